@@ -1,0 +1,88 @@
+"""The database of a configuration, SQLite in the home or PostgreSQL by URL, and its Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import environ
+
+from scaiwave.config import Configuration
+from scaiwave.errors import SettingInvalid
+
+POSTGRESQL = "django.db.backends.postgresql"
+SQLITE = "django.db.backends.sqlite3"
+
+# Several verbs may run at once: readers never wait (WAL), a writer takes its lock when it begins
+# (IMMEDIATE) and so waits for the other instead of failing in the middle.
+_SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 30,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+}
+_POSTGRESQL_OPTIONS = {"connect_timeout": 5, "application_name": "scaiwave"}
+
+
+def uses_sqlite(config: Configuration) -> bool:
+    return bool(configure(config)["ENGINE"] == SQLITE)
+
+
+def configure(config: Configuration) -> dict[str, Any]:
+    """Django's settings of the one database. Raises `SettingInvalid` for another scheme."""
+    url = config.text("SCAIWAVE_DB_URL")
+    if not url:
+        return _sqlite({"NAME": str(config.home / "scaiwave.sqlite3")})
+    scheme = url.partition(":")[0]
+    if scheme in {"postgres", "postgresql"}:
+        return _postgresql(_parsed(url))
+    if scheme == "sqlite" and url.startswith("sqlite:///"):
+        parsed = _parsed(url)
+        # Relative to the home, since cron and people start from different folders.
+        return _sqlite({**parsed, "NAME": str(config.home / parsed["NAME"])})
+    raise _invalid()
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    try:
+        parsed = dict(environ.Env.db_url_config(url))
+    except ValueError:
+        # The URL holds a password, so neither it nor the parser's message is repeated.
+        raise _invalid() from None
+    # An @ in the path is the end of a password with a slash in it that was not quoted.
+    if not parsed["NAME"] or parsed["NAME"] == ":memory:" or "@" in parsed["NAME"]:
+        raise _invalid()
+    return parsed
+
+
+def _invalid() -> SettingInvalid:
+    return SettingInvalid(
+        "SCAIWAVE_DB_URL is not a database URL this suite can use.",
+        fix="Write it as postgres://user:password@host:5432/name, with special characters in the "
+        "password as %2F and so on, or leave it empty for SQLite.",
+    )
+
+
+def _sqlite(parsed: dict[str, Any]) -> dict[str, Any]:
+    options = {**_SQLITE_OPTIONS, **parsed.get("OPTIONS", {})}
+    return {**parsed, "ENGINE": SQLITE, "OPTIONS": options}
+
+
+def _postgresql(parsed: dict[str, Any]) -> dict[str, Any]:
+    options = {**_POSTGRESQL_OPTIONS, **parsed.get("OPTIONS", {})}
+    return {
+        **parsed,
+        "ENGINE": POSTGRESQL,
+        "OPTIONS": options,
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+def redis_url(config: Configuration) -> str:
+    """Empty where there is none. Raises `SettingInvalid` for a URL that is not one of Redis."""
+    url = config.text("SCAIWAVE_REDIS_URL")
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingInvalid(
+            "SCAIWAVE_REDIS_URL is not the URL of a Redis server.",
+            fix="Write it as redis://:password@host:6379/0, or leave it empty to do without.",
+        )
+    return url

@@ -1,0 +1,133 @@
+"""Django settings, in sections; every value an operator can change comes from `scaiwave.config`."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit
+
+from scaiwave import database, secret_keys
+from scaiwave.config import load
+from scaiwave.output import local_zone
+
+CONFIG = load()
+HOME = CONFIG.home
+
+# Applications. `cli` is what a verb needs; the web server, workers and `manage` get everything.
+PROFILE = os.environ.get("SCAIWAVE_PROFILE", "full")
+
+OUR_APPS = ["scaiwave", "tenants", "federation", "rooms", "identity_sync"]
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", *OUR_APPS]
+if PROFILE == "full":
+    INSTALLED_APPS = [
+        "django.contrib.admin",
+        *INSTALLED_APPS,
+        "django.contrib.sessions",
+        "django.contrib.messages",
+        "django.contrib.staticfiles",
+    ]
+AUTH_USER_MODEL = "tenants.AdminUser"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Database
+DATABASES = {"default": database.configure(CONFIG)}
+
+# Redis and RQ: only where there is a Redis. django_rq needs one even for work done inline, and
+# importing it is slow.
+REDIS_URL = database.redis_url(CONFIG)
+if REDIS_URL and PROFILE == "full":
+    INSTALLED_APPS.append("django_rq")
+RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 3600}} if REDIS_URL else {}
+
+# Secrets
+SECRET_KEY = secret_keys.secret_key(CONFIG)
+
+# Web
+PUBLIC_URL = CONFIG.url("SCAIWAVE_PUBLIC_URL")
+ROOT_URLCONF = "scaiwave.urls"
+WSGI_APPLICATION = "scaiwave.wsgi.application"
+ALLOWED_HOSTS = CONFIG.names("SCAIWAVE_ALLOWED_HOSTS") or [
+    urlsplit(PUBLIC_URL).hostname or "localhost",
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+]
+CSRF_TRUSTED_ORIGINS = [f"{urlsplit(PUBLIC_URL).scheme}://{urlsplit(PUBLIC_URL).netloc}"]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_SECURE else None
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+LOGIN_URL = "admin:login"
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# Files
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # served from where they are installed: nothing to collect
+MEDIA_ROOT = HOME / "media"
+
+# Language and time: stored in UTC, shown in the machine's zone.
+LANGUAGE_CODE = "en-gb"
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+LOCAL_ZONE = local_zone(CONFIG.text("SCAIWAVE_TIME_ZONE"))
+
+# Logging: to stderr, since stdout is the answer.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "text": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
+            "rename_fields": {
+                "asctime": "time",
+                "levelname": "level",
+                "name": "logger",
+            },
+        },
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": CONFIG.choice("SCAIWAVE_LOG_FORMAT"),
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": CONFIG.choice("SCAIWAVE_LOG_LEVEL")},
+    "loggers": {
+        # Each request of httpx at INFO would drown what an operator looks for.
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+    },
+}
