@@ -1,0 +1,35 @@
+"""What another server can answer, beyond the common branches of `scaiwave.errors`.
+
+UpstreamNonsense (2)
+├── UpstreamRedirect       a redirect, which is never followed
+│   └── MissingSlash       the same address with a slash at its end, or without one
+└── AnswerTooLarge         more bytes than we are willing to hold
+UpstreamRejected (1)       400 or 422: the server read the request and says no to its content
+UpstreamConflict (1)       409: it exists already, or it is too late
+"""
+
+from __future__ import annotations
+
+from scaiwave.errors import ConflictError, RefusedError, UpstreamNonsense
+
+
+class UpstreamRedirect(UpstreamNonsense):
+    """Redirects are not followed: the Authorization header would go along, or get lost."""
+
+    code = "SW_UPSTREAM_REDIRECT"
+
+
+class MissingSlash(UpstreamRedirect):
+    """ScaiKey's collections end in a slash, its items don't (ScaiKey docs, reference/admin-api)."""
+
+
+class AnswerTooLarge(UpstreamNonsense):
+    code = "SW_UPSTREAM_TOO_LARGE"
+
+
+class UpstreamRejected(RefusedError):
+    code = "SW_UPSTREAM_REJECTED"
+
+
+class UpstreamConflict(ConflictError):
+    code = "SW_UPSTREAM_CONFLICT"

@@ -1,0 +1,339 @@
+# ruff: noqa: SIM117 - nested: the server, the client, what is expected of them
+"""What can go wrong before an answer is there; each fault is really caused."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from scaiwave.clients.foreign import FOREIGN, KINDS, Peer, Timeouts, fault_of
+from scaiwave.clients.http import HttpClient
+from scaiwave.clients.patience import Patience
+from scaiwave.errors import (
+    ScaiWaveError,
+    SettingInvalid,
+    UpstreamNonsense,
+    UpstreamUnreachable,
+)
+from tests.scaiwave.clients.certificates import Authority
+from tests.scaiwave.clients.loopback import Asked, Loopback, Said, hang_up, say
+
+QUICK = Patience(total=0.3, first_contact=0.1, shortest=0.01, longest=0.05)
+SHORT = Timeouts(connect=0.2, read=0.2, write=0.2, pool=0.2, whole=0.5)
+
+
+def failure(url: str, **options: object) -> ScaiWaveError:
+    settings = {"patience": QUICK, "timeouts": SHORT, **options}
+    with HttpClient(url, **settings) as client, pytest.raises(ScaiWaveError) as caught:  # type: ignore[arg-type]
+        client.request("GET", "/hello")
+    return caught.value
+
+
+def exceptions_of(kind: type[BaseException]) -> Iterator[type[BaseException]]:
+    yield kind
+    for child in kind.__subclasses__():
+        if child.__module__.startswith("httpx"):
+            yield from exceptions_of(child)
+
+
+def test_success_every_exception_of_httpx_is_mapped() -> None:
+    public = [getattr(httpx, name) for name in httpx.__all__]
+    roots = [each for each in public if isinstance(each, type) and issubclass(each, Exception)]
+    known = {each for root in roots for each in exceptions_of(root)}
+    assert known == {kind for kind in KINDS if kind.__module__.startswith("httpx")}
+
+
+def test_success_each_mapped_exception_becomes_ours() -> None:
+    peer = Peer(service="ScaiKey", origin="https://scaikey.example.org", timeouts=Timeouts())
+    for kind in KINDS:
+        if kind.__module__.startswith("httpx"):
+            error = fault_of(kind.__new__(kind), peer).error
+            assert error.message.endswith(".")
+            assert error.fix.endswith(".")
+            assert "scaikey" in error.message.lower()
+
+
+def test_success_catching_the_roots_catches_all() -> None:
+    assert all(issubclass(kind, FOREIGN) for kind in KINDS)
+
+
+def test_fail_not_mapped() -> None:
+    peer = Peer(service="ScaiKey", origin="https://scaikey.example.org", timeouts=Timeouts())
+    with pytest.raises(KeyError):
+        fault_of(KeyError("ours"), peer)
+
+
+def test_fail_connection_refused() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        error = failure(f"http://127.0.0.1:{port}")
+    assert isinstance(error, UpstreamUnreachable)
+    assert error.message == f"ScaiKey at http://127.0.0.1:{port} refuses connections."
+    assert error.fix == "Check SCAIWAVE_SCAIKEY_URL, and that ScaiKey is running there."
+    assert error.__context__ is None
+    assert error.__cause__ is None
+
+
+def test_fail_unknown_name() -> None:
+    error = failure("http://scaikey.invalid")
+    assert isinstance(error, UpstreamUnreachable)
+    assert error.message == "The host name of ScaiKey at http://scaikey.invalid can't be resolved."
+    assert error.fix == "Check the spelling in SCAIWAVE_SCAIKEY_URL, and this machine's DNS."
+
+
+def test_fail_impossible_name() -> None:
+    error = failure(f"http://{'a' * 70}.invalid")
+    assert isinstance(error, SettingInvalid)
+    assert error.message == "SCAIWAVE_SCAIKEY_URL is not an address that can be called."
+
+
+def test_fail_connect_timeout() -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        port = deaf.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):  # Fills the queue of the kernel.
+            error = failure(f"http://127.0.0.1:{port}")
+    assert error.message in {
+        f"ScaiKey at http://127.0.0.1:{port} did not accept a connection within 0.2 s.",
+        f"ScaiKey at http://127.0.0.1:{port} sent nothing for 0.2 s.",
+    }
+
+
+def test_fail_silence() -> None:
+    def wait(asked: Asked) -> Said:
+        time.sleep(0.5)
+        return hang_up()
+
+    with Loopback(wait) as server:
+        error = failure(server.origin, patience=Patience(total=0))
+    assert isinstance(error, UpstreamUnreachable)
+    assert error.message == f"ScaiKey at {server.origin} sent nothing for 0.2 s."
+    assert error.fix == "Look at the load of ScaiKey, then run the command again."
+
+
+def test_fail_trickle() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    served = []
+
+    class Trickle(Loopback):
+        def _serve(self, handler: object) -> None:
+            served.append(1)
+            handler.rfile.readline()  # type: ignore[attr-defined]
+            handler.wfile.write(head)  # type: ignore[attr-defined]
+            for _ in range(12):
+                handler.wfile.write(b"1\r\n \r\n")  # type: ignore[attr-defined]
+                time.sleep(0.1)
+
+    with Trickle(lambda asked: hang_up()) as server:
+        error = failure(server.origin, patience=Patience(total=0))
+    assert isinstance(error, UpstreamUnreachable)
+    assert error.message == f"ScaiKey at {server.origin} did not finish its answer within 0.5 s."
+    assert len(served) == 1
+
+
+def test_fail_pool_exhausted() -> None:
+    def wait(asked: Asked) -> Said:
+        time.sleep(0.6)
+        return say({})
+
+    import threading
+
+    waits = Timeouts(read=5, pool=0.1)
+    with Loopback(wait) as server:
+        with HttpClient(server.origin, in_flight=1, timeouts=waits, patience=QUICK) as client:
+            other = threading.Thread(target=client.request, args=("GET", "/slow"))
+            other.start()
+            while not server.asked:
+                time.sleep(0.01)
+            with pytest.raises(UpstreamUnreachable) as caught:
+                client.request("GET", "/hello", retry=False)
+            other.join()
+        assert caught.value.message == (
+            f"No connection to ScaiKey at {server.origin} became free within 0.1 s."
+        )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+    ],
+    ids=["before the answer", "in the body", "in a chunk", "in the header"],
+)
+def test_fail_dropped(raw: bytes) -> None:
+    with Loopback(lambda asked: hang_up(raw)) as server:
+        error = failure(server.origin)
+        assert len(server.asked) > 1
+        assert error.details["attempts"] == len(server.asked)
+    assert isinstance(error, UpstreamUnreachable)
+    assert error.message == (
+        f"ScaiKey at {server.origin} broke the connection before its answer was complete."
+    )
+    assert error.fix == (
+        "Run the command again; if it happens again, look at the log of ScaiKey and of what "
+        "stands in front of it."
+    )
+
+
+def test_fail_reset() -> None:
+    import struct
+
+    class Reset(Loopback):
+        def _serve(self, handler: object) -> None:
+            handler.rfile.readline()  # type: ignore[attr-defined]
+            linger = struct.pack("ii", 1, 0)
+            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)  # type: ignore[attr-defined]
+
+    with Reset(lambda asked: hang_up()) as server:
+        error = failure(server.origin)
+    assert isinstance(error, UpstreamUnreachable)
+    assert error.message == (
+        f"ScaiKey at {server.origin} broke the connection before its answer was complete."
+    )
+
+
+def test_fail_not_http() -> None:
+    with Loopback(lambda asked: hang_up(b"-ERR unknown command\r\n\r\n")) as server:
+        error = failure(server.origin)
+        assert len(server.asked) == 1
+    assert isinstance(error, UpstreamNonsense)
+    assert error.message == f"ScaiKey at {server.origin} does not speak HTTP as we know it."
+    assert error.fix == "Check scheme and port in SCAIWAVE_SCAIKEY_URL."
+
+
+def test_fail_wrong_encoding() -> None:
+    with Loopback(lambda a: say(b"plain", headers={"Content-Encoding": "gzip"})) as server:
+        error = failure(server.origin)
+    assert isinstance(error, UpstreamNonsense)
+    assert error.message == (
+        f"ScaiKey at {server.origin} sent a body that does not match its Content-Encoding."
+    )
+
+
+def test_success_trusted_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    with Loopback(lambda asked: say({"a": 1}), tls=authority.server()) as server:
+        with HttpClient(server.origin) as client:
+            assert client.request("GET", "/hello").json() == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("trusted", "address", "days", "what", "fix"),
+    [
+        (
+            False,
+            "127.0.0.1",
+            (-1, 10),
+            "is not signed by an authority that this machine trusts",
+            "Save the authority's certificate to a file and name it in SSL_CERT_FILE.",
+        ),
+        (
+            True,
+            "127.0.0.1",
+            (-9, -2),
+            "has expired",
+            "Renew the certificate of ScaiKey, and check this machine's clock.",
+        ),
+        (
+            True,
+            "127.0.0.1",
+            (2, 9),
+            "is not valid yet",
+            "Renew the certificate of ScaiKey, and check this machine's clock.",
+        ),
+        (
+            True,
+            "127.0.0.9",
+            (-1, 10),
+            "is made out to another address",
+            "Use the name in SCAIWAVE_SCAIKEY_URL.",
+        ),
+    ],
+    ids=["unknown authority", "expired", "not yet valid", "another address"],
+)
+def test_fail_bad_certificate(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trusted: bool,
+    address: str,
+    days: tuple[int, int],
+    what: str,
+    fix: str,
+) -> None:
+    authority = Authority(tmp_path)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    with Loopback(lambda asked: say({}), tls=authority.server(address, days)) as server:
+        error = failure(server.origin)
+    assert isinstance(error, UpstreamUnreachable)
+    assert error.message == f"The certificate of ScaiKey at {server.origin} {what}."
+    assert error.fix == fix
+    assert error.details["attempts"] == 1 if "attempts" in error.details else True
+
+
+def test_fail_no_tls_there() -> None:
+    with Loopback(lambda asked: say({})) as server:
+        origin = server.origin.replace("http:", "https:")
+        error = failure(origin)
+    assert isinstance(error, UpstreamUnreachable)
+    assert error.message == f"ScaiKey at {origin} does not speak TLS as we know it."
+    assert error.fix == (
+        "Check scheme and port in SCAIWAVE_SCAIKEY_URL: a server without TLS needs http://."
+    )
+
+
+def test_fail_certificate_file_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
+    with pytest.raises(SettingInvalid) as caught:
+        HttpClient("https://scaikey.example.org")
+    assert caught.value.message == (
+        "The proxy or certificate settings of the environment can't be used to call ScaiKey at "
+        "https://scaikey.example.org."
+    )
+
+
+def test_fail_proxy_of_unknown_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:1")
+    with pytest.raises(SettingInvalid) as caught:
+        HttpClient("https://scaikey.example.org")
+    assert caught.value.fix == (
+        "Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR."
+    )
+
+
+def test_fail_proxy_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Loopback(lambda asked: say({}, status=403)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.origin)
+        error = failure("https://scaikey.example.org")
+    assert error.message == (
+        "The proxy would not connect us to ScaiKey at https://scaikey.example.org."
+    )
+    assert error.fix == "Check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY."
+
+
+@pytest.mark.parametrize("token", ["top\nsecret-value", "geheimé-secret"])
+def test_fail_unsendable_header(token: str) -> None:
+    with Loopback(lambda asked: say({})) as server:
+        with HttpClient(server.origin) as client, pytest.raises(SettingInvalid) as caught:
+            client.request("GET", "/hello", headers={"Authorization": f"Bearer {token}"})
+    assert caught.value.message == (
+        f"A request to ScaiKey at {server.origin} holds characters that can't be sent."
+    )
+    assert caught.value.__context__ is None
+
+
+def test_success_ssl_context_verifies() -> None:
+    """Guards against a client that would take any certificate."""
+    assert httpx.create_ssl_context().verify_mode is ssl.CERT_REQUIRED

@@ -1,0 +1,422 @@
+# ruff: noqa: SIM117 - nested: the server, the client, what is expected of them
+"""Retries, limits and answers that are no success."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import count
+
+import pytest
+
+from scaiwave.clients.errors import (
+    AnswerTooLarge,
+    MissingSlash,
+    UpstreamConflict,
+    UpstreamRedirect,
+    UpstreamRejected,
+)
+from scaiwave.clients.http import HttpClient
+from scaiwave.clients.patience import Patience, retry_after
+from scaiwave.errors import (
+    CredentialsRefused,
+    ScaiWaveError,
+    SettingInvalid,
+    UpstreamForbidden,
+    UpstreamNonsense,
+    UpstreamNotFound,
+    UpstreamUnavailable,
+    UpstreamUnreachable,
+)
+from tests.scaiwave.clients.loopback import Asked, Loopback, Said, hang_up, say
+
+QUICK = Patience(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)
+
+
+def in_turn(*answers: Said) -> Callable[[Asked], Said]:
+    """The first answer to the first request and so on; the last one for ever."""
+    turns: Iterator[int] = count()
+    return lambda asked: answers[min(next(turns), len(answers) - 1)]
+
+
+def refused(said: Said, path: str = "/thing", method: str = "GET") -> tuple[ScaiWaveError, str]:
+    with Loopback(lambda asked: said) as server:
+        with HttpClient(server.origin, patience=QUICK) as client:
+            with pytest.raises(ScaiWaveError) as caught:
+                client.request(method, path)
+    return caught.value, server.origin
+
+
+def test_success_sends_and_reads() -> None:
+    with Loopback(lambda asked: say({"a": "ü"}, headers={"X-Seen": "yes"})) as server:
+        with HttpClient(f"{server.origin}/base/", user_agent="suite/1") as client:
+            answer = client.request("POST", "/thing/", params={"q": "1"}, json={"b": 2})
+            assert client.requests == 1
+    assert answer.json() == {"a": "ü"}
+    assert answer.headers["X-Seen"] == "yes"
+    (asked,) = server.asked
+    assert (asked.method, asked.target) == ("POST", "/base/thing/?q=1")
+    assert asked.body == b'{"b":2}'
+    assert asked.headers["user-agent"] == "suite/1"
+
+
+def test_success_keeps_the_connection() -> None:
+    connections = []
+
+    class Counting(Loopback):
+        def _serve(self, handler: object) -> None:
+            connections.append(1)
+            super()._serve(handler)  # type: ignore[arg-type]
+
+    with Counting(lambda asked: say({})) as server, HttpClient(server.origin) as client:
+        for _ in range(5):
+            client.request("GET", "/thing")
+    assert len(connections) == 1
+
+
+def test_success_decompresses() -> None:
+    body = gzip.compress(b'{"a": 1}')
+    with Loopback(lambda a: say(body, headers={"Content-Encoding": "gzip"})) as server:
+        with HttpClient(server.origin) as client:
+            assert client.request("GET", "/thing").json() == {"a": 1}
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_success_after_trouble(status: int) -> None:
+    with Loopback(in_turn(say({}, status=status), hang_up(), say({"a": 1}))) as server:
+        with HttpClient(server.origin, patience=QUICK) as client:
+            assert client.request("GET", "/thing").json() == {"a": 1}
+            assert client.requests == 3
+
+
+def test_success_honours_retry_after() -> None:
+    slept: list[float] = []
+    busy = say({}, status=429, headers={"Retry-After": "7"})
+    with Loopback(in_turn(busy, say({}))) as server:
+        with HttpClient(server.origin, sleep=slept.append) as client:
+            client.request("GET", "/thing")
+    assert len(slept) == 1
+    assert 7 <= slept[0] <= 8
+
+
+def test_success_honours_retry_after_as_a_date() -> None:
+    slept: list[float] = []
+    moment = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
+    busy = say({}, status=503, headers={"Retry-After": moment})
+    with Loopback(in_turn(busy, say({}))) as server:
+        with HttpClient(server.origin, sleep=slept.append) as client:
+            client.request("GET", "/thing")
+    assert len(slept) == 1
+    assert 18 <= slept[0] <= 22
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("-3", None),
+        ("1.5", None),
+        ("٣", None),
+        ("0", 0.0),
+        (" 12 ", 12.0),
+        ("Wed, 01 Jul 2026 12:00:30 GMT", 30.0),
+        ("Wed, 01 Jul 2026 11:00:00 GMT", 0.0),
+        ("Wed, 01 Jul 2026 12:00:30", 30.0),
+        ("Wed, 99 Jul 2026 12:00:30 GMT", None),
+    ],
+)
+def test_success_retry_after_is_read(header: str | None, seconds: float | None) -> None:
+    now = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+    assert retry_after(header, now=now) == seconds
+
+
+def test_success_pauses_grow_and_differ() -> None:
+    patience = Patience(shortest=0.25, longest=10)
+    for tries in range(1, 40):
+        ceiling = min(10, 0.25 * 2**tries)
+        pauses = {patience.pause(tries, None) for _ in range(20)}
+        assert len(pauses) > 1
+        assert all(ceiling / 2 <= pause <= ceiling for pause in pauses)
+
+
+def test_fail_asked_to_wait_longer_than_we_do() -> None:
+    slept: list[float] = []
+    with Loopback(lambda a: say({}, status=429, headers={"Retry-After": "300"})) as server:
+        with HttpClient(server.origin, sleep=slept.append) as client:
+            with pytest.raises(UpstreamUnavailable) as caught:
+                client.request("GET", "/thing")
+        assert len(server.asked) == 1
+    assert slept == []
+    assert caught.value.message == (
+        f"ScaiKey at {server.origin} limits how often we may call (429) and asks to wait 300 s."
+    )
+    assert caught.value.fix == "Wait that long, then run the command again."
+    assert caught.value.details == {"retry_after": 300.0, "attempts": 1}
+
+
+def test_fail_patience_runs_out() -> None:
+    slept: list[float] = []
+    with Loopback(lambda asked: say({}, status=503)) as server:
+        with HttpClient(server.origin, sleep=slept.append) as client:
+            with pytest.raises(UpstreamUnavailable) as caught:
+                client.request("GET", "/thing")
+    assert 30 < sum(slept) <= 60
+    assert caught.value.message == (
+        f"ScaiKey at {server.origin} answers GET /thing with 503 (Service Unavailable)."
+    )
+    assert caught.value.fix == "Look at the log of ScaiKey, then run the command again."
+    assert caught.value.exit_code == 2
+
+
+def test_fail_limited_without_a_time() -> None:
+    error, origin = refused(say({}, status=429))
+    assert isinstance(error, UpstreamUnavailable)
+    assert error.message == f"ScaiKey at {origin} limits how often we may call (429)."
+
+
+def test_fail_server_error_at_once() -> None:
+    with Loopback(lambda asked: say({}, status=500)) as server:
+        with HttpClient(server.origin, patience=QUICK) as client:
+            with pytest.raises(UpstreamUnavailable):
+                client.request("GET", "/thing")
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("said", [say({}, status=503), hang_up()])
+def test_fail_post_is_sent_once(said: Said) -> None:
+    with Loopback(lambda asked: said) as server:
+        with HttpClient(server.origin, patience=QUICK) as client:
+            with pytest.raises((UpstreamUnavailable, UpstreamUnreachable)):
+                client.request("POST", "/thing")
+        assert len(server.asked) == 1
+
+
+def test_success_post_is_retried_when_told() -> None:
+    with Loopback(in_turn(hang_up(), say({}))) as server:
+        with HttpClient(server.origin, patience=QUICK) as client:
+            client.request("POST", "/thing", retry=True)
+        assert len(server.asked) == 2
+
+
+def test_success_a_restart_is_waited_out() -> None:
+    """A server that answered before gets the whole patience, not that of a first contact."""
+    slept: list[float] = []
+    with Loopback(lambda asked: say({}, close=True)) as server:
+        client = HttpClient(server.origin, sleep=slept.append)
+        client.request("GET", "/thing")
+    with client, pytest.raises(UpstreamUnreachable):
+        client.request("GET", "/thing")
+    assert sum(slept) > 5
+    assert client.requests == 1
+
+
+def test_success_stop_ends_the_pauses() -> None:
+    stop = threading.Event()
+    with Loopback(lambda a: say({}, status=503, headers={"Retry-After": "30"})) as server:
+        with HttpClient(server.origin) as client:
+            threading.Timer(0.1, stop.set).start()
+            began = time.monotonic()
+            with pytest.raises(UpstreamUnavailable):
+                client.request("GET", "/thing", stop=stop)
+    assert time.monotonic() - began < 5
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_fail_too_large(chunked: bool) -> None:
+    body = b" " * 5000
+    said = say(body)
+    if chunked:
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        said = Said(head + b"".join([b"64\r\n", b" " * 100, b"\r\n"] * 50))
+    with Loopback(lambda asked: said) as server:
+        with HttpClient(server.origin, largest_answer=2048) as client:
+            with pytest.raises(AnswerTooLarge) as caught:
+                client.request("GET", "/thing")
+    assert caught.value.message == (
+        f"ScaiKey at {server.origin} answers GET /thing with more than 2 KB."
+    )
+
+
+def test_fail_too_large_once_decompressed() -> None:
+    body = gzip.compress(b" " * 100_000)
+    with Loopback(lambda a: say(body, headers={"Content-Encoding": "gzip"})) as server:
+        with HttpClient(server.origin, largest_answer=50_000) as client:
+            with pytest.raises(AnswerTooLarge):
+                client.request("GET", "/thing")
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("absolute", [True, False])
+def test_fail_slash_missing(status: int, absolute: bool) -> None:
+    def place(asked: Asked) -> Said:
+        start = f"http://{asked.headers['host']}" if absolute else ""
+        return say({}, status=status, headers={"Location": f"{start}/api/users/?page=1"})
+
+    with (
+        Loopback(place) as server,
+        HttpClient(server.origin) as client,
+        pytest.raises(MissingSlash) as caught,
+    ):
+        client.request("GET", "/api/users", params={"page": "1"})
+    assert caught.value.message == (
+        f"ScaiKey at {server.origin} redirects GET /api/users to /api/users/, and the "
+        "Authorization header would be lost on the way."
+    )
+    assert caught.value.fix == (
+        "Update this suite: it and ScaiKey disagree about the slash at the end."
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "location", "shown"),
+    [
+        (302, "https://user:pw@login.example.org/in?token=abc#x", "https://login.example.org/in"),
+        (301, "/elsewhere/", "{origin}/elsewhere/"),
+        (300, "http://a:port", "{origin}/thing"),
+    ],
+)
+def test_fail_redirect(status: int, location: str, shown: str) -> None:
+    error, origin = refused(say({}, status=status, headers={"Location": location}))
+    shown = shown.format(origin=origin)
+    assert type(error) is UpstreamRedirect
+    assert error.message == (
+        f"ScaiKey at {origin} redirects GET /thing to {shown}, and redirects are not followed."
+    )
+    assert error.fix == "Set SCAIWAVE_SCAIKEY_URL to the address where ScaiKey itself answers."
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message"),
+    [
+        (400, UpstreamRejected, "ScaiKey at {origin} rejects GET /thing: no such page."),
+        (422, UpstreamRejected, "ScaiKey at {origin} rejects GET /thing: no such page."),
+        (
+            401,
+            CredentialsRefused,
+            "ScaiKey at {origin} does not accept our credentials for GET /thing: no such page.",
+        ),
+        (403, UpstreamForbidden, "ScaiKey at {origin} forbids GET /thing: no such page."),
+        (404, UpstreamNotFound, "ScaiKey has nothing at /thing (404)."),
+        (
+            409,
+            UpstreamConflict,
+            "ScaiKey at {origin} says that GET /thing conflicts with what it has: no such page.",
+        ),
+        (
+            405,
+            UpstreamNonsense,
+            "ScaiKey at {origin} answers GET /thing with 405 (Method Not Allowed), which it does "
+            "not document.",
+        ),
+    ],
+)
+def test_fail_refused(status: int, kind: type[ScaiWaveError], message: str) -> None:
+    error, origin = refused(say({"detail": "no such\n page."}, status=status))
+    assert type(error) is kind
+    assert error.message == message.format(origin=origin)
+    assert error.fix.endswith(".")
+
+
+def test_fail_page_not_found_is_not_an_answer() -> None:
+    error, origin = refused(say(b"<html>404</html>", status=404))
+    assert type(error) is UpstreamNonsense
+    assert error.message == (
+        f"ScaiKey at {origin} answers GET /thing with a 404 that is not ScaiKey's."
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"detail": "Plain"}, ": Plain."),
+        ({"detail": [{"loc": ["body", "name"], "msg": "Too long"}]}, ": body.name: Too long."),
+        ({"detail": [{"msg": "A"}, {"loc": 3}, "B", 4]}, ": A; B."),
+        ({"error": "invalid_x", "error_description": "Why."}, ": invalid_x: Why."),
+        ({"detail": {"a": 1}}, "."),
+        ([1], "."),
+        (b"<html>", "."),
+        (b"[" * 100_000, "."),
+        ({"detail": "x" * 1000}, f": {'x' * 299}…."),
+        ({"detail": "bell \x07 and \u202e turn"}, ": bell  and  turn."),
+    ],
+)
+def test_success_detail_is_told(body: object, words: str) -> None:
+    error, origin = refused(say(body, status=403))
+    assert error.message == f"ScaiKey at {origin} forbids GET /thing{words}"
+
+
+def test_success_secrets_are_hidden() -> None:
+    """Even a server that repeats what we sent does not make us print it."""
+
+    def echo(asked: Asked) -> Said:
+        scheme, _, sent = asked.headers["authorization"].partition(" ")
+        basic = base64.b64decode(sent).decode() if scheme == "Basic" else ""
+        return say({"detail": f"{asked.target} {sent} {basic}"}, status=401)
+
+    with Loopback(echo) as server, HttpClient(server.origin) as client:
+        with pytest.raises(CredentialsRefused) as bearer:
+            client.request(
+                "GET",
+                "/thing",
+                params={"status_token": "status-token-value", "page": "1"},
+                headers={"Authorization": "Bearer bearer-token-value"},
+            )
+        with pytest.raises(CredentialsRefused) as basic:
+            client.request("POST", "/thing", auth=("app", "client-secret-value"))
+    assert "page=1" in bearer.value.message
+    told = "".join(map(repr, [bearer.value, basic.value, client, bearer.value.details]))
+    assert "-value" not in told
+    assert "[hidden]" in told
+
+
+def test_success_log_has_no_query(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Loopback(lambda asked: say({})) as server, HttpClient(server.origin) as client:
+        client.request("GET", "/thing", params={"status_token": "status-token-value"})
+    assert "GET /thing: 200" in caplog.text
+    assert "status-token-value" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "scaikey", "ftp://scaikey", "http://", "http://a:port", "http://a/?b=1", "http://a/#b"],
+)
+def test_fail_base_url(url: str) -> None:
+    with pytest.raises(SettingInvalid) as caught:
+        HttpClient(url)
+    assert caught.value.message == (
+        "SCAIWAVE_SCAIKEY_URL is not a whole http:// or https:// address."
+    )
+    assert caught.value.fix == (
+        "Set SCAIWAVE_SCAIKEY_URL to something like https://scaikey.example.org."
+    )
+
+
+def test_fail_base_url_with_password() -> None:
+    with pytest.raises(SettingInvalid) as caught:
+        HttpClient("https://me:geheim@scaigrid", service="ScaiGrid")
+    assert caught.value.message == "SCAIWAVE_SCAIGRID_URL holds a user name or password."
+
+
+def test_success_counts_across_threads() -> None:
+    with Loopback(lambda asked: say({})) as server, HttpClient(server.origin) as client:
+
+        def call() -> None:
+            for _ in range(10):
+                client.request("GET", "/thing")
+
+        threads = [threading.Thread(target=call) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert client.requests == len(server.asked) == 80

@@ -1,0 +1,512 @@
+# ruff: noqa: SIM117 - nested: the server, the client, what is expected of them
+"""The client against the sandbox: access, items, members, keys."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import jwt
+import pytest
+
+from scaiwave.clients.patience import Patience
+from scaiwave.clients.scaikey import ScaiKeyClient
+from scaiwave.clients.scaikey_access import unverified_claims
+from scaiwave.errors import (
+    CredentialsRefused,
+    InvalidToken,
+    ScaiWaveError,
+    SettingMissing,
+    UpstreamForbidden,
+    UpstreamNonsense,
+    UpstreamUnreachable,
+)
+from scaiwave.sandbox import Sandbox
+from scaiwave.sandbox.faults import Action
+from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
+
+QUICK = Patience(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)
+DISCOVERY = "/api/v1/platform/oauth/.well-known/openid-configuration"
+TOKEN = "/api/v1/platform/oauth/token"
+ENVELOPES = ("data+pagination", "data+total", "items+total", "data+meta", "bare")
+
+
+@pytest.fixture
+def scaikey() -> Iterator[Sandbox]:
+    with Sandbox(people=250, tenants=3, partners=2, groups=9, seed=7) as running:
+        yield running
+
+
+@pytest.fixture
+def client(scaikey: Sandbox) -> Iterator[ScaiKeyClient]:
+    with connected(scaikey) as client:
+        yield client
+
+
+def connected(scaikey: Sandbox, secret: str | None = None) -> ScaiKeyClient:
+    return ScaiKeyClient(
+        scaikey.url,
+        client_id=scaikey.client_id,
+        client_secret=secret or scaikey.client_secret,
+        patience=QUICK,
+    )
+
+
+def tokens_asked(scaikey: Sandbox) -> int:
+    return scaikey.requests.count(TOKEN)
+
+
+@pytest.mark.parametrize("envelope", ENVELOPES)
+@pytest.mark.parametrize("cap", [7, 100])
+def test_success_walks(scaikey: Sandbox, client: ScaiKeyClient, envelope: str, cap: int) -> None:
+    scaikey.envelope, scaikey.max_per_page = envelope, cap
+    users = [row for page in client.walk("users") for row in page]
+    assert len({row.id for row in users}) == len(users) == 250
+    assert all(row.tenant_id and row.email and row.status for row in users)
+    assert sum(len(page) for page in client.walk("partners")) == 2
+    tenants = [row for page in client.walk("tenants") for row in page]
+    assert len(tenants) == 3
+    assert all(row.slug and row.partner_id for row in tenants)
+    groups = [row for page in client.walk("groups") for row in page]
+    assert len(groups) == 9
+    assert all(row.group_type and row.tenant_id for row in groups)
+
+
+def test_success_walk_of_one_tenant(client: ScaiKeyClient) -> None:
+    (tenants,) = client.walk("tenants")
+    counted = 0
+    for tenant in tenants:
+        walk = client.walk("users", params={"tenant_id": tenant.id})
+        rows = [row for page in walk for row in page]
+        assert {row.tenant_id for row in rows} == {tenant.id}
+        counted += len(rows)
+    assert counted == 250
+
+
+def test_success_members(client: ScaiKeyClient) -> None:
+    groups = [row.id for page in client.walk("groups") for row in page]
+    found = dict(client.members_of(groups))
+    assert list(found) == groups
+    assert found == {
+        group: [row for page in client.walk_members(group) for row in page] for group in groups
+    }
+    members = [member for rows in found.values() for member in rows]
+    assert any(member.user_id for member in members)
+    assert {member.member_group_id for member in members if not member.user_id} <= set(groups)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("members")]
+
+
+def test_fail_members_truncated(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    (groups,) = client.walk("groups")
+    big = max(groups, key=lambda group: len(dict(client.members_of([group.id]))[group.id]))
+    total = len(dict(client.members_of([big.id]))[big.id])
+    scaikey.faults.add("total", path="*/members", total=total + 5)
+    with pytest.raises(UpstreamNonsense) as caught:
+        dict(client.members_of([big.id]))
+    assert caught.value.message == (
+        f"ScaiKey lists {total} of the {total + 5} members of group {big.id}."
+    )
+
+
+def test_success_items(client: ScaiKeyClient) -> None:
+    (partner, *_), (tenant, *_), (user, *_), (group, *_) = (
+        next(iter(client.walk("partners"))),
+        next(iter(client.walk("tenants"))),
+        next(iter(client.walk("users"))),
+        next(iter(client.walk("groups"))),
+    )
+    assert client.get_partner(partner.id) == partner
+    assert client.get_tenant(tenant.id) == tenant
+    assert client.get_user(user.id) == user
+    assert client.get_group(group.id) == group
+
+
+@pytest.mark.parametrize("unknown", ["usr_nobody", "", ".", "..", "a/b", "a?b#c", "ü", "%2e"])
+def test_success_unknown_item_is_none(client: ScaiKeyClient, unknown: str) -> None:
+    assert client.get_user(unknown) is None
+
+
+def test_success_ids_are_encoded() -> None:
+    seen = []
+
+    def answers(asked: Asked) -> Said:
+        seen.append(asked.target)
+        return say({"data": {"id": "a/b?c"}})
+
+    with Loopback(answers) as server, ScaiKeyClient(server.origin, bearer="t") as client:
+        row = client.get_tenant("a/b?c")
+    assert row is not None
+    assert row.id == "a/b?c"
+    assert seen == ["/api/v1/admin/tenants/a%2Fb%3Fc"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"id": "other"}, "ScaiKey answers GET {path} with something that has another id."),
+        (
+            {"data": []},
+            "ScaiKey's answer can't be read, GET {path}: expected `object`, got `array`.",
+        ),
+        (
+            {"data": {"id": "x", "email": 1}},
+            "ScaiKey's answer can't be read, GET {path}: expected `str | null`, got `int` at "
+            "`$.email`.",
+        ),
+        (
+            {"id": "x", "email": "\0"},
+            "ScaiKey's answer can't be read, row 0 of GET {path}, field `email`: a text with "
+            "U+0000.",
+        ),
+        (b"<html>", "ScaiKey's answer can't be read, GET {path}: it is not JSON."),
+    ],
+)
+def test_fail_item_is_nonsense(body: object, message: str) -> None:
+    with Loopback(lambda asked: say(body)) as server:
+        with ScaiKeyClient(server.origin, bearer="t") as client:
+            with pytest.raises(UpstreamNonsense) as caught:
+                client.get_user("x")
+    assert caught.value.message == message.format(path="/api/v1/admin/users/x")
+
+
+def test_success_one_token_for_all(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    for _ in range(3):
+        client.get_user("usr_nobody")
+    assert tokens_asked(scaikey) == 1
+    assert scaikey.requests.count(DISCOVERY) == 1
+    claims = client.claims()
+    assert claims["client_id"] == scaikey.client_id
+    assert claims["scope"] == "admin:read"
+    assert client.app_scope == "GLOBAL"
+
+
+def test_success_one_token_for_many_threads(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    threads = [threading.Thread(target=client.get_user, args=("usr_x",)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert tokens_asked(scaikey) == 1
+
+
+def test_success_token_is_renewed_in_time(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    scaikey.token_lifetime = 1
+    client.get_user("usr_nobody")
+    time.sleep(0.55)
+    client.get_user("usr_nobody")
+    assert tokens_asked(scaikey) == 2
+    assert not [entry for entry in scaikey.requests.recent if entry[1] == 401]
+
+
+def test_success_token_is_renewed_after_a_401(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    (tenant, *_) = next(iter(client.walk("tenants")))
+    scaikey.rotate_keys(keep_old=False)
+    assert client.get_tenant(tenant.id) == tenant
+    assert tokens_asked(scaikey) == 2
+
+
+def test_success_walk_outlives_its_token(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    seen = 0
+    for page in client.walk("users", per_page=10, in_flight=4):
+        seen += len(page)
+        if seen == 100:
+            scaikey.rotate_keys(keep_old=False)
+    assert seen == 250
+    assert tokens_asked(scaikey) == 2
+
+
+def test_fail_401_twice(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    scaikey.faults.add("status", path="/api/v1/admin/*", status=401)
+    with pytest.raises(CredentialsRefused) as caught:
+        client.get_user("usr_1")
+    assert tokens_asked(scaikey) == 2
+    assert caught.value.exit_code == 3
+    assert caught.value.message == (
+        f"ScaiKey at {scaikey.url} does not accept our credentials for GET "
+        "/api/v1/admin/users/usr_1: Fault 401."
+    )
+
+
+def test_fail_wrong_secret(scaikey: Sandbox) -> None:
+    with connected(scaikey, "not-the-client-secret") as client:
+        with pytest.raises(CredentialsRefused) as caught:
+            client.get_user("usr_1")
+    assert caught.value.message == (
+        f"ScaiKey at {scaikey.url} does not accept our credentials for POST {TOKEN}: "
+        "invalid_client."
+    )
+    assert caught.value.fix == (
+        "Check SCAIWAVE_SCAIKEY_CLIENT_ID and SCAIWAVE_SCAIKEY_CLIENT_SECRET, and that the "
+        "application may use client credentials with the scope admin:read."
+    )
+
+
+def test_success_special_characters_in_credentials() -> None:
+    with Sandbox(people=1, tenants=1, client_id="a:b+c", client_secret="p%+ü: d") as scaikey:
+        with connected(scaikey) as client:
+            assert client.get_user("usr_nobody") is None
+
+
+@pytest.mark.parametrize("error", ["invalid_scope", "unauthorized_client"])
+def test_fail_token_refused(scaikey: Sandbox, client: ScaiKeyClient, error: str) -> None:
+    scaikey.faults.add("status", path=TOKEN, status=400, body={"error": error})
+    with pytest.raises(CredentialsRefused) as caught:
+        client.get_user("usr_1")
+    assert caught.value.message == f"ScaiKey at {scaikey.url} rejects POST {TOKEN}: {error}."
+
+
+def test_success_token_request_is_retried(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    scaikey.faults.add("drop", path=TOKEN, times=2)
+    assert client.get_user("usr_nobody") is None
+    assert tokens_asked(scaikey) == 3
+
+
+@pytest.mark.parametrize(
+    ("grant", "what"),
+    [
+        ({}, "object missing required field `access_token`"),
+        ({"access_token": "a", "expires_in": "x"}, "expected `float | null`, got `str` at "),
+        ({"access_token": "a", "token_type": "mac"}, None),
+        ({"access_token": "a b"}, None),
+        ({"access_token": ""}, None),
+    ],
+)
+def test_fail_grant_is_nonsense(
+    scaikey: Sandbox, client: ScaiKeyClient, grant: object, what: str | None
+) -> None:
+    scaikey.faults.add("status", path=TOKEN, status=200, body=grant)
+    with pytest.raises(UpstreamNonsense) as caught:
+        client.get_user("usr_1")
+    told = "handed out something that is not a bearer token" if what is None else what
+    assert told in caught.value.message
+
+
+def test_success_opaque_token_says_nothing(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    body = {"access_token": "opaque", "token_type": "bearer"}
+    scaikey.faults.add("status", path=TOKEN, status=200, body=body)
+    assert client.claims() == {}
+    assert client.app_scope == ""
+
+
+@pytest.mark.parametrize("token", ["", "a", "a.b", "a.!.c", "a.bm90IGpzb24.c", "a.WzFd.c", "a.ü.c"])
+def test_success_no_claims_of_what_is_no_jwt(token: str) -> None:
+    assert unverified_claims(token) == {}
+
+
+def test_success_claims_are_read() -> None:
+    token = jwt.encode({"role": "x"}, "k" * 32, algorithm="HS256")
+    assert unverified_claims(token) == {"role": "x"}
+
+
+@pytest.mark.parametrize("fault", ["status", "drop"])
+def test_success_without_discovery(scaikey: Sandbox, client: ScaiKeyClient, fault: Action) -> None:
+    scaikey.faults.add(fault, path=DISCOVERY, status=404)
+    assert client.get_user("usr_nobody") is None
+    assert client.fetch_jwks() == scaikey.keys.jwks()
+
+
+def test_success_discovered_endpoints_are_used(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    elsewhere = {"token_endpoint": f"{scaikey.url}{TOKEN}?via=discovery", "jwks_uri": "/keys"}
+    scaikey.faults.add("status", path=DISCOVERY, status=200, body=elsewhere)
+    client.get_user("usr_nobody")
+    assert (f"POST {TOKEN}?via=discovery", 200) in scaikey.requests.recent
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://evil.example.org/token", "https://evil.example.org"),
+        ("http://127.0.0.1:1/token", "http://127.0.0.1:1"),
+        ("//evil.example.org/token", "http://evil.example.org"),
+        ("http://user:pw@127.0.0.1:{port}/token", "http://127.0.0.1:{port}"),
+        ("file:///etc/passwd", "file://"),
+        ("http://a:port", "://"),
+    ],
+)
+def test_fail_discovery_points_elsewhere(
+    scaikey: Sandbox, client: ScaiKeyClient, address: str, shown: str
+) -> None:
+    body = {"token_endpoint": address.format(port=scaikey.port)}
+    scaikey.faults.add("status", path=DISCOVERY, status=200, body=body)
+    with pytest.raises(UpstreamNonsense) as caught:
+        client.get_user("usr_1")
+    assert caught.value.message == (
+        f"The discovery document of ScaiKey at {scaikey.url} places its token_endpoint at "
+        f"{shown.format(port=scaikey.port)}, and credentials are not sent to another server."
+    )
+    assert tokens_asked(scaikey) == 0
+
+
+def test_success_https_of_the_same_host_is_good(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    body = {"token_endpoint": "https://127.0.0.1:1/token"}
+    scaikey.faults.add("status", path=DISCOVERY, status=200, body=body)
+    assert client.endpoints().token == "https://127.0.0.1:1/token"
+
+
+def test_fail_discovery_is_a_web_page(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    scaikey.faults.add("not_json", path=DISCOVERY)
+    with pytest.raises(UpstreamNonsense) as caught:
+        client.get_user("usr_1")
+    assert caught.value.message == (
+        f"ScaiKey's answer can't be read, GET {DISCOVERY}: it is not JSON."
+    )
+
+
+def test_success_operators_token_is_sent(scaikey: Sandbox) -> None:
+    (tenant_id, *_) = scaikey.directory.tenants
+    token = scaikey.mint(role="tenant_admin", tenant_id=tenant_id)
+    with ScaiKeyClient(scaikey.url, bearer=token) as client:
+        tenants = [row.id for page in client.walk("tenants") for row in page]
+        assert client.claims()["role"] == "tenant_admin"
+    assert tenants == [tenant_id]
+    assert tokens_asked(scaikey) == 0
+
+
+def test_fail_operators_token_is_refused(scaikey: Sandbox) -> None:
+    token = scaikey.mint(role="super_admin", exp=1)
+    with ScaiKeyClient(scaikey.url, bearer=token) as client:
+        with pytest.raises(CredentialsRefused) as caught:
+            client.get_user("usr_1")
+    assert caught.value.message == (
+        f"ScaiKey at {scaikey.url} does not accept our credentials for GET "
+        "/api/v1/admin/users/usr_1: Invalid or expired token."
+    )
+    assert caught.value.fix == (
+        "Get a new ScaiKey token and export it as SCAIWAVE_ADMIN_TOKEN, or unset that variable."
+    )
+    assert token not in repr(caught.value) + repr(client)
+
+
+def test_fail_operators_role_is_too_low(scaikey: Sandbox) -> None:
+    token = scaikey.mint(role="partner_admin", partner_id="prt_1")
+    with ScaiKeyClient(scaikey.url, bearer=token) as client:
+        with pytest.raises(UpstreamForbidden) as caught:
+            list(client.walk("partners"))
+    assert caught.value.message == (
+        f"ScaiKey at {scaikey.url} forbids GET /api/v1/admin/partners/: Super admin role required."
+    )
+    assert caught.value.fix == (
+        "Use the token of an administrator whose role reaches this, or unset SCAIWAVE_ADMIN_TOKEN."
+    )
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\nb", "ü"])
+def test_fail_operators_token_is_no_token(token: str) -> None:
+    with pytest.raises(InvalidToken) as caught:
+        ScaiKeyClient("http://127.0.0.1:1", bearer=token)
+    assert caught.value.message == "The ScaiKey token holds characters that no token has."
+
+
+def test_fail_no_credentials(scaikey: Sandbox) -> None:
+    with ScaiKeyClient(scaikey.url) as client, pytest.raises(SettingMissing) as caught:
+        client.get_user("usr_1")
+    assert caught.value.message == "There are no credentials for ScaiKey."
+    assert caught.value.fix == (
+        "Run `scaiwave sync register`, or set SCAIWAVE_SCAIKEY_CLIENT_ID and "
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET."
+    )
+
+
+@pytest.mark.parametrize(
+    ("collection", "fix"),
+    [
+        (
+            "partners",
+            "Give the application the scope admin:read and the reach GLOBAL: a PARTNER or TENANT "
+            "application may not list partners.",
+        ),
+        ("users", "Give the application the scope admin:read in ScaiKey."),
+        ("groups", "Give the application the scopes groups:read and admin:read in ScaiKey."),
+    ],
+)
+def test_fail_scope_missing(
+    scaikey: Sandbox, client: ScaiKeyClient, collection: str, fix: str
+) -> None:
+    detail = "Platform token requires admin:read or admin:write scope"
+    scaikey.faults.add("status", path="/api/v1/admin/*", status=403, body={"detail": detail})
+    with pytest.raises(UpstreamForbidden) as caught:
+        list(client.walk(collection))  # type: ignore[call-overload]
+    assert caught.value.message == (
+        f"ScaiKey at {scaikey.url} forbids GET /api/v1/admin/{collection}/: {detail}."
+    )
+    assert caught.value.fix == fix
+    assert caught.value.exit_code == 3
+
+
+def test_success_keys_of_platform_and_tenant(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    (tenant, *_) = next(iter(client.walk("tenants")))
+    with ScaiKeyClient(scaikey.url) as anonymous:
+        assert anonymous.fetch_jwks() == scaikey.keys.jwks()
+        assert anonymous.fetch_jwks(tenant.slug) == scaikey.keys.jwks()
+
+
+def test_fail_keys_unreadable(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    scaikey.faults.add("status", path="*/jwks.json", status=200, body={"keys": [1]})
+    with pytest.raises(UpstreamNonsense) as caught:
+        client.fetch_jwks()
+    assert caught.value.message == (
+        "ScaiKey's answer can't be read, the list of keys (JWKS): expected `object`, got `int` "
+        "at `$.keys[0]`."
+    )
+
+
+def test_fail_unreachable(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    scaikey.stop()
+    with pytest.raises(UpstreamUnreachable) as caught:
+        client.get_user("usr_1")
+    assert caught.value.message == f"ScaiKey at {scaikey.url} refuses connections."
+    assert client.requests == 0
+
+
+def test_success_nothing_shows_secrets(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    client.get_user("usr_nobody")
+    token = client._access.bearer()
+    shown = repr(client) + repr(client._access) + repr(client.http) + repr(vars(client))
+    assert scaikey.client_secret not in shown
+    assert token not in shown
+    assert json.dumps(base64.b64encode(scaikey.client_secret.encode()).decode()) not in shown
+
+
+@pytest.mark.parametrize(
+    ("fault", "settings"),
+    [
+        ("not_json", {}),
+        ("wrong_shape", {}),
+        ("malformed_row", {}),
+        ("redirect", {"location": "/login"}),
+        ("status", {"status": 500}),
+        ("drop", {}),
+        ("cut", {}),
+        ("wrong_length", {}),
+    ],
+)
+def test_fail_every_fault_is_told(
+    scaikey: Sandbox, client: ScaiKeyClient, fault: Action, settings: dict[str, object]
+) -> None:
+    scaikey.faults.add(fault, path="/api/v1/admin/users/", query={"page": "2"}, **settings)
+    with pytest.raises(ScaiWaveError) as caught:
+        list(client.walk("users"))
+    assert caught.value.exit_code == 2
+    assert caught.value.message.endswith(".")
+    assert caught.value.fix
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("walk")]
+
+
+def test_success_faults_that_pass(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    users = "/api/v1/admin/users/"
+    faults: list[Action] = ["drop", "cut", "wrong_length", "status"]
+    for page, fault in enumerate(faults, start=1):
+        scaikey.faults.add(fault, path=users, query={"page": str(page)}, times=1)
+    assert sum(len(page) for page in client.walk("users", per_page=50)) == 250
+
+
+def test_success_rows_seen_twice_are_kept(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    """Judging an inconsistent walk is the reader's business; it has what it needs."""
+    scaikey.faults.add("shift", path="/api/v1/admin/users/", query={"page": "2"}, rows=-3)
+    walk = client.walk("users")
+    seen = [row.id for page in walk for row in page]
+    assert len(seen) == walk.rows == walk.reported_total == 250
+    assert len(set(seen)) == 247

@@ -1,0 +1,155 @@
+"""Registering with the sandbox, up to the credentials that come once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from scaiwave.clients.errors import UpstreamConflict, UpstreamRejected
+from scaiwave.clients.scaikey import ScaiKeyClient
+from scaiwave.clients.scaikey_registration import Credentials, RegistrationTicket
+from scaiwave.errors import (
+    UpstreamForbidden,
+    UpstreamNonsense,
+    UpstreamNotFound,
+    UpstreamUnavailable,
+)
+from scaiwave.sandbox import Sandbox
+
+PATH = "/api/v1/public/register/applications"
+
+
+@pytest.fixture
+def scaikey() -> Iterator[Sandbox]:
+    with Sandbox(people=30, tenants=2, seed=3) as running:
+        yield running
+
+
+@pytest.fixture
+def client(scaikey: Sandbox) -> Iterator[ScaiKeyClient]:
+    with ScaiKeyClient(scaikey.url) as client:
+        yield client
+
+
+def register(client: ScaiKeyClient, **changes: Any) -> RegistrationTicket:
+    fields = {
+        "name": "ScaiWave",
+        "scope": "GLOBAL",
+        "contact_email": "ops@example.org",
+        "redirect_uris": ["https://chat.example.org/auth/callback"],
+    }
+    return client.register_application(**{**fields, **changes})
+
+
+def test_success_credentials_come_once_and_work(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    ticket = register(client)
+    assert client.registration_status(*_of(ticket)).status == "PENDING"
+    scaikey.registrations.decide(ticket.request_id, "APPROVED")
+    status = client.registration_status(*_of(ticket))
+    assert status.status == "APPROVED"
+    assert status.request_id == ticket.request_id
+    own = status.credentials
+    assert own is not None
+    assert own.application_id
+    assert own.issuer == scaikey.url
+    assert client.registration_status(*_of(ticket)).credentials is None
+    with ScaiKeyClient(
+        scaikey.url, client_id=own.client_id, client_secret=own.client_secret
+    ) as registered:
+        assert sum(len(page) for page in registered.walk("users")) == 30
+
+
+def _of(ticket: RegistrationTicket) -> tuple[str, str]:
+    return ticket.request_id, ticket.status_token
+
+
+def test_success_of_a_tenant(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    tenant = next(iter(scaikey.directory.tenants.values()))
+    scaikey.registrations.auto_approve = True
+    ticket = register(client, scope="TENANT", tenant_slug=tenant["slug"])
+    own = client.registration_status(*_of(ticket)).credentials
+    assert own is not None
+    with ScaiKeyClient(
+        scaikey.url, client_id=own.client_id, client_secret=own.client_secret
+    ) as registered:
+        assert [row.id for page in registered.walk("tenants") for row in page] == [tenant["id"]]
+        assert registered.app_scope == "TENANT"
+
+
+def test_success_rejected(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    ticket = register(client)
+    scaikey.registrations.decide(ticket.request_id, "REJECTED", "Who are you?")
+    status = client.registration_status(*_of(ticket))
+    assert (status.status, status.rejection_reason) == ("REJECTED", "Who are you?")
+
+
+def test_success_cancelled(client: ScaiKeyClient) -> None:
+    ticket = register(client)
+    client.cancel_registration(*_of(ticket))
+    assert client.registration_status(*_of(ticket)).status == "CANCELLED"
+
+
+def test_fail_cancelled_too_late(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    ticket = register(client)
+    scaikey.registrations.decide(ticket.request_id, "APPROVED")
+    with pytest.raises(UpstreamConflict) as caught:
+        client.cancel_registration(*_of(ticket))
+    assert caught.value.message == (
+        f"ScaiKey at {scaikey.url} says that DELETE {PATH}/{ticket.request_id} conflicts with "
+        "what it has: Registration request is APPROVED."
+    )
+
+
+def test_fail_wrong_token(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    ticket = register(client)
+    with pytest.raises(UpstreamForbidden) as caught:
+        client.registration_status(ticket.request_id, "not-the-status-token")
+    assert caught.value.message == (
+        f"ScaiKey at {scaikey.url} forbids GET {PATH}/{ticket.request_id}/status: Invalid status "
+        "token."
+    )
+    assert caught.value.fix == (
+        "Check the request id and the status token; if they are lost, register again."
+    )
+
+
+def test_fail_unknown_request(client: ScaiKeyClient) -> None:
+    with pytest.raises(UpstreamNotFound) as caught:
+        client.registration_status("req/none", "not-the-status-token")
+    assert caught.value.message == (f"ScaiKey has nothing at {PATH}/req/none/status (404).")
+
+
+def test_fail_field_is_rejected(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    with pytest.raises(UpstreamRejected) as caught:
+        register(client, contact_email="nobody")
+    assert caught.value.message == (
+        f"ScaiKey at {scaikey.url} rejects POST {PATH}: body.contact_email: value is not a valid "
+        "email address."
+    )
+    assert caught.value.exit_code == 1
+
+
+def test_fail_is_not_sent_twice(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    scaikey.faults.add("status", path=PATH, status=503)
+    with pytest.raises(UpstreamUnavailable):
+        register(client)
+    assert scaikey.requests.count(PATH) == 1
+
+
+def test_fail_ticket_is_incomplete(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+    scaikey.faults.add("status", path=PATH, status=201, body={"request_id": "req_1"})
+    with pytest.raises(UpstreamNonsense) as caught:
+        register(client)
+    assert caught.value.message == (
+        f"ScaiKey's answer can't be read, POST {PATH}: object missing required field "
+        "`status_token`."
+    )
+
+
+def test_success_reprs_hide_secrets() -> None:
+    ticket = RegistrationTicket(request_id="req_1", status_token="geheim")
+    own = Credentials(client_id="app", client_secret="geheim")
+    assert repr(ticket) == "RegistrationTicket(request_id='req_1', status_token=[hidden])"
+    assert repr(own) == "Credentials(client_id='app', client_secret=[hidden])"

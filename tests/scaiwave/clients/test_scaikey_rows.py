@@ -1,0 +1,129 @@
+"""What becomes of a row on the way in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaiwave.clients.scaikey_rows import (
+    GroupRow,
+    MemberRow,
+    PartnerRow,
+    Row,
+    TenantRow,
+    UserRow,
+)
+
+KINDS = [PartnerRow, TenantRow, UserRow, GroupRow]
+
+
+def read(kind: type[Row], **fields: Any) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(fields), type=kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_success_an_id_is_enough(kind: type[Row]) -> None:
+    row = read(kind, id="x", unheard_of={"a": [1]})
+    assert row.id == "x"
+    assert row.status == ""
+    assert row.key == ("x",)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, MemberRow])
+def test_success_null_is_the_same_as_missing(kind: type[Row]) -> None:
+    given = {"user_id": "x"} if kind is MemberRow else {"id": "x"}
+    fields = [field.name for field in msgspec.structs.fields(kind) if field.name not in given]
+    assert read(kind, **given, **dict.fromkeys(fields)) == read(kind, **given)
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [("ACTIVE", "ACTIVE"), (" suspended ", "SUSPENDED"), ("neu", "NEU"), (None, "")],
+)
+def test_success_status(told: str | None, status: str) -> None:
+    assert read(UserRow, id="x", status=told).status == status
+
+
+@pytest.mark.parametrize("kind", [UserRow, GroupRow])
+@pytest.mark.parametrize(
+    ("told", "tenant_id"),
+    [
+        ({"tenant_id": "t"}, "t"),
+        ({"tenant": {"id": "t", "name": "T"}}, "t"),
+        ({"tenant_id": None, "tenant": {"id": "t"}}, "t"),
+        ({"tenant_id": "t", "tenant": {"id": "u"}}, "t"),
+        ({"tenant": None}, ""),
+        ({"tenant": {"name": "T"}}, ""),
+        ({"tenant": {"id": None}}, ""),
+    ],
+)
+def test_success_tenant(kind: type[Row], told: dict[str, Any], tenant_id: str) -> None:
+    assert read(kind, id="x", **told).tenant_id == tenant_id
+
+
+def test_success_partner_limits() -> None:
+    row = read(PartnerRow, id="x", max_tenants=5, max_users_per_tenant=None)
+    assert (row.max_tenants, row.max_users_per_tenant) == (5, None)
+
+
+def test_fail_number_too_big() -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"at `\$.max_tenants`"):
+        read(PartnerRow, id="x", max_tenants=2**63)
+
+
+@pytest.mark.parametrize(
+    ("told", "roles"),
+    [
+        (["a", "b"], ("a", "b")),
+        ([{"name": "a"}, {"id": 1}, "", 3, None], ("a",)),
+        ("a", ("a",)),
+        ({"name": "a"}, ("a",)),
+        ([], ()),
+        (None, ()),
+        (7, ()),
+    ],
+)
+def test_success_roles(told: object, roles: tuple[str, ...]) -> None:
+    assert read(UserRow, id="x", roles=told).roles == roles
+
+
+@pytest.mark.parametrize(
+    ("told", "key"),
+    [
+        ({"user_id": "u"}, ("u", "")),
+        ({"user_id": "u", "group_id": "container", "id": "m"}, ("u", "")),
+        ({"user": {"id": "u"}}, ("u", "")),
+        ({"id": "u", "type": "user"}, ("u", "")),
+        ({"member_group_id": "g"}, ("", "g")),
+        ({"group_id": "g"}, ("", "g")),
+        ({"id": "g", "member_type": "GROUP"}, ("", "g")),
+        ({"id": "g", "group_id": "container", "type": "GROUP"}, ("", "g")),
+        ({"member_group_id": "g", "group_id": "container"}, ("", "g")),
+    ],
+)
+def test_success_member(told: dict[str, Any], key: tuple[str, str]) -> None:
+    assert read(MemberRow, **told).key == key
+
+
+@pytest.mark.parametrize("told", [{}, {"id": "x"}, {"user_id": ""}, {"type": "USER"}])
+def test_fail_member_is_nobody(told: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError, match="Neither a user nor a group is named"):
+        read(MemberRow, **told)
+
+
+@pytest.mark.parametrize(
+    ("told", "direct"), [(None, True), ("direct", True), ("DIRECT", True), ("INHERITED", False)]
+)
+def test_success_direct_membership(told: str | None, direct: bool) -> None:
+    assert read(MemberRow, user_id="u", membership_type=told).direct is direct
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
+def test_success_roles_of_any_shape(told: Any) -> None:
+    roles = read(UserRow, id="x", roles=told).roles
+    assert isinstance(roles, tuple)
+    assert all(isinstance(role, str) for role in roles)

@@ -1,0 +1,449 @@
+"""Walks over collections of every shape, and over servers that lie."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scaiwave.clients.patience import Patience
+from scaiwave.clients.scaikey import ScaiKeyClient
+from scaiwave.clients.scaikey_rows import UserRow
+from scaiwave.clients.walk import Walk
+from scaiwave.errors import UpstreamNonsense, UpstreamUnavailable
+from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
+
+QUICK = Patience(total=0.3, first_contact=0.1, shortest=0.01, longest=0.05)
+USERS = "GET /api/v1/admin/users/"
+
+Shape = Callable[[list[Any], int, int], Any]
+SHAPES: dict[str, Shape] = {
+    "data": lambda rows, total, pages: {"data": rows, "total": total},
+    "items": lambda rows, total, pages: {"items": rows, "total": total, "pages": pages},
+    "meta": lambda rows, total, pages: {"data": rows, "meta": {"total": total}},
+    "pagination": lambda rows, total, pages: {
+        "data": rows,
+        "meta": {},
+        "pagination": {"total_count": total},
+    },
+    "pages only": lambda rows, total, pages: {"data": rows, "pagination": {"total_pages": pages}},
+    "no figures": lambda rows, total, pages: {"items": rows},
+    "bare": lambda rows, total, pages: rows,
+}
+
+
+def people(count: int) -> list[dict[str, str]]:
+    return [{"id": f"usr_{number}"} for number in range(count)]
+
+
+def numbered(rows: list[Any], shape: str, *, cap: int = 100) -> Callable[[Asked], Said]:
+    """A list with pages of `per_page` rows, but never more than `cap`."""
+
+    def answers(asked: Asked) -> Said:
+        size = min(cap, int(asked.query["per_page"]))
+        start = (int(asked.query["page"]) - 1) * size
+        total, pages = len(rows), -(-len(rows) // size)
+        return say(SHAPES[shape](rows[start : start + size], total, pages))
+
+    return answers
+
+
+def split(pages: list[list[Any]], shape: str) -> Callable[[Asked], Said]:
+    """A list with just these pages."""
+    total = sum(map(len, pages))
+
+    def answers(asked: Asked) -> Said:
+        page = int(asked.query["page"])
+        rows = pages[page - 1] if page <= len(pages) else []
+        return say(SHAPES[shape](rows, total, len(pages)))
+
+    return answers
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    with Loopback(lambda asked: say([])) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Loopback) -> Iterator[ScaiKeyClient]:
+    with ScaiKeyClient(server.origin, bearer="token", patience=QUICK) as client:
+        yield client
+
+
+def ids(walk: Walk[UserRow]) -> list[str]:
+    return [row.id for page in walk for row in page]
+
+
+def walkers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("walk")]
+
+
+any_number = settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+
+
+@any_number
+@given(
+    count=st.integers(0, 60),
+    per_page=st.integers(1, 20),
+    cap=st.integers(1, 20),
+    in_flight=st.integers(1, 8),
+    shape=st.sampled_from(list(SHAPES)),
+)
+def test_success_every_row_once_in_order(
+    server: Loopback,
+    client: ScaiKeyClient,
+    count: int,
+    per_page: int,
+    cap: int,
+    in_flight: int,
+    shape: str,
+) -> None:
+    rows = people(count)
+    server.answers = numbered(rows, shape, cap=cap)
+    walk = client.walk("users", per_page=per_page, in_flight=in_flight)
+    assert ids(walk) == [row["id"] for row in rows]
+    assert walk.rows == count
+    assert walk.pages == -(-count // min(per_page, cap))
+    assert not walk.truncated
+    assert walk.totals_agree
+    assert walk.reported_total == (None if shape in {"pages only", "no figures", "bare"} else count)
+    assert walkers() == []
+
+
+@any_number
+@given(
+    sizes=st.lists(st.integers(1, 9), max_size=15),
+    in_flight=st.integers(1, 8),
+    shape=st.sampled_from(list(SHAPES)),
+)
+def test_success_any_split_into_pages(
+    server: Loopback, client: ScaiKeyClient, sizes: list[int], in_flight: int, shape: str
+) -> None:
+    rows = iter(people(sum(sizes)))
+    pages = [[next(rows) for _ in range(size)] for size in sizes]
+    server.answers = split(pages, shape)
+    walk = client.walk("users", in_flight=in_flight)
+    assert [[row.id for row in page] for page in walk] == [[r["id"] for r in p] for p in pages]
+    assert not walk.truncated
+    assert walk.totals_agree
+    assert walkers() == []
+
+
+def test_success_one_page_is_one_request(server: Loopback, client: ScaiKeyClient) -> None:
+    server.answers = numbered(people(5), "data")
+    assert len(ids(client.walk("users", params={"tenant_id": "tnt_1"}))) == 5
+    (asked,) = server.asked
+    assert asked.target == "/api/v1/admin/users/?tenant_id=tnt_1&page=1&per_page=100"
+    assert asked.headers["authorization"] == "Bearer token"
+
+
+def test_success_a_short_bare_list_is_two_requests(server: Loopback, client: ScaiKeyClient) -> None:
+    server.answers = numbered(people(5), "bare")
+    assert len(ids(client.walk("users"))) == 5
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(("shape", "wasted"), [("data", 0), ("pages only", 0), ("bare", 12)])
+def test_success_asks_for_little_more_than_there_is(
+    server: Loopback, client: ScaiKeyClient, shape: str, wasted: int
+) -> None:
+    server.answers = numbered(people(300), shape)
+    assert len(ids(client.walk("users", per_page=10))) == 300
+    assert len(server.asked) <= 30 + wasted
+
+
+def test_success_pages_are_fetched_ahead_but_not_far(
+    server: Loopback, client: ScaiKeyClient
+) -> None:
+    server.answers = numbered(people(1000), "data")
+    walk = iter(client.walk("users", per_page=10, in_flight=4))
+    next(walk)
+    time.sleep(0.3)
+    assert len(server.asked) == 9
+    next(walk)
+    time.sleep(0.3)
+    assert len(server.asked) == 10
+    del walk
+    assert walkers() == []
+
+
+def test_success_latency_is_shared(server: Loopback, client: ScaiKeyClient) -> None:
+    serve = numbered(people(160), "data")
+
+    def slowly(asked: Asked) -> Said:
+        time.sleep(0.05)
+        return serve(asked)
+
+    server.answers = slowly
+    began = time.monotonic()
+    assert len(ids(client.walk("users", per_page=10))) == 160
+    assert time.monotonic() - began < 16 * 0.05
+
+
+def test_success_abandoned(server: Loopback, client: ScaiKeyClient) -> None:
+    server.answers = numbered(people(1000), "data")
+    for _ in client.walk("users", per_page=10):
+        break
+    assert walkers() == []
+    asked = len(server.asked)
+    time.sleep(0.1)
+    assert len(server.asked) == asked
+
+
+def test_success_left_by_an_exception(server: Loopback, client: ScaiKeyClient) -> None:
+    server.answers = numbered(people(1000), "data")
+    walk = client.walk("users", per_page=10)
+    steps = iter(walk)
+    next(steps)
+    assert walkers()
+    with pytest.raises(ValueError, match="not in list"), walk:
+        next(steps).index(UserRow(id="usr_nobody"))
+    assert walkers() == []
+
+
+def test_success_a_hung_server_does_not_hold_up_the_end(
+    server: Loopback, client: ScaiKeyClient
+) -> None:
+    serve, release = numbered(people(1000), "data"), threading.Event()
+
+    def hang(asked: Asked) -> Said:
+        if asked.query["page"] != "1":
+            release.wait(10)
+        return serve(asked)
+
+    server.answers = hang
+    walk = client.walk("users", per_page=10)
+    next(iter(walk))
+    began = time.monotonic()
+    walk.close()
+    assert time.monotonic() - began < 3
+    assert all(thread.daemon for thread in walkers())
+    release.set()
+    while walkers():
+        time.sleep(0.01)
+
+
+def test_fail_error_in_the_middle(server: Loopback, client: ScaiKeyClient) -> None:
+    serve = numbered(people(1000), "data")
+    server.answers = lambda asked: (
+        say({}, status=500) if asked.query["page"] == "4" else serve(asked)
+    )
+    pages = iter(client.walk("users", per_page=10))
+    assert [next(pages)[0].id for _ in range(3)] == ["usr_0", "usr_10", "usr_20"]
+    with pytest.raises(UpstreamUnavailable) as caught:
+        next(pages)
+    assert caught.value.message == (
+        f"ScaiKey at {server.origin} answers {USERS} with 500 (Internal Server Error)."
+    )
+    assert walkers() == []
+
+
+def test_success_trouble_in_the_middle(server: Loopback, client: ScaiKeyClient) -> None:
+    serve, failed = numbered(people(200), "data"), set()
+
+    def once(asked: Asked) -> Said:
+        if asked.target in failed:
+            return serve(asked)
+        failed.add(asked.target)
+        return say({}, status=503)
+
+    server.answers = once
+    assert len(ids(client.walk("users", per_page=10))) == 200
+    assert client.requests == 40
+
+
+@pytest.mark.parametrize("in_flight", [1, 8])
+def test_fail_truncated(server: Loopback, client: ScaiKeyClient, in_flight: int) -> None:
+    rows = people(100)
+
+    def cut(asked: Asked) -> Said:
+        page = int(asked.query["page"])
+        return say({"data": rows[page * 10 - 10 : page * 10] if page < 5 else [], "total": 100})
+
+    server.answers = cut
+    walk = client.walk("users", per_page=10, in_flight=in_flight)
+    assert len(ids(walk)) == 40
+    assert walk.truncated
+    assert walk.reported_total == 100
+    assert walk.totals_agree
+
+
+def test_fail_truncated_by_pages(server: Loopback, client: ScaiKeyClient) -> None:
+    server.answers = lambda asked: say(
+        {"data": people(1) if asked.query["page"] == "1" else [], "meta": {"total_pages": 3}}
+    )
+    walk = client.walk("users")
+    assert len(ids(walk)) == 1
+    assert walk.truncated
+    assert walk.reported_total is None
+
+
+def test_fail_empty_at_once(server: Loopback, client: ScaiKeyClient) -> None:
+    server.answers = lambda asked: say({"data": [], "total": 7})
+    walk = client.walk("users")
+    assert ids(walk) == []
+    assert walk.truncated
+    assert walk.reported_total == 7
+
+
+def test_success_empty(server: Loopback, client: ScaiKeyClient) -> None:
+    server.answers = lambda asked: say({"data": [], "total": 0})
+    walk = client.walk("users")
+    assert ids(walk) == []
+    assert (walk.truncated, walk.reported_total, walk.pages, walk.rows) == (False, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("later", "total"), [(101, 101), (None, 100), (99, 99)])
+def test_fail_totals_disagree(
+    server: Loopback, client: ScaiKeyClient, later: int | None, total: int
+) -> None:
+    rows = people(total)
+
+    def answers(asked: Asked) -> Said:
+        page = int(asked.query["page"])
+        told = {"total": 100 if page == 1 else later}
+        return say({"data": rows[page * 10 - 10 : page * 10], **told})
+
+    server.answers = answers
+    walk = client.walk("users", per_page=10)
+    assert len(ids(walk)) == total
+    assert not walk.totals_agree
+    assert not walk.truncated
+    assert walk.reported_total == total
+
+
+def test_fail_total_too_small(server: Loopback, client: ScaiKeyClient) -> None:
+    """Rows beyond the total prove it wrong, so only an empty page is believed."""
+    rows = people(95)
+
+    def answers(asked: Asked) -> Said:
+        page = int(asked.query["page"])
+        return say({"data": rows[page * 10 - 10 : page * 10], "total": 15})
+
+    server.answers = answers
+    walk = client.walk("users", per_page=10)
+    assert len(ids(walk)) == 95
+    assert not walk.totals_agree
+    assert not walk.truncated
+    assert walk.reported_total == 15
+
+
+@pytest.mark.parametrize("shape", ["data", "bare"])
+def test_fail_page_is_ignored(server: Loopback, client: ScaiKeyClient, shape: str) -> None:
+    server.answers = lambda asked: say(SHAPES[shape](people(100), 500, 5))
+    with pytest.raises(UpstreamNonsense) as caught:
+        ids(client.walk("users"))
+    assert caught.value.message == f"ScaiKey answers pages 1 and 2 of {USERS} with the same rows."
+    assert caught.value.fix == (
+        "Report this to who runs ScaiKey: it seems to ignore `page`. Nothing was changed."
+    )
+    assert walkers() == []
+
+
+def test_fail_endless(server: Loopback, client: ScaiKeyClient) -> None:
+    server.answers = lambda asked: say([{"id": f"usr_{asked.query['page']}"}])
+    with pytest.raises(UpstreamNonsense) as caught:
+        ids(client.walk("users", max_pages=50))
+    assert caught.value.message == f"ScaiKey's {USERS} goes on after 50 pages."
+    assert len(server.asked) < 70
+
+
+def test_fail_huge_total(server: Loopback, client: ScaiKeyClient) -> None:
+    server.answers = lambda asked: say(
+        {"data": people(10) if asked.query["page"] == "1" else [], "total": 2**53}
+    )
+    walk = client.walk("users")
+    assert len(ids(walk)) == 10
+    assert walk.truncated
+    assert len(server.asked) < 20
+
+
+def test_fail_iterated_twice(server: Loopback, client: ScaiKeyClient) -> None:
+    walk = client.walk("users")
+    assert ids(walk) == []
+    with pytest.raises(RuntimeError, match="a walk can be iterated once"):
+        iter(walk)
+
+
+BAD_ROWS: list[tuple[str, str, str]] = [
+    ("{}", "", "object missing required field `id`"),
+    ('{"id": ""}', "id", "expected `str` of length >= 1"),
+    ('{"id": 17}', "id", "expected `str`, got `int`"),
+    ('{"id": "x", "email": ["no"]}', "email", "expected `str | null`, got `array`"),
+    ('{"id": "x", "tenant": {"id": 5}}', "tenant.id", "expected `str | null`, got `int`"),
+    ('{"id": "x", "status": 1}', "status", "expected `str | null`, got `int`"),
+    ('{"id": "x", "email": "' + "y" * 1001 + '"}', "email", "expected `str` of length <= 1000"),
+    ('{"id": "x", "first_name": "Se\\u0000cret"}', "first_name", "a text with U+0000"),
+    ('{"id": "x", "roles": ["\\u0000"]}', "roles", "a text with U+0000"),
+    ('{"id": "x", "tenant": {"id": "\\u0000"}}', "tenant_id", "a text with U+0000"),
+    ('{"id": "x", "last_name": "\\ud800"}', "last_name", "half a surrogate pair"),
+    ('{"id": "x", "unknown": {"a": "\\udfff"}}', "unknown", "half a surrogate pair"),
+    ("null", "", "expected `object`, got `null`"),
+]
+
+
+@pytest.mark.parametrize(("row", "field", "what"), BAD_ROWS)
+@pytest.mark.parametrize("shape", ["data", "items", "bare"])
+def test_fail_malformed_row(
+    server: Loopback, client: ScaiKeyClient, row: str, field: str, what: str, shape: str
+) -> None:
+    good = json.dumps(people(10))
+    bad = f'[{{"id": "a"}}, {{"id": "b"}}, {row}]'
+
+    def answers(asked: Asked) -> Said:
+        rows = good if asked.query["page"] == "1" else bad
+        body = rows if shape == "bare" else f'{{"{shape}": {rows}, "total": 13}}'
+        return say(body.encode())
+
+    server.answers = answers
+    with pytest.raises(UpstreamNonsense) as caught:
+        ids(client.walk("users", per_page=10))
+    place = f", field `{field}`" if field else ""
+    assert caught.value.message == (
+        f"ScaiKey's answer can't be read, row 2 of page 2 of {USERS}{place}: {what}."
+    )
+    assert caught.value.fix == (
+        "Check that SCAIWAVE_SCAIKEY_URL is ScaiKey's address; if it is, report this to who runs "
+        "it. Nothing was changed."
+    )
+    assert caught.value.details["row"] == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        (b"<html>", "it is not JSON"),
+        (b"", "it is not JSON"),
+        (b'{"data": [', "it is not JSON"),
+        (b'{"data": [{"id": "\xff"}]}', "it is not JSON"),
+        (b'{"data": [], "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is not JSON"),
+        (b'{"results": []}', "neither `data` nor `items` holds a list"),
+        (b'{"data": null}', "neither `data` nor `items` holds a list"),
+        (b'{"detail": "no"}', "neither `data` nor `items` holds a list"),
+        (b'{"data": {}}', "expected `array | null`, got `object` at `$.data`"),
+        (b'{"data": [], "total": -1}', "expected `int` >= 0 at `$.total`"),
+        (b'{"data": [], "total": "7"}', "expected `int | null`, got `str` at `$.total`"),
+        (b'"text"', "expected `object | array`, got `str`"),
+    ],
+)
+def test_fail_not_a_list(server: Loopback, client: ScaiKeyClient, body: bytes, what: str) -> None:
+    server.answers = lambda asked: say(body)
+    with pytest.raises(UpstreamNonsense) as caught:
+        ids(client.walk("users"))
+    assert caught.value.message == f"ScaiKey's answer can't be read, page 1 of {USERS}: {what}."
+
+
+def test_success_an_escaped_backslash_is_no_nul(server: Loopback, client: ScaiKeyClient) -> None:
+    server.answers = lambda asked: say({"data": [{"id": "x", "email": "\\u0000"}], "total": 1})
+    (page,) = client.walk("users")
+    assert page[0].email == "\\u0000"

@@ -1,0 +1,438 @@
+# ruff: noqa: SIM117 - nested: the server, the client, what is expected of them
+"""Verification of ScaiKey's tokens: the good ones, and one test for every way to be bad."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaiwave.clients.patience import Patience
+from scaiwave.clients.scaikey import ScaiKeyClient
+from scaiwave.errors import (
+    ExpiredToken,
+    InvalidToken,
+    UpstreamNonsense,
+    UpstreamUnreachable,
+)
+from scaiwave.sandbox import Sandbox
+from scaiwave.tokens import Claims, verify_token
+
+FIX = "Get a new ScaiKey token and export it as SCAIWAVE_ADMIN_TOKEN, or unset that variable."
+
+
+@pytest.fixture(scope="module", params=["RS256", "ES256"])
+def scaikey(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    with Sandbox(people=5, tenants=2, seed=11, alg=request.param) as running:
+        yield running
+
+
+class Keys:
+    """Fetches over HTTP, and remembers for whom."""
+
+    def __init__(self, client: ScaiKeyClient, slugs: Mapping[str, str]) -> None:
+        self.client, self.slugs = client, slugs
+        self.asked: list[str | None] = []
+
+    def __call__(self, tenant_id: str | None) -> Mapping[str, Any]:
+        self.asked.append(tenant_id)
+        return self.client.fetch_jwks(self.slugs[tenant_id] if tenant_id else None)
+
+
+@pytest.fixture
+def keys(scaikey: Sandbox) -> Iterator[Keys]:
+    slugs = {id_: row["slug"] for id_, row in scaikey.directory.tenants.items()}
+    with ScaiKeyClient(scaikey.url, patience=Patience(total=0.1, first_contact=0.1)) as client:
+        yield Keys(client, slugs)
+
+
+def verify(scaikey: Sandbox, keys: Any, token: str, **changes: Any) -> Claims:
+    settings = {"issuer": scaikey.url, "audience": scaikey.client_id, "fetch_jwks": keys}
+    return verify_token(token, **{**settings, **changes})
+
+
+def refusal(scaikey: Sandbox, keys: Any, token: str, **changes: Any) -> str:
+    with pytest.raises(InvalidToken) as caught:
+        verify(scaikey, keys, token, **changes)
+    assert caught.value.fix == FIX
+    assert caught.value.exit_code == 3
+    assert caught.value.__cause__ is None
+    return caught.value.message
+
+
+def test_success(scaikey: Sandbox, keys: Keys) -> None:
+    ends = int(time.time()) + 100
+    token = scaikey.mint(
+        role="tenant_admin",
+        tenant_id="tnt_1",
+        partner_id="prt_1",
+        scope="admin:read openid",
+        name="Ada",
+        email="ada@example.org",
+        client_id="other",
+        exp=ends,
+    )
+    assert verify(scaikey, keys, token) == Claims(
+        subject="usr_sandbox_admin",
+        role="tenant_admin",
+        roles=("tenant_admin",),
+        tenant_id="tnt_1",
+        partner_id="prt_1",
+        scopes=frozenset({"admin:read", "openid"}),
+        platform=False,
+        name="Ada",
+        email="ada@example.org",
+        client_id="other",
+        expires_at=float(ends),
+    )
+    assert keys.asked == [None]
+
+
+@pytest.mark.parametrize(
+    ("claims", "role", "roles"),
+    [
+        ({"role": "SUPER_ADMIN"}, "super_admin", ("super_admin",)),
+        ({"roles": ["Tenant_Admin", "partner_admin"]}, "partner_admin", None),
+        ({"role": "tenant_admin", "roles": ["super_admin"]}, "super_admin", None),
+        ({"role": "tenant_admin", "roles": ["tenant_admin"]}, "tenant_admin", ("tenant_admin",)),
+        ({"roles": "tenant_admin viewer"}, "tenant_admin", ("tenant_admin", "viewer")),
+        ({"roles": ["viewer", " "]}, None, ("viewer",)),
+        ({"roles": []}, None, ()),
+        ({}, None, ()),
+    ],
+)
+def test_success_role(
+    scaikey: Sandbox,
+    keys: Keys,
+    claims: dict[str, Any],
+    role: str | None,
+    roles: tuple[str, ...] | None,
+) -> None:
+    verified = verify(scaikey, keys, scaikey.mint(**claims))
+    assert verified.role == role
+    assert roles is None or verified.roles == roles
+
+
+@pytest.mark.parametrize(
+    ("claims", "platform"),
+    [
+        ({"platform_token": True}, True),
+        ({"token_type": "client_credentials"}, True),
+        ({"token_type": "client_credentials", "app_scope": "GLOBAL"}, True),
+        ({"token_type": "client_credentials", "app_scope": "PARTNER"}, False),
+        ({"platform_token": True, "app_scope": "tenant"}, False),
+        ({"platform_token": "true"}, False),
+        ({}, False),
+    ],
+)
+def test_success_platform(
+    scaikey: Sandbox, keys: Keys, claims: dict[str, Any], platform: bool
+) -> None:
+    assert verify(scaikey, keys, scaikey.mint(**claims)).platform is platform
+
+
+def test_success_token_by_client_credentials(scaikey: Sandbox, keys: Keys) -> None:
+    claims = verify(scaikey, keys, scaikey.mint_platform(scope="admin:read"))
+    assert claims.platform
+    assert claims.scopes == {"admin:read"}
+    assert claims.subject == claims.client_id == scaikey.client_id
+
+
+def test_success_scopes_as_a_list(scaikey: Sandbox, keys: Keys) -> None:
+    assert verify(scaikey, keys, scaikey.mint(scope=["a", "b"])).scopes == {"a", "b"}
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("ours", ["", "/", "/tenants/tnt_9"])
+def test_success_issuer(scaikey: Sandbox, keys: Keys, slash: str, ours: str) -> None:
+    token = scaikey.mint(iss=scaikey.url + slash)
+    assert verify(scaikey, keys, token, issuer=scaikey.url + ours).subject
+
+
+def test_success_tenant_is_the_issuer(scaikey: Sandbox, keys: Keys) -> None:
+    (tenant_id, *_) = scaikey.directory.tenants
+    token = scaikey.mint(iss=f"{scaikey.url}/tenants/{tenant_id}", tenant_id=tenant_id)
+    assert verify(scaikey, keys, token).tenant_id == tenant_id
+    assert keys.asked == [tenant_id]
+
+
+@pytest.mark.parametrize(
+    ("issuer", "tenant_id"),
+    [
+        ("https://evil.example.org", None),
+        ("{url}.example.org", None),
+        ("{url}/tenants/tnt_1", "tnt_2"),
+        ("{url}/tenants/tnt_1", None),
+        ("{url}/tenants/", ""),
+        ("{url}/elsewhere/tnt_1", "tnt_1"),
+        ("", None),
+    ],
+)
+def test_fail_issuer(scaikey: Sandbox, keys: Keys, issuer: str, tenant_id: str | None) -> None:
+    token = scaikey.mint(iss=issuer.format(url=scaikey.url), tenant_id=tenant_id)
+    told = refusal(scaikey, keys, token)
+    assert told == f"The token was not issued by {scaikey.url}."
+    assert keys.asked == []
+
+
+@pytest.mark.parametrize("issuer", [None, 7, ["x"]])
+def test_fail_no_issuer(scaikey: Sandbox, keys: Keys, issuer: object) -> None:
+    assert refusal(scaikey, keys, scaikey.mint(iss=issuer)) == "The token names no issuer."
+
+
+@pytest.mark.parametrize("claims", [{"aud": ["x", "ours"]}, {"aud": "x", "client_id": "ours"}])
+def test_success_audience(scaikey: Sandbox, keys: Keys, claims: dict[str, Any]) -> None:
+    assert verify(scaikey, keys, scaikey.mint(**claims), audience="ours").subject
+
+
+@pytest.mark.parametrize(
+    "claims", [{"aud": "x"}, {"aud": None}, {"aud": []}, {"aud": {"ours": 1}}, {"aud": "ours2"}]
+)
+def test_fail_audience(scaikey: Sandbox, keys: Keys, claims: dict[str, Any]) -> None:
+    told = refusal(scaikey, keys, scaikey.mint(**claims), audience="ours")
+    assert told == "The token was made for another application (audience)."
+
+
+def test_fail_no_audience_of_our_own(scaikey: Sandbox, keys: Keys) -> None:
+    told = refusal(scaikey, keys, scaikey.mint(aud=""), audience="")
+    assert told == "The token was made for another application (audience)."
+
+
+@pytest.mark.parametrize("late", [-3600, 0, 59])
+def test_success_within_the_tolerance(scaikey: Sandbox, keys: Keys, late: int) -> None:
+    now = 1_800_000_000
+    token = scaikey.mint(exp=now, iat=now - 7200)
+    assert verify(scaikey, keys, token, now=now + late).expires_at == now
+
+
+@pytest.mark.parametrize("late", [60, 86400])
+def test_fail_expired(scaikey: Sandbox, keys: Keys, late: int) -> None:
+    now = 1_800_000_000
+    with pytest.raises(ExpiredToken) as caught:
+        verify(scaikey, keys, scaikey.mint(exp=now, iat=now - 7200), now=now + late)
+    assert caught.value.message == "The token has expired."
+    assert caught.value.fix == FIX
+
+
+def test_fail_expired_by_the_clock(scaikey: Sandbox, keys: Keys) -> None:
+    with pytest.raises(ExpiredToken):
+        verify(scaikey, keys, scaikey.mint(exp=int(time.time()) - 61))
+
+
+@pytest.mark.parametrize("name", ["nbf", "iat"])
+def test_fail_not_yet_valid(scaikey: Sandbox, keys: Keys, name: str) -> None:
+    now = int(time.time())
+    soon: dict[str, Any] = {name: now + 59}
+    later: dict[str, Any] = {name: now + 61}
+    assert verify(scaikey, keys, scaikey.mint(**soon), now=now).subject
+    told = refusal(scaikey, keys, scaikey.mint(**later), now=now)
+    assert told == f"The token is not yet valid ({name})."
+
+
+def test_fail_without_an_end(scaikey: Sandbox, keys: Keys) -> None:
+    assert refusal(scaikey, keys, scaikey.mint(exp=None)) == "The token has no end (exp)."
+
+
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+@pytest.mark.parametrize("value", ["soon", True, [1], 10**400])
+def test_fail_time_is_no_time(scaikey: Sandbox, keys: Keys, name: str, value: object) -> None:
+    header, _, _ = scaikey.mint().split(".")
+    claims = {"iss": scaikey.url, "aud": scaikey.client_id, "exp": time.time() + 99, name: value}
+    message = f"{header}.{_b64(json.dumps(claims))}"
+    algorithm = jwt.get_algorithm_by_name(scaikey.keys.alg)
+    signature = algorithm.sign(message.encode(), scaikey.keys.current.private)
+    told = refusal(scaikey, keys, f"{message}.{_b64(signature)}")
+    assert told == f"The token is malformed: its {name} is not a time."
+
+
+def _b64(data: str | bytes) -> str:
+    raw = data.encode() if isinstance(data, str) else data
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def test_fail_wrong_key(scaikey: Sandbox, keys: Keys) -> None:
+    told = refusal(scaikey, keys, scaikey.mint(key=scaikey.keys.foreign(), role="super_admin"))
+    assert told == "The token's signature is wrong."
+
+
+def test_fail_changed(scaikey: Sandbox, keys: Keys) -> None:
+    header, payload, signature = scaikey.mint(role="tenant_admin").split(".")
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    changed = f"{header}.{_b64(json.dumps({**claims, 'role': 'super_admin'}))}.{signature}"
+    assert refusal(scaikey, keys, changed) == "The token's signature is wrong."
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS256", "RS512", "", "ES256K"])
+def test_fail_algorithm(scaikey: Sandbox, keys: Keys, algorithm: str) -> None:
+    _header, payload, signature = scaikey.mint().split(".")
+    if algorithm in {"none", "HS256"}:
+        token = scaikey.mint(alg=algorithm, role="super_admin")
+    else:
+        token = f"{_b64(json.dumps({'alg': algorithm, 'typ': 'JWT'}))}.{payload}.{signature}"
+    told = refusal(scaikey, keys, token)
+    assert told == "The token's algorithm is neither RS256 nor ES256."
+    assert keys.asked == []
+
+
+def test_fail_algorithm_of_another_key(scaikey: Sandbox, keys: Keys) -> None:
+    """The header may not choose how a key is used."""
+    other = {"RS256": "ES256", "ES256": "RS256"}[scaikey.keys.alg]
+    _, payload, signature = scaikey.mint().split(".")
+    header = _b64(json.dumps({"alg": other, "kid": scaikey.keys.current.kid}))
+    told = refusal(scaikey, keys, f"{header}.{payload}.{signature}")
+    assert told == "The token is signed with a key that ScaiKey does not list."
+
+
+@pytest.mark.parametrize("headers", [{"crit": ["exp"]}, {"crit": ["b64"], "b64": False}])
+def test_fail_extensions(scaikey: Sandbox, keys: Keys, headers: dict[str, Any]) -> None:
+    told = refusal(scaikey, keys, scaikey.mint(headers=headers))
+    assert told.startswith("The token is malformed: ")
+
+
+def test_fail_unknown_key_is_looked_up_twice(scaikey: Sandbox, keys: Keys) -> None:
+    told = refusal(scaikey, keys, scaikey.mint(kid="unknown"))
+    assert told == "The token is signed with a key that ScaiKey does not list."
+    assert keys.asked == [None, None]
+
+
+def test_success_key_is_new(scaikey: Sandbox, keys: Keys) -> None:
+    """Who remembers keys hands out the old list first."""
+    old = scaikey.keys.jwks()
+    scaikey.rotate_keys()
+    answers = iter([old])
+    token = scaikey.mint()
+    assert verify(scaikey, lambda tenant: next(answers, None) or keys(tenant), token).subject
+    assert keys.asked == [None]
+
+
+def _entry(scaikey: Sandbox, **changes: Any) -> dict[str, Any]:
+    entry = {**scaikey.keys.current.jwk, **changes}
+    return {name: value for name, value in entry.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"use": None}, {"alg": None}, {"key_ops": ["verify"]}, {"x5c": ["junk"]}]
+)
+def test_success_key_fits(scaikey: Sandbox, changes: dict[str, Any]) -> None:
+    jwks = {"keys": [7, {"kty": "OKP"}, _entry(scaikey, **changes)]}
+    assert verify(scaikey, lambda tenant: jwks, scaikey.mint()).subject
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use": "enc"},
+        {"alg": "RS512"},
+        {"kty": "oct", "k": "c2VjcmV0"},
+        {"key_ops": ["sign"]},
+        {"key_ops": "verify"},
+        {"kid": None},
+        {"n": "!", "x": "!"},
+        {"n": None, "x": None},
+        {"e": 3, "y": 3},
+    ],
+)
+def test_fail_key_does_not_fit(scaikey: Sandbox, changes: dict[str, Any]) -> None:
+    jwks = {"keys": [_entry(scaikey, **changes)]}
+    told = refusal(scaikey, lambda tenant: jwks, scaikey.mint())
+    assert told == "The token is signed with a key that ScaiKey does not list."
+
+
+def test_fail_key_is_weak(scaikey: Sandbox) -> None:
+    if scaikey.keys.alg == "RS256":
+        weak: Any = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - weak on purpose
+        entry = jwt.algorithms.RSAAlgorithm.to_jwk(weak.public_key(), as_dict=True)
+    else:
+        weak = ec.generate_private_key(ec.SECP384R1())
+        entry = jwt.algorithms.ECAlgorithm.to_jwk(weak.public_key(), as_dict=True)
+    jwks = {"keys": [{**entry, "kid": "weak", "key_ops": ["verify"]}]}
+    told = refusal(scaikey, lambda tenant: jwks, scaikey.mint(kid="weak"))
+    assert told == "The token is signed with a key that ScaiKey does not list."
+
+
+def test_success_without_key_id(scaikey: Sandbox) -> None:
+    token = scaikey.mint(headers={"kid": None})
+    assert verify(scaikey, lambda tenant: {"keys": [_entry(scaikey)]}, token).subject
+
+
+def test_fail_without_key_id_among_many(scaikey: Sandbox) -> None:
+    token = scaikey.mint(headers={"kid": None})
+    jwks = {"keys": [_entry(scaikey), _entry(scaikey, kid="second")]}
+    told = refusal(scaikey, lambda tenant: jwks, token)
+    assert told == "The token is signed with a key that ScaiKey does not list."
+
+
+@pytest.mark.parametrize(
+    "token", ["", "a", "a.b", "a.b.c", "a.b.c.d", "ü.b.c", "..", "e30.e30.", "W10.e30.x"]
+)
+def test_fail_malformed(scaikey: Sandbox, keys: Keys, token: str) -> None:
+    told = refusal(scaikey, keys, token)
+    assert told in {
+        "The token is malformed: it is not a signed JWT.",
+        "The token's algorithm is neither RS256 nor ES256.",
+    }
+
+
+def test_fail_claims_unreadable(scaikey: Sandbox, keys: Keys) -> None:
+    header, _, signature = scaikey.mint().split(".")
+    for payload in ("[1]", "{", "7", "[" * 9000):
+        told = refusal(scaikey, keys, f"{header}.{_b64(payload)}.{signature}")
+        assert told == "The token is malformed: its claims can't be read."
+
+
+def test_fail_too_long(scaikey: Sandbox, keys: Keys) -> None:
+    told = refusal(scaikey, keys, scaikey.mint(name="x" * 20_000))
+    assert told == "The token is longer than 16384 characters."
+
+
+@pytest.mark.parametrize(
+    ("claims", "name"),
+    [
+        ({"role": 1}, "role"),
+        ({"roles": [1]}, "roles"),
+        ({"roles": {"a": 1}}, "roles"),
+        ({"scope": 1}, "scope"),
+        ({"tenant_id": 1}, "tenant_id"),
+        ({"email": ["a"]}, "email"),
+        ({"sub": 5}, "sub"),
+    ],
+)
+def test_fail_claim_is_no_text(
+    scaikey: Sandbox, keys: Keys, claims: dict[str, Any], name: str
+) -> None:
+    told = refusal(scaikey, keys, scaikey.mint(**claims))
+    assert told == f"The token is malformed: its {name} is not a text."
+
+
+def test_fail_no_subject(scaikey: Sandbox, keys: Keys) -> None:
+    told = refusal(scaikey, keys, scaikey.mint(sub=None))
+    assert told == "The token names no subject (sub)."
+
+
+def test_fail_keys_unreadable(scaikey: Sandbox) -> None:
+    with pytest.raises(UpstreamNonsense) as caught:
+        verify(scaikey, lambda tenant: {"keys": None}, scaikey.mint())
+    assert caught.value.message == "ScaiKey's list of keys (JWKS) can't be read."
+
+
+def test_fail_scaikey_unreachable() -> None:
+    with Sandbox(people=1, tenants=1) as scaikey:
+        token = scaikey.mint()
+    with ScaiKeyClient(scaikey.url, patience=Patience(total=0, first_contact=0)) as client:
+        with pytest.raises(UpstreamUnreachable) as caught:
+            verify(scaikey, lambda tenant: client.fetch_jwks(), token)
+    assert caught.value.exit_code == 2
+
+
+@given(st.text(max_size=60) | st.from_regex(r"[\w-]{0,20}\.[\w-]{0,20}\.[\w-]{0,20}"))
+def test_fail_anything_else(token: str) -> None:
+    with pytest.raises(InvalidToken):
+        verify_token(token, issuer="http://x", audience="y", fetch_jwks=lambda t: {"keys": []})
