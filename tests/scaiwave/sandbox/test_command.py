@@ -1,0 +1,86 @@
+"""`scaiwave manage sandbox` as a process."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+COMMAND = [sys.executable, "-m", "scaiwave.cli", "manage", "sandbox"]
+
+
+@contextmanager
+def running(*flags: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """The process and what it has printed once it answers."""
+    process = subprocess.Popen(
+        [*COMMAND, "--port", "0", "--people", "20", "--tenants", "2", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            yield process, [process.stdout.readline().rstrip("\n") for _ in range(5)]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_success_serves_until_told_to_stop(number: signal.Signals) -> None:
+    with running("--auto-approve") as (process, lines):
+        found = re.match(r"Sandbox ScaiKey on (http://127\.0\.0\.1:\d+): ", lines[0])
+        assert found
+        url = found[1]
+        assert lines == [
+            f"Sandbox ScaiKey on {url}: 3 partners, 2 tenants, 20 people, 150 groups (seed 1).",
+            f"Register: scaiwave sync register --url {url}",
+            "Approve:  by itself",
+            f"Look:     GET {url}/sandbox/",
+            "Stop:     Ctrl-C",
+        ]
+        assert httpx.get(f"{url}/sandbox/", trust_env=False).json()["people"] == 20
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_success_says_how_to_approve() -> None:
+    with running() as (_, lines):
+        assert re.fullmatch(
+            r"Approve:  POST http://127\.0\.0\.1:\d+/sandbox/registrations/<request id>/approve",
+            lines[2],
+        )
+
+
+def refused(*flags: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [*COMMAND, *flags], check=False, capture_output=True, text=True, timeout=30
+    )
+    return done.returncode, done.stderr
+
+
+def test_fail_busy_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, message = refused("--port", str(port))
+
+    assert code == 2
+    assert f"Port {port} of 127.0.0.1 can't be opened: Address already in use." in message
+    assert "Choose another with --port, or stop what listens there." in message
+    assert "Traceback" not in message
+
+
+def test_fail_no_number() -> None:
+    code, message = refused("--people", "many")
+
+    assert code == 2
+    assert "argument --people: 'many' is not a whole number from 0 up" in message

@@ -1,0 +1,210 @@
+"""Discovery, keys and tokens."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from scaiwave.sandbox import Sandbox
+from tests.scaiwave.sandbox.client import ADMIN, SMALL, client_of, rows_of
+
+PLATFORM = "/api/v1/platform"
+GRANT = {"grant_type": "client_credentials"}
+
+
+def claims_of(sandbox: Sandbox, token: str, **options: Any) -> dict[str, Any]:
+    """Verified as a client does it: with the key set, by key id."""
+    keys = httpx.get(f"{sandbox.url}{PLATFORM}/.well-known/jwks.json", trust_env=False).json()
+    kid = jwt.get_unverified_header(token)["kid"]
+    key = jwt.PyJWKSet.from_dict(keys)[kid]
+    audience = options.pop("audience", sandbox.client_id)
+    return jwt.decode(token, key, algorithms=[sandbox.keys.alg], audience=audience)
+
+
+def fetch_token(sandbox: Sandbox, api: httpx.Client, **form: str) -> httpx.Response:
+    auth = (sandbox.client_id, sandbox.client_secret)
+    return api.post(f"{PLATFORM}/oauth/token", data={**GRANT, **form}, auth=auth)
+
+
+@pytest.mark.sandbox(**SMALL, token_lifetime=120)
+@pytest.mark.parametrize("alg", ["RS256", "ES256"])
+def test_success_client_credentials(alg: str) -> None:
+    with Sandbox(**SMALL, token_lifetime=120, alg=alg) as sandbox, client_of(sandbox) as client:
+        response = fetch_token(sandbox, client, scope="admin:read")
+
+        body = response.json()
+        assert response.headers["cache-control"] == "no-store"
+        assert body.keys() == {"access_token", "token_type", "expires_in", "scope"}
+        assert (body["token_type"], body["expires_in"], body["scope"]) == (
+            "Bearer",
+            120,
+            "admin:read",
+        )
+        claims = claims_of(sandbox, body["access_token"])
+        assert claims.pop("exp") - claims.pop("iat") == 120
+        assert claims == {
+            "iss": sandbox.url,
+            "aud": sandbox.client_id,
+            "sub": sandbox.client_id,
+            "client_id": sandbox.client_id,
+            "scope": "admin:read",
+            "app_scope": "GLOBAL",
+            "platform_token": True,
+            "token_type": "client_credentials",
+        }
+
+
+def test_success_all_scopes_unless_told(sandbox: Sandbox, api: httpx.Client) -> None:
+    assert fetch_token(sandbox, api).json()["scope"] == "admin:read admin:write"
+
+
+def test_success_same_credentials_for_same_seed(sandbox: Sandbox) -> None:
+    again = Sandbox(**SMALL)
+
+    assert (again.client_id, again.client_secret) == (sandbox.client_id, sandbox.client_secret)
+    assert Sandbox(seed=8).client_secret != sandbox.client_secret
+    assert Sandbox(client_id="mine", client_secret="own").client_id == "mine"
+
+
+@pytest.mark.parametrize(
+    ("form", "error"),
+    [
+        ({"grant_type": "password"}, "unsupported_grant_type"),
+        ({"grant_type": ""}, "invalid_request"),
+        ({"scope": "everything"}, "invalid_scope"),
+    ],
+)
+def test_fail_grant(sandbox: Sandbox, api: httpx.Client, form: dict[str, str], error: str) -> None:
+    response = fetch_token(sandbox, api, **form)
+
+    assert (response.status_code, response.json()) == (400, {"error": error})
+
+
+def test_fail_wrong_client(sandbox: Sandbox, api: httpx.Client) -> None:
+    good = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
+    attempts: list[dict[str, Any]] = [
+        {"auth": (sandbox.client_id, "wrong"), "data": GRANT},
+        {"auth": ("nobody", sandbox.client_secret), "data": GRANT},
+        {"auth": ("1.00.3..000000000000", "x"), "data": GRANT},
+        {"data": {**GRANT, **good}, "headers": {"Authorization": ""}},
+        {"data": GRANT, "headers": {"Authorization": "Basic !!"}},
+        {"data": GRANT, "headers": {"Authorization": "Basic /w=="}},
+    ]
+    for attempt in attempts:
+        response = api.post(f"{PLATFORM}/oauth/token", **attempt)
+        assert (response.status_code, response.json()) == (401, {"error": "invalid_client"})
+        assert response.headers["www-authenticate"] == 'Basic realm="scaikey"'
+
+
+def test_fail_form_as_json(sandbox: Sandbox, api: httpx.Client) -> None:
+    auth = (sandbox.client_id, sandbox.client_secret)
+    response = api.post(f"{PLATFORM}/oauth/token", json=GRANT, auth=auth)
+
+    assert (response.status_code, response.json()) == (400, {"error": "invalid_request"})
+
+
+def test_success_discovery(sandbox: Sandbox, api: httpx.Client) -> None:
+    tenant = rows_of(api.get(f"{ADMIN}/tenants/").json())[0]
+    base = f"/api/v1/auth/tenants/{tenant['slug']}"
+    platform = api.get(f"{PLATFORM}/oauth/.well-known/openid-configuration").json()
+    own = api.get(f"{base}/.well-known/openid-configuration").json()
+
+    assert platform["issuer"] == sandbox.url
+    assert platform["token_endpoint"] == f"{sandbox.url}{PLATFORM}/oauth/token"
+    assert platform["jwks_uri"] == f"{sandbox.url}{PLATFORM}/.well-known/jwks.json"
+    assert own["issuer"] == f"{sandbox.url}/tenants/{tenant['id']}"
+    assert own["token_endpoint"] == f"{sandbox.url}{base}/oauth/token"
+    assert api.get(own["jwks_uri"]).json() == api.get(platform["jwks_uri"]).json()
+
+
+def test_fail_unknown_tenant(api: httpx.Client) -> None:
+    base = "/api/v1/auth/tenants/nobody"
+    for path in ("/.well-known/openid-configuration", "/.well-known/jwks.json"):
+        assert api.get(base + path).json() == {"detail": "Tenant not found"}
+    assert api.post(f"{base}/oauth/token").status_code == 404
+
+
+def test_fail_global_app_at_a_tenant(sandbox: Sandbox, api: httpx.Client) -> None:
+    slug = rows_of(api.get(f"{ADMIN}/tenants/").json())[0]["slug"]
+    auth = (sandbox.client_id, sandbox.client_secret)
+
+    response = api.post(f"/api/v1/auth/tenants/{slug}/oauth/token", data=GRANT, auth=auth)
+
+    assert (response.status_code, response.json()) == (401, {"error": "invalid_client"})
+
+
+def status_with(sandbox: Sandbox, token: str) -> int:
+    with client_of(sandbox, token) as client:
+        return client.get(f"{ADMIN}/users/").status_code
+
+
+def test_success_rotation_keeps_the_old_key(sandbox: Sandbox, api: httpx.Client) -> None:
+    old = sandbox.mint(role="super_admin")
+    sandbox.rotate_keys()
+    new = sandbox.mint(role="super_admin")
+
+    assert len(api.get(f"{PLATFORM}/.well-known/jwks.json").json()["keys"]) == 2
+    assert jwt.get_unverified_header(old)["kid"] != jwt.get_unverified_header(new)["kid"]
+    assert (status_with(sandbox, old), status_with(sandbox, new)) == (200, 200)
+
+
+def test_fail_old_key_after_hard_rotation(sandbox: Sandbox) -> None:
+    old = sandbox.mint(role="super_admin")
+    assert status_with(sandbox, old) == 200
+    sandbox.rotate_keys(keep_old=False)
+
+    assert status_with(sandbox, old) == 401
+    assert status_with(sandbox, sandbox.mint(role="super_admin")) == 200
+
+
+def test_fail_token_expires_while_in_use(sandbox: Sandbox) -> None:
+    token = sandbox.mint(role="super_admin", exp=time.time() + 1.5)
+    assert status_with(sandbox, token) == 200
+    while time.time() < jwt.decode(token, options={"verify_signature": False})["exp"]:
+        time.sleep(0.05)
+    assert status_with(sandbox, token) == 401
+
+
+def test_fail_bad_tokens(sandbox: Sandbox) -> None:
+    now = time.time()
+    bad = {
+        "foreign key": sandbox.mint(role="super_admin", key=sandbox.keys.foreign()),
+        "no algorithm": sandbox.mint(role="super_admin", alg="none"),
+        "public key as secret": sandbox.mint(role="super_admin", alg="HS256"),
+        "secret of its own": sandbox.mint(role="super_admin", alg="HS256", key=b"x" * 32),
+        "expired": sandbox.mint(role="super_admin", exp=now - 1),
+        "no expiry": sandbox.mint(role="super_admin", exp=None),
+        "not yet": sandbox.mint(role="super_admin", nbf=now + 60),
+        "issuer": sandbox.mint(role="super_admin", iss="https://evil.example"),
+        "issuer of no tenant": sandbox.mint(role="super_admin", iss=f"{sandbox.url}/tenants/tnt_x"),
+        "unknown kid": sandbox.mint(role="super_admin", kid="unknown"),
+        "no kid": sandbox.mint(role="super_admin", headers={"kid": None}),
+        "no token": "nonsense",
+    }
+    assert {name: status_with(sandbox, token) for name, token in bad.items()} == dict.fromkeys(
+        bad, 401
+    )
+
+
+def test_success_bad_tokens_are_what_they_say(sandbox: Sandbox) -> None:
+    unsigned = sandbox.mint(role="super_admin", alg="none")
+    confused = sandbox.mint(role="super_admin", alg="HS256", headers={"typ": None})
+
+    assert unsigned.endswith(".")
+    assert jwt.get_unverified_header(unsigned)["alg"] == "none"
+    assert jwt.get_unverified_header(confused).keys() == {"alg", "kid"}
+    for_others = sandbox.mint(aud="somebody-else", sub="usr_1", role="tenant_admin", tenant_id="t")
+    assert claims_of(sandbox, for_others, audience="somebody-else")["tenant_id"] == "t"
+
+
+@pytest.mark.parametrize("header", ["", "Basic eA==", "Bearer"])
+def test_fail_no_bearer(sandbox: Sandbox, header: str) -> None:
+    with client_of(sandbox) as client:
+        response = client.get(f"{ADMIN}/users/", headers={"Authorization": header})
+
+    assert (response.status_code, response.json()) == (401, {"detail": "Not authenticated"})
+    assert response.headers["www-authenticate"] == "Bearer"

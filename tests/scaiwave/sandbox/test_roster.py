@@ -1,0 +1,66 @@
+"""The arithmetic that everything rests on."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaiwave.sandbox.mixing import MASK, Ids, mix, unmix
+from scaiwave.sandbox.names import company, partner
+from scaiwave.sandbox.roster import LineUp, Range
+
+
+@given(value=st.integers(0, MASK))
+def test_success_mix_has_a_way_back(value: int) -> None:
+    assert unmix(mix(value)) == value
+
+
+@given(index=st.integers(0, MASK), seed=st.integers())
+def test_success_ids_have_a_way_back(index: int, seed: int) -> None:
+    ids = Ids(prefix="usr", seed=seed)
+    assert ids.decode(ids.encode(index)) == index
+
+
+def test_fail_foreign_ids() -> None:
+    ids = Ids(prefix="usr", seed=1)
+    for text in ("", "usr_", "grp_0123456789abcdef", "usr_0123456789abcde", "usr_0123456789abcdeg"):
+        assert ids.decode(text) is None
+
+
+@given(key=st.integers(0, 2**32), block=st.integers(2, 50), size=st.integers(0, 500))
+def test_success_ranks_have_a_way_back(key: int, block: int, size: int) -> None:
+    range_ = Range("tnt", 0, size, key, block)
+    kinds = [range_.is_odd(position) for position in range(size)]
+    assert range_.odd_before(size) == sum(kinds)
+    for kind in (True, False):
+        positions = [position for position in range(size) if kinds[position] is kind]
+        assert [range_.ordinal(position) for position in positions] == list(range(len(positions)))
+        assert [range_.position(n, odd=kind) for n in range(len(positions))] == positions
+
+
+@given(
+    base=st.integers(0, 80),
+    gone=st.sets(st.integers(0, 79)),
+    extra=st.lists(st.integers(1000, 2000)),
+    offset=st.integers(0, 100),
+    limit=st.integers(0, 100),
+)
+def test_success_slices(
+    base: int, gone: set[int], extra: list[int], offset: int, limit: int
+) -> None:
+    lineup = LineUp(base)
+    for ordinal in gone:
+        if ordinal < base:
+            lineup.leave(ordinal)
+    lineup.extra = extra
+    whole = [n for n in range(base) if n not in gone] + extra
+
+    ordinals, newcomers = lineup.slice(offset, limit)
+
+    assert len(lineup) == len(whole)
+    assert ordinals + newcomers == whole[offset : offset + limit]
+
+
+def test_success_slugs_are_distinct() -> None:
+    for make in (company, partner):
+        assert len({make(position)[1] for position in range(500)}) == 500
