@@ -1,0 +1,117 @@
+"""The base of every admin of this suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import ForeignKey, Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+
+from scaiwave.admin.filters import ChosenFilter
+from scaiwave.admin.paging import CappedPaginator
+from scaiwave.admin.related import pointing_by_id, related_links
+from scaiwave.admin.shown import shown
+
+if TYPE_CHECKING:
+    _Admin = admin.ModelAdmin[Any]
+else:
+    _Admin = admin.ModelAdmin
+
+
+class ReadOnlyAdmin(_Admin):
+    """Lists and pages to read. Number of queries and rows read do not grow with the table.
+
+    `list_display` and `sortable_by` take names of fields and methods. Times are shown in UTC, JSON
+    laid out, and whatever a row points at is a link. `more_fields` are methods shown on a row's
+    page above its fields, `hidden_fields` are fields shown nowhere, and `id_fields` are searched
+    exactly when the search is a UUID.
+    """
+
+    actions = None
+    change_list_template = "scaiwave/admin/list.html"
+    change_form_template = "scaiwave/admin/row.html"
+    paginator = CappedPaginator
+    list_per_page = 50
+    list_max_show_all = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    ordering: ClassVar[tuple[str, ...]] = ("-id",)
+    # Sorting by a column without an index reads the whole table, so each list says which it offers.
+    sortable_by: ClassVar[tuple[str, ...]] = ()
+    more_fields: ClassVar[Sequence[str]] = ()
+    hidden_fields: ClassVar[Sequence[str]] = ()
+    id_fields: ClassVar[Sequence[str]] = ("id",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [shown(self.model, str(name)) for name in self.list_display]
+
+    def get_list_display_links(
+        self, request: HttpRequest, list_display: Sequence[Any]
+    ) -> list[Any]:
+        names = self.list_display_links or self.list_display[:1]
+        return [shown(self.model, str(name)) for name in names]
+
+    def get_sortable_by(self, request: HttpRequest) -> list[Any]:
+        return [shown(self.model, name) for name in self.sortable_by]
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Also whatever a link of another page may have chosen."""
+        foreign = [field.name for field in self.model._meta.fields if isinstance(field, ForeignKey)]
+        names = [*foreign, *pointing_by_id(self.model)]
+        return [*self.list_filter, *((name, ChosenFilter) for name in names)]
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        meta = self.model._meta
+        names = [field.name for field in (*meta.fields, *meta.many_to_many)]
+        return [
+            *self.more_fields,
+            *(shown(self.model, name) for name in names if name not in self.hidden_fields),
+        ]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if term and is_uuid(term):
+            conditions = [Q((name, term)) for name in self.id_fields]
+            return queryset.filter(Q(*conditions, _connector=Q.OR)), False
+        if term and set(self.search_fields) <= set(self.id_fields):
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, term)
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        changelist = super().get_changelist_instance(request)
+        rows = list(changelist.result_list)
+        self.fill(rows)
+        changelist.result_list = rows
+        return changelist
+
+    def fill(self, rows: list[Any]) -> None:
+        """Give the rows of one page what their columns need beyond the fields, for all at once."""
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context["related_links"] = related_links(self.admin_site, kwargs["obj"])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+def is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,98 @@
+"""Links from a row to the lists of what points at it: every relation can be walked both ways.
+
+Read from the models, so that an app's pages lead to apps above it without knowing them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.admin import AdminSite
+from django.db import connections, router
+from django.db.models import Field, ForeignKey, Model
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from scaiwave.admin.filters import chosen_parameter
+from scaiwave.admin.paging import MOST_ROWS
+
+_BY_ID: dict[type[Model], list[tuple[type[Model], str]]] = defaultdict(list)
+
+
+def points_by_id(model: type[Model], name: str, *, at: Sequence[type[Model]]) -> None:
+    """Say that a field holds ids of rows of other models without being a foreign key."""
+    for target in at:
+        _BY_ID[target].append((model, name))
+
+
+def pointing_by_id(model: type[Model]) -> list[str]:
+    """The fields of a model that hold ids without being foreign keys."""
+    pairs = (pair for pairs in _BY_ID.values() for pair in pairs)
+    return sorted({name for pointing, name in pairs if pointing is model})
+
+
+@dataclass(frozen=True)
+class RelatedLink:
+    label: str
+    url: str
+    count: int
+
+    @property
+    def number(self) -> str:
+        return f"{self.count:,}" if self.count <= MOST_ROWS else f"over {MOST_ROWS:,}"
+
+
+def related_links(site: AdminSite, row: Model) -> list[RelatedLink]:
+    """Everything registered that points at the row, with how many, counted in one query."""
+    fields = [field for field in _pointers(type(row)) if site.is_registered(field.model)]
+    return [
+        RelatedLink(_label(field, row), list_url(field, row), count)
+        for field, count in zip(fields, _counts(fields, row), strict=True)
+    ]
+
+
+def list_url(field: Field[Any, Any], row: Model) -> str:
+    """The list of what points at the row with this field."""
+    meta = field.model._meta
+    url = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+    return f"{url}?{urlencode({chosen_parameter(field): str(row.pk)})}"
+
+
+def count_link(field: Field[Any, Any], row: Model, count: int) -> SafeString:
+    return format_html('<a href="{}">{}</a>', list_url(field, row), f"{count:,}")
+
+
+def _pointers(model: type[Model]) -> list[Field[Any, Any]]:
+    found = [relation.field for relation in model._meta.related_objects]
+    keys = [field for field in found if isinstance(field, ForeignKey)]
+    return [*keys, *(pointing._meta.get_field(name) for pointing, name in _BY_ID[model])]  # type: ignore[list-item]
+
+
+def _label(field: Field[Any, Any], row: Model) -> str:
+    """The model's name; also the field's where it is not simply that of what it points at."""
+    plural = str(field.model._meta.verbose_name_plural)
+    plain = not isinstance(field, ForeignKey) or field.name == row._meta.model_name
+    return plural if plain else f"{plural} ({field.verbose_name})"
+
+
+def _counts(fields: Sequence[Field[Any, Any]], row: Model) -> list[int]:
+    """How many point at the row with each field; stops counting after `MOST_ROWS`."""
+    if not fields:
+        return []
+    connection = connections[router.db_for_read(type(row))]
+    quote = connection.ops.quote_name
+    # Names come from the models, so nothing a person typed gets into the SQL.
+    selects = [
+        f"SELECT {number}, COUNT(*) FROM (SELECT 1 FROM {quote(field.model._meta.db_table)}"  # noqa: S608
+        f" WHERE {quote(str(field.column))} = %s LIMIT {MOST_ROWS + 1}) AS pointing"
+        for number, field in enumerate(fields)
+    ]
+    values = [field.get_db_prep_value(field.to_python(row.pk), connection) for field in fields]
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(selects), values)
+        return [count for _, count in sorted(cursor.fetchall())]

@@ -1,0 +1,133 @@
+"""Everything that can be configured, in one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["text", "url", "number", "share", "switch", "choice"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One name an operator can set; `secret` ones are masked wherever they are shown."""
+
+    name: str
+    help: str
+    default: str = ""
+    kind: Kind = "text"
+    secret: bool = False
+    choices: tuple[str, ...] = ()
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "SCAIWAVE_DB_URL",
+        "Database, as postgres://user:password@host:5432/name; "
+        "empty is an SQLite file in the home.",
+        secret=True,
+        kind="url",
+    ),
+    Setting(
+        "SCAIWAVE_REDIS_URL",
+        "Redis for background jobs; empty runs the work inline.",
+        secret=True,
+        kind="url",
+    ),
+    Setting(
+        "SCAIWAVE_SERVER_NAME",
+        "This server's name, as in @anna:chat.example.com.",
+        "localhost",
+    ),
+    Setting(
+        "SCAIWAVE_PUBLIC_URL",
+        "Where browsers reach this server.",
+        "http://localhost:8000",
+        kind="url",
+    ),
+    Setting(
+        "SCAIWAVE_SECRET_KEY",
+        "Signs sessions; made in the home when the database is SQLite.",
+        secret=True,
+    ),
+    Setting(
+        "SCAIWAVE_ENCRYPTION_KEYS",
+        "Fernet keys that encrypt private keys at rest, newest "
+        "first, separated by commas; made in the home when the database is SQLite.",
+        secret=True,
+    ),
+    Setting(
+        "SCAIWAVE_SCAIKEY_URL",
+        "Base URL of ScaiKey, the identity provider.",
+        kind="url",
+    ),
+    Setting("SCAIWAVE_SCAIKEY_CLIENT_ID", "Client id; written by `sync register`."),
+    Setting(
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET",
+        "Client secret; written by `sync register`.",
+        secret=True,
+    ),
+    Setting("SCAIWAVE_SCAIKEY_APP_ID", "Application id; written by `sync register`."),
+    Setting(
+        "SCAIWAVE_SCAIKEY_ISSUER",
+        "Issuer of tokens; written by `sync register`.",
+        kind="url",
+    ),
+    Setting(
+        "SCAIWAVE_SCAIKEY_AUDIENCE",
+        "Audience that an operator's token must have; empty is our client id.",
+    ),
+    Setting(
+        "SCAIWAVE_SCAIKEY_WEBHOOK_SECRET",
+        "Shared secret of ScaiKey's webhooks.",
+        secret=True,
+    ),
+    Setting(
+        "SCAIWAVE_ADMIN_TOKEN",
+        "ScaiKey token of the operator, for one session.",
+        secret=True,
+    ),
+    Setting(
+        "SCAIWAVE_REQUIRE_ADMIN_TOKEN",
+        "Refuse to work without SCAIWAVE_ADMIN_TOKEN.",
+        "false",
+        kind="switch",
+    ),
+    Setting(
+        "SCAIWAVE_SYNC_REMOVAL_LIMIT",
+        "The brake: a sync may remove this many of a kind whatever their share.",
+        "20",
+        kind="number",
+    ),
+    Setting(
+        "SCAIWAVE_SYNC_REMOVAL_SHARE",
+        "The brake: a sync may remove this share of a kind whatever their number (0 to 1).",
+        "0.10",
+        kind="share",
+    ),
+    Setting(
+        "SCAIWAVE_ALLOWED_HOSTS",
+        "Host names the web server answers to, separated by commas; "
+        "empty is the host of SCAIWAVE_PUBLIC_URL and the loopback names.",
+    ),
+    Setting(
+        "SCAIWAVE_LOG_FORMAT",
+        "How log lines look.",
+        "text",
+        kind="choice",
+        choices=("text", "json"),
+    ),
+    Setting(
+        "SCAIWAVE_LOG_LEVEL",
+        "The least level that is logged.",
+        "INFO",
+        kind="choice",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+    ),
+    Setting("SCAIWAVE_TIME_ZONE", "Zone of the times in tables; empty is the machine's own."),
+)
+
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+# Found before the table can be read, so not part of it.
+LOCATING_NAMES = ("SCAIWAVE_HOME", "SCAIWAVE_ENV_FILE")

@@ -1,0 +1,132 @@
+"""System checks: what is configured so that it will not work, or not safely.
+
+`scaiwave manage check` runs them. E… will fail, W… is most likely not what somebody wanted.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+
+from scaiwave.config import SETTINGS, Configuration, Setting, unknown_names
+from scaiwave.database import uses_sqlite
+from scaiwave.errors import SettingInvalid
+from scaiwave.secret_keys import FILE_NAME, encryption_keys
+
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+OF_SCAIKEY = ("URL", "CLIENT_ID", "CLIENT_SECRET")
+
+
+@register("scaiwave")
+def check_configuration(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    config: Configuration = settings.CONFIG
+    return [message for check in CHECKS for message in check(config)]
+
+
+def _values(config: Configuration) -> Iterator[CheckMessage]:
+    for setting in SETTINGS:
+        try:
+            _read(config, setting)
+        except SettingInvalid as error:
+            yield Error(error.message, hint=error.fix, id="scaiwave.E001")
+
+
+def _read(config: Configuration, setting: Setting) -> None:
+    """Ask for a value by its kind. URLs with a password in them are Django's to read."""
+    if setting.kind == "url" and not setting.secret:
+        config.url(setting.name)
+    elif setting.kind in {"number", "share", "switch", "choice"}:
+        getattr(config, setting.kind)(setting.name)
+
+
+def _encryption_keys(config: Configuration) -> Iterator[CheckMessage]:
+    for key in encryption_keys(config):
+        try:
+            Fernet(key)
+        except ValueError:
+            yield Error(
+                "SCAIWAVE_ENCRYPTION_KEYS holds something that is not a Fernet key.",
+                hint="A key is 32 random bytes in URL-safe base64: "
+                "`openssl rand -base64 32 | tr '+/' '-_'` makes one.",
+                id="scaiwave.E002",
+            )
+
+
+def _unknown_names(config: Configuration) -> Iterator[CheckMessage]:
+    for name, meant in unknown_names(config).items():
+        yield Warning(f"{name} is set and unknown.", hint=f"Write {meant}.", id="scaiwave.W001")
+
+
+def _plain_http(config: Configuration) -> Iterator[CheckMessage]:
+    for name, what in (
+        ("SCAIWAVE_PUBLIC_URL", "administrators' passwords"),
+        ("SCAIWAVE_SCAIKEY_URL", "credentials and tokens"),
+    ):
+        address = urlsplit(config.url(name))
+        if address.scheme == "http" and address.hostname not in LOOPBACK:
+            yield Warning(
+                f"{name} begins with http://, so {what} travel in the clear.",
+                hint="Use https:// for every host but this one.",
+                id="scaiwave.W002",
+            )
+
+
+def _missing_file(config: Configuration) -> Iterator[CheckMessage]:
+    if config.environment.get("SCAIWAVE_ENV_FILE") and not config.env_file.exists():
+        yield Warning(
+            f"SCAIWAVE_ENV_FILE names {config.env_file}, which does not exist.",
+            hint="Mend the name, or make the file; until then defaults apply.",
+            id="scaiwave.W003",
+        )
+
+
+def _open_files(config: Configuration) -> Iterator[CheckMessage]:
+    for path in (config.env_file, config.home / FILE_NAME):
+        if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            yield Warning(
+                f"{path} holds secrets, and others than its owner may use it.",
+                hint=f"Run `chmod 600 {path}`.",
+                id="scaiwave.W004",
+            )
+
+
+def _server_name(config: Configuration) -> Iterator[CheckMessage]:
+    if not uses_sqlite(config) and config.is_default("SCAIWAVE_SERVER_NAME"):
+        yield Warning(
+            "SCAIWAVE_SERVER_NAME is not set, so everybody is @name:localhost.",
+            hint="Set it to the name by which other servers know this one.",
+            id="scaiwave.W005",
+        )
+
+
+def _half_registered(config: Configuration) -> Iterator[CheckMessage]:
+    names = [f"SCAIWAVE_SCAIKEY_{part}" for part in OF_SCAIKEY]
+    missing = [name for name in names if not config.text(name)]
+    # A URL alone is how one begins.
+    if missing and missing not in (names, names[1:]):
+        yield Warning(
+            f"ScaiKey is configured only in part: {' and '.join(missing)} missing.",
+            hint="Run `scaiwave sync register`, or set what is missing.",
+            id="scaiwave.W006",
+        )
+
+
+CHECKS = (
+    _values,
+    _encryption_keys,
+    _unknown_names,
+    _plain_http,
+    _missing_file,
+    _open_files,
+    _server_name,
+    _half_registered,
+)

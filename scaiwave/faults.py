@@ -1,0 +1,145 @@
+"""Foreign exceptions become ours here, once: databases and disks."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+from django.db import Error, InterfaceError, NotSupportedError, OperationalError, connection
+
+from scaiwave.errors import (
+    ConfigurationError,
+    ConflictError,
+    DatabaseUnmigrated,
+    DatabaseUnreachable,
+    DiskFull,
+    ScaiWaveError,
+    SettingInvalid,
+)
+
+# SQLSTATE codes (PostgreSQL docs, appendix A).
+_LACKING = {"42P01", "42703", "3F000"}  # a table, column or schema
+_DISK_FULL = {"53100"}
+_BUSY = {"40001", "40P01", "55P03", "57014"}  # serialisation, deadlock, lock, time-out
+_FORBIDDEN = {"42501", "25006"}  # no privilege, read only
+
+# SQLite's primary result codes are the low byte of the extended ones.
+_SQLITE_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_SQLITE_UNUSABLE = {
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOTADB,
+}
+
+
+class DatabaseBusy(ConflictError):
+    code = "SW_DATABASE_BUSY"
+    fix = "Try again in a moment; if it stays so, look for a process that holds the database."
+
+
+class DatabaseDamaged(ConfigurationError):
+    code = "SW_DATABASE_DAMAGED"
+    fix = "Restore it from a backup. If nobody has changed it by hand, report this as a defect."
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Let our errors pass, and raise ours for what an operator or a machine can cause.
+
+    What is left over is a defect of this suite, and keeps its traceback.
+    """
+    try:
+        yield
+    except Error as error:
+        if (ours := from_database(error)) is None:
+            raise
+        raise ours from error
+    except OSError as error:
+        if (ours := from_system(error)) is None:
+            raise
+        raise ours from error
+
+
+def from_system(error: OSError) -> ScaiWaveError | None:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DiskFull(f"There is no room to write {error.filename or 'the answer'}.")
+    if isinstance(error, PermissionError) and error.filename:
+        return SettingInvalid(
+            f"{error.filename} can't be used: permission denied.",
+            fix="Run as the user who owns it, or change its owner.",
+        )
+    return None
+
+
+def from_database(error: Error) -> ScaiWaveError | None:
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return _from_sqlite(cause)
+    state = getattr(cause, "sqlstate", None)
+    if state in _LACKING:
+        return _lacking(str(cause))
+    if state in _DISK_FULL:
+        return DiskFull(f"{_name()} has no room left on its disk.")
+    if state in _BUSY:
+        return DatabaseBusy(f"{_name()} is busy with another transaction.")
+    unusable = isinstance(error, OperationalError | InterfaceError | NotSupportedError)
+    # Not even connected: also what libpq says of options that it does not know.
+    if unusable or state in _FORBIDDEN or connection.connection is None:
+        return _unusable(str(cause or error))
+    return None
+
+
+def _from_sqlite(cause: sqlite3.Error) -> ScaiWaveError | None:
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    text = str(cause)
+    if code == sqlite3.SQLITE_FULL:
+        return DiskFull(f"{_name()} has no room left on its disk.")
+    if code in _SQLITE_BUSY:
+        return DatabaseBusy(f"{_name()} is locked by another process.")
+    if code in _SQLITE_UNUSABLE:
+        return _unusable(text)
+    if any(sign in text for sign in ("no such table", "no such column", "has no column")):
+        return _lacking(text)
+    return None
+
+
+def _lacking(what: str) -> ScaiWaveError:
+    if _is_behind():
+        return DatabaseUnmigrated(f"{_name()} is not migrated to this version.")
+    return DatabaseDamaged(f"{_name()} lacks what its migrations made: {_sentence(what)}")
+
+
+def _is_behind() -> bool:
+    """Whether migrations of this version wait to be applied."""
+    from django.db.migrations.executor import MigrationExecutor
+
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def _unusable(why: str) -> DatabaseUnreachable:
+    fix = "Check SCAIWAVE_DB_URL, and that the server is up and lets this user in."
+    if connection.vendor == "sqlite":
+        fix = "Check that it is an SQLite database, and that this user may write it and its folder."
+    return DatabaseUnreachable(f"{_name()} can't be used: {_sentence(why)}", fix=fix)
+
+
+def _sentence(text: str) -> str:
+    """The first line of what a database says, without our secrets and with a full stop."""
+    first = settings.CONFIG.masked(text.strip().partition("\n")[0])
+    return first.rstrip(".") + "."
+
+
+def _name() -> str:
+    """What the database is called, without its password; begins a sentence."""
+    given = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"The database {given['NAME']}"
+    port = f":{given['PORT']}" if given["PORT"] else ""
+    return f"The database {given['NAME']} on {given['HOST'] or 'the local socket'}{port}"

@@ -1,0 +1,64 @@
+"""What is drawn at a terminal, with rich; imported only where something is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from scaiwave.output import Column
+
+
+@contextmanager
+def drawn(what: str, stream: IO[str]) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar with rate and time left, cleared when the work is done."""
+    bars = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(file=stream, markup=False),
+        transient=True,
+    )
+    with bars:
+        task = bars.add_task(what, total=None, rate="")
+
+        def advance(done: int, total: int | None) -> None:
+            speed = bars.tasks[0].finished_speed or bars.tasks[0].speed
+            bars.update(
+                task,
+                completed=done,
+                total=total,
+                rate=f"{speed:,.0f}/s" if speed else "",
+            )
+
+        yield advance
+
+
+def table(columns: Sequence[Column], cells: list[list[str]], stream: IO[str]) -> None:
+    drawing = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        drawing.add_column(
+            Text(column.title),
+            justify="right" if column.is_number else "left",
+            overflow="fold",
+        )
+    for line in cells:
+        drawing.add_row(*(Text(cell) for cell in line))
+    Console(file=stream, markup=False, highlight=False).print(drawing)

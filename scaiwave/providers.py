@@ -1,0 +1,47 @@
+"""How upper apps give lower ones what these must not import.
+
+An app registers in its `AppConfig.ready()`; nothing is asked before a verb needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+TenantColumn = Callable[[Collection[UUID]], Mapping[UUID, Any]]
+ParticipantFacts = Callable[[UUID], Sequence[tuple[str, Any]]]
+
+_tenant_columns: dict[str, TenantColumn] = {}
+_participant_facts: list[ParticipantFacts] = []
+_tenant_slug: list[Callable[[str], str | None]] = []
+
+
+def register_tenant_columns(name: str, provide: TenantColumn) -> None:
+    """Give list-tenants and show-tenant a column: one query for all tenants, absent = unknown."""
+    _tenant_columns[name] = provide
+
+
+def tenant_columns(tenant_ids: Collection[UUID]) -> dict[str, Mapping[UUID, Any]]:
+    """Every registered column for these tenants, by name."""
+    return {name: provide(tenant_ids) for name, provide in _tenant_columns.items()}
+
+
+def register_participant_facts(tell: ParticipantFacts) -> None:
+    """Give show-participant lines of its own: (title, value), for one participant."""
+    if tell not in _participant_facts:
+        _participant_facts.append(tell)
+
+
+def participant_facts(participant_id: UUID) -> list[tuple[str, Any]]:
+    """Every registered line about this participant, in the order of registration."""
+    return [fact for tell in _participant_facts for fact in tell(participant_id)]
+
+
+def register_tenant_slug(find: Callable[[str], str | None]) -> None:
+    """Say how a ScaiKey tenant id becomes the slug in that tenant's addresses at ScaiKey."""
+    _tenant_slug[:] = [find]
+
+
+def tenant_slug(scaikey_tenant_id: str) -> str | None:
+    return _tenant_slug[0](scaikey_tenant_id) if _tenant_slug else None

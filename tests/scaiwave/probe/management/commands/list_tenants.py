@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from scaiwave.command import OperatorCommand
+from scaiwave.errors import NotFoundError
+from scaiwave.output import Column, Kind
+
+COLUMNS = (Column("slug", "Slug"), Column("name", "Name"), Column("bytes", "Storage", Kind.BYTES))
+ROWS = (
+    {"slug": "acme", "name": "Acme [bold]Corp[/bold]", "bytes": 2048},
+    {"slug": "日本", "name": "evil \x1b[2J\u202egnp.exe\x9b31m", "bytes": None},
+)
+
+
+class Nothing(NotFoundError):
+    code = "SW_PROBE_NOT_FOUND"
+    fix = "Look elsewhere."
+
+
+class Command(OperatorCommand):
+    help = "A verb that changes nothing."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--act", default="rows", choices=sorted(self.acts()))
+        parser.add_argument("--question", default="Which one")
+
+    @classmethod
+    def acts(cls) -> set[str]:
+        return {name.removeprefix("act_") for name in dir(cls) if name.startswith("act_")}
+
+    def handle(self, act: str, **options: Any) -> None:
+        getattr(self, f"act_{act}")(options)
+
+    def act_rows(self, options: dict[str, Any]) -> None:
+        self.output.say("talking")
+        self.output.listing("tenants", COLUMNS, ROWS)
+
+    def act_many(self, options: dict[str, Any]) -> None:
+        for number in range(100_000):
+            self.output.line(f"line {number}")
+
+    def act_talk(self, options: dict[str, Any]) -> None:
+        for number in range(20_000):
+            self.output.say(f"talk {number}")
+        self.output.line("the answer")
+
+    def act_missing(self, options: dict[str, Any]) -> None:
+        self.output.line("begun")
+        raise Nothing("There is no tenant \x1b[31mred.")
+
+    def act_levels(self, options: dict[str, Any]) -> None:
+        logger = logging.getLogger("probe")
+        for level in ("debug", "info", "warning", "error"):
+            getattr(logger, level)(f"a line at {level}")
+        self.output.warn("a warning")
+
+    def act_ask(self, options: dict[str, Any]) -> None:
+        self.output.line(self.ask(options["question"], flag="--which"))
+
+    def act_confirm(self, options: dict[str, Any]) -> None:
+        self.confirm("Remove everything?")
+        self.output.line("agreed")
+
+    def act_progress(self, options: dict[str, Any]) -> None:
+        with self.output.progress("Fetching [bold]people[/bold]") as advance:
+            for done in range(1, 4):
+                advance(done, 3)
+                time.sleep(0.15)
+        self.output.line("fetched")
+
+    def act_socket(self, options: dict[str, Any]) -> None:
+        """A broken pipe that is not that of the answer."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            theirs.close()
+            ours.sendall(b"anybody?")
+
+    def act_defect(self, options: dict[str, Any]) -> None:
+        raise ZeroDivisionError("a defect")
+
+    def act_modules(self, options: dict[str, Any]) -> None:
+        self.output.listing("tenants", COLUMNS, ROWS)
+        sys.stderr.write(" ".join(sorted(sys.modules)))
+
+    def act_wait(self, options: dict[str, Any]) -> None:
+        self.output.say(f"waiting {os.getpid()}")
+        time.sleep(60)

@@ -1,0 +1,194 @@
+"""What holds for every page of the admin site, whatever the model."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from scaiwave.admin import ReadOnlyAdmin
+from scaiwave.admin.paging import CappedPaginator
+from tenants.models import AdminUser, Participant, Tenant
+from tests.scaiwave import rows
+
+OURS = {"tenants", "federation", "rooms", "identity_sync", "scaiwave"}
+MODELS = [model for model in apps.get_models() if model._meta.app_label in OURS]
+SECRETS = ("never to be seen", "pbkdf2")
+
+pytestmark = pytest.mark.django_db
+every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
+
+
+@pytest.fixture
+def client() -> Client:
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    return client
+
+
+def address(model: type[Model], page: str, *args: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def text(client: Client, url: str) -> str:
+    answer = client.get(url)
+    assert answer.status_code == HTTPStatus.OK, (url, answer)
+    return answer.content.decode()
+
+
+def queries(client: Client, url: str) -> int:
+    with CaptureQueriesContext(
+        connection,
+    ) as caught:
+        text(client, url)
+    return len(caught)
+
+
+@every_model
+def test_success_every_model_can_be_looked_at(model: type[Model]) -> None:
+    assert admin.site.is_registered(model), f"{model._meta.label} has no admin"
+    assert isinstance(admin.site.get_model_admin(model), ReadOnlyAdmin)
+
+
+@every_model
+def test_fail_nothing_can_be_changed(model: type[Model], client: Client) -> None:
+    rows.everything(1)
+    row = model._default_manager.order_by("pk").first()
+    assert row is not None
+    refused = [
+        client.get(address(model, "add")),
+        client.post(address(model, "add"), {}),
+        client.post(address(model, "change", row.pk), {}),
+        client.post(address(model, "delete", row.pk), {"post": "yes"}),
+    ]
+    assert {answer.status_code for answer in refused} == {HTTPStatus.FORBIDDEN}
+    client.post(
+        address(model, "changelist"), {"action": "delete_selected", "_selected_action": str(row.pk)}
+    )
+    assert model._default_manager.filter(pk=row.pk).exists()
+
+
+def test_success_no_list_asks_more_for_more_rows(client: Client) -> None:
+    lists = [address(model, "changelist") for model in MODELS]
+    for number in range(5):
+        rows.everything(number)
+    few = {url: queries(client, url) for url in lists}
+    for number in range(5, 50):
+        rows.everything(number)
+    assert {url: queries(client, url) for url in lists} == few
+
+
+@every_model
+def test_success_rows_are_shown_without_inputs_or_secrets(
+    model: type[Model], client: Client
+) -> None:
+    rows.everything(1)
+    for row in model._default_manager.all():
+        page = text(client, address(model, "change", row.pk))
+        assert "<select" not in page.partition('id="content-main"')[2]
+        assert not [secret for secret in SECRETS if secret in page]
+    listed = text(client, address(model, "changelist"))
+    assert not [secret for secret in SECRETS if secret in listed]
+
+
+@every_model
+def test_success_every_list_can_be_searched(model: type[Model], client: Client) -> None:
+    rows.everything(1)
+    for search in ("tenant1", "0197b0e2-4c1f-7a3e-8000-000000000000", "%", "'", "a@b", "@a:b"):
+        answer = client.get(address(model, "changelist"), {"q": search})
+        assert answer.status_code == HTTPStatus.OK, search
+
+
+@every_model
+def test_success_a_row_is_found_by_its_id(model: type[Model], client: Client) -> None:
+    rows.everything(1)
+    rows.everything(2)
+    row = model._default_manager.order_by("pk").first()
+    assert row is not None
+    answer = client.get(address(model, "changelist"), {"q": str(row.pk)})
+    assert answer.context["cl"].result_list == [row]
+
+
+@every_model
+def test_success_every_link_on_a_row_leads_somewhere(model: type[Model], client: Client) -> None:
+    rows.everything(1)
+    rows.everything(2)
+    row = model._default_manager.order_by("pk").first()
+    assert row is not None
+    answer = client.get(address(model, "change", row.pk))
+    for link in answer.context["related_links"]:
+        listed = client.get(link.url)
+        assert listed.status_code == HTTPStatus.OK, link
+        assert listed.context["cl"].result_count == link.count, link
+
+
+def test_success_index_leads_to_every_list(client: Client) -> None:
+    page = text(client, reverse("admin:index"))
+    for model in MODELS:
+        assert f'href="{address(model, "changelist")}"' in page
+    assert "ScaiWave operators" in page
+
+
+def test_success_the_root_leads_to_the_site(client: Client) -> None:
+    answer = client.get("/")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")
+
+
+def test_fail_stranger_is_asked_to_sign_in() -> None:
+    answer = Client().get(address(Tenant, "changelist"))
+    assert answer.status_code == HTTPStatus.FOUND
+    assert answer.headers["Location"].startswith("/admin/login/?next=")
+
+
+def test_success_administrator_signs_in() -> None:
+    AdminUser.objects.create_superuser("eve", password="correct horse battery")
+    client = Client()
+    given = {"username": "eve", "password": "correct horse battery"}
+    answer = client.post(reverse("admin:login"), {**given, "next": "/admin/"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")
+
+
+def test_fail_administrator_without_permission_sees_nothing() -> None:
+    client = Client()
+    client.force_login(AdminUser.objects.create_user("newcomer", is_staff=True))
+    assert client.get(address(Tenant, "changelist")).status_code == HTTPStatus.FORBIDDEN
+
+
+def test_fail_link_with_a_bad_id_is_refused(client: Client) -> None:
+    url = address(Participant, "changelist")
+    answer = client.get(url, {"tenant__id__exact": "not an id"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, f"{url}?e=1")
+
+
+def test_success_chosen_row_is_named_and_let_go_of(client: Client) -> None:
+    of = rows.everything(1)
+    rows.everything(2)
+    page = client.get(address(Participant, "changelist"), {"tenant__id__exact": str(of.pk)})
+    assert [each.tenant for each in page.context["cl"].result_list] == [of]
+    filters = {spec.title: spec for spec in page.context["cl"].filter_specs}
+    named = [choice["display"] for choice in filters["tenant"].choices(page.context["cl"])]
+    assert named == ["All", "tenant1"]
+
+
+def test_success_times_are_shown_in_utc(client: Client) -> None:
+    rows.everything(1)
+    assert "2026-03-04 05:06:07 UTC" in text(client, address(Tenant, "changelist"))
+
+
+def test_success_long_lists_are_counted_only_so_far(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaiwave.admin.paging.MOST_ROWS", 3)
+    for number in range(5):
+        rows.tenant(f"tenant{number}")
+    assert CappedPaginator(Tenant.objects.order_by("slug"), 2).num_pages == 2
+    page = text(client, address(Tenant, "changelist"))
+    assert "There are more than these 3; search or filter to get at the others." in page

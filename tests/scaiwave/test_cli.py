@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scaiwave import __version__
+from scaiwave.cli import main, tree
+from scaiwave.verbs import VERBS
+from tests.scaiwave.console import probe, scaiwave, shell
+
+LISTS_VERBS = "  Fix: `scaiwave --help` lists the verbs.\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], ["help", "help"]])
+def test_success_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    shown = capsys.readouterr()
+    assert shown.out == tree()
+    assert shown.err == ""
+    for verb in VERBS:
+        assert f"\n  {' '.join(verb)}  " in shown.out
+
+
+def test_success_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"scaiwave {__version__}\n"
+
+
+def test_fail_no_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", tree())
+
+
+@pytest.mark.parametrize("words", [["admin", "--help"], ["help", "admin"]])
+def test_success_help_of_a_group(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("Usage: scaiwave admin <verb> [options]\n")
+    assert "admin create-tenant" in shown
+    assert "sync register" not in shown
+
+
+def test_fail_a_group_is_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["admin", "federation"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("Usage: scaiwave admin federation <verb> [options]\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        ("sync regster", "Did you mean `scaiwave sync register`"),
+        ("help sync regster", "Did you mean `scaiwave sync register`"),
+        ("sync regster --dry-run", "Did you mean `scaiwave sync register`"),
+        ("list-tenants", "Did you mean `scaiwave admin list-tenants`?\n"),
+        ("admin list-tenant", "Did you mean `scaiwave admin list-tenants`"),
+        ("admin list", "Did you mean `scaiwave admin"),
+        ("regster", "Did you mean `scaiwave register`"),
+        ("flush", "`scaiwave --help` lists the verbs.\n"),
+        ("help nonsense", "`scaiwave --help` lists the verbs.\n"),
+        ("sync_register", "Did you mean `scaiwave sync register`"),
+    ],
+)
+def test_fail_unknown_verb(words: str, fix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    shown = capsys.readouterr()
+    typed = words.removeprefix("help ").removesuffix(" --dry-run")
+    assert shown.out == ""
+    assert shown.err.startswith(
+        f"Error: There is no verb `scaiwave {typed}`. [SW_USAGE]\n  Fix: {fix}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [("--quiet sync", "scaiwave"), ("admin --quiet list-tenants", "scaiwave admin")],
+)
+def test_fail_options_before_the_verb(
+    words: str, known: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    assert capsys.readouterr().err == (
+        f"Error: `{known}` needs a verb before --quiet. [SW_USAGE]\n"
+        f"  Fix: Write options after the verb; `{known} --help` lists the verbs.\n"
+    )
+
+
+def test_fail_unknown_verb_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flush", "--json"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == (
+        '{"error": {"code": "SW_USAGE", "message": "There is no verb `scaiwave flush`.", '
+        '"fix": "`scaiwave --help` lists the verbs."}}\n'
+    )
+
+
+def test_success_json_after_two_dashes_is_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flush", "--", "--json"]) == 2
+    assert capsys.readouterr().err.startswith("Error: ")
+
+
+@pytest.mark.parametrize("words", [verb for verb in VERBS if VERBS[verb].command is None])
+def test_fail_planned(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--help"]) == 1
+    assert capsys.readouterr().err == (
+        f"Error: `scaiwave {' '.join(words)}` is planned and not in this version "
+        f"({__version__}). [SW_NOT_BUILT]\n  Fix: `scaiwave --help` lists what is.\n"
+    )
+
+
+def test_fail_typed_words_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["\x1b[2J"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_fail_words_that_are_no_unicode() -> None:
+    ended = shell("scaiwave \"$(printf '\\377')\"")
+    assert ended.code == 2
+    assert ended.err == "Error: There is no verb `scaiwave \N{REPLACEMENT CHARACTER}`. " + (
+        "[SW_USAGE]\n" + LISTS_VERBS
+    )
+
+
+@pytest.mark.parametrize("words", ["--help", "admin list-tenants --act many"])
+def test_success_reader_has_had_enough(words: str) -> None:
+    ended = shell(f"{{ scaiwave {words}; echo $? >&3; }} 3>&2 | head -c 1 >/dev/null")
+    assert ended.err == "0\n"
+
+
+@pytest.mark.parametrize("words", ["--help", "admin list-tenants --act rows"])
+def test_success_stdout_is_closed(words: str) -> None:
+    ended = shell(f"scaiwave {words} >&-; echo $?")
+    assert ended.out == "0\n"
+    assert "Traceback" not in ended.err
+
+
+def test_success_nobody_listens_to_the_talk() -> None:
+    """The work goes on, and its answer is printed."""
+    ended = shell(
+        "exec 3>&1; { scaiwave admin list-tenants --act talk 2>&1 >&3; echo $? >&3; } | true"
+    )
+    assert ended.out == "the answer\n0\n"
+
+
+def test_fail_keeps_its_code_when_nobody_listens() -> None:
+    ended = shell("exec 3>&1; { scaiwave flush 2>&1 >/dev/null; echo $? >&3; } | true")
+    assert ended.out == "2\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_fail_stdout_is_full() -> None:
+    ended = shell("scaiwave admin list-tenants >/dev/full")
+    assert ended.code == 1
+    assert ended.err == (
+        "talking\nError: There is no room to write the answer. [SW_DISK_FULL]\n"
+        "  Fix: Free some space, then run the same command again; nothing was half written.\n"
+    )
+
+
+def test_fail_broken_pipe_elsewhere_is_not_taken_for_a_reader_who_left() -> None:
+    ended = probe("admin", "list-tenants", "--act", "socket")
+    assert ended.code == 1
+    assert "BrokenPipeError" in ended.err
+
+
+def test_success_any_encoding() -> None:
+    ended = probe("admin", "list-tenants", PYTHONIOENCODING="ascii")
+    assert ended.code == 0
+    assert "\\u65e5\\u672c" in ended.out
+
+
+def test_success_help_of_djangos_commands() -> None:
+    ended = scaiwave("help", "manage", "migrate")
+    assert ended.code == 0
+    assert ended.out.startswith("usage: scaiwave manage migrate")

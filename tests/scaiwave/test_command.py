@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.core.management import call_command
+
+from scaiwave.cli import main
+from scaiwave.errors import UsageError
+from scaiwave.verbs import EXIT_CODES
+from tests.scaiwave.console import at_terminal, probe
+from tests.scaiwave.probe.management.commands import create_tenant, list_tenants
+
+LIST = ("admin", "list-tenants")
+
+
+def test_success_help_keeps_its_lines() -> None:
+    ended = probe(*LIST, "--help", COLUMNS="60")
+    assert ended.code == 0
+    assert ended.out.startswith("usage: scaiwave admin list-tenants ")
+    assert "\n\nA verb that changes nothing.\n\n" in ended.out
+    codes = "".join(f"  {code}  {meaning}\n" for code, meaning in EXIT_CODES)
+    assert ended.out.endswith(f"\n\nExit codes:\n{codes}")
+    assert "\nExamples:\n  scaiwave admin list-tenants\n  scaiwave admin list" in ended.out
+
+
+def test_success_help_puts_the_verbs_own_options_first() -> None:
+    shown = probe("admin", "create-tenant", "--help").out
+    assert shown.index("--slug") < shown.index("--dry-run") < shown.index("--json")
+    for hidden in ("--settings", "--pythonpath", "--traceback", "--no-color", "--version"):
+        assert hidden not in shown
+
+
+def test_success_help_words() -> None:
+    assert probe("help", *LIST).out == probe(*LIST, "--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dry-run"], "Unrecognized arguments: --dry-run."),
+        (["--settings", "x"], "Unrecognized arguments: --settings x."),
+        (["--jso"], "Unrecognized arguments: --jso."),
+        (["extra"], "Unrecognized arguments: extra."),
+        (["--", "extra"], "Unrecognized arguments: extra."),
+        (["--act"], "Argument --act: expected one argument."),
+        (["-v", "x"], "Argument -v/--verbosity: invalid int value: 'x'."),
+    ],
+)
+def test_fail_usage(words: list[str], message: str) -> None:
+    ended = probe(*LIST, *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.replace("arguments: -- extra", "arguments: extra") == (
+        f"Error: {message} [SW_USAGE]\n"
+        "  Fix: `scaiwave admin list-tenants --help` lists what it takes.\n"
+    )
+
+
+def test_fail_usage_as_json() -> None:
+    ended = probe(*LIST, "extra", "--json")
+    assert (ended.code, ended.out) == (2, "")
+    assert json.loads(ended.err) == {
+        "error": {
+            "code": "SW_USAGE",
+            "message": "Unrecognized arguments: extra.",
+            "fix": "`scaiwave admin list-tenants --help` lists what it takes.",
+        }
+    }
+
+
+def test_success_json_is_one_document() -> None:
+    ended = probe(*LIST, "--json", "-v3")
+    assert (ended.code, ended.err) == (0, "")
+    assert json.loads(ended.out) == {"tenants": list(list_tenants.ROWS)}
+
+
+def test_fail_error_of_the_domain() -> None:
+    ended = probe(*LIST, "--act", "missing")
+    assert (ended.code, ended.out) == (1, "begun\n")
+    assert ended.err == (
+        "Error: There is no tenant \N{REPLACEMENT CHARACTER}[31mred. [SW_PROBE_NOT_FOUND]\n"
+        "  Fix: Look elsewhere.\n"
+    )
+
+
+def test_fail_error_as_json_is_one_line() -> None:
+    ended = probe(*LIST, "--act", "missing", "--json")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.count("\n") == 1
+    assert json.loads(ended.err)["error"]["code"] == "SW_PROBE_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-v0"], ["error"]),
+        (["--quiet"], ["error"]),
+        ([], ["warning", "error"]),
+        (["-v1"], ["warning", "error"]),
+        (["-v2"], ["info", "warning", "error"]),
+        (["-v3"], ["debug", "info", "warning", "error"]),
+        (["--json", "-v3"], []),
+    ],
+)
+def test_success_log_levels(options: list[str], said: list[str]) -> None:
+    ended = probe(*LIST, "--act", "levels", *options)
+    levels = [line.rpartition(" ")[2] for line in ended.err.splitlines() if "a line at" in line]
+    assert levels == said
+    assert ("Warning: a warning" in ended.err) == ("--json" not in options)
+
+
+def test_success_a_configured_log_level_counts() -> None:
+    ended = probe(*LIST, "--act", "levels", SCAIWAVE_LOG_LEVEL="DEBUG", SCAIWAVE_LOG_FORMAT="json")
+    assert json.loads(ended.err.splitlines()[0])["message"] == "a line at debug"
+
+
+@pytest.mark.parametrize("option", ["--quiet", "-q", "-v0", "--json"])
+def test_success_quiet_prints_the_answer_only(option: str) -> None:
+    ended = probe(*LIST, option)
+    assert ended.out
+    assert ended.err == ""
+
+
+def test_success_dry_run_of_a_verb_that_changes(migrated: object) -> None:
+    assert probe("admin", "create-tenant", "--dry-run").out == "0 tenants\n"
+
+
+def test_fail_question_without_a_terminal_names_the_flag() -> None:
+    ended = probe(*LIST, "--act", "ask")
+    assert ended.code == 2
+    assert ended.err == (
+        "Error: Which one is not given. [SW_CONFIRMATION_NEEDED]\n  Fix: Pass --which.\n"
+    )
+
+
+def test_success_question_at_a_terminal_is_asked_until_answered() -> None:
+    shown = at_terminal(*LIST, "--act", "ask", keys="\n\nthis one\n")
+    assert shown.code == 0
+    assert shown.out.count("Which one: ") == 3
+    assert shown.out.endswith("this one\n")
+
+
+def test_fail_terminal_is_closed_at_a_question() -> None:
+    shown = at_terminal(*LIST, "--act", "ask", keys="\x04")
+    assert shown.code == 1
+    assert "Error: There was no answer. [SW_DECLINED]\n  Fix: Nothing was changed. " in shown.out
+
+
+@pytest.mark.parametrize("option", ["--json", "--no-input"])
+def test_fail_question_that_must_not_be_asked(option: str) -> None:
+    shown = at_terminal(*LIST, "--act", "ask", option)
+    assert shown.code == 2
+    assert "SW_CONFIRMATION_NEEDED" in shown.out
+
+
+def test_success_confirmed() -> None:
+    assert at_terminal(*LIST, "--act", "confirm", keys="yes\n").out.endswith("agreed\n")
+    assert probe(*LIST, "--act", "confirm", "--no-input").out == "agreed\n"
+
+
+def test_fail_declined() -> None:
+    shown = at_terminal(*LIST, "--act", "confirm", keys="no\n")
+    assert shown.code == 1
+    assert shown.out.endswith(
+        "Error: It was not agreed to. [SW_DECLINED]\n"
+        "  Fix: Nothing was changed. Answer yes, or pass --no-input to agree beforehand.\n"
+    )
+
+
+def test_fail_confirmation_without_a_terminal() -> None:
+    ended = probe(*LIST, "--act", "confirm")
+    assert ended.code == 2
+    assert ended.err == (
+        "Error: This needs a yes: Remove everything? [SW_CONFIRMATION_NEEDED]\n"
+        "  Fix: Pass --no-input to agree beforehand.\n"
+    )
+
+
+def test_success_called_from_python(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command(list_tenants.Command(), "--quiet")
+    assert capsys.readouterr().out.startswith("Slug")
+
+
+def test_fail_called_from_python() -> None:
+    with pytest.raises(UsageError, match=r"\AUnrecognized arguments: extra\.\Z"):
+        call_command(create_tenant.Command(), "extra")
+
+
+def test_success_sync_takes_no_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt verb of sync must never start a sync."""
+    for words in (["regster"], ["--dry-run", "regster"], ["--", "regster"], ["--dry", "x"]):
+        assert main(["sync", *words]) == 2
+        assert "[SW_USAGE]" in capsys.readouterr().err
