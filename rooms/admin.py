@@ -1,0 +1,131 @@
+"""Workspaces, rooms and what was said, to look at."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from rooms.models import Event, Media, Room, RoomMedia, RoomMember, Workspace, WorkspaceMember
+from scaiwave.admin import ReadOnlyAdmin
+from scaiwave.output import human_bytes
+
+PREVIEW_LENGTH = 100
+
+
+@admin.register(Workspace)
+class WorkspaceAdmin(ReadOnlyAdmin):
+    list_display = ("slug", "name", "tenant", "created_at", "updated_at")
+    list_select_related = ("tenant",)
+    search_fields = ("slug", "name")
+    sortable_by = ("slug", "name")
+
+
+@admin.register(WorkspaceMember)
+class WorkspaceMemberAdmin(ReadOnlyAdmin):
+    list_display = ("role", "participant", "workspace", "tenant", "created_at")
+    list_filter = ("role",)
+    list_select_related = ("participant", "workspace", "tenant")
+    search_fields = ("id", "participant", "workspace")
+    search_help_text = "The id of a membership, a participant or a workspace."
+    id_fields = ("id", "participant", "workspace")
+
+
+@admin.register(Room)
+class RoomAdmin(ReadOnlyAdmin):
+    list_display = (
+        "__str__",
+        "room_type",
+        "state",
+        "is_federated",
+        "room_alias",
+        "workspace",
+        "tenant",
+        "creator",
+        "created_at",
+    )
+    list_filter = ("room_type", "state", "is_federated")
+    list_select_related = ("workspace", "tenant", "creator")
+    search_fields = ("name", "room_alias")
+
+
+@admin.register(RoomMember)
+class RoomMemberAdmin(ReadOnlyAdmin):
+    list_display = ("membership", "participant", "room", "power_level", "joined_at", "tenant")
+    list_filter = ("membership",)
+    list_select_related = ("participant", "room", "tenant")
+    search_fields = ("id", "participant", "room")
+    search_help_text = "The id of a membership, a participant or a room."
+    id_fields = ("id", "participant", "room")
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin):
+    """A table of millions: read by its indices only, so found by id, or by way of its room."""
+
+    list_display = (
+        "stream_position",
+        "event_type",
+        "preview",
+        "sender",
+        "room",
+        "tenant",
+        "created_at",
+        "edited_at",
+        "redacted_at",
+    )
+    list_select_related = ("sender", "room", "tenant")
+    search_fields = ("id",)
+    search_help_text = "The id of an event. The events of a room are listed from the room's page."
+
+    def get_ordering(self, request: HttpRequest) -> list[Any]:
+        """Newest first, by the index that fits what was chosen."""
+        chosen = {"room__id__exact", "tenant__id__exact"} & set(request.GET)
+        return ["-stream_position"] if chosen else ["-id"]
+
+    @admin.display(description="content")
+    def preview(self, event: Event) -> str:
+        """What was said, or the whole content where nothing was, cut short."""
+        content = event.content
+        body = content.get("body") if isinstance(content, dict) else None
+        text = body if isinstance(body, str) else json.dumps(content, ensure_ascii=False)
+        return text if len(text) <= PREVIEW_LENGTH else f"{text[:PREVIEW_LENGTH]}…"
+
+
+@admin.register(Media)
+class MediaAdmin(ReadOnlyAdmin):
+    list_display = ("short_hash", "mime_type", "human_size", "scan_status", "tenant", "created_at")
+    list_filter = ("scan_status",)
+    list_select_related = ("tenant",)
+    search_fields = ("sha256__exact",)
+
+    @admin.display(description="SHA-256")
+    def short_hash(self, media: Media) -> str:
+        return f"{media.sha256[:16]}…"
+
+    @admin.display(description="size")
+    def human_size(self, media: Media) -> str:
+        return human_bytes(media.size)
+
+
+@admin.register(RoomMedia)
+class RoomMediaAdmin(ReadOnlyAdmin):
+    list_display = ("name", "room", "mime_type", "human_size", "scan_status", "tenant")
+    list_select_related = ("room", "media", "tenant")
+    search_fields = ("id", "room", "media")
+    search_help_text = "The id of a room or of media."
+    id_fields = ("id", "room", "media")
+
+    @admin.display(description="type")
+    def mime_type(self, link: RoomMedia) -> str:
+        return link.media.mime_type
+
+    @admin.display(description="size")
+    def human_size(self, link: RoomMedia) -> str:
+        return human_bytes(link.media.size)
+
+    @admin.display(description="scan")
+    def scan_status(self, link: RoomMedia) -> str:
+        return link.media.scan_status

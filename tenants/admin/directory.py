@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Count, Field, Model, QuerySet
+from django.db.models.functions import Lower
+from django.http import HttpRequest
+
+from scaiwave.admin import ReadOnlyAdmin
+from scaiwave.admin.related import count_link
+from scaiwave.admin.shown import link_to
+from scaiwave.output import human_bytes
+from scaiwave.providers import tenant_columns
+from tenants.admin.filters import PresenceFilter, StatusFilter
+from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
+
+
+class StandingAdmin(ReadOnlyAdmin):
+    """Shows what the three facts of a standing amount to."""
+
+    more_fields: ClassVar[Sequence[str]] = ("status", "reason")
+
+    @admin.display(description="why not active", empty_value="")
+    def reason(self, row: Any) -> str | None:
+        return str(row.inactive_reason) if row.inactive_reason else None
+
+
+class Counted:
+    """How many rows point at each row of a page, asked for once for all of them."""
+
+    def __init__(self, model: type[Model], name: str) -> None:
+        self.field: Field[Any, Any] = model._meta.get_field(name)  # type: ignore[assignment]
+
+    def fill(self, rows: Iterable[Any]) -> None:
+        name = self.field.name
+        pointing = self.field.model._base_manager.filter(**{f"{name}__in": rows})
+        found = dict(pointing.values_list(name).annotate(Count("pk")).order_by())
+        for row in rows:
+            row.pointing_count = found.get(row.pk, 0)
+
+    def show(self, row: Any) -> str:
+        return count_link(self.field, row, row.pointing_count)
+
+
+@admin.register(Partner)
+class PartnerAdmin(StandingAdmin):
+    list_display = ("slug", "name", "status", "reason", "tenant_count", "scaikey_id", "updated_at")
+    list_filter = (StatusFilter,)
+    search_fields = ("slug", "name", "contact_email", "scaikey_id__exact")
+    id_fields = ("id", "scaikey_id")
+    sortable_by = ("slug", "name", "updated_at")
+    counted = Counted(Tenant, "partner")
+
+    def fill(self, rows: list[Any]) -> None:
+        self.counted.fill(rows)
+
+    @admin.display(description="tenants")
+    def tenant_count(self, partner: Partner) -> str:
+        return self.counted.show(partner)
+
+
+@admin.register(Tenant)
+class TenantAdmin(StandingAdmin):
+    list_display = (
+        "slug",
+        "name",
+        "status",
+        "reason",
+        "partner",
+        "participant_count",
+        "rooms",
+        "storage",
+        "updated_at",
+    )
+    list_filter = (StatusFilter,)
+    list_select_related = ("partner",)
+    search_fields = ("slug", "name", "contact_email", "scaikey_tenant_id__exact")
+    id_fields = ("id", "scaikey_tenant_id")
+    sortable_by = ("slug", "name", "updated_at")
+    more_fields = ("status", "reason", "rooms", "storage")
+    counted = Counted(Participant, "tenant")
+
+    def fill(self, rows: list[Any]) -> None:
+        self.counted.fill(rows)
+        self._fill_columns(rows)
+
+    def _fill_columns(self, rows: list[Any]) -> None:
+        """What apps above this one know about tenants; they registered it."""
+        columns = tenant_columns([row.pk for row in rows])
+        for row in rows:
+            row.columns = {name: values.get(row.pk) for name, values in columns.items()}
+
+    def _column(self, tenant: Any, name: str) -> Any:
+        if not hasattr(tenant, "columns"):
+            self._fill_columns([tenant])
+        return tenant.columns.get(name)
+
+    @admin.display(description="participants")
+    def participant_count(self, tenant: Tenant) -> str:
+        return self.counted.show(tenant)
+
+    @admin.display(description="rooms not closed")
+    def rooms(self, tenant: Tenant) -> int | None:
+        return self._column(tenant, "rooms")  # type: ignore[no-any-return]
+
+    @admin.display(description="storage")
+    def storage(self, tenant: Tenant) -> str | None:
+        size = self._column(tenant, "storage_bytes")
+        return None if size is None else human_bytes(size)
+
+
+@admin.register(Participant)
+class ParticipantAdmin(StandingAdmin):
+    list_display = (
+        "display_name_or_id",
+        "email",
+        "participant_type",
+        "tenant",
+        "status",
+        "reason",
+        "updated_at",
+    )
+    list_filter = (StatusFilter, "participant_type")
+    list_select_related = ("tenant",)
+    search_fields = ("display_name", "email", "local_id", "scaikey_id__exact")
+    search_help_text = "A name, an e-mail address, @local:server, or an id of ours or ScaiKey's."
+    id_fields = ("id", "scaikey_id")
+    more_fields = ("status", "reason", "address")
+
+    @admin.display(description="name")
+    def display_name_or_id(self, participant: Participant) -> str:
+        return str(participant)
+
+    @admin.display(description="FQID")
+    def address(self, participant: Participant) -> str:
+        return participant.fqid(settings.CONFIG.text("SCAIWAVE_SERVER_NAME"))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Whole addresses are found by index; only what is no address is looked for in the text."""
+        if "@" in search_term:
+            found = _by_address(queryset, search_term.strip())
+            if found.exists():
+                return found, False
+        return super().get_search_results(request, queryset, search_term)
+
+
+def _by_address(queryset: QuerySet[Any], address: str) -> QuerySet[Any]:
+    local_id, colon, server_name = address.removeprefix("@").partition(":")
+    if address.startswith("@") and colon:
+        own = server_name == settings.CONFIG.text("SCAIWAVE_SERVER_NAME")
+        return queryset.filter(local_id=local_id, server_name="" if own else server_name)
+    by_email: QuerySet[Any] = queryset.alias(address=Lower("email"))
+    return by_email.filter(address=address.lower())
+
+
+@admin.register(Group)
+class GroupAdmin(ReadOnlyAdmin):
+    list_display = ("name", "tenant", "group_type", "member_count", "absent_since", "updated_at")
+    list_filter = (PresenceFilter, "group_type")
+    list_select_related = ("tenant",)
+    search_fields = ("name", "scaikey_id__exact")
+    id_fields = ("id", "scaikey_id")
+    sortable_by = ("name", "updated_at")
+    counted = Counted(GroupMembership, "group")
+
+    def fill(self, rows: list[Any]) -> None:
+        self.counted.fill(rows)
+
+    @admin.display(description="direct members")
+    def member_count(self, group: Group) -> str:
+        return self.counted.show(group)
+
+
+@admin.register(GroupMembership)
+class GroupMembershipAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "member", "group", "tenant", "absent_since", "created_at")
+    list_filter = (PresenceFilter,)
+    list_select_related = ("member_participant", "member_group", "group", "tenant")
+    search_fields = ("id", "group", "member_participant", "member_group")
+    search_help_text = "The id of a membership, a group or a participant."
+    id_fields = ("id", "group", "member_participant", "member_group")
+
+    @admin.display(description="kind")
+    def kind(self, membership: GroupMembership) -> str:
+        return "participant" if membership.member_participant_id else "group"
+
+    @admin.display(description="member")
+    def member(self, membership: GroupMembership) -> str | None:
+        return link_to(membership.member_participant or membership.member_group)  # type: ignore[arg-type]

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from tenants.models import ACTIVE
+
+ABSENT = Q(suspended_by_hand_at=None) & ~Q(absent_since=None)
+
+
+class ConditionFilter(admin.SimpleListFilter):
+    """A choice among conditions that are more than one value of one field."""
+
+    conditions: ClassVar[dict[str, Q]]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name.capitalize()) for name in self.conditions]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        condition = self.conditions.get(self.value() or "")
+        return queryset if condition is None else queryset.filter(condition)
+
+
+class StatusFilter(ConditionFilter):
+    """By the status that the list shows, which is made of three fields."""
+
+    title = "status"
+    parameter_name = "status"
+    conditions = {"active": ACTIVE, "suspended": ~ACTIVE & ~ABSENT, "absent": ABSENT}
+
+
+class PresenceFilter(ConditionFilter):
+    title = "presence in ScaiKey"
+    parameter_name = "presence"
+    conditions = {"present": Q(absent_since=None), "gone": ~Q(absent_since=None)}

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from django.contrib import admin
+
+from scaiwave.admin import ReadOnlyAdmin
+from scaiwave.admin.shown import link_to
+from tenants.models import Role, RoleGrant
+
+
+@admin.register(Role)
+class RoleAdmin(ReadOnlyAdmin):
+    list_display = ("slug", "name", "tenant", "is_built_in", "created_at")
+    list_filter = ("is_built_in",)
+    list_select_related = ("tenant",)
+    search_fields = ("slug", "name")
+    sortable_by = ("slug", "created_at")
+
+
+@admin.register(RoleGrant)
+class RoleGrantAdmin(ReadOnlyAdmin):
+    list_display = ("source", "role", "holder", "granted_by", "tenant", "created_at")
+    list_filter = ("source",)
+    list_select_related = ("role", "participant", "group", "tenant")
+    search_fields = ("role__slug", "granted_by")
+    id_fields = ("id", "role", "participant", "group")
+
+    @admin.display(description="held by")
+    def holder(self, grant: RoleGrant) -> str:
+        return link_to(grant.participant or grant.group)  # type: ignore[arg-type]

@@ -1,0 +1,57 @@
+"""One participant or one group, for people to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scaiwave.output import Column, Kind
+from tenants.management.commands._tenant import standing
+from tenants.queries.rows import Row
+
+FACTS = (
+    Column("may_sign_in", "May sign in", Kind.FLAG),
+    Column("display_name", "Name"),
+    Column("email", "E-mail"),
+    Column("fqid", "FQID"),
+    Column("type", "Type"),
+    Column("tenant", "Tenant"),
+    Column("status", "Status"),
+    Column("id", "Id"),
+    Column("scaikey_id", "ScaiKey id"),
+    Column("created_at", "Created", Kind.TIME),
+    Column("updated_at", "Changed", Kind.TIME),
+)
+OBSTACLES = (
+    Column("reason", "Why not"),
+    Column("since", "Since", Kind.TIME),
+    Column("fix", "What to do"),
+)
+GROUPS = (Column("name", "Group"), Column("type", "Type"), Column("way", "How"))
+ROLES = (
+    Column("slug", "Role"),
+    Column("group", "Through group"),
+    Column("source", "Source"),
+    Column("granted_by", "Granted by"),
+)
+ELSEWHERE = (
+    Column("fqid", "FQID"),
+    Column("tenant", "Tenant"),
+    Column("email", "E-mail"),
+    Column("status", "Status"),
+)
+
+
+def further(participant: Row) -> tuple[list[Column], Row]:
+    """The columns of what other applications tell, and the row with their values in it."""
+    facts = {f"fact {index}": fact for index, fact in enumerate(participant["facts"])}
+    columns = [Column(key, fact["title"]) for key, fact in facts.items()]
+    values = {key: fact["value"] for key, fact in facts.items()}
+    return columns, {**participant, "status": standing(participant), **values}
+
+
+def ways(rows: Sequence[Row]) -> list[Row]:
+    """How somebody is in a group: directly, or through which other groups."""
+    return [
+        {**row, "way": "directly" if row["direct"] else f"through {', '.join(row['through'])}"}
+        for row in rows
+    ]

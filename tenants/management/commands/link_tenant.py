@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from scaiwave.command import OperatorCommand
+from tenants.services.link_tenant import link_tenant
+from tenants.services.scaikey import tenant_lookup
+
+
+class Command(OperatorCommand):
+    help = "Give a local tenant its tenant in ScaiKey; from then on `scaiwave sync` keeps it."
+    changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("tenant", help="slug or id")
+        parser.add_argument(
+            "--scaikey-tenant-id", metavar="ID", required=True, help="its id in ScaiKey: tnt_8f3a"
+        )
+        parser.add_argument(
+            "--no-verify", action="store_true", help="take the id without asking ScaiKey"
+        )
+
+    def handle(
+        self, tenant: str, scaikey_tenant_id: str, no_verify: bool, dry_run: bool, **options: Any
+    ) -> None:
+        result = link_tenant(
+            operator=self.operator,
+            name=tenant,
+            scaikey_tenant_id=scaikey_tenant_id,
+            lookup=None if no_verify else tenant_lookup(settings.CONFIG),
+            now=timezone.now(),
+            dry_run=dry_run,
+        )
+        if self.output.as_json:
+            self.output.document(result.document())
+        self.output.line(result.sentence)
+        for field, (here, there) in result.next_sync.items():
+            self.output.warn(f"The next sync changes the {field} from {here!r} to {there!r}.")

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from scaiwave.command import OperatorCommand
+from scaiwave.output import Column, Kind
+from tenants.queries.list_groups import STATUSES, list_groups
+
+COLUMNS = (
+    Column("name", "Name"),
+    Column("type", "Type"),
+    Column("status", "Status"),
+    Column("direct_people", "Direct people", Kind.COUNT),
+    Column("direct_groups", "Direct groups", Kind.COUNT),
+    Column("active_people", "Active people in all", Kind.COUNT),
+)
+
+
+class Command(OperatorCommand):
+    help = "List the groups of a tenant. The last column counts people of nested groups too."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
+        parser.add_argument(
+            "--status",
+            choices=STATUSES,
+            default="active",
+            help="absent: gone from ScaiKey (default active)",
+        )
+
+    def handle(self, tenant: str, status: str, **options: Any) -> None:
+        groups = list_groups(operator=self.operator, tenant=tenant, status=status)
+        self.output.listing("groups", COLUMNS, groups)

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from scaiwave.command import OperatorCommand
+from scaiwave.output import Column, to_json
+from tenants.management.commands._layout import positive
+from tenants.models import ParticipantType
+from tenants.queries.list_participants import list_participants
+from tenants.queries.standing import STATUSES
+
+COLUMNS = (
+    Column("display_name", "Name"),
+    Column("email", "E-mail"),
+    Column("fqid", "FQID"),
+    Column("type", "Type"),
+    Column("status", "Status"),
+    Column("reason", "Reason"),
+)
+
+
+class Command(OperatorCommand):
+    help = "List people and other participants of a tenant, by name."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
+        parser.add_argument("--status", choices=STATUSES, default="all", help="(default all)")
+        parser.add_argument("--type", choices=ParticipantType.values, help="(default every type)")
+        parser.add_argument("--search", metavar="TEXT", help="part of a name, e-mail or local id")
+        parser.add_argument("--limit", metavar="N", type=positive, help="no more than so many")
+        parser.add_argument(
+            "--jsonl", action="store_true", help="print one JSON object a line, as they are read"
+        )
+
+    def handle(self, tenant: str, status: str, jsonl: bool, **options: Any) -> None:
+        participants = list_participants(
+            operator=self.operator,
+            tenant=tenant,
+            status=status,
+            kind=options["type"],
+            search=options["search"],
+            limit=options["limit"],
+        )
+        if not jsonl:
+            self.output.listing("participants", COLUMNS, list(participants))
+            return
+        for participant in participants:
+            self.output.stdout.write(to_json(participant, indent=None) + "\n")

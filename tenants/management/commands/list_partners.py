@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from scaiwave.command import OperatorCommand
+from scaiwave.output import Column, Kind
+from tenants.queries.list_partners import list_partners
+from tenants.queries.standing import STATUSES
+
+COLUMNS = (
+    Column("slug", "Slug"),
+    Column("name", "Name"),
+    Column("status", "Status"),
+    Column("tenants", "Tenants", Kind.COUNT),
+    Column("max_tenants", "Allowed", Kind.COUNT),
+    Column("members", "Members", Kind.COUNT),
+    Column("scaikey_id", "ScaiKey id"),
+)
+
+
+class Command(OperatorCommand):
+    help = "List partners with how many active tenants they have, and how many active people."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--status", choices=STATUSES, default="all", help="(default all)")
+
+    def handle(self, status: str, **options: Any) -> None:
+        partners = list_partners(operator=self.operator, status=status)
+        self.output.listing("partners", COLUMNS, partners)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.command import OperatorCommand
+from scaiwave.output import Column, Kind
+from tenants.queries.list_tenants import SORTABLE, list_tenants
+from tenants.queries.standing import STATUSES
+
+COLUMNS = (
+    Column("slug", "Slug"),
+    Column("name", "Name"),
+    Column("status", "Status"),
+    Column("partner", "Partner"),
+    Column("members", "Members", Kind.COUNT),
+    Column("rooms", "Rooms", Kind.COUNT),
+    Column("storage_bytes", "Storage", Kind.BYTES),
+    Column("ai_tokens_month", "AI tokens MTD", Kind.COUNT),
+)
+
+
+class Command(OperatorCommand):
+    help = (
+        "List tenants. Members are the active people; AI tokens those of this UTC month; "
+        "a dash is what nobody knows."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--sort",
+            default="slug",
+            metavar="COLUMN",
+            help=f"{', '.join(SORTABLE)} (default slug); --sort=-members has the most first",
+        )
+        parser.add_argument("--reverse", action="store_true", help="turn the order round")
+        parser.add_argument("--partner", help="only tenants of this partner (slug or id)")
+        parser.add_argument("--status", choices=STATUSES, default="all", help="(default all)")
+
+    def handle(
+        self, sort: str, reverse: bool, partner: str | None, status: str, **options: Any
+    ) -> None:
+        tenants = list_tenants(
+            operator=self.operator,
+            now=timezone.now(),
+            status=status,
+            partner=partner,
+            sort=sort,
+            reverse=reverse,
+        )
+        self.output.listing("tenants", COLUMNS, tenants)

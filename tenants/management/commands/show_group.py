@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from scaiwave.command import OperatorCommand
+from scaiwave.output import Column, Kind
+from tenants.management.commands._layout import AUDIT, show_sections
+from tenants.management.commands._participant import ways
+from tenants.queries.show_group import show_group
+
+FACTS = (
+    Column("name", "Name"),
+    Column("tenant", "Tenant"),
+    Column("type", "Type"),
+    Column("status", "Status"),
+    Column("id", "Id"),
+    Column("scaikey_id", "ScaiKey id"),
+    Column("active_people", "Active people", Kind.COUNT),
+    Column("created_at", "Created", Kind.TIME),
+)
+NEIGHBOUR = (Column("name", "Group"), Column("id", "Id"))
+MEMBERS = (
+    Column("display_name", "Name"),
+    Column("email", "E-mail"),
+    Column("fqid", "FQID"),
+    Column("status", "Status"),
+    Column("way", "How"),
+)
+ROLES = (Column("slug", "Role"), Column("name", "Name"), Column("source", "Source"))
+
+
+class Command(OperatorCommand):
+    help = "Show one group: its members, direct and by way of other groups, and its roles."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("group", help="name, id, or ScaiKey id")
+        parser.add_argument("--tenant", help="look in this tenant only")
+
+    def handle(self, group: str, tenant: str | None, **options: Any) -> None:
+        found = show_group(operator=self.operator, name=group, tenant=tenant)
+        if self.output.as_json:
+            self.output.document({"group": found})
+            return
+        self.output.record(FACTS, found)
+        show_sections(
+            self.output,
+            ("Is in", NEIGHBOUR, found["member_of"]),
+            ("Has in it", NEIGHBOUR, found["groups"]),
+            ("Members", MEMBERS, ways(found["members"])),
+            ("Roles", ROLES, found["roles"]),
+            ("Last changes", AUDIT, found["audit"]),
+        )

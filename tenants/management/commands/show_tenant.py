@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.command import OperatorCommand
+from tenants.management.commands._layout import AUDIT, show_sections
+from tenants.management.commands._tenant import FACTS, LIMITS, PARTICIPANTS, facts, limits
+from tenants.queries.show_tenant import show_tenant
+
+
+class Command(OperatorCommand):
+    help = "Show one tenant: its standing, its partner, limits beside usage, and who is in it."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("tenant", help="slug, id, or ScaiKey id")
+
+    def handle(self, tenant: str, **options: Any) -> None:
+        found = show_tenant(operator=self.operator, name=tenant, now=timezone.now())
+        if self.output.as_json:
+            self.output.document({"tenant": found})
+            return
+        self.output.record(FACTS, facts(found))
+        show_sections(
+            self.output,
+            ("Limits", LIMITS, limits(found)),
+            ("Participants", PARTICIPANTS, found["participants"]),
+            ("Last changes", AUDIT, found["audit"]),
+        )

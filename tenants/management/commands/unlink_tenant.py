@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.command import OperatorCommand
+from tenants.services.unlink_tenant import unlink_tenant
+
+
+class Command(OperatorCommand):
+    help = "Take a tenant out of ScaiKey's hands: it stays, and syncs no longer touch it."
+    changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("tenant", help="slug, id, or ScaiKey id")
+
+    def handle(self, tenant: str, dry_run: bool, **options: Any) -> None:
+        result = unlink_tenant(
+            operator=self.operator,
+            name=tenant,
+            agree=self.confirm,
+            now=timezone.now(),
+            dry_run=dry_run,
+        )
+        if self.output.as_json:
+            self.output.document(result.document())
+        self.output.line(result.sentence)

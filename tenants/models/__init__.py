@@ -1,0 +1,30 @@
+"""Who there is: partners, tenants, people and other participants, groups, roles and the ledgers."""
+
+from tenants.models.admin_user import AdminUser
+from tenants.models.directory import (
+    ACTIVE,
+    Group,
+    GroupMembership,
+    Participant,
+    ParticipantType,
+    Partner,
+    Tenant,
+)
+from tenants.models.ledgers import AuditEntry, TokenUsage
+from tenants.models.roles import Role, RoleGrant, RoleSource
+
+__all__ = [
+    "ACTIVE",
+    "AdminUser",
+    "AuditEntry",
+    "Group",
+    "GroupMembership",
+    "Participant",
+    "ParticipantType",
+    "Partner",
+    "Role",
+    "RoleGrant",
+    "RoleSource",
+    "Tenant",
+    "TokenUsage",
+]

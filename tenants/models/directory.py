@@ -1,0 +1,244 @@
+"""Partners, tenants, participants, groups and who is in which.
+
+Whether something is active is three facts, never one flag: what ScaiKey says (`scaikey_status`),
+whether ScaiKey still has it (`absent_since`), and whether an operator suspended it here by hand
+(`suspended_by_hand_at`). A sync writes the first two and never the third.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+
+from scaiwave.ids import new_id
+
+# An empty status is one ScaiKey did not tell. A status this suite has never heard of counts as
+# not active: better to ask about somebody who can't sign in than to let in somebody who may not.
+ACTIVE_STATUSES = ("", "ACTIVE")
+ACTIVE = Q(
+    scaikey_status__in=ACTIVE_STATUSES, absent_since=None, suspended_by_hand_at=None
+)
+
+
+class Standing(models.Model):
+    """The three facts, and when the row was made and changed."""
+
+    scaikey_status = models.CharField(max_length=32, blank=True, default="")
+    absent_since = models.DateTimeField(null=True, blank=True)
+    suspended_by_hand_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        abstract = True
+
+    @property
+    def is_active(self) -> bool:
+        return self.inactive_reason is None
+
+    @property
+    def inactive_reason(self) -> str | None:
+        """Why not active, in an operator's words; the weightiest of several reasons."""
+        if self.suspended_by_hand_at is not None:
+            return "suspended by hand"
+        if self.absent_since is not None:
+            return "gone from ScaiKey"
+        if self.scaikey_status not in ACTIVE_STATUSES:
+            return f"{self.scaikey_status.lower()} in ScaiKey"
+        return None
+
+    @property
+    def status(self) -> str:
+        """active, suspended (by hand or in ScaiKey) or absent, for lists."""
+        if self.suspended_by_hand_at is None and self.absent_since is not None:
+            return "absent"
+        return "active" if self.is_active else "suspended"
+
+
+class Partner(Standing):
+    """A reseller or organisation that owns tenants (ScaiKey docs, reference/api/partners)."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    scaikey_id = models.CharField(max_length=200, null=True, blank=True)
+    slug = models.CharField(max_length=200, blank=True)
+    name = models.CharField(max_length=1000)
+    contact_email = models.CharField(max_length=1000, blank=True)
+    max_tenants = models.PositiveIntegerField(null=True, blank=True)
+    max_users_per_tenant = models.PositiveIntegerField(null=True, blank=True)
+    max_applications_per_tenant = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        db_table = "sw_partners"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["scaikey_id"], name="sw_partners_scaikey_id"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug or self.name
+
+
+class Tenant(Standing):
+    """One customer's part of the platform; every row of every other table belongs to one."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    partner = models.ForeignKey(
+        Partner, models.PROTECT, null=True, blank=True, related_name="tenants"
+    )
+    scaikey_tenant_id = models.CharField(max_length=200, null=True, blank=True)
+    slug = models.CharField(max_length=200)
+    name = models.CharField(max_length=1000)
+    contact_email = models.CharField(max_length=1000, blank=True)
+    max_participants = models.PositiveIntegerField(null=True, blank=True)
+    max_rooms = models.PositiveIntegerField(null=True, blank=True)
+    max_storage_mb = models.PositiveIntegerField(null=True, blank=True)
+    max_ai_tokens_month = models.PositiveBigIntegerField(null=True, blank=True)
+    features = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        db_table = "sw_tenants"
+        constraints = [
+            models.UniqueConstraint(fields=["slug"], name="sw_tenants_slug"),
+            models.UniqueConstraint(
+                fields=["scaikey_tenant_id"], name="sw_tenants_scaikey_tenant_id"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class ParticipantType(models.TextChoices):
+    HUMAN = "human"
+    MODEL = "model"
+    AGENT = "agent"
+    HELPER = "helper"
+    BRIDGE = "bridge"
+    FEDERATED = "federated"
+
+
+class Participant(Standing):
+    """Whoever can speak in a room: people, AI, bridge shadows, people of other servers.
+
+    `local_id` is given at creation and never changes; `server_name` is empty for our own, so
+    that renaming this server costs nothing.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="participants")
+    participant_type = models.CharField(
+        max_length=16, choices=ParticipantType, default=ParticipantType.HUMAN
+    )
+    scaikey_id = models.CharField(max_length=200, null=True, blank=True)
+    local_id = models.CharField(max_length=255)
+    server_name = models.CharField(max_length=255, blank=True, default="")
+    display_name = models.CharField(max_length=1000, blank=True)
+    email = models.CharField(max_length=1000, blank=True)
+    avatar_url = models.CharField(max_length=1000, blank=True)
+
+    class Meta:
+        db_table = "sw_participants"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "scaikey_id"],
+                name="sw_participants_tenant_scaikey_id",
+            ),
+            models.UniqueConstraint(
+                fields=["scaikey_id"],
+                condition=Q(absent_since=None),
+                name="sw_participants_one_present",
+            ),
+            models.UniqueConstraint(
+                fields=["local_id", "server_name"], name="sw_participants_fqid"
+            ),
+            models.CheckConstraint(
+                condition=Q(participant_type__in=ParticipantType.values),
+                name="sw_participants_type",
+            ),
+        ]
+        indexes = [
+            models.Index(Lower("email"), name="sw_participants_email"),
+            models.Index(
+                fields=["tenant", "display_name"], name="sw_participants_name"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name or self.email or self.local_id
+
+    def fqid(self, own_server_name: str) -> str:
+        """@local_id:server_name (ScaiWave docs, concepts/participants)."""
+        return f"@{self.local_id}:{self.server_name or own_server_name}"
+
+
+class Group(models.Model):
+    """A group of people or groups, as ScaiKey has it (ScaiKey docs, reference/api/groups)."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="groups")
+    scaikey_id = models.CharField(max_length=200, null=True, blank=True)
+    name = models.CharField(max_length=1000)
+    group_type = models.CharField(max_length=32, blank=True)
+    absent_since = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "sw_groups"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "scaikey_id"], name="sw_groups_tenant_scaikey_id"
+            ),
+            models.UniqueConstraint(
+                fields=["scaikey_id"],
+                condition=Q(absent_since=None),
+                name="sw_groups_one_present",
+            ),
+        ]
+        indexes = [models.Index(fields=["tenant", "name"], name="sw_groups_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class GroupMembership(models.Model):
+    """One direct edge: a participant, or a group, is in a group. Who is in it by way of others
+    is worked out when asked, by a recursive query; circles are allowed for."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="group_memberships")
+    group = models.ForeignKey(Group, models.CASCADE, related_name="memberships")
+    member_participant = models.ForeignKey(
+        Participant,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="group_memberships",
+    )
+    member_group = models.ForeignKey(
+        Group, models.CASCADE, null=True, blank=True, related_name="memberships_of_it"
+    )
+    absent_since = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "sw_group_memberships"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(member_participant=None) ^ Q(member_group=None),
+                name="sw_group_memberships_one_member",
+            ),
+            models.UniqueConstraint(
+                fields=["group", "member_participant"],
+                name="sw_group_memberships_participant",
+            ),
+            models.UniqueConstraint(
+                fields=["group", "member_group"], name="sw_group_memberships_group"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.member_participant or self.member_group} in {self.group}"

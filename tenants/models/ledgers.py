@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from django.db import models
+
+from scaiwave.ids import new_id
+from tenants.models.directory import Tenant
+
+
+class TokenUsage(models.Model):
+    """AI tokens of a tenant in one UTC calendar month, as ScaiGrid accounts them."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="token_usage")
+    month = models.DateField(help_text="the first day of the month")
+    input_tokens = models.PositiveBigIntegerField(default=0)
+    output_tokens = models.PositiveBigIntegerField(default=0)
+    total_tokens = models.PositiveBigIntegerField()
+    fetched_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "sw_token_usage"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "month"], name="sw_token_usage_month"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant} {self.month:%Y-%m}"
+
+
+class AuditEntry(models.Model):
+    """Who did what to which. Ids and names are kept as text, so that an entry outlives its
+    subject."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    at = models.DateTimeField(db_index=True)
+    operator = models.CharField(max_length=1000)
+    operator_role = models.CharField(max_length=32)
+    origin = models.CharField(
+        max_length=255, blank=True, help_text="the machine or address"
+    )
+    action = models.CharField(
+        max_length=100, help_text="the verb, such as create-tenant"
+    )
+    tenant_id = models.CharField(max_length=64, blank=True, db_index=True)
+    tenant_slug = models.CharField(max_length=200, blank=True)
+    subject_type = models.CharField(max_length=64)
+    subject_id = models.CharField(max_length=200)
+    subject_name = models.CharField(max_length=1000, blank=True)
+    details = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        db_table = "sw_audit_entries"
+        verbose_name_plural = "audit entries"
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.operator} {self.action} {self.subject_name}"

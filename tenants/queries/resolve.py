@@ -1,0 +1,174 @@
+"""From what an operator types to the one thing that is meant.
+
+A thing is named by its UUID, its slug, its ScaiKey id; a participant also by FQID, local id or
+e-mail address, a group by its name. What is outside the operator's scope is not found, in the
+same words as what never was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import or_
+from typing import TypeVar
+from uuid import UUID
+
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Lower
+
+from scaiwave.errors import NotFoundError
+from scaiwave.operators import Operator
+from tenants.errors import (
+    AmbiguousName,
+    GroupNotFound,
+    ParticipantNotFound,
+    PartnerNotFound,
+    TenantNotFound,
+)
+from tenants.models import Group, Participant, Partner, Tenant
+from tenants.queries.rows import own_server_name
+from tenants.queries.tenants import (
+    visible_groups,
+    visible_participants,
+    visible_partners,
+    visible_tenants,
+)
+
+MOST_CANDIDATES = 10
+
+Thing = TypeVar("Thing", Partner, Tenant, Participant, Group)
+
+
+def resolve_partner(operator: Operator, name: str) -> Partner:
+    """Raises `PartnerNotFound` or `AmbiguousName`."""
+    found = _first(visible_partners(operator), _named(name, "slug", "scaikey_id"))
+    return _only(
+        found,
+        missing=PartnerNotFound(f"There is no partner {name!r}."),
+        name=name,
+        describe=lambda partner: f"{partner.pk} ({partner.name})",
+        precise="Use the id of the one you mean.",
+    )
+
+
+def resolve_tenant(operator: Operator, name: str) -> Tenant:
+    """Raises `TenantNotFound` or `AmbiguousName`."""
+    tenants = visible_tenants(operator).select_related("partner")
+    return _only(
+        _first(tenants, _named(name, "slug", "scaikey_tenant_id")),
+        missing=TenantNotFound(f"There is no tenant {name!r}."),
+        name=name,
+        describe=lambda tenant: f"{tenant.pk} ({tenant.slug})",
+        precise="Use the id of the one you mean.",
+    )
+
+
+def resolve_participant(
+    operator: Operator, name: str, *, tenant: Tenant | None = None
+) -> Participant:
+    """Raises `ParticipantNotFound` or `AmbiguousName`.
+
+    Who has moved to another tenant is still in the old one, absent; the present one is meant.
+    """
+    people = visible_participants(operator).select_related("tenant__partner")
+    if tenant is not None:
+        people = people.filter(tenant=tenant)
+    found = _first(people.alias(folded=Lower("email")), _participant_named(name))
+    server = own_server_name()
+    return _only(
+        _present(found),
+        missing=ParticipantNotFound(f"There is no participant {name!r}{_within(tenant)}."),
+        name=name,
+        describe=lambda person: f"{person.fqid(server)} ({person}, {person.tenant.slug})",
+        precise="Use the full @name:server of the one you mean, or its id.",
+    )
+
+
+def resolve_group(operator: Operator, name: str, *, tenant: Tenant | None = None) -> Group:
+    """Raises `GroupNotFound` or `AmbiguousName`."""
+    groups = visible_groups(operator).select_related("tenant")
+    if tenant is not None:
+        groups = groups.filter(tenant=tenant)
+    return _only(
+        _present(_first(groups, _named(name, "name", "scaikey_id"))),
+        missing=GroupNotFound(f"There is no group {name!r}{_within(tenant)}."),
+        name=name,
+        describe=lambda group: f"{group.pk} (in {group.tenant.slug})",
+        precise="Use the id of the one you mean."
+        if tenant
+        else "Add --tenant <slug>, or use the id of the one you mean.",
+    )
+
+
+def can_be_stored(text: str) -> bool:
+    """False for what no database row can hold: NUL, and bytes that were no text."""
+    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
+
+
+def as_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _named(name: str, *fields: str) -> Q:
+    if not name or not can_be_stored(name):
+        return Q(pk__in=[])
+    ways = [Q(**{field: name}) for field in fields]
+    if (key := as_uuid(name)) is not None:
+        ways.append(Q(pk=key))
+    return reduce(or_, ways)
+
+
+def _participant_named(name: str) -> Q:
+    if not can_be_stored(name):
+        return _named(name)
+    if name.startswith("@"):
+        return _fqid(name.removeprefix("@"))
+    query = _named(name, "local_id", "scaikey_id")
+    if "@" in name:
+        query |= Q(folded=Lower(Value(name)))
+    return query
+
+
+def _fqid(name: str) -> Q:
+    """local_id:server, or the local id alone; a server name may carry a port."""
+    local_id, _, server = name.partition(":")
+    ours = server in {"", own_server_name()}
+    return Q(local_id=local_id, server_name="" if ours else server)
+
+
+def _within(tenant: Tenant | None) -> str:
+    return f" in tenant {tenant.slug}" if tenant else ""
+
+
+def _first(things: QuerySet[Thing], query: Q) -> list[Thing]:
+    return list(things.filter(query).order_by("pk")[: MOST_CANDIDATES + 1])
+
+
+def _present(found: list[Thing]) -> list[Thing]:
+    """The only one that ScaiKey still has, if there is only one; else all of them."""
+    present = [thing for thing in found if thing.absent_since is None]
+    return present if len(present) == 1 else found
+
+
+def _only(
+    found: Sequence[Thing],
+    *,
+    missing: NotFoundError,
+    name: str,
+    describe: Callable[[Thing], str],
+    precise: str,
+) -> Thing:
+    if not found:
+        raise missing
+    if len(found) == 1:
+        return found[0]
+    listed = "; ".join(describe(thing) for thing in found[:MOST_CANDIDATES])
+    more = "; and more" if len(found) > MOST_CANDIDATES else ""
+    raise AmbiguousName(
+        f"{name!r} may be any of these: {listed}{more}.",
+        fix=precise,
+        candidates=[str(thing.pk) for thing in found[:MOST_CANDIDATES]],
+    )

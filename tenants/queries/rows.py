@@ -1,0 +1,108 @@
+"""What is said of one thing, wherever it is listed or shown. The keys are those of --json."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from tenants.models import AuditEntry, Group, Participant, Partner, Tenant
+
+Row = dict[str, Any]
+
+LAST_AUDIT_ENTRIES = 10
+
+
+def own_server_name() -> str:
+    return str(settings.CONFIG.text("SCAIWAVE_SERVER_NAME"))
+
+
+def partner_row(partner: Partner) -> Row:
+    return {
+        "id": partner.pk,
+        "slug": partner.slug,
+        "name": partner.name,
+        "status": partner.status,
+        "reason": partner.inactive_reason,
+        "scaikey_id": partner.scaikey_id,
+        "contact_email": partner.contact_email,
+        "max_tenants": partner.max_tenants,
+        "max_users_per_tenant": partner.max_users_per_tenant,
+        "max_applications_per_tenant": partner.max_applications_per_tenant,
+        **_times(partner),
+    }
+
+
+def tenant_row(tenant: Tenant) -> Row:
+    """Reads the partner too, so fetch tenants with `select_related("partner")`."""
+    return {
+        "id": tenant.pk,
+        "slug": tenant.slug,
+        "name": tenant.name,
+        "status": tenant.status,
+        "reason": tenant.inactive_reason,
+        "partner": str(tenant.partner) if tenant.partner else None,
+        "partner_id": tenant.partner_id,
+        "scaikey_tenant_id": tenant.scaikey_tenant_id,
+        "contact_email": tenant.contact_email,
+        **_times(tenant),
+    }
+
+
+def participant_row(participant: Participant, *, server_name: str) -> Row:
+    return {
+        "id": participant.pk,
+        "fqid": participant.fqid(server_name),
+        "display_name": participant.display_name,
+        "email": participant.email,
+        "type": participant.participant_type,
+        "status": participant.status,
+        "reason": participant.inactive_reason,
+        "tenant_id": participant.tenant_id,
+        "scaikey_id": participant.scaikey_id,
+        "local_id": participant.local_id,
+        **_times(participant),
+    }
+
+
+def group_row(group: Group) -> Row:
+    return {
+        "id": group.pk,
+        "name": group.name,
+        "type": group.group_type,
+        "status": "active" if group.absent_since is None else "absent",
+        "tenant_id": group.tenant_id,
+        "scaikey_id": group.scaikey_id,
+        "absent_since": group.absent_since,
+        "created_at": group.created_at,
+        "updated_at": group.updated_at,
+    }
+
+
+def last_audit_entries(entries: QuerySet[AuditEntry]) -> list[Row]:
+    """The newest first."""
+    return [
+        {
+            "at": entry.at,
+            "operator": entry.operator,
+            "role": entry.operator_role,
+            "action": entry.action,
+            "subject_type": entry.subject_type,
+            "subject_id": entry.subject_id,
+            "subject": entry.subject_name,
+            "details": entry.details,
+        }
+        for entry in entries.order_by("-at", "-id")[:LAST_AUDIT_ENTRIES]
+    ]
+
+
+def _times(thing: Partner | Tenant | Participant) -> dict[str, datetime | str | None]:
+    return {
+        "scaikey_status": thing.scaikey_status,
+        "absent_since": thing.absent_since,
+        "suspended_by_hand_at": thing.suspended_by_hand_at,
+        "created_at": thing.created_at,
+        "updated_at": thing.updated_at,
+    }

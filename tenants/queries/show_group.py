@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from scaiwave.operators import Operator, Permission
+from tenants.models import AuditEntry, Group, Participant, RoleGrant
+from tenants.queries.nesting import people_of
+from tenants.queries.resolve import resolve_group, resolve_tenant
+from tenants.queries.rows import (
+    Row,
+    group_row,
+    last_audit_entries,
+    own_server_name,
+    participant_row,
+)
+
+
+def show_group(*, operator: Operator, name: str, tenant: str | None = None) -> Row:
+    """One group, who is in it directly and by way of other groups, and what roles it gives.
+
+    Raises `GroupNotFound`, `TenantNotFound` or `AmbiguousName`.
+    """
+    operator.require(Permission.VIEW)
+    within = resolve_tenant(operator, tenant) if tenant is not None else None
+    group = resolve_group(operator, name, tenant=within)
+    members = _members(group)
+    audit = AuditEntry.objects.filter(tenant_id=str(group.tenant_id), subject_id=str(group.pk))
+    return {
+        **group_row(group),
+        "tenant": group.tenant.slug,
+        "active_people": sum(row["status"] == "active" for row in members),
+        "member_of": _neighbours(group, upwards=True),
+        "groups": _neighbours(group, upwards=False),
+        "members": members,
+        "roles": _roles(group),
+        "audit": last_audit_entries(audit),
+    }
+
+
+def _members(group: Group) -> list[Row]:
+    """By name, the direct ones first. `through` names the member groups that lead to the others."""
+    through = people_of(group)
+    inside = group.memberships.filter(member_group__isnull=False)
+    children = dict(inside.values_list("member_group", "member_group__name"))
+    server_name = own_server_name()
+    rows = [
+        {
+            **participant_row(person, server_name=server_name),
+            "direct": group.pk in through[person.pk],
+            "through": _ways(group, through[person.pk], children),
+        }
+        for person in Participant.objects.in_bulk([*through]).values()
+    ]
+    return sorted(rows, key=lambda row: (not row["direct"], row["display_name"], str(row["id"])))
+
+
+def _ways(group: Group, ways: set[UUID], children: Mapping[UUID, str]) -> list[str]:
+    return [] if group.pk in ways else sorted(children[way] for way in ways)
+
+
+def _neighbours(group: Group, *, upwards: bool) -> list[Row]:
+    """The groups it is directly in, or those that are directly in it."""
+    if upwards:
+        near = Group.objects.filter(
+            memberships__member_group=group, memberships__absent_since=None, absent_since=None
+        )
+    else:
+        near = Group.objects.filter(
+            memberships_of_it__group=group, memberships_of_it__absent_since=None, absent_since=None
+        )
+    return [{"id": other.pk, "name": other.name} for other in near.order_by("name", "pk")]
+
+
+def _roles(group: Group) -> list[Row]:
+    grants = RoleGrant.objects.filter(group=group).select_related("role").order_by("role__slug")
+    return [
+        {"slug": grant.role.slug, "name": grant.role.name, "source": grant.source}
+        for grant in grants
+    ]

@@ -1,0 +1,39 @@
+"""The one function that writes the audit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Model
+
+from scaiwave.operators import Operator
+from tenants.models import AuditEntry, Tenant
+
+
+def record(
+    *,
+    operator: Operator,
+    action: str,
+    subject: Model,
+    now: datetime,
+    tenant: Tenant | None = None,
+    details: dict[str, Any] | None = None,
+) -> AuditEntry:
+    """Say who did what to which; call it in the transaction that does it.
+
+    `action` is the verb as typed, such as create-tenant; `details` holds JSON values, no secrets.
+    """
+    return AuditEntry.objects.create(
+        at=now,
+        operator=operator.name,
+        operator_role=operator.role.value,
+        origin=operator.origin,
+        action=action,
+        tenant_id=str(tenant.pk) if tenant else "",
+        tenant_slug=tenant.slug if tenant else "",
+        subject_type=subject._meta.model_name or "",
+        subject_id=str(subject.pk),
+        subject_name=str(subject)[:1000],
+        details=details or {},
+    )

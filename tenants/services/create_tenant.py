@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from scaiwave.operators import Operator, Permission, Role
+from tenants.errors import PartnerNotFound
+from tenants.models import Partner, Tenant
+from tenants.queries.resolve import resolve_partner
+from tenants.queries.rows import Row, tenant_row
+from tenants.queries.tenants import visible_partners
+from tenants.services.audit import record
+from tenants.services.confirm_tenant import ask_scaikey, check_agreement, partner_at_scaikey
+from tenants.services.scaikey import TenantLookup
+from tenants.services.tenant_conflicts import scaikey_tenant_taken, slug_taken
+from tenants.services.tenant_names import check_name, check_scaikey_id, check_slug
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for, and what ScaiKey has added to it."""
+
+    slug: str
+    name: str
+    scaikey_tenant_id: str | None
+    partner: Partner | None
+    scaikey_status: str = ""
+    contact_email: str = ""
+
+
+@dataclass(frozen=True)
+class CreatedTenant:
+    """`created` is False when it was there already, and in a dry run."""
+
+    tenant: Row
+    created: bool
+    dry_run: bool = False
+
+    @property
+    def sentence(self) -> str:
+        slug = self.tenant["slug"]
+        if self.dry_run:
+            return f"Would create tenant {slug}."
+        if self.created:
+            return f"Created tenant {slug} ({self.tenant['id']})."
+        return f"Tenant {slug} is already there ({self.tenant['id']})."
+
+    def document(self) -> Row:
+        document = {"tenant": self.tenant, "created": self.created}
+        return {**document, "dry_run": True} if self.dry_run else document
+
+
+def create_tenant(
+    *,
+    operator: Operator,
+    slug: str,
+    name: str,
+    scaikey_tenant_id: str | None,
+    partner: str | None,
+    lookup: TenantLookup | None,
+    now: datetime,
+    dry_run: bool = False,
+) -> CreatedTenant:
+    """Create a tenant, linked to one in ScaiKey or local (without `scaikey_tenant_id`).
+
+    `lookup` asks ScaiKey whether it has that tenant, and so called; None takes the caller's word.
+    The same arguments once more find the tenant there and change nothing. A partner's
+    administrator creates under that partner alone.
+
+    Raises BadSlug, BadName, PartnerNotFound, AmbiguousName, TenantConflict, NotAtScaiKey,
+    ScaiKeyDisagrees, and what the client of ScaiKey raises.
+    """
+    operator.require(Permission.MANAGE_TENANTS)
+    wanted = _wanted(operator, slug, name, scaikey_tenant_id, partner)
+    if there := _already_there(operator, wanted):
+        return CreatedTenant(tenant_row(there), created=False)
+    wanted = _confirmed(operator, wanted, lookup)
+    if dry_run:
+        return CreatedTenant({**tenant_row(_made(wanted, now)), "id": None}, False, dry_run=True)
+    return _created(operator, wanted, now)
+
+
+def _wanted(
+    operator: Operator, slug: str, name: str, scaikey_tenant_id: str | None, partner: str | None
+) -> Wanted:
+    check_slug(slug)
+    check_name(name)
+    if scaikey_tenant_id is not None:
+        check_scaikey_id(scaikey_tenant_id)
+    owner = resolve_partner(operator, partner) if partner is not None else _own_partner(operator)
+    return Wanted(slug, name, scaikey_tenant_id, owner)
+
+
+def _own_partner(operator: Operator) -> Partner | None:
+    """The partner that a partner's administrator creates under without saying so."""
+    if operator.role is not Role.PARTNER_ADMIN:
+        return None
+    if (own := visible_partners(operator).first()) is None:
+        raise PartnerNotFound(f"There is no partner {operator.partner_id!r}.")
+    return own
+
+
+def _already_there(operator: Operator, wanted: Wanted) -> Tenant | None:
+    """The tenant, if it is what is wanted. Raises `TenantConflict` if it is another one."""
+    tenants = Tenant.objects.select_related("partner")
+    if other := tenants.filter(slug=wanted.slug).first():
+        if _is_same(other, wanted):
+            return other
+        raise slug_taken(operator, other)
+    if wanted.scaikey_tenant_id is None:
+        return None
+    if other := tenants.filter(scaikey_tenant_id=wanted.scaikey_tenant_id).first():
+        raise scaikey_tenant_taken(operator, other)
+    return None
+
+
+def _is_same(tenant: Tenant, wanted: Wanted) -> bool:
+    return (
+        tenant.name == wanted.name
+        and tenant.scaikey_tenant_id == wanted.scaikey_tenant_id
+        and (wanted.partner is None or tenant.partner_id == wanted.partner.pk)
+    )
+
+
+def _confirmed(operator: Operator, wanted: Wanted, lookup: TenantLookup | None) -> Wanted:
+    if wanted.scaikey_tenant_id is None:
+        return wanted
+    row = ask_scaikey(operator, wanted.scaikey_tenant_id, lookup)
+    if row is None:
+        return wanted
+    check_agreement(row, slug=wanted.slug, name=wanted.name, partner=wanted.partner)
+    return replace(
+        wanted,
+        partner=wanted.partner or partner_at_scaikey(operator, row),
+        scaikey_status=row.status,
+        contact_email=row.contact_email,
+    )
+
+
+def _made(wanted: Wanted, now: datetime) -> Tenant:
+    return Tenant(
+        slug=wanted.slug,
+        name=wanted.name,
+        partner=wanted.partner,
+        scaikey_tenant_id=wanted.scaikey_tenant_id,
+        scaikey_status=wanted.scaikey_status,
+        contact_email=wanted.contact_email,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _created(operator: Operator, wanted: Wanted, now: datetime) -> CreatedTenant:
+    """Insert it. Of two at once the database's unique constraints let one through."""
+    tenant = _made(wanted, now)
+    try:
+        with transaction.atomic():
+            tenant.save(force_insert=True)
+            record(
+                operator=operator,
+                action="create-tenant",
+                subject=tenant,
+                tenant=tenant,
+                now=now,
+                details=_details(tenant),
+            )
+    except IntegrityError:
+        if there := _already_there(operator, wanted):
+            return CreatedTenant(tenant_row(there), created=False)
+        raise
+    return CreatedTenant(tenant_row(tenant), created=True)
+
+
+def _details(tenant: Tenant) -> Row:
+    return {
+        "name": tenant.name,
+        "scaikey_tenant_id": tenant.scaikey_tenant_id,
+        "partner": str(tenant.partner) if tenant.partner else None,
+    }

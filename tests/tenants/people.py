@@ -1,0 +1,75 @@
+"""Partners, tenants, people and groups for tests, and who looks at them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from io import StringIO
+from itertools import count
+from typing import Any
+
+from django.core.management import call_command
+
+from scaiwave.operators import Operator, Role
+from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+EARLIER = datetime(2026, 11, 1, 8, 30, tzinfo=UTC)
+
+HOST = Operator("root", Role.HOST)
+READER = Operator("monitor", Role.PLATFORM_READ)
+
+_numbers = count(1)
+
+
+def partner_admin(partner: Partner) -> Operator:
+    return Operator("paula", Role.PARTNER_ADMIN, partner_id=partner.scaikey_id)
+
+
+def tenant_admin(tenant: Tenant) -> Operator:
+    return Operator("tom", Role.TENANT_ADMIN, tenant_id=tenant.scaikey_tenant_id)
+
+
+def make_partner(slug: str = "northwind", **fields: Any) -> Partner:
+    values = {"name": slug.title(), "scaikey_id": f"prt_{slug}", **_times(), **fields}
+    return Partner.objects.create(slug=slug, **values)
+
+
+def make_tenant(slug: str = "acme", **fields: Any) -> Tenant:
+    values = {"name": slug.title(), "scaikey_tenant_id": f"tnt_{slug}", **_times(), **fields}
+    return Tenant.objects.create(slug=slug, **values)
+
+
+def make_person(tenant: Tenant, name: str = "anna", **fields: Any) -> Participant:
+    values = {
+        "local_id": f"{name}.{tenant.slug}",
+        "scaikey_id": f"usr_{name}_{next(_numbers)}",
+        "display_name": name.title(),
+        "email": f"{name}@{tenant.slug}.example",
+        **_times(),
+        **fields,
+    }
+    return Participant.objects.create(tenant=tenant, **values)
+
+
+def make_group(tenant: Tenant, name: str = "Engineering", **fields: Any) -> Group:
+    values = {"scaikey_id": f"grp_{next(_numbers)}", **_times(), **fields}
+    return Group.objects.create(tenant=tenant, name=name, **values)
+
+
+def put_in(group: Group, *members: Participant | Group, **fields: Any) -> None:
+    for member in members:
+        side = "member_group" if isinstance(member, Group) else "member_participant"
+        GroupMembership.objects.create(
+            tenant=group.tenant, group=group, **{side: member}, **_times(), **fields
+        )
+
+
+def run(command: str, *words: str) -> str:
+    """What the verb's command prints on stdout."""
+    out = StringIO()
+    call_command(command, *words, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def _times() -> dict[str, datetime]:
+    return {"created_at": EARLIER, "updated_at": EARLIER}

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from scaiwave.errors import UsageError
+from tenants.errors import TenantNotFound
+from tenants.models import Participant, Tenant
+from tenants.queries.list_participants import list_participants
+from tests.tenants.people import (
+    EARLIER,
+    HOST,
+    make_person,
+    make_tenant,
+    run,
+    tenant_admin,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def names(tenant: str = "acme", **options: Any) -> list[str]:
+    rows = list_participants(operator=HOST, tenant=tenant, **options)
+    return [row["display_name"] for row in rows]
+
+
+@pytest.fixture
+def acme() -> Tenant:
+    tenant = make_tenant()
+    make_person(tenant, "anna")
+    make_person(tenant, "berta", scaikey_status="SUSPENDED")
+    make_person(tenant, "carla", absent_since=EARLIER)
+    make_person(tenant, "gpt", participant_type="model", scaikey_id=None)
+    make_person(make_tenant("other"), "olga")
+    return tenant
+
+
+def test_success_filters(acme: Tenant) -> None:
+    assert names() == ["Anna", "Berta", "Carla", "Gpt"]
+    assert names(status="active") == ["Anna", "Gpt"]
+    assert names(status="inactive") == ["Berta", "Carla"]
+    assert names(status="suspended") == ["Berta"]
+    assert names(status="absent") == ["Carla"]
+    assert names(kind="model") == ["Gpt"]
+    assert names(limit=2) == ["Anna", "Berta"]
+    assert names(search="ACME.example", status="suspended") == ["Berta"]
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("ÅSA", True),
+        ("åsa", True),
+        ("ЖУК", True),
+        ("sa Ж", True),
+        ("%", False),
+        ("_", False),
+        (".*", False),
+        ("[", False),
+        ("(x)", True),
+        ("a\0", False),
+        ("\udcff", False),
+    ],
+)
+def test_success_search_folds_case_and_takes_signs_for_what_they_are(
+    search: str, found: bool
+) -> None:
+    make_person(make_tenant(), display_name="Åsa Жук (x)")
+    assert bool(names(search=search)) is found
+
+
+def test_success_plain_table(acme: Tenant) -> None:
+    assert run("list_participants", "--tenant", "acme", "--status", "inactive") == (
+        "Name   E-mail              FQID                   Type   Status     Reason\n"
+        "Berta  berta@acme.example  @berta.acme:localhost  human  suspended  suspended in ScaiKey\n"
+        "Carla  carla@acme.example  @carla.acme:localhost  human  absent     gone from ScaiKey\n"
+    )
+
+
+def test_success_one_json_object_a_line(acme: Tenant) -> None:
+    lines = run("list_participants", "--tenant", "acme", "--jsonl").splitlines()
+    document = json.loads(run("list_participants", "--tenant", "acme", "--json"))
+    assert [json.loads(line) for line in lines] == document["participants"]
+    assert document["participants"][1]["reason"] == "suspended in ScaiKey"
+
+
+def test_success_memory_does_not_grow_with_the_people() -> None:
+    tenant = make_tenant()
+
+    def peak(people: int) -> int:
+        start = Participant.objects.count()
+        Participant.objects.bulk_create(
+            Participant(
+                tenant=tenant,
+                local_id=f"p{number}",
+                display_name=f"Person {number}",
+                created_at=EARLIER,
+                updated_at=EARLIER,
+            )
+            for number in range(start, people)
+        )
+        tracemalloc.start()
+        rows = sum(1 for _ in list_participants(operator=HOST, tenant="acme"))
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert rows == people
+        return used
+
+    few = peak(4_000)
+    assert peak(16_000) < 1.5 * few
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "ten", "1.5"])
+def test_fail_limit_that_is_none(acme: Tenant, limit: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run("list_participants", "--tenant", "acme", f"--limit={limit}")
+    assert caught.value.message == (f"Argument --limit: '{limit}' is not a whole number above 0.")
+
+
+def test_fail_outside_the_scope_at_once(acme: Tenant) -> None:
+    with pytest.raises(TenantNotFound):
+        list_participants(operator=tenant_admin(acme), tenant="other")

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tenants.queries.list_partners import list_partners
+from tests.tenants.people import (
+    EARLIER,
+    HOST,
+    make_partner,
+    make_person,
+    make_tenant,
+    partner_admin,
+    run,
+    tenant_admin,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def test_success_counts_what_is_active() -> None:
+    north, south = make_partner("north"), make_partner("south", scaikey_status="SUSPENDED")
+    acme = make_tenant("acme", partner=north)
+    make_tenant("gone", partner=north, absent_since=EARLIER)
+    make_person(acme)
+    make_person(acme, "berta", scaikey_status="SUSPENDED")
+    rows = list_partners(operator=HOST)
+    assert [(row["slug"], row["tenants"], row["members"]) for row in rows] == [
+        ("north", 1, 1),
+        ("south", 0, 0),
+    ]
+    assert [row["slug"] for row in list_partners(operator=HOST, status="inactive")] == ["south"]
+    assert list_partners(operator=partner_admin(south))[0]["id"] == south.pk
+    assert list_partners(operator=tenant_admin(acme)) == []
+
+
+def test_success_printed() -> None:
+    make_partner("north", max_tenants=100)
+    assert run("list_partners") == (
+        "Slug   Name   Status  Tenants  Allowed  Members  ScaiKey id\n"
+        "north  North  active        0      100        0  prt_north\n"
+    )
+    assert json.loads(run("list_partners", "--json"))["partners"][0]["max_tenants"] == 100

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from scaiwave import providers
+from scaiwave.errors import UsageError
+from scaiwave.operators import Operator
+from tenants.errors import PartnerNotFound
+from tenants.models import Tenant, TokenUsage
+from tenants.queries.list_tenants import list_tenants
+from tests.tenants.people import (
+    EARLIER,
+    HOST,
+    NOW,
+    READER,
+    make_partner,
+    make_person,
+    make_tenant,
+    partner_admin,
+    run,
+    tenant_admin,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def columns(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[Tenant, Any]]:
+    """What upper applications tell, by column and tenant; nothing to begin with."""
+    told: dict[str, dict[Tenant, Any]] = {}
+    monkeypatch.setattr(providers, "_tenant_columns", {})
+    for name in ("rooms", "storage_bytes"):
+
+        def provide(ids: Any, name: str = name) -> dict[Any, Any]:
+            return {tenant.pk: value for tenant, value in told.get(name, {}).items()}
+
+        providers.register_tenant_columns(name, provide)
+    return told
+
+
+def slugs(operator: Operator = HOST, **options: Any) -> list[str]:
+    return [row["slug"] for row in list_tenants(operator=operator, now=NOW, **options)]
+
+
+def use_tokens(tenant: Tenant, total: int, month: date = date(2026, 11, 1)) -> None:
+    TokenUsage.objects.create(tenant=tenant, month=month, total_tokens=total, fetched_at=NOW)
+
+
+def test_success_members_are_the_active_people() -> None:
+    tenant = make_tenant()
+    make_person(tenant, "anna")
+    make_person(tenant, "berta", scaikey_status="SUSPENDED")
+    make_person(tenant, "carla", absent_since=EARLIER)
+    make_person(tenant, "helper", participant_type="model", scaikey_id=None)
+    assert [row["members"] for row in list_tenants(operator=HOST, now=NOW)] == [1]
+
+
+def test_success_tokens_of_this_month_alone() -> None:
+    acme, globex = make_tenant("acme"), make_tenant("globex")
+    use_tokens(acme, 7)
+    use_tokens(globex, 9, month=date(2026, 10, 1))
+    rows = list_tenants(operator=HOST, now=NOW)
+    assert [row["ai_tokens_month"] for row in rows] == [7, None]
+
+
+def test_success_sorted_with_the_unknown_last_either_way(
+    columns: dict[str, dict[Tenant, Any]],
+) -> None:
+    small, big, unknown, same = (make_tenant(name) for name in ("c", "b", "a", "d"))
+    columns["storage_bytes"] = {small: 1, same: 1, big: 5}
+    assert slugs(sort="storage") == ["c", "d", "b", "a"]
+    assert slugs(sort="-storage") == ["b", "c", "d", "a"]
+    assert slugs(sort="storage", reverse=True) == ["b", "c", "d", "a"]
+    assert slugs(sort="-storage", reverse=True) == ["c", "d", "b", "a"]
+    assert unknown.slug == slugs(sort="rooms")[0]
+
+
+def test_success_names_sort_as_people_read_them() -> None:
+    for slug, name in (("a", "beta"), ("b", "Alpha"), ("c", "Gamma")):
+        make_tenant(slug, name=name)
+    assert slugs(sort="name") == ["b", "a", "c"]
+
+
+def test_success_by_status_and_partner() -> None:
+    partner = make_partner()
+    make_tenant("active", partner=partner)
+    make_tenant("suspended", scaikey_status="SUSPENDED")
+    make_tenant("absent", absent_since=EARLIER, partner=partner)
+    assert slugs() == ["absent", "active", "suspended"]
+    assert slugs(status="suspended") == ["suspended"]
+    assert slugs(status="inactive") == ["absent", "suspended"]
+    for name in ("northwind", "prt_northwind", str(partner.pk)):
+        assert slugs(partner=name) == ["absent", "active"]
+
+
+def test_success_scope() -> None:
+    partner = make_partner()
+    ours = make_tenant("ours", partner=partner)
+    make_tenant("beside", partner=partner)
+    make_tenant("theirs")
+    assert slugs(READER) == ["beside", "ours", "theirs"]
+    assert slugs(partner_admin(partner)) == ["beside", "ours"]
+    assert slugs(tenant_admin(ours)) == ["ours"]
+
+
+def test_success_as_many_queries_for_30_tenants_as_for_3() -> None:
+    counts = []
+    for names in (range(3), range(3, 30)):
+        for number in names:
+            tenant = make_tenant(f"t{number}", partner=make_partner(f"p{number}"))
+            make_person(tenant)
+            use_tokens(tenant, number)
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            list_tenants(operator=HOST, now=NOW, sort="partner")
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 6
+
+
+def test_success_plain_table(columns: dict[str, dict[Tenant, Any]]) -> None:
+    acme = make_tenant("acme", name="Acme Corp", partner=make_partner())
+    make_tenant("lab", name="Łab")
+    make_person(acme)
+    columns["rooms"] = {acme: 12345}
+    columns["storage_bytes"] = {acme: 1536}
+    assert run("list_tenants") == (
+        "Slug  Name       Status  Partner    Members   Rooms  Storage  AI tokens MTD\n"
+        "acme  Acme Corp  active  northwind        1  12,345  1.5 KiB              -\n"
+        "lab   Łab        active  -                0       -        -              -\n"
+    )
+
+
+def test_success_json_has_every_key_and_raw_bytes(columns: dict[str, dict[Tenant, Any]]) -> None:
+    acme = make_tenant("acme", partner=make_partner())
+    columns["storage_bytes"] = {acme: 1536}
+    assert json.loads(run("list_tenants", "--json")) == {
+        "tenants": [
+            {
+                "id": str(acme.pk),
+                "slug": "acme",
+                "name": "Acme",
+                "status": "active",
+                "reason": None,
+                "partner": "northwind",
+                "partner_id": str(acme.partner_id),
+                "scaikey_tenant_id": "tnt_acme",
+                "contact_email": "",
+                "scaikey_status": "",
+                "absent_since": None,
+                "suspended_by_hand_at": None,
+                "created_at": "2026-11-01T08:30:00Z",
+                "updated_at": "2026-11-01T08:30:00Z",
+                "members": 0,
+                "rooms": None,
+                "storage_bytes": 1536,
+                "ai_tokens_month": None,
+            }
+        ]
+    }
+
+
+def test_success_figures_that_no_application_tells_are_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(providers, "_tenant_columns", {})
+    make_tenant()
+    row = list_tenants(operator=HOST, now=NOW)[0]
+    assert (row["rooms"], row["storage_bytes"]) == (None, None)
+
+
+def test_success_none() -> None:
+    assert json.loads(run("list_tenants", "--json")) == {"tenants": []}
+    assert run("list_tenants") == ""
+
+
+def test_fail_unknown_column() -> None:
+    with pytest.raises(UsageError) as caught:
+        slugs(sort="-size")
+    assert caught.value.message == "There is no column 'size' to sort by."
+    assert caught.value.fix == (
+        "Sort by one of slug, name, status, partner, members, rooms, storage, tokens; with a "
+        "minus before it, as in --sort=-members, the order is turned round."
+    )
+
+
+def test_fail_unknown_partner() -> None:
+    with pytest.raises(PartnerNotFound) as caught:
+        run("list_tenants", "--partner", "nobody")
+    assert caught.value.message == "There is no partner 'nobody'."

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from scaiwave import providers
+from tenants.errors import AmbiguousName, ParticipantNotFound
+from tenants.models import Participant, Role, RoleGrant, Tenant
+from tenants.queries.show_participant import show_participant
+from tenants.services.audit import record
+from tests.tenants.people import (
+    EARLIER,
+    HOST,
+    NOW,
+    make_group,
+    make_partner,
+    make_person,
+    make_tenant,
+    put_in,
+    run,
+    tenant_admin,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _no_upper_applications(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "_participant_facts", [])
+
+
+def show(person: Participant) -> dict[str, Any]:
+    return show_participant(operator=HOST, name=str(person.pk))
+
+
+def reasons(person: Participant) -> list[str]:
+    found = show(person)
+    assert found["may_sign_in"] is not bool(found["obstacles"])
+    return [row["reason"] for row in found["obstacles"]]
+
+
+def test_success_may_sign_in() -> None:
+    assert reasons(make_person(make_tenant(partner=make_partner()))) == []
+
+
+def test_success_everything_that_is_in_the_way_is_named() -> None:
+    partner = make_partner(scaikey_status="SUSPENDED")
+    tenant = make_tenant(partner=partner, absent_since=EARLIER, scaikey_status="LOCKED")
+    anna = make_person(tenant, suspended_by_hand_at=EARLIER, scaikey_status="SUSPENDED")
+    assert reasons(anna) == [
+        "the person is suspended by hand",
+        "the person is suspended in ScaiKey",
+        "tenant acme is gone from ScaiKey",
+        "tenant acme is locked in ScaiKey",
+        "partner northwind is suspended in ScaiKey",
+    ]
+    assert show(anna)["obstacles"][0] == {
+        "about": "participant",
+        "reason": "the person is suspended by hand",
+        "since": EARLIER,
+        "fix": "Lift the suspension here; ScaiKey can't.",
+    }
+
+
+def test_success_who_is_not_in_scaikey_cannot_sign_in_there() -> None:
+    assert reasons(make_person(make_tenant(scaikey_tenant_id=None), scaikey_id=None)) == [
+        "the person is not linked to ScaiKey, which signs people in",
+        "tenant acme is not linked to ScaiKey, which signs people in",
+    ]
+
+
+def test_success_only_people_sign_in() -> None:
+    bot = make_person(make_tenant(), participant_type="agent", scaikey_id=None)
+    assert reasons(bot) == ["a agent participant does not sign in"]
+
+
+def nested(tenant: Tenant) -> Participant:
+    """anna in Backend in Engineering in All in Engineering, a circle."""
+    anna = make_person(tenant)
+    backend, engineering, everybody = (
+        make_group(tenant, name) for name in ("Backend", "Engineering", "All")
+    )
+    put_in(backend, anna)
+    put_in(engineering, backend, everybody)
+    put_in(everybody, engineering)
+    gone, left = make_group(tenant, "Gone", absent_since=EARLIER), make_group(tenant, "Left")
+    put_in(gone, anna)
+    put_in(left, anna, absent_since=EARLIER)
+    return anna
+
+
+def test_success_groups_direct_and_nested() -> None:
+    found = show(nested(make_tenant()))
+    assert [(row["name"], row["direct"], row["through"]) for row in found["groups"]] == [
+        ("All", False, ["Backend"]),
+        ("Backend", True, []),
+        ("Engineering", False, ["Backend"]),
+    ]
+
+
+def test_success_roles_direct_and_through_groups() -> None:
+    tenant = make_tenant()
+    anna = nested(tenant)
+    slugs = ("auditor", "developer", "other")
+    roles = [
+        Role.objects.create(tenant=tenant, slug=slug, name=slug.title(), created_at=EARLIER)
+        for slug in slugs
+    ]
+    common = {"tenant": tenant, "granted_by": "root", "created_at": EARLIER}
+    everybody = tenant.groups.get(name="All")
+    RoleGrant.objects.create(role=roles[0], participant=anna, **common)
+    RoleGrant.objects.create(role=roles[1], group=everybody, source="scaikey", **common)
+    RoleGrant.objects.create(role=roles[2], participant=make_person(tenant, "berta"), **common)
+    held = [(row["slug"], row["group"], row["source"]) for row in show(anna)["roles"]]
+    assert held == [("auditor", None, "manual"), ("developer", "All", "scaikey")]
+
+
+def test_success_the_same_user_elsewhere_within_the_scope() -> None:
+    old, new, other = make_tenant("old"), make_tenant("new"), make_tenant("other")
+    make_person(old, scaikey_id="usr_1", absent_since=EARLIER)
+    here = make_person(new, scaikey_id="usr_1")
+    make_person(other, email=here.email)
+    make_person(other, "nobody", email="", scaikey_id=None)
+    assert [row["tenant"] for row in show(here)["elsewhere"]] == ["old", "other"]
+    found = show_participant(operator=tenant_admin(new), name="usr_1")
+    assert found["elsewhere"] == []
+
+
+def test_success_facts_and_audit() -> None:
+    anna = make_person(make_tenant())
+    providers.register_participant_facts(lambda key: [("Last sync", f"none for {key}")])
+    record(operator=HOST, action="suspend", subject=anna, tenant=anna.tenant, now=NOW)
+    found = show(anna)
+    assert found["facts"] == [{"title": "Last sync", "value": f"none for {anna.pk}"}]
+    assert [entry["action"] for entry in found["audit"]] == ["suspend"]
+    assert f"Last sync    none for {anna.pk}\n" in run("show_participant", str(anna.pk))
+
+
+def test_success_plain_text() -> None:
+    tenant = make_tenant(scaikey_status="SUSPENDED")
+    anna = make_person(tenant, scaikey_id="usr_1")
+    put_in(make_group(tenant, group_type="SECURITY"), anna)
+    assert run("show_participant", "anna@acme.example") == (
+        "May sign in  no\n"
+        "Name         Anna\n"
+        "E-mail       anna@acme.example\n"
+        "FQID         @anna.acme:localhost\n"
+        "Type         human\n"
+        "Tenant       acme\n"
+        "Status       active\n"
+        f"Id           {anna.pk}\n"
+        "ScaiKey id   usr_1\n"
+        "Created      2026-11-01 08:30:00 UTC\n"
+        "Changed      2026-11-01 08:30:00 UTC\n"
+        "\n"
+        "In the way\n"
+        "Why not                              Since  What to do\n"
+        "tenant acme is suspended in ScaiKey  -      Activate in ScaiKey, then run `scaiwave "
+        "sync`.\n"
+        "\n"
+        "Groups\n"
+        "Group        Type      How\n"
+        "Engineering  SECURITY  directly\n"
+    )
+
+
+def test_success_json_is_one_document() -> None:
+    anna = make_person(make_tenant())
+    document = json.loads(run("show_participant", "anna@acme.example", "--json"))
+    assert list(document) == ["participant"]
+    assert document["participant"]["id"] == str(anna.pk)
+    assert document["participant"]["may_sign_in"] is True
+
+
+def test_fail_unknown_and_ambiguous() -> None:
+    for slug in ("acme", "globex"):
+        make_person(make_tenant(slug), email="anna@x.example")
+    with pytest.raises(ParticipantNotFound) as caught:
+        run("show_participant", "bert@x.example")
+    assert caught.value.message == "There is no participant 'bert@x.example'."
+    with pytest.raises(AmbiguousName):
+        run("show_participant", "anna@x.example")
+    assert "Tenant       globex\n" in run(
+        "show_participant", "anna@x.example", "--tenant", "globex"
+    )

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+
+from scaiwave import providers
+from tenants.errors import TenantNotFound
+from tenants.models import TokenUsage
+from tenants.queries.show_tenant import show_tenant
+from tenants.services.audit import record
+from tests.tenants.people import (
+    EARLIER,
+    HOST,
+    NOW,
+    make_group,
+    make_partner,
+    make_person,
+    make_tenant,
+    run,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _no_upper_applications(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "_tenant_columns", {})
+
+
+def show(name: str = "acme") -> dict[str, Any]:
+    return show_tenant(operator=HOST, name=name, now=NOW)
+
+
+def test_success_limits_beside_usage() -> None:
+    tenant = make_tenant(
+        max_participants=10, max_rooms=5, max_storage_mb=2, max_ai_tokens_month=1000
+    )
+    providers.register_tenant_columns("rooms", lambda ids: {tenant.pk: 3})
+    make_person(tenant)
+    make_person(tenant, "helper", participant_type="model", scaikey_id=None)
+    TokenUsage.objects.create(
+        tenant=tenant, month=date(2026, 11, 1), total_tokens=700, fetched_at=NOW
+    )
+    assert show()["limits"] == {
+        "participants": {"used": 2, "limit": 10},
+        "rooms": {"used": 3, "limit": 5},
+        "storage_bytes": {"used": None, "limit": 2 * 1024 * 1024},
+        "ai_tokens_month": {"used": 700, "limit": 1000},
+    }
+
+
+def test_success_counts_those_who_are_not_active_too() -> None:
+    tenant = make_tenant()
+    make_person(tenant)
+    make_person(tenant, "berta", suspended_by_hand_at=EARLIER)
+    make_person(tenant, "carla", absent_since=EARLIER)
+    make_person(tenant, "bot", participant_type="agent", scaikey_id=None)
+    make_group(tenant)
+    make_group(tenant, "Old", absent_since=EARLIER)
+    make_person(make_tenant("other"))
+    found = show()
+    assert found["participants"] == [
+        {"type": "agent", "active": 1, "suspended": 0, "absent": 0},
+        {"type": "human", "active": 1, "suspended": 1, "absent": 1},
+    ]
+    assert (found["members"], found["groups"]) == (1, {"active": 1, "absent": 1})
+
+
+def test_success_last_ten_audit_entries_newest_first() -> None:
+    tenant, other = make_tenant(), make_tenant("other")
+    for day in range(1, 13):
+        record(
+            operator=HOST,
+            action=f"act-{day}",
+            subject=tenant,
+            tenant=tenant,
+            now=NOW.replace(day=day),
+        )
+    record(operator=HOST, action="elsewhere", subject=other, tenant=other, now=NOW)
+    actions = [entry["action"] for entry in show()["audit"]]
+    assert actions == [f"act-{day}" for day in range(12, 2, -1)]
+
+
+def test_success_plain_text() -> None:
+    partner = make_partner(scaikey_status="SUSPENDED")
+    tenant = make_tenant(
+        partner=partner, absent_since=EARLIER, max_storage_mb=2048, features={"ai.models": True}
+    )
+    make_person(tenant)
+    record(operator=HOST, action="link-tenant", subject=tenant, tenant=tenant, now=NOW)
+    assert run("show_tenant", "acme") == (
+        "Slug        acme\n"
+        "Name        Acme\n"
+        f"Id          {tenant.pk}\n"
+        "ScaiKey id  tnt_acme\n"
+        "Status      gone from ScaiKey\n"
+        "Partner     northwind (suspended in ScaiKey)\n"
+        "Contact     -\n"
+        "Members     1\n"
+        "Groups      0\n"
+        'Features    {"ai.models": true}\n'
+        "Created     2026-11-01 08:30:00 UTC\n"
+        "Changed     2026-11-01 08:30:00 UTC\n"
+        "\n"
+        "Limits\n"
+        "What                  Used  Allowed\n"
+        "Active participants   1     no limit\n"
+        "Rooms                 -     no limit\n"
+        "Storage               -     2.0 GiB\n"
+        "AI tokens this month  -     no limit\n"
+        "\n"
+        "Participants\n"
+        "Type   Active  Suspended  Absent\n"
+        "human       1          0       0\n"
+        "\n"
+        "Last changes\n"
+        "When                     Who   What         Of what\n"
+        "2026-11-24 12:00:00 UTC  root  link-tenant  acme\n"
+    )
+
+
+def test_success_json_is_one_document() -> None:
+    make_tenant(scaikey_tenant_id=None)
+    document = json.loads(run("show_tenant", "acme", "--json"))
+    assert list(document) == ["tenant"]
+    assert document["tenant"]["partner"] is None
+    assert document["tenant"]["scaikey_tenant_id"] is None
+
+
+def test_fail_unknown() -> None:
+    with pytest.raises(TenantNotFound) as caught:
+        run("show_tenant", "nope")
+    assert caught.value.message == "There is no tenant 'nope'."
+    assert (caught.value.code, caught.value.exit_code) == ("SW_TENANT_NOT_FOUND", 1)

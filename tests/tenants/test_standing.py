@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from tenants.models import Participant
+from tenants.queries.standing import STATUSES, with_status
+from tests.tenants.people import EARLIER, make_person, make_tenant
+
+pytestmark = pytest.mark.django_db
+
+
+def test_success_the_database_says_what_the_model_says() -> None:
+    tenant = make_tenant()
+    facts = product(("", "ACTIVE", "SUSPENDED", "ODD"), (None, EARLIER), (None, EARLIER))
+    for index, (at_scaikey, absent, by_hand) in enumerate(facts):
+        make_person(
+            tenant,
+            f"p{index}",
+            scaikey_status=at_scaikey,
+            absent_since=absent,
+            suspended_by_hand_at=by_hand,
+        )
+    everybody = list(Participant.objects.all())
+    for status in STATUSES:
+        expected = {person for person in everybody if status in {person.status, "all"}}
+        if status == "inactive":
+            expected = {person for person in everybody if not person.is_active}
+        assert set(Participant.objects.filter(with_status(status))) == expected
+        assert expected
