@@ -1,0 +1,73 @@
+"""Registrations and runs of the sync, to look at: what came of them and what they changed."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from identity_sync.models import Registration, SyncChange, SyncRun
+from scaiwave.admin import ReadOnlyAdmin, points_by_id
+from tenants.models import Group, Participant, Partner, Tenant
+
+points_by_id(SyncChange, "subject_id", at=[Partner, Tenant, Participant, Group])
+
+
+@admin.register(Registration)
+class RegistrationAdmin(ReadOnlyAdmin):
+    list_display = ("name", "state", "scope", "scaikey_url", "requested_at", "decided_at")
+    list_filter = ("state", "scope")
+    search_fields = ("name", "request_id__exact", "client_id__exact", "scaikey_url")
+    sortable_by = ("requested_at",)
+
+
+@admin.register(SyncRun)
+class SyncRunAdmin(ReadOnlyAdmin):
+    list_display = (
+        "started_at",
+        "outcome",
+        "trigger",
+        "tenant",
+        "changes",
+        "duration",
+        "requests",
+        "operator",
+        "error",
+    )
+    list_filter = ("outcome", "trigger", "started_at")
+    list_select_related = ("tenant",)
+    search_fields = ("operator", "error_code__exact", "tenant__slug")
+    sortable_by = ("started_at",)
+    ordering = ("-started_at", "-id")
+
+    @admin.display(description="changes")
+    def changes(self, run: SyncRun) -> str:
+        """What a run did to each kind, of the numbers that are not 0."""
+        return "; ".join(
+            f"{kind} {summary}" for kind, counts in run.counts.items() if (summary := _did(counts))
+        )
+
+    @admin.display(description="duration", empty_value="-")
+    def duration(self, run: SyncRun) -> str | None:
+        return None if run.duration_seconds is None else f"{run.duration_seconds:.1f} s"
+
+    @admin.display(description="error")
+    def error(self, run: SyncRun) -> str:
+        return f"{run.error_code} {run.error_message}".strip()[:120]
+
+
+def _did(counts: dict[str, int]) -> str:
+    signs = {"added": "+", "updated": "~", "deactivated": "−", "restored": "↺", "held": "held "}
+    return " ".join(f"{sign}{counts[key]}" for key, sign in signs.items() if counts.get(key))
+
+
+@admin.register(SyncChange)
+class SyncChangeAdmin(ReadOnlyAdmin):
+    list_display = ("action", "kind", "subject_name", "fields_changed", "reason", "tenant", "run")
+    list_filter = ("action", "kind")
+    list_select_related = ("tenant", "run")
+    search_fields = ("id", "subject_id")
+    search_help_text = "The id of what was changed: a partner, tenant, participant or group."
+    id_fields = ("id", "subject_id")
+
+    @admin.display(description="fields")
+    def fields_changed(self, change: SyncChange) -> str:
+        return change.fields.replace(",", ", ")

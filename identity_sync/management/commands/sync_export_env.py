@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from typing import IO, Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from identity_sync.services.export_env import export_env, shell_lines
+from scaiwave.command import OperatorCommand
+from scaiwave.output import is_terminal
+
+
+class Command(OperatorCommand):
+    help = "Print the ScaiKey settings as shell lines, secrets included; audited."
+
+    def handle(self, **options: Any) -> None:
+        values = export_env(operator=self.operator, config=settings.CONFIG, now=timezone.now())
+        if is_terminal(self.output.stdout):
+            self.output.warn("These are secrets, and now they are on your screen.")
+        if self.output.as_json:
+            self.output.document({"environment": values})
+        else:
+            write_exactly(self.output.stdout, shell_lines(values))
+
+
+def write_exactly(stream: IO[str], text: str) -> None:
+    """Write UTF-8 whatever the locale says, and nothing replaced, unlike `Output.line`."""
+    raw = getattr(stream, "buffer", None)
+    if raw is None:
+        stream.write(text)
+        return
+    stream.flush()
+    # What was not UTF-8 in the environment goes out as the bytes it was.
+    raw.write(text.encode(errors="surrogateescape"))
+    raw.flush()

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+
+from identity_sync.queries.config import show_config
+from scaiwave.command import OperatorCommand
+from scaiwave.output import Column
+
+COLUMNS = (Column("name", "Name"), Column("value", "Value"), Column("source", "Source"))
+
+
+class Command(OperatorCommand):
+    help = "Show every setting, secrets masked, and where its value comes from."
+
+    def handle(self, **options: Any) -> None:
+        report = show_config(operator=self.operator, config=settings.CONFIG)
+        document = report.document()
+        if self.output.as_json:
+            self.output.document(document)
+            return
+        self.output.listing("settings", COLUMNS, document["settings"])
+        self.output.line()
+        self.output.line(f"Home:                {report.home}")
+        self.output.line(f"Configuration file:  {report.env_file}")

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from identity_sync.queries.status import SyncStatus, sync_status
+from identity_sync.queries.status_rows import CHANGES, drift_rows, facts, run_rows
+from identity_sync.services.sync import measure_drift
+from scaiwave.command import OperatorCommand
+from scaiwave.output import Column, Kind
+
+FACTS = (
+    Column("state", "Registration"),
+    Column("url", "ScaiKey"),
+    Column("scope", "Scope"),
+    Column("client_id", "Client id"),
+    Column("credentials", "Credentials"),
+    Column("reach", "Token reaches"),
+    Column("running", "A sync is running"),
+    Column("last_success", "Last success"),
+    Column("next_run_at", "Next scheduled run", Kind.TIME),
+    Column("drift", "Drift now"),
+)
+RUNS = (
+    Column("started_at", "Started", Kind.TIME),
+    Column("age", "Age"),
+    Column("trigger", "Trigger"),
+    Column("tenant", "Tenant"),
+    Column("outcome", "Outcome"),
+    Column("changed", "Changed"),
+    Column("error", "Error"),
+)
+DRIFT = (Column("kind", "Kind"), *(Column(name, name.title(), Kind.COUNT) for name in CHANGES))
+
+
+class Command(OperatorCommand):
+    help = "Show the registration, its credentials, the last runs, and drift right now."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--no-drift", action="store_true", help="don't walk through ScaiKey")
+
+    def handle(self, no_drift: bool, **options: Any) -> None:
+        def drift() -> Any:
+            return measure_drift(operator=self.operator, bars=self.output.progress)
+
+        status = sync_status(
+            operator=self.operator,
+            config=settings.CONFIG,
+            now=timezone.now(),
+            drift=None if no_drift else drift,
+        )
+        if self.output.as_json:
+            self.output.document(status.document())
+        else:
+            self._show(status)
+        if status.problem is not None:
+            raise status.problem
+
+    def _show(self, status: SyncStatus) -> None:
+        for warning in status.warnings:
+            self.output.warn(warning)
+        self.output.record(FACTS, facts(status))
+        tables = (("runs", RUNS, run_rows(status)), ("drift", DRIFT, drift_rows(status)))
+        for name, columns, rows in tables:
+            if rows:
+                self.output.line()
+                self.output.listing(name, columns, rows)

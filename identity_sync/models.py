@@ -1,0 +1,132 @@
+"""How "who" is kept equal to ScaiKey: the registration, and every run with what it changed."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from scaiwave.ids import new_id
+from tenants.models import Tenant
+
+
+class RegistrationState(models.TextChoices):
+    """ScaiKey docs, reference/api/registration."""
+
+    PENDING = "PENDING"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+
+class Registration(models.Model):
+    """One request to be let in by ScaiKey. Its secrets are in files of the home, never here."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    scaikey_url = models.CharField(max_length=1000)
+    request_id = models.CharField(max_length=200)
+    name = models.CharField(max_length=200)
+    scope = models.CharField(max_length=16, help_text="GLOBAL, PARTNER or TENANT")
+    scope_slug = models.CharField(max_length=200, blank=True)
+    contact_email = models.CharField(max_length=1000)
+    state = models.CharField(
+        max_length=16, choices=RegistrationState, default=RegistrationState.PENDING
+    )
+    rejection_reason = models.TextField(blank=True)
+    client_id = models.CharField(max_length=200, blank=True)
+    application_id = models.CharField(max_length=200, blank=True)
+    requested_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "sw_registrations"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["scaikey_url", "request_id"], name="sw_registrations_request_id"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=RegistrationState.values),
+                name="sw_registrations_state",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.scaikey_url}: {self.state.lower()}"
+
+
+class Outcome(models.TextChoices):
+    RUNNING = "running"
+    APPLIED = "applied"
+    PLANNED = "planned"
+    REFUSED = "refused"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+class Trigger(models.TextChoices):
+    MANUAL = "manual"
+    CRON = "cron"
+    WEBHOOK = "webhook"
+
+
+class SyncRun(models.Model):
+    """One run of the sync, kept whatever came of it.
+
+    `counts` is {kind: {seen, added, updated, deactivated, restored, unchanged, held}}.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(
+        Tenant,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="sync_runs",
+        help_text="the one tenant it was for; empty is all",
+    )
+    trigger = models.CharField(max_length=16, choices=Trigger, default=Trigger.MANUAL)
+    operator = models.CharField(max_length=1000)
+    outcome = models.CharField(max_length=16, choices=Outcome, default=Outcome.RUNNING)
+    counts = models.JSONField(default=dict)
+    requests = models.PositiveIntegerField(default=0)
+    started_at = models.DateTimeField(db_index=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    duration_seconds = models.FloatField(null=True, blank=True)
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.TextField(blank=True)
+    warnings = models.JSONField(default=list, blank=True)
+
+    class Meta:
+        db_table = "sw_sync_runs"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(outcome__in=Outcome.values), name="sw_sync_runs_outcome"
+            ),
+            models.CheckConstraint(
+                condition=Q(trigger__in=Trigger.values), name="sw_sync_runs_trigger"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.started_at:%Y-%m-%d %H:%M} {self.outcome}"
+
+
+class SyncChange(models.Model):
+    """What one run changed about one thing, and why: names of fields, never their values."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    run = models.ForeignKey(SyncRun, models.CASCADE, related_name="changes")
+    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="+")
+    kind = models.CharField(max_length=16)
+    action = models.CharField(max_length=16)
+    subject_id = models.UUIDField(db_index=True)
+    subject_scaikey_id = models.CharField(max_length=420, blank=True)
+    subject_name = models.CharField(max_length=2100, blank=True)
+    fields = models.CharField(max_length=255, blank=True, help_text="separated by commas")
+    reason = models.CharField(max_length=255)
+
+    class Meta:
+        db_table = "sw_sync_changes"
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.kind} {self.subject_name}"

@@ -1,0 +1,81 @@
+"""What is configured and where it comes from, without what must stay secret."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scaiwave.config import SETTINGS, Configuration, Setting
+from scaiwave.operators import Operator, Permission
+
+HIDDEN = "****"
+LONG_ENOUGH = 20
+"""Characters from which on the ends of a secret may be shown, to tell two apart."""
+
+_USER_INFO = re.compile(r"\A([a-z0-9+.-]+://)([^:@]*)(?::(.*))?@", re.IGNORECASE | re.DOTALL)
+_SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One setting as it may be shown; `source` is environment, file or default."""
+
+    name: str
+    value: str
+    source: str
+    help: str
+
+
+@dataclass(frozen=True)
+class ConfigReport:
+    settings: list[Shown]
+    home: str
+    env_file: str
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def show_config(*, operator: Operator, config: Configuration) -> ConfigReport:
+    """Every setting there is. Raises `SettingInvalid` for a file that can't be read."""
+    operator.require(Permission.VIEW_PLATFORM)
+    return ConfigReport(
+        settings=[_shown(setting, config) for setting in SETTINGS],
+        home=str(config.home),
+        env_file=str(config.env_file),
+    )
+
+
+def _shown(setting: Setting, config: Configuration) -> Shown:
+    value, source = config.raw(setting.name)
+    return Shown(setting.name, masked(setting, value), source, setting.help)
+
+
+def masked(setting: Setting, value: str) -> str:
+    """A URL without its password, another secret without most of it."""
+    if setting.kind == "url":
+        return mask_url(value)
+    return mask_secret(value) if setting.secret else value
+
+
+def mask_secret(value: str) -> str:
+    """`abcd****wxyz`; nothing of a short one, since little would be left to guess."""
+    if not value:
+        return ""
+    return f"{value[:4]}{HIDDEN}{value[-4:]}" if len(value) >= LONG_ENOUGH else HIDDEN
+
+
+def mask_url(url: str) -> str:
+    """Everything but passwords, also in a URL whose password should have been quoted.
+
+    A password may hold any character, so it reaches to the last @ whatever is in between.
+    """
+    if "://" not in url:
+        return HIDDEN if url else ""
+    return _SECRET_PARAMETER.sub(rf"\1{HIDDEN}", _USER_INFO.sub(_without_password, url))
+
+
+def _without_password(found: re.Match[str]) -> str:
+    scheme, user, password = found.groups()
+    return f"{scheme}{user}@" if password is None else f"{scheme}{user}:{HIDDEN}@"

@@ -1,0 +1,186 @@
+"""How "who" stands: the registration, its credentials, the last runs, and drift right now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from identity_sync.models import Outcome, Registration, RegistrationState, SyncRun
+from identity_sync.report import SyncReport
+from identity_sync.services.connect import NotRegistered
+from identity_sync.services.credentials import try_credentials
+from scaiwave.config import Configuration
+from scaiwave.errors import ScaiWaveError
+from scaiwave.operators import Operator, Permission
+from tenants.queries.tenants import visible_tenants
+
+LAST_RUNS = 5
+SCHEDULED_MINUTES = range(3, 60, 10)
+"""Off the full tens, when everybody else's jobs run."""
+
+Drift = Callable[[], SyncReport]
+
+
+@dataclass
+class SyncStatus:
+    """What `sync status` shows. `problem` is what keeps a sync from working, if anything."""
+
+    registration: dict[str, Any]
+    credentials: dict[str, Any]
+    runs: list[dict[str, Any]]
+    running: dict[str, Any] | None
+    last_success_at: datetime | None
+    last_success_age_seconds: int | None
+    next_run_at: datetime
+    drift: dict[str, dict[str, int]] | None = None
+    warnings: list[str] = field(default_factory=list)
+    problem: ScaiWaveError | None = None
+
+    def document(self) -> dict[str, Any]:
+        names = ("registration", "credentials", "runs", "running", "last_success_at")
+        more = ("last_success_age_seconds", "next_run_at", "drift", "warnings")
+        return {name: getattr(self, name) for name in names + more}
+
+
+def sync_status(
+    *, operator: Operator, config: Configuration, now: datetime, drift: Drift | None
+) -> SyncStatus:
+    """Everything at once; what can't be found out becomes `problem` and is null.
+
+    `drift` walks ScaiKey; None leaves that out, and so does an operator who doesn't see the
+    whole platform. Such an operator sees the counts of runs for their own tenants only.
+    """
+    operator.require(Permission.VIEW)
+    credentials, problem = _credentials(config)
+    success = _visible(operator).filter(outcome=Outcome.APPLIED, tenant=None).first()
+    status = SyncStatus(
+        registration=_registration(operator, config),
+        credentials=credentials,
+        runs=[_run(run, operator, now) for run in _visible(operator)[:LAST_RUNS]],
+        running=_running(operator, now),
+        last_success_at=success.ended_at if success else None,
+        last_success_age_seconds=_age(success.ended_at, now) if success else None,
+        next_run_at=next_scheduled(now),
+        problem=problem,
+    )
+    if drift is not None and problem is None and operator.sees_everything:
+        _measure(status, drift)
+    return status
+
+
+def next_scheduled(now: datetime) -> datetime:
+    """The first minute after `now` at which the schedule (`3-59/10`) starts a sync."""
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    later = (hour + timedelta(minutes=minute) for minute in SCHEDULED_MINUTES)
+    first_of_next_hour = hour + timedelta(hours=1, minutes=SCHEDULED_MINUTES[0])
+    return next((moment for moment in later if moment > now), first_of_next_hour)
+
+
+def _credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveError | None]:
+    """Whether ScaiKey gives us a token, and what is wrong if it does not."""
+    values = [
+        config.text(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
+    ]
+    problem: ScaiWaveError | None = None
+    reach = ""
+    if not all(values):
+        problem = _not_registered()
+    else:
+        try:
+            reach = try_credentials(*values)
+        except ScaiWaveError as error:
+            problem = error
+    found = {
+        "accepted": problem is None,
+        "reach": reach or None,
+        "error": {"code": problem.code, "message": problem.message} if problem else None,
+    }
+    return found, problem
+
+
+def _not_registered() -> NotRegistered:
+    row = Registration.objects.order_by("-requested_at").first()
+    if row is not None and row.state == RegistrationState.PENDING:
+        return NotRegistered(
+            "This server's registration with ScaiKey is not approved yet.",
+            fix=f"Approve request {row.request_id} in ScaiKey, then run `scaiwave sync register`.",
+        )
+    return NotRegistered("This server is not registered with ScaiKey.")
+
+
+def _registration(operator: Operator, config: Configuration) -> dict[str, Any]:
+    """The newest request, beside what is configured: credentials may be set by hand, too."""
+    row = Registration.objects.order_by("-requested_at").first()
+    found: dict[str, Any] = {
+        "state": row.state if row else None,
+        "url": config.url("SCAIWAVE_SCAIKEY_URL") or (row.scaikey_url if row else None),
+    }
+    if not operator.sees_everything:
+        return found
+    names = ("request_id", "name", "scope", "scope_slug", "rejection_reason")
+    times = ("requested_at", "decided_at")
+    return {
+        **found,
+        "client_id": config.text("SCAIWAVE_SCAIKEY_CLIENT_ID") or None,
+        "application_id": config.text("SCAIWAVE_SCAIKEY_APP_ID") or None,
+        **{name: (getattr(row, name) or None) if row else None for name in names + times},
+    }
+
+
+def _visible(operator: Operator) -> QuerySet[SyncRun]:
+    """Ended runs within the operator's sight, newest first."""
+    return _in_sight(operator).exclude(outcome=Outcome.RUNNING)
+
+
+def _in_sight(operator: Operator) -> QuerySet[SyncRun]:
+    runs = SyncRun.objects.select_related("tenant").order_by("-started_at", "-id")
+    if operator.sees_everything:
+        return runs
+    return runs.filter(Q(tenant=None) | Q(tenant__in=visible_tenants(operator)))
+
+
+def _running(operator: Operator, now: datetime) -> dict[str, Any] | None:
+    run = _in_sight(operator).filter(outcome=Outcome.RUNNING).first()
+    return _run(run, operator, now) if run else None
+
+
+def _run(run: SyncRun, operator: Operator, now: datetime) -> dict[str, Any]:
+    whole = operator.sees_everything or run.tenant is not None
+    return {
+        "run_id": run.pk,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "age_seconds": _age(run.ended_at or run.started_at, now),
+        "trigger": run.trigger,
+        "tenant": run.tenant.slug if run.tenant else None,
+        "outcome": run.outcome,
+        "kinds": run.counts if whole else None,
+        "requests": run.requests if whole else None,
+        "duration_seconds": run.duration_seconds,
+        "error": _error(run, whole=whole),
+    }
+
+
+def _error(run: SyncRun, *, whole: bool) -> dict[str, str | None] | None:
+    if not run.error_code:
+        return None
+    return {"code": run.error_code, "message": run.error_message if whole else None}
+
+
+def _age(moment: datetime | None, now: datetime) -> int | None:
+    """Whole seconds, never negative: another machine's clock may be ahead."""
+    return None if moment is None else max(0, int((now - moment).total_seconds()))
+
+
+def _measure(status: SyncStatus, drift: Drift) -> None:
+    try:
+        report = drift()
+    except ScaiWaveError as error:
+        status.problem = error
+    else:
+        status.drift = report.counts()
+        status.warnings = report.warnings

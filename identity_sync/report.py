@@ -1,0 +1,62 @@
+"""What a run did, as the document that `sync --json` prints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+KINDS = ("partners", "tenants", "participants", "groups", "memberships")
+
+
+@dataclass
+class KindCounts:
+    """Rows of one kind; `held` are those that the brake or a conflict kept from being written."""
+
+    seen: int = 0
+    added: int = 0
+    updated: int = 0
+    deactivated: int = 0
+    restored: int = 0
+    unchanged: int = 0
+    held: int = 0
+
+    @property
+    def changed(self) -> int:
+        return self.added + self.updated + self.deactivated + self.restored
+
+
+@dataclass
+class SyncReport:
+    """`outcome` is applied, planned, refused, partial or failed."""
+
+    run_id: UUID | None
+    outcome: str = "failed"
+    kinds: dict[str, KindCounts] = field(
+        default_factory=lambda: {kind: KindCounts() for kind in KINDS}
+    )
+    requests: int = 0
+    duration_seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> int:
+        return sum(counts.changed for counts in self.kinds.values())
+
+    @property
+    def removals(self) -> int:
+        """Everything that this plan would deactivate, held or not."""
+        return sum(counts.deactivated for counts in self.kinds.values())
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        return {kind: asdict(counts) for kind, counts in self.kinds.items()}
+
+    def document(self) -> dict[str, Any]:
+        """The contract with scripts: these keys and no others."""
+        return {
+            "run_id": self.run_id,
+            "outcome": self.outcome,
+            "kinds": self.counts(),
+            "requests": self.requests,
+            "duration_seconds": round(self.duration_seconds, 3),
+        }

@@ -1,0 +1,37 @@
+"""Apply: write the plan, kind by kind, in the transaction the caller holds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from identity_sync.services import local_ids, membership_plan, tenant_slugs
+from identity_sync.services.mirrors import GROUPS, MIRRORS, PARTICIPANTS, PARTNERS, TENANTS
+from identity_sync.services.staging import analyze
+
+
+def apply_plan(now: datetime) -> None:
+    """Deactivate first: a person who moved may be present in one tenant only."""
+    analyze("sync_plan")
+    for mirror in MIRRORS:
+        mirror.deactivate(now)
+    membership_plan.deactivate(now)
+    PARTNERS.update(now)
+    PARTNERS.insert(now)
+    tenant_slugs.release_slugs()
+    TENANTS.update(now)
+    TENANTS.insert(now, extra={"features": "'{}'"})
+    PARTICIPANTS.update(now)
+    local_ids.prepare()
+    PARTICIPANTS.insert(
+        now,
+        extra={
+            "participant_type": "'human'",
+            "server_name": "''",
+            "local_id": local_ids.EXPRESSION,
+        },
+        joins=local_ids.JOIN,
+    )
+    GROUPS.update(now)
+    GROUPS.insert(now)
+    membership_plan.update(now)
+    membership_plan.insert(now)

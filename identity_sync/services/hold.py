@@ -1,0 +1,102 @@
+"""Where the brake stops a whole run, and where it only holds one tenant back."""
+
+from __future__ import annotations
+
+from identity_sync.errors import SyncBraked, SyncCollectionEmpty
+from identity_sync.report import SyncReport
+from identity_sync.services import membership_plan
+from identity_sync.services.brake import Brake
+from identity_sync.services.fetch import COLLECTIONS
+from identity_sync.services.plan import Plan
+from identity_sync.services.staging import execute, one, select
+
+IN_TENANT = ("participants", "groups", "memberships")
+
+
+def check_brake(plan: Plan, brake: Brake, report: SyncReport, *, hold_tenants: bool) -> list[str]:
+    """Let the plan through, or part of it; returns the slugs of tenants that are held back.
+
+    Raises `SyncCollectionEmpty` or `SyncBraked` when the whole plan must not be applied.
+    """
+    if brake.lifted_for(plan.removals):
+        return []
+    for kind, present in plan.present.items():
+        _refuse_empty(plan, kind, present, report)
+        if brake.stops(removals=plan.kinds[kind].deactivated, present=present):
+            raise SyncBraked(
+                f"The brake stopped this sync: {_removals(plan)} would be deactivated "
+                f"({kind}: {plan.kinds[kind].deactivated:,} of {present:,}, more than "
+                f"{brake.limit} and more than {brake.share:.0%}). Nothing was changed.",
+                report=report,
+                fix=_fix(plan),
+            )
+    return _hold(plan, brake) if hold_tenants else []
+
+
+def _fix(plan: Plan) -> str:
+    return (
+        "If they really left, let this plan and no bigger one through: "
+        f"`scaiwave sync --allow-removals {plan.removals}`. Look first: "
+        "`scaiwave sync --dry-run -v 2` lists them."
+    )
+
+
+def _removals(plan: Plan) -> str:
+    parts = [
+        f"{counts.deactivated:,} {kind}"
+        for kind, counts in plan.kinds.items()
+        if counts.deactivated
+    ]
+    return ", ".join(parts)
+
+
+def _refuse_empty(plan: Plan, kind: str, present: int, report: SyncReport) -> None:
+    if plan.staged[kind] or not plan.kinds[kind].deactivated:
+        return
+    name = COLLECTIONS.get(kind, "group members")
+    raise SyncCollectionEmpty(
+        f"ScaiKey shows no {name} at all, and there are {present:,} here. Nothing was changed.",
+        report=report,
+        fix="Check the scopes of this server's application in ScaiKey. " + _fix(plan),
+    )
+
+
+def _hold(plan: Plan, brake: Brake) -> list[str]:
+    tenants = {
+        tenant_id
+        for kind in IN_TENANT
+        for tenant_id, removals in select(
+            """
+            SELECT tenant_id, count(*) FROM sync_plan
+            WHERE kind = %s AND action = 'deactivate' GROUP BY tenant_id HAVING count(*) > %s
+            """,
+            [kind, brake.limit],
+        )
+        if brake.stops(removals=removals, present=_present_in(kind, tenant_id))
+    }
+    return sorted(_hold_tenant(plan, tenant_id) for tenant_id in tenants)
+
+
+def _present_in(kind: str, tenant_id: object) -> int:
+    owned = "" if kind == "memberships" else "AND scaikey_id IS NOT NULL"
+    table = "sw_group_memberships" if kind == membership_plan.KIND else f"sw_{kind}"
+    return int(
+        one(
+            f"SELECT count(*) FROM {table} WHERE tenant_id = %s AND absent_since IS NULL {owned}",
+            [tenant_id],
+        )[0]
+    )
+
+
+def _hold_tenant(plan: Plan, tenant_id: object) -> str:
+    """Take the tenant's removals, its own among them, out of the plan; returns its slug."""
+    held = select(
+        "SELECT kind, count(*) FROM sync_plan "
+        "WHERE tenant_id = %s AND action = 'deactivate' GROUP BY kind",
+        [tenant_id],
+    )
+    for kind, number in held:
+        plan.kinds[kind].deactivated -= number
+        plan.kinds[kind].held += number
+    execute("DELETE FROM sync_plan WHERE tenant_id = %s AND action = 'deactivate'", [tenant_id])
+    return str(one("SELECT slug FROM sw_tenants WHERE id = %s", [tenant_id])[0])

@@ -1,0 +1,248 @@
+"""Temporary tables that hold what ScaiKey said, so that the database can compare.
+
+Everything here lives in the session's temporary space: nothing another session can see, and
+gone with the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from django.db import connection
+
+# Columns of every temporary table. `n` numbers the rows as they came; `new_id` is the key the row
+# gets if it turns out to be new. A column without a type is text.
+TABLES: dict[str, tuple[str, ...]] = {
+    "stage_partners": (
+        "n integer",
+        "new_id uuid",
+        "scaikey_id",
+        "name",
+        "slug",
+        "scaikey_status",
+        "contact_email",
+        "max_tenants integer",
+        "max_users_per_tenant integer",
+        "max_applications_per_tenant integer",
+    ),
+    "stage_tenants": (
+        "n integer",
+        "new_id uuid",
+        "scaikey_id",
+        "name",
+        "slug",
+        "scaikey_status",
+        "contact_email",
+        "partner_scaikey_id",
+        "partner_id uuid",
+        "held integer",
+    ),
+    "stage_participants": (
+        "n integer",
+        "new_id uuid",
+        "scaikey_id",
+        "tenant_scaikey_id",
+        "display_name",
+        "email",
+        "avatar_url",
+        "scaikey_status",
+    ),
+    "stage_groups": (
+        "n integer",
+        "new_id uuid",
+        "scaikey_id",
+        "tenant_scaikey_id",
+        "name",
+        "group_type",
+    ),
+    "stage_memberships": (
+        "n integer",
+        "new_id uuid",
+        "group_scaikey_id",
+        "member_scaikey_id",
+        "is_group integer",
+    ),
+    # What there is to do; `tenant_id` and the names are for the history of changes.
+    "sync_plan": (
+        "kind",
+        "action",
+        "row_id uuid",
+        "tenant_id uuid",
+        "n integer",
+        "scaikey_id",
+        "name",
+        "fields",
+        "reason",
+        "group_id uuid",
+        "member_id uuid",
+    ),
+    # Tenants whose rows may be called absent, tenants that ScaiKey showed, groups it showed.
+    "scope_tenants": ("tenant_id uuid",),
+    "tenant_map": ("scaikey_id", "tenant_id uuid", "is_first integer"),
+    "group_map": ("scaikey_id", "group_id uuid", "tenant_id uuid"),
+    "walked_groups": ("scaikey_id",),
+    "seen_again": ("scaikey_id",),
+    "local_ids": ("n integer", "candidate", "suffix"),
+}
+
+_INDEXES = {
+    "stage_partners": (("n",), ("scaikey_id",)),
+    "stage_tenants": (("n",), ("scaikey_id",)),
+    "stage_participants": (("n",), ("scaikey_id",)),
+    "stage_groups": (("n",), ("scaikey_id",)),
+    "stage_memberships": (("n",), ("group_scaikey_id", "member_scaikey_id", "is_group")),
+}
+
+# These are small, or empty in a run without changes, so their indexes may be there from the start.
+_SMALL_INDEXES = {
+    "sync_plan": ("kind", "action", "n"),
+    "scope_tenants": ("tenant_id",),
+    "tenant_map": ("scaikey_id",),
+    "group_map": ("scaikey_id",),
+    "walked_groups": ("scaikey_id",),
+    "local_ids": ("n",),
+}
+
+BATCH = 5000
+
+T = TypeVar("T")
+
+
+def execute(sql: str, params: Sequence[Any] = ()) -> int:
+    """Run one statement written for both databases; returns the number of rows it touched.
+
+    `<>!` is inequality that takes NULL for a value: PostgreSQL calls it IS DISTINCT FROM, and
+    SQLite has said IS NOT for longer.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(dialect(sql), params)
+        return int(cursor.rowcount)
+
+
+def select(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(dialect(sql), params)
+        return cast(list[tuple[Any, ...]], cursor.fetchall())
+
+
+def one(sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:
+    return select(sql, params)[0]
+
+
+def dialect(sql: str) -> str:
+    different = "IS DISTINCT FROM" if connection.vendor == "postgresql" else "IS NOT"
+    return sql.replace("<>!", different)
+
+
+def key(value: UUID | str) -> str:
+    """A UUID as this database's raw SQL wants it: SQLite keeps 32 hexadecimal digits."""
+    value = value if isinstance(value, UUID) else UUID(value)
+    return str(value) if connection.vendor == "postgresql" else value.hex
+
+
+def create_tables() -> None:
+    for name, columns in TABLES.items():
+        typed = ", ".join(_typed(column) for column in columns)
+        execute(f"DROP TABLE IF EXISTS {_temporary(name)}")
+        execute(f"CREATE TEMPORARY TABLE {name} ({typed})")
+    for name, columns in _SMALL_INDEXES.items():
+        execute(f"CREATE INDEX {name}_{columns[0]} ON {name} ({', '.join(columns)})")
+
+
+def drop_tables() -> None:
+    for name in TABLES:
+        execute(f"DROP TABLE IF EXISTS {_temporary(name)}")
+
+
+def _temporary(name: str) -> str:
+    """Never a real table that happens to have this name."""
+    return f"pg_temp.{name}" if connection.vendor == "postgresql" else f"temp.{name}"
+
+
+def _typed(column: str) -> str:
+    if " " not in column:
+        return f"{column} text"
+    if connection.vendor == "sqlite":
+        return column.replace(" uuid", " text")
+    return column
+
+
+def load(table: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Put rows into a temporary table; each row has a value for every column.
+
+    A batch is collected before the database hears of it, since the rows may come from a slow
+    network: no statement and no transaction stays open meanwhile.
+    """
+    columns = [column.split(" ")[0] for column in TABLES[table]]
+    for batch in batches(rows, BATCH):
+        if connection.vendor == "postgresql":
+            _copy(table, columns, batch)
+        else:
+            _insert(table, columns, batch)
+
+
+def batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _copy(table: str, columns: list[str], batch: list[Sequence[Any]]) -> None:
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy,
+    ):
+        for row in batch:
+            copy.write_row(row)
+
+
+def _insert(table: str, columns: list[str], batch: list[Sequence[Any]]) -> None:
+    marks = ", ".join("?" * len(columns))
+    with _sqlite_transaction() as raw:
+        raw.executemany(f"INSERT INTO {table} VALUES ({marks})", batch)
+
+
+@contextmanager
+def _sqlite_transaction() -> Iterator[Any]:
+    """Many inserts in one transaction that never touches the lock of the real database."""
+    connection.ensure_connection()
+    raw = connection.connection
+    if raw.in_transaction:
+        yield raw
+        return
+    raw.execute("BEGIN DEFERRED")
+    try:
+        yield raw
+    except BaseException:
+        raw.execute("ROLLBACK")
+        raise
+    raw.execute("COMMIT")
+
+
+def settle(table: str) -> int:
+    """Index a loaded table and drop repeated rows; returns how many were dropped."""
+    number, identity = _INDEXES[table]
+    total, distinct = one(
+        f"SELECT (SELECT count(*) FROM {table}), "
+        f"(SELECT count(*) FROM (SELECT DISTINCT {', '.join(identity)} FROM {table}) AS d)"
+    )
+    if total != distinct:
+        execute(
+            f"DELETE FROM {table} WHERE n NOT IN "
+            f"(SELECT min(n) FROM {table} GROUP BY {', '.join(identity)})"
+        )
+    for columns in (number, identity):
+        execute(f"CREATE INDEX {table}_{columns[0]} ON {table} ({', '.join(columns)})")
+    analyze(table)
+    return int(total - distinct)
+
+
+def analyze(*tables: str) -> None:
+    """Tell PostgreSQL how large tables have become: nothing else does so within a session, and
+    a plan made for empty tables takes minutes. SQLite plans by its indexes."""
+    if connection.vendor == "postgresql":
+        execute(f"ANALYZE {', '.join(tables)}")

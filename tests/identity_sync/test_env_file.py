@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from identity_sync.registration_errors import FileUnwritable, ValueUnwritable
+from identity_sync.services.env_file import rehearse_update, update_env_file
+from scaiwave.config import read_env_file
+from scaiwave.errors import DiskFull
+
+NAMES = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,12}\Z")
+TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]))
+TRICKY = st.text(st.sampled_from("'\"\\$`#= !ant&;|()é"))
+VALUES = TEXTS | TRICKY
+ROOT = os.geteuid() == 0
+NOBODY = 65534
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> Path:
+    return tmp_path / ".env"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@given(values=st.dictionaries(NAMES, VALUES, max_size=5), others=st.dictionaries(NAMES, TEXTS))
+def test_success_reader_gives_back_the_same(values: dict[str, str], others: dict[str, str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, ".env")
+        update_env_file(path, others)
+        update_env_file(path, values)
+        assert read_env_file(path) == {**others, **values}
+
+
+@hypothesis_settings(max_examples=40)
+@given(value=VALUES)
+def test_success_shell_gives_back_the_same(value: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "env")
+        update_env_file(path, {"VALUE": value})
+        script = f'. {path}; printf "%s" "$VALUE"'
+        found = subprocess.run(["sh", "-c", script], capture_output=True, check=True)
+        assert found.stdout.decode() == value
+
+
+def test_success_everything_else_is_kept(env_file: Path) -> None:
+    env_file.write_text("# first\nA=1\n\nexport SECRET='old'\nB=2\nSECRET=older\n#SECRET=x\nC=3")
+    update_env_file(env_file, {"SECRET": "new one", "D": "4"})
+    assert env_file.read_text() == (
+        "# first\nA=1\n\nexport SECRET='new one'\nB=2\n#SECRET=x\nC=3\nD=4\n"
+    )
+
+
+def test_success_line_endings_are_kept(env_file: Path) -> None:
+    env_file.write_bytes(b"A=1\r\nSECRET=old\r\n")
+    update_env_file(env_file, {"SECRET": "new", "D": "4"})
+    assert env_file.read_bytes() == b"A=1\r\nSECRET=new\r\nD=4\r\n"
+
+
+def test_success_new_file_is_private(env_file: Path) -> None:
+    before = os.umask(0)
+    try:
+        update_env_file(env_file, {"A": "1"})
+    finally:
+        os.umask(before)
+    assert mode(env_file) == 0o600
+    assert [path.name for path in env_file.parent.iterdir() if path.is_file()] == [".env"]
+
+
+def test_success_open_file_becomes_private(env_file: Path) -> None:
+    env_file.write_text("A=1\n")
+    env_file.chmod(0o644)
+    update_env_file(env_file, {"A": "2"})
+    assert mode(env_file) == 0o600
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can give files away")
+def test_success_owner_is_kept(env_file: Path) -> None:
+    env_file.write_text("A=1\n")
+    os.chown(env_file, NOBODY, NOBODY)
+    update_env_file(env_file, {"A": "2"})
+    assert (env_file.stat().st_uid, env_file.stat().st_gid) == (NOBODY, NOBODY)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can give files away")
+def test_success_new_file_of_root_belongs_to_the_owner_of_the_folder(env_file: Path) -> None:
+    os.chown(env_file.parent, NOBODY, NOBODY)
+    update_env_file(env_file, {"A": "1"})
+    assert env_file.stat().st_uid == NOBODY
+
+
+def test_success_link_is_followed(tmp_path: Path, env_file: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    target = folder / "real.env"
+    target.write_text("A=1\n")
+    env_file.symlink_to(target)
+    update_env_file(env_file, {"A": "2"})
+    assert env_file.is_symlink()
+    assert target.read_text() == "A=2\n"
+
+
+def test_success_link_to_nothing_makes_the_target(tmp_path: Path, env_file: Path) -> None:
+    env_file.symlink_to("real.env")
+    update_env_file(env_file, {"A": "1"})
+    assert env_file.is_symlink()
+    assert (tmp_path / "real.env").read_text() == "A=1\n"
+
+
+@pytest.mark.parametrize("bad", ["a\nb", "a\rb", "\0", "tab\t", "\x85", "\u2028", "\ud800", "\x1b"])
+def test_fail_value_that_no_line_can_hold(env_file: Path, bad: str) -> None:
+    env_file.write_text("A=1\n")
+    with pytest.raises(ValueUnwritable) as caught:
+        update_env_file(env_file, {"SECRET": bad})
+    assert caught.value.message == (
+        "The value of SECRET holds a line break or a control character."
+    )
+    assert caught.value.fix == (
+        "Find out where that value comes from, or set SECRET in the environment."
+    )
+    assert env_file.read_text() == "A=1\n"
+
+
+def test_fail_folder_in_its_place(env_file: Path) -> None:
+    env_file.mkdir()
+    with pytest.raises(FileUnwritable) as caught:
+        update_env_file(env_file, {"A": "1"})
+    assert caught.value.message == f"{env_file} can't be written: it is not a regular file."
+    assert caught.value.fix == "Move it out of the way, or name another file."
+
+
+def test_fail_pipe_in_its_place(env_file: Path) -> None:
+    os.mkfifo(env_file)
+    with pytest.raises(FileUnwritable):
+        update_env_file(env_file, {"A": "1"})
+
+
+def test_fail_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / ".env"
+    with pytest.raises(FileUnwritable) as caught:
+        update_env_file(path, {"A": "1"})
+    assert caught.value.message == f"{path} can't be written: No such file or directory."
+    assert caught.value.fix == f"Make the folder {path.parent}, or name another file."
+
+
+def test_fail_not_utf8(env_file: Path) -> None:
+    env_file.write_bytes(b"A=\xff\n")
+    with pytest.raises(FileUnwritable) as caught:
+        update_env_file(env_file, {"A": "1"})
+    assert caught.value.message == f"{env_file} can't be read: it is not UTF-8."
+    assert env_file.read_bytes() == b"A=\xff\n"
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Writing fails as on a full disk, for this process."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("act", [lambda path: update_env_file(path, {"A": "2"}), rehearse_update])
+def test_fail_disk_full(env_file: Path, act: object) -> None:
+    env_file.write_text("A=1\n")
+    with pytest.raises(DiskFull) as caught, full_disk():
+        act(env_file)  # type: ignore[operator]
+    assert caught.value.message == f"{env_file} can't be written: File too large."
+    assert env_file.read_text() == "A=1\n"
+    assert [path.name for path in env_file.parent.glob(".env*")] == [".env"]
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from identity_sync.services.env_file import update_env_file
+from scaiwave.errors import ScaiWaveError
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+try:
+    update_env_file(Path(sys.argv[1]), {"A": "2"})
+except ScaiWaveError as error:
+    print(error.message, error.fix)
+"""
+
+
+def test_fail_folder_is_read_only() -> None:
+    folder = Path(tempfile.mkdtemp())
+    path = folder / ".env"
+    path.write_text("A=1\n")
+    path.chmod(0o644)
+    folder.chmod(0o555)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, str(path)], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == (
+            f"{path} can't be written: Permission denied. "
+            f"Make the folder {folder} and the file writable for this user.\n"
+        )
+        assert path.read_text() == "A=1\n"
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+WRITING_ON_AND_ON = """
+import itertools, sys
+from pathlib import Path
+from identity_sync.services.env_file import update_env_file
+print("ready", flush=True)
+for number in itertools.count():
+    update_env_file(Path(sys.argv[1]), {"SECRET": str(number % 10) * 3000})
+"""
+
+
+def test_fail_killed_at_any_moment_leaves_a_whole_file(env_file: Path) -> None:
+    env_file.write_text("# kept\nSECRET=" + "0" * 3000 + "\nB=2\n")
+    chance = random.Random(7)  # noqa: S311
+    for _ in range(8):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITING_ON_AND_ON, str(env_file)], stdout=subprocess.PIPE
+        )
+        with writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"ready\n"
+            time.sleep(chance.uniform(0.001, 0.03))
+            writer.send_signal(signal.SIGKILL)
+        first, secret, last = env_file.read_text().splitlines()
+        assert (first, last) == ("# kept", "B=2")
+        assert secret == "SECRET=" + secret[-1] * 3000
+        assert mode(env_file) == 0o600
+    update_env_file(env_file, {"SECRET": "x"})
+    # What the killed ones left beside it is gone.
+    assert [path.name for path in env_file.parent.glob(".env*")] == [".env"]
+
+
+def test_success_rehearsal_leaves_nothing_behind(env_file: Path) -> None:
+    env_file.write_text("A=1\n")
+    rehearse_update(env_file)
+    assert env_file.read_text() == "A=1\n"
+    assert [path.name for path in env_file.parent.glob(".env*")] == [".env"]
