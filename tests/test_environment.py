@@ -1,0 +1,68 @@
+"""What the harness promises to every test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from tests import conftest, environment
+
+TOP = Path(__file__).parents[1]
+
+
+def test_success_a_test_has_a_home_of_its_own(home: Path, tmp_path: Path) -> None:
+    names = {name for name in os.environ if name.startswith("SCAIWAVE_")}
+
+    assert names == set(environment.own_settings(home))
+    assert os.environ["SCAIWAVE_HOME"] == str(home)
+    assert home.parent == tmp_path
+    assert not list(home.iterdir())
+
+
+def test_success_settings_come_from_the_home_of_the_session() -> None:
+    assert settings.HOME == environment.SESSION_HOME
+
+
+def test_success_the_database_is_the_one_of_the_run() -> None:
+    assert connection.vendor == ("postgresql" if conftest.ON_POSTGRES else "sqlite")
+
+
+def test_success_settings_of_the_machine_do_not_reach_tests() -> None:
+    inherited = {**os.environ, "SCAIWAVE_DB_URL": "postgres://production", "PGHOST": "production"}
+    code = (
+        "import tests.environment, os\n"
+        "print(sorted(name for name in os.environ if name.startswith(('SCAIWAVE_', 'PG'))))"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=TOP,
+        env=inherited,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert result.stdout.strip() == str(sorted(environment.own_settings(Path())))
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_an_empty_sqlite_database(database_url: str, home: Path) -> None:
+    assert database_url == f"sqlite:///{home}/scaiwave.sqlite3"
+    assert os.environ["SCAIWAVE_DB_URL"] == database_url
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_an_empty_postgres_database(database_url: str) -> None:
+    import psycopg
+
+    with psycopg.connect(database_url) as session:
+        tables = session.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+        assert tables.fetchone() == (0,)
+    assert os.environ["SCAIWAVE_DB_URL"] == database_url

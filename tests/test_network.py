@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests import network
+
+
+def test_success_loopback() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname(), timeout=5),
+    ):
+        assert network.attempts == []
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "10.0.0.1", "2001:db8::1"])
+def test_fail_another_machine(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as connection:
+        with pytest.raises(network.OutsideConnection) as caught:
+            connection.connect((host, 443))
+        with pytest.raises(network.OutsideConnection):
+            connection.connect_ex((host, 443))
+
+    assert str(caught.value) == f"A test may not connect to {host} port 443."
+    assert network.attempts == [f"{host} port 443"] * 2
+    network.attempts.clear()
