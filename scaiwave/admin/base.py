@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import ForeignKey, Model, Q, QuerySet
+from django.db.models import DateTimeField, ForeignKey, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from scaiwave.admin.filters import ChosenFilter
@@ -74,12 +74,13 @@ class ReadOnlyAdmin(_Admin):
         return [*self.list_filter, *((name, ChosenFilter) for name in names)]
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        """What is worked out about the row first, and its times at the end."""
         meta = self.model._meta
-        names = [field.name for field in (*meta.fields, *meta.many_to_many)]
-        return [
-            *self.more_fields,
-            *(shown(self.model, name) for name in names if name not in self.hidden_fields),
-        ]
+        fields = [*meta.fields, *meta.many_to_many]
+        times = [field.name for field in fields if isinstance(field, DateTimeField)]
+        others = [field.name for field in fields if field.name not in times]
+        names = [name for name in (*others, *times) if name not in self.hidden_fields]
+        return [*self.more_fields, *(shown(self.model, name) for name in names)]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -16,6 +16,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 Show = Callable[[Any], Any]
+# What Django shows in lists where there is no value; on pages it would say None.
+NOTHING = "-"
 
 
 def shown(model: type[Model], name: str) -> Show | str:
@@ -45,27 +47,29 @@ def _named(show: Show, field: Any) -> Show:
 
 
 def _time(attribute: str, name: str) -> Show:
-    def show(row: Model) -> str | None:
+    def show(row: Model) -> SafeString | str:
         at = getattr(row, attribute)
-        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else None
+        if at is None:
+            return NOTHING
+        written = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return format_html('<span class="nowrap">{}</span>', written)
 
     return show
 
 
 def _json(attribute: str, name: str) -> Show:
-    def show(row: Model) -> SafeString | None:
+    def show(row: Model) -> SafeString | str:
         value = getattr(row, attribute)
         if value is None:
-            return None
+            return NOTHING
         return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
 
     return show
 
 
 def _link(attribute: str, name: str) -> Show:
-    def show(row: Model) -> SafeString | None:
-        pointed_at = getattr(row, name) if getattr(row, attribute) else None
-        return link_to(pointed_at) if pointed_at else None
+    def show(row: Model) -> SafeString | str:
+        return link_to(getattr(row, name)) if getattr(row, attribute) else NOTHING
 
     return show
 

@@ -21,11 +21,12 @@ from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 class StandingAdmin(ReadOnlyAdmin):
     """Shows what the three facts of a standing amount to."""
 
-    more_fields: ClassVar[Sequence[str]] = ("status", "reason")
+    more_fields: ClassVar[Sequence[str]] = ("standing",)
 
-    @admin.display(description="why not active", empty_value="")
-    def reason(self, row: Any) -> str | None:
-        return str(row.inactive_reason) if row.inactive_reason else None
+    @admin.display(description="status")
+    def standing(self, row: Any) -> str:
+        reason = row.inactive_reason
+        return f"{row.status} ({reason})" if reason else str(row.status)
 
 
 class Counted:
@@ -47,7 +48,7 @@ class Counted:
 
 @admin.register(Partner)
 class PartnerAdmin(StandingAdmin):
-    list_display = ("slug", "name", "status", "reason", "tenant_count", "scaikey_id", "updated_at")
+    list_display = ("slug", "name", "standing", "tenant_count", "scaikey_id", "updated_at")
     list_filter = (StatusFilter,)
     search_fields = ("slug", "name", "contact_email", "scaikey_id__exact")
     id_fields = ("id", "scaikey_id")
@@ -67,8 +68,7 @@ class TenantAdmin(StandingAdmin):
     list_display = (
         "slug",
         "name",
-        "status",
-        "reason",
+        "standing",
         "partner",
         "participant_count",
         "rooms",
@@ -80,7 +80,7 @@ class TenantAdmin(StandingAdmin):
     search_fields = ("slug", "name", "contact_email", "scaikey_tenant_id__exact")
     id_fields = ("id", "scaikey_tenant_id")
     sortable_by = ("slug", "name", "updated_at")
-    more_fields = ("status", "reason", "rooms", "storage")
+    more_fields = ("standing", "rooms", "storage")
     counted = Counted(Participant, "tenant")
 
     def fill(self, rows: list[Any]) -> None:
@@ -119,8 +119,7 @@ class ParticipantAdmin(StandingAdmin):
         "email",
         "participant_type",
         "tenant",
-        "status",
-        "reason",
+        "standing",
         "updated_at",
     )
     list_filter = (StatusFilter, "participant_type")
@@ -128,7 +127,7 @@ class ParticipantAdmin(StandingAdmin):
     search_fields = ("display_name", "email", "local_id", "scaikey_id__exact")
     search_help_text = "A name, an e-mail address, @local:server, or an id of ours or ScaiKey's."
     id_fields = ("id", "scaikey_id")
-    more_fields = ("status", "reason", "address")
+    more_fields = ("standing", "address")
 
     @admin.display(description="name")
     def display_name_or_id(self, participant: Participant) -> str:

@@ -16,15 +16,17 @@ from scaiwave.ids import new_id
 # An empty status is one ScaiKey did not tell. A status this suite has never heard of counts as
 # not active: better to ask about somebody who can't sign in than to let in somebody who may not.
 ACTIVE_STATUSES = ("", "ACTIVE")
-ACTIVE = Q(
-    scaikey_status__in=ACTIVE_STATUSES, absent_since=None, suspended_by_hand_at=None
-)
+
+# Characters. What is indexed must fit in a third of a page of PostgreSQL's (2.7 KB) in any script.
+LONGEST_NAME = 300
+LONGEST_EMAIL = 320
+ACTIVE = Q(scaikey_status__in=ACTIVE_STATUSES, absent_since=None, suspended_by_hand_at=None)
 
 
 class Standing(models.Model):
     """The three facts, and when the row was made and changed."""
 
-    scaikey_status = models.CharField(max_length=32, blank=True, default="")
+    scaikey_status = models.CharField("ScaiKey status", max_length=200, blank=True, default="")
     absent_since = models.DateTimeField(null=True, blank=True)
     suspended_by_hand_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
@@ -60,10 +62,10 @@ class Partner(Standing):
     """A reseller or organisation that owns tenants (ScaiKey docs, reference/api/partners)."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    scaikey_id = models.CharField(max_length=200, null=True, blank=True)
+    scaikey_id = models.CharField("ScaiKey id", max_length=200, null=True, blank=True)
     slug = models.CharField(max_length=200, blank=True)
     name = models.CharField(max_length=1000)
-    contact_email = models.CharField(max_length=1000, blank=True)
+    contact_email = models.CharField("contact e-mail", max_length=1000, blank=True)
     max_tenants = models.PositiveIntegerField(null=True, blank=True)
     max_users_per_tenant = models.PositiveIntegerField(null=True, blank=True)
     max_applications_per_tenant = models.PositiveIntegerField(null=True, blank=True)
@@ -71,9 +73,7 @@ class Partner(Standing):
     class Meta:
         db_table = "sw_partners"
         constraints = [
-            models.UniqueConstraint(
-                fields=["scaikey_id"], name="sw_partners_scaikey_id"
-            ),
+            models.UniqueConstraint(fields=["scaikey_id"], name="sw_partners_scaikey_id"),
         ]
 
     def __str__(self) -> str:
@@ -87,14 +87,16 @@ class Tenant(Standing):
     partner = models.ForeignKey(
         Partner, models.PROTECT, null=True, blank=True, related_name="tenants"
     )
-    scaikey_tenant_id = models.CharField(max_length=200, null=True, blank=True)
+    scaikey_tenant_id = models.CharField("ScaiKey id", max_length=200, null=True, blank=True)
     slug = models.CharField(max_length=200)
     name = models.CharField(max_length=1000)
-    contact_email = models.CharField(max_length=1000, blank=True)
+    contact_email = models.CharField("contact e-mail", max_length=1000, blank=True)
     max_participants = models.PositiveIntegerField(null=True, blank=True)
     max_rooms = models.PositiveIntegerField(null=True, blank=True)
-    max_storage_mb = models.PositiveIntegerField(null=True, blank=True)
-    max_ai_tokens_month = models.PositiveBigIntegerField(null=True, blank=True)
+    max_storage_mb = models.PositiveIntegerField("max storage in MiB", null=True, blank=True)
+    max_ai_tokens_month = models.PositiveBigIntegerField(
+        "max AI tokens a month", null=True, blank=True
+    )
     features = models.JSONField(default=dict, blank=True)
 
     class Meta:
@@ -131,12 +133,12 @@ class Participant(Standing):
     participant_type = models.CharField(
         max_length=16, choices=ParticipantType, default=ParticipantType.HUMAN
     )
-    scaikey_id = models.CharField(max_length=200, null=True, blank=True)
+    scaikey_id = models.CharField("ScaiKey id", max_length=200, null=True, blank=True)
     local_id = models.CharField(max_length=255)
     server_name = models.CharField(max_length=255, blank=True, default="")
-    display_name = models.CharField(max_length=1000, blank=True)
-    email = models.CharField(max_length=1000, blank=True)
-    avatar_url = models.CharField(max_length=1000, blank=True)
+    display_name = models.CharField(max_length=LONGEST_NAME, blank=True)
+    email = models.CharField("e-mail", max_length=LONGEST_EMAIL, blank=True)
+    avatar_url = models.CharField("avatar URL", max_length=1000, blank=True)
 
     class Meta:
         db_table = "sw_participants"
@@ -160,9 +162,7 @@ class Participant(Standing):
         ]
         indexes = [
             models.Index(Lower("email"), name="sw_participants_email"),
-            models.Index(
-                fields=["tenant", "display_name"], name="sw_participants_name"
-            ),
+            models.Index(fields=["tenant", "display_name"], name="sw_participants_name"),
         ]
 
     def __str__(self) -> str:
@@ -178,9 +178,9 @@ class Group(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="groups")
-    scaikey_id = models.CharField(max_length=200, null=True, blank=True)
-    name = models.CharField(max_length=1000)
-    group_type = models.CharField(max_length=32, blank=True)
+    scaikey_id = models.CharField("ScaiKey id", max_length=200, null=True, blank=True)
+    name = models.CharField(max_length=LONGEST_NAME)
+    group_type = models.CharField(max_length=200, blank=True)
     absent_since = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

@@ -20,9 +20,7 @@ class TokenUsage(models.Model):
     class Meta:
         db_table = "sw_token_usage"
         constraints = [
-            models.UniqueConstraint(
-                fields=["tenant", "month"], name="sw_token_usage_month"
-            )
+            models.UniqueConstraint(fields=["tenant", "month"], name="sw_token_usage_month")
         ]
 
     def __str__(self) -> str:
@@ -37,16 +35,12 @@ class AuditEntry(models.Model):
     at = models.DateTimeField(db_index=True)
     operator = models.CharField(max_length=1000)
     operator_role = models.CharField(max_length=32)
-    origin = models.CharField(
-        max_length=255, blank=True, help_text="the machine or address"
-    )
-    action = models.CharField(
-        max_length=100, help_text="the verb, such as create-tenant"
-    )
+    origin = models.CharField(max_length=255, blank=True, help_text="the machine or address")
+    action = models.CharField(max_length=100, help_text="the verb, such as create-tenant")
     tenant_id = models.CharField(max_length=64, blank=True, db_index=True)
     tenant_slug = models.CharField(max_length=200, blank=True)
     subject_type = models.CharField(max_length=64)
-    subject_id = models.CharField(max_length=200)
+    subject_id = models.CharField(max_length=200, db_index=True)
     subject_name = models.CharField(max_length=1000, blank=True)
     details = models.JSONField(default=dict, blank=True)
 

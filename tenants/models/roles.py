@@ -19,9 +19,7 @@ class Role(models.Model):
 
     class Meta:
         db_table = "sw_roles"
-        constraints = [
-            models.UniqueConstraint(fields=["tenant", "slug"], name="sw_roles_slug")
-        ]
+        constraints = [models.UniqueConstraint(fields=["tenant", "slug"], name="sw_roles_slug")]
 
     def __str__(self) -> str:
         return self.slug
@@ -44,9 +42,7 @@ class RoleGrant(models.Model):
     group = models.ForeignKey(
         Group, models.CASCADE, null=True, blank=True, related_name="role_grants"
     )
-    source = models.CharField(
-        max_length=16, choices=RoleSource, default=RoleSource.MANUAL
-    )
+    source = models.CharField(max_length=16, choices=RoleSource, default=RoleSource.MANUAL)
     granted_by = models.CharField(max_length=1000)
     created_at = models.DateTimeField()
 
@@ -63,9 +59,7 @@ class RoleGrant(models.Model):
             models.UniqueConstraint(
                 fields=["role", "participant"], name="sw_role_grants_participant"
             ),
-            models.UniqueConstraint(
-                fields=["role", "group"], name="sw_role_grants_group"
-            ),
+            models.UniqueConstraint(fields=["role", "group"], name="sw_role_grants_group"),
         ]
 
     def __str__(self) -> str:

@@ -43,15 +43,15 @@ def main(arguments: list[str]) -> int:
         keepers = {kind: stack.enter_context(keeping(kind)) for kind in ("postgres", "redis")}
         services, absent = _wait_for(keepers)
         for reason in absent:
-            print(f"Not to be had: {reason}", file=sys.stderr)
+            _say(f"Not to be had: {reason}")
         if absent and os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1":
-            print("SCAIWAVE_REQUIRE_SERVICES=1, so that is a failure.", file=sys.stderr)
+            _say("SCAIWAVE_REQUIRE_SERVICES=1, so that is a failure.")
             return 1
         runs = list(_runs(services, arguments))
-    print()
+    _say("")
     for run in runs:
-        print(run)
-    print(f"Total: {time.monotonic() - began:.1f} s")
+        _say(str(run))
+    _say(f"Total: {time.monotonic() - began:.1f} s")
     return max(run.exit_code for run in runs)
 
 
@@ -78,7 +78,7 @@ def _runs(services: dict[str, Service], arguments: list[str]) -> list[Run]:
 
 
 def _run(database: str, settings: dict[str, str], arguments: list[str]) -> Run:
-    print(f"\n### Tests on {database}", flush=True)
+    _say(f"\n### Tests on {database}")
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", *arguments], env={**os.environ, **settings}
@@ -102,6 +102,12 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
             process.terminate()
             process.wait()
             raise
+
+
+def _say(line: str) -> None:
+    """At once, since pytest writes to the same place."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -100,7 +100,8 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def _print(answer: dict[str, str]) -> None:
     try:
-        print(json.dumps(answer), flush=True)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
     except BrokenPipeError:
         # Whoever asked is gone already. Python would complain again when it closes its output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

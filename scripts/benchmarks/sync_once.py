@@ -1,0 +1,79 @@
+"""Measures one sync, or one bare download, in a process of its own and prints it as JSON.
+
+The clock starts when everything is imported and Django is set up, for both alike: the start of
+Python is the command line's to measure. Both ask for a token and read the same pages with the
+same client; the bare download decodes them, counts the rows and keeps nothing but the ids of
+the groups, whose members it asks for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from contextlib import nullcontext
+from typing import Any
+
+import django
+
+from scripts.benchmarks.measure import peak_memory
+
+COLLECTIONS = ("partners", "tenants", "users", "groups")
+
+
+def download() -> dict[str, Any]:
+    """Fetch and decode all five kinds, and store nothing."""
+    from django.conf import settings
+
+    from identity_sync.services.connect import connect
+
+    began = _start()
+    with connect(settings.CONFIG) as client:
+        rows, group_ids = 0, []
+        for collection in COLLECTIONS:
+            walk: Any = client.walk(collection)  # type: ignore[call-overload]
+            for page in walk:
+                rows += len(page)
+                if collection == "groups":
+                    group_ids += [row.id for row in page]
+        for _, members in client.members_of(group_ids):
+            rows += sum(member.direct for member in members or ())
+        return {**_spent(began), "requests": client.requests, "rows": rows}
+
+
+def sync() -> dict[str, Any]:
+    """One whole run, as `scaiwave sync` does it when its output is not a terminal."""
+    from identity_sync.services.sync import Wish, run_sync
+    from scaiwave.operators import host_operator
+
+    wish = Wish(operator=host_operator(), bars=lambda title: nullcontext(lambda done, total: None))
+    began = _start()
+    report = run_sync(wish)
+    return {
+        **_spent(began),
+        "own_seconds": report.duration_seconds,
+        "requests": report.requests,
+        "rows": sum(counts.seen for counts in report.kinds.values()),
+        "changed": report.changed,
+        "kinds": report.counts(),
+    }
+
+
+def _start() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _spent(began: tuple[float, float]) -> dict[str, float]:
+    wall, processor = began
+    return {
+        "seconds": time.perf_counter() - wall,
+        "processor_seconds": time.process_time() - processor,
+    }
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scaiwave.settings")
+    django.setup()
+    answer = {"bare": download, "sync": sync}[sys.argv[1]]()
+    print(json.dumps({**answer, "peak_memory": peak_memory()}))

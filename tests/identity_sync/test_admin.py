@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from identity_sync.models import SyncRun
+from tenants.models import AdminUser
+from tests.scaiwave import rows
+
+pytestmark = pytest.mark.django_db
+
+
+def test_success_run_says_what_it_did_and_what_failed() -> None:
+    rows.everything(1)
+    SyncRun.objects.create(
+        operator="root",
+        outcome="refused",
+        started_at=rows.NOW,
+        error_code="SW_SYNC_BRAKE",
+        error_message="Too many would go.",
+        counts={"groups": {"seen": 5, "held": 5}, "tenants": {"seen": 3}},
+    )
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    page = client.get(reverse("admin:identity_sync_syncrun_changelist")).content.decode()
+    for told in (
+        "participants +2 −1",
+        "1.2 s",
+        "groups held 5",
+        "SW_SYNC_BRAKE Too many would go.",
+    ):
+        assert told in page
+    assert "tenants " not in page.partition('id="result_list"')[2].partition("</table>")[0]

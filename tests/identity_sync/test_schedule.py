@@ -1,0 +1,88 @@
+"""The schedule and the worker, with a real Redis and in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+
+import pytest
+from croniter import croniter
+from redis import Redis
+
+from identity_sync.schedule import EVERY_TEN_MINUTES_OFF_ZERO
+from scaiwave.sandbox import Sandbox
+
+MANAGE = [sys.executable, "-m", "scaiwave.cli", "manage"]
+
+
+@pytest.fixture
+def server(
+    database_url: str,
+    redis_url: str,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Redis:
+    """A migrated server whose processes have Redis and the credentials of a sandbox."""
+    values = {
+        "SCAIWAVE_REDIS_URL": redis_url,
+        "SCAIWAVE_SCAIKEY_URL": sandbox.url,
+        "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    subprocess.run([*MANAGE, "migrate", "--verbosity", "0"], check=True)
+    redis = Redis.from_url(redis_url)
+    redis.flushdb()
+    return redis
+
+
+def runs() -> list[dict[str, object]]:
+    dumped = subprocess.run(
+        [*MANAGE, "dumpdata", "identity_sync.syncrun"], check=True, capture_output=True
+    )
+    return [row["fields"] for row in json.loads(dumped.stdout)]
+
+
+@pytest.mark.sandbox(people=20, tenants=3, groups=4)
+def test_success_a_worker_runs_the_job_and_leaves_a_run(server: Redis) -> None:
+    enqueue = (
+        "import django_rq; from identity_sync.jobs import full_sync; "
+        "django_rq.get_queue('default').enqueue(full_sync)"
+    )
+    subprocess.run([*MANAGE, "shell", "--verbosity", "0", "-c", enqueue], check=True)
+    subprocess.run(
+        [*MANAGE, "rqworker", "--burst", "default"], check=True, capture_output=True
+    )
+    (run,) = runs()
+    assert (run["trigger"], run["outcome"], run["error_code"]) == ("cron", "applied", "")
+    assert run["counts"]["participants"]["added"] == 20  # type: ignore[index]
+
+
+@pytest.mark.sandbox(people=20, tenants=3, groups=4)
+def test_success_the_scheduler_announces_the_job_and_stops_on_sigterm(server: Redis) -> None:
+    scheduler = subprocess.Popen(
+        [*MANAGE, "rqcron", "identity_sync.schedule"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not server.keys("rq:cron_scheduler*") and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        scheduler.send_signal(signal.SIGTERM)
+        said, _ = scheduler.communicate(timeout=30)
+    assert "identity_sync.jobs.full_sync" in said
+    assert EVERY_TEN_MINUTES_OFF_ZERO in said
+
+
+def test_success_the_schedule_is_every_ten_minutes_and_never_on_the_full_ten() -> None:
+    times = croniter(EVERY_TEN_MINUTES_OFF_ZERO, datetime(2026, 1, 1, tzinfo=UTC))
+    minutes = [times.get_next(datetime).minute for _ in range(6)]
+    assert minutes == [3, 13, 23, 33, 43, 53]

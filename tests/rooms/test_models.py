@@ -1,0 +1,126 @@
+"""What the database itself refuses, whoever writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models import RestrictedError
+
+from rooms.models import Event, Media, Room, RoomMedia, RoomMember, WorkspaceMember
+from tests.scaiwave import rows
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def lobby() -> Room:
+    of = rows.tenant()
+    return rows.room(rows.workspace(of), rows.participant(of))
+
+
+def member(of: Room, **fields: Any) -> RoomMember:
+    return RoomMember.objects.create(tenant=of.tenant, room=of, participant=of.creator, **fields)
+
+
+def workspace_member(of: Room, **fields: Any) -> WorkspaceMember:
+    joined = {"workspace": of.workspace, "participant": of.creator, "created_at": rows.NOW}
+    return WorkspaceMember.objects.create(tenant=of.tenant, **joined, **fields)
+
+
+def twice(make: Callable[[], object]) -> None:
+    make()
+    make()
+
+
+REFUSED: dict[str, Callable[[Room], object]] = {
+    "room type": lambda room: rows.room(room.workspace, room.creator, room_type="cave"),
+    "room state": lambda room: rows.room(room.workspace, room.creator, state="lost"),
+    "scope": lambda room: rows.room(room.workspace, room.creator, scope_kind="public"),
+    "same alias": lambda room: twice(
+        lambda: rows.room(room.workspace, room.creator, room_alias="#lobby")
+    ),
+    "same workspace slug": lambda room: rows.workspace(room.tenant, room.workspace.slug),
+    "workspace role": lambda room: workspace_member(room, role="king"),
+    "workspace member twice": lambda room: twice(lambda: workspace_member(room)),
+    "membership": lambda room: member(room, membership="asleep"),
+    "power over 100": lambda room: member(room, power_level=101),
+    "member twice": lambda room: twice(lambda: member(room)),
+    "position taken": lambda room: twice(lambda: rows.event(room, 1)),
+    "position 0": lambda room: rows.event(room, 0),
+    "same bytes twice": lambda room: twice(lambda: rows.media(room.tenant)),
+    "short hash": lambda room: rows.media(room.tenant, sha256="abc"),
+    "path as hash": lambda room: rows.media(room.tenant, sha256="../" * 21 + "a"),
+    "hash in capitals": lambda room: rows.media(room.tenant, sha256="A" * 64),
+    "scan status": lambda room: rows.media(room.tenant, scan_status="odd"),
+    "size below 0": lambda room: rows.media(room.tenant, size=-1),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_fail_database_refuses(name: str, lobby: Room) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        REFUSED[name](lobby)
+
+
+def test_success_what_differs_enough_is_kept(lobby: Room) -> None:
+    other = rows.tenant("other")
+    rows.workspace(other, lobby.workspace.slug)
+    rows.media(lobby.tenant)
+    rows.media(other)
+    rows.room(lobby.workspace, lobby.creator)
+    elsewhere = rows.room(rows.workspace(other, "second"), rows.participant(other))
+    rows.event(lobby, 1)
+    rows.event(elsewhere, 1)
+    assert (Room.objects.count(), Media.objects.count(), Event.objects.count()) == (3, 2, 2)
+
+
+def test_success_one_media_has_several_names_in_a_room(lobby: Room) -> None:
+    shown = {"tenant": lobby.tenant, "room": lobby, "media": rows.media(lobby.tenant)}
+    for name in ("a.png", "b.png"):
+        RoomMedia.objects.create(name=name, created_at=rows.NOW, **shown)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        RoomMedia.objects.create(name="b.png", created_at=rows.NOW, **shown)
+
+
+def test_fail_media_of_a_room_and_senders_cannot_be_deleted(lobby: Room) -> None:
+    media = rows.media(lobby.tenant)
+    shown = {"tenant": lobby.tenant, "room": lobby, "media": media}
+    RoomMedia.objects.create(name="a.png", created_at=rows.NOW, **shown)
+    rows.event(lobby, 1)
+    for kept in (media, lobby.creator):
+        with pytest.raises(RestrictedError):
+            kept.delete()
+
+
+def test_success_a_tenant_goes_with_all_it_has() -> None:
+    rows.everything(1).delete()
+    assert not Event.objects.exists()
+    assert not Media.objects.exists()
+
+
+def test_success_content_is_kept_as_it_came(lobby: Room) -> None:
+    content = {"body": "Grüße 東京 👋", "x": [1, 1.5, None, {"deep": True}], "": ""}
+    kept = rows.event(lobby, 1, content=content)
+    kept.refresh_from_db()
+    assert kept.content == content
+
+
+def test_success_media_is_stored_by_tenant_and_hash(lobby: Room) -> None:
+    media = rows.media(lobby.tenant)
+    assert media.storage_name == f"tenant/{lobby.tenant_id}/{media.sha256}"
+
+
+@pytest.mark.parametrize("chosen", ["room", "tenant"])
+def test_success_events_are_read_by_index_and_not_sorted(chosen: str, lobby: Room) -> None:
+    events = Event.objects.filter(**{chosen: {"room": lobby, "tenant": lobby.tenant}[chosen]})
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # A table of no rows would be read whole, whatever indices it has.
+            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+    plan = events.order_by("stream_position").filter(stream_position__gt=5).explain()
+    assert "sw_events" in plan
+    assert "B-TREE" not in plan
+    assert "Sort" not in plan

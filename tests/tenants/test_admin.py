@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from scaiwave.admin.related import RelatedLink
+from tenants.models import AdminUser, Group, GroupMembership, Participant, Tenant
+from tests.scaiwave import rows
+
+pytestmark = pytest.mark.django_db
+PARTICIPANTS = "admin:tenants_participant_changelist"
+
+
+@pytest.fixture
+def client() -> Client:
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    return client
+
+
+def found(client: Client, **given: str) -> set[str]:
+    answer = client.get(reverse(PARTICIPANTS), given)
+    return {participant.local_id for participant in answer.context["cl"].result_list}
+
+
+def links(client: Client, row: Tenant | Participant | Group) -> dict[str, RelatedLink]:
+    url = reverse(f"admin:tenants_{row._meta.model_name}_change", args=[row.pk])
+    return {link.label: link for link in client.get(url).context["related_links"]}
+
+
+@pytest.fixture
+def acme() -> Tenant:
+    of = rows.tenant(scaikey_tenant_id="T1")
+    rows.participant(of, "anna", scaikey_id="U1")
+    rows.participant(of, "ben", absent_since=rows.NOW)
+    rows.participant(of, "cleo", suspended_by_hand_at=rows.NOW)
+    rows.participant(of, "dana", scaikey_status="SUSPENDED")
+    rows.participant(of, "eli", absent_since=rows.NOW, suspended_by_hand_at=rows.NOW)
+    return of
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("active", {"anna.acme"}),
+        ("absent", {"ben.acme"}),
+        ("suspended", {"cleo.acme", "dana.acme", "eli.acme"}),
+    ],
+)
+def test_success_status_filter_agrees_with_the_column(
+    status: str, expected: set[str], acme: Tenant, client: Client
+) -> None:
+    assert found(client, status=status) == expected
+    everybody = Participant.objects.all()
+    assert {each.local_id for each in everybody if each.status == status} == expected
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        "Anna",
+        "ANNA@example.com",
+        "anna@",
+        "@anna.acme:localhost",
+        "anna.acme",
+        "U1",
+    ],
+)
+def test_success_participant_is_found_by(search: str, acme: Tenant, client: Client) -> None:
+    assert found(client, q=search) == {"anna.acme"}
+
+
+def test_success_reason_stands_in_the_list(acme: Tenant, client: Client) -> None:
+    page = client.get(reverse(PARTICIPANTS)).content.decode()
+    for reason in (
+        "absent (gone from ScaiKey)",
+        "suspended (suspended by hand)",
+        "suspended (suspended in ScaiKey)",
+    ):
+        assert reason in page
+
+
+def test_success_tenant_leads_to_apps_above_it(client: Client) -> None:
+    of = rows.everything(1)
+    rows.everything(2)
+    led_to = links(client, of)
+    assert {"participants", "rooms", "events", "sync runs", "audit entries"} <= set(led_to)
+    assert {link.count for label, link in led_to.items() if label != "sync changes"} == {1}
+
+
+def test_success_participant_leads_to_groups_and_changes(client: Client) -> None:
+    anna = Participant.objects.get(tenant=rows.everything(1))
+    counts = {label: link.count for label, link in links(client, anna).items()}
+    assert counts == {
+        "group memberships (member participant)": 1,
+        "role grants": 1,
+        "workspace members": 1,
+        "rooms (creator)": 1,
+        "room members": 1,
+        "audit entries": 0,
+        "sync changes": 1,
+    }
+
+
+def test_success_group_tells_members_from_being_one(acme: Tenant, client: Client) -> None:
+    outer, inner = (
+        Group.objects.create(tenant=acme, name=name, **rows.SINCE) for name in ("outer", "inner")
+    )
+    GroupMembership.objects.create(tenant=acme, group=outer, member_group=inner, **rows.SINCE)
+    held = {label: link.count for label, link in links(client, outer).items()}
+    assert held["group memberships"] == 1
+    assert held["group memberships (member group)"] == 0
+
+
+def test_success_tenants_show_what_other_apps_know(client: Client) -> None:
+    of = rows.everything(1)
+    rows.media(of, "more", size=3 * 1024 * 1024)
+    page = client.get(reverse("admin:tenants_tenant_changelist")).content.decode()
+    assert '<td class="field-rooms">1</td>' in page
+    assert '<td class="field-storage">3.0 MiB</td>' in page
