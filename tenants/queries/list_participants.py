@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from django.db.models import Q
 
@@ -23,9 +23,9 @@ def list_participants(
     kind: str | None = None,
     search: str | None = None,
     limit: int | None = None,
-) -> Iterator[Row]:
+) -> Generator[Row, None, None]:
     """The participants of one tenant by name, one at a time, so that memory does not grow with
-    them. What can go wrong does so at once, not at the first row.
+    them. What can go wrong does so at once, not at the first row. Close it when not all is read.
 
     `search` is a part of a name, an e-mail address or a local id, in small or capital letters.
     """
@@ -38,7 +38,7 @@ def list_participants(
     return _rows(found.order_by("display_name", "pk")[:limit].iterator(chunk_size=AT_ONCE))
 
 
-def _rows(participants: Iterator[Participant]) -> Iterator[Row]:
+def _rows(participants: Iterator[Participant]) -> Generator[Row, None, None]:
     server_name = own_server_name()
     for participant in participants:
         yield participant_row(participant, server_name=server_name)

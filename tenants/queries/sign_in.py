@@ -13,7 +13,7 @@ def obstacles(participant: Participant) -> list[Row]:
     """What keeps this participant from signing in, with what to do; nothing if they may."""
     if participant.participant_type != ParticipantType.HUMAN:
         kind = participant.participant_type
-        return [_obstacle("participant", f"a {kind} participant does not sign in", "")]
+        return [_obstacle("participant", f"participants of type {kind} do not sign in", "")]
     return [*_of_person(participant), *_of_tenant(participant.tenant)]
 
 

@@ -73,7 +73,7 @@ def test_success_who_is_not_in_scaikey_cannot_sign_in_there() -> None:
 
 def test_success_only_people_sign_in() -> None:
     bot = make_person(make_tenant(), participant_type="agent", scaikey_id=None)
-    assert reasons(bot) == ["a agent participant does not sign in"]
+    assert reasons(bot) == ["participants of type agent do not sign in"]
 
 
 def nested(tenant: Tenant) -> Participant:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from contextlib import closing
 from typing import Any
 
 from scaiwave.command import OperatorCommand
@@ -45,5 +46,7 @@ class Command(OperatorCommand):
         if not jsonl:
             self.output.listing("participants", COLUMNS, list(participants))
             return
-        for participant in participants:
-            self.output.stdout.write(to_json(participant, indent=None) + "\n")
+        # Whoever reads may stop reading; the cursor has to be gone before the connection is.
+        with closing(participants):
+            for participant in participants:
+                self.output.stdout.write(to_json(participant, indent=None) + "\n")

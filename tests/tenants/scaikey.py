@@ -1,0 +1,20 @@
+"""A server that is registered with the sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scaiwave.config import Configuration
+from scaiwave.sandbox import Sandbox
+
+
+def registered(sandbox: Sandbox, **changes: str) -> Configuration:
+    """The configuration of a server that has credentials of the sandbox."""
+    environment = {
+        "SCAIWAVE_SCAIKEY_URL": sandbox.url,
+        "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
+        **changes,
+    }
+    nowhere = Path("/nonexistent")
+    return Configuration(environment, nowhere, nowhere / ".env")

@@ -1,0 +1,99 @@
+"""The verbs as processes of their own, each with a database that it has to find."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from scaiwave.sandbox import Sandbox
+from tests.scaiwave.console import CHECKOUT, Ended, scaiwave, started
+
+CREATE = ("admin", "create-tenant", "--slug", "zenith", "--name", "Zenith Corp")
+
+
+@pytest.fixture
+def migrated(database_url: str) -> str:
+    ended = scaiwave("manage", "migrate", "--verbosity=0")
+    assert ended.code == 0, ended.err
+    return database_url
+
+
+def error_of(ended: Ended) -> dict[str, str]:
+    assert ended.out == ""
+    error: dict[str, str] = json.loads(ended.err)["error"]
+    return error
+
+
+@pytest.mark.sandbox(partners=1, tenants=1, people=2, groups=0)
+def test_success_a_tenant_from_creation_to_the_list(migrated: str, sandbox: Sandbox) -> None:
+    key = sandbox.directory.add_tenant(name="Zenith Corp", slug="zenith")
+    environment = {
+        "SCAIWAVE_SCAIKEY_URL": sandbox.url,
+        "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
+    }
+    created = scaiwave(*CREATE, "--scaikey-tenant-id", key, "--json", **environment)
+    assert (created.code, created.err) == (0, "")
+    listed = scaiwave("admin", "list-tenants", "--json", **environment)
+    assert [row["slug"] for row in json.loads(listed.out)["tenants"]] == ["zenith"]
+    shown = scaiwave("admin", "show-tenant", key, **environment)
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out.startswith("Slug        zenith\n")
+
+
+# More than a pipe holds.
+FILL = """
+import django
+django.setup()
+from tenants.models import Participant
+from tests.tenants.people import NOW, make_tenant
+tenant = make_tenant()
+Participant.objects.bulk_create(
+    Participant(tenant=tenant, local_id=f"p{number}", created_at=NOW, updated_at=NOW)
+    for number in range(5000)
+)
+"""
+
+
+def test_success_reader_that_has_had_enough(migrated: str) -> None:
+    filled = {**os.environ, "DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
+    subprocess.run([sys.executable, "-c", FILL], cwd=CHECKOUT, env=filled, check=True)
+    with started("admin", "list-participants", "--tenant", "acme", "--jsonl") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["type"] == "human"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 0
+
+
+def test_success_created_by_several_at_once(migrated: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(lambda _: scaiwave(*CREATE, "--local", "--json"), range(4)))
+    assert [(ended.code, ended.err) for ended in ends] == [(0, "")] * 4
+    documents = [json.loads(ended.out) for ended in ends]
+    assert sorted(document["created"] for document in documents) == [False, False, False, True]
+    assert len({document["tenant"]["id"] for document in documents}) == 1
+
+
+def test_fail_codes_and_exit_codes(migrated: str) -> None:
+    unknown = scaiwave("admin", "show-tenant", "nope", "--json")
+    assert (unknown.code, error_of(unknown)["code"]) == (1, "SW_TENANT_NOT_FOUND")
+    bad = scaiwave("admin", "create-tenant", "--slug=A", "--name=A", "--local", "--json")
+    assert (bad.code, error_of(bad)["code"]) == (1, "SW_TENANT_BAD_SLUG")
+    unset = scaiwave(*CREATE, "--scaikey-tenant-id", "tnt_1", "--json")
+    assert (unset.code, error_of(unset)["code"]) == (2, "SW_CONFIG_MISSING")
+    usage = scaiwave(*CREATE, "--json")
+    assert (usage.code, error_of(usage)["code"]) == (2, "SW_USAGE")
+    barred = scaiwave("admin", "list-tenants", "--json", SCAIWAVE_REQUIRE_ADMIN_TOKEN="true")
+    assert (barred.code, error_of(barred)["code"]) == (3, "SW_AUTH_TOKEN_REQUIRED")
+
+
+def test_fail_unmigrated(database_url: str) -> None:
+    ended = scaiwave("admin", "list-tenants", "--json")
+    assert (ended.code, error_of(ended)["code"]) == (2, "SW_DATABASE_UNMIGRATED")

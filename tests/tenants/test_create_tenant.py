@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.db import connection
+from pytest_django import Settings
+
+from scaiwave.config import load
+from scaiwave.errors import (
+    CredentialsRefused,
+    InsufficientPermission,
+    ScaiWaveError,
+    SettingMissing,
+    UpstreamUnreachable,
+    UsageError,
+)
+from scaiwave.operators import Operator
+from scaiwave.sandbox import Sandbox
+from tenants.errors import (
+    BadName,
+    BadSlug,
+    NotAtScaiKey,
+    PartnerNotFound,
+    ScaiKeyDisagrees,
+    TenantConflict,
+)
+from tenants.models import AuditEntry, Partner, Tenant
+from tenants.services.create_tenant import CreatedTenant, create_tenant
+from tenants.services.scaikey import TenantLookup, tenant_lookup
+from tests.tenants.people import (
+    HOST,
+    NOW,
+    READER,
+    make_partner,
+    make_tenant,
+    partner_admin,
+    run,
+    tenant_admin,
+)
+from tests.tenants.scaikey import registered
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=2, people=4, groups=0),
+]
+
+
+def create(**changes: Any) -> CreatedTenant:
+    """A local tenant acme by the host operator, but for the changes."""
+    arguments: dict[str, Any] = {
+        "operator": HOST,
+        "slug": "acme",
+        "name": "Acme Corp",
+        "scaikey_tenant_id": None,
+        "partner": None,
+        "lookup": None,
+        "now": NOW,
+    }
+    return create_tenant(**{**arguments, **changes})
+
+
+@dataclass(frozen=True)
+class AtScaiKey:
+    """A tenant of the sandbox that has not been synced, and what it takes to create it."""
+
+    id: str
+    partner: Partner
+    other_partner: Partner
+
+    def create(self, lookup: TenantLookup | None, **changes: Any) -> CreatedTenant:
+        arguments = {"slug": "zenith", "name": "Zenith Corp", "scaikey_tenant_id": self.id}
+        return create(lookup=lookup, **{**arguments, **changes})
+
+
+@pytest.fixture
+def zenith(sandbox: Sandbox) -> AtScaiKey:
+    first, second = (
+        make_partner(row["slug"], scaikey_id=row["id"])
+        for row in sandbox.directory.partners.values()
+    )
+    assert first.scaikey_id
+    key = sandbox.directory.add_tenant(
+        name="Zenith Corp", slug="zenith", partner_id=first.scaikey_id
+    )
+    return AtScaiKey(key, first, second)
+
+
+def test_success_local() -> None:
+    result = create()
+    tenant = Tenant.objects.get()
+    assert (result.created, result.tenant["id"]) == (True, tenant.pk)
+    assert (tenant.slug, tenant.name, tenant.created_at) == ("acme", "Acme Corp", NOW)
+    assert (tenant.scaikey_tenant_id, tenant.partner, tenant.is_active) == (None, None, True)
+
+
+def test_success_audited() -> None:
+    create(partner=make_partner().slug)
+    tenant, entry = Tenant.objects.get(), AuditEntry.objects.get()
+    assert (entry.action, entry.operator, entry.at) == ("create-tenant", "root", NOW)
+    assert (entry.subject_id, entry.tenant_id) == (str(tenant.pk), str(tenant.pk))
+    assert entry.details == {
+        "name": "Acme Corp",
+        "scaikey_tenant_id": None,
+        "partner": "northwind",
+    }
+
+
+def test_success_verified_takes_partner_and_standing_from_scaikey(
+    zenith: AtScaiKey, lookup: TenantLookup, sandbox: Sandbox
+) -> None:
+    sandbox.directory.update_tenant(zenith.id, status="SUSPENDED")
+    assert zenith.create(lookup).created
+    tenant = Tenant.objects.get()
+    assert (tenant.scaikey_tenant_id, tenant.partner) == (zenith.id, zenith.partner)
+    assert (tenant.scaikey_status, tenant.status) == ("SUSPENDED", "suspended")
+
+
+def test_success_partner_by_any_of_its_names(zenith: AtScaiKey, lookup: TenantLookup) -> None:
+    for name in (zenith.partner.slug, zenith.partner.scaikey_id, str(zenith.partner.pk)):
+        assert zenith.create(lookup, partner=name).tenant["partner_id"] == zenith.partner.pk
+    assert Tenant.objects.count() == 1
+
+
+def test_success_partner_that_no_sync_has_brought_yet(
+    zenith: AtScaiKey, lookup: TenantLookup
+) -> None:
+    Partner.objects.all().delete()
+    assert zenith.create(lookup).tenant["partner"] is None
+
+
+def test_success_not_verified_is_taken_as_given() -> None:
+    assert create(scaikey_tenant_id="tnt_later").created
+    assert Tenant.objects.get().scaikey_tenant_id == "tnt_later"
+
+
+def test_success_again_is_already_there(zenith: AtScaiKey, lookup: TenantLookup) -> None:
+    first, again = zenith.create(lookup), zenith.create(lookup)
+    assert (first.created, again.created) == (True, False)
+    assert again.tenant == first.tenant
+    assert (Tenant.objects.count(), AuditEntry.objects.count()) == (1, 1)
+
+
+def test_success_dry_run_checks_everything_and_writes_nothing(
+    zenith: AtScaiKey, lookup: TenantLookup
+) -> None:
+    result = zenith.create(lookup, dry_run=True)
+    assert result.document()["created"] is False
+    assert result.document()["dry_run"] is True
+    assert (result.tenant["id"], result.tenant["partner_id"]) == (None, zenith.partner.pk)
+    assert not Tenant.objects.exists()
+    assert not AuditEntry.objects.exists()
+    with pytest.raises(ScaiKeyDisagrees):
+        zenith.create(lookup, slug="other", dry_run=True)
+
+
+def test_fail_what_is_not_valid() -> None:
+    with pytest.raises(BadSlug):
+        create(slug="Acme")
+    with pytest.raises(BadName):
+        create(name=" ")
+    with pytest.raises(BadName):
+        create(scaikey_tenant_id="")
+    with pytest.raises(PartnerNotFound) as caught:
+        create(partner="nobody")
+    assert caught.value.message == "There is no partner 'nobody'."
+
+
+def test_fail_slug_is_taken() -> None:
+    make_tenant("acme", partner=make_partner())
+    with pytest.raises(TenantConflict) as caught:
+        create()
+    assert caught.value.message == (
+        "There is another tenant 'acme' already: 'Acme', ScaiKey tenant tnt_acme, partner "
+        "northwind."
+    )
+    assert caught.value.fix == (
+        "Choose another slug; `scaiwave admin show-tenant acme` shows that one."
+    )
+
+
+def test_fail_same_slug_with_another_name_or_partner() -> None:
+    create(partner=make_partner().slug)
+    assert not create().created
+    for changes in ({"name": "Acme"}, {"partner": make_partner("south").slug}):
+        with pytest.raises(TenantConflict):
+            create(**changes)
+
+
+def test_fail_scaikey_tenant_is_taken() -> None:
+    make_tenant("globex")
+    with pytest.raises(TenantConflict) as caught:
+        create(scaikey_tenant_id="tnt_globex")
+    assert caught.value.message == (
+        "The ScaiKey tenant tnt_globex is here already, as tenant 'globex' ('Globex')."
+    )
+    assert caught.value.fix == (
+        "Check the id in ScaiKey; `scaiwave admin show-tenant globex` shows that one."
+    )
+
+
+def test_fail_taken_outside_the_scope_names_nobody() -> None:
+    paula = partner_admin(make_partner())
+    make_tenant("globex", name="Secret")
+    with pytest.raises(TenantConflict) as slug:
+        create(operator=paula, slug="globex")
+    assert (slug.value.message, slug.value.fix) == (
+        "The slug 'globex' is taken.",
+        "Choose another slug.",
+    )
+    with pytest.raises(TenantConflict) as key:
+        create(operator=paula, scaikey_tenant_id="tnt_globex")
+    assert (key.value.message, key.value.fix) == (
+        "The ScaiKey tenant tnt_globex is taken.",
+        "Check the id in ScaiKey.",
+    )
+
+
+def test_fail_scaikey_has_no_such_tenant(lookup: TenantLookup) -> None:
+    for key in ("tnt_nope", "..", "../partners"):
+        with pytest.raises(NotAtScaiKey) as caught:
+            create(scaikey_tenant_id=key, lookup=lookup)
+        assert caught.value.message == f"ScaiKey has no tenant '{key}'."
+    assert not Tenant.objects.exists()
+
+
+@pytest.mark.parametrize("changes", [{"slug": "zen"}, {"name": "Zen's"}])
+def test_fail_scaikey_calls_it_otherwise(
+    zenith: AtScaiKey, lookup: TenantLookup, changes: dict[str, str]
+) -> None:
+    with pytest.raises(ScaiKeyDisagrees) as caught:
+        zenith.create(lookup, **changes)
+    assert caught.value.message == (
+        f"ScaiKey has tenant {zenith.id} with the slug 'zenith' and the name 'Zenith Corp', and "
+        "its next sync would change yours to these."
+    )
+    assert caught.value.fix == (
+        "Pass --slug zenith --name 'Zenith Corp', or change it in ScaiKey first."
+    )
+
+
+def test_fail_it_belongs_to_another_partner(zenith: AtScaiKey, lookup: TenantLookup) -> None:
+    with pytest.raises(ScaiKeyDisagrees) as caught:
+        zenith.create(lookup, partner=zenith.other_partner.slug)
+    assert caught.value.message == (
+        f"ScaiKey has tenant {zenith.id} under partner {zenith.partner.scaikey_id}, not under "
+        f"{zenith.other_partner.slug}."
+    )
+    assert caught.value.fix == (
+        "Leave out --partner-id to take ScaiKey's partner, or move the tenant in ScaiKey first."
+    )
+
+
+def test_fail_it_belongs_to_no_partner(
+    zenith: AtScaiKey, lookup: TenantLookup, sandbox: Sandbox
+) -> None:
+    sandbox.directory.update_tenant(zenith.id, partner_id=None)
+    with pytest.raises(ScaiKeyDisagrees) as caught:
+        zenith.create(lookup, partner=zenith.partner.slug)
+    assert f"has tenant {zenith.id} under no partner, not under" in caught.value.message
+    assert zenith.create(lookup).tenant["partner"] is None
+
+
+@pytest.mark.parametrize("who", [READER, tenant_admin(Tenant(scaikey_tenant_id="tnt_x"))])
+def test_fail_role_may_not(who: Operator) -> None:
+    with pytest.raises(InsufficientPermission) as caught:
+        create(operator=who)
+    assert caught.value.message == f"{who.name} ({who.role.value}) may not manage tenants."
+    assert caught.value.exit_code == 3
+
+
+def test_success_partner_admin_creates_under_the_own_partner(
+    zenith: AtScaiKey, lookup: TenantLookup
+) -> None:
+    paula = partner_admin(zenith.partner)
+    assert create(operator=paula).tenant["partner_id"] == zenith.partner.pk
+    assert zenith.create(lookup, operator=paula).tenant["partner_id"] == zenith.partner.pk
+
+
+def test_fail_partner_admin_outside_the_own_partner(
+    zenith: AtScaiKey, lookup: TenantLookup
+) -> None:
+    paula = partner_admin(zenith.other_partner)
+    with pytest.raises(PartnerNotFound):
+        create(operator=paula, partner=zenith.partner.slug)
+    with pytest.raises(NotAtScaiKey) as caught:
+        zenith.create(lookup, operator=paula)
+    assert caught.value.message == f"ScaiKey has no tenant '{zenith.id}'."
+    with pytest.raises(InsufficientPermission):
+        zenith.create(None, operator=paula)
+    zenith.other_partner.delete()
+    with pytest.raises(PartnerNotFound):
+        create(operator=paula)
+    assert not Tenant.objects.exists()
+
+
+def test_fail_not_registered(settings: Settings) -> None:
+    settings.CONFIG = load({})
+    with pytest.raises(SettingMissing) as caught:
+        run(*_words("tnt_1"))
+    assert caught.value.message == (
+        "ScaiKey can't be asked: this server is not registered with it."
+    )
+    assert caught.value.fix == (
+        "Run `scaiwave sync register`, or pass --no-verify to have it taken as given."
+    )
+    assert caught.value.exit_code == 2
+
+
+def test_fail_credentials_are_refused(sandbox: Sandbox) -> None:
+    config = registered(sandbox, SCAIWAVE_SCAIKEY_CLIENT_SECRET="wrong-but-long-enough")
+    with pytest.raises(CredentialsRefused) as caught:
+        create(scaikey_tenant_id="tnt_1", lookup=tenant_lookup(config))
+    assert "wrong-but-long-enough" not in str(caught.value)
+
+
+def test_fail_scaikey_is_down(sandbox: Sandbox, lookup: TenantLookup) -> None:
+    sandbox.stop()
+    with pytest.raises(UpstreamUnreachable):
+        create(scaikey_tenant_id="tnt_1", lookup=lookup)
+    assert not Tenant.objects.exists()
+
+
+def _words(key: str) -> tuple[str, ...]:
+    return ("create_tenant", "--slug", "acme", "--name", "Acme", "--scaikey-tenant-id", key)
+
+
+def test_success_command(zenith: AtScaiKey, lookup: TenantLookup) -> None:
+    named = ("create_tenant", "--slug", "zenith", "--name", "Zenith Corp")
+    words = (*named, "--scaikey-tenant-id", zenith.id)
+    assert run(*words, "--dry-run") == "Would create tenant zenith.\n"
+    document = json.loads(run(*words, "--json"))
+    key = Tenant.objects.get().pk
+    assert (document["tenant"]["id"], document["created"]) == (str(key), True)
+    assert run(*words) == f"Tenant zenith is already there ({key}).\n"
+    again = json.loads(run(*words, "--json"))
+    assert again == {"tenant": document["tenant"], "created": False}
+    assert run("create_tenant", "--slug", "lab", "--name", "Lab", "--local") == (
+        f"Created tenant lab ({Tenant.objects.get(slug='lab').pk}).\n"
+    )
+
+
+def test_fail_command_neither_local_nor_linked() -> None:
+    with pytest.raises(UsageError) as caught:
+        run("create_tenant", "--slug", "acme", "--name", "Acme")
+    assert caught.value.message == ("One of the arguments --scaikey-tenant-id --local is required.")
+
+
+def test_success_somebody_else_creates_it_meanwhile(
+    zenith: AtScaiKey, lookup: TenantLookup
+) -> None:
+    def overtaken(key: str) -> Any:
+        zenith.create(lookup)
+        return lookup(key)
+
+    assert not zenith.create(overtaken).created
+    assert (Tenant.objects.count(), AuditEntry.objects.count()) == (1, 1)
+
+
+def test_fail_somebody_else_takes_the_slug_meanwhile(
+    zenith: AtScaiKey, lookup: TenantLookup
+) -> None:
+    def overtaken(key: str) -> Any:
+        create(slug="zenith", name="Another")
+        return lookup(key)
+
+    with pytest.raises(TenantConflict) as caught:
+        zenith.create(overtaken)
+    assert caught.value.message == (
+        "There is another tenant 'zenith' already: 'Another', local, no partner."
+    )
+    assert AuditEntry.objects.count() == 1
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_success_of_many_at_once_the_database_lets_one_through() -> None:
+    start = threading.Barrier(4)
+    ends: list[str] = []
+
+    def attempt(name: str) -> None:
+        try:
+            start.wait()
+            ends.append("created" if create(name=name).created else "there")
+        except ScaiWaveError as error:
+            ends.append(error.code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=attempt, args=[name]) for name in ("A", "A", "B", "B")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ends) == ["SW_TENANT_CONFLICT", "SW_TENANT_CONFLICT", "created", "there"]
+    assert (Tenant.objects.count(), AuditEntry.objects.count()) == (1, 1)

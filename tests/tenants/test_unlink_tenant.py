@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from scaiwave.command import Declined
+from scaiwave.errors import ConfirmationNeeded, InsufficientPermission
+from tenants.errors import TenantNotFound
+from tenants.models import AuditEntry, Tenant
+from tenants.services.unlink_tenant import UnlinkedTenant, unlink_tenant
+from tests.tenants.people import (
+    EARLIER,
+    HOST,
+    NOW,
+    make_partner,
+    make_tenant,
+    partner_admin,
+    run,
+    tenant_admin,
+)
+
+pytestmark = pytest.mark.django_db
+
+MEANING = (
+    "Syncs will no longer touch tenant acme, and its people can't sign in until it is linked "
+    "again. If ScaiKey still has tnt_acme, the next full sync brings that in as another tenant. "
+    "Unlink?"
+)
+
+
+def unlink(**changes: Any) -> UnlinkedTenant:
+    arguments: dict[str, Any] = {
+        "operator": HOST,
+        "name": "acme",
+        "agree": lambda question: None,
+        "now": NOW,
+    }
+    return unlink_tenant(**{**arguments, **changes})
+
+
+def test_success_local_and_active_from_then_on_and_audited() -> None:
+    make_tenant(scaikey_status="SUSPENDED", absent_since=EARLIER)
+    assert unlink().changed
+    tenant, entry = Tenant.objects.get(), AuditEntry.objects.get()
+    assert (tenant.scaikey_tenant_id, tenant.is_active, tenant.updated_at) == (None, True, NOW)
+    assert (entry.action, entry.subject_id) == ("unlink-tenant", str(tenant.pk))
+    assert entry.details == {
+        "scaikey_tenant_id": "tnt_acme",
+        "scaikey_status": "SUSPENDED",
+        "absent_since": "2026-11-01T08:30:00+00:00",
+    }
+
+
+def test_success_suspended_by_hand_stays_suspended() -> None:
+    make_tenant(suspended_by_hand_at=EARLIER)
+    unlink()
+    assert Tenant.objects.get().inactive_reason == "suspended by hand"
+
+
+def test_success_again_asks_and_changes_nothing() -> None:
+    make_tenant()
+    asked: list[str] = []
+    assert unlink(agree=asked.append).changed
+    assert not unlink(agree=asked.append).changed
+    assert asked == [MEANING]
+    assert AuditEntry.objects.count() == 1
+
+
+def test_success_says_when_it_becomes_active_again() -> None:
+    make_tenant(scaikey_status="SUSPENDED")
+    asked: list[str] = []
+    unlink(agree=asked.append)
+    assert " It is suspended in ScaiKey, and will be active again." in asked[0]
+
+
+def test_success_command() -> None:
+    tenant = make_tenant()
+    assert run("unlink_tenant", "acme", "--dry-run") == "Would unlink tenant acme from tnt_acme.\n"
+    assert AuditEntry.objects.count() == 0
+    assert run("unlink_tenant", "acme", "--no-input") == "Tenant acme is now local.\n"
+    assert run("unlink_tenant", "acme") == "Tenant acme is already local.\n"
+    document = json.loads(run("unlink_tenant", "acme", "--json"))
+    assert (document["tenant"]["id"], document["changed"]) == (str(tenant.pk), False)
+
+
+def test_fail_nobody_to_ask() -> None:
+    make_tenant()
+    with pytest.raises(ConfirmationNeeded) as caught:
+        run("unlink_tenant", "acme")
+    assert caught.value.message == f"This needs a yes: {MEANING}"
+    assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
+
+
+def test_fail_not_agreed_to() -> None:
+    def no(question: str) -> None:
+        raise Declined("It was not agreed to.")
+
+    make_tenant()
+    with pytest.raises(Declined):
+        unlink(agree=no)
+    assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
+
+
+def test_fail_outside_the_scope_or_not_allowed() -> None:
+    tenant = make_tenant()
+    with pytest.raises(TenantNotFound):
+        unlink(operator=partner_admin(make_partner()))
+    with pytest.raises(InsufficientPermission):
+        unlink(operator=tenant_admin(tenant))
+    assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
+
+
+def test_success_unlinked_meanwhile() -> None:
+    make_tenant()
+    assert not unlink(agree=lambda question: _ignore(unlink())).changed
+    assert AuditEntry.objects.count() == 1
+
+
+def _ignore(result: UnlinkedTenant) -> None:
+    assert result.changed
