@@ -23,6 +23,8 @@ from scaiwave.faults import translated
 
 # Django's own words, which are not commands of an application.
 _OF_DJANGO = ("help", "version")
+# Commands that print every setting as it is.
+_TELLING = ("diffsettings",)
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
@@ -53,15 +55,24 @@ def _verb(command: str, arguments: Sequence[str]) -> None:
 def _manage(arguments: Sequence[str]) -> None:
     django.setup()  # before it, Django knows of no application's commands
     name = arguments[0] if arguments else "help"
-    if not name.startswith("-") and name not in _OF_DJANGO and name not in get_commands():
-        near = get_close_matches(name, get_commands(), n=1)
+    if name in _TELLING:
         raise UsageError(
-            f"There is no command `scaiwave manage {name}`.",
-            fix=f"Did you mean `scaiwave manage {near[0]}`?"
-            if near
-            else "`scaiwave manage help` lists the commands.",
+            f"`scaiwave manage {name}` would print secrets.",
+            fix="`scaiwave sync show-config` shows what is configured, with secrets masked.",
         )
+    if not name.startswith("-") and name not in _OF_DJANGO and name not in get_commands():
+        raise _no_such_command(name)
     execute_from_command_line(["scaiwave manage", *arguments])
+
+
+def _no_such_command(name: str) -> UsageError:
+    near = get_close_matches(name, get_commands(), n=1)
+    return UsageError(
+        f"There is no command `scaiwave manage {name}`.",
+        fix=f"Did you mean `scaiwave manage {near[0]}`?"
+        if near
+        else "`scaiwave manage help` lists the commands.",
+    )
 
 
 def _exit_code(stop: SystemExit) -> int:
