@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scaiwave.config import SETTINGS, Configuration, Setting
+from scaiwave.config import SETTINGS, Configuration, Setting, unknown_names
 from scaiwave.operators import Operator, Permission
 
 HIDDEN = "****"
@@ -29,9 +29,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class ConfigReport:
+    """`unknown` are names that are set and look like a misspelt one of ours: {name: meant}."""
+
     settings: list[Shown]
     home: str
     env_file: str
+    unknown: dict[str, str]
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -44,6 +47,7 @@ def show_config(*, operator: Operator, config: Configuration) -> ConfigReport:
         settings=[_shown(setting, config) for setting in SETTINGS],
         home=str(config.home),
         env_file=str(config.env_file),
+        unknown=unknown_names(config),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,11 +74,12 @@ class Server:
         return register(self.run(wait=wait), given=Given(), **options)
 
 
-def before_the_answer(sandbox: Sandbox, act: Callable[[], None]) -> None:
-    """Let something happen on this machine while ScaiKey makes up its answer to a status call."""
+def before_the_answer(sandbox: Sandbox, act: Callable[[], object]) -> None:
+    """Let something happen once on this machine while ScaiKey makes up an answer about status."""
     retrieve = sandbox.registrations.retrieve
 
     def hooked(pending: Any) -> bool:
+        sandbox.registrations.retrieve = retrieve  # type: ignore[method-assign]
         act()
         return retrieve(pending)
 
@@ -91,8 +93,22 @@ def set_file_size_limit(size: int) -> None:
 
 
 @contextmanager
-def file_size_limit_lifted() -> Iterator[None]:
+def file_size_limit_lifted(*, before: int = resource.RLIM_INFINITY) -> Iterator[None]:
+    """Lift the limit at the end, whoever has set it; `before` is the limit until then."""
+    set_file_size_limit(before)
     try:
         yield
     finally:
         set_file_size_limit(resource.RLIM_INFINITY)
+
+
+def approve(sandbox: Sandbox, request_id: str) -> None:
+    sandbox.registrations.decide(request_id, "APPROVED")
+
+
+def requests_for_status(sandbox: Sandbox) -> int:
+    return sandbox.requests.count("*/status")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)

@@ -236,7 +236,8 @@ for number in itertools.count():
 
 def test_fail_killed_at_any_moment_leaves_a_whole_file(env_file: Path) -> None:
     env_file.write_text("# kept\nSECRET=" + "0" * 3000 + "\nB=2\n")
-    chance = random.Random(7)  # noqa: S311
+    env_file.chmod(0o600)
+    chance = random.Random(7)
     for _ in range(8):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITING_ON_AND_ON, str(env_file)], stdout=subprocess.PIPE

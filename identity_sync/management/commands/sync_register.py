@@ -1,35 +1,17 @@
 from __future__ import annotations
 
-import math
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
+from identity_sync.management.register_flags import ANSWERS, COLUMNS, add_flags
 from identity_sync.services.cancel_registration import cancel_registration
 from identity_sync.services.register import Registered, Registering, register
-from identity_sync.services.registration_answers import SCOPES, Given, Talk
+from identity_sync.services.registration_answers import Given, Talk
 from scaiwave.command import OperatorCommand
 from scaiwave.output import Column
-
-ANSWERS = ("url", "name", "scope", "partner_slug", "tenant_slug", "contact_email", "allow_http")
-COLUMNS = {
-    "outcome": "Outcome",
-    "state": "State",
-    "url": "ScaiKey",
-    "request_id": "Request",
-    "name": "Name",
-    "scope": "Scope",
-    "scope_slug": "Slug",
-    "contact_email": "Contact",
-    "client_id": "Client id",
-    "client_secret": "Client secret",
-    "application_id": "Application id",
-    "reach": "Token reaches",
-    "env_file": "Configuration file",
-    "receipt": "Status token kept in",
-}
 
 
 class Command(OperatorCommand):
@@ -37,20 +19,7 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("--url", help="ScaiKey's address; default is SCAIWAVE_SCAIKEY_URL")
-        add("--name", help="what ScaiKey's administrators will see")
-        add("--scope", metavar="SCOPE", help=" or ".join(SCOPES))
-        add("--partner-slug", help="with --scope PARTNER: which")
-        add("--tenant-slug", help="with --scope TENANT: which")
-        add("--contact-email", help="whom ScaiKey's administrators can ask")
-        add("--allow-http", action="store_true", help="register without encryption")
-        add("--wait", action="store_true", help="wait until somebody has decided")
-        add("--timeout", type=_seconds, default=3600, help="seconds to --wait (default 3600)")
-        add("--force", action="store_true", help="begin although credentials are configured")
-        group = parser.add_mutually_exclusive_group()
-        group.add_argument("--restart", action="store_true", help="cancel the pending, begin anew")
-        group.add_argument("--cancel", action="store_true", help="cancel the pending request")
+        add_flags(parser)
 
     def handle(self, **options: Any) -> None:
         if options["cancel"]:
@@ -87,16 +56,5 @@ class Command(OperatorCommand):
             self.output.warn(
                 f"The environment sets {name} to something else, which beats the file: unset it."
             )
-        columns = [Column(key, title) for key, title in COLUMNS.items() if row[key]]
-        self.output.record(columns, row)
+        self.output.record([column for column in COLUMNS if row[column.key]], row)
         self.output.say(f"Next: {found.next_step}")
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return seconds

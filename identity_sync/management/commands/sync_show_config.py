@@ -21,6 +21,8 @@ class Command(OperatorCommand):
             self.output.document(document)
             return
         self.output.listing("settings", COLUMNS, document["settings"])
+        for name, meant in report.unknown.items():
+            self.output.warn(f"{name} is set and unknown; {meant} may be meant.")
         self.output.line()
         self.output.line(f"Home:                {report.home}")
         self.output.line(f"Configuration file:  {report.env_file}")

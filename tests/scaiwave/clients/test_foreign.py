@@ -1,4 +1,4 @@
-# ruff: noqa: SIM117 - nested: the server, the client, what is expected of them
+
 """What can go wrong before an answer is there; each fault is really caused."""
 
 from __future__ import annotations

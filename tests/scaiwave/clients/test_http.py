@@ -1,4 +1,4 @@
-# ruff: noqa: SIM117 - nested: the server, the client, what is expected of them
+
 """Retries, limits and answers that are no success."""
 
 from __future__ import annotations

@@ -1,0 +1,145 @@
+"""The command: in a script, and at a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from identity_sync.models import Registration
+from scaiwave.config import read_env_file
+from scaiwave.sandbox import Sandbox
+from tests.identity_sync.registering import (
+    Server,
+)
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=10, groups=2),
+]
+
+
+@pytest.fixture
+def command_server(server: Server, settings: Any) -> Server:
+    settings.CONFIG = server.config
+    return server
+
+
+def flags(server: Server) -> list[str]:
+    given = server.given()
+    return [
+        f"--url={given.url}",
+        f"--name={given.name}",
+        f"--scope={given.scope}",
+        f"--contact-email={given.contact_email}",
+    ]
+
+
+def test_success_command_says_what_is_next(command_server: Server) -> None:
+    out, err = StringIO(), StringIO()
+    call_command("sync_register", *flags(command_server), stdout=out, stderr=err)
+    row = Registration.objects.get()
+    lines = dict(line.split(maxsplit=1) for line in out.getvalue().splitlines()[:4])
+    assert lines == {
+        "Outcome": "pending",
+        "State": "PENDING",
+        "ScaiKey": command_server.url,
+        "Request": row.request_id,
+    }
+    assert err.getvalue().splitlines()[-1] == (
+        f"Next: approve request {row.request_id} in ScaiKey, then run "
+        "`scaiwave sync register` again."
+    )
+
+
+def test_success_command_json(command_server: Server, sandbox: Sandbox) -> None:
+    sandbox.registrations.auto_approve = True
+    out, err = StringIO(), StringIO()
+    call_command("sync_register", *flags(command_server), "--json", stdout=out, stderr=err)
+    document = json.loads(out.getvalue())
+    assert document["outcome"] == "registered"
+    assert "****" in document["client_secret"]
+    assert err.getvalue() == ""
+
+
+def test_success_command_cancel(command_server: Server) -> None:
+    request_id = command_server.register().request_id
+    out = StringIO()
+    call_command("sync_register", "--cancel", stdout=out, stderr=StringIO())
+    assert out.getvalue().splitlines() == [
+        "Outcome     cancelled",
+        f"Request id  {request_id}",
+        f"Url         {command_server.url}",
+    ]
+
+
+CONSOLE = [sys.executable, "-m", "scaiwave.cli"]
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    master, slave = os.openpty()
+    yield master, slave
+    os.close(master)
+
+
+def test_success_interactive(
+    server: Server, sandbox: Sandbox, database_url: str, terminal: tuple[int, int]
+) -> None:
+    """Everything is asked at a terminal; a wrong answer is asked for again."""
+    sandbox.registrations.auto_approve = True
+    master, slave = terminal
+    subprocess.run([*CONSOLE, "manage", "migrate", "-v", "0"], check=True)
+    answers = [
+        ("URL of ScaiKey: ", f"{server.url}/"),
+        ("Name of this server in ScaiKey [localhost]: ", ""),
+        ("Scope (GLOBAL, PARTNER or TENANT) [GLOBAL]: ", "earth"),
+        ("Scope (GLOBAL, PARTNER or TENANT) [GLOBAL]: ", "tenant"),
+        ("Slug of the tenant in ScaiKey: ", tenant_slug(sandbox)),
+        ("Contact e-mail: ", "ops@example.com"),
+    ]
+    shown = ""
+    with subprocess.Popen(
+        [*CONSOLE, "sync", "register", "--wait"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:
+        os.close(slave)
+        for question, answer in answers:
+            shown += read_until(master, question)
+            os.write(master, f"{answer}\n".encode())
+        shown += read_until(master, None)
+    assert process.returncode == 0, shown
+    assert "There is no such scope. Pass --scope as GLOBAL or PARTNER or TENANT." in shown
+    assert "Next: `scaiwave sync`." in shown
+    written = read_env_file(server.env_file)
+    assert written["SCAIWAVE_SCAIKEY_URL"] == server.url
+    assert written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] not in shown
+
+
+def read_until(master: int, question: str | None) -> str:
+    """What is shown until the question stands there, or until the terminal is hung up."""
+    shown = ""
+    while question is None or not shown.endswith(question):
+        try:
+            part = os.read(master, 4096).decode()
+        except OSError:  # Linux says so; others end the input.
+            part = ""
+        if not part:
+            assert question is None, shown
+            break
+        shown += part
+    return shown
+
+
+def tenant_slug(sandbox: Sandbox) -> str:
+    return str(next(iter(sandbox.directory.tenants.values()))["slug"])

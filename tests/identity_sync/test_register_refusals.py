@@ -1,0 +1,87 @@
+"""What `sync register` refuses, and what it leaves alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from identity_sync.registration_errors import (
+    RegistrationConflict,
+)
+from identity_sync.services.cancel_registration import cancel_registration
+from identity_sync.services.register import register
+from identity_sync.services.registration_answers import Given
+from scaiwave.errors import (
+    CredentialsRefused,
+    InsufficientPermission,
+    UpstreamUnreachable,
+)
+from scaiwave.operators import Operator, Role
+from scaiwave.sandbox import Sandbox
+from tests.identity_sync.registering import (
+    NOW,
+    Server,
+    approve,
+)
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=10, groups=2),
+]
+
+
+@pytest.mark.parametrize("role", [Role.PARTNER_ADMIN, Role.TENANT_ADMIN, Role.PLATFORM_READ])
+def test_fail_role(server: Server, sandbox: Sandbox, role: Role) -> None:
+    operator = Operator("anna", role, partner_id="prt_1", tenant_id="tnt_1")
+    with pytest.raises(InsufficientPermission):
+        register(server.run(operator=operator), given=server.given())
+    with pytest.raises(InsufficientPermission):
+        cancel_registration(operator=operator, config=server.config, now=NOW)
+    assert sandbox.requests.total == 0
+
+
+def test_fail_configured_credentials_are_refused(server: Server, sandbox: Sandbox) -> None:
+    server.env_file.write_text(
+        f"SCAIWAVE_SCAIKEY_URL={server.url}\n"
+        "SCAIWAVE_SCAIKEY_CLIENT_ID=nobody\nSCAIWAVE_SCAIKEY_CLIENT_SECRET=nothing\n"
+    )
+    with pytest.raises(CredentialsRefused) as caught:
+        server.resume()
+    assert caught.value.exit_code == 3
+    assert caught.value.fix == (
+        "`scaiwave sync show-config` shows what is set and where; "
+        "`scaiwave sync register --force` asks ScaiKey for new credentials."
+    )
+
+
+def test_fail_registered_with_another_scaikey(server: Server, sandbox: Sandbox) -> None:
+    approve(sandbox, server.register().request_id)
+    server.resume()
+    with pytest.raises(RegistrationConflict) as caught:
+        register(server.run(), given=Given(url="https://other.example.com"))
+    assert caught.value.message == f"This server is registered with {server.url}."
+
+
+def test_fail_scaikey_is_down(server: Server, sandbox: Sandbox) -> None:
+    sandbox.stop()
+    with pytest.raises(UpstreamUnreachable) as caught:
+        server.register()
+    assert caught.value.exit_code == 2
+    assert not server.receipt.exists()
+
+
+def test_success_dry_run_sends_nothing(server: Server, sandbox: Sandbox) -> None:
+    found = server.register(dry_run=True)
+    assert (found.outcome, found.name) == ("planned", "chat")
+    request_id = server.register().request_id
+    approve(sandbox, request_id)
+    sandbox.requests.reset()
+    assert server.resume(dry_run=True).request_id == request_id
+    assert server.register(dry_run=True, restart=True).outcome == "planned"
+    assert sandbox.requests.total == 0
+    assert server.receipt.exists()
+
+
+def test_success_environment_that_beats_the_file_is_named(server: Server, sandbox: Sandbox) -> None:
+    sandbox.registrations.auto_approve = True
+    server.environment["SCAIWAVE_SCAIKEY_CLIENT_ID"] = "exported"
+    assert server.register().overridden == ["SCAIWAVE_SCAIKEY_CLIENT_ID"]

@@ -1,0 +1,193 @@
+"""What ScaiKey hands out once must not get lost: the ways it could."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from identity_sync.registration_errors import (
+    CredentialsInReceipt,
+    CredentialsLost,
+    CredentialsRescued,
+    FileUnwritable,
+    RegistrationConflict,
+)
+from identity_sync.services import credentials
+from identity_sync.services.cancel_registration import cancel_registration
+from scaiwave.config import read_env_file
+from scaiwave.errors import (
+    DiskFull,
+)
+from scaiwave.sandbox import Sandbox
+from tests.identity_sync.registering import (
+    HOST,
+    NOW,
+    Server,
+    approve,
+    before_the_answer,
+    file_size_limit_lifted,
+    mode,
+    requests_for_status,
+    set_file_size_limit,
+)
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=10, groups=2),
+]
+
+
+def test_fail_configuration_file_is_found_unwritable_before_asking(
+    server: Server, sandbox: Sandbox
+) -> None:
+    approve(sandbox, server.register().request_id)
+    server.environment["SCAIWAVE_ENV_FILE"] = str(server.home / "missing" / ".env")
+    with pytest.raises(FileUnwritable) as caught:
+        server.resume()
+    assert caught.value.message == (
+        f"{server.home}/missing/.env can't be written: No such file or directory."
+    )
+    assert requests_for_status(sandbox) == 1
+    server.environment.clear()
+    assert server.resume().outcome == "registered"
+
+
+def test_fail_full_disk_is_found_before_asking(server: Server, sandbox: Sandbox) -> None:
+    approve(sandbox, server.register().request_id)
+    with pytest.raises(DiskFull), file_size_limit_lifted(before=0):
+        server.resume()
+    assert requests_for_status(sandbox) == 1
+    assert server.resume().outcome == "registered"
+
+
+def test_fail_configuration_file_breaks_between(server: Server, sandbox: Sandbox) -> None:
+    approve(sandbox, server.register().request_id)
+    before_the_answer(sandbox, server.env_file.mkdir)
+    with pytest.raises(CredentialsInReceipt) as caught:
+        server.resume()
+    assert caught.value.message == (
+        f"{server.env_file} can't be written: it is not a regular file. "
+        f"The credentials are safe in {server.receipt}."
+    )
+    assert mode(server.receipt) == 0o600
+    with pytest.raises(RegistrationConflict):
+        cancel_registration(operator=HOST, config=server.config, now=NOW)
+
+    server.env_file.rmdir()
+    sandbox.requests.reset()
+    assert server.resume().outcome == "registered"
+    assert requests_for_status(sandbox) == 0
+
+
+@pytest.fixture
+def other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "other-disk"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def no_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A place where there is no terminal, whatever the test run itself has."""
+    place = tmp_path / "no-such-terminal" / "tty"
+    monkeypatch.setattr(credentials, "TERMINAL", place)
+    return place
+
+
+def lose_home(server: Server) -> None:
+    server.home.rename(server.home.with_name("lost"))
+    server.home.write_text("not a folder")
+
+
+def test_fail_home_breaks_between(server: Server, sandbox: Sandbox, other_folder: Path) -> None:
+    approve(sandbox, server.register().request_id)
+    before_the_answer(sandbox, lambda: lose_home(server))
+    with pytest.raises(CredentialsRescued) as caught:
+        server.resume()
+    rescued = next(other_folder.iterdir())
+    assert caught.value.message == (
+        f"{server.receipt} can't be written: Not a directory. The credentials are in {rescued}."
+    )
+    assert mode(rescued) == 0o600
+    written = read_env_file(rescued)
+    assert sandbox.clients.authenticate(
+        written["SCAIWAVE_SCAIKEY_CLIENT_ID"], written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"]
+    )
+    assert written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] not in caught.value.message
+
+
+def test_success_only_the_receipt_breaks_between(
+    server: Server, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    server.environment["SCAIWAVE_ENV_FILE"] = str(tmp_path / "elsewhere.env")
+    approve(sandbox, server.register().request_id)
+
+    def break_receipt() -> None:
+        server.receipt.unlink()
+        server.receipt.mkdir()
+
+    before_the_answer(sandbox, break_receipt)
+    with pytest.raises(OSError):  # noqa: PT011
+        server.resume()
+    assert "SCAIWAVE_SCAIKEY_CLIENT_SECRET" in read_env_file(tmp_path / "elsewhere.env")
+
+
+def test_fail_nowhere_to_write_and_nobody_there(
+    server: Server, sandbox: Sandbox, no_terminal: Path
+) -> None:
+    approve(sandbox, server.register().request_id)
+    before_the_answer(sandbox, lambda: set_file_size_limit(0))
+    with pytest.raises(CredentialsLost) as caught, file_size_limit_lifted():
+        server.resume()
+    assert caught.value.message == (
+        f"{server.receipt} can't be written: File too large. "
+        "The credentials could not be kept anywhere and are lost."
+    )
+    assert server.register(restart=True).outcome == "pending"
+
+
+def test_fail_nowhere_to_write_but_a_terminal(
+    server: Server, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, slave = os.openpty()
+    monkeypatch.setattr(credentials, "TERMINAL", Path(os.ttyname(slave)))
+    approve(sandbox, server.register().request_id)
+    before_the_answer(sandbox, lambda: set_file_size_limit(0))
+    with pytest.raises(CredentialsRescued) as caught, file_size_limit_lifted():
+        server.resume()
+    shown = os.read(master, 10_000).decode()
+    os.close(master)
+    os.close(slave)
+    assert "SCAIWAVE_SCAIKEY_CLIENT_SECRET=" in shown
+    assert caught.value.message.endswith("The credentials are on your screen and nowhere else.")
+
+
+def test_success_after_a_kill_between_fetching_and_configuring(
+    server: Server, sandbox: Sandbox
+) -> None:
+    """The receipt then holds the credentials, and ScaiKey would not hand them out again."""
+    approve(sandbox, server.register().request_id)
+    before_the_answer(sandbox, server.env_file.mkdir)
+    with pytest.raises(CredentialsInReceipt):
+        server.resume()
+    server.env_file.rmdir()
+    assert server.resume().outcome == "registered"
+
+
+def test_success_interrupt_waits_until_the_credentials_are_kept(
+    server: Server, sandbox: Sandbox
+) -> None:
+    approve(sandbox, server.register().request_id)
+    main = threading.main_thread().ident
+    assert main is not None
+    before_the_answer(sandbox, lambda: signal.pthread_kill(main, signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        server.resume()
+    assert json.loads(server.receipt.read_text())["credentials"]["client_id"]
+    assert server.resume().outcome == "registered"

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from hypothesis import given
+from hypothesis import strategies as st
+
+from identity_sync.queries.config import mask_secret, mask_url, show_config
+from scaiwave.config import SETTINGS, load
+from scaiwave.errors import InsufficientPermission
+from scaiwave.operators import Operator, Role
+from tests.identity_sync.registering import HOST
+
+SECRET = "sk-0123456789abcdefghij"
+
+
+def shown(home: Path, **environment: str) -> dict[str, tuple[str, str]]:
+    config = load({"SCAIWAVE_HOME": str(home), **environment})
+    report = show_config(operator=HOST, config=config)
+    return {setting.name: (setting.value, setting.source) for setting in report.settings}
+
+
+def test_success_every_setting_with_its_source(home: Path) -> None:
+    (home / ".env").write_text(
+        "SCAIWAVE_SERVER_NAME=file.example\nSCAIWAVE_SCAIKEY_CLIENT_ID=beaten\n"
+    )
+    found = shown(home, SCAIWAVE_SCAIKEY_CLIENT_ID="app-1", SCAIWAVE_SCAIKEY_CLIENT_SECRET=SECRET)
+    assert list(found) == [setting.name for setting in SETTINGS]
+    assert found["SCAIWAVE_SERVER_NAME"] == ("file.example", "file")
+    assert found["SCAIWAVE_SCAIKEY_CLIENT_ID"] == ("app-1", "environment")
+    assert found["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] == ("sk-0****ghij", "environment")
+    assert found["SCAIWAVE_SYNC_REMOVAL_LIMIT"] == ("20", "default")
+    assert found["SCAIWAVE_ADMIN_TOKEN"] == ("", "default")
+
+
+def test_success_secret_from_a_file_of_its_own_is_masked(home: Path) -> None:
+    (home / "secret").write_text(f"{SECRET}\n")
+    found = shown(home, SCAIWAVE_SCAIKEY_CLIENT_SECRET_FILE=str(home / "secret"))
+    assert found["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] == ("sk-0****ghij", "environment")
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [("", ""), ("x", "****"), ("x" * 19, "****"), ("abcd" + "x" * 12 + "wxyz", "abcd****wxyz")],
+)
+def test_success_secrets_are_masked(value: str, masked: str) -> None:
+    assert mask_secret(value) == masked
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("", ""),
+        ("postgres://me:pw@host:5432/name", "postgres://me:****@host:5432/name"),
+        ("postgres://me@host/name", "postgres://me@host/name"),
+        ("redis://:pw@host:6379/0", "redis://:****@host:6379/0"),
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("postgres://me:p@w/o#r?d@host/name", "postgres://me:****@host/name"),
+        (
+            "postgres://host/name?sslmode=require&password=pw",
+            "postgres://host/name?sslmode=require&password=****",
+        ),
+        ("sqlite:////data/scaiwave.sqlite3", "sqlite:////data/scaiwave.sqlite3"),
+        ("just-a-password", "****"),
+    ],
+)
+def test_success_urls_show_all_but_the_password(url: str, masked: str) -> None:
+    assert mask_url(url) == masked
+
+
+@given(st.text(min_size=1).map(lambda text: f"<{text}>"))
+def test_success_no_password_is_ever_shown(password: str) -> None:
+    assert password not in mask_url(f"postgres://me:{password}@host/name")
+
+
+def test_success_command(home: Path, settings: Any) -> None:
+    settings.CONFIG = load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_SERVER_NAM": "typo"})
+    out, err = StringIO(), StringIO()
+    call_command("sync_show_config", stdout=out, stderr=err)
+    lines = out.getvalue().splitlines()
+    assert lines[0].split() == ["Name", "Value", "Source"]
+    assert lines[-2:] == [f"Home:                {home}", f"Configuration file:  {home}/.env"]
+    assert err.getvalue() == (
+        "Warning: SCAIWAVE_SERVER_NAM is set and unknown; SCAIWAVE_SERVER_NAME may be meant.\n"
+    )
+
+
+def test_success_command_json(home: Path, settings: Any) -> None:
+    settings.CONFIG = load({"SCAIWAVE_HOME": str(home)})
+    out = StringIO()
+    call_command("sync_show_config", "--json", stdout=out, stderr=StringIO())
+    document = json.loads(out.getvalue())
+    assert set(document) == {"settings", "home", "env_file", "unknown"}
+    assert document["settings"][0].keys() == {"name", "value", "source", "help"}
+
+
+@pytest.mark.parametrize("role", [Role.PARTNER_ADMIN, Role.TENANT_ADMIN])
+def test_fail_role(home: Path, role: Role) -> None:
+    with pytest.raises(InsufficientPermission):
+        show_config(operator=Operator("anna", role), config=load({"SCAIWAVE_HOME": str(home)}))

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from hypothesis import given
+from hypothesis import strategies as st
+
+from identity_sync.models import Registration, SyncRun
+from identity_sync.queries.status import next_scheduled, sync_status
+from identity_sync.queries.status_rows import changes, since
+from identity_sync.services.connect import NotRegistered
+from scaiwave.config import Configuration, load
+from scaiwave.errors import CredentialsRefused, UpstreamUnreachable
+from scaiwave.operators import Operator, Role
+from scaiwave.sandbox import Sandbox
+from tenants.models import Partner, Tenant
+from tests.identity_sync.registering import HOST, NOW
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=10, groups=2),
+]
+TIMES = {"created_at": NOW, "updated_at": NOW}
+COUNTS = {"participants": {"seen": 5, "added": 2, "updated": 1, "deactivated": 1}}
+
+
+def registered(home: Path, sandbox: Sandbox, **changes: str) -> Configuration:
+    values = {
+        "SCAIWAVE_HOME": str(home),
+        "SCAIWAVE_SCAIKEY_URL": sandbox.url,
+        "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
+    }
+    return load({**values, **changes})
+
+
+def make_run(**fields: Any) -> SyncRun:
+    started = fields.pop("started_at", NOW - timedelta(minutes=9))
+    values = {
+        "operator": "ops",
+        "outcome": "applied",
+        "counts": COUNTS,
+        "started_at": started,
+        "ended_at": started + timedelta(seconds=4),
+    }
+    return SyncRun.objects.create(**{**values, **fields})
+
+
+def make_tenant(slug: str, scaikey_id: str, partner: Partner | None = None) -> Tenant:
+    return Tenant.objects.create(
+        slug=slug, name=slug, scaikey_tenant_id=scaikey_id, partner=partner, **TIMES
+    )
+
+
+@given(st.datetimes(timezones=st.just(UTC), max_value=datetime(9000, 1, 1)))  # noqa: DTZ001
+def test_success_next_run_is_the_first_off_the_tens(now: datetime) -> None:
+    found = next_scheduled(now)
+    assert found.minute % 10 == 3
+    assert (found.second, found.microsecond) == (0, 0)
+    assert timedelta(0) < found - now <= timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "never"),
+        (0, "0 s ago"),
+        (59, "59 s ago"),
+        (60, "1 min ago"),
+        (7300, "2 h ago"),
+        (200000, "2 d ago"),
+    ],
+)
+def test_success_ages(seconds: int | None, text: str) -> None:
+    assert since(seconds) == text
+
+
+def test_success_changes_in_words() -> None:
+    assert changes(COUNTS) == "2 added, 1 updated, 1 deactivated"
+    assert changes({"groups": {"seen": 3}}) == "nothing"
+    assert changes(None) == ""
+
+
+def test_success_registered(home: Path, sandbox: Sandbox) -> None:
+    for age in range(7):
+        make_run(started_at=NOW - timedelta(minutes=10 * age + 9), requests=age)
+    make_run(outcome="running", started_at=NOW - timedelta(seconds=5), ended_at=None, counts={})
+    status = sync_status(operator=HOST, config=registered(home, sandbox), now=NOW, drift=None)
+    assert status.problem is None
+    assert status.credentials == {"accepted": True, "reach": "GLOBAL", "error": None}
+    assert [run["requests"] for run in status.runs] == [0, 1, 2, 3, 4]
+    assert status.runs[0]["age_seconds"] == 9 * 60 - 4
+    assert status.running is not None
+    assert status.running["age_seconds"] == 5
+    assert status.last_success_at == NOW - timedelta(minutes=9) + timedelta(seconds=4)
+    assert status.next_run_at == NOW + timedelta(minutes=3)
+    assert sandbox.client_secret not in str(status.document())
+
+
+def test_success_a_dry_run_or_one_tenant_is_no_success(home: Path, sandbox: Sandbox) -> None:
+    make_run(outcome="planned")
+    make_run(outcome="failed", error_code="SW_X", error_message="why")
+    make_run(tenant=make_tenant("acme", "tnt_1"))
+    status = sync_status(operator=HOST, config=registered(home, sandbox), now=NOW, drift=None)
+    assert status.last_success_at is None
+
+
+def test_fail_not_registered(home: Path) -> None:
+    status = sync_status(
+        operator=HOST, config=load({"SCAIWAVE_HOME": str(home)}), now=NOW, drift=None
+    )
+    assert isinstance(status.problem, NotRegistered)
+    assert status.problem.exit_code == 2
+    assert status.problem.fix == "Run `scaiwave sync register`."
+
+
+def test_fail_not_approved_yet(home: Path, sandbox: Sandbox) -> None:
+    Registration.objects.create(
+        scaikey_url=sandbox.url, request_id="req_1", name="chat", scope="GLOBAL", requested_at=NOW
+    )
+    status = sync_status(
+        operator=HOST, config=load({"SCAIWAVE_HOME": str(home)}), now=NOW, drift=None
+    )
+    assert status.registration["state"] == "PENDING"
+    assert status.problem is not None
+    assert status.problem.message == (
+        "This server's registration with ScaiKey is not approved yet."
+    )
+    assert status.problem.fix == (
+        "Approve request req_1 in ScaiKey, then run `scaiwave sync register`."
+    )
+
+
+def test_fail_credentials_refused(home: Path, sandbox: Sandbox) -> None:
+    config = registered(home, sandbox, SCAIWAVE_SCAIKEY_CLIENT_SECRET="wrong")
+    status = sync_status(operator=HOST, config=config, now=NOW, drift=None)
+    assert isinstance(status.problem, CredentialsRefused)
+    assert status.problem.exit_code == 3
+    assert status.credentials["accepted"] is False
+
+
+def test_fail_scaikey_is_down(home: Path, sandbox: Sandbox) -> None:
+    config = registered(home, sandbox)
+    sandbox.stop()
+    status = sync_status(operator=HOST, config=config, now=NOW, drift=None)
+    assert isinstance(status.problem, UpstreamUnreachable)
+    assert status.problem.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        Operator("anna", Role.PARTNER_ADMIN, partner_id="prt_1"),
+        Operator("bert", Role.TENANT_ADMIN, tenant_id="tnt_1"),
+    ],
+)
+def test_success_others_see_their_own(home: Path, sandbox: Sandbox, operator: Operator) -> None:
+    partner = Partner.objects.create(slug="north", name="North", scaikey_id="prt_1", **TIMES)
+    make_run(tenant=make_tenant("acme", "tnt_1", partner))
+    make_run(tenant=make_tenant("other", "tnt_2"))
+    make_run(outcome="failed", error_code="SW_X", error_message="about everybody")
+
+    def drift() -> Any:
+        pytest.fail("Drift is about the whole platform.")
+
+    status = sync_status(operator=operator, config=registered(home, sandbox), now=NOW, drift=drift)
+    seen = {(run["tenant"], run["kinds"] is None) for run in status.runs}
+    assert seen == {("acme", False), (None, True)}
+    assert "about everybody" not in str(status.document())
+    assert set(status.registration) == {"state", "url"}
+    assert status.drift is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_success_command_measures_drift(home: Path, sandbox: Sandbox, settings: Any) -> None:
+    settings.CONFIG = registered(home, sandbox)
+    out, err = StringIO(), StringIO()
+    call_command("sync_status", "--json", stdout=out, stderr=err)
+    document = json.loads(out.getvalue())
+    assert document["drift"]["tenants"]["added"] == 3
+    assert document["drift"]["participants"]["added"] == 10
+    assert not Tenant.objects.exists()
+    assert not SyncRun.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_success_command_text(home: Path, sandbox: Sandbox, settings: Any) -> None:
+    settings.CONFIG = registered(home, sandbox)
+    make_run(started_at=datetime.now(UTC) - timedelta(minutes=2, seconds=30))
+    out = StringIO()
+    call_command("sync_status", stdout=out, stderr=StringIO())
+    text = out.getvalue()
+    assert f"ScaiKey             {sandbox.url}\n" in text
+    assert "Last success        2 min ago\n" in text
+    assert "2 added, 1 updated, 1 deactivated" in text
+    assert "participants     10" in text
+
+
+@pytest.mark.sandbox(partners=2, tenants=3, people=10, groups=2)
+@pytest.mark.django_db(transaction=True)
+def test_fail_drift_can_not_be_measured(home: Path, sandbox: Sandbox, settings: Any) -> None:
+    """The rest of the answer is printed all the same."""
+    settings.CONFIG = registered(home, sandbox)
+    sandbox.faults.add("status", path="/api/v1/admin/tenants/", status=403)
+    out = StringIO()
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        call_command("sync_status", stdout=out, stderr=StringIO())
+    assert caught.value.code == "SW_UPSTREAM_FORBIDDEN"  # type: ignore[attr-defined]
+    assert "Drift now           not measured\n" in out.getvalue()
+
+
+def test_success_command_no_drift(home: Path, sandbox: Sandbox, settings: Any) -> None:
+    settings.CONFIG = registered(home, sandbox)
+    call_command("sync_status", "--no-drift", stdout=StringIO(), stderr=StringIO())
+    assert sandbox.requests.count("/api/v1/admin/*") == 0
