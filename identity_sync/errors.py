@@ -15,6 +15,13 @@ class SyncLocked(ConflictError):
     fix = "Wait for it to end; `scaiwave sync status` shows the run."
 
 
+class SyncOvertaken(ConflictError):
+    """The database refused what was planned a moment before."""
+
+    code = "SW_SYNC_OVERTAKEN"
+    fix = "Run `scaiwave sync` again; if it stays so, report this as a defect."
+
+
 class SyncTruncated(UpstreamError):
     """ScaiKey said how much there is and handed out less, twice."""
 

@@ -43,10 +43,10 @@ class SyncReport:
     def changed(self) -> int:
         return sum(counts.changed for counts in self.kinds.values())
 
-    @property
-    def removals(self) -> int:
-        """Everything that this plan would deactivate, held or not."""
-        return sum(counts.deactivated for counts in self.kinds.values())
+    def fail(self) -> None:
+        """Nothing was applied, so that no count of a plan may stand as if it were."""
+        self.outcome = "failed"
+        self.kinds = {kind: KindCounts() for kind in KINDS}
 
     def counts(self) -> dict[str, dict[str, int]]:
         return {kind: asdict(counts) for kind, counts in self.kinds.items()}

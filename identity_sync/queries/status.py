@@ -11,8 +11,8 @@ from django.db.models import Q, QuerySet
 
 from identity_sync.models import Outcome, Registration, RegistrationState, SyncRun
 from identity_sync.report import SyncReport
-from identity_sync.services.connect import NotRegistered
 from identity_sync.services.credentials import try_credentials
+from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import Configuration
 from scaiwave.errors import ScaiWaveError
 from scaiwave.operators import Operator, Permission

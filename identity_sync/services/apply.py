@@ -6,7 +6,7 @@ from datetime import datetime
 
 from identity_sync.services import local_ids, membership_plan, tenant_slugs
 from identity_sync.services.mirrors import GROUPS, MIRRORS, PARTICIPANTS, PARTNERS, TENANTS
-from identity_sync.services.staging import analyze
+from identity_sync.services.staging import BATCH, analyze
 
 
 def apply_plan(now: datetime) -> None:
@@ -35,3 +35,10 @@ def apply_plan(now: datetime) -> None:
     GROUPS.insert(now)
     membership_plan.update(now)
     membership_plan.insert(now)
+
+
+def refresh_statistics(changed: int) -> None:
+    """After a large change, so that the next run's statements are planned for what is there now;
+    PostgreSQL would find out by itself, some minutes later."""
+    if changed >= BATCH:
+        analyze("sw_tenants", "sw_participants", "sw_groups", "sw_group_memberships")

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from identity_sync.models import Registration
-from identity_sync.services.connect import NotRegistered
+from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import SETTINGS, Configuration
 from scaiwave.operators import Operator, Permission
 from tenants.services.audit import record

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 from identity_sync.errors import SyncTruncated
-from identity_sync.services.staging import execute, key, load, select, settle
+from identity_sync.services.staging import execute, load, select, settle
 from scaiwave.clients.scaikey import ScaiKeyClient
-from scaiwave.clients.scaikey_rows import GroupRow, MemberRow, PartnerRow, TenantRow, UserRow
+from scaiwave.clients.scaikey_rows import (
+    GroupRow,
+    MemberRow,
+    Named,
+    PartnerRow,
+    TenantRow,
+    UserRow,
+)
 from scaiwave.clients.walk import Walk
-from scaiwave.ids import new_id
+from scaiwave.errors import UpstreamNonsense
+from scaiwave.ids import new_id_text
+from tenants.models.directory import LONGEST_EMAIL, LONGEST_NAME
 
 Progress = Callable[[int, int | None], None]
+
+# What other columns hold, in characters; and the largest whole number of PostgreSQL's integer.
+LONGEST_ID = 200
+LONGEST_SLUG = 200
+LONGEST_WORD = 200
+LARGEST_LIMIT = 2**31 - 1
 
 COLLECTIONS = {
     "partners": "partners",
@@ -57,30 +72,46 @@ def stage_walk(
 ) -> None:
     """Walk one collection into its table. Raises `SyncTruncated` when it ends early twice."""
     table = f"stage_{kind}"
-    for _ in range(2):
+    walk = _walked(client, kind, progress, params)
+    if walk.truncated:
         execute(f"DELETE FROM {table}")
-        walk: Walk[Any] = client.walk(COLLECTIONS[kind], params=params)  # type: ignore[call-overload]
-        with closing(walk):
-            load(table, _numbered(_watched(walk, progress), _STAGED[kind]))
-        if not walk.truncated:
-            break
-    else:
-        raise SyncTruncated(
-            f"ScaiKey says there are {walk.reported_total} {COLLECTIONS[kind]} and handed out "
-            f"{walk.rows}, twice.",
-            fix="Nothing was changed. Run `scaiwave sync` again later; if it stays so, ask who "
-            "runs ScaiKey.",
-        )
+        walk = _walked(client, kind, progress, params)
+    if walk.truncated:
+        raise truncated(walk, kind)
     repeated = settle(table)
     fetched.walked.append(kind)
     if repeated or not walk.totals_agree:
         fetched.inconsistent.append(kind)
 
 
+def _walked(
+    client: ScaiKeyClient, kind: str, progress: Progress, params: dict[str, str] | None
+) -> Walk[Any]:
+    walk: Walk[Any] = client.walk(COLLECTIONS[kind], params=params)  # type: ignore[call-overload]
+    with closing(walk):
+        load(f"stage_{kind}", _numbered(_watched(walk, progress), _STAGED[kind]))
+    return walk
+
+
+def truncated(walk: Walk[Any], kind: str) -> SyncTruncated:
+    return SyncTruncated(
+        f"ScaiKey says there are {walk.reported_total:,} {COLLECTIONS[kind]} and handed out "
+        f"{walk.rows:,}. Nothing was changed.",
+        fix="Run the same command again later; if it stays so, ask who runs ScaiKey.",
+    )
+
+
 def stage_items(kind: str, rows: Iterable[Any]) -> None:
     """Stage rows that were fetched one by one."""
     load(f"stage_{kind}", _numbered([list(rows)], _STAGED[kind]))
     settle(f"stage_{kind}")
+
+
+def members_of(
+    client: ScaiKeyClient, group_ids: list[str]
+) -> Generator[tuple[str, list[MemberRow] | None]]:
+    """What the client answers, in a form that can be closed: threads stand behind it."""
+    yield from client.members_of(group_ids)
 
 
 def stage_members(client: ScaiKeyClient, *, fetched: Fetched, progress: Progress) -> None:
@@ -91,15 +122,15 @@ def stage_members(client: ScaiKeyClient, *, fetched: Fetched, progress: Progress
 
     def rows() -> Iterator[tuple[Any, ...]]:
         nonlocal total
-        with closing(client.members_of(groups)) as answers:
+        with closing(members_of(client, groups)) as answers:
             for done, (group_id, members) in enumerate(answers, 1):
                 progress(done, len(groups))
                 if members is None:
                     gone.add(group_id)
                     continue
-                for pair in _pairs(members):
+                for pair in direct_pairs(members):
                     total += 1
-                    yield (total, key(new_id()), group_id, *pair)
+                    yield (total, new_id_text(), group_id, *pair)
 
     load("stage_memberships", rows())
     load("walked_groups", ((group_id,) for group_id in groups if group_id not in gone))
@@ -108,19 +139,12 @@ def stage_members(client: ScaiKeyClient, *, fetched: Fetched, progress: Progress
     fetched.walked.append("memberships")
 
 
-def _pairs(members: list[MemberRow]) -> Iterator[tuple[str, int]]:
+def direct_pairs(members: list[MemberRow]) -> Iterator[tuple[str, int]]:
     """Direct members only: what follows from a nested group is worked out here when asked."""
     for member in members:
         if member.direct:
-            yield (member.user_id, 0) if member.user_id else (member.member_group_id, 1)
-
-
-def member_pairs(client: ScaiKeyClient, group_ids: list[str]) -> Iterator[tuple[str]]:
-    """The members of some groups once more, as rows of `seen_again`."""
-    with closing(client.members_of(group_ids)) as answers:
-        for group_id, members in answers:
-            for member_id, _ in _pairs(members or []):
-                yield (f"{group_id} {member_id}",)
+            member_id = _id(member.user_id or member.member_group_id)
+            yield member_id, 0 if member.user_id else 1
 
 
 def _watched(walk: Walk[Any], progress: Progress) -> Iterator[list[Any]]:
@@ -136,28 +160,43 @@ def _numbered(
     for page in pages:
         for row in page:
             number += 1
-            yield (number, key(new_id()), *staged(row))
+            yield (number, new_id_text(), *staged(row))
+
+
+def _id(text: str) -> str:
+    """Raises `UpstreamNonsense` for an id that no column can hold."""
+    if len(text) > LONGEST_ID:
+        raise UpstreamNonsense(
+            f"ScaiKey gives an id of {len(text)} characters, {text[:20]}…. Nothing was changed.",
+            fix="Report this to who runs ScaiKey: its ids have had about 20 characters so far.",
+        )
+    return text
+
+
+def _limit(number: int | None) -> int | None:
+    """-1 and what is beyond the column are ways to write that there is no limit."""
+    return number if number is not None and 0 <= number <= LARGEST_LIMIT else None
 
 
 def _partner(row: PartnerRow) -> tuple[Any, ...]:
     return (
-        row.id,
+        _id(row.id),
         row.name or row.slug or row.id,
-        row.slug,
-        row.status or None,
+        row.slug[:LONGEST_SLUG],
+        _status(row),
         row.contact_email,
-        row.max_tenants,
-        row.max_users_per_tenant,
-        row.max_applications_per_tenant,
+        _limit(row.max_tenants),
+        _limit(row.max_users_per_tenant),
+        _limit(row.max_applications_per_tenant),
     )
 
 
 def _tenant(row: TenantRow) -> tuple[Any, ...]:
     return (
-        row.id,
+        _id(row.id),
         row.name or row.slug or row.id,
-        row.slug or row.id,
-        row.status or None,
+        (row.slug or row.id)[:LONGEST_SLUG],
+        _status(row),
         row.contact_email,
         row.partner_id or None,
         None,
@@ -167,23 +206,33 @@ def _tenant(row: TenantRow) -> tuple[Any, ...]:
 
 def _user(row: UserRow) -> tuple[Any, ...]:
     return (
-        row.id,
+        _id(row.id),
         row.tenant_id,
         display_name(row),
-        row.email,
+        row.email[:LONGEST_EMAIL],
         row.avatar_url,
-        row.status or None,
+        _status(row),
     )
 
 
 def _group(row: GroupRow) -> tuple[Any, ...]:
-    return row.id, row.tenant_id, row.name or row.id, row.group_type
+    return (
+        _id(row.id),
+        row.tenant_id,
+        (row.name or row.id)[:LONGEST_NAME],
+        row.group_type[:LONGEST_WORD],
+    )
+
+
+def _status(row: Named) -> str | None:
+    """None if ScaiKey tells none; one that is cut is still no known one, and so not active."""
+    return row.status[:LONGEST_WORD] or None
 
 
 def display_name(row: UserRow) -> str:
     """What people call themselves, or the nearest thing that ScaiKey tells."""
     full = f"{row.first_name} {row.last_name}".strip()
-    return (row.display_name or full or row.email.partition("@")[0])[:1000]
+    return (row.display_name or full or row.email.partition("@")[0])[:LONGEST_NAME]
 
 
 _STAGED: dict[str, Callable[[Any], tuple[Any, ...]]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from identity_sync.errors import SyncBraked, SyncCollectionEmpty
+from identity_sync.errors import SyncBraked, SyncCollectionEmpty, SyncPartial
 from identity_sync.report import SyncReport
 from identity_sync.services import membership_plan
 from identity_sync.services.brake import Brake
@@ -13,10 +13,11 @@ from identity_sync.services.staging import execute, one, select
 IN_TENANT = ("participants", "groups", "memberships")
 
 
-def check_brake(plan: Plan, brake: Brake, report: SyncReport, *, hold_tenants: bool) -> list[str]:
+def check_brake(plan: Plan, brake: Brake, report: SyncReport) -> list[str]:
     """Let the plan through, or part of it; returns the slugs of tenants that are held back.
 
-    Raises `SyncCollectionEmpty` or `SyncBraked` when the whole plan must not be applied.
+    Raises `SyncCollectionEmpty` or `SyncBraked` when the whole plan must not be applied. A run
+    for one tenant is let through or refused as a whole.
     """
     if brake.lifted_for(plan.removals):
         return []
@@ -26,28 +27,26 @@ def check_brake(plan: Plan, brake: Brake, report: SyncReport, *, hold_tenants: b
             raise SyncBraked(
                 f"The brake stopped this sync: {_removals(plan)} would be deactivated "
                 f"({kind}: {plan.kinds[kind].deactivated:,} of {present:,}, more than "
-                f"{brake.limit} and more than {brake.share:.0%}). Nothing was changed.",
+                f"{brake.limit:,} and more than {brake.share:.0%}). Nothing was changed.",
                 report=report,
-                fix=_fix(plan),
+                fix="If they really left, " + _let_through(plan, plan.removals),
             )
-    return _hold(plan, brake) if hold_tenants else []
+    return _hold(plan, brake) if plan.tenant is None else []
 
 
-def _fix(plan: Plan) -> str:
+def _let_through(plan: Plan, number: int) -> str:
     return (
-        "If they really left, let this plan and no bigger one through: "
-        f"`scaiwave sync --allow-removals {plan.removals}`. Look first: "
-        "`scaiwave sync --dry-run -v 2` lists them."
+        f"let this plan and no bigger one through: `{plan.command} --allow-removals {number}`. "
+        f"Look first: `{plan.command} --dry-run -v 2` lists them."
     )
 
 
 def _removals(plan: Plan) -> str:
-    parts = [
+    return ", ".join(
         f"{counts.deactivated:,} {kind}"
         for kind, counts in plan.kinds.items()
         if counts.deactivated
-    ]
-    return ", ".join(parts)
+    )
 
 
 def _refuse_empty(plan: Plan, kind: str, present: int, report: SyncReport) -> None:
@@ -57,7 +56,8 @@ def _refuse_empty(plan: Plan, kind: str, present: int, report: SyncReport) -> No
     raise SyncCollectionEmpty(
         f"ScaiKey shows no {name} at all, and there are {present:,} here. Nothing was changed.",
         report=report,
-        fix="Check the scopes of this server's application in ScaiKey. " + _fix(plan),
+        fix="Check the scopes of this server's application in ScaiKey. If there are none indeed, "
+        + _let_through(plan, plan.removals),
     )
 
 
@@ -78,7 +78,7 @@ def _hold(plan: Plan, brake: Brake) -> list[str]:
 
 
 def _present_in(kind: str, tenant_id: object) -> int:
-    owned = "" if kind == "memberships" else "AND scaikey_id IS NOT NULL"
+    owned = "" if kind == membership_plan.KIND else "AND scaikey_id IS NOT NULL"
     table = "sw_group_memberships" if kind == membership_plan.KIND else f"sw_{kind}"
     return int(
         one(
@@ -89,7 +89,7 @@ def _present_in(kind: str, tenant_id: object) -> int:
 
 
 def _hold_tenant(plan: Plan, tenant_id: object) -> str:
-    """Take the tenant's removals, its own among them, out of the plan; returns its slug."""
+    """Mark the tenant's removals, its own among them, as not to be done; returns its slug."""
     held = select(
         "SELECT kind, count(*) FROM sync_plan "
         "WHERE tenant_id = %s AND action = 'deactivate' GROUP BY kind",
@@ -98,5 +98,27 @@ def _hold_tenant(plan: Plan, tenant_id: object) -> str:
     for kind, number in held:
         plan.kinds[kind].deactivated -= number
         plan.kinds[kind].held += number
-    execute("DELETE FROM sync_plan WHERE tenant_id = %s AND action = 'deactivate'", [tenant_id])
+        plan.braked += number
+    execute(
+        "UPDATE sync_plan SET action = 'held' WHERE tenant_id = %s AND action = 'deactivate'",
+        [tenant_id],
+    )
     return str(one("SELECT slug FROM sw_tenants WHERE id = %s", [tenant_id])[0])
+
+
+def partial(held: list[str], plan: Plan, report: SyncReport) -> SyncPartial:
+    """How a run ends that leaves out tenants: `held` ones by the brake, others for their slug."""
+    said, fixes = [], []
+    if held:
+        said.append(f"The brake holds back {plan.braked:,} removals in {', '.join(held)}")
+        fixes.append("If they really left, " + _let_through(plan, plan.removals + plan.braked))
+    if plan.conflicts:
+        slugs = ", ".join(conflict.slug for conflict in plan.conflicts)
+        said.append(f"Tenants held back because their slug is taken here: {slugs}")
+        fixes += [conflict.fix for conflict in plan.conflicts]
+    done = report.outcome
+    if done == "applied":
+        report.outcome = SyncPartial.outcome
+    return SyncPartial(
+        f"{'. '.join(said)}. Everything else is {done}.", report=report, fix=" ".join(fixes)
+    )

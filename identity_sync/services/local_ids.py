@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 from identity_sync.services.staging import BATCH, load, select
 
@@ -38,8 +39,11 @@ def wish(email: str, display_name: str) -> str:
     return "user"
 
 
-def suffix(tenant_id: str, scaikey_id: str) -> str:
-    """Fifty bits that are the same each time for the same person in the same tenant."""
+def suffix(tenant_id: UUID, scaikey_id: str) -> str:
+    """Fifty bits that are the same each time for the same person in the same tenant.
+
+    Our own tenant, since ScaiKey's may be linked to another one of ours later.
+    """
     digest = hashlib.sha256(f"{tenant_id} {scaikey_id}".encode()).digest()
     return base64.b32encode(digest).decode().lower()[:SUFFIX_LENGTH]
 
@@ -53,7 +57,7 @@ def prepare() -> None:
 
 
 _ADDED = """
-    SELECT s.n, s.email, s.display_name, s.tenant_scaikey_id, s.scaikey_id
+    SELECT s.n, s.email, s.display_name, d.tenant_id, s.scaikey_id
     FROM sync_plan d JOIN stage_participants s ON s.n = d.n
     WHERE d.kind = 'participants' AND d.action = 'add' AND s.n > %s ORDER BY s.n LIMIT %s
 """
@@ -61,4 +65,4 @@ _ADDED = """
 
 def _wishes(rows: list[tuple[Any, ...]]) -> Iterator[tuple[int, str, str]]:
     for number, email, name, tenant_id, scaikey_id in rows:
-        yield number, wish(email, name), suffix(tenant_id, scaikey_id)
+        yield number, wish(email, name), suffix(UUID(str(tenant_id)), scaikey_id)

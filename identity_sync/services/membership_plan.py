@@ -29,17 +29,32 @@ def map_groups() -> None:
     )
 
 
-def present() -> int:
-    """Edges that the walked groups have here."""
-    return int(
-        one(
-            """
-            SELECT count(*) FROM sw_group_memberships e JOIN sw_groups g ON g.id = e.group_id
-            JOIN walked_groups w ON w.scaikey_id = g.scaikey_id
-            WHERE e.absent_since IS NULL AND g.absent_since IS NULL
-            """
-        )[0]
+def find_walked() -> None:
+    """Find our rows of the groups whose members were read: absent ones too, which may return
+    and whose edges would be those of old; not those in a tenant that the group has left."""
+    analyze("walked_groups")
+    execute(
+        """
+        INSERT INTO walked_rows (group_id, scaikey_id)
+        SELECT g.id, w.scaikey_id
+        FROM walked_groups w JOIN stage_groups s ON s.scaikey_id = w.scaikey_id
+        JOIN sw_tenants t ON t.scaikey_tenant_id = s.tenant_scaikey_id
+        JOIN sw_groups g ON g.scaikey_id = w.scaikey_id AND g.tenant_id = t.id
+        """
     )
+    analyze("walked_rows")
+
+
+def present() -> int:
+    """Edges of the walked groups that ScaiKey is responsible for and that are not absent."""
+    edges = "walked_rows w JOIN sw_group_memberships e ON e.group_id = w.group_id"
+    number = int(one(f"SELECT count(*) FROM {edges} WHERE e.absent_since IS NULL")[0])
+    for _, table, _, column, _ in _SORTS:
+        number -= one(
+            f"SELECT count(*) FROM {edges} JOIN {table} m ON m.id = e.{column} "
+            "WHERE m.scaikey_id IS NULL AND e.absent_since IS NULL"
+        )[0]
+    return number
 
 
 def plan_absent() -> None:
@@ -48,15 +63,14 @@ def plan_absent() -> None:
         execute(
             f"""
             INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
-            SELECT %s, 'deactivate', e.id, e.tenant_id, g.scaikey_id || ' ' || m.scaikey_id,
+            SELECT %s, 'deactivate', e.id, e.tenant_id, w.scaikey_id || ' ' || m.scaikey_id,
                    m.{name} || ' in ' || g.name, 'not a member in ScaiKey any more'
-            FROM sw_group_memberships e
+            FROM walked_rows w
+            JOIN sw_group_memberships e ON e.group_id = w.group_id
             JOIN sw_groups g ON g.id = e.group_id
-            JOIN walked_groups w ON w.scaikey_id = g.scaikey_id
             JOIN {table} m ON m.id = e.{column}
-            WHERE e.absent_since IS NULL AND g.absent_since IS NULL
-              AND m.scaikey_id IS NOT NULL AND NOT EXISTS (
-                SELECT 1 FROM stage_memberships s WHERE s.group_scaikey_id = g.scaikey_id
+            WHERE e.absent_since IS NULL AND m.scaikey_id IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM stage_memberships s WHERE s.group_scaikey_id = w.scaikey_id
                 AND s.member_scaikey_id = m.scaikey_id AND s.is_group = {is_group})
             """,
             [KIND],
@@ -65,7 +79,7 @@ def plan_absent() -> None:
 
 def plan_changes() -> None:
     """Plan edges to add and to restore: members we have, then members that this run adds."""
-    analyze("sync_plan", "tenant_map", "group_map", "walked_groups")
+    analyze("sync_plan", "tenant_map", "group_map")
     for is_group, table, kind, column, name in _SORTS:
         _plan_for_known(is_group, table, column, name)
         if _adds(kind):
@@ -99,9 +113,7 @@ def _plan_for_known(is_group: int, table: str, column: str, name: str) -> None:
 
 
 def _adds(kind: str) -> bool:
-    return bool(
-        one("SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'add'", [kind])[0]
-    )
+    return bool(one("SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'add'", [kind])[0])
 
 
 def _plan_for_new(is_group: int, kind: str) -> None:

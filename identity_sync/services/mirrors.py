@@ -17,7 +17,10 @@ from identity_sync.services.staging import execute, one
 
 @dataclass(frozen=True)
 class Mirror:
-    """One kind. `kept` columns keep our value where ScaiKey tells none; `told` ones follow it."""
+    """One kind. `kept` columns keep our value where ScaiKey tells none; `told` ones follow it.
+
+    `ours` is the condition for rows `p` that a sync may touch although they have a ScaiKey id.
+    """
 
     kind: str
     table: str
@@ -60,7 +63,8 @@ class Mirror:
 
     @property
     def _owned(self) -> str:
-        return f"p.{self.identity} IS NOT NULL AND p.absent_since IS NULL {self.ours}"
+        ours = f" AND {self.ours}" if self.ours else ""
+        return f"p.{self.identity} IS NOT NULL AND p.absent_since IS NULL{ours}"
 
     def plan_absent(self) -> None:
         """Plan to deactivate what ScaiKey did not show."""
@@ -108,7 +112,9 @@ class Mirror:
         tenant = "t.tenant_id" if self.in_tenant else "NULL"
         if self.kind == "tenants":
             tenant = "COALESCE(p.id, s.new_id)"
-        held = "AND s.held = 0" if self.kind == "tenants" else ""
+        guard = "AND s.held = 0" if self.kind == "tenants" else ""
+        if self.ours:
+            guard = f"AND (p.id IS NULL OR ({self.ours}))"
         execute(
             f"""
             INSERT INTO sync_plan
@@ -122,7 +128,7 @@ class Mirror:
                         WHEN p.absent_since IS NOT NULL THEN 'back in ScaiKey'
                         ELSE 'changed in ScaiKey' END
             FROM {self.stage} s {self._tenant_join} {self._row_join}
-            WHERE (p.id IS NULL OR p.absent_since IS NOT NULL OR {differs}) {held}
+            WHERE (p.id IS NULL OR p.absent_since IS NOT NULL OR {differs}) {guard}
             """,
             [self.kind],
         )
@@ -209,7 +215,7 @@ PARTICIPANTS = Mirror(
     told=("display_name", "email", "avatar_url"),
     kept=("scaikey_status",),
     in_tenant=True,
-    ours="AND p.participant_type = 'human'",
+    ours="p.participant_type = 'human'",
     label="s.display_name",
 )
 GROUPS = Mirror(

@@ -13,6 +13,8 @@ from identity_sync.services import membership_plan, tenant_slugs
 from identity_sync.services.fetch import Fetched
 from identity_sync.services.mirrors import MIRRORS, TENANTS
 from identity_sync.services.staging import one, select
+from identity_sync.services.tenant_slugs import Conflict
+from tenants.models import Tenant
 
 
 @dataclass
@@ -20,17 +22,26 @@ class Plan:
     """How much is planned of each kind, beside how much there is.
 
     `present` counts our rows of a kind before the run, `staged` what ScaiKey showed,
-    `unplaced` what it showed that has no place here (an unknown or held-back tenant).
+    `conflicts` are tenants that are held back for their slug, `braked` counts removals that the
+    brake holds back; `tenant` is the only one that the run is for.
     """
 
+    tenant: Tenant | None = None
     kinds: dict[str, KindCounts] = field(default_factory=dict)
     present: dict[str, int] = field(default_factory=dict)
     staged: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    braked: int = 0
 
     @property
     def removals(self) -> int:
         return sum(counts.deactivated for counts in self.kinds.values())
+
+    @property
+    def command(self) -> str:
+        """What an operator types to get this plan again."""
+        return f"scaiwave sync --tenant {self.tenant.slug}" if self.tenant else "scaiwave sync"
 
 
 def plan_removals(fetched: Fetched) -> dict[str, int]:
@@ -42,18 +53,20 @@ def plan_removals(fetched: Fetched) -> dict[str, int]:
         present[mirror.kind] = mirror.present()
         mirror.plan_absent()
     if "memberships" in fetched.walked:
+        membership_plan.find_walked()
         present["memberships"] = membership_plan.present()
         membership_plan.plan_absent()
     return present
 
 
-def plan_changes(present: dict[str, int]) -> Plan:
+def plan_changes(present: dict[str, int], *, tenant: Tenant | None) -> Plan:
     """Plan everything else, in the order in which one kind needs the other."""
-    plan = Plan(present=present)
+    plan = Plan(tenant=tenant, present=present)
     for mirror in MIRRORS:
         if mirror is TENANTS:
             tenant_slugs.resolve_partners()
-            plan.warnings += tenant_slugs.hold_conflicts()
+            plan.conflicts = tenant_slugs.hold_conflicts()
+            plan.warnings += [conflict.warning for conflict in plan.conflicts]
             tenant_slugs.map_tenants()
         mirror.plan_changes()
         mirror.plan_moved()

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from identity_sync.errors import TenantGone
-from identity_sync.services.confirm import EXISTS_STATUSES
 from identity_sync.services.fetch import Fetched, stage_items, stage_members, stage_walk
 from identity_sync.services.staging import key, load
 from scaiwave.clients.scaikey import ScaiKeyClient
-from scaiwave.clients.scaikey_rows import PartnerRow, TenantRow
+from scaiwave.clients.scaikey_rows import PartnerRow, TenantRow, role_names
 from scaiwave.errors import UpstreamForbidden
 from tenants.models import Partner, Tenant
+
+_SCOPE_OF_ROLE = {"super_admin": "GLOBAL", "partner_admin": "PARTNER", "tenant_admin": "TENANT"}
+
+# assumption: a tenant that was deleted may still be answered by id, with this status.
+GONE_STATUSES = ("DELETED",)
 
 Bars = Callable[[str], AbstractContextManager[Callable[[int, int | None], None]]]
 
@@ -36,9 +41,7 @@ class Reach:
 def find_reach(client: ScaiKeyClient, tenant: Tenant | None) -> Reach:
     """Read it from our own token: `app_scope`, or the role of an operator's token."""
     claims = client.claims()
-    scope = str(claims.get("app_scope") or "").upper()
-    if scope not in {"GLOBAL", "PARTNER", "TENANT"}:
-        scope = _scope_of_role(str(claims.get("role") or "").lower())
+    scope = _scope(claims)
     if tenant is not None:
         return Reach(scope, tenant_id=str(tenant.scaikey_tenant_id), tenant_only=True)
     return Reach(
@@ -48,10 +51,16 @@ def find_reach(client: ScaiKeyClient, tenant: Tenant | None) -> Reach:
     )
 
 
-def _scope_of_role(role: str) -> str:
-    # A token that says nothing of itself is taken for one that sees everything: if it does not,
+def _scope(claims: dict[str, Any]) -> str:
+    # The role of an administrator counts for more than the application they signed in with. A
+    # token that says nothing of itself is taken for one that sees everything: if it does not,
     # ScaiKey answers 403, which stops the run, and the brake guards the rest.
-    return {"partner_admin": "PARTNER", "tenant_admin": "TENANT"}.get(role, "GLOBAL")
+    roles = {str(claims.get("role") or "").lower(), *role_names(claims.get("roles") or [])}
+    for role, scope in _SCOPE_OF_ROLE.items():
+        if role in roles:
+            return scope
+    scope = str(claims.get("app_scope") or "").upper()
+    return scope if scope in _SCOPE_OF_ROLE.values() else "GLOBAL"
 
 
 def stage_everything(client: ScaiKeyClient, reach: Reach, *, fetched: Fetched, bars: Bars) -> None:
@@ -90,7 +99,7 @@ def _stage_partners(client: ScaiKeyClient, reach: Reach, *, fetched: Fetched, ba
 
 def _the_tenant(client: ScaiKeyClient, tenant_id: str) -> TenantRow:
     row = client.get_tenant(tenant_id)
-    if row is None or row.status not in EXISTS_STATUSES:
+    if row is None or row.status in GONE_STATUSES:
         raise TenantGone(f"ScaiKey has no tenant {tenant_id}.")
     return row
 

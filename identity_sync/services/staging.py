@@ -6,13 +6,13 @@ gone with the connection.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from django.db import connection
+from django.db import Error, connection
 
 # Columns of every temporary table. `n` numbers the rows as they came; `new_id` is the key the row
 # gets if it turns out to be new. A column without a type is text.
@@ -85,6 +85,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "tenant_map": ("scaikey_id", "tenant_id uuid", "is_first integer"),
     "group_map": ("scaikey_id", "group_id uuid", "tenant_id uuid"),
     "walked_groups": ("scaikey_id",),
+    # Our rows of the groups whose members were read.
+    "walked_rows": ("group_id uuid", "scaikey_id"),
     "seen_again": ("scaikey_id",),
     "local_ids": ("n integer", "candidate", "suffix"),
 }
@@ -104,6 +106,7 @@ _SMALL_INDEXES = {
     "tenant_map": ("scaikey_id",),
     "group_map": ("scaikey_id",),
     "walked_groups": ("scaikey_id",),
+    "walked_rows": ("group_id",),
     "local_ids": ("n",),
 }
 
@@ -144,7 +147,27 @@ def key(value: UUID | str) -> str:
     return str(value) if connection.vendor == "postgresql" else value.hex
 
 
-def create_tables() -> None:
+@contextmanager
+def temporary_tables() -> Iterator[None]:
+    """All of them, empty at first, and gone afterwards."""
+    try:
+        _create_tables()
+        yield
+    except BaseException:
+        _abandon_tables()
+        raise
+    _drop_tables()
+
+
+def _abandon_tables() -> None:
+    """After a failure even this may fail; to end the session ends its temporary space too."""
+    try:
+        _drop_tables()
+    except Error:
+        connection.close()
+
+
+def _create_tables() -> None:
     for name, columns in TABLES.items():
         typed = ", ".join(_typed(column) for column in columns)
         execute(f"DROP TABLE IF EXISTS {_temporary(name)}")
@@ -153,7 +176,7 @@ def create_tables() -> None:
         execute(f"CREATE INDEX {name}_{columns[0]} ON {name} ({', '.join(columns)})")
 
 
-def drop_tables() -> None:
+def _drop_tables() -> None:
     for name in TABLES:
         execute(f"DROP TABLE IF EXISTS {_temporary(name)}")
 
@@ -178,11 +201,18 @@ def load(table: str, rows: Iterable[Sequence[Any]]) -> None:
     network: no statement and no transaction stays open meanwhile.
     """
     columns = [column.split(" ")[0] for column in TABLES[table]]
-    for batch in batches(rows, BATCH):
-        if connection.vendor == "postgresql":
-            _copy(table, columns, batch)
-        else:
-            _insert(table, columns, batch)
+    # Closed at once, should the database fail: behind the rows there are threads that fetch.
+    with closing(_passed_on(rows)) as found:
+        for batch in batches(found, BATCH):
+            if connection.vendor == "postgresql":
+                _copy(table, columns, batch)
+            else:
+                _insert(table, columns, batch)
+
+
+def _passed_on(rows: Iterable[T]) -> Generator[T]:
+    """The rows, in a form that can be closed whatever they come from."""
+    yield from rows
 
 
 def batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -193,6 +223,7 @@ def batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def _copy(table: str, columns: list[str], batch: list[Sequence[Any]]) -> None:
     with (
+        connection.wrap_database_errors,  # Django does so for its own methods only.
         connection.cursor() as cursor,
         cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy,
     ):

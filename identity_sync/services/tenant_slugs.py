@@ -7,7 +7,39 @@ held back, and the run says so.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from identity_sync.services.staging import execute, select
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A tenant of ScaiKey's whose slug another tenant has here; `local`: one without ScaiKey."""
+
+    scaikey_id: str
+    name: str
+    slug: str
+    local: bool
+
+    @property
+    def warning(self) -> str:
+        whose = "a tenant that is not linked to ScaiKey" if self.local else "another tenant"
+        return (
+            f"Tenant {self.name} ({self.scaikey_id}) is held back: {whose} has the slug "
+            f"{self.slug} here."
+        )
+
+    @property
+    def fix(self) -> str:
+        if self.local:
+            return (
+                f"If both are the same tenant, link them: `scaiwave admin link-tenant {self.slug} "
+                f"--scaikey-tenant-id {self.scaikey_id}`; else change the slug of one of them."
+            )
+        return (
+            f"A sync of all tenants, `scaiwave sync`, sorts {self.slug} out if ScaiKey gives that "
+            "slug to one tenant only."
+        )
 
 
 def resolve_partners() -> None:
@@ -23,8 +55,8 @@ def resolve_partners() -> None:
     )
 
 
-def hold_conflicts() -> list[str]:
-    """Mark the staged tenants whose slug is not to be had; returns a warning for each."""
+def hold_conflicts() -> list[Conflict]:
+    """Mark the staged tenants whose slug is not to be had, and say which they are."""
     # Of several staged tenants with one slug, the one that has it here keeps it.
     execute(
         """
@@ -49,13 +81,14 @@ def hold_conflicts() -> list[str]:
         """
     )
     _hold_for_those_who_keep_theirs()
-    held = select("SELECT name, slug, scaikey_id FROM stage_tenants WHERE held = 1 ORDER BY n")
-    return [
-        f"Tenant {name} ({scaikey_id}) is held back: another tenant has the slug {slug}. Rename "
-        f"one of them, or link the local one: "
-        f"`scaiwave admin link-tenant {slug} --scaikey-tenant-id {scaikey_id}`."
-        for name, slug, scaikey_id in held
-    ]
+    held = select(
+        """
+        SELECT s.scaikey_id, s.name, s.slug, EXISTS (
+            SELECT 1 FROM sw_tenants o WHERE o.slug = s.slug AND o.scaikey_tenant_id IS NULL)
+        FROM stage_tenants s WHERE s.held = 1 ORDER BY s.n
+        """
+    )
+    return [Conflict(scaikey_id, name, slug, bool(local)) for scaikey_id, name, slug, local in held]
 
 
 def _hold_for_those_who_keep_theirs() -> None:
@@ -78,7 +111,9 @@ def map_tenants() -> None:
         INSERT INTO tenant_map (scaikey_id, tenant_id, is_first)
         SELECT s.scaikey_id, COALESCE(t.id, s.new_id),
                CASE WHEN EXISTS (SELECT 1 FROM sw_participants p WHERE p.tenant_id = t.id
-                                 AND p.scaikey_id IS NOT NULL) THEN 0 ELSE 1 END
+                                 AND p.scaikey_id IS NOT NULL)
+                      OR EXISTS (SELECT 1 FROM sw_groups g WHERE g.tenant_id = t.id
+                                 AND g.scaikey_id IS NOT NULL) THEN 0 ELSE 1 END
         FROM stage_tenants s LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s.scaikey_id
         WHERE t.id IS NOT NULL OR s.held = 0
         """
@@ -100,7 +135,8 @@ def release_slugs() -> None:
     )
     execute(
         """
-        UPDATE sw_tenants SET slug = slug || '-gone-' || substr(CAST(id AS text), 25)
+        UPDATE sw_tenants
+        SET slug = substr(slug, 1, 150) || '-gone-' || substr(CAST(id AS text), 25)
         WHERE scaikey_tenant_id IS NOT NULL AND EXISTS (
             SELECT 1 FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
             WHERE d.kind = 'tenants' AND d.action <> 'deactivate'

@@ -162,7 +162,8 @@ class ScaiKeyClient(RegistrationCalls):
     def members_of(self, group_ids: Iterable[str]) -> Iterator[tuple[str, list[MemberRow] | None]]:
         """The members of many groups, in the order of the ids, several groups at a time.
 
-        None for a group that is gone, since one may go while others are read. A truncated list is refused, since nobody could tell it from a group that shrank.
+        None for a group that is gone, since one may go while others are read. A truncated list
+        is refused, since nobody could tell it from a group that shrank.
         """
         ids = iter(group_ids)
         workers = self.http.in_flight

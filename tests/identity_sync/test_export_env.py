@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from identity_sync.services.connect import NotRegistered
 from identity_sync.services.export_env import export_env, shell_lines
+from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import load
 from scaiwave.errors import InsufficientPermission
 from scaiwave.operators import Operator, Role

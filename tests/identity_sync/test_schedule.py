@@ -54,9 +54,7 @@ def test_success_a_worker_runs_the_job_and_leaves_a_run(server: Redis) -> None:
         "django_rq.get_queue('default').enqueue(full_sync)"
     )
     subprocess.run([*MANAGE, "shell", "--verbosity", "0", "-c", enqueue], check=True)
-    subprocess.run(
-        [*MANAGE, "rqworker", "--burst", "default"], check=True, capture_output=True
-    )
+    subprocess.run([*MANAGE, "rqworker", "--burst", "default"], check=True, capture_output=True)
     (run,) = runs()
     assert (run["trigger"], run["outcome"], run["error_code"]) == ("cron", "applied", "")
     assert run["counts"]["participants"]["added"] == 20  # type: ignore[index]

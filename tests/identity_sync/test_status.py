@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from identity_sync.models import Registration, SyncRun
 from identity_sync.queries.status import next_scheduled, sync_status
 from identity_sync.queries.status_rows import changes, since
-from identity_sync.services.connect import NotRegistered
+from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import Configuration, load
 from scaiwave.errors import CredentialsRefused, UpstreamUnreachable
 from scaiwave.operators import Operator, Role

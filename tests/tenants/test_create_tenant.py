@@ -301,11 +301,9 @@ def test_fail_not_registered(settings: Settings) -> None:
     settings.CONFIG = load({})
     with pytest.raises(SettingMissing) as caught:
         run(*_words("tnt_1"))
-    assert caught.value.message == (
-        "ScaiKey can't be asked: this server is not registered with it."
-    )
+    assert caught.value.message == "This server is not registered with ScaiKey."
     assert caught.value.fix == (
-        "Run `scaiwave sync register`, or pass --no-verify to have it taken as given."
+        "Run `scaiwave sync register`. Or pass --no-verify to have it taken as given."
     )
     assert caught.value.exit_code == 2
 

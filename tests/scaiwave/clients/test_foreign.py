@@ -1,4 +1,3 @@
-
 """What can go wrong before an answer is there; each fault is really caused."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """Retries, limits and answers that are no success."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """The client against the sandbox: access, items, members, keys."""
 
 from __future__ import annotations

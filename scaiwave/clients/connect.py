@@ -15,7 +15,7 @@ class NotRegistered(SettingMissing):
 def connect(config: Configuration) -> ScaiKeyClient:
     """With the operator's own token where there is one, else with our client credentials.
 
-    Raises `NotRegistered` when there is neither.
+    It connects when it is first asked something. Raises `NotRegistered` when there is neither.
     """
     base_url = config.url("SCAIWAVE_SCAIKEY_URL")
     if not base_url:

@@ -1,0 +1,244 @@
+"""Where a run stops before it removes too much, and how it is let through."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from identity_sync.errors import SyncBraked, SyncCollectionEmpty, SyncPartial
+from identity_sync.services.brake import Brake
+from scaiwave.sandbox import Sandbox
+from tenants.models import Participant, Tenant
+from tests.identity_sync.sync.directory import (
+    ADMIN,
+    MEMBERS,
+    USERS,
+    counts,
+    dump,
+    every_group,
+    everybody,
+    in_database,
+    in_directory,
+    last_run,
+    people_of,
+    sync,
+    tenant_in,
+)
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9),
+]
+
+
+@given(
+    removals=st.integers(0, 10**7),
+    present=st.integers(0, 10**7),
+    limit=st.integers(0, 10**6),
+    share=st.floats(0, 1),
+)
+def test_success_stops_by_count_and_share(
+    removals: int, present: int, limit: int, share: float
+) -> None:
+    brake = Brake(limit=limit, share=share)
+    stops = brake.stops(removals=removals, present=present)
+    assert stops is (removals > limit and removals > present * share)
+    if not stops and removals:
+        assert not brake.stops(removals=removals - 1, present=present)
+
+
+@pytest.mark.parametrize(
+    ("removals", "present", "stops"),
+    [(20, 0, False), (21, 210, False), (21, 209, True), (20, 20, False), (101, 1000, True)],
+)
+def test_success_boundary(removals: int, present: int, stops: bool) -> None:
+    assert Brake(limit=20, share=0.1).stops(removals=removals, present=present) is stops
+
+
+def _remove_people(sandbox: Sandbox, number: int) -> None:
+    """Spread over the tenants, so that none of them is stopped for itself."""
+    for group in every_group(sandbox):
+        sandbox.directory.remove_group(group["id"])
+    sync(allow_removals=10_000)
+    for row in everybody(sandbox)[:: max(1, len(everybody(sandbox)) // number)][:number]:
+        sandbox.directory.remove_user(row["id"])
+
+
+def test_fail_too_many(scaikey: Sandbox) -> None:
+    sync()
+    _remove_people(scaikey, 21)
+    before = dump()
+
+    with pytest.raises(SyncBraked) as caught:
+        sync()
+
+    assert caught.value.message == (
+        "The brake stopped this sync: 21 participants would be deactivated (participants: 21 of "
+        "120, more than 20 and more than 10%). Nothing was changed."
+    )
+    assert caught.value.fix == (
+        "If they really left, let this plan and no bigger one through: `scaiwave sync "
+        "--allow-removals 21`. Look first: `scaiwave sync --dry-run -v 2` lists them."
+    )
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_BRAKE", 1)
+    assert dump() == before
+    run = last_run()
+    assert (run.outcome, run.error_code) == ("refused", "SW_SYNC_BRAKE")
+    assert run.counts["participants"]["deactivated"] == 21
+
+    with pytest.raises(SyncBraked):
+        sync(allow_removals=20)
+    assert dump() == before
+    assert counts(sync(allow_removals=21)) == {"participants": {"deactivated": 21}}
+    assert in_database() == in_directory(scaikey)
+
+
+def test_success_as_many_as_the_limit(scaikey: Sandbox) -> None:
+    sync()
+    _remove_people(scaikey, 20)
+    assert counts(sync())["participants"] == {"deactivated": 20}
+
+
+@pytest.mark.sandbox(partners=1, tenants=4, people=900, groups=4)
+def test_fail_one_tenant_is_held_back(scaikey: Sandbox) -> None:
+    for group in every_group(scaikey):
+        scaikey.directory.remove_group(group["id"])
+    sync()
+    sizes = sorted((len(people_of(scaikey, t)), t) for t in scaikey.directory.tenants)
+    shrunk = next(t for size, t in sizes if size > 30)
+    slug = scaikey.directory.tenants[shrunk]["slug"]
+    leavers = people_of(scaikey, shrunk)[:30]
+    for row in leavers:
+        scaikey.directory.remove_user(row["id"])
+    stays = next(row for row in everybody(scaikey) if tenant_in(row) != shrunk)
+    scaikey.directory.update_user(stays["id"], display_name="Renamed")
+    scaikey.directory.add_user(shrunk, display_name="Newcomer")
+    listed: list[str] = []
+
+    with pytest.raises(SyncPartial) as caught:
+        sync(see_plan=lambda: listed.append("seen"))
+
+    assert caught.value.message == (
+        f"The brake holds back 30 removals in {slug}. Everything else is applied."
+    )
+    assert caught.value.fix == (
+        "If they really left, let this plan and no bigger one through: `scaiwave sync "
+        "--allow-removals 30`. Look first: `scaiwave sync --dry-run -v 2` lists them."
+    )
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
+    assert caught.value.report.outcome == "partial"
+    assert counts(caught.value.report) == {"participants": {"added": 1, "updated": 1, "held": 30}}
+    assert listed == ["seen"]
+    assert last_run().outcome == "partial"
+    assert (
+        Participant.objects.filter(
+            scaikey_id__in=[row["id"] for row in leavers], absent_since=None
+        ).count()
+        == 30
+    )
+    assert counts(sync(allow_removals=30)) == {"participants": {"deactivated": 30}}
+    assert in_database() == in_directory(scaikey)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "name"),
+    [
+        (f"{ADMIN}/partners/", "partners", "partners"),
+        (f"{ADMIN}/tenants/", "tenants", "tenants"),
+        (USERS, "participants", "users"),
+        (f"{ADMIN}/groups/", "groups", "groups"),
+        (MEMBERS, "memberships", "group members"),
+    ],
+)
+def test_fail_empty_collection(scaikey: Sandbox, path: str, kind: str, name: str) -> None:
+    report = sync()
+    before = dump()
+    scaikey.faults.add("wrong_shape", path=path, body={"data": [], "total": 0})
+    if kind != "memberships":
+        # Not even by id, as it is with a missing scope.
+        scaikey.faults.add("status", path=f"{path}*", status=404)
+
+    with pytest.raises((SyncCollectionEmpty, SyncBraked)) as caught:
+        sync()
+
+    number = report.kinds[kind].seen
+    assert caught.value.message == (
+        f"ScaiKey shows no {name} at all, and there are {number} here. Nothing was changed."
+    )
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_COLLECTION_EMPTY", 1)
+    assert dump() == before
+    assert (last_run().outcome, last_run().error_code) == ("refused", "SW_SYNC_COLLECTION_EMPTY")
+
+
+def test_fail_one_tenant_alone_names_it(scaikey: Sandbox) -> None:
+    sync()
+    tenant = Tenant.objects.order_by("slug").first()
+    assert tenant is not None
+    assert tenant.scaikey_tenant_id is not None
+    for row in people_of(scaikey, tenant.scaikey_tenant_id):
+        scaikey.directory.remove_user(row["id"])
+    before = dump()
+
+    with pytest.raises(SyncCollectionEmpty) as caught:
+        sync(tenant=tenant.slug)
+
+    assert f"`scaiwave sync --tenant {tenant.slug} --allow-removals " in caught.value.fix
+    assert dump() == before
+
+
+def test_fail_slug_of_a_local_tenant(scaikey: Sandbox) -> None:
+    from tests.tenants.people import make_tenant
+
+    sync()
+    make_tenant("ours", scaikey_tenant_id=None)
+    there = scaikey.directory.add_tenant(name="Theirs", slug="ours", people=2)
+    person = people_of(scaikey, next(iter(scaikey.directory.tenants)))[0]["id"]
+    scaikey.directory.update_user(person, display_name="Renamed")
+
+    with pytest.raises(SyncPartial) as caught:
+        sync()
+
+    assert caught.value.message == (
+        "Tenants held back because their slug is taken here: ours. Everything else is applied."
+    )
+    assert caught.value.fix == (
+        f"If both are the same tenant, link them: `scaiwave admin link-tenant ours "
+        f"--scaikey-tenant-id {there}`; else change the slug of one of them."
+    )
+    assert caught.value.report.warnings == [
+        f"Tenant Theirs ({there}) is held back: a tenant that is not linked to ScaiKey has the "
+        "slug ours here.",
+        "2 participants belong to tenants that ScaiKey did not show or that are held back; they "
+        "are left as they are.",
+    ]
+    assert counts(caught.value.report) == {
+        "tenants": {"held": 1},
+        "participants": {"updated": 1, "held": 2},
+    }
+    assert last_run().outcome == "partial"
+    with pytest.raises(SyncPartial) as caught:
+        sync(dry_run=True)
+    assert caught.value.report.outcome == "planned"
+
+    Tenant.objects.filter(slug="ours").update(scaikey_tenant_id=there)
+    assert counts(sync()) == {"tenants": {"updated": 1}, "participants": {"added": 2}}
+
+
+def test_fail_swapped_slugs_for_one_tenant_alone(scaikey: Sandbox) -> None:
+    sync()
+    one, two, _ = scaikey.directory.tenants.values()
+    slugs = one["slug"], two["slug"]
+    scaikey.directory.update_tenant(one["id"], slug="in-between")
+    scaikey.directory.update_tenant(two["id"], slug=slugs[0])
+    scaikey.directory.update_tenant(one["id"], slug=slugs[1])
+
+    with pytest.raises(SyncPartial) as caught:
+        sync(tenant=one["id"])
+
+    assert caught.value.fix == (
+        f"A sync of all tenants, `scaiwave sync`, sorts {slugs[1]} out if ScaiKey gives that slug "
+        "to one tenant only."
+    )
+    assert Tenant.objects.get(scaikey_tenant_id=one["id"]).slug == slugs[0]
+    assert counts(sync()) == {"tenants": {"updated": 2}}

@@ -1,0 +1,230 @@
+"""A ScaiKey that lies, breaks or says no: nothing is changed, and the run says why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.db import connection
+from pytest_django import Settings
+
+from scaiwave.clients.foreign import Timeouts
+from scaiwave.clients.patience import Patience
+from scaiwave.clients.scaikey import ScaiKeyClient
+from scaiwave.config import Configuration
+from scaiwave.errors import ScaiWaveError
+from scaiwave.sandbox import Sandbox
+from tests.identity_sync.sync.directory import (
+    ADMIN,
+    MEMBERS,
+    USERS,
+    configured,
+    counts,
+    dump,
+    every_group,
+    in_database,
+    in_directory,
+    last_run,
+    sync,
+    temporary_left,
+)
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=250, groups=9),
+]
+
+
+def refused(sandbox: Sandbox, **options: Any) -> ScaiWaveError:
+    """What the run raises, after a look at everything that it must have left alone."""
+    before = dump()
+    with pytest.raises(ScaiWaveError) as caught:
+        sync(**options)
+    assert dump() == before
+    run = last_run()
+    assert (run.outcome, run.error_code, run.error_message) == (
+        "failed",
+        caught.value.code,
+        caught.value.message,
+    )
+    assert all(not any(row.values()) for row in run.counts.values())
+    assert temporary_left() == []
+    assert caught.value.fix
+    sandbox.faults.clear()
+    return caught.value
+
+
+def impatient(config: Configuration) -> ScaiKeyClient:
+    """A client whose time-outs are tenths of seconds instead of minutes."""
+    return ScaiKeyClient(
+        config.url("SCAIWAVE_SCAIKEY_URL"),
+        client_id=config.text("SCAIWAVE_SCAIKEY_CLIENT_ID"),
+        client_secret=config.text("SCAIWAVE_SCAIKEY_CLIENT_SECRET"),
+        timeouts=replace(Timeouts(), read=0.3),
+        patience=Patience(total=0.6, first_contact=0.3, shortest=0.05),
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "exit_code", "message"),
+    [
+        (
+            {"action": "malformed_row", "path": USERS, "query": {"page": "2"}},
+            "SW_UPSTREAM_NONSENSE",
+            2,
+            "ScaiKey's answer can't be read, row 99 of page 2 of GET /api/v1/admin/users/, field "
+            "`id`: expected `str`, got `int`.",
+        ),
+        (
+            {"action": "not_json", "path": f"{ADMIN}/tenants/"},
+            "SW_UPSTREAM_NONSENSE",
+            2,
+            "ScaiKey's answer can't be read, page 1 of GET /api/v1/admin/tenants/: it is not JSON.",
+        ),
+        (
+            {"action": "wrong_shape", "path": f"{ADMIN}/groups/"},
+            "SW_UPSTREAM_NONSENSE",
+            2,
+            "ScaiKey's answer can't be read, page 1 of GET /api/v1/admin/groups/: neither `data` "
+            "nor `items` holds a list.",
+        ),
+        (
+            {"action": "status", "status": 403, "path": USERS},
+            "SW_UPSTREAM_FORBIDDEN",
+            3,
+            "ScaiKey at URL forbids GET /api/v1/admin/users/: Fault 403.",
+        ),
+        (
+            {"action": "status", "status": 403, "path": f"{ADMIN}/partners/"},
+            "SW_UPSTREAM_FORBIDDEN",
+            3,
+            "ScaiKey at URL forbids GET /api/v1/admin/partners/: Fault 403.",
+        ),
+        (
+            {"action": "status", "status": 403, "path": MEMBERS},
+            "SW_UPSTREAM_FORBIDDEN",
+            3,
+            "ScaiKey at URL forbids GET /api/v1/admin/groups/GROUP/members: Fault 403.",
+        ),
+        (
+            {"action": "status", "status": 401, "path": USERS},
+            "SW_UPSTREAM_CREDENTIALS_REFUSED",
+            3,
+            "ScaiKey at URL does not accept our credentials for GET /api/v1/admin/users/: Fault "
+            "401.",
+        ),
+        (
+            {"action": "wrong_shape", "path": USERS, "body": {"data": [{"id": "u" * 300}]}},
+            "SW_UPSTREAM_NONSENSE",
+            2,
+            "ScaiKey gives an id of 300 characters, uuuuuuuuuuuuuuuuuuuu…. Nothing was changed.",
+        ),
+    ],
+)
+def test_fail_answer(
+    scaikey: Sandbox, fault: dict[str, Any], code: str, exit_code: int, message: str
+) -> None:
+    sync()
+    group = every_group(scaikey)[0]["id"]
+    scaikey.faults.add_json(fault)
+
+    error = refused(scaikey)
+
+    assert (error.code, error.exit_code) == (code, exit_code)
+    assert error.message == message.replace("URL", scaikey.url).replace("GROUP", group)
+    assert counts(sync()) == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "message"),
+    [
+        (
+            {"action": "drop", "path": USERS},
+            "SW_UPSTREAM_UNREACHABLE",
+            "ScaiKey at URL broke the connection before its answer was complete.",
+        ),
+        (
+            {"action": "cut", "path": USERS},
+            "SW_UPSTREAM_UNREACHABLE",
+            "ScaiKey at URL broke the connection before its answer was complete.",
+        ),
+        (
+            {"action": "hang", "seconds": 5, "path": USERS},
+            "SW_UPSTREAM_UNREACHABLE",
+            "ScaiKey at URL sent nothing for 0.3 s.",
+        ),
+        (
+            {"action": "status", "status": 503, "path": USERS},
+            "SW_UPSTREAM_UNAVAILABLE",
+            "ScaiKey at URL answers GET /api/v1/admin/users/ with 503 (Service Unavailable).",
+        ),
+        (
+            {"action": "status", "status": 429, "headers": {"Retry-After": "60"}, "path": USERS},
+            "SW_UPSTREAM_UNAVAILABLE",
+            "ScaiKey at URL limits how often we may call (429) and asks to wait 60 s.",
+        ),
+    ],
+)
+def test_fail_breaks(scaikey: Sandbox, fault: dict[str, Any], code: str, message: str) -> None:
+    sync()
+    scaikey.faults.add_json(fault)
+
+    error = refused(scaikey, connect=impatient)
+
+    assert (error.code, error.exit_code) == (code, 2)
+    assert error.message == message.replace("URL", scaikey.url)
+    assert counts(sync()) == {}
+
+
+def test_fail_unreachable(scaikey: Sandbox) -> None:
+    sync()
+    scaikey.stop()
+
+    error = refused(scaikey, connect=impatient)
+
+    assert (error.code, error.exit_code) == ("SW_UPSTREAM_UNREACHABLE", 2)
+    assert error.message == f"ScaiKey at {scaikey.url} refuses connections."
+    scaikey.start()
+    assert counts(sync()) == {}
+
+
+def test_fail_wrong_secret(scaikey: Sandbox, settings: Settings) -> None:
+    sync()
+    settings.CONFIG = configured(scaikey, SCAIWAVE_SCAIKEY_CLIENT_SECRET="another")
+
+    error = refused(scaikey)
+
+    assert (error.code, error.exit_code) == ("SW_UPSTREAM_CREDENTIALS_REFUSED", 3)
+    assert "another" not in error.message
+    assert error.message == (
+        f"ScaiKey at {scaikey.url} does not accept our credentials for POST "
+        "/api/v1/platform/oauth/token: invalid_client."
+    )
+
+
+def test_success_patience(scaikey: Sandbox) -> None:
+    scaikey.faults.add("status", status=503, path=USERS, times=2)
+    scaikey.faults.add(
+        "status", status=429, headers={"Retry-After": "0"}, path=f"{ADMIN}/groups/", times=1
+    )
+    scaikey.faults.add("cut", path=MEMBERS, nth=2)
+    scaikey.faults.add("drop", path=f"{ADMIN}/tenants/", nth=1)
+
+    assert sync().outcome == "applied"
+    assert in_database() == in_directory(scaikey)
+
+
+def test_success_token_runs_out_in_the_middle(scaikey: Sandbox) -> None:
+    scaikey.faults.add("status", status=401, path=USERS, query={"page": "2"}, times=1)
+    scaikey.faults.add("status", status=401, path=MEMBERS, nth=3)
+
+    assert sync().outcome == "applied"
+    assert in_database() == in_directory(scaikey)
+
+
+def test_success_the_lock_is_let_go(scaikey: Sandbox) -> None:
+    scaikey.faults.add("not_json", path=USERS)
+    refused(scaikey)
+    assert sync().outcome == "applied"
+    assert connection.is_usable()

@@ -1,0 +1,225 @@
+"""Syncs as processes: what they print, two at once, and all the ways in which they end early."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from scaiwave.sandbox import Sandbox
+from tests.identity_sync.sync.directory import USERS, everybody
+from tests.identity_sync.sync.server import Server, wait_for
+from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended, scaiwave
+
+pytestmark = pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9)
+KINDS = ("partners", "tenants", "participants", "groups", "memberships")
+COUNTS = ("seen", "added", "updated", "deactivated", "restored", "unchanged", "held")
+
+
+def sync(*words: str, **environment: str) -> Ended:
+    return scaiwave("sync", *words, **environment)
+
+
+def test_success_json(server: Server) -> None:
+    ended = sync("--json")
+
+    assert (ended.code, ended.err) == (0, "")
+    document = json.loads(ended.out)
+    assert list(document) == ["run_id", "outcome", "kinds", "requests", "duration_seconds"]
+    assert tuple(document["kinds"]) == KINDS
+    assert all(tuple(row) == COUNTS for row in document["kinds"].values())
+    assert document["outcome"] == "applied"
+    assert len(server.rows("SELECT id FROM sw_sync_runs")) == 1
+
+
+def test_success_what_it_prints(server: Server, sandbox: Sandbox) -> None:
+    first = sync()
+    assert (first.code, first.err) == (0, "")
+    *_, last = first.out.splitlines()
+    changes = sum(len(rows) for table, rows in server.dump().items() if table != "sync_changes")
+    assert last.startswith(f"Applied {changes:,} changes; ")
+
+    assert (
+        sync("--quiet")
+        .out.splitlines()[-1]
+        .startswith("Nothing to change: everything is as in ScaiKey. ")
+    )
+
+    person = next(row for row in everybody(sandbox) if row["status"] == "ACTIVE")
+    sandbox.directory.update_user(person["id"], display_name="Renamed", email="a@b.example")
+    plan = sync("--dry-run", "-v", "2")
+    assert plan.out.splitlines()[0] == (
+        "update      participants  Renamed (changed in ScaiKey: display_name, email)"
+    )
+    assert plan.out.splitlines()[-1].startswith("Planned 1 change, none of them applied; ")
+
+
+def test_fail_refused(server: Server, sandbox: Sandbox) -> None:
+    sync()
+    before = server.dump()
+    for row in everybody(sandbox)[:40]:
+        sandbox.directory.remove_user(row["id"])
+
+    ended = sync("--json")
+
+    assert ended.code == 1
+    assert json.loads(ended.out)["outcome"] == "refused"
+    assert json.loads(ended.err)["error"]["code"] == "SW_SYNC_BRAKE"
+    assert server.dump() == before
+    shown = sync("-v", "2")
+    assert shown.code == 1
+    assert shown.out.count("deactivate") >= 40
+    assert "Refused " in shown.out
+
+
+@pytest.mark.parametrize("number", ["-1", "many"])
+@pytest.mark.usefixtures("server")
+def test_fail_removals_that_are_no_number(number: str) -> None:
+    ended = sync(f"--allow-removals={number}")
+    assert (ended.code, "[SW_USAGE]" in ended.err) == (2, True)
+
+
+def test_fail_two_at_once(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add("hang", path=USERS, seconds=2, times=1)
+    with server.syncing() as first:
+        ended = sync()
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.err == (
+            "Error: Another sync is running. [SW_SYNC_LOCKED]\n"
+            "  Fix: Wait for it to end; `scaiwave sync status` shows the run.\n"
+        )
+        first.communicate(timeout=30)
+        assert first.returncode == 0
+    assert server.runs() == [("applied", "")]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "name"),
+    [(signal.SIGTERM, 143, "SW_TERMINATED"), (signal.SIGINT, 130, "SW_INTERRUPTED")],
+)
+def test_fail_signal(
+    server: Server, sandbox: Sandbox, number: signal.Signals, code: int, name: str
+) -> None:
+    sandbox.faults.add("hang", path=USERS, seconds=20)
+    before = server.dump()
+    with server.syncing() as process:
+        time.sleep(0.5)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert f"[{name}]" in err
+    assert "Traceback" not in err
+    assert server.dump() == before
+    assert server.runs() == [("failed", name)]
+    sandbox.faults.clear()
+    assert sync().code == 0
+
+
+def test_fail_killed(server: Server, sandbox: Sandbox) -> None:
+    """Wherever it is killed, the database is as before or whole, and the next run works."""
+    luck = random.Random(7)
+    sync()
+    for _ in range(5):
+        sandbox.directory.change_share(0.1, seed=luck.randrange(1000))
+        before = server.dump()
+        with server.syncing("--allow-removals", "1000") as process:
+            time.sleep(luck.uniform(0, 0.4))
+            process.kill()
+            process.communicate()
+        if server.is_postgres:
+            wait_for(lambda: not server.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"))
+        outcome = server.runs()[-1][0]
+        assert outcome in ("running", "applied")
+        killed = server.dump()
+        written = [row[0] for row in server.rows("SELECT DISTINCT run_id FROM sw_sync_changes")]
+        assert killed == before or written
+        ended = sync("--allow-removals", "1000")
+        assert (ended.code, ended.err) == (0, "")
+        if outcome == "running":
+            assert server.runs()[-2] == ("failed", "SW_SYNC_INTERRUPTED")
+    assert sync().out.splitlines()[-1].startswith("Nothing to change")
+
+
+@pytest.mark.only_on("postgresql")
+def test_fail_database_hangs_up(server: Server, sandbox: Sandbox) -> None:
+    sync()
+    before = server.dump()
+    sandbox.directory.change_share(0.05)
+    sandbox.faults.add("hang", path=USERS, seconds=2, times=1)
+    with server.syncing() as process:
+        server.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "[SW_DATABASE_UNREACHABLE]" in err
+    assert "Traceback" not in err
+    assert server.dump() == before
+    assert server.runs()[-1] == ("failed", "SW_DATABASE_UNREACHABLE"), err
+    assert not server.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'")
+    assert sync().code == 0
+
+
+@pytest.mark.only_on("sqlite")
+def test_fail_database_is_locked(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add("hang", path=USERS, seconds=1, times=1)
+    impatient = f"{server.url}?timeout=1"
+    with server.syncing(SCAIWAVE_DB_URL=impatient) as process, server.connected() as other:
+        other.execute("BEGIN IMMEDIATE")
+        _, err = process.communicate(timeout=30)
+        other.execute("ROLLBACK")
+    path = server.url.removeprefix("sqlite:///")
+    assert process.returncode == 1
+    assert f"Error: The database {path} is locked by another process. [SW_DATABASE_BUSY]" in err
+    assert "Traceback" not in err
+    assert sync().code == 0
+    assert server.runs() == [("failed", "SW_SYNC_INTERRUPTED"), ("applied", "")]
+
+
+@pytest.mark.only_on("sqlite")
+def test_fail_disk_is_full(server: Server) -> None:
+    """SQLite says the same of its own limit as of the disk's."""
+    pages = server.rows("PRAGMA page_count")[0][0] + 4
+    before = server.dump()
+
+    ended = sync(SCAIWAVE_DB_URL=f"{server.url}?init_command=PRAGMA max_page_count={pages}")
+
+    assert ended.code == 1
+    assert "[SW_DISK_FULL]" in ended.err
+    assert "Traceback" not in ended.err
+    assert server.dump() == before
+    assert server.rows("PRAGMA integrity_check") == [("ok",)]
+    assert sync().code == 0
+
+
+def _peak(people: int) -> int:
+    """Kilobytes that a first sync of so many people takes at most."""
+    with Sandbox(partners=2, tenants=5, people=people, groups=50) as sandbox:
+        environment = {
+            **os.environ,
+            "SCAIWAVE_SCAIKEY_URL": sandbox.url,
+            "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
+            "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
+        }
+        process = subprocess.Popen(
+            [*SCRIPT, "sync", "--allow-removals", "1000000"],
+            env=environment,
+            cwd=CHECKOUT,
+            stdout=subprocess.DEVNULL,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss
+
+
+@pytest.mark.usefixtures("server")
+def test_success_memory_does_not_grow_with_the_directory() -> None:
+    small, large = _peak(5_000), _peak(20_000)
+    assert large < small * 1.25

@@ -1,0 +1,410 @@
+"""What a run makes of each thing that can happen to the directory."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+
+from identity_sync.models import SyncChange
+from scaiwave.sandbox import Sandbox
+from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
+from tests.identity_sync.sync.directory import (
+    age,
+    changes,
+    counts,
+    dump,
+    duplicates,
+    every_group,
+    in_database,
+    in_directory,
+    last_run,
+    people_of,
+    recorded,
+    rewritten,
+    sync,
+    temporary_left,
+)
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=60, groups=12),
+]
+
+
+def test_success_first_run(scaikey: Sandbox) -> None:
+    report = sync()
+
+    assert in_database() == in_directory(scaikey)
+    assert report.outcome == "applied"
+    there = in_directory(scaikey)
+    assert {kind: row["added"] for kind, row in report.counts().items()} == {
+        "partners": len(there["partners"]),
+        "tenants": len(there["tenants"]),
+        "participants": len(there["people"]),
+        "groups": len(there["groups"]),
+        "memberships": len(there["edges"]),
+    }
+    assert duplicates() == 0
+    assert temporary_left() == []
+
+
+def test_success_first_run_of_a_tenant_is_told_as_counts(scaikey: Sandbox) -> None:
+    sync()
+    assert {kind for kind, *_ in changes()} == {"partners", "tenants"}
+
+    scaikey.directory.add_tenant(name="New", slug="new", people=3)
+    report = sync()
+    assert counts(report)["participants"] == {"added": 3}
+    assert changes() == [("tenants", "add", "New", "", "new in ScaiKey")]
+
+
+def test_success_second_run_writes_nothing(scaikey: Sandbox) -> None:
+    sync()
+    age()
+
+    with recorded() as written:
+        report = sync()
+
+    assert counts(report) == {}
+    assert rewritten() == {}
+    assert set(written) == {"sw_sync_runs"}
+    assert all(row["seen"] == row["unchanged"] > 0 for row in report.counts().values())
+    assert changes() == []
+
+
+def test_success_fields_of_people(scaikey: Sandbox) -> None:
+    sync()
+    tenant = next(iter(scaikey.directory.tenants))
+    one, two, three = (row["id"] for row in people_of(scaikey, tenant)[:3])
+    scaikey.directory.update_user(one, display_name="Anna", email="anna@new.example")
+    scaikey.directory.update_user(two, avatar_url="https://pictures.example/2.png")
+    scaikey.directory.update_user(three, status="WEIRD", display_name="Bo")
+    age()
+
+    report = sync()
+
+    assert counts(report) == {"participants": {"updated": 3}}
+    assert rewritten() == {"sw_participants": 3}
+    assert in_database() == in_directory(scaikey)
+    assert {(fields, reason) for _, _, _, fields, reason in changes()} == {
+        ("display_name,email", "changed in ScaiKey"),
+        ("avatar_url", "changed in ScaiKey"),
+        ("display_name,scaikey_status", "changed in ScaiKey"),
+    }
+    assert not Participant.objects.get(scaikey_id=three).is_active
+
+
+def test_success_status_that_is_not_told_keeps_ours(scaikey: Sandbox) -> None:
+    sync()
+    tenant = next(iter(scaikey.directory.tenants))
+    person = people_of(scaikey, tenant)[0]["id"]
+    scaikey.directory.suspend_user(person)
+    sync()
+    scaikey.directory.update_tenant(tenant, status="SUSPENDED")
+    sync()
+    scaikey.directory.update_tenant(tenant, status="")
+
+    assert counts(sync()) == {}
+    assert Tenant.objects.get(scaikey_tenant_id=tenant).scaikey_status == "SUSPENDED"
+    assert Participant.objects.get(scaikey_id=person).inactive_reason == "suspended in ScaiKey"
+
+
+def test_success_leaves_and_returns_as_the_same(scaikey: Sandbox) -> None:
+    sync()
+    tenant = next(iter(scaikey.directory.tenants))
+    person = people_of(scaikey, tenant)[0]["id"]
+    before = Participant.objects.get(scaikey_id=person)
+    scaikey.directory.remove_user(person)
+
+    report = sync()
+
+    gone = Participant.objects.get(scaikey_id=person)
+    assert counts(report)["participants"] == {"deactivated": 1}
+    assert (gone.pk, gone.local_id, gone.inactive_reason) == (
+        before.pk,
+        before.local_id,
+        "gone from ScaiKey",
+    )
+    assert ("participants", "deactivate", str(gone), "", "not in ScaiKey any more") in changes()
+
+    index = scaikey.directory.people.ids.decode(person)
+    assert index is not None
+    scaikey.directory.people.roster.place(index, (tenant, "ACTIVE"))
+    scaikey.directory.changed()
+    report = sync()
+
+    back = Participant.objects.get(scaikey_id=person)
+    assert counts(report)["participants"] == {"restored": 1}
+    assert (back.pk, back.local_id, back.is_active) == (before.pk, before.local_id, True)
+    assert ("participants", "restore", str(back), "", "back in ScaiKey") in changes()
+    assert in_database() == in_directory(scaikey)
+
+
+def test_success_moves_there_and_back(scaikey: Sandbox) -> None:
+    sync()
+    here, there, *_ = scaikey.directory.tenants
+    person = people_of(scaikey, here)[0]["id"]
+    old = Participant.objects.get(scaikey_id=person)
+    scaikey.directory.move_user(person, there)
+
+    report = sync()
+
+    assert counts(report)["participants"] == {"added": 1, "deactivated": 1}
+    new = Participant.objects.get(scaikey_id=person, absent_since=None)
+    assert new.tenant.scaikey_tenant_id == there
+    assert new.pk != old.pk
+    assert new.local_id != old.local_id
+    assert ("participants", "move", str(old), "", "moved to another tenant") in changes()
+    assert in_database() == in_directory(scaikey)
+    assert counts(sync()) == {}
+
+    scaikey.directory.move_user(person, here)
+    report = sync()
+    assert counts(report)["participants"] == {"restored": 1, "deactivated": 1}
+    back = Participant.objects.get(scaikey_id=person, absent_since=None)
+    assert (back.pk, back.local_id) == (old.pk, old.local_id)
+    assert counts(sync()) == {}
+
+
+def test_success_suspended_by_hand_stays_suspended(scaikey: Sandbox) -> None:
+    sync()
+    person = Participant.objects.first()
+    assert person is not None
+    assert person.scaikey_id is not None
+    person.suspended_by_hand_at = person.created_at
+    person.save()
+    scaikey.directory.update_user(person.scaikey_id, display_name="Renamed")
+
+    assert counts(sync()) == {"participants": {"updated": 1}}
+    person.refresh_from_db()
+    assert (person.display_name, person.inactive_reason) == ("Renamed", "suspended by hand")
+
+
+def test_success_tenants_swap_slugs(scaikey: Sandbox) -> None:
+    sync()
+    one, two, third = scaikey.directory.tenants.values()
+    slugs = one["slug"], two["slug"]
+    scaikey.directory.update_tenant(one["id"], slug="in-between")
+    scaikey.directory.update_tenant(two["id"], slug=slugs[0])
+    scaikey.directory.update_tenant(one["id"], slug=slugs[1], name="Renamed")
+    scaikey.directory.update_tenant(third["id"], slug="third")
+
+    report = sync()
+
+    assert counts(report) == {"tenants": {"updated": 3}}
+    assert in_database() == in_directory(scaikey)
+    assert sorted(row[3] for row in changes()) == ["name,slug", "slug", "slug"]
+    assert counts(sync()) == {}
+
+
+def test_success_slug_of_a_gone_tenant_is_taken(scaikey: Sandbox) -> None:
+    sync()
+    gone = next(iter(scaikey.directory.tenants.values()))
+    scaikey.directory.remove_tenant(gone["id"])
+    scaikey.directory.add_tenant(name="Heir", slug=gone["slug"], people=2)
+
+    report = sync(allow_removals=1000)
+
+    assert counts(report)["tenants"] == {"added": 1, "deactivated": 1}
+    assert in_database() == in_directory(scaikey)
+    old = Tenant.objects.get(scaikey_tenant_id=gone["id"])
+    assert old.slug.startswith(f"{gone['slug']}-gone-")
+    assert not Participant.objects.filter(tenant=old, absent_since=None).exists()
+    assert counts(sync()) == {}
+
+
+def test_success_partner_gone_and_tenant_moved(scaikey: Sandbox) -> None:
+    sync()
+    one, two = scaikey.directory.partners
+    for tenant in list(scaikey.directory.tenants.values()):
+        if tenant["partner_id"] == one:
+            scaikey.directory.update_tenant(tenant["id"], partner_id=two)
+    scaikey.directory.remove_partner(one)
+
+    report = sync()
+
+    assert counts(report)["partners"] == {"deactivated": 1}
+    assert in_database() == in_directory(scaikey)
+    assert {row[3] for row in changes() if row[0] == "tenants"} == {"partner_id"}
+    assert Partner.objects.get(scaikey_id=one).inactive_reason == "gone from ScaiKey"
+
+
+def test_success_groups(scaikey: Sandbox) -> None:
+    sync()
+    first = every_group(scaikey)[0]
+    tenant = first["tenant_id"]
+    anna, bo = (row["id"] for row in people_of(scaikey, tenant)[:2])
+    scaikey.directory.update_group(first["id"], name="Renamed", group_type="DISTRIBUTION_LIST")
+    inside = scaikey.directory.add_group(tenant, name="Inside")
+    scaikey.directory.add_member(inside, user_id=anna)
+    scaikey.directory.add_member(inside, user_id=bo)
+    scaikey.directory.add_member(first["id"], member_group_id=inside)
+    scaikey.directory.add_member(inside, member_group_id=inside)
+    sync()
+    assert in_database() == in_directory(scaikey)
+    assert ("groups", "update", "Renamed", "name,group_type", "changed in ScaiKey") in changes()
+    assert sum(row[:2] == ("memberships", "add") for row in changes()) == 4
+
+    scaikey.directory.remove_member(inside, user_id=anna)
+    scaikey.directory.remove_member(first["id"], member_group_id=inside)
+    edge = GroupMembership.objects.get(
+        group__scaikey_id=inside, member_participant__scaikey_id=anna
+    )
+    assert counts(sync()) == {"memberships": {"deactivated": 2}}
+    assert {row[4] for row in changes()} == {"not a member in ScaiKey any more"}
+
+    scaikey.directory.add_member(inside, user_id=anna)
+    assert counts(sync()) == {"memberships": {"restored": 1}}
+    edge.refresh_from_db()
+    assert edge.absent_since is None
+
+    scaikey.directory.remove_group(inside)
+    assert counts(sync())["groups"] == {"deactivated": 1}
+    assert in_database() == in_directory(scaikey)
+    assert counts(sync()) == {}
+
+
+def test_success_group_returns_with_other_members(scaikey: Sandbox) -> None:
+    sync()
+    group = next(row for row in every_group(scaikey) if people_of(scaikey, row["tenant_id"]))
+    anna = people_of(scaikey, group["tenant_id"])[0]["id"]
+    scaikey.directory.add_member(group["id"], user_id=anna)
+    sync()
+    index = scaikey.directory.group_index(group["id"])
+    place = scaikey.directory.groups.roster.where(index)
+    scaikey.directory.remove_group(group["id"])
+    sync()
+    scaikey.directory.groups.roster.place(index, place)
+    scaikey.directory.changed()
+    scaikey.directory.remove_member(group["id"], user_id=anna)
+
+    report = sync()
+
+    assert counts(report)["groups"] == {"restored": 1}
+    assert counts(report)["memberships"]["deactivated"] == 1
+    assert in_database() == in_directory(scaikey)
+    assert counts(sync()) == {}
+
+
+def test_success_group_moves_to_another_tenant(scaikey: Sandbox) -> None:
+    sync()
+    group = every_group(scaikey)[0]
+    target = next(t for t in scaikey.directory.tenants if t != group["tenant_id"])
+    anna = people_of(scaikey, target)[0]["id"]
+    index = scaikey.directory.group_index(group["id"])
+    scaikey.directory.groups.roster.place(index, (target, group["group_type"]))
+    scaikey.directory.changed()
+    scaikey.directory.add_member(group["id"], user_id=anna)
+
+    report = sync()
+
+    assert counts(report)["groups"] == {"added": 1, "deactivated": 1}
+    moved = Group.objects.get(scaikey_id=group["id"], absent_since=None)
+    assert moved.tenant.scaikey_tenant_id == target
+    assert [str(edge.member_participant_id) for edge in moved.memberships.all()] == [
+        str(Participant.objects.get(scaikey_id=anna).pk)
+    ]
+    again = sync()
+    # Its members of the old tenant have no place in a group of another one.
+    assert counts(again) == {"memberships": {"held": report.kinds["memberships"].held}}
+
+
+def test_success_others_are_never_touched(scaikey: Sandbox) -> None:
+    from tests.tenants.people import make_group, make_partner, make_person, make_tenant, put_in
+
+    sync()
+    tenant = Tenant.objects.order_by("slug").first()
+    assert tenant is not None
+    group = Group.objects.filter(tenant=tenant).first()
+    assert group is not None
+    bot = make_person(tenant, "bot", participant_type="agent", scaikey_id=None)
+    make_person(tenant, "shadow", participant_type="bridge", scaikey_id=None)
+    make_person(
+        tenant, "far", participant_type="federated", server_name="b.example", scaikey_id=None
+    )
+    make_person(tenant, "model", participant_type="model", scaikey_id="usr_of_a_model")
+    put_in(group, bot, make_group(tenant, "Ours", scaikey_id=None))
+    local = make_tenant("local", scaikey_tenant_id=None)
+    make_person(local, "anna")
+    make_partner("ours", scaikey_id=None)
+    age()
+    before = dump()
+
+    assert counts(sync()) == {}
+    assert rewritten() == {}
+    assert dump() == before
+
+
+def test_success_a_model_with_the_id_of_a_person_stays_a_model(scaikey: Sandbox) -> None:
+    sync()
+    person = Participant.objects.first()
+    assert person is not None
+    Participant.objects.filter(pk=person.pk).update(
+        participant_type="model", display_name="A model", email=""
+    )
+
+    assert counts(sync()) == {}
+    person.refresh_from_db()
+    assert (person.participant_type, person.display_name) == ("model", "A model")
+
+
+def test_success_local_ids_differ_between_tenants(scaikey: Sandbox) -> None:
+    one, two, *_ = scaikey.directory.tenants
+    for tenant in (one, two):
+        scaikey.directory.add_user(tenant, email="same@example.org")
+    sync()
+    names = set(
+        Participant.objects.filter(email="same@example.org").values_list("local_id", flat=True)
+    )
+    assert len(names) == 2
+    assert "same" in names
+
+
+def test_success_local_id_after_a_tenant_is_linked_elsewhere(scaikey: Sandbox) -> None:
+    """The same people come to another tenant of ours, whose names must not collide."""
+    from tests.tenants.people import make_tenant
+
+    one, two, *_ = scaikey.directory.tenants
+    for tenant in (one, two):
+        scaikey.directory.add_user(tenant, email="same@example.org")
+    sync()
+    for tenant in Tenant.objects.filter(scaikey_tenant_id__in=(one, two)):
+        scaikey_id, tenant.scaikey_tenant_id = tenant.scaikey_tenant_id, None
+        Tenant.objects.filter(pk=tenant.pk).update(
+            slug=f"old-{tenant.slug}", scaikey_tenant_id=None
+        )
+        make_tenant(tenant.slug, scaikey_tenant_id=scaikey_id)
+
+    report = sync(allow_removals=1000)
+
+    assert report.outcome == "applied"
+    assert duplicates() == 0
+    assert in_database() == in_directory(scaikey)
+
+
+def test_success_odd_values(scaikey: Sandbox) -> None:
+    """What no column could hold: long words, limits that say there is none."""
+    tenant = next(iter(scaikey.directory.tenants))
+    partner = next(iter(scaikey.directory.partners))
+    scaikey.directory.update_partner(partner, max_tenants=-1, max_users_per_tenant=2**40)
+    scaikey.directory.update_tenant(tenant, status="X" * 300, slug="s" * 300)
+    person = scaikey.directory.add_user(tenant, display_name="\u1000" * 900, email="e" * 900)
+    scaikey.directory.add_group(tenant, name="\u1000" * 900, group_type="Y" * 300)
+    sync()
+    assert len(Participant.objects.get(scaikey_id=person).display_name) == 300
+    assert Partner.objects.get(scaikey_id=partner).max_tenants is None
+    found = Tenant.objects.get(scaikey_tenant_id=tenant)
+    assert (found.slug, found.is_active) == ("s" * 200, False)
+    assert counts(sync()) == {}
+
+
+def test_success_the_run_is_kept(scaikey: Sandbox) -> None:
+    report = sync()
+    run = last_run()
+    assert (run.pk, run.outcome, run.counts) == (report.run_id, "applied", report.counts())
+    assert run.requests == report.requests > 0
+    assert (run.error_code, run.error_message, run.warnings) == ("", "", [])
+    assert (run.operator, run.trigger, run.tenant) == ("root", "manual", None)
+    assert run.ended_at is not None
+    assert SyncChange.objects.filter(run=run).exists()
+    assert connection.vendor in ("sqlite", "postgresql")
