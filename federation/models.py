@@ -24,9 +24,7 @@ class ServerKey(models.Model):
 
     class Meta:
         db_table = "sw_server_keys"
-        constraints = [
-            models.UniqueConstraint(fields=["key_id"], name="sw_server_keys_key_id")
-        ]
+        constraints = [models.UniqueConstraint(fields=["key_id"], name="sw_server_keys_key_id")]
 
     def __str__(self) -> str:
         return self.key_id

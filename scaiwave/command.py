@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from functools import cached_property
 from typing import IO, Any, NoReturn, cast
 
@@ -24,11 +24,14 @@ class Declined(RefusedError):
     fix = "Nothing was changed. Answer yes, or pass --no-input to agree beforehand."
 
 
-class VerbFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
-    """The verb's own options first, and the lines of the epilog as they are."""
+class VerbFormatter(DjangoHelpFormatter):
+    """The verb's own options first; a text that has lines of its own keeps them."""
 
     # What Django moves to the end; --json and its like belong there too.
     show_last = DjangoHelpFormatter.show_last | {"--json", "--quiet", "--no-input"}
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
 
 
 class VerbParser(CommandParser):
@@ -63,7 +66,7 @@ class OperatorCommand(BaseCommand):
         return next((words, verb) for words, verb in VERBS.items() if verb.command == name)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Django's parser would take --settings, --pythonpath and more that operators don't need."""
+        """Django's own parser would also take --settings, --pythonpath and others."""
         words, verb = self.verb()
         parser = VerbParser(
             prog=" ".join(("scaiwave", *words)),

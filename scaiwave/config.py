@@ -10,7 +10,7 @@ import io
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -52,7 +52,7 @@ class Configuration:
     `SettingInvalid` when a value that is asked for is absent or makes no sense.
     """
 
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)  # full of secrets, not only ours
     home: Path
     env_file: Path
 
@@ -86,7 +86,10 @@ class Configuration:
         )
 
     def number(self, name: str) -> int:
-        return int(self._cast(name, int, "a whole number"))
+        value = int(self._cast(name, int, "a whole number"))
+        if value < 0:
+            raise _invalid(name, "a whole number, 0 or more")
+        return value
 
     def share(self, name: str) -> float:
         value = float(self._cast(name, float, "a number between 0 and 1"))
@@ -237,7 +240,8 @@ def unknown_names(config: Configuration) -> dict[str, str]:
         if name.startswith("SCAIWAVE_") and not _OF_SCRIPTS.match(name):
             tails = [other.removeprefix("SCAIWAVE_") for other in known]
             near = get_close_matches(name.removeprefix("SCAIWAVE_"), tails, n=1, cutoff=0.85)
-            guesses |= {name: f"SCAIWAVE_{tail}" for tail in near}
+            if near:
+                guesses[name] = f"SCAIWAVE_{near[0]}"
     return guesses
 
 

@@ -114,6 +114,15 @@ def test_fail_unknown_command() -> None:
     )
 
 
+def test_fail_command_that_would_tell_secrets() -> None:
+    ended = scaiwave("manage", "diffsettings")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        "Error: `scaiwave manage diffsettings` would print secrets. [SW_USAGE]\n"
+        "  Fix: `scaiwave sync show-config` shows what is configured, with secrets masked.\n"
+    )
+
+
 def test_fail_usage_of_a_command() -> None:
     assert scaiwave("manage", "migrate", "--nonsense").code == 2
 

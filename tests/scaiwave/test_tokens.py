@@ -1,4 +1,3 @@
-# ruff: noqa: SIM117 - nested: the server, the client, what is expected of them
 """Verification of ScaiKey's tokens: the good ones, and one test for every way to be bad."""
 
 from __future__ import annotations

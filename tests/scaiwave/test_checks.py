@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.checks import CheckMessage, run_checks
+from pytest_django.fixtures import Settings
+
+from scaiwave.checks import check_configuration
+from scaiwave.config import load
+from tests.scaiwave.console import scaiwave
+
+Check = Callable[..., list[CheckMessage]]
+KEY = Fernet.generate_key().decode()
+GOOD = {"SCAIWAVE_SECRET_KEY": "x", "SCAIWAVE_ENCRYPTION_KEYS": KEY}
+POSTGRES = {"SCAIWAVE_DB_URL": "postgres://user:password@host/name"}
+
+
+@pytest.fixture
+def check(home: Path, settings: Settings) -> Check:
+    def run(**environment: str) -> list[CheckMessage]:
+        config = load({"SCAIWAVE_HOME": str(home), **GOOD, **environment})
+        settings.CONFIG = config
+        return check_configuration(None)
+
+    return run
+
+
+CASES = [
+    (
+        {"SCAIWAVE_SYNC_REMOVAL_SHARE": "2"},
+        "scaiwave.E001",
+        "SCAIWAVE_SYNC_REMOVAL_SHARE is not a number between 0 and 1.",
+        "Set SCAIWAVE_SYNC_REMOVAL_SHARE to a number between 0 and 1.",
+    ),
+    (
+        {"SCAIWAVE_ENCRYPTION_KEYS": f"{KEY},s3cret"},
+        "scaiwave.E002",
+        "SCAIWAVE_ENCRYPTION_KEYS holds something that is not a Fernet key.",
+        "A key is 32 random bytes in URL-safe base64: "
+        "`openssl rand -base64 32 | tr '+/' '-_'` makes one.",
+    ),
+    (
+        {"SCAIWAVE_SCAIKY_URL": "https://scaikey.example.com"},
+        "scaiwave.W001",
+        "SCAIWAVE_SCAIKY_URL is set and unknown.",
+        "Write SCAIWAVE_SCAIKEY_URL.",
+    ),
+    (
+        {"SCAIWAVE_PUBLIC_URL": "http://chat.example.com"},
+        "scaiwave.W002",
+        "SCAIWAVE_PUBLIC_URL begins with http://, so administrators' passwords travel in the "
+        "clear.",
+        "Use https:// for every host but this one.",
+    ),
+    (
+        {"SCAIWAVE_SCAIKEY_URL": "http://scaikey.example.com"},
+        "scaiwave.W002",
+        "SCAIWAVE_SCAIKEY_URL begins with http://, so credentials and tokens travel in the clear.",
+        "Use https:// for every host but this one.",
+    ),
+    (
+        {"SCAIWAVE_ENV_FILE": "/nowhere/at/all"},
+        "scaiwave.W003",
+        "SCAIWAVE_ENV_FILE names /nowhere/at/all, which does not exist.",
+        "Mend the name, or make the file; until then defaults apply.",
+    ),
+    (
+        POSTGRES,
+        "scaiwave.W005",
+        "SCAIWAVE_SERVER_NAME is not set, so everybody is @name:localhost.",
+        "Set it to the name by which other servers know this one.",
+    ),
+    (
+        {"SCAIWAVE_SCAIKEY_URL": "https://x.example", "SCAIWAVE_SCAIKEY_CLIENT_ID": "x"},
+        "scaiwave.W006",
+        "ScaiKey is configured only in part: SCAIWAVE_SCAIKEY_CLIENT_SECRET missing.",
+        "Run `scaiwave sync register`, or set what is missing.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("environment", "id_", "message", "hint"), CASES)
+def test_success_found(
+    environment: dict[str, str], id_: str, message: str, hint: str, check: Check
+) -> None:
+    (found,) = check(**environment)
+    assert (found.id, found.msg, found.hint) == (id_, message, hint)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"SCAIWAVE_SCAIKEY_URL": "https://scaikey.example.com"},
+        {"SCAIWAVE_PUBLIC_URL": "http://127.0.0.1:8000", "SCAIWAVE_SCAIKEY_URL": "http://[::1]:1"},
+        {**POSTGRES, "SCAIWAVE_SERVER_NAME": "chat.example.com"},
+        {f"SCAIWAVE_SCAIKEY_{part}": "https://x.example" for part in ("URL", "CLIENT_ID")}
+        | {"SCAIWAVE_SCAIKEY_CLIENT_SECRET": "x"},
+    ],
+)
+def test_success_nothing_to_say(environment: dict[str, str], check: Check) -> None:
+    assert check(**environment) == []
+
+
+def test_success_files_of_others(home: Path, check: Check) -> None:
+    (home / ".env").write_text("")
+    (home / ".env").chmod(0o640)
+    (found,) = check()
+    assert (found.id, found.hint) == ("scaiwave.W004", f"Run `chmod 600 {home / '.env'}`.")
+    (home / ".env").chmod(0o600)
+    assert check() == []
+
+
+def test_success_registered() -> None:
+    assert run_checks(tags=["scaiwave"]) == []
+
+
+def test_success_said_by_manage_check(home: Path) -> None:
+    ended = scaiwave("manage", "check", SCAIWAVE_SCAIKY_URL="x")
+    assert ended.code == 0
+    assert "(scaiwave.W001) SCAIWAVE_SCAIKY_URL is set and unknown." in ended.err

@@ -1,0 +1,70 @@
+"""Values are read as what they are meant to be, and refused without being repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scaiwave.config import Configuration
+from scaiwave.errors import SettingInvalid
+from tests.scaiwave.test_config import configured
+
+READERS: dict[str, Callable[[Configuration, str], object]] = {
+    "SCAIWAVE_SYNC_REMOVAL_LIMIT": Configuration.number,
+    "SCAIWAVE_SYNC_REMOVAL_SHARE": Configuration.share,
+    "SCAIWAVE_REQUIRE_ADMIN_TOKEN": Configuration.switch,
+    "SCAIWAVE_LOG_FORMAT": Configuration.choice,
+    "SCAIWAVE_LOG_LEVEL": Configuration.choice,
+    "SCAIWAVE_PUBLIC_URL": Configuration.url,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("SCAIWAVE_SYNC_REMOVAL_LIMIT", "30", 30),
+        ("SCAIWAVE_SYNC_REMOVAL_SHARE", "0.5", 0.5),
+        ("SCAIWAVE_REQUIRE_ADMIN_TOKEN", "Yes", True),
+        ("SCAIWAVE_REQUIRE_ADMIN_TOKEN", "off", False),
+        ("SCAIWAVE_LOG_FORMAT", "JSON", "json"),
+        ("SCAIWAVE_LOG_LEVEL", "debug", "DEBUG"),
+        ("SCAIWAVE_PUBLIC_URL", "https://chat.example.com/", "https://chat.example.com"),
+        ("SCAIWAVE_PUBLIC_URL", "http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_success_kinds(name: str, text: str, value: object, tmp_path: Path) -> None:
+    assert READERS[name](configured(tmp_path, **{name: text}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("SCAIWAVE_SYNC_REMOVAL_LIMIT", "many", "a whole number"),
+        ("SCAIWAVE_SYNC_REMOVAL_LIMIT", "-1", "a whole number, 0 or more"),
+        ("SCAIWAVE_SYNC_REMOVAL_SHARE", "x", "a number between 0 and 1"),
+        ("SCAIWAVE_SYNC_REMOVAL_SHARE", "1.1", "a number between 0 and 1"),
+        ("SCAIWAVE_SYNC_REMOVAL_SHARE", "nan", "a number between 0 and 1"),
+        ("SCAIWAVE_REQUIRE_ADMIN_TOKEN", "ture", "true or false"),
+        ("SCAIWAVE_LOG_FORMAT", "xml", "one of text, json"),
+        *(
+            ("SCAIWAVE_PUBLIC_URL", text, "a URL such as https://name.example.com")
+            for text in (
+                "chat.example.com",
+                "ftp://chat.example.com",
+                "https://:443",
+                "https://chat example.com",
+                "https://chat.example.com:port",
+                "http://[::1",
+                "https://user:password@chat.example.com",
+            )
+        ),
+    ],
+)
+def test_fail_kinds(name: str, text: str, wanted: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingInvalid) as caught:
+        READERS[name](configured(tmp_path, **{name: text}), name)
+    assert caught.value.message.startswith(f"{name} is not {wanted.partition(',')[0]}")
+    assert caught.value.fix.startswith(f"Set {name} to {wanted.partition(',')[0]}")
+    assert text not in caught.value.message + caught.value.fix

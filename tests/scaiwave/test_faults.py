@@ -1,0 +1,219 @@
+"""Each fault is caused for real, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import gettempdir
+
+import pytest
+
+from tests.scaiwave.console import CHECKOUT, PROBE, SCRIPT, SECONDS, Ended, probe, scaiwave
+
+LIST = ("admin", "list-tenants")
+MIGRATE = "  Fix: Run `scaiwave manage migrate`, then try again.\n"
+USE_SQLITE = (
+    "  Fix: Check that it is an SQLite database, and that this user may write it and its folder.\n"
+)
+
+
+def name(home: Path) -> str:
+    return f"The database {home / 'scaiwave.sqlite3'}"
+
+
+@pytest.mark.parametrize("words", [LIST, ("manage", "createsuperuser", "--no-input")])
+def test_fail_unmigrated(words: tuple[str, ...], home: Path) -> None:
+    environment = {"DJANGO_SUPERUSER_USERNAME": "a", "DJANGO_SUPERUSER_PASSWORD": "b"}
+    ended = scaiwave(*words, DJANGO_SUPERUSER_EMAIL="", **environment)
+    assert ended.code == 2
+    assert ended.err.endswith(
+        f"Error: {name(home)} is not migrated to this version. [SW_DATABASE_UNMIGRATED]\n{MIGRATE}"
+    )
+    assert "Traceback" not in ended.err
+
+
+def test_fail_partly_migrated(home: Path) -> None:
+    ended = scaiwave("manage", "migrate", "-v0", "contenttypes")
+    assert ended.code == 0
+    assert "[SW_DATABASE_UNMIGRATED]" in scaiwave(*LIST).err
+
+
+def test_fail_a_table_is_gone(migrated: Path) -> None:
+    """All migrations are applied, so that migrating would not help."""
+    with sqlite3.connect(migrated) as connection:
+        connection.execute("DROP TABLE sw_tenants")
+    connection.close()
+    ended = probe("admin", "create-tenant")
+    assert ended.code == 2
+    assert ended.err == (
+        f"Error: {name(migrated.parent)} lacks what its migrations made: "
+        "no such table: sw_tenants. [SW_DATABASE_DAMAGED]\n"
+        "  Fix: Restore it from a backup. If nobody has changed it by hand, report this as a "
+        "defect.\n"
+    )
+
+
+def test_fail_no_database_file(home: Path) -> None:
+    (home / "scaiwave.sqlite3").write_text("This is a text, and long enough to be looked at.\n" * 9)
+    ended = scaiwave(*LIST)
+    assert ended.code == 2
+    assert ended.err == (
+        f"Error: {name(home)} can't be used: file is not a database. [SW_DATABASE_UNREACHABLE]\n"
+        + USE_SQLITE
+    )
+
+
+def test_fail_database_is_a_folder(home: Path) -> None:
+    (home / "scaiwave.sqlite3").mkdir()
+    ended = scaiwave(*LIST)
+    assert ended.code == 2
+    assert ended.err == (
+        f"Error: {name(home)} can't be used: unable to open database file. "
+        f"[SW_DATABASE_UNREACHABLE]\n{USE_SQLITE}"
+    )
+
+
+@pytest.fixture
+def unprivileged(home: Path) -> Iterator[int | None]:
+    """A user that permissions mean something to: ourselves, or somebody else if we are root."""
+    if os.geteuid() != 0:
+        yield None
+        return
+    nobody = 65534
+    for folder in (home, *home.parents):
+        if folder == Path(folder.anchor) or folder == Path(gettempdir()):
+            break
+        folder.chmod(0o755)
+    if not _can_run(nobody):
+        pytest.skip("root has no other user here who can run this Python")
+    yield nobody
+
+
+def _can_run(user: int) -> bool:
+    trial = [sys.executable, "-c", "import scaiwave.cli"]
+    try:
+        ended = subprocess.run(trial, user=user, cwd="/", capture_output=True, check=False)
+    except PermissionError:
+        return False
+    return ended.returncode == 0
+
+
+def as_user(user: int | None, *words: str) -> Ended:
+    ended = subprocess.run(
+        [*SCRIPT, *words],
+        env={**os.environ, **PROBE},
+        cwd=CHECKOUT,
+        user=user,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def test_fail_home_is_read_only(
+    home: Path, unprivileged: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.chmod(0o555)
+    ended = as_user(unprivileged, "admin", "create-tenant")
+    assert ended.code == 2
+    assert ended.err == (
+        f"Error: {name(home)} can't be used: unable to open database file. "
+        f"[SW_DATABASE_UNREACHABLE]\n{USE_SQLITE}"
+    )
+    monkeypatch.delenv("SCAIWAVE_SECRET_KEY")
+    ended = as_user(unprivileged, "sync", "show-config")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        f"Error: The home {home} can't be written to: Permission denied. [SW_CONFIG_INVALID]\n"
+        "  Fix: Make it writable for this user, or name another in SCAIWAVE_HOME.\n"
+    )
+
+
+def test_fail_database_is_read_only(migrated: Path, unprivileged: int | None) -> None:
+    migrated.chmod(0o444)
+    migrated.parent.chmod(0o555)
+    ended = as_user(unprivileged, "admin", "create-tenant")
+    assert ended.code == 2
+    assert "[SW_DATABASE_UNREACHABLE]" in ended.err
+    assert ended.err.endswith(USE_SQLITE)
+
+
+def test_fail_configuration_is_unreadable(home: Path, unprivileged: int | None) -> None:
+    (home / ".env").write_text("")
+    (home / ".env").chmod(0o000)
+    ended = as_user(unprivileged, *LIST)
+    assert ended.code == 2
+    assert ended.err == (
+        f"Error: The configuration file {home / '.env'} can't be read: Permission denied. "
+        "[SW_CONFIG_INVALID]\n  Fix: Make it a text file that this user may read.\n"
+    )
+
+
+def test_fail_locked(migrated: Path) -> None:
+    holder = sqlite3.connect(migrated, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        url = f"sqlite:///{migrated}?timeout=0"
+        ended = probe("admin", "create-tenant", SCAIWAVE_DB_URL=url)
+    finally:
+        holder.close()
+    assert ended.code == 1
+    assert ended.err == (
+        f"Error: {name(migrated.parent)} is locked by another process. [SW_DATABASE_BUSY]\n"
+        "  Fix: Try again in a moment; if it stays so, look for a process that holds the "
+        "database.\n"
+    )
+
+
+def test_fail_disk_is_full(migrated: Path) -> None:
+    """SQLite is told that there are no more pages than it has."""
+    statements = [
+        "PRAGMA max_page_count = 1",
+        "CREATE TABLE x (y)",
+        *["INSERT INTO x VALUES (zeroblob(100000))"] * 3,
+    ]
+    ended = probe("admin", "create-tenant", "--sql", ";;".join(statements))
+    assert ended.code == 1
+    assert ended.err == (
+        f"Error: {name(migrated.parent)} has no room left on its disk. [SW_DISK_FULL]\n"
+        "  Fix: Free some space, then run the same command again; nothing was half written.\n"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="mounts need root")
+def test_fail_disk_is_full_for_real(migrated: Path, tmp_path: Path) -> None:
+    """On a file system of its own, of which not a block is left."""
+    small = tmp_path / "small"
+    small.mkdir()
+    script = (
+        f'mount -t tmpfs -o size=3m tmpfs "{small}" && cp "{migrated}" "{small}" && '
+        f'{{ cat /dev/zero >"{small}/rest" 2>/dev/null; exec "$@"; }}'
+    )
+    command = [*SCRIPT, "admin", "create-tenant"]
+    ended = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh", *command],
+        env={**os.environ, **PROBE, "SCAIWAVE_HOME": str(small)},
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    if "unshare" in ended.stderr or "mount" in ended.stderr:
+        pytest.skip(ended.stderr.strip())
+    assert ended.returncode in {1, 2}
+    assert ended.stderr.startswith(f"Error: {name(small)} ")
+    assert ended.stderr.count("\n") == 2
+
+
+def test_fail_a_defect_in_a_statement_keeps_its_traceback(migrated: Path) -> None:
+    ended = probe("admin", "create-tenant", "--sql", "NONSENSE")
+    assert ended.code == 1
+    assert "Traceback" in ended.err

@@ -1,0 +1,290 @@
+"""Who acts, with tokens that a ScaiKey on loopback has really signed."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaiwave.config import load
+from scaiwave.errors import (
+    ExpiredToken,
+    InsufficientPermission,
+    InvalidToken,
+    ScaiWaveError,
+    SettingMissing,
+    TokenRequired,
+    UpstreamUnreachable,
+)
+from scaiwave.operators import GRANTED, Operator, Permission, Role, identify_operator
+from scaiwave.sandbox import Sandbox
+from tenants.models import Tenant
+from tests.scaiwave.console import scaiwave
+
+LIST = ("admin", "list-tenants")
+NEW_TOKEN = "Get a new ScaiKey token and export it as SCAIWAVE_ADMIN_TOKEN, or unset that variable."
+
+
+@pytest.fixture(scope="module")
+def scaikey() -> Iterator[Sandbox]:
+    with Sandbox(people=5, tenants=2, seed=3) as running:
+        yield running
+
+
+def environment(scaikey: Sandbox, token: str, **others: str) -> dict[str, str]:
+    return {
+        "SCAIWAVE_SCAIKEY_URL": scaikey.url,
+        "SCAIWAVE_SCAIKEY_CLIENT_ID": scaikey.client_id,
+        "SCAIWAVE_ADMIN_TOKEN": token,
+        **others,
+    }
+
+
+def identified(scaikey: Sandbox, token: str, **others: str) -> Operator:
+    return identify_operator(load(environment(scaikey, token, **others)))
+
+
+def test_success_host_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the process's own user, not by what the environment says."""
+    monkeypatch.setenv("USER", "mallory")
+    monkeypatch.setenv("LOGNAME", "mallory")
+    operator = identify_operator(load({}))
+    assert operator.role is Role.HOST
+    assert operator.name == pwd.getpwuid(os.geteuid()).pw_name
+    assert operator.sees_everything
+
+
+@pytest.mark.parametrize(
+    ("claims", "role", "partner_id", "tenant_id"),
+    [
+        ({"role": "super_admin"}, Role.SUPER_ADMIN, None, None),
+        ({"role": "SUPER_ADMIN"}, Role.SUPER_ADMIN, None, None),
+        ({"roles": ["viewer", "super_admin", "tenant_admin"]}, Role.SUPER_ADMIN, None, None),
+        ({"role": "partner_admin", "partner_id": "prt_1"}, Role.PARTNER_ADMIN, "prt_1", None),
+        (
+            {"role": "tenant_admin", "partner_id": "prt_1", "tenant_id": "tnt_1"},
+            Role.TENANT_ADMIN,
+            None,
+            "tnt_1",
+        ),
+        (
+            {"role": "super_admin", "partner_id": "prt_1", "tenant_id": "tnt_1"},
+            Role.SUPER_ADMIN,
+            None,
+            None,
+        ),
+    ],
+)
+def test_success_roles(
+    claims: dict[str, Any],
+    role: Role,
+    partner_id: str | None,
+    tenant_id: str | None,
+    scaikey: Sandbox,
+) -> None:
+    operator = identified(scaikey, scaikey.mint(email="anna@example.com", **claims))
+    assert (operator.name, operator.role) == ("anna@example.com", role)
+    assert (operator.partner_id, operator.tenant_id) == (partner_id, tenant_id)
+
+
+@pytest.mark.parametrize(
+    ("scope", "role"),
+    [
+        ("admin:read", Role.PLATFORM_READ),
+        ("admin:write", Role.SUPER_ADMIN),
+        ("openid admin:read admin:write", Role.SUPER_ADMIN),
+    ],
+)
+def test_success_platform_tokens(scope: str, role: Role, scaikey: Sandbox) -> None:
+    assert identified(scaikey, scaikey.mint_platform(scope=scope)).role is role
+
+
+def test_success_audience_of_its_own(scaikey: Sandbox) -> None:
+    token = scaikey.mint(role="super_admin", aud="other-app")
+    operator = identified(scaikey, token, SCAIWAVE_SCAIKEY_AUDIENCE="other-app")
+    assert operator.role is Role.SUPER_ADMIN
+
+
+@pytest.mark.django_db
+def test_success_token_of_a_tenant(scaikey: Sandbox) -> None:
+    """Its keys are at the tenant's own address, which its slug is part of."""
+    id_, row = next(iter(scaikey.directory.tenants.items()))
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    Tenant.objects.create(
+        scaikey_tenant_id=id_, slug=row["slug"], name="A", created_at=now, updated_at=now
+    )
+    token = scaikey.mint(role="tenant_admin", tenant_id=id_, iss=scaikey.issuer(id_))
+    assert identified(scaikey, token).tenant_id == id_
+
+
+REFUSED: list[tuple[str, dict[str, Any], type[ScaiWaveError], str]] = [
+    (
+        "alg none",
+        {"alg": "none"},
+        InvalidToken,
+        "The token's algorithm is neither RS256 nor ES256.",
+    ),
+    ("HS256", {"alg": "HS256"}, InvalidToken, "The token's algorithm is neither RS256 nor ES256."),
+    ("expired", {"exp": 1_700_000_000}, ExpiredToken, "The token has expired."),
+    ("early", {"nbf": 4_000_000_000}, InvalidToken, "The token is not yet valid (nbf)."),
+    ("issuer", {"iss": "https://evil.example"}, InvalidToken, "The token was not issued by {url}."),
+    (
+        "audience",
+        {"aud": "another"},
+        InvalidToken,
+        "The token was made for another application (audience).",
+    ),
+    (
+        "kid",
+        {"kid": "unknown"},
+        InvalidToken,
+        "The token is signed with a key that ScaiKey does not list.",
+    ),
+    ("no role", {"role": None}, InsufficientPermission, "The token carries no administrator role."),
+    (
+        "user role",
+        {"role": "viewer"},
+        InsufficientPermission,
+        "The token carries no administrator role.",
+    ),
+    (
+        "scope without a platform token",
+        {"role": None, "scope": "admin:write"},
+        InsufficientPermission,
+        "The token carries no administrator role.",
+    ),
+    (
+        "no partner",
+        {"role": "partner_admin"},
+        InvalidToken,
+        "The token says partner_admin but names no partner.",
+    ),
+    (
+        "no tenant",
+        {"role": "tenant_admin"},
+        InvalidToken,
+        "The token says tenant_admin but names no tenant.",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("claims", "error", "message"),
+    [case[1:] for case in REFUSED],
+    ids=[case[0] for case in REFUSED],
+)
+def test_fail_refused(
+    claims: dict[str, Any], error: type[ScaiWaveError], message: str, scaikey: Sandbox
+) -> None:
+    token = scaikey.mint(**{"role": "super_admin", **claims})
+    with pytest.raises(error) as caught:
+        identified(scaikey, token)
+    assert caught.value.message == message.format(url=scaikey.url)
+    assert caught.value.exit_code == 3
+    assert token not in caught.value.fix
+
+
+def test_fail_signed_with_another_key(scaikey: Sandbox) -> None:
+    with pytest.raises(InvalidToken) as caught:
+        identified(scaikey, scaikey.mint(role="super_admin", key=scaikey.keys.foreign()))
+    assert caught.value.message == "The token's signature is wrong."
+
+
+@pytest.mark.parametrize("scope", ["", "openid groups:read", "admin:reader"])
+def test_fail_platform_token_without_a_scope(scope: str, scaikey: Sandbox) -> None:
+    with pytest.raises(InsufficientPermission):
+        identified(scaikey, scaikey.mint_platform(scope=scope))
+
+
+@pytest.mark.parametrize("token", ["garbage", " ", "a.b.c", "é", "x" * 20_000])
+@pytest.mark.parametrize("words", [LIST, ("admin", "list-tenants", "--json")])
+def test_fail_garbage_never_falls_back_to_the_host(
+    words: tuple[str, ...], token: str, scaikey: Sandbox, migrated: Path
+) -> None:
+    ended = scaiwave(*words, **environment(scaikey, token))
+    assert (ended.code, ended.out) == (3, "")
+    assert "SW_AUTH_INVALID_TOKEN" in ended.err
+    assert NEW_TOKEN in ended.err
+    assert token.strip() == "" or token not in ended.err
+
+
+def test_fail_token_of_an_empty_file(home: Path) -> None:
+    (home / "token").write_text("\n")
+    ended = scaiwave("sync", "show-config", SCAIWAVE_ADMIN_TOKEN_FILE=str(home / "token"))
+    assert (ended.code, ended.out) == (2, "")
+
+
+def test_success_token_at_the_console(scaikey: Sandbox, migrated: Path) -> None:
+    good = scaikey.mint(role="super_admin")
+    ended = scaiwave(*LIST, **environment(scaikey, good, SCAIWAVE_REQUIRE_ADMIN_TOKEN="true"))
+    assert (ended.code, ended.err) == (0, "No tenants.\n")
+
+
+def test_fail_token_is_required() -> None:
+    with pytest.raises(TokenRequired):
+        identify_operator(load({"SCAIWAVE_REQUIRE_ADMIN_TOKEN": "true"}))
+    ended = scaiwave("sync", "show-config", SCAIWAVE_REQUIRE_ADMIN_TOKEN="true")
+    assert ended.code == 3
+    assert ended.err == (
+        "Error: This server asks for an operator's token, and none is given. "
+        "[SW_AUTH_TOKEN_REQUIRED]\n  Fix: Export a ScaiKey token as SCAIWAVE_ADMIN_TOKEN.\n"
+    )
+
+
+def test_fail_role_may_not(scaikey: Sandbox) -> None:
+    token = scaikey.mint(role="tenant_admin", tenant_id="tnt_1", email="anna@example.com")
+    ended = scaiwave("sync", "show-config", **environment(scaikey, token))
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err == (
+        "Error: anna@example.com (tenant_admin) may not look at this server's configuration. "
+        "[SW_AUTH_INSUFFICIENT_PERMISSION]\n"
+        "  Fix: Ask an operator whose role allows it: host, super_admin, platform_read.\n"
+    )
+
+
+def test_fail_keys_are_out_of_reach(scaikey: Sandbox) -> None:
+    gone = Sandbox(people=1, seed=3)
+    with gone:
+        token = gone.mint(role="super_admin")
+    began = time.monotonic()
+    with pytest.raises(UpstreamUnreachable) as caught:
+        identified(gone, token)
+    assert caught.value.exit_code == 2
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("name", ["SCAIWAVE_SCAIKEY_URL", "SCAIWAVE_SCAIKEY_CLIENT_ID"])
+def test_fail_nothing_to_verify_with(name: str, scaikey: Sandbox) -> None:
+    with pytest.raises(SettingMissing) as caught:
+        identified(scaikey, scaikey.mint(role="super_admin"), **{name: ""})
+    assert caught.value.message == f"{name} is not set."
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("permission", Permission)
+def test_success_permissions(role: Role, permission: Permission) -> None:
+    operator = Operator("anna", role)
+    if permission in GRANTED[role]:
+        operator.require(permission)
+    else:
+        with pytest.raises(InsufficientPermission, match=rf"\Aanna \({role.value}\) may not "):
+            operator.require(permission)
+
+
+def test_success_the_table_of_roles() -> None:
+    everything = set(Permission)
+    looking = {Permission.VIEW}
+    assert GRANTED[Role.HOST] == GRANTED[Role.SUPER_ADMIN] == everything
+    assert GRANTED[Role.TENANT_ADMIN] == looking | {Permission.CARRY_ROOMS}
+    assert GRANTED[Role.PLATFORM_READ] == looking | {Permission.VIEW_PLATFORM}
+    assert GRANTED[Role.PARTNER_ADMIN] == everything - {
+        Permission.MANAGE_PLATFORM,
+        Permission.VIEW_PLATFORM,
+    }

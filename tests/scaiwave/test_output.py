@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import io
+import json
+import unicodedata
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from scaiwave.errors import SettingInvalid, UsageError
+from scaiwave.output import (
+    Column,
+    Kind,
+    Output,
+    Row,
+    human_bytes,
+    local_zone,
+    printable,
+    to_json,
+    width,
+)
+from tests.scaiwave.console import at_terminal, probe
+
+LIST = ("admin", "list-tenants")
+JOINERS = {"\u200c", "\u200d"}
+BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+COLUMNS = (Column("name", "Name"), Column("size", "Size", Kind.BYTES))
+
+
+def steers(char: str) -> bool:
+    return unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} or char in BIDI
+
+
+def written(**options: Any) -> tuple[Output, io.StringIO, io.StringIO]:
+    stdout, stderr = io.StringIO(), io.StringIO()
+    return Output(stdout, stderr, **options), stdout, stderr
+
+
+@given(st.text())
+def test_success_printable_steers_nothing(text: str) -> None:
+    shown = printable(text)
+    assert not any(map(steers, shown))
+    assert len(shown) == len(text)
+
+
+@given(st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"])))
+def test_success_printable_leaves_names_alone(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_success_printable_leaves_joiners_alone() -> None:
+    assert printable("می\u200cخواهم 👩\u200d💻") == "می\u200cخواهم 👩\u200d💻"
+
+
+@given(
+    st.recursive(st.text() | st.integers() | st.none(), lambda of: st.dictionaries(st.text(), of))
+)
+def test_success_json_steers_nothing_and_says_the_same(value: Any) -> None:
+    text = to_json(value, indent=None)
+    assert not any(map(steers, text))
+    assert json.loads(text) == value
+
+
+def test_success_json_values() -> None:
+    moment = datetime(2026, 3, 1, 12, 0, tzinfo=timezone(timedelta(hours=1)))
+    value = {"at": moment, "id": UUID(int=1), "kind": Kind.TEXT, "name": "Ünï"}
+    assert json.loads(to_json(value)) == {
+        "at": "2026-03-01T11:00:00Z",
+        "id": "00000000-0000-0000-0000-000000000001",
+        "kind": "text",
+        "name": "Ünï",
+    }
+    assert "Ünï" in to_json(value)
+
+
+def test_fail_json_of_something_else() -> None:
+    with pytest.raises(TypeError, match=r"\Aset has no JSON form\Z"):
+        to_json(set())
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (1024**2 - 1, "1.0 MiB"),
+        (1024**3, "1.0 GiB"),
+        (5000 * 1024**4, "5,000.0 TiB"),
+    ],
+)
+def test_success_human_bytes(count: int, text: str) -> None:
+    assert human_bytes(count) == text
+
+
+@given(st.text(st.sampled_from("aé日本한ﾊñ\u0301आ中字Ωж👍")))
+def test_success_width_is_that_of_a_terminal(text: str) -> None:
+    assert width(text) == cell_len("".join(text))
+
+
+def test_success_plain_table_aligns_wide_characters() -> None:
+    output, stdout, _ = written()
+    rows: list[Row] = [
+        {"name": "日本", "size": 1024},
+        {"name": "Zoe\u0301", "size": 5},
+        {"name": None},
+    ]
+    output.listing("tenants", COLUMNS, rows)
+    assert stdout.getvalue() == (
+        "Name     Size\n日本  1.0 KiB\nZoe\u0301       5 B\n-           -\n"
+    )
+
+
+def test_success_json_listing_has_every_key() -> None:
+    output, stdout, stderr = written(as_json=True)
+    output.listing("tenants", COLUMNS, [{"name": "a", "size": 1024, "more": True}])
+    output.say("talk")
+    output.warn("warning")
+    output.line("line")
+    assert json.loads(stdout.getvalue()) == {"tenants": [{"name": "a", "size": 1024, "more": True}]}
+    assert stderr.getvalue() == ""
+
+
+def test_success_empty_listing() -> None:
+    output, stdout, stderr = written()
+    output.listing("sync_runs", COLUMNS, [])
+    assert (stdout.getvalue(), stderr.getvalue()) == ("", "No sync runs.\n")
+    output, stdout, _ = written(as_json=True)
+    output.listing("sync_runs", COLUMNS, [])
+    assert json.loads(stdout.getvalue()) == {"sync_runs": []}
+
+
+def test_success_record() -> None:
+    columns = (
+        Column("name", "Name"),
+        Column("at", "Last change", Kind.TIME),
+        Column("admin", "Admin", Kind.FLAG),
+        Column("groups", "Groups"),
+        Column("none", "None"),
+        Column("rooms", "Rooms", Kind.COUNT),
+    )
+    row = {
+        "name": "A\x1bnna",
+        "at": datetime(2026, 7, 1, 12, tzinfo=UTC),
+        "admin": False,
+        "groups": ["a", "b\x07"],
+        "none": [],
+        "rooms": 12345,
+    }
+    output, stdout, _ = written(zone=ZoneInfo("Europe/Amsterdam"))
+    output.record(columns, row)
+    assert stdout.getvalue() == (
+        "Name         A\N{REPLACEMENT CHARACTER}nna\n"
+        "Last change  2026-07-01 14:00:00 CEST\n"
+        "Admin        no\n"
+        "Groups       a, b\N{REPLACEMENT CHARACTER}\n"
+        "None         -\n"
+        "Rooms        12,345\n"
+    )
+
+
+def test_success_failure() -> None:
+    output, _, stderr = written()
+    output.failure(UsageError("What.", fix="How."))
+    output.failure(UsageError("What."))
+    assert stderr.getvalue() == "Error: What. [SW_USAGE]\n  Fix: How.\nError: What. [SW_USAGE]\n"
+
+
+def test_success_json_where_the_stream_is_not_utf8() -> None:
+    ended = probe(*LIST, "--json", PYTHONIOENCODING="latin-1")
+    assert ended.out.isascii()
+    assert json.loads(ended.out)["tenants"][1]["slug"] == "日本"
+
+
+def test_success_local_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert local_zone("Europe/Amsterdam") == ZoneInfo("Europe/Amsterdam")
+    monkeypatch.setenv("TZ", ":Asia/Tokyo")
+    assert local_zone("") == ZoneInfo("Asia/Tokyo")
+    monkeypatch.setenv("TZ", "nonsense")
+    assert local_zone("") == UTC
+
+
+@pytest.mark.parametrize("name", ["Nowhere/Land", "../etc/passwd", "Europe"])
+def test_fail_unknown_zone(name: str) -> None:
+    with pytest.raises(SettingInvalid) as caught:
+        local_zone(name)
+    assert caught.value.message == f"There is no time zone {name}."
+
+
+def test_success_nothing_steers_the_pipe() -> None:
+    ended = probe(*LIST)
+    assert ended.out == (
+        "Slug  Name                    Storage\n"
+        "acme  Acme [bold]Corp[/bold]  2.0 KiB\n"
+        "日本  evil �[2J�gnp.exe�31m         -\n"
+    )
+
+
+def test_success_nothing_steers_the_terminal() -> None:
+    """Drawn with rich, whose markup names must not speak either."""
+    shown = at_terminal(*LIST)
+    assert shown.code == 0
+    assert "Acme [bold]Corp[/bold]" in shown.out
+    assert "evil �[2J�gnp.exe�31m" in shown.out
+    assert "\x1b[2J" not in shown.out
+    assert "\u202e" not in shown.out
+
+
+def test_success_json_at_a_terminal() -> None:
+    shown = at_terminal(*LIST, "--json")
+    assert "\x1b" not in shown.out
+    assert "\x9b" not in shown.out
+    assert json.loads(shown.out)["tenants"][1]["name"] == "evil \x1b[2J\u202egnp.exe\x9b31m"
+
+
+def test_success_dumb_terminal_gets_plain_text() -> None:
+    assert at_terminal(*LIST, TERM="dumb").out.startswith("talking\nSlug  Name ")
+
+
+def test_success_progress_is_drawn_at_a_terminal() -> None:
+    shown = at_terminal(*LIST, "--act", "progress")
+    assert "Fetching [bold]people[/bold]" in shown.out
+    assert "3/3" in shown.out
+    assert shown.out.endswith("fetched\n")
+
+
+def test_success_no_progress_in_a_pipe() -> None:
+    ended = probe(*LIST, "--act", "progress")
+    assert (ended.out, ended.err) == ("fetched\n", "")
+
+
+def test_success_progress_lines_with_v2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scaiwave.output.PROGRESS_EVERY", 0.0)
+    output, _, stderr = written(chatty=True)
+    with output.progress("Fetching") as advance:
+        advance(1500, 3000)
+        advance(1501, None)
+    first, second = stderr.getvalue().splitlines()
+    assert first.startswith("Fetching: 1,500 of 3,000, ")
+    assert first.endswith("/s")
+    assert second.startswith("Fetching: 1,501, ")

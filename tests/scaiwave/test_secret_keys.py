@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from scaiwave.config import Configuration, load
+from scaiwave.errors import SettingInvalid, SettingMissing
+from scaiwave.secret_keys import encryption_keys, secret_key
+from tests.scaiwave.console import scaiwave
+
+POSTGRES = "postgres://user:password@host/name"
+
+
+def configured(home: Path, **environment: str) -> Configuration:
+    return load({"SCAIWAVE_HOME": str(home), **environment})
+
+
+def test_success_made_once(tmp_path: Path) -> None:
+    home = tmp_path / "new" / "home"
+    first = secret_key(configured(home)), encryption_keys(configured(home))
+    assert (secret_key(configured(home)), encryption_keys(configured(home))) == first
+    assert Fernet(first[1][0]).decrypt(Fernet(first[1][0]).encrypt(b"text")) == b"text"
+    assert first[0] != first[1][0]
+    path = home / "secret-keys.env"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert list(home.iterdir()) == [path]
+
+
+def test_success_made_once_by_many_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = set(pool.map(lambda _: secret_key(configured(tmp_path)), range(32)))
+    assert len(made) == 1
+
+
+def test_success_configured(tmp_path: Path) -> None:
+    config = configured(
+        tmp_path,
+        SCAIWAVE_DB_URL=POSTGRES,
+        SCAIWAVE_SECRET_KEY="secret",
+        SCAIWAVE_ENCRYPTION_KEYS="new, old",
+    )
+    assert secret_key(config) == "secret"
+    assert encryption_keys(config) == ["new", "old"]
+    assert not (tmp_path / "secret-keys.env").exists()
+
+
+def test_fail_missing_where_machines_share_a_database(tmp_path: Path) -> None:
+    with pytest.raises(SettingMissing) as caught:
+        secret_key(configured(tmp_path, SCAIWAVE_DB_URL=POSTGRES))
+    assert caught.value.message == (
+        "SCAIWAVE_SECRET_KEY is not set, and a database shared between machines needs it."
+    )
+    assert caught.value.fix == (
+        "Make a key with `openssl rand -base64 32 | tr '+/' '-_'` and set SCAIWAVE_SECRET_KEY "
+        "to it, the same on each machine."
+    )
+
+
+def test_fail_file_lacks_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "secret-keys.env"
+    path.write_text("SCAIWAVE_SECRET_KEY=x\n")
+    with pytest.raises(SettingInvalid) as caught:
+        encryption_keys(configured(tmp_path))
+    assert caught.value.message == f"{path} has no SCAIWAVE_ENCRYPTION_KEYS."
+    assert caught.value.fix == "Restore the file from a backup, or set SCAIWAVE_ENCRYPTION_KEYS."
+
+
+def test_fail_home_is_a_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SCAIWAVE_SECRET_KEY")
+    (home / "file").write_text("")
+    ended = scaiwave("sync", "show-config", SCAIWAVE_HOME=str(home / "file" / "home"))
+    assert ended.code == 2
+    assert ended.err.startswith("Error: The ")
+    assert ended.err.endswith(".\n")
+    assert "Not a directory. [SW_CONFIG_INVALID]\n" in ended.err

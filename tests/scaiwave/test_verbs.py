@@ -1,0 +1,114 @@
+"""Every verb of the table keeps what the table says of it."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from django.core.management import get_commands, load_command_class
+
+from scaiwave.command import OperatorCommand
+from scaiwave.verbs import GROUPS, VERBS, Verb, Words, alias_of, below, longest, nearest
+
+BUILT = [(words, verb) for words, verb in VERBS.items() if verb.command]
+every_verb = pytest.mark.parametrize(
+    ("words", "verb"), BUILT, ids=[" ".join(words) for words, _ in BUILT]
+)
+# The platform's own words (ScaiWave docs, reference/cli): they never change.
+OF_THE_PLATFORM = [
+    "sync",
+    "sync register",
+    "sync status",
+    "sync show-config",
+    "sync export-env",
+    "admin list-tenants",
+    "admin create-tenant",
+    "admin federation key generate",
+    "admin federation key rotate",
+    "role",
+    "room export",
+    "room import",
+    "register",
+    "status",
+    "show-config",
+    "export-env",
+]
+
+
+def command(verb: Verb) -> OperatorCommand:
+    assert verb.command is not None
+    loaded = load_command_class(get_commands()[verb.command], verb.command)
+    assert isinstance(loaded, OperatorCommand)
+    return loaded
+
+
+@pytest.mark.parametrize("words", OF_THE_PLATFORM)
+def test_success_words_of_the_platform(words: str) -> None:
+    found = longest(words.split())
+    assert found == tuple(words.split())
+    assert found in VERBS or found in GROUPS
+
+
+@every_verb
+def test_success_command_exists_and_can_start(words: Words, verb: Verb) -> None:
+    assert verb.command in get_commands(), f"there is no command {verb.command}"
+    shown = command(verb).create_parser("", verb.command).format_help()
+    canonical = " ".join(alias_of(words) or words)
+    assert shown.startswith(f"usage: scaiwave {canonical} ")
+    assert "--json" in shown
+    assert ("--dry-run" in shown) == command(verb).changes
+
+
+@every_verb
+def test_success_examples_are_understood(words: Words, verb: Verb) -> None:
+    assert verb.command is not None
+    canonical = alias_of(words) or words
+    for example in verb.examples:
+        typed = shlex.split(example.removeprefix('eval "$(').removesuffix(')"'))
+        assert typed[0] == "scaiwave"
+        assert longest(typed[1:]) == canonical
+        command(verb).create_parser("", verb.command).parse_args(typed[1 + len(canonical) :])
+
+
+@every_verb
+def test_success_verbs_with_verbs_below_take_no_words(words: Words, verb: Verb) -> None:
+    """Or a misspelt verb would be taken for an argument."""
+    if below(words):
+        parser = command(verb).create_parser("", str(verb.command))
+        assert not [action for action in parser._actions if not action.option_strings]
+
+
+def test_success_no_command_is_out_of_reach() -> None:
+    """Every verb's command is in the table: there is no other door to it."""
+    ours = {
+        name
+        for name, app in get_commands().items()
+        if app in {"scaiwave", "tenants", "federation", "rooms", "identity_sync"}
+        and isinstance(load_command_class(app, name), OperatorCommand)
+    }
+    assert ours == {verb.command for _, verb in BUILT}
+
+
+def test_success_aliases() -> None:
+    for name in ("register", "status", "show-config", "export-env"):
+        assert alias_of((name,)) == ("sync", name)
+        assert alias_of(("sync", name)) is None
+
+
+def test_success_longest_words_win() -> None:
+    assert longest(["sync", "register", "x"]) == ("sync", "register")
+    assert longest(["sync", "regster"]) == ("sync",)
+    assert longest(["admin", "federation", "key"]) == ("admin", "federation", "key")
+    assert longest(["x"]) == ()
+
+
+def test_success_nearest() -> None:
+    assert nearest(["sync", "regster"])[0] == "sync register"
+    assert nearest(["list-tenants"]) == ["admin list-tenants"]
+    assert nearest(["qqqq"]) == []
+
+
+def test_success_help_lines_are_short() -> None:
+    for words, verb in VERBS.items():
+        assert len(verb.help) <= 66, words
+        assert not verb.help.endswith(".")

@@ -1,0 +1,53 @@
+"""`scripts/bench sync`, on a directory small enough that only its working is looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).parents[2]
+NAMES = ["bare download", "first sync", "second sync", "1% of people changed"]
+
+
+def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.benchmarks.sync", *arguments],
+        cwd=TOP,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_success_table_and_single_runs(tmp_path: Path) -> None:
+    file = tmp_path / "runs.json"
+    sizes = ("--people", "200", "--partners", "1", "--tenants", "2", "--groups", "5")
+    done = bench(
+        *sizes, "--database", "sqlite", "--latency", "0", "--repeat", "1", "--json", str(file)
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line for line in done.stdout.splitlines() if line.startswith(tuple(NAMES))]
+    assert [line.partition("  ")[0].partition(" (")[0] for line in lines] == NAMES
+    [block] = json.loads(file.read_text())
+    assert list(block["runs"]) == NAMES
+    bare, first, second, changed = (runs[0] for runs in block["runs"].values())
+    # The same pages: whatever the sync asks for, the bare download has asked for too.
+    assert bare["requests"] == first["requests"] == second["requests"]
+    assert bare["rows"] == first["rows"] == first["changed"]
+    assert second["changed"] == 0
+    assert changed["kinds"]["participants"]["updated"] == 1
+    assert all(run["peak_memory"] > 0 for run in (bare, first, second, changed))
+
+
+def test_fail_no_postgresql_server(tmp_path: Path) -> None:
+    done = bench("--database", "postgresql", SCAIWAVE_TEST_POSTGRES=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"No usable PostgreSQL 15 or newer was found; tried {tmp_path} "
+        "(No such file or directory). Install one, or name the folder of its programs in "
+        "SCAIWAVE_TEST_POSTGRES.\n"
+    )

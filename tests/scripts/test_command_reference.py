@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scaiwave.catalogue import SETTINGS
+from scaiwave.config import read_env_file
+from scaiwave.verbs import VERBS
+
+TOP = Path(__file__).resolve().parents[2]
+PAGES = ("docs/command-reference.md", "docs/configuration.md", ".env.example")
+
+
+def run(top: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "scripts/command_reference.py", *options],
+        cwd=top,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A checkout of its own, whose pages may be spoilt."""
+    apps = ("scaiwave", "tenants", "federation", "rooms", "identity_sync", "scripts")
+    for name in apps:
+        shutil.copytree(TOP / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "docs").mkdir()
+    for page in PAGES:
+        shutil.copy(TOP / page, tmp_path / page)
+    return tmp_path
+
+
+def test_success_pages_are_fresh() -> None:
+    ended = run(TOP, "--check")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_fail_stale_until_written(page: str, copy: Path) -> None:
+    with (copy / page).open("a") as file:
+        file.write("more\n")
+    ended = run(copy, "--check")
+    assert ended.returncode == 1
+    assert ended.stdout == f"{page} is stale; run scripts/command_reference.py.\n"
+    assert run(copy).stdout == f"{page}\n"
+    assert (copy / page).read_bytes() == (TOP / page).read_bytes()
+    assert run(copy, "--check").returncode == 0
+
+
+def test_success_every_verb_has_a_section() -> None:
+    page = (TOP / "docs/command-reference.md").read_text(encoding="utf-8")
+    for words in VERBS:
+        assert f"\n## scaiwave {' '.join(words)}\n" in page
+
+
+def test_success_env_example_sets_nothing_and_names_everything(tmp_path: Path) -> None:
+    example = TOP / ".env.example"
+    assert read_env_file(example) == {}
+    lines = example.read_text(encoding="utf-8").splitlines()
+    uncommented = tmp_path / "env"
+    uncommented.write_text("\n".join(line[1:] for line in lines if line.startswith("#SCAIWAVE_")))
+    assert read_env_file(uncommented) == {setting.name: setting.default for setting in SETTINGS}
