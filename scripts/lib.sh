@@ -24,7 +24,7 @@ drop_inherited_settings() {
   for name in $(env | sed -n 's/^\(SCAIWAVE_[A-Za-z0-9_]*\)=.*/\1/p'); do
     case $name in
       SCAIWAVE_PYTHON | SCAIWAVE_VENV | SCAIWAVE_LOCK) ;;
-      SCAIWAVE_REQUIRE_SERVICES | SCAIWAVE_DEMO_* | SCAIWAVE_TEST_*) ;;
+      SCAIWAVE_REQUIRE_SERVICES | SCAIWAVE_DEMO_* | SCAIWAVE_TEST_* | SCAIWAVE_BENCH_*) ;;
       *) unset "$name" ;;
     esac
   done

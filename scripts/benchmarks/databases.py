@@ -60,7 +60,8 @@ def _version(url: str) -> str:
     import psycopg
 
     with psycopg.connect(url) as connection:
-        return connection.info.parameter_status("server_version") or "?"
+        # A distribution adds the name of its package.
+        return (connection.info.parameter_status("server_version") or "?").partition(" ")[0]
 
 
 @contextmanager

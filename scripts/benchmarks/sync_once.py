@@ -26,7 +26,7 @@ def download() -> dict[str, Any]:
     """Fetch and decode all five kinds, and store nothing."""
     from django.conf import settings
 
-    from identity_sync.services.connect import connect
+    from scaiwave.clients.connect import connect
 
     began = _start()
     with connect(settings.CONFIG) as client:

@@ -197,6 +197,9 @@ def _wheel() -> Iterator[Path]:
 
 
 def _probe(candidate: Path, account: Account, folder: Path) -> Programs:
+    for name in ("initdb", "postgres"):
+        # To the account a program it may not reach and one that is not there look alike.
+        (candidate / name).stat()
     try:
         return Programs(candidate, _version(candidate, account, folder))
     except (PermissionError, subprocess.CalledProcessError):
