@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
@@ -52,7 +53,9 @@ def main(arguments: list[str]) -> int:
     for run in runs:
         _say(str(run))
     _say(f"Total: {time.monotonic() - began:.1f} s")
-    return max(run.exit_code for run in runs)
+    if not runs:
+        _say("SCAIWAVE_TEST_DATABASES names neither sqlite nor postgresql, so nothing was tested.")
+    return max((run.exit_code for run in runs), default=2)
 
 
 def _wait_for(keepers: dict[str, Keeping]) -> tuple[dict[str, Service], list[str]]:
@@ -65,23 +68,33 @@ def _wait_for(keepers: dict[str, Keeping]) -> tuple[dict[str, Service], list[str
     return services, absent
 
 
-def _runs(services: dict[str, Service], arguments: list[str]) -> list[Run]:
+def _runs(services: dict[str, Service], arguments: list[str]) -> Iterator[Run]:
+    """One run for each database that is asked for, unless the one before was interrupted."""
+    wanted = os.environ.get("SCAIWAVE_TEST_DATABASES", "sqlite,postgresql").split(",")
     shared = {f"SCAIWAVE_TEST_{kind.upper()}_URL": found.url for kind, found in services.items()}
-    first = _run("SQLite", shared, arguments)
-    if first.exit_code == pytest.ExitCode.INTERRUPTED:
-        return [first]
+    if "sqlite" in wanted:
+        first = _run("SQLite", shared, arguments)
+        yield first
+        if first.exit_code == pytest.ExitCode.INTERRUPTED:
+            return
     postgres = services.get("postgres")
-    if postgres is None:
-        return [first, Run("PostgreSQL", "SKIPPED, since there is none", 0)]
-    name = f"{postgres.name} {postgres.version}"
-    return [first, _run(name, {**shared, "SCAIWAVE_TEST_DB_URL": postgres.url}, arguments)]
+    if "postgresql" in wanted and postgres is None:
+        yield Run("PostgreSQL", "SKIPPED, since there is none", 0)
+    elif "postgresql" in wanted and postgres is not None:
+        settings = {**shared, "SCAIWAVE_TEST_DB_URL": postgres.url}
+        yield _run(f"{postgres.name} {postgres.version}", settings, arguments)
+
+
+# Everything is run by one process a core. The tests of one file share its servers, and a chosen
+# few are wanted in one process, where a debugger reaches them.
+_ALL = ("-n", "auto", "--dist", "loadfile")
 
 
 def _run(database: str, settings: dict[str, str], arguments: list[str]) -> Run:
     _say(f"\n### Tests on {database}")
     began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *arguments], env={**os.environ, **settings}
+        [sys.executable, "-m", "pytest", *(arguments or _ALL)], env={**os.environ, **settings}
     )
     exit_code = _wait(process)
     seconds = time.monotonic() - began

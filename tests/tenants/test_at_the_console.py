@@ -87,7 +87,7 @@ def test_fail_codes_and_exit_codes(migrated: str) -> None:
     bad = scaiwave("admin", "create-tenant", "--slug=A", "--name=A", "--local", "--json")
     assert (bad.code, error_of(bad)["code"]) == (1, "SW_TENANT_BAD_SLUG")
     unset = scaiwave(*CREATE, "--scaikey-tenant-id", "tnt_1", "--json")
-    assert (unset.code, error_of(unset)["code"]) == (2, "SW_CONFIG_MISSING")
+    assert (unset.code, error_of(unset)["code"]) == (2, "SW_SYNC_NOT_REGISTERED")
     usage = scaiwave(*CREATE, "--json")
     assert (usage.code, error_of(usage)["code"]) == (2, "SW_USAGE")
     barred = scaiwave("admin", "list-tenants", "--json", SCAIWAVE_REQUIRE_ADMIN_TOKEN="true")

@@ -28,7 +28,7 @@ SHORT = Timeouts(connect=0.2, read=0.2, write=0.2, pool=0.2, whole=0.5)
 
 
 def failure(url: str, **options: object) -> ScaiWaveError:
-    settings = {"patience": QUICK, "timeouts": SHORT, **options}
+    settings = {"patience": QUICK, **options}
     with HttpClient(url, **settings) as client, pytest.raises(ScaiWaveError) as caught:  # type: ignore[arg-type]
         client.request("GET", "/hello")
     return caught.value
@@ -99,7 +99,7 @@ def test_fail_connect_timeout() -> None:
         deaf.listen(0)
         port = deaf.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):  # Fills the queue of the kernel.
-            error = failure(f"http://127.0.0.1:{port}")
+            error = failure(f"http://127.0.0.1:{port}", timeouts=SHORT)
     assert error.message in {
         f"ScaiKey at http://127.0.0.1:{port} did not accept a connection within 0.2 s.",
         f"ScaiKey at http://127.0.0.1:{port} sent nothing for 0.2 s.",
@@ -112,7 +112,7 @@ def test_fail_silence() -> None:
         return hang_up()
 
     with Loopback(wait) as server:
-        error = failure(server.origin, patience=Patience(total=0))
+        error = failure(server.origin, patience=Patience(total=0), timeouts=SHORT)
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == f"ScaiKey at {server.origin} sent nothing for 0.2 s."
     assert error.fix == "Look at the load of ScaiKey, then run the command again."
@@ -132,7 +132,7 @@ def test_fail_trickle() -> None:
                 time.sleep(0.1)
 
     with Trickle(lambda asked: hang_up()) as server:
-        error = failure(server.origin, patience=Patience(total=0))
+        error = failure(server.origin, patience=Patience(total=0), timeouts=SHORT)
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == f"ScaiKey at {server.origin} did not finish its answer within 0.5 s."
     assert len(served) == 1
