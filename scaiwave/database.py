@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import Any
 
 import environ
@@ -39,6 +41,17 @@ def configure(config: Configuration) -> dict[str, Any]:
         # Relative to the home, since cron and people start from different folders.
         return _sqlite({**parsed, "NAME": str(config.home / parsed["NAME"])})
     raise _invalid()
+
+
+def keep_private(settings: dict[str, Any]) -> None:
+    """Make SQLite's file before SQLite does, which would let every user of the machine read it.
+
+    The files it keeps beside it get the same mode. Where the file can't be made, opening the
+    database says so.
+    """
+    if settings["ENGINE"] == SQLITE:
+        with suppress(OSError):
+            os.close(os.open(settings["NAME"], os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _parsed(url: str) -> dict[str, Any]:

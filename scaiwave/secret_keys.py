@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def _make(path: Path) -> None:
 
     text = (
         "# Made on first use. Back it up with the database: without it private keys are lost.\n"
-        f"SCAIWAVE_SECRET_KEY={_fernet_key()}\n"
+        f"SCAIWAVE_SECRET_KEY={secrets.token_urlsafe(48)}\n"
         f"SCAIWAVE_ENCRYPTION_KEYS={_fernet_key()}\n"
     )
     try:

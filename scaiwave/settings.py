@@ -40,6 +40,7 @@ RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 3600}} if REDIS_UR
 
 # Secrets
 SECRET_KEY = secret_keys.secret_key(CONFIG)
+database.keep_private(DATABASES["default"])
 
 # Web
 PUBLIC_URL = CONFIG.url("SCAIWAVE_PUBLIC_URL")

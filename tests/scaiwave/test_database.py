@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from scaiwave.config import load
 from scaiwave.database import configure, redis_url, uses_sqlite
 from scaiwave.errors import SettingInvalid
+from tests.scaiwave.console import scaiwave
 
 
 def settings(home: Path, url: str) -> dict[str, object]:
@@ -88,3 +90,16 @@ def test_fail_redis(tmp_path: Path) -> None:
         redis_url(config)
     assert caught.value.message == "SCAIWAVE_REDIS_URL is not the URL of a Redis server."
     assert "s3cret" not in caught.value.fix
+
+
+def test_success_nobody_else_reads_sqlite(home: Path) -> None:
+    assert scaiwave("manage", "migrate", "--verbosity", "0").code == 0
+    made = {path.name: stat.S_IMODE(path.stat().st_mode) for path in home.iterdir()}
+    assert made == {"scaiwave.sqlite3": 0o600}
+
+
+def test_success_the_mode_of_an_existing_file_is_its_owners_business(home: Path) -> None:
+    path = home / "scaiwave.sqlite3"
+    path.touch(mode=0o640)
+    assert scaiwave("manage", "migrate", "--verbosity", "0").code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
