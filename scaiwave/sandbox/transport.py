@@ -23,6 +23,10 @@ from scaiwave.sandbox.wire import Request, Response, answer
 MAX_BODY = 1 << 20
 MAX_LINE = 1 << 16
 MAX_HEADERS = 100
+LINGER = 1.0
+"""Seconds to wait for what a client is still sending when its connection ends."""
+MOST_LEFT_UNREAD = 64
+"""Reads of 64 KiB; whoever sends more than that is cut off."""
 logger = logging.getLogger("scaiwave.sandbox")
 Respond = Callable[[Request], Response]
 
@@ -142,6 +146,14 @@ class Server(ThreadingHTTPServer):
         worker.start()
 
     def shutdown_request(self, request: Any) -> None:
+        """Close, but read first what is still coming: the kernel answers unread data with a
+        reset, which may overtake an answer such as 413."""
+        with contextlib.suppress(OSError):  # the client may have been faster, or takes too long
+            request.shutdown(socket.SHUT_WR)
+            request.settimeout(LINGER)
+            for _ in range(MOST_LEFT_UNREAD):
+                if not request.recv(65536):
+                    break
         super().shutdown_request(request)
         self._open.pop(request, None)
 
