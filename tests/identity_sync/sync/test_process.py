@@ -85,7 +85,7 @@ def test_fail_removals_that_are_no_number(number: str) -> None:
 
 
 def test_fail_two_at_once(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add("hang", path=USERS, seconds=2, times=1)
+    sandbox.faults.add("hang", path=USERS, seconds=9, times=1)
     with server.syncing() as first:
         ended = sync()
         assert (ended.code, ended.out) == (1, "")
@@ -150,7 +150,7 @@ def test_fail_database_hangs_up(server: Server, sandbox: Sandbox) -> None:
     sync()
     before = server.dump()
     sandbox.directory.change_share(0.05)
-    sandbox.faults.add("hang", path=USERS, seconds=2, times=1)
+    sandbox.faults.add("hang", path=USERS, seconds=9, times=1)
     with server.syncing() as process:
         server.rows(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
