@@ -47,6 +47,13 @@ def shell_lines() -> list[str]:
     return [part for part in parts if part.startswith("scaiwave ")]
 
 
+def in_the_text() -> list[str]:
+    """The `scaiwave …` of the running text; the first administrator is made at a terminal."""
+    prose = re.sub(r"^ *```.*?^ *```$", "", README, flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"`(scaiwave [^`]+)`", prose)
+    return [" ".join(command.split()) for command in found if "createsuperuser" not in command]
+
+
 def run(command: str, **options: str) -> subprocess.CompletedProcess[str]:
     words = shlex.split(command)
     assert words[0] == "scaiwave", command
@@ -76,6 +83,9 @@ def test_success_the_tour_prints_what_it_says(demo: Sandbox) -> None:
         done = run(command.replace(SANDBOX_URL, demo.url))
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         assert_printed(command, done.stdout.replace(demo.url, SANDBOX_URL), expected)
+    for command in in_the_text():
+        done = run(command)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
 def assert_printed(command: str, printed: str, expected: list[str]) -> None:
