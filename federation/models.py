@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 
 from scaiwave.ids import new_id
 
@@ -28,3 +29,62 @@ class ServerKey(models.Model):
 
     def __str__(self) -> str:
         return self.key_id
+
+
+class FederationMode(models.TextChoices):
+    OPEN = "open"
+    INVITE_ONLY = "invite_only"
+    CLOSED = "closed"
+
+
+class Policy(models.Model):
+    """Whom this server federates with: one row, made when somebody first sets something.
+
+    `allowed_peers` are server names; they count where the mode is `invite_only`. Without a row
+    the mode is `closed`, so that nothing is open which nobody has opened (assumption).
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    number = models.PositiveSmallIntegerField(default=1, editable=False)
+    default_mode = models.CharField(
+        max_length=16, choices=FederationMode, default=FederationMode.CLOSED
+    )
+    allowed_peers = models.JSONField(default=list, blank=True)
+    max_foreign_participants_per_room = models.PositiveIntegerField(null=True, blank=True)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "sw_federation_policies"
+        verbose_name_plural = "policies"
+        constraints = [
+            models.UniqueConstraint(fields=["number"], name="sw_federation_policies_number"),
+            models.CheckConstraint(condition=Q(number=1), name="sw_federation_policies_only_one"),
+            models.CheckConstraint(
+                condition=Q(default_mode__in=FederationMode.values),
+                name="sw_federation_policies_mode",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.default_mode
+
+
+class KnownPeer(models.Model):
+    """What another server's descriptor said when it was last fetched and good."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    server_name = models.CharField(max_length=255)
+    public_key = models.CharField(max_length=64, help_text="the raw 32 bytes in base64")
+    protocol_versions = models.JSONField(default=list)
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    key_changed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "sw_known_peers"
+        constraints = [
+            models.UniqueConstraint(fields=["server_name"], name="sw_known_peers_server_name")
+        ]
+
+    def __str__(self) -> str:
+        return self.server_name

@@ -8,7 +8,18 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from rooms.models import Event, Media, Room, RoomMedia, RoomMember, Workspace, WorkspaceMember
+from rooms.models import (
+    Event,
+    ImportIntent,
+    Media,
+    Room,
+    RoomImport,
+    RoomMedia,
+    RoomMember,
+    StreamCounter,
+    Workspace,
+    WorkspaceMember,
+)
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.output import human_bytes
 
@@ -129,3 +140,29 @@ class RoomMediaAdmin(ReadOnlyAdmin):
     @admin.display(description="scan")
     def scan_status(self, link: RoomMedia) -> str:
         return link.media.scan_status
+
+
+@admin.register(StreamCounter)
+class StreamCounterAdmin(ReadOnlyAdmin):
+    list_display = ("tenant", "last_position")
+    list_select_related = ("tenant",)
+    search_fields = ("tenant",)
+    id_fields = ("tenant",)
+    ordering = ("tenant",)
+
+
+@admin.register(ImportIntent)
+class ImportIntentAdmin(ReadOnlyAdmin):
+    list_display = ("started_at", "tenant", "operator", "origin", "files")
+    list_select_related = ("tenant",)
+
+    @admin.display(description="files")
+    def files(self, intent: ImportIntent) -> int:
+        return len(intent.hashes)
+
+
+@admin.register(RoomImport)
+class RoomImportAdmin(ReadOnlyAdmin):
+    list_display = ("room", "source_room_id", "source_server_name", "operator", "created_at")
+    list_select_related = ("room", "tenant")
+    search_fields = ("source_room_id", "manifest_sha256__exact")

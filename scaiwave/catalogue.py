@@ -106,6 +106,29 @@ SETTINGS: tuple[Setting, ...] = (
         kind="share",
     ),
     Setting(
+        "SCAIWAVE_MEDIA_ROOT",
+        "Folder of the attachments, where no S3 bucket holds them; empty is media in the home.",
+    ),
+    Setting(
+        "SCAIWAVE_S3_ENDPOINT",
+        "S3 server of the attachments; empty is Amazon's.",
+        kind="url",
+    ),
+    Setting("SCAIWAVE_S3_BUCKET", "S3 bucket of the attachments; empty keeps them as files."),
+    Setting("SCAIWAVE_S3_ACCESS_KEY", "Access key of the bucket.", secret=True),
+    Setting("SCAIWAVE_S3_SECRET_KEY", "Secret key of the bucket.", secret=True),
+    Setting(
+        "SCAIWAVE_IMPORT_LIMIT_MB",
+        "The largest room bundle that is imported, in MiB, packed or unpacked.",
+        "20480",
+        kind="number",
+    ),
+    Setting(
+        "SCAIWAVE_PEER_NETWORKS",
+        "Private networks in which federation peers may be, as 10.0.0.0/8, separated by commas; "
+        "empty is none.",
+    ),
+    Setting(
         "SCAIWAVE_ALLOWED_HOSTS",
         "Host names the web server answers to, separated by commas; "
         "empty is the host of SCAIWAVE_PUBLIC_URL and the loopback names.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from urllib.parse import urlsplit
 
-from scaiwave import database, secret_keys
+from scaiwave import database, media_storage, secret_keys
 from scaiwave.config import load
 from scaiwave.output import local_zone
 
@@ -94,7 +94,10 @@ AUTH_PASSWORD_VALIDATORS = [
 # Files
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # served from where they are installed: nothing to collect
-MEDIA_ROOT = HOME / "media"
+STORAGES = {
+    "default": media_storage.configure(CONFIG),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 
 # Language and time: stored in UTC, shown in the machine's zone.
 LANGUAGE_CODE = "en-gb"

@@ -1,5 +1,6 @@
-"""What is said: workspaces, rooms and who is in them, events, and the media they show."""
+"""What is said: workspaces, rooms and who is in them, events, the media they show, and imports."""
 
+from rooms.models.carrying import ImportIntent, RoomImport, StreamCounter
 from rooms.models.events import Event
 from rooms.models.media import Media, RoomMedia, ScanStatus
 from rooms.models.places import (
@@ -15,14 +16,17 @@ from rooms.models.places import (
 
 __all__ = [
     "Event",
+    "ImportIntent",
     "Media",
     "Membership",
     "Room",
+    "RoomImport",
     "RoomMedia",
     "RoomMember",
     "RoomState",
     "RoomType",
     "ScanStatus",
+    "StreamCounter",
     "Workspace",
     "WorkspaceMember",
     "WorkspaceRole",

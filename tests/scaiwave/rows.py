@@ -8,9 +8,20 @@ from typing import Any
 
 from django.contrib.auth.models import Permission
 
-from federation.models import ServerKey
+from federation.models import KnownPeer, Policy, ServerKey
 from identity_sync.models import Registration, SyncChange, SyncRun
-from rooms.models import Event, Media, Room, RoomMedia, RoomMember, Workspace, WorkspaceMember
+from rooms.models import (
+    Event,
+    ImportIntent,
+    Media,
+    Room,
+    RoomImport,
+    RoomMedia,
+    RoomMember,
+    StreamCounter,
+    Workspace,
+    WorkspaceMember,
+)
 from scaiwave.ids import new_id
 from tenants.models import (
     AdminUser,
@@ -103,6 +114,10 @@ def _talk(of: Tenant, anna: Participant, number: int) -> None:
     event(lobby, number + 1)
     shown = {"room": lobby, "media": media(of), "name": "photo.png"}
     RoomMedia.objects.create(tenant=of, created_at=NOW, **shown)
+    StreamCounter.objects.create(tenant=of, last_position=number + 1)
+    ImportIntent.objects.create(tenant=of, hashes=["0" * 64], operator="root", started_at=NOW)
+    source = {"manifest_sha256": "0" * 64, "source_room_id": str(new_id()), "operator": "root"}
+    RoomImport.objects.create(tenant=of, room=lobby, created_at=NOW, **source)
 
 
 def _runs(of: Tenant, anna: Participant, number: int) -> None:
@@ -117,6 +132,9 @@ def _runs(of: Tenant, anna: Participant, number: int) -> None:
     )
     half = {"public_key": "cHVibGlj", "private_key_encrypted": "never to be seen either"}
     ServerKey.objects.create(key_id=f"key{number}", created_at=NOW, signs_from=NOW, **half)
+    Policy.objects.get_or_create(number=1, defaults={"updated_at": NOW})
+    seen = {"first_seen_at": NOW, "last_seen_at": NOW}
+    KnownPeer.objects.create(server_name=f"peer{number}.example", public_key="cHVi", **seen)
     subject = {"subject_type": "tenant", "subject_id": str(new_id()), "subject_name": of.slug}
     AuditEntry.objects.create(
         at=NOW,

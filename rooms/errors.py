@@ -1,0 +1,153 @@
+"""What can go wrong with rooms, workspaces and bundles.
+
+A bundle that is no good is refused by what is wrong with it; its errors carry the name of the
+entry, and for an event its number in the manifest, in `details`.
+"""
+
+from __future__ import annotations
+
+from scaiwave.errors import (
+    ConflictError,
+    DomainError,
+    NotFoundError,
+    PermissionDenied,
+    RefusedError,
+)
+
+NOTHING_DONE = "Nothing was imported."
+
+
+class RoomNotFound(NotFoundError):
+    code = "SW_ROOM_NOT_FOUND"
+    fix = "`scaiwave room list --tenant <slug>` shows the rooms of a tenant."
+
+
+class WorkspaceNotFound(NotFoundError):
+    code = "SW_WORKSPACE_NOT_FOUND"
+    fix = "`scaiwave room workspaces --tenant <slug>` shows the workspaces of a tenant."
+
+
+class WorkspaceForbidden(PermissionDenied):
+    """Whoever imports must be owner or editor of the workspace, and active.
+
+    Exit code 1: on the command line the operator is known and allowed; the participant isn't.
+    """
+
+    code = "SW_WORKSPACE_FORBIDDEN"
+    exit_code = 1
+    fix = "`scaiwave room workspaces --tenant <slug>` shows who owns a workspace or may edit it."
+
+
+class RoomForbidden(PermissionDenied):
+    code = "SW_ROOM_FORBIDDEN"
+
+
+class NotMember(PermissionDenied):
+    code = "SW_NOT_MEMBER"
+
+
+class ExportRefused(RefusedError):
+    """Sidekick, bridge, incognito and federated rooms stay where they are."""
+
+    code = "SW_ROOM_EXPORT_REFUSED"
+
+
+class ExportDamaged(DomainError):
+    """Something that had to go into the bundle could not be read; no bundle was finished."""
+
+    code = "SW_ROOM_EXPORT_DAMAGED"
+
+
+class ExportUnread(DomainError):
+    """The reader of the bundle went away before it was whole."""
+
+    code = "SW_ROOM_EXPORT_UNREAD"
+    fix = "Nothing was lost here; run it again, into a reader that takes all of it."
+
+
+class ImportRefused(RefusedError):
+    """A bundle that must not come in, whole though it may be: its type, its signature."""
+
+    code = "SW_ROOM_IMPORT_REFUSED"
+
+
+class ImportRunning(ConflictError):
+    code = "SW_ROOM_IMPORT_RUNNING"
+    fix = "Wait for the other import of this bundle, then run this again."
+
+
+class ContentTooLarge(RefusedError):
+    code = "SW_CONTENT_TOO_LARGE"
+    http_status = 413
+
+
+class TenantCapacity(ConflictError):
+    code = "SW_TENANT_CAPACITY"
+
+
+class BundleError(RefusedError):
+    """The bundle is not what it should be."""
+
+    fix = f"{NOTHING_DONE} Export the room again, and carry the file unchanged."
+
+
+class BundleNotZip(BundleError):
+    """No ZIP file, or one that ends too early."""
+
+    code = "SW_BUNDLE_NOT_ZIP"
+
+
+class BundleTooLarge(BundleError):
+    code = "SW_BUNDLE_TOO_LARGE"
+    http_status = 413
+    fix = f"{NOTHING_DONE} If it is meant to be so large, raise SCAIWAVE_IMPORT_LIMIT_MB."
+
+
+class BundleBomb(BundleError):
+    """It unpacks to far more than it is, or its entries share their bytes."""
+
+    code = "SW_BUNDLE_BOMB"
+
+
+class BundleBadName(BundleError):
+    """An entry that no bundle has, or whose name could lead out of a folder."""
+
+    code = "SW_BUNDLE_BAD_NAME"
+
+
+class BundleDuplicate(BundleError):
+    """Two entries of one name, or names that differ in case alone."""
+
+    code = "SW_BUNDLE_DUPLICATE_NAME"
+
+
+class BundleEncrypted(BundleError):
+    code = "SW_BUNDLE_ENCRYPTED"
+
+
+class BundleDamaged(BundleError):
+    """A checksum, a hash, a size or a count is not what it should be."""
+
+    code = "SW_BUNDLE_DAMAGED"
+
+
+class BundleBadManifest(BundleError):
+    """The manifest is not JSON, or not JSON as the format wants it."""
+
+    code = "SW_BUNDLE_BAD_MANIFEST"
+
+
+class BundleVersion(BundleError):
+    code = "SW_BUNDLE_VERSION"
+    fix = f"{NOTHING_DONE} Export it with a release that writes version 1, or upgrade this one."
+
+
+class BundleOutOfOrder(BundleError):
+    code = "SW_BUNDLE_OUT_OF_ORDER"
+
+
+class BundleDangling(BundleError):
+    """An event refers to one that is not in the bundle."""
+
+    code = "SW_BUNDLE_DANGLING_REFERENCE"
+    fix = f"{NOTHING_DONE} Pass --cut-references to import it without such references."

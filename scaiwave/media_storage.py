@@ -1,0 +1,97 @@
+"""Where attachments are: files below SCAIWAVE_MEDIA_ROOT, or an S3 bucket.
+
+A file's name holds its hash, so a name that is taken holds the same bytes, and writing it again
+does no harm.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage
+
+from scaiwave.config import Configuration
+from scaiwave.errors import SettingMissing
+
+INCOMING = "incoming"
+_S3 = ("ENDPOINT", "BUCKET", "ACCESS_KEY", "SECRET_KEY")
+
+
+class MediaFiles(FileSystemStorage):
+    """Files that are there whole or not at all: written under another name, synced, renamed.
+
+    What a killed process leaves lies in the folder `incoming`, under the last part of its name, a
+    dot, and something random.
+    """
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        return name
+
+    def _save(self, name: str, content: File[Any]) -> str:
+        target = Path(self.path(name))
+        self._make(target.parent)
+        draft = Path(self.path(INCOMING)) / f"{target.name}.{secrets.token_hex(8)}"
+        self._make(draft.parent)
+        try:
+            with open(draft, "xb", opener=_private) as file:
+                file.writelines(content.chunks())
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(target)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+        return name
+
+    def _make(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename lasts once its folder is written."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def configure(config: Configuration) -> dict[str, Any]:
+    """Django's settings of the media store. Raises `SettingMissing` for half an S3."""
+    given = {part: config.text(f"SCAIWAVE_S3_{part}") for part in _S3}
+    if not given["BUCKET"]:
+        return {
+            "BACKEND": "scaiwave.media_storage.MediaFiles",
+            "OPTIONS": {"location": str(media_root(config))},
+        }
+    for part in ("ACCESS_KEY", "SECRET_KEY"):
+        if not given[part]:
+            raise SettingMissing(
+                f"SCAIWAVE_S3_BUCKET is set, but SCAIWAVE_S3_{part} is not.",
+                fix="Set both keys of the bucket, or unset SCAIWAVE_S3_BUCKET to keep files here.",
+            )
+    return {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "endpoint_url": given["ENDPOINT"] or None,
+            "bucket_name": given["BUCKET"],
+            "access_key": given["ACCESS_KEY"],
+            "secret_key": given["SECRET_KEY"],
+            "file_overwrite": True,
+            "default_acl": None,
+        },
+    }
+
+
+def media_root(config: Configuration) -> Path:
+    """Relative to the home, since cron and people start from different folders."""
+    return config.home / (config.text("SCAIWAVE_MEDIA_ROOT") or "media")

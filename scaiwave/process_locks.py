@@ -1,0 +1,91 @@
+"""Locks that are gone with their process, however that ended."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+
+@contextmanager
+def process_lock(name: str) -> Iterator[bool]:
+    """Try to hold the lock of this name; yields whether it was free, at once.
+
+    On PostgreSQL a session advisory lock, so every machine is covered (a pooler must not share
+    the session, such as pgbouncer in transaction mode); on SQLite a lock on a file of the home,
+    which is where the database is. `name` is letters, digits and dashes.
+    """
+    held = _postgresql_lock(name) if connection.vendor == "postgresql" else _file_lock(name)
+    with held as free:
+        yield free
+
+
+@contextmanager
+def _postgresql_lock(name: str) -> Iterator[bool]:
+    key = _advisory_key(name)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        free = bool(cursor.fetchone()[0])
+    try:
+        yield free
+    finally:
+        # A broken connection has let go of the lock already.
+        if free and connection.connection and not connection.connection.closed:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+
+
+def _advisory_key(name: str) -> int:
+    """PostgreSQL knows such locks by signed 64-bit numbers."""
+    digest = blake2b(b"scaiwave " + name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+@contextmanager
+def _file_lock(name: str) -> Iterator[bool]:
+    path = _path(name)
+    descriptor = _locked_file(path)
+    if descriptor is None:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked_file(path: Path) -> int | None:
+    """The file, locked; None if somebody else has it.
+
+    Whoever lets go removes the file, so one that was opened before that must be opened again.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_still(path, descriptor):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        os.close(descriptor)
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _path(name: str) -> Path:
+    folder = Path(settings.HOME) / "locks"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{name}.lock"
