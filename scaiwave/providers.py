@@ -6,14 +6,18 @@ An app registers in its `AppConfig.ready()`; nothing is asked before a verb need
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from scaiwave.doctor.findings import Check
 
 TenantColumn = Callable[[Collection[UUID]], Mapping[UUID, Any]]
 ParticipantFacts = Callable[[UUID], Sequence[tuple[str, Any]]]
 
 _tenant_columns: dict[str, TenantColumn] = {}
 _participant_facts: list[ParticipantFacts] = []
+_health_checks: dict[str, Check] = {}
 _tenant_slug: list[Callable[[str], str | None]] = []
 
 
@@ -45,3 +49,13 @@ def register_tenant_slug(find: Callable[[str], str | None]) -> None:
 
 def tenant_slug(scaikey_tenant_id: str) -> str | None:
     return _tenant_slug[0](scaikey_tenant_id) if _tenant_slug else None
+
+
+def register_health_check(check: Check) -> None:
+    """Give `scaiwave doctor` a check of the app's own."""
+    _health_checks[check.name] = check
+
+
+def health_checks() -> list[Check]:
+    """Every registered check, in the order of the installed apps."""
+    return list(_health_checks.values())

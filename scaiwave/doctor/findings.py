@@ -1,0 +1,68 @@
+"""What a check found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from scaiwave.config import Configuration
+from scaiwave.errors import ScaiWaveError
+
+
+class State(Enum):
+    PASS = "pass"  # noqa: S105 - no password
+    WARN = "warn"
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination; `exit_code` counts where the state is FAIL."""
+
+    check: str
+    state: State
+    message: str
+    fix: str = ""
+    exit_code: int = 1
+    code: str = ""
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "check": self.check,
+            "state": self.state.value,
+            "message": self.message,
+            "fix": self.fix,
+            "code": self.code,
+        }
+
+
+Look = Callable[[Configuration, datetime], Iterable[Finding]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A registered check. One that needs the database is skipped where that can't be used.
+
+    `mend` runs before it and puts right what needs nobody's decision.
+    """
+
+    name: str
+    run: Look
+    needs_database: bool = True
+    mend: Look | None = None
+
+
+def passed(check: str, message: str) -> Finding:
+    return Finding(check, State.PASS, message)
+
+
+def warned(check: str, message: str, fix: str) -> Finding:
+    return Finding(check, State.WARN, message, fix)
+
+
+def failed(check: str, error: ScaiWaveError) -> Finding:
+    return Finding(check, State.FAIL, error.message, error.fix, error.exit_code, error.code)

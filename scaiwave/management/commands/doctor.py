@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from scaiwave.command import OperatorCommand
+from scaiwave.doctor.examine import examine
+from scaiwave.output import Column
+
+COLUMNS = (
+    Column("state", "State"),
+    Column("check", "Check"),
+    Column("message", "What was found"),
+)
+
+
+class Command(OperatorCommand):
+    help = (
+        "Check this server, and say how to mend what is wrong.\n\n"
+        "The exit code is that of the first check that failed, 0 if none did: a warning is no\n"
+        "failure. What killed imports left behind is removed; nothing else is changed."
+    )
+    changes = True
+
+    def handle(self, **options: Any) -> None:
+        found = examine(
+            operator=self.operator,
+            config=settings.CONFIG,
+            now=timezone.now(),
+            dry_run=options["dry_run"],
+        )
+        if self.output.as_json:
+            self.output.document(found.document())
+        else:
+            self.output.listing("checks", COLUMNS, [item.document() for item in found.findings])
+            for finding in found.findings:
+                if finding.fix:
+                    self.output.line(f"  {finding.check}: {finding.fix}")
+            self.output.line()
+            self.output.line(found.sentence)
+        if found.exit_code:
+            raise SystemExit(found.exit_code)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import OperationalError
+
+from scaiwave import providers
+from scaiwave.config import Configuration
+from scaiwave.doctor.examine import Examination, examine
+from scaiwave.doctor.findings import Check, Finding, State, passed, warned
+from scaiwave.errors import DiskFull, InsufficientPermission
+from scaiwave.operators import Operator, Role, host_operator
+from scaiwave.sandbox import Sandbox
+from tests.scaiwave.console import scaiwave
+from tests.scaiwave.rows import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "_health_checks", {})
+
+
+def run(operator: Operator | None = None, *, dry_run: bool = False) -> Examination:
+    return examine(
+        operator=operator or host_operator(),
+        config=django_settings.CONFIG,
+        now=NOW,
+        dry_run=dry_run,
+    )
+
+
+@pytest.mark.usefixtures("registered")
+def test_success_findings_of_the_apps_come_after_our_own() -> None:
+    providers.register_health_check(Check("tea", lambda c, n: [passed("tea", "Hot.")]))
+    providers.register_health_check(Check("milk", lambda c, n: [warned("milk", "Low.", "Buy.")]))
+    found = run()
+    assert [finding.check for finding in found.findings][-2:] == ["tea", "milk"]
+    assert found.exit_code == 0
+    assert found.sentence.startswith("Healthy, with")
+
+
+@pytest.mark.usefixtures("registered")
+def test_fail_the_first_failure_gives_the_exit_code() -> None:
+    def full(config: Configuration, now: datetime) -> list[Finding]:
+        raise DiskFull("There is no room.")
+
+    def refused(config: Configuration, now: datetime) -> Iterator[Finding]:
+        yield Finding("later", State.FAIL, "No.", exit_code=3)
+
+    providers.register_health_check(Check("tea", full))
+    providers.register_health_check(Check("later", refused))
+    found = run()
+    assert found.exit_code == 1
+    tea = next(finding for finding in found.findings if finding.check == "tea")
+    assert (tea.state, tea.message, tea.code) == (State.FAIL, "There is no room.", "SW_DISK_FULL")
+    assert found.sentence.startswith("2 checks failed")
+
+
+@pytest.mark.usefixtures("registered")
+def test_fail_what_the_database_raises_is_a_finding() -> None:
+    def broken(config: Configuration, now: datetime) -> list[Finding]:
+        raise OperationalError("of no database we know")
+
+    providers.register_health_check(Check("tea", broken))
+    found = run()
+    assert next(f for f in found.findings if f.check == "tea").code == "SW_DATABASE_UNREACHABLE"
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    ("operator", "dry_run", "mended"),
+    [
+        (host_operator(), False, True),
+        (host_operator(), True, False),
+        (Operator("reader", Role.PLATFORM_READ), False, False),
+    ],
+)
+def test_success_only_who_may_change_things_mends(
+    operator: Operator, dry_run: bool, mended: bool
+) -> None:
+    def mend(config: Configuration, now: datetime) -> Iterator[Finding]:
+        yield passed("tea", "Mended.")
+
+    providers.register_health_check(Check("tea", lambda c, n: [], mend=mend))
+    messages = [finding.message for finding in run(operator, dry_run=dry_run).findings]
+    assert ("Mended." in messages) is mended
+
+
+def test_fail_a_tenants_administrator_may_not() -> None:
+    with pytest.raises(InsufficientPermission):
+        run(Operator("t", Role.TENANT_ADMIN, tenant_id="x"))
+
+
+def test_fail_an_unmigrated_database_skips_what_needs_it(home: Path, database_url: str) -> None:
+    ended = scaiwave("doctor")
+    assert ended.code == 2
+    assert "fail   migrations" in ended.out
+    assert "skip   sync           Not checked, since the database can't be used." in ended.out
+    assert ended.err == ""
+
+
+def test_fail_no_database_at_all(home: Path) -> None:
+    ended = scaiwave(
+        "doctor", "--json", SCAIWAVE_DB_URL=f"postgres://u:hush-hush-secret@/x?host={home}"
+    )
+    found = json.loads(ended.out)
+    states = {item["check"]: item["state"] for item in found["checks"]}
+    assert ended.code == 2
+    assert (found["healthy"], states["database"], states["sync"]) == (False, "fail", "skip")
+    assert "hush-hush" not in ended.out + ended.err
+
+
+@pytest.mark.sandbox(partners=1, tenants=1, people=1, groups=0)
+def test_success_a_healthy_server_is_exit_0(
+    sandbox: Sandbox, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (
+        ("URL", sandbox.url),
+        ("CLIENT_ID", sandbox.client_id),
+        ("CLIENT_SECRET", sandbox.client_secret),
+    ):
+        monkeypatch.setenv(f"SCAIWAVE_SCAIKEY_{name}", value)
+    assert scaiwave("manage", "migrate", "-v0").code == 0
+    ended = scaiwave("doctor", "--json")
+    found = json.loads(ended.out)
+    assert [item for item in found["checks"] if item["state"] == "fail"] == []
+    assert ended.code == 0
+    assert sandbox.client_secret not in ended.out
+    refused = scaiwave("doctor", SCAIWAVE_SCAIKEY_CLIENT_SECRET="another-secret-altogether")
+    assert refused.code == 3
+    assert "fail   scaikey" in refused.out
+    assert "another-secret" not in refused.out + refused.err

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from pytest_django import Settings
+
+from scaiwave.config import load
+from scaiwave.doctor import machine
+from scaiwave.doctor.findings import Finding, State
+from tests.scaiwave.rows import NOW
+
+NOBODY = "redis://:hush-hush-secret@127.0.0.1:1/0"
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+def states(findings: list[Finding]) -> list[tuple[str, str]]:
+    return [(finding.check, finding.state.value) for finding in findings]
+
+
+@pytest.mark.django_db
+def test_success_the_database_answers() -> None:
+    findings = list(machine.database(django_settings.CONFIG, NOW))
+    assert states(findings) == [("database", "pass"), ("migrations", "pass")]
+    assert connection.vendor.startswith(findings[0].message[:6].lower())
+
+
+@pytest.mark.parametrize(
+    ("free", "state"), [(50 * machine.MIB, "fail"), (500 * machine.MIB, "warn"), (2**40, "pass")]
+)
+def test_success_each_disk_is_looked_at_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch, free: int, state: str
+) -> None:
+    # The one thing about a disk that no test may bring about.
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(2**41, 0, free))
+    findings = list(machine.disks(load({"SCAIWAVE_HOME": str(home)}), NOW))
+    assert {found for _, found in states(findings)} == {state}
+    devices = {
+        Path(finding.message.rpartition(" in ")[2][:-1]).stat().st_dev for finding in findings
+    }
+    assert len(devices) == len(findings)
+
+
+def test_success_no_redis_is_fine(settings: Settings, home: Path) -> None:
+    settings.REDIS_URL = ""
+    findings = list(machine.redis(load({"SCAIWAVE_HOME": str(home)}), NOW))
+    assert states(findings) == [("redis", "pass")]
+
+
+def test_fail_redis_is_down(settings: Settings, home: Path) -> None:
+    settings.REDIS_URL = NOBODY
+    config = load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_REDIS_URL": NOBODY})
+    (finding,) = machine.redis(config, NOW)
+    assert (finding.state, finding.code, finding.exit_code) == (
+        State.FAIL,
+        "SW_REDIS_UNREACHABLE",
+        2,
+    )
+    assert "hush" not in finding.message
+
+
+def test_success_a_redis_without_workers_is_a_warning(
+    settings: Settings, home: Path, redis_url: str
+) -> None:
+    settings.REDIS_URL = redis_url
+    settings.RQ_QUEUES = {"default": {}}
+    findings = list(machine.redis(load({"SCAIWAVE_HOME": str(home)}), NOW))
+    assert states(findings) == [("redis", "pass"), ("workers", "warn")]
+    assert findings[1].fix == "Start one: `scaiwave manage rqworker default`."
+
+
+def test_success_a_worker_counts_while_its_heart_beats(
+    settings: Settings, home: Path, redis_url: str
+) -> None:
+    from django.utils import timezone
+    from redis import Redis
+    from rq import SimpleWorker
+
+    settings.REDIS_URL = redis_url
+    settings.RQ_QUEUES = {"default": {}}
+    config = load({"SCAIWAVE_HOME": str(home)})
+    with Redis.from_url(redis_url) as client:
+        worker = SimpleWorker(["default"], connection=client)
+        worker.register_birth()  # type: ignore[no-untyped-call]
+        try:
+            now = timezone.now()
+            assert states(list(machine.redis(config, now)))[1] == ("workers", "pass")
+            later = now + timedelta(hours=1)
+            assert states(list(machine.redis(config, later)))[1] == ("workers", "warn")
+        finally:
+            worker.register_death()  # type: ignore[no-untyped-call]
+
+
+def test_fail_a_setting_that_is_no_good(home: Path, settings: Settings) -> None:
+    settings.CONFIG = load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_SYNC_REMOVAL_LIMIT": "many"})
+    findings = list(machine.configuration(settings.CONFIG, NOW))
+    bad = [finding for finding in findings if finding.state is State.FAIL]
+    assert [(finding.code, finding.exit_code) for finding in bad] == [("SW_CONFIG_INVALID", 2)]
