@@ -1,5 +1,25 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
 from django.apps import AppConfig
+
+from scaiwave.config import Configuration
+from scaiwave.doctor.findings import Finding
 
 
 class FederationConfig(AppConfig):
     name = "federation"
+
+    def ready(self) -> None:
+        from scaiwave.doctor.findings import Check
+        from scaiwave.providers import register_health_check
+
+        register_health_check(Check("keys", _keys))
+
+
+def _keys(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from federation.queries.health import federation_keys
+
+    return federation_keys(config, now)

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from federation.services.generate_key import generate_key
+from scaiwave.command import OperatorCommand
+
+
+class Command(OperatorCommand):
+    help = "Make this server's first signing key, or the first after the last one was revoked."
+    changes = True
+
+    def handle(self, dry_run: bool, **options: Any) -> None:
+        result = generate_key(operator=self.operator, now=timezone.now(), dry_run=dry_run)
+        if self.output.as_json:
+            self.output.document(result.document())
+        self.output.line(result.sentence)

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from federation.services.reencrypt_keys import reencrypt_keys
+from scaiwave.command import OperatorCommand
+
+
+class Command(OperatorCommand):
+    help = (
+        "Encrypt every stored private half under the newest of SCAIWAVE_ENCRYPTION_KEYS: all of "
+        "them, or none."
+    )
+    changes = True
+
+    def handle(self, dry_run: bool, **options: Any) -> None:
+        result = reencrypt_keys(operator=self.operator, now=timezone.now(), dry_run=dry_run)
+        if self.output.as_json:
+            self.output.document(result.document())
+        self.output.line(result.sentence)

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from federation.services.revoke_key import revoke_key
+from scaiwave.command import OperatorCommand
+
+
+class Command(OperatorCommand):
+    help = (
+        "Let a key verify nothing any more, and forget its private half. For a key that somebody "
+        "else may have; to replace one, rotate it."
+    )
+    changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "key_id", metavar="KEY_ID", help="as `key list` shows it, or its first 8 characters"
+        )
+        parser.add_argument(
+            "--yes", action="store_true", dest="no_input", help="agree beforehand, as --no-input"
+        )
+
+    def handle(self, key_id: str, dry_run: bool, **options: Any) -> None:
+        result = revoke_key(
+            operator=self.operator,
+            key_id=key_id,
+            confirm=self.confirm,
+            now=timezone.now(),
+            dry_run=dry_run,
+        )
+        if self.output.as_json:
+            self.output.document(result.document())
+        self.output.line(result.sentence)
+        if result.warning:
+            self.output.warn(result.warning)

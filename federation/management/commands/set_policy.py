@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any
+
+from django.utils import timezone
+
+from federation.models import FederationMode
+from federation.services.set_policy import Changes, set_policy
+from scaiwave.command import OperatorCommand
+
+
+class Command(OperatorCommand):
+    help = "Change whom this server federates with. What is not given stays as it is."
+    changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--default-mode",
+            choices=FederationMode.values,
+            help="open: every server; invite_only: those that are allowed; closed: none",
+        )
+        for flag, what in (("allow", "let in where the mode is invite_only"), ("remove", "not")):
+            parser.add_argument(
+                f"--{flag}-peer",
+                action="append",
+                default=[],
+                metavar="SERVER",
+                help=f"{what}; may be given several times",
+            )
+        parser.add_argument(
+            "--max-foreign-participants",
+            type=_limit,
+            metavar="N",
+            help="from other servers in one room; none for no limit",
+        )
+
+    def handle(self, dry_run: bool, **options: Any) -> None:
+        limit = options["max_foreign_participants"]
+        changes = Changes(
+            default_mode=options["default_mode"],
+            allow_peers=options["allow_peer"],
+            remove_peers=options["remove_peer"],
+            limit_foreign=limit is not None,
+            max_foreign=limit if isinstance(limit, int) else None,
+        )
+        result = set_policy(
+            operator=self.operator, changes=changes, now=timezone.now(), dry_run=dry_run
+        )
+        if self.output.as_json:
+            self.output.document(result.document())
+        for sentence in result.sentences:
+            self.output.line(sentence)
+        if result.warning:
+            self.output.warn(result.warning)
+
+
+def _limit(text: str) -> int | str:
+    if text != "none" and not text.isdecimal():
+        raise ArgumentTypeError("it is a number, or none")
+    return text if text == "none" else int(text)

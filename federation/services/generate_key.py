@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from federation.errors import KeyExists
+from federation.models import ServerKey
+from federation.queries.key_rows import Row, key_row
+from federation.queries.keys import standing_key
+from federation.services.key_making import lock_keys, new_key, store
+from scaiwave.operators import Operator, Permission
+from tenants.services.audit import record
+
+
+@dataclass(frozen=True)
+class GeneratedKey:
+    """`key` is None in a dry run."""
+
+    key: Row | None
+
+    @property
+    def sentence(self) -> str:
+        if self.key is None:
+            return "Would make a key that signs from now on."
+        return f"Made key {self.key['key_id']}; it signs from now on."
+
+    def document(self) -> Row:
+        if self.key is None:
+            return {"key": None, "generated": False, "dry_run": True}
+        return {"key": self.key, "generated": True}
+
+
+def generate_key(*, operator: Operator, now: datetime, dry_run: bool = False) -> GeneratedKey:
+    """Make this server's first key, or the first after the last one was revoked.
+
+    Raises KeyExists, SettingMissing, SettingInvalid.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    key = new_key(now)
+    if dry_run:
+        _check_that_none_signs()
+        return GeneratedKey(None)
+    with transaction.atomic():
+        lock_keys()
+        _check_that_none_signs()
+        store(key)
+        record(
+            operator=operator,
+            action="federation key generate",
+            subject=key,
+            now=now,
+            details={"public_key": key.public_key},
+        )
+    return GeneratedKey(key_row(key, key, now))
+
+
+def _check_that_none_signs() -> None:
+    standing: ServerKey | None = standing_key()
+    if standing is not None:
+        raise KeyExists(f"This server has a signing key already: {standing.key_id}.")

@@ -1,0 +1,54 @@
+"""Peers as they were when last seen, and what has changed since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from federation.models import KnownPeer
+from federation.services.peer_descriptor import PeerDescriptor
+from federation.services.public_keys import PREFIX, to_base64
+from federation.services.server_names import ServerName
+from federation.services.signing import key_from_text
+
+FIRST, SAME, CHANGED = "first seen", "same", "changed"
+
+
+@dataclass(frozen=True)
+class Acquaintance:
+    """How a peer's key compares with the one that was last seen.
+
+    `since` is when the same key was first seen, or when the other one was last seen; `announced`
+    says whether a peer with a new key still lists the old one among its previous keys.
+    """
+
+    seen: str
+    key_id: str
+    since: datetime | None = None
+    last_key_id: str | None = None
+    announced: bool = False
+
+
+def compared(known: KnownPeer | None, found: PeerDescriptor) -> Acquaintance:
+    key_id = found.key.key_id
+    if known is None:
+        return Acquaintance(FIRST, key_id)
+    last = key_from_text(PREFIX + known.public_key).key_id
+    if last == key_id:
+        return Acquaintance(SAME, key_id, known.key_changed_at or known.first_seen_at, last)
+    return Acquaintance(CHANGED, key_id, known.last_seen_at, last, last in found.previous)
+
+
+def remember(
+    known: KnownPeer | None, name: ServerName, found: PeerDescriptor, now: datetime
+) -> KnownPeer:
+    """Store what the peer says now; call it in a transaction that holds the row."""
+    public_key = to_base64(found.key.public_key)
+    peer = known or KnownPeer(server_name=name.text, public_key=public_key, first_seen_at=now)
+    if peer.public_key != public_key:
+        peer.key_changed_at = now
+    peer.public_key = public_key
+    peer.protocol_versions = found.protocol_versions
+    peer.last_seen_at = now
+    peer.save()
+    return peer

@@ -1,0 +1,27 @@
+"""What other servers ask of this one, without signing in."""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils import timezone
+from django.utils.cache import get_conditional_response
+from django.views.decorators.http import require_safe
+
+from federation.queries.descriptor import descriptor
+from scaiwave.output import to_json
+
+
+@require_safe
+def server_descriptor(request: HttpRequest) -> HttpResponseBase:
+    """The descriptor (ScaiWave docs, concepts/federation), outside of the API's envelope."""
+    described = descriptor(timezone.now())
+    body = to_json(described.document, indent=None).encode()
+    etag = f'"{hashlib.sha256(body).hexdigest()}"'
+    response = HttpResponse(
+        body,
+        content_type="application/json",
+        headers={"Cache-Control": f"public, max-age={described.max_age}", "ETag": etag},
+    )
+    return get_conditional_response(request, etag=etag, response=response) or response

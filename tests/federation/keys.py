@@ -1,0 +1,43 @@
+"""Keys for tests, in whatever state, and who asks for them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from federation.models import ServerKey
+from federation.services import ed25519, public_keys
+from federation.services.private_halves import sealed
+from scaiwave.config import Configuration
+from scaiwave.operators import Operator, Role
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+HOST = Operator("root", Role.HOST)
+READER = Operator("monitor", Role.PLATFORM_READ)
+TENANT_ADMIN = Operator("tom", Role.TENANT_ADMIN, tenant_id="tnt_acme")
+
+
+def make_key(*, made: datetime = NOW, **fields: Any) -> ServerKey:
+    """A key that signs since it was made, but for the fields."""
+    seed = ed25519.new_seed()
+    public_key = ed25519.public_half(seed)
+    values = {
+        "key_id": public_keys.thumbprint(public_key),
+        "public_key": public_keys.to_base64(public_key),
+        "private_key_encrypted": sealed(seed),
+        "created_at": made,
+        "signs_from": made,
+        **fields,
+    }
+    return ServerKey.objects.create(**values)
+
+
+def configure(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    """Let settings have other values until the test ends."""
+    known = {**settings.CONFIG.environment, **values}
+    config = Configuration(known, settings.CONFIG.home, settings.CONFIG.env_file)
+    monkeypatch.setattr(settings, "CONFIG", config)

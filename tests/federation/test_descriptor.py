@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from federation.queries.descriptor import descriptor
+from federation.queries.show_descriptor import show_descriptor
+from federation.services.signing import keys_from_descriptor, own_keys
+from scaiwave.errors import InsufficientPermission
+from tests.federation.keys import DAY, NOW, READER, TENANT_ADMIN, configure, make_key
+
+pytestmark = pytest.mark.django_db
+ADDRESS = "/.well-known/scaiwave/server"
+ENDPOINTS = {
+    "send": "/_scaiwave/federation/v1/send",
+    "profile": "/_scaiwave/federation/v1/profile/{local_id}",
+    "members": "/_scaiwave/federation/v1/rooms/{room_id}/members",
+    "backfill": "/_scaiwave/federation/v1/rooms/{room_id}/backfill",
+}
+SECOND = timedelta(seconds=1)
+
+
+def test_success_without_a_key(client: Client) -> None:
+    answer = client.get(ADDRESS)
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == "application/json"
+    assert answer.json() == {
+        "server_name": "localhost",
+        "public_key": "",
+        "protocol_versions": ["v1"],
+        "endpoints": ENDPOINTS,
+        "previous_keys": [],
+    }
+
+
+def test_success_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(monkeypatch, SCAIWAVE_SERVER_NAME="chat.example.com")
+    signing = make_key()
+    previous = make_key(made=NOW - 2 * DAY, retires_at=NOW + DAY)
+    make_key(made=NOW - 3 * DAY, retires_at=NOW)
+    make_key(made=NOW - 4 * DAY, retires_at=NOW + DAY, revoked_at=NOW)
+    document = descriptor(NOW).document
+    assert list(document) == [
+        "server_name",
+        "public_key",
+        "protocol_versions",
+        "endpoints",
+        "previous_keys",
+    ]
+    assert document["server_name"] == "chat.example.com"
+    assert document["public_key"] == f"ed25519:{signing.public_key}"
+    assert document["previous_keys"] == [
+        {"public_key": f"ed25519:{previous.public_key}", "expires_at": "2026-11-25T12:00:00Z"}
+    ]
+
+
+def test_success_previous_keys_without_a_signing_one() -> None:
+    make_key(revoked_at=NOW)
+    make_key(made=NOW - DAY, retires_at=NOW + DAY)
+    document = descriptor(NOW).document
+    assert (document["public_key"], len(document["previous_keys"])) == ("", 1)
+
+
+def test_success_a_peer_reads_what_it_needs() -> None:
+    signing, previous = make_key(), make_key(made=NOW - 2 * DAY, retires_at=NOW + DAY)
+    keys = keys_from_descriptor(descriptor(NOW).document)
+    own = own_keys()
+    assert keys.keys() == {signing.key_id, previous.key_id}
+    for key_id, key in keys.items():
+        assert key.public_key == own[key_id].public_key
+        assert key.verifies_until == own[key_id].verifies_until
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds"), [(DAY, 300), (301 * SECOND, 300), (7.9 * SECOND, 7), (0.5 * SECOND, 0)]
+)
+def test_success_cached_no_longer_than_a_key_counts(left: timedelta, seconds: int) -> None:
+    make_key()
+    make_key(made=NOW - DAY, retires_at=NOW + left)
+    make_key(made=NOW - DAY, retires_at=NOW + SECOND / 100, revoked_at=NOW)
+    assert descriptor(NOW).max_age == seconds
+
+
+def test_success_cache_headers_and_no_cookie(client: Client) -> None:
+    answer = client.get(ADDRESS)
+    assert answer["Cache-Control"] == "public, max-age=300"
+    assert answer["ETag"].startswith('"')
+    assert "Vary" not in answer
+    assert not answer.cookies
+
+
+def test_success_not_modified(client: Client) -> None:
+    etag = client.get(ADDRESS)["ETag"]
+    for known in (etag, f'"other", {etag}', f"W/{etag}", "*"):
+        answer = client.get(ADDRESS, headers={"If-None-Match": known})
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer["ETag"] == etag
+        assert answer["Cache-Control"] == "public, max-age=300"
+    make_key(made=timezone.now())
+    answer = client.get(ADDRESS, headers={"If-None-Match": etag})
+    assert answer.status_code == 200
+    assert answer["ETag"] != etag
+
+
+def test_success_head(client: Client) -> None:
+    got, head = client.get(ADDRESS), client.head(ADDRESS)
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("ETag", "Cache-Control", "Content-Type", "Content-Length"):
+        assert head[name] == got[name]
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
+def test_fail_read_only(client: Client, method: str) -> None:
+    answer: Any = getattr(client, method)(ADDRESS)
+    assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
+
+
+def test_success_shown_is_what_peers_fetch(client: Client) -> None:
+    make_key(made=timezone.now() - DAY)
+    shown = show_descriptor(operator=READER, now=timezone.now())
+    assert shown.document == client.get(ADDRESS).json()
+    assert shown.address == "https://localhost/.well-known/scaiwave/server"
+    assert shown.warnings == [
+        "The server name is localhost, which no peer can reach; set SCAIWAVE_SERVER_NAME."
+    ]
+
+
+def test_success_shown_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(monkeypatch, SCAIWAVE_SERVER_NAME="chat.example.com")
+    assert show_descriptor(operator=READER, now=NOW).warnings == [
+        "This server has no signing key, so no peer can trust it; `scaiwave admin federation key "
+        "generate` makes one."
+    ]
+
+
+def test_fail_not_allowed() -> None:
+    with pytest.raises(InsufficientPermission):
+        show_descriptor(operator=TENANT_ADMIN, now=NOW)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.conf import settings
+
+from federation.errors import KeyExists
+from federation.models import ServerKey
+from federation.queries.keys import State
+from federation.services import ed25519, public_keys
+from federation.services.generate_key import GeneratedKey, generate_key
+from scaiwave.errors import InsufficientPermission, SettingInvalid
+from scaiwave.secret_keys import encryption_keys
+from tenants.models import AuditEntry
+from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key
+
+pytestmark = pytest.mark.django_db
+
+
+def generate(**changes: Any) -> GeneratedKey:
+    return generate_key(**{"operator": HOST, "now": NOW, **changes})
+
+
+def test_success_first() -> None:
+    result = generate()
+    key = ServerKey.objects.get()
+    assert result.document() == {"key": result.key, "generated": True}
+    assert result.sentence == f"Made key {key.key_id}; it signs from now on."
+    assert result.key is not None
+    assert (result.key["key_id"], result.key["state"]) == (key.key_id, State.SIGNING.value)
+    assert (key.created_at, key.signs_from, key.retires_at, key.revoked_at) == (
+        NOW,
+        NOW,
+        None,
+        None,
+    )
+    assert key.key_id == public_keys.thumbprint(public_keys.public_half(key))
+    assert not key.key_id.startswith("-")
+
+
+def test_success_private_half_is_encrypted() -> None:
+    generate()
+    key = ServerKey.objects.get()
+    newest = Fernet(encryption_keys(settings.CONFIG)[0])
+    seed = newest.decrypt(key.private_key_encrypted.encode())
+    assert ed25519.public_half(seed) == public_keys.public_half(key)
+    assert seed.hex() not in key.private_key_encrypted
+
+
+def test_success_audited_without_secrets() -> None:
+    generate()
+    key, entry = ServerKey.objects.get(), AuditEntry.objects.get()
+    assert (entry.action, entry.operator, entry.at) == ("federation key generate", "root", NOW)
+    assert (entry.subject_type, entry.subject_id) == ("serverkey", str(key.pk))
+    assert (entry.subject_name, entry.details) == (key.key_id, {"public_key": key.public_key})
+
+
+def test_success_after_the_last_was_revoked() -> None:
+    make_key(revoked_at=NOW)
+    make_key(made=NOW - DAY, retires_at=NOW + DAY)
+    assert generate().key
+    assert ServerKey.objects.count() == 3
+
+
+def test_success_dry_run() -> None:
+    result = generate(dry_run=True)
+    assert result.document() == {"key": None, "generated": False, "dry_run": True}
+    assert result.sentence == "Would make a key that signs from now on."
+    assert not ServerKey.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("later", [timedelta(0), DAY])
+def test_fail_there_is_one(dry_run: bool, later: timedelta) -> None:
+    key = make_key(made=NOW + later)
+    with pytest.raises(KeyExists) as caught:
+        generate(dry_run=dry_run)
+    assert caught.value.message == f"This server has a signing key already: {key.key_id}."
+    assert (
+        caught.value.fix == "`scaiwave admin federation key rotate` replaces it, with an overlap."
+    )
+    assert ServerKey.objects.count() == 1
+
+
+def test_fail_encryption_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS="nonsense")
+    for dry_run in (True, False):
+        with pytest.raises(SettingInvalid):
+            generate(dry_run=dry_run)
+    assert not ServerKey.objects.exists()
+
+
+def test_fail_not_allowed() -> None:
+    with pytest.raises(InsufficientPermission):
+        generate(operator=READER)

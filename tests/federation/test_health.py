@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography.fernet import Fernet
+from pytest_django import Settings
+
+from federation.models import ServerKey
+from federation.queries.health import federation_keys
+from federation.services.generate_key import generate_key
+from federation.services.rotate_key import rotate_key
+from scaiwave.config import load
+from scaiwave.doctor.findings import State
+from scaiwave.operators import host_operator
+from tests.scaiwave.rows import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _encrypted(settings: Settings) -> None:
+    settings.CONFIG = load({"SCAIWAVE_ENCRYPTION_KEYS": Fernet.generate_key().decode()})
+
+
+def test_success_without_a_key_it_is_a_warning() -> None:
+    (finding,) = federation_keys(load({}), NOW)
+    assert (finding.state, finding.fix) == (
+        State.WARN,
+        "Run `scaiwave admin federation key generate`.",
+    )
+
+
+def test_success_a_key_that_signs() -> None:
+    generate_key(operator=host_operator(), now=NOW)
+    (finding,) = federation_keys(load({}), NOW)
+    assert finding.state is State.PASS
+
+
+def test_success_the_rotation_is_due() -> None:
+    generate_key(operator=host_operator(), now=NOW)
+    (finding,) = federation_keys(load({}), NOW + timedelta(days=340))
+    assert (finding.state, finding.message) == (
+        State.WARN,
+        "The yearly rotation is due on 2027-03-04.",
+    )
+
+
+def test_fail_a_key_that_nothing_opens(settings: Settings) -> None:
+    generate_key(operator=host_operator(), now=NOW)
+    settings.CONFIG = load({"SCAIWAVE_ENCRYPTION_KEYS": Fernet.generate_key().decode()})
+    (finding,) = federation_keys(load({}), NOW)
+    key_id = ServerKey.objects.get().key_id
+    assert (finding.state, finding.exit_code) == (State.FAIL, 2)
+    assert key_id in finding.message
+
+
+def test_fail_a_key_of_another() -> None:
+    generate_key(operator=host_operator(), now=NOW)
+    rotate_key(operator=host_operator(), now=NOW)
+    one, two = ServerKey.objects.order_by("pk")
+    ServerKey.objects.filter(pk=one.pk).update(private_key_encrypted=two.private_key_encrypted)
+    findings = list(federation_keys(load({}), NOW))
+    assert [(finding.state, finding.code) for finding in findings] == [
+        (State.FAIL, "SW_FEDERATION_KEY_DAMAGED")
+    ]
+    assert one.key_id in findings[0].message

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from federation.queries.list_keys import NO_KEY, ListedKeys, list_keys
+from scaiwave.errors import InsufficientPermission
+from tests.federation.keys import DAY, NOW, READER, TENANT_ADMIN, make_key
+
+pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
+
+
+def listed() -> ListedKeys:
+    return list_keys(operator=READER, now=NOW)
+
+
+def test_success_every_state() -> None:
+    due = make_key(made=NOW + DAY)
+    signing = make_key(made=NOW - 300 * DAY, retires_at=NOW + 31 * DAY)
+    verifying = make_key(made=NOW - 400 * DAY, retires_at=NOW + HOUR)
+    retired = make_key(made=NOW - 500 * DAY, retires_at=NOW)
+    revoked = make_key(made=NOW - 600 * DAY, revoked_at=NOW)
+    found = [(row["key_id"], row["state"], row["days_left"]) for row in listed().keys]
+    assert found == [
+        (due.key_id, "next", None),
+        (signing.key_id, "signing", 65),
+        (verifying.key_id, "verifying", 1),
+        (retired.key_id, "retired", None),
+        (revoked.key_id, "revoked", None),
+    ]
+
+
+def test_success_one_row() -> None:
+    key = make_key(made=NOW - 65 * DAY)
+    assert listed().keys == [
+        {
+            "key_id": key.key_id,
+            "state": "signing",
+            "public_key": f"ed25519:{key.public_key}",
+            "created_at": key.created_at,
+            "signs_from": key.signs_from,
+            "verifies_until": None,
+            "revoked_at": None,
+            "days_left": 300,
+            "rotation_due_at": NOW + 300 * DAY,
+        }
+    ]
+    assert listed().warnings == []
+
+
+def test_success_nothing_signs() -> None:
+    assert listed() == ListedKeys([], [NO_KEY])
+    make_key(retires_at=NOW + DAY)
+    make_key(revoked_at=NOW)
+    assert listed().warnings == [NO_KEY]
+
+
+@pytest.mark.parametrize(("days", "left"), [(335, 30), (365, 0), (400, -35)])
+def test_success_rotation_is_due(days: int, left: int) -> None:
+    key = make_key(made=NOW - days * DAY)
+    assert listed().keys[0]["days_left"] == left
+    assert listed().warnings == [
+        f"The yearly rotation is due: key {key.key_id} has signed for {days} days. `scaiwave "
+        "admin federation key rotate` makes a new one."
+    ]
+
+
+def test_success_rotation_is_not_due() -> None:
+    make_key(made=NOW - 335 * DAY + HOUR)
+    assert listed().warnings == []
+
+
+def test_fail_not_allowed() -> None:
+    with pytest.raises(InsufficientPermission):
+        list_keys(operator=TENANT_ADMIN, now=NOW)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from federation.errors import BadOverlap, KeyDamaged, NoKey
+from federation.models import ServerKey
+from federation.services import key_making
+from federation.services.rotate_key import RotatedKey, rotate_key
+from federation.services.signing import own_keys, sign, verify
+from scaiwave.errors import InsufficientPermission, SettingInvalid
+from tenants.models import AuditEntry
+from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key
+
+pytestmark = pytest.mark.django_db
+LATER = NOW + 300 * DAY
+
+
+def rotate(**changes: Any) -> RotatedKey:
+    return rotate_key(**{"operator": HOST, "now": LATER, **changes})
+
+
+def test_success() -> None:
+    old = make_key()
+    result = rotate()
+    new = ServerKey.objects.exclude(pk=old.pk).get()
+    old.refresh_from_db()
+    assert (new.signs_from, new.retires_at) == (LATER, None)
+    assert old.retires_at == LATER + 30 * DAY
+    assert result.key is not None
+    assert (result.key["key_id"], result.key["state"]) == (new.key_id, "signing")
+    assert (result.previous["key_id"], result.previous["state"]) == (old.key_id, "verifying")
+    assert (result.previous["days_left"], result.key["days_left"]) == (30, 365)
+    assert result.document()["rotated"] is True
+    assert result.sentence == (
+        f"Made key {new.key_id}, which signs from now on; {old.key_id} verifies until "
+        "2027-10-20 12:00 UTC."
+    )
+
+
+def test_success_signatures_of_both_are_good() -> None:
+    make_key()
+    before = sign(b"data", now=NOW)
+    rotate()
+    after = sign(b"data", now=LATER)
+    assert before
+    assert after
+    assert before.key_id != after.key_id
+    for signed, signed_at in ((before, NOW), (after, LATER)):
+        verify(b"data", signed.signature, key=own_keys()[signed.key_id], signed_at=signed_at)
+
+
+def test_success_audited() -> None:
+    old = make_key()
+    rotate(overlap_days=7)
+    new, entry = ServerKey.objects.exclude(pk=old.pk).get(), AuditEntry.objects.get()
+    assert (entry.action, entry.subject_name) == ("federation key rotate", new.key_id)
+    assert entry.details == {
+        "public_key": new.public_key,
+        "previous_key_id": old.key_id,
+        "previous_verifies_until": (LATER + 7 * DAY).isoformat(),
+    }
+
+
+def test_success_dry_run() -> None:
+    old = make_key()
+    result = rotate(dry_run=True)
+    assert result.sentence == (
+        f"Would make a new key; {old.key_id} would verify until 2027-10-20 12:00 UTC."
+    )
+    assert result.document() == {
+        "key": None,
+        "previous": result.previous,
+        "rotated": False,
+        "dry_run": True,
+    }
+    assert ServerKey.objects.get().retires_at is None
+    assert not AuditEntry.objects.exists()
+
+
+def test_success_again_and_again() -> None:
+    make_key()
+    for times in range(4):
+        rotate(now=LATER + times * DAY)
+    assert ServerKey.objects.filter(retires_at=None).count() == 1
+    assert ServerKey.objects.count() == 5
+
+
+@pytest.mark.parametrize("days", [0, 365])
+def test_success_overlap(days: int) -> None:
+    old = make_key()
+    result = rotate(overlap_days=days)
+    old.refresh_from_db()
+    assert old.retires_at == LATER + timedelta(days=days)
+    assert result.previous["state"] == ("verifying" if days else "retired")
+
+
+@pytest.mark.parametrize("days", [-1, 366, 10**9])
+def test_fail_overlap(days: int) -> None:
+    make_key()
+    with pytest.raises(BadOverlap) as caught:
+        rotate(overlap_days=days)
+    assert caught.value.message == f"An overlap of {days} days is not possible."
+    assert caught.value.fix == "Pass 0 to 365 days; peers need about 30 to refresh."
+
+
+def test_fail_no_key() -> None:
+    make_key(revoked_at=NOW)
+    make_key(retires_at=LATER + DAY)
+    with pytest.raises(NoKey) as caught:
+        rotate()
+    assert caught.value.message == "This server has no signing key to replace."
+    assert caught.value.fix == "`scaiwave admin federation key generate` makes one."
+
+
+def test_fail_a_key_that_does_not_work_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the database stored something else than it was given."""
+    old = make_key()
+    stored_instead = make_key(retires_at=NOW).private_key_encrypted
+    monkeypatch.setattr(key_making, "sealed", lambda seed: stored_instead)
+    with pytest.raises(KeyDamaged):
+        rotate()
+    old.refresh_from_db()
+    assert (old.retires_at, ServerKey.objects.count()) == (None, 2)
+    assert not AuditEntry.objects.exists()
+
+
+def test_fail_encryption_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_key()
+    configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS="nonsense")
+    with pytest.raises(SettingInvalid):
+        rotate(dry_run=True)
+
+
+def test_fail_not_allowed() -> None:
+    with pytest.raises(InsufficientPermission):
+        rotate(operator=READER)

@@ -1,0 +1,62 @@
+"""The descriptor as gunicorn serves it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from tests.scaiwave.console import CHECKOUT, scaiwave
+
+ADDRESS = "/.well-known/scaiwave/server"
+
+
+@contextmanager
+def gunicorn() -> Iterator[int]:
+    """Yields its port."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "scaiwave.wsgi"],
+        env={**os.environ},
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        try:
+            yield next(
+                int(found[1])
+                for line in process.stderr
+                if (found := re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", line))
+            )
+        finally:
+            process.terminate()
+
+
+@pytest.mark.only_on("sqlite")
+@pytest.mark.usefixtures("server")
+def test_success() -> None:
+    assert scaiwave("admin", "federation", "key", "generate").code == 0
+    shown = scaiwave("admin", "federation", "descriptor", "--json").out
+    with gunicorn() as port, closing(http.client.HTTPConnection("127.0.0.1", port)) as peer:
+        peer.request("GET", ADDRESS)
+        got = peer.getresponse()
+        body = got.read()
+        assert (got.status, got.headers["Cache-Control"]) == (200, "public, max-age=300")
+        assert [line.strip() for line in shown.splitlines()][1] in body.decode()
+
+        peer.request("HEAD", ADDRESS)
+        head = peer.getresponse()
+        assert (head.status, head.read(), head.headers["ETag"]) == (200, b"", got.headers["ETag"])
+        assert head.headers["Content-Length"] == str(len(body))
+
+        peer.request("GET", ADDRESS, headers={"If-None-Match": got.headers["ETag"]})
+        unchanged = peer.getresponse()
+        assert (unchanged.status, unchanged.read()) == (304, b"")
