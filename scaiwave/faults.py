@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
-from django.db import Error, InterfaceError, NotSupportedError, OperationalError, connection
+from django.db import (
+    Error,
+    IntegrityError,
+    InterfaceError,
+    NotSupportedError,
+    OperationalError,
+    connection,
+)
 
 from scaiwave.errors import (
     ConfigurationError,
@@ -16,6 +23,7 @@ from scaiwave.errors import (
     DatabaseUnmigrated,
     DatabaseUnreachable,
     DiskFull,
+    RefusedError,
     ScaiWaveError,
     SettingInvalid,
 )
@@ -46,6 +54,13 @@ class DatabaseBusy(ConflictError):
 class DatabaseDamaged(ConfigurationError):
     code = "SW_DATABASE_DAMAGED"
     fix = "Restore it from a backup. If nobody has changed it by hand, report this as a defect."
+
+
+class AppendOnly(RefusedError):
+    """A trigger of ours has kept a table from being altered."""
+
+    code = "SW_APPEND_ONLY"
+    fix = "Nothing was changed. Write a further entry that sets the wrong one right."
 
 
 @contextmanager
@@ -79,6 +94,8 @@ def from_system(error: OSError) -> ScaiWaveError | None:
 
 def from_database(error: Error) -> ScaiWaveError | None:
     cause = error.__cause__
+    if isinstance(error, IntegrityError) and "is append-only" in str(cause):
+        return AppendOnly(f"{_name()} refuses that: {_sentence(str(cause))}")
     if isinstance(cause, sqlite3.Error):
         return _from_sqlite(cause)
     state = getattr(cause, "sqlstate", None)

@@ -13,14 +13,14 @@ import pwd
 import socket
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scaiwave import providers
 from scaiwave.config import Configuration
 from scaiwave.errors import InsufficientPermission, InvalidToken, TokenRequired
 
 if TYPE_CHECKING:
-    from scaiwave.tokens import Claims
+    from scaiwave.tokens import Claims, FetchJwks
 
 
 class Role(Enum):
@@ -29,6 +29,8 @@ class Role(Enum):
     PARTNER_ADMIN = "partner_admin"
     TENANT_ADMIN = "tenant_admin"
     PLATFORM_READ = "platform_read"
+    # Whoever calls the HTTP API for themselves: no operator, and bound to their tenant.
+    PARTICIPANT = "participant"
 
 
 class Permission(Enum):
@@ -56,30 +58,38 @@ GRANTED: dict[Role, frozenset[Permission]] = {
     ),
     Role.TENANT_ADMIN: frozenset({Permission.CARRY_ROOMS, Permission.VIEW}),
     Role.PLATFORM_READ: frozenset({Permission.VIEW, Permission.VIEW_PLATFORM}),
+    Role.PARTICIPANT: frozenset({Permission.CARRY_ROOMS}),
 }
 
 
 @dataclass(frozen=True)
 class Operator:
-    """Whoever acts. `partner_id` and `tenant_id` are ScaiKey ids and bound the scope."""
+    """Whoever acts. `partner_id` and `tenant_id` are ScaiKey ids and bound the scope; `subject`
+    is the ScaiKey id of whom a token was given to."""
 
     name: str
     role: Role
     partner_id: str | None = None
     tenant_id: str | None = None
     origin: str = ""
+    subject: str = ""
 
     def require(self, permission: Permission) -> None:
         """Raise `InsufficientPermission` unless the role grants this at all."""
-        if permission not in GRANTED[self.role]:
+        if not self.may(permission):
             raise InsufficientPermission(
                 f"{self.name} ({self.role.value}) may not {permission.value}.",
                 fix="Ask an operator whose role allows it: "
                 + ", ".join(
-                    role.value for role, granted in GRANTED.items() if permission in granted
+                    role.value
+                    for role, granted in GRANTED.items()
+                    if permission in granted and role is not Role.PARTICIPANT
                 )
                 + ".",
             )
+
+    def may(self, permission: Permission) -> bool:
+        return permission in GRANTED[self.role]
 
     @property
     def sees_everything(self) -> bool:
@@ -106,29 +116,43 @@ def identify_operator(config: Configuration) -> Operator:
     """
     token = config.text("SCAIWAVE_ADMIN_TOKEN")
     if token:
-        return _from_claims(_verified(config, token))
+        return _from_claims(verified_claims(config, token))
     if config.switch("SCAIWAVE_REQUIRE_ADMIN_TOKEN"):
         raise TokenRequired("This server asks for an operator's token, and none is given.")
     return host_operator()
 
 
-def _verified(config: Configuration, token: str) -> Claims:
-    from scaiwave.clients.scaikey import ScaiKeyClient
+def verified_claims(
+    config: Configuration, token: str, *, fetch_jwks: FetchJwks | None = None
+) -> Claims:
+    """What a ScaiKey token made for this server says. Raises what `identify_operator` raises.
+
+    `fetch_jwks` gives the keys from elsewhere than ScaiKey itself, such as a cache.
+    """
     from scaiwave.tokens import verify_token
 
     base_url = config.url("SCAIWAVE_SCAIKEY_URL") or config.required("SCAIWAVE_SCAIKEY_URL")
     audience = config.text("SCAIWAVE_SCAIKEY_AUDIENCE") or config.required(
         "SCAIWAVE_SCAIKEY_CLIENT_ID"
     )
-    with ScaiKeyClient(base_url) as client:
-        return verify_token(
-            token,
-            issuer=config.url("SCAIWAVE_SCAIKEY_ISSUER") or base_url,
-            audience=audience,
-            fetch_jwks=lambda tenant_id: client.fetch_jwks(
-                tenant_slug=providers.tenant_slug(tenant_id) if tenant_id else None
-            ),
-        )
+    return verify_token(
+        token,
+        issuer=config.url("SCAIWAVE_SCAIKEY_ISSUER") or base_url,
+        audience=audience,
+        fetch_jwks=fetch_jwks or (lambda tenant_id: jwks_of(base_url, _slug_of(tenant_id))),
+    )
+
+
+def jwks_of(base_url: str, tenant_slug: str | None, **options: Any) -> dict[str, Any]:
+    """The keys that ScaiKey lists now; `options` are those of its client."""
+    from scaiwave.clients.scaikey import ScaiKeyClient
+
+    with ScaiKeyClient(base_url, **options) as client:
+        return client.fetch_jwks(tenant_slug=tenant_slug)
+
+
+def _slug_of(tenant_id: str | None) -> str | None:
+    return providers.tenant_slug(tenant_id) if tenant_id else None
 
 
 def _from_claims(claims: Claims) -> Operator:
@@ -143,6 +167,7 @@ def _from_claims(claims: Claims) -> Operator:
         partner_id=claims.partner_id if role is Role.PARTNER_ADMIN else None,
         tenant_id=claims.tenant_id if role is Role.TENANT_ADMIN else None,
         origin=socket.gethostname(),
+        subject=claims.subject,
     )
 
 

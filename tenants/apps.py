@@ -1,4 +1,12 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
 from django.apps import AppConfig
+
+from scaiwave.config import Configuration
+from scaiwave.doctor.findings import Finding
 
 
 class TenantsConfig(AppConfig):
@@ -6,7 +14,26 @@ class TenantsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from scaiwave.providers import register_tenant_slug
+        from django.db.models.signals import post_migrate
+
+        from scaiwave.doctor.findings import Check
+        from scaiwave.providers import register_health_check, register_tenant_slug
         from tenants.queries.tenants import slug_at_scaikey
+        from tenants.services.append_only import keep_append_only
 
         register_tenant_slug(slug_at_scaikey)
+        register_health_check(Check("audit", _audit))
+        register_health_check(Check("scaigrid", _scaigrid, needs_database=False))
+        post_migrate.connect(keep_append_only, sender=self)
+
+
+def _audit(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from tenants.queries.health import audit
+
+    return audit()
+
+
+def _scaigrid(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from tenants.queries.scaigrid_health import scaigrid
+
+    return scaigrid(config)

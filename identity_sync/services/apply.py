@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from identity_sync.services import local_ids, membership_plan, tenant_slugs
+from identity_sync.services import local_ids, membership_plan, role_plan, tenant_slugs
 from identity_sync.services.mirrors import GROUPS, MIRRORS, PARTICIPANTS, PARTNERS, TENANTS
 from identity_sync.services.staging import BATCH, analyze
 
@@ -35,10 +35,13 @@ def apply_plan(now: datetime) -> None:
     GROUPS.insert(now)
     membership_plan.update(now)
     membership_plan.insert(now)
+    role_plan.apply(now)
 
 
 def refresh_statistics(changed: int) -> None:
     """After a large change, so that the next run's statements are planned for what is there now;
     PostgreSQL would find out by itself, some minutes later."""
     if changed >= BATCH:
-        analyze("sw_tenants", "sw_participants", "sw_groups", "sw_group_memberships")
+        analyze(
+            "sw_tenants", "sw_participants", "sw_groups", "sw_group_memberships", "sw_role_grants"
+        )

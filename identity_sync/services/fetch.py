@@ -7,6 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from identity_sync.errors import SyncTruncated
 from identity_sync.services.staging import execute, load, select, settle
 from scaiwave.clients.scaikey import ScaiKeyClient
@@ -30,6 +32,8 @@ LONGEST_ID = 200
 LONGEST_SLUG = 200
 LONGEST_WORD = 200
 LARGEST_LIMIT = 2**31 - 1
+NAMED = 5
+"""Odd things that a warning names one by one."""
 
 COLLECTIONS = {
     "partners": "partners",
@@ -42,11 +46,12 @@ COLLECTIONS = {
 @dataclass
 class Fetched:
     """What the walks were like: which kinds were walked, and which of them can't be trusted to
-    be whole although they ended where they should."""
+    be whole although they ended where they should; `odd_roles` can't be slugs."""
 
     walked: list[str] = field(default_factory=list)
     inconsistent: list[str] = field(default_factory=list)
     vanished_groups: int = 0
+    odd_roles: list[str] = field(default_factory=list)
 
     def warnings(self) -> list[str]:
         found = [
@@ -58,6 +63,14 @@ class Fetched:
             found.append(
                 f"{self.vanished_groups} groups vanished while their members were read; the next "
                 "run will see to them."
+            )
+        if self.odd_roles:
+            more = (
+                f" and {len(self.odd_roles) - NAMED:,} more" if len(self.odd_roles) > NAMED else ""
+            )
+            found.append(
+                "ScaiKey tells of roles whose names can't be slugs, so nobody holds them here: "
+                f"{', '.join(map(repr, self.odd_roles[:NAMED]))}{more}."
             )
         return found
 
@@ -212,6 +225,7 @@ def _user(row: UserRow) -> tuple[Any, ...]:
         row.email[:LONGEST_EMAIL],
         row.avatar_url,
         _status(row),
+        None if row.roles is None else msgspec.json.encode(row.roles).decode(),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from identity_sync.report import KindCounts
-from identity_sync.services import membership_plan, tenant_slugs
+from identity_sync.services import membership_plan, role_plan, tenant_slugs
 from identity_sync.services.fetch import Fetched
 from identity_sync.services.mirrors import MIRRORS, TENANTS
 from identity_sync.services.staging import one, select
@@ -56,6 +56,10 @@ def plan_removals(fetched: Fetched) -> dict[str, int]:
         membership_plan.find_walked()
         present["memberships"] = membership_plan.present()
         membership_plan.plan_absent()
+    if role_plan.are_told():
+        fetched.odd_roles = role_plan.stage_roles()
+        if "participants" not in fetched.inconsistent:
+            role_plan.plan_absent()
     return present
 
 
@@ -72,6 +76,7 @@ def plan_changes(present: dict[str, int], *, tenant: Tenant | None) -> Plan:
         mirror.plan_moved()
     membership_plan.map_groups()
     membership_plan.plan_changes()
+    role_plan.plan_changes()
     _count(plan)
     return plan
 

@@ -50,6 +50,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "email",
         "avatar_url",
         "scaikey_status",
+        "roles",
     ),
     "stage_groups": (
         "n integer",
@@ -65,6 +66,24 @@ TABLES: dict[str, tuple[str, ...]] = {
         "group_scaikey_id",
         "member_scaikey_id",
         "is_group integer",
+    ),
+    # One row for each role of a person; the ids are those of what may be new.
+    "stage_roles": (
+        "n integer",
+        "grant_id uuid",
+        "role_id uuid",
+        "person_n integer",
+        "slug",
+        "name",
+        "is_built_in integer",
+    ),
+    "role_plan": (
+        "action",
+        "participant_id uuid",
+        "tenant_id uuid",
+        "person_n integer",
+        "n integer",
+        "grant_id uuid",
     ),
     # What there is to do; `tenant_id` and the names are for the history of changes.
     "sync_plan": (

@@ -50,8 +50,13 @@ def refusal(response: httpx.Response, peer: Peer) -> Fault:
 
 def detail_of(response: httpx.Response) -> str:
     """The server's own words, cut, on one line, without what our request kept secret."""
-    text = " ".join(_words(response.content).split())
-    for secret in sorted(_secrets(response.request), key=len, reverse=True):
+    return shown(_words(response.content), response.request)
+
+
+def shown(words: str, request: httpx.Request) -> str:
+    """A server's words, cut, on one line, without what our request kept secret."""
+    text = " ".join(words.split())
+    for secret in sorted(_secrets(request), key=len, reverse=True):
         text = text.replace(secret, "[hidden]")
     text = "".join(character for character in text if character.isprintable())
     return text if len(text) <= LONGEST_DETAIL else f"{text[: LONGEST_DETAIL - 1]}…"

@@ -6,6 +6,7 @@ UpstreamNonsense (2)
 └── AnswerTooLarge         more bytes than we are willing to hold
 UpstreamRejected (1)       400 or 422: the server read the request and says no to its content
 UpstreamConflict (1)       409: it exists already, or it is too late
+BudgetExceeded (1)         429 with BUDGET_EXCEEDED: waiting does not help
 """
 
 from __future__ import annotations
@@ -33,3 +34,8 @@ class UpstreamRejected(RefusedError):
 
 class UpstreamConflict(ConflictError):
     code = "SW_UPSTREAM_CONFLICT"
+
+
+class BudgetExceeded(RefusedError):
+    code = "SW_AI_BUDGET_EXCEEDED"
+    http_status = 429

@@ -57,14 +57,20 @@ class HttpClient:
         in_flight: int = IN_FLIGHT,
         largest_answer: int = LARGEST_ANSWER,
         sleep: Callable[[float], object] | None = None,
+        refuse: Callable[[httpx.Response, Peer], Fault] = refusal,
     ) -> None:
-        """Connect to nothing yet. Raises SettingInvalid for an address that can't be called."""
+        """Connect to nothing yet. Raises SettingInvalid for an address that can't be called.
+
+        `refuse` makes the error of an answer outside 200–299, for servers with bodies of their
+        own.
+        """
         self._url = _checked(base_url, service)
         self.peer = Peer(service=service, origin=_origin(self._url), timeouts=timeouts)
         self.patience = patience
         self.in_flight = in_flight
         self._largest_answer = largest_answer
         self._sleep = sleep
+        self._refuse = refuse
         self._client = self._open(user_agent)
         self._requests = 0
         self._reached = False
@@ -163,7 +169,7 @@ class HttpClient:
             logger.debug("%s %s: %d, %.0f ms", method, path, response.status_code, taken)
             if response.is_success:
                 return response
-            fault = refusal(response, self.peer)
+            fault = self._refuse(response, self.peer)
         raise _TryAgain(fault) if fault.transient else fault.error
 
     def _exchange(

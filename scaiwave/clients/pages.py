@@ -61,12 +61,12 @@ def decode_item(body: bytes, kind: type[AnyRow], *, called: str) -> AnyRow:
     raise problem
 
 
-def decode_answer(body: bytes, kind: Any, *, called: str) -> Any:
+def decode_answer(body: bytes, kind: Any, *, called: str, service: str = "ScaiKey") -> Any:
     """Any other answer, as `kind`. Raises UpstreamNonsense."""
     try:
         return _decode(body, kind)
     except Malformed as malformed:
-        problem = _nonsense(malformed, called)
+        problem = _nonsense(malformed, called, service)
     raise problem
 
 
@@ -170,7 +170,7 @@ def _unwrapped(body: bytes) -> bytes | msgspec.Raw:
     return probe.data if wrapped else body
 
 
-def _nonsense(malformed: Malformed, called: str) -> UpstreamNonsense:
+def _nonsense(malformed: Malformed, called: str, service: str = "ScaiKey") -> UpstreamNonsense:
     details: dict[str, Any] = {}
     place = called
     if malformed.row is not None:
@@ -178,8 +178,8 @@ def _nonsense(malformed: Malformed, called: str) -> UpstreamNonsense:
         details = {"row": malformed.row, "field": malformed.field}
     field = f", field `{malformed.field}`" if malformed.field else ""
     return UpstreamNonsense(
-        f"ScaiKey's answer can't be read, {place}{field}: {malformed.what}.",
-        fix="Check that SCAIWAVE_SCAIKEY_URL is ScaiKey's address; if it is, report this to "
-        "who runs it. Nothing was changed.",
+        f"{service}'s answer can't be read, {place}{field}: {malformed.what}.",
+        fix=f"Check that SCAIWAVE_{service.upper()}_URL is {service}'s address; if it is, report "
+        "this to who runs it. Nothing was changed.",
         **details,
     )

@@ -97,16 +97,15 @@ class UserRow(Placed, kw_only=True, gc=False):
     display_name: Text = ""
     mfa_enabled: bool | None = None
     avatar_url: Text = ""  # assumption: the name of this field is not documented
-    roles: Any = ()
-    """Names of roles, as a tuple of texts. The field is an assumption, so that no shape of it
-    makes a row malformed: what is not a text, or an object with a `name`, is left out."""
+    roles: Any = None
+    """Slugs of roles, as a tuple of texts; None where nothing is told of them. The field is an
+    assumption, so that no shape of it makes a row malformed: what is not a text, or an object with
+    a `slug` or a `name`, is left out, and if that is all there is, nothing is told."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.roles:
-            self.roles = role_names(self.roles)
-        else:
-            self.roles = ()
+        if self.roles is not None:
+            self.roles = role_names(self.roles) or (() if self.roles == [] else None)
 
 
 class GroupRow(Placed, kw_only=True, gc=False):
@@ -173,7 +172,9 @@ _TEXTS: dict[type[Row], tuple[tuple[str, ...], Callable[[Row], tuple[str | None,
 
 def role_names(value: object) -> tuple[str, ...]:
     items = value if isinstance(value, list) else [value]
-    names = [item.get("name") if isinstance(item, dict) else item for item in items]
+    names = [
+        item.get("slug") or item.get("name") if isinstance(item, dict) else item for item in items
+    ]
     return tuple(name for name in names if isinstance(name, str) and name)
 
 

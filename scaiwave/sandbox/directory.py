@@ -25,6 +25,7 @@ MUTATIONS = frozenset(
         "add_user",
         "update_user",
         "suspend_user",
+        "set_roles",
         "move_user",
         "remove_user",
         "add_group",
@@ -133,6 +134,10 @@ class Directory(Population):
 
     def suspend_user(self, user_id: str) -> None:
         self.update_user(user_id, status="SUSPENDED")
+
+    def set_roles(self, user_id: str, roles: list[str] | None) -> None:
+        """Say which roles a person has; nobody's row says so before. None is told as null."""
+        self.update_user(user_id, roles=roles)
 
     def move_user(self, user_id: str, tenant_id: str) -> None:
         """Move a person to another tenant; groups of the old one are left behind."""

@@ -16,7 +16,7 @@ admin.site.unregister(PermissionGroup)
 
 @admin.register(AdminUser)
 class AdminUserAdmin(ReadOnlyAdmin):
-    """Who may sign in here. The first one comes by `scaiwave manage createsuperuser`."""
+    """Who may sign in here. The first one comes by `scaiwave admin create-administrator`."""
 
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
     list_filter = ("is_active", "is_superuser")

@@ -9,11 +9,12 @@ from django.db.models import Count, QuerySet
 from scaiwave.errors import UsageError
 from scaiwave.operators import Operator, Permission
 from scaiwave.providers import tenant_columns
-from tenants.models import Participant, Tenant, TokenUsage
+from tenants.models import Participant, Tenant
 from tenants.queries.resolve import resolve_partner
 from tenants.queries.rows import Row, tenant_row
 from tenants.queries.standing import MEMBERS, with_status
 from tenants.queries.tenants import visible_tenants
+from tenants.queries.token_usage import NO_USAGE, token_columns
 
 # What may be typed after --sort, and the key it means.
 SORTABLE = {
@@ -72,17 +73,13 @@ def provided_columns(tenant_ids: list[UUID]) -> dict[UUID, Row]:
 
 def _with_figures(tenants: QuerySet[Tenant], now: datetime) -> list[Row]:
     members = _members(tenants)
-    tokens = dict(
-        TokenUsage.objects.filter(month=month_of(now), tenant__in=tenants).values_list(
-            "tenant_id", "total_tokens"
-        )
-    )
+    usage = token_columns(tenants, month_of(now))
     rows = [tenant_row(tenant) for tenant in tenants.select_related("partner")]
     provided = provided_columns([row["id"] for row in rows])
     for row in rows:
         row["members"] = members.get(row["id"], 0)
         row.update(provided[row["id"]])
-        row["ai_tokens_month"] = tokens.get(row["id"])
+        row.update(usage.get(row["id"], NO_USAGE))
     return rows
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import UUIDField
 
-from tenants.models import Group, Participant, Tenant
+from tenants.models import Group, Participant, RoleGrant, Tenant
 
 Through = dict[UUID, set[UUID]]
 
@@ -78,6 +78,35 @@ WHERE edge.absent_since IS NULL AND person.absent_since IS NULL
 GROUP BY inside.top_id
 """
 
+# How many active participants hold each role, directly or through groups.
+_HOLDERS = """
+WITH RECURSIVE inside (role_id, group_id) AS (
+    SELECT given.role_id, given.group_id
+    FROM sw_role_grants given JOIN sw_groups grp ON grp.id = given.group_id
+    JOIN sw_roles role ON role.id = given.role_id
+    WHERE grp.absent_since IS NULL AND {which}
+  UNION
+    SELECT inside.role_id, edge.member_group_id
+    FROM inside
+    JOIN sw_group_memberships edge ON edge.group_id = inside.group_id
+    JOIN sw_groups grp ON grp.id = edge.member_group_id
+    WHERE edge.absent_since IS NULL AND grp.absent_since IS NULL
+), held (role_id, person_id) AS (
+    SELECT given.role_id, given.participant_id
+    FROM sw_role_grants given JOIN sw_roles role ON role.id = given.role_id
+    WHERE given.participant_id IS NOT NULL AND {which}
+  UNION
+    SELECT inside.role_id, edge.member_participant_id
+    FROM inside JOIN sw_group_memberships edge ON edge.group_id = inside.group_id
+    WHERE edge.member_participant_id IS NOT NULL AND edge.absent_since IS NULL
+)
+SELECT held.role_id, COUNT(*)
+FROM held JOIN sw_participants person ON person.id = held.person_id
+WHERE person.absent_since IS NULL
+  AND person.suspended_by_hand_at IS NULL AND person.scaikey_status IN ('', 'ACTIVE')
+GROUP BY held.role_id
+"""
+
 
 def groups_of(participant: Participant) -> Through:
     """Every group the participant is in, with the direct groups by way of which.
@@ -101,12 +130,36 @@ def active_people(tenant: Tenant) -> dict[UUID, int]:
     return {_uuid(key): count for key, count in _rows(_COUNTS, [tenant.pk])}
 
 
-def _rows(sql: str, keys: Sequence[UUID]) -> list[tuple[Any, Any]]:
-    field: UUIDField[UUID, UUID] = UUIDField()
+def role_holders(tenant: Tenant) -> dict[UUID, int]:
+    """For each role of a tenant how many active participants hold it, through nested groups too;
+    a role without any is left out."""
+    sql = _HOLDERS.format(which="role.tenant_id = %s")
+    return {_uuid(key): count for key, count in _rows(sql, [tenant.pk] * 2)}
+
+
+def holders_besides(grant: RoleGrant) -> dict[UUID, int]:
+    """For each role of that slug, in every tenant, how many active participants would hold it
+    if it were not for this grant."""
+    sql = _HOLDERS.format(which="role.slug = %s AND given.id <> %s")
+    return {_uuid(key): count for key, count in _rows(sql, [grant.role.slug, grant.pk] * 2)}
+
+
+def reached_by(grant: RoleGrant) -> int:
+    """How many active participants have the role by this grant."""
+    rows = _rows(_HOLDERS.format(which="given.id = %s"), [grant.pk] * 2)
+    return sum(count for _, count in rows)
+
+
+def _rows(sql: str, keys: Sequence[UUID | str]) -> list[tuple[Any, Any]]:
     with connection.cursor() as cursor:
-        cursor.execute(sql, [field.get_db_prep_value(key, connection) for key in keys])
+        cursor.execute(sql, [_parameter(key) for key in keys])
         rows: list[tuple[Any, Any]] = cursor.fetchall()
     return rows
+
+
+def _parameter(key: UUID | str) -> Any:
+    field: UUIDField[UUID, UUID] = UUIDField()
+    return field.get_db_prep_value(key, connection) if isinstance(key, UUID) else key
 
 
 def _gathered(rows: list[tuple[Any, Any]]) -> Through:

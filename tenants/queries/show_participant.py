@@ -6,9 +6,10 @@ from django.db.models import Q
 
 from scaiwave import providers
 from scaiwave.operators import Operator, Permission
-from tenants.models import AuditEntry, Group, Participant, RoleGrant
+from tenants.models import AuditEntry, Group, Participant
 from tenants.queries.nesting import Through, groups_of
 from tenants.queries.resolve import resolve_participant, resolve_tenant
+from tenants.queries.role_paths import held_row, roles_held
 from tenants.queries.rows import Row, last_audit_entries, own_server_name, participant_row
 from tenants.queries.sign_in import obstacles
 from tenants.queries.tenants import visible_participants
@@ -33,7 +34,7 @@ def show_participant(*, operator: Operator, name: str, tenant: str | None = None
         "may_sign_in": not in_the_way,
         "obstacles": in_the_way,
         "groups": _groups(groups, through),
-        "roles": _roles(person, groups),
+        "roles": [held_row(held) for held in roles_held(person)],
         "elsewhere": _elsewhere(operator, person),
         "facts": [
             {"title": title, "value": value}
@@ -58,21 +59,6 @@ def _groups(groups: dict[UUID, Group], through: Through) -> list[Row]:
         for group in groups.values()
     ]
     return sorted(rows, key=lambda row: (str(row["name"]).casefold(), str(row["id"])))
-
-
-def _roles(person: Participant, groups: dict[UUID, Group]) -> list[Row]:
-    held = RoleGrant.objects.filter(Q(participant=person) | Q(group__in=[*groups]))
-    return [
-        {
-            "slug": grant.role.slug,
-            "name": grant.role.name,
-            "group": grant.group.name if grant.group else None,
-            "source": grant.source,
-            "granted_by": grant.granted_by,
-            "created_at": grant.created_at,
-        }
-        for grant in held.select_related("role", "group").order_by("role__slug", "pk")
-    ]
 
 
 def _elsewhere(operator: Operator, person: Participant) -> list[Row]:

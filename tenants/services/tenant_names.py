@@ -1,4 +1,4 @@
-"""What a tenant may be called."""
+"""What a tenant or a partner may be called; `of` says which, in words."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tenants.queries.resolve import as_uuid
 SHORTEST, LONGEST = 2, 63
 LONGEST_NAME = 1000
 LONGEST_SCAIKEY_ID = 200
+LONGEST_REASON = 1000
 
 # Words that would be mistaken for a part of an address or of a command.
 _RESERVED = """
@@ -27,31 +28,44 @@ RULES = (
     f"none of these words: {', '.join(sorted(RESERVED))}."
 )
 
+_WITHOUT_SCAIKEY = {
+    "tenant": "it looks like tnt_8f3a. A tenant without ScaiKey is made with --local.",
+    "partner": "leave it out for a partner that ScaiKey hasn't.",
+}
 
-def check_slug(slug: str) -> None:
+
+def check_slug(slug: str, *, of: str = "tenant") -> None:
     """Raises `BadSlug`, whose fix says all the rules at once."""
     if wrong := _wrong_with(slug):
         near = _suggestion(slug)
         hint = f"Try {near!r}. " if near else ""
-        raise BadSlug(f"{slug!r} can't be a tenant's slug: {wrong}.", fix=hint + RULES)
+        raise BadSlug(f"{slug!r} can't be a {of}'s slug: {wrong}.", fix=hint + RULES)
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, *, of: str = "tenant") -> None:
     """Raises `BadName`."""
     if not name.strip() or len(name) > LONGEST_NAME or printable(name) != name:
         raise BadName(
-            "That can't be a tenant's name.",
+            f"That can't be a {of}'s name.",
             fix=f"A name has 1 to {LONGEST_NAME} characters, all of which can be printed.",
         )
 
 
-def check_scaikey_id(scaikey_tenant_id: str) -> None:
-    """Raises `BadName`. ScaiKey's ids are opaque to us, but none has spaces."""
-    if not re.fullmatch(rf"[!-~]{{1,{LONGEST_SCAIKEY_ID}}}", scaikey_tenant_id):
+def check_reason(reason: str) -> None:
+    """Raises `BadName`. No reason at all is fine."""
+    if len(reason) > LONGEST_REASON or printable(reason) != reason:
         raise BadName(
-            f"{scaikey_tenant_id!r} can't be the id of a tenant in ScaiKey.",
-            fix="Copy the id from ScaiKey; it looks like tnt_8f3a. A tenant without ScaiKey is "
-            "made with --local.",
+            "That can't be kept as a reason.",
+            fix=f"A reason has up to {LONGEST_REASON} characters, all of which can be printed.",
+        )
+
+
+def check_scaikey_id(scaikey_id: str, *, of: str = "tenant") -> None:
+    """Raises `BadName`. ScaiKey's ids are opaque to us, but none has spaces."""
+    if not re.fullmatch(rf"[!-~]{{1,{LONGEST_SCAIKEY_ID}}}", scaikey_id):
+        raise BadName(
+            f"{scaikey_id!r} can't be the id of a {of} in ScaiKey.",
+            fix=f"Copy the id from ScaiKey; {_WITHOUT_SCAIKEY[of]}",
         )
 
 

@@ -81,6 +81,38 @@ def test_success_created_by_several_at_once(migrated: str) -> None:
     assert len({document["tenant"]["id"] for document in documents}) == 1
 
 
+def test_success_roles_by_several_at_once(migrated: str) -> None:
+    assert scaiwave(*CREATE, "--local").code == 0
+    words = ("role", "create", "--tenant", "zenith", "--slug", "editors", "--name", "Ed", "--json")
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(lambda _: scaiwave(*words), range(4)))
+    assert [(ended.code, ended.err) for ended in ends] == [(0, "")] * 4
+    created = [json.loads(ended.out)["created"] for ended in ends]
+    assert sorted(created) == [False, False, False, True]
+    listed = json.loads(scaiwave("role", "list", "--tenant", "zenith", "--json").out)
+    assert listed["roles"][0]["slug"] == "editors"
+
+
+@pytest.mark.sandbox(partners=1, tenants=1, people=2, groups=0)
+def test_fail_nobody_elevates_themselves_by_token(migrated: str, sandbox: Sandbox) -> None:
+    environment = {
+        "SCAIWAVE_SCAIKEY_URL": sandbox.url,
+        "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
+    }
+    assert scaiwave("sync", **environment).code == 0
+    tenant = next(iter(sandbox.directory.tenants.values()))["slug"]
+    people = json.loads(
+        scaiwave("admin", "list-participants", "--tenant", tenant, "--json", **environment).out
+    )["participants"]
+    me, other = (person["scaikey_id"] for person in people)
+    environment["SCAIWAVE_ADMIN_TOKEN"] = sandbox.mint(role="super_admin", sub=me)
+    words = ("role", "grant", "tenant_admin", "--tenant", tenant, "--json", "--to")
+    refused = scaiwave(*words, me, **environment)
+    assert (refused.code, error_of(refused)["code"]) == (3, "SW_ROLE_SELF_ELEVATION")
+    assert scaiwave(*words, other, **environment).code == 0
+
+
 def test_fail_codes_and_exit_codes(migrated: str) -> None:
     unknown = scaiwave("admin", "show-tenant", "nope", "--json")
     assert (unknown.code, error_of(unknown)["code"]) == (1, "SW_TENANT_NOT_FOUND")

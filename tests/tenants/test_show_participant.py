@@ -115,6 +115,12 @@ def test_success_roles_direct_and_through_groups() -> None:
     RoleGrant.objects.create(role=roles[2], participant=make_person(tenant, "berta"), **common)
     held = [(row["slug"], row["group"], row["source"]) for row in show(anna)["roles"]]
     assert held == [("auditor", None, "manual"), ("developer", "All", "scaikey")]
+    assert run("show_participant", str(anna.pk)).endswith(
+        "Roles\n"
+        "Role       How                                  Source   Granted by\n"
+        "auditor    directly                             manual   root\n"
+        "developer  through Backend > Engineering > All  scaikey  root\n"
+    )
 
 
 def test_success_the_same_user_elsewhere_within_the_scope() -> None:

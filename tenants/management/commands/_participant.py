@@ -29,7 +29,7 @@ OBSTACLES = (
 GROUPS = (Column("name", "Group"), Column("type", "Type"), Column("way", "How"))
 ROLES = (
     Column("slug", "Role"),
-    Column("group", "Through group"),
+    Column("way", "How"),
     Column("source", "Source"),
     Column("granted_by", "Granted by"),
 )

@@ -9,6 +9,7 @@ from scaiwave.command import OperatorCommand
 from scaiwave.output import Column, Kind
 from tenants.queries.list_tenants import SORTABLE, list_tenants
 from tenants.queries.standing import STATUSES
+from tenants.queries.token_usage import as_of, close_to_cap, for_people
 
 COLUMNS = (
     Column("slug", "Slug"),
@@ -24,7 +25,8 @@ COLUMNS = (
 
 class Command(OperatorCommand):
     help = (
-        "List tenants. Members are the active people; AI tokens those of this UTC month; "
+        "List tenants. Members are the active people; AI tokens those of this UTC month "
+        "as `admin refresh-usage` last fetched them, with their share of the cap from 80 % on; "
         "a dash is what nobody knows."
     )
 
@@ -50,4 +52,9 @@ class Command(OperatorCommand):
             sort=sort,
             reverse=reverse,
         )
-        self.output.listing("tenants", COLUMNS, tenants)
+        answer = tenants if self.output.as_json else for_people(tenants)
+        self.output.listing("tenants", COLUMNS, answer)
+        if note := as_of(tenants, timezone.now()):
+            self.output.say(note)
+        if warning := close_to_cap(tenants):
+            self.output.warn(warning)

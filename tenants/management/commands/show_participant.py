@@ -14,6 +14,7 @@ from tenants.management.commands._participant import (
     further,
     ways,
 )
+from tenants.management.commands._role import with_ways
 from tenants.queries.show_participant import show_participant
 
 
@@ -35,7 +36,7 @@ class Command(OperatorCommand):
             self.output,
             ("In the way", OBSTACLES, found["obstacles"]),
             ("Groups", GROUPS, ways(found["groups"])),
-            ("Roles", ROLES, found["roles"]),
+            ("Roles", ROLES, with_ways(found["roles"])),
             ("The same user or e-mail elsewhere", ELSEWHERE, found["elsewhere"]),
             ("Last changes", AUDIT, found["audit"]),
         )

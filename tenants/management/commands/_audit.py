@@ -1,0 +1,56 @@
+"""The audit, for people to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from scaiwave.output import Column, Kind, to_json
+from tenants.queries.rows import Row
+
+COLUMNS = (
+    Column("at", "When", Kind.TIME),
+    Column("who", "Who"),
+    Column("origin", "From"),
+    Column("action", "What"),
+    Column("which", "Of what"),
+)
+DETAILS = Column("details", "Details")
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
+
+
+def in_words(entries: Sequence[Row]) -> list[Row]:
+    return [
+        {
+            **entry,
+            "who": f"{entry['operator']} ({entry['role']})",
+            "which": _which(entry),
+            "details": _told(entry["details"]),
+        }
+        for entry in entries
+    ]
+
+
+def _which(entry: Row) -> str:
+    which = f"{entry['subject_type']} {entry['subject'] or entry['subject_id']}"
+    if entry["tenant"] is None or entry["subject_id"] == entry["tenant_id"]:
+        return which
+    return f"{which}, tenant {entry['tenant']}"
+
+
+def _told(details: Row) -> str:
+    """What is empty tells nothing; PostgreSQL has an order of its own, so it is by name."""
+    told = ((name, value) for name, value in sorted(details.items()) if value not in _EMPTY)
+    return ", ".join(_detail(name, value) for name, value in told)
+
+
+def _detail(name: str, value: Any) -> str:
+    if name == "changes" and isinstance(value, list):
+        return ", ".join(
+            f"{one['field']} {_written(one['old'])} → {_written(one['new'])}" for one in value
+        )
+    return f"{name} {_written(value)}"
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else to_json(value, indent=None)

@@ -1,0 +1,72 @@
+"""One role and who holds it, or one participant and what they hold, for people to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scaiwave.output import Column, Kind, Output
+from tenants.management.commands._layout import show_sections
+from tenants.management.commands._tenant import standing
+from tenants.queries.rows import Row
+
+ROLE = (
+    Column("slug", "Role"),
+    Column("name", "Name"),
+    Column("tenant", "Tenant"),
+    Column("built_in", "Built in", Kind.FLAG),
+    Column("id", "Id"),
+    Column("created_at", "Created", Kind.TIME),
+)
+_GRANT = (
+    Column("source", "Source"),
+    Column("granted_by", "Granted by"),
+    Column("created_at", "When", Kind.TIME),
+)
+GRANTS = (Column("to", "Granted to"), *_GRANT)
+HOLDERS = (
+    Column("display_name", "Name"),
+    Column("fqid", "FQID"),
+    Column("status", "Status"),
+    Column("way", "How"),
+)
+PARTICIPANT = (
+    Column("display_name", "Name"),
+    Column("email", "E-mail"),
+    Column("fqid", "FQID"),
+    Column("tenant", "Tenant"),
+    Column("status", "Status"),
+    Column("id", "Id"),
+)
+ROLES = (Column("slug", "Role"), Column("way", "How"), *_GRANT)
+
+
+def show_role_holders(output: Output, role: Row) -> None:
+    output.record(ROLE, role)
+    grants = [{**row, "to": _granted_to(row)} for row in role["grants"]]
+    show_sections(
+        output, ("Grants", GRANTS, grants), ("Holders", HOLDERS, with_ways(role["holders"]))
+    )
+    if not role["holders"]:
+        output.line()
+        output.line("Nobody holds it.")
+
+
+def show_participant_roles(output: Output, participant: Row) -> None:
+    output.record(PARTICIPANT, {**participant, "status": standing(participant)})
+    show_sections(output, ("Roles", ROLES, with_ways(participant["roles"])))
+    if not participant["roles"]:
+        output.line()
+        output.line("They hold no role.")
+
+
+def _granted_to(grant: Row) -> str:
+    gone = ", gone from ScaiKey" if grant["group_absent_since"] else ""
+    return str(grant["participant"] or f"group {grant['group']}{gone}")
+
+
+def with_ways(rows: Sequence[Row]) -> list[Row]:
+    """From the group a person is in to the one that has the role, each in the next."""
+    return [
+        {**row, "way": f"through {' > '.join(row['path'])}" if row["path"] else "directly"}
+        for row in rows
+    ]

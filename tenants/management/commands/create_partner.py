@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.command import OperatorCommand
+from tenants.management.commands._values import add_limits, given_limits
+from tenants.services.create_partner import Wanted, create_partner
+
+LIMITS = {
+    "max_tenants": "most tenants (default no limit)",
+    "max_users_per_tenant": "most people in each of its tenants",
+    "max_applications_per_tenant": "most applications in each of its tenants",
+}
+
+
+class Command(OperatorCommand):
+    help = (
+        "Create a partner that ScaiKey hasn't. The same arguments once more find it there and "
+        "change nothing."
+    )
+    changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--slug", required=True, help="short name: northwind")
+        parser.add_argument("--name", required=True, help='full name: "Northwind Traders"')
+        parser.add_argument(
+            "--scaikey-id",
+            metavar="ID",
+            help="its id in ScaiKey, for a server whose credentials don't reach partners there: "
+            "it ties that partner's administrators to it",
+        )
+        add_limits(parser, **LIMITS)
+
+    def handle(self, slug: str, name: str, scaikey_id: str | None, **options: Any) -> None:
+        result = create_partner(
+            operator=self.operator,
+            wanted=Wanted(slug, name, scaikey_id, given_limits(options, *LIMITS)),
+            now=timezone.now(),
+            dry_run=options["dry_run"],
+        )
+        if self.output.as_json:
+            self.output.document(result.document())
+        self.output.line(result.sentence)

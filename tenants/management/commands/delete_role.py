@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.command import OperatorCommand
+from tenants.services.delete_role import delete_role
+
+
+class Command(OperatorCommand):
+    help = "Delete a role that is granted to nobody. Built-in roles stay."
+    changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("role", help="slug or id")
+        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
+
+    def handle(self, role: str, tenant: str, dry_run: bool, **options: Any) -> None:
+        result = delete_role(
+            operator=self.operator, role=role, tenant=tenant, now=timezone.now(), dry_run=dry_run
+        )
+        if self.output.as_json:
+            self.output.document(result.document())
+        self.output.line(result.sentence)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.command import OperatorCommand
+from tenants.services.grant_role import grant_role
+
+
+class Command(OperatorCommand):
+    help = (
+        "Give a role by hand to a participant, or to a group and so to everybody in it. It "
+        "survives every sync."
+    )
+    changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("role", help="slug or id")
+        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
+        who = parser.add_mutually_exclusive_group(required=True)
+        who.add_argument(
+            "--to", metavar="PARTICIPANT", help="e-mail, @name:server, local id, id, or ScaiKey id"
+        )
+        who.add_argument("--to-group", metavar="GROUP", help="name, id, or ScaiKey id")
+
+    def handle(
+        self, role: str, tenant: str, to: str | None, to_group: str | None, **options: Any
+    ) -> None:
+        result = grant_role(
+            operator=self.operator,
+            role=role,
+            tenant=tenant,
+            to=to_group or to or "",
+            is_group=to_group is not None,
+            now=timezone.now(),
+            dry_run=options["dry_run"],
+        )
+        if self.output.as_json:
+            self.output.document(result.document())
+        for sentence in result.sentences:
+            self.output.line(sentence)

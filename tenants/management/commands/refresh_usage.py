@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from scaiwave.command import OperatorCommand
+from tenants.services.refresh_usage import refresh_usage
+from tenants.services.scaigrid import usage_fetch
+
+
+class Command(OperatorCommand):
+    help = (
+        "Fetch the AI tokens that each tenant has used in this UTC month from ScaiGrid, in one "
+        "call. list-tenants shows them; the schedule does this every hour."
+    )
+    changes = True
+
+    def handle(self, dry_run: bool, **options: Any) -> None:
+        result = refresh_usage(
+            operator=self.operator,
+            fetch=usage_fetch(settings.CONFIG),
+            now=timezone.now(),
+            dry_run=dry_run,
+        )
+        if self.output.as_json:
+            self.output.document(result.document())
+        for sentence in result.sentences:
+            self.output.line(sentence)
+        if result.warning:
+            self.output.warn(result.warning)

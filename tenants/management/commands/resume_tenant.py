@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.command import OperatorCommand
+from tenants.services.resume_tenant import resume_tenant
+
+
+class Command(OperatorCommand):
+    help = "End a tenant's suspension by hand; what ScaiKey says of it counts again."
+    changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("tenant", help="slug, id, or ScaiKey id")
+        parser.add_argument("--reason", default="", help="why, for the audit")
+
+    def handle(self, tenant: str, reason: str, dry_run: bool, **options: Any) -> None:
+        result = resume_tenant(
+            operator=self.operator,
+            name=tenant,
+            reason=reason,
+            now=timezone.now(),
+            dry_run=dry_run,
+        )
+        if self.output.as_json:
+            self.output.document(result.document())
+        self.output.line(result.sentence)

@@ -1,0 +1,65 @@
+"""Who calls the HTTP API: a participant for themselves, in the one tenant of their token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaiwave.errors import InsufficientPermission
+from scaiwave.operators import Operator, Role
+from tenants.errors import TenantNotFound
+from tenants.models import Participant, Tenant
+from tenants.queries.resolve import can_be_stored
+from tenants.queries.rows import own_server_name
+from tenants.queries.sign_in import obstacles
+
+if TYPE_CHECKING:
+    from scaiwave.tokens import Claims
+
+
+@dataclass(frozen=True)
+class Caller:
+    """`operator` is the same person as services know them."""
+
+    tenant: Tenant
+    participant: Participant
+    operator: Operator
+
+
+def caller_of(claims: Claims, *, origin: str) -> Caller:
+    """The participant that a token was given to; `origin` is the address they call from.
+
+    Raises `TenantNotFound` for a tenant that is none of ours, and `InsufficientPermission` for
+    somebody whom it has no participant for, or who may not sign in.
+    """
+    tenant = _tenant(claims.tenant_id)
+    participant = _participant(tenant, claims.subject)
+    if found := obstacles(participant):
+        raise InsufficientPermission(f"You may not sign in: {found[0]['reason']}.")
+    operator = Operator(
+        name=participant.fqid(own_server_name()),
+        role=Role.PARTICIPANT,
+        tenant_id=tenant.scaikey_tenant_id,
+        origin=origin,
+        subject=claims.subject,
+    )
+    return Caller(tenant, participant, operator)
+
+
+def _tenant(scaikey_tenant_id: str) -> Tenant:
+    if not scaikey_tenant_id:
+        raise TenantNotFound("The token names no tenant.")
+    if can_be_stored(scaikey_tenant_id):
+        tenants = Tenant.objects.select_related("partner")
+        if found := tenants.filter(scaikey_tenant_id=scaikey_tenant_id).first():
+            return found
+    raise TenantNotFound("The tenant of the token is unknown here.")
+
+
+def _participant(tenant: Tenant, scaikey_id: str) -> Participant:
+    if can_be_stored(scaikey_id):
+        found = Participant.objects.filter(tenant=tenant, scaikey_id=scaikey_id).first()
+        if found is not None:
+            found.tenant = tenant
+            return found
+    raise InsufficientPermission(f"The token's user is no participant of tenant {tenant.slug}.")

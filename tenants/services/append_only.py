@@ -1,0 +1,104 @@
+"""Keeps the audit append-only in the database itself, whoever writes there.
+
+Triggers are no part of a model's migrations: SQLite drops them with the table whenever a migration
+rebuilds it. So they are made anew after every migrate, which is the one place where this suite
+listens to a signal. The owner of the database can still take them away; nobody does by accident.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from tenants.models import AuditEntry
+
+TABLE = AuditEntry._meta.db_table
+REFUSAL = f"{TABLE} is append-only"
+_REFUSE = f"{TABLE}_refuse"
+_CHANGES = ("update", "delete")
+# The refusal is of the class of broken constraints, as that of SQLite's is.
+_POSTGRESQL_FUNCTION = (
+    f"CREATE OR REPLACE FUNCTION {_REFUSE}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    f"RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'restrict_violation'; END $$"
+)
+
+
+def keep_append_only(using: str = "default", **of_the_signal: Any) -> None:
+    """Make the triggers, or make them anew. For `post_migrate`, hence the further arguments.
+
+    Where PostgreSQL has them they stay: making them waits for everybody who has read the audit in
+    a transaction that is still open, and keeps others waiting meanwhile.
+    """
+    connection = connections[using]
+    with transaction.atomic(using=using), connection.cursor() as cursor:
+        if TABLE not in connection.introspection.table_names(cursor):
+            return  # migrated back to before there was an audit
+        if connection.vendor == "postgresql":
+            cursor.execute(_POSTGRESQL_FUNCTION)
+            if not missing_triggers(using):
+                return
+        for statement in (*_dropping(connection), *_making(connection)):
+            cursor.execute(statement)
+
+
+def lift_append_only(using: str = "default") -> None:
+    """Let the audit be emptied until the next migrate or flush ends; for tests alone."""
+    connection = connections[using]
+    with transaction.atomic(using=using), connection.cursor() as cursor:
+        for statement in _dropping(connection):
+            cursor.execute(statement)
+
+
+def trigger_names(vendor: str) -> list[str]:
+    """What has to be there. A REPLACE of SQLite's, and a TRUNCATE of PostgreSQL's, pass the
+    triggers of single rows by, so that each has one of its own."""
+    further = "truncate" if vendor == "postgresql" else "replace"
+    return [f"{TABLE}_no_{change}" for change in (*_CHANGES, further)]
+
+
+def missing_triggers(using: str = "default") -> list[str]:
+    connection = connections[using]
+    catalogue = {
+        "sqlite": "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = %s",
+        "postgresql": "SELECT tgname FROM pg_trigger "
+        "WHERE tgrelid = to_regclass(%s) AND tgenabled IN ('O', 'A')",
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(catalogue[connection.vendor], [TABLE])
+        there = {name for (name,) in cursor.fetchall()}
+    return [name for name in trigger_names(connection.vendor) if name not in there]
+
+
+def _dropping(connection: BaseDatabaseWrapper) -> list[str]:
+    on = f" ON {TABLE}" if connection.vendor == "postgresql" else ""
+    return [f"DROP TRIGGER IF EXISTS {name}{on}" for name in trigger_names(connection.vendor)]
+
+
+def _making(connection: BaseDatabaseWrapper) -> list[str]:
+    return _for_postgresql() if connection.vendor == "postgresql" else _for_sqlite()
+
+
+def _for_sqlite() -> list[str]:
+    refuse = f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
+    there = f"EXISTS (SELECT 1 FROM {TABLE} WHERE id = NEW.id)"  # noqa: S608
+    return [
+        *(
+            f"CREATE TRIGGER {TABLE}_no_{change} BEFORE {change.upper()} ON {TABLE} {refuse}"
+            for change in _CHANGES
+        ),
+        f"CREATE TRIGGER {TABLE}_no_replace BEFORE INSERT ON {TABLE} WHEN {there} {refuse}",
+    ]
+
+
+def _for_postgresql() -> list[str]:
+    call = f"EXECUTE FUNCTION {_REFUSE}()"
+    return [
+        *(
+            f"CREATE TRIGGER {TABLE}_no_{change} BEFORE {change.upper()} ON {TABLE} "
+            f"FOR EACH ROW {call}"
+            for change in _CHANGES
+        ),
+        f"CREATE TRIGGER {TABLE}_no_truncate BEFORE TRUNCATE ON {TABLE} FOR EACH STATEMENT {call}",
+    ]

@@ -1,0 +1,74 @@
+"""Who may give and take which role, besides what a permission says."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from scaiwave.operators import Operator
+from scaiwave.operators import Role as OperatorRole
+from tenants.errors import LastSuperAdmin, RoleNotFound, SelfElevation, SuperAdminOnly
+from tenants.models import Participant, Role, RoleGrant
+from tenants.queries.nesting import groups_of, holders_besides, reached_by
+from tenants.queries.roles import SUPER_ADMIN
+from tenants.services.role_holders import Holder, described
+
+
+def check_authority(operator: Operator, role: Role) -> None:
+    """Raises `SuperAdminOnly` when somebody lesser would give or take super_admin."""
+    if role.slug != SUPER_ADMIN or operator.role in (OperatorRole.HOST, OperatorRole.SUPER_ADMIN):
+        return
+    raise SuperAdminOnly(
+        f"{operator.name} ({operator.role.value}) may not grant or revoke {SUPER_ADMIN}."
+    )
+
+
+def check_not_oneself(operator: Operator, holder: Holder) -> None:
+    """Raises `SelfElevation` when the operator is this participant, or is in this group.
+
+    The host operator is nobody of the platform, and a platform's token is no person.
+    """
+    if not operator.subject:
+        return
+    if isinstance(holder, Participant):
+        reached = holder.scaikey_id == operator.subject
+    else:
+        themselves = Participant.objects.filter(
+            tenant=holder.tenant_id, scaikey_id=operator.subject
+        )
+        reached = any(holder.pk in groups_of(person) for person in themselves)
+    if reached:
+        inside = "" if isinstance(holder, Participant) else "in "
+        raise SelfElevation(
+            f"Nobody grants a role to themselves, and {operator.name} is "
+            f"{inside}{described(holder)}."
+        )
+
+
+def check_not_the_last(grant: RoleGrant) -> None:
+    """Raises `LastSuperAdmin` if nobody active, in an active tenant, would be super_admin after
+    this grant is gone. Call it with the roles locked."""
+    if grant.role.slug != SUPER_ADMIN or not reached_by(grant):
+        return
+    others = Role.objects.filter(pk__in=[*holders_besides(grant)]).select_related("tenant")
+    if not any(role.tenant.is_active for role in others):
+        raise LastSuperAdmin(
+            f"Nobody active on this platform would be {SUPER_ADMIN} any more.",
+            fix=f"Grant {SUPER_ADMIN} to somebody else first.",
+        )
+
+
+def lock_role(role: Role, *, now: datetime) -> Role:
+    """Let nobody else grant, revoke or delete the role until the transaction ends; a built-in
+    role gets its row. Raises `RoleNotFound` when it was deleted meanwhile.
+
+    super_admin is locked on the whole platform, since who is the last of them is too.
+    """
+    if role._state.adding:
+        defaults = {"name": role.name, "is_built_in": True, "created_at": now}
+        role, _ = Role.objects.get_or_create(tenant=role.tenant, slug=role.slug, defaults=defaults)
+    wanted = {"slug": SUPER_ADMIN} if role.slug == SUPER_ADMIN else {"pk": role.pk}
+    locked = Role.objects.select_for_update().filter(**wanted).order_by("pk")
+    for row in locked:
+        if row.pk == role.pk:
+            return row
+    raise RoleNotFound(f"The role {role.slug!r} was deleted meanwhile.")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from scaiwave.operators import Operator, Permission
+from tenants.models import Tenant
+from tenants.queries.resolve import resolve_tenant
+from tenants.queries.rows import Row, tenant_row
+from tenants.services.audit import record
+from tenants.services.tenant_names import check_reason
+
+
+@dataclass(frozen=True)
+class SuspendedTenant:
+    """`changed` is False when it was suspended by hand already, and in a dry run."""
+
+    tenant: Row
+    changed: bool
+    dry_run: bool = False
+
+    @property
+    def sentence(self) -> str:
+        slug = self.tenant["slug"]
+        if self.dry_run:
+            return f"Would suspend tenant {slug}."
+        return f"Tenant {slug} is {'now' if self.changed else 'already'} suspended by hand."
+
+    def document(self) -> Row:
+        document = {"tenant": self.tenant, "changed": self.changed}
+        return {**document, "dry_run": True} if self.dry_run else document
+
+
+def suspend_tenant(
+    *,
+    operator: Operator,
+    name: str,
+    reason: str,
+    agree: Callable[[str], None],
+    now: datetime,
+    dry_run: bool = False,
+) -> SuspendedTenant:
+    """Suspend a tenant by hand, whatever ScaiKey says of it; syncs leave that alone.
+
+    The reason, which may be empty, is kept in the audit. `agree` is told what this means, and
+    raises when it is not agreed to. Raises TenantNotFound, AmbiguousName and BadName.
+    """
+    operator.require(Permission.MANAGE_TENANTS)
+    check_reason(reason)
+    tenant = resolve_tenant(operator, name)
+    if tenant.suspended_by_hand_at is not None:
+        return SuspendedTenant(tenant_row(tenant), changed=False)
+    if dry_run:
+        return SuspendedTenant(tenant_row(tenant), changed=False, dry_run=True)
+    agree(
+        f"Nobody of tenant {tenant.slug} ({tenant.name}) can sign in until `scaiwave admin "
+        f"resume-tenant {tenant.slug}`; syncs leave it so. Suspend?"
+    )
+    return _suspended(operator, tenant, reason, now)
+
+
+def _suspended(operator: Operator, found: Tenant, reason: str, now: datetime) -> SuspendedTenant:
+    with transaction.atomic():
+        tenant = Tenant.objects.select_for_update().get(pk=found.pk)
+        if tenant.suspended_by_hand_at is not None:
+            return SuspendedTenant(tenant_row(tenant), changed=False)
+        tenant.suspended_by_hand_at = tenant.updated_at = now
+        tenant.save(update_fields=["suspended_by_hand_at", "updated_at"])
+        record(
+            operator=operator,
+            action="suspend-tenant",
+            subject=tenant,
+            tenant=tenant,
+            now=now,
+            details={"reason": reason},
+        )
+    return SuspendedTenant(tenant_row(tenant), changed=True)

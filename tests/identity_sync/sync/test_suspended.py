@@ -1,0 +1,60 @@
+"""What is suspended by hand stays so, whatever a run brings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from scaiwave.operators import host_operator
+from scaiwave.sandbox import Sandbox
+from tenants.models import Tenant
+from tenants.services.resume_tenant import resume_tenant
+from tenants.services.suspend_tenant import suspend_tenant
+from tests.identity_sync.sync.directory import counts, in_database, in_directory, sync
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=1, tenants=2, people=6, groups=0),
+]
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def suspended_tenant() -> Tenant:
+    sync()
+    tenant = Tenant.objects.order_by("slug")[0]
+    suspend_tenant(
+        operator=host_operator(),
+        name=tenant.slug,
+        reason="",
+        agree=lambda question: None,
+        now=NOW,
+    )
+    return tenant
+
+
+def test_success_a_tenant_that_scaikey_changes_stays_suspended(scaikey: Sandbox) -> None:
+    tenant = suspended_tenant()
+    assert tenant.scaikey_tenant_id is not None
+    assert counts(sync()) == {}
+
+    scaikey.directory.update_tenant(tenant.scaikey_tenant_id, name="Renamed", status="ACTIVE")
+    assert counts(sync())["tenants"] == {"updated": 1}
+
+    tenant.refresh_from_db()
+    assert (tenant.name, tenant.suspended_by_hand_at) == ("Renamed", NOW)
+    assert tenant.inactive_reason == "suspended by hand"
+    assert in_database() == in_directory(scaikey)
+
+
+def test_success_what_scaikey_said_meanwhile_counts_when_it_is_resumed(scaikey: Sandbox) -> None:
+    tenant = suspended_tenant()
+    assert tenant.scaikey_tenant_id is not None
+    scaikey.directory.update_tenant(tenant.scaikey_tenant_id, status="SUSPENDED")
+    sync()
+
+    resume_tenant(operator=host_operator(), name=tenant.slug, reason="", now=NOW)
+
+    tenant.refresh_from_db()
+    assert tenant.inactive_reason == "suspended in ScaiKey"

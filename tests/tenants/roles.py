@@ -1,0 +1,63 @@
+"""Roles and grants for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scaiwave.operators import Operator
+from scaiwave.operators import Role as OperatorRole
+from tenants.models import Group, Participant, Role, RoleGrant, Tenant
+from tenants.services.grant_role import GrantedRole, grant_role
+from tenants.services.revoke_role import RevokedRole, revoke_role
+from tests.tenants.people import EARLIER, HOST, NOW, make_group, make_person, put_in
+
+
+def make_role(tenant: Tenant, slug: str = "editors", **fields: Any) -> Role:
+    values = {"name": slug.title(), "created_at": EARLIER, **fields}
+    return Role.objects.create(tenant=tenant, slug=slug, **values)
+
+
+def give(role: Role, holder: Participant | Group, **fields: Any) -> RoleGrant:
+    """A grant as it may be there already, whatever the rules say of making it."""
+    side = "group" if isinstance(holder, Group) else "participant"
+    values = {"granted_by": "root", "created_at": EARLIER, **fields}
+    return RoleGrant.objects.create(tenant=role.tenant, role=role, **{side: holder}, **values)
+
+
+def grant(holder: Participant | Group, role: str = "editors", **changes: Any) -> GrantedRole:
+    arguments: dict[str, Any] = {
+        "operator": HOST,
+        "tenant": "acme",
+        "to": str(holder.pk),
+        "is_group": isinstance(holder, Group),
+        "now": NOW,
+    }
+    return grant_role(role=role, **{**arguments, **changes})
+
+
+def revoke(holder: Participant | Group, role: str = "editors", **changes: Any) -> RevokedRole:
+    arguments: dict[str, Any] = {
+        "operator": HOST,
+        "tenant": "acme",
+        "of": str(holder.pk),
+        "is_group": isinstance(holder, Group),
+        "now": NOW,
+    }
+    return revoke_role(role=role, **{**arguments, **changes})
+
+
+def super_admin(person: Participant) -> Operator:
+    """The operator whose token was given to this person."""
+    return Operator("sue", OperatorRole.SUPER_ADMIN, subject=str(person.scaikey_id))
+
+
+def nested(tenant: Tenant) -> tuple[Participant, Group]:
+    """anna, in Backend in Engineering in All in Engineering, a circle; and All."""
+    anna = make_person(tenant)
+    backend, engineering, everybody = (
+        make_group(tenant, name) for name in ("Backend", "Engineering", "All")
+    )
+    put_in(backend, anna)
+    put_in(engineering, backend, everybody)
+    put_in(everybody, engineering)
+    return anna, everybody

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import IntegrityError, connection, models, transaction
+
+from scaiwave import faults
+from tenants.errors import AuditUnguarded
+from tenants.models import AuditEntry
+from tenants.queries.health import audit
+from tenants.services.append_only import (
+    keep_append_only,
+    lift_append_only,
+    missing_triggers,
+    trigger_names,
+)
+from tenants.services.audit import record
+from tests.tenants.people import HOST, NOW, make_tenant
+
+REFUSAL = "sw_audit_entries is append-only"
+
+
+def entry(action: str = "create-tenant") -> AuditEntry:
+    return record(operator=HOST, action=action, subject=make_tenant(), now=NOW)
+
+
+def triggers() -> set[str]:
+    catalogue = {
+        "sqlite": "SELECT name FROM sqlite_schema WHERE type = 'trigger'",
+        "postgresql": "SELECT tgname FROM pg_trigger WHERE tgenabled = 'O' AND NOT tgisinternal",
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(catalogue[connection.vendor])
+        return {name for (name,) in cursor.fetchall()}
+
+
+def execute(statement: str, *parameters: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+
+
+def update(one: AuditEntry) -> None:
+    AuditEntry.objects.filter(pk=one.pk).update(operator="nobody")
+
+
+def save(one: AuditEntry) -> None:
+    one.action = "other"
+    one.save()
+
+
+def upsert(one: AuditEntry) -> None:
+    AuditEntry.objects.bulk_create(
+        [one], update_conflicts=True, update_fields=["operator"], unique_fields=["id"]
+    )
+
+
+def delete(one: AuditEntry) -> None:
+    one.delete()
+
+
+def empty(one: AuditEntry) -> None:
+    execute("DELETE FROM sw_audit_entries")
+
+
+WAYS: list[Callable[[AuditEntry], None]] = [update, save, upsert, delete, empty]
+
+
+def assert_refused(act: Callable[[], object]) -> None:
+    with pytest.raises(IntegrityError, match=REFUSAL), transaction.atomic():
+        act()
+
+
+@pytest.mark.django_db
+def test_success_triggers_are_there() -> None:
+    assert triggers() == set(trigger_names(connection.vendor))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("way", WAYS)
+def test_fail_changed(way: Callable[[AuditEntry], None]) -> None:
+    one = entry()
+    assert_refused(lambda: way(one))
+    assert AuditEntry.objects.get().action == "create-tenant"
+    assert AuditEntry.objects.get().operator == "root"
+
+
+@pytest.mark.django_db
+@pytest.mark.only_on("postgresql")
+def test_fail_truncated() -> None:
+    entry()
+    assert_refused(lambda: execute("TRUNCATE sw_audit_entries"))
+    assert AuditEntry.objects.count() == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.only_on("sqlite")
+def test_fail_replaced() -> None:
+    entry()
+    columns = "at, operator, operator_role, origin, action, tenant_id, tenant_slug, "
+    columns += "subject_type, subject_id, subject_name, details"
+    replace = f"REPLACE INTO sw_audit_entries (id, {columns}) SELECT id, {columns} "
+    assert_refused(lambda: execute(f"{replace} FROM sw_audit_entries"))
+
+
+@pytest.mark.django_db
+def test_success_goes_on_being_written() -> None:
+    entry()
+    record(operator=HOST, action="second", subject=make_tenant("other"), now=NOW)
+    assert AuditEntry.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_success_no_foreign_keys() -> None:
+    """An entry outlives its subject, and nothing else removes one by way of it."""
+    assert not [field for field in AuditEntry._meta.get_fields() if field.is_relation]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_success_there_again_after_a_migration_that_rebuilds_the_table() -> None:
+    one = entry()
+    before = AuditEntry._meta.get_field("origin")
+    longer = models.CharField(max_length=300, blank=True)
+    longer.set_attributes_from_name("origin")
+    longer.model = AuditEntry
+    for fields in ((before, longer), (longer, before)):
+        with connection.schema_editor() as editor:
+            editor.alter_field(AuditEntry, *fields)
+        assert connection.vendor != "sqlite" or not triggers()
+        call_command("migrate", verbosity=0)
+        assert triggers() == set(trigger_names(connection.vendor))
+        assert_refused(lambda: update(one))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_success_there_again_after_a_flush() -> None:
+    """As it happens after each test with real commits."""
+    entry()
+    lift_append_only()
+    assert triggers() == set()
+    call_command("flush", verbosity=0, interactive=False)
+    assert not AuditEntry.objects.exists()
+    assert triggers() == set(trigger_names(connection.vendor))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fail_flushed() -> None:
+    entry()
+    with pytest.raises(CommandError):
+        call_command("flush", verbosity=0, interactive=False)
+    assert AuditEntry.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_success_a_trigger_that_was_changed_is_made_anew() -> None:
+    name = trigger_names(connection.vendor)[0]
+    on = " ON sw_audit_entries" if connection.vendor == "postgresql" else ""
+    execute(f"DROP TRIGGER {name}{on}")
+    assert name not in triggers()
+    assert missing_triggers() == [name]
+    with pytest.raises(AuditUnguarded) as caught:
+        list(audit())
+    assert caught.value.message == f"The audit can be altered: the database lacks {name}."
+    keep_append_only()
+    keep_append_only()
+    assert name in triggers()
+    assert [finding.message for finding in audit()] == ["The audit is append-only."]
+
+
+@pytest.mark.django_db
+@pytest.mark.only_on("postgresql")
+def test_success_a_trigger_that_was_switched_off_is_made_anew() -> None:
+    execute("ALTER TABLE sw_audit_entries DISABLE TRIGGER USER")
+    assert missing_triggers() == trigger_names("postgresql")
+    keep_append_only()
+    assert missing_triggers() == []
+
+
+@pytest.mark.django_db
+def test_success_migrated_back_to_before_there_was_an_audit() -> None:
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            execute("ALTER TABLE sw_audit_entries RENAME TO sw_elsewhere")
+        else:
+            execute("DROP TABLE sw_audit_entries")
+        keep_append_only()
+        transaction.set_rollback(True)
+    assert triggers() == set(trigger_names(connection.vendor))
+
+
+@pytest.mark.django_db
+def test_fail_said_in_plain_words() -> None:
+    one = entry()
+    with pytest.raises(faults.AppendOnly) as caught, faults.translated(), transaction.atomic():
+        update(one)
+    assert re.fullmatch(
+        r"The database \S+( on .+)? refuses that: sw_audit_entries is append-only\.",
+        caught.value.message,
+    )
+    assert caught.value.exit_code == 1
+    assert caught.value.fix == (
+        "Nothing was changed. Write a further entry that sets the wrong one right."
+    )

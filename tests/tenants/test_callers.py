@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scaiwave.errors import InsufficientPermission
+from scaiwave.operators import Permission, Role
+from scaiwave.tokens import RANKS, Claims
+from tenants.errors import TenantNotFound
+from tenants.queries.callers import caller_of
+from tenants.queries.tenants import visible_partners, visible_tenants
+from tests.tenants.people import NOW, make_partner, make_person, make_tenant
+
+pytestmark = pytest.mark.django_db
+
+
+def claims(**said: Any) -> Claims:
+    silent: dict[str, Any] = dict.fromkeys(("name", "email", "client_id", "partner_id"), "")
+    silent |= {"role": None, "roles": (), "scopes": frozenset(), "platform": False}
+    given = {"subject": "usr_anna", "tenant_id": "tnt_acme", "expires_at": 0.0}
+    return Claims(**{**silent, **given, **said})
+
+
+def test_success_a_participant_sees_their_tenant_and_may_carry_rooms_alone() -> None:
+    acme = make_tenant(partner=make_partner())
+    make_tenant("globex")
+    make_tenant("local", scaikey_tenant_id=None)
+    anna = make_person(acme, scaikey_id="usr_anna")
+    caller = caller_of(claims(role="super_admin"), origin="203.0.113.7")
+    assert (caller.tenant, caller.participant) == (acme, anna)
+    operator = caller.operator
+    assert (operator.name, operator.role) == ("@anna.acme:localhost", Role.PARTICIPANT)
+    assert (operator.origin, operator.subject) == ("203.0.113.7", "usr_anna")
+    assert list(visible_tenants(operator)) == [acme]
+    assert list(visible_partners(operator)) == []
+    assert [asked for asked in Permission if operator.may(asked)] == [Permission.CARRY_ROOMS]
+
+
+def test_success_no_token_says_that_an_operator_is_a_participant() -> None:
+    assert Role.PARTICIPANT.value not in RANKS
+
+
+@pytest.mark.parametrize("tenant_id", ["", "tnt_none", "acme", "tnt\0"])
+def test_fail_tenant_that_is_none_of_ours(tenant_id: str) -> None:
+    make_person(make_tenant(scaikey_tenant_id=None), scaikey_id="usr_anna")
+    with pytest.raises(TenantNotFound):
+        caller_of(claims(tenant_id=tenant_id), origin="")
+
+
+@pytest.mark.parametrize("subject", ["usr_berta", "", "usr\0"])
+def test_fail_nobody_here(subject: str) -> None:
+    make_person(make_tenant(), scaikey_id=None)
+    make_person(make_tenant("globex"), "berta", scaikey_id="usr_berta")
+    with pytest.raises(InsufficientPermission) as caught:
+        caller_of(claims(subject=subject), origin="")
+    assert caught.value.message == "The token's user is no participant of tenant acme."
+
+
+def test_fail_who_may_not_sign_in() -> None:
+    tenant = make_tenant(partner=make_partner(suspended_by_hand_at=NOW))
+    make_person(tenant, scaikey_id="usr_anna")
+    with pytest.raises(InsufficientPermission) as caught:
+        caller_of(claims(), origin="")
+    assert caught.value.message == ("You may not sign in: partner northwind is suspended by hand.")

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaiwave.errors import ConfirmationNeeded, InsufficientPermission, UsageError
+from tenants.errors import AdministratorConflict, BadAdministrator, WeakPassword
+from tenants.models import AdminUser, AuditEntry
+from tenants.services.create_administrator import CreatedAdministrator, create_administrator
+from tests.scaiwave.console import CHECKOUT, SCRIPT, scaiwave
+from tests.tenants.people import HOST, NOW, READER, make_partner, partner_admin, run
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "correct horse battery"
+END_OF_FILE = "\x04"
+
+
+def create(**changes: Any) -> CreatedAdministrator:
+    arguments: dict[str, Any] = {
+        "operator": HOST,
+        "username": "anna",
+        "email": "anna@example.com",
+        "password": lambda: PASSWORD,
+        "now": NOW,
+    }
+    return create_administrator(**{**arguments, **changes})
+
+
+def never() -> str:
+    raise AssertionError("the password was asked for")
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    file = tmp_path / "password"
+    file.write_text(PASSWORD + "\n", encoding="utf-8")
+    return file
+
+
+def test_success_may_enter_the_admin_site() -> None:
+    result = create()
+    user = AdminUser.objects.get()
+    assert (user.is_staff, user.is_superuser, user.is_active) == (True, True, True)
+    assert (user.email, user.date_joined) == ("anna@example.com", NOW)
+    assert user.check_password(PASSWORD)
+    assert result.document() == {
+        "administrator": {"id": user.pk, "username": "anna", "email": "anna@example.com"},
+        "created": True,
+    }
+
+
+def test_success_audited_without_the_password() -> None:
+    create()
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.operator, entry.at) == ("create-administrator", "root", NOW)
+    assert (entry.subject_type, entry.subject_name) == ("adminuser", "anna")
+    assert entry.details == {"email": "anna@example.com"}
+
+
+def test_success_dry_run_asks_for_no_password_and_writes_nothing() -> None:
+    result = create(password=never, dry_run=True)
+    assert (result.administrator["id"], result.created) == (None, False)
+    assert not AdminUser.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+def test_success_command(password_file: Path) -> None:
+    words = ("create_administrator", "anna", "--password-file", str(password_file))
+    assert run(*words, "--dry-run") == "Would create administrator anna.\n"
+    document = json.loads(run(*words, "--json"))
+    user = AdminUser.objects.get()
+    assert document["administrator"] == {"id": str(user.pk), "username": "anna", "email": None}
+    assert user.check_password(PASSWORD)
+
+
+@pytest.mark.parametrize("username", ["anna", "Anna"])
+def test_fail_there_already(username: str) -> None:
+    create()
+    with pytest.raises(AdministratorConflict) as caught:
+        create(username=username, password=never)
+    assert caught.value.message == "There is an administrator 'anna' already."
+    assert caught.value.fix == (
+        "Choose another name; `scaiwave manage changepassword anna` gives that one another "
+        "password."
+    )
+
+
+def test_fail_made_by_somebody_else_meanwhile() -> None:
+    def slow() -> str:
+        create()
+        return PASSWORD
+
+    with pytest.raises(AdministratorConflict):
+        create(password=slow)
+    assert (AdminUser.objects.count(), AuditEntry.objects.count()) == (1, 1)
+
+
+def test_fail_weak_password() -> None:
+    with pytest.raises(WeakPassword) as caught:
+        create(password=lambda: "12345")
+    assert caught.value.message == "That password won't do; nothing was changed."
+    assert caught.value.fix == (
+        "This password is too short. It must contain at least 8 characters. This password is too "
+        "common. This password is entirely numeric."
+    )
+    with pytest.raises(WeakPassword, match="won't do"):
+        create(password=lambda: "anna@example.com")
+    assert not AdminUser.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message", "fix"),
+    [
+        (
+            {"username": "a b", "email": ""},
+            "There can't be an administrator 'a b'.",
+            "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ "
+            "characters.",
+        ),
+        (
+            {"email": "nope"},
+            "There can't be an administrator 'anna' with the e-mail address 'nope'.",
+            "Enter a valid email address.",
+        ),
+        (
+            {"username": "\ud800", "email": ""},
+            "There can't be an administrator '\\ud800'.",
+            "It has characters that can't be stored.",
+        ),
+    ],
+)
+def test_fail_bad_name(changes: dict[str, str], message: str, fix: str) -> None:
+    with pytest.raises(BadAdministrator) as caught:
+        create(**changes, password=never)
+    assert (caught.value.message, caught.value.fix) == (message, fix)
+
+
+def test_fail_not_allowed() -> None:
+    for operator in (READER, partner_admin(make_partner())):
+        with pytest.raises(InsufficientPermission):
+            create(operator=operator, password=never)
+
+
+def test_fail_nobody_to_ask() -> None:
+    with pytest.raises(ConfirmationNeeded) as caught:
+        run("create_administrator", "anna")
+    assert caught.value.message == "The password is not given."
+    assert caught.value.fix == (
+        "Pass --password-file FILE, or --password-file - to read it from stdin."
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "it has to hold one line, the password"),
+        (b"one\ntwo\n", "it has to hold one line, the password"),
+        (b"a" * 5000, "it has to hold one line, the password"),
+        (b"\xff", "it is not UTF-8"),
+        (None, "no such file or directory"),
+    ],
+)
+def test_fail_password_file(tmp_path: Path, content: bytes | None, why: str) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        run("create_administrator", "anna", "--password-file", str(file))
+    assert caught.value.message == f"No password can be read from {file}: {why}."
+
+
+def test_success_password_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(PASSWORD.encode())))
+    run("create_administrator", "anna", "--password-file", "-")
+    assert AdminUser.objects.get().check_password(PASSWORD)
+
+
+def test_success_typed_twice_at_a_terminal_and_not_shown(database_url: str) -> None:
+    assert scaiwave("manage", "migrate", "-v0").code == 0
+    closed = (
+        "Password: \nError: There was no password. [SW_DECLINED]\n  Fix: Nothing was changed.\n"
+    )
+    assert typing(END_OF_FILE) == (closed, 1)
+    assert typing("first try", "second try", PASSWORD, PASSWORD) == (
+        "Password: \nOnce more: \nWarning: The two are different; type it again.\n"
+        "Password: \nOnce more: \nCreated administrator anna.\n",
+        0,
+    )
+    ended = scaiwave("admin", "audit", "--json")
+    actions = [row["action"] for row in json.loads(ended.out)["audit_entries"]]
+    assert actions == ["create-administrator"]
+
+
+def typing(*answers: str) -> tuple[str, int]:
+    """What the verb shows at a terminal where each question gets the next answer, and its code."""
+    ours, theirs = pty.openpty()
+    words = ("admin", "create-administrator", "anna")
+    process = subprocess.Popen(
+        [*SCRIPT, *words],
+        cwd=CHECKOUT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        close_fds=True,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown, left = "", list(answers)
+    with process:
+        while chunk := read(ours):
+            shown += chunk
+            if left and shown.endswith(": "):
+                os.write(ours, f"{left.pop(0)}\n".encode())
+    os.close(ours)
+    assert left == []
+    return shown.replace("\r\n", "\n"), process.returncode
+
+
+def read(terminal: int) -> str:
+    try:
+        return os.read(terminal, 4096).decode()
+    except OSError:  # the other end is closed
+        return ""

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from scaiwave.errors import InsufficientPermission
+from tenants.errors import BadLimit, BadName, BadSlug, PartnerConflict
+from tenants.models import AuditEntry, Partner
+from tenants.services.create_partner import CreatedPartner, Wanted, create_partner
+from tests.tenants.people import HOST, NOW, READER, make_partner, partner_admin, run
+
+pytestmark = pytest.mark.django_db
+
+
+def create(**changes: Any) -> CreatedPartner:
+    """Northwind by the host operator, but for the changes."""
+    who = {"operator": changes.pop("operator", HOST), "dry_run": changes.pop("dry_run", False)}
+    wanted = Wanted(**{"slug": "northwind", "name": "Northwind", **changes})
+    return create_partner(wanted=wanted, now=NOW, **who)
+
+
+def test_success_created_and_audited() -> None:
+    result = create(scaikey_id="prt_1", limits={"max_tenants": 20})
+    partner, entry = Partner.objects.get(), AuditEntry.objects.get()
+    assert (result.created, result.partner["id"]) == (True, partner.pk)
+    assert (partner.slug, partner.name, partner.created_at) == ("northwind", "Northwind", NOW)
+    assert (partner.scaikey_id, partner.max_tenants, partner.is_active) == ("prt_1", 20, True)
+    assert (entry.action, entry.subject_id) == ("create-partner", str(partner.pk))
+    assert (entry.subject_type, entry.tenant_id) == ("partner", "")
+    assert entry.details == {"name": "Northwind", "scaikey_id": "prt_1", "max_tenants": 20}
+
+
+def test_success_again_is_already_there() -> None:
+    first, again = create(limits={"max_tenants": 20}), create(limits={"max_tenants": 20})
+    assert (first.created, again.created) == (True, False)
+    assert again.partner == first.partner == create().partner
+    assert (Partner.objects.count(), AuditEntry.objects.count()) == (1, 1)
+
+
+def test_success_dry_run_writes_nothing() -> None:
+    result = create(dry_run=True)
+    assert (result.partner["id"], result.document()["dry_run"]) == (None, True)
+    assert not Partner.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+def test_success_command() -> None:
+    words = ("create_partner", "--slug=northwind", "--name=Northwind", "--max-tenants=20")
+    assert run(*words, "--dry-run") == "Would create partner northwind.\n"
+    document = json.loads(run(*words, "--json"))
+    partner = Partner.objects.get()
+    assert (document["created"], document["partner"]["id"]) == (True, str(partner.pk))
+    assert run(*words) == f"Partner northwind is already there ({partner.pk}).\n"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"name": "Other"}, {"scaikey_id": "prt_2"}, {"limits": {"max_tenants": None}}]
+)
+def test_fail_slug_is_taken(changes: dict[str, Any]) -> None:
+    make_partner(max_tenants=20, max_users_per_tenant=5)
+    with pytest.raises(PartnerConflict) as caught:
+        create(**{"scaikey_id": "prt_northwind", **changes})
+    assert caught.value.message == (
+        "There is another partner 'northwind' already: 'Northwind', ScaiKey partner "
+        "prt_northwind, max_tenants 20, max_users_per_tenant 5."
+    )
+    assert caught.value.fix == (
+        "Choose another slug; `scaiwave admin list-partners` shows that one."
+    )
+
+
+def test_fail_scaikey_id_is_taken() -> None:
+    make_partner("other", scaikey_id="prt_1")
+    with pytest.raises(PartnerConflict) as caught:
+        create(scaikey_id="prt_1")
+    assert caught.value.message == (
+        "The ScaiKey partner prt_1 is here already, as partner 'other' ('Other')."
+    )
+
+
+def test_fail_what_is_not_valid() -> None:
+    with pytest.raises(BadSlug) as slug:
+        create(slug="North")
+    assert slug.value.message == "'North' can't be a partner's slug: 'N' is not allowed in it."
+    with pytest.raises(BadName) as name:
+        create(name="")
+    assert name.value.message == "That can't be a partner's name."
+    with pytest.raises(BadName) as scaikey_id:
+        create(scaikey_id="a b")
+    assert scaikey_id.value.message == "'a b' can't be the id of a partner in ScaiKey."
+    assert scaikey_id.value.fix == (
+        "Copy the id from ScaiKey; leave it out for a partner that ScaiKey hasn't."
+    )
+    with pytest.raises(BadLimit) as limit:
+        create(limits={"max_tenants": 2**31})
+    assert limit.value.message == "2147483648 can't be the max_tenants of a partner."
+
+
+def test_fail_not_allowed() -> None:
+    for operator in (READER, partner_admin(make_partner("own"))):
+        with pytest.raises(InsufficientPermission):
+            create(operator=operator)
+    assert Partner.objects.count() == 1
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_success_two_at_once_make_one() -> None:
+    """The slug is not unique in the database, so one has to wait for the other."""
+    results: list[CreatedPartner] = []
+    barrier = threading.Barrier(2)
+
+    def act() -> None:
+        barrier.wait()
+        try:
+            results.append(create())
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=act) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(result.created for result in results) == [False, True]
+    assert (Partner.objects.count(), AuditEntry.objects.count()) == (1, 1)

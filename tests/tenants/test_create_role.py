@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaiwave.errors import InsufficientPermission
+from tenants.errors import BadName, BadRoleSlug, RoleBuiltIn, RoleConflict, TenantNotFound
+from tenants.models import AuditEntry, Role
+from tenants.services.create_role import CreatedRole, create_role
+from tenants.services.role_names import RULES, check_role_slug, is_role_slug
+from tests.tenants.people import (
+    HOST,
+    NOW,
+    READER,
+    make_partner,
+    make_tenant,
+    partner_admin,
+    run,
+    tenant_admin,
+)
+from tests.tenants.roles import make_role
+
+pytestmark = pytest.mark.django_db
+
+
+def create(**changes: Any) -> CreatedRole:
+    arguments: dict[str, Any] = {
+        "operator": HOST,
+        "tenant": "acme",
+        "slug": "editors",
+        "name": "Editors",
+        "now": NOW,
+    }
+    return create_role(**{**arguments, **changes})
+
+
+def test_success_made_and_audited() -> None:
+    tenant = make_tenant()
+    assert create().created
+    role, entry = Role.objects.get(), AuditEntry.objects.get()
+    assert (role.slug, role.name, role.tenant, role.is_built_in, role.created_at) == (
+        "editors",
+        "Editors",
+        tenant,
+        False,
+        NOW,
+    )
+    assert (entry.action, entry.subject_id, entry.tenant_slug) == (
+        "role create",
+        str(role.pk),
+        "acme",
+    )
+    assert entry.details == {"slug": "editors", "name": "Editors"}
+
+
+def test_success_again_finds_it_there() -> None:
+    make_tenant()
+    words = ("create_role", "--tenant", "acme", "--slug", "editors", "--name", "Editors")
+    assert run(*words, "--dry-run") == "Would create role editors in tenant acme.\n"
+    assert not Role.objects.exists()
+    made = run(*words)
+    role = Role.objects.get()
+    assert made == f"Created role editors in tenant acme ({role.pk}).\n"
+    assert run(*words) == "Role editors is already there in tenant acme.\n"
+    document = json.loads(run(*words, "--json"))
+    assert (document["role"]["id"], document["created"]) == (str(role.pk), False)
+    dry = json.loads(run(*words[:4], "writers", *words[5:], "--json", "--dry-run"))
+    assert (dry["role"]["id"], dry["created"], dry["dry_run"]) == (None, False, True)
+    assert AuditEntry.objects.count() == 1
+
+
+def test_success_the_same_slug_in_another_tenant() -> None:
+    make_tenant("acme"), make_tenant("globex")
+    create()
+    assert create(tenant="globex", name="Redaktion").created
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_success_made_by_several_at_once() -> None:
+    make_tenant()
+    ready, created = threading.Barrier(4), []
+
+    def work() -> None:
+        ready.wait()
+        try:
+            created.append(create().created)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(created) == [False, False, False, True]
+    assert AuditEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "slug", ["ed", "a-b_c", "super-admin", "admin", "support", "9to5", "x" * 63]
+)
+def test_success_slugs(slug: str) -> None:
+    check_role_slug(slug)
+
+
+@pytest.mark.parametrize(
+    ("slug", "hint"),
+    [
+        ("", ""),
+        ("e", ""),
+        ("Editors", "Try 'editors'. "),
+        ("sales team", "Try 'sales-team'. "),
+        ("_editors_", "Try 'editors'. "),
+        ("a--b", "Try 'a-b'. "),
+        ("a_-b", "Try 'a_b'. "),
+        ("編集者", ""),
+        ("x" * 64, f"Try '{'x' * 63}'. "),
+        ("editors\n", "Try 'editors'. "),
+        ("e\0d", "Try 'ed'. "),
+        ("01a20f14-cfce-72a5-aed3-2300001f8d54", ""),
+    ],
+)
+def test_fail_slugs(slug: str, hint: str) -> None:
+    with pytest.raises(BadRoleSlug) as caught:
+        check_role_slug(slug)
+    assert caught.value.message == f"{slug!r} can't be the slug of a role."
+    assert caught.value.fix == hint + RULES
+
+
+@given(st.text())
+def test_success_a_slug_needs_no_escape_anywhere(text: str) -> None:
+    if is_role_slug(text):
+        assert text.isascii()
+        assert text.replace("-", "").replace("_", "").isalnum()
+        assert text == text.lower() == text.strip("-_")
+
+
+def test_fail_another_role_has_the_slug() -> None:
+    make_role(make_tenant(), name="Writers")
+    with pytest.raises(RoleConflict) as caught:
+        create()
+    assert caught.value.message == "Tenant acme has a role editors already, called 'Writers'."
+
+
+def test_fail_built_in() -> None:
+    make_tenant()
+    with pytest.raises(RoleBuiltIn) as caught:
+        create(slug="tenant_admin")
+    assert caught.value.message == "Every tenant has the role tenant_admin from the start."
+    assert caught.value.exit_code == 1
+    assert not Role.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 1001, "a\x1b[31m"])
+def test_fail_names(name: str) -> None:
+    make_tenant()
+    with pytest.raises(BadName) as caught:
+        create(name=name)
+    assert caught.value.message == "That can't be the name of a role."
+
+
+def test_fail_not_allowed_and_out_of_scope() -> None:
+    northwind = make_partner()
+    acme, _ = make_tenant("acme", partner=northwind), make_tenant("globex")
+    paula = partner_admin(northwind)
+    with pytest.raises(TenantNotFound):
+        create(operator=paula, tenant="globex")
+    assert create(operator=paula).created
+    for operator in (tenant_admin(acme), READER):
+        with pytest.raises(InsufficientPermission) as caught:
+            create(operator=operator)
+        assert caught.value.exit_code == 3

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from scaiwave.errors import InsufficientPermission
+from tenants.errors import RoleBuiltIn, RoleHeld, RoleNotFound, TenantNotFound
+from tenants.models import AuditEntry, Role
+from tenants.services.delete_role import DeletedRole, delete_role
+from tests.tenants.people import (
+    HOST,
+    NOW,
+    make_group,
+    make_partner,
+    make_person,
+    make_tenant,
+    partner_admin,
+    run,
+    tenant_admin,
+)
+from tests.tenants.roles import give, make_role
+
+pytestmark = pytest.mark.django_db
+
+
+def delete(**changes: Any) -> DeletedRole:
+    arguments: dict[str, Any] = {"operator": HOST, "tenant": "acme", "now": NOW}
+    return delete_role(**{"role": "editors", **arguments, **changes})
+
+
+def test_success_gone_and_audited() -> None:
+    role = make_role(make_tenant())
+    words = ("delete_role", "editors", "--tenant", "acme")
+    assert run(*words, "--dry-run") == "Would delete role editors of tenant acme.\n"
+    assert Role.objects.exists()
+    assert run(*words) == "Deleted role editors of tenant acme.\n"
+    assert not Role.objects.exists()
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.subject_id, entry.subject_name) == (
+        "role delete",
+        str(role.pk),
+        "editors",
+    )
+
+
+def test_success_json() -> None:
+    role = make_role(make_tenant())
+    words = ("delete_role", str(role.pk), "--tenant", "acme", "--json")
+    dry = json.loads(run(*words, "--dry-run"))
+    assert (dry["deleted"], dry["dry_run"]) == (False, True)
+    document = json.loads(run(*words))
+    assert (document["role"]["id"], document["deleted"]) == (str(role.pk), True)
+
+
+def test_fail_held() -> None:
+    tenant = make_tenant()
+    role = make_role(tenant)
+    give(role, make_person(tenant), source="scaikey")
+    give(role, make_group(tenant))
+    with pytest.raises(RoleHeld):
+        delete(dry_run=True)
+    with pytest.raises(RoleHeld) as caught:
+        delete()
+    assert caught.value.message == (
+        "The role editors is granted 2 times: to Anna (@anna.acme:localhost) from ScaiKey; to "
+        "group Engineering."
+    )
+    assert caught.value.fix == (
+        "Revoke each first: `scaiwave role revoke editors --tenant acme --from <participant>` or "
+        "`--from-group <group>`; those from ScaiKey are taken there."
+    )
+    assert not AuditEntry.objects.exists()
+
+
+def test_fail_held_by_many() -> None:
+    tenant = make_tenant()
+    role = make_role(tenant)
+    for number in range(12):
+        give(role, make_person(tenant, f"p{number}"))
+    with pytest.raises(RoleHeld) as caught:
+        delete()
+    assert caught.value.message.startswith("The role editors is granted 12 times: to P0 (")
+    assert caught.value.message.endswith("; and 2 more.")
+
+
+def test_fail_built_in() -> None:
+    make_role(make_tenant(), "super_admin", is_built_in=True)
+    for slug in ("super_admin", "tenant_admin"):
+        with pytest.raises(RoleBuiltIn) as caught:
+            delete(role=slug)
+        assert caught.value.message == f"The role {slug} is built in and can't be deleted."
+
+
+def test_fail_unknown_and_out_of_scope() -> None:
+    partner = make_partner()
+    acme, globex = make_tenant("acme", partner=partner), make_tenant("globex")
+    elsewhere = make_role(globex)
+    with pytest.raises(RoleNotFound) as caught:
+        delete()
+    assert caught.value.message == "There is no role 'editors' in tenant acme."
+    with pytest.raises(RoleNotFound):
+        delete(role=str(elsewhere.pk))
+    with pytest.raises(TenantNotFound):
+        delete(operator=partner_admin(partner), tenant="globex")
+    with pytest.raises(InsufficientPermission):
+        delete(operator=tenant_admin(acme))
+    assert Role.objects.exists()

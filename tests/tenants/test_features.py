@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenants.errors import BadFeature
+from tenants.services.features import changed_features, check_key, feature, flat
+
+names = st.text("abc", min_size=1, max_size=2)
+keys = st.lists(names, min_size=1, max_size=3).map(".".join)
+leaves: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers(0, 3) | st.builds(dict) | st.builds(list)
+)
+objects = st.recursive(leaves, lambda inner: st.dictionaries(names, inner), max_leaves=6)
+features = st.dictionaries(names, objects, max_size=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=true", ("a", True)),
+        ("search.semantic=false", ("search.semantic", False)),
+        ("a=1=2", None),
+        ('a="x=y"', ("a", "x=y")),
+        ("größe=-1.5e3", ("größe", -1500.0)),
+        ('a={"b": [null]}', ("a", {"b": [None]})),
+    ],
+)
+def test_success_read(text: str, expected: tuple[str, Any] | None) -> None:
+    if expected is None:
+        with pytest.raises(BadFeature):
+            feature(text)
+    else:
+        assert feature(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a", "'a' gives no value."),
+        ("a=", "The value of feature a is no JSON: ''."),
+        ("a=yes", "The value of feature a is no JSON: 'yes'."),
+        ("a=" + "[" * 100_000, f"The value of feature a is no JSON: {'[' * 100!r}."),
+        ("a=NaN", "The value of feature a can't be stored."),
+        ("a=1e999", "The value of feature a can't be stored."),
+        ("a=9223372036854775808", "The value of feature a can't be stored."),
+        ('a="\\u0000"', "The value of feature a can't be stored."),
+        ('a={"\\ud800": 1}', "The value of feature a can't be stored."),
+        ("=1", "'' can't be the key of a feature."),
+        ("a..b=1", "'a..b' can't be the key of a feature."),
+        ("a\n=1", "'a\\n' can't be the key of a feature."),
+    ],
+)
+def test_fail_not_readable(text: str, message: str) -> None:
+    with pytest.raises(BadFeature) as caught:
+        feature(text)
+    assert caught.value.message == message
+
+
+def test_fail_key_is_too_long() -> None:
+    check_key("a" * 200)
+    with pytest.raises(BadFeature):
+        check_key("a" * 201)
+
+
+def test_success_removals_come_first() -> None:
+    before = {"a": True, "b": {"c": {"d": 1}, "e": 2}}
+    after = changed_features(before, [("a.x", 1)], ["a", "b.c.d", "b.zzz", "e.f", "b.e.g"])
+    assert after == {"a": {"x": 1}, "b": {"e": 2}}
+    assert before == {"a": True, "b": {"c": {"d": 1}, "e": 2}}
+
+
+def test_fail_below_what_is_no_object() -> None:
+    with pytest.raises(BadFeature) as caught:
+        changed_features({"a": {"b": True}}, [("a.b.c", 1)], [])
+    assert caught.value.message == "Feature a.b.c can't be set: a.b is true, not an object."
+    assert caught.value.fix == "Pass --remove-feature a.b too, if that may go."
+
+
+@given(features, keys, leaves)
+def test_success_what_was_set_is_there_and_what_was_removed_is_not(
+    before: dict[str, Any], key: str, value: Any
+) -> None:
+    removed = changed_features(before, [], [key])
+    try:
+        after = changed_features(removed, [(key, value)], [])
+    except BadFeature:
+        return  # something above it is no object
+    assert flat(after)[key] == value
+    others = {name for name in flat(before) if not f"{name}.".startswith(f"{key}.")}
+    assert others - {name for name in others if key.startswith(f"{name}.")} <= set(flat(after))
+    assert changed_features(after, [(key, value)], []) == after

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+from django.db import connection
+
+from scaiwave.errors import InsufficientPermission, UsageError
+from scaiwave.operators import Operator
+from scaiwave.operators import Role as OperatorRole
+from tenants.errors import (
+    AmbiguousName,
+    GroupNotFound,
+    ParticipantNotFound,
+    RoleHolderGone,
+    RoleNotFound,
+    TenantNotFound,
+)
+from tenants.models import AuditEntry, Role, RoleGrant
+from tenants.queries.show_participant import show_participant
+from tests.tenants.people import (
+    EARLIER,
+    HOST,
+    NOW,
+    READER,
+    make_group,
+    make_partner,
+    make_person,
+    make_tenant,
+    partner_admin,
+    run,
+    tenant_admin,
+)
+from tests.tenants.roles import give, grant, make_role
+
+pytestmark = pytest.mark.django_db
+
+
+def test_success_to_a_participant_and_audited() -> None:
+    tenant = make_tenant()
+    anna, role = make_person(tenant), make_role(tenant)
+    result = grant(anna)
+    assert result.sentences == ["Granted role editors to Anna (@anna.acme:localhost)."]
+    given, entry = RoleGrant.objects.get(), AuditEntry.objects.get()
+    assert (given.role, given.participant, given.group, given.tenant) == (role, anna, None, tenant)
+    assert (given.source, given.granted_by, given.created_at) == ("manual", "root", NOW)
+    assert (entry.action, entry.subject_type, entry.subject_id) == (
+        "role grant",
+        "participant",
+        str(anna.pk),
+    )
+    assert entry.details == {"role": "editors", "outcome": "granted"}
+    shown = show_participant(operator=HOST, name=str(anna.pk))
+    assert [row["action"] for row in shown["audit"]] == ["role grant"]
+
+
+def test_success_command() -> None:
+    tenant = make_tenant()
+    make_role(tenant)
+    make_person(tenant)
+    group = make_group(tenant)
+    words = ("grant_role", "editors", "--tenant", "acme", "--to-group", "Engineering")
+    assert run(*words, "--dry-run") == "Would grant role editors to group Engineering.\n"
+    assert not RoleGrant.objects.exists()
+    assert run(*words) == "Granted role editors to group Engineering.\n"
+    assert run(*words) == "Group Engineering has role editors by hand already.\n"
+    assert AuditEntry.objects.count() == 1
+    document = json.loads(run(*words, "--json"))
+    assert (document["group"]["id"], document["outcome"], document["changed"]) == (
+        str(group.pk),
+        "already",
+        False,
+    )
+    words = ("grant_role", "editors", "--tenant", "acme", "--to", "anna@acme.example")
+    document = json.loads(run(*words, "--json", "--dry-run"))
+    assert (document["outcome"], document["changed"], document["dry_run"]) == (
+        "granted",
+        False,
+        True,
+    )
+    assert run(*words) == "Granted role editors to Anna (@anna.acme:localhost).\n"
+
+
+def test_success_built_in_gets_its_row() -> None:
+    tenant = make_tenant()
+    anna = make_person(tenant)
+    assert grant(anna, "tenant_admin", dry_run=True).document()["role"]["id"] is None
+    assert not Role.objects.exists()
+    grant(anna, "tenant_admin")
+    grant(make_person(tenant, "berta"), "tenant_admin")
+    role = Role.objects.get()
+    assert (role.slug, role.name, role.is_built_in) == (
+        "tenant_admin",
+        "Tenant administrator",
+        True,
+    )
+    assert role.grants.count() == 2
+
+
+def test_success_the_hand_wins_over_scaikey() -> None:
+    tenant = make_tenant()
+    anna = make_person(tenant)
+    given = give(make_role(tenant), anna, source="scaikey", granted_by="ScaiKey")
+    assert grant(anna, dry_run=True).sentences == [
+        "Anna (@anna.acme:localhost) has role editors from ScaiKey; would make that a grant by "
+        "hand."
+    ]
+    assert grant(anna).sentences == [
+        "Anna (@anna.acme:localhost) has role editors from ScaiKey; it is a grant by hand now, and "
+        "stays when ScaiKey takes its own away."
+    ]
+    again = RoleGrant.objects.get()
+    assert (again.pk, again.source, again.granted_by) == (given.pk, "manual", "root")
+    assert AuditEntry.objects.get().details["outcome"] == "taken_over"
+
+
+def test_success_to_somebody_who_is_suspended() -> None:
+    tenant = make_tenant()
+    make_role(tenant)
+    assert grant(make_person(tenant, suspended_by_hand_at=EARLIER)).sentences[1:] == [
+        "It counts for nothing while they are suspended by hand."
+    ]
+
+
+def test_success_partner_within_its_scope() -> None:
+    partner = make_partner()
+    acme = make_tenant("acme", partner=partner)
+    make_role(acme)
+    assert grant(make_person(acme), operator=partner_admin(partner)).changed
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_success_several_at_once_make_one_grant() -> None:
+    anna = make_person(make_tenant())
+    ready, changed = threading.Barrier(4), []
+
+    def work() -> None:
+        ready.wait()
+        try:
+            changed.append(grant(anna, "tenant_admin").changed)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(changed) == [False, False, False, True]
+    assert (Role.objects.count(), RoleGrant.objects.count()) == (1, 1)
+    assert AuditEntry.objects.count() == 1
+
+
+def test_fail_unknown() -> None:
+    acme, globex = make_tenant("acme"), make_tenant("globex")
+    make_role(acme)
+    anna = make_person(acme)
+    with pytest.raises(RoleNotFound):
+        grant(anna, "nope")
+    with pytest.raises(TenantNotFound):
+        grant(anna, tenant="nope")
+    with pytest.raises(ParticipantNotFound) as caught:
+        grant(make_person(globex))
+    assert caught.value.message.endswith(" in tenant acme.")
+    with pytest.raises(GroupNotFound):
+        grant(make_group(globex))
+    make_group(acme, "Sales"), make_group(acme, "Sales")
+    with pytest.raises(AmbiguousName):
+        run("grant_role", "editors", "--tenant", "acme", "--to-group", "Sales")
+    assert not RoleGrant.objects.exists()
+
+
+@pytest.mark.parametrize("words", [(), ("--to", "anna", "--to-group", "All")])
+def test_fail_usage(words: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError):
+        run("grant_role", "editors", "--tenant", "acme", *words)
+
+
+def test_fail_gone_from_scaikey() -> None:
+    tenant = make_tenant()
+    make_role(tenant)
+    with pytest.raises(RoleHolderGone) as caught:
+        grant(make_person(tenant, absent_since=EARLIER))
+    assert caught.value.message == "Anna (@anna.acme:localhost) is gone from ScaiKey."
+    with pytest.raises(RoleHolderGone) as caught:
+        grant(make_group(tenant, absent_since=EARLIER))
+    assert caught.value.message == "Group Engineering is gone from ScaiKey."
+
+
+def test_fail_not_allowed() -> None:
+    tenant = make_tenant()
+    make_role(tenant)
+    anna = make_person(tenant)
+    for operator in (tenant_admin(tenant), READER):
+        with pytest.raises(InsufficientPermission) as caught:
+            grant(anna, operator=operator)
+        assert caught.value.exit_code == 3
+    outsider = Operator("paula", OperatorRole.PARTNER_ADMIN, partner_id="prt_other")
+    with pytest.raises(TenantNotFound):
+        grant(anna, operator=outsider)
+    assert not RoleGrant.objects.exists()

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import connection
+from pytest_django import Settings
+
+from scaiwave.errors import UsageError
+from scaiwave.operators import Operator, Role
+from tenants.errors import TenantNotFound
+from tenants.models import AuditEntry, Tenant
+from tenants.queries.list_audit import AuditFilter, follow_audit, list_audit
+from tenants.queries.settled import first_id
+from tenants.services.audit import record
+from tests.tenants.people import (
+    HOST,
+    READER,
+    make_partner,
+    make_tenant,
+    partner_admin,
+    run,
+    tenant_admin,
+)
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2025, 3, 4, 12, 0, tzinfo=UTC)
+"""Long ago for every clock: what is younger than now may not be settled."""
+ANNA = Operator("Anna@example.com", Role.SUPER_ADMIN, origin="laptop")
+
+
+def write(
+    number: int, action: str = "update-tenant", tenant: Tenant | None = None, **changes: Any
+) -> UUID:
+    """An entry of so many minutes after NOW, with an id of that moment."""
+    at = NOW + timedelta(minutes=number)
+    entry = {"id": first_id(at), "at": at, "operator": "root", "operator_role": "host"}
+    subject = {"subject_type": "key", "subject_id": f"key{number}", "subject_name": f"Key {number}"}
+    if tenant is not None:
+        entry |= {"tenant_id": str(tenant.pk), "tenant_slug": tenant.slug}
+        subject = {
+            "subject_type": "tenant",
+            "subject_id": str(tenant.pk),
+            "subject_name": tenant.slug,
+        }
+    return AuditEntry.objects.create(**{**entry, **subject, "action": action, **changes}).pk
+
+
+def found(by: Operator = HOST, **only: Any) -> list[UUID]:
+    page = list_audit(operator=by, only=AuditFilter(**only), limit=100)
+    assert page.next is None
+    followed = follow_audit(operator=by, only=AuditFilter(**only))
+    assert [row["id"] for row in followed] == [row["id"] for row in reversed(page.entries)]
+    return [row["id"] for row in page.entries]
+
+
+def test_success_who_did_what_to_which_when_and_from_where() -> None:
+    tenant = make_tenant()
+    entry = record(
+        operator=ANNA,
+        action="suspend-tenant",
+        subject=tenant,
+        tenant=tenant,
+        now=NOW,
+        details={"reason": "unpaid"},
+    )
+    page = list_audit(operator=HOST, only=AuditFilter(), limit=1)
+    assert page.entries == [
+        {
+            "id": entry.pk,
+            "at": NOW,
+            "operator": "Anna@example.com",
+            "role": "super_admin",
+            "origin": "laptop",
+            "action": "suspend-tenant",
+            "tenant_id": str(tenant.pk),
+            "tenant": "acme",
+            "subject_type": "tenant",
+            "subject_id": str(tenant.pk),
+            "subject": "acme",
+            "details": {"reason": "unpaid"},
+        }
+    ]
+
+
+def test_success_filters() -> None:
+    acme, other = make_tenant(), make_tenant("other")
+    one = write(1, "create-tenant", acme)
+    two = write(2, "create-tenant", other, operator="Anna@example.com")
+    three = write(3, "rotate-key")
+    assert found() == [three, two, one]
+    assert found(tenant="acme") == found(tenant="tnt_acme") == found(tenant=str(acme.pk)) == [one]
+    assert found(operator="anna@EXAMPLE.com") == [two]
+    assert found(operator="anna") == found(action="create") == []
+    assert found(action="create-tenant") == [two, one]
+    assert found(subject="ACME") == found(subject=acme.pk.hex.upper()) == [one]
+    assert found(subject="key 3") == found(subject="key3") == [three]
+    assert found(since=NOW + timedelta(minutes=2)) == [three, two]
+    assert found(until=NOW + timedelta(minutes=2)) == [one]
+    assert found(action="create-tenant", operator="root") == [one]
+    assert found(subject="\0") == found(operator="\ud800") == []
+
+
+def test_success_scope() -> None:
+    partner, elsewhere = make_partner(), make_partner("elsewhere")
+    acme, zenith = make_tenant(partner=partner), make_tenant("zenith", partner=partner)
+    other = make_tenant("other", partner=elsewhere)
+    ours = [write(1, tenant=acme), write(2, tenant=zenith)]
+    everything = [*ours, write(3, tenant=other), write(4)]
+    assert found(READER) == found(HOST) == everything[::-1]
+    assert found(partner_admin(partner)) == ours[::-1]
+    assert found(tenant_admin(acme)) == ours[:1]
+    assert found(partner_admin(make_partner("new"))) == []
+    for name in ("other", str(other.pk)):
+        with pytest.raises(TenantNotFound) as caught:
+            found(partner_admin(partner), tenant=name)
+        assert caught.value.message == f"There is no tenant {name!r}."
+
+
+def test_success_of_a_tenant_that_is_gone_for_those_who_see_everything() -> None:
+    acme = make_tenant()
+    entry = write(1, tenant=acme)
+    key = str(acme.pk)
+    acme.delete()
+    assert found(tenant="acme") == found(READER, tenant=key) == [entry]
+    for operator, name in ((partner_admin(make_partner()), "acme"), (HOST, "nope"), (HOST, "\0")):
+        with pytest.raises(TenantNotFound):
+            found(operator, tenant=name)
+
+
+def test_success_pages_stay_while_entries_are_added() -> None:
+    ids = [write(number) for number in range(5)]
+    page = list_audit(operator=HOST, only=AuditFilter(), limit=2)
+    write(6)
+    older = list_audit(operator=HOST, only=AuditFilter(), limit=2, after=page.next)
+    last = list_audit(operator=HOST, only=AuditFilter(), limit=2, after=older.next)
+    seen = [row["id"] for shown in (page, older, last) for row in shown.entries]
+    assert (seen, last.next) == (ids[::-1], None)
+
+
+def test_success_followed_from_the_last_one_seen() -> None:
+    ids = [write(number) for number in range(3)]
+    only = AuditFilter()
+    first = list(follow_audit(operator=HOST, only=only, limit=2))
+    assert [row["id"] for row in first] == ids[:2]
+    ids.append(write(4))
+    rest = follow_audit(operator=HOST, only=only, after=first[-1]["id"])
+    assert [row["id"] for row in rest] == ids[2:]
+    assert list(follow_audit(operator=HOST, only=only, after=ids[-1])) == []
+
+
+def test_success_command(settings: Settings) -> None:
+    settings.LOCAL_ZONE = UTC
+    tenant = make_tenant()
+    changes = [{"field": "max_rooms", "old": None, "new": 3}]
+    details = {"changes": changes, "reason": "grew", "empty": None}
+    ids = [write(1, tenant=tenant, details=details), write(2, "revoke-role", tenant)]
+    write(3, "rotate-key", origin="vm", subject_name="")
+    shown = run("list_audit", "--details")
+    assert [" ".join(line.split()) for line in shown.splitlines()] == [
+        "When Who From What Of what Details",
+        "2025-03-04 12:03:00 UTC root (host) vm rotate-key key key3 -",
+        "2025-03-04 12:02:00 UTC root (host) - revoke-role tenant acme -",
+        "2025-03-04 12:01:00 UTC root (host) - update-tenant tenant acme max_rooms null → 3, "
+        "reason grew",
+    ]
+    lines = [json.loads(line) for line in run("list_audit", "--jsonl", "--limit=2").splitlines()]
+    assert [line["id"] for line in lines] == [str(key) for key in ids]
+    document = json.loads(run("list_audit", "--json", "--limit=1", "--tenant=acme"))
+    assert [entry["id"] for entry in document["audit_entries"]] == [str(ids[1])]
+    assert document["next"] == str(ids[1])
+    assert len(run("list_audit", "--after", str(ids[1])).splitlines()) == 2
+
+
+def test_success_moments(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.LOCAL_ZONE = ZoneInfo("Asia/Tokyo")
+    write(1)  # 21:01 in Tokyo
+    write(60 * 24)
+    for words, count in (
+        (["--until", "2025-03-04"], 1),
+        (["--until", "2025-03-05"], 2),
+        (["--since", "2025-03-05"], 1),
+        (["--since", "2025-03-04T21:02", "--until=2025-03-05T21:00"], 0),
+        (["--since", "2025-03-04T21:01", "--until=2025-03-05T12:00:01Z"], 2),
+        (["--since", "2025-03-04T13:01+01:00", "--until=2025-03-04T12:02Z"], 1),
+    ):
+        assert len(run("list_audit", "--jsonl", *words).splitlines()) == count, words
+    later = NOW + timedelta(days=2)
+    monkeypatch.setattr("tenants.management.commands._times.timezone.now", lambda: later)
+    assert len(run("list_audit", "--jsonl", "--since=36h").splitlines()) == 1
+    assert len(run("list_audit", "--jsonl", "--since=3d").splitlines()) == 2
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "2026-13-01", "٣d", "9999999d", "9999-12-31", ""])
+def test_fail_no_moment(moment: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run("list_audit", f"--until={moment}")
+    assert caught.value.message == (
+        f"Argument --until: {moment!r} is not a date, 2026-11-24T09:30, or how long ago: 90m, "
+        "12h, 7d."
+    )
+
+
+def test_fail_no_id() -> None:
+    with pytest.raises(UsageError) as caught:
+        run("list_audit", "--after", "nope")
+    assert caught.value.message == "Argument --after: invalid UUID value: 'nope'."
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_success_what_may_still_be_slipped_in_before_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tenants.queries.settled.CLOCKS", timedelta(0))
+    writer = connection.copy()
+    writer.set_autocommit(False)
+    try:
+        with writer.cursor() as cursor:
+            cursor.execute("SELECT pg_current_xact_id(), now()")
+            began: datetime = cursor.fetchone()[1]
+        early = write(0)
+        late = write(0, id=first_id(began + timedelta(milliseconds=1)))
+        assert len(list_audit(operator=HOST, only=AuditFilter(), limit=9).entries) == 2
+        only = AuditFilter()
+        assert [row["id"] for row in follow_audit(operator=HOST, only=only)] == [early]
+        writer.rollback()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(0.01)")
+        assert [row["id"] for row in follow_audit(operator=HOST, only=only)] == [early, late]
+    finally:
+        writer.close()

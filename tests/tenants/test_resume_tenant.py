@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from scaiwave.errors import InsufficientPermission
+from tenants.errors import TenantNotFound
+from tenants.models import AuditEntry, Tenant
+from tenants.services.resume_tenant import ResumedTenant, resume_tenant
+from tests.tenants.people import (
+    EARLIER,
+    HOST,
+    NOW,
+    READER,
+    make_partner,
+    make_tenant,
+    partner_admin,
+    run,
+    tenant_admin,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def resume(**changes: Any) -> ResumedTenant:
+    arguments: dict[str, Any] = {"operator": HOST, "name": "acme", "reason": "", "now": NOW}
+    return resume_tenant(**{**arguments, **changes})
+
+
+def test_success_active_again_and_audited() -> None:
+    make_tenant(suspended_by_hand_at=EARLIER)
+    result = resume(reason="paid")
+    tenant, entry = Tenant.objects.get(), AuditEntry.objects.get()
+    assert (tenant.is_active, tenant.updated_at) == (True, NOW)
+    assert (entry.action, entry.tenant_id) == ("resume-tenant", str(tenant.pk))
+    assert entry.details == {
+        "reason": "paid",
+        "suspended_by_hand_at": "2026-11-01T08:30:00+00:00",
+    }
+    assert result.sentence == "Tenant acme is active again."
+
+
+def test_success_what_scaikey_says_counts_again() -> None:
+    make_tenant(suspended_by_hand_at=EARLIER, scaikey_status="SUSPENDED")
+    assert resume().sentence == "Tenant acme is resumed here, and still suspended in ScaiKey."
+    assert resume().sentence == (
+        "Tenant acme is not suspended by hand; it is suspended in ScaiKey."
+    )
+    assert AuditEntry.objects.count() == 1
+
+
+def test_success_command() -> None:
+    make_tenant(suspended_by_hand_at=EARLIER)
+    assert run("resume_tenant", "acme", "--dry-run") == "Would resume tenant acme.\n"
+    assert not AuditEntry.objects.exists()
+    assert run("resume_tenant", "acme", "--reason=paid") == "Tenant acme is active again.\n"
+    shown = "Tenant acme is not suspended by hand; it is active.\n"
+    assert run("resume_tenant", "acme") == shown
+    document = json.loads(run("resume_tenant", "acme", "--json"))
+    assert (document["changed"], document["tenant"]["status"]) == (False, "active")
+
+
+def test_fail_outside_the_scope_or_not_allowed() -> None:
+    tenant = make_tenant(suspended_by_hand_at=EARLIER)
+    with pytest.raises(TenantNotFound):
+        resume(operator=partner_admin(make_partner()))
+    for operator in (READER, tenant_admin(tenant)):
+        with pytest.raises(InsufficientPermission):
+            resume(operator=operator)
+    assert Tenant.objects.get().suspended_by_hand_at == EARLIER

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from scaiwave.errors import InsufficientPermission, UsageError
+from tenants.errors import GroupNotFound, ParticipantNotFound, RoleFromScaiKey, RoleNotFound
+from tenants.models import AuditEntry, Role, RoleGrant
+from tests.tenants.people import (
+    make_group,
+    make_person,
+    make_tenant,
+    run,
+    tenant_admin,
+)
+from tests.tenants.roles import give, make_role, nested, revoke
+
+pytestmark = pytest.mark.django_db
+
+
+def test_success_taken_and_audited() -> None:
+    tenant = make_tenant()
+    anna = make_person(tenant)
+    role = make_role(tenant)
+    give(role, anna)
+    give(role, make_person(tenant, "berta"))
+    assert revoke(anna).sentences == ["Revoked role editors from Anna (@anna.acme:localhost)."]
+    assert list(role.grants.values_list("participant__local_id", flat=True)) == ["berta.acme"]
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.subject_id) == ("role revoke", str(anna.pk))
+    assert entry.details == {
+        "role": "editors",
+        "granted_by": "root",
+        "granted_at": "2026-11-01T08:30:00+00:00",
+    }
+
+
+def test_success_command() -> None:
+    tenant = make_tenant()
+    give(make_role(tenant), make_group(tenant))
+    words = ("revoke_role", "editors", "--tenant", "acme", "--from-group", "Engineering")
+    assert run(*words, "--dry-run") == "Would revoke role editors from group Engineering.\n"
+    dry = json.loads(run(*words, "--dry-run", "--json"))
+    assert (dry["changed"], dry["would_change"], dry["dry_run"]) == (False, True, True)
+    assert RoleGrant.objects.count() == 1
+    assert run(*words) == "Revoked role editors from group Engineering.\n"
+    assert run(*words) == "Role editors is not granted to group Engineering.\n"
+    document = json.loads(run(*words, "--json"))
+    assert (document["group"]["name"], document["changed"]) == ("Engineering", False)
+    assert AuditEntry.objects.count() == 1
+
+
+def test_success_what_stays_is_said() -> None:
+    tenant = make_tenant()
+    anna, everybody = nested(tenant)
+    role = make_role(tenant)
+    give(role, anna)
+    give(role, everybody)
+    still = "Anna still holds editors through Backend > Engineering > All, granted by root."
+    for dry_run in (True, False):
+        result = revoke(anna, dry_run=dry_run)
+        assert result.sentences[1:] == [still]
+    assert revoke(anna).sentences == [
+        "Role editors is not granted to Anna (@anna.acme:localhost).",
+        still,
+    ]
+    assert revoke(anna).document()["still_through"] == [["Backend", "Engineering", "All"]]
+
+
+def test_success_built_in_that_was_never_granted() -> None:
+    anna = make_person(make_tenant())
+    assert not revoke(anna, "tenant_admin").changed
+    assert not Role.objects.exists()
+
+
+def test_fail_from_scaikey() -> None:
+    tenant = make_tenant()
+    anna = make_person(tenant)
+    give(make_role(tenant), anna, source="scaikey")
+    with pytest.raises(RoleFromScaiKey):
+        revoke(anna, dry_run=True)
+    with pytest.raises(RoleFromScaiKey) as caught:
+        revoke(anna)
+    assert caught.value.message == (
+        "Anna (@anna.acme:localhost) has role editors from ScaiKey, not by hand."
+    )
+    assert caught.value.fix == "Take it from them in ScaiKey, then run `scaiwave sync`."
+    assert caught.value.exit_code == 1
+    assert RoleGrant.objects.exists()
+
+
+def test_fail_unknown_and_not_allowed() -> None:
+    tenant = make_tenant()
+    anna = make_person(tenant)
+    give(make_role(tenant), anna)
+    with pytest.raises(RoleNotFound):
+        revoke(anna, "nope")
+    with pytest.raises(ParticipantNotFound):
+        revoke(anna, of="nope")
+    with pytest.raises(GroupNotFound):
+        revoke(anna, is_group=True)
+    with pytest.raises(InsufficientPermission):
+        revoke(anna, operator=tenant_admin(tenant))
+    with pytest.raises(UsageError):
+        run("revoke_role", "editors", "--tenant", "acme")
+    assert RoleGrant.objects.exists()

@@ -1,0 +1,189 @@
+"""Who may not give, and who may not be left without, which role."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.db import connection
+
+from scaiwave.operators import Operator
+from scaiwave.operators import Role as OperatorRole
+from tenants.errors import LastSuperAdmin, SelfElevation, SuperAdminOnly
+from tenants.models import AuditEntry, RoleGrant
+from tests.tenants.people import (
+    EARLIER,
+    make_group,
+    make_partner,
+    make_person,
+    make_tenant,
+    partner_admin,
+    put_in,
+)
+from tests.tenants.roles import give, grant, make_role, nested, revoke, super_admin
+
+pytestmark = pytest.mark.django_db
+
+
+def test_fail_only_super_admin_gives_and_takes_super_admin() -> None:
+    partner = make_partner()
+    acme = make_tenant("acme", partner=partner)
+    anna, berta = make_person(acme), make_person(acme, "berta")
+    paula = partner_admin(partner)
+    with pytest.raises(SuperAdminOnly) as caught:
+        grant(anna, "super_admin", operator=paula)
+    assert (caught.value.message, caught.value.exit_code) == (
+        "paula (partner_admin) may not grant or revoke super_admin.",
+        3,
+    )
+    sue = super_admin(make_person(acme, "sue"))
+    for person in (anna, berta):
+        assert grant(person, "super_admin", operator=sue).changed
+    with pytest.raises(SuperAdminOnly):
+        revoke(anna, "super_admin", operator=paula)
+    assert revoke(anna, "super_admin", operator=super_admin(berta)).changed
+
+
+def test_fail_nobody_elevates_themselves() -> None:
+    tenant = make_tenant(partner=make_partner())
+    sue = make_person(tenant, "sue")
+    paula = Operator(
+        "paula", OperatorRole.PARTNER_ADMIN, partner_id="prt_northwind", subject=str(sue.scaikey_id)
+    )
+    make_role(tenant)
+    for operator in (super_admin(sue), paula):
+        with pytest.raises(SelfElevation) as caught:
+            grant(sue, operator=operator)
+        assert caught.value.exit_code == 3
+        assert caught.value.message == (
+            f"Nobody grants a role to themselves, and {operator.name} is Sue (@sue.acme:localhost)."
+        )
+    assert not RoleGrant.objects.exists()
+    assert not AuditEntry.objects.exists()
+    assert grant(make_person(tenant, "berta"), operator=paula).changed
+
+
+def test_fail_nobody_elevates_themselves_through_a_group() -> None:
+    tenant = make_tenant()
+    anna, everybody = nested(tenant)
+    make_role(tenant)
+    with pytest.raises(SelfElevation) as caught:
+        grant(everybody, operator=super_admin(anna))
+    assert caught.value.message == ("Nobody grants a role to themselves, and sue is in group All.")
+    assert grant(make_group(tenant, "Others"), operator=super_admin(anna)).changed
+
+
+def test_fail_not_even_what_they_have_from_scaikey() -> None:
+    tenant = make_tenant()
+    anna = make_person(tenant)
+    give(make_role(tenant), anna, source="scaikey")
+    with pytest.raises(SelfElevation):
+        grant(anna, operator=super_admin(anna))
+
+
+def test_success_a_token_of_nobody_here() -> None:
+    tenant = make_tenant()
+    make_role(tenant)
+    local = make_person(tenant, scaikey_id=None)
+    platform = Operator("app", OperatorRole.SUPER_ADMIN, subject="app_1")
+    assert grant(local, operator=platform).changed
+
+
+def test_fail_the_last_super_admin() -> None:
+    tenant = make_tenant()
+    anna = make_person(tenant)
+    grant(anna, "super_admin")
+    grant(make_person(tenant, "berta", suspended_by_hand_at=EARLIER), "super_admin")
+    with pytest.raises(LastSuperAdmin):
+        revoke(anna, "super_admin", dry_run=True)
+    with pytest.raises(LastSuperAdmin) as caught:
+        revoke(anna, "super_admin")
+    assert caught.value.message == ("Nobody active on this platform would be super_admin any more.")
+    assert (caught.value.exit_code, caught.value.fix) == (
+        1,
+        "Grant super_admin to somebody else first.",
+    )
+    assert RoleGrant.objects.count() == 2
+
+
+def test_success_another_one_in_another_tenant() -> None:
+    acme, globex = make_tenant("acme"), make_tenant("globex")
+    anna, berta = make_person(acme), make_person(globex, "berta")
+    grant(anna, "super_admin")
+    grant(berta, "super_admin", tenant="globex")
+    globex.suspended_by_hand_at = EARLIER
+    globex.save()
+    with pytest.raises(LastSuperAdmin):
+        revoke(anna, "super_admin")
+    globex.suspended_by_hand_at = None
+    globex.save()
+    assert revoke(anna, "super_admin").changed
+    with pytest.raises(LastSuperAdmin):
+        revoke(berta, "super_admin", tenant="globex")
+
+
+def test_fail_the_last_ones_by_way_of_a_group() -> None:
+    tenant = make_tenant()
+    anna, everybody = nested(tenant)
+    grant(everybody, "super_admin")
+    with pytest.raises(LastSuperAdmin):
+        revoke(everybody, "super_admin")
+    grant(anna, "super_admin")
+    assert revoke(everybody, "super_admin").changed
+
+
+def test_success_the_same_person_by_another_way() -> None:
+    tenant = make_tenant()
+    anna, everybody = nested(tenant)
+    grant(anna, "super_admin")
+    grant(everybody, "super_admin")
+    assert revoke(anna, "super_admin").sentences == [
+        "Revoked role super_admin from Anna (@anna.acme:localhost).",
+        "Anna still holds super_admin through Backend > Engineering > All, granted by root.",
+    ]
+
+
+def test_success_who_counts_for_nothing_may_go() -> None:
+    tenant = make_tenant()
+    berta = make_person(tenant, "berta", suspended_by_hand_at=EARLIER)
+    empty = make_group(tenant)
+    grant(berta, "super_admin")
+    grant(empty, "super_admin")
+    assert revoke(berta, "super_admin").changed
+    assert revoke(empty, "super_admin").changed
+
+
+def test_success_scaikeys_super_admins_count() -> None:
+    tenant = make_tenant()
+    anna, berta = make_person(tenant), make_person(tenant, "berta")
+    grant(anna, "super_admin")
+    give(anna.role_grants.get().role, berta, source="scaikey")
+    assert revoke(anna, "super_admin").changed
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_success_two_at_once_leave_one() -> None:
+    people = [make_person(make_tenant(slug), slug) for slug in ("acme", "globex")]
+    for person in people:
+        grant(person, "super_admin", tenant=person.tenant.slug)
+    put_in(make_group(people[0].tenant), people[0])
+    ready, ends = threading.Barrier(2), []
+
+    def work(place: int) -> None:
+        ready.wait()
+        try:
+            revoke(people[place], "super_admin", tenant=people[place].tenant.slug)
+            ends.append("revoked")
+        except LastSuperAdmin:
+            ends.append("refused")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ends) == ["refused", "revoked"]
+    assert RoleGrant.objects.count() == 1

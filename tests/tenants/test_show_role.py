@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tenants.errors import AmbiguousName, ParticipantNotFound, RoleNotFound
+from tenants.queries.show_role import show_role
+from tests.tenants.people import (
+    EARLIER,
+    HOST,
+    make_group,
+    make_person,
+    make_tenant,
+    put_in,
+    run,
+    tenant_admin,
+)
+from tests.tenants.roles import give, make_role, nested
+
+pytestmark = pytest.mark.django_db
+
+
+def show(name: str, *options: str) -> str:
+    return run("show_role", name, "--tenant", "acme", *options)
+
+
+def test_success_who_holds_a_role_and_by_which_way() -> None:
+    tenant = make_tenant()
+    anna, everybody = nested(tenant)
+    role = make_role(tenant)
+    give(role, everybody, source="scaikey", granted_by="ScaiKey")
+    give(role, anna)
+    give(role, make_person(tenant, "berta", suspended_by_hand_at=EARLIER))
+    assert show("editors") == (
+        "Role      editors\n"
+        "Name      Editors\n"
+        "Tenant    acme\n"
+        "Built in  no\n"
+        f"Id        {role.pk}\n"
+        "Created   2026-11-01 08:30:00 UTC\n"
+        "\n"
+        "Grants\n"
+        "Granted to             Source   Granted by  When\n"
+        "@anna.acme:localhost   manual   root        2026-11-01 08:30:00 UTC\n"
+        "@berta.acme:localhost  manual   root        2026-11-01 08:30:00 UTC\n"
+        "group All              scaikey  ScaiKey     2026-11-01 08:30:00 UTC\n"
+        "\n"
+        "Holders\n"
+        "Name   FQID                   Status     How\n"
+        "Anna   @anna.acme:localhost   active     directly\n"
+        "Anna   @anna.acme:localhost   active     through Backend > Engineering > All\n"
+        "Berta  @berta.acme:localhost  suspended  directly\n"
+    )
+
+
+def test_success_the_shortest_way_of_several() -> None:
+    tenant = make_tenant()
+    anna, everybody = nested(tenant)
+    put_in(tenant.groups.get(name="Engineering"), anna)
+    give(make_role(tenant), everybody)
+    role = show_role(operator=HOST, name="editors", tenant="acme")["role"]
+    assert [row["path"] for row in role["holders"]] == [["Engineering", "All"]]
+    found = show_role(operator=HOST, name=str(anna.pk), tenant="acme")["participant"]
+    assert [row["path"] for row in found["roles"]] == [["Engineering", "All"]]
+
+
+def test_success_which_roles_somebody_holds_and_why() -> None:
+    tenant = make_tenant()
+    anna, everybody = nested(tenant)
+    give(make_role(tenant, "auditors"), anna, source="scaikey", granted_by="ScaiKey")
+    give(make_role(tenant), everybody)
+    give(make_role(tenant, "others"), make_group(tenant, "Others"))
+    assert show("anna@acme.example") == (
+        "Name    Anna\n"
+        "E-mail  anna@acme.example\n"
+        "FQID    @anna.acme:localhost\n"
+        "Tenant  acme\n"
+        "Status  active\n"
+        f"Id      {anna.pk}\n"
+        "\n"
+        "Roles\n"
+        "Role      How                                  Source   Granted by  When\n"
+        "auditors  directly                             scaikey  ScaiKey     "
+        "2026-11-01 08:30:00 UTC\n"
+        "editors   through Backend > Engineering > All  manual   root        "
+        "2026-11-01 08:30:00 UTC\n"
+    )
+
+
+def test_success_what_is_gone_leads_nowhere() -> None:
+    tenant = make_tenant()
+    anna, everybody = nested(tenant)
+    role = make_role(tenant)
+    give(role, everybody)
+    tenant.groups.filter(name="Engineering").update(absent_since=EARLIER)
+    assert "Nobody holds it.\n" in show("editors")
+    assert "They hold no role.\n" in show(str(anna.pk))
+    tenant.groups.update(absent_since=None)
+    give(make_role(tenant, "gone"), make_group(tenant, "Gone", absent_since=EARLIER))
+    assert "group Gone, gone from ScaiKey" in show("gone")
+
+
+def test_success_built_in_without_a_row() -> None:
+    make_tenant()
+    assert json.loads(show("super_admin", "--json")) == {
+        "role": {
+            "id": None,
+            "slug": "super_admin",
+            "name": "Super administrator",
+            "built_in": True,
+            "created_at": None,
+            "tenant": "acme",
+            "grants": [],
+            "holders": [],
+        }
+    }
+
+
+def test_success_a_role_by_its_id() -> None:
+    role = make_role(make_tenant())
+    assert show(str(role.pk)).startswith("Role      editors\n")
+
+
+def test_fail_both_a_role_and_a_participant() -> None:
+    tenant = make_tenant()
+    make_role(tenant)
+    make_person(tenant, "ed", local_id="editors")
+    with pytest.raises(AmbiguousName) as caught:
+        show("editors")
+    assert caught.value.message == (
+        "'editors' is both a role of tenant acme and a participant (@editors:localhost)."
+    )
+    assert caught.value.fix == "Add --role or --participant to say which is meant."
+    assert show("editors", "--role").startswith("Role      editors\n")
+    assert show("editors", "--participant").startswith("Name    Ed\n")
+
+
+def test_fail_a_role_and_several_participants() -> None:
+    tenant = make_tenant()
+    make_role(tenant)
+    for number in range(2):
+        make_person(tenant, f"e{number}", local_id="editors", server_name=f"s{number}.example")
+    with pytest.raises(AmbiguousName) as caught:
+        show("editors")
+    assert caught.value.fix == (
+        "--role means the role of that name. Use the full @name:server of the one you mean, or "
+        "its id."
+    )
+
+
+def test_fail_neither() -> None:
+    make_tenant()
+    with pytest.raises(RoleNotFound) as caught:
+        show("nope")
+    assert caught.value.message == (
+        "There is neither a role nor a participant 'nope' in tenant acme."
+    )
+    assert caught.value.fix == (
+        "`scaiwave role list --tenant acme` shows the roles, `scaiwave admin list-participants "
+        "--tenant acme --search <name>` finds people."
+    )
+    with pytest.raises(RoleNotFound) as caught:
+        show("no\0pe", "--role")
+    assert (
+        caught.value.message == "There is no role 'no\N{REPLACEMENT CHARACTER}pe' in tenant acme."
+    )
+    with pytest.raises(ParticipantNotFound):
+        show("super_admin", "--participant")
+
+
+def test_fail_of_another_tenant() -> None:
+    acme, globex = make_tenant("acme"), make_tenant("globex")
+    role = make_role(globex)
+    with pytest.raises(RoleNotFound):
+        show(str(role.pk))
+    with pytest.raises(RoleNotFound):
+        show_role(operator=tenant_admin(acme), name=str(make_person(globex).pk), tenant="acme")

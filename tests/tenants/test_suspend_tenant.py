@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from scaiwave.command import Declined
+from scaiwave.errors import ConfirmationNeeded, InsufficientPermission
+from tenants.errors import BadName, TenantNotFound
+from tenants.models import AuditEntry, Tenant
+from tenants.services.suspend_tenant import SuspendedTenant, suspend_tenant
+from tests.tenants.people import (
+    EARLIER,
+    HOST,
+    NOW,
+    READER,
+    make_partner,
+    make_tenant,
+    partner_admin,
+    run,
+    tenant_admin,
+)
+
+pytestmark = pytest.mark.django_db
+
+MEANING = (
+    "Nobody of tenant acme (Acme) can sign in until `scaiwave admin resume-tenant acme`; syncs "
+    "leave it so. Suspend?"
+)
+
+
+def suspend(**changes: Any) -> SuspendedTenant:
+    arguments: dict[str, Any] = {
+        "operator": HOST,
+        "name": "acme",
+        "reason": "unpaid",
+        "agree": lambda question: None,
+        "now": NOW,
+    }
+    return suspend_tenant(**{**arguments, **changes})
+
+
+def test_success_suspended_and_audited() -> None:
+    make_tenant()
+    result = suspend()
+    tenant, entry = Tenant.objects.get(), AuditEntry.objects.get()
+    assert (tenant.suspended_by_hand_at, tenant.updated_at) == (NOW, NOW)
+    assert tenant.inactive_reason == "suspended by hand"
+    assert (entry.action, entry.tenant_id) == ("suspend-tenant", str(tenant.pk))
+    assert entry.details == {"reason": "unpaid"}
+    assert result.tenant["status"] == "suspended"
+
+
+def test_success_also_one_that_scaikey_has_suspended() -> None:
+    make_tenant(scaikey_status="SUSPENDED")
+    assert suspend().changed
+
+
+def test_success_again_does_not_ask_and_changes_nothing() -> None:
+    make_tenant(suspended_by_hand_at=EARLIER)
+    asked: list[str] = []
+    assert not suspend(agree=asked.append).changed
+    assert asked == []
+    assert Tenant.objects.get().suspended_by_hand_at == EARLIER
+    assert not AuditEntry.objects.exists()
+
+
+def test_success_suspended_meanwhile() -> None:
+    make_tenant()
+    inner: list[SuspendedTenant] = []
+    assert not suspend(agree=lambda question: inner.append(suspend())).changed
+    assert (inner[0].changed, AuditEntry.objects.count()) == (True, 1)
+
+
+def test_success_command() -> None:
+    make_tenant()
+    assert run("suspend_tenant", "acme", "--dry-run") == "Would suspend tenant acme.\n"
+    assert not AuditEntry.objects.exists()
+    shown = run("suspend_tenant", "acme", "--reason", "unpaid", "--no-input")
+    assert shown == "Tenant acme is now suspended by hand.\n"
+    assert run("suspend_tenant", "acme") == "Tenant acme is already suspended by hand.\n"
+    document = json.loads(run("suspend_tenant", "acme", "--json"))
+    assert (document["changed"], document["tenant"]["status"]) == (False, "suspended")
+
+
+def test_fail_nobody_to_ask_or_not_agreed_to() -> None:
+    def no(question: str) -> None:
+        assert question == MEANING
+        raise Declined("It was not agreed to.")
+
+    make_tenant()
+    with pytest.raises(ConfirmationNeeded) as caught:
+        run("suspend_tenant", "acme")
+    assert caught.value.message == f"This needs a yes: {MEANING}"
+    with pytest.raises(Declined):
+        suspend(agree=no)
+    assert Tenant.objects.get().is_active
+
+
+def test_fail_reason_that_is_no_line() -> None:
+    make_tenant()
+    for reason in ("a\nb", "a" * 1001):
+        with pytest.raises(BadName) as caught:
+            suspend(reason=reason)
+        assert caught.value.message == "That can't be kept as a reason."
+
+
+def test_fail_outside_the_scope_or_not_allowed() -> None:
+    tenant = make_tenant()
+    with pytest.raises(TenantNotFound):
+        suspend(operator=partner_admin(make_partner()))
+    for operator in (READER, tenant_admin(tenant)):
+        with pytest.raises(InsufficientPermission):
+            suspend(operator=operator)
+    assert Tenant.objects.get().is_active

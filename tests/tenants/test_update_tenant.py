@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from rooms.models import Room
+from scaiwave.errors import InsufficientPermission, UsageError
+from tenants.errors import (
+    BadLimit,
+    BadName,
+    BadSlug,
+    KeptByScaiKey,
+    PartnerNotFound,
+    TenantConflict,
+    TenantNotFound,
+)
+from tenants.models import AuditEntry, Tenant
+from tenants.services.update_tenant import TenantChanges, UpdatedTenant, update_tenant
+from tests.scaiwave import rows
+from tests.tenants.people import (
+    HOST,
+    NOW,
+    READER,
+    make_partner,
+    make_person,
+    make_tenant,
+    partner_admin,
+    run,
+    tenant_admin,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def update(wanted: TenantChanges, **changes: Any) -> UpdatedTenant:
+    arguments: dict[str, Any] = {"operator": HOST, "tenant": "acme", "now": NOW, "wanted": wanted}
+    return update_tenant(**{**arguments, **changes})
+
+
+def limited(**limits: int | None) -> TenantChanges:
+    return TenantChanges(limits=limits)
+
+
+def make_local(**fields: Any) -> Tenant:
+    return make_tenant(scaikey_tenant_id=None, **fields)
+
+
+def test_success_limits() -> None:
+    make_tenant(max_rooms=5)
+    result = update(limited(max_participants=10, max_rooms=None, max_ai_tokens_month=2**63 - 1))
+    tenant = Tenant.objects.get()
+    assert (tenant.max_participants, tenant.max_rooms) == (10, None)
+    assert (tenant.max_ai_tokens_month, tenant.updated_at) == (2**63 - 1, NOW)
+    assert result.lines == [
+        "Changed tenant acme:",
+        "  max_participants     no limit → 10",
+        "  max_rooms            5 → no limit",
+        "  max_ai_tokens_month  no limit → 9,223,372,036,854,775,807",
+    ]
+    assert (result.warnings, result.tenant["max_participants"]) == ([], 10)
+
+
+def test_success_audited_with_old_and_new() -> None:
+    tenant = make_tenant(features={"old": [1], "search": {"semantic": False}})
+    given = [("search.semantic", True), ("search.limit", 1.5)]
+    update(TenantChanges(limits={"max_rooms": 3}, features=given, remove_features=["old"]))
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.subject_id, entry.at) == ("update-tenant", str(tenant.pk), NOW)
+    assert entry.details == {
+        "changes": [
+            {"field": "max_rooms", "old": None, "new": 3},
+            {"field": "features.old", "old": [1], "new": None},
+            {"field": "features.search.semantic", "old": False, "new": True},
+            {"field": "features.search.limit", "old": None, "new": 1.5},
+        ]
+    }
+    tenant.refresh_from_db()
+    assert tenant.features == {"search": {"semantic": True, "limit": 1.5}}
+
+
+def test_success_nothing_to_change() -> None:
+    before = make_local(max_rooms=3, features={"a": 1}, partner=make_partner())
+    wanted = TenantChanges(
+        limits={"max_rooms": 3},
+        features=[("a", 1)],
+        remove_features=["b.c"],
+        name="Acme",
+        slug="acme",
+        partner="northwind",
+    )
+    result = update(wanted)
+    assert result.lines == ["Nothing to change: tenant acme is so already."]
+    assert result.document()["changed"] is False
+    assert not AuditEntry.objects.exists()
+    assert Tenant.objects.get().updated_at == before.updated_at
+
+
+def test_success_true_is_not_one() -> None:
+    make_tenant(features={"a": True, "b": None})
+    assert update(TenantChanges(features=[("a", 1)])).lines[1] == "  features.a  true → 1"
+    assert update(TenantChanges(remove_features=["b"])).lines[1] == "  features.b  null → not set"
+
+
+def test_success_local_tenant_is_called_otherwise() -> None:
+    tenant = make_local()
+    partner = make_partner()
+    result = update(TenantChanges(name="Lab", slug="lab", partner="northwind"))
+    tenant.refresh_from_db()
+    assert (tenant.name, tenant.slug, tenant.partner) == ("Lab", "lab", partner)
+    assert result.lines == [
+        "Changed tenant lab:",
+        "  name     Acme → Lab",
+        "  slug     acme → lab",
+        "  partner  none → northwind",
+    ]
+    update(TenantChanges(no_partner=True), tenant="lab")
+    tenant.refresh_from_db()
+    assert tenant.partner is None
+
+
+def test_success_dry_run_says_the_same_and_writes_nothing() -> None:
+    make_local()
+    wanted = TenantChanges(name="Lab", limits={"max_rooms": 0})
+    result = update(wanted, dry_run=True)
+    assert result.lines == [
+        "Would change tenant acme:",
+        "  name       Acme → Lab",
+        "  max_rooms  no limit → 0",
+    ]
+    assert (result.document()["changed"], result.document()["dry_run"]) == (False, True)
+    assert (Tenant.objects.get().name, AuditEntry.objects.count()) == ("Acme", 0)
+
+
+def test_success_limit_below_what_is_used_is_warned_about() -> None:
+    tenant = make_tenant()
+    for name in ("anna", "berta", "cleo"):
+        make_person(tenant, name)
+    place = rows.workspace(tenant)
+    creator = make_person(tenant, "dora")
+    for name in ("Lobby", "Kitchen"):
+        rows.room(place, creator, name)
+    rows.media(tenant, size=3 * 1024 * 1024)
+    wanted = limited(max_participants=3, max_rooms=1, max_storage_mb=2, max_ai_tokens_month=0)
+    assert (
+        update(wanted, dry_run=True).warnings
+        == update(wanted).warnings
+        == [
+            "Tenant acme has 4 active participants, more than the 3 allowed; nothing is removed.",
+            "Tenant acme has 2 rooms, more than the 1 allowed; nothing is removed.",
+            "Tenant acme stores 3.0 MiB, more than the 2.0 MiB allowed; nothing is removed.",
+        ]
+    )
+    assert Room.objects.count() == 2
+    assert update(limited(max_participants=4, max_rooms=2)).warnings == []
+
+
+def test_success_command() -> None:
+    tenant = make_tenant()
+    make_person(tenant)
+    words = ("update_tenant", "acme", "--max-participants", "0", "--max-rooms=none")
+    shown = run(*words, "--feature", 'a.b={"c": []}', "--feature", "d=null", "--dry-run")
+    assert shown == (
+        "Would change tenant acme:\n"
+        "  max_participants  no limit → 0\n"
+        "  features.a.b.c    not set → []\n"
+        "  features.d        not set → null\n"
+    )
+    document = json.loads(run(*words, "--json"))
+    assert document["changes"] == [{"field": "max_participants", "old": None, "new": 0}]
+    assert document["tenant"]["max_participants"] == 0
+    assert document["warnings"] == [
+        "Tenant acme has 1 active participants, more than the 0 allowed; nothing is removed."
+    ]
+
+
+@pytest.mark.parametrize("limit", ["-1", "1.5", "many", "١", "9" * 20, ""])
+def test_fail_no_limit_at_all(limit: str) -> None:
+    make_tenant()
+    with pytest.raises(UsageError) as caught:
+        run("update_tenant", "acme", f"--max-rooms={limit}")
+    assert caught.value.message == (
+        f"Argument --max-rooms: {limit!r} is neither a whole number nor none."
+    )
+
+
+def test_fail_limit_that_no_column_holds() -> None:
+    make_tenant()
+    with pytest.raises(BadLimit) as caught:
+        update(limited(max_rooms=2**31))
+    assert caught.value.message == "2147483648 can't be the max_rooms of a tenant."
+    assert caught.value.fix == "A limit is a whole number from 0 to 2147483647, or none."
+
+
+def test_fail_nothing_is_asked_for() -> None:
+    make_tenant()
+    with pytest.raises(UsageError) as caught:
+        run("update_tenant", "acme")
+    assert caught.value.message == "Nothing is said of what to change."
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"),
+    [
+        (TenantChanges(name="Lab"), "name"),
+        (TenantChanges(name="Lab", slug="lab", limits={"max_rooms": 3}), "name and slug"),
+        (TenantChanges(partner="northwind"), "partner"),
+    ],
+)
+def test_fail_kept_by_scaikey(wanted: TenantChanges, kept: str) -> None:
+    make_tenant()
+    make_partner()
+    for dry_run in (True, False):
+        with pytest.raises(KeptByScaiKey) as caught:
+            update(wanted, dry_run=dry_run)
+        assert caught.value.message == f"ScaiKey keeps the {kept} of tenant acme (tnt_acme)."
+        assert caught.value.fix == (
+            "Change that in ScaiKey, and the next `scaiwave sync` brings it here; limits and "
+            "features are changed here."
+        )
+    assert (Tenant.objects.get().max_rooms, Tenant.objects.get().name) == (None, "Acme")
+
+
+def test_fail_slug_is_taken() -> None:
+    make_local()
+    make_tenant("other")
+    for dry_run in (True, False):
+        with pytest.raises(TenantConflict) as caught:
+            update(TenantChanges(slug="other"), dry_run=dry_run)
+        assert caught.value.message == (
+            "There is another tenant 'other' already: 'Other', ScaiKey tenant tnt_other, no "
+            "partner."
+        )
+
+
+def test_fail_what_is_not_valid() -> None:
+    make_local()
+    for wanted, error in (
+        (TenantChanges(name=" "), BadName),
+        (TenantChanges(slug="A"), BadSlug),
+        (TenantChanges(partner="nobody"), PartnerNotFound),
+    ):
+        with pytest.raises(error):
+            update(wanted)
+
+
+def test_fail_outside_the_scope_or_not_allowed() -> None:
+    own = make_partner("own")
+    tenant = make_local(partner=own)
+    wanted = limited(max_rooms=1)
+    with pytest.raises(TenantNotFound):
+        update(wanted, operator=partner_admin(make_partner()))
+    for operator in (READER, tenant_admin(tenant)):
+        with pytest.raises(InsufficientPermission):
+            update(wanted, operator=operator)
+    with pytest.raises(PartnerNotFound):
+        update(TenantChanges(partner="northwind"), operator=partner_admin(own))
+    with pytest.raises(InsufficientPermission):
+        update(TenantChanges(no_partner=True), operator=partner_admin(own))
+    assert not AuditEntry.objects.exists()
+    assert update(wanted, operator=partner_admin(own)).changes
