@@ -16,7 +16,6 @@ from typing import TextIO
 from scaiwave import __version__
 from scaiwave.errors import (
     Interrupted,
-    NotBuiltYet,
     ScaiWaveError,
     Stopped,
     Terminated,
@@ -44,7 +43,7 @@ def manage(argv: Sequence[str]) -> int:
 
 
 def wants_json(words: Sequence[str]) -> bool:
-    return "--json" in takewhile(lambda word: word != "--", words)
+    return not {"--json", "--jsonl"}.isdisjoint(takewhile(lambda word: word != "--", words))
 
 
 def report(error: ScaiWaveError, *, as_json: bool) -> int:
@@ -95,11 +94,6 @@ def _verb_or_group(words: list[str]) -> int:
 
 def _verb(words: Words, rest: list[str]) -> int:
     verb = VERBS[words]
-    if verb.command is None:
-        raise NotBuiltYet(
-            f"`scaiwave {' '.join(words)}` is planned and not in this version ({__version__}).",
-            fix="`scaiwave --help` lists what is.",
-        )
     return _django(verb.command, *rest, profile=verb.profile)
 
 
@@ -136,7 +130,7 @@ def tree(under: Words = ()) -> str:
     entries = [(" ".join(words), _summary(words)) for words in below(under)]
     if not under:
         entries += [
-            ("manage <command>", "Django's own commands: migrate, check, createsuperuser …"),
+            ("manage <command>", "Django's own commands: migrate, check, changepassword …"),
             ("help <verb>", "the options, examples and exit codes of a verb"),
         ]
     width = max(len(words) for words, _ in entries)
@@ -148,8 +142,7 @@ def tree(under: Words = ()) -> str:
 def _summary(words: Words) -> str:
     if alias := alias_of(words):
         return f"the same as {' '.join(alias)}"
-    verb = VERBS[words]
-    return verb.help if verb.command else f"{verb.help} (planned)"
+    return VERBS[words].help
 
 
 def _django(command: str, *arguments: str, profile: str) -> int:

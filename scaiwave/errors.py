@@ -111,6 +111,7 @@ class SettingInvalid(ConfigurationError):
 
 class DatabaseUnreachable(ConfigurationError):
     code = "SW_DATABASE_UNREACHABLE"
+    http_status = 503
 
 
 class DatabaseUnmigrated(ConfigurationError):
@@ -186,8 +187,3 @@ class TokenRequired(AuthError):
 
 class InsufficientPermission(PermissionDenied):
     code = "SW_AUTH_INSUFFICIENT_PERMISSION"
-
-
-class NotBuiltYet(DomainError):
-    code = "SW_NOT_BUILT"
-    http_status = 501

@@ -9,12 +9,12 @@ Words = tuple[str, ...]
 
 
 class Verb(NamedTuple):
-    """One verb. `command` is its management command, None while it is planned.
+    """One verb. `command` is its management command.
 
     `profile` trims the installed applications: `cli` for all that needs no admin site.
     """
 
-    command: str | None
+    command: str
     help: str
     examples: tuple[str, ...] = ()
     profile: str = "cli"
@@ -121,38 +121,213 @@ VERBS: dict[Words, Verb] = {
         "one group and its members",
         ("scaiwave admin show-group Engineering --tenant acme",),
     ),
-    ("admin", "update-tenant"): Verb(None, "change a tenant's limits and features"),
-    ("admin", "suspend-tenant"): Verb(None, "suspend a tenant by hand"),
-    ("admin", "resume-tenant"): Verb(None, "end a tenant's suspension by hand"),
-    ("admin", "create-partner"): Verb(None, "create a partner that ScaiKey hasn't"),
-    ("admin", "create-administrator"): Verb(None, "make somebody who may enter the admin site"),
-    ("admin", "audit"): Verb(None, "who did what to which, when and from where"),
-    ("admin", "federation", "key", "generate"): Verb(None, "make this server's first key"),
-    ("admin", "federation", "key", "rotate"): Verb(None, "make a new key with a 30-day overlap"),
-    ("admin", "federation", "key", "list"): Verb(None, "this server's keys and their days left"),
-    ("admin", "federation", "key", "revoke"): Verb(None, "let a key verify nothing any more"),
-    ("admin", "federation", "key", "check"): Verb(None, "does every key decrypt and sign"),
-    ("admin", "federation", "key", "reencrypt"): Verb(
-        None, "encrypt the keys under the newest of SCAIWAVE_ENCRYPTION_KEYS"
+    ("admin", "update-tenant"): Verb(
+        "update_tenant",
+        "change a tenant's limits and features",
+        (
+            "scaiwave admin update-tenant acme --max-participants 200 --max-storage-mb none",
+            "scaiwave admin update-tenant acme --feature search.semantic=true",
+            'scaiwave admin update-tenant lab --name "The Lab" --dry-run',
+        ),
     ),
-    ("admin", "federation", "descriptor"): Verb(None, "what this server tells its peers"),
-    ("admin", "federation", "check-peer"): Verb(None, "would the handshake with a server work"),
-    ("admin", "federation", "policy", "show"): Verb(None, "whom this server federates with"),
-    ("admin", "federation", "policy", "set"): Verb(None, "change whom this server federates with"),
-    ("role", "list"): Verb(None, "roles of a tenant and how many hold them"),
-    ("role", "show"): Verb(None, "who holds a role, or which roles somebody holds and why"),
-    ("role", "create"): Verb(None, "create a role"),
-    ("role", "delete"): Verb(None, "delete a role that nobody holds"),
-    ("role", "grant"): Verb(None, "give a role to a participant or a group"),
-    ("role", "revoke"): Verb(None, "take a role from a participant or a group"),
-    ("room", "list"): Verb(None, "rooms of a tenant"),
-    ("room", "show"): Verb(None, "one room, its members and media"),
-    ("room", "workspaces"): Verb(None, "workspaces of a tenant and who may import there"),
-    ("room", "export"): Verb(None, "write a room as a bundle to stdout"),
-    ("room", "import"): Verb(None, "read a bundle from stdin into a new room"),
-    ("room", "verify"): Verb(None, "check a bundle offline"),
-    ("doctor",): Verb(None, "check this server, and say how to mend what is wrong"),
-    ("completion",): Verb(None, "completion of the command line for a shell"),
+    ("admin", "suspend-tenant"): Verb(
+        "suspend_tenant",
+        "suspend a tenant by hand",
+        ('scaiwave admin suspend-tenant acme --reason "unpaid since May"',),
+    ),
+    ("admin", "resume-tenant"): Verb(
+        "resume_tenant",
+        "end a tenant's suspension by hand",
+        ("scaiwave admin resume-tenant acme",),
+    ),
+    ("admin", "create-partner"): Verb(
+        "create_partner",
+        "create a partner that ScaiKey hasn't",
+        ('scaiwave admin create-partner --slug northwind --name "Northwind" --max-tenants 20',),
+    ),
+    ("admin", "create-administrator"): Verb(
+        "create_administrator",
+        "make somebody who may enter the admin site",
+        (
+            "scaiwave admin create-administrator anna --email anna@example.com",
+            "scaiwave admin create-administrator anna --password-file password.txt",
+        ),
+    ),
+    ("admin", "refresh-usage"): Verb(
+        "refresh_usage",
+        "fetch this month's AI tokens of all tenants from ScaiGrid",
+        ("scaiwave admin refresh-usage", "scaiwave admin refresh-usage --dry-run"),
+    ),
+    ("admin", "audit"): Verb(
+        "list_audit",
+        "who did what to which, when and from where",
+        (
+            "scaiwave admin audit --tenant acme --since 7d",
+            "scaiwave admin audit --operator anna@example.com --action suspend-tenant",
+            "scaiwave admin audit --jsonl --after 019aab53-0000-7000-8000-000000000000",
+        ),
+    ),
+    ("admin", "federation", "key", "generate"): Verb(
+        "generate_key",
+        "make this server's first key",
+        ("scaiwave admin federation key generate",),
+    ),
+    ("admin", "federation", "key", "rotate"): Verb(
+        "rotate_key",
+        "make a new key with a 30-day overlap",
+        (
+            "scaiwave admin federation key rotate",
+            "scaiwave admin federation key rotate --overlap-days 7 --dry-run",
+        ),
+    ),
+    ("admin", "federation", "key", "list"): Verb(
+        "list_keys",
+        "this server's keys and their days left",
+        ("scaiwave admin federation key list",),
+    ),
+    ("admin", "federation", "key", "revoke"): Verb(
+        "revoke_key",
+        "let a key verify nothing any more",
+        (
+            "scaiwave admin federation key revoke kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+            "scaiwave admin federation key revoke "
+            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k --yes",
+        ),
+    ),
+    ("admin", "federation", "key", "check"): Verb(
+        "check_keys",
+        "does every key decrypt and sign",
+        ("scaiwave admin federation key check",),
+    ),
+    ("admin", "federation", "key", "reencrypt"): Verb(
+        "reencrypt_keys",
+        "encrypt the keys under the newest of SCAIWAVE_ENCRYPTION_KEYS",
+        ("scaiwave admin federation key reencrypt",),
+    ),
+    ("admin", "federation", "descriptor"): Verb(
+        "show_descriptor",
+        "what this server tells its peers",
+        ("scaiwave admin federation descriptor",),
+    ),
+    ("admin", "federation", "check-peer"): Verb(
+        "check_peer",
+        "would the handshake with a server work",
+        (
+            "scaiwave admin federation check-peer chat.example.com",
+            "scaiwave admin federation check-peer chat.example.com:8448 --dry-run --json",
+        ),
+    ),
+    ("admin", "federation", "policy", "show"): Verb(
+        "show_policy",
+        "whom this server federates with",
+        ("scaiwave admin federation policy show",),
+    ),
+    ("admin", "federation", "policy", "set"): Verb(
+        "set_policy",
+        "change whom this server federates with",
+        (
+            "scaiwave admin federation policy set --default-mode invite_only "
+            "--allow-peer chat.example.com",
+            "scaiwave admin federation policy set --max-foreign-participants 50",
+        ),
+    ),
+    ("role", "list"): Verb(
+        "list_roles",
+        "roles of a tenant and how many hold them",
+        ("scaiwave role list --tenant acme",),
+    ),
+    ("role", "show"): Verb(
+        "show_role",
+        "who holds a role, or which roles somebody holds and why",
+        (
+            "scaiwave role show editors --tenant acme",
+            "scaiwave role show anna@acme.example --tenant acme",
+        ),
+    ),
+    ("role", "create"): Verb(
+        "create_role",
+        "create a role",
+        ('scaiwave role create --tenant acme --slug editors --name "Editors"',),
+    ),
+    ("role", "delete"): Verb(
+        "delete_role",
+        "delete a role that nobody holds",
+        ("scaiwave role delete editors --tenant acme",),
+    ),
+    ("role", "grant"): Verb(
+        "grant_role",
+        "give a role to a participant or a group",
+        (
+            "scaiwave role grant editors --tenant acme --to anna@acme.example",
+            "scaiwave role grant editors --tenant acme --to-group Engineering",
+        ),
+    ),
+    ("role", "revoke"): Verb(
+        "revoke_role",
+        "take a role from a participant or a group",
+        (
+            "scaiwave role revoke editors --tenant acme --from anna@acme.example",
+            "scaiwave role revoke editors --tenant acme --from-group Engineering --dry-run",
+        ),
+    ),
+    ("room", "list"): Verb(
+        "list_rooms",
+        "rooms of a tenant",
+        (
+            "scaiwave room list --tenant acme",
+            "scaiwave room list --tenant acme --sort=-events --limit 10",
+            "scaiwave room list --tenant acme --workspace sales --search launch --json",
+        ),
+    ),
+    ("room", "show"): Verb(
+        "show_room",
+        "one room, its members and media",
+        ("scaiwave room show launch-party --tenant acme",),
+    ),
+    ("room", "workspaces"): Verb(
+        "list_workspaces",
+        "workspaces of a tenant and who may import there",
+        ("scaiwave room workspaces --tenant acme",),
+    ),
+    ("room", "export"): Verb(
+        "export_room",
+        "write a room as a bundle to stdout",
+        (
+            "scaiwave room export lobby --tenant acme > lobby.zip",
+            "scaiwave room export lobby --tenant acme --since 2026-11-01 --output november.zip",
+            "scaiwave room export --all --tenant acme --output-dir /srv/bundles",
+        ),
+    ),
+    ("room", "import"): Verb(
+        "import_room",
+        "read a bundle from stdin into a new room",
+        (
+            "scaiwave room import sales --tenant acme --as anna@acme.example < bundle.zip",
+            "scaiwave room import sales --tenant acme --as @anna --input bundle.zip --dry-run",
+            "ssh old.example.com scaiwave room export launch --tenant acme | "
+            "scaiwave room import sales --tenant acme --as @anna --once",
+        ),
+    ),
+    ("room", "verify"): Verb(
+        "verify_bundle",
+        "check a bundle offline",
+        (
+            "scaiwave room verify lobby.zip",
+            "scaiwave room verify lobby.zip --descriptor chat.example.com.json --require-signature",
+            "scaiwave room export lobby --tenant acme | scaiwave room verify - --json",
+        ),
+    ),
+    ("doctor",): Verb(
+        "doctor",
+        "check this server, and say how to mend what is wrong",
+        ("scaiwave doctor", "scaiwave doctor --json"),
+        profile="full",
+    ),
+    ("completion",): Verb(
+        "completion",
+        "completion of the command line for a shell",
+        ("scaiwave completion bash", "scaiwave completion zsh", "scaiwave completion fish"),
+    ),
     ("register",): _REGISTER,
     ("status",): _STATUS,
     ("show-config",): _SHOW_CONFIG,

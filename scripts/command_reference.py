@@ -75,7 +75,7 @@ def command_reference() -> Iterator[str]:
     for words, verb in VERBS.items():
         yield from _section(words, verb)
     yield "\n## scaiwave manage"
-    yield "\nDjango's own commands, such as `migrate`, `check` and `createsuperuser`."
+    yield "\nDjango's own commands, such as `migrate`, `check` and `changepassword`."
     yield "`scaiwave manage help` lists them."
 
 
@@ -83,8 +83,6 @@ def _section(words: Words, verb: Verb) -> Iterator[str]:
     yield f"\n## scaiwave {' '.join(words)}"
     if alias := alias_of(words):
         yield f"\nThe same as `scaiwave {' '.join(alias)}`."
-    elif verb.command is None:
-        yield f"\nPlanned: {verb.help}."
     else:
         parser = _parser(verb)
         yield f"\n{_sentence(parser.description or verb.help)}\n"
@@ -97,7 +95,6 @@ def _section(words: Words, verb: Verb) -> Iterator[str]:
 def _parser(verb: Verb) -> argparse.ArgumentParser:
     from django.core.management import get_commands, load_command_class
 
-    assert verb.command is not None, "a planned verb has no options"  # noqa: S101
     return load_command_class(get_commands()[verb.command], verb.command).create_parser(
         "scaiwave", verb.command
     )

@@ -51,7 +51,7 @@ def in_the_text() -> list[str]:
     """The `scaiwave …` of the running text; the first administrator is made at a terminal."""
     prose = re.sub(r"^ *```.*?^ *```$", "", README, flags=re.MULTILINE | re.DOTALL)
     found = re.findall(r"`(scaiwave [^`]+)`", prose)
-    return [" ".join(command.split()) for command in found if "createsuperuser" not in command]
+    return [" ".join(command.split()) for command in found if "create-administrator" not in command]
 
 
 def run(command: str, **options: str) -> subprocess.CompletedProcess[str]:
@@ -131,9 +131,8 @@ def test_success_every_verb_that_works_is_shown_somewhere() -> None:
     from scaiwave.verbs import VERBS
 
     shown = README + (ROOT / "docs" / "command-reference.md").read_text(encoding="utf-8")
-    for words, verb in VERBS.items():
-        if verb.command:
-            assert " ".join(words) in shown
+    for words in VERBS:
+        assert " ".join(words) in shown, words
 
 
 def test_success_the_configuration_table_is_fresh() -> None:

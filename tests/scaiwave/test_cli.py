@@ -88,8 +88,9 @@ def test_fail_options_before_the_verb(
     )
 
 
-def test_fail_unknown_verb_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["flush", "--json"]) == 2
+@pytest.mark.parametrize("option", ["--json", "--jsonl"])
+def test_fail_unknown_verb_as_json(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flush", option]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == (
@@ -101,15 +102,6 @@ def test_fail_unknown_verb_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_success_json_after_two_dashes_is_a_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["flush", "--", "--json"]) == 2
     assert capsys.readouterr().err.startswith("Error: ")
-
-
-@pytest.mark.parametrize("words", [verb for verb in VERBS if VERBS[verb].command is None])
-def test_fail_planned(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*words, "--help"]) == 1
-    assert capsys.readouterr().err == (
-        f"Error: `scaiwave {' '.join(words)}` is planned and not in this version "
-        f"({__version__}). [SW_NOT_BUILT]\n  Fix: `scaiwave --help` lists what is.\n"
-    )
 
 
 def test_fail_typed_words_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from scaiwave.command import OperatorCommand
+from scaiwave.completion import SCRIPTS, completion_script
+
+
+class Command(OperatorCommand):
+    help = """\
+Print a script that completes verbs, options and their values in a shell. Write
+it to where the shell looks for it, and once more after each upgrade:
+
+  bash  scaiwave completion bash \\
+          > ~/.local/share/bash-completion/completions/scaiwave
+  zsh   scaiwave completion zsh > ~/.zfunc/_scaiwave
+        with `fpath+=~/.zfunc` before compinit in ~/.zshrc
+  fish  scaiwave completion fish > ~/.config/fish/completions/scaiwave.fish
+
+Folders that aren't there yet have to be made; new shells have it. In bash it
+needs the package bash-completion, or the line `source FILE` in ~/.bashrc."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("shell", choices=list(SCRIPTS))
+
+    def handle(self, shell: str, **options: Any) -> None:
+        script = completion_script(shell)
+        if self.output.as_json:
+            self.output.document({"completion": {"shell": shell, "script": script}})
+            return
+        self.output.stdout.write(script)

@@ -1,0 +1,162 @@
+"""Each script in its real shell; bash and zsh with a real press of the Tab key."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+
+from scaiwave.completion import SCRIPTS, completion_script
+from scaiwave.completion.nodes import every_node
+from scaiwave.verbs import VERBS
+from tests.scaiwave.console import scaiwave
+from tests.scaiwave.terminal import PROMPT, shell
+
+# Read at import: the `home` fixture takes it out of the environment.
+REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
+
+BASH = f"""\
+PS1='{PROMPT}'
+bind 'TAB:insert-completions' 'set enable-bracketed-paste off'
+scaiwave() {{ echo "«$*»"; }}
+source SCRIPT
+"""
+ZSH = f"""\
+PS1='{PROMPT}' PROMPT_EOL_MARK=''
+autoload -Uz compinit && compinit -u -D
+zle -C every-match complete-word _generic
+zstyle ':completion:every-match::::' completer _all_matches _complete
+zstyle ':completion:every-match:*' insert yes
+bindkey '^I' every-match
+unsetopt list_beep prompt_sp
+scaiwave() {{ print -r -- "«$*»" }}
+source SCRIPT
+"""
+
+Completions = Callable[[str], list[str]]
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scripts")
+    for name in SCRIPTS:
+        (folder / name).write_text(completion_script(name), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(params=list(SCRIPTS))
+def completions(
+    request: pytest.FixtureRequest, scripts: Path, tmp_path: Path
+) -> Iterator[Completions]:
+    """What a line is completed to, by the script in its shell."""
+    name = request.param
+    if shutil.which(name) is None:
+        (pytest.fail if REQUIRED else pytest.skip)(f"{name} is not installed")
+    script = scripts / name
+    folder = tmp_path / "home of the shell"
+    folder.mkdir()
+    (folder / "password.txt").touch()
+    if name == "fish":
+        yield lambda line: in_fish(script, folder, line)
+        return
+    start, settings = {"bash": (".bashrc", BASH), "zsh": (".zshrc", ZSH)}[name]
+    (folder / start).write_text(settings.replace("SCRIPT", str(script)), encoding="utf-8")
+    command = {"bash": ["bash", "--noprofile", "-i"], "zsh": ["zsh", "-d", "-i"]}[name]
+    with shell(command, folder) as running:
+        yield running.completions
+
+
+def in_fish(script: Path, folder: Path, line: str) -> list[str]:
+    ended = subprocess.run(
+        ["fish", "--no-config", "--command", f"source {script}; complete --do-complete '{line}'"],
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stderr == ""
+    return [shown.partition("\t")[0] for shown in ended.stdout.splitlines()]
+
+
+def test_success_verbs(completions: Completions) -> None:
+    assert sorted(completions("scaiwave ro")) == ["role", "room"]
+    assert completions("scaiwave room ex") == ["export"]
+    assert completions("scaiwave admin list-tenan") == ["list-tenants"]
+    assert sorted(completions("scaiwave admin federation policy ")) == ["set", "show"]
+    assert completions("scaiwave sync reg") == ["register"]
+    assert completions("scaiwave nonsense ex") == []
+
+
+def test_success_options_and_their_values(completions: Completions) -> None:
+    assert sorted(completions("scaiwave admin list-tenants --s")) == ["--sort", "--status"]
+    statuses = ["absent", "active", "all", "inactive", "suspended"]
+    assert sorted(completions("scaiwave admin list-tenants --status ")) == statuses
+    assert completions("scaiwave admin list-tenants --partner ") == []
+    assert completions("scaiwave admin list-tenants --quiet --st") == ["--status"]
+    assert completions("scaiwave sync --dry-run reg") == []
+
+
+def test_success_value_after_an_equals_sign(completions: Completions) -> None:
+    found = completions("scaiwave admin list-tenants --status=su")
+    assert found == ["--status=suspended"]
+
+
+def test_success_aliases(completions: Completions) -> None:
+    assert completions("scaiwave stat") == ["status"]
+    assert completions("scaiwave status --no-d") == ["--no-drift"]
+
+
+def test_success_help_of_a_verb(completions: Completions) -> None:
+    assert completions("scaiwave hel") == ["help"]
+    assert completions("scaiwave help admin fed") == ["federation"]
+
+
+def test_success_places_and_files(completions: Completions) -> None:
+    assert sorted(completions("scaiwave completion ")) == ["bash", "fish", "zsh"]
+    assert completions("scaiwave admin show-tenant ") == []
+    files = completions("scaiwave admin create-administrator anna --password-file pass")
+    assert files == ["password.txt"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_success_every_verb_and_option_is_in_it(name: str, scripts: Path) -> None:
+    script = (scripts / name).read_text(encoding="utf-8")
+    for node in every_node():
+        assert all(word in script for word in node.words)
+        for option in node.options:
+            assert all(flag in script for flag in option.flags)
+    assert {node.words for node in every_node()} >= set(VERBS)
+
+
+def test_success_command() -> None:
+    ended = scaiwave("completion", "fish")
+    assert (ended.code, ended.err, ended.out) == (0, "", completion_script("fish"))
+    out = StringIO()
+    call_command("completion", "zsh", "--json", stdout=out)
+    assert json.loads(out.getvalue()) == {
+        "completion": {"shell": "zsh", "script": completion_script("zsh")}
+    }
+
+
+def test_success_help_says_where_it_goes() -> None:
+    shown = scaiwave("completion", "--help").out
+    for file in (
+        "~/.local/share/bash-completion/completions/scaiwave",
+        "~/.zfunc/_scaiwave",
+        "~/.config/fish/completions/scaiwave.fish",
+    ):
+        assert file in shown
+
+
+def test_fail_another_shell() -> None:
+    ended = scaiwave("completion", "csh")
+    assert ended.code == 2
+    assert "'csh'" in ended.err
