@@ -7,11 +7,13 @@ entry, and for an event its number in the manifest, in `details`.
 from __future__ import annotations
 
 from scaiwave.errors import (
+    ConfigurationError,
     ConflictError,
     DomainError,
     NotFoundError,
     PermissionDenied,
     RefusedError,
+    UsageError,
 )
 
 NOTHING_DONE = "Nothing was imported."
@@ -63,6 +65,18 @@ class ExportUnread(DomainError):
 
     code = "SW_ROOM_EXPORT_UNREAD"
     fix = "Nothing was lost here; run it again, into a reader that takes all of it."
+
+
+class ExportIncomplete(DomainError):
+    """Of several rooms, some could not be exported; the others were."""
+
+    code = "SW_ROOM_EXPORT_INCOMPLETE"
+    fix = "The summary says why; the same command again keeps what is there and makes the rest."
+
+
+class ExportRunning(ConflictError):
+    code = "SW_ROOM_EXPORT_RUNNING"
+    fix = "Wait for it to end, or name another folder."
 
 
 class ImportRefused(RefusedError):
@@ -151,3 +165,39 @@ class BundleDangling(BundleError):
 
     code = "SW_BUNDLE_DANGLING_REFERENCE"
     fix = f"{NOTHING_DONE} Pass --cut-references to import it without such references."
+
+
+class BundleNotVerified(DomainError):
+    """The verdict of `room verify` on a bundle that could be looked at to its end."""
+
+    code = "SW_BUNDLE_NOT_VERIFIED"
+    fix = "Do not import it. Export the room again, and carry the file unchanged."
+
+
+class SearchEmpty(UsageError):
+    code = "SW_SEARCH_EMPTY"
+    fix = "Name at least one word, of letters or digits."
+
+
+class SearchTooLong(UsageError):
+    code = "SW_SEARCH_TOO_LONG"
+    fix = "Search for fewer words; every one of them must be in a message."
+
+
+class QueueUnavailable(ConfigurationError):
+    """There is no Redis to hand work to."""
+
+    code = "SW_QUEUE_UNAVAILABLE"
+    fix = "Pass --inline to do it here, or set SCAIWAVE_REDIS_URL and start a worker."
+
+
+class SearchIndexMismatch(DomainError):
+    """A backfill has come to its end, and the index is still not what the events are."""
+
+    code = "SW_SEARCH_INDEX_MISMATCH"
+    fix = "Run it again; if it stays so, run it once with --restart."
+
+
+class BackfillGivenUp(ConflictError):
+    code = "SW_SEARCH_BACKFILL_GIVEN_UP"
+    fix = "Run it again without --restart: it helps with the run that was begun."

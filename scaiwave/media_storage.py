@@ -24,8 +24,8 @@ _S3 = ("ENDPOINT", "BUCKET", "ACCESS_KEY", "SECRET_KEY")
 class MediaFiles(FileSystemStorage):
     """Files that are there whole or not at all: written under another name, synced, renamed.
 
-    What a killed process leaves lies in the folder `incoming`, under the last part of its name, a
-    dot, and something random.
+    What a killed process leaves lies in the folder `incoming`, under its name with dashes for
+    slashes, a dot, and something random.
     """
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
@@ -34,7 +34,7 @@ class MediaFiles(FileSystemStorage):
     def _save(self, name: str, content: File[Any]) -> str:
         target = Path(self.path(name))
         self._make(target.parent)
-        draft = Path(self.path(INCOMING)) / f"{target.name}.{secrets.token_hex(8)}"
+        draft = self._drafts / f"{_draft_stem(name)}.{secrets.token_hex(8)}"
         self._make(draft.parent)
         try:
             with open(draft, "xb", opener=_private) as file:
@@ -48,8 +48,22 @@ class MediaFiles(FileSystemStorage):
         _sync_folder(target.parent)
         return name
 
+    def remove_drafts(self, name: str) -> None:
+        """Take away what killed processes have left of this file, if nobody writes it now."""
+        for draft in self._drafts.glob(f"{_draft_stem(name)}.*"):
+            draft.unlink(missing_ok=True)
+
+    @property
+    def _drafts(self) -> Path:
+        return Path(self.path(INCOMING))
+
     def _make(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _draft_stem(name: str) -> str:
+    """All of the name: two tenants may have the same file on its way."""
+    return name.replace("/", "-")
 
 
 def _private(path: str, flags: int) -> int:
@@ -88,6 +102,8 @@ def configure(config: Configuration) -> dict[str, Any]:
             "secret_key": given["SECRET_KEY"],
             "file_overwrite": True,
             "default_acl": None,
+            # Its default holds the whole of a file in memory.
+            "max_memory_size": 16 * 1024 * 1024,
         },
     }
 

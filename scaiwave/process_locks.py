@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from django.conf import settings
-from django.db import connection
+from django.db import Error, connection
 
 
 @contextmanager
@@ -35,10 +35,19 @@ def _postgresql_lock(name: str) -> Iterator[bool]:
     try:
         yield free
     finally:
-        # A broken connection has let go of the lock already.
-        if free and connection.connection and not connection.connection.closed:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+        if free:
+            _let_go(key)
+
+
+def _let_go(key: int) -> None:
+    """What is raised here would hide why the work ended, and it may be that the server is gone."""
+    if connection.connection is None or connection.connection.closed:
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+    except Error:
+        connection.close()  # which lets go of every lock of the session
 
 
 def _advisory_key(name: str) -> int:

@@ -1,10 +1,18 @@
 """Every address this suite answers to."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
+
+from scaiwave import api
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("", include("federation.urls")),
+    path("v1/", include("rooms.urls")),
+    path("v1/", api.not_found),
+    path("v1/<path:rest>", api.not_found),
 ]
+
+handler400 = "scaiwave.api.bad_request"

@@ -168,6 +168,17 @@ def _audit_can_be_emptied(request: pytest.FixtureRequest) -> Iterator[None]:
     lift_append_only()
 
 
+@pytest.fixture(scope="session")
+def migrated(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A database with all tables and nothing in them, to copy."""
+    from tests.databases import prepared
+
+    with prepared(request, tmp_path_factory.mktemp("migrated")) as url:
+        yield url
+
+
 @pytest.fixture
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """A ScaiKey of our own on loopback; its options come from the marker `sandbox`."""

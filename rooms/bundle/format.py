@@ -46,8 +46,8 @@ REFERENCES: dict[str, tuple[str, bool]] = {
 }
 MEDIA_KEYS = ("media_id", "thumbnail_id")
 
-_STRIPPED_TYPES = frozenset({"swp.room.read_marker"})
-_STRIPPED_PREFIX = "swp.sidekick."
+STRIPPED_TYPES = frozenset({"swp.room.read_marker"})
+STRIPPED_PREFIX = "swp.sidekick."
 
 # Nothing that leads out of a folder, hides a file or upsets a file system.
 _UNFIT = re.compile(r'^\.|[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028\u2029\u202a-\u202e\u2066-\u2069]')
@@ -55,7 +55,7 @@ _UNFIT = re.compile(r'^\.|[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028\u2029\u202a-\u202e
 
 def is_stripped(event_type: str) -> bool:
     """Whether an import leaves this event out."""
-    return event_type in _STRIPPED_TYPES or event_type.startswith(_STRIPPED_PREFIX)
+    return event_type in STRIPPED_TYPES or event_type.startswith(STRIPPED_PREFIX)
 
 
 def media_entry(sha256: str, file_name: str) -> str:

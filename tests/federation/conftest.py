@@ -5,19 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import copy_database
 from tests.federation.keys import configure
 from tests.federation.peers import Peer, running
-from tests.identity_sync.sync.conftest import _copy, migrated
 from tests.identity_sync.sync.server import Server
 from tests.scaiwave.clients.certificates import Authority
-
-__all__ = ["migrated"]
 
 
 @pytest.fixture
 def server(database_url: str, migrated: str) -> Server:
     """For processes: its database has all tables and nothing in them."""
-    _copy(migrated, database_url)
+    copy_database(migrated, database_url)
     return Server(database_url)
 
 

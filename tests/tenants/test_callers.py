@@ -10,7 +10,7 @@ from scaiwave.tokens import RANKS, Claims
 from tenants.errors import TenantNotFound
 from tenants.queries.callers import caller_of
 from tenants.queries.tenants import visible_partners, visible_tenants
-from tests.tenants.people import NOW, make_partner, make_person, make_tenant
+from tests.tenants.people import NOW, READER, make_partner, make_person, make_tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -39,6 +39,14 @@ def test_success_a_participant_sees_their_tenant_and_may_carry_rooms_alone() -> 
 
 def test_success_no_token_says_that_an_operator_is_a_participant() -> None:
     assert Role.PARTICIPANT.value not in RANKS
+
+
+def test_success_nobody_is_told_to_ask_a_participant() -> None:
+    with pytest.raises(InsufficientPermission) as caught:
+        READER.require(Permission.CARRY_ROOMS)
+    assert caught.value.fix == (
+        "Ask an operator whose role allows it: host, super_admin, partner_admin, tenant_admin."
+    )
 
 
 @pytest.mark.parametrize("tenant_id", ["", "tnt_none", "acme", "tnt\0"])

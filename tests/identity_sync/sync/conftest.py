@@ -1,23 +1,15 @@
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from pytest_django import Settings
 
 from scaiwave.sandbox import Sandbox
-from tests.conftest import ON_POSTGRES
-from tests.environment import own_settings
+from tests.databases import copy_database
 from tests.identity_sync.sync.directory import configured
 from tests.identity_sync.sync.server import Server
-from tests.scaiwave.console import CHECKOUT, SCRIPT
-from tests.services.postgres import empty_database
 
 
 @pytest.fixture
@@ -31,37 +23,12 @@ def scaikey(sandbox: Sandbox, settings: Settings) -> Iterator[Sandbox]:
     assert left == []
 
 
-@pytest.fixture(scope="session")
-def migrated(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """A database with all tables and nothing in them, to copy."""
-    home = tmp_path_factory.mktemp("migrated")
-    if not ON_POSTGRES:
-        url = f"sqlite:///{home / 'empty.sqlite3'}"
-        _migrate(home, url)
-        yield url
-        return
-    with empty_database(request.getfixturevalue("postgres_url")) as url:
-        _migrate(home, url)
-        yield url
-
-
-def _migrate(home: Path, url: str) -> None:
-    subprocess.run(
-        [*SCRIPT, "manage", "migrate", "--verbosity", "0"],
-        env={**os.environ, **own_settings(home), "SCAIWAVE_DB_URL": url},
-        cwd=CHECKOUT,
-        check=True,
-    )
-
-
 @pytest.fixture
 def server(
     sandbox: Sandbox, database_url: str, migrated: str, monkeypatch: pytest.MonkeyPatch
 ) -> Server:
     """A migrated server that is registered with the sandbox; its processes inherit that."""
-    _copy(migrated, database_url)
+    copy_database(migrated, database_url)
     for name, value in (
         ("URL", sandbox.url),
         ("CLIENT_ID", sandbox.client_id),
@@ -69,15 +36,3 @@ def server(
     ):
         monkeypatch.setenv(f"SCAIWAVE_SCAIKEY_{name}", value)
     return Server(database_url)
-
-
-def _copy(source: str, target: str) -> None:
-    if not ON_POSTGRES:
-        shutil.copy(source.removeprefix("sqlite:///"), target.removeprefix("sqlite:///"))
-        return
-    import psycopg
-
-    old, new = (urlsplit(url).path.removeprefix("/") for url in (source, target))
-    with psycopg.connect(target.replace(f"/{new}?", "/postgres?"), autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{new}"'.encode())
-        connection.execute(f'CREATE DATABASE "{new}" TEMPLATE "{old}"'.encode())

@@ -1,0 +1,197 @@
+"""A ZIP file as it goes out: nothing is read back, so it may be written to a pipe.
+
+Every entry is deflated and has its sizes behind it, in the 64-bit forms of the format (APPNOTE
+4.3.9.2, 4.5.3). Bytes that won't get smaller go into deflate's stored blocks, since an entry of
+method "stored" whose size comes later can't be read from a pipe. What is kept in memory is one
+record an entry, of its name and some hundred bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from struct import Struct
+from typing import Protocol
+
+from isal import isal_zlib
+
+from rooms.bundle.format import MOST_RATIO
+
+Buffer = bytes | bytearray
+
+_LOCAL = Struct("<4sHHHHHIIIHHHHQQ")
+_DESCRIPTOR = Struct("<4sIQQ")
+_CENTRAL = Struct("<4sHHHHHHIIIHHHHHIIHHQQQ")
+_CENTRAL_FIXED = 46  # of its bytes come before the name, the others after it
+_END_64 = Struct("<4sQHHIIQQQQ")
+_LOCATOR = Struct("<4sIQI")
+_END = Struct("<4sHHHHIIH")
+
+_VERSION = 45  # the first one with 64-bit sizes
+_MADE_BY_UNIX = 3 << 8 | _VERSION
+_FLAGS = 0x0808  # names in UTF-8, sizes behind the data
+_DEFLATED = 8
+_MODE = 0o100600 << 16  # a regular file, for its owner alone
+_SIZES_64 = 1  # the number of the extra field
+_SEE_64 = 0xFFFFFFFF
+_EARLIEST_YEAR = 1980
+
+
+class Compressor(Protocol):
+    def compress(self, data: Buffer, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+class Stored:
+    """Deflate that does not compress (RFC 1951, 3.2.4): for media, which is compressed already."""
+
+    _MOST = 0xFFFF
+    _BLOCK = Struct("<BHH")
+
+    def compress(self, data: Buffer, /) -> bytes:
+        view = memoryview(data)
+        pieces: list[bytes | memoryview] = []
+        for start in range(0, len(view), self._MOST):
+            block = view[start : start + self._MOST]
+            pieces += (self._BLOCK.pack(0, len(block), len(block) ^ self._MOST), block)
+        return b"".join(pieces)
+
+    def flush(self) -> bytes:
+        return self._BLOCK.pack(1, 0, self._MOST)
+
+
+class Deflated:
+    """For text: four times as fast as zlib's lowest level, and smaller.
+
+    A piece that would shrink to almost nothing is stored, since whoever imports takes an archive
+    that grows beyond measure for a bomb. The decoder sees the same bytes either way, so what comes
+    later may refer to them.
+    """
+
+    def __init__(self) -> None:
+        self._deflate = isal_zlib.compressobj(2, isal_zlib.DEFLATED, -15)
+        self._stored = Stored()
+
+    def compress(self, data: Buffer, /) -> bytes:
+        # Flushed, a piece ends with a byte, so that blocks of another making can stand for it.
+        packed: bytes = self._deflate.compress(data) + self._deflate.flush(isal_zlib.Z_SYNC_FLUSH)
+        if len(data) > MOST_RATIO // 2 * len(packed):
+            return self._stored.compress(data)
+        return packed
+
+    def flush(self) -> bytes:
+        last: bytes = self._deflate.flush()
+        return last
+
+
+class ZipStream:
+    """Call `entry` for one entry after the other, then `end`, and send on what they yield."""
+
+    def __init__(self, modified_at: datetime) -> None:
+        self._date_and_time = _dos_time(modified_at)
+        self._offset = 0
+        self._directory: list[bytes] = []
+
+    def entry(self, name: str, chunks: Iterable[Buffer], compressor: Compressor) -> Iterator[bytes]:
+        began, encoded = self._offset, name.encode()
+        yield self._counted(_local_header(encoded, self._date_and_time))
+        size = crc = 0
+        data_began = self._offset
+        for chunk in chunks:
+            size += len(chunk)
+            crc = isal_zlib.crc32(chunk, crc)
+            if packed := compressor.compress(chunk):
+                yield self._counted(packed)
+        yield self._counted(compressor.flush())
+        packed_size = self._offset - data_began
+        yield self._counted(_DESCRIPTOR.pack(b"PK\x07\x08", crc, packed_size, size))
+        self._directory.append(
+            _central_header(
+                encoded, self._date_and_time, crc, sizes=(size, packed_size), offset=began
+            )
+        )
+
+    def end(self) -> Iterator[bytes]:
+        """The central directory, without which nothing reads the file."""
+        began, count = self._offset, len(self._directory)
+        for record in self._directory:
+            yield self._counted(record)
+        yield _end_records(count, began, self._offset - began)
+
+    def _counted(self, data: bytes) -> bytes:
+        self._offset += len(data)
+        return data
+
+
+def _local_header(name: bytes, date_and_time: tuple[int, int]) -> bytes:
+    header = _LOCAL.pack(
+        b"PK\x03\x04",
+        _VERSION,
+        _FLAGS,
+        _DEFLATED,
+        *date_and_time,
+        0,  # the checksum comes later
+        _SEE_64,
+        _SEE_64,
+        len(name),
+        20,  # bytes of the extra field
+        _SIZES_64,
+        16,
+        0,
+        0,
+    )
+    return header[:30] + name + header[30:]
+
+
+def _central_header(
+    name: bytes, date_and_time: tuple[int, int], crc: int, *, sizes: tuple[int, int], offset: int
+) -> bytes:
+    """`sizes`: as it is and as it was packed."""
+    header = _CENTRAL.pack(
+        b"PK\x01\x02",
+        _MADE_BY_UNIX,
+        _VERSION,
+        _FLAGS,
+        _DEFLATED,
+        *date_and_time,
+        crc,
+        _SEE_64,
+        _SEE_64,
+        len(name),
+        28,  # bytes of the extra field
+        0,  # of a comment
+        0,  # number of the disk
+        0,  # internal attributes
+        _MODE,
+        _SEE_64,
+        _SIZES_64,
+        24,
+        *sizes,
+        offset,
+    )
+    return header[:_CENTRAL_FIXED] + name + header[_CENTRAL_FIXED:]
+
+
+def _end_records(count: int, began: int, length: int) -> bytes:
+    """What fits into the old record stands there too, for readers that know no other."""
+    return (
+        _END_64.pack(b"PK\x06\x06", 44, _MADE_BY_UNIX, _VERSION, 0, 0, count, count, length, began)
+        + _LOCATOR.pack(b"PK\x06\x07", 0, began + length, 1)
+        + _END.pack(
+            b"PK\x05\x06",
+            0,
+            0,
+            min(count, 0xFFFF),
+            min(count, 0xFFFF),
+            min(length, _SEE_64),
+            min(began, _SEE_64),
+            0,
+        )
+    )
+
+
+def _dos_time(moment: datetime) -> tuple[int, int]:
+    """(time, date) as ZIP keeps them, in steps of two seconds and without a zone."""
+    year = max(moment.year - _EARLIEST_YEAR, 0)
+    time = moment.hour << 11 | moment.minute << 5 | moment.second // 2
+    return time, year << 9 | moment.month << 5 | moment.day

@@ -1,0 +1,87 @@
+"""Which options of an export go together, and what is told of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rooms.errors import ExportIncomplete
+from rooms.services.exported_room import ExportedRoom, plural
+from rooms.services.exported_rooms import ExportedRooms, Outcome
+from scaiwave.errors import UsageError
+from scaiwave.output import Column, Kind, Output
+
+ROOMS = (
+    Column("id", "Id"),
+    Column("name", "Name"),
+    Column("outcome", "Outcome"),
+    Column("events", "Events", Kind.COUNT),
+    Column("media", "Media", Kind.COUNT),
+    Column("missing_media", "Missing", Kind.COUNT),
+    Column("bytes", "Size", Kind.BYTES),
+    Column("reason", "Why"),
+)
+
+
+def check_usage(room: str | None, output: Path | None, options: Mapping[str, Any]) -> None:
+    """Raises `UsageError`."""
+    if options["all"]:
+        _check_all(room, output, options["output_dir"])
+    elif options["output_dir"]:
+        raise UsageError(
+            "--output-dir is for --all.", fix="Pass --output FILE for one room, or add --all."
+        )
+    elif room is None:
+        raise UsageError(
+            "There is no room given.",
+            fix="Name one by its id or alias, or pass --all and --output-dir DIR.",
+        )
+    elif output is None:
+        _check_stdout(as_json=options["json"])
+
+
+def _check_all(room: str | None, output: Path | None, folder: Path | None) -> None:
+    if room is not None:
+        raise UsageError(
+            f"--all and the room {room!r} don't go together.", fix="Leave out one of them."
+        )
+    if output is not None or folder is None:
+        raise UsageError("--all needs a folder to write to.", fix="Pass --output-dir DIR.")
+
+
+def _check_stdout(*, as_json: bool) -> None:
+    if as_json:
+        raise UsageError(
+            "stdout can't be both the bundle and JSON.", fix="Add --output room.zip to --json."
+        )
+    if sys.stdout.isatty():
+        raise UsageError(
+            "The bundle is a ZIP file, and stdout is a terminal.",
+            fix="Write `> room.zip` behind the command, or pass --output room.zip.",
+        )
+
+
+def tell_room(output: Output, exported: ExportedRoom, file: Path | None) -> None:
+    """Where stdout is the bundle, this is the talk."""
+    if output.as_json:
+        output.document({**exported.document(), "file": str(file)})
+    tell = output.line if file else output.say
+    for sentence in exported.sentences():
+        tell(sentence)
+    if exported.warning:
+        output.warn(exported.warning)
+
+
+def tell_rooms(output: Output, exported: ExportedRooms) -> None:
+    """Raises `ExportIncomplete` when a room failed, after all was told."""
+    if output.as_json:
+        output.document(exported.document())
+    else:
+        output.listing("rooms", ROOMS, exported.rooms)
+        output.line(exported.sentence)
+    if failed := exported.count(Outcome.FAILED):
+        raise ExportIncomplete(
+            f"{failed:,} of {plural(len(exported.rooms), 'room')} could not be exported."
+        )

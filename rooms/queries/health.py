@@ -1,0 +1,64 @@
+"""What doctor says about the media store and about imports that were killed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from datetime import datetime
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db.models import F
+
+from rooms.models import ImportIntent
+from rooms.services.import_intents import clean_up_abandoned
+from scaiwave.config import Configuration
+from scaiwave.doctor.findings import Finding, failed, passed
+from scaiwave.errors import ConfigurationError
+from scaiwave.faults import from_system
+
+FOLDER = "doctor"
+
+
+class MediaStoreUnusable(ConfigurationError):
+    code = "SW_MEDIA_STORE_UNUSABLE"
+    fix = "Check SCAIWAVE_MEDIA_ROOT or SCAIWAVE_S3_…, and that this server may write there."
+
+
+def media_store(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Write a small file, read it, and take it away again."""
+    name, content = f"{FOLDER}/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    try:
+        default_storage.save(name, ContentFile(content))
+        try:
+            with default_storage.open(name) as file:
+                same = file.read() == content
+        finally:
+            default_storage.delete(name)
+    except OSError as error:
+        why = from_system(error) or MediaStoreUnusable(
+            f"The media store can't be written to: {error.strerror or error}."
+        )
+        yield failed("media", why)
+        return
+    if same:
+        yield passed("media", "The media store keeps what is put there.")
+    else:
+        yield failed("media", MediaStoreUnusable("The media store gives back other bytes."))
+
+
+def tidy_imports(config: Configuration, now: datetime) -> Iterator[Finding]:
+    if count := clean_up_abandoned(now):
+        yield passed("imports", f"Took away what {count} killed imports had left.")
+
+
+def imports(config: Configuration, now: datetime) -> Iterator[Finding]:
+    intents = ImportIntent.objects.order_by(F("started_at"))
+    if oldest := intents.first():
+        since = f"{oldest.started_at:%Y-%m-%d %H:%M} UTC"
+        yield passed(
+            "imports",
+            f"{intents.count()} under way, or killed and not tidied up, the oldest since {since}.",
+        )
+    else:
+        yield passed("imports", "None under way, and nothing left behind.")

@@ -1,0 +1,129 @@
+"""What every address of the HTTP API has in common: its envelope, its errors, who is calling.
+
+Success is `{"data": …, "meta": …}`, failure `{"error": {"code", "message"}}` with the status of the
+error (ScaiWave docs, reference/error-codes). Nobody is signed in by a cookie here, so there is no
+request to forge and no CSRF token.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, cast
+
+from django.core.exceptions import SuspiciousOperation
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
+
+from scaiwave.errors import NotFoundError, RefusedError, ScaiWaveError, TokenRequired
+from scaiwave.faults import translated
+from scaiwave.output import to_json
+
+PREFIX = "/v1/"
+UNTOLD = "The server can't do this now. Its log says why."
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+logger = logging.getLogger(__name__)
+
+
+class PathNotFound(NotFoundError):
+    code = "SW_NOT_FOUND"
+
+
+class MethodNotAllowed(RefusedError):
+    code = "SW_METHOD_NOT_ALLOWED"
+    http_status = 405
+
+
+class BadApiRequest(RefusedError):
+    """The request is not what the documentation asks for."""
+
+    code = "SW_REQUEST_INVALID"
+
+
+class LengthRequired(RefusedError):
+    code = "SW_REQUEST_LENGTH_REQUIRED"
+    http_status = 411
+
+
+def api_view(*methods: str) -> Callable[[View[P]], View[P]]:
+    """Make an address of the API of a view: these methods alone, and errors in the envelope.
+
+    What goes wrong while an answer is streaming is beyond this, since its status has been sent.
+    """
+
+    def decorate(view: View[P]) -> View[P]:
+        @csrf_exempt
+        @functools.wraps(view)
+        def answered(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if request.method not in methods:
+                return _not_allowed(methods)
+            try:
+                with translated():
+                    return view(request, *args, **kwargs)
+            except ScaiWaveError as error:
+                return refusal(error)
+            except (SuspiciousOperation, MultiPartParserError, UnreadablePostError) as error:
+                return refusal(BadApiRequest(f"The request can't be read: {error}"))
+            except Exception:
+                logger.exception("A defect at %s %s", request.method, request.path)
+                return refusal(ScaiWaveError(UNTOLD))
+
+        return cast(View[P], answered)
+
+    return decorate
+
+
+def answer(data: Any, *, status: int = 200, meta: Mapping[str, Any] | None = None) -> HttpResponse:
+    return _json({"data": data, "meta": meta or {}}, status)
+
+
+def refusal(error: ScaiWaveError) -> HttpResponse:
+    """What is the server's own trouble is told to its log, and to nobody else."""
+    message = error.message
+    if error.http_status >= 500 and message != UNTOLD:
+        logger.error("%s [%s] %s", message, error.code, error.fix)
+        message = UNTOLD
+    body = {"error": {"code": error.code, "message": message}}
+    response = _json(body, error.http_status)
+    if error.http_status == 401:
+        response["WWW-Authenticate"] = _challenge(error)
+    return response
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler of what it refuses before any view, such as the name of another host."""
+    if request.path.startswith(PREFIX):
+        return refusal(BadApiRequest("The request was refused before it was read."))
+    return cast(HttpResponse, defaults.bad_request(request, exception))
+
+
+@csrf_exempt
+def not_found(request: HttpRequest, rest: str = "") -> HttpResponse:
+    return refusal(PathNotFound("There is nothing at this address."))
+
+
+def _not_allowed(methods: Sequence[str]) -> HttpResponse:
+    allowed = ", ".join(methods)
+    response = refusal(MethodNotAllowed(f"This address takes {allowed} alone."))
+    response["Allow"] = allowed
+    return response
+
+
+def _challenge(error: ScaiWaveError) -> str:
+    """RFC 6750, section 3: a request that carries no token at all is told of no error."""
+    missing = isinstance(error, TokenRequired)
+    return 'Bearer realm="scaiwave"' + ("" if missing else ', error="invalid_token"')
+
+
+def _json(document: Any, status: int) -> HttpResponse:
+    response = HttpResponse(
+        to_json(document, indent=None), status=status, content_type="application/json"
+    )
+    response["Cache-Control"] = "no-store"
+    return response

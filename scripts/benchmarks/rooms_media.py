@@ -1,0 +1,90 @@
+"""A room with large files, out and in, beside `cat` and `cp` of the same files."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from scripts.benchmarks.databases import Database, empty_home
+from scripts.benchmarks.measure import MIB, aligned
+from scripts.benchmarks.rooms_timing import (
+    EXPORT,
+    IMPORT,
+    TENANT,
+    WORKSPACE,
+    Run,
+    console,
+    seeded,
+    timed,
+)
+
+FILE_BYTES = 8 * MIB
+TITLES = ("seconds", "MB/s", "ours ÷ before", "peak MB")
+Runs = dict[str, list[Run]]
+_COPY = 'cp -r "$1" "$2" && find "$2" -type f -exec sync {} +'
+
+
+def media_lines(database: Database, gigabytes: float, repeat: int) -> str:
+    """A table as text, of a room with an event for each file."""
+    runs: Runs = {}
+    with tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as folder:
+        bundle = Path(folder) / "bundle.zip"
+        with empty_home(database) as environment:
+            files = Path(environment["SCAIWAVE_HOME"]) / "media"
+            count = round(gigabytes * 1024 * MIB / FILE_BYTES)
+            _fill_export(runs, environment, count, bundle, repeat)
+            size = sum(file.stat().st_size for file in files.rglob("*") if file.is_file())
+            for _ in range(repeat):
+                copy = ["sh", "-c", _COPY, "sh", str(files), str(bundle.with_name("copy"))]
+                runs.setdefault("cp, and sync of each file", []).append(
+                    timed(copy, environment=environment)
+                )
+                shutil.rmtree(bundle.with_name("copy"))
+                _add_import(runs, database, bundle)
+    heading = f"{database.title}, {size / 1024 / MIB:.1f} GB in files of {FILE_BYTES // MIB} MB"
+    return aligned((heading, *TITLES), _lines(runs, size))
+
+
+def _fill_export(
+    runs: Runs, environment: dict[str, str], files: int, bundle: Path, repeat: int
+) -> None:
+    sizes = ("--events", str(files), "--media", str(files), "--media-bytes", str(FILE_BYTES))
+    room = seeded(environment, bundle, *sizes)["rooms"][0]["id"]
+    export = ("room", "export", room, "--tenant", TENANT, "--quiet")
+    stored = Path(environment["SCAIWAVE_HOME"]) / "media" / "tenant"
+    cat = ["find", str(stored), "-type", "f", "-exec", "cat", "{}", "+"]
+    for _ in range(repeat):
+        runs.setdefault("cat", []).append(timed(cat, environment=environment))
+        runs.setdefault(EXPORT, []).append(console(*export, environment=environment))
+    console(*export, environment=environment, target=bundle)
+
+
+def _add_import(runs: Runs, database: Database, bundle: Path) -> None:
+    """Into a home of its own, since files that are there already are not stored again."""
+    answer = bundle.with_name("answer.json")
+    with empty_home(database) as environment:
+        owner = seeded(environment, answer, "--rooms", "0")["owner_id"]
+        words = ("room", "import", WORKSPACE, "--tenant", TENANT, "--as", owner, "--json")
+        runs.setdefault(IMPORT, []).append(console(*words, environment=environment, source=bundle))
+
+
+def _lines(runs: Runs, size: int) -> list[list[str]]:
+    """Each of ours is measured by the line before it."""
+    lines, before = [], 0.0
+    for name, each in runs.items():
+        seconds = median(run["seconds"] for run in each)
+        ours = name in {EXPORT, IMPORT}
+        peak = max(run.get("peak_memory", 0) for run in each) / MIB
+        lines.append(
+            [
+                name,
+                f"{seconds:.2f}",
+                f"{size / MIB / seconds:,.0f}",
+                f"{before / seconds:.2f}" if ours else "-",
+                f"{peak:.0f}" if ours else "-",
+            ]
+        )
+        before = seconds
+    return lines

@@ -1,0 +1,65 @@
+"""Databases with tables, made once a session and copied for each test that starts processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.environment import own_settings
+from tests.scaiwave.console import CHECKOUT, SCRIPT
+from tests.services.postgres import empty_database
+
+
+@contextmanager
+def prepared(
+    request: pytest.FixtureRequest, home: Path, fill: Callable[[str], None] | None = None
+) -> Iterator[str]:
+    """The URL of a migrated database of the run's kind, in which `fill` has put what it likes."""
+    from tests.conftest import ON_POSTGRES
+
+    if not ON_POSTGRES:
+        yield _made(home, f"sqlite:///{home / 'prepared.sqlite3'}", fill)
+        return
+    with empty_database(request.getfixturevalue("postgres_url")) as url:
+        yield _made(home, url, fill)
+
+
+def _made(home: Path, url: str, fill: Callable[[str], None] | None) -> str:
+    migrate(home, url)
+    if fill is not None:
+        fill(url)
+    return url
+
+
+def migrate(home: Path, url: str) -> None:
+    subprocess.run(
+        [*SCRIPT, "manage", "migrate", "--verbosity", "0"],
+        env=environment(home, url),
+        cwd=CHECKOUT,
+        check=True,
+    )
+
+
+def environment(home: Path, url: str) -> dict[str, str]:
+    return {**os.environ, **own_settings(home), "SCAIWAVE_DB_URL": url}
+
+
+def copy_database(source: str, target: str) -> None:
+    """Both are URLs of one kind; nobody else may be connected to either."""
+    if source.startswith("sqlite"):
+        shutil.copy(*(url.removeprefix("sqlite:///") for url in (source, target)))
+        return
+    import psycopg
+
+    old, new = (urlsplit(url).path.removeprefix("/") for url in (source, target))
+    maintenance = target.replace(f"/{new}?", "/postgres?")
+    with psycopg.connect(maintenance, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{new}"'.encode())
+        connection.execute(f'CREATE DATABASE "{new}" TEMPLATE "{old}"'.encode())

@@ -1,0 +1,261 @@
+"""Archives that no bundle is, each with the refusal it gets."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import zipfile
+from dataclasses import replace
+
+from rooms.errors import (
+    BundleBadName,
+    BundleBomb,
+    BundleDamaged,
+    BundleEncrypted,
+    BundleNotZip,
+    BundleTooLarge,
+)
+from tests.rooms.bundle.archives import Zip, deflated, described, zip_of
+from tests.rooms.bundle.bundles import LIMITS, part
+from tests.rooms.bundle.hostile import GOOD, HASH, MIB, Hostile, media
+
+ZEROS = b"\0" * 2 * MIB
+
+
+def nested_bomb() -> bytes:
+    """Ten levels of ZIP files in a ZIP file, the innermost one of zeros."""
+    data = b"\0" * 8 * MIB
+    for _ in range(10):
+        data = zip_of(part("bomb.zip", data))
+    return zip_of(GOOD, part("bomb.zip", data))
+
+
+def overlapping() -> bytes:
+    """Two entries of the directory that share one header and its data."""
+    return zip_of(GOOD, media("a.png"), replace(media("b.png"), offset=len(GOOD.local())))
+
+
+def quoted() -> bytes:
+    """An entry whose data are the header of the next one, and go on into its data."""
+    inner = media("inner.png", random.Random(1).randbytes(1000))
+    outer = replace(
+        media("outer.png"),
+        method=0,
+        data=inner.local(),
+        packed=b"",
+        packed_size=len(inner.local()),
+    )
+    return zip_of(GOOD, outer, inner)
+
+
+def end_of_zip64(raw: bytes, **changes: int) -> bytes:
+    """The archive with ZIP64 records before its end; the changes are what they lie about."""
+    end = raw[-22:]
+    _, _, _, _, count, size, offset, _ = struct.unpack("<4s4H2LH", end)
+    said = {"count": count, "size": size, "offset": offset, **changes}
+    record = struct.pack(
+        "<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, said["count"], said["count"], said["size"],
+        said["offset"],
+    )  # fmt: skip
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, len(raw) - 22, 1)
+    return raw[:-22] + record + locator + end
+
+
+def by_zipfile(*, encrypted: bool = False) -> bytes:
+    """What Python's own module writes, with its flag of encryption set by hand."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", GOOD.data)
+    raw = bytearray(file.getvalue())
+    if encrypted:
+        raw[6] |= 1
+        raw[raw.rindex(b"PK\1\2") + 8] |= 1
+    return bytes(raw)
+
+
+ARCHIVES: dict[str, Hostile] = {
+    "empty file": Hostile(lambda: b"", BundleNotZip, "The bundle is empty: it has not one byte."),
+    "text": Hostile(lambda: b"hello\n" * 100, BundleNotZip, "This is no ZIP file."),
+    "gzip": Hostile(lambda: b"\x1f\x8b\x08" + b"\0" * 99, BundleNotZip, "This is no ZIP file."),
+    "no entries": Hostile(zip_of, BundleDamaged, "The archive has no manifest.json."),
+    "no manifest": Hostile(
+        lambda: zip_of(media("a.png")), BundleDamaged, "The archive has no manifest.json."
+    ),
+    "without its end": Hostile(
+        lambda: zip_of(GOOD)[:-1],
+        BundleNotZip,
+        "The archive ends too early: the end of it is missing.",
+    ),
+    "comment": Hostile(
+        lambda: Zip([GOOD], comment=b"hi").to_bytes(),
+        BundleDamaged,
+        "Bytes stand behind the end of the archive, or it has a comment.",
+    ),
+    "bytes behind": Hostile(
+        lambda: zip_of(GOOD) + b"more",
+        BundleDamaged,
+        "Bytes stand behind the end of the archive, or it has a comment.",
+    ),
+    "bytes before, offsets as without": Hostile(
+        lambda: b"#!/bin/sh\n" + zip_of(GOOD),
+        BundleDamaged,
+        "The archive's directory is not where its end says.",
+    ),
+    "bytes before, offsets right": Hostile(
+        lambda: Zip([GOOD], before=b"#!/bin/sh\n").to_bytes(),
+        BundleDamaged,
+        "Bytes stand before the first entry of the archive.",
+    ),
+    "bytes between": Hostile(
+        lambda: Zip([GOOD], between=b"hidden").to_bytes(),
+        BundleDamaged,
+        "Bytes that belong to nothing follow manifest.json.",
+    ),
+    "directory has more": Hostile(
+        lambda: Zip([GOOD, media("a.png")], count=1).to_bytes(),
+        BundleDamaged,
+        "The archive's directory has more entries than it says.",
+    ),
+    "directory has fewer": Hostile(
+        lambda: Zip([GOOD], count=2).to_bytes(),
+        BundleDamaged,
+        "The archive's directory has fewer entries than it says.",
+    ),
+    "too many entries": Hostile(
+        lambda: end_of_zip64(Zip([GOOD], count=0xFFFF).to_bytes(), count=10**9),
+        BundleTooLarge,
+        "The archive has 1,000,000,000 entries; 100,002 are the most.",
+    ),
+    "two ends that disagree": Hostile(
+        lambda: end_of_zip64(zip_of(GOOD), count=2),
+        BundleDamaged,
+        "The archive's two ends disagree about its directory.",
+    ),
+    "one part of several": Hostile(
+        lambda: zip_of(GOOD)[:-18] + b"\1" + zip_of(GOOD)[-17:],
+        BundleDamaged,
+        "The archive is one part of several.",
+    ),
+    "entry with a comment": Hostile(
+        lambda: zip_of(replace(GOOD, comment=b"hi")),
+        BundleDamaged,
+        "The entry b'manifest.json' has a comment, or is on another disk.",
+    ),
+    "encrypted": Hostile(
+        lambda: by_zipfile(encrypted=True),
+        BundleEncrypted,
+        "The entry manifest.json is encrypted.",
+    ),
+    "encrypted by method": Hostile(
+        lambda: zip_of(replace(GOOD, method=99)),
+        BundleEncrypted,
+        "The entry manifest.json is encrypted.",
+    ),
+    "other method": Hostile(
+        lambda: zip_of(replace(GOOD, method=12)),
+        BundleDamaged,
+        "The entry manifest.json is packed in a way that no bundle is (method 12).",
+    ),
+    "unknown flag": Hostile(
+        lambda: zip_of(replace(GOOD, flags=0x20)),
+        BundleDamaged,
+        "The entry manifest.json is packed in a way that no bundle is (method 8).",
+    ),
+    "directory disagrees about the name": Hostile(
+        lambda: zip_of(replace(GOOD, local_name=b"MANIFEST.json")),
+        BundleDamaged,
+        "What stands before the data of manifest.json disagrees with the archive's directory.",
+    ),
+    "directory disagrees about the method": Hostile(
+        lambda: zip_of(replace(GOOD, local_method=0)),
+        BundleDamaged,
+        "What stands before the data of manifest.json disagrees with the archive's directory.",
+    ),
+    "directory disagrees about flags": Hostile(
+        lambda: zip_of(replace(GOOD, local_flags=1)),
+        BundleDamaged,
+        "What stands before the data of manifest.json disagrees with the archive's directory.",
+    ),
+    "directory disagrees about sizes": Hostile(
+        lambda: zip_of(replace(GOOD, local_sizes=(0, 1, 1))),
+        BundleDamaged,
+        "What stands before the data of manifest.json disagrees with the archive's directory.",
+    ),
+    "directory disagrees with what is behind the data": Hostile(
+        lambda: zip_of(replace(described(GOOD), after=b"PK\7\b" + b"\0" * 12)),
+        BundleDamaged,
+        "What stands before the data of manifest.json disagrees with the archive's directory.",
+    ),
+    "nothing behind the data": Hostile(
+        lambda: zip_of(replace(described(GOOD), after=b"")),
+        BundleDamaged,
+        "The sizes behind the data of manifest.json are missing.",
+    ),
+    "entry that is not there": Hostile(
+        lambda: zip_of(GOOD).replace(b"PK\3\4", b"PK\3\5"),
+        BundleDamaged,
+        "The entry manifest.json is not where the directory says.",
+    ),
+    "ZIP64 without its sizes": Hostile(
+        lambda: zip_of(replace(GOOD, size=0xFFFFFFFF)),
+        BundleDamaged,
+        "The entry b'manifest.json' lacks its ZIP64 sizes.",
+    ),
+    "wrong checksum": Hostile(
+        lambda: zip_of(replace(GOOD, crc=1)),
+        BundleDamaged,
+        "The entry manifest.json is damaged: its checksum is not what the archive says.",
+    ),
+    "deflate that is none": Hostile(
+        lambda: zip_of(replace(GOOD, packed=b"\xff" * 50)),
+        BundleDamaged,
+        "The entry manifest.json is damaged: its checksum is not what the archive says.",
+    ),
+    "deflate that ends early": Hostile(
+        lambda: zip_of(replace(GOOD, packed=deflated(GOOD.data)[:-9])),
+        BundleDamaged,
+        "The entry manifest.json is damaged: its checksum is not what the archive says.",
+    ),
+    "bytes behind the deflate": Hostile(
+        lambda: zip_of(replace(GOOD, packed=deflated(GOOD.data) + b"hidden")),
+        BundleDamaged,
+        "The entry manifest.json is damaged: its checksum is not what the archive says.",
+    ),
+    "less than declared": Hostile(
+        lambda: zip_of(replace(GOOD, size=len(GOOD.data) + 1)),
+        BundleDamaged,
+        "The entry manifest.json is damaged: its checksum is not what the archive says.",
+    ),
+    "more than declared": Hostile(
+        lambda: zip_of(GOOD, replace(media("a.png", b"\0" * 8 * MIB), size=100)),
+        BundleBomb,
+        f"The entry media/{HASH}/a.png unpacks to more than the 100 bytes that it declares.",
+    ),
+    "ratio": Hostile(
+        lambda: zip_of(GOOD, media("a.png", ZEROS)),
+        BundleBomb,
+        f"The entry media/{HASH}/a.png unpacks to 2,097,152 bytes from "
+        f"{len(deflated(ZEROS)):,}, which is more than 200 to 1.",
+    ),
+    "entries that share bytes": Hostile(
+        overlapping,
+        BundleBomb,
+        f"The entry media/{HASH}/a.png shares its bytes with another.",
+    ),
+    "entries that quote each other": Hostile(
+        quoted,
+        BundleBomb,
+        f"The entry media/{HASH}/outer.png shares its bytes with another.",
+    ),
+    "ZIP files in each other": Hostile(
+        nested_bomb, BundleBadName, "The entry 'bomb.zip' is none that a bundle has."
+    ),
+    "too large unpacked": Hostile(
+        lambda: zip_of(
+            GOOD, replace(media("a.png", b"x"), size=LIMITS.most_bytes, packed_size=400_000)
+        ),
+        BundleTooLarge,
+        "Unpacked, the bundle is larger than 64 MiB.",
+    ),
+}

@@ -1,0 +1,146 @@
+"""The golden bundle: what version 1 is, for every later release."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import zipfile
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from federation.services.signing import key_from_text
+from rooms.bundle.check import CheckedBundle, Counts
+from rooms.bundle.signature import Verdict, judge
+from tests.rooms.bundle.bundles import checked
+from tests.rooms.bundle.corpus_events import EVENTS
+from tests.rooms.bundle.corpus_manifests import MANIFESTS
+from tests.rooms.bundle.golden import (
+    GOLDEN,
+    NOTES,
+    PHOTO,
+    PUBLIC_KEY,
+    SCRIPTS,
+    SENDERS,
+    document,
+    golden,
+)
+
+BAD = {**MANIFESTS, **EVENTS}
+# What only a program can say of a manifest, and not its schema.
+BEYOND_SCHEMA = {
+    "room made on a day that is none", "two sizes of one hash", "two hashes of one id",
+    "one name of one hash twice",
+    "sender that is not there", "event ids twice", "out of order", "one position twice",
+    "reaction to nothing", "many references to nothing", "reference that is no text",
+    "reference in the original content", "day that is none", "year 0", "U+0000", "U+0000 in a key",
+    "too deep", "far too deep", "integer of more than 64 bits", "integer of less than 64 bits",
+    "huge integer", "content too large", "original content too large", "event too long",
+    "value of the head too long",
+}  # fmt: skip
+
+
+def opened() -> CheckedBundle:
+    return checked(GOLDEN.read_bytes())
+
+
+def entry(name: str) -> Any:
+    with zipfile.ZipFile(GOLDEN) as archive:
+        return json.loads(archive.read(name))
+
+
+def schema(name: str) -> Draft202012Validator:
+    text = files("rooms.bundle").joinpath(f"{name}.schema.json").read_text(encoding="utf-8")
+    Draft202012Validator.check_schema(json.loads(text))
+    return Draft202012Validator(json.loads(text))
+
+
+def test_success_counts() -> None:
+    with opened() as bundle:
+        assert bundle.counts == Counts(
+            events=19,
+            kept=16,
+            stripped={"swp.room.read_marker": 1, "swp.sidekick.*": 1},
+            references_cut=1,
+            reactions_stripped=1,
+        )
+
+
+def test_success_head() -> None:
+    with opened() as bundle:
+        head = bundle.head
+        assert (head.room.name, head.room.read_role_slugs) == ("Launch 🚀", ["crew", "press"])
+        assert head.window is None
+        assert head.senders.keys() == SENDERS.keys()
+        assert [row.missing for row in head.media] == [None] * 3 + ["infected", "lost", "left out"]
+
+
+def test_success_events() -> None:
+    with opened() as bundle:
+        found = {one.stream_position: one for one in bundle.events()}
+    given = {one["stream_position"]: one for one in document()["events"]}
+    for position in (130, 140, 150):
+        del given[position]
+    del given[160]["content"]["reply_to_event_id"]
+    assert {position: one.content for position, one in found.items()} == {
+        position: one["content"] for position, one in given.items()
+    }
+    assert found[10].content["body"] == SCRIPTS
+    assert found[60].original_content == given[60]["original_content"]
+    assert (found[60].edited_at, found[90].redacted_at) == ("2026-11-24T19:06:07.891234Z",) * 2
+    assert (found[50].do_not_index, found[20].event_uuid) == (True, given[20]["event_uuid"])
+    assert 2**62 in found
+
+
+def test_success_media() -> None:
+    with opened() as bundle:
+        rows = bundle.head.media
+        for row, data in ((rows[0], PHOTO), (rows[2], NOTES)):
+            with bundle.open_media(row.sha256) as file:
+                assert file.read() == data
+
+
+def test_success_signature() -> None:
+    key = key_from_text(PUBLIC_KEY)
+    with opened() as bundle:
+        assert judge(bundle.signature, {key.key_id: key}).verdict is Verdict.VALID
+
+
+def test_success_what_wrote_it_writes_the_same_today() -> None:
+    with zipfile.ZipFile(GOLDEN) as old, zipfile.ZipFile(io.BytesIO(golden())) as new:
+        assert old.namelist() == new.namelist()
+        assert all(old.read(name) == new.read(name) for name in old.namelist())
+
+
+def test_success_other_programs_read_it() -> None:
+    with zipfile.ZipFile(GOLDEN) as archive:
+        assert archive.testzip() is None
+    for program in (["unzip", "-tq"], ["zipinfo"], ["7z", "t"]):
+        if shutil.which(program[0]):
+            subprocess.run([*program, GOLDEN], check=True, capture_output=True)
+
+
+def test_success_schema() -> None:
+    schema("manifest").validate(entry("manifest.json"))
+    schema("signature").validate(entry("signature.json"))
+
+
+@pytest.mark.parametrize("name", sorted(BAD.keys() - BEYOND_SCHEMA))
+def test_fail_schema(name: str) -> None:
+    assert not schema("manifest").is_valid(BAD[name].document)
+
+
+@pytest.mark.parametrize("name", sorted(BEYOND_SCHEMA - {"far too deep"}))
+def test_success_schema_is_not_stricter_than_the_program(name: str) -> None:
+    assert schema("manifest").is_valid(BAD[name].document)
+
+
+def test_fail_schema_of_signatures() -> None:
+    good = entry("signature.json")
+    changes: dict[str, Any]
+    for changes in ({"version": 2}, {"entries": None}, {"counts": {}}, {"signed_at": "today"}):
+        assert not schema("signature").is_valid({**good, **changes})

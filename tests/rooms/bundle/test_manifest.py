@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rooms.errors import BundleBadManifest
+from scaiwave.errors import ScaiWaveError
+from tests.rooms.bundle.bundles import (
+    JSON,
+    checked,
+    event,
+    manifest,
+    manifest_bytes,
+    media_row,
+    of_manifest,
+    read,
+    uid,
+)
+from tests.rooms.bundle.corpus_events import CONTENTS, EVENTS
+from tests.rooms.bundle.corpus_manifests import MANIFESTS
+
+
+def one_line(document: JSON) -> bytes:
+    return json.dumps(document).encode()
+
+
+def events_first(document: JSON) -> bytes:
+    head = {key: value for key, value in document.items() if key != "events"}
+    return one_line({"events": document["events"], **head})
+
+
+def indented(document: JSON) -> bytes:
+    return json.dumps(document, indent=2).encode()
+
+
+LAYOUTS = [manifest_bytes, one_line, events_first, indented]
+
+
+@pytest.mark.parametrize("name", [*MANIFESTS, *EVENTS])
+def test_fail_bad_manifest(name: str) -> None:
+    """In every layout: events on lines are read fast, others one by one."""
+    bad = {**MANIFESTS, **EVENTS}[name]
+    for layout in LAYOUTS:
+        if layout in (manifest_bytes, events_first) and "events" not in bad.document:
+            continue
+        with pytest.raises(ScaiWaveError) as caught:
+            checked(of_manifest(layout(bad.document)))
+        assert (type(caught.value), caught.value.message) == (bad.error, bad.message)
+        assert caught.value.details["entry"] == "manifest.json"
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_fail_content_that_json_has_not(name: str) -> None:
+    raw, message = CONTENTS[name]
+    mark = json.dumps("mark")
+    document = manifest(event(1), event(2, content="mark"), event(3))
+    for layout in LAYOUTS:
+        with pytest.raises(BundleBadManifest) as caught:
+            checked(of_manifest(layout(document).replace(mark.encode(), raw.encode())))
+        assert caught.value.message.startswith("Event 2 ")
+        assert message in caught.value.message.replace(f"({uid(0x1002)}) ", "")
+
+
+def test_fail_says_which_event() -> None:
+    with pytest.raises(BundleBadManifest) as caught:
+        checked(of_manifest(manifest_bytes(manifest(event(1), event(2, origin_ts=10**15)))))
+    assert caught.value.details == {
+        "entry": "manifest.json",
+        "event": 2,
+        "event_id": uid(0x1002),
+    }
+
+
+TEXTS = {
+    b"": "The manifest ends too early.",
+    b"[]": "The manifest is not JSON: there is no `{` (at 0).",
+    b"hello": "The manifest is not JSON: there is no `{` (at 0).",
+    b"{": "The manifest ends too early.",
+    b"{}": "The manifest has no `format`.",
+    b'{"a"': "The manifest ends too early.",
+    b'{"a": tru': "`a` of the manifest is not JSON: Expecting value (at 0).",
+    b'{"a": "b': "The manifest ends too early.",
+    b'{"a": [1, {"b': "The manifest ends too early.",
+    b'{"a": }': "The manifest is not JSON: there is no value (at 6).",
+    b'{"a": 1 "b": 2}': "The manifest is not JSON: there is no `,` or `}` (at 8).",
+    b'{"a": 1,}': 'The manifest is not JSON: there is no `"` (at 8).',
+    b"{'a': 1}": 'The manifest is not JSON: there is no `"` (at 1).',
+    b'{"a": 1, "a": 1}': "The manifest has the key 'a' twice.",
+    b'{"a": [}]}': "`a` of the manifest is not JSON: Expecting value (at 1).",
+    b'{"a": 01}': "`a` of the manifest is not JSON: Extra data (at 1).",
+    b'{"a": "\xff"}': "`a` of the manifest is not UTF-8.",
+    b'{"\xed\xa0\x80": 1}': "The manifest is not UTF-8.",
+    b'{"a": "\t"}': "`a` of the manifest is not JSON: Invalid control character at (at 1).",
+    b'\xef\xbb\xbf{"a": 1}': "The manifest begins with a byte-order mark.",
+    b"\xff\xfe{\0}\0": "The manifest is not JSON: there is no `{` (at 0).",
+    b'{"events": {}}': "The manifest is not JSON: there is no `[` (at 11).",
+    b'{"events": [,]}': "Event 1 is not JSON: there is no value (at 12).",
+    b'{"senders": []}': "The manifest is not JSON: there is no `{` (at 12).",
+    b'{"media": {}}': "The manifest is not JSON: there is no `[` (at 10).",
+    manifest_bytes(manifest(event(1)))[:-3]: "The manifest ends too early.",
+    manifest_bytes(manifest(event(1)))[:-5]: "Event 1 ends too early.",
+    manifest_bytes(manifest(event(1))) + b"{}": "The manifest goes on after its end (at 1,273).",
+}
+
+
+@pytest.mark.parametrize("raw", TEXTS)
+def test_fail_not_json(raw: bytes) -> None:
+    with pytest.raises(BundleBadManifest) as caught:
+        checked(of_manifest(raw))
+    assert caught.value.message == TEXTS[raw]
+
+
+def test_success_any_layout_says_the_same() -> None:
+    texts = ('{"json": "in a text"}' if number % 40 == 0 else "" for number in range(1, 2000))
+    document = manifest(*[event(n, content={"n": n, "t": t}) for n, t in enumerate(texts, 1)])
+    expected = read(of_manifest(manifest_bytes(document)))
+    assert len(expected[1]) == 1999
+    for layout in LAYOUTS:
+        assert read(of_manifest(layout(document))) == expected
+
+
+@pytest.mark.parametrize(
+    ("limit", "document", "message"),
+    [
+        ("_MOST_KEYS", manifest(event(1), extra=1), "The manifest has more than 10 keys."),
+        ("MOST_SENDERS", manifest(event(1)), "The manifest has more than 1 keys."),
+        (
+            "MOST_MEDIA",
+            manifest(media=[media_row(b"x", missing="lost"), media_row(b"yy", missing="lost")]),
+            "The manifest has an array of more than 1 values.",
+        ),
+        (
+            "MOST_HEAD_BYTES",
+            manifest(event(1)),
+            "The manifest has more than 1 bytes beside its events.",
+        ),
+    ],
+)
+def test_fail_too_much_beside_the_events(
+    limit: str, document: JSON, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 10 if limit == "_MOST_KEYS" else 1
+    monkeypatch.setattr(f"rooms.bundle.read_manifest.{limit}", most)
+    with pytest.raises(BundleBadManifest) as caught:
+        checked(of_manifest(manifest_bytes(document)))
+    assert caught.value.message == message
+
+
+def test_fail_events_by_too_many_senders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the events come first, and what `senders` would hold is not known yet."""
+    monkeypatch.setattr("rooms.bundle.read_manifest.MOST_SENDERS", 2)
+    events = [event(number, sender_id=uid(number)) for number in range(1, 4)]
+    with pytest.raises(BundleBadManifest) as caught:
+        checked(of_manifest(events_first(manifest(*events))))
+    assert caught.value.message == "The manifest has events of more than 2 senders."

@@ -1,0 +1,100 @@
+"""What a check takes does not grow with the number of events, and nothing of it stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from rooms.errors import BundleError
+from tests.rooms.bundle.bundles import (
+    checked,
+    event,
+    manifest,
+    manifest_bytes,
+    of_manifest,
+    reaction,
+)
+from tests.rooms.bundle.corpus_archives import ARCHIVES
+from tests.rooms.bundle.corpus_events import EVENTS
+
+CHECKOUT = Path(__file__).parents[3]
+MEASURE = """
+import pathlib, resource, sys
+from rooms.bundle.check import Limits, check_bundle
+with open(sys.argv[1], "rb") as file, check_bundle(file, limits=Limits(2**30)) as bundle:
+    print(sum(1 for _ in bundle.events()))
+# On Linux the other account begins with what the parent had.
+status = pathlib.Path("/proc/self/status")
+lines = status.read_text().splitlines() if status.exists() else []
+peaks = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+print(peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak(path: Path, events: int) -> int:
+    """Of a process that checks and reads so many events, in whatever unit the system has."""
+    many = (
+        reaction(number, to=number - 1) if number % 5 == 0 else event(number)
+        for number in range(1, events + 1)
+    )
+    path.write_bytes(of_manifest(manifest_bytes(manifest(*many))))
+    count, size = map(int, run(MEASURE, path).split())
+    assert count == events
+    return size
+
+
+def run(program: str, path: Path) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", program, path],
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_success_memory_is_flat(tmp_path: Path) -> None:
+    few, many = peak(tmp_path / "few.zip", 10_000), peak(tmp_path / "many.zip", 60_000)
+    assert many < few * 1.1
+
+
+def test_success_no_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite is told the folder by its own variable."""
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    many = of_manifest(manifest_bytes(manifest(*[event(n) for n in range(1, 3000)])))
+    with checked(many) as found:
+        assert sum(1 for _ in found.events()) == 2999
+    for raw in (
+        many[:5000],
+        ARCHIVES["wrong checksum"].build(),
+        of_manifest(manifest_bytes(EVENTS["event ids twice"].document)),
+    ):
+        with pytest.raises(BundleError):
+            checked(raw)
+    assert list(tmp_path.glob("*etilqs*")) == []
+
+
+FULL = """
+import resource, sys
+from rooms.bundle.check import Limits, check_bundle
+from scaiwave.errors import DiskFull
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    with open(sys.argv[1], "rb") as file:
+        check_bundle(file, limits=Limits(2**30))
+except DiskFull as error:
+    print(error.code)
+"""
+
+
+def test_fail_disk_full(tmp_path: Path) -> None:
+    many = manifest(*[event(number) for number in range(1, 50_000)])
+    (tmp_path / "many.zip").write_bytes(of_manifest(manifest_bytes(many)))
+    assert run(FULL, tmp_path / "many.zip").split() == ["SW_DISK_FULL"]

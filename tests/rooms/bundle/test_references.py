@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from rooms.bundle.check import Counts
+from tests.rooms.bundle.bundles import (
+    event,
+    manifest,
+    manifest_bytes,
+    of_manifest,
+    reaction,
+    read,
+    reply,
+    uid,
+)
+
+REDACTION = "swp.room.redaction"
+WINDOW = {"since": None, "until": "2026-11-24T00:00:00.000000Z"}
+
+
+def raw(*events: dict[str, object], **changes: object) -> bytes:
+    return of_manifest(manifest_bytes(manifest(*events, **changes)))
+
+
+def test_success_references_that_are_there_stay() -> None:
+    events = [event(1), reply(2, to=1), reaction(3, to=2), reaction(4, to=3, kind=REDACTION)]
+    counts, found = read(raw(*events))
+    assert counts == Counts(events=4, kept=4)
+    assert [one.content for one in found] == [one["content"] for one in events]
+
+
+def test_success_reference_to_a_later_event() -> None:
+    assert read(raw(reply(1, to=2), event(2)))[0].references_cut == 0
+
+
+def test_success_cut_when_the_bundle_is_a_window_or_when_told() -> None:
+    events = [reply(1, to=90), reaction(2, to=91), reaction(3, to=92, kind=REDACTION), event(4)]
+    expected = Counts(
+        events=4, kept=2, references_cut=1, reactions_stripped=1, redactions_stripped=1
+    )
+    for counts, found in (
+        read(raw(*events, window=WINDOW)),
+        read(raw(*events), cut_references=True),
+    ):
+        assert counts == expected
+        assert [one.id for one in found] == [uid(0x1001), uid(0x1004)]
+        assert found[0].content == {"body": "reply 1"}
+
+
+def test_success_what_refers_to_stripped_events_is_cut_without_being_told() -> None:
+    events = [
+        event(1, event_type="swp.room.read_marker"),
+        event(2, event_type="swp.sidekick.note"),
+        event(3, event_type="swp.sidekick.other"),
+        reply(4, to=2),
+        reaction(5, to=1),
+    ]
+    counts, found = read(raw(*events))
+    assert counts == Counts(
+        events=5,
+        kept=1,
+        stripped={"swp.room.read_marker": 1, "swp.sidekick.*": 2},
+        references_cut=1,
+        reactions_stripped=1,
+    )
+    assert [one.content for one in found] == [{"body": "reply 4"}]
+
+
+def test_success_what_refers_to_what_was_cut_is_cut_too() -> None:
+    """A chain as long as the room: each redaction redacts the one before it."""
+    chain = [reaction(number, to=number - 1, kind=REDACTION) for number in range(2, 3000)]
+    events = [event(1, event_type="swp.room.read_marker"), *chain, reply(3001, to=2999)]
+    counts, found = read(raw(*events))
+    assert (counts.kept, counts.redactions_stripped, counts.references_cut) == (1, 2998, 1)
+    assert [one.content for one in found] == [{"body": "reply 3001"}]
+
+
+def test_success_original_content_is_cut_but_strips_nothing() -> None:
+    original = {"event_id": uid(9), "emoji": "👎"}
+    counts, found = read(
+        raw(event(1), reaction(2, to=1, original_content=original)), cut_references=True
+    )
+    assert (counts.kept, counts.references_cut, counts.reactions_stripped) == (2, 1, 0)
+    assert found[1].content == {"event_id": uid(0x1001), "emoji": "👍"}
+    assert found[1].original_content == {"emoji": "👎"}
+
+
+def test_success_both_contents_are_cut() -> None:
+    message = reply(1, to=9, original_content={"body": "old", "reply_to_event_id": uid(8)})
+    counts, found = read(raw(message), cut_references=True)
+    assert counts.references_cut == 1
+    assert (found[0].content, found[0].original_content) == ({"body": "reply 1"}, {"body": "old"})
+
+
+def test_success_no_reference_where_the_key_is_absent_or_null() -> None:
+    """As in a reaction whose content was emptied when it was redacted."""
+    events = [
+        event(1, event_type="swp.room.reaction", content={}),
+        event(2, content={"reply_to_event_id": None}),
+        event(3, event_type="custom", content={"event_id": uid(9)}),
+    ]
+    assert read(raw(*events))[0] == Counts(events=3, kept=3)
+
+
+def test_success_many_events_are_cut_where_they_should_be() -> None:
+    """Over several batches, so that the numbers of the events are put to the test."""
+    events = [
+        reaction(number, to=90_000) if number % 700 == 0 else event(number)
+        for number in range(1, 5001)
+    ]
+    counts, found = read(raw(*events), cut_references=True)
+    assert counts.reactions_stripped == 7
+    expected = [one["id"] for one in events if one["event_type"] == "swp.room.message"]
+    assert [one.id for one in found] == expected

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+import rfc8785
+
+from federation.services.signing import VerifyingKey, key_from_text
+from rooms.bundle.signature import Judgement, Signed, Verdict, judge, refuse_wrong
+from rooms.errors import ImportRefused
+from tests.rooms.bundle.bundles import bundle, checked, entries_of, event, manifest, signature
+from tests.rooms.bundle.golden import PUBLIC_KEY, signed
+
+DOCUMENT = manifest(event(1))
+KEY = key_from_text(PUBLIC_KEY)
+KEYS = {KEY.key_id: KEY}
+ENTRIES = entries_of(DOCUMENT)
+RIGHT = signed(signature(ENTRIES, DOCUMENT, extra={"b": [1.5, "é\u2028"], "a": None}))
+
+
+def read(document: dict[str, object]) -> Signed:
+    with checked(bundle(DOCUMENT, signed=document)) as found:
+        assert found.signature is not None
+        return found.signature
+
+
+def verdict(document: dict[str, object], keys: dict[str, VerifyingKey] = KEYS) -> Verdict:
+    return judge(read(document), keys).verdict
+
+
+def test_success_valid() -> None:
+    assert verdict(RIGHT) is Verdict.VALID
+    assert refuse_wrong(read(RIGHT), KEYS) is Verdict.VALID
+
+
+def test_success_what_is_signed_is_the_canonical_form() -> None:
+    """Also with keys that no bundle of ours has, whose order is by UTF-16."""
+    odd = {**RIGHT, "\U0001f600": 1, "\ufb33": 2, "€": {"\U0001f600": 1, "\ufb33": 2}, "é": 0.1}
+    unsigned = {key: value for key, value in odd.items() if key != "signature"}
+    assert read(odd).message == rfc8785.dumps(unsigned)
+
+
+def test_success_unsigned() -> None:
+    assert verdict(signature(ENTRIES, DOCUMENT)) is Verdict.UNSIGNED
+    assert judge(None, KEYS) == Judgement(Verdict.UNSIGNED)
+
+
+def test_success_unknown_signer() -> None:
+    assert verdict(RIGHT, {}) is Verdict.UNKNOWN
+    assert refuse_wrong(read(RIGHT), {}) is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"server_name": "evil.example"}, "The signature is not one by key {} over these bytes."),
+        ({"signature": "AAAA"}, "The signature is not one by key {} over these bytes."),
+        ({"signature": "?"}, "The signature is not base64."),
+        ({"algorithm": "none"}, "The signature is of the algorithm 'none', which is not known."),
+    ],
+)
+def test_fail_wrong(changes: dict[str, object], why: str) -> None:
+    found = read({**RIGHT, **changes})
+    assert judge(found, KEYS) == Judgement(Verdict.WRONG, why.format(KEY.key_id))
+    with pytest.raises(ImportRefused) as caught:
+        refuse_wrong(found, KEYS)
+    assert caught.value.message == (
+        f"The bundle is not what its signature says. {why.format(KEY.key_id)}"
+    )
+
+
+def test_fail_key_that_is_revoked_or_had_expired() -> None:
+    found = read(RIGHT)
+    revoked = judge(found, {KEY.key_id: replace(KEY, revoked=True)})
+    assert revoked.why == f"The signature is by key {KEY.key_id}, which is revoked."
+    expired = replace(KEY, verifies_until=datetime(2026, 1, 1, tzinfo=UTC))
+    assert judge(found, {KEY.key_id: expired}).verdict is Verdict.WRONG

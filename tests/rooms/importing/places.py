@@ -1,0 +1,41 @@
+"""Where rooms are carried to in tests: a tenant with one workspace and one person who owns it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rooms.models import Workspace, WorkspaceMember
+from tenants.models import Participant, Tenant
+from tests.scaiwave import rows
+
+NOW = rows.NOW
+
+
+@dataclass(frozen=True)
+class Home:
+    tenant: Tenant
+    workspace: Workspace
+    anna: Participant
+
+    @property
+    def names(self) -> dict[str, str]:
+        """As the service wants them."""
+        return {
+            "tenant": self.tenant.slug,
+            "workspace": self.workspace.slug,
+            "participant": str(self.anna.pk),
+        }
+
+
+def make_home(slug: str = "acme", role: str = "owner", **limits: Any) -> Home:
+    tenant = rows.tenant(slug, **limits)
+    home = Home(tenant, rows.workspace(tenant), rows.participant(tenant))
+    WorkspaceMember.objects.create(
+        tenant=tenant,
+        workspace=home.workspace,
+        participant=home.anna,
+        role=role,
+        created_at=NOW,
+    )
+    return home

@@ -1,0 +1,134 @@
+"""A server of its own whose imports are processes: what it has, and ways to stop one."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended
+
+IMPORT = ("room", "import", "main", "--tenant", "acme", "--as", "anna@example.com")
+PATIENCE = 60.0
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """`home` has the media store; the database has the tenant of `places.make_home`."""
+
+    url: str
+    home: Path
+
+    @property
+    def is_postgres(self) -> bool:
+        return self.url.startswith("postgres")
+
+    @contextmanager
+    def connected(self) -> Iterator[Any]:
+        """A connection that is none of an import's."""
+        if self.is_postgres:
+            import psycopg
+
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                yield connection
+            return
+        import sqlite3
+
+        path = self.url.removeprefix("sqlite:///").partition("?")[0]
+        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
+            yield connection
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.connected() as connection:
+            return list(connection.execute(sql).fetchall())
+
+    def count(self, table: str) -> int:
+        return int(self.rows(f"SELECT count(*) FROM sw_{table}")[0][0])
+
+    @contextmanager
+    def importing(
+        self, bundle: Path, *words: str, largest_file: int | None = None, **changes: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """A running import; killed if it is still there at the end.
+
+        `largest_file`: bytes that no file it writes may become larger than.
+        """
+        process = subprocess.Popen(
+            [*SCRIPT, *IMPORT, "--input", str(bundle), *words],
+            env={**os.environ, **changes},
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if largest_file is not None:
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def carry(
+        self, bundle: Path, *words: str, largest_file: int | None = None, **changes: str
+    ) -> Ended:
+        with self.importing(bundle, *words, largest_file=largest_file, **changes) as process:
+            out, err = process.communicate(timeout=PATIENCE)
+        return Ended(process.returncode, out, err)
+
+    def wait_until_let_go(self) -> None:
+        """PostgreSQL notices a killed client when it next reads from it or writes to it."""
+        if self.is_postgres:
+            wait_for(lambda: not self.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"))
+
+    def wait_for_intent(self, process: subprocess.Popen[str], *, files: int = 0) -> None:
+        """Until the import has announced its files and has put so many, or has ended."""
+        folder = self.home / "media" / "tenant"
+        wait_for(
+            lambda: (
+                process.poll() is not None
+                or (self.count("import_intents") and sum(1 for _ in folder.glob("*/*")) >= files)
+            )
+        )
+
+    def files(self) -> dict[str, int]:
+        """Everything in the media store, drafts too, with its size."""
+        root = self.home / "media"
+        found = (path for path in root.rglob("*") if path.is_file())
+        return {str(path.relative_to(root)): path.stat().st_size for path in found}
+
+    def require_whole(self, events: int) -> None:
+        """Every room has so many events, one member and its source, and nothing else is there."""
+        rooms = self.count("rooms")
+        counts = self.rows("SELECT room_id, count(*) FROM sw_events GROUP BY room_id")
+        assert [count for _, count in counts] == [events] * rooms
+        assert self.count("room_members") == self.count("room_imports") == rooms
+
+    def require_tidy(self) -> None:
+        """The files in the store are those that have rows, and no import is announced."""
+        assert self.count("import_intents") == 0
+        rows = self.rows("SELECT tenant_id, sha256, size FROM sw_media")
+        wanted = {f"tenant/{_hyphens(str(key))}/{sha256}": size for key, sha256, size in rows}
+        assert self.files() == wanted
+
+
+def _hyphens(key: str) -> str:
+    """SQLite keeps ids as 32 digits."""
+    digits = key.replace("-", "")
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return "-".join(parts)
+
+
+def wait_for(sign: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not sign():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

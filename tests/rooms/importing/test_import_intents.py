@@ -1,0 +1,155 @@
+"""Announced files: gone when their import fails, and never somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import DatabaseError, connection
+
+from rooms.models import ImportIntent, Media
+from rooms.services.import_intents import announced, clean_up_abandoned
+from tenants.models import Tenant
+from tests.scaiwave import rows
+from tests.scaiwave.test_process_locks import held_elsewhere
+from tests.tenants.people import HOST
+
+NOW = rows.NOW
+ONE, TWO = (sha256(text).hexdigest() for text in (b"one", b"two"))
+
+
+class Failed(Exception):
+    """What ends an import in these tests."""
+
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def acme(media_root: Path) -> Tenant:
+    return rows.tenant()
+
+
+def put(tenant: Tenant, key: str) -> str:
+    name = Media(tenant=tenant, sha256=key).storage_name
+    return default_storage.save(name, ContentFile(b"bytes"))
+
+
+def abandoned(tenant: Tenant, *hashes: str) -> ImportIntent:
+    """What an import that was killed has left."""
+    return ImportIntent.objects.create(
+        tenant=tenant, hashes=list(hashes), operator="root", started_at=NOW
+    )
+
+
+def gone(*_: object) -> None:
+    raise DatabaseError("gone")
+
+
+def fail(tenant: Tenant, *hashes: str, last: Callable[[], object] = lambda: None) -> None:
+    """An import that has put its files into the store and then ends."""
+    with pytest.raises(Failed):
+        fails(tenant, hashes, last)
+
+
+def fails(tenant: Tenant, hashes: Collection[str], last: Callable[[], object]) -> None:
+    with announced(hashes, operator=HOST, tenant=tenant, now=NOW):
+        for key in hashes:
+            put(tenant, key)
+        last()
+        raise Failed
+
+
+def test_success_told_while_it_lasts(acme: Tenant) -> None:
+    with announced([TWO, ONE], operator=HOST, tenant=acme, now=NOW) as intent:
+        kept = ImportIntent.objects.get()
+        assert (kept, kept.hashes, kept.operator) == (intent, sorted([ONE, TWO]), "root")
+        intent.delete()
+    assert not ImportIntent.objects.exists()
+
+
+def test_fail_takes_its_files_away(acme: Tenant) -> None:
+    fail(acme, ONE, TWO)
+    assert not ImportIntent.objects.exists()
+    assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+    assert not default_storage.exists(Media(tenant=acme, sha256=TWO).storage_name)
+
+
+def test_fail_leaves_what_has_a_row(acme: Tenant) -> None:
+    rows.media(acme, sha256=ONE)
+    fail(acme, ONE)
+    assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+
+
+def test_fail_leaves_what_another_import_wants(acme: Tenant) -> None:
+    with announced([ONE], operator=HOST, tenant=acme, now=NOW) as other:
+        fail(acme, ONE, TWO)
+        assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+        assert list(ImportIntent.objects.all()) == [other]
+        other.delete()
+
+
+def test_fail_takes_what_only_another_tenant_wants(acme: Tenant) -> None:
+    other = rows.tenant("other")
+    rows.media(other, sha256=ONE)
+    put(other, ONE)
+    fail(acme, ONE)
+    assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+    assert default_storage.exists(Media(tenant=other, sha256=ONE).storage_name)
+
+
+def test_fail_without_a_database_is_left_to_the_next(
+    acme: Tenant, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExitStack() as stack:
+        wrapper = connection.execute_wrapper(gone)
+        fail(acme, ONE, last=lambda: stack.enter_context(wrapper))
+    key = ImportIntent.objects.get().pk
+    assert caplog.messages == [f"Import {key} was not tidied up; the next import will do it."]
+    assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+    assert clean_up_abandoned(NOW) == 1
+    assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+
+
+def test_success_clean_up_takes_what_killed_ones_left(acme: Tenant) -> None:
+    other = rows.tenant("other")
+    for tenant in (acme, other):
+        abandoned(tenant, ONE, TWO)
+        put(tenant, ONE)
+    assert clean_up_abandoned(NOW + timedelta(hours=1)) == 2
+    assert not ImportIntent.objects.exists()
+    assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+    assert clean_up_abandoned(NOW) == 0
+
+
+def test_success_clean_up_leaves_living_ones_alone(acme: Tenant) -> None:
+    intent = abandoned(acme, ONE)
+    put(acme, ONE)
+    with held_elsewhere(f"import-{intent.pk}"):
+        assert clean_up_abandoned(NOW) == 0
+        assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+    assert clean_up_abandoned(NOW) == 1
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_clean_up_takes_drafts_too(acme: Tenant, media_root: Path) -> None:
+    """A draft of a file that another import wants is that import's."""
+    drafts = media_root / "incoming"
+    drafts.mkdir(parents=True)
+    for key in (ONE, TWO):
+        (drafts / f"tenant-{acme.pk}-{key}.0123").touch()
+    other = rows.tenant("other")
+    (drafts / f"tenant-{other.pk}-{ONE}.0123").touch()
+    abandoned(acme, ONE, TWO)
+    with announced([TWO], operator=HOST, tenant=acme, now=NOW) as living:
+        assert clean_up_abandoned(NOW) == 1
+        living.delete()
+    assert sorted(path.name for path in drafts.iterdir()) == sorted(
+        [f"tenant-{acme.pk}-{TWO}.0123", f"tenant-{other.pk}-{ONE}.0123"]
+    )

@@ -1,0 +1,154 @@
+"""Imports as processes: what they print, how much they take, and two at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.rooms.importing.bundles import Bundle, event
+from tests.rooms.importing.conftest import EVENTS, FILES
+from tests.rooms.importing.site import IMPORT, Site
+from tests.scaiwave.console import CHECKOUT, SCRIPT, at_terminal, scaiwave
+
+DJANGO = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
+
+
+def test_success_what_it_prints(site: Site, tmp_path: Path) -> None:
+    bundle = Bundle([event(1), event(2, event_type="swp.room.read_marker", content={})])
+    bundle.add("cat.png", b"cat")
+    bundle.add("dog.png", b"dog", missing="left out")
+    ended = site.carry(bundle.save(tmp_path / "bundle.zip"))
+    ((room,),) = site.rows("SELECT id FROM sw_rooms")
+    assert ended.code == 0
+    *lines, identity = sorted(ended.out.splitlines(), key=lambda line: line.startswith("Id"))
+    assert identity.replace("-", "").endswith(str(room).replace("-", ""))
+    assert lines == [
+        "Imported room 'Launch' into workspace main.",
+        "Name                 Launch",
+        "Workspace            main",
+        "Signature            unsigned",
+        "Events               1",
+        "Stripped             1 × swp.room.read_marker",
+        "References cut       0",
+        "Media stored         1",
+        "Media already there  0",
+        "Media missing        1",
+        "Media infected       0",
+    ]
+    assert ended.err == (
+        "Warning: Nobody has signed the bundle, so it may come from anywhere.\n"
+        "Warning: 1 attachment is not in the bundle.\n"
+    )
+
+
+def test_success_json_through_a_pipe(site: Site, small: Path) -> None:
+    with small.open("rb") as file:
+        cat = subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE)
+        with cat:
+            done = subprocess.run(
+                [*SCRIPT, *IMPORT, "--once", "--json"],
+                stdin=cat.stdout,
+                cwd=CHECKOUT,
+                capture_output=True,
+                check=True,
+            )
+    first = json.loads(done.stdout)
+    assert (first["imported"], first["room"]["name"], done.stderr) == (True, "Small", b"")
+    again = json.loads(site.carry(small, "--once", "--json").out)
+    assert (again["imported"], again["room"]) == (False, first["room"])
+    assert site.count("rooms") == 1
+
+
+def test_success_dry_run(site: Site, large: Path) -> None:
+    ended = site.carry(large, "--dry-run")
+    assert ended.code == 0
+    assert ended.out.splitlines()[0] == (
+        "Would import room 'Launch' into workspace main; nothing was written."
+    )
+    assert f"Events               {EVENTS:,}" in ended.out
+    assert (site.count("rooms"), site.files()) == (0, {})
+
+
+def test_fail_stdin_is_a_terminal(site: Site) -> None:
+    ended = at_terminal(*IMPORT, **DJANGO)
+    assert (ended.code, site.count("rooms")) == (2, 0)
+    assert ended.out == (
+        "Error: The bundle is read from stdin, and stdin is a terminal. [SW_USAGE]\n"
+        "  Fix: Write `< bundle.zip` behind the command, or pass --input bundle.zip.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("absent.zip", "No such file or directory"), (".", "Is a directory")]
+)
+@pytest.mark.usefixtures("site")
+def test_fail_file_that_cannot_be_read(name: str, why: str) -> None:
+    ended = scaiwave(*IMPORT, "--input", name)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        f"Error: {name} can't be read: {why}. [SW_USAGE]\n  Fix: Name a bundle with --input.\n"
+    )
+
+
+@pytest.mark.usefixtures("site")
+def test_fail_nothing_comes() -> None:
+    ended = scaiwave(*IMPORT)
+    assert (ended.code, ended.out, "[SW_BUNDLE_NOT_ZIP]" in ended.err) == (1, "", True)
+
+
+def test_fail_larger_than_the_limit(site: Site, large: Path) -> None:
+    ended = site.carry(large, SCAIWAVE_IMPORT_LIMIT_MB="1")
+    assert (ended.code, "[SW_BUNDLE_TOO_LARGE]" in ended.err) == (1, True)
+    site.require_tidy()
+
+
+def test_success_two_at_once(site: Site, large: Path) -> None:
+    """Both rooms are whole, no position is given twice, and the files are there once."""
+    with site.importing(large) as one, site.importing(large) as two:
+        for process in (one, two):
+            _, err = process.communicate(timeout=60)
+            assert (process.returncode, "Error" in err) == (0, False), err
+    assert site.count("rooms") == 2
+    site.require_whole(EVENTS)
+    positions = "min(stream_position), max(stream_position), count(DISTINCT stream_position)"
+    found = site.rows(f"SELECT {positions} FROM sw_events GROUP BY room_id ORDER BY 1")
+    assert found == [(1, EVENTS, EVENTS), (EVENTS + 1, 2 * EVENTS, EVENTS)]
+    site.require_tidy()
+    assert len(site.files()) == FILES
+
+
+# A process begins with the peak of the one that started it, but for what the kernel says of it.
+_TELL_PEAK = """
+import sys
+from scaiwave.cli import main
+code = main()
+with open("/proc/self/status") as status:
+    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
+sys.exit(code)
+"""
+
+
+def _peak(bundle: Path) -> int:
+    """Kilobytes that an import takes at most."""
+    done = subprocess.run(
+        [sys.executable, "-c", _TELL_PEAK, *IMPORT, "--input", str(bundle)],
+        cwd=CHECKOUT,
+        capture_output=True,
+        check=True,
+    )
+    return int(done.stdout.split()[-1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
+@pytest.mark.usefixtures("site")
+def test_success_memory_does_not_grow_with_the_room(tmp_path: Path) -> None:
+    few, many = (
+        _peak(Bundle(map(event, range(1, count + 1))).save(tmp_path / f"{count}.zip"))
+        for count in (10_000, 60_000)
+    )
+    assert many < few * 1.1
+    assert many < 100 * 1024

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from rooms.errors import RoomNotFound, WorkspaceNotFound
+from rooms.queries.resolve import resolve_room, resolve_workspace
+from tenants.errors import AmbiguousName
+from tests.scaiwave.rows import participant, room, tenant, workspace
+from tests.tenants.people import HOST, make_tenant, tenant_admin
+
+pytestmark = pytest.mark.django_db
+
+
+def test_success_room_by_id_and_by_alias() -> None:
+    acme = tenant()
+    lobby = room(workspace(acme), participant(acme), room_alias="lobby")
+    with CaptureQueriesContext(connection) as queries:
+        for name in (str(lobby.pk), str(lobby.pk).upper(), lobby.pk.hex, "lobby"):
+            found = resolve_room(HOST, name, tenant=acme)
+            assert (found, found.creator.tenant_id) == (lobby, acme.pk)
+            assert (found.workspace.slug, found.tenant.slug) == ("main", "acme")
+    assert len(queries) == 4
+
+
+def test_success_workspace_by_id_and_by_slug() -> None:
+    acme, globex = tenant(), tenant("globex")
+    main = workspace(acme)
+    workspace(globex)
+    for name in (str(main.pk), "main"):
+        assert resolve_workspace(HOST, name, tenant=acme) == main
+
+
+@pytest.mark.parametrize("name", ["", "Lobby", "LOBBY", "a\0", "\udcff", str(uuid4()), "x" * 9999])
+def test_fail_unknown(name: str) -> None:
+    acme = tenant()
+    room(workspace(acme), participant(acme), room_alias="lobby")
+    with pytest.raises(RoomNotFound) as no_room:
+        resolve_room(HOST, name, tenant=acme)
+    assert no_room.value.message == f"There is no room {name!r} in tenant acme."
+    with pytest.raises(WorkspaceNotFound) as no_workspace:
+        resolve_workspace(HOST, name, tenant=acme)
+    assert no_workspace.value.message == f"There is no workspace {name!r} in tenant acme."
+
+
+def test_fail_rooms_of_another_tenant_and_outside_the_scope() -> None:
+    acme, globex = make_tenant("acme"), make_tenant("globex")
+    lobby = room(workspace(acme), participant(acme), room_alias="lobby")
+    for operator, within in ((HOST, globex), (tenant_admin(globex), acme)):
+        for name in (str(lobby.pk), "lobby"):
+            with pytest.raises(RoomNotFound):
+                resolve_room(operator, name, tenant=within)
+        with pytest.raises(WorkspaceNotFound):
+            resolve_workspace(operator, str(lobby.workspace_id), tenant=within)
+    assert resolve_room(tenant_admin(acme), "lobby", tenant=acme) == lobby
+
+
+def test_fail_alias_that_reads_like_an_id() -> None:
+    acme = tenant()
+    main, anna = workspace(acme), participant(acme)
+    lobby = room(main, anna)
+    other = room(main, anna, "Other", room_alias=str(lobby.pk))
+    with pytest.raises(AmbiguousName) as caught:
+        resolve_room(HOST, str(lobby.pk), tenant=acme)
+    assert caught.value.message == (
+        f"'{lobby.pk}' may be any of these: {lobby.pk} (Lobby); {other.pk} (Other)."
+    )
+    assert caught.value.fix == (
+        "The alias or slug of one is the id of the other: use the other name of the one you mean."
+    )
+    assert resolve_room(HOST, str(other.pk), tenant=acme) == other
+    workspace(acme, str(main.pk))
+    with pytest.raises(AmbiguousName):
+        resolve_workspace(HOST, str(main.pk), tenant=acme)

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from rooms.errors import WorkspaceNotFound
+from rooms.models import Room, RoomMedia, RoomMember
+from rooms.queries.list_rooms import list_rooms
+from scaiwave.errors import UsageError
+from tenants.errors import TenantNotFound
+from tenants.models import Participant, Tenant
+from tests.scaiwave.rows import NOW, event, media, participant, room, tenant, workspace
+from tests.tenants.people import HOST, make_tenant, run, tenant_admin
+
+pytestmark = pytest.mark.django_db
+
+
+def names(**options: Any) -> list[str]:
+    return [row["name"] for row in list_rooms(operator=HOST, tenant="acme", **options)]
+
+
+def join(of: Room, person: Participant, membership: str = "join") -> None:
+    RoomMember.objects.create(
+        tenant=of.tenant, room=of, participant=person, membership=membership, joined_at=NOW
+    )
+
+
+@pytest.fixture
+def acme() -> Tenant:
+    """Four rooms, one of them without a name, and one of another tenant."""
+    acme, other = tenant(), tenant("other")
+    main, side = workspace(acme), workspace(acme, "side")
+    anna = participant(acme)
+    room(main, anna, "beta", room_alias="second", state="archived")
+    room(main, anna, "Alpha", room_type="public", room_alias="launch")
+    room(side, anna, "Übung", room_type="incognito")
+    room(side, anna, "", room_type="dm")
+    room(workspace(other), participant(other, "olga"), "Elsewhere")
+    return acme
+
+
+def test_success_filters(acme: Tenant) -> None:
+    assert names() == ["Alpha", "beta", "Übung", ""]
+    assert names(kind="dm") == [""]
+    assert names(state="archived") == ["beta"]
+    assert names(workspace="side") == ["Übung", ""]
+    assert names(workspace="side", kind="incognito", state="open") == ["Übung"]
+    assert names(limit=2) == ["Alpha", "beta"]
+    assert names(kind="bridge") == []
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("ALPH", ["Alpha"]),
+        ("üBUNG", ["Übung"]),
+        ("laun", ["Alpha"]),
+        ("con", ["beta"]),
+        (".", []),
+        ("%", []),
+        ("a\0", []),
+        ("\udcff", []),
+    ],
+)
+def test_success_search_of_name_and_alias(acme: Tenant, search: str, found: list[str]) -> None:
+    assert names(search=search) == found
+
+
+def test_success_figures_of_each_room() -> None:
+    acme, other = tenant(), tenant("other")
+    main, anna, berta = workspace(acme), participant(acme), participant(acme, "berta")
+    lobby, empty = room(main, anna), room(main, anna, "Quiet")
+    join(lobby, anna)
+    join(lobby, berta, "leave")
+    join(empty, berta, "invite")
+    for position in (3, 1, 2):
+        event(lobby, position, created_at=NOW + timedelta(minutes=position))
+    elsewhere = room(workspace(other), participant(other, "olga"))
+    event(elsewhere, 1)
+    for file, name in (("four", "a"), ("four", "b"), ("virus", "c"), ("seven!!", "a")):
+        bytes_ = acme.media.filter(size=len(file)).first() or media(
+            acme, file, scan_status="infected" if file == "virus" else "clean"
+        )
+        RoomMedia.objects.create(tenant=acme, room=lobby, media=bytes_, name=name, created_at=NOW)
+    keys = ("name", "members", "events", "media_bytes", "last_event_at")
+    rows = list_rooms(operator=HOST, tenant="acme")
+    assert [tuple(row[key] for key in keys) for row in rows] == [
+        ("Lobby", 1, 3, 11, NOW + timedelta(minutes=3)),
+        ("Quiet", 0, 0, 0, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, None),
+        ({"room_type": "public"}, None),
+        ({"room_type": "dm", "state": "closed"}, None),
+        ({"room_type": "sidekick"}, "its type is sidekick"),
+        ({"room_type": "bridge"}, "its type is bridge"),
+        ({"room_type": "incognito"}, "its type is incognito"),
+        ({"scope_kind": "incognito"}, "it is incognito"),
+        ({"is_federated": True}, "it is federated"),
+    ],
+)
+def test_success_may_it_be_exported(fields: dict[str, Any], reason: str | None) -> None:
+    acme = tenant()
+    room(workspace(acme), participant(acme), **fields)
+    row = list_rooms(operator=HOST, tenant="acme")[0]
+    assert (row["exportable"], row["reason"]) == (reason is None, reason)
+
+
+def test_success_sorted_with_the_empty_last_either_way(acme: Tenant) -> None:
+    event(Room.objects.get(name="Übung"), 1)
+    event(Room.objects.get(name="beta"), 2, created_at=NOW + timedelta(days=1))
+    assert names(sort="alias") == ["Alpha", "beta", "Übung", ""]
+    assert names(sort="-alias") == ["beta", "Alpha", "Übung", ""]
+    assert names(sort="last-event") == ["Übung", "beta", "Alpha", ""]
+    assert names(sort="-last-event", limit=1) == ["beta"]
+    assert names(sort="events", reverse=True) == ["beta", "Übung", "Alpha", ""]
+    assert names(reverse=True) == ["Übung", "beta", "Alpha", ""]
+
+
+def test_success_as_many_queries_for_30_rooms_as_for_3() -> None:
+    acme = tenant()
+    main, anna = workspace(acme), participant(acme)
+    counts = []
+    for numbers in (range(1, 4), range(4, 31)):
+        for number in numbers:
+            lobby = room(main, anna, f"Room {number}")
+            event(lobby, number)
+            join(lobby, anna)
+        with CaptureQueriesContext(connection) as queries:
+            list_rooms(operator=HOST, tenant="acme", workspace="main", sort="events")
+        counts.append(len(queries))
+    assert counts == [3, 3]
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_events_are_counted_by_their_index(acme: Tenant) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        list_rooms(operator=HOST, tenant="acme")
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {queries[-1]['sql']}")
+        plan = [step for *_, step in cursor.fetchall() if "sw_events" in step]
+    assert len(plan) == 2
+    assert all("INDEX sw_events_room" in step for step in plan)
+
+
+def test_success_plain_table(acme: Tenant) -> None:
+    launch = Room.objects.get(name="Alpha")
+    event(launch, 1)
+    join(launch, launch.creator)
+    beta = Room.objects.get(name="beta")
+    assert run("list_rooms", "--tenant", "acme", "--workspace", "main") == (
+        f"{'Id':<36}  Name   Alias   Type    State     Workspace  Members  Events  Media  "
+        "Last event               Exportable\n"
+        f"{launch.pk}  Alpha  launch  public  open      main             1       1    0 B  "
+        "2026-03-04 05:06:07 UTC  yes\n"
+        f"{beta.pk}  beta   second  group   archived  main             0       0    0 B  "
+        "-                        yes\n"
+    )
+
+
+def test_success_json_has_every_key(acme: Tenant) -> None:
+    beta = Room.objects.get(name="beta")
+    assert json.loads(run("list_rooms", "--tenant", "acme", "--search", "bet", "--json")) == {
+        "rooms": [
+            {
+                "id": str(beta.pk),
+                "name": "beta",
+                "alias": "second",
+                "type": "group",
+                "state": "archived",
+                "workspace": "main",
+                "workspace_id": str(beta.workspace_id),
+                "members": 0,
+                "events": 0,
+                "media_bytes": 0,
+                "last_event_at": None,
+                "exportable": True,
+                "reason": None,
+                "is_public": False,
+                "is_federated": False,
+                "tenant_id": str(acme.pk),
+                "creator_id": str(beta.creator_id),
+                "created_at": "2026-03-04T05:06:07Z",
+                "updated_at": "2026-03-04T05:06:07Z",
+            }
+        ]
+    }
+
+
+def test_success_none(acme: Tenant) -> None:
+    assert json.loads(run("list_rooms", "--tenant=acme", "--type=bridge", "--json")) == {
+        "rooms": []
+    }
+
+
+def test_fail_unknown_column_and_workspace(acme: Tenant) -> None:
+    with pytest.raises(UsageError) as caught:
+        names(sort="-size")
+    assert caught.value.message == "There is no column 'size' to sort by."
+    assert caught.value.fix == (
+        "Sort by one of name, alias, type, state, workspace, members, events, media, last-event, "
+        "created; with a minus before it, as in --sort=-events, the order is turned round."
+    )
+    with pytest.raises(WorkspaceNotFound):
+        names(workspace="nowhere")
+
+
+def test_fail_outside_the_scope(acme: Tenant) -> None:
+    with pytest.raises(TenantNotFound) as caught:
+        list_rooms(operator=tenant_admin(make_tenant("globex")), tenant="acme")
+    assert caught.value.message == "There is no tenant 'acme'."

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from rooms.models import Workspace, WorkspaceMember
+from rooms.queries.list_workspaces import list_workspaces
+from tenants.errors import TenantNotFound
+from tenants.models import Participant, Tenant
+from tests.scaiwave.rows import NOW, participant, room, tenant, workspace
+from tests.tenants.people import HOST, make_tenant, run, tenant_admin
+
+pytestmark = pytest.mark.django_db
+
+
+def put(of: Workspace, person: Participant, role: str) -> None:
+    WorkspaceMember.objects.create(
+        tenant=of.tenant, workspace=of, participant=person, role=role, created_at=NOW
+    )
+
+
+@pytest.fixture
+def acme() -> Tenant:
+    """One workspace with somebody of every role and somebody gone, and an empty one."""
+    acme, other = tenant(), tenant("other")
+    sales = workspace(acme, "sales")
+    workspace(acme, "empty")
+    anna = participant(acme)
+    put(sales, participant(acme, "berta"), "editor")
+    put(sales, anna, "owner")
+    put(sales, participant(acme, "carla"), "viewer")
+    put(sales, participant(acme, "dora", absent_since=NOW), "owner")
+    put(workspace(other), participant(other, "olga"), "owner")
+    room(sales, anna)
+    room(sales, anna, "Second", state="closed")
+    return acme
+
+
+def test_success_counts_and_who_may_import(acme: Tenant) -> None:
+    empty, sales = list_workspaces(operator=HOST, tenant="acme")
+    keys = ("slug", "rooms", "owners", "editors", "viewers")
+    assert tuple(empty[key] for key in keys) == ("empty", 0, 0, 0, 0)
+    assert tuple(sales[key] for key in keys) == ("sales", 2, 2, 1, 1)
+    assert empty["may_import"] == []
+    assert [(person["fqid"], person["role"]) for person in sales["may_import"]] == [
+        ("@anna.acme:localhost", "owner"),
+        ("@berta.acme:localhost", "editor"),
+    ]
+
+
+def test_success_plain_table(acme: Tenant) -> None:
+    empty, sales = Workspace.objects.filter(tenant=acme).order_by("slug")
+    assert run("list_workspaces", "--tenant", "acme") == (
+        f"{'Id':<36}  Slug   Name   Rooms  Owners  Editors  Viewers  May import (--as)\n"
+        f"{empty.pk}  empty  empty      0       0        0        0  -\n"
+        f"{sales.pk}  sales  sales      2       2        1        1  "
+        "@anna.acme:localhost, @berta.acme:localhost\n"
+    )
+
+
+def test_success_many_who_may_import() -> None:
+    acme = tenant()
+    main = workspace(acme)
+    for number in range(7):
+        put(main, participant(acme, f"p{number}"), "editor")
+    line = run("list_workspaces", "--tenant", "acme").splitlines()[1]
+    assert line.endswith("@p3.acme:localhost, @p4.acme:localhost, and 2 more")
+    document = json.loads(run("list_workspaces", "--tenant", "acme", "--json"))
+    assert [person["display_name"] for person in document["workspaces"][0]["may_import"]] == [
+        f"P{number}" for number in range(7)
+    ]
+
+
+def test_success_json_has_every_key(acme: Tenant) -> None:
+    sales, anna = Workspace.objects.get(slug="sales"), Participant.objects.get(display_name="Anna")
+    row = json.loads(run("list_workspaces", "--tenant", "acme", "--json"))["workspaces"][1]
+    assert row["may_import"][0] == {
+        "id": str(anna.pk),
+        "fqid": "@anna.acme:localhost",
+        "display_name": "Anna",
+        "email": "anna@example.com",
+        "role": "owner",
+    }
+    del row["may_import"]
+    assert row == {
+        "id": str(sales.pk),
+        "slug": "sales",
+        "name": "sales",
+        "description": "",
+        "tenant_id": str(acme.pk),
+        "created_at": "2026-03-04T05:06:07Z",
+        "updated_at": "2026-03-04T05:06:07Z",
+        "rooms": 2,
+        "owners": 2,
+        "editors": 1,
+        "viewers": 1,
+    }
+
+
+def test_success_constant_queries(acme: Tenant) -> None:
+    anna = Participant.objects.get(display_name="Anna")
+    counts = []
+    for numbers in (range(3), range(3, 30)):
+        for number in numbers:
+            put(workspace(acme, f"w{number}"), anna, "owner")
+        with CaptureQueriesContext(connection) as queries:
+            list_workspaces(operator=HOST, tenant="acme")
+        counts.append(len(queries))
+    assert counts == [5, 5]
+
+
+def test_fail_outside_the_scope(acme: Tenant) -> None:
+    with pytest.raises(TenantNotFound):
+        list_workspaces(operator=tenant_admin(make_tenant("globex")), tenant="acme")

@@ -1,0 +1,97 @@
+"""Whatever is in a room: exported, imported and exported again it is the same room, but for what
+an import is documented to change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from io import BytesIO
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as property_settings
+from pytest_django import Settings
+
+from rooms.bundle.window import Window
+from rooms.services.export_room import export_room
+from rooms.services.import_room import import_room
+from scaiwave.operators import host_operator
+from tests.rooms.importing.places import Home, make_home
+from tests.rooms.random_rooms import Drawn, build, rooms
+from tests.rooms.round_trip import Target, carried, differences
+from tests.scaiwave.rows import NOW
+
+_NUMBERS = count()
+
+
+@pytest.fixture
+def media_root(tmp_path: Path, settings: Settings) -> Path:
+    """The folder of a media store of this test's own."""
+    folder = tmp_path / "media"
+    files = {"BACKEND": "scaiwave.media_storage.MediaFiles", "OPTIONS": {"location": str(folder)}}
+    settings.STORAGES = {**settings.STORAGES, "default": files}
+    return folder
+
+
+def a_home() -> Home:
+    return make_home(f"home{next(_NUMBERS)}")
+
+
+def exported(home: Home, room_id: str, window: Window = Window()) -> bytes:  # noqa: B008
+    export = export_room(
+        operator=host_operator(),
+        tenant=home.tenant.slug,
+        room=room_id,
+        window=window,
+        with_media=True,
+        now=NOW,
+    )
+    return b"".join(export)
+
+
+def imported(home: Home, bundle: bytes) -> str:
+    done = import_room(
+        operator=host_operator(),
+        tenant=home.tenant.slug,
+        workspace=home.workspace.slug,
+        participant=str(home.anna.pk),
+        file=BytesIO(bundle),
+        most_bytes=2**24,
+        now=NOW,
+    )
+    return str(done.room_id)
+
+
+def target(home: Home) -> Target:
+    place, anna = home.workspace, home.anna
+    return Target(
+        {"id": str(place.pk), "slug": place.slug, "name": place.name},
+        str(anna.pk),
+        {
+            "display_name": anna.display_name,
+            "avatar_url": anna.avatar_url,
+            "fqid": f"@{anna.local_id}:localhost",
+            "participant_type": "human",
+            "is_foreign": False,
+        },
+    )
+
+
+def window_of(drawn: Drawn) -> Window:
+    if drawn.window is None:
+        return Window()
+    return Window(*(datetime.fromtimestamp(second, UTC) for second in drawn.window))
+
+
+@pytest.mark.django_db(transaction=True)
+@property_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=rooms)
+def test_success_any_room(media_root: Path, drawn: Drawn) -> None:
+    home = a_home()
+    room = build(drawn, home)
+    first = exported(home, str(room.pk), window_of(drawn))
+    for there in (a_home(), home):
+        second = exported(there, imported(there, first))
+        assert list(differences(carried(first), carried(second), target(there))) == []
+        first = second

@@ -1,0 +1,79 @@
+"""A made-up room carried from SQLite to PostgreSQL and back, each with a home of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.environment import own_settings
+from tests.rooms.round_trip import Carried, Target, carried, differences
+from tests.scaiwave import console
+from tests.services.postgres import empty_database
+
+pytestmark = pytest.mark.only_on("postgresql")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of its own: commands run with these settings."""
+
+    environment: dict[str, str]
+
+    def run(self, *words: str) -> Any:
+        ended = console.scaiwave(*words, "--json", **self.environment)
+        assert ended.code == 0, ended.err
+        return json.loads(ended.out) if ended.out else None
+
+    def seed(self, tenant: str, *words: str) -> dict[str, Any]:
+        made: dict[str, Any] = self.run("manage", "seed_rooms", "--tenant", tenant, *words)
+        return made
+
+    def export(self, tenant: str, room: str, file: Path) -> Carried:
+        self.run("room", "export", room, "--tenant", tenant, "--output", str(file))
+        return carried(file.read_bytes())
+
+    def bring(self, tenant: str, owner: str, file: Path) -> str:
+        words = ("--tenant", tenant, "--as", owner, "--input", str(file))
+        return str(self.run("room", "import", "seeded", *words)["room"]["id"])
+
+
+def server(home: Path, url: str) -> Server:
+    home.mkdir(mode=0o700)
+    environment = {**own_settings(home), "SCAIWAVE_DB_URL": url}
+    ended = console.scaiwave("manage", "migrate", "-v", "0", "--skip-checks", **environment)
+    assert ended.code == 0, ended.err
+    return Server(environment)
+
+
+@pytest.fixture
+def on_sqlite(tmp_path: Path) -> Server:
+    return server(tmp_path / "sqlite", "")
+
+
+@pytest.fixture
+def on_postgresql(tmp_path: Path, postgres_url: str) -> Iterator[Server]:
+    with empty_database(postgres_url) as url:
+        yield server(tmp_path / "postgresql", url)
+
+
+def test_success_from_sqlite_to_postgresql_and_back(
+    on_sqlite: Server, on_postgresql: Server, tmp_path: Path
+) -> None:
+    sizes = ("--events", "600", "--media", "30", "--media-bytes", "100")
+    room = on_sqlite.seed("acme", *sizes)["rooms"][0]["id"]
+    file = tmp_path / "first.zip"
+    before = on_sqlite.export("acme", room, file)
+    assert len(before.events) == 600
+    for number, there in enumerate((on_postgresql, on_sqlite)):
+        owner = there.seed("beta", "--rooms", "0")["owner_id"]
+        room = there.bring("beta", owner, file)
+        file = tmp_path / f"{number}.zip"
+        after = there.export("beta", room, file)
+        target = Target({"slug": "seeded", "name": "seeded"}, owner)
+        assert list(differences(before, after, target)) == []
+        before = after

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+
+from rooms.errors import RoomNotFound
+from rooms.models import Media, Room, RoomImport, RoomMedia, RoomMember
+from rooms.queries.show_room import show_room
+from scaiwave.output import to_json
+from tenants.errors import TenantNotFound
+from tenants.services.audit import record
+from tests.scaiwave.rows import NOW, event, media, participant, room, tenant, workspace
+from tests.tenants.people import HOST, make_tenant, run, tenant_admin
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def lobby() -> Room:
+    acme = tenant()
+    anna = participant(acme)
+    return room(workspace(acme), anna, room_alias="lobby", topic="Hello", visibility="shared")
+
+
+def show(name: str = "lobby", **options: Any) -> dict[str, Any]:
+    return show_room(**{"operator": HOST, "tenant": "acme", **options}, name=name)
+
+
+def attach(of: Room, text: str, *names: str, stored: str | None = None, **fields: Any) -> Media:
+    """What is stored under the hash of the text: by default the text itself."""
+    made = media(of.tenant, text, **fields)
+    if stored != "":
+        default_storage.save(made.storage_name, ContentFile((stored or text).encode()))
+    for name in names:
+        RoomMedia.objects.create(tenant=of.tenant, room=of, media=made, name=name, created_at=NOW)
+    return made
+
+
+def test_success_by_id_and_by_alias(lobby: Room) -> None:
+    event(lobby, 7)
+    found = show()
+    assert found == show(str(lobby.pk))
+    assert (found["name"], found["topic"], found["tenant"]) == ("Lobby", "Hello", "acme")
+    assert (found["creator"], found["events"]) == ("@anna.acme:localhost", 1)
+    assert (found["exportable"], found["imported_from"], found["audit"]) == (True, None, [])
+
+
+def test_success_members_the_most_powerful_first(lobby: Room) -> None:
+    acme = lobby.tenant
+    people = (
+        (lobby.creator, "join", 50),
+        (participant(acme, "berta", suspended_by_hand_at=NOW), "ban", 0),
+        (participant(acme, "chris", participant_type="model"), "join", 100),
+    )
+    for person, membership, power in people:
+        RoomMember.objects.create(
+            tenant=acme, room=lobby, participant=person, membership=membership, power_level=power
+        )
+    keys = ("display_name", "type", "status", "membership", "power_level")
+    found = show()
+    assert found["members"] == 2
+    assert [tuple(member[key] for key in keys) for member in found["memberships"]] == [
+        ("Chris", "model", "active", "join", 100),
+        ("Anna", "human", "active", "join", 50),
+        ("Berta", "human", "suspended", "ban", 0),
+    ]
+
+
+def test_success_media_and_what_is_missing(lobby: Room) -> None:
+    attach(lobby, "whole", "a.txt", "b.txt")
+    attach(lobby, "gone", "c.txt", stored="")
+    attach(lobby, "longer", "d.txt", stored="short")
+    attach(lobby, "virus", "e.txt", stored="", scan_status="infected")
+    found = show()
+    assert [(row["name"], row["size"], row["missing"]) for row in found["media"]] == [
+        ("a.txt", 5, None),
+        ("b.txt", 5, None),
+        ("c.txt", 4, "lost"),
+        ("d.txt", 6, "lost"),
+        ("e.txt", 5, "infected"),
+    ]
+    assert found["media_bytes"] == 15
+
+
+def test_success_where_it_came_from(lobby: Room) -> None:
+    source = {"source_room_id": "r1", "source_server_name": "old.example", "operator": "root"}
+    RoomImport.objects.create(
+        tenant=lobby.tenant, room=lobby, manifest_sha256="0" * 64, created_at=NOW, **source
+    )
+    assert show()["imported_from"] == {
+        "room_id": "r1",
+        "server_name": "old.example",
+        "manifest_sha256": "0" * 64,
+        "operator": "root",
+        "at": NOW,
+    }
+
+
+def test_success_plain_text(lobby: Room) -> None:
+    Room.objects.update(room_type="bridge", read_role_slugs=["sales", "support"])
+    RoomMember.objects.create(
+        tenant=lobby.tenant, room=lobby, participant=lobby.creator, power_level=100, joined_at=NOW
+    )
+    photo = attach(lobby, "whole", "photo.png", stored="")
+    record(operator=HOST, action="export-room", subject=lobby, tenant=lobby.tenant, now=NOW)
+    assert run("show_room", "lobby", "--tenant", "acme") == (
+        "Name           Lobby\n"
+        f"Id             {lobby.pk}\n"
+        "Alias          lobby\n"
+        "Topic          Hello\n"
+        "Type           bridge\n"
+        "State          open\n"
+        "Tenant         acme\n"
+        "Workspace      main\n"
+        "Creator        @anna.acme:localhost\n"
+        "Public         no\n"
+        "Federated      no\n"
+        "Visibility     shared\n"
+        "Read by roles  sales, support\n"
+        "Members        1\n"
+        "Events         0\n"
+        "Last event     -\n"
+        "Media          1 of 5 B; 1 missing\n"
+        "Exportable     no, since its type is bridge\n"
+        "Imported from  -\n"
+        "Created        2026-03-04 05:06:07 UTC\n"
+        "Changed        2026-03-04 05:06:07 UTC\n"
+        "\n"
+        "Members\n"
+        "Name  FQID                  Type   Status  Membership  Power  Joined\n"
+        "Anna  @anna.acme:localhost  human  active  join          100  2026-03-04 05:06:07 UTC\n"
+        "\n"
+        "Media\n"
+        f"File       Type       Size  Scan   Missing  SHA-256\n"
+        f"photo.png  image/png   5 B  clean  lost     {photo.sha256}\n"
+        "\n"
+        "Last changes\n"
+        "When                     Who   What         Of what\n"
+        "2026-03-04 05:06:07 UTC  root  export-room  Lobby\n"
+    )
+    document = json.loads(run("show_room", "lobby", "--tenant", "acme", "--json"))
+    assert document == {"room": json.loads(to_json(show()))}
+
+
+def test_fail_unknown_and_outside_the_scope(lobby: Room) -> None:
+    with pytest.raises(RoomNotFound) as caught:
+        show("attic")
+    assert caught.value.message == "There is no room 'attic' in tenant acme."
+    with pytest.raises(TenantNotFound):
+        show(operator=tenant_admin(make_tenant("globex")))

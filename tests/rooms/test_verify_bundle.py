@@ -1,0 +1,274 @@
+"""`scaiwave room verify`: a bundle looked at to its end, and what its signature is worth."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from federation.errors import BadDescriptor, BadKey
+from federation.models import ServerKey
+from rooms.bundle.format import MIB
+from rooms.queries.verify_bundle import VerifiedBundle, verify_bundle
+from scaiwave.errors import UsageError
+from tests.rooms.bundle.archives import zip_of
+from tests.rooms.bundle.bundles import (
+    bundle,
+    event,
+    manifest,
+    manifest_bytes,
+    media_row,
+    part,
+    reaction,
+    signature,
+    uid,
+)
+from tests.rooms.bundle.corpus_archives import ARCHIVES
+from tests.rooms.bundle.corpus_events import EVENTS
+from tests.rooms.bundle.corpus_names import NAMES
+from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY, signing_key
+from tests.scaiwave.console import at_terminal, scaiwave, shell
+from tests.tenants.people import HOST, NOW
+
+OTHER_KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+KEY_ID = "SlgIbSp11gibI47sKIFbA1XiJjyYuwKjXmeJ_BtfxWQ"
+SIGNED = f"Signed by chat.example.com at 2026-11-24T19:05:00.000000Z, key {KEY_ID}."
+
+
+def verify(raw: bytes, **changes: Any) -> VerifiedBundle:
+    arguments: dict[str, Any] = {"operator": None, "key": PUBLIC_KEY, "most_bytes": 64 * MIB}
+    return verify_bundle(file=io.BytesIO(raw), **{**arguments, **changes})
+
+
+def own_key() -> None:
+    """The key of the golden bundle, as this server's own; its private half is not needed."""
+    public = signing_key().public_key().public_bytes_raw()
+    ServerKey.objects.create(
+        key_id=KEY_ID,
+        public_key=base64.b64encode(public).decode(),
+        private_key_encrypted="",
+        created_at=NOW,
+        signs_from=NOW.replace(year=2020),
+    )
+
+
+def descriptor(path: Path, **changes: object) -> Path:
+    known = {"server_name": "chat.example.com", "public_key": OTHER_KEY, "previous_keys": []}
+    path.write_text(json.dumps({**known, **changes}))
+    return path
+
+
+def test_success_valid() -> None:
+    found = verify(GOLDEN.read_bytes(), require_signature=True)
+    assert found.sentence == f"The bundle is whole. {SIGNED}"
+    document = found.document()["bundle"]
+    assert (document["good"], document["problems"]) == (True, [])
+    assert document["signature"] == {
+        "verdict": "valid",
+        "why": None,
+        "key_id": KEY_ID,
+        "server_name": "chat.example.com",
+        "signed_at": "2026-11-24T19:05:00.000000Z",
+    }
+    assert (document["events"], document["media"], document["missing_media"]) == (19, 6, 3)
+
+
+def test_success_descriptor(tmp_path: Path) -> None:
+    """The signing key, or one that was rotated since and had not expired when it signed."""
+    previous = [{"public_key": PUBLIC_KEY, "expires_at": "2026-12-24T00:00:00Z"}]
+    for changes in ({"public_key": PUBLIC_KEY}, {"previous_keys": previous}):
+        saved = descriptor(tmp_path / "server.json", **changes)
+        assert verify(GOLDEN.read_bytes(), key=None, descriptor=saved).problem is None
+
+
+@pytest.mark.django_db
+def test_success_own_keys() -> None:
+    own_key()
+    found = verify(GOLDEN.read_bytes(), operator=HOST, key=None)
+    assert found.sentence == f"The bundle is whole. {SIGNED}"
+
+
+def test_success_unknown_signer() -> None:
+    found = verify(GOLDEN.read_bytes(), key=OTHER_KEY)
+    assert found.sentence == (
+        "The bundle is whole. It says it is signed by chat.example.com at "
+        f"2026-11-24T19:05:00.000000Z, key {KEY_ID}; that key is not known here."
+    )
+    assert found.problem is None
+
+
+def test_success_unsigned() -> None:
+    for signed in (True, False):
+        found = verify(bundle(manifest(event(1)), signed=signed))
+        assert found.sentence == (
+            "The bundle is whole. Nobody has signed it, so it may come from anywhere."
+        )
+
+
+def test_fail_signature_required() -> None:
+    for found in (
+        verify(bundle(manifest(event(1))), require_signature=True),
+        verify(GOLDEN.read_bytes(), key=OTHER_KEY, require_signature=True),
+    ):
+        assert found.problem is not None
+        assert found.problem.message == (
+            "A signature is required, and nobody who is known has signed the bundle."
+        )
+
+
+def test_fail_wrong_signature() -> None:
+    forged = {
+        "key_id": KEY_ID,
+        "algorithm": "ed25519",
+        "signature": base64.b64encode(bytes(64)).decode(),
+    }
+    document = manifest(event(1))
+    entries = {"manifest.json": manifest_bytes(document)}
+    found = verify(bundle(document, signed=signature(entries, document, **forged)))
+    assert found.problem is not None
+    assert found.problem.message == (
+        f"The bundle's signature is wrong. The signature is not one by key {KEY_ID} over these "
+        "bytes."
+    )
+
+
+def test_fail_each_wrong_missing_and_extra_entry_is_named() -> None:
+    """One of each, in one archive; names are in the order of their hashes."""
+    names = sorted(f"media/{sha256(one).hexdigest()}/{one.decode()}" for one in (b"a", b"b", b"c"))
+    damaged, lying, extra = names
+    document = manifest(
+        event(1),
+        media=[media_row(damaged[-1].encode(), damaged[-1]), media_row(b"d", "d", media_id=uid(4))],
+    )
+    raw = zip_of(
+        part("manifest.json", manifest_bytes(document)),
+        replace(part(damaged, damaged[-1].encode()), crc=7),
+        part(lying, b"x"),
+        part(extra, extra[-1].encode()),
+        part("signature.json", json.dumps(signature({}, document)).encode()),
+    )
+    missing = f"media/{sha256(b'd').hexdigest()}/d"
+    found = verify(raw)
+    assert [problem.message for problem in found.problems] == [
+        f"The entry {damaged} is damaged: its checksum is not what the archive says.",
+        f"The bytes of {lying} do not have the hash in its name.",
+        f"The entry {lying} is not in the manifest's `media`.",
+        f"The entry {extra} is not in the manifest's `media`.",
+        f"The entry {missing} is missing.",
+        *[f"signature.json does not name {name}." for name in ("manifest.json", *names)],
+    ]
+    assert found.problem is not None
+    assert found.problem.message == "The bundle is not good: 9 things are wrong with it."
+    assert {row["entry"] for row in found.problem_rows()} >= {*names, missing}
+
+
+@pytest.mark.parametrize("name", ["out of order", "event ids twice", "reaction to nothing"])
+def test_fail_manifest(name: str) -> None:
+    bad = EVENTS[name]
+    found = verify(bundle(bad.document))
+    assert [problem.message for problem in found.problems] == [bad.message]
+    row = found.problem_rows()[0]
+    assert (row["code"], row["entry"]) == (bad.error.code, "manifest.json")
+    assert (found.head, found.counts) == (None, None)
+    assert found.manifest_sha256 == sha256(manifest_bytes(bad.document)).hexdigest()
+    assert found.problem is not None
+    assert found.problem.message == "The bundle is not good: one thing is wrong with it."
+
+
+def test_fail_manifest_that_can_not_be_unpacked() -> None:
+    """What signs for it is not blamed as well, and its hash is not made up."""
+    document = manifest(event(1))
+    raw = manifest_bytes(document)
+    signed = json.dumps(signature({"manifest.json": raw}, document)).encode()
+    found = verify(
+        zip_of(replace(part("manifest.json", raw), crc=1), part("signature.json", signed))
+    )
+    assert [problem.message for problem in found.problems] == [
+        "The entry manifest.json is damaged: its checksum is not what the archive says."
+    ]
+    assert found.facts()["manifest_sha256"] is None
+
+
+@pytest.mark.parametrize("name", ["text", "ratio", "encrypted", "backslash", "duplicate names"])
+def test_fail_dangerous_archive(name: str) -> None:
+    hostile = {**ARCHIVES, **NAMES}[name]
+    with pytest.raises(hostile.error) as caught:
+        verify(hostile.build())
+    assert caught.value.message == hostile.message
+    assert caught.value.fix == "Export the room again, and carry the file unchanged."
+
+
+def test_fail_keys_that_are_none(tmp_path: Path) -> None:
+    raw = GOLDEN.read_bytes()
+    with pytest.raises(BadKey):
+        verify(raw, key="hello")
+    with pytest.raises(BadDescriptor):
+        verify(raw, descriptor=descriptor(tmp_path / "bad.json", public_key=7))
+    with pytest.raises(UsageError) as caught:
+        verify(raw, descriptor=tmp_path / "absent.json")
+    assert (
+        caught.value.message == f"{tmp_path}/absent.json can't be read: No such file or directory."
+    )
+    (tmp_path / "page.html").write_text("<html>")
+    with pytest.raises(UsageError) as caught:
+        verify(raw, descriptor=tmp_path / "page.html")
+    assert caught.value.message == f"{tmp_path}/page.html is not JSON."
+
+
+def test_success_command_needs_no_database(tmp_path: Path) -> None:
+    """The home has no database yet, and the one that is named can't be reached."""
+    ended = scaiwave(
+        "room", "verify", str(GOLDEN), "--key", PUBLIC_KEY, "--require-signature",
+        SCAIWAVE_DB_URL="postgres://nobody@127.0.0.1:1/none",
+    )  # fmt: skip
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[0] == "Room              Launch 🚀"
+    assert ended.out.splitlines()[-2:] == [
+        "Signature         valid",
+        f"The bundle is whole. {SIGNED}",
+    ]
+
+
+def test_fail_command(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(bundle(manifest(event(1), reaction(2, to=9))))
+    ended = scaiwave("room", "verify", str(path), "--key", PUBLIC_KEY)
+    bad = "Events refer to others that are not in the bundle: event 2 "
+    assert ended.code == 1
+    assert f"\nWrong: {bad}" in ended.out
+    assert ended.err.splitlines() == [
+        "Error: The bundle is not good: one thing is wrong with it. [SW_BUNDLE_NOT_VERIFIED]",
+        "  Fix: Do not import it. Export the room again, and carry the file unchanged.",
+    ]
+
+
+def test_fail_command_json_from_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(bundle(manifest(event(1), media=[media_row(b"x")])))
+    ended = shell(f"cat {path} | scaiwave room verify - --json --key {PUBLIC_KEY}")
+    assert ended.code == 1
+    problems = json.loads(ended.out)["bundle"]["problems"]
+    assert [row["code"] for row in problems] == ["SW_BUNDLE_DAMAGED"]
+    assert json.loads(ended.err)["error"]["code"] == "SW_BUNDLE_NOT_VERIFIED"
+
+
+def test_fail_command_says_what_it_reads() -> None:
+    ended = scaiwave("room", "verify", "/nowhere/bundle.zip", "--key", PUBLIC_KEY)
+    assert (ended.code, ended.err.splitlines()[0]) == (
+        2,
+        "Error: /nowhere/bundle.zip can't be read: No such file or directory. [SW_USAGE]",
+    )
+    ended = at_terminal("room", "verify", "--key", PUBLIC_KEY)
+    assert ended.code == 2
+    assert "The bundle is read from stdin, and stdin is a terminal." in ended.out
+    ended = scaiwave("room", "verify", "--key", PUBLIC_KEY)
+    assert (ended.code, ended.err.splitlines()[0]) == (
+        1,
+        "Error: The bundle is empty: it has not one byte. [SW_BUNDLE_NOT_ZIP]",
+    )

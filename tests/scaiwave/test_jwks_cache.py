@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from scaiwave.errors import UpstreamUnreachable
+from scaiwave.jwks_cache import FAILED, KEPT, REFETCHED, Jwks, JwksCache
+
+
+class ScaiKey:
+    """Counts what it was asked, at a time that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.asked: list[str | None] = []
+        self.is_down = False
+        self.cache = JwksCache(self.answer, clock=lambda: self.now)
+
+    def answer(self, slug: str | None) -> Jwks:
+        self.asked.append(slug)
+        if self.is_down:
+            raise UpstreamUnreachable("ScaiKey does not answer.")
+        return {"keys": [{"kid": f"{slug} {len(self.asked)}"}]}
+
+    def token(self) -> Callable[[str | None], Jwks]:
+        return self.cache.for_one_token(lambda tenant_id: tenant_id and f"slug of {tenant_id}")
+
+
+def test_success_kept_for_some_minutes() -> None:
+    scaikey = ScaiKey()
+    first = scaikey.token()(None)
+    scaikey.now += KEPT - 1
+    assert scaikey.token()(None) is first
+    scaikey.now += 1
+    assert scaikey.token()(None) != first
+    assert scaikey.asked == [None, None]
+
+
+def test_success_each_issuer_for_itself() -> None:
+    scaikey = ScaiKey()
+    for tenant_id in ("a", None, "b", "a"):
+        scaikey.token()(tenant_id)
+    assert scaikey.asked == ["slug of a", None, "slug of b"]
+
+
+def test_success_looked_for_again_once_a_minute_for_keys_that_are_not_there() -> None:
+    scaikey = ScaiKey()
+    assert [_twice(scaikey) for _ in range(3)] == [1, 1, 1]
+    scaikey.now += REFETCHED
+    assert [_twice(scaikey) for _ in range(3)] == [2, 2, 2]
+
+
+def _twice(scaikey: ScaiKey) -> int:
+    """What the second question of one token finds: the keys of which answer of ScaiKey's."""
+    fetch = scaikey.token()
+    fetch(None)
+    return int(fetch(None)["keys"][0]["kid"].removeprefix("None "))
+
+
+def test_success_those_who_need_the_same_keys_at_once_wait_for_one() -> None:
+    asked, answered = threading.Event(), threading.Event()
+    fetched: list[str | None] = []
+
+    def slow(slug: str | None) -> Jwks:
+        fetched.append(slug)
+        asked.set()
+        assert answered.wait(30)
+        return {"keys": []}
+
+    cache = JwksCache(slow)
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(cache.for_one_token(lambda _: None), None) for _ in range(4)]
+        assert asked.wait(30)
+        answered.set()
+        assert [found.result() for found in waiting] == [{"keys": []}] * 4
+    assert fetched == [None]
+
+
+def test_fail_without_keys_is_not_asked_again_at_once() -> None:
+    scaikey = ScaiKey()
+    scaikey.is_down = True
+    for _ in range(3):
+        with pytest.raises(UpstreamUnreachable):
+            scaikey.token()(None)
+    assert len(scaikey.asked) == 1
+    scaikey.is_down = False
+    scaikey.now += FAILED
+    assert scaikey.token()(None) == {"keys": [{"kid": "None 2"}]}
+
+
+def test_fail_old_keys_are_not_kept_when_there_are_no_new_ones() -> None:
+    """They may have been revoked."""
+    scaikey = ScaiKey()
+    scaikey.token()(None)
+    scaikey.is_down = True
+    scaikey.now += KEPT
+    with pytest.raises(UpstreamUnreachable):
+        scaikey.token()(None)

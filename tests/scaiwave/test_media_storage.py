@@ -1,0 +1,118 @@
+"""Attachments as files: whole or not at all, and nobody else's to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from django.core.files.base import ContentFile, File
+
+from scaiwave.config import load
+from scaiwave.errors import SettingMissing
+from scaiwave.media_storage import MediaFiles, configure, media_root
+
+NAME = "tenant/1/0123"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> MediaFiles:
+    return MediaFiles(location=tmp_path / "media")
+
+
+class Breaking:
+    """A file that can't be read to its end."""
+
+    def __init__(self) -> None:
+        self._parts = iter([b"half"])
+
+    def read(self, size: int) -> bytes:
+        if part := next(self._parts, b""):
+            return part
+        raise InterruptedError
+
+
+def content(files: MediaFiles, name: str = NAME) -> bytes:
+    with files.open(name) as file:
+        return bytes(file.read())
+
+
+def test_success_saved_privately(files: MediaFiles) -> None:
+    assert files.save(NAME, ContentFile(b"bytes")) == NAME
+    path = Path(files.path(NAME))
+    assert (content(files), path.stat().st_mode & 0o777) == (b"bytes", 0o600)
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert list(Path(files.path("incoming")).iterdir()) == []
+
+
+def test_success_saved_again_under_the_same_name(files: MediaFiles) -> None:
+    files.save(NAME, ContentFile(b"bytes"))
+    assert files.save(NAME, ContentFile(b"bytes")) == NAME
+    assert content(files) == b"bytes"
+
+
+def test_success_larger_than_a_chunk(files: MediaFiles, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"0123456789" * 50_000)
+    with (tmp_path / "source").open("rb") as source:
+        files.save(NAME, File(source))
+    assert content(files) == b"0123456789" * 50_000
+
+
+@pytest.mark.parametrize("before", [None, b"whole"])
+def test_fail_in_the_middle_leaves_what_was_there(files: MediaFiles, before: bytes | None) -> None:
+    if before:
+        files.save(NAME, ContentFile(before))
+    with pytest.raises(InterruptedError):
+        files.save(NAME, File(cast(Any, Breaking())))
+    assert files.exists(NAME) == (before is not None)
+    assert before is None or content(files) == before
+    assert list(Path(files.path("incoming")).iterdir()) == []
+
+
+def test_success_drafts_of_one_file_are_removed(files: MediaFiles) -> None:
+    drafts = Path(files.path("incoming"))
+    files.remove_drafts(NAME)
+    drafts.mkdir(parents=True)
+    for name in ("tenant-1-0123.aa", "tenant-1-0123.bb", "tenant-2-0123.aa", "tenant-1-01234.a"):
+        (drafts / name).touch()
+    files.remove_drafts(NAME)
+    assert sorted(path.name for path in drafts.iterdir()) == [
+        "tenant-1-01234.a",
+        "tenant-2-0123.aa",
+    ]
+
+
+def test_success_in_the_home_or_where_it_is_said(tmp_path: Path) -> None:
+    def root(**given: str) -> Path:
+        return media_root(load({"SCAIWAVE_HOME": str(tmp_path), **given}))
+
+    assert root() == tmp_path / "media"
+    assert root(SCAIWAVE_MEDIA_ROOT="files") == tmp_path / "files"
+    assert root(SCAIWAVE_MEDIA_ROOT="/srv/files") == Path("/srv/files")
+
+
+def test_success_configured_as_a_bucket(tmp_path: Path) -> None:
+    given = {"BUCKET": "chat", "ACCESS_KEY": "key", "SECRET_KEY": "secret"}
+    configured = configure(
+        load(
+            {
+                "SCAIWAVE_HOME": str(tmp_path),
+                **{f"SCAIWAVE_S3_{part}": value for part, value in given.items()},
+            }
+        )
+    )
+    assert configured["BACKEND"] == "storages.backends.s3.S3Storage"
+    assert configured["OPTIONS"]["bucket_name"] == "chat"
+    assert configured["OPTIONS"]["endpoint_url"] is None
+
+
+@pytest.mark.parametrize("lacking", ["ACCESS_KEY", "SECRET_KEY"])
+def test_fail_half_a_bucket(lacking: str, tmp_path: Path) -> None:
+    given = {"BUCKET": "chat", "ACCESS_KEY": "key", "SECRET_KEY": "secret", lacking: ""}
+    environment = {f"SCAIWAVE_S3_{part}": value for part, value in given.items()}
+    with pytest.raises(SettingMissing) as caught:
+        configure(load({"SCAIWAVE_HOME": str(tmp_path), **environment}))
+    assert caught.value.message == f"SCAIWAVE_S3_BUCKET is set, but SCAIWAVE_S3_{lacking} is not."
+    assert caught.value.fix == (
+        "Set both keys of the bucket, or unset SCAIWAVE_S3_BUCKET to keep files here."
+    )

@@ -1,0 +1,123 @@
+"""Locks that nobody else gets while they are held, and everybody once their process is gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from scaiwave.process_locks import process_lock
+from tests.scaiwave.console import CHECKOUT
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOLD = """
+import django
+django.setup()
+from scaiwave.process_locks import process_lock
+with process_lock("work") as free:
+    print(free, flush=True)
+    input()
+"""
+
+
+@contextmanager
+def held_elsewhere(name: str) -> Iterator[None]:
+    """The lock, held by another thread, which has a database connection of its own."""
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with process_lock(name) as free:
+            assert free
+            held.set()
+            done.wait(30)
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(30)
+        yield
+    finally:
+        done.set()
+        holder.join()
+
+
+def is_free(name: str) -> bool:
+    with process_lock(name) as free:
+        return free
+
+
+def test_success_free_then_held_then_free() -> None:
+    with held_elsewhere("work"):
+        assert not is_free("work")
+        assert is_free("other-work")
+    assert is_free("work")
+
+
+def test_success_let_go_after_a_failure() -> None:
+    with pytest.raises(ZeroDivisionError), process_lock("work"):
+        raise ZeroDivisionError
+    with held_elsewhere("work"):
+        pass
+
+
+def test_success_let_go_by_a_killed_process() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD],
+        cwd=CHECKOUT,
+        env={**os.environ, **same_locks()},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "True\n"
+        assert not is_free("work")
+        process.kill()
+    deadline = time.monotonic() + 30  # a server has to notice first
+    while not is_free("work"):
+        assert time.monotonic() < deadline
+
+
+def same_locks() -> dict[str, str]:
+    """What makes another process use the home and the database of this one."""
+    environment = {
+        "DJANGO_SETTINGS_MODULE": "scaiwave.settings",
+        "SCAIWAVE_HOME": str(settings.HOME),
+    }
+    if connection.vendor == "postgresql":
+        given = connection.settings_dict
+        host = given["HOST"] or given["OPTIONS"]["host"]
+        port = f"&port={given['PORT']}" if given["PORT"] else ""
+        environment["SCAIWAVE_DB_URL"] = (
+            f"postgres://{given['USER']}:{given['PASSWORD']}@/{given['NAME']}?host={host}{port}"
+        )
+    return environment
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_a_broken_session_has_let_go() -> None:
+    """What ended the work is what is raised, not that there is nothing left to unlock."""
+    with pytest.raises(DatabaseError, match="terminating connection"), process_lock("work"):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    connection.close()
+    with held_elsewhere("work"):
+        pass
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_a_failed_transaction_lets_go() -> None:
+    with pytest.raises(DatabaseError, match="division by zero"), process_lock("work"):
+        connection.cursor().execute("BEGIN; SELECT 1 / 0")
+    with held_elsewhere("work"):
+        pass
