@@ -163,3 +163,9 @@ class BadAdministrator(DomainError):
 
 class WeakPassword(DomainError):
     code = "SW_ADMINISTRATOR_WEAK_PASSWORD"
+
+
+class ModelMissing(NotFoundError):
+    """ScaiGrid does not list a model that is configured here."""
+
+    code = "SW_AI_MODEL_MISSING"

@@ -120,7 +120,8 @@ class ScaiGridClient:
 
     def models(self, modality: str | None = None, limit: int = MOST_MODELS) -> list[Model]:
         query = {"limit": limit} | ({"modality": modality} if modality else {})
-        return self._data("GET", MODELS, _Models, params=query).items
+        found: _Models = self._data("GET", MODELS, _Models, params=query)
+        return found.items
 
     def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
         """One vector for each text, in their order. Repeated where it fails for a while.

@@ -52,7 +52,7 @@ MEANINGS: dict[str, str] = {
 class _Told(msgspec.Struct):
     code: str = ""
     message: str | None = None
-    retry_after: float | None = None
+    retry_after: float | str | None = None
 
 
 class _Meta(msgspec.Struct):
@@ -105,7 +105,7 @@ def _told(fault: Fault, told: _Told, meta: _Meta, request: httpx.Request) -> Fau
     error.args = (error.message,)
     error.fix = MEANINGS.get(code, error.fix)
     error.details |= {"upstream_code": code, "request_id": request_id}
-    if told.retry_after is not None and told.retry_after >= 0:
+    if isinstance(told.retry_after, float) and told.retry_after >= 0:
         error.details.setdefault("retry_after", told.retry_after)
     return replace(fault, error=error, transient=fault.transient and error is fault.error)
 

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from scaiwave.sandbox import admin_api, control, oauth, registration, scaigrid
+from scaiwave.sandbox import admin_api, control, oauth, registration, scaicms, scaigrid
 from scaiwave.sandbox.clients import Client, Clients
 from scaiwave.sandbox.directory import MUTATIONS, Directory
 from scaiwave.sandbox.errors import InvalidMutation, PortBusy
@@ -25,7 +25,6 @@ from scaiwave.sandbox.keys import KeyRing, PrivateKey
 from scaiwave.sandbox.paging import ENVELOPES
 from scaiwave.sandbox.registration import Registrations
 from scaiwave.sandbox.requests import Requests
-from scaiwave.sandbox.scaigrid import ScaiGrid
 from scaiwave.sandbox.transport import Server
 from scaiwave.sandbox.wire import Refusal, Request, Response, answer, find_route
 
@@ -33,7 +32,7 @@ HOST = "127.0.0.1"
 # How often, in seconds, the accepting thread looks whether it is to stop.
 POLL = 0.05
 # Importing a module of handlers fills the table of routes.
-HANDLERS: tuple[ModuleType, ...] = (admin_api, control, oauth, registration, scaigrid)
+HANDLERS: tuple[ModuleType, ...] = (admin_api, control, oauth, registration, scaicms, scaigrid)
 logger = logging.getLogger("scaiwave.sandbox")
 
 
@@ -82,7 +81,8 @@ class Sandbox:
         self.client_id = self.clients.fixed.client_id
         self.client_secret = self.clients.secret(self.clients.fixed) or ""
         self.registrations = Registrations(auto_approve=self.auto_approve)
-        self.scaigrid = ScaiGrid(seed=self.seed)
+        self.scaicms = scaicms.ScaiCms(seed=self.seed)
+        self.scaigrid = scaigrid.ScaiGrid(seed=self.seed)
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()

@@ -86,10 +86,11 @@ ROUTES: dict[str, Route] = {}
 
 
 def route(method: str, template: str) -> Callable[[Handler], Handler]:
-    """Register a handler; `{name}` in the template is one path segment."""
+    """Register a handler; `{name}` in the template is one path segment, `{name:path}` several."""
 
     def register(handler: Handler) -> Handler:
-        pattern = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(template)))
+        escaped = re.sub(r"\\{(\w+):path\\}", r"(?P<\1>.+)", re.escape(template))
+        pattern = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", escaped))
         entry = ROUTES.setdefault(template, Route(template, pattern, {}))
         entry.handlers[method] = handler
         return handler

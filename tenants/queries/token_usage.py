@@ -37,10 +37,11 @@ def token_columns(tenants: QuerySet[Tenant], month: date) -> dict[UUID, Row]:
 
 
 def share_of(tokens: int, cap: int | None) -> float | None:
-    """0.91 of a cap; None where there is no cap. A cap of 0 is used up by the first token."""
+    """0.91 of a cap, rounded down; None where there is no cap. The first token uses up a cap
+    of 0."""
     if cap is None:
         return None
-    return round(tokens / cap, 4) if cap else float(tokens > 0)
+    return tokens * 10_000 // cap / 10_000 if cap else float(tokens > 0)
 
 
 def for_people(rows: Sequence[Row]) -> list[Row]:
@@ -60,11 +61,16 @@ def as_of(rows: Sequence[Row], now: datetime) -> str | None:
         return None
     oldest = min(moments)
     several = "the oldest " if oldest != max(moments) else ""
-    age = timesince(oldest, now).replace("\N{NO-BREAK SPACE}", " ")
-    note = f"AI tokens were fetched from ScaiGrid {several}{age} ago."
+    note = f"AI tokens were fetched from ScaiGrid, {several}{_ago(oldest, now)}."
     if now - oldest > OLD:
         note += " `scaiwave admin refresh-usage` fetches them anew."
     return note
+
+
+def _ago(moment: datetime, now: datetime) -> str:
+    if now - moment < timedelta(minutes=1):
+        return "just now"
+    return timesince(moment, now).replace("\N{NO-BREAK SPACE}", " ") + " ago"
 
 
 def close_to_cap(rows: Sequence[Row]) -> str | None:
@@ -74,9 +80,7 @@ def close_to_cap(rows: Sequence[Row]) -> str | None:
         return None
     named = ", ".join(f"{row['slug']} ({_percent(row)})" for row in close[:10])
     more = f" and {len(close) - 10} more" if len(close) > 10 else ""
-    return f"Over {CLOSE:.0%} of this month's AI tokens are used by {named}{more}.".replace(
-        "80%", "80 %"
-    )
+    return f"Over {CLOSE * 100:.0f} % of this month's AI tokens are used by {named}{more}."
 
 
 def _is_close(row: Row) -> bool:
@@ -85,4 +89,4 @@ def _is_close(row: Row) -> bool:
 
 def _percent(row: Row) -> str:
     """Rounded down, so that 100 % is said of nobody who has some left."""
-    return f"{int(row['ai_tokens_share'] * 100):,} %"
+    return f"{round(row['ai_tokens_share'] * 10_000) // 100:,} %"

@@ -43,7 +43,8 @@ class RefreshedUsage:
         first = f"{done} {tenants}: {self.total_tokens:,} AI tokens in {self.month:%Y-%m} (UTC)."
         if not self.silent:
             return [first]
-        return [first, f"ScaiGrid has no usage of {self.silent:,} others, which stay as they are."]
+        others = f"{self.silent:,} other{'' if self.silent == 1 else 's'}"
+        return [first, f"ScaiGrid has no usage of {others}; what is known of them stays."]
 
     @property
     def warning(self) -> str | None:

@@ -18,6 +18,9 @@ from rooms.models import (
     RoomImport,
     RoomMedia,
     RoomMember,
+    SearchBackfill,
+    SearchDocument,
+    SearchRange,
     StreamCounter,
     Workspace,
     WorkspaceMember,
@@ -111,7 +114,13 @@ def _talk(of: Tenant, anna: Participant, number: int) -> None:
     WorkspaceMember.objects.create(workspace=place, role="owner", created_at=NOW, **joined)
     lobby = room(place, anna, f"Lobby {number}")
     RoomMember.objects.create(room=lobby, power_level=100, joined_at=NOW, **joined)
-    event(lobby, number + 1)
+    said = event(lobby, number + 1)
+    SearchDocument.objects.create(tenant=of, event=said, body=said.content["body"])
+    asked = {"scope": f"tenant={of.pk}", "tenant": of, "operator": "root"}
+    run = SearchBackfill.objects.create(started_at=NOW, **asked)
+    SearchRange.objects.create(
+        backfill=run, tenant=of, first=1, last=number + 1, done_through=0, events=1
+    )
     shown = {"room": lobby, "media": media(of), "name": "photo.png"}
     RoomMedia.objects.create(tenant=of, created_at=NOW, **shown)
     StreamCounter.objects.create(tenant=of, last_position=number + 1)

@@ -88,8 +88,9 @@ def test_success_roles(
     tenant_id: str | None,
     scaikey: Sandbox,
 ) -> None:
-    operator = identified(scaikey, scaikey.mint(email="anna@example.com", **claims))
+    operator = identified(scaikey, scaikey.mint(email="anna@example.com", sub="usr_1", **claims))
     assert (operator.name, operator.role) == ("anna@example.com", role)
+    assert operator.subject == "usr_1"
     assert (operator.partner_id, operator.tenant_id) == (partner_id, tenant_id)
 
 

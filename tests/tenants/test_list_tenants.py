@@ -161,6 +161,8 @@ def test_success_json_has_every_key_and_raw_bytes(columns: dict[str, dict[Tenant
                 "rooms": None,
                 "storage_bytes": 1536,
                 "ai_tokens_month": None,
+                "ai_tokens_as_of": None,
+                "ai_tokens_share": None,
             }
         ]
     }

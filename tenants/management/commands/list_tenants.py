@@ -12,7 +12,7 @@ from tenants.queries.standing import STATUSES
 from tenants.queries.token_usage import as_of, close_to_cap, for_people
 
 COLUMNS = (
-    Column("slug", "Slug"),
+    Column("slug", "Slug", whole=True),
     Column("name", "Name"),
     Column("status", "Status"),
     Column("partner", "Partner"),
@@ -44,9 +44,10 @@ class Command(OperatorCommand):
     def handle(
         self, sort: str, reverse: bool, partner: str | None, status: str, **options: Any
     ) -> None:
+        now = timezone.now()
         tenants = list_tenants(
             operator=self.operator,
-            now=timezone.now(),
+            now=now,
             status=status,
             partner=partner,
             sort=sort,
@@ -54,7 +55,7 @@ class Command(OperatorCommand):
         )
         answer = tenants if self.output.as_json else for_people(tenants)
         self.output.listing("tenants", COLUMNS, answer)
-        if note := as_of(tenants, timezone.now()):
+        if note := as_of(tenants, now):
             self.output.say(note)
         if warning := close_to_cap(tenants):
             self.output.warn(warning)

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Is ScaiGrid there, and may we use it? The first thing to run on SW_AI_NO_TOKEN.
+
+    python scripts/scaigrid_service_token_smoke.py [--embed] [--accounting] [--tenant SLUG] [--json]
+
+Run it from the project root with the server's own Python; it reads the server's configuration
+and changes nothing. Exit codes: 0 all well; 1 a model is missing, or a budget used up;
+2 configuration, or a server that can't be reached; 3 credentials refused, or a permission missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scaiwave.settings")
+os.environ.setdefault("SCAIWAVE_PROFILE", "cli")
+
+from scaiwave.cli import guarded
+
+
+def main() -> int:
+    about, _, rest = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=about,
+        epilog=rest.strip().partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--embed", action="store_true", help="make one vector")
+    parser.add_argument("--accounting", action="store_true", help="read this month's usage")
+    parser.add_argument("--tenant", metavar="SLUG", help="do the models exist that it uses")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args()
+    return guarded(lambda: _smoke(options), as_json=options.json)
+
+
+def _smoke(options: argparse.Namespace) -> int:
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.db import connections
+
+    from scaiwave.faults import translated
+    from scaiwave.operators import identify_operator
+    from scaiwave.output import standard_output
+    from tenants.queries.scaigrid_smoke import Wish, smoke_test
+    from tenants.queries.smoke_steps import Step
+
+    output = standard_output(as_json=options.json)
+
+    def tell(step: Step) -> None:
+        for line in step.lines():
+            output.line(line)
+        output.stdout.flush()
+
+    try:
+        with translated():
+            result = smoke_test(
+                operator=identify_operator(settings.CONFIG),
+                config=settings.CONFIG,
+                wish=Wish(options.embed, options.accounting, options.tenant),
+                now=datetime.now(UTC),
+                tell=tell,
+            )
+    finally:
+        connections.close_all()
+    output.document(result.document()) if options.json else output.line(result.sentence)
+    return result.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""The client for ScaiCMS: against the sandbox, and against answers the sandbox never gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from scaiwave.clients.patience import Patience
+from scaiwave.clients.scaicms import FIXES, LivePage, ScaiCmsClient, Written, connect
+from scaiwave.config import load
+from scaiwave.errors import (
+    CredentialsRefused,
+    ScaiWaveError,
+    SettingInvalid,
+    SettingMissing,
+    UpstreamForbidden,
+    UpstreamNonsense,
+    UpstreamUnavailable,
+)
+from scaiwave.sandbox import Sandbox
+from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
+
+QUICK = Patience(total=0.3, first_contact=0.1, shortest=0.01, longest=0.05)
+KEY = "scai_live_0123456789abcdef"
+PAGE: dict[str, Any] = {"title": "A", "body_md": "# A\n", "frontmatter": {"status": "published"}}
+
+
+@pytest.fixture
+def cms() -> Iterator[Sandbox]:
+    with Sandbox(people=10, tenants=1, groups=1, partners=1) as running:
+        yield running
+
+
+@pytest.fixture
+def client(cms: Sandbox) -> Iterator[ScaiCmsClient]:
+    with ScaiCmsClient(cms.url, cms.scaicms.api_key, patience=QUICK) as client:
+        yield client
+
+
+def asking(server: Loopback) -> ScaiCmsClient:
+    return ScaiCmsClient(server.origin, KEY, patience=QUICK)
+
+
+def test_success_pages(client: ScaiCmsClient) -> None:
+    assert client.read_page("suite/a") is None
+    assert client.write_page("suite/a", **PAGE) == Written(rev=1)
+    assert client.read_page("suite/a") == LivePage(**PAGE, rev=1)
+    assert client.write_page("suite/a", **{**PAGE, "title": "B"}) == Written(rev=2)
+    client.delete_page("suite/a")
+    assert client.read_page("suite/a") is None
+    client.delete_page("suite/a")
+
+
+def test_success_what_is_sent() -> None:
+    with Loopback(lambda asked: say(b"", status=204)) as server, asking(server) as client:
+        assert client.write_page("suite/a b", **PAGE) == Written(rev=None)
+    (asked,) = server.asked
+    assert (asked.method, asked.target) == ("PUT", "/api/v1/docs/scaiwave/v1/suite/a%20b")
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert msgspec.json.decode(asked.body) == PAGE
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
+def test_success_tried_again(status: int) -> None:
+    def answers(asked: Asked) -> Said:
+        first = len(server.asked) == 1
+        return Said(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status) if first else say({})
+
+    with Loopback(answers) as server, asking(server) as client:
+        assert client.write_page("a", **PAGE) == Written()
+    assert [asked.method for asked in server.asked] == ["PUT", "PUT"]
+
+
+def test_fail_not_tried_again_where_that_was_not_wanted() -> None:
+    with Loopback(lambda asked: say({}, status=503)) as server, asking(server) as client:
+        with pytest.raises(UpstreamUnavailable):
+            client.write_page("a", **PAGE, retry=False)
+        with pytest.raises(UpstreamUnavailable):
+            client.read_page("a", retry=False)
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "error", "said", "fix"),
+    [
+        (
+            401,
+            {"code": "INVALID_API_KEY", "message": "Invalid API key"},
+            CredentialsRefused,
+            "does not accept our credentials for GET /api/v1/docs/scaiwave/v1/a: INVALID_API_KEY, "
+            "Invalid API key.",
+            FIXES["INVALID_API_KEY"],
+        ),
+        (
+            403,
+            {"code": "SCOPE_DENIED"},
+            UpstreamForbidden,
+            "forbids GET /api/v1/docs/scaiwave/v1/a: SCOPE_DENIED.",
+            FIXES["SCOPE_DENIED"],
+        ),
+        (
+            403,
+            {"code": "NEW_CODE", "message": "Said."},
+            UpstreamForbidden,
+            "forbids GET /api/v1/docs/scaiwave/v1/a: NEW_CODE, Said.",
+            "Ask who runs ScaiCMS for the permission.",
+        ),
+        (
+            403,
+            "Not today",
+            UpstreamForbidden,
+            "forbids GET /api/v1/docs/scaiwave/v1/a: Not today.",
+            "Ask who runs ScaiCMS for the permission.",
+        ),
+        (
+            500,
+            {"code": "OOPS", "message": f"with {KEY}"},
+            UpstreamUnavailable,
+            "answers GET /api/v1/docs/scaiwave/v1/a with 500 (Internal Server Error): OOPS, with "
+            "[hidden].",
+            "Look at the log of ScaiCMS, then run the command again.",
+        ),
+    ],
+)
+def test_fail_refused(
+    status: int, detail: Any, error: type[ScaiWaveError], said: str, fix: str
+) -> None:
+    with Loopback(lambda asked: say({"detail": detail}, status=status)) as server:
+        with asking(server) as client, pytest.raises(error) as caught:
+            client.read_page("a")
+    assert caught.value.message == f"ScaiCMS at {server.origin} {said}"
+    assert caught.value.fix == fix
+    assert str(caught.value) == caught.value.message
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"[]", b'{"title": "A"}', b'{"title": 1, "body_md": ""}', b""]
+)
+def test_fail_read_nonsense(body: bytes) -> None:
+    with Loopback(lambda asked: say(body)) as server, asking(server) as client:
+        with pytest.raises(UpstreamNonsense) as caught:
+            client.read_page("a")
+    assert caught.value.message.startswith(
+        "ScaiCMS's answer can't be read, GET /api/v1/docs/scaiwave/v1/a"
+    )
+
+
+def test_fail_read_404_of_something_else() -> None:
+    with Loopback(lambda asked: say(b"<html>", status=404)) as server, asking(server) as client:
+        with pytest.raises(UpstreamNonsense):
+            client.read_page("a")
+
+
+def test_fail_write_nonsense() -> None:
+    with Loopback(lambda asked: say(b"<html>")) as server, asking(server) as client:
+        with pytest.raises(UpstreamNonsense) as caught:
+            client.write_page("a", **PAGE)
+    assert caught.value.fix == (
+        "Check that SCAIWAVE_SCAICMS_URL is ScaiCMS's address, then run it again to see whether "
+        "the page was written."
+    )
+
+
+def test_success_connect(cms: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCAIWAVE_SCAICMS_URL", f"{cms.url}/")
+    monkeypatch.setenv("SCAIWAVE_SCAICMS_API_KEY", cms.scaicms.api_key)
+    with connect(load()) as client:
+        assert client.read_page("a") is None
+
+
+@pytest.mark.parametrize("name", ["SCAIWAVE_SCAICMS_URL", "SCAIWAVE_SCAICMS_API_KEY"])
+def test_fail_connect_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCAIWAVE_SCAICMS_URL", "https://cms.example.org")
+    monkeypatch.setenv("SCAIWAVE_SCAICMS_API_KEY", KEY)
+    monkeypatch.delenv(name)
+    with pytest.raises(SettingMissing) as caught:
+        connect(load())
+    assert caught.value.message == f"{name} is not set."
+
+
+def test_fail_connect_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCAIWAVE_SCAICMS_URL", "cms.example.org")
+    with pytest.raises(SettingInvalid):
+        connect(load())

@@ -1,0 +1,215 @@
+"""The client of ScaiGrid: access, what it reads, and what it makes of a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaiwave.clients.patience import Patience
+from scaiwave.clients.scaigrid import Model, ScaiGridClient, connect_scaigrid
+from scaiwave.clients.scaigrid_access import ApiKey, masked
+from scaiwave.config import Configuration
+from scaiwave.errors import (
+    CredentialsRefused,
+    SettingInvalid,
+    SettingMissing,
+    UpstreamNonsense,
+)
+from scaiwave.sandbox import Sandbox
+from scaiwave.sandbox.scaigrid import usage_row, vector
+from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
+
+QUICK = Patience(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)
+START, END = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+KEY = "sgk_0123456789abcdef"
+TOKEN = "/api/v1/platform/oauth/token"
+
+
+@pytest.fixture
+def scaigrid() -> Iterator[Sandbox]:
+    with Sandbox(people=3, tenants=4, partners=2, groups=1, seed=7) as running:
+        yield running
+
+
+def configuration(sandbox: Sandbox, **changes: str) -> Configuration:
+    nowhere = Path("/nonexistent")
+    environment = {
+        "SCAIWAVE_SCAIGRID_URL": sandbox.url,
+        "SCAIWAVE_SCAIKEY_URL": sandbox.url,
+        "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
+        **changes,
+    }
+    return Configuration(environment, nowhere, nowhere / ".env")
+
+
+@pytest.fixture
+def client(scaigrid: Sandbox) -> Iterator[ScaiGridClient]:
+    with connect_scaigrid(configuration(scaigrid), patience=QUICK) as client:
+        yield client
+
+
+def with_key(url: str) -> ScaiGridClient:
+    return ScaiGridClient(url, ApiKey(KEY), patience=QUICK)
+
+
+def test_success_what_it_reads(scaigrid: Sandbox, client: ScaiGridClient) -> None:
+    assert (client.health(), client.ready()) == ("ok", "ready")
+    assert client.me().permissions[0] == "accounting:view_partner"
+    assert client.models("embedding", 1) == [
+        Model(
+            slug="embed-small",
+            display_name="Embed Small",
+            modality="embedding",
+            health_status="healthy",
+        )
+    ]
+    usage = client.usage_summary(start=START, end=END)
+    tenant_id = next(iter(scaigrid.directory.tenants))
+    expected = usage_row(scaigrid.seed, tenant_id, "2026-11")
+    assert (usage[0].group_key, usage[0].total_tokens) == (tenant_id, expected["total_tokens"])
+    asked = scaigrid.requests.recent[-1][0]
+    assert asked == (
+        "GET /v1/accounting/usage/summary?group_by=tenant&start=2026-11-01T00%3A00%3A00Z"
+        "&end=2026-11-24T12%3A30%3A00Z"
+    )
+
+
+def test_success_vectors_in_the_order_of_the_texts(
+    scaigrid: Sandbox, client: ScaiGridClient
+) -> None:
+    texts = ["one", "two", "three"]
+    assert client.embed("embed-small", texts) == [
+        vector(scaigrid.seed, f"embed-small/{text}", 384) for text in texts
+    ]
+
+
+def test_success_one_service_token_for_many_calls(
+    scaigrid: Sandbox, client: ScaiGridClient
+) -> None:
+    for _ in range(3):
+        client.me()
+    assert scaigrid.requests.count(TOKEN) == 1
+
+
+def test_success_a_token_that_is_void_is_renewed(scaigrid: Sandbox, client: ScaiGridClient) -> None:
+    client.me()
+    scaigrid.rotate_keys(keep_old=False)
+    client.me()
+    assert scaigrid.requests.count(TOKEN) == 2
+
+
+def test_success_a_key_needs_no_scaikey(scaigrid: Sandbox) -> None:
+    config = configuration(
+        scaigrid, SCAIWAVE_SCAIKEY_URL="", SCAIWAVE_SCAIGRID_API_KEY=scaigrid.scaigrid.api_key
+    )
+    with connect_scaigrid(config) as client:
+        assert client.me().permissions
+    assert scaigrid.requests.count(TOKEN) == 0
+
+
+def test_success_a_limit_is_waited_out(scaigrid: Sandbox, client: ScaiGridClient) -> None:
+    body = {"status": "error", "error": {"code": "RATE_LIMITED", "retry_after": 0.05}}
+    scaigrid.faults.add("status", path="/v1/me", times=2, status=429, body=body)
+    client.me()
+    assert scaigrid.requests.count("/v1/me") == 3
+
+
+def test_success_secrets_are_masked() -> None:
+    assert masked(KEY) == "sgk_…cdef"
+    assert masked("sgk_12345678") == "…"
+    client = with_key("http://127.0.0.1:1")
+    assert repr(client) == "<ScaiGridClient http://127.0.0.1:1 with the API key sgk_…cdef>"
+    assert KEY not in repr(client.access)
+    client.close()
+
+
+MALFORMED = [
+    ("me", {}, b"<html>", "GET /v1/me: it is not JSON"),
+    ("me", {}, b'{"status": "ok"}', "GET /v1/me: object missing required field `data`"),
+    ("models", {}, b'{"data": []}', "GET /v1/models: expected `object`, got `array`"),
+    (
+        "models",
+        {},
+        b'{"data": {"items": [{"slug": 7}]}}',
+        "row 0 of GET /v1/models, field `slug`: expected `str`, got `int`",
+    ),
+    (
+        "usage_summary",
+        {"start": START, "end": END},
+        b'{"data": [{"group_key": "tnt_1", "total_tokens": -1}]}',
+        "row 0 of GET /v1/accounting/usage/summary, field `total_tokens`: expected `int` >= 0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "arguments", "body", "told"), MALFORMED)
+def test_fail_an_answer_that_makes_no_sense(
+    call: str, arguments: dict[str, Any], body: bytes, told: str
+) -> None:
+    with Loopback(lambda asked: say(body)) as server, with_key(server.origin) as client:
+        with pytest.raises(UpstreamNonsense) as caught:
+            getattr(client, call)(**arguments)
+    assert caught.value.message == f"ScaiGrid's answer can't be read, {told}."
+    assert "SCAIWAVE_SCAIGRID_URL" in caught.value.fix
+
+
+VECTORS = [
+    ([], "2 texts have other vectors than one each"),
+    ([(0, [1.0]), (0, [1.0])], "2 texts have other vectors than one each"),
+    ([(0, [1.0]), (2, [1.0])], "2 texts have other vectors than one each"),
+    ([(0, [1.0]), (1, [1.0, 0.0])], "its vectors differ in length"),
+]
+
+
+@pytest.mark.parametrize(("vectors", "told"), VECTORS)
+def test_fail_vectors_that_belong_to_no_text(
+    vectors: list[tuple[int, list[float]]], told: str
+) -> None:
+    rows = [{"index": index, "embedding": numbers} for index, numbers in vectors]
+    with Loopback(lambda asked: say({"data": {"data": rows}})) as server:
+        with with_key(server.origin) as client, pytest.raises(UpstreamNonsense) as caught:
+            client.embed("embed-small", ["a", "b"])
+    assert caught.value.message == (
+        f"ScaiGrid's answer to POST /v1/inference/embed makes no sense: {told}."
+    )
+
+
+def test_fail_usage_that_names_a_tenant_twice() -> None:
+    rows = [{"group_key": "tnt_1", "total_tokens": 1}] * 2
+
+    def answers(asked: Asked) -> Said:
+        return say({"data": rows})
+
+    with Loopback(answers) as server, with_key(server.origin) as client:
+        with pytest.raises(UpstreamNonsense, match="names the group tnt_1 more than once"):
+            client.usage_summary(start=START, end=END)
+
+
+def test_fail_a_key_that_is_none(scaigrid: Sandbox) -> None:
+    with pytest.raises(SettingInvalid) as caught:
+        connect_scaigrid(configuration(scaigrid, SCAIWAVE_SCAIGRID_API_KEY="a.jwt.perhaps"))
+    assert caught.value.message == "SCAIWAVE_SCAIGRID_API_KEY is not an API key of ScaiGrid."
+
+
+def test_fail_not_configured(scaigrid: Sandbox) -> None:
+    with pytest.raises(SettingMissing) as caught:
+        connect_scaigrid(configuration(scaigrid, SCAIWAVE_SCAIGRID_URL=""))
+    assert caught.value.message == "There is no ScaiGrid: SCAIWAVE_SCAIGRID_URL is not set."
+    with pytest.raises(SettingMissing) as caught:
+        connect_scaigrid(configuration(scaigrid, SCAIWAVE_SCAIKEY_CLIENT_SECRET=""))
+    assert caught.value.message == (
+        "There is no credential for ScaiGrid: SCAIWAVE_SCAIKEY_CLIENT_SECRET not set."
+    )
+
+
+def test_fail_scaikey_gives_no_token(scaigrid: Sandbox) -> None:
+    config = configuration(scaigrid, SCAIWAVE_SCAIKEY_CLIENT_SECRET="not-the-secret-at-all")
+    with connect_scaigrid(config) as client, pytest.raises(CredentialsRefused) as caught:
+        client.me()
+    assert caught.value.message.startswith("ScaiKey at ")
+    assert scaigrid.requests.count("/v1/me") == 0

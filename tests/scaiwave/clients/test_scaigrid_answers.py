@@ -1,0 +1,108 @@
+"""What the client makes of ScaiGrid's refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scaiwave.clients.errors import BudgetExceeded, UpstreamRejected
+from scaiwave.clients.scaigrid_answers import MEANINGS
+from scaiwave.errors import (
+    CredentialsRefused,
+    ScaiWaveError,
+    UpstreamForbidden,
+    UpstreamNotFound,
+    UpstreamUnavailable,
+)
+from tests.scaiwave.clients.loopback import Loopback, Said, say
+from tests.scaiwave.clients.test_scaigrid import KEY, with_key
+
+
+def error_of(code: str, *, status: int, **error: Any) -> Said:
+    body = {
+        "status": "error",
+        "error": {"code": code, "message": "As told.", **error},
+        "meta": {"request_id": "req_1"},
+    }
+    return say(body, status=status)
+
+
+def refused(answer: Said) -> tuple[ScaiWaveError, int]:
+    """The error of a call that gets this answer, and how often it was tried."""
+    with Loopback(lambda asked: answer) as server, with_key(server.origin) as client:
+        with pytest.raises(ScaiWaveError) as caught:
+            client.me()
+        return caught.value, len(server.asked)
+
+
+KINDS = {
+    "AUTH_TOKEN_MISSING": (401, CredentialsRefused),
+    "AUTH_TOKEN_INVALID": (401, CredentialsRefused),
+    "SERVICE_TOKEN_INVALID": (401, CredentialsRefused),
+    "AUTH_INSUFFICIENT_SCOPE": (403, UpstreamForbidden),
+    "AUTHZ_PERMISSION_DENIED": (403, UpstreamForbidden),
+    "MODEL_ACCESS_DENIED": (403, UpstreamForbidden),
+    "MODEL_NOT_FOUND": (404, UpstreamNotFound),
+    "VALIDATION_ERROR": (422, UpstreamRejected),
+    "BUDGET_EXCEEDED": (429, BudgetExceeded),
+    "RATE_LIMITED": (429, UpstreamUnavailable),
+    "BACKEND_RATE_LIMITED": (429, UpstreamUnavailable),
+    "BACKEND_ERROR": (502, UpstreamUnavailable),
+    "MODEL_UNAVAILABLE": (503, UpstreamUnavailable),
+    "BACKEND_TIMEOUT": (504, UpstreamUnavailable),
+}
+
+
+@pytest.mark.parametrize("code", MEANINGS)
+def test_fail_every_code_says_what_to_do(code: str) -> None:
+    status, kind = KINDS[code]
+    error, tries = refused(error_of(code, status=status, retry_after=30))
+    assert type(error) is kind
+    assert error.message.endswith(f": {code}, As told (request req_1).")
+    assert error.fix == MEANINGS[code]
+    assert (error.details["upstream_code"], error.details["request_id"]) == (code, "req_1")
+    assert tries == 1  # 30 s are longer than it is patient
+    assert KEY not in str(error)
+
+
+def test_fail_a_budget_is_not_tried_again() -> None:
+    error, tries = refused(error_of("BUDGET_EXCEEDED", status=429))
+    assert tries == 1
+    assert (error.code, error.exit_code) == ("SW_AI_BUDGET_EXCEEDED", 1)
+    assert error.message == (
+        "ScaiGrid's budget is used up: BUDGET_EXCEEDED, As told (request req_1)."
+    )
+
+
+def test_fail_a_busy_model_is_tried_again() -> None:
+    _, tries = refused(error_of("MODEL_UNAVAILABLE", status=503))
+    assert tries > 1
+
+
+def test_fail_the_words_of_the_server_are_cut_and_hide_our_key() -> None:
+    said = error_of("AUTH_TOKEN_INVALID", status=401, message=f"Bad {KEY}\n{'x' * 400}")
+    error, _ = refused(said)
+    assert KEY not in error.message
+    assert "Bad [hidden] xxx" in error.message
+    assert len(error.message) < 500
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"error": 7}', b'{"error": {}}'])
+def test_fail_a_refusal_with_another_body_is_one_all_the_same(body: bytes) -> None:
+    with Loopback(lambda asked: say(body, status=403)) as server:
+        with with_key(server.origin) as client, pytest.raises(UpstreamForbidden) as caught:
+            client.me()
+        assert caught.value.message == f"ScaiGrid at {server.origin} forbids GET /v1/me."
+
+
+def test_fail_not_ready_names_what_is_not() -> None:
+    body = {"status": "not_ready", "checks": {"database": "ok", "redis": "down"}}
+    with Loopback(lambda asked: say(body, status=503)) as server:
+        with with_key(server.origin) as client, pytest.raises(UpstreamUnavailable) as caught:
+            client.ready()
+        assert caught.value.message == (
+            f"ScaiGrid at {server.origin} answers GET /health/ready with 503 (Service "
+            "Unavailable): not ready: redis."
+        )
+        assert len(server.asked) == 1

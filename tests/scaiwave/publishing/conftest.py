@@ -1,0 +1,51 @@
+"""A folder with two pages, a ScaiCMS to publish them to, and a way to do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from scaiwave.clients.patience import Patience
+from scaiwave.clients.scaicms import ScaiCmsClient
+from scaiwave.publishing.publish import publish
+from scaiwave.publishing.report import Report
+from scaiwave.sandbox import Sandbox
+from tests.scaiwave.publishing.folder import page, put
+
+QUICK = Patience(total=0.15, first_contact=0.1, shortest=0.01, longest=0.03)
+Publish = Callable[..., Report]
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    docs = tmp_path / "checkout" / "docs"
+    put(docs, "roles.md", page("Roles", "suite/roles", text="See [the sync](sync.md#faults)."))
+    put(docs, "sync.md", page("Sync", "suite/sync", text="## Faults\n\nNone."))
+    return docs
+
+
+@pytest.fixture
+def cms() -> Iterator[Sandbox]:
+    with Sandbox(people=10, tenants=1, groups=1, partners=1) as running:
+        yield running
+
+
+@pytest.fixture
+def client(cms: Sandbox) -> Iterator[ScaiCmsClient]:
+    with ScaiCmsClient(cms.url, cms.scaicms.api_key, patience=QUICK) as client:
+        yield client
+
+
+@pytest.fixture
+def run(docs: Path, client: ScaiCmsClient) -> Publish:
+    """`run()` plans, `run(execute=True)` writes."""
+    return partial(_run, docs, client)
+
+
+def _run(docs: Path, client: ScaiCmsClient, *prune: str, execute: bool = False) -> Report:
+    return publish(
+        docs=docs, client=client, execute=execute, prune=prune, progress=lambda done, total: None
+    )

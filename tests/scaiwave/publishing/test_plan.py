@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scaiwave.clients.scaicms import LivePage
+from scaiwave.publishing.plan import Action, Outgoing, compared
+from scaiwave.publishing.record import record_page, recorded
+
+FIELDS = {"title": "Roles", "path": "suite/roles", "audience": "operators"}
+PAGE = Outgoing(file="roles.md", fields=FIELDS, body="# Roles\n\nText.\n")
+
+
+def live(**changes: Any) -> LivePage:
+    same: dict[str, Any] = {"title": "Roles", "body_md": PAGE.body, "frontmatter": FIELDS, "rev": 4}
+    return LivePage(**{**same, **changes})
+
+
+def test_success_created() -> None:
+    step = compared(PAGE, None)
+    assert (step.action, step.path, step.file, step.rev) == (
+        "created",
+        "suite/roles",
+        "roles.md",
+        None,
+    )
+    assert step.is_due
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"body_md": "# Roles\r\n\r\nText."},
+        {"frontmatter": {**FIELDS, "imported_by": "the server"}},
+        {"rev": None},
+    ],
+)
+def test_success_unchanged(changes: dict[str, Any]) -> None:
+    step = compared(PAGE, live(**changes))
+    assert step.action is Action.UNCHANGED
+    assert not step.is_due
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"title": "The roles"}, ("title",)),
+        ({"body_md": "# Roles\n\nText"}, ("body",)),
+        ({"body_md": "# Roles\n\n  Text.\n"}, ("body",)),
+        ({"frontmatter": {**FIELDS, "audience": "developers"}}, ("front matter: audience",)),
+        (
+            {"frontmatter": None, "body_md": ""},
+            ("body", "front matter: title", "front matter: path", "front matter: audience"),
+        ),
+    ],
+)
+def test_success_updated(changes: dict[str, Any], told: tuple[str, ...]) -> None:
+    step = compared(PAGE, live(**changes))
+    assert (step.action, step.changes, step.rev) == (Action.UPDATED, told, 4)
+    assert step.is_due
+
+
+def test_success_the_list_is_read_as_it_is_written() -> None:
+    paths = {"suite/roles", "a", "suite/more/sync-2"}
+    assert recorded(record_page(paths).body) == paths
+    assert recorded(record_page(paths).body.replace("\n", "\r\n")) == paths
+    assert recorded(record_page([]).body) == set()
+    assert recorded("* `../a`\n* a\n* `b c`\n* `suite/a`") == {"suite/a"}
+    assert record_page(sorted(paths)) == record_page(sorted(paths, reverse=True))

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+
+from scaiwave.output import Column, Kind
+from scaiwave.progress import table
+
+ID = "01a20f2b-4abc-71af-816e-0bab5a1b7229"
+COLUMNS = (
+    Column("id", "Id", whole=True),
+    Column("name", "Name"),
+    Column("state", "State", spare=True),
+    Column("events", "Events", Kind.COUNT, spare=True),
+)
+CELLS = [[ID, "A name that is rather long", "open", "3,000"]]
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, width: int) -> str:
+    monkeypatch.setenv("COLUMNS", str(width))
+    stream = StringIO()
+    table(COLUMNS, CELLS, stream)
+    return stream.getvalue()
+
+
+def test_success_a_wide_terminal_shows_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = drawn(monkeypatch, 120)
+    assert all(text in shown for text in CELLS[0])
+    assert "wider" not in shown
+
+
+def test_success_a_narrow_one_leaves_out_what_is_spare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the last one on, and no more than has to go."""
+    shown = drawn(monkeypatch, 78)
+    assert "open" in shown
+    assert "3,000" not in shown
+    assert "A wider terminal also shows: Events.\n" in shown
+
+
+def test_success_a_very_narrow_one_folds_all_but_what_is_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = drawn(monkeypatch, 50)
+    assert ID in shown
+    assert "rather long" not in shown
+    assert "shows: State, Events." in shown

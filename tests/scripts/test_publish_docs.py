@@ -1,0 +1,146 @@
+"""The script as a process, and the pages of this checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scaiwave.publishing.pages import read_pages
+from scaiwave.publishing.publish import sources
+from scaiwave.publishing.record import PATH
+from scaiwave.sandbox import Sandbox
+from tests.scaiwave.publishing.folder import page, put
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+def run(*options: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "scripts/publish_docs.py", *options],
+        cwd=TOP,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    docs = tmp_path / "docs"
+    put(docs, "a.md", page("A", "suite/a", text="[b](b.md)"))
+    put(docs, "b.md", page("B", "suite/b"))
+    return docs
+
+
+@pytest.fixture
+def cms(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    with Sandbox(people=10, tenants=1, groups=1, partners=1) as running:
+        monkeypatch.setenv("SCAIWAVE_SCAICMS_URL", running.url)
+        monkeypatch.setenv("SCAIWAVE_SCAICMS_API_KEY", running.scaicms.api_key)
+        yield running
+
+
+def test_success_pages_of_the_checkout() -> None:
+    docs = TOP / "docs"
+    steps = sources(read_pages(docs, reserved=PATH), docs, "scaiwave")
+    problems = [problem.message for step in steps for problem in step.problems]
+    assert problems == []
+
+
+def test_success(cms: Sandbox, docs: Path) -> None:
+    planned = run("--docs", docs)
+    assert planned.returncode == 0
+    assert planned.stdout.splitlines() == [
+        "         Page                  Source  What differs",
+        "created  suite/a               a.md    -",
+        "created  suite/b               b.md    -",
+        "created  operator-suite/pages  -       -",
+    ]
+    assert planned.stderr == "Nothing was written. With --execute this will create 3 pages.\n"
+    assert cms.scaicms.pages == {}
+
+    written = run("--docs", docs, "--execute", "--json")
+    assert (written.returncode, written.stderr) == (0, "")
+    document = json.loads(written.stdout)
+    assert document["counts"]["created"] == 3
+    assert [step["done"] for step in document["pages"]] == [True, True, True]
+
+    (docs / "b.md").unlink()
+    put(docs, "a.md", page("A", "suite/a"))
+    pruned = run("--docs", docs, "--execute", "--prune", "suite/b")
+    assert pruned.returncode == 0
+    assert pruned.stdout.splitlines()[1:] == [
+        "updated  suite/a               a.md    body",
+        "pruned   suite/b               -       -",
+        "updated  operator-suite/pages  -       body",
+    ]
+    assert pruned.stderr == "Updated 2 pages, removed 1 page.\n"
+
+
+def test_fail_some(cms: Sandbox, docs: Path) -> None:
+    put(docs, "b.md", "# B\n")
+    cms.faults.add("status", method="PUT", path="*/operator-suite/pages", status=403)
+    put(docs, "c.md", page("C", "suite/c"))
+    put(docs, "a.md", page("A", "suite/a"))
+    ended = run("--docs", docs, "--execute")
+    assert ended.returncode == 1
+    assert ended.stdout.splitlines()[1:] == [
+        "created      suite/a               a.md    -",
+        "failed       -                     b.md    -",
+        "created      suite/c               c.md    -",
+        "not created  operator-suite/pages  -       -",
+    ]
+    address = "/api/v1/docs/scaiwave/v1/operator-suite/pages"
+    assert ended.stderr.splitlines() == [
+        "Error: b.md has no front matter. [SW_DOCS_BAD_PAGE]",
+        "  Fix: Begin the page with a line ---, then title, path, audience, summary, status, then "
+        "a line ---.",
+        f"Error: ScaiCMS at {cms.url} forbids PUT {address}: Fault 403. [SW_UPSTREAM_FORBIDDEN]",
+        "  Fix: Ask who runs ScaiCMS for the permission.",
+        "Created 2 pages.",
+        "Error: 2 pages of 4 could not be published. [SW_DOCS_FAILED]",
+        "  Fix: Mend what is listed, then run it again: pages that are equal are not sent again.",
+    ]
+
+
+def test_fail_as_json(cms: Sandbox, docs: Path) -> None:
+    put(docs, "b.md", "# B\n")
+    ended = run("--docs", docs, "--json")
+    assert ended.returncode == 1
+    assert json.loads(ended.stdout)["counts"]["failed"] == 2
+    assert json.loads(ended.stderr)["error"]["code"] == "SW_DOCS_FAILED"
+
+
+def test_fail_not_configured(docs: Path) -> None:
+    ended = run("--docs", docs)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("Error: SCAIWAVE_SCAICMS_URL is not set. [SW_CONFIG_MISSING]")
+
+
+def test_fail_usage() -> None:
+    ended = run("--exec", "--json")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert json.loads(ended.stderr) == {
+        "error": {
+            "code": "SW_USAGE",
+            "message": "Unrecognized arguments: --exec.",
+            "fix": "`scripts/publish_docs.py --help` lists what it takes.",
+        }
+    }
+
+
+def test_fail_key_refused(cms: Sandbox, docs: Path) -> None:
+    wrong = "scai_live_000000000000000000"
+    ended = run("--docs", docs, SCAIWAVE_SCAICMS_API_KEY=wrong)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert "[SW_UPSTREAM_CREDENTIALS_REFUSED]" in ended.stderr
+    assert wrong not in ended.stderr

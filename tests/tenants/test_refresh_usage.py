@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
+
+from scaiwave.clients.scaigrid import Usage
+from scaiwave.errors import InsufficientPermission, SettingMissing, UpstreamForbidden
+from scaiwave.sandbox import Sandbox
+from scaiwave.sandbox.scaigrid import usage_row
+from tenants import jobs
+from tenants.models import AuditEntry, Tenant, TokenUsage
+from tenants.services.refresh_usage import RefreshedUsage, refresh_usage
+from tests.tenants.people import HOST, NOW, READER, make_partner, make_tenant, partner_admin, run
+from tests.tenants.scaikey import registered
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(people=3, tenants=4, partners=2, groups=1, seed=7),
+]
+NOVEMBER = date(2026, 11, 1)
+
+
+def usage(**tokens: int) -> list[Usage]:
+    return [
+        Usage(group_key=f"tnt_{slug}", input_tokens=total - 1, output_tokens=1, total_tokens=total)
+        for slug, total in tokens.items()
+    ]
+
+
+def refresh(rows: Sequence[Usage], **options: Any) -> RefreshedUsage:
+    given = {"operator": HOST, "now": NOW, "fetch": lambda start, end: rows, **options}
+    return refresh_usage(**given)
+
+
+def kept() -> dict[str, int]:
+    return dict(TokenUsage.objects.values_list("tenant__slug", "total_tokens"))
+
+
+@pytest.fixture
+def grid(sandbox: Sandbox, settings: Settings) -> Sandbox:
+    """A ScaiGrid that this server is configured for."""
+    settings.CONFIG = registered(sandbox, SCAIWAVE_SCAIGRID_URL=sandbox.url)
+    return sandbox
+
+
+def test_success_kept_under_the_month_with_their_age() -> None:
+    make_tenant("acme")
+    result = refresh(usage(acme=120))
+    row = TokenUsage.objects.get()
+    assert (row.month, row.fetched_at) == (NOVEMBER, NOW)
+    assert (row.input_tokens, row.output_tokens, row.total_tokens) == (119, 1, 120)
+    assert result.sentences == ["Updated 1 tenant: 120 AI tokens in 2026-11 (UTC)."]
+    assert result.warning is None
+
+
+def test_success_asks_for_the_utc_month_to_date_once() -> None:
+    asked = []
+
+    def fetch(start: datetime, end: datetime) -> list[Usage]:
+        asked.append((start, end))
+        return []
+
+    late = datetime.fromisoformat("2026-12-01T00:30:00+02:00")
+    refresh([], fetch=fetch, now=late)
+    assert asked == [(datetime(2026, 11, 1, tzinfo=UTC), late)]
+
+
+def test_success_a_second_time_updates() -> None:
+    make_tenant("acme")
+    make_tenant("globex")
+    refresh(usage(acme=10, globex=20))
+    later = NOW + timedelta(hours=1)
+    result = refresh(usage(acme=15), now=later)
+    assert kept() == {"acme": 15, "globex": 20}
+    moments = dict(TokenUsage.objects.values_list("tenant__slug", "fetched_at"))
+    assert moments == {"acme": later, "globex": NOW}
+    assert result.sentences[1] == "ScaiGrid has no usage of 1 other; what is known of them stays."
+
+
+def test_success_a_tenant_without_a_row_gets_none() -> None:
+    make_tenant("acme")
+    make_tenant("local", scaikey_tenant_id=None)
+    result = refresh([])
+    assert kept() == {}
+    assert (result.updated, result.silent) == (0, 1)
+
+
+def test_success_unknown_keys_are_told() -> None:
+    make_tenant("acme")
+    rows = [*usage(acme=1, gone=5), Usage(group_key=None, total_tokens=7)]
+    result = refresh(rows)
+    assert (result.total_tokens, result.unknown) == (1, ("", "tnt_gone"))
+    assert result.warning == (
+        "ScaiGrid has usage of 2 that are no tenants here: (no tenant), tnt_gone. `scaiwave sync` "
+        "fetches new tenants."
+    )
+    many = refresh(usage(**{f"x{number:02}": 1 for number in range(12)}))
+    assert many.warning is not None
+    assert "tnt_x09 and 2 more. " in many.warning
+
+
+def test_success_one_audit_row() -> None:
+    make_tenant("acme")
+    refresh(usage(acme=3, gone=5))
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.subject_id, entry.subject_name) == (
+        "refresh-usage",
+        "2026-11",
+        "all tenants 2026-11",
+    )
+    assert entry.details == {"month": "2026-11", "updated": 1, "total_tokens": 3, "unknown": 1}
+
+
+def test_success_dry_run_writes_nothing() -> None:
+    make_tenant("acme")
+    result = refresh(usage(acme=3), dry_run=True)
+    assert (TokenUsage.objects.count(), AuditEntry.objects.count()) == (0, 0)
+    assert result.sentences == ["Would update 1 tenant: 3 AI tokens in 2026-11 (UTC)."]
+    assert result.document()["dry_run"] is True
+
+
+def test_success_as_many_queries_for_100_tenants_as_for_3() -> None:
+    counts = []
+    for names in (range(3), range(3, 103)):
+        for number in names:
+            make_tenant(f"t{number}")
+        with CaptureQueriesContext(connection) as queries:
+            refresh(usage(**{f"t{number}": number + 1 for number in names}))
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_success_no_network_in_the_transaction() -> None:
+    outside = len(connection.savepoint_ids)
+
+    def fetch(start: datetime, end: datetime) -> list[Usage]:
+        assert len(connection.savepoint_ids) == outside
+        return []
+
+    refresh([], fetch=fetch)
+
+
+def test_success_the_verb_asks_scaigrid_once(grid: Sandbox) -> None:
+    ids = list(grid.directory.tenants)
+    make_tenant("acme", scaikey_tenant_id=ids[0])
+    make_tenant("quiet", scaikey_tenant_id=ids[3])
+    document = json.loads(run("refresh_usage", "--json"))
+    month = document["month"]
+    total = usage_row(grid.seed, ids[0], month)["total_tokens"]
+    assert kept() == {"acme": total}
+    assert (document["updated"], document["silent"], document["total_tokens"]) == (1, 1, total)
+    assert document["unknown"] == sorted(ids[1:3])
+    assert grid.requests.count("/v1/*") == 1
+
+
+def test_success_the_verb_warns_of_unknown_tenants(grid: Sandbox) -> None:
+    out, err = StringIO(), StringIO()
+    call_command("refresh_usage", stdout=out, stderr=err)
+    assert out.getvalue().startswith("Updated 0 tenants: 0 AI tokens in ")
+    assert err.getvalue().startswith("Warning: ScaiGrid has usage of 3 that are no tenants here: ")
+
+
+def test_success_the_job(grid: Sandbox) -> None:
+    make_tenant("acme", scaikey_tenant_id=next(iter(grid.directory.tenants)))
+    assert jobs.refresh_usage()["updated"] == 1
+    assert AuditEntry.objects.get().operator_role == "host"
+
+
+def test_fail_scaigrid_says_no_and_nothing_is_changed(grid: Sandbox) -> None:
+    grid.scaigrid.permissions.remove("accounting:view_partner")
+    with pytest.raises(UpstreamForbidden) as caught:
+        run("refresh_usage")
+    assert "AUTHZ_PERMISSION_DENIED" in caught.value.message
+    assert "accounting:view_partner for the usage of all tenants" in caught.value.fix
+    assert AuditEntry.objects.count() == 0
+
+
+def test_fail_without_scaigrid(sandbox: Sandbox, settings: Settings) -> None:
+    settings.CONFIG = registered(sandbox)
+    with pytest.raises(SettingMissing) as caught:
+        run("refresh_usage")
+    assert caught.value.message == "There is no ScaiGrid: SCAIWAVE_SCAIGRID_URL is not set."
+
+
+def test_fail_not_allowed() -> None:
+    for operator in (READER, partner_admin(make_partner())):
+        with pytest.raises(InsufficientPermission):
+            refresh([], operator=operator)
+    assert Tenant.objects.count() == 0

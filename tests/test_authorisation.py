@@ -1,0 +1,278 @@
+"""Who may do what: every verb, asked by everybody there is.
+
+A verb without a row here fails the last test. Each is run in this process, as its console script
+runs it, with a token that a ScaiKey on loopback has signed; what is refused must change nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.management import get_commands, load_command_class
+from pytest_django import Settings
+
+from scaiwave.config import load
+from scaiwave.errors import ScaiWaveError
+from scaiwave.faults import translated
+from scaiwave.sandbox import Sandbox
+from scaiwave.verbs import VERBS, Words, alias_of
+from tests.authorisation_place import Place
+
+ABSENT = "a token is required and absent"
+SUPER = "super_admin"
+OWN_PARTNER = "partner_admin of it"
+OTHER_PARTNER = "partner_admin of another"
+OWN_TENANT = "tenant_admin of it"
+OTHER_TENANT = "tenant_admin of another"
+READ = "platform read"
+WRITE = "platform write"
+GARBAGE = "garbage"
+EVERYBODY = (
+    ABSENT,
+    SUPER,
+    OWN_PARTNER,
+    OTHER_PARTNER,
+    OWN_TENANT,
+    OTHER_TENANT,
+    READ,
+    WRITE,
+    GARBAGE,
+)
+
+# Exit codes: 0 done, 1 as if the subject were not there, 3 not allowed at all.
+NOBODY = dict.fromkeys(EVERYBODY, 3)
+PLATFORM = {**NOBODY, SUPER: 0, WRITE: 0}
+"""The whole server: its keys, its registration, its partners."""
+LOOK_AT_PLATFORM = {**PLATFORM, READ: 0}
+TENANT = {**PLATFORM, OWN_PARTNER: 0, OTHER_PARTNER: 1}
+"""Changes to a tenant, which its own administrators may not make."""
+ROOMS = {**TENANT, OWN_TENANT: 0, OTHER_TENANT: 1}
+"""Carrying rooms, which those may."""
+LOOK = {**ROOMS, READ: 0}
+"""Showing one thing of a tenant."""
+LISTS = {**LOOK, OTHER_PARTNER: 0, OTHER_TENANT: 0}
+"""Lists, which hold what is in one's scope."""
+ANYBODY = dict.fromkeys(EVERYBODY, 0)
+"""Needs no operator: it touches nothing of the server."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A verb with arguments that work, and the exit code that each one gets."""
+
+    codes: dict[str, int]
+    arguments: Callable[[Place], list[str]] = lambda place: []
+    seen: Callable[[Place], str] | None = None
+    """Of a list: what those find there in whose scope it is, and nobody else."""
+    blind: frozenset[str] = frozenset({OTHER_PARTNER, OTHER_TENANT})
+    keys: int = 1
+    """How many federation keys there are, the newest of which signs."""
+    commits: bool = False
+    """It has transactions of its own, so the test can't be one."""
+
+
+def of_tenant(*words: str) -> Callable[[Place], list[str]]:
+    return lambda place: [*words, "--tenant", place.tenant.slug]
+
+
+ROWS: dict[Words, Row] = {
+    ("sync",): Row(PLATFORM, lambda place: ["--dry-run"]),
+    ("sync", "register"): Row(PLATFORM, lambda place: place.registration()),
+    ("sync", "status"): Row(LISTS, lambda place: ["--no-drift"]),
+    ("sync", "show-config"): Row(LOOK_AT_PLATFORM),
+    ("sync", "export-env"): Row(PLATFORM),
+    ("admin", "list-tenants"): Row(LISTS, seen=lambda place: place.tenant.slug),
+    ("admin", "show-tenant"): Row(LOOK, lambda place: [place.tenant.slug]),
+    ("admin", "create-tenant"): Row(
+        {**TENANT, OTHER_PARTNER: 0},  # under the partner of whoever creates it
+        lambda place: ["--slug", "new-one", "--name", "New", "--local"],
+    ),
+    ("admin", "link-tenant"): Row(
+        {**TENANT, OWN_PARTNER: 3},  # to be taken at one's word takes more than a partner's token
+        lambda place: [place.local_tenant.slug, "--scaikey-tenant-id", "new", "--no-verify"],
+    ),
+    ("admin", "unlink-tenant"): Row(TENANT, lambda place: [place.tenant.slug, "--no-input"]),
+    ("admin", "list-partners"): Row(
+        LISTS,
+        seen=lambda place: place.partner.slug,
+        blind=frozenset({OTHER_PARTNER, OTHER_TENANT, OWN_TENANT}),
+    ),
+    ("admin", "list-participants"): Row(LOOK, of_tenant()),
+    ("admin", "show-participant"): Row(LOOK, lambda place: [str(place.anna.pk)]),
+    ("admin", "list-groups"): Row(LOOK, of_tenant()),
+    ("admin", "show-group"): Row(LOOK, lambda place: [str(place.group.pk)]),
+    ("admin", "update-tenant"): Row(TENANT, lambda place: [place.tenant.slug, "--max-rooms", "9"]),
+    ("admin", "suspend-tenant"): Row(TENANT, lambda place: [place.tenant.slug, "--no-input"]),
+    ("admin", "resume-tenant"): Row(TENANT, lambda place: [place.suspended_tenant.slug]),
+    ("admin", "create-partner"): Row(PLATFORM, lambda place: ["--slug", "west", "--name", "West"]),
+    ("admin", "create-administrator"): Row(
+        PLATFORM, lambda place: ["root", "--password-file", place.password_file()]
+    ),
+    ("admin", "refresh-usage"): Row(PLATFORM),
+    ("admin", "audit"): Row(
+        LISTS, lambda place: ["--action", "seen-to"], seen=lambda place: place.tenant.slug
+    ),
+    ("admin", "federation", "key", "generate"): Row(PLATFORM, keys=0),
+    ("admin", "federation", "key", "rotate"): Row(PLATFORM),
+    ("admin", "federation", "key", "list"): Row(LOOK_AT_PLATFORM),
+    ("admin", "federation", "key", "revoke"): Row(
+        PLATFORM, lambda place: [place.key_id(), "--yes"], keys=2
+    ),
+    ("admin", "federation", "key", "check"): Row(PLATFORM),
+    ("admin", "federation", "key", "reencrypt"): Row(PLATFORM),
+    ("admin", "federation", "descriptor"): Row(LOOK_AT_PLATFORM),
+    # Nothing answers there, which is found out by those alone who may ask.
+    ("admin", "federation", "check-peer"): Row(
+        {**NOBODY, SUPER: 2, WRITE: 2}, lambda place: ["127.0.0.1:1", "--dry-run"]
+    ),
+    ("admin", "federation", "policy", "show"): Row(LOOK_AT_PLATFORM),
+    ("admin", "federation", "policy", "set"): Row(
+        PLATFORM, lambda place: ["--default-mode", "open"]
+    ),
+    ("role", "list"): Row(LOOK, of_tenant()),
+    ("role", "show"): Row(LOOK, of_tenant("crew-lead")),
+    ("role", "create"): Row(TENANT, of_tenant("--slug", "new-role", "--name", "New")),
+    ("role", "delete"): Row(TENANT, of_tenant("unheld")),
+    ("role", "grant"): Row(TENANT, of_tenant("unheld", "--to-group", "Crew")),
+    ("role", "revoke"): Row(TENANT, of_tenant("crew-lead", "--from-group", "Crew")),
+    ("room", "list"): Row(LOOK, of_tenant()),
+    ("room", "show"): Row(LOOK, lambda place: of_tenant(str(place.room.pk))(place)),
+    ("room", "workspaces"): Row(LOOK, of_tenant()),
+    ("room", "search"): Row(LOOK, of_tenant("anything")),
+    ("room", "export"): Row(
+        ROOMS,
+        lambda place: of_tenant(str(place.room.pk), "--output", f"{place.folder}/out.zip")(place),
+        commits=True,
+    ),
+    ("room", "import"): Row(
+        ROOMS,
+        lambda place: of_tenant("main", "--as", str(place.anna.pk), "--input", place.bundle())(
+            place
+        ),
+        commits=True,
+    ),
+    ("room", "verify"): Row(
+        {**ANYBODY, ABSENT: 3, GARBAGE: 3}, lambda place: [place.bundle()], commits=True
+    ),
+    ("doctor",): Row(LOOK_AT_PLATFORM),
+    ("completion",): Row(ANYBODY, lambda place: ["bash"]),
+}
+
+
+@pytest.fixture(scope="module")
+def scaikey() -> Iterator[Sandbox]:
+    with Sandbox(people=3, tenants=2, partners=2, groups=1, seed=8) as running:
+        yield running
+
+
+@pytest.fixture
+def place(scaikey: Sandbox, tmp_path: Path) -> Place:
+    return Place.made(scaikey, tmp_path)
+
+
+def token(scaikey: Sandbox, place: Place, who: str) -> str:
+    claims: dict[str, dict[str, Any]] = {
+        SUPER: {"role": "super_admin"},
+        OWN_PARTNER: {"role": "partner_admin", "partner_id": place.partner.scaikey_id},
+        OTHER_PARTNER: {"role": "partner_admin", "partner_id": place.other_partner.scaikey_id},
+        OWN_TENANT: {"role": "tenant_admin", "tenant_id": place.tenant.scaikey_tenant_id},
+        OTHER_TENANT: {"role": "tenant_admin", "tenant_id": place.other_tenant.scaikey_tenant_id},
+    }
+    scopes = {READ: "admin:read", WRITE: "admin:write"}
+    if who in claims:
+        return scaikey.mint(**claims[who])
+    if who in scopes:
+        return scaikey.mint_platform(scope=scopes[who])
+    return "no.token.at-all" if who == GARBAGE else ""
+
+
+def rows(*, commits: bool) -> list[Words]:
+    return [words for words in VERBS if words in ROWS and ROWS[words].commits is commits]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("who", EVERYBODY)
+@pytest.mark.parametrize("words", rows(commits=False), ids=" ".join)
+def test_success_everybody_may_do_what_they_may(
+    words: Words,
+    who: str,
+    scaikey: Sandbox,
+    place: Place,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check(words, who, scaikey, place, settings, monkeypatch)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("who", EVERYBODY)
+@pytest.mark.parametrize("words", rows(commits=True), ids=" ".join)
+def test_success_the_same_of_verbs_with_transactions_of_their_own(
+    words: Words,
+    who: str,
+    scaikey: Sandbox,
+    place: Place,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check(words, who, scaikey, place, settings, monkeypatch)
+
+
+def check(
+    words: Words,
+    who: str,
+    scaikey: Sandbox,
+    place: Place,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = ROWS[words]
+    settings.CONFIG = load(
+        {**place.environment, "SCAIWAVE_ADMIN_TOKEN": token(scaikey, place, who)}
+    )
+    place.have_keys(row.keys)
+    arguments = row.arguments(place)
+    before = contents()
+    code, out = run(words, arguments, monkeypatch)
+    assert code == row.codes[who], out
+    if code:
+        assert contents() == before
+    if row.seen is not None and code == 0:
+        assert (row.seen(place) in out) is (who not in row.blind)
+
+
+def run(words: Words, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    """The exit code, and what was said or raised."""
+    stdout = io.BytesIO()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(stdout, write_through=True))
+    name = VERBS[words].command
+    command = load_command_class(get_commands()[name], name)
+    try:
+        with translated():
+            command.run_from_argv(["scaiwave", name, *arguments])
+    except ScaiWaveError as error:
+        return error.exit_code, f"{error.code}: {error.message}"
+    except SystemExit as stop:
+        return int(stop.code or 0), stdout.getvalue().decode(errors="replace")
+    return 0, stdout.getvalue().decode(errors="replace")
+
+
+def contents() -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table of ours."""
+    return {
+        model._meta.db_table: sorted(model._default_manager.values_list(), key=repr)
+        for model in apps.get_models()
+        if model._meta.db_table.startswith("sw_")
+    }
+
+
+def test_success_every_verb_has_a_row() -> None:
+    assert set(VERBS) - set(ROWS) == {words for words in VERBS if alias_of(words)}
