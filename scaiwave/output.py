@@ -52,9 +52,14 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Column:
+    """`whole` cells are never folded: they are there to be copied. `spare` columns are left out,
+    the last one first, at a terminal that is too narrow for all."""
+
     key: str
     title: str
     kind: Kind = Kind.TEXT
+    whole: bool = False
+    spare: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -243,6 +248,8 @@ class Output:
             return value.astimezone(self.zone).strftime("%Y-%m-%d %H:%M:%S %Z")
         if isinstance(value, list | tuple):
             return ", ".join(printable(str(part)) for part in value) or UNKNOWN
+        if isinstance(value, str):  # Also in a column of numbers, whose alignment it keeps.
+            return printable(value)
         match kind:
             case Kind.BYTES:
                 return human_bytes(value)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from scaiwave.output import Column
 
 
+_ENDLESS = 100_000
+
+
 @contextmanager
 def drawn(what: str, stream: IO[str]) -> Iterator[Callable[[int, int | None], None]]:
     """A bar with rate and time left, cleared when the work is done."""
@@ -52,13 +55,35 @@ def drawn(what: str, stream: IO[str]) -> Iterator[Callable[[int, int | None], No
 
 
 def table(columns: Sequence[Column], cells: list[list[str]], stream: IO[str]) -> None:
+    console = Console(file=stream, markup=False, highlight=False)
+    shown = list(range(len(columns)))
+    while (spare := _last_spare(columns, shown)) is not None:
+        if _width(console, _drawing(columns, cells, shown)) <= console.width:
+            break
+        shown.remove(spare)
+    console.print(_drawing(columns, cells, shown))
+    if missing := [column.title for at, column in enumerate(columns) if at not in shown]:
+        console.print(f"A wider terminal also shows: {', '.join(missing)}.", style="dim")
+
+
+def _last_spare(columns: Sequence[Column], shown: list[int]) -> int | None:
+    return next((at for at in reversed(shown) if columns[at].spare), None)
+
+
+def _width(console: Console, drawing: Table) -> int:
+    """What it would take if there were no end to the right."""
+    return console.measure(drawing, options=console.options.update(width=_ENDLESS)).maximum
+
+
+def _drawing(columns: Sequence[Column], cells: list[list[str]], shown: list[int]) -> Table:
     drawing = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
+    for column in (columns[at] for at in shown):
         drawing.add_column(
             Text(column.title),
             justify="right" if column.is_number else "left",
             overflow="fold",
+            no_wrap=column.whole,
         )
     for line in cells:
-        drawing.add_row(*(Text(cell) for cell in line))
-    Console(file=stream, markup=False, highlight=False).print(drawing)
+        drawing.add_row(*(Text(line[at]) for at in shown))
+    return drawing

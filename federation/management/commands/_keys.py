@@ -5,10 +5,10 @@ from __future__ import annotations
 from scaiwave.output import Column, Kind
 
 KEYS = (
-    Column("key_id", "Key id"),
+    Column("key_id", "Key id", whole=True),
     Column("state", "State"),
-    Column("created_at", "Made", Kind.TIME),
-    Column("signs_from", "Signs from", Kind.TIME),
+    Column("created_at", "Made", Kind.TIME, spare=True),
+    Column("signs_from", "Signs from", Kind.TIME, spare=True),
     Column("verifies_until", "Verifies until", Kind.TIME),
     Column("days_left", "Days left", Kind.COUNT),
 )

@@ -9,7 +9,7 @@ from scaiwave.command import OperatorCommand
 from scaiwave.output import Column
 
 COLUMNS = (
-    Column("key_id", "Key id"),
+    Column("key_id", "Key id", whole=True),
     Column("state", "State"),
     Column("outcome", "Outcome"),
     Column("problem", "Problem"),
