@@ -105,6 +105,22 @@ SETTINGS: tuple[Setting, ...] = (
         "0.10",
         kind="share",
     ),
+    Setting("SCAIWAVE_SCAIGRID_URL", "Base URL of ScaiGrid, the AI gateway.", kind="url"),
+    Setting(
+        "SCAIWAVE_SCAIGRID_API_KEY",
+        "ScaiGrid API key (sgk_…); empty takes a service token from ScaiKey.",
+        secret=True,
+    ),
+    Setting(
+        "SCAIWAVE_SCAIGRID_EMBEDDING_MODEL",
+        "Model that makes vectors of texts; empty is the first that ScaiGrid lists.",
+    ),
+    Setting("SCAIWAVE_SCAICMS_URL", "Base URL of ScaiCMS, which shows the docs.", kind="url"),
+    Setting(
+        "SCAIWAVE_SCAICMS_API_KEY",
+        "ScaiCMS API key (scai_live_…) with the scope docs:write:scaiwave.",
+        secret=True,
+    ),
     Setting(
         "SCAIWAVE_MEDIA_ROOT",
         "Folder of the attachments, where no S3 bucket holds them; empty is media in the home.",

@@ -289,6 +289,14 @@ VERBS: dict[Words, Verb] = {
         "workspaces of a tenant and who may import there",
         ("scaiwave room workspaces --tenant acme",),
     ),
+    ("room", "search"): Verb(
+        "search_rooms",
+        "messages of a tenant by their words",
+        (
+            'scaiwave room search "launch date" --tenant acme',
+            "scaiwave room search invoice --tenant acme --room lobby --limit 5 --json",
+        ),
+    ),
     ("room", "export"): Verb(
         "export_room",
         "write a room as a bundle to stdout",

@@ -64,7 +64,9 @@ def pages() -> dict[str, str]:
 
 
 def command_reference() -> Iterator[str]:
-    yield "# Command reference"
+    yield from _front_matter(
+        "Command reference", "command-reference", "Every verb, its options and examples."
+    )
     yield f"\n{GENERATED} `scaiwave help <verb>` says the same at the console."
     yield "\n## Exit codes\n\n| code | meaning |\n|---|---|"
     for code, meaning in EXIT_CODES:
@@ -77,6 +79,11 @@ def command_reference() -> Iterator[str]:
     yield "\n## scaiwave manage"
     yield "\nDjango's own commands, such as `migrate`, `check` and `changepassword`."
     yield "`scaiwave manage help` lists them."
+
+
+def _front_matter(title: str, path: str, summary: str) -> Iterator[str]:
+    yield f"---\ntitle: {title}\npath: operator-suite/{path}\naudience: operators"
+    yield f"summary: {summary}\nstatus: published\n---\n\n# {title}"
 
 
 def _section(words: Words, verb: Verb) -> Iterator[str]:
@@ -142,7 +149,9 @@ def _sentence(text: str) -> str:
 
 
 def configuration() -> Iterator[str]:
-    yield "# Configuration"
+    yield from _front_matter(
+        "Configuration", "configuration", "Every setting, its default and where it is read from."
+    )
     yield f"\n{GENERATED}"
     yield (
         "\nThe process environment beats the file that `SCAIWAVE_ENV_FILE` names (`.env` in the "
