@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from rooms.models import (
@@ -16,6 +17,9 @@ from rooms.models import (
     RoomImport,
     RoomMedia,
     RoomMember,
+    SearchBackfill,
+    SearchDocument,
+    SearchRange,
     StreamCounter,
     Workspace,
     WorkspaceMember,
@@ -166,3 +170,48 @@ class RoomImportAdmin(ReadOnlyAdmin):
     list_display = ("room", "source_room_id", "source_server_name", "operator", "created_at")
     list_select_related = ("room", "tenant")
     search_fields = ("source_room_id", "manifest_sha256__exact")
+
+
+@admin.register(SearchDocument)
+class SearchDocumentAdmin(ReadOnlyAdmin):
+    """`scaiwave room search` finds them by their words."""
+
+    list_display = ("event", "tenant", "preview", "edited_at", "remote")
+    list_select_related = ("event", "tenant")
+    search_fields = ("event",)
+    search_help_text = "The number of a document, or the id of an event."
+    id_fields = ("event",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if term.isdecimal() and len(term) < 19:  # those that fit into the column
+            return queryset.filter(pk=int(term)), False
+        return super().get_search_results(request, queryset, term)
+
+    @admin.display(description="text")
+    def preview(self, document: SearchDocument) -> str:
+        text = document.body
+        return text if len(text) <= PREVIEW_LENGTH else f"{text[:PREVIEW_LENGTH]}…"
+
+
+@admin.register(SearchBackfill)
+class SearchBackfillAdmin(ReadOnlyAdmin):
+    list_display = ("started_at", "finished_at", "tenant", "room", "since", "rewrite", "operator")
+    list_select_related = ("tenant", "room")
+
+
+@admin.register(SearchRange)
+class SearchRangeAdmin(ReadOnlyAdmin):
+    list_display = (
+        "backfill",
+        "tenant",
+        "first",
+        "last",
+        "done_through",
+        "events",
+        "written",
+        "removed",
+    )
+    list_select_related = ("backfill", "tenant")

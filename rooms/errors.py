@@ -40,10 +40,6 @@ class WorkspaceForbidden(PermissionDenied):
     fix = "`scaiwave room workspaces --tenant <slug>` shows who owns a workspace or may edit it."
 
 
-class RoomForbidden(PermissionDenied):
-    code = "SW_ROOM_FORBIDDEN"
-
-
 class NotMember(PermissionDenied):
     code = "SW_NOT_MEMBER"
 

@@ -115,6 +115,12 @@ SETTINGS: tuple[Setting, ...] = (
         "SCAIWAVE_SCAIGRID_EMBEDDING_MODEL",
         "Model that makes vectors of texts; empty is the first that ScaiGrid lists.",
     ),
+    Setting(
+        "SCAIWAVE_WEAVIATE_URL",
+        "Base URL of Weaviate, which then finds messages; empty is the database's own search.",
+        kind="url",
+    ),
+    Setting("SCAIWAVE_WEAVIATE_API_KEY", "Weaviate API key, if it asks for one.", secret=True),
     Setting("SCAIWAVE_SCAICMS_URL", "Base URL of ScaiCMS, which shows the docs.", kind="url"),
     Setting(
         "SCAIWAVE_SCAICMS_API_KEY",
@@ -147,7 +153,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "SCAIWAVE_ALLOWED_HOSTS",
         "Host names the web server answers to, separated by commas; "
-        "empty is the host of SCAIWAVE_PUBLIC_URL and the loopback names.",
+        "empty is the host of SCAIWAVE_PUBLIC_URL and the loopback names. "
+        "That of SCAIWAVE_SERVER_NAME is always one.",
     ),
     Setting(
         "SCAIWAVE_LOG_FORMAT",

@@ -14,27 +14,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP))
 
+from scaiwave.arguments import ScriptParser  # noqa: E402
 from scaiwave.cli import guarded, wants_json  # noqa: E402
-from scaiwave.errors import UsageError  # noqa: E402
 
 
-class Parser(argparse.ArgumentParser):
-    """Usage errors look like every other error, JSON included."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(
-            message[:1].upper() + message[1:].rstrip(".") + ".",
-            fix=f"`{self.prog} --help` lists what it takes.",
-        )
-
-
-def parser() -> Parser:
-    parser = Parser(
+def parser() -> ScriptParser:
+    parser = ScriptParser(
         prog="scripts/publish_docs.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

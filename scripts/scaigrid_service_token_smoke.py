@@ -20,12 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scaiwave.settings")
 os.environ.setdefault("SCAIWAVE_PROFILE", "cli")
 
-from scaiwave.cli import guarded
+from scaiwave.arguments import ScriptParser
+from scaiwave.cli import guarded, wants_json
 
 
-def main() -> int:
+def _parser() -> ScriptParser:
     about, _, rest = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         description=about,
         epilog=rest.strip().partition("\n\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -35,11 +36,11 @@ def main() -> int:
     parser.add_argument("--accounting", action="store_true", help="read this month's usage")
     parser.add_argument("--tenant", metavar="SLUG", help="do the models exist that it uses")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    options = parser.parse_args()
-    return guarded(lambda: _smoke(options), as_json=options.json)
+    return parser
 
 
-def _smoke(options: argparse.Namespace) -> int:
+def _smoke() -> int:
+    options = _parser().parse_args()
     import django
 
     django.setup()
@@ -75,4 +76,4 @@ def _smoke(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(_smoke, as_json=wants_json(sys.argv[1:])))

@@ -239,11 +239,11 @@ def check(
     )
     place.have_keys(row.keys)
     arguments = row.arguments(place)
-    before = contents()
+    before = contents(), files(place.folder)
     code, out = run(words, arguments, monkeypatch)
     assert code == row.codes[who], out
     if code:
-        assert contents() == before
+        assert (contents(), files(place.folder)) == before
     if row.seen is not None and code == 0:
         assert (row.seen(place) in out) is (who not in row.blind)
 
@@ -272,6 +272,12 @@ def contents() -> dict[str, list[tuple[Any, ...]]]:
         for model in apps.get_models()
         if model._meta.db_table.startswith("sw_")
     }
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    """Everything in the folder, locks aside."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {path: path.read_bytes() for path in found}
 
 
 def test_success_every_verb_has_a_row() -> None:

@@ -25,14 +25,16 @@ _ONE_TIME = re.compile(_TIME)
 Id = Annotated[str, Meta(pattern=f"^{_UUID}\\Z")]
 Time = Annotated[str, Meta(pattern=f"^{_TIME}\\Z")]
 Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Name = Annotated[str, Meta(max_length=255)]
+"""Of a server or a program."""
 
 T = TypeVar("T")
 
 
 class WorkspaceHead(Struct):
     id: Id
-    slug: str
-    name: str
+    slug: Annotated[str, Meta(max_length=200)]
+    name: Annotated[str, Meta(max_length=500)]
 
 
 class RoomHead(Struct):
@@ -46,7 +48,7 @@ class RoomHead(Struct):
     is_federated: bool
     visibility: Annotated[str, Meta(max_length=32)]
     read_role_slugs: list[str]
-    room_alias: str | None
+    room_alias: Annotated[str, Meta(max_length=255)] | None
     creator_id: Id
     created_at: Time
     workspace: WorkspaceHead
@@ -58,10 +60,13 @@ class Window(Struct):
 
 
 class Sender(Struct):
-    display_name: str
-    avatar_url: str | None
-    fqid: str
-    participant_type: str
+    """No longer than a participant's own: it is written with every event, so a few long ones
+    would make a small bundle fill the disk."""
+
+    display_name: Annotated[str, Meta(max_length=300)]
+    avatar_url: Annotated[str, Meta(max_length=1000)] | None
+    fqid: Annotated[str, Meta(max_length=512)]
+    participant_type: Annotated[str, Meta(max_length=32)]
     is_foreign: bool
 
 
@@ -78,8 +83,8 @@ class MediaRow(Struct):
 class Head(Struct):
     """Everything in the manifest but its events."""
 
-    generator: str
-    server_name: str
+    generator: Name
+    server_name: Name
     exported_at: Time
     room: RoomHead
     window: Window | None
@@ -88,6 +93,7 @@ class Head(Struct):
 
 
 _MAYBE_WINDOW: Any = Window | None
+_NAME: Any = Name
 KEYS = ("format", "version", *Head.__struct_fields__, "events")
 
 
@@ -162,7 +168,7 @@ class HeadReader:
                 self._values[key] = moment = decoded(raw, str, what)
                 _require_time(moment, what)
             case "generator" | "server_name":
-                self._values[key] = decoded(raw, str, what)
+                self._values[key] = decoded(raw, _NAME, what)
             case _:
                 decoded(raw, object, what)
 

@@ -77,13 +77,12 @@ def _level(level: list[Any]) -> tuple[int, list[Any]] | None:
     None if there is an integer of more than 64 bits.
     """
     objects = [value for value in level if type(value) is dict]
-    values = list(chain.from_iterable([value.values() for value in objects]))
+    values = list(chain.from_iterable(map(dict.values, objects)))
     if len(objects) < len(level):
         values += chain.from_iterable([value for value in level if type(value) is list])
-    kinds = set(map(type, values))
-    if int in kinds:
-        integers = [value for value in values if type(value) is int]
-        if min(integers) < LEAST_INTEGER or max(integers) > MOST_INTEGER:
-            return None
-    below = [value for value in values if type(value) in _NESTED] if kinds & _NESTED else []
-    return sum(map(len, objects)), below
+    # Most are texts; the others are few enough to be looked at again.
+    values = [value for value in values if type(value) is not str]
+    integers = [value for value in values if type(value) is int]
+    if integers and (min(integers) < LEAST_INTEGER or max(integers) > MOST_INTEGER):
+        return None
+    return sum(map(len, objects)), [value for value in values if type(value) in _NESTED]

@@ -16,7 +16,7 @@ from msgspec import Struct
 from rooms.bundle import strict_json
 from rooms.bundle.format import ALGORITHM, MIB, MOST_MEDIA, SIGNATURE, VERSION
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.manifest import Size, Time, is_time
+from rooms.bundle.manifest import Name, Size, Time, is_time
 from rooms.bundle.strict_json import NotStrict
 from rooms.errors import NOTHING_DONE, BundleDamaged, BundleVersion, ImportRefused
 
@@ -46,7 +46,7 @@ class _Rest(Struct):
 
     format: Literal["scaiwave-room-bundle"]
     version: Literal[1]
-    server_name: str
+    server_name: Name
     signed_at: Time
     counts: SignedCounts
     key_id: str | None

@@ -6,7 +6,6 @@ import json
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 from rooms.bundle.format import FORMAT, MANIFEST, SIGNATURE, VERSION, media_entry
@@ -118,18 +117,9 @@ class BundleWriter:
         self, name: str, chunks: Iterable[Buffer], compressor: Compressor
     ) -> Generator[bytes, None, tuple[str, int]]:
         """Returns the hash and the size of what it was."""
-        digest, size = sha256(), 0
-
-        def seen() -> Iterator[Buffer]:
-            nonlocal size
-            for chunk in chunks:
-                digest.update(chunk)
-                size += len(chunk)
-                yield chunk
-
-        yield from self._zip.entry(name, seen(), compressor)
-        self._signing.add(name, digest.hexdigest(), size)
-        return digest.hexdigest(), size
+        found = yield from self._zip.entry(name, chunks, compressor)
+        self._signing.add(name, *found)
+        return found
 
 
 def _manifest(

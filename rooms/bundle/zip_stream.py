@@ -8,14 +8,16 @@ record an entry, of its name and some hundred bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from datetime import datetime
+from hashlib import sha256
 from struct import Struct
 from typing import Protocol
 
 from isal import isal_zlib
 
 from rooms.bundle.format import MOST_RATIO
+from rooms.bundle.meanwhile import meanwhile
 
 Buffer = bytes | bytearray
 
@@ -84,6 +86,21 @@ class Deflated:
         return last
 
 
+class _Packing:
+    """Packs the chunks of an entry, and keeps what has to be said of them at its end."""
+
+    def __init__(self, compressor: Compressor) -> None:
+        self.digest = sha256()
+        self.crc = self.size = 0
+        self._compressor = compressor
+
+    def pack(self, chunk: Buffer) -> bytes:
+        self.digest.update(chunk)
+        self.crc = isal_zlib.crc32(chunk, self.crc)
+        self.size += len(chunk)
+        return self._compressor.compress(chunk)
+
+
 class ZipStream:
     """Call `entry` for one entry after the other, then `end`, and send on what they yield."""
 
@@ -92,24 +109,23 @@ class ZipStream:
         self._offset = 0
         self._directory: list[bytes] = []
 
-    def entry(self, name: str, chunks: Iterable[Buffer], compressor: Compressor) -> Iterator[bytes]:
+    def entry(
+        self, name: str, chunks: Iterable[Buffer], compressor: Compressor
+    ) -> Generator[bytes, None, tuple[str, int]]:
+        """Returns the hash and the size of what it was."""
         began, encoded = self._offset, name.encode()
         yield self._counted(_local_header(encoded, self._date_and_time))
-        size = crc = 0
-        data_began = self._offset
-        for chunk in chunks:
-            size += len(chunk)
-            crc = isal_zlib.crc32(chunk, crc)
-            if packed := compressor.compress(chunk):
+        data_began, packing = self._offset, _Packing(compressor)
+        for packed in meanwhile(packing.pack, chunks):
+            if packed:
                 yield self._counted(packed)
         yield self._counted(compressor.flush())
-        packed_size = self._offset - data_began
-        yield self._counted(_DESCRIPTOR.pack(b"PK\x07\x08", crc, packed_size, size))
+        crc, sizes = packing.crc, (packing.size, self._offset - data_began)
+        yield self._counted(_DESCRIPTOR.pack(b"PK\x07\x08", crc, *reversed(sizes)))
         self._directory.append(
-            _central_header(
-                encoded, self._date_and_time, crc, sizes=(size, packed_size), offset=began
-            )
+            _central_header(encoded, self._date_and_time, crc, sizes=sizes, offset=began)
         )
+        return packing.digest.hexdigest(), packing.size
 
     def end(self) -> Iterator[bytes]:
         """The central directory, without which nothing reads the file."""

@@ -1,4 +1,4 @@
-"""What is said: workspaces, rooms and who is in them, events, the media they show, and imports."""
+"""What is said: workspaces, rooms and who is in them, events, media, imports, the search index."""
 
 from rooms.models.carrying import ImportIntent, RoomImport, StreamCounter
 from rooms.models.events import Event
@@ -13,12 +13,14 @@ from rooms.models.places import (
     WorkspaceMember,
     WorkspaceRole,
 )
+from rooms.models.search import Remote, SearchBackfill, SearchDocument, SearchRange
 
 __all__ = [
     "Event",
     "ImportIntent",
     "Media",
     "Membership",
+    "Remote",
     "Room",
     "RoomImport",
     "RoomMedia",
@@ -26,6 +28,9 @@ __all__ = [
     "RoomState",
     "RoomType",
     "ScanStatus",
+    "SearchBackfill",
+    "SearchDocument",
+    "SearchRange",
     "StreamCounter",
     "Workspace",
     "WorkspaceMember",

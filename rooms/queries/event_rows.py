@@ -28,6 +28,7 @@ _ROW_HEADER = 6
 _UUIDS = ("id", "sender_id", "event_uuid")
 _HYPHENED = "%.8s-%.4s-%.4s-%.4s-%s"
 _TIMES = ("created_at", "edited_at", "redacted_at")
+_WRITTEN = "%.10sT%.15sZ"
 
 # concat() takes null for nothing, so that a key and its value are there or not together. It also
 # copies the content once, where a chain of || copies it for every link.
@@ -68,7 +69,7 @@ _POSTGRESQL_SIGNED_CONTENT = """coalesce((
 _SQLITE = """
     SELECT CAST(printf(
         '{separator}{{"id": "{hyphened}", "sender_id": "{hyphened}", "event_type": %s, '
-        || '"content": %s, "stream_position": %d, "origin_ts": %d, "created_at": "%s"'
+        || '"content": %s, "stream_position": %d, "origin_ts": %d, "created_at": "{written}"'
         || '%s%s%s%s%s}}',
         {id},
         {sender_id},
@@ -79,8 +80,8 @@ _SQLITE = """
         {created_at},
         ', "original_content": ' || original_content,
         iif(event_uuid IS NULL, '', printf(', "event_uuid": "{hyphened}"', {event_uuid})),
-        ', "edited_at": "' || {edited_at} || '"',
-        ', "redacted_at": "' || {redacted_at} || '"',
+        iif(edited_at IS NULL, '', printf(', "edited_at": "{written}"', {edited_at})),
+        iif(redacted_at IS NULL, '', printf(', "redacted_at": "{written}"', {redacted_at})),
         iif(do_not_index, ', "do_not_index": true', '')
     ) AS BLOB)
     FROM sw_events
@@ -173,6 +174,7 @@ def _sqlite_rows(
         content=_signed(content),
         window=_bounds(window, ":{}"),
         hyphened=_HYPHENED,
+        written=_WRITTEN,
         **{column: _sqlite_digits(column) for column in _UUIDS},
         **{column: _sqlite_time(column) for column in _TIMES},
     )
@@ -188,8 +190,8 @@ def _sqlite_digits(column: str) -> str:
 
 
 def _sqlite_time(column: str) -> str:
-    """Written with six digits of fraction, or with none where they are nought."""
-    return f"replace({column}, ' ', 'T') || iif(length({column}) = 19, '.000000Z', 'Z')"
+    """What `_WRITTEN` writes: six digits of fraction, which are not kept where they are nought."""
+    return f"{column}, substr({column} || '.000000', 12)"
 
 
 def _signed(content: str) -> str:

@@ -14,15 +14,11 @@ from rooms.models import ImportIntent
 from rooms.services.import_intents import clean_up_abandoned
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, failed, passed
-from scaiwave.errors import ConfigurationError
-from scaiwave.faults import from_system
+from scaiwave.errors import ScaiWaveError
+from scaiwave.faults import from_system, translated
+from scaiwave.media_storage import MediaStoreUnusable, store_errors
 
 FOLDER = "doctor"
-
-
-class MediaStoreUnusable(ConfigurationError):
-    code = "SW_MEDIA_STORE_UNUSABLE"
-    fix = "Check SCAIWAVE_MEDIA_ROOT or SCAIWAVE_S3_…, and that this server may write there."
 
 
 def media_store(config: Configuration, now: datetime) -> Iterator[Finding]:
@@ -35,11 +31,8 @@ def media_store(config: Configuration, now: datetime) -> Iterator[Finding]:
                 same = file.read() == content
         finally:
             default_storage.delete(name)
-    except OSError as error:
-        why = from_system(error) or MediaStoreUnusable(
-            f"The media store can't be written to: {error.strerror or error}."
-        )
-        yield failed("media", why)
+    except store_errors() as error:
+        yield failed("media", _unusable(error))
         return
     if same:
         yield passed("media", "The media store keeps what is put there.")
@@ -47,8 +40,17 @@ def media_store(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield failed("media", MediaStoreUnusable("The media store gives back other bytes."))
 
 
+def _unusable(error: Exception) -> ScaiWaveError:
+    if isinstance(error, OSError) and (told := from_system(error)):
+        return told
+    why = getattr(error, "strerror", None) or str(error).rstrip(".")
+    return MediaStoreUnusable(f"The media store can't be written to: {why}.")
+
+
 def tidy_imports(config: Configuration, now: datetime) -> Iterator[Finding]:
-    if count := clean_up_abandoned(now):
+    with translated():
+        count = clean_up_abandoned(now)
+    if count:
         yield passed("imports", f"Took away what {count} killed imports had left.")
 
 

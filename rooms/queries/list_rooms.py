@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from django.db.models import Q
 
 from rooms.queries.resolve import resolve_workspace
 from rooms.queries.rooms import visible_rooms
 from rooms.queries.rows import room_row, with_figures
-from scaiwave.errors import UsageError
 from scaiwave.operators import Operator, Permission
 from tenants.queries.resolve import can_be_stored, resolve_tenant
 from tenants.queries.rows import Row
+from tenants.queries.sorting import in_order, order_of
 
 # What may be typed after --sort, and the key it means.
 SORTABLE = {
@@ -47,13 +46,13 @@ def list_rooms(
     way. Raises `TenantNotFound`, `WorkspaceNotFound`, `AmbiguousName` or `UsageError`.
     """
     operator.require(Permission.VIEW)
-    key, backwards = _order(sort)
+    key, backwards = order_of(sort, SORTABLE, example="events")
     within = resolve_tenant(operator, tenant)
     rooms = visible_rooms(operator).filter(_having(kind, state, search), tenant=within)
     if workspace is not None:
         rooms = rooms.filter(workspace=resolve_workspace(operator, workspace, tenant=within))
-    rows = [room_row(room) for room in with_figures(rooms)]
-    return _sorted(rows, key, reverse=backwards != reverse)[:limit]
+    rows = sorted((room_row(room) for room in with_figures(rooms)), key=_by_name)
+    return in_order(rows, key, reverse=backwards != reverse)[:limit]
 
 
 def _having(kind: str | None, state: str | None, search: str | None) -> Q:
@@ -75,23 +74,5 @@ def _containing(search: str) -> Q:
     return Q(name__iregex=pattern) | Q(room_alias__iregex=pattern)
 
 
-def _order(sort: str) -> tuple[str, bool]:
-    column = sort.removeprefix("-")
-    if column not in SORTABLE:
-        raise UsageError(
-            f"There is no column {column!r} to sort by.",
-            fix=f"Sort by one of {', '.join(SORTABLE)}; with a minus before it, as in "
-            "--sort=-events, the order is turned round.",
-        )
-    return SORTABLE[column], sort.startswith("-")
-
-
-def _sorted(rows: list[Row], key: str, *, reverse: bool) -> list[Row]:
-    rows.sort(key=lambda row: (not row["name"], str(row["name"]).casefold(), str(row["id"])))
-    told = [row for row in rows if row[key] not in {None, ""}]
-    told.sort(key=lambda row: _foldable(row[key]), reverse=reverse)
-    return told + [row for row in rows if row[key] in {None, ""}]
-
-
-def _foldable(value: Any) -> Any:
-    return value.casefold() if isinstance(value, str) else value
+def _by_name(row: Row) -> tuple[bool, str, str]:
+    return not row["name"], str(row["name"]).casefold(), str(row["id"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ from rooms.bundle.format import INFECTED, LEFT_OUT, LOST
 from rooms.bundle.write import Attachment
 from rooms.errors import ExportDamaged
 from rooms.models import Media, ScanStatus
+from scaiwave.media_storage import store_errors
 
 CHUNK = 1024 * 1024
 
@@ -37,13 +37,20 @@ def _why_missing(tenant_id: UUID, attachment: Attachment, with_bytes: bool) -> s
         return INFECTED
     if not with_bytes:
         return LEFT_OUT
-    # Not `exists`: it says no, too, where a folder may not be looked into.
     with _readable(attachment):
-        try:
-            size = default_storage.size(_storage_name(tenant_id, attachment))
-        except FileNotFoundError:
-            return LOST
-    return None if size == attachment.size else LOST
+        there = has_bytes(_storage_name(tenant_id, attachment), attachment.size)
+    return None if there else LOST
+
+
+def has_bytes(storage_name: str, size: int) -> bool:
+    """Whether the store has a file of this name and size; raises what the store does.
+
+    Not `exists`: it says no, too, where a folder may not be looked into.
+    """
+    try:
+        return bool(default_storage.size(storage_name) == size)
+    except FileNotFoundError:
+        return False
 
 
 def bytes_of(tenant_id: UUID, attachment: Attachment) -> Generator[bytes]:
@@ -67,15 +74,9 @@ def _storage_name(tenant_id: UUID, attachment: Attachment) -> str:
 def _readable(attachment: Attachment) -> Iterator[None]:
     try:
         yield
-    except _store_errors() as error:
+    except store_errors() as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise ExportDamaged(
             f"Attachment {attachment.media_id} can't be read from the media store: {why}.",
             fix="Make the media store readable for this user, or pass --no-media.",
         ) from error
-
-
-def _store_errors() -> tuple[type[Exception], ...]:
-    """Those of files, and those of S3's client where that is what the store is made of."""
-    foreign = sys.modules.get("botocore.exceptions")
-    return (OSError, foreign.BotoCoreError, foreign.ClientError) if foreign else (OSError,)

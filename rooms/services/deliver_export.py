@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -13,11 +12,10 @@ from typing import BinaryIO
 from rooms.errors import ExportUnread
 from rooms.services.export_room import Export
 from rooms.services.exported_room import ExportedRoom
-from scaiwave.errors import DiskFull, UsageError
+from rooms.services.spool import room_on_disk
+from scaiwave.errors import UsageError
 
 DRAFT = ".draft"
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_to_stream(begin: Callable[[], Export], stream: BinaryIO) -> ExportedRoom:
@@ -44,19 +42,16 @@ def write_to_file(begin: Callable[[], Export], target: Path) -> ExportedRoom:
 
 @contextmanager
 def _written() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise ExportUnread(
-            "The reader went away before it had the whole bundle, so what it has is none."
-        ) from None
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise DiskFull(
-            "There is no room left where the bundle goes, so what is there is none.",
-            fix="Free some space, then run the same command again.",
-        ) from None
+    with room_on_disk(
+        "There is no room left where the bundle goes, so what is there is none.",
+        fix="Free some space, then run the same command again.",
+    ):
+        try:
+            yield
+        except BrokenPipeError:
+            raise ExportUnread(
+                "The reader went away before it had the whole bundle, so what it has is none."
+            ) from None
 
 
 @contextmanager
@@ -67,15 +62,14 @@ def draft_of(target: Path) -> Iterator[BinaryIO]:
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}{DRAFT}")
     file = _opened(draft)
     try:
-        with file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    except BaseException as error:
+        with room_on_disk(f"There is no room left to write {target}."):
+            with file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(target)
+    except BaseException:
         draft.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _FULL:
-            raise DiskFull(f"There is no room left to write {target}.") from None
         raise
     _sync(target.parent)
 

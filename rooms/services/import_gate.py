@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 from rooms.bundle.format import MIB
 from rooms.errors import NOTHING_DONE, ImportRefused, TenantCapacity, WorkspaceForbidden
-from rooms.models import Workspace, WorkspaceMember, WorkspaceRole
+from rooms.models import Workspace, WorkspaceMember
+from rooms.queries.list_workspaces import MAY_IMPORT
 from rooms.queries.resolve import resolve_workspace
 from rooms.queries.tenant_columns import rooms_per_tenant, storage_per_tenant
 from scaiwave.operators import Operator
 from scaiwave.output import human_bytes
 from tenants.models import Participant, Tenant
 from tenants.queries.resolve import resolve_participant, resolve_tenant
-
-MAY_IMPORT = (WorkspaceRole.OWNER, WorkspaceRole.EDITOR)
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,17 @@ def admit(operator: Operator, *, tenant: str, workspace: str, participant: str) 
         )
     _require_editor(place)
     return place
+
+
+def admit_again(operator: Operator, place: Place) -> Place:
+    """The same place as it is now: to check a large bundle takes minutes, in which somebody may
+    have been removed. Raises what `admit` raises."""
+    return admit(
+        operator,
+        tenant=str(place.tenant.pk),
+        workspace=str(place.workspace.pk),
+        participant=str(place.participant.pk),
+    )
 
 
 def _require_editor(place: Place) -> None:

@@ -21,7 +21,7 @@ from django.db import Error, connection, transaction
 from rooms.models import ImportIntent, Media
 from rooms.services.batches import batches
 from rooms.services.stream_positions import lock_stream
-from scaiwave.media_storage import MediaFiles
+from scaiwave.media_storage import MediaFiles, store_errors
 from scaiwave.operators import Operator
 from scaiwave.process_locks import process_lock
 from tenants.models import Tenant
@@ -51,10 +51,8 @@ def announced(
                 lock_stream(tenant.pk)
                 intent.save(force_insert=True)
             yield intent
-        except BaseException as error:
+        except BaseException:
             _give_up(intent)
-            if signal := _signal_behind(error):
-                raise signal from None
             raise
 
 
@@ -72,20 +70,14 @@ def _take_away(intent: ImportIntent, now: datetime) -> bool:
     return taken
 
 
-def _signal_behind(error: BaseException | None) -> KeyboardInterrupt | None:
-    """A signal that comes while a commit is sent leaves the session busy, and Django's complaint
-    about that would hide it."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__context__
-    return error
-
-
 def _give_up(intent: ImportIntent) -> None:
     """What ended the import may be that there is no database any more, or no session."""
     try:
         connection.close_if_unusable_or_obsolete()
         _undo(intent)
-    except (Error, OSError):
+    except Exception as error:
+        if not isinstance(error, (Error, *store_errors())):
+            raise
         log.warning("Import %s was not tidied up; the next import will do it.", intent.pk)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import BinaryIO
 
@@ -27,7 +27,7 @@ from rooms.models import (
     RoomType,
 )
 from rooms.services.event_writer import Target, write_events
-from rooms.services.import_gate import Place, admit, require_capacity
+from rooms.services.import_gate import Place, admit, admit_again, require_capacity
 from rooms.services.import_intents import announced, clean_up_abandoned
 from rooms.services.import_signature import judged, known_keys, warning
 from rooms.services.imported_room import ImportedRoom
@@ -41,7 +41,6 @@ from tenants.services.audit import record
 
 Progress = Callable[[int, int | None], None]
 FULL_POWER = 100
-LONGEST_SERVER_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -158,6 +157,7 @@ def _carried(work: _Import) -> ImportedRoom:
         total = work.bundle.counts.kept
         first_position = reserve_positions(tenant.pk, total)
         with transaction.atomic(durable=True):
+            work = replace(work, place=admit_again(work.operator, work.place))
             room = _write_room(work)
             target = Target(room, first_position, _rewriter(work, room, plan))
             write_events(work.bundle.events(), target, total=total, progress=work.progress)
@@ -212,7 +212,7 @@ def _finish(work: _Import, room: Room, plan: MediaPlan, intent: ImportIntent) ->
         room=room,
         manifest_sha256=work.bundle.manifest_sha256,
         source_room_id=head.room.id,
-        source_server_name=head.server_name[:LONGEST_SERVER_NAME],
+        source_server_name=head.server_name,
         operator=work.operator.name,
         created_at=work.now,
     )

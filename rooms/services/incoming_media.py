@@ -16,6 +16,7 @@ from django.core.files.storage import default_storage
 from rooms.bundle.format import INFECTED
 from rooms.errors import NOTHING_DONE, BundleDamaged
 from rooms.models import Media, Room, RoomMedia, ScanStatus
+from rooms.queries.media_bytes import has_bytes
 from rooms.services.batches import batches
 from rooms.services.spool import room_on_disk
 
@@ -77,7 +78,8 @@ def _plan_file(plan: MediaPlan, row: MediaRow, here: Media | None) -> None:
         plan.shown.add(row.sha256)
         if here is None:
             plan.new.append(row)
-        if here is None or not _has_file(here):
+        # A row does not prove that there is a file.
+        if here is None or not has_bytes(here.storage_name, here.size):
             plan.put.append(row)
         else:
             plan.already_there += 1
@@ -85,12 +87,6 @@ def _plan_file(plan: MediaPlan, row: MediaRow, here: Media | None) -> None:
 
 def _is_infected(row: MediaRow) -> bool:
     return row.missing == INFECTED or row.scan_status == ScanStatus.INFECTED
-
-
-def _has_file(media: Media) -> bool:
-    """A row does not prove that there is a file."""
-    name = media.storage_name
-    return default_storage.exists(name) and default_storage.size(name) == media.size
 
 
 def put_files(
@@ -114,15 +110,17 @@ def put_files(
 
 
 class _Hashed(RawIOBase):
-    """Reads a file and, before it says that there is no more, looks whether its hash is right.
+    """Reads a file and, before it gives the last of it, looks whether its hash is right: between
+    the check and this a file that is read where it lies can have been changed.
 
-    Between the check and this a file that is read where it lies can have been changed.
+    Not only at its end, since a store that knows the size need not read on to there.
     """
 
     def __init__(self, source: BinaryIO, row: MediaRow) -> None:
         self._source = source
         self._row = row
         self._hash = sha256()
+        self._left = row.size
         self.size = row.size
 
     def readable(self) -> bool:
@@ -131,7 +129,8 @@ class _Hashed(RawIOBase):
     def readinto(self, buffer: Any) -> int:
         chunk = self._source.read(len(buffer))
         self._hash.update(chunk)
-        if not chunk and self._hash.hexdigest() != self._row.sha256:
+        self._left -= len(chunk)
+        if (self._left <= 0 or not chunk) and self._hash.hexdigest() != self._row.sha256:
             raise BundleDamaged(f"The bytes of {self._row.name} are not what their hash says.")
         buffer[: len(chunk)] = chunk
         return len(chunk)

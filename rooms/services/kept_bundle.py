@@ -48,9 +48,10 @@ def is_kept(path: Path, room_id: UUID, *, window: Window, with_media: bool) -> b
 
 def _head(archive: zipfile.ZipFile) -> dict[str, Any]:
     """Raises ValueError for what does not look like a manifest of ours."""
-    text = bytearray()
+    text, looked = bytearray(), 0
     with archive.open(MANIFEST) as file:
-        while (end := text.find(_EVENTS)) < 0:
+        while (end := text.find(_EVENTS, looked)) < 0:
+            looked = max(0, len(text) - len(_EVENTS))
             piece = file.read(_PIECE)
             if not piece or len(text) > MOST_HEAD_BYTES:
                 raise ValueError("no events")

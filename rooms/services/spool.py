@@ -79,7 +79,7 @@ def _stamp(file: BinaryIO) -> Stamp | None:
 
 
 @contextmanager
-def room_on_disk(message: str, *, fix: str) -> Iterator[None]:
+def room_on_disk(message: str, *, fix: str | None = None) -> Iterator[None]:
     """Raises `DiskFull` with this message where a disk, a quota or a limited file is full."""
     try:
         yield

@@ -22,19 +22,19 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
     who = caller(request)
     most_bytes = settings.CONFIG.number("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
     _require_editor(who)
-    upload = read_upload(request, most_bytes=most_bytes)
-    imported = import_room(
-        operator=who.operator,
-        tenant=str(who.tenant.pk),
-        workspace=upload.workspace,
-        participant=str(who.participant.pk),
-        file=upload.file,
-        most_bytes=most_bytes,
-        now=timezone.now(),
-        once=upload.once,
-        cut_references=upload.cut_references,
-        require_signature=upload.require_signature,
-    )
+    with read_upload(request, most_bytes=most_bytes) as upload:
+        imported = import_room(
+            operator=who.operator,
+            tenant=str(who.tenant.pk),
+            workspace=upload.workspace,
+            participant=str(who.participant.pk),
+            file=upload.file,
+            most_bytes=most_bytes,
+            now=timezone.now(),
+            once=upload.once,
+            cut_references=upload.cut_references,
+            require_signature=upload.require_signature,
+        )
     return answer(imported.document(), status=201 if imported.imported else 200)
 
 

@@ -4,12 +4,15 @@ be."""
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest
+from django.http.multipartparser import MultiPartParser
 
 from rooms.bundle.format import MIB
 from rooms.errors import BundleTooLarge
@@ -34,34 +37,34 @@ class Upload:
     require_signature: bool
 
 
-def read_upload(request: HttpRequest, *, most_bytes: int) -> Upload:
-    """Raises `BundleTooLarge` before it reads anything, if the length that is announced tells, and
-    else as soon as the limit is passed; `BadApiRequest` and `LengthRequired`."""
-    _check_head(request, most_bytes)
+@contextmanager
+def read_upload(request: HttpRequest, *, most_bytes: int) -> Iterator[Upload]:
+    """The whole request; its file is gone at the end. Raises `BundleTooLarge` before it reads
+    anything, if the length that is announced tells, and else as soon as the limit is passed;
+    `BadApiRequest` and `LengthRequired`."""
+    length = _checked_length(request, most_bytes)
     handler = _BundleHandler(request, most_bytes)
-    request.upload_handlers = [handler]
-    try:
-        return _upload(request, handler)
-    except BaseException:
-        # Django closes a file with its request once it is complete, and forgets it before that.
-        handler.file.close()
-        raise
+    with handler.file:
+        body = _Counted(request)
+        fields, files = MultiPartParser(request.META, cast(HttpRequest, body), [handler]).parse()
+        if body.count < length:
+            raise BadApiRequest("The request ended before it was as long as it says.")
+        yield _upload(handler.file, fields, files)
 
 
-def _upload(request: HttpRequest, handler: _BundleHandler) -> Upload:
-    fields = request.POST
-    if BUNDLE not in request.FILES:
+def _upload(file: BinaryIO, fields: Mapping[str, str], files: Mapping[str, Any]) -> Upload:
+    if BUNDLE not in files:
         raise BadApiRequest("The file `bundle` is missing.")
     if not (workspace := fields.get("workspace_id", "")):
         raise BadApiRequest("The field `workspace_id` is missing.")
     return Upload(
         workspace=workspace,
-        file=handler.file,
+        file=file,
         **{name: _switch(fields.get(name, ""), name) for name in SWITCHES},
     )
 
 
-def _check_head(request: HttpRequest, most_bytes: int) -> None:
+def _checked_length(request: HttpRequest, most_bytes: int) -> int:
     if request.content_type != "multipart/form-data":
         raise BadApiRequest("The request is not multipart/form-data.")
     length = request.headers.get("Content-Length", "")
@@ -69,6 +72,21 @@ def _check_head(request: HttpRequest, most_bytes: int) -> None:
         raise LengthRequired("The request does not say how long it is (Content-Length).")
     if int(length) > most_bytes + AROUND:
         raise _too_large(most_bytes)
+    return int(length)
+
+
+class _Counted:
+    """The body of a request. Django takes one that broke off between two parts for whole, and what
+    was to follow the bundle may be what would have refused it."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self.count = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._request.read(size)
+        self.count += len(data)
+        return data
 
 
 def _too_large(most_bytes: int) -> BundleTooLarge:

@@ -54,7 +54,6 @@ _AIMS = {
         (("psql", "psycopg"), "COPY row_to_json | gzip -1", 1.1),
         (("sqlite3", "Python sqlite3"), "json_object", 0.5),
         (("psql", "psycopg"), "COPY FROM", 0.75),
-        (("bare",), "executemany", 0.75),
     )
     for program in programs
 }
@@ -111,7 +110,10 @@ def main(arguments: list[str]) -> int:
         with ExitStack() as stack:
             databases = list(_databases(options.database, stack))
             print(describe_machine(*(database.title for database in databases)))
-            print(f"Medians of {options.repeat} runs.\n\n{NOTES}", flush=True)
+            print(
+                f"Runs of each, of which the median counts: {options.repeat}.\n\n{NOTES}",
+                flush=True,
+            )
             for database in databases:
                 for events in options.events:
                     blocks += _measure(database, events, options.repeat)

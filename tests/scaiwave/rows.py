@@ -115,7 +115,8 @@ def _talk(of: Tenant, anna: Participant, number: int) -> None:
     lobby = room(place, anna, f"Lobby {number}")
     RoomMember.objects.create(room=lobby, power_level=100, joined_at=NOW, **joined)
     said = event(lobby, number + 1)
-    SearchDocument.objects.create(tenant=of, event=said, body=said.content["body"])
+    shown = {"stream_position": said.stream_position, "body": said.content["body"]}
+    SearchDocument.objects.create(tenant=of, event=said, **shown)
     asked = {"scope": f"tenant={of.pk}", "tenant": of, "operator": "root"}
     run = SearchBackfill.objects.create(started_at=NOW, **asked)
     SearchRange.objects.create(

@@ -63,3 +63,9 @@ def test_fail_the_script_without_the_token_that_is_asked_for(sandbox: Sandbox) -
     ended = script("--tenant", "acme", SCAIWAVE_REQUIRE_ADMIN_TOKEN="true", **environment(sandbox))
     assert (ended.returncode, ended.stdout) == (3, "")
     assert "[SW_AUTH_TOKEN_REQUIRED]" in ended.stderr
+
+
+def test_fail_usage() -> None:
+    ended = script("--nonsense", "--json")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert json.loads(ended.stderr)["error"]["code"] == "SW_USAGE"

@@ -1,8 +1,9 @@
-"""Which options of an export go together, and what is told of it."""
+"""What `room export` takes, which options go together, and what is told of an export."""
 
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,23 @@ ROOMS = (
     Column("bytes", "Size", Kind.BYTES),
     Column("reason", "Why"),
 )
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("room", nargs="?", help="the room to export: id or alias")
+    add("--tenant", required=True, help="tenant of the room: slug or id")
+    add("--output", type=Path, metavar="FILE", help="write this file instead of stdout")
+    add("--since", metavar="TIME", help="leave out what was sent before this")
+    add("--until", metavar="TIME", help="leave out what was sent at this time or later")
+    add("--no-media", action="store_true", help="leave out attachments' bytes")
+    add("--all", action="store_true", help="export all rooms of the tenant")
+    add(
+        "--output-dir",
+        type=Path,
+        metavar="DIR",
+        help="with --all: write <room-id>.zip for each, and keep those that are there",
+    )
 
 
 def check_usage(room: str | None, output: Path | None, options: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from rooms.bundle.window import read_window
-from rooms.management.commands._exports import check_usage, tell_room, tell_rooms
+from rooms.management.commands._exports import add_arguments, check_usage, tell_room, tell_rooms
 from rooms.services.deliver_export import write_to_file, write_to_stream
 from rooms.services.export_room import export_room
 from rooms.services.export_rooms import export_rooms
@@ -23,23 +23,7 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("room", nargs="?", help="the room to export: id or alias")
-        parser.add_argument("--tenant", required=True, help="tenant of the room: slug or id")
-        parser.add_argument(
-            "--output", type=Path, metavar="FILE", help="write this file instead of stdout"
-        )
-        parser.add_argument("--since", metavar="TIME", help="leave out what was sent before this")
-        parser.add_argument(
-            "--until", metavar="TIME", help="leave out what was sent at this time or later"
-        )
-        parser.add_argument("--no-media", action="store_true", help="leave out attachments' bytes")
-        parser.add_argument("--all", action="store_true", help="export all rooms of the tenant")
-        parser.add_argument(
-            "--output-dir",
-            type=Path,
-            metavar="DIR",
-            help="with --all: write <room-id>.zip for each, and keep those that are there",
-        )
+        add_arguments(parser)
 
     def handle(self, room: str | None, output: Path | None, **options: Any) -> None:
         check_usage(room, output, options)

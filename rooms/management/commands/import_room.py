@@ -7,7 +7,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from rooms.bundle.format import MIB
-from rooms.management.commands._bundles import FOUND, IMPORTED, opened
+from rooms.management.commands._bundles import opened, tell_imported
+from rooms.management.commands._import_arguments import add_arguments
 from rooms.services.import_room import import_room
 from scaiwave.command import OperatorCommand
 
@@ -20,40 +21,18 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("workspace", help="where the room goes: id or slug of a workspace")
-        parser.add_argument("--tenant", required=True, help="tenant of the workspace: slug or id")
-        parser.add_argument(
-            "--as",
-            dest="participant",
-            metavar="PARTICIPANT",
-            required=True,
-            help="whose room it will be, an owner or editor of the workspace: id, e-mail or @name",
-        )
-        parser.add_argument(
-            "--input", metavar="FILE", help="read this file where it lies, instead of stdin"
-        )
-        parser.add_argument(
-            "--once",
-            action="store_true",
-            help="if this bundle has made a room of the workspace already, say which and stop",
-        )
-        parser.add_argument(
-            "--cut-references",
-            action="store_true",
-            help="leave out references to events that are not in the bundle",
-        )
-        parser.add_argument(
-            "--key", help="the signer's public key, besides this server's own keys: ed25519:…"
-        )
-        parser.add_argument(
-            "--require-signature",
-            action="store_true",
-            help="refuse a bundle without a valid signature by a known key",
-        )
+        add_arguments(parser)
 
     def handle(self, workspace: str, input: str | None, **options: Any) -> None:  # noqa: A002
-        with opened(input) as file, self.output.progress("Importing") as progress:
-            result = import_room(
+        with (
+            opened(
+                input,
+                at_terminal="Write `< bundle.zip` behind the command, or pass --input bundle.zip.",
+                unreadable="Name a bundle with --input.",
+            ) as file,
+            self.output.progress("Importing") as progress,
+        ):
+            imported = import_room(
                 operator=self.operator,
                 workspace=workspace,
                 tenant=options["tenant"],
@@ -68,11 +47,4 @@ class Command(OperatorCommand):
                 require_signature=options["require_signature"],
                 progress=progress,
             )
-        for warning in result.warnings:
-            self.output.warn(warning)
-        if self.output.as_json:
-            self.output.document(result.document())
-            return
-        self.output.line(result.sentence)
-        told = IMPORTED if result.imported or result.dry_run else FOUND
-        self.output.record(told, result.row())
+        tell_imported(self.output, imported)

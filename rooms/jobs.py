@@ -1,0 +1,17 @@
+"""What workers run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from rooms.services.backfill_search import backfill_one_range
+from scaiwave.operators import host_operator
+
+
+def backfill_search(run_id: str) -> dict[str, Any]:
+    """One range of a backfill of the search index. The host acts, as in every job."""
+    return backfill_one_range(
+        operator=host_operator(), run_id=UUID(run_id), now=lambda: datetime.now(UTC)
+    )

@@ -1,0 +1,1 @@
+"""Finding messages by their words: what is indexed, in what, and how it is asked."""

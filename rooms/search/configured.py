@@ -1,0 +1,26 @@
+"""The index of this server's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from django.conf import settings
+
+from rooms.search.database import DatabaseIndex
+from rooms.search.engine import Index
+
+
+@contextmanager
+def configured_index() -> Iterator[Index]:
+    """Weaviate where there is one, else the database. Raises SettingInvalid."""
+    config = settings.CONFIG
+    if not config.url("SCAIWAVE_WEAVIATE_URL"):
+        yield DatabaseIndex()
+        return
+    from rooms.search.vectors import Vectors
+    from rooms.search.weaviate import KIND, WeaviateIndex
+    from scaiwave.clients.weaviate import connect_weaviate
+
+    with connect_weaviate(config, KIND) as client, closing(Vectors(config)) as vectors:
+        yield WeaviateIndex(client, vectors)

@@ -1,0 +1,119 @@
+"""A server with messages to index, and processes that do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended
+
+TENANTS = ("acme", "globex", "initech", "umbrella")
+SEED = f"""
+from django.core.management import call_command
+for tenant in {TENANTS}:
+    call_command("seed_rooms", tenant=tenant, events=300, verbosity=0)
+"""
+BACKFILL = (sys.executable, "scripts/backfill_search_index.py")
+PATIENCE = 60.0
+"""Seconds."""
+
+
+def seed(tenant: str, events: int) -> None:
+    """So many more."""
+    words = ("seed_rooms", "--tenant", tenant, "--events", str(events), "--verbosity", "0")
+    command = [*SCRIPT, "manage", *words]
+    subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True)
+
+
+def run(*words: str, **changes: str) -> Ended:
+    ended = subprocess.run(
+        [*BACKFILL, *words],
+        env={**os.environ, **changes},
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def answer(*words: str) -> Any:
+    ended = run(*words, "--json")
+    assert ended.code == 0, ended.err
+    return json.loads(ended.out)
+
+
+@contextmanager
+def started(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """In a session of its own; killed with all that it has started if it is still there."""
+    process = subprocess.Popen(
+        command,
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, 9)
+
+
+class Database:
+    """Looks into the database of those processes."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        if self.url.startswith("postgres"):
+            import psycopg
+
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                return list(connection.execute(sql.encode()).fetchall())
+        import sqlite3
+
+        path = self.url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path, timeout=30)) as connection:
+            return list(connection.execute(sql).fetchall())
+
+    def change(self, sql: str) -> None:
+        """Without a row to show for it."""
+        if self.url.startswith("postgres"):
+            import psycopg
+
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                connection.execute(sql.encode())
+            return
+        import sqlite3
+
+        with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as connection:
+            connection.execute(sql)
+            connection.commit()
+
+    def documents(self) -> int:
+        return int(self.rows("SELECT count(*) FROM sw_search_documents")[0][0])
+
+    def progress(self) -> int:
+        """Positions done in what is not finished."""
+        sql = "SELECT COALESCE(sum(done_through - first + 1), 0) FROM sw_search_ranges"
+        return int(self.rows(sql)[0][0])
+
+    def wait_for_more(self, than: int, process: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while self.progress() <= than:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)

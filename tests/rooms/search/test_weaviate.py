@@ -1,0 +1,189 @@
+"""The index in Weaviate, over real HTTP; vectors come from the ScaiGrid of the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from rooms.models import Remote, SearchDocument
+from rooms.search.weaviate import object_id
+from scaiwave.config import Configuration
+from scaiwave.errors import CredentialsRefused, UpstreamNonsense, UpstreamUnreachable
+from scaiwave.sandbox import Sandbox
+from tests.rooms.search.places import backfill, edit, found, lobby, redact, say
+from tests.rooms.search.weaviate_server import Weaviate
+from tests.tenants.scaikey import registered
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(people=3, tenants=2, partners=1, groups=1),
+]
+
+
+@pytest.fixture
+def weaviate() -> Weaviate:
+    return Weaviate(key="weaviate-key")
+
+
+@pytest.fixture
+def server(weaviate: Weaviate, sandbox: Sandbox) -> Iterator[Weaviate]:
+    """Configured, and with vectors."""
+    with weaviate.serving() as loopback:
+        configure(sandbox, loopback.origin)
+        yield weaviate
+
+
+@pytest.fixture(autouse=True)
+def _own_configuration(settings: Any) -> None:
+    """What the tests set is gone after each."""
+    settings.CONFIG = settings.CONFIG
+
+
+def configure(sandbox: Sandbox, url: str, **changes: str) -> Configuration:
+    values = {
+        "SCAIWAVE_WEAVIATE_URL": url,
+        "SCAIWAVE_WEAVIATE_API_KEY": "weaviate-key",
+        "SCAIWAVE_SCAIGRID_URL": sandbox.url,
+        **changes,
+    }
+    config = registered(sandbox, **values)
+    settings.CONFIG = config
+    return config
+
+
+def test_success_messages_are_objects_with_vectors(server: Weaviate) -> None:
+    room = lobby()
+    said = say(room, "launch on friday")
+    say(room, "hidden launch", do_not_index=True)
+    backfill()
+    (kept,) = server.tenants[room.tenant_id.hex].values()
+    assert kept["id"] == object_id(said.pk)
+    assert kept["properties"] == {
+        "body": "launch on friday",
+        "event_id": str(said.pk),
+        "room_id": str(room.pk),
+    }
+    assert len(kept["vector"]) == 384
+    assert server.classes["ScaiwaveMessage"]["multiTenancyConfig"] == {"enabled": True}
+    assert found("launch") == [said.pk]
+    assert "hybrid: {" in server.queries[-1]
+    assert SearchDocument.objects.get().remote == Remote.VECTOR
+
+
+def test_success_edits_replace_and_redactions_remove(server: Weaviate) -> None:
+    room = lobby()
+    edited, redacted, deleted, kept = (say(room, f"word {number}") for number in range(4))
+    backfill()
+    edit(edited, "other")
+    redact(redacted)
+    deleted.delete()
+    assert found("word") == [kept.pk]
+    (row,) = backfill().tenants
+    assert (row["written"], row["removed"], row["stale"]) == (1, 2, 0)
+    assert server.bodies(room.tenant_id.hex) == {"other", "word 3"}
+    assert found("other") == [edited.pk]
+
+
+def test_success_tenants_are_apart(server: Weaviate) -> None:
+    ours, theirs = lobby(), lobby("globex")
+    mine, yours = say(ours, "the same words"), say(theirs, "the same words")
+    backfill()
+    assert found("same") == [mine.pk]
+    assert found("same", tenant="globex") == [yours.pk]
+    # Even if Weaviate answered with another tenant's object.
+    server.tenants[ours.tenant_id.hex] |= server.tenants[theirs.tenant_id.hex]
+    assert found("same") == [mine.pk]
+
+
+def test_success_in_a_room(server: Weaviate) -> None:
+    first, second = lobby(), lobby(room_alias="second")
+    say(first, "report")
+    said = say(second, "report")
+    backfill()
+    assert found("report", room="second") == [said.pk]
+
+
+def test_success_nothing_was_indexed(server: Weaviate) -> None:
+    lobby()
+    assert found("anything") == []
+
+
+def test_success_found_by_words_where_embedding_fails(
+    server: Weaviate, sandbox: Sandbox, weaviate: Weaviate
+) -> None:
+    """And with a vector as soon as it works again."""
+    with weaviate.serving() as loopback:
+        configure(sandbox, loopback.origin, SCAIWAVE_SCAIGRID_EMBEDDING_MODEL="gone")
+        said = say(lobby(), "launch")
+        assert backfill().wrong == []
+        (kept,) = server.tenants[said.tenant_id.hex].values()
+        assert "vector" not in kept
+        assert SearchDocument.objects.get().remote == Remote.TEXT
+        assert found("launch") == [said.pk]
+        assert "bm25: {" in server.queries[-1]
+        configure(sandbox, loopback.origin)
+        backfill()
+        assert SearchDocument.objects.get().remote == Remote.VECTOR
+
+
+def test_success_without_scaigrid(server: Weaviate, sandbox: Sandbox) -> None:
+    with server.serving() as loopback:
+        configure(sandbox, loopback.origin, SCAIWAVE_SCAIGRID_URL="")
+        said = say(lobby(), 'say "launch"')
+        backfill()
+        assert found('say "launch"') == [said.pk]
+
+
+def test_success_what_weaviate_has_lost_is_missing_and_comes_back(server: Weaviate) -> None:
+    room = lobby()
+    for number in range(3):
+        say(room, f"word {number}")
+    backfill()
+    server.tenants[room.tenant_id.hex].popitem()
+    assert backfill().wrong == ["acme"]
+    assert backfill(restart=True).wrong == []
+    assert len(server.tenants[room.tenant_id.hex]) == 3
+
+
+def test_success_many_batches(server: Weaviate) -> None:
+    room = lobby()
+    for number in range(150):
+        say(room, f"word {number}")
+    backfill()
+    assert len(server.tenants[room.tenant_id.hex]) == 150
+
+
+def test_fail_an_object_is_not_taken(server: Weaviate) -> None:
+    server.refused = {"bad"}
+    room = lobby()
+    say(room, "bad")
+    with pytest.raises(UpstreamNonsense, match=r"has not taken all: .*it does not please"):
+        backfill()
+    assert SearchDocument.objects.get().remote == Remote.NOTHING
+    server.refused = set()
+    done = backfill()
+    assert (done.resumed, done.wrong) == (True, [])
+    assert server.bodies(room.tenant_id.hex) == {"bad"}
+
+
+def test_fail_key(server: Weaviate) -> None:
+    say(lobby(), "word")
+    server.key = "another"
+    with pytest.raises(CredentialsRefused, match="Weaviate"):
+        backfill()
+
+
+def test_fail_down(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scaiwave.clients import http
+    from scaiwave.clients.patience import Patience
+
+    defaults = http.HttpClient.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "patience", Patience(total=0.0, first_contact=0.0))
+    configure(sandbox, "http://127.0.0.1:1")
+    say(lobby(), "word")
+    with pytest.raises(UpstreamUnreachable, match="Weaviate"):
+        backfill()

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from rooms.errors import SearchEmpty, SearchTooLong
+from rooms.search.words import snippet, words_of
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\t\n", "***", '" - "', "🙂", "a\0b", "\ud800x"])
+def test_fail_no_word(text: str) -> None:
+    with pytest.raises(SearchEmpty, match=r"^There is no word to search for\.$"):
+        words_of(text)
+
+
+def test_fail_too_many_words() -> None:
+    with pytest.raises(SearchTooLong, match=r"^These are 33 words; a search takes 32\.$"):
+        words_of("word " * 33)
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "shown"),
+    [
+        ("Die Grüße aus 東京", "grusse GRUẞE 東京", "Die «Grüße» aus «東京»"),
+        ("Die Grüße aus 東京", "gruße", "Die «Grüße» aus 東京"),
+        ("one\n\ttwo   three", "two", "one «two» three"),
+        ("foo-bar foobar foo", "foo-bar", "«foo»-«bar» foobar «foo»"),
+        ("nothing of it", "else", "nothing of it"),
+        ("", "else", ""),
+    ],
+)
+def test_success_hits_are_marked(body: str, text: str, shown: str) -> None:
+    assert snippet(body, words_of(text)) == shown
+
+
+def test_success_a_long_text_is_cut_around_the_first_hit() -> None:
+    body = f"{'before ' * 40}needle {'after ' * 60}"
+    shown = snippet(body, words_of("needle"))
+    assert shown.startswith("…before before")
+    assert "before «needle» after" in shown
+    assert shown.endswith("…")
+    assert len(shown) < 200

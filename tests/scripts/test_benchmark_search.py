@@ -1,0 +1,23 @@
+"""`scripts/bench search`, small."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.scaiwave.console import CHECKOUT
+
+
+def test_success_small() -> None:
+    words = ("--events", "400", "--repeat", "1", "--database", "sqlite")
+    ended = subprocess.run(
+        [sys.executable, "-m", "scripts.benchmarks.search", *words],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    names = [line.partition("  ")[0] for line in ended.stdout.splitlines()]
+    for name in ("backfill", "INSERT … SELECT of its rows", "… and their full text"):
+        assert name in names
