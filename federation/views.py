@@ -10,13 +10,20 @@ from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
 from federation.queries.descriptor import descriptor
+from scaiwave.api import refusal
+from scaiwave.errors import ScaiWaveError
+from scaiwave.faults import translated
 from scaiwave.output import to_json
 
 
 @require_safe
 def server_descriptor(request: HttpRequest) -> HttpResponseBase:
     """The descriptor (ScaiWave docs, concepts/federation), outside of the API's envelope."""
-    described = descriptor(timezone.now())
+    try:
+        with translated():
+            described = descriptor(timezone.now())
+    except ScaiWaveError as error:
+        return refusal(error)
     body = to_json(described.document, indent=None).encode()
     etag = f'"{hashlib.sha256(body).hexdigest()}"'
     response = HttpResponse(

@@ -6,13 +6,14 @@ import logging
 import sys
 from argparse import ArgumentParser
 from functools import cached_property
-from typing import IO, Any, NoReturn, cast
+from typing import IO, Any, cast
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
 
 from scaiwave import operators
-from scaiwave.errors import ConfirmationNeeded, RefusedError, UsageError
+from scaiwave.arguments import RaisesUsageErrors
+from scaiwave.errors import ConfirmationNeeded, RefusedError
 from scaiwave.output import Output, is_terminal
 from scaiwave.verbs import EXIT_CODES, VERBS, Verb, Words, below
 
@@ -34,14 +35,8 @@ class VerbFormatter(DjangoHelpFormatter):
         return text if "\n" in text else super()._fill_text(text, width, indent)
 
 
-class VerbParser(CommandParser):
-    """A parser whose usage errors look like every other error, JSON included."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(
-            message[:1].upper() + message[1:].rstrip(".") + ".",
-            fix=f"`{self.prog} --help` lists what it takes.",
-        )
+class VerbParser(RaisesUsageErrors, CommandParser):
+    """For the options of a verb."""
 
 
 class OperatorCommand(BaseCommand):

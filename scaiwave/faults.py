@@ -1,4 +1,4 @@
-"""Foreign exceptions become ours here, once: databases and disks."""
+"""Foreign exceptions become ours here, once: databases, disks and the bucket of the media."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from scaiwave.errors import (
     ScaiWaveError,
     SettingInvalid,
 )
+from scaiwave.media_storage import MediaStoreUnusable, bucket_errors
 
 # SQLSTATE codes (PostgreSQL docs, appendix A).
 _LACKING = {"42P01", "42703", "3F000"}  # a table, column or schema
@@ -67,11 +68,14 @@ class AppendOnly(RefusedError):
 def translated() -> Iterator[None]:
     """Let our errors pass, and raise ours for what an operator or a machine can cause.
 
-    What is left over is a defect of this suite, and keeps its traceback.
+    A signal that a database's complaint has hidden is raised again. What is left over is a defect
+    of this suite, and keeps its traceback.
     """
     try:
         yield
     except Error as error:
+        if hidden := _signal_behind(error):
+            raise hidden from None
         if (ours := from_database(error)) is None:
             raise
         raise ours from error
@@ -79,6 +83,18 @@ def translated() -> Iterator[None]:
         if (ours := from_system(error)) is None:
             raise
         raise ours from error
+    except bucket_errors() as error:
+        raise MediaStoreUnusable(
+            f"The media store can't be used: {_sentence(str(error))}"
+        ) from error
+
+
+def _signal_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """A signal that comes while a commit is sent leaves the session busy, and Django, which then
+    rolls back, trips over that."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error
 
 
 def from_system(error: OSError) -> ScaiWaveError | None:

@@ -30,12 +30,14 @@ FAILED = 5.0
 
 @dataclass
 class _Answer:
-    """The last answer to one question; `error` where there were no keys, None before the first."""
+    """What was last answered to one question: `keys` at `kept_at`, and `error` at `failed_at` if
+    there were none the last time."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    at: float = 0.0
     keys: Jwks | None = None
+    kept_at: float = 0.0
     error: ScaiWaveError | None = None
+    failed_at: float = 0.0
 
 
 class JwksCache:
@@ -64,20 +66,20 @@ class JwksCache:
     def _keys(self, slug: str | None, oldest: float) -> Jwks:
         answer = self._answers.setdefault(slug, _Answer())
         with answer.lock:
-            age = self._clock() - answer.at
-            if answer.keys is not None and age < oldest:
+            now = self._clock()
+            if answer.keys is not None and now - answer.kept_at < oldest:
                 return answer.keys
-            if answer.error is not None and age < FAILED:
+            if answer.error is not None and now - answer.failed_at < FAILED:
                 raise answer.error
             return self._ask(slug, answer)
 
     def _ask(self, slug: str | None, answer: _Answer) -> Jwks:
-        answer.keys = answer.error = None
+        """A failure leaves the keys to those for whom they are young enough: else whoever makes up
+        the id of a key could take them from everybody while ScaiKey is down."""
         try:
-            answer.keys = self._fetch(slug)
+            keys = self._fetch(slug)
         except ScaiWaveError as error:
-            answer.error = error
+            answer.error, answer.failed_at = error, self._clock()
             raise
-        finally:
-            answer.at = self._clock()
-        return answer.keys
+        answer.keys, answer.kept_at, answer.error = keys, self._clock(), None
+        return keys

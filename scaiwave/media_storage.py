@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,20 @@ from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
 
 from scaiwave.config import Configuration
-from scaiwave.errors import SettingMissing
+from scaiwave.errors import ConfigurationError, SettingMissing
 
 INCOMING = "incoming"
 _S3 = ("ENDPOINT", "BUCKET", "ACCESS_KEY", "SECRET_KEY")
+_S3_ERRORS = {
+    "botocore.exceptions": ("BotoCoreError", "ClientError"),
+    "boto3.exceptions": ("Boto3Error",),
+    "s3transfer.exceptions": ("RetriesExceededError",),
+}
+
+
+class MediaStoreUnusable(ConfigurationError):
+    code = "SW_MEDIA_STORE_UNUSABLE"
+    fix = "Check SCAIWAVE_MEDIA_ROOT or SCAIWAVE_S3_…, and that this server may write there."
 
 
 class MediaFiles(FileSystemStorage):
@@ -58,7 +69,12 @@ class MediaFiles(FileSystemStorage):
         return Path(self.path(INCOMING))
 
     def _make(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """A folder lasts, too, once the one above it is written."""
+        if folder.is_dir():
+            return
+        self._make(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(folder.parent)
 
 
 def _draft_stem(name: str) -> str:
@@ -77,6 +93,20 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def bucket_errors() -> tuple[type[Exception], ...]:
+    """What S3's client raises, if this process has loaded it; files raise OSError."""
+    return tuple(
+        getattr(sys.modules[module], name)
+        for module, names in _S3_ERRORS.items()
+        if module in sys.modules
+        for name in names
+    )
+
+
+def store_errors() -> tuple[type[Exception], ...]:
+    return (OSError, *bucket_errors())
 
 
 def configure(config: Configuration) -> dict[str, Any]:

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 TenantColumn = Callable[[Collection[UUID]], Mapping[UUID, Any]]
 ParticipantFacts = Callable[[UUID], Sequence[tuple[str, Any]]]
+RoleUses = Callable[[UUID, str], Sequence[str]]
 
 _tenant_columns: dict[str, TenantColumn] = {}
 _participant_facts: list[ParticipantFacts] = []
+_role_uses: list[RoleUses] = []
 _health_checks: dict[str, Check] = {}
 _tenant_slug: list[Callable[[str], str | None]] = []
 
@@ -40,6 +42,17 @@ def register_participant_facts(tell: ParticipantFacts) -> None:
 def participant_facts(participant_id: UUID) -> list[tuple[str, Any]]:
     """Every registered line about this participant, in the order of registration."""
     return [fact for tell in _participant_facts for fact in tell(participant_id)]
+
+
+def register_role_uses(find: RoleUses) -> None:
+    """Say what of a tenant names a role by its slug: (tenant id, slug) -> in words, each."""
+    if find not in _role_uses:
+        _role_uses.append(find)
+
+
+def role_uses(tenant_id: UUID, slug: str) -> list[str]:
+    """Everything that names this role, in the order of registration."""
+    return [use for find in _role_uses for use in find(tenant_id, slug)]
 
 
 def register_tenant_slug(find: Callable[[str], str | None]) -> None:

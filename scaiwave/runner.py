@@ -18,13 +18,23 @@ from django.core.management import (
 from django.db import connections
 
 from scaiwave.cli import TerminationSignal
-from scaiwave.errors import UsageError
+from scaiwave.errors import ConfirmationNeeded, UsageError
 from scaiwave.faults import translated
 
 # Django's own words, which are not commands of an application.
 _OF_DJANGO = ("help", "version")
-# Commands that print every setting as it is.
-_TELLING = ("diffsettings",)
+# Commands of Django's that this suite keeps from its operators: what they would do, and what
+# there is instead.
+_REFUSED = {
+    "diffsettings": (
+        "would print secrets",
+        "`scaiwave sync show-config` shows what is configured, with secrets masked.",
+    ),
+    "flush": (
+        "would empty the audit, which is append-only",
+        "To begin anew, make an empty database and run `scaiwave manage migrate`.",
+    ),
+}
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
@@ -55,14 +65,18 @@ def _verb(command: str, arguments: Sequence[str]) -> None:
 def _manage(arguments: Sequence[str]) -> None:
     django.setup()  # before it, Django knows of no application's commands
     name = arguments[0] if arguments else "help"
-    if name in _TELLING:
-        raise UsageError(
-            f"`scaiwave manage {name}` would print secrets.",
-            fix="`scaiwave sync show-config` shows what is configured, with secrets masked.",
-        )
+    if name in _REFUSED:
+        why, instead = _REFUSED[name]
+        raise UsageError(f"`scaiwave manage {name}` {why}.", fix=instead)
     if not name.startswith("-") and name not in _OF_DJANGO and name not in get_commands():
         raise _no_such_command(name)
-    execute_from_command_line(["scaiwave manage", *arguments])
+    try:
+        execute_from_command_line(["scaiwave manage", *arguments])
+    except EOFError:
+        raise ConfirmationNeeded(
+            f"`scaiwave manage {name}` asks a question, and nobody is there to answer it.",
+            fix="Run it at a terminal, or pass --no-input to agree beforehand.",
+        ) from None
 
 
 def _no_such_command(name: str) -> UsageError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from urllib.parse import urlsplit
 
 from scaiwave import database, media_storage, secret_keys
@@ -52,6 +53,8 @@ ALLOWED_HOSTS = CONFIG.names("SCAIWAVE_ALLOWED_HOSTS") or [
     "127.0.0.1",
     "[::1]",
 ]
+# By this name other servers ask for the descriptor; it may have a port.
+ALLOWED_HOSTS.append(re.sub(r":\d+$", "", CONFIG.text("SCAIWAVE_SERVER_NAME")))
 CSRF_TRUSTED_ORIGINS = [f"{urlsplit(PUBLIC_URL).scheme}://{urlsplit(PUBLIC_URL).netloc}"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_SECURE else None

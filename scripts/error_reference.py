@@ -80,7 +80,7 @@ def _by_code() -> dict[str, list[type[ScaiWaveError]]]:
         importlib.import_module(module)
     found: dict[str, list[type[ScaiWaveError]]] = {}
     for error in _family(ScaiWaveError):
-        if "code" in vars(error):
+        if "code" in vars(error) and error.__module__.partition(".")[0] in APPS:
             found.setdefault(error.code, []).append(error)
     return found
 

@@ -29,11 +29,14 @@ MARKERS = (
     "redis: needs a Redis server",
     "only_on(vendor): about one database, `postgresql` or `sqlite`; left out of the other run",
     "sandbox(**options): how the `sandbox` fixture is to be made",
+    "once: about kills, full disks and memory, not about versions: left out with "
+    "SCAIWAVE_TEST_BRIEF=1",
 )
 KINDS = ("postgres", "redis")
 # Read at import: the `home` fixture takes them out of the environment.
 ON_POSTGRES = "SCAIWAVE_TEST_DB_URL" in os.environ
 _GIVEN = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for kind in KINDS}
+_BRIEF = os.environ.get("SCAIWAVE_TEST_BRIEF") == "1"
 _REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
 _DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_setup", "database_url"})
 
@@ -63,6 +66,8 @@ def _belongs(item: pytest.Item) -> bool:
     for marker in item.iter_markers("only_on"):
         if marker.args != ("postgresql" if ON_POSTGRES else "sqlite",):
             return False
+    if _BRIEF and item.get_closest_marker("once"):
+        return False
     return not ON_POSTGRES or _touches_database(item)
 
 

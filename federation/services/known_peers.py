@@ -42,9 +42,13 @@ def compared(known: KnownPeer | None, found: PeerDescriptor) -> Acquaintance:
 def remember(
     known: KnownPeer | None, name: ServerName, found: PeerDescriptor, now: datetime
 ) -> KnownPeer:
-    """Store what the peer says now; call it in a transaction that holds the row."""
+    """Store what the peer says now; call it in a transaction that holds the row.
+
+    A peer that was not known may have been stored by another run meanwhile.
+    """
     public_key = to_base64(found.key.public_key)
-    peer = known or KnownPeer(server_name=name.text, public_key=public_key, first_seen_at=now)
+    seen = {"public_key": public_key, "first_seen_at": now, "last_seen_at": now}
+    peer = known or KnownPeer.objects.get_or_create(server_name=name.text, defaults=seen)[0]
     if peer.public_key != public_key:
         peer.key_changed_at = now
     peer.public_key = public_key

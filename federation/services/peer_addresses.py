@@ -20,8 +20,17 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SETTING = "SCAIWAVE_PEER_NETWORKS"
-# Global for some releases of Python, though it passes on to any IPv4 address (RFC 3056).
-_6TO4 = ipaddress.IPv6Network("2002::/16")
+# Global for some releases of Python, or for all.
+_NOT_PUBLIC = [
+    ipaddress.ip_network(text)
+    for text in (
+        "2002::/16",  # passes on to any IPv4 address (RFC 3056)
+        "192.88.99.0/24",  # its relays (RFC 7526)
+        "192.0.0.0/24",  # a router's own services (RFC 6890)
+        "fec0::/10",  # private, before fc00::/7 was (RFC 3879)
+        "3fff::/20",  # documentation (RFC 9637)
+    )
+]
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,10 @@ def _is_public(address: Address) -> bool:
     """Addresses by which IPv6 stands for IPv4 are not, but for the mapped ones."""
     plain = _unmapped(address)
     return plain.is_global and not (
-        plain.is_multicast or plain.is_reserved or plain.is_unspecified or plain in _6TO4
+        plain.is_multicast
+        or plain.is_reserved
+        or plain.is_unspecified
+        or _is_in(plain, _NOT_PUBLIC)
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from federation.errors import BadDescriptor, HandshakeWouldFail, PeerAddressRefused
@@ -14,8 +13,10 @@ from federation.services.peer_addresses import SETTING, Network, find_peer
 from federation.services.peer_transport import Headers, fetch
 from federation.services.server_names import ServerName
 from federation.services.signing import VerifyingKey, key_from_text, keys_from_descriptor
+from scaiwave.clients.dates import moment_of
 from scaiwave.clients.foreign import Peer, Timeouts
 from scaiwave.errors import UpstreamNonsense, UpstreamUnavailable
+from tenants.queries.resolve import can_be_stored
 
 LARGEST = 64 * 1024
 """Bytes. A descriptor with a dozen previous keys has about 2,000."""
@@ -119,7 +120,7 @@ def _object(name: ServerName, body: bytes) -> dict[str, Any]:
 
 def _versions(name: ServerName, document: dict[str, Any]) -> list[str]:
     versions = document.get("protocol_versions")
-    if not isinstance(versions, list) or not all(isinstance(one, str) for one in versions):
+    if not isinstance(versions, list) or not all(map(_is_version, versions)):
         raise _fails(name, "does not say which protocol versions it speaks")
     if VERSION not in versions:
         spoken = ", ".join(_quoted(version) for version in versions[:10]) or "none at all"
@@ -127,13 +128,15 @@ def _versions(name: ServerName, document: dict[str, Any]) -> list[str]:
     return versions[:MOST_VERSIONS]
 
 
+def _is_version(value: object) -> bool:
+    """A text that our database takes, too."""
+    return isinstance(value, str) and can_be_stored(value)
+
+
 def clock_offset(headers: Headers, now: datetime) -> float | None:
     """By its Date header, which has whole seconds and was written a moment ago."""
-    try:
-        said = parsedate_to_datetime(headers["date"])
-    except (KeyError, ValueError):
-        return None
-    return (said.replace(tzinfo=said.tzinfo or UTC) - now).total_seconds()
+    said = moment_of(headers.get("date"))
+    return None if said is None else (said - now).total_seconds()
 
 
 def _quoted(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Signing with this server's key, and checking what this or another server has signed."""
+"""Checking what this or another server has signed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,9 @@ from federation.errors import (
     SigningKeyRevoked,
 )
 from federation.models import ServerKey
-from federation.queries.keys import DRIFT, all_keys, signing_key
+from federation.queries.keys import DRIFT, all_keys
 from federation.services import ed25519, public_keys
-from federation.services.private_halves import opened
 from scaiwave.output import json_ready
-
-
-@dataclass(frozen=True)
-class Signed:
-    """`signature` is the raw 64 bytes."""
-
-    key_id: str
-    signature: bytes
 
 
 @dataclass(frozen=True)
@@ -38,17 +29,6 @@ class VerifyingKey:
     signs_from: datetime | None = None
     verifies_until: datetime | None = None
     revoked: bool = False
-
-
-def sign(data: bytes, *, now: datetime) -> Signed | None:
-    """Sign with the key that signs now; None when there is none.
-
-    Raises KeyUnreadable (exit 2, naming the key) and KeyDamaged.
-    """
-    key = signing_key(now)
-    if key is None:
-        return None
-    return Signed(key.key_id, ed25519.signature_of(data, opened(key)))
 
 
 def own_keys() -> dict[str, VerifyingKey]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from identity_sync.report import KINDS, SyncReport
 from identity_sync.services import history
 from scaiwave.output import Column, Kind, Output
@@ -35,11 +37,16 @@ def show_report(output: Output, report: SyncReport) -> None:
 
 
 def list_changes(output: Output) -> None:
-    """The plan thing by thing, while it can be read."""
-    for rows in history.changes():
-        for _, _, kind, action, scaikey_id, name, fields, reason in rows:
-            what = f"{reason}: {fields.replace(',', ', ')}" if fields else reason
-            output.line(f"{action:<10}  {kind:<12}  {name or scaikey_id} ({what})")
+    """The plan thing by thing, while it can be read.
+
+    It is told in the middle of the run, which a reader who has had enough must not end.
+    """
+    with suppress(BrokenPipeError):
+        for rows in history.changes():
+            for _, _, kind, action, scaikey_id, name, fields, reason in rows:
+                what = f"{reason}: {fields.replace(',', ', ')}" if fields else reason
+                output.line(f"{action:<10}  {kind:<12}  {name or scaikey_id} ({what})")
+        output.stdout.flush()
 
 
 def summary(report: SyncReport) -> str:

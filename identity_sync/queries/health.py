@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 from django.utils.timesince import timesince
 
 from identity_sync.models import Outcome, SyncRun
 from identity_sync.services.credentials import try_credentials
 from scaiwave.clients.connect import NotRegistered
+from scaiwave.clients.dates import moment_of
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, State, failed, passed, warned
 from scaiwave.errors import ConfigurationError, ScaiWaveError
@@ -72,13 +72,8 @@ def clock_offset(base_url: str) -> timedelta | None:
     with HttpClient(base_url, service="ScaiKey") as client:
         asked = datetime.now(UTC)
         answer = client.request("GET", JWKS, retry=False)
-        told = answer.headers.get("date")
         answered = datetime.now(UTC)
-    try:
-        there = parsedate_to_datetime(told) if told else None
-    except ValueError:
-        return None
-    if there is None:
+    if (there := moment_of(answer.headers.get("date"))) is None:
         return None
     here = asked + (answered - asked) / 2
     # The header has whole seconds, so on average it is half a second behind.

@@ -123,7 +123,10 @@ def _tell_changes() -> None:
 
 
 def apply(now: datetime) -> None:
-    """Write it; people and tenants of this run are in their tables by now."""
+    """Write it; people and tenants of this run are in their tables by now.
+
+    What an operator has granted or made meanwhile stays as it is: the hand wins.
+    """
     if not one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
         return
     execute(
@@ -141,6 +144,7 @@ def apply(now: datetime) -> None:
         FROM role_plan d JOIN stage_roles x ON x.n = d.n
         JOIN sw_roles r ON r.tenant_id = d.tenant_id AND r.slug = x.slug
         WHERE d.action = 'grant'
+        ON CONFLICT DO NOTHING
         """,
         [GRANTED_BY, db_time(now)],
     )
@@ -157,7 +161,8 @@ def _insert_roles(now: datetime) -> None:
               WHERE d.action = 'grant' AND NOT EXISTS (
                   SELECT 1 FROM sw_roles r WHERE r.tenant_id = d.tenant_id AND r.slug = x.slug)
               GROUP BY d.tenant_id, x.slug) AS f
-        JOIN stage_roles x ON x.n = f.n
+        JOIN stage_roles x ON x.n = f.n WHERE true
+        ON CONFLICT DO NOTHING
         """,
         [db_time(now)],
     )

@@ -138,7 +138,8 @@ def _planned(work: _Import) -> ImportedRoom:
 
 def _plan(work: _Import) -> MediaPlan:
     """What becomes of the files. Raises `TenantCapacity`."""
-    plan = plan_media(work.place.tenant.pk, work.bundle.head.media)
+    trusted = work.verdict is Verdict.VALID
+    plan = plan_media(work.place.tenant.pk, work.bundle.head.media, trusted=trusted)
     require_capacity(work.place.tenant, added_bytes=plan.added_bytes)
     return plan
 

@@ -32,10 +32,12 @@ class MediaPlan:
 
     `put`: its bytes go into the store. `new`: the tenant gets a row of it. `shown`: the room shows
     it, so its ids lead to the tenant's row. The bundle's word for a hash alone is never enough for
-    that: whoever knows the hash of a file would get the file.
+    that: whoever knows the hash of a file would get the file. What it says of a scan counts only
+    if it is `trusted`, signed by a known key: else what is new waits to be scanned.
     """
 
     rows: list[MediaRow]
+    trusted: bool
     put: list[MediaRow] = field(default_factory=list)
     new: list[MediaRow] = field(default_factory=list)
     shown: set[str] = field(default_factory=set)
@@ -49,9 +51,9 @@ class MediaPlan:
         return sum(row.size for row in self.new if not _is_infected(row))
 
 
-def plan_media(tenant_id: UUID, rows: Iterable[MediaRow]) -> MediaPlan:
+def plan_media(tenant_id: UUID, rows: Iterable[MediaRow], *, trusted: bool) -> MediaPlan:
     """Compare the bundle's files with the tenant's rows and the store. Writes nothing."""
-    plan = MediaPlan(list(rows))
+    plan = MediaPlan(list(rows), trusted)
     one_each = {row.sha256: row for row in plan.rows}
     for batch in batches(one_each):
         here = {row.sha256: row for row in _tenants_media(tenant_id, batch)}
@@ -68,9 +70,9 @@ def _plan_file(plan: MediaPlan, row: MediaRow, here: Media | None) -> None:
     infected_here = here is not None and here.scan_status == ScanStatus.INFECTED
     if infected_here or _is_infected(row):
         plan.infected += 1
-        if here is None:
+        if here is None and plan.trusted:
             plan.new.append(row)
-        if here is None or infected_here:
+        if infected_here or (here is None and plan.trusted):
             plan.shown.add(row.sha256)
     elif row.missing is not None:
         plan.missing += 1
@@ -145,7 +147,7 @@ def write_media(plan: MediaPlan, *, room: Room, now: datetime) -> dict[str, str]
     new = {row.sha256: row for row in plan.new}
     ids: dict[str, str] = {}
     for batch in batches(sorted(plan.shown)):
-        rows = [_media(new[key], room.tenant_id, now) for key in batch if key in new]
+        rows = [_media(new[key], room.tenant_id, plan, now) for key in batch if key in new]
         Media.objects.bulk_create(rows, ignore_conflicts=True)
         found = _tenants_media(room.tenant_id, batch)
         ids.update((media.sha256, str(media.pk)) for media in found)
@@ -154,13 +156,14 @@ def write_media(plan: MediaPlan, *, room: Room, now: datetime) -> dict[str, str]
     return {row.media_id: ids[row.sha256] for row in plan.rows if row.sha256 in ids}
 
 
-def _media(row: MediaRow, tenant_id: UUID, now: datetime) -> Media:
+def _media(row: MediaRow, tenant_id: UUID, plan: MediaPlan, now: datetime) -> Media:
+    told = ScanStatus.INFECTED if _is_infected(row) else row.scan_status
     return Media(
         tenant_id=tenant_id,
         sha256=row.sha256,
         size=row.size,
         mime_type=row.mime_type,
-        scan_status=ScanStatus.INFECTED if _is_infected(row) else row.scan_status,
+        scan_status=told if plan.trusted else ScanStatus.PENDING,
         created_at=now,
     )
 

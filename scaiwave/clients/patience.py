@@ -6,7 +6,8 @@ import math
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+
+from scaiwave.clients.dates import moment_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +43,7 @@ def retry_after(header: str | None, *, now: datetime | None = None) -> float | N
     text = header.strip()
     if text.isascii() and text.isdigit():
         return float(text[:12])
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
+    if (moment := moment_of(text)) is None:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
     seconds = (moment - (now or datetime.now(UTC))).total_seconds()
     return float(max(0, math.ceil(seconds)))

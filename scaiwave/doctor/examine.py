@@ -40,14 +40,16 @@ class Examination:
 
     @property
     def sentence(self) -> str:
-        counts = {state: self._count(state) for state in State}
-        if not counts[State.FAIL]:
-            warnings = counts[State.WARN]
-            return f"Healthy, with {warnings} warnings." if warnings else "Healthy."
-        return f"{counts[State.FAIL]} checks failed, {counts[State.WARN]} warnings."
+        failures = self._counted(State.FAIL, "check failed", "checks failed")
+        warnings = self._counted(State.WARN, "warning", "warnings")
+        if failures:
+            return f"{failures}, {warnings}." if warnings else f"{failures}."
+        return f"Healthy, with {warnings}." if warnings else "Healthy."
 
-    def _count(self, state: State) -> int:
-        return sum(finding.state is state for finding in self.findings)
+    def _counted(self, state: State, one: str, more: str) -> str:
+        """Empty where there is none."""
+        count = sum(finding.state is state for finding in self.findings)
+        return f"{count} {one if count == 1 else more}" if count else ""
 
     def document(self) -> dict[str, Any]:
         return {

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, QuerySet
 
-from scaiwave.errors import UsageError
 from scaiwave.operators import Operator, Permission
 from scaiwave.providers import tenant_columns
 from tenants.models import Participant, Tenant
 from tenants.queries.resolve import resolve_partner
 from tenants.queries.rows import Row, tenant_row
+from tenants.queries.sorting import in_order, order_of
 from tenants.queries.standing import MEMBERS, with_status
 from tenants.queries.tenants import visible_tenants
 from tenants.queries.token_usage import NO_USAGE, token_columns
@@ -46,11 +45,12 @@ def list_tenants(
     unknown comes last either way.
     """
     operator.require(Permission.VIEW)
-    key, backwards = _order(sort)
+    key, backwards = order_of(sort, SORTABLE, example="members")
     tenants = visible_tenants(operator).filter(with_status(status))
     if partner is not None:
         tenants = tenants.filter(partner=resolve_partner(operator, partner))
-    return _sorted(_with_figures(tenants, now), key, reverse=backwards != reverse)
+    rows = sorted(_with_figures(tenants, now), key=lambda row: str(row["slug"]))
+    return in_order(rows, key, reverse=backwards != reverse)
 
 
 def month_of(now: datetime) -> date:
@@ -86,25 +86,3 @@ def _with_figures(tenants: QuerySet[Tenant], now: datetime) -> list[Row]:
 def _members(tenants: QuerySet[Tenant]) -> dict[UUID, int]:
     people = Participant.objects.filter(MEMBERS, tenant__in=tenants)
     return dict(people.values_list("tenant_id").annotate(Count("pk")))
-
-
-def _order(sort: str) -> tuple[str, bool]:
-    column = sort.removeprefix("-")
-    if column not in SORTABLE:
-        raise UsageError(
-            f"There is no column {column!r} to sort by.",
-            fix=f"Sort by one of {', '.join(SORTABLE)}; with a minus before it, as in "
-            "--sort=-members, the order is turned round.",
-        )
-    return SORTABLE[column], sort.startswith("-")
-
-
-def _sorted(rows: list[Row], key: str, *, reverse: bool) -> list[Row]:
-    rows.sort(key=lambda row: str(row["slug"]))
-    known = [row for row in rows if row[key] is not None]
-    known.sort(key=lambda row: _foldable(row[key]), reverse=reverse)
-    return known + [row for row in rows if row[key] is None]
-
-
-def _foldable(value: Any) -> Any:
-    return value.casefold() if isinstance(value, str) else value

@@ -34,6 +34,22 @@ WITH RECURSIVE up (group_id, through_id) AS (
 SELECT group_id, through_id FROM up
 """
 
+# With groups that are gone: their own edges stay as they were, and the edge by which one is in
+# another group ends, and comes back with it.
+_UPWARDS_WITH_GONE = """
+WITH RECURSIVE up (group_id) AS (
+    SELECT edge.group_id FROM sw_group_memberships edge
+    WHERE edge.member_participant_id = %s AND edge.absent_since IS NULL
+  UNION
+    SELECT edge.group_id
+    FROM up
+    JOIN sw_groups inside ON inside.id = up.group_id
+    JOIN sw_group_memberships edge ON edge.member_group_id = up.group_id
+    WHERE edge.absent_since IS NULL OR inside.absent_since IS NOT NULL
+)
+SELECT group_id FROM up
+"""
+
 _DOWNWARDS = """
 WITH RECURSIVE down (group_id, through_id) AS (
     SELECT edge.member_group_id, edge.member_group_id
@@ -116,6 +132,12 @@ def groups_of(participant: Participant) -> Through:
     return _gathered(_rows(_UPWARDS, [participant.pk]))
 
 
+def groups_that_may_return(participant: Participant) -> set[UUID]:
+    """Every group the participant is in, or would be in again if ScaiKey brought back groups that
+    are gone."""
+    return {_uuid(key) for (key,) in _rows(_UPWARDS_WITH_GONE, [participant.pk])}
+
+
 def people_of(group: Group) -> Through:
     """Every participant in the group, with the member groups by way of which.
 
@@ -150,10 +172,10 @@ def reached_by(grant: RoleGrant) -> int:
     return sum(count for _, count in rows)
 
 
-def _rows(sql: str, keys: Sequence[UUID | str]) -> list[tuple[Any, Any]]:
+def _rows(sql: str, keys: Sequence[UUID | str]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, [_parameter(key) for key in keys])
-        rows: list[tuple[Any, Any]] = cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
 
 
@@ -162,7 +184,7 @@ def _parameter(key: UUID | str) -> Any:
     return field.get_db_prep_value(key, connection) if isinstance(key, UUID) else key
 
 
-def _gathered(rows: list[tuple[Any, Any]]) -> Through:
+def _gathered(rows: list[tuple[Any, ...]]) -> Through:
     through: Through = {}
     for key, way in rows:
         through.setdefault(_uuid(key), set()).add(_uuid(way))

@@ -42,9 +42,7 @@ def _of_tenant(tenant: Tenant) -> Iterator[Row]:
 def _of_standing(about: str, name: str, thing: Participant | Tenant | Partner) -> Iterator[Row]:
     """Each of the three facts that is against it; one fact may hide another."""
     if thing.suspended_by_hand_at is not None:
-        row = _obstacle(
-            about, f"{name} is suspended by hand", "Lift the suspension here; ScaiKey can't."
-        )
+        row = _obstacle(about, f"{name} is suspended by hand", _resuming(thing))
         yield {**row, "since": thing.suspended_by_hand_at}
     if thing.absent_since is not None:
         row = _obstacle(
@@ -58,6 +56,12 @@ def _of_standing(about: str, name: str, thing: Participant | Tenant | Partner) -
             f"{name} is {status} in ScaiKey",
             "Activate in ScaiKey, then run `scaiwave sync`.",
         )
+
+
+def _resuming(thing: Participant | Tenant | Partner) -> str:
+    if isinstance(thing, Tenant):
+        return f"`scaiwave admin resume-tenant {thing.slug}` lifts that; ScaiKey can't."
+    return "Lift the suspension here; ScaiKey can't."
 
 
 def _obstacle(about: str, reason: str, fix: str) -> Row:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,6 +8,7 @@ from datetime import datetime
 from django.db import transaction
 
 from scaiwave.operators import Operator, Permission
+from scaiwave.providers import role_uses
 from tenants.errors import RoleBuiltIn, RoleHeld
 from tenants.models import Role, RoleGrant
 from tenants.queries.resolve import resolve_tenant
@@ -17,13 +19,16 @@ from tenants.services.role_holders import described
 from tenants.services.role_rules import lock_role
 
 NAMED = 10
-"""Holders that an error names one by one."""
+"""Holders, or what else names the role, that are told one by one."""
 
 
 @dataclass(frozen=True)
 class DeletedRole:
+    """`named_by` is what still lets in whoever has a role of this slug, in words."""
+
     role: Row
     tenant: str
+    named_by: list[str]
     dry_run: bool = False
 
     @property
@@ -31,8 +36,24 @@ class DeletedRole:
         did = "Would delete" if self.dry_run else "Deleted"
         return f"{did} role {self.role['slug']} of tenant {self.tenant}."
 
+    @property
+    def warning(self) -> str:
+        """Empty if nothing names the role."""
+        if not self.named_by:
+            return ""
+        named = _listed(self.named_by, len(self.named_by))
+        return (
+            f"Still read by holders of {self.role['slug']}: {named}. Nobody holds it now; whoever "
+            "is granted a role made later with this slug can read them."
+        )
+
     def document(self) -> Row:
-        document = {"role": self.role, "tenant": self.tenant, "deleted": not self.dry_run}
+        document = {
+            "role": self.role,
+            "tenant": self.tenant,
+            "deleted": not self.dry_run,
+            "named_by": self.named_by,
+        }
         return {**document, "dry_run": True} if self.dry_run else document
 
 
@@ -40,6 +61,8 @@ def delete_role(
     *, operator: Operator, role: str, tenant: str, now: datetime, dry_run: bool = False
 ) -> DeletedRole:
     """Delete a role that was granted to nobody, or whose grants are all revoked.
+
+    Rooms that name it are no obstacle: nobody reads them by it, and they are changed elsewhere.
 
     Raises RoleNotFound, TenantNotFound, AmbiguousName, RoleBuiltIn and RoleHeld.
     """
@@ -67,20 +90,25 @@ def delete_role(
                 details={"slug": found.slug, "name": found.name},
             )
             found.delete()
-    return DeletedRole(row, within.slug, dry_run=dry_run)
+    return DeletedRole(row, within.slug, role_uses(within.pk, row["slug"]), dry_run=dry_run)
 
 
 def _check_unheld(role: Role) -> None:
     grants = RoleGrant.objects.filter(role=role).select_related("participant", "group")
     if not (number := grants.count()):
         return
-    named = "; ".join(_holder_of(grant) for grant in grants.order_by("pk")[:NAMED])
-    more = f"; and {number - NAMED:,} more" if number > NAMED else ""
+    named = [_holder_of(grant) for grant in grants.order_by("pk")[:NAMED]]
     raise RoleHeld(
-        f"The role {role.slug} is granted {number:,} times: {named}{more}.",
+        f"The role {role.slug} is granted {number:,} times: {_listed(named, number)}.",
         fix=f"Revoke each first: `scaiwave role revoke {role.slug} --tenant {role.tenant.slug} "
         "--from <participant>` or `--from-group <group>`; those from ScaiKey are taken there.",
     )
+
+
+def _listed(names: Sequence[str], number: int) -> str:
+    """The first of so many."""
+    more = f"; and {number - NAMED:,} more" if number > NAMED else ""
+    return "; ".join(names[:NAMED]) + more
 
 
 def _holder_of(grant: RoleGrant) -> str:

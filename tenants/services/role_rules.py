@@ -8,7 +8,7 @@ from scaiwave.operators import Operator
 from scaiwave.operators import Role as OperatorRole
 from tenants.errors import LastSuperAdmin, RoleNotFound, SelfElevation, SuperAdminOnly
 from tenants.models import Participant, Role, RoleGrant
-from tenants.queries.nesting import groups_of, holders_besides, reached_by
+from tenants.queries.nesting import groups_that_may_return, holders_besides, reached_by
 from tenants.queries.roles import SUPER_ADMIN
 from tenants.services.role_holders import Holder, described
 
@@ -23,7 +23,8 @@ def check_authority(operator: Operator, role: Role) -> None:
 
 
 def check_not_oneself(operator: Operator, holder: Holder) -> None:
-    """Raises `SelfElevation` when the operator is this participant, or is in this group.
+    """Raises `SelfElevation` when the operator is this participant, or is in this group, also by
+    way of groups that are gone for now.
 
     The host operator is nobody of the platform, and a platform's token is no person.
     """
@@ -35,7 +36,7 @@ def check_not_oneself(operator: Operator, holder: Holder) -> None:
         themselves = Participant.objects.filter(
             tenant=holder.tenant_id, scaikey_id=operator.subject
         )
-        reached = any(holder.pk in groups_of(person) for person in themselves)
+        reached = any(holder.pk in groups_that_may_return(person) for person in themselves)
     if reached:
         inside = "" if isinstance(holder, Participant) else "in "
         raise SelfElevation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from django.conf import settings
 
 from federation.models import ServerKey
+from federation.queries.keys import signing_key
 from federation.services import ed25519, public_keys
-from federation.services.private_halves import sealed
+from federation.services.private_halves import opened, sealed
 from scaiwave.config import Configuration
 from scaiwave.operators import Operator, Role
 
@@ -34,6 +36,18 @@ def make_key(*, made: datetime = NOW, **fields: Any) -> ServerKey:
         **fields,
     }
     return ServerKey.objects.create(**values)
+
+
+@dataclass(frozen=True)
+class Signed:
+    key_id: str
+    signature: bytes
+
+
+def sign(data: bytes, *, now: datetime) -> Signed | None:
+    """What the key that signs then makes of the data."""
+    key = signing_key(now)
+    return Signed(key.key_id, ed25519.signature_of(data, opened(key))) if key else None
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:

@@ -10,6 +10,9 @@ from django.utils.http import http_date
 from federation.errors import BadServerName, HandshakeWouldFail
 from federation.models import FederationMode, KnownPeer, Policy
 from federation.services.check_peer import CheckedPeer, check_peer
+from federation.services.known_peers import Acquaintance, compared, remember
+from federation.services.peer_descriptor import PeerDescriptor
+from federation.services.server_names import parse_server_name
 from scaiwave.errors import InsufficientPermission, SettingInvalid
 from tenants.models import AuditEntry
 from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key
@@ -52,6 +55,19 @@ def test_success_first_seen(peer: Peer) -> None:
     assert (known.server_name, f"ed25519:{known.public_key}") == (peer.name, TEXT)
     assert (known.first_seen_at, known.last_seen_at, known.key_changed_at) == (NOW, NOW, None)
     assert known.protocol_versions == ["v1"]
+
+
+@pytest.mark.usefixtures("ready")
+def test_success_first_seen_by_two_at_once(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(known: KnownPeer | None, found: PeerDescriptor) -> Acquaintance:
+        """The other stores it between our look and our turn."""
+        remember(known, parse_server_name(peer.name), found, NOW)
+        return compared(known, found)
+
+    monkeypatch.setattr("federation.services.check_peer.compared", late)
+    assert check(peer, now=LATER).peer["key_seen"] == "first seen"
+    known = KnownPeer.objects.get()
+    assert (known.first_seen_at, known.last_seen_at, known.key_changed_at) == (NOW, LATER, None)
 
 
 @pytest.mark.usefixtures("ready")
@@ -140,7 +156,7 @@ def test_success_clocks_are_apart(peer: Peer, seconds: int, side: str) -> None:
 
 
 @pytest.mark.usefixtures("ready")
-@pytest.mark.parametrize("date", [None, "yesterday", "Tue, 99 Nov 2026 12:00:00 GMT"])
+@pytest.mark.parametrize("date", [None, "yesterday", "Tue, 24 Nov 99999999999999 12:00:00 GMT"])
 def test_success_clock_unknown(peer: Peer, date: str | None) -> None:
     peer.says(description(peer.name), headers={"Date": date} if date else {})
     checked = check(peer)

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -117,6 +118,19 @@ def test_success_head(client: Client) -> None:
 def test_fail_read_only(client: Client, method: str) -> None:
     answer: Any = getattr(client, method)(ADDRESS)
     assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
+
+
+def test_fail_no_database(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line in the log, and nothing of the server's to a stranger."""
+
+    def out_of_reach(now: datetime) -> NoReturn:
+        raise OperationalError("connection to server at 10.1.2.3 failed")
+
+    monkeypatch.setattr("federation.views.descriptor", out_of_reach)
+    answer = client.get(ADDRESS)
+    assert (answer.status_code, answer["Cache-Control"]) == (503, "no-store")
+    assert answer.json()["error"]["code"] == "SW_DATABASE_UNREACHABLE"
+    assert "10.1.2.3" not in answer.content.decode()
 
 
 def test_success_shown_is_what_peers_fetch(client: Client) -> None:

@@ -76,7 +76,7 @@ SILENT = "does not say which protocol versions it speaks."
         (with_(protocol_versions=["v2", "v3"]), f"{V1}, but 'v2', 'v3'."),
         (with_(protocol_versions=[]), f"{V1}, but none at all."),
         (with_(protocol_versions="v1"), SILENT),
-        (with_(protocol_versions=[1]), SILENT),
+        *((with_(protocol_versions=["v1", odd]), SILENT) for odd in (1, "\0", "\ud800")),
         (without("protocol_versions"), SILENT),
         (lambda good: [good], JSON),
         (lambda good: b"<html>", JSON),

@@ -9,10 +9,10 @@ from federation.errors import BadOverlap, KeyDamaged, NoKey
 from federation.models import ServerKey
 from federation.services import key_making
 from federation.services.rotate_key import RotatedKey, rotate_key
-from federation.services.signing import own_keys, sign, verify
+from federation.services.signing import own_keys, verify
 from scaiwave.errors import InsufficientPermission, SettingInvalid
 from tenants.models import AuditEntry
-from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key
+from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key, sign
 
 pytestmark = pytest.mark.django_db
 LATER = NOW + 300 * DAY

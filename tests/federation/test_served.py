@@ -42,7 +42,8 @@ def gunicorn() -> Iterator[int]:
 
 @pytest.mark.only_on("sqlite")
 @pytest.mark.usefixtures("server")
-def test_success() -> None:
+def test_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCAIWAVE_SERVER_NAME", "chat.example.com:8448")
     assert scaiwave("admin", "federation", "key", "generate").code == 0
     shown = scaiwave("admin", "federation", "descriptor", "--json").out
     with gunicorn() as port, closing(http.client.HTTPConnection("127.0.0.1", port)) as peer:
@@ -51,6 +52,9 @@ def test_success() -> None:
         body = got.read()
         assert (got.status, got.headers["Cache-Control"]) == (200, "public, max-age=300")
         assert [line.strip() for line in shown.splitlines()][1] in body.decode()
+
+        peer.request("GET", ADDRESS, headers={"Host": "chat.example.com:8448"})
+        assert peer.getresponse().read() == body
 
         peer.request("HEAD", ADDRESS)
         head = peer.getresponse()

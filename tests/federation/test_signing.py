@@ -21,10 +21,9 @@ from federation.services.signing import (
     key_from_text,
     keys_from_descriptor,
     own_keys,
-    sign,
     verify,
 )
-from tests.federation.keys import DAY, NOW, configure, make_key
+from tests.federation.keys import DAY, NOW, configure, make_key, sign
 
 MINUTE = timedelta(minutes=1)
 TEXT = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="

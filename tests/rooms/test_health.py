@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_django import Settings
 
 from rooms.models import ImportIntent
 from rooms.queries.health import imports, media_store, tidy_imports
@@ -14,29 +13,18 @@ from tests.scaiwave import rows
 from tests.scaiwave.rows import NOW
 
 
-@pytest.fixture
-def store(settings: Settings, tmp_path: Path) -> Path:
-    folder = tmp_path / "media"
-    backend = {
-        "BACKEND": "scaiwave.media_storage.MediaFiles",
-        "OPTIONS": {"location": str(folder)},
-    }
-    settings.STORAGES = {**settings.STORAGES, "default": backend}
-    return folder
-
-
 def said(findings: Iterator[Finding]) -> list[tuple[State, str]]:
     return [(finding.state, finding.message) for finding in findings]
 
 
-def test_success_a_store_that_works_keeps_nothing_of_it(store: Path) -> None:
+def test_success_a_store_that_works_keeps_nothing_of_it(media_root: Path) -> None:
     findings = said(media_store(load({}), NOW))
     assert findings == [(State.PASS, "The media store keeps what is put there.")]
-    assert [path for path in store.rglob("*") if path.is_file()] == []
+    assert [path for path in media_root.rglob("*") if path.is_file()] == []
 
 
-def test_fail_a_store_that_is_a_file(store: Path) -> None:
-    store.write_text("in the way")
+def test_fail_a_store_that_is_a_file(media_root: Path) -> None:
+    media_root.write_text("in the way")
     (finding,) = media_store(load({}), NOW)
     assert (finding.state, finding.code, finding.exit_code) == (
         State.FAIL,
@@ -47,10 +35,10 @@ def test_fail_a_store_that_is_a_file(store: Path) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_success_what_a_killed_import_left_is_taken_away(store: Path) -> None:
+def test_success_what_a_killed_import_left_is_taken_away(media_root: Path) -> None:
     tenant = rows.tenant()
     ImportIntent.objects.create(tenant=tenant, hashes=["a" * 64], operator="root", started_at=NOW)
-    left = store / "tenant" / str(tenant.pk) / ("a" * 64)
+    left = media_root / "tenant" / str(tenant.pk) / ("a" * 64)
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
     before = "1 under way, or killed and not tidied up, the oldest since 2026-03-04 05:06 UTC."

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as property_settings
-from pytest_django import Settings
 
+from federation.models import ServerKey
+from federation.services.generate_key import generate_key
 from rooms.bundle.window import Window
 from rooms.services.export_room import export_room
 from rooms.services.import_room import import_room
@@ -25,16 +26,10 @@ from tests.scaiwave.rows import NOW
 _NUMBERS = count()
 
 
-@pytest.fixture
-def media_root(tmp_path: Path, settings: Settings) -> Path:
-    """The folder of a media store of this test's own."""
-    folder = tmp_path / "media"
-    files = {"BACKEND": "scaiwave.media_storage.MediaFiles", "OPTIONS": {"location": str(folder)}}
-    settings.STORAGES = {**settings.STORAGES, "default": files}
-    return folder
-
-
 def a_home() -> Home:
+    """Bundles are signed, since what a stranger's says of a scan would not be kept."""
+    if not ServerKey.objects.exists():
+        generate_key(operator=host_operator(), now=NOW)
     return make_home(f"home{next(_NUMBERS)}")
 
 

@@ -13,9 +13,7 @@ import pytest
 
 from tests.rooms.random_rooms import Drawn, build
 from tests.rooms.round_trip import Carried, Json, Target, carried, differences, same
-from tests.rooms.test_round_trip import a_home, exported, imported, media_root, target
-
-__all__ = ["media_root"]  # a fixture
+from tests.rooms.test_round_trip import a_home, exported, imported, target
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 FILES = [

@@ -37,8 +37,11 @@ class Server:
         self.run("room", "export", room, "--tenant", tenant, "--output", str(file))
         return carried(file.read_bytes())
 
-    def bring(self, tenant: str, owner: str, file: Path) -> str:
-        words = ("--tenant", tenant, "--as", owner, "--input", str(file))
+    def public_key(self) -> str:
+        return str(self.run("admin", "federation", "descriptor")["public_key"])
+
+    def bring(self, tenant: str, owner: str, file: Path, key: str) -> str:
+        words = ("--tenant", tenant, "--as", owner, "--input", str(file), "--key", key)
         return str(self.run("room", "import", "seeded", *words)["room"]["id"])
 
 
@@ -47,7 +50,9 @@ def server(home: Path, url: str) -> Server:
     environment = {**own_settings(home), "SCAIWAVE_DB_URL": url}
     ended = console.scaiwave("manage", "migrate", "-v", "0", "--skip-checks", **environment)
     assert ended.code == 0, ended.err
-    return Server(environment)
+    made = Server(environment)
+    made.run("admin", "federation", "key", "generate")
+    return made
 
 
 @pytest.fixture
@@ -69,9 +74,11 @@ def test_success_from_sqlite_to_postgresql_and_back(
     file = tmp_path / "first.zip"
     before = on_sqlite.export("acme", room, file)
     assert len(before.events) == 600
+    key = on_sqlite.public_key()
     for number, there in enumerate((on_postgresql, on_sqlite)):
         owner = there.seed("beta", "--rooms", "0")["owner_id"]
-        room = there.bring("beta", owner, file)
+        room = there.bring("beta", owner, file, key)
+        key = there.public_key()
         file = tmp_path / f"{number}.zip"
         after = there.export("beta", room, file)
         target = Target({"slug": "seeded", "name": "seeded"}, owner)

@@ -23,18 +23,9 @@ from scaiwave.operators import Operator, Role, host_operator
 from tenants.models import AuditEntry, Participant, Tenant
 from tests.scaiwave import console
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_root")]
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 EVENTS = 1500
-
-
-@pytest.fixture(autouse=True)
-def store(tmp_path: Path, settings: Any) -> Path:
-    """A media store of the test's own."""
-    folder = tmp_path / "media"
-    options = {"BACKEND": "scaiwave.media_storage.MediaFiles", "OPTIONS": {"location": str(folder)}}
-    settings.STORAGES = {**settings.STORAGES, "default": options}
-    return folder
 
 
 def seed(tenant: str = "acme", **wanted: Any) -> SeededRooms:
@@ -138,7 +129,7 @@ def said(of: SeededRooms, number: int) -> list[Any]:
     return told
 
 
-def test_success_files_are_there_once(store: Path) -> None:
+def test_success_files_are_there_once(media_root: Path) -> None:
     seed()
     media = Media.objects.all()
     assert RoomMedia.objects.count() == 30
@@ -152,7 +143,7 @@ def test_success_files_are_there_once(store: Path) -> None:
     seed()
     assert RoomMedia.objects.count() == 60
     assert media.count() == 27
-    assert not list((store / "incoming").iterdir())
+    assert not list((media_root / "incoming").iterdir())
 
 
 @pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 1024 * 1024, 2_500_000])

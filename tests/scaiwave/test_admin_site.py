@@ -78,10 +78,10 @@ def test_fail_nothing_can_be_changed(model: type[Model], client: Client) -> None
 
 def test_success_no_list_asks_more_for_more_rows(client: Client) -> None:
     lists = [address(model, "changelist") for model in MODELS]
-    for number in range(5):
+    for number in range(2):
         rows.everything(number)
     few = {url: queries(client, url) for url in lists}
-    for number in range(5, 50):
+    for number in range(2, 12):
         rows.everything(number)
     assert {url: queries(client, url) for url in lists} == few
 

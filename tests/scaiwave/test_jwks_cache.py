@@ -99,3 +99,16 @@ def test_fail_old_keys_are_not_kept_when_there_are_no_new_ones() -> None:
     scaikey.now += KEPT
     with pytest.raises(UpstreamUnreachable):
         scaikey.token()(None)
+
+
+def test_success_a_made_up_key_takes_nobody_their_keys_while_scaikey_is_down() -> None:
+    scaikey = ScaiKey()
+    keys = scaikey.token()(None)
+    scaikey.is_down = True
+    scaikey.now += REFETCHED
+    made_up = scaikey.token()
+    assert made_up(None) is keys
+    with pytest.raises(UpstreamUnreachable):
+        made_up(None)
+    assert scaikey.token()(None) is keys
+    assert scaikey.asked == [None, None]

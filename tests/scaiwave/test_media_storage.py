@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,6 +50,29 @@ def test_success_saved_again_under_the_same_name(files: MediaFiles) -> None:
     files.save(NAME, ContentFile(b"bytes"))
     assert files.save(NAME, ContentFile(b"bytes")) == NAME
     assert content(files) == b"bytes"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux says what is open")
+def test_success_lasts_through_a_power_cut(
+    files: MediaFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file, then its name in its folder; and each new folder's name in the one above."""
+    synced: list[Path] = []
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").resolve())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    files.save(NAME, ContentFile(b"bytes"))
+    media = tmp_path / "media"
+    folders = [path for path in synced if path.is_dir()]
+    assert folders == [tmp_path, media, media / "tenant", media, media / "tenant" / "1"]
+    assert synced[-2].parent == media / "incoming"
+    synced.clear()
+    files.save(NAME, ContentFile(b"bytes"))
+    assert [path for path in synced if path.is_dir()] == [media / "tenant" / "1"]
 
 
 def test_success_larger_than_a_chunk(files: MediaFiles, tmp_path: Path) -> None:

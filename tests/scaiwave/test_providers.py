@@ -35,6 +35,24 @@ def test_success_participant_facts_once_and_in_order() -> None:
         providers._participant_facts[:] = before
 
 
+def test_success_role_uses_once_and_in_order() -> None:
+    def first(tenant_id: UUID, slug: str) -> list[str]:
+        return [f"{slug} of {tenant_id}"]
+
+    def second(tenant_id: UUID, slug: str) -> list[str]:
+        return ["room A", "room B"]
+
+    before = list(providers._role_uses)
+    providers._role_uses.clear()
+    try:
+        for find in (first, second, first):
+            providers.register_role_uses(find)
+        where = uuid4()
+        assert providers.role_uses(where, "crew") == [f"crew of {where}", "room A", "room B"]
+    finally:
+        providers._role_uses[:] = before
+
+
 def test_success_nobody_knows_the_tenant() -> None:
     before = list(providers._tenant_slug)
     providers._tenant_slug.clear()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,12 @@ def _until_asleep(url: str) -> None:
                 return
             time.sleep(0.1)
     pytest.fail("The statement did not begin.")
+
+
+def test_fail_a_signal_that_the_database_complains_of() -> None:
+    ended = probe("admin", "list-tenants", "--act", "hide")
+    _, code, said = SIGNALS[1]
+    assert (ended.code, ended.err) == (code, said + STOPPED)
 
 
 def test_fail_interrupt_as_json(migrated: Path) -> None:
@@ -120,6 +127,28 @@ def test_fail_command_that_would_tell_secrets() -> None:
     assert ended.err == (
         "Error: `scaiwave manage diffsettings` would print secrets. [SW_USAGE]\n"
         "  Fix: `scaiwave sync show-config` shows what is configured, with secrets masked.\n"
+    )
+
+
+def test_fail_command_that_would_empty_the_audit() -> None:
+    ended = scaiwave("manage", "flush", "--no-input")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        "Error: `scaiwave manage flush` would empty the audit, which is append-only. [SW_USAGE]\n"
+        "  Fix: To begin anew, make an empty database and run `scaiwave manage migrate`.\n"
+    )
+
+
+def test_fail_command_that_asks_nobody(migrated: Path) -> None:
+    stale = "INSERT INTO django_content_type (app_label, model) VALUES ('tenants', 'gone')"
+    with closing(sqlite3.connect(migrated)) as connection, connection:
+        connection.execute(stale)
+    ended = scaiwave("manage", "remove_stale_contenttypes")
+    assert ended.code == 2
+    assert ended.err == (
+        "Error: `scaiwave manage remove_stale_contenttypes` asks a question, and nobody is there "
+        "to answer it. [SW_CONFIRMATION_NEEDED]\n"
+        "  Fix: Run it at a terminal, or pass --no-input to agree beforehand.\n"
     )
 
 

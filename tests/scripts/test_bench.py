@@ -12,7 +12,9 @@ def test_fail_unknown_benchmark() -> None:
         [TOP / "scripts/bench", "nonsense"], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 2
-    assert ended.stderr == "scripts/bench does not know nonsense.\nName cli, rooms, search or sync.\n"
+    assert ended.stderr == (
+        "scripts/bench does not know nonsense.\nName cli, rooms, search or sync.\n"
+    )
 
 
 def test_success_cli() -> None:

@@ -10,6 +10,7 @@ Settings, all read from the environment:
                               the Python package; empty is PATH, then the usual places, then wheel
     SCAIWAVE_TEST_REDIS       the server program of Redis or Valkey, or `wheel`; empty is PATH,
                               then the Python package
+    SCAIWAVE_TEST_BRIEF       1 leaves out what is marked `once`: kills, full disks, memory
     SCAIWAVE_TEST_DATABASES   the databases to run on, `sqlite,postgresql` unless told otherwise
     SCAIWAVE_REQUIRE_SERVICES 1: a server that can't be had is a failure, not a reason to skip
 """

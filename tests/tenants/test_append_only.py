@@ -30,12 +30,14 @@ def entry(action: str = "create-tenant") -> AuditEntry:
 
 
 def triggers() -> set[str]:
+    """Those of the audit."""
     catalogue = {
-        "sqlite": "SELECT name FROM sqlite_schema WHERE type = 'trigger'",
-        "postgresql": "SELECT tgname FROM pg_trigger WHERE tgenabled = 'O' AND NOT tgisinternal",
+        "sqlite": "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = %s",
+        "postgresql": "SELECT tgname FROM pg_trigger "
+        "WHERE tgenabled = 'O' AND NOT tgisinternal AND tgrelid = to_regclass(%s)",
     }
     with connection.cursor() as cursor:
-        cursor.execute(catalogue[connection.vendor])
+        cursor.execute(catalogue[connection.vendor], [AuditEntry._meta.db_table])
         return {name for (name,) in cursor.fetchall()}
 
 

@@ -11,15 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from scaiwave.sandbox import Sandbox
+from tests.databases import copy_database
 from tests.scaiwave.console import CHECKOUT, Ended, scaiwave, started
 
 CREATE = ("admin", "create-tenant", "--slug", "zenith", "--name", "Zenith Corp")
 
 
 @pytest.fixture
-def migrated(database_url: str) -> str:
-    ended = scaiwave("manage", "migrate", "--verbosity=0")
-    assert ended.code == 0, ended.err
+def tables(database_url: str, migrated: str) -> str:
+    """The processes' database, with all tables and nothing in them."""
+    copy_database(migrated, database_url)
     return database_url
 
 
@@ -30,7 +31,7 @@ def error_of(ended: Ended) -> dict[str, str]:
 
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=2, groups=0)
-def test_success_a_tenant_from_creation_to_the_list(migrated: str, sandbox: Sandbox) -> None:
+def test_success_a_tenant_from_creation_to_the_list(tables: str, sandbox: Sandbox) -> None:
     key = sandbox.directory.add_tenant(name="Zenith Corp", slug="zenith")
     environment = {
         "SCAIWAVE_SCAIKEY_URL": sandbox.url,
@@ -60,7 +61,7 @@ Participant.objects.bulk_create(
 """
 
 
-def test_success_reader_that_has_had_enough(migrated: str) -> None:
+def test_success_reader_that_has_had_enough(tables: str) -> None:
     filled = {**os.environ, "DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
     subprocess.run([sys.executable, "-c", FILL], cwd=CHECKOUT, env=filled, check=True)
     with started("admin", "list-participants", "--tenant", "acme", "--jsonl") as process:
@@ -72,7 +73,7 @@ def test_success_reader_that_has_had_enough(migrated: str) -> None:
         assert process.wait() == 0
 
 
-def test_success_created_by_several_at_once(migrated: str) -> None:
+def test_success_created_by_several_at_once(tables: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         ends = list(pool.map(lambda _: scaiwave(*CREATE, "--local", "--json"), range(4)))
     assert [(ended.code, ended.err) for ended in ends] == [(0, "")] * 4
@@ -81,7 +82,7 @@ def test_success_created_by_several_at_once(migrated: str) -> None:
     assert len({document["tenant"]["id"] for document in documents}) == 1
 
 
-def test_success_roles_by_several_at_once(migrated: str) -> None:
+def test_success_roles_by_several_at_once(tables: str) -> None:
     assert scaiwave(*CREATE, "--local").code == 0
     words = ("role", "create", "--tenant", "zenith", "--slug", "editors", "--name", "Ed", "--json")
     with ThreadPoolExecutor(4) as pool:
@@ -94,7 +95,7 @@ def test_success_roles_by_several_at_once(migrated: str) -> None:
 
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=2, groups=0)
-def test_fail_nobody_elevates_themselves_by_token(migrated: str, sandbox: Sandbox) -> None:
+def test_fail_nobody_elevates_themselves_by_token(tables: str, sandbox: Sandbox) -> None:
     environment = {
         "SCAIWAVE_SCAIKEY_URL": sandbox.url,
         "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
@@ -113,7 +114,7 @@ def test_fail_nobody_elevates_themselves_by_token(migrated: str, sandbox: Sandbo
     assert scaiwave(*words, other, **environment).code == 0
 
 
-def test_fail_codes_and_exit_codes(migrated: str) -> None:
+def test_fail_codes_and_exit_codes(tables: str) -> None:
     unknown = scaiwave("admin", "show-tenant", "nope", "--json")
     assert (unknown.code, error_of(unknown)["code"]) == (1, "SW_TENANT_NOT_FOUND")
     bad = scaiwave("admin", "create-tenant", "--slug=A", "--name=A", "--local", "--json")

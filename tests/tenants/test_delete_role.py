@@ -9,6 +9,7 @@ from scaiwave.errors import InsufficientPermission
 from tenants.errors import RoleBuiltIn, RoleHeld, RoleNotFound, TenantNotFound
 from tenants.models import AuditEntry, Role
 from tenants.services.delete_role import DeletedRole, delete_role
+from tests.scaiwave import rows
 from tests.tenants.people import (
     HOST,
     NOW,
@@ -52,6 +53,26 @@ def test_success_json() -> None:
     assert (dry["deleted"], dry["dry_run"]) == (False, True)
     document = json.loads(run(*words))
     assert (document["role"]["id"], document["deleted"]) == (str(role.pk), True)
+
+
+def test_success_still_named_by_rooms() -> None:
+    acme, globex = make_tenant("acme"), make_tenant("globex")
+    make_role(acme)
+    for tenant, name, slugs in (
+        (acme, "Lab", ["sales", "editors"]),
+        (acme, "Attic", ["editors"]),
+        (acme, "Hall", ["editors-2"]),
+        (globex, "Elsewhere", ["editors"]),
+    ):
+        place = rows.workspace(tenant, name.lower())
+        rows.room(place, make_person(tenant, name.lower()), name=name, read_role_slugs=slugs)
+    planned = delete(dry_run=True)
+    assert planned.document()["named_by"] == ["room Attic", "room Lab"]
+    assert planned.warning == (
+        "Still read by holders of editors: room Attic; room Lab. Nobody holds it now; whoever is "
+        "granted a role made later with this slug can read them."
+    )
+    assert delete().warning == planned.warning
 
 
 def test_fail_held() -> None:

@@ -10,7 +10,7 @@ from django.db import connection
 from scaiwave.operators import Operator
 from scaiwave.operators import Role as OperatorRole
 from tenants.errors import LastSuperAdmin, SelfElevation, SuperAdminOnly
-from tenants.models import AuditEntry, RoleGrant
+from tenants.models import AuditEntry, Group, GroupMembership, RoleGrant
 from tests.tenants.people import (
     EARLIER,
     make_group,
@@ -71,6 +71,25 @@ def test_fail_nobody_elevates_themselves_through_a_group() -> None:
         grant(everybody, operator=super_admin(anna))
     assert caught.value.message == ("Nobody grants a role to themselves, and sue is in group All.")
     assert grant(make_group(tenant, "Others"), operator=super_admin(anna)).changed
+
+
+def test_fail_nor_through_a_group_that_may_return() -> None:
+    """As a sync leaves a group between two others: gone, with the edge of the one above it."""
+    tenant = make_tenant()
+    anna, everybody = nested(tenant)
+    make_role(tenant)
+    Group.objects.filter(name="Engineering").update(absent_since=EARLIER)
+    GroupMembership.objects.filter(member_group__name="Engineering").update(absent_since=EARLIER)
+    with pytest.raises(SelfElevation):
+        grant(everybody, operator=super_admin(anna))
+
+
+def test_success_a_group_that_the_operator_has_left() -> None:
+    tenant = make_tenant()
+    anna, everybody = nested(tenant)
+    make_role(tenant)
+    GroupMembership.objects.filter(member_participant=anna).update(absent_since=EARLIER)
+    assert grant(everybody, operator=super_admin(anna)).changed
 
 
 def test_fail_not_even_what_they_have_from_scaikey() -> None:

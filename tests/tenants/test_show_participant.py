@@ -64,6 +64,14 @@ def test_success_everything_that_is_in_the_way_is_named() -> None:
     }
 
 
+def test_success_whose_tenant_is_suspended_by_hand() -> None:
+    (obstacle,) = show(make_person(make_tenant(suspended_by_hand_at=EARLIER)))["obstacles"]
+    assert (obstacle["reason"], obstacle["fix"]) == (
+        "tenant acme is suspended by hand",
+        "`scaiwave admin resume-tenant acme` lifts that; ScaiKey can't.",
+    )
+
+
 def test_success_who_is_not_in_scaikey_cannot_sign_in_there() -> None:
     assert reasons(make_person(make_tenant(scaikey_tenant_id=None), scaikey_id=None)) == [
         "the person is not linked to ScaiKey, which signs people in",

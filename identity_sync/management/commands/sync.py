@@ -5,6 +5,7 @@ from typing import Any
 
 from identity_sync.errors import SyncStopped
 from identity_sync.management.sync_answer import list_changes, show_report
+from identity_sync.models import Trigger
 from identity_sync.services.sync import Wish, run_sync
 from scaiwave.command import OperatorCommand
 
@@ -22,6 +23,10 @@ class Command(OperatorCommand):
             help="let this run deactivate up to N rows in all, whatever the brake says",
         )
 
+        parser.add_argument(
+            "--scheduled", action="store_true", help="note that a crontab started it"
+        )
+
     def handle(
         self, tenant: str | None, allow_removals: int | None, dry_run: bool, **options: Any
     ) -> None:
@@ -31,6 +36,7 @@ class Command(OperatorCommand):
             tenant=tenant,
             dry_run=dry_run,
             allow_removals=allow_removals,
+            trigger=Trigger.CRON if options["scheduled"] else Trigger.MANUAL,
             see_plan=(lambda: list_changes(self.output)) if options["verbosity"] > 1 else None,
         )
         try:

@@ -24,3 +24,5 @@ class Command(OperatorCommand):
         if self.output.as_json:
             self.output.document(result.document())
         self.output.line(result.sentence)
+        if result.warning:
+            self.output.warn(result.warning)

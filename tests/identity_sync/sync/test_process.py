@@ -59,6 +59,19 @@ def test_success_what_it_prints(server: Server, sandbox: Sandbox) -> None:
     assert plan.out.splitlines()[-1].startswith("Planned 1 change, none of them applied; ")
 
 
+def test_success_a_reader_who_has_had_enough_does_not_end_the_run(server: Server) -> None:
+    line = f"'{SCRIPT[0]}' -c '{SCRIPT[2]}' sync -v 2 | head -n 1"
+    subprocess.run(["sh", "-c", line], cwd=CHECKOUT, check=True, stdout=subprocess.DEVNULL)
+    assert server.runs() == [("applied", "")]
+
+
+def test_success_a_crontab_is_told_from_a_hand(server: Server) -> None:
+    sync("--scheduled")
+    sync()
+    triggers = server.rows("SELECT trigger FROM sw_sync_runs ORDER BY started_at")
+    assert triggers == [("cron",), ("manual",)]
+
+
 def test_fail_refused(server: Server, sandbox: Sandbox) -> None:
     sync()
     before = server.dump()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from identity_sync.services import role_plan
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.population import EVERYTHING
 from tenants.models import Participant, Role, RoleGrant, Tenant
@@ -144,6 +146,27 @@ def test_success_by_hand_is_never_touched(scaikey: Sandbox) -> None:
 
     assert list(RoleGrant.objects.order_by("pk").values()) == before
     assert held() == {(one, "editors", "manual"), (two, "tenant_admin", "manual")}
+
+
+def test_success_granted_by_hand_while_the_run_writes(
+    scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planned before, so the plan does not know of it."""
+    one, two = two_of_one_tenant(scaikey)
+    sync()
+    for person in (one, two):
+        scaikey.directory.set_roles(person, ["editors"])
+    write = role_plan.apply
+
+    def late(now: datetime) -> None:
+        by_hand("editors", one)
+        write(now)
+
+    monkeypatch.setattr(role_plan, "apply", late)
+
+    sync()
+
+    assert held() == {(one, "editors", "manual"), (two, "editors", "scaikey")}
 
 
 def test_success_taken_over_by_hand_outlives_scaikeys(scaikey: Sandbox) -> None:

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from rooms.errors import BundleBadManifest, BundleVersion, ImportRefused
 from scaiwave.errors import ScaiWaveError
-from tests.rooms.bundle.bundles import BO, JSON, ROOM, event, manifest, media_row
+from tests.rooms.bundle.bundles import ANNA, BO, JSON, ROOM, event, manifest, media_row, sender
 
 MIB = 1024 * 1024
+LONGEST_OF_SENDER = {"display_name": 300, "avatar_url": 1000, "fqid": 512, "participant_type": 32}
 
 
 class Bad(NamedTuple):
@@ -23,6 +24,14 @@ def bad(document: JSON, message: str) -> Bad:
 
 def room(**changes: Any) -> JSON:
     return manifest(event(1), room={**ROOM, **changes})
+
+
+def too_long(document: JSON, what: str, most: int, where: str = "") -> Bad:
+    at = f" - at `$.{where}`" if where else ""
+    return bad(
+        document,
+        f"{what} is not as the format wants it: Expected `str` of length <= {most}{at}.",
+    )
 
 
 def without(document: JSON, key: str) -> JSON:
@@ -90,6 +99,30 @@ MANIFESTS: dict[str, Bad] = {
     "sender that is a text": bad(
         manifest(senders={BO: "Bo"}),
         f"The sender {BO} is not as the format wants it: Expected `object`, got `str`.",
+    ),
+    **{
+        f"sender with {key} of {most + 1:,} characters": too_long(
+            manifest(event(1), senders={ANNA: sender(**{key: "x" * (most + 1)})}),
+            f"The sender {ANNA}",
+            most,
+            key,
+        )
+        for key, most in LONGEST_OF_SENDER.items()
+    },
+    "name of a server of 256 characters": too_long(
+        manifest(event(1), server_name="x" * 256), "`server_name` of the manifest", 255
+    ),
+    "name of a program of 256 characters": too_long(
+        manifest(event(1), generator="x" * 256), "`generator` of the manifest", 255
+    ),
+    "alias of 256 characters": too_long(
+        room(room_alias="x" * 256), "`room` of the manifest", 255, "room_alias"
+    ),
+    "workspace's name of 501 characters": too_long(
+        room(workspace={**ROOM["workspace"], "name": "x" * 501}),
+        "`room` of the manifest",
+        500,
+        "workspace.name",
     ),
     "media without a hash": bad(
         manifest(media=[media_row(b"x", sha256="AB")]),

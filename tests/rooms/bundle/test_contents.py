@@ -185,6 +185,11 @@ SIGNATURES: dict[str, tuple[dict[str, Any], str]] = {
         "signature.json is not as the format wants it: Expected `object`, got `str` - at "
         "`$.counts`.",
     ),
+    "a server with a long name": (
+        {"server_name": "x" * 256},
+        "signature.json is not as the format wants it: Expected `str` of length <= 255 - at "
+        "`$.server_name`.",
+    ),
     "a number without a form of RFC 8785": (
         {"extra": 2**60},
         "signature.json has a value that RFC 8785 has no form for.",

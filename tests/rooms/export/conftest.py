@@ -4,19 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_django import Settings
 
 from tests.databases import copy_database, prepared
 from tests.rooms.export.processes import Server, fill
 
 
 @pytest.fixture(autouse=True)
-def media_root(tmp_path: Path, settings: Settings) -> Path:
-    """The folder of a media store of this test's own."""
-    folder = tmp_path / "media"
-    files = {"BACKEND": "scaiwave.media_storage.MediaFiles", "OPTIONS": {"location": str(folder)}}
-    settings.STORAGES = {**settings.STORAGES, "default": files}
-    return folder
+def _media_of_its_own(media_root: Path) -> None:
+    """Every test here may keep files."""
 
 
 @pytest.fixture(scope="session")

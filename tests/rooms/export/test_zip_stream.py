@@ -91,7 +91,7 @@ def test_success_dates_and_modes() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("unzip", "-t"), ("zipinfo",), ("7z", "t")], ids=lambda c: c[0]
+    "command", [("unzip", "-t"), ("zipinfo",), ("7z", "t", "-bb1")], ids=lambda c: c[0]
 )
 def test_success_other_programs(command: tuple[str, ...], tmp_path: Path) -> None:
     if shutil.which(command[0]) is None:

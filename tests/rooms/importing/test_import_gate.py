@@ -178,3 +178,19 @@ def test_fail_limits_are_reached_while_it_is_written() -> None:
 def test_fail_no_bundle_at_all() -> None:
     with pytest.raises(BundleNotZip):
         carry(make_home(), Bundle(), file=BytesIO())
+
+
+@pytest.mark.parametrize("change", [{"role": "viewer"}, None], ids=["viewer", "gone"])
+def test_fail_no_editor_any_more_when_it_is_written(change: dict[str, str] | None) -> None:
+    """To check a large bundle takes minutes."""
+    home, members = make_home(), WorkspaceMember.objects.all()
+
+    def remove(done: int, total: int | None) -> None:
+        members.update(**change) if change else members.delete()
+
+    bundle = Bundle([event(1)])
+    bundle.add("cat.png", b"cat")
+    with pytest.raises(WorkspaceForbidden):
+        carry(home, bundle, progress=remove)
+    left = (Room.objects, Event.objects, Media.objects, ImportIntent.objects)
+    assert [rows_of.count() for rows_of in left] == [0, 0, 0, 0]

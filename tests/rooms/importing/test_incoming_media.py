@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pytest
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
+from pytest_django import Settings
 
 from rooms.bundle.check import MediaRow
 from rooms.errors import BundleDamaged
 from rooms.models import Media, Room, RoomMedia
 from rooms.services.incoming_media import MediaPlan, plan_media, put_files, write_media
+from scaiwave.media_storage import MediaFiles
 from tests.rooms.importing.bundles import attachment
 from tests.rooms.importing.places import NOW, Home, make_home
 from tests.scaiwave import rows
@@ -41,7 +43,7 @@ def room(home: Home) -> Room:
 
 
 def plan(home: Home, *media: MediaRow) -> MediaPlan:
-    return plan_media(home.tenant.pk, media)
+    return plan_media(home.tenant.pk, media, trusted=True)
 
 
 def put(home: Home, planned: MediaPlan, data: bytes = DATA) -> None:
@@ -175,3 +177,31 @@ def test_fail_bytes_that_are_not_what_was_checked(data: bytes, home: Home, tmp_p
         put(home, plan(home, CAT), data)
     assert caught.value.message == "The bytes of cat.png are not what their hash says."
     assert stored(home) is None
+
+
+class Sparing(MediaFiles):
+    """Reads as much as a file says it is long, and no more, as S3's client does with small ones."""
+
+    def _save(self, name: str, content: File[Any]) -> str:
+        return super()._save(name, ContentFile(content.read(content.size)))
+
+
+def test_fail_bytes_that_are_not_what_was_checked_read_no_further_than_their_size(
+    home: Home, settings: Settings
+) -> None:
+    backend = {"BACKEND": f"{__name__}.Sparing"}
+    store = {**settings.STORAGES["default"], **backend}
+    settings.STORAGES = {**settings.STORAGES, "default": store}
+    with pytest.raises(BundleDamaged):
+        put(home, plan(home, CAT), DATA[::-1])
+    assert stored(home) is None
+
+
+def test_success_what_strangers_say_of_a_scan_counts_for_nothing(home: Home, room: Room) -> None:
+    infected = media_row("dog.png", b"woof", missing="infected", scan_status="infected")
+    planned = plan_media(home.tenant.pk, [CAT, infected], trusted=False)
+    put(home, planned)
+    write_media(planned, room=room, now=NOW)
+    media = Media.objects.get()
+    assert (media.sha256, media.scan_status) == (CAT.sha256, "pending")
+    assert planned.infected == 1

@@ -11,8 +11,9 @@ import pytest
 from rooms.models import StreamCounter
 from rooms.services.stream_positions import reserve_positions
 from tests.rooms.importing.places import make_home
+from tests.rooms.importing.site import Site
 from tests.scaiwave import rows
-from tests.scaiwave.console import CHECKOUT, scaiwave
+from tests.scaiwave.console import CHECKOUT
 
 TAKE = """
 import sys, django
@@ -21,12 +22,6 @@ from rooms.services.stream_positions import reserve_positions
 sys.stdin.readline()
 for _ in range(40):
     print(reserve_positions(sys.argv[1], 7))
-"""
-MAKE = """
-import django
-django.setup()
-from tests.scaiwave import rows
-print(rows.tenant().pk)
 """
 
 
@@ -48,11 +43,9 @@ def test_success_nothing_below_what_the_platform_has_written() -> None:
     assert reserve_positions(home.tenant.pk, 10) == 711
 
 
-@pytest.mark.usefixtures("database_url")
-def test_success_two_processes_never_get_the_same() -> None:
-    assert scaiwave("manage", "migrate", "-v0").code == 0
-    tenant = _python(MAKE).communicate(timeout=60)[0].strip()
-    takers = [_python(TAKE, tenant) for _ in range(2)]
+def test_success_two_processes_never_get_the_same(site: Site) -> None:
+    ((tenant,),) = site.rows("SELECT id FROM sw_tenants")
+    takers = [_python(TAKE, str(tenant)) for _ in range(2)]
     for taker in takers:
         assert taker.stdin
         taker.stdin.write("go\n")

@@ -1,19 +1,14 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
-from tests.rooms.views.serving import Served, served
-from tests.services.postgres import empty_database
-
-# At import, since what is set for a test has nothing of it.
-ON_POSTGRES = "SCAIWAVE_TEST_DB_URL" in os.environ
+from tests.databases import prepared
+from tests.rooms.views.serving import Filled, Served, eventually, filled, served
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
@@ -25,8 +20,20 @@ def server(
     database of the run.
     """
     home = tmp_path_factory.mktemp("served")
-    with ExitStack() as stack:
-        url = f"sqlite:///{home / 'scaiwave.sqlite3'}"
-        if ON_POSTGRES:
-            url = stack.enter_context(empty_database(request.getfixturevalue("postgres_url")))
-        yield stack.enter_context(served(url, home))
+    made: list[Filled] = []
+    with (
+        prepared(request, home, fill=lambda url: made.append(filled(url, home))) as url,
+        served(url, home, made[0]) as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+def bundle(server: Served) -> bytes:
+    return server.bundle()
+
+
+@pytest.fixture
+def nothing_is_left_behind(server: Served) -> Iterator[None]:
+    yield
+    eventually(lambda: server.temporary_files == [])

@@ -19,7 +19,7 @@ import httpx
 
 from scaiwave.sandbox import Sandbox
 from tests.environment import own_settings
-from tests.scaiwave.console import CHECKOUT, SCRIPT
+from tests.scaiwave.console import CHECKOUT
 
 GUNICORN = (
     "-m",
@@ -33,6 +33,10 @@ SECONDS = 60
 SOON = 10.0
 """Seconds after which what should have happened soon has not."""
 LIMIT_MB = 1
+
+
+Filled = dict[str, dict[str, str]]
+"""Ids by name, of rooms and of workspaces."""
 
 
 @dataclass(frozen=True)
@@ -112,16 +116,21 @@ class Served:
         return [name for name in names if name.startswith(f"{folder}/") and "wgunicorn" not in name]
 
 
+def filled(database_url: str, home: Path) -> Filled:
+    """Fill a migrated database with what `filling` makes, and its media store; tells the ids."""
+    environment = {**_inherited(database_url, home), "DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
+    made: Filled = _python("from tests.rooms.views.filling import fill; tell(fill())", environment)
+    return made
+
+
 @contextmanager
-def served(database_url: str, home: Path) -> Iterator[Served]:
-    """A server over this empty database, which is filled by `filling`."""
+def served(database_url: str, home: Path, made: Filled) -> Iterator[Served]:
+    """A server over this database, which has what `filled` has told."""
     with Sandbox(people=1, tenants=1) as sandbox, _listening() as listener:
         environment = _environment(database_url, home, sandbox)
-        subprocess.run([*SCRIPT, "manage", "migrate", "-v0"], env=environment, check=True)
-        filled = _python("from tests.rooms.views.filling import fill; tell(fill())", environment)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with _gunicorn(listener, environment, home / "log") as pid:
-            yield Served(url, database_url, home, environment, sandbox, pid, **filled)
+            yield Served(url, database_url, home, environment, sandbox, pid, **made)
 
 
 def _target(descriptor: Path) -> str:
@@ -139,17 +148,19 @@ def eventually(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def _inherited(database_url: str, home: Path) -> dict[str, str]:
+    inherited = {name: text for name, text in os.environ.items() if name[:9] != "SCAIWAVE_"}
+    return {**inherited, **own_settings(home), "SCAIWAVE_DB_URL": database_url}
+
+
 def _environment(database_url: str, home: Path, sandbox: Sandbox) -> dict[str, str]:
     (home / "tmp").mkdir()
-    inherited = {name: text for name, text in os.environ.items() if name[:9] != "SCAIWAVE_"}
     return {
-        **inherited,
-        **own_settings(home),
+        **_inherited(database_url, home),
         "DJANGO_SETTINGS_MODULE": "scaiwave.settings",
         "PYTHONPATH": str(CHECKOUT),
         "HOME": str(home),  # where gunicorn puts what it is controlled by
         "TMPDIR": str(home / "tmp"),
-        "SCAIWAVE_DB_URL": database_url,
         "SCAIWAVE_SCAIKEY_URL": sandbox.url,
         "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
         "SCAIWAVE_IMPORT_LIMIT_MB": str(LIMIT_MB),

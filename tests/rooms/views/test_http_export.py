@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.rooms.views.conftest import ON_POSTGRES
+from tests.conftest import ON_POSTGRES
 from tests.rooms.views.filling import BIG_EVENTS
 from tests.rooms.views.serving import Served, eventually
 

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import time
 from argparse import ArgumentParser
 from typing import Any
+
+from django.db import ProgrammingError
 
 from scaiwave.command import OperatorCommand
 from scaiwave.errors import NotFoundError
@@ -74,6 +77,14 @@ class Command(OperatorCommand):
                 advance(done, 3)
                 time.sleep(0.15)
         self.output.line("fetched")
+
+    def act_hide(self, options: dict[str, Any]) -> None:
+        """What becomes of a signal while a commit is sent."""
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            raise ProgrammingError("can't change 'autocommit' now")
 
     def act_socket(self, options: dict[str, Any]) -> None:
         """A broken pipe that is not that of the answer."""

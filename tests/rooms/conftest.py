@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+
+@pytest.fixture
+def media_root(tmp_path: Path, settings: Settings) -> Path:
+    """The folder of a media store of this test's own."""
+    folder = tmp_path / "media"
+    files = {"BACKEND": "scaiwave.media_storage.MediaFiles", "OPTIONS": {"location": str(folder)}}
+    settings.STORAGES = {**settings.STORAGES, "default": files}
+    return folder

@@ -1,0 +1,48 @@
+"""Bundles made to do harm: each is refused by its own code before anything is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from scaiwave.errors import ScaiWaveError
+from tests.rooms.bundle.bundles import of_manifest
+from tests.rooms.bundle.corpus_archives import ARCHIVES
+from tests.rooms.bundle.corpus_events import EVENTS
+from tests.rooms.bundle.corpus_manifests import MANIFESTS
+from tests.rooms.bundle.corpus_names import NAMES
+from tests.rooms.importing.bundles import Bundle
+from tests.rooms.importing.places import make_home
+from tests.rooms.importing.test_import_room import carry
+
+
+def hostile() -> Iterator[tuple[str, bytes, str]]:
+    """What it is, the bundle, and the code of its refusal."""
+    for name, archive in {**ARCHIVES, **NAMES}.items():
+        yield name, archive.build(), archive.error.code
+    for name, bad in {**MANIFESTS, **EVENTS}.items():
+        yield name, of_manifest(json.dumps(bad.document).encode()), bad.error.code
+
+
+def only_read(execute: Callable[..., Any], sql: str, *others: Any) -> Any:
+    assert sql.startswith("SELECT"), sql
+    return execute(sql, *others)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fail_before_the_first_row(media_root: Path) -> None:
+    home = make_home()
+    found, expected = {}, {}
+    for name, raw, code in hostile():
+        expected[name] = code
+        with connection.execute_wrapper(only_read), pytest.raises(ScaiWaveError) as caught:
+            carry(home, Bundle(), file=BytesIO(raw))
+        found[name] = caught.value.code
+    assert found == expected
+    assert not media_root.exists()
