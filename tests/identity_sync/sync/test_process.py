@@ -65,6 +65,13 @@ def test_success_a_reader_who_has_had_enough_does_not_end_the_run(server: Server
     assert server.runs() == [("applied", "")]
 
 
+def test_success_a_sync_by_hand_needs_no_redis(server: Server) -> None:
+    ended = sync(SCAIWAVE_REDIS_URL="redis://127.0.0.1:1/0")
+    assert (ended.code, ended.err) == (0, "")
+    assert "redis" not in ended.out.lower()
+    assert server.runs() == [("applied", "")]
+
+
 def test_success_a_crontab_is_told_from_a_hand(server: Server) -> None:
     sync("--scheduled")
     sync()
