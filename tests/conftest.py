@@ -126,7 +126,10 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    yield from _service_url("redis")
+    """A database of Redis for this process alone: queues have the same names in every test."""
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    for url in _service_url("redis"):
+        yield f"{url}?db={number}"
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,8 @@ from cryptography.fernet import Fernet
 from tests.identity_sync.sync.server import Server, wait_for
 from tests.scaiwave.console import Ended, at_terminal, scaiwave, started
 
+pytestmark = pytest.mark.once
+
 KEY = ("admin", "federation", "key")
 REAL = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
 """`started` and `at_terminal` run a console of their own unless told otherwise."""

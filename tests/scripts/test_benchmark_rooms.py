@@ -14,6 +14,8 @@ from scripts.benchmarks.databases import sqlite
 from scripts.benchmarks.rooms_bare import SQLite, bare
 from scripts.benchmarks.rooms_timing import Wrong, timed
 
+pytestmark = pytest.mark.once
+
 TOP = Path(__file__).parents[2]
 EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
 

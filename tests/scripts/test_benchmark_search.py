@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.scaiwave.console import CHECKOUT
+
+pytestmark = pytest.mark.once
 
 
 def test_success_small() -> None:

@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.once
+
 TOP = Path(__file__).parents[2]
 NAMES = ["bare download", "first sync", "second sync", "1% of people changed"]
 

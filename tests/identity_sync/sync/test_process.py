@@ -16,7 +16,7 @@ from tests.identity_sync.sync.directory import USERS, everybody
 from tests.identity_sync.sync.server import Server, wait_for
 from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended, scaiwave
 
-pytestmark = pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9)
+pytestmark = [pytest.mark.once, pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9)]
 KINDS = ("partners", "tenants", "participants", "groups", "memberships")
 COUNTS = ("seen", "added", "updated", "deactivated", "restored", "unchanged", "held")
 

@@ -19,6 +19,8 @@ from tests.rooms.importing.conftest import EVENTS, FILES, furnish
 from tests.rooms.importing.site import Site, wait_for
 from tests.services.keeper import keeping
 
+pytestmark = pytest.mark.once
+
 KILLS = int(os.environ.get("SCAIWAVE_TEST_KILLS", "5"))
 
 

@@ -14,6 +14,8 @@ from tests.rooms.importing.conftest import EVENTS, FILES
 from tests.rooms.importing.site import IMPORT, Site
 from tests.scaiwave.console import CHECKOUT, SCRIPT, at_terminal, scaiwave
 
+pytestmark = pytest.mark.once
+
 DJANGO = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
 
 

@@ -12,6 +12,8 @@ import pytest
 from tests.rooms.search.server import BACKFILL, TENANTS, Database, answer, run, seed, started
 from tests.scaiwave.console import scaiwave
 
+pytestmark = pytest.mark.once
+
 INLINE = ("--execute", "--inline")
 OLDEST = "SELECT id, event_id FROM sw_search_documents ORDER BY id LIMIT 3"
 KILLS = int(os.environ.get("SCAIWAVE_TEST_KILLS", "3"))

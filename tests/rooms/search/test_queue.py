@@ -16,7 +16,7 @@ from tests.rooms.search.server import Database, answer, run, seed, started
 from tests.scaiwave.console import SCRIPT
 
 WORKER = (*SCRIPT, "manage", "rqworker", "--burst", "default")
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.once, pytest.mark.redis]
 
 
 @pytest.fixture
