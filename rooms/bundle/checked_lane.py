@@ -8,6 +8,7 @@ lane decides about everything else, and names what is wrong. Both give the same 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from operator import attrgetter, lt
 from typing import Any
 
@@ -104,8 +105,7 @@ class CheckedLane:
     def _check_content(self, event: BundleEvent, length: int) -> None:
         if length < _SHORT_LINE:
             return
-        for key in ("content", "original_content"):
-            size = _content_size(getattr(event, key))
+        for key, size in _sizes(event):
             if size > MOST_CONTENT_BYTES:
                 raise ContentTooLarge(
                     f"Event {self.count:,} ({event.id}) has {key} of {size:,} bytes; "
@@ -184,8 +184,11 @@ def _trouble(event: BundleEvent) -> str | None:
     return None
 
 
-def _content_size(content: dict[str, Any] | None) -> int:
-    """In bytes of compact UTF-8, without what an import adds."""
-    if content and IMPORTED_SENDER in content:
-        content = {key: value for key, value in content.items() if key != IMPORTED_SENDER}
-    return len(msgspec.json.encode(content))
+def _sizes(event: BundleEvent) -> Iterator[tuple[str, int]]:
+    """In bytes of compact UTF-8; what an import adds to content counts by itself."""
+    for key in ("content", "original_content"):
+        content = getattr(event, key)
+        if content and IMPORTED_SENDER in content:
+            yield f"{key}.{IMPORTED_SENDER}", len(msgspec.json.encode(content[IMPORTED_SENDER]))
+            content = {name: value for name, value in content.items() if name != IMPORTED_SENDER}
+        yield key, len(msgspec.json.encode(content))

@@ -164,6 +164,12 @@ EVENTS: dict[str, Bad] = {
         ContentTooLarge,
         f"Event 2 ({uid(0x1002)}) has content of 65,537 bytes; 65,536 are the most.",
     ),
+    "imported sender too large": Bad(
+        manifest(event(1, content={"_imported_sender": {"display_name": "x" * 70000}})),
+        ContentTooLarge,
+        f"Event 1 ({uid(0x1001)}) has content._imported_sender of 70,019 bytes; "
+        "65,536 are the most.",
+    ),
     "original content too large": Bad(
         manifest(event(1, original_content=long_content(70000))),
         ContentTooLarge,
