@@ -39,7 +39,8 @@ BEYOND_SCHEMA = {
     "reaction to nothing", "many references to nothing", "reference that is no text",
     "reference in the original content", "day that is none", "year 0", "U+0000", "U+0000 in a key",
     "too deep", "far too deep", "integer of more than 64 bits", "integer of less than 64 bits",
-    "huge integer", "content too large", "imported sender too large", "original content too large", "event too long",
+    "huge integer", "content too large", "imported sender too large", "original content too large",
+    "event too long",
     "value of the head too long",
 }  # fmt: skip
 

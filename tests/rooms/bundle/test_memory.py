@@ -22,12 +22,12 @@ from tests.rooms.bundle.bundles import (
 from tests.rooms.bundle.corpus_archives import ARCHIVES
 from tests.rooms.bundle.corpus_events import EVENTS
 
+pytestmark = pytest.mark.once
+
 CHECKOUT = Path(__file__).parents[3]
 MEASURE = """
 import pathlib, resource, sys
 from rooms.bundle.check import Limits, check_bundle
-
-pytestmark = pytest.mark.once
 with open(sys.argv[1], "rb") as file, check_bundle(file, limits=Limits(2**30)) as bundle:
     print(sum(1 for _ in bundle.events()))
 # On Linux the other account begins with what the parent had.

@@ -17,6 +17,7 @@ from tests.rooms.export.processes import EVENTS, EXPORT, Server, exporting, fill
 from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended, scaiwave, shell
 from tests.services.keeper import keeping
 
+pytestmark = pytest.mark.once
 SIGNALS = [(signal.SIGTERM, 143, "SW_TERMINATED"), (signal.SIGINT, 130, "SW_INTERRUPTED")]
 OURS = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
 TELL_PEAK = """
@@ -27,8 +28,6 @@ atexit.register(lambda: sys.stderr.write(pathlib.Path("/proc/self/status").read_
 HANG = """
 import time
 from rooms.bundle import zip_stream
-
-pytestmark = pytest.mark.once
 header = zip_stream._DESCRIPTOR
 class Slow:
     def pack(self, *values):
