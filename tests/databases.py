@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -70,3 +72,32 @@ def copy_database(source: str, target: str) -> None:
     with psycopg.connect(maintenance, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{new}"'.encode())
         connection.execute(f'CREATE DATABASE "{new}" TEMPLATE "{old}"'.encode())
+
+
+@dataclass(frozen=True)
+class RawDatabase:
+    """A database as another process than the one that is looked at sees it."""
+
+    url: str
+
+    @property
+    def is_postgres(self) -> bool:
+        return self.url.startswith("postgres")
+
+    @contextmanager
+    def connected(self) -> Iterator[Any]:
+        if self.is_postgres:
+            import psycopg
+
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                yield connection
+            return
+        import sqlite3
+
+        path = self.url.removeprefix("sqlite:///").partition("?")[0]
+        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
+            yield connection
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.connected() as connection:
+            return list(connection.execute(sql).fetchall())

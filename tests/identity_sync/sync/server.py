@@ -6,10 +6,11 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tests.databases import RawDatabase
 from tests.scaiwave.console import CHECKOUT, SCRIPT
 
 TABLES = ("partners", "tenants", "participants", "groups", "group_memberships", "sync_changes")
@@ -18,32 +19,7 @@ PATIENCE = 30.0
 
 
 @dataclass(frozen=True)
-class Server:
-    url: str
-
-    @property
-    def is_postgres(self) -> bool:
-        return self.url.startswith("postgres")
-
-    @contextmanager
-    def connected(self) -> Iterator[Any]:
-        """A connection of another process than the one that syncs."""
-        if self.is_postgres:
-            import psycopg
-
-            with psycopg.connect(self.url, autocommit=True) as connection:
-                yield connection
-            return
-        import sqlite3
-
-        path = self.url.removeprefix("sqlite:///").partition("?")[0]
-        with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
-            yield connection
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.connected() as connection:
-            return list(connection.execute(sql).fetchall())
-
+class Server(RawDatabase):
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         return {table: self.rows(f"SELECT * FROM sw_{table} ORDER BY id") for table in TABLES}
 

@@ -7,10 +7,10 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
+from tests.databases import RawDatabase
 from tests.scaiwave.console import CHECKOUT, SCRIPT
 
 TENANT, WORKSPACE, ROOM, ANNA = (uuid.UUID(int=number) for number in range(1, 5))
@@ -21,31 +21,7 @@ NOW = "2026-03-04 05:06:07"
 
 
 @dataclass(frozen=True)
-class Server:
-    url: str
-
-    @property
-    def is_postgres(self) -> bool:
-        return self.url.startswith("postgres")
-
-    @contextmanager
-    def connected(self) -> Iterator[Any]:
-        if self.is_postgres:
-            import psycopg
-
-            with psycopg.connect(self.url, autocommit=True) as connection:
-                yield connection
-            return
-        import sqlite3
-
-        path = self.url.removeprefix("sqlite:///").partition("?")[0]
-        with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
-            yield connection
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.connected() as connection:
-            return list(connection.execute(sql).fetchall())
-
+class Server(RawDatabase):
     def do(self, sql: str) -> None:
         with self.connected() as connection:
             connection.execute(sql)

@@ -7,11 +7,11 @@ import resource
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from tests.databases import RawDatabase
 from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended
 
 IMPORT = ("room", "import", "main", "--tenant", "acme", "--as", "anna@example.com")
@@ -20,34 +20,10 @@ PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
-class Site:
+class Site(RawDatabase):
     """`home` has the media store; the database has the tenant of `places.make_home`."""
 
-    url: str
     home: Path
-
-    @property
-    def is_postgres(self) -> bool:
-        return self.url.startswith("postgres")
-
-    @contextmanager
-    def connected(self) -> Iterator[Any]:
-        """A connection that is none of an import's."""
-        if self.is_postgres:
-            import psycopg
-
-            with psycopg.connect(self.url, autocommit=True) as connection:
-                yield connection
-            return
-        import sqlite3
-
-        path = self.url.removeprefix("sqlite:///").partition("?")[0]
-        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
-            yield connection
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.connected() as connection:
-            return list(connection.execute(sql).fetchall())
 
     def count(self, table: str) -> int:
         return int(self.rows(f"SELECT count(*) FROM sw_{table}")[0][0])
