@@ -117,13 +117,7 @@ class _Bundle:
             self.events += number
             self.wanted.progress(self.events, total)
 
-        yield from event_rows(
-            self.room.pk,
-            self.wanted.window,
-            with_foreign=any(sender.is_foreign for sender in self.senders),
-            server_name=self.server_name,
-            count=count,
-        )
+        yield from event_rows(self.room.pk, self.wanted.window, senders=self.senders, count=count)
 
     def _attachments(self) -> Iterator[bytes]:
         """Each once, however many names it has."""
