@@ -8,6 +8,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from django.db import connection
 from hypothesis import strategies as st
 
 from rooms.bundle.window import Window
@@ -167,6 +168,31 @@ def test_success_foreign_senders() -> None:
         bundle.events[number]["content"]["_imported_sender"]["fqid"] for number in (1, 2)
     }
     assert [senders[key]["is_foreign"] for key in sorted(senders)].count(True) == 2
+
+
+@pytest.mark.only_on("sqlite")  # PostgreSQL writes jsonb anew, in one way only
+@pytest.mark.parametrize(
+    ("written", "keys"),
+    [
+        ("{}", ["_imported_sender"]),
+        (' { "body" : 1}', ["_imported_sender", "body"]),
+        ('{"body": "_imported_sender"}', ["_imported_sender", "body"]),
+        ('{"body": "\\u00e9"}', ["_imported_sender", "body"]),
+        ('{"\\u005fimported_sender": {"fqid": "@e:x"}}', ["_imported_sender"]),
+    ],
+)
+def test_success_foreign_sender_however_content_is_written(written: str, keys: list[str]) -> None:
+    room = make_room()
+    fred = rows.participant(room.tenant, "fred", participant_type="bridge")
+    event = rows.event(room, 1, sender=fred)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE sw_events SET content = %s WHERE id = %s", [written, event.pk.hex])
+
+    # As a list of pairs, in which a key that is there twice shows.
+    manifest = json.loads(export(room).files["manifest.json"], object_pairs_hook=list)
+
+    [found] = dict(manifest)["events"]
+    assert sorted(key for key, _ in dict(found)["content"]) == keys
 
 
 def test_success_window() -> None:
