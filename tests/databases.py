@@ -101,3 +101,13 @@ class RawDatabase:
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.connected() as connection:
             return list(connection.execute(sql).fetchall())
+
+    def locks(self, condition: str) -> int:
+        """How many rows of `pg_locks` of this database are like that. PostgreSQL shows those of
+        all databases of the server, and there other tests may be running."""
+        return len(
+            self.rows(
+                "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+                f"WHERE datname = current_database() AND {condition}"
+            )
+        )

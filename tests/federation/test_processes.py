@@ -88,8 +88,7 @@ def test_success_two_generations_at_once_make_one_key(server: Server) -> None:
         with held(server):
             runs = [stack.enter_context(started(*KEY, "generate", **REAL)) for _ in range(3)]
             if server.is_postgres:  # On SQLite writers wait for each other as it is.
-                waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
-                wait_for(lambda: len(server.rows(waiting)) == len(runs))
+                wait_for(lambda: server.locks("NOT granted") == len(runs))
         ended = [process.communicate(timeout=60) for process in runs]
     assert sorted(process.returncode for process in runs) == [0, 1, 1]
     (made,) = standing(server)
@@ -112,7 +111,7 @@ def test_success_killed_rotations_leave_usable_keys(server: Server) -> None:
             process.kill()
             process.communicate()
         if server.is_postgres:
-            wait_for(lambda: not server.rows("SELECT 1 FROM pg_locks WHERE mode LIKE '%RowExcl%'"))
+            wait_for(lambda: not server.locks("mode LIKE '%RowExcl%'"))
         assert len(standing(server)) == 1
         assert count(server) in (before, before + 1)
         assert count(server, "audit_entries") == count(server)

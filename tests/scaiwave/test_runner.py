@@ -50,7 +50,8 @@ def _until_asleep(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         for _ in range(300):
             found = connection.execute(
-                "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'"
+                "SELECT 1 FROM pg_stat_activity "
+                "WHERE datname = current_database() AND query = 'SELECT pg_sleep(60)'"
             )
             if found.fetchone():
                 return

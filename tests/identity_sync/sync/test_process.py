@@ -152,7 +152,7 @@ def test_fail_killed(server: Server, sandbox: Sandbox) -> None:
             process.kill()
             process.communicate()
         if server.is_postgres:
-            wait_for(lambda: not server.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"))
+            wait_for(lambda: not server.locks("locktype = 'advisory'"))
         outcome = server.runs()[-1][0]
         assert outcome in ("running", "applied")
         killed = server.dump()
@@ -182,7 +182,7 @@ def test_fail_database_hangs_up(server: Server, sandbox: Sandbox) -> None:
     assert "Traceback" not in err
     assert server.dump() == before
     assert server.runs()[-1] == ("failed", "SW_DATABASE_UNREACHABLE"), err
-    assert not server.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'")
+    assert not server.locks("locktype = 'advisory'")
     assert sync().code == 0
 
 

@@ -63,7 +63,7 @@ class Site(RawDatabase):
     def wait_until_let_go(self) -> None:
         """PostgreSQL notices a killed client when it next reads from it or writes to it."""
         if self.is_postgres:
-            wait_for(lambda: not self.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"))
+            wait_for(lambda: not self.locks("locktype = 'advisory'"))
 
     def wait_for_intent(self, process: subprocess.Popen[str], *, files: int = 0) -> None:
         """Until the import has announced its files and has put so many, or has ended."""

@@ -119,7 +119,8 @@ def _copying(site: Site, process: subprocess.Popen[str]) -> int:
     with site.connected() as connection:
         while process.poll() is None:
             if found := connection.execute(
-                "SELECT pid FROM pg_stat_activity WHERE query LIKE 'COPY sw_events%'"
+                "SELECT pid FROM pg_stat_activity "
+                "WHERE datname = current_database() AND query LIKE 'COPY sw_events%'"
             ).fetchone():
                 return int(found[0])
     pytest.fail(f"It took in no events: {process.communicate()}")
