@@ -245,7 +245,7 @@ class Output:
         if value is None or value == "":
             return UNKNOWN
         if isinstance(value, datetime):
-            return value.astimezone(self.zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+            return self._time(value)
         if isinstance(value, list | tuple):
             return ", ".join(printable(str(part)) for part in value) or UNKNOWN
         if isinstance(value, str):  # Also in a column of numbers, whose alignment it keeps.
@@ -258,6 +258,13 @@ class Output:
             case Kind.FLAG:
                 return "yes" if value else "no"
         return printable(str(value))
+
+    def _time(self, moment: datetime) -> str:
+        try:
+            local = moment.astimezone(self.zone)
+        except OverflowError:  # Its year is 1 or 9999, and not the same in that zone.
+            local = moment.astimezone(UTC)
+        return f"{local.replace(tzinfo=None).isoformat(' ', 'seconds')} {local.tzname()}"
 
     def _table(self, columns: Sequence[Column], cells: list[list[str]]) -> None:
         if is_terminal(self.stdout):

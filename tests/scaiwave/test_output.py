@@ -166,6 +166,21 @@ def test_success_record() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("moment", "zone", "shown"),
+    [
+        (datetime.max.replace(tzinfo=UTC), "Asia/Tokyo", "9999-12-31 23:59:59 UTC"),
+        (datetime.min.replace(tzinfo=UTC), "America/New_York", "0001-01-01 00:00:00 UTC"),
+        (datetime(801, 7, 1, 12, tzinfo=UTC), "UTC", "0801-07-01 12:00:00 UTC"),
+    ],
+)
+def test_success_times_at_the_ends_of_all_time(moment: datetime, zone: str, shown: str) -> None:
+    """A room that somebody has made up may have them, and must not take the table with it."""
+    output, stdout, _ = written(zone=ZoneInfo(zone))
+    output.record((Column("at", "At", Kind.TIME),), {"at": moment})
+    assert stdout.getvalue() == f"At  {shown}\n"
+
+
 def test_success_failure() -> None:
     output, _, stderr = written()
     output.failure(UsageError("What.", fix="How."))
