@@ -177,4 +177,5 @@ def _json(value: Any) -> str:
 
 def time_text(moment: datetime) -> str:
     """RFC 3339 in UTC with six digits of fraction, the only form in a bundle."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Of strftime a year before 1000 has fewer than four digits.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

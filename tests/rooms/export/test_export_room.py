@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime
 from importlib import resources
 from io import BytesIO
 
@@ -122,6 +123,18 @@ def test_success_readable_however_dull() -> None:
     bundle = export(room)
     with check_bundle(BytesIO(bundle.data), limits=Limits(most_bytes=2**24)) as checked:
         assert len(list(checked.events())) == 40
+
+
+def test_success_readable_however_old() -> None:
+    """A room that was imported may be of any time that a bundle can tell."""
+    ancient = datetime(1, 2, 3, 4, 5, 6, 7, tzinfo=UTC)
+    room = make_room(created_at=ancient)
+    rows.event(room, 1, created_at=ancient, edited_at=ancient)
+    bundle = export(room, window=Window(until=EARLY), now=ancient)
+    with check_bundle(BytesIO(bundle.data), limits=Limits(most_bytes=2**24)) as checked:
+        (found,) = checked.events()
+        assert checked.head.room.created_at == "0001-02-03T04:05:06.000007Z"
+        assert found.created_at == found.edited_at == checked.head.room.created_at
 
 
 def test_success_meets_the_schemas() -> None:
