@@ -177,6 +177,8 @@ def _trouble(event: BundleEvent) -> str | None:
         value = getattr(event, key)
         if value is not None and not is_time(value):
             return f"has {value!r:.60} as {key}, which is no time"
+    if event.stream_position > MOST_INTEGER:
+        return f"has a stream_position of more than 64 bits: {event.stream_position}"
     if not EARLIEST <= event.origin_ts <= LATEST:
         return f"has an origin_ts out of range: {event.origin_ts}"
     if not 0 < len(event.event_type) <= _LONGEST_TYPE:

@@ -126,6 +126,9 @@ EVENTS: dict[str, Bad] = {
     "original content that is a text": untyped(
         "Expected `object | null`, got `str` - at `$.original_content`.", original_content="x"
     ),
+    "position that only a double holds": second(
+        f"has a stream_position of more than 64 bits: {10**19}.", stream_position=10**19
+    ),
     "position with a fraction": untyped(
         "Expected `int`, got `float` - at `$.stream_position`.", stream_position=20.5
     ),
