@@ -62,6 +62,11 @@ def end_of_zip64(raw: bytes, **changes: int) -> bytes:
     return raw[:-22] + record + locator + end
 
 
+def zip64(*values: int) -> bytes:
+    """The extra field of ZIP64: size, packed size, and so on."""
+    return struct.pack(f"<2H{len(values)}Q", 1, 8 * len(values), *values)
+
+
 def by_zipfile(*, encrypted: bool = False) -> bytes:
     """What Python's own module writes, with its flag of encryption set by hand."""
     file = io.BytesIO()
@@ -201,6 +206,26 @@ ARCHIVES: dict[str, Hostile] = {
         lambda: zip_of(replace(GOOD, size=0xFFFFFFFF)),
         BundleDamaged,
         "The entry b'manifest.json' lacks its ZIP64 sizes.",
+    ),
+    "ZIP64 sizes besides the others": Hostile(
+        lambda: zip_of(replace(GOOD, extra=zip64(1, 1))),
+        BundleDamaged,
+        "The entry b'manifest.json' has ZIP64 sizes besides those that it lacks.",
+    ),
+    "ZIP64 sizes that disagree before the data": Hostile(
+        lambda: zip_of(replace(GOOD, local_extra=zip64(1, 1))),
+        BundleDamaged,
+        "The entry b'manifest.json' has ZIP64 sizes besides those that it lacks.",
+    ),
+    "ZIP64 field with more than sizes": Hostile(
+        lambda: zip_of(replace(GOOD, local_extra=zip64(*reversed(GOOD.sizes[1:]), 7))),
+        BundleDamaged,
+        "The entry b'manifest.json' has ZIP64 sizes besides those that it lacks.",
+    ),
+    "many extra fields": Hostile(
+        lambda: zip_of(replace(GOOD, extra=b"\x55\x55\0\0" * 16_383)),
+        BundleDamaged,
+        "The entry b'manifest.json' has 65,532 bytes of extra fields; 1,024 are the most.",
     ),
     "wrong checksum": Hostile(
         lambda: zip_of(replace(GOOD, crc=1)),
