@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from rooms.bundle.archive import Archive, Limits
 from rooms.bundle.format import (
     FORMAT,
     LEFT_OUT,
@@ -18,55 +18,76 @@ from rooms.bundle.format import (
     VERSION,
     media_entry,
 )
+from rooms.bundle.signature import EntryRow, read_signature
 from rooms.bundle.window import Window
+from rooms.errors import BundleError
 
 # How our manifests go on after their head; a string can't hold a line break.
 _EVENTS = b',\n"events": ['
-_PIECE = 64 * 1024
+_ANY_SIZE = Limits(most_bytes=2**63)
 
 
 def is_kept(path: Path, room_id: UUID, *, window: Window, with_media: bool) -> bool:
     """Whether it is a whole bundle of this room, of the same window and with the same media.
 
-    Cheap: reads the directory of the archive and the head of the manifest, no event and no
-    attachment. `scaiwave room verify` reads everything.
+    Every byte is compared with its hash, since a backup that is damaged is none. That is still a
+    part of the work of an export; `scaiwave room verify` also looks at each event.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file:
+            archive = Archive(file, _ANY_SIZE)
             head = _head(archive)
             return (
                 (head["format"], head["version"]) == (FORMAT, VERSION)
                 and head["room"]["id"] == str(room_id)
                 and head["window"] == window.document()
-                and _is_whole(archive, head["media"])
                 and _has_media(head["media"], with_media)
+                and _is_whole(archive, head["media"])
             )
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, LookupError, TypeError):
+    except (OSError, BundleError, ValueError, LookupError, TypeError):
         # Whatever is wrong with it, it is not what is wanted, and a new one takes its place.
         return False
 
 
-def _head(archive: zipfile.ZipFile) -> dict[str, Any]:
+def _head(archive: Archive) -> dict[str, Any]:
     """Raises ValueError for what does not look like a manifest of ours."""
     text, looked = bytearray(), 0
-    with archive.open(MANIFEST) as file:
-        while (end := text.find(_EVENTS, looked)) < 0:
-            looked = max(0, len(text) - len(_EVENTS))
-            piece = file.read(_PIECE)
-            if not piece or len(text) > MOST_HEAD_BYTES:
-                raise ValueError("no events")
-            text += piece
-    head: dict[str, Any] = json.loads(text[:end] + b"}")
-    return head
+    for piece in archive.chunks(MANIFEST):
+        text += piece
+        if (end := text.find(_EVENTS, looked)) >= 0:
+            head: dict[str, Any] = json.loads(text[:end] + b"}")
+            return head
+        if len(text) > MOST_HEAD_BYTES:
+            break
+        looked = max(0, len(text) - len(_EVENTS))
+    raise ValueError("no events")
 
 
-def _is_whole(archive: zipfile.ZipFile, media: list[dict[str, Any]]) -> bool:
-    """Whether all entries are there; of several names for the same bytes the first has them."""
+def _is_whole(archive: Archive, media: list[dict[str, Any]]) -> bool:
+    """Whether all entries are there, as they were signed; of several names for the same bytes the
+    first has them."""
     first: dict[str, str] = {}
     for row in media:
         if row["missing"] is None:
             first.setdefault(row["sha256"], media_entry(row["sha256"], row["name"]))
-    return archive.namelist() == [MANIFEST, *first.values(), SIGNATURE]
+    signed: list[EntryRow] = []
+    chunks = archive.chunks(SIGNATURE)
+    read_signature(chunks, signed.append)
+    for _ in chunks:
+        pass  # To the end, where its own checksum is.
+    return (
+        list(archive.entries) == [MANIFEST, *first.values(), SIGNATURE]
+        and [row.name for row in signed] == [MANIFEST, *first.values()]
+        and all(_has_hash(archive, row) for row in signed)
+    )
+
+
+def _has_hash(archive: Archive, row: EntryRow) -> bool:
+    digest, size = sha256(), 0
+    for chunk in archive.chunks(row.name):
+        digest.update(chunk)
+        size += len(chunk)
+    return (digest.hexdigest(), size) == (row.sha256, row.size)
 
 
 def _has_media(media: list[dict[str, Any]], wanted: bool) -> bool:

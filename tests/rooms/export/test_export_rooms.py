@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import zipfile
 from datetime import timedelta
 from pathlib import Path
@@ -97,6 +98,23 @@ def test_success_again_keeps_what_is_there(tenant: Tenant, folder: Path) -> None
     assert (folder / f"{kept.pk}.zip").stat().st_ino == before
     assert outcomes(export_all(folder)) == ["kept"] * 4
     assert AuditEntry.objects.count() == 7
+
+
+def test_success_damaged_ones_are_made_again(tenant: Tenant, folder: Path) -> None:
+    """By one bit, in the events, in an attachment, or in what is said of both."""
+    room = make_room(tenant)
+    rows.event(room, 1, content={"body": "".join(map(str, range(3_000)))})
+    show(room, random.Random(1).randbytes(9_000))
+    export_all(folder)
+    path = folder / f"{room.pk}.zip"
+    with zipfile.ZipFile(path) as archive:
+        events, photo, signed = (entry.header_offset for entry in archive.infolist())
+    for place in (events + 500, photo + 5_000, signed + 200):
+        raw = bytearray(path.read_bytes())
+        raw[place] ^= 1
+        path.write_bytes(raw)
+        assert outcomes(export_all(folder)) == ["exported"], place
+        assert outcomes(export_all(folder)) == ["kept"]
 
 
 def test_success_another_window_or_other_media_is_another_bundle(
