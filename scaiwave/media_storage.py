@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,12 @@ class MediaFiles(FileSystemStorage):
         _sync_folder(target.parent)
         return name
 
-    def remove_drafts(self, name: str) -> None:
-        """Take away what killed processes have left of this file, if nobody writes it now."""
-        for draft in self._drafts.glob(f"{_draft_stem(name)}.*"):
-            draft.unlink(missing_ok=True)
+    def remove_drafts(self, names: Collection[str]) -> None:
+        """Take away what killed processes have left of these files, if nobody writes them now."""
+        stems = set(map(_draft_stem, names))
+        for draft in self._drafts.glob("*"):
+            if draft.name.rpartition(".")[0] in stems:
+                draft.unlink(missing_ok=True)
 
     @property
     def _drafts(self) -> Path:

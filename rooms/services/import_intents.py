@@ -35,7 +35,7 @@ def announced(
 ) -> Iterator[ImportIntent]:
     """Announce files by hash; whatever raises inside has them taken away again.
 
-    Delete the intent in the transaction that makes them somebody's.
+    Call `carried` in the transaction that makes them somebody's.
     """
     intent = ImportIntent(
         tenant=tenant,
@@ -55,6 +55,17 @@ def announced(
         except BaseException:
             _give_up(intent)
             raise
+
+
+def carried(intent: ImportIntent) -> None:
+    """The files are somebody's now, so the row goes; call it in the transaction that makes them so.
+
+    What killed imports have left of the same files was spared while this one might have been
+    writing it, and nobody else would look for it any more.
+    """
+    lock_stream(intent.tenant_id)
+    _remove_drafts(intent, set(intent.hashes) - _wanted_by_others(intent))
+    intent.delete()
 
 
 def _must_last() -> None:
@@ -107,18 +118,19 @@ def _undo(intent: ImportIntent) -> bool:
 def _remove_files(intent: ImportIntent) -> None:
     """All that no row of media and no other import of the tenant lists."""
     mine = set(intent.hashes) - _wanted_by_others(intent)
-    kept = _with_row(intent.tenant_id, mine)
-    for sha256 in mine:
-        name = Media(tenant_id=intent.tenant_id, sha256=sha256).storage_name
-        _remove_drafts(name)
-        if sha256 not in kept:
-            default_storage.delete(name)
+    _remove_drafts(intent, mine)
+    for sha256 in mine - _with_row(intent.tenant_id, mine):
+        default_storage.delete(_storage_name(intent, sha256))
 
 
-def _remove_drafts(name: str) -> None:
+def _remove_drafts(intent: ImportIntent, hashes: Collection[str]) -> None:
     """A bucket has none: what was not sent to its end is not there."""
     if isinstance(default_storage, MediaFiles):
-        default_storage.remove_drafts(name)
+        default_storage.remove_drafts({_storage_name(intent, sha256) for sha256 in hashes})
+
+
+def _storage_name(intent: ImportIntent, sha256: str) -> str:
+    return Media(tenant_id=intent.tenant_id, sha256=sha256).storage_name
 
 
 def _wanted_by_others(intent: ImportIntent) -> set[str]:

@@ -28,7 +28,7 @@ from rooms.models import (
 )
 from rooms.services.event_writer import Target, write_events
 from rooms.services.import_gate import Place, admit, admit_again, require_capacity
-from rooms.services.import_intents import announced, clean_up_abandoned
+from rooms.services.import_intents import announced, carried, clean_up_abandoned
 from rooms.services.import_signature import judged, known_keys, warning
 from rooms.services.imported_room import ImportedRoom
 from rooms.services.incoming_media import MediaPlan, plan_media, put_files, write_media
@@ -232,7 +232,7 @@ def _finish(work: _Import, room: Room, plan: MediaPlan, intent: ImportIntent) ->
             "events": work.bundle.counts.kept,
         },
     )
-    intent.delete()
+    carried(intent)
 
 
 def _summary(work: _Import, plan: MediaPlan, room: Room | None) -> ImportedRoom:

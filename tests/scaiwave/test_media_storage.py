@@ -93,17 +93,15 @@ def test_fail_in_the_middle_leaves_what_was_there(files: MediaFiles, before: byt
     assert list(Path(files.path("incoming")).iterdir()) == []
 
 
-def test_success_drafts_of_one_file_are_removed(files: MediaFiles) -> None:
+def test_success_drafts_of_some_files_are_removed(files: MediaFiles) -> None:
     drafts = Path(files.path("incoming"))
-    files.remove_drafts(NAME)
+    files.remove_drafts([NAME])
     drafts.mkdir(parents=True)
-    for name in ("tenant-1-0123.aa", "tenant-1-0123.bb", "tenant-2-0123.aa", "tenant-1-01234.a"):
+    left = {"tenant-1-01234.a", "tenant-2-0123.aa"}
+    for name in ("tenant-1-0123.aa", "tenant-1-0123.bb", "tenant-3-4567.aa", *left):
         (drafts / name).touch()
-    files.remove_drafts(NAME)
-    assert sorted(path.name for path in drafts.iterdir()) == [
-        "tenant-1-01234.a",
-        "tenant-2-0123.aa",
-    ]
+    files.remove_drafts([NAME, "tenant/3/4567", "tenant/4/4567"])
+    assert {path.name for path in drafts.iterdir()} == left
 
 
 def test_success_in_the_home_or_where_it_is_said(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 from rooms.models import ImportIntent, Media
-from rooms.services.import_intents import announced, clean_up_abandoned
+from rooms.services.import_intents import announced, carried, clean_up_abandoned
 from tenants.models import Tenant
 from tests.scaiwave import rows
 from tests.scaiwave.test_process_locks import held_elsewhere
@@ -48,6 +48,12 @@ def abandoned(tenant: Tenant, *hashes: str) -> ImportIntent:
     )
 
 
+def end(intent: ImportIntent) -> None:
+    """An import that has come to its good end."""
+    with transaction.atomic():
+        carried(intent)
+
+
 def gone(*_: object) -> None:
     raise DatabaseError("gone")
 
@@ -70,7 +76,7 @@ def test_success_told_while_it_lasts(acme: Tenant) -> None:
     with announced([TWO, ONE], operator=HOST, tenant=acme, now=NOW) as intent:
         kept = ImportIntent.objects.get()
         assert (kept, kept.hashes, kept.operator) == (intent, sorted([ONE, TWO]), "root")
-        intent.delete()
+        end(intent)
     assert not ImportIntent.objects.exists()
 
 
@@ -92,7 +98,7 @@ def test_fail_leaves_what_another_import_wants(acme: Tenant) -> None:
         fail(acme, ONE, TWO)
         assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
         assert list(ImportIntent.objects.all()) == [other]
-        other.delete()
+        end(other)
 
 
 def test_fail_takes_what_only_another_tenant_wants(acme: Tenant) -> None:
@@ -137,19 +143,33 @@ def test_success_clean_up_leaves_living_ones_alone(acme: Tenant) -> None:
     assert clean_up_abandoned(NOW) == 1
 
 
+def draft(tenant: Tenant, media_root: Path, key: str) -> Path:
+    """What is left of a file that was being written by a process that was killed."""
+    path = media_root / "incoming" / f"tenant-{tenant.pk}-{key}.0123"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
 @pytest.mark.only_on("sqlite")
 def test_success_clean_up_takes_drafts_too(acme: Tenant, media_root: Path) -> None:
-    """A draft of a file that another import wants is that import's."""
-    drafts = media_root / "incoming"
-    drafts.mkdir(parents=True)
-    for key in (ONE, TWO):
-        (drafts / f"tenant-{acme.pk}-{key}.0123").touch()
-    other = rows.tenant("other")
-    (drafts / f"tenant-{other.pk}-{ONE}.0123").touch()
+    """A draft of a file that another import wants may be that import's, until it has ended."""
+    mine, wanted = (draft(acme, media_root, key) for key in (ONE, TWO))
+    others = draft(rows.tenant("other"), media_root, ONE)
     abandoned(acme, ONE, TWO)
     with announced([TWO], operator=HOST, tenant=acme, now=NOW) as living:
         assert clean_up_abandoned(NOW) == 1
-        living.delete()
-    assert sorted(path.name for path in drafts.iterdir()) == sorted(
-        [f"tenant-{acme.pk}-{TWO}.0123", f"tenant-{other.pk}-{ONE}.0123"]
-    )
+        assert [path.exists() for path in (mine, wanted, others)] == [False, True, True]
+        end(living)
+    assert [path.exists() for path in (mine, wanted, others)] == [False, False, True]
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_the_last_who_wants_a_file_takes_its_drafts(acme: Tenant, media_root: Path) -> None:
+    left = draft(acme, media_root, ONE)
+    living = abandoned(acme, ONE)
+    with announced([ONE], operator=HOST, tenant=acme, now=NOW) as first:
+        end(first)
+    assert left.exists()
+    end(living)
+    assert not left.exists()
