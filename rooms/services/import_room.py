@@ -7,7 +7,7 @@ into the store, and all rows written in one transaction, which also takes the an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import BinaryIO
@@ -72,8 +72,7 @@ def import_room(
     require_signature: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> ImportedRoom:
-    """Make a new room of the bundle in `file`, which may be a pipe, as one that belongs to the
-    participant.
+    """Make a room of the participant's of the bundle in `file`, which may be a pipe.
 
     `once`: where the same bundle has made a room of this workspace that is still there, that is
     the answer. `most_bytes` bounds the bundle, packed and unpacked. `key` is one that may have
@@ -88,6 +87,16 @@ def import_room(
     keys = known_keys(key)
     if not dry_run:
         clean_up_abandoned(now)
+    with _checked(file, most_bytes, cut_references, progress) as (source, bundle):
+        verdict = judged(bundle.signature, keys, required=require_signature)
+        work = _Import(operator, place, source, bundle, verdict, now, progress)
+        return _imported(work, once=once, dry_run=dry_run)
+
+
+@contextmanager
+def _checked(
+    file: BinaryIO, most_bytes: int, cut_references: bool, progress: Progress
+) -> Iterator[tuple[Source, CheckedBundle]]:
     with (
         readable(file, most_bytes=most_bytes) as source,
         check_bundle(
@@ -97,13 +106,16 @@ def import_room(
             progress=progress,
         ) as bundle,
     ):
-        verdict = judged(bundle.signature, keys, required=require_signature)
-        work = _Import(operator, place, source, bundle, verdict, now, progress)
-        with _alone(work) if once else nullcontext():
-            earlier = _earlier(work) if once else None
-            if earlier is not None:
-                return _already(earlier)
-            return _planned(work) if dry_run else _carried(work)
+        yield source, bundle
+
+
+def _imported(work: _Import, *, once: bool, dry_run: bool) -> ImportedRoom:
+    make = _planned if dry_run else _carried
+    if not once:
+        return make(work)
+    with _alone(work):
+        earlier = _earlier(work)
+        return _already(earlier) if earlier else make(work)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from rooms.services.seed_text import ROOM_NAMES, chance, sentences
 from rooms.services.stream_positions import reserve_positions
 from scaiwave.operators import Operator, Permission
 from scaiwave.output import Column, Kind
-from tenants.models import Participant
+from tenants.models import Participant, Tenant
 from tenants.services.audit import record
 
 Progress = Callable[[int, int | None], None]
@@ -85,6 +85,14 @@ def seed_rooms(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     of = seeded_tenant(operator, tenant, now)
+    cast = _seated(operator, of, workspace, wanted, now)
+    seeding = _Seeding(cast, wanted, now, progress)
+    made = [seeding.make(number) for number in range(wanted.rooms)]
+    return SeededRooms(of.slug, cast.workspace.slug, cast.owner, made)
+
+
+def _seated(operator: Operator, of: Tenant, workspace: str, wanted: Wanted, now: datetime) -> Cast:
+    """Who will be talking, and the audit of it."""
     with transaction.atomic():
         cast = seeded_cast(
             of,
@@ -101,9 +109,7 @@ def seed_rooms(
             now=now,
             details={"rooms": wanted.rooms, "events": wanted.events, "media": wanted.media},
         )
-    seeding = _Seeding(cast, wanted, now, progress)
-    made = [seeding.make(number) for number in range(wanted.rooms)]
-    return SeededRooms(of.slug, cast.workspace.slug, cast.owner, made)
+    return cast
 
 
 class _Seeding:
