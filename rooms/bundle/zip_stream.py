@@ -1,9 +1,10 @@
 """A ZIP file as it goes out: nothing is read back, so it may be written to a pipe.
 
-Every entry is deflated and has its sizes behind it, in the 64-bit forms of the format (APPNOTE
-4.3.9.2, 4.5.3). Bytes that won't get smaller go into deflate's stored blocks, since an entry of
-method "stored" whose size comes later can't be read from a pipe. What is kept in memory is one
-record an entry, of its name and some hundred bytes.
+Every entry is deflated and has its sizes behind it (APPNOTE 4.3.9), in 64 bits where 32 don't hold
+them: what reads from a pipe, such as Java's, knows by what it has unpacked which they are. Bytes
+that won't get smaller go into deflate's stored blocks, since an entry of method "stored" whose size
+comes later can't be read from a pipe. What is kept in memory is one record an entry, of its name
+and some hundred bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from datetime import datetime
 from hashlib import sha256
-from struct import Struct
+from struct import Struct, pack
 from typing import Protocol
 
 from isal import isal_zlib
@@ -21,16 +22,18 @@ from rooms.bundle.meanwhile import meanwhile
 
 Buffer = bytes | bytearray
 
-_LOCAL = Struct("<4sHHHHHIIIHHHHQQ")
-_DESCRIPTOR = Struct("<4sIQQ")
-_CENTRAL = Struct("<4sHHHHHHIIIHHHHHIIHHQQQ")
-_CENTRAL_FIXED = 46  # of its bytes come before the name, the others after it
+_LOCAL = Struct("<4sHHHHHIIIHH")
+_DESCRIPTOR = Struct("<4sIII")
+_DESCRIPTOR_64 = Struct("<4sIQQ")
+_CENTRAL = Struct("<4sHHHHHHIIIHHHHHII")
+_EXTRA = Struct("<HH")
 _END_64 = Struct("<4sQHHIIQQQQ")
 _LOCATOR = Struct("<4sIQI")
 _END = Struct("<4sHHHHIIH")
 
-_VERSION = 45  # the first one with 64-bit sizes
-_MADE_BY_UNIX = 3 << 8 | _VERSION
+_VERSION = 20  # the first one with deflate
+_VERSION_64 = 45  # the first one with 64-bit sizes
+_MADE_BY_UNIX = 3 << 8 | _VERSION_64
 _FLAGS = 0x0808  # names in UTF-8, sizes behind the data
 _DEFLATED = 8
 _MODE = 0o100600 << 16  # a regular file, for its owner alone
@@ -121,7 +124,8 @@ class ZipStream:
                 yield self._counted(packed)
         yield self._counted(compressor.flush())
         crc, sizes = packing.crc, (packing.size, self._offset - data_began)
-        yield self._counted(_DESCRIPTOR.pack(b"PK\x07\x08", crc, *reversed(sizes)))
+        descriptor = _DESCRIPTOR_64 if max(sizes) >= _SEE_64 else _DESCRIPTOR
+        yield self._counted(descriptor.pack(b"PK\x07\x08", crc, *reversed(sizes)))
         self._directory.append(
             _central_header(encoded, self._date_and_time, crc, sizes=sizes, offset=began)
         )
@@ -140,58 +144,47 @@ class ZipStream:
 
 
 def _local_header(name: bytes, date_and_time: tuple[int, int]) -> bytes:
+    """The checksum and the sizes come later."""
     header = _LOCAL.pack(
-        b"PK\x03\x04",
-        _VERSION,
-        _FLAGS,
-        _DEFLATED,
-        *date_and_time,
-        0,  # the checksum comes later
-        _SEE_64,
-        _SEE_64,
-        len(name),
-        20,  # bytes of the extra field
-        _SIZES_64,
-        16,
-        0,
-        0,
+        b"PK\x03\x04", _VERSION, _FLAGS, _DEFLATED, *date_and_time, 0, 0, 0, len(name), 0
     )
-    return header[:30] + name + header[30:]
+    return header + name
 
 
 def _central_header(
     name: bytes, date_and_time: tuple[int, int], crc: int, *, sizes: tuple[int, int], offset: int
 ) -> bytes:
     """`sizes`: as it is and as it was packed."""
+    size, packed = (min(value, _SEE_64) for value in sizes)
+    wide = [value for value in (*sizes, offset) if value >= _SEE_64]
+    extra = _EXTRA.pack(_SIZES_64, 8 * len(wide)) + pack(f"<{len(wide)}Q", *wide) if wide else b""
     header = _CENTRAL.pack(
         b"PK\x01\x02",
         _MADE_BY_UNIX,
-        _VERSION,
+        _VERSION_64 if wide else _VERSION,
         _FLAGS,
         _DEFLATED,
         *date_and_time,
         crc,
-        _SEE_64,
-        _SEE_64,
+        packed,
+        size,
         len(name),
-        28,  # bytes of the extra field
-        0,  # of a comment
+        len(extra),
+        0,  # bytes of a comment
         0,  # number of the disk
         0,  # internal attributes
         _MODE,
-        _SEE_64,
-        _SIZES_64,
-        24,
-        *sizes,
-        offset,
+        min(offset, _SEE_64),
     )
-    return header[:_CENTRAL_FIXED] + name + header[_CENTRAL_FIXED:]
+    return header + name + extra
 
 
 def _end_records(count: int, began: int, length: int) -> bytes:
     """What fits into the old record stands there too, for readers that know no other."""
     return (
-        _END_64.pack(b"PK\x06\x06", 44, _MADE_BY_UNIX, _VERSION, 0, 0, count, count, length, began)
+        _END_64.pack(
+            b"PK\x06\x06", 44, _MADE_BY_UNIX, _VERSION_64, 0, 0, count, count, length, began
+        )
         + _LOCATOR.pack(b"PK\x06\x07", 0, began + length, 1)
         + _END.pack(
             b"PK\x05\x06",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 import zipfile
+import zlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,27 @@ def read(data: bytes) -> dict[str, bytes]:
 def test_success_what_goes_in_comes_out(stored: bool) -> None:
     data = written({name: [content] for name, content in ENTRIES.items()}, stored=stored)
     assert read(data) == ENTRIES
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_success_what_goes_in_comes_out_of_a_pipe(stored: bool) -> None:
+    data = written({name: [content] for name, content in ENTRIES.items()}, stored=stored)
+    assert dict(as_it_comes(BytesIO(data))) == ENTRIES
+
+
+def as_it_comes(file: BytesIO) -> Iterator[tuple[str, bytes]]:
+    """What Java's ZipInputStream does, and others that can't wait for the directory: sizes behind
+    the data are taken for 32 bits where what was unpacked is not larger."""
+    while (header := file.read(30)).startswith(b"PK\3\4"):
+        *said, length, extra = struct.unpack("<6x2H8x2L2H", header)
+        assert (said, extra) == ([0x0808, 8, 0, 0], 0)
+        name, rest = file.read(length).decode(), file.read()
+        inflater = zlib.decompressobj(-15)
+        content, behind = inflater.decompress(rest), inflater.unused_data
+        file.seek(-len(behind), SEEK_END)
+        sizes = zlib.crc32(content), len(rest) - len(behind), len(content)
+        assert struct.unpack("<4s3L", file.read(16)) == (b"PK\7\b", *sizes)
+        yield name, content
 
 
 def test_success_without_entries() -> None:
