@@ -20,10 +20,6 @@ from tests.services.keeper import keeping
 pytestmark = pytest.mark.once
 SIGNALS = [(signal.SIGTERM, 143, "SW_TERMINATED"), (signal.SIGINT, 130, "SW_INTERRUPTED")]
 OURS = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
-TELL_PEAK = """
-import atexit, pathlib, sys
-atexit.register(lambda: sys.stderr.write(pathlib.Path("/proc/self/status").read_text()))
-"""
 # Stops in the middle of writing a draft until it gets a signal.
 HANG = """
 import time
@@ -209,20 +205,3 @@ def test_success_one_moment_while_others_write(server: Server) -> None:
     assert [event["stream_position"] for event in manifest["events"]] == list(range(1, EVENTS + 1))
     assert signature["counts"]["events"] == EVENTS
     assert manifest["room"]["name"] == "Lobby"
-
-
-def _peak() -> int:
-    """Kilobytes that an export takes at most, by its own account: what the system says of a child
-    that has ended includes its parent."""
-    with exporting(prepare=TELL_PEAK) as process:
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 0
-    return int(err.split(b"VmHWM:")[1].split()[0])
-
-
-def test_success_memory_does_not_grow_with_the_room(server: Server) -> None:
-    small = _peak()
-    server.add_events(EVENTS + 1, 5 * EVENTS)
-    large = _peak()
-    assert large < small * 1.1
-    assert large < 100 * 1024

@@ -1,10 +1,9 @@
-"""Imports as processes: what they print, how much they take, and two at once."""
+"""Imports as processes: what they print, and two at once."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -121,36 +120,3 @@ def test_success_two_at_once(site: Site, large: Path) -> None:
     assert found == [(1, EVENTS, EVENTS), (EVENTS + 1, 2 * EVENTS, EVENTS)]
     site.require_tidy()
     assert len(site.files()) == FILES
-
-
-# A process begins with the peak of the one that started it, but for what the kernel says of it.
-_TELL_PEAK = """
-import sys
-from scaiwave.cli import main
-code = main()
-with open("/proc/self/status") as status:
-    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
-sys.exit(code)
-"""
-
-
-def _peak(bundle: Path) -> int:
-    """Kilobytes that an import takes at most."""
-    done = subprocess.run(
-        [sys.executable, "-c", _TELL_PEAK, *IMPORT, "--input", str(bundle)],
-        cwd=CHECKOUT,
-        capture_output=True,
-        check=True,
-    )
-    return int(done.stdout.split()[-1])
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
-@pytest.mark.usefixtures("site")
-def test_success_memory_does_not_grow_with_the_room(tmp_path: Path) -> None:
-    few, many = (
-        _peak(Bundle(map(event, range(1, count + 1))).save(tmp_path / f"{count}.zip"))
-        for count in (10_000, 60_000)
-    )
-    assert many < few * 1.1
-    assert many < 100 * 1024
