@@ -177,9 +177,12 @@ class References:
     def todo(self) -> Iterator[tuple[int, int]]:
         """The number of each event with which something has to be done, ascending, and what."""
         with _on_disk():
-            yield from self._run(
+            rows = self._run(
                 "SELECT n, ? FROM gone UNION ALL SELECT n, places FROM cut ORDER BY n", STRIP
             )
+            # `yield from` would close the cursor at the end, which may come after the database's.
+            for row in rows:  # noqa: UP028
+                yield row
 
     @property
     def gone(self) -> int:

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import sys
+
+import pytest
+
 from rooms.bundle.check import Counts
 from tests.rooms.bundle.bundles import (
+    checked,
     event,
     manifest,
     manifest_bytes,
@@ -110,3 +115,17 @@ def test_success_many_events_are_cut_where_they_should_be() -> None:
     assert counts.reactions_stripped == 7
     expected = [one["id"] for one in events if one["event_type"] == "swp.room.message"]
     assert [one.id for one in found] == expected
+
+
+def test_success_what_ends_in_the_middle_ends_without_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An import that is interrupted lets go of the bundle before it lets go of its events."""
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    found = checked(raw(*[reply(number, to=99) for number in range(1, 9)], window=WINDOW))
+    events = found.events()
+    next(events)
+    found.close()
+    del events
+    assert said == []
