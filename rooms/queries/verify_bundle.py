@@ -20,7 +20,8 @@ from rooms.bundle.references import References
 from rooms.bundle.signature import Judgement, Signed, Verdict, judge
 from rooms.errors import NOTHING_DONE, BundleError, BundleNotVerified
 from rooms.services.spool import readable
-from scaiwave.errors import ScaiWaveError, UsageError
+from scaiwave.errors import DatabaseUnmigrated, DatabaseUnreachable, ScaiWaveError, UsageError
+from scaiwave.faults import translated
 from scaiwave.operators import Operator, Permission
 from scaiwave.output import Row
 
@@ -160,8 +161,18 @@ def _keys(
         keys[given.key_id] = given
     if operator is not None:
         operator.require(Permission.VIEW)
-        keys |= own_keys()
+        keys |= _own_keys()
     return keys
+
+
+def _own_keys() -> Mapping[str, VerifyingKey]:
+    try:
+        with translated():
+            return own_keys()
+    except (DatabaseUnmigrated, DatabaseUnreachable) as error:
+        instead = "Without a database, pass the signer's key with --key or --descriptor."
+        error.fix = f"{error.fix} {instead}".strip()
+        raise
 
 
 def _read(descriptor: Path) -> Any:

@@ -235,6 +235,21 @@ def test_success_command_needs_no_database(tmp_path: Path) -> None:
     ]
 
 
+def test_fail_command_says_how_to_do_without_a_database() -> None:
+    unmigrated = scaiwave("room", "verify", str(GOLDEN))
+    unreachable = scaiwave(
+        "room", "verify", str(GOLDEN), SCAIWAVE_DB_URL="postgres://nobody@127.0.0.1:1/none"
+    )
+    for ended, code in (
+        (unmigrated, "[SW_DATABASE_UNMIGRATED]"),
+        (unreachable, "[SW_DATABASE_UNREACHABLE]"),
+    ):
+        assert (ended.code, ended.out, code in ended.err) == (2, "", True)
+        assert ended.err.endswith(
+            " Without a database, pass the signer's key with --key or --descriptor.\n"
+        )
+
+
 def test_fail_command(tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
     path.write_bytes(bundle(manifest(event(1), reaction(2, to=9))))
