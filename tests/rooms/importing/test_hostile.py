@@ -11,12 +11,23 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from rooms.errors import BundleBadManifest, BundleDamaged, BundleNotZip
 from scaiwave.errors import ScaiWaveError
-from tests.rooms.bundle.bundles import of_manifest
+from tests.rooms.bundle.archives import zip_of
+from tests.rooms.bundle.bundles import (
+    event,
+    manifest,
+    manifest_bytes,
+    media_row,
+    of_manifest,
+    part,
+)
 from tests.rooms.bundle.corpus_archives import ARCHIVES
-from tests.rooms.bundle.corpus_events import EVENTS
+from tests.rooms.bundle.corpus_events import CONTENTS, EVENTS
 from tests.rooms.bundle.corpus_manifests import MANIFESTS
 from tests.rooms.bundle.corpus_names import NAMES
+from tests.rooms.bundle.test_fuzz import LONG
+from tests.rooms.bundle.test_manifest import TEXTS
 from tests.rooms.importing.bundles import Bundle
 from tests.rooms.importing.places import make_home
 from tests.rooms.importing.test_import_room import carry
@@ -28,6 +39,19 @@ def hostile() -> Iterator[tuple[str, bytes, str]]:
         yield name, archive.build(), archive.error.code
     for name, bad in {**MANIFESTS, **EVENTS}.items():
         yield name, of_manifest(json.dumps(bad.document).encode()), bad.error.code
+    for name, (content, _) in CONTENTS.items():
+        raw = manifest_bytes(manifest(event(1, content="mark"))).replace(
+            b'"mark"', content.encode()
+        )
+        yield name, of_manifest(raw), BundleBadManifest.code
+    for raw, message in TEXTS.items():
+        yield f"{raw[-20:]!r}: {message}", of_manifest(raw), BundleBadManifest.code
+    for size in range(1000, len(LONG), 1000):
+        yield f"cut off at {size}", LONG[:size], BundleNotZip.code
+    row = media_row(b"true")
+    manifest_part = part("manifest.json", manifest_bytes(manifest(media=[row])))
+    lie = part(f"media/{row['sha256']}/photo.png", b"lies")
+    yield "hash that lies", zip_of(manifest_part, lie), BundleDamaged.code
 
 
 def only_read(execute: Callable[..., Any], sql: str, *others: Any) -> Any:
