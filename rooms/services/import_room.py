@@ -273,9 +273,13 @@ def _summary(work: _Import, plan: MediaPlan, room: Room | None) -> ImportedRoom:
 
 
 def _warnings(work: _Import, plan: MediaPlan) -> Iterator[str]:
-    given = work.bundle.head.room
+    given, window = work.bundle.head.room, work.bundle.head.window
     if unsigned := warning(work.bundle.signature, work.verdict):
         yield unsigned
+    if window:
+        since = f"since {window.since}" if window.since else "from its beginning on"
+        until = window.until or "its export"
+        yield f"The bundle has only what was sent {since} and before {until}."
     if given.room_type == RoomType.DM:
         yield "The dm became a group."
     if given.state != RoomState.OPEN:

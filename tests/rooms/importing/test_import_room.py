@@ -33,6 +33,7 @@ from tests.tenants.people import HOST
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 UNSIGNED = "Nobody has signed the bundle, so it may come from anywhere."
+START_TEXT, END_TEXT = "2026-01-01T00:00:00.000000Z", "2026-02-01T00:00:00.000000Z"
 ANNA_WAS = {
     "display_name": "Anna",
     "avatar_url": "https://old.example/anna.png",
@@ -210,6 +211,21 @@ def test_success_dm_becomes_a_group_and_an_archived_room_is_open(home: Home) -> 
         "The dm became a group.",
         "The room was archived; here it is open.",
     )
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "told"),
+    [
+        (START_TEXT, None, f"since {START_TEXT} and before its export"),
+        (None, END_TEXT, f"from its beginning on and before {END_TEXT}"),
+        (START_TEXT, END_TEXT, f"since {START_TEXT} and before {END_TEXT}"),
+    ],
+)
+def test_success_a_part_of_a_room_is_told(
+    home: Home, since: str | None, until: str | None, told: str
+) -> None:
+    result = carry(home, Bundle([event(1)], window={"since": since, "until": until}))
+    assert result.warnings == (UNSIGNED, f"The bundle has only what was sent {told}.")
 
 
 def test_success_twice_makes_two_rooms(home: Home) -> None:
