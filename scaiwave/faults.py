@@ -108,6 +108,14 @@ def from_system(error: OSError) -> ScaiWaveError | None:
     return None
 
 
+def from_media_store(error: Exception) -> ScaiWaveError:
+    """Of what `store_errors` has, raised while something was written there."""
+    if isinstance(error, OSError) and (told := from_system(error)):
+        return told
+    why = getattr(error, "strerror", None) or str(error).rstrip(".")
+    return MediaStoreUnusable(f"The media store can't be written to: {why}.")
+
+
 def from_database(error: Error) -> ScaiWaveError | None:
     cause = error.__cause__
     if isinstance(error, IntegrityError) and "is append-only" in str(cause):

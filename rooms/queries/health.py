@@ -14,8 +14,7 @@ from rooms.models import ImportIntent
 from rooms.services.import_intents import clean_up_abandoned
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, failed, passed
-from scaiwave.errors import ScaiWaveError
-from scaiwave.faults import from_system, translated
+from scaiwave.faults import from_media_store, translated
 from scaiwave.media_storage import MediaStoreUnusable, store_errors
 
 FOLDER = "doctor"
@@ -32,19 +31,12 @@ def media_store(config: Configuration, now: datetime) -> Iterator[Finding]:
         finally:
             default_storage.delete(name)
     except store_errors() as error:
-        yield failed("media", _unusable(error))
+        yield failed("media", from_media_store(error))
         return
     if same:
         yield passed("media", "The media store keeps what is put there.")
     else:
         yield failed("media", MediaStoreUnusable("The media store gives back other bytes."))
-
-
-def _unusable(error: Exception) -> ScaiWaveError:
-    if isinstance(error, OSError) and (told := from_system(error)):
-        return told
-    why = getattr(error, "strerror", None) or str(error).rstrip(".")
-    return MediaStoreUnusable(f"The media store can't be written to: {why}.")
 
 
 def tidy_imports(config: Configuration, now: datetime) -> Iterator[Finding]:

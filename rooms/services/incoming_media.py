@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -19,6 +20,7 @@ from rooms.models import Media, Room, RoomMedia, ScanStatus
 from rooms.queries.media_bytes import has_bytes
 from rooms.services.batches import batches
 from rooms.services.spool import room_on_disk
+from scaiwave.faults import from_media_store
 
 if TYPE_CHECKING:
     from rooms.bundle.check import MediaRow
@@ -98,17 +100,25 @@ def put_files(
     open_media: Callable[[str], BinaryIO],
     progress: Progress,
 ) -> None:
-    """Put the bytes into the store. Raises `DiskFull` and `BundleDamaged`."""
+    """Put the bytes into the store. Raises `DiskFull`, `MediaStoreUnusable`, `BundleDamaged`."""
     done, total = 0, sum(row.size for row in plan.put)
-    no_room = "The media store has no room left."
-    fix = f"{NOTHING_DONE} Free some space, then run the same command again."
     for row in plan.put:
         progress(done, total)
         name = Media(tenant_id=tenant_id, sha256=row.sha256).storage_name
-        with open_media(row.sha256) as source, room_on_disk(no_room, fix=fix):
+        with open_media(row.sha256) as source, _into_store():
             default_storage.save(name, File(cast(IO[bytes], _Hashed(source, row)), name))
         done += row.size
     progress(done, total)
+
+
+@contextmanager
+def _into_store() -> Iterator[None]:
+    fix = f"{NOTHING_DONE} Free some space, then run the same command again."
+    try:
+        with room_on_disk("The media store has no room left.", fix=fix):
+            yield
+    except OSError as error:
+        raise from_media_store(error) from error
 
 
 class _Hashed(RawIOBase):

@@ -16,7 +16,7 @@ from rooms.bundle.check import MediaRow
 from rooms.errors import BundleDamaged
 from rooms.models import Media, Room, RoomMedia
 from rooms.services.incoming_media import MediaPlan, plan_media, put_files, write_media
-from scaiwave.media_storage import MediaFiles
+from scaiwave.media_storage import MediaFiles, MediaStoreUnusable
 from tests.rooms.importing.bundles import attachment
 from tests.rooms.importing.places import NOW, Home, make_home
 from tests.scaiwave import rows
@@ -177,6 +177,13 @@ def test_fail_bytes_that_are_not_what_was_checked(data: bytes, home: Home, tmp_p
         put(home, plan(home, CAT), data)
     assert caught.value.message == "The bytes of cat.png are not what their hash says."
     assert stored(home) is None
+
+
+def test_fail_store_that_is_a_file(home: Home, media_root: Path) -> None:
+    media_root.write_text("in the way")
+    with pytest.raises(MediaStoreUnusable) as caught:
+        put(home, plan(home, CAT))
+    assert caught.value.message == "The media store can't be written to: File exists."
 
 
 class Sparing(MediaFiles):
