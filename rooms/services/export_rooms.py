@@ -72,7 +72,7 @@ def _carried(errand: _Errand, room: Room) -> Carried:
     if (why := why_not_exportable(room)) is not None:
         return Carried(room, Outcome.REFUSED, reason=why)
     target = errand.folder / f"{room.pk}.zip"
-    if is_kept(target, room.pk, window=errand.window, with_media=errand.with_media):
+    if is_kept(target, room, window=errand.window, with_media=errand.with_media):
         return Carried(room, Outcome.KEPT, target)
     now = errand.clock()
     wanted = Wanted(errand.window, errand.with_media, now, own_signer(now), no_progress)

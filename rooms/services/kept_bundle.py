@@ -6,12 +6,12 @@ import json
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from rooms.bundle.archive import Archive, Limits
 from rooms.bundle.format import (
     FORMAT,
     LEFT_OUT,
+    LOST,
     MANIFEST,
     MOST_HEAD_BYTES,
     SIGNATURE,
@@ -21,14 +21,17 @@ from rooms.bundle.format import (
 from rooms.bundle.signature import EntryRow, read_signature
 from rooms.bundle.window import Window
 from rooms.errors import BundleError
+from rooms.models import Media, Room
+from rooms.queries.media_bytes import has_bytes
 
 # How our manifests go on after their head; a string can't hold a line break.
 _EVENTS = b',\n"events": ['
 _ANY_SIZE = Limits(most_bytes=2**63)
 
 
-def is_kept(path: Path, room_id: UUID, *, window: Window, with_media: bool) -> bool:
-    """Whether it is a whole bundle of this room, of the same window and with the same media.
+def is_kept(path: Path, room: Room, *, window: Window, with_media: bool) -> bool:
+    """Whether it is a whole bundle of this room, of the same window and with the same media, and
+    none of them that was lost is there again.
 
     Every byte is compared with its hash, since a backup that is damaged is none. That is still a
     part of the work of an export; `scaiwave room verify` also looks at each event.
@@ -39,9 +42,10 @@ def is_kept(path: Path, room_id: UUID, *, window: Window, with_media: bool) -> b
             head = _head(archive)
             return (
                 (head["format"], head["version"]) == (FORMAT, VERSION)
-                and head["room"]["id"] == str(room_id)
+                and head["room"]["id"] == str(room.pk)
                 and head["window"] == window.document()
                 and _has_media(head["media"], with_media)
+                and not any(_is_back(room, row) for row in head["media"])
                 and _is_whole(archive, head["media"])
             )
     except (OSError, BundleError, ValueError, LookupError, TypeError):
@@ -93,3 +97,12 @@ def _has_hash(archive: Archive, row: EntryRow) -> bool:
 def _has_media(media: list[dict[str, Any]], wanted: bool) -> bool:
     missing = {row["missing"] for row in media}
     return LEFT_OUT not in missing if wanted else None not in missing
+
+
+def _is_back(room: Room, row: dict[str, Any]) -> bool:
+    """Whether the media store had lost it, as when it was not mounted, and has it now."""
+    if row["missing"] != LOST:
+        return False
+    return has_bytes(
+        Media(tenant_id=room.tenant_id, sha256=row["sha256"]).storage_name, row["size"]
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from rooms.bundle.window import Window
@@ -115,6 +116,17 @@ def test_success_damaged_ones_are_made_again(tenant: Tenant, folder: Path) -> No
         path.write_bytes(raw)
         assert outcomes(export_all(folder)) == ["exported"], place
         assert outcomes(export_all(folder)) == ["kept"]
+
+
+def test_success_what_the_store_had_lost_is_fetched_when_it_is_back(
+    tenant: Tenant, folder: Path
+) -> None:
+    photo = show(make_room(tenant), b"bytes", stored=False)
+    assert [row["missing_media"] for row in export_all(folder).rooms] == [1]
+    assert outcomes(export_all(folder)) == ["kept"]
+    default_storage.save(photo.storage_name, ContentFile(b"bytes"))
+    assert [row["missing_media"] for row in export_all(folder).rooms] == [0]
+    assert outcomes(export_all(folder)) == ["kept"]
 
 
 def test_success_another_window_or_other_media_is_another_bundle(
