@@ -1,0 +1,47 @@
+"""The bundle that every later release has to import."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from rooms.services.import_room import import_room
+from scaiwave.operators import host_operator
+from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY
+from tests.rooms.round_trip import Carried, carried, differences
+from tests.rooms.test_round_trip import a_home, exported, target
+from tests.scaiwave.rows import NOW
+
+
+@pytest.mark.django_db(transaction=True)
+def test_success_everything_that_the_format_has(media_root: Path) -> None:
+    home, golden = a_home(), GOLDEN.read_bytes()
+    done = import_room(
+        operator=host_operator(),
+        file=BytesIO(golden),
+        most_bytes=2**24,
+        now=NOW,
+        key=PUBLIC_KEY,
+        require_signature=True,
+        **home.names,
+    )
+    assert (done.signature, done.events, done.references_cut) == ("valid", 16, 1)
+    assert done.stripped == {
+        "swp.room.read_marker": 1,
+        "swp.sidekick.*": 1,
+        "swp.room.reaction": 1,
+    }
+    media = (done.media_stored, done.media_already_there, done.media_infected, done.media_missing)
+    assert media == (2, 0, 1, 2)
+    again = carried(exported(home, str(done.room_id)))
+    assert list(differences(known(carried(golden)), again, target(home))) == []
+
+
+def known(bundle: Carried) -> Carried:
+    """Without the keys that it has to show that unknown ones are ignored."""
+    manifest = bundle.manifest
+    for place in (manifest, manifest["room"], *manifest["media"], *manifest["senders"].values()):
+        place.pop("unknown_key", None)
+    return bundle
