@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import TextIO
@@ -22,6 +23,9 @@ from scaiwave.errors import (
     UsageError,
 )
 from scaiwave.verbs import EXIT_CODES, GROUPS, VERBS, Words, alias_of, below, longest, nearest
+
+BEGAN = time.time()
+"""Seconds since 1970: this module is the first that the console script imports."""
 
 SETTINGS_MODULE = "scaiwave.settings"
 HELP = ("--help", "-h")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from argparse import ArgumentParser
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import IO, Any, cast
 
@@ -13,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFo
 
 from scaiwave import operators
 from scaiwave.arguments import RaisesUsageErrors
+from scaiwave.cli import BEGAN
 from scaiwave.errors import ConfirmationNeeded, RefusedError
 from scaiwave.output import Output, is_terminal
 from scaiwave.verbs import EXIT_CODES, VERBS, Verb, Words, below
@@ -42,11 +44,13 @@ class VerbParser(RaisesUsageErrors, CommandParser):
 class OperatorCommand(BaseCommand):
     """A verb: reads its arguments, makes one call, prints the answer.
 
-    `changes` adds --dry-run. Errors are raised; the console script turns them into exit codes.
+    `changes` adds --dry-run; `began` is when the console script was started, None if something
+    else runs the verb. Errors are raised; the console script turns them into exit codes.
     """
 
     requires_system_checks = []
     changes = False
+    began: datetime | None = None
     output: Output
     no_input: bool
 
@@ -104,6 +108,7 @@ class OperatorCommand(BaseCommand):
         """Parse and run. Raises whatever goes wrong."""
         options = vars(self.create_parser(argv[0], argv[1]).parse_args(argv[2:]))
         set_log_level(options)
+        self.began = datetime.fromtimestamp(BEGAN, UTC)
         self.execute(**options)
 
     def execute(self, *args: Any, **options: Any) -> str | None:

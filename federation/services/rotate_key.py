@@ -51,12 +51,14 @@ def rotate_key(
     operator: Operator,
     overlap_days: int = OVERLAP_DAYS,
     now: datetime,
+    began: datetime | None = None,
     dry_run: bool = False,
 ) -> RotatedKey:
     """Make a new signing key; the one it replaces verifies for `overlap_days` more.
 
     Runs at the same moment replace the same key, so the first of them makes the new one and the
-    others find it there. Raises NoKey, BadOverlap, SettingMissing, SettingInvalid.
+    others find it there, also one that `began` before that and came to it later. Raises NoKey,
+    BadOverlap, SettingMissing, SettingInvalid.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     retires_at = now + _overlap(overlap_days)
@@ -65,6 +67,8 @@ def rotate_key(
     if dry_run:
         seen.retires_at = retires_at
         return RotatedKey(None, key_row(seen, None, now), rotated=False)
+    if previous := _replaced_since(began or now, by=seen):
+        return RotatedKey(key_row(seen, seen, now), key_row(previous, seen, now), rotated=False)
     logger.info("Replacing key %s.", seen.key_id)
     with transaction.atomic():
         lock_keys()
@@ -91,6 +95,14 @@ def _standing() -> ServerKey:
     if (key := standing_key()) is None:
         raise NoKey("This server has no signing key to replace.")
     return key
+
+
+def _replaced_since(began: datetime, *, by: ServerKey) -> ServerKey | None:
+    """The key that this one has replaced, if a rotation did that since then."""
+    if by.created_at <= began:
+        return None
+    retired = ServerKey.objects.exclude(retires_at=None)
+    return retired.order_by("-signs_from", "-created_at", "-id").first()
 
 
 def _replace(

@@ -83,6 +83,16 @@ def test_success_two_rotations_at_once_make_one_key(server: Server) -> None:
     assert count(server, "audit_entries") == 2
 
 
+def test_success_rotations_started_together_make_one_key(server: Server) -> None:
+    """Also where one of them is done before the other has looked."""
+    assert key("generate").code == 0
+    with ExitStack() as stack:
+        runs = [stack.enter_context(started(*KEY, "rotate", **REAL)) for _ in range(2)]
+        outs = [process.communicate(timeout=60)[0] for process in runs]
+    assert sorted(out.split(" ")[0] for out in outs) == ["Another", "Made"]
+    assert count(server) == 2
+
+
 def test_success_two_generations_at_once_make_one_key(server: Server) -> None:
     with ExitStack() as stack:
         with held(server):

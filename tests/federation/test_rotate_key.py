@@ -88,6 +88,25 @@ def test_success_again_and_again() -> None:
     assert ServerKey.objects.count() == 5
 
 
+def test_success_another_run_was_first_since_this_one_began() -> None:
+    old = make_key()
+    first = rotate()
+    assert first.key is not None
+    second = rotate(now=LATER + timedelta(seconds=1), began=LATER - timedelta(seconds=1))
+    assert second.sentence == (
+        f"Another run has just replaced key {old.key_id} by {first.key['key_id']}; nothing was "
+        "changed here."
+    )
+    assert (second.rotated, ServerKey.objects.count()) == (False, 2)
+    assert AuditEntry.objects.count() == 1
+    assert rotate(now=LATER + timedelta(seconds=2), began=LATER + timedelta(seconds=1)).rotated
+
+
+def test_success_a_key_generated_since_this_run_began_is_replaced() -> None:
+    make_key(made=LATER)
+    assert rotate(began=LATER - timedelta(seconds=1)).rotated
+
+
 @pytest.mark.parametrize("days", [0, 365])
 def test_success_overlap(days: int) -> None:
     old = make_key()

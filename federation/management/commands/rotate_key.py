@@ -27,7 +27,11 @@ class Command(OperatorCommand):
 
     def handle(self, overlap_days: int, dry_run: bool, **options: Any) -> None:
         result = rotate_key(
-            operator=self.operator, overlap_days=overlap_days, now=timezone.now(), dry_run=dry_run
+            operator=self.operator,
+            overlap_days=overlap_days,
+            now=timezone.now(),
+            began=self.began,
+            dry_run=dry_run,
         )
         if self.output.as_json:
             self.output.document(result.document())
