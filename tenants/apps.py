@@ -23,6 +23,7 @@ class TenantsConfig(AppConfig):
 
         register_tenant_slug(slug_at_scaikey)
         register_health_check(Check("audit", _audit))
+        register_health_check(Check("super_admin", _super_admin))
         register_health_check(Check("scaigrid", _scaigrid, needs_database=False))
         post_migrate.connect(keep_append_only, sender=self)
 
@@ -31,6 +32,12 @@ def _audit(config: Configuration, now: datetime) -> Iterable[Finding]:
     from tenants.queries.health import audit
 
     return audit()
+
+
+def _super_admin(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from tenants.queries.health import super_admin
+
+    return super_admin()
 
 
 def _scaigrid(config: Configuration, now: datetime) -> Iterable[Finding]:

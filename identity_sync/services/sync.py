@@ -31,6 +31,7 @@ from scaiwave.config import Configuration
 from scaiwave.operators import Operator, Permission
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
+from tenants.queries.super_admins import GRANT_IT, super_admins
 
 
 @dataclass(frozen=True)
@@ -160,10 +161,19 @@ def _decide(work: _Work, present: dict[str, int]) -> SyncStopped | None:
         return refused
     report.outcome = "planned" if wish.dry_run else "applied"
     if work.run is not None and report.changed and not wish.dry_run:
-        apply_plan(_now())
+        report.warnings += _written()
         history.record_changes(work.run)
         refresh_statistics(report.changed)
     return partial(held, plan, report) if held or plan.conflicts else None
+
+
+def _written() -> list[str]:
+    """Apply the plan. What ScaiKey takes from the last super_admin is taken, and warned about."""
+    before = super_admins()
+    apply_plan(_now())
+    if not (nobody := before.lost(super_admins())):
+        return []
+    return [f"Since this sync {nobody} is super_admin any more. Grant it to somebody: {GRANT_IT}."]
 
 
 def _brake(wish: Wish) -> Brake:

@@ -39,8 +39,8 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "SW_ROLE_FROM_SCAIKEY": ("", "Take it from them in ScaiKey, then run `scaiwave sync`."),
     "SW_ROLE_HELD": ("", "Revoke it from each holder that the error names, then delete it."),
     "SW_ROLE_LAST_SUPER_ADMIN": (
-        "Nobody active on this platform would be super_admin any more.",
-        "Grant super_admin to somebody else first.",
+        "Nobody active, or nobody who can sign in, would be super_admin any more.",
+        "Grant super_admin to somebody else first. [Who may](roles.md#who-may).",
     ),
     "SW_ROLE_NOT_FOUND": ("The tenant has no such role.", ""),
     "SW_TENANT_BAD_FEATURE": ("", "Write it as `key=value`, the value as JSON; see the error."),

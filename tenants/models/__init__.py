@@ -9,6 +9,7 @@ from tenants.models.directory import (
     ParticipantType,
     Partner,
     Tenant,
+    active_at,
 )
 from tenants.models.ledgers import AuditEntry, TokenUsage
 from tenants.models.roles import Role, RoleGrant, RoleSource
@@ -27,4 +28,5 @@ __all__ = [
     "RoleSource",
     "Tenant",
     "TokenUsage",
+    "active_at",
 ]

@@ -20,7 +20,19 @@ ACTIVE_STATUSES = ("", "ACTIVE")
 # Characters. What is indexed must fit in a third of a page of PostgreSQL's (2.7 KB) in any script.
 LONGEST_NAME = 300
 LONGEST_EMAIL = 320
-ACTIVE = Q(scaikey_status__in=ACTIVE_STATUSES, absent_since=None, suspended_by_hand_at=None)
+
+
+def active_at(path: str = "") -> Q:
+    """That what is reached by the path, such as `tenant__`, is active."""
+    facts = {
+        "scaikey_status__in": ACTIVE_STATUSES,
+        "absent_since": None,
+        "suspended_by_hand_at": None,
+    }
+    return Q(**{path + name: value for name, value in facts.items()})
+
+
+ACTIVE = active_at()
 
 
 class Standing(models.Model):

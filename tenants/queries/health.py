@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scaiwave.doctor.findings import Finding, passed
+from scaiwave.doctor.findings import Finding, passed, warned
 from tenants.errors import AuditUnguarded
+from tenants.models import Role
+from tenants.queries.roles import SUPER_ADMIN
+from tenants.queries.super_admins import GRANT_IT, super_admins
 from tenants.services.append_only import missing_triggers
 
 
@@ -12,3 +15,27 @@ def audit() -> Iterator[Finding]:
     if missing := missing_triggers():
         raise AuditUnguarded(f"The audit can be altered: the database lacks {', '.join(missing)}.")
     yield passed("audit", "The audit is append-only.")
+
+
+def super_admin() -> Iterator[Finding]:
+    """Whether anybody is left with super_admin: ScaiKey may take the last one, acts by hand not."""
+    count = super_admins()
+    if count.able:
+        who = "participant who is" if count.able == 1 else "participants who are"
+        yield passed(SUPER_ADMIN, f"{count.able:,} {who} super_admin can sign in.")
+    elif not Role.objects.filter(slug=SUPER_ADMIN).exists():
+        # Nothing was lost, and operators of this suite have their rights from tokens.
+        yield passed(SUPER_ADMIN, "Nobody was ever granted super_admin here.")
+    elif count.active:
+        why = "`scaiwave admin show-participant <who>` says why somebody can't sign in"
+        yield warned(
+            SUPER_ADMIN,
+            "Nobody who is super_admin can sign in.",
+            f"Grant it to somebody: {GRANT_IT}; {why}.",
+        )
+    else:
+        yield warned(
+            SUPER_ADMIN,
+            "Nobody active is super_admin any more.",
+            f"Grant it to somebody: {GRANT_IT}.",
+        )

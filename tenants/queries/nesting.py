@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import UUIDField
+from django.db.models.expressions import RawSQL
 
 from tenants.models import Group, Participant, RoleGrant, Tenant
 
@@ -94,8 +95,8 @@ WHERE edge.absent_since IS NULL AND person.absent_since IS NULL
 GROUP BY inside.top_id
 """
 
-# How many active participants hold each role, directly or through groups.
-_HOLDERS = """
+# Who holds which role, directly or through groups.
+_HELD = """
 WITH RECURSIVE inside (role_id, group_id) AS (
     SELECT given.role_id, given.group_id
     FROM sw_role_grants given JOIN sw_groups grp ON grp.id = given.group_id
@@ -116,12 +117,16 @@ WITH RECURSIVE inside (role_id, group_id) AS (
     FROM inside JOIN sw_group_memberships edge ON edge.group_id = inside.group_id
     WHERE edge.member_participant_id IS NOT NULL AND edge.absent_since IS NULL
 )
+"""
+
+# How many active participants hold each role.
+_HOLDERS = f"""{_HELD}
 SELECT held.role_id, COUNT(*)
 FROM held JOIN sw_participants person ON person.id = held.person_id
 WHERE person.absent_since IS NULL
   AND person.suspended_by_hand_at IS NULL AND person.scaikey_status IN ('', 'ACTIVE')
 GROUP BY held.role_id
-"""
+"""  # noqa: S608 - texts of ours
 
 
 def groups_of(participant: Participant) -> Through:
@@ -159,17 +164,16 @@ def role_holders(tenant: Tenant) -> dict[UUID, int]:
     return {_uuid(key): count for key, count in _rows(sql, [tenant.pk] * 2)}
 
 
-def holders_besides(grant: RoleGrant) -> dict[UUID, int]:
-    """For each role of that slug, in every tenant, how many active participants would hold it
-    if it were not for this grant."""
-    sql = _HOLDERS.format(which="role.slug = %s AND given.id <> %s")
-    return {_uuid(key): count for key, count in _rows(sql, [grant.role.slug, grant.pk] * 2)}
-
-
-def reached_by(grant: RoleGrant) -> int:
-    """How many active participants have the role by this grant."""
-    rows = _rows(_HOLDERS.format(which="given.id = %s"), [grant.pk] * 2)
-    return sum(count for _, count in rows)
+def people_with_role(slug: str, *, besides: RoleGrant | None = None) -> RawSQL:
+    """The keys of everybody who holds a role of that slug in any tenant, active or not, also if
+    it were not for this grant; for a condition."""
+    which = "role.slug = %s"
+    keys: list[UUID | str] = [slug]
+    if besides is not None:
+        which += " AND given.id <> %s"
+        keys.append(besides.pk)
+    sql = _HELD.format(which=which) + "SELECT held.person_id FROM held"  # noqa: S608 - ours
+    return RawSQL(sql, [_parameter(key) for key in keys * 2])  # noqa: S611 - ours
 
 
 def _rows(sql: str, keys: Sequence[UUID | str]) -> list[tuple[Any, ...]]:

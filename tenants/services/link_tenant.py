@@ -9,13 +9,16 @@ from django.db import IntegrityError, transaction
 from scaiwave.operators import Operator, Permission
 from tenants.errors import TenantConflict
 from tenants.models import Tenant
+from tenants.models.directory import ACTIVE_STATUSES
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.rows import Row, tenant_row
 from tenants.services.audit import record
 from tenants.services.confirm_tenant import ask_scaikey
+from tenants.services.role_rules import lock_super_admins
 from tenants.services.scaikey import TenantLookup
 from tenants.services.tenant_conflicts import scaikey_tenant_taken
 from tenants.services.tenant_names import check_scaikey_id
+from tenants.services.tenant_rules import check_may_stop
 
 if TYPE_CHECKING:
     from scaiwave.clients.scaikey_rows import TenantRow
@@ -56,7 +59,8 @@ def link_tenant(
     """Give a local tenant its tenant in ScaiKey; from then on the sync keeps it.
 
     Linking what is linked to the same one already changes nothing. Raises TenantNotFound,
-    AmbiguousName, BadName, TenantConflict, NotAtScaiKey, and what the client of ScaiKey raises.
+    AmbiguousName, BadName, TenantConflict, NotAtScaiKey, LastSuperAdmin where ScaiKey has the
+    tenant suspended, and what the client of ScaiKey raises.
     """
     operator.require(Permission.MANAGE_TENANTS)
     check_scaikey_id(scaikey_tenant_id)
@@ -64,6 +68,7 @@ def link_tenant(
     if _is_linked(operator, tenant, scaikey_tenant_id):
         return LinkedTenant(tenant_row(tenant), changed=False)
     row = ask_scaikey(operator, scaikey_tenant_id, lookup)
+    _check_standing(tenant, row)
     if dry_run:
         changes = _next_sync(tenant, row)
         return LinkedTenant(tenant_row(tenant), changed=False, next_sync=changes, dry_run=True)
@@ -89,13 +94,21 @@ def _is_linked(operator: Operator, tenant: Tenant, scaikey_tenant_id: str) -> bo
     return False
 
 
+def _check_standing(tenant: Tenant, row: TenantRow | None) -> None:
+    """Raises `LastSuperAdmin` if the link would suspend the tenant, and with it the last one."""
+    if row is not None and row.status not in ACTIVE_STATUSES:
+        check_may_stop(tenant)
+
+
 def _linked(
     operator: Operator, found: Tenant, scaikey_tenant_id: str, row: TenantRow | None, now: datetime
 ) -> LinkedTenant:
     with transaction.atomic():
+        lock_super_admins()
         tenant = Tenant.objects.select_for_update().get(pk=found.pk)
         if _is_linked(operator, tenant, scaikey_tenant_id):
             return LinkedTenant(tenant_row(tenant), changed=False)
+        _check_standing(tenant, row)
         tenant.scaikey_tenant_id = scaikey_tenant_id
         tenant.scaikey_status = row.status if row else ""
         tenant.absent_since = None

@@ -8,8 +8,9 @@ from scaiwave.operators import Operator
 from scaiwave.operators import Role as OperatorRole
 from tenants.errors import LastSuperAdmin, RoleNotFound, SelfElevation, SuperAdminOnly
 from tenants.models import Participant, Role, RoleGrant
-from tenants.queries.nesting import groups_that_may_return, holders_besides, reached_by
+from tenants.queries.nesting import groups_that_may_return
 from tenants.queries.roles import SUPER_ADMIN
+from tenants.queries.super_admins import super_admins
 from tenants.services.role_holders import Holder, described
 
 
@@ -46,16 +47,16 @@ def check_not_oneself(operator: Operator, holder: Holder) -> None:
 
 
 def check_not_the_last(grant: RoleGrant) -> None:
-    """Raises `LastSuperAdmin` if nobody active, in an active tenant, would be super_admin after
-    this grant is gone. Call it with the roles locked."""
-    if grant.role.slug != SUPER_ADMIN or not reached_by(grant):
+    """Raises `LastSuperAdmin` if without this grant nobody active, in an active tenant, would be
+    super_admin, or nobody who can sign in. Call it with the roles locked."""
+    if grant.role.slug != SUPER_ADMIN:
         return
-    others = Role.objects.filter(pk__in=[*holders_besides(grant)]).select_related("tenant")
-    if not any(role.tenant.is_active for role in others):
-        raise LastSuperAdmin(
-            f"Nobody active on this platform would be {SUPER_ADMIN} any more.",
-            fix=f"Grant {SUPER_ADMIN} to somebody else first.",
-        )
+    if nobody := super_admins().lost(super_admins(besides=grant)):
+        raise last_super_admin(nobody, fix=f"Grant {SUPER_ADMIN} to somebody else first.")
+
+
+def last_super_admin(nobody: str, *, fix: str) -> LastSuperAdmin:
+    return LastSuperAdmin(f"{nobody.capitalize()} would be {SUPER_ADMIN} any more.", fix=fix)
 
 
 def lock_role(role: Role, *, now: datetime) -> Role:
@@ -67,9 +68,18 @@ def lock_role(role: Role, *, now: datetime) -> Role:
     if role._state.adding:
         defaults = {"name": role.name, "is_built_in": True, "created_at": now}
         role, _ = Role.objects.get_or_create(tenant=role.tenant, slug=role.slug, defaults=defaults)
-    wanted = {"slug": SUPER_ADMIN} if role.slug == SUPER_ADMIN else {"pk": role.pk}
-    locked = Role.objects.select_for_update().filter(**wanted).order_by("pk")
-    for row in locked:
-        if row.pk == role.pk:
-            return row
+    if role.slug == SUPER_ADMIN:
+        lock_super_admins()
+        return Role.objects.get(pk=role.pk)
+    if locked := Role.objects.select_for_update().filter(pk=role.pk).first():
+        return locked
     raise RoleNotFound(f"The role {role.slug!r} was deleted meanwhile.")
+
+
+def lock_super_admins() -> None:
+    """Let no other act by hand change who is super_admin until the transaction ends.
+
+    A sync, which grants while it holds tenants, needs not wait: so neither can wait for the other.
+    """
+    locked = Role.objects.select_for_update(no_key=True).filter(slug=SUPER_ADMIN)
+    list(locked.order_by("pk"))

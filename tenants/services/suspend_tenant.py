@@ -11,7 +11,9 @@ from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.rows import Row, tenant_row
 from tenants.services.audit import record
+from tenants.services.role_rules import lock_super_admins
 from tenants.services.tenant_names import check_reason
+from tenants.services.tenant_rules import check_may_stop
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,15 @@ def suspend_tenant(
     """Suspend a tenant by hand, whatever ScaiKey says of it; syncs leave that alone.
 
     The reason, which may be empty, is kept in the audit. `agree` is told what this means, and
-    raises when it is not agreed to. Raises TenantNotFound, AmbiguousName and BadName.
+    raises when it is not agreed to. Raises TenantNotFound, AmbiguousName, BadName and
+    LastSuperAdmin.
     """
     operator.require(Permission.MANAGE_TENANTS)
     check_reason(reason)
     tenant = resolve_tenant(operator, name)
     if tenant.suspended_by_hand_at is not None:
         return SuspendedTenant(tenant_row(tenant), changed=False)
+    check_may_stop(tenant)
     if dry_run:
         return SuspendedTenant(tenant_row(tenant), changed=False, dry_run=True)
     agree(
@@ -64,9 +68,11 @@ def suspend_tenant(
 
 def _suspended(operator: Operator, found: Tenant, reason: str, now: datetime) -> SuspendedTenant:
     with transaction.atomic():
+        lock_super_admins()
         tenant = Tenant.objects.select_for_update().get(pk=found.pk)
         if tenant.suspended_by_hand_at is not None:
             return SuspendedTenant(tenant_row(tenant), changed=False)
+        check_may_stop(tenant)
         tenant.suspended_by_hand_at = tenant.updated_at = now
         tenant.save(update_fields=["suspended_by_hand_at", "updated_at"])
         record(

@@ -11,6 +11,8 @@ from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.rows import Row, tenant_row
 from tenants.services.audit import record
+from tenants.services.role_rules import lock_super_admins
+from tenants.services.tenant_rules import check_may_be_unlinked
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,13 @@ def unlink_tenant(
 
     What ScaiKey said of its standing goes with the link, so that it can be active again; a
     suspension by hand stays. `agree` is told what this means, and raises when it is not agreed
-    to. Raises TenantNotFound and AmbiguousName.
+    to. Raises TenantNotFound, AmbiguousName and LastSuperAdmin.
     """
     operator.require(Permission.MANAGE_TENANTS)
     tenant = resolve_tenant(operator, name)
     if tenant.scaikey_tenant_id is None:
         return UnlinkedTenant(tenant_row(tenant), changed=False)
+    check_may_be_unlinked(tenant)
     if dry_run:
         return UnlinkedTenant(tenant_row(tenant), changed=False, dry_run=True)
     agree(_meaning(tenant))
@@ -70,9 +73,11 @@ def _meaning(tenant: Tenant) -> str:
 
 def _unlinked(operator: Operator, found: Tenant, now: datetime) -> UnlinkedTenant:
     with transaction.atomic():
+        lock_super_admins()
         tenant = Tenant.objects.select_for_update().get(pk=found.pk)
         if tenant.scaikey_tenant_id is None:
             return UnlinkedTenant(tenant_row(tenant), changed=False)
+        check_may_be_unlinked(tenant)
         details = {
             "scaikey_tenant_id": tenant.scaikey_tenant_id,
             "scaikey_status": tenant.scaikey_status,

@@ -1,0 +1,64 @@
+"""What ScaiKey takes is taken, also from the last super_admin; the run says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from scaiwave.sandbox import Sandbox
+from tenants.models import Participant
+from tenants.services.grant_role import grant_role
+from tests.identity_sync.sync.directory import HOST, LONG_AGO, last_run, people_of, sync
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=1, tenants=2, people=20, groups=2),
+]
+
+WARNING = (
+    "Since this sync nobody active on this platform is super_admin any more. Grant it to "
+    "somebody: `scaiwave role grant super_admin --tenant <slug> --to <who>`."
+)
+
+
+def two_of_one_tenant(scaikey: Sandbox) -> tuple[str, str]:
+    one, two = (row["id"] for row in people_of(scaikey, next(iter(scaikey.directory.tenants)))[:2])
+    return one, two
+
+
+def by_hand(person: str) -> None:
+    tenant = Participant.objects.get(scaikey_id=person).tenant.slug
+    grant_role(
+        operator=HOST, role="super_admin", tenant=tenant, to=person, is_group=False, now=LONG_AGO
+    )
+
+
+def test_success_the_last_one_left(scaikey: Sandbox) -> None:
+    one, two = two_of_one_tenant(scaikey)
+    assert sync().warnings == []
+    for person in (one, two):
+        by_hand(person)
+    scaikey.directory.update_user(one, status="SUSPENDED")
+    assert sync().warnings == []
+    scaikey.directory.remove_user(two)
+    report = sync()
+    assert (report.outcome, report.warnings) == ("applied", [WARNING])
+    assert last_run().warnings == [WARNING]
+    scaikey.directory.update_user(one, display_name="Another")
+    assert sync().warnings == []
+
+
+def test_success_scaikey_took_its_own_back(scaikey: Sandbox) -> None:
+    one, _ = two_of_one_tenant(scaikey)
+    scaikey.directory.set_roles(one, ["super_admin"])
+    assert sync().warnings == []
+    scaikey.directory.set_roles(one, [])
+    assert sync(dry_run=True).warnings == []
+    assert sync().warnings == [WARNING]
+
+
+def test_success_their_tenant_was_suspended(scaikey: Sandbox) -> None:
+    one, _ = two_of_one_tenant(scaikey)
+    sync()
+    by_hand(one)
+    scaikey.directory.update_tenant(next(iter(scaikey.directory.tenants)), status="SUSPENDED")
+    assert sync().warnings == [WARNING]

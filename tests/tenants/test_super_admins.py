@@ -1,0 +1,243 @@
+"""That acts by hand leave somebody with super_admin, and who counts as somebody."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from scaiwave.clients.scaikey_rows import TenantRow
+from scaiwave.doctor.findings import Finding, State
+from tenants.errors import LastSuperAdmin
+from tenants.models import AuditEntry, Participant, Role, Tenant
+from tenants.queries.health import super_admin
+from tenants.queries.sign_in import obstacles
+from tenants.queries.super_admins import SuperAdmins, super_admins
+from tenants.services.link_tenant import link_tenant
+from tenants.services.suspend_tenant import suspend_tenant
+from tenants.services.unlink_tenant import unlink_tenant
+from tests.tenants.people import (
+    EARLIER,
+    HOST,
+    NOW,
+    make_group,
+    make_partner,
+    make_person,
+    make_tenant,
+    put_in,
+)
+from tests.tenants.roles import give, grant, make_role, nested, revoke
+
+pytestmark = pytest.mark.django_db
+
+NOBODY_ACTIVE = "Nobody active on this platform would be super_admin any more."
+NOBODY_SIGNS_IN = "Nobody who can sign in would be super_admin any more."
+ELSEWHERE = (
+    "Grant it to somebody of another tenant first: `scaiwave role grant super_admin --tenant "
+    "<slug> --to <who>`."
+)
+
+
+def suspend(tenant: Tenant, **changes: Any) -> None:
+    arguments = {"operator": HOST, "reason": "", "agree": lambda question: None, "now": NOW}
+    suspend_tenant(name=tenant.slug, **{**arguments, **changes})
+
+
+def unlink(tenant: Tenant, **changes: Any) -> None:
+    arguments = {"operator": HOST, "agree": lambda question: None, "now": NOW}
+    unlink_tenant(name=tenant.slug, **{**arguments, **changes})
+
+
+def link(tenant: Tenant, *, status: str, **changes: Any) -> None:
+    row = TenantRow(id="tnt_9", slug=tenant.slug, name=tenant.name, status=status)
+    link_tenant(
+        operator=HOST,
+        name=tenant.slug,
+        scaikey_tenant_id="tnt_9",
+        lookup=lambda key: row,
+        now=NOW,
+        **changes,
+    )
+
+
+def super_admin_in(slug: str, **fields: Any) -> Participant:
+    person = make_person(make_tenant(slug, **fields))
+    give(make_role(person.tenant, "super_admin", is_built_in=True), person)
+    return person
+
+
+def asked(question: str) -> None:
+    pytest.fail("it was asked before it was refused")
+
+
+@pytest.mark.parametrize(("act", "message"), [(suspend, NOBODY_ACTIVE), (unlink, NOBODY_SIGNS_IN)])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_fail_the_tenant_of_the_last_one(
+    act: Callable[..., None], message: str, dry_run: bool
+) -> None:
+    last = super_admin_in("acme")
+    super_admin_in("globex", suspended_by_hand_at=EARLIER)
+    with pytest.raises(LastSuperAdmin) as caught:
+        act(last.tenant, agree=asked, dry_run=dry_run)
+    assert (caught.value.message, caught.value.fix) == (message, ELSEWHERE)
+    last.tenant.refresh_from_db()
+    assert (last.tenant.is_active, last.tenant.scaikey_tenant_id) == (True, "tnt_acme")
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_fail_linked_to_what_scaikey_has_suspended(dry_run: bool) -> None:
+    last = super_admin_in("acme", scaikey_tenant_id=None)
+    with pytest.raises(LastSuperAdmin):
+        link(last.tenant, status="SUSPENDED", dry_run=dry_run)
+    assert not AuditEntry.objects.exists()
+    link(last.tenant, status="ACTIVE", dry_run=dry_run)
+
+
+@pytest.mark.parametrize("act", [suspend, unlink])
+def test_success_another_tenant_has_one(act: Callable[..., None]) -> None:
+    anna, _ = super_admin_in("acme"), super_admin_in("globex")
+    act(anna.tenant)
+    assert AuditEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize("act", [suspend, unlink])
+def test_success_a_tenant_without_any(act: Callable[..., None]) -> None:
+    act(make_tenant("globex"))
+    super_admin_in("acme")
+    act(make_tenant("initech"))
+    assert AuditEntry.objects.count() == 2
+
+
+def test_fail_a_tenant_whose_group_has_it() -> None:
+    tenant = make_tenant()
+    _, everybody = nested(tenant)
+    grant(everybody, "super_admin")
+    with pytest.raises(LastSuperAdmin):
+        suspend(tenant)
+
+
+def test_success_who_can_not_sign_in_anyway_may_be_unlinked() -> None:
+    """A person that ScaiKey never had is active, and stays so."""
+    person = make_person(make_tenant(), scaikey_id=None)
+    grant(person, "super_admin")
+    unlink(person.tenant)
+    with pytest.raises(LastSuperAdmin) as caught:
+        suspend(person.tenant)
+    assert caught.value.message == NOBODY_ACTIVE
+
+
+def test_fail_revoked_from_the_last_one_who_can_sign_in() -> None:
+    anna = super_admin_in("acme")
+    local = super_admin_in("globex", scaikey_tenant_id=None)
+    with pytest.raises(LastSuperAdmin) as caught:
+        revoke(anna, "super_admin")
+    assert caught.value.message == NOBODY_SIGNS_IN
+    assert revoke(local, "super_admin", tenant="globex").changed
+
+
+def test_success_the_database_counts_as_show_participant_does() -> None:
+    partner = make_partner()
+    gone = make_partner("gone", absent_since=EARLIER)
+    tenants = [
+        make_tenant("a"),
+        make_tenant("b", partner=partner),
+        make_tenant("c", partner=gone),
+        make_tenant("d", scaikey_tenant_id=None),
+        make_tenant("e", scaikey_status="SUSPENDED"),
+        make_tenant("f", absent_since=EARLIER),
+    ]
+    shapes: list[dict[str, Any]] = [
+        {},
+        {"scaikey_id": None},
+        {"participant_type": "agent"},
+        {"scaikey_status": "SUSPENDED"},
+        {"absent_since": EARLIER},
+        {"suspended_by_hand_at": EARLIER},
+    ]
+    for tenant in tenants:
+        role = make_role(tenant, "super_admin", is_built_in=True)
+        people = [
+            make_person(tenant, f"person{number}", **fields) for number, fields in enumerate(shapes)
+        ]
+        group = make_group(tenant)
+        put_in(group, *people[3:])
+        give(role, group)
+        for person in people[:4]:
+            give(role, person)
+    everybody = Participant.objects.select_related("tenant__partner")
+    assert super_admins() == SuperAdmins(
+        active=sum(person.is_active and person.tenant.is_active for person in everybody),
+        able=sum(not obstacles(person) for person in everybody),
+    )
+    assert super_admins() == SuperAdmins(active=12, able=2)
+    assert super_admins(besides=tenants[0]) == SuperAdmins(active=9, able=1)
+
+
+def found() -> Finding:
+    (finding,) = super_admin()
+    return finding
+
+
+def test_success_doctor_says_how_many() -> None:
+    assert (found().state, found().message) == (
+        State.PASS,
+        "Nobody was ever granted super_admin here.",
+    )
+    super_admin_in("acme")
+    assert (found().state, found().message) == (
+        State.PASS,
+        "1 participant who is super_admin can sign in.",
+    )
+
+
+def test_fail_doctor_warns_of_nobody() -> None:
+    person = super_admin_in("acme")
+    Tenant.objects.update(scaikey_tenant_id=None)
+    assert (found().state, found().message) == (
+        State.WARN,
+        "Nobody who is super_admin can sign in.",
+    )
+    assert found().fix == (
+        "Grant it to somebody: `scaiwave role grant super_admin --tenant <slug> --to <who>`; "
+        "`scaiwave admin show-participant <who>` says why somebody can't sign in."
+    )
+    Participant.objects.filter(pk=person.pk).update(absent_since=EARLIER)
+    assert (found().state, found().message) == (
+        State.WARN,
+        "Nobody active is super_admin any more.",
+    )
+    Role.objects.get().grants.all().delete()
+    assert found().state is State.WARN
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_success_two_at_once_leave_one() -> None:
+    acme, globex = (super_admin_in(slug) for slug in ("acme", "globex"))
+    ready, ends = threading.Barrier(2), []
+
+    def work(act: Callable[[], object]) -> None:
+        ready.wait()
+        try:
+            act()
+            ends.append("done")
+        except LastSuperAdmin:
+            ends.append("refused")
+        finally:
+            connection.close()
+
+    acts = [
+        lambda: suspend(acme.tenant),
+        lambda: revoke(globex, "super_admin", tenant="globex"),
+    ]
+    threads = [threading.Thread(target=work, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ends) == ["done", "refused"]
+    assert super_admins().able == 1
