@@ -16,7 +16,14 @@ class FederationConfig(AppConfig):
         from scaiwave.doctor.findings import Check
         from scaiwave.providers import register_health_check
 
+        register_health_check(Check("federation", _settings, needs_database=False))
         register_health_check(Check("keys", _keys))
+
+
+def _settings(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from federation.queries.health import federation_settings
+
+    return federation_settings(config, now)
 
 
 def _keys(config: Configuration, now: datetime) -> Iterable[Finding]:

@@ -1,4 +1,4 @@
-"""What doctor says about this server's keys."""
+"""What doctor says about this server's keys, and what its peers are to know it by."""
 
 from __future__ import annotations
 
@@ -7,9 +7,28 @@ from datetime import datetime
 
 from federation.errors import KeyDamaged
 from federation.queries.key_health import key_health
+from federation.services.peer_addresses import peer_networks
 from federation.services.private_halves import unreadable
+from federation.services.server_names import own_name
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, failed, passed, warned
+from scaiwave.errors import SettingInvalid
+
+
+def federation_settings(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Its name, and where its peers may be."""
+    try:
+        name = own_name(config)
+    except SettingInvalid as error:
+        yield failed("federation", error)
+    else:
+        known = f"Peers know this server as {name}."
+        none = "This server has no name of its own, so it has no peers."
+        yield passed("federation", none if name.host == "localhost" else known)
+    try:
+        peer_networks(config)
+    except SettingInvalid as error:
+        yield failed("federation", error)
 
 
 def federation_keys(config: Configuration, now: datetime) -> Iterator[Finding]:

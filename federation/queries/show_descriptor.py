@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
+
 from federation.queries.descriptor import PATH, descriptor
 from federation.queries.list_keys import NO_KEY
+from federation.services.server_names import own_name
+from scaiwave.errors import SettingInvalid
 from scaiwave.operators import Operator, Permission
 
 LOCALHOST = "The server name is localhost, which no peer can reach; set SCAIWAVE_SERVER_NAME."
@@ -13,7 +17,10 @@ LOCALHOST = "The server name is localhost, which no peer can reach; set SCAIWAVE
 
 @dataclass(frozen=True)
 class ShownDescriptor:
+    """`misnamed` says what is wrong with the server's name, and is empty if nothing is."""
+
     document: dict[str, Any]
+    misnamed: str
 
     @property
     def address(self) -> str:
@@ -25,10 +32,21 @@ class ShownDescriptor:
         warnings = [] if self.document["public_key"] else [NO_KEY]
         if self.document["server_name"] == "localhost":
             warnings.append(LOCALHOST)
+        if self.misnamed:
+            warnings.append(self.misnamed)
         return warnings
 
 
 def show_descriptor(*, operator: Operator, now: datetime) -> ShownDescriptor:
     """What this server tells its peers now."""
     operator.require(Permission.VIEW_PLATFORM)
-    return ShownDescriptor(descriptor(now).document)
+    return ShownDescriptor(descriptor(now).document, _misnamed())
+
+
+def _misnamed() -> str:
+    """Why no peer will take the name; empty if it is one."""
+    try:
+        own_name(settings.CONFIG)
+    except SettingInvalid as error:
+        return f"{error.message} {error.fix}"
+    return ""

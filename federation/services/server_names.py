@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 
 from federation.errors import BadServerName
+from scaiwave.config import Configuration
+from scaiwave.errors import SettingInvalid
 
 LONGEST = 255
 _NAME = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
@@ -35,6 +37,17 @@ def parse_server_name(text: str) -> ServerName:
     if not _is_host(found["host"]) or (port or 0) > 65535:
         raise _bad(text)
     return ServerName(lower, found["host"].strip("[]"), port)
+
+
+def own_name(config: Configuration) -> ServerName:
+    """What this server is called. Raises SettingInvalid."""
+    try:
+        return parse_server_name(config.text("SCAIWAVE_SERVER_NAME"))
+    except BadServerName as error:
+        # Not the value, which may be a secret in the wrong place.
+        raise SettingInvalid(
+            "SCAIWAVE_SERVER_NAME is not the name of a server.", fix=error.fix
+        ) from None
 
 
 def _is_host(host: str) -> bool:

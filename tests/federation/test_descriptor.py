@@ -143,6 +143,15 @@ def test_success_shown_is_what_peers_fetch(client: Client) -> None:
     ]
 
 
+def test_success_shown_under_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_key()
+    configure(monkeypatch, SCAIWAVE_SERVER_NAME="https://chat.example.com/")
+    assert show_descriptor(operator=READER, now=NOW).warnings == [
+        "SCAIWAVE_SERVER_NAME is not the name of a server. Write it without https:// and path, as "
+        "in chat.example.com or chat.example.com:8448; names beyond ASCII in their xn-- form."
+    ]
+
+
 def test_success_shown_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     configure(monkeypatch, SCAIWAVE_SERVER_NAME="chat.example.com")
     assert show_descriptor(operator=READER, now=NOW).warnings == [

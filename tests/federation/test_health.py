@@ -7,7 +7,7 @@ from cryptography.fernet import Fernet
 from pytest_django import Settings
 
 from federation.models import ServerKey
-from federation.queries.health import federation_keys
+from federation.queries.health import federation_keys, federation_settings
 from federation.services.generate_key import generate_key
 from federation.services.rotate_key import rotate_key
 from scaiwave.config import load
@@ -65,3 +65,33 @@ def test_fail_a_key_of_another() -> None:
         (State.FAIL, "SW_FEDERATION_KEY_DAMAGED")
     ]
     assert one.key_id in findings[0].message
+
+
+def test_success_settings_that_are_fit() -> None:
+    config = load({"SCAIWAVE_SERVER_NAME": "Chat.example.com:8448"})
+    (finding,) = federation_settings(config, NOW)
+    assert (finding.state, finding.message) == (
+        State.PASS,
+        "Peers know this server as chat.example.com:8448.",
+    )
+
+
+def test_success_a_server_name_that_no_peer_can_reach() -> None:
+    (finding,) = federation_settings(load({}), NOW)
+    assert (finding.state, finding.message) == (
+        State.PASS,
+        "This server has no name of its own, so it has no peers.",
+    )
+
+
+def test_fail_a_server_name_that_is_none() -> None:
+    (finding,) = federation_settings(load({"SCAIWAVE_SERVER_NAME": "https://a.example/"}), NOW)
+    assert (finding.state, finding.code, finding.exit_code) == (State.FAIL, "SW_CONFIG_INVALID", 2)
+    assert finding.message == "SCAIWAVE_SERVER_NAME is not the name of a server."
+
+
+def test_fail_networks_that_are_none() -> None:
+    config = load({"SCAIWAVE_SERVER_NAME": "a.example", "SCAIWAVE_PEER_NETWORKS": "10.0.0.0/33"})
+    findings = list(federation_settings(config, NOW))
+    assert [finding.state for finding in findings] == [State.PASS, State.FAIL]
+    assert (findings[1].code, findings[1].exit_code) == ("SW_CONFIG_INVALID", 2)

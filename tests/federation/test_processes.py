@@ -168,6 +168,15 @@ def test_success_revoked_and_generated_anew(server: Server) -> None:
     assert len(standing(server)) == 1
 
 
+def test_success_a_terminal_of_80_columns_folds_nothing_of_a_key(server: Server) -> None:
+    key("generate")
+    key("rotate")
+    lines = at_terminal(*KEY, "list", **REAL).out.splitlines()
+    rows = [line for line in lines if "signing" in line or "verifying" in line]
+    assert [row.split()[1:] for row in rows] == [["signing", "365"], ["verifying", "30"]]
+    assert "A wider terminal also shows: Made, Signs from, Verifies until." in lines[-1]
+
+
 def test_success_policy_and_descriptor(server: Server) -> None:
     policy = ("admin", "federation", "policy")
     ended = scaiwave(*policy, "set", "--default-mode", "invite_only", "--allow-peer", "a.example",

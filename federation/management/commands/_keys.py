@@ -9,6 +9,6 @@ KEYS = (
     Column("state", "State"),
     Column("created_at", "Made", Kind.TIME, spare=True),
     Column("signs_from", "Signs from", Kind.TIME, spare=True),
-    Column("verifies_until", "Verifies until", Kind.TIME),
+    Column("verifies_until", "Verifies until", Kind.TIME, spare=True),
     Column("days_left", "Days left", Kind.COUNT),
 )

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from shutil import get_terminal_size
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from scaiwave.command import OperatorCommand
+from scaiwave.doctor.advice import advice
 from scaiwave.doctor.examine import examine
-from scaiwave.output import Column
+from scaiwave.output import Column, is_terminal
 
 COLUMNS = (
     Column("state", "State"),
@@ -35,9 +37,10 @@ class Command(OperatorCommand):
             self.output.document(found.document())
         else:
             self.output.listing("checks", COLUMNS, [item.document() for item in found.findings])
-            for finding in found.findings:
-                if finding.fix:
-                    self.output.line(f"  {finding.check}: {finding.fix}")
+            terminal = is_terminal(self.output.stdout)
+            columns = get_terminal_size().columns if terminal else None
+            for line in advice(found.findings, columns=columns):
+                self.output.line(line)
             self.output.line()
             self.output.line(found.sentence)
         if found.exit_code:
