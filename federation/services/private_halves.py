@@ -61,13 +61,7 @@ def opened(key: ServerKey) -> bytes:
     Raises KeyUnreadable where the encryption keys are missing or do not open it, KeyDamaged where
     what they open belongs to another public half.
     """
-    try:
-        encryption = EncryptionKeys.configured()
-    except (SettingMissing, SettingInvalid) as error:
-        raise KeyUnreadable(
-            f"The private half of key {key.key_id} can't be decrypted: {error.message}",
-            fix=error.fix,
-        ) from None
+    encryption = encryption_of(key.key_id)
     seed = _decrypted(encryption.every, key)
     if seed is None:
         raise unreadable(key.key_id)
@@ -76,11 +70,24 @@ def opened(key: ServerKey) -> bytes:
     return seed
 
 
-def unreadable(*key_ids: str) -> KeyUnreadable:
+def encryption_of(*key_ids: str) -> EncryptionKeys:
+    """What should open these. Raises KeyUnreadable, which names them."""
+    try:
+        return EncryptionKeys.configured()
+    except SettingMissing as error:
+        # Its own fix is to make one, which would open nothing that is stored.
+        raise unreadable(*key_ids, why=f": {error.message}") from None
+    except SettingInvalid as error:
+        raise unreadable(*key_ids, why=f": {error.message}", fix=error.fix) from None
+
+
+def unreadable(
+    *key_ids: str, why: str = " with SCAIWAVE_ENCRYPTION_KEYS.", fix: str | None = None
+) -> KeyUnreadable:
     which = "half of key" if len(key_ids) == 1 else "halves of keys"
     return KeyUnreadable(
-        f"The private {which} {', '.join(key_ids)} can't be decrypted with "
-        "SCAIWAVE_ENCRYPTION_KEYS.",
+        f"The private {which} {', '.join(key_ids)} can't be decrypted{why}",
+        fix=fix,
         key_ids=list(key_ids),
     )
 

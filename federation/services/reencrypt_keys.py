@@ -10,7 +10,7 @@ from federation.models import ServerKey
 from federation.queries.key_rows import Row
 from federation.queries.keys import all_keys
 from federation.services.key_making import lock_keys
-from federation.services.private_halves import EncryptionKeys, unreadable
+from federation.services.private_halves import encryption_of, unreadable
 from scaiwave.operators import Operator, Permission
 from tenants.services.audit import record
 
@@ -46,7 +46,7 @@ def reencrypt_keys(*, operator: Operator, now: datetime, dry_run: bool = False) 
     """Encrypt every private half under the newest of SCAIWAVE_ENCRYPTION_KEYS: all, or none.
 
     Raises NoKey where no private half is stored, KeyUnreadable naming every key that none of the
-    encryption keys opens, SettingMissing, SettingInvalid.
+    encryption keys opens, or all where the setting is missing or invalid.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with transaction.atomic():
@@ -65,7 +65,7 @@ def reencrypt_keys(*, operator: Operator, now: datetime, dry_run: bool = False) 
 
 def _reencrypted(keys: list[ServerKey]) -> list[ServerKey]:
     """The keys that were not under the newest, with what is to be stored."""
-    encryption = EncryptionKeys.configured()
+    encryption = encryption_of(*(key.key_id for key in keys))
     lost = [key.key_id for key in keys if not encryption.opens(key)]
     if lost:
         raise unreadable(*lost)

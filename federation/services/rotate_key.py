@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from federation.errors import BadOverlap, NoKey
+from federation.errors import BadOverlap, KeyDamaged, NoKey
 from federation.models import ServerKey
 from federation.queries.key_rows import Row, key_row
 from federation.queries.keys import standing_key
 from federation.services.key_making import lock_keys, new_key, store
+from federation.services.private_halves import opened
 from scaiwave.operators import Operator, Permission
 from tenants.services.audit import record
 
@@ -58,11 +60,12 @@ def rotate_key(
 
     Runs at the same moment replace the same key, so the first of them makes the new one and the
     others find it there, also one that `began` before that and came to it later. Raises NoKey,
-    BadOverlap, SettingMissing, SettingInvalid.
+    BadOverlap, and KeyUnreadable where the encryption keys are not those of the signing key.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     retires_at = now + _overlap(overlap_days)
     seen = _standing()
+    _check_readable(seen)
     new = new_key(now)
     if dry_run:
         seen.retires_at = retires_at
@@ -95,6 +98,13 @@ def _standing() -> ServerKey:
     if (key := standing_key()) is None:
         raise NoKey("This server has no signing key to replace.")
     return key
+
+
+def _check_readable(key: ServerKey) -> None:
+    """Under encryption keys that are not those of the others, a new key would sign on this
+    machine alone. A damaged key is best replaced."""
+    with suppress(KeyDamaged):
+        opened(key)
 
 
 def _replaced_since(began: datetime, *, by: ServerKey) -> ServerKey | None:

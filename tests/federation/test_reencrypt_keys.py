@@ -8,7 +8,7 @@ from federation.errors import KeyUnreadable, NoKey
 from federation.models import ServerKey
 from federation.queries.check_keys import check_keys
 from federation.services.reencrypt_keys import ReencryptedKeys, reencrypt_keys
-from scaiwave.errors import InsufficientPermission, SettingInvalid
+from scaiwave.errors import InsufficientPermission
 from tenants.models import AuditEntry
 from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key
 
@@ -110,9 +110,10 @@ def test_fail_all_are_lost(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatc
 
 def test_fail_newest_is_no_key(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch) -> None:
     configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=f"nonsense,{configured()}")
-    with pytest.raises(SettingInvalid) as caught:
+    with pytest.raises(KeyUnreadable) as caught:
         reencrypt()
     assert caught.value.message == (
+        f"The private halves of keys {keys[0].key_id}, {keys[1].key_id} can't be decrypted: "
         "SCAIWAVE_ENCRYPTION_KEYS holds something that is not a Fernet key."
     )
 

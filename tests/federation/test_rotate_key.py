@@ -4,13 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
-from federation.errors import BadOverlap, KeyDamaged, NoKey
+from federation.errors import BadOverlap, KeyDamaged, KeyUnreadable, NoKey
 from federation.models import ServerKey
 from federation.services import key_making
 from federation.services.rotate_key import RotatedKey, rotate_key
 from federation.services.signing import own_keys, verify
-from scaiwave.errors import InsufficientPermission, SettingInvalid
+from scaiwave.errors import InsufficientPermission
 from tenants.models import AuditEntry
 from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key, sign
 
@@ -146,11 +147,32 @@ def test_fail_a_key_that_does_not_work_is_not_kept(monkeypatch: pytest.MonkeyPat
     assert not AuditEntry.objects.exists()
 
 
-def test_fail_encryption_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    make_key()
-    configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS="nonsense")
-    with pytest.raises(SettingInvalid):
-        rotate(dry_run=True)
+@pytest.mark.parametrize(
+    "keys",
+    ["", "nonsense", Fernet.generate_key().decode()],
+    ids=["missing", "nonsense", "another"],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_fail_encryption_key_is_not_the_one_of_the_key_that_signs(
+    monkeypatch: pytest.MonkeyPatch, keys: str, dry_run: bool
+) -> None:
+    """It is this machine's mistake then, and a new key under it would sign nowhere else."""
+    old = make_key()
+    configure(
+        monkeypatch,
+        SCAIWAVE_ENCRYPTION_KEYS=keys,
+        SCAIWAVE_DB_URL="postgres://localhost/scaiwave",
+    )
+    with pytest.raises(KeyUnreadable) as caught:
+        rotate(dry_run=dry_run)
+    assert old.key_id in caught.value.message
+    assert ServerKey.objects.get().retires_at is None
+
+
+def test_success_a_damaged_key_is_replaced() -> None:
+    other = make_key(retires_at=NOW)
+    make_key(private_key_encrypted=other.private_key_encrypted)
+    assert rotate().rotated
 
 
 def test_fail_not_allowed() -> None:
