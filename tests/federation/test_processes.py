@@ -134,7 +134,10 @@ def test_fail_encryption_key_is_another(server: Server) -> None:
     (made,) = standing(server)
     ended = key("check", SCAIWAVE_ENCRYPTION_KEYS=Fernet.generate_key().decode())
     assert ended.code == 2
-    assert "fail" in ended.out
+    assert ended.out.splitlines()[1:] == [
+        f"{made}  signing  fail",
+        f"The private half of key {made} can't be decrypted with SCAIWAVE_ENCRYPTION_KEYS.",
+    ]
     assert ended.err == (
         f"Error: The private half of key {made} can't be decrypted with SCAIWAVE_ENCRYPTION_KEYS. "
         "[SW_FEDERATION_KEY_UNREADABLE]\n"

@@ -12,7 +12,6 @@ COLUMNS = (
     Column("key_id", "Key id", whole=True),
     Column("state", "State"),
     Column("outcome", "Outcome"),
-    Column("problem", "Problem"),
 )
 
 
@@ -26,5 +25,7 @@ class Command(OperatorCommand):
         checked = check_keys(operator=self.operator, now=timezone.now())
         rows = [{**row, "outcome": "pass" if row["ok"] else "fail"} for row in checked.keys]
         self.output.listing("keys", COLUMNS, rows)
+        for problem in filter(None, (row["problem"] for row in rows)):
+            self.output.line(problem)
         if checked.problem is not None:
             raise checked.problem

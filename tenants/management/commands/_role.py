@@ -20,12 +20,12 @@ ROLE = (
 _GRANT = (
     Column("source", "Source"),
     Column("granted_by", "Granted by"),
-    Column("created_at", "When", Kind.TIME),
+    Column("created_at", "When", Kind.TIME, spare=True),
 )
-GRANTS = (Column("to", "Granted to"), *_GRANT)
+GRANTS = (Column("to", "Granted to", whole=True), *_GRANT)
 HOLDERS = (
     Column("display_name", "Name"),
-    Column("fqid", "FQID"),
+    Column("fqid", "FQID", whole=True),
     Column("status", "Status"),
     Column("way", "How"),
 )
