@@ -1,4 +1,4 @@
-"""For zsh: sourced after compinit, or as the file _scaiwave in a folder of fpath."""
+"""For zsh: sourced, also before compinit, or as the file _scaiwave in a folder of fpath."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ _scaiwave_knows() {{
 if [[ $funcstack[1] == _scaiwave ]]; then
   _scaiwave "$@"
 else
+  (( $+functions[compdef] )) || {{ autoload -Uz compinit && compinit }}
   compdef _scaiwave scaiwave
 fi
 """

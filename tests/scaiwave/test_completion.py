@@ -146,6 +146,20 @@ def test_success_command() -> None:
     }
 
 
+def test_success_zsh_that_has_not_begun_to_complete(scripts: Path, tmp_path: Path) -> None:
+    """As with a line at the top of .zshrc."""
+    if shutil.which("zsh") is None:
+        (pytest.fail if REQUIRED else pytest.skip)("zsh is not installed")
+    ended = subprocess.run(
+        ["zsh", "-f", "-c", f"source {scripts / 'zsh'}; print -r -- $_comps[scaiwave]"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ZDOTDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (ended.stdout, ended.stderr) == ("_scaiwave\n", "")
+
+
 def test_success_help_says_where_it_goes() -> None:
     shown = scaiwave("completion", "--help").out
     for file in (
