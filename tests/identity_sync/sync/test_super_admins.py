@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from tenants.models import Participant
+from tenants.models import GroupMembership, Participant
+from tenants.queries.super_admins import SuperAdmins, super_admins
 from tenants.services.grant_role import grant_role
 from tests.identity_sync.sync.directory import HOST, LONG_AGO, last_run, people_of, sync
 
@@ -62,3 +63,20 @@ def test_success_their_tenant_was_suspended(scaikey: Sandbox) -> None:
     by_hand(one)
     scaikey.directory.update_tenant(next(iter(scaikey.directory.tenants)), status="SUSPENDED")
     assert sync().warnings == [WARNING]
+
+
+def test_success_the_group_that_had_it_is_gone(scaikey: Sandbox) -> None:
+    sync()
+    group = GroupMembership.objects.filter(member_participant__scaikey_status="ACTIVE")[0].group
+    grant_role(
+        operator=HOST,
+        role="super_admin",
+        tenant=group.tenant.slug,
+        to=str(group.pk),
+        is_group=True,
+        now=LONG_AGO,
+    )
+    assert super_admins().able
+    scaikey.directory.remove_group(str(group.scaikey_id))
+    assert sync().warnings == [WARNING]
+    assert super_admins() == SuperAdmins(active=0, able=0)
