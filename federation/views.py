@@ -7,6 +7,7 @@ import hashlib
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from federation.queries.descriptor import descriptor
@@ -16,6 +17,7 @@ from scaiwave.faults import translated
 from scaiwave.output import to_json
 
 
+@csrf_exempt
 @require_safe
 def server_descriptor(request: HttpRequest) -> HttpResponseBase:
     """The descriptor (ScaiWave docs, concepts/federation), outside of the API's envelope."""
