@@ -63,8 +63,10 @@ class GrantedRole:
         return f"{held}; it is a grant by hand now, and stays when ScaiKey takes its own away."
 
     def _notes(self) -> list[str]:
+        tenant = self.role.tenant
         reason = None if isinstance(self.holder, Group) else self.holder.inactive_reason
-        return [f"It counts for nothing while they are {reason}."] if reason else []
+        whose = {"they are": reason, f"tenant {tenant.slug} is": tenant.inactive_reason}
+        return [f"It counts for nothing while {who} {why}." for who, why in whose.items() if why]
 
     def document(self) -> Row:
         document = {

@@ -204,3 +204,5 @@ def test_success_policy_and_descriptor(server: Server) -> None:
     assert plain.err.startswith(
         "Peers fetch it from https://a.example/.well-known/scaiwave/server.\n"
     )
+    misnamed = scaiwave("admin", "federation", "descriptor", SCAIWAVE_SERVER_NAME="https://a/")
+    assert (misnamed.code, "Peers fetch it" in misnamed.err) == (0, False)

@@ -115,6 +115,15 @@ def test_success_the_hand_wins_over_scaikey() -> None:
     assert AuditEntry.objects.get().details["outcome"] == "taken_over"
 
 
+def test_success_in_a_tenant_that_is_suspended() -> None:
+    tenant = make_tenant(scaikey_status="SUSPENDED")
+    make_role(tenant)
+    counts = "It counts for nothing while tenant acme is suspended in ScaiKey."
+    assert grant(make_group(tenant)).sentences[1:] == [counts]
+    person = make_person(tenant, suspended_by_hand_at=EARLIER)
+    assert grant(person, dry_run=True).sentences[2:] == [counts]
+
+
 def test_success_to_somebody_who_is_suspended() -> None:
     tenant = make_tenant()
     make_role(tenant)
