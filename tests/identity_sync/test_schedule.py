@@ -9,10 +9,14 @@ import sys
 import time
 
 import pytest
+from pytest_django import Settings
 from redis import Redis
+from rq import Queue, SimpleWorker
+from rq.cron import CronScheduler
 
 from identity_sync.queries.status import SCHEDULED_MINUTES
 from identity_sync.schedule import EVERY_TEN_MINUTES_OFF_ZERO
+from scaiwave.config import load
 from scaiwave.sandbox import Sandbox
 
 MANAGE = [sys.executable, "-m", "scaiwave.cli", "manage"]
@@ -77,6 +81,26 @@ def test_success_the_scheduler_announces_the_job_and_stops_on_sigterm(server: Re
         said, _ = scheduler.communicate(timeout=30)
     assert "identity_sync.jobs.full_sync" in said
     assert EVERY_TEN_MINUTES_OFF_ZERO in said
+
+
+def test_success_a_job_that_nobody_took_is_gone_before_the_next(
+    redis_url: str, settings: Settings
+) -> None:
+    settings.CONFIG = load({"SCAIWAVE_SCAIGRID_URL": "http://127.0.0.1:1"})
+    redis = Redis.from_url(redis_url)
+    redis.flushdb()
+    scheduler = CronScheduler(connection=redis)
+    scheduler.load_config_from_file("identity_sync.schedule")
+    waits = {}
+    for job in scheduler.get_jobs():
+        waiting = job.enqueue(redis)
+        waits[waiting.func_name] = redis.ttl(waiting.key)
+        assert waiting.failure_ttl == 7 * 24 * 3600
+    assert 530 < waits["identity_sync.jobs.full_sync"] <= 540
+    assert 3530 < waits["tenants.jobs.refresh_usage"] <= 3540
+    redis.delete(*redis.keys("rq:job:*"))  # as Redis does when their time is over
+    worker = SimpleWorker([Queue("default", connection=redis)], connection=redis)
+    assert worker.work(burst=True) is False
 
 
 def test_success_the_schedule_is_every_ten_minutes_and_never_on_the_full_ten() -> None:
