@@ -16,7 +16,7 @@ import msgspec
 from scaiwave.clients.answers import refusal, shown
 from scaiwave.clients.errors import BudgetExceeded
 from scaiwave.clients.foreign import Fault, Peer
-from scaiwave.errors import ScaiWaveError
+from scaiwave.errors import ScaiWaveError, UpstreamNonsense
 
 _CREDENTIAL = (
     "Make a new API key and set SCAIWAVE_SCAIGRID_API_KEY, or unset it to use a service token."
@@ -69,12 +69,12 @@ def scaigrid_refusal(response: httpx.Response, peer: Peer) -> Fault:
     """As `answers.refusal`, with what ScaiGrid's own body says."""
     fault = refusal(response, peer)
     body = _read(response.content)
-    if body is None or response.status_code < 400:
+    if response.status_code < 400:
         return fault
-    if body.checks is not None:
+    if body is not None and body.checks is not None:
         return _not_ready(fault, body.checks, response.request)
-    if body.error is None or not body.error.code:
-        return fault
+    if body is None or body.error is None or not body.error.code:
+        return _elsewhere(response, peer) if response.status_code == 404 else fault
     return _told(fault, body.error, body.meta or _Meta(), response.request)
 
 
@@ -83,6 +83,17 @@ def _read(content: bytes) -> _Body | None:
         return msgspec.json.decode(content, type=_Body)
     except (ValueError, RecursionError):
         return None
+
+
+def _elsewhere(response: httpx.Response, peer: Peer) -> Fault:
+    """ScaiGrid gives a code for what it does not have, so this 404 is somebody else's."""
+    path = response.request.url.path
+    return Fault(
+        error=UpstreamNonsense(
+            f"There is nothing at {peer.origin}{path} (404), where ScaiGrid has something.",
+            fix=f"Set {peer.setting} to the address of ScaiGrid, without /v1 or any other path.",
+        )
+    )
 
 
 def _not_ready(fault: Fault, checks: dict[str, Any], request: httpx.Request) -> Fault:

@@ -12,6 +12,7 @@ from scaiwave.errors import (
     CredentialsRefused,
     ScaiWaveError,
     UpstreamForbidden,
+    UpstreamNonsense,
     UpstreamNotFound,
     UpstreamUnavailable,
 )
@@ -94,6 +95,18 @@ def test_fail_a_refusal_with_another_body_is_one_all_the_same(body: bytes) -> No
         with with_key(server.origin) as client, pytest.raises(UpstreamForbidden) as caught:
             client.me()
         assert caught.value.message == f"ScaiGrid at {server.origin} forbids GET /v1/me."
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'{"detail": "Not Found"}'])
+def test_fail_a_404_that_is_not_scaigrids_is_of_the_wrong_address(body: bytes) -> None:
+    with Loopback(lambda asked: say(body, status=404)) as server:
+        with with_key(server.origin) as client, pytest.raises(UpstreamNonsense) as caught:
+            client.health()
+        assert (caught.value.message, caught.value.fix, caught.value.exit_code) == (
+            f"There is nothing at {server.origin}/health (404), where ScaiGrid has something.",
+            "Set SCAIWAVE_SCAIGRID_URL to the address of ScaiGrid, without /v1 or any other path.",
+            2,
+        )
 
 
 def test_fail_not_ready_names_what_is_not() -> None:
