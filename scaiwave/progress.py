@@ -82,7 +82,8 @@ def _drawing(columns: Sequence[Column], cells: list[list[str]], shown: list[int]
             Text(column.title),
             justify="right" if column.is_number else "left",
             overflow="fold",
-            no_wrap=column.whole,
+            # A number that goes on in the next line is read as two.
+            no_wrap=column.whole or column.is_number,
         )
     for line in cells:
         drawing.add_row(*(Text(line[at]) for at in shown))

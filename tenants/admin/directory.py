@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import Count, Field, Model, QuerySet
 from django.db.models.functions import Lower
 from django.http import HttpRequest
+from django.utils import timezone
 
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.related import count_link
@@ -15,7 +16,10 @@ from scaiwave.admin.shown import link_to
 from scaiwave.output import human_bytes
 from scaiwave.providers import tenant_columns
 from tenants.admin.filters import PresenceFilter, StatusFilter
+from tenants.admin.usage import marked
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
+from tenants.queries.list_tenants import month_of
+from tenants.queries.token_usage import NO_USAGE, in_words, token_columns
 
 
 class StandingAdmin(ReadOnlyAdmin):
@@ -53,6 +57,7 @@ class PartnerAdmin(StandingAdmin):
     search_fields = ("slug", "name", "contact_email", "scaikey_id__exact")
     id_fields = ("id", "scaikey_id")
     sortable_by = ("slug", "name", "updated_at")
+    ordering = ("slug", "-id")
     counted = Counted(Tenant, "partner")
 
     def fill(self, rows: list[Any]) -> None:
@@ -73,6 +78,7 @@ class TenantAdmin(StandingAdmin):
         "participant_count",
         "rooms",
         "storage",
+        "ai_tokens",
         "updated_at",
     )
     list_filter = (StatusFilter,)
@@ -80,7 +86,8 @@ class TenantAdmin(StandingAdmin):
     search_fields = ("slug", "name", "contact_email", "scaikey_tenant_id__exact")
     id_fields = ("id", "scaikey_tenant_id")
     sortable_by = ("slug", "name", "updated_at")
-    more_fields = ("standing", "rooms", "storage")
+    ordering = ("slug", "-id")
+    more_fields = ("standing", "rooms", "storage", "ai_tokens")
     counted = Counted(Participant, "tenant")
 
     def fill(self, rows: list[Any]) -> None:
@@ -88,10 +95,13 @@ class TenantAdmin(StandingAdmin):
         self._fill_columns(rows)
 
     def _fill_columns(self, rows: list[Any]) -> None:
-        """What apps above this one know about tenants; they registered it."""
-        columns = tenant_columns([row.pk for row in rows])
+        """AI tokens, and what apps above this one know about tenants; they registered it."""
+        ids = [row.pk for row in rows]
+        columns = tenant_columns(ids)
+        usage = token_columns(Tenant.objects.filter(pk__in=ids), month_of(timezone.now()))
         for row in rows:
             row.columns = {name: values.get(row.pk) for name, values in columns.items()}
+            row.columns["usage"] = usage.get(row.pk, NO_USAGE)
 
     def _column(self, tenant: Any, name: str) -> Any:
         if not hasattr(tenant, "columns"):
@@ -110,6 +120,11 @@ class TenantAdmin(StandingAdmin):
     def storage(self, tenant: Tenant) -> str | None:
         size = self._column(tenant, "storage_bytes")
         return None if size is None else human_bytes(size)
+
+    @admin.display(description="AI tokens MTD")
+    def ai_tokens(self, tenant: Tenant) -> str | None:
+        usage = self._column(tenant, "usage")
+        return marked(usage, in_words(usage))
 
 
 @admin.register(Participant)

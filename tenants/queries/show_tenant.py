@@ -5,11 +5,12 @@ from datetime import datetime
 from django.db.models import Count, Q
 
 from scaiwave.operators import Operator, Permission
-from tenants.models import ACTIVE, AuditEntry, Group, Participant, Tenant, TokenUsage
+from tenants.models import ACTIVE, AuditEntry, Group, Participant, Tenant
 from tenants.queries.list_tenants import month_of, provided_columns
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.rows import Row, last_audit_entries, partner_row, tenant_row
 from tenants.queries.standing import MEMBERS, with_status
+from tenants.queries.token_usage import NO_USAGE, token_columns
 
 MIB = 1024 * 1024
 
@@ -20,14 +21,14 @@ def show_tenant(*, operator: Operator, name: str, now: datetime) -> Row:
     tenant = resolve_tenant(operator, name)
     participants = _participants(tenant)
     provided = provided_columns([tenant.pk])[tenant.pk]
-    tokens = TokenUsage.objects.filter(tenant=tenant, month=month_of(now)).first()
-    used = {**provided, "ai_tokens_month": tokens.total_tokens if tokens else None}
+    this = Tenant.objects.filter(pk=tenant.pk)
+    usage = token_columns(this, month_of(now)).get(tenant.pk, NO_USAGE)
+    used = {**provided, **usage}
     return {
         **tenant_row(tenant),
         "partner": _partner(tenant),
         "members": Participant.objects.filter(MEMBERS, tenant=tenant).count(),
         **used,
-        "ai_tokens_fetched_at": tokens.fetched_at if tokens else None,
         "limits": _limits(tenant, used, active=sum(row["active"] for row in participants)),
         "features": tenant.features,
         "participants": participants,

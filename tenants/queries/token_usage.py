@@ -46,12 +46,15 @@ def share_of(tokens: int, cap: int | None) -> float | None:
 
 def for_people(rows: Sequence[Row]) -> list[Row]:
     """The rows with `91,000 (91 %)` where a cap is close."""
-    return [
-        {**row, "ai_tokens_month": f"{row['ai_tokens_month']:,} ({_percent(row)})"}
-        if _is_close(row)
-        else row
-        for row in rows
-    ]
+    return [{**row, "ai_tokens_month": in_words(row)} if is_close(row) else row for row in rows]
+
+
+def in_words(usage: Row) -> str | None:
+    """`91,000 (91 %)` where the cap is close, `5,000` where it is not, None if unknown."""
+    if usage["ai_tokens_month"] is None:
+        return None
+    tokens = f"{usage['ai_tokens_month']:,}"
+    return f"{tokens} ({percent(usage)})" if is_close(usage) else tokens
 
 
 def as_of(rows: Sequence[Row], now: datetime) -> str | None:
@@ -75,18 +78,18 @@ def _ago(moment: datetime, now: datetime) -> str:
 
 def close_to_cap(rows: Sequence[Row]) -> str | None:
     """Whose AI tokens are close to their cap or over it, the worst first."""
-    close = sorted(filter(_is_close, rows), key=lambda row: -row["ai_tokens_share"])
+    close = sorted(filter(is_close, rows), key=lambda row: -row["ai_tokens_share"])
     if not close:
         return None
-    named = ", ".join(f"{row['slug']} ({_percent(row)})" for row in close[:10])
+    named = ", ".join(f"{row['slug']} ({percent(row)})" for row in close[:10])
     more = f" and {len(close) - 10} more" if len(close) > 10 else ""
     return f"Over {CLOSE * 100:.0f} % of this month's AI tokens are used by {named}{more}."
 
 
-def _is_close(row: Row) -> bool:
+def is_close(row: Row) -> bool:
     return row["ai_tokens_share"] is not None and row["ai_tokens_share"] > CLOSE
 
 
-def _percent(row: Row) -> str:
+def percent(row: Row) -> str:
     """Rounded down, so that 100 % is said of nobody who has some left."""
     return f"{round(row['ai_tokens_share'] * 10_000) // 100:,} %"

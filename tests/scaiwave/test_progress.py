@@ -45,3 +45,11 @@ def test_success_a_very_narrow_one_folds_all_but_what_is_whole(
     assert ID in shown
     assert "rather long" not in shown
     assert "shows: State, Events." in shown
+
+
+def test_success_a_number_stays_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = StringIO()
+    columns = (Column("name", "Name"), Column("tokens", "AI tokens", Kind.COUNT))
+    table(columns, [["A name that is rather long", "185,642,104,218 (91 %)"]], stream)
+    assert " 185,642,104,218 (91 %) \n" in stream.getvalue()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+from typing import Any
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from scaiwave.admin.related import RelatedLink
-from tenants.models import AdminUser, Group, GroupMembership, Participant, Tenant
+from tenants.models import AdminUser, Group, GroupMembership, Participant, Tenant, TokenUsage
 from tests.scaiwave import rows
 
 pytestmark = pytest.mark.django_db
@@ -119,3 +122,32 @@ def test_success_tenants_show_what_other_apps_know(client: Client) -> None:
     page = client.get(reverse("admin:tenants_tenant_changelist")).content.decode()
     assert '<td class="field-rooms">1</td>' in page
     assert '<td class="field-storage">3.0 MiB</td>' in page
+
+
+def spend(slug: str, tokens: int, month: date, **changes: Any) -> Tenant:
+    of = rows.tenant(slug, **changes)
+    TokenUsage.objects.create(tenant=of, month=month, total_tokens=tokens, fetched_at=rows.NOW)
+    return of
+
+
+def test_success_tenants_show_their_tokens_and_mark_who_is_close_to_the_cap(client: Client) -> None:
+    month = datetime.now(UTC).date().replace(day=1)
+    acme = spend("acme", 91_000, month, max_ai_tokens_month=100_000)
+    spend("lab", 5_000, month, max_ai_tokens_month=100_000)
+    spend("old", 7_000, date(2020, 1, 1))
+    page = client.get(reverse("admin:tenants_tenant_changelist")).content.decode()
+    marked = '<strong class="close-to-cap">91,000 (91 %)</strong>'
+    for cell in (marked, "5,000", "-"):
+        assert f'<td class="field-ai_tokens">{cell}</td>' in page
+    url = reverse("admin:tenants_tenant_change", args=[acme.pk])
+    assert marked in client.get(url).content.decode()
+
+
+def test_success_token_usage_stands_beside_the_cap(client: Client) -> None:
+    spend("acme", 91_000, date(2026, 11, 1), max_ai_tokens_month=100_000)
+    spend("lab", 5_000, date(2026, 11, 1))
+    page = client.get(reverse("admin:tenants_tokenusage_changelist")).content.decode()
+    for cell in ('<strong class="close-to-cap">91 %</strong>', "-"):
+        assert f'<td class="field-share">{cell}</td>' in page
+    assert '<td class="field-tokens">91,000</td>' in page
+    assert page.count(">2026-11</a>") == 2

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 
 from scaiwave import providers
 from tenants.errors import TenantNotFound
@@ -50,6 +52,24 @@ def test_success_limits_beside_usage() -> None:
         "storage_bytes": {"used": None, "limit": 2 * 1024 * 1024},
         "ai_tokens_month": {"used": 700, "limit": 1000},
     }
+
+
+def test_success_tokens_have_an_age_and_a_mark() -> None:
+    tenant = make_tenant(max_ai_tokens_month=100_000)
+    now = datetime.now(UTC)
+    TokenUsage.objects.create(
+        tenant=tenant, month=now.date().replace(day=1), total_tokens=91_000, fetched_at=now
+    )
+    out, err = StringIO(), StringIO()
+    call_command("show_tenant", "acme", stdout=out, stderr=err)
+    assert "AI tokens this month  91,000 (91 %)  100,000\n" in out.getvalue()
+    assert err.getvalue() == (
+        "AI tokens were fetched from ScaiGrid, just now.\n"
+        "Warning: Over 80 % of this month's AI tokens are used by acme (91 %).\n"
+    )
+    document = json.loads(run("show_tenant", "acme", "--json"))["tenant"]
+    assert (document["ai_tokens_month"], document["ai_tokens_share"]) == (91_000, 0.91)
+    assert document["ai_tokens_as_of"] == now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def test_success_counts_those_who_are_not_active_too() -> None:

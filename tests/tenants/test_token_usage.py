@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -11,6 +12,8 @@ from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaiwave.progress import table
+from tenants.management.commands.list_tenants import COLUMNS
 from tenants.models import Tenant, TokenUsage
 from tenants.queries.list_tenants import list_tenants
 from tenants.queries.token_usage import as_of, close_to_cap, for_people, share_of
@@ -61,6 +64,17 @@ def test_success_what_the_verb_prints() -> None:
         "AI tokens were fetched from ScaiGrid, just now.\n"
         "Warning: Over 80 % of this month's AI tokens are used by acme (91 %).\n"
     )
+
+
+def test_success_80_columns_are_enough_for_every_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    cells = ["acme-logistics", "Acme Logistics", "suspended", "alder"]
+    figures = ["97", "3", "87.9 KiB", "91,000 (91 %)"]
+    stream = StringIO()
+    table(COLUMNS, [[*cells, *figures]], stream)
+    *_, line, _, missing = stream.getvalue().splitlines()
+    assert re.split(r"  +", line.strip()) == ["acme-logistics", "suspended", *figures]
+    assert missing == "A wider terminal also shows: Name, Partner."
 
 
 def test_success_marked_are_those_over_80_percent() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from scaiwave.output import UNKNOWN, Column, Kind, human_bytes, to_json
 from tenants.queries.rows import Row
+from tenants.queries.token_usage import in_words
 
 FACTS = (
     Column("slug", "Slug"),
@@ -58,10 +59,11 @@ def limits(tenant: Row) -> list[Row]:
     rows = []
     for key, what, written in _LIMITED:
         used, limit = tenant["limits"][key]["used"], tenant["limits"][key]["limit"]
+        marked = in_words(tenant) if key == "ai_tokens_month" else None
         rows.append(
             {
                 "what": what,
-                "used": UNKNOWN if used is None else written(used),
+                "used": marked or (UNKNOWN if used is None else written(used)),
                 "limit": "no limit" if limit is None else written(limit),
             }
         )

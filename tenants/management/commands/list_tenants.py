@@ -7,15 +7,16 @@ from django.utils import timezone
 
 from scaiwave.command import OperatorCommand
 from scaiwave.output import Column, Kind
+from tenants.management.commands._usage import tell_age_and_caps
 from tenants.queries.list_tenants import SORTABLE, list_tenants
 from tenants.queries.standing import STATUSES
-from tenants.queries.token_usage import as_of, close_to_cap, for_people
+from tenants.queries.token_usage import for_people
 
 COLUMNS = (
     Column("slug", "Slug", whole=True),
-    Column("name", "Name"),
+    Column("name", "Name", spare=True),
     Column("status", "Status"),
-    Column("partner", "Partner"),
+    Column("partner", "Partner", spare=True),
     Column("members", "Members", Kind.COUNT),
     Column("rooms", "Rooms", Kind.COUNT),
     Column("storage_bytes", "Storage", Kind.BYTES),
@@ -55,7 +56,4 @@ class Command(OperatorCommand):
         )
         answer = tenants if self.output.as_json else for_people(tenants)
         self.output.listing("tenants", COLUMNS, answer)
-        if note := as_of(tenants, now):
-            self.output.say(note)
-        if warning := close_to_cap(tenants):
-            self.output.warn(warning)
+        tell_age_and_caps(self.output, tenants, now)

@@ -8,6 +8,7 @@ from django.utils import timezone
 from scaiwave.command import OperatorCommand
 from tenants.management.commands._layout import AUDIT, show_sections
 from tenants.management.commands._tenant import FACTS, LIMITS, PARTICIPANTS, facts, limits
+from tenants.management.commands._usage import tell_age_and_caps
 from tenants.queries.show_tenant import show_tenant
 
 
@@ -18,7 +19,8 @@ class Command(OperatorCommand):
         parser.add_argument("tenant", help="slug, id, or ScaiKey id")
 
     def handle(self, tenant: str, **options: Any) -> None:
-        found = show_tenant(operator=self.operator, name=tenant, now=timezone.now())
+        now = timezone.now()
+        found = show_tenant(operator=self.operator, name=tenant, now=now)
         if self.output.as_json:
             self.output.document({"tenant": found})
             return
@@ -29,3 +31,4 @@ class Command(OperatorCommand):
             ("Participants", PARTICIPANTS, found["participants"]),
             ("Last changes", AUDIT, found["audit"]),
         )
+        tell_age_and_caps(self.output, [found], now)

@@ -1,0 +1,15 @@
+"""AI tokens beside their caps, as the pages show them."""
+
+from __future__ import annotations
+
+from django.utils.html import format_html
+
+from tenants.queries.rows import Row
+from tenants.queries.token_usage import is_close
+
+
+def marked(usage: Row, text: str | None) -> str | None:
+    """The text, to be seen at once where the cap is close."""
+    if text is None or not is_close(usage):
+        return text
+    return format_html('<strong class="close-to-cap">{}</strong>', text)
