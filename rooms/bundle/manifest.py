@@ -13,6 +13,7 @@ from rooms.bundle import strict_json
 from rooms.bundle.format import CARRIED_ROOM_TYPES, FORMAT, MANIFEST, VERSION
 from rooms.bundle.strict_json import NotStrict
 from rooms.errors import BundleBadManifest, BundleVersion, ImportRefused
+from scaiwave.struct_types import prepare
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _TIME = (
@@ -91,6 +92,8 @@ class Head(Struct):
     senders: dict[str, Sender]
     media: list[MediaRow]
 
+
+prepare(Head)
 
 _MAYBE_WINDOW: Any = Window | None
 _NAME: Any = Name

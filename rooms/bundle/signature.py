@@ -19,6 +19,7 @@ from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest import Name, Size, Time, is_time
 from rooms.bundle.strict_json import NotStrict
 from rooms.errors import NOTHING_DONE, BundleDamaged, BundleVersion, ImportRefused
+from scaiwave.struct_types import prepare
 
 if TYPE_CHECKING:
     from federation.services.signing import VerifyingKey
@@ -52,6 +53,9 @@ class _Rest(Struct):
     key_id: str | None
     algorithm: str | None
     signature: str | None
+
+
+prepare(EntryRow, _Rest)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from scaiwave.clients.scaikey_rows import Envelope, Reference, Row
 from scaiwave.errors import UpstreamNonsense
+from scaiwave.struct_types import decoder
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 
@@ -88,14 +88,9 @@ def _page(body: bytes, kind: type[AnyRow]) -> Page[AnyRow]:
     return page
 
 
-@cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)
-
-
 def _decode(body: bytes, kind: Any) -> Any:
     try:
-        return _decoder(kind).decode(body)
+        return decoder(kind).decode(body)
     except msgspec.ValidationError as error:
         malformed = _located(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -23,6 +23,7 @@ from scaiwave.clients.pages import decode_answer
 from scaiwave.clients.patience import Patience
 from scaiwave.config import Configuration
 from scaiwave.errors import UpstreamNonsense, UpstreamNotFound
+from scaiwave.struct_types import decoder
 
 DOCS = "/api/v1/docs"
 NAMESPACE, VERSION = "scaiwave", "v1"
@@ -169,7 +170,7 @@ def scaicms_refusal(response: httpx.Response, peer: Peer) -> Fault:
 
 def _told(content: bytes) -> _Told:
     try:
-        detail = msgspec.json.decode(content, type=_Body).detail
+        body: _Body = decoder(_Body).decode(content)
     except (ValueError, RecursionError):
         return _Told()
-    return detail if isinstance(detail, _Told) else _Told()
+    return body.detail if isinstance(body.detail, _Told) else _Told()

@@ -17,6 +17,7 @@ from scaiwave.clients.answers import refusal, shown
 from scaiwave.clients.errors import BudgetExceeded
 from scaiwave.clients.foreign import Fault, Peer
 from scaiwave.errors import ScaiWaveError, UpstreamNonsense
+from scaiwave.struct_types import decoder
 
 _CREDENTIAL = (
     "Make a new API key and set SCAIWAVE_SCAIGRID_API_KEY, or unset it to use a service token."
@@ -80,9 +81,10 @@ def scaigrid_refusal(response: httpx.Response, peer: Peer) -> Fault:
 
 def _read(content: bytes) -> _Body | None:
     try:
-        return msgspec.json.decode(content, type=_Body)
+        body: _Body = decoder(_Body).decode(content)
     except (ValueError, RecursionError):
         return None
+    return body
 
 
 def _elsewhere(response: httpx.Response, peer: Peer) -> Fault:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from scaiwave.sandbox.wire import Request, Response, answer
+from scaiwave.struct_types import prepare
 
 Action = Literal[
     "status",  # answer `status` with `body` and `headers`
@@ -103,6 +104,9 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         if self.action == "duplicate":
             return rows[: self.rows] + rows, total
         return rows, total
+
+
+prepare(Rule)
 
 
 class Faults:

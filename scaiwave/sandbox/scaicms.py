@@ -14,6 +14,7 @@ import msgspec
 
 from scaiwave.sandbox.mixing import key_of
 from scaiwave.sandbox.wire import Refusal, Request, Response, answer, invalid, json_object, route
+from scaiwave.struct_types import prepare
 
 if TYPE_CHECKING:
     from scaiwave.sandbox.server import Sandbox
@@ -39,6 +40,9 @@ class KeptPage(SentPage, kw_only=True, frozen=True):
 
     path: str
     rev: int
+
+
+prepare(SentPage)
 
 
 @dataclass(kw_only=True)

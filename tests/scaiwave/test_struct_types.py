@@ -1,0 +1,36 @@
+"""In a process of its own: what goes wrong here is a segmentation fault."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+# Each round has types that msgspec has not seen, and threads that meet them at the same moment.
+THREADS_MEET_NEW_TYPES = """
+import sys, threading
+import msgspec
+from scaiwave.struct_types import decoder
+
+sys.setswitchinterval(1e-6)
+
+def meet(kind, start):
+    start.wait()
+    assert decoder(kind).decode(b'{"inner": {"id": "a", "f9": 1}}').inner.id == "a"
+
+for number in range(150):
+    fields = [("id", str)] + [(f"f{field}", int | None, None) for field in range(12)]
+    inner = msgspec.defstruct(f"Inner{number}", fields)
+    kind = msgspec.defstruct(f"Outer{number}", [("inner", inner)])
+    start = threading.Barrier(6)
+    threads = [threading.Thread(target=meet, args=(kind, start)) for _ in range(6)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+print("alive")
+"""
+
+
+def test_success_threads_that_meet_a_type_at_once() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", THREADS_MEET_NEW_TYPES], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "alive\n", "")
