@@ -17,6 +17,7 @@ from typing import TextIO
 from scaiwave import __version__
 from scaiwave.errors import (
     Interrupted,
+    LibraryMissing,
     ScaiWaveError,
     Stopped,
     Terminated,
@@ -29,6 +30,7 @@ BEGAN = time.time()
 
 SETTINGS_MODULE = "scaiwave.settings"
 HELP = ("--help", "-h")
+OURS = frozenset({"scaiwave", "tenants", "federation", "rooms", "identity_sync"})
 
 
 class TerminationSignal(KeyboardInterrupt):
@@ -173,10 +175,20 @@ def guarded(act: Callable[[], int], *, as_json: bool) -> int:
         code = report(_stopped(signal), as_json=as_json)
     except OSError as error:
         code = _after_system_error(error, as_json=as_json)
+    except ModuleNotFoundError as error:
+        code = report(_library_missing(error), as_json=as_json)
     for stream in (sys.stdout, sys.stderr):
         if not _flushes(stream):
             _mute(stream)
     return code
+
+
+def _library_missing(error: ModuleNotFoundError) -> LibraryMissing:
+    """A module of ours that is missing is a defect, and keeps its traceback."""
+    library = (error.name or "").partition(".")[0]
+    if not library or library in OURS:
+        raise error
+    return LibraryMissing(f"{sys.executable} has no {library}.")
 
 
 def _stopped(signal: KeyboardInterrupt) -> Stopped:

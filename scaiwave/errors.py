@@ -109,6 +109,17 @@ class SettingInvalid(ConfigurationError):
     code = "SW_CONFIG_INVALID"
 
 
+class LibraryMissing(ConfigurationError):
+    """This Python lacks a library that the suite needs: most often it is the system's own."""
+
+    code = "SW_LIBRARY_MISSING"
+    fix = (
+        "Run it with the Python that the suite is installed in, as in "
+        "`/opt/scaiwave/venv/bin/python scripts/publish_docs.py`; if that is this one, install "
+        "scripts/requirements/runtime.txt again."
+    )
+
+
 class DatabaseUnreachable(ConfigurationError):
     code = "SW_DATABASE_UNREACHABLE"
     http_status = 503

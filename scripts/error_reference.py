@@ -21,7 +21,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "The command line",
         ("USAGE", "CONFIRMATION_NEEDED", "DECLINED", "NAME_", "INTERRUPTED", "TERMINATED"),
     ),
-    ("Configuration", ("CONFIG_", "FILE_", "VALUE_")),
+    ("Configuration", ("CONFIG_", "FILE_", "VALUE_", "LIBRARY_")),
     (
         "Database, disks and Redis",
         ("DATABASE_", "DISK_", "REDIS_", "QUEUE_", "MEDIA_", "CLOCK_", "APPEND_", "AUDIT_"),
@@ -162,6 +162,12 @@ itself says is more exact than this page: it knows the name, the file and the fl
    killed shows `SW_SYNC_INTERRUPTED`: nothing half done stayed, and the next run goes on.
 3. The same verb with `-v 3` logs each step to stderr.
 4. `scaiwave admin audit` says who changed what.
+5. On a bad day, such as people deactivated by mistake, lost keys or a leaked secret:
+   [Disaster](disaster.md).
+
+`SW_AI_NO_TOKEN` is not in the tables: the platform's servers say it, when they have no way to
+ScaiGrid. `python scripts/scaigrid_service_token_smoke.py` finds out why:
+[When the AI does not answer](ai.md#when-the-ai-does-not-answer).
 
 ## When it is a defect
 

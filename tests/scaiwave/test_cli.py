@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import importlib
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from scaiwave import __version__
-from scaiwave.cli import main, tree
+from scaiwave.cli import guarded, main, tree
 from scaiwave.verbs import VERBS
 from tests.scaiwave.console import probe, scaiwave, shell
 
+TOP = Path(__file__).parents[2]
 LISTS_VERBS = "  Fix: `scaiwave --help` lists the verbs.\n"
 
 
@@ -169,3 +174,26 @@ def test_success_help_of_djangos_commands() -> None:
     ended = scaiwave("help", "manage", "migrate")
     assert ended.code == 0
     assert ended.out.startswith("usage: scaiwave manage migrate")
+
+
+@pytest.mark.parametrize(
+    "name", ["backfill_search_index", "publish_docs", "scaigrid_service_token_smoke"]
+)
+def test_fail_a_script_with_a_python_that_lacks_the_libraries(name: str, tmp_path: Path) -> None:
+    environment = {"SCAIWAVE_HOME": str(tmp_path)}
+    command = [sys.executable, "-S", f"scripts/{name}.py", "--json"]
+    ended = subprocess.run(
+        command, cwd=TOP, env=environment, capture_output=True, text=True, check=False
+    )
+    told = json.loads(ended.stderr)["error"]
+    assert (ended.returncode, ended.stdout, told["code"]) == (2, "", "SW_LIBRARY_MISSING")
+    assert told["message"].startswith(f"{sys.executable} has no ")
+
+
+def test_fail_a_module_of_ours_that_is_missing_is_a_defect() -> None:
+    def act() -> int:
+        importlib.import_module("scaiwave.nowhere")
+        return 0
+
+    with pytest.raises(ModuleNotFoundError):
+        guarded(act, as_json=False)
