@@ -144,15 +144,19 @@ def redis(config: Configuration, now: datetime) -> Iterator[Finding]:
 
 def _workers(client: Any, now: datetime) -> Iterator[Finding]:
     from rq import Queue, Worker
+    from rq.job import Job
 
     workers = [worker for worker in Worker.all(connection=client) if _is_alive(worker, now)]
-    waiting = sum(Queue(name, connection=client).count for name in settings.RQ_QUEUES)
+    queued = [id_ for name in settings.RQ_QUEUES for id_ in Queue(name, connection=client).job_ids]
+    # A job that waited for too long is gone, and stands in its queue until a worker looks.
+    count = sum(Job.exists(id_, connection=client) for id_ in queued)
+    waiting = f"{count:,} {'job waits' if count == 1 else 'jobs wait'}"
     if workers:
-        yield passed("workers", f"{len(workers)} at work, {waiting} jobs waiting.")
+        yield passed("workers", f"{len(workers)} at work; {waiting}.")
     else:
         yield warned(
             "workers",
-            f"No worker runs, and {waiting} jobs are waiting.",
+            f"No worker runs, and {waiting}.",
             "Start one: `scaiwave manage rqworker default`.",
         )
 

@@ -79,6 +79,25 @@ def test_success_a_redis_without_workers_is_a_warning(
     assert findings[1].fix == "Start one: `scaiwave manage rqworker default`."
 
 
+def test_success_jobs_that_are_over_wait_no_more(
+    settings: Settings, home: Path, redis_url: str
+) -> None:
+    from redis import Redis
+    from rq import Queue
+
+    settings.REDIS_URL = redis_url
+    settings.RQ_QUEUES = {"default": {}}
+    config = load({"SCAIWAVE_HOME": str(home)})
+    with Redis.from_url(redis_url) as client:
+        client.flushdb()
+        queue = Queue(connection=client)
+        first, _ = [queue.enqueue("tenants.jobs.refresh_usage", ttl=60) for _ in range(2)]
+        assert list(machine.redis(config, NOW))[1].message == "No worker runs, and 2 jobs wait."
+        client.delete(first.key)  # as Redis does once the minute is over
+        assert list(machine.redis(config, NOW))[1].message == "No worker runs, and 1 job waits."
+        client.flushdb()
+
+
 def test_success_a_worker_counts_while_its_heart_beats(
     settings: Settings, home: Path, redis_url: str
 ) -> None:
