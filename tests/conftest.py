@@ -29,8 +29,8 @@ MARKERS = (
     "redis: needs a Redis server",
     "only_on(vendor): about one database, `postgresql` or `sqlite`; left out of the other run",
     "sandbox(**options): how the `sandbox` fixture is to be made",
-    "once: about kills, full disks and memory, not about versions: left out with "
-    "SCAIWAVE_TEST_BRIEF=1",
+    "once: about kills, disks, memory and what the project is made with, not about versions: left "
+    "out with SCAIWAVE_TEST_BRIEF=1",
 )
 KINDS = ("postgres", "redis")
 # Read at import: the `home` fixture takes them out of the environment.

@@ -10,6 +10,8 @@ import pytest
 from tests.scaiwave.console import probe, scaiwave
 from tests.services.postgres import empty_database
 
+pytestmark = pytest.mark.once
+
 LIST = ("admin", "list-tenants")
 MARKER = "h1dden-marker"
 MIGRATE = "  Fix: Run `scaiwave manage migrate`, then try again.\n"

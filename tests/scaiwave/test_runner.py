@@ -9,6 +9,8 @@ import pytest
 
 from tests.scaiwave.console import probe, scaiwave, started
 
+pytestmark = pytest.mark.once
+
 STOPPED = "  Fix: No transaction was left half done; run the same command again to finish.\n"
 SIGNALS = [
     (signal.SIGINT, 130, "Error: Interrupted. [SW_INTERRUPTED]\n"),

@@ -19,6 +19,8 @@ PAGES = (
     ".env.example",
 )
 
+pytestmark = pytest.mark.once
+
 
 def run(top: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

@@ -85,9 +85,10 @@ def _runs(services: dict[str, Service], arguments: list[str]) -> Iterator[Run]:
         yield _run(f"{postgres.name} {postgres.version}", settings, arguments)
 
 
-# Everything is run by one process a core. The tests of one file share its servers, and a chosen
-# few are wanted in one process, where a debugger reaches them.
-_ALL = ("-n", "auto", "--dist", "loadfile")
+# Everything is run by one process more than there are cores, since many tests wait for processes
+# that they have started. The tests of one file share its servers, and a chosen few are wanted in
+# one process, where a debugger reaches them.
+_ALL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
 
 
 def _run(database: str, settings: dict[str, str], arguments: list[str]) -> Run:

@@ -11,6 +11,8 @@ from tests.rooms.importing.bundles import Bundle, event
 from tests.rooms.importing.conftest import EVENTS, FILES
 from tests.rooms.importing.site import Site
 
+pytestmark = pytest.mark.once
+
 
 def test_fail_no_room_for_media(site: Site, tmp_path: Path) -> None:
     bundle = Bundle([event(1)])

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+pytestmark = pytest.mark.once
+
 COMMAND = [sys.executable, "-m", "scaiwave.cli", "manage", "sandbox"]
 
 
