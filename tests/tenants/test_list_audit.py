@@ -177,6 +177,15 @@ def test_success_command(settings: Settings) -> None:
     assert len(run("list_audit", "--after", str(ids[1])).splitlines()) == 2
 
 
+def test_success_what_became_of_what() -> None:
+    """As the policy of the federation says it."""
+    changed = {"default_mode": ["closed", "open"], "allowed_peers": [[], ["a.example"]]}
+    write(1, details={"changed": changed})
+    (_, line) = run("list_audit", "--details").splitlines()
+    assert "default_mode closed → open" in line
+    assert 'allowed_peers [] → ["a.example"]' in line
+
+
 def test_success_moments(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.LOCAL_ZONE = ZoneInfo("Asia/Tokyo")
     write(1)  # 21:01 in Tokyo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from scaiwave.output import Column, Kind, to_json
@@ -11,8 +11,8 @@ from tenants.queries.rows import Row
 COLUMNS = (
     Column("at", "When", Kind.TIME),
     Column("who", "Who"),
-    Column("origin", "From"),
-    Column("action", "What"),
+    Column("origin", "From", spare=True),
+    Column("action", "What", whole=True),
     Column("which", "Of what"),
 )
 DETAILS = Column("details", "Details")
@@ -46,10 +46,14 @@ def _told(details: Row) -> str:
 
 def _detail(name: str, value: Any) -> str:
     if name == "changes" and isinstance(value, list):
-        return ", ".join(
-            f"{one['field']} {_written(one['old'])} → {_written(one['new'])}" for one in value
-        )
+        return _became((one["field"], one["old"], one["new"]) for one in value)
+    if name == "changed" and isinstance(value, dict):
+        return _became((field, *pair) for field, pair in value.items())
     return f"{name} {_written(value)}"
+
+
+def _became(changes: Iterable[tuple[str, Any, Any]]) -> str:
+    return ", ".join(f"{field} {_written(old)} → {_written(new)}" for field, old, new in changes)
 
 
 def _written(value: Any) -> str:

@@ -13,9 +13,9 @@ from tenants.queries.standing import STATUSES
 
 COLUMNS = (
     Column("display_name", "Name"),
-    Column("email", "E-mail"),
-    Column("fqid", "FQID"),
-    Column("type", "Type"),
+    Column("email", "E-mail", spare=True),
+    Column("fqid", "FQID", whole=True),
+    Column("type", "Type", spare=True),
     Column("status", "Status"),
     Column("reason", "Reason"),
 )

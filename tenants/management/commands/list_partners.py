@@ -15,7 +15,7 @@ COLUMNS = (
     Column("tenants", "Tenants", Kind.COUNT),
     Column("max_tenants", "Allowed", Kind.COUNT),
     Column("members", "Members", Kind.COUNT),
-    Column("scaikey_id", "ScaiKey id"),
+    Column("scaikey_id", "ScaiKey id", whole=True, spare=True),
 )
 
 
