@@ -9,6 +9,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
@@ -44,7 +45,8 @@ def carried(data: bytes) -> Carried:
     with zipfile.ZipFile(BytesIO(data)) as archive:
         assert archive.testzip() is None
         files = {name: archive.read(name) for name in archive.namelist()}
-    return Carried(json.loads(files.pop("manifest.json")), files)
+    # As numbers are written, for 1e308 is equal to the integer that PostgreSQL writes for it.
+    return Carried(json.loads(files.pop("manifest.json"), parse_float=Decimal), files)
 
 
 @dataclass(frozen=True)

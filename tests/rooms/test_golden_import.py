@@ -20,12 +20,14 @@ def test_success_everything_that_the_format_has(media_root: Path) -> None:
     home, golden = a_home(), GOLDEN.read_bytes()
     done = import_room(
         operator=host_operator(),
+        tenant=home.tenant.slug,
+        workspace=home.workspace.slug,
+        participant=str(home.anna.pk),
         file=BytesIO(golden),
         most_bytes=2**24,
         now=NOW,
         key=PUBLIC_KEY,
         require_signature=True,
-        **home.names,
     )
     assert (done.signature, done.events, done.references_cut) == ("valid", 16, 1)
     assert done.stripped == {
