@@ -162,6 +162,18 @@ def test_success_the_verb_asks_scaigrid_once(grid: Sandbox) -> None:
     assert grid.requests.count("/v1/*") == 1
 
 
+def test_success_looking_at_tenants_asks_nobody(grid: Sandbox) -> None:
+    make_tenant("acme")
+    month = datetime.now(UTC).date().replace(day=1)
+    stale = datetime.now(UTC) - timedelta(days=1)
+    TokenUsage.objects.create(
+        tenant=Tenant.objects.get(), month=month, total_tokens=5, fetched_at=stale
+    )
+    for words in (["list_tenants"], ["list_tenants", "--sort=-tokens"], ["show_tenant", "acme"]):
+        assert " 5" in run(*words)
+    assert grid.requests.total == 0
+
+
 def test_success_the_verb_warns_of_unknown_tenants(grid: Sandbox) -> None:
     out, err = StringIO(), StringIO()
     call_command("refresh_usage", stdout=out, stderr=err)
