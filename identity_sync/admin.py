@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import Model
+from django.urls import reverse
+from django.utils.html import format_html
 
 from identity_sync.models import Registration, SyncChange, SyncRun
 from scaiwave.admin import ReadOnlyAdmin, points_by_id
 from tenants.models import Group, Participant, Partner, Tenant
 
-points_by_id(SyncChange, "subject_id", at=[Partner, Tenant, Participant, Group])
+SUBJECTS: dict[str, type[Model]] = {
+    "partners": Partner,
+    "tenants": Tenant,
+    "participants": Participant,
+    "groups": Group,
+}
+
+points_by_id(SyncChange, "subject_id", at=list(SUBJECTS.values()))
 
 
 @admin.register(Registration)
@@ -61,12 +71,23 @@ def _did(counts: dict[str, int]) -> str:
 
 @admin.register(SyncChange)
 class SyncChangeAdmin(ReadOnlyAdmin):
-    list_display = ("action", "kind", "subject_name", "fields_changed", "reason", "tenant", "run")
+    list_display = ("action", "kind", "subject", "fields_changed", "reason", "tenant", "run")
     list_filter = ("action", "kind")
     list_select_related = ("tenant", "run")
     search_fields = ("id", "subject_id")
     search_help_text = "The id of what was changed: a partner, tenant, participant or group."
     id_fields = ("id", "subject_id")
+    more_fields = ("subject",)
+    hidden_fields = ("subject_name",)
+
+    @admin.display(description="subject")
+    def subject(self, change: SyncChange) -> str:
+        """A link to what was changed; nothing that a sync knows is ever deleted."""
+        name = change.subject_name or str(change.subject_id)
+        if (model := SUBJECTS.get(change.kind)) is None:
+            return name
+        url = reverse(f"admin:tenants_{model._meta.model_name}_change", args=[change.subject_id])
+        return format_html('<a href="{}">{}</a>', url, name)
 
     @admin.display(description="fields")
     def fields_changed(self, change: SyncChange) -> str:

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from identity_sync.models import SyncRun
+from identity_sync.models import SyncChange, SyncRun
 from tenants.models import AdminUser
 from tests.scaiwave import rows
 
@@ -32,3 +32,16 @@ def test_success_run_says_what_it_did_and_what_failed() -> None:
     ):
         assert told in page
     assert "tenants " not in page.partition('id="result_list"')[2].partition("</table>")[0]
+
+
+def test_success_a_change_leads_to_whom_it_was_about() -> None:
+    rows.everything(1)
+    change = SyncChange.objects.get(kind="participants")
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    about = reverse("admin:tenants_participant_change", args=[change.subject_id])
+    listed = client.get(reverse("admin:identity_sync_syncchange_changelist")).content.decode()
+    page = client.get(reverse("admin:identity_sync_syncchange_change", args=[change.pk]))
+    for shown in (listed, page.content.decode()):
+        assert f'<a href="{about}">{change.subject_name or change.subject_id}</a>' in shown
+    assert client.get(about).status_code == 200
