@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 from uuid import UUID
+
+from django.db import connection
+from django.db.models import Count, QuerySet
 
 from rooms.bundle.format import FOREIGN_TYPES
 from rooms.bundle.window import Window
@@ -47,13 +50,19 @@ def senders_of(room: Room, window: Window, server_name: str) -> tuple[list[Sende
         events = events.filter(origin_ts__gte=window.first_second)
     if window.end_second is not None:
         events = events.filter(origin_ts__lt=window.end_second)
-    # Not as one query that groups, for which SQLite would sort all events.
-    keys = events.order_by().values_list("sender", flat=True).distinct()
-    people = sorted(_people(keys, server_name), key=lambda sender: sender.id)
-    return people, events.count()
+    keys, total = _keys_and_total(events.order_by())
+    return sorted(_people(keys, server_name), key=lambda sender: sender.id), total
 
 
-def _people(keys: Any, server_name: str) -> Iterator[Sender]:
+def _keys_and_total(events: QuerySet[Event]) -> tuple[Iterable[UUID], int]:
+    """One query where the database groups by hashing; SQLite would sort all events for that."""
+    if connection.vendor == "postgresql":
+        counts = dict(events.values_list("sender").annotate(Count("pk")))
+        return counts, sum(counts.values())
+    return events.values_list("sender", flat=True).distinct(), events.count()
+
+
+def _people(keys: Iterable[UUID], server_name: str) -> Iterator[Sender]:
     waiting = iter(keys)
     while some := list(islice(waiting, _AT_ONCE)):
         for person in Participant.objects.filter(pk__in=some):
