@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from identity_sync.models import Trigger
 from identity_sync.services.sync import Wish, run_sync
+from scaiwave.bars import no_bars
 from scaiwave.operators import host_operator
 
 
@@ -17,10 +16,5 @@ def full_sync() -> dict[str, Any]:
     The host acts, also where SCAIWAVE_REQUIRE_ADMIN_TOKEN asks people for a token: a schedule
     has no session, and whoever set it up could read this server's configuration.
     """
-    report = run_sync(Wish(host_operator(), _unwatched, trigger=Trigger.CRON))
+    report = run_sync(Wish(host_operator(), no_bars, trigger=Trigger.CRON))
     return {**report.document(), "run_id": str(report.run_id)}
-
-
-@contextmanager
-def _unwatched(what: str) -> Iterator[Callable[[int, int | None], None]]:
-    yield lambda done, total: None

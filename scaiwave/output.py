@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
@@ -212,32 +213,36 @@ class Output:
             self.quiet = True
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[Callable[[int, int | None], None]]:
-        """Yield a function to call with (done, total or None).
+    def progress(
+        self, what: str, kind: Kind = Kind.COUNT, /
+    ) -> Iterator[Callable[[int, int | None], None]]:
+        """Yield a function to call with (done, total or None), in things or in bytes.
 
         Draws a bar at a terminal; elsewhere, with -v 2, writes a line now and then.
         """
         if self.quiet or self.as_json or not (self.chatty or is_terminal(self.stderr)):
             yield lambda done, total: None
         elif not is_terminal(self.stderr):
-            yield self._progress_lines(what)
+            yield self._progress_lines(what, kind)
         else:
             # rich is only worth its import where it draws.
             from scaiwave.progress import drawn
 
-            with drawn(what, self.stderr) as advance:
+            with drawn(what, partial(self._cell, kind=kind), self.stderr) as advance:
                 yield advance
 
-    def _progress_lines(self, what: str) -> Callable[[int, int | None], None]:
+    def _progress_lines(self, what: str, kind: Kind) -> Callable[[int, int | None], None]:
         began = last = time.monotonic()
+        amount = partial(self._cell, kind=kind)
 
         def advance(done: int, total: int | None) -> None:
             nonlocal last
             now = time.monotonic()
             if now - last >= PROGRESS_EVERY:
                 last = now
-                of_total = "" if total is None else f" of {total:,}"
-                self.say(f"{what}: {done:,}{of_total}, {done / (now - began):,.0f}/s")
+                of_total = "" if total is None else f" of {amount(total)}"
+                rate = amount(round(done / (now - began)))
+                self.say(f"{what}: {amount(done)}{of_total}, {rate}/s")
 
         return advance
 

@@ -10,7 +10,6 @@ from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
@@ -27,12 +26,14 @@ _ENDLESS = 100_000
 
 
 @contextmanager
-def drawn(what: str, stream: IO[str]) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar with rate and time left, cleared when the work is done."""
+def drawn(
+    what: str, amount: Callable[[int], str], stream: IO[str]
+) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar with rate and time left, cleared when the work is done; `amount` writes numbers."""
     bars = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[amount]}"),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
@@ -40,7 +41,7 @@ def drawn(what: str, stream: IO[str]) -> Iterator[Callable[[int, int | None], No
         transient=True,
     )
     with bars:
-        task = bars.add_task(what, total=None, rate="")
+        task = bars.add_task(what, total=None, amount="", rate="")
 
         def advance(done: int, total: int | None) -> None:
             speed = bars.tasks[0].finished_speed or bars.tasks[0].speed
@@ -48,7 +49,8 @@ def drawn(what: str, stream: IO[str]) -> Iterator[Callable[[int, int | None], No
                 task,
                 completed=done,
                 total=total,
-                rate=f"{speed:,.0f}/s" if speed else "",
+                amount=amount(done) if total is None else f"{amount(done)}/{amount(total)}",
+                rate=f"{amount(round(speed))}/s" if speed else "",
             )
 
         yield advance

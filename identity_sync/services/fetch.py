@@ -11,6 +11,7 @@ import msgspec
 
 from identity_sync.errors import SyncTruncated
 from identity_sync.services.staging import execute, load, select, settle
+from scaiwave.bars import Progress
 from scaiwave.clients.scaikey import ScaiKeyClient
 from scaiwave.clients.scaikey_rows import (
     GroupRow,
@@ -24,8 +25,6 @@ from scaiwave.clients.walk import Walk
 from scaiwave.errors import UpstreamNonsense
 from scaiwave.ids import new_id_text
 from tenants.models.directory import LONGEST_EMAIL, LONGEST_NAME
-
-Progress = Callable[[int, int | None], None]
 
 # What other columns hold, in characters; and the largest whole number of PostgreSQL's integer.
 LONGEST_ID = 200

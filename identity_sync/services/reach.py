@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from identity_sync.errors import TenantGone
 from identity_sync.services.fetch import Fetched, stage_items, stage_members, stage_walk
 from identity_sync.services.staging import key, load
+from scaiwave.bars import Bars
 from scaiwave.clients.scaikey import ScaiKeyClient
 from scaiwave.clients.scaikey_rows import PartnerRow, TenantRow, role_names
 from scaiwave.errors import UpstreamForbidden
@@ -19,8 +18,6 @@ _SCOPE_OF_ROLE = {"super_admin": "GLOBAL", "partner_admin": "PARTNER", "tenant_a
 
 # assumption: a tenant that was deleted may still be answered by id, with this status.
 GONE_STATUSES = ("DELETED",)
-
-Bars = Callable[[str], AbstractContextManager[Callable[[int, int | None], None]]]
 
 
 @dataclass(frozen=True)

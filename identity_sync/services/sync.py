@@ -22,9 +22,10 @@ from identity_sync.services.confirm import confirm_removals
 from identity_sync.services.fetch import Fetched
 from identity_sync.services.hold import check_brake, partial
 from identity_sync.services.plan import plan_changes, plan_removals
-from identity_sync.services.reach import Bars, find_reach, stage_everything
+from identity_sync.services.reach import find_reach, stage_everything
 from identity_sync.services.staging import temporary_tables
 from identity_sync.services.sync_lock import sync_lock
+from scaiwave.bars import Bars
 from scaiwave.clients.connect import connect
 from scaiwave.clients.scaikey import ScaiKeyClient
 from scaiwave.config import Configuration

@@ -17,7 +17,7 @@ import msgspec
 from rooms.bundle.archive import Archive, Limits
 from rooms.bundle.entry_names import media_hash
 from rooms.bundle.events import Batch, BundleEvent, TrustedLane, batches
-from rooms.bundle.examine import Examination, Progress
+from rooms.bundle.examine import Examination
 from rooms.bundle.format import MANIFEST, MOST_EVENT_BYTES, MOST_HEAD_BYTES
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest import Head, MediaRow, RoomHead, Sender, Window, WorkspaceHead
@@ -27,6 +27,7 @@ from rooms.bundle.signature import Signed
 from rooms.bundle.strict_json import NotStrict
 from rooms.bundle.unpack import EntryFile
 from rooms.errors import BundleDamaged
+from scaiwave.bars import Progress
 
 __all__ = [
     "BundleEvent",

@@ -21,10 +21,9 @@ from rooms.errors import (
     ContentTooLarge,
     ImportRefused,
 )
+from scaiwave.bars import Progress
 from scaiwave.errors import ScaiWaveError
 
-Progress = Callable[[int, int | None], None]
-"""Bytes unpacked so far, of how many."""
 Report = Callable[[ScaiWaveError], None]
 """Takes what is wrong with one entry; raises it, or remembers it to go on with the next."""
 

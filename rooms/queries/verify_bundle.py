@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,10 +20,11 @@ from rooms.bundle.references import References
 from rooms.bundle.signature import Judgement, Signed, Verdict, judge
 from rooms.errors import NOTHING_DONE, BundleError, BundleNotVerified
 from rooms.services.spool import readable
+from scaiwave.bars import Bars, Progress, no_bars
 from scaiwave.errors import DatabaseUnmigrated, DatabaseUnreachable, ScaiWaveError, UsageError
 from scaiwave.faults import translated
 from scaiwave.operators import Operator, Permission
-from scaiwave.output import Row
+from scaiwave.output import Kind, Row
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class VerifiedBundle:
                 return f"Signed by {by}."
             case Verdict.UNKNOWN:
                 return f"It says it is signed by {by}; that key is not known here."
-        return f"It says it is signed by {by}; that is not true. {self.judgement.why}"
+        return f"It says it is signed by {by}; that does not count. {self.judgement.why}"
 
     def facts(self) -> Row:
         head, counts = self.head, self.counts
@@ -132,7 +133,7 @@ def verify_bundle(
     key: str | None = None,
     descriptor: Path | None = None,
     require_signature: bool = False,
-    progress: Callable[[int, int | None], None] = lambda done, total: None,
+    bars: Bars = no_bars,
 ) -> VerifiedBundle:
     """Look at every entry of a bundle, and at its signature. Needs no network.
 
@@ -142,7 +143,10 @@ def verify_bundle(
     """
     keys = _keys(operator, key, descriptor)
     try:
-        with readable(file, most_bytes=most_bytes) as source:
+        with (
+            readable(file, most_bytes=most_bytes, bars=bars) as source,
+            bars("Checking", Kind.BYTES) as progress,
+        ):
             archive = Archive(source.file, Limits(most_bytes))
             return _examined(archive, keys, require_signature, progress)
     except BundleError as error:
@@ -189,7 +193,7 @@ def _examined(
     archive: Archive,
     keys: Mapping[str, VerifyingKey],
     require_signature: bool,
-    progress: Callable[[int, int | None], None],
+    progress: Progress,
 ) -> VerifiedBundle:
     problems: list[ScaiWaveError] = []
     references = References()

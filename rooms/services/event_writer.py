@@ -7,7 +7,7 @@ SQLite. Both stay in the caller's transaction, and neither holds more than a few
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,12 +20,12 @@ from django.db import IntegrityError, connection
 from rooms.bundle.meanwhile import ahead
 from rooms.models import Event, Room
 from rooms.services.rewrite import Rewriter
+from scaiwave.bars import Progress
 from scaiwave.faults import DatabaseBusy
 
 if TYPE_CHECKING:
     from rooms.bundle.check import BundleEvent
 
-Progress = Callable[[int, int | None], None]
 
 TABLE = Event._meta.db_table
 COLUMNS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,16 +25,11 @@ from rooms.queries.snapshot import snapshot
 from rooms.services.bundle_signer import own_signer
 from rooms.services.exported_room import ExportedRoom
 from scaiwave import __version__
+from scaiwave.bars import Progress, no_progress
 from scaiwave.operators import Operator, Permission
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.rows import own_server_name
 from tenants.services.audit import record
-
-Progress = Callable[[int, int | None], None]
-
-
-def no_progress(done: int, total: int | None) -> None:
-    """For whoever does not want to know."""
 
 
 @dataclass(frozen=True)

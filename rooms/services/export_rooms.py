@@ -17,9 +17,10 @@ from rooms.queries.exportable import why_not_exportable
 from rooms.queries.rooms import visible_rooms
 from rooms.services.bundle_signer import own_signer
 from rooms.services.deliver_export import DRAFT, write_to_file
-from rooms.services.export_room import Progress, Wanted, begin_export, no_progress
+from rooms.services.export_room import Wanted, begin_export
 from rooms.services.exported_rooms import Carried, ExportedRooms, Outcome
 from rooms.services.kept_bundle import is_kept
+from scaiwave.bars import Progress, no_progress
 from scaiwave.errors import DiskFull, DomainError, UsageError
 from scaiwave.operators import Operator, Permission
 from scaiwave.process_locks import process_lock

@@ -6,7 +6,7 @@ into the store, and all rows written in one transaction, which also takes the an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -35,11 +35,12 @@ from rooms.services.incoming_media import MediaPlan, plan_media, put_files, writ
 from rooms.services.rewrite import NewIds, Rewriter
 from rooms.services.spool import Source, readable
 from rooms.services.stream_positions import lock_stream, reserve_positions
+from scaiwave.bars import Bars, no_bars
 from scaiwave.operators import Operator, Permission
+from scaiwave.output import Kind
 from scaiwave.process_locks import process_lock
 from tenants.services.audit import record
 
-Progress = Callable[[int, int | None], None]
 FULL_POWER = 100
 
 
@@ -53,7 +54,7 @@ class _Import:
     bundle: CheckedBundle
     verdict: Verdict
     now: datetime
-    progress: Progress
+    bars: Bars
 
 
 def import_room(
@@ -70,7 +71,7 @@ def import_room(
     dry_run: bool = False,
     key: str | None = None,
     require_signature: bool = False,
-    progress: Progress = lambda done, total: None,
+    bars: Bars = no_bars,
 ) -> ImportedRoom:
     """Make a room of the participant's of the bundle in `file`, which may be a pipe.
 
@@ -87,26 +88,26 @@ def import_room(
     keys = known_keys(key)
     if not dry_run:
         clean_up_abandoned(now)
-    with _checked(file, most_bytes, cut_references, progress) as (source, bundle):
+    with _checked(file, most_bytes, cut_references, bars) as (source, bundle):
         verdict = judged(bundle.signature, keys, required=require_signature)
-        work = _Import(operator, place, source, bundle, verdict, now, progress)
+        work = _Import(operator, place, source, bundle, verdict, now, bars)
         return _imported(work, once=once, dry_run=dry_run)
 
 
 @contextmanager
 def _checked(
-    file: BinaryIO, most_bytes: int, cut_references: bool, progress: Progress
+    file: BinaryIO, most_bytes: int, cut_references: bool, bars: Bars
 ) -> Iterator[tuple[Source, CheckedBundle]]:
-    with (
-        readable(file, most_bytes=most_bytes) as source,
-        check_bundle(
-            source.file,
-            limits=Limits(most_bytes=most_bytes),
-            cut_references=cut_references,
-            progress=progress,
-        ) as bundle,
-    ):
-        yield source, bundle
+    with readable(file, most_bytes=most_bytes, bars=bars) as source:
+        with bars("Checking", Kind.BYTES) as progress:
+            bundle = check_bundle(
+                source.file,
+                limits=Limits(most_bytes=most_bytes),
+                cut_references=cut_references,
+                progress=progress,
+            )
+        with bundle:
+            yield source, bundle
 
 
 def _imported(work: _Import, *, once: bool, dry_run: bool) -> ImportedRoom:
@@ -161,19 +162,18 @@ def _carried(work: _Import) -> ImportedRoom:
     tenant = work.place.tenant
     hashes = [row.sha256 for row in plan.put]
     with announced(hashes, operator=work.operator, tenant=tenant, now=work.now) as intent:
-        put_files(
-            plan,
-            tenant_id=tenant.pk,
-            open_media=work.bundle.open_media,
-            progress=work.progress,
-        )
+        with work.bars("Storing attachments", Kind.BYTES) as progress:
+            put_files(
+                plan, tenant_id=tenant.pk, open_media=work.bundle.open_media, progress=progress
+            )
         total = work.bundle.counts.kept
         first_position = reserve_positions(tenant.pk, total)
         with transaction.atomic(durable=True):
             work = replace(work, place=admit_again(work.operator, work.place))
             room = _write_room(work)
             target = Target(room, first_position, _rewriter(work, room, plan))
-            write_events(work.bundle.events(), target, total=total, progress=work.progress)
+            with work.bars("Writing events") as progress:
+                write_events(work.bundle.events(), target, total=total, progress=progress)
             _finish(work, room, plan, intent)
     return _summary(work, plan, room)
 

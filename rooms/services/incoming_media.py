@@ -20,12 +20,11 @@ from rooms.models import Media, Room, RoomMedia, ScanStatus
 from rooms.queries.media_bytes import has_bytes
 from rooms.services.batches import batches
 from rooms.services.spool import room_on_disk
+from scaiwave.bars import Progress
 from scaiwave.faults import from_media_store
 
 if TYPE_CHECKING:
     from rooms.bundle.check import MediaRow
-
-Progress = Callable[[int, int | None], None]
 
 
 @dataclass

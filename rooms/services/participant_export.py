@@ -9,7 +9,8 @@ from rooms.errors import NotMember
 from rooms.models import Membership, Room, RoomMember
 from rooms.queries.resolve import resolve_room
 from rooms.services.bundle_signer import own_signer
-from rooms.services.export_room import Export, Wanted, begin_export, no_progress
+from rooms.services.export_room import Export, Wanted, begin_export
+from scaiwave.bars import no_progress
 from scaiwave.operators import Permission
 from tenants.models import Participant
 from tenants.queries.callers import Caller

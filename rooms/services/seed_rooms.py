@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,12 +16,11 @@ from rooms.services.seed_media import keep_files
 from rooms.services.seed_people import Cast, seat, seeded_cast, seeded_tenant
 from rooms.services.seed_text import ROOM_NAMES, chance, sentences
 from rooms.services.stream_positions import reserve_positions
+from scaiwave.bars import Progress, no_progress
 from scaiwave.operators import Operator, Permission
 from scaiwave.output import Column, Kind
 from tenants.models import Participant, Tenant
 from tenants.services.audit import record
-
-Progress = Callable[[int, int | None], None]
 
 _TABLE = f"{Event._meta.db_table} ({', '.join(COLUMNS)})"
 _TOLD_EVERY = 1000
@@ -74,7 +73,7 @@ def seed_rooms(
     workspace: str,
     wanted: Wanted,
     now: datetime,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> SeededRooms:
     """Make rooms, each in a transaction of its own, and what they need as far as it is missing.
 

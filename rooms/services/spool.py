@@ -13,7 +13,9 @@ from typing import BinaryIO
 
 from rooms.bundle.format import MIB
 from rooms.errors import NOTHING_DONE, BundleTooLarge, ImportRefused
+from scaiwave.bars import Bars, Progress, no_bars
 from scaiwave.errors import DiskFull
+from scaiwave.output import Kind
 
 _CHUNK = MIB
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -39,7 +41,7 @@ class Source:
 
 
 @contextmanager
-def readable(file: BinaryIO, *, most_bytes: int) -> Iterator[Source]:
+def readable(file: BinaryIO, *, most_bytes: int, bars: Bars = no_bars) -> Iterator[Source]:
     """The file itself if it can be read from the beginning again, as a pipe can't; else a copy.
 
     Raises `BundleTooLarge` as soon as the limit is passed, and `DiskFull`.
@@ -49,22 +51,24 @@ def readable(file: BinaryIO, *, most_bytes: int) -> Iterator[Source]:
         return
     # Without a name nobody else can change it, and it is gone however this process ends.
     with tempfile.TemporaryFile() as copy:
-        with room_on_disk(
+        full = room_on_disk(
             f"The folder {tempfile.gettempdir()} has no room left for the bundle.",
             fix=f"{NOTHING_DONE} Name a folder with more room in TMPDIR, or keep the bundle in a "
             "file and pass it with --input.",
-        ):
-            _copy(file, copy, most_bytes)
+        )
+        with bars("Reading", Kind.BYTES) as progress, full:
+            _copy(file, copy, most_bytes, progress)
         yield Source(copy, _stamp(copy))
 
 
-def _copy(file: BinaryIO, copy: BinaryIO, most_bytes: int) -> None:
+def _copy(file: BinaryIO, copy: BinaryIO, most_bytes: int, progress: Progress) -> None:
     size = 0
     while chunk := file.read(_CHUNK):
         size += len(chunk)
         if size > most_bytes:
             raise BundleTooLarge(f"The bundle is larger than {most_bytes // MIB:,} MiB.")
         copy.write(chunk)
+        progress(size, None)
     copy.flush()
     copy.seek(0)
 

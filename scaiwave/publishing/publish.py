@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from scaiwave.bars import Progress
 from scaiwave.clients.scaicms import LivePage, ScaiCmsClient
 from scaiwave.errors import ScaiWaveError
 from scaiwave.publishing.calls import Calls
@@ -16,8 +17,6 @@ from scaiwave.publishing.plan import Action, Outgoing, Step, compared
 from scaiwave.publishing.record import PATH as RECORD
 from scaiwave.publishing.record import record_page, recorded
 from scaiwave.publishing.report import Report
-
-Progress = Callable[[int, int | None], None]
 
 
 def publish(

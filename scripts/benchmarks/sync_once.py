@@ -12,7 +12,6 @@ import json
 import os
 import sys
 import time
-from contextlib import nullcontext
 from typing import Any
 
 import django
@@ -45,9 +44,10 @@ def download() -> dict[str, Any]:
 def sync() -> dict[str, Any]:
     """One whole run, as `scaiwave sync` does it when its output is not a terminal."""
     from identity_sync.services.sync import Wish, run_sync
+    from scaiwave.bars import no_bars
     from scaiwave.operators import host_operator
 
-    wish = Wish(operator=host_operator(), bars=lambda title: nullcontext(lambda done, total: None))
+    wish = Wish(operator=host_operator(), bars=no_bars)
     began = _start()
     report = run_sync(wish)
     return {

@@ -261,3 +261,13 @@ def test_success_progress_lines_with_v2(monkeypatch: pytest.MonkeyPatch) -> None
     assert first.startswith("Fetching: 1,500 of 3,000, ")
     assert first.endswith("/s")
     assert second.startswith("Fetching: 1,501, ")
+
+
+def test_success_progress_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scaiwave.output.PROGRESS_EVERY", 0.0)
+    output, _, stderr = written(chatty=True)
+    with output.progress("Reading", Kind.BYTES) as advance:
+        advance(1_500_000, 3_000_000)
+    line = stderr.getvalue()
+    assert line.startswith("Reading: 1.4 MiB of 2.9 MiB, ")
+    assert line.endswith("B/s\n")

@@ -24,14 +24,11 @@ class Command(OperatorCommand):
         add_arguments(parser)
 
     def handle(self, workspace: str, input: str | None, **options: Any) -> None:  # noqa: A002
-        with (
-            opened(
-                input,
-                at_terminal="Write `< bundle.zip` behind the command, or pass --input bundle.zip.",
-                unreadable="Name a bundle with --input.",
-            ) as file,
-            self.output.progress("Importing") as progress,
-        ):
+        with opened(
+            input,
+            at_terminal="Write `< bundle.zip` behind the command, or pass --input bundle.zip.",
+            unreadable="Name a bundle with --input.",
+        ) as file:
             imported = import_room(
                 operator=self.operator,
                 workspace=workspace,
@@ -45,6 +42,6 @@ class Command(OperatorCommand):
                 dry_run=options["dry_run"],
                 key=options["key"],
                 require_signature=options["require_signature"],
-                progress=progress,
+                bars=self.output.progress,
             )
         tell_imported(self.output, imported)

@@ -39,14 +39,11 @@ class Command(OperatorCommand):
         )
 
     def handle(self, bundle: str, key: str | None, **options: Any) -> None:
-        with (
-            opened(
-                None if bundle == "-" else bundle,
-                at_terminal="Name the file: `scaiwave room verify bundle.zip`.",
-                unreadable="Name a bundle that is there.",
-            ) as file,
-            self.output.progress("Checking") as progress,
-        ):
+        with opened(
+            None if bundle == "-" else bundle,
+            at_terminal="Name the file: `scaiwave room verify bundle.zip`.",
+            unreadable="Name a bundle that is there.",
+        ) as file:
             found = verify_bundle(
                 # Given keys need neither database nor network.
                 operator=None if key or options["descriptor"] else self.operator,
@@ -55,6 +52,6 @@ class Command(OperatorCommand):
                 key=key,
                 descriptor=options["descriptor"],
                 require_signature=options["require_signature"],
-                progress=progress,
+                bars=self.output.progress,
             )
         tell_verified(self.output, found)

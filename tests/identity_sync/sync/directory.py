@@ -15,6 +15,7 @@ from identity_sync.models import SyncChange, SyncRun
 from identity_sync.report import SyncReport
 from identity_sync.services.staging import TABLES
 from identity_sync.services.sync import Wish, run_sync
+from scaiwave.bars import no_bars
 from scaiwave.config import Configuration
 from scaiwave.operators import Operator, Role
 from scaiwave.sandbox import Sandbox
@@ -30,13 +31,8 @@ LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 MIRRORED = (Partner, Tenant, Participant, Group, GroupMembership)
 
 
-@contextmanager
-def unwatched(what: str) -> Iterator[Any]:
-    yield lambda done, total: None
-
-
 def sync(**options: Any) -> SyncReport:
-    return run_sync(Wish(options.pop("operator", HOST), unwatched, **options))
+    return run_sync(Wish(options.pop("operator", HOST), no_bars, **options))
 
 
 def counts(report: SyncReport) -> dict[str, dict[str, int]]:

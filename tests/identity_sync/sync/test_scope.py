@@ -8,6 +8,7 @@ from pytest_django import Settings
 from identity_sync.models import SyncRun
 from identity_sync.services.sync import measure_drift
 from identity_sync.services.sync_lock import sync_lock
+from scaiwave.bars import no_bars
 from scaiwave.errors import InsufficientPermission
 from scaiwave.operators import Operator, Role
 from scaiwave.sandbox import Sandbox
@@ -27,7 +28,6 @@ from tests.identity_sync.sync.directory import (
     sync,
     temporary_left,
     tenant_in,
-    unwatched,
 )
 
 pytestmark = [
@@ -195,7 +195,7 @@ def test_success_drift(scaikey: Sandbox) -> None:
     runs = SyncRun.objects.count()
 
     with sync_lock():
-        drift = measure_drift(operator=HOST, bars=unwatched)
+        drift = measure_drift(operator=HOST, bars=no_bars)
 
     assert SyncRun.objects.count() == runs
     assert temporary_left() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -17,7 +19,9 @@ from rooms.errors import (
 )
 from rooms.models import Event, ImportIntent, Media, Room, WorkspaceMember
 from rooms.services.import_gate import admit, require_capacity
+from scaiwave.bars import Progress, no_progress
 from scaiwave.errors import InsufficientPermission, ScaiWaveError
+from scaiwave.output import Kind
 from tenants.errors import ParticipantNotFound, TenantNotFound
 from tests.rooms.importing.bundles import Bundle, event
 from tests.rooms.importing.places import NOW, Home, make_home
@@ -185,12 +189,14 @@ def test_fail_no_editor_any_more_when_it_is_written(change: dict[str, str] | Non
     """To check a large bundle takes minutes."""
     home, members = make_home(), WorkspaceMember.objects.all()
 
-    def remove(done: int, total: int | None) -> None:
+    @contextmanager
+    def removing(what: str, kind: Kind = Kind.COUNT, /) -> Iterator[Progress]:
         members.update(**change) if change else members.delete()
+        yield no_progress
 
     bundle = Bundle([event(1)])
     bundle.add("cat.png", b"cat")
     with pytest.raises(WorkspaceForbidden):
-        carry(home, bundle, progress=remove)
+        carry(home, bundle, bars=removing)
     left = (Room.objects, Event.objects, Media.objects, ImportIntent.objects)
     assert [rows_of.count() for rows_of in left] == [0, 0, 0, 0]
