@@ -23,7 +23,10 @@ def _kept_by_us(to: type[models.Model], **options: Any) -> Any:
 
 
 class Remote(models.IntegerChoices):
-    """What the search server beside the database has of a document."""
+    """What the search server beside the database has of a document.
+
+    `VECTOR` is also what there will be no vector of, since the model refuses its text.
+    """
 
     NOTHING = 0
     TEXT = 1
@@ -37,7 +40,7 @@ class SearchDocument(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    tenant = _kept_by_us(Tenant)
+    tenant = _kept_by_us(Tenant, db_index=False)
     # It outlives its event, since it tells what a search server still has of that.
     event = models.OneToOneField(Event, models.DO_NOTHING, db_constraint=False, related_name="+")
     stream_position = models.BigIntegerField(help_text="that of its event")
@@ -47,6 +50,10 @@ class SearchDocument(models.Model):
 
     class Meta:
         db_table = "sw_search_documents"
+        indexes = [
+            # Not unique: an event that is gone may have left its document behind.
+            models.Index(fields=["tenant", "stream_position"], name="sw_search_documents_stream"),
+        ]
 
     def __str__(self) -> str:
         return self.body[:100]

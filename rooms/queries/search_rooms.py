@@ -21,10 +21,10 @@ def search_rooms(
     words = words_of(text)
     within = resolve_tenant(operator, tenant)
     only = resolve_room(operator, room, tenant=within).pk if room is not None else None
-    with configured_index() as index:
+    with configured_index(somebody_waits=True) as index:
         found = index.search(within.pk, words, room_id=only, limit=limit)
-    events = Event.objects.filter(tenant=within, pk__in=found).select_related("room", "sender")
-    by_id = {event.pk: event for event in events}
+    events = Event.objects.filter(tenant=within).select_related("room", "sender")
+    by_id = events.in_bulk(found)  # in several questions if there are very many
     return [_row(by_id[key], words) for key in found if key in by_id]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 TABLE = "sw_search_documents"
@@ -28,17 +28,19 @@ _FOLDED = (
 )
 # translate() would take longer than everything else: it compares each character with each of these.
 _CLASS = "".join(f"\\{char}" for char in SEPARATORS).replace("'", "''")
-_LEXEMES = f"to_tsvector('simple', regexp_replace({_FOLDED}, '[{_CLASS}]', ' ', 'g'))"
+LEXEMES = f"to_tsvector('simple', regexp_replace({_FOLDED}, '[{_CLASS}]', ' ', 'g'))"
 
+TOKENIZER = "unicode61 remove_diacritics 2"
 _FTS5 = (
     f"CREATE VIRTUAL TABLE {WORDS} USING fts5("
-    f"body, content='{TABLE}', content_rowid='id', tokenize='unicode61 remove_diacritics 2')"
+    f"body, content='{TABLE}', content_rowid='id', tokenize='{TOKENIZER}')"
 )
 _ADD = f"INSERT INTO {WORDS} (rowid, body) VALUES (new.id, new.body);"  # noqa: S608
 _TAKE = (
     f"INSERT INTO {WORDS} ({WORDS}, rowid, body) "  # noqa: S608
     "VALUES ('delete', old.id, old.body);"
 )
+_REBUILD = f"INSERT INTO {WORDS} ({WORDS}) VALUES ('rebuild')"  # noqa: S608
 _TRIGGERS = {
     "add": f"AFTER INSERT ON {TABLE} BEGIN {_ADD} END",
     "take": f"AFTER DELETE ON {TABLE} BEGIN {_TAKE} END",
@@ -51,8 +53,7 @@ def add_full_text(apps: Any, schema_editor: Any) -> None:
     if schema_editor.connection.vendor == "postgresql":
         _run(
             schema_editor.connection,
-            f"ALTER TABLE {TABLE} ADD COLUMN words tsvector "
-            f"GENERATED ALWAYS AS ({_LEXEMES}) STORED",
+            f"ALTER TABLE {TABLE} ADD COLUMN words tsvector GENERATED ALWAYS AS ({LEXEMES}) STORED",
         )
 
 
@@ -89,7 +90,7 @@ def _make(to: BaseDatabaseWrapper, there: set[str]) -> None:
         _run(to, _FTS5)
     for name, does in _TRIGGERS.items():
         _run(to, f"CREATE TRIGGER IF NOT EXISTS {WORDS}_{name} {does}")
-    _run(to, f"INSERT INTO {WORDS} ({WORDS}) VALUES ('rebuild')")  # noqa: S608
+    _run(to, _REBUILD)
 
 
 def has_word_index() -> bool:
@@ -101,11 +102,37 @@ def has_word_index() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def make_word_index() -> None:
-    """On PostgreSQL, unless it is there. Those who search go on; those who write wait."""
-    if not has_word_index():
-        _run(connection, f"CREATE INDEX IF NOT EXISTS {GIN} ON {TABLE} USING gin (words)")
-        _run(connection, f"ANALYZE {TABLE}")
+def complete_full_text() -> None:
+    """See to it that every document is found by its words, and quickly."""
+    if connection.vendor == "postgresql":
+        _make_word_index()
+    else:
+        _mend_words()
+
+
+def _make_word_index() -> None:
+    """Unless it is there. Those who search go on; those who write wait, as do others who come
+    here, since two can't make it at once."""
+    if has_word_index():
+        return
+    with transaction.atomic():
+        _run(connection, f"LOCK TABLE {TABLE} IN SHARE ROW EXCLUSIVE MODE")
+        if has_word_index():
+            return
+        _run(connection, f"CREATE INDEX {GIN} ON {TABLE} USING gin (words)")
+    _run(connection, f"ANALYZE {TABLE}")
+
+
+def _mend_words() -> None:
+    """FTS5 keeps the size of each document it knows; whoever writes without the triggers leaves
+    it with other ones."""
+    keep_full_text(connection.alias)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT (SELECT count(*) FROM {TABLE}) = (SELECT count(*) FROM {WORDS}_docsize)"  # noqa: S608
+        )
+        if not cursor.fetchone()[0]:
+            _run(connection, _REBUILD)
 
 
 def _run(to: Any, sql: str) -> None:

@@ -30,8 +30,7 @@ CHANGED = "(d.edited_at IS DISTINCT FROM e.edited_at)"
 
 def body() -> str:
     """The text of an event, as much of it as is indexed; null where its content has none."""
-    text = "e.content ->> 'body'" if _postgresql() else "json_extract(e.content, '$.body')"
-    return f"substr({text}, 1, {LONGEST_TEXT})"
+    return f"substr({_text()}, 1, {LONGEST_TEXT})"
 
 
 def eligible() -> str:
@@ -40,7 +39,7 @@ def eligible() -> str:
         "jsonb_typeof(e.content -> 'body')" if _postgresql() else "json_type(e.content, '$.body')"
     )
     text = "string" if _postgresql() else "text"
-    return f"({FINDABLE} AND COALESCE({kind}, '') = '{text}' AND {body()} <> '')"
+    return f"({FINDABLE} AND COALESCE({kind}, '') = '{text}' AND {_text()} <> '')"
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,10 @@ def key(value: UUID) -> Any:
 
 def from_key(value: Any) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
+
+
+def _text() -> str:
+    return "(e.content ->> 'body')" if _postgresql() else "json_extract(e.content, '$.body')"
 
 
 def _postgresql() -> bool:

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from scaiwave.clients.errors import UpstreamRejected
+from scaiwave.clients.patience import Patience
 from scaiwave.config import Configuration
 from scaiwave.errors import ScaiWaveError
 
@@ -16,41 +18,76 @@ logger = logging.getLogger(__name__)
 
 Vector = list[float]
 
+PATIENT = Patience(total=300.0)
+"""A key may call 60 times a minute, and whoever calls too often is told to wait for the rest of it:
+several workers on one key take turns by that."""
+PROMPT = Patience(total=5.0, first_contact=2.0)
+"""For somebody who waits for an answer and can have one without vectors."""
+MOST_REFUSED = 8
+"""Texts one after the other that the model refuses, until it is taken to refuse all."""
+
 
 class Vectors:
     """Makes vectors for as long as that works.
 
     After the first failure it makes no more: a gateway that is down or a budget that is used up
     would be asked again for every batch, and each time for as long as we are patient. What has no
-    vector is found by its words, and gets one in a later backfill.
+    vector is found by its words, and gets one in a later backfill. A text that the model refuses,
+    one that is too long for it, is no such failure and goes without.
     """
 
-    def __init__(self, config: Configuration) -> None:
+    def __init__(self, config: Configuration, patience: Patience) -> None:
         self._config = config
+        self._patience = patience
         self._client: ScaiGridClient | None = None
         self._model = ""
+        self._refused = 0
         self.works = bool(config.url("SCAIWAVE_SCAIGRID_URL"))
 
-    def of(self, texts: Sequence[str]) -> list[Vector] | None:
+    def of(self, texts: Sequence[str]) -> list[Vector | None]:
+        """In the order of the texts."""
         if not self.works:
-            return None
+            return [None] * len(texts)
         try:
             client = self._connected()
-            return client.embed(self._model, texts) if self._model else None
+            return self._made(client, texts) if self._model else [None] * len(texts)
         except ScaiWaveError as error:
-            logger.warning("No vectors, so messages are found by their words: %s", error.message)
-            self.works = False
-            return None
+            return self._given_up(error, texts)
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
 
+    def _made(self, client: ScaiGridClient, texts: Sequence[str]) -> list[Vector | None]:
+        """Half by half, where something in the whole is refused."""
+        try:
+            vectors: list[Vector | None] = list(client.embed(self._model, texts))
+        except UpstreamRejected as error:
+            return self._halved(client, texts, error)
+        self._refused = 0
+        return vectors
+
+    def _halved(
+        self, client: ScaiGridClient, texts: Sequence[str], error: UpstreamRejected
+    ) -> list[Vector | None]:
+        if len(texts) > 1:
+            half = len(texts) // 2
+            return [*self._made(client, texts[:half]), *self._made(client, texts[half:])]
+        self._refused += 1
+        if self._refused >= MOST_REFUSED:
+            raise error
+        return [None]
+
+    def _given_up(self, error: ScaiWaveError, texts: Sequence[str]) -> list[Vector | None]:
+        logger.warning("No vectors, so messages are found by their words: %s", error.message)
+        self.works = False
+        return [None] * len(texts)
+
     def _connected(self) -> ScaiGridClient:
         if self._client is None:
             from scaiwave.clients.scaigrid import connect_scaigrid
 
-            self._client = connect_scaigrid(self._config)
+            self._client = connect_scaigrid(self._config, patience=self._patience)
             named = self._config.text("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
             self._model = named or next(
                 (model.slug for model in self._client.models(modality="embedding", limit=1)), ""

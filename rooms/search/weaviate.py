@@ -10,11 +10,14 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid5
 
+import msgspec
+
 from rooms.models import Remote, SearchDocument
-from rooms.search.database import DatabaseIndex
+from rooms.search import documents
+from rooms.search.database import DatabaseIndex, still_findable
 from rooms.search.engine import Counts, Part, Written
 from rooms.search.scope import Scope
-from rooms.search.vectors import Vectors
+from rooms.search.vectors import Vector, Vectors
 from rooms.search.words import Words
 from scaiwave.clients.weaviate import Thing, WeaviateClient
 
@@ -26,9 +29,15 @@ PROPERTIES: tuple[dict[str, Any], ...] = (
 )
 AT_ONCE = 64
 """Objects in a request, and texts whose vectors are asked for together."""
+MOST_FOUND = 10_000
+"""More than that Weaviate does not answer with (QUERY_MAXIMUM_RESULTS)."""
 _OBJECT_IDS = UUID("5ca1ab1e-0000-5000-8000-5ca1f01dab1e")
 _SPARE = 3
 """So many times as many are asked for, since some may have been taken back since."""
+
+
+class Found(msgspec.Struct):
+    event_id: UUID
 
 
 def object_id(event_id: UUID) -> str:
@@ -46,15 +55,20 @@ class WeaviateIndex:
         self._tenants: set[str] | None = None
 
     def index(self, part: Part) -> Written:
-        """What Weaviate must not have any more goes first: its document is what tells of it."""
-        self._drop(part.tenant_id, self._database.to_be_removed(part))
-        done = self._database.index(part)
+        """No document goes before its object, whatever we believe Weaviate has: nothing else would
+        tell of an object that is left."""
+        removed = 0
+        while events := documents.to_be_removed(part, AT_ONCE):
+            removed += self._remove(part.tenant_id, events)
+        written = documents.write(part)
         self._send(part)
-        return done
+        return Written(written, removed)
 
     def remove_orphans(self, tenant_id: UUID) -> int:
-        self._drop(tenant_id, self._database.orphans(tenant_id))
-        return self._database.remove_orphans(tenant_id)
+        removed = 0
+        while events := documents.orphans(tenant_id, AT_ONCE):
+            removed += self._remove(tenant_id, events)
+        return removed
 
     def search(
         self, tenant_id: UUID, words: Words, *, room_id: UUID | None, limit: int
@@ -67,19 +81,19 @@ class WeaviateIndex:
         rows = self._client.found(
             tenant_id.hex,
             text,
-            vectors[0] if vectors else None,
-            limit=limit * _SPARE,
-            fields=("event_id",),
+            vectors[0],
+            limit=min(limit * _SPARE, MOST_FOUND),
+            row=Found,
             where=("room_id", str(room_id)) if room_id else None,
         )
-        ids = [UUID(row["event_id"]) for row in rows]
-        allowed = self._database.still_findable(tenant_id, ids, room_id)
+        ids = [row.event_id for row in rows]
+        allowed = still_findable(tenant_id, ids, room_id)
         return [key for key in ids if key in allowed][:limit]
 
     def counts(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, Counts]:
         """What is in the database and not in Weaviate is missing."""
         counts = self._database.counts(scope, run_id)
-        for tenant, lacking in self._database.not_sent(scope, run_id).items():
+        for tenant, lacking in documents.not_sent(scope, run_id).items():
             counts[tenant] = _without(counts[tenant], lacking)
         if scope.whole:
             for tenant, count in counts.items():
@@ -95,47 +109,39 @@ class WeaviateIndex:
     def _lost(self, tenant_id: UUID) -> int:
         """How many objects fewer Weaviate has than it was sent."""
         sent = SearchDocument.objects.filter(tenant=tenant_id, remote__gt=Remote.NOTHING).count()
-        there = tenant_id.hex in self._known_tenants()
+        there = sent and tenant_id.hex in self._known_tenants()
         return max(sent - (self._client.count(tenant_id.hex) if there else 0), 0)
 
     def _send(self, part: Part) -> None:
         after = 0
-        while documents := self._database.to_be_sent(
+        while some := documents.to_be_sent(
             part, after=after, most=AT_ONCE, with_vectors=self._vectors.works
         ):
-            self._keep(part.tenant_id, documents)
-            after = documents[-1].pk
+            self._keep(part.tenant_id, some)
+            after = some[-1].pk
 
-    def _keep(self, tenant_id: UUID, documents: list[SearchDocument]) -> None:
-        vectors = self._vectors.of([document.body for document in documents])
+    def _keep(self, tenant_id: UUID, some: list[SearchDocument]) -> None:
+        vectors = self._vectors.of([document.body for document in some])
+        done = Remote.VECTOR if self._vectors.works else Remote.TEXT
         self._make_tenant(tenant_id)
-        things = [
-            Thing(
-                id=object_id(document.event_id),
-                properties={
-                    "body": document.body,
-                    "event_id": str(document.event_id),
-                    "room_id": str(document.event.room_id),
-                },
-                vector=vectors[place] if vectors else None,
-            )
-            for place, document in enumerate(documents)
-        ]
+        things = [_thing(*both) for both in zip(some, vectors, strict=True)]
         self._client.keep(tenant_id.hex, things)
-        for document in documents:
-            # Not if it was written anew meanwhile.
-            SearchDocument.objects.filter(
-                pk=document.pk, tenant=tenant_id, edited_at=document.edited_at
-            ).update(remote=Remote.VECTOR if vectors else Remote.TEXT)
+        documents.sent(
+            tenant_id,
+            [
+                (document, Remote.VECTOR if vector else done)
+                for document, vector in zip(some, vectors, strict=True)
+            ],
+        )
 
-    def _drop(self, tenant_id: UUID, events: list[UUID]) -> None:
-        for start in range(0, len(events), AT_ONCE):
-            some = events[start : start + AT_ONCE]
-            self._client.drop(tenant_id.hex, [object_id(event) for event in some])
+    def _remove(self, tenant_id: UUID, events: list[UUID]) -> int:
+        if tenant_id.hex in self._known_tenants():
+            self._client.drop(tenant_id.hex, [object_id(event) for event in events])
+        documents.remove_these(tenant_id, events)
+        return len(events)
 
     def _known_tenants(self) -> set[str]:
         if self._tenants is None:
-            self._client.ensure_class(PROPERTIES)
             self._tenants = self._client.tenants()
         return self._tenants
 
@@ -143,6 +149,15 @@ class WeaviateIndex:
         if tenant_id.hex not in self._known_tenants():
             self._client.add_tenant(tenant_id.hex)
             self._known_tenants().add(tenant_id.hex)
+
+
+def _thing(document: SearchDocument, vector: Vector | None) -> Thing:
+    properties = {
+        "body": document.body,
+        "event_id": str(document.event_id),
+        "room_id": str(document.event.room_id),
+    }
+    return Thing(id=object_id(document.event_id), properties=properties, vector=vector)
 
 
 def _without(counts: Counts, lacking: int) -> Counts:

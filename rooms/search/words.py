@@ -11,6 +11,9 @@ from rooms.search.schema import SEPARATORS
 from tenants.queries.resolve import can_be_stored
 
 MOST_PIECES = 32
+LONGEST = 500
+"""Characters. PostgreSQL takes seconds for thousands of words that must follow each other, and
+overlooks a word of more than 2,046 bytes."""
 AROUND = 60
 """Characters shown before the first hit, and twice as many after it."""
 
@@ -42,6 +45,8 @@ class Words:
 
 def words_of(text: str) -> Words:
     """Raises `SearchEmpty` where there is no letter or digit to look for, and `SearchTooLong`."""
+    if len(text) > LONGEST:
+        raise SearchTooLong(f"This text has {len(text):,} characters; a search takes {LONGEST}.")
     pieces = tuple(piece for piece in text.split() if any(char.isalnum() for char in piece))
     if not pieces or not can_be_stored(text):
         raise SearchEmpty("There is no word to search for.")

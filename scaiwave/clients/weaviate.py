@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 import msgspec
 
+from scaiwave.clients.answers import refusal, shown
+from scaiwave.clients.errors import UpstreamRejected
+from scaiwave.clients.foreign import Fault, Peer
 from scaiwave.clients.http import HttpClient
 from scaiwave.clients.pages import decode_answer
 from scaiwave.config import Configuration
-from scaiwave.errors import UpstreamNonsense, UpstreamNotFound
+from scaiwave.errors import SettingInvalid, UpstreamNonsense, UpstreamNotFound
 
 SCHEMA = "/v1/schema"
 OBJECTS = "/v1/batch/objects"
@@ -29,6 +32,17 @@ class Thing(msgspec.Struct, kw_only=True, frozen=True):
     id: str
     properties: dict[str, str]
     vector: list[float] | None = None
+
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+
+class _Tenancy(msgspec.Struct):
+    enabled: bool = False
+
+
+class _Class(msgspec.Struct, rename="camel"):
+    multi_tenancy_config: _Tenancy | None = None
 
 
 class _Tenant(msgspec.Struct):
@@ -44,9 +58,33 @@ class _Kept(msgspec.Struct):
     result: _Result = msgspec.field(default_factory=_Result)
 
 
+class _Dropped(msgspec.Struct):
+    failed: int = 0
+
+
+class _Drop(msgspec.Struct):
+    results: _Dropped
+
+
 class _Answer(msgspec.Struct):
     data: dict[str, Any] | None = None
     errors: Any = None
+
+
+class _Meta(msgspec.Struct):
+    count: int
+
+
+class _Counted(msgspec.Struct):
+    meta: _Meta
+
+
+class _Reason(msgspec.Struct):
+    message: str
+
+
+class _Refused(msgspec.Struct):
+    error: list[_Reason]
 
 
 class WeaviateClient:
@@ -56,7 +94,7 @@ class WeaviateClient:
         """`kind` is the class all of it is about; `options` are those of HttpClient."""
         self.kind = kind
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = HttpClient(base_url, service="Weaviate", **options)
+        self._http = HttpClient(base_url, service="Weaviate", refuse=_refusal, **options)
 
     def __enter__(self) -> Self:
         return self
@@ -68,24 +106,49 @@ class WeaviateClient:
         self._http.close()
 
     def ensure_class(self, properties: Sequence[Mapping[str, Any]]) -> None:
-        """Make the class unless it is there."""
+        """Make the class unless it is there. Raises SettingInvalid where that has no tenants."""
+        if self._is_there():
+            return
+        definition = {
+            "class": self.kind,
+            "vectorizer": "none",
+            "multiTenancyConfig": {"enabled": True},
+            "properties": list(properties),
+        }
         try:
-            self._call("GET", f"{SCHEMA}/{self.kind}")
-        except UpstreamNotFound:
-            definition = {
-                "class": self.kind,
-                "vectorizer": "none",
-                "multiTenancyConfig": {"enabled": True},
-                "properties": list(properties),
-            }
             self._call("POST", SCHEMA, definition)
+        except UpstreamRejected:
+            if not self._is_there():  # else somebody has made it at the same time
+                raise
+
+    def _is_there(self) -> bool:
+        try:
+            answer = self._call("GET", f"{SCHEMA}/{self.kind}")
+        except UpstreamNotFound:
+            return False
+        there: _Class = _decoded(answer, _Class)
+        if there.multi_tenancy_config is None or not there.multi_tenancy_config.enabled:
+            raise SettingInvalid(
+                f"The class {self.kind} of Weaviate keeps no tenants apart.",
+                fix="Delete it there, since that can't be changed, or set SCAIWAVE_WEAVIATE_URL to "
+                "another Weaviate.",
+            )
+        return True
 
     def tenants(self) -> set[str]:
-        answer = self._call("GET", f"{SCHEMA}/{self.kind}/tenants")
+        """None where there is no class either."""
+        try:
+            answer = self._call("GET", f"{SCHEMA}/{self.kind}/tenants")
+        except UpstreamNotFound:
+            return set()
         return {tenant.name for tenant in _decoded(answer, list[_Tenant])}
 
     def add_tenant(self, name: str) -> None:
-        self._call("POST", f"{SCHEMA}/{self.kind}/tenants", [{"name": name}])
+        try:
+            self._call("POST", f"{SCHEMA}/{self.kind}/tenants", [{"name": name}])
+        except UpstreamRejected:
+            if name not in self.tenants():  # else somebody has made it at the same time
+                raise
 
     def keep(self, tenant: str, things: Sequence[Thing]) -> None:
         """Put objects there, in the place of those with the same ids.
@@ -110,15 +173,24 @@ class WeaviateClient:
             raise _nonsense(f"of {len(things)} objects it has not taken all: {told}")
 
     def drop(self, tenant: str, ids: Sequence[str]) -> None:
-        """Take objects away; those that are not there are no error."""
+        """Take objects away; those that are not there are no error.
+
+        Raises UpstreamNonsense where one of them stays: Weaviate answers 200 then.
+        """
         where = {"path": ["id"], "operator": "ContainsAny", "valueTextArray": list(ids)}
-        self._call(
+        answer = self._call(
             "DELETE", OBJECTS, {"match": {"class": self.kind, "where": where}}, tenant=tenant
         )
+        done: _Drop = _decoded(answer, _Drop)
+        if done.results.failed:
+            raise _nonsense(f"of {len(ids)} objects it keeps {done.results.failed}")
 
     def count(self, tenant: str) -> int:
         query = f"{{ Aggregate {{ {self.kind}(tenant: {_text(tenant)}) {{ meta {{ count }} }} }} }}"
-        return int(self._asked(query, "Aggregate")[0]["meta"]["count"])
+        counted = self._asked(query, "Aggregate", _Counted)
+        if len(counted) != 1:
+            raise _nonsense(f"it counts {len(counted)} times")
+        return counted[0].meta.count
 
     def found(
         self,
@@ -127,10 +199,11 @@ class WeaviateClient:
         vector: Sequence[float] | None,
         *,
         limit: int,
-        fields: Sequence[str],
+        row: type[Row],
         where: tuple[str, str] | None = None,
-    ) -> list[dict[str, Any]]:
-        """The fields of those that fit best; `where` is a property and the text it must be."""
+    ) -> list[Row]:
+        """Those that fit best, with the properties that `row` has as fields; `where` is a property
+        and the text it must be."""
         words_only = f"bm25: {{query: {_text(words)}}}"
         both = f"hybrid: {{query: {_text(words)}, vector: {json.dumps(vector)}}}"
         terms = [f"tenant: {_text(tenant)}", f"limit: {limit}", both if vector else words_only]
@@ -139,18 +212,18 @@ class WeaviateClient:
             terms.append(
                 f"where: {{path: [{_text(path)}], operator: Equal, valueText: {_text(value)}}}"
             )
-        query = f"{{ Get {{ {self.kind}({', '.join(terms)}) {{ {' '.join(fields)} }} }} }}"
-        return self._asked(query, "Get")
+        fields = " ".join(row.__struct_fields__)
+        query = f"{{ Get {{ {self.kind}({', '.join(terms)}) {{ {fields} }} }} }}"
+        return self._asked(query, "Get", row)
 
-    def _asked(self, query: str, act: str) -> list[dict[str, Any]]:
+    def _asked(self, query: str, act: str, row: type[Row]) -> list[Row]:
         answer: _Answer = _decoded(self._call("POST", GRAPHQL, {"query": query}), _Answer)
         if answer.errors:
             raise _nonsense(f"it refuses a query: {json.dumps(answer.errors)[:200]}")
         try:
-            rows: list[dict[str, Any]] = (answer.data or {})[act][self.kind]
-        except (KeyError, TypeError):
-            raise _nonsense(f"{act} has no rows") from None
-        return rows
+            return msgspec.convert((answer.data or {})[act][self.kind], list[row])  # type: ignore[valid-type]
+        except (KeyError, TypeError, msgspec.ValidationError):
+            raise _nonsense(f"{act} has other rows than were asked for") from None
 
     def _call(
         self, method: str, path: str, body: Any = None, *, tenant: str | None = None
@@ -173,8 +246,23 @@ def connect_weaviate(config: Configuration, kind: str, **options: Any) -> Weavia
 
 
 def _text(text: str) -> str:
-    """A string of GraphQL is one of JSON."""
-    return json.dumps(text)
+    """A string of GraphQL is one of JSON, but that Weaviate reads no pair of surrogates as one
+    character."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _refusal(response: httpx.Response, peer: Peer) -> Fault:
+    """As `answers.refusal`, with the reason that Weaviate's own body gives."""
+    fault = refusal(response, peer)
+    try:
+        refused = msgspec.json.decode(response.content, type=_Refused)
+    except (ValueError, RecursionError):
+        return fault
+    said = shown("; ".join(reason.message for reason in refused.error), response.request)
+    if said:
+        fault.error.message = f"{fault.error.message.rstrip('.')}: {said.rstrip('.')}."
+        fault.error.args = (fault.error.message,)
+    return fault
 
 
 def _decoded(answer: httpx.Response, kind: Any) -> Any:

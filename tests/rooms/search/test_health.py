@@ -7,7 +7,7 @@ import pytest
 from rooms.models import SearchBackfill
 from rooms.queries import search_health
 from rooms.queries.search_health import search
-from rooms.search.database import DatabaseIndex
+from rooms.search import documents
 from scaiwave.doctor.findings import State
 from tests.rooms.search.places import backfill, lobby, say
 
@@ -59,7 +59,7 @@ def test_fail_late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_fail_the_last_backfill_left_it_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     say(lobby(), "one")
-    monkeypatch.setattr(DatabaseIndex, "_write", lambda *anything: 0)
+    monkeypatch.setattr(documents, "write", lambda part: 0)
     assert backfill().wrong == ["acme"]
     message = "The last backfill left the index of acme other than the events."
     fix = "Run scripts/backfill_search_index.py --execute; if it stays so, with --restart once."

@@ -9,12 +9,24 @@ import pytest
 from django.conf import settings
 
 from rooms.models import Remote, SearchDocument
+from rooms.queries.search_plan import search_plan
+from rooms.search import documents
+from rooms.search.engine import Part
 from rooms.search.weaviate import object_id
+from rooms.services.search_runs import Wish
+from scaiwave.clients.errors import UpstreamRejected
+from scaiwave.clients.weaviate import WeaviateClient
 from scaiwave.config import Configuration
-from scaiwave.errors import CredentialsRefused, UpstreamNonsense, UpstreamUnreachable
+from scaiwave.errors import (
+    CredentialsRefused,
+    SettingInvalid,
+    UpstreamNonsense,
+    UpstreamUnreachable,
+)
 from scaiwave.sandbox import Sandbox
 from tests.rooms.search.places import backfill, edit, found, lobby, redact, say
 from tests.rooms.search.weaviate_server import Weaviate
+from tests.tenants.people import HOST
 from tests.tenants.scaikey import registered
 
 pytestmark = [
@@ -167,6 +179,128 @@ def test_fail_an_object_is_not_taken(server: Weaviate) -> None:
     done = backfill()
     assert (done.resumed, done.wrong) == (True, [])
     assert server.bodies(room.tenant_id.hex) == {"bad"}
+
+
+def test_success_an_old_text_goes_although_the_new_one_was_not_taken(server: Weaviate) -> None:
+    """Or what was redacted would stay in Weaviate with nothing to tell of it."""
+    room = lobby()
+    said = say(room, "secret plan")
+    backfill()
+    edit(said, "bad")
+    server.refused = {"bad"}
+    with pytest.raises(UpstreamNonsense):
+        backfill()
+    redact(said)
+    backfill()
+    assert server.bodies(room.tenant_id.hex) == set()
+
+
+def test_success_redacted_while_the_range_is_at_work(
+    server: Weaviate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = lobby()
+    said = say(room, "secret plan")
+    backfill()
+    really = documents.write
+
+    def write(part: Part) -> int:
+        redact(said)
+        return really(part)
+
+    monkeypatch.setattr(documents, "write", write)
+    assert backfill().wrong == []
+    assert server.bodies(room.tenant_id.hex) == set()
+
+
+def test_success_weaviate_has_lost_everything(server: Weaviate) -> None:
+    room = lobby()
+    kept, redacted = say(room, "kept"), say(room, "redacted")
+    say(lobby("globex"), "other").delete()
+    backfill()
+    server.classes.clear()
+    server.tenants.clear()
+    redact(redacted)
+    assert found("kept") == []
+    assert backfill(restart=True).wrong == []
+    assert found("kept") == [kept.pk]
+    assert server.bodies(room.tenant_id.hex) == {"kept"}
+
+
+def test_success_a_plan_makes_nothing_in_weaviate(server: Weaviate) -> None:
+    say(lobby(), "word")
+    assert search_plan(operator=HOST, wish=Wish()).tenants[0]["missing"] == 1
+    assert found("word") == []
+    assert server.classes == {}
+
+
+def test_success_somebody_else_makes_class_and_tenant(server: Weaviate) -> None:
+    server.overtaken = True
+    said = say(lobby(), "word")
+    assert backfill().wrong == []
+    assert found("word") == [said.pk]
+
+
+def test_fail_a_class_without_tenants(server: Weaviate) -> None:
+    server.classes["ScaiwaveMessage"] = {"class": "ScaiwaveMessage"}
+    say(lobby(), "word")
+    with pytest.raises(SettingInvalid, match=r"ScaiwaveMessage of Weaviate keeps no tenants apart"):
+        backfill()
+
+
+def test_fail_weaviate_keeps_what_it_should_drop(server: Weaviate) -> None:
+    """So the document stays too, and it is tried again."""
+    said = say(lobby(), "secret plan")
+    backfill()
+    redact(said)
+    server.clings = True
+    with pytest.raises(UpstreamNonsense, match=r"of 1 objects it keeps 1"):
+        backfill()
+    assert SearchDocument.objects.count() == 1
+    assert found("secret") == []
+    server.clings = False
+    assert backfill().wrong == []
+    assert server.bodies(said.tenant_id.hex) == set()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"data": None},
+        {"data": {"Get": None}},
+        {"data": {"Get": {"ScaiwaveMessage": None}}},
+        {"data": {"Get": {"ScaiwaveMessage": [{}]}}},
+        {"data": {"Get": {"ScaiwaveMessage": [{"event_id": "7"}]}}},
+        {"data": {}, "errors": [{"message": "no"}]},
+    ],
+)
+def test_fail_nonsense(server: Weaviate, answer: Any) -> None:
+    say(lobby(), "word")
+    backfill()
+    server.says = answer
+    with pytest.raises(UpstreamNonsense, match="Weaviate"):
+        found("word")
+    with pytest.raises(UpstreamNonsense, match="Weaviate"):
+        search_plan(operator=HOST, wish=Wish())
+
+
+def test_fail_its_reason_is_repeated(server: Weaviate) -> None:
+    said = say(lobby(), "word")
+    backfill()
+    redact(said)
+    with (
+        WeaviateClient(settings.CONFIG.url("SCAIWAVE_WEAVIATE_URL"), server.key, "X") as client,
+        pytest.raises(UpstreamRejected, match=r'DELETE /v1/batch/objects: tenant not found: "x"\.'),
+    ):
+        client.drop("x", [])
+
+
+def test_success_any_character_is_asked_for(server: Weaviate) -> None:
+    """Weaviate reads no pair of surrogates as one character."""
+    said = say(lobby(), '𠮷野家 👍 say "x" \\')
+    backfill()
+    assert found('𠮷野家 "x"') == [said.pk]
+    assert 'query: "𠮷野家 \\"x\\""' in server.queries[-1]
 
 
 def test_fail_key(server: Weaviate) -> None:

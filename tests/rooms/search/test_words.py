@@ -17,6 +17,15 @@ def test_fail_too_many_words() -> None:
         words_of("word " * 33)
 
 
+def test_fail_too_long() -> None:
+    """A word after the other is what takes PostgreSQL so long."""
+    assert words_of("a-" * 250).pieces == ("a-" * 250,)
+    with pytest.raises(
+        SearchTooLong, match=r"^This text has 6,001 characters; a search takes 500\.$"
+    ):
+        words_of("a-" * 3000 + "b")
+
+
 @pytest.mark.parametrize(
     ("body", "text", "shown"),
     [

@@ -26,6 +26,12 @@ class Weaviate:
     tenants: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     """Bodies that it does not take."""
+    clings: bool = False
+    """It keeps what it should drop."""
+    says: Any = None
+    """Its answer to every query, whatever that is."""
+    overtaken: bool = False
+    """Somebody else makes each class and tenant a moment before us."""
     queries: list[str] = field(default_factory=list)
 
     def serving(self) -> Loopback:
@@ -41,23 +47,37 @@ class Weaviate:
         if (asked.method, place) == ("POST", "batch/objects"):
             return say([self.take(one) for one in body["objects"]])
         if (asked.method, place) == ("DELETE", "batch/objects"):
-            for key in body["match"]["where"]["valueTextArray"]:
-                self.tenants[asked.query["tenant"]].pop(key, None)
-            return say({})
-        return say(self.ask(body["query"]))
+            return self.drop(asked.query["tenant"], body["match"]["where"]["valueTextArray"])
+        return say(self.ask(body["query"]) if self.says is None else self.says)
 
     def schema(self, method: str, place: list[str], body: Any) -> Said:
         match method, place:
             case "GET", [name]:
                 there = self.classes.get(name)
                 return say(there) if there else say({}, status=404)
-            case "GET", [_, "tenants"]:
+            case "GET", [name, "tenants"]:
+                if name not in self.classes:
+                    return say({}, status=404)
                 return say([{"name": name} for name in self.tenants])
             case "POST", []:
-                self.classes[body["class"]] = body
+                there, self.classes[body["class"]] = self.classes.get(body["class"]), body
+                if there or self.overtaken:
+                    return _no(f"class name {body['class']} already exists")
             case _:
                 self.tenants |= {one["name"]: self.tenants.get(one["name"], {}) for one in body}
+                if self.overtaken:
+                    return _no("tenant already exists")
         return say(body)
+
+    def drop(self, tenant: str, keys: list[str]) -> Said:
+        if tenant not in self.tenants:
+            return _no(f'tenant not found: "{tenant}"')
+        there = [key for key in keys if key in self.tenants[tenant]]
+        for key in () if self.clings else there:
+            del self.tenants[tenant][key]
+        failed = len(there) if self.clings else 0
+        results = {"matches": len(there), "failed": failed, "successful": len(there) - failed}
+        return say({"results": {**results, "limit": 10000, "objects": None}})
 
     def take(self, one: dict[str, Any]) -> dict[str, Any]:
         objects = self.tenants.get(one["tenant"])
@@ -92,6 +112,10 @@ class Weaviate:
 
     def bodies(self, tenant: str) -> set[str]:
         return {one["properties"]["body"] for one in self.tenants.get(tenant, {}).values()}
+
+
+def _no(why: str) -> Said:
+    return say({"error": [{"message": why}]}, status=422)
 
 
 def _failed(why: str) -> dict[str, Any]:
