@@ -106,9 +106,12 @@ def backfill_one_range(
         worker = RangeWorker(index, run, lambda done, total: None)
         open_ = open_ranges(run).values_list("pk", flat=True)
         mine = next((key for key in open_ if worker.take(key)), None)
-        done = _finished(index, run, now)
-    if mine is not None and not done and open_ranges(run).exists():
-        enqueue(run.pk, 1)
+        try:
+            done = _finished(index, run, now)
+        except BackfillGivenUp:
+            done = True
+    if mine is not None and not done and (left := open_ranges(run).count()):
+        enqueue(run.pk, left)
     return {"run_id": str(run_id), "range": mine and str(mine), "finished": done}
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 
 from rooms.errors import QueueUnavailable
+from scaiwave.ids import new_id
 
 if TYPE_CHECKING:
     from rq import Queue
@@ -30,12 +31,16 @@ def require_queue() -> None:
 
 
 def enqueue(run_id: UUID, ranges: int) -> int:
-    """Put as many jobs into the queue as can be of use; returns how many."""
+    """See to it that as many jobs of this run wait in the queue as can be of use; returns how many
+    do then. Whoever asks again and again, as cron does while no worker is up, adds none."""
+    ours = f"search-{run_id.hex}-"
     jobs = min(max(ranges, 1), MOST_JOBS)
     with _queue() as queue:
-        for _ in range(jobs):
-            queue.enqueue(JOB, str(run_id), job_timeout=_TIMEOUT)
-    return jobs
+        waiting = sum(name.startswith(ours) for name in queue.get_job_ids())
+        for _ in range(jobs - waiting):
+            name = ours + new_id().hex
+            queue.enqueue(JOB, str(run_id), job_id=name, job_timeout=_TIMEOUT)
+    return max(jobs, waiting)
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from uuid import UUID
 from django.db.models import F, Sum
 
 from rooms.models import SearchBackfill, SearchRange
-from rooms.search.engine import Index, Part
-from rooms.services.search_runs import next_block, run_scope
+from rooms.search.engine import Index, Part, Written
+from rooms.search.scope import Scope
+from rooms.services.search_runs import run_scope
 from scaiwave.process_locks import process_lock
 
 Progress = Callable[[int, int | None], None]
@@ -32,11 +33,34 @@ class Pace:
     def __init__(self) -> None:
         self.step = FIRST_STEP
 
+    def through(self, part: SearchRange, after: int) -> int:
+        """Where the next step ends, if events lie evenly in their range."""
+        positions = self.step * (part.last - part.first + 1) // max(part.events, 1)
+        return min(after + max(positions, 1), part.last)
+
     def took(self, events: int, seconds: float) -> None:
         """At most four times as many as before, and at least a quarter."""
         wanted = events * STEP_SECONDS / max(seconds, 0.001)
         wanted = min(max(wanted, self.step / 4), self.step * 4)
         self.step = int(min(max(wanted, SMALLEST_STEP), LARGEST_STEP))
+
+
+def one_step(
+    index: Index,
+    scope: Scope,
+    part: SearchRange,
+    *,
+    after: int,
+    pace: Pace,
+    rewrite: bool = False,
+) -> tuple[int, Written]:
+    """Returns the position it ended with, and what it did."""
+    began = time.monotonic()
+    through = pace.through(part, after)
+    done = index.index(Part(scope, part.tenant_id, after, through, rewrite))
+    events = part.events * (through - after) // (part.last - part.first + 1)
+    pace.took(max(events, 1), time.monotonic() - began)
+    return through, done
 
 
 class RangeWorker:
@@ -66,30 +90,22 @@ class RangeWorker:
 
     def _step(self, part: SearchRange, before: int) -> bool:
         """Returns whether to go on."""
-        began = time.monotonic()
-        through, count = self._end_of_step(part)
-        done = self._index.index(
-            Part(self._scope, part.tenant_id, part.done_through, through, self._run.rewrite)
+        through, done = one_step(
+            self._index,
+            self._scope,
+            part,
+            after=part.done_through,
+            pace=self._pace,
+            rewrite=self._run.rewrite,
         )
         moved = self._run.ranges.filter(pk=part.pk, done_through=part.done_through).update(
             done_through=through,
             written=F("written") + done.written,
             removed=F("removed") + done.removed,
         )
-        self._pace.took(count, time.monotonic() - began)
         share = (through - part.first + 1) / (part.last - part.first + 1)
         self._progress(min(before + int(part.events * share), self._total), self._total)
         return bool(moved)
-
-    def _end_of_step(self, part: SearchRange) -> tuple[int, int]:
-        """The position it ends with, and how many events there are; to the range's own end where
-        those that were left are gone by now."""
-        block = next_block(
-            part.tenant_id, self._run.room_id, after=part.done_through, most=self._pace.step
-        )
-        if block is None or block[1] >= part.last:
-            return part.last, block[2] if block else 0
-        return block[1], block[2]
 
     def _done_before(self) -> int:
         done = self._run.ranges.filter(done_through__gte=F("last"))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
 
-from rooms.models import Event, SearchBackfill, SearchRange
+from rooms.models import SearchBackfill, SearchRange
 from rooms.queries.resolve import resolve_room
+from rooms.search.documents import fetch
 from rooms.search.scope import Scope
 from scaiwave.errors import UsageError
 from scaiwave.operators import Operator
@@ -34,6 +36,15 @@ class Wish:
     restart: bool = False
 
 
+class _Part(NamedTuple):
+    """So many events of a tenant, at the positions `first` to `last`."""
+
+    tenant_id: UUID
+    first: int
+    last: int
+    events: int
+
+
 def scope_of(operator: Operator, wish: Wish) -> Scope:
     """Raises `UsageError`, `TenantNotFound`, `RoomNotFound` or `AmbiguousName`."""
     if wish.tenant is None:
@@ -53,13 +64,17 @@ def begun_run(operator: Operator, wish: Wish, now: datetime) -> SearchBackfill:
     unfinished = SearchBackfill.objects.filter(scope=scope.name, finished_at=None)
     if not wish.restart and (found := unfinished.first()):
         return found
+    parts = list(_parts(scope))
     try:
         with transaction.atomic():
             if wish.restart:
                 unfinished.delete()
-            return _made(operator, scope, wish, now)
+            return _made(operator, scope, wish, parts, now)
     except IntegrityError:  # Somebody has begun the same at the same time.
-        return unfinished.get()
+        theirs = unfinished.first()
+    if theirs and (theirs.rewrite or not wish.restart):
+        return theirs
+    return begun_run(operator, wish, now)
 
 
 def run_scope(run: SearchBackfill) -> Scope:
@@ -70,7 +85,9 @@ def open_ranges(run: SearchBackfill) -> QuerySet[SearchRange]:
     return run.ranges.filter(done_through__lt=F("last")).order_by("pk")
 
 
-def _made(operator: Operator, scope: Scope, wish: Wish, now: datetime) -> SearchBackfill:
+def _made(
+    operator: Operator, scope: Scope, wish: Wish, parts: list[_Part], now: datetime
+) -> SearchBackfill:
     run = SearchBackfill.objects.create(
         scope=scope.name,
         tenant_id=scope.tenant_id,
@@ -80,48 +97,52 @@ def _made(operator: Operator, scope: Scope, wish: Wish, now: datetime) -> Search
         operator=operator.name,
         started_at=now,
     )
-    tenants = Tenant.objects.order_by("slug")
-    if scope.tenant_id is not None:
-        tenants = tenants.filter(pk=scope.tenant_id)
-    for tenant in tenants.values_list("pk", flat=True):
-        SearchRange.objects.bulk_create(_ranges(run, tenant), batch_size=500)
+    SearchRange.objects.bulk_create([_range(run, part) for part in parts], batch_size=500)
     record(
         operator=operator,
         action="backfill-search-index",
         subject=run,
         tenant=run.tenant,
         now=now,
-        details={"restart": wish.restart, "ranges": run.ranges.count()},
+        details={"restart": wish.restart, "ranges": len(parts)},
     )
     return run
 
 
-def _ranges(run: SearchBackfill, tenant: UUID) -> Iterator[SearchRange]:
-    after = 0
-    while block := next_block(tenant, run.room_id, after=after, most=RANGE_EVENTS):
-        first, last, count = block
-        yield SearchRange(
-            backfill=run,
-            tenant_id=tenant,
-            first=first,
-            last=last,
-            done_through=first - 1,
-            events=count,
-        )
-        after = last
+def _range(run: SearchBackfill, part: _Part) -> SearchRange:
+    return SearchRange(
+        backfill=run,
+        tenant_id=part.tenant_id,
+        first=part.first,
+        last=part.last,
+        done_through=part.first - 1,
+        events=part.events,
+    )
 
 
-def next_block(
-    tenant: UUID, room: UUID | None, *, after: int, most: int
-) -> tuple[int, int, int] | None:
-    """First and last position, and number, of the next events of a stream; None at its end."""
-    events = Event.objects.filter(tenant=tenant, stream_position__gt=after)
-    if room is not None:
-        events = events.filter(room=room)
-    positions = events.order_by("stream_position").values_list("stream_position", flat=True)
-    if (first := positions.first()) is None:
-        return None
-    if (beyond := positions[most - 1 : most].first()) is not None:
-        return first, beyond, most
-    rest = list(positions[: most - 1])
-    return first, rest[-1], len(rest)
+def _parts(scope: Scope) -> Iterator[_Part]:
+    """All events of the scope, of one tenant after the other."""
+    tenants = Tenant.objects.order_by("slug").values_list("pk", flat=True)
+    if scope.tenant_id is not None:
+        tenants = tenants.filter(pk=scope.tenant_id)
+    for tenant in tenants:
+        after, count = 0, RANGE_EVENTS
+        while count == RANGE_EVENTS:
+            first, after, count = _next(replace(scope, tenant_id=tenant, since=None), after)
+            if count:
+                yield _Part(tenant, first, after, count)
+
+
+def _next(scope: Scope, after: int) -> tuple[int, int, int]:
+    """First and last position, and number, of the next events; the number may be 0."""
+    where, values = scope.events()
+    (found,) = fetch(
+        f"""
+        SELECT COALESCE(min(position), 0), COALESCE(max(position), 0), count(*) FROM (
+            SELECT e.stream_position AS position FROM sw_events e
+            WHERE {where} AND e.stream_position > %s ORDER BY e.stream_position LIMIT %s
+        ) coming
+        """,
+        [*values, after, RANGE_EVENTS],
+    )
+    return found[0], found[1], found[2]

@@ -56,6 +56,13 @@ def test_success_two_workers_do_each_range_once(database: Database, redis: Redis
     assert redis.llen("rq:queue:default") == 0
 
 
+def test_success_who_asks_again_fills_no_queue(database: Database, redis: Redis) -> None:
+    """As cron does while no worker is up."""
+    for _ in range(2):
+        assert answer("--execute")["jobs"] == 4
+    assert redis.llen("rq:queue:default") == 4
+
+
 def test_success_what_a_killed_worker_had_begun_is_taken_again(
     database: Database, redis: Redis
 ) -> None:

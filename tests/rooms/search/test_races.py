@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
 import pytest
 from django.db.models import F
 
 from rooms.errors import BackfillGivenUp
 from rooms.models import SearchBackfill, SearchRange
 from rooms.search.database import DatabaseIndex
-from rooms.search.engine import Part, Written
+from rooms.search.engine import Counts, Part, Written
+from rooms.search.scope import Scope
+from rooms.services import search_ranges, search_runs
+from rooms.services.backfill_search import backfill_one_range
+from rooms.services.search_finish import KEPT
 from rooms.services.search_ranges import LARGEST_STEP, SMALLEST_STEP, Pace, RangeWorker
 from rooms.services.search_runs import Wish, begun_run
 from scaiwave.process_locks import process_lock
-from tests.rooms.search.places import NOW, backfill, found, lobby, redact, say
+from tests.rooms.search.places import NOW, backfill, edit, found, lobby, redact, say
 from tests.tenants.people import HOST
 
 pytestmark = pytest.mark.django_db
@@ -25,6 +33,89 @@ def test_fail_somebody_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
         BackfillGivenUp, match=r"^Somebody has begun this backfill anew meanwhile\.$"
     ):
         backfill()
+
+
+def test_fail_somebody_begins_anew_at_the_very_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    say(lobby(), "word")
+    monkeypatch.setattr(DatabaseIndex, "end", lambda self: SearchBackfill.objects.all().delete())
+    with pytest.raises(BackfillGivenUp):
+        backfill()
+
+
+def test_success_a_worker_whose_run_was_given_up_is_just_too_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    say(lobby(), "word")
+    run = begun_run(HOST, Wish(), NOW)
+    monkeypatch.setattr(DatabaseIndex, "end", lambda self: SearchBackfill.objects.all().delete())
+    done = backfill_one_range(operator=HOST, run_id=run.pk, now=lambda: NOW)
+    assert done["finished"]
+
+
+def test_success_both_begin_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second joins the first, unless that one does less than it was asked for."""
+    say(lobby(), "word")
+    really = search_runs._made
+
+    def overtaken(*given: Any) -> SearchBackfill:
+        monkeypatch.setattr(search_runs, "_made", really)
+        really(HOST, Scope(), Wish(), [], NOW)
+        return really(*given)
+
+    monkeypatch.setattr(search_runs, "_made", overtaken)
+    joined = begun_run(HOST, Wish(), NOW)
+    assert joined == SearchBackfill.objects.get()
+    joined.delete()
+    monkeypatch.setattr(search_runs, "_made", overtaken)
+    assert begun_run(HOST, Wish(restart=True), NOW).rewrite
+    assert SearchBackfill.objects.count() == 1
+
+
+def test_success_what_goes_on_being_edited_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = say(lobby(), "word")
+    really, looks = DatabaseIndex.counts, []
+
+    def counts(self: DatabaseIndex, *given: Any) -> dict[UUID, Counts]:
+        looks.append(given)
+        if len(looks) < 3:
+            edit(said, f"word {len(looks)}")
+        return really(self, *given)
+
+    monkeypatch.setattr(DatabaseIndex, "counts", counts)
+    assert backfill().wrong == []
+    assert found("2") == [said.pk]
+
+
+def test_success_the_end_looks_again_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others wait no longer for it than for any other step."""
+    monkeypatch.setattr(search_ranges, "FIRST_STEP", 2)
+    monkeypatch.setattr(search_ranges, "LARGEST_STEP", 2)
+    monkeypatch.setattr(search_ranges, "SMALLEST_STEP", 2)
+    room = lobby()
+    said = [say(room, "word") for _ in range(7)]
+    really, parts = DatabaseIndex.index, list[Part]()
+
+    def index(self: DatabaseIndex, part: Part) -> Written:
+        parts.append(part)
+        return really(self, part)
+
+    monkeypatch.setattr(DatabaseIndex, "index", index)
+    monkeypatch.setattr(DatabaseIndex, "end", lambda self: redact(said[0]))
+    assert backfill().wrong == []
+    assert len(parts) == 8
+    assert {part.through - part.after for part in parts} == {1, 2}
+
+
+def test_success_old_runs_are_forgotten() -> None:
+    """But for the last that looked at everything, which doctor goes by."""
+    say(lobby(), "word")
+    backfill()
+    for day in range(KEPT + 3):
+        backfill(since=NOW - timedelta(days=day))
+    assert SearchBackfill.objects.filter(since=None).count() == 1
+    assert SearchBackfill.objects.exclude(since=None).count() == KEPT
 
 
 def test_success_the_second_at_a_range_stops(monkeypatch: pytest.MonkeyPatch) -> None:
