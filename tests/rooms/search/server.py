@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended
+from tests.scaiwave.console import CHECKOUT, Ended
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
 SEED = f"""
@@ -22,13 +22,6 @@ for tenant in {TENANTS}:
 BACKFILL = (sys.executable, "scripts/backfill_search_index.py")
 PATIENCE = 60.0
 """Seconds."""
-
-
-def seed(tenant: str, events: int) -> None:
-    """So many more."""
-    words = ("seed_rooms", "--tenant", tenant, "--events", str(events), "--verbosity", "0")
-    command = [*SCRIPT, "manage", *words]
-    subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True)
 
 
 def run(*words: str, **changes: str) -> Ended:
@@ -76,9 +69,10 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.on_postgres = url.startswith("postgres")
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        if self.url.startswith("postgres"):
+        if self.on_postgres:
             import psycopg
 
             with psycopg.connect(self.url, autocommit=True) as connection:
@@ -91,7 +85,7 @@ class Database:
 
     def change(self, sql: str) -> None:
         """Without a row to show for it."""
-        if self.url.startswith("postgres"):
+        if self.on_postgres:
             import psycopg
 
             with psycopg.connect(self.url, autocommit=True) as connection:
@@ -102,6 +96,26 @@ class Database:
         with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as connection:
             connection.execute(sql)
             connection.commit()
+
+    def say(self, tenant: str, messages: int) -> None:
+        """So many more, all alike: what is measured in them is how far somebody has come."""
+        new_id = "gen_random_uuid()" if self.on_postgres else "lower(hex(randomblob(16)))"
+        self.change(
+            f"""
+            WITH RECURSIVE numbers (number) AS (
+                SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {messages}
+            ), one AS (
+                SELECT e.* FROM sw_events e JOIN sw_tenants t ON t.id = e.tenant_id
+                WHERE t.slug = '{tenant}' AND e.event_type = 'swp.room.message'
+                    AND e.redacted_at IS NULL AND CAST(e.content AS text) LIKE '% the %' LIMIT 1
+            )
+            INSERT INTO sw_events (id, tenant_id, room_id, sender_id, event_type, content,
+                stream_position, origin_ts, do_not_index, created_at)
+            SELECT {new_id}, tenant_id, room_id, sender_id, event_type, content,
+                1000 + number, origin_ts, do_not_index, created_at
+            FROM one, numbers
+            """
+        )
 
     def documents(self) -> int:
         return int(self.rows("SELECT count(*) FROM sw_search_documents")[0][0])

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.rooms.search.server import BACKFILL, TENANTS, Database, answer, run, seed, started
+from tests.rooms.search.server import BACKFILL, TENANTS, Database, answer, run, started
 from tests.scaiwave.console import scaiwave
 
 pytestmark = pytest.mark.once
@@ -21,7 +21,7 @@ KILLS = int(os.environ.get("SCAIWAVE_TEST_KILLS", "3"))
 
 def test_success_killed_again_and_again(database: Database) -> None:
     """What was done is not done again, and what is in the index stays findable."""
-    seed("acme", 60_000)
+    database.say("acme", 60_000)
     first, reached = None, 0
     for _ in range(KILLS):
         with started(*BACKFILL, *INLINE, "--tenant", "acme") as process:
@@ -56,7 +56,7 @@ def test_success_two_at_once_do_each_range_once(database: Database) -> None:
 
 
 def test_success_stopped_by_a_signal(database: Database) -> None:
-    seed("acme", 30_000)
+    database.say("acme", 30_000)
     with started(*BACKFILL, *INLINE) as process:
         database.wait_for_more(0, process)
         process.send_signal(signal.SIGTERM)

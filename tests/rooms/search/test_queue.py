@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from rooms.services.search_queue import JOB
-from tests.rooms.search.server import Database, answer, run, seed, started
+from tests.rooms.search.server import Database, answer, run, started
 from tests.scaiwave.console import SCRIPT
 
 WORKER = (*SCRIPT, "manage", "rqworker", "--burst", "default")
@@ -66,7 +66,7 @@ def test_success_who_asks_again_fills_no_queue(database: Database, redis: Redis)
 def test_success_what_a_killed_worker_had_begun_is_taken_again(
     database: Database, redis: Redis
 ) -> None:
-    seed("acme", 30_000)
+    database.say("acme", 30_000)
     answer("--execute")
     with started(*WORKER) as worker:
         database.wait_for_more(0, worker)
