@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import subprocess
+import sys
+import time
 
 import pytest
 
@@ -174,3 +176,25 @@ def test_success_help() -> None:
 def test_fail_not_migrated(database_url: str) -> None:
     ended = run()
     assert (ended.code, "[SW_DATABASE_UNMIGRATED]" in ended.err) == (2, True)
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_two_make_the_index_of_words_at_once(database: Database) -> None:
+    """As backfills of two tenants may: the second waits, and finds it made."""
+    import psycopg
+
+    code = (
+        "import django; django.setup()\n"
+        "from rooms.search.schema import complete_full_text\n"
+        "complete_full_text()\n"
+    )
+    with psycopg.connect(database.url) as first:
+        first.execute("CREATE INDEX sw_search_documents_words ON sw_search_documents (remote)")
+        with started(sys.executable, "-c", code) as second:
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while database.rows(waits) == [(0,)]:
+                assert second.poll() is None, second.communicate()
+                time.sleep(0.02)
+            first.commit()
+            _, err = second.communicate(timeout=60)
+    assert (second.returncode, err) == (0, "")
