@@ -28,12 +28,15 @@ def write(part: Part) -> int:
     """What is missing or was edited. In the order of the stream, so that two who write the same
     wait for each other and can't be each in the other's way."""
     where, values = part.scope.events()
-    needed = "" if part.rewrite else f"AND (d.id IS NULL OR {CHANGED})"
+    known, needed = "", ""
+    if not part.rewrite and any_of(part):  # else there is none to look up for each event
+        known = f"LEFT JOIN {TABLE} d ON d.event_id = e.id AND d.tenant_id = e.tenant_id"
+        needed = f"AND (d.id IS NULL OR {CHANGED})"
     return execute(
         f"""
         INSERT INTO {TABLE} (tenant_id, event_id, stream_position, body, edited_at, remote)
         SELECT e.tenant_id, e.id, e.stream_position, {body()}, e.edited_at, 0
-        FROM {EVENTS} LEFT JOIN {TABLE} d ON d.event_id = e.id AND d.tenant_id = e.tenant_id
+        FROM {EVENTS} {known}
         WHERE {_PART} AND {where} {needed} AND {eligible()}
         ORDER BY e.stream_position
         ON CONFLICT (event_id) DO UPDATE
