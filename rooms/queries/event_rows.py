@@ -7,9 +7,10 @@ more than everything else that an export does.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
-from itertools import chain
+from operator import lt
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from django.db import connection
 from rooms.bundle.format import IMPORTED_SENDER
 from rooms.bundle.window import Window
 from rooms.bundle.write import PIECE, Sender
+from rooms.errors import ExportDamaged
 
 # Each row begins with what separates it from the one before.
 _SEPARATOR = ",\n"
@@ -60,28 +62,31 @@ _POSTGRESQL_SIGNED = "coalesce(%(signatures)s::jsonb -> sender_id::text || conte
 
 # SQLite keeps UUIDs as 32 digits, times as text and JSON as it was written. printf() takes null
 # for nothing and copies once. The text is cast to a blob, which costs nothing, so that Python does
-# not decode what it would encode again.
+# not decode what it would encode again. Many rows come as one: for each that comes to Python, the
+# thread that packs them would have to let go of the interpreter.
 _SQLITE = """
-    SELECT CAST(printf(
-        '{separator}{{"id": "{hyphened}", "sender_id": "%s", "event_type": %s, '
-        || '"content": %s, "stream_position": %d, "origin_ts": %d, "created_at": "{written}"'
-        || '%s%s%s%s%s}}',
-        {id},
-        sender,
-        json_quote(event_type),
-        {content},
-        stream_position,
-        origin_ts,
-        {created_at},
-        ', "original_content": ' || original_content,
-        iif(event_uuid IS NULL, '', printf(', "event_uuid": "{hyphened}"', {event_uuid})),
-        iif(edited_at IS NULL, '', printf(', "edited_at": "{written}"', {edited_at})),
-        iif(redacted_at IS NULL, '', printf(', "redacted_at": "{written}"', {redacted_at})),
-        iif(do_not_index, ', "do_not_index": true', '')
-    ) AS BLOB)
-    FROM sw_events LEFT JOIN temp.event_senders ON sender_id = digits
-    WHERE room_id = :room {window}
-    ORDER BY stream_position
+    SELECT CAST(group_concat(line, '') AS BLOB), group_concat(stream_position, ' ') FROM (
+        SELECT printf(
+            '{separator}{{"id": "{hyphened}", "sender_id": "%s", "event_type": %s, '
+            || '"content": %s, "stream_position": %d, "origin_ts": %d, "created_at": "{written}"'
+            || '%s%s%s%s%s}}',
+            {id},
+            sender,
+            json_quote(event_type),
+            {content},
+            stream_position,
+            origin_ts,
+            {created_at},
+            ', "original_content": ' || original_content,
+            iif(event_uuid IS NULL, '', printf(', "event_uuid": "{hyphened}"', {event_uuid})),
+            iif(edited_at IS NULL, '', printf(', "edited_at": "{written}"', {edited_at})),
+            iif(redacted_at IS NULL, '', printf(', "redacted_at": "{written}"', {redacted_at})),
+            iif(do_not_index, ', "do_not_index": true', '')
+        ) AS line, stream_position
+        FROM sw_events LEFT JOIN temp.event_senders ON sender_id = digits
+        WHERE room_id = :room AND stream_position > :after {window}
+        ORDER BY stream_position LIMIT :most
+    )
 """
 # A sender is looked up faster than its hyphens are put in. Gone with the snapshot.
 _SQLITE_SENDERS = """
@@ -98,7 +103,11 @@ _SQLITE_SIGNED = f"""CASE
     ELSE json_insert(content, '$.{IMPORTED_SENDER}', json(signature))
 END"""
 
-Row = bytes | memoryview
+_FIRST_ROWS, _MOST_ROWS = 50, 250
+"""At once on SQLite, which bounds what is in memory where events are large all of a sudden."""
+
+Rows = tuple[bytes | memoryview, int]
+"""The text of some rows, and how many they are."""
 
 
 def event_rows(
@@ -115,12 +124,12 @@ def event_rows(
         yield from _in_pieces(found, count)
 
 
-def _in_pieces(rows: Iterable[Row], count: Callable[[int], None]) -> Iterator[bytes]:
+def _in_pieces(rows: Iterable[Rows], count: Callable[[int], None]) -> Iterator[bytes]:
     """One buffer that grows; a list of rows that is joined takes twice as long."""
     piece, number, skip = bytearray(), 0, len(_SEPARATOR)
-    for row in rows:
-        piece += row
-        number += 1
+    for text, more in rows:
+        piece += text
+        number += more
         if len(piece) >= PIECE:
             yield bytes(memoryview(piece)[skip:])
             count(number)
@@ -133,7 +142,7 @@ def _in_pieces(rows: Iterable[Row], count: Callable[[int], None]) -> Iterator[by
 @contextmanager
 def _postgresql_rows(
     room_id: UUID, window: Window, senders: Collection[Sender]
-) -> Iterator[Iterable[Row]]:
+) -> Iterator[Iterable[Rows]]:
     signatures = {
         sender.id: {IMPORTED_SENDER: sender.imported_sender}
         for sender in senders
@@ -153,11 +162,11 @@ def _postgresql_rows(
         yield _copied(copy)
 
 
-def _copied(blocks: Iterable[Row]) -> Iterator[Row]:
+def _copied(blocks: Iterable[bytes | memoryview]) -> Iterator[Rows]:
     skip = _COPY_HEADER + _ROW_HEADER
     for block in blocks:
         if len(block) > skip:
-            yield block[skip:]
+            yield block[skip:], 1
         skip = _ROW_HEADER
 
 
@@ -168,7 +177,7 @@ def _postgresql_time(column: str) -> str:
 @contextmanager
 def _sqlite_rows(
     room_id: UUID, window: Window, senders: Collection[Sender]
-) -> Iterator[Iterable[Row]]:
+) -> Iterator[Iterable[Rows]]:
     sql = _SQLITE.format(
         separator=_SEPARATOR,
         content=_SQLITE_SIGNED if any(sender.is_foreign for sender in senders) else "content",
@@ -183,8 +192,32 @@ def _sqlite_rows(
         cursor.executemany(
             "INSERT INTO temp.event_senders VALUES (?, ?, ?)", map(_sqlite_sender, senders)
         )
-        # A loop of Python's for each row would be felt.
-        yield chain.from_iterable(cursor.execute(sql, {"room": room_id.hex, **_limits(window)}))
+        yield _pages(cursor, sql, {"room": room_id.hex, **_limits(window)})
+
+
+def _pages(cursor: sqlite3.Cursor, sql: str, values: dict[str, Any]) -> Iterator[Rows]:
+    after, most = 0, _FIRST_ROWS
+    while True:
+        text, told = cursor.execute(sql, {**values, "after": after, "most": most}).fetchone()
+        if text is None:
+            return
+        positions = ascending(told, after)
+        yield text, len(positions)
+        after = positions[-1]
+        most = max(1, min(_MOST_ROWS, PIECE * len(positions) // len(text)))
+
+
+def ascending(told: str, after: int) -> list[int]:
+    """The positions of a page. Raises `ExportDamaged` unless they are in the order of the stream:
+    SQLite puts together what comes out of the query within, as it comes, but does not promise it.
+    """
+    positions = list(map(int, told.split()))
+    if not all(map(lt, [after, *positions], positions)):
+        raise ExportDamaged(
+            "The database gave events in another order than that of the stream.",
+            fix="Nothing of this bundle can be used. Move to another version of SQLite.",
+        )
+    return positions
 
 
 def _sqlite_sender(sender: Sender) -> tuple[str, str, str | None]:

@@ -12,7 +12,9 @@ from django.db import connection
 from hypothesis import strategies as st
 
 from rooms.bundle.window import Window
+from rooms.errors import ExportDamaged
 from rooms.models import Event, Room
+from rooms.queries.event_rows import ascending
 from tests.rooms.export.bundles import CONTENTS, EARLY, KEY, export, make_room
 from tests.scaiwave import rows
 
@@ -123,6 +125,23 @@ def test_success_many_events_in_several_pieces() -> None:
     bundle = export(room)
     assert [event["content"]["n"] for event in bundle.events] == list(range(40))
     assert bundle.signature["counts"]["events"] == 40
+
+
+def test_success_small_events_before_large_ones() -> None:
+    """SQLite gives many at once, and fewer where they are large."""
+    room = make_room()
+    for number in range(400):
+        body = "x" * (30_000 if number > 390 else number % 7)
+        rows.event(room, 3 * number + 1, content={"n": number, "body": body})
+    bundle = export(room)
+    assert [event["content"]["n"] for event in bundle.events] == list(range(400))
+    assert bundle.signature["counts"]["events"] == 400
+
+
+@pytest.mark.parametrize(("told", "after"), [("1 3 2", 0), ("4 5", 4), ("4 4", 1)])
+def test_fail_another_order_than_the_streams(told: str, after: int) -> None:
+    with pytest.raises(ExportDamaged, match="another order"):
+        ascending(told, after)
 
 
 def test_success_foreign_senders() -> None:
