@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from operator import lt
 from typing import Any
 from uuid import UUID
@@ -111,17 +111,32 @@ Rows = tuple[bytes | memoryview, int]
 
 
 def event_rows(
-    room_id: UUID, window: Window, *, senders: Collection[Sender], count: Callable[[int], None]
+    room_id: UUID,
+    window: Window,
+    *,
+    senders: Collection[Sender],
+    count: Callable[[int], None],
+    beside: sqlite3.Connection | None,
 ) -> Iterator[bytes]:
     """The events in the order of the stream, as pieces of a text; `count` is told how many each
     piece holds.
 
     `senders` are those of all events. What the foreign ones sent says in its content who that is,
-    unless it does already. Call it in a `snapshot`.
+    unless it does already. Call it in a `snapshot`, with the connection that this gives.
     """
-    rows = _postgresql_rows if connection.vendor == "postgresql" else _sqlite_rows
-    with connection.wrap_database_errors, rows(room_id, window, senders) as found:
+    with connection.wrap_database_errors, _rows(room_id, window, senders, beside) as found:
         yield from _in_pieces(found, count)
+
+
+def _rows(
+    room_id: UUID,
+    window: Window,
+    senders: Collection[Sender],
+    beside: sqlite3.Connection | None,
+) -> AbstractContextManager[Iterable[Rows]]:
+    if beside is None:
+        return _postgresql_rows(room_id, window, senders)
+    return _sqlite_rows(room_id, window, senders, beside)
 
 
 def _in_pieces(rows: Iterable[Rows], count: Callable[[int], None]) -> Iterator[bytes]:
@@ -176,7 +191,7 @@ def _postgresql_time(column: str) -> str:
 
 @contextmanager
 def _sqlite_rows(
-    room_id: UUID, window: Window, senders: Collection[Sender]
+    room_id: UUID, window: Window, senders: Collection[Sender], beside: sqlite3.Connection
 ) -> Iterator[Iterable[Rows]]:
     sql = _SQLITE.format(
         separator=_SEPARATOR,
@@ -187,7 +202,7 @@ def _sqlite_rows(
         **{column: _sqlite_digits(column) for column in _UUIDS},
         **{column: _sqlite_time(column) for column in _TIMES},
     )
-    with closing(connection.connection.cursor()) as cursor:
+    with closing(beside.cursor()) as cursor:
         cursor.execute(_SQLITE_SENDERS)
         cursor.executemany(
             "INSERT INTO temp.event_senders VALUES (?, ?, ?)", map(_sqlite_sender, senders)

@@ -15,8 +15,9 @@ from rooms.search.configured import configured_index
 from rooms.search.engine import Index
 from rooms.services.search_finish import finished
 from rooms.services.search_queue import enqueue, require_queue
-from rooms.services.search_ranges import Progress, RangeWorker
+from rooms.services.search_ranges import RangeWorker
 from rooms.services.search_runs import Wish, begun_run, open_ranges
+from scaiwave.bars import Progress, no_progress
 from scaiwave.operators import Operator, Permission
 
 _LOOK_AGAIN = 0.2
@@ -61,7 +62,7 @@ def backfill_search(
     operator: Operator,
     wish: Wish,
     now: Callable[[], datetime],
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> Backfilled:
     """Do all of it here, from where it stopped the last time, and beside others who do the same.
 
@@ -103,7 +104,7 @@ def backfill_one_range(
         return {"run_id": str(run_id), "range": None, "finished": True}
     with configured_index() as index:
         index.begin()
-        worker = RangeWorker(index, run, lambda done, total: None)
+        worker = RangeWorker(index, run, no_progress)
         open_ = open_ranges(run).values_list("pk", flat=True)
         mine = next((key for key in open_ if worker.take(key)), None)
         try:

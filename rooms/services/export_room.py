@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -97,22 +98,24 @@ class _Bundle:
 
     def parts(self) -> Generator[bytes]:
         wanted = self.wanted
-        with snapshot():
+        with snapshot() as beside:
             self.room = room = _still_exportable(self.room)
             self.writer = BundleWriter(_head(room, wanted, self.server_name))
             self.senders, total = senders_of(room, wanted.window, self.server_name)
             self.media = with_missing(room.tenant_id, media_of(room), with_bytes=wanted.with_media)
-            with closing(self._rows(total)) as rows:
+            with closing(self._rows(total, beside)) as rows:
                 yield from self.writer.manifest(self.senders, self.media, rows)
         yield from self._attachments()
         yield from self.writer.end(self._counts(), wanted.signer)
 
-    def _rows(self, total: int) -> Generator[bytes]:
+    def _rows(self, total: int, beside: sqlite3.Connection | None) -> Generator[bytes]:
         def count(number: int) -> None:
             self.events += number
             self.wanted.progress(self.events, total)
 
-        yield from event_rows(self.room.pk, self.wanted.window, senders=self.senders, count=count)
+        yield from event_rows(
+            self.room.pk, self.wanted.window, senders=self.senders, count=count, beside=beside
+        )
 
     def _attachments(self) -> Iterator[bytes]:
         """Each once, however many names it has."""

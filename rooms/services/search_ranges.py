@@ -8,7 +8,6 @@ range, the one that comes second to write that down stops.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from uuid import UUID
 
 from django.db.models import F, Sum
@@ -17,9 +16,8 @@ from rooms.models import SearchBackfill, SearchRange
 from rooms.search.engine import Index, Part, Written
 from rooms.search.scope import Scope
 from rooms.services.search_runs import run_scope
+from scaiwave.bars import Progress
 from scaiwave.process_locks import process_lock
-
-Progress = Callable[[int, int | None], None]
 
 FIRST_STEP = 2_000
 SMALLEST_STEP, LARGEST_STEP = 50, 200_000
