@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from hashlib import sha256
 
 from rooms.bundle.archive import Archive
 from rooms.bundle.entry_names import media_hash
 from rooms.bundle.format import MANIFEST, SIGNATURE, media_entry
 from rooms.bundle.manifest import Head, MediaRow, bad_manifest
-from rooms.bundle.meanwhile import ahead
 from rooms.bundle.read_manifest import Counts, read_manifest
 from rooms.bundle.references import References
 from rooms.bundle.signature import EntryRow, Signed, SignedCounts, read_signature
@@ -86,11 +84,7 @@ class Examination:
         return whole
 
     def _chunks(self, name: str) -> Iterator[bytes]:
-        return self._told(self._archive.chunks(name))
-
-    def _told(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """In this thread, which is whose progress it is."""
-        for chunk in chunks:
+        for chunk in self._archive.chunks(name):
             self._done += len(chunk)
             if self._progress:
                 self._progress(self._done, self._total)
@@ -99,12 +93,10 @@ class Examination:
     def _examine_manifest(
         self, references: References, *, cut_references: bool
     ) -> tuple[Head, Counts] | None:
-        chunks = _Hashed(self._archive.chunks(MANIFEST))
+        chunks = _Hashed(self._chunks(MANIFEST))
         whole = None
         try:
-            # What is left of them is still to be hashed when the manifest is no good.
-            with closing(ahead(chunk for chunk in chunks)) as coming:
-                whole = read_manifest(self._told(coming), references, cut_references=cut_references)
+            whole = read_manifest(chunks, references, cut_references=cut_references)
         except (BundleError, ImportRefused, ContentTooLarge) as error:
             self._report(error)
         self._hashes[MANIFEST] = self._hash_of_rest(chunks)

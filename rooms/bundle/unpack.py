@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from rooms.errors import BundleBomb, BundleDamaged
 
-CHUNK = 1024 * 1024
+CHUNK = 256 * 1024
 """Bytes that are read, and unpacked, at once."""
 
 _DEFLATED = 8

@@ -7,17 +7,14 @@ SQLite. Both stay in the caller's transaction, and neither holds more than a few
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.db import IntegrityError, connection
 
-from rooms.bundle.meanwhile import ahead
 from rooms.models import Event, Room
 from rooms.services.rewrite import Rewriter
 from scaiwave.bars import Progress
@@ -25,7 +22,6 @@ from scaiwave.faults import DatabaseBusy
 
 if TYPE_CHECKING:
     from rooms.bundle.check import BundleEvent
-
 
 TABLE = Event._meta.db_table
 COLUMNS = (
@@ -45,10 +41,10 @@ COLUMNS = (
     "redacted_at",
 )
 _NAMES = ", ".join(COLUMNS)
-_PIECE = 512 * 1024
-"""Bytes of one COPY."""
+_BUFFERED = 64 * 1024
+"""Bytes handed to the connection at a time."""
 _TOLD_EVERY = 1000
-"""Events in one executemany."""
+"""Events between two calls of the progress."""
 
 _NULL = "\\N"
 _ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
@@ -74,15 +70,11 @@ def write_events(
 
     Raises `DatabaseBusy` when somebody else took one of the reserved positions.
     """
+    counted = _Rewritten(events, target.rewriter, total, progress)
     write = _copy if connection.vendor == "postgresql" else _insert
-    done = 0
-    progress(done, total)
     try:
-        # Django does so for its own methods only.
-        with connection.wrap_database_errors, closing(write(events, target)) as counts:
-            for count in counts:
-                done += count
-                progress(done, total)
+        with connection.wrap_database_errors:  # Django does so for its own methods only.
+            write(counted, target)
     except IntegrityError as error:
         # PostgreSQL names the constraint, SQLite its columns.
         if "stream_position" not in str(error):
@@ -90,44 +82,45 @@ def write_events(
         raise DatabaseBusy(
             "Somebody else wrote to the tenant's stream at the same time."
         ) from error
-    return done
+    progress(counted.count, total)
+    return counted.count
 
 
-def _rewritten(events: Iterable[BundleEvent], rewriter: Rewriter) -> Iterator[BundleEvent]:
-    for event in events:
-        rewriter.rewrite(event)
-        yield event
+class _Rewritten:
+    """Rewrites events on their way, counts them, and says so now and then."""
+
+    def __init__(
+        self, events: Iterable[BundleEvent], rewriter: Rewriter, total: int, progress: Progress
+    ) -> None:
+        self.count = 0
+        self._events = events
+        self._rewriter = rewriter
+        self._total = total
+        self._progress = progress
+
+    def __iter__(self) -> Iterator[BundleEvent]:
+        rewrite = self._rewriter.rewrite
+        for event in self._events:
+            if self.count % _TOLD_EVERY == 0:
+                self._progress(self.count, self._total)
+            self.count += 1
+            rewrite(event)
+            yield event
 
 
-def _copy(events: Iterable[BundleEvent], target: Target) -> Generator[int]:
-    """Yields how many went in. Lines are made while the server writes those before.
-
-    Each piece is a COPY of its own, and what the rows refer to is looked up at its end: at the end
-    of the transaction nobody would have anything to do meanwhile.
-    """
+def _copy(events: Iterable[BundleEvent], target: Target) -> None:
+    """A few events are made while the server writes those before."""
+    lines = bytearray()
     with (
         connection.cursor() as cursor,
-        closing(ahead(_pieces(_lines(events, target)))) as pieces,
+        cursor.copy(f"COPY {TABLE} ({_NAMES}) FROM STDIN") as copy,
     ):
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        for lines, count in pieces:
-            with cursor.copy(f"COPY {TABLE} ({_NAMES}) FROM STDIN") as copy:
-                copy.write(lines)
-            yield count
-
-
-def _pieces(lines: Iterable[bytes]) -> Generator[tuple[bytes, int]]:
-    """Lines put together, and how many they are."""
-    piece, count = bytearray(), 0
-    for line in lines:
-        piece += line
-        count += 1
-        if len(piece) >= _PIECE:
-            yield bytes(piece), count
-            piece.clear()
-            count = 0
-    if count:
-        yield bytes(piece), count
+        for line in _lines(events, target):
+            lines += line
+            if len(lines) >= _BUFFERED:
+                copy.write(bytes(lines))
+                lines.clear()
+        copy.write(bytes(lines))
 
 
 def _lines(events: Iterable[BundleEvent], target: Target) -> Iterator[bytes]:
@@ -135,7 +128,7 @@ def _lines(events: Iterable[BundleEvent], target: Target) -> Iterator[bytes]:
     room = target.room
     same = f"\t{room.tenant_id}\t{room.pk}\t{room.creator_id}\t"
     new_id = target.rewriter.new_id
-    for position, event in enumerate(_rewritten(events, target.rewriter), target.first_position):
+    for position, event in enumerate(events, target.first_position):
         content = _compact(event.content).replace(b"\\", b"\\\\").decode()
         original = event.original_content
         before = _NULL if original is None else _compact(original).replace(b"\\", b"\\\\").decode()
@@ -154,16 +147,11 @@ def _escaped(text: str) -> str:
     return text
 
 
-def _insert(events: Iterable[BundleEvent], target: Target) -> Generator[int]:
-    """Yields how many went in."""
+def _insert(events: Iterable[BundleEvent], target: Target) -> None:
     marks = ", ".join("?" * len(COLUMNS))
-    rows = _rows(events, target)
-    # An iterator that is empty is found out only by taking from it.
-    statement = f"INSERT INTO {TABLE} ({_NAMES}) VALUES ({marks})"
-    while (
-        some := connection.connection.executemany(statement, islice(rows, _TOLD_EVERY)).rowcount
-    ) > 0:
-        yield some
+    connection.connection.executemany(
+        f"INSERT INTO {TABLE} ({_NAMES}) VALUES ({marks})", _rows(events, target)
+    )
 
 
 def _rows(events: Iterable[BundleEvent], target: Target) -> Iterator[tuple[Any, ...]]:
@@ -171,7 +159,7 @@ def _rows(events: Iterable[BundleEvent], target: Target) -> Iterator[tuple[Any, 
     room = target.room
     tenant, key, sender = room.tenant_id.hex, room.pk.hex, room.creator_id.hex
     new_id = target.rewriter.new_id
-    for position, event in enumerate(_rewritten(events, target.rewriter), target.first_position):
+    for position, event in enumerate(events, target.first_position):
         original = event.original_content
         yield (
             new_id(event.id).replace("-", ""),

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from rooms.bundle.meanwhile import ahead, meanwhile
+from rooms.bundle.meanwhile import meanwhile
 
 
 def _twice(number: int) -> int:
@@ -61,53 +61,4 @@ def test_success_closing_early_leaves_no_thread() -> None:
     found = meanwhile(_twice, range(10))
     assert [next(found), next(found)] == [0, 2]
     found.close()
-    assert threading.active_count() == before
-
-
-def test_success_items_ahead_come_in_their_order() -> None:
-    def items() -> Generator[int]:
-        yield from range(100)
-
-    assert list(ahead(items())) == list(range(100))
-
-
-def test_success_the_next_item_is_made_while_one_is_worked_on() -> None:
-    worked_on, made = threading.Event(), threading.Event()
-
-    def items() -> Generator[int]:
-        yield 1
-        assert worked_on.wait(10)
-        made.set()
-        yield 2
-
-    for _ in ahead(items()):
-        worked_on.set()
-        assert made.wait(10)
-
-
-def test_fail_making_an_item_raises_in_its_place() -> None:
-    def items() -> Generator[int]:
-        yield 1
-        raise OSError("gone")
-
-    before, found = threading.active_count(), ahead(items())
-    assert next(found) == 1
-    with pytest.raises(OSError, match="gone"):
-        next(found)
-    assert threading.active_count() == before
-
-
-def test_success_stopping_early_closes_what_makes_the_items() -> None:
-    closed = []
-
-    def items() -> Generator[int]:
-        try:
-            yield from range(10)
-        finally:
-            closed.append(threading.current_thread())
-
-    before, found = threading.active_count(), ahead(items())
-    assert next(found) == 0
-    found.close()
-    assert len(closed) == 1
     assert threading.active_count() == before

@@ -64,13 +64,9 @@ def test_success_any_content(
 
 
 def test_success_progress(room: Room) -> None:
-    """A piece is of so many rows on SQLite, of so many bytes on PostgreSQL."""
-    long = {SAID: None, "body": "x" * 500}
-    told = write(room, [event(number, content=long) for number in range(1, 2502)])
-    assert (told[0], told[-1]) == ((0, 2501), (2501, 2501))
-    assert sorted(set(told)) == told
-    assert len(told) >= 4
-    assert write(room, []) == [(0, 0)]
+    events = [event(number, content={SAID: None}) for number in range(1, 2502)]
+    told = write(room, events)
+    assert told == [(0, 2501), (1000, 2501), (2000, 2501), (2501, 2501)]
 
 
 def test_fail_position_that_somebody_else_has_taken(room: Room) -> None:
