@@ -14,7 +14,7 @@ class FederationConfig(AppConfig):
 
     def ready(self) -> None:
         from scaiwave.doctor.findings import Check
-        from scaiwave.providers import register_health_check
+        from scaiwave.registry import register_health_check
 
         register_health_check(Check("federation", _settings, needs_database=False))
         register_health_check(Check("keys", _keys))

@@ -12,9 +12,9 @@ from django.views.decorators.http import require_safe
 
 from federation.queries.descriptor import descriptor
 from scaiwave.api import refusal
+from scaiwave.console.output import to_json
+from scaiwave.error_mapping import translated
 from scaiwave.errors import ScaiWaveError
-from scaiwave.faults import translated
-from scaiwave.output import to_json
 
 
 @csrf_exempt

@@ -15,7 +15,7 @@ class IdentitySyncConfig(AppConfig):
 
     def ready(self) -> None:
         from scaiwave.doctor.findings import Check
-        from scaiwave.providers import register_health_check
+        from scaiwave.registry import register_health_check
 
         register_health_check(Check("scaikey", _scaikey, needs_database=False))
         register_health_check(Check("sync", _last_sync))

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from scaiwave.errors import ConflictError, DomainError, NotFoundError, RefusedError, UpstreamError
+from scaiwave.errors import (
+    ConfigurationError,
+    ConflictError,
+    DomainError,
+    NotFoundError,
+    RefusedError,
+    UpstreamError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
-    from identity_sync.report import SyncReport
+    from identity_sync.services.sync.report import SyncReport
 
 
 class SyncLocked(ConflictError):
@@ -66,3 +74,55 @@ class TenantGone(NotFoundError):
 
     code = "SW_SYNC_TENANT_GONE"
     fix = "A full `scaiwave sync` deactivates what is gone; nothing was changed now."
+
+
+class BadAnswer(UsageError):
+    code = "SW_REGISTRATION_BAD_ANSWER"
+
+
+class ValueUnwritable(ConfigurationError):
+    code = "SW_VALUE_UNWRITABLE"
+
+
+class ReceiptUnreadable(ConfigurationError):
+    code = "SW_REGISTRATION_RECEIPT_UNREADABLE"
+
+
+class CredentialsInReceipt(ConfigurationError):
+    code = "SW_CREDENTIALS_NOT_INSTALLED"
+
+
+class CredentialsRescued(ConfigurationError):
+    code = "SW_CREDENTIALS_RESCUED"
+
+
+class CredentialsLost(ConfigurationError):
+    code = "SW_CREDENTIALS_LOST"
+
+
+class InsecureAddress(RefusedError):
+    code = "SW_REGISTRATION_INSECURE_ADDRESS"
+
+
+class RegistrationRejected(RefusedError):
+    code = "SW_REGISTRATION_REJECTED"
+
+
+class RegistrationOver(RefusedError):
+    code = "SW_REGISTRATION_OVER"
+
+
+class RegistrationBusy(ConflictError):
+    code = "SW_REGISTRATION_BUSY"
+
+
+class RegistrationConflict(ConflictError):
+    code = "SW_REGISTRATION_CONFLICT"
+
+
+class StillPending(ConflictError):
+    code = "SW_REGISTRATION_PENDING"
+
+
+class NothingPending(NotFoundError):
+    code = "SW_REGISTRATION_NOT_FOUND"

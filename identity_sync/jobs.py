@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from identity_sync.models import Trigger
-from identity_sync.services.sync import Wish, run_sync
-from scaiwave.bars import no_bars
-from scaiwave.operators import host_operator
+from identity_sync.services.sync.run import Wish, run_sync
+from scaiwave.auth.operators import host_operator
+from scaiwave.console.progress import no_bars
 
 
 def full_sync() -> dict[str, Any]:

@@ -25,7 +25,7 @@ from rooms.models import (
     WorkspaceMember,
 )
 from scaiwave.admin import ReadOnlyAdmin
-from scaiwave.output import human_bytes
+from scaiwave.console.output import human_bytes
 
 PREVIEW_LENGTH = 100
 

@@ -16,10 +16,10 @@ class RoomsConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         from rooms.queries.role_uses import rooms_naming
-        from rooms.queries.tenant_columns import rooms_per_tenant, storage_per_tenant
+        from rooms.queries.tenant_stats import rooms_per_tenant, storage_per_tenant
         from rooms.search.schema import keep_full_text
         from scaiwave.doctor.findings import Check
-        from scaiwave.providers import (
+        from scaiwave.registry import (
             register_health_check,
             register_role_uses,
             register_tenant_columns,

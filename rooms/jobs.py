@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from rooms.services.backfill_search import backfill_one_range
-from scaiwave.operators import host_operator
+from rooms.services.search.backfill import backfill_one_range
+from scaiwave.auth.operators import host_operator
 
 
 def backfill_search(run_id: str) -> dict[str, Any]:

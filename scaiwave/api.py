@@ -18,9 +18,9 @@ from django.http.multipartparser import MultiPartParserError
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
+from scaiwave.console.output import to_json
+from scaiwave.error_mapping import translated
 from scaiwave.errors import NotFoundError, RefusedError, ScaiWaveError, TokenRequired
-from scaiwave.faults import translated
-from scaiwave.output import to_json
 
 PREFIX = "/v1/"
 UNTOLD = "The server can't do this now. Its log says why."

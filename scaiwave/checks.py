@@ -15,10 +15,11 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 
-from scaiwave.config import SETTINGS, Configuration, Setting, unknown_names
-from scaiwave.database import uses_sqlite
+from scaiwave.config import SETTINGS, Configuration
+from scaiwave.config.configuration import Setting, unknown_names
+from scaiwave.config.database import uses_sqlite
+from scaiwave.config.secret_keys import FILE_NAME, encryption_keys
 from scaiwave.errors import SettingInvalid
-from scaiwave.secret_keys import FILE_NAME, encryption_keys
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 OF_SCAIKEY = ("URL", "CLIENT_ID", "CLIENT_SECRET")

@@ -17,7 +17,7 @@ exit codes are those of the ScaiWave command line (ScaiWave docs, reference/cli)
 that the platform already has are reused (ScaiWave docs, reference/error-codes).
 
 Domain errors are not Django's `CommandError`, since jobs, views and the admin raise them too;
-`scaiwave.command.OperatorCommand` turns them into exit codes, in one place.
+`scaiwave.cli.command.OperatorCommand` turns them into exit codes, in one place.
 """
 
 from __future__ import annotations
@@ -125,6 +125,12 @@ class DatabaseUnreachable(ConfigurationError):
     http_status = 503
 
 
+class FileUnwritable(ConfigurationError):
+    """A file of this server can't be written."""
+
+    code = "SW_FILE_UNWRITABLE"
+
+
 class DatabaseUnmigrated(ConfigurationError):
     code = "SW_DATABASE_UNMIGRATED"
     fix = "Run `scaiwave manage migrate`, then try again."
@@ -179,6 +185,10 @@ class Interrupted(Stopped):
 class Terminated(Stopped):
     code = "SW_TERMINATED"
     exit_code = 143
+
+
+class TerminationSignal(KeyboardInterrupt):
+    """SIGTERM as an exception. It derives from KeyboardInterrupt, which clean-up code lets pass."""
 
 
 class InvalidToken(AuthError):

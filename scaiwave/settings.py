@@ -6,9 +6,9 @@ import os
 import re
 from urllib.parse import urlsplit
 
-from scaiwave import database, media_storage, secret_keys
-from scaiwave.config import load
-from scaiwave.output import local_zone
+from scaiwave import media_storage
+from scaiwave.config import database, load, secret_keys
+from scaiwave.console.output import local_zone
 
 CONFIG = load()
 HOME = CONFIG.home

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scaiwave.cli import TerminationSignal, guarded
-from scaiwave.errors import UsageError
+from scaiwave.cli.entry import guarded
+from scaiwave.errors import TerminationSignal, UsageError
 
 if TYPE_CHECKING:
-    from rooms.services.search_runs import Wish
-    from scaiwave.operators import Operator
-    from scaiwave.output import Output
+    from rooms.services.search.runs import Wish
+    from scaiwave.auth.operators import Operator
+    from scaiwave.console.output import Output
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -67,10 +67,10 @@ def _run(options: argparse.Namespace) -> int:
     from django.conf import settings
     from django.db import connections
 
-    from rooms.services.search_runs import Wish
-    from scaiwave.faults import translated
-    from scaiwave.operators import identify_operator
-    from scaiwave.output import standard_output
+    from rooms.services.search.runs import Wish
+    from scaiwave.auth.operators import identify_operator
+    from scaiwave.console.output import standard_output
+    from scaiwave.error_mapping import translated
 
     since = _moment(options.since) if options.since else None
     wish = Wish(options.tenant, options.room, since, options.restart)
@@ -93,8 +93,8 @@ def _moment(text: str) -> datetime:
 
 
 def _plan(operator: Operator, wish: Wish, output: Output) -> None:
+    from rooms.management.search_output import PLAN, unfinished
     from rooms.queries.search_plan import search_plan
-    from rooms.search.shown import PLAN, unfinished
 
     plan = search_plan(operator=operator, wish=wish)
     if output.as_json:
@@ -107,8 +107,8 @@ def _plan(operator: Operator, wish: Wish, output: Output) -> None:
 
 
 def _inline(operator: Operator, wish: Wish, output: Output) -> None:
-    from rooms.search.shown import DONE
-    from rooms.services.backfill_search import backfill_search
+    from rooms.management.search_output import DONE
+    from rooms.services.search.backfill import backfill_search
 
     with output.progress("Events read") as progress:
         done = backfill_search(
@@ -123,7 +123,7 @@ def _inline(operator: Operator, wish: Wish, output: Output) -> None:
 
 
 def _enqueue(operator: Operator, wish: Wish, output: Output) -> None:
-    from rooms.services.backfill_search import enqueue_backfill
+    from rooms.services.search.backfill import enqueue_backfill
 
     queued = enqueue_backfill(operator=operator, wish=wish, now=datetime.now(UTC))
     if output.as_json:

@@ -18,8 +18,8 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP))
 
-from scaiwave.arguments import ScriptParser  # noqa: E402
-from scaiwave.cli import guarded, wants_json  # noqa: E402
+from scaiwave.cli.entry import guarded, wants_json  # noqa: E402
+from scaiwave.cli.parsers import ScriptParser  # noqa: E402
 
 
 def parser() -> ScriptParser:
@@ -49,7 +49,7 @@ def run() -> int:
     # Heavy: httpx, YAML and Markdown. --help is to be fast.
     from scaiwave.clients.scaicms import connect
     from scaiwave.config import load
-    from scaiwave.output import standard_output
+    from scaiwave.console.output import standard_output
     from scaiwave.publishing.publish import publish
     from scaiwave.publishing.report import COLUMNS
 

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scaiwave.settings")
 os.environ.setdefault("SCAIWAVE_PROFILE", "cli")
 
-from scaiwave.arguments import ScriptParser
-from scaiwave.cli import guarded, wants_json
+from scaiwave.cli.entry import guarded, wants_json
+from scaiwave.cli.parsers import ScriptParser
 
 
 def _parser() -> ScriptParser:
@@ -47,9 +47,9 @@ def _smoke() -> int:
     from django.conf import settings
     from django.db import connections
 
-    from scaiwave.faults import translated
-    from scaiwave.operators import identify_operator
-    from scaiwave.output import standard_output
+    from scaiwave.auth.operators import identify_operator
+    from scaiwave.console.output import standard_output
+    from scaiwave.error_mapping import translated
     from tenants.queries.scaigrid_smoke import Wish, smoke_test
     from tenants.queries.smoke_steps import Step
 

@@ -17,9 +17,9 @@ class TenantsConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         from scaiwave.doctor.findings import Check
-        from scaiwave.providers import register_health_check, register_tenant_slug
-        from tenants.queries.tenants import slug_at_scaikey
-        from tenants.services.append_only import keep_append_only
+        from scaiwave.registry import register_health_check, register_tenant_slug
+        from tenants.queries.visibility import slug_at_scaikey
+        from tenants.services.audit_triggers import keep_append_only
 
         register_tenant_slug(slug_at_scaikey)
         register_health_check(Check("audit", _audit))

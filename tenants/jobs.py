@@ -7,8 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from scaiwave.operators import host_operator
-from tenants.services import refresh_usage as service
+from scaiwave.auth.operators import host_operator
+from tenants.services import usage as service
 from tenants.services.scaigrid import usage_fetch
 
 

@@ -10,10 +10,10 @@ from cryptography.fernet import Fernet
 from federation.models import ServerKey
 from federation.services.generate_key import generate_key
 from federation.services.rotate_key import rotate_key
-from rooms.bundle.window import Window
+from rooms.bundle.time_window import Window
 from rooms.models import Room, WorkspaceMember
-from rooms.services.export_room import export_room
-from scaiwave.operators import host_operator
+from rooms.services.exports.export_room import export_room
+from scaiwave.auth.operators import host_operator
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, Participant, Partner, Role, RoleGrant, Tenant
 from tenants.services.audit import record

@@ -171,7 +171,7 @@ def _audit_can_be_emptied(request: pytest.FixtureRequest) -> Iterator[None]:
     # Asked for here so that this ends before that does.
     request.getfixturevalue("transactional_db")
     yield
-    from tenants.services.append_only import lift_append_only
+    from tenants.services.audit_triggers import lift_append_only
 
     lift_append_only()
 

@@ -18,11 +18,11 @@ from django.apps import apps
 from django.core.management import get_commands, load_command_class
 from pytest_django import Settings
 
+from scaiwave.cli.verbs import VERBS, Words, alias_of
 from scaiwave.config import load
+from scaiwave.error_mapping import translated
 from scaiwave.errors import ScaiWaveError
-from scaiwave.faults import translated
 from scaiwave.sandbox import Sandbox
-from scaiwave.verbs import VERBS, Words, alias_of
 from tests.authorisation_place import Place
 
 ABSENT = "a token is required and absent"

@@ -10,13 +10,13 @@ from django.conf import settings as django_settings
 from pytest_django import Settings
 
 from rooms.queries.search_plan import search_plan
-from rooms.services.backfill_search import backfill_search, enqueue_backfill
-from rooms.services.search_runs import Wish
+from rooms.services.search.backfill import backfill_search, enqueue_backfill
+from rooms.services.search.runs import Wish
+from scaiwave.auth.operators import Operator, identify_operator
+from scaiwave.cli.verbs import VERBS, alias_of
 from scaiwave.config import load
 from scaiwave.errors import ScaiWaveError
-from scaiwave.operators import Operator, identify_operator
 from scaiwave.sandbox import Sandbox
-from scaiwave.verbs import VERBS, alias_of
 from tenants.queries import scaigrid_smoke
 from tests.authorisation_place import Place
 from tests.scaiwave.console import CHECKOUT

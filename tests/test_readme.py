@@ -130,7 +130,7 @@ def test_success_the_commands_of_the_shell_blocks_exist(command: str, home: Path
 
 
 def test_success_every_verb_that_works_is_shown_somewhere() -> None:
-    from scaiwave.verbs import VERBS
+    from scaiwave.cli.verbs import VERBS
 
     shown = README + (ROOT / "docs" / "command-reference.md").read_text(encoding="utf-8")
     for words in VERBS:

@@ -7,9 +7,9 @@ from federation.errors import KeyDamaged, KeyUnreadable, NoKey
 from federation.models import ServerKey
 from federation.queries.key_rows import Row
 from federation.queries.keys import all_keys, signing_among, state_of
-from federation.services.key_making import prove
+from federation.services.keys import prove
+from scaiwave.auth.operators import Operator, Permission
 from scaiwave.errors import ScaiWaveError
-from scaiwave.operators import Operator, Permission
 
 Problem = KeyUnreadable | KeyDamaged
 

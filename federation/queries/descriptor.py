@@ -12,7 +12,7 @@ from django.conf import settings
 from federation.models import ServerKey
 from federation.queries.keys import all_keys, is_valid, signing_among
 from federation.services.public_keys import text_of
-from scaiwave.output import json_ready
+from scaiwave.console.output import json_ready
 
 PATH = "/.well-known/scaiwave/server"
 VERSION = "v1"

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from federation.errors import KeyDamaged
 from federation.queries.key_health import key_health
+from federation.services.key_encryption import unreadable
 from federation.services.peer_addresses import peer_networks
-from federation.services.private_halves import unreadable
 from federation.services.server_names import own_name
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, failed, passed, warned

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from federation.queries.key_rows import Row, is_rotation_near, key_row
 from federation.queries.keys import all_keys, signing_among
-from scaiwave.operators import Operator, Permission
+from scaiwave.auth.operators import Operator, Permission
 
 NO_KEY = (
     "This server has no signing key, so no peer can trust it; "

@@ -9,8 +9,8 @@ from django.conf import settings
 from federation.queries.descriptor import PATH, descriptor
 from federation.queries.list_keys import NO_KEY
 from federation.services.server_names import own_name
+from scaiwave.auth.operators import Operator, Permission
 from scaiwave.errors import SettingInvalid
-from scaiwave.operators import Operator, Permission
 
 LOCALHOST = "The server name is localhost, which no peer can reach; set SCAIWAVE_SERVER_NAME."
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from federation.models import Policy
 from federation.queries.key_rows import Row
 from federation.queries.policy import current_policy
-from scaiwave.operators import Operator, Permission
+from scaiwave.auth.operators import Operator, Permission
 
 
 def show_policy(*, operator: Operator) -> Row:

@@ -16,7 +16,7 @@ from federation.services.peer_addresses import peer_networks
 from federation.services.peer_descriptor import PeerDescriptor, fetch_descriptor
 from federation.services.public_keys import to_text
 from federation.services.server_names import ServerName, parse_server_name
-from scaiwave.operators import Operator, Permission
+from scaiwave.auth.operators import Operator, Permission
 from tenants.services.audit import record
 
 Row = dict[str, Any]

@@ -9,8 +9,8 @@ from federation.errors import KeyExists
 from federation.models import ServerKey
 from federation.queries.key_rows import Row, key_row
 from federation.queries.keys import standing_key
-from federation.services.key_making import lock_keys, new_key, store
-from scaiwave.operators import Operator, Permission
+from federation.services.keys import lock_keys, new_key, store
+from scaiwave.auth.operators import Operator, Permission
 from tenants.services.audit import record
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from federation.errors import BadDescriptor, HandshakeWouldFail, PeerAddressRefused
 from federation.queries.descriptor import PATH, VERSION
 from federation.services.peer_addresses import SETTING, Network, find_peer
-from federation.services.peer_transport import Headers, fetch
+from federation.services.peer_client import Headers, fetch
 from federation.services.server_names import ServerName
 from federation.services.signing import VerifyingKey, key_from_text, keys_from_descriptor
 from scaiwave.clients.dates import moment_of
-from scaiwave.clients.foreign import Peer, Timeouts
+from scaiwave.clients.http.exceptions import Peer, Timeouts
 from scaiwave.errors import UpstreamNonsense, UpstreamUnavailable
 from tenants.queries.resolve import can_be_stored
 

@@ -9,9 +9,9 @@ from federation.errors import NoKey
 from federation.models import ServerKey
 from federation.queries.key_rows import Row
 from federation.queries.keys import all_keys
-from federation.services.key_making import lock_keys
-from federation.services.private_halves import encryption_of, unreadable
-from scaiwave.operators import Operator, Permission
+from federation.services.key_encryption import encryption_of, unreadable
+from federation.services.keys import lock_keys
+from scaiwave.auth.operators import Operator, Permission
 from tenants.services.audit import record
 
 

@@ -10,8 +10,8 @@ from federation.errors import KeyNotFound
 from federation.models import ServerKey
 from federation.queries.key_rows import Row, key_row
 from federation.queries.keys import all_keys, signing_key
-from federation.services.key_making import lock_keys
-from scaiwave.operators import Operator, Permission
+from federation.services.keys import lock_keys
+from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import AmbiguousName
 from tenants.services.audit import record
 

@@ -11,9 +11,9 @@ from federation.errors import BadOverlap, KeyDamaged, NoKey
 from federation.models import ServerKey
 from federation.queries.key_rows import Row, key_row
 from federation.queries.keys import standing_key
-from federation.services.key_making import lock_keys, new_key, store
-from federation.services.private_halves import opened
-from scaiwave.operators import Operator, Permission
+from federation.services.key_encryption import opened
+from federation.services.keys import lock_keys, new_key, store
+from scaiwave.auth.operators import Operator, Permission
 from tenants.services.audit import record
 
 logger = logging.getLogger(__name__)

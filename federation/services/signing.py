@@ -17,7 +17,7 @@ from federation.errors import (
 from federation.models import ServerKey
 from federation.queries.keys import DRIFT, all_keys
 from federation.services import ed25519, public_keys
-from scaiwave.output import json_ready
+from scaiwave.console.output import json_ready
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from argparse import ArgumentParser, ArgumentTypeError
 
-from identity_sync.services.registration_answers import SCOPES
-from scaiwave.output import Column
+from identity_sync.services.registration.answers import SCOPES
+from scaiwave.console.output import Column
 
 ANSWERS = ("url", "name", "scope", "partner_slug", "tenant_slug", "contact_email", "allow_http")
 _TITLES = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from identity_sync.report import KINDS, SyncReport
-from identity_sync.services import history
-from scaiwave.output import Column, Kind, Output
+from identity_sync.services.sync import history
+from identity_sync.services.sync.report import KINDS, SyncReport
+from scaiwave.console.output import Column, Kind, Output
 
 COLUMNS = [
     Column("kind", "Kind"),

@@ -6,8 +6,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scaiwave.config import SETTINGS, Configuration, Setting, unknown_names
-from scaiwave.operators import Operator, Permission
+from scaiwave.auth.operators import Operator, Permission
+from scaiwave.config import SETTINGS, Configuration
+from scaiwave.config.configuration import Setting, unknown_names
 
 HIDDEN = "****"
 LONG_ENOUGH = 20

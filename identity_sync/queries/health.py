@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from django.utils.timesince import timesince
 
 from identity_sync.models import Outcome, SyncRun
-from identity_sync.services.credentials import try_credentials
+from identity_sync.services.registration.credentials import try_credentials
 from scaiwave.clients.connect import NotRegistered
 from scaiwave.clients.dates import moment_of
 from scaiwave.config import Configuration
@@ -66,8 +66,8 @@ def _clock(config: Configuration) -> Iterator[Finding]:
 
 def clock_offset(base_url: str) -> timedelta | None:
     """How far ScaiKey's clock is ahead of ours, to about a second; None if it doesn't tell."""
-    from scaiwave.clients.http import HttpClient
-    from scaiwave.clients.scaikey_access import JWKS
+    from scaiwave.clients.http.client import HttpClient
+    from scaiwave.clients.scaikey.auth import JWKS
 
     with HttpClient(base_url, service="ScaiKey") as client:
         asked = datetime.now(UTC)

@@ -10,13 +10,13 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from identity_sync.models import Outcome, Registration, RegistrationState, SyncRun
-from identity_sync.report import SyncReport
-from identity_sync.services.credentials import try_credentials
+from identity_sync.services.registration.credentials import try_credentials
+from identity_sync.services.sync.report import SyncReport
+from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import Configuration
 from scaiwave.errors import ScaiWaveError
-from scaiwave.operators import Operator, Permission
-from tenants.queries.tenants import visible_tenants
+from tenants.queries.visibility import visible_tenants
 
 LAST_RUNS = 5
 SCHEDULED_MINUTES = range(3, 60, 10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from identity_sync.queries.status import SyncStatus
-from identity_sync.report import KINDS
+from identity_sync.services.sync.report import KINDS
 
 CHANGES = ("added", "updated", "deactivated", "restored", "held")
 

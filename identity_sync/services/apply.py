@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from identity_sync.services import local_ids, membership_plan, role_plan, tenant_slugs
-from identity_sync.services.mirrors import GROUPS, MIRRORS, PARTICIPANTS, PARTNERS, TENANTS
-from identity_sync.services.staging import BATCH, analyze
+from identity_sync.services.sync import local_ids, memberships, roles, tenant_slugs
+from identity_sync.services.sync.entities import GROUPS, MIRRORS, PARTICIPANTS, PARTNERS, TENANTS
+from identity_sync.services.sync.staging import BATCH, analyze
 
 
 def apply_plan(now: datetime) -> None:
@@ -14,7 +14,7 @@ def apply_plan(now: datetime) -> None:
     analyze("sync_plan")
     for mirror in MIRRORS:
         mirror.deactivate(now)
-    membership_plan.deactivate(now)
+    memberships.deactivate(now)
     PARTNERS.update(now)
     PARTNERS.insert(now)
     tenant_slugs.release_slugs()
@@ -33,9 +33,9 @@ def apply_plan(now: datetime) -> None:
     )
     GROUPS.update(now)
     GROUPS.insert(now)
-    membership_plan.update(now)
-    membership_plan.insert(now)
-    role_plan.apply(now)
+    memberships.update(now)
+    memberships.insert(now)
+    roles.apply(now)
 
 
 def refresh_statistics(changed: int) -> None:

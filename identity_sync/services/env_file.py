@@ -11,8 +11,9 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
-from identity_sync.registration_errors import FileUnwritable, ValueUnwritable
-from identity_sync.services.private_files import real_file, rehearse_replacing, replace_file
+from identity_sync.errors import ValueUnwritable
+from scaiwave.errors import FileUnwritable
+from scaiwave.files import real_file, rehearse_replacing, replace_file
 
 ROOM_FOR_VALUES = 8 * 1024
 """Bytes by which a rehearsal is larger than the file is now."""

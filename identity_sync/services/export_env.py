@@ -7,9 +7,9 @@ from datetime import datetime
 from uuid import UUID
 
 from identity_sync.models import Registration
+from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import SETTINGS, Configuration
-from scaiwave.operators import Operator, Permission
 from tenants.services.audit import record
 
 PREFIX = "SCAIWAVE_SCAIKEY_"

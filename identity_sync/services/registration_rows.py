@@ -7,9 +7,9 @@ from datetime import datetime
 from django.db import transaction
 
 from identity_sync.models import Registration, RegistrationState
-from identity_sync.services.registration_files import Receipt
-from scaiwave.operators import Operator
-from scaiwave.output import printable
+from identity_sync.services.registration.receipt import Receipt
+from scaiwave.auth.operators import Operator
+from scaiwave.console.output import printable
 from tenants.services.audit import record
 
 # As long as the columns; ScaiKey's ids are opaque, and a longer one must not stop us now.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from identity_sync.errors import SyncLocked
-from scaiwave.process_locks import process_lock
+from scaiwave.locks import process_lock
 
 
 @contextmanager

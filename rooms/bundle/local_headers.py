@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from rooms.bundle.archive.records import LOCAL, Record, widened
 from rooms.bundle.unpack import Entry
-from rooms.bundle.zip_records import LOCAL, Record, widened
 from rooms.errors import BundleBomb, BundleDamaged
 
 _DESCRIPTOR = 0x0008

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from rooms.bundle.events import Batch, BundleEvent
 from rooms.bundle.format import DEEPEST
+from rooms.bundle.manifest.events import Batch, BundleEvent
 
 MOST_INTEGER = 2**63 - 1
 LEAST_INTEGER = -(2**63)

@@ -16,10 +16,10 @@ from msgspec import Struct
 from rooms.bundle import strict_json
 from rooms.bundle.format import ALGORITHM, MIB, MOST_MEDIA, SIGNATURE, VERSION
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.manifest import Name, Size, Time, is_time
+from rooms.bundle.manifest.schema import Name, Size, Time, is_time
 from rooms.bundle.strict_json import NotStrict
 from rooms.errors import NOTHING_DONE, BundleDamaged, BundleVersion, ImportRefused
-from scaiwave.struct_types import prepare
+from scaiwave.msgspec_decoders import prepare
 
 if TYPE_CHECKING:
     from federation.services.signing import VerifyingKey

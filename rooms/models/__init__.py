@@ -1,9 +1,9 @@
 """What is said: workspaces, rooms and who is in them, events, media, imports, the search index."""
 
-from rooms.models.carrying import ImportIntent, RoomImport, StreamCounter
 from rooms.models.events import Event
+from rooms.models.imports import ImportIntent, RoomImport, StreamCounter
 from rooms.models.media import Media, RoomMedia, ScanStatus
-from rooms.models.places import (
+from rooms.models.rooms import (
     Membership,
     Room,
     RoomMember,

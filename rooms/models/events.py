@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from rooms.models.places import Room
+from rooms.models.rooms import Room
 from scaiwave.ids import new_id
 from tenants.models import Participant, Tenant
 

@@ -7,7 +7,7 @@ from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 
-from rooms.models.places import Room
+from rooms.models.rooms import Room
 from scaiwave.ids import new_id
 from tenants.models import Tenant
 

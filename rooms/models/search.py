@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from rooms.models.events import Event
-from rooms.models.places import Room
+from rooms.models.rooms import Room
 from scaiwave.ids import new_id
 from tenants.models import Tenant
 

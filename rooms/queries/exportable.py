@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rooms.bundle.format import CARRIED_ROOM_TYPES
 from rooms.models import Room
-from rooms.models.places import INCOGNITO_SCOPE
+from rooms.models.rooms import INCOGNITO_SCOPE
 
 
 def why_not_exportable(room: Room) -> str | None:

@@ -11,10 +11,10 @@ from django.core.files.storage import default_storage
 from django.db.models import F
 
 from rooms.models import ImportIntent
-from rooms.services.import_intents import clean_up_abandoned
+from rooms.services.imports.intents import clean_up_abandoned
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, failed, passed
-from scaiwave.faults import from_media_store, translated
+from scaiwave.error_mapping import from_media_store, translated
 from scaiwave.media_storage import MediaStoreUnusable, store_errors
 
 FOLDER = "doctor"

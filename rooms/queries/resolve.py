@@ -12,8 +12,8 @@ from django.db.models import Q, QuerySet
 
 from rooms.errors import RoomNotFound, WorkspaceNotFound
 from rooms.models import Room, Workspace
-from rooms.queries.rooms import visible_rooms, visible_workspaces
-from scaiwave.operators import Operator
+from rooms.queries.visibility import visible_rooms, visible_workspaces
+from scaiwave.auth.operators import Operator
 from tenants.errors import AmbiguousName
 from tenants.models import Tenant
 from tenants.queries.resolve import as_uuid, can_be_stored

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rooms.models import Room
-from rooms.queries.export_parts import media_of
-from rooms.queries.media_bytes import with_missing
-from tenants.queries.rows import Row
+from rooms.queries.export_metadata import media_of
+from rooms.queries.media import with_missing
+from tenants.queries.serializers import Row
 
 
 def room_media(room: Room) -> list[Row]:

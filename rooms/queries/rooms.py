@@ -1,21 +1,78 @@
-"""Which rooms and workspaces are within an operator's scope; others do not exist for them."""
-
 from __future__ import annotations
 
-from django.db.models import QuerySet
+import re
 
-from rooms.models import Room, Workspace
-from scaiwave.operators import Operator
-from tenants.queries.tenants import visible_tenants
+from django.db.models import Q
+
+from rooms.queries.resolve import resolve_workspace
+from rooms.queries.rows import room_row, with_figures
+from rooms.queries.visibility import visible_rooms
+from scaiwave.auth.operators import Operator, Permission
+from tenants.queries.resolve import can_be_stored, resolve_tenant
+from tenants.queries.serializers import Row
+from tenants.queries.sorting import in_order, order_of
+
+# What may be typed after --sort, and the key it means.
+SORTABLE = {
+    "name": "name",
+    "alias": "alias",
+    "type": "type",
+    "state": "state",
+    "workspace": "workspace",
+    "members": "members",
+    "events": "events",
+    "media": "media_bytes",
+    "last-event": "last_event_at",
+    "created": "created_at",
+}
 
 
-def visible_rooms(operator: Operator) -> QuerySet[Room]:
-    if operator.sees_everything:
-        return Room.objects.all()
-    return Room.objects.filter(tenant__in=visible_tenants(operator))
+def list_rooms(
+    *,
+    operator: Operator,
+    tenant: str,
+    kind: str | None = None,
+    state: str | None = None,
+    workspace: str | None = None,
+    search: str | None = None,
+    sort: str = "name",
+    reverse: bool = False,
+    limit: int | None = None,
+) -> list[Row]:
+    """The rooms of one tenant with their figures, in as many queries for 3 as for 3,000.
+
+    `search` is a part of a name or an alias, in small or capital letters. A minus before the
+    column to sort by turns the order round, as `reverse` does; what is empty comes last either
+    way. Raises `TenantNotFound`, `WorkspaceNotFound`, `AmbiguousName` or `UsageError`.
+    """
+    operator.require(Permission.VIEW)
+    key, backwards = order_of(sort, SORTABLE, example="events")
+    within = resolve_tenant(operator, tenant)
+    rooms = visible_rooms(operator).filter(_having(kind, state, search), tenant=within)
+    if workspace is not None:
+        rooms = rooms.filter(workspace=resolve_workspace(operator, workspace, tenant=within))
+    rows = sorted((room_row(room) for room in with_figures(rooms)), key=_by_name)
+    return in_order(rows, key, reverse=backwards != reverse)[:limit]
 
 
-def visible_workspaces(operator: Operator) -> QuerySet[Workspace]:
-    if operator.sees_everything:
-        return Workspace.objects.all()
-    return Workspace.objects.filter(tenant__in=visible_tenants(operator))
+def _having(kind: str | None, state: str | None, search: str | None) -> Q:
+    query = Q()
+    if kind is not None:
+        query &= Q(room_type=kind)
+    if state is not None:
+        query &= Q(state=state)
+    if search:
+        query &= _containing(search)
+    return query
+
+
+def _containing(search: str) -> Q:
+    """A regular expression, since LIKE of SQLite folds the case of ASCII letters alone."""
+    if not can_be_stored(search):
+        return Q(pk__in=[])
+    pattern = re.escape(search)
+    return Q(name__iregex=pattern) | Q(room_alias__iregex=pattern)
+
+
+def _by_name(row: Row) -> tuple[bool, str, str]:
+    return not row["name"], str(row["name"]).casefold(), str(row["id"])

@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 
 from rooms.models import Event, Media, Membership, Room, RoomMedia, RoomMember, ScanStatus
 from rooms.queries.exportable import why_not_exportable
-from tenants.queries.rows import Row
+from tenants.queries.serializers import Row
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations

@@ -9,7 +9,7 @@ from rooms.models import Event, SearchBackfill
 from rooms.search.scope import Scope
 from scaiwave.doctor.findings import Finding, passed, warned
 from tenants.models import Tenant
-from tenants.queries.rows import Row
+from tenants.queries.serializers import Row
 
 CHECK = "search"
 LATE = timedelta(days=1)

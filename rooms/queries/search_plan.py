@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rooms.models import SearchBackfill
-from rooms.search.configured import configured_index
-from rooms.search.engine import Counts
-from rooms.services.search_runs import Wish, open_ranges, scope_of
-from scaiwave.operators import Operator, Permission
+from rooms.search.backend import configured_index
+from rooms.search.base import Counts
+from rooms.services.search.runs import Wish, open_ranges, scope_of
+from scaiwave.auth.operators import Operator, Permission
 from tenants.models import Tenant
-from tenants.queries.rows import Row
+from tenants.queries.serializers import Row
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from rooms.models import Room, RoomImport, RoomMember
 from rooms.queries.resolve import resolve_room
 from rooms.queries.room_media import room_media
 from rooms.queries.rows import room_row, with_figures
-from scaiwave.operators import Operator, Permission
+from scaiwave.auth.operators import Operator, Permission
 from tenants.models import AuditEntry
 from tenants.queries.resolve import resolve_tenant
-from tenants.queries.rows import Row, last_audit_entries, own_server_name
+from tenants.queries.serializers import Row, last_audit_entries, own_server_name
 
 
 def show_room(*, operator: Operator, name: str, tenant: str) -> Row:

@@ -12,19 +12,19 @@ from federation.services.signing import (
     keys_from_descriptor,
     own_keys,
 )
-from rooms.bundle.archive import Archive, Limits
-from rooms.bundle.examine import Examination
-from rooms.bundle.manifest import Head
-from rooms.bundle.read_manifest import Counts
-from rooms.bundle.references import References
+from rooms.bundle.archive.reader import Archive, Limits
+from rooms.bundle.manifest.reader import Counts
+from rooms.bundle.manifest.references import References
+from rooms.bundle.manifest.schema import Head
 from rooms.bundle.signature import Judgement, Signed, Verdict, judge
+from rooms.bundle.validator import Examination
 from rooms.errors import NOTHING_DONE, BundleError, BundleNotVerified
-from rooms.services.spool import readable
-from scaiwave.bars import Bars, Progress, no_bars
+from rooms.services.imports.source import readable
+from scaiwave.auth.operators import Operator, Permission
+from scaiwave.console.output import Kind, Row
+from scaiwave.console.progress import Bars, Progress, no_bars
+from scaiwave.error_mapping import translated
 from scaiwave.errors import DatabaseUnmigrated, DatabaseUnreachable, ScaiWaveError, UsageError
-from scaiwave.faults import translated
-from scaiwave.operators import Operator, Permission
-from scaiwave.output import Kind, Row
 
 
 @dataclass(frozen=True)

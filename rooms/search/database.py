@@ -9,11 +9,11 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from rooms.search import documents
+from rooms.search.base import Counts, Part, Written
 from rooms.search.documents import ends_of, fetch, taken_back, until_end_of
-from rooms.search.engine import Counts, Part, Written
+from rooms.search.query import Words
 from rooms.search.schema import TABLE, WORDS, complete_full_text
 from rooms.search.scope import CHANGED, EVENTS, FINDABLE, Scope, eligible, from_key, key
-from rooms.search.words import Words
 
 _BEYOND = 2**63 - 1
 _SPARE = 20
@@ -22,7 +22,7 @@ _LARGEST_PAGE = 2_000
 
 
 class DatabaseIndex:
-    """See `rooms.search.engine.Index`."""
+    """See `rooms.search.base.Index`."""
 
     def index(self, part: Part) -> Written:
         with transaction.atomic():

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from rooms.models import Remote, SearchDocument
-from rooms.search.engine import Part
+from rooms.search.base import Part
 from rooms.search.schema import TABLE
 from rooms.search.scope import CHANGED, EVENTS, FINDABLE, Scope, body, eligible, from_key, key
 

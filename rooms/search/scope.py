@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from rooms.models.places import INCOGNITO_SCOPE, RoomType
+from rooms.models.rooms import INCOGNITO_SCOPE, RoomType
 
 LONGEST_TEXT = 16_000
 """Characters of a message that are indexed. What a content may hold is 64 KB."""

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scaiwave.clients.errors import UpstreamRejected
-from scaiwave.clients.patience import Patience
+from scaiwave.clients.http.retry import Patience
 from scaiwave.config import Configuration
 from scaiwave.errors import ScaiWaveError
 
 if TYPE_CHECKING:
-    from scaiwave.clients.scaigrid import ScaiGridClient
+    from scaiwave.clients.scaigrid.client import ScaiGridClient
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Vectors:
 
     def _connected(self) -> ScaiGridClient:
         if self._client is None:
-            from scaiwave.clients.scaigrid import connect_scaigrid
+            from scaiwave.clients.scaigrid.client import connect_scaigrid
 
             self._client = connect_scaigrid(self._config, patience=self._patience)
             named = self._config.text("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")

@@ -14,11 +14,11 @@ import msgspec
 
 from rooms.models import Remote, SearchDocument
 from rooms.search import documents
+from rooms.search.base import Counts, Part, Written
 from rooms.search.database import DatabaseIndex, still_findable
-from rooms.search.engine import Counts, Part, Written
+from rooms.search.query import Words
 from rooms.search.scope import Scope
 from rooms.search.vectors import Vector, Vectors
-from rooms.search.words import Words
 from scaiwave.clients.weaviate import Thing, WeaviateClient
 
 KIND = "ScaiwaveMessage"
@@ -46,7 +46,7 @@ def object_id(event_id: UUID) -> str:
 
 
 class WeaviateIndex:
-    """See `rooms.search.engine.Index`."""
+    """See `rooms.search.base.Index`."""
 
     def __init__(self, client: WeaviateClient, vectors: Vectors) -> None:
         self._client = client

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from federation.queries.keys import signing_key
 from federation.services import ed25519
-from federation.services.private_halves import opened
+from federation.services.key_encryption import opened
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from rooms.bundle.format import INFECTED, LEFT_OUT, LOST
-from scaiwave.output import human_bytes
+from scaiwave.console.output import human_bytes
 
 Row = dict[str, Any]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from rooms.bundle.window import Window
+from rooms.bundle.time_window import Window
 from rooms.errors import NotMember
 from rooms.models import Membership, Room, RoomMember
 from rooms.queries.resolve import resolve_room
 from rooms.services.bundle_signer import own_signer
-from rooms.services.export_room import Export, Wanted, begin_export
-from scaiwave.bars import no_progress
-from scaiwave.operators import Permission
+from rooms.services.exports.export_room import Export, Wanted, begin_export
+from scaiwave.auth.operators import Permission
+from scaiwave.console.progress import no_progress
 from tenants.models import Participant
 from tenants.queries.callers import Caller
 

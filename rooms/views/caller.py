@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest
 
-from scaiwave.bearer import bearer_claims, client_address
+from scaiwave.auth.bearer import bearer_claims, client_address
 from tenants.queries.callers import Caller, caller_of
 
 

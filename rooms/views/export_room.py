@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from rooms.bundle.format import fit_file_name
 from rooms.models import Room
-from rooms.services.export_room import Export
+from rooms.services.exports.export_room import Export
 from rooms.services.participant_export import export_as_participant
 from rooms.views.caller import caller
 from scaiwave.api import BadApiRequest, api_view

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from rooms.bundle.format import MIB
 from rooms.errors import WorkspaceForbidden
-from rooms.queries.list_workspaces import may_import_somewhere
-from rooms.services.import_room import import_room
+from rooms.queries.workspaces import may_import_somewhere
+from rooms.services.imports.import_room import import_room
 from rooms.views.caller import caller
 from rooms.views.upload import read_upload
 from scaiwave.api import answer, api_view

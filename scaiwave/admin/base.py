@@ -12,9 +12,9 @@ from django.db.models import DateTimeField, ForeignKey, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from scaiwave.admin.filters import ChosenFilter
-from scaiwave.admin.paging import CappedPaginator
+from scaiwave.admin.formatting import shown
+from scaiwave.admin.pagination import CappedPaginator
 from scaiwave.admin.related import pointing_by_id, related_links
-from scaiwave.admin.shown import shown
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Any]

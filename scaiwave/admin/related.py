@@ -19,7 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from scaiwave.admin.filters import chosen_parameter
-from scaiwave.admin.paging import MOST_ROWS
+from scaiwave.admin.pagination import MOST_ROWS
 
 _BY_ID: dict[type[Model], list[tuple[type[Model], str]]] = defaultdict(list)
 

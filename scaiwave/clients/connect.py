@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaiwave.clients.scaikey import ScaiKeyClient
+from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
 from scaiwave.errors import SettingMissing
 

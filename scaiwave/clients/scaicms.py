@@ -16,14 +16,14 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from scaiwave.clients.answers import refusal, shown
-from scaiwave.clients.foreign import Fault, Peer
-from scaiwave.clients.http import HttpClient
-from scaiwave.clients.pages import decode_answer
-from scaiwave.clients.patience import Patience
+from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.http.exceptions import Fault, Peer
+from scaiwave.clients.http.responses import refusal, shown
+from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.scaikey.decoding import decode_answer
 from scaiwave.config import Configuration
 from scaiwave.errors import UpstreamNonsense, UpstreamNotFound
-from scaiwave.struct_types import decoder
+from scaiwave.msgspec_decoders import decoder
 
 DOCS = "/api/v1/docs"
 NAMESPACE, VERSION = "scaiwave", "v1"

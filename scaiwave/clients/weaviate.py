@@ -13,11 +13,11 @@ from typing import Any, Self, TypeVar
 import httpx
 import msgspec
 
-from scaiwave.clients.answers import refusal, shown
 from scaiwave.clients.errors import UpstreamRejected
-from scaiwave.clients.foreign import Fault, Peer
-from scaiwave.clients.http import HttpClient
-from scaiwave.clients.pages import decode_answer
+from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.http.exceptions import Fault, Peer
+from scaiwave.clients.http.responses import refusal, shown
+from scaiwave.clients.scaikey.decoding import decode_answer
 from scaiwave.config import Configuration
 from scaiwave.errors import SettingInvalid, UpstreamNonsense, UpstreamNotFound
 

@@ -6,16 +6,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from scaiwave.bars import Progress
 from scaiwave.clients.scaicms import LivePage, ScaiCmsClient
+from scaiwave.console.progress import Progress
 from scaiwave.errors import ScaiWaveError
-from scaiwave.publishing.calls import Calls
 from scaiwave.publishing.errors import NotGone
+from scaiwave.publishing.executor import Calls
+from scaiwave.publishing.index_page import PATH as RECORD
+from scaiwave.publishing.index_page import record_page, recorded
 from scaiwave.publishing.links import Site, place_links
 from scaiwave.publishing.pages import Page, read_pages
 from scaiwave.publishing.plan import Action, Outgoing, Step, compared
-from scaiwave.publishing.record import PATH as RECORD
-from scaiwave.publishing.record import record_page, recorded
 from scaiwave.publishing.report import Report
 
 

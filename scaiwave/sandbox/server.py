@@ -15,18 +15,18 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from scaiwave.sandbox import admin_api, control, oauth, registration, scaicms, scaigrid
+from scaiwave.sandbox.api import admin_api, control, oauth, registration, scaicms, scaigrid
+from scaiwave.sandbox.api.pagination import ENVELOPES
+from scaiwave.sandbox.api.registration import Registrations
 from scaiwave.sandbox.clients import Client, Clients
-from scaiwave.sandbox.directory import MUTATIONS, Directory
+from scaiwave.sandbox.data.directory import MUTATIONS, Directory
 from scaiwave.sandbox.errors import InvalidMutation, PortBusy
-from scaiwave.sandbox.faults import ON_THE_WIRE, Faults
+from scaiwave.sandbox.http.faults import ON_THE_WIRE, Faults
+from scaiwave.sandbox.http.request_log import Requests
+from scaiwave.sandbox.http.routing import Refusal, Request, Response, answer, find_route
+from scaiwave.sandbox.http.server import Server
 from scaiwave.sandbox.journal import Journal
 from scaiwave.sandbox.keys import KeyRing, PrivateKey
-from scaiwave.sandbox.paging import ENVELOPES
-from scaiwave.sandbox.registration import Registrations
-from scaiwave.sandbox.requests import Requests
-from scaiwave.sandbox.transport import Server
-from scaiwave.sandbox.wire import Refusal, Request, Response, answer, find_route
 
 HOST = "127.0.0.1"
 # How often, in seconds, the accepting thread looks whether it is to stop.

@@ -131,8 +131,8 @@ def searched(environment: dict[str, str], word: str) -> float:
     """Milliseconds of one search inside a process that does several; the median of them."""
     code = (
         "import os, sys, time, django; django.setup()\n"
-        "from rooms.queries.search_rooms import search_rooms\n"
-        "from scaiwave.operators import host_operator\n"
+        "from rooms.queries.search import search_rooms\n"
+        "from scaiwave.auth.operators import host_operator\n"
         "def once():\n"
         "    began = time.perf_counter()\n"
         f"    found = search_rooms(operator=host_operator(), text='{word}', tenant='{TENANT}')\n"

@@ -43,9 +43,9 @@ def download() -> dict[str, Any]:
 
 def sync() -> dict[str, Any]:
     """One whole run, as `scaiwave sync` does it when its output is not a terminal."""
-    from identity_sync.services.sync import Wish, run_sync
-    from scaiwave.bars import no_bars
-    from scaiwave.operators import host_operator
+    from identity_sync.services.sync.run import Wish, run_sync
+    from scaiwave.auth.operators import host_operator
+    from scaiwave.console.progress import no_bars
 
     wish = Wish(operator=host_operator(), bars=no_bars)
     began = _start()

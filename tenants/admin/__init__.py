@@ -1,5 +1,5 @@
 """Partners, tenants, people, groups, roles and the ledgers, to look at."""
 
-from tenants.admin import accounts, directory, ledgers, roles
+from tenants.admin import accounts, audit, directory, roles
 
-__all__ = ["accounts", "directory", "ledgers", "roles"]
+__all__ = ["accounts", "audit", "directory", "roles"]

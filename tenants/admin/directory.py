@@ -11,15 +11,15 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from scaiwave.admin import ReadOnlyAdmin
+from scaiwave.admin.formatting import link_to
 from scaiwave.admin.related import count_link
-from scaiwave.admin.shown import link_to
-from scaiwave.output import human_bytes
-from scaiwave.providers import tenant_columns
+from scaiwave.console.output import human_bytes
+from scaiwave.registry import tenant_columns
 from tenants.admin.filters import PresenceFilter, StatusFilter
 from tenants.admin.usage import marked
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
-from tenants.queries.list_tenants import month_of
-from tenants.queries.token_usage import NO_USAGE, in_words, token_columns
+from tenants.queries.tenants import month_of
+from tenants.queries.usage import NO_USAGE, in_words, token_columns
 
 
 class StandingAdmin(ReadOnlyAdmin):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from scaiwave.admin import ReadOnlyAdmin
-from scaiwave.admin.shown import link_to
+from scaiwave.admin.formatting import link_to
 from tenants.models import Role, RoleGrant
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.utils.html import format_html
 
-from tenants.queries.rows import Row
-from tenants.queries.token_usage import is_close
+from tenants.queries.serializers import Row
+from tenants.queries.usage import is_close
 
 
 def marked(usage: Row, text: str | None) -> str | None:

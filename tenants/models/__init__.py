@@ -1,6 +1,7 @@
 """Who there is: partners, tenants, people and other participants, groups, roles and the ledgers."""
 
 from tenants.models.admin_user import AdminUser
+from tenants.models.audit import AuditEntry, TokenUsage
 from tenants.models.directory import (
     ACTIVE,
     Group,
@@ -11,7 +12,6 @@ from tenants.models.directory import (
     Tenant,
     active_at,
 )
-from tenants.models.ledgers import AuditEntry, TokenUsage
 from tenants.models.roles import Role, RoleGrant, RoleSource
 
 __all__ = [

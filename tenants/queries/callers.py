@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scaiwave.auth.operators import Operator, Role
 from scaiwave.errors import InsufficientPermission
-from scaiwave.operators import Operator, Role
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
 from tenants.queries.resolve import can_be_stored
-from tenants.queries.rows import own_server_name
+from tenants.queries.serializers import own_server_name
 from tenants.queries.sign_in import obstacles
 
 if TYPE_CHECKING:
-    from scaiwave.tokens import Claims
+    from scaiwave.auth.tokens import Claims
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from tenants.errors import AuditUnguarded
 from tenants.models import Role
 from tenants.queries.roles import SUPER_ADMIN
 from tenants.queries.super_admins import GRANT_IT, super_admins
-from tenants.services.append_only import missing_triggers
+from tenants.services.audit_triggers import missing_triggers
 
 
 def audit() -> Iterator[Finding]:

@@ -4,12 +4,12 @@ from uuid import UUID
 
 from django.db.models import Count
 
-from scaiwave.operators import Operator, Permission
+from scaiwave.auth.operators import Operator, Permission
 from tenants.models import Role, Tenant
-from tenants.queries.nesting import role_holders
+from tenants.queries.group_nesting import role_holders
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.roles import BUILT_IN, role_row
-from tenants.queries.rows import Row
+from tenants.queries.serializers import Row
 
 
 def list_roles(*, operator: Operator, tenant: str) -> list[Row]:

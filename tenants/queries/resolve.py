@@ -16,8 +16,8 @@ from uuid import UUID
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Lower
 
+from scaiwave.auth.operators import Operator
 from scaiwave.errors import NotFoundError
-from scaiwave.operators import Operator
 from tenants.errors import (
     AmbiguousName,
     GroupNotFound,
@@ -26,8 +26,8 @@ from tenants.errors import (
     TenantNotFound,
 )
 from tenants.models import Group, Participant, Partner, Tenant
-from tenants.queries.rows import own_server_name
-from tenants.queries.tenants import (
+from tenants.queries.serializers import own_server_name
+from tenants.queries.visibility import (
     visible_groups,
     visible_participants,
     visible_partners,

@@ -2,7 +2,7 @@
 
 A way is the groups from the one that a person is in directly to the one that was granted the
 role, each of them in the next; where there are several, the shortest. Circles of groups end, and
-what is gone from ScaiKey, a group or an edge, leads nowhere, as in `tenants.queries.nesting`.
+what is gone from ScaiKey, a group or an edge, leads nowhere, as in `tenants.queries.group_nesting`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from tenants.models import Group, GroupMembership, Participant, Role, RoleGrant, Tenant
-from tenants.queries.rows import Row
+from tenants.queries.serializers import Row
 
 Path = tuple[Group, ...]
 _PRESENT = Q(absent_since=None, group__absent_since=None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from scaiwave.output import printable
+from scaiwave.console.output import printable
 from tenants.errors import RoleNotFound
 from tenants.models import Role, RoleGrant, Tenant
 from tenants.queries.resolve import as_uuid, can_be_stored
-from tenants.queries.rows import Row
+from tenants.queries.serializers import Row
 
 SUPER_ADMIN = "super_admin"
 # Every tenant has these; they have a row once they are granted.

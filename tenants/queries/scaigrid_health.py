@@ -14,8 +14,8 @@ def scaigrid(config: Configuration) -> Iterator[Finding]:
     if not config.text("SCAIWAVE_SCAIGRID_URL"):
         return
     # httpx is worth its import only where something is asked.
-    from scaiwave.clients.patience import Patience
-    from scaiwave.clients.scaigrid import connect_scaigrid
+    from scaiwave.clients.http.retry import Patience
+    from scaiwave.clients.scaigrid.client import connect_scaigrid
 
     try:
         with connect_scaigrid(config, patience=Patience(total=5.0)) as client:

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from scaiwave.clients.patience import Patience
-from scaiwave.clients.scaigrid import Model, ScaiGridClient, connect_scaigrid
-from scaiwave.clients.scaigrid_access import ApiKey
-from scaiwave.clients.scaikey_access import unverified_claims
+from scaiwave.auth.operators import Operator, Permission
+from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.scaigrid.auth import ApiKey
+from scaiwave.clients.scaigrid.client import Model, ScaiGridClient, connect_scaigrid
+from scaiwave.clients.scaikey.auth import unverified_claims
 from scaiwave.config import Configuration
 from scaiwave.errors import CredentialsRefused, ScaiWaveError, UpstreamNonsense
-from scaiwave.operators import Operator, Permission
 from tenants.errors import ModelMissing
-from tenants.queries.list_tenants import month_of
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.smoke_steps import Outcome, SmokeTest, Step
+from tenants.queries.tenants import month_of
 from tenants.services.features import flat
 
 PATIENCE = Patience(total=10.0, first_contact=3.0)

@@ -3,11 +3,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
-from scaiwave.operators import Operator, Permission
+from scaiwave.auth.operators import Operator, Permission
 from tenants.models import AuditEntry, Group, Participant, RoleGrant
-from tenants.queries.nesting import people_of
+from tenants.queries.group_nesting import people_of
 from tenants.queries.resolve import resolve_group, resolve_tenant
-from tenants.queries.rows import (
+from tenants.queries.serializers import (
     Row,
     group_row,
     last_audit_entries,

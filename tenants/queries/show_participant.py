@@ -4,15 +4,15 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from scaiwave import providers
-from scaiwave.operators import Operator, Permission
+from scaiwave import registry
+from scaiwave.auth.operators import Operator, Permission
 from tenants.models import AuditEntry, Group, Participant
-from tenants.queries.nesting import Through, groups_of
+from tenants.queries.group_nesting import Through, groups_of
 from tenants.queries.resolve import resolve_participant, resolve_tenant
 from tenants.queries.role_paths import held_row, roles_held
-from tenants.queries.rows import Row, last_audit_entries, own_server_name, participant_row
+from tenants.queries.serializers import Row, last_audit_entries, own_server_name, participant_row
 from tenants.queries.sign_in import obstacles
-from tenants.queries.tenants import visible_participants
+from tenants.queries.visibility import visible_participants
 
 
 def show_participant(*, operator: Operator, name: str, tenant: str | None = None) -> Row:
@@ -38,7 +38,7 @@ def show_participant(*, operator: Operator, name: str, tenant: str | None = None
         "elsewhere": _elsewhere(operator, person),
         "facts": [
             {"title": title, "value": value}
-            for title, value in providers.participant_facts(person.pk)
+            for title, value in registry.participant_facts(person.pk)
         ],
         "audit": last_audit_entries(audit),
     }

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from scaiwave.operators import Operator, Permission
-from scaiwave.output import printable
+from scaiwave.auth.operators import Operator, Permission
+from scaiwave.console.output import printable
 from tenants.errors import AmbiguousName, ParticipantNotFound, RoleNotFound
 from tenants.models import Participant, Role, RoleGrant, Tenant
 from tenants.queries.resolve import resolve_participant, resolve_tenant
 from tenants.queries.role_paths import held_row, holders, roles_held
 from tenants.queries.roles import find_role, grant_row, resolve_role, role_row
-from tenants.queries.rows import Row, own_server_name, participant_row
+from tenants.queries.serializers import Row, own_server_name, participant_row
 
 
 def show_role(*, operator: Operator, name: str, tenant: str, of: str | None = None) -> Row:

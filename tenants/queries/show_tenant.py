@@ -4,13 +4,13 @@ from datetime import datetime
 
 from django.db.models import Count, Q
 
-from scaiwave.operators import Operator, Permission
+from scaiwave.auth.operators import Operator, Permission
 from tenants.models import ACTIVE, AuditEntry, Group, Participant, Tenant
-from tenants.queries.list_tenants import month_of, provided_columns
 from tenants.queries.resolve import resolve_tenant
-from tenants.queries.rows import Row, last_audit_entries, partner_row, tenant_row
-from tenants.queries.standing import MEMBERS, with_status
-from tenants.queries.token_usage import NO_USAGE, token_columns
+from tenants.queries.serializers import Row, last_audit_entries, partner_row, tenant_row
+from tenants.queries.status_filters import MEMBERS, with_status
+from tenants.queries.tenants import month_of, provided_columns
+from tenants.queries.usage import NO_USAGE, token_columns
 
 MIB = 1024 * 1024
 

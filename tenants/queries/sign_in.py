@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tenants.models import Participant, ParticipantType, Partner, Tenant
 from tenants.models.directory import ACTIVE_STATUSES
-from tenants.queries.rows import Row
+from tenants.queries.serializers import Row
 
 
 def obstacles(participant: Participant) -> list[Row]:

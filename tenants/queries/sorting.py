@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scaiwave.errors import UsageError
-from tenants.queries.rows import Row
+from tenants.queries.serializers import Row
 
 _EMPTY = (None, "")
 

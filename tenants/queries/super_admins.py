@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Count, Q
 
 from tenants.models import ACTIVE, Participant, ParticipantType, RoleGrant, Tenant, active_at
-from tenants.queries.nesting import people_with_role
+from tenants.queries.group_nesting import people_with_role
 from tenants.queries.roles import SUPER_ADMIN
 
 # As `tenants.queries.sign_in` says it; a test holds the two against each other.

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from scaiwave.operators import Operator
+from scaiwave.auth.operators import Operator
 from tenants.models import AuditEntry, Tenant
 
 

@@ -9,11 +9,11 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
-from scaiwave.operators import Operator, Permission
+from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import AdministratorConflict, BadAdministrator, WeakPassword
 from tenants.models import AdminUser
 from tenants.queries.resolve import can_be_stored
-from tenants.queries.rows import Row
+from tenants.queries.serializers import Row
 from tenants.services.audit import record
 
 

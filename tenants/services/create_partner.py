@@ -6,13 +6,13 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-from scaiwave.operators import Operator, Permission
+from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import PartnerConflict
 from tenants.models import Partner
-from tenants.queries.rows import Row, partner_row
+from tenants.queries.serializers import Row, partner_row
 from tenants.services.audit import record
 from tenants.services.tenant_limits import check_limits
-from tenants.services.tenant_names import check_name, check_scaikey_id, check_slug
+from tenants.services.validators import check_name, check_scaikey_id, check_slug
 
 
 @dataclass(frozen=True)

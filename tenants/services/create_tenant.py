@@ -5,17 +5,17 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
-from scaiwave.operators import Operator, Permission, Role
+from scaiwave.auth.operators import Operator, Permission, Role
 from tenants.errors import PartnerNotFound
 from tenants.models import Partner, Tenant
 from tenants.queries.resolve import resolve_partner
-from tenants.queries.rows import Row, tenant_row
-from tenants.queries.tenants import visible_partners
+from tenants.queries.serializers import Row, tenant_row
+from tenants.queries.visibility import visible_partners
 from tenants.services.audit import record
-from tenants.services.confirm_tenant import ask_scaikey, check_agreement, partner_at_scaikey
 from tenants.services.scaikey import TenantLookup
+from tenants.services.scaikey_lookup import ask_scaikey, check_agreement, partner_at_scaikey
 from tenants.services.tenant_conflicts import scaikey_tenant_taken, slug_taken
-from tenants.services.tenant_names import check_name, check_scaikey_id, check_slug
+from tenants.services.validators import check_name, check_scaikey_id, check_slug
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from django.db import transaction
 
-from scaiwave.operators import Operator, Permission
-from scaiwave.providers import role_uses
+from scaiwave.auth.operators import Operator, Permission
+from scaiwave.registry import role_uses
 from tenants.errors import RoleBuiltIn, RoleHeld
 from tenants.models import Role, RoleGrant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.roles import resolve_role, role_row
-from tenants.queries.rows import Row
+from tenants.queries.serializers import Row
 from tenants.services.audit import record
 from tenants.services.role_holders import described
 from tenants.services.role_rules import lock_role

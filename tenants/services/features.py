@@ -8,7 +8,7 @@ from copy import deepcopy
 from math import isfinite
 from typing import Any
 
-from scaiwave.output import printable
+from scaiwave.console.output import printable
 from tenants.errors import BadFeature
 from tenants.queries.resolve import can_be_stored
 

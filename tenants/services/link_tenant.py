@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 
-from scaiwave.operators import Operator, Permission
+from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import TenantConflict
 from tenants.models import Tenant
 from tenants.models.directory import ACTIVE_STATUSES
 from tenants.queries.resolve import resolve_tenant
-from tenants.queries.rows import Row, tenant_row
+from tenants.queries.serializers import Row, tenant_row
 from tenants.services.audit import record
-from tenants.services.confirm_tenant import ask_scaikey
 from tenants.services.role_rules import lock_super_admins
 from tenants.services.scaikey import TenantLookup
+from tenants.services.scaikey_lookup import ask_scaikey
 from tenants.services.tenant_conflicts import scaikey_tenant_taken
-from tenants.services.tenant_names import check_scaikey_id
 from tenants.services.tenant_rules import check_may_stop
+from tenants.services.validators import check_scaikey_id
 
 if TYPE_CHECKING:
-    from scaiwave.clients.scaikey_rows import TenantRow
+    from scaiwave.clients.scaikey.schemas import TenantRow
 
 
 @dataclass(frozen=True)

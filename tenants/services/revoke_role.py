@@ -6,13 +6,13 @@ from datetime import datetime
 
 from django.db import transaction
 
-from scaiwave.operators import Operator, Permission
+from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import RoleFromScaiKey
 from tenants.models import Group, Role, RoleGrant, RoleSource
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.role_paths import Held, roles_held
 from tenants.queries.roles import resolve_role, role_row
-from tenants.queries.rows import Row
+from tenants.queries.serializers import Row
 from tenants.services.audit import record
 from tenants.services.role_holders import (
     Holder,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaiwave.operators import Operator
+from scaiwave.auth.operators import Operator
 from tenants.errors import RoleHolderGone
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
 from tenants.queries.resolve import resolve_group, resolve_participant
-from tenants.queries.rows import Row, group_row, own_server_name, participant_row
+from tenants.queries.serializers import Row, group_row, own_server_name, participant_row
 
 Holder = Participant | Group
 

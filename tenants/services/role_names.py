@@ -12,7 +12,7 @@ import re
 
 from django.utils.text import slugify
 
-from scaiwave.output import printable
+from scaiwave.console.output import printable
 from tenants.errors import BadName, BadRoleSlug
 from tenants.queries.resolve import as_uuid
 from tenants.queries.roles import BUILT_IN

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from scaiwave.operators import Operator
-from scaiwave.operators import Role as OperatorRole
+from scaiwave.auth.operators import Operator
+from scaiwave.auth.operators import Role as OperatorRole
 from tenants.errors import LastSuperAdmin, RoleNotFound, SelfElevation, SuperAdminOnly
 from tenants.models import Participant, Role, RoleGrant
-from tenants.queries.nesting import groups_that_may_return
+from tenants.queries.group_nesting import groups_that_may_return
 from tenants.queries.roles import SUPER_ADMIN
 from tenants.queries.super_admins import super_admins
 from tenants.services.role_holders import Holder, described

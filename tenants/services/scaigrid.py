@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scaiwave.config import Configuration
 
 if TYPE_CHECKING:
-    from scaiwave.clients.scaigrid import Usage
+    from scaiwave.clients.scaigrid.client import Usage
 
 UsageFetch = Callable[[datetime, datetime], "Sequence[Usage]"]
 
@@ -22,7 +22,7 @@ def usage_fetch(config: Configuration) -> UsageFetch:
 
     def fetch(start: datetime, end: datetime) -> Sequence[Usage]:
         # httpx is worth its import only where something is asked.
-        from scaiwave.clients.scaigrid import connect_scaigrid
+        from scaiwave.clients.scaigrid.client import connect_scaigrid
 
         with connect_scaigrid(config) as client:
             return client.usage_summary(group_by="tenant", start=start, end=end)

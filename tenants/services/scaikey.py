@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scaiwave.config import Configuration
 
 if TYPE_CHECKING:
-    from scaiwave.clients.scaikey_rows import TenantRow
+    from scaiwave.clients.scaikey.schemas import TenantRow
 
 TenantLookup = Callable[[str], "TenantRow | None"]
 

@@ -6,14 +6,14 @@ from datetime import datetime
 
 from django.db import transaction
 
-from scaiwave.operators import Operator, Permission
+from scaiwave.auth.operators import Operator, Permission
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
-from tenants.queries.rows import Row, tenant_row
+from tenants.queries.serializers import Row, tenant_row
 from tenants.services.audit import record
 from tenants.services.role_rules import lock_super_admins
-from tenants.services.tenant_names import check_reason
 from tenants.services.tenant_rules import check_may_stop
+from tenants.services.validators import check_reason
 
 
 @dataclass(frozen=True)

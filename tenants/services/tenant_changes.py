@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from scaiwave.output import to_json
+from scaiwave.console.output import to_json
 from tenants.models import Tenant
-from tenants.queries.rows import Row
+from tenants.queries.serializers import Row
 from tenants.services.features import flat
 from tenants.services.tenant_limits import GREATEST
 

@@ -3,10 +3,10 @@ that tenant."""
 
 from __future__ import annotations
 
-from scaiwave.operators import Operator
+from scaiwave.auth.operators import Operator
 from tenants.errors import TenantConflict
 from tenants.models import Tenant
-from tenants.queries.tenants import visible_tenants
+from tenants.queries.visibility import visible_tenants
 
 
 def slug_taken(operator: Operator, other: Tenant) -> TenantConflict:

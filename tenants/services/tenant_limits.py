@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from scaiwave.operators import Operator
-from scaiwave.output import human_bytes
+from scaiwave.auth.operators import Operator
+from scaiwave.console.output import human_bytes
 from tenants.errors import BadLimit
 from tenants.models import Tenant
 from tenants.queries.show_tenant import MIB, show_tenant

@@ -7,18 +7,18 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from scaiwave.auth.operators import Operator, Permission
 from scaiwave.errors import UsageError
-from scaiwave.operators import Operator, Permission
 from tenants.errors import KeptByScaiKey
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_partner, resolve_tenant
-from tenants.queries.rows import Row, tenant_row
+from tenants.queries.serializers import Row, tenant_row
 from tenants.services.audit import record
 from tenants.services.features import changed_features, check_key
 from tenants.services.tenant_changes import Change, changes_between, state
 from tenants.services.tenant_conflicts import slug_taken
 from tenants.services.tenant_limits import GREATEST, check_limits, exceeded
-from tenants.services.tenant_names import check_name, check_slug
+from tenants.services.validators import check_name, check_slug
 
 _OF_SCAIKEY = ("name", "slug", "partner")
 

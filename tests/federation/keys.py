@@ -12,9 +12,9 @@ from django.conf import settings
 from federation.models import ServerKey
 from federation.queries.keys import signing_key
 from federation.services import ed25519, public_keys
-from federation.services.private_halves import opened, sealed
+from federation.services.key_encryption import opened, sealed
+from scaiwave.auth.operators import Operator, Role
 from scaiwave.config import Configuration
-from scaiwave.operators import Operator, Role
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -12,8 +12,8 @@ from federation.models import ServerKey
 from federation.queries.keys import State
 from federation.services import ed25519, public_keys
 from federation.services.generate_key import GeneratedKey, generate_key
+from scaiwave.config.secret_keys import encryption_keys
 from scaiwave.errors import InsufficientPermission, SettingInvalid
-from scaiwave.secret_keys import encryption_keys
 from tenants.models import AuditEntry
 from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key
 

@@ -10,9 +10,9 @@ from federation.models import ServerKey
 from federation.queries.health import federation_keys, federation_settings
 from federation.services.generate_key import generate_key
 from federation.services.rotate_key import rotate_key
+from scaiwave.auth.operators import host_operator
 from scaiwave.config import load
 from scaiwave.doctor.findings import State
-from scaiwave.operators import host_operator
 from tests.scaiwave.rows import NOW
 
 pytestmark = pytest.mark.django_db

@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 from federation.errors import HandshakeWouldFail, PeerAddressRefused
-from federation.services import peer_transport
+from federation.services import peer_client
 from federation.services.peer_addresses import peer_networks
 from federation.services.peer_descriptor import PeerDescriptor, fetch_descriptor
 from federation.services.server_names import parse_server_name
-from scaiwave.clients.foreign import Timeouts
+from scaiwave.clients.http.exceptions import Timeouts
 from scaiwave.config import load
 from scaiwave.errors import UpstreamUnavailable, UpstreamUnreachable
 from tests.federation.peers import TEXT, Peer, description, running
@@ -291,7 +291,7 @@ def test_success_every_foreign_error_has_a_twin() -> None:
     """What httpcore raises of a connection is known by the same name in httpx."""
     kinds = [kind for kind in vars(httpcore).values() if isinstance(kind, type)]
     errors = [kind for kind in kinds if issubclass(kind, Exception)]
-    known = {kind for kind in errors if issubclass(kind, peer_transport._FOREIGN)}
+    known = {kind for kind in errors if issubclass(kind, peer_client._FOREIGN)}
     assert {kind.__name__ for kind in set(errors) - known} == {
         "ConnectionNotAvailable",  # tried again by its pool
         "ProxyError",  # we use none

@@ -8,7 +8,7 @@ from cryptography.fernet import Fernet
 
 from federation.errors import BadOverlap, KeyDamaged, KeyUnreadable, NoKey
 from federation.models import ServerKey
-from federation.services import key_making
+from federation.services import keys as key_making
 from federation.services.rotate_key import RotatedKey, rotate_key
 from federation.services.signing import own_keys, verify
 from scaiwave.errors import InsufficientPermission

@@ -7,7 +7,7 @@ import pytest
 from federation.errors import BadPolicy, BadServerName
 from federation.models import FederationMode, Policy
 from federation.queries.show_policy import show_policy
-from federation.services.set_policy import Changes, PolicySet, set_policy
+from federation.services.policy import Changes, PolicySet, set_policy
 from scaiwave.errors import InsufficientPermission
 from tenants.models import AuditEntry
 from tests.federation.keys import DAY, HOST, NOW, READER, TENANT_ADMIN

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from identity_sync.services.register import Registered, Registering, register
-from identity_sync.services.registration_answers import Given, Talk
+from identity_sync.services.registration.answers import Given, Talk
+from identity_sync.services.registration.register import Registered, Registering, register
+from scaiwave.auth.operators import Operator, Role
 from scaiwave.config import Configuration, load
 from scaiwave.errors import ConfirmationNeeded
-from scaiwave.operators import Operator, Role
 from scaiwave.sandbox import Sandbox
 
 HOST = Operator("ops@example.com", Role.HOST, origin="machine")

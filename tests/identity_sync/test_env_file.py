@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from identity_sync.registration_errors import FileUnwritable, ValueUnwritable
+from identity_sync.errors import ValueUnwritable
 from identity_sync.services.env_file import rehearse_update, update_env_file
-from scaiwave.config import read_env_file
-from scaiwave.errors import DiskFull
+from scaiwave.config.configuration import read_env_file
+from scaiwave.errors import DiskFull, FileUnwritable
 
 NAMES = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,12}\Z")
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]))

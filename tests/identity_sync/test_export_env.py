@@ -16,10 +16,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from identity_sync.services.export_env import export_env, shell_lines
+from scaiwave.auth.operators import Operator, Role
 from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import load
 from scaiwave.errors import InsufficientPermission
-from scaiwave.operators import Operator, Role
 from tenants.models import AuditEntry
 from tests.identity_sync.registering import HOST, NOW
 

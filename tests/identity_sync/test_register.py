@@ -4,12 +4,10 @@ import threading
 
 import pytest
 
+from identity_sync.errors import StillPending
 from identity_sync.models import Registration
-from identity_sync.registration_errors import (
-    StillPending,
-)
-from identity_sync.services.register import register
-from scaiwave.config import read_env_file
+from identity_sync.services.registration.register import register
+from scaiwave.config.configuration import read_env_file
 from scaiwave.errors import (
     ConfirmationNeeded,
     UpstreamNotFound,
@@ -90,7 +88,7 @@ def test_success_force_registers_anew(server: Server, sandbox: Sandbox) -> None:
 def test_success_waiting_until_approved(
     server: Server, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("identity_sync.services.decision.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("identity_sync.services.registration.poll.POLL_SECONDS", 0.05)
     approval = threading.Timer(0.3, lambda: setattr(sandbox.registrations, "auto_approve", True))
     approval.start()
     assert server.register(wait=30).outcome == "registered"
@@ -102,7 +100,7 @@ def test_success_waiting_until_approved(
 def test_success_waiting_outlasts_a_restart_of_scaikey(
     server: Server, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("identity_sync.services.decision.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("identity_sync.services.registration.poll.POLL_SECONDS", 0.05)
     request_id = server.register().request_id
     sandbox.faults.add("status", path="*/status", status=500, times=1)
     approve(sandbox, request_id)

@@ -14,7 +14,7 @@ import pytest
 from django.core.management import call_command
 
 from identity_sync.models import Registration
-from scaiwave.config import read_env_file
+from scaiwave.config.configuration import read_env_file
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.registering import (
     Server,

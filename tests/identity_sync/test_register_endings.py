@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from identity_sync.models import Registration
-from identity_sync.registration_errors import (
+from identity_sync.errors import (
     CredentialsLost,
     NothingPending,
     ReceiptUnreadable,
@@ -16,10 +15,11 @@ from identity_sync.registration_errors import (
     RegistrationOver,
     RegistrationRejected,
 )
-from identity_sync.services.cancel_registration import cancel_registration
-from identity_sync.services.register import register
-from identity_sync.services.registration_answers import Given
-from identity_sync.services.registration_files import registration_lock
+from identity_sync.models import Registration
+from identity_sync.services.registration.answers import Given
+from identity_sync.services.registration.cancel import cancel_registration
+from identity_sync.services.registration.receipt import registration_lock
+from identity_sync.services.registration.register import register
 from scaiwave.errors import (
     UpstreamNotFound,
 )

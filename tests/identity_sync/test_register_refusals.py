@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from identity_sync.registration_errors import (
-    RegistrationConflict,
-)
-from identity_sync.services.cancel_registration import cancel_registration
-from identity_sync.services.register import register
-from identity_sync.services.registration_answers import Given
+from identity_sync.errors import RegistrationConflict
+from identity_sync.services.registration.answers import Given
+from identity_sync.services.registration.cancel import cancel_registration
+from identity_sync.services.registration.register import register
+from scaiwave.auth.operators import Operator, Role
 from scaiwave.errors import (
     CredentialsRefused,
     InsufficientPermission,
     UpstreamUnreachable,
 )
-from scaiwave.operators import Operator, Role
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.registering import (
     NOW,

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from identity_sync.registration_errors import (
+from identity_sync.errors import (
     CredentialsInReceipt,
     CredentialsLost,
     CredentialsRescued,
-    FileUnwritable,
     RegistrationConflict,
 )
-from identity_sync.services import credentials
-from identity_sync.services.cancel_registration import cancel_registration
-from scaiwave.config import read_env_file
+from identity_sync.services.registration import credentials
+from identity_sync.services.registration.cancel import cancel_registration
+from scaiwave.config.configuration import read_env_file
 from scaiwave.errors import (
     DiskFull,
+    FileUnwritable,
 )
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.registering import (

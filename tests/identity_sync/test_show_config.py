@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identity_sync.queries.config import mask_secret, mask_url, show_config
+from scaiwave.auth.operators import Operator, Role
 from scaiwave.config import SETTINGS, load
 from scaiwave.errors import InsufficientPermission
-from scaiwave.operators import Operator, Role
 from tests.identity_sync.registering import HOST
 
 SECRET = "sk-0123456789abcdefghij"

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from identity_sync.models import Registration, SyncRun
 from identity_sync.queries.status import next_scheduled, sync_status
 from identity_sync.queries.status_rows import changes, since
+from scaiwave.auth.operators import Operator, Role
 from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import Configuration, load
 from scaiwave.errors import CredentialsRefused, UpstreamUnreachable
-from scaiwave.operators import Operator, Role
 from scaiwave.sandbox import Sandbox
 from tenants.models import Partner, Tenant
 from tests.identity_sync.registering import HOST, NOW

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rooms.services.import_room import import_room
-from scaiwave.operators import host_operator
+from rooms.services.imports.import_room import import_room
+from scaiwave.auth.operators import host_operator
 from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY
 from tests.rooms.round_trip import Carried, carried, differences
 from tests.rooms.test_round_trip import a_home, exported, target

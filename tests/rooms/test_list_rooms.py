@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from rooms.errors import WorkspaceNotFound
 from rooms.models import Room, RoomMedia, RoomMember
-from rooms.queries.list_rooms import list_rooms
+from rooms.queries.rooms import list_rooms
 from scaiwave.errors import UsageError
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant

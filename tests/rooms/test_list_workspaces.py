@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from rooms.models import Workspace, WorkspaceMember
-from rooms.queries.list_workspaces import list_workspaces
+from rooms.queries.workspaces import list_workspaces
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
 from tests.scaiwave.rows import NOW, participant, room, tenant, workspace

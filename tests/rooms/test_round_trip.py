@@ -14,10 +14,10 @@ from hypothesis import settings as property_settings
 
 from federation.models import ServerKey
 from federation.services.generate_key import generate_key
-from rooms.bundle.window import Window
-from rooms.services.export_room import export_room
-from rooms.services.import_room import import_room
-from scaiwave.operators import host_operator
+from rooms.bundle.time_window import Window
+from rooms.services.exports.export_room import export_room
+from rooms.services.imports.import_room import import_room
+from scaiwave.auth.operators import host_operator
 from tests.rooms.importing.places import Home, make_home
 from tests.rooms.random_rooms import Drawn, build, rooms
 from tests.rooms.round_trip import Target, carried, differences

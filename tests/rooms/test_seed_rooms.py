@@ -15,11 +15,11 @@ from django.core.management import call_command
 
 from rooms.bundle.format import CARRIED_ROOM_TYPES, IMPORTED_SENDER, REFERENCES, is_stripped
 from rooms.models import Event, Media, Room, RoomMedia, RoomMember, RoomType, WorkspaceMember
-from rooms.services import seed_rooms as seeding
-from rooms.services.seed_media import MadeUp
-from rooms.services.seed_rooms import SeededRooms, Wanted, seed_rooms
+from rooms.services.seeding import seed_rooms as seeding
+from rooms.services.seeding.media import MadeUp
+from rooms.services.seeding.seed_rooms import SeededRooms, Wanted, seed_rooms
+from scaiwave.auth.operators import Operator, Role, host_operator
 from scaiwave.errors import InsufficientPermission
-from scaiwave.operators import Operator, Role, host_operator
 from tenants.models import AuditEntry, Participant, Tenant
 from tests.scaiwave import console
 

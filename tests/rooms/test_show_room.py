@@ -10,7 +10,7 @@ from django.core.files.storage import default_storage
 from rooms.errors import RoomNotFound
 from rooms.models import Media, Room, RoomImport, RoomMedia, RoomMember
 from rooms.queries.show_room import show_room
-from scaiwave.output import to_json
+from scaiwave.console.output import to_json
 from tenants.errors import TenantNotFound
 from tenants.services.audit import record
 from tests.scaiwave.rows import NOW, event, media, participant, room, tenant, workspace

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadableP
 from django.test import RequestFactory
 
 from scaiwave.api import UNTOLD, answer, api_view
-from scaiwave.bearer import client_address
+from scaiwave.auth.bearer import client_address
 from scaiwave.errors import (
     ConflictError,
     DatabaseUnreachable,

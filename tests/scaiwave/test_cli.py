@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from scaiwave import __version__
-from scaiwave.cli import guarded, main, tree
-from scaiwave.verbs import VERBS
+from scaiwave.cli import main
+from scaiwave.cli.entry import guarded, tree
+from scaiwave.cli.verbs import VERBS
 from tests.scaiwave.console import probe, scaiwave, shell
 
 TOP = Path(__file__).parents[2]

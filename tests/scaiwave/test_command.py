@@ -6,8 +6,8 @@ import pytest
 from django.core.management import call_command
 
 from scaiwave.cli import main
+from scaiwave.cli.verbs import EXIT_CODES
 from scaiwave.errors import UsageError
-from scaiwave.verbs import EXIT_CODES
 from tests.scaiwave.console import at_terminal, probe
 from tests.scaiwave.probe.management.commands import create_tenant, list_tenants
 

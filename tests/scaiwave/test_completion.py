@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from scaiwave.completion import SCRIPTS, completion_script
-from scaiwave.completion.nodes import every_node
-from scaiwave.verbs import VERBS
+from scaiwave.cli.completion import SCRIPTS, completion_script
+from scaiwave.cli.completion.tree import every_node
+from scaiwave.cli.verbs import VERBS
 from tests.scaiwave.console import scaiwave
 from tests.scaiwave.terminal import PROMPT, shell
 

@@ -7,14 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identity_sync.services.env_file import quoted
-from scaiwave.config import (
-    SETTINGS,
-    Configuration,
-    find_home,
-    load,
-    read_env_file,
-    unknown_names,
-)
+from scaiwave.config import SETTINGS, Configuration, load
+from scaiwave.config.configuration import find_home, read_env_file, unknown_names
 from scaiwave.errors import SettingInvalid, SettingMissing
 from tests.scaiwave.console import scaiwave
 

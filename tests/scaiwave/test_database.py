@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scaiwave.config import load
-from scaiwave.database import configure, redis_url, uses_sqlite
+from scaiwave.config.database import configure, redis_url, uses_sqlite
 from scaiwave.errors import SettingInvalid
 from tests.scaiwave.console import scaiwave
 

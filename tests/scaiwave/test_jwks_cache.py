@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from scaiwave.auth.jwks_cache import FAILED, KEPT, REFETCHED, Jwks, JwksCache
 from scaiwave.errors import UpstreamUnreachable
-from scaiwave.jwks_cache import FAILED, KEPT, REFETCHED, Jwks, JwksCache
 
 
 class ScaiKey:

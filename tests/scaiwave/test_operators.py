@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from scaiwave.auth.operators import GRANTED, Operator, Permission, Role, identify_operator
 from scaiwave.config import load
 from scaiwave.errors import (
     ExpiredToken,
@@ -22,7 +23,6 @@ from scaiwave.errors import (
     TokenRequired,
     UpstreamUnreachable,
 )
-from scaiwave.operators import GRANTED, Operator, Permission, Role, identify_operator
 from scaiwave.sandbox import Sandbox
 from tenants.models import Tenant
 from tests.scaiwave.console import scaiwave

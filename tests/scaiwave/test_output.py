@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from scaiwave.errors import SettingInvalid, UsageError
-from scaiwave.output import (
+from scaiwave.console.output import (
     Column,
     Kind,
     Output,
@@ -25,6 +24,7 @@ from scaiwave.output import (
     to_json,
     width,
 )
+from scaiwave.errors import SettingInvalid, UsageError
 from tests.scaiwave.console import at_terminal, probe
 
 LIST = ("admin", "list-tenants")
@@ -252,7 +252,7 @@ def test_success_no_progress_in_a_pipe() -> None:
 
 
 def test_success_progress_lines_with_v2(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scaiwave.output.PROGRESS_EVERY", 0.0)
+    monkeypatch.setattr("scaiwave.console.output.PROGRESS_EVERY", 0.0)
     output, _, stderr = written(chatty=True)
     with output.progress("Fetching") as advance:
         advance(1500, 3000)
@@ -264,7 +264,7 @@ def test_success_progress_lines_with_v2(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_success_progress_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scaiwave.output.PROGRESS_EVERY", 0.0)
+    monkeypatch.setattr("scaiwave.console.output.PROGRESS_EVERY", 0.0)
     output, _, stderr = written(chatty=True)
     with output.progress("Reading", Kind.BYTES) as advance:
         advance(1_500_000, 3_000_000)

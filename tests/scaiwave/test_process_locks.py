@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from scaiwave.process_locks import process_lock
+from scaiwave.locks import process_lock
 from tests.scaiwave.console import CHECKOUT
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 HOLD = """
 import django
 django.setup()
-from scaiwave.process_locks import process_lock
+from scaiwave.locks import process_lock
 with process_lock("work") as free:
     print(free, flush=True)
     input()

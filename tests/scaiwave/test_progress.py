@@ -4,8 +4,8 @@ from io import StringIO
 
 import pytest
 
-from scaiwave.output import Column, Kind
-from scaiwave.progress import table
+from scaiwave.console.output import Column, Kind
+from scaiwave.console.rich_output import table
 
 ID = "01a20f2b-4abc-71af-816e-0bab5a1b7229"
 COLUMNS = (

@@ -8,8 +8,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from scaiwave.config import Configuration, load
+from scaiwave.config.secret_keys import encryption_keys, secret_key
 from scaiwave.errors import SettingInvalid, SettingMissing
-from scaiwave.secret_keys import encryption_keys, secret_key
 from tests.scaiwave.console import scaiwave
 
 POSTGRES = "postgres://user:password@host/name"

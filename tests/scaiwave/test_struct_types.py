@@ -9,7 +9,7 @@ import sys
 THREADS_MEET_NEW_TYPES = """
 import sys, threading
 import msgspec
-from scaiwave.struct_types import decoder
+from scaiwave.msgspec_decoders import decoder
 
 sys.setswitchinterval(1e-6)
 

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaiwave.clients.patience import Patience
-from scaiwave.clients.scaikey import ScaiKeyClient
+from scaiwave.auth.tokens import Claims, verify_token
+from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.errors import (
     ExpiredToken,
     InvalidToken,
@@ -23,7 +24,6 @@ from scaiwave.errors import (
     UpstreamUnreachable,
 )
 from scaiwave.sandbox import Sandbox
-from scaiwave.tokens import Claims, verify_token
 
 FIX = "Get a new ScaiKey token and export it as SCAIWAVE_ADMIN_TOKEN, or unset that variable."
 

@@ -8,8 +8,8 @@ import shlex
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from scaiwave.command import OperatorCommand
-from scaiwave.verbs import GROUPS, VERBS, Verb, Words, alias_of, below, longest, nearest
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.cli.verbs import GROUPS, VERBS, Verb, Words, alias_of, below, longest, nearest
 
 BUILT = list(VERBS.items())
 every_verb = pytest.mark.parametrize(

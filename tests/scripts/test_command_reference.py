@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scaiwave.catalogue import SETTINGS
-from scaiwave.config import read_env_file
-from scaiwave.verbs import VERBS
+from scaiwave.cli.verbs import VERBS
+from scaiwave.config.configuration import read_env_file
+from scaiwave.config.definitions import SETTINGS
 
 TOP = Path(__file__).resolve().parents[2]
 PAGES = (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from scaiwave.verbs import VERBS, Words
+from scaiwave.cli.verbs import VERBS, Words
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted(path for path in DOCS.glob("*.md") if path.name != "CHANGELOG.md")

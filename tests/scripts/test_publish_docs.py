@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from scaiwave.publishing.index_page import PATH
 from scaiwave.publishing.pages import read_pages
 from scaiwave.publishing.publish import sources
-from scaiwave.publishing.record import PATH
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.publishing.folder import page, put
 

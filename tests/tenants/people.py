@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management import call_command
 
-from scaiwave.operators import Operator, Role
+from scaiwave.auth.operators import Operator, Role
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

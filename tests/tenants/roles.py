@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaiwave.operators import Operator
-from scaiwave.operators import Role as OperatorRole
+from scaiwave.auth.operators import Operator
+from scaiwave.auth.operators import Role as OperatorRole
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
-from tenants.services.grant_role import GrantedRole, grant_role
 from tenants.services.revoke_role import RevokedRole, revoke_role
+from tenants.services.role_grants import GrantedRole, grant_role
 from tests.tenants.people import EARLIER, HOST, NOW, make_group, make_person, put_in
 
 

@@ -9,17 +9,17 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import IntegrityError, connection, models, transaction
 
-from scaiwave import faults
+from scaiwave import error_mapping
 from tenants.errors import AuditUnguarded
 from tenants.models import AuditEntry
 from tenants.queries.health import audit
-from tenants.services.append_only import (
+from tenants.services.audit import record
+from tenants.services.audit_triggers import (
     keep_append_only,
     lift_append_only,
     missing_triggers,
     trigger_names,
 )
-from tenants.services.audit import record
 from tests.tenants.people import HOST, NOW, make_tenant
 
 REFUSAL = "sw_audit_entries is append-only"
@@ -197,7 +197,11 @@ def test_success_migrated_back_to_before_there_was_an_audit() -> None:
 @pytest.mark.django_db
 def test_fail_said_in_plain_words() -> None:
     one = entry()
-    with pytest.raises(faults.AppendOnly) as caught, faults.translated(), transaction.atomic():
+    with (
+        pytest.raises(error_mapping.AppendOnly) as caught,
+        error_mapping.translated(),
+        transaction.atomic(),
+    ):
         update(one)
     assert re.fullmatch(
         r"The database \S+( on .+)? refuses that: sw_audit_entries is append-only\.",

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from scaiwave.auth.operators import Permission, Role
+from scaiwave.auth.tokens import RANKS, Claims
 from scaiwave.errors import InsufficientPermission
-from scaiwave.operators import Permission, Role
-from scaiwave.tokens import RANKS, Claims
 from tenants.errors import TenantNotFound
 from tenants.queries.callers import caller_of
-from tenants.queries.tenants import visible_partners, visible_tenants
+from tenants.queries.visibility import visible_partners, visible_tenants
 from tests.tenants.people import NOW, READER, make_partner, make_person, make_tenant
 
 pytestmark = pytest.mark.django_db

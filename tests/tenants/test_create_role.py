@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import BadName, BadRoleSlug, RoleBuiltIn, RoleConflict, TenantNotFound
 from tenants.models import AuditEntry, Role
-from tenants.services.create_role import CreatedRole, create_role
 from tenants.services.role_names import RULES, check_role_slug, is_role_slug
+from tenants.services.roles import CreatedRole, create_role
 from tests.tenants.people import (
     HOST,
     NOW,

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
+from scaiwave.auth.operators import Operator
 from scaiwave.config import load
 from scaiwave.errors import (
     CredentialsRefused,
@@ -18,7 +19,6 @@ from scaiwave.errors import (
     UpstreamUnreachable,
     UsageError,
 )
-from scaiwave.operators import Operator
 from scaiwave.sandbox import Sandbox
 from tenants.errors import (
     BadName,

@@ -6,9 +6,9 @@ import threading
 import pytest
 from django.db import connection
 
+from scaiwave.auth.operators import Operator
+from scaiwave.auth.operators import Role as OperatorRole
 from scaiwave.errors import InsufficientPermission, UsageError
-from scaiwave.operators import Operator
-from scaiwave.operators import Role as OperatorRole
 from tenants.errors import (
     AmbiguousName,
     GroupNotFound,

@@ -10,11 +10,11 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
+from scaiwave.auth.operators import Operator, Role
 from scaiwave.errors import UsageError
-from scaiwave.operators import Operator, Role
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tenants.queries.list_audit import AuditFilter, follow_audit, list_audit
+from tenants.queries.audit import AuditFilter, follow_audit, list_audit
 from tenants.queries.settled import first_id
 from tenants.services.audit import record
 from tests.tenants.people import (

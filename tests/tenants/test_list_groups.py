@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tenants.queries.list_groups import list_groups
+from tenants.queries.groups import list_groups
 from tenants.queries.show_group import show_group
 from tests.tenants.people import (
     EARLIER,

@@ -9,7 +9,7 @@ import pytest
 from scaiwave.errors import UsageError
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
-from tenants.queries.list_participants import list_participants
+from tenants.queries.participants import list_participants
 from tests.tenants.people import (
     EARLIER,
     HOST,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tenants.queries.list_partners import list_partners
+from tenants.queries.partners import list_partners
 from tests.tenants.people import (
     EARLIER,
     HOST,

@@ -8,12 +8,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from scaiwave import providers
+from scaiwave import registry
+from scaiwave.auth.operators import Operator
 from scaiwave.errors import UsageError
-from scaiwave.operators import Operator
 from tenants.errors import PartnerNotFound
 from tenants.models import Tenant, TokenUsage
-from tenants.queries.list_tenants import list_tenants
+from tenants.queries.tenants import list_tenants
 from tests.tenants.people import (
     EARLIER,
     HOST,
@@ -34,13 +34,13 @@ pytestmark = pytest.mark.django_db
 def columns(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[Tenant, Any]]:
     """What upper applications tell, by column and tenant; nothing to begin with."""
     told: dict[str, dict[Tenant, Any]] = {}
-    monkeypatch.setattr(providers, "_tenant_columns", {})
+    monkeypatch.setattr(registry, "_tenant_columns", {})
     for name in ("rooms", "storage_bytes"):
 
         def provide(ids: Any, name: str = name) -> dict[Any, Any]:
             return {tenant.pk: value for tenant, value in told.get(name, {}).items()}
 
-        providers.register_tenant_columns(name, provide)
+        registry.register_tenant_columns(name, provide)
     return told
 
 
@@ -171,7 +171,7 @@ def test_success_json_has_every_key_and_raw_bytes(columns: dict[str, dict[Tenant
 def test_success_figures_that_no_application_tells_are_unknown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(providers, "_tenant_columns", {})
+    monkeypatch.setattr(registry, "_tenant_columns", {})
     make_tenant()
     row = list_tenants(operator=HOST, now=NOW)[0]
     assert (row["rooms"], row["storage_bytes"]) == (None, None)

@@ -12,13 +12,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from scaiwave.clients.scaigrid import Usage
+from scaiwave.clients.scaigrid.client import Usage
 from scaiwave.errors import InsufficientPermission, SettingMissing, UpstreamForbidden
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.scaigrid import usage_row
+from scaiwave.sandbox.api.scaigrid import usage_row
 from tenants import jobs
 from tenants.models import AuditEntry, Tenant, TokenUsage
-from tenants.services.refresh_usage import RefreshedUsage, refresh_usage
+from tenants.services.usage import RefreshedUsage, refresh_usage
 from tests.tenants.people import HOST, NOW, READER, make_partner, make_tenant, partner_admin, run
 from tests.tenants.scaikey import registered
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaiwave.auth.operators import Operator
 from scaiwave.errors import NotFoundError, ScaiWaveError
-from scaiwave.operators import Operator
 from tenants.errors import AmbiguousName, GroupNotFound, ParticipantNotFound, TenantNotFound
 from tenants.queries.resolve import (
     resolve_group,

@@ -7,8 +7,8 @@ import threading
 import pytest
 from django.db import connection
 
-from scaiwave.operators import Operator
-from scaiwave.operators import Role as OperatorRole
+from scaiwave.auth.operators import Operator
+from scaiwave.auth.operators import Role as OperatorRole
 from tenants.errors import LastSuperAdmin, SelfElevation, SuperAdminOnly
 from tenants.models import AuditEntry, Group, GroupMembership, RoleGrant
 from tests.tenants.people import (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tenants.errors import AmbiguousName, GroupNotFound
 from tenants.models import Group, Participant
-from tenants.queries.nesting import groups_of, people_of
+from tenants.queries.group_nesting import groups_of, people_of
 from tenants.queries.show_group import show_group
 from tests.tenants.people import (
     HOST,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scaiwave import providers
+from scaiwave import registry
 from tenants.errors import AmbiguousName, ParticipantNotFound
 from tenants.models import Participant, Role, RoleGrant, Tenant
 from tenants.queries.show_participant import show_participant
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _no_upper_applications(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers, "_participant_facts", [])
+    monkeypatch.setattr(registry, "_participant_facts", [])
 
 
 def show(person: Participant) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def test_success_the_same_user_elsewhere_within_the_scope() -> None:
 
 def test_success_facts_and_audit() -> None:
     anna = make_person(make_tenant())
-    providers.register_participant_facts(lambda key: [("Last sync", f"none for {key}")])
+    registry.register_participant_facts(lambda key: [("Last sync", f"none for {key}")])
     record(operator=HOST, action="suspend", subject=anna, tenant=anna.tenant, now=NOW)
     found = show(anna)
     assert found["facts"] == [{"title": "Last sync", "value": f"none for {anna.pk}"}]

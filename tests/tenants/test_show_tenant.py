@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from scaiwave import providers
+from scaiwave import registry
 from tenants.errors import TenantNotFound
 from tenants.models import TokenUsage
 from tenants.queries.show_tenant import show_tenant
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _no_upper_applications(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers, "_tenant_columns", {})
+    monkeypatch.setattr(registry, "_tenant_columns", {})
 
 
 def show(name: str = "acme") -> dict[str, Any]:
@@ -40,7 +40,7 @@ def test_success_limits_beside_usage() -> None:
     tenant = make_tenant(
         max_participants=10, max_rooms=5, max_storage_mb=2, max_ai_tokens_month=1000
     )
-    providers.register_tenant_columns("rooms", lambda ids: {tenant.pk: 3})
+    registry.register_tenant_columns("rooms", lambda ids: {tenant.pk: 3})
     make_person(tenant)
     make_person(tenant, "helper", participant_type="model", scaikey_id=None)
     TokenUsage.objects.create(

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from tenants.models import Participant
-from tenants.queries.standing import STATUSES, with_status
+from tenants.queries.status_filters import STATUSES, with_status
 from tests.tenants.people import EARLIER, make_person, make_tenant
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from scaiwave.clients.scaikey_rows import TenantRow
+from scaiwave.clients.scaikey.schemas import TenantRow
 from scaiwave.doctor.findings import Finding, State
 from tenants.errors import LastSuperAdmin
 from tenants.models import AuditEntry, Participant, Role, Tenant

@@ -7,13 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenants.errors import BadName, BadSlug
-from tenants.services.tenant_names import (
-    RESERVED,
-    RULES,
-    check_name,
-    check_scaikey_id,
-    check_slug,
-)
+from tenants.services.validators import RESERVED, RULES, check_name, check_scaikey_id, check_slug
 
 
 @pytest.mark.parametrize("slug", ["ab", "acme", "acme-corp", "4you", "a1", "x" * 63])

@@ -12,11 +12,11 @@ from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaiwave.progress import table
+from scaiwave.console.rich_output import table
 from tenants.management.commands.list_tenants import COLUMNS
 from tenants.models import Tenant, TokenUsage
-from tenants.queries.list_tenants import list_tenants
-from tenants.queries.token_usage import as_of, close_to_cap, for_people, share_of
+from tenants.queries.tenants import list_tenants
+from tenants.queries.usage import as_of, close_to_cap, for_people, share_of
 from tests.tenants.people import HOST, NOW, make_tenant
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scaiwave.command import Declined
+from scaiwave.cli.command import Declined
 from scaiwave.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant

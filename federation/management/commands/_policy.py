@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaiwave.output import Column, Kind
+from scaiwave.console.output import Column, Kind
 
 POLICY = (
     Column("default_mode", "Mode"),

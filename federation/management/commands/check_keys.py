@@ -5,8 +5,8 @@ from typing import Any
 from django.utils import timezone
 
 from federation.queries.check_keys import check_keys
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column
 
 COLUMNS = (
     Column("key_id", "Key id", whole=True),

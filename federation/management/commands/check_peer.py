@@ -6,8 +6,8 @@ from typing import Any
 from django.utils import timezone
 
 from federation.services.check_peer import check_peer
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column, Kind
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, Kind
 
 PEER = (
     Column("server_name", "Server"),

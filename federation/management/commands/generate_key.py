@@ -5,7 +5,7 @@ from typing import Any
 from django.utils import timezone
 
 from federation.services.generate_key import generate_key
-from scaiwave.command import OperatorCommand
+from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):

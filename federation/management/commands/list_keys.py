@@ -4,9 +4,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.management.commands._keys import KEYS
+from federation.management.output import KEYS
 from federation.queries.list_keys import list_keys
-from scaiwave.command import OperatorCommand
+from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):

@@ -5,7 +5,7 @@ from typing import Any
 from django.utils import timezone
 
 from federation.services.reencrypt_keys import reencrypt_keys
-from scaiwave.command import OperatorCommand
+from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):

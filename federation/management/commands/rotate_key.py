@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from federation.services.rotate_key import OVERLAP_DAYS, rotate_key
-from scaiwave.command import OperatorCommand
+from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):

@@ -6,8 +6,8 @@ from typing import Any
 from django.utils import timezone
 
 from federation.models import FederationMode
-from federation.services.set_policy import Changes, set_policy
-from scaiwave.command import OperatorCommand
+from federation.services.policy import Changes, set_policy
+from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):

@@ -5,7 +5,7 @@ from typing import Any
 from django.utils import timezone
 
 from federation.queries.show_descriptor import show_descriptor
-from scaiwave.command import OperatorCommand
+from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):

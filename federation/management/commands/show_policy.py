@@ -4,7 +4,7 @@ from typing import Any
 
 from federation.management.commands._policy import POLICY
 from federation.queries.show_policy import show_policy
-from scaiwave.command import OperatorCommand
+from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):

@@ -6,8 +6,8 @@ from typing import Any
 from identity_sync.errors import SyncStopped
 from identity_sync.management.sync_answer import list_changes, show_report
 from identity_sync.models import Trigger
-from identity_sync.services.sync import Wish, run_sync
-from scaiwave.command import OperatorCommand
+from identity_sync.services.sync.run import Wish, run_sync
+from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):

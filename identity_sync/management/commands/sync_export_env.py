@@ -6,8 +6,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from identity_sync.services.export_env import export_env, shell_lines
-from scaiwave.command import OperatorCommand
-from scaiwave.output import is_terminal
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import is_terminal
 
 
 class Command(OperatorCommand):

@@ -7,11 +7,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from identity_sync.management.register_flags import ANSWERS, COLUMNS, add_flags
-from identity_sync.services.cancel_registration import cancel_registration
-from identity_sync.services.register import Registered, Registering, register
-from identity_sync.services.registration_answers import Given, Talk
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column
+from identity_sync.services.registration.answers import Given, Talk
+from identity_sync.services.registration.cancel import cancel_registration
+from identity_sync.services.registration.register import Registered, Registering, register
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column
 
 
 class Command(OperatorCommand):

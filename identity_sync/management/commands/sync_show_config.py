@@ -5,8 +5,8 @@ from typing import Any
 from django.conf import settings
 
 from identity_sync.queries.config import show_config
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column
 
 COLUMNS = (Column("name", "Name"), Column("value", "Value"), Column("source", "Source"))
 

@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from identity_sync.queries.status import SyncStatus, sync_status
 from identity_sync.queries.status_rows import CHANGES, drift_rows, facts, run_rows
-from identity_sync.services.sync import measure_drift
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column, Kind
+from identity_sync.services.sync.run import measure_drift
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, Kind
 
 FACTS = (
     Column("state", "Registration"),

@@ -11,8 +11,8 @@ from typing import Any
 from rooms.errors import ExportIncomplete
 from rooms.services.exported_room import ExportedRoom, plural
 from rooms.services.exported_rooms import ExportedRooms, Outcome
+from scaiwave.console.output import Column, Kind, Output
 from scaiwave.errors import UsageError
-from scaiwave.output import Column, Kind, Output
 
 ROOMS = (
     Column("id", "Id"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scaiwave.output import Column, Kind, human_bytes
-from tenants.queries.rows import Row
+from scaiwave.console.output import Column, Kind, human_bytes
+from tenants.queries.serializers import Row
 
 FACTS = (
     Column("name", "Name"),

@@ -8,12 +8,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from rooms.bundle.window import read_window
+from rooms.bundle.time_window import read_window
 from rooms.management.commands._exports import add_arguments, check_usage, tell_room, tell_rooms
-from rooms.services.deliver_export import write_to_file, write_to_stream
-from rooms.services.export_room import export_room
-from rooms.services.export_rooms import export_rooms
-from scaiwave.command import OperatorCommand
+from rooms.services.exports.export_room import export_room
+from rooms.services.exports.export_rooms import export_rooms
+from rooms.services.exports.sinks import write_to_file, write_to_stream
+from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):

@@ -7,10 +7,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from rooms.bundle.format import MIB
-from rooms.management.commands._bundles import opened, tell_imported
+from rooms.management.bundle_io import opened, tell_imported
 from rooms.management.commands._import_arguments import add_arguments
-from rooms.services.import_room import import_room
-from scaiwave.command import OperatorCommand
+from rooms.services.imports.import_room import import_room
+from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):

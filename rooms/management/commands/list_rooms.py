@@ -4,10 +4,10 @@ from argparse import ArgumentParser
 from typing import Any
 
 from rooms.models import RoomState, RoomType
-from rooms.queries.list_rooms import SORTABLE, list_rooms
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column, Kind
-from tenants.management.commands._layout import positive
+from rooms.queries.rooms import SORTABLE, list_rooms
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, Kind
+from tenants.management.output import positive
 
 COLUMNS = (
     Column("id", "Id", whole=True),

@@ -4,10 +4,10 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
-from rooms.queries.list_workspaces import list_workspaces
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column, Kind
-from tenants.queries.rows import Row
+from rooms.queries.workspaces import list_workspaces
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, Kind
+from tenants.queries.serializers import Row
 
 COLUMNS = (
     Column("id", "Id", spare=True),

@@ -3,10 +3,10 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from rooms.queries.search_rooms import search_rooms
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column, Kind
-from tenants.management.commands._layout import positive
+from rooms.queries.search import search_rooms
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, Kind
+from tenants.management.output import positive
 
 COLUMNS = (
     Column("sent_at", "Time", Kind.TIME),

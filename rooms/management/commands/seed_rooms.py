@@ -12,9 +12,9 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from rooms.management.commands._seed_arguments import add_arguments
-from rooms.services.seed_rooms import SEEDED_COLUMNS, Wanted, seed_rooms
-from scaiwave.operators import identify_operator
-from scaiwave.output import Output
+from rooms.services.seeding.seed_rooms import SEEDED_COLUMNS, Wanted, seed_rooms
+from scaiwave.auth.operators import identify_operator
+from scaiwave.console.output import Output
 
 
 class Command(BaseCommand):

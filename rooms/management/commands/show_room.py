@@ -5,8 +5,8 @@ from typing import Any
 
 from rooms.management.commands._room import FACTS, MEDIA, MEMBERS, facts
 from rooms.queries.show_room import show_room
-from scaiwave.command import OperatorCommand
-from tenants.management.commands._layout import AUDIT, show_sections
+from scaiwave.cli.command import OperatorCommand
+from tenants.management.output import AUDIT, show_sections
 
 
 class Command(OperatorCommand):

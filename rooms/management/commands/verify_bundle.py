@@ -7,9 +7,9 @@ from typing import Any
 from django.conf import settings
 
 from rooms.bundle.format import MIB
-from rooms.management.commands._bundles import opened, tell_verified
+from rooms.management.bundle_io import opened, tell_verified
 from rooms.queries.verify_bundle import verify_bundle
-from scaiwave.command import OperatorCommand
+from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):

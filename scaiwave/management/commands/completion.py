@@ -3,8 +3,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from scaiwave.command import OperatorCommand
-from scaiwave.completion import SCRIPTS, completion_script
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.cli.completion import SCRIPTS, completion_script
 
 
 class Command(OperatorCommand):

@@ -6,10 +6,10 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from scaiwave.command import OperatorCommand
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, is_terminal
 from scaiwave.doctor.advice import advice
-from scaiwave.doctor.examine import examine
-from scaiwave.output import Column, is_terminal
+from scaiwave.doctor.runner import examine
 
 COLUMNS = (
     Column("state", "State"),

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.paging import ENVELOPES
+from scaiwave.sandbox.api.pagination import ENVELOPES
 
 
 class Command(BaseCommand):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from scaiwave.output import Column, Kind, to_json
-from tenants.queries.rows import Row
+from scaiwave.console.output import Column, Kind, to_json
+from tenants.queries.serializers import Row
 
 COLUMNS = (
     Column("at", "When", Kind.TIME),

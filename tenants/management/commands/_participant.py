@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scaiwave.output import Column, Kind
+from scaiwave.console.output import Column, Kind
 from tenants.management.commands._tenant import standing
-from tenants.queries.rows import Row
+from tenants.queries.serializers import Row
 
 FACTS = (
     Column("may_sign_in", "May sign in", Kind.FLAG),

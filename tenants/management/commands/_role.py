@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scaiwave.output import Column, Kind, Output
-from tenants.management.commands._layout import show_sections
+from scaiwave.console.output import Column, Kind, Output
 from tenants.management.commands._tenant import standing
-from tenants.queries.rows import Row
+from tenants.management.output import show_sections
+from tenants.queries.serializers import Row
 
 ROLE = (
     Column("slug", "Role"),

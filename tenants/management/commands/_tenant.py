@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scaiwave.output import UNKNOWN, Column, Kind, human_bytes, to_json
-from tenants.queries.rows import Row
-from tenants.queries.token_usage import in_words
+from scaiwave.console.output import UNKNOWN, Column, Kind, human_bytes, to_json
+from tenants.queries.serializers import Row
+from tenants.queries.usage import in_words
 
 FACTS = (
     Column("slug", "Slug"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from scaiwave.output import Output
-from tenants.queries.rows import Row
-from tenants.queries.token_usage import as_of, close_to_cap
+from scaiwave.console.output import Output
+from tenants.queries.serializers import Row
+from tenants.queries.usage import as_of, close_to_cap
 
 
 def tell_age_and_caps(output: Output, tenants: Sequence[Row], now: datetime) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from scaiwave.command import OperatorCommand
-from tenants.management.commands._password import FLAG, read_password
+from scaiwave.cli.command import OperatorCommand
+from tenants.management.passwords import FLAG, read_password
 from tenants.services.create_administrator import create_administrator
 
 

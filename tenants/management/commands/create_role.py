@@ -5,8 +5,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from scaiwave.command import OperatorCommand
-from tenants.services.create_role import create_role
+from scaiwave.cli.command import OperatorCommand
+from tenants.services.roles import create_role
 
 
 class Command(OperatorCommand):

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from scaiwave.command import OperatorCommand
+from scaiwave.cli.command import OperatorCommand
 from tenants.services.create_tenant import create_tenant
 from tenants.services.scaikey import tenant_lookup
 

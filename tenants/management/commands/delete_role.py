@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from scaiwave.command import OperatorCommand
+from scaiwave.cli.command import OperatorCommand
 from tenants.services.delete_role import delete_role
 
 

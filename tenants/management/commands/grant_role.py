@@ -5,8 +5,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from scaiwave.command import OperatorCommand
-from tenants.services.grant_role import grant_role
+from scaiwave.cli.command import OperatorCommand
+from tenants.services.role_grants import grant_role
 
 
 class Command(OperatorCommand):

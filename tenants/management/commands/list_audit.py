@@ -5,12 +5,12 @@ from contextlib import closing
 from typing import Any
 from uuid import UUID
 
-from scaiwave.command import OperatorCommand
-from scaiwave.output import to_json
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import to_json
 from tenants.management.commands import _times
 from tenants.management.commands._audit import COLUMNS, DETAILS, in_words
-from tenants.management.commands._layout import positive
-from tenants.queries.list_audit import AuditFilter, AuditPage, follow_audit, list_audit
+from tenants.management.output import positive
+from tenants.queries.audit import AuditFilter, AuditPage, follow_audit, list_audit
 
 PAGE = 50
 FILTER = ("tenant", "operator", "action", "subject", "since", "until")

@@ -3,9 +3,9 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column, Kind
-from tenants.queries.list_groups import STATUSES, list_groups
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, Kind
+from tenants.queries.groups import STATUSES, list_groups
 
 COLUMNS = (
     Column("name", "Name"),

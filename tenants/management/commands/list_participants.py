@@ -4,12 +4,12 @@ from argparse import ArgumentParser
 from contextlib import closing
 from typing import Any
 
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column, to_json
-from tenants.management.commands._layout import positive
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, to_json
+from tenants.management.output import positive
 from tenants.models import ParticipantType
-from tenants.queries.list_participants import list_participants
-from tenants.queries.standing import STATUSES
+from tenants.queries.participants import list_participants
+from tenants.queries.status_filters import STATUSES
 
 COLUMNS = (
     Column("display_name", "Name"),

@@ -3,10 +3,10 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column, Kind
-from tenants.queries.list_partners import list_partners
-from tenants.queries.standing import STATUSES
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, Kind
+from tenants.queries.partners import list_partners
+from tenants.queries.status_filters import STATUSES
 
 COLUMNS = (
     Column("slug", "Slug"),

@@ -3,8 +3,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column, Kind
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, Kind
 from tenants.queries.list_roles import list_roles
 
 COLUMNS = (

@@ -5,12 +5,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column, Kind
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, Kind
 from tenants.management.commands._usage import tell_age_and_caps
-from tenants.queries.list_tenants import SORTABLE, list_tenants
-from tenants.queries.standing import STATUSES
-from tenants.queries.token_usage import for_people
+from tenants.queries.status_filters import STATUSES
+from tenants.queries.tenants import SORTABLE, list_tenants
+from tenants.queries.usage import for_people
 
 COLUMNS = (
     Column("slug", "Slug", whole=True),

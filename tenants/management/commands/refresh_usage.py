@@ -5,9 +5,9 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from scaiwave.command import OperatorCommand
-from tenants.services.refresh_usage import refresh_usage
+from scaiwave.cli.command import OperatorCommand
 from tenants.services.scaigrid import usage_fetch
+from tenants.services.usage import refresh_usage
 
 
 class Command(OperatorCommand):

@@ -3,10 +3,10 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from scaiwave.command import OperatorCommand
-from scaiwave.output import Column, Kind
-from tenants.management.commands._layout import AUDIT, show_sections
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, Kind
 from tenants.management.commands._participant import ways
+from tenants.management.output import AUDIT, show_sections
 from tenants.queries.show_group import show_group
 
 FACTS = (

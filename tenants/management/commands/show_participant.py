@@ -3,8 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from scaiwave.command import OperatorCommand
-from tenants.management.commands._layout import AUDIT, show_sections
+from scaiwave.cli.command import OperatorCommand
 from tenants.management.commands._participant import (
     ELSEWHERE,
     FACTS,
@@ -15,6 +14,7 @@ from tenants.management.commands._participant import (
     ways,
 )
 from tenants.management.commands._role import with_ways
+from tenants.management.output import AUDIT, show_sections
 from tenants.queries.show_participant import show_participant
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from scaiwave.command import OperatorCommand
+from scaiwave.cli.command import OperatorCommand
 from tenants.management.commands._role import show_participant_roles, show_role_holders
 from tenants.queries.show_role import show_role
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from django.utils import timezone
 
-from scaiwave.command import OperatorCommand
-from tenants.management.commands._layout import AUDIT, show_sections
+from scaiwave.cli.command import OperatorCommand
 from tenants.management.commands._tenant import FACTS, LIMITS, PARTICIPANTS, facts, limits
 from tenants.management.commands._usage import tell_age_and_caps
+from tenants.management.output import AUDIT, show_sections
 from tenants.queries.show_tenant import show_tenant
 
 

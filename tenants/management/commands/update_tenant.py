@@ -5,8 +5,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from scaiwave.command import OperatorCommand
-from tenants.management.commands._values import add_limits, given_limits
+from scaiwave.cli.command import OperatorCommand
+from tenants.management.arguments import add_limits, given_limits
 from tenants.services.features import feature
 from tenants.services.update_tenant import TenantChanges, update_tenant
 

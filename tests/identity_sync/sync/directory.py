@@ -12,14 +12,14 @@ from django.db import connection
 from django.db.models import Count
 
 from identity_sync.models import SyncChange, SyncRun
-from identity_sync.report import SyncReport
-from identity_sync.services.staging import TABLES
-from identity_sync.services.sync import Wish, run_sync
-from scaiwave.bars import no_bars
+from identity_sync.services.sync.report import SyncReport
+from identity_sync.services.sync.run import Wish, run_sync
+from identity_sync.services.sync.staging import TABLES
+from scaiwave.auth.operators import Operator, Role
 from scaiwave.config import Configuration
-from scaiwave.operators import Operator, Role
+from scaiwave.console.progress import no_bars
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.population import EVERYTHING
+from scaiwave.sandbox.data.population import EVERYTHING
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 from tests.tenants.scaikey import registered
 

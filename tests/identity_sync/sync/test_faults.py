@@ -9,9 +9,9 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from scaiwave.clients.foreign import Timeouts
-from scaiwave.clients.patience import Patience
-from scaiwave.clients.scaikey import ScaiKeyClient
+from scaiwave.clients.http.exceptions import Timeouts
+from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
 from scaiwave.errors import ScaiWaveError
 from scaiwave.sandbox import Sandbox

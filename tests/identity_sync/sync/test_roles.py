@@ -11,12 +11,12 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from identity_sync.services import role_plan
+from identity_sync.services.sync import roles as role_plan
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.population import EVERYTHING
+from scaiwave.sandbox.data.population import EVERYTHING
 from tenants.models import Participant, Role, RoleGrant, Tenant
-from tenants.services.grant_role import grant_role
 from tenants.services.revoke_role import revoke_role
+from tenants.services.role_grants import grant_role
 from tests.identity_sync.sync.directory import (
     HOST,
     LONG_AGO,

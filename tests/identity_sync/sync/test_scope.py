@@ -6,11 +6,11 @@ import pytest
 from pytest_django import Settings
 
 from identity_sync.models import SyncRun
-from identity_sync.services.sync import measure_drift
+from identity_sync.services.sync.run import measure_drift
 from identity_sync.services.sync_lock import sync_lock
-from scaiwave.bars import no_bars
+from scaiwave.auth.operators import Operator, Role
+from scaiwave.console.progress import no_bars
 from scaiwave.errors import InsufficientPermission
-from scaiwave.operators import Operator, Role
 from scaiwave.sandbox import Sandbox
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant

@@ -7,7 +7,7 @@ import pytest
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant
 from tenants.queries.super_admins import SuperAdmins, super_admins
-from tenants.services.grant_role import grant_role
+from tenants.services.role_grants import grant_role
 from tests.identity_sync.sync.directory import HOST, LONG_AGO, last_run, people_of, sync
 
 pytestmark = [

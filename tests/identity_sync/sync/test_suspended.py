@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scaiwave.operators import host_operator
+from scaiwave.auth.operators import host_operator
 from scaiwave.sandbox import Sandbox
 from tenants.models import Tenant
 from tenants.services.resume_tenant import resume_tenant

@@ -7,7 +7,7 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from rooms.bundle.check import BundleEvent, CheckedBundle, Counts, Limits, check_bundle
+from rooms.bundle.reader import BundleEvent, CheckedBundle, Counts, Limits, check_bundle
 from tests.rooms.bundle.archives import Part, zip_of
 
 LIMITS = Limits(most_bytes=64 * 1024 * 1024)

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from rooms.bundle.check import Limits, check_bundle
+from rooms.bundle.reader import Limits, check_bundle
 from rooms.errors import BundleDamaged, BundleError, BundleTooLarge
 from tests.rooms.bundle.archives import Zip, zip_of
 from tests.rooms.bundle.bundles import (

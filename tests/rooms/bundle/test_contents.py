@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rooms.bundle.check import check_bundle
+from rooms.bundle.reader import check_bundle
 from rooms.errors import BundleDamaged, BundleDuplicate, BundleError, BundleVersion
 from tests.rooms.bundle.archives import described, zip_of
 from tests.rooms.bundle.bundles import (

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.bundle.check import BundleEvent
+from rooms.bundle.reader import BundleEvent
 from rooms.errors import BundleError, BundleNotZip, ContentTooLarge, ImportRefused
 from tests.rooms.bundle.bundles import (
     WHEN,

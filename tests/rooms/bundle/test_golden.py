@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from federation.services.signing import key_from_text
-from rooms.bundle.check import CheckedBundle, Counts
+from rooms.bundle.reader import CheckedBundle, Counts
 from rooms.bundle.signature import Verdict, judge
 from tests.rooms.bundle.bundles import checked
 from tests.rooms.bundle.corpus_events import EVENTS

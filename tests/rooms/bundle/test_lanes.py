@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.bundle.checked_lane import CheckedLane
-from rooms.bundle.events import BundleEvent
 from rooms.bundle.json_stream import JsonStream
+from rooms.bundle.manifest.event_validation import CheckedLane
+from rooms.bundle.manifest.events import BundleEvent
 from scaiwave.errors import ScaiWaveError
 from tests.rooms.bundle.bundles import WHEN, event, uid
 

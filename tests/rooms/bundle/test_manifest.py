@@ -141,7 +141,7 @@ def test_fail_too_much_beside_the_events(
     limit: str, document: JSON, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 10 if limit == "_MOST_KEYS" else 1
-    monkeypatch.setattr(f"rooms.bundle.read_manifest.{limit}", most)
+    monkeypatch.setattr(f"rooms.bundle.manifest.reader.{limit}", most)
     with pytest.raises(BundleBadManifest) as caught:
         checked(of_manifest(manifest_bytes(document)))
     assert caught.value.message == message
@@ -149,7 +149,7 @@ def test_fail_too_much_beside_the_events(
 
 def test_fail_events_by_too_many_senders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the events come first, and what `senders` would hold is not known yet."""
-    monkeypatch.setattr("rooms.bundle.read_manifest.MOST_SENDERS", 2)
+    monkeypatch.setattr("rooms.bundle.manifest.reader.MOST_SENDERS", 2)
     events = [event(number, sender_id=uid(number)) for number in range(1, 4)]
     with pytest.raises(BundleBadManifest) as caught:
         checked(of_manifest(events_first(manifest(*events))))

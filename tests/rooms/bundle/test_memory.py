@@ -27,7 +27,7 @@ pytestmark = pytest.mark.once
 CHECKOUT = Path(__file__).parents[3]
 MEASURE = """
 import pathlib, resource, sys
-from rooms.bundle.check import Limits, check_bundle
+from rooms.bundle.reader import Limits, check_bundle
 with open(sys.argv[1], "rb") as file, check_bundle(file, limits=Limits(2**30)) as bundle:
     print(sum(1 for _ in bundle.events()))
 # On Linux the other account begins with what the parent had.
@@ -85,7 +85,7 @@ def test_success_no_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 FULL = """
 import resource, sys
-from rooms.bundle.check import Limits, check_bundle
+from rooms.bundle.reader import Limits, check_bundle
 from scaiwave.errors import DiskFull
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from rooms.bundle.check import Counts
+from rooms.bundle.reader import Counts
 from tests.rooms.bundle.bundles import (
     checked,
     event,

@@ -16,11 +16,11 @@ from uuid import UUID
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from rooms.bundle.window import Window
+from rooms.bundle.time_window import Window
 from rooms.models import Media, Room, RoomMedia
-from rooms.services.deliver_export import write_to_stream
-from rooms.services.export_room import Export, export_room
 from rooms.services.exported_room import ExportedRoom
+from rooms.services.exports.export_room import Export, export_room
+from rooms.services.exports.sinks import write_to_stream
 from tenants.models import Tenant
 from tests.scaiwave import rows
 from tests.tenants.people import HOST, NOW

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rooms.errors import ExportRefused
-from rooms.services.deliver_export import draft_of, write_to_file
+from rooms.services.exports.sinks import draft_of, write_to_file
 from scaiwave.errors import UsageError
 from tests.rooms.export.bundles import beginning, export, make_room
 
@@ -74,7 +74,7 @@ def test_fail_stream_of_another_kind(tmp_path: Path) -> None:
         def write(self, data: object, /) -> int:
             raise OSError(5, "Input/output error")
 
-    from rooms.services.deliver_export import write_to_stream
+    from rooms.services.exports.sinks import write_to_stream
 
     with pytest.raises(OSError, match="Input/output error"):
         write_to_stream(beginning(make_room()), Broken())

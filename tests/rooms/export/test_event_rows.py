@@ -11,10 +11,10 @@ import pytest
 from django.db import connection
 from hypothesis import strategies as st
 
-from rooms.bundle.window import Window
+from rooms.bundle.time_window import Window
 from rooms.errors import ExportDamaged
 from rooms.models import Event, Room
-from rooms.queries.event_rows import ascending
+from rooms.queries.export_events import ascending
 from tests.rooms.export.bundles import CONTENTS, EARLY, KEY, export, make_room
 from tests.scaiwave import rows
 

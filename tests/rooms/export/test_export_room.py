@@ -15,9 +15,9 @@ from django.db import connection
 from jsonschema import Draft202012Validator
 
 from federation.models import ServerKey
-from federation.services.private_halves import sealed
-from rooms.bundle.check import Limits, check_bundle
-from rooms.bundle.window import Window
+from federation.services.key_encryption import sealed
+from rooms.bundle.reader import Limits, check_bundle
+from rooms.bundle.time_window import Window
 from tenants.models import AuditEntry
 from tests.rooms.export.bundles import CONTENTS, EARLY, KEY, beginning, export, make_room, show
 from tests.scaiwave import rows

@@ -13,10 +13,10 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from rooms.bundle.window import Window
+from rooms.bundle.time_window import Window
 from rooms.errors import ExportRunning
-from rooms.services.export_rooms import export_rooms
 from rooms.services.exported_rooms import ExportedRooms
+from rooms.services.exports.export_rooms import export_rooms
 from scaiwave.errors import InsufficientPermission, UsageError
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant

@@ -13,10 +13,10 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from pytest_django import Settings
 
-from rooms.bundle.check import Limits, check_bundle
+from rooms.bundle.reader import Limits, check_bundle
 from rooms.errors import ExportDamaged
 from rooms.models import Media, Room
-from rooms.services.deliver_export import write_to_stream
+from rooms.services.exports.sinks import write_to_stream
 from tests.rooms.export.bundles import beginning, export, make_room, show
 from tests.rooms.export.processes import is_zip
 from tests.scaiwave import rows

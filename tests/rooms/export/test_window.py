@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from rooms.bundle.window import Window, read_window
+from rooms.bundle.time_window import Window, read_window
 from scaiwave.errors import UsageError
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.bundle.zip_stream import Deflated, Stored, ZipStream
+from rooms.bundle.archive.writer import Deflated, Stored, ZipStream
 
 NOW = datetime(2026, 11, 24, 19, 5, 43, tzinfo=UTC)
 ENTRIES = {

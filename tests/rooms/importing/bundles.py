@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rooms.bundle.signing_document import Counts, Signer
-from rooms.bundle.write import Attachment, BundleWriter, Head, Sender
+from rooms.bundle.writer import Attachment, BundleWriter, Head, Sender
 
 ROOM = "019ab000-0000-7000-8000-00000000beef"
 ANNA, BOB = (f"019ab000-0000-7000-8000-00000000000{digit}" for digit in "ab")

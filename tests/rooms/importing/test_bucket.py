@@ -14,7 +14,7 @@ from rooms.models import ImportIntent, Media, Room, RoomMedia
 from rooms.queries.health import media_store, tidy_imports
 from rooms.queries.room_media import room_media
 from scaiwave.config import load
-from scaiwave.faults import translated
+from scaiwave.error_mapping import translated
 from scaiwave.media_storage import MediaStoreUnusable
 from tests.rooms.importing.bundles import Bundle, event
 from tests.rooms.importing.places import NOW, make_home

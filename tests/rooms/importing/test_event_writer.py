@@ -9,11 +9,11 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rooms.bundle.check import BundleEvent
+from rooms.bundle.reader import BundleEvent
 from rooms.models import Room
-from rooms.services.event_writer import Target, write_events
-from rooms.services.rewrite import NewIds, Rewriter
-from scaiwave.faults import DatabaseBusy
+from rooms.services.imports.events import Target, write_events
+from rooms.services.imports.id_mapping import NewIds, Rewriter
+from scaiwave.error_mapping import DatabaseBusy
 from tests.rooms.importing.bundles import event
 from tests.rooms.importing.places import make_home
 from tests.scaiwave import rows

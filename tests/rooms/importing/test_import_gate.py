@@ -18,10 +18,10 @@ from rooms.errors import (
     WorkspaceNotFound,
 )
 from rooms.models import Event, ImportIntent, Media, Room, WorkspaceMember
-from rooms.services.import_gate import admit, require_capacity
-from scaiwave.bars import Progress, no_progress
+from rooms.services.imports.permissions import admit, require_capacity
+from scaiwave.console.output import Kind
+from scaiwave.console.progress import Progress, no_progress
 from scaiwave.errors import InsufficientPermission, ScaiWaveError
-from scaiwave.output import Kind
 from tenants.errors import ParticipantNotFound, TenantNotFound
 from tests.rooms.importing.bundles import Bundle, event
 from tests.rooms.importing.places import NOW, Home, make_home

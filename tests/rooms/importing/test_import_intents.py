@@ -14,7 +14,7 @@ from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection, transaction
 
 from rooms.models import ImportIntent, Media
-from rooms.services.import_intents import announced, carried, clean_up_abandoned
+from rooms.services.imports.intents import announced, carried, clean_up_abandoned
 from tenants.models import Tenant
 from tests.scaiwave import rows
 from tests.scaiwave.test_process_locks import held_elsewhere

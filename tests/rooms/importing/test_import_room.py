@@ -22,9 +22,9 @@ from rooms.models import (
     RoomMember,
     StreamCounter,
 )
-from rooms.services.import_room import import_room
 from rooms.services.imported_room import ImportedRoom
-from rooms.services.rewrite import NewIds
+from rooms.services.imports.id_mapping import NewIds
+from rooms.services.imports.import_room import import_room
 from tenants.models import AuditEntry
 from tests.rooms.importing.bundles import ANNA, BOB, ROOM, Bundle, event, event_id
 from tests.rooms.importing.places import NOW, Home, make_home

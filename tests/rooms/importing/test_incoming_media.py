@@ -12,10 +12,10 @@ from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
 from pytest_django import Settings
 
-from rooms.bundle.check import MediaRow
+from rooms.bundle.reader import MediaRow
 from rooms.errors import BundleDamaged
 from rooms.models import Media, Room, RoomMedia
-from rooms.services.incoming_media import MediaPlan, plan_media, put_files, write_media
+from rooms.services.imports.media import MediaPlan, plan_media, put_files, write_media
 from scaiwave.media_storage import MediaFiles, MediaStoreUnusable
 from tests.rooms.importing.bundles import attachment
 from tests.rooms.importing.places import NOW, Home, make_home

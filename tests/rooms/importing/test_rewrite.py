@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rooms.bundle.format import IMPORTED_SENDER
-from rooms.services.rewrite import NewIds, Rewriter
+from rooms.services.imports.id_mapping import NewIds, Rewriter
 from scaiwave.ids import new_id
 
 ROOM, OTHER_ROOM = uuid4(), uuid4()

@@ -17,7 +17,7 @@ import pytest
 
 from rooms.bundle.format import MIB
 from rooms.errors import BundleTooLarge, ImportRefused
-from rooms.services.spool import readable
+from rooms.services.imports.source import readable
 from scaiwave.errors import DiskFull
 
 

@@ -4,8 +4,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from rooms.queries.tenant_columns import rooms_per_tenant, storage_per_tenant
-from scaiwave.providers import tenant_columns
+from rooms.queries.tenant_stats import rooms_per_tenant, storage_per_tenant
+from scaiwave.registry import tenant_columns
 from tests.scaiwave import rows
 
 pytestmark = pytest.mark.django_db

@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from rooms.models import Event, Room
-from rooms.queries.search_rooms import search_rooms
-from rooms.services.backfill_search import Backfilled, backfill_search
-from rooms.services.search_runs import Wish
+from rooms.queries.search import search_rooms
+from rooms.services.search.backfill import Backfilled, backfill_search
+from rooms.services.search.runs import Wish
 from tenants.models import Tenant
 from tests.scaiwave import rows
 from tests.tenants.people import HOST, make_tenant

@@ -9,9 +9,10 @@ from django.db import connection
 from rooms.models import SearchBackfill, SearchDocument, SearchRange
 from rooms.queries.search_plan import search_plan
 from rooms.search.schema import has_word_index
-from rooms.services import search_ranges, search_runs
-from rooms.services.backfill_search import Backfilled
-from rooms.services.search_runs import Wish
+from rooms.services.search import runs
+from rooms.services.search import worker as search_ranges
+from rooms.services.search.backfill import Backfilled
+from rooms.services.search.runs import Wish
 from scaiwave.errors import InsufficientPermission, UsageError
 from tenants.models import AuditEntry
 from tests.rooms.search.places import NOW, backfill, edit, found, lobby, redact, say
@@ -116,14 +117,14 @@ def test_success_since_takes_what_was_changed_since() -> None:
 
 
 def test_success_many_steps_and_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_runs, "RANGE_EVENTS", 7)
+    monkeypatch.setattr(runs, "RANGE_EVENTS", 7)
     monkeypatch.setattr(search_ranges, "FIRST_STEP", 2)
     monkeypatch.setattr(search_ranges, "LARGEST_STEP", 3)
     monkeypatch.setattr(search_ranges, "SMALLEST_STEP", 2)
     rooms = [lobby(), lobby("globex")]
     said = {say(rooms[number % 2], "word").pk for number in range(50)}
     told: list[tuple[int, int | None]] = []
-    from rooms.services.backfill_search import backfill_search
+    from rooms.services.search.backfill import backfill_search
 
     backfill_search(
         operator=HOST,
@@ -142,7 +143,7 @@ def test_success_an_unfinished_run_is_taken_up(monkeypatch: pytest.MonkeyPatch) 
     room = lobby()
     for _ in range(4):
         say(room, "word")
-    run = search_runs.begun_run(HOST, Wish(), NOW)
+    run = runs.begun_run(HOST, Wish(), NOW)
     part = run.ranges.get()
     part.done_through = part.first
     part.save()
@@ -162,14 +163,14 @@ def test_success_an_unfinished_run_is_taken_up(monkeypatch: pytest.MonkeyPatch) 
 
 def test_success_restart_gives_up_an_unfinished_run() -> None:
     say(lobby(), "word")
-    run = search_runs.begun_run(HOST, Wish(), NOW)
+    run = runs.begun_run(HOST, Wish(), NOW)
     assert backfill(restart=True).run_id != run.pk
     assert not SearchBackfill.objects.filter(pk=run.pk).exists()
 
 
 def test_success_the_index_of_words_is_made_at_the_end() -> None:
     say(lobby(), "word")
-    search_runs.begun_run(HOST, Wish(), NOW)
+    runs.begun_run(HOST, Wish(), NOW)
     assert has_word_index() is (connection.vendor == "sqlite")
     backfill()
     assert has_word_index()
@@ -195,7 +196,7 @@ def test_fail_room_without_tenant() -> None:
 
 
 def test_fail_not_allowed() -> None:
-    from rooms.services.backfill_search import backfill_search, enqueue_backfill
+    from rooms.services.search.backfill import backfill_search, enqueue_backfill
 
     tom = tenant_admin(lobby().tenant)
     with pytest.raises(InsufficientPermission):

@@ -11,7 +11,7 @@ from importlib import import_module
 import pytest
 from redis import Redis
 
-from rooms.services.search_queue import JOB
+from rooms.services.search.queue import JOB
 from tests.rooms.search.server import Database, answer, run, started
 from tests.scaiwave.console import SCRIPT
 

@@ -11,15 +11,16 @@ from django.db.models import F
 
 from rooms.errors import BackfillGivenUp
 from rooms.models import SearchBackfill, SearchRange
+from rooms.search.base import Counts, Part, Written
 from rooms.search.database import DatabaseIndex
-from rooms.search.engine import Counts, Part, Written
 from rooms.search.scope import Scope
-from rooms.services import search_ranges, search_runs
-from rooms.services.backfill_search import backfill_one_range
-from rooms.services.search_finish import KEPT
-from rooms.services.search_ranges import LARGEST_STEP, SMALLEST_STEP, Pace, RangeWorker
-from rooms.services.search_runs import Wish, begun_run
-from scaiwave.process_locks import process_lock
+from rooms.services.search import runs
+from rooms.services.search import worker as search_ranges
+from rooms.services.search.backfill import backfill_one_range
+from rooms.services.search.completion import KEPT
+from rooms.services.search.runs import Wish, begun_run
+from rooms.services.search.worker import LARGEST_STEP, SMALLEST_STEP, Pace, RangeWorker
+from scaiwave.locks import process_lock
 from tests.rooms.search.places import NOW, backfill, edit, found, lobby, redact, say
 from tests.tenants.people import HOST
 
@@ -55,18 +56,18 @@ def test_success_a_worker_whose_run_was_given_up_is_just_too_late(
 def test_success_both_begin_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second joins the first, unless that one does less than it was asked for."""
     say(lobby(), "word")
-    really = search_runs._made
+    really = runs._made
 
     def overtaken(*given: Any) -> SearchBackfill:
-        monkeypatch.setattr(search_runs, "_made", really)
+        monkeypatch.setattr(runs, "_made", really)
         really(HOST, Scope(), Wish(), [], NOW)
         return really(*given)
 
-    monkeypatch.setattr(search_runs, "_made", overtaken)
+    monkeypatch.setattr(runs, "_made", overtaken)
     joined = begun_run(HOST, Wish(), NOW)
     assert joined == SearchBackfill.objects.get()
     joined.delete()
-    monkeypatch.setattr(search_runs, "_made", overtaken)
+    monkeypatch.setattr(runs, "_made", overtaken)
     assert begun_run(HOST, Wish(restart=True), NOW).rewrite
     assert SearchBackfill.objects.count() == 1
 

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from rooms.search import documents
-from rooms.search.engine import Part
+from rooms.search.base import Part
 from rooms.search.schema import _ADD, TABLE, WORDS, keep_full_text
 from rooms.search.scope import Scope
 from tests.rooms.search.places import backfill, found, lobby, say

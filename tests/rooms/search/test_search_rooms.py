@@ -6,10 +6,10 @@ import pytest
 
 from rooms.errors import RoomNotFound
 from rooms.models import RoomType
-from rooms.queries.search_rooms import search_rooms
+from rooms.queries.search import search_rooms
 from rooms.search import database
+from scaiwave.auth.operators import Operator, Role
 from scaiwave.errors import InsufficientPermission
-from scaiwave.operators import Operator, Role
 from tenants.errors import TenantNotFound
 from tests.rooms.search.places import backfill, edit, found, lobby, redact, say
 from tests.tenants.people import HOST, tenant_admin

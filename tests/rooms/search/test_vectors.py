@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rooms.search.vectors import MOST_REFUSED, Vectors
-from scaiwave.clients.patience import Patience
+from scaiwave.clients.http.retry import Patience
 from scaiwave.config import Configuration
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 

@@ -11,9 +11,9 @@ from django.conf import settings
 from rooms.models import Remote, SearchDocument
 from rooms.queries.search_plan import search_plan
 from rooms.search import documents
-from rooms.search.engine import Part
+from rooms.search.base import Part
 from rooms.search.weaviate import object_id
-from rooms.services.search_runs import Wish
+from rooms.services.search.runs import Wish
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.weaviate import WeaviateClient
 from scaiwave.config import Configuration
@@ -311,10 +311,10 @@ def test_fail_key(server: Weaviate) -> None:
 
 
 def test_fail_down(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scaiwave.clients import http
-    from scaiwave.clients.patience import Patience
+    from scaiwave.clients.http.client import HttpClient
+    from scaiwave.clients.http.retry import Patience
 
-    defaults = http.HttpClient.__init__.__kwdefaults__
+    defaults = HttpClient.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "patience", Patience(total=0.0, first_contact=0.0))
     configure(sandbox, "http://127.0.0.1:1")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rooms.errors import SearchEmpty, SearchTooLong
-from rooms.search.words import snippet, words_of
+from rooms.search.query import snippet, words_of
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\t\n", "***", '" - "', "🙂", "a\0b", "\ud800x"])

@@ -195,7 +195,7 @@ def _gunicorn(listener: socket.socket, environment: dict[str, str], log: Path) -
 
 
 def _python(code: str, environment: dict[str, str]) -> Any:
-    begin = "import django; django.setup(); from scaiwave.output import to_json\n"
+    begin = "import django; django.setup(); from scaiwave.console.output import to_json\n"
     begin += "tell = lambda value: print(to_json(value, indent=None))\n"
     ended = subprocess.run(
         [sys.executable, "-c", begin + code],

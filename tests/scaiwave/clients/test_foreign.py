@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scaiwave.clients.foreign import FOREIGN, KINDS, Peer, Timeouts, fault_of
-from scaiwave.clients.http import HttpClient
-from scaiwave.clients.patience import Patience
+from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.http.exceptions import FOREIGN, KINDS, Peer, Timeouts, fault_of
+from scaiwave.clients.http.retry import Patience
 from scaiwave.errors import (
     ScaiWaveError,
     SettingInvalid,

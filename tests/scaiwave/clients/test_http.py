@@ -21,8 +21,8 @@ from scaiwave.clients.errors import (
     UpstreamRedirect,
     UpstreamRejected,
 )
-from scaiwave.clients.http import HttpClient
-from scaiwave.clients.patience import Patience, retry_after
+from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.http.retry import Patience, retry_after
 from scaiwave.errors import (
     CredentialsRefused,
     ScaiWaveError,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from scaiwave.clients.patience import Patience
+from scaiwave.clients.http.retry import Patience
 from scaiwave.clients.scaicms import FIXES, LivePage, ScaiCmsClient, Written, connect
 from scaiwave.config import load
 from scaiwave.errors import (

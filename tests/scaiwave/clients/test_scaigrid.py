@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from scaiwave.clients.patience import Patience
-from scaiwave.clients.scaigrid import Model, ScaiGridClient, connect_scaigrid
-from scaiwave.clients.scaigrid_access import ApiKey, masked
+from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.scaigrid.auth import ApiKey, masked
+from scaiwave.clients.scaigrid.client import Model, ScaiGridClient, connect_scaigrid
 from scaiwave.config import Configuration
 from scaiwave.errors import (
     CredentialsRefused,
@@ -20,7 +20,7 @@ from scaiwave.errors import (
     UpstreamNonsense,
 )
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.scaigrid import usage_row, vector
+from scaiwave.sandbox.api.scaigrid import usage_row, vector
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
 QUICK = Patience(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)

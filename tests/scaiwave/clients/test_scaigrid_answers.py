@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scaiwave.clients.errors import BudgetExceeded, UpstreamRejected
-from scaiwave.clients.scaigrid_answers import MEANINGS
+from scaiwave.clients.scaigrid.responses import MEANINGS
 from scaiwave.errors import (
     CredentialsRefused,
     ScaiWaveError,

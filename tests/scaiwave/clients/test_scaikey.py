@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import jwt
 import pytest
 
-from scaiwave.clients.patience import Patience
-from scaiwave.clients.scaikey import ScaiKeyClient
-from scaiwave.clients.scaikey_access import unverified_claims
-from scaiwave.clients.scaikey_rows import MemberRow
+from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.scaikey.auth import unverified_claims
+from scaiwave.clients.scaikey.client import ScaiKeyClient
+from scaiwave.clients.scaikey.schemas import MemberRow
 from scaiwave.errors import (
     CredentialsRefused,
     InvalidToken,
@@ -25,7 +25,7 @@ from scaiwave.errors import (
     UpstreamUnreachable,
 )
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.faults import Action
+from scaiwave.sandbox.http.faults import Action
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
 QUICK = Patience(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)

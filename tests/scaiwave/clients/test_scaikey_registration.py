@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from scaiwave.clients.errors import UpstreamConflict, UpstreamRejected
-from scaiwave.clients.scaikey import ScaiKeyClient
-from scaiwave.clients.scaikey_registration import Credentials, RegistrationTicket
+from scaiwave.clients.scaikey.client import ScaiKeyClient
+from scaiwave.clients.scaikey.registration import Credentials, RegistrationTicket
 from scaiwave.errors import (
     UpstreamForbidden,
     UpstreamNonsense,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaiwave.clients.scaikey_rows import (
+from scaiwave.clients.scaikey.schemas import (
     GroupRow,
     MemberRow,
     PartnerRow,

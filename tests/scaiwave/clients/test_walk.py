@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scaiwave.clients.patience import Patience
-from scaiwave.clients.scaikey import ScaiKeyClient
-from scaiwave.clients.scaikey_rows import UserRow
-from scaiwave.clients.walk import Walk
+from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.scaikey.client import ScaiKeyClient
+from scaiwave.clients.scaikey.pagination import Walk
+from scaiwave.clients.scaikey.schemas import UserRow
 from scaiwave.errors import UpstreamNonsense, UpstreamUnavailable
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 

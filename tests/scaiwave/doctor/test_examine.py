@@ -9,12 +9,12 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError
 
-from scaiwave import providers
+from scaiwave import registry
+from scaiwave.auth.operators import Operator, Role, host_operator
 from scaiwave.config import Configuration
-from scaiwave.doctor.examine import Examination, examine
 from scaiwave.doctor.findings import Check, Finding, State, passed, warned
+from scaiwave.doctor.runner import Examination, examine
 from scaiwave.errors import DiskFull, InsufficientPermission
-from scaiwave.operators import Operator, Role, host_operator
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.console import scaiwave
 from tests.scaiwave.rows import NOW
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers, "_health_checks", {})
+    monkeypatch.setattr(registry, "_health_checks", {})
 
 
 def run(operator: Operator | None = None, *, dry_run: bool = False) -> Examination:
@@ -38,8 +38,8 @@ def run(operator: Operator | None = None, *, dry_run: bool = False) -> Examinati
 
 @pytest.mark.usefixtures("registered")
 def test_success_findings_of_the_apps_come_after_our_own() -> None:
-    providers.register_health_check(Check("tea", lambda c, n: [passed("tea", "Hot.")]))
-    providers.register_health_check(Check("milk", lambda c, n: [warned("milk", "Low.", "Buy.")]))
+    registry.register_health_check(Check("tea", lambda c, n: [passed("tea", "Hot.")]))
+    registry.register_health_check(Check("milk", lambda c, n: [warned("milk", "Low.", "Buy.")]))
     found = run()
     assert [finding.check for finding in found.findings][-2:] == ["tea", "milk"]
     assert found.exit_code == 0
@@ -54,8 +54,8 @@ def test_fail_the_first_failure_gives_the_exit_code() -> None:
     def refused(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield Finding("later", State.FAIL, "No.", exit_code=3)
 
-    providers.register_health_check(Check("tea", full))
-    providers.register_health_check(Check("later", refused))
+    registry.register_health_check(Check("tea", full))
+    registry.register_health_check(Check("later", refused))
     found = run()
     assert found.exit_code == 1
     tea = next(finding for finding in found.findings if finding.check == "tea")
@@ -68,7 +68,7 @@ def test_fail_what_the_database_raises_is_a_finding() -> None:
     def broken(config: Configuration, now: datetime) -> list[Finding]:
         raise OperationalError("of no database we know")
 
-    providers.register_health_check(Check("tea", broken))
+    registry.register_health_check(Check("tea", broken))
     found = run()
     assert next(f for f in found.findings if f.check == "tea").code == "SW_DATABASE_UNREACHABLE"
 
@@ -88,7 +88,7 @@ def test_success_only_who_may_change_things_mends(
     def mend(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield passed("tea", "Mended.")
 
-    providers.register_health_check(Check("tea", lambda c, n: [], mend=mend))
+    registry.register_health_check(Check("tea", lambda c, n: [], mend=mend))
     messages = [finding.message for finding in run(operator, dry_run=dry_run).findings]
     assert ("Mended." in messages) is mended
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scaiwave.clients.patience import Patience
+from scaiwave.clients.http.retry import Patience
 from scaiwave.clients.scaicms import ScaiCmsClient
 from scaiwave.publishing.publish import publish
 from scaiwave.publishing.report import Report

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from scaiwave.clients.scaicms import LivePage
+from scaiwave.publishing.index_page import record_page, recorded
 from scaiwave.publishing.plan import Action, Outgoing, compared
-from scaiwave.publishing.record import record_page, recorded
 
 FIELDS = {"title": "Roles", "path": "suite/roles", "audience": "operators"}
 PAGE = Outgoing(file="roles.md", fields=FIELDS, body="# Roles\n\nText.\n")

@@ -18,7 +18,7 @@ from scaiwave.errors import (
 )
 from scaiwave.publishing.report import Report
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.faults import Action
+from scaiwave.sandbox.http.faults import Action
 from tests.scaiwave.publishing.conftest import Publish
 from tests.scaiwave.publishing.folder import page, put
 

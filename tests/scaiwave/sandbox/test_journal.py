@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.directory import Directory
+from scaiwave.sandbox.data.directory import Directory
+from scaiwave.sandbox.data.population import EVERYTHING
 from scaiwave.sandbox.errors import ForeignState, InvalidMutation
-from scaiwave.sandbox.population import EVERYTHING
 from tests.scaiwave.sandbox.client import SMALL
 
 

@@ -9,7 +9,7 @@ import sys
 PROGRAM = """
 import resource, sys
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.population import EVERYTHING, Where
+from scaiwave.sandbox.data.population import EVERYTHING, Where
 sandbox = Sandbox(people=int(sys.argv[1]), groups=600)
 directory = sandbox.directory
 tenant = next(iter(directory.tenants))

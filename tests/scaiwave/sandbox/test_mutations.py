@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.directory import MUTATIONS, Directory
+from scaiwave.sandbox.data.directory import MUTATIONS, Directory
+from scaiwave.sandbox.data.population import EVERYTHING, Where, decoded
 from scaiwave.sandbox.errors import InvalidMutation, UnknownEntity
-from scaiwave.sandbox.population import EVERYTHING, Where, decoded
 from tests.scaiwave.sandbox.client import ADMIN, client_of, walk
 
 Row = dict[str, Any]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaiwave.sandbox.mixing import MASK, Ids, mix, unmix
-from scaiwave.sandbox.names import company, partner
-from scaiwave.sandbox.roster import LineUp, Range
+from scaiwave.sandbox.data.ids import MASK, Ids, mix, unmix
+from scaiwave.sandbox.data.names import company, partner
+from scaiwave.sandbox.data.roster import LineUp, Range
 
 
 @given(value=st.integers(0, MASK))

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.scaicms import ApiKey
+from scaiwave.sandbox.api.scaicms import ApiKey
 from tests.scaiwave.sandbox.client import client_of
 
 DOCS = "/api/v1/docs"

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.scaigrid import usage_row
+from scaiwave.sandbox.api.scaigrid import usage_row
 from tests.scaiwave.sandbox.client import SMALL, client_of
 
 MONTH = {"group_by": "tenant", "start": "2026-11-01T00:00:00Z", "end": "2026-11-24T12:00:00Z"}

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from scaiwave.command import OperatorCommand
+from scaiwave.cli.command import OperatorCommand
 from tenants.models import Tenant
 
 

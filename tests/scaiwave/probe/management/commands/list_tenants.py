@@ -11,9 +11,9 @@ from typing import Any
 
 from django.db import ProgrammingError
 
-from scaiwave.command import OperatorCommand
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, Kind
 from scaiwave.errors import NotFoundError
-from scaiwave.output import Column, Kind
 
 COLUMNS = (Column("slug", "Slug"), Column("name", "Name"), Column("bytes", "Storage", Kind.BYTES))
 ROWS = (

@@ -1,0 +1,134 @@
+"""Asks ScaiKey what has become of a request, once or until somebody has decided."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from identity_sync.errors import (
+    CredentialsLost,
+    RegistrationOver,
+    RegistrationRejected,
+    StillPending,
+)
+from identity_sync.models import RegistrationState
+from identity_sync.services.registration.credentials import keep, rehearse_keeping, signals_held
+from identity_sync.services.registration.receipt import Receipt, drop_receipt
+from identity_sync.services.registration_rows import record_state
+from scaiwave.auth.operators import Operator
+from scaiwave.clients.scaikey.client import ScaiKeyClient
+from scaiwave.clients.scaikey.registration import RegistrationStatus
+from scaiwave.config import Configuration
+from scaiwave.errors import (
+    CredentialsRefused,
+    ScaiWaveError,
+    UpstreamForbidden,
+    UpstreamNonsense,
+    UpstreamNotFound,
+    UpstreamUnavailable,
+    UpstreamUnreachable,
+)
+
+POLL_SECONDS = 3.0
+SAY_SECONDS = 30.0
+
+_AGAIN = "Run `scaiwave sync register` to begin again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inquiry:
+    """One request being asked after; `wait` is in seconds, None asks once."""
+
+    operator: Operator
+    config: Configuration
+    say: Callable[[str], None]
+    clock: Callable[[], datetime]
+    wait: float | None = None
+
+    def await_decision(self, receipt: Receipt) -> Receipt:
+        """The receipt with its credentials, which are on disk; unchanged if still pending.
+
+        Raises `RegistrationRejected`, `RegistrationOver`, `CredentialsLost`, `StillPending`,
+        `DiskFull` or `FileUnwritable` (before ScaiKey is asked), and what the client raises.
+        """
+        began, said = time.monotonic(), float("-inf")
+        with ScaiKeyClient(receipt.url) as client:
+            while True:
+                kept = self._ask(client, receipt)
+                if kept is not None or self.wait is None:
+                    return kept or receipt
+                passed = time.monotonic() - began
+                if passed >= self.wait:
+                    raise self._still_pending(receipt)
+                if passed - said >= SAY_SECONDS:
+                    said = passed
+                    self.say(f"Waiting for approval in ScaiKey ({passed:.0f} s) …")
+                time.sleep(min(POLL_SECONDS, self.wait - passed))
+
+    def _ask(self, client: ScaiKeyClient, receipt: Receipt) -> Receipt | None:
+        """The receipt with credentials, or None while nobody has decided."""
+        rehearse_keeping(self.config)
+        try:
+            with signals_held():
+                status = client.registration_status(receipt.request_id, receipt.status_token)
+                if status.credentials is not None:
+                    return keep(self.config, receipt, status.credentials)
+        except (UpstreamUnreachable, UpstreamUnavailable) as error:
+            if self.wait is None:
+                raise
+            self.say(f"{error.message} Still waiting.")
+            return None
+        except (UpstreamNotFound, UpstreamForbidden, CredentialsRefused) as error:
+            error.fix = "`scaiwave sync register --restart` drops this request and begins again."
+            raise
+        if status.status == RegistrationState.PENDING:
+            return None
+        raise self._close(receipt, status)
+
+    def _close(self, receipt: Receipt, status: RegistrationStatus) -> ScaiWaveError:
+        """Write down that it is over, and return the error that says so."""
+        if status.status not in RegistrationState.values:
+            return UpstreamNonsense(
+                f"ScaiKey says that request {receipt.request_id} is in a state that it does "
+                "not document.",
+                fix="Update this suite, or ask who runs ScaiKey; the request is kept.",
+            )
+        reason = status.rejection_reason or ""
+        record_state(
+            operator=self.operator,
+            receipt=receipt,
+            state=RegistrationState(status.status),
+            now=self.clock(),
+            reason=reason,
+        )
+        drop_receipt(self.config.home)
+        return _ending(receipt, status.status, reason)
+
+    def _still_pending(self, receipt: Receipt) -> StillPending:
+        return StillPending(
+            f"Nobody has decided on request {receipt.request_id} within {self.wait:g} s.",
+            fix="Approve it in ScaiKey, then run `scaiwave sync register` again.",
+        )
+
+
+def _ending(receipt: Receipt, state: str, reason: str) -> ScaiWaveError:
+    request = f"request {receipt.request_id}"
+    match state:
+        case RegistrationState.APPROVED:
+            return CredentialsLost(
+                f"ScaiKey has approved {request}, but its credentials were fetched before and "
+                "are not in this home.",
+                fix="Look for them where they were fetched to, or remove the application in "
+                f"ScaiKey. {_AGAIN}",
+            )
+        case RegistrationState.REJECTED:
+            return RegistrationRejected(
+                f"ScaiKey has rejected {request}: {reason.rstrip('.') or 'no reason given'}.",
+                fix=f"Settle that with who runs ScaiKey. {_AGAIN}",
+            )
+        case RegistrationState.EXPIRED:
+            return RegistrationOver(f"ScaiKey has let {request} expire.", fix=_AGAIN)
+        case _:
+            return RegistrationOver(f"ScaiKey has cancelled {request}.", fix=_AGAIN)

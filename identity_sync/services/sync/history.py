@@ -1,0 +1,121 @@
+"""The rows that say what runs did: one for each run, and one for each thing it changed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import Error, connection
+
+from identity_sync.models import Outcome, SyncChange, SyncRun, Trigger
+from identity_sync.services.sync.report import KINDS, SyncReport
+from identity_sync.services.sync.staging import BATCH, key, select
+from scaiwave.auth.operators import Operator
+from scaiwave.error_mapping import from_database, from_system
+from scaiwave.errors import ScaiWaveError, TerminationSignal
+from scaiwave.ids import new_id
+from tenants.models import Tenant
+
+logger = logging.getLogger(__name__)
+
+
+def close_interrupted(now: datetime) -> int:
+    """Runs that never ended: the lock is ours, so their processes are gone."""
+    return SyncRun.objects.filter(outcome=Outcome.RUNNING).update(
+        outcome=Outcome.FAILED,
+        ended_at=now,
+        error_code="SW_SYNC_INTERRUPTED",
+        error_message="The process ended before this run did; nothing half done stayed.",
+    )
+
+
+def begin(*, operator: Operator, trigger: Trigger, tenant: Tenant | None, now: datetime) -> SyncRun:
+    return SyncRun.objects.create(
+        tenant=tenant, trigger=trigger, operator=operator.name, started_at=now
+    )
+
+
+def end(
+    run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException | None = None
+) -> None:
+    run.outcome = report.outcome
+    run.counts = report.counts()
+    run.requests = report.requests
+    run.ended_at = now
+    run.duration_seconds = report.duration_seconds
+    run.warnings = report.warnings
+    run.error_code, run.error_message = ("", "") if error is None else _told(error)
+    run.save()
+
+
+def end_broken(run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException) -> None:
+    """Like `end`, where the database itself may be what failed: `error` is the one to be told."""
+    if not connection.in_atomic_block and not connection.is_usable():
+        connection.close()  # The next statement connects afresh.
+    try:
+        end(run, report, now=now, error=error)
+    except Error:
+        # The next run finds it without an end, and closes it.
+        logger.warning("How sync %s ended could not be written down.", run.pk)
+        connection.close()
+
+
+def _told(error: BaseException) -> tuple[str, str]:
+    """The code and the message of an error, the foreign ones among them as operators see them."""
+    if isinstance(error, TerminationSignal):
+        return "SW_TERMINATED", "Terminated."
+    if isinstance(error, KeyboardInterrupt):
+        return "SW_INTERRUPTED", "Interrupted."
+    ours: BaseException | None = error
+    if isinstance(error, Error):
+        ours = from_database(error)
+    elif isinstance(error, OSError):
+        ours = from_system(error)
+    if isinstance(ours, ScaiWaveError):
+        return ours.code, ours.message
+    return "SW_INTERNAL", type(error).__name__
+
+
+# The first run of a tenant is told as counts only: everybody is new, and that says nothing.
+_CHANGES = """
+    SELECT d.row_id, d.tenant_id, d.kind, d.action, d.scaikey_id, d.name, d.fields, d.reason
+    FROM sync_plan d
+    WHERE d.kind = %s AND d.row_id > %s AND (d.kind IN ('partners', 'tenants')
+        OR d.tenant_id NOT IN (SELECT tenant_id FROM tenant_map WHERE is_first = 1))
+    ORDER BY d.row_id LIMIT %s
+"""
+
+
+def changes() -> Iterator[list[tuple[Any, ...]]]:
+    """The plan in batches, kind by kind, without first runs; what is held back is in it."""
+    for kind in KINDS:
+        last = key(UUID(int=0))
+        while rows := select(_CHANGES, [kind, last, BATCH]):
+            yield rows
+            last = rows[-1][0]
+
+
+def record_changes(run: SyncRun) -> None:
+    for rows in changes():
+        SyncChange.objects.bulk_create(
+            (
+                SyncChange(
+                    id=new_id(),
+                    run=run,
+                    subject_id=row_id,
+                    tenant_id=tenant_id,
+                    kind=kind,
+                    action=action,
+                    subject_scaikey_id=scaikey_id,
+                    subject_name=name or "",
+                    fields=fields or "",
+                    reason=reason,
+                )
+                for row_id, tenant_id, kind, action, scaikey_id, name, fields, reason in rows
+                if action != "held"
+            ),
+            batch_size=1000,
+        )

@@ -1,0 +1,102 @@
+"""For zsh: sourced, also before compinit, or as the file _scaiwave in a folder of fpath."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from shlex import quote
+
+from scaiwave import __version__
+from scaiwave.cli.completion.tree import Asks, Node, Value
+
+_SCRIPT = """\
+#compdef scaiwave
+# Completion of scaiwave {version} for zsh, written by `scaiwave completion zsh`.
+
+_scaiwave() {{
+  local current=$words[CURRENT] before=$words[CURRENT-1] verb='' asks='' place='' helping=''
+  local straight=1 i
+  local -a verbs options values
+  if [[ $current == --*=* ]]; then
+    before=${{current%%=*}}
+    compset -P '*='
+  fi
+  for ((i = 2; i < CURRENT; i++)); do
+    if [[ $i == 2 && $words[i] == help ]]; then
+      helping=1
+    elif _scaiwave_knows "${{verb:+$verb }}$words[i]"; then
+      verb=${{verb:+$verb }}$words[i]
+    else
+      straight=''
+      break
+    fi
+  done
+  case $verb in
+{arms}
+  esac
+  if [[ -n $helping ]]; then
+    [[ -n $straight ]] && _describe verb verbs
+    return
+  fi
+  if [[ -z $asks && $current == -* ]]; then
+    _describe -o option options
+    return
+  fi
+  if [[ -z $asks ]]; then
+    [[ -n $straight ]] && _describe verb verbs
+    asks=$place
+  fi
+  if [[ $asks == file ]]; then
+    _files
+  else
+    compadd -a values
+  fi
+}}
+
+_scaiwave_knows() {{
+  case $1 in
+    ({known}) return 0 ;;
+  esac
+  return 1
+}}
+
+if [[ $funcstack[1] == _scaiwave ]]; then
+  _scaiwave "$@"
+else
+  (( $+functions[compdef] )) || {{ autoload -Uz compinit && compinit }}
+  compdef _scaiwave scaiwave
+fi
+"""
+
+
+def script(nodes: Sequence[Node]) -> str:
+    arms = "\n".join(line for node in nodes for line in _arm(node))
+    known = "|".join(quote(node.typed) for node in nodes if node.words)
+    return _SCRIPT.format(version=__version__, arms=arms, known=known)
+
+
+def _arm(node: Node) -> Iterator[str]:
+    told = ((flag, option.help) for option in node.options for flag in option.flags)
+    yield f"    ({quote(node.typed)})"
+    yield f"      verbs=({_described(node.verbs.items())})"
+    yield f"      options=({_described(told)})"
+    if node.place.asks is not Asks.NOTHING:
+        yield f"      place={node.place.asks.value} values=({_quoted(node.place.choices)})"
+    asking = [option for option in node.options if option.value.asks is not Asks.NOTHING]
+    if asking:
+        yield "      case $before in"
+        for option in asking:
+            yield f"        ({'|'.join(option.flags)}) {_asks(option.value)} ;;"
+        yield "      esac"
+    yield "      ;;"
+
+
+def _asks(value: Value) -> str:
+    return f"asks={value.asks.value} values=({_quoted(value.choices)})"
+
+
+def _described(pairs: Iterable[tuple[str, str]]) -> str:
+    return _quoted(f"{word.replace(':', chr(92) + ':')}:{told}" for word, told in pairs)
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return " ".join(map(quote, words))

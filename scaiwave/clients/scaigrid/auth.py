@@ -1,0 +1,99 @@
+"""How we prove to ScaiGrid who we are: an API key of its own, or a service token from ScaiKey.
+
+(ScaiGrid docs, getting-started/authentication and reference/authentication)
+
+assumption: that a service token is what ScaiKey gives for client credentials; no page says so.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.scaikey.auth import ClientCredentials, discover
+from scaiwave.config import Configuration
+from scaiwave.errors import SettingInvalid, SettingMissing
+
+_KEY = re.compile(r"sgk_[!-~]{8,500}")
+
+
+def masked(credential: str) -> str:
+    """`sgk_…1234`: first and last four characters, or none where too few would stay hidden."""
+    return f"{credential[:4]}…{credential[-4:]}" if len(credential) >= 16 else "…"
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key of ScaiGrid's own, which does not run out by itself."""
+
+    key: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not _KEY.fullmatch(self.key):
+            raise SettingInvalid(
+                "SCAIWAVE_SCAIGRID_API_KEY is not an API key of ScaiGrid.",
+                fix="Set it to a key that begins with sgk_, or unset it to use a service token.",
+            )
+
+    @property
+    def described(self) -> str:
+        return f"the API key {masked(self.key)}"
+
+    def bearer(self) -> str:
+        return self.key
+
+    def renew(self, refused: str) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class ServiceToken:
+    """ScaiKey's token for our client credentials; keeps a connection to ScaiKey of its own."""
+
+    def __init__(
+        self, scaikey_url: str, *, client_id: str, client_secret: str, **options: Any
+    ) -> None:
+        """`options` are those of HttpClient."""
+        self._client_id = client_id
+        self._http = HttpClient(scaikey_url, service="ScaiKey", **options)
+        self._credentials = ClientCredentials(
+            self._http,
+            client_id=client_id,
+            client_secret=client_secret,
+            endpoints=cache(lambda: discover(self._http)),
+        )
+
+    @property
+    def described(self) -> str:
+        return f"a service token of client {self._client_id}"
+
+    def bearer(self) -> str:
+        return self._credentials.bearer()
+
+    def renew(self, refused: str) -> bool:
+        return self._credentials.renew(refused)
+
+    def close(self) -> None:
+        self._http.close()
+
+
+GridAccess = ApiKey | ServiceToken
+
+
+def configured_access(config: Configuration, **options: Any) -> GridAccess:
+    """The credential of this server. Raises SettingMissing, SettingInvalid."""
+    if key := config.text("SCAIWAVE_SCAIGRID_API_KEY"):
+        return ApiKey(key)
+    names = [f"SCAIWAVE_SCAIKEY_{name}" for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")]
+    if missing := [name for name in names if not config.text(name)]:
+        raise SettingMissing(
+            f"There is no credential for ScaiGrid: {', '.join(missing)} not set.",
+            fix="Run `scaiwave sync register`, or set SCAIWAVE_SCAIGRID_API_KEY.",
+        )
+    url, client_id, client_secret = (config.text(name) for name in names)
+    return ServiceToken(url, client_id=client_id, client_secret=client_secret, **options)

@@ -1,0 +1,119 @@
+"""Registers this installation with ScaiKey (ScaiKey docs, reference/api/registration).
+
+No credentials are needed for it. Those that it ends with can be fetched exactly once, so who
+calls `registration_status` must have them on disk before anything else happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.scaikey.decoding import decode_answer
+from scaiwave.errors import CredentialsRefused, UpstreamForbidden, UpstreamNotFound
+
+REGISTER = "/api/v1/public/register/applications"
+
+
+class RegistrationTicket(msgspec.Struct, frozen=True):
+    """`status_token` is shown once, and is the only way to ask for the answer."""
+
+    request_id: str
+    status_token: str
+
+    def __repr__(self) -> str:
+        return f"RegistrationTicket(request_id={self.request_id!r}, status_token=[hidden])"
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    client_id: str
+    client_secret: str
+    application_id: str = ""
+    issuer: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credentials(client_id={self.client_id!r}, client_secret=[hidden])"
+
+
+class RegistrationStatus(msgspec.Struct, frozen=True):
+    """`status` is PENDING, APPROVED, REJECTED, CANCELLED or EXPIRED.
+
+    APPROVED without `credentials` means that they were fetched before.
+    assumption: the names of these fields follow ScaiControl's.
+    """
+
+    status: str
+    request_id: str = ""
+    rejection_reason: str | None = None
+    credentials: Credentials | None = None
+
+
+class RegistrationCalls:
+    """The part of ScaiKeyClient that registers."""
+
+    http: HttpClient
+
+    def register_application(
+        self,
+        *,
+        name: str,
+        scope: str,
+        contact_email: str,
+        redirect_uris: Sequence[str],
+        requested_scopes: Sequence[str] = ("admin:read",),
+        application_type: str = "SERVICE",
+        partner_slug: str | None = None,
+        tenant_slug: str | None = None,
+    ) -> RegistrationTicket:
+        """Ask for an application; `scope` is GLOBAL, PARTNER or TENANT.
+
+        Sent once, since a second request would make a second application. Raises
+        UpstreamRejected with ScaiKey's words when it doesn't like a field.
+        assumption: the names of the fields follow `scaicontrol setup register`.
+        """
+        body: dict[str, Any] = {
+            "name": name,
+            "scope": scope,
+            "contact_email": contact_email,
+            "application_type": application_type,
+            "redirect_uris": list(redirect_uris),
+            "requested_scopes": list(requested_scopes),
+        }
+        if partner_slug is not None:
+            body["partner_slug"] = partner_slug
+        if tenant_slug is not None:
+            body["tenant_slug"] = tenant_slug
+        answer = self.http.request("POST", REGISTER, json=body)
+        ticket: RegistrationTicket = decode_answer(
+            answer.content, RegistrationTicket, called=f"POST {REGISTER}"
+        )
+        return ticket
+
+    def registration_status(self, request_id: str, status_token: str) -> RegistrationStatus:
+        """Raises UpstreamNotFound or CredentialsRefused for a wrong id or token."""
+        answer = self._call("GET", f"{_path(request_id)}/status", status_token)
+        status: RegistrationStatus = decode_answer(
+            answer.content, RegistrationStatus, called=f"GET {REGISTER}/…/status"
+        )
+        return msgspec.structs.replace(status, status=status.status.strip().upper())
+
+    def cancel_registration(self, request_id: str, status_token: str) -> None:
+        """Take back a pending request. Raises UpstreamConflict once it has been decided."""
+        self._call("DELETE", _path(request_id), status_token)
+
+    def _call(self, method: str, path: str, status_token: str) -> Any:
+        try:
+            return self.http.request(method, path, params={"status_token": status_token})
+        except (CredentialsRefused, UpstreamForbidden, UpstreamNotFound) as error:
+            error.fix = (
+                "Check the request id and the status token; if they are lost, register again."
+            )
+            raise
+
+
+def _path(request_id: str) -> str:
+    return f"{REGISTER}/{quote(request_id, safe='')}"

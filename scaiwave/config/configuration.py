@@ -1,0 +1,263 @@
+"""Where configuration comes from: the process environment, then a file, then the default.
+
+The table of `scaiwave.config.definitions` names everything that can be configured. `settings.py`,
+`sync show-config`, `.env.example` and the configuration page of the docs are all made from it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+import environ
+
+from scaiwave.config.definitions import BY_NAME, LOCATING_NAMES, SETTINGS, Setting
+from scaiwave.errors import SettingInvalid, SettingMissing
+
+__all__ = [
+    "BY_NAME",
+    "LOCATING_NAMES",
+    "SETTINGS",
+    "Configuration",
+    "Setting",
+    "find_home",
+    "load",
+    "read_env_file",
+    "unknown_names",
+]
+
+Source = Literal["environment", "file", "default"]
+
+# What this project's scripts and the console script itself read or set.
+_OF_SCRIPTS = re.compile(
+    r"\ASCAIWAVE_(PROFILE|PYTHON|VENV|LOCK|REQUIRE_SERVICES|(TEST|DEMO|BENCH)_.*)\Z"
+)
+_LINE = re.compile(r"\A(export )?[A-Za-z_0-9]+=.*\Z")
+SHORTEST_SECRET = 6
+"""Characters. To take shorter ones out of a message would take out half of its words."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What is configured, and where each value comes from.
+
+    Values are strings until they are asked for by kind. Raises `SettingMissing` or
+    `SettingInvalid` when a value that is asked for is absent or makes no sense.
+    """
+
+    environment: Mapping[str, str] = field(repr=False)  # full of secrets, not only ours
+    home: Path
+    env_file: Path
+
+    @cached_property
+    def file_values(self) -> dict[str, str]:
+        return read_env_file(self.env_file)
+
+    def raw(self, name: str) -> tuple[str, Source]:
+        """The text of a setting and where it comes from; an empty value counts as not set."""
+        for values, source in self._layers:
+            if value := _from_layer(values, name):
+                return value, source
+        return BY_NAME[name].default, "default"
+
+    @property
+    def _layers(self) -> tuple[tuple[Mapping[str, str], Source], ...]:
+        return (self.environment, "environment"), (self.file_values, "file")
+
+    def is_default(self, name: str) -> bool:
+        return self.raw(name)[1] == "default"
+
+    def text(self, name: str) -> str:
+        return self.raw(name)[0]
+
+    def required(self, name: str) -> str:
+        if value := self.text(name):
+            return value
+        raise SettingMissing(
+            f"{name} is not set.",
+            fix=f"Set {name} in the environment or in {self.env_file}.",
+        )
+
+    def number(self, name: str) -> int:
+        value = int(self._cast(name, int, "a whole number"))
+        if value < 0:
+            raise _invalid(name, "a whole number, 0 or more")
+        return value
+
+    def share(self, name: str) -> float:
+        value = float(self._cast(name, float, "a number between 0 and 1"))
+        if not 0 <= value <= 1:
+            raise _invalid(name, "a number between 0 and 1")
+        return value
+
+    def switch(self, name: str) -> bool:
+        value = self.text(name).lower()
+        if value in {"true", "yes", "on", "1"}:
+            return True
+        if value in {"false", "no", "off", "0", ""}:
+            return False
+        raise _invalid(name, "true or false")
+
+    def choice(self, name: str) -> str:
+        allowed = BY_NAME[name].choices
+        for choice in allowed:
+            if self.text(name).lower() == choice.lower():
+                return choice
+        raise _invalid(name, "one of " + ", ".join(allowed))
+
+    def url(self, name: str) -> str:
+        """An http(s) URL without its trailing slash, or an empty text."""
+        value = self.text(name).rstrip("/")
+        if value and not _is_web_url(value):
+            raise _invalid(name, "a URL such as https://name.example.com, without a password")
+        return value
+
+    def names(self, name: str) -> list[str]:
+        return [part.strip() for part in self.text(name).split(",") if part.strip()]
+
+    def masked(self, text: str) -> str:
+        """A foreign text with every secret of this configuration taken out."""
+        for secret in sorted(self._secrets(), key=len, reverse=True):
+            text = text.replace(secret, "****")
+        return text
+
+    def _secrets(self) -> Iterator[str]:
+        for setting in SETTINGS:
+            if setting.secret and (value := self.text(setting.name)):
+                parts = [value, *value.split(","), *_passwords(value)]
+                yield from (part for part in parts if len(part) >= SHORTEST_SECRET)
+
+    def _cast(self, name: str, cast: type, wanted: str) -> Any:
+        try:
+            return environ.Env.parse_value(self.text(name), cast)
+        except ValueError:
+            raise _invalid(name, wanted) from None
+
+
+def _invalid(name: str, wanted: str) -> SettingInvalid:
+    # The value itself stays out of the message: it may be a secret in the wrong place.
+    return SettingInvalid(f"{name} is not {wanted}.", fix=f"Set {name} to {wanted}.")
+
+
+def _is_web_url(value: str) -> bool:
+    if re.search(r"[\s\x00-\x1f@]", value):
+        return False
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        return False
+
+
+def _passwords(value: str) -> list[str]:
+    """The password in a URL, as written and as meant."""
+    found = re.match(r"\A[a-z0-9+.-]+://[^:/]*:(.*)@", value)
+    return [found[1], unquote(found[1])] if found else []
+
+
+def _from_layer(values: Mapping[str, str], name: str) -> str:
+    if value := values.get(name):
+        return value
+    if path := values.get(f"{name}_FILE"):
+        return _from_named_file(f"{name}_FILE", Path(path))
+    return ""
+
+
+def _from_named_file(name: str, path: Path) -> str:
+    """An empty file is an error: taking it for 'not set' could mean something weaker."""
+    try:
+        value = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingInvalid(
+            f"{name} names {path}, which can't be read: {_why(error)}.",
+            fix=f"Make the file readable for this user, or unset {name}.",
+        ) from None
+    if not value:
+        raise SettingInvalid(
+            f"{name} names {path}, which is empty.",
+            fix=f"Write the value into the file, or unset {name}.",
+        )
+    return value
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or "error") if isinstance(error, OSError) else "it is not UTF-8"
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The NAME=value lines of a file, or nothing when there is no such file.
+
+    The value is everything after the equals sign, without a pair of quotes around it; the last
+    line of a name counts, as in a shell. Nothing is expanded.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingInvalid(
+            f"The configuration file {path} can't be read: {_why(error)}.",
+            fix="Make it a text file that this user may read.",
+        ) from None
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not line.lstrip().startswith("#") and not _LINE.match(line):
+            raise SettingInvalid(
+                f"Line {number} of {path} is not NAME=value.",
+                fix="Write it without spaces around the equals sign, or remove it.",
+            )
+    return _parsed("\n".join(line for line in lines if _LINE.match(line)))
+
+
+def _parsed(text: str) -> dict[str, str]:
+    class Reader(environ.Env):  # type: ignore[misc]  # django-environ ships no types
+        ENVIRON: dict[str, str] = {}
+
+    Reader.read_env(io.StringIO(text))
+    return Reader.ENVIRON
+
+
+def unknown_names(config: Configuration) -> dict[str, str]:
+    """SCAIWAVE_… names that are set and unknown here, with the known one each may stand for.
+
+    The platform's server reads the same file, so an unknown name that is like none of ours is
+    most likely one of its own, and is left out.
+    """
+    from difflib import get_close_matches
+
+    known = {*BY_NAME, *LOCATING_NAMES}
+    known |= {f"{name}_FILE" for name in BY_NAME}
+    given = sorted({*config.environment, *config.file_values} - known)
+    guesses: dict[str, str] = {}
+    for name in given:
+        if name.startswith("SCAIWAVE_") and not _OF_SCRIPTS.match(name):
+            tails = [other.removeprefix("SCAIWAVE_") for other in known]
+            near = get_close_matches(name.removeprefix("SCAIWAVE_"), tails, n=1, cutoff=0.85)
+            if near:
+                guesses[name] = f"SCAIWAVE_{near[0]}"
+    return guesses
+
+
+def find_home(environment: Mapping[str, str]) -> Path:
+    """SCAIWAVE_HOME; else the checkout this package lies in; else ~/.scaiwave."""
+    if home := environment.get("SCAIWAVE_HOME"):
+        return Path(home).expanduser().absolute()
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "manage.py").is_file() and (checkout / "pyproject.toml").is_file():
+        return checkout
+    return Path("~/.scaiwave").expanduser()
+
+
+def load(environment: Mapping[str, str] | None = None) -> Configuration:
+    """Find the home and the file, and read both sources once."""
+    environment = dict(os.environ if environment is None else environment)
+    home = find_home(environment)
+    env_file = Path(environment.get("SCAIWAVE_ENV_FILE") or home / ".env").expanduser()
+    return Configuration(environment, home, env_file.absolute())

@@ -1,0 +1,78 @@
+"""The two secrets a server can't do without, and the one file they are made in.
+
+With SQLite they are made once in the home, so that a laptop needs no set-up. With any other
+database several machines share the data and must share the secrets, so they are asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from scaiwave.config import Configuration
+from scaiwave.config.configuration import read_env_file
+from scaiwave.config.database import uses_sqlite
+from scaiwave.errors import SettingInvalid, SettingMissing
+
+FILE_NAME = "secret-keys.env"
+
+
+def secret_key(config: Configuration) -> str:
+    return config.text("SCAIWAVE_SECRET_KEY") or _own(config, "SCAIWAVE_SECRET_KEY")
+
+
+def encryption_keys(config: Configuration) -> list[str]:
+    """Fernet keys, newest first."""
+    name = "SCAIWAVE_ENCRYPTION_KEYS"
+    return config.names(name) or [_own(config, name)]
+
+
+def _own(config: Configuration, name: str) -> str:
+    if not uses_sqlite(config):
+        raise SettingMissing(
+            f"{name} is not set, and a database shared between machines needs it.",
+            fix=f"Make a key with `openssl rand -base64 32 | tr '+/' '-_'` and set {name} to it, "
+            "the same on each machine.",
+        )
+    path = config.home / FILE_NAME
+    if not path.exists():
+        _make(path)
+    value = read_env_file(path).get(name)
+    if not value:
+        raise SettingInvalid(
+            f"{path} has no {name}.",
+            fix=f"Restore the file from a backup, or set {name}.",
+        )
+    return value
+
+
+def _fernet_key() -> str:
+    return base64.urlsafe_b64encode(os.urandom(32)).decode()
+
+
+def _make(path: Path) -> None:
+    """Write the file once, even when two processes start at the same moment."""
+    from tempfile import NamedTemporaryFile
+
+    text = (
+        "# Made on first use. Back it up with the database: without it private keys are lost.\n"
+        f"SCAIWAVE_SECRET_KEY={secrets.token_urlsafe(48)}\n"
+        f"SCAIWAVE_ENCRYPTION_KEYS={_fernet_key()}\n"
+    )
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with NamedTemporaryFile("w", dir=path.parent, prefix=".secret-keys-") as draft:  # is 0600
+            draft.write(text)
+            draft.flush()
+            os.fsync(draft.fileno())
+            # Fails when another process was first, whose secrets are as good.
+            with suppress(FileExistsError):
+                os.link(draft.name, path)
+    except OSError as error:
+        raise SettingInvalid(
+            f"The home {path.parent} can't be written to: {error.strerror}.",
+            fix="Make it writable for this user, or name another in SCAIWAVE_HOME.",
+        ) from None

@@ -1,0 +1,313 @@
+"""Rows in, text out: tables for people, plain columns for pipes, JSON for programs.
+
+stdout is the answer, stderr the talk. With JSON, stdout is one document and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from scaiwave.errors import ScaiWaveError, SettingInvalid
+
+Row = Mapping[str, Any]
+UNKNOWN = "-"
+PROGRESS_EVERY = 10.0
+"""Seconds between two lines of progress where nothing can be drawn."""
+
+# Control characters, line and paragraph separators, invisible marks, the controls of writing
+# direction, halves of characters. The joiners U+200C and U+200D stay: Persian, Hindi and emoji
+# need them, and they steer nothing.
+_STEERING = (
+    "\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
+    "\ufff9-\ufffb\U000e0000-\U000e007f"
+)
+_STEERS_TERMINALS = re.compile(f"[\x00-\x1f{_STEERING}]")
+# What of it JSON does not escape by itself.
+_STEERS_IN_JSON = re.compile(f"[{_STEERING}]")
+
+
+class Kind(Enum):
+    """What a column holds, and so how it is written for people."""
+
+    TEXT = "text"
+    COUNT = "count"
+    BYTES = "bytes"
+    TIME = "time"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True)
+class Column:
+    """`whole` cells are never folded: they are there to be copied. `spare` columns are left out,
+    the last one first, at a terminal that is too narrow for all."""
+
+    key: str
+    title: str
+    kind: Kind = Kind.TEXT
+    whole: bool = False
+    spare: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        return self.kind in (Kind.COUNT, Kind.BYTES)
+
+
+def printable(text: str) -> str:
+    """The text with what could steer a terminal replaced; names come from strangers."""
+    return _STEERS_TERMINALS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def human_bytes(count: int) -> str:
+    """1536 → '1.5 KiB'; binary units, as limits are given in MiB."""
+    if count < 1024:
+        return f"{count} B"
+    size = count / 1024
+    units = ["KiB", "MiB", "GiB", "TiB"]
+    while size >= 1023.95 and len(units) > 1:  # 1023.95 would be written as 1024.0
+        size /= 1024
+        units.pop(0)
+    return f"{size:,.1f} {units[0]}"
+
+
+def local_zone(name: str) -> tzinfo:
+    """The zone of the given name, or the machine's own when the name is empty.
+
+    The name of the machine's zone is asked for before Django sets TZ for the whole process.
+    """
+    try:
+        return ZoneInfo(name) if name else _machine_zone()
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingInvalid(
+            f"There is no time zone {name}.",
+            fix="Set SCAIWAVE_TIME_ZONE to a name such as Europe/Amsterdam.",
+        ) from None
+
+
+def _machine_zone() -> tzinfo:
+    """As the C library finds it: TZ, then /etc/localtime; UTC where neither says anything."""
+    try:
+        if name := os.environ.get("TZ", "").lstrip(":"):
+            return ZoneInfo(name)
+        with Path("/etc/localtime").open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+def json_ready(value: Any) -> Any:
+    """UUIDs as text and times as ISO 8601 in UTC; everything else as it is."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def to_json(document: Any, *, indent: int | None = 2, ascii_only: bool = False) -> str:
+    """JSON that is safe to print at a terminal: what could steer it is escaped."""
+    text = json.dumps(document, default=json_ready, ensure_ascii=ascii_only, indent=indent)
+    return _STEERS_IN_JSON.sub(lambda found: json.dumps(found.group())[1:-1], text)
+
+
+def is_terminal(stream: IO[str]) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class Output:
+    """Where one command writes its answer and its talk."""
+
+    def __init__(
+        self,
+        stdout: IO[str],
+        stderr: IO[str],
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        chatty: bool = False,
+        zone: tzinfo = UTC,
+    ) -> None:
+        self.stdout = stdout
+        self.stderr = stderr
+        self.as_json = as_json
+        self.quiet = quiet
+        self.chatty = chatty
+        self.zone = zone
+
+    def listing(self, plural: str, columns: Sequence[Column], rows: Sequence[Row]) -> None:
+        """Print rows as a table, or as {plural: [...]} with every key a row has."""
+        if self.as_json:
+            self.document({plural: list(rows)})
+        elif not rows:
+            self.say(f"No {plural.replace('_', ' ')}.")
+        else:
+            cells = [
+                [self._cell(row.get(column.key), column.kind) for column in columns] for row in rows
+            ]
+            self._table(columns, cells)
+
+    def record(self, columns: Sequence[Column], row: Row) -> None:
+        """Print one thing as lines of name and value, or as a JSON object."""
+        if self.as_json:
+            self.document(row)
+            return
+        width = max(len(column.title) for column in columns)
+        for column in columns:
+            value = self._cell(row.get(column.key), column.kind)
+            self.line(f"{column.title:<{width}}  {value}")
+
+    def document(self, document: Any) -> None:
+        """JSON is UTF-8; where the stream takes something else, ASCII is right in both."""
+        encoding = getattr(self.stdout, "encoding", None) or "utf-8"
+        ascii_only = encoding.lower().replace("-", "") != "utf8"
+        self.stdout.write(to_json(document, ascii_only=ascii_only) + "\n")
+
+    def line(self, text: str = "") -> None:
+        """A line of the answer, for people; programs read the document."""
+        if not self.as_json:
+            self.stdout.write(printable(text).rstrip() + "\n")
+
+    def say(self, text: str) -> None:
+        """Talk: never part of the answer, silent with --quiet and with --json."""
+        if not (self.quiet or self.as_json):
+            self._talk(printable(text) + "\n")
+
+    def warn(self, text: str) -> None:
+        """A warning is said even when the talk is off, unless a program listens."""
+        if not self.as_json:
+            self._talk(f"Warning: {printable(text)}\n")
+
+    def prompt(self, question: str) -> None:
+        self._talk(printable(question))
+
+    def failure(self, error: ScaiWaveError) -> None:
+        if self.as_json:
+            body = {"code": error.code, "message": error.message, "fix": error.fix}
+            self._talk(to_json({"error": body}, indent=None) + "\n")
+            return
+        fix = f"  Fix: {printable(error.fix)}\n" if error.fix else ""
+        self._talk(f"Error: {printable(error.message)} [{error.code}]\n{fix}")
+
+    def _talk(self, text: str) -> None:
+        """Nobody listening to the talk is no reason to stop the work."""
+        try:
+            self.stderr.write(text)
+            self.stderr.flush()
+        except BrokenPipeError:
+            self.quiet = True
+
+    @contextmanager
+    def progress(
+        self, what: str, kind: Kind = Kind.COUNT, /
+    ) -> Iterator[Callable[[int, int | None], None]]:
+        """Yield a function to call with (done, total or None), in things or in bytes.
+
+        Draws a bar at a terminal; elsewhere, with -v 2, writes a line now and then.
+        """
+        if self.quiet or self.as_json or not (self.chatty or is_terminal(self.stderr)):
+            yield lambda done, total: None
+        elif not is_terminal(self.stderr):
+            yield self._progress_lines(what, kind)
+        else:
+            # rich is only worth its import where it draws.
+            from scaiwave.console.rich_output import drawn
+
+            with drawn(what, partial(self._cell, kind=kind), self.stderr) as advance:
+                yield advance
+
+    def _progress_lines(self, what: str, kind: Kind) -> Callable[[int, int | None], None]:
+        began = last = time.monotonic()
+        amount = partial(self._cell, kind=kind)
+
+        def advance(done: int, total: int | None) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= PROGRESS_EVERY:
+                last = now
+                of_total = "" if total is None else f" of {amount(total)}"
+                rate = amount(round(done / (now - began)))
+                self.say(f"{what}: {amount(done)}{of_total}, {rate}/s")
+
+        return advance
+
+    def _cell(self, value: Any, kind: Kind) -> str:
+        if value is None or value == "":
+            return UNKNOWN
+        if isinstance(value, datetime):
+            return self._time(value)
+        if isinstance(value, list | tuple):
+            return ", ".join(printable(str(part)) for part in value) or UNKNOWN
+        if isinstance(value, str):  # Also in a column of numbers, whose alignment it keeps.
+            return printable(value)
+        match kind:
+            case Kind.BYTES:
+                return human_bytes(value)
+            case Kind.COUNT:
+                return f"{value:,}"
+            case Kind.FLAG:
+                return "yes" if value else "no"
+        return printable(str(value))
+
+    def _time(self, moment: datetime) -> str:
+        try:
+            local = moment.astimezone(self.zone)
+        except OverflowError:  # Its year is 1 or 9999, and not the same in that zone.
+            local = moment.astimezone(UTC)
+        return f"{local.replace(tzinfo=None).isoformat(' ', 'seconds')} {local.tzname()}"
+
+    def _table(self, columns: Sequence[Column], cells: list[list[str]]) -> None:
+        if is_terminal(self.stdout):
+            from scaiwave.console.rich_output import table
+
+            table(columns, cells, self.stdout)
+        else:
+            self._plain_table(columns, cells)
+
+    def _plain_table(self, columns: Sequence[Column], cells: list[list[str]]) -> None:
+        lines = [[column.title for column in columns], *cells]
+        widths = [max(width(line[index]) for line in lines) for index in range(len(columns))]
+        for line in lines:
+            padded = (
+                _pad(cell, to, right=column.is_number)
+                for cell, to, column in zip(line, widths, columns, strict=True)
+            )
+            self.stdout.write("  ".join(padded).rstrip() + "\n")
+
+
+def _pad(cell: str, to: int, *, right: bool) -> str:
+    gap = " " * (to - width(cell))
+    return gap + cell if right else cell + gap
+
+
+def width(text: str) -> int:
+    """Columns that a text takes at a terminal: wide characters take two, marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_char_width, text))
+
+
+def _char_width(char: str) -> int:
+    if unicodedata.category(char) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
+
+
+def standard_output(*, as_json: bool = False, quiet: bool = False) -> Output:
+    """For what is said before, or without, a command."""
+    return Output(sys.stdout, sys.stderr, as_json=as_json, quiet=quiet)

@@ -1,0 +1,92 @@
+"""What is drawn at a terminal, with rich; imported only where something is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from scaiwave.console.output import Column
+
+
+_ENDLESS = 100_000
+
+
+@contextmanager
+def drawn(
+    what: str, amount: Callable[[int], str], stream: IO[str]
+) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar with rate and time left, cleared when the work is done; `amount` writes numbers."""
+    bars = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[amount]}"),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(file=stream, markup=False),
+        transient=True,
+    )
+    with bars:
+        task = bars.add_task(what, total=None, amount="", rate="")
+
+        def advance(done: int, total: int | None) -> None:
+            speed = bars.tasks[0].finished_speed or bars.tasks[0].speed
+            bars.update(
+                task,
+                completed=done,
+                total=total,
+                amount=amount(done) if total is None else f"{amount(done)}/{amount(total)}",
+                rate=f"{amount(round(speed))}/s" if speed else "",
+            )
+
+        yield advance
+
+
+def table(columns: Sequence[Column], cells: list[list[str]], stream: IO[str]) -> None:
+    console = Console(file=stream, markup=False, highlight=False)
+    shown = list(range(len(columns)))
+    while (spare := _last_spare(columns, shown)) is not None:
+        if _width(console, _drawing(columns, cells, shown)) <= console.width:
+            break
+        shown.remove(spare)
+    console.print(_drawing(columns, cells, shown))
+    if missing := [column.title for at, column in enumerate(columns) if at not in shown]:
+        console.print(f"A wider terminal also shows: {', '.join(missing)}.", style="dim")
+
+
+def _last_spare(columns: Sequence[Column], shown: list[int]) -> int | None:
+    return next((at for at in reversed(shown) if columns[at].spare), None)
+
+
+def _width(console: Console, drawing: Table) -> int:
+    """What it would take if there were no end to the right."""
+    return console.measure(drawing, options=console.options.update(width=_ENDLESS)).maximum
+
+
+def _drawing(columns: Sequence[Column], cells: list[list[str]], shown: list[int]) -> Table:
+    drawing = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in (columns[at] for at in shown):
+        drawing.add_column(
+            Text(column.title),
+            justify="right" if column.is_number else "left",
+            overflow="fold",
+            # A number that goes on in the next line is read as two.
+            no_wrap=column.whole or column.is_number,
+        )
+    for line in cells:
+        drawing.add_row(*(Text(line[at]) for at in shown))
+    return drawing

@@ -1,0 +1,174 @@
+"""Checks of the configuration, the database, Redis and the disks of this machine."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.db import Error, connection
+
+from scaiwave import media_storage
+from scaiwave.config import Configuration
+from scaiwave.console.output import human_bytes
+from scaiwave.doctor.findings import Finding, State, failed, passed, warned
+from scaiwave.error_mapping import from_database
+from scaiwave.errors import ConfigurationError, DatabaseUnmigrated, DiskFull
+
+MIB = 1024 * 1024
+WARN_BELOW = 1024 * MIB
+FAIL_BELOW = 100 * MIB
+"""Bytes that are free on a disk."""
+
+REDIS_PATIENCE = 3.0
+"""Seconds that Redis has to answer."""
+
+
+class RedisUnreachable(ConfigurationError):
+    code = "SW_REDIS_UNREACHABLE"
+    fix = "Start it, or mend SCAIWAVE_REDIS_URL; until then the verbs work and the schedule stands."
+
+
+class ConfigurationWrong(ConfigurationError):
+    code = "SW_CONFIG_INVALID"
+
+
+def configuration(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """What `manage check` says of the settings."""
+    from scaiwave.checks import check_configuration
+
+    messages = check_configuration(None)
+    for message in messages:
+        fix = message.hint or ""
+        if message.level >= checks.ERROR:
+            yield failed("configuration", ConfigurationWrong(message.msg, fix=fix))
+        else:
+            yield warned("configuration", message.msg, fix)
+    if not messages:
+        yield passed("configuration", f"Every setting is fit; the home is {config.home}.")
+
+
+def database(config: Configuration, now: datetime) -> Iterator[Finding]:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            version = _version(cursor)
+    except Error as error:
+        if (ours := from_database(error)) is None:
+            raise
+        yield failed("database", ours)
+        return
+    yield passed("database", f"{version} answers.")
+    yield from _migrations()
+
+
+def _version(cursor: Any) -> str:
+    if connection.vendor == "postgresql":
+        cursor.execute("SHOW server_version")
+        return f"PostgreSQL {cursor.fetchone()[0].partition(' ')[0]}"
+    cursor.execute("SELECT sqlite_version()")
+    return f"SQLite {cursor.fetchone()[0]}"
+
+
+def _migrations() -> Iterator[Finding]:
+    from django.db.migrations.executor import MigrationExecutor
+
+    executor = MigrationExecutor(connection)
+    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if waiting:
+        names = ", ".join(str(migration) for migration, _ in waiting[:3])
+        more = " and more" if len(waiting) > 3 else ""
+        error = DatabaseUnmigrated(f"{len(waiting)} migrations wait: {names}{more}.")
+        yield failed("migrations", error)
+    else:
+        yield passed("migrations", "The database is migrated to this version.")
+
+
+def disks(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Each disk once, by the first of our folders on it."""
+    seen = set()
+    for what, folder in _folders(config):
+        there = _existing(folder)
+        if (device := there.stat().st_dev) in seen:
+            continue
+        seen.add(device)
+        free = shutil.disk_usage(there).free
+        text = f"{human_bytes(free)} free for {what}, in {there}."
+        if free < FAIL_BELOW:
+            yield failed("disk", DiskFull(f"Only {text}", fix="Free some space."))
+        elif free < WARN_BELOW:
+            yield warned("disk", f"Only {text}", "Free some space before an import needs it.")
+        else:
+            yield passed("disk", text)
+
+
+def _folders(config: Configuration) -> Iterator[tuple[str, Path]]:
+    yield "the home", config.home
+    if not config.text("SCAIWAVE_S3_BUCKET"):
+        yield "the attachments", media_storage.media_root(config)
+    if connection.vendor == "sqlite":
+        yield "the database", Path(connection.settings_dict["NAME"]).parent
+    yield "bundles on their way in", Path(tempfile.gettempdir())
+
+
+def _existing(folder: Path) -> Path:
+    """The folder itself or the nearest one above it."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def redis(config: Configuration, now: datetime) -> Iterator[Finding]:
+    if not settings.REDIS_URL:
+        yield passed("redis", "None is configured; work runs inline.")
+        return
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    client = Redis.from_url(
+        settings.REDIS_URL, socket_connect_timeout=REDIS_PATIENCE, socket_timeout=REDIS_PATIENCE
+    )
+    try:
+        client.ping()
+        yield passed("redis", "Redis answers.")
+        yield from _workers(client, now)
+    except RedisError as error:
+        message = config.masked(str(error)).rstrip(".")
+        yield failed("redis", RedisUnreachable(f"Redis can't be used: {message}."))
+    finally:
+        client.close()
+
+
+def _workers(client: Any, now: datetime) -> Iterator[Finding]:
+    from rq import Queue, Worker
+    from rq.job import Job
+
+    workers = [worker for worker in Worker.all(connection=client) if _is_alive(worker, now)]
+    queued = [id_ for name in settings.RQ_QUEUES for id_ in Queue(name, connection=client).job_ids]
+    # A job that waited for too long is gone, and stands in its queue until a worker looks.
+    count = sum(Job.exists(id_, connection=client) for id_ in queued)
+    waiting = f"{count:,} {'job waits' if count == 1 else 'jobs wait'}"
+    if workers:
+        yield passed("workers", f"{len(workers)} at work; {waiting}.")
+    else:
+        yield warned(
+            "workers",
+            f"No worker runs, and {waiting}.",
+            "Start one: `scaiwave manage rqworker default`.",
+        )
+
+
+def _is_alive(worker: Any, now: datetime) -> bool:
+    """A killed worker stays registered until its heartbeat is old."""
+    beat = worker.last_heartbeat
+    if beat is None:
+        return False
+    beat = beat if beat.tzinfo else beat.replace(tzinfo=UTC)
+    return bool(now - beat < timedelta(seconds=worker.worker_ttl + 60))
+
+
+def skipped(check: str) -> Finding:
+    return Finding(check, State.SKIP, "Not checked, since the database can't be used.")

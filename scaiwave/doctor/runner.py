@@ -1,0 +1,100 @@
+"""Runs every check and sums up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import Error
+
+from scaiwave import registry
+from scaiwave.auth.operators import Operator, Permission
+from scaiwave.config import Configuration
+from scaiwave.doctor import checks as machine
+from scaiwave.doctor.findings import Check, Finding, State, failed
+from scaiwave.error_mapping import from_database
+from scaiwave.errors import ScaiWaveError
+
+DATABASE = ("database", "migrations")
+OWN_CHECKS = (
+    Check("configuration", machine.configuration, needs_database=False),
+    Check("database", machine.database, needs_database=False),
+    Check("disk", machine.disks, needs_database=False),
+    Check("redis", machine.redis, needs_database=False),
+)
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Everything that was found, in order."""
+
+    findings: list[Finding]
+
+    @property
+    def exit_code(self) -> int:
+        """That of the first check that failed: what comes later may fail because of it."""
+        failures = (item.exit_code for item in self.findings if item.state is State.FAIL)
+        return next(failures, 0)
+
+    @property
+    def sentence(self) -> str:
+        failures = self._counted(State.FAIL, "check failed", "checks failed")
+        warnings = self._counted(State.WARN, "warning", "warnings")
+        if failures:
+            return f"{failures}, {warnings}." if warnings else f"{failures}."
+        return f"Healthy, with {warnings}." if warnings else "Healthy."
+
+    def _counted(self, state: State, one: str, more: str) -> str:
+        """Empty where there is none."""
+        count = sum(finding.state is state for finding in self.findings)
+        return f"{count} {one if count == 1 else more}" if count else ""
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "healthy": self.exit_code == 0,
+            "checks": [finding.document() for finding in self.findings],
+        }
+
+
+def examine(
+    *, operator: Operator, config: Configuration, now: datetime, dry_run: bool = False
+) -> Examination:
+    """Look at everything this server needs. What a check raises is its finding.
+
+    What killed processes left is removed, unless it is a dry run or the operator may only look.
+    """
+    operator.require(Permission.VIEW_PLATFORM)
+    mending = not dry_run and operator.may(Permission.MANAGE_PLATFORM)
+    first = [finding for check in OWN_CHECKS for finding in _run(check, config, now)]
+    usable = not any(finding.state is State.FAIL for finding in first if finding.check in DATABASE)
+    others = [
+        finding
+        for check in registry.health_checks()
+        for finding in _run(check, config, now, usable=usable, mending=mending)
+    ]
+    return Examination([*first, *others])
+
+
+def _run(
+    check: Check,
+    config: Configuration,
+    now: datetime,
+    *,
+    usable: bool = True,
+    mending: bool = False,
+) -> Iterator[Finding]:
+    if check.needs_database and not usable:
+        yield machine.skipped(check.name)
+        return
+    try:
+        if mending and check.mend is not None:
+            yield from check.mend(config, now)
+        yield from check.run(config, now)
+    except ScaiWaveError as error:
+        yield failed(check.name, error)
+    except Error as error:
+        if (ours := from_database(error)) is None:
+            raise
+        yield failed(check.name, ours)

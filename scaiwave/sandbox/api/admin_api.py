@@ -1,0 +1,175 @@
+"""What an admin token may read (ScaiKey docs, reference/admin-api).
+
+Something outside the caller's scope is answered like something that isn't there, which is an
+assumption: the vendor's page is silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from scaiwave.sandbox.api.auth import Caller, caller, super_admin
+from scaiwave.sandbox.api.pagination import as_json, paged
+from scaiwave.sandbox.data.population import Row, Where
+from scaiwave.sandbox.errors import UnknownEntity
+from scaiwave.sandbox.http.routing import Refusal, Request, Response, answer, route
+
+if TYPE_CHECKING:
+    from scaiwave.sandbox.server import Sandbox
+
+ADMIN = "/api/v1/admin"
+
+
+def _where(request: Request, who: Caller, *, kind: str | None = "status") -> Where:
+    """The filters of the query; `kind` is the parameter that selects a status or a type."""
+    query = request.query
+    return Where(
+        tenant_id=query.get("tenant_id"),
+        partner_id=query.get("partner_id"),
+        kind=query.get(kind) if kind else None,
+        search=query.get("search"),
+        scope_partner_id=who.partner_id,
+        scope_tenant_id=who.tenant_id,
+    )
+
+
+@route("GET", ADMIN + "/partners/")
+def partners(sandbox: Sandbox, request: Request) -> Response:
+    where = _where(request, super_admin(sandbox, request))
+    return paged(sandbox, request, lambda o, n: sandbox.directory.partner_list(where, o, n))
+
+
+@route("GET", ADMIN + "/tenants/")
+def tenants(sandbox: Sandbox, request: Request) -> Response:
+    where = _where(request, caller(sandbox, request))
+    return paged(sandbox, request, lambda o, n: sandbox.directory.tenant_list(where, o, n))
+
+
+@route("GET", ADMIN + "/users/")
+def users(sandbox: Sandbox, request: Request) -> Response:
+    where = _where(request, caller(sandbox, request))
+    return paged(sandbox, request, lambda o, n: sandbox.directory.user_list(where, o, n))
+
+
+@route("GET", ADMIN + "/groups/")
+def groups(sandbox: Sandbox, request: Request) -> Response:
+    where = _where(request, caller(sandbox, request), kind="group_type")
+    return paged(sandbox, request, lambda o, n: sandbox.directory.group_list(where, o, n))
+
+
+@route("GET", ADMIN + "/partners/{partner_id}")
+def partner(sandbox: Sandbox, request: Request) -> Response:
+    super_admin(sandbox, request)
+    return answer(_found("Partner", sandbox.directory.partner, request.params["partner_id"]))
+
+
+@route("GET", ADMIN + "/tenants/{tenant_id}")
+def tenant(sandbox: Sandbox, request: Request) -> Response:
+    who = caller(sandbox, request)
+    return answer(_visible_tenant(sandbox, who, request.params["tenant_id"], "Tenant"))
+
+
+@route("GET", ADMIN + "/users/{user_id}")
+def user(sandbox: Sandbox, request: Request) -> Response:
+    who = caller(sandbox, request)
+    user_id = request.params["user_id"]
+    owner = _found("User", sandbox.directory.tenant_of_user, user_id)
+    _visible_tenant(sandbox, who, owner["id"], "User")
+    return answer(_found("User", sandbox.directory.user, user_id))
+
+
+@route("GET", ADMIN + "/groups/{group_id}")
+def group(sandbox: Sandbox, request: Request) -> Response:
+    return answer(_visible_group(sandbox, request))
+
+
+@route("GET", ADMIN + "/groups/{group_id}/members")
+def members(sandbox: Sandbox, request: Request) -> Response:
+    """The path and the form of the rows are an assumption."""
+    group_id = _visible_group(sandbox, request)["id"]
+    return paged(sandbox, request, lambda o, n: sandbox.directory.member_list(group_id, o, n))
+
+
+def _visible_group(sandbox: Sandbox, request: Request) -> Row:
+    who = caller(sandbox, request)
+    row = _found("Group", sandbox.directory.group, request.params["group_id"])
+    _visible_tenant(sandbox, who, row["tenant_id"], "Group")
+    return row
+
+
+def _found(kind: str, find: Callable[[str], Row], entity_id: str) -> Row:
+    try:
+        return find(entity_id)
+    except UnknownEntity:
+        raise Refusal(404, f"{kind} not found") from None
+
+
+def _visible_tenant(sandbox: Sandbox, who: Caller, tenant_id: str, kind: str) -> Row:
+    """The tenant, if it lies in the caller's scope; `kind` is what was asked for."""
+    row = _found(kind, sandbox.directory.tenant, tenant_id)
+    scope = Where(scope_partner_id=who.partner_id, scope_tenant_id=who.tenant_id)
+    if not scope.admits(row):
+        raise Refusal(404, f"{kind} not found")
+    return row
+
+
+@route("GET", ADMIN + "/auth/me")
+def me(sandbox: Sandbox, request: Request) -> Response:
+    who = caller(sandbox, request)
+    claims = who.claims
+    fields = ("client_id", "scope", "app_scope", "platform_token", "token_type")
+    return answer(
+        {
+            "id": claims["sub"],
+            "role": who.role,
+            "partner_id": who.partner_id,
+            "tenant_id": who.tenant_id,
+            **{name: claims[name] for name in fields if name in claims},
+        }
+    )
+
+
+@route("GET", ADMIN + "/applications/")
+def applications(sandbox: Sandbox, request: Request) -> Response:
+    who, query = caller(sandbox, request), request.query
+    rows = [row for row in sandbox.applications(who.client_id) if _in_scope(sandbox, who, row)]
+    for name in ("tenant_id", "partner_id", "scope", "application_type"):
+        rows = [row for row in rows if query.get(name) in (None, row[name])]
+    search = query.get("search", "").casefold()
+    texts = [as_json(row) for row in rows if search in row["name"].casefold()]
+    return paged(sandbox, request, lambda o, n: (texts[o : o + n], len(texts)))
+
+
+def _in_scope(sandbox: Sandbox, who: Caller, row: Row) -> bool:
+    if who.role == "super_admin" or row["partner_id"] == who.partner_id is not None:
+        return True
+    owner = sandbox.directory.tenants.get(row["tenant_id"] or "")
+    scope = Where(scope_partner_id=who.partner_id, scope_tenant_id=who.tenant_id)
+    return owner is not None and scope.admits(owner)
+
+
+@route("GET", ADMIN + "/applications/{application_id}")
+def application(sandbox: Sandbox, request: Request) -> Response:
+    who = caller(sandbox, request)
+    row = _application(sandbox, who, request.params["application_id"])
+    if not _in_scope(sandbox, who, row):
+        raise Refusal(404, "Application not found")
+    return answer(row)
+
+
+def _application(sandbox: Sandbox, who: Caller, application_id: str) -> Row:
+    for row in sandbox.applications(who.client_id):
+        if row["id"] == application_id:
+            return row
+    raise Refusal(404, "Application not found")
+
+
+@route("GET", "/api/v1/tenants/{tenant_id}/applications/{application_id}/effective-users")
+def effective_users(sandbox: Sandbox, request: Request) -> Response:
+    """Everybody of the tenant: here each is assigned to each application (an assumption)."""
+    who = caller(sandbox, request)
+    tenant_id = _visible_tenant(sandbox, who, request.params["tenant_id"], "Tenant")["id"]
+    _application(sandbox, who, request.params["application_id"])
+    where = Where(tenant_id=tenant_id)
+    return paged(sandbox, request, lambda o, n: sandbox.directory.user_list(where, o, n))

@@ -1,0 +1,203 @@
+"""Registration of applications (ScaiKey docs, reference/api/registration).
+
+The credentials are handed out by exactly one status call after the approval. Requests live in
+memory only; what they yield follows from the seed and outlives a restart.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scaiwave.sandbox.clients import APP_SCOPES, APP_TYPES, SCOPES, Client
+from scaiwave.sandbox.errors import UnknownEntity
+from scaiwave.sandbox.http.routing import (
+    Refusal,
+    Request,
+    Response,
+    answer,
+    invalid,
+    json_object,
+    route,
+)
+
+if TYPE_CHECKING:
+    from scaiwave.sandbox.server import Sandbox
+
+BASE = "/api/v1/public/register/applications"
+WEEK = 7 * 24 * 3600.0
+STRINGS = ("name", "scope", "contact_email", "application_type")
+
+
+@dataclass(slots=True)
+class Pending:
+    """One request; `expires` is a reading of the monotonic clock, in seconds."""
+
+    client: Client
+    expires: float
+    request_id: str = field(default_factory=lambda: f"req_{secrets.token_hex(8)}")
+    status_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    status: str = "PENDING"
+    reason: str | None = None
+    retrieved: bool = False
+
+    def settle(self) -> str:
+        if self.status == "PENDING" and time.monotonic() >= self.expires:
+            self.status = "EXPIRED"
+        return self.status
+
+
+class Registrations:
+    """All requests of this run. `lifetime` is how many seconds one may wait for approval."""
+
+    def __init__(self, *, auto_approve: bool) -> None:
+        self.auto_approve = auto_approve
+        self.lifetime = WEEK
+        self._lock = threading.Lock()
+        self._requests: dict[str, Pending] = {}
+
+    def open(self, make_client: Callable[[int], Client]) -> Pending:
+        """`make_client(number)` makes the client that this request is for."""
+        with self._lock:
+            client = make_client(len(self._requests) + 1)
+            pending = Pending(client, time.monotonic() + self.lifetime)
+            self._requests[pending.request_id] = pending
+            return pending
+
+    def get(self, request_id: str, token: str | None = None) -> Pending:
+        """Raises Refusal 404 for an unknown request, 403 for a wrong token."""
+        pending = self._requests.get(request_id)
+        if pending is None:
+            raise Refusal(404, "Registration request not found")
+        if token is not None and not hmac.compare_digest(
+            pending.status_token.encode(), token.encode()
+        ):
+            raise Refusal(403, "Invalid status token")
+        return pending
+
+    def decide(self, request_id: str, status: str, reason: str | None = None) -> Pending:
+        """Raises Refusal 409 once something else was decided."""
+        pending = self.get(request_id)
+        with self._lock:
+            if pending.settle() != "PENDING":
+                raise Refusal(409, f"Registration request is {pending.status}")
+            pending.status, pending.reason = status, reason
+            return pending
+
+    def retrieve(self, pending: Pending) -> bool:
+        """Whether the credentials go out with this answer: true exactly once."""
+        with self._lock:
+            if self.auto_approve and pending.settle() == "PENDING":
+                pending.status = "APPROVED"
+            first = pending.settle() == "APPROVED" and not pending.retrieved
+            pending.retrieved = pending.retrieved or first
+            return first
+
+    def summary(self) -> list[dict[str, str]]:
+        return [
+            {"request_id": p.request_id, "status": p.settle()}
+            for p in list(self._requests.values())
+        ]
+
+    def clients(self) -> list[Client]:
+        return [p.client for p in list(self._requests.values()) if p.status == "APPROVED"]
+
+
+@route("POST", BASE)
+def register(sandbox: Sandbox, request: Request) -> Response:
+    body = json_object(request)
+    _check(body)
+    target, scopes = (_target(sandbox, body), body.get("requested_scopes", ["admin:read"]))
+    pending = sandbox.registrations.open(
+        lambda number: sandbox.clients.issue(
+            number=number,
+            name=body["name"],
+            app_scope=body["scope"],
+            app_type=body["application_type"],
+            target=target,
+            scopes=scopes,
+        )
+    )
+    fields = ("request_id", "status", "status_token")
+    return answer({name: getattr(pending, name) for name in fields}, status=201)
+
+
+def _check(body: dict[str, Any]) -> None:
+    """Field names are an assumption, after the vendor's sibling `scaicontrol setup register`."""
+    for name in STRINGS:
+        if name not in body:
+            raise invalid(["body", name], "Field required", "missing", body)
+        if not isinstance(body[name], str) or not body[name]:
+            raise invalid(["body", name], "Input should be a valid string", "string_type")
+    _check_choices("scope", [body["scope"]], APP_SCOPES)
+    _check_choices("application_type", [body["application_type"]], APP_TYPES)
+    if "@" not in body["contact_email"]:
+        raise invalid(
+            ["body", "contact_email"], "value is not a valid email address", "value_error"
+        )
+    for name in ("redirect_uris", "requested_scopes"):
+        if not isinstance(body.get(name, []), list):
+            raise invalid(["body", name], "Input should be a valid list", "list_type")
+    _check_choices("requested_scopes", body.get("requested_scopes", []), SCOPES)
+
+
+def _check_choices(name: str, values: list[Any], choices: tuple[str, ...]) -> None:
+    for value in values:
+        if value not in choices:
+            expected = " or ".join(f"'{choice}'" for choice in choices)
+            raise invalid(["body", name], f"Input should be {expected}", "enum", value)
+
+
+def _target(sandbox: Sandbox, body: dict[str, Any]) -> str:
+    """The id of the partner or tenant that the app is for."""
+    kind = body["scope"].lower()
+    if kind == "global":
+        return ""
+    slug = body.get(f"{kind}_slug")
+    if not isinstance(slug, str):
+        raise invalid(["body", f"{kind}_slug"], "Field required", "missing", body)
+    directory = sandbox.directory
+    find = directory.tenant_by_slug if kind == "tenant" else directory.partner_by_slug
+    try:
+        return str(find(slug)["id"])
+    except UnknownEntity:
+        raise Refusal(404, f"{kind.capitalize()} not found") from None
+
+
+@route("GET", BASE + "/{request_id}/status")
+def status(sandbox: Sandbox, request: Request) -> Response:
+    pending = sandbox.registrations.get(request.params["request_id"], _token(request))
+    first = sandbox.registrations.retrieve(pending)
+    body: dict[str, Any] = {"request_id": pending.request_id, "status": pending.settle()}
+    if pending.reason:
+        body["rejection_reason"] = pending.reason
+    if first:
+        body["credentials"] = _credentials(sandbox, pending.client)
+    return answer(body)
+
+
+def _credentials(sandbox: Sandbox, client: Client) -> dict[str, str | None]:
+    return {
+        "client_id": client.client_id,
+        "client_secret": sandbox.clients.secret(client),
+        "application_id": client.application_id,
+        "issuer": sandbox.issuer(client.tenant_id),
+    }
+
+
+@route("DELETE", BASE + "/{request_id}")
+def cancel(sandbox: Sandbox, request: Request) -> Response:
+    pending = sandbox.registrations.get(request.params["request_id"], _token(request))
+    sandbox.registrations.decide(pending.request_id, "CANCELLED")
+    return Response(status=204)
+
+
+def _token(request: Request) -> str:
+    if "status_token" not in request.query:
+        raise invalid(["query", "status_token"], "Field required", "missing")
+    return request.query["status_token"]

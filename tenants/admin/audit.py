@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from django.contrib import admin
+
+from scaiwave.admin import ReadOnlyAdmin, points_by_id
+from tenants.admin.usage import marked
+from tenants.models import AuditEntry, Participant, Partner, Role, Tenant, TokenUsage
+from tenants.queries.usage import percent, share_of
+
+points_by_id(AuditEntry, "tenant_id", at=[Tenant])
+points_by_id(AuditEntry, "subject_id", at=[Partner, Participant, Role])
+
+
+@admin.register(TokenUsage)
+class TokenUsageAdmin(ReadOnlyAdmin):
+    list_display = ("of_month", "tenant", "tokens", "share", "inputs", "outputs", "fetched_at")
+    list_select_related = ("tenant",)
+    search_fields = ("tenant__slug",)
+    sortable_by = ("of_month", "tokens")
+    ordering = ("-month", "-id")
+    more_fields = ("share",)
+
+    @admin.display(description="month", ordering="month")
+    def of_month(self, usage: TokenUsage) -> str:
+        return f"{usage.month:%Y-%m}"
+
+    @admin.display(description="total tokens", ordering="total_tokens")
+    def tokens(self, usage: TokenUsage) -> str:
+        return f"{usage.total_tokens:,}"
+
+    @admin.display(description="input tokens")
+    def inputs(self, usage: TokenUsage) -> str:
+        return f"{usage.input_tokens:,}"
+
+    @admin.display(description="output tokens")
+    def outputs(self, usage: TokenUsage) -> str:
+        return f"{usage.output_tokens:,}"
+
+    @admin.display(description="share of today's cap")
+    def share(self, usage: TokenUsage) -> str | None:
+        share = share_of(usage.total_tokens, usage.tenant.max_ai_tokens_month)
+        row = {"ai_tokens_share": share}
+        return None if share is None else marked(row, percent(row))
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = (
+        "at",
+        "action",
+        "subject_type",
+        "subject_name",
+        "tenant_slug",
+        "operator",
+        "operator_role",
+        "origin",
+    )
+    list_filter = ("at", "operator_role")
+    search_fields = ("action", "operator", "subject_name", "tenant_slug", "subject_id__exact")
+    id_fields = ("id", "subject_id", "tenant_id")
+    sortable_by = ("at",)
+    ordering = ("-at", "-id")

@@ -1,0 +1,43 @@
+"""Who is within an operator's scope; whoever is not does not exist for them."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from scaiwave.auth.operators import Operator, Role
+from tenants.models import Group, Participant, Partner, Tenant
+
+
+def visible_partners(operator: Operator) -> QuerySet[Partner]:
+    """A tenant's administrator sees no partner: it is not part of the tenant."""
+    if operator.sees_everything:
+        return Partner.objects.all()
+    if operator.role is Role.PARTNER_ADMIN:
+        return Partner.objects.filter(scaikey_id=operator.partner_id)
+    return Partner.objects.none()
+
+
+def visible_tenants(operator: Operator) -> QuerySet[Tenant]:
+    if operator.sees_everything:
+        return Tenant.objects.all()
+    if operator.role is Role.PARTNER_ADMIN:
+        return Tenant.objects.filter(partner__scaikey_id=operator.partner_id)
+    return Tenant.objects.filter(scaikey_tenant_id=operator.tenant_id)
+
+
+def visible_participants(operator: Operator) -> QuerySet[Participant]:
+    if operator.sees_everything:
+        return Participant.objects.all()
+    return Participant.objects.filter(tenant__in=visible_tenants(operator))
+
+
+def visible_groups(operator: Operator) -> QuerySet[Group]:
+    if operator.sees_everything:
+        return Group.objects.all()
+    return Group.objects.filter(tenant__in=visible_tenants(operator))
+
+
+def slug_at_scaikey(scaikey_tenant_id: str) -> str | None:
+    """The slug in a tenant's addresses at ScaiKey, which is the one we know it by."""
+    found = Tenant.objects.filter(scaikey_tenant_id=scaikey_tenant_id)
+    return found.values_list("slug", flat=True).first()

@@ -1,0 +1,68 @@
+"""What ScaiKey says of a tenant that is to be linked to it; network, so never in a transaction."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from scaiwave.auth.operators import Operator, Permission
+from tenants.errors import NotAtScaiKey, ScaiKeyDisagrees
+from tenants.models import Partner
+from tenants.queries.visibility import visible_partners
+from tenants.services.scaikey import TenantLookup
+
+if TYPE_CHECKING:
+    from scaiwave.clients.scaikey.schemas import TenantRow
+
+
+def ask_scaikey(
+    operator: Operator, scaikey_tenant_id: str, lookup: TenantLookup | None
+) -> TenantRow | None:
+    """The tenant as ScaiKey has it, or None when it is not to be asked.
+
+    Not asking is for those who run the whole platform: others could take a tenant that ScaiKey
+    has given to somebody else. Raises `NotAtScaiKey`, also for a tenant outside the operator's
+    scope, and what the client raises.
+    """
+    if lookup is None:
+        operator.require(Permission.MANAGE_PLATFORM)
+        return None
+    row = lookup(scaikey_tenant_id)
+    if row is None or not _is_within(operator, row):
+        raise NotAtScaiKey(
+            f"ScaiKey has no tenant {scaikey_tenant_id!r}.",
+            fix="Check the id in ScaiKey. For a tenant that will be made there later, pass "
+            "--no-verify.",
+        )
+    return row
+
+
+def partner_at_scaikey(operator: Operator, row: TenantRow) -> Partner | None:
+    """The partner that ScaiKey names, if a sync has brought it already."""
+    return visible_partners(operator).filter(scaikey_id=row.partner_id or None).first()
+
+
+def check_agreement(row: TenantRow, *, slug: str, name: str, partner: Partner | None) -> None:
+    """Raises `ScaiKeyDisagrees` when the next sync would change what was asked for.
+
+    What ScaiKey leaves out is not compared; `partner` is None when none was asked for.
+    """
+    if (row.slug and row.slug != slug) or (row.name and row.name != name):
+        has_slug, has_name = row.slug or slug, row.name or name
+        raise ScaiKeyDisagrees(
+            f"ScaiKey has tenant {row.id} with the slug {has_slug!r} and the name {has_name!r}, "
+            "and its next sync would change yours to these.",
+            fix=f"Pass --slug {shlex.quote(has_slug)} --name {shlex.quote(has_name)}, or change "
+            "it in ScaiKey first.",
+        )
+    if partner is not None and partner.scaikey_id != (row.partner_id or None):
+        has = f"partner {row.partner_id}" if row.partner_id else "no partner"
+        raise ScaiKeyDisagrees(
+            f"ScaiKey has tenant {row.id} under {has}, not under {partner}.",
+            fix="Leave out --partner-id to take ScaiKey's partner, or move the tenant in ScaiKey "
+            "first.",
+        )
+
+
+def _is_within(operator: Operator, row: TenantRow) -> bool:
+    return operator.sees_everything or row.partner_id == operator.partner_id

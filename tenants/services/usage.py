@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from scaiwave.auth.operators import Operator, Permission
+from tenants.models import Tenant, TokenUsage
+from tenants.queries.serializers import Row
+from tenants.queries.tenants import month_of
+from tenants.services.audit import record
+from tenants.services.scaigrid import UsageFetch
+
+if TYPE_CHECKING:
+    from scaiwave.clients.scaigrid.client import Usage
+
+BATCH = 500
+"""Rows of one statement: SQLite takes some 30,000 values, and these rows have seven."""
+NAMED = 10
+"""Unknown ids that are named; more of them are counted."""
+
+
+@dataclass(frozen=True)
+class RefreshedUsage:
+    """`updated` is how many tenants have a figure now, `silent` how many linked ones ScaiGrid
+    has no row for, `unknown` the group keys that are no tenant of ours (none: "")."""
+
+    month: date
+    updated: int
+    silent: int
+    total_tokens: int
+    unknown: tuple[str, ...]
+    fetched_at: datetime
+    dry_run: bool = False
+
+    @property
+    def sentences(self) -> list[str]:
+        done = "Would update" if self.dry_run else "Updated"
+        tenants = f"{self.updated:,} tenant{'' if self.updated == 1 else 's'}"
+        first = f"{done} {tenants}: {self.total_tokens:,} AI tokens in {self.month:%Y-%m} (UTC)."
+        if not self.silent:
+            return [first]
+        others = f"{self.silent:,} other{'' if self.silent == 1 else 's'}"
+        return [first, f"ScaiGrid has no usage of {others}; what is known of them stays."]
+
+    @property
+    def warning(self) -> str | None:
+        if not self.unknown:
+            return None
+        named = ", ".join(key or "(no tenant)" for key in self.unknown[:NAMED])
+        more = f" and {len(self.unknown) - NAMED:,} more" if len(self.unknown) > NAMED else ""
+        return (
+            f"ScaiGrid has usage of {len(self.unknown):,} that are no tenants here: {named}{more}. "
+            "`scaiwave sync` fetches new tenants."
+        )
+
+    def document(self) -> Row:
+        document = {
+            "month": f"{self.month:%Y-%m}",
+            "updated": self.updated,
+            "silent": self.silent,
+            "total_tokens": self.total_tokens,
+            "unknown": list(self.unknown),
+            "fetched_at": self.fetched_at,
+        }
+        return {**document, "dry_run": True} if self.dry_run else document
+
+
+def refresh_usage(
+    *, operator: Operator, fetch: UsageFetch, now: datetime, dry_run: bool = False
+) -> RefreshedUsage:
+    """Fetch the AI tokens of all tenants in this UTC month, and keep them.
+
+    One call, matched by ScaiKey tenant id. A tenant that ScaiGrid has no row for keeps what is
+    known of it, which may be nothing. Raises what the client of ScaiGrid raises.
+    """
+    operator.require(Permission.MANAGE_PLATFORM)
+    month = month_of(now)
+    start = datetime(month.year, month.month, 1, tzinfo=UTC)
+    usage = fetch(start, now)
+    if dry_run:
+        return _sorted_out(usage, month, now, dry_run=True)[1]
+    with transaction.atomic():
+        rows, result = _sorted_out(usage, month, now)
+        _keep(rows)
+        _record(operator, result)
+    return result
+
+
+def _sorted_out(
+    usage: Sequence[Usage], month: date, now: datetime, *, dry_run: bool = False
+) -> tuple[list[TokenUsage], RefreshedUsage]:
+    """The rows to be kept, and what will be said of them."""
+    linked = Tenant.objects.filter(scaikey_tenant_id__isnull=False)
+    ids = dict(linked.values_list("scaikey_tenant_id", "pk"))
+    rows = [
+        TokenUsage(
+            tenant_id=ids[row.group_key],
+            month=month,
+            input_tokens=row.input_tokens,
+            output_tokens=row.output_tokens,
+            total_tokens=row.total_tokens,
+            fetched_at=now,
+        )
+        for row in usage
+        if row.group_key in ids
+    ]
+    unknown = sorted(row.group_key or "" for row in usage if row.group_key not in ids)
+    return rows, RefreshedUsage(
+        month=month,
+        updated=len(rows),
+        silent=len(ids) - len(rows),
+        total_tokens=sum(row.total_tokens for row in rows),
+        unknown=tuple(unknown),
+        fetched_at=now,
+        dry_run=dry_run,
+    )
+
+
+def _keep(rows: list[TokenUsage]) -> None:
+    """In the order of the tenants, so that two at once wait for each other and don't block."""
+    TokenUsage.objects.bulk_create(
+        sorted(rows, key=lambda row: row.tenant_id),
+        batch_size=BATCH,
+        update_conflicts=True,
+        unique_fields=["tenant", "month"],
+        update_fields=["input_tokens", "output_tokens", "total_tokens", "fetched_at"],
+    )
+
+
+def _record(operator: Operator, result: RefreshedUsage) -> None:
+    month = f"{result.month:%Y-%m}"
+    everybody = TokenUsage(id=month, tenant=Tenant(slug="all tenants"), month=result.month)
+    record(
+        operator=operator,
+        action="refresh-usage",
+        subject=everybody,
+        now=result.fetched_at,
+        details={
+            "month": month,
+            "updated": result.updated,
+            "total_tokens": result.total_tokens,
+            "unknown": len(result.unknown),
+        },
+    )
