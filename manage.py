@@ -3,7 +3,7 @@
 
 import sys
 
-from scaiwave.cli import manage
+from scaiwave.cli import main_manage
 
 if __name__ == "__main__":
-    sys.exit(manage(sys.argv[1:]))
+    sys.exit(main_manage(sys.argv[1:]))

@@ -17,7 +17,7 @@ class KeyExists(ConflictError):
     fix = "`scaiwave admin federation key rotate` replaces it, with an overlap."
 
 
-class NoKey(NotFoundError):
+class NoSigningKey(NotFoundError):
     """Nothing signs: no key was ever made, or the last one was revoked."""
 
     code = "SW_FEDERATION_NO_KEY"
@@ -46,18 +46,18 @@ class KeyDamaged(DomainError):
     fix = "Restore sw_server_keys from a backup, or revoke the key and generate another."
 
 
-class BadOverlap(UsageError):
+class InvalidOverlap(UsageError):
     code = "SW_FEDERATION_BAD_OVERLAP"
 
 
-class BadKey(DomainError):
+class InvalidKey(DomainError):
     """A text that is no public key of the form ed25519:<base64>."""
 
     code = "SW_FEDERATION_BAD_KEY"
     fix = "Write it as a descriptor has it: `ed25519:` and 32 bytes in base64."
 
 
-class BadDescriptor(DomainError):
+class InvalidDescriptor(DomainError):
     """A document that is not a server's descriptor."""
 
     code = "SW_FEDERATION_BAD_DESCRIPTOR"
@@ -70,7 +70,7 @@ class SignatureRefused(RefusedError):
     code = "SW_SIGNATURE_REFUSED"
 
 
-class SignatureWrong(SignatureRefused):
+class InvalidSignature(SignatureRefused):
     code = "SW_SIGNATURE_WRONG"
     fix = "It was changed after it was signed, or another key signed it. Get it anew."
 
@@ -80,12 +80,12 @@ class SigningKeyRevoked(SignatureRefused):
     fix = "Have it signed anew with a key that is not revoked."
 
 
-class SignedOutOfTime(SignatureRefused):
+class SignatureOutsideValidity(SignatureRefused):
     code = "SW_SIGNATURE_OUT_OF_TIME"
     fix = "Check the clock of the server that signed it, and have it signed anew."
 
 
-class BadServerName(DomainError):
+class InvalidServerName(DomainError):
     code = "SW_FEDERATION_BAD_SERVER_NAME"
     fix = (
         "Write it without https:// and path, as in chat.example.com or chat.example.com:8448; "
@@ -99,13 +99,13 @@ class PeerAddressRefused(RefusedError):
     code = "SW_FEDERATION_PEER_ADDRESS_REFUSED"
 
 
-class HandshakeWouldFail(DomainError):
+class HandshakeIncompatible(DomainError):
     """The peer was reached, and federating with it would not work; the message says why."""
 
     code = "SW_FEDERATION_HANDSHAKE_WOULD_FAIL"
 
 
-class BadPolicy(UsageError):
+class InvalidPolicy(UsageError):
     """Changes of the policy that contradict each other, or that change nothing."""
 
     code = "SW_FEDERATION_BAD_POLICY"

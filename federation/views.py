@@ -11,9 +11,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from federation.queries.descriptor import descriptor
-from scaiwave.api import refusal
+from scaiwave.api import error_response
 from scaiwave.console.output import to_json
-from scaiwave.error_mapping import translated
+from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ScaiWaveError
 
 
@@ -22,10 +22,10 @@ from scaiwave.errors import ScaiWaveError
 def server_descriptor(request: HttpRequest) -> HttpResponseBase:
     """The descriptor (ScaiWave docs, concepts/federation), outside of the API's envelope."""
     try:
-        with translated():
+        with translate_errors():
             described = descriptor(timezone.now())
     except ScaiWaveError as error:
-        return refusal(error)
+        return error_response(error)
     body = to_json(described.document, indent=None).encode()
     etag = f'"{hashlib.sha256(body).hexdigest()}"'
     response = HttpResponse(

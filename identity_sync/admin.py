@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from identity_sync.models import Registration, SyncChange, SyncRun
-from scaiwave.admin import ReadOnlyAdmin, points_by_id
+from scaiwave.admin import ReadOnlyAdmin, register_soft_reference
 from tenants.models import Group, Participant, Partner, Tenant
 
 SUBJECTS: dict[str, type[Model]] = {
@@ -18,7 +18,7 @@ SUBJECTS: dict[str, type[Model]] = {
     "groups": Group,
 }
 
-points_by_id(SyncChange, "subject_id", at=list(SUBJECTS.values()))
+register_soft_reference(SyncChange, "subject_id", at=list(SUBJECTS.values()))
 
 
 @admin.register(Registration)

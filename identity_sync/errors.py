@@ -23,14 +23,14 @@ class SyncLocked(ConflictError):
     fix = "Wait for it to end; `scaiwave sync status` shows the run."
 
 
-class SyncOvertaken(ConflictError):
+class SyncConflict(ConflictError):
     """The database refused what was planned a moment before."""
 
     code = "SW_SYNC_OVERTAKEN"
     fix = "Run `scaiwave sync` again; if it stays so, report this as a defect."
 
 
-class SyncTruncated(UpstreamError):
+class IncompleteListing(UpstreamError):
     """ScaiKey said how much there is and handed out less, twice."""
 
     code = "SW_SYNC_TRUNCATED"
@@ -46,7 +46,7 @@ class SyncStopped(RefusedError):
         self.report = report
 
 
-class SyncBraked(SyncStopped):
+class RemovalLimitExceeded(SyncStopped):
     """More would be removed than the brake lets through; nothing was written."""
 
     code = "SW_SYNC_BRAKE"
@@ -76,7 +76,7 @@ class TenantGone(NotFoundError):
     fix = "A full `scaiwave sync` deactivates what is gone; nothing was changed now."
 
 
-class BadAnswer(UsageError):
+class InvalidAnswer(UsageError):
     code = "SW_REGISTRATION_BAD_ANSWER"
 
 
@@ -88,11 +88,11 @@ class ReceiptUnreadable(ConfigurationError):
     code = "SW_REGISTRATION_RECEIPT_UNREADABLE"
 
 
-class CredentialsInReceipt(ConfigurationError):
+class CredentialsNotInstalled(ConfigurationError):
     code = "SW_CREDENTIALS_NOT_INSTALLED"
 
 
-class CredentialsRescued(ConfigurationError):
+class CredentialsSavedElsewhere(ConfigurationError):
     code = "SW_CREDENTIALS_RESCUED"
 
 
@@ -108,7 +108,7 @@ class RegistrationRejected(RefusedError):
     code = "SW_REGISTRATION_REJECTED"
 
 
-class RegistrationOver(RefusedError):
+class RegistrationClosed(RefusedError):
     code = "SW_REGISTRATION_OVER"
 
 
@@ -120,9 +120,9 @@ class RegistrationConflict(ConflictError):
     code = "SW_REGISTRATION_CONFLICT"
 
 
-class StillPending(ConflictError):
+class RegistrationPending(ConflictError):
     code = "SW_REGISTRATION_PENDING"
 
 
-class NothingPending(NotFoundError):
+class NoPendingRegistration(NotFoundError):
     code = "SW_REGISTRATION_NOT_FOUND"

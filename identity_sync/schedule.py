@@ -27,7 +27,7 @@ cron.register(
     ttl=9 * MINUTE,
     failure_ttl=7 * DAY,
 )
-if settings.CONFIG.text("SCAIWAVE_SCAIGRID_URL"):  # Without a ScaiGrid it would fail every hour.
+if settings.CONFIG.get_str("SCAIWAVE_SCAIGRID_URL"):  # Without a ScaiGrid it would fail every hour.
     cron.register(
         refresh_usage,
         queue_name="default",

@@ -25,7 +25,7 @@ from rooms.models import (
     WorkspaceMember,
 )
 from scaiwave.admin import ReadOnlyAdmin
-from scaiwave.console.output import human_bytes
+from scaiwave.console.output import format_bytes
 
 PREVIEW_LENGTH = 100
 
@@ -122,7 +122,7 @@ class MediaAdmin(ReadOnlyAdmin):
 
     @admin.display(description="size")
     def human_size(self, media: Media) -> str:
-        return human_bytes(media.size)
+        return format_bytes(media.size)
 
 
 @admin.register(RoomMedia)
@@ -139,7 +139,7 @@ class RoomMediaAdmin(ReadOnlyAdmin):
 
     @admin.display(description="size")
     def human_size(self, link: RoomMedia) -> str:
-        return human_bytes(link.media.size)
+        return format_bytes(link.media.size)
 
     @admin.display(description="scan")
     def scan_status(self, link: RoomMedia) -> str:

@@ -15,9 +15,9 @@ class RoomsConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_migrate
 
-        from rooms.queries.role_uses import rooms_naming
+        from rooms.queries.role_uses import rooms_using_role
         from rooms.queries.tenant_stats import rooms_per_tenant, storage_per_tenant
-        from rooms.search.schema import keep_full_text
+        from rooms.search.schema import ensure_full_text
         from scaiwave.doctor.findings import Check
         from scaiwave.registry import (
             register_health_check,
@@ -27,32 +27,32 @@ class RoomsConfig(AppConfig):
 
         register_tenant_columns("rooms", rooms_per_tenant)
         register_tenant_columns("storage_bytes", storage_per_tenant)
-        register_role_uses(rooms_naming)
+        register_role_uses(rooms_using_role)
         register_health_check(Check("media", _media_store, needs_database=False))
         register_health_check(Check("imports", _imports, mend=_tidy_imports))
         register_health_check(Check("search", _search))
-        post_migrate.connect(keep_full_text, sender=self)
+        post_migrate.connect(ensure_full_text, sender=self)
 
 
 def _media_store(config: Configuration, now: datetime) -> Iterable[Finding]:
-    from rooms.queries.health import media_store
+    from rooms.queries.health import check_media_store
 
-    return media_store(config, now)
+    return check_media_store(config, now)
 
 
 def _imports(config: Configuration, now: datetime) -> Iterable[Finding]:
-    from rooms.queries.health import imports
+    from rooms.queries.health import check_imports
 
-    return imports(config, now)
+    return check_imports(config, now)
 
 
 def _tidy_imports(config: Configuration, now: datetime) -> Iterable[Finding]:
-    from rooms.queries.health import tidy_imports
+    from rooms.queries.health import clean_up_imports
 
-    return tidy_imports(config, now)
+    return clean_up_imports(config, now)
 
 
 def _search(config: Configuration, now: datetime) -> Iterable[Finding]:
-    from rooms.queries.search_health import search
+    from rooms.queries.search_health import check_search
 
-    return search(now)
+    return check_search(now)

@@ -56,7 +56,7 @@ class ExportDamaged(DomainError):
     code = "SW_ROOM_EXPORT_DAMAGED"
 
 
-class ExportUnread(DomainError):
+class ExportReaderClosed(DomainError):
     """The reader of the bundle went away before it was whole."""
 
     code = "SW_ROOM_EXPORT_UNREAD"
@@ -91,7 +91,7 @@ class ContentTooLarge(RefusedError):
     http_status = 413
 
 
-class TenantCapacity(ConflictError):
+class TenantQuotaExceeded(ConflictError):
     code = "SW_TENANT_CAPACITY"
 
 
@@ -113,7 +113,7 @@ class BundleTooLarge(BundleError):
     fix = f"{NOTHING_DONE} If it is meant to be so large, raise SCAIWAVE_IMPORT_LIMIT_MB."
 
 
-class BundleBomb(BundleError):
+class DecompressionBomb(BundleError):
     """It unpacks to far more than it is, or its entries share their bytes."""
 
     code = "SW_BUNDLE_BOMB"
@@ -156,7 +156,7 @@ class BundleOutOfOrder(BundleError):
     code = "SW_BUNDLE_OUT_OF_ORDER"
 
 
-class BundleDangling(BundleError):
+class DanglingReference(BundleError):
     """An event refers to one that is not in the bundle."""
 
     code = "SW_BUNDLE_DANGLING_REFERENCE"
@@ -194,6 +194,6 @@ class SearchIndexMismatch(DomainError):
     fix = "Run it again; if it stays so, run it once with --restart."
 
 
-class BackfillGivenUp(ConflictError):
+class BackfillSuperseded(ConflictError):
     code = "SW_SEARCH_BACKFILL_GIVEN_UP"
     fix = "Run it again without --restart: it helps with the run that was begun."

@@ -19,7 +19,7 @@ from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
 from scaiwave.console.output import to_json
-from scaiwave.error_mapping import translated
+from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import NotFoundError, RefusedError, ScaiWaveError, TokenRequired
 
 PREFIX = "/v1/"
@@ -64,26 +64,28 @@ def api_view(*methods: str) -> Callable[[View[P]], View[P]]:
             if request.method not in methods:
                 return _not_allowed(methods)
             try:
-                with translated():
+                with translate_errors():
                     return view(request, *args, **kwargs)
             except ScaiWaveError as error:
-                return refusal(error)
+                return error_response(error)
             except (SuspiciousOperation, MultiPartParserError, UnreadablePostError) as error:
-                return refusal(BadApiRequest(f"The request can't be read: {error}"))
+                return error_response(BadApiRequest(f"The request can't be read: {error}"))
             except Exception:
                 logger.exception("A defect at %s %s", request.method, request.path)
-                return refusal(ScaiWaveError(UNTOLD))
+                return error_response(ScaiWaveError(UNTOLD))
 
         return cast(View[P], answered)
 
     return decorate
 
 
-def answer(data: Any, *, status: int = 200, meta: Mapping[str, Any] | None = None) -> HttpResponse:
+def json_response(
+    data: Any, *, status: int = 200, meta: Mapping[str, Any] | None = None
+) -> HttpResponse:
     return _json({"data": data, "meta": meta or {}}, status)
 
 
-def refusal(error: ScaiWaveError) -> HttpResponse:
+def error_response(error: ScaiWaveError) -> HttpResponse:
     """What is the server's own trouble is told to its log, and to nobody else."""
     message = error.message
     if error.http_status >= 500 and message != UNTOLD:
@@ -99,18 +101,18 @@ def refusal(error: ScaiWaveError) -> HttpResponse:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler of what it refuses before any view, such as the name of another host."""
     if request.path.startswith(PREFIX):
-        return refusal(BadApiRequest("The request was refused before it was read."))
+        return error_response(BadApiRequest("The request was refused before it was read."))
     return cast(HttpResponse, defaults.bad_request(request, exception))
 
 
 @csrf_exempt
 def not_found(request: HttpRequest, rest: str = "") -> HttpResponse:
-    return refusal(PathNotFound("There is nothing at this address."))
+    return error_response(PathNotFound("There is nothing at this address."))
 
 
 def _not_allowed(methods: Sequence[str]) -> HttpResponse:
     allowed = ", ".join(methods)
-    response = refusal(MethodNotAllowed(f"This address takes {allowed} alone."))
+    response = error_response(MethodNotAllowed(f"This address takes {allowed} alone."))
     response["Allow"] = allowed
     return response
 

@@ -16,9 +16,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 
 from scaiwave.config import SETTINGS, Configuration
-from scaiwave.config.configuration import Setting, unknown_names
+from scaiwave.config.configuration import unknown_names
 from scaiwave.config.database import uses_sqlite
-from scaiwave.config.secret_keys import FILE_NAME, encryption_keys
+from scaiwave.config.definitions import SettingDefinition
+from scaiwave.config.secret_keys import FILE_NAME, get_encryption_keys
 from scaiwave.errors import SettingInvalid
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -41,16 +42,16 @@ def _values(config: Configuration) -> Iterator[CheckMessage]:
             yield Error(error.message, hint=error.fix, id="scaiwave.E001")
 
 
-def _read(config: Configuration, setting: Setting) -> None:
+def _read(config: Configuration, setting: SettingDefinition) -> None:
     """Ask for a value by its kind. URLs with a password in them are Django's to read."""
-    if setting.kind == "url" and not setting.secret:
-        config.url(setting.name)
-    elif setting.kind in {"number", "share", "switch", "choice"}:
-        getattr(config, setting.kind)(setting.name)
+    if setting.type == "url" and not setting.secret:
+        config.get_url(setting.name)
+    elif setting.type in {"int", "fraction", "bool", "choice"}:
+        getattr(config, f"get_{setting.type}")(setting.name)
 
 
 def _encryption_keys(config: Configuration) -> Iterator[CheckMessage]:
-    for key in encryption_keys(config):
+    for key in get_encryption_keys(config):
         try:
             Fernet(key)
         except ValueError:
@@ -72,7 +73,7 @@ def _plain_http(config: Configuration) -> Iterator[CheckMessage]:
         ("SCAIWAVE_PUBLIC_URL", "administrators' passwords"),
         ("SCAIWAVE_SCAIKEY_URL", "credentials and tokens"),
     ):
-        address = urlsplit(config.url(name))
+        address = urlsplit(config.get_url(name))
         if address.scheme == "http" and address.hostname not in LOOPBACK:
             yield Warning(
                 f"{name} begins with http://, so {what} travel in the clear.",
@@ -111,7 +112,7 @@ def _server_name(config: Configuration) -> Iterator[CheckMessage]:
 
 def _half_registered(config: Configuration) -> Iterator[CheckMessage]:
     names = [f"SCAIWAVE_SCAIKEY_{part}" for part in OF_SCAIKEY]
-    missing = [name for name in names if not config.text(name)]
+    missing = [name for name in names if not config.get_str(name)]
     # A URL alone is how one begins.
     if missing and missing not in (names, names[1:]):
         yield Warning(

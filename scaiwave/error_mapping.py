@@ -20,14 +20,14 @@ from django.db import (
 from scaiwave.errors import (
     ConfigurationError,
     ConflictError,
-    DatabaseUnmigrated,
     DatabaseUnreachable,
     DiskFull,
+    MigrationsPending,
     RefusedError,
     ScaiWaveError,
     SettingInvalid,
 )
-from scaiwave.media_storage import MediaStoreUnusable, bucket_errors
+from scaiwave.media_storage import MediaStoreUnusable, s3_error_types
 
 # SQLSTATE codes (PostgreSQL docs, appendix A).
 _LACKING = {"42P01", "42703", "3F000"}  # a table, column or schema
@@ -65,7 +65,7 @@ class AppendOnly(RefusedError):
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Let our errors pass, and raise ours for what an operator or a machine can cause.
 
     A signal that a database's complaint has hidden is raised again. What is left over is a defect
@@ -76,14 +76,14 @@ def translated() -> Iterator[None]:
     except Error as error:
         if hidden := _signal_behind(error):
             raise hidden from None
-        if (ours := from_database(error)) is None:
+        if (ours := map_database_error(error)) is None:
             raise
         raise ours from error
     except OSError as error:
-        if (ours := from_system(error)) is None:
+        if (ours := map_os_error(error)) is None:
             raise
         raise ours from error
-    except bucket_errors() as error:
+    except s3_error_types() as error:
         raise MediaStoreUnusable(
             f"The media store can't be used: {_sentence(str(error))}"
         ) from error
@@ -97,7 +97,7 @@ def _signal_behind(error: BaseException | None) -> KeyboardInterrupt | None:
     return error
 
 
-def from_system(error: OSError) -> ScaiWaveError | None:
+def map_os_error(error: OSError) -> ScaiWaveError | None:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DiskFull(f"There is no room to write {error.filename or 'the answer'}.")
     if isinstance(error, PermissionError) and error.filename:
@@ -108,15 +108,15 @@ def from_system(error: OSError) -> ScaiWaveError | None:
     return None
 
 
-def from_media_store(error: Exception) -> ScaiWaveError:
-    """Of what `store_errors` has, raised while something was written there."""
-    if isinstance(error, OSError) and (told := from_system(error)):
+def map_storage_error(error: Exception) -> ScaiWaveError:
+    """Of what `storage_error_types` has, raised while something was written there."""
+    if isinstance(error, OSError) and (told := map_os_error(error)):
         return told
     why = getattr(error, "strerror", None) or str(error).rstrip(".")
     return MediaStoreUnusable(f"The media store can't be written to: {why}.")
 
 
-def from_database(error: Error) -> ScaiWaveError | None:
+def map_database_error(error: Error) -> ScaiWaveError | None:
     cause = error.__cause__
     if isinstance(error, IntegrityError) and "is append-only" in str(cause):
         return AppendOnly(f"{_name()} refuses that: {_sentence(str(cause))}")
@@ -152,7 +152,7 @@ def _from_sqlite(cause: sqlite3.Error) -> ScaiWaveError | None:
 
 def _lacking(what: str) -> ScaiWaveError:
     if _is_behind():
-        return DatabaseUnmigrated(f"{_name()} is not migrated to this version.")
+        return MigrationsPending(f"{_name()} is not migrated to this version.")
     return DatabaseDamaged(f"{_name()} lacks what its migrations made: {_sentence(what)}")
 
 
@@ -173,7 +173,7 @@ def _unusable(why: str) -> DatabaseUnreachable:
 
 def _sentence(text: str) -> str:
     """The first line of what a database says, without our secrets and with a full stop."""
-    first = settings.CONFIG.masked(text.strip().partition("\n")[0])
+    first = settings.CONFIG.mask_secrets(text.strip().partition("\n")[0])
     return first.rstrip(".") + "."
 
 

@@ -80,7 +80,7 @@ class PermissionDenied(AuthError):
     http_status = 403
 
 
-class Stopped(ScaiWaveError):
+class ProcessInterrupted(ScaiWaveError):
     """Raised by nobody: how a process that a signal ended says so."""
 
     exit_code = 130
@@ -131,7 +131,7 @@ class FileUnwritable(ConfigurationError):
     code = "SW_FILE_UNWRITABLE"
 
 
-class DatabaseUnmigrated(ConfigurationError):
+class MigrationsPending(ConfigurationError):
     code = "SW_DATABASE_UNMIGRATED"
     fix = "Run `scaiwave manage migrate`, then try again."
 
@@ -154,13 +154,13 @@ class UpstreamUnavailable(UpstreamError):
     code = "SW_UPSTREAM_UNAVAILABLE"
 
 
-class UpstreamNonsense(UpstreamError):
+class UpstreamInvalidResponse(UpstreamError):
     """An answer came that isn't what the vendor documents."""
 
     code = "SW_UPSTREAM_NONSENSE"
 
 
-class CredentialsRefused(AuthError):
+class UpstreamUnauthorized(AuthError):
     """The other server does not accept our credentials."""
 
     code = "SW_UPSTREAM_CREDENTIALS_REFUSED"
@@ -178,11 +178,11 @@ class UpstreamNotFound(NotFoundError):
     code = "SW_UPSTREAM_NOT_FOUND"
 
 
-class Interrupted(Stopped):
+class Interrupted(ProcessInterrupted):
     code = "SW_INTERRUPTED"
 
 
-class Terminated(Stopped):
+class Terminated(ProcessInterrupted):
     code = "SW_TERMINATED"
     exit_code = 143
 

@@ -21,7 +21,7 @@ def replace_file(path: Path, content: bytes) -> None:
     A link is followed and an existing owner kept; a new file of root's gets its folder's owner.
     Raises `DiskFull` or `FileUnwritable`; then, and when killed, the old file is whole.
     """
-    target = real_file(path)
+    target = resolve_target(path)
     with _told(target):
         draft = _draft(target, content)
         try:
@@ -32,14 +32,14 @@ def replace_file(path: Path, content: bytes) -> None:
         _sync_folder(target.parent)
 
 
-def rehearse_replacing(path: Path, size: int) -> None:
+def check_replaceable(path: Path, size: int) -> None:
     """Raise what `replace_file` would raise now for a content of so many bytes."""
-    target = real_file(path)
+    target = resolve_target(path)
     with _told(target):
         _draft(target, b"\0" * size).unlink()
 
 
-def real_file(path: Path) -> Path:
+def resolve_target(path: Path) -> Path:
     """The file a path leads to. Raises `FileUnwritable` if that is a folder, pipe or device."""
     target = Path(os.path.realpath(path))
     with _told(target):

@@ -13,6 +13,6 @@ def new_id() -> UUID:
     return uuid7()
 
 
-def new_id_text() -> str:
+def new_id_hex() -> str:
     """Another one as 32 hexadecimal digits: five times as fast where hundred thousands are made."""
     return uuid_utils.uuid7().hex

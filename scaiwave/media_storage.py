@@ -33,7 +33,7 @@ class MediaStoreUnusable(ConfigurationError):
     fix = "Check SCAIWAVE_MEDIA_ROOT or SCAIWAVE_S3_…, and that this server may write there."
 
 
-class MediaFiles(FileSystemStorage):
+class AtomicFileSystemStorage(FileSystemStorage):
     """Files that are there whole or not at all: written under another name, synced, renamed.
 
     What a killed process leaves lies in the folder `incoming`, under its name with dashes for
@@ -98,7 +98,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def bucket_errors() -> tuple[type[Exception], ...]:
+def s3_error_types() -> tuple[type[Exception], ...]:
     """What S3's client raises, if this process has loaded it; files raise OSError."""
     return tuple(
         getattr(sys.modules[module], name)
@@ -108,16 +108,16 @@ def bucket_errors() -> tuple[type[Exception], ...]:
     )
 
 
-def store_errors() -> tuple[type[Exception], ...]:
-    return (OSError, *bucket_errors())
+def storage_error_types() -> tuple[type[Exception], ...]:
+    return (OSError, *s3_error_types())
 
 
-def configure(config: Configuration) -> dict[str, Any]:
+def storage_settings(config: Configuration) -> dict[str, Any]:
     """Django's settings of the media store. Raises `SettingMissing` for half an S3."""
-    given = {part: config.text(f"SCAIWAVE_S3_{part}") for part in _S3}
+    given = {part: config.get_str(f"SCAIWAVE_S3_{part}") for part in _S3}
     if not given["BUCKET"]:
         return {
-            "BACKEND": "scaiwave.media_storage.MediaFiles",
+            "BACKEND": "scaiwave.media_storage.AtomicFileSystemStorage",
             "OPTIONS": {"location": str(media_root(config))},
         }
     for part in ("ACCESS_KEY", "SECRET_KEY"):
@@ -143,4 +143,4 @@ def configure(config: Configuration) -> dict[str, Any]:
 
 def media_root(config: Configuration) -> Path:
     """Relative to the home, since cron and people start from different folders."""
-    return config.home / (config.text("SCAIWAVE_MEDIA_ROOT") or "media")
+    return config.home / (config.get_str("SCAIWAVE_MEDIA_ROOT") or "media")

@@ -17,7 +17,7 @@ _looking = threading.Lock()
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
-def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+def get_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     """The one decoder of a type, which threads may share."""
     found = _decoders.get(kind)
     if found is None:
@@ -26,7 +26,7 @@ def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return found
 
 
-def prepare(*kinds: type[msgspec.Struct]) -> None:
+def register_structs(*kinds: type[msgspec.Struct]) -> None:
     """Make types safe for `msgspec.convert`; to be called where they are defined."""
     for kind in kinds:
-        decoder(kind)
+        get_decoder(kind)

@@ -60,7 +60,7 @@ def register_tenant_slug(find: Callable[[str], str | None]) -> None:
     _tenant_slug[:] = [find]
 
 
-def tenant_slug(scaikey_tenant_id: str) -> str | None:
+def resolve_tenant_slug(scaikey_tenant_id: str) -> str | None:
     return _tenant_slug[0](scaikey_tenant_id) if _tenant_slug else None
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from scaiwave import media_storage
 from scaiwave.config import database, load, secret_keys
-from scaiwave.console.output import local_zone
+from scaiwave.console.output import get_timezone
 
 CONFIG = load()
 HOME = CONFIG.home
@@ -30,7 +30,7 @@ AUTH_USER_MODEL = "tenants.AdminUser"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Database
-DATABASES = {"default": database.configure(CONFIG)}
+DATABASES = {"default": database.database_settings(CONFIG)}
 
 # Redis and RQ: only where there is a Redis. django_rq needs one even for work done inline, and
 # importing it is slow.
@@ -40,21 +40,21 @@ if REDIS_URL and PROFILE == "full":
 RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 3600}} if REDIS_URL else {}
 
 # Secrets
-SECRET_KEY = secret_keys.secret_key(CONFIG)
-database.keep_private(DATABASES["default"])
+SECRET_KEY = secret_keys.get_secret_key(CONFIG)
+database.restrict_permissions(DATABASES["default"])
 
 # Web
-PUBLIC_URL = CONFIG.url("SCAIWAVE_PUBLIC_URL")
+PUBLIC_URL = CONFIG.get_url("SCAIWAVE_PUBLIC_URL")
 ROOT_URLCONF = "scaiwave.urls"
 WSGI_APPLICATION = "scaiwave.wsgi.application"
-ALLOWED_HOSTS = CONFIG.names("SCAIWAVE_ALLOWED_HOSTS") or [
+ALLOWED_HOSTS = CONFIG.get_list("SCAIWAVE_ALLOWED_HOSTS") or [
     urlsplit(PUBLIC_URL).hostname or "localhost",
     "localhost",
     "127.0.0.1",
     "[::1]",
 ]
 # By this name other servers ask for the descriptor; it may have a port.
-ALLOWED_HOSTS.append(re.sub(r":\d+$", "", CONFIG.text("SCAIWAVE_SERVER_NAME")))
+ALLOWED_HOSTS.append(re.sub(r":\d+$", "", CONFIG.get_str("SCAIWAVE_SERVER_NAME")))
 CSRF_TRUSTED_ORIGINS = [f"{urlsplit(PUBLIC_URL).scheme}://{urlsplit(PUBLIC_URL).netloc}"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_SECURE else None
@@ -98,7 +98,7 @@ AUTH_PASSWORD_VALIDATORS = [
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # served from where they are installed: nothing to collect
 STORAGES = {
-    "default": media_storage.configure(CONFIG),
+    "default": media_storage.storage_settings(CONFIG),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
@@ -107,7 +107,7 @@ LANGUAGE_CODE = "en-gb"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
-LOCAL_ZONE = local_zone(CONFIG.text("SCAIWAVE_TIME_ZONE"))
+LOCAL_ZONE = get_timezone(CONFIG.get_str("SCAIWAVE_TIME_ZONE"))
 
 # Logging: to stderr, since stdout is the answer.
 LOGGING = {
@@ -128,10 +128,10 @@ LOGGING = {
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
-            "formatter": CONFIG.choice("SCAIWAVE_LOG_FORMAT"),
+            "formatter": CONFIG.get_choice("SCAIWAVE_LOG_FORMAT"),
         }
     },
-    "root": {"handlers": ["stderr"], "level": CONFIG.choice("SCAIWAVE_LOG_LEVEL")},
+    "root": {"handlers": ["stderr"], "level": CONFIG.get_choice("SCAIWAVE_LOG_LEVEL")},
     "loggers": {
         # Each request of httpx at INFO would drown what an operator looks for.
         "httpx": {"level": "WARNING"},

@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scaiwave.cli.entry import guarded
+from scaiwave.cli.entry import run_guarded
 from scaiwave.errors import TerminationSignal, UsageError
 
 if TYPE_CHECKING:
-    from rooms.services.search.runs import Wish
+    from rooms.services.search.runs import BackfillOptions
     from scaiwave.auth.operators import Operator
     from scaiwave.console.output import Output
 
 
 def main(words: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(words)
-    return guarded(lambda: _run(options), as_json=options.json)
+    return run_guarded(lambda: _run(options), as_json=options.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,16 +67,16 @@ def _run(options: argparse.Namespace) -> int:
     from django.conf import settings
     from django.db import connections
 
-    from rooms.services.search.runs import Wish
+    from rooms.services.search.runs import BackfillOptions
     from scaiwave.auth.operators import identify_operator
     from scaiwave.console.output import standard_output
-    from scaiwave.error_mapping import translated
+    from scaiwave.error_mapping import translate_errors
 
     since = _moment(options.since) if options.since else None
-    wish = Wish(options.tenant, options.room, since, options.restart)
+    wish = BackfillOptions(options.tenant, options.room, since, options.restart)
     act = _plan if not options.execute else _inline if options.inline else _enqueue
     try:
-        with translated():
+        with translate_errors():
             act(identify_operator(settings.CONFIG), wish, standard_output(as_json=options.json))
     finally:
         connections.close_all()
@@ -92,21 +92,21 @@ def _moment(text: str) -> datetime:
         raise UsageError(f"--since {error}.", fix="Give a time as --help shows it.") from None
 
 
-def _plan(operator: Operator, wish: Wish, output: Output) -> None:
-    from rooms.management.search_output import PLAN, unfinished
+def _plan(operator: Operator, wish: BackfillOptions, output: Output) -> None:
+    from rooms.management.search_output import PLAN, format_unfinished_run
     from rooms.queries.search_plan import search_plan
 
     plan = search_plan(operator=operator, wish=wish)
     if output.as_json:
-        output.document(plan.document())
+        output.print_json(plan.document())
         return
-    output.listing("tenants", PLAN, plan.tenants)
+    output.print_table("tenants", PLAN, plan.tenants)
     if plan.unfinished:
-        output.say(unfinished(plan.unfinished))
-    output.say("Nothing was changed; --execute does it, with --inline here.")
+        output.log(format_unfinished_run(plan.unfinished))
+    output.log("Nothing was changed; --execute does it, with --inline here.")
 
 
-def _inline(operator: Operator, wish: Wish, output: Output) -> None:
+def _inline(operator: Operator, wish: BackfillOptions, output: Output) -> None:
     from rooms.management.search_output import DONE
     from rooms.services.search.backfill import backfill_search
 
@@ -115,22 +115,24 @@ def _inline(operator: Operator, wish: Wish, output: Output) -> None:
             operator=operator, wish=wish, now=lambda: datetime.now(UTC), progress=progress
         )
     if output.as_json:
-        output.document(done.document())
+        output.print_json(done.document())
     else:
-        output.listing("tenants", DONE, done.tenants)
-        output.say("Took up a run that was not finished." if done.resumed else "Done.")
+        output.print_table("tenants", DONE, done.tenants)
+        output.log("Took up a run that was not finished." if done.resumed else "Done.")
     done.require_right()
 
 
-def _enqueue(operator: Operator, wish: Wish, output: Output) -> None:
+def _enqueue(operator: Operator, wish: BackfillOptions, output: Output) -> None:
     from rooms.services.search.backfill import enqueue_backfill
 
     queued = enqueue_backfill(operator=operator, wish=wish, now=datetime.now(UTC))
     if output.as_json:
-        output.document(queued.document())
+        output.print_json(queued.document())
         return
-    output.line(f"{queued.ranges:,} ranges are to be done, by {queued.jobs} jobs in the queue.")
-    output.say("The same command without --execute shows how far it is.")
+    output.print_line(
+        f"{queued.ranges:,} ranges are to be done, by {queued.jobs} jobs in the queue."
+    )
+    output.log("The same command without --execute shows how far it is.")
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

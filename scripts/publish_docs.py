@@ -18,7 +18,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP))
 
-from scaiwave.cli.entry import guarded, wants_json  # noqa: E402
+from scaiwave.cli.entry import run_guarded, wants_json  # noqa: E402
 from scaiwave.cli.parsers import ScriptParser  # noqa: E402
 
 
@@ -47,14 +47,14 @@ def parser() -> ScriptParser:
 def run() -> int:
     options = parser().parse_args()
     # Heavy: httpx, YAML and Markdown. --help is to be fast.
-    from scaiwave.clients.scaicms import connect
+    from scaiwave.clients.scaicms import scaicms_client
     from scaiwave.config import load
     from scaiwave.console.output import standard_output
     from scaiwave.publishing.publish import publish
     from scaiwave.publishing.report import COLUMNS
 
     output = standard_output(as_json=options.json)
-    with connect(load()) as client, output.progress("Pages") as progress:
+    with scaicms_client(load()) as client, output.progress("Pages") as progress:
         report = publish(
             docs=options.docs,
             client=client,
@@ -63,15 +63,15 @@ def run() -> int:
             progress=progress,
         )
     if options.json:
-        output.document(report.document())
+        output.print_json(report.document())
     else:
-        output.listing("pages", COLUMNS, report.rows())
+        output.print_table("pages", COLUMNS, report.rows())
     for problem in () if options.json else report.problems:
-        output.failure(problem)
-    output.say(report.sentence())
+        output.print_error(problem)
+    output.log(report.sentence())
     report.raise_failures()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(run, as_json=wants_json(sys.argv[1:])))
+    sys.exit(run_guarded(run, as_json=wants_json(sys.argv[1:])))

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scaiwave.settings")
 os.environ.setdefault("SCAIWAVE_PROFILE", "cli")
 
-from scaiwave.cli.entry import guarded, wants_json
+from scaiwave.cli.entry import run_guarded, wants_json
 from scaiwave.cli.parsers import ScriptParser
 
 
@@ -49,31 +49,31 @@ def _smoke() -> int:
 
     from scaiwave.auth.operators import identify_operator
     from scaiwave.console.output import standard_output
-    from scaiwave.error_mapping import translated
-    from tenants.queries.scaigrid_smoke import Wish, smoke_test
-    from tenants.queries.smoke_steps import Step
+    from scaiwave.error_mapping import translate_errors
+    from tenants.queries.scaigrid_smoke import SmokeTestOptions, smoke_test
+    from tenants.queries.smoke_steps import SmokeTestStep
 
     output = standard_output(as_json=options.json)
 
-    def tell(step: Step) -> None:
+    def tell(step: SmokeTestStep) -> None:
         for line in step.lines():
-            output.line(line)
+            output.print_line(line)
         output.stdout.flush()
 
     try:
-        with translated():
+        with translate_errors():
             result = smoke_test(
                 operator=identify_operator(settings.CONFIG),
                 config=settings.CONFIG,
-                wish=Wish(options.embed, options.accounting, options.tenant),
+                wish=SmokeTestOptions(options.embed, options.accounting, options.tenant),
                 now=datetime.now(UTC),
                 tell=tell,
             )
     finally:
         connections.close_all()
-    output.document(result.document()) if options.json else output.line(result.sentence)
+    output.print_json(result.document()) if options.json else output.print_line(result.sentence)
     return result.exit_code
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(_smoke, as_json=wants_json(sys.argv[1:])))
+    sys.exit(run_guarded(_smoke, as_json=wants_json(sys.argv[1:])))

@@ -18,14 +18,14 @@ class TenantsConfig(AppConfig):
 
         from scaiwave.doctor.findings import Check
         from scaiwave.registry import register_health_check, register_tenant_slug
-        from tenants.queries.visibility import slug_at_scaikey
-        from tenants.services.audit_triggers import keep_append_only
+        from tenants.queries.visibility import scaikey_tenant_slug
+        from tenants.services.audit_triggers import install_audit_triggers
 
-        register_tenant_slug(slug_at_scaikey)
+        register_tenant_slug(scaikey_tenant_slug)
         register_health_check(Check("audit", _audit))
         register_health_check(Check("super_admin", _super_admin))
         register_health_check(Check("scaigrid", _scaigrid, needs_database=False))
-        post_migrate.connect(keep_append_only, sender=self)
+        post_migrate.connect(install_audit_triggers, sender=self)
 
 
 def _audit(config: Configuration, now: datetime) -> Iterable[Finding]:

@@ -34,7 +34,7 @@ class GroupNotFound(NotFoundError):
     fix = "`scaiwave admin list-groups --tenant <slug>` shows the groups of a tenant."
 
 
-class NotAtScaiKey(NotFoundError):
+class ScaiKeyTenantNotFound(NotFoundError):
     """ScaiKey has no such tenant, or has it outside the operator's scope."""
 
     code = "SW_TENANT_NOT_AT_SCAIKEY"
@@ -44,11 +44,11 @@ class AmbiguousName(DomainError):
     code = "SW_NAME_AMBIGUOUS"
 
 
-class BadSlug(DomainError):
+class InvalidSlug(DomainError):
     code = "SW_TENANT_BAD_SLUG"
 
 
-class BadName(DomainError):
+class InvalidName(DomainError):
     """A name or an id that can't be stored, or that nobody could read."""
 
     code = "SW_TENANT_BAD_NAME"
@@ -60,7 +60,7 @@ class TenantConflict(ConflictError):
     code = "SW_TENANT_CONFLICT"
 
 
-class ScaiKeyDisagrees(ConflictError):
+class ScaiKeyMismatch(ConflictError):
     """What was asked for is not what ScaiKey has, and ScaiKey would win at the next sync."""
 
     code = "SW_TENANT_SCAIKEY_DISAGREES"
@@ -71,7 +71,7 @@ class RoleNotFound(NotFoundError):
     fix = "`scaiwave role list --tenant <slug>` shows the roles of a tenant."
 
 
-class BadRoleSlug(DomainError):
+class InvalidRoleSlug(DomainError):
     code = "SW_ROLE_BAD_SLUG"
 
 
@@ -87,13 +87,13 @@ class RoleBuiltIn(RefusedError):
     code = "SW_ROLE_BUILT_IN"
 
 
-class RoleHeld(RefusedError):
+class RoleInUse(RefusedError):
     """It can't be deleted while somebody holds it."""
 
     code = "SW_ROLE_HELD"
 
 
-class RoleHolderGone(RefusedError):
+class RoleHolderInactive(RefusedError):
     """Whom it would be granted to is gone from ScaiKey."""
 
     code = "SW_ROLE_HOLDER_GONE"
@@ -124,17 +124,17 @@ class SelfElevation(PermissionDenied):
     fix = "Ask another operator who may manage roles here."
 
 
-class KeptByScaiKey(RefusedError):
+class ManagedByScaiKey(RefusedError):
     """What belongs to ScaiKey is changed there: the next sync would undo it here."""
 
     code = "SW_TENANT_KEPT_BY_SCAIKEY"
 
 
-class BadLimit(DomainError):
+class InvalidLimit(DomainError):
     code = "SW_TENANT_BAD_LIMIT"
 
 
-class BadFeature(DomainError):
+class InvalidFeature(DomainError):
     """A key or a value that can't be among a tenant's features."""
 
     code = "SW_TENANT_BAD_FEATURE"
@@ -146,7 +146,7 @@ class PartnerConflict(ConflictError):
     code = "SW_PARTNER_CONFLICT"
 
 
-class AuditUnguarded(ConfigurationError):
+class AuditTriggersMissing(ConfigurationError):
     code = "SW_AUDIT_UNGUARDED"
     fix = "`scaiwave manage migrate` makes them anew. Find out who took them away."
 
@@ -155,7 +155,7 @@ class AdministratorConflict(ConflictError):
     code = "SW_ADMINISTRATOR_CONFLICT"
 
 
-class BadAdministrator(DomainError):
+class InvalidAdministrator(DomainError):
     """A user name or an e-mail address that can't be an administrator's."""
 
     code = "SW_ADMINISTRATOR_BAD_NAME"

@@ -16,7 +16,7 @@ from rooms.services.exports.export_room import export_room
 from scaiwave.auth.operators import host_operator
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, Participant, Partner, Role, RoleGrant, Tenant
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tests.scaiwave import rows
 from tests.scaiwave.rows import NOW
 
@@ -45,7 +45,9 @@ class Place:
         other_partner = rows.partner("south", scaikey_id="prt-south")
         tenant = rows.tenant("acme", partner=partner, scaikey_tenant_id="tnt-acme")
         anna = rows.participant(tenant, scaikey_id="usr-anna")
-        record(operator=host_operator(), action="seen-to", subject=tenant, tenant=tenant, now=NOW)
+        record_audit(
+            operator=host_operator(), action="seen-to", subject=tenant, tenant=tenant, now=NOW
+        )
         return cls(
             scaikey,
             folder,

@@ -171,9 +171,9 @@ def _audit_can_be_emptied(request: pytest.FixtureRequest) -> Iterator[None]:
     # Asked for here so that this ends before that does.
     request.getfixturevalue("transactional_db")
     yield
-    from tenants.services.audit_triggers import lift_append_only
+    from tenants.services.audit_triggers import remove_audit_triggers
 
-    lift_append_only()
+    remove_audit_triggers()
 
 
 @pytest.fixture(scope="session")

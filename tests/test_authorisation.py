@@ -18,9 +18,9 @@ from django.apps import apps
 from django.core.management import get_commands, load_command_class
 from pytest_django import Settings
 
-from scaiwave.cli.verbs import VERBS, Words, alias_of
+from scaiwave.cli.verbs import VERBS, VerbPath, canonical_path
 from scaiwave.config import load
-from scaiwave.error_mapping import translated
+from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ScaiWaveError
 from scaiwave.sandbox import Sandbox
 from tests.authorisation_place import Place
@@ -82,7 +82,7 @@ def of_tenant(*words: str) -> Callable[[Place], list[str]]:
     return lambda place: [*words, "--tenant", place.tenant.slug]
 
 
-ROWS: dict[Words, Row] = {
+ROWS: dict[VerbPath, Row] = {
     ("sync",): Row(PLATFORM, lambda place: ["--dry-run"]),
     ("sync", "register"): Row(PLATFORM, lambda place: place.registration()),
     ("sync", "status"): Row(LISTS, lambda place: ["--no-drift"]),
@@ -193,7 +193,7 @@ def token(scaikey: Sandbox, place: Place, who: str) -> str:
     return "no.token.at-all" if who == GARBAGE else ""
 
 
-def rows(*, commits: bool) -> list[Words]:
+def rows(*, commits: bool) -> list[VerbPath]:
     return [words for words in VERBS if words in ROWS and ROWS[words].commits is commits]
 
 
@@ -201,7 +201,7 @@ def rows(*, commits: bool) -> list[Words]:
 @pytest.mark.parametrize("who", EVERYBODY)
 @pytest.mark.parametrize("words", rows(commits=False), ids=" ".join)
 def test_success_everybody_may_do_what_they_may(
-    words: Words,
+    words: VerbPath,
     who: str,
     scaikey: Sandbox,
     place: Place,
@@ -215,7 +215,7 @@ def test_success_everybody_may_do_what_they_may(
 @pytest.mark.parametrize("who", EVERYBODY)
 @pytest.mark.parametrize("words", rows(commits=True), ids=" ".join)
 def test_success_the_same_of_verbs_with_transactions_of_their_own(
-    words: Words,
+    words: VerbPath,
     who: str,
     scaikey: Sandbox,
     place: Place,
@@ -226,7 +226,7 @@ def test_success_the_same_of_verbs_with_transactions_of_their_own(
 
 
 def check(
-    words: Words,
+    words: VerbPath,
     who: str,
     scaikey: Sandbox,
     place: Place,
@@ -248,7 +248,7 @@ def check(
         assert (row.seen(place) in out) is (who not in row.blind)
 
 
-def run(words: Words, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+def run(words: VerbPath, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
     """The exit code, and what was said or raised."""
     stdout = io.BytesIO()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
@@ -256,7 +256,7 @@ def run(words: Words, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> 
     name = VERBS[words].command
     command = load_command_class(get_commands()[name], name)
     try:
-        with translated():
+        with translate_errors():
             command.run_from_argv(["scaiwave", name, *arguments])
     except ScaiWaveError as error:
         return error.exit_code, f"{error.code}: {error.message}"
@@ -281,4 +281,4 @@ def files(folder: Path) -> dict[Path, bytes]:
 
 
 def test_success_every_verb_has_a_row() -> None:
-    assert set(VERBS) - set(ROWS) == {words for words in VERBS if alias_of(words)}
+    assert set(VERBS) - set(ROWS) == {words for words in VERBS if canonical_path(words)}

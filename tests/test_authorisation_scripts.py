@@ -11,9 +11,9 @@ from pytest_django import Settings
 
 from rooms.queries.search_plan import search_plan
 from rooms.services.search.backfill import backfill_search, enqueue_backfill
-from rooms.services.search.runs import Wish
+from rooms.services.search.runs import BackfillOptions
 from scaiwave.auth.operators import Operator, identify_operator
-from scaiwave.cli.verbs import VERBS, alias_of
+from scaiwave.cli.verbs import VERBS, canonical_path
 from scaiwave.config import load
 from scaiwave.errors import ScaiWaveError
 from scaiwave.sandbox import Sandbox
@@ -34,22 +34,22 @@ from tests.test_authorisation import (
 
 
 def plan_search(operator: Operator) -> int:
-    search_plan(operator=operator, wish=Wish())
+    search_plan(operator=operator, wish=BackfillOptions())
     return 0
 
 
 def fill_search(operator: Operator) -> int:
-    backfill_search(operator=operator, wish=Wish(), now=lambda: NOW)
+    backfill_search(operator=operator, wish=BackfillOptions(), now=lambda: NOW)
     return 0
 
 
 def enqueue_search(operator: Operator) -> int:
-    enqueue_backfill(operator=operator, wish=Wish(), now=NOW)
+    enqueue_backfill(operator=operator, wish=BackfillOptions(), now=NOW)
     return 0
 
 
 def smoke(operator: Operator) -> int:
-    wish, config = scaigrid_smoke.Wish(), django_settings.CONFIG
+    wish, config = scaigrid_smoke.SmokeTestOptions(), django_settings.CONFIG
     tested = scaigrid_smoke.smoke_test(
         operator=operator, config=config, wish=wish, now=NOW, tell=lambda step: None
     )
@@ -111,7 +111,7 @@ def test_success_every_script_that_asks_who_acts_is_here() -> None:
 
 def test_success_an_alias_is_the_same_verb() -> None:
     """So that what is tested of one holds for both."""
-    aliases = {words: first for words in VERBS if (first := alias_of(words))}
+    aliases = {words: first for words in VERBS if (first := canonical_path(words))}
     assert {" ".join(words) for words in aliases} == {
         "register",
         "status",

@@ -10,9 +10,9 @@ from typing import Any
 from django.conf import settings
 
 from federation.models import ServerKey
-from federation.queries.keys import all_keys, is_valid, signing_among
-from federation.services.public_keys import text_of
-from scaiwave.console.output import json_ready
+from federation.queries.keys import all_keys, find_signing_key, is_valid
+from federation.services.public_keys import format_key
+from scaiwave.console.output import json_default
 
 PATH = "/.well-known/scaiwave/server"
 VERSION = "v1"
@@ -38,11 +38,11 @@ def descriptor(now: datetime) -> Descriptor:
     """`public_key` is empty where nothing signs. `previous_keys` is this suite's own addition:
     keys that still verify, so that a peer can follow a rotation without asking anybody."""
     keys = all_keys()
-    signing = signing_among(keys, now)
+    signing = find_signing_key(keys, now)
     previous = [key for key in keys if key != signing and _is_previous(key, now)]
     document = {
-        "server_name": settings.CONFIG.text("SCAIWAVE_SERVER_NAME"),
-        "public_key": text_of(signing) if signing else "",
+        "server_name": settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
+        "public_key": format_key(signing) if signing else "",
         "protocol_versions": [VERSION],
         "endpoints": ENDPOINTS,
         "previous_keys": [_previous(key) for key in previous],
@@ -55,7 +55,7 @@ def _is_previous(key: ServerKey, now: datetime) -> bool:
 
 
 def _previous(key: ServerKey) -> dict[str, str]:
-    return {"public_key": text_of(key), "expires_at": json_ready(key.retires_at)}
+    return {"public_key": format_key(key), "expires_at": json_default(key.retires_at)}
 
 
 def _max_age(previous: list[ServerKey], now: datetime) -> int:

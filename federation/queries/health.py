@@ -7,9 +7,9 @@ from datetime import datetime
 
 from federation.errors import KeyDamaged
 from federation.queries.key_health import key_health
-from federation.services.key_encryption import unreadable
+from federation.services.key_encryption import key_unreadable_error
 from federation.services.peer_addresses import peer_networks
-from federation.services.server_names import own_name
+from federation.services.server_names import get_server_name
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, failed, passed, warned
 from scaiwave.errors import SettingInvalid
@@ -18,7 +18,7 @@ from scaiwave.errors import SettingInvalid
 def federation_settings(config: Configuration, now: datetime) -> Iterator[Finding]:
     """Its name, and where its peers may be."""
     try:
-        name = own_name(config)
+        name = get_server_name(config)
     except SettingInvalid as error:
         yield failed("federation", error)
     else:
@@ -34,7 +34,7 @@ def federation_settings(config: Configuration, now: datetime) -> Iterator[Findin
 def federation_keys(config: Configuration, now: datetime) -> Iterator[Finding]:
     health = key_health(now)
     if health.unreadable:
-        yield failed("keys", unreadable(*health.unreadable))
+        yield failed("keys", key_unreadable_error(*health.unreadable))
     if health.damaged:
         ids = ", ".join(health.damaged)
         yield failed("keys", KeyDamaged(f"What is stored for {ids} is not its private half."))

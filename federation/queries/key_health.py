@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from federation.errors import KeyUnreadable
-from federation.queries.check_keys import problem_of
+from federation.queries.check_keys import key_problem
 from federation.queries.key_rows import is_rotation_near, rotation_due_at
-from federation.queries.keys import all_keys, signing_among
+from federation.queries.keys import all_keys, find_signing_key
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class KeyHealth:
 def key_health(now: datetime) -> KeyHealth:
     """Decrypts every stored private half; raises nothing that is wrong with one."""
     keys = all_keys()
-    signing = signing_among(keys, now)
-    problems = {key.key_id: problem_of(key) for key in keys if key.private_key_encrypted}
+    signing = find_signing_key(keys, now)
+    problems = {key.key_id: key_problem(key) for key in keys if key.private_key_encrypted}
     found = {key_id: problem for key_id, problem in problems.items() if problem}
     unreadable = [key_id for key_id, why in found.items() if isinstance(why, KeyUnreadable)]
     return KeyHealth(

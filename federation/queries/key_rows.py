@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from federation.models import ServerKey
-from federation.queries.keys import State, state_of
-from federation.services.public_keys import text_of
+from federation.queries.keys import KeyState, key_state
+from federation.services.public_keys import format_key
 
 Row = dict[str, Any]
 
@@ -21,17 +21,17 @@ REMIND_AFTER = timedelta(days=335)
 def key_row(key: ServerKey, signing: ServerKey | None, now: datetime) -> Row:
     """`days_left` counts begun days: of the signing key until its rotation is due (below 0 once
     it is overdue), of a verifying one until it expires; None for all others."""
-    state = state_of(key, signing, now)
+    state = key_state(key, signing, now)
     return {
         "key_id": key.key_id,
         "state": state.value,
-        "public_key": text_of(key),
+        "public_key": format_key(key),
         "created_at": key.created_at,
         "signs_from": key.signs_from,
         "verifies_until": key.retires_at,
         "revoked_at": key.revoked_at,
         "days_left": _days_left(key, state, now),
-        "rotation_due_at": rotation_due_at(key) if state is State.SIGNING else None,
+        "rotation_due_at": rotation_due_at(key) if state is KeyState.SIGNING else None,
     }
 
 
@@ -43,10 +43,10 @@ def is_rotation_near(key: ServerKey, now: datetime) -> bool:
     return now - key.signs_from >= REMIND_AFTER
 
 
-def _days_left(key: ServerKey, state: State, now: datetime) -> int | None:
-    if state is State.SIGNING:
+def _days_left(key: ServerKey, state: KeyState, now: datetime) -> int | None:
+    if state is KeyState.SIGNING:
         return _days_until(rotation_due_at(key), now)
-    if state is State.VERIFYING and key.retires_at is not None:
+    if state is KeyState.VERIFYING and key.retires_at is not None:
         return _days_until(key.retires_at, now)
     return None
 

@@ -12,7 +12,7 @@ DRIFT = timedelta(seconds=60)
 """How far clocks may be apart (ScaiWave docs, troubleshooting/federation-handshake-fails)."""
 
 
-class State(Enum):
+class KeyState(Enum):
     NEXT = "next"
     SIGNING = "signing"
     VERIFYING = "verifying"
@@ -25,17 +25,17 @@ def all_keys() -> list[ServerKey]:
     return list(ServerKey.objects.order_by("-signs_from", "-created_at", "-id"))
 
 
-def standing_key() -> ServerKey | None:
+def current_key() -> ServerKey | None:
     """The key that no rotation has retired and nobody revoked: it signs, now or soon."""
     standing = ServerKey.objects.filter(retires_at=None, revoked_at=None)
     return standing.order_by("-signs_from", "-created_at", "-id").first()
 
 
 def signing_key(now: datetime) -> ServerKey | None:
-    return signing_among(all_keys(), now)
+    return find_signing_key(all_keys(), now)
 
 
-def signing_among(keys: Sequence[ServerKey], now: datetime) -> ServerKey | None:
+def find_signing_key(keys: Sequence[ServerKey], now: datetime) -> ServerKey | None:
     """The key that signs, of all keys, newest first.
 
     That is the standing one; until its time has come, the one before it. Without a standing one
@@ -53,11 +53,11 @@ def is_valid(key: ServerKey, now: datetime) -> bool:
     return key.revoked_at is None and (key.retires_at is None or key.retires_at > now)
 
 
-def state_of(key: ServerKey, signing: ServerKey | None, now: datetime) -> State:
+def key_state(key: ServerKey, signing: ServerKey | None, now: datetime) -> KeyState:
     if key.revoked_at is not None:
-        return State.REVOKED
+        return KeyState.REVOKED
     if not is_valid(key, now):
-        return State.RETIRED
+        return KeyState.RETIRED
     if signing is not None and key.pk == signing.pk:
-        return State.SIGNING
-    return State.NEXT if key.signs_from > now else State.VERIFYING
+        return KeyState.SIGNING
+    return KeyState.NEXT if key.signs_from > now else KeyState.VERIFYING

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from federation.queries.key_rows import Row, is_rotation_near, key_row
-from federation.queries.keys import all_keys, signing_among
+from federation.queries.keys import all_keys, find_signing_key
 from scaiwave.auth.operators import Operator, Permission
 
 NO_KEY = (
@@ -14,24 +14,24 @@ NO_KEY = (
 
 
 @dataclass(frozen=True)
-class ListedKeys:
+class ListKeysResult:
     """Newest first; `warnings` are sentences."""
 
     keys: list[Row]
     warnings: list[str]
 
 
-def list_keys(*, operator: Operator, now: datetime) -> ListedKeys:
+def list_keys(*, operator: Operator, now: datetime) -> ListKeysResult:
     """Every key this server ever had, and what an operator should do about them."""
     operator.require(Permission.VIEW_PLATFORM)
     keys = all_keys()
-    signing = signing_among(keys, now)
+    signing = find_signing_key(keys, now)
     rows = [key_row(key, signing, now) for key in keys]
     if signing is None:
-        return ListedKeys(rows, [NO_KEY])
+        return ListKeysResult(rows, [NO_KEY])
     if is_rotation_near(signing, now):
-        return ListedKeys(rows, [_due(signing.key_id, (now - signing.signs_from).days)])
-    return ListedKeys(rows, [])
+        return ListKeysResult(rows, [_due(signing.key_id, (now - signing.signs_from).days)])
+    return ListKeysResult(rows, [])
 
 
 def _due(key_id: str, days: int) -> str:

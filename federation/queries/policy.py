@@ -8,7 +8,7 @@ from federation.models import FederationMode, Policy
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PolicyDecision:
     """Whether the policy lets a server in, and why: completes 'The policy …'."""
 
     lets_in: bool
@@ -20,12 +20,12 @@ def current_policy() -> Policy:
     return Policy.objects.first() or Policy()
 
 
-def verdict_on(server_name: str) -> Verdict:
+def evaluate_policy(server_name: str) -> PolicyDecision:
     policy = current_policy()
     if policy.default_mode == FederationMode.OPEN:
-        return Verdict(True, "is open to every server")
+        return PolicyDecision(True, "is open to every server")
     if policy.default_mode == FederationMode.CLOSED:
-        return Verdict(False, "is closed to every server")
+        return PolicyDecision(False, "is closed to every server")
     if server_name in policy.allowed_peers:
-        return Verdict(True, "allows this server by name")
-    return Verdict(False, "lets in servers by name, and this one is not among them")
+        return PolicyDecision(True, "allows this server by name")
+    return PolicyDecision(False, "lets in servers by name, and this one is not among them")

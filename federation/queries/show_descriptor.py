@@ -8,7 +8,7 @@ from django.conf import settings
 
 from federation.queries.descriptor import PATH, descriptor
 from federation.queries.list_keys import NO_KEY
-from federation.services.server_names import own_name
+from federation.services.server_names import get_server_name
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.errors import SettingInvalid
 
@@ -16,7 +16,7 @@ LOCALHOST = "The server name is localhost, which no peer can reach; set SCAIWAVE
 
 
 @dataclass(frozen=True)
-class ShownDescriptor:
+class ShowDescriptorResult:
     """`misnamed` says what is wrong with the server's name, and is empty if nothing is."""
 
     document: dict[str, Any]
@@ -37,16 +37,16 @@ class ShownDescriptor:
         return warnings
 
 
-def show_descriptor(*, operator: Operator, now: datetime) -> ShownDescriptor:
+def show_descriptor(*, operator: Operator, now: datetime) -> ShowDescriptorResult:
     """What this server tells its peers now."""
     operator.require(Permission.VIEW_PLATFORM)
-    return ShownDescriptor(descriptor(now).document, _misnamed())
+    return ShowDescriptorResult(descriptor(now).document, _misnamed())
 
 
 def _misnamed() -> str:
     """Why no peer will take the name; empty if it is one."""
     try:
-        own_name(settings.CONFIG)
+        get_server_name(settings.CONFIG)
     except SettingInvalid as error:
         return f"{error.message} {error.fix}"
     return ""

@@ -7,28 +7,28 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from federation.errors import HandshakeWouldFail
+from federation.errors import HandshakeIncompatible
 from federation.models import KnownPeer
 from federation.queries.keys import DRIFT, signing_key
-from federation.queries.policy import Verdict, verdict_on
-from federation.services.known_peers import CHANGED, Acquaintance, compared, remember
+from federation.queries.policy import PolicyDecision, evaluate_policy
+from federation.services.known_peers import CHANGED, PeerKeyComparison, compare_key, save_peer
 from federation.services.peer_addresses import peer_networks
 from federation.services.peer_descriptor import PeerDescriptor, fetch_descriptor
-from federation.services.public_keys import to_text
+from federation.services.public_keys import encode
 from federation.services.server_names import ServerName, parse_server_name
 from scaiwave.auth.operators import Operator, Permission
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class CheckedPeer:
+class CheckPeerResult:
     """`problem` is why the handshake would fail although the descriptor is good."""
 
     peer: Row
     warnings: list[str]
-    problem: HandshakeWouldFail | None
+    problem: HandshakeIncompatible | None
     dry_run: bool
 
     def document(self) -> Row:
@@ -43,10 +43,11 @@ def check_peer(
     plain_http: bool = False,
     now: datetime,
     dry_run: bool = False,
-) -> CheckedPeer:
+) -> CheckPeerResult:
     """Fetch a peer's descriptor, compare its key with the last one seen, and remember it.
 
-    Raises BadServerName, PeerAddressRefused, SettingInvalid, and what `fetch_descriptor` raises.
+    Raises InvalidServerName, PeerAddressRefused, SettingInvalid, and what `fetch_descriptor`
+    raises.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     name = parse_server_name(server_name)
@@ -54,12 +55,12 @@ def check_peer(
     found = fetch_descriptor(name, networks=networks, plain_http=plain_http)
     with transaction.atomic():
         known = KnownPeer.objects.select_for_update().filter(server_name=name.text).first()
-        acquaintance = compared(known, found)
+        acquaintance = compare_key(known, found)
         if not dry_run:
-            peer = remember(known, name, found, now)
+            peer = save_peer(known, name, found, now)
             _record(operator, peer, acquaintance, now)
-    verdict = verdict_on(name.text)
-    return CheckedPeer(
+    verdict = evaluate_policy(name.text)
+    return CheckPeerResult(
         _row(name, found, acquaintance, verdict),
         _warnings(name, found, acquaintance),
         _problem(name, verdict, has_key=signing_key(now) is not None),
@@ -67,8 +68,10 @@ def check_peer(
     )
 
 
-def _record(operator: Operator, peer: KnownPeer, acquaintance: Acquaintance, now: datetime) -> None:
-    record(
+def _record(
+    operator: Operator, peer: KnownPeer, acquaintance: PeerKeyComparison, now: datetime
+) -> None:
+    record_audit(
         operator=operator,
         action="federation check-peer",
         subject=peer,
@@ -82,13 +85,16 @@ def _record(operator: Operator, peer: KnownPeer, acquaintance: Acquaintance, now
 
 
 def _row(
-    name: ServerName, found: PeerDescriptor, acquaintance: Acquaintance, verdict: Verdict
+    name: ServerName,
+    found: PeerDescriptor,
+    acquaintance: PeerKeyComparison,
+    verdict: PolicyDecision,
 ) -> Row:
     offset = found.clock_offset
     return {
         "server_name": name.text,
         "key_id": found.key.key_id,
-        "public_key": to_text(found.key.public_key),
+        "public_key": encode(found.key.public_key),
         "previous_key_ids": list(found.previous),
         "protocol_versions": found.protocol_versions,
         "key_seen": acquaintance.seen,
@@ -100,7 +106,9 @@ def _row(
     }
 
 
-def _warnings(name: ServerName, found: PeerDescriptor, acquaintance: Acquaintance) -> list[str]:
+def _warnings(
+    name: ServerName, found: PeerDescriptor, acquaintance: PeerKeyComparison
+) -> list[str]:
     warnings = []
     if acquaintance.seen == CHANGED:
         warnings.append(_changed(name, acquaintance))
@@ -114,7 +122,7 @@ def _warnings(name: ServerName, found: PeerDescriptor, acquaintance: Acquaintanc
     return warnings
 
 
-def _changed(name: ServerName, acquaintance: Acquaintance) -> str:
+def _changed(name: ServerName, acquaintance: PeerKeyComparison) -> str:
     since = f"{acquaintance.since:%Y-%m-%d %H:%M} UTC"
     changed = f"The key of {name} has changed since it was last seen on {since}"
     if acquaintance.announced:
@@ -125,15 +133,17 @@ def _changed(name: ServerName, acquaintance: Acquaintance) -> str:
     )
 
 
-def _problem(name: ServerName, verdict: Verdict, *, has_key: bool) -> HandshakeWouldFail | None:
+def _problem(
+    name: ServerName, verdict: PolicyDecision, *, has_key: bool
+) -> HandshakeIncompatible | None:
     if not verdict.lets_in:
-        return HandshakeWouldFail(
+        return HandshakeIncompatible(
             f"This server's policy {verdict.why}.",
             fix="`scaiwave admin federation policy set --default-mode invite_only --allow-peer "
             f"{name}` lets it in.",
         )
     if not has_key:
-        return HandshakeWouldFail(
+        return HandshakeIncompatible(
             "This server has no signing key, so the peer can't trust it.",
             fix="`scaiwave admin federation key generate` makes one.",
         )

@@ -10,15 +10,15 @@ def new_seed() -> bytes:
     return Ed25519PrivateKey.generate().private_bytes_raw()
 
 
-def public_half(seed: bytes) -> bytes:
+def public_key(seed: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
-def signature_of(data: bytes, seed: bytes) -> bytes:
+def sign(data: bytes, seed: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(seed).sign(data)
 
 
-def is_signature(signature: bytes, data: bytes, public_key: bytes) -> bool:
+def verify(signature: bytes, data: bytes, public_key: bytes) -> bool:
     """False for whatever is wrong with it, its length included."""
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)

@@ -8,14 +8,14 @@ from django.db import transaction
 from federation.errors import KeyExists
 from federation.models import ServerKey
 from federation.queries.key_rows import Row, key_row
-from federation.queries.keys import standing_key
-from federation.services.keys import lock_keys, new_key, store
+from federation.queries.keys import current_key
+from federation.services.keys import lock_keys, new_key, save_key
 from scaiwave.auth.operators import Operator, Permission
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 
 
 @dataclass(frozen=True)
-class GeneratedKey:
+class GenerateKeyResult:
     """`key` is None in a dry run."""
 
     key: Row | None
@@ -32,7 +32,7 @@ class GeneratedKey:
         return {"key": self.key, "generated": True}
 
 
-def generate_key(*, operator: Operator, now: datetime, dry_run: bool = False) -> GeneratedKey:
+def generate_key(*, operator: Operator, now: datetime, dry_run: bool = False) -> GenerateKeyResult:
     """Make this server's first key, or the first after the last one was revoked.
 
     Raises KeyExists, SettingMissing, SettingInvalid.
@@ -41,22 +41,22 @@ def generate_key(*, operator: Operator, now: datetime, dry_run: bool = False) ->
     key = new_key(now)
     if dry_run:
         _check_that_none_signs()
-        return GeneratedKey(None)
+        return GenerateKeyResult(None)
     with transaction.atomic():
         lock_keys()
         _check_that_none_signs()
-        store(key)
-        record(
+        save_key(key)
+        record_audit(
             operator=operator,
             action="federation key generate",
             subject=key,
             now=now,
             details={"public_key": key.public_key},
         )
-    return GeneratedKey(key_row(key, key, now))
+    return GenerateKeyResult(key_row(key, key, now))
 
 
 def _check_that_none_signs() -> None:
-    standing: ServerKey | None = standing_key()
+    standing: ServerKey | None = current_key()
     if standing is not None:
         raise KeyExists(f"This server has a signing key already: {standing.key_id}.")

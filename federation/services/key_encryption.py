@@ -15,7 +15,7 @@ from django.conf import settings
 from federation.errors import KeyDamaged, KeyUnreadable
 from federation.models import ServerKey
 from federation.services import ed25519, public_keys
-from scaiwave.config.secret_keys import encryption_keys
+from scaiwave.config.secret_keys import get_encryption_keys
 from scaiwave.errors import SettingInvalid, SettingMissing
 
 
@@ -30,7 +30,7 @@ class EncryptionKeys:
     def configured(cls) -> Self:
         """Raises SettingMissing or SettingInvalid."""
         try:
-            fernets = [Fernet(key) for key in encryption_keys(settings.CONFIG)]
+            fernets = [Fernet(key) for key in get_encryption_keys(settings.CONFIG)]
         except ValueError:
             raise SettingInvalid(
                 "SCAIWAVE_ENCRYPTION_KEYS holds something that is not a Fernet key.",
@@ -50,38 +50,38 @@ class EncryptionKeys:
         return self.every.rotate(key.private_key_encrypted.encode()).decode()
 
 
-def sealed(seed: bytes) -> str:
+def encrypt_seed(seed: bytes) -> str:
     """The seed as it is stored. Raises SettingMissing or SettingInvalid."""
     return EncryptionKeys.configured().every.encrypt(seed).decode()
 
 
-def opened(key: ServerKey) -> bytes:
+def decrypt_seed(key: ServerKey) -> bytes:
     """The seed of a stored key.
 
     Raises KeyUnreadable where the encryption keys are missing or do not open it, KeyDamaged where
     what they open belongs to another public half.
     """
-    encryption = encryption_of(key.key_id)
+    encryption = load_encryption_keys(key.key_id)
     seed = _decrypted(encryption.every, key)
     if seed is None:
-        raise unreadable(key.key_id)
+        raise key_unreadable_error(key.key_id)
     if not _fits(key, seed):
         raise KeyDamaged(f"The private half of key {key.key_id} does not fit its public half.")
     return seed
 
 
-def encryption_of(*key_ids: str) -> EncryptionKeys:
+def load_encryption_keys(*key_ids: str) -> EncryptionKeys:
     """What should open these. Raises KeyUnreadable, which names them."""
     try:
         return EncryptionKeys.configured()
     except SettingMissing as error:
         # Its own fix is to make one, which would open nothing that is stored.
-        raise unreadable(*key_ids, why=f": {error.message}") from None
+        raise key_unreadable_error(*key_ids, why=f": {error.message}") from None
     except SettingInvalid as error:
-        raise unreadable(*key_ids, why=f": {error.message}", fix=error.fix) from None
+        raise key_unreadable_error(*key_ids, why=f": {error.message}", fix=error.fix) from None
 
 
-def unreadable(
+def key_unreadable_error(
     *key_ids: str, why: str = " with SCAIWAVE_ENCRYPTION_KEYS.", fix: str | None = None
 ) -> KeyUnreadable:
     which = "half of key" if len(key_ids) == 1 else "halves of keys"
@@ -102,4 +102,4 @@ def _decrypted(fernet: Fernet | MultiFernet, key: ServerKey) -> bytes | None:
 def _fits(key: ServerKey, seed: bytes) -> bool:
     if len(seed) != public_keys.LENGTH:
         return False
-    return public_keys.to_base64(ed25519.public_half(seed)) == key.public_key
+    return public_keys.to_base64(ed25519.public_key(seed)) == key.public_key

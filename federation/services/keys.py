@@ -10,8 +10,8 @@ from django.db import connection
 from federation.errors import KeyDamaged
 from federation.models import ServerKey
 from federation.services import ed25519, public_keys
-from federation.services.key_encryption import opened, sealed
-from federation.services.public_keys import public_half
+from federation.services.key_encryption import decrypt_seed, encrypt_seed
+from federation.services.public_keys import raw_public_key
 
 
 def lock_keys() -> None:
@@ -30,26 +30,26 @@ def new_key(now: datetime) -> ServerKey:
     return ServerKey(
         key_id=public_keys.thumbprint(public_key),
         public_key=public_keys.to_base64(public_key),
-        private_key_encrypted=sealed(seed),
+        private_key_encrypted=encrypt_seed(seed),
         created_at=now,
         signs_from=now,
     )
 
 
-def store(key: ServerKey) -> None:
+def save_key(key: ServerKey) -> None:
     """Insert the key, and let what was stored sign once before anybody relies on it."""
     key.save(force_insert=True)
-    prove(ServerKey.objects.get(pk=key.pk))
+    self_test(ServerKey.objects.get(pk=key.pk))
 
 
-def prove(key: ServerKey) -> None:
+def self_test(key: ServerKey) -> None:
     """Sign with the stored private half, and verify with the public one.
 
     Raises KeyUnreadable and KeyDamaged.
     """
     challenge = os.urandom(32)
-    signature = ed25519.signature_of(challenge, opened(key))
-    if not ed25519.is_signature(signature, challenge, public_half(key)):
+    signature = ed25519.sign(challenge, decrypt_seed(key))
+    if not ed25519.verify(signature, challenge, raw_public_key(key)):
         raise KeyDamaged(f"What key {key.key_id} signs, its public half does not verify.")
 
 
@@ -57,6 +57,6 @@ def _new_halves() -> tuple[bytes, bytes]:
     """An id that begins with a dash would look like an option on the command line."""
     while True:
         seed = ed25519.new_seed()
-        public_key = ed25519.public_half(seed)
+        public_key = ed25519.public_key(seed)
         if not public_keys.thumbprint(public_key).startswith("-"):
             return seed, public_key

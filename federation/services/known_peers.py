@@ -15,7 +15,7 @@ FIRST, SAME, CHANGED = "first seen", "same", "changed"
 
 
 @dataclass(frozen=True)
-class Acquaintance:
+class PeerKeyComparison:
     """How a peer's key compares with the one that was last seen.
 
     `since` is when the same key was first seen, or when the other one was last seen; `announced`
@@ -29,17 +29,17 @@ class Acquaintance:
     announced: bool = False
 
 
-def compared(known: KnownPeer | None, found: PeerDescriptor) -> Acquaintance:
+def compare_key(known: KnownPeer | None, found: PeerDescriptor) -> PeerKeyComparison:
     key_id = found.key.key_id
     if known is None:
-        return Acquaintance(FIRST, key_id)
+        return PeerKeyComparison(FIRST, key_id)
     last = key_from_text(PREFIX + known.public_key).key_id
     if last == key_id:
-        return Acquaintance(SAME, key_id, known.key_changed_at or known.first_seen_at, last)
-    return Acquaintance(CHANGED, key_id, known.last_seen_at, last, last in found.previous)
+        return PeerKeyComparison(SAME, key_id, known.key_changed_at or known.first_seen_at, last)
+    return PeerKeyComparison(CHANGED, key_id, known.last_seen_at, last, last in found.previous)
 
 
-def remember(
+def save_peer(
     known: KnownPeer | None, name: ServerName, found: PeerDescriptor, now: datetime
 ) -> KnownPeer:
     """Store what the peer says now; call it in a transaction that holds the row.

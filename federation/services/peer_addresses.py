@@ -44,7 +44,7 @@ class PeerAddresses:
 def peer_networks(config: Configuration) -> list[Network]:
     """Raises SettingInvalid."""
     try:
-        return [ipaddress.ip_network(text) for text in config.names(SETTING)]
+        return [ipaddress.ip_network(text) for text in config.get_list(SETTING)]
     except ValueError:
         raise SettingInvalid(
             f"{SETTING} is not a list of networks.",

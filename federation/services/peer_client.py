@@ -14,8 +14,8 @@ from typing import Any
 import httpcore
 import httpx
 
-from scaiwave.clients.errors import AnswerTooLarge
-from scaiwave.clients.http.exceptions import Peer, fault_of
+from scaiwave.clients.errors import ResponseTooLarge
+from scaiwave.clients.http.exceptions import UpstreamServer, translate_exception
 from scaiwave.errors import ScaiWaveError
 
 Headers = dict[str, str]
@@ -92,13 +92,13 @@ class BoundedStream(httpcore.NetworkStream):
 
 
 def fetch(
-    url: str, *, addresses: Iterable[str], peer: Peer, largest: int
+    url: str, *, addresses: Iterable[str], peer: UpstreamServer, largest: int
 ) -> tuple[int, Headers, bytes]:
     """GET: status, headers in lower case, and a body of at most `largest` bytes.
 
     TLS is verified for the host of the URL, by the authorities that httpx trusts (SSL_CERT_FILE).
-    No proxy is used and no redirect followed. Raises UpstreamUnreachable, UpstreamNonsense and
-    AnswerTooLarge.
+    No proxy is used and no redirect followed. Raises UpstreamUnreachable, UpstreamInvalidResponse
+    and ResponseTooLarge.
     """
     waits = peer.timeouts
     backend = PinnedBackend(addresses, Deadline(waits.whole))
@@ -113,7 +113,11 @@ def fetch(
 
 
 def _exchange(
-    pool: httpcore.ConnectionPool, url: str, timeouts: dict[str, float], peer: Peer, largest: int
+    pool: httpcore.ConnectionPool,
+    url: str,
+    timeouts: dict[str, float],
+    peer: UpstreamServer,
+    largest: int,
 ) -> tuple[int, Headers, bytes]:
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     headers |= {"User-Agent": "scaiwave", "Connection": "close"}
@@ -124,7 +128,7 @@ def _exchange(
         for chunk in response.iter_stream():
             body += chunk
             if len(body) > largest:
-                raise AnswerTooLarge(f"{peer.name} answers with more than {largest // 1024} KB.")
+                raise ResponseTooLarge(f"{peer.name} answers with more than {largest // 1024} KB.")
     return response.status, {n: v.decode("latin-1") for n, v in said.items()}, body
 
 
@@ -137,8 +141,8 @@ _FOREIGN = (
 """The roots of what httpcore raises."""
 
 
-def _translated(error: Exception, peer: Peer) -> ScaiWaveError:
+def _translated(error: Exception, peer: UpstreamServer) -> ScaiWaveError:
     """By the exception of the same name in httpx, which `foreign` knows."""
     twin: Exception = getattr(httpx, type(error).__name__)(str(error))
     twin.__cause__ = error
-    return fault_of(twin, peer).error
+    return translate_exception(twin, peer).error

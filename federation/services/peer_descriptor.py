@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from federation.errors import BadDescriptor, HandshakeWouldFail, PeerAddressRefused
+from federation.errors import HandshakeIncompatible, InvalidDescriptor, PeerAddressRefused
 from federation.queries.descriptor import PATH, VERSION
 from federation.services.peer_addresses import SETTING, Network, find_peer
 from federation.services.peer_client import Headers, fetch
 from federation.services.server_names import ServerName
 from federation.services.signing import VerifyingKey, key_from_text, keys_from_descriptor
-from scaiwave.clients.dates import moment_of
-from scaiwave.clients.http.exceptions import Peer, Timeouts
-from scaiwave.errors import UpstreamNonsense, UpstreamUnavailable
-from tenants.queries.resolve import can_be_stored
+from scaiwave.clients.dates import parse_http_date
+from scaiwave.clients.http.exceptions import Timeouts, UpstreamServer
+from scaiwave.errors import UpstreamInvalidResponse, UpstreamUnavailable
+from tenants.queries.resolve import is_storable_text
 
 LARGEST = 64 * 1024
 """Bytes. A descriptor with a dozen previous keys has about 2,000."""
@@ -38,7 +38,7 @@ class PeerDescriptor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FederationPeer(Peer):
+class FederationPeer(UpstreamServer):
     """In messages a peer goes by its name, and no setting holds its address."""
 
     server_name: str
@@ -58,7 +58,7 @@ def fetch_descriptor(
     """Ask a peer for its descriptor.
 
     Raises UpstreamUnreachable and UpstreamUnavailable where no answer is to be had,
-    PeerAddressRefused, and HandshakeWouldFail for whatever a handshake would stumble over.
+    PeerAddressRefused, and HandshakeIncompatible for whatever a handshake would stumble over.
     """
     found = find_peer(name, networks=networks)
     if plain_http and not found.are_ours:
@@ -74,10 +74,10 @@ def fetch_descriptor(
         status, headers, body = fetch(
             origin + PATH, addresses=found.texts, peer=peer, largest=LARGEST
         )
-    except UpstreamNonsense as error:
-        raise HandshakeWouldFail(error.message, fix=_mend(name)) from None
+    except UpstreamInvalidResponse as error:
+        raise HandshakeIncompatible(error.message, fix=_mend(name)) from None
     _check_status(name, status)
-    return _read(name, body, clock_offset(headers, datetime.now(UTC)))
+    return _read(name, body, clock_skew(headers, datetime.now(UTC)))
 
 
 def _check_status(name: ServerName, status: int) -> None:
@@ -101,8 +101,8 @@ def _read(name: ServerName, body: bytes, offset: float | None) -> PeerDescriptor
         raise _fails(name, "has no key yet")
     try:
         keys = keys_from_descriptor(document)
-    except BadDescriptor as error:
-        raise HandshakeWouldFail(f"{name}: {error.message}", fix=_mend(name)) from None
+    except InvalidDescriptor as error:
+        raise HandshakeIncompatible(f"{name}: {error.message}", fix=_mend(name)) from None
     key = key_from_text(document["public_key"])
     previous = {key_id: other for key_id, other in keys.items() if key_id != key.key_id}
     return PeerDescriptor(key, document["public_key"], previous, _versions(name, document), offset)
@@ -130,12 +130,12 @@ def _versions(name: ServerName, document: dict[str, Any]) -> list[str]:
 
 def _is_version(value: object) -> bool:
     """A text that our database takes, too."""
-    return isinstance(value, str) and can_be_stored(value)
+    return isinstance(value, str) and is_storable_text(value)
 
 
-def clock_offset(headers: Headers, now: datetime) -> float | None:
+def clock_skew(headers: Headers, now: datetime) -> float | None:
     """By its Date header, which has whole seconds and was written a moment ago."""
-    said = moment_of(headers.get("date"))
+    said = parse_http_date(headers.get("date"))
     return None if said is None else (said - now).total_seconds()
 
 
@@ -144,8 +144,8 @@ def _quoted(value: object) -> str:
     return repr(value[:100]) if isinstance(value, str) else "nothing"
 
 
-def _fails(name: ServerName, why: str) -> HandshakeWouldFail:
-    return HandshakeWouldFail(f"{name} {why}.", fix=_mend(name))
+def _fails(name: ServerName, why: str) -> HandshakeIncompatible:
+    return HandshakeIncompatible(f"{name} {why}.", fix=_mend(name))
 
 
 def _mend(name: ServerName) -> str:

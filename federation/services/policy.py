@@ -7,21 +7,21 @@ from typing import Any
 
 from django.db import transaction
 
-from federation.errors import BadPolicy
+from federation.errors import InvalidPolicy
 from federation.models import FederationMode, Policy
 from federation.queries.key_rows import Row
 from federation.queries.policy import current_policy
 from federation.queries.show_policy import policy_row
 from federation.services.server_names import parse_server_name
 from scaiwave.auth.operators import Operator, Permission
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 
 MOST_FOREIGN = 2**31 - 1
 """What the column holds."""
 
 
 @dataclass(frozen=True)
-class Changes:
+class PolicyUpdate:
     """What to change. `max_foreign` counts with `limit_foreign` alone, and None is no limit."""
 
     default_mode: str | None = None
@@ -32,7 +32,7 @@ class Changes:
 
 
 @dataclass(frozen=True)
-class PolicySet:
+class SetPolicyResult:
     """`changed` has {field: [before, after]}; it is empty where all was so already."""
 
     policy: Row
@@ -62,18 +62,18 @@ class PolicySet:
 
 
 def set_policy(
-    *, operator: Operator, changes: Changes, now: datetime, dry_run: bool = False
-) -> PolicySet:
+    *, operator: Operator, changes: PolicyUpdate, now: datetime, dry_run: bool = False
+) -> SetPolicyResult:
     """Change what is asked for and leave the rest; the same once more changes nothing.
 
-    Raises BadPolicy and BadServerName.
+    Raises InvalidPolicy and InvalidServerName.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     _check(changes)
     if dry_run:
         policy = current_policy()
         changed = _apply(policy, changes)
-        return PolicySet(policy_row(policy), changed, dry_run=True)
+        return SetPolicyResult(policy_row(policy), changed, dry_run=True)
     with transaction.atomic():
         # Locks the row, or makes it: of two at once the second waits.
         policy, _ = Policy.objects.select_for_update().get_or_create(
@@ -84,13 +84,13 @@ def set_policy(
             policy.updated_at = now
             policy.save()
             _record(operator, policy, changed, now)
-    return PolicySet(policy_row(policy), changed)
+    return SetPolicyResult(policy_row(policy), changed)
 
 
 def _record(
     operator: Operator, policy: Policy, changed: dict[str, list[Any]], now: datetime
 ) -> None:
-    record(
+    record_audit(
         operator=operator,
         action="federation policy set",
         subject=policy,
@@ -99,23 +99,23 @@ def _record(
     )
 
 
-def _check(changes: Changes) -> None:
+def _check(changes: PolicyUpdate) -> None:
     wanted = (changes.default_mode, changes.allow_peers, changes.remove_peers)
     if not any(wanted) and not changes.limit_foreign:
-        raise BadPolicy("Nothing to set was given.", fix="Pass what is to change; see --help.")
+        raise InvalidPolicy("Nothing to set was given.", fix="Pass what is to change; see --help.")
     both = sorted(set(_names(changes.allow_peers)) & set(_names(changes.remove_peers)))
     if both:
-        raise BadPolicy(
+        raise InvalidPolicy(
             f"{', '.join(both)} can't be both allowed and removed.", fix="Pass one of the two."
         )
     if not 0 <= (changes.max_foreign or 0) <= MOST_FOREIGN:
-        raise BadPolicy(
+        raise InvalidPolicy(
             f"A limit of {changes.max_foreign} participants is not possible.",
             fix=f"Pass 0 to {MOST_FOREIGN}, or none for no limit.",
         )
 
 
-def _apply(policy: Policy, changes: Changes) -> dict[str, list[Any]]:
+def _apply(policy: Policy, changes: PolicyUpdate) -> dict[str, list[Any]]:
     """Change the policy, not yet saved; {field: [before, after]} of what is different."""
     before = policy_row(policy)
     if changes.default_mode is not None:

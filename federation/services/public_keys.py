@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import re
 
-from federation.errors import BadKey
+from federation.errors import InvalidKey
 from federation.models import ServerKey
 
 PREFIX = "ed25519:"
@@ -31,26 +31,26 @@ def to_base64(public_key: bytes) -> str:
     return base64.b64encode(public_key).decode()
 
 
-def to_text(public_key: bytes) -> str:
+def encode(public_key: bytes) -> str:
     return PREFIX + to_base64(public_key)
 
 
-def text_of(key: ServerKey) -> str:
+def format_key(key: ServerKey) -> str:
     return PREFIX + key.public_key
 
 
-def public_half(key: ServerKey) -> bytes:
-    """The 32 bytes of a stored key. Raises BadKey for a row that somebody has tampered with."""
-    return from_text(text_of(key))
+def raw_public_key(key: ServerKey) -> bytes:
+    """The 32 bytes of a stored key. Raises InvalidKey for a row that somebody has tampered with."""
+    return parse(format_key(key))
 
 
-def from_text(text: object) -> bytes:
-    """The 32 bytes of `ed25519:<base64>`, of either alphabet, padded or not. Raises BadKey."""
+def parse(text: object) -> bytes:
+    """The 32 bytes of `ed25519:<base64>`, of either alphabet, padded or not. Raises InvalidKey."""
     if not isinstance(text, str) or not text.startswith(PREFIX):
-        raise BadKey("A public key begins with `ed25519:`, and this text does not.")
+        raise InvalidKey("A public key begins with `ed25519:`, and this text does not.")
     encoded = text.removeprefix(PREFIX)
     if not _BASE64.fullmatch(encoded):
-        raise BadKey("What follows `ed25519:` is not 32 bytes in base64.")
+        raise InvalidKey("What follows `ed25519:` is not 32 bytes in base64.")
     return _decoded(encoded)
 
 
@@ -59,7 +59,7 @@ def _decoded(encoded: str) -> bytes:
     try:
         return base64.b64decode(standard, validate=True)
     except binascii.Error:
-        raise BadKey("What follows `ed25519:` is not 32 bytes in base64.") from None
+        raise InvalidKey("What follows `ed25519:` is not 32 bytes in base64.") from None
 
 
 def _url_safe(data: bytes) -> str:

@@ -5,18 +5,18 @@ from datetime import datetime
 
 from django.db import transaction
 
-from federation.errors import NoKey
+from federation.errors import NoSigningKey
 from federation.models import ServerKey
 from federation.queries.key_rows import Row
 from federation.queries.keys import all_keys
-from federation.services.key_encryption import encryption_of, unreadable
+from federation.services.key_encryption import key_unreadable_error, load_encryption_keys
 from federation.services.keys import lock_keys
 from scaiwave.auth.operators import Operator, Permission
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 
 
 @dataclass(frozen=True)
-class ReencryptedKeys:
+class ReencryptKeysResult:
     """Key ids: those encrypted anew, or that would be, and those that were under the newest."""
 
     reencrypted: list[str]
@@ -42,33 +42,35 @@ class ReencryptedKeys:
         return {**document, "dry_run": True} if self.dry_run else document
 
 
-def reencrypt_keys(*, operator: Operator, now: datetime, dry_run: bool = False) -> ReencryptedKeys:
+def reencrypt_keys(
+    *, operator: Operator, now: datetime, dry_run: bool = False
+) -> ReencryptKeysResult:
     """Encrypt every private half under the newest of SCAIWAVE_ENCRYPTION_KEYS: all, or none.
 
-    Raises NoKey where no private half is stored, KeyUnreadable naming every key that none of the
-    encryption keys opens, or all where the setting is missing or invalid.
+    Raises NoSigningKey where no private half is stored, KeyUnreadable naming every key that none of
+    the encryption keys opens, or all where the setting is missing or invalid.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with transaction.atomic():
         lock_keys()
         keys = [key for key in all_keys() if key.private_key_encrypted]
         if not keys:
-            raise NoKey("This server has no private key to encrypt.")
+            raise NoSigningKey("This server has no private key to encrypt.")
         changed = _reencrypted(keys)
         if changed and not dry_run:
             ServerKey.objects.bulk_update(changed, ["private_key_encrypted"])
             _record(operator, changed, now)
     ids = [key.key_id for key in changed]
     rest = [key.key_id for key in keys if key not in changed]
-    return ReencryptedKeys(ids, rest, dry_run=dry_run)
+    return ReencryptKeysResult(ids, rest, dry_run=dry_run)
 
 
 def _reencrypted(keys: list[ServerKey]) -> list[ServerKey]:
     """The keys that were not under the newest, with what is to be stored."""
-    encryption = encryption_of(*(key.key_id for key in keys))
+    encryption = load_encryption_keys(*(key.key_id for key in keys))
     lost = [key.key_id for key in keys if not encryption.opens(key)]
     if lost:
-        raise unreadable(*lost)
+        raise key_unreadable_error(*lost)
     changed = [key for key in keys if not encryption.newest_opens(key)]
     for key in changed:
         key.private_key_encrypted = encryption.rotated(key)
@@ -77,7 +79,7 @@ def _reencrypted(keys: list[ServerKey]) -> list[ServerKey]:
 
 def _record(operator: Operator, changed: list[ServerKey], now: datetime) -> None:
     """One row about all of them; its subject is the newest."""
-    record(
+    record_audit(
         operator=operator,
         action="federation key reencrypt",
         subject=changed[0],

@@ -13,14 +13,14 @@ from federation.queries.keys import all_keys, signing_key
 from federation.services.keys import lock_keys
 from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import AmbiguousName
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 
 SHORTEST_BEGINNING = 8
 """Characters of a key id that are enough to name it."""
 
 
 @dataclass(frozen=True)
-class RevokedKey:
+class RevokeKeyResult:
     """`revoked` is False in a dry run, and for a key that was revoked before."""
 
     key: Row
@@ -63,7 +63,7 @@ def revoke_key(
     confirm: Callable[[str], None],
     now: datetime,
     dry_run: bool = False,
-) -> RevokedKey:
+) -> RevokeKeyResult:
     """Let a key verify nothing any more, and forget its private half. It can't be undone.
 
     `confirm` is asked with the consequences, and raises unless they are agreed to. Raises
@@ -113,7 +113,7 @@ def _revoke(operator: Operator, key: ServerKey, now: datetime) -> None:
     key.revoked_at = now
     key.private_key_encrypted = ""
     key.save(update_fields=["revoked_at", "private_key_encrypted"])
-    record(
+    record_audit(
         operator=operator,
         action="federation key revoke",
         subject=key,
@@ -124,8 +124,8 @@ def _revoke(operator: Operator, key: ServerKey, now: datetime) -> None:
 
 def _result(
     key: ServerKey, now: datetime, *, revoked: bool = False, dry_run: bool = False
-) -> RevokedKey:
+) -> RevokeKeyResult:
     signing = signing_key(now)
-    return RevokedKey(
+    return RevokeKeyResult(
         key_row(key, signing, now), revoked, nothing_signs=signing is None, dry_run=dry_run
     )

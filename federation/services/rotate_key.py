@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from federation.errors import BadOverlap, KeyDamaged, NoKey
+from federation.errors import InvalidOverlap, KeyDamaged, NoSigningKey
 from federation.models import ServerKey
 from federation.queries.key_rows import Row, key_row
-from federation.queries.keys import standing_key
-from federation.services.key_encryption import opened
-from federation.services.keys import lock_keys, new_key, store
+from federation.queries.keys import current_key
+from federation.services.key_encryption import decrypt_seed
+from federation.services.keys import lock_keys, new_key, save_key
 from scaiwave.auth.operators import Operator, Permission
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ MOST_OVERLAP_DAYS = 365
 
 
 @dataclass(frozen=True)
-class RotatedKey:
+class RotateKeyResult:
     """`rotated` is False in a dry run, and when another run was first; `key` is what signs now."""
 
     key: Row | None
@@ -55,12 +55,13 @@ def rotate_key(
     now: datetime,
     began: datetime | None = None,
     dry_run: bool = False,
-) -> RotatedKey:
+) -> RotateKeyResult:
     """Make a new signing key; the one it replaces verifies for `overlap_days` more.
 
     Runs at the same moment replace the same key, so the first of them makes the new one and the
-    others find it there, also one that `began` before that and came to it later. Raises NoKey,
-    BadOverlap, and KeyUnreadable where the encryption keys are not those of the signing key.
+    others find it there, also one that `began` before that and came to it later. Raises
+    NoSigningKey, InvalidOverlap, and KeyUnreadable where the encryption keys are not those of the
+    signing key.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     retires_at = now + _overlap(overlap_days)
@@ -69,9 +70,11 @@ def rotate_key(
     new = new_key(now)
     if dry_run:
         seen.retires_at = retires_at
-        return RotatedKey(None, key_row(seen, None, now), rotated=False)
+        return RotateKeyResult(None, key_row(seen, None, now), rotated=False)
     if previous := _replaced_since(began or now, by=seen):
-        return RotatedKey(key_row(seen, seen, now), key_row(previous, seen, now), rotated=False)
+        return RotateKeyResult(
+            key_row(seen, seen, now), key_row(previous, seen, now), rotated=False
+        )
     logger.info("Replacing key %s.", seen.key_id)
     with transaction.atomic():
         lock_keys()
@@ -80,14 +83,14 @@ def rotate_key(
             _replace(operator, standing, new, retires_at, now)
     seen.refresh_from_db()
     signing = new if standing.pk == seen.pk else standing
-    return RotatedKey(
+    return RotateKeyResult(
         key_row(signing, signing, now), key_row(seen, signing, now), rotated=signing is new
     )
 
 
 def _overlap(days: int) -> timedelta:
     if not 0 <= days <= MOST_OVERLAP_DAYS:
-        raise BadOverlap(
+        raise InvalidOverlap(
             f"An overlap of {days} days is not possible.",
             fix=f"Pass 0 to {MOST_OVERLAP_DAYS} days; peers need about {OVERLAP_DAYS} to refresh.",
         )
@@ -95,8 +98,8 @@ def _overlap(days: int) -> timedelta:
 
 
 def _standing() -> ServerKey:
-    if (key := standing_key()) is None:
-        raise NoKey("This server has no signing key to replace.")
+    if (key := current_key()) is None:
+        raise NoSigningKey("This server has no signing key to replace.")
     return key
 
 
@@ -104,7 +107,7 @@ def _check_readable(key: ServerKey) -> None:
     """Under encryption keys that are not those of the others, a new key would sign on this
     machine alone. A damaged key is best replaced."""
     with suppress(KeyDamaged):
-        opened(key)
+        decrypt_seed(key)
 
 
 def _replaced_since(began: datetime, *, by: ServerKey) -> ServerKey | None:
@@ -120,8 +123,8 @@ def _replace(
 ) -> None:
     old.retires_at = retires_at
     old.save(update_fields=["retires_at"])
-    store(new)
-    record(
+    save_key(new)
+    record_audit(
         operator=operator,
         action="federation key rotate",
         subject=new,

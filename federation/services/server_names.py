@@ -6,7 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from federation.errors import BadServerName
+from federation.errors import InvalidServerName
 from scaiwave.config import Configuration
 from scaiwave.errors import SettingInvalid
 
@@ -28,7 +28,7 @@ class ServerName:
 
 
 def parse_server_name(text: str) -> ServerName:
-    """In lower case. Raises BadServerName."""
+    """In lower case. Raises InvalidServerName."""
     lower = text.lower()
     found = _NAME.fullmatch(lower)
     if found is None or len(lower) > LONGEST:
@@ -39,11 +39,11 @@ def parse_server_name(text: str) -> ServerName:
     return ServerName(lower, found["host"].strip("[]"), port)
 
 
-def own_name(config: Configuration) -> ServerName:
+def get_server_name(config: Configuration) -> ServerName:
     """What this server is called. Raises SettingInvalid."""
     try:
-        return parse_server_name(config.text("SCAIWAVE_SERVER_NAME"))
-    except BadServerName as error:
+        return parse_server_name(config.get_str("SCAIWAVE_SERVER_NAME"))
+    except InvalidServerName as error:
         # Not the value, which may be a secret in the wrong place.
         raise SettingInvalid(
             "SCAIWAVE_SERVER_NAME is not the name of a server.", fix=error.fix
@@ -67,5 +67,5 @@ def _is_address(text: str, *, version: int) -> bool:
         return False
 
 
-def _bad(text: str) -> BadServerName:
-    return BadServerName(f"{text!r} is not the name of a server.")
+def _bad(text: str) -> InvalidServerName:
+    return InvalidServerName(f"{text!r} is not the name of a server.")

@@ -8,16 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from federation.errors import (
-    BadDescriptor,
-    BadKey,
-    SignatureWrong,
-    SignedOutOfTime,
+    InvalidDescriptor,
+    InvalidKey,
+    InvalidSignature,
+    SignatureOutsideValidity,
     SigningKeyRevoked,
 )
 from federation.models import ServerKey
 from federation.queries.keys import DRIFT, all_keys
 from federation.services import ed25519, public_keys
-from scaiwave.console.output import json_ready
+from scaiwave.console.output import json_default
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,18 @@ def own_keys() -> dict[str, VerifyingKey]:
 
 
 def key_from_text(text: object) -> VerifyingKey:
-    """The key that `ed25519:<base64>` writes, for all time. Raises BadKey."""
-    public_key = public_keys.from_text(text)
+    """The key that `ed25519:<base64>` writes, for all time. Raises InvalidKey."""
+    public_key = public_keys.parse(text)
     return VerifyingKey(public_keys.thumbprint(public_key), public_key)
 
 
 def keys_from_descriptor(document: object) -> dict[str, VerifyingKey]:
     """The keys of a server's descriptor by their ids: none where its `public_key` is empty.
 
-    Raises BadDescriptor.
+    Raises InvalidDescriptor.
     """
     if not isinstance(document, Mapping):
-        raise BadDescriptor("A descriptor is a JSON object, and this is none.")
+        raise InvalidDescriptor("A descriptor is a JSON object, and this is none.")
     keys = [_current(document), *_previous(document)]
     found: dict[str, VerifyingKey] = {}
     for key in filter(None, keys):
@@ -60,15 +60,18 @@ def verify(data: bytes, signature: bytes, *, key: VerifyingKey, signed_at: datet
     """Return if this key made the signature, at a time when it counted.
 
     A key that has been rotated since still verifies what it signed in its time, a revoked one
-    nothing. Both times are aware. Raises SigningKeyRevoked, SignatureWrong, SignedOutOfTime.
+    nothing. Both times are aware. Raises SigningKeyRevoked, InvalidSignature,
+    SignatureOutsideValidity.
     """
     if key.revoked:
         raise SigningKeyRevoked(f"The signature is by key {key.key_id}, which is revoked.")
-    if not ed25519.is_signature(signature, data, key.public_key):
-        raise SignatureWrong(f"The signature is not one by key {key.key_id} over these bytes.")
+    if not ed25519.verify(signature, data, key.public_key):
+        raise InvalidSignature(f"The signature is not one by key {key.key_id} over these bytes.")
     if why := _out_of_time(key, signed_at):
-        dated = json_ready(signed_at)
-        raise SignedOutOfTime(f"The signature by key {key.key_id} is dated {dated}, {why}.")
+        dated = json_default(signed_at)
+        raise SignatureOutsideValidity(
+            f"The signature by key {key.key_id} is dated {dated}, {why}."
+        )
 
 
 def _out_of_time(key: VerifyingKey, signed_at: datetime) -> str:
@@ -86,7 +89,7 @@ def _out_of_time(key: VerifyingKey, signed_at: datetime) -> str:
 def _verifying(key: ServerKey) -> VerifyingKey:
     return VerifyingKey(
         key.key_id,
-        public_keys.public_half(key),
+        public_keys.raw_public_key(key),
         signs_from=key.signs_from,
         verifies_until=key.retires_at,
         revoked=key.revoked_at is not None,
@@ -99,14 +102,16 @@ def _current(document: Mapping[str, Any]) -> VerifyingKey | None:
         return None
     try:
         return key_from_text(text)
-    except BadKey as error:
-        raise BadDescriptor(f"The descriptor's `public_key` is no good. {error.message}") from None
+    except InvalidKey as error:
+        raise InvalidDescriptor(
+            f"The descriptor's `public_key` is no good. {error.message}"
+        ) from None
 
 
 def _previous(document: Mapping[str, Any]) -> list[VerifyingKey]:
     listed = document.get("previous_keys", [])
     if not isinstance(listed, list):
-        raise BadDescriptor("The descriptor's `previous_keys` is not a list.")
+        raise InvalidDescriptor("The descriptor's `previous_keys` is not a list.")
     return [_expiring(entry) for entry in listed]
 
 
@@ -115,15 +120,15 @@ def _expiring(entry: object) -> VerifyingKey:
     fields = entry if isinstance(entry, Mapping) else {}
     try:
         expires_at = datetime.fromisoformat(str(fields.get("expires_at")))
-        public_key = public_keys.from_text(fields.get("public_key"))
-    except (ValueError, BadKey):
+        public_key = public_keys.parse(fields.get("public_key"))
+    except (ValueError, InvalidKey):
         raise _bad_previous() from None
     if expires_at.tzinfo is None:
         raise _bad_previous()
     return VerifyingKey(public_keys.thumbprint(public_key), public_key, verifies_until=expires_at)
 
 
-def _bad_previous() -> BadDescriptor:
-    return BadDescriptor(
+def _bad_previous() -> InvalidDescriptor:
+    return InvalidDescriptor(
         "The descriptor's `previous_keys` holds something that is not a key with its time."
     )

@@ -6,12 +6,12 @@ from contextlib import suppress
 
 from identity_sync.services.sync import history
 from identity_sync.services.sync.report import KINDS, SyncReport
-from scaiwave.console.output import Column, Kind, Output
+from scaiwave.console.output import Column, ColumnType, Output
 
 COLUMNS = [
     Column("kind", "Kind"),
     *(
-        Column(name, name.title(), Kind.COUNT)
+        Column(name, name.title(), ColumnType.COUNT)
         for name in ("seen", "added", "updated", "deactivated", "restored", "unchanged", "held")
     ),
 ]
@@ -24,32 +24,32 @@ _SUMMARIES = {
 }
 
 
-def show_report(output: Output, report: SyncReport) -> None:
+def print_report(output: Output, report: SyncReport) -> None:
     """The agreed document for programs; warnings, a table and one sentence for people."""
     if output.as_json:
-        output.document(report.document())
+        output.print_json(report.document())
         return
     for warning in report.warnings:
         output.warn(warning)
     counts = report.counts()
-    output.listing("kinds", COLUMNS, [{"kind": kind, **counts[kind]} for kind in KINDS])
-    output.line(summary(report))
+    output.print_table("kinds", COLUMNS, [{"kind": kind, **counts[kind]} for kind in KINDS])
+    output.print_line(format_summary(report))
 
 
-def list_changes(output: Output) -> None:
+def print_changes(output: Output) -> None:
     """The plan thing by thing, while it can be read.
 
     It is told in the middle of the run, which a reader who has had enough must not end.
     """
     with suppress(BrokenPipeError):
-        for rows in history.changes():
+        for rows in history.iter_changes():
             for _, _, kind, action, scaikey_id, name, fields, reason in rows:
                 what = f"{reason}: {fields.replace(',', ', ')}" if fields else reason
-                output.line(f"{action:<10}  {kind:<12}  {name or scaikey_id} ({what})")
+                output.print_line(f"{action:<10}  {kind:<12}  {name or scaikey_id} ({what})")
         output.stdout.flush()
 
 
-def summary(report: SyncReport) -> str:
+def format_summary(report: SyncReport) -> str:
     cost = f"{report.requests:,} requests, {report.duration_seconds:.1f} s."
     if report.outcome in ("applied", "planned") and not report.changed:
         held = sum(counts.held for counts in report.kinds.values())

@@ -8,7 +8,8 @@ from typing import Any
 
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.config import SETTINGS, Configuration
-from scaiwave.config.configuration import Setting, unknown_names
+from scaiwave.config.configuration import unknown_names
+from scaiwave.config.definitions import SettingDefinition
 
 HIDDEN = "****"
 LONG_ENOUGH = 20
@@ -19,7 +20,7 @@ _SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&
 
 
 @dataclass(frozen=True)
-class Shown:
+class SettingView:
     """One setting as it may be shown; `source` is environment, file or default."""
 
     name: str
@@ -32,7 +33,7 @@ class Shown:
 class ConfigReport:
     """`unknown` are names that are set and look like a misspelt one of ours: {name: meant}."""
 
-    settings: list[Shown]
+    settings: list[SettingView]
     home: str
     env_file: str
     unknown: dict[str, str]
@@ -52,14 +53,14 @@ def show_config(*, operator: Operator, config: Configuration) -> ConfigReport:
     )
 
 
-def _shown(setting: Setting, config: Configuration) -> Shown:
+def _shown(setting: SettingDefinition, config: Configuration) -> SettingView:
     value, source = config.raw(setting.name)
-    return Shown(setting.name, masked(setting, value), source, setting.help)
+    return SettingView(setting.name, mask_setting(setting, value), source, setting.help)
 
 
-def masked(setting: Setting, value: str) -> str:
+def mask_setting(setting: SettingDefinition, value: str) -> str:
     """A URL without its password, another secret without most of it."""
-    if setting.kind == "url":
+    if setting.type == "url":
         return mask_url(value)
     return mask_secret(value) if setting.secret else value
 

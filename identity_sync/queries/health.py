@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from django.utils.timesince import timesince
 
 from identity_sync.models import Outcome, SyncRun
-from identity_sync.services.registration.credentials import try_credentials
+from identity_sync.services.registration.credentials import verify_credentials
 from scaiwave.clients.connect import NotRegistered
-from scaiwave.clients.dates import moment_of
+from scaiwave.clients.dates import parse_http_date
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, State, failed, passed, warned
 from scaiwave.errors import ConfigurationError, ScaiWaveError
@@ -30,13 +30,13 @@ class ClockWrong(ConfigurationError):
 
 def scaikey(config: Configuration, now: datetime) -> Iterator[Finding]:
     values = [
-        config.text(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
+        config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
     ]
     if not all(values):
         yield failed("scaikey", NotRegistered("This server is not registered with ScaiKey."))
         return
     try:
-        reach = try_credentials(*values)
+        reach = verify_credentials(*values)
     except ScaiWaveError as error:
         yield failed("scaikey", error)
     else:
@@ -46,7 +46,7 @@ def scaikey(config: Configuration, now: datetime) -> Iterator[Finding]:
 
 def _clock(config: Configuration) -> Iterator[Finding]:
     try:
-        offset = clock_offset(config.url("SCAIWAVE_SCAIKEY_URL"))
+        offset = scaikey_clock_skew(config.get_url("SCAIWAVE_SCAIKEY_URL"))
     except ScaiWaveError:
         # That ScaiKey does not answer has been said.
         yield Finding("clock", State.SKIP, "Not checked, since ScaiKey gives no answer.")
@@ -64,7 +64,7 @@ def _clock(config: Configuration) -> Iterator[Finding]:
         yield passed("clock", text)
 
 
-def clock_offset(base_url: str) -> timedelta | None:
+def scaikey_clock_skew(base_url: str) -> timedelta | None:
     """How far ScaiKey's clock is ahead of ours, to about a second; None if it doesn't tell."""
     from scaiwave.clients.http.client import HttpClient
     from scaiwave.clients.scaikey.auth import JWKS
@@ -73,7 +73,7 @@ def clock_offset(base_url: str) -> timedelta | None:
         asked = datetime.now(UTC)
         answer = client.request("GET", JWKS, retry=False)
         answered = datetime.now(UTC)
-    if (there := moment_of(answer.headers.get("date"))) is None:
+    if (there := parse_http_date(answer.headers.get("date"))) is None:
         return None
     here = asked + (answered - asked) / 2
     # The header has whole seconds, so on average it is half a second behind.

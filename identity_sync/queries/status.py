@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from identity_sync.models import Outcome, Registration, RegistrationState, SyncRun
-from identity_sync.services.registration.credentials import try_credentials
+from identity_sync.services.registration.credentials import verify_credentials
 from identity_sync.services.sync.report import SyncReport
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.connect import NotRegistered
@@ -83,7 +83,7 @@ def next_scheduled(now: datetime) -> datetime:
 def _credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveError | None]:
     """Whether ScaiKey gives us a token, and what is wrong if it does not."""
     values = [
-        config.text(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
+        config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
     ]
     problem: ScaiWaveError | None = None
     reach = ""
@@ -91,7 +91,7 @@ def _credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveError |
         problem = _not_registered()
     else:
         try:
-            reach = try_credentials(*values)
+            reach = verify_credentials(*values)
         except ScaiWaveError as error:
             problem = error
     found = {
@@ -117,7 +117,7 @@ def _registration(operator: Operator, config: Configuration) -> dict[str, Any]:
     row = Registration.objects.order_by("-requested_at").first()
     found: dict[str, Any] = {
         "state": row.state if row else None,
-        "url": config.url("SCAIWAVE_SCAIKEY_URL") or (row.scaikey_url if row else None),
+        "url": config.get_url("SCAIWAVE_SCAIKEY_URL") or (row.scaikey_url if row else None),
     }
     if not operator.sees_everything:
         return found
@@ -125,8 +125,8 @@ def _registration(operator: Operator, config: Configuration) -> dict[str, Any]:
     times = ("requested_at", "decided_at")
     return {
         **found,
-        "client_id": config.text("SCAIWAVE_SCAIKEY_CLIENT_ID") or None,
-        "application_id": config.text("SCAIWAVE_SCAIKEY_APP_ID") or None,
+        "client_id": config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID") or None,
+        "application_id": config.get_str("SCAIWAVE_SCAIKEY_APP_ID") or None,
         **{name: (getattr(row, name) or None) if row else None for name in names + times},
     }
 

@@ -10,7 +10,7 @@ from identity_sync.services.sync.report import KINDS
 CHANGES = ("added", "updated", "deactivated", "restored", "held")
 
 
-def facts(status: SyncStatus) -> dict[str, Any]:
+def status_facts(status: SyncStatus) -> dict[str, Any]:
     """What stands above the tables, one thing a line."""
     registration, credentials = status.registration, status.credentials
     error = credentials["error"]
@@ -22,7 +22,7 @@ def facts(status: SyncStatus) -> dict[str, Any]:
         "credentials": f"no: {error['message']}" if error else "accepted",
         "reach": credentials["reach"],
         "running": _running(status.running),
-        "last_success": since(status.last_success_age_seconds),
+        "last_success": format_age(status.last_success_age_seconds),
         "next_run_at": status.next_run_at,
         "drift": _drift(status.drift),
     }
@@ -32,8 +32,8 @@ def run_rows(status: SyncStatus) -> list[dict[str, Any]]:
     return [
         {
             **run,
-            "age": since(run["age_seconds"]),
-            "changed": changes(run["kinds"]),
+            "age": format_age(run["age_seconds"]),
+            "changed": format_changes(run["kinds"]),
             "error": run["error"] and run["error"]["code"],
         }
         for run in status.runs
@@ -47,7 +47,7 @@ def drift_rows(status: SyncStatus) -> list[dict[str, Any]]:
     return [row for row in rows if any(row[name] for name in CHANGES)]
 
 
-def changes(kinds: dict[str, dict[str, int]] | None) -> str:
+def format_changes(kinds: dict[str, dict[str, int]] | None) -> str:
     """`2 added, 1 deactivated`; empty when the counts are not for this operator."""
     if kinds is None:
         return ""
@@ -55,7 +55,7 @@ def changes(kinds: dict[str, dict[str, int]] | None) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in totals.items() if count) or "nothing"
 
 
-def since(seconds: int | None) -> str:
+def format_age(seconds: int | None) -> str:
     """`5 min ago`: the largest unit that fits, rounded down."""
     if seconds is None:
         return "never"
@@ -66,11 +66,11 @@ def since(seconds: int | None) -> str:
 
 
 def _running(run: dict[str, Any] | None) -> str:
-    return f"since {since(run['age_seconds']).removesuffix(' ago')}" if run else "no"
+    return f"since {format_age(run['age_seconds']).removesuffix(' ago')}" if run else "no"
 
 
 def _drift(drift: dict[str, dict[str, int]] | None) -> str:
     if drift is None:
         return "not measured"
-    text = changes(drift)
+    text = format_changes(drift)
     return "none" if text == "nothing" else text

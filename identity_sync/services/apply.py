@@ -17,11 +17,11 @@ def apply_plan(now: datetime) -> None:
     memberships.deactivate(now)
     PARTNERS.update(now)
     PARTNERS.insert(now)
-    tenant_slugs.release_slugs()
+    tenant_slugs.free_slugs()
     TENANTS.update(now)
     TENANTS.insert(now, extra={"features": "'{}'"})
     PARTICIPANTS.update(now)
-    local_ids.prepare()
+    local_ids.assign_local_ids()
     PARTICIPANTS.insert(
         now,
         extra={

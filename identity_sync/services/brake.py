@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Brake:
+class RemovalLimit:
     """`limit` rows or `share` (0 to 1) of what is there may go; more than both is too much.
 
     `allowed`, if given, lets a plan through that removes no more than that in all.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from identity_sync.errors import ValueUnwritable
 from scaiwave.errors import FileUnwritable
-from scaiwave.files import real_file, rehearse_replacing, replace_file
+from scaiwave.files import check_replaceable, replace_file, resolve_target
 
 ROOM_FOR_VALUES = 8 * 1024
 """Bytes by which a rehearsal is larger than the file is now."""
@@ -30,16 +30,16 @@ def update_env_file(path: Path, values: Mapping[str, str]) -> None:
     Raises `ValueUnwritable` for line breaks and control characters in a value, and what
     `replace_file` raises; the file is then as it was.
     """
-    lines = {name: f"{name}={quoted(name, value)}" for name, value in values.items()}
+    lines = {name: f"{name}={quote_value(name, value)}" for name, value in values.items()}
     replace_file(path, _edited(_text(path), lines).encode())
 
 
-def rehearse_update(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """Raise what `update_env_file` would raise now, as far as can be known without doing it."""
-    rehearse_replacing(path, len(_text(path).encode()) + ROOM_FOR_VALUES)
+    check_replaceable(path, len(_text(path).encode()) + ROOM_FOR_VALUES)
 
 
-def quoted(name: str, value: str) -> str:
+def quote_value(name: str, value: str) -> str:
     """The value as it stands after the equals sign."""
     if any(unicodedata.category(char) in _UNWRITABLE for char in value):
         # The value stays out of the message: it may be a secret.
@@ -56,7 +56,7 @@ def quoted(name: str, value: str) -> str:
 
 
 def _text(path: Path) -> str:
-    target = real_file(path)
+    target = resolve_target(path)
     try:
         return target.read_bytes().decode()
     except FileNotFoundError:

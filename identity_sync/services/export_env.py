@@ -10,7 +10,7 @@ from identity_sync.models import Registration
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import SETTINGS, Configuration
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 
 PREFIX = "SCAIWAVE_SCAIKEY_"
 
@@ -22,10 +22,10 @@ def export_env(*, operator: Operator, config: Configuration, now: datetime) -> d
     """
     operator.require(Permission.MANAGE_PLATFORM)
     names = [setting.name for setting in SETTINGS if setting.name.startswith(PREFIX)]
-    values = {name: config.text(name) for name in names if config.text(name)}
+    values = {name: config.get_str(name) for name in names if config.get_str(name)}
     if not values:
         raise NotRegistered("This server is not registered with ScaiKey.")
-    record(
+    record_audit(
         operator=operator,
         action="export-env",
         subject=_subject(values.get(f"{PREFIX}URL", ""), values.get(f"{PREFIX}CLIENT_ID", "")),
@@ -35,7 +35,7 @@ def export_env(*, operator: Operator, config: Configuration, now: datetime) -> d
     return values
 
 
-def shell_lines(values: Mapping[str, str]) -> str:
+def format_exports(values: Mapping[str, str]) -> str:
     """Lines that any POSIX shell evaluates to exactly these values."""
     return "".join(f"export {name}={_quoted(value)}\n" for name, value in values.items())
 

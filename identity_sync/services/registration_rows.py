@@ -7,10 +7,10 @@ from datetime import datetime
 from django.db import transaction
 
 from identity_sync.models import Registration, RegistrationState
-from identity_sync.services.registration.receipt import Receipt
+from identity_sync.services.registration.receipt import PendingRegistration
 from scaiwave.auth.operators import Operator
-from scaiwave.console.output import printable
-from tenants.services.audit import record
+from scaiwave.console.output import strip_control_chars
+from tenants.services.audit import record_audit
 
 # As long as the columns; ScaiKey's ids are opaque, and a longer one must not stop us now.
 LONGEST_ID = 200
@@ -19,7 +19,7 @@ LONGEST_ID = 200
 def record_state(
     *,
     operator: Operator,
-    receipt: Receipt,
+    receipt: PendingRegistration,
     state: RegistrationState,
     now: datetime,
     reason: str = "",
@@ -32,7 +32,7 @@ def record_state(
         "contact_email": receipt.contact_email,
         "requested_at": receipt.requested_at,
         "state": state,
-        "rejection_reason": printable(reason),
+        "rejection_reason": strip_control_chars(reason),
         "decided_at": None if state is RegistrationState.PENDING else now,
     }
     if receipt.credentials is not None:
@@ -46,7 +46,7 @@ def record_state(
     return row
 
 
-def give_up(*, operator: Operator, row: Registration, now: datetime) -> None:
+def cancel_registration_row(*, operator: Operator, row: Registration, now: datetime) -> None:
     """Close a request whose status token is not in this home."""
     with transaction.atomic():
         row.state = RegistrationState.CANCELLED
@@ -56,7 +56,7 @@ def give_up(*, operator: Operator, row: Registration, now: datetime) -> None:
 
 
 def _audit(operator: Operator, row: Registration, now: datetime) -> None:
-    record(
+    record_audit(
         operator=operator,
         action="register",
         subject=row,

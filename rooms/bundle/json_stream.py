@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from rooms.bundle import strict_json
 from rooms.bundle.format import DEEPEST, MOST_HEAD_BYTES
-from rooms.bundle.strict_json import NotStrict
+from rooms.bundle.strict_json import StrictJSONError
 
 _TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 # In groups: what opens, what closes. The quotation mark alone is a text whose end is not here yet.
@@ -20,13 +20,13 @@ _WHOLE_TEXT = re.compile(_TEXT, re.DOTALL)
 _SPACE = re.compile(rb"[ \t\n\r]*+")
 _PLAIN = re.compile(rb"[^\s,\]}\[{\":]*+")
 
-ENDS_EARLY = NotStrict("ends too early")
+ENDS_EARLY = StrictJSONError("ends too early")
 
 
 class JsonStream:
     """Reads members, items and values one after the other; the caller knows what comes.
 
-    Every value is given as its raw bytes, at most `most` of them. Raises `NotStrict`.
+    Every value is given as its raw bytes, at most `most` of them. Raises `StrictJSONError`.
     """
 
     def __init__(self, chunks: Iterator[bytes], *, most: int) -> None:
@@ -68,7 +68,7 @@ class JsonStream:
         if not found:
             raise ENDS_EARLY
         expected = " or ".join(f"`{one.decode()}`" for one in wanted)
-        raise NotStrict(f"is not JSON: there is no {expected} (at {self.position:,})")
+        raise StrictJSONError(f"is not JSON: there is no {expected} (at {self.position:,})")
 
     def members(self, *, most: int) -> Iterator[str]:
         """The keys of an object, at most so many; the caller reads the value after each."""
@@ -80,9 +80,9 @@ class JsonStream:
         while True:
             name = strict_json.key(self._text())
             if name in seen:
-                raise NotStrict(f"has the key {name!r} twice")
+                raise StrictJSONError(f"has the key {name!r} twice")
             if len(seen) == most:
-                raise NotStrict(f"has more than {most:,} keys")
+                raise StrictJSONError(f"has more than {most:,} keys")
             seen.add(name)
             self.take(b":")
             yield name
@@ -99,7 +99,7 @@ class JsonStream:
             yield self.value()
             if self.take(b",", b"]") == b"]":
                 return
-        raise NotStrict(f"has an array of more than {most:,} values")
+        raise StrictJSONError(f"has an array of more than {most:,} values")
 
     def value(self) -> bytes:
         match self.peek():
@@ -125,7 +125,7 @@ class JsonStream:
 
     def end(self) -> None:
         if self.peek():
-            raise NotStrict(f"goes on after its end (at {self.position:,})")
+            raise StrictJSONError(f"goes on after its end (at {self.position:,})")
 
     def lines(self, most: int) -> bytes:
         """The whole lines that are here, from the next value on, not yet read; may be nothing."""
@@ -150,8 +150,8 @@ class JsonStream:
         if not self._more():
             raise ENDS_EARLY
 
-    def _too_long(self) -> NotStrict:
-        return NotStrict(f"is longer than {self._most:,} bytes")
+    def _too_long(self) -> StrictJSONError:
+        return StrictJSONError(f"is longer than {self._most:,} bytes")
 
     def _text(self) -> bytes:
         if self.peek() != b'"':
@@ -172,7 +172,7 @@ class JsonStream:
             if not self._more():
                 break
         if end == self._at:
-            raise NotStrict(f"is not JSON: there is no value (at {self.position:,})")
+            raise StrictJSONError(f"is not JSON: there is no value (at {self.position:,})")
         return self._taken(end)
 
     def _bracketed(self) -> bytes:
@@ -184,7 +184,7 @@ class JsonStream:
                     case 1:
                         depth += 1
                         if depth > DEEPEST:
-                            raise NotStrict(f"is nested deeper than {DEEPEST} levels")
+                            raise StrictJSONError(f"is nested deeper than {DEEPEST} levels")
                     case 2:
                         depth -= 1
                         if depth == 0:

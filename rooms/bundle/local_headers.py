@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from rooms.bundle.archive.records import LOCAL, Record, widened
-from rooms.bundle.unpack import Entry
-from rooms.errors import BundleBomb, BundleDamaged
+from rooms.bundle.archive.records import LOCAL, CentralDirectoryRecord, apply_zip64
+from rooms.bundle.unpack import ZipEntry
+from rooms.errors import BundleDamaged, DecompressionBomb
 
 _DESCRIPTOR = 0x0008
 _FULL_32 = 0xFFFFFFFF
@@ -18,12 +18,14 @@ _FULL_32 = 0xFFFFFFFF
 _DESCRIPTORS = {12: (b"", 4), 16: (b"PK\7\b", 4), 20: (b"", 8), 24: (b"PK\7\b", 8)}
 
 
-def place_entries(file: BinaryIO, records: dict[str, Record], end: int) -> dict[str, Entry]:
+def locate_entries(
+    file: BinaryIO, records: dict[str, CentralDirectoryRecord], end: int
+) -> dict[str, ZipEntry]:
     """The entries in the order of their bytes; `end` is where the directory begins.
 
-    Raises `BundleDamaged` and `BundleBomb`.
+    Raises `BundleDamaged` and `DecompressionBomb`.
     """
-    entries: dict[str, Entry] = {}
+    entries: dict[str, ZipEntry] = {}
     ordered = sorted(records.items(), key=lambda item: item[1].offset)
     ends = [*(record.offset for _, record in ordered[1:]), end]
     if ordered[0][1].offset:
@@ -31,11 +33,13 @@ def place_entries(file: BinaryIO, records: dict[str, Record], end: int) -> dict[
     for (name, record), next_at in zip(ordered, ends, strict=True):
         data_at = _data_at(file, name, record)
         _check_after(file, name, record, data_at + record.packed, next_at)
-        entries[name] = Entry(name, record.method, record.crc, record.packed, record.size, data_at)
+        entries[name] = ZipEntry(
+            name, record.method, record.crc, record.packed, record.size, data_at
+        )
     return entries
 
 
-def _data_at(file: BinaryIO, name: str, record: Record) -> int:
+def _data_at(file: BinaryIO, name: str, record: CentralDirectoryRecord) -> int:
     """Where the data begin, behind a header that says what the directory says."""
     file.seek(record.offset)
     raw = file.read(LOCAL.size)
@@ -45,7 +49,7 @@ def _data_at(file: BinaryIO, name: str, record: Record) -> int:
     raw_name, extra = file.read(name_length), file.read(extra_length)
     if (raw_name, flags, method) != (record.raw_name, record.flags, record.method):
         raise _disagrees(name)
-    packed, size = widened(raw_name, extra, ((packed, _FULL_32), (size, _FULL_32)))
+    packed, size = apply_zip64(raw_name, extra, ((packed, _FULL_32), (size, _FULL_32)))
     said = ((crc, record.crc), (packed, record.packed), (size, record.size))
     # Nought where it stands behind the data.
     if any(a != b and not (flags & _DESCRIPTOR and a == 0) for a, b in said):
@@ -60,11 +64,13 @@ def _disagrees(name: str) -> BundleDamaged:
     )
 
 
-def _check_after(file: BinaryIO, name: str, record: Record, at: int, next_at: int) -> None:
+def _check_after(
+    file: BinaryIO, name: str, record: CentralDirectoryRecord, at: int, next_at: int
+) -> None:
     """Between the end of the data and what comes next is a data descriptor, or nothing."""
     gap = next_at - at
     if gap < 0:
-        raise BundleBomb(f"The entry {name} shares its bytes with another.", entry=name)
+        raise DecompressionBomb(f"The entry {name} shares its bytes with another.", entry=name)
     if not record.flags & _DESCRIPTOR:
         if gap:
             raise BundleDamaged(f"Bytes that belong to nothing follow {name}.", entry=name)

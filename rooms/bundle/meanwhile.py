@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def meanwhile(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
+def map_in_background(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
     """What `work` makes of each item, in their order; an item's successor is made by then.
 
     The items are made by this thread, which alone may use its database; `work` runs in another,

@@ -24,7 +24,7 @@ _MAY_BE_NULL = tuple(map(attrgetter, ("event_uuid", "edited_at", "redacted_at"))
 _NESTED = frozenset({dict, list})
 
 
-def nothing_lost(body: bytes, batch: Batch) -> bool:
+def decoded_losslessly(body: bytes, batch: Batch) -> bool:
     """Whether every key of the text is in the events, and no value is one that is refused.
 
     As many keys in the text as in what was decoded: then none was there twice or unknown. The text

@@ -18,34 +18,34 @@ from rooms.bundle.archive.reader import Archive, Limits
 from rooms.bundle.entry_names import media_hash
 from rooms.bundle.format import MANIFEST, MOST_EVENT_BYTES, MOST_HEAD_BYTES
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.manifest.events import Batch, BundleEvent, TrustedLane, batches
-from rooms.bundle.manifest.reader import Counts
-from rooms.bundle.manifest.references import STRIP, References, cut
-from rooms.bundle.manifest.schema import Head, MediaRow, RoomHead, Sender, Window, WorkspaceHead
-from rooms.bundle.signature import Signed
-from rooms.bundle.strict_json import NotStrict
-from rooms.bundle.unpack import EntryFile
-from rooms.bundle.validator import Examination
+from rooms.bundle.manifest.events import Batch, BundleEvent, TrustedEventDecoder, iter_batches
+from rooms.bundle.manifest.reader import EventCounts
+from rooms.bundle.manifest.references import STRIP, ReferenceIndex, cut
+from rooms.bundle.manifest.schema import Head, MediaRow, RoomInfo, Sender, Window, WorkspaceInfo
+from rooms.bundle.signature import SignatureDocument
+from rooms.bundle.strict_json import StrictJSONError
+from rooms.bundle.unpack import ZipEntryReader
+from rooms.bundle.validator import BundleValidator
 from rooms.errors import BundleDamaged
-from scaiwave.console.progress import Progress
+from scaiwave.console.progress import ProgressCallback
 
 __all__ = [
     "BundleEvent",
-    "CheckedBundle",
-    "Counts",
+    "EventCounts",
     "Head",
     "Limits",
     "MediaRow",
-    "RoomHead",
+    "RoomInfo",
     "Sender",
+    "ValidatedBundle",
     "Window",
-    "WorkspaceHead",
+    "WorkspaceInfo",
     "check_bundle",
 ]
 
 
 @dataclass(frozen=True)
-class CheckedBundle:
+class ValidatedBundle:
     """A bundle that is good. Close it, or use it in `with`; its file stays open.
 
     `signature` is what signature.json says, None without one; it agrees with the archive, but
@@ -53,11 +53,11 @@ class CheckedBundle:
     """
 
     head: Head
-    counts: Counts
+    counts: EventCounts
     manifest_sha256: str
-    signature: Signed | None
+    signature: SignatureDocument | None
     _archive: Archive
-    _references: References
+    _references: ReferenceIndex
 
     def events(self) -> Iterator[BundleEvent]:
         """The events that an import writes, in their order, without the references to be cut."""
@@ -81,7 +81,7 @@ class CheckedBundle:
     def open_media(self, sha256: str) -> BinaryIO:
         """The bytes of an attachment. Raises `KeyError` for one that is not in the archive."""
         chunks = self._archive.chunks(self._media_names[sha256])
-        return cast(BinaryIO, io.BufferedReader(EntryFile(chunks)))
+        return cast(BinaryIO, io.BufferedReader(ZipEntryReader(chunks)))
 
     @cached_property
     def _media_names(self) -> dict[str, str]:
@@ -103,11 +103,11 @@ class CheckedBundle:
         try:
             for key in stream.members(most=MOST_HEAD_BYTES):
                 if key == "events":
-                    yield from batches(stream, TrustedLane())
+                    yield from iter_batches(stream, TrustedEventDecoder())
                 else:
                     stream.pass_over()
             stream.end()
-        except (NotStrict, msgspec.ValidationError):
+        except (StrictJSONError, msgspec.ValidationError):
             raise BundleDamaged(
                 f"The bundle's {MANIFEST} was changed while it was read.", entry=MANIFEST
             ) from None
@@ -121,22 +121,22 @@ def check_bundle(
     *,
     limits: Limits,
     cut_references: bool = False,
-    progress: Progress | None = None,
-) -> CheckedBundle:
+    progress: ProgressCallback | None = None,
+) -> ValidatedBundle:
     """Read all of a bundle, from a file that is seekable. `progress` is in bytes unpacked.
 
     Raises BundleError, ImportRefused and ContentTooLarge, for the first thing that is wrong.
     """
     archive = Archive(file, limits)
-    references = References()
+    references = ReferenceIndex()
     try:
-        found = Examination(archive, _raise, progress)
+        found = BundleValidator(archive, _raise, progress)
         whole = found.run(references, cut_references=cut_references)
     except BaseException:
         references.close()
         raise
-    head, counts = cast(tuple[Head, Counts], whole)
-    return CheckedBundle(head, counts, found.manifest_sha256, found.signed, archive, references)
+    head, counts = cast(tuple[Head, EventCounts], whole)
+    return ValidatedBundle(head, counts, found.manifest_sha256, found.signed, archive, references)
 
 
 def _raise(error: Exception) -> NoReturn:

@@ -17,9 +17,9 @@ from rooms.bundle import strict_json
 from rooms.bundle.format import ALGORITHM, MIB, MOST_MEDIA, SIGNATURE, VERSION
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest.schema import Name, Size, Time, is_time
-from rooms.bundle.strict_json import NotStrict
+from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import NOTHING_DONE, BundleDamaged, BundleVersion, ImportRefused
-from scaiwave.msgspec_decoders import prepare
+from scaiwave.msgspec_decoders import register_structs
 
 if TYPE_CHECKING:
     from federation.services.signing import VerifyingKey
@@ -29,7 +29,7 @@ _MOST_BYTES = MIB
 """Of one value; names are short."""
 
 
-class EntryRow(Struct):
+class SignedEntry(Struct):
     name: str
     sha256: str
     size: Size
@@ -55,11 +55,11 @@ class _Rest(Struct):
     signature: str | None
 
 
-prepare(EntryRow, _Rest)
+register_structs(SignedEntry, _Rest)
 
 
 @dataclass(frozen=True)
-class Signed:
+class SignatureDocument:
     """What signature.json says, apart from its entries."""
 
     server_name: str
@@ -79,7 +79,9 @@ class Signed:
         return b"".join(self._pieces)
 
 
-def read_signature(chunks: Iterator[bytes], take: Callable[[EntryRow], None]) -> Signed:
+def read_signature(
+    chunks: Iterator[bytes], take: Callable[[SignedEntry], None]
+) -> SignatureDocument:
     """Read the document; `take` gets each of its entries. Raises `BundleDamaged`, `BundleVersion`.
 
     The canonical form is put together row by row, so that it is all that is kept of the entries.
@@ -97,13 +99,13 @@ def read_signature(chunks: Iterator[bytes], take: Callable[[EntryRow], None]) ->
         stream.end()
         _require_version(values)
         rest = _typed(values)
-    except NotStrict as error:
+    except StrictJSONError as error:
         raise _damaged(str(error)) from None
     except msgspec.ValidationError as error:
         raise _damaged(f"is not as the format wants it: {error}") from None
     if "entries" not in canonical:
         raise _damaged("has no `entries`")
-    return Signed(
+    return SignatureDocument(
         rest.server_name,
         rest.signed_at,
         rest.counts,
@@ -117,9 +119,9 @@ def read_signature(chunks: Iterator[bytes], take: Callable[[EntryRow], None]) ->
 def _typed(values: dict[str, Any]) -> _Rest:
     rest = msgspec.convert(values, _Rest)
     if not is_time(rest.signed_at):
-        raise NotStrict(f"has a time that is none, {rest.signed_at!r:.60}")
+        raise StrictJSONError(f"has a time that is none, {rest.signed_at!r:.60}")
     if len({value is None for value in (rest.key_id, rest.algorithm, rest.signature)}) > 1:
-        raise NotStrict("is half signed: key_id, algorithm and signature come together")
+        raise StrictJSONError("is half signed: key_id, algorithm and signature come together")
     return rest
 
 
@@ -135,11 +137,11 @@ def _require_version(values: dict[str, Any]) -> None:
         )
 
 
-def _entries(stream: JsonStream, take: Callable[[EntryRow], None]) -> bytearray:
+def _entries(stream: JsonStream, take: Callable[[SignedEntry], None]) -> bytearray:
     rows = bytearray(b"[")
     for raw in stream.items(most=MOST_MEDIA + 1):
         value = strict_json.loads(raw)
-        take(msgspec.convert(value, EntryRow))
+        take(msgspec.convert(value, SignedEntry))
         if len(rows) > 1:
             rows += b","
         rows += _canonical(value)
@@ -153,7 +155,7 @@ def _canonical(value: Any) -> bytes:
     try:
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError:
-        raise NotStrict("has a value that RFC 8785 has no form for") from None
+        raise StrictJSONError("has a value that RFC 8785 has no form for") from None
 
 
 def _pieces(canonical: dict[str, bytes | bytearray]) -> Sequence[bytes | bytearray]:
@@ -165,7 +167,7 @@ def _pieces(canonical: dict[str, bytes | bytearray]) -> Sequence[bytes | bytearr
     return [*pieces, b"}"]
 
 
-class Verdict(Enum):
+class VerificationStatus(Enum):
     """What a bundle's signature is worth to somebody who knows these keys."""
 
     VALID = "valid"
@@ -175,28 +177,32 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class VerificationResult:
     """`why` is a sentence about a signature that is wrong, and empty otherwise."""
 
-    verdict: Verdict
+    verdict: VerificationStatus
     why: str = ""
 
 
-def judge(signed: Signed | None, keys: Mapping[str, VerifyingKey]) -> Judgement:
+def verify_signature(
+    signed: SignatureDocument | None, keys: Mapping[str, VerifyingKey]
+) -> VerificationResult:
     """Whether one of these keys, by their ids, made the signature at a time when it counted."""
     if signed is None or signed.signature is None or signed.key_id is None:
-        return Judgement(Verdict.UNSIGNED)
+        return VerificationResult(VerificationStatus.UNSIGNED)
     if (key := keys.get(signed.key_id)) is None:
-        return Judgement(Verdict.UNKNOWN)
+        return VerificationResult(VerificationStatus.UNKNOWN)
     if why := _trouble(signed, signed.signature, key):
-        return Judgement(Verdict.WRONG, why)
-    return Judgement(Verdict.VALID)
+        return VerificationResult(VerificationStatus.WRONG, why)
+    return VerificationResult(VerificationStatus.VALID)
 
 
-def refuse_wrong(signed: Signed | None, keys: Mapping[str, VerifyingKey]) -> Verdict:
+def require_valid(
+    signed: SignatureDocument | None, keys: Mapping[str, VerifyingKey]
+) -> VerificationStatus:
     """The verdict. Raises `ImportRefused` for a signature that a known key did not make."""
-    judgement = judge(signed, keys)
-    if judgement.verdict is Verdict.WRONG:
+    judgement = verify_signature(signed, keys)
+    if judgement.verdict is VerificationStatus.WRONG:
         raise ImportRefused(
             f"The bundle is not what its signature says. {judgement.why}",
             fix=f"{NOTHING_DONE} Get the bundle anew, signed by a key that counts.",
@@ -205,7 +211,7 @@ def refuse_wrong(signed: Signed | None, keys: Mapping[str, VerifyingKey]) -> Ver
     return judgement.verdict
 
 
-def _trouble(signed: Signed, text: str, key: VerifyingKey) -> str:
+def _trouble(signed: SignatureDocument, text: str, key: VerifyingKey) -> str:
     from federation.errors import SignatureRefused
     from federation.services import signing
 

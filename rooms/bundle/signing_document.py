@@ -29,7 +29,7 @@ class Counts:
     missing_media: int
 
 
-class SigningDocument:
+class SignatureDocumentBuilder:
     """Takes the entries as they are written; a record of each is kept as text, which is small."""
 
     def __init__(self, server_name: str, signed_at: str) -> None:

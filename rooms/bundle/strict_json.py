@@ -13,29 +13,29 @@ _MOST_DIGITS = 310
 _INFINITE = (float("inf"), float("-inf"))
 
 
-class NotStrict(ValueError):
+class StrictJSONError(ValueError):
     """What is wrong, as the end of a sentence that begins with what it is wrong with."""
 
 
 def loads(raw: bytes) -> Any:
-    """The value of a text that is not nested too deep for Python. Raises `NotStrict`."""
+    """The value of a text that is not nested too deep for Python. Raises `StrictJSONError`."""
     try:
         value = _DECODER.decode(raw.decode())
     except UnicodeDecodeError:
-        raise NotStrict("is not UTF-8") from None
+        raise StrictJSONError("is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise NotStrict(f"is not JSON: {error.msg} (at {error.pos:,})") from None
+        raise StrictJSONError(f"is not JSON: {error.msg} (at {error.pos:,})") from None
     except RecursionError:
-        raise NotStrict("is nested too deep") from None
+        raise StrictJSONError("is nested too deep") from None
     _check(value)
     return value
 
 
 def key(raw: bytes) -> str:
-    """The text of a key that was read by itself. Raises `NotStrict`."""
+    """The text of a key that was read by itself. Raises `StrictJSONError`."""
     value = loads(raw)
     if not isinstance(value, str):
-        raise NotStrict("is no object: a key is missing")
+        raise StrictJSONError("is no object: a key is missing")
     return value
 
 
@@ -44,7 +44,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise NotStrict(f"has the key {twice!r} twice")
+        raise StrictJSONError(f"has the key {twice!r} twice")
     return found
 
 
@@ -53,7 +53,7 @@ def _integer(digits: str) -> int:
         number = int(digits)
         if _LEAST <= number <= _MOST or _is_double(number):
             return number
-    raise NotStrict("has an integer of more than 64 bits")
+    raise StrictJSONError("has an integer of more than 64 bits")
 
 
 def _is_double(number: int) -> bool:
@@ -67,11 +67,11 @@ def _is_double(number: int) -> bool:
 def _number(digits: str) -> float:
     if (number := float(digits)) not in _INFINITE:
         return number
-    raise NotStrict("has a number that is too large")
+    raise StrictJSONError("has a number that is too large")
 
 
 def _no_number(name: str) -> NoReturn:
-    raise NotStrict(f"has {name}, which is no JSON")
+    raise StrictJSONError(f"has {name}, which is no JSON")
 
 
 _DECODER = json.JSONDecoder(
@@ -98,8 +98,8 @@ def _check(value: Any) -> None:
 
 def _check_text(text: str) -> None:
     if "\0" in text:
-        raise NotStrict("has U+0000 in a text")
+        raise StrictJSONError("has U+0000 in a text")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise NotStrict("has half of a surrogate pair in a text") from None
+        raise StrictJSONError("has half of a surrogate pair in a text") from None

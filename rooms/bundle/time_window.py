@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rooms.bundle.writer import time_text
+from rooms.bundle.writer import format_timestamp
 from scaiwave.errors import UsageError
 
 _DAY = r"\d{4}-\d\d-\d\d"
@@ -26,8 +26,8 @@ class Window:
         if self.since is None and self.until is None:
             return None
         return {
-            "since": time_text(self.since) if self.since else None,
-            "until": time_text(self.until) if self.until else None,
+            "since": format_timestamp(self.since) if self.since else None,
+            "until": format_timestamp(self.until) if self.until else None,
         }
 
     @property
@@ -41,7 +41,7 @@ class Window:
         return math.ceil(self.until.timestamp()) if self.until else None
 
 
-def read_window(since: str | None, until: str | None) -> Window:
+def parse_window(since: str | None, until: str | None) -> Window:
     """From what was typed. Raises `UsageError`."""
     window = Window(_moment(since, "--since"), _moment(until, "--until"))
     if window.since and window.until and window.since >= window.until:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, BinaryIO, cast
 
-from rooms.errors import BundleBomb, BundleDamaged
+from rooms.errors import BundleDamaged, DecompressionBomb
 
 CHUNK = 256 * 1024
 """Bytes that are read, and unpacked, at once."""
@@ -17,7 +17,7 @@ _DEFLATED = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ZipEntry:
     """`packed` and `size` are in bytes; `data_at` is where its data begin in the file."""
 
     name: str
@@ -28,7 +28,7 @@ class Entry:
     data_at: int
 
 
-class LockedFile:
+class SharedFile:
     """One file that several readers read, each at its own place, in whatever thread."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -41,15 +41,15 @@ class LockedFile:
             return self._file.read(count)
 
 
-def unpack(file: LockedFile, entry: Entry) -> Iterator[bytes]:
-    """Raises `BundleDamaged` and `BundleBomb`; the checksum is known at the end only."""
+def iter_entry(file: SharedFile, entry: ZipEntry) -> Iterator[bytes]:
+    """Raises `BundleDamaged` and `DecompressionBomb`; the checksum is known at the end only."""
     from isal.isal_zlib import crc32
 
     found_crc, found_size = 0, 0
     for chunk in _inflated(file, entry) if entry.method == _DEFLATED else _packed(file, entry):
         found_size += len(chunk)
         if found_size > entry.size:
-            raise BundleBomb(
+            raise DecompressionBomb(
                 f"The entry {entry.name} unpacks to more than the {entry.size:,} bytes that it "
                 "declares.",
                 entry=entry.name,
@@ -60,14 +60,14 @@ def unpack(file: LockedFile, entry: Entry) -> Iterator[bytes]:
         raise _damaged(entry)
 
 
-def _damaged(entry: Entry) -> BundleDamaged:
+def _damaged(entry: ZipEntry) -> BundleDamaged:
     return BundleDamaged(
         f"The entry {entry.name} is damaged: its checksum is not what the archive says.",
         entry=entry.name,
     )
 
 
-def _packed(file: LockedFile, entry: Entry) -> Iterator[bytes]:
+def _packed(file: SharedFile, entry: ZipEntry) -> Iterator[bytes]:
     done = 0
     while done < entry.packed:
         chunk = file.read(entry.data_at + done, min(CHUNK, entry.packed - done))
@@ -77,7 +77,7 @@ def _packed(file: LockedFile, entry: Entry) -> Iterator[bytes]:
         yield chunk
 
 
-def _inflated(file: LockedFile, entry: Entry) -> Iterator[bytes]:
+def _inflated(file: SharedFile, entry: ZipEntry) -> Iterator[bytes]:
     from isal import isal_zlib
 
     inflater: Any = isal_zlib.decompressobj(wbits=-15)
@@ -98,7 +98,7 @@ def _inflated(file: LockedFile, entry: Entry) -> Iterator[bytes]:
         raise _damaged(entry)
 
 
-class EntryFile(io.RawIOBase):
+class ZipEntryReader(io.RawIOBase):
     """An entry as a file to read from its beginning to its end."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:

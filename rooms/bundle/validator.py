@@ -8,10 +8,10 @@ from hashlib import sha256
 from rooms.bundle.archive.reader import Archive
 from rooms.bundle.entry_names import media_hash
 from rooms.bundle.format import MANIFEST, SIGNATURE, media_entry
-from rooms.bundle.manifest.reader import Counts, read_manifest
-from rooms.bundle.manifest.references import References
-from rooms.bundle.manifest.schema import Head, MediaRow, bad_manifest
-from rooms.bundle.signature import EntryRow, Signed, SignedCounts, read_signature
+from rooms.bundle.manifest.reader import EventCounts, read_manifest
+from rooms.bundle.manifest.references import ReferenceIndex
+from rooms.bundle.manifest.schema import Head, MediaRow, manifest_error
+from rooms.bundle.signature import SignatureDocument, SignedCounts, SignedEntry, read_signature
 from rooms.errors import (
     BundleDamaged,
     BundleDuplicate,
@@ -19,7 +19,7 @@ from rooms.errors import (
     ContentTooLarge,
     ImportRefused,
 )
-from scaiwave.console.progress import Progress
+from scaiwave.console.progress import ProgressCallback
 from scaiwave.errors import ScaiWaveError
 
 Report = Callable[[ScaiWaveError], None]
@@ -55,11 +55,13 @@ class _Hashed:
         return self._digest.hexdigest()
 
 
-class Examination:
+class BundleValidator:
     """Looks once; what is wrong goes to `report`, which raises it or remembers it."""
 
-    def __init__(self, archive: Archive, report: Report, progress: Progress | None = None) -> None:
-        self.signed: Signed | None = None
+    def __init__(
+        self, archive: Archive, report: Report, progress: ProgressCallback | None = None
+    ) -> None:
+        self.signed: SignatureDocument | None = None
         self.manifest_sha256 = ""
         self._archive = archive
         self._report = report
@@ -69,7 +71,9 @@ class Examination:
         # Hashes that are not in the name of their entry; None of what could not be read.
         self._hashes: dict[str, str | None] = {}
 
-    def run(self, references: References, *, cut_references: bool) -> tuple[Head, Counts] | None:
+    def run(
+        self, references: ReferenceIndex, *, cut_references: bool
+    ) -> tuple[Head, EventCounts] | None:
         """What is in the bundle; None where the manifest is no good."""
         whole = self._examine_manifest(references, cut_references=cut_references)
         for name in self._archive.entries:
@@ -91,8 +95,8 @@ class Examination:
             yield chunk
 
     def _examine_manifest(
-        self, references: References, *, cut_references: bool
-    ) -> tuple[Head, Counts] | None:
+        self, references: ReferenceIndex, *, cut_references: bool
+    ) -> tuple[Head, EventCounts] | None:
         chunks = _Hashed(self._chunks(MANIFEST))
         whole = None
         try:
@@ -133,7 +137,7 @@ class Examination:
         for row in head.media:
             rows.setdefault(row.sha256, []).append(row)
             if hashes.setdefault(row.media_id, row.sha256) != row.sha256:
-                self._report(bad_manifest("`media`", f"gives two hashes to {row.media_id}"))
+                self._report(manifest_error("`media`", f"gives two hashes to {row.media_id}"))
         for same in rows.values():
             self._check_rows(same)
         there = set()
@@ -157,10 +161,10 @@ class Examination:
         first = same[0]
         for row in same[1:]:
             if (row.size, row.missing) != (first.size, first.missing):
-                self._report(bad_manifest("`media`", f"says two things of {row.sha256}"))
+                self._report(manifest_error("`media`", f"says two things of {row.sha256}"))
         names = {row.name for row in same}
         if len(names) != len(same):
-            self._report(bad_manifest("`media`", f"has two rows of {first.sha256} with one name"))
+            self._report(manifest_error("`media`", f"has two rows of {first.sha256} with one name"))
 
     def _check_entry(self, name: str, size: int, rows: list[MediaRow]) -> None:
         if not any(media_entry(row.sha256, row.name) == name for row in rows):
@@ -176,7 +180,7 @@ class Examination:
     def _examine_signature(self) -> None:
         left = set(self._archive.entries) - {SIGNATURE}
 
-        def take(row: EntryRow) -> None:
+        def take(row: SignedEntry) -> None:
             if row.name in left:
                 left.remove(row.name)
                 self._check_signed_row(row)
@@ -199,7 +203,7 @@ class Examination:
         for name in sorted(left):
             self._report(BundleDamaged(f"{SIGNATURE} does not name {name}.", entry=name))
 
-    def _check_signed_row(self, row: EntryRow) -> None:
+    def _check_signed_row(self, row: SignedEntry) -> None:
         found = self._hashes.get(row.name, media_hash(row.name))
         if found is None:
             return  # It was reported before that it can't be read.
@@ -211,7 +215,7 @@ class Examination:
                 )
             )
 
-    def _check_signed_counts(self, signed: SignedCounts, head: Head, counts: Counts) -> None:
+    def _check_signed_counts(self, signed: SignedCounts, head: Head, counts: EventCounts) -> None:
         found = {
             "events": counts.events,
             "senders": len(head.senders),

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rooms.bundle.archive.writer import Buffer, Compressor, Deflated, Stored, ZipStream
+from rooms.bundle.archive.writer import (
+    Buffer,
+    Compressor,
+    DeflateCompressor,
+    StoredCompressor,
+    ZipStreamWriter,
+)
 from rooms.bundle.format import FORMAT, MANIFEST, SIGNATURE, VERSION, media_entry
-from rooms.bundle.signing_document import Counts, Signer, SigningDocument
+from rooms.bundle.signing_document import Counts, SignatureDocumentBuilder, Signer
 from rooms.errors import ExportDamaged
 
 PIECE = 256 * 1024
@@ -83,8 +89,10 @@ class BundleWriter:
 
     def __init__(self, head: Head) -> None:
         self._head = head
-        self._zip = ZipStream(head.exported_at)
-        self._signing = SigningDocument(head.server_name, time_text(head.exported_at))
+        self._zip = ZipStreamWriter(head.exported_at)
+        self._signing = SignatureDocumentBuilder(
+            head.server_name, format_timestamp(head.exported_at)
+        )
         self.manifest_sha256 = ""
 
     def manifest(
@@ -95,13 +103,13 @@ class BundleWriter:
     ) -> Iterator[bytes]:
         """`events` are pieces of a text: JSON objects with a comma and a line break between."""
         chunks = _manifest(self._head, senders, media, events)
-        self.manifest_sha256, _ = yield from self._entry(MANIFEST, chunks, Deflated())
+        self.manifest_sha256, _ = yield from self._entry(MANIFEST, chunks, DeflateCompressor())
 
     def attachment(self, attachment: Attachment, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Raises `ExportDamaged` when the bytes turn out to be others than they were said to be;
         they are out by then, but a bundle without its end is none."""
         name = media_entry(attachment.sha256, attachment.name)
-        found = yield from self._entry(name, chunks, Stored())
+        found = yield from self._entry(name, chunks, StoredCompressor())
         if found != (attachment.sha256, attachment.size):
             raise ExportDamaged(
                 f"The bytes of attachment {attachment.media_id} are not those with its hash and "
@@ -110,7 +118,9 @@ class BundleWriter:
             )
 
     def end(self, counts: Counts, signer: Signer | None) -> Iterator[bytes]:
-        yield from self._zip.entry(SIGNATURE, self._signing.signed(counts, signer), Deflated())
+        yield from self._zip.entry(
+            SIGNATURE, self._signing.signed(counts, signer), DeflateCompressor()
+        )
         yield from self._zip.end()
 
     def _entry(
@@ -128,7 +138,7 @@ def _manifest(
     media: Iterable[Attachment],
     events: Iterable[Buffer],
 ) -> Iterator[Buffer]:
-    yield from in_pieces(_before_events(head, senders, media))
+    yield from chunked(_before_events(head, senders, media))
     yield from events
     yield b"\n]}\n"
 
@@ -142,7 +152,7 @@ def _before_events(
         ("version", VERSION),
         ("generator", head.generator),
         ("server_name", head.server_name),
-        ("exported_at", time_text(head.exported_at)),
+        ("exported_at", format_timestamp(head.exported_at)),
         ("room", head.room),
         ("window", head.window),
     ):
@@ -161,7 +171,7 @@ def _lines(texts: Iterable[str]) -> Iterator[str]:
         separator = ",\n"
 
 
-def in_pieces(texts: Iterable[str]) -> Iterator[bytes]:
+def chunked(texts: Iterable[str]) -> Iterator[bytes]:
     piece = bytearray()
     for text in texts:
         piece += text.encode()
@@ -175,7 +185,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def time_text(moment: datetime) -> str:
+def format_timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with six digits of fraction, the only form in a bundle."""
     # Of strftime a year before 1000 has fewer than four digits.
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

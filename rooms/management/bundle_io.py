@@ -8,25 +8,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from scaiwave.console.output import Column, Kind, Output
+from scaiwave.console.output import Column, ColumnType, Output
 from scaiwave.errors import UsageError
 
 if TYPE_CHECKING:
     from rooms.queries.verify_bundle import VerifiedBundle
-    from rooms.services.imported_room import ImportedRoom
+    from rooms.services.imported_room import ImportResult
 
 IMPORTED = (
     Column("name", "Name"),
     Column("room_id", "Id"),
     Column("workspace", "Workspace"),
     Column("signature", "Signature"),
-    Column("events", "Events", Kind.COUNT),
+    Column("events", "Events", ColumnType.COUNT),
     Column("stripped", "Stripped"),
-    Column("references_cut", "References cut", Kind.COUNT),
-    Column("media_stored", "Media stored", Kind.COUNT),
-    Column("media_already_there", "Media already there", Kind.COUNT),
-    Column("media_missing", "Media missing", Kind.COUNT),
-    Column("media_infected", "Media infected", Kind.COUNT),
+    Column("references_cut", "References cut", ColumnType.COUNT),
+    Column("media_stored", "Media stored", ColumnType.COUNT),
+    Column("media_already_there", "Media already there", ColumnType.COUNT),
+    Column("media_missing", "Media missing", ColumnType.COUNT),
+    Column("media_infected", "Media infected", ColumnType.COUNT),
 )
 FOUND = IMPORTED[:3]
 
@@ -36,19 +36,19 @@ VERIFIED = (
     Column("room_type", "Type"),
     Column("server_name", "From"),
     Column("exported_at", "Exported"),
-    Column("whole_room", "Whole room", Kind.FLAG),
-    Column("events", "Events", Kind.COUNT),
-    Column("senders", "Senders", Kind.COUNT),
-    Column("media", "Media", Kind.COUNT),
-    Column("missing_media", "Media missing", Kind.COUNT),
-    Column("entries", "Entries", Kind.COUNT),
+    Column("whole_room", "Whole room", ColumnType.FLAG),
+    Column("events", "Events", ColumnType.COUNT),
+    Column("senders", "Senders", ColumnType.COUNT),
+    Column("media", "Media", ColumnType.COUNT),
+    Column("missing_media", "Media missing", ColumnType.COUNT),
+    Column("entries", "Entries", ColumnType.COUNT),
     Column("manifest_sha256", "Manifest SHA-256"),
     Column("signature", "Signature"),
 )
 
 
 @contextmanager
-def opened(path: str | None, *, at_terminal: str, unreadable: str) -> Iterator[BinaryIO]:
+def open_input(path: str | None, *, at_terminal: str, unreadable: str) -> Iterator[BinaryIO]:
     """The file, or stdin for None. Raises `UsageError` with one of the fixes given."""
     if path is None:
         if sys.stdin is None or sys.stdin.isatty():
@@ -68,24 +68,26 @@ def _file(path: str, unreadable: str) -> BinaryIO:
         raise UsageError(f"{path} can't be read: {error.strerror}.", fix=unreadable) from None
 
 
-def tell_imported(output: Output, imported: ImportedRoom) -> None:
+def print_import_result(output: Output, imported: ImportResult) -> None:
     for warning in imported.warnings:
         output.warn(warning)
     if output.as_json:
-        output.document(imported.document())
+        output.print_json(imported.document())
         return
-    output.line(imported.sentence)
-    output.record(IMPORTED if imported.imported or imported.dry_run else FOUND, imported.row())
+    output.print_line(imported.sentence)
+    output.print_record(
+        IMPORTED if imported.imported or imported.dry_run else FOUND, imported.row()
+    )
 
 
-def tell_verified(output: Output, verified: VerifiedBundle) -> None:
+def print_verification(output: Output, verified: VerifiedBundle) -> None:
     """Raises what keeps the bundle from being relied on, after all was told."""
     if output.as_json:
-        output.document(verified.document())
+        output.print_json(verified.document())
     else:
-        output.record(VERIFIED, verified.facts())
+        output.print_record(VERIFIED, verified.facts())
         for problem in verified.problems:
-            output.line(f"Wrong: {problem.message}")
-        output.line(verified.sentence)
+            output.print_line(f"Wrong: {problem.message}")
+        output.print_line(verified.sentence)
     if verified.problem is not None:
         raise verified.problem

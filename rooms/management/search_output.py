@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from scaiwave.console.output import Column, Kind
+from scaiwave.console.output import Column, ColumnType
 from tenants.queries.serializers import Row
 
 PLAN = (
     Column("tenant", "Tenant"),
-    Column("eligible", "Messages", Kind.COUNT),
-    Column("indexed", "Indexed", Kind.COUNT),
-    Column("missing", "Missing", Kind.COUNT),
-    Column("stale", "Stale", Kind.COUNT),
+    Column("eligible", "Messages", ColumnType.COUNT),
+    Column("indexed", "Indexed", ColumnType.COUNT),
+    Column("missing", "Missing", ColumnType.COUNT),
+    Column("stale", "Stale", ColumnType.COUNT),
 )
 DONE = (
     *PLAN,
-    Column("written", "Written", Kind.COUNT),
-    Column("removed", "Removed", Kind.COUNT),
+    Column("written", "Written", ColumnType.COUNT),
+    Column("removed", "Removed", ColumnType.COUNT),
 )
 
 
-def unfinished(run: Row) -> str:
+def format_unfinished_run(run: Row) -> str:
     return (
         f"A run of {run['started_at']:%Y-%m-%d %H:%M} UTC is not finished: {run['ranges_left']:,} "
         f"of {run['ranges']:,} ranges are left."

@@ -13,14 +13,14 @@ from rooms.models.rooms import (
     WorkspaceMember,
     WorkspaceRole,
 )
-from rooms.models.search import Remote, SearchBackfill, SearchDocument, SearchRange
+from rooms.models.search import RemoteState, SearchBackfill, SearchDocument, SearchRange
 
 __all__ = [
     "Event",
     "ImportIntent",
     "Media",
     "Membership",
-    "Remote",
+    "RemoteState",
     "Room",
     "RoomImport",
     "RoomMedia",

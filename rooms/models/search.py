@@ -22,7 +22,7 @@ def _kept_by_us(to: type[models.Model], **options: Any) -> Any:
     return models.ForeignKey(to, models.CASCADE, db_constraint=False, related_name="+", **options)
 
 
-class Remote(models.IntegerChoices):
+class RemoteState(models.IntegerChoices):
     """What the search server beside the database has of a document.
 
     `VECTOR` is also what there will be no vector of, since the model refuses its text.
@@ -46,7 +46,7 @@ class SearchDocument(models.Model):
     stream_position = models.BigIntegerField(help_text="that of its event")
     body = models.TextField()
     edited_at = models.DateTimeField(null=True)
-    remote = models.SmallIntegerField(choices=Remote, default=Remote.NOTHING)
+    remote = models.SmallIntegerField(choices=RemoteState, default=RemoteState.NOTHING)
 
     class Meta:
         db_table = "sw_search_documents"

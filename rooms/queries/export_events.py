@@ -110,7 +110,7 @@ Rows = tuple[bytes | memoryview, int]
 """The text of some rows, and how many they are."""
 
 
-def event_rows(
+def stream_events(
     room_id: UUID,
     window: Window,
     *,
@@ -122,7 +122,7 @@ def event_rows(
     piece holds.
 
     `senders` are those of all events. What the foreign ones sent says in its content who that is,
-    unless it does already. Call it in a `snapshot`, with the connection that this gives.
+    unless it does already. Call it in a `state`, with the connection that this gives.
     """
     with connection.wrap_database_errors, _rows(room_id, window, senders, beside) as found:
         yield from _in_pieces(found, count)
@@ -216,13 +216,13 @@ def _pages(cursor: sqlite3.Cursor, sql: str, values: dict[str, Any]) -> Iterator
         text, told = cursor.execute(sql, {**values, "after": after, "most": most}).fetchone()
         if text is None:
             return
-        positions = ascending(told, after)
+        positions = parse_positions(told, after)
         yield text, len(positions)
         after = positions[-1]
         most = max(1, min(_MOST_ROWS, PIECE * len(positions) // len(text)))
 
 
-def ascending(told: str, after: int) -> list[int]:
+def parse_positions(told: str, after: int) -> list[int]:
     """The positions of a page. Raises `ExportDamaged` unless they are in the order of the stream:
     SQLite puts together what comes out of the query within, as it comes, but does not promise it.
     """

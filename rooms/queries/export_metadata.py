@@ -12,14 +12,14 @@ from django.db.models import Count, QuerySet
 
 from rooms.bundle.format import FOREIGN_TYPES
 from rooms.bundle.time_window import Window
-from rooms.bundle.writer import Attachment, Sender, time_text
+from rooms.bundle.writer import Attachment, Sender, format_timestamp
 from rooms.models import Event, Room, RoomMedia
 from tenants.models import Participant
 
 _AT_ONCE = 500
 
 
-def room_document(room: Room) -> dict[str, Any]:
+def serialize_room(room: Room) -> dict[str, Any]:
     workspace = room.workspace
     return {
         "id": str(room.pk),
@@ -34,7 +34,7 @@ def room_document(room: Room) -> dict[str, Any]:
         "read_role_slugs": room.read_role_slugs,
         "room_alias": room.room_alias,
         "creator_id": str(room.creator_id),
-        "created_at": time_text(room.created_at),
+        "created_at": format_timestamp(room.created_at),
         "workspace": {
             "id": str(workspace.pk),
             "slug": workspace.slug,
@@ -43,7 +43,7 @@ def room_document(room: Room) -> dict[str, Any]:
     }
 
 
-def senders_of(room: Room, window: Window, server_name: str) -> tuple[list[Sender], int]:
+def get_senders(room: Room, window: Window, server_name: str) -> tuple[list[Sender], int]:
     """Everybody who sent an event in the window, by id, and how many events there are."""
     events = Event.objects.filter(room=room)
     if window.first_second is not None:
@@ -76,7 +76,7 @@ def _people(keys: Iterable[UUID], server_name: str) -> Iterator[Sender]:
             )
 
 
-def media_of(room: Room) -> list[Attachment]:
+def get_media(room: Room) -> list[Attachment]:
     """Every name of every attachment; those of the same bytes follow each other."""
     rows = (
         RoomMedia.objects.filter(room=room)
@@ -93,6 +93,6 @@ def media_of(room: Room) -> list[Attachment]:
     return [Attachment(str(row[0]), *row[1:]) for row in rows.iterator()]
 
 
-def room_of(pk: UUID) -> Room | None:
+def get_room(pk: UUID) -> Room | None:
     """None when it was deleted just now."""
     return Room.objects.select_related("workspace", "tenant").filter(pk=pk).first()

@@ -7,7 +7,7 @@ from rooms.models import Room
 from rooms.models.rooms import INCOGNITO_SCOPE
 
 
-def why_not_exportable(room: Room) -> str | None:
+def export_blocker(room: Room) -> str | None:
     """What keeps a room from being exported, to follow 'since'; None if nothing does."""
     if room.scope_kind == INCOGNITO_SCOPE:
         return "it is incognito"

@@ -14,13 +14,13 @@ from rooms.models import ImportIntent
 from rooms.services.imports.intents import clean_up_abandoned
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, failed, passed
-from scaiwave.error_mapping import from_media_store, translated
-from scaiwave.media_storage import MediaStoreUnusable, store_errors
+from scaiwave.error_mapping import map_storage_error, translate_errors
+from scaiwave.media_storage import MediaStoreUnusable, storage_error_types
 
 FOLDER = "doctor"
 
 
-def media_store(config: Configuration, now: datetime) -> Iterator[Finding]:
+def check_media_store(config: Configuration, now: datetime) -> Iterator[Finding]:
     """Write a small file, read it, and take it away again."""
     name, content = f"{FOLDER}/{secrets.token_hex(8)}", secrets.token_bytes(64)
     try:
@@ -30,8 +30,8 @@ def media_store(config: Configuration, now: datetime) -> Iterator[Finding]:
                 same = file.read() == content
         finally:
             default_storage.delete(name)
-    except store_errors() as error:
-        yield failed("media", from_media_store(error))
+    except storage_error_types() as error:
+        yield failed("media", map_storage_error(error))
         return
     if same:
         yield passed("media", "The media store keeps what is put there.")
@@ -39,14 +39,14 @@ def media_store(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield failed("media", MediaStoreUnusable("The media store gives back other bytes."))
 
 
-def tidy_imports(config: Configuration, now: datetime) -> Iterator[Finding]:
-    with translated():
+def clean_up_imports(config: Configuration, now: datetime) -> Iterator[Finding]:
+    with translate_errors():
         count = clean_up_abandoned(now)
     if count:
         yield passed("imports", f"Took away what {count} killed imports had left.")
 
 
-def imports(config: Configuration, now: datetime) -> Iterator[Finding]:
+def check_imports(config: Configuration, now: datetime) -> Iterator[Finding]:
     intents = ImportIntent.objects.order_by(F("started_at"))
     if oldest := intents.first():
         since = f"{oldest.started_at:%Y-%m-%d %H:%M} UTC"

@@ -13,12 +13,12 @@ from rooms.bundle.format import INFECTED, LEFT_OUT, LOST
 from rooms.bundle.writer import Attachment
 from rooms.errors import ExportDamaged
 from rooms.models import Media, ScanStatus
-from scaiwave.media_storage import store_errors
+from scaiwave.media_storage import storage_error_types
 
 CHUNK = 1024 * 1024
 
 
-def with_missing(
+def mark_missing(
     tenant_id: UUID, attachments: list[Attachment], *, with_bytes: bool
 ) -> list[Attachment]:
     """The same with what is missing marked, in the same order; asks the store once a file."""
@@ -38,11 +38,11 @@ def _why_missing(tenant_id: UUID, attachment: Attachment, with_bytes: bool) -> s
     if not with_bytes:
         return LEFT_OUT
     with _readable(attachment):
-        there = has_bytes(_storage_name(tenant_id, attachment), attachment.size)
+        there = exists_with_size(_storage_name(tenant_id, attachment), attachment.size)
     return None if there else LOST
 
 
-def has_bytes(storage_name: str, size: int) -> bool:
+def exists_with_size(storage_name: str, size: int) -> bool:
     """Whether the store has a file of this name and size; raises what the store does.
 
     Not `exists`: it says no, too, where a folder may not be looked into.
@@ -53,7 +53,7 @@ def has_bytes(storage_name: str, size: int) -> bool:
         return False
 
 
-def bytes_of(tenant_id: UUID, attachment: Attachment) -> Generator[bytes]:
+def iter_bytes(tenant_id: UUID, attachment: Attachment) -> Generator[bytes]:
     """Raises `ExportDamaged` when the store does not give them."""
     with _readable(attachment):
         file = default_storage.open(_storage_name(tenant_id, attachment))
@@ -74,7 +74,7 @@ def _storage_name(tenant_id: UUID, attachment: Attachment) -> str:
 def _readable(attachment: Attachment) -> Iterator[None]:
     try:
         yield
-    except store_errors() as error:
+    except storage_error_types() as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise ExportDamaged(
             f"Attachment {attachment.media_id} can't be read from the media store: {why}.",

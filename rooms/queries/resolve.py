@@ -16,7 +16,7 @@ from rooms.queries.visibility import visible_rooms, visible_workspaces
 from scaiwave.auth.operators import Operator
 from tenants.errors import AmbiguousName
 from tenants.models import Tenant
-from tenants.queries.resolve import as_uuid, can_be_stored
+from tenants.queries.resolve import is_storable_text, parse_uuid
 
 Place = TypeVar("Place", Room, Workspace)
 
@@ -41,10 +41,10 @@ def resolve_workspace(operator: Operator, name: str, *, tenant: Tenant) -> Works
 
 def _named(places: QuerySet[Place], name: str, field: str) -> list[Place]:
     """Two at most, which is when the alias of one reads like the id of the other."""
-    if not name or not can_be_stored(name):
+    if not name or not is_storable_text(name):
         return []
     query = Q(**{field: name})
-    if (key := as_uuid(name)) is not None:
+    if (key := parse_uuid(name)) is not None:
         query |= Q(pk=key)
     return list(places.filter(query).order_by("pk"))
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from rooms.models import Room
 
 
-def rooms_naming(tenant_id: UUID, slug: str) -> list[str]:
+def rooms_using_role(tenant_id: UUID, slug: str) -> list[str]:
     """The rooms of a tenant that holders of this role may read, in words, by name.
 
     Compared here, since SQLite can't look into a JSON array by Django's lookups.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rooms.models import Room
-from rooms.queries.export_metadata import media_of
-from rooms.queries.media import with_missing
+from rooms.queries.export_metadata import get_media
+from rooms.queries.media import mark_missing
 from tenants.queries.serializers import Row
 
 
@@ -12,7 +12,7 @@ def room_media(room: Room) -> list[Row]:
     """By file name. `missing` says why there are no bytes, in the words of a bundle; the media
     store is asked once for each file, so it takes as long as that takes. Raises `ExportDamaged`
     when the store can't be read."""
-    attachments = with_missing(room.tenant_id, media_of(room), with_bytes=True)
+    attachments = mark_missing(room.tenant_id, get_media(room), with_bytes=True)
     return [
         {
             "id": attachment.media_id,

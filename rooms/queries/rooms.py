@@ -5,12 +5,12 @@ import re
 from django.db.models import Q
 
 from rooms.queries.resolve import resolve_workspace
-from rooms.queries.rows import room_row, with_figures
+from rooms.queries.rows import annotate_stats, room_row
 from rooms.queries.visibility import visible_rooms
 from scaiwave.auth.operators import Operator, Permission
-from tenants.queries.resolve import can_be_stored, resolve_tenant
+from tenants.queries.resolve import is_storable_text, resolve_tenant
 from tenants.queries.serializers import Row
-from tenants.queries.sorting import in_order, order_of
+from tenants.queries.sorting import parse_sort, sort_rows
 
 # What may be typed after --sort, and the key it means.
 SORTABLE = {
@@ -46,13 +46,13 @@ def list_rooms(
     way. Raises `TenantNotFound`, `WorkspaceNotFound`, `AmbiguousName` or `UsageError`.
     """
     operator.require(Permission.VIEW)
-    key, backwards = order_of(sort, SORTABLE, example="events")
+    key, backwards = parse_sort(sort, SORTABLE, example="events")
     within = resolve_tenant(operator, tenant)
     rooms = visible_rooms(operator).filter(_having(kind, state, search), tenant=within)
     if workspace is not None:
         rooms = rooms.filter(workspace=resolve_workspace(operator, workspace, tenant=within))
-    rows = sorted((room_row(room) for room in with_figures(rooms)), key=_by_name)
-    return in_order(rows, key, reverse=backwards != reverse)[:limit]
+    rows = sorted((room_row(room) for room in annotate_stats(rooms)), key=_by_name)
+    return sort_rows(rows, key, reverse=backwards != reverse)[:limit]
 
 
 def _having(kind: str | None, state: str | None, search: str | None) -> Q:
@@ -68,7 +68,7 @@ def _having(kind: str | None, state: str | None, search: str | None) -> Q:
 
 def _containing(search: str) -> Q:
     """A regular expression, since LIKE of SQLite folds the case of ASCII letters alone."""
-    if not can_be_stored(search):
+    if not is_storable_text(search):
         return Q(pk__in=[])
     pattern = re.escape(search)
     return Q(name__iregex=pattern) | Q(room_alias__iregex=pattern)

@@ -9,21 +9,21 @@ from django.db.models import BigIntegerField, Count, OuterRef, QuerySet, Subquer
 from django.db.models.functions import Coalesce
 
 from rooms.models import Event, Media, Membership, Room, RoomMedia, RoomMember, ScanStatus
-from rooms.queries.exportable import why_not_exportable
+from rooms.queries.exportable import export_blocker
 from tenants.queries.serializers import Row
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
 
 
-class Figures(TypedDict):
+class RoomStats(TypedDict):
     members_joined: int
     event_count: int
     media_bytes: int
     last_event_at: datetime | None
 
 
-def with_figures(rooms: QuerySet[Room]) -> QuerySet[WithAnnotations[Room, Figures]]:
+def annotate_stats(rooms: QuerySet[Room]) -> QuerySet[WithAnnotations[Room, RoomStats]]:
     """Each room with its figures and its workspace, in one query.
 
     A tenant's events are never read as a whole: what is counted is the index of each room.
@@ -46,9 +46,9 @@ def _figure(counted: QuerySet[Any, Any]) -> Coalesce:
     return Coalesce(Subquery(counted.values("figure")), 0, output_field=BigIntegerField())
 
 
-def room_row(room: WithAnnotations[Room, Figures]) -> Row:
+def room_row(room: WithAnnotations[Room, RoomStats]) -> Row:
     """`media_bytes` are those kept: the same bytes count once per room, infected ones never."""
-    reason = why_not_exportable(room)
+    reason = export_blocker(room)
     return {
         "id": room.pk,
         "name": room.name,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from rooms.models import Event
 from rooms.queries.resolve import resolve_room
-from rooms.search.backend import configured_index
-from rooms.search.query import Words, snippet, words_of
+from rooms.search.backend import open_index
+from rooms.search.query import SearchQuery, parse_query, snippet
 from scaiwave.auth.operators import Operator, Permission
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row
@@ -18,10 +18,10 @@ def search_rooms(
     and where a search server is configured what calling it raises.
     """
     operator.require(Permission.VIEW)
-    words = words_of(text)
+    words = parse_query(text)
     within = resolve_tenant(operator, tenant)
     only = resolve_room(operator, room, tenant=within).pk if room is not None else None
-    with configured_index(somebody_waits=True) as index:
+    with open_index(somebody_waits=True) as index:
         found = index.search(within.pk, words, room_id=only, limit=limit)
     events = Event.objects.filter(tenant=within).select_related("room", "sender")
     by_id = events.in_bulk(found)  # in several questions if there are very many
@@ -35,7 +35,7 @@ def _said(event: Event) -> str:
     return body if isinstance(body, str) else ""
 
 
-def _row(event: Event, words: Words) -> Row:
+def _row(event: Event, words: SearchQuery) -> Row:
     return {
         "event_id": event.pk,
         "room_id": event.room_id,

@@ -18,7 +18,7 @@ MOST_COUNTED = 10_000
 _FIX = "Run scripts/backfill_search_index.py --execute, every hour or night by cron."
 
 
-def search(now: datetime) -> Iterator[Finding]:
+def check_search(now: datetime) -> Iterator[Finding]:
     """By what the last backfill of the whole platform has come to, and what was said since.
 
     What was edited or redacted since is not counted, which would take reading every event; the

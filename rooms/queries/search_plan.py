@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rooms.models import SearchBackfill
-from rooms.search.backend import configured_index
+from rooms.search.backend import open_index
 from rooms.search.base import Counts
-from rooms.services.search.runs import Wish, open_ranges, scope_of
+from rooms.services.search.runs import BackfillOptions, build_scope, pending_ranges
 from scaiwave.auth.operators import Operator, Permission
 from tenants.models import Tenant
 from tenants.queries.serializers import Row
@@ -23,11 +23,11 @@ class SearchPlan:
         return {"tenants": self.tenants, "unfinished": self.unfinished}
 
 
-def search_plan(*, operator: Operator, wish: Wish) -> SearchPlan:
+def search_plan(*, operator: Operator, wish: BackfillOptions) -> SearchPlan:
     """Raises `UsageError`, `TenantNotFound`, `RoomNotFound` or `AmbiguousName`."""
     operator.require(Permission.VIEW_PLATFORM)
-    scope = scope_of(operator, wish)
-    with configured_index() as index:
+    scope = build_scope(operator, wish)
+    with open_index() as index:
         counts = index.counts(scope)
     tenants = Tenant.objects.order_by("slug")
     if scope.tenant_id is not None:
@@ -47,5 +47,5 @@ def _unfinished(scope: str) -> Row | None:
         "run_id": run.pk,
         "started_at": run.started_at,
         "ranges": run.ranges.count(),
-        "ranges_left": open_ranges(run).count(),
+        "ranges_left": pending_ranges(run).count(),
     }

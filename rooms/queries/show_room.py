@@ -3,11 +3,11 @@ from __future__ import annotations
 from rooms.models import Room, RoomImport, RoomMember
 from rooms.queries.resolve import resolve_room
 from rooms.queries.room_media import room_media
-from rooms.queries.rows import room_row, with_figures
+from rooms.queries.rows import annotate_stats, room_row
 from scaiwave.auth.operators import Operator, Permission
 from tenants.models import AuditEntry
 from tenants.queries.resolve import resolve_tenant
-from tenants.queries.serializers import Row, last_audit_entries, own_server_name
+from tenants.queries.serializers import Row, get_server_name, last_audit_entries
 
 
 def show_room(*, operator: Operator, name: str, tenant: str) -> Row:
@@ -18,10 +18,10 @@ def show_room(*, operator: Operator, name: str, tenant: str) -> Row:
     """
     operator.require(Permission.VIEW)
     room = resolve_room(operator, name, tenant=resolve_tenant(operator, tenant))
-    server_name = own_server_name()
+    server_name = get_server_name()
     audit = AuditEntry.objects.filter(tenant_id=str(room.tenant_id), subject_id=str(room.pk))
     return {
-        **room_row(with_figures(Room.objects.filter(pk=room.pk)).get()),
+        **room_row(annotate_stats(Room.objects.filter(pk=room.pk)).get()),
         "tenant": room.tenant.slug,
         "topic": room.topic,
         "scope_kind": room.scope_kind,

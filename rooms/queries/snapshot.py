@@ -27,7 +27,7 @@ def snapshot() -> Iterator[sqlite3.Connection | None]:
     connection.ensure_connection()
     with connection.wrap_database_errors, _connection_beside() as beside:
         try:
-            yield begin_both(connection.connection, beside)
+            yield begin_paired(connection.connection, beside)
         finally:
             _rolled_back(connection.connection)
             _rolled_back(beside)
@@ -49,7 +49,7 @@ def _connection_beside() -> Iterator[sqlite3.Connection]:
         yield beside
 
 
-def begin_both(usual: sqlite3.Connection, beside: sqlite3.Connection) -> sqlite3.Connection:
+def begin_paired(usual: sqlite3.Connection, beside: sqlite3.Connection) -> sqlite3.Connection:
     """Begin on both; returns the one to read rows by.
 
     Django would begin every transaction with the write lock. In WAL mode a deferred one that only

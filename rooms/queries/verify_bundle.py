@@ -13,18 +13,23 @@ from federation.services.signing import (
     own_keys,
 )
 from rooms.bundle.archive.reader import Archive, Limits
-from rooms.bundle.manifest.reader import Counts
-from rooms.bundle.manifest.references import References
+from rooms.bundle.manifest.reader import EventCounts
+from rooms.bundle.manifest.references import ReferenceIndex
 from rooms.bundle.manifest.schema import Head
-from rooms.bundle.signature import Judgement, Signed, Verdict, judge
-from rooms.bundle.validator import Examination
+from rooms.bundle.signature import (
+    SignatureDocument,
+    VerificationResult,
+    VerificationStatus,
+    verify_signature,
+)
+from rooms.bundle.validator import BundleValidator
 from rooms.errors import NOTHING_DONE, BundleError, BundleNotVerified
-from rooms.services.imports.source import readable
+from rooms.services.imports.source import open_seekable
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.console.output import Kind, Row
-from scaiwave.console.progress import Bars, Progress, no_bars
-from scaiwave.error_mapping import translated
-from scaiwave.errors import DatabaseUnmigrated, DatabaseUnreachable, ScaiWaveError, UsageError
+from scaiwave.console.output import ColumnType, Row
+from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
+from scaiwave.error_mapping import translate_errors
+from scaiwave.errors import DatabaseUnreachable, MigrationsPending, ScaiWaveError, UsageError
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,9 @@ class VerifiedBundle:
     entries: int
     manifest_sha256: str
     head: Head | None
-    counts: Counts | None
-    signed: Signed | None
-    judgement: Judgement
+    counts: EventCounts | None
+    signed: SignatureDocument | None
+    judgement: VerificationResult
     problems: Sequence[ScaiWaveError]
     require_signature: bool
 
@@ -56,9 +61,9 @@ class VerifiedBundle:
             count = len(self.problems)
             what = "one thing is" if count == 1 else f"{count:,} things are"
             return BundleNotVerified(f"The bundle is not good: {what} wrong with it.")
-        if self.judgement.verdict is Verdict.WRONG:
+        if self.judgement.verdict is VerificationStatus.WRONG:
             return BundleNotVerified(f"The bundle's signature is wrong. {self.judgement.why}")
-        if self.require_signature and self.judgement.verdict is not Verdict.VALID:
+        if self.require_signature and self.judgement.verdict is not VerificationStatus.VALID:
             return BundleNotVerified(
                 "A signature is required, and nobody who is known has signed the bundle.",
                 fix="Pass the signer's key with --key or --descriptor, if you trust it.",
@@ -67,13 +72,13 @@ class VerifiedBundle:
 
     @property
     def _about_signature(self) -> str:
-        if self.signed is None or self.judgement.verdict is Verdict.UNSIGNED:
+        if self.signed is None or self.judgement.verdict is VerificationStatus.UNSIGNED:
             return "Nobody has signed it, so it may come from anywhere."
         by = f"{self.signed.server_name} at {self.signed.signed_at}, key {self.signed.key_id}"
         match self.judgement.verdict:
-            case Verdict.VALID:
+            case VerificationStatus.VALID:
                 return f"Signed by {by}."
-            case Verdict.UNKNOWN:
+            case VerificationStatus.UNKNOWN:
                 return f"It says it is signed by {by}; that key is not known here."
         return f"It says it is signed by {by}; that does not count. {self.judgement.why}"
 
@@ -133,19 +138,19 @@ def verify_bundle(
     key: str | None = None,
     descriptor: Path | None = None,
     require_signature: bool = False,
-    bars: Bars = no_bars,
+    bars: ProgressFactory = null_progress_factory,
 ) -> VerifiedBundle:
     """Look at every entry of a bundle, and at its signature. Needs no network.
 
     The keys are the given one, those of a saved descriptor, or else this server's own, which an
-    operator may see. Raises `BundleError` where it is dangerous to read on, BadKey, BadDescriptor
-    and UsageError; whatever else is wrong is in the answer.
+    operator may see. Raises `BundleError` where it is dangerous to read on, InvalidKey,
+    InvalidDescriptor and UsageError; whatever else is wrong is in the answer.
     """
     keys = _keys(operator, key, descriptor)
     try:
         with (
-            readable(file, most_bytes=most_bytes, bars=bars) as source,
-            bars("Checking", Kind.BYTES) as progress,
+            open_seekable(file, most_bytes=most_bytes, bars=bars) as source,
+            bars("Checking", ColumnType.BYTES) as progress,
         ):
             archive = Archive(source.file, Limits(most_bytes))
             return _examined(archive, keys, require_signature, progress)
@@ -171,9 +176,9 @@ def _keys(
 
 def _own_keys() -> Mapping[str, VerifyingKey]:
     try:
-        with translated():
+        with translate_errors():
             return own_keys()
-    except (DatabaseUnmigrated, DatabaseUnreachable) as error:
+    except (MigrationsPending, DatabaseUnreachable) as error:
         instead = "Without a database, pass the signer's key with --key or --descriptor."
         error.fix = f"{error.fix} {instead}".strip()
         raise
@@ -193,12 +198,12 @@ def _examined(
     archive: Archive,
     keys: Mapping[str, VerifyingKey],
     require_signature: bool,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> VerifiedBundle:
     problems: list[ScaiWaveError] = []
-    references = References()
+    references = ReferenceIndex()
     try:
-        examination = Examination(archive, problems.append, progress)
+        examination = BundleValidator(archive, problems.append, progress)
         head, counts = examination.run(references, cut_references=False) or (None, None)
     finally:
         references.close()
@@ -208,7 +213,7 @@ def _examined(
         head,
         counts,
         examination.signed,
-        judge(examination.signed, keys),
+        verify_signature(examination.signed, keys),
         problems,
         require_signature,
     )

@@ -10,7 +10,7 @@ from rooms.queries.visibility import visible_workspaces
 from scaiwave.auth.operators import Operator, Permission
 from tenants.models import ACTIVE, Participant, Tenant
 from tenants.queries.resolve import resolve_tenant
-from tenants.queries.serializers import Row, own_server_name
+from tenants.queries.serializers import Row, get_server_name
 
 MAY_IMPORT = (WorkspaceRole.OWNER, WorkspaceRole.EDITOR)
 
@@ -68,7 +68,7 @@ def _importers(tenant: Tenant) -> defaultdict[UUID, list[Row]]:
         role__in=MAY_IMPORT,
         participant__in=Participant.objects.filter(ACTIVE, tenant=tenant),
     ).select_related("participant")
-    server_name = own_server_name()
+    server_name = get_server_name()
     importers: defaultdict[UUID, list[Row]] = defaultdict(list)
     # "owner" comes after "editor" in the alphabet.
     for member in found.order_by("-role", "participant__display_name", "pk"):

@@ -7,27 +7,27 @@ from contextlib import closing, contextmanager
 
 from django.conf import settings
 
-from rooms.search.base import Index
+from rooms.search.base import SearchIndex
 from rooms.search.database import DatabaseIndex
 
 
 @contextmanager
-def configured_index(*, somebody_waits: bool = False) -> Iterator[Index]:
+def open_index(*, somebody_waits: bool = False) -> Iterator[SearchIndex]:
     """Weaviate where there is one, else the database. Raises SettingInvalid.
 
     Where somebody waits for the answer, vectors are soon done without.
     """
     config = settings.CONFIG
-    if not config.url("SCAIWAVE_WEAVIATE_URL"):
+    if not config.get_url("SCAIWAVE_WEAVIATE_URL"):
         yield DatabaseIndex()
         return
     from rooms.search.vectors import PATIENT, PROMPT, Vectors
     from rooms.search.weaviate import KIND, WeaviateIndex
-    from scaiwave.clients.weaviate import connect_weaviate
+    from scaiwave.clients.weaviate import weaviate_client
 
     patience = PROMPT if somebody_waits else PATIENT
     with (
-        connect_weaviate(config, KIND) as client,
+        weaviate_client(config, KIND) as client,
         closing(Vectors(config, patience)) as vectors,
     ):
         yield WeaviateIndex(client, vectors)

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Protocol
 from uuid import UUID
 
-from rooms.search.query import Words
+from rooms.search.query import SearchQuery
 from rooms.search.scope import Scope
 
 
 @dataclass(frozen=True)
-class Part:
+class EventRange:
     """Events of one tenant, in the positions after `after` up to `through`.
 
     With `rewrite` also those are written that are in the index and up to date.
@@ -25,7 +25,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Written:
+class IndexingResult:
     written: int = 0
     removed: int = 0
 
@@ -48,8 +48,8 @@ class Counts:
         return asdict(self)
 
 
-class Index(Protocol):
-    def index(self, part: Part) -> Written:
+class SearchIndex(Protocol):
+    def index(self, part: EventRange) -> IndexingResult:
         """Make the index right for this part: what is missing or was edited is written, what may
         not be found any more is removed. Nothing else stops being found meanwhile."""
 
@@ -57,7 +57,7 @@ class Index(Protocol):
         """Remove what is of events that are not there any more."""
 
     def search(
-        self, tenant_id: UUID, words: Words, *, room_id: UUID | None, limit: int
+        self, tenant_id: UUID, words: SearchQuery, *, room_id: UUID | None, limit: int
     ) -> list[UUID]:
         """The ids of events, the best first."""
 

@@ -9,11 +9,19 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from rooms.search import documents
-from rooms.search.base import Counts, Part, Written
-from rooms.search.documents import ends_of, fetch, taken_back, until_end_of
-from rooms.search.query import Words
+from rooms.search.base import Counts, EventRange, IndexingResult
+from rooms.search.documents import fetch, last_positions_sql, removed_sql, up_to_run_sql
+from rooms.search.query import SearchQuery
 from rooms.search.schema import TABLE, WORDS, complete_full_text
-from rooms.search.scope import CHANGED, EVENTS, FINDABLE, Scope, eligible, from_key, key
+from rooms.search.scope import (
+    CHANGED,
+    EVENTS,
+    FINDABLE,
+    Scope,
+    eligible_sql,
+    parse_uuid,
+    uuid_param,
+)
 
 _BEYOND = 2**63 - 1
 _SPARE = 20
@@ -24,16 +32,16 @@ _LARGEST_PAGE = 2_000
 class DatabaseIndex:
     """See `rooms.search.base.Index`."""
 
-    def index(self, part: Part) -> Written:
+    def index(self, part: EventRange) -> IndexingResult:
         with transaction.atomic():
-            removed = documents.remove(part)
-            return Written(documents.write(part), removed)
+            removed = documents.delete_stale(part)
+            return IndexingResult(documents.upsert(part), removed)
 
     def remove_orphans(self, tenant_id: UUID) -> int:
         return documents.remove_orphans(tenant_id)
 
     def search(
-        self, tenant_id: UUID, words: Words, *, room_id: UUID | None, limit: int
+        self, tenant_id: UUID, words: SearchQuery, *, room_id: UUID | None, limit: int
     ) -> list[UUID]:
         """The newest first. What was redacted or edited since it was indexed is not found.
 
@@ -53,7 +61,7 @@ class DatabaseIndex:
         return found[:limit]
 
     def _page(
-        self, tenant_id: UUID, words: Words, *, before: int, most: int
+        self, tenant_id: UUID, words: SearchQuery, *, before: int, most: int
     ) -> list[tuple[UUID, int]]:
         """Events of matching documents, with their positions.
 
@@ -67,9 +75,9 @@ class DatabaseIndex:
             WHERE {matches} AND d.tenant_id = %s AND d.stream_position < %s
             ORDER BY d.stream_position + 0 DESC LIMIT %s
             """,  # noqa: S608
-            [*sought, key(tenant_id), before, most],
+            [*sought, uuid_param(tenant_id), before, most],
         )
-        return [(from_key(event), position) for event, position in rows]
+        return [(parse_uuid(event), position) for event, position in rows]
 
     def counts(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, Counts]:
         """Of every tenant that has events or documents; up to where a run goes if that is given."""
@@ -91,7 +99,7 @@ def still_findable(tenant_id: UUID, events: list[UUID], room_id: UUID | None) ->
     """Those of these events that are as they were indexed, in this tenant and room."""
     if not events:
         return set()
-    in_room, room = ("AND e.room_id = %s", [key(room_id)]) if room_id else ("", [])
+    in_room, room = ("AND e.room_id = %s", [uuid_param(room_id)]) if room_id else ("", [])
     rows = fetch(
         f"""
         SELECT e.id FROM {EVENTS} JOIN {TABLE} d
@@ -99,12 +107,12 @@ def still_findable(tenant_id: UUID, events: list[UUID], room_id: UUID | None) ->
         WHERE e.tenant_id = %s AND e.id IN ({", ".join(["%s"] * len(events))})
             AND {FINDABLE} AND NOT {CHANGED} {in_room}
         """,  # noqa: S608
-        [key(tenant_id), *(key(event) for event in events), *room],
+        [uuid_param(tenant_id), *(uuid_param(event) for event in events), *room],
     )
-    return {from_key(row[0]) for row in rows}
+    return {parse_uuid(row[0]) for row in rows}
 
 
-def _matching(words: Words) -> tuple[str, str, list[Any]]:
+def _matching(words: SearchQuery) -> tuple[str, str, list[Any]]:
     """Where documents come from, what they must match, and its parameters."""
     if connection.vendor == "postgresql":
         query = " && ".join(["phraseto_tsquery('simple', %s)"] * len(words.pieces))
@@ -124,16 +132,16 @@ def _counted(scope: Scope, run_id: UUID | None) -> tuple[dict[UUID, Counts], boo
     The content is looked at only where there is no document or an old one: whose document is up
     to date has a text.
     """
-    up_to, through = until_end_of(run_id)
+    up_to, through = up_to_run_sql(run_id)
     where, values = scope.events()
     of_documents, of_scope = _number_of_documents(scope, run_id)
     rows = fetch(
         f"""
         SELECT e.tenant_id,
             count(*) FILTER (WHERE d.id IS NOT NULL AND NOT {CHANGED} AND {FINDABLE}),
-            count(*) FILTER (WHERE d.id IS NULL AND {eligible()}),
-            count(*) FILTER (WHERE d.id IS NOT NULL AND {CHANGED} AND {eligible()}),
-            count(*) FILTER (WHERE d.id IS NOT NULL AND {taken_back()}),
+            count(*) FILTER (WHERE d.id IS NULL AND {eligible_sql()}),
+            count(*) FILTER (WHERE d.id IS NOT NULL AND {CHANGED} AND {eligible_sql()}),
+            count(*) FILTER (WHERE d.id IS NOT NULL AND {removed_sql()}),
             -count(d.id)
         FROM {EVENTS} {up_to} LEFT JOIN {TABLE} d
             ON d.event_id = e.id AND d.tenant_id = e.tenant_id
@@ -147,7 +155,7 @@ def _counted(scope: Scope, run_id: UUID | None) -> tuple[dict[UUID, Counts], boo
         spare[of] = spare.get(of, 0) + number
         if number <= 0:  # a row of the events'
             eligible_ = indexed + missing + edited
-            counts[from_key(of)] = Counts(eligible_, indexed, missing, edited + taken)
+            counts[parse_uuid(of)] = Counts(eligible_, indexed, missing, edited + taken)
     return counts, scope.whole and any(spare.values())
 
 
@@ -158,7 +166,7 @@ def _number_of_documents(scope: Scope, run_id: UUID | None) -> tuple[str, list[A
     of_tenant, values = _of_tenant(scope)
     ends, run, before_end = "", list[Any](), ""
     if run_id is not None:
-        ends, run = ends_of(run_id)
+        ends, run = last_positions_sql(run_id)
         ends = f"LEFT JOIN {ends} ON ends.tenant_id = d.tenant_id"
         before_end = "AND (ends.last IS NULL OR d.stream_position <= ends.last)"
     return (
@@ -179,10 +187,12 @@ def _orphans_by_tenant(scope: Scope) -> dict[UUID, int]:
         """,  # noqa: S608
         values,
     )
-    return {from_key(of): count for of, count in rows}
+    return {parse_uuid(of): count for of, count in rows}
 
 
 def _of_tenant(scope: Scope) -> tuple[str, list[Any]]:
     return (
-        ("1 = 1", []) if scope.tenant_id is None else ("d.tenant_id = %s", [key(scope.tenant_id)])
+        ("1 = 1", [])
+        if scope.tenant_id is None
+        else ("d.tenant_id = %s", [uuid_param(scope.tenant_id)])
     )

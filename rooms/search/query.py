@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rooms.errors import SearchEmpty, SearchTooLong
 from rooms.search.schema import SEPARATORS
-from tenants.queries.resolve import can_be_stored
+from tenants.queries.resolve import is_storable_text
 
 MOST_PIECES = 32
 LONGEST = 500
@@ -23,7 +23,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True)
-class Words:
+class SearchQuery:
     """What is looked for. Every piece must be there; the words of one must follow each other."""
 
     pieces: tuple[str, ...]
@@ -43,19 +43,19 @@ class Words:
         return frozenset(word for piece in self.for_tsquery for word in _folded_words(piece))
 
 
-def words_of(text: str) -> Words:
+def parse_query(text: str) -> SearchQuery:
     """Raises `SearchEmpty` where there is no letter or digit to look for, and `SearchTooLong`."""
     if len(text) > LONGEST:
         raise SearchTooLong(f"This text has {len(text):,} characters; a search takes {LONGEST}.")
     pieces = tuple(piece for piece in text.split() if any(char.isalnum() for char in piece))
-    if not pieces or not can_be_stored(text):
+    if not pieces or not is_storable_text(text):
         raise SearchEmpty("There is no word to search for.")
     if len(pieces) > MOST_PIECES:
         raise SearchTooLong(f"These are {len(pieces)} words; a search takes {MOST_PIECES}.")
-    return Words(pieces)
+    return SearchQuery(pieces)
 
 
-def snippet(body: str, words: Words) -> str:
+def snippet(body: str, words: SearchQuery) -> str:
     """One line around the first hit, each hit «marked»; the beginning where none is seen."""
     text = " ".join(body.split())
     sought = words.folded

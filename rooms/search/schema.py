@@ -2,7 +2,7 @@
 
 PostgreSQL has a generated column of lexemes. SQLite has a table of FTS5 whose content is that of
 the documents, kept by triggers, so that it is right whoever writes or deletes there. Triggers are
-gone whenever a migration rebuilds their table, hence `keep_full_text` after every migrate.
+gone whenever a migration rebuilds their table, hence `ensure_full_text` after every migrate.
 
 The index of the lexemes is made after the first backfill: to keep it while a million rows come in
 takes twice as long (`scripts/bench search`).
@@ -63,7 +63,7 @@ def drop_full_text(apps: Any, schema_editor: Any) -> None:
         _run(schema_editor.connection, f"DROP TABLE IF EXISTS {WORDS}")
 
 
-def keep_full_text(using: str = "default", **of_the_signal: Any) -> None:
+def ensure_full_text(using: str = "default", **of_the_signal: Any) -> None:
     """Make what SQLite lacks. For `post_migrate`, hence the further arguments.
 
     Does nothing where the migrations have not come as far as the documents, or went back.
@@ -126,7 +126,7 @@ def _make_word_index() -> None:
 def _mend_words() -> None:
     """FTS5 keeps the size of each document it knows; whoever writes without the triggers leaves
     it with other ones."""
-    keep_full_text(connection.alias)
+    ensure_full_text(connection.alias)
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT (SELECT count(*) FROM {TABLE}) = (SELECT count(*) FROM {WORDS}_docsize)"  # noqa: S608

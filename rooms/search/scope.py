@@ -28,12 +28,12 @@ FINDABLE = (
 CHANGED = "(d.edited_at IS DISTINCT FROM e.edited_at)"
 
 
-def body() -> str:
+def body_sql() -> str:
     """The text of an event, as much of it as is indexed; null where its content has none."""
     return f"substr({_text()}, 1, {LONGEST_TEXT})"
 
 
-def eligible() -> str:
+def eligible_sql() -> str:
     """What belongs into the index: true or false, never null."""
     kind = (
         "jsonb_typeof(e.content -> 'body')" if _postgresql() else "json_type(e.content, '$.body')"
@@ -66,22 +66,22 @@ class Scope:
         terms, values = ["1 = 1"], list[Any]()
         if self.tenant_id is not None:
             terms.append("e.tenant_id = %s")
-            values.append(key(self.tenant_id))
+            values.append(uuid_param(self.tenant_id))
         if self.room_id is not None:
             terms.append("e.room_id = %s")
-            values.append(key(self.room_id))
+            values.append(uuid_param(self.room_id))
         if self.since is not None:
             terms.append("(e.created_at >= %s OR e.edited_at >= %s OR e.redacted_at >= %s)")
             values += [connection.ops.adapt_datetimefield_value(self.since)] * 3
         return " AND ".join(terms), values
 
 
-def key(value: UUID) -> Any:
+def uuid_param(value: UUID) -> Any:
     """An id as this database keeps it."""
     return value if connection.features.has_native_uuid_field else value.hex
 
 
-def from_key(value: Any) -> UUID:
+def parse_uuid(value: Any) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
 
 

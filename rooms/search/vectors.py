@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scaiwave.clients.errors import UpstreamRejected
-from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.config import Configuration
 from scaiwave.errors import ScaiWaveError
 
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 Vector = list[float]
 
-PATIENT = Patience(total=300.0)
+PATIENT = RetryPolicy(total=300.0)
 """A key may call 60 times a minute, and whoever calls too often is told to wait for the rest of it:
 several workers on one key take turns by that."""
-PROMPT = Patience(total=5.0, first_contact=2.0)
+PROMPT = RetryPolicy(total=5.0, first_contact=2.0)
 """For somebody who waits for an answer and can have one without vectors."""
 MOST_REFUSED = 8
 """Texts one after the other that the model refuses, until it is taken to refuse all."""
@@ -36,13 +36,13 @@ class Vectors:
     one that is too long for it, is no such failure and goes without.
     """
 
-    def __init__(self, config: Configuration, patience: Patience) -> None:
+    def __init__(self, config: Configuration, patience: RetryPolicy) -> None:
         self._config = config
         self._patience = patience
         self._client: ScaiGridClient | None = None
         self._model = ""
         self._refused = 0
-        self.works = bool(config.url("SCAIWAVE_SCAIGRID_URL"))
+        self.works = bool(config.get_url("SCAIWAVE_SCAIGRID_URL"))
 
     def of(self, texts: Sequence[str]) -> list[Vector | None]:
         """In the order of the texts."""
@@ -85,10 +85,10 @@ class Vectors:
 
     def _connected(self) -> ScaiGridClient:
         if self._client is None:
-            from scaiwave.clients.scaigrid.client import connect_scaigrid
+            from scaiwave.clients.scaigrid.client import scaigrid_client
 
-            self._client = connect_scaigrid(self._config, patience=self._patience)
-            named = self._config.text("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
+            self._client = scaigrid_client(self._config, patience=self._patience)
+            named = self._config.get_str("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
             self._model = named or next(
                 (model.slug for model in self._client.models(modality="embedding", limit=1)), ""
             )

@@ -12,14 +12,14 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from rooms.models import Remote, SearchDocument
+from rooms.models import RemoteState, SearchDocument
 from rooms.search import documents
-from rooms.search.base import Counts, Part, Written
+from rooms.search.base import Counts, EventRange, IndexingResult
 from rooms.search.database import DatabaseIndex, still_findable
-from rooms.search.query import Words
+from rooms.search.query import SearchQuery
 from rooms.search.scope import Scope
 from rooms.search.vectors import Vector, Vectors
-from scaiwave.clients.weaviate import Thing, WeaviateClient
+from scaiwave.clients.weaviate import WeaviateClient, WeaviateObject
 
 KIND = "ScaiwaveMessage"
 PROPERTIES: tuple[dict[str, Any], ...] = (
@@ -54,15 +54,15 @@ class WeaviateIndex:
         self._database = DatabaseIndex()
         self._tenants: set[str] | None = None
 
-    def index(self, part: Part) -> Written:
+    def index(self, part: EventRange) -> IndexingResult:
         """No document goes before its object, whatever we believe Weaviate has: nothing else would
         tell of an object that is left."""
         removed = 0
         while events := documents.to_be_removed(part, AT_ONCE):
             removed += self._remove(part.tenant_id, events)
-        written = documents.write(part)
+        written = documents.upsert(part)
         self._send(part)
-        return Written(written, removed)
+        return IndexingResult(written, removed)
 
     def remove_orphans(self, tenant_id: UUID) -> int:
         removed = 0
@@ -71,7 +71,7 @@ class WeaviateIndex:
         return removed
 
     def search(
-        self, tenant_id: UUID, words: Words, *, room_id: UUID | None, limit: int
+        self, tenant_id: UUID, words: SearchQuery, *, room_id: UUID | None, limit: int
     ) -> list[UUID]:
         """The best first. What was redacted or edited since it was indexed is not found."""
         if tenant_id.hex not in self._known_tenants():
@@ -93,7 +93,7 @@ class WeaviateIndex:
     def counts(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, Counts]:
         """What is in the database and not in Weaviate is missing."""
         counts = self._database.counts(scope, run_id)
-        for tenant, lacking in documents.not_sent(scope, run_id).items():
+        for tenant, lacking in documents.pending_counts(scope, run_id).items():
             counts[tenant] = _without(counts[tenant], lacking)
         if scope.whole:
             for tenant, count in counts.items():
@@ -108,13 +108,15 @@ class WeaviateIndex:
 
     def _lost(self, tenant_id: UUID) -> int:
         """How many objects fewer Weaviate has than it was sent."""
-        sent = SearchDocument.objects.filter(tenant=tenant_id, remote__gt=Remote.NOTHING).count()
+        sent = SearchDocument.objects.filter(
+            tenant=tenant_id, remote__gt=RemoteState.NOTHING
+        ).count()
         there = sent and tenant_id.hex in self._known_tenants()
         return max(sent - (self._client.count(tenant_id.hex) if there else 0), 0)
 
-    def _send(self, part: Part) -> None:
+    def _send(self, part: EventRange) -> None:
         after = 0
-        while some := documents.to_be_sent(
+        while some := documents.pending_documents(
             part, after=after, most=AT_ONCE, with_vectors=self._vectors.works
         ):
             self._keep(part.tenant_id, some)
@@ -122,14 +124,14 @@ class WeaviateIndex:
 
     def _keep(self, tenant_id: UUID, some: list[SearchDocument]) -> None:
         vectors = self._vectors.of([document.body for document in some])
-        done = Remote.VECTOR if self._vectors.works else Remote.TEXT
+        done = RemoteState.VECTOR if self._vectors.works else RemoteState.TEXT
         self._make_tenant(tenant_id)
         things = [_thing(*both) for both in zip(some, vectors, strict=True)]
         self._client.keep(tenant_id.hex, things)
-        documents.sent(
+        documents.mark_sent(
             tenant_id,
             [
-                (document, Remote.VECTOR if vector else done)
+                (document, RemoteState.VECTOR if vector else done)
                 for document, vector in zip(some, vectors, strict=True)
             ],
         )
@@ -137,7 +139,7 @@ class WeaviateIndex:
     def _remove(self, tenant_id: UUID, events: list[UUID]) -> int:
         if tenant_id.hex in self._known_tenants():
             self._client.drop(tenant_id.hex, [object_id(event) for event in events])
-        documents.remove_these(tenant_id, events)
+        documents.delete_events(tenant_id, events)
         return len(events)
 
     def _known_tenants(self) -> set[str]:
@@ -151,13 +153,13 @@ class WeaviateIndex:
             self._known_tenants().add(tenant_id.hex)
 
 
-def _thing(document: SearchDocument, vector: Vector | None) -> Thing:
+def _thing(document: SearchDocument, vector: Vector | None) -> WeaviateObject:
     properties = {
         "body": document.body,
         "event_id": str(document.event_id),
         "room_id": str(document.event.room_id),
     }
-    return Thing(id=object_id(document.event_id), properties=properties, vector=vector)
+    return WeaviateObject(id=object_id(document.event_id), properties=properties, vector=vector)
 
 
 def _without(counts: Counts, lacking: int) -> Counts:

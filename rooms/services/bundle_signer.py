@@ -7,7 +7,7 @@ from datetime import datetime
 
 from federation.queries.keys import signing_key
 from federation.services import ed25519
-from federation.services.key_encryption import opened
+from federation.services.key_encryption import decrypt_seed
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class OwnKey:
     seed: bytes = field(repr=False)
 
     def sign(self, data: bytes) -> bytes:
-        return ed25519.signature_of(data, self.seed)
+        return ed25519.sign(data, self.seed)
 
 
 def own_signer(now: datetime) -> OwnKey | None:
@@ -27,4 +27,4 @@ def own_signer(now: datetime) -> OwnKey | None:
     Raises KeyUnreadable and KeyDamaged.
     """
     key = signing_key(now)
-    return OwnKey(key.key_id, opened(key)) if key else None
+    return OwnKey(key.key_id, decrypt_seed(key)) if key else None

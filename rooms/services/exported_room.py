@@ -9,13 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from rooms.bundle.format import INFECTED, LEFT_OUT, LOST
-from scaiwave.console.output import human_bytes
+from scaiwave.console.output import format_bytes
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class ExportedRoom:
+class ExportResult:
     """`media` counts names, of which `missing` says how many have no bytes, and why; `size` is
     that of the bundle in bytes. Without a key `key_id` is None."""
 
@@ -46,13 +46,13 @@ class ExportedRoom:
     def sentences(self) -> Iterator[str]:
         room = f"room {self.name!r}" if self.name else f"room {self.room_id}"
         yield (
-            f"Exported {room}: {plural(self.events, 'event')} by "
-            f"{plural(self.senders, 'sender')}, {plural(self.media, 'attachment')}, "
-            f"{human_bytes(self.size)}."
+            f"Exported {room}: {pluralize(self.events, 'event')} by "
+            f"{pluralize(self.senders, 'sender')}, {pluralize(self.media, 'attachment')}, "
+            f"{format_bytes(self.size)}."
         )
         for why in (INFECTED, LEFT_OUT):
             if number := self.missing[why]:
-                yield f"Without the bytes of {plural(number, 'attachment')}: {why}."
+                yield f"Without the bytes of {pluralize(number, 'attachment')}: {why}."
         if self.key_id:
             yield f"Signed by key {self.key_id}."
         else:
@@ -63,11 +63,11 @@ class ExportedRoom:
         """What should not be so: bytes that nobody has deleted and that are gone."""
         if number := self.missing[LOST]:
             return (
-                f"The media store has lost {plural(number, 'attachment')}; the bundle names them, "
-                "without their bytes."
+                f"The media store has lost {pluralize(number, 'attachment')}; the bundle names "
+                "them, without their bytes."
             )
         return None
 
 
-def plural(number: int, what: str) -> str:
+def pluralize(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from rooms.models import Room
-from rooms.services.exported_room import ExportedRoom, plural
+from rooms.services.exported_room import ExportResult, pluralize
 
 Row = dict[str, Any]
 
 
-class Outcome(Enum):
+class ExportOutcome(Enum):
     EXPORTED = "exported"
     KEPT = "kept"
     REFUSED = "refused"
@@ -23,13 +23,13 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class Carried:
+class RoomOutcome:
     """One room: its file if there is one, what is in it if it was made just now, and why not."""
 
     room: Room
-    outcome: Outcome
+    outcome: ExportOutcome
     file: Path | None = None
-    result: ExportedRoom | None = None
+    result: ExportResult | None = None
     reason: str | None = None
 
     def row(self) -> Row:
@@ -48,14 +48,14 @@ class Carried:
 
 
 @dataclass(frozen=True)
-class ExportedRooms:
+class BulkExportResult:
     rooms: Sequence[Row]
 
-    def count(self, outcome: Outcome) -> int:
+    def count(self, outcome: ExportOutcome) -> int:
         return Counter(row["outcome"] for row in self.rooms)[outcome.value]
 
     def document(self) -> Row:
-        counts = {outcome.value: self.count(outcome) for outcome in Outcome}
+        counts = {outcome.value: self.count(outcome) for outcome in ExportOutcome}
         return {"rooms": list(self.rooms), **counts}
 
     @property
@@ -63,6 +63,6 @@ class ExportedRooms:
         """Such as: 12 rooms: 9 exported, 2 kept, 1 refused."""
         if not self.rooms:
             return "There are no rooms."
-        counts = ((self.count(outcome), outcome.value) for outcome in Outcome)
+        counts = ((self.count(outcome), outcome.value) for outcome in ExportOutcome)
         told = ", ".join(f"{number:,} {what}" for number, what in counts if number)
-        return f"{plural(len(self.rooms), 'room')}: {told}."
+        return f"{pluralize(len(self.rooms), 'room')}: {told}."

@@ -11,7 +11,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class ImportedRoom:
+class ImportResult:
     """`imported` is False in a dry run, and where --once found the room of an earlier import."""
 
     room_id: UUID | None

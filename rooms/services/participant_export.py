@@ -9,14 +9,14 @@ from rooms.errors import NotMember
 from rooms.models import Membership, Room, RoomMember
 from rooms.queries.resolve import resolve_room
 from rooms.services.bundle_signer import own_signer
-from rooms.services.exports.export_room import Export, Wanted, begin_export
+from rooms.services.exports.export_room import ExportOptions, RoomExport, start_export
 from scaiwave.auth.operators import Permission
-from scaiwave.console.progress import no_progress
+from scaiwave.console.progress import null_progress
 from tenants.models import Participant
 from tenants.queries.callers import Caller
 
 
-def export_as_participant(*, caller: Caller, room: str, now: datetime) -> Export:
+def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomExport:
     """Begin to export the whole room. Any power will do, but the caller has to have joined
     (ScaiWave docs, tutorials/export-and-import-rooms).
 
@@ -25,8 +25,8 @@ def export_as_participant(*, caller: Caller, room: str, now: datetime) -> Export
     caller.operator.require(Permission.CARRY_ROOMS)
     found = resolve_room(caller.operator, room, tenant=caller.tenant)
     _require_joined(found, caller.participant)
-    wanted = Wanted(Window(), True, now, own_signer(now), no_progress)
-    return begin_export(operator=caller.operator, room=found, wanted=wanted)
+    wanted = ExportOptions(Window(), True, now, own_signer(now), null_progress)
+    return start_export(operator=caller.operator, room=found, wanted=wanted)
 
 
 def _require_joined(room: Room, participant: Participant) -> None:

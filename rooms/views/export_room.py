@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from rooms.bundle.format import fit_file_name
 from rooms.models import Room
-from rooms.services.exports.export_room import Export
+from rooms.services.exports.export_room import RoomExport
 from rooms.services.participant_export import export_as_participant
 from rooms.views.caller import caller
 from scaiwave.api import BadApiRequest, api_view
@@ -50,7 +50,7 @@ class _Begun:
     its own. What fails later is raised, so that the server breaks the connection: with a clean end
     the client would take for whole what is not."""
 
-    def __init__(self, export: Export) -> None:
+    def __init__(self, export: RoomExport) -> None:
         self._export = export
         self._first: bytes | None = next(export)
 

@@ -12,7 +12,7 @@ from rooms.queries.workspaces import may_import_somewhere
 from rooms.services.imports.import_room import import_room
 from rooms.views.caller import caller
 from rooms.views.upload import read_upload
-from scaiwave.api import answer, api_view
+from scaiwave.api import api_view, json_response
 from tenants.queries.callers import Caller
 
 
@@ -20,7 +20,7 @@ from tenants.queries.callers import Caller
 def import_room_view(request: HttpRequest) -> HttpResponseBase:
     """201 for a new room; 200 where `once` has found the room of an earlier import."""
     who = caller(request)
-    most_bytes = settings.CONFIG.number("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
+    most_bytes = settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
     _require_editor(who)
     with read_upload(request, most_bytes=most_bytes) as upload:
         imported = import_room(
@@ -35,7 +35,7 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
             cut_references=upload.cut_references,
             require_signature=upload.require_signature,
         )
-    return answer(imported.document(), status=201 if imported.imported else 200)
+    return json_response(imported.document(), status=201 if imported.imported else 200)
 
 
 def _require_editor(who: Caller) -> None:

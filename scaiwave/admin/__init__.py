@@ -9,9 +9,9 @@ from __future__ import annotations
 from django.contrib import admin
 
 from scaiwave.admin.base import ReadOnlyAdmin
-from scaiwave.admin.related import points_by_id
+from scaiwave.admin.related import register_soft_reference
 
-__all__ = ["ReadOnlyAdmin", "points_by_id"]
+__all__ = ["ReadOnlyAdmin", "register_soft_reference"]
 
 admin.site.site_header = "ScaiWave operators"
 admin.site.site_title = "ScaiWave operators"

@@ -11,10 +11,10 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import DateTimeField, ForeignKey, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from scaiwave.admin.filters import ChosenFilter
-from scaiwave.admin.formatting import shown
+from scaiwave.admin.filters import ExactValueFilter
+from scaiwave.admin.formatting import field_display
 from scaiwave.admin.pagination import CappedPaginator
-from scaiwave.admin.related import pointing_by_id, related_links
+from scaiwave.admin.related import related_links, soft_references
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Any]
@@ -56,22 +56,22 @@ class ReadOnlyAdmin(_Admin):
         return False
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        return [shown(self.model, str(name)) for name in self.list_display]
+        return [field_display(self.model, str(name)) for name in self.list_display]
 
     def get_list_display_links(
         self, request: HttpRequest, list_display: Sequence[Any]
     ) -> list[Any]:
         names = self.list_display_links or self.list_display[:1]
-        return [shown(self.model, str(name)) for name in names]
+        return [field_display(self.model, str(name)) for name in names]
 
     def get_sortable_by(self, request: HttpRequest) -> list[Any]:
-        return [shown(self.model, name) for name in self.sortable_by]
+        return [field_display(self.model, name) for name in self.sortable_by]
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         """Also whatever a link of another page may have chosen."""
         foreign = [field.name for field in self.model._meta.fields if isinstance(field, ForeignKey)]
-        names = [*foreign, *pointing_by_id(self.model)]
-        return [*self.list_filter, *((name, ChosenFilter) for name in names)]
+        names = [*foreign, *soft_references(self.model)]
+        return [*self.list_filter, *((name, ExactValueFilter) for name in names)]
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
         """What is worked out about the row first, and its times at the end."""
@@ -80,7 +80,7 @@ class ReadOnlyAdmin(_Admin):
         times = [field.name for field in fields if isinstance(field, DateTimeField)]
         others = [field.name for field in fields if field.name not in times]
         names = [name for name in (*others, *times) if name not in self.hidden_fields]
-        return [*self.more_fields, *(shown(self.model, name) for name in names)]
+        return [*self.more_fields, *(field_display(self.model, name) for name in names)]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -11,7 +11,7 @@ from django.db.models import Field, ForeignKey, Model
 from django.http import HttpRequest
 
 
-class ChosenFilter(admin.FieldListFilter):
+class ExactValueFilter(admin.FieldListFilter):
     """Appears only when a link has chosen something, says what, and lets go of it."""
 
     def __init__(  # noqa: PLR0917 - as Django calls it

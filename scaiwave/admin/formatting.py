@@ -20,7 +20,7 @@ Show = Callable[[Any], Any]
 NOTHING = "-"
 
 
-def shown(model: type[Model], name: str) -> Show | str:
+def field_display(model: type[Model], name: str) -> Show | str:
     """The name itself, or where Django's own way is not enough a function that shows the field.
 
     The same function each time, since Django tells columns apart by identity.

@@ -24,13 +24,13 @@ from scaiwave.admin.pagination import MOST_ROWS
 _BY_ID: dict[type[Model], list[tuple[type[Model], str]]] = defaultdict(list)
 
 
-def points_by_id(model: type[Model], name: str, *, at: Sequence[type[Model]]) -> None:
+def register_soft_reference(model: type[Model], name: str, *, at: Sequence[type[Model]]) -> None:
     """Say that a field holds ids of rows of other models without being a foreign key."""
     for target in at:
         _BY_ID[target].append((model, name))
 
 
-def pointing_by_id(model: type[Model]) -> list[str]:
+def soft_references(model: type[Model]) -> list[str]:
     """The fields of a model that hold ids without being foreign keys."""
     pairs = (pair for pairs in _BY_ID.values() for pair in pairs)
     return sorted({name for pointing, name in pairs if pointing is model})

@@ -9,16 +9,16 @@ from django.http import HttpRequest
 
 from scaiwave import registry
 from scaiwave.auth.jwks_cache import Jwks, JwksCache
-from scaiwave.auth.operators import jwks_of, verified_claims
+from scaiwave.auth.operators import fetch_jwks_of, verified_claims
 from scaiwave.auth.tokens import Claims
-from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.errors import TokenRequired
 
 # A caller waits for this; a command in the night may wait longer.
-PATIENCE = Patience(total=5.0, first_contact=2.0)
+PATIENCE = RetryPolicy(total=5.0, first_contact=2.0)
 
 
-def bearer_claims(request: HttpRequest) -> Claims:
+def authenticate_bearer(request: HttpRequest) -> Claims:
     """What the caller's token says. Raises what `verified_claims` raises, and `TokenRequired`."""
     scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
@@ -48,11 +48,13 @@ def _is_address(text: str) -> bool:
 
 
 def _slug_of(tenant_id: str | None) -> str | None:
-    return registry.tenant_slug(tenant_id) if tenant_id else None
+    return registry.resolve_tenant_slug(tenant_id) if tenant_id else None
 
 
 def _fetch(tenant_slug: str | None) -> Jwks:
-    return jwks_of(settings.CONFIG.url("SCAIWAVE_SCAIKEY_URL"), tenant_slug, patience=PATIENCE)
+    return fetch_jwks_of(
+        settings.CONFIG.get_url("SCAIWAVE_SCAIKEY_URL"), tenant_slug, patience=PATIENCE
+    )
 
 
 _keys = JwksCache(_fetch)

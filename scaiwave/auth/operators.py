@@ -114,10 +114,10 @@ def identify_operator(config: Configuration) -> Operator:
     Raises `InvalidToken` and its like (exit 3) for a token that is no good, whatever else would
     be allowed without one; `UpstreamError` (exit 2) when ScaiKey's keys can't be fetched.
     """
-    token = config.text("SCAIWAVE_ADMIN_TOKEN")
+    token = config.get_str("SCAIWAVE_ADMIN_TOKEN")
     if token:
         return _from_claims(verified_claims(config, token))
-    if config.switch("SCAIWAVE_REQUIRE_ADMIN_TOKEN"):
+    if config.get_bool("SCAIWAVE_REQUIRE_ADMIN_TOKEN"):
         raise TokenRequired("This server asks for an operator's token, and none is given.")
     return host_operator()
 
@@ -131,19 +131,19 @@ def verified_claims(
     """
     from scaiwave.auth.tokens import verify_token
 
-    base_url = config.url("SCAIWAVE_SCAIKEY_URL") or config.required("SCAIWAVE_SCAIKEY_URL")
-    audience = config.text("SCAIWAVE_SCAIKEY_AUDIENCE") or config.required(
+    base_url = config.get_url("SCAIWAVE_SCAIKEY_URL") or config.required("SCAIWAVE_SCAIKEY_URL")
+    audience = config.get_str("SCAIWAVE_SCAIKEY_AUDIENCE") or config.required(
         "SCAIWAVE_SCAIKEY_CLIENT_ID"
     )
     return verify_token(
         token,
-        issuer=config.url("SCAIWAVE_SCAIKEY_ISSUER") or base_url,
+        issuer=config.get_url("SCAIWAVE_SCAIKEY_ISSUER") or base_url,
         audience=audience,
-        fetch_jwks=fetch_jwks or (lambda tenant_id: jwks_of(base_url, _slug_of(tenant_id))),
+        fetch_jwks=fetch_jwks or (lambda tenant_id: fetch_jwks_of(base_url, _slug_of(tenant_id))),
     )
 
 
-def jwks_of(base_url: str, tenant_slug: str | None, **options: Any) -> dict[str, Any]:
+def fetch_jwks_of(base_url: str, tenant_slug: str | None, **options: Any) -> dict[str, Any]:
     """The keys that ScaiKey lists now; `options` are those of its client."""
     from scaiwave.clients.scaikey.client import ScaiKeyClient
 
@@ -152,7 +152,7 @@ def jwks_of(base_url: str, tenant_slug: str | None, **options: Any) -> dict[str,
 
 
 def _slug_of(tenant_id: str | None) -> str | None:
-    return registry.tenant_slug(tenant_id) if tenant_id else None
+    return registry.resolve_tenant_slug(tenant_id) if tenant_id else None
 
 
 def _from_claims(claims: Claims) -> Operator:

@@ -16,7 +16,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from scaiwave.errors import ExpiredToken, InvalidToken, UpstreamNonsense
+from scaiwave.errors import ExpiredToken, InvalidToken, UpstreamInvalidResponse
 
 KEY_TYPES = {"RS256": "RSA", "ES256": "EC"}
 """The algorithms that ScaiKey signs with. Nothing else is accepted, least of all a symmetric
@@ -134,7 +134,7 @@ def _find(header: Mapping[str, Any], jwks: Mapping[str, Any]) -> Any:
     """A key fits by its id; a token without a key id needs exactly one key that could be it."""
     listed = jwks.get("keys")
     if not isinstance(listed, list):
-        raise UpstreamNonsense(
+        raise UpstreamInvalidResponse(
             "ScaiKey's list of keys (JWKS) can't be read.",
             fix="Check that SCAIWAVE_SCAIKEY_URL is the address of ScaiKey.",
         )

@@ -14,15 +14,15 @@ from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFo
 
 from scaiwave.auth import operators
 from scaiwave.cli.entry import BEGAN
-from scaiwave.cli.parsers import RaisesUsageErrors
-from scaiwave.cli.verbs import EXIT_CODES, VERBS, Verb, Words, below
+from scaiwave.cli.parsers import UsageErrorMixin
+from scaiwave.cli.verbs import EXIT_CODES, VERBS, Verb, VerbPath, subcommands
 from scaiwave.console.output import Output, is_terminal
 from scaiwave.errors import ConfirmationNeeded, RefusedError
 
 LOG_LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO, 3: logging.DEBUG}
 
 
-class Declined(RefusedError):
+class ConfirmationDeclined(RefusedError):
     code = "SW_DECLINED"
     fix = "Nothing was changed. Answer yes, or pass --no-input to agree beforehand."
 
@@ -37,7 +37,7 @@ class VerbFormatter(DjangoHelpFormatter):
         return text if "\n" in text else super()._fill_text(text, width, indent)
 
 
-class VerbParser(RaisesUsageErrors, CommandParser):
+class VerbParser(UsageErrorMixin, CommandParser):
     """For the options of a verb."""
 
 
@@ -59,7 +59,7 @@ class OperatorCommand(BaseCommand):
         return operators.identify_operator(settings.CONFIG)
 
     @classmethod
-    def verb(cls) -> tuple[Words, Verb]:
+    def verb(cls) -> tuple[VerbPath, Verb]:
         """The words an operator types for this command, and what the table says of them."""
         name = cls.__module__.rpartition(".")[2]
         return next((words, verb) for words, verb in VERBS.items() if verb.command == name)
@@ -134,7 +134,7 @@ class OperatorCommand(BaseCommand):
         """Ask at a terminal, until there is an answer; a script gets the default.
 
         Raises `ConfirmationNeeded`, naming the flag, where nobody can be asked and there is no
-        default, and `Declined` when the terminal is closed instead.
+        default, and `ConfirmationDeclined` when the terminal is closed instead.
         """
         if not self.can_ask():
             if default:
@@ -144,12 +144,16 @@ class OperatorCommand(BaseCommand):
             self.output.prompt(f"{question} [{default}]: " if default else f"{question}: ")
             line = sys.stdin.readline()
             if not line:
-                raise Declined("There was no answer.", fix=f"Nothing was changed. Pass {flag}.")
+                raise ConfirmationDeclined(
+                    "There was no answer.", fix=f"Nothing was changed. Pass {flag}."
+                )
             if answer := line.strip() or default:
                 return answer
 
     def confirm(self, question: str) -> None:
-        """Go on only when the operator agrees. Raises `Declined` or `ConfirmationNeeded`."""
+        """Go on only when the operator agrees. Raises `ConfirmationDeclined` or
+        `ConfirmationNeeded`.
+        """
         if self.no_input:
             return
         if not self.can_ask():
@@ -158,17 +162,17 @@ class OperatorCommand(BaseCommand):
             )
         answer = self.ask(f"{question} (yes/no)", flag="--no-input")
         if answer.lower() not in {"y", "yes"}:
-            raise Declined("It was not agreed to.")
+            raise ConfirmationDeclined("It was not agreed to.")
 
 
-def epilog(words: Words, verb: Verb) -> str:
+def epilog(words: VerbPath, verb: Verb) -> str:
     """Examples, exit codes, and the verbs that begin with the same words."""
     typed = " ".join(("scaiwave", *words))
     sections = [
         ["Examples:", *(verb.examples or (typed,))],
         ["Exit codes:", *(f"{code}  {meaning}" for code, meaning in EXIT_CODES)],
     ]
-    if others := below(words):
+    if others := subcommands(words):
         sections.append(["See also:", *(" ".join(("scaiwave", *other)) for other in others)])
     return "\n\n".join("\n  ".join(section) for section in sections)
 

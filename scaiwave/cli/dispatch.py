@@ -17,7 +17,7 @@ from django.core.management import (
 )
 from django.db import connections
 
-from scaiwave.error_mapping import translated
+from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ConfirmationNeeded, TerminationSignal, UsageError
 
 # Django's own words, which are not commands of an application.
@@ -36,11 +36,11 @@ _REFUSED = {
 }
 
 
-def run(command: str, arguments: Sequence[str]) -> int:
+def dispatch(command: str, arguments: Sequence[str]) -> int:
     """Run `manage`, or the command of a verb, with these arguments."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        with translated():
+        with translate_errors():
             _manage(arguments) if command == "manage" else _verb(command, arguments)
     except SystemExit as stop:
         return _exit_code(stop)

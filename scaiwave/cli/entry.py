@@ -15,12 +15,21 @@ from itertools import takewhile
 from typing import TextIO
 
 from scaiwave import __version__
-from scaiwave.cli.verbs import EXIT_CODES, GROUPS, VERBS, Words, alias_of, below, longest, nearest
+from scaiwave.cli.verbs import (
+    EXIT_CODES,
+    GROUPS,
+    VERBS,
+    VerbPath,
+    canonical_path,
+    find_longest_match,
+    subcommands,
+    suggest,
+)
 from scaiwave.errors import (
     Interrupted,
     LibraryMissing,
+    ProcessInterrupted,
     ScaiWaveError,
-    Stopped,
     Terminated,
     TerminationSignal,
     UsageError,
@@ -37,36 +46,36 @@ OURS = frozenset({"scaiwave", "tenants", "federation", "rooms", "identity_sync"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the words say; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return guarded(lambda: _run(words), as_json=wants_json(words))
+    return run_guarded(lambda: _run(words), as_json=wants_json(words))
 
 
-def manage(argv: Sequence[str]) -> int:
+def main_manage(argv: Sequence[str]) -> int:
     """Django's own commands, with our errors for what an operator can cause."""
-    return guarded(lambda: _django("manage", *argv, profile="full"), as_json=wants_json(argv))
+    return run_guarded(lambda: _django("manage", *argv, profile="full"), as_json=wants_json(argv))
 
 
 def wants_json(words: Sequence[str]) -> bool:
     return not {"--json", "--jsonl"}.isdisjoint(takewhile(lambda word: word != "--", words))
 
 
-def report(error: ScaiWaveError, *, as_json: bool) -> int:
+def report_error(error: ScaiWaveError, *, as_json: bool) -> int:
     """Say on stderr what went wrong; returns its exit code."""
     from scaiwave.console.output import standard_output
 
-    standard_output(as_json=as_json).failure(error)
+    standard_output(as_json=as_json).print_error(error)
     return error.exit_code
 
 
 def _run(words: list[str]) -> int:
     match words:
         case []:
-            sys.stderr.write(tree())
+            sys.stderr.write(format_verb_tree())
             return UsageError.exit_code
         case ["--version" | "-V"]:
             sys.stdout.write(f"scaiwave {__version__}\n")
             return 0
         case ["--help" | "-h"] | ["help"] | ["help", "help" | "--help" | "-h"]:
-            sys.stdout.write(tree())
+            sys.stdout.write(format_verb_tree())
             return 0
         case ["help", "manage", *rest]:
             return _django("manage", *rest, "--help", profile="full")
@@ -78,7 +87,7 @@ def _run(words: list[str]) -> int:
 
 
 def _help(words: list[str]) -> int:
-    found = longest(words)
+    found = find_longest_match(words)
     if found != tuple(words):
         raise _no_such_verb(words)
     return _verb_or_group([*found, HELP[0]])
@@ -86,25 +95,25 @@ def _help(words: list[str]) -> int:
 
 def _verb_or_group(words: list[str]) -> int:
     leading = list(takewhile(lambda word: not word.startswith("-"), words))
-    found = longest(leading)
+    found = find_longest_match(leading)
     rest = words[len(found) :]
-    if found in VERBS and (len(found) == len(leading) or not below(found)):
+    if found in VERBS and (len(found) == len(leading) or not subcommands(found)):
         return _verb(found, rest)
     if found in GROUPS and len(found) == len(leading):
         return _group(found, rest)
     raise _no_such_verb(leading) if leading else _options_first(rest)
 
 
-def _verb(words: Words, rest: list[str]) -> int:
+def _verb(words: VerbPath, rest: list[str]) -> int:
     verb = VERBS[words]
     return _django(verb.command, *rest, profile=verb.profile)
 
 
-def _group(words: Words, rest: list[str]) -> int:
+def _group(words: VerbPath, rest: list[str]) -> int:
     """A group is no verb: it shows what is in it, and fails unless that was asked for."""
     if rest and rest[0] not in HELP:
         raise _options_first(rest, *words)
-    (sys.stdout if rest else sys.stderr).write(tree(words))
+    (sys.stdout if rest else sys.stderr).write(format_verb_tree(words))
     return 0 if rest else UsageError.exit_code
 
 
@@ -117,20 +126,20 @@ def _options_first(rest: Sequence[str], *before: str) -> UsageError:
 
 
 def _no_such_verb(words: Sequence[str]) -> UsageError:
-    hint = " or ".join(f"`scaiwave {name}`" for name in nearest(words))
+    hint = " or ".join(f"`scaiwave {name}`" for name in suggest(words))
     return UsageError(
         f"There is no verb `scaiwave {' '.join(words)}`.",
         fix=f"Did you mean {hint}?" if hint else "`scaiwave --help` lists the verbs.",
     )
 
 
-def tree(under: Words = ()) -> str:
+def format_verb_tree(under: VerbPath = ()) -> str:
     """The verbs below some words, as help."""
     usage = " ".join(("scaiwave", *under))
     lines = [f"Usage: {usage} <verb> [options]", ""]
     if not under:
         lines += ["The operator suite of the ScaiWave chat platform.", ""]
-    entries = [(" ".join(words), _summary(words)) for words in below(under)]
+    entries = [(" ".join(words), _summary(words)) for words in subcommands(under)]
     if not under:
         entries += [
             ("manage <command>", "Django's own commands: migrate, check, changepassword …"),
@@ -142,8 +151,8 @@ def tree(under: Words = ()) -> str:
     return "\n".join([*lines, "", *codes]) + "\n"
 
 
-def _summary(words: Words) -> str:
-    if alias := alias_of(words):
+def _summary(words: VerbPath) -> str:
+    if alias := canonical_path(words):
         return f"the same as {' '.join(alias)}"
     return VERBS[words].help
 
@@ -151,12 +160,12 @@ def _summary(words: Words) -> str:
 def _django(command: str, *arguments: str, profile: str) -> int:
     os.environ["SCAIWAVE_PROFILE"] = profile
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS_MODULE)
-    from scaiwave.cli.dispatch import run
+    from scaiwave.cli.dispatch import dispatch
 
-    return run(command, arguments)
+    return dispatch(command, arguments)
 
 
-def guarded(act: Callable[[], int], *, as_json: bool) -> int:
+def run_guarded(act: Callable[[], int], *, as_json: bool) -> int:
     """Run something as a well-behaved process; returns its exit code.
 
     Errors are said on stderr, a signal undoes what was begun, and a reader who has had enough
@@ -167,13 +176,13 @@ def guarded(act: Callable[[], int], *, as_json: bool) -> int:
         code = act()
         sys.stdout.flush()
     except ScaiWaveError as error:
-        code = report(error, as_json=as_json)
+        code = report_error(error, as_json=as_json)
     except KeyboardInterrupt as signal:
-        code = report(_stopped(signal), as_json=as_json)
+        code = report_error(_stopped(signal), as_json=as_json)
     except OSError as error:
         code = _after_system_error(error, as_json=as_json)
     except ModuleNotFoundError as error:
-        code = report(_library_missing(error), as_json=as_json)
+        code = report_error(_library_missing(error), as_json=as_json)
     for stream in (sys.stdout, sys.stderr):
         if not _flushes(stream):
             _mute(stream)
@@ -188,7 +197,7 @@ def _library_missing(error: ModuleNotFoundError) -> LibraryMissing:
     return LibraryMissing(f"{sys.executable} has no {library}.")
 
 
-def _stopped(signal: KeyboardInterrupt) -> Stopped:
+def _stopped(signal: KeyboardInterrupt) -> ProcessInterrupted:
     if isinstance(signal, TerminationSignal):
         return Terminated("Terminated.")
     return Interrupted("Interrupted.")
@@ -197,11 +206,11 @@ def _stopped(signal: KeyboardInterrupt) -> Stopped:
 def _after_system_error(error: OSError, *, as_json: bool) -> int:
     if isinstance(error, BrokenPipeError) and _is_unread(sys.stdout):
         return 0
-    from scaiwave.error_mapping import from_system
+    from scaiwave.error_mapping import map_os_error
 
-    if (ours := from_system(error)) is None:
+    if (ours := map_os_error(error)) is None:
         raise error
-    return report(ours, as_json=as_json)
+    return report_error(ours, as_json=as_json)
 
 
 def _prepare_streams() -> None:

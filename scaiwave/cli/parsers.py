@@ -8,7 +8,7 @@ from typing import NoReturn
 from scaiwave.errors import UsageError
 
 
-class RaisesUsageErrors:
+class UsageErrorMixin:
     """To be mixed into a parser of whatever kind."""
 
     prog: str
@@ -20,5 +20,5 @@ class RaisesUsageErrors:
         )
 
 
-class ScriptParser(RaisesUsageErrors, ArgumentParser):
+class ScriptParser(UsageErrorMixin, ArgumentParser):
     """For the scripts, which parse inside `scaiwave.cli.guarded`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-Words = tuple[str, ...]
+VerbPath = tuple[str, ...]
 
 
 class Verb(NamedTuple):
@@ -48,7 +48,7 @@ _EXPORT_ENV = Verb(
     ('eval "$(scaiwave sync export-env)"',),
 )
 
-VERBS: dict[Words, Verb] = {
+VERBS: dict[VerbPath, Verb] = {
     ("sync",): Verb(
         "sync",
         "make partners, tenants, people and groups equal to ScaiKey",
@@ -342,12 +342,12 @@ VERBS: dict[Words, Verb] = {
     ("export-env",): _EXPORT_ENV,
 }
 
-GROUPS: frozenset[Words] = frozenset(
+GROUPS: frozenset[VerbPath] = frozenset(
     words[:length] for words in VERBS for length in range(1, len(words))
 ) - set(VERBS)
 
 
-def longest(words: Sequence[str]) -> Words:
+def find_longest_match(words: Sequence[str]) -> VerbPath:
     """The longest beginning of the words that is a verb or a group of verbs."""
     for length in range(len(words), 0, -1):
         candidate = tuple(words[:length])
@@ -356,7 +356,7 @@ def longest(words: Sequence[str]) -> Words:
     return ()
 
 
-def below(words: Words) -> dict[Words, Verb]:
+def subcommands(words: VerbPath) -> dict[VerbPath, Verb]:
     """The verbs that begin with these words and go on."""
     length = len(words)
     return {
@@ -366,13 +366,13 @@ def below(words: Words) -> dict[Words, Verb]:
     }
 
 
-def alias_of(words: Words) -> Words | None:
+def canonical_path(words: VerbPath) -> VerbPath | None:
     """The words that this verb is listed under first, when they are others."""
     first = next(other for other, verb in VERBS.items() if verb is VERBS[words])
     return first if first != words else None
 
 
-def nearest(words: Sequence[str]) -> list[str]:
+def suggest(words: Sequence[str]) -> list[str]:
     """The verbs that somebody who typed these words may have meant, best first.
 
     Whoever knows the last word has forgotten the ones before it (`list-tenants`).
@@ -381,5 +381,5 @@ def nearest(words: Sequence[str]) -> list[str]:
 
     if same_end := [" ".join(verb) for verb in VERBS if verb[-1] == words[-1]]:
         return same_end
-    names = [" ".join(verb) for verb in VERBS if not alias_of(verb) or len(words) == 1]
+    names = [" ".join(verb) for verb in VERBS if not canonical_path(verb) or len(words) == 1]
     return get_close_matches(" ".join(words), names, n=3, cutoff=0.6)

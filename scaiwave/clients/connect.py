@@ -12,18 +12,18 @@ class NotRegistered(SettingMissing):
     fix = "Run `scaiwave sync register`."
 
 
-def connect(config: Configuration) -> ScaiKeyClient:
+def scaikey_client(config: Configuration) -> ScaiKeyClient:
     """With the operator's own token where there is one, else with our client credentials.
 
     It connects when it is first asked something. Raises `NotRegistered` when there is neither.
     """
-    base_url = config.url("SCAIWAVE_SCAIKEY_URL")
+    base_url = config.get_url("SCAIWAVE_SCAIKEY_URL")
     if not base_url:
         raise NotRegistered("This server is not registered with ScaiKey.")
-    if token := config.text("SCAIWAVE_ADMIN_TOKEN"):
+    if token := config.get_str("SCAIWAVE_ADMIN_TOKEN"):
         return ScaiKeyClient(base_url, bearer=token)
-    client_id = config.text("SCAIWAVE_SCAIKEY_CLIENT_ID")
-    client_secret = config.text("SCAIWAVE_SCAIKEY_CLIENT_SECRET")
+    client_id = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")
+    client_secret = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_SECRET")
     if not (client_id and client_secret):
         raise NotRegistered("This server has no ScaiKey credentials.")
     return ScaiKeyClient(base_url, client_id=client_id, client_secret=client_secret)

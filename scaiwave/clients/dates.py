@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 
-def moment_of(header: str | None) -> datetime | None:
+def parse_http_date(header: str | None) -> datetime | None:
     """Aware, in UTC where it names no zone; None for what is no date."""
     if header is None:
         return None

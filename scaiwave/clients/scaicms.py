@@ -17,13 +17,13 @@ import httpx
 import msgspec
 
 from scaiwave.clients.http.client import HttpClient
-from scaiwave.clients.http.exceptions import Fault, Peer
-from scaiwave.clients.http.responses import refusal, shown
-from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
+from scaiwave.clients.http.responses import error_from_response, redact
+from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaikey.decoding import decode_answer
 from scaiwave.config import Configuration
-from scaiwave.errors import UpstreamNonsense, UpstreamNotFound
-from scaiwave.msgspec_decoders import decoder
+from scaiwave.errors import UpstreamInvalidResponse, UpstreamNotFound
+from scaiwave.msgspec_decoders import get_decoder
 
 DOCS = "/api/v1/docs"
 NAMESPACE, VERSION = "scaiwave", "v1"
@@ -79,11 +79,15 @@ class ScaiCmsClient:
         *,
         namespace: str = NAMESPACE,
         version: str = VERSION,
-        patience: Patience = Patience(total=30.0),  # noqa: B008 - frozen
+        patience: RetryPolicy = RetryPolicy(total=30.0),  # noqa: B008 - frozen
     ) -> None:
         self.namespace = namespace
         self.http = HttpClient(
-            base_url, service=SERVICE, patience=patience, refuse=scaicms_refusal, in_flight=1
+            base_url,
+            service=SERVICE,
+            patience=patience,
+            refuse=scaicms_error_from_response,
+            in_flight=1,
         )
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._pages = f"{DOCS}/{quote(namespace, safe='')}/{quote(version, safe='')}"
@@ -123,7 +127,7 @@ class ScaiCmsClient:
             written: Written = decode_answer(
                 answer.content, Written, called=called, service=SERVICE
             )
-        except UpstreamNonsense as error:
+        except UpstreamInvalidResponse as error:
             error.fix = (
                 "Check that SCAIWAVE_SCAICMS_URL is ScaiCMS's address, then run it again to see "
                 "whether the page was written."
@@ -143,24 +147,24 @@ class ScaiCmsClient:
         return self.http.request(method, address, json=json, headers=self._headers, retry=retry)
 
 
-def connect(config: Configuration) -> ScaiCmsClient:
+def scaicms_client(config: Configuration) -> ScaiCmsClient:
     """It connects when it is first asked something. Raises SettingMissing, SettingInvalid."""
     config.required("SCAIWAVE_SCAICMS_URL")
     return ScaiCmsClient(
-        config.url("SCAIWAVE_SCAICMS_URL"), config.required("SCAIWAVE_SCAICMS_API_KEY")
+        config.get_url("SCAIWAVE_SCAICMS_URL"), config.required("SCAIWAVE_SCAICMS_API_KEY")
     )
 
 
-def scaicms_refusal(response: httpx.Response, peer: Peer) -> Fault:
+def scaicms_error_from_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
     """As `answers.refusal`, with the codes of ScaiCMS; any 5xx may be tried again.
 
     The body is `{"detail": "…"}` or `{"detail": {"code", "message"}}`.
     """
-    fault = refusal(response, peer)
+    fault = error_from_response(response, peer)
     told = _told(response.content)
-    error, code = fault.error, shown(told.code, response.request)
+    error, code = fault.error, redact(told.code, response.request)
     if code:
-        words = shown(told.message, response.request).rstrip(".")
+        words = redact(told.message, response.request).rstrip(".")
         error.message = f"{error.message.rstrip('.')}: {code}{', ' if words else ''}{words}."
         error.args = (error.message,)
         error.details["upstream_code"] = code
@@ -170,7 +174,7 @@ def scaicms_refusal(response: httpx.Response, peer: Peer) -> Fault:
 
 def _told(content: bytes) -> _Told:
     try:
-        body: _Body = decoder(_Body).decode(content)
+        body: _Body = get_decoder(_Body).decode(content)
     except (ValueError, RecursionError):
         return _Told()
     return body.detail if isinstance(body.detail, _Told) else _Told()

@@ -15,18 +15,18 @@ import msgspec
 
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.http.client import HttpClient
-from scaiwave.clients.http.exceptions import Fault, Peer
-from scaiwave.clients.http.responses import refusal, shown
+from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
+from scaiwave.clients.http.responses import error_from_response, redact
 from scaiwave.clients.scaikey.decoding import decode_answer
 from scaiwave.config import Configuration
-from scaiwave.errors import SettingInvalid, UpstreamNonsense, UpstreamNotFound
+from scaiwave.errors import SettingInvalid, UpstreamInvalidResponse, UpstreamNotFound
 
 SCHEMA = "/v1/schema"
 OBJECTS = "/v1/batch/objects"
 GRAPHQL = "/v1/graphql"
 
 
-class Thing(msgspec.Struct, kw_only=True, frozen=True):
+class WeaviateObject(msgspec.Struct, kw_only=True, frozen=True):
     """An object to be kept; without a vector it is found by its words alone."""
 
     id: str
@@ -150,10 +150,10 @@ class WeaviateClient:
             if name not in self.tenants():  # else somebody has made it at the same time
                 raise
 
-    def keep(self, tenant: str, things: Sequence[Thing]) -> None:
+    def keep(self, tenant: str, things: Sequence[WeaviateObject]) -> None:
         """Put objects there, in the place of those with the same ids.
 
-        Raises UpstreamNonsense where one of them is not taken: Weaviate answers 200 then.
+        Raises UpstreamInvalidResponse where one of them is not taken: Weaviate answers 200 then.
         """
         objects = [
             {
@@ -175,7 +175,7 @@ class WeaviateClient:
     def drop(self, tenant: str, ids: Sequence[str]) -> None:
         """Take objects away; those that are not there are no error.
 
-        Raises UpstreamNonsense where one of them stays: Weaviate answers 200 then.
+        Raises UpstreamInvalidResponse where one of them stays: Weaviate answers 200 then.
         """
         where = {"path": ["id"], "operator": "ContainsAny", "valueTextArray": list(ids)}
         answer = self._call(
@@ -239,10 +239,10 @@ class WeaviateClient:
         )
 
 
-def connect_weaviate(config: Configuration, kind: str, **options: Any) -> WeaviateClient:
+def weaviate_client(config: Configuration, kind: str, **options: Any) -> WeaviateClient:
     """The client of SCAIWAVE_WEAVIATE_URL. Raises SettingInvalid."""
-    url = config.url("SCAIWAVE_WEAVIATE_URL")
-    return WeaviateClient(url, config.text("SCAIWAVE_WEAVIATE_API_KEY"), kind, **options)
+    url = config.get_url("SCAIWAVE_WEAVIATE_URL")
+    return WeaviateClient(url, config.get_str("SCAIWAVE_WEAVIATE_API_KEY"), kind, **options)
 
 
 def _text(text: str) -> str:
@@ -251,14 +251,14 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _refusal(response: httpx.Response, peer: Peer) -> Fault:
+def _refusal(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
     """As `answers.refusal`, with the reason that Weaviate's own body gives."""
-    fault = refusal(response, peer)
+    fault = error_from_response(response, peer)
     try:
         refused = msgspec.json.decode(response.content, type=_Refused)
     except (ValueError, RecursionError):
         return fault
-    said = shown("; ".join(reason.message for reason in refused.error), response.request)
+    said = redact("; ".join(reason.message for reason in refused.error), response.request)
     if said:
         fault.error.message = f"{fault.error.message.rstrip('.')}: {said.rstrip('.')}."
         fault.error.args = (fault.error.message,)
@@ -270,8 +270,8 @@ def _decoded(answer: httpx.Response, kind: Any) -> Any:
     return decode_answer(answer.content, kind, called=called, service="Weaviate")
 
 
-def _nonsense(what: str) -> UpstreamNonsense:
-    return UpstreamNonsense(
+def _nonsense(what: str) -> UpstreamInvalidResponse:
+    return UpstreamInvalidResponse(
         f"Weaviate's answer makes no sense: {what}.",
         fix="Check the version and the log of Weaviate; what was indexed stays so.",
     )

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import environ
 
-from scaiwave.config.definitions import BY_NAME, LOCATING_NAMES, SETTINGS, Setting
+from scaiwave.config.definitions import BY_NAME, LOCATING_NAMES, SETTINGS
 from scaiwave.errors import SettingInvalid, SettingMissing
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "LOCATING_NAMES",
     "SETTINGS",
     "Configuration",
-    "Setting",
     "find_home",
     "load",
     "read_env_file",
@@ -74,55 +73,55 @@ class Configuration:
     def is_default(self, name: str) -> bool:
         return self.raw(name)[1] == "default"
 
-    def text(self, name: str) -> str:
+    def get_str(self, name: str) -> str:
         return self.raw(name)[0]
 
     def required(self, name: str) -> str:
-        if value := self.text(name):
+        if value := self.get_str(name):
             return value
         raise SettingMissing(
             f"{name} is not set.",
             fix=f"Set {name} in the environment or in {self.env_file}.",
         )
 
-    def number(self, name: str) -> int:
+    def get_int(self, name: str) -> int:
         value = int(self._cast(name, int, "a whole number"))
         if value < 0:
             raise _invalid(name, "a whole number, 0 or more")
         return value
 
-    def share(self, name: str) -> float:
+    def get_fraction(self, name: str) -> float:
         value = float(self._cast(name, float, "a number between 0 and 1"))
         if not 0 <= value <= 1:
             raise _invalid(name, "a number between 0 and 1")
         return value
 
-    def switch(self, name: str) -> bool:
-        value = self.text(name).lower()
+    def get_bool(self, name: str) -> bool:
+        value = self.get_str(name).lower()
         if value in {"true", "yes", "on", "1"}:
             return True
         if value in {"false", "no", "off", "0", ""}:
             return False
         raise _invalid(name, "true or false")
 
-    def choice(self, name: str) -> str:
+    def get_choice(self, name: str) -> str:
         allowed = BY_NAME[name].choices
         for choice in allowed:
-            if self.text(name).lower() == choice.lower():
+            if self.get_str(name).lower() == choice.lower():
                 return choice
         raise _invalid(name, "one of " + ", ".join(allowed))
 
-    def url(self, name: str) -> str:
+    def get_url(self, name: str) -> str:
         """An http(s) URL without its trailing slash, or an empty text."""
-        value = self.text(name).rstrip("/")
+        value = self.get_str(name).rstrip("/")
         if value and not _is_web_url(value):
             raise _invalid(name, "a URL such as https://name.example.com, without a password")
         return value
 
-    def names(self, name: str) -> list[str]:
-        return [part.strip() for part in self.text(name).split(",") if part.strip()]
+    def get_list(self, name: str) -> list[str]:
+        return [part.strip() for part in self.get_str(name).split(",") if part.strip()]
 
-    def masked(self, text: str) -> str:
+    def mask_secrets(self, text: str) -> str:
         """A foreign text with every secret of this configuration taken out."""
         for secret in sorted(self._secrets(), key=len, reverse=True):
             text = text.replace(secret, "****")
@@ -130,13 +129,13 @@ class Configuration:
 
     def _secrets(self) -> Iterator[str]:
         for setting in SETTINGS:
-            if setting.secret and (value := self.text(setting.name)):
+            if setting.secret and (value := self.get_str(setting.name)):
                 parts = [value, *value.split(","), *_passwords(value)]
                 yield from (part for part in parts if len(part) >= SHORTEST_SECRET)
 
     def _cast(self, name: str, cast: type, wanted: str) -> Any:
         try:
-            return environ.Env.parse_value(self.text(name), cast)
+            return environ.Env.parse_value(self.get_str(name), cast)
         except ValueError:
             raise _invalid(name, wanted) from None
 

@@ -25,12 +25,12 @@ _POSTGRESQL_OPTIONS = {"connect_timeout": 5, "application_name": "scaiwave"}
 
 
 def uses_sqlite(config: Configuration) -> bool:
-    return bool(configure(config)["ENGINE"] == SQLITE)
+    return bool(database_settings(config)["ENGINE"] == SQLITE)
 
 
-def configure(config: Configuration) -> dict[str, Any]:
+def database_settings(config: Configuration) -> dict[str, Any]:
     """Django's settings of the one database. Raises `SettingInvalid` for another scheme."""
-    url = config.text("SCAIWAVE_DB_URL")
+    url = config.get_str("SCAIWAVE_DB_URL")
     if not url:
         return _sqlite({"NAME": str(config.home / "scaiwave.sqlite3")})
     scheme = url.partition(":")[0]
@@ -43,7 +43,7 @@ def configure(config: Configuration) -> dict[str, Any]:
     raise _invalid()
 
 
-def keep_private(settings: dict[str, Any]) -> None:
+def restrict_permissions(settings: dict[str, Any]) -> None:
     """Make SQLite's file before SQLite does, which would let every user of the machine read it.
 
     The files it keeps beside it get the same mode. Where the file can't be made, opening the
@@ -92,7 +92,7 @@ def _postgresql(parsed: dict[str, Any]) -> dict[str, Any]:
 
 def redis_url(config: Configuration) -> str:
     """Empty where there is none. Raises `SettingInvalid` for a URL that is not one of Redis."""
-    url = config.text("SCAIWAVE_REDIS_URL")
+    url = config.get_str("SCAIWAVE_REDIS_URL")
     if url and not url.startswith(("redis://", "rediss://", "unix://")):
         raise SettingInvalid(
             "SCAIWAVE_REDIS_URL is not the URL of a Redis server.",

@@ -5,172 +5,181 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "url", "number", "share", "switch", "choice"]
+SettingType = Literal["str", "url", "int", "fraction", "bool", "choice"]
+"""`Configuration.get_<type>` reads a setting of that type."""
 
 
 @dataclass(frozen=True)
-class Setting:
+class SettingDefinition:
     """One name an operator can set; `secret` ones are masked wherever they are shown."""
 
     name: str
     help: str
     default: str = ""
-    kind: Kind = "text"
+    type: SettingType = "str"
     secret: bool = False
     choices: tuple[str, ...] = ()
 
 
-SETTINGS: tuple[Setting, ...] = (
-    Setting(
+SETTINGS: tuple[SettingDefinition, ...] = (
+    SettingDefinition(
         "SCAIWAVE_DB_URL",
         "Database, as postgres://user:password@host:5432/name; "
         "empty is an SQLite file in the home.",
         secret=True,
-        kind="url",
+        type="url",
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_REDIS_URL",
         "Redis for background jobs; empty runs the work inline.",
         secret=True,
-        kind="url",
+        type="url",
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_SERVER_NAME",
         "This server's name, as in @anna:chat.example.com.",
         "localhost",
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_PUBLIC_URL",
         "Where browsers reach this server.",
         "http://localhost:8000",
-        kind="url",
+        type="url",
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_SECRET_KEY",
         "Signs sessions; made in the home when the database is SQLite.",
         secret=True,
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_ENCRYPTION_KEYS",
         "Fernet keys that encrypt private keys at rest, newest "
         "first, separated by commas; made in the home when the database is SQLite.",
         secret=True,
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_SCAIKEY_URL",
         "Base URL of ScaiKey, the identity provider.",
-        kind="url",
+        type="url",
     ),
-    Setting("SCAIWAVE_SCAIKEY_CLIENT_ID", "Client id; written by `sync register`."),
-    Setting(
+    SettingDefinition("SCAIWAVE_SCAIKEY_CLIENT_ID", "Client id; written by `sync register`."),
+    SettingDefinition(
         "SCAIWAVE_SCAIKEY_CLIENT_SECRET",
         "Client secret; written by `sync register`.",
         secret=True,
     ),
-    Setting("SCAIWAVE_SCAIKEY_APP_ID", "Application id; written by `sync register`."),
-    Setting(
+    SettingDefinition("SCAIWAVE_SCAIKEY_APP_ID", "Application id; written by `sync register`."),
+    SettingDefinition(
         "SCAIWAVE_SCAIKEY_ISSUER",
         "Issuer of tokens; written by `sync register`.",
-        kind="url",
+        type="url",
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_SCAIKEY_AUDIENCE",
         "Audience that an operator's token must have; empty is our client id.",
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_SCAIKEY_WEBHOOK_SECRET",
         "Shared secret of ScaiKey's webhooks.",
         secret=True,
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_ADMIN_TOKEN",
         "ScaiKey token of the operator, for one session.",
         secret=True,
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_REQUIRE_ADMIN_TOKEN",
         "Refuse to work without SCAIWAVE_ADMIN_TOKEN.",
         "false",
-        kind="switch",
+        type="bool",
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_SYNC_REMOVAL_LIMIT",
         "The brake: a sync may remove this many of a kind whatever their share.",
         "20",
-        kind="number",
+        type="int",
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_SYNC_REMOVAL_SHARE",
         "The brake: a sync may remove this share of a kind whatever their number (0 to 1).",
         "0.10",
-        kind="share",
+        type="fraction",
     ),
-    Setting("SCAIWAVE_SCAIGRID_URL", "Base URL of ScaiGrid, the AI gateway.", kind="url"),
-    Setting(
+    SettingDefinition("SCAIWAVE_SCAIGRID_URL", "Base URL of ScaiGrid, the AI gateway.", type="url"),
+    SettingDefinition(
         "SCAIWAVE_SCAIGRID_API_KEY",
         "ScaiGrid API key (sgk_…); empty takes a service token from ScaiKey.",
         secret=True,
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_SCAIGRID_EMBEDDING_MODEL",
         "Model that makes vectors of texts; empty is the first that ScaiGrid lists.",
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_WEAVIATE_URL",
         "Base URL of Weaviate, which then finds messages; empty is the database's own search.",
-        kind="url",
+        type="url",
     ),
-    Setting("SCAIWAVE_WEAVIATE_API_KEY", "Weaviate API key, if it asks for one.", secret=True),
-    Setting("SCAIWAVE_SCAICMS_URL", "Base URL of ScaiCMS, which shows the docs.", kind="url"),
-    Setting(
+    SettingDefinition(
+        "SCAIWAVE_WEAVIATE_API_KEY", "Weaviate API key, if it asks for one.", secret=True
+    ),
+    SettingDefinition(
+        "SCAIWAVE_SCAICMS_URL", "Base URL of ScaiCMS, which shows the docs.", type="url"
+    ),
+    SettingDefinition(
         "SCAIWAVE_SCAICMS_API_KEY",
         "ScaiCMS API key (scai_live_…) with the scope docs:write:scaiwave.",
         secret=True,
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_MEDIA_ROOT",
         "Folder of the attachments, where no S3 bucket holds them; empty is media in the home.",
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_S3_ENDPOINT",
         "S3 server of the attachments; empty is Amazon's.",
-        kind="url",
+        type="url",
     ),
-    Setting("SCAIWAVE_S3_BUCKET", "S3 bucket of the attachments; empty keeps them as files."),
-    Setting("SCAIWAVE_S3_ACCESS_KEY", "Access key of the bucket.", secret=True),
-    Setting("SCAIWAVE_S3_SECRET_KEY", "Secret key of the bucket.", secret=True),
-    Setting(
+    SettingDefinition(
+        "SCAIWAVE_S3_BUCKET", "S3 bucket of the attachments; empty keeps them as files."
+    ),
+    SettingDefinition("SCAIWAVE_S3_ACCESS_KEY", "Access key of the bucket.", secret=True),
+    SettingDefinition("SCAIWAVE_S3_SECRET_KEY", "Secret key of the bucket.", secret=True),
+    SettingDefinition(
         "SCAIWAVE_IMPORT_LIMIT_MB",
         "The largest room bundle that is imported, in MiB, packed or unpacked.",
         "20480",
-        kind="number",
+        type="int",
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_PEER_NETWORKS",
         "Private networks in which federation peers may be, as 10.0.0.0/8, separated by commas; "
         "empty is none.",
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_ALLOWED_HOSTS",
         "Host names the web server answers to, separated by commas; "
         "empty is the host of SCAIWAVE_PUBLIC_URL and the loopback names. "
         "That of SCAIWAVE_SERVER_NAME is always one.",
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_LOG_FORMAT",
         "How log lines look.",
         "text",
-        kind="choice",
+        type="choice",
         choices=("text", "json"),
     ),
-    Setting(
+    SettingDefinition(
         "SCAIWAVE_LOG_LEVEL",
         "The least level that is logged.",
         "INFO",
-        kind="choice",
+        type="choice",
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
     ),
-    Setting("SCAIWAVE_TIME_ZONE", "Zone of the times in tables; empty is the machine's own."),
+    SettingDefinition(
+        "SCAIWAVE_TIME_ZONE", "Zone of the times in tables; empty is the machine's own."
+    ),
 )
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}

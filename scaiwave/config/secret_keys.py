@@ -20,14 +20,14 @@ from scaiwave.errors import SettingInvalid, SettingMissing
 FILE_NAME = "secret-keys.env"
 
 
-def secret_key(config: Configuration) -> str:
-    return config.text("SCAIWAVE_SECRET_KEY") or _own(config, "SCAIWAVE_SECRET_KEY")
+def get_secret_key(config: Configuration) -> str:
+    return config.get_str("SCAIWAVE_SECRET_KEY") or _own(config, "SCAIWAVE_SECRET_KEY")
 
 
-def encryption_keys(config: Configuration) -> list[str]:
+def get_encryption_keys(config: Configuration) -> list[str]:
     """Fernet keys, newest first."""
     name = "SCAIWAVE_ENCRYPTION_KEYS"
-    return config.names(name) or [_own(config, name)]
+    return config.get_list(name) or [_own(config, name)]
 
 
 def _own(config: Configuration, name: str) -> str:

@@ -41,7 +41,7 @@ _STEERS_TERMINALS = re.compile(f"[\x00-\x1f{_STEERING}]")
 _STEERS_IN_JSON = re.compile(f"[{_STEERING}]")
 
 
-class Kind(Enum):
+class ColumnType(Enum):
     """What a column holds, and so how it is written for people."""
 
     TEXT = "text"
@@ -58,21 +58,21 @@ class Column:
 
     key: str
     title: str
-    kind: Kind = Kind.TEXT
+    kind: ColumnType = ColumnType.TEXT
     whole: bool = False
     spare: bool = False
 
     @property
     def is_number(self) -> bool:
-        return self.kind in (Kind.COUNT, Kind.BYTES)
+        return self.kind in (ColumnType.COUNT, ColumnType.BYTES)
 
 
-def printable(text: str) -> str:
+def strip_control_chars(text: str) -> str:
     """The text with what could steer a terminal replaced; names come from strangers."""
     return _STEERS_TERMINALS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def human_bytes(count: int) -> str:
+def format_bytes(count: int) -> str:
     """1536 → '1.5 KiB'; binary units, as limits are given in MiB."""
     if count < 1024:
         return f"{count} B"
@@ -84,7 +84,7 @@ def human_bytes(count: int) -> str:
     return f"{size:,.1f} {units[0]}"
 
 
-def local_zone(name: str) -> tzinfo:
+def get_timezone(name: str) -> tzinfo:
     """The zone of the given name, or the machine's own when the name is empty.
 
     The name of the machine's zone is asked for before Django sets TZ for the whole process.
@@ -109,7 +109,7 @@ def _machine_zone() -> tzinfo:
         return UTC
 
 
-def json_ready(value: Any) -> Any:
+def json_default(value: Any) -> Any:
     """UUIDs as text and times as ISO 8601 in UTC; everything else as it is."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -122,7 +122,7 @@ def json_ready(value: Any) -> Any:
 
 def to_json(document: Any, *, indent: int | None = 2, ascii_only: bool = False) -> str:
     """JSON that is safe to print at a terminal: what could steer it is escaped."""
-    text = json.dumps(document, default=json_ready, ensure_ascii=ascii_only, indent=indent)
+    text = json.dumps(document, default=json_default, ensure_ascii=ascii_only, indent=indent)
     return _STEERS_IN_JSON.sub(lambda found: json.dumps(found.group())[1:-1], text)
 
 
@@ -150,59 +150,59 @@ class Output:
         self.chatty = chatty
         self.zone = zone
 
-    def listing(self, plural: str, columns: Sequence[Column], rows: Sequence[Row]) -> None:
+    def print_table(self, plural: str, columns: Sequence[Column], rows: Sequence[Row]) -> None:
         """Print rows as a table, or as {plural: [...]} with every key a row has."""
         if self.as_json:
-            self.document({plural: list(rows)})
+            self.print_json({plural: list(rows)})
         elif not rows:
-            self.say(f"No {plural.replace('_', ' ')}.")
+            self.log(f"No {plural.replace('_', ' ')}.")
         else:
             cells = [
                 [self._cell(row.get(column.key), column.kind) for column in columns] for row in rows
             ]
             self._table(columns, cells)
 
-    def record(self, columns: Sequence[Column], row: Row) -> None:
+    def print_record(self, columns: Sequence[Column], row: Row) -> None:
         """Print one thing as lines of name and value, or as a JSON object."""
         if self.as_json:
-            self.document(row)
+            self.print_json(row)
             return
         width = max(len(column.title) for column in columns)
         for column in columns:
             value = self._cell(row.get(column.key), column.kind)
-            self.line(f"{column.title:<{width}}  {value}")
+            self.print_line(f"{column.title:<{width}}  {value}")
 
-    def document(self, document: Any) -> None:
+    def print_json(self, document: Any) -> None:
         """JSON is UTF-8; where the stream takes something else, ASCII is right in both."""
         encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         ascii_only = encoding.lower().replace("-", "") != "utf8"
         self.stdout.write(to_json(document, ascii_only=ascii_only) + "\n")
 
-    def line(self, text: str = "") -> None:
+    def print_line(self, text: str = "") -> None:
         """A line of the answer, for people; programs read the document."""
         if not self.as_json:
-            self.stdout.write(printable(text).rstrip() + "\n")
+            self.stdout.write(strip_control_chars(text).rstrip() + "\n")
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Talk: never part of the answer, silent with --quiet and with --json."""
         if not (self.quiet or self.as_json):
-            self._talk(printable(text) + "\n")
+            self._talk(strip_control_chars(text) + "\n")
 
     def warn(self, text: str) -> None:
         """A warning is said even when the talk is off, unless a program listens."""
         if not self.as_json:
-            self._talk(f"Warning: {printable(text)}\n")
+            self._talk(f"Warning: {strip_control_chars(text)}\n")
 
     def prompt(self, question: str) -> None:
-        self._talk(printable(question))
+        self._talk(strip_control_chars(question))
 
-    def failure(self, error: ScaiWaveError) -> None:
+    def print_error(self, error: ScaiWaveError) -> None:
         if self.as_json:
             body = {"code": error.code, "message": error.message, "fix": error.fix}
             self._talk(to_json({"error": body}, indent=None) + "\n")
             return
-        fix = f"  Fix: {printable(error.fix)}\n" if error.fix else ""
-        self._talk(f"Error: {printable(error.message)} [{error.code}]\n{fix}")
+        fix = f"  Fix: {strip_control_chars(error.fix)}\n" if error.fix else ""
+        self._talk(f"Error: {strip_control_chars(error.message)} [{error.code}]\n{fix}")
 
     def _talk(self, text: str) -> None:
         """Nobody listening to the talk is no reason to stop the work."""
@@ -214,7 +214,7 @@ class Output:
 
     @contextmanager
     def progress(
-        self, what: str, kind: Kind = Kind.COUNT, /
+        self, what: str, kind: ColumnType = ColumnType.COUNT, /
     ) -> Iterator[Callable[[int, int | None], None]]:
         """Yield a function to call with (done, total or None), in things or in bytes.
 
@@ -226,12 +226,12 @@ class Output:
             yield self._progress_lines(what, kind)
         else:
             # rich is only worth its import where it draws.
-            from scaiwave.console.rich_output import drawn
+            from scaiwave.console.rich_output import progress_bar
 
-            with drawn(what, partial(self._cell, kind=kind), self.stderr) as advance:
+            with progress_bar(what, partial(self._cell, kind=kind), self.stderr) as advance:
                 yield advance
 
-    def _progress_lines(self, what: str, kind: Kind) -> Callable[[int, int | None], None]:
+    def _progress_lines(self, what: str, kind: ColumnType) -> Callable[[int, int | None], None]:
         began = last = time.monotonic()
         amount = partial(self._cell, kind=kind)
 
@@ -242,27 +242,27 @@ class Output:
                 last = now
                 of_total = "" if total is None else f" of {amount(total)}"
                 rate = amount(round(done / (now - began)))
-                self.say(f"{what}: {amount(done)}{of_total}, {rate}/s")
+                self.log(f"{what}: {amount(done)}{of_total}, {rate}/s")
 
         return advance
 
-    def _cell(self, value: Any, kind: Kind) -> str:
+    def _cell(self, value: Any, kind: ColumnType) -> str:
         if value is None or value == "":
             return UNKNOWN
         if isinstance(value, datetime):
             return self._time(value)
         if isinstance(value, list | tuple):
-            return ", ".join(printable(str(part)) for part in value) or UNKNOWN
+            return ", ".join(strip_control_chars(str(part)) for part in value) or UNKNOWN
         if isinstance(value, str):  # Also in a column of numbers, whose alignment it keeps.
-            return printable(value)
+            return strip_control_chars(value)
         match kind:
-            case Kind.BYTES:
-                return human_bytes(value)
-            case Kind.COUNT:
+            case ColumnType.BYTES:
+                return format_bytes(value)
+            case ColumnType.COUNT:
                 return f"{value:,}"
-            case Kind.FLAG:
+            case ColumnType.FLAG:
                 return "yes" if value else "no"
-        return printable(str(value))
+        return strip_control_chars(str(value))
 
     def _time(self, moment: datetime) -> str:
         try:
@@ -273,15 +273,17 @@ class Output:
 
     def _table(self, columns: Sequence[Column], cells: list[list[str]]) -> None:
         if is_terminal(self.stdout):
-            from scaiwave.console.rich_output import table
+            from scaiwave.console.rich_output import print_rich_table
 
-            table(columns, cells, self.stdout)
+            print_rich_table(columns, cells, self.stdout)
         else:
             self._plain_table(columns, cells)
 
     def _plain_table(self, columns: Sequence[Column], cells: list[list[str]]) -> None:
         lines = [[column.title for column in columns], *cells]
-        widths = [max(width(line[index]) for line in lines) for index in range(len(columns))]
+        widths = [
+            max(display_width(line[index]) for line in lines) for index in range(len(columns))
+        ]
         for line in lines:
             padded = (
                 _pad(cell, to, right=column.is_number)
@@ -291,11 +293,11 @@ class Output:
 
 
 def _pad(cell: str, to: int, *, right: bool) -> str:
-    gap = " " * (to - width(cell))
+    gap = " " * (to - display_width(cell))
     return gap + cell if right else cell + gap
 
 
-def width(text: str) -> int:
+def display_width(text: str) -> int:
     """Columns that a text takes at a terminal: wide characters take two, marks none."""
     if text.isascii():
         return len(text)

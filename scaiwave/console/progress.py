@@ -6,21 +6,25 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from scaiwave.console.output import Kind
+from scaiwave.console.output import ColumnType
 
-Progress = Callable[[int, int | None], None]
+ProgressCallback = Callable[[int, int | None], None]
 """Takes how much is done, and of how much if that is known."""
 
 
-class Bars(Protocol):
-    def __call__(self, what: str, kind: Kind = Kind.COUNT, /) -> AbstractContextManager[Progress]:
+class ProgressFactory(Protocol):
+    def __call__(
+        self, what: str, kind: ColumnType = ColumnType.COUNT, /
+    ) -> AbstractContextManager[ProgressCallback]:
         """For one part of the work, what is counted being things or bytes."""
 
 
-def no_progress(done: int, total: int | None) -> None:
+def null_progress(done: int, total: int | None) -> None:
     """For whoever does not want to know."""
 
 
 @contextmanager
-def no_bars(what: str, kind: Kind = Kind.COUNT, /) -> Iterator[Progress]:
-    yield no_progress
+def null_progress_factory(
+    what: str, kind: ColumnType = ColumnType.COUNT, /
+) -> Iterator[ProgressCallback]:
+    yield null_progress

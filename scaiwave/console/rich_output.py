@@ -26,7 +26,7 @@ _ENDLESS = 100_000
 
 
 @contextmanager
-def drawn(
+def progress_bar(
     what: str, amount: Callable[[int], str], stream: IO[str]
 ) -> Iterator[Callable[[int, int | None], None]]:
     """A bar with rate and time left, cleared when the work is done; `amount` writes numbers."""
@@ -56,7 +56,7 @@ def drawn(
         yield advance
 
 
-def table(columns: Sequence[Column], cells: list[list[str]], stream: IO[str]) -> None:
+def print_rich_table(columns: Sequence[Column], cells: list[list[str]], stream: IO[str]) -> None:
     console = Console(file=stream, markup=False, highlight=False)
     shown = list(range(len(columns)))
     while (spare := _last_spare(columns, shown)) is not None:

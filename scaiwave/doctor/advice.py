@@ -11,7 +11,7 @@ from scaiwave.doctor.findings import Finding
 _WORDS = re.compile(r"(?:`[^`]*`|\S)+")
 
 
-def advice(findings: Iterable[Finding], *, columns: int | None) -> Iterator[str]:
+def format_advice(findings: Iterable[Finding], *, columns: int | None) -> Iterator[str]:
     """The fix of each finding that has one; folded between words at a terminal of so many
     columns, and in one line where there is none."""
     for finding in findings:

@@ -15,10 +15,10 @@ from django.db import Error, connection
 
 from scaiwave import media_storage
 from scaiwave.config import Configuration
-from scaiwave.console.output import human_bytes
+from scaiwave.console.output import format_bytes
 from scaiwave.doctor.findings import Finding, State, failed, passed, warned
-from scaiwave.error_mapping import from_database
-from scaiwave.errors import ConfigurationError, DatabaseUnmigrated, DiskFull
+from scaiwave.error_mapping import map_database_error
+from scaiwave.errors import ConfigurationError, DiskFull, MigrationsPending
 
 MIB = 1024 * 1024
 WARN_BELOW = 1024 * MIB
@@ -34,7 +34,7 @@ class RedisUnreachable(ConfigurationError):
     fix = "Start it, or mend SCAIWAVE_REDIS_URL; until then the verbs work and the schedule stands."
 
 
-class ConfigurationWrong(ConfigurationError):
+class InvalidConfiguration(ConfigurationError):
     code = "SW_CONFIG_INVALID"
 
 
@@ -46,7 +46,7 @@ def configuration(config: Configuration, now: datetime) -> Iterator[Finding]:
     for message in messages:
         fix = message.hint or ""
         if message.level >= checks.ERROR:
-            yield failed("configuration", ConfigurationWrong(message.msg, fix=fix))
+            yield failed("configuration", InvalidConfiguration(message.msg, fix=fix))
         else:
             yield warned("configuration", message.msg, fix)
     if not messages:
@@ -59,7 +59,7 @@ def database(config: Configuration, now: datetime) -> Iterator[Finding]:
             cursor.execute("SELECT 1")
             version = _version(cursor)
     except Error as error:
-        if (ours := from_database(error)) is None:
+        if (ours := map_database_error(error)) is None:
             raise
         yield failed("database", ours)
         return
@@ -83,7 +83,7 @@ def _migrations() -> Iterator[Finding]:
     if waiting:
         names = ", ".join(str(migration) for migration, _ in waiting[:3])
         more = " and more" if len(waiting) > 3 else ""
-        error = DatabaseUnmigrated(f"{len(waiting)} migrations wait: {names}{more}.")
+        error = MigrationsPending(f"{len(waiting)} migrations wait: {names}{more}.")
         yield failed("migrations", error)
     else:
         yield passed("migrations", "The database is migrated to this version.")
@@ -98,7 +98,7 @@ def disks(config: Configuration, now: datetime) -> Iterator[Finding]:
             continue
         seen.add(device)
         free = shutil.disk_usage(there).free
-        text = f"{human_bytes(free)} free for {what}, in {there}."
+        text = f"{format_bytes(free)} free for {what}, in {there}."
         if free < FAIL_BELOW:
             yield failed("disk", DiskFull(f"Only {text}", fix="Free some space."))
         elif free < WARN_BELOW:
@@ -109,7 +109,7 @@ def disks(config: Configuration, now: datetime) -> Iterator[Finding]:
 
 def _folders(config: Configuration) -> Iterator[tuple[str, Path]]:
     yield "the home", config.home
-    if not config.text("SCAIWAVE_S3_BUCKET"):
+    if not config.get_str("SCAIWAVE_S3_BUCKET"):
         yield "the attachments", media_storage.media_root(config)
     if connection.vendor == "sqlite":
         yield "the database", Path(connection.settings_dict["NAME"]).parent
@@ -136,7 +136,7 @@ def redis(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield passed("redis", "Redis answers.")
         yield from _workers(client, now)
     except RedisError as error:
-        message = config.masked(str(error)).rstrip(".")
+        message = config.mask_secrets(str(error)).rstrip(".")
         yield failed("redis", RedisUnreachable(f"Redis can't be used: {message}."))
     finally:
         client.close()

@@ -14,7 +14,7 @@ from scaiwave.auth.operators import Operator, Permission
 from scaiwave.config import Configuration
 from scaiwave.doctor import checks as machine
 from scaiwave.doctor.findings import Check, Finding, State, failed
-from scaiwave.error_mapping import from_database
+from scaiwave.error_mapping import map_database_error
 from scaiwave.errors import ScaiWaveError
 
 DATABASE = ("database", "migrations")
@@ -27,7 +27,7 @@ OWN_CHECKS = (
 
 
 @dataclass(frozen=True)
-class Examination:
+class HealthReport:
     """Everything that was found, in order."""
 
     findings: list[Finding]
@@ -58,9 +58,9 @@ class Examination:
         }
 
 
-def examine(
+def run_checks(
     *, operator: Operator, config: Configuration, now: datetime, dry_run: bool = False
-) -> Examination:
+) -> HealthReport:
     """Look at everything this server needs. What a check raises is its finding.
 
     What killed processes left is removed, unless it is a dry run or the operator may only look.
@@ -74,7 +74,7 @@ def examine(
         for check in registry.health_checks()
         for finding in _run(check, config, now, usable=usable, mending=mending)
     ]
-    return Examination([*first, *others])
+    return HealthReport([*first, *others])
 
 
 def _run(
@@ -95,6 +95,6 @@ def _run(
     except ScaiWaveError as error:
         yield failed(check.name, error)
     except Error as error:
-        if (ours := from_database(error)) is None:
+        if (ours := map_database_error(error)) is None:
             raise
         yield failed(check.name, ours)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scaiwave.errors import ConfigurationError, NotFoundError, RefusedError
 
 
-class BadPage(RefusedError):
+class InvalidPage(RefusedError):
     """Its front matter, its heading or its encoding."""
 
     code = "SW_DOCS_BAD_PAGE"
@@ -15,13 +15,13 @@ class DeadLink(RefusedError):
     code = "SW_DOCS_DEAD_LINK"
 
 
-class NotGone(NotFoundError):
+class PruneRefused(NotFoundError):
     """`--prune` names something that is not a published page without a source."""
 
     code = "SW_DOCS_NOT_GONE"
 
 
-class NoPages(ConfigurationError):
+class PagesNotFound(ConfigurationError):
     code = "SW_DOCS_NO_PAGES"
 
 

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from scaiwave.clients.scaicms import ScaiCmsClient
 from scaiwave.errors import ScaiWaveError, UpstreamUnavailable, UpstreamUnreachable
-from scaiwave.publishing.plan import WRITES, Action, Step, compared
+from scaiwave.publishing.plan import WRITES, Action, PageAction, plan_page
 
 Answer = TypeVar("Answer")
 
 
-class Calls:
+class PageExecutor:
     """The calls of one run. Once the server has used up our patience, each gets one try, until
     one succeeds: a hundred pages must not take a hundred times as long to fail."""
 
@@ -21,7 +21,7 @@ class Calls:
         self._client = client
         self._patient = True
 
-    def look(self, step: Step) -> Step | None:
+    def look(self, step: PageAction) -> PageAction | None:
         """The step, compared with what is live; None for a gone page that is not live any more."""
         if step.outgoing is None and step.action is not Action.GONE:
             return step
@@ -30,10 +30,10 @@ class Calls:
         except ScaiWaveError as error:
             return replace(step, action=Action.FAILED, outgoing=None, problems=(error,))
         if step.outgoing is not None:
-            return compared(step.outgoing, live)
+            return plan_page(step.outgoing, live)
         return replace(step, rev=live.rev) if live else None
 
-    def do(self, step: Step) -> Step:
+    def do(self, step: PageAction) -> PageAction:
         """The step as it came out; as it is, if there is nothing to do."""
         if not step.is_due:
             return step
@@ -43,7 +43,7 @@ class Calls:
             return replace(step, problems=(error,))
         return replace(step, rev=rev, done=True)
 
-    def _write(self, step: Step) -> int | None:
+    def _write(self, step: PageAction) -> int | None:
         page = step.outgoing
         if page is None or step.action not in WRITES:
             self._try(self._client.delete_page, step.path)

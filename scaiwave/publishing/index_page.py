@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 from scaiwave.publishing.front_matter import PATH as PAGE_PATH
-from scaiwave.publishing.plan import Outgoing
+from scaiwave.publishing.plan import PagePayload
 
 PATH = "operator-suite/pages"
 _TITLE = "Published pages"
@@ -22,7 +22,7 @@ change it by hand.
 _ENTRY = re.compile(r"^\* `([^`\s]+)`\s*$", re.MULTILINE)
 
 
-def record_page(paths: Iterable[str]) -> Outgoing:
+def build_index(paths: Iterable[str]) -> PagePayload:
     fields = {
         "title": _TITLE,
         "path": PATH,
@@ -31,8 +31,8 @@ def record_page(paths: Iterable[str]) -> Outgoing:
         "status": "published",
     }
     entries = "".join(f"* `{path}`\n" for path in sorted(paths))
-    return Outgoing(file="", fields=fields, body=_TEXT + entries)
+    return PagePayload(file="", fields=fields, body=_TEXT + entries)
 
 
-def recorded(body: str) -> set[str]:
+def parse_index(body: str) -> set[str]:
     return {path for path in _ENTRY.findall(body) if PAGE_PATH.fullmatch(path)}

@@ -16,7 +16,7 @@ from posixpath import join as joined
 from urllib.parse import unquote, urlsplit
 
 from scaiwave.publishing.errors import DeadLink
-from scaiwave.publishing.markdown import Link, normalised, outline, without_code
+from scaiwave.publishing.markdown import Link, blank_code, normalize_url, parse_outline
 from scaiwave.publishing.pages import Page
 
 _INLINE = re.compile(
@@ -26,14 +26,14 @@ _INLINE = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class LinkTarget:
     """Where a link leads on the site, or the name of a file that is not there."""
 
     address: str = ""
     file: str = ""
 
 
-class Site:
+class SiteIndex:
     """All pages, to look up where links lead; files beside the folder count as the checkout's."""
 
     def __init__(self, pages: list[Page], *, docs: Path, namespace: str) -> None:
@@ -41,14 +41,14 @@ class Site:
         self._docs = docs.resolve()
         self._root = f"/docs/{namespace}"
 
-    def place(self, page: Page, link: Link) -> Place:
+    def place(self, page: Page, link: Link) -> LinkTarget:
         """Raises DeadLink."""
         parts = urlsplit(link.target)
         if parts.scheme or parts.netloc or parts.path.startswith("/"):
-            return Place(address=link.target)
+            return LinkTarget(address=link.target)
         if not parts.path:
             self._check_anchor(page, link, page, parts.fragment)
-            return Place(address=link.target)
+            return LinkTarget(address=link.target)
         file = normpath(joined(dirname(page.file), unquote(parts.path)))
         if link.is_image:
             raise _dead(page, link, "and images are not published", "Say it in words.")
@@ -56,7 +56,7 @@ class Site:
             return self._page_place(page, link, target, parts.fragment)
         return self._file_place(page, link, file, parts.fragment)
 
-    def _page_place(self, page: Page, link: Link, target: Page, anchor: str) -> Place:
+    def _page_place(self, page: Page, link: Link, target: Page, anchor: str) -> LinkTarget:
         if not target.path:
             raise _dead(page, link, "which has no path", f"Mend the front matter of {target.file}.")
         if target.is_draft and not page.is_draft:
@@ -64,17 +64,17 @@ class Site:
                 page, link, "which is a draft", f"Take the link out, or publish {target.file} too."
             )
         self._check_anchor(page, link, target, anchor)
-        return Place(address=f"{self._root}/{target.path}{f'#{anchor}' if anchor else ''}")
+        return LinkTarget(address=f"{self._root}/{target.path}{f'#{anchor}' if anchor else ''}")
 
-    def _file_place(self, page: Page, link: Link, file: str, anchor: str) -> Place:
+    def _file_place(self, page: Page, link: Link, file: str, anchor: str) -> LinkTarget:
         top = self._docs.parent
         found = (self._docs / file).resolve()
         if not (found.is_relative_to(top) and found.exists()):
             raise _dead(page, link, "which does not exist", "Correct it, or take it out.")
         if anchor and found.suffix == ".md":
-            anchors = outline(found.read_text(encoding="utf-8")).anchors
+            anchors = parse_outline(found.read_text(encoding="utf-8")).anchors
             _check(page, link, anchors, anchor, found.name)
-        return Place(file=found.relative_to(top).as_posix())
+        return LinkTarget(file=found.relative_to(top).as_posix())
 
     def _check_anchor(self, page: Page, link: Link, target: Page, anchor: str) -> None:
         _check(page, link, target.outline.anchors, anchor, target.file)
@@ -92,9 +92,9 @@ def _dead(page: Page, link: Link, why: str, fix: str) -> DeadLink:
     return DeadLink(f"{page.file}, line {line}, {kind} {unquote(link.target)}, {why}.", fix=fix)
 
 
-def place_links(page: Page, site: Site) -> tuple[str, list[DeadLink]]:
+def rewrite_links(page: Page, site: SiteIndex) -> tuple[str, list[DeadLink]]:
     """The body with the links of the site, and what is wrong with those of the page."""
-    places: dict[str, Place] = {}
+    places: dict[str, LinkTarget] = {}
     problems = list(_html_problems(page))
     for link in page.outline.links:
         try:
@@ -107,7 +107,7 @@ def place_links(page: Page, site: Site) -> tuple[str, list[DeadLink]]:
     wanted = [
         place.address for link in page.outline.links if not (place := places[link.target]).file
     ]
-    if [link.target for link in outline(body).links] != wanted:
+    if [link.target for link in parse_outline(body).links] != wanted:
         problems.append(_unwritable(page))
     return body, problems
 
@@ -127,12 +127,12 @@ def _unwritable(page: Page) -> DeadLink:
     )
 
 
-def _rewritten(body: str, places: Mapping[str, Place]) -> str:
+def _rewritten(body: str, places: Mapping[str, LinkTarget]) -> str:
     """Found in a copy without code, replaced in the body itself."""
     done, at = [], 0
-    for found in _INLINE.finditer(without_code(body)):
+    for found in _INLINE.finditer(blank_code(body)):
         target = body[slice(*found.span("target"))].removeprefix("<").removesuffix(">")
-        place = places.get(normalised(target))
+        place = places.get(normalize_url(target))
         if place is not None:
             text, title = (body[slice(*found.span(name))] for name in ("text", "title"))
             done += [body[at : found.start()], _written(text, title, place)]
@@ -140,7 +140,7 @@ def _rewritten(body: str, places: Mapping[str, Place]) -> str:
     return "".join([*done, body[at:]])
 
 
-def _written(text: str, title: str, place: Place) -> str:
+def _written(text: str, title: str, place: LinkTarget) -> str:
     if not place.file:
         return f"[{text}]({place.address}{title})"
     if text.strip("`") in (place.file, basename(place.file)):

@@ -1,7 +1,7 @@
 """What Markdown holds that matters for publishing: headings, anchors and links.
 
 A parser reads it. Its tokens don't say where in a line a link stands, so `links.py` looks for that
-in the text, where `without_code` has blanked what is no link.
+in the text, where `blank_code` has blanked what is no link.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
-def normalised(target: str) -> str:
+def normalize_url(target: str) -> str:
     return _parser().normalizeLink(target)
 
 
-def outline(text: str) -> Outline:
+def parse_outline(text: str) -> Outline:
     tokens = _parser().parse(text)
     headings = tuple(_headings(tokens))
     html = [token for token in _flat(tokens) if token.type in ("html_block", "html_inline")]
@@ -132,7 +132,7 @@ def slugs(headings: Iterable[str]) -> list[str]:
     return made
 
 
-def without_code(text: str) -> str:
+def blank_code(text: str) -> str:
     """The text with everything blanked that can be no link, each character in its place.
 
     Left are the lines that hold words, without code and escaped characters. A code span ends

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scaiwave.errors import ScaiWaveError
-from scaiwave.publishing.errors import BadPage, NoPages
+from scaiwave.publishing.errors import InvalidPage, PagesNotFound
 from scaiwave.publishing.front_matter import read_front_matter
-from scaiwave.publishing.markdown import Outline, outline
+from scaiwave.publishing.markdown import Outline, parse_outline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +38,10 @@ class Page:
 
 
 def read_pages(docs: Path, *, reserved: str = "") -> list[Page]:
-    """All Markdown files below the folder, in order of their names. Raises NoPages."""
+    """All Markdown files below the folder, in order of their names. Raises PagesNotFound."""
     files = sorted(path for path in docs.rglob("*.md") if not _is_hidden(path.relative_to(docs)))
     if not files:
-        raise NoPages(
+        raise PagesNotFound(
             f"There is no page (*.md) in {docs}.", fix="Name the folder of the pages with --docs."
         )
     pages = [_read(path, path.relative_to(docs).as_posix()) for path in files]
@@ -57,9 +57,9 @@ def _read(path: Path, file: str) -> Page:
         text = path.read_text(encoding="utf-8").removeprefix("\ufeff")
     except (OSError, UnicodeDecodeError) as error:
         why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
-        problem = BadPage(f"{file} can't be read: {why}.", fix="Make it a readable UTF-8 file.")
+        problem = InvalidPage(f"{file} can't be read: {why}.", fix="Make it a readable UTF-8 file.")
         return Page(
-            file=file, fields={}, body="", above=0, outline=outline(""), problems=(problem,)
+            file=file, fields={}, body="", above=0, outline=parse_outline(""), problems=(problem,)
         )
     front = read_front_matter(text, file=file)
     body = "\n".join(text.split("\n")[front.lines :])
@@ -69,21 +69,23 @@ def _read(path: Path, file: str) -> Page:
         fields=front.fields,
         body=rest,
         above=front.lines + len(body) - len(rest),
-        outline=outline(rest),
+        outline=parse_outline(rest),
         problems=front.problems,
     )
     return replace(page, problems=(*page.problems, *_heading_problems(page)))
 
 
-def _heading_problems(page: Page) -> Iterator[BadPage]:
+def _heading_problems(page: Page) -> Iterator[InvalidPage]:
     title = page.fields.get("title")
     if not title:  # which is told already
         return
     fix = f"Begin the text with `# {title}`, or change the title."
     if not page.outline.starts_with_heading or page.outline.headings[0].level != 1:
-        yield BadPage(f"{page.file} does not begin with its heading.", fix=fix)
+        yield InvalidPage(f"{page.file} does not begin with its heading.", fix=fix)
     elif (heading := page.outline.headings[0].text) != title:
-        yield BadPage(f"{page.file} has the title “{title}” and the heading “{heading}”.", fix=fix)
+        yield InvalidPage(
+            f"{page.file} has the title “{title}” and the heading “{heading}”.", fix=fix
+        )
 
 
 def _with_places(pages: list[Page], reserved: str) -> Iterator[Page]:
@@ -101,5 +103,5 @@ def _with_places(pages: list[Page], reserved: str) -> Iterator[Page]:
         yield replace(page, problems=(*page.problems, _taken(problem))) if problem else page
 
 
-def _taken(problem: str) -> BadPage:
-    return BadPage(problem, fix="Give each page a path of its own.")
+def _taken(problem: str) -> InvalidPage:
+    return InvalidPage(problem, fix="Give each page a path of its own.")

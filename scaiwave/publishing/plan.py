@@ -31,7 +31,7 @@ CHANGES = (*WRITES, Action.PRUNED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outgoing:
+class PagePayload:
     """A page as it is sent; the front matter goes along whole."""
 
     file: str
@@ -48,7 +48,7 @@ class Outgoing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class PageAction:
     """One page. `changes` are what differs; `rev` is the live revision, where it is known.
 
     `problems` are why it was not, or will not be, done. `done` is for what has been written.
@@ -57,7 +57,7 @@ class Step:
     action: Action
     path: str
     file: str = ""
-    outgoing: Outgoing | None = None
+    outgoing: PagePayload | None = None
     changes: tuple[str, ...] = ()
     rev: int | None = None
     problems: tuple[ScaiWaveError, ...] = ()
@@ -83,9 +83,11 @@ def _problem(error: ScaiWaveError) -> dict[str, str]:
     return {"code": error.code, "message": error.message, "fix": error.fix}
 
 
-def compared(outgoing: Outgoing, live: LivePage | None) -> Step:
+def plan_page(outgoing: PagePayload, live: LivePage | None) -> PageAction:
     """What is to be done to make the live page equal to ours."""
-    step = Step(action=Action.CREATED, path=outgoing.path, file=outgoing.file, outgoing=outgoing)
+    step = PageAction(
+        action=Action.CREATED, path=outgoing.path, file=outgoing.file, outgoing=outgoing
+    )
     if live is None:
         return step
     changes = tuple(_differences(outgoing, live))
@@ -93,7 +95,7 @@ def compared(outgoing: Outgoing, live: LivePage | None) -> Step:
     return replace(step, action=action, changes=changes, rev=live.rev)
 
 
-def _differences(outgoing: Outgoing, live: LivePage) -> Iterator[str]:
+def _differences(outgoing: PagePayload, live: LivePage) -> Iterator[str]:
     """Line ends and what ScaiCMS adds to the front matter are no difference."""
     if live.title != outgoing.title:
         yield "title"

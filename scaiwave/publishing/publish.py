@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from scaiwave.clients.scaicms import LivePage, ScaiCmsClient
-from scaiwave.console.progress import Progress
+from scaiwave.console.progress import ProgressCallback
 from scaiwave.errors import ScaiWaveError
-from scaiwave.publishing.errors import NotGone
-from scaiwave.publishing.executor import Calls
+from scaiwave.publishing.errors import PruneRefused
+from scaiwave.publishing.executor import PageExecutor
 from scaiwave.publishing.index_page import PATH as RECORD
-from scaiwave.publishing.index_page import record_page, recorded
-from scaiwave.publishing.links import Site, place_links
+from scaiwave.publishing.index_page import build_index, parse_index
+from scaiwave.publishing.links import SiteIndex, rewrite_links
 from scaiwave.publishing.pages import Page, read_pages
-from scaiwave.publishing.plan import Action, Outgoing, Step, compared
+from scaiwave.publishing.plan import Action, PageAction, PagePayload, plan_page
 from scaiwave.publishing.report import Report
 
 
@@ -25,18 +25,19 @@ def publish(
     client: ScaiCmsClient,
     execute: bool,
     prune: Collection[str],
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> Report:
     """Make the live pages equal to the folder's, or, without `execute`, find out what differs.
 
-    What goes wrong with one page is in the report and stops no other. Raises NoPages, NotGone,
-    and what the first call to the server raises: until then nobody knows that it is there.
+    What goes wrong with one page is in the report and stops no other. Raises PagesNotFound,
+    PruneRefused, and what the first call to the server raises: until then nobody knows that it is
+    there.
     """
     pages = read_pages(docs, reserved=RECORD)
     live = client.read_page(RECORD)
-    known = recorded(live.body_md) if live else set()
-    calls = Calls(client)
-    todo = [*sources(pages, docs, client.namespace), *_without_source(pages, known)]
+    known = parse_index(live.body_md) if live else set()
+    calls = PageExecutor(client)
+    todo = [*plan_pages(pages, docs, client.namespace), *_without_source(pages, known)]
     seen = [calls.look(step) for step in _counted(todo, progress)]
     steps = _pruning([step for step in seen if step is not None], prune)
     if not execute:
@@ -48,38 +49,38 @@ def publish(
     return Report(steps=(*steps, *record), executed=True)
 
 
-def _counted(steps: list[Step], progress: Progress) -> Iterator[Step]:
+def _counted(steps: list[PageAction], progress: ProgressCallback) -> Iterator[PageAction]:
     for done, step in enumerate(steps):
         progress(done, len(steps))
         yield step
     progress(len(steps), len(steps))
 
 
-def sources(pages: list[Page], docs: Path, namespace: str) -> Iterator[Step]:
+def plan_pages(pages: list[Page], docs: Path, namespace: str) -> Iterator[PageAction]:
     """One step for each file: failed, a draft, or still to be compared (as created)."""
-    site = Site(pages, docs=docs, namespace=namespace)
+    site = SiteIndex(pages, docs=docs, namespace=namespace)
     for page in pages:
-        body, dead = place_links(page, site)
+        body, dead = rewrite_links(page, site)
         problems = (*page.problems, *dead)
-        step = Step(action=Action.FAILED, path=page.path, file=page.file, problems=problems)
+        step = PageAction(action=Action.FAILED, path=page.path, file=page.file, problems=problems)
         if not problems and page.is_draft:
             step = replace(step, action=Action.DRAFT)
         elif not problems:
-            outgoing = Outgoing(file=page.file, fields=page.fields, body=body)
+            outgoing = PagePayload(file=page.file, fields=page.fields, body=body)
             step = replace(step, action=Action.CREATED, outgoing=outgoing)
         yield step
 
 
-def _without_source(pages: list[Page], known: set[str]) -> Iterator[Step]:
+def _without_source(pages: list[Page], known: set[str]) -> Iterator[PageAction]:
     """What may be gone. Nothing, while a page's path can't be read: it may be any of them."""
     if all(page.path for page in pages):
         for path in sorted(known - {page.path for page in pages if not page.is_draft}):
             drafts = [page.file for page in pages if page.path == path]
-            yield Step(action=Action.GONE, path=path, file=drafts[0] if drafts else "")
+            yield PageAction(action=Action.GONE, path=path, file=drafts[0] if drafts else "")
 
 
-def _pruning(steps: list[Step], prune: Collection[str]) -> list[Step]:
-    """Raises NotGone, or why that can't be told, before anything is written."""
+def _pruning(steps: list[PageAction], prune: Collection[str]) -> list[PageAction]:
+    """Raises PruneRefused, or why that can't be told, before anything is written."""
     gone = {step.path for step in steps if step.action is Action.GONE and not step.problems}
     for path in prune:
         if path not in gone:
@@ -92,23 +93,23 @@ def _pruning(steps: list[Step], prune: Collection[str]) -> list[Step]:
     ]
 
 
-def _not_gone(path: str, steps: list[Step]) -> ScaiWaveError:
+def _not_gone(path: str, steps: list[PageAction]) -> ScaiWaveError:
     for step in steps:
         if step.path == path and step.problems:
             return step.problems[0]
     if unread := [step.file for step in steps if not step.path]:
-        return NotGone(
+        return PruneRefused(
             f"Whether {path} is gone can't be told while {unread[0]} has no path.",
             fix="Nothing was written. Mend the front matter first.",
         )
-    return NotGone(
+    return PruneRefused(
         f"{path} is not among the pages that are gone.",
         fix="Nothing was written. Run it without --prune to see which are; a page that this "
         "script did not publish has to be removed in ScaiCMS.",
     )
 
 
-def _kept(steps: list[Step], known: set[str]) -> set[str]:
+def _kept(steps: list[PageAction], known: set[str]) -> set[str]:
     """What the list is to name: all that is live, or will be, and was published from here.
 
     A page whose path can't be read is somewhere in what was known, so all of that stays.
@@ -119,13 +120,15 @@ def _kept(steps: list[Step], known: set[str]) -> set[str]:
     return ours if all(step.path for step in steps) else ours | known
 
 
-def _record(steps: list[Step], known: set[str], live: LivePage | None) -> list[Step]:
+def _record(steps: list[PageAction], known: set[str], live: LivePage | None) -> list[PageAction]:
     """The step for the list, if there is anything to name or a list to change."""
     kept = _kept(steps, known)
-    return [compared(record_page(kept), live)] if kept or live else []
+    return [plan_page(build_index(kept), live)] if kept or live else []
 
 
-def _written(calls: Calls, steps: list[Step], progress: Progress) -> list[Step]:
+def _written(
+    calls: PageExecutor, steps: list[PageAction], progress: ProgressCallback
+) -> list[PageAction]:
     due = [step for step in steps if step.is_due]
     done = {step.path: calls.do(step) for step in _counted(due, progress)}
     return [done[step.path] if step.is_due else step for step in steps]

@@ -9,7 +9,7 @@ from typing import Any
 from scaiwave.console.output import Column
 from scaiwave.errors import ScaiWaveError
 from scaiwave.publishing.errors import PagesFailed
-from scaiwave.publishing.plan import CHANGES, Action, Step
+from scaiwave.publishing.plan import CHANGES, Action, PageAction
 
 COLUMNS = (
     Column("action", ""),
@@ -23,11 +23,11 @@ _TO_DO = {Action.CREATED: "create", Action.UPDATED: "update", Action.PRUNED: "re
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    steps: tuple[Step, ...]
+    steps: tuple[PageAction, ...]
     executed: bool
 
     @property
-    def failed(self) -> list[Step]:
+    def failed(self) -> list[PageAction]:
         return [step for step in self.steps if step.problems]
 
     @property
@@ -82,7 +82,7 @@ class Report:
             )
 
 
-def _is_change(step: Step) -> bool:
+def _is_change(step: PageAction) -> bool:
     return step.action in CHANGES
 
 

@@ -23,7 +23,7 @@ from scaiwave.sandbox.data.directory import MUTATIONS, Directory
 from scaiwave.sandbox.errors import InvalidMutation, PortBusy
 from scaiwave.sandbox.http.faults import ON_THE_WIRE, Faults
 from scaiwave.sandbox.http.request_log import Requests
-from scaiwave.sandbox.http.routing import Refusal, Request, Response, answer, find_route
+from scaiwave.sandbox.http.routing import HTTPError, Request, Response, find_route, json_response
 from scaiwave.sandbox.http.server import Server
 from scaiwave.sandbox.journal import Journal
 from scaiwave.sandbox.keys import KeyRing, PrivateKey
@@ -177,21 +177,21 @@ class Sandbox:
         handler = route.handlers.get(request.method)
         if handler is None:
             allowed = {"Allow": ", ".join(route.handlers)}
-            return answer({"detail": "Method Not Allowed"}, status=405, headers=allowed)
+            return json_response({"detail": "Method Not Allowed"}, status=405, headers=allowed)
         try:
             return handler(self, request)
-        except Refusal as refusal:
+        except HTTPError as refusal:
             return refusal.response
         except Exception:
             logger.exception("The sandbox failed on %s %s.", request.method, request.path)
-            return answer({"detail": "Internal Server Error"}, status=500)
+            return json_response({"detail": "Internal Server Error"}, status=500)
 
     def _no_route(self, request: Request) -> Response:
         """A slash too few or too many is redirected, as FastAPI does; anything else is 404."""
         path = request.path
         other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
         if find_route(other) is None:
-            return answer({"detail": "Not Found"}, status=404)
+            return json_response({"detail": "Not Found"}, status=404)
         query = f"?{urlencode(request.query)}" if request.query else ""
         return Response(status=307, headers={"Location": f"{self.url}{other}{query}"})
 

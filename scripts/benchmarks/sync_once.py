@@ -25,10 +25,10 @@ def download() -> dict[str, Any]:
     """Fetch and decode all five kinds, and store nothing."""
     from django.conf import settings
 
-    from scaiwave.clients.connect import connect
+    from scaiwave.clients.connect import scaikey_client
 
     began = _start()
-    with connect(settings.CONFIG) as client:
+    with scaikey_client(settings.CONFIG) as client:
         rows, group_ids = 0, []
         for collection in COLLECTIONS:
             walk: Any = client.walk(collection)  # type: ignore[call-overload]
@@ -43,11 +43,11 @@ def download() -> dict[str, Any]:
 
 def sync() -> dict[str, Any]:
     """One whole run, as `scaiwave sync` does it when its output is not a terminal."""
-    from identity_sync.services.sync.run import Wish, run_sync
+    from identity_sync.services.sync.run import SyncOptions, run_sync
     from scaiwave.auth.operators import host_operator
-    from scaiwave.console.progress import no_bars
+    from scaiwave.console.progress import null_progress_factory
 
-    wish = Wish(operator=host_operator(), bars=no_bars)
+    wish = SyncOptions(operator=host_operator(), bars=null_progress_factory)
     began = _start()
     report = run_sync(wish)
     return {

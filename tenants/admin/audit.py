@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from scaiwave.admin import ReadOnlyAdmin, points_by_id
-from tenants.admin.usage import marked
+from scaiwave.admin import ReadOnlyAdmin, register_soft_reference
+from tenants.admin.usage import highlight_near_cap
 from tenants.models import AuditEntry, Participant, Partner, Role, Tenant, TokenUsage
-from tenants.queries.usage import percent, share_of
+from tenants.queries.usage import cap_fraction, format_percent
 
-points_by_id(AuditEntry, "tenant_id", at=[Tenant])
-points_by_id(AuditEntry, "subject_id", at=[Partner, Participant, Role])
+register_soft_reference(AuditEntry, "tenant_id", at=[Tenant])
+register_soft_reference(AuditEntry, "subject_id", at=[Partner, Participant, Role])
 
 
 @admin.register(TokenUsage)
@@ -38,9 +38,9 @@ class TokenUsageAdmin(ReadOnlyAdmin):
 
     @admin.display(description="share of today's cap")
     def share(self, usage: TokenUsage) -> str | None:
-        share = share_of(usage.total_tokens, usage.tenant.max_ai_tokens_month)
+        share = cap_fraction(usage.total_tokens, usage.tenant.max_ai_tokens_month)
         row = {"ai_tokens_share": share}
-        return None if share is None else marked(row, percent(row))
+        return None if share is None else highlight_near_cap(row, format_percent(row))
 
 
 @admin.register(AuditEntry)

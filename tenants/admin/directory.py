@@ -13,16 +13,16 @@ from django.utils import timezone
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.formatting import link_to
 from scaiwave.admin.related import count_link
-from scaiwave.console.output import human_bytes
+from scaiwave.console.output import format_bytes
 from scaiwave.registry import tenant_columns
 from tenants.admin.filters import PresenceFilter, StatusFilter
-from tenants.admin.usage import marked
+from tenants.admin.usage import highlight_near_cap
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 from tenants.queries.tenants import month_of
-from tenants.queries.usage import NO_USAGE, in_words, token_columns
+from tenants.queries.usage import NO_USAGE, format_tokens, token_columns
 
 
-class StandingAdmin(ReadOnlyAdmin):
+class StatusAdmin(ReadOnlyAdmin):
     """Shows what the three facts of a standing amount to."""
 
     more_fields: ClassVar[Sequence[str]] = ("standing",)
@@ -33,7 +33,7 @@ class StandingAdmin(ReadOnlyAdmin):
         return f"{row.status} ({reason})" if reason else str(row.status)
 
 
-class Counted:
+class CountColumn:
     """How many rows point at each row of a page, asked for once for all of them."""
 
     def __init__(self, model: type[Model], name: str) -> None:
@@ -51,14 +51,14 @@ class Counted:
 
 
 @admin.register(Partner)
-class PartnerAdmin(StandingAdmin):
+class PartnerAdmin(StatusAdmin):
     list_display = ("slug", "name", "standing", "tenant_count", "scaikey_id", "updated_at")
     list_filter = (StatusFilter,)
     search_fields = ("slug", "name", "contact_email", "scaikey_id__exact")
     id_fields = ("id", "scaikey_id")
     sortable_by = ("slug", "name", "updated_at")
     ordering = ("slug", "-id")
-    counted = Counted(Tenant, "partner")
+    counted = CountColumn(Tenant, "partner")
 
     def fill(self, rows: list[Any]) -> None:
         self.counted.fill(rows)
@@ -69,7 +69,7 @@ class PartnerAdmin(StandingAdmin):
 
 
 @admin.register(Tenant)
-class TenantAdmin(StandingAdmin):
+class TenantAdmin(StatusAdmin):
     list_display = (
         "slug",
         "name",
@@ -88,7 +88,7 @@ class TenantAdmin(StandingAdmin):
     sortable_by = ("slug", "name", "updated_at")
     ordering = ("slug", "-id")
     more_fields = ("standing", "rooms", "storage", "ai_tokens")
-    counted = Counted(Participant, "tenant")
+    counted = CountColumn(Participant, "tenant")
 
     def fill(self, rows: list[Any]) -> None:
         self.counted.fill(rows)
@@ -119,16 +119,16 @@ class TenantAdmin(StandingAdmin):
     @admin.display(description="storage")
     def storage(self, tenant: Tenant) -> str | None:
         size = self._column(tenant, "storage_bytes")
-        return None if size is None else human_bytes(size)
+        return None if size is None else format_bytes(size)
 
     @admin.display(description="AI tokens MTD")
     def ai_tokens(self, tenant: Tenant) -> str | None:
         usage = self._column(tenant, "usage")
-        return marked(usage, in_words(usage))
+        return highlight_near_cap(usage, format_tokens(usage))
 
 
 @admin.register(Participant)
-class ParticipantAdmin(StandingAdmin):
+class ParticipantAdmin(StatusAdmin):
     list_display = (
         "display_name_or_id",
         "email",
@@ -150,7 +150,7 @@ class ParticipantAdmin(StandingAdmin):
 
     @admin.display(description="FQID")
     def address(self, participant: Participant) -> str:
-        return participant.fqid(settings.CONFIG.text("SCAIWAVE_SERVER_NAME"))
+        return participant.fqid(settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -166,7 +166,7 @@ class ParticipantAdmin(StandingAdmin):
 def _by_address(queryset: QuerySet[Any], address: str) -> QuerySet[Any]:
     local_id, colon, server_name = address.removeprefix("@").partition(":")
     if address.startswith("@") and colon:
-        own = server_name == settings.CONFIG.text("SCAIWAVE_SERVER_NAME")
+        own = server_name == settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME")
         return queryset.filter(local_id=local_id, server_name="" if own else server_name)
     by_email: QuerySet[Any] = queryset.alias(address=Lower("email"))
     return by_email.filter(address=address.lower())
@@ -180,7 +180,7 @@ class GroupAdmin(ReadOnlyAdmin):
     search_fields = ("name", "scaikey_id__exact")
     id_fields = ("id", "scaikey_id")
     sortable_by = ("name", "updated_at")
-    counted = Counted(GroupMembership, "group")
+    counted = CountColumn(GroupMembership, "group")
 
     def fill(self, rows: list[Any]) -> None:
         self.counted.fill(rows)

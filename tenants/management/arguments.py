@@ -8,7 +8,7 @@ from typing import Any
 NO_LIMIT = "none"
 
 
-def limit(text: str) -> int | str:
+def limit_arg(text: str) -> int | str:
     """A whole number, or `none`, which is not None: that is an option not given."""
     if text == NO_LIMIT:
         return text
@@ -20,10 +20,10 @@ def limit(text: str) -> int | str:
 def add_limits(parser: ArgumentParser, **helps: str) -> None:
     """An option for each of these limits, by the name of its column."""
     for name, text in helps.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar="N", type=limit, help=text)
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="N", type=limit_arg, help=text)
 
 
-def given_limits(options: dict[str, Any], *names: str) -> dict[str, int | None]:
+def limits_from_options(options: dict[str, Any], *names: str) -> dict[str, int | None]:
     """The limits that were given; None is no limit."""
     return {
         name: None if options[name] == NO_LIMIT else options[name]

@@ -6,7 +6,7 @@ import sys
 from getpass import getpass
 from pathlib import Path
 
-from scaiwave.cli.command import Declined, OperatorCommand
+from scaiwave.cli.command import ConfirmationDeclined, OperatorCommand
 from scaiwave.errors import ConfirmationNeeded, UsageError
 
 FLAG = "--password-file"
@@ -35,7 +35,7 @@ def read_password(command: OperatorCommand, file: str | None) -> str:
             command.output.warn("The two are different; type it again.")
     except EOFError:
         command.output.stderr.write("\n")  # the line with the question has not ended
-        raise Declined("There was no password.", fix="Nothing was changed.") from None
+        raise ConfirmationDeclined("There was no password.", fix="Nothing was changed.") from None
 
 
 def _from_file(file: str) -> str:

@@ -10,7 +10,7 @@ from tenants.models.directory import (
     ParticipantType,
     Partner,
     Tenant,
-    active_at,
+    active_q,
 )
 from tenants.models.roles import Role, RoleGrant, RoleSource
 
@@ -28,5 +28,5 @@ __all__ = [
     "RoleSource",
     "Tenant",
     "TokenUsage",
-    "active_at",
+    "active_q",
 ]

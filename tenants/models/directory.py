@@ -22,7 +22,7 @@ LONGEST_NAME = 300
 LONGEST_EMAIL = 320
 
 
-def active_at(path: str = "") -> Q:
+def active_q(path: str = "") -> Q:
     """That what is reached by the path, such as `tenant__`, is active."""
     facts = {
         "scaikey_status__in": ACTIVE_STATUSES,
@@ -32,10 +32,10 @@ def active_at(path: str = "") -> Q:
     return Q(**{path + name: value for name, value in facts.items()})
 
 
-ACTIVE = active_at()
+ACTIVE = active_q()
 
 
-class Standing(models.Model):
+class StatusFields(models.Model):
     """The three facts, and when the row was made and changed."""
 
     scaikey_status = models.CharField("ScaiKey status", max_length=200, blank=True, default="")
@@ -70,7 +70,7 @@ class Standing(models.Model):
         return "active" if self.is_active else "suspended"
 
 
-class Partner(Standing):
+class Partner(StatusFields):
     """A reseller or organisation that owns tenants (ScaiKey docs, reference/api/partners)."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -92,7 +92,7 @@ class Partner(Standing):
         return self.slug or self.name
 
 
-class Tenant(Standing):
+class Tenant(StatusFields):
     """One customer's part of the platform; every row of every other table belongs to one."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -133,7 +133,7 @@ class ParticipantType(models.TextChoices):
     FEDERATED = "federated"
 
 
-class Participant(Standing):
+class Participant(StatusFields):
     """Whoever can speak in a room: people, AI, bridge shadows, people of other servers.
 
     `local_id` is given at creation and never changes; `server_name` is empty for our own, so

@@ -10,9 +10,9 @@ from django.db.models import Q, QuerySet
 from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry
-from tenants.queries.resolve import as_uuid, can_be_stored, resolve_tenant
+from tenants.queries.resolve import is_storable_text, parse_uuid, resolve_tenant
 from tenants.queries.serializers import Row
-from tenants.queries.settled import settled
+from tenants.queries.settled import committed_before_q
 from tenants.queries.visibility import visible_tenants
 
 AT_ONCE = 2000
@@ -74,7 +74,7 @@ def follow_audit(
     read. What can go wrong does so at once.
     """
     operator.require(Permission.VIEW)
-    found = _matching(operator, only).filter(settled())
+    found = _matching(operator, only).filter(committed_before_q())
     if after is not None:
         found = found.filter(pk__gt=after)
     return _rows(found.order_by("pk")[:limit].iterator(chunk_size=AT_ONCE))
@@ -104,7 +104,7 @@ def audit_row(entry: AuditEntry) -> Row:
 
 def _matching(operator: Operator, only: AuditFilter) -> QuerySet[AuditEntry]:
     texts = (only.operator, only.action, only.subject)
-    if not all(can_be_stored(text) for text in texts if text is not None):
+    if not all(is_storable_text(text) for text in texts if text is not None):
         return AuditEntry.objects.none()
     found = AuditEntry.objects.filter(_within(operator))
     if only.tenant is not None:
@@ -114,7 +114,7 @@ def _matching(operator: Operator, only: AuditFilter) -> QuerySet[AuditEntry]:
     if only.action is not None:
         found = found.filter(action=only.action)
     if only.subject is not None:
-        key = as_uuid(only.subject)
+        key = parse_uuid(only.subject)
         named = Q(subject_id=str(key or only.subject)) | Q(subject_name__iexact=only.subject)
         found = found.filter(named)
     if only.since is not None:
@@ -138,7 +138,7 @@ def _of_tenant(operator: Operator, name: str) -> Q:
         return Q(tenant_id=str(resolve_tenant(operator, name).pk))
     except TenantNotFound:
         gone = Q(tenant_id=name) | Q(tenant_slug=name)
-        if not operator.sees_everything or not can_be_stored(name):
+        if not operator.sees_everything or not is_storable_text(name):
             raise
         if not AuditEntry.objects.filter(gone).exists():
             raise

@@ -9,9 +9,9 @@ from scaiwave.auth.operators import Operator, Role
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
-from tenants.queries.resolve import can_be_stored
-from tenants.queries.serializers import own_server_name
-from tenants.queries.sign_in import obstacles
+from tenants.queries.resolve import is_storable_text
+from tenants.queries.serializers import get_server_name
+from tenants.queries.sign_in import sign_in_blockers
 
 if TYPE_CHECKING:
     from scaiwave.auth.tokens import Claims
@@ -26,7 +26,7 @@ class Caller:
     operator: Operator
 
 
-def caller_of(claims: Claims, *, origin: str) -> Caller:
+def get_caller(claims: Claims, *, origin: str) -> Caller:
     """The participant that a token was given to; `origin` is the address they call from.
 
     Raises `TenantNotFound` for a tenant that is none of ours, and `InsufficientPermission` for
@@ -34,10 +34,10 @@ def caller_of(claims: Claims, *, origin: str) -> Caller:
     """
     tenant = _tenant(claims.tenant_id)
     participant = _participant(tenant, claims.subject)
-    if found := obstacles(participant):
+    if found := sign_in_blockers(participant):
         raise InsufficientPermission(f"You may not sign in: {found[0]['reason']}.")
     operator = Operator(
-        name=participant.fqid(own_server_name()),
+        name=participant.fqid(get_server_name()),
         role=Role.PARTICIPANT,
         tenant_id=tenant.scaikey_tenant_id,
         origin=origin,
@@ -49,7 +49,7 @@ def caller_of(claims: Claims, *, origin: str) -> Caller:
 def _tenant(scaikey_tenant_id: str) -> Tenant:
     if not scaikey_tenant_id:
         raise TenantNotFound("The token names no tenant.")
-    if can_be_stored(scaikey_tenant_id):
+    if is_storable_text(scaikey_tenant_id):
         tenants = Tenant.objects.select_related("partner")
         if found := tenants.filter(scaikey_tenant_id=scaikey_tenant_id).first():
             return found
@@ -57,7 +57,7 @@ def _tenant(scaikey_tenant_id: str) -> Tenant:
 
 
 def _participant(tenant: Tenant, scaikey_id: str) -> Participant:
-    if can_be_stored(scaikey_id):
+    if is_storable_text(scaikey_id):
         found = Participant.objects.filter(tenant=tenant, scaikey_id=scaikey_id).first()
         if found is not None:
             found.tenant = tenant

@@ -129,7 +129,7 @@ GROUP BY held.role_id
 """  # noqa: S608 - texts of ours
 
 
-def groups_of(participant: Participant) -> Through:
+def effective_groups(participant: Participant) -> Through:
     """Every group the participant is in, with the direct groups by way of which.
 
     A direct group is there by way of itself.
@@ -137,13 +137,13 @@ def groups_of(participant: Participant) -> Through:
     return _gathered(_rows(_UPWARDS, [participant.pk]))
 
 
-def groups_that_may_return(participant: Participant) -> set[UUID]:
+def restorable_groups(participant: Participant) -> set[UUID]:
     """Every group the participant is in, or would be in again if ScaiKey brought back groups that
     are gone."""
     return {_uuid(key) for (key,) in _rows(_UPWARDS_WITH_GONE, [participant.pk])}
 
 
-def people_of(group: Group) -> Through:
+def effective_members(group: Group) -> Through:
     """Every participant in the group, with the member groups by way of which.
 
     A direct member is there by way of the group itself.
@@ -151,7 +151,7 @@ def people_of(group: Group) -> Through:
     return _gathered(_rows(_DOWNWARDS, [group.pk] * 3))
 
 
-def active_people(tenant: Tenant) -> dict[UUID, int]:
+def active_member_counts(tenant: Tenant) -> dict[UUID, int]:
     """For each group of a tenant how many active participants are in it, nested ones included;
     a group without any is left out."""
     return {_uuid(key): count for key, count in _rows(_COUNTS, [tenant.pk])}
@@ -164,7 +164,7 @@ def role_holders(tenant: Tenant) -> dict[UUID, int]:
     return {_uuid(key): count for key, count in _rows(sql, [tenant.pk] * 2)}
 
 
-def people_with_role(slug: str, *, besides: RoleGrant | None = None) -> RawSQL:
+def holders_of_role(slug: str, *, besides: RoleGrant | None = None) -> RawSQL:
     """The keys of everybody who holds a role of that slug in any tenant, active or not, also if
     it were not for this grant; for a condition."""
     which = "role.slug = %s"

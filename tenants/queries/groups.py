@@ -4,7 +4,7 @@ from django.db.models import Count, Q
 
 from scaiwave.auth.operators import Operator, Permission
 from tenants.models import Group
-from tenants.queries.group_nesting import active_people
+from tenants.queries.group_nesting import active_member_counts
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row, group_row
 
@@ -22,7 +22,7 @@ def list_groups(*, operator: Operator, tenant: str, status: str = "active") -> l
         direct_people=Count("memberships__member_participant", filter=_EDGE),
         direct_groups=Count("memberships__member_group", filter=_EDGE),
     )
-    people = active_people(within)
+    people = active_member_counts(within)
     return [
         {
             **group_row(group),

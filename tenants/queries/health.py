@@ -3,23 +3,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scaiwave.doctor.findings import Finding, passed, warned
-from tenants.errors import AuditUnguarded
+from tenants.errors import AuditTriggersMissing
 from tenants.models import Role
 from tenants.queries.roles import SUPER_ADMIN
-from tenants.queries.super_admins import GRANT_IT, super_admins
+from tenants.queries.super_admins import GRANT_IT, count_super_admins
 from tenants.services.audit_triggers import missing_triggers
 
 
 def audit() -> Iterator[Finding]:
-    """Whether the database refuses to alter the audit. Raises `AuditUnguarded`."""
+    """Whether the database refuses to alter the audit. Raises `AuditTriggersMissing`."""
     if missing := missing_triggers():
-        raise AuditUnguarded(f"The audit can be altered: the database lacks {', '.join(missing)}.")
+        raise AuditTriggersMissing(
+            f"The audit can be altered: the database lacks {', '.join(missing)}."
+        )
     yield passed("audit", "The audit is append-only.")
 
 
 def super_admin() -> Iterator[Finding]:
     """Whether anybody is left with super_admin: ScaiKey may take the last one, acts by hand not."""
-    count = super_admins()
+    count = count_super_admins()
     if count.able:
         who = "participant who is" if count.able == 1 else "participants who are"
         yield passed(SUPER_ADMIN, f"{count.able:,} {who} super_admin can sign in.")

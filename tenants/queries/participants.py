@@ -7,9 +7,9 @@ from django.db.models import Q
 
 from scaiwave.auth.operators import Operator, Permission
 from tenants.models import Participant
-from tenants.queries.resolve import can_be_stored, resolve_tenant
-from tenants.queries.serializers import Row, own_server_name, participant_row
-from tenants.queries.status_filters import with_status
+from tenants.queries.resolve import is_storable_text, resolve_tenant
+from tenants.queries.serializers import Row, get_server_name, participant_row
+from tenants.queries.status_filters import status_q
 
 AT_ONCE = 2000
 SEARCHED = ("display_name", "email", "local_id")
@@ -30,7 +30,7 @@ def list_participants(
     `search` is a part of a name, an e-mail address or a local id, in small or capital letters.
     """
     operator.require(Permission.VIEW)
-    found = Participant.objects.filter(with_status(status), tenant=resolve_tenant(operator, tenant))
+    found = Participant.objects.filter(status_q(status), tenant=resolve_tenant(operator, tenant))
     if kind is not None:
         found = found.filter(participant_type=kind)
     if search:
@@ -39,14 +39,14 @@ def list_participants(
 
 
 def _rows(participants: Iterator[Participant]) -> Generator[Row, None, None]:
-    server_name = own_server_name()
+    server_name = get_server_name()
     for participant in participants:
         yield participant_row(participant, server_name=server_name)
 
 
 def _containing(search: str) -> Q:
     """A regular expression, since LIKE of SQLite folds the case of ASCII letters alone."""
-    if not can_be_stored(search):
+    if not is_storable_text(search):
         return Q(pk__in=[])
     pattern = re.escape(search)
     query = Q()

@@ -26,7 +26,7 @@ from tenants.errors import (
     TenantNotFound,
 )
 from tenants.models import Group, Participant, Partner, Tenant
-from tenants.queries.serializers import own_server_name
+from tenants.queries.serializers import get_server_name
 from tenants.queries.visibility import (
     visible_groups,
     visible_participants,
@@ -74,7 +74,7 @@ def resolve_participant(
     if tenant is not None:
         people = people.filter(tenant=tenant)
     found = _first(people.alias(folded=Lower("email")), _participant_named(name))
-    server = own_server_name()
+    server = get_server_name()
     return _only(
         _present(found),
         missing=ParticipantNotFound(f"There is no participant {name!r}{_within(tenant)}."),
@@ -100,12 +100,12 @@ def resolve_group(operator: Operator, name: str, *, tenant: Tenant | None = None
     )
 
 
-def can_be_stored(text: str) -> bool:
+def is_storable_text(text: str) -> bool:
     """False for what no database row can hold: NUL, and bytes that were no text."""
     return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
 
 
-def as_uuid(text: str) -> UUID | None:
+def parse_uuid(text: str) -> UUID | None:
     try:
         return UUID(text)
     except ValueError:
@@ -113,16 +113,16 @@ def as_uuid(text: str) -> UUID | None:
 
 
 def _named(name: str, *fields: str) -> Q:
-    if not name or not can_be_stored(name):
+    if not name or not is_storable_text(name):
         return Q(pk__in=[])
     ways = [Q(**{field: name}) for field in fields]
-    if (key := as_uuid(name)) is not None:
+    if (key := parse_uuid(name)) is not None:
         ways.append(Q(pk=key))
     return reduce(or_, ways)
 
 
 def _participant_named(name: str) -> Q:
-    if not can_be_stored(name):
+    if not is_storable_text(name):
         return _named(name)
     if name.startswith("@"):
         return _fqid(name.removeprefix("@"))
@@ -135,7 +135,7 @@ def _participant_named(name: str) -> Q:
 def _fqid(name: str) -> Q:
     """local_id:server, or the local id alone; a server name may carry a port."""
     local_id, _, server = name.partition(":")
-    ours = server in {"", own_server_name()}
+    ours = server in {"", get_server_name()}
     return Q(local_id=local_id, server_name="" if ours else server)
 
 

@@ -22,7 +22,7 @@ _PRESENT = Q(absent_since=None, group__absent_since=None)
 
 
 @dataclass(frozen=True)
-class Held:
+class RoleAssignment:
     """One grant that reaches one participant; an empty path is a grant to them directly."""
 
     participant: Participant
@@ -34,35 +34,35 @@ class Held:
         return [group.name for group in self.path]
 
 
-def roles_held(person: Participant) -> list[Held]:
+def effective_roles(person: Participant) -> list[RoleAssignment]:
     """Every grant that gives the participant a role, by the role's slug."""
     direct = GroupMembership.objects.filter(_PRESENT, member_participant=person)
     starts = Group.objects.filter(pk__in=direct.values("group")).order_by("name", "pk")
     ways = _ways(starts, _Nesting(person.tenant).containing)
     grants = RoleGrant.objects.filter(Q(participant=person) | Q(group__in=[*ways]))
     held = [
-        Held(person, grant, ways[grant.group_id] if grant.group_id else ())
+        RoleAssignment(person, grant, ways[grant.group_id] if grant.group_id else ())
         for grant in grants.select_related("role", "group")
     ]
     return sorted(held, key=lambda one: (one.grant.role.slug, *_order(one.path)))
 
 
-def holders(role: Role) -> list[Held]:
+def role_holders(role: Role) -> list[RoleAssignment]:
     """Everybody whom a grant of the role reaches, inactive ones too, by name."""
     if role._state.adding:
         return []
     grants = RoleGrant.objects.filter(role=role).select_related("participant", "group")
     nesting = _Nesting(role.tenant)
-    held: list[Held] = []
+    held: list[RoleAssignment] = []
     for grant in grants:
         if grant.participant is not None:
-            held.append(Held(grant.participant, grant))
+            held.append(RoleAssignment(grant.participant, grant))
         elif grant.group is not None and grant.group.absent_since is None:
             held += _through(grant, grant.group, nesting)
     return sorted(held, key=lambda one: (str(one.participant), str(one.participant.pk), one.names))
 
 
-def _through(grant: RoleGrant, group: Group, nesting: _Nesting) -> Iterable[Held]:
+def _through(grant: RoleGrant, group: Group, nesting: _Nesting) -> Iterable[RoleAssignment]:
     ways = _ways([group], nesting.contained)
     members = GroupMembership.objects.filter(
         group__in=[*ways], member_participant__isnull=False, absent_since=None
@@ -74,14 +74,14 @@ def _through(grant: RoleGrant, group: Group, nesting: _Nesting) -> Iterable[Held
         best = nearest.get(person.pk)
         if best is None or _order(path) < _order(best[1]):
             nearest[person.pk] = (person, path)
-    return [Held(person, grant, path) for person, path in nearest.values()]
+    return [RoleAssignment(person, grant, path) for person, path in nearest.values()]
 
 
 def _order(path: Path) -> tuple[int, list[str]]:
     return len(path), [group.name for group in path]
 
 
-def held_row(held: Held) -> Row:
+def assignment_row(held: RoleAssignment) -> Row:
     """One role that somebody holds, and why."""
     grant = held.grant
     return {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from scaiwave.console.output import printable
+from scaiwave.console.output import strip_control_chars
 from tenants.errors import RoleNotFound
 from tenants.models import Role, RoleGrant, Tenant
-from tenants.queries.resolve import as_uuid, can_be_stored
+from tenants.queries.resolve import is_storable_text, parse_uuid
 from tenants.queries.serializers import Row
 
 SUPER_ADMIN = "super_admin"
@@ -21,17 +21,17 @@ def resolve_role(tenant: Tenant, name: str) -> Role:
     """By slug or id; a built-in one without a row comes unsaved. Raises `RoleNotFound`."""
     if (role := find_role(tenant, name)) is None:
         raise RoleNotFound(
-            f"There is no role {printable(name)!r} in tenant {tenant.slug}.",
+            f"There is no role {strip_control_chars(name)!r} in tenant {tenant.slug}.",
             fix=f"`scaiwave role list --tenant {tenant.slug}` shows them.",
         )
     return role
 
 
 def find_role(tenant: Tenant, name: str) -> Role | None:
-    if not can_be_stored(name):
+    if not is_storable_text(name):
         return None
     # A slug never looks like an id, so that the two can't mean different roles.
-    key = as_uuid(name)
+    key = parse_uuid(name)
     same = {"slug": name} if key is None else {"pk": key}
     found = Role.objects.filter(tenant=tenant, **same).first()
     if found is None and name in BUILT_IN:

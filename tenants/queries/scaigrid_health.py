@@ -11,14 +11,14 @@ from scaiwave.errors import ScaiWaveError
 
 def scaigrid(config: Configuration) -> Iterator[Finding]:
     """Nothing where no ScaiGrid is configured: the suite works without."""
-    if not config.text("SCAIWAVE_SCAIGRID_URL"):
+    if not config.get_str("SCAIWAVE_SCAIGRID_URL"):
         return
     # httpx is worth its import only where something is asked.
-    from scaiwave.clients.http.retry import Patience
-    from scaiwave.clients.scaigrid.client import connect_scaigrid
+    from scaiwave.clients.http.retry import RetryPolicy
+    from scaiwave.clients.scaigrid.client import scaigrid_client
 
     try:
-        with connect_scaigrid(config, patience=Patience(total=5.0)) as client:
+        with scaigrid_client(config, patience=RetryPolicy(total=5.0)) as client:
             client.ready()
             client.me()
             yield passed("scaigrid", f"ScaiGrid is ready and accepts {client.access.described}.")

@@ -12,26 +12,26 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaigrid.auth import ApiKey
-from scaiwave.clients.scaigrid.client import Model, ScaiGridClient, connect_scaigrid
+from scaiwave.clients.scaigrid.client import Model, ScaiGridClient, scaigrid_client
 from scaiwave.clients.scaikey.auth import unverified_claims
 from scaiwave.config import Configuration
-from scaiwave.errors import CredentialsRefused, ScaiWaveError, UpstreamNonsense
+from scaiwave.errors import ScaiWaveError, UpstreamInvalidResponse, UpstreamUnauthorized
 from tenants.errors import ModelMissing
 from tenants.queries.resolve import resolve_tenant
-from tenants.queries.smoke_steps import Outcome, SmokeTest, Step
+from tenants.queries.smoke_steps import Outcome, SmokeTest, SmokeTestStep
 from tenants.queries.tenants import month_of
-from tenants.services.features import flat
+from tenants.services.features import flatten
 
-PATIENCE = Patience(total=10.0, first_contact=3.0)
+PATIENCE = RetryPolicy(total=10.0, first_contact=3.0)
 """Short: somebody watches."""
 PLAUSIBLE = range(8, 65_537)
 """Numbers in a vector."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class SmokeTestOptions:
     """Which of the further steps to take; they cost tokens, or need more permissions."""
 
     embed: bool = False
@@ -49,7 +49,7 @@ class _Run:
 
     operator: Operator
     config: Configuration
-    wish: Wish
+    wish: SmokeTestOptions
     now: datetime
     client: ScaiGridClient
     models: list[Model] = field(default_factory=list)
@@ -59,14 +59,14 @@ def smoke_test(
     *,
     operator: Operator,
     config: Configuration,
-    wish: Wish,
+    wish: SmokeTestOptions,
     now: datetime,
-    tell: Callable[[Step], None],
+    tell: Callable[[SmokeTestStep], None],
     clock: Callable[[], float] = time.perf_counter,
 ) -> SmokeTest:
     """Take the steps, and `tell` of each as it ends. What goes wrong is in the steps."""
     operator.require(Permission.VIEW_PLATFORM)
-    done: dict[str, Step] = {}
+    done: dict[str, SmokeTestStep] = {}
     for step in _steps(
         operator=operator, config=config, wish=wish, now=now, clock=clock, done=done
     ):
@@ -79,45 +79,47 @@ def _steps(
     *,
     operator: Operator,
     config: Configuration,
-    wish: Wish,
+    wish: SmokeTestOptions,
     now: datetime,
     clock: Callable[[], float],
-    done: Mapping[str, Step],
-) -> Iterator[Step]:
+    done: Mapping[str, SmokeTestStep],
+) -> Iterator[SmokeTestStep]:
     """One after the other; `done` has those before."""
     wanted = [plan for plan in _PLAN if getattr(wish, plan[0], True) not in (False, None)]
     try:
-        client = connect_scaigrid(config, patience=PATIENCE)
+        client = scaigrid_client(config, patience=PATIENCE)
     except ScaiWaveError as error:
-        yield Step("configured", Outcome.FAIL, error.message, error=error)
+        yield SmokeTestStep("configured", Outcome.FAIL, error.message, error=error)
         for name, needs, _ in wanted:
             yield _not_tried(name, _missing(needs, done))
         return
     with client:
-        yield Step("configured", Outcome.PASS, _configured(client))
+        yield SmokeTestStep("configured", Outcome.PASS, _configured(client))
         run = _Run(operator, config, wish, now, client)
         for name, needs, act in wanted:
             missing = _missing(needs, done)
             yield _not_tried(name, missing) if missing else _tried(name, act, run, clock)
 
 
-def _missing(needs: tuple[str, ...], done: Mapping[str, Step]) -> str:
+def _missing(needs: tuple[str, ...], done: Mapping[str, SmokeTestStep]) -> str:
     return next((need for need in needs if done[need].outcome is not Outcome.PASS), "")
 
 
-def _not_tried(name: str, missing: str) -> Step:
-    return Step(name, Outcome.SKIP, f"Not tried, since it needs the step {missing}.")
+def _not_tried(name: str, missing: str) -> SmokeTestStep:
+    return SmokeTestStep(name, Outcome.SKIP, f"Not tried, since it needs the step {missing}.")
 
 
-def _tried(name: str, act: Callable[[_Run], str], run: _Run, clock: Callable[[], float]) -> Step:
+def _tried(
+    name: str, act: Callable[[_Run], str], run: _Run, clock: Callable[[], float]
+) -> SmokeTestStep:
     began = clock()
     try:
         message = act(run)
     except _NothingToDo as nothing:
-        return Step(name, Outcome.SKIP, str(nothing), clock() - began)
+        return SmokeTestStep(name, Outcome.SKIP, str(nothing), clock() - began)
     except ScaiWaveError as error:
-        return Step(name, Outcome.FAIL, error.message, clock() - began, error)
-    return Step(name, Outcome.PASS, message, clock() - began)
+        return SmokeTestStep(name, Outcome.FAIL, error.message, clock() - began, error)
+    return SmokeTestStep(name, Outcome.PASS, message, clock() - began)
 
 
 def _configured(client: ScaiGridClient) -> str:
@@ -144,7 +146,7 @@ def _claims(run: _Run) -> str:
         raise _NothingToDo("The token is opaque: it says nothing of itself.")
     ends = _expiry(claims)
     if ends is not None and ends <= run.now:
-        raise CredentialsRefused(
+        raise UpstreamUnauthorized(
             f"The token that ScaiKey gave us ran out at {_utc(ends)}.",
             fix="Check the clocks of this machine and of ScaiKey.",
         )
@@ -179,7 +181,7 @@ def _models(run: _Run) -> str:
             "ScaiGrid lists no models to us.",
             fix="Have whoever runs ScaiGrid route models to our tenant or partner.",
         )
-    wanted = run.config.text("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
+    wanted = run.config.get_str("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
     _check_listed([wanted] if wanted else [], run, "SCAIWAVE_SCAIGRID_EMBEDDING_MODEL names")
     kinds = [model.modality or "of no modality" for model in run.models]
     counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
@@ -197,10 +199,10 @@ def _check_listed(wanted: list[str], run: _Run, who: str) -> None:
 
 
 def _embed(run: _Run) -> str:
-    model = run.config.text("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL") or _first_embedding(run)
+    model = run.config.get_str("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL") or _first_embedding(run)
     (vector,) = run.client.embed(model, ["smoke test"])
     if len(vector) not in PLAUSIBLE or not any(vector):
-        raise UpstreamNonsense(
+        raise UpstreamInvalidResponse(
             f"{model} made a vector that can't be one: {len(vector)} numbers"
             f"{'' if any(vector) else ', all of them 0'}.",
             fix="Tell whoever runs ScaiGrid, or take another embedding model.",
@@ -227,7 +229,7 @@ def _accounting(run: _Run) -> str:
 
 def _tenant(run: _Run) -> str:
     tenant = resolve_tenant(run.operator, run.wish.tenant or "")
-    features = flat(tenant.features)
+    features = flatten(tenant.features)
     given = [features.get("ai.model"), features.get("ai.models")]
     wanted = [
         slug

@@ -15,8 +15,8 @@ Row = dict[str, Any]
 LAST_AUDIT_ENTRIES = 10
 
 
-def own_server_name() -> str:
-    return str(settings.CONFIG.text("SCAIWAVE_SERVER_NAME"))
+def get_server_name() -> str:
+    return str(settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"))
 
 
 def partner_row(partner: Partner) -> Row:

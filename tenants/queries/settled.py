@@ -12,7 +12,7 @@ from django.db.models import Q
 CLOCKS = timedelta(seconds=2)
 
 
-def settled() -> Q:
+def committed_before_q() -> Q:
     """The entries older than every transaction that is still being written, and than now.
 
     Ids are in the order in which they were made, and become visible in the order of the commits.
@@ -29,9 +29,9 @@ def settled() -> Q:
             "AND pid <> pg_backend_pid()"
         )
         (oldest,) = cursor.fetchone()
-    return Q(pk__lt=first_id(oldest - CLOCKS))
+    return Q(pk__lt=min_uuid7_at(oldest - CLOCKS))
 
 
-def first_id(at: datetime) -> UUID:
+def min_uuid7_at(at: datetime) -> UUID:
     """Below every UUIDv7 of that moment: milliseconds since 1970 are its first 48 bits."""
     return UUID(int=int(at.timestamp() * 1000) << 80)

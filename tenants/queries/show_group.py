@@ -5,13 +5,13 @@ from uuid import UUID
 
 from scaiwave.auth.operators import Operator, Permission
 from tenants.models import AuditEntry, Group, Participant, RoleGrant
-from tenants.queries.group_nesting import people_of
+from tenants.queries.group_nesting import effective_members
 from tenants.queries.resolve import resolve_group, resolve_tenant
 from tenants.queries.serializers import (
     Row,
+    get_server_name,
     group_row,
     last_audit_entries,
-    own_server_name,
     participant_row,
 )
 
@@ -40,10 +40,10 @@ def show_group(*, operator: Operator, name: str, tenant: str | None = None) -> R
 
 def _members(group: Group) -> list[Row]:
     """By name, the direct ones first. `through` names the member groups that lead to the others."""
-    through = people_of(group)
+    through = effective_members(group)
     inside = group.memberships.filter(member_group__isnull=False)
     children = dict(inside.values_list("member_group", "member_group__name"))
-    server_name = own_server_name()
+    server_name = get_server_name()
     rows = [
         {
             **participant_row(person, server_name=server_name),

@@ -7,11 +7,11 @@ from django.db.models import Q
 from scaiwave import registry
 from scaiwave.auth.operators import Operator, Permission
 from tenants.models import AuditEntry, Group, Participant
-from tenants.queries.group_nesting import Through, groups_of
+from tenants.queries.group_nesting import Through, effective_groups
 from tenants.queries.resolve import resolve_participant, resolve_tenant
-from tenants.queries.role_paths import held_row, roles_held
-from tenants.queries.serializers import Row, last_audit_entries, own_server_name, participant_row
-from tenants.queries.sign_in import obstacles
+from tenants.queries.role_paths import assignment_row, effective_roles
+from tenants.queries.serializers import Row, get_server_name, last_audit_entries, participant_row
+from tenants.queries.sign_in import sign_in_blockers
 from tenants.queries.visibility import visible_participants
 
 
@@ -23,18 +23,18 @@ def show_participant(*, operator: Operator, name: str, tenant: str | None = None
     operator.require(Permission.VIEW)
     within = resolve_tenant(operator, tenant) if tenant is not None else None
     person = resolve_participant(operator, name, tenant=within)
-    through = groups_of(person)
+    through = effective_groups(person)
     groups = Group.objects.in_bulk([*through])
-    in_the_way = obstacles(person)
+    in_the_way = sign_in_blockers(person)
     audit = AuditEntry.objects.filter(tenant_id=str(person.tenant_id), subject_id=str(person.pk))
     return {
-        **participant_row(person, server_name=own_server_name()),
+        **participant_row(person, server_name=get_server_name()),
         "tenant": person.tenant.slug,
         "avatar_url": person.avatar_url,
         "may_sign_in": not in_the_way,
         "obstacles": in_the_way,
         "groups": _groups(groups, through),
-        "roles": [held_row(held) for held in roles_held(person)],
+        "roles": [assignment_row(held) for held in effective_roles(person)],
         "elsewhere": _elsewhere(operator, person),
         "facts": [
             {"title": title, "value": value}
@@ -70,7 +70,7 @@ def _elsewhere(operator: Operator, person: Participant) -> list[Row]:
     if person.email:
         same |= Q(email=person.email)
     others = visible_participants(operator).filter(same).exclude(pk=person.pk)
-    server_name = own_server_name()
+    server_name = get_server_name()
     return [
         {**participant_row(other, server_name=server_name), "tenant": other.tenant.slug}
         for other in others.select_related("tenant").order_by("pk")[:10]

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.console.output import printable
+from scaiwave.console.output import strip_control_chars
 from tenants.errors import AmbiguousName, ParticipantNotFound, RoleNotFound
 from tenants.models import Participant, Role, RoleGrant, Tenant
 from tenants.queries.resolve import resolve_participant, resolve_tenant
-from tenants.queries.role_paths import held_row, holders, roles_held
+from tenants.queries.role_paths import assignment_row, effective_roles, role_holders
 from tenants.queries.roles import find_role, grant_row, resolve_role, role_row
-from tenants.queries.serializers import Row, own_server_name, participant_row
+from tenants.queries.serializers import Row, get_server_name, participant_row
 
 
 def show_role(*, operator: Operator, name: str, tenant: str, of: str | None = None) -> Row:
@@ -34,14 +34,15 @@ def _meant(operator: Operator, name: str, tenant: Tenant, of: str | None) -> Rol
     person = _participant_called(operator, name, tenant, besides=role)
     if role is not None and person is not None:
         raise AmbiguousName(
-            f"{printable(name)!r} is both a role of tenant {tenant.slug} and a participant "
-            f"({person.fqid(own_server_name())}).",
+            f"{strip_control_chars(name)!r} is both a role of tenant {tenant.slug} and a "
+            f"participant ({person.fqid(get_server_name())}).",
             fix="Add --role or --participant to say which is meant.",
         )
     if found := role or person:
         return found
     raise RoleNotFound(
-        f"There is neither a role nor a participant {printable(name)!r} in tenant {tenant.slug}.",
+        f"There is neither a role nor a participant {strip_control_chars(name)!r} in tenant "
+        f"{tenant.slug}.",
         fix=f"`scaiwave role list --tenant {tenant.slug}` shows the roles, "
         f"`scaiwave admin list-participants --tenant {tenant.slug} --search <name>` finds people.",
     )
@@ -61,7 +62,7 @@ def _participant_called(
 
 
 def _role(role: Role) -> Row:
-    server = own_server_name()
+    server = get_server_name()
     return {
         **role_row(role),
         "tenant": role.tenant.slug,
@@ -75,7 +76,7 @@ def _role(role: Role) -> Row:
                 "granted_by": held.grant.granted_by,
                 "granted_at": held.grant.created_at,
             }
-            for held in holders(role)
+            for held in role_holders(role)
         ],
     }
 
@@ -84,7 +85,7 @@ def _grants(role: Role) -> list[Row]:
     """To whom it was granted, people before groups; a group may be gone or empty."""
     if role._state.adding:
         return []
-    server = own_server_name()
+    server = get_server_name()
     grants = RoleGrant.objects.filter(role=role).select_related("participant", "group")
     rows = [
         {
@@ -101,7 +102,7 @@ def _grants(role: Role) -> list[Row]:
 
 def _participant(person: Participant) -> Row:
     return {
-        **participant_row(person, server_name=own_server_name()),
+        **participant_row(person, server_name=get_server_name()),
         "tenant": person.tenant.slug,
-        "roles": [held_row(held) for held in roles_held(person)],
+        "roles": [assignment_row(held) for held in effective_roles(person)],
     }

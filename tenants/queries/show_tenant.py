@@ -8,7 +8,7 @@ from scaiwave.auth.operators import Operator, Permission
 from tenants.models import ACTIVE, AuditEntry, Group, Participant, Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row, last_audit_entries, partner_row, tenant_row
-from tenants.queries.status_filters import MEMBERS, with_status
+from tenants.queries.status_filters import MEMBERS, status_q
 from tenants.queries.tenants import month_of, provided_columns
 from tenants.queries.usage import NO_USAGE, token_columns
 
@@ -49,8 +49,8 @@ def _participants(tenant: Tenant) -> list[Row]:
     of_each = Participant.objects.filter(tenant=tenant).values("participant_type")
     counted = of_each.annotate(
         active=Count("pk", filter=ACTIVE),
-        suspended=Count("pk", filter=with_status("suspended")),
-        absent=Count("pk", filter=with_status("absent")),
+        suspended=Count("pk", filter=status_q("suspended")),
+        absent=Count("pk", filter=status_q("absent")),
     )
     return [
         {

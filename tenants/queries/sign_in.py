@@ -9,7 +9,7 @@ from tenants.models.directory import ACTIVE_STATUSES
 from tenants.queries.serializers import Row
 
 
-def obstacles(participant: Participant) -> list[Row]:
+def sign_in_blockers(participant: Participant) -> list[Row]:
     """What keeps this participant from signing in, with what to do; nothing if they may."""
     if participant.participant_type != ParticipantType.HUMAN:
         kind = participant.participant_type

@@ -16,7 +16,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class Step:
+class SmokeTestStep:
     name: str
     outcome: Outcome
     message: str
@@ -45,7 +45,7 @@ class Step:
 
 @dataclass(frozen=True)
 class SmokeTest:
-    steps: list[Step]
+    steps: list[SmokeTestStep]
 
     @property
     def exit_code(self) -> int:

@@ -11,7 +11,7 @@ from tenants.queries.serializers import Row
 _EMPTY = (None, "")
 
 
-def order_of(sort: str, sortable: Mapping[str, str], *, example: str) -> tuple[str, bool]:
+def parse_sort(sort: str, sortable: Mapping[str, str], *, example: str) -> tuple[str, bool]:
     """The key of the rows, and whether a minus turns the order round. Raises UsageError.
 
     `sortable` has the key by what may be typed; `example` is one of those, for the message.
@@ -26,7 +26,7 @@ def order_of(sort: str, sortable: Mapping[str, str], *, example: str) -> tuple[s
     return sortable[column], sort.startswith("-")
 
 
-def in_order(rows: list[Row], key: str, *, reverse: bool) -> list[Row]:
+def sort_rows(rows: list[Row], key: str, *, reverse: bool) -> list[Row]:
     """Capital letters like small ones, what is empty last either way; rows that are equal stay
     in the order in which they come."""
     told = [row for row in rows if row[key] not in _EMPTY]

@@ -14,7 +14,7 @@ _ABSENT = Q(suspended_by_hand_at=None, absent_since__isnull=False)
 MEMBERS = ACTIVE & Q(participant_type=ParticipantType.HUMAN)
 
 
-def with_status(status: str) -> Q:
+def status_q(status: str) -> Q:
     """Those whose `status` is this one; `inactive` is suspended or absent."""
     return {
         "active": ACTIVE,

@@ -10,8 +10,8 @@ from scaiwave.registry import tenant_columns
 from tenants.models import Participant, Tenant
 from tenants.queries.resolve import resolve_partner
 from tenants.queries.serializers import Row, tenant_row
-from tenants.queries.sorting import in_order, order_of
-from tenants.queries.status_filters import MEMBERS, with_status
+from tenants.queries.sorting import parse_sort, sort_rows
+from tenants.queries.status_filters import MEMBERS, status_q
 from tenants.queries.usage import NO_USAGE, token_columns
 from tenants.queries.visibility import visible_tenants
 
@@ -45,12 +45,12 @@ def list_tenants(
     unknown comes last either way.
     """
     operator.require(Permission.VIEW)
-    key, backwards = order_of(sort, SORTABLE, example="members")
-    tenants = visible_tenants(operator).filter(with_status(status))
+    key, backwards = parse_sort(sort, SORTABLE, example="members")
+    tenants = visible_tenants(operator).filter(status_q(status))
     if partner is not None:
         tenants = tenants.filter(partner=resolve_partner(operator, partner))
     rows = sorted(_with_figures(tenants, now), key=lambda row: str(row["slug"]))
-    return in_order(rows, key, reverse=backwards != reverse)
+    return sort_rows(rows, key, reverse=backwards != reverse)
 
 
 def month_of(now: datetime) -> date:

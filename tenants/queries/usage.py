@@ -30,13 +30,13 @@ def token_columns(tenants: QuerySet[Tenant], month: date) -> dict[UUID, Row]:
         tenant_id: {
             "ai_tokens_month": tokens,
             "ai_tokens_as_of": fetched_at,
-            "ai_tokens_share": share_of(tokens, cap),
+            "ai_tokens_share": cap_fraction(tokens, cap),
         }
         for tenant_id, tokens, fetched_at, cap in found
     }
 
 
-def share_of(tokens: int, cap: int | None) -> float | None:
+def cap_fraction(tokens: int, cap: int | None) -> float | None:
     """0.91 of a cap, rounded down; None where there is no cap. The first token uses up a cap
     of 0."""
     if cap is None:
@@ -44,20 +44,22 @@ def share_of(tokens: int, cap: int | None) -> float | None:
     return tokens * 10_000 // cap / 10_000 if cap else float(tokens > 0)
 
 
-def for_people(rows: Sequence[Row]) -> list[Row]:
+def format_rows(rows: Sequence[Row]) -> list[Row]:
     """The rows with `91,000 (91 %)` where a cap is close."""
-    return [{**row, "ai_tokens_month": in_words(row)} if is_close(row) else row for row in rows]
+    return [
+        {**row, "ai_tokens_month": format_tokens(row)} if is_near_cap(row) else row for row in rows
+    ]
 
 
-def in_words(usage: Row) -> str | None:
+def format_tokens(usage: Row) -> str | None:
     """`91,000 (91 %)` where the cap is close, `5,000` where it is not, None if unknown."""
     if usage["ai_tokens_month"] is None:
         return None
     tokens = f"{usage['ai_tokens_month']:,}"
-    return f"{tokens} ({percent(usage)})" if is_close(usage) else tokens
+    return f"{tokens} ({format_percent(usage)})" if is_near_cap(usage) else tokens
 
 
-def as_of(rows: Sequence[Row], now: datetime) -> str | None:
+def format_age(rows: Sequence[Row], now: datetime) -> str | None:
     """How old the figures are; None where there are none."""
     moments = [row["ai_tokens_as_of"] for row in rows if row["ai_tokens_as_of"] is not None]
     if not moments:
@@ -76,20 +78,20 @@ def _ago(moment: datetime, now: datetime) -> str:
     return timesince(moment, now).replace("\N{NO-BREAK SPACE}", " ") + " ago"
 
 
-def close_to_cap(rows: Sequence[Row]) -> str | None:
+def cap_warning(rows: Sequence[Row]) -> str | None:
     """Whose AI tokens are close to their cap or over it, the worst first."""
-    close = sorted(filter(is_close, rows), key=lambda row: -row["ai_tokens_share"])
+    close = sorted(filter(is_near_cap, rows), key=lambda row: -row["ai_tokens_share"])
     if not close:
         return None
-    named = ", ".join(f"{row['slug']} ({percent(row)})" for row in close[:10])
+    named = ", ".join(f"{row['slug']} ({format_percent(row)})" for row in close[:10])
     more = f" and {len(close) - 10} more" if len(close) > 10 else ""
     return f"Over {CLOSE * 100:.0f} % of this month's AI tokens are used by {named}{more}."
 
 
-def is_close(row: Row) -> bool:
+def is_near_cap(row: Row) -> bool:
     return row["ai_tokens_share"] is not None and row["ai_tokens_share"] > CLOSE
 
 
-def percent(row: Row) -> str:
+def format_percent(row: Row) -> str:
     """Rounded down, so that 100 % is said of nobody who has some left."""
     return f"{round(row['ai_tokens_share'] * 10_000) // 100:,} %"

@@ -37,7 +37,7 @@ def visible_groups(operator: Operator) -> QuerySet[Group]:
     return Group.objects.filter(tenant__in=visible_tenants(operator))
 
 
-def slug_at_scaikey(scaikey_tenant_id: str) -> str | None:
+def scaikey_tenant_slug(scaikey_tenant_id: str) -> str | None:
     """The slug in a tenant's addresses at ScaiKey, which is the one we know it by."""
     found = Tenant.objects.filter(scaikey_tenant_id=scaikey_tenant_id)
     return found.values_list("slug", flat=True).first()

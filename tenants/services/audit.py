@@ -11,7 +11,7 @@ from scaiwave.auth.operators import Operator
 from tenants.models import AuditEntry, Tenant
 
 
-def record(
+def record_audit(
     *,
     operator: Operator,
     action: str,

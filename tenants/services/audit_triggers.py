@@ -25,7 +25,7 @@ _POSTGRESQL_FUNCTION = (
 )
 
 
-def keep_append_only(using: str = "default", **of_the_signal: Any) -> None:
+def install_audit_triggers(using: str = "default", **of_the_signal: Any) -> None:
     """Make the triggers, or make them anew. For `post_migrate`, hence the further arguments.
 
     Where PostgreSQL has them they stay: making them waits for everybody who has read the audit in
@@ -43,7 +43,7 @@ def keep_append_only(using: str = "default", **of_the_signal: Any) -> None:
             cursor.execute(statement)
 
 
-def lift_append_only(using: str = "default") -> None:
+def remove_audit_triggers(using: str = "default") -> None:
     """Let the audit be emptied until the next migrate or flush ends; for tests alone."""
     connection = connections[using]
     with transaction.atomic(using=using), connection.cursor() as cursor:

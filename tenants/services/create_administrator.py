@@ -10,15 +10,15 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from scaiwave.auth.operators import Operator, Permission
-from tenants.errors import AdministratorConflict, BadAdministrator, WeakPassword
+from tenants.errors import AdministratorConflict, InvalidAdministrator, WeakPassword
 from tenants.models import AdminUser
-from tenants.queries.resolve import can_be_stored
+from tenants.queries.resolve import is_storable_text
 from tenants.queries.serializers import Row
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 
 
 @dataclass(frozen=True)
-class CreatedAdministrator:
+class CreateAdministratorResult:
     """`created` is False in a dry run."""
 
     administrator: Row
@@ -43,11 +43,11 @@ def create_administrator(
     password: Callable[[], str],
     now: datetime,
     dry_run: bool = False,
-) -> CreatedAdministrator:
+) -> CreateAdministratorResult:
     """Make somebody who may enter the admin site and see everything there.
 
     `password` is asked when everything else is in order, and not in a dry run. Raises
-    BadAdministrator, AdministratorConflict and WeakPassword.
+    InvalidAdministrator, AdministratorConflict and WeakPassword.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     user = AdminUser(
@@ -60,7 +60,7 @@ def create_administrator(
     _check(user)
     _check_is_new(user)
     if dry_run:
-        return CreatedAdministrator({**_row(user), "id": None}, created=False, dry_run=True)
+        return CreateAdministratorResult({**_row(user), "id": None}, created=False, dry_run=True)
     _set_password(user, password())
     return _created(operator, user, now)
 
@@ -69,13 +69,13 @@ def _check(user: AdminUser) -> None:
     """By the rules of the model, which Django applies in forms only."""
     field = AdminUser._meta.get_field("username")
     try:
-        if not can_be_stored(user.username):
+        if not is_storable_text(user.username):
             raise ValidationError("It has characters that can't be stored.")
         field.clean(user.username, user)
         if user.email:
             validate_email(user.email)
     except ValidationError as error:
-        raise BadAdministrator(
+        raise InvalidAdministrator(
             f"There can't be an administrator {user.username!r}"
             f"{f' with the e-mail address {user.email!r}' if user.email else ''}.",
             fix=" ".join(error.messages),
@@ -103,11 +103,11 @@ def _set_password(user: AdminUser, password: str) -> None:
     user.set_password(password)
 
 
-def _created(operator: Operator, user: AdminUser, now: datetime) -> CreatedAdministrator:
+def _created(operator: Operator, user: AdminUser, now: datetime) -> CreateAdministratorResult:
     try:
         with transaction.atomic():
             user.save(force_insert=True)
-            record(
+            record_audit(
                 operator=operator,
                 action="create-administrator",
                 subject=user,
@@ -117,7 +117,7 @@ def _created(operator: Operator, user: AdminUser, now: datetime) -> CreatedAdmin
     except IntegrityError:
         _check_is_new(user)
         raise
-    return CreatedAdministrator(_row(user), created=True)
+    return CreateAdministratorResult(_row(user), created=True)
 
 
 def _row(user: AdminUser) -> Row:

@@ -10,13 +10,13 @@ from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import PartnerConflict
 from tenants.models import Partner
 from tenants.queries.serializers import Row, partner_row
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tenants.services.tenant_limits import check_limits
 from tenants.services.validators import check_name, check_scaikey_id, check_slug
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PartnerSpec:
     """What was asked for. A limit that is left out is none, one of None as well."""
 
     slug: str
@@ -26,7 +26,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class CreatedPartner:
+class CreatePartnerResult:
     """`created` is False when it was there already, and in a dry run."""
 
     partner: Row
@@ -48,12 +48,12 @@ class CreatedPartner:
 
 
 def create_partner(
-    *, operator: Operator, wanted: Wanted, now: datetime, dry_run: bool = False
-) -> CreatedPartner:
+    *, operator: Operator, wanted: PartnerSpec, now: datetime, dry_run: bool = False
+) -> CreatePartnerResult:
     """Create a partner that no sync brings.
 
-    The same arguments once more find the partner there and change nothing. Raises BadSlug,
-    BadName, BadLimit and PartnerConflict.
+    The same arguments once more find the partner there and change nothing. Raises InvalidSlug,
+    InvalidName, InvalidLimit and PartnerConflict.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     check_slug(wanted.slug, of="partner")
@@ -62,14 +62,14 @@ def create_partner(
         check_scaikey_id(wanted.scaikey_id, of="partner")
     check_limits(wanted.limits, of="partner")
     if there := _already_there(wanted):
-        return CreatedPartner(partner_row(there), created=False)
+        return CreatePartnerResult(partner_row(there), created=False)
     if dry_run:
         row = {**partner_row(_made(wanted, now)), "id": None}
-        return CreatedPartner(row, created=False, dry_run=True)
+        return CreatePartnerResult(row, created=False, dry_run=True)
     return _created(operator, wanted, now)
 
 
-def _already_there(wanted: Wanted) -> Partner | None:
+def _already_there(wanted: PartnerSpec) -> Partner | None:
     """The partner, if it is what is wanted. Raises `PartnerConflict` if it is another one."""
     if other := Partner.objects.filter(slug=wanted.slug).order_by("pk").first():
         if _is_same(other, wanted):
@@ -91,7 +91,7 @@ def _already_there(wanted: Wanted) -> Partner | None:
     return None
 
 
-def _is_same(partner: Partner, wanted: Wanted) -> bool:
+def _is_same(partner: Partner, wanted: PartnerSpec) -> bool:
     return (
         partner.name == wanted.name
         and partner.scaikey_id == wanted.scaikey_id
@@ -105,7 +105,7 @@ def _limits_in_words(partner: Partner) -> str:
     return "".join(f", {name} {limit}" for name, limit in limits.items() if limit is not None)
 
 
-def _made(wanted: Wanted, now: datetime) -> Partner:
+def _made(wanted: PartnerSpec, now: datetime) -> Partner:
     return Partner(
         slug=wanted.slug,
         name=wanted.name,
@@ -116,21 +116,21 @@ def _made(wanted: Wanted, now: datetime) -> Partner:
     )
 
 
-def _created(operator: Operator, wanted: Wanted, now: datetime) -> CreatedPartner:
+def _created(operator: Operator, wanted: PartnerSpec, now: datetime) -> CreatePartnerResult:
     with transaction.atomic():
         _lock_partners()
         if there := _already_there(wanted):
-            return CreatedPartner(partner_row(there), created=False)
+            return CreatePartnerResult(partner_row(there), created=False)
         partner = _made(wanted, now)
         partner.save(force_insert=True)
-        record(
+        record_audit(
             operator=operator,
             action="create-partner",
             subject=partner,
             now=now,
             details={"name": partner.name, "scaikey_id": partner.scaikey_id, **wanted.limits},
         )
-    return CreatedPartner(partner_row(partner), created=True)
+    return CreatePartnerResult(partner_row(partner), created=True)
 
 
 def _lock_partners() -> None:

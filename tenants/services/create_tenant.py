@@ -11,15 +11,15 @@ from tenants.models import Partner, Tenant
 from tenants.queries.resolve import resolve_partner
 from tenants.queries.serializers import Row, tenant_row
 from tenants.queries.visibility import visible_partners
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tenants.services.scaikey import TenantLookup
-from tenants.services.scaikey_lookup import ask_scaikey, check_agreement, partner_at_scaikey
-from tenants.services.tenant_conflicts import scaikey_tenant_taken, slug_taken
+from tenants.services.scaikey_lookup import fetch_scaikey_tenant, find_partner, validate_match
+from tenants.services.tenant_conflicts import scaikey_id_conflict, slug_conflict
 from tenants.services.validators import check_name, check_scaikey_id, check_slug
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TenantSpec:
     """What was asked for, and what ScaiKey has added to it."""
 
     slug: str
@@ -31,7 +31,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class CreatedTenant:
+class CreateTenantResult:
     """`created` is False when it was there already, and in a dry run."""
 
     tenant: Row
@@ -62,35 +62,37 @@ def create_tenant(
     lookup: TenantLookup | None,
     now: datetime,
     dry_run: bool = False,
-) -> CreatedTenant:
+) -> CreateTenantResult:
     """Create a tenant, linked to one in ScaiKey or local (without `scaikey_tenant_id`).
 
     `lookup` asks ScaiKey whether it has that tenant, and so called; None takes the caller's word.
     The same arguments once more find the tenant there and change nothing. A partner's
     administrator creates under that partner alone.
 
-    Raises BadSlug, BadName, PartnerNotFound, AmbiguousName, TenantConflict, NotAtScaiKey,
-    ScaiKeyDisagrees, and what the client of ScaiKey raises.
+    Raises InvalidSlug, InvalidName, PartnerNotFound, AmbiguousName, TenantConflict,
+    ScaiKeyTenantNotFound, ScaiKeyMismatch, and what the client of ScaiKey raises.
     """
     operator.require(Permission.MANAGE_TENANTS)
     wanted = _wanted(operator, slug, name, scaikey_tenant_id, partner)
     if there := _already_there(operator, wanted):
-        return CreatedTenant(tenant_row(there), created=False)
+        return CreateTenantResult(tenant_row(there), created=False)
     wanted = _confirmed(operator, wanted, lookup)
     if dry_run:
-        return CreatedTenant({**tenant_row(_made(wanted, now)), "id": None}, False, dry_run=True)
+        return CreateTenantResult(
+            {**tenant_row(_made(wanted, now)), "id": None}, False, dry_run=True
+        )
     return _created(operator, wanted, now)
 
 
 def _wanted(
     operator: Operator, slug: str, name: str, scaikey_tenant_id: str | None, partner: str | None
-) -> Wanted:
+) -> TenantSpec:
     check_slug(slug)
     check_name(name)
     if scaikey_tenant_id is not None:
         check_scaikey_id(scaikey_tenant_id)
     owner = resolve_partner(operator, partner) if partner is not None else _own_partner(operator)
-    return Wanted(slug, name, scaikey_tenant_id, owner)
+    return TenantSpec(slug, name, scaikey_tenant_id, owner)
 
 
 def _own_partner(operator: Operator) -> Partner | None:
@@ -102,21 +104,21 @@ def _own_partner(operator: Operator) -> Partner | None:
     return own
 
 
-def _already_there(operator: Operator, wanted: Wanted) -> Tenant | None:
+def _already_there(operator: Operator, wanted: TenantSpec) -> Tenant | None:
     """The tenant, if it is what is wanted. Raises `TenantConflict` if it is another one."""
     tenants = Tenant.objects.select_related("partner")
     if other := tenants.filter(slug=wanted.slug).first():
         if _is_same(other, wanted):
             return other
-        raise slug_taken(operator, other)
+        raise slug_conflict(operator, other)
     if wanted.scaikey_tenant_id is None:
         return None
     if other := tenants.filter(scaikey_tenant_id=wanted.scaikey_tenant_id).first():
-        raise scaikey_tenant_taken(operator, other)
+        raise scaikey_id_conflict(operator, other)
     return None
 
 
-def _is_same(tenant: Tenant, wanted: Wanted) -> bool:
+def _is_same(tenant: Tenant, wanted: TenantSpec) -> bool:
     return (
         tenant.name == wanted.name
         and tenant.scaikey_tenant_id == wanted.scaikey_tenant_id
@@ -124,22 +126,22 @@ def _is_same(tenant: Tenant, wanted: Wanted) -> bool:
     )
 
 
-def _confirmed(operator: Operator, wanted: Wanted, lookup: TenantLookup | None) -> Wanted:
+def _confirmed(operator: Operator, wanted: TenantSpec, lookup: TenantLookup | None) -> TenantSpec:
     if wanted.scaikey_tenant_id is None:
         return wanted
-    row = ask_scaikey(operator, wanted.scaikey_tenant_id, lookup)
+    row = fetch_scaikey_tenant(operator, wanted.scaikey_tenant_id, lookup)
     if row is None:
         return wanted
-    check_agreement(row, slug=wanted.slug, name=wanted.name, partner=wanted.partner)
+    validate_match(row, slug=wanted.slug, name=wanted.name, partner=wanted.partner)
     return replace(
         wanted,
-        partner=wanted.partner or partner_at_scaikey(operator, row),
+        partner=wanted.partner or find_partner(operator, row),
         scaikey_status=row.status,
         contact_email=row.contact_email,
     )
 
 
-def _made(wanted: Wanted, now: datetime) -> Tenant:
+def _made(wanted: TenantSpec, now: datetime) -> Tenant:
     return Tenant(
         slug=wanted.slug,
         name=wanted.name,
@@ -152,13 +154,13 @@ def _made(wanted: Wanted, now: datetime) -> Tenant:
     )
 
 
-def _created(operator: Operator, wanted: Wanted, now: datetime) -> CreatedTenant:
+def _created(operator: Operator, wanted: TenantSpec, now: datetime) -> CreateTenantResult:
     """Insert it. Of two at once the database's unique constraints let one through."""
     tenant = _made(wanted, now)
     try:
         with transaction.atomic():
             tenant.save(force_insert=True)
-            record(
+            record_audit(
                 operator=operator,
                 action="create-tenant",
                 subject=tenant,
@@ -168,9 +170,9 @@ def _created(operator: Operator, wanted: Wanted, now: datetime) -> CreatedTenant
             )
     except IntegrityError:
         if there := _already_there(operator, wanted):
-            return CreatedTenant(tenant_row(there), created=False)
+            return CreateTenantResult(tenant_row(there), created=False)
         raise
-    return CreatedTenant(tenant_row(tenant), created=True)
+    return CreateTenantResult(tenant_row(tenant), created=True)
 
 
 def _details(tenant: Tenant) -> Row:

@@ -9,13 +9,13 @@ from django.db import transaction
 
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.registry import role_uses
-from tenants.errors import RoleBuiltIn, RoleHeld
+from tenants.errors import RoleBuiltIn, RoleInUse
 from tenants.models import Role, RoleGrant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.roles import resolve_role, role_row
 from tenants.queries.serializers import Row
-from tenants.services.audit import record
-from tenants.services.role_holders import described
+from tenants.services.audit import record_audit
+from tenants.services.role_holders import describe
 from tenants.services.role_rules import lock_role
 
 NAMED = 10
@@ -23,7 +23,7 @@ NAMED = 10
 
 
 @dataclass(frozen=True)
-class DeletedRole:
+class DeleteRoleResult:
     """`named_by` is what still lets in whoever has a role of this slug, in words."""
 
     role: Row
@@ -59,12 +59,12 @@ class DeletedRole:
 
 def delete_role(
     *, operator: Operator, role: str, tenant: str, now: datetime, dry_run: bool = False
-) -> DeletedRole:
+) -> DeleteRoleResult:
     """Delete a role that was granted to nobody, or whose grants are all revoked.
 
     Rooms that name it are no obstacle: nobody reads them by it, and they are changed elsewhere.
 
-    Raises RoleNotFound, TenantNotFound, AmbiguousName, RoleBuiltIn and RoleHeld.
+    Raises RoleNotFound, TenantNotFound, AmbiguousName, RoleBuiltIn and RoleInUse.
     """
     operator.require(Permission.MANAGE_ROLES)
     within = resolve_tenant(operator, tenant)
@@ -81,7 +81,7 @@ def delete_role(
         _check_unheld(found)
         row = role_row(found)
         if not dry_run:
-            record(
+            record_audit(
                 operator=operator,
                 action="role delete",
                 subject=found,
@@ -90,7 +90,7 @@ def delete_role(
                 details={"slug": found.slug, "name": found.name},
             )
             found.delete()
-    return DeletedRole(row, within.slug, role_uses(within.pk, row["slug"]), dry_run=dry_run)
+    return DeleteRoleResult(row, within.slug, role_uses(within.pk, row["slug"]), dry_run=dry_run)
 
 
 def _check_unheld(role: Role) -> None:
@@ -98,7 +98,7 @@ def _check_unheld(role: Role) -> None:
     if not (number := grants.count()):
         return
     named = [_holder_of(grant) for grant in grants.order_by("pk")[:NAMED]]
-    raise RoleHeld(
+    raise RoleInUse(
         f"The role {role.slug} is granted {number:,} times: {_listed(named, number)}.",
         fix=f"Revoke each first: `scaiwave role revoke {role.slug} --tenant {role.tenant.slug} "
         "--from <participant>` or `--from-group <group>`; those from ScaiKey are taken there.",
@@ -114,4 +114,4 @@ def _listed(names: Sequence[str], number: int) -> str:
 def _holder_of(grant: RoleGrant) -> str:
     holder = grant.participant or grant.group
     from_scaikey = " from ScaiKey" if grant.source == "scaikey" else ""
-    return f"to {described(holder)}{from_scaikey}"  # type: ignore[arg-type]  # One of them is set.
+    return f"to {describe(holder)}{from_scaikey}"  # type: ignore[arg-type]  # One of them is set.

@@ -8,30 +8,32 @@ from copy import deepcopy
 from math import isfinite
 from typing import Any
 
-from scaiwave.console.output import printable
-from tenants.errors import BadFeature
-from tenants.queries.resolve import can_be_stored
+from scaiwave.console.output import strip_control_chars
+from tenants.errors import InvalidFeature
+from tenants.queries.resolve import is_storable_text
 
 Features = dict[str, Any]
 LONGEST_KEY = 200
 _EXAMPLES = "--feature search.semantic=true or --feature 'theme=\"dark\"'"
 
 
-def feature(text: str) -> tuple[str, Any]:
-    """The key and the value of `key.dotted=value`, where the value is JSON. Raises `BadFeature`."""
+def parse_feature(text: str) -> tuple[str, Any]:
+    """The key and the value of `key.dotted=value`, where the value is JSON. Raises
+    `InvalidFeature`.
+    """
     key, equals, value = text.partition("=")
     if not equals:
-        raise BadFeature(f"{text!r} gives no value.", fix=f"Write it as in {_EXAMPLES}.")
+        raise InvalidFeature(f"{text!r} gives no value.", fix=f"Write it as in {_EXAMPLES}.")
     check_key(key)
     try:
         parsed = json.loads(value)
     except (ValueError, RecursionError):
-        raise BadFeature(
+        raise InvalidFeature(
             f"The value of feature {key} is no JSON: {value[:100]!r}.",
             fix=f"Write true, false, a number, or other JSON, as in {_EXAMPLES}.",
         ) from None
     if not _can_be_kept(parsed):
-        raise BadFeature(
+        raise InvalidFeature(
             f"The value of feature {key} can't be stored.",
             fix="Numbers have to be finite and within 64 bits, texts without the character U+0000.",
         )
@@ -39,19 +41,19 @@ def feature(text: str) -> tuple[str, Any]:
 
 
 def check_key(key: str) -> None:
-    """Raises `BadFeature`."""
-    if not all(key.split(".")) or len(key) > LONGEST_KEY or printable(key) != key:
-        raise BadFeature(
+    """Raises `InvalidFeature`."""
+    if not all(key.split(".")) or len(key) > LONGEST_KEY or strip_control_chars(key) != key:
+        raise InvalidFeature(
             f"{key!r} can't be the key of a feature.",
             fix=f"A key is words with dots between them, such as search.semantic, of up to "
             f"{LONGEST_KEY} characters.",
         )
 
 
-def changed_features(
+def apply_changes(
     features: Features, given: Sequence[tuple[str, Any]], removed: Sequence[str]
 ) -> Features:
-    """A copy without the removed keys and with the given ones. Raises `BadFeature`."""
+    """A copy without the removed keys and with the given ones. Raises `InvalidFeature`."""
     changed = deepcopy(features)
     for key in removed:
         _remove(changed, key.split("."))
@@ -60,7 +62,7 @@ def changed_features(
     return changed
 
 
-def flat(features: Features) -> Features:
+def flatten(features: Features) -> Features:
     """{"a": {"b": 1}} → {"a.b": 1}; an empty object is a value."""
     return dict(_leaves(features))
 
@@ -92,7 +94,7 @@ def _put(features: Features, key: str, value: Any) -> None:
         place = place.setdefault(name, {})
         if not isinstance(place, dict):
             above = ".".join(outer[:number])
-            raise BadFeature(
+            raise InvalidFeature(
                 f"Feature {key} can't be set: {above} is {json.dumps(place)}, not an object.",
                 fix=f"Pass --remove-feature {above} too, if that may go.",
             )
@@ -102,7 +104,7 @@ def _put(features: Features, key: str, value: Any) -> None:
 def _can_be_kept(value: Any) -> bool:
     match value:
         case str():
-            return can_be_stored(value)
+            return is_storable_text(value)
         case float():
             return isfinite(value)
         case int():

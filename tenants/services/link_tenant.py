@@ -12,20 +12,20 @@ from tenants.models import Tenant
 from tenants.models.directory import ACTIVE_STATUSES
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row, tenant_row
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tenants.services.role_rules import lock_super_admins
 from tenants.services.scaikey import TenantLookup
-from tenants.services.scaikey_lookup import ask_scaikey
-from tenants.services.tenant_conflicts import scaikey_tenant_taken
-from tenants.services.tenant_rules import check_may_stop
+from tenants.services.scaikey_lookup import fetch_scaikey_tenant
+from tenants.services.tenant_conflicts import scaikey_id_conflict
+from tenants.services.tenant_rules import ensure_super_admin_remains
 from tenants.services.validators import check_scaikey_id
 
 if TYPE_CHECKING:
-    from scaiwave.clients.scaikey.schemas import TenantRow
+    from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord
 
 
 @dataclass(frozen=True)
-class LinkedTenant:
+class LinkTenantResult:
     """`changed` is False when it was linked already, and in a dry run. `next_sync` has what
     ScaiKey calls differently, so that the next sync changes it: {field: [from, to]}."""
 
@@ -55,23 +55,23 @@ def link_tenant(
     lookup: TenantLookup | None,
     now: datetime,
     dry_run: bool = False,
-) -> LinkedTenant:
+) -> LinkTenantResult:
     """Give a local tenant its tenant in ScaiKey; from then on the sync keeps it.
 
     Linking what is linked to the same one already changes nothing. Raises TenantNotFound,
-    AmbiguousName, BadName, TenantConflict, NotAtScaiKey, LastSuperAdmin where ScaiKey has the
-    tenant suspended, and what the client of ScaiKey raises.
+    AmbiguousName, InvalidName, TenantConflict, ScaiKeyTenantNotFound, LastSuperAdmin where ScaiKey
+    has the tenant suspended, and what the client of ScaiKey raises.
     """
     operator.require(Permission.MANAGE_TENANTS)
     check_scaikey_id(scaikey_tenant_id)
     tenant = resolve_tenant(operator, name)
     if _is_linked(operator, tenant, scaikey_tenant_id):
-        return LinkedTenant(tenant_row(tenant), changed=False)
-    row = ask_scaikey(operator, scaikey_tenant_id, lookup)
+        return LinkTenantResult(tenant_row(tenant), changed=False)
+    row = fetch_scaikey_tenant(operator, scaikey_tenant_id, lookup)
     _check_standing(tenant, row)
     if dry_run:
         changes = _next_sync(tenant, row)
-        return LinkedTenant(tenant_row(tenant), changed=False, next_sync=changes, dry_run=True)
+        return LinkTenantResult(tenant_row(tenant), changed=False, next_sync=changes, dry_run=True)
     try:
         return _linked(operator, tenant, scaikey_tenant_id, row, now)
     except IntegrityError:
@@ -90,24 +90,28 @@ def _is_linked(operator: Operator, tenant: Tenant, scaikey_tenant_id: str) -> bo
             fix=f"`scaiwave admin unlink-tenant {tenant.slug}` first, if that one is wrong.",
         )
     if other := Tenant.objects.filter(scaikey_tenant_id=scaikey_tenant_id).first():
-        raise scaikey_tenant_taken(operator, other)
+        raise scaikey_id_conflict(operator, other)
     return False
 
 
-def _check_standing(tenant: Tenant, row: TenantRow | None) -> None:
+def _check_standing(tenant: Tenant, row: ScaiKeyTenantRecord | None) -> None:
     """Raises `LastSuperAdmin` if the link would suspend the tenant, and with it the last one."""
     if row is not None and row.status not in ACTIVE_STATUSES:
-        check_may_stop(tenant)
+        ensure_super_admin_remains(tenant)
 
 
 def _linked(
-    operator: Operator, found: Tenant, scaikey_tenant_id: str, row: TenantRow | None, now: datetime
-) -> LinkedTenant:
+    operator: Operator,
+    found: Tenant,
+    scaikey_tenant_id: str,
+    row: ScaiKeyTenantRecord | None,
+    now: datetime,
+) -> LinkTenantResult:
     with transaction.atomic():
         lock_super_admins()
         tenant = Tenant.objects.select_for_update().get(pk=found.pk)
         if _is_linked(operator, tenant, scaikey_tenant_id):
-            return LinkedTenant(tenant_row(tenant), changed=False)
+            return LinkTenantResult(tenant_row(tenant), changed=False)
         _check_standing(tenant, row)
         tenant.scaikey_tenant_id = scaikey_tenant_id
         tenant.scaikey_status = row.status if row else ""
@@ -116,7 +120,7 @@ def _linked(
         tenant.save(
             update_fields=["scaikey_tenant_id", "scaikey_status", "absent_since", "updated_at"]
         )
-        record(
+        record_audit(
             operator=operator,
             action="link-tenant",
             subject=tenant,
@@ -124,10 +128,10 @@ def _linked(
             now=now,
             details={"scaikey_tenant_id": scaikey_tenant_id},
         )
-    return LinkedTenant(tenant_row(tenant), changed=True, next_sync=_next_sync(tenant, row))
+    return LinkTenantResult(tenant_row(tenant), changed=True, next_sync=_next_sync(tenant, row))
 
 
-def _next_sync(tenant: Tenant, row: TenantRow | None) -> dict[str, list[str]]:
+def _next_sync(tenant: Tenant, row: ScaiKeyTenantRecord | None) -> dict[str, list[str]]:
     if row is None:
         return {}
     partner = tenant.partner.scaikey_id if tenant.partner else None

@@ -9,12 +9,12 @@ from scaiwave.auth.operators import Operator, Permission
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row, tenant_row
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tenants.services.validators import check_reason
 
 
 @dataclass(frozen=True)
-class ResumedTenant:
+class ResumeTenantResult:
     """`changed` is False when it was not suspended by hand, and in a dry run."""
 
     tenant: Row
@@ -40,32 +40,32 @@ class ResumedTenant:
 
 def resume_tenant(
     *, operator: Operator, name: str, reason: str, now: datetime, dry_run: bool = False
-) -> ResumedTenant:
+) -> ResumeTenantResult:
     """End a suspension by hand; what ScaiKey says of the tenant counts again.
 
     The reason, which may be empty, is kept in the audit. Raises TenantNotFound, AmbiguousName and
-    BadName.
+    InvalidName.
     """
     operator.require(Permission.MANAGE_TENANTS)
     check_reason(reason)
     tenant = resolve_tenant(operator, name)
     if tenant.suspended_by_hand_at is None:
-        return ResumedTenant(tenant_row(tenant), changed=False)
+        return ResumeTenantResult(tenant_row(tenant), changed=False)
     if dry_run:
-        return ResumedTenant(tenant_row(tenant), changed=False, dry_run=True)
+        return ResumeTenantResult(tenant_row(tenant), changed=False, dry_run=True)
     return _resumed(operator, tenant, reason, now)
 
 
-def _resumed(operator: Operator, found: Tenant, reason: str, now: datetime) -> ResumedTenant:
+def _resumed(operator: Operator, found: Tenant, reason: str, now: datetime) -> ResumeTenantResult:
     with transaction.atomic():
         tenant = Tenant.objects.select_for_update().get(pk=found.pk)
         since = tenant.suspended_by_hand_at
         if since is None:
-            return ResumedTenant(tenant_row(tenant), changed=False)
+            return ResumeTenantResult(tenant_row(tenant), changed=False)
         tenant.suspended_by_hand_at = None
         tenant.updated_at = now
         tenant.save(update_fields=["suspended_by_hand_at", "updated_at"])
-        record(
+        record_audit(
             operator=operator,
             action="resume-tenant",
             subject=tenant,
@@ -73,4 +73,4 @@ def _resumed(operator: Operator, found: Tenant, reason: str, now: datetime) -> R
             now=now,
             details={"reason": reason, "suspended_by_hand_at": since.isoformat()},
         )
-    return ResumedTenant(tenant_row(tenant), changed=True)
+    return ResumeTenantResult(tenant_row(tenant), changed=True)

@@ -10,14 +10,14 @@ from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import RoleFromScaiKey
 from tenants.models import Group, Role, RoleGrant, RoleSource
 from tenants.queries.resolve import resolve_tenant
-from tenants.queries.role_paths import Held, roles_held
+from tenants.queries.role_paths import RoleAssignment, effective_roles
 from tenants.queries.roles import resolve_role, role_row
 from tenants.queries.serializers import Row
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tenants.services.role_holders import (
     Holder,
-    described,
-    grant_to,
+    describe,
+    find_grant,
     holder_row,
     resolve_holder,
 )
@@ -25,14 +25,14 @@ from tenants.services.role_rules import check_authority, check_not_the_last, loc
 
 
 @dataclass(frozen=True)
-class RevokedRole:
+class RevokeRoleResult:
     """`granted` says whether there was a grant to take; `still` are the ways by which a
     participant holds the role all the same."""
 
     role: Role
     holder: Holder
     granted: bool
-    still: tuple[Held, ...] = ()
+    still: tuple[RoleAssignment, ...] = ()
     dry_run: bool = False
 
     @property
@@ -45,12 +45,12 @@ class RevokedRole:
 
     @property
     def _told(self) -> str:
-        slug, who = self.role.slug, described(self.holder)
+        slug, who = self.role.slug, describe(self.holder)
         if not self.granted:
             return f"Role {slug} is not granted to {who}."
         return f"{'Would revoke' if self.dry_run else 'Revoked'} role {slug} from {who}."
 
-    def _remains(self, held: Held) -> str:
+    def _remains(self, held: RoleAssignment) -> str:
         return (
             f"{held.participant} still holds {self.role.slug} through {' > '.join(held.names)}, "
             f"granted by {held.grant.granted_by}."
@@ -77,7 +77,7 @@ def revoke_role(
     is_group: bool,
     now: datetime,
     dry_run: bool = False,
-) -> RevokedRole:
+) -> RevokeRoleResult:
     """Take back a role that was granted by hand to this participant or group itself.
 
     Taking what was not granted changes nothing. What a participant holds through a group is
@@ -92,7 +92,7 @@ def revoke_role(
     check_authority(operator, found)
     holder = resolve_holder(operator, within, of, is_group=is_group)
     if found._state.adding:  # Built in, and never granted.
-        return RevokedRole(found, holder, granted=False, dry_run=dry_run)
+        return RevokeRoleResult(found, holder, granted=False, dry_run=dry_run)
     # A plan alone takes no lock, and so needs nobody to wait.
     with nullcontext() if dry_run else transaction.atomic():
         if not dry_run:
@@ -101,15 +101,15 @@ def revoke_role(
         if grant is not None and not dry_run:
             _take(operator, grant, holder, now)
     still = _still_held(found, holder, besides=grant)
-    return RevokedRole(found, holder, grant is not None, still, dry_run=dry_run)
+    return RevokeRoleResult(found, holder, grant is not None, still, dry_run=dry_run)
 
 
 def _grant_by_hand(role: Role, holder: Holder) -> RoleGrant | None:
     """The grant that may be taken, if there is one."""
-    if (grant := grant_to(role, holder)) is None:
+    if (grant := find_grant(role, holder)) is None:
         return None
     if grant.source == RoleSource.SCAIKEY:
-        who = described(holder, opens=True)
+        who = describe(holder, opens=True)
         raise RoleFromScaiKey(
             f"{who} has role {role.slug} from ScaiKey, not by hand.",
             fix="Take it from them in ScaiKey, then run `scaiwave sync`.",
@@ -119,7 +119,7 @@ def _grant_by_hand(role: Role, holder: Holder) -> RoleGrant | None:
 
 
 def _take(operator: Operator, grant: RoleGrant, holder: Holder, now: datetime) -> None:
-    record(
+    record_audit(
         operator=operator,
         action="role revoke",
         subject=holder,
@@ -134,9 +134,11 @@ def _take(operator: Operator, grant: RoleGrant, holder: Holder, now: datetime) -
     RoleGrant.objects.filter(pk=grant.pk).delete()
 
 
-def _still_held(role: Role, holder: Holder, *, besides: RoleGrant | None) -> tuple[Held, ...]:
+def _still_held(
+    role: Role, holder: Holder, *, besides: RoleGrant | None
+) -> tuple[RoleAssignment, ...]:
     if isinstance(holder, Group):
         return ()
     taken = besides.pk if besides else None
-    held = [one for one in roles_held(holder) if one.grant.role_id == role.pk]
+    held = [one for one in effective_roles(holder) if one.grant.role_id == role.pk]
     return tuple(one for one in held if one.grant.pk != taken)

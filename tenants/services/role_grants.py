@@ -11,20 +11,20 @@ from tenants.models import Group, Role, RoleGrant, RoleSource
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.roles import resolve_role, role_row
 from tenants.queries.serializers import Row
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tenants.services.role_holders import (
     Holder,
     check_present,
-    described,
-    grant_to,
+    describe,
+    find_grant,
+    holder_filter,
     holder_row,
-    key_of,
     resolve_holder,
 )
 from tenants.services.role_rules import check_authority, check_not_oneself, lock_role
 
 
-class Outcome(Enum):
+class GrantOutcome(Enum):
     """`TAKEN_OVER` is a grant of ScaiKey's that is by hand from now on, and so outlives it."""
 
     GRANTED = "granted"
@@ -33,17 +33,17 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class GrantedRole:
+class GrantRoleResult:
     """`outcome` is what a dry run would have come to, too."""
 
     role: Role
     holder: Holder
-    outcome: Outcome
+    outcome: GrantOutcome
     dry_run: bool = False
 
     @property
     def changed(self) -> bool:
-        return self.outcome is not Outcome.ALREADY and not self.dry_run
+        return self.outcome is not GrantOutcome.ALREADY and not self.dry_run
 
     @property
     def sentences(self) -> list[str]:
@@ -51,12 +51,12 @@ class GrantedRole:
 
     @property
     def _told(self) -> str:
-        slug, who = self.role.slug, described(self.holder, opens=True)
-        if self.outcome is Outcome.ALREADY:
+        slug, who = self.role.slug, describe(self.holder, opens=True)
+        if self.outcome is GrantOutcome.ALREADY:
             return f"{who} has role {slug} by hand already."
-        if self.outcome is Outcome.GRANTED:
+        if self.outcome is GrantOutcome.GRANTED:
             did = "Would grant" if self.dry_run else "Granted"
-            return f"{did} role {slug} to {described(self.holder)}."
+            return f"{did} role {slug} to {describe(self.holder)}."
         held = f"{who} has role {slug} from ScaiKey"
         if self.dry_run:
             return f"{held}; would make that a grant by hand."
@@ -87,14 +87,14 @@ def grant_role(
     is_group: bool,
     now: datetime,
     dry_run: bool = False,
-) -> GrantedRole:
+) -> GrantRoleResult:
     """Give a role by hand to a participant, or to a group and so to everybody in it.
 
     Granting what was granted by hand already changes nothing. Granting what ScaiKey grants makes
     that grant one by hand: a role and a holder have one row together, and the hand wins.
 
     Raises RoleNotFound, TenantNotFound, ParticipantNotFound, GroupNotFound, AmbiguousName,
-    RoleHolderGone, SuperAdminOnly and SelfElevation.
+    RoleHolderInactive, SuperAdminOnly and SelfElevation.
     """
     operator.require(Permission.MANAGE_ROLES)
     within = resolve_tenant(operator, tenant)
@@ -104,27 +104,27 @@ def grant_role(
     check_not_oneself(operator, holder)
     check_present(holder)
     if dry_run:
-        return GrantedRole(found, holder, _outcome(grant_to(found, holder)), dry_run=True)
+        return GrantRoleResult(found, holder, _outcome(find_grant(found, holder)), dry_run=True)
     return _granted(operator, found, holder, now)
 
 
-def _outcome(there: RoleGrant | None) -> Outcome:
+def _outcome(there: RoleGrant | None) -> GrantOutcome:
     if there is None:
-        return Outcome.GRANTED
-    return Outcome.TAKEN_OVER if there.source == RoleSource.SCAIKEY else Outcome.ALREADY
+        return GrantOutcome.GRANTED
+    return GrantOutcome.TAKEN_OVER if there.source == RoleSource.SCAIKEY else GrantOutcome.ALREADY
 
 
 @transaction.atomic
-def _granted(operator: Operator, found: Role, holder: Holder, now: datetime) -> GrantedRole:
+def _granted(operator: Operator, found: Role, holder: Holder, now: datetime) -> GrantRoleResult:
     role = lock_role(found, now=now)
-    outcome = _outcome(grant_to(role, holder))
-    if outcome is Outcome.ALREADY:
-        return GrantedRole(role, holder, outcome)
+    outcome = _outcome(find_grant(role, holder))
+    if outcome is GrantOutcome.ALREADY:
+        return GrantRoleResult(role, holder, outcome)
     by_hand = {"source": RoleSource.MANUAL, "granted_by": operator.name, "created_at": now}
     RoleGrant.objects.update_or_create(
-        role=role, **key_of(holder), defaults={"tenant": role.tenant, **by_hand}
+        role=role, **holder_filter(holder), defaults={"tenant": role.tenant, **by_hand}
     )
-    record(
+    record_audit(
         operator=operator,
         action="role grant",
         subject=holder,
@@ -132,4 +132,4 @@ def _granted(operator: Operator, found: Role, holder: Holder, now: datetime) -> 
         now=now,
         details={"role": role.slug, "outcome": outcome.value},
     )
-    return GrantedRole(role, holder, outcome)
+    return GrantRoleResult(role, holder, outcome)

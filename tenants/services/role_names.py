@@ -12,9 +12,9 @@ import re
 
 from django.utils.text import slugify
 
-from scaiwave.console.output import printable
-from tenants.errors import BadName, BadRoleSlug
-from tenants.queries.resolve import as_uuid
+from scaiwave.console.output import strip_control_chars
+from tenants.errors import InvalidName, InvalidRoleSlug
+from tenants.queries.resolve import parse_uuid
 from tenants.queries.roles import BUILT_IN
 
 SHORTEST, LONGEST = 2, 63
@@ -28,29 +28,29 @@ RULES = (
 _SHAPE = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 
 
-def check_role_slug(slug: str) -> None:
-    """Raises `BadRoleSlug`, whose fix says all the rules at once."""
+def validate_role_slug(slug: str) -> None:
+    """Raises `InvalidRoleSlug`, whose fix says all the rules at once."""
     if not is_role_slug(slug):
         near = re.sub(r"([-_])[-_]+", r"\1", slugify(slug))[:LONGEST].strip("-_")
         hint = f"Try {near!r}. " if is_role_slug(near) else ""
-        raise BadRoleSlug(f"{slug!r} can't be the slug of a role.", fix=hint + RULES)
+        raise InvalidRoleSlug(f"{slug!r} can't be the slug of a role.", fix=hint + RULES)
 
 
 def is_role_slug(slug: str) -> bool:
     """No word is reserved: a role stands in no address, and `admin` or `support` are fair names."""
     shaped = _SHAPE.fullmatch(slug) is not None and SHORTEST <= len(slug) <= LONGEST
-    return shaped and as_uuid(slug) is None
+    return shaped and parse_uuid(slug) is None
 
 
-def name_of_role(slug: str) -> str:
+def default_role_name(slug: str) -> str:
     """The name of a role of which only the slug is known."""
     return BUILT_IN.get(slug, slug)
 
 
 def check_role_name(name: str) -> None:
-    """Raises `BadName`."""
-    if not name.strip() or len(name) > LONGEST_NAME or printable(name) != name:
-        raise BadName(
+    """Raises `InvalidName`."""
+    if not name.strip() or len(name) > LONGEST_NAME or strip_control_chars(name) != name:
+        raise InvalidName(
             "That can't be the name of a role.",
             fix=f"A name has 1 to {LONGEST_NAME} characters, all of which can be printed.",
         )

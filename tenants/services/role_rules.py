@@ -8,10 +8,10 @@ from scaiwave.auth.operators import Operator
 from scaiwave.auth.operators import Role as OperatorRole
 from tenants.errors import LastSuperAdmin, RoleNotFound, SelfElevation, SuperAdminOnly
 from tenants.models import Participant, Role, RoleGrant
-from tenants.queries.group_nesting import groups_that_may_return
+from tenants.queries.group_nesting import restorable_groups
 from tenants.queries.roles import SUPER_ADMIN
-from tenants.queries.super_admins import super_admins
-from tenants.services.role_holders import Holder, described
+from tenants.queries.super_admins import count_super_admins
+from tenants.services.role_holders import Holder, describe
 
 
 def check_authority(operator: Operator, role: Role) -> None:
@@ -37,12 +37,12 @@ def check_not_oneself(operator: Operator, holder: Holder) -> None:
         themselves = Participant.objects.filter(
             tenant=holder.tenant_id, scaikey_id=operator.subject
         )
-        reached = any(holder.pk in groups_that_may_return(person) for person in themselves)
+        reached = any(holder.pk in restorable_groups(person) for person in themselves)
     if reached:
         inside = "" if isinstance(holder, Participant) else "in "
         raise SelfElevation(
             f"Nobody grants a role to themselves, and {operator.name} is "
-            f"{inside}{described(holder)}."
+            f"{inside}{describe(holder)}."
         )
 
 
@@ -51,7 +51,7 @@ def check_not_the_last(grant: RoleGrant) -> None:
     super_admin, or nobody who can sign in. Call it with the roles locked."""
     if grant.role.slug != SUPER_ADMIN:
         return
-    if nobody := super_admins().lost(super_admins(besides=grant)):
+    if nobody := count_super_admins().lost(count_super_admins(besides=grant)):
         raise last_super_admin(nobody, fix=f"Grant {SUPER_ADMIN} to somebody else first.")
 
 

@@ -11,12 +11,12 @@ from tenants.models import Role, Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.roles import BUILT_IN, role_row
 from tenants.queries.serializers import Row
-from tenants.services.audit import record
-from tenants.services.role_names import check_role_name, check_role_slug
+from tenants.services.audit import record_audit
+from tenants.services.role_names import check_role_name, validate_role_slug
 
 
 @dataclass(frozen=True)
-class CreatedRole:
+class CreateRoleResult:
     """`created` is False when it was there already, and in a dry run."""
 
     role: Row
@@ -46,15 +46,15 @@ def create_role(
     name: str,
     now: datetime,
     dry_run: bool = False,
-) -> CreatedRole:
+) -> CreateRoleResult:
     """Make a role that rooms can ask for and that can be granted.
 
-    The same arguments once more find it there and change nothing. Raises BadRoleSlug, BadName,
-    RoleBuiltIn, RoleConflict, TenantNotFound and AmbiguousName.
+    The same arguments once more find it there and change nothing. Raises InvalidRoleSlug,
+    InvalidName, RoleBuiltIn, RoleConflict, TenantNotFound and AmbiguousName.
     """
     operator.require(Permission.MANAGE_ROLES)
     within = resolve_tenant(operator, tenant)
-    check_role_slug(slug)
+    validate_role_slug(slug)
     check_role_name(name)
     if slug in BUILT_IN:
         raise RoleBuiltIn(
@@ -62,10 +62,10 @@ def create_role(
             fix=f"Grant it: `scaiwave role grant {slug} --tenant {within.slug} --to <who>`.",
         )
     if there := _already_there(within, slug, name):
-        return CreatedRole(role_row(there), within.slug, created=False)
+        return CreateRoleResult(role_row(there), within.slug, created=False)
     role = Role(tenant=within, slug=slug, name=name, created_at=now)
     if dry_run:
-        return CreatedRole(role_row(role), within.slug, created=False, dry_run=True)
+        return CreateRoleResult(role_row(role), within.slug, created=False, dry_run=True)
     return _created(operator, role, now)
 
 
@@ -80,13 +80,13 @@ def _already_there(tenant: Tenant, slug: str, name: str) -> Role | None:
     return there
 
 
-def _created(operator: Operator, role: Role, now: datetime) -> CreatedRole:
+def _created(operator: Operator, role: Role, now: datetime) -> CreateRoleResult:
     """Insert it. Of two at once the database's unique constraint lets one through."""
     tenant = role.tenant
     try:
         with transaction.atomic():
             role.save(force_insert=True)
-            record(
+            record_audit(
                 operator=operator,
                 action="role create",
                 subject=role,
@@ -96,6 +96,6 @@ def _created(operator: Operator, role: Role, now: datetime) -> CreatedRole:
             )
     except IntegrityError:
         if there := _already_there(tenant, role.slug, role.name):
-            return CreatedRole(role_row(there), tenant.slug, created=False)
+            return CreateRoleResult(role_row(there), tenant.slug, created=False)
         raise
-    return CreatedRole(role_row(role), tenant.slug, created=True)
+    return CreateRoleResult(role_row(role), tenant.slug, created=True)

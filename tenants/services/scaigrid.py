@@ -22,9 +22,9 @@ def usage_fetch(config: Configuration) -> UsageFetch:
 
     def fetch(start: datetime, end: datetime) -> Sequence[Usage]:
         # httpx is worth its import only where something is asked.
-        from scaiwave.clients.scaigrid.client import connect_scaigrid
+        from scaiwave.clients.scaigrid.client import scaigrid_client
 
-        with connect_scaigrid(config) as client:
+        with scaigrid_client(config) as client:
             return client.usage_summary(group_by="tenant", start=start, end=end)
 
     return fetch

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from scaiwave.config import Configuration
 
 if TYPE_CHECKING:
-    from scaiwave.clients.scaikey.schemas import TenantRow
+    from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord
 
-TenantLookup = Callable[[str], "TenantRow | None"]
+TenantLookup = Callable[[str], "ScaiKeyTenantRecord | None"]
 
 
 def tenant_lookup(config: Configuration) -> TenantLookup:
@@ -19,11 +19,11 @@ def tenant_lookup(config: Configuration) -> TenantLookup:
     It raises `NotRegistered` where there is no ScaiKey to ask.
     """
     # httpx is worth its import only where something is asked.
-    from scaiwave.clients.connect import NotRegistered, connect
+    from scaiwave.clients.connect import NotRegistered, scaikey_client
 
-    def look_up(scaikey_tenant_id: str) -> TenantRow | None:
+    def look_up(scaikey_tenant_id: str) -> ScaiKeyTenantRecord | None:
         try:
-            client = connect(config)
+            client = scaikey_client(config)
         except NotRegistered as error:
             error.fix += " Or pass --no-verify to have it taken as given."
             raise

@@ -10,14 +10,14 @@ from scaiwave.auth.operators import Operator, Permission
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row, tenant_row
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tenants.services.role_rules import lock_super_admins
-from tenants.services.tenant_rules import check_may_stop
+from tenants.services.tenant_rules import ensure_super_admin_remains
 from tenants.services.validators import check_reason
 
 
 @dataclass(frozen=True)
-class SuspendedTenant:
+class SuspendTenantResult:
     """`changed` is False when it was suspended by hand already, and in a dry run."""
 
     tenant: Row
@@ -44,21 +44,21 @@ def suspend_tenant(
     agree: Callable[[str], None],
     now: datetime,
     dry_run: bool = False,
-) -> SuspendedTenant:
+) -> SuspendTenantResult:
     """Suspend a tenant by hand, whatever ScaiKey says of it; syncs leave that alone.
 
     The reason, which may be empty, is kept in the audit. `agree` is told what this means, and
-    raises when it is not agreed to. Raises TenantNotFound, AmbiguousName, BadName and
+    raises when it is not agreed to. Raises TenantNotFound, AmbiguousName, InvalidName and
     LastSuperAdmin.
     """
     operator.require(Permission.MANAGE_TENANTS)
     check_reason(reason)
     tenant = resolve_tenant(operator, name)
     if tenant.suspended_by_hand_at is not None:
-        return SuspendedTenant(tenant_row(tenant), changed=False)
-    check_may_stop(tenant)
+        return SuspendTenantResult(tenant_row(tenant), changed=False)
+    ensure_super_admin_remains(tenant)
     if dry_run:
-        return SuspendedTenant(tenant_row(tenant), changed=False, dry_run=True)
+        return SuspendTenantResult(tenant_row(tenant), changed=False, dry_run=True)
     agree(
         f"Nobody of tenant {tenant.slug} ({tenant.name}) can sign in until `scaiwave admin "
         f"resume-tenant {tenant.slug}`; syncs leave it so. Suspend?"
@@ -66,16 +66,18 @@ def suspend_tenant(
     return _suspended(operator, tenant, reason, now)
 
 
-def _suspended(operator: Operator, found: Tenant, reason: str, now: datetime) -> SuspendedTenant:
+def _suspended(
+    operator: Operator, found: Tenant, reason: str, now: datetime
+) -> SuspendTenantResult:
     with transaction.atomic():
         lock_super_admins()
         tenant = Tenant.objects.select_for_update().get(pk=found.pk)
         if tenant.suspended_by_hand_at is not None:
-            return SuspendedTenant(tenant_row(tenant), changed=False)
-        check_may_stop(tenant)
+            return SuspendTenantResult(tenant_row(tenant), changed=False)
+        ensure_super_admin_remains(tenant)
         tenant.suspended_by_hand_at = tenant.updated_at = now
         tenant.save(update_fields=["suspended_by_hand_at", "updated_at"])
-        record(
+        record_audit(
             operator=operator,
             action="suspend-tenant",
             subject=tenant,
@@ -83,4 +85,4 @@ def _suspended(operator: Operator, found: Tenant, reason: str, now: datetime) ->
             now=now,
             details={"reason": reason},
         )
-    return SuspendedTenant(tenant_row(tenant), changed=True)
+    return SuspendTenantResult(tenant_row(tenant), changed=True)

@@ -8,7 +8,7 @@ from typing import Any
 from scaiwave.console.output import to_json
 from tenants.models import Tenant
 from tenants.queries.serializers import Row
-from tenants.services.features import flat
+from tenants.services.features import flatten
 from tenants.services.tenant_limits import GREATEST
 
 State = dict[str, Any]
@@ -29,14 +29,14 @@ class Change:
         return {"field": self.field, "old": self.old, "new": self.new}
 
 
-def state(tenant: Tenant) -> State:
+def snapshot(tenant: Tenant) -> State:
     """What can be changed of a tenant, with the features by their dotted keys."""
     return {
         "name": tenant.name,
         "slug": tenant.slug,
         "partner": str(tenant.partner) if tenant.partner else None,
         **{limit: getattr(tenant, limit) for limit in GREATEST},
-        **{_FEATURE + key: value for key, value in flat(tenant.features).items()},
+        **{_FEATURE + key: value for key, value in flatten(tenant.features).items()},
     }
 
 

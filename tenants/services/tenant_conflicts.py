@@ -9,7 +9,7 @@ from tenants.models import Tenant
 from tenants.queries.visibility import visible_tenants
 
 
-def slug_taken(operator: Operator, other: Tenant) -> TenantConflict:
+def slug_conflict(operator: Operator, other: Tenant) -> TenantConflict:
     if not _sees(operator, other):
         return TenantConflict(f"The slug {other.slug!r} is taken.", fix="Choose another slug.")
     linked = f"ScaiKey tenant {other.scaikey_tenant_id}" if other.scaikey_tenant_id else "local"
@@ -20,7 +20,7 @@ def slug_taken(operator: Operator, other: Tenant) -> TenantConflict:
     )
 
 
-def scaikey_tenant_taken(operator: Operator, other: Tenant) -> TenantConflict:
+def scaikey_id_conflict(operator: Operator, other: Tenant) -> TenantConflict:
     if not _sees(operator, other):
         return TenantConflict(
             f"The ScaiKey tenant {other.scaikey_tenant_id} is taken.",

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from scaiwave.auth.operators import Operator
-from scaiwave.console.output import human_bytes
-from tenants.errors import BadLimit
+from scaiwave.console.output import format_bytes
+from tenants.errors import InvalidLimit
 from tenants.models import Tenant
 from tenants.queries.show_tenant import MIB, show_tenant
 
@@ -28,17 +28,17 @@ _ACTS = {
 
 
 def check_limits(limits: Mapping[str, int | None], *, of: str = "tenant") -> None:
-    """Raises `BadLimit`. None is no limit; `of` is what is limited, in words."""
+    """Raises `InvalidLimit`. None is no limit; `of` is what is limited, in words."""
     for name, limit in limits.items():
         greatest = GREATEST.get(name, _INTEGER)
         if limit is not None and not 0 <= limit <= greatest:
-            raise BadLimit(
+            raise InvalidLimit(
                 f"{limit} can't be the {name} of a {of}.",
                 fix=f"A limit is a whole number from 0 to {greatest}, or none.",
             )
 
 
-def exceeded(
+def limit_warnings(
     operator: Operator, tenant: Tenant, limits: Mapping[str, int | None], now: datetime
 ) -> list[str]:
     """A sentence for each of these limits that is below what the tenant uses already."""
@@ -58,6 +58,6 @@ def _sentence(tenant: Tenant, name: str, limit: int, used: int | None) -> str:
     is_storage = name == "max_storage_mb"
     if used is None or used <= (limit * MIB if is_storage else limit):
         return ""
-    act = _ACTS[name][1].format(human_bytes(used) if is_storage else used)
-    allowed = human_bytes(limit * MIB) if is_storage else f"{limit:,}"
+    act = _ACTS[name][1].format(format_bytes(used) if is_storage else used)
+    allowed = format_bytes(limit * MIB) if is_storage else f"{limit:,}"
     return f"Tenant {tenant.slug} {act}, more than the {allowed} allowed; nothing is removed."

@@ -10,13 +10,13 @@ from scaiwave.auth.operators import Operator, Permission
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row, tenant_row
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tenants.services.role_rules import lock_super_admins
-from tenants.services.tenant_rules import check_may_be_unlinked
+from tenants.services.tenant_rules import ensure_super_admin_remains_after_unlink
 
 
 @dataclass(frozen=True)
-class UnlinkedTenant:
+class UnlinkTenantResult:
     """`changed` is False when it was local already, and in a dry run."""
 
     tenant: Row
@@ -42,7 +42,7 @@ def unlink_tenant(
     agree: Callable[[str], None],
     now: datetime,
     dry_run: bool = False,
-) -> UnlinkedTenant:
+) -> UnlinkTenantResult:
     """Take a tenant out of ScaiKey's hands: it stays, and syncs no longer touch it.
 
     What ScaiKey said of its standing goes with the link, so that it can be active again; a
@@ -52,10 +52,10 @@ def unlink_tenant(
     operator.require(Permission.MANAGE_TENANTS)
     tenant = resolve_tenant(operator, name)
     if tenant.scaikey_tenant_id is None:
-        return UnlinkedTenant(tenant_row(tenant), changed=False)
-    check_may_be_unlinked(tenant)
+        return UnlinkTenantResult(tenant_row(tenant), changed=False)
+    ensure_super_admin_remains_after_unlink(tenant)
     if dry_run:
-        return UnlinkedTenant(tenant_row(tenant), changed=False, dry_run=True)
+        return UnlinkTenantResult(tenant_row(tenant), changed=False, dry_run=True)
     agree(_meaning(tenant))
     return _unlinked(operator, tenant, now)
 
@@ -71,13 +71,13 @@ def _meaning(tenant: Tenant) -> str:
     )
 
 
-def _unlinked(operator: Operator, found: Tenant, now: datetime) -> UnlinkedTenant:
+def _unlinked(operator: Operator, found: Tenant, now: datetime) -> UnlinkTenantResult:
     with transaction.atomic():
         lock_super_admins()
         tenant = Tenant.objects.select_for_update().get(pk=found.pk)
         if tenant.scaikey_tenant_id is None:
-            return UnlinkedTenant(tenant_row(tenant), changed=False)
-        check_may_be_unlinked(tenant)
+            return UnlinkTenantResult(tenant_row(tenant), changed=False)
+        ensure_super_admin_remains_after_unlink(tenant)
         details = {
             "scaikey_tenant_id": tenant.scaikey_tenant_id,
             "scaikey_status": tenant.scaikey_status,
@@ -90,7 +90,7 @@ def _unlinked(operator: Operator, found: Tenant, now: datetime) -> UnlinkedTenan
         tenant.save(
             update_fields=["scaikey_tenant_id", "scaikey_status", "absent_since", "updated_at"]
         )
-        record(
+        record_audit(
             operator=operator,
             action="unlink-tenant",
             subject=tenant,
@@ -98,4 +98,4 @@ def _unlinked(operator: Operator, found: Tenant, now: datetime) -> UnlinkedTenan
             now=now,
             details=details,
         )
-    return UnlinkedTenant(tenant_row(tenant), changed=True)
+    return UnlinkTenantResult(tenant_row(tenant), changed=True)

@@ -9,22 +9,22 @@ from django.db import IntegrityError, transaction
 
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.errors import UsageError
-from tenants.errors import KeptByScaiKey
+from tenants.errors import ManagedByScaiKey
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_partner, resolve_tenant
 from tenants.queries.serializers import Row, tenant_row
-from tenants.services.audit import record
-from tenants.services.features import changed_features, check_key
-from tenants.services.tenant_changes import Change, changes_between, state
-from tenants.services.tenant_conflicts import slug_taken
-from tenants.services.tenant_limits import GREATEST, check_limits, exceeded
+from tenants.services.audit import record_audit
+from tenants.services.features import apply_changes, check_key
+from tenants.services.tenant_changes import Change, changes_between, snapshot
+from tenants.services.tenant_conflicts import slug_conflict
+from tenants.services.tenant_limits import GREATEST, check_limits, limit_warnings
 from tenants.services.validators import check_name, check_slug
 
 _OF_SCAIKEY = ("name", "slug", "partner")
 
 
 @dataclass(frozen=True)
-class TenantChanges:
+class TenantUpdate:
     """What is to be changed; what is left out stays. A limit of None is no limit."""
 
     limits: Mapping[str, int | None] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class TenantChanges:
 
 
 @dataclass(frozen=True)
-class UpdatedTenant:
+class UpdateTenantResult:
     """`tenant` is as it is now; in a dry run as it would be."""
 
     tenant: Row
@@ -75,18 +75,18 @@ def update_tenant(
     *,
     operator: Operator,
     tenant: str,
-    wanted: TenantChanges,
+    wanted: TenantUpdate,
     now: datetime,
     dry_run: bool = False,
-) -> UpdatedTenant:
+) -> UpdateTenantResult:
     """Change limits and features of a tenant; of one without ScaiKey also what it is called.
 
     A limit may be below what is used already: that is warned about, and nothing is removed.
 
-    Raises UsageError when nothing is asked for, BadLimit, BadFeature, BadName, BadSlug,
-    TenantNotFound, PartnerNotFound, AmbiguousName, KeptByScaiKey and TenantConflict; for a tenant
-    that is to have no partner InsufficientPermission, since it leaves the scope of a partner's
-    administrator.
+    Raises UsageError when nothing is asked for, InvalidLimit, InvalidFeature, InvalidName,
+    InvalidSlug, TenantNotFound, PartnerNotFound, AmbiguousName, ManagedByScaiKey and
+    TenantConflict; for a tenant that is to have no partner InsufficientPermission, since it leaves
+    the scope of a partner's administrator.
     """
     operator.require(Permission.MANAGE_TENANTS)
     _check(operator, wanted)
@@ -97,15 +97,15 @@ def update_tenant(
     else:
         found, changes = _written(operator, found, give, now)
     limits = {change.field: change.new for change in changes if change.field in GREATEST}
-    return UpdatedTenant(
+    return UpdateTenantResult(
         tenant=_row(found),
         changes=changes,
-        warnings=exceeded(operator, found, limits, now),
+        warnings=limit_warnings(operator, found, limits, now),
         dry_run=dry_run,
     )
 
 
-def _check(operator: Operator, wanted: TenantChanges) -> None:
+def _check(operator: Operator, wanted: TenantUpdate) -> None:
     if wanted.is_empty:
         raise UsageError(
             "Nothing is said of what to change.",
@@ -122,14 +122,14 @@ def _check(operator: Operator, wanted: TenantChanges) -> None:
         operator.require(Permission.MANAGE_PLATFORM)
 
 
-def _given(operator: Operator, wanted: TenantChanges) -> Callable[[Tenant], None]:
+def _given(operator: Operator, wanted: TenantUpdate) -> Callable[[Tenant], None]:
     """What gives a tenant the wanted values, without saving it."""
     partner = resolve_partner(operator, wanted.partner) if wanted.partner is not None else None
 
     def give(tenant: Tenant) -> None:
         for name, limit in wanted.limits.items():
             setattr(tenant, name, limit)
-        tenant.features = changed_features(tenant.features, wanted.features, wanted.remove_features)
+        tenant.features = apply_changes(tenant.features, wanted.features, wanted.remove_features)
         tenant.name = tenant.name if wanted.name is None else wanted.name
         tenant.slug = tenant.slug if wanted.slug is None else wanted.slug
         if partner is not None or wanted.no_partner:
@@ -158,12 +158,12 @@ def _written(
 
 def _changed(operator: Operator, tenant: Tenant, give: Callable[[Tenant], None]) -> list[Change]:
     """Give the tenant its new values, and say what they change, if they may."""
-    before = state(tenant)
+    before = snapshot(tenant)
     give(tenant)
-    changes = changes_between(before, state(tenant))
+    changes = changes_between(before, snapshot(tenant))
     kept = [change.field for change in changes if change.field in _OF_SCAIKEY]
     if kept and tenant.scaikey_tenant_id is not None:
-        raise KeptByScaiKey(
+        raise ManagedByScaiKey(
             f"ScaiKey keeps the {' and '.join(kept)} of tenant {before['slug']} "
             f"({tenant.scaikey_tenant_id}).",
             fix="Change that in ScaiKey, and the next `scaiwave sync` brings it here; limits and "
@@ -177,11 +177,11 @@ def _changed(operator: Operator, tenant: Tenant, give: Callable[[Tenant], None])
 def _check_slug_is_free(operator: Operator, tenant: Tenant) -> None:
     others = Tenant.objects.exclude(pk=tenant.pk).select_related("partner")
     if other := others.filter(slug=tenant.slug).first():
-        raise slug_taken(operator, other)
+        raise slug_conflict(operator, other)
 
 
 def _record(operator: Operator, tenant: Tenant, changes: list[Change], now: datetime) -> None:
-    record(
+    record_audit(
         operator=operator,
         action="update-tenant",
         subject=tenant,

@@ -11,7 +11,7 @@ from scaiwave.auth.operators import Operator, Permission
 from tenants.models import Tenant, TokenUsage
 from tenants.queries.serializers import Row
 from tenants.queries.tenants import month_of
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tenants.services.scaigrid import UsageFetch
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ NAMED = 10
 
 
 @dataclass(frozen=True)
-class RefreshedUsage:
+class RefreshUsageResult:
     """`updated` is how many tenants have a figure now, `silent` how many linked ones ScaiGrid
     has no row for, `unknown` the group keys that are no tenant of ours (none: "")."""
 
@@ -71,7 +71,7 @@ class RefreshedUsage:
 
 def refresh_usage(
     *, operator: Operator, fetch: UsageFetch, now: datetime, dry_run: bool = False
-) -> RefreshedUsage:
+) -> RefreshUsageResult:
     """Fetch the AI tokens of all tenants in this UTC month, and keep them.
 
     One call, matched by ScaiKey tenant id. A tenant that ScaiGrid has no row for keeps what is
@@ -92,7 +92,7 @@ def refresh_usage(
 
 def _sorted_out(
     usage: Sequence[Usage], month: date, now: datetime, *, dry_run: bool = False
-) -> tuple[list[TokenUsage], RefreshedUsage]:
+) -> tuple[list[TokenUsage], RefreshUsageResult]:
     """The rows to be kept, and what will be said of them."""
     linked = Tenant.objects.filter(scaikey_tenant_id__isnull=False)
     ids = dict(linked.values_list("scaikey_tenant_id", "pk"))
@@ -109,7 +109,7 @@ def _sorted_out(
         if row.group_key in ids
     ]
     unknown = sorted(row.group_key or "" for row in usage if row.group_key not in ids)
-    return rows, RefreshedUsage(
+    return rows, RefreshUsageResult(
         month=month,
         updated=len(rows),
         silent=len(ids) - len(rows),
@@ -131,10 +131,10 @@ def _keep(rows: list[TokenUsage]) -> None:
     )
 
 
-def _record(operator: Operator, result: RefreshedUsage) -> None:
+def _record(operator: Operator, result: RefreshUsageResult) -> None:
     month = f"{result.month:%Y-%m}"
     everybody = TokenUsage(id=month, tenant=Tenant(slug="all tenants"), month=result.month)
-    record(
+    record_audit(
         operator=operator,
         action="refresh-usage",
         subject=everybody,

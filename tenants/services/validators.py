@@ -6,9 +6,9 @@ import re
 
 from django.utils.text import slugify
 
-from scaiwave.console.output import printable
-from tenants.errors import BadName, BadSlug
-from tenants.queries.resolve import as_uuid
+from scaiwave.console.output import strip_control_chars
+from tenants.errors import InvalidName, InvalidSlug
+from tenants.queries.resolve import parse_uuid
 
 SHORTEST, LONGEST = 2, 63
 LONGEST_NAME = 1000
@@ -35,35 +35,35 @@ _WITHOUT_SCAIKEY = {
 
 
 def check_slug(slug: str, *, of: str = "tenant") -> None:
-    """Raises `BadSlug`, whose fix says all the rules at once."""
+    """Raises `InvalidSlug`, whose fix says all the rules at once."""
     if wrong := _wrong_with(slug):
         near = _suggestion(slug)
         hint = f"Try {near!r}. " if near else ""
-        raise BadSlug(f"{slug!r} can't be a {of}'s slug: {wrong}.", fix=hint + RULES)
+        raise InvalidSlug(f"{slug!r} can't be a {of}'s slug: {wrong}.", fix=hint + RULES)
 
 
 def check_name(name: str, *, of: str = "tenant") -> None:
-    """Raises `BadName`."""
-    if not name.strip() or len(name) > LONGEST_NAME or printable(name) != name:
-        raise BadName(
+    """Raises `InvalidName`."""
+    if not name.strip() or len(name) > LONGEST_NAME or strip_control_chars(name) != name:
+        raise InvalidName(
             f"That can't be a {of}'s name.",
             fix=f"A name has 1 to {LONGEST_NAME} characters, all of which can be printed.",
         )
 
 
 def check_reason(reason: str) -> None:
-    """Raises `BadName`. No reason at all is fine."""
-    if len(reason) > LONGEST_REASON or printable(reason) != reason:
-        raise BadName(
+    """Raises `InvalidName`. No reason at all is fine."""
+    if len(reason) > LONGEST_REASON or strip_control_chars(reason) != reason:
+        raise InvalidName(
             "That can't be kept as a reason.",
             fix=f"A reason has up to {LONGEST_REASON} characters, all of which can be printed.",
         )
 
 
 def check_scaikey_id(scaikey_id: str, *, of: str = "tenant") -> None:
-    """Raises `BadName`. ScaiKey's ids are opaque to us, but none has spaces."""
+    """Raises `InvalidName`. ScaiKey's ids are opaque to us, but none has spaces."""
     if not re.fullmatch(rf"[!-~]{{1,{LONGEST_SCAIKEY_ID}}}", scaikey_id):
-        raise BadName(
+        raise InvalidName(
             f"{scaikey_id!r} can't be the id of a {of} in ScaiKey.",
             fix=f"Copy the id from ScaiKey; {_WITHOUT_SCAIKEY[of]}",
         )
@@ -78,7 +78,7 @@ def _wrong_with(slug: str) -> str:
         (slug.startswith("-") or slug.endswith("-"), "it begins or ends with a hyphen"),
         ("--" in slug, "it has two hyphens in a row"),
         (slug in RESERVED, "the word is reserved"),
-        (as_uuid(slug) is not None, "it looks like an id"),
+        (parse_uuid(slug) is not None, "it looks like an id"),
     )
     return next((words for wrong, words in wrongs if wrong), "")
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from federation.models import ServerKey
 from federation.queries.keys import signing_key
 from federation.services import ed25519, public_keys
-from federation.services.key_encryption import opened, sealed
+from federation.services.key_encryption import decrypt_seed, encrypt_seed
 from scaiwave.auth.operators import Operator, Role
 from scaiwave.config import Configuration
 
@@ -26,11 +26,11 @@ TENANT_ADMIN = Operator("tom", Role.TENANT_ADMIN, tenant_id="tnt_acme")
 def make_key(*, made: datetime = NOW, **fields: Any) -> ServerKey:
     """A key that signs since it was made, but for the fields."""
     seed = ed25519.new_seed()
-    public_key = ed25519.public_half(seed)
+    public_key = ed25519.public_key(seed)
     values = {
         "key_id": public_keys.thumbprint(public_key),
         "public_key": public_keys.to_base64(public_key),
-        "private_key_encrypted": sealed(seed),
+        "private_key_encrypted": encrypt_seed(seed),
         "created_at": made,
         "signs_from": made,
         **fields,
@@ -47,7 +47,7 @@ class Signed:
 def sign(data: bytes, *, now: datetime) -> Signed | None:
     """What the key that signs then makes of the data."""
     key = signing_key(now)
-    return Signed(key.key_id, ed25519.signature_of(data, opened(key))) if key else None
+    return Signed(key.key_id, ed25519.sign(data, decrypt_seed(key))) if key else None
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 from federation.services import ed25519, public_keys
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
-TEXT = public_keys.to_text(ed25519.public_half(b"\1" * 32))
-OTHER_TEXT = public_keys.to_text(ed25519.public_half(b"\2" * 32))
+TEXT = public_keys.encode(ed25519.public_key(b"\1" * 32))
+OTHER_TEXT = public_keys.encode(ed25519.public_key(b"\2" * 32))
 
 
 def key_id(text: str) -> str:
-    return public_keys.thumbprint(public_keys.from_text(text))
+    return public_keys.thumbprint(public_keys.parse(text))
 
 
 def description(name: str, **changes: Any) -> dict[str, Any]:

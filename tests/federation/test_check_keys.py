@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from cryptography.fernet import Fernet
 
-from federation.errors import KeyDamaged, KeyUnreadable, NoKey
+from federation.errors import KeyDamaged, KeyUnreadable, NoSigningKey
 from federation.models import ServerKey
-from federation.queries.check_keys import CheckedKeys, check_keys
+from federation.queries.check_keys import CheckKeysResult, check_keys
 from federation.queries.key_health import KeyHealth, key_health
 from scaiwave.errors import InsufficientPermission
 from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key
@@ -13,7 +13,7 @@ from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key
 pytestmark = pytest.mark.django_db
 
 
-def check() -> CheckedKeys:
+def check() -> CheckKeysResult:
     return check_keys(operator=HOST, now=NOW)
 
 
@@ -41,7 +41,7 @@ def test_success() -> None:
 
 def test_fail_no_key() -> None:
     make_key(revoked_at=NOW, private_key_encrypted="")
-    with pytest.raises(NoKey) as caught:
+    with pytest.raises(NoSigningKey) as caught:
         check()
     assert caught.value.message == "This server has no private key to check."
 

@@ -7,10 +7,10 @@ import pytest
 from django.utils import timezone
 from django.utils.http import http_date
 
-from federation.errors import BadServerName, HandshakeWouldFail
+from federation.errors import HandshakeIncompatible, InvalidServerName
 from federation.models import FederationMode, KnownPeer, Policy
-from federation.services.check_peer import CheckedPeer, check_peer
-from federation.services.known_peers import Acquaintance, compared, remember
+from federation.services.check_peer import CheckPeerResult, check_peer
+from federation.services.known_peers import PeerKeyComparison, compare_key, save_peer
 from federation.services.peer_descriptor import PeerDescriptor
 from federation.services.server_names import parse_server_name
 from scaiwave.errors import InsufficientPermission, SettingInvalid
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 LATER = NOW + DAY
 
 
-def check(peer: Peer, **changes: Any) -> CheckedPeer:
+def check(peer: Peer, **changes: Any) -> CheckPeerResult:
     return check_peer(**{"operator": HOST, "server_name": peer.name, "now": NOW, **changes})
 
 
@@ -59,12 +59,12 @@ def test_success_first_seen(peer: Peer) -> None:
 
 @pytest.mark.usefixtures("ready")
 def test_success_first_seen_by_two_at_once(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    def late(known: KnownPeer | None, found: PeerDescriptor) -> Acquaintance:
+    def late(known: KnownPeer | None, found: PeerDescriptor) -> PeerKeyComparison:
         """The other stores it between our look and our turn."""
-        remember(known, parse_server_name(peer.name), found, NOW)
-        return compared(known, found)
+        save_peer(known, parse_server_name(peer.name), found, NOW)
+        return compare_key(known, found)
 
-    monkeypatch.setattr("federation.services.check_peer.compared", late)
+    monkeypatch.setattr("federation.services.check_peer.compare_key", late)
     assert check(peer, now=LATER).peer["key_seen"] == "first seen"
     known = KnownPeer.objects.get()
     assert (known.first_seen_at, known.last_seen_at, known.key_changed_at) == (NOW, LATER, None)
@@ -185,7 +185,7 @@ def test_fail_policy(peer: Peer, policy: dict[str, Any] | None, why: str) -> Non
     if policy is not None:
         Policy.objects.create(updated_at=NOW, **policy)
     checked = check(peer)
-    assert isinstance(checked.problem, HandshakeWouldFail)
+    assert isinstance(checked.problem, HandshakeIncompatible)
     assert checked.problem.message == f"This server's policy {why}."
     assert checked.problem.fix == (
         "`scaiwave admin federation policy set --default-mode invite_only --allow-peer "
@@ -211,7 +211,7 @@ def test_fail_no_key_of_our_own(peer: Peer) -> None:
 
 
 def test_fail_name_is_none(peer: Peer) -> None:
-    with pytest.raises(BadServerName) as caught:
+    with pytest.raises(InvalidServerName) as caught:
         check(peer, server_name=f"https://{peer.name}")
     assert caught.value.message == f"'https://{peer.name}' is not the name of a server."
 

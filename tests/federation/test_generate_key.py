@@ -9,10 +9,10 @@ from django.conf import settings
 
 from federation.errors import KeyExists
 from federation.models import ServerKey
-from federation.queries.keys import State
+from federation.queries.keys import KeyState
 from federation.services import ed25519, public_keys
-from federation.services.generate_key import GeneratedKey, generate_key
-from scaiwave.config.secret_keys import encryption_keys
+from federation.services.generate_key import GenerateKeyResult, generate_key
+from scaiwave.config.secret_keys import get_encryption_keys
 from scaiwave.errors import InsufficientPermission, SettingInvalid
 from tenants.models import AuditEntry
 from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key
@@ -20,7 +20,7 @@ from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key
 pytestmark = pytest.mark.django_db
 
 
-def generate(**changes: Any) -> GeneratedKey:
+def generate(**changes: Any) -> GenerateKeyResult:
     return generate_key(**{"operator": HOST, "now": NOW, **changes})
 
 
@@ -30,23 +30,23 @@ def test_success_first() -> None:
     assert result.document() == {"key": result.key, "generated": True}
     assert result.sentence == f"Made key {key.key_id}; it signs from now on."
     assert result.key is not None
-    assert (result.key["key_id"], result.key["state"]) == (key.key_id, State.SIGNING.value)
+    assert (result.key["key_id"], result.key["state"]) == (key.key_id, KeyState.SIGNING.value)
     assert (key.created_at, key.signs_from, key.retires_at, key.revoked_at) == (
         NOW,
         NOW,
         None,
         None,
     )
-    assert key.key_id == public_keys.thumbprint(public_keys.public_half(key))
+    assert key.key_id == public_keys.thumbprint(public_keys.raw_public_key(key))
     assert not key.key_id.startswith("-")
 
 
 def test_success_private_half_is_encrypted() -> None:
     generate()
     key = ServerKey.objects.get()
-    newest = Fernet(encryption_keys(settings.CONFIG)[0])
+    newest = Fernet(get_encryption_keys(settings.CONFIG)[0])
     seed = newest.decrypt(key.private_key_encrypted.encode())
-    assert ed25519.public_half(seed) == public_keys.public_half(key)
+    assert ed25519.public_key(seed) == public_keys.raw_public_key(key)
     assert seed.hex() not in key.private_key_encrypted
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from federation.queries.list_keys import NO_KEY, ListedKeys, list_keys
+from federation.queries.list_keys import NO_KEY, ListKeysResult, list_keys
 from scaiwave.errors import InsufficientPermission
 from tests.federation.keys import DAY, NOW, READER, TENANT_ADMIN, make_key
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
 
 
-def listed() -> ListedKeys:
+def listed() -> ListKeysResult:
     return list_keys(operator=READER, now=NOW)
 
 
@@ -51,7 +51,7 @@ def test_success_one_row() -> None:
 
 
 def test_success_nothing_signs() -> None:
-    assert listed() == ListedKeys([], [NO_KEY])
+    assert listed() == ListKeysResult([], [NO_KEY])
     make_key(retires_at=NOW + DAY)
     make_key(revoked_at=NOW)
     assert listed().warnings == [NO_KEY]

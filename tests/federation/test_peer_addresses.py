@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.errors import BadServerName, PeerAddressRefused
+from federation.errors import InvalidServerName, PeerAddressRefused
 from federation.services.peer_addresses import PeerAddresses, find_peer, peer_networks
 from federation.services.server_names import parse_server_name
 from scaiwave.config import load
@@ -142,7 +142,7 @@ def test_success_names(text: str, host: str, port: int | None) -> None:
     ],
 )
 def test_fail_names(text: str) -> None:
-    with pytest.raises(BadServerName) as caught:
+    with pytest.raises(InvalidServerName) as caught:
         parse_server_name(text)
     assert caught.value.message == f"{text!r} is not the name of a server."
 
@@ -151,7 +151,7 @@ def test_fail_names(text: str) -> None:
 def test_success_names_are_their_own_lower_case(text: str) -> None:
     try:
         name = parse_server_name(text)
-    except BadServerName:
+    except InvalidServerName:
         return
     assert parse_server_name(name.text) == name
     assert name.text.isascii()

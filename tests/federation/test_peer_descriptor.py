@@ -13,7 +13,7 @@ import httpcore
 import httpx
 import pytest
 
-from federation.errors import HandshakeWouldFail, PeerAddressRefused
+from federation.errors import HandshakeIncompatible, PeerAddressRefused
 from federation.services import peer_client
 from federation.services.peer_addresses import peer_networks
 from federation.services.peer_descriptor import PeerDescriptor, fetch_descriptor
@@ -88,7 +88,7 @@ SILENT = "does not say which protocol versions it speaks."
 )
 def test_fail_lies(peer: Peer, lie: Lie, why: str) -> None:
     peer.says(lie(description(peer.name)))
-    with pytest.raises(HandshakeWouldFail) as caught:
+    with pytest.raises(HandshakeIncompatible) as caught:
         fetched(peer.name)
     assert caught.value.message == f"{peer.name} {why}"
     assert caught.value.fix == (
@@ -106,7 +106,7 @@ def test_fail_lies(peer: Peer, lie: Lie, why: str) -> None:
 )
 def test_fail_key_is_none(peer: Peer, public_key: Any, why: str) -> None:
     peer.describes(public_key=public_key)
-    with pytest.raises(HandshakeWouldFail) as caught:
+    with pytest.raises(HandshakeIncompatible) as caught:
         fetched(peer.name)
     assert caught.value.message == (f"{peer.name}: The descriptor's `public_key` is no good. {why}")
 
@@ -123,7 +123,7 @@ def test_fail_key_is_none(peer: Peer, public_key: Any, why: str) -> None:
 )
 def test_fail_no_descriptor(peer: Peer, status: int, why: str) -> None:
     peer.says(b"", status=status, headers={"Location": f"https://{peer.name}/elsewhere"})
-    with pytest.raises(HandshakeWouldFail) as caught:
+    with pytest.raises(HandshakeIncompatible) as caught:
         fetched(peer.name)
     assert caught.value.message == f"{peer.name} {why}"
     assert len(peer.asked) == 1
@@ -140,7 +140,7 @@ def test_fail_unwell(peer: Peer, status: int) -> None:
 
 def test_fail_no_http(peer: Peer) -> None:
     peer.answer = lambda asked: hang_up(b"220 mail.example.com ESMTP\r\n\r\n")
-    with pytest.raises(HandshakeWouldFail) as caught:
+    with pytest.raises(HandshakeIncompatible) as caught:
         fetched(peer.name)
     assert caught.value.message == f"{peer.name} does not speak HTTP as we know it."
 
@@ -158,7 +158,7 @@ def test_fail_lies_about_its_size(peer: Peer) -> None:
     chunk = b"ffff\r\n" + b" " * 0xFFFF + b"\r\n"
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     peer.answer = lambda asked: hang_up(head + chunk * 3)
-    with pytest.raises(HandshakeWouldFail) as caught:
+    with pytest.raises(HandshakeIncompatible) as caught:
         fetched(peer.name)
     assert caught.value.message == f"{peer.name} answers with more than 64 KB."
 

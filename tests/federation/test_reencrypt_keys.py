@@ -4,10 +4,10 @@ import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
 
-from federation.errors import KeyUnreadable, NoKey
+from federation.errors import KeyUnreadable, NoSigningKey
 from federation.models import ServerKey
 from federation.queries.check_keys import check_keys
-from federation.services.reencrypt_keys import ReencryptedKeys, reencrypt_keys
+from federation.services.reencrypt_keys import ReencryptKeysResult, reencrypt_keys
 from scaiwave.errors import InsufficientPermission
 from tenants.models import AuditEntry
 from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.django_db
 NEWEST = Fernet.generate_key().decode()
 
 
-def reencrypt(*, dry_run: bool = False) -> ReencryptedKeys:
+def reencrypt(*, dry_run: bool = False) -> ReencryptKeysResult:
     return reencrypt_keys(operator=HOST, now=NOW, dry_run=dry_run)
 
 
 def configured() -> str:
-    return str(settings.CONFIG.text("SCAIWAVE_ENCRYPTION_KEYS"))
+    return str(settings.CONFIG.get_str("SCAIWAVE_ENCRYPTION_KEYS"))
 
 
 def stored() -> set[str]:
@@ -119,7 +119,7 @@ def test_fail_newest_is_no_key(keys: list[ServerKey], monkeypatch: pytest.Monkey
 
 
 def test_fail_no_key() -> None:
-    with pytest.raises(NoKey) as caught:
+    with pytest.raises(NoSigningKey) as caught:
         reencrypt()
     assert caught.value.message == "This server has no private key to encrypt."
 

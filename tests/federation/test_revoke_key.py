@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from federation.errors import KeyNotFound
-from federation.services.revoke_key import RevokedKey, revoke_key
+from federation.services.revoke_key import RevokeKeyResult, revoke_key
 from scaiwave.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import AmbiguousName
 from tenants.models import AuditEntry
@@ -18,7 +18,7 @@ WARNING = (
 )
 
 
-def revoke(key_id: str, **changes: Any) -> RevokedKey:
+def revoke(key_id: str, **changes: Any) -> RevokeKeyResult:
     arguments = {"operator": HOST, "confirm": lambda question: None, "now": NOW}
     return revoke_key(key_id=key_id, **{**arguments, **changes})
 

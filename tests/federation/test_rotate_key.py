@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from federation.errors import BadOverlap, KeyDamaged, KeyUnreadable, NoKey
+from federation.errors import InvalidOverlap, KeyDamaged, KeyUnreadable, NoSigningKey
 from federation.models import ServerKey
 from federation.services import keys as key_making
-from federation.services.rotate_key import RotatedKey, rotate_key
+from federation.services.rotate_key import RotateKeyResult, rotate_key
 from federation.services.signing import own_keys, verify
 from scaiwave.errors import InsufficientPermission
 from tenants.models import AuditEntry
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 LATER = NOW + 300 * DAY
 
 
-def rotate(**changes: Any) -> RotatedKey:
+def rotate(**changes: Any) -> RotateKeyResult:
     return rotate_key(**{"operator": HOST, "now": LATER, **changes})
 
 
@@ -120,7 +120,7 @@ def test_success_overlap(days: int) -> None:
 @pytest.mark.parametrize("days", [-1, 366, 10**9])
 def test_fail_overlap(days: int) -> None:
     make_key()
-    with pytest.raises(BadOverlap) as caught:
+    with pytest.raises(InvalidOverlap) as caught:
         rotate(overlap_days=days)
     assert caught.value.message == f"An overlap of {days} days is not possible."
     assert caught.value.fix == "Pass 0 to 365 days; peers need about 30 to refresh."
@@ -129,7 +129,7 @@ def test_fail_overlap(days: int) -> None:
 def test_fail_no_key() -> None:
     make_key(revoked_at=NOW)
     make_key(retires_at=LATER + DAY)
-    with pytest.raises(NoKey) as caught:
+    with pytest.raises(NoSigningKey) as caught:
         rotate()
     assert caught.value.message == "This server has no signing key to replace."
     assert caught.value.fix == "`scaiwave admin federation key generate` makes one."
@@ -139,7 +139,7 @@ def test_fail_a_key_that_does_not_work_is_not_kept(monkeypatch: pytest.MonkeyPat
     """As when the database stored something else than it was given."""
     old = make_key()
     stored_instead = make_key(retires_at=NOW).private_key_encrypted
-    monkeypatch.setattr(key_making, "sealed", lambda seed: stored_instead)
+    monkeypatch.setattr(key_making, "encrypt_seed", lambda seed: stored_instead)
     with pytest.raises(KeyDamaged):
         rotate()
     old.refresh_from_db()

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from federation.errors import BadPolicy, BadServerName
+from federation.errors import InvalidPolicy, InvalidServerName
 from federation.models import FederationMode, Policy
 from federation.queries.show_policy import show_policy
-from federation.services.policy import Changes, PolicySet, set_policy
+from federation.services.policy import PolicyUpdate, SetPolicyResult, set_policy
 from scaiwave.errors import InsufficientPermission
 from tenants.models import AuditEntry
 from tests.federation.keys import DAY, HOST, NOW, READER, TENANT_ADMIN
@@ -15,8 +15,8 @@ from tests.federation.keys import DAY, HOST, NOW, READER, TENANT_ADMIN
 pytestmark = pytest.mark.django_db
 
 
-def change(*, dry_run: bool = False, **changes: Any) -> PolicySet:
-    return set_policy(operator=HOST, changes=Changes(**changes), now=NOW, dry_run=dry_run)
+def change(*, dry_run: bool = False, **changes: Any) -> SetPolicyResult:
+    return set_policy(operator=HOST, changes=PolicyUpdate(**changes), now=NOW, dry_run=dry_run)
 
 
 def test_success_closed_until_somebody_sets_something() -> None:
@@ -66,7 +66,7 @@ def test_success_again_changes_nothing() -> None:
     wanted: dict[str, Any] = {"default_mode": "closed", "remove_peers": ["a.example"]}
     change(default_mode="open")
     assert change(**wanted).changed
-    again = set_policy(operator=HOST, changes=Changes(**wanted), now=NOW + DAY)
+    again = set_policy(operator=HOST, changes=PolicyUpdate(**wanted), now=NOW + DAY)
     assert again.sentences == ["Nothing to change: the policy is so already."]
     assert again.policy["updated_at"] == NOW
     assert AuditEntry.objects.count() == 2
@@ -89,33 +89,33 @@ def test_success_dry_run() -> None:
 
 @pytest.mark.parametrize("changes", [{}, {"max_foreign": 5}])
 def test_fail_nothing_to_set(changes: dict[str, Any]) -> None:
-    with pytest.raises(BadPolicy) as caught:
+    with pytest.raises(InvalidPolicy) as caught:
         change(**changes)
     assert caught.value.message == "Nothing to set was given."
 
 
 def test_fail_allowed_and_removed() -> None:
-    with pytest.raises(BadPolicy) as caught:
+    with pytest.raises(InvalidPolicy) as caught:
         change(allow_peers=["a.example"], remove_peers=["A.example"])
     assert caught.value.message == "a.example can't be both allowed and removed."
 
 
 @pytest.mark.parametrize("limit", [-1, 2**31])
 def test_fail_limit(limit: int) -> None:
-    with pytest.raises(BadPolicy) as caught:
+    with pytest.raises(InvalidPolicy) as caught:
         change(limit_foreign=True, max_foreign=limit)
     assert caught.value.message == f"A limit of {limit} participants is not possible."
 
 
 @pytest.mark.parametrize("side", ["allow_peers", "remove_peers"])
 def test_fail_no_server_name(side: str) -> None:
-    with pytest.raises(BadServerName):
+    with pytest.raises(InvalidServerName):
         change(dry_run=False, **{side: ["https://a.example"]})
     assert not Policy.objects.exists()
 
 
 def test_fail_not_allowed() -> None:
     with pytest.raises(InsufficientPermission):
-        set_policy(operator=READER, changes=Changes(default_mode="open"), now=NOW)
+        set_policy(operator=READER, changes=PolicyUpdate(default_mode="open"), now=NOW)
     with pytest.raises(InsufficientPermission):
         show_policy(operator=TENANT_ADMIN)

@@ -7,11 +7,11 @@ import pytest
 from cryptography.fernet import Fernet
 
 from federation.errors import (
-    BadDescriptor,
+    InvalidDescriptor,
+    InvalidSignature,
     KeyDamaged,
     KeyUnreadable,
-    SignatureWrong,
-    SignedOutOfTime,
+    SignatureOutsideValidity,
     SigningKeyRevoked,
 )
 from federation.models import ServerKey
@@ -101,7 +101,7 @@ def test_fail_dated_outside_the_keys_time(signed_at: datetime, why: str) -> None
     signed = sign(b"data", now=NOW)
     assert signed
     ServerKey.objects.update(retires_at=NOW + DAY)
-    with pytest.raises(SignedOutOfTime) as caught:
+    with pytest.raises(SignatureOutsideValidity) as caught:
         verify(b"data", signed.signature, key=own(key), signed_at=signed_at)
     assert caught.value.message == (
         f"The signature by key {key.key_id} is dated "
@@ -125,7 +125,7 @@ def test_fail_wrong() -> None:
     signed = sign(b"data", now=NOW)
     assert signed
     for data, signature in ((b"date", signed.signature), (b"data", b""), (b"data", b"\0" * 64)):
-        with pytest.raises(SignatureWrong) as caught:
+        with pytest.raises(InvalidSignature) as caught:
             verify(data, signature, key=own(key), signed_at=NOW)
         assert caught.value.message == (
             f"The signature is not one by key {key.key_id} over these bytes."
@@ -196,7 +196,7 @@ def test_success_keys_of_a_descriptor() -> None:
     assert keys.keys() == {current.key_id, other.key_id}
     assert keys[current.key_id] == current
     assert keys[other.key_id].verifies_until == datetime(2026, 12, 1, tzinfo=UTC)
-    assert current.public_key == public_keys.from_text(TEXT)
+    assert current.public_key == public_keys.parse(TEXT)
 
 
 def test_success_descriptor_without_a_key() -> None:
@@ -239,6 +239,6 @@ def test_success_descriptor_without_a_key() -> None:
     ],
 )
 def test_fail_no_descriptor(document: Any, message: str) -> None:
-    with pytest.raises(BadDescriptor) as caught:
+    with pytest.raises(InvalidDescriptor) as caught:
         keys_from_descriptor(document)
     assert caught.value.message == message

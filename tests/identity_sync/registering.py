@@ -11,8 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from identity_sync.services.registration.answers import Given, Talk
-from identity_sync.services.registration.register import Registered, Registering, register
+from identity_sync.services.registration.answers import Console, RegistrationFlags
+from identity_sync.services.registration.register import (
+    RegistrationContext,
+    RegistrationResult,
+    register,
+)
 from scaiwave.auth.operators import Operator, Role
 from scaiwave.config import Configuration, load
 from scaiwave.errors import ConfirmationNeeded
@@ -50,28 +54,28 @@ class Server:
     def env_file(self) -> Path:
         return self.home / ".env"
 
-    def run(self, *, operator: Operator = HOST, wait: float | None = None) -> Registering:
-        talk = Talk(ask=nobody_there, say=self.said.append, interactive=False)
-        return Registering(
+    def run(self, *, operator: Operator = HOST, wait: float | None = None) -> RegistrationContext:
+        talk = Console(ask=nobody_there, say=self.said.append, interactive=False)
+        return RegistrationContext(
             operator=operator, config=self.config, talk=talk, clock=lambda: NOW, wait=wait
         )
 
-    def given(self, **changes: Any) -> Given:
+    def given(self, **changes: Any) -> RegistrationFlags:
         answers = {
             "url": self.url,
             "name": "chat",
             "scope": "GLOBAL",
             "contact_email": "ops@example.com",
         }
-        return Given(**{**answers, **changes})
+        return RegistrationFlags(**{**answers, **changes})
 
-    def register(self, *, wait: float | None = None, **options: Any) -> Registered:
+    def register(self, *, wait: float | None = None, **options: Any) -> RegistrationResult:
         """With all answers given."""
         return register(self.run(wait=wait), given=self.given(), **options)
 
-    def resume(self, *, wait: float | None = None, **options: Any) -> Registered:
+    def resume(self, *, wait: float | None = None, **options: Any) -> RegistrationResult:
         """As an operator types it the second time, without any answer."""
-        return register(self.run(wait=wait), given=Given(), **options)
+        return register(self.run(wait=wait), given=RegistrationFlags(), **options)
 
 
 def before_the_answer(sandbox: Sandbox, act: Callable[[], object]) -> None:

@@ -20,7 +20,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from identity_sync.errors import ValueUnwritable
-from identity_sync.services.env_file import rehearse_update, update_env_file
+from identity_sync.services.env_file import check_writable, update_env_file
 from scaiwave.config.configuration import read_env_file
 from scaiwave.errors import DiskFull, FileUnwritable
 
@@ -180,7 +180,7 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-@pytest.mark.parametrize("act", [lambda path: update_env_file(path, {"A": "2"}), rehearse_update])
+@pytest.mark.parametrize("act", [lambda path: update_env_file(path, {"A": "2"}), check_writable])
 def test_fail_disk_full(env_file: Path, act: object) -> None:
     env_file.write_text("A=1\n")
     with pytest.raises(DiskFull) as caught, full_disk():
@@ -258,6 +258,6 @@ def test_fail_killed_at_any_moment_leaves_a_whole_file(env_file: Path) -> None:
 
 def test_success_rehearsal_leaves_nothing_behind(env_file: Path) -> None:
     env_file.write_text("A=1\n")
-    rehearse_update(env_file)
+    check_writable(env_file)
     assert env_file.read_text() == "A=1\n"
     assert [path.name for path in env_file.parent.glob(".env*")] == [".env"]

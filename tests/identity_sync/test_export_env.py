@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from identity_sync.services.export_env import export_env, shell_lines
+from identity_sync.services.export_env import export_env, format_exports
 from scaiwave.auth.operators import Operator, Role
 from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import load
@@ -35,7 +35,7 @@ VALUES = {
 @hypothesis_settings(max_examples=30)
 @given(value=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
 def test_success_eval_restores_exactly(shell: str, value: str) -> None:
-    lines = shell_lines({"FIRST": value, "SECOND": "x"})
+    lines = format_exports({"FIRST": value, "SECOND": "x"})
     script = 'eval "$(cat)"; printf "%s|" "$FIRST" "$SECOND"'
     found = subprocess.run(
         [shell, "-c", script], input=lines.encode(), capture_output=True, check=True

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from identity_sync.errors import StillPending
+from identity_sync.errors import RegistrationPending
 from identity_sync.models import Registration
 from identity_sync.services.registration.register import register
 from scaiwave.config.configuration import read_env_file
@@ -109,7 +109,7 @@ def test_success_waiting_outlasts_a_restart_of_scaikey(
 
 
 def test_fail_nobody_decides_in_time(server: Server, sandbox: Sandbox) -> None:
-    with pytest.raises(StillPending) as caught:
+    with pytest.raises(RegistrationPending) as caught:
         server.register(wait=0)
     request_id = Registration.objects.get().request_id
     assert caught.value.message == f"Nobody has decided on request {request_id} within 0 s."

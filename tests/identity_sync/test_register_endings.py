@@ -8,15 +8,15 @@ import pytest
 
 from identity_sync.errors import (
     CredentialsLost,
-    NothingPending,
+    NoPendingRegistration,
     ReceiptUnreadable,
     RegistrationBusy,
+    RegistrationClosed,
     RegistrationConflict,
-    RegistrationOver,
     RegistrationRejected,
 )
 from identity_sync.models import Registration
-from identity_sync.services.registration.answers import Given
+from identity_sync.services.registration.answers import RegistrationFlags
 from identity_sync.services.registration.cancel import cancel_registration
 from identity_sync.services.registration.receipt import registration_lock
 from identity_sync.services.registration.register import register
@@ -53,7 +53,7 @@ def test_fail_rejected(server: Server, sandbox: Sandbox) -> None:
 
 def test_fail_expired(server: Server, sandbox: Sandbox) -> None:
     sandbox.registrations.lifetime = 0
-    with pytest.raises(RegistrationOver) as caught:
+    with pytest.raises(RegistrationClosed) as caught:
         server.register()
     row = Registration.objects.get()
     assert row.state == "EXPIRED"
@@ -64,7 +64,7 @@ def test_fail_expired(server: Server, sandbox: Sandbox) -> None:
 def test_fail_cancelled_there(server: Server, sandbox: Sandbox) -> None:
     request_id = server.register().request_id
     sandbox.registrations.decide(request_id, "CANCELLED")
-    with pytest.raises(RegistrationOver) as caught:
+    with pytest.raises(RegistrationClosed) as caught:
         server.resume()
     assert caught.value.message == f"ScaiKey has cancelled request {request_id}."
 
@@ -116,7 +116,7 @@ def test_success_cancel_dry_run_changes_nothing(server: Server, sandbox: Sandbox
 
 
 def test_fail_cancel_nothing(server: Server) -> None:
-    with pytest.raises(NothingPending) as caught:
+    with pytest.raises(NoPendingRegistration) as caught:
         cancel_registration(operator=HOST, config=server.config, now=NOW)
     assert caught.value.message == "No request is pending in this home."
 
@@ -148,7 +148,7 @@ def test_success_restart_gives_up_a_decided_request(server: Server, sandbox: San
 def test_fail_other_answers_than_the_pending_request(server: Server) -> None:
     server.register()
     with pytest.raises(RegistrationConflict) as caught:
-        register(server.run(), given=Given(name="other"))
+        register(server.run(), given=RegistrationFlags(name="other"))
     assert caught.value.message == "A request with another --name is pending: 'chat'."
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from identity_sync.errors import RegistrationConflict
-from identity_sync.services.registration.answers import Given
+from identity_sync.services.registration.answers import RegistrationFlags
 from identity_sync.services.registration.cancel import cancel_registration
 from identity_sync.services.registration.register import register
 from scaiwave.auth.operators import Operator, Role
 from scaiwave.errors import (
-    CredentialsRefused,
     InsufficientPermission,
+    UpstreamUnauthorized,
     UpstreamUnreachable,
 )
 from scaiwave.sandbox import Sandbox
@@ -42,7 +42,7 @@ def test_fail_configured_credentials_are_refused(server: Server, sandbox: Sandbo
         f"SCAIWAVE_SCAIKEY_URL={server.url}\n"
         "SCAIWAVE_SCAIKEY_CLIENT_ID=nobody\nSCAIWAVE_SCAIKEY_CLIENT_SECRET=nothing\n"
     )
-    with pytest.raises(CredentialsRefused) as caught:
+    with pytest.raises(UpstreamUnauthorized) as caught:
         server.resume()
     assert caught.value.exit_code == 3
     assert caught.value.fix == (
@@ -55,7 +55,7 @@ def test_fail_registered_with_another_scaikey(server: Server, sandbox: Sandbox) 
     approve(sandbox, server.register().request_id)
     server.resume()
     with pytest.raises(RegistrationConflict) as caught:
-        register(server.run(), given=Given(url="https://other.example.com"))
+        register(server.run(), given=RegistrationFlags(url="https://other.example.com"))
     assert caught.value.message == f"This server is registered with {server.url}."
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from identity_sync.errors import (
-    CredentialsInReceipt,
     CredentialsLost,
-    CredentialsRescued,
+    CredentialsNotInstalled,
+    CredentialsSavedElsewhere,
     RegistrationConflict,
 )
 from identity_sync.services.registration import credentials
@@ -68,7 +68,7 @@ def test_fail_full_disk_is_found_before_asking(server: Server, sandbox: Sandbox)
 def test_fail_configuration_file_breaks_between(server: Server, sandbox: Sandbox) -> None:
     approve(sandbox, server.register().request_id)
     before_the_answer(sandbox, server.env_file.mkdir)
-    with pytest.raises(CredentialsInReceipt) as caught:
+    with pytest.raises(CredentialsNotInstalled) as caught:
         server.resume()
     assert caught.value.message == (
         f"{server.env_file} can't be written: it is not a regular file. "
@@ -108,7 +108,7 @@ def lose_home(server: Server) -> None:
 def test_fail_home_breaks_between(server: Server, sandbox: Sandbox, other_folder: Path) -> None:
     approve(sandbox, server.register().request_id)
     before_the_answer(sandbox, lambda: lose_home(server))
-    with pytest.raises(CredentialsRescued) as caught:
+    with pytest.raises(CredentialsSavedElsewhere) as caught:
         server.resume()
     rescued = next(other_folder.iterdir())
     assert caught.value.message == (
@@ -159,7 +159,7 @@ def test_fail_nowhere_to_write_but_a_terminal(
     monkeypatch.setattr(credentials, "TERMINAL", Path(os.ttyname(slave)))
     approve(sandbox, server.register().request_id)
     before_the_answer(sandbox, lambda: set_file_size_limit(0))
-    with pytest.raises(CredentialsRescued) as caught, file_size_limit_lifted():
+    with pytest.raises(CredentialsSavedElsewhere) as caught, file_size_limit_lifted():
         server.resume()
     shown = os.read(master, 10_000).decode()
     os.close(master)
@@ -174,7 +174,7 @@ def test_success_after_a_kill_between_fetching_and_configuring(
     """The receipt then holds the credentials, and ScaiKey would not hand them out again."""
     approve(sandbox, server.register().request_id)
     before_the_answer(sandbox, server.env_file.mkdir)
-    with pytest.raises(CredentialsInReceipt):
+    with pytest.raises(CredentialsNotInstalled):
         server.resume()
     server.env_file.rmdir()
     assert server.resume().outcome == "registered"

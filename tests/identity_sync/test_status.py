@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from identity_sync.models import Registration, SyncRun
 from identity_sync.queries.status import next_scheduled, sync_status
-from identity_sync.queries.status_rows import changes, since
+from identity_sync.queries.status_rows import format_age, format_changes
 from scaiwave.auth.operators import Operator, Role
 from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import Configuration, load
-from scaiwave.errors import CredentialsRefused, UpstreamUnreachable
+from scaiwave.errors import UpstreamUnauthorized, UpstreamUnreachable
 from scaiwave.sandbox import Sandbox
 from tenants.models import Partner, Tenant
 from tests.identity_sync.registering import HOST, NOW
@@ -78,13 +78,13 @@ def test_success_next_run_is_the_first_off_the_tens(now: datetime) -> None:
     ],
 )
 def test_success_ages(seconds: int | None, text: str) -> None:
-    assert since(seconds) == text
+    assert format_age(seconds) == text
 
 
 def test_success_changes_in_words() -> None:
-    assert changes(COUNTS) == "2 added, 1 updated, 1 deactivated"
-    assert changes({"groups": {"seen": 3}}) == "nothing"
-    assert changes(None) == ""
+    assert format_changes(COUNTS) == "2 added, 1 updated, 1 deactivated"
+    assert format_changes({"groups": {"seen": 3}}) == "nothing"
+    assert format_changes(None) == ""
 
 
 def test_success_registered(home: Path, sandbox: Sandbox) -> None:
@@ -140,7 +140,7 @@ def test_fail_not_approved_yet(home: Path, sandbox: Sandbox) -> None:
 def test_fail_credentials_refused(home: Path, sandbox: Sandbox) -> None:
     config = registered(home, sandbox, SCAIWAVE_SCAIKEY_CLIENT_SECRET="wrong")
     status = sync_status(operator=HOST, config=config, now=NOW, drift=None)
-    assert isinstance(status.problem, CredentialsRefused)
+    assert isinstance(status.problem, UpstreamUnauthorized)
     assert status.problem.exit_code == 3
     assert status.credentials["accepted"] is False
 

@@ -10,6 +10,9 @@ from pytest_django import Settings
 def media_root(tmp_path: Path, settings: Settings) -> Path:
     """The folder of a media store of this test's own."""
     folder = tmp_path / "media"
-    files = {"BACKEND": "scaiwave.media_storage.MediaFiles", "OPTIONS": {"location": str(folder)}}
+    files = {
+        "BACKEND": "scaiwave.media_storage.AtomicFileSystemStorage",
+        "OPTIONS": {"location": str(folder)},
+    }
     settings.STORAGES = {**settings.STORAGES, "default": files}
     return folder

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rooms.models import ImportIntent
-from rooms.queries.health import imports, media_store, tidy_imports
+from rooms.queries.health import check_imports, check_media_store, clean_up_imports
 from scaiwave.config import load
 from scaiwave.doctor.findings import Finding, State
 from tests.scaiwave import rows
@@ -18,14 +18,14 @@ def said(findings: Iterator[Finding]) -> list[tuple[State, str]]:
 
 
 def test_success_a_store_that_works_keeps_nothing_of_it(media_root: Path) -> None:
-    findings = said(media_store(load({}), NOW))
+    findings = said(check_media_store(load({}), NOW))
     assert findings == [(State.PASS, "The media store keeps what is put there.")]
     assert [path for path in media_root.rglob("*") if path.is_file()] == []
 
 
 def test_fail_a_store_that_is_a_file(media_root: Path) -> None:
     media_root.write_text("in the way")
-    (finding,) = media_store(load({}), NOW)
+    (finding,) = check_media_store(load({}), NOW)
     assert (finding.state, finding.code, finding.exit_code) == (
         State.FAIL,
         "SW_MEDIA_STORE_UNUSABLE",
@@ -42,9 +42,9 @@ def test_success_what_a_killed_import_left_is_taken_away(media_root: Path) -> No
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
     before = "1 under way, or killed and not tidied up, the oldest since 2026-03-04 05:06 UTC."
-    assert said(imports(load({}), NOW)) == [(State.PASS, before)]
+    assert said(check_imports(load({}), NOW)) == [(State.PASS, before)]
     took = "Took away what 1 killed imports had left."
-    assert said(tidy_imports(load({}), NOW)) == [(State.PASS, took)]
+    assert said(clean_up_imports(load({}), NOW)) == [(State.PASS, took)]
     assert not left.exists()
     none = "None under way, and nothing left behind."
-    assert said(imports(load({}), NOW)) == [(State.PASS, none)]
+    assert said(check_imports(load({}), NOW)) == [(State.PASS, none)]

@@ -16,7 +16,7 @@ from django.core.management import call_command
 from rooms.bundle.format import CARRIED_ROOM_TYPES, IMPORTED_SENDER, REFERENCES, is_stripped
 from rooms.models import Event, Media, Room, RoomMedia, RoomMember, RoomType, WorkspaceMember
 from rooms.services.seeding import seed_rooms as seeding
-from rooms.services.seeding.media import MadeUp
+from rooms.services.seeding.media import GeneratedFile
 from rooms.services.seeding.seed_rooms import SeededRooms, Wanted, seed_rooms
 from scaiwave.auth.operators import Operator, Role, host_operator
 from scaiwave.errors import InsufficientPermission
@@ -148,11 +148,11 @@ def test_success_files_are_there_once(media_root: Path) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 1024 * 1024, 2_500_000])
 def test_success_made_up_bytes(size: int) -> None:
-    content = MadeUp(label="a", size=size)
+    content = GeneratedFile(label="a", size=size)
     joined = b"".join(content.chunks())
     assert len(joined) == size
     assert sha256(joined).hexdigest() == content.sha256()
-    assert size == 0 or joined != b"".join(MadeUp(label="b", size=size).chunks())
+    assert size == 0 or joined != b"".join(GeneratedFile(label="b", size=size).chunks())
 
 
 def test_success_second_run_adds() -> None:

@@ -12,7 +12,7 @@ from rooms.models import Media, Room, RoomImport, RoomMedia, RoomMember
 from rooms.queries.show_room import show_room
 from scaiwave.console.output import to_json
 from tenants.errors import TenantNotFound
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tests.scaiwave.rows import NOW, event, media, participant, room, tenant, workspace
 from tests.tenants.people import HOST, make_tenant, run, tenant_admin
 
@@ -106,7 +106,7 @@ def test_success_plain_text(lobby: Room) -> None:
         tenant=lobby.tenant, room=lobby, participant=lobby.creator, power_level=100, joined_at=NOW
     )
     photo = attach(lobby, "whole", "photo.png", stored="")
-    record(operator=HOST, action="export-room", subject=lobby, tenant=lobby.tenant, now=NOW)
+    record_audit(operator=HOST, action="export-room", subject=lobby, tenant=lobby.tenant, now=NOW)
     assert run("show_room", "lobby", "--tenant", "acme") == (
         "Name           Lobby\n"
         f"Id             {lobby.pk}\n"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from federation.errors import BadDescriptor, BadKey
+from federation.errors import InvalidDescriptor, InvalidKey
 from federation.models import ServerKey
 from rooms.bundle.format import MIB
 from rooms.queries.verify_bundle import VerifiedBundle, verify_bundle
@@ -206,9 +206,9 @@ def test_fail_dangerous_archive(name: str) -> None:
 
 def test_fail_keys_that_are_none(tmp_path: Path) -> None:
     raw = GOLDEN.read_bytes()
-    with pytest.raises(BadKey):
+    with pytest.raises(InvalidKey):
         verify(raw, key="hello")
-    with pytest.raises(BadDescriptor):
+    with pytest.raises(InvalidDescriptor):
         verify(raw, descriptor=descriptor(tmp_path / "bad.json", public_key=7))
     with pytest.raises(UsageError) as caught:
         verify(raw, descriptor=tmp_path / "absent.json")

@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
 from django.test import RequestFactory
 
-from scaiwave.api import UNTOLD, answer, api_view
+from scaiwave.api import UNTOLD, api_view, json_response
 from scaiwave.auth.bearer import client_address
 from scaiwave.errors import (
     ConflictError,
@@ -36,7 +36,7 @@ def told(error: Exception, request: HttpRequest | None = None) -> tuple[Told, Ht
 
 
 def test_success_envelope() -> None:
-    response = answer({"a": "ä\u202e"}, status=201, meta={"next": None})
+    response = json_response({"a": "ä\u202e"}, status=201, meta={"next": None})
     assert response.status_code == 201
     assert json.loads(response.content) == {"data": {"a": "ä\u202e"}, "meta": {"next": None}}
     assert response["Content-Type"] == "application/json"

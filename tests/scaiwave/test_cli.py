@@ -10,7 +10,7 @@ import pytest
 
 from scaiwave import __version__
 from scaiwave.cli import main
-from scaiwave.cli.entry import guarded, tree
+from scaiwave.cli.entry import format_verb_tree, run_guarded
 from scaiwave.cli.verbs import VERBS
 from tests.scaiwave.console import probe, scaiwave, shell
 
@@ -22,7 +22,7 @@ LISTS_VERBS = "  Fix: `scaiwave --help` lists the verbs.\n"
 def test_success_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
     shown = capsys.readouterr()
-    assert shown.out == tree()
+    assert shown.out == format_verb_tree()
     assert shown.err == ""
     for verb in VERBS:
         assert f"\n  {' '.join(verb)}  " in shown.out
@@ -36,7 +36,7 @@ def test_success_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_fail_no_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", tree())
+    assert (shown.out, shown.err) == ("", format_verb_tree())
 
 
 @pytest.mark.parametrize("words", [["admin", "--help"], ["help", "admin"]])
@@ -197,4 +197,4 @@ def test_fail_a_module_of_ours_that_is_missing_is_a_defect() -> None:
         return 0
 
     with pytest.raises(ModuleNotFoundError):
-        guarded(act, as_json=False)
+        run_guarded(act, as_json=False)

@@ -14,7 +14,7 @@ import pytest
 from django.core.management import call_command
 
 from scaiwave.cli.completion import SCRIPTS, completion_script
-from scaiwave.cli.completion.tree import every_node
+from scaiwave.cli.completion.tree import build_tree
 from scaiwave.cli.verbs import VERBS
 from tests.scaiwave.console import scaiwave
 from tests.scaiwave.terminal import PROMPT, shell
@@ -129,11 +129,11 @@ def test_success_places_and_files(completions: Completions) -> None:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_success_every_verb_and_option_is_in_it(name: str, scripts: Path) -> None:
     script = (scripts / name).read_text(encoding="utf-8")
-    for node in every_node():
+    for node in build_tree():
         assert all(word in script for word in node.words)
         for option in node.options:
             assert all(flag in script for flag in option.flags)
-    assert {node.words for node in every_node()} >= set(VERBS)
+    assert {node.words for node in build_tree()} >= set(VERBS)
 
 
 def test_success_command() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity_sync.services.env_file import quoted
+from identity_sync.services.env_file import quote_value
 from scaiwave.config import SETTINGS, Configuration, load
 from scaiwave.config.configuration import find_home, read_env_file, unknown_names
 from scaiwave.errors import SettingInvalid, SettingMissing
@@ -57,7 +57,7 @@ def test_success_empty_is_not_set(tmp_path: Path) -> None:
 )
 def test_success_values_of_a_file(written: str, meant: str, tmp_path: Path) -> None:
     for line in (f"{SECRET}={written}\n", f"export {SECRET}={written}\r\n"):
-        assert configured(tmp_path, line).text(SECRET) == meant
+        assert configured(tmp_path, line).get_str(SECRET) == meant
 
 
 @given(value=st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"])))
@@ -65,13 +65,13 @@ def test_success_what_register_writes_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, value: str
 ) -> None:
     folder = tmp_path_factory.getbasetemp()
-    assert configured(folder, f"{SECRET}={quoted(SECRET, value)}\n").text(SECRET) == value
+    assert configured(folder, f"{SECRET}={quote_value(SECRET, value)}\n").get_str(SECRET) == value
 
 
 @pytest.mark.parametrize("value", ["$HOME", "${HOME}", "a#b", "'x'", ' "x" ', "a b"])
 def test_success_values_of_the_environment_are_literal(value: str, tmp_path: Path) -> None:
     config = configured(tmp_path, SCAIWAVE_SCAIKEY_CLIENT_SECRET=value)
-    assert config.text(SECRET) == value
+    assert config.get_str(SECRET) == value
 
 
 def test_success_comments_empty_lines_and_the_last_line_of_a_name(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_success_value_from_a_named_file(tmp_path: Path) -> None:
 def test_fail_named_file_is_absent(tmp_path: Path) -> None:
     path = str(tmp_path / "absent")
     with pytest.raises(SettingInvalid) as caught:
-        configured(tmp_path, SCAIWAVE_SCAIKEY_CLIENT_SECRET_FILE=path).text(SECRET)
+        configured(tmp_path, SCAIWAVE_SCAIKEY_CLIENT_SECRET_FILE=path).get_str(SECRET)
     assert caught.value.message == (
         f"{SECRET}_FILE names {path}, which can't be read: No such file or directory."
     )
@@ -137,7 +137,7 @@ def test_fail_named_file_is_empty(tmp_path: Path) -> None:
     """Or a token file that was not filled would make the host operator of whoever it was for."""
     path = _written(tmp_path, "\n")
     with pytest.raises(SettingInvalid) as caught:
-        configured(tmp_path, SCAIWAVE_ADMIN_TOKEN_FILE=str(path)).text("SCAIWAVE_ADMIN_TOKEN")
+        configured(tmp_path, SCAIWAVE_ADMIN_TOKEN_FILE=str(path)).get_str("SCAIWAVE_ADMIN_TOKEN")
     assert caught.value.message == f"SCAIWAVE_ADMIN_TOKEN_FILE names {path}, which is empty."
 
 
@@ -150,7 +150,7 @@ def test_fail_required(tmp_path: Path) -> None:
 
 def test_success_names_of_a_list(tmp_path: Path) -> None:
     config = configured(tmp_path, SCAIWAVE_ALLOWED_HOSTS=" a.example , b.example,")
-    assert config.names("SCAIWAVE_ALLOWED_HOSTS") == ["a.example", "b.example"]
+    assert config.get_list("SCAIWAVE_ALLOWED_HOSTS") == ["a.example", "b.example"]
 
 
 def test_success_masked(tmp_path: Path) -> None:
@@ -160,10 +160,10 @@ def test_success_masked(tmp_path: Path) -> None:
         SCAIWAVE_ENCRYPTION_KEYS="first-key,second-key",
         SCAIWAVE_SECRET_KEY="short",
     )
-    assert config.masked("scaiwave p@ssw0rd p%40ssw0rd at db.example") == (
+    assert config.mask_secrets("scaiwave p@ssw0rd p%40ssw0rd at db.example") == (
         "scaiwave **** **** at db.example"
     )
-    assert config.masked("second-key, short") == "****, short"
+    assert config.mask_secrets("second-key, short") == "****, short"
 
 
 def test_success_repr_tells_nothing(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_success_every_setting_is_described() -> None:
     for setting in SETTINGS:
         assert setting.name.startswith("SCAIWAVE_")
         assert setting.help.endswith(".")
-        assert bool(setting.choices) == (setting.kind == "choice")
+        assert bool(setting.choices) == (setting.type == "choice")
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from scaiwave.errors import SettingInvalid
 from tests.scaiwave.test_config import configured
 
 READERS: dict[str, Callable[[Configuration, str], object]] = {
-    "SCAIWAVE_SYNC_REMOVAL_LIMIT": Configuration.number,
-    "SCAIWAVE_SYNC_REMOVAL_SHARE": Configuration.share,
-    "SCAIWAVE_REQUIRE_ADMIN_TOKEN": Configuration.switch,
-    "SCAIWAVE_LOG_FORMAT": Configuration.choice,
-    "SCAIWAVE_LOG_LEVEL": Configuration.choice,
-    "SCAIWAVE_PUBLIC_URL": Configuration.url,
+    "SCAIWAVE_SYNC_REMOVAL_LIMIT": Configuration.get_int,
+    "SCAIWAVE_SYNC_REMOVAL_SHARE": Configuration.get_fraction,
+    "SCAIWAVE_REQUIRE_ADMIN_TOKEN": Configuration.get_bool,
+    "SCAIWAVE_LOG_FORMAT": Configuration.get_choice,
+    "SCAIWAVE_LOG_LEVEL": Configuration.get_choice,
+    "SCAIWAVE_PUBLIC_URL": Configuration.get_url,
 }
 
 

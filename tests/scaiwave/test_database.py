@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from scaiwave.config import load
-from scaiwave.config.database import configure, redis_url, uses_sqlite
+from scaiwave.config.database import database_settings, redis_url, uses_sqlite
 from scaiwave.errors import SettingInvalid
 from tests.scaiwave.console import scaiwave
 
 
 def settings(home: Path, url: str) -> dict[str, object]:
-    return configure(load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_DB_URL": url}))
+    return database_settings(load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_DB_URL": url}))
 
 
 @pytest.mark.parametrize(

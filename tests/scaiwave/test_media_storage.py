@@ -11,14 +11,14 @@ from django.core.files.base import ContentFile, File
 
 from scaiwave.config import load
 from scaiwave.errors import SettingMissing
-from scaiwave.media_storage import MediaFiles, configure, media_root
+from scaiwave.media_storage import AtomicFileSystemStorage, media_root, storage_settings
 
 NAME = "tenant/1/0123"
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> MediaFiles:
-    return MediaFiles(location=tmp_path / "media")
+def files(tmp_path: Path) -> AtomicFileSystemStorage:
+    return AtomicFileSystemStorage(location=tmp_path / "media")
 
 
 class Breaking:
@@ -33,12 +33,12 @@ class Breaking:
         raise InterruptedError
 
 
-def content(files: MediaFiles, name: str = NAME) -> bytes:
+def content(files: AtomicFileSystemStorage, name: str = NAME) -> bytes:
     with files.open(name) as file:
         return bytes(file.read())
 
 
-def test_success_saved_privately(files: MediaFiles) -> None:
+def test_success_saved_privately(files: AtomicFileSystemStorage) -> None:
     assert files.save(NAME, ContentFile(b"bytes")) == NAME
     path = Path(files.path(NAME))
     assert (content(files), path.stat().st_mode & 0o777) == (b"bytes", 0o600)
@@ -46,7 +46,7 @@ def test_success_saved_privately(files: MediaFiles) -> None:
     assert list(Path(files.path("incoming")).iterdir()) == []
 
 
-def test_success_saved_again_under_the_same_name(files: MediaFiles) -> None:
+def test_success_saved_again_under_the_same_name(files: AtomicFileSystemStorage) -> None:
     files.save(NAME, ContentFile(b"bytes"))
     assert files.save(NAME, ContentFile(b"bytes")) == NAME
     assert content(files) == b"bytes"
@@ -54,7 +54,7 @@ def test_success_saved_again_under_the_same_name(files: MediaFiles) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux says what is open")
 def test_success_lasts_through_a_power_cut(
-    files: MediaFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: AtomicFileSystemStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file, then its name in its folder; and each new folder's name in the one above."""
     synced: list[Path] = []
@@ -75,7 +75,7 @@ def test_success_lasts_through_a_power_cut(
     assert [path for path in synced if path.is_dir()] == [media / "tenant" / "1"]
 
 
-def test_success_larger_than_a_chunk(files: MediaFiles, tmp_path: Path) -> None:
+def test_success_larger_than_a_chunk(files: AtomicFileSystemStorage, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"0123456789" * 50_000)
     with (tmp_path / "source").open("rb") as source:
         files.save(NAME, File(source))
@@ -83,7 +83,9 @@ def test_success_larger_than_a_chunk(files: MediaFiles, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("before", [None, b"whole"])
-def test_fail_in_the_middle_leaves_what_was_there(files: MediaFiles, before: bytes | None) -> None:
+def test_fail_in_the_middle_leaves_what_was_there(
+    files: AtomicFileSystemStorage, before: bytes | None
+) -> None:
     if before:
         files.save(NAME, ContentFile(before))
     with pytest.raises(InterruptedError):
@@ -93,7 +95,7 @@ def test_fail_in_the_middle_leaves_what_was_there(files: MediaFiles, before: byt
     assert list(Path(files.path("incoming")).iterdir()) == []
 
 
-def test_success_drafts_of_some_files_are_removed(files: MediaFiles) -> None:
+def test_success_drafts_of_some_files_are_removed(files: AtomicFileSystemStorage) -> None:
     drafts = Path(files.path("incoming"))
     files.remove_drafts([NAME])
     drafts.mkdir(parents=True)
@@ -115,7 +117,7 @@ def test_success_in_the_home_or_where_it_is_said(tmp_path: Path) -> None:
 
 def test_success_configured_as_a_bucket(tmp_path: Path) -> None:
     given = {"BUCKET": "chat", "ACCESS_KEY": "key", "SECRET_KEY": "secret"}
-    configured = configure(
+    configured = storage_settings(
         load(
             {
                 "SCAIWAVE_HOME": str(tmp_path),
@@ -133,7 +135,7 @@ def test_fail_half_a_bucket(lacking: str, tmp_path: Path) -> None:
     given = {"BUCKET": "chat", "ACCESS_KEY": "key", "SECRET_KEY": "secret", lacking: ""}
     environment = {f"SCAIWAVE_S3_{part}": value for part, value in given.items()}
     with pytest.raises(SettingMissing) as caught:
-        configure(load({"SCAIWAVE_HOME": str(tmp_path), **environment}))
+        storage_settings(load({"SCAIWAVE_HOME": str(tmp_path), **environment}))
     assert caught.value.message == f"SCAIWAVE_S3_BUCKET is set, but SCAIWAVE_S3_{lacking} is not."
     assert caught.value.fix == (
         "Set both keys of the bucket, or unset SCAIWAVE_S3_BUCKET to keep files here."

@@ -15,14 +15,14 @@ from rich.cells import cell_len
 
 from scaiwave.console.output import (
     Column,
-    Kind,
+    ColumnType,
     Output,
     Row,
-    human_bytes,
-    local_zone,
-    printable,
+    display_width,
+    format_bytes,
+    get_timezone,
+    strip_control_chars,
     to_json,
-    width,
 )
 from scaiwave.errors import SettingInvalid, UsageError
 from tests.scaiwave.console import at_terminal, probe
@@ -30,7 +30,7 @@ from tests.scaiwave.console import at_terminal, probe
 LIST = ("admin", "list-tenants")
 JOINERS = {"\u200c", "\u200d"}
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-COLUMNS = (Column("name", "Name"), Column("size", "Size", Kind.BYTES))
+COLUMNS = (Column("name", "Name"), Column("size", "Size", ColumnType.BYTES))
 
 
 def steers(char: str) -> bool:
@@ -44,18 +44,18 @@ def written(**options: Any) -> tuple[Output, io.StringIO, io.StringIO]:
 
 @given(st.text())
 def test_success_printable_steers_nothing(text: str) -> None:
-    shown = printable(text)
+    shown = strip_control_chars(text)
     assert not any(map(steers, shown))
     assert len(shown) == len(text)
 
 
 @given(st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"])))
 def test_success_printable_leaves_names_alone(text: str) -> None:
-    assert printable(text) == text
+    assert strip_control_chars(text) == text
 
 
 def test_success_printable_leaves_joiners_alone() -> None:
-    assert printable("می\u200cخواهم 👩\u200d💻") == "می\u200cخواهم 👩\u200d💻"
+    assert strip_control_chars("می\u200cخواهم 👩\u200d💻") == "می\u200cخواهم 👩\u200d💻"
 
 
 @given(
@@ -69,7 +69,7 @@ def test_success_json_steers_nothing_and_says_the_same(value: Any) -> None:
 
 def test_success_json_values() -> None:
     moment = datetime(2026, 3, 1, 12, 0, tzinfo=timezone(timedelta(hours=1)))
-    value = {"at": moment, "id": UUID(int=1), "kind": Kind.TEXT, "name": "Ünï"}
+    value = {"at": moment, "id": UUID(int=1), "kind": ColumnType.TEXT, "name": "Ünï"}
     assert json.loads(to_json(value)) == {
         "at": "2026-03-01T11:00:00Z",
         "id": "00000000-0000-0000-0000-000000000001",
@@ -97,12 +97,12 @@ def test_fail_json_of_something_else() -> None:
     ],
 )
 def test_success_human_bytes(count: int, text: str) -> None:
-    assert human_bytes(count) == text
+    assert format_bytes(count) == text
 
 
 @given(st.text(st.sampled_from("aé日本한ﾊñ\u0301आ中字Ωж👍")))
 def test_success_width_is_that_of_a_terminal(text: str) -> None:
-    assert width(text) == cell_len("".join(text))
+    assert display_width(text) == cell_len("".join(text))
 
 
 def test_success_plain_table_aligns_wide_characters() -> None:
@@ -112,7 +112,7 @@ def test_success_plain_table_aligns_wide_characters() -> None:
         {"name": "Zoe\u0301", "size": 5},
         {"name": None},
     ]
-    output.listing("tenants", COLUMNS, rows)
+    output.print_table("tenants", COLUMNS, rows)
     assert stdout.getvalue() == (
         "Name     Size\n日本  1.0 KiB\nZoe\u0301       5 B\n-           -\n"
     )
@@ -120,31 +120,31 @@ def test_success_plain_table_aligns_wide_characters() -> None:
 
 def test_success_json_listing_has_every_key() -> None:
     output, stdout, stderr = written(as_json=True)
-    output.listing("tenants", COLUMNS, [{"name": "a", "size": 1024, "more": True}])
-    output.say("talk")
+    output.print_table("tenants", COLUMNS, [{"name": "a", "size": 1024, "more": True}])
+    output.log("talk")
     output.warn("warning")
-    output.line("line")
+    output.print_line("line")
     assert json.loads(stdout.getvalue()) == {"tenants": [{"name": "a", "size": 1024, "more": True}]}
     assert stderr.getvalue() == ""
 
 
 def test_success_empty_listing() -> None:
     output, stdout, stderr = written()
-    output.listing("sync_runs", COLUMNS, [])
+    output.print_table("sync_runs", COLUMNS, [])
     assert (stdout.getvalue(), stderr.getvalue()) == ("", "No sync runs.\n")
     output, stdout, _ = written(as_json=True)
-    output.listing("sync_runs", COLUMNS, [])
+    output.print_table("sync_runs", COLUMNS, [])
     assert json.loads(stdout.getvalue()) == {"sync_runs": []}
 
 
 def test_success_record() -> None:
     columns = (
         Column("name", "Name"),
-        Column("at", "Last change", Kind.TIME),
-        Column("admin", "Admin", Kind.FLAG),
+        Column("at", "Last change", ColumnType.TIME),
+        Column("admin", "Admin", ColumnType.FLAG),
         Column("groups", "Groups"),
         Column("none", "None"),
-        Column("rooms", "Rooms", Kind.COUNT),
+        Column("rooms", "Rooms", ColumnType.COUNT),
     )
     row = {
         "name": "A\x1bnna",
@@ -155,7 +155,7 @@ def test_success_record() -> None:
         "rooms": 12345,
     }
     output, stdout, _ = written(zone=ZoneInfo("Europe/Amsterdam"))
-    output.record(columns, row)
+    output.print_record(columns, row)
     assert stdout.getvalue() == (
         "Name         A\N{REPLACEMENT CHARACTER}nna\n"
         "Last change  2026-07-01 14:00:00 CEST\n"
@@ -177,14 +177,14 @@ def test_success_record() -> None:
 def test_success_times_at_the_ends_of_all_time(moment: datetime, zone: str, shown: str) -> None:
     """A room that somebody has made up may have them, and must not take the table with it."""
     output, stdout, _ = written(zone=ZoneInfo(zone))
-    output.record((Column("at", "At", Kind.TIME),), {"at": moment})
+    output.print_record((Column("at", "At", ColumnType.TIME),), {"at": moment})
     assert stdout.getvalue() == f"At  {shown}\n"
 
 
 def test_success_failure() -> None:
     output, _, stderr = written()
-    output.failure(UsageError("What.", fix="How."))
-    output.failure(UsageError("What."))
+    output.print_error(UsageError("What.", fix="How."))
+    output.print_error(UsageError("What."))
     assert stderr.getvalue() == "Error: What. [SW_USAGE]\n  Fix: How.\nError: What. [SW_USAGE]\n"
 
 
@@ -195,17 +195,17 @@ def test_success_json_where_the_stream_is_not_utf8() -> None:
 
 
 def test_success_local_zone(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert local_zone("Europe/Amsterdam") == ZoneInfo("Europe/Amsterdam")
+    assert get_timezone("Europe/Amsterdam") == ZoneInfo("Europe/Amsterdam")
     monkeypatch.setenv("TZ", ":Asia/Tokyo")
-    assert local_zone("") == ZoneInfo("Asia/Tokyo")
+    assert get_timezone("") == ZoneInfo("Asia/Tokyo")
     monkeypatch.setenv("TZ", "nonsense")
-    assert local_zone("") == UTC
+    assert get_timezone("") == UTC
 
 
 @pytest.mark.parametrize("name", ["Nowhere/Land", "../etc/passwd", "Europe"])
 def test_fail_unknown_zone(name: str) -> None:
     with pytest.raises(SettingInvalid) as caught:
-        local_zone(name)
+        get_timezone(name)
     assert caught.value.message == f"There is no time zone {name}."
 
 
@@ -266,7 +266,7 @@ def test_success_progress_lines_with_v2(monkeypatch: pytest.MonkeyPatch) -> None
 def test_success_progress_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scaiwave.console.output.PROGRESS_EVERY", 0.0)
     output, _, stderr = written(chatty=True)
-    with output.progress("Reading", Kind.BYTES) as advance:
+    with output.progress("Reading", ColumnType.BYTES) as advance:
         advance(1_500_000, 3_000_000)
     line = stderr.getvalue()
     assert line.startswith("Reading: 1.4 MiB of 2.9 MiB, ")

@@ -4,15 +4,15 @@ from io import StringIO
 
 import pytest
 
-from scaiwave.console.output import Column, Kind
-from scaiwave.console.rich_output import table
+from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.rich_output import print_rich_table
 
 ID = "01a20f2b-4abc-71af-816e-0bab5a1b7229"
 COLUMNS = (
     Column("id", "Id", whole=True),
     Column("name", "Name"),
     Column("state", "State", spare=True),
-    Column("events", "Events", Kind.COUNT, spare=True),
+    Column("events", "Events", ColumnType.COUNT, spare=True),
 )
 CELLS = [[ID, "A name that is rather long", "open", "3,000"]]
 
@@ -20,7 +20,7 @@ CELLS = [[ID, "A name that is rather long", "open", "3,000"]]
 def drawn(monkeypatch: pytest.MonkeyPatch, width: int) -> str:
     monkeypatch.setenv("COLUMNS", str(width))
     stream = StringIO()
-    table(COLUMNS, CELLS, stream)
+    print_rich_table(COLUMNS, CELLS, stream)
     return stream.getvalue()
 
 
@@ -50,6 +50,6 @@ def test_success_a_very_narrow_one_folds_all_but_what_is_whole(
 def test_success_a_number_stays_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     stream = StringIO()
-    columns = (Column("name", "Name"), Column("tokens", "AI tokens", Kind.COUNT))
-    table(columns, [["A name that is rather long", "185,642,104,218 (91 %)"]], stream)
+    columns = (Column("name", "Name"), Column("tokens", "AI tokens", ColumnType.COUNT))
+    print_rich_table(columns, [["A name that is rather long", "185,642,104,218 (91 %)"]], stream)
     assert " 185,642,104,218 (91 %) \n" in stream.getvalue()

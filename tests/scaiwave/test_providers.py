@@ -57,8 +57,8 @@ def test_success_nobody_knows_the_tenant() -> None:
     before = list(registry._tenant_slug)
     registry._tenant_slug.clear()
     try:
-        assert registry.tenant_slug("tnt_1") is None
+        assert registry.resolve_tenant_slug("tnt_1") is None
         registry.register_tenant_slug({"tnt_1": "acme"}.get)
-        assert registry.tenant_slug("tnt_1") == "acme"
+        assert registry.resolve_tenant_slug("tnt_1") == "acme"
     finally:
         registry._tenant_slug[:] = before

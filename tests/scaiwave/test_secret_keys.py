@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from scaiwave.config import Configuration, load
-from scaiwave.config.secret_keys import encryption_keys, secret_key
+from scaiwave.config.secret_keys import get_encryption_keys, get_secret_key
 from scaiwave.errors import SettingInvalid, SettingMissing
 from tests.scaiwave.console import scaiwave
 
@@ -21,8 +21,8 @@ def configured(home: Path, **environment: str) -> Configuration:
 
 def test_success_made_once(tmp_path: Path) -> None:
     home = tmp_path / "new" / "home"
-    first = secret_key(configured(home)), encryption_keys(configured(home))
-    assert (secret_key(configured(home)), encryption_keys(configured(home))) == first
+    first = get_secret_key(configured(home)), get_encryption_keys(configured(home))
+    assert (get_secret_key(configured(home)), get_encryption_keys(configured(home))) == first
     assert Fernet(first[1][0]).decrypt(Fernet(first[1][0]).encrypt(b"text")) == b"text"
     assert len(first[0]) >= 50  # what Django's deployment check asks for
     path = home / "secret-keys.env"
@@ -33,7 +33,7 @@ def test_success_made_once(tmp_path: Path) -> None:
 
 def test_success_made_once_by_many_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        made = set(pool.map(lambda _: secret_key(configured(tmp_path)), range(32)))
+        made = set(pool.map(lambda _: get_secret_key(configured(tmp_path)), range(32)))
     assert len(made) == 1
 
 
@@ -44,14 +44,14 @@ def test_success_configured(tmp_path: Path) -> None:
         SCAIWAVE_SECRET_KEY="secret",
         SCAIWAVE_ENCRYPTION_KEYS="new, old",
     )
-    assert secret_key(config) == "secret"
-    assert encryption_keys(config) == ["new", "old"]
+    assert get_secret_key(config) == "secret"
+    assert get_encryption_keys(config) == ["new", "old"]
     assert not (tmp_path / "secret-keys.env").exists()
 
 
 def test_fail_missing_where_machines_share_a_database(tmp_path: Path) -> None:
     with pytest.raises(SettingMissing) as caught:
-        secret_key(configured(tmp_path, SCAIWAVE_DB_URL=POSTGRES))
+        get_secret_key(configured(tmp_path, SCAIWAVE_DB_URL=POSTGRES))
     assert caught.value.message == (
         "SCAIWAVE_SECRET_KEY is not set, and a database shared between machines needs it."
     )
@@ -65,7 +65,7 @@ def test_fail_file_lacks_a_name(tmp_path: Path) -> None:
     path = tmp_path / "secret-keys.env"
     path.write_text("SCAIWAVE_SECRET_KEY=x\n")
     with pytest.raises(SettingInvalid) as caught:
-        encryption_keys(configured(tmp_path))
+        get_encryption_keys(configured(tmp_path))
     assert caught.value.message == f"{path} has no SCAIWAVE_ENCRYPTION_KEYS."
     assert caught.value.fix == "Restore the file from a backup, or set SCAIWAVE_ENCRYPTION_KEYS."
 

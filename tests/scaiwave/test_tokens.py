@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaiwave.auth.tokens import Claims, verify_token
-from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.errors import (
     ExpiredToken,
     InvalidToken,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
     UpstreamUnreachable,
 )
 from scaiwave.sandbox import Sandbox
@@ -49,7 +49,7 @@ class Keys:
 @pytest.fixture
 def keys(scaikey: Sandbox) -> Iterator[Keys]:
     slugs = {id_: row["slug"] for id_, row in scaikey.directory.tenants.items()}
-    with ScaiKeyClient(scaikey.url, patience=Patience(total=0.1, first_contact=0.1)) as client:
+    with ScaiKeyClient(scaikey.url, patience=RetryPolicy(total=0.1, first_contact=0.1)) as client:
         yield Keys(client, slugs)
 
 
@@ -417,7 +417,7 @@ def test_fail_no_subject(scaikey: Sandbox, keys: Keys) -> None:
 
 
 def test_fail_keys_unreadable(scaikey: Sandbox) -> None:
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(UpstreamInvalidResponse) as caught:
         verify(scaikey, lambda tenant: {"keys": None}, scaikey.mint())
     assert caught.value.message == "ScaiKey's list of keys (JWKS) can't be read."
 
@@ -425,7 +425,7 @@ def test_fail_keys_unreadable(scaikey: Sandbox) -> None:
 def test_fail_scaikey_unreachable() -> None:
     with Sandbox(people=1, tenants=1) as scaikey:
         token = scaikey.mint()
-    with ScaiKeyClient(scaikey.url, patience=Patience(total=0, first_contact=0)) as client:
+    with ScaiKeyClient(scaikey.url, patience=RetryPolicy(total=0, first_contact=0)) as client:
         with pytest.raises(UpstreamUnreachable) as caught:
             verify(scaikey, lambda tenant: client.fetch_jwks(), token)
     assert caught.value.exit_code == 2

@@ -9,7 +9,16 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.cli.verbs import GROUPS, VERBS, Verb, Words, alias_of, below, longest, nearest
+from scaiwave.cli.verbs import (
+    GROUPS,
+    VERBS,
+    Verb,
+    VerbPath,
+    canonical_path,
+    find_longest_match,
+    subcommands,
+    suggest,
+)
 
 BUILT = list(VERBS.items())
 every_verb = pytest.mark.parametrize(
@@ -44,26 +53,26 @@ def command(verb: Verb) -> OperatorCommand:
 
 @pytest.mark.parametrize("words", OF_THE_PLATFORM)
 def test_success_words_of_the_platform(words: str) -> None:
-    found = longest(words.split())
+    found = find_longest_match(words.split())
     assert found == tuple(words.split())
     assert found in VERBS or found in GROUPS
 
 
 @every_verb
-def test_success_command_exists_and_can_start(words: Words, verb: Verb) -> None:
+def test_success_command_exists_and_can_start(words: VerbPath, verb: Verb) -> None:
     assert verb.command in get_commands(), f"there is no command {verb.command}"
     shown = command(verb).create_parser("", verb.command).format_help()
-    canonical = " ".join(alias_of(words) or words)
+    canonical = " ".join(canonical_path(words) or words)
     assert shown.startswith(f"usage: scaiwave {canonical} ")
     assert "--json" in shown
     assert ("--dry-run" in shown) == command(verb).changes
 
 
 @every_verb
-def test_success_examples_are_understood(words: Words, verb: Verb) -> None:
-    canonical = alias_of(words) or words
+def test_success_examples_are_understood(words: VerbPath, verb: Verb) -> None:
+    canonical = canonical_path(words) or words
     for example in verb.examples:
-        typed = [line for line in simple_commands(example) if longest(line) == canonical]
+        typed = [line for line in simple_commands(example) if find_longest_match(line) == canonical]
         assert typed, example
         for line in typed:
             command(verb).create_parser("", verb.command).parse_args(line[len(canonical) :])
@@ -77,9 +86,9 @@ def simple_commands(example: str) -> list[list[str]]:
 
 
 @every_verb
-def test_success_verbs_with_verbs_below_take_no_words(words: Words, verb: Verb) -> None:
+def test_success_verbs_with_verbs_below_take_no_words(words: VerbPath, verb: Verb) -> None:
     """Or a misspelt verb would be taken for an argument."""
-    if below(words):
+    if subcommands(words):
         parser = command(verb).create_parser("", str(verb.command))
         assert not [action for action in parser._actions if not action.option_strings]
 
@@ -97,21 +106,21 @@ def test_success_no_command_is_out_of_reach() -> None:
 
 def test_success_aliases() -> None:
     for name in ("register", "status", "show-config", "export-env"):
-        assert alias_of((name,)) == ("sync", name)
-        assert alias_of(("sync", name)) is None
+        assert canonical_path((name,)) == ("sync", name)
+        assert canonical_path(("sync", name)) is None
 
 
 def test_success_longest_words_win() -> None:
-    assert longest(["sync", "register", "x"]) == ("sync", "register")
-    assert longest(["sync", "regster"]) == ("sync",)
-    assert longest(["admin", "federation", "key"]) == ("admin", "federation", "key")
-    assert longest(["x"]) == ()
+    assert find_longest_match(["sync", "register", "x"]) == ("sync", "register")
+    assert find_longest_match(["sync", "regster"]) == ("sync",)
+    assert find_longest_match(["admin", "federation", "key"]) == ("admin", "federation", "key")
+    assert find_longest_match(["x"]) == ()
 
 
 def test_success_nearest() -> None:
-    assert nearest(["sync", "regster"])[0] == "sync register"
-    assert nearest(["list-tenants"]) == ["admin list-tenants"]
-    assert nearest(["qqqq"]) == []
+    assert suggest(["sync", "regster"])[0] == "sync register"
+    assert suggest(["list-tenants"]) == ["admin list-tenants"]
+    assert suggest(["qqqq"]) == []
 
 
 def test_success_help_lines_are_short() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from scaiwave.cli.verbs import VERBS, Words
+from scaiwave.cli.verbs import VERBS, VerbPath
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted(path for path in DOCS.glob("*.md") if path.name != "CHANGELOG.md")
@@ -34,7 +34,7 @@ def typed(text: str) -> Iterator[list[str]]:
                 yield words.replace('"', "").replace("'", "").split()
 
 
-def verb_of(words: list[str]) -> Words:
+def verb_of(words: list[str]) -> VerbPath:
     for length in range(len(words), 0, -1):
         if (found := tuple(words[:length])) in VERBS:
             return found

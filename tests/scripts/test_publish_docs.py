@@ -13,7 +13,7 @@ import pytest
 
 from scaiwave.publishing.index_page import PATH
 from scaiwave.publishing.pages import read_pages
-from scaiwave.publishing.publish import sources
+from scaiwave.publishing.publish import plan_pages
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.publishing.folder import page, put
 
@@ -51,7 +51,7 @@ def cms(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 def test_success_pages_of_the_checkout() -> None:
     docs = TOP / "docs"
-    steps = sources(read_pages(docs, reserved=PATH), docs, "scaiwave")
+    steps = plan_pages(read_pages(docs, reserved=PATH), docs, "scaiwave")
     problems = [problem.message for step in steps for problem in step.problems]
     assert problems == []
 

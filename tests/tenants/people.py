@@ -56,7 +56,7 @@ def make_group(tenant: Tenant, name: str = "Engineering", **fields: Any) -> Grou
     return Group.objects.create(tenant=tenant, name=name, **values)
 
 
-def put_in(group: Group, *members: Participant | Group, **fields: Any) -> None:
+def add_members(group: Group, *members: Participant | Group, **fields: Any) -> None:
     for member in members:
         side = "member_group" if isinstance(member, Group) else "member_participant"
         GroupMembership.objects.create(

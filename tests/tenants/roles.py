@@ -7,9 +7,9 @@ from typing import Any
 from scaiwave.auth.operators import Operator
 from scaiwave.auth.operators import Role as OperatorRole
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
-from tenants.services.revoke_role import RevokedRole, revoke_role
-from tenants.services.role_grants import GrantedRole, grant_role
-from tests.tenants.people import EARLIER, HOST, NOW, make_group, make_person, put_in
+from tenants.services.revoke_role import RevokeRoleResult, revoke_role
+from tenants.services.role_grants import GrantRoleResult, grant_role
+from tests.tenants.people import EARLIER, HOST, NOW, add_members, make_group, make_person
 
 
 def make_role(tenant: Tenant, slug: str = "editors", **fields: Any) -> Role:
@@ -24,7 +24,7 @@ def give(role: Role, holder: Participant | Group, **fields: Any) -> RoleGrant:
     return RoleGrant.objects.create(tenant=role.tenant, role=role, **{side: holder}, **values)
 
 
-def grant(holder: Participant | Group, role: str = "editors", **changes: Any) -> GrantedRole:
+def grant(holder: Participant | Group, role: str = "editors", **changes: Any) -> GrantRoleResult:
     arguments: dict[str, Any] = {
         "operator": HOST,
         "tenant": "acme",
@@ -35,7 +35,7 @@ def grant(holder: Participant | Group, role: str = "editors", **changes: Any) ->
     return grant_role(role=role, **{**arguments, **changes})
 
 
-def revoke(holder: Participant | Group, role: str = "editors", **changes: Any) -> RevokedRole:
+def revoke(holder: Participant | Group, role: str = "editors", **changes: Any) -> RevokeRoleResult:
     arguments: dict[str, Any] = {
         "operator": HOST,
         "tenant": "acme",
@@ -57,7 +57,7 @@ def nested(tenant: Tenant) -> tuple[Participant, Group]:
     backend, engineering, everybody = (
         make_group(tenant, name) for name in ("Backend", "Engineering", "All")
     )
-    put_in(backend, anna)
-    put_in(engineering, backend, everybody)
-    put_in(everybody, engineering)
+    add_members(backend, anna)
+    add_members(engineering, backend, everybody)
+    add_members(everybody, engineering)
     return anna, everybody

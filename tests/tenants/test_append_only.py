@@ -10,14 +10,14 @@ from django.core.management.base import CommandError
 from django.db import IntegrityError, connection, models, transaction
 
 from scaiwave import error_mapping
-from tenants.errors import AuditUnguarded
+from tenants.errors import AuditTriggersMissing
 from tenants.models import AuditEntry
 from tenants.queries.health import audit
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tenants.services.audit_triggers import (
-    keep_append_only,
-    lift_append_only,
+    install_audit_triggers,
     missing_triggers,
+    remove_audit_triggers,
     trigger_names,
 )
 from tests.tenants.people import HOST, NOW, make_tenant
@@ -26,7 +26,7 @@ REFUSAL = "sw_audit_entries is append-only"
 
 
 def entry(action: str = "create-tenant") -> AuditEntry:
-    return record(operator=HOST, action=action, subject=make_tenant(), now=NOW)
+    return record_audit(operator=HOST, action=action, subject=make_tenant(), now=NOW)
 
 
 def triggers() -> set[str]:
@@ -112,7 +112,7 @@ def test_fail_replaced() -> None:
 @pytest.mark.django_db
 def test_success_goes_on_being_written() -> None:
     entry()
-    record(operator=HOST, action="second", subject=make_tenant("other"), now=NOW)
+    record_audit(operator=HOST, action="second", subject=make_tenant("other"), now=NOW)
     assert AuditEntry.objects.count() == 2
 
 
@@ -142,7 +142,7 @@ def test_success_there_again_after_a_migration_that_rebuilds_the_table() -> None
 def test_success_there_again_after_a_flush() -> None:
     """As it happens after each test with real commits."""
     entry()
-    lift_append_only()
+    remove_audit_triggers()
     assert triggers() == set()
     call_command("flush", verbosity=0, interactive=False)
     assert not AuditEntry.objects.exists()
@@ -164,11 +164,11 @@ def test_success_a_trigger_that_was_changed_is_made_anew() -> None:
     execute(f"DROP TRIGGER {name}{on}")
     assert name not in triggers()
     assert missing_triggers() == [name]
-    with pytest.raises(AuditUnguarded) as caught:
+    with pytest.raises(AuditTriggersMissing) as caught:
         list(audit())
     assert caught.value.message == f"The audit can be altered: the database lacks {name}."
-    keep_append_only()
-    keep_append_only()
+    install_audit_triggers()
+    install_audit_triggers()
     assert name in triggers()
     assert [finding.message for finding in audit()] == ["The audit is append-only."]
 
@@ -178,7 +178,7 @@ def test_success_a_trigger_that_was_changed_is_made_anew() -> None:
 def test_success_a_trigger_that_was_switched_off_is_made_anew() -> None:
     execute("ALTER TABLE sw_audit_entries DISABLE TRIGGER USER")
     assert missing_triggers() == trigger_names("postgresql")
-    keep_append_only()
+    install_audit_triggers()
     assert missing_triggers() == []
 
 
@@ -189,7 +189,7 @@ def test_success_migrated_back_to_before_there_was_an_audit() -> None:
             execute("ALTER TABLE sw_audit_entries RENAME TO sw_elsewhere")
         else:
             execute("DROP TABLE sw_audit_entries")
-        keep_append_only()
+        install_audit_triggers()
         transaction.set_rollback(True)
     assert triggers() == set(trigger_names(connection.vendor))
 
@@ -199,7 +199,7 @@ def test_fail_said_in_plain_words() -> None:
     one = entry()
     with (
         pytest.raises(error_mapping.AppendOnly) as caught,
-        error_mapping.translated(),
+        error_mapping.translate_errors(),
         transaction.atomic(),
     ):
         update(one)

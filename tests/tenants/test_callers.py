@@ -8,7 +8,7 @@ from scaiwave.auth.operators import Permission, Role
 from scaiwave.auth.tokens import RANKS, Claims
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
-from tenants.queries.callers import caller_of
+from tenants.queries.callers import get_caller
 from tenants.queries.visibility import visible_partners, visible_tenants
 from tests.tenants.people import NOW, READER, make_partner, make_person, make_tenant
 
@@ -27,7 +27,7 @@ def test_success_a_participant_sees_their_tenant_and_may_carry_rooms_alone() -> 
     make_tenant("globex")
     make_tenant("local", scaikey_tenant_id=None)
     anna = make_person(acme, scaikey_id="usr_anna")
-    caller = caller_of(claims(role="super_admin"), origin="203.0.113.7")
+    caller = get_caller(claims(role="super_admin"), origin="203.0.113.7")
     assert (caller.tenant, caller.participant) == (acme, anna)
     operator = caller.operator
     assert (operator.name, operator.role) == ("@anna.acme:localhost", Role.PARTICIPANT)
@@ -53,7 +53,7 @@ def test_success_nobody_is_told_to_ask_a_participant() -> None:
 def test_fail_tenant_that_is_none_of_ours(tenant_id: str) -> None:
     make_person(make_tenant(scaikey_tenant_id=None), scaikey_id="usr_anna")
     with pytest.raises(TenantNotFound):
-        caller_of(claims(tenant_id=tenant_id), origin="")
+        get_caller(claims(tenant_id=tenant_id), origin="")
 
 
 @pytest.mark.parametrize("subject", ["usr_berta", "", "usr\0"])
@@ -61,7 +61,7 @@ def test_fail_nobody_here(subject: str) -> None:
     make_person(make_tenant(), scaikey_id=None)
     make_person(make_tenant("globex"), "berta", scaikey_id="usr_berta")
     with pytest.raises(InsufficientPermission) as caught:
-        caller_of(claims(subject=subject), origin="")
+        get_caller(claims(subject=subject), origin="")
     assert caught.value.message == "The token's user is no participant of tenant acme."
 
 
@@ -69,5 +69,5 @@ def test_fail_who_may_not_sign_in() -> None:
     tenant = make_tenant(partner=make_partner(suspended_by_hand_at=NOW))
     make_person(tenant, scaikey_id="usr_anna")
     with pytest.raises(InsufficientPermission) as caught:
-        caller_of(claims(), origin="")
+        get_caller(claims(), origin="")
     assert caught.value.message == ("You may not sign in: partner northwind is suspended by hand.")

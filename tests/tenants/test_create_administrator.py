@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from scaiwave.errors import ConfirmationNeeded, InsufficientPermission, UsageError
-from tenants.errors import AdministratorConflict, BadAdministrator, WeakPassword
+from tenants.errors import AdministratorConflict, InvalidAdministrator, WeakPassword
 from tenants.models import AdminUser, AuditEntry
-from tenants.services.create_administrator import CreatedAdministrator, create_administrator
+from tenants.services.create_administrator import CreateAdministratorResult, create_administrator
 from tests.databases import copy_database
 from tests.scaiwave.console import CHECKOUT, SCRIPT, scaiwave
 from tests.tenants.people import HOST, NOW, READER, make_partner, partner_admin, run
@@ -24,7 +24,7 @@ PASSWORD = "correct horse battery"
 END_OF_FILE = "\x04"
 
 
-def create(**changes: Any) -> CreatedAdministrator:
+def create(**changes: Any) -> CreateAdministratorResult:
     arguments: dict[str, Any] = {
         "operator": HOST,
         "username": "anna",
@@ -139,7 +139,7 @@ def test_fail_weak_password() -> None:
     ],
 )
 def test_fail_bad_name(changes: dict[str, str], message: str, fix: str) -> None:
-    with pytest.raises(BadAdministrator) as caught:
+    with pytest.raises(InvalidAdministrator) as caught:
         create(**changes, password=never)
     assert (caught.value.message, caught.value.fix) == (message, fix)
 

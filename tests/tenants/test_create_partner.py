@@ -8,18 +8,18 @@ import pytest
 from django.db import connection
 
 from scaiwave.errors import InsufficientPermission
-from tenants.errors import BadLimit, BadName, BadSlug, PartnerConflict
+from tenants.errors import InvalidLimit, InvalidName, InvalidSlug, PartnerConflict
 from tenants.models import AuditEntry, Partner
-from tenants.services.create_partner import CreatedPartner, Wanted, create_partner
+from tenants.services.create_partner import CreatePartnerResult, PartnerSpec, create_partner
 from tests.tenants.people import HOST, NOW, READER, make_partner, partner_admin, run
 
 pytestmark = pytest.mark.django_db
 
 
-def create(**changes: Any) -> CreatedPartner:
+def create(**changes: Any) -> CreatePartnerResult:
     """Northwind by the host operator, but for the changes."""
     who = {"operator": changes.pop("operator", HOST), "dry_run": changes.pop("dry_run", False)}
-    wanted = Wanted(**{"slug": "northwind", "name": "Northwind", **changes})
+    wanted = PartnerSpec(**{"slug": "northwind", "name": "Northwind", **changes})
     return create_partner(wanted=wanted, now=NOW, **who)
 
 
@@ -83,19 +83,19 @@ def test_fail_scaikey_id_is_taken() -> None:
 
 
 def test_fail_what_is_not_valid() -> None:
-    with pytest.raises(BadSlug) as slug:
+    with pytest.raises(InvalidSlug) as slug:
         create(slug="North")
     assert slug.value.message == "'North' can't be a partner's slug: 'N' is not allowed in it."
-    with pytest.raises(BadName) as name:
+    with pytest.raises(InvalidName) as name:
         create(name="")
     assert name.value.message == "That can't be a partner's name."
-    with pytest.raises(BadName) as scaikey_id:
+    with pytest.raises(InvalidName) as scaikey_id:
         create(scaikey_id="a b")
     assert scaikey_id.value.message == "'a b' can't be the id of a partner in ScaiKey."
     assert scaikey_id.value.fix == (
         "Copy the id from ScaiKey; leave it out for a partner that ScaiKey hasn't."
     )
-    with pytest.raises(BadLimit) as limit:
+    with pytest.raises(InvalidLimit) as limit:
         create(limits={"max_tenants": 2**31})
     assert limit.value.message == "2147483648 can't be the max_tenants of a partner."
 
@@ -111,7 +111,7 @@ def test_fail_not_allowed() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_success_two_at_once_make_one() -> None:
     """The slug is not unique in the database, so one has to wait for the other."""
-    results: list[CreatedPartner] = []
+    results: list[CreatePartnerResult] = []
     barrier = threading.Barrier(2)
 
     def act() -> None:

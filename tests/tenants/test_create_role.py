@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaiwave.errors import InsufficientPermission
-from tenants.errors import BadName, BadRoleSlug, RoleBuiltIn, RoleConflict, TenantNotFound
+from tenants.errors import InvalidName, InvalidRoleSlug, RoleBuiltIn, RoleConflict, TenantNotFound
 from tenants.models import AuditEntry, Role
-from tenants.services.role_names import RULES, check_role_slug, is_role_slug
-from tenants.services.roles import CreatedRole, create_role
+from tenants.services.role_names import RULES, is_role_slug, validate_role_slug
+from tenants.services.roles import CreateRoleResult, create_role
 from tests.tenants.people import (
     HOST,
     NOW,
@@ -29,7 +29,7 @@ from tests.tenants.roles import make_role
 pytestmark = pytest.mark.django_db
 
 
-def create(**changes: Any) -> CreatedRole:
+def create(**changes: Any) -> CreateRoleResult:
     arguments: dict[str, Any] = {
         "operator": HOST,
         "tenant": "acme",
@@ -107,7 +107,7 @@ def test_success_made_by_several_at_once() -> None:
     "slug", ["ed", "a-b_c", "super-admin", "admin", "support", "9to5", "x" * 63]
 )
 def test_success_slugs(slug: str) -> None:
-    check_role_slug(slug)
+    validate_role_slug(slug)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_success_slugs(slug: str) -> None:
     ],
 )
 def test_fail_slugs(slug: str, hint: str) -> None:
-    with pytest.raises(BadRoleSlug) as caught:
-        check_role_slug(slug)
+    with pytest.raises(InvalidRoleSlug) as caught:
+        validate_role_slug(slug)
     assert caught.value.message == f"{slug!r} can't be the slug of a role."
     assert caught.value.fix == hint + RULES
 
@@ -161,7 +161,7 @@ def test_fail_built_in() -> None:
 @pytest.mark.parametrize("name", ["", "  ", "x" * 1001, "a\x1b[31m"])
 def test_fail_names(name: str) -> None:
     make_tenant()
-    with pytest.raises(BadName) as caught:
+    with pytest.raises(InvalidName) as caught:
         create(name=name)
     assert caught.value.message == "That can't be the name of a role."
 

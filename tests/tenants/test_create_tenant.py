@@ -12,24 +12,24 @@ from pytest_django import Settings
 from scaiwave.auth.operators import Operator
 from scaiwave.config import load
 from scaiwave.errors import (
-    CredentialsRefused,
     InsufficientPermission,
     ScaiWaveError,
     SettingMissing,
+    UpstreamUnauthorized,
     UpstreamUnreachable,
     UsageError,
 )
 from scaiwave.sandbox import Sandbox
 from tenants.errors import (
-    BadName,
-    BadSlug,
-    NotAtScaiKey,
+    InvalidName,
+    InvalidSlug,
     PartnerNotFound,
-    ScaiKeyDisagrees,
+    ScaiKeyMismatch,
+    ScaiKeyTenantNotFound,
     TenantConflict,
 )
 from tenants.models import AuditEntry, Partner, Tenant
-from tenants.services.create_tenant import CreatedTenant, create_tenant
+from tenants.services.create_tenant import CreateTenantResult, create_tenant
 from tenants.services.scaikey import TenantLookup, tenant_lookup
 from tests.tenants.people import (
     HOST,
@@ -49,7 +49,7 @@ pytestmark = [
 ]
 
 
-def create(**changes: Any) -> CreatedTenant:
+def create(**changes: Any) -> CreateTenantResult:
     """A local tenant acme by the host operator, but for the changes."""
     arguments: dict[str, Any] = {
         "operator": HOST,
@@ -71,7 +71,7 @@ class AtScaiKey:
     partner: Partner
     other_partner: Partner
 
-    def create(self, lookup: TenantLookup | None, **changes: Any) -> CreatedTenant:
+    def create(self, lookup: TenantLookup | None, **changes: Any) -> CreateTenantResult:
         arguments = {"slug": "zenith", "name": "Zenith Corp", "scaikey_tenant_id": self.id}
         return create(lookup=lookup, **{**arguments, **changes})
 
@@ -153,16 +153,16 @@ def test_success_dry_run_checks_everything_and_writes_nothing(
     assert (result.tenant["id"], result.tenant["partner_id"]) == (None, zenith.partner.pk)
     assert not Tenant.objects.exists()
     assert not AuditEntry.objects.exists()
-    with pytest.raises(ScaiKeyDisagrees):
+    with pytest.raises(ScaiKeyMismatch):
         zenith.create(lookup, slug="other", dry_run=True)
 
 
 def test_fail_what_is_not_valid() -> None:
-    with pytest.raises(BadSlug):
+    with pytest.raises(InvalidSlug):
         create(slug="Acme")
-    with pytest.raises(BadName):
+    with pytest.raises(InvalidName):
         create(name=" ")
-    with pytest.raises(BadName):
+    with pytest.raises(InvalidName):
         create(scaikey_tenant_id="")
     with pytest.raises(PartnerNotFound) as caught:
         create(partner="nobody")
@@ -221,7 +221,7 @@ def test_fail_taken_outside_the_scope_names_nobody() -> None:
 
 def test_fail_scaikey_has_no_such_tenant(lookup: TenantLookup) -> None:
     for key in ("tnt_nope", "..", "../partners"):
-        with pytest.raises(NotAtScaiKey) as caught:
+        with pytest.raises(ScaiKeyTenantNotFound) as caught:
             create(scaikey_tenant_id=key, lookup=lookup)
         assert caught.value.message == f"ScaiKey has no tenant '{key}'."
     assert not Tenant.objects.exists()
@@ -231,7 +231,7 @@ def test_fail_scaikey_has_no_such_tenant(lookup: TenantLookup) -> None:
 def test_fail_scaikey_calls_it_otherwise(
     zenith: AtScaiKey, lookup: TenantLookup, changes: dict[str, str]
 ) -> None:
-    with pytest.raises(ScaiKeyDisagrees) as caught:
+    with pytest.raises(ScaiKeyMismatch) as caught:
         zenith.create(lookup, **changes)
     assert caught.value.message == (
         f"ScaiKey has tenant {zenith.id} with the slug 'zenith' and the name 'Zenith Corp', and "
@@ -243,7 +243,7 @@ def test_fail_scaikey_calls_it_otherwise(
 
 
 def test_fail_it_belongs_to_another_partner(zenith: AtScaiKey, lookup: TenantLookup) -> None:
-    with pytest.raises(ScaiKeyDisagrees) as caught:
+    with pytest.raises(ScaiKeyMismatch) as caught:
         zenith.create(lookup, partner=zenith.other_partner.slug)
     assert caught.value.message == (
         f"ScaiKey has tenant {zenith.id} under partner {zenith.partner.scaikey_id}, not under "
@@ -258,7 +258,7 @@ def test_fail_it_belongs_to_no_partner(
     zenith: AtScaiKey, lookup: TenantLookup, sandbox: Sandbox
 ) -> None:
     sandbox.directory.update_tenant(zenith.id, partner_id=None)
-    with pytest.raises(ScaiKeyDisagrees) as caught:
+    with pytest.raises(ScaiKeyMismatch) as caught:
         zenith.create(lookup, partner=zenith.partner.slug)
     assert f"has tenant {zenith.id} under no partner, not under" in caught.value.message
     assert zenith.create(lookup).tenant["partner"] is None
@@ -286,7 +286,7 @@ def test_fail_partner_admin_outside_the_own_partner(
     paula = partner_admin(zenith.other_partner)
     with pytest.raises(PartnerNotFound):
         create(operator=paula, partner=zenith.partner.slug)
-    with pytest.raises(NotAtScaiKey) as caught:
+    with pytest.raises(ScaiKeyTenantNotFound) as caught:
         zenith.create(lookup, operator=paula)
     assert caught.value.message == f"ScaiKey has no tenant '{zenith.id}'."
     with pytest.raises(InsufficientPermission):
@@ -310,7 +310,7 @@ def test_fail_not_registered(settings: Settings) -> None:
 
 def test_fail_credentials_are_refused(sandbox: Sandbox) -> None:
     config = registered(sandbox, SCAIWAVE_SCAIKEY_CLIENT_SECRET="wrong-but-long-enough")
-    with pytest.raises(CredentialsRefused) as caught:
+    with pytest.raises(UpstreamUnauthorized) as caught:
         create(scaikey_tenant_id="tnt_1", lookup=tenant_lookup(config))
     assert "wrong-but-long-enough" not in str(caught.value)
 

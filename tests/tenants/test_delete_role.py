@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from scaiwave.errors import InsufficientPermission
-from tenants.errors import RoleBuiltIn, RoleHeld, RoleNotFound, TenantNotFound
+from tenants.errors import RoleBuiltIn, RoleInUse, RoleNotFound, TenantNotFound
 from tenants.models import AuditEntry, Role
-from tenants.services.delete_role import DeletedRole, delete_role
+from tenants.services.delete_role import DeleteRoleResult, delete_role
 from tests.scaiwave import rows
 from tests.tenants.people import (
     HOST,
@@ -26,7 +26,7 @@ from tests.tenants.roles import give, make_role
 pytestmark = pytest.mark.django_db
 
 
-def delete(**changes: Any) -> DeletedRole:
+def delete(**changes: Any) -> DeleteRoleResult:
     arguments: dict[str, Any] = {"operator": HOST, "tenant": "acme", "now": NOW}
     return delete_role(**{"role": "editors", **arguments, **changes})
 
@@ -80,9 +80,9 @@ def test_fail_held() -> None:
     role = make_role(tenant)
     give(role, make_person(tenant), source="scaikey")
     give(role, make_group(tenant))
-    with pytest.raises(RoleHeld):
+    with pytest.raises(RoleInUse):
         delete(dry_run=True)
-    with pytest.raises(RoleHeld) as caught:
+    with pytest.raises(RoleInUse) as caught:
         delete()
     assert caught.value.message == (
         "The role editors is granted 2 times: to Anna (@anna.acme:localhost) from ScaiKey; to "
@@ -100,7 +100,7 @@ def test_fail_held_by_many() -> None:
     role = make_role(tenant)
     for number in range(12):
         give(role, make_person(tenant, f"p{number}"))
-    with pytest.raises(RoleHeld) as caught:
+    with pytest.raises(RoleInUse) as caught:
         delete()
     assert caught.value.message.startswith("The role editors is granted 12 times: to P0 (")
     assert caught.value.message.endswith("; and 2 more.")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenants.errors import BadFeature
-from tenants.services.features import changed_features, check_key, feature, flat
+from tenants.errors import InvalidFeature
+from tenants.services.features import apply_changes, check_key, flatten, parse_feature
 
 names = st.text("abc", min_size=1, max_size=2)
 keys = st.lists(names, min_size=1, max_size=3).map(".".join)
@@ -31,10 +31,10 @@ features = st.dictionaries(names, objects, max_size=3)
 )
 def test_success_read(text: str, expected: tuple[str, Any] | None) -> None:
     if expected is None:
-        with pytest.raises(BadFeature):
-            feature(text)
+        with pytest.raises(InvalidFeature):
+            parse_feature(text)
     else:
-        assert feature(text) == expected
+        assert parse_feature(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,27 +55,27 @@ def test_success_read(text: str, expected: tuple[str, Any] | None) -> None:
     ],
 )
 def test_fail_not_readable(text: str, message: str) -> None:
-    with pytest.raises(BadFeature) as caught:
-        feature(text)
+    with pytest.raises(InvalidFeature) as caught:
+        parse_feature(text)
     assert caught.value.message == message
 
 
 def test_fail_key_is_too_long() -> None:
     check_key("a" * 200)
-    with pytest.raises(BadFeature):
+    with pytest.raises(InvalidFeature):
         check_key("a" * 201)
 
 
 def test_success_removals_come_first() -> None:
     before = {"a": True, "b": {"c": {"d": 1}, "e": 2}}
-    after = changed_features(before, [("a.x", 1)], ["a", "b.c.d", "b.zzz", "e.f", "b.e.g"])
+    after = apply_changes(before, [("a.x", 1)], ["a", "b.c.d", "b.zzz", "e.f", "b.e.g"])
     assert after == {"a": {"x": 1}, "b": {"e": 2}}
     assert before == {"a": True, "b": {"c": {"d": 1}, "e": 2}}
 
 
 def test_fail_below_what_is_no_object() -> None:
-    with pytest.raises(BadFeature) as caught:
-        changed_features({"a": {"b": True}}, [("a.b.c", 1)], [])
+    with pytest.raises(InvalidFeature) as caught:
+        apply_changes({"a": {"b": True}}, [("a.b.c", 1)], [])
     assert caught.value.message == "Feature a.b.c can't be set: a.b is true, not an object."
     assert caught.value.fix == "Pass --remove-feature a.b too, if that may go."
 
@@ -84,12 +84,12 @@ def test_fail_below_what_is_no_object() -> None:
 def test_success_what_was_set_is_there_and_what_was_removed_is_not(
     before: dict[str, Any], key: str, value: Any
 ) -> None:
-    removed = changed_features(before, [], [key])
+    removed = apply_changes(before, [], [key])
     try:
-        after = changed_features(removed, [(key, value)], [])
-    except BadFeature:
+        after = apply_changes(removed, [(key, value)], [])
+    except InvalidFeature:
         return  # something above it is no object
-    assert flat(after)[key] == value
-    others = {name for name in flat(before) if not f"{name}.".startswith(f"{key}.")}
-    assert others - {name for name in others if key.startswith(f"{name}.")} <= set(flat(after))
-    assert changed_features(after, [(key, value)], []) == after
+    assert flatten(after)[key] == value
+    others = {name for name in flatten(before) if not f"{name}.".startswith(f"{key}.")}
+    assert others - {name for name in others if key.startswith(f"{name}.")} <= set(flatten(after))
+    assert apply_changes(after, [(key, value)], []) == after

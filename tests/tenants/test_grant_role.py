@@ -13,7 +13,7 @@ from tenants.errors import (
     AmbiguousName,
     GroupNotFound,
     ParticipantNotFound,
-    RoleHolderGone,
+    RoleHolderInactive,
     RoleNotFound,
     TenantNotFound,
 )
@@ -190,10 +190,10 @@ def test_fail_usage(words: tuple[str, ...]) -> None:
 def test_fail_gone_from_scaikey() -> None:
     tenant = make_tenant()
     make_role(tenant)
-    with pytest.raises(RoleHolderGone) as caught:
+    with pytest.raises(RoleHolderInactive) as caught:
         grant(make_person(tenant, absent_since=EARLIER))
     assert caught.value.message == "Anna (@anna.acme:localhost) is gone from ScaiKey."
-    with pytest.raises(RoleHolderGone) as caught:
+    with pytest.raises(RoleHolderInactive) as caught:
         grant(make_group(tenant, absent_since=EARLIER))
     assert caught.value.message == "Group Engineering is gone from ScaiKey."
 

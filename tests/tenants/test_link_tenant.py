@@ -9,9 +9,9 @@ from django.core.management import call_command
 
 from scaiwave.errors import InsufficientPermission
 from scaiwave.sandbox import Sandbox
-from tenants.errors import BadName, NotAtScaiKey, TenantConflict, TenantNotFound
+from tenants.errors import InvalidName, ScaiKeyTenantNotFound, TenantConflict, TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tenants.services.link_tenant import LinkedTenant, link_tenant
+from tenants.services.link_tenant import LinkTenantResult, link_tenant
 from tenants.services.scaikey import TenantLookup
 from tests.tenants.people import (
     EARLIER,
@@ -39,7 +39,7 @@ def at_scaikey(sandbox: Sandbox) -> str:
     return sandbox.directory.add_tenant(name="Lab", slug="laboratory")
 
 
-def link(key: str, lookup: TenantLookup | None = None, **changes: Any) -> LinkedTenant:
+def link(key: str, lookup: TenantLookup | None = None, **changes: Any) -> LinkTenantResult:
     arguments: dict[str, Any] = {"operator": HOST, "name": "lab", "now": NOW}
     return link_tenant(scaikey_tenant_id=key, lookup=lookup, **{**arguments, **changes})
 
@@ -113,9 +113,9 @@ def test_fail_scaikey_tenant_is_taken(lab: Tenant) -> None:
 def test_fail_unknown_here_or_there(lab: Tenant, lookup: TenantLookup) -> None:
     with pytest.raises(TenantNotFound):
         link("tnt_1", name="nope")
-    with pytest.raises(NotAtScaiKey):
+    with pytest.raises(ScaiKeyTenantNotFound):
         link("tnt_1", lookup)
-    with pytest.raises(BadName):
+    with pytest.raises(InvalidName):
         link("")
 
 
@@ -149,7 +149,7 @@ def test_fail_outside_the_scope(
     with pytest.raises(TenantNotFound):
         link(at_scaikey, lookup, operator=paula)
     mine = make_tenant("mine", scaikey_tenant_id=None, partner=paula_partner)
-    with pytest.raises(NotAtScaiKey):
+    with pytest.raises(ScaiKeyTenantNotFound):
         link(at_scaikey, lookup, operator=paula, name=mine.slug)
     with pytest.raises(InsufficientPermission) as caught:
         link(at_scaikey, operator=paula, name=mine.slug)

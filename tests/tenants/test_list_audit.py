@@ -15,8 +15,8 @@ from scaiwave.errors import UsageError
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
 from tenants.queries.audit import AuditFilter, follow_audit, list_audit
-from tenants.queries.settled import first_id
-from tenants.services.audit import record
+from tenants.queries.settled import min_uuid7_at
+from tenants.services.audit import record_audit
 from tests.tenants.people import (
     HOST,
     READER,
@@ -39,7 +39,7 @@ def write(
 ) -> UUID:
     """An entry of so many minutes after NOW, with an id of that moment."""
     at = NOW + timedelta(minutes=number)
-    entry = {"id": first_id(at), "at": at, "operator": "root", "operator_role": "host"}
+    entry = {"id": min_uuid7_at(at), "at": at, "operator": "root", "operator_role": "host"}
     subject = {"subject_type": "key", "subject_id": f"key{number}", "subject_name": f"Key {number}"}
     if tenant is not None:
         entry |= {"tenant_id": str(tenant.pk), "tenant_slug": tenant.slug}
@@ -61,7 +61,7 @@ def found(by: Operator = HOST, **only: Any) -> list[UUID]:
 
 def test_success_who_did_what_to_which_when_and_from_where() -> None:
     tenant = make_tenant()
-    entry = record(
+    entry = record_audit(
         operator=ANNA,
         action="suspend-tenant",
         subject=tenant,
@@ -234,7 +234,7 @@ def test_success_what_may_still_be_slipped_in_before_waits(
             cursor.execute("SELECT pg_current_xact_id(), now()")
             began: datetime = cursor.fetchone()[1]
         early = write(0)
-        late = write(0, id=first_id(began + timedelta(milliseconds=1)))
+        late = write(0, id=min_uuid7_at(began + timedelta(milliseconds=1)))
         assert len(list_audit(operator=HOST, only=AuditFilter(), limit=9).entries) == 2
         only = AuditFilter()
         assert [row["id"] for row in follow_audit(operator=HOST, only=only)] == [early]

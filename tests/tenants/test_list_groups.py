@@ -12,10 +12,10 @@ from tenants.queries.show_group import show_group
 from tests.tenants.people import (
     EARLIER,
     HOST,
+    add_members,
     make_group,
     make_person,
     make_tenant,
-    put_in,
     run,
 )
 
@@ -26,10 +26,10 @@ def test_success_counts_direct_and_nested() -> None:
     tenant = make_tenant()
     top, middle, low = (make_group(tenant, name) for name in ("A", "B", "C"))
     anna, berta, carla = (make_person(tenant, name) for name in ("anna", "berta", "carla"))
-    put_in(top, anna, middle)
-    put_in(middle, berta, low)
-    put_in(low, anna, top)
-    put_in(low, carla, absent_since=EARLIER)
+    add_members(top, anna, middle)
+    add_members(middle, berta, low)
+    add_members(low, anna, top)
+    add_members(low, carla, absent_since=EARLIER)
     make_group(make_tenant("other"), "Z")
     rows = list_groups(operator=HOST, tenant="acme")
     keys = ("name", "direct_people", "direct_groups", "active_people")
@@ -43,7 +43,7 @@ def test_success_counts_direct_and_nested() -> None:
 def test_success_active_people_are_those_whom_the_model_calls_active() -> None:
     tenant = make_tenant()
     group, inner = make_group(tenant), make_group(tenant, "Inner")
-    put_in(group, inner)
+    add_members(group, inner)
     facts = product(("", "ACTIVE", "SUSPENDED", "active"), (None, EARLIER), (None, EARLIER))
     for index, (at_scaikey, absent, by_hand) in enumerate(facts):
         person = make_person(
@@ -53,7 +53,7 @@ def test_success_active_people_are_those_whom_the_model_calls_active() -> None:
             absent_since=absent,
             suspended_by_hand_at=by_hand,
         )
-        put_in(inner, person)
+        add_members(inner, person)
     listed = {
         row["name"]: row["active_people"] for row in list_groups(operator=HOST, tenant="acme")
     }
@@ -75,7 +75,7 @@ def test_success_constant_queries() -> None:
     counts = []
     for numbers in (range(3), range(3, 30)):
         for number in numbers:
-            put_in(make_group(tenant, f"g{number}"), make_person(tenant, f"p{number}"))
+            add_members(make_group(tenant, f"g{number}"), make_person(tenant, f"p{number}"))
         with CaptureQueriesContext(connection) as queries:
             list_groups(operator=HOST, tenant="acme")
         counts.append(len(queries))
@@ -84,7 +84,7 @@ def test_success_constant_queries() -> None:
 
 def test_success_printed() -> None:
     tenant = make_tenant()
-    put_in(make_group(tenant, group_type="SECURITY"), make_person(tenant))
+    add_members(make_group(tenant, group_type="SECURITY"), make_person(tenant))
     assert run("list_groups", "--tenant", "acme") == (
         "Name         Type      Status  Direct people  Direct groups  Active people in all\n"
         "Engineering  SECURITY  active              1              0                     1\n"

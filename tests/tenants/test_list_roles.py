@@ -7,15 +7,15 @@ import pytest
 from scaiwave.errors import UsageError
 from tenants.errors import TenantNotFound
 from tenants.queries.list_roles import list_roles
-from tenants.queries.role_paths import holders
+from tenants.queries.role_paths import role_holders
 from tests.tenants.people import (
     EARLIER,
     HOST,
     READER,
+    add_members,
     make_group,
     make_person,
     make_tenant,
-    put_in,
     run,
     tenant_admin,
 )
@@ -38,19 +38,19 @@ def test_success_holders_are_active_and_counted_once() -> None:
     tenant = make_tenant()
     anna, everybody = nested(tenant)
     engineering = tenant.groups.get(name="Engineering")
-    put_in(engineering, make_person(tenant, "berta"))
-    put_in(engineering, make_person(tenant, "carl", suspended_by_hand_at=EARLIER))
-    put_in(engineering, make_person(tenant, "dora"), absent_since=EARLIER)
+    add_members(engineering, make_person(tenant, "berta"))
+    add_members(engineering, make_person(tenant, "carl", suspended_by_hand_at=EARLIER))
+    add_members(engineering, make_person(tenant, "dora"), absent_since=EARLIER)
     role = make_role(tenant)
     give(role, anna)
     give(role, make_person(tenant, "emil", absent_since=EARLIER))
     give(role, everybody)
     gone = make_group(tenant, "Gone", absent_since=EARLIER)
-    put_in(gone, make_person(tenant, "finn"))
+    add_members(gone, make_person(tenant, "finn"))
     give(role, gone)
     row = list_roles(operator=HOST, tenant="acme")[0]
     assert (row["slug"], row["participants"], row["groups"], row["holders"]) == ("editors", 2, 2, 2)
-    reached = {held.participant.pk for held in holders(role) if held.participant.is_active}
+    reached = {held.participant.pk for held in role_holders(role) if held.participant.is_active}
     assert len(reached) == row["holders"]
 
 

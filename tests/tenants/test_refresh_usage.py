@@ -18,7 +18,7 @@ from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.api.scaigrid import usage_row
 from tenants import jobs
 from tenants.models import AuditEntry, Tenant, TokenUsage
-from tenants.services.usage import RefreshedUsage, refresh_usage
+from tenants.services.usage import RefreshUsageResult, refresh_usage
 from tests.tenants.people import HOST, NOW, READER, make_partner, make_tenant, partner_admin, run
 from tests.tenants.scaikey import registered
 
@@ -36,7 +36,7 @@ def usage(**tokens: int) -> list[Usage]:
     ]
 
 
-def refresh(rows: Sequence[Usage], **options: Any) -> RefreshedUsage:
+def refresh(rows: Sequence[Usage], **options: Any) -> RefreshUsageResult:
     given = {"operator": HOST, "now": NOW, "fetch": lambda start, end: rows, **options}
     return refresh_usage(**given)
 

@@ -8,7 +8,7 @@ import pytest
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tenants.services.resume_tenant import ResumedTenant, resume_tenant
+from tenants.services.resume_tenant import ResumeTenantResult, resume_tenant
 from tests.tenants.people import (
     EARLIER,
     HOST,
@@ -24,7 +24,7 @@ from tests.tenants.people import (
 pytestmark = pytest.mark.django_db
 
 
-def resume(**changes: Any) -> ResumedTenant:
+def resume(**changes: Any) -> ResumeTenantResult:
     arguments: dict[str, Any] = {"operator": HOST, "name": "acme", "reason": "", "now": NOW}
     return resume_tenant(**{**arguments, **changes})
 

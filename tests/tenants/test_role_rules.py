@@ -13,12 +13,12 @@ from tenants.errors import LastSuperAdmin, SelfElevation, SuperAdminOnly
 from tenants.models import AuditEntry, Group, GroupMembership, RoleGrant
 from tests.tenants.people import (
     EARLIER,
+    add_members,
     make_group,
     make_partner,
     make_person,
     make_tenant,
     partner_admin,
-    put_in,
 )
 from tests.tenants.roles import give, grant, make_role, nested, revoke, super_admin
 
@@ -186,7 +186,7 @@ def test_success_two_at_once_leave_one() -> None:
     people = [make_person(make_tenant(slug), slug) for slug in ("acme", "globex")]
     for person in people:
         grant(person, "super_admin", tenant=person.tenant.slug)
-    put_in(make_group(people[0].tenant), people[0])
+    add_members(make_group(people[0].tenant), people[0])
     ready, ends = threading.Barrier(2), []
 
     def work(place: int) -> None:

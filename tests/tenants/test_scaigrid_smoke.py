@@ -10,8 +10,8 @@ import pytest
 from scaiwave.config import Configuration
 from scaiwave.errors import InsufficientPermission
 from scaiwave.sandbox import Sandbox
-from tenants.queries.scaigrid_smoke import Wish, smoke_test
-from tenants.queries.smoke_steps import SmokeTest, Step
+from tenants.queries.scaigrid_smoke import SmokeTestOptions, smoke_test
+from tenants.queries.smoke_steps import SmokeTest, SmokeTestStep
 from tests.tenants.people import HOST, NOW, make_partner, make_tenant, partner_admin
 from tests.tenants.scaikey import registered
 
@@ -31,11 +31,11 @@ def configured(sandbox: Sandbox, **changes: str) -> Configuration:
 
 
 def smoke(config: Configuration, **wish: Any) -> SmokeTest:
-    told: list[Step] = []
+    told: list[SmokeTestStep] = []
     result = smoke_test(
         operator=HOST,
         config=config,
-        wish=Wish(**wish),
+        wish=SmokeTestOptions(**wish),
         now=NOW,
         tell=told.append,
         clock=lambda: 0.0,
@@ -48,7 +48,7 @@ def outcomes(result: SmokeTest) -> dict[str, str]:
     return {step.name: step.outcome.value for step in result.steps}
 
 
-def of(result: SmokeTest, name: str) -> Step:
+def of(result: SmokeTest, name: str) -> SmokeTestStep:
     return next(step for step in result.steps if step.name == name)
 
 
@@ -235,4 +235,4 @@ def test_fail_no_models(modality: str, sandbox: Sandbox, config: Configuration) 
 def test_fail_not_allowed(config: Configuration) -> None:
     operator = partner_admin(make_partner())
     with pytest.raises(InsufficientPermission):
-        smoke_test(operator=operator, config=config, wish=Wish(), now=NOW, tell=print)
+        smoke_test(operator=operator, config=config, wish=SmokeTestOptions(), now=NOW, tell=print)

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from tenants.errors import AmbiguousName, GroupNotFound
 from tenants.models import Group, Participant
-from tenants.queries.group_nesting import groups_of, people_of
+from tenants.queries.group_nesting import effective_groups, effective_members
 from tenants.queries.show_group import show_group
 from tests.tenants.people import (
     HOST,
+    add_members,
     make_group,
     make_person,
     make_tenant,
-    put_in,
     run,
     tenant_admin,
 )
@@ -29,9 +29,9 @@ def nested() -> Group:
     tenant = make_tenant()
     top, middle, low = (make_group(tenant, name) for name in ("Top", "Middle", "Low"))
     anna, berta, carla = (make_person(tenant, name) for name in ("anna", "berta", "carla"))
-    put_in(top, anna, middle)
-    put_in(middle, anna, berta, low)
-    put_in(low, carla, top)
+    add_members(top, anna, middle)
+    add_members(middle, anna, berta, low)
+    add_members(low, carla, top)
     return top
 
 
@@ -81,7 +81,7 @@ def test_success_plain_text() -> None:
 def test_success_group_that_holds_itself() -> None:
     tenant = make_tenant()
     group = make_group(tenant)
-    put_in(group, group, make_person(tenant))
+    add_members(group, group, make_person(tenant))
     assert [row["direct"] for row in show_group(operator=HOST, name="Engineering")["members"]] == [
         True
     ]
@@ -124,17 +124,17 @@ def test_success_nesting_is_reachability(edges: Edges, homes: Edges) -> None:
         groups = [make_group(tenant, f"g{number}") for number in range(SIZE)]
         people: list[Participant] = [make_person(tenant, f"p{number}") for number in range(SIZE)]
         for outer, inner in edges:
-            put_in(groups[outer], groups[inner])
+            add_members(groups[outer], groups[inner])
         for group, person in homes:
-            put_in(groups[group], people[person])
+            add_members(groups[group], people[person])
         for start in range(SIZE):
             inside = _reached(edges, start)
             expected = {people[person].pk for group, person in homes if group in inside}
-            assert set(people_of(groups[start])) == expected
+            assert set(effective_members(groups[start])) == expected
             outside = {
                 groups[outer].pk
                 for outer in range(SIZE)
                 if any((group, start) in homes for group in _reached(edges, outer))
             }
-            assert set(groups_of(people[start])) == outside
+            assert set(effective_groups(people[start])) == outside
         transaction.set_rollback(True)

@@ -9,16 +9,16 @@ from scaiwave import registry
 from tenants.errors import AmbiguousName, ParticipantNotFound
 from tenants.models import Participant, Role, RoleGrant, Tenant
 from tenants.queries.show_participant import show_participant
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tests.tenants.people import (
     EARLIER,
     HOST,
     NOW,
+    add_members,
     make_group,
     make_partner,
     make_person,
     make_tenant,
-    put_in,
     run,
     tenant_admin,
 )
@@ -90,12 +90,12 @@ def nested(tenant: Tenant) -> Participant:
     backend, engineering, everybody = (
         make_group(tenant, name) for name in ("Backend", "Engineering", "All")
     )
-    put_in(backend, anna)
-    put_in(engineering, backend, everybody)
-    put_in(everybody, engineering)
+    add_members(backend, anna)
+    add_members(engineering, backend, everybody)
+    add_members(everybody, engineering)
     gone, left = make_group(tenant, "Gone", absent_since=EARLIER), make_group(tenant, "Left")
-    put_in(gone, anna)
-    put_in(left, anna, absent_since=EARLIER)
+    add_members(gone, anna)
+    add_members(left, anna, absent_since=EARLIER)
     return anna
 
 
@@ -145,7 +145,7 @@ def test_success_the_same_user_elsewhere_within_the_scope() -> None:
 def test_success_facts_and_audit() -> None:
     anna = make_person(make_tenant())
     registry.register_participant_facts(lambda key: [("Last sync", f"none for {key}")])
-    record(operator=HOST, action="suspend", subject=anna, tenant=anna.tenant, now=NOW)
+    record_audit(operator=HOST, action="suspend", subject=anna, tenant=anna.tenant, now=NOW)
     found = show(anna)
     assert found["facts"] == [{"title": "Last sync", "value": f"none for {anna.pk}"}]
     assert [entry["action"] for entry in found["audit"]] == ["suspend"]
@@ -155,7 +155,7 @@ def test_success_facts_and_audit() -> None:
 def test_success_plain_text() -> None:
     tenant = make_tenant(scaikey_status="SUSPENDED")
     anna = make_person(tenant, scaikey_id="usr_1")
-    put_in(make_group(tenant, group_type="SECURITY"), anna)
+    add_members(make_group(tenant, group_type="SECURITY"), anna)
     assert run("show_participant", "anna@acme.example") == (
         "May sign in  no\n"
         "Name         Anna\n"

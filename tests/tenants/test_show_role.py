@@ -9,10 +9,10 @@ from tenants.queries.show_role import show_role
 from tests.tenants.people import (
     EARLIER,
     HOST,
+    add_members,
     make_group,
     make_person,
     make_tenant,
-    put_in,
     run,
     tenant_admin,
 )
@@ -57,7 +57,7 @@ def test_success_who_holds_a_role_and_by_which_way() -> None:
 def test_success_the_shortest_way_of_several() -> None:
     tenant = make_tenant()
     anna, everybody = nested(tenant)
-    put_in(tenant.groups.get(name="Engineering"), anna)
+    add_members(tenant.groups.get(name="Engineering"), anna)
     give(make_role(tenant), everybody)
     role = show_role(operator=HOST, name="editors", tenant="acme")["role"]
     assert [row["path"] for row in role["holders"]] == [["Engineering", "All"]]

@@ -12,7 +12,7 @@ from scaiwave import registry
 from tenants.errors import TenantNotFound
 from tenants.models import TokenUsage
 from tenants.queries.show_tenant import show_tenant
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 from tests.tenants.people import (
     EARLIER,
     HOST,
@@ -92,14 +92,14 @@ def test_success_counts_those_who_are_not_active_too() -> None:
 def test_success_last_ten_audit_entries_newest_first() -> None:
     tenant, other = make_tenant(), make_tenant("other")
     for day in range(1, 13):
-        record(
+        record_audit(
             operator=HOST,
             action=f"act-{day}",
             subject=tenant,
             tenant=tenant,
             now=NOW.replace(day=day),
         )
-    record(operator=HOST, action="elsewhere", subject=other, tenant=other, now=NOW)
+    record_audit(operator=HOST, action="elsewhere", subject=other, tenant=other, now=NOW)
     actions = [entry["action"] for entry in show()["audit"]]
     assert actions == [f"act-{day}" for day in range(12, 2, -1)]
 
@@ -110,7 +110,7 @@ def test_success_plain_text() -> None:
         partner=partner, absent_since=EARLIER, max_storage_mb=2048, features={"ai.models": True}
     )
     make_person(tenant)
-    record(operator=HOST, action="link-tenant", subject=tenant, tenant=tenant, now=NOW)
+    record_audit(operator=HOST, action="link-tenant", subject=tenant, tenant=tenant, now=NOW)
     assert run("show_tenant", "acme") == (
         "Slug        acme\n"
         "Name        Acme\n"

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from tenants.models import Participant
-from tenants.queries.status_filters import STATUSES, with_status
+from tenants.queries.status_filters import STATUSES, status_q
 from tests.tenants.people import EARLIER, make_person, make_tenant
 
 pytestmark = pytest.mark.django_db
@@ -27,5 +27,5 @@ def test_success_the_database_says_what_the_model_says() -> None:
         expected = {person for person in everybody if status in {person.status, "all"}}
         if status == "inactive":
             expected = {person for person in everybody if not person.is_active}
-        assert set(Participant.objects.filter(with_status(status))) == expected
+        assert set(Participant.objects.filter(status_q(status))) == expected
         assert expected

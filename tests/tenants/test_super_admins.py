@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from scaiwave.clients.scaikey.schemas import TenantRow
+from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord
 from scaiwave.doctor.findings import Finding, State
 from tenants.errors import LastSuperAdmin
 from tenants.models import AuditEntry, Participant, Role, Tenant
 from tenants.queries.health import super_admin
-from tenants.queries.sign_in import obstacles
-from tenants.queries.super_admins import SuperAdmins, super_admins
+from tenants.queries.sign_in import sign_in_blockers
+from tenants.queries.super_admins import SuperAdmins, count_super_admins
 from tenants.services.link_tenant import link_tenant
 from tenants.services.suspend_tenant import suspend_tenant
 from tenants.services.unlink_tenant import unlink_tenant
@@ -23,11 +23,11 @@ from tests.tenants.people import (
     EARLIER,
     HOST,
     NOW,
+    add_members,
     make_group,
     make_partner,
     make_person,
     make_tenant,
-    put_in,
 )
 from tests.tenants.roles import give, grant, make_role, nested, revoke
 
@@ -52,7 +52,7 @@ def unlink(tenant: Tenant, **changes: Any) -> None:
 
 
 def link(tenant: Tenant, *, status: str, **changes: Any) -> None:
-    row = TenantRow(id="tnt_9", slug=tenant.slug, name=tenant.name, status=status)
+    row = ScaiKeyTenantRecord(id="tnt_9", slug=tenant.slug, name=tenant.name, status=status)
     link_tenant(
         operator=HOST,
         name=tenant.slug,
@@ -164,17 +164,17 @@ def test_success_the_database_counts_as_show_participant_does() -> None:
             make_person(tenant, f"person{number}", **fields) for number, fields in enumerate(shapes)
         ]
         group = make_group(tenant)
-        put_in(group, *people[3:])
+        add_members(group, *people[3:])
         give(role, group)
         for person in people[:4]:
             give(role, person)
     everybody = Participant.objects.select_related("tenant__partner")
-    assert super_admins() == SuperAdmins(
+    assert count_super_admins() == SuperAdmins(
         active=sum(person.is_active and person.tenant.is_active for person in everybody),
-        able=sum(not obstacles(person) for person in everybody),
+        able=sum(not sign_in_blockers(person) for person in everybody),
     )
-    assert super_admins() == SuperAdmins(active=12, able=2)
-    assert super_admins(besides=tenants[0]) == SuperAdmins(active=9, able=1)
+    assert count_super_admins() == SuperAdmins(active=12, able=2)
+    assert count_super_admins(besides=tenants[0]) == SuperAdmins(active=9, able=1)
 
 
 def found() -> Finding:
@@ -240,4 +240,4 @@ def test_success_two_at_once_leave_one() -> None:
     for thread in threads:
         thread.join()
     assert sorted(ends) == ["done", "refused"]
-    assert super_admins().able == 1
+    assert count_super_admins().able == 1

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from scaiwave.cli.command import Declined
+from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.errors import ConfirmationNeeded, InsufficientPermission
-from tenants.errors import BadName, TenantNotFound
+from tenants.errors import InvalidName, TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tenants.services.suspend_tenant import SuspendedTenant, suspend_tenant
+from tenants.services.suspend_tenant import SuspendTenantResult, suspend_tenant
 from tests.tenants.people import (
     EARLIER,
     HOST,
@@ -30,7 +30,7 @@ MEANING = (
 )
 
 
-def suspend(**changes: Any) -> SuspendedTenant:
+def suspend(**changes: Any) -> SuspendTenantResult:
     arguments: dict[str, Any] = {
         "operator": HOST,
         "name": "acme",
@@ -68,7 +68,7 @@ def test_success_again_does_not_ask_and_changes_nothing() -> None:
 
 def test_success_suspended_meanwhile() -> None:
     make_tenant()
-    inner: list[SuspendedTenant] = []
+    inner: list[SuspendTenantResult] = []
     assert not suspend(agree=lambda question: inner.append(suspend())).changed
     assert (inner[0].changed, AuditEntry.objects.count()) == (True, 1)
 
@@ -87,13 +87,13 @@ def test_success_command() -> None:
 def test_fail_nobody_to_ask_or_not_agreed_to() -> None:
     def no(question: str) -> None:
         assert question == MEANING
-        raise Declined("It was not agreed to.")
+        raise ConfirmationDeclined("It was not agreed to.")
 
     make_tenant()
     with pytest.raises(ConfirmationNeeded) as caught:
         run("suspend_tenant", "acme")
     assert caught.value.message == f"This needs a yes: {MEANING}"
-    with pytest.raises(Declined):
+    with pytest.raises(ConfirmationDeclined):
         suspend(agree=no)
     assert Tenant.objects.get().is_active
 
@@ -101,7 +101,7 @@ def test_fail_nobody_to_ask_or_not_agreed_to() -> None:
 def test_fail_reason_that_is_no_line() -> None:
     make_tenant()
     for reason in ("a\nb", "a" * 1001):
-        with pytest.raises(BadName) as caught:
+        with pytest.raises(InvalidName) as caught:
             suspend(reason=reason)
         assert caught.value.message == "That can't be kept as a reason."
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenants.errors import BadName, BadSlug
+from tenants.errors import InvalidName, InvalidSlug
 from tenants.services.validators import RESERVED, RULES, check_name, check_scaikey_id, check_slug
 
 
@@ -37,7 +37,7 @@ def test_success_slug(slug: str) -> None:
     ],
 )
 def test_fail_slug(slug: str, wrong: str, near: str) -> None:
-    with pytest.raises(BadSlug) as caught:
+    with pytest.raises(InvalidSlug) as caught:
         check_slug(slug)
     assert caught.value.message == f"{slug!r} can't be a tenant's slug: {wrong}."
     assert caught.value.fix == (f"Try {near!r}. " if near else "") + RULES
@@ -56,7 +56,7 @@ def test_success_every_rule_is_said() -> None:
 def test_success_refused_or_as_the_rules_say(slug: str) -> None:
     try:
         check_slug(slug)
-    except BadSlug as refused:
+    except InvalidSlug as refused:
         if found := re.match(r"Try '(.*?)'\. ", refused.fix):
             check_slug(found[1])
     else:
@@ -71,7 +71,7 @@ def test_success_name() -> None:
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 1001, "a\0b", "a\x1b[2J", "a\nb", "\udcff"])
 def test_fail_name(name: str) -> None:
-    with pytest.raises(BadName) as caught:
+    with pytest.raises(InvalidName) as caught:
         check_name(name)
     assert caught.value.message == "That can't be a tenant's name."
     assert caught.value.fix == "A name has 1 to 1000 characters, all of which can be printed."
@@ -79,6 +79,6 @@ def test_fail_name(name: str) -> None:
 
 @pytest.mark.parametrize("key", ["", " ", "tnt 1", "x" * 201, "tnt_é", "\udcff", "tnt_1\n"])
 def test_fail_scaikey_id(key: str) -> None:
-    with pytest.raises(BadName) as caught:
+    with pytest.raises(InvalidName) as caught:
         check_scaikey_id(key)
     assert caught.value.message == f"{key!r} can't be the id of a tenant in ScaiKey."

@@ -12,11 +12,11 @@ from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaiwave.console.rich_output import table
+from scaiwave.console.rich_output import print_rich_table
 from tenants.management.commands.list_tenants import COLUMNS
 from tenants.models import Tenant, TokenUsage
 from tenants.queries.tenants import list_tenants
-from tenants.queries.usage import as_of, close_to_cap, for_people, share_of
+from tenants.queries.usage import cap_fraction, cap_warning, format_age, format_rows
 from tests.tenants.people import HOST, NOW, make_tenant
 
 
@@ -71,7 +71,7 @@ def test_success_80_columns_are_enough_for_every_figure(monkeypatch: pytest.Monk
     cells = ["acme-logistics", "Acme Logistics", "suspended", "alder"]
     figures = ["97", "3", "87.9 KiB", "91,000 (91 %)"]
     stream = StringIO()
-    table(COLUMNS, [[*cells, *figures]], stream)
+    print_rich_table(COLUMNS, [[*cells, *figures]], stream)
     *_, line, _, missing = stream.getvalue().splitlines()
     assert re.split(r"  +", line.strip()) == ["acme-logistics", "suspended", *figures]
     assert missing == "A wider terminal also shows: Name, Partner."
@@ -79,13 +79,13 @@ def test_success_80_columns_are_enough_for_every_figure(monkeypatch: pytest.Monk
 
 def test_success_marked_are_those_over_80_percent() -> None:
     rows = [row("a", 91_000, share=0.91), row("b", 80, share=0.8), row("c", 7), row("d", None)]
-    assert [each["ai_tokens_month"] for each in for_people(rows)] == ["91,000 (91 %)", 80, 7, None]
+    assert [each["ai_tokens_month"] for each in format_rows(rows)] == ["91,000 (91 %)", 80, 7, None]
 
 
 def test_success_the_worst_are_named_first_and_the_rest_counted() -> None:
-    assert close_to_cap([row("a", share=0.5), row("b")]) is None
+    assert cap_warning([row("a", share=0.5), row("b")]) is None
     rows = [row(f"t{number}", share=0.9 + number) for number in range(12)]
-    told = close_to_cap(rows)
+    told = cap_warning(rows)
     assert told is not None
     assert told.startswith("Over 80 % of this month's AI tokens are used by t11 (1,190 %), t10 (")
     assert told.endswith("t2 (290 %) and 2 more.")
@@ -107,16 +107,16 @@ def test_success_the_worst_are_named_first_and_the_rest_counted() -> None:
 )
 def test_success_age(ages: list[int], told: str | None) -> None:
     rows = [row("none", None), *(row(f"t{age}", age=age) for age in ages)]
-    assert as_of(rows, NOW) == told
+    assert format_age(rows, NOW) == told
 
 
 @given(tokens=st.integers(0, 2**63 - 1), cap=st.integers(1, 2**63 - 1))
 def test_success_a_share_never_reaches_100_percent_too_early(tokens: int, cap: int) -> None:
-    share = share_of(tokens, cap)
+    share = cap_fraction(tokens, cap)
     assert share is not None
     assert (share >= 1) is (tokens >= cap)
 
 
 def test_success_a_share_without_a_cap_and_of_none() -> None:
-    assert share_of(7, None) is None
-    assert (share_of(0, 0), share_of(1, 0)) == (0.0, 1.0)
+    assert cap_fraction(7, None) is None
+    assert (cap_fraction(0, 0), cap_fraction(1, 0)) == (0.0, 1.0)

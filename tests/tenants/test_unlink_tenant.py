@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from scaiwave.cli.command import Declined
+from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tenants.services.unlink_tenant import UnlinkedTenant, unlink_tenant
+from tenants.services.unlink_tenant import UnlinkTenantResult, unlink_tenant
 from tests.tenants.people import (
     EARLIER,
     HOST,
@@ -30,7 +30,7 @@ MEANING = (
 )
 
 
-def unlink(**changes: Any) -> UnlinkedTenant:
+def unlink(**changes: Any) -> UnlinkTenantResult:
     arguments: dict[str, Any] = {
         "operator": HOST,
         "name": "acme",
@@ -95,10 +95,10 @@ def test_fail_nobody_to_ask() -> None:
 
 def test_fail_not_agreed_to() -> None:
     def no(question: str) -> None:
-        raise Declined("It was not agreed to.")
+        raise ConfirmationDeclined("It was not agreed to.")
 
     make_tenant()
-    with pytest.raises(Declined):
+    with pytest.raises(ConfirmationDeclined):
         unlink(agree=no)
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
 
@@ -118,5 +118,5 @@ def test_success_unlinked_meanwhile() -> None:
     assert AuditEntry.objects.count() == 1
 
 
-def _ignore(result: UnlinkedTenant) -> None:
+def _ignore(result: UnlinkTenantResult) -> None:
     assert result.changed

@@ -8,16 +8,16 @@ import pytest
 from rooms.models import Room
 from scaiwave.errors import InsufficientPermission, UsageError
 from tenants.errors import (
-    BadLimit,
-    BadName,
-    BadSlug,
-    KeptByScaiKey,
+    InvalidLimit,
+    InvalidName,
+    InvalidSlug,
+    ManagedByScaiKey,
     PartnerNotFound,
     TenantConflict,
     TenantNotFound,
 )
 from tenants.models import AuditEntry, Tenant
-from tenants.services.update_tenant import TenantChanges, UpdatedTenant, update_tenant
+from tenants.services.update_tenant import TenantUpdate, UpdateTenantResult, update_tenant
 from tests.scaiwave import rows
 from tests.tenants.people import (
     HOST,
@@ -34,13 +34,13 @@ from tests.tenants.people import (
 pytestmark = pytest.mark.django_db
 
 
-def update(wanted: TenantChanges, **changes: Any) -> UpdatedTenant:
+def update(wanted: TenantUpdate, **changes: Any) -> UpdateTenantResult:
     arguments: dict[str, Any] = {"operator": HOST, "tenant": "acme", "now": NOW, "wanted": wanted}
     return update_tenant(**{**arguments, **changes})
 
 
-def limited(**limits: int | None) -> TenantChanges:
-    return TenantChanges(limits=limits)
+def limited(**limits: int | None) -> TenantUpdate:
+    return TenantUpdate(limits=limits)
 
 
 def make_local(**fields: Any) -> Tenant:
@@ -65,7 +65,7 @@ def test_success_limits() -> None:
 def test_success_audited_with_old_and_new() -> None:
     tenant = make_tenant(features={"old": [1], "search": {"semantic": False}})
     given = [("search.semantic", True), ("search.limit", 1.5)]
-    update(TenantChanges(limits={"max_rooms": 3}, features=given, remove_features=["old"]))
+    update(TenantUpdate(limits={"max_rooms": 3}, features=given, remove_features=["old"]))
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.subject_id, entry.at) == ("update-tenant", str(tenant.pk), NOW)
     assert entry.details == {
@@ -82,7 +82,7 @@ def test_success_audited_with_old_and_new() -> None:
 
 def test_success_nothing_to_change() -> None:
     before = make_local(max_rooms=3, features={"a": 1}, partner=make_partner())
-    wanted = TenantChanges(
+    wanted = TenantUpdate(
         limits={"max_rooms": 3},
         features=[("a", 1)],
         remove_features=["b.c"],
@@ -99,14 +99,14 @@ def test_success_nothing_to_change() -> None:
 
 def test_success_true_is_not_one() -> None:
     make_tenant(features={"a": True, "b": None})
-    assert update(TenantChanges(features=[("a", 1)])).lines[1] == "  features.a  true → 1"
-    assert update(TenantChanges(remove_features=["b"])).lines[1] == "  features.b  null → not set"
+    assert update(TenantUpdate(features=[("a", 1)])).lines[1] == "  features.a  true → 1"
+    assert update(TenantUpdate(remove_features=["b"])).lines[1] == "  features.b  null → not set"
 
 
 def test_success_local_tenant_is_called_otherwise() -> None:
     tenant = make_local()
     partner = make_partner()
-    result = update(TenantChanges(name="Lab", slug="lab", partner="northwind"))
+    result = update(TenantUpdate(name="Lab", slug="lab", partner="northwind"))
     tenant.refresh_from_db()
     assert (tenant.name, tenant.slug, tenant.partner) == ("Lab", "lab", partner)
     assert result.lines == [
@@ -115,14 +115,14 @@ def test_success_local_tenant_is_called_otherwise() -> None:
         "  slug     acme → lab",
         "  partner  none → northwind",
     ]
-    update(TenantChanges(no_partner=True), tenant="lab")
+    update(TenantUpdate(no_partner=True), tenant="lab")
     tenant.refresh_from_db()
     assert tenant.partner is None
 
 
 def test_success_dry_run_says_the_same_and_writes_nothing() -> None:
     make_local()
-    wanted = TenantChanges(name="Lab", limits={"max_rooms": 0})
+    wanted = TenantUpdate(name="Lab", limits={"max_rooms": 0})
     result = update(wanted, dry_run=True)
     assert result.lines == [
         "Would change tenant acme:",
@@ -187,7 +187,7 @@ def test_fail_no_limit_at_all(limit: str) -> None:
 
 def test_fail_limit_that_no_column_holds() -> None:
     make_tenant()
-    with pytest.raises(BadLimit) as caught:
+    with pytest.raises(InvalidLimit) as caught:
         update(limited(max_rooms=2**31))
     assert caught.value.message == "2147483648 can't be the max_rooms of a tenant."
     assert caught.value.fix == "A limit is a whole number from 0 to 2147483647, or none."
@@ -203,16 +203,16 @@ def test_fail_nothing_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("wanted", "kept"),
     [
-        (TenantChanges(name="Lab"), "name"),
-        (TenantChanges(name="Lab", slug="lab", limits={"max_rooms": 3}), "name and slug"),
-        (TenantChanges(partner="northwind"), "partner"),
+        (TenantUpdate(name="Lab"), "name"),
+        (TenantUpdate(name="Lab", slug="lab", limits={"max_rooms": 3}), "name and slug"),
+        (TenantUpdate(partner="northwind"), "partner"),
     ],
 )
-def test_fail_kept_by_scaikey(wanted: TenantChanges, kept: str) -> None:
+def test_fail_kept_by_scaikey(wanted: TenantUpdate, kept: str) -> None:
     make_tenant()
     make_partner()
     for dry_run in (True, False):
-        with pytest.raises(KeptByScaiKey) as caught:
+        with pytest.raises(ManagedByScaiKey) as caught:
             update(wanted, dry_run=dry_run)
         assert caught.value.message == f"ScaiKey keeps the {kept} of tenant acme (tnt_acme)."
         assert caught.value.fix == (
@@ -227,7 +227,7 @@ def test_fail_slug_is_taken() -> None:
     make_tenant("other")
     for dry_run in (True, False):
         with pytest.raises(TenantConflict) as caught:
-            update(TenantChanges(slug="other"), dry_run=dry_run)
+            update(TenantUpdate(slug="other"), dry_run=dry_run)
         assert caught.value.message == (
             "There is another tenant 'other' already: 'Other', ScaiKey tenant tnt_other, no "
             "partner."
@@ -237,9 +237,9 @@ def test_fail_slug_is_taken() -> None:
 def test_fail_what_is_not_valid() -> None:
     make_local()
     for wanted, error in (
-        (TenantChanges(name=" "), BadName),
-        (TenantChanges(slug="A"), BadSlug),
-        (TenantChanges(partner="nobody"), PartnerNotFound),
+        (TenantUpdate(name=" "), InvalidName),
+        (TenantUpdate(slug="A"), InvalidSlug),
+        (TenantUpdate(partner="nobody"), PartnerNotFound),
     ):
         with pytest.raises(error):
             update(wanted)
@@ -255,8 +255,8 @@ def test_fail_outside_the_scope_or_not_allowed() -> None:
         with pytest.raises(InsufficientPermission):
             update(wanted, operator=operator)
     with pytest.raises(PartnerNotFound):
-        update(TenantChanges(partner="northwind"), operator=partner_admin(own))
+        update(TenantUpdate(partner="northwind"), operator=partner_admin(own))
     with pytest.raises(InsufficientPermission):
-        update(TenantChanges(no_partner=True), operator=partner_admin(own))
+        update(TenantUpdate(no_partner=True), operator=partner_admin(own))
     assert not AuditEntry.objects.exists()
     assert update(wanted, operator=partner_admin(own)).changes

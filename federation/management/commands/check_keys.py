@@ -24,8 +24,8 @@ class Command(OperatorCommand):
     def handle(self, **options: Any) -> None:
         checked = check_keys(operator=self.operator, now=timezone.now())
         rows = [{**row, "outcome": "pass" if row["ok"] else "fail"} for row in checked.keys]
-        self.output.listing("keys", COLUMNS, rows)
+        self.output.print_table("keys", COLUMNS, rows)
         for problem in filter(None, (row["problem"] for row in rows)):
-            self.output.line(problem)
+            self.output.print_line(problem)
         if checked.problem is not None:
             raise checked.problem

@@ -7,14 +7,14 @@ from django.utils import timezone
 
 from federation.services.check_peer import check_peer
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, Kind
+from scaiwave.console.output import Column, ColumnType
 
 PEER = (
     Column("server_name", "Server"),
     Column("key_id", "Key id"),
     Column("public_key", "Public key"),
     Column("key_seen", "Key is"),
-    Column("key_seen_since", "Since", Kind.TIME),
+    Column("key_seen_since", "Since", ColumnType.TIME),
     Column("previous_key_ids", "Previous keys"),
     Column("protocol_versions", "Versions"),
     Column("policy", "Our policy"),
@@ -46,11 +46,11 @@ class Command(OperatorCommand):
             dry_run=dry_run,
         )
         if self.output.as_json:
-            self.output.document(checked.document())
+            self.output.print_json(checked.document())
         else:
-            self.output.record(PEER, checked.peer)
+            self.output.print_record(PEER, checked.peer)
         for warning in checked.warnings:
             self.output.warn(warning)
         if checked.problem is not None:
             raise checked.problem
-        self.output.say("The handshake would work.")
+        self.output.log("The handshake would work.")

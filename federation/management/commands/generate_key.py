@@ -15,5 +15,5 @@ class Command(OperatorCommand):
     def handle(self, dry_run: bool, **options: Any) -> None:
         result = generate_key(operator=self.operator, now=timezone.now(), dry_run=dry_run)
         if self.output.as_json:
-            self.output.document(result.document())
-        self.output.line(result.sentence)
+            self.output.print_json(result.document())
+        self.output.print_line(result.sentence)

@@ -17,6 +17,6 @@ class Command(OperatorCommand):
 
     def handle(self, **options: Any) -> None:
         listed = list_keys(operator=self.operator, now=timezone.now())
-        self.output.listing("keys", KEYS, listed.keys)
+        self.output.print_table("keys", KEYS, listed.keys)
         for warning in listed.warnings:
             self.output.warn(warning)

@@ -34,5 +34,5 @@ class Command(OperatorCommand):
             dry_run=dry_run,
         )
         if self.output.as_json:
-            self.output.document(result.document())
-        self.output.line(result.sentence)
+            self.output.print_json(result.document())
+        self.output.print_line(result.sentence)

@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from federation.models import FederationMode
-from federation.services.policy import Changes, set_policy
+from federation.services.policy import PolicyUpdate, set_policy
 from scaiwave.cli.command import OperatorCommand
 
 
@@ -37,7 +37,7 @@ class Command(OperatorCommand):
 
     def handle(self, dry_run: bool, **options: Any) -> None:
         limit = options["max_foreign_participants"]
-        changes = Changes(
+        changes = PolicyUpdate(
             default_mode=options["default_mode"],
             allow_peers=options["allow_peer"],
             remove_peers=options["remove_peer"],
@@ -48,9 +48,9 @@ class Command(OperatorCommand):
             operator=self.operator, changes=changes, now=timezone.now(), dry_run=dry_run
         )
         if self.output.as_json:
-            self.output.document(result.document())
+            self.output.print_json(result.document())
         for sentence in result.sentences:
-            self.output.line(sentence)
+            self.output.print_line(sentence)
         if result.warning:
             self.output.warn(result.warning)
 

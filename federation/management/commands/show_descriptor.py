@@ -16,8 +16,8 @@ class Command(OperatorCommand):
 
     def handle(self, **options: Any) -> None:
         shown = show_descriptor(operator=self.operator, now=timezone.now())
-        self.output.document(shown.document)
+        self.output.print_json(shown.document)
         if not shown.misnamed:
-            self.output.say(f"Peers fetch it from {shown.address}.")
+            self.output.log(f"Peers fetch it from {shown.address}.")
         for warning in shown.warnings:
             self.output.warn(warning)

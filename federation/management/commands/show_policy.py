@@ -13,6 +13,6 @@ class Command(OperatorCommand):
     def handle(self, **options: Any) -> None:
         policy = show_policy(operator=self.operator)
         if self.output.as_json:
-            self.output.document({"policy": policy})
+            self.output.print_json({"policy": policy})
         else:
-            self.output.record(POLICY, policy)
+            self.output.print_record(POLICY, policy)

@@ -4,9 +4,9 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from identity_sync.errors import SyncStopped
-from identity_sync.management.sync_answer import list_changes, show_report
+from identity_sync.management.sync_answer import print_changes, print_report
 from identity_sync.models import Trigger
-from identity_sync.services.sync.run import Wish, run_sync
+from identity_sync.services.sync.run import SyncOptions, run_sync
 from scaiwave.cli.command import OperatorCommand
 
 
@@ -30,21 +30,21 @@ class Command(OperatorCommand):
     def handle(
         self, tenant: str | None, allow_removals: int | None, dry_run: bool, **options: Any
     ) -> None:
-        wish = Wish(
+        wish = SyncOptions(
             operator=self.operator,
             bars=self.output.progress,
             tenant=tenant,
             dry_run=dry_run,
             allow_removals=allow_removals,
             trigger=Trigger.CRON if options["scheduled"] else Trigger.MANUAL,
-            see_plan=(lambda: list_changes(self.output)) if options["verbosity"] > 1 else None,
+            see_plan=(lambda: print_changes(self.output)) if options["verbosity"] > 1 else None,
         )
         try:
             report = run_sync(wish)
         except SyncStopped as stopped:
-            show_report(self.output, stopped.report)
+            print_report(self.output, stopped.report)
             raise
-        show_report(self.output, report)
+        print_report(self.output, report)
 
 
 def removals(text: str) -> int:

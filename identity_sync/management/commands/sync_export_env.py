@@ -5,7 +5,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.utils import timezone
 
-from identity_sync.services.export_env import export_env, shell_lines
+from identity_sync.services.export_env import export_env, format_exports
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import is_terminal
 
@@ -18,9 +18,9 @@ class Command(OperatorCommand):
         if is_terminal(self.output.stdout):
             self.output.warn("These are secrets, and now they are on your screen.")
         if self.output.as_json:
-            self.output.document({"environment": values})
+            self.output.print_json({"environment": values})
         else:
-            write_exactly(self.output.stdout, shell_lines(values))
+            write_exactly(self.output.stdout, format_exports(values))
 
 
 def write_exactly(stream: IO[str], text: str) -> None:

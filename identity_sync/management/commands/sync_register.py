@@ -7,9 +7,13 @@ from django.conf import settings
 from django.utils import timezone
 
 from identity_sync.management.register_flags import ANSWERS, COLUMNS, add_flags
-from identity_sync.services.registration.answers import Given, Talk
+from identity_sync.services.registration.answers import Console, RegistrationFlags
 from identity_sync.services.registration.cancel import cancel_registration
-from identity_sync.services.registration.register import Registered, Registering, register
+from identity_sync.services.registration.register import (
+    RegistrationContext,
+    RegistrationResult,
+    register,
+)
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column
 
@@ -25,17 +29,17 @@ class Command(OperatorCommand):
         if options["cancel"]:
             self._cancel(dry_run=options["dry_run"])
             return
-        run = Registering(
+        run = RegistrationContext(
             operator=self.operator,
             config=settings.CONFIG,
-            talk=Talk(ask=self.ask, say=self.output.say, interactive=self.can_ask()),
+            talk=Console(ask=self.ask, say=self.output.log, interactive=self.can_ask()),
             clock=timezone.now,
             wait=options["timeout"] if options["wait"] else None,
         )
         self._show(
             register(
                 run,
-                given=Given(**{name: options[name] for name in ANSWERS}),
+                given=RegistrationFlags(**{name: options[name] for name in ANSWERS}),
                 force=options["force"],
                 restart=options["restart"],
                 dry_run=options["dry_run"],
@@ -48,13 +52,15 @@ class Command(OperatorCommand):
         )
         outcome = "planned" if dry_run else "cancelled"
         row = {"outcome": outcome, "request_id": receipt.request_id, "url": receipt.url}
-        self.output.record([Column(key, key.replace("_", " ").capitalize()) for key in row], row)
+        self.output.print_record(
+            [Column(key, key.replace("_", " ").capitalize()) for key in row], row
+        )
 
-    def _show(self, found: Registered) -> None:
+    def _show(self, found: RegistrationResult) -> None:
         row = found.document()
         for name in found.overridden:
             self.output.warn(
                 f"The environment sets {name} to something else, which beats the file: unset it."
             )
-        self.output.record([column for column in COLUMNS if row[column.key]], row)
-        self.output.say(f"Next: {found.next_step}")
+        self.output.print_record([column for column in COLUMNS if row[column.key]], row)
+        self.output.log(f"Next: {found.next_step}")

@@ -18,11 +18,11 @@ class Command(OperatorCommand):
         report = show_config(operator=self.operator, config=settings.CONFIG)
         document = report.document()
         if self.output.as_json:
-            self.output.document(document)
+            self.output.print_json(document)
             return
-        self.output.listing("settings", COLUMNS, document["settings"])
+        self.output.print_table("settings", COLUMNS, document["settings"])
         for name, meant in report.unknown.items():
             self.output.warn(f"{name} is set and unknown; {meant} may be meant.")
-        self.output.line()
-        self.output.line(f"Home:                {report.home}")
-        self.output.line(f"Configuration file:  {report.env_file}")
+        self.output.print_line()
+        self.output.print_line(f"Home:                {report.home}")
+        self.output.print_line(f"Configuration file:  {report.env_file}")

@@ -7,10 +7,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from identity_sync.queries.status import SyncStatus, sync_status
-from identity_sync.queries.status_rows import CHANGES, drift_rows, facts, run_rows
-from identity_sync.services.sync.run import measure_drift
+from identity_sync.queries.status_rows import CHANGES, drift_rows, run_rows, status_facts
+from identity_sync.services.sync.run import compute_drift
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, Kind
+from scaiwave.console.output import Column, ColumnType
 
 FACTS = (
     Column("state", "Registration"),
@@ -21,11 +21,11 @@ FACTS = (
     Column("reach", "Token reaches"),
     Column("running", "A sync is running"),
     Column("last_success", "Last success"),
-    Column("next_run_at", "Next scheduled run", Kind.TIME),
+    Column("next_run_at", "Next scheduled run", ColumnType.TIME),
     Column("drift", "Drift now"),
 )
 RUNS = (
-    Column("started_at", "Started", Kind.TIME),
+    Column("started_at", "Started", ColumnType.TIME),
     Column("age", "Age"),
     Column("trigger", "Trigger"),
     Column("tenant", "Tenant"),
@@ -33,7 +33,10 @@ RUNS = (
     Column("changed", "Changed"),
     Column("error", "Error"),
 )
-DRIFT = (Column("kind", "Kind"), *(Column(name, name.title(), Kind.COUNT) for name in CHANGES))
+DRIFT = (
+    Column("kind", "Kind"),
+    *(Column(name, name.title(), ColumnType.COUNT) for name in CHANGES),
+)
 
 
 class Command(OperatorCommand):
@@ -44,7 +47,7 @@ class Command(OperatorCommand):
 
     def handle(self, no_drift: bool, **options: Any) -> None:
         def drift() -> Any:
-            return measure_drift(operator=self.operator, bars=self.output.progress)
+            return compute_drift(operator=self.operator, bars=self.output.progress)
 
         status = sync_status(
             operator=self.operator,
@@ -53,7 +56,7 @@ class Command(OperatorCommand):
             drift=None if no_drift else drift,
         )
         if self.output.as_json:
-            self.output.document(status.document())
+            self.output.print_json(status.document())
         else:
             self._show(status)
         if status.problem is not None:
@@ -62,9 +65,9 @@ class Command(OperatorCommand):
     def _show(self, status: SyncStatus) -> None:
         for warning in status.warnings:
             self.output.warn(warning)
-        self.output.record(FACTS, facts(status))
+        self.output.print_record(FACTS, status_facts(status))
         tables = (("runs", RUNS, run_rows(status)), ("drift", DRIFT, drift_rows(status)))
         for name, columns, rows in tables:
             if rows:
-                self.output.line()
-                self.output.listing(name, columns, rows)
+                self.output.print_line()
+                self.output.print_table(name, columns, rows)

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from identity_sync.errors import BadAnswer, InsecureAddress, RegistrationConflict
-from identity_sync.services.registration.receipt import Receipt
+from identity_sync.errors import InsecureAddress, InvalidAnswer, RegistrationConflict
+from identity_sync.services.registration.receipt import PendingRegistration
 from scaiwave.auth.operators import Operator
 from scaiwave.config import Configuration
 from scaiwave.errors import UsageError
@@ -31,23 +31,23 @@ _FLAGS = {
 }
 
 
-class Ask(Protocol):
+class Prompt(Protocol):
     """Asks one question. Raises `ConfirmationNeeded` naming the flag when nobody is there."""
 
     def __call__(self, question: str, *, flag: str, default: str = "") -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Talk:
+class Console:
     """How to reach whoever runs this; nobody is `interactive` in a script."""
 
-    ask: Ask
+    ask: Prompt
     say: Callable[[str], None]
     interactive: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class RegistrationFlags:
     """The answers that came as flags; None is not given."""
 
     url: str | None = None
@@ -60,7 +60,7 @@ class Given:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class RegistrationRequest:
     url: str
     name: str
     scope: str
@@ -68,8 +68,10 @@ class Answers:
     contact_email: str
 
 
-def gather(*, given: Given, talk: Talk, config: Configuration, operator: Operator) -> Answers:
-    """Every answer, checked. Raises `BadAnswer`, `InsecureAddress` or `ConfirmationNeeded`."""
+def collect_answers(
+    *, given: RegistrationFlags, talk: Console, config: Configuration, operator: Operator
+) -> RegistrationRequest:
+    """Every answer, checked. Raises `InvalidAnswer`, `InsecureAddress` or `ConfirmationNeeded`."""
 
     def answer(
         value: str | None, question: str, flag: str, default: str, check: Callable[[str], str]
@@ -84,10 +86,10 @@ def gather(*, given: Given, talk: Talk, config: Configuration, operator: Operato
         given.url,
         "URL of ScaiKey",
         "--url",
-        config.text("SCAIWAVE_SCAIKEY_URL"),
+        config.get_str("SCAIWAVE_SCAIKEY_URL"),
         lambda text: check_url(text, allow_http=given.allow_http),
     )
-    server = guess(config.text("SCAIWAVE_SERVER_NAME"))
+    server = guess(config.get_str("SCAIWAVE_SERVER_NAME"))
     name = answer(given.name, "Name of this server in ScaiKey", "--name", server, _text("--name"))
     reach = guess("GLOBAL")
     scope = answer(given.scope, "Scope (GLOBAL, PARTNER or TENANT)", "--scope", reach, _scope)
@@ -95,10 +97,12 @@ def gather(*, given: Given, talk: Talk, config: Configuration, operator: Operato
     slug = _slug(given, scope, answer)
     contact = guess(operator.name if "@" in operator.name else "")
     email = answer(given.contact_email, "Contact e-mail", "--contact-email", contact, _email)
-    return Answers(url=url, name=name, scope=scope, scope_slug=slug, contact_email=email)
+    return RegistrationRequest(
+        url=url, name=name, scope=scope, scope_slug=slug, contact_email=email
+    )
 
 
-def _slug(given: Given, scope: str, answer: Callable[..., str]) -> str:
+def _slug(given: RegistrationFlags, scope: str, answer: Callable[..., str]) -> str:
     if scope == "GLOBAL":
         return ""
     kind = scope.lower()
@@ -107,19 +111,21 @@ def _slug(given: Given, scope: str, answer: Callable[..., str]) -> str:
     return answer(value, f"Slug of the {kind} in ScaiKey", flag, "", _text(flag))
 
 
-def _asked(talk: Talk, question: str, flag: str, default: str, check: Callable[[str], str]) -> str:
+def _asked(
+    talk: Console, question: str, flag: str, default: str, check: Callable[[str], str]
+) -> str:
     """Ask again after an answer that can't be used, a few times: input may have ended."""
     for _ in range(TRIES - 1):
         try:
             return check(talk.ask(question, flag=flag, default=default))
-        except (BadAnswer, InsecureAddress) as error:
+        except (InvalidAnswer, InsecureAddress) as error:
             if not talk.interactive:
                 raise
             talk.say(f"{error.message} {error.fix}")
     return check(talk.ask(question, flag=flag, default=default))
 
 
-def check_slugs(given: Given, scope: str) -> None:
+def check_slugs(given: RegistrationFlags, scope: str) -> None:
     """Raise `UsageError` when a slug was given that the scope has no use for."""
     for flag, value, wanted in (
         ("--partner-slug", given.partner_slug, "PARTNER"),
@@ -141,12 +147,12 @@ def check_url(text: str, *, allow_http: bool) -> str:
     except ValueError:
         parts, host = urlsplit(""), ""
     if parts.scheme not in {"http", "https"} or not host or not url.isprintable():
-        raise BadAnswer(
+        raise InvalidAnswer(
             "That is not the address of a ScaiKey.",
             fix="Pass --url as something like https://scaikey.example.com.",
         )
     if parts.username is not None or parts.query or parts.fragment:
-        raise BadAnswer(
+        raise InvalidAnswer(
             "The address of ScaiKey holds more than scheme, host and path.",
             fix="Pass --url without a user name, a query or a fragment.",
         )
@@ -170,7 +176,9 @@ def _is_loopback(host: str) -> bool:
 def _scope(text: str) -> str:
     scope = text.strip().upper()
     if scope not in SCOPES:
-        raise BadAnswer("There is no such scope.", fix=f"Pass --scope as {' or '.join(SCOPES)}.")
+        raise InvalidAnswer(
+            "There is no such scope.", fix=f"Pass --scope as {' or '.join(SCOPES)}."
+        )
     return scope
 
 
@@ -178,7 +186,7 @@ def _email(text: str) -> str:
     try:
         validate_email(text.strip())
     except ValidationError:
-        problem = BadAnswer(
+        problem = InvalidAnswer(
             "That is not an e-mail address.",
             fix="Pass --contact-email as something like ops@example.com.",
         )
@@ -191,7 +199,7 @@ def _text(flag: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         text = text.strip()
         if not text or len(text) > LONGEST or not text.isprintable():
-            raise BadAnswer(
+            raise InvalidAnswer(
                 f"{flag} is empty, too long or holds control characters.",
                 fix=f"Pass {flag} as 1 to {LONGEST} printable characters.",
             )
@@ -200,7 +208,7 @@ def _text(flag: str) -> Callable[[str], str]:
     return check
 
 
-def agree(given: Given, receipt: Receipt) -> None:
+def ensure_matches(given: RegistrationFlags, receipt: PendingRegistration) -> None:
     """Raise `RegistrationConflict` when a flag differs from what a pending request says."""
     pairs = {
         "url": re.sub(r"/+\Z", "", given.url.strip()) if given.url else None,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from identity_sync.errors import NothingPending, ReceiptUnreadable, RegistrationConflict
+from identity_sync.errors import NoPendingRegistration, ReceiptUnreadable, RegistrationConflict
 from identity_sync.models import RegistrationState
 from identity_sync.services.registration.receipt import (
-    Receipt,
-    drop_receipt,
+    PendingRegistration,
+    delete_receipt,
     load_receipt,
     receipt_path,
     registration_lock,
@@ -19,23 +19,23 @@ from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.errors import UpstreamConflict
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
-from scaiwave.errors import CredentialsRefused, UpstreamForbidden, UpstreamNotFound
+from scaiwave.errors import UpstreamForbidden, UpstreamNotFound, UpstreamUnauthorized
 
-_UNKNOWN = (UpstreamNotFound, UpstreamForbidden, CredentialsRefused)
+_UNKNOWN = (UpstreamNotFound, UpstreamForbidden, UpstreamUnauthorized)
 
 
 def cancel_registration(
     *, operator: Operator, config: Configuration, now: datetime, dry_run: bool = False
-) -> Receipt:
+) -> PendingRegistration:
     """Cancel the pending request of this home, here and in ScaiKey.
 
-    Raises `NothingPending`, and `RegistrationConflict` when it has been decided already.
+    Raises `NoPendingRegistration`, and `RegistrationConflict` when it has been decided already.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with registration_lock(config.home):
         receipt = load_receipt(config.home)
         if receipt is None:
-            raise NothingPending(
+            raise NoPendingRegistration(
                 "No request is pending in this home.",
                 fix="`scaiwave sync register` makes one; `scaiwave sync status` shows the last.",
             )
@@ -46,7 +46,7 @@ def cancel_registration(
         return receipt
 
 
-def drop_request(
+def discard_pending(
     operator: Operator,
     config: Configuration,
     *,
@@ -63,7 +63,7 @@ def drop_request(
     except ReceiptUnreadable as error:
         if not dry_run:
             say(f"{error.message} It is dropped.")
-            drop_receipt(config.home)
+            delete_receipt(config.home)
         return True
     if receipt is None:
         return False
@@ -77,7 +77,7 @@ def drop_request(
     return True
 
 
-def _refuse_with_credentials(config: Configuration, receipt: Receipt) -> None:
+def _refuse_with_credentials(config: Configuration, receipt: PendingRegistration) -> None:
     if receipt.credentials is not None:
         raise RegistrationConflict(
             f"ScaiKey has approved request {receipt.request_id}, and its credentials are in "
@@ -86,7 +86,7 @@ def _refuse_with_credentials(config: Configuration, receipt: Receipt) -> None:
         )
 
 
-def _cancel_there(receipt: Receipt) -> None:
+def _cancel_there(receipt: PendingRegistration) -> None:
     try:
         with ScaiKeyClient(receipt.url) as client:
             client.cancel_registration(receipt.request_id, receipt.status_token)
@@ -102,6 +102,8 @@ def _cancel_there(receipt: Receipt) -> None:
     raise problem
 
 
-def _forget(operator: Operator, config: Configuration, receipt: Receipt, now: datetime) -> None:
+def _forget(
+    operator: Operator, config: Configuration, receipt: PendingRegistration, now: datetime
+) -> None:
     record_state(operator=operator, receipt=receipt, state=RegistrationState.CANCELLED, now=now)
-    drop_receipt(config.home)
+    delete_receipt(config.home)

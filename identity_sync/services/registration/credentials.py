@@ -11,18 +11,19 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from identity_sync.errors import CredentialsInReceipt, CredentialsLost, CredentialsRescued
-from identity_sync.services.env_file import quoted, rehearse_update, update_env_file
+from identity_sync.errors import CredentialsLost, CredentialsNotInstalled, CredentialsSavedElsewhere
+from identity_sync.services import env_file
+from identity_sync.services.env_file import quote_value, update_env_file
+from identity_sync.services.registration import receipt as receipts
 from identity_sync.services.registration.receipt import (
-    Receipt,
+    PendingRegistration,
     receipt_path,
-    rehearse_receipt,
     save_receipt,
 )
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.registration import Credentials
 from scaiwave.config import Configuration
-from scaiwave.errors import CredentialsRefused, ScaiWaveError
+from scaiwave.errors import ScaiWaveError, UpstreamUnauthorized
 
 TERMINAL = Path("/dev/tty")
 # mkstemp makes a file there that nobody else can foresee or read.
@@ -40,14 +41,14 @@ def settings_for(url: str, credentials: Credentials) -> dict[str, str]:
     }
 
 
-def rehearse_keeping(config: Configuration) -> None:
+def check_writable(config: Configuration) -> None:
     """Raise `DiskFull` or `FileUnwritable` if credentials could not be kept now."""
-    rehearse_receipt(config.home)
-    rehearse_update(config.env_file)
+    receipts.check_writable(config.home)
+    env_file.check_writable(config.env_file)
 
 
 @contextmanager
-def signals_held() -> Iterator[None]:
+def block_signals() -> Iterator[None]:
     """Let Ctrl-C and the like wait until what can be had once is on disk."""
     held = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
@@ -57,10 +58,12 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def keep(config: Configuration, receipt: Receipt, credentials: Credentials) -> Receipt:
+def save_credentials(
+    config: Configuration, receipt: PendingRegistration, credentials: Credentials
+) -> PendingRegistration:
     """Put what ScaiKey has just handed out on disk, wherever there is room.
 
-    Raises `CredentialsRescued` or `CredentialsLost` when that is neither the home nor the
+    Raises `CredentialsSavedElsewhere` or `CredentialsLost` when that is neither the home nor the
     configuration file.
     """
     kept = replace(receipt, credentials=credentials)
@@ -80,15 +83,15 @@ def keep(config: Configuration, receipt: Receipt, credentials: Credentials) -> R
     raise problem
 
 
-def install(config: Configuration, url: str, credentials: Credentials) -> None:
+def install_credentials(config: Configuration, url: str, credentials: Credentials) -> None:
     """Write the credentials that the receipt holds to the configuration file.
 
-    Raises `CredentialsInReceipt` if that fails; they are still in the receipt then.
+    Raises `CredentialsNotInstalled` if that fails; they are still in the receipt then.
     """
     try:
         update_env_file(config.env_file, settings_for(url, credentials))
     except ScaiWaveError as error:
-        problem = CredentialsInReceipt(
+        problem = CredentialsNotInstalled(
             f"{error.message} The credentials are safe in {receipt_path(config.home)}.",
             fix=f"{error.fix} Then run `scaiwave sync register` again: it goes on from there.",
         )
@@ -103,19 +106,19 @@ def overridden_names(config: Configuration, url: str, credentials: Credentials) 
     return [
         name
         for name, value in written.items()
-        if config.raw(name)[1] == "environment" and config.text(name) != value
+        if config.raw(name)[1] == "environment" and config.get_str(name) != value
     ]
 
 
-def try_credentials(url: str, client_id: str, client_secret: str) -> str:
+def verify_credentials(url: str, client_id: str, client_secret: str) -> str:
     """Fetch a token and return how far it reaches, such as GLOBAL; '' if it doesn't say.
 
-    Raises `CredentialsRefused`, or an `UpstreamError` when ScaiKey can't be asked.
+    Raises `UpstreamUnauthorized`, or an `UpstreamError` when ScaiKey can't be asked.
     """
     with ScaiKeyClient(url, client_id=client_id, client_secret=client_secret) as client:
         try:
             return client.app_scope
-        except CredentialsRefused as error:
+        except UpstreamUnauthorized as error:
             error.fix = (
                 "`scaiwave sync show-config` shows what is set and where; "
                 "`scaiwave sync register --force` asks ScaiKey for new credentials."
@@ -124,7 +127,7 @@ def try_credentials(url: str, client_id: str, client_secret: str) -> str:
 
 
 def _rescued(why: str, values: Mapping[str, str]) -> ScaiWaveError:
-    lines = "".join(f"{name}={quoted(name, value)}\n" for name, value in values.items())
+    lines = "".join(f"{name}={quote_value(name, value)}\n" for name, value in values.items())
     place = _elsewhere(lines) or _on_terminal(lines)
     if place is None:
         return CredentialsLost(
@@ -132,7 +135,7 @@ def _rescued(why: str, values: Mapping[str, str]) -> ScaiWaveError:
             fix=f"Make room, remove application {values['SCAIWAVE_SCAIKEY_CLIENT_ID']} in "
             "ScaiKey, and run `scaiwave sync register --restart`.",
         )
-    return CredentialsRescued(
+    return CredentialsSavedElsewhere(
         f"{why} The credentials are {place}.",
         fix="Move those lines to the configuration file, then run `scaiwave sync register "
         "--restart`; ScaiKey does not hand them out again.",

@@ -9,24 +9,28 @@ from datetime import datetime
 
 from identity_sync.errors import (
     CredentialsLost,
-    RegistrationOver,
+    RegistrationClosed,
+    RegistrationPending,
     RegistrationRejected,
-    StillPending,
 )
 from identity_sync.models import RegistrationState
-from identity_sync.services.registration.credentials import keep, rehearse_keeping, signals_held
-from identity_sync.services.registration.receipt import Receipt, drop_receipt
+from identity_sync.services.registration.credentials import (
+    block_signals,
+    check_writable,
+    save_credentials,
+)
+from identity_sync.services.registration.receipt import PendingRegistration, delete_receipt
 from identity_sync.services.registration_rows import record_state
 from scaiwave.auth.operators import Operator
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.registration import RegistrationStatus
 from scaiwave.config import Configuration
 from scaiwave.errors import (
-    CredentialsRefused,
     ScaiWaveError,
     UpstreamForbidden,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
     UpstreamNotFound,
+    UpstreamUnauthorized,
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
@@ -38,7 +42,7 @@ _AGAIN = "Run `scaiwave sync register` to begin again."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inquiry:
+class RegistrationPoller:
     """One request being asked after; `wait` is in seconds, None asks once."""
 
     operator: Operator
@@ -47,11 +51,12 @@ class Inquiry:
     clock: Callable[[], datetime]
     wait: float | None = None
 
-    def await_decision(self, receipt: Receipt) -> Receipt:
+    def await_decision(self, receipt: PendingRegistration) -> PendingRegistration:
         """The receipt with its credentials, which are on disk; unchanged if still pending.
 
-        Raises `RegistrationRejected`, `RegistrationOver`, `CredentialsLost`, `StillPending`,
-        `DiskFull` or `FileUnwritable` (before ScaiKey is asked), and what the client raises.
+        Raises `RegistrationRejected`, `RegistrationClosed`, `CredentialsLost`,
+        `RegistrationPending`, `DiskFull` or `FileUnwritable` (before ScaiKey is asked), and what
+        the client raises.
         """
         began, said = time.monotonic(), float("-inf")
         with ScaiKeyClient(receipt.url) as client:
@@ -67,30 +72,32 @@ class Inquiry:
                     self.say(f"Waiting for approval in ScaiKey ({passed:.0f} s) …")
                 time.sleep(min(POLL_SECONDS, self.wait - passed))
 
-    def _ask(self, client: ScaiKeyClient, receipt: Receipt) -> Receipt | None:
+    def _ask(
+        self, client: ScaiKeyClient, receipt: PendingRegistration
+    ) -> PendingRegistration | None:
         """The receipt with credentials, or None while nobody has decided."""
-        rehearse_keeping(self.config)
+        check_writable(self.config)
         try:
-            with signals_held():
+            with block_signals():
                 status = client.registration_status(receipt.request_id, receipt.status_token)
                 if status.credentials is not None:
-                    return keep(self.config, receipt, status.credentials)
+                    return save_credentials(self.config, receipt, status.credentials)
         except (UpstreamUnreachable, UpstreamUnavailable) as error:
             if self.wait is None:
                 raise
             self.say(f"{error.message} Still waiting.")
             return None
-        except (UpstreamNotFound, UpstreamForbidden, CredentialsRefused) as error:
+        except (UpstreamNotFound, UpstreamForbidden, UpstreamUnauthorized) as error:
             error.fix = "`scaiwave sync register --restart` drops this request and begins again."
             raise
         if status.status == RegistrationState.PENDING:
             return None
         raise self._close(receipt, status)
 
-    def _close(self, receipt: Receipt, status: RegistrationStatus) -> ScaiWaveError:
+    def _close(self, receipt: PendingRegistration, status: RegistrationStatus) -> ScaiWaveError:
         """Write down that it is over, and return the error that says so."""
         if status.status not in RegistrationState.values:
-            return UpstreamNonsense(
+            return UpstreamInvalidResponse(
                 f"ScaiKey says that request {receipt.request_id} is in a state that it does "
                 "not document.",
                 fix="Update this suite, or ask who runs ScaiKey; the request is kept.",
@@ -103,17 +110,17 @@ class Inquiry:
             now=self.clock(),
             reason=reason,
         )
-        drop_receipt(self.config.home)
+        delete_receipt(self.config.home)
         return _ending(receipt, status.status, reason)
 
-    def _still_pending(self, receipt: Receipt) -> StillPending:
-        return StillPending(
+    def _still_pending(self, receipt: PendingRegistration) -> RegistrationPending:
+        return RegistrationPending(
             f"Nobody has decided on request {receipt.request_id} within {self.wait:g} s.",
             fix="Approve it in ScaiKey, then run `scaiwave sync register` again.",
         )
 
 
-def _ending(receipt: Receipt, state: str, reason: str) -> ScaiWaveError:
+def _ending(receipt: PendingRegistration, state: str, reason: str) -> ScaiWaveError:
     request = f"request {receipt.request_id}"
     match state:
         case RegistrationState.APPROVED:
@@ -129,6 +136,6 @@ def _ending(receipt: Receipt, state: str, reason: str) -> ScaiWaveError:
                 fix=f"Settle that with who runs ScaiKey. {_AGAIN}",
             )
         case RegistrationState.EXPIRED:
-            return RegistrationOver(f"ScaiKey has let {request} expire.", fix=_AGAIN)
+            return RegistrationClosed(f"ScaiKey has let {request} expire.", fix=_AGAIN)
         case _:
-            return RegistrationOver(f"ScaiKey has cancelled {request}.", fix=_AGAIN)
+            return RegistrationClosed(f"ScaiKey has cancelled {request}.", fix=_AGAIN)

@@ -13,7 +13,7 @@ import msgspec
 
 from identity_sync.errors import ReceiptUnreadable, RegistrationBusy
 from scaiwave.clients.scaikey.registration import Credentials
-from scaiwave.files import rehearse_replacing, replace_file
+from scaiwave.files import check_replaceable, replace_file
 
 RECEIPT = "scaikey-registration.json"
 LOCK = "register.lock"
@@ -21,7 +21,7 @@ LARGEST_RECEIPT = 16 * 1024
 """Bytes that a rehearsal asks for; a receipt with credentials has about 1 KB."""
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class PendingRegistration(msgspec.Struct, frozen=True, kw_only=True):
     """One request, from the moment it was sent until its credentials are configured.
 
     `status_token` is shown once by ScaiKey and `credentials` are handed out once, so neither
@@ -46,11 +46,11 @@ def receipt_path(home: Path) -> Path:
     return home / RECEIPT
 
 
-def load_receipt(home: Path) -> Receipt | None:
+def load_receipt(home: Path) -> PendingRegistration | None:
     """Raises `ReceiptUnreadable` for a file that is not one of ours."""
     path = receipt_path(home)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Receipt)
+        return msgspec.json.decode(path.read_bytes(), type=PendingRegistration)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -63,17 +63,17 @@ def load_receipt(home: Path) -> Receipt | None:
     )
 
 
-def save_receipt(home: Path, receipt: Receipt) -> None:
+def save_receipt(home: Path, receipt: PendingRegistration) -> None:
     replace_file(receipt_path(home), msgspec.json.encode(receipt))
 
 
-def drop_receipt(home: Path) -> None:
+def delete_receipt(home: Path) -> None:
     receipt_path(home).unlink(missing_ok=True)
 
 
-def rehearse_receipt(home: Path) -> None:
+def check_writable(home: Path) -> None:
     """Raise what `save_receipt` would raise now."""
-    rehearse_replacing(receipt_path(home), LARGEST_RECEIPT)
+    check_replaceable(receipt_path(home), LARGEST_RECEIPT)
 
 
 @contextmanager

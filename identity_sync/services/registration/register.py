@@ -13,36 +13,42 @@ from datetime import datetime
 from identity_sync.errors import RegistrationConflict
 from identity_sync.models import Registration, RegistrationState
 from identity_sync.queries.config import mask_secret
-from identity_sync.services.registration.answers import Answers, Given, Talk, agree, gather
-from identity_sync.services.registration.cancel import drop_request
-from identity_sync.services.registration.credentials import (
-    install,
-    overridden_names,
-    rehearse_keeping,
-    signals_held,
-    try_credentials,
+from identity_sync.services.registration.answers import (
+    Console,
+    RegistrationFlags,
+    RegistrationRequest,
+    collect_answers,
+    ensure_matches,
 )
-from identity_sync.services.registration.poll import Inquiry
+from identity_sync.services.registration.cancel import discard_pending
+from identity_sync.services.registration.credentials import (
+    block_signals,
+    check_writable,
+    install_credentials,
+    overridden_names,
+    verify_credentials,
+)
+from identity_sync.services.registration.poll import RegistrationPoller
 from identity_sync.services.registration.receipt import (
-    Receipt,
-    drop_receipt,
+    PendingRegistration,
+    delete_receipt,
     load_receipt,
     receipt_path,
     registration_lock,
     save_receipt,
 )
-from identity_sync.services.registration_rows import give_up, record_state
+from identity_sync.services.registration_rows import cancel_registration_row, record_state
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.registration import Credentials, RegistrationTicket
 from scaiwave.config import Configuration
-from scaiwave.errors import ScaiWaveError, UpstreamNonsense, UpstreamNotFound
+from scaiwave.errors import ScaiWaveError, UpstreamInvalidResponse, UpstreamNotFound
 
 LONGEST_REQUEST_ID = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Registered:
+class RegistrationResult:
     """How far it has come. `outcome` is planned, pending, registered or already_registered."""
 
     outcome: str
@@ -77,29 +83,29 @@ class Registered:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Registering:
+class RegistrationContext:
     """What all steps of one `sync register` share; `wait` is in seconds, None asks once."""
 
     operator: Operator
     config: Configuration
-    talk: Talk
+    talk: Console
     clock: Callable[[], datetime]
     wait: float | None = None
 
 
 def register(
-    run: Registering,
+    run: RegistrationContext,
     *,
-    given: Given,
+    given: RegistrationFlags,
     force: bool = False,
     restart: bool = False,
     dry_run: bool = False,
-) -> Registered:
+) -> RegistrationResult:
     """Register, go on registering, or say that it is done.
 
     `force` begins although credentials are configured, `restart` drops a pending request first.
-    Raises `RegistrationBusy`, `RegistrationConflict`, what `gather` and `Inquiry` raise, and
-    `CredentialsInReceipt` when only the configuration file can't be written.
+    Raises `RegistrationBusy`, `RegistrationConflict`, what `gather` and `RegistrationPoller` raise,
+    and `CredentialsNotInstalled` when only the configuration file can't be written.
     """
     run.operator.require(Permission.MANAGE_PLATFORM)
     with registration_lock(run.config.home):
@@ -109,49 +115,51 @@ def register(
             if not (force or dropped) and _has_credentials(run.config):
                 return _already(run.config, given)
             _refuse_a_second(run, restart=restart, dry_run=dry_run)
-            answers = gather(given=given, talk=run.talk, config=run.config, operator=run.operator)
+            answers = collect_answers(
+                given=given, talk=run.talk, config=run.config, operator=run.operator
+            )
             if dry_run:
-                return Registered(outcome="planned", state="", **asdict(answers))
+                return RegistrationResult(outcome="planned", state="", **asdict(answers))
             receipt = _request(run, answers)
-        agree(given, receipt)
+        ensure_matches(given, receipt)
         return _progress(run, receipt, "planned") if dry_run else _go_on(run, receipt)
 
 
-def _restart(run: Registering, *, dry_run: bool) -> bool:
+def _restart(run: RegistrationContext, *, dry_run: bool) -> bool:
     """Drop what is pending in this home; whether there was something."""
-    return drop_request(
+    return discard_pending(
         run.operator, run.config, now=run.clock(), say=run.talk.say, dry_run=dry_run
     )
 
 
 def _has_credentials(config: Configuration) -> bool:
     names = ("URL", "CLIENT_ID", "CLIENT_SECRET")
-    return all(config.text(f"SCAIWAVE_SCAIKEY_{name}") for name in names)
+    return all(config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in names)
 
 
-def _already(config: Configuration, given: Given) -> Registered:
-    url = config.url("SCAIWAVE_SCAIKEY_URL")
+def _already(config: Configuration, given: RegistrationFlags) -> RegistrationResult:
+    url = config.get_url("SCAIWAVE_SCAIKEY_URL")
     if given.url is not None and given.url.strip().rstrip("/") != url:
         raise RegistrationConflict(
             f"This server is registered with {url}.",
             fix="Pass --force to register it anew and replace those credentials.",
         )
-    client_id = config.text("SCAIWAVE_SCAIKEY_CLIENT_ID")
-    client_secret = config.text("SCAIWAVE_SCAIKEY_CLIENT_SECRET")
-    reach = try_credentials(url, client_id, client_secret)
-    return Registered(
+    client_id = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")
+    client_secret = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_SECRET")
+    reach = verify_credentials(url, client_id, client_secret)
+    return RegistrationResult(
         outcome="already_registered",
         state=RegistrationState.APPROVED,
         url=url,
         client_id=client_id,
         client_secret=mask_secret(client_secret),
-        application_id=config.text("SCAIWAVE_SCAIKEY_APP_ID"),
+        application_id=config.get_str("SCAIWAVE_SCAIKEY_APP_ID"),
         reach=reach,
         env_file=str(config.env_file),
     )
 
 
-def _refuse_a_second(run: Registering, *, restart: bool, dry_run: bool) -> None:
+def _refuse_a_second(run: RegistrationContext, *, restart: bool, dry_run: bool) -> None:
     """Another home on this database may be waiting. Finds a missing database early, too."""
     row = Registration.objects.order_by("-requested_at").first()
     if row is None or row.state != RegistrationState.PENDING:
@@ -163,15 +171,15 @@ def _refuse_a_second(run: Registering, *, restart: bool, dry_run: bool) -> None:
             fix="Go on with it there, or pass --restart to give it up and begin again here.",
         )
     if not dry_run:
-        give_up(operator=run.operator, row=row, now=run.clock())
+        cancel_registration_row(operator=run.operator, row=row, now=run.clock())
 
 
-def _request(run: Registering, answers: Answers) -> Receipt:
+def _request(run: RegistrationContext, answers: RegistrationRequest) -> PendingRegistration:
     """Send the request and keep its receipt before anything else happens."""
-    rehearse_keeping(run.config)
-    with ScaiKeyClient(answers.url) as client, signals_held():
+    check_writable(run.config)
+    with ScaiKeyClient(answers.url) as client, block_signals():
         ticket = _send(client, run.config, answers)
-        receipt = Receipt(
+        receipt = PendingRegistration(
             **asdict(answers),
             request_id=ticket.request_id,
             status_token=ticket.status_token,
@@ -194,7 +202,9 @@ def _request(run: Registering, answers: Answers) -> Receipt:
     return receipt
 
 
-def _send(client: ScaiKeyClient, config: Configuration, answers: Answers) -> RegistrationTicket:
+def _send(
+    client: ScaiKeyClient, config: Configuration, answers: RegistrationRequest
+) -> RegistrationTicket:
     slugs = {f"{answers.scope.lower()}_slug": answers.scope_slug} if answers.scope_slug else {}
     try:
         ticket = client.register_application(
@@ -208,7 +218,7 @@ def _send(client: ScaiKeyClient, config: Configuration, answers: Answers) -> Reg
         error.fix = "Check --url, and the slug of the partner or tenant if there is one."
         raise
     if not ticket.request_id.isprintable() or len(ticket.request_id) > LONGEST_REQUEST_ID:
-        raise UpstreamNonsense(
+        raise UpstreamInvalidResponse(
             "ScaiKey answers with a request id that is none.",
             fix="Check that --url is the address of ScaiKey.",
         )
@@ -220,12 +230,12 @@ def redirect_uris(config: Configuration) -> list[str]:
 
     assumption: the root will do; a SERVICE application never sends a browser anywhere.
     """
-    return [config.url("SCAIWAVE_PUBLIC_URL") + "/"]
+    return [config.get_url("SCAIWAVE_PUBLIC_URL") + "/"]
 
 
-def _go_on(run: Registering, receipt: Receipt) -> Registered:
+def _go_on(run: RegistrationContext, receipt: PendingRegistration) -> RegistrationResult:
     if receipt.credentials is None:
-        inquiry = Inquiry(
+        inquiry = RegistrationPoller(
             operator=run.operator,
             config=run.config,
             say=run.talk.say,
@@ -238,18 +248,20 @@ def _go_on(run: Registering, receipt: Receipt) -> Registered:
     return _finish(run, receipt, receipt.credentials)
 
 
-def _finish(run: Registering, receipt: Receipt, found: Credentials) -> Registered:
+def _finish(
+    run: RegistrationContext, receipt: PendingRegistration, found: Credentials
+) -> RegistrationResult:
     """Configure, write down, and only then see if ScaiKey honours what it gave."""
-    install(run.config, receipt.url, found)
+    install_credentials(run.config, receipt.url, found)
     record_state(
         operator=run.operator,
         receipt=receipt,
         state=RegistrationState.APPROVED,
         now=run.clock(),
     )
-    drop_receipt(run.config.home)
+    delete_receipt(run.config.home)
     run.talk.say(f"ScaiKey has approved; the credentials are in {run.config.env_file}.")
-    reach = try_credentials(receipt.url, found.client_id, found.client_secret)
+    reach = verify_credentials(receipt.url, found.client_id, found.client_secret)
     return replace(
         _progress(run, receipt, "registered"),
         state=RegistrationState.APPROVED,
@@ -262,8 +274,10 @@ def _finish(run: Registering, receipt: Receipt, found: Credentials) -> Registere
     )
 
 
-def _progress(run: Registering, receipt: Receipt, outcome: str) -> Registered:
-    return Registered(
+def _progress(
+    run: RegistrationContext, receipt: PendingRegistration, outcome: str
+) -> RegistrationResult:
+    return RegistrationResult(
         outcome=outcome,
         state=RegistrationState.PENDING,
         url=receipt.url,

@@ -12,11 +12,11 @@ from contextlib import closing
 from typing import Any
 
 from identity_sync.services.sync import fetch
-from identity_sync.services.sync.scope import Reach
-from identity_sync.services.sync.staging import execute, load, select
-from scaiwave.clients.http.prefetch import Lookahead
+from identity_sync.services.sync.scope import SyncScope
+from identity_sync.services.sync.staging import copy_rows, execute, select
+from scaiwave.clients.http.prefetch import OrderedPrefetcher
 from scaiwave.clients.scaikey.client import ScaiKeyClient
-from scaiwave.clients.scaikey.pagination import Walk
+from scaiwave.clients.scaikey.pagination import PageIterator
 from scaiwave.errors import UpstreamForbidden
 
 # A deleted row may still be answered by id, with a status of its own. assumption: only these two
@@ -27,10 +27,11 @@ EXISTS_STATUSES = ("", "ACTIVE", "SUSPENDED")
 ONE_BY_ONE = 200
 
 
-def confirm_removals(client: ScaiKeyClient, reach: Reach, present: dict[str, int]) -> list[str]:
+def confirm_removals(client: ScaiKeyClient, reach: SyncScope, present: dict[str, int]) -> list[str]:
     """Drop from the plan what ScaiKey still has; returns warnings that say of how much.
 
-    `present` has the kinds that were walked. Raises what the client raises, and `SyncTruncated`.
+    `present` has the kinds that were walked. Raises what the client raises, and
+    `IncompleteListing`.
     """
     warnings = []
     for kind in present:
@@ -47,7 +48,7 @@ def confirm_removals(client: ScaiKeyClient, reach: Reach, present: dict[str, int
     return warnings
 
 
-def _confirm_kind(client: ScaiKeyClient, kind: str, reach: Reach) -> int:
+def _confirm_kind(client: ScaiKeyClient, kind: str, reach: SyncScope) -> int:
     execute("DELETE FROM seen_again")
     candidates = select(
         "SELECT scaikey_id FROM sync_plan WHERE kind = %s AND action = 'deactivate' LIMIT %s",
@@ -57,13 +58,15 @@ def _confirm_kind(client: ScaiKeyClient, kind: str, reach: Reach) -> int:
         return 0
     ids = [row[0] for row in candidates]
     if len(ids) <= ONE_BY_ONE:
-        load("seen_again", ((found,) for found in _still_there(client, kind, ids, reach)))
+        copy_rows("seen_again", ((found,) for found in _still_there(client, kind, ids, reach)))
     else:
-        load("seen_again", _walked_again(client, kind, reach))
+        copy_rows("seen_again", _walked_again(client, kind, reach))
     return _drop_seen(kind)
 
 
-def _still_there(client: ScaiKeyClient, kind: str, ids: list[str], reach: Reach) -> Iterator[str]:
+def _still_there(
+    client: ScaiKeyClient, kind: str, ids: list[str], reach: SyncScope
+) -> Iterator[str]:
     get: Callable[[str], Any] = {
         "partners": client.get_partner,
         "tenants": client.get_tenant,
@@ -79,7 +82,7 @@ def _still_there(client: ScaiKeyClient, kind: str, ids: list[str], reach: Reach)
                 raise
             return item, None  # The list was allowed, so it has moved out of our reach.
 
-    with closing(Lookahead(ask, workers=client.http.in_flight, name="confirm")) as ahead:
+    with closing(OrderedPrefetcher(ask, workers=client.http.in_flight, name="confirm")) as ahead:
         for item in ids:
             ahead.submit(item)
         while len(ahead):
@@ -88,14 +91,14 @@ def _still_there(client: ScaiKeyClient, kind: str, ids: list[str], reach: Reach)
                 yield item
 
 
-def _belongs(row: Any, reach: Reach) -> bool:
+def _belongs(row: Any, reach: SyncScope) -> bool:
     """Whether the row exists, and still in the tenant that was asked for."""
     same_tenant = not reach.tenant_only or getattr(row, "tenant_id", "") == reach.tenant_id
     return row.status in EXISTS_STATUSES and same_tenant
 
 
-def _walked_again(client: ScaiKeyClient, kind: str, reach: Reach) -> Iterator[tuple[str]]:
-    walk: Walk[Any] = client.walk(fetch.COLLECTIONS[kind], params=reach.params)  # type: ignore[call-overload]
+def _walked_again(client: ScaiKeyClient, kind: str, reach: SyncScope) -> Iterator[tuple[str]]:
+    walk: PageIterator[Any] = client.walk(fetch.COLLECTIONS[kind], params=reach.params)  # type: ignore[call-overload]
     with walk:
         for page in walk:
             for row in page:
@@ -117,18 +120,18 @@ def _confirm_members(client: ScaiKeyClient) -> int:
     if not groups:
         return 0
     gone: list[str] = []
-    load("seen_again", _pairs_again(client, [row[0] for row in groups], gone))
+    copy_rows("seen_again", _pairs_again(client, [row[0] for row in groups], gone))
     return _drop_seen("memberships") + sum(map(_drop_group, gone))
 
 
 def _pairs_again(
     client: ScaiKeyClient, group_ids: list[str], gone: list[str]
 ) -> Iterator[tuple[str]]:
-    with closing(fetch.members_of(client, group_ids)) as answers:
+    with closing(fetch.iter_members(client, group_ids)) as answers:
         for group_id, members in answers:
             if members is None:
                 gone.append(group_id)
-            for member_id, _ in fetch.direct_pairs(members or []):
+            for member_id, _ in fetch.direct_memberships(members or []):
                 yield (f"{group_id} {member_id}",)
 
 

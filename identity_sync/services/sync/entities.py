@@ -12,11 +12,11 @@ from typing import Any
 
 from django.db import connection
 
-from identity_sync.services.sync.staging import execute, one
+from identity_sync.services.sync.staging import execute, fetch_one
 
 
 @dataclass(frozen=True)
-class Mirror:
+class EntitySync:
     """One kind. `kept` columns keep our value where ScaiKey tells none; `told` ones follow it.
 
     `ours` is the condition for rows `p` that a sync may touch although they have a ScaiKey id.
@@ -51,7 +51,9 @@ class Mirror:
 
     def present(self) -> int:
         """How many rows we have that ScaiKey is responsible for and that are not absent."""
-        return int(one(f"SELECT count(*) FROM {self.table} p {self.scope} WHERE {self._owned}")[0])
+        return int(
+            fetch_one(f"SELECT count(*) FROM {self.table} p {self.scope} WHERE {self._owned}")[0]
+        )
 
     @property
     def scope(self) -> str:
@@ -139,7 +141,7 @@ class Mirror:
             UPDATE {self.table} AS p SET absent_since = %s, updated_at = %s FROM sync_plan d
             WHERE d.kind = %s AND d.action IN ('deactivate', 'move') AND p.id = d.row_id
             """,
-            [db_time(now), db_time(now), self.kind],
+            [datetime_param(now), datetime_param(now), self.kind],
         )
 
     def update(self, now: datetime) -> None:
@@ -156,7 +158,7 @@ class Mirror:
             FROM sync_plan d JOIN {self.stage} s ON s.n = d.n
             WHERE d.kind = %s AND d.action IN ('update', 'restore') AND p.id = d.row_id
             """,
-            [db_time(now), self.kind],
+            [datetime_param(now), self.kind],
         )
 
     def insert(self, now: datetime, extra: dict[str, str] | None = None, joins: str = "") -> None:
@@ -176,15 +178,15 @@ class Mirror:
             FROM sync_plan d JOIN {self.stage} s ON s.n = d.n {joins}
             WHERE d.kind = %s AND d.action = 'add'
             """,
-            [db_time(now), db_time(now), self.kind],
+            [datetime_param(now), datetime_param(now), self.kind],
         )
 
 
-def db_time(now: datetime) -> Any:
+def datetime_param(now: datetime) -> Any:
     return connection.ops.adapt_datetimefield_value(now)
 
 
-PARTNERS = Mirror(
+PARTNERS = EntitySync(
     kind="partners",
     table="sw_partners",
     stage="stage_partners",
@@ -199,7 +201,7 @@ PARTNERS = Mirror(
     ),
     kept=("scaikey_status",),
 )
-TENANTS = Mirror(
+TENANTS = EntitySync(
     kind="tenants",
     table="sw_tenants",
     stage="stage_tenants",
@@ -207,7 +209,7 @@ TENANTS = Mirror(
     told=("name", "slug", "contact_email"),
     kept=("scaikey_status", "partner_id"),
 )
-PARTICIPANTS = Mirror(
+PARTICIPANTS = EntitySync(
     kind="participants",
     table="sw_participants",
     stage="stage_participants",
@@ -218,7 +220,7 @@ PARTICIPANTS = Mirror(
     ours="p.participant_type = 'human'",
     label="s.display_name",
 )
-GROUPS = Mirror(
+GROUPS = EntitySync(
     kind="groups",
     table="sw_groups",
     stage="stage_groups",

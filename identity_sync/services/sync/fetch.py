@@ -9,21 +9,21 @@ from typing import Any
 
 import msgspec
 
-from identity_sync.errors import SyncTruncated
-from identity_sync.services.sync.staging import execute, load, select, settle
+from identity_sync.errors import IncompleteListing
+from identity_sync.services.sync.staging import copy_rows, deduplicate, execute, select
 from scaiwave.clients.scaikey.client import ScaiKeyClient
-from scaiwave.clients.scaikey.pagination import Walk
+from scaiwave.clients.scaikey.pagination import PageIterator
 from scaiwave.clients.scaikey.schemas import (
-    GroupRow,
-    MemberRow,
-    Named,
-    PartnerRow,
-    TenantRow,
-    UserRow,
+    BaseRecord,
+    GroupRecord,
+    MemberRecord,
+    PartnerRecord,
+    ScaiKeyTenantRecord,
+    UserRecord,
 )
-from scaiwave.console.progress import Progress
-from scaiwave.errors import UpstreamNonsense
-from scaiwave.ids import new_id_text
+from scaiwave.console.progress import ProgressCallback
+from scaiwave.errors import UpstreamInvalidResponse
+from scaiwave.ids import new_id_hex
 from tenants.models.directory import LONGEST_EMAIL, LONGEST_NAME
 
 # What other columns hold, in characters; and the largest whole number of PostgreSQL's integer.
@@ -43,7 +43,7 @@ COLLECTIONS = {
 
 
 @dataclass
-class Fetched:
+class FetchResult:
     """What the walks were like: which kinds were walked, and which of them can't be trusted to
     be whole although they ended where they should; `odd_roles` can't be slugs."""
 
@@ -74,15 +74,15 @@ class Fetched:
         return found
 
 
-def stage_walk(
+def stage_collection(
     client: ScaiKeyClient,
     kind: str,
     *,
-    fetched: Fetched,
-    progress: Progress,
+    fetched: FetchResult,
+    progress: ProgressCallback,
     params: dict[str, str] | None = None,
 ) -> None:
-    """Walk one collection into its table. Raises `SyncTruncated` when it ends early twice."""
+    """Walk one collection into its table. Raises `IncompleteListing` when it ends early twice."""
     table = f"stage_{kind}"
     walk = _walked(client, kind, progress, params)
     if walk.truncated:
@@ -90,43 +90,45 @@ def stage_walk(
         walk = _walked(client, kind, progress, params)
     if walk.truncated:
         raise truncated(walk, kind)
-    repeated = settle(table)
+    repeated = deduplicate(table)
     fetched.walked.append(kind)
     if repeated or not walk.totals_agree:
         fetched.inconsistent.append(kind)
 
 
 def _walked(
-    client: ScaiKeyClient, kind: str, progress: Progress, params: dict[str, str] | None
-) -> Walk[Any]:
-    walk: Walk[Any] = client.walk(COLLECTIONS[kind], params=params)  # type: ignore[call-overload]
+    client: ScaiKeyClient, kind: str, progress: ProgressCallback, params: dict[str, str] | None
+) -> PageIterator[Any]:
+    walk: PageIterator[Any] = client.walk(COLLECTIONS[kind], params=params)  # type: ignore[call-overload]
     with closing(walk):
-        load(f"stage_{kind}", _numbered(_watched(walk, progress), _STAGED[kind]))
+        copy_rows(f"stage_{kind}", _numbered(_watched(walk, progress), _STAGED[kind]))
     return walk
 
 
-def truncated(walk: Walk[Any], kind: str) -> SyncTruncated:
-    return SyncTruncated(
+def truncated(walk: PageIterator[Any], kind: str) -> IncompleteListing:
+    return IncompleteListing(
         f"ScaiKey says there are {walk.reported_total:,} {COLLECTIONS[kind]} and handed out "
         f"{walk.rows:,}. Nothing was changed.",
         fix="Run the same command again later; if it stays so, ask who runs ScaiKey.",
     )
 
 
-def stage_items(kind: str, rows: Iterable[Any]) -> None:
+def stage_records(kind: str, rows: Iterable[Any]) -> None:
     """Stage rows that were fetched one by one."""
-    load(f"stage_{kind}", _numbered([list(rows)], _STAGED[kind]))
-    settle(f"stage_{kind}")
+    copy_rows(f"stage_{kind}", _numbered([list(rows)], _STAGED[kind]))
+    deduplicate(f"stage_{kind}")
 
 
-def members_of(
+def iter_members(
     client: ScaiKeyClient, group_ids: list[str]
-) -> Generator[tuple[str, list[MemberRow] | None]]:
+) -> Generator[tuple[str, list[MemberRecord] | None]]:
     """What the client answers, in a form that can be closed: threads stand behind it."""
     yield from client.members_of(group_ids)
 
 
-def stage_members(client: ScaiKeyClient, *, fetched: Fetched, progress: Progress) -> None:
+def stage_members(
+    client: ScaiKeyClient, *, fetched: FetchResult, progress: ProgressCallback
+) -> None:
     """Fetch the members of every staged group."""
     total = 0
     groups = [row[0] for row in select("SELECT scaikey_id FROM stage_groups ORDER BY n")]
@@ -134,24 +136,24 @@ def stage_members(client: ScaiKeyClient, *, fetched: Fetched, progress: Progress
 
     def rows() -> Iterator[tuple[Any, ...]]:
         nonlocal total
-        with closing(members_of(client, groups)) as answers:
+        with closing(iter_members(client, groups)) as answers:
             for done, (group_id, members) in enumerate(answers, 1):
                 progress(done, len(groups))
                 if members is None:
                     gone.add(group_id)
                     continue
-                for pair in direct_pairs(members):
+                for pair in direct_memberships(members):
                     total += 1
-                    yield (total, new_id_text(), group_id, *pair)
+                    yield (total, new_id_hex(), group_id, *pair)
 
-    load("stage_memberships", rows())
-    load("walked_groups", ((group_id,) for group_id in groups if group_id not in gone))
-    settle("stage_memberships")
+    copy_rows("stage_memberships", rows())
+    copy_rows("walked_groups", ((group_id,) for group_id in groups if group_id not in gone))
+    deduplicate("stage_memberships")
     fetched.vanished_groups = len(gone)
     fetched.walked.append("memberships")
 
 
-def direct_pairs(members: list[MemberRow]) -> Iterator[tuple[str, int]]:
+def direct_memberships(members: list[MemberRecord]) -> Iterator[tuple[str, int]]:
     """Direct members only: what follows from a nested group is worked out here when asked."""
     for member in members:
         if member.direct:
@@ -159,7 +161,7 @@ def direct_pairs(members: list[MemberRow]) -> Iterator[tuple[str, int]]:
             yield member_id, 0 if member.user_id else 1
 
 
-def _watched(walk: Walk[Any], progress: Progress) -> Iterator[list[Any]]:
+def _watched(walk: PageIterator[Any], progress: ProgressCallback) -> Iterator[list[Any]]:
     for page in walk:
         progress(walk.rows, walk.reported_total)
         yield page
@@ -172,13 +174,13 @@ def _numbered(
     for page in pages:
         for row in page:
             number += 1
-            yield (number, new_id_text(), *staged(row))
+            yield (number, new_id_hex(), *staged(row))
 
 
 def _id(text: str) -> str:
-    """Raises `UpstreamNonsense` for an id that no column can hold."""
+    """Raises `UpstreamInvalidResponse` for an id that no column can hold."""
     if len(text) > LONGEST_ID:
-        raise UpstreamNonsense(
+        raise UpstreamInvalidResponse(
             f"ScaiKey gives an id of {len(text)} characters, {text[:20]}…. Nothing was changed.",
             fix="Report this to who runs ScaiKey: its ids have had about 20 characters so far.",
         )
@@ -190,7 +192,7 @@ def _limit(number: int | None) -> int | None:
     return number if number is not None and 0 <= number <= LARGEST_LIMIT else None
 
 
-def _partner(row: PartnerRow) -> tuple[Any, ...]:
+def _partner(row: PartnerRecord) -> tuple[Any, ...]:
     return (
         _id(row.id),
         row.name or row.slug or row.id,
@@ -203,7 +205,7 @@ def _partner(row: PartnerRow) -> tuple[Any, ...]:
     )
 
 
-def _tenant(row: TenantRow) -> tuple[Any, ...]:
+def _tenant(row: ScaiKeyTenantRecord) -> tuple[Any, ...]:
     return (
         _id(row.id),
         row.name or row.slug or row.id,
@@ -216,7 +218,7 @@ def _tenant(row: TenantRow) -> tuple[Any, ...]:
     )
 
 
-def _user(row: UserRow) -> tuple[Any, ...]:
+def _user(row: UserRecord) -> tuple[Any, ...]:
     return (
         _id(row.id),
         row.tenant_id,
@@ -228,7 +230,7 @@ def _user(row: UserRow) -> tuple[Any, ...]:
     )
 
 
-def _group(row: GroupRow) -> tuple[Any, ...]:
+def _group(row: GroupRecord) -> tuple[Any, ...]:
     return (
         _id(row.id),
         row.tenant_id,
@@ -237,12 +239,12 @@ def _group(row: GroupRow) -> tuple[Any, ...]:
     )
 
 
-def _status(row: Named) -> str | None:
+def _status(row: BaseRecord) -> str | None:
     """None if ScaiKey tells none; one that is cut is still no known one, and so not active."""
     return row.status[:LONGEST_WORD] or None
 
 
-def display_name(row: UserRow) -> str:
+def display_name(row: UserRecord) -> str:
     """What people call themselves, or the nearest thing that ScaiKey tells."""
     full = f"{row.first_name} {row.last_name}".strip()
     return (row.display_name or full or row.email.partition("@")[0])[:LONGEST_NAME]

@@ -12,9 +12,9 @@ from django.db import Error, connection
 
 from identity_sync.models import Outcome, SyncChange, SyncRun, Trigger
 from identity_sync.services.sync.report import KINDS, SyncReport
-from identity_sync.services.sync.staging import BATCH, key, select
+from identity_sync.services.sync.staging import BATCH, select, uuid_param
 from scaiwave.auth.operators import Operator
-from scaiwave.error_mapping import from_database, from_system
+from scaiwave.error_mapping import map_database_error, map_os_error
 from scaiwave.errors import ScaiWaveError, TerminationSignal
 from scaiwave.ids import new_id
 from tenants.models import Tenant
@@ -32,13 +32,15 @@ def close_interrupted(now: datetime) -> int:
     )
 
 
-def begin(*, operator: Operator, trigger: Trigger, tenant: Tenant | None, now: datetime) -> SyncRun:
+def start_run(
+    *, operator: Operator, trigger: Trigger, tenant: Tenant | None, now: datetime
+) -> SyncRun:
     return SyncRun.objects.create(
         tenant=tenant, trigger=trigger, operator=operator.name, started_at=now
     )
 
 
-def end(
+def finish_run(
     run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException | None = None
 ) -> None:
     run.outcome = report.outcome
@@ -51,12 +53,12 @@ def end(
     run.save()
 
 
-def end_broken(run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException) -> None:
+def fail_run(run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException) -> None:
     """Like `end`, where the database itself may be what failed: `error` is the one to be told."""
     if not connection.in_atomic_block and not connection.is_usable():
         connection.close()  # The next statement connects afresh.
     try:
-        end(run, report, now=now, error=error)
+        finish_run(run, report, now=now, error=error)
     except Error:
         # The next run finds it without an end, and closes it.
         logger.warning("How sync %s ended could not be written down.", run.pk)
@@ -71,9 +73,9 @@ def _told(error: BaseException) -> tuple[str, str]:
         return "SW_INTERRUPTED", "Interrupted."
     ours: BaseException | None = error
     if isinstance(error, Error):
-        ours = from_database(error)
+        ours = map_database_error(error)
     elif isinstance(error, OSError):
-        ours = from_system(error)
+        ours = map_os_error(error)
     if isinstance(ours, ScaiWaveError):
         return ours.code, ours.message
     return "SW_INTERNAL", type(error).__name__
@@ -89,17 +91,17 @@ _CHANGES = """
 """
 
 
-def changes() -> Iterator[list[tuple[Any, ...]]]:
+def iter_changes() -> Iterator[list[tuple[Any, ...]]]:
     """The plan in batches, kind by kind, without first runs; what is held back is in it."""
     for kind in KINDS:
-        last = key(UUID(int=0))
+        last = uuid_param(UUID(int=0))
         while rows := select(_CHANGES, [kind, last, BATCH]):
             yield rows
             last = rows[-1][0]
 
 
 def record_changes(run: SyncRun) -> None:
-    for rows in changes():
+    for rows in iter_changes():
         SyncChange.objects.bulk_create(
             (
                 SyncChange(

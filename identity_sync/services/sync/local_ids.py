@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from identity_sync.services.sync.staging import BATCH, load, select
+from identity_sync.services.sync.staging import BATCH, copy_rows, select
 
 # The `+` sets a suffix apart: no wish contains one, so that no wish can take a suffixed name.
 _FORBIDDEN = re.compile(r"[^a-z0-9._-]+")
@@ -26,7 +26,7 @@ EXPRESSION = """
 JOIN = "JOIN local_ids l ON l.n = d.n"
 
 
-def wish(email: str, display_name: str) -> str:
+def preferred_local_id(email: str, display_name: str) -> str:
     """The name someone would like: the local part of the e-mail, else of the display name.
 
     >>> wish("Anna.Kovács+chat@acme.example", "")
@@ -39,7 +39,7 @@ def wish(email: str, display_name: str) -> str:
     return "user"
 
 
-def suffix(tenant_id: UUID, scaikey_id: str) -> str:
+def conflict_suffix(tenant_id: UUID, scaikey_id: str) -> str:
     """Fifty bits that are the same each time for the same person in the same tenant.
 
     Our own tenant, since ScaiKey's may be linked to another one of ours later.
@@ -48,11 +48,11 @@ def suffix(tenant_id: UUID, scaikey_id: str) -> str:
     return base64.b32encode(digest).decode().lower()[:SUFFIX_LENGTH]
 
 
-def prepare() -> None:
+def assign_local_ids() -> None:
     """Work out a wish and a suffix for each participant that the plan adds."""
     last = 0
     while rows := select(_ADDED, [last, BATCH]):
-        load("local_ids", _wishes(rows))
+        copy_rows("local_ids", _wishes(rows))
         last = rows[-1][0]
 
 
@@ -65,4 +65,8 @@ _ADDED = """
 
 def _wishes(rows: list[tuple[Any, ...]]) -> Iterator[tuple[int, str, str]]:
     for number, email, name, tenant_id, scaikey_id in rows:
-        yield number, wish(email, name), suffix(UUID(str(tenant_id)), scaikey_id)
+        yield (
+            number,
+            preferred_local_id(email, name),
+            conflict_suffix(UUID(str(tenant_id)), scaikey_id),
+        )

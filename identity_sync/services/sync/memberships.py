@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from identity_sync.services.sync.entities import db_time
-from identity_sync.services.sync.staging import analyze, execute, one
+from identity_sync.services.sync.entities import datetime_param
+from identity_sync.services.sync.staging import analyze, execute, fetch_one
 
 KIND = "memberships"
 
@@ -29,7 +29,7 @@ def map_groups() -> None:
     )
 
 
-def find_walked() -> None:
+def map_fetched_groups() -> None:
     """Find our rows of the groups whose members were read: absent ones too, which may return
     and whose edges would be those of old; not those in a tenant that the group has left."""
     analyze("walked_groups")
@@ -45,12 +45,12 @@ def find_walked() -> None:
     analyze("walked_rows")
 
 
-def present() -> int:
+def count_active() -> int:
     """Edges of the walked groups that ScaiKey is responsible for and that are not absent."""
     edges = "walked_rows w JOIN sw_group_memberships e ON e.group_id = w.group_id"
-    number = int(one(f"SELECT count(*) FROM {edges} WHERE e.absent_since IS NULL")[0])
+    number = int(fetch_one(f"SELECT count(*) FROM {edges} WHERE e.absent_since IS NULL")[0])
     for _, table, _, column, _ in _SORTS:
-        number -= one(
+        number -= fetch_one(
             f"SELECT count(*) FROM {edges} JOIN {table} m ON m.id = e.{column} "
             "WHERE m.scaikey_id IS NULL AND e.absent_since IS NULL"
         )[0]
@@ -113,7 +113,9 @@ def _plan_for_known(is_group: int, table: str, column: str, name: str) -> None:
 
 
 def _adds(kind: str) -> bool:
-    return bool(one("SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'add'", [kind])[0])
+    return bool(
+        fetch_one("SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'add'", [kind])[0]
+    )
 
 
 def _plan_for_new(is_group: int, kind: str) -> None:
@@ -142,7 +144,7 @@ def deactivate(now: datetime) -> None:
         UPDATE sw_group_memberships AS e SET absent_since = %s, updated_at = %s FROM sync_plan d
         WHERE d.kind = %s AND d.action = 'deactivate' AND e.id = d.row_id
         """,
-        [db_time(now), db_time(now), KIND],
+        [datetime_param(now), datetime_param(now), KIND],
     )
 
 
@@ -152,7 +154,7 @@ def update(now: datetime) -> None:
         UPDATE sw_group_memberships AS e SET absent_since = NULL, updated_at = %s FROM sync_plan d
         WHERE d.kind = %s AND d.action = 'restore' AND e.id = d.row_id
         """,
-        [db_time(now), KIND],
+        [datetime_param(now), KIND],
     )
 
 
@@ -167,5 +169,5 @@ def insert(now: datetime) -> None:
             FROM sync_plan d JOIN stage_memberships s ON s.n = d.n
             WHERE d.kind = %s AND d.action = 'add' AND s.is_group = {is_group}
             """,
-            [db_time(now), db_time(now), KIND],
+            [datetime_param(now), datetime_param(now), KIND],
         )

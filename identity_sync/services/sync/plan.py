@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from identity_sync.services.sync import memberships as membership_plan
 from identity_sync.services.sync import roles, tenant_slugs
 from identity_sync.services.sync.entities import MIRRORS, TENANTS
-from identity_sync.services.sync.fetch import Fetched
+from identity_sync.services.sync.fetch import FetchResult
 from identity_sync.services.sync.report import KindCounts
-from identity_sync.services.sync.staging import one, select
+from identity_sync.services.sync.staging import fetch_one, select
 from identity_sync.services.sync.tenant_slugs import Conflict
 from tenants.models import Tenant
 
@@ -45,7 +45,7 @@ class Plan:
         return f"scaiwave sync --tenant {self.tenant.slug}" if self.tenant else "scaiwave sync"
 
 
-def plan_removals(fetched: Fetched) -> dict[str, int]:
+def plan_removals(fetched: FetchResult) -> dict[str, int]:
     """Plan what ScaiKey showed no more; returns how many rows of each kind are present."""
     present = {}
     for mirror in MIRRORS:
@@ -54,10 +54,10 @@ def plan_removals(fetched: Fetched) -> dict[str, int]:
         present[mirror.kind] = mirror.present()
         mirror.plan_absent()
     if "memberships" in fetched.walked:
-        membership_plan.find_walked()
-        present["memberships"] = membership_plan.present()
+        membership_plan.map_fetched_groups()
+        present["memberships"] = membership_plan.count_active()
         membership_plan.plan_absent()
-    if roles.are_told():
+    if roles.has_role_data():
         fetched.odd_roles = roles.stage_roles()
         if "participants" not in fetched.inconsistent:
             roles.plan_absent()
@@ -70,7 +70,7 @@ def plan_changes(present: dict[str, int], *, tenant: Tenant | None) -> Plan:
     for mirror in MIRRORS:
         if mirror is TENANTS:
             tenant_slugs.resolve_partners()
-            plan.conflicts = tenant_slugs.hold_conflicts()
+            plan.conflicts = tenant_slugs.exclude_conflicts()
             plan.warnings += [conflict.warning for conflict in plan.conflicts]
             tenant_slugs.map_tenants()
         mirror.plan_changes()
@@ -94,7 +94,7 @@ _COUNTED = {
 def _count(plan: Plan) -> None:
     for kind in (*(mirror.kind for mirror in MIRRORS), "memberships"):
         plan.kinds[kind] = KindCounts()
-        plan.staged[kind] = int(one(f"SELECT count(*) FROM stage_{kind}")[0])
+        plan.staged[kind] = int(fetch_one(f"SELECT count(*) FROM stage_{kind}")[0])
     for kind, action, number in select(
         "SELECT kind, action, count(*) FROM sync_plan GROUP BY kind, action"
     ):
@@ -113,7 +113,7 @@ def _place(plan: Plan, kind: str, counts: KindCounts) -> None:
         known = max(0, plan.present.get(kind, 0) - counts.deactivated)
         counts.held = max(0, counts.seen - written - known)
     elif kind == "tenants":
-        counts.held = int(one("SELECT count(*) FROM stage_tenants WHERE held = 1")[0])
+        counts.held = int(fetch_one("SELECT count(*) FROM stage_tenants WHERE held = 1")[0])
     elif kind in ("participants", "groups"):
         counts.held = _unplaced(plan, kind)
     counts.unchanged = counts.seen - written - counts.held
@@ -121,7 +121,7 @@ def _place(plan: Plan, kind: str, counts: KindCounts) -> None:
 
 def _unplaced(plan: Plan, kind: str) -> int:
     number = int(
-        one(
+        fetch_one(
             f"SELECT count(*) FROM stage_{kind} s WHERE NOT EXISTS "
             "(SELECT 1 FROM tenant_map t WHERE t.scaikey_id = s.tenant_scaikey_id)"
         )[0]

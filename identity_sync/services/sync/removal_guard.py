@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from identity_sync.errors import SyncBraked, SyncCollectionEmpty, SyncPartial
-from identity_sync.services.brake import Brake
+from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty, SyncPartial
+from identity_sync.services.brake import RemovalLimit
 from identity_sync.services.sync import memberships as membership_plan
 from identity_sync.services.sync.fetch import COLLECTIONS
 from identity_sync.services.sync.plan import Plan
 from identity_sync.services.sync.report import SyncReport
-from identity_sync.services.sync.staging import execute, one, select
+from identity_sync.services.sync.staging import execute, fetch_one, select
 
 IN_TENANT = ("participants", "groups", "memberships")
 
 
-def check_brake(plan: Plan, brake: Brake, report: SyncReport) -> list[str]:
+def enforce_removal_limit(plan: Plan, brake: RemovalLimit, report: SyncReport) -> list[str]:
     """Let the plan through, or part of it; returns the slugs of tenants that are held back.
 
-    Raises `SyncCollectionEmpty` or `SyncBraked` when the whole plan must not be applied. A run
-    for one tenant is let through or refused as a whole.
+    Raises `SyncCollectionEmpty` or `RemovalLimitExceeded` when the whole plan must not be applied.
+    A run for one tenant is let through or refused as a whole.
     """
     if brake.lifted_for(plan.removals):
         return []
     for kind, present in plan.present.items():
         _refuse_empty(plan, kind, present, report)
         if brake.stops(removals=plan.kinds[kind].deactivated, present=present):
-            raise SyncBraked(
+            raise RemovalLimitExceeded(
                 f"The brake stopped this sync: {_removals(plan)} would be deactivated "
                 f"({kind}: {plan.kinds[kind].deactivated:,} of {present:,}, more than "
                 f"{brake.limit:,} and more than {brake.share:.0%}). Nothing was changed.",
@@ -61,7 +61,7 @@ def _refuse_empty(plan: Plan, kind: str, present: int, report: SyncReport) -> No
     )
 
 
-def _hold(plan: Plan, brake: Brake) -> list[str]:
+def _hold(plan: Plan, brake: RemovalLimit) -> list[str]:
     tenants = {
         tenant_id
         for kind in IN_TENANT
@@ -81,7 +81,7 @@ def _present_in(kind: str, tenant_id: object) -> int:
     owned = "" if kind == membership_plan.KIND else "AND scaikey_id IS NOT NULL"
     table = "sw_group_memberships" if kind == membership_plan.KIND else f"sw_{kind}"
     return int(
-        one(
+        fetch_one(
             f"SELECT count(*) FROM {table} WHERE tenant_id = %s AND absent_since IS NULL {owned}",
             [tenant_id],
         )[0]
@@ -103,10 +103,10 @@ def _hold_tenant(plan: Plan, tenant_id: object) -> str:
         "UPDATE sync_plan SET action = 'held' WHERE tenant_id = %s AND action = 'deactivate'",
         [tenant_id],
     )
-    return str(one("SELECT slug FROM sw_tenants WHERE id = %s", [tenant_id])[0])
+    return str(fetch_one("SELECT slug FROM sw_tenants WHERE id = %s", [tenant_id])[0])
 
 
-def partial(held: list[str], plan: Plan, report: SyncReport) -> SyncPartial:
+def partial_error(held: list[str], plan: Plan, report: SyncReport) -> SyncPartial:
     """How a run ends that leaves out tenants: `held` ones by the brake, others for their slug."""
     said, fixes = [], []
     if held:

@@ -14,17 +14,26 @@ from typing import Any
 
 import msgspec
 
-from identity_sync.services.sync.entities import db_time
-from identity_sync.services.sync.staging import BATCH, analyze, execute, load, one, select
-from scaiwave.ids import new_id_text
+from identity_sync.services.sync.entities import datetime_param
+from identity_sync.services.sync.staging import (
+    BATCH,
+    analyze,
+    copy_rows,
+    execute,
+    fetch_one,
+    select,
+)
+from scaiwave.ids import new_id_hex
 from tenants.queries.roles import BUILT_IN
-from tenants.services.role_names import LONGEST, is_role_slug, name_of_role
+from tenants.services.role_names import LONGEST, default_role_name, is_role_slug
 
 GRANTED_BY = "ScaiKey"
 
 
-def are_told() -> bool:
-    return bool(one("SELECT EXISTS (SELECT 1 FROM stage_participants WHERE roles IS NOT NULL)")[0])
+def has_role_data() -> bool:
+    return bool(
+        fetch_one("SELECT EXISTS (SELECT 1 FROM stage_participants WHERE roles IS NOT NULL)")[0]
+    )
 
 
 def stage_roles() -> list[str]:
@@ -33,7 +42,7 @@ def stage_roles() -> list[str]:
     last = number = 0
     while people := select(_PEOPLE, [last, BATCH]):
         pairs = list(_pairs(people, odd))
-        load("stage_roles", _rows(pairs, number))
+        copy_rows("stage_roles", _rows(pairs, number))
         last, number = people[-1][0], number + len(pairs)
     execute("CREATE INDEX stage_roles_n ON stage_roles (n)")
     execute("CREATE INDEX stage_roles_person ON stage_roles (person_n, slug)")
@@ -59,8 +68,8 @@ def _pairs(people: list[tuple[Any, ...]], odd: set[str]) -> Iterator[tuple[int, 
 
 def _rows(pairs: list[tuple[int, str]], before: int) -> Iterator[tuple[Any, ...]]:
     for number, (person, slug) in enumerate(pairs, before + 1):
-        ids = new_id_text(), new_id_text()
-        yield (number, *ids, person, slug, name_of_role(slug), int(slug in BUILT_IN))
+        ids = new_id_hex(), new_id_hex()
+        yield (number, *ids, person, slug, default_role_name(slug), int(slug in BUILT_IN))
 
 
 def plan_absent() -> None:
@@ -94,7 +103,7 @@ def plan_changes() -> None:
         WHERE g.id IS NULL AND (p.id IS NULL OR p.participant_type = 'human')
         """
     )
-    if one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
+    if fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
         analyze("role_plan", "sync_plan")
         _tell_changes()
 
@@ -127,7 +136,7 @@ def apply(now: datetime) -> None:
 
     What an operator has granted or made meanwhile stays as it is: the hand wins.
     """
-    if not one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
+    if not fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
         return
     execute(
         """
@@ -146,7 +155,7 @@ def apply(now: datetime) -> None:
         WHERE d.action = 'grant'
         ON CONFLICT DO NOTHING
         """,
-        [GRANTED_BY, db_time(now)],
+        [GRANTED_BY, datetime_param(now)],
     )
 
 
@@ -164,5 +173,5 @@ def _insert_roles(now: datetime) -> None:
         JOIN stage_roles x ON x.n = f.n WHERE true
         ON CONFLICT DO NOTHING
         """,
-        [db_time(now)],
+        [datetime_param(now)],
     )

@@ -12,57 +12,57 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from identity_sync.errors import SyncOvertaken, SyncPartial, SyncStopped, TenantNotLinked
+from identity_sync.errors import SyncConflict, SyncPartial, SyncStopped, TenantNotLinked
 from identity_sync.models import SyncRun, Trigger
 from identity_sync.services.apply import apply_plan, refresh_statistics
-from identity_sync.services.brake import Brake
+from identity_sync.services.brake import RemovalLimit
 from identity_sync.services.sync import history
 from identity_sync.services.sync.confirm import confirm_removals
-from identity_sync.services.sync.fetch import Fetched
+from identity_sync.services.sync.fetch import FetchResult
 from identity_sync.services.sync.plan import plan_changes, plan_removals
-from identity_sync.services.sync.removal_guard import check_brake, partial
+from identity_sync.services.sync.removal_guard import enforce_removal_limit, partial_error
 from identity_sync.services.sync.report import SyncReport
-from identity_sync.services.sync.scope import find_reach, stage_everything
+from identity_sync.services.sync.scope import resolve_scope, stage_all
 from identity_sync.services.sync.staging import temporary_tables
 from identity_sync.services.sync_lock import sync_lock
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.clients.connect import connect
+from scaiwave.clients.connect import scaikey_client
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
-from scaiwave.console.progress import Bars
+from scaiwave.console.progress import ProgressFactory
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
-from tenants.queries.super_admins import GRANT_IT, super_admins
+from tenants.queries.super_admins import GRANT_IT, count_super_admins
 
 
 @dataclass(frozen=True)
-class Wish:
+class SyncOptions:
     """What a run is asked to do. `tenant` names the only one it is for, in any way an operator
     may name one; `bars` draws progress; `see_plan` is called while the plan can be read;
     `connect` makes the client, with more or less patience."""
 
     operator: Operator
-    bars: Bars
+    bars: ProgressFactory
     tenant: str | None = None
     dry_run: bool = False
     allow_removals: int | None = None
     trigger: Trigger = Trigger.MANUAL
     see_plan: Callable[[], None] | None = None
-    connect: Callable[[Configuration], ScaiKeyClient] = connect
+    connect: Callable[[Configuration], ScaiKeyClient] = scaikey_client
 
 
 @dataclass(frozen=True)
-class _Work:
+class _SyncContext:
     """One run under way; `run` is its row, which a look at the drift has none of."""
 
     client: ScaiKeyClient
-    wish: Wish
+    wish: SyncOptions
     report: SyncReport
     tenant: Tenant | None = None
     run: SyncRun | None = None
 
 
-def run_sync(wish: Wish) -> SyncReport:
+def run_sync(wish: SyncOptions) -> SyncReport:
     """Make the local rows equal to ScaiKey's.
 
     Raises `SyncLocked` when another run is on, `SyncStopped` (with its report) when all or part
@@ -76,20 +76,22 @@ def run_sync(wish: Wish) -> SyncReport:
     tenant = None if wish.tenant is None else _linked(resolve_tenant(wish.operator, wish.tenant))
     with wish.connect(settings.CONFIG) as client, sync_lock():
         history.close_interrupted(_now())
-        run = history.begin(operator=wish.operator, trigger=wish.trigger, tenant=tenant, now=_now())
-        return _kept(_Work(client, wish, SyncReport(run_id=run.pk), tenant, run), run)
+        run = history.start_run(
+            operator=wish.operator, trigger=wish.trigger, tenant=tenant, now=_now()
+        )
+        return _kept(_SyncContext(client, wish, SyncReport(run_id=run.pk), tenant, run), run)
 
 
-def measure_drift(*, operator: Operator, bars: Bars) -> SyncReport:
+def compute_drift(*, operator: Operator, bars: ProgressFactory) -> SyncReport:
     """What a full sync would change right now; nothing is written and no run is kept."""
     operator.require(Permission.VIEW_PLATFORM)
     report = SyncReport(run_id=None)
-    wish = Wish(operator, bars, dry_run=True, allow_removals=sys.maxsize)
+    wish = SyncOptions(operator, bars, dry_run=True, allow_removals=sys.maxsize)
     with (
         wish.connect(settings.CONFIG) as client,
         suppress(SyncPartial),
     ):  # The report counts the held.
-        _run(_Work(client, wish, report))
+        _run(_SyncContext(client, wish, report))
     return report
 
 
@@ -102,29 +104,29 @@ def _linked(tenant: Tenant) -> Tenant:
     )
 
 
-def _kept(work: _Work, run: SyncRun) -> SyncReport:
+def _kept(work: _SyncContext, run: SyncRun) -> SyncReport:
     """Run it, and keep what came of it whatever that is."""
     try:
         _run(work)
     except SyncStopped as stopped:
-        history.end(run, work.report, now=_now(), error=stopped)
+        history.finish_run(run, work.report, now=_now(), error=stopped)
         raise
     except BaseException as caught:
         work.report.fail()
-        history.end_broken(run, work.report, now=_now(), error=caught)
+        history.fail_run(run, work.report, now=_now(), error=caught)
         raise
-    history.end(run, work.report, now=_now())
+    history.finish_run(run, work.report, now=_now())
     return work.report
 
 
-def _run(work: _Work) -> None:
+def _run(work: _SyncContext) -> None:
     began = time.monotonic()
     client, wish, report = work.client, work.wish, work.report
     try:
         with temporary_tables():
-            reach = find_reach(client, work.tenant)
-            fetched = Fetched()
-            stage_everything(client, reach, fetched=fetched, bars=wish.bars)
+            reach = resolve_scope(client, work.tenant)
+            fetched = FetchResult()
+            stage_all(client, reach, fetched=fetched, bars=wish.bars)
             present = plan_removals(fetched)
             report.warnings += fetched.warnings()
             report.warnings += confirm_removals(client, reach, present)
@@ -138,25 +140,25 @@ def _run(work: _Work) -> None:
         raise stopped
 
 
-def _apply(work: _Work, present: dict[str, int]) -> SyncStopped | None:
+def _apply(work: _SyncContext, present: dict[str, int]) -> SyncStopped | None:
     """Plan the rest, and write it unless the brake objects; returns why not all is written."""
     try:
         # A plan alone writes to temporary tables only, and so needs nobody to wait.
         with nullcontext() if work.wish.dry_run else transaction.atomic():
             return _decide(work, present)
     except IntegrityError as error:
-        raise SyncOvertaken(
+        raise SyncConflict(
             "Somebody else changed the same rows while this sync was writing. Nothing was changed."
         ) from error
 
 
-def _decide(work: _Work, present: dict[str, int]) -> SyncStopped | None:
+def _decide(work: _SyncContext, present: dict[str, int]) -> SyncStopped | None:
     wish, report = work.wish, work.report
     plan = plan_changes(present, tenant=work.tenant)
     report.kinds = plan.kinds
     report.warnings += plan.warnings
     try:
-        held = check_brake(plan, _brake(wish), report)
+        held = enforce_removal_limit(plan, _brake(wish), report)
     except SyncStopped as refused:
         report.outcome = refused.outcome
         return refused
@@ -165,23 +167,23 @@ def _decide(work: _Work, present: dict[str, int]) -> SyncStopped | None:
         report.warnings += _written()
         history.record_changes(work.run)
         refresh_statistics(report.changed)
-    return partial(held, plan, report) if held or plan.conflicts else None
+    return partial_error(held, plan, report) if held or plan.conflicts else None
 
 
 def _written() -> list[str]:
     """Apply the plan. What ScaiKey takes from the last super_admin is taken, and warned about."""
-    before = super_admins()
+    before = count_super_admins()
     apply_plan(_now())
-    if not (nobody := before.lost(super_admins())):
+    if not (nobody := before.lost(count_super_admins())):
         return []
     return [f"Since this sync {nobody} is super_admin any more. Grant it to somebody: {GRANT_IT}."]
 
 
-def _brake(wish: Wish) -> Brake:
+def _brake(wish: SyncOptions) -> RemovalLimit:
     config = settings.CONFIG
-    return Brake(
-        limit=config.number("SCAIWAVE_SYNC_REMOVAL_LIMIT"),
-        share=config.share("SCAIWAVE_SYNC_REMOVAL_SHARE"),
+    return RemovalLimit(
+        limit=config.get_int("SCAIWAVE_SYNC_REMOVAL_LIMIT"),
+        share=config.get_fraction("SCAIWAVE_SYNC_REMOVAL_SHARE"),
         allowed=wish.allow_removals,
     )
 

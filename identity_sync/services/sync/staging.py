@@ -141,26 +141,26 @@ def execute(sql: str, params: Sequence[Any] = ()) -> int:
     SQLite has said IS NOT for longer.
     """
     with connection.cursor() as cursor:
-        cursor.execute(dialect(sql), params)
+        cursor.execute(adapt_sql(sql), params)
         return int(cursor.rowcount)
 
 
 def select(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(dialect(sql), params)
+        cursor.execute(adapt_sql(sql), params)
         return cast(list[tuple[Any, ...]], cursor.fetchall())
 
 
-def one(sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:
+def fetch_one(sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:
     return select(sql, params)[0]
 
 
-def dialect(sql: str) -> str:
+def adapt_sql(sql: str) -> str:
     different = "IS DISTINCT FROM" if connection.vendor == "postgresql" else "IS NOT"
     return sql.replace("<>!", different)
 
 
-def key(value: UUID | str) -> str:
+def uuid_param(value: UUID | str) -> str:
     """A UUID as this database's raw SQL wants it: SQLite keeps 32 hexadecimal digits."""
     value = value if isinstance(value, UUID) else UUID(value)
     return str(value) if connection.vendor == "postgresql" else value.hex
@@ -213,7 +213,7 @@ def _typed(column: str) -> str:
     return column
 
 
-def load(table: str, rows: Iterable[Sequence[Any]]) -> None:
+def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:
     """Put rows into a temporary table; each row has a value for every column.
 
     A batch is collected before the database hears of it, since the rows may come from a slow
@@ -273,10 +273,10 @@ def _sqlite_transaction() -> Iterator[Any]:
     raw.execute("COMMIT")
 
 
-def settle(table: str) -> int:
+def deduplicate(table: str) -> int:
     """Index a loaded table and drop repeated rows; returns how many were dropped."""
     number, identity = _INDEXES[table]
-    total, distinct = one(
+    total, distinct = fetch_one(
         f"SELECT (SELECT count(*) FROM {table}), "
         f"(SELECT count(*) FROM (SELECT DISTINCT {', '.join(identity)} FROM {table}) AS d)"
     )

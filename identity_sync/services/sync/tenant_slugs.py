@@ -55,7 +55,7 @@ def resolve_partners() -> None:
     )
 
 
-def hold_conflicts() -> list[Conflict]:
+def exclude_conflicts() -> list[Conflict]:
     """Mark the staged tenants whose slug is not to be had, and say which they are."""
     # Of several staged tenants with one slug, the one that has it here keeps it.
     execute(
@@ -120,7 +120,7 @@ def map_tenants() -> None:
     )
 
 
-def release_slugs() -> None:
+def free_slugs() -> None:
     """Before slugs are written: those who change theirs, or are gone, let go of the old one.
 
     Two tenants may swap slugs in one run, and no order of updates would do for that.

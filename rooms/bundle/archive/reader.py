@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from rooms.bundle.archive.records import Directory, Record, find_directory, read_record
+from rooms.bundle.archive.records import (
+    CentralDirectory,
+    CentralDirectoryRecord,
+    read_central_directory,
+    read_record,
+)
 from rooms.bundle.entry_names import collision_key, entry_name
 from rooms.bundle.format import (
     MANIFEST,
@@ -16,15 +21,15 @@ from rooms.bundle.format import (
     MOST_RATIO,
     RATIO_COUNTS_FROM,
 )
-from rooms.bundle.local_headers import place_entries
-from rooms.bundle.unpack import LockedFile, unpack
+from rooms.bundle.local_headers import locate_entries
+from rooms.bundle.unpack import SharedFile, iter_entry
 from rooms.errors import (
     BundleBadName,
-    BundleBomb,
     BundleDamaged,
     BundleDuplicate,
     BundleEncrypted,
     BundleTooLarge,
+    DecompressionBomb,
 )
 
 _MOST_ENTRIES = MOST_MEDIA + 2
@@ -52,26 +57,28 @@ class Archive:
         size = file.seek(0, 2)
         if size > limits.most_bytes:
             raise BundleTooLarge(f"The bundle is larger than {limits.most_bytes // MIB:,} MiB.")
-        directory = find_directory(file, size)
+        directory = read_central_directory(file, size)
         records = _checked(file, directory, limits)
-        self.entries = place_entries(file, records, directory.offset)
-        self._file = LockedFile(file)
+        self.entries = locate_entries(file, records, directory.offset)
+        self._file = SharedFile(file)
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """What an entry holds, checked against size and checksum when it has ended.
 
-        Raises `BundleDamaged` and `BundleBomb`.
+        Raises `BundleDamaged` and `DecompressionBomb`.
         """
-        return unpack(self._file, self.entries[name])
+        return iter_entry(self._file, self.entries[name])
 
 
-def _checked(file: BinaryIO, directory: Directory, limits: Limits) -> dict[str, Record]:
+def _checked(
+    file: BinaryIO, directory: CentralDirectory, limits: Limits
+) -> dict[str, CentralDirectoryRecord]:
     if directory.count > _MOST_ENTRIES:
         raise BundleTooLarge(
             f"The archive has {directory.count:,} entries; {_MOST_ENTRIES:,} are the most.",
             fix="",
         )
-    records: dict[str, Record] = {}
+    records: dict[str, CentralDirectoryRecord] = {}
     names: dict[str, str] = {}
     left = directory.size
     file.seek(directory.offset)
@@ -92,7 +99,7 @@ def _checked(file: BinaryIO, directory: Directory, limits: Limits) -> dict[str, 
     return records
 
 
-def _checked_record(record: Record) -> str:
+def _checked_record(record: CentralDirectoryRecord) -> str:
     """Its name. Raises what is wrong with it by itself."""
     name = entry_name(record.raw_name, is_utf8=bool(record.flags & _UTF8))
     if record.flags & _ENCRYPTED or record.method == _ENCRYPTED_METHOD:
@@ -117,10 +124,10 @@ def _duplicate(name: str, other: str) -> BundleDuplicate:
     )
 
 
-def _check_sizes(records: dict[str, Record], limits: Limits) -> None:
+def _check_sizes(records: dict[str, CentralDirectoryRecord], limits: Limits) -> None:
     for name, record in records.items():
         if record.size > RATIO_COUNTS_FROM and record.size > MOST_RATIO * record.packed:
-            raise BundleBomb(
+            raise DecompressionBomb(
                 f"The entry {name} unpacks to {record.size:,} bytes from {record.packed:,}, which "
                 f"is more than {MOST_RATIO} to 1.",
                 entry=name,

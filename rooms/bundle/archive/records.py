@@ -36,7 +36,7 @@ _LONGEST_COMMENT = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
+class CentralDirectory:
     """Where the central directory is, and how many entries it has."""
 
     count: int
@@ -45,7 +45,7 @@ class Directory:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class CentralDirectoryRecord:
     """One record of the central directory. Sizes and offsets are in bytes."""
 
     raw_name: bytes
@@ -61,7 +61,7 @@ class Record:
     """Of the record itself."""
 
 
-def find_directory(file: BinaryIO, file_size: int) -> Directory:
+def read_central_directory(file: BinaryIO, file_size: int) -> CentralDirectory:
     """Raises `BundleNotZip` and `BundleDamaged`."""
     if not file_size:
         raise BundleNotZip("The bundle is empty: it has not one byte.")
@@ -71,7 +71,7 @@ def find_directory(file: BinaryIO, file_size: int) -> Directory:
     if start < 0 or not raw.startswith(b"PK\5\6") or raw[-2:] != b"\0\0":
         raise _no_end(file, file_size)
     _, disk, first_disk, here, count, size, offset, _ = END.unpack(raw)
-    found = Directory(count, size, offset)
+    found = CentralDirectory(count, size, offset)
     if disk or first_disk or here != count:
         raise BundleDamaged("The archive is one part of several.")
     wide, end = _wide_directory(file, start)
@@ -95,7 +95,7 @@ def _no_end(file: BinaryIO, file_size: int) -> BundleNotZip | BundleDamaged:
     return BundleNotZip("This is no ZIP file.")
 
 
-def _wide_directory(file: BinaryIO, end_at: int) -> tuple[Directory | None, int]:
+def _wide_directory(file: BinaryIO, end_at: int) -> tuple[CentralDirectory | None, int]:
     """What the ZIP64 records say, if they are there; and where the directory has to end."""
     at = end_at - LOCATOR_64.size
     if at < 0:
@@ -112,10 +112,10 @@ def _wide_directory(file: BinaryIO, end_at: int) -> tuple[Directory | None, int]
     )
     if signature != b"PK\6\6" or length != END_64.size - 12 or disk or first_disk or here != count:
         raise BundleDamaged("The archive's ZIP64 records make no sense.")
-    return Directory(count, size, start), offset
+    return CentralDirectory(count, size, start), offset
 
 
-def _require_same(narrow: Directory, wide: Directory) -> None:
+def _require_same(narrow: CentralDirectory, wide: CentralDirectory) -> None:
     if (
         narrow.count not in (wide.count, _FULL_16)
         or narrow.size not in (wide.size, _FULL_32)
@@ -124,7 +124,7 @@ def _require_same(narrow: Directory, wide: Directory) -> None:
         raise BundleDamaged("The archive's two ends disagree about its directory.")
 
 
-def read_record(file: BinaryIO) -> Record:
+def read_record(file: BinaryIO) -> CentralDirectoryRecord:
     """The record at the file's position. Raises `BundleDamaged`."""
     raw = file.read(CENTRAL.size)
     if len(raw) < CENTRAL.size or not raw.startswith(b"PK\1\2"):
@@ -134,14 +134,16 @@ def read_record(file: BinaryIO) -> Record:
     raw_name, extra = file.read(name_length), file.read(extra_length)
     if comment or disk:
         raise BundleDamaged(f"The entry {raw_name!r} has a comment, or is on another disk.")
-    packed, size, offset = widened(
+    packed, size, offset = apply_zip64(
         raw_name, extra, ((packed, _FULL_32), (size, _FULL_32), (offset, _FULL_32))
     )
     length = CENTRAL.size + name_length + extra_length
-    return Record(raw_name, made >> 8, flags, method, crc, packed, size, attributes, offset, length)
+    return CentralDirectoryRecord(
+        raw_name, made >> 8, flags, method, crc, packed, size, attributes, offset, length
+    )
 
 
-def widened(raw_name: bytes, extra: bytes, fields: tuple[tuple[int, int], ...]) -> list[int]:
+def apply_zip64(raw_name: bytes, extra: bytes, fields: tuple[tuple[int, int], ...]) -> list[int]:
     """The sizes and the offset, the ones that are full taken from the ZIP64 extra field.
 
     In a record of the directory it has the full ones alone, in the order size, packed, offset;

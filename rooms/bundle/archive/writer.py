@@ -18,7 +18,7 @@ from typing import Protocol
 from isal import isal_zlib
 
 from rooms.bundle.format import MOST_RATIO
-from rooms.bundle.meanwhile import meanwhile
+from rooms.bundle.meanwhile import map_in_background
 
 Buffer = bytes | bytearray
 
@@ -47,7 +47,7 @@ class Compressor(Protocol):
     def flush(self) -> bytes: ...
 
 
-class Stored:
+class StoredCompressor:
     """Deflate that does not compress (RFC 1951, 3.2.4): for media, which is compressed already."""
 
     _MOST = 0xFFFF
@@ -65,7 +65,7 @@ class Stored:
         return self._BLOCK.pack(1, 0, self._MOST)
 
 
-class Deflated:
+class DeflateCompressor:
     """For text: four times as fast as zlib's lowest level, and smaller.
 
     A piece that would shrink to almost nothing is stored, since whoever imports takes an archive
@@ -75,7 +75,7 @@ class Deflated:
 
     def __init__(self) -> None:
         self._deflate = isal_zlib.compressobj(2, isal_zlib.DEFLATED, -15)
-        self._stored = Stored()
+        self._stored = StoredCompressor()
 
     def compress(self, data: Buffer, /) -> bytes:
         # Flushed, a piece ends with a byte, so that blocks of another making can stand for it.
@@ -104,7 +104,7 @@ class _Packing:
         return self._compressor.compress(chunk)
 
 
-class ZipStream:
+class ZipStreamWriter:
     """Call `entry` for one entry after the other, then `end`, and send on what they yield."""
 
     def __init__(self, modified_at: datetime) -> None:
@@ -119,7 +119,7 @@ class ZipStream:
         began, encoded = self._offset, name.encode()
         yield self._counted(_local_header(encoded, self._date_and_time))
         data_began, packing = self._offset, _Packing(compressor)
-        for packed in meanwhile(packing.pack, chunks):
+        for packed in map_in_background(packing.pack, chunks):
             if packed:
                 yield self._counted(packed)
         yield self._counted(compressor.flush())

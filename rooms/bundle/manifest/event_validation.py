@@ -18,9 +18,9 @@ from rooms.bundle import strict_json
 from rooms.bundle.format import IMPORTED_SENDER, MANIFEST, MOST_CONTENT_BYTES
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest.events import Batch, BundleEvent, try_decode
-from rooms.bundle.manifest.schema import bad_manifest, is_id, is_time
-from rooms.bundle.proof import MOST_INTEGER, nothing_lost
-from rooms.bundle.strict_json import NotStrict
+from rooms.bundle.manifest.schema import is_id, is_time, manifest_error
+from rooms.bundle.proof import MOST_INTEGER, decoded_losslessly
+from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import BundleOutOfOrder, ContentTooLarge
 
 LATEST = 253_402_300_799
@@ -48,7 +48,7 @@ _sender, _type, _uuid, _edited, _redacted = map(
 )
 
 
-class CheckedLane:
+class ValidatingEventDecoder:
     """Keeps count, so that an error can say which event it is about."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class CheckedLane:
 
     def fast(self, body: bytes) -> Batch | None:
         batch = try_decode(body)
-        if not batch or not (nothing_lost(body, batch) and self._all_good(body, batch)):
+        if not batch or not (decoded_losslessly(body, batch) and self._all_good(body, batch)):
             return None
         self.count += len(batch)
         self._position = batch[-1].stream_position
@@ -87,7 +87,7 @@ class CheckedLane:
         try:
             raw = stream.value()
             return msgspec.convert(strict_json.loads(raw), BundleEvent), len(raw)
-        except NotStrict as error:
+        except StrictJSONError as error:
             trouble = str(error)
         except msgspec.ValidationError as error:
             trouble = f"is not as the format wants it: {error}"
@@ -96,11 +96,11 @@ class CheckedLane:
         if found := _ID_FIRST.match(raw):
             details["event_id"] = found[1].decode()
             what += f" ({details['event_id']})"
-        raise bad_manifest(what, trouble, **details)
+        raise manifest_error(what, trouble, **details)
 
     def refused(self, event: BundleEvent, trouble: str) -> Exception:
         what = f"Event {self.count:,} ({event.id:.36})"
-        return bad_manifest(what, trouble, event=self.count, event_id=event.id)
+        return manifest_error(what, trouble, event=self.count, event_id=event.id)
 
     def _check_content(self, event: BundleEvent, length: int) -> None:
         if length < _SHORT_LINE:

@@ -38,7 +38,7 @@ Batch = list[BundleEvent]
 _decode = msgspec.json.Decoder(Batch).decode
 
 
-class Lane(Protocol):
+class EventDecoder(Protocol):
     def fast(self, body: bytes) -> Batch | None:
         """The events of a text with commas between, or None where it is not sure of them."""
 
@@ -46,7 +46,7 @@ class Lane(Protocol):
         """The next event."""
 
 
-def batches(stream: JsonStream, lane: Lane) -> Iterator[Batch]:
+def iter_batches(stream: JsonStream, lane: EventDecoder) -> Iterator[Batch]:
     """The events, from the bracket before the first to the one behind the last."""
     stream.take(b"[")
     if stream.peek() == b"]":
@@ -67,13 +67,13 @@ def batches(stream: JsonStream, lane: Lane) -> Iterator[Batch]:
             yield batch
 
 
-def _fast(body: bytes, lane: Lane) -> Batch | None:
+def _fast(body: bytes, lane: EventDecoder) -> Batch | None:
     """Lines of whole events with a comma behind each; anything else is for the other lane."""
     text = body.rstrip(b" \t\r\n")
     return lane.fast(text[:-1]) if text.endswith(b"},") else None
 
 
-def _one_by_one(stream: JsonStream, lane: Lane, until: int) -> tuple[Batch, bool]:
+def _one_by_one(stream: JsonStream, lane: EventDecoder, until: int) -> tuple[Batch, bool]:
     """At least one event, and those before this position; and whether there are more."""
     batch = []
     while True:
@@ -91,7 +91,7 @@ def try_decode(body: bytes) -> Batch | None:
         return None
 
 
-class TrustedLane:
+class TrustedEventDecoder:
     """For a manifest that was checked before."""
 
     def fast(self, body: bytes) -> Batch | None:

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 
 from rooms.bundle.format import MOST_EVENT_BYTES, MOST_HEAD_BYTES, MOST_MEDIA, MOST_SENDERS
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.manifest.event_validation import CheckedLane
-from rooms.bundle.manifest.events import Batch, batches
-from rooms.bundle.manifest.references import Cuts, References
-from rooms.bundle.manifest.schema import KEYS, Head, HeadReader, bad_manifest
-from rooms.bundle.strict_json import NotStrict
+from rooms.bundle.manifest.event_validation import ValidatingEventDecoder
+from rooms.bundle.manifest.events import Batch, iter_batches
+from rooms.bundle.manifest.references import DroppedReferences, ReferenceIndex
+from rooms.bundle.manifest.schema import KEYS, Head, ManifestHeaderParser, manifest_error
+from rooms.bundle.strict_json import StrictJSONError
 
 _MOST_KEYS = 1000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
-class Counts:
+class EventCounts:
     """Events. `kept` are those that an import writes; `stripped` counts the others by type, but
     for the reactions and redactions whose target is not there."""
 
@@ -31,8 +31,8 @@ class Counts:
 
 
 def read_manifest(
-    chunks: Iterator[bytes], references: References, *, cut_references: bool
-) -> tuple[Head, Counts]:
+    chunks: Iterator[bytes], references: ReferenceIndex, *, cut_references: bool
+) -> tuple[Head, EventCounts]:
     """What is in it; `references` knows afterwards what becomes of each event.
 
     Raises what `BundleError` has for manifests, `ImportRefused` and `ContentTooLarge`.
@@ -41,14 +41,14 @@ def read_manifest(
 
 
 class _ManifestReader:
-    def __init__(self, references: References) -> None:
-        self._reader = HeadReader()
+    def __init__(self, references: ReferenceIndex) -> None:
+        self._reader = ManifestHeaderParser()
         self._references = references
-        self._lane = CheckedLane()
+        self._lane = ValidatingEventDecoder()
         self._senders: dict[str, tuple[int, str]] = {}
         self._events_bytes = 0
 
-    def read(self, chunks: Iterator[bytes], *, cut_references: bool) -> tuple[Head, Counts]:
+    def read(self, chunks: Iterator[bytes], *, cut_references: bool) -> tuple[Head, EventCounts]:
         stream = JsonStream(_without_mark(chunks), most=MOST_EVENT_BYTES)
         present = set()
         try:
@@ -56,11 +56,11 @@ class _ManifestReader:
                 self._member(stream, key)
                 present.add(key)
             stream.end()
-        except NotStrict as error:
-            raise bad_manifest("The manifest", str(error)) from None
+        except StrictJSONError as error:
+            raise manifest_error("The manifest", str(error)) from None
         for key in KEYS:
             if key not in present:
-                raise bad_manifest("The manifest", f"has no `{key}`")
+                raise manifest_error("The manifest", f"has no `{key}`")
         head = self._reader.head()
         self._require_senders(head)
         may_cut = cut_references or head.window is not None
@@ -70,7 +70,7 @@ class _ManifestReader:
         match key:
             case "events":
                 begin = stream.position
-                for batch in batches(stream, self._lane):
+                for batch in iter_batches(stream, self._lane):
                     self._take(batch)
                 self._events_bytes = stream.position - begin
             case "senders":
@@ -87,7 +87,7 @@ class _ManifestReader:
 
     def _check_head(self, stream: JsonStream) -> None:
         if stream.position - self._events_bytes > MOST_HEAD_BYTES:
-            raise NotStrict(f"has more than {MOST_HEAD_BYTES:,} bytes beside its events")
+            raise StrictJSONError(f"has more than {MOST_HEAD_BYTES:,} bytes beside its events")
 
     def _take(self, batch: Batch) -> None:
         known = self._senders
@@ -102,20 +102,20 @@ class _ManifestReader:
             if event.sender_id in new:
                 self._senders.setdefault(event.sender_id, (number, event.id))
         if len(self._senders) > MOST_SENDERS:
-            raise NotStrict(f"has events of more than {MOST_SENDERS:,} senders")
+            raise StrictJSONError(f"has events of more than {MOST_SENDERS:,} senders")
 
     def _require_senders(self, head: Head) -> None:
         for sender_id, (number, event_id) in self._senders.items():
             if sender_id not in head.senders:
-                raise bad_manifest(
+                raise manifest_error(
                     f"Event {number:,} ({event_id})",
                     f"has a sender that `senders` does not have, {sender_id}",
                     event=number,
                     event_id=event_id,
                 )
 
-    def _counted(self, cuts: Cuts) -> Counts:
-        return Counts(
+    def _counted(self, cuts: DroppedReferences) -> EventCounts:
+        return EventCounts(
             events=self._lane.count,
             kept=self._lane.count - self._references.gone,
             stripped=self._references.stripped,
@@ -128,6 +128,6 @@ class _ManifestReader:
 def _without_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
     first = next(chunks, b"")
     if first.startswith(_BYTE_ORDER_MARK):
-        raise NotStrict("begins with a byte-order mark")
+        raise StrictJSONError("begins with a byte-order mark")
     yield first
     yield from chunks

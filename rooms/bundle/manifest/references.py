@@ -22,8 +22,8 @@ from rooms.bundle.format import (
     is_stripped,
 )
 from rooms.bundle.manifest.events import Batch, BundleEvent
-from rooms.bundle.manifest.schema import bad_manifest
-from rooms.errors import BundleDangling
+from rooms.bundle.manifest.schema import manifest_error
+from rooms.errors import DanglingReference
 from scaiwave.errors import DiskFull
 
 # What an import does with an event: leaves it out, or takes a reference out of either content.
@@ -83,7 +83,7 @@ _CUT = """
 
 
 @dataclass(frozen=True)
-class Cuts:
+class DroppedReferences:
     """What an import leaves out because of what it refers to; each a count of events."""
 
     references: int = 0
@@ -103,7 +103,7 @@ def _on_disk() -> Iterator[None]:
         ) from error
 
 
-class References:
+class ReferenceIndex:
     """Takes the events in batches, then settles what becomes of them."""
 
     def __init__(self) -> None:
@@ -152,23 +152,23 @@ class References:
                     rows += _reference(number, event.event_type, content, IN_ORIGINAL)
         self._database.executemany("INSERT INTO refs VALUES (?, ?, ?, ?, ?)", rows)
 
-    def settle(self, *, may_cut: bool) -> Cuts:
+    def settle(self, *, may_cut: bool) -> DroppedReferences:
         """Find ids that two events have, and what refers to nothing.
 
-        Raises `BundleBadManifest` for the first; for the second `BundleDangling`, unless it may be
-        cut. What refers to an event that is left out may be cut in any case.
+        Raises `BundleBadManifest` for the first; for the second `DanglingReference`, unless it may
+        be cut. What refers to an event that is left out may be cut in any case.
         """
         with _on_disk():
             return self._settled(may_cut)
 
-    def _settled(self, may_cut: bool) -> Cuts:
+    def _settled(self, may_cut: bool) -> DroppedReferences:
         self._require_unique()
         self._run("CREATE INDEX refs_target ON refs (target)")
         if not may_cut:
             self._require_targets()
         self._run(_GONE)
         self._run(_CUT)
-        return Cuts(
+        return DroppedReferences(
             self._one("SELECT count(*) FROM cut"),
             self._count_gone("swp.room.reaction"),
             self._count_gone("swp.room.redaction"),
@@ -208,7 +208,7 @@ class References:
                 "SELECT id, min(rowid), max(rowid) FROM ids GROUP BY id HAVING count(*) > 1 "
                 "ORDER BY 2 LIMIT 1"
             ).fetchone()
-            raise bad_manifest(
+            raise manifest_error(
                 f"Events {first:,} and {last:,} of the manifest",
                 f"have the same id, {twice}",
                 event=last,
@@ -225,7 +225,7 @@ class References:
         ).fetchall()
         named = "; ".join(f"event {n:,} ({own}) to {target}" for n, own, target in first)
         more = f"; {count - len(first):,} more" if count > len(first) else ""
-        raise BundleDangling(
+        raise DanglingReference(
             f"Events refer to others that are not in the bundle: {named}{more}.",
             entry=MANIFEST,
             event=first[0][0],

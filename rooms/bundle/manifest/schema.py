@@ -11,9 +11,9 @@ from msgspec import Meta, Struct
 
 from rooms.bundle import strict_json
 from rooms.bundle.format import CARRIED_ROOM_TYPES, FORMAT, MANIFEST, VERSION
-from rooms.bundle.strict_json import NotStrict
+from rooms.bundle.strict_json import StrictJSONError
 from rooms.errors import BundleBadManifest, BundleVersion, ImportRefused
-from scaiwave.msgspec_decoders import prepare
+from scaiwave.msgspec_decoders import register_structs
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _TIME = (
@@ -32,13 +32,13 @@ Name = Annotated[str, Meta(max_length=255)]
 T = TypeVar("T")
 
 
-class WorkspaceHead(Struct):
+class WorkspaceInfo(Struct):
     id: Id
     slug: Annotated[str, Meta(max_length=200)]
     name: Annotated[str, Meta(max_length=500)]
 
 
-class RoomHead(Struct):
+class RoomInfo(Struct):
     id: Id
     name: Annotated[str, Meta(max_length=1000)]
     topic: str
@@ -52,7 +52,7 @@ class RoomHead(Struct):
     room_alias: Annotated[str, Meta(max_length=255)] | None
     creator_id: Id
     created_at: Time
-    workspace: WorkspaceHead
+    workspace: WorkspaceInfo
 
 
 class Window(Struct):
@@ -87,31 +87,31 @@ class Head(Struct):
     generator: Name
     server_name: Name
     exported_at: Time
-    room: RoomHead
+    room: RoomInfo
     window: Window | None
     senders: dict[str, Sender]
     media: list[MediaRow]
 
 
-prepare(Head)
+register_structs(Head)
 
 _MAYBE_WINDOW: Any = Window | None
 _NAME: Any = Name
 KEYS = ("format", "version", *Head.__struct_fields__, "events")
 
 
-def bad_manifest(what: str, trouble: str, **details: Any) -> BundleBadManifest:
+def manifest_error(what: str, trouble: str, **details: Any) -> BundleBadManifest:
     return BundleBadManifest(f"{what} {trouble}.", entry=MANIFEST, **details)
 
 
-def decoded(raw: bytes, kind: type[T], what: str) -> T:
+def decode_field(raw: bytes, kind: type[T], what: str) -> T:
     """The value, of this type. Raises `BundleBadManifest` that says what is wrong with it."""
     try:
         value = msgspec.convert(strict_json.loads(raw), kind)
-    except NotStrict as error:
-        raise bad_manifest(what, str(error)) from None
+    except StrictJSONError as error:
+        raise manifest_error(what, str(error)) from None
     except msgspec.ValidationError as error:
-        raise bad_manifest(what, f"is not as the format wants it: {error}") from None
+        raise manifest_error(what, f"is not as the format wants it: {error}") from None
     _check_dates(value, what)
     return value
 
@@ -133,7 +133,7 @@ def is_time(text: str) -> bool:
 
 def _check_dates(value: Any, what: str) -> None:
     match value:
-        case RoomHead(created_at=moment):
+        case RoomInfo(created_at=moment):
             moments = [moment]
         case Window(since=since, until=until):
             moments = [moment for moment in (since, until) if moment]
@@ -145,10 +145,10 @@ def _check_dates(value: Any, what: str) -> None:
 
 def _require_time(text: str, what: str) -> None:
     if not is_time(text):
-        raise bad_manifest(what, f"has a time that is none, {text!r:.60}")
+        raise manifest_error(what, f"has a time that is none, {text!r:.60}")
 
 
-class HeadReader:
+class ManifestHeaderParser:
     """Takes the values as they come; refuses at once what no event could make better."""
 
     def __init__(self) -> None:
@@ -161,28 +161,28 @@ class HeadReader:
         what = f"`{key}` of the manifest"
         match key:
             case "format" | "version":
-                self._check_version(key, decoded(raw, object, what))
+                self._check_version(key, decode_field(raw, object, what))
             case "room":
-                self._values[key] = room = decoded(raw, RoomHead, what)
+                self._values[key] = room = decode_field(raw, RoomInfo, what)
                 _refuse(room)
             case "window":
-                self._values[key] = decoded(raw, _MAYBE_WINDOW, what)
+                self._values[key] = decode_field(raw, _MAYBE_WINDOW, what)
             case "exported_at":
-                self._values[key] = moment = decoded(raw, str, what)
+                self._values[key] = moment = decode_field(raw, str, what)
                 _require_time(moment, what)
             case "generator" | "server_name":
-                self._values[key] = decoded(raw, _NAME, what)
+                self._values[key] = decode_field(raw, _NAME, what)
             case _:
-                decoded(raw, object, what)
+                decode_field(raw, object, what)
 
     def take_sender(self, sender_id: str, raw: bytes) -> None:
         what = f"The sender {sender_id}"
         if not is_id(sender_id):
-            raise bad_manifest(f"The sender {sender_id!r}", "has a key that is no id")
-        self.senders[sender_id] = decoded(raw, Sender, what)
+            raise manifest_error(f"The sender {sender_id!r}", "has a key that is no id")
+        self.senders[sender_id] = decode_field(raw, Sender, what)
 
     def take_media(self, raw: bytes) -> None:
-        row = decoded(raw, MediaRow, f"Row {len(self.media) + 1:,} of `media`")
+        row = decode_field(raw, MediaRow, f"Row {len(self.media) + 1:,} of `media`")
         # There are many rows, and few kinds of file.
         row.mime_type = self._kinds.setdefault(row.mime_type, row.mime_type)
         row.scan_status = self._kinds.setdefault(row.scan_status, row.scan_status)
@@ -201,7 +201,7 @@ class HeadReader:
             )
 
 
-def _refuse(room: RoomHead) -> None:
+def _refuse(room: RoomInfo) -> None:
     """Raises `ImportRefused` for a room that stays where it is."""
     if room.room_type not in CARRIED_ROOM_TYPES:
         raise ImportRefused(f"Rooms of type {room.room_type!r} are not imported.", entry=MANIFEST)

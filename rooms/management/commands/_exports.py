@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from rooms.errors import ExportIncomplete
-from rooms.services.exported_room import ExportedRoom, plural
-from rooms.services.exported_rooms import ExportedRooms, Outcome
-from scaiwave.console.output import Column, Kind, Output
+from rooms.services.exported_room import ExportResult, pluralize
+from rooms.services.exported_rooms import BulkExportResult, ExportOutcome
+from scaiwave.console.output import Column, ColumnType, Output
 from scaiwave.errors import UsageError
 
 ROOMS = (
     Column("id", "Id"),
     Column("name", "Name"),
     Column("outcome", "Outcome"),
-    Column("events", "Events", Kind.COUNT),
-    Column("media", "Media", Kind.COUNT),
-    Column("missing_media", "Missing", Kind.COUNT),
-    Column("bytes", "Size", Kind.BYTES),
+    Column("events", "Events", ColumnType.COUNT),
+    Column("media", "Media", ColumnType.COUNT),
+    Column("missing_media", "Missing", ColumnType.COUNT),
+    Column("bytes", "Size", ColumnType.BYTES),
     Column("reason", "Why"),
 )
 
@@ -81,25 +81,25 @@ def _check_stdout(*, as_json: bool) -> None:
         )
 
 
-def tell_room(output: Output, exported: ExportedRoom, file: Path | None) -> None:
+def print_export_result(output: Output, exported: ExportResult, file: Path | None) -> None:
     """Where stdout is the bundle, this is the talk."""
     if output.as_json:
-        output.document({**exported.document(), "file": str(file)})
-    tell = output.line if file else output.say
+        output.print_json({**exported.document(), "file": str(file)})
+    tell = output.print_line if file else output.log
     for sentence in exported.sentences():
         tell(sentence)
     if exported.warning:
         output.warn(exported.warning)
 
 
-def tell_rooms(output: Output, exported: ExportedRooms) -> None:
+def print_bulk_export(output: Output, exported: BulkExportResult) -> None:
     """Raises `ExportIncomplete` when a room failed, after all was told."""
     if output.as_json:
-        output.document(exported.document())
+        output.print_json(exported.document())
     else:
-        output.listing("rooms", ROOMS, exported.rooms)
-        output.line(exported.sentence)
-    if failed := exported.count(Outcome.FAILED):
+        output.print_table("rooms", ROOMS, exported.rooms)
+        output.print_line(exported.sentence)
+    if failed := exported.count(ExportOutcome.FAILED):
         raise ExportIncomplete(
-            f"{failed:,} of {plural(len(exported.rooms), 'room')} could not be exported."
+            f"{failed:,} of {pluralize(len(exported.rooms), 'room')} could not be exported."
         )

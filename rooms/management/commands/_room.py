@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaiwave.console.output import Column, Kind, human_bytes
+from scaiwave.console.output import Column, ColumnType, format_bytes
 from tenants.queries.serializers import Row
 
 FACTS = (
@@ -15,18 +15,18 @@ FACTS = (
     Column("tenant", "Tenant"),
     Column("workspace", "Workspace"),
     Column("creator", "Creator"),
-    Column("is_public", "Public", Kind.FLAG),
-    Column("is_federated", "Federated", Kind.FLAG),
+    Column("is_public", "Public", ColumnType.FLAG),
+    Column("is_federated", "Federated", ColumnType.FLAG),
     Column("visibility", "Visibility"),
     Column("read_role_slugs", "Read by roles"),
-    Column("members", "Members", Kind.COUNT),
-    Column("events", "Events", Kind.COUNT),
-    Column("last_event_at", "Last event", Kind.TIME),
+    Column("members", "Members", ColumnType.COUNT),
+    Column("events", "Events", ColumnType.COUNT),
+    Column("last_event_at", "Last event", ColumnType.TIME),
     Column("attachments", "Media"),
     Column("export", "Exportable"),
     Column("source", "Imported from"),
-    Column("created_at", "Created", Kind.TIME),
-    Column("updated_at", "Changed", Kind.TIME),
+    Column("created_at", "Created", ColumnType.TIME),
+    Column("updated_at", "Changed", ColumnType.TIME),
 )
 MEMBERS = (
     Column("display_name", "Name"),
@@ -34,13 +34,13 @@ MEMBERS = (
     Column("type", "Type"),
     Column("status", "Status"),
     Column("membership", "Membership"),
-    Column("power_level", "Power", Kind.COUNT),
-    Column("joined_at", "Joined", Kind.TIME),
+    Column("power_level", "Power", ColumnType.COUNT),
+    Column("joined_at", "Joined", ColumnType.TIME),
 )
 MEDIA = (
     Column("name", "File"),
     Column("mime_type", "Type"),
-    Column("size", "Size", Kind.BYTES),
+    Column("size", "Size", ColumnType.BYTES),
     Column("scan_status", "Scan"),
     Column("missing", "Missing"),
     Column("sha256", "SHA-256"),
@@ -58,7 +58,7 @@ def facts(room: Row) -> Row:
 
 def _attachments(room: Row) -> str:
     names, missing = len(room["media"]), sum(row["missing"] is not None for row in room["media"])
-    told = f"{names:,} of {human_bytes(room['media_bytes'])}" if names else "none"
+    told = f"{names:,} of {format_bytes(room['media_bytes'])}" if names else "none"
     return f"{told}; {missing:,} missing" if missing else told
 
 

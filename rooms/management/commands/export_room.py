@@ -8,8 +8,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from rooms.bundle.time_window import read_window
-from rooms.management.commands._exports import add_arguments, check_usage, tell_room, tell_rooms
+from rooms.bundle.time_window import parse_window
+from rooms.management.commands._exports import (
+    add_arguments,
+    check_usage,
+    print_bulk_export,
+    print_export_result,
+)
 from rooms.services.exports.export_room import export_room
 from rooms.services.exports.export_rooms import export_rooms
 from rooms.services.exports.sinks import write_to_file, write_to_stream
@@ -30,7 +35,7 @@ class Command(OperatorCommand):
         wanted = {
             "operator": self.operator,
             "tenant": options["tenant"],
-            "window": read_window(options["since"], options["until"]),
+            "window": parse_window(options["since"], options["until"]),
             "with_media": not options["no_media"],
         }
         if room is None:
@@ -41,7 +46,7 @@ class Command(OperatorCommand):
                     clock=timezone.now,
                     progress=progress,
                 )
-            tell_rooms(self.output, many)
+            print_bulk_export(self.output, many)
             return
         with self.output.progress("Exporting events") as progress:
             begin = partial(export_room, **wanted, room=room, now=timezone.now(), progress=progress)
@@ -49,4 +54,4 @@ class Command(OperatorCommand):
                 one = write_to_file(begin, output)
             else:
                 one = write_to_stream(begin, sys.stdout.buffer)
-        tell_room(self.output, one, output)
+        print_export_result(self.output, one, output)

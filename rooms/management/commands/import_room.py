@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from rooms.bundle.format import MIB
-from rooms.management.bundle_io import opened, tell_imported
+from rooms.management.bundle_io import open_input, print_import_result
 from rooms.management.commands._import_arguments import add_arguments
 from rooms.services.imports.import_room import import_room
 from scaiwave.cli.command import OperatorCommand
@@ -24,7 +24,7 @@ class Command(OperatorCommand):
         add_arguments(parser)
 
     def handle(self, workspace: str, input: str | None, **options: Any) -> None:  # noqa: A002
-        with opened(
+        with open_input(
             input,
             at_terminal="Write `< bundle.zip` behind the command, or pass --input bundle.zip.",
             unreadable="Name a bundle with --input.",
@@ -35,7 +35,7 @@ class Command(OperatorCommand):
                 tenant=options["tenant"],
                 participant=options["participant"],
                 file=file,
-                most_bytes=settings.CONFIG.number("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+                most_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
                 now=timezone.now(),
                 once=options["once"],
                 cut_references=options["cut_references"],
@@ -44,4 +44,4 @@ class Command(OperatorCommand):
                 require_signature=options["require_signature"],
                 bars=self.output.progress,
             )
-        tell_imported(self.output, imported)
+        print_import_result(self.output, imported)

@@ -6,8 +6,8 @@ from typing import Any
 from rooms.models import RoomState, RoomType
 from rooms.queries.rooms import SORTABLE, list_rooms
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, Kind
-from tenants.management.output import positive
+from scaiwave.console.output import Column, ColumnType
+from tenants.management.output import positive_int
 
 COLUMNS = (
     Column("id", "Id", whole=True),
@@ -16,11 +16,11 @@ COLUMNS = (
     Column("type", "Type"),
     Column("state", "State", spare=True),
     Column("workspace", "Workspace", spare=True),
-    Column("members", "Members", Kind.COUNT, spare=True),
-    Column("events", "Events", Kind.COUNT),
-    Column("media_bytes", "Media", Kind.BYTES, spare=True),
-    Column("last_event_at", "Last event", Kind.TIME, spare=True),
-    Column("exportable", "Exportable", Kind.FLAG),
+    Column("members", "Members", ColumnType.COUNT, spare=True),
+    Column("events", "Events", ColumnType.COUNT),
+    Column("media_bytes", "Media", ColumnType.BYTES, spare=True),
+    Column("last_event_at", "Last event", ColumnType.TIME, spare=True),
+    Column("exportable", "Exportable", ColumnType.FLAG),
 )
 
 
@@ -40,7 +40,7 @@ class Command(OperatorCommand):
             help=f"{', '.join(SORTABLE)} (default name); --sort=-events has the most first",
         )
         parser.add_argument("--reverse", action="store_true", help="turn the order round")
-        parser.add_argument("--limit", metavar="N", type=positive, help="no more than so many")
+        parser.add_argument("--limit", metavar="N", type=positive_int, help="no more than so many")
 
     def handle(self, tenant: str, sort: str, reverse: bool, **options: Any) -> None:
         rooms = list_rooms(
@@ -54,4 +54,4 @@ class Command(OperatorCommand):
             reverse=reverse,
             limit=options["limit"],
         )
-        self.output.listing("rooms", COLUMNS, rooms)
+        self.output.print_table("rooms", COLUMNS, rooms)

@@ -6,17 +6,17 @@ from typing import Any
 
 from rooms.queries.workspaces import list_workspaces
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, Kind
+from scaiwave.console.output import Column, ColumnType
 from tenants.queries.serializers import Row
 
 COLUMNS = (
     Column("id", "Id", spare=True),
     Column("slug", "Slug"),
     Column("name", "Name", spare=True),
-    Column("rooms", "Rooms", Kind.COUNT, spare=True),
-    Column("owners", "Owners", Kind.COUNT, spare=True),
-    Column("editors", "Editors", Kind.COUNT, spare=True),
-    Column("viewers", "Viewers", Kind.COUNT, spare=True),
+    Column("rooms", "Rooms", ColumnType.COUNT, spare=True),
+    Column("owners", "Owners", ColumnType.COUNT, spare=True),
+    Column("editors", "Editors", ColumnType.COUNT, spare=True),
+    Column("viewers", "Viewers", ColumnType.COUNT, spare=True),
     Column("who", "May import (--as)", whole=True),
 )
 MOST_NAMED = 5
@@ -35,7 +35,7 @@ class Command(OperatorCommand):
         workspaces = list_workspaces(operator=self.operator, tenant=tenant)
         if not self.output.as_json:
             workspaces = [{**row, "who": _named(row["may_import"])} for row in workspaces]
-        self.output.listing("workspaces", COLUMNS, workspaces)
+        self.output.print_table("workspaces", COLUMNS, workspaces)
 
 
 def _named(importers: Sequence[Row]) -> list[str]:

@@ -5,11 +5,11 @@ from typing import Any
 
 from rooms.queries.search import search_rooms
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, Kind
-from tenants.management.output import positive
+from scaiwave.console.output import Column, ColumnType
+from tenants.management.output import positive_int
 
 COLUMNS = (
-    Column("sent_at", "Time", Kind.TIME),
+    Column("sent_at", "Time", ColumnType.TIME),
     Column("room", "Room"),
     Column("sender", "Sender"),
     Column("snippet", "Message"),
@@ -24,7 +24,7 @@ class Command(OperatorCommand):
         parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
         parser.add_argument("--room", help="only in this room (id or alias)")
         parser.add_argument(
-            "--limit", metavar="N", type=positive, default=20, help="no more than so many (20)"
+            "--limit", metavar="N", type=positive_int, default=20, help="no more than so many (20)"
         )
 
     def handle(self, text: str, tenant: str, **options: Any) -> None:
@@ -35,4 +35,4 @@ class Command(OperatorCommand):
             room=options["room"],
             limit=options["limit"],
         )
-        self.output.listing("messages", COLUMNS, found)
+        self.output.print_table("messages", COLUMNS, found)

@@ -36,7 +36,7 @@ class Command(BaseCommand):
                 progress=progress,
             )
         if options["json"]:
-            output.document(seeded.document())
+            output.print_json(seeded.document())
             return
-        output.listing("rooms", SEEDED_COLUMNS, seeded.rooms)
-        output.say(f"In workspace {seeded.workspace} of {seeded.tenant}, owned by {seeded.owner}.")
+        output.print_table("rooms", SEEDED_COLUMNS, seeded.rooms)
+        output.log(f"In workspace {seeded.workspace} of {seeded.tenant}, owned by {seeded.owner}.")

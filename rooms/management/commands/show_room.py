@@ -22,9 +22,9 @@ class Command(OperatorCommand):
     def handle(self, room: str, tenant: str, **options: Any) -> None:
         found = show_room(operator=self.operator, name=room, tenant=tenant)
         if self.output.as_json:
-            self.output.document({"room": found})
+            self.output.print_json({"room": found})
             return
-        self.output.record(FACTS, facts(found))
+        self.output.print_record(FACTS, facts(found))
         show_sections(
             self.output,
             ("Members", MEMBERS, found["memberships"]),

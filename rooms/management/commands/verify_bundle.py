@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from rooms.bundle.format import MIB
-from rooms.management.bundle_io import opened, tell_verified
+from rooms.management.bundle_io import open_input, print_verification
 from rooms.queries.verify_bundle import verify_bundle
 from scaiwave.cli.command import OperatorCommand
 
@@ -39,7 +39,7 @@ class Command(OperatorCommand):
         )
 
     def handle(self, bundle: str, key: str | None, **options: Any) -> None:
-        with opened(
+        with open_input(
             None if bundle == "-" else bundle,
             at_terminal="Name the file: `scaiwave room verify bundle.zip`.",
             unreadable="Name a bundle that is there.",
@@ -48,10 +48,10 @@ class Command(OperatorCommand):
                 # Given keys need neither database nor network.
                 operator=None if key or options["descriptor"] else self.operator,
                 file=file,
-                most_bytes=settings.CONFIG.number("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+                most_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
                 key=key,
                 descriptor=options["descriptor"],
                 require_signature=options["require_signature"],
                 bars=self.output.progress,
             )
-        tell_verified(self.output, found)
+        print_verification(self.output, found)

@@ -18,18 +18,18 @@ from rooms.bundle.format import (
     VERSION,
     media_entry,
 )
-from rooms.bundle.signature import EntryRow, read_signature
+from rooms.bundle.signature import SignedEntry, read_signature
 from rooms.bundle.time_window import Window
 from rooms.errors import BundleError
 from rooms.models import Media, Room
-from rooms.queries.media import has_bytes
+from rooms.queries.media import exists_with_size
 
 # How our manifests go on after their head; a string can't hold a line break.
 _EVENTS = b',\n"events": ['
 _ANY_SIZE = Limits(most_bytes=2**63)
 
 
-def is_kept(path: Path, room: Room, *, window: Window, with_media: bool) -> bool:
+def is_up_to_date(path: Path, room: Room, *, window: Window, with_media: bool) -> bool:
     """Whether it is a whole bundle of this room, of the same window and with the same media, and
     none of them that was lost is there again.
 
@@ -74,7 +74,7 @@ def _is_whole(archive: Archive, media: list[dict[str, Any]]) -> bool:
     for row in media:
         if row["missing"] is None:
             first.setdefault(row["sha256"], media_entry(row["sha256"], row["name"]))
-    signed: list[EntryRow] = []
+    signed: list[SignedEntry] = []
     chunks = archive.chunks(SIGNATURE)
     read_signature(chunks, signed.append)
     for _ in chunks:
@@ -86,7 +86,7 @@ def _is_whole(archive: Archive, media: list[dict[str, Any]]) -> bool:
     )
 
 
-def _has_hash(archive: Archive, row: EntryRow) -> bool:
+def _has_hash(archive: Archive, row: SignedEntry) -> bool:
     digest, size = sha256(), 0
     for chunk in archive.chunks(row.name):
         digest.update(chunk)
@@ -103,6 +103,6 @@ def _is_back(room: Room, row: dict[str, Any]) -> bool:
     """Whether the media store had lost it, as when it was not mounted, and has it now."""
     if row["missing"] != LOST:
         return False
-    return has_bytes(
+    return exists_with_size(
         Media(tenant_id=room.tenant_id, sha256=row["sha256"]).storage_name, row["size"]
     )

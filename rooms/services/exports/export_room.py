@@ -17,34 +17,34 @@ from rooms.bundle.time_window import Window
 from rooms.bundle.writer import Attachment, BundleWriter, Head, Sender
 from rooms.errors import ExportRefused, RoomNotFound
 from rooms.models import Room
-from rooms.queries.export_events import event_rows
-from rooms.queries.export_metadata import media_of, room_document, room_of, senders_of
-from rooms.queries.exportable import why_not_exportable
-from rooms.queries.media import bytes_of, with_missing
+from rooms.queries.export_events import stream_events
+from rooms.queries.export_metadata import get_media, get_room, get_senders, serialize_room
+from rooms.queries.exportable import export_blocker
+from rooms.queries.media import iter_bytes, mark_missing
 from rooms.queries.resolve import resolve_room
 from rooms.queries.snapshot import snapshot
 from rooms.services.bundle_signer import own_signer
-from rooms.services.exported_room import ExportedRoom
+from rooms.services.exported_room import ExportResult
 from scaiwave import __version__
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.console.progress import Progress, no_progress
+from scaiwave.console.progress import ProgressCallback, null_progress
 from tenants.queries.resolve import resolve_tenant
-from tenants.queries.serializers import own_server_name
-from tenants.services.audit import record
+from tenants.queries.serializers import get_server_name
+from tenants.services.audit import record_audit
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExportOptions:
     """What is to be in a bundle, and who signs it."""
 
     window: Window
     with_media: bool
     now: datetime
     signer: Signer | None
-    progress: Progress
+    progress: ProgressCallback
 
 
-class Export:
+class RoomExport:
     """A bundle on its way out: iterate over its bytes, once; `close` it if that ends early.
 
     All rows are read from one snapshot, which lasts from the first chunk to the last event: until
@@ -55,9 +55,9 @@ class Export:
     now), and what the database raises.
     """
 
-    def __init__(self, room: Room, wanted: Wanted) -> None:
+    def __init__(self, room: Room, wanted: ExportOptions) -> None:
         self.room = room
-        self._result: ExportedRoom | None = None
+        self._result: ExportResult | None = None
         self._chunks = self._made(wanted)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -70,13 +70,13 @@ class Export:
         self._chunks.close()
 
     @property
-    def result(self) -> ExportedRoom:
+    def result(self) -> ExportResult:
         """What was exported; known when all of it was taken, and not before."""
         if self._result is None:
             raise RuntimeError("The export is not through.")
         return self._result
 
-    def _made(self, wanted: Wanted) -> Generator[bytes]:
+    def _made(self, wanted: ExportOptions) -> Generator[bytes]:
         bundle, size = _Bundle(self.room, wanted), 0
         with closing(bundle.parts()) as parts:
             for part in parts:
@@ -88,10 +88,10 @@ class Export:
 class _Bundle:
     """One export while it is being made."""
 
-    def __init__(self, room: Room, wanted: Wanted) -> None:
+    def __init__(self, room: Room, wanted: ExportOptions) -> None:
         self.room = room
         self.wanted = wanted
-        self.server_name = own_server_name()
+        self.server_name = get_server_name()
         self.senders: list[Sender] = []
         self.media: list[Attachment] = []
         self.events = 0
@@ -101,8 +101,8 @@ class _Bundle:
         with snapshot() as beside:
             self.room = room = _still_exportable(self.room)
             self.writer = BundleWriter(_head(room, wanted, self.server_name))
-            self.senders, total = senders_of(room, wanted.window, self.server_name)
-            self.media = with_missing(room.tenant_id, media_of(room), with_bytes=wanted.with_media)
+            self.senders, total = get_senders(room, wanted.window, self.server_name)
+            self.media = mark_missing(room.tenant_id, get_media(room), with_bytes=wanted.with_media)
             with closing(self._rows(total, beside)) as rows:
                 yield from self.writer.manifest(self.senders, self.media, rows)
         yield from self._attachments()
@@ -113,7 +113,7 @@ class _Bundle:
             self.events += number
             self.wanted.progress(self.events, total)
 
-        yield from event_rows(
+        yield from stream_events(
             self.room.pk, self.wanted.window, senders=self.senders, count=count, beside=beside
         )
 
@@ -122,16 +122,16 @@ class _Bundle:
         present = (attachment for attachment in self.media if attachment.missing is None)
         for _, names in groupby(present, lambda attachment: attachment.media_id):
             attachment = next(names)
-            with closing(bytes_of(self.room.tenant_id, attachment)) as chunks:
+            with closing(iter_bytes(self.room.tenant_id, attachment)) as chunks:
                 yield from self.writer.attachment(attachment, chunks)
 
     def _counts(self) -> Counts:
         missing = sum(attachment.missing is not None for attachment in self.media)
         return Counts(self.events, len(self.senders), len(self.media), missing)
 
-    def result(self, size: int) -> ExportedRoom:
+    def result(self, size: int) -> ExportResult:
         signer = self.wanted.signer
-        return ExportedRoom(
+        return ExportResult(
             room_id=self.room.pk,
             name=self.room.name,
             window=self.wanted.window.document(),
@@ -153,24 +153,24 @@ def export_room(
     window: Window,
     with_media: bool,
     now: datetime,
-    progress: Progress = no_progress,
-) -> Export:
+    progress: ProgressCallback = null_progress,
+) -> RoomExport:
     """Begin to export the room of that id or alias. It is audited before its first byte.
 
     Raises TenantNotFound, RoomNotFound, AmbiguousName, ExportRefused, KeyUnreadable, KeyDamaged.
     """
     operator.require(Permission.CARRY_ROOMS)
     found = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
-    wanted = Wanted(window, with_media, now, own_signer(now), progress)
-    return begin_export(operator=operator, room=found, wanted=wanted)
+    wanted = ExportOptions(window, with_media, now, own_signer(now), progress)
+    return start_export(operator=operator, room=found, wanted=wanted)
 
 
-def begin_export(*, operator: Operator, room: Room, wanted: Wanted) -> Export:
+def start_export(*, operator: Operator, room: Room, wanted: ExportOptions) -> RoomExport:
     """For a room that the operator was found to see. Raises ExportRefused."""
     operator.require(Permission.CARRY_ROOMS)
-    refuse_unless_exportable(room)
+    ensure_exportable(room)
     with transaction.atomic():
-        record(
+        record_audit(
             operator=operator,
             action="export-room",
             subject=room,
@@ -178,11 +178,11 @@ def begin_export(*, operator: Operator, room: Room, wanted: Wanted) -> Export:
             now=wanted.now,
             details={"window": wanted.window.document(), "media": wanted.with_media},
         )
-    return Export(room, wanted)
+    return RoomExport(room, wanted)
 
 
-def refuse_unless_exportable(room: Room) -> None:
-    if (why := why_not_exportable(room)) is not None:
+def ensure_exportable(room: Room) -> None:
+    if (why := export_blocker(room)) is not None:
         raise ExportRefused(
             f"Room {room.pk} can't be exported, since {why}.",
             fix="Such a room stays on its server; `scaiwave room list` shows which can be carried.",
@@ -191,18 +191,18 @@ def refuse_unless_exportable(room: Room) -> None:
 
 def _still_exportable(room: Room) -> Room:
     """The room as the snapshot has it."""
-    found = room_of(room.pk)
+    found = get_room(room.pk)
     if found is None:
         raise RoomNotFound(f"Room {room.pk} was deleted just now.")
-    refuse_unless_exportable(found)
+    ensure_exportable(found)
     return found
 
 
-def _head(room: Room, wanted: Wanted, server_name: str) -> Head:
+def _head(room: Room, wanted: ExportOptions, server_name: str) -> Head:
     return Head(
         generator=f"scaiwave {__version__}",
         server_name=server_name,
         exported_at=wanted.now,
-        room=room_document(room),
+        room=serialize_room(room),
         window=wanted.window.document(),
     )

@@ -13,18 +13,18 @@ from pathlib import Path
 from rooms.bundle.time_window import Window
 from rooms.errors import ExportRunning
 from rooms.models import Room
-from rooms.queries.exportable import why_not_exportable
+from rooms.queries.exportable import export_blocker
 from rooms.queries.visibility import visible_rooms
 from rooms.services.bundle_signer import own_signer
-from rooms.services.exported_rooms import Carried, ExportedRooms, Outcome
-from rooms.services.exports.existing import is_kept
-from rooms.services.exports.export_room import Wanted, begin_export
+from rooms.services.exported_rooms import BulkExportResult, ExportOutcome, RoomOutcome
+from rooms.services.exports.existing import is_up_to_date
+from rooms.services.exports.export_room import ExportOptions, start_export
 from rooms.services.exports.sinks import DRAFT, write_to_file
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.console.progress import Progress, no_progress
+from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.errors import DiskFull, DomainError, UsageError
 from scaiwave.locks import process_lock
-from tenants.queries.resolve import as_uuid, resolve_tenant
+from tenants.queries.resolve import parse_uuid, resolve_tenant
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def export_rooms(
     window: Window,
     with_media: bool,
     clock: Callable[[], datetime],
-    progress: Progress = no_progress,
-) -> ExportedRooms:
+    progress: ProgressCallback = null_progress,
+) -> BulkExportResult:
     """Write `<room-id>.zip` for each room; a whole bundle that is there already is kept.
 
     Rooms that may not be exported are named; a room that fails does not keep the others from
@@ -66,24 +66,24 @@ def export_rooms(
         for number, room in enumerate(rooms):
             progress(number, len(rooms))
             carried.append(_carried(errand, room))
-    return ExportedRooms([one.row() for one in carried])
+    return BulkExportResult([one.row() for one in carried])
 
 
-def _carried(errand: _Errand, room: Room) -> Carried:
-    if (why := why_not_exportable(room)) is not None:
-        return Carried(room, Outcome.REFUSED, reason=why)
+def _carried(errand: _Errand, room: Room) -> RoomOutcome:
+    if (why := export_blocker(room)) is not None:
+        return RoomOutcome(room, ExportOutcome.REFUSED, reason=why)
     target = errand.folder / f"{room.pk}.zip"
-    if is_kept(target, room, window=errand.window, with_media=errand.with_media):
-        return Carried(room, Outcome.KEPT, target)
+    if is_up_to_date(target, room, window=errand.window, with_media=errand.with_media):
+        return RoomOutcome(room, ExportOutcome.KEPT, target)
     now = errand.clock()
-    wanted = Wanted(errand.window, errand.with_media, now, own_signer(now), no_progress)
-    begin = partial(begin_export, operator=errand.operator, room=room, wanted=wanted)
+    wanted = ExportOptions(errand.window, errand.with_media, now, own_signer(now), null_progress)
+    begin = partial(start_export, operator=errand.operator, room=room, wanted=wanted)
     try:
-        return Carried(room, Outcome.EXPORTED, target, write_to_file(begin, target))
+        return RoomOutcome(room, ExportOutcome.EXPORTED, target, write_to_file(begin, target))
     except DiskFull:
         raise  # no fault of this room; the next one would not fit either
     except DomainError as error:
-        return Carried(room, Outcome.FAILED, reason=error.message)
+        return RoomOutcome(room, ExportOutcome.FAILED, reason=error.message)
 
 
 @contextmanager
@@ -109,5 +109,5 @@ def _make(folder: Path) -> None:
 
 def _remove_drafts(folder: Path) -> None:
     for path in folder.glob(f".*.zip.*{DRAFT}"):
-        if as_uuid(path.name[1:].partition(".")[0]) is not None:
+        if parse_uuid(path.name[1:].partition(".")[0]) is not None:
             path.unlink(missing_ok=True)

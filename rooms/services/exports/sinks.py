@@ -9,17 +9,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from rooms.errors import ExportUnread
-from rooms.services.exported_room import ExportedRoom
-from rooms.services.exports.export_room import Export
-from rooms.services.imports.source import room_on_disk
+from rooms.errors import ExportReaderClosed
+from rooms.services.exported_room import ExportResult
+from rooms.services.exports.export_room import RoomExport
+from rooms.services.imports.source import disk_full_as
 from scaiwave.errors import UsageError
 
 DRAFT = ".draft"
 
 
-def write_to_stream(begin: Callable[[], Export], stream: BinaryIO) -> ExportedRoom:
-    """Raises ExportUnread when the reader goes away, DiskFull, and what the export raises."""
+def write_to_stream(begin: Callable[[], RoomExport], stream: BinaryIO) -> ExportResult:
+    """Raises ExportReaderClosed when the reader goes away, DiskFull, and what the export raises."""
     with closing(begin()) as export:
         for chunk in export:
             with _written():
@@ -29,12 +29,12 @@ def write_to_stream(begin: Callable[[], Export], stream: BinaryIO) -> ExportedRo
     return export.result
 
 
-def write_to_file(begin: Callable[[], Export], target: Path) -> ExportedRoom:
+def write_to_file(begin: Callable[[], RoomExport], target: Path) -> ExportResult:
     """The file is there once it is whole, and until then as it was.
 
     Raises UsageError for what can't be written, DiskFull, and what the export raises.
     """
-    with draft_of(target) as draft, closing(begin()) as export:
+    with atomic_write(target) as draft, closing(begin()) as export:
         for chunk in export:
             draft.write(chunk)
     return export.result
@@ -42,27 +42,27 @@ def write_to_file(begin: Callable[[], Export], target: Path) -> ExportedRoom:
 
 @contextmanager
 def _written() -> Iterator[None]:
-    with room_on_disk(
+    with disk_full_as(
         "There is no room left where the bundle goes, so what is there is none.",
         fix="Free some space, then run the same command again.",
     ):
         try:
             yield
         except BrokenPipeError:
-            raise ExportUnread(
+            raise ExportReaderClosed(
                 "The reader went away before it had the whole bundle, so what it has is none."
             ) from None
 
 
 @contextmanager
-def draft_of(target: Path) -> Iterator[BinaryIO]:
+def atomic_write(target: Path) -> Iterator[BinaryIO]:
     """A private file beside the target that takes its place at the end, and is gone if there is
     an error or a signal before."""
     _check(target)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}{DRAFT}")
     file = _opened(draft)
     try:
-        with room_on_disk(f"There is no room left to write {target}."):
+        with disk_full_as(f"There is no room left to write {target}."):
             with file:
                 yield file
                 file.flush()

@@ -16,8 +16,8 @@ import msgspec
 from django.db import IntegrityError, connection
 
 from rooms.models import Event, Room
-from rooms.services.imports.id_mapping import Rewriter
-from scaiwave.console.progress import Progress
+from rooms.services.imports.id_mapping import EventRewriter
+from scaiwave.console.progress import ProgressCallback
 from scaiwave.error_mapping import DatabaseBusy
 
 if TYPE_CHECKING:
@@ -55,16 +55,20 @@ _as_django = json.JSONEncoder().encode
 
 
 @dataclass(frozen=True)
-class Target:
+class EventDestination:
     """Where the events go. `first_position` is that of the first; the others follow."""
 
     room: Room
     first_position: int
-    rewriter: Rewriter
+    rewriter: EventRewriter
 
 
 def write_events(
-    events: Iterable[BundleEvent], target: Target, *, total: int, progress: Progress
+    events: Iterable[BundleEvent],
+    target: EventDestination,
+    *,
+    total: int,
+    progress: ProgressCallback,
 ) -> int:
     """Write all of them; returns how many there were. Call it in a transaction.
 
@@ -90,7 +94,11 @@ class _Rewritten:
     """Rewrites events on their way, counts them, and says so now and then."""
 
     def __init__(
-        self, events: Iterable[BundleEvent], rewriter: Rewriter, total: int, progress: Progress
+        self,
+        events: Iterable[BundleEvent],
+        rewriter: EventRewriter,
+        total: int,
+        progress: ProgressCallback,
     ) -> None:
         self.count = 0
         self._events = events
@@ -108,7 +116,7 @@ class _Rewritten:
             yield event
 
 
-def _copy(events: Iterable[BundleEvent], target: Target) -> None:
+def _copy(events: Iterable[BundleEvent], target: EventDestination) -> None:
     """A few events are made while the server writes those before."""
     lines = bytearray()
     with (
@@ -123,7 +131,7 @@ def _copy(events: Iterable[BundleEvent], target: Target) -> None:
         copy.write(bytes(lines))
 
 
-def _lines(events: Iterable[BundleEvent], target: Target) -> Iterator[bytes]:
+def _lines(events: Iterable[BundleEvent], target: EventDestination) -> Iterator[bytes]:
     """Rows in the text format of COPY; its NULL is \\N, and a backslash is written twice."""
     room = target.room
     same = f"\t{room.tenant_id}\t{room.pk}\t{room.creator_id}\t"
@@ -147,14 +155,14 @@ def _escaped(text: str) -> str:
     return text
 
 
-def _insert(events: Iterable[BundleEvent], target: Target) -> None:
+def _insert(events: Iterable[BundleEvent], target: EventDestination) -> None:
     marks = ", ".join("?" * len(COLUMNS))
     connection.connection.executemany(
         f"INSERT INTO {TABLE} ({_NAMES}) VALUES ({marks})", _rows(events, target)
     )
 
 
-def _rows(events: Iterable[BundleEvent], target: Target) -> Iterator[tuple[Any, ...]]:
+def _rows(events: Iterable[BundleEvent], target: EventDestination) -> Iterator[tuple[Any, ...]]:
     """Rows as Django keeps them in SQLite: ids as 32 digits, times as text without a zone."""
     room = target.room
     tenant, key, sender = room.tenant_id.hex, room.pk.hex, room.creator_id.hex

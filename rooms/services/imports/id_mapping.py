@@ -21,7 +21,7 @@ _UUID = re.compile(r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
-class NewIds:
+class IdMapper:
     """The new id of everything that comes with a room, worked out from the room and the old id.
 
     So a reference can be rewritten without having seen what it refers to, and millions of ids
@@ -41,7 +41,7 @@ class NewIds:
         return f"{stem}-8{h[:3]}-{_VARIANT[h[3]]}{h[4:7]}-{h[7:19]}"
 
 
-class Rewriter:
+class EventRewriter:
     """Rewrites the contents of events in place.
 
     `media_ids` has the new ids of media that is here now; ids of other media are derived, so that
@@ -49,7 +49,7 @@ class Rewriter:
     """
 
     def __init__(
-        self, new_id: NewIds, *, senders: Mapping[str, Sender], media_ids: Mapping[str, str]
+        self, new_id: IdMapper, *, senders: Mapping[str, Sender], media_ids: Mapping[str, str]
     ) -> None:
         self.new_id = new_id
         self._media_ids = media_ids

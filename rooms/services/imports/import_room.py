@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 from django.db import transaction
 
-from rooms.bundle.reader import CheckedBundle, Limits, check_bundle
-from rooms.bundle.signature import Verdict
+from rooms.bundle.reader import Limits, ValidatedBundle, check_bundle
+from rooms.bundle.signature import VerificationStatus
 from rooms.errors import ImportRunning
 from rooms.models import (
     ImportIntent,
@@ -26,20 +26,25 @@ from rooms.models import (
     RoomState,
     RoomType,
 )
-from rooms.services.import_signature import judged, known_keys, warning
-from rooms.services.imported_room import ImportedRoom
-from rooms.services.imports.events import Target, write_events
-from rooms.services.imports.id_mapping import NewIds, Rewriter
-from rooms.services.imports.intents import announced, carried, clean_up_abandoned
-from rooms.services.imports.media import MediaPlan, plan_media, put_files, write_media
-from rooms.services.imports.permissions import Place, admit, admit_again, require_capacity
-from rooms.services.imports.source import Source, readable
+from rooms.services.import_signature import check_signature, signature_warning, trusted_keys
+from rooms.services.imported_room import ImportResult
+from rooms.services.imports.events import EventDestination, write_events
+from rooms.services.imports.id_mapping import EventRewriter, IdMapper
+from rooms.services.imports.intents import clean_up_abandoned, complete_intent, import_intent
+from rooms.services.imports.media import MediaPlan, plan_media, store_files, write_media
+from rooms.services.imports.permissions import (
+    ImportTarget,
+    ensure_quota,
+    resolve_target,
+    revalidate_target,
+)
+from rooms.services.imports.source import Source, open_seekable
 from rooms.services.stream_positions import lock_stream, reserve_positions
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.console.output import Kind
-from scaiwave.console.progress import Bars, no_bars
+from scaiwave.console.output import ColumnType
+from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.locks import process_lock
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 
 FULL_POWER = 100
 
@@ -49,12 +54,12 @@ class _Import:
     """One import under way: who, where to, what from."""
 
     operator: Operator
-    place: Place
+    place: ImportTarget
     source: Source
-    bundle: CheckedBundle
-    verdict: Verdict
+    bundle: ValidatedBundle
+    verdict: VerificationStatus
     now: datetime
-    bars: Bars
+    bars: ProgressFactory
 
 
 def import_room(
@@ -71,35 +76,35 @@ def import_room(
     dry_run: bool = False,
     key: str | None = None,
     require_signature: bool = False,
-    bars: Bars = no_bars,
-) -> ImportedRoom:
+    bars: ProgressFactory = null_progress_factory,
+) -> ImportResult:
     """Make a room of the participant's of the bundle in `file`, which may be a pipe.
 
     `once`: where the same bundle has made a room of this workspace that is still there, that is
     the answer. `most_bytes` bounds the bundle, packed and unpacked. `key` is one that may have
     signed it, besides this server's own.
 
-    Raises TenantNotFound, WorkspaceNotFound, ParticipantNotFound, WorkspaceForbidden, BadKey,
-    ImportRefused, ImportRunning, TenantCapacity, BundleError in all its forms, DiskFull and
+    Raises TenantNotFound, WorkspaceNotFound, ParticipantNotFound, WorkspaceForbidden, InvalidKey,
+    ImportRefused, ImportRunning, TenantQuotaExceeded, BundleError in all its forms, DiskFull and
     DatabaseBusy; nothing is left of the room then.
     """
     operator.require(Permission.CARRY_ROOMS)
-    place = admit(operator, tenant=tenant, workspace=workspace, participant=participant)
-    keys = known_keys(key)
+    place = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
+    keys = trusted_keys(key)
     if not dry_run:
         clean_up_abandoned(now)
     with _checked(file, most_bytes, cut_references, bars) as (source, bundle):
-        verdict = judged(bundle.signature, keys, required=require_signature)
+        verdict = check_signature(bundle.signature, keys, required=require_signature)
         work = _Import(operator, place, source, bundle, verdict, now, bars)
         return _imported(work, once=once, dry_run=dry_run)
 
 
 @contextmanager
 def _checked(
-    file: BinaryIO, most_bytes: int, cut_references: bool, bars: Bars
-) -> Iterator[tuple[Source, CheckedBundle]]:
-    with readable(file, most_bytes=most_bytes, bars=bars) as source:
-        with bars("Checking", Kind.BYTES) as progress:
+    file: BinaryIO, most_bytes: int, cut_references: bool, bars: ProgressFactory
+) -> Iterator[tuple[Source, ValidatedBundle]]:
+    with open_seekable(file, most_bytes=most_bytes, bars=bars) as source:
+        with bars("Checking", ColumnType.BYTES) as progress:
             bundle = check_bundle(
                 source.file,
                 limits=Limits(most_bytes=most_bytes),
@@ -110,7 +115,7 @@ def _checked(
             yield source, bundle
 
 
-def _imported(work: _Import, *, once: bool, dry_run: bool) -> ImportedRoom:
+def _imported(work: _Import, *, once: bool, dry_run: bool) -> ImportResult:
     make = _planned if dry_run else _carried
     if not once:
         return make(work)
@@ -139,39 +144,39 @@ def _earlier(work: _Import) -> Room | None:
     return newest.room if newest else None
 
 
-def _already(room: Room) -> ImportedRoom:
-    return ImportedRoom(
+def _already(room: Room) -> ImportResult:
+    return ImportResult(
         room_id=room.pk, name=room.name, workspace=room.workspace.slug, imported=False
     )
 
 
-def _planned(work: _Import) -> ImportedRoom:
+def _planned(work: _Import) -> ImportResult:
     return _summary(work, _plan(work), None)
 
 
 def _plan(work: _Import) -> MediaPlan:
-    """What becomes of the files. Raises `TenantCapacity`."""
-    trusted = work.verdict is Verdict.VALID
+    """What becomes of the files. Raises `TenantQuotaExceeded`."""
+    trusted = work.verdict is VerificationStatus.VALID
     plan = plan_media(work.place.tenant.pk, work.bundle.head.media, trusted=trusted)
-    require_capacity(work.place.tenant, added_bytes=plan.added_bytes)
+    ensure_quota(work.place.tenant, added_bytes=plan.added_bytes)
     return plan
 
 
-def _carried(work: _Import) -> ImportedRoom:
+def _carried(work: _Import) -> ImportResult:
     plan = _plan(work)
     tenant = work.place.tenant
     hashes = [row.sha256 for row in plan.put]
-    with announced(hashes, operator=work.operator, tenant=tenant, now=work.now) as intent:
-        with work.bars("Storing attachments", Kind.BYTES) as progress:
-            put_files(
+    with import_intent(hashes, operator=work.operator, tenant=tenant, now=work.now) as intent:
+        with work.bars("Storing attachments", ColumnType.BYTES) as progress:
+            store_files(
                 plan, tenant_id=tenant.pk, open_media=work.bundle.open_media, progress=progress
             )
         total = work.bundle.counts.kept
         first_position = reserve_positions(tenant.pk, total)
         with transaction.atomic(durable=True):
-            work = replace(work, place=admit_again(work.operator, work.place))
+            work = replace(work, place=revalidate_target(work.operator, work.place))
             room = _write_room(work)
-            target = Target(room, first_position, _rewriter(work, room, plan))
+            target = EventDestination(room, first_position, _rewriter(work, room, plan))
             with work.bars("Writing events") as progress:
                 write_events(work.bundle.events(), target, total=total, progress=progress)
             _finish(work, room, plan, intent)
@@ -205,10 +210,10 @@ def _write_room(work: _Import) -> Room:
     return room
 
 
-def _rewriter(work: _Import, room: Room, plan: MediaPlan) -> Rewriter:
+def _rewriter(work: _Import, room: Room, plan: MediaPlan) -> EventRewriter:
     """Also writes the rows of the media, since their ids are what the events need to know."""
     media_ids = write_media(plan, room=room, now=work.now)
-    return Rewriter(NewIds(room.pk), senders=work.bundle.head.senders, media_ids=media_ids)
+    return EventRewriter(IdMapper(room.pk), senders=work.bundle.head.senders, media_ids=media_ids)
 
 
 def _finish(work: _Import, room: Room, plan: MediaPlan, intent: ImportIntent) -> None:
@@ -218,7 +223,7 @@ def _finish(work: _Import, room: Room, plan: MediaPlan, intent: ImportIntent) ->
     """
     work.source.require_unchanged()
     lock_stream(room.tenant_id)
-    require_capacity(work.place.tenant, added_bytes=plan.added_bytes, written=True)
+    ensure_quota(work.place.tenant, added_bytes=plan.added_bytes, written=True)
     head = work.bundle.head
     RoomImport.objects.create(
         tenant=work.place.tenant,
@@ -229,7 +234,7 @@ def _finish(work: _Import, room: Room, plan: MediaPlan, intent: ImportIntent) ->
         operator=work.operator.name,
         created_at=work.now,
     )
-    record(
+    record_audit(
         operator=work.operator,
         action="import-room",
         subject=room,
@@ -244,17 +249,17 @@ def _finish(work: _Import, room: Room, plan: MediaPlan, intent: ImportIntent) ->
             "events": work.bundle.counts.kept,
         },
     )
-    carried(intent)
+    complete_intent(intent)
 
 
-def _summary(work: _Import, plan: MediaPlan, room: Room | None) -> ImportedRoom:
+def _summary(work: _Import, plan: MediaPlan, room: Room | None) -> ImportResult:
     counts = work.bundle.counts
     stripped = {
         **counts.stripped,
         "swp.room.reaction": counts.reactions_stripped,
         "swp.room.redaction": counts.redactions_stripped,
     }
-    return ImportedRoom(
+    return ImportResult(
         room_id=room.pk if room else None,
         name=work.bundle.head.room.name,
         workspace=work.place.workspace.slug,
@@ -274,7 +279,7 @@ def _summary(work: _Import, plan: MediaPlan, room: Room | None) -> ImportedRoom:
 
 def _warnings(work: _Import, plan: MediaPlan) -> Iterator[str]:
     given, window = work.bundle.head.room, work.bundle.head.window
-    if unsigned := warning(work.bundle.signature, work.verdict):
+    if unsigned := signature_warning(work.bundle.signature, work.verdict):
         yield unsigned
     if window:
         since = f"since {window.since}" if window.since else "from its beginning on"

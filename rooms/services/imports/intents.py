@@ -23,14 +23,14 @@ from rooms.services.stream_positions import lock_stream
 from scaiwave.auth.operators import Operator
 from scaiwave.batching import batches
 from scaiwave.locks import process_lock
-from scaiwave.media_storage import MediaFiles, store_errors
+from scaiwave.media_storage import AtomicFileSystemStorage, storage_error_types
 from tenants.models import Tenant
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def announced(
+def import_intent(
     hashes: Collection[str], *, operator: Operator, tenant: Tenant, now: datetime
 ) -> Iterator[ImportIntent]:
     """Announce files by hash; whatever raises inside has them taken away again.
@@ -57,7 +57,7 @@ def announced(
             raise
 
 
-def carried(intent: ImportIntent) -> None:
+def complete_intent(intent: ImportIntent) -> None:
     """The files are somebody's now, so the row goes; call it in the transaction that makes them so.
 
     What killed imports have left of the same files was spared while this one might have been
@@ -96,7 +96,7 @@ def _give_up(intent: ImportIntent) -> None:
         connection.close_if_unusable_or_obsolete()
         _undo(intent)
     except Exception as error:
-        if not isinstance(error, (Error, *store_errors())):
+        if not isinstance(error, (Error, *storage_error_types())):
             raise
         log.warning("Import %s was not tidied up; the next import will do it.", intent.pk)
 
@@ -125,7 +125,7 @@ def _remove_files(intent: ImportIntent) -> None:
 
 def _remove_drafts(intent: ImportIntent, hashes: Collection[str]) -> None:
     """A bucket has none: what was not sent to its end is not there."""
-    if isinstance(default_storage, MediaFiles):
+    if isinstance(default_storage, AtomicFileSystemStorage):
         default_storage.remove_drafts({_storage_name(intent, sha256) for sha256 in hashes})
 
 

@@ -17,11 +17,11 @@ from django.core.files.storage import default_storage
 from rooms.bundle.format import INFECTED
 from rooms.errors import NOTHING_DONE, BundleDamaged
 from rooms.models import Media, Room, RoomMedia, ScanStatus
-from rooms.queries.media import has_bytes
-from rooms.services.imports.source import room_on_disk
+from rooms.queries.media import exists_with_size
+from rooms.services.imports.source import disk_full_as
 from scaiwave.batching import batches
-from scaiwave.console.progress import Progress
-from scaiwave.error_mapping import from_media_store
+from scaiwave.console.progress import ProgressCallback
+from scaiwave.error_mapping import map_storage_error
 
 if TYPE_CHECKING:
     from rooms.bundle.reader import MediaRow
@@ -82,7 +82,7 @@ def _plan_file(plan: MediaPlan, row: MediaRow, here: Media | None) -> None:
         if here is None:
             plan.new.append(row)
         # A row does not prove that there is a file.
-        if here is None or not has_bytes(here.storage_name, here.size):
+        if here is None or not exists_with_size(here.storage_name, here.size):
             plan.put.append(row)
         else:
             plan.already_there += 1
@@ -92,12 +92,12 @@ def _is_infected(row: MediaRow) -> bool:
     return row.missing == INFECTED or row.scan_status == ScanStatus.INFECTED
 
 
-def put_files(
+def store_files(
     plan: MediaPlan,
     *,
     tenant_id: UUID,
     open_media: Callable[[str], BinaryIO],
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> None:
     """Put the bytes into the store. Raises `DiskFull`, `MediaStoreUnusable`, `BundleDamaged`."""
     done, total = 0, sum(row.size for row in plan.put)
@@ -114,10 +114,10 @@ def put_files(
 def _into_store() -> Iterator[None]:
     fix = f"{NOTHING_DONE} Free some space, then run the same command again."
     try:
-        with room_on_disk("The media store has no room left.", fix=fix):
+        with disk_full_as("The media store has no room left.", fix=fix):
             yield
     except OSError as error:
-        raise from_media_store(error) from error
+        raise map_storage_error(error) from error
 
 
 class _Hashed(RawIOBase):

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rooms.bundle.format import MIB
-from rooms.errors import NOTHING_DONE, ImportRefused, TenantCapacity, WorkspaceForbidden
+from rooms.errors import NOTHING_DONE, ImportRefused, TenantQuotaExceeded, WorkspaceForbidden
 from rooms.models import Workspace, WorkspaceMember
 from rooms.queries.resolve import resolve_workspace
 from rooms.queries.tenant_stats import rooms_per_tenant, storage_per_tenant
 from rooms.queries.workspaces import MAY_IMPORT
 from scaiwave.auth.operators import Operator
-from scaiwave.console.output import human_bytes
+from scaiwave.console.output import format_bytes
 from tenants.models import Participant, Tenant
 from tenants.queries.resolve import resolve_participant, resolve_tenant
 
 
 @dataclass(frozen=True)
-class Place:
+class ImportTarget:
     """Where a room goes, and whose it will be."""
 
     tenant: Tenant
@@ -25,11 +25,13 @@ class Place:
     participant: Participant
 
 
-def admit(operator: Operator, *, tenant: str, workspace: str, participant: str) -> Place:
+def resolve_target(
+    operator: Operator, *, tenant: str, workspace: str, participant: str
+) -> ImportTarget:
     """The place by its names. Raises what the resolvers raise, `ImportRefused` for a suspended
     tenant and `WorkspaceForbidden` for a participant who may not import there."""
     owner = resolve_tenant(operator, tenant)
-    place = Place(
+    place = ImportTarget(
         owner,
         resolve_workspace(operator, workspace, tenant=owner),
         resolve_participant(operator, participant, tenant=owner),
@@ -43,10 +45,10 @@ def admit(operator: Operator, *, tenant: str, workspace: str, participant: str) 
     return place
 
 
-def admit_again(operator: Operator, place: Place) -> Place:
+def revalidate_target(operator: Operator, place: ImportTarget) -> ImportTarget:
     """The same place as it is now: to check a large bundle takes minutes, in which somebody may
     have been removed. Raises what `admit` raises."""
-    return admit(
+    return resolve_target(
         operator,
         tenant=str(place.tenant.pk),
         workspace=str(place.workspace.pk),
@@ -54,7 +56,7 @@ def admit_again(operator: Operator, place: Place) -> Place:
     )
 
 
-def _require_editor(place: Place) -> None:
+def _require_editor(place: ImportTarget) -> None:
     who, where = str(place.participant), f"workspace {place.workspace.slug}"
     if reason := place.participant.inactive_reason:
         raise WorkspaceForbidden(f"{who} can't import into {where}: {reason}.")
@@ -69,8 +71,8 @@ def _require_editor(place: Place) -> None:
         )
 
 
-def require_capacity(tenant: Tenant, *, added_bytes: int, written: bool = False) -> None:
-    """Raises `TenantCapacity` unless one more room and so many more bytes fit into the limits.
+def ensure_quota(tenant: Tenant, *, added_bytes: int, written: bool = False) -> None:
+    """Raises `TenantQuotaExceeded` unless one more room and so many more bytes fit into the limits.
 
     `written`: room and bytes have rows already, in this transaction. A tenant that is over its
     storage may still take in a room that adds nothing to it.
@@ -83,12 +85,12 @@ def require_capacity(tenant: Tenant, *, added_bytes: int, written: bool = False)
     limit = tenant.max_storage_mb * MIB
     used = storage_per_tenant([tenant.pk])[tenant.pk] - (added_bytes if written else 0)
     if used + added_bytes > limit:
-        uses = f"uses {human_bytes(used)} of at most {human_bytes(limit)}"
-        raise _over(tenant, f"{uses}, and the attachments take {human_bytes(added_bytes)} more")
+        uses = f"uses {format_bytes(used)} of at most {format_bytes(limit)}"
+        raise _over(tenant, f"{uses}, and the attachments take {format_bytes(added_bytes)} more")
 
 
-def _over(tenant: Tenant, what: str) -> TenantCapacity:
-    return TenantCapacity(
+def _over(tenant: Tenant, what: str) -> TenantQuotaExceeded:
+    return TenantQuotaExceeded(
         f"Tenant {tenant.slug} {what}.",
         fix=f"{NOTHING_DONE} Raise the limit with `scaiwave admin update-tenant {tenant.slug}`, or "
         "make room.",

@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from rooms.bundle.format import MIB
 from rooms.errors import NOTHING_DONE, BundleTooLarge, ImportRefused
-from scaiwave.console.output import Kind
-from scaiwave.console.progress import Bars, Progress, no_bars
+from scaiwave.console.output import ColumnType
+from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
 from scaiwave.errors import DiskFull
 
 _CHUNK = MIB
@@ -41,7 +41,9 @@ class Source:
 
 
 @contextmanager
-def readable(file: BinaryIO, *, most_bytes: int, bars: Bars = no_bars) -> Iterator[Source]:
+def open_seekable(
+    file: BinaryIO, *, most_bytes: int, bars: ProgressFactory = null_progress_factory
+) -> Iterator[Source]:
     """The file itself if it can be read from the beginning again, as a pipe can't; else a copy.
 
     Raises `BundleTooLarge` as soon as the limit is passed, and `DiskFull`.
@@ -51,17 +53,17 @@ def readable(file: BinaryIO, *, most_bytes: int, bars: Bars = no_bars) -> Iterat
         return
     # Without a name nobody else can change it, and it is gone however this process ends.
     with tempfile.TemporaryFile() as copy:
-        full = room_on_disk(
+        full = disk_full_as(
             f"The folder {tempfile.gettempdir()} has no room left for the bundle.",
             fix=f"{NOTHING_DONE} Name a folder with more room in TMPDIR, or keep the bundle in a "
             "file and pass it with --input.",
         )
-        with bars("Reading", Kind.BYTES) as progress, full:
+        with bars("Reading", ColumnType.BYTES) as progress, full:
             _copy(file, copy, most_bytes, progress)
         yield Source(copy, _stamp(copy))
 
 
-def _copy(file: BinaryIO, copy: BinaryIO, most_bytes: int, progress: Progress) -> None:
+def _copy(file: BinaryIO, copy: BinaryIO, most_bytes: int, progress: ProgressCallback) -> None:
     size = 0
     while chunk := file.read(_CHUNK):
         size += len(chunk)
@@ -83,7 +85,7 @@ def _stamp(file: BinaryIO) -> Stamp | None:
 
 
 @contextmanager
-def room_on_disk(message: str, *, fix: str | None = None) -> Iterator[None]:
+def disk_full_as(message: str, *, fix: str | None = None) -> Iterator[None]:
     """Raises `DiskFull` with this message where a disk, a quota or a limited file is full."""
     try:
         yield

@@ -9,23 +9,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from rooms.errors import BackfillGivenUp, SearchIndexMismatch
+from rooms.errors import BackfillSuperseded, SearchIndexMismatch
 from rooms.models import SearchBackfill
-from rooms.search.backend import configured_index
-from rooms.search.base import Index
-from rooms.services.search.completion import finished
+from rooms.search.backend import open_index
+from rooms.search.base import SearchIndex
+from rooms.services.search.completion import try_finish
 from rooms.services.search.queue import enqueue, require_queue
-from rooms.services.search.runs import Wish, begun_run, open_ranges
+from rooms.services.search.runs import BackfillOptions, get_or_create_run, pending_ranges
 from rooms.services.search.worker import RangeWorker
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.console.progress import Progress, no_progress
+from scaiwave.console.progress import ProgressCallback, null_progress
 
 _LOOK_AGAIN = 0.2
 """Seconds, while others are at all that is left."""
 
 
 @dataclass(frozen=True)
-class Backfilled:
+class BackfillResult:
     run_id: UUID
     resumed: bool
     tenants: list[dict[str, Any]]
@@ -46,7 +46,7 @@ class Backfilled:
 
 
 @dataclass(frozen=True)
-class Enqueued:
+class EnqueueResult:
     run_id: UUID
     resumed: bool
     ranges: int
@@ -60,35 +60,35 @@ class Enqueued:
 def backfill_search(
     *,
     operator: Operator,
-    wish: Wish,
+    wish: BackfillOptions,
     now: Callable[[], datetime],
-    progress: Progress = no_progress,
-) -> Backfilled:
+    progress: ProgressCallback = null_progress,
+) -> BackfillResult:
     """Do all of it here, from where it stopped the last time, and beside others who do the same.
 
-    Raises `UsageError`, `TenantNotFound`, `RoomNotFound`, `AmbiguousName`, `BackfillGivenUp`, and
-    where a search server is configured what calling it raises.
+    Raises `UsageError`, `TenantNotFound`, `RoomNotFound`, `AmbiguousName`, `BackfillSuperseded`,
+    and where a search server is configured what calling it raises.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     began = now()
-    run = begun_run(operator, wish, began)
-    with configured_index() as index:
+    run = get_or_create_run(operator, wish, began)
+    with open_index() as index:
         index.begin()
         worker = RangeWorker(index, run, progress)
         while not _finished(index, run, now):
-            taken = [worker.take(key) for key in open_ranges(run).values_list("pk", flat=True)]
+            taken = [worker.take(key) for key in pending_ranges(run).values_list("pk", flat=True)]
             if not any(taken):
                 time.sleep(_LOOK_AGAIN)
-    return Backfilled(run.pk, run.started_at != began, (run.outcome or {})["tenants"])
+    return BackfillResult(run.pk, run.started_at != began, (run.outcome or {})["tenants"])
 
 
-def enqueue_backfill(*, operator: Operator, wish: Wish, now: datetime) -> Enqueued:
+def enqueue_backfill(*, operator: Operator, wish: BackfillOptions, now: datetime) -> EnqueueResult:
     """Have the workers do it. Raises `QueueUnavailable`, and what `backfill_search` does."""
     operator.require(Permission.MANAGE_PLATFORM)
     require_queue()
-    run = begun_run(operator, wish, now)
-    ranges = open_ranges(run).count()
-    return Enqueued(run.pk, run.started_at != now, ranges, enqueue(run.pk, ranges))
+    run = get_or_create_run(operator, wish, now)
+    ranges = pending_ranges(run).count()
+    return EnqueueResult(run.pk, run.started_at != now, ranges, enqueue(run.pk, ranges))
 
 
 def backfill_one_range(
@@ -102,22 +102,22 @@ def backfill_one_range(
     run = SearchBackfill.objects.filter(pk=run_id, finished_at=None).first()
     if run is None:
         return {"run_id": str(run_id), "range": None, "finished": True}
-    with configured_index() as index:
+    with open_index() as index:
         index.begin()
-        worker = RangeWorker(index, run, no_progress)
-        open_ = open_ranges(run).values_list("pk", flat=True)
+        worker = RangeWorker(index, run, null_progress)
+        open_ = pending_ranges(run).values_list("pk", flat=True)
         mine = next((key for key in open_ if worker.take(key)), None)
         try:
             done = _finished(index, run, now)
-        except BackfillGivenUp:
+        except BackfillSuperseded:
             done = True
-    if mine is not None and not done and (left := open_ranges(run).count()):
+    if mine is not None and not done and (left := pending_ranges(run).count()):
         enqueue(run.pk, left)
     return {"run_id": str(run_id), "range": mine and str(mine), "finished": done}
 
 
-def _finished(index: Index, run: SearchBackfill, now: Callable[[], datetime]) -> bool:
+def _finished(index: SearchIndex, run: SearchBackfill, now: Callable[[], datetime]) -> bool:
     try:
-        return finished(index, run, now())
+        return try_finish(index, run, now())
     except SearchBackfill.DoesNotExist:
-        raise BackfillGivenUp("Somebody has begun this backfill anew meanwhile.") from None
+        raise BackfillSuperseded("Somebody has begun this backfill anew meanwhile.") from None

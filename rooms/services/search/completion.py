@@ -11,9 +11,9 @@ from django.db import transaction
 from django.db.models import Max, Sum
 
 from rooms.models import SearchBackfill
-from rooms.search.base import Counts, Index
-from rooms.services.search.runs import open_ranges, run_scope
-from rooms.services.search.worker import Pace, one_step
+from rooms.search.base import Counts, SearchIndex
+from rooms.services.search.runs import pending_ranges, scope_of_run
+from rooms.services.search.worker import BatchSizer, index_step
 from scaiwave.locks import process_lock
 from tenants.models import Tenant
 
@@ -24,7 +24,7 @@ KEPT = 10
 
 
 @dataclass
-class Done:
+class TenantProgress:
     """What a run has come to in a tenant; `last` is 0 where there is no event any more."""
 
     last: int = 0
@@ -32,26 +32,28 @@ class Done:
     removed: int = 0
 
 
-def finished(index: Index, run: SearchBackfill, now: datetime) -> bool:
+def try_finish(index: SearchIndex, run: SearchBackfill, now: datetime) -> bool:
     """Finish the run if nothing is left to do; returns whether it is finished, by whomever.
 
     Raises `SearchBackfill.DoesNotExist` where somebody gave it up.
     """
     with process_lock(f"search-finish-{run.pk.hex}") as free:
         run.refresh_from_db()
-        if run.finished_at is None and free and not open_ranges(run).exists():
+        if run.finished_at is None and free and not pending_ranges(run).exists():
             _finish(index, run, now)
             run.refresh_from_db()
     return run.finished_at is not None
 
 
-def _finish(index: Index, run: SearchBackfill, now: datetime) -> None:
+def _finish(index: SearchIndex, run: SearchBackfill, now: datetime) -> None:
     index.end()
     tenants = _done_by_tenant(run)
-    counts = index.counts(run_scope(run), run.pk)
+    counts = index.counts(scope_of_run(run), run.pk)
     # Messages go on being edited, redacted and deleted while a run is on its way.
     for tenant in [of for of, count in counts.items() if not count.right]:
-        counts[tenant] = _put_right(index, run, tenant, tenants.setdefault(tenant, Done()))
+        counts[tenant] = _put_right(
+            index, run, tenant, tenants.setdefault(tenant, TenantProgress())
+        )
     with transaction.atomic():
         SearchBackfill.objects.filter(pk=run.pk).update(
             outcome={"tenants": _outcome(tenants, counts)}, finished_at=now
@@ -60,9 +62,11 @@ def _finish(index: Index, run: SearchBackfill, now: datetime) -> None:
         _forget_old(run)
 
 
-def _put_right(index: Index, run: SearchBackfill, tenant: UUID, done: Done) -> Counts:
+def _put_right(
+    index: SearchIndex, run: SearchBackfill, tenant: UUID, done: TenantProgress
+) -> Counts:
     """Counts it alone, so that little can change between the look and the count."""
-    scope = replace(run_scope(run), tenant_id=tenant)
+    scope = replace(scope_of_run(run), tenant_id=tenant)
     counts = Counts()
     for _ in range(LOOKS):
         _look_again(index, run, tenant, done)
@@ -72,23 +76,27 @@ def _put_right(index: Index, run: SearchBackfill, tenant: UUID, done: Done) -> C
     return counts
 
 
-def _look_again(index: Index, run: SearchBackfill, tenant: UUID, done: Done) -> None:
-    scope, pace = run_scope(run), Pace()
+def _look_again(
+    index: SearchIndex, run: SearchBackfill, tenant: UUID, done: TenantProgress
+) -> None:
+    scope, pace = scope_of_run(run), BatchSizer()
     for part in run.ranges.filter(tenant=tenant).order_by("first"):
         after = part.first - 1
         while after < part.last:
-            after, step = one_step(index, scope, part, after=after, pace=pace)
+            after, step = index_step(index, scope, part, after=after, pace=pace)
             done.written += step.written
             done.removed += step.removed
     if scope.whole:
         done.removed += index.remove_orphans(tenant)
 
 
-def _done_by_tenant(run: SearchBackfill) -> dict[UUID, Done]:
+def _done_by_tenant(run: SearchBackfill) -> dict[UUID, TenantProgress]:
     rows = run.ranges.values("tenant_id").annotate(
         through=Max("last"), total=Sum("written"), gone=Sum("removed")
     )
-    return {row["tenant_id"]: Done(row["through"], row["total"], row["gone"]) for row in rows}
+    return {
+        row["tenant_id"]: TenantProgress(row["through"], row["total"], row["gone"]) for row in rows
+    }
 
 
 def _forget_old(run: SearchBackfill) -> None:
@@ -101,7 +109,9 @@ def _forget_old(run: SearchBackfill) -> None:
     SearchBackfill.objects.filter(pk__in=old).delete()
 
 
-def _outcome(tenants: dict[UUID, Done], counts: dict[UUID, Counts]) -> list[dict[str, Any]]:
+def _outcome(
+    tenants: dict[UUID, TenantProgress], counts: dict[UUID, Counts]
+) -> list[dict[str, Any]]:
     slugs = dict(Tenant.objects.filter(pk__in=tenants).values_list("pk", "slug"))
     return [
         {

@@ -19,14 +19,14 @@ from scaiwave.auth.operators import Operator
 from scaiwave.errors import UsageError
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 
 RANGE_EVENTS = 50_000
 """Events that one worker takes at a time: seconds of work, and a minute or two with vectors."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class BackfillOptions:
     """What an operator asks for. `restart` gives up where an unfinished run had come to, and
     also writes what is in the index already."""
 
@@ -45,7 +45,7 @@ class _Part(NamedTuple):
     events: int
 
 
-def scope_of(operator: Operator, wish: Wish) -> Scope:
+def build_scope(operator: Operator, wish: BackfillOptions) -> Scope:
     """Raises `UsageError`, `TenantNotFound`, `RoomNotFound` or `AmbiguousName`."""
     if wish.tenant is None:
         if wish.room is not None:
@@ -58,9 +58,9 @@ def scope_of(operator: Operator, wish: Wish) -> Scope:
     return Scope(tenant.pk, room, wish.since)
 
 
-def begun_run(operator: Operator, wish: Wish, now: datetime) -> SearchBackfill:
+def get_or_create_run(operator: Operator, wish: BackfillOptions, now: datetime) -> SearchBackfill:
     """The unfinished run of this scope, else a new one."""
-    scope = scope_of(operator, wish)
+    scope = build_scope(operator, wish)
     unfinished = SearchBackfill.objects.filter(scope=scope.name, finished_at=None)
     if not wish.restart and (found := unfinished.first()):
         return found
@@ -74,19 +74,19 @@ def begun_run(operator: Operator, wish: Wish, now: datetime) -> SearchBackfill:
         theirs = unfinished.first()
     if theirs and (theirs.rewrite or not wish.restart):
         return theirs
-    return begun_run(operator, wish, now)
+    return get_or_create_run(operator, wish, now)
 
 
-def run_scope(run: SearchBackfill) -> Scope:
+def scope_of_run(run: SearchBackfill) -> Scope:
     return Scope(run.tenant_id, run.room_id, run.since)
 
 
-def open_ranges(run: SearchBackfill) -> QuerySet[SearchRange]:
+def pending_ranges(run: SearchBackfill) -> QuerySet[SearchRange]:
     return run.ranges.filter(done_through__lt=F("last")).order_by("pk")
 
 
 def _made(
-    operator: Operator, scope: Scope, wish: Wish, parts: list[_Part], now: datetime
+    operator: Operator, scope: Scope, wish: BackfillOptions, parts: list[_Part], now: datetime
 ) -> SearchBackfill:
     run = SearchBackfill.objects.create(
         scope=scope.name,
@@ -98,7 +98,7 @@ def _made(
         started_at=now,
     )
     SearchRange.objects.bulk_create([_range(run, part) for part in parts], batch_size=500)
-    record(
+    record_audit(
         operator=operator,
         action="backfill-search-index",
         subject=run,

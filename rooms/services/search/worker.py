@@ -13,10 +13,10 @@ from uuid import UUID
 from django.db.models import F, Sum
 
 from rooms.models import SearchBackfill, SearchRange
-from rooms.search.base import Index, Part, Written
+from rooms.search.base import EventRange, IndexingResult, SearchIndex
 from rooms.search.scope import Scope
-from rooms.services.search.runs import run_scope
-from scaiwave.console.progress import Progress
+from rooms.services.search.runs import scope_of_run
+from scaiwave.console.progress import ProgressCallback
 from scaiwave.locks import process_lock
 
 FIRST_STEP = 2_000
@@ -25,7 +25,7 @@ STEP_SECONDS = 1.0
 """What a step should take: others who write to an SQLite database wait that long."""
 
 
-class Pace:
+class BatchSizer:
     """How many events to take in the next step."""
 
     def __init__(self) -> None:
@@ -43,19 +43,19 @@ class Pace:
         self.step = int(min(max(wanted, SMALLEST_STEP), LARGEST_STEP))
 
 
-def one_step(
-    index: Index,
+def index_step(
+    index: SearchIndex,
     scope: Scope,
     part: SearchRange,
     *,
     after: int,
-    pace: Pace,
+    pace: BatchSizer,
     rewrite: bool = False,
-) -> tuple[int, Written]:
+) -> tuple[int, IndexingResult]:
     """Returns the position it ended with, and what it did."""
     began = time.monotonic()
     through = pace.through(part, after)
-    done = index.index(Part(scope, part.tenant_id, after, through, rewrite))
+    done = index.index(EventRange(scope, part.tenant_id, after, through, rewrite))
     events = part.events * (through - after) // (part.last - part.first + 1)
     pace.took(max(events, 1), time.monotonic() - began)
     return through, done
@@ -64,12 +64,12 @@ def one_step(
 class RangeWorker:
     """Does ranges of one run, each only if nobody else is at it."""
 
-    def __init__(self, index: Index, run: SearchBackfill, progress: Progress) -> None:
+    def __init__(self, index: SearchIndex, run: SearchBackfill, progress: ProgressCallback) -> None:
         self._index = index
         self._run = run
-        self._scope = run_scope(run)
+        self._scope = scope_of_run(run)
         self._progress = progress
-        self._pace = Pace()
+        self._pace = BatchSizer()
         self._total = run.ranges.aggregate(total=Sum("events"))["total"] or 0
 
     def take(self, range_id: UUID) -> bool:
@@ -88,7 +88,7 @@ class RangeWorker:
 
     def _step(self, part: SearchRange, before: int) -> bool:
         """Returns whether to go on."""
-        through, done = one_step(
+        through, done = index_step(
             self._index,
             self._scope,
             part,

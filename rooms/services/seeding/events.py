@@ -56,7 +56,7 @@ class RoomPlan:
     until: datetime
 
 
-class Said(NamedTuple):
+class GeneratedEvent(NamedTuple):
     """One event without what every event has; `late` says it was edited or redacted."""
 
     event_type: str
@@ -66,7 +66,7 @@ class Said(NamedTuple):
     indexed: bool = True
 
 
-class Talk:
+class EventGenerator:
     """Yields the rows of `sw_events`; the same seed says the same, apart from ids and times.
 
     Ids are UUIDv7 in order of time. Each follows from its number, so that an event can name any
@@ -103,7 +103,7 @@ class Talk:
                 not said.indexed, _time(moment), edited, redacted,
             )  # fmt: skip
 
-    def _first(self) -> Said | None:
+    def _first(self) -> GeneratedEvent | None:
         """What has to be said at this point: somebody comes in, something is taken back."""
         if self.number == 0:
             return self.member()
@@ -111,7 +111,7 @@ class Talk:
             return None
         self.redacted = None
         reason = self._text() if target % 2 else ""
-        return Said(
+        return GeneratedEvent(
             "swp.room.redaction",
             f'{{"event_id":"{self._id(target)}","redacted_by":"{self.sender}","reason":"{reason}"}}',
         )
@@ -149,27 +149,27 @@ class Talk:
         else:
             self.messages[int(self.chance() * REMEMBERED)] = self.number
 
-    def _message(self, more: str = "", msgtype: str = "swp.text") -> Said:
+    def _message(self, more: str = "", msgtype: str = "swp.text") -> GeneratedEvent:
         self._remember()
         content = f'{{"msgtype":"{msgtype}","body":"{self._text()}"{more}}}'
-        return Said("swp.room.message", content)
+        return GeneratedEvent("swp.room.message", content)
 
-    def text(self) -> Said:
+    def text(self) -> GeneratedEvent:
         return self._message()
 
-    def reply(self) -> Said:
+    def reply(self) -> GeneratedEvent:
         if (target := self._earlier()) is None:
             return self.text()
         return self._message(f',"reply_to_event_id":"{self._id(target)}"')
 
-    def mention(self) -> Said:
+    def mention(self) -> GeneratedEvent:
         return self._message(f',"mentions":["{self._sender()}","{self._sender()}"]')
 
-    def code(self) -> Said:
+    def code(self) -> GeneratedEvent:
         more = ',"language":"python","code":"def f(x):\\n\\treturn \\"\\\\\\\\\\" + x  # ☃\\n"'
         return self._message(more, "swp.code")
 
-    def media(self) -> Said:
+    def media(self) -> GeneratedEvent:
         files = self.plan.media
         if not files:
             return self.text()
@@ -178,67 +178,73 @@ class Talk:
         thumbnail = f',"thumbnail_id":"{files[-1]}"' if self.shown % 3 == 0 else ""
         return self._message(f',"media_id":"{shown}"{thumbnail}', "swp.media")
 
-    def edited(self) -> Said:
+    def edited(self) -> GeneratedEvent:
         before, target = self._text(), self._earlier()
         more = f',"reply_to_event_id":"{self._id(target)}"' if target is not None else ""
         after = self._message(more)
         original = f'{{"msgtype":"swp.text","body":"{before}"{more}}}'
         return after._replace(original=original, late="edited")
 
-    def taken_back(self) -> Said:
+    def taken_back(self) -> GeneratedEvent:
         """A message that the next event takes back, so it can't be the last of the room."""
         if self.number + 1 == self.plan.events:
             return self.text()
         self.redacted = self.number
-        return Said("swp.room.message", '{"msgtype":"swp.text","body":""}', late="redacted")
+        return GeneratedEvent(
+            "swp.room.message", '{"msgtype":"swp.text","body":""}', late="redacted"
+        )
 
-    def reaction(self) -> Said:
+    def reaction(self) -> GeneratedEvent:
         if (target := self._earlier()) is None:
             return self.text()
         emoji = _EMOJI[int(self.chance() * len(_EMOJI))]
-        return Said(
+        return GeneratedEvent(
             "swp.room.reaction",
             f'{{"event_id":"{self._id(target)}","sender_id":"{self.sender}","emoji":"{emoji}"}}',
         )
 
-    def member(self) -> Said:
+    def member(self) -> GeneratedEvent:
         membership = "join" if self.chance() < 0.7 else "leave"
-        return Said(
+        return GeneratedEvent(
             "swp.room.member",
             f'{{"participant_id":"{self._sender()}","membership":"{membership}",'
             f'"changed_by":"{self.sender}"}}',
         )
 
-    def name(self) -> Said:
-        return Said("swp.room.name", f'{{"name":"{self._text()}"}}')
+    def name(self) -> GeneratedEvent:
+        return GeneratedEvent("swp.room.name", f'{{"name":"{self._text()}"}}')
 
-    def topic(self) -> Said:
-        return Said("swp.room.topic", f'{{"topic":"{self._text()}"}}')
+    def topic(self) -> GeneratedEvent:
+        return GeneratedEvent("swp.room.topic", f'{{"topic":"{self._text()}"}}')
 
-    def read_marker(self) -> Said:
+    def read_marker(self) -> GeneratedEvent:
         target = self._earlier()
         marked = f'"{self._id(target)}"' if target is not None else "null"
-        return Said("swp.room.read_marker", f'{{"event_id":{marked},"sender_id":"{self.sender}"}}')
+        return GeneratedEvent(
+            "swp.room.read_marker", f'{{"event_id":{marked},"sender_id":"{self.sender}"}}'
+        )
 
-    def sidekick(self) -> Said:
+    def sidekick(self) -> GeneratedEvent:
         content = f'{{"prompt":"{self._text()}","tokens":{int(self.chance() * 9000)}}}'
-        return Said("swp.sidekick.suggestion", content, indexed=False)
+        return GeneratedEvent("swp.sidekick.suggestion", content, indexed=False)
 
-    def call(self) -> Said:
+    def call(self) -> GeneratedEvent:
         seconds = f"{self.chance() * 3600:.3f}"
-        return Said("swp.call.ended", f'{{"duration":{seconds},"by":"{self.sender}","ok":true}}')
+        return GeneratedEvent(
+            "swp.call.ended", f'{{"duration":{seconds},"by":"{self.sender}","ok":true}}'
+        )
 
-    def unknown(self) -> Said:
+    def unknown(self) -> GeneratedEvent:
         """A type and keys that nobody has heard of, with every kind of JSON value."""
         whole = int(self.chance() * 2**53) * (-1 if self.chance() < 0.5 else 1)
-        return Said(
+        return GeneratedEvent(
             f"org.example.{_UNKNOWN[self.number % len(_UNKNOWN)]}",
             f'{{"":"{self._text()}","n":{whole},"most":9223372036854775807,'
             f'"x":{self.chance()!r},"small":2.5e-9,"one":1.0,"nothing":null,"no":false,'
             f'"list":[1,[2.5,[{{"deep":{{"er":[]}}}}]],"ü"],"événement":{{"ключ":"值"}}}}',
         )
 
-    def imported(self) -> Said:
+    def imported(self) -> GeneratedEvent:
         """Said on another server, before the room was carried here."""
         sender = '{"display_name":"Ünal","avatar_url":"","fqid":"@unal:old.example.org"}'
         return self._message(f',"_imported_sender":{sender}')._replace(indexed=False)
@@ -248,11 +254,23 @@ _EMOJI = ("👍", "❤️", "🎉", "👩‍👩‍👧‍👦", "🏳️‍🌈
 _UNKNOWN = ("poll.started", "Ereignis", "x-未知")
 
 # Of a thousand events.
-_OFTEN: dict[Callable[[Talk], Said], int] = {
-    Talk.text: 530, Talk.reply: 100, Talk.reaction: 120, Talk.mention: 50, Talk.edited: 40,
-    Talk.media: 40, Talk.code: 30, Talk.read_marker: 20, Talk.member: 20, Talk.taken_back: 10,
-    Talk.sidekick: 10, Talk.call: 10, Talk.unknown: 10, Talk.imported: 5, Talk.name: 3,
-    Talk.topic: 2,
+_OFTEN: dict[Callable[[EventGenerator], GeneratedEvent], int] = {
+    EventGenerator.text: 530,
+    EventGenerator.reply: 100,
+    EventGenerator.reaction: 120,
+    EventGenerator.mention: 50,
+    EventGenerator.edited: 40,
+    EventGenerator.media: 40,
+    EventGenerator.code: 30,
+    EventGenerator.read_marker: 20,
+    EventGenerator.member: 20,
+    EventGenerator.taken_back: 10,
+    EventGenerator.sidekick: 10,
+    EventGenerator.call: 10,
+    EventGenerator.unknown: 10,
+    EventGenerator.imported: 5,
+    EventGenerator.name: 3,
+    EventGenerator.topic: 2,
 }  # fmt: skip
 _KINDS = [kind for kind, often in _OFTEN.items() for _ in range(often)]
 

@@ -26,7 +26,7 @@ _SAME_BYTES = 10  # is the one before under another name
 _INFECTED = 25  # was deleted by the scanner
 
 
-class MadeUp(_BytesFile):
+class GeneratedFile(_BytesFile):
     """`size` bytes that don't compress and that no other label gives; never all in memory."""
 
     def __init__(self, *, label: str, size: int) -> None:
@@ -60,14 +60,16 @@ def keep_files(room: Room, *, files: int, size: int, label: str, now: datetime) 
     shown = []
     for number in range(files):
         distinct = number - 1 if number % _SAME_BYTES == _SAME_BYTES - 1 else number
-        media = _kept(room.tenant, MadeUp(label=f"{label}/{distinct}", size=size), distinct, now)
+        media = _kept(
+            room.tenant, GeneratedFile(label=f"{label}/{distinct}", size=size), distinct, now
+        )
         name = f"{number} {FILE_NAMES[number % len(FILE_NAMES)]}"
         given = {"tenant": room.tenant, "room": room, "media": media}
         shown.append(RoomMedia(name=name, created_at=now, **given))
     return shown
 
 
-def _kept(tenant: Tenant, content: MadeUp, number: int, now: datetime) -> Media:
+def _kept(tenant: Tenant, content: GeneratedFile, number: int, now: datetime) -> Media:
     """The bytes are there before the row says so."""
     digest = content.sha256()
     if media := Media.objects.filter(tenant=tenant, sha256=digest).first():

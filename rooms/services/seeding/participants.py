@@ -26,7 +26,7 @@ _OTHERS = {Membership.LEAVE: 11, Membership.BAN: 13, Membership.INVITE: 17}
 
 
 @dataclass(frozen=True)
-class Cast:
+class SeededParticipants:
     """The first sender is always one of our own and owns the workspace."""
 
     workspace: Workspace
@@ -37,7 +37,7 @@ class Cast:
         return self.senders[0]
 
 
-def seeded_tenant(operator: Operator, slug: str, now: datetime) -> Tenant:
+def ensure_tenant(operator: Operator, slug: str, now: datetime) -> Tenant:
     """The tenant of this slug, made locally if there is none."""
     try:
         return resolve_tenant(operator, slug)
@@ -54,9 +54,9 @@ def seeded_tenant(operator: Operator, slug: str, now: datetime) -> Tenant:
         return resolve_tenant(operator, slug)
 
 
-def seeded_cast(
+def ensure_participants(
     tenant: Tenant, *, workspace: str, senders: int, foreign_share: float, now: datetime
-) -> Cast:
+) -> SeededParticipants:
     """The workspace of this slug and its people, made as far as they are not there yet."""
     times = {"created_at": now, "updated_at": now}
     place, _ = Workspace.objects.get_or_create(
@@ -66,7 +66,9 @@ def seeded_cast(
     Participant.objects.bulk_create(wanted, ignore_conflicts=True, batch_size=500)
     seeded = Participant.objects.filter(tenant=tenant, local_id__endswith=_mark(tenant))
     there = {(person.local_id, person.server_name): person for person in seeded}
-    cast = Cast(place, [there[person.local_id, person.server_name] for person in wanted])
+    cast = SeededParticipants(
+        place, [there[person.local_id, person.server_name] for person in wanted]
+    )
     WorkspaceMember.objects.get_or_create(
         tenant=tenant,
         workspace=place,
@@ -103,7 +105,7 @@ def _people(tenant: Tenant, senders: int, foreign: int, now: datetime) -> Iterat
         )
 
 
-def seat(room: Room, people: list[Participant], now: datetime) -> None:
+def add_members(room: Room, people: list[Participant], now: datetime) -> None:
     """Everybody is or was in the room; who made it has power 100."""
     RoomMember.objects.bulk_create(
         (

@@ -11,16 +11,21 @@ from django.db import connection, transaction
 
 from rooms.models import Event, Room, RoomMedia, RoomType
 from rooms.models.rooms import INCOGNITO_SCOPE
-from rooms.services.seeding.events import COLUMNS, STEP, RoomPlan, Row, Talk
+from rooms.services.seeding.events import COLUMNS, STEP, EventGenerator, RoomPlan, Row
 from rooms.services.seeding.media import keep_files
-from rooms.services.seeding.participants import Cast, seat, seeded_cast, seeded_tenant
+from rooms.services.seeding.participants import (
+    SeededParticipants,
+    add_members,
+    ensure_participants,
+    ensure_tenant,
+)
 from rooms.services.seeding.text import ROOM_NAMES, chance, sentences
 from rooms.services.stream_positions import reserve_positions
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.console.output import Column, Kind
-from scaiwave.console.progress import Progress, no_progress
+from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.progress import ProgressCallback, null_progress
 from tenants.models import Participant, Tenant
-from tenants.services.audit import record
+from tenants.services.audit import record_audit
 
 _TABLE = f"{Event._meta.db_table} ({', '.join(COLUMNS)})"
 _TOLD_EVERY = 1000
@@ -30,9 +35,9 @@ SEEDED_COLUMNS = (
     Column("id", "Room"),
     Column("name", "Name"),
     Column("alias", "Alias"),
-    Column("events", "Events", Kind.COUNT),
-    Column("media", "Media", Kind.COUNT),
-    Column("members", "Members", Kind.COUNT),
+    Column("events", "Events", ColumnType.COUNT),
+    Column("media", "Media", ColumnType.COUNT),
+    Column("members", "Members", ColumnType.COUNT),
 )
 
 
@@ -73,34 +78,36 @@ def seed_rooms(
     workspace: str,
     wanted: Wanted,
     now: datetime,
-    progress: Progress = no_progress,
+    progress: ProgressCallback = null_progress,
 ) -> SeededRooms:
     """Make rooms, each in a transaction of its own, and what they need as far as it is missing.
 
     `tenant` and `workspace` are slugs. What is said depends on the seed and on the number of the
     room alone, apart from ids and times: it ends `now`. The tenant's limits are not looked at.
 
-    Raises BadSlug for a tenant that can't be made.
+    Raises InvalidSlug for a tenant that can't be made.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    of = seeded_tenant(operator, tenant, now)
+    of = ensure_tenant(operator, tenant, now)
     cast = _seated(operator, of, workspace, wanted, now)
     seeding = _Seeding(cast, wanted, now, progress)
     made = [seeding.make(number) for number in range(wanted.rooms)]
     return SeededRooms(of.slug, cast.workspace.slug, cast.owner, made)
 
 
-def _seated(operator: Operator, of: Tenant, workspace: str, wanted: Wanted, now: datetime) -> Cast:
+def _seated(
+    operator: Operator, of: Tenant, workspace: str, wanted: Wanted, now: datetime
+) -> SeededParticipants:
     """Who will be talking, and the audit of it."""
     with transaction.atomic():
-        cast = seeded_cast(
+        cast = ensure_participants(
             of,
             workspace=workspace,
             senders=wanted.senders,
             foreign_share=wanted.foreign_share,
             now=now,
         )
-        record(
+        record_audit(
             operator=operator,
             action="manage seed_rooms",
             subject=cast.workspace,
@@ -112,7 +119,9 @@ def _seated(operator: Operator, of: Tenant, workspace: str, wanted: Wanted, now:
 
 
 class _Seeding:
-    def __init__(self, cast: Cast, wanted: Wanted, now: datetime, progress: Progress) -> None:
+    def __init__(
+        self, cast: SeededParticipants, wanted: Wanted, now: datetime, progress: ProgressCallback
+    ) -> None:
         self.cast = cast
         self.wanted = wanted
         self.now = now
@@ -135,7 +144,7 @@ class _Seeding:
         senders = self.cast.senders[: 2 if wanted.room_type == RoomType.DM else None]
         with transaction.atomic():
             room.save(force_insert=True)
-            seat(room, senders, now)
+            add_members(room, senders, now)
             RoomMedia.objects.bulk_create(files, batch_size=500)
             plan = RoomPlan(
                 tenant_id=room.tenant_id,
@@ -146,7 +155,9 @@ class _Seeding:
                 first_position=first,
                 until=now,
             )
-            talk = Talk(plan, sentences=self.sentences, rng=chance("talk", wanted.seed, number))
+            talk = EventGenerator(
+                plan, sentences=self.sentences, rng=chance("talk", wanted.seed, number)
+            )
             _write(self._counted(talk.rows()))
         counts = {"events": wanted.events, "media": len(files), "members": len(senders)}
         return {"id": room.pk, "name": room.name, "alias": room.room_alias, **counts}

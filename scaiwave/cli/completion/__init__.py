@@ -7,11 +7,11 @@ and a few lines that look things up in it, so that a key press starts no process
 from __future__ import annotations
 
 from scaiwave.cli.completion import bash, fish, zsh
-from scaiwave.cli.completion.tree import every_node
+from scaiwave.cli.completion.tree import build_tree
 
 SCRIPTS = {"bash": bash.script, "zsh": zsh.script, "fish": fish.script}
 
 
 def completion_script(shell: str) -> str:
     """The script for one of `SCRIPTS`."""
-    return SCRIPTS[shell](every_node())
+    return SCRIPTS[shell](build_tree())

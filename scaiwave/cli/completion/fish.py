@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from scaiwave import __version__
-from scaiwave.cli.completion.tree import Asks, Node, Value
+from scaiwave.cli.completion.tree import CompletionType, Node, Value
 
 _SCRIPT = """\
 # Completion of scaiwave {version} for fish, written by `scaiwave completion fish`.
@@ -84,10 +84,10 @@ def _arm(node: Node) -> Iterator[str]:
     yield f"        case {_quote(node.typed)}"
     yield f"            set verbs {_described(node.verbs.items())}"
     yield f"            set options {_described(told)}"
-    if node.place.asks is not Asks.NOTHING:
+    if node.place.asks is not CompletionType.NOTHING:
         yield f"            set place {node.place.asks.value}"
         yield f"            set values {_quoted(node.place.choices)}"
-    asking = [option for option in node.options if option.value.asks is not Asks.NOTHING]
+    asking = [option for option in node.options if option.value.asks is not CompletionType.NOTHING]
     if asking:
         yield "            switch $before"
         for option in asking:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.core.management import get_commands, load_command_class
 
-from scaiwave.cli.verbs import GROUPS, VERBS, Words, alias_of, below
+from scaiwave.cli.verbs import GROUPS, VERBS, VerbPath, canonical_path, subcommands
 
 # Words that are no verb; `help` takes the words of one.
 BESIDES = {
@@ -19,7 +19,7 @@ BESIDES = {
 }
 
 
-class Asks(Enum):
+class CompletionType(Enum):
     """What an option or a place has to be followed or filled by."""
 
     NOTHING = ""
@@ -31,7 +31,7 @@ class Asks(Enum):
 class Value:
     """`choices` are all there are, if there are any."""
 
-    asks: Asks = Asks.NOTHING
+    asks: CompletionType = CompletionType.NOTHING
     choices: tuple[str, ...] = ()
 
 
@@ -46,7 +46,7 @@ class Option:
 class Node:
     """A place in the tree: what has been typed, and what may come next."""
 
-    words: Words
+    words: VerbPath
     verbs: dict[str, str] = field(default_factory=dict)
     options: tuple[Option, ...] = ()
     place: Value = Value()
@@ -56,12 +56,12 @@ class Node:
         return " ".join(self.words)
 
 
-def every_node() -> list[Node]:
+def build_tree() -> list[Node]:
     """The beginning, every group and every verb."""
     return [Node((), {**_verbs(()), **BESIDES}), *map(_node, sorted(GROUPS)), *map(_node, VERBS)]
 
 
-def _node(words: Words) -> Node:
+def _node(words: VerbPath) -> Node:
     verb = VERBS.get(words)
     if verb is None:
         return Node(words, _verbs(words))
@@ -71,20 +71,20 @@ def _node(words: Words) -> Node:
     return Node(words, _verbs(words), tuple(_options(parser)), places[0] if places else Value())
 
 
-def _verbs(words: Words) -> dict[str, str]:
+def _verbs(words: VerbPath) -> dict[str, str]:
     """The next word of each verb below these, and what it does; a group does nothing itself."""
     length = len(words)
     found: dict[str, str] = {}
-    for longer in below(words):
+    for longer in subcommands(words):
         child = longer[: length + 1]
         found.setdefault(child[-1], _summary(child))
     return found
 
 
-def _summary(words: Words) -> str:
+def _summary(words: VerbPath) -> str:
     if words in GROUPS:
-        return ", ".join(dict.fromkeys(longer[len(words)] for longer in below(words)))
-    if alias := alias_of(words):
+        return ", ".join(dict.fromkeys(longer[len(words)] for longer in subcommands(words)))
+    if alias := canonical_path(words):
         return f"the same as {' '.join(alias)}"
     return VERBS[words].help
 
@@ -102,4 +102,4 @@ def _value(action: Action) -> Value:
         return Value()
     is_file = action.metavar == "FILE" or action.type is Path
     choices = tuple(map(str, action.choices or ()))
-    return Value(Asks.FILE if is_file else Asks.WORD, choices)
+    return Value(CompletionType.FILE if is_file else CompletionType.WORD, choices)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from shlex import quote
 
 from scaiwave import __version__
-from scaiwave.cli.completion.tree import Asks, Node, Value
+from scaiwave.cli.completion.tree import CompletionType, Node, Value
 
 _SCRIPT = """\
 #compdef scaiwave
@@ -79,9 +79,9 @@ def _arm(node: Node) -> Iterator[str]:
     yield f"    ({quote(node.typed)})"
     yield f"      verbs=({_described(node.verbs.items())})"
     yield f"      options=({_described(told)})"
-    if node.place.asks is not Asks.NOTHING:
+    if node.place.asks is not CompletionType.NOTHING:
         yield f"      place={node.place.asks.value} values=({_quoted(node.place.choices)})"
-    asking = [option for option in node.options if option.value.asks is not Asks.NOTHING]
+    asking = [option for option in node.options if option.value.asks is not CompletionType.NOTHING]
     if asking:
         yield "      case $before in"
         for option in asking:

@@ -15,10 +15,17 @@ from typing import Any, Self
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
-from scaiwave.clients.errors import AnswerTooLarge
-from scaiwave.clients.http.exceptions import FOREIGN, Fault, Peer, Timeouts, fault_of, too_slow
-from scaiwave.clients.http.responses import refusal
-from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.errors import ResponseTooLarge
+from scaiwave.clients.http.exceptions import (
+    HTTPX_ERRORS,
+    Timeouts,
+    TranslatedError,
+    UpstreamServer,
+    deadline_error,
+    translate_exception,
+)
+from scaiwave.clients.http.responses import error_from_response
+from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.errors import ScaiWaveError, SettingInvalid
 
 logger = logging.getLogger(__name__)
@@ -38,7 +45,7 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 class _TryAgain(Exception):
     """Carries a transient fault from the attempt to the retry loop; never leaves this module."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: TranslatedError) -> None:
         super().__init__(fault.error.message)
         self.fault = fault
 
@@ -53,11 +60,11 @@ class HttpClient:
         service: str = "ScaiKey",
         user_agent: str = "scaiwave",
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        patience: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         in_flight: int = IN_FLIGHT,
         largest_answer: int = LARGEST_ANSWER,
         sleep: Callable[[float], object] | None = None,
-        refuse: Callable[[httpx.Response, Peer], Fault] = refusal,
+        refuse: Callable[[httpx.Response, UpstreamServer], TranslatedError] = error_from_response,
     ) -> None:
         """Connect to nothing yet. Raises SettingInvalid for an address that can't be called.
 
@@ -65,7 +72,7 @@ class HttpClient:
         own.
         """
         self._url = _checked(base_url, service)
-        self.peer = Peer(service=service, origin=_origin(self._url), timeouts=timeouts)
+        self.peer = UpstreamServer(service=service, origin=_origin(self._url), timeouts=timeouts)
         self.patience = patience
         self.in_flight = in_flight
         self._largest_answer = largest_answer
@@ -115,8 +122,8 @@ class HttpClient:
         `path` is appended to the base URL; a whole address is called as it is. `retry` left
         open means: if the method is idempotent. `stop`, once set, ends pauses and retries.
 
-        Raises UpstreamUnreachable, UpstreamUnavailable, UpstreamNonsense (and its kinds in
-        `clients.errors`), CredentialsRefused, UpstreamForbidden, UpstreamNotFound,
+        Raises UpstreamUnreachable, UpstreamUnavailable, UpstreamInvalidResponse (and its kinds in
+        `clients.errors`), UpstreamUnauthorized, UpstreamForbidden, UpstreamNotFound,
         UpstreamRejected, UpstreamConflict; SettingInvalid for what can't be sent at all.
         """
         arguments = {"params": params, "json": json, "data": data, "headers": headers}
@@ -150,7 +157,7 @@ class HttpClient:
             reraise=True,
         )
 
-    def _limit(self, fault: Fault) -> float:
+    def _limit(self, fault: TranslatedError) -> float:
         if fault.connecting and not self._reached:
             return min(self.patience.first_contact, self.patience.total)
         return self.patience.total
@@ -161,8 +168,8 @@ class HttpClient:
         self._count(1)
         try:
             response = self._exchange(method, path, arguments, began)
-        except FOREIGN as error:
-            fault = fault_of(error, self.peer)
+        except HTTPX_ERRORS as error:
+            fault = translate_exception(error, self.peer)
             self._count(-1 if fault.connecting else 0)
         else:
             taken = (time.monotonic() - began) * 1000
@@ -195,13 +202,13 @@ class HttpClient:
             if size > self._largest_answer:
                 raise self._too_large(response)
             if time.monotonic() > deadline:
-                raise _TryAgain(too_slow(self.peer))
+                raise _TryAgain(deadline_error(self.peer))
             chunks.append(chunk)
         return b"".join(chunks)
 
     def _too_large(self, response: httpx.Response) -> ScaiWaveError:
         limit = self._largest_answer // 1024
-        return AnswerTooLarge(
+        return ResponseTooLarge(
             f"{self.peer.name} answers {response.request.method} {response.request.url.path} "
             f"with more than {limit} KB.",
             fix=f"Check that {self.peer.setting} is the address of {self.peer.service}.",
@@ -235,7 +242,7 @@ class HttpClient:
         raise problem
 
 
-def _fault(state: RetryCallState) -> Fault:
+def _fault(state: RetryCallState) -> TranslatedError:
     raised = state.outcome.exception() if state.outcome else None
     if not isinstance(raised, _TryAgain):  # Only those are retried.
         raise TypeError(f"{raised!r} is not a fault")

@@ -1,7 +1,7 @@
 """The border: what httpx raises comes in, one of our own errors goes out.
 
-`KINDS` names every exception class of httpx; a test walks httpx's tree and fails when a class
-is missing here. The texts of foreign exceptions are used to tell cases apart and are never
+`ERROR_TRANSLATORS` names every exception class of httpx; a test walks httpx's tree and fails when a
+class is missing here. The texts of foreign exceptions are used to tell cases apart and are never
 shown, since some of them quote headers (h11 quotes the value of an illegal Authorization).
 """
 
@@ -18,7 +18,7 @@ import httpx
 from scaiwave.errors import (
     ScaiWaveError,
     SettingInvalid,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
     UpstreamUnreachable,
 )
 
@@ -35,7 +35,7 @@ class Timeouts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Peer:
+class UpstreamServer:
     """Whom we talk to, in the words that messages use."""
 
     service: str
@@ -53,7 +53,7 @@ class Peer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class TranslatedError:
     """One of our errors, and whether trying again can help.
 
     `connecting` is true while no byte of the request can have reached the server.
@@ -64,22 +64,22 @@ class Fault:
     connecting: bool = False
 
 
-Kind = Callable[[Exception, Peer], Fault]
+Kind = Callable[[Exception, UpstreamServer], TranslatedError]
 
 
-def fault_of(error: Exception, peer: Peer) -> Fault:
+def translate_exception(error: Exception, peer: UpstreamServer) -> TranslatedError:
     """Translate `error`; a class that is not in the table is taken for its nearest parent."""
     for ancestor in type(error).__mro__:
-        if ancestor in KINDS:
-            return KINDS[ancestor](error, peer)
+        if ancestor in ERROR_TRANSLATORS:
+            return ERROR_TRANSLATORS[ancestor](error, peer)
     raise error
 
 
 def _unreachable(
     message: str, fix: str, *, transient: bool = True, connecting: bool = True
-) -> Fault:
+) -> TranslatedError:
     error = UpstreamUnreachable(message, fix=fix)
-    return Fault(error=error, transient=transient, connecting=connecting)
+    return TranslatedError(error=error, transient=transient, connecting=connecting)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -88,7 +88,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _connect(error: Exception, peer: Peer) -> Fault:
+def _connect(error: Exception, peer: UpstreamServer) -> TranslatedError:
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             return _unknown_name(cause, peer)
@@ -111,7 +111,7 @@ def _connect(error: Exception, peer: Peer) -> Fault:
     )
 
 
-def _unknown_name(cause: socket.gaierror, peer: Peer) -> Fault:
+def _unknown_name(cause: socket.gaierror, peer: UpstreamServer) -> TranslatedError:
     return _unreachable(
         f"The host name of {peer.name} can't be resolved.",
         f"Check the spelling in {peer.setting}, and this machine's DNS.",
@@ -123,7 +123,7 @@ def _unknown_name(cause: socket.gaierror, peer: Peer) -> Fault:
 _NOT_YET_VALID, _EXPIRED, _WRONG_NAME, _WRONG_ADDRESS = 9, 10, 62, 64
 
 
-def _bad_certificate(cause: ssl.SSLCertVerificationError, peer: Peer) -> Fault:
+def _bad_certificate(cause: ssl.SSLCertVerificationError, peer: UpstreamServer) -> TranslatedError:
     renew = f"Renew the certificate of {peer.service}, and check this machine's clock."
     what, fix = {
         _NOT_YET_VALID: ("is not valid yet", renew),
@@ -140,7 +140,7 @@ def _bad_certificate(cause: ssl.SSLCertVerificationError, peer: Peer) -> Fault:
     return _unreachable(f"The certificate of {peer.name} {what}.", fix, transient=False)
 
 
-def _no_tls(peer: Peer) -> Fault:
+def _no_tls(peer: UpstreamServer) -> TranslatedError:
     return _unreachable(
         f"{peer.name} does not speak TLS as we know it.",
         f"Check scheme and port in {peer.setting}: a server without TLS needs http://.",
@@ -148,21 +148,21 @@ def _no_tls(peer: Peer) -> Fault:
     )
 
 
-def _connect_timeout(error: Exception, peer: Peer) -> Fault:
+def _connect_timeout(error: Exception, peer: UpstreamServer) -> TranslatedError:
     return _unreachable(
         f"{peer.name} did not accept a connection within {peer.timeouts.connect:g} s.",
         f"Check {peer.setting}, this machine's network and its firewall.",
     )
 
 
-def _pool_timeout(error: Exception, peer: Peer) -> Fault:
+def _pool_timeout(error: Exception, peer: UpstreamServer) -> TranslatedError:
     return _unreachable(
         f"No connection to {peer.name} became free within {peer.timeouts.pool:g} s.",
         "Run the command again; if it happens again, the server is too slow for this load.",
     )
 
 
-def _read_timeout(error: Exception, peer: Peer) -> Fault:
+def _read_timeout(error: Exception, peer: UpstreamServer) -> TranslatedError:
     return _unreachable(
         f"{peer.name} sent nothing for {peer.timeouts.read:g} s.",
         f"Look at the load of {peer.service}, then run the command again.",
@@ -170,7 +170,7 @@ def _read_timeout(error: Exception, peer: Peer) -> Fault:
     )
 
 
-def _write_timeout(error: Exception, peer: Peer) -> Fault:
+def _write_timeout(error: Exception, peer: UpstreamServer) -> TranslatedError:
     return _unreachable(
         f"{peer.name} took nothing in for {peer.timeouts.write:g} s.",
         f"Look at the load of {peer.service}, then run the command again.",
@@ -178,7 +178,7 @@ def _write_timeout(error: Exception, peer: Peer) -> Fault:
     )
 
 
-def _timeout(error: Exception, peer: Peer) -> Fault:
+def _timeout(error: Exception, peer: UpstreamServer) -> TranslatedError:
     return _unreachable(
         f"{peer.name} took longer than we wait.",
         f"Look at the load of {peer.service}, then run the command again.",
@@ -186,7 +186,7 @@ def _timeout(error: Exception, peer: Peer) -> Fault:
     )
 
 
-def too_slow(peer: Peer) -> Fault:
+def deadline_error(peer: UpstreamServer) -> TranslatedError:
     return _unreachable(
         f"{peer.name} did not finish its answer within {peer.timeouts.whole:g} s.",
         f"Look at the load of {peer.service}, then run the command again.",
@@ -194,7 +194,7 @@ def too_slow(peer: Peer) -> Fault:
     )
 
 
-def _broken(error: Exception, peer: Peer) -> Fault:
+def _broken(error: Exception, peer: UpstreamServer) -> TranslatedError:
     return _unreachable(
         f"{peer.name} broke the connection before its answer was complete.",
         f"Run the command again; if it happens again, look at the log of {peer.service} "
@@ -203,11 +203,11 @@ def _broken(error: Exception, peer: Peer) -> Fault:
     )
 
 
-def _nonsense(message: str, fix: str) -> Fault:
-    return Fault(error=UpstreamNonsense(message, fix=fix))
+def _nonsense(message: str, fix: str) -> TranslatedError:
+    return TranslatedError(error=UpstreamInvalidResponse(message, fix=fix))
 
 
-def _remote_protocol(error: Exception, peer: Peer) -> Fault:
+def _remote_protocol(error: Exception, peer: UpstreamServer) -> TranslatedError:
     text = str(error)
     if "disconnected" in text or "closed connection" in text:
         return _broken(error, peer)
@@ -217,31 +217,31 @@ def _remote_protocol(error: Exception, peer: Peer) -> Fault:
     )
 
 
-def _undecodable(error: Exception, peer: Peer) -> Fault:
+def _undecodable(error: Exception, peer: UpstreamServer) -> TranslatedError:
     return _nonsense(
         f"{peer.name} sent a body that does not match its Content-Encoding.",
         f"Look at what stands in front of {peer.service}: a proxy may be mangling answers.",
     )
 
 
-def _misused(error: Exception, peer: Peer) -> Fault:
+def _misused(error: Exception, peer: UpstreamServer) -> TranslatedError:
     return _nonsense(
         f"The answer of {peer.name} can't be read.",
         f"Check that {peer.setting} is the address of {peer.service}.",
     )
 
 
-def _proxy(error: Exception, peer: Peer) -> Fault:
+def _proxy(error: Exception, peer: UpstreamServer) -> TranslatedError:
     return _unreachable(
         f"The proxy would not connect us to {peer.name}.",
         "Check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY.",
     )
 
 
-def _unwritable(error: Exception, peer: Peer) -> Fault:
+def _unwritable(error: Exception, peer: UpstreamServer) -> TranslatedError:
     if getattr(error, "encoding", "") == "idna":
         return _no_address(error, peer)
-    return Fault(
+    return TranslatedError(
         error=SettingInvalid(
             f"A request to {peer.name} holds characters that can't be sent.",
             fix="Look for line breaks and non-ASCII characters in ids, tokens and arguments.",
@@ -249,8 +249,8 @@ def _unwritable(error: Exception, peer: Peer) -> Fault:
     )
 
 
-def _no_address(error: Exception, peer: Peer) -> Fault:
-    return Fault(
+def _no_address(error: Exception, peer: UpstreamServer) -> TranslatedError:
+    return TranslatedError(
         error=SettingInvalid(
             f"{peer.setting} is not an address that can be called.",
             fix=f"Set {peer.setting} to something like https://{peer.service.lower()}.example.org.",
@@ -258,7 +258,7 @@ def _no_address(error: Exception, peer: Peer) -> Fault:
     )
 
 
-KINDS: dict[type[Exception], Kind] = {
+ERROR_TRANSLATORS: dict[type[Exception], Kind] = {
     httpx.HTTPError: _misused,
     httpx.RequestError: _misused,
     httpx.TransportError: _misused,
@@ -290,5 +290,7 @@ KINDS: dict[type[Exception], Kind] = {
     UnicodeError: _no_address,  # From the codec for host names.
     UnicodeEncodeError: _unwritable,
 }
-FOREIGN = tuple(kind for kind in KINDS if KINDS.keys().isdisjoint(kind.__mro__[1:]))
+HTTPX_ERRORS = tuple(
+    kind for kind in ERROR_TRANSLATORS if ERROR_TRANSLATORS.keys().isdisjoint(kind.__mro__[1:])
+)
 """The roots of the tree: catching these catches all of them."""

@@ -22,7 +22,7 @@ LONGEST_GOODBYE = 2.0
 time-out; it can't hold up the process."""
 
 
-class Lookahead(Generic[Key, Result]):
+class OrderedPrefetcher(Generic[Key, Result]):
     """`submit` keys, `take` their results in the same order, `close` at the end.
 
     Threads start when there is work for them, never more than `workers`. `work` gets the key

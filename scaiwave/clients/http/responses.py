@@ -11,19 +11,19 @@ import httpx
 import msgspec
 
 from scaiwave.clients.errors import (
-    MissingSlash,
+    TrailingSlashRedirect,
     UpstreamConflict,
     UpstreamRedirect,
     UpstreamRejected,
 )
-from scaiwave.clients.http.exceptions import Fault, Peer
+from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
 from scaiwave.clients.http.retry import retry_after
 from scaiwave.errors import (
-    CredentialsRefused,
     ScaiWaveError,
     UpstreamForbidden,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
     UpstreamNotFound,
+    UpstreamUnauthorized,
     UpstreamUnavailable,
 )
 
@@ -36,24 +36,24 @@ SHORTEST_SECRET = 12
 TRANSIENT = frozenset({429, 502, 503, 504})
 
 
-def refusal(response: httpx.Response, peer: Peer) -> Fault:
+def error_from_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
     """The error for an answer outside 200–299."""
     status = response.status_code
     if status < 400:
-        return Fault(error=_redirect(response, peer))
+        return TranslatedError(error=_redirect(response, peer))
     if status == 429:
-        return Fault(error=_limited(response, peer), transient=True)
+        return TranslatedError(error=_limited(response, peer), transient=True)
     if status >= 500:
-        return Fault(error=_unavailable(response, peer), transient=status in TRANSIENT)
-    return Fault(error=_refused(response, peer))
+        return TranslatedError(error=_unavailable(response, peer), transient=status in TRANSIENT)
+    return TranslatedError(error=_refused(response, peer))
 
 
-def detail_of(response: httpx.Response) -> str:
+def response_detail(response: httpx.Response) -> str:
     """The server's own words, cut, on one line, without what our request kept secret."""
-    return shown(_words(response.content), response.request)
+    return redact(_words(response.content), response.request)
 
 
-def shown(words: str, request: httpx.Request) -> str:
+def redact(words: str, request: httpx.Request) -> str:
     """A server's words, cut, on one line, without what our request kept secret."""
     text = " ".join(words.split())
     for secret in sorted(_secrets(request), key=len, reverse=True):
@@ -101,7 +101,7 @@ def _secrets(request: httpx.Request) -> set[str]:
 
 
 def _said(response: httpx.Response) -> str:
-    detail = detail_of(response)
+    detail = response_detail(response)
     return f": {detail.rstrip('.')}." if detail else "."
 
 
@@ -109,7 +109,7 @@ def _call(response: httpx.Response) -> str:
     return f"{response.request.method} {response.request.url.path}"
 
 
-def _redirect(response: httpx.Response, peer: Peer) -> ScaiWaveError:
+def _redirect(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
     asked = response.request.url
     try:
         place = asked.join(response.headers.get("Location", ""))
@@ -117,7 +117,7 @@ def _redirect(response: httpx.Response, peer: Peer) -> ScaiWaveError:
         place = asked
     shown = f"{place.scheme}://{place.netloc.decode()}{place.path}"
     if _origin(place) == _origin(asked) and _differ_by_slash(place.path, asked.path):
-        return MissingSlash(
+        return TrailingSlashRedirect(
             f"{peer.name} redirects {_call(response)} to {place.path}, and the Authorization "
             "header would be lost on the way.",
             fix=f"Update this suite: it and {peer.service} disagree about the slash at the end.",
@@ -136,7 +136,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return (url.scheme, url.host, url.port)
 
 
-def _limited(response: httpx.Response, peer: Peer) -> ScaiWaveError:
+def _limited(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
     wait = retry_after(response.headers.get("Retry-After"))
     if wait is None:
         return UpstreamUnavailable(
@@ -150,7 +150,7 @@ def _limited(response: httpx.Response, peer: Peer) -> ScaiWaveError:
     )
 
 
-def _unavailable(response: httpx.Response, peer: Peer) -> ScaiWaveError:
+def _unavailable(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
     status = response.status_code
     wait = retry_after(response.headers.get("Retry-After"))
     asks = "" if wait is None else f" and asks to wait {wait:.0f} s"
@@ -170,11 +170,11 @@ def _reason(status: int) -> str:
         return str(status)
 
 
-def _refused(response: httpx.Response, peer: Peer) -> ScaiWaveError:
+def _refused(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
     call, said = _call(response), _said(response)
     match response.status_code:
         case 401:
-            return CredentialsRefused(
+            return UpstreamUnauthorized(
                 f"{peer.name} does not accept our credentials for {call}{said}",
                 fix=f"Check the credentials for {peer.service}.",
             )
@@ -195,19 +195,19 @@ def _refused(response: httpx.Response, peer: Peer) -> ScaiWaveError:
                 f"{peer.name} rejects {call}{said}", fix="Correct what it names, then try again."
             )
         case status:
-            return UpstreamNonsense(
+            return UpstreamInvalidResponse(
                 f"{peer.name} answers {call} with {_reason(status)}, which it does not document.",
                 fix=f"Check that {peer.setting} is the address of {peer.service}.",
             )
 
 
-def _not_found(response: httpx.Response, peer: Peer) -> ScaiWaveError:
+def _not_found(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
     """A 404 counts only if it is an API's: a web server's page proves nothing about a thing."""
     call = _call(response)
     try:
         msgspec.json.decode(response.content)
     except (ValueError, RecursionError):
-        return UpstreamNonsense(
+        return UpstreamInvalidResponse(
             f"{peer.name} answers {call} with a 404 that is not {peer.service}'s.",
             fix=f"Check that {peer.setting} is the address of {peer.service}.",
         )

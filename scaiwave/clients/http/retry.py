@@ -7,11 +7,11 @@ import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from scaiwave.clients.dates import moment_of
+from scaiwave.clients.dates import parse_http_date
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """All in seconds.
 
     `total` bounds one request with all its tries and the pauses between them. `first_contact`
@@ -43,7 +43,7 @@ def retry_after(header: str | None, *, now: datetime | None = None) -> float | N
     text = header.strip()
     if text.isascii() and text.isdigit():
         return float(text[:12])
-    if (moment := moment_of(text)) is None:
+    if (moment := parse_http_date(text)) is None:
         return None
     seconds = (moment - (now or datetime.now(UTC))).total_seconds()
     return float(max(0, math.ceil(seconds)))

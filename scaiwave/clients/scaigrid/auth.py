@@ -13,14 +13,14 @@ from functools import cache
 from typing import Any
 
 from scaiwave.clients.http.client import HttpClient
-from scaiwave.clients.scaikey.auth import ClientCredentials, discover
+from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, discover
 from scaiwave.config import Configuration
 from scaiwave.errors import SettingInvalid, SettingMissing
 
 _KEY = re.compile(r"sgk_[!-~]{8,500}")
 
 
-def masked(credential: str) -> str:
+def mask_credential(credential: str) -> str:
     """`sgk_…1234`: first and last four characters, or none where too few would stay hidden."""
     return f"{credential[:4]}…{credential[-4:]}" if len(credential) >= 16 else "…"
 
@@ -40,7 +40,7 @@ class ApiKey:
 
     @property
     def described(self) -> str:
-        return f"the API key {masked(self.key)}"
+        return f"the API key {mask_credential(self.key)}"
 
     def bearer(self) -> str:
         return self.key
@@ -61,7 +61,7 @@ class ServiceToken:
         """`options` are those of HttpClient."""
         self._client_id = client_id
         self._http = HttpClient(scaikey_url, service="ScaiKey", **options)
-        self._credentials = ClientCredentials(
+        self._credentials = ClientCredentialsAuth(
             self._http,
             client_id=client_id,
             client_secret=client_secret,
@@ -87,13 +87,13 @@ GridAccess = ApiKey | ServiceToken
 
 def configured_access(config: Configuration, **options: Any) -> GridAccess:
     """The credential of this server. Raises SettingMissing, SettingInvalid."""
-    if key := config.text("SCAIWAVE_SCAIGRID_API_KEY"):
+    if key := config.get_str("SCAIWAVE_SCAIGRID_API_KEY"):
         return ApiKey(key)
     names = [f"SCAIWAVE_SCAIKEY_{name}" for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")]
-    if missing := [name for name in names if not config.text(name)]:
+    if missing := [name for name in names if not config.get_str(name)]:
         raise SettingMissing(
             f"There is no credential for ScaiGrid: {', '.join(missing)} not set.",
             fix="Run `scaiwave sync register`, or set SCAIWAVE_SCAIGRID_API_KEY.",
         )
-    url, client_id, client_secret = (config.text(name) for name in names)
+    url, client_id, client_secret = (config.get_str(name) for name in names)
     return ServiceToken(url, client_id=client_id, client_secret=client_secret, **options)

@@ -13,10 +13,10 @@ import msgspec
 
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.scaigrid.auth import GridAccess, configured_access
-from scaiwave.clients.scaigrid.responses import scaigrid_refusal
+from scaiwave.clients.scaigrid.responses import scaigrid_error_from_response
 from scaiwave.clients.scaikey.decoding import decode_answer
 from scaiwave.config import Configuration
-from scaiwave.errors import CredentialsRefused, SettingMissing, UpstreamNonsense
+from scaiwave.errors import SettingMissing, UpstreamInvalidResponse, UpstreamUnauthorized
 
 HEALTH = "/health"
 READY = "/health/ready"
@@ -90,7 +90,9 @@ class ScaiGridClient:
     def __init__(self, base_url: str, access: GridAccess, **options: Any) -> None:
         """`options` are those of HttpClient."""
         self.access = access
-        self.http = HttpClient(base_url, service="ScaiGrid", refuse=scaigrid_refusal, **options)
+        self.http = HttpClient(
+            base_url, service="ScaiGrid", refuse=scaigrid_error_from_response, **options
+        )
 
     def __repr__(self) -> str:
         return f"<ScaiGridClient {self.http.peer.origin} with {self.access.described}>"
@@ -126,7 +128,7 @@ class ScaiGridClient:
     def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
         """One vector for each text, in their order. Repeated where it fails for a while.
 
-        Raises UpstreamNonsense too for other than one vector for each text, of equal length.
+        Raises UpstreamInvalidResponse too for other than one vector for each text, of equal length.
         """
         asked = {"model": model, "input": list(texts)}
         given = self._data("POST", EMBED, _Vectors, json=asked).data
@@ -172,7 +174,7 @@ class ScaiGridClient:
         token = self.access.bearer()
         try:
             answer = self._send(method, path, token, params, json)
-        except CredentialsRefused:
+        except UpstreamUnauthorized:
             if not self.access.renew(token):
                 raise
             answer = self._send(method, path, self.access.bearer(), params, json)
@@ -190,12 +192,12 @@ class ScaiGridClient:
         )
 
 
-def connect_scaigrid(config: Configuration, **options: Any) -> ScaiGridClient:
+def scaigrid_client(config: Configuration, **options: Any) -> ScaiGridClient:
     """The client of this server's configuration; `options` are those of HttpClient.
 
     It connects when it is first asked something. Raises SettingMissing, SettingInvalid.
     """
-    base_url = config.url("SCAIWAVE_SCAIGRID_URL")
+    base_url = config.get_url("SCAIWAVE_SCAIGRID_URL")
     if not base_url:
         raise SettingMissing(
             "There is no ScaiGrid: SCAIWAVE_SCAIGRID_URL is not set.",
@@ -213,8 +215,8 @@ def _decoded(answer: httpx.Response, kind: Any) -> Any:
     return decode_answer(answer.content, kind, called=called, service="ScaiGrid")
 
 
-def _nonsense(method: str, path: str, what: str) -> UpstreamNonsense:
-    return UpstreamNonsense(
+def _nonsense(method: str, path: str, what: str) -> UpstreamInvalidResponse:
+    return UpstreamInvalidResponse(
         f"ScaiGrid's answer to {method} {path} makes no sense: {what}.",
         fix="Report this to who runs ScaiGrid. Nothing was changed.",
     )

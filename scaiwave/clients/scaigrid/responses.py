@@ -14,10 +14,10 @@ import httpx
 import msgspec
 
 from scaiwave.clients.errors import BudgetExceeded
-from scaiwave.clients.http.exceptions import Fault, Peer
-from scaiwave.clients.http.responses import refusal, shown
-from scaiwave.errors import ScaiWaveError, UpstreamNonsense
-from scaiwave.msgspec_decoders import decoder
+from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
+from scaiwave.clients.http.responses import error_from_response, redact
+from scaiwave.errors import ScaiWaveError, UpstreamInvalidResponse
+from scaiwave.msgspec_decoders import get_decoder
 
 _CREDENTIAL = (
     "Make a new API key and set SCAIWAVE_SCAIGRID_API_KEY, or unset it to use a service token."
@@ -66,9 +66,9 @@ class _Body(msgspec.Struct):
     checks: dict[str, Any] | None = None
 
 
-def scaigrid_refusal(response: httpx.Response, peer: Peer) -> Fault:
+def scaigrid_error_from_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
     """As `answers.refusal`, with what ScaiGrid's own body says."""
-    fault = refusal(response, peer)
+    fault = error_from_response(response, peer)
     body = _read(response.content)
     if response.status_code < 400:
         return fault
@@ -81,33 +81,37 @@ def scaigrid_refusal(response: httpx.Response, peer: Peer) -> Fault:
 
 def _read(content: bytes) -> _Body | None:
     try:
-        body: _Body = decoder(_Body).decode(content)
+        body: _Body = get_decoder(_Body).decode(content)
     except (ValueError, RecursionError):
         return None
     return body
 
 
-def _elsewhere(response: httpx.Response, peer: Peer) -> Fault:
+def _elsewhere(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
     """ScaiGrid gives a code for what it does not have, so this 404 is somebody else's."""
     path = response.request.url.path
-    return Fault(
-        error=UpstreamNonsense(
+    return TranslatedError(
+        error=UpstreamInvalidResponse(
             f"There is nothing at {peer.origin}{path} (404), where ScaiGrid has something.",
             fix=f"Set {peer.setting} to the address of ScaiGrid, without /v1 or any other path.",
         )
     )
 
 
-def _not_ready(fault: Fault, checks: dict[str, Any], request: httpx.Request) -> Fault:
+def _not_ready(
+    fault: TranslatedError, checks: dict[str, Any], request: httpx.Request
+) -> TranslatedError:
     bad = [name for name, state in checks.items() if state not in ("ok", True)]
-    fault.error.message = _with(fault.error, shown(f"not ready: {', '.join(bad)}", request))
+    fault.error.message = _with(fault.error, redact(f"not ready: {', '.join(bad)}", request))
     fault.error.args = (fault.error.message,)
     return fault
 
 
-def _told(fault: Fault, told: _Told, meta: _Meta, request: httpx.Request) -> Fault:
-    code, request_id = shown(told.code, request), shown(meta.request_id or "", request)
-    words = shown(told.message or "", request).rstrip(".")
+def _told(
+    fault: TranslatedError, told: _Told, meta: _Meta, request: httpx.Request
+) -> TranslatedError:
+    code, request_id = redact(told.code, request), redact(meta.request_id or "", request)
+    words = redact(told.message or "", request).rstrip(".")
     text = f"{code}, {words}" if words else code
     if request_id:
         text = f"{text} (request {request_id})"

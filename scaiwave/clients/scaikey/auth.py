@@ -22,12 +22,12 @@ from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.scaikey.decoding import decode_answer
 from scaiwave.errors import (
-    CredentialsRefused,
     InvalidToken,
     SettingMissing,
     UpstreamForbidden,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
     UpstreamNotFound,
+    UpstreamUnauthorized,
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
@@ -64,7 +64,7 @@ def discover(http: HttpClient) -> Endpoints:
 
     An address on another server is refused, for our client secret would go there: host, scheme
     and port must be those of the base URL, except that https on the same host is always good.
-    Raises UpstreamNonsense.
+    Raises UpstreamInvalidResponse.
     """
     try:
         answer = http.request("GET", DISCOVERY, retry=False)
@@ -73,7 +73,7 @@ def discover(http: HttpClient) -> Endpoints:
         UpstreamUnreachable,
         UpstreamUnavailable,
         UpstreamForbidden,
-        CredentialsRefused,
+        UpstreamUnauthorized,
     ) as error:
         logger.info("no discovery document, using the documented addresses: %s", error.message)
         return Endpoints()
@@ -96,14 +96,14 @@ def _own(http: HttpClient, address: str | None, field: str) -> str | None:
     if not url.userinfo and (same or (url.scheme == "https" and url.host == base.host)):
         return str(url)
     shown = f"{url.scheme}://{url.host}" + (f":{url.port}" if url.port else "")
-    raise UpstreamNonsense(
+    raise UpstreamInvalidResponse(
         f"The discovery document of {http.peer.name} places its {field} at {shown}, and "
         "credentials are not sent to another server.",
         fix=f"Set {http.peer.setting} to the address that ScaiKey itself goes by.",
     )
 
 
-class Access(Protocol):
+class TokenProvider(Protocol):
     def bearer(self) -> str:
         """The token to send."""
 
@@ -111,7 +111,7 @@ class Access(Protocol):
         """The server said 401 to `refused`: True if there is a newer one to try."""
 
 
-class NoAccess:
+class AnonymousAuth:
     """For what needs no credentials; anything else tells how to get some."""
 
     def bearer(self) -> str:
@@ -126,7 +126,7 @@ class NoAccess:
 
 
 @dataclass(frozen=True)
-class OperatorToken:
+class BearerAuth:
     """The operator's own token. We can't renew it, and never fall back to our credentials."""
 
     token: str = field(repr=False)
@@ -148,7 +148,7 @@ class _Grant(msgspec.Struct):
     expires_in: float | None = None
 
 
-class ClientCredentials:
+class ClientCredentialsAuth:
     """Fetches a token when one is needed and keeps it while it lives. Threads may share it."""
 
     def __init__(
@@ -170,7 +170,7 @@ class ClientCredentials:
         self._good_until = 0.0
 
     def __repr__(self) -> str:
-        return f"<ClientCredentials {self._client_id}>"
+        return f"<ClientCredentialsAuth {self._client_id}>"
 
     def bearer(self) -> str:
         with self._lock:
@@ -189,7 +189,7 @@ class ClientCredentials:
         answer = self._post()
         grant = decode_answer(answer.content, _Grant, called="the answer to the token request")
         if grant.token_type.lower() != "bearer" or not _is_sendable(grant.access_token):
-            raise UpstreamNonsense(
+            raise UpstreamInvalidResponse(
                 f"{self._http.peer.name} handed out something that is not a bearer token.",
                 fix=f"Check that {self._http.peer.setting} is the address of ScaiKey.",
             )
@@ -208,9 +208,9 @@ class ClientCredentials:
                 auth=(quote_plus(self._client_id), quote_plus(self._client_secret)),
                 retry=True,
             )
-        except (CredentialsRefused, UpstreamRejected, UpstreamForbidden) as error:
+        except (UpstreamUnauthorized, UpstreamRejected, UpstreamForbidden) as error:
             message = error.message
-        raise CredentialsRefused(
+        raise UpstreamUnauthorized(
             message,
             fix="Check SCAIWAVE_SCAIKEY_CLIENT_ID and SCAIWAVE_SCAIKEY_CLIENT_SECRET, and that "
             f"the application may use client credentials with the scope {SCOPE}.",

@@ -12,33 +12,33 @@ import httpx
 import msgspec
 
 from scaiwave.clients.http.client import HttpClient
-from scaiwave.clients.http.prefetch import Lookahead
+from scaiwave.clients.http.prefetch import OrderedPrefetcher
 from scaiwave.clients.scaikey.auth import (
-    Access,
-    ClientCredentials,
+    AnonymousAuth,
+    BearerAuth,
+    ClientCredentialsAuth,
     Endpoints,
-    NoAccess,
-    OperatorToken,
+    TokenProvider,
     discover,
     unverified_claims,
 )
 from scaiwave.clients.scaikey.decoding import Page, decode_answer, decode_item, decode_page
-from scaiwave.clients.scaikey.pagination import MAX_PAGES, Walk
+from scaiwave.clients.scaikey.pagination import MAX_PAGES, PageIterator
 from scaiwave.clients.scaikey.registration import RegistrationCalls
 from scaiwave.clients.scaikey.schemas import (
-    GroupRow,
-    MemberRow,
-    Named,
-    PartnerRow,
-    Row,
-    TenantRow,
-    UserRow,
+    BaseRecord,
+    GroupRecord,
+    MemberRecord,
+    PartnerRecord,
+    ScaiKeyRecord,
+    ScaiKeyTenantRecord,
+    UserRecord,
 )
 from scaiwave.errors import (
-    CredentialsRefused,
     UpstreamForbidden,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
     UpstreamNotFound,
+    UpstreamUnauthorized,
 )
 
 ADMIN = "/api/v1/admin"
@@ -46,15 +46,15 @@ PER_PAGE = 100
 GROUPS_PER_THREAD = 4
 """Groups asked for ahead: a big one, which takes many pages, must not leave threads idle."""
 
-KINDS: dict[str, type[Named]] = {
-    "partners": PartnerRow,
-    "tenants": TenantRow,
-    "users": UserRow,
-    "groups": GroupRow,
+KINDS: dict[str, type[BaseRecord]] = {
+    "partners": PartnerRecord,
+    "tenants": ScaiKeyTenantRecord,
+    "users": UserRecord,
+    "groups": GroupRecord,
 }
 
-AnyRow = TypeVar("AnyRow", bound=Row)
-Item = TypeVar("Item", bound=Named)
+AnyRow = TypeVar("AnyRow", bound=ScaiKeyRecord)
+Item = TypeVar("Item", bound=BaseRecord)
 
 _SCOPES = {
     "partners": "Give the application the scope admin:read and the reach GLOBAL: a PARTNER or "
@@ -91,11 +91,11 @@ class ScaiKeyClient(RegistrationCalls):
         self._known_endpoints: Endpoints | None = None
         self._lock = threading.Lock()
         self._is_operator = bearer is not None
-        self._access: Access = NoAccess()
+        self._access: TokenProvider = AnonymousAuth()
         if bearer is not None:
-            self._access = OperatorToken(bearer)
+            self._access = BearerAuth(bearer)
         elif client_id and client_secret:
-            self._access = ClientCredentials(
+            self._access = ClientCredentialsAuth(
                 self.http,
                 client_id=client_id,
                 client_secret=client_secret,
@@ -143,23 +143,29 @@ class ScaiKeyClient(RegistrationCalls):
         return {"keys": jwks.keys}
 
     @overload
-    def walk(self, collection: Literal["partners"], **options: Any) -> Walk[PartnerRow]: ...
+    def walk(
+        self, collection: Literal["partners"], **options: Any
+    ) -> PageIterator[PartnerRecord]: ...
     @overload
-    def walk(self, collection: Literal["tenants"], **options: Any) -> Walk[TenantRow]: ...
+    def walk(
+        self, collection: Literal["tenants"], **options: Any
+    ) -> PageIterator[ScaiKeyTenantRecord]: ...
     @overload
-    def walk(self, collection: Literal["users"], **options: Any) -> Walk[UserRow]: ...
+    def walk(self, collection: Literal["users"], **options: Any) -> PageIterator[UserRecord]: ...
     @overload
-    def walk(self, collection: Literal["groups"], **options: Any) -> Walk[GroupRow]: ...
-    def walk(self, collection: str, **options: Any) -> Walk[Any]:
+    def walk(self, collection: Literal["groups"], **options: Any) -> PageIterator[GroupRecord]: ...
+    def walk(self, collection: str, **options: Any) -> PageIterator[Any]:
         """Walk a whole collection; options are `params`, `per_page`, `in_flight`, `max_pages`."""
         return self._walk(f"{ADMIN}/{collection}/", KINDS[collection], collection, **options)
 
-    def walk_members(self, group_id: str, **options: Any) -> Walk[MemberRow]:
+    def walk_members(self, group_id: str, **options: Any) -> PageIterator[MemberRecord]:
         """Walk one group's members. assumption: the path is not documented."""
         path = f"{ADMIN}/groups/{quote(group_id, safe='')}/members"
-        return self._walk(path, MemberRow, "groups", **options)
+        return self._walk(path, MemberRecord, "groups", **options)
 
-    def members_of(self, group_ids: Iterable[str]) -> Iterator[tuple[str, list[MemberRow] | None]]:
+    def members_of(
+        self, group_ids: Iterable[str]
+    ) -> Iterator[tuple[str, list[MemberRecord] | None]]:
         """The members of many groups, in the order of the ids, several groups at a time.
 
         None for a group that is gone, since one may go while others are read. A truncated list
@@ -167,7 +173,7 @@ class ScaiKeyClient(RegistrationCalls):
         """
         ids = iter(group_ids)
         workers = self.http.in_flight
-        ahead = Lookahead(self._members, workers=workers, name="members")
+        ahead = OrderedPrefetcher(self._members, workers=workers, name="members")
         try:
             for group_id in islice(ids, workers * GROUPS_PER_THREAD):
                 ahead.submit(group_id)
@@ -178,8 +184,10 @@ class ScaiKeyClient(RegistrationCalls):
         finally:
             ahead.close()
 
-    def _members(self, group_id: str, stop: threading.Event) -> tuple[str, list[MemberRow] | None]:
-        rows: list[MemberRow] = []
+    def _members(
+        self, group_id: str, stop: threading.Event
+    ) -> tuple[str, list[MemberRecord] | None]:
+        rows: list[MemberRecord] = []
         try:
             with self.walk_members(group_id, in_flight=1) as walk:
                 for page in walk:
@@ -189,24 +197,24 @@ class ScaiKeyClient(RegistrationCalls):
         except UpstreamNotFound:
             return group_id, None
         if walk.truncated:
-            raise UpstreamNonsense(
+            raise UpstreamInvalidResponse(
                 f"ScaiKey lists {walk.rows} of the {walk.reported_total} members of group "
                 f"{group_id}.",
                 fix="Run the command again; if it happens again, report it to who runs ScaiKey.",
             )
         return group_id, rows
 
-    def get_partner(self, partner_id: str) -> PartnerRow | None:
-        return self._item("partners", partner_id, PartnerRow)
+    def get_partner(self, partner_id: str) -> PartnerRecord | None:
+        return self._item("partners", partner_id, PartnerRecord)
 
-    def get_tenant(self, tenant_id: str) -> TenantRow | None:
-        return self._item("tenants", tenant_id, TenantRow)
+    def get_tenant(self, tenant_id: str) -> ScaiKeyTenantRecord | None:
+        return self._item("tenants", tenant_id, ScaiKeyTenantRecord)
 
-    def get_user(self, user_id: str) -> UserRow | None:
-        return self._item("users", user_id, UserRow)
+    def get_user(self, user_id: str) -> UserRecord | None:
+        return self._item("users", user_id, UserRecord)
 
-    def get_group(self, group_id: str) -> GroupRow | None:
-        return self._item("groups", group_id, GroupRow)
+    def get_group(self, group_id: str) -> GroupRecord | None:
+        return self._item("groups", group_id, GroupRecord)
 
     def _item(self, collection: str, item_id: str, kind: type[Item]) -> Item | None:
         """None if ScaiKey knows no such id."""
@@ -219,7 +227,7 @@ class ScaiKeyClient(RegistrationCalls):
             return None
         row = decode_item(answer.content, kind, called=f"GET {path}")
         if row.id != item_id:
-            raise UpstreamNonsense(
+            raise UpstreamInvalidResponse(
                 f"ScaiKey answers GET {path} with something that has another id.",
                 fix="Report this to who runs ScaiKey. Nothing was changed.",
             )
@@ -235,13 +243,13 @@ class ScaiKeyClient(RegistrationCalls):
         per_page: int = PER_PAGE,
         in_flight: int | None = None,
         max_pages: int = MAX_PAGES,
-    ) -> Walk[AnyRow]:
+    ) -> PageIterator[AnyRow]:
         def fetch(page: int, stop: threading.Event) -> Page[AnyRow]:
             query = {**(params or {}), "page": page, "per_page": per_page}
             answer = self._get(path, collection, query, stop)
             return decode_page(answer.content, kind, called=f"GET {path}", page=page)
 
-        return Walk(
+        return PageIterator(
             fetch,
             called=f"GET {path}",
             in_flight=in_flight or self.http.in_flight,
@@ -264,7 +272,7 @@ class ScaiKeyClient(RegistrationCalls):
         except UpstreamForbidden as error:
             error.fix = _ROLE if self._is_operator else _SCOPES.get(collection, _ANY_SCOPE)
             raise
-        except CredentialsRefused as error:
+        except UpstreamUnauthorized as error:
             if self._is_operator:
                 error.fix = (
                     "Get a new ScaiKey token and export it as SCAIWAVE_ADMIN_TOKEN, or unset "
@@ -277,7 +285,7 @@ class ScaiKeyClient(RegistrationCalls):
         token = self._access.bearer()
         try:
             return send(token)
-        except CredentialsRefused:
+        except UpstreamUnauthorized:
             if not self._access.renew(token):
                 raise
         return send(self._access.bearer())

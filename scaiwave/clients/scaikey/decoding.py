@@ -12,11 +12,11 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from scaiwave.clients.scaikey.schemas import Envelope, Reference, Row
-from scaiwave.errors import UpstreamNonsense
-from scaiwave.msgspec_decoders import decoder
+from scaiwave.clients.scaikey.schemas import PageEnvelope, RecordRef, ScaiKeyRecord
+from scaiwave.errors import UpstreamInvalidResponse
+from scaiwave.msgspec_decoders import get_decoder
 
-AnyRow = TypeVar("AnyRow", bound=Row)
+AnyRow = TypeVar("AnyRow", bound=ScaiKeyRecord)
 
 _PATH = re.compile(r"\$(?:\.data|\.items)?\[(\d+)\]\.?(.*)")
 _ANY_PATH = re.compile(r"(.*?)(?: - at `(\$.*)`)?", re.DOTALL)
@@ -32,7 +32,7 @@ class Page(Generic[AnyRow]):
     pages: int | None
 
 
-class Malformed(Exception):
+class DecodeError(Exception):
     """Carries what is wrong and where; `nonsense` makes the operator's error of it."""
 
     def __init__(self, what: str, *, row: int | None = None, field: str = "") -> None:
@@ -41,20 +41,23 @@ class Malformed(Exception):
 
 
 def decode_page(body: bytes, kind: type[AnyRow], *, called: str, page: int) -> Page[AnyRow]:
-    """Raises UpstreamNonsense. `called` is the collection, as in `GET /api/v1/admin/users/`."""
+    """Decode one page of a collection; `called` names it, as in `GET /api/v1/admin/users/`.
+
+    Raises UpstreamInvalidResponse.
+    """
     try:
         return _page(body, kind)
-    except Malformed as malformed:
+    except DecodeError as malformed:
         problem = _nonsense(malformed, f"page {page} of {called}")
     raise problem
 
 
 def decode_item(body: bytes, kind: type[AnyRow], *, called: str) -> AnyRow:
-    """One row, bare or under `data`. Raises UpstreamNonsense."""
+    """One row, bare or under `data`. Raises UpstreamInvalidResponse."""
     try:
         row: AnyRow = _decode(_unwrapped(body), kind)
         _check_texts([row], body)
-    except Malformed as malformed:
+    except DecodeError as malformed:
         problem = _nonsense(malformed, called)
     else:
         return row
@@ -62,22 +65,22 @@ def decode_item(body: bytes, kind: type[AnyRow], *, called: str) -> AnyRow:
 
 
 def decode_answer(body: bytes, kind: Any, *, called: str, service: str = "ScaiKey") -> Any:
-    """Any other answer, as `kind`. Raises UpstreamNonsense."""
+    """Any other answer, as `kind`. Raises UpstreamInvalidResponse."""
     try:
         return _decode(body, kind)
-    except Malformed as malformed:
+    except DecodeError as malformed:
         problem = _nonsense(malformed, called, service)
     raise problem
 
 
 def _page(body: bytes, kind: type[AnyRow]) -> Page[AnyRow]:
-    decoded = _decode(body, list[kind] | Envelope[kind])  # type: ignore[valid-type]
+    decoded = _decode(body, list[kind] | PageEnvelope[kind])  # type: ignore[valid-type]
     if isinstance(decoded, list):
         page = Page(rows=decoded, total=None, pages=None)
     else:
         rows = decoded.rows()
         if rows is None:
-            raise Malformed("neither `data` nor `items` holds a list")
+            raise DecodeError("neither `data` nor `items` holds a list")
         places = decoded.places()
         page = Page(
             rows=rows,
@@ -90,7 +93,7 @@ def _page(body: bytes, kind: type[AnyRow]) -> Page[AnyRow]:
 
 def _decode(body: bytes, kind: Any) -> Any:
     try:
-        return decoder(kind).decode(body)
+        return get_decoder(kind).decode(body)
     except msgspec.ValidationError as error:
         malformed = _located(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -98,33 +101,33 @@ def _decode(body: bytes, kind: Any) -> Any:
     raise malformed
 
 
-def _located(text: str) -> Malformed:
+def _located(text: str) -> DecodeError:
     matched = _ANY_PATH.fullmatch(text)
     what, path = matched.groups() if matched else (text, None)
     row = _PATH.fullmatch(path or "")
     if row is None:
-        return Malformed(f"{_lower(what)} at `{path}`" if path else _lower(what))
-    return Malformed(_lower(what), row=int(row[1]), field=row[2])
+        return DecodeError(f"{_lower(what)} at `{path}`" if path else _lower(what))
+    return DecodeError(_lower(what), row=int(row[1]), field=row[2])
 
 
 def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _undecodable(body: bytes) -> Malformed:
+def _undecodable(body: bytes) -> DecodeError:
     """msgspec refuses half a surrogate pair without saying where; json reads it, so we can look."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
-        return Malformed("it is not JSON")
+        return DecodeError("it is not JSON")
     rows = answer
     if isinstance(answer, dict):
         rows = answer["data"] if isinstance(answer.get("data"), list) else answer.get("items")
     for index, row in enumerate(rows if isinstance(rows, list) else []):
         for field, value in row.items() if isinstance(row, dict) else []:
             if _has_surrogate(value):
-                return Malformed("half a surrogate pair", row=index, field=field)
-    return Malformed("it is not JSON")
+                return DecodeError("half a surrogate pair", row=index, field=field)
+    return DecodeError("it is not JSON")
 
 
 def _has_surrogate(value: object) -> bool:
@@ -143,11 +146,11 @@ def _check_texts(rows: list[AnyRow], body: bytes) -> None:
     for index, row in enumerate(rows):
         for field in row.__struct_fields__:
             if _has_nul(getattr(row, field)):
-                raise Malformed("a text with U+0000", row=index, field=field)
+                raise DecodeError("a text with U+0000", row=index, field=field)
 
 
 def _has_nul(value: object) -> bool:
-    if isinstance(value, Reference):
+    if isinstance(value, RecordRef):
         return "\0" in value.id
     if isinstance(value, tuple):
         return any(map(_has_nul, value))
@@ -165,14 +168,16 @@ def _unwrapped(body: bytes) -> bytes | msgspec.Raw:
     return probe.data if wrapped else body
 
 
-def _nonsense(malformed: Malformed, called: str, service: str = "ScaiKey") -> UpstreamNonsense:
+def _nonsense(
+    malformed: DecodeError, called: str, service: str = "ScaiKey"
+) -> UpstreamInvalidResponse:
     details: dict[str, Any] = {}
     place = called
     if malformed.row is not None:
         place = f"row {malformed.row} of {called}"
         details = {"row": malformed.row, "field": malformed.field}
     field = f", field `{malformed.field}`" if malformed.field else ""
-    return UpstreamNonsense(
+    return UpstreamInvalidResponse(
         f"{service}'s answer can't be read, {place}{field}: {malformed.what}.",
         fix=f"Check that SCAIWAVE_{service.upper()}_URL is {service}'s address; if it is, report "
         "this to who runs it. Nothing was changed.",

@@ -11,12 +11,12 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from scaiwave.clients.http.prefetch import Lookahead
+from scaiwave.clients.http.prefetch import OrderedPrefetcher
 from scaiwave.clients.scaikey.decoding import Page
-from scaiwave.clients.scaikey.schemas import Row
-from scaiwave.errors import UpstreamNonsense
+from scaiwave.clients.scaikey.schemas import ScaiKeyRecord
+from scaiwave.errors import UpstreamInvalidResponse
 
-AnyRow = TypeVar("AnyRow", bound=Row)
+AnyRow = TypeVar("AnyRow", bound=ScaiKeyRecord)
 
 MAX_PAGES = 100_000
 """Ten million rows at 100 a page; whatever goes on longer goes in circles."""
@@ -28,7 +28,7 @@ leave the other threads idle."""
 Fetch = Callable[[int, threading.Event], Page[AnyRow]]
 
 
-class Walk(Generic[AnyRow]):
+class PageIterator(Generic[AnyRow]):
     """Iterate over it once; each step is the list of one page's rows.
 
     Once exhausted, `pages` and `rows` say what came, `reported_total` what the server said
@@ -50,7 +50,7 @@ class Walk(Generic[AnyRow]):
         self._called = called
         self._in_flight = in_flight
         self._max_pages = max_pages
-        self._ahead = Lookahead(fetch, workers=in_flight, name="walk")
+        self._ahead = OrderedPrefetcher(fetch, workers=in_flight, name="walk")
         self._fetch = fetch
         self._stop = threading.Event()
         self._submitted = 0
@@ -60,7 +60,7 @@ class Walk(Generic[AnyRow]):
         self._previous: tuple[object, ...] = ()
         self._started = False
 
-    def __enter__(self) -> Walk[AnyRow]:
+    def __enter__(self) -> PageIterator[AnyRow]:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -71,7 +71,7 @@ class Walk(Generic[AnyRow]):
         self._ahead.close()
 
     def __iter__(self) -> Iterator[list[AnyRow]]:
-        """Raises what fetching a page raises, and UpstreamNonsense for a walk in circles."""
+        """Raises what fetching a page raises, and UpstreamInvalidResponse for a walk in circles."""
         if self._started:
             raise RuntimeError("a walk can be iterated once")
         self._started = True
@@ -124,14 +124,14 @@ class Walk(Generic[AnyRow]):
     def _check_progress(self, page: Page[AnyRow]) -> None:
         ends = (page.rows[0].key, page.rows[-1].key, len(page.rows))
         if ends == self._previous:
-            raise UpstreamNonsense(
+            raise UpstreamInvalidResponse(
                 f"ScaiKey answers pages {self.pages - 1} and {self.pages} of {self._called} with "
                 "the same rows.",
                 fix="Report this to who runs ScaiKey: it seems to ignore `page`. Nothing was "
                 "changed.",
             )
         if self.pages > self._max_pages:
-            raise UpstreamNonsense(
+            raise UpstreamInvalidResponse(
                 f"ScaiKey's {self._called} goes on after {self._max_pages} pages.",
                 fix="Report this to who runs ScaiKey: its list has no end. Nothing was changed.",
             )

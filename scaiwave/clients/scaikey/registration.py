@@ -14,7 +14,7 @@ import msgspec
 
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.scaikey.decoding import decode_answer
-from scaiwave.errors import CredentialsRefused, UpstreamForbidden, UpstreamNotFound
+from scaiwave.errors import UpstreamForbidden, UpstreamNotFound, UpstreamUnauthorized
 
 REGISTER = "/api/v1/public/register/applications"
 
@@ -94,7 +94,7 @@ class RegistrationCalls:
         return ticket
 
     def registration_status(self, request_id: str, status_token: str) -> RegistrationStatus:
-        """Raises UpstreamNotFound or CredentialsRefused for a wrong id or token."""
+        """Raises UpstreamNotFound or UpstreamUnauthorized for a wrong id or token."""
         answer = self._call("GET", f"{_path(request_id)}/status", status_token)
         status: RegistrationStatus = decode_answer(
             answer.content, RegistrationStatus, called=f"GET {REGISTER}/…/status"
@@ -108,7 +108,7 @@ class RegistrationCalls:
     def _call(self, method: str, path: str, status_token: str) -> Any:
         try:
             return self.http.request(method, path, params={"status_token": status_token})
-        except (CredentialsRefused, UpstreamForbidden, UpstreamNotFound) as error:
+        except (UpstreamUnauthorized, UpstreamForbidden, UpstreamNotFound) as error:
             error.fix = (
                 "Check the request id and the status token; if they are lost, register again."
             )

@@ -26,7 +26,7 @@ else:
     Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class Row(msgspec.Struct, kw_only=True, gc=False):
+class ScaiKeyRecord(msgspec.Struct, kw_only=True, gc=False):
     """What all rows share: where a text is null, it becomes the empty string."""
 
     def __post_init__(self) -> None:
@@ -42,7 +42,7 @@ class Row(msgspec.Struct, kw_only=True, gc=False):
         raise NotImplementedError
 
 
-class Named(Row, kw_only=True, gc=False):
+class BaseRecord(ScaiKeyRecord, kw_only=True, gc=False):
     id: Id
     status: Text = ""
 
@@ -55,7 +55,7 @@ class Named(Row, kw_only=True, gc=False):
         return (self.id,)
 
 
-class PartnerRow(Named, kw_only=True, gc=False):
+class PartnerRecord(BaseRecord, kw_only=True, gc=False):
     name: Text = ""
     slug: Text = ""
     contact_email: Text = ""
@@ -64,24 +64,24 @@ class PartnerRow(Named, kw_only=True, gc=False):
     max_applications_per_tenant: Whole | None = None
 
 
-class TenantRow(Named, kw_only=True, gc=False):
+class ScaiKeyTenantRecord(BaseRecord, kw_only=True, gc=False):
     name: Text = ""
     slug: Text = ""
     contact_email: Text = ""
     partner_id: Text = ""
 
 
-class Reference(msgspec.Struct, gc=False):
+class RecordRef(msgspec.Struct, gc=False):
     """A nested thing of which we want to know the id alone."""
 
     id: Text = ""
 
 
-class Placed(Named, kw_only=True, gc=False):
+class TenantRecord(BaseRecord, kw_only=True, gc=False):
     """A row of one tenant, which is named by `tenant_id` or by a nested `tenant`."""
 
     tenant_id: Text = ""
-    tenant: Reference | None = None
+    tenant: RecordRef | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,7 +90,7 @@ class Placed(Named, kw_only=True, gc=False):
             self.tenant = None
 
 
-class UserRow(Placed, kw_only=True, gc=False):
+class UserRecord(TenantRecord, kw_only=True, gc=False):
     email: Text = ""
     first_name: Text = ""
     last_name: Text = ""
@@ -108,13 +108,13 @@ class UserRow(Placed, kw_only=True, gc=False):
             self.roles = role_names(self.roles) or (() if self.roles == [] else None)
 
 
-class GroupRow(Placed, kw_only=True, gc=False):
+class GroupRecord(TenantRecord, kw_only=True, gc=False):
     name: Text = ""
     description: Text = ""
     group_type: Text = ""
 
 
-class MemberRow(Row, kw_only=True, gc=False):
+class MemberRecord(ScaiKeyRecord, kw_only=True, gc=False):
     """A member of a group: a person (`user_id`) or another group (`member_group_id`).
 
     How a nested group is written in the list of members is not documented. assumption:
@@ -123,7 +123,7 @@ class MemberRow(Row, kw_only=True, gc=False):
     """
 
     user_id: Text = ""
-    user: Reference | None = None
+    user: RecordRef | None = None
     member_group_id: Text = ""
     group_id: Text = ""
     id: Text = ""
@@ -160,13 +160,18 @@ class MemberRow(Row, kw_only=True, gc=False):
         return self.membership_type in {"", "DIRECT"}
 
 
-def _texts(kind: type[Row]) -> tuple[tuple[str, ...], Callable[[Row], tuple[str | None, ...]]]:
+def _texts(
+    kind: type[ScaiKeyRecord],
+) -> tuple[tuple[str, ...], Callable[[ScaiKeyRecord], tuple[str | None, ...]]]:
     fields = [field.name for field in msgspec.structs.fields(kind) if field.default == ""]
     return tuple(fields), attrgetter(*fields)
 
 
-_TEXTS: dict[type[Row], tuple[tuple[str, ...], Callable[[Row], tuple[str | None, ...]]]] = {
-    kind: _texts(kind) for kind in (PartnerRow, TenantRow, UserRow, GroupRow, MemberRow)
+_TEXTS: dict[
+    type[ScaiKeyRecord], tuple[tuple[str, ...], Callable[[ScaiKeyRecord], tuple[str | None, ...]]]
+] = {
+    kind: _texts(kind)
+    for kind in (PartnerRecord, ScaiKeyTenantRecord, UserRecord, GroupRecord, MemberRecord)
 }
 
 
@@ -178,12 +183,12 @@ def role_names(value: object) -> tuple[str, ...]:
     return tuple(name for name in names if isinstance(name, str) and name)
 
 
-AnyRow = TypeVar("AnyRow", bound=Row)
+AnyRow = TypeVar("AnyRow", bound=ScaiKeyRecord)
 
 Figure = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
-class Figures(msgspec.Struct, kw_only=True):
+class PageTotals(msgspec.Struct, kw_only=True):
     """Where a list says how long it is. assumption: any of these names, at any of three places."""
 
     total: Figure | None = None
@@ -200,18 +205,18 @@ class Figures(msgspec.Struct, kw_only=True):
         return _first(self.pages, self.total_pages, self.page_count)
 
 
-class Envelope(Figures, Generic[AnyRow], kw_only=True):
+class PageEnvelope(PageTotals, Generic[AnyRow], kw_only=True):
     """A list in an object. assumption: the envelope is not documented; its siblings use these."""
 
     data: list[AnyRow] | None = None
     items: list[AnyRow] | None = None
-    meta: Figures | None = None
-    pagination: Figures | None = None
+    meta: PageTotals | None = None
+    pagination: PageTotals | None = None
 
     def rows(self) -> list[AnyRow] | None:
         return self.items if self.data is None else self.data
 
-    def places(self) -> list[Figures]:
+    def places(self) -> list[PageTotals]:
         return [place for place in (self, self.meta, self.pagination) if place is not None]
 
 

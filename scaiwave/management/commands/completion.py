@@ -27,6 +27,6 @@ needs the package bash-completion, or the line `source FILE` in ~/.bashrc."""
     def handle(self, shell: str, **options: Any) -> None:
         script = completion_script(shell)
         if self.output.as_json:
-            self.output.document({"completion": {"shell": shell, "script": script}})
+            self.output.print_json({"completion": {"shell": shell, "script": script}})
             return
         self.output.stdout.write(script)

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, is_terminal
-from scaiwave.doctor.advice import advice
-from scaiwave.doctor.runner import examine
+from scaiwave.doctor.advice import format_advice
+from scaiwave.doctor.runner import run_checks
 
 COLUMNS = (
     Column("state", "State"),
@@ -27,21 +27,21 @@ class Command(OperatorCommand):
     changes = True
 
     def handle(self, **options: Any) -> None:
-        found = examine(
+        found = run_checks(
             operator=self.operator,
             config=settings.CONFIG,
             now=timezone.now(),
             dry_run=options["dry_run"],
         )
         if self.output.as_json:
-            self.output.document(found.document())
+            self.output.print_json(found.document())
         else:
-            self.output.listing("checks", COLUMNS, [item.document() for item in found.findings])
+            self.output.print_table("checks", COLUMNS, [item.document() for item in found.findings])
             terminal = is_terminal(self.output.stdout)
             columns = get_terminal_size().columns if terminal else None
-            for line in advice(found.findings, columns=columns):
-                self.output.line(line)
-            self.output.line()
-            self.output.line(found.sentence)
+            for line in format_advice(found.findings, columns=columns):
+                self.output.print_line(line)
+            self.output.print_line()
+            self.output.print_line(found.sentence)
         if found.exit_code:
             raise SystemExit(found.exit_code)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from scaiwave.sandbox.api.auth import Caller, caller, super_admin
-from scaiwave.sandbox.api.pagination import as_json, paged
-from scaiwave.sandbox.data.population import Row, Where
+from scaiwave.sandbox.api.auth import Principal, caller, super_admin
+from scaiwave.sandbox.api.pagination import encode_rows, paginate
+from scaiwave.sandbox.data.population import ListFilter, Row
 from scaiwave.sandbox.errors import UnknownEntity
-from scaiwave.sandbox.http.routing import Refusal, Request, Response, answer, route
+from scaiwave.sandbox.http.routing import HTTPError, Request, Response, json_response, route
 
 if TYPE_CHECKING:
     from scaiwave.sandbox.server import Sandbox
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 ADMIN = "/api/v1/admin"
 
 
-def _where(request: Request, who: Caller, *, kind: str | None = "status") -> Where:
+def _where(request: Request, who: Principal, *, kind: str | None = "status") -> ListFilter:
     """The filters of the query; `kind` is the parameter that selects a status or a type."""
     query = request.query
-    return Where(
+    return ListFilter(
         tenant_id=query.get("tenant_id"),
         partner_id=query.get("partner_id"),
         kind=query.get(kind) if kind else None,
@@ -37,37 +37,37 @@ def _where(request: Request, who: Caller, *, kind: str | None = "status") -> Whe
 @route("GET", ADMIN + "/partners/")
 def partners(sandbox: Sandbox, request: Request) -> Response:
     where = _where(request, super_admin(sandbox, request))
-    return paged(sandbox, request, lambda o, n: sandbox.directory.partner_list(where, o, n))
+    return paginate(sandbox, request, lambda o, n: sandbox.directory.partner_list(where, o, n))
 
 
 @route("GET", ADMIN + "/tenants/")
 def tenants(sandbox: Sandbox, request: Request) -> Response:
     where = _where(request, caller(sandbox, request))
-    return paged(sandbox, request, lambda o, n: sandbox.directory.tenant_list(where, o, n))
+    return paginate(sandbox, request, lambda o, n: sandbox.directory.tenant_list(where, o, n))
 
 
 @route("GET", ADMIN + "/users/")
 def users(sandbox: Sandbox, request: Request) -> Response:
     where = _where(request, caller(sandbox, request))
-    return paged(sandbox, request, lambda o, n: sandbox.directory.user_list(where, o, n))
+    return paginate(sandbox, request, lambda o, n: sandbox.directory.user_list(where, o, n))
 
 
 @route("GET", ADMIN + "/groups/")
 def groups(sandbox: Sandbox, request: Request) -> Response:
     where = _where(request, caller(sandbox, request), kind="group_type")
-    return paged(sandbox, request, lambda o, n: sandbox.directory.group_list(where, o, n))
+    return paginate(sandbox, request, lambda o, n: sandbox.directory.group_list(where, o, n))
 
 
 @route("GET", ADMIN + "/partners/{partner_id}")
 def partner(sandbox: Sandbox, request: Request) -> Response:
     super_admin(sandbox, request)
-    return answer(_found("Partner", sandbox.directory.partner, request.params["partner_id"]))
+    return json_response(_found("Partner", sandbox.directory.partner, request.params["partner_id"]))
 
 
 @route("GET", ADMIN + "/tenants/{tenant_id}")
 def tenant(sandbox: Sandbox, request: Request) -> Response:
     who = caller(sandbox, request)
-    return answer(_visible_tenant(sandbox, who, request.params["tenant_id"], "Tenant"))
+    return json_response(_visible_tenant(sandbox, who, request.params["tenant_id"], "Tenant"))
 
 
 @route("GET", ADMIN + "/users/{user_id}")
@@ -76,19 +76,19 @@ def user(sandbox: Sandbox, request: Request) -> Response:
     user_id = request.params["user_id"]
     owner = _found("User", sandbox.directory.tenant_of_user, user_id)
     _visible_tenant(sandbox, who, owner["id"], "User")
-    return answer(_found("User", sandbox.directory.user, user_id))
+    return json_response(_found("User", sandbox.directory.user, user_id))
 
 
 @route("GET", ADMIN + "/groups/{group_id}")
 def group(sandbox: Sandbox, request: Request) -> Response:
-    return answer(_visible_group(sandbox, request))
+    return json_response(_visible_group(sandbox, request))
 
 
 @route("GET", ADMIN + "/groups/{group_id}/members")
 def members(sandbox: Sandbox, request: Request) -> Response:
     """The path and the form of the rows are an assumption."""
     group_id = _visible_group(sandbox, request)["id"]
-    return paged(sandbox, request, lambda o, n: sandbox.directory.member_list(group_id, o, n))
+    return paginate(sandbox, request, lambda o, n: sandbox.directory.member_list(group_id, o, n))
 
 
 def _visible_group(sandbox: Sandbox, request: Request) -> Row:
@@ -102,15 +102,15 @@ def _found(kind: str, find: Callable[[str], Row], entity_id: str) -> Row:
     try:
         return find(entity_id)
     except UnknownEntity:
-        raise Refusal(404, f"{kind} not found") from None
+        raise HTTPError(404, f"{kind} not found") from None
 
 
-def _visible_tenant(sandbox: Sandbox, who: Caller, tenant_id: str, kind: str) -> Row:
+def _visible_tenant(sandbox: Sandbox, who: Principal, tenant_id: str, kind: str) -> Row:
     """The tenant, if it lies in the caller's scope; `kind` is what was asked for."""
     row = _found(kind, sandbox.directory.tenant, tenant_id)
-    scope = Where(scope_partner_id=who.partner_id, scope_tenant_id=who.tenant_id)
+    scope = ListFilter(scope_partner_id=who.partner_id, scope_tenant_id=who.tenant_id)
     if not scope.admits(row):
-        raise Refusal(404, f"{kind} not found")
+        raise HTTPError(404, f"{kind} not found")
     return row
 
 
@@ -119,7 +119,7 @@ def me(sandbox: Sandbox, request: Request) -> Response:
     who = caller(sandbox, request)
     claims = who.claims
     fields = ("client_id", "scope", "app_scope", "platform_token", "token_type")
-    return answer(
+    return json_response(
         {
             "id": claims["sub"],
             "role": who.role,
@@ -137,15 +137,15 @@ def applications(sandbox: Sandbox, request: Request) -> Response:
     for name in ("tenant_id", "partner_id", "scope", "application_type"):
         rows = [row for row in rows if query.get(name) in (None, row[name])]
     search = query.get("search", "").casefold()
-    texts = [as_json(row) for row in rows if search in row["name"].casefold()]
-    return paged(sandbox, request, lambda o, n: (texts[o : o + n], len(texts)))
+    texts = [encode_rows(row) for row in rows if search in row["name"].casefold()]
+    return paginate(sandbox, request, lambda o, n: (texts[o : o + n], len(texts)))
 
 
-def _in_scope(sandbox: Sandbox, who: Caller, row: Row) -> bool:
+def _in_scope(sandbox: Sandbox, who: Principal, row: Row) -> bool:
     if who.role == "super_admin" or row["partner_id"] == who.partner_id is not None:
         return True
     owner = sandbox.directory.tenants.get(row["tenant_id"] or "")
-    scope = Where(scope_partner_id=who.partner_id, scope_tenant_id=who.tenant_id)
+    scope = ListFilter(scope_partner_id=who.partner_id, scope_tenant_id=who.tenant_id)
     return owner is not None and scope.admits(owner)
 
 
@@ -154,15 +154,15 @@ def application(sandbox: Sandbox, request: Request) -> Response:
     who = caller(sandbox, request)
     row = _application(sandbox, who, request.params["application_id"])
     if not _in_scope(sandbox, who, row):
-        raise Refusal(404, "Application not found")
-    return answer(row)
+        raise HTTPError(404, "Application not found")
+    return json_response(row)
 
 
-def _application(sandbox: Sandbox, who: Caller, application_id: str) -> Row:
+def _application(sandbox: Sandbox, who: Principal, application_id: str) -> Row:
     for row in sandbox.applications(who.client_id):
         if row["id"] == application_id:
             return row
-    raise Refusal(404, "Application not found")
+    raise HTTPError(404, "Application not found")
 
 
 @route("GET", "/api/v1/tenants/{tenant_id}/applications/{application_id}/effective-users")
@@ -171,5 +171,5 @@ def effective_users(sandbox: Sandbox, request: Request) -> Response:
     who = caller(sandbox, request)
     tenant_id = _visible_tenant(sandbox, who, request.params["tenant_id"], "Tenant")["id"]
     _application(sandbox, who, request.params["application_id"])
-    where = Where(tenant_id=tenant_id)
-    return paged(sandbox, request, lambda o, n: sandbox.directory.user_list(where, o, n))
+    where = ListFilter(tenant_id=tenant_id)
+    return paginate(sandbox, request, lambda o, n: sandbox.directory.user_list(where, o, n))

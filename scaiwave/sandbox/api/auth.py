@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from scaiwave.sandbox.http.routing import Refusal, Request
+from scaiwave.sandbox.http.routing import HTTPError, Request
 
 if TYPE_CHECKING:
     from scaiwave.sandbox.server import Sandbox
@@ -23,7 +23,7 @@ BEARER = {"WWW-Authenticate": "Bearer"}
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class Principal:
     """Who asks: without partner and tenant everything is in scope."""
 
     claims: dict[str, Any]
@@ -36,35 +36,35 @@ class Caller:
         return str(self.claims.get("client_id", ""))
 
 
-def caller(sandbox: Sandbox, request: Request) -> Caller:
+def caller(sandbox: Sandbox, request: Request) -> Principal:
     """Raises Refusal 401 for a token that isn't ours or valid, 403 for one that may not read."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise Refusal(401, "Not authenticated", headers=BEARER)
+        raise HTTPError(401, "Not authenticated", headers=BEARER)
     try:
         claims = sandbox.keys.verify(token, trusts=sandbox.trusts)
     except jwt.InvalidTokenError:
-        raise Refusal(401, "Invalid or expired token", headers=BEARER) from None
+        raise HTTPError(401, "Invalid or expired token", headers=BEARER) from None
     return _judge(claims)
 
 
-def _judge(claims: dict[str, Any]) -> Caller:
+def _judge(claims: dict[str, Any]) -> Principal:
     machine = claims.get("platform_token") or claims.get("token_type") == "client_credentials"
     scopes = str(claims.get("scope", "")).split()
     if machine and not {"admin:read", "admin:write"} & set(scopes):
-        raise Refusal(403, NEEDS_SCOPE)
+        raise HTTPError(403, NEEDS_SCOPE)
     roles = {str(role).lower() for role in [claims.get("role"), *claims.get("roles", [])]}
     if "super_admin" in roles or claims.get("platform_token"):
-        return Caller(claims, "super_admin")
+        return Principal(claims, "super_admin")
     if "partner_admin" in roles and claims.get("partner_id"):
-        return Caller(claims, "partner_admin", partner_id=claims["partner_id"])
+        return Principal(claims, "partner_admin", partner_id=claims["partner_id"])
     if "tenant_admin" in roles and claims.get("tenant_id"):
-        return Caller(claims, "tenant_admin", tenant_id=claims["tenant_id"])
-    raise Refusal(403, NEEDS_ROLE)
+        return Principal(claims, "tenant_admin", tenant_id=claims["tenant_id"])
+    raise HTTPError(403, NEEDS_ROLE)
 
 
-def super_admin(sandbox: Sandbox, request: Request) -> Caller:
+def super_admin(sandbox: Sandbox, request: Request) -> Principal:
     who = caller(sandbox, request)
     if who.role != "super_admin":
-        raise Refusal(403, NEEDS_SUPER_ADMIN)
+        raise HTTPError(403, NEEDS_SUPER_ADMIN)
     return who

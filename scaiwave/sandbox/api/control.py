@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from scaiwave.sandbox.errors import InvalidMutation, UnknownEntity
-from scaiwave.sandbox.http.routing import Refusal, Request, Response, answer, json_object, route
+from scaiwave.sandbox.http.routing import (
+    HTTPError,
+    Request,
+    Response,
+    json_response,
+    parse_json_body,
+    route,
+)
 
 if TYPE_CHECKING:
     from scaiwave.sandbox.server import Sandbox
@@ -20,20 +27,20 @@ CONTROL = "/sandbox"
 
 @route("GET", CONTROL + "/")
 def summary(sandbox: Sandbox, request: Request) -> Response:
-    return answer(sandbox.summary())
+    return json_response(sandbox.summary())
 
 
 @route("GET", CONTROL + "/faults")
 def list_faults(sandbox: Sandbox, request: Request) -> Response:
-    return answer({"faults": sandbox.faults.rules()})
+    return json_response({"faults": sandbox.faults.rules()})
 
 
 @route("POST", CONTROL + "/faults")
 def add_fault(sandbox: Sandbox, request: Request) -> Response:
     try:
-        return answer(sandbox.faults.add_json(json_object(request)), status=201)
+        return json_response(sandbox.faults.add_json(parse_json_body(request)), status=201)
     except msgspec.ValidationError as error:
-        raise Refusal(422, str(error)) from None
+        raise HTTPError(422, str(error)) from None
 
 
 @route("DELETE", CONTROL + "/faults")
@@ -45,14 +52,14 @@ def clear_faults(sandbox: Sandbox, request: Request) -> Response:
 @route("POST", CONTROL + "/mutate")
 def mutate(sandbox: Sandbox, request: Request) -> Response:
     """`{"op": "add_tenant", …}`: the op's arguments stand beside it; the result is its answer."""
-    arguments = json_object(request)
+    arguments = parse_json_body(request)
     operation = str(arguments.pop("op", ""))
     try:
-        return answer({"op": operation, "result": sandbox.mutate(operation, **arguments)})
+        return json_response({"op": operation, "result": sandbox.mutate(operation, **arguments)})
     except UnknownEntity as error:
-        raise Refusal(404, error.message) from None
+        raise HTTPError(404, error.message) from None
     except InvalidMutation as error:
-        raise Refusal(422, f"{error.message} {error.fix}") from None
+        raise HTTPError(422, f"{error.message} {error.fix}") from None
 
 
 @route("POST", CONTROL + "/registrations/{request_id}/approve")
@@ -62,10 +69,10 @@ def approve(sandbox: Sandbox, request: Request) -> Response:
 
 @route("POST", CONTROL + "/registrations/{request_id}/reject")
 def reject(sandbox: Sandbox, request: Request) -> Response:
-    reason = str(json_object(request).get("reason", "Rejected in the sandbox."))
+    reason = str(parse_json_body(request).get("reason", "Rejected in the sandbox."))
     return _decide(sandbox, request, "REJECTED", reason)
 
 
 def _decide(sandbox: Sandbox, request: Request, status: str, reason: str | None) -> Response:
     pending = sandbox.registrations.decide(request.params["request_id"], status, reason)
-    return answer({"request_id": pending.request_id, "status": pending.status})
+    return json_response({"request_id": pending.request_id, "status": pending.status})

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from scaiwave.sandbox.clients import SCOPES, Client
 from scaiwave.sandbox.errors import UnknownEntity
-from scaiwave.sandbox.http.routing import Refusal, Request, Response, answer, route
+from scaiwave.sandbox.http.routing import HTTPError, Request, Response, json_response, route
 
 if TYPE_CHECKING:
     from scaiwave.sandbox.server import Sandbox
@@ -36,7 +36,7 @@ def tenant_discovery(sandbox: Sandbox, request: Request) -> Response:
 
 
 def _discovery(sandbox: Sandbox, issuer: str, oauth: str, keys: str) -> Response:
-    return answer(
+    return json_response(
         {
             "issuer": issuer,
             "authorization_endpoint": f"{oauth}/authorize",
@@ -56,14 +56,14 @@ def _discovery(sandbox: Sandbox, issuer: str, oauth: str, keys: str) -> Response
 
 @route("GET", PLATFORM + "/.well-known/jwks.json")
 def platform_jwks(sandbox: Sandbox, request: Request) -> Response:
-    return answer(sandbox.keys.jwks())
+    return json_response(sandbox.keys.jwks())
 
 
 @route("GET", TENANT + "/.well-known/jwks.json")
 def tenant_jwks(sandbox: Sandbox, request: Request) -> Response:
     """The same keys as the platform's (an assumption)."""
     _tenant(sandbox, request)
-    return answer(sandbox.keys.jwks())
+    return json_response(sandbox.keys.jwks())
 
 
 @route("POST", PLATFORM + "/oauth/token")
@@ -87,7 +87,7 @@ def _tenant(sandbox: Sandbox, request: Request) -> dict[str, Any]:
     try:
         return sandbox.directory.tenant_by_slug(request.params["slug"])
     except UnknownEntity:
-        raise Refusal(404, "Tenant not found") from None
+        raise HTTPError(404, "Tenant not found") from None
 
 
 def _authenticate(sandbox: Sandbox, request: Request) -> Client:
@@ -134,7 +134,7 @@ def _grant(sandbox: Sandbox, request: Request, client: Client, issuer: str) -> R
         "expires_in": sandbox.token_lifetime,
         "scope": scope,
     }
-    return answer(body, headers=dict(NO_STORE))
+    return json_response(body, headers=dict(NO_STORE))
 
 
 def _form(request: Request) -> dict[str, str]:
@@ -171,9 +171,9 @@ def client_claims(
     return {**claims, "platform_token": True}
 
 
-def _refused(error: str, *, status: int = 400, headers: dict[str, str] | None = None) -> Refusal:
-    refusal = Refusal(status, None)
-    refusal.response = answer(
+def _refused(error: str, *, status: int = 400, headers: dict[str, str] | None = None) -> HTTPError:
+    refusal = HTTPError(status, None)
+    refusal.response = json_response(
         {"error": error}, status=status, headers={**NO_STORE, **(headers or {})}
     )
     return refusal

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from scaiwave.sandbox.data.population import Rows
-from scaiwave.sandbox.http.routing import Request, Response, invalid
+from scaiwave.sandbox.http.routing import Request, Response, validation_error
 
 if TYPE_CHECKING:
     from scaiwave.sandbox.server import Sandbox
@@ -24,14 +24,14 @@ def _number(request: Request, name: str, default: int) -> int:
         value = int(text)
     except ValueError:
         message = "Input should be a valid integer, unable to parse string as an integer"
-        raise invalid(["query", name], message, "int_parsing", text) from None
+        raise validation_error(["query", name], message, "int_parsing", text) from None
     if value < 1:
         message = "Input should be greater than or equal to 1"
-        raise invalid(["query", name], message, "greater_than_equal", text)
+        raise validation_error(["query", name], message, "greater_than_equal", text)
     return value
 
 
-def paged(sandbox: Sandbox, request: Request, rows_at: Callable[[int, int], Rows]) -> Response:
+def paginate(sandbox: Sandbox, request: Request, rows_at: Callable[[int, int], Rows]) -> Response:
     """One page of a list, in the envelope of the day, spoilt when a fault says so."""
     page = _number(request, "page", 1)
     per_page = _per_page(sandbox, request)
@@ -48,7 +48,7 @@ def _per_page(sandbox: Sandbox, request: Request) -> int:
     asked = _number(request, "per_page", sandbox.per_page)
     if asked > sandbox.max_per_page and sandbox.strict_per_page:
         message = f"Input should be less than or equal to {sandbox.max_per_page}"
-        raise invalid(["query", "per_page"], message, "less_than_equal", str(asked))
+        raise validation_error(["query", "per_page"], message, "less_than_equal", str(asked))
     return max(1, min(asked, sandbox.max_per_page))
 
 
@@ -62,11 +62,11 @@ def _envelope(kind: str, rows: list[str], total: int, page: int, per_page: int) 
     if kind == "items+total":
         return f'{{"items":{listed},"total":{total}}}'.encode()
     if kind == "data+total":
-        return f'{{"data":{listed},{as_json(figures)[1:]}'.encode()
+        return f'{{"data":{listed},{encode_rows(figures)[1:]}'.encode()
     if kind == "data+meta":
-        return f'{{"data":{listed},"meta":{as_json(pages)}}}'.encode()
-    return f'{{"data":{listed},"pagination":{as_json(pages)},"meta":{{}}}}'.encode()
+        return f'{{"data":{listed},"meta":{encode_rows(pages)}}}'.encode()
+    return f'{{"data":{listed},"pagination":{encode_rows(pages)},"meta":{{}}}}'.encode()
 
 
-def as_json(value: Any) -> str:
+def encode_rows(value: Any) -> str:
     return msgspec.json.encode(value).decode()

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from scaiwave.sandbox.clients import APP_SCOPES, APP_TYPES, SCOPES, Client
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.http.routing import (
-    Refusal,
+    HTTPError,
     Request,
     Response,
-    answer,
-    invalid,
-    json_object,
+    json_response,
+    parse_json_body,
     route,
+    validation_error,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ STRINGS = ("name", "scope", "contact_email", "application_type")
 
 
 @dataclass(slots=True)
-class Pending:
+class PendingApplication:
     """One request; `expires` is a reading of the monotonic clock, in seconds."""
 
     client: Client
@@ -59,37 +59,37 @@ class Registrations:
         self.auto_approve = auto_approve
         self.lifetime = WEEK
         self._lock = threading.Lock()
-        self._requests: dict[str, Pending] = {}
+        self._requests: dict[str, PendingApplication] = {}
 
-    def open(self, make_client: Callable[[int], Client]) -> Pending:
+    def open(self, make_client: Callable[[int], Client]) -> PendingApplication:
         """`make_client(number)` makes the client that this request is for."""
         with self._lock:
             client = make_client(len(self._requests) + 1)
-            pending = Pending(client, time.monotonic() + self.lifetime)
+            pending = PendingApplication(client, time.monotonic() + self.lifetime)
             self._requests[pending.request_id] = pending
             return pending
 
-    def get(self, request_id: str, token: str | None = None) -> Pending:
+    def get(self, request_id: str, token: str | None = None) -> PendingApplication:
         """Raises Refusal 404 for an unknown request, 403 for a wrong token."""
         pending = self._requests.get(request_id)
         if pending is None:
-            raise Refusal(404, "Registration request not found")
+            raise HTTPError(404, "Registration request not found")
         if token is not None and not hmac.compare_digest(
             pending.status_token.encode(), token.encode()
         ):
-            raise Refusal(403, "Invalid status token")
+            raise HTTPError(403, "Invalid status token")
         return pending
 
-    def decide(self, request_id: str, status: str, reason: str | None = None) -> Pending:
+    def decide(self, request_id: str, status: str, reason: str | None = None) -> PendingApplication:
         """Raises Refusal 409 once something else was decided."""
         pending = self.get(request_id)
         with self._lock:
             if pending.settle() != "PENDING":
-                raise Refusal(409, f"Registration request is {pending.status}")
+                raise HTTPError(409, f"Registration request is {pending.status}")
             pending.status, pending.reason = status, reason
             return pending
 
-    def retrieve(self, pending: Pending) -> bool:
+    def retrieve(self, pending: PendingApplication) -> bool:
         """Whether the credentials go out with this answer: true exactly once."""
         with self._lock:
             if self.auto_approve and pending.settle() == "PENDING":
@@ -110,7 +110,7 @@ class Registrations:
 
 @route("POST", BASE)
 def register(sandbox: Sandbox, request: Request) -> Response:
-    body = json_object(request)
+    body = parse_json_body(request)
     _check(body)
     target, scopes = (_target(sandbox, body), body.get("requested_scopes", ["admin:read"]))
     pending = sandbox.registrations.open(
@@ -124,25 +124,25 @@ def register(sandbox: Sandbox, request: Request) -> Response:
         )
     )
     fields = ("request_id", "status", "status_token")
-    return answer({name: getattr(pending, name) for name in fields}, status=201)
+    return json_response({name: getattr(pending, name) for name in fields}, status=201)
 
 
 def _check(body: dict[str, Any]) -> None:
     """Field names are an assumption, after the vendor's sibling `scaicontrol setup register`."""
     for name in STRINGS:
         if name not in body:
-            raise invalid(["body", name], "Field required", "missing", body)
+            raise validation_error(["body", name], "Field required", "missing", body)
         if not isinstance(body[name], str) or not body[name]:
-            raise invalid(["body", name], "Input should be a valid string", "string_type")
+            raise validation_error(["body", name], "Input should be a valid string", "string_type")
     _check_choices("scope", [body["scope"]], APP_SCOPES)
     _check_choices("application_type", [body["application_type"]], APP_TYPES)
     if "@" not in body["contact_email"]:
-        raise invalid(
+        raise validation_error(
             ["body", "contact_email"], "value is not a valid email address", "value_error"
         )
     for name in ("redirect_uris", "requested_scopes"):
         if not isinstance(body.get(name, []), list):
-            raise invalid(["body", name], "Input should be a valid list", "list_type")
+            raise validation_error(["body", name], "Input should be a valid list", "list_type")
     _check_choices("requested_scopes", body.get("requested_scopes", []), SCOPES)
 
 
@@ -150,7 +150,7 @@ def _check_choices(name: str, values: list[Any], choices: tuple[str, ...]) -> No
     for value in values:
         if value not in choices:
             expected = " or ".join(f"'{choice}'" for choice in choices)
-            raise invalid(["body", name], f"Input should be {expected}", "enum", value)
+            raise validation_error(["body", name], f"Input should be {expected}", "enum", value)
 
 
 def _target(sandbox: Sandbox, body: dict[str, Any]) -> str:
@@ -160,13 +160,13 @@ def _target(sandbox: Sandbox, body: dict[str, Any]) -> str:
         return ""
     slug = body.get(f"{kind}_slug")
     if not isinstance(slug, str):
-        raise invalid(["body", f"{kind}_slug"], "Field required", "missing", body)
+        raise validation_error(["body", f"{kind}_slug"], "Field required", "missing", body)
     directory = sandbox.directory
     find = directory.tenant_by_slug if kind == "tenant" else directory.partner_by_slug
     try:
         return str(find(slug)["id"])
     except UnknownEntity:
-        raise Refusal(404, f"{kind.capitalize()} not found") from None
+        raise HTTPError(404, f"{kind.capitalize()} not found") from None
 
 
 @route("GET", BASE + "/{request_id}/status")
@@ -178,7 +178,7 @@ def status(sandbox: Sandbox, request: Request) -> Response:
         body["rejection_reason"] = pending.reason
     if first:
         body["credentials"] = _credentials(sandbox, pending.client)
-    return answer(body)
+    return json_response(body)
 
 
 def _credentials(sandbox: Sandbox, client: Client) -> dict[str, str | None]:
@@ -199,5 +199,5 @@ def cancel(sandbox: Sandbox, request: Request) -> Response:
 
 def _token(request: Request) -> str:
     if "status_token" not in request.query:
-        raise invalid(["query", "status_token"], "Field required", "missing")
+        raise validation_error(["query", "status_token"], "Field required", "missing")
     return request.query["status_token"]

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from scaiwave.msgspec_decoders import prepare
-from scaiwave.sandbox.data.ids import key_of
+from scaiwave.msgspec_decoders import register_structs
+from scaiwave.sandbox.data.ids import derive_key
 from scaiwave.sandbox.http.routing import (
-    Refusal,
+    HTTPError,
     Request,
     Response,
-    answer,
-    invalid,
-    json_object,
+    json_response,
+    parse_json_body,
     route,
+    validation_error,
 )
 
 if TYPE_CHECKING:
@@ -37,20 +37,20 @@ Key = tuple[str, str, str]
 """Namespace, version, path."""
 
 
-class SentPage(msgspec.Struct, kw_only=True, frozen=True):
+class SentPagePayload(msgspec.Struct, kw_only=True, frozen=True):
     title: str
     body_md: str
     frontmatter: dict[str, Any] = {}
 
 
-class KeptPage(SentPage, kw_only=True, frozen=True):
+class StoredPage(SentPagePayload, kw_only=True, frozen=True):
     """`rev` counts writes, also those that changed nothing."""
 
     path: str
     rev: int
 
 
-prepare(SentPage)
+register_structs(SentPagePayload)
 
 
 @dataclass(kw_only=True)
@@ -63,15 +63,17 @@ class ScaiCms:
     """`keys` and `pages` may be changed while the sandbox runs."""
 
     def __init__(self, *, seed: int) -> None:
-        self.api_key = f"scai_live_{key_of(seed, 'scaicms'):016x}{key_of(seed, 'scaicms key'):016x}"
+        self.api_key = (
+            f"scai_live_{derive_key(seed, 'scaicms'):016x}{derive_key(seed, 'scaicms key'):016x}"
+        )
         self.keys: dict[str, ApiKey] = {self.api_key: ApiKey()}
-        self.pages: dict[Key, KeptPage] = {}
+        self.pages: dict[Key, StoredPage] = {}
         self._lock = threading.Lock()
 
-    def write(self, key: Key, sent: SentPage) -> KeptPage:
+    def write(self, key: Key, sent: SentPagePayload) -> StoredPage:
         with self._lock:
             before = self.pages.get(key)
-            page = KeptPage(
+            page = StoredPage(
                 title=sent.title,
                 body_md=sent.body_md,
                 frontmatter=sent.frontmatter,
@@ -85,31 +87,31 @@ class ScaiCms:
         with self._lock:
             return self.pages.pop(key, None) is not None
 
-    def listed(self) -> list[tuple[Key, KeptPage]]:
+    def listed(self) -> list[tuple[Key, StoredPage]]:
         with self._lock:
             return sorted(self.pages.items(), key=lambda entry: entry[0])
 
 
-def coded(status: int, code: str, message: str) -> Refusal:
-    return Refusal(status, {"code": code, "message": message})
+def error_body(status: int, code: str, message: str) -> HTTPError:
+    return HTTPError(status, {"code": code, "message": message})
 
 
 def admitted(sandbox: Sandbox, request: Request, namespace: str | None = None) -> ApiKey:
     """The caller's key. Raises Refusal 401, or 403 where it has no scope for the namespace."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
-        raise coded(401, "AUTHENTICATION_REQUIRED", "Authentication required")
+        raise error_body(401, "AUTHENTICATION_REQUIRED", "Authentication required")
     key = sandbox.scaicms.keys.get(secret)
     if key is None:
-        raise coded(401, "INVALID_API_KEY", "Invalid API key")
+        raise error_body(401, "INVALID_API_KEY", "Invalid API key")
     if namespace is not None and f"docs:write:{namespace}" not in key.scopes:
-        raise coded(403, "SCOPE_DENIED", f"Scope docs:write:{namespace} required")
+        raise error_body(403, "SCOPE_DENIED", f"Scope docs:write:{namespace} required")
     return key
 
 
 def _may_write(sandbox: Sandbox, request: Request) -> Key:
     if WRITE not in admitted(sandbox, request, request.params["namespace"]).permissions:
-        raise coded(403, "PERMISSION_DENIED", f"Permission {WRITE} required")
+        raise error_body(403, "PERMISSION_DENIED", f"Permission {WRITE} required")
     return _key(request)
 
 
@@ -120,7 +122,7 @@ def _key(request: Request) -> Key:
 @route("GET", PAGE)
 def read_page(sandbox: Sandbox, request: Request) -> Response:
     admitted(sandbox, request, request.params["namespace"])
-    return answer(_found(sandbox, _key(request)))
+    return json_response(_found(sandbox, _key(request)))
 
 
 @route("PUT", PAGE)
@@ -128,19 +130,19 @@ def write_page(sandbox: Sandbox, request: Request) -> Response:
     key = _may_write(sandbox, request)
     path = key[2]
     if path.startswith("/") or path.endswith(("/", ".md")):
-        raise invalid(["path", "path"], "No leading slash and no .md", "value_error", path)
+        raise validation_error(["path", "path"], "No leading slash and no .md", "value_error", path)
     try:
-        sent = msgspec.convert(json_object(request), SentPage)
+        sent = msgspec.convert(parse_json_body(request), SentPagePayload)
     except msgspec.ValidationError as error:
-        raise invalid(["body"], str(error), "value_error") from None
+        raise validation_error(["body"], str(error), "value_error") from None
     page = sandbox.scaicms.write(key, sent)
-    return answer({"path": path, "rev": page.rev}, status=201 if page.rev == 1 else 200)
+    return json_response({"path": path, "rev": page.rev}, status=201 if page.rev == 1 else 200)
 
 
 @route("DELETE", PAGE)
 def delete_page(sandbox: Sandbox, request: Request) -> Response:
     if not sandbox.scaicms.remove(_may_write(sandbox, request)):
-        raise Refusal(404, "Page not found")
+        raise HTTPError(404, "Page not found")
     return Response(status=204)
 
 
@@ -152,10 +154,10 @@ def raw_page(sandbox: Sandbox, request: Request) -> Response:
     return Response(body=body, content_type="text/markdown; charset=utf-8")
 
 
-def _found(sandbox: Sandbox, key: Key) -> KeptPage:
+def _found(sandbox: Sandbox, key: Key) -> StoredPage:
     page = sandbox.scaicms.pages.get(key)
     if page is None:
-        raise Refusal(404, "Page not found")
+        raise HTTPError(404, "Page not found")
     return page
 
 
@@ -163,13 +165,13 @@ def _found(sandbox: Sandbox, key: Key) -> KeptPage:
 def namespaces(sandbox: Sandbox, request: Request) -> Response:
     admitted(sandbox, request)
     names = {key[0] for key, _ in sandbox.scaicms.listed()}
-    return answer({"namespaces": sorted(names)})
+    return json_response({"namespaces": sorted(names)})
 
 
 @route("POST", DOCS + "/_search")
 def search(sandbox: Sandbox, request: Request) -> Response:
     admitted(sandbox, request)
-    asked = json_object(request)
+    asked = parse_json_body(request)
     words = str(asked.get("query", "")).casefold().split()
     wanted = asked.get("namespace")
     found = [
@@ -178,11 +180,11 @@ def search(sandbox: Sandbox, request: Request) -> Response:
         if wanted in (None, key[0])
         and all(word in f"{page.title}\n{page.body_md}".casefold() for word in words)
     ]
-    return answer({"results": found[:MOST_FOUND]})
+    return json_response({"results": found[:MOST_FOUND]})
 
 
 @route("GET", "/sandbox/scaicms")
 def introduction(sandbox: Sandbox, request: Request) -> Response:
     """What one needs to publish here."""
     pages = [{"path": key[2], "rev": page.rev} for key, page in sandbox.scaicms.listed()]
-    return answer({"url": sandbox.url, "api_key": sandbox.scaicms.api_key, "pages": pages})
+    return json_response({"url": sandbox.url, "api_key": sandbox.scaicms.api_key, "pages": pages})

@@ -16,8 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from scaiwave.sandbox.data.ids import key_of, mix
-from scaiwave.sandbox.http.routing import Refusal, Request, Response, answer, json_object, route
+from scaiwave.sandbox.data.ids import derive_key, scramble
+from scaiwave.sandbox.http.routing import (
+    HTTPError,
+    Request,
+    Response,
+    json_response,
+    parse_json_body,
+    route,
+)
 
 if TYPE_CHECKING:
     from scaiwave.sandbox.server import Sandbox
@@ -47,7 +54,9 @@ class ScaiGrid:
     user_limit: int = 120
 
     def __post_init__(self) -> None:
-        self.api_key = f"sgk_{key_of(self.seed, 'scaigrid'):016x}{key_of(self.seed, 'key'):016x}"
+        self.api_key = (
+            f"sgk_{derive_key(self.seed, 'scaigrid'):016x}{derive_key(self.seed, 'key'):016x}"
+        )
         self._lock = threading.Lock()
         self._calls: Counter[str] = Counter()
         self._window_ends: dict[str, float] = {}
@@ -56,7 +65,7 @@ class ScaiGrid:
     def request_id(self) -> str:
         with self._lock:
             self._requests += 1
-            return f"req_{mix(self._requests ^ key_of(self.seed, 'requests')):016x}"
+            return f"req_{scramble(self._requests ^ derive_key(self.seed, 'requests')):016x}"
 
     def count(self, credential: str) -> tuple[int, float]:
         """How many calls this credential has made of late, and in how many seconds that ends."""
@@ -79,16 +88,16 @@ class GridCaller:
 
 def refused(
     sandbox: Sandbox, status: int, code: str, message: str, *, retry_after: int | None = None
-) -> Refusal:
+) -> HTTPError:
     """An error as ScaiGrid writes it."""
     error: dict[str, Any] = {"code": code, "message": message}
     headers = {}
     if retry_after is not None:
         error["retry_after"] = retry_after
         headers["Retry-After"] = str(retry_after)
-    refusal = Refusal(status, None)
+    refusal = HTTPError(status, None)
     meta = {"request_id": sandbox.scaigrid.request_id()}
-    refusal.response = answer(
+    refusal.response = json_response(
         {"status": "error", "error": error, "meta": meta}, status=status, headers=headers
     )
     return refusal
@@ -132,12 +141,12 @@ def _caller(sandbox: Sandbox, credential: str) -> GridCaller:
 
 @route("GET", "/health")
 def health(sandbox: Sandbox, request: Request) -> Response:
-    return answer({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
 @route("GET", "/health/ready")
 def ready(sandbox: Sandbox, request: Request) -> Response:
-    return answer({"status": "ready", "checks": {"database": "ok", "redis": "ok"}})
+    return json_response({"status": "ready", "checks": {"database": "ok", "redis": "ok"}})
 
 
 @route("GET", "/v1/me")
@@ -163,7 +172,7 @@ def models(sandbox: Sandbox, request: Request) -> Response:
 def embed(sandbox: Sandbox, request: Request) -> Response:
     """The vectors come last first: `index` says which text each belongs to."""
     admitted(sandbox, request, "models:use")
-    asked = json_object(request)
+    asked = parse_json_body(request)
     model, texts = asked.get("model"), asked.get("input")
     if model not in {row["slug"] for row in MODELS}:
         raise refused(sandbox, 404, "MODEL_NOT_FOUND", f"No model {model}")
@@ -181,8 +190,8 @@ def embed(sandbox: Sandbox, request: Request) -> Response:
 
 def vector(seed: int, text: str, size: int) -> list[float]:
     """A direction that depends on seed and text alone, of length 1."""
-    key = key_of(seed, f"vector/{text}")
-    numbers = [mix(key ^ place) / 2**63 - 1 for place in range(1, size + 1)]
+    key = derive_key(seed, f"vector/{text}")
+    numbers = [scramble(key ^ place) / 2**63 - 1 for place in range(1, size + 1)]
     length = sum(number * number for number in numbers) ** 0.5
     return [round(number / length, 6) for number in numbers]
 
@@ -204,7 +213,7 @@ def usage_summary(sandbox: Sandbox, request: Request) -> Response:
 
 
 def usage_row(seed: int, tenant_id: str, month: str) -> dict[str, Any]:
-    luck = mix(key_of(seed, f"usage/{tenant_id}/{month}"))
+    luck = scramble(derive_key(seed, f"usage/{tenant_id}/{month}"))
     taken, given = luck % 900_000 + 1000, (luck >> 32) % 90_000
     return {
         "group_key": tenant_id,
@@ -237,4 +246,4 @@ def _sees(caller: GridCaller, tenant: dict[str, Any]) -> bool:
 
 
 def _ok(data: Any) -> Response:
-    return answer({"status": "ok", "data": data})
+    return json_response({"status": "ok", "data": data})

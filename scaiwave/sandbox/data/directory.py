@@ -11,7 +11,7 @@ from typing import Any
 
 from scaiwave.sandbox.data.names import CULTURES, spellings
 from scaiwave.sandbox.data.population import EVERYTHING, Population, Row, decoded
-from scaiwave.sandbox.data.roster import ADDED, Roster
+from scaiwave.sandbox.data.roster import ADDED, MembershipIndex
 from scaiwave.sandbox.errors import InvalidMutation
 
 MUTATIONS = frozenset(
@@ -237,13 +237,13 @@ class Directory(Population):
     def _user_at(self, place: int) -> str:
         return str(decoded(self.user_list(EVERYTHING, place, 1)[0][0])["id"])
 
-    def _place(self, roster: Roster, index: int) -> tuple[str, str]:
+    def _place(self, roster: MembershipIndex, index: int) -> tuple[str, str]:
         place = roster.where(index)
         if place is None:
             raise LookupError(f"Nobody has index {index}.")
         return place
 
-    def _change_kind(self, roster: Roster, index: int, kind: str | None) -> None:
+    def _change_kind(self, roster: MembershipIndex, index: int, kind: str | None) -> None:
         if kind is not None:
             roster.place(index, (self._place(roster, index)[0], kind))
 

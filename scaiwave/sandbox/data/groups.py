@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from scaiwave.sandbox.data.ids import Ids, key_of, mix
+from scaiwave.sandbox.data.ids import Ids, derive_key, scramble
 from scaiwave.sandbox.data.names import GROUPS, numbered
-from scaiwave.sandbox.data.roster import Chunk, LineUp, Range, Roster
+from scaiwave.sandbox.data.roster import Chunk, IndexRange, MemberSequence, MembershipIndex
 
 TYPES = ("SECURITY", "DISTRIBUTION_LIST")
 BLOCK = 12  # one in twelve groups is a distribution list
@@ -25,7 +25,7 @@ NESTING = (2, 3)
 NESTING_ROUND = 7
 
 
-class Shape(NamedTuple):
+class MemberPattern(NamedTuple):
     """The seed's members: positions `(offset + n * stride) % people`, n below `size`."""
 
     start: int
@@ -45,20 +45,20 @@ class Shape(NamedTuple):
         return ordinal if ordinal < self.size else None
 
 
-EMPTY = Shape(0, 0, 0, 0, 1)
+EMPTY = MemberPattern(0, 0, 0, 0, 1)
 
 
 class Groups:
     """Rows and memberships; `people` is the roster that says who is still in a tenant."""
 
-    def __init__(self, *, seed: int, ranges: list[Range], people: Roster) -> None:
+    def __init__(self, *, seed: int, ranges: list[IndexRange], people: MembershipIndex) -> None:
         self.ids = Ids(prefix="grp", seed=seed)
-        self.roster = Roster(ranges=ranges, kinds=TYPES)
+        self.roster = MembershipIndex(ranges=ranges, kinds=TYPES)
         self.changed: dict[int, dict[str, Any]] = {}
         self._people = people
-        self._key = key_of(seed, "shapes")
-        self._shapes: dict[int, Shape] = {}
-        self._lineups: dict[int, LineUp] = {}
+        self._key = derive_key(seed, "shapes")
+        self._shapes: dict[int, MemberPattern] = {}
+        self._lineups: dict[int, MemberSequence] = {}
         self._children: dict[int, list[int]] = {}
         self._added: dict[str, list[int]] = {}
 
@@ -96,22 +96,24 @@ class Groups:
             return ""
         return numbered(GROUPS, index - self.roster.home(index).start)
 
-    def shape(self, index: int) -> Shape:
+    def shape(self, index: int) -> MemberPattern:
         if index not in self._shapes:
             self._shapes[index] = self._make_shape(index)
         return self._shapes[index]
 
-    def _make_shape(self, index: int) -> Shape:
+    def _make_shape(self, index: int) -> MemberPattern:
         if index >= self.roster.size:
             return EMPTY
         home = self.roster.home(index)
         people = self._people.ranges[home.tenant_id]
         if not people.size:
             return EMPTY
-        luck = mix(index ^ self._key)
+        luck = scramble(index ^ self._key)
         mean = people.size * MEMBERSHIPS_PER_PERSON / home.size
         size = min(people.size, max(1, round(mean * WEIGHTS[luck % len(WEIGHTS)])))
-        return Shape(people.start, people.size, size, luck >> 16, _coprime(luck >> 8, people.size))
+        return MemberPattern(
+            people.start, people.size, size, luck >> 16, _coprime(luck >> 8, people.size)
+        )
 
     def members(self, index: int, offset: int, limit: int) -> tuple[list[int], list[int], int]:
         """(member groups, people, total) of one page; member groups come first."""
@@ -122,9 +124,9 @@ class Groups:
         people = [shape.at(ordinal) for ordinal in ordinals] + extra
         return nested, people, len(children) + len(lineup)
 
-    def _lineup(self, index: int) -> LineUp:
+    def _lineup(self, index: int) -> MemberSequence:
         lineup = self._lineups.get(index)
-        return LineUp(self.shape(index).size) if lineup is None else lineup
+        return MemberSequence(self.shape(index).size) if lineup is None else lineup
 
     def children(self, index: int) -> list[int]:
         """The member groups that still exist."""

@@ -14,13 +14,13 @@ FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 FIRST_INVERSE, SECOND_INVERSE = pow(FIRST, -1, 1 << 64), pow(SECOND, -1, 1 << 64)
 
 
-def mix(value: int) -> int:
+def scramble(value: int) -> int:
     value = ((value ^ (value >> 30)) * FIRST) & MASK
     value = ((value ^ (value >> 27)) * SECOND) & MASK
     return value ^ (value >> 31)
 
 
-def unmix(value: int) -> int:
+def unscramble(value: int) -> int:
     value = _unshift(value, 31) * SECOND_INVERSE & MASK
     value = _unshift(value, 27) * FIRST_INVERSE & MASK
     return _unshift(value, 30)
@@ -34,7 +34,7 @@ def _unshift(value: int, width: int) -> int:
     return result
 
 
-def key_of(seed: int, purpose: str) -> int:
+def derive_key(seed: int, purpose: str) -> int:
     """64 bits that depend on seed and purpose alone."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest())
 
@@ -44,10 +44,10 @@ class Ids:
 
     def __init__(self, *, prefix: str, seed: int) -> None:
         self.prefix = f"{prefix}_"
-        self.key = key_of(seed, f"ids/{prefix}")
+        self.key = derive_key(seed, f"ids/{prefix}")
 
     def encode(self, index: int) -> str:
-        return f"{self.prefix}{mix(index ^ self.key):016x}"
+        return f"{self.prefix}{scramble(index ^ self.key):016x}"
 
     def decode(self, text: str) -> int | None:
         """The index, which need not exist; None for what can't be an id of this kind."""
@@ -55,6 +55,6 @@ class Ids:
         if len(digits) != 16 or not text.startswith(self.prefix):
             return None
         try:
-            return unmix(int(digits, 16)) ^ self.key
+            return unscramble(int(digits, 16)) ^ self.key
         except ValueError:
             return None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 
-class Culture(NamedTuple):
+class NameLocale(NamedTuple):
     """`given` and `family` hold `written=spelt` pairs; `family_first` is the order on a badge."""
 
     given: str
@@ -22,75 +22,75 @@ class Culture(NamedTuple):
 
 
 CULTURES = (
-    Culture(
+    NameLocale(
         "Anna=anna;Emily=emily;James=james;Grace=grace;Oliver=oliver;Ruth=ruth;Samuel=samuel;"
         "Siobhán=siobhan;Seán=sean;Mary-Jane=maryjane;Daniel=daniel;Hannah=hannah",
         "Smith=smith;O'Brien=obrien;Clarke=clarke;MacLeod=macleod;Walker=walker;Hughes=hughes;"
         "Ó Súilleabháin=osuilleabhain;Fairweather-Jones=fairweatherjones;Bell=bell;Wood=wood",
     ),
-    Culture(
+    NameLocale(
         "Jürgen=juergen;Zoë=zoe;Björn=bjoern;Käthe=kaethe;Uwe=uwe;Annegret=annegret;Jörg=joerg;"
         "Lieselotte=lieselotte;Max=max;Ümit=uemit;Sabine=sabine",
         "Müller=mueller;Groß=gross;Schröder=schroeder;Weiß=weiss;von der Heide=vonderheide;"
         "Jäger=jaeger;Köhler=koehler;Böhm=boehm;Schmidt=schmidt;Vogel=vogel",
     ),
-    Culture(
+    NameLocale(
         "Łukasz=lukasz;Małgorzata=malgorzata;Paweł=pawel;Agnieszka=agnieszka;Jiří=jiri;"
         "Žofie=zofie;Ondřej=ondrej;Šárka=sarka;Zsófia=zsofia;Ágnes=agnes;Ștefan=stefan",
         "Wójcik=wojcik;Kowalczyk=kowalczyk;Dąbrowska=dabrowska;Novák=novak;Dvořák=dvorak;"
         "Szabó=szabo;Nagy=nagy;Țepeș=tepes;Živković=zivkovic;Hlaváček=hlavacek",
     ),
-    Culture(
+    NameLocale(
         "José=jose;María=maria;Iñaki=inaki;João=joao;Conceição=conceicao;François=francois;"
         "Gaëlle=gaelle;Noémie=noemie;Àlex=alex;Nicolò=nicolo;Chloé=chloe",
         "García=garcia;Núñez=nunez;de la Cruz=delacruz;Gonçalves=goncalves;Araújo=araujo;"
         "Lefèvre=lefevre;D'Angelo=dangelo;Bénard=benard;Peña=pena;Rossi=rossi",
     ),
-    Culture(
+    NameLocale(
         "Åsa=asa;Søren=soren;Øyvind=oyvind;Aino=aino;Päivi=paivi;Guðrún=gudrun;Þór=thor;Jūratė=jurate;"
         "Mārtiņš=martins;Kärt=kart;Ingrid=ingrid",
         "Ångström=angstrom;Sørensen=sorensen;Bjørnstad=bjornstad;Mäkinen=makinen;Hämäläinen=hamalainen;"
         "Jónsdóttir=jonsdottir;Kazlauskienė=kazlauskiene;Bērziņš=berzins;Lind=lind",
     ),
-    Culture(
+    NameLocale(
         "Γιώργος=giorgos;Ελένη=eleni;Νίκος=nikos;Μαρία=maria;Ιωάννης=ioannis;Σοφία=sofia;"
         "Κωνσταντίνος=konstantinos;Άννα=anna;Δημήτρης=dimitris",
         "Παπαδόπουλος=papadopoulos;Γεωργίου=georgiou;Αλεξίου=alexiou;Νικολάου=nikolaou;"
         "Οικονόμου=oikonomou;Βασιλείου=vasileiou;Αντωνίου=antoniou",
     ),
-    Culture(
+    NameLocale(
         "Олександр=oleksandr;Наталія=nataliia;Дмитро=dmytro;Їжакевич=yizhakevych;Иван=ivan;"
         "Екатерина=ekaterina;Фёдор=fyodor;Ђорђе=djordje;Љиљана=ljiljana;Айгүл=aigul",
         "Шевченко=shevchenko;Коваленко=kovalenko;Щербак=shcherbak;Соловьёв=solovyov;"
         "Петровић=petrovic;Георгиева=georgieva;Ткачук=tkachuk;Жуков=zhukov",
     ),
-    Culture(
+    NameLocale(
         "محمد=mohammed;فاطمة=fatima;أحمد=ahmed;ليلى=layla;يوسف=yusuf;زينب=zaynab;خالد=khaled;"
         "مریم=maryam;علی‌رضا=alireza;نور=noor",
         "الحسن=alhassan;المصري=almasri;حداد=haddad;بن علي=benali;الزهراني=alzahrani;"
         "منصور=mansour;رضایی=rezaei;خوري=khoury",
     ),
-    Culture(
+    NameLocale(
         "伟=wei;秀英=xiuying;建国=jianguo;丽=li;子涵=zihan;雨桐=yutong;志明=zhiming;美玲=meiling;浩然=haoran;静=jing",
         "王=wang;李=li;张=zhang;刘=liu;陈=chen;欧阳=ouyang;司马=sima;黄=huang;趙=zhao;𠮷田=yoshida",
         True,
     ),
-    Culture(
+    NameLocale(
         "अनन्या=ananya;राहुल=rahul;प्रिया=priya;विक्रम=vikram;लक्ष्मी=lakshmi;कृष्ण=krishna;दीपा=deepa;आदित्य=aditya;"
         "நிலா=nila;முருகன்=murugan",
         "शर्मा=sharma;सिंह=singh;गुप्ता=gupta;देशपांडे=deshpande;कुलकर्णी=kulkarni;मिश्रा=mishra;அய்யர்=iyer;চৌধুরী=chowdhury",
     ),
-    Culture(
+    NameLocale(
         "서연=seoyeon;민준=minjun;지우=jiwoo;하은=haeun;도윤=doyun;수빈=subin;예준=yejun;영희=younghee",
         "김=kim;이=lee;박=park;최=choi;정=jung;남궁=namgung;황보=hwangbo;강=kang",
         True,
     ),
-    Culture(
+    NameLocale(
         "さくら=sakura;健太=kenta;陽子=yoko;大輔=daisuke;ユキ=yuki;直美=naomi;翔=sho;恵子=keiko",
         "佐藤=sato;鈴木=suzuki;高橋=takahashi;田中=tanaka;渡邉=watanabe;髙木=takagi;山本=yamamoto",
         True,
     ),
-    Culture(
+    NameLocale(
         "דוד=david;נועה=noa;יעל=yael;אברהם=avraham;שירה=shira;Nguyễn=nguyen;Thị Hồng=thihong;"
         "Đức=duc;สมชาย=somchai;มาลี=malee;Wanjirũ=wanjiru;Ọláyínká=olayinka",
         "כהן=cohen;לוי=levi;פרידמן=friedman;Trần=tran;Đặng=dang;ศรีสุข=srisuk;Mwangi=mwangi;"
@@ -124,7 +124,7 @@ FORMS = _words(
 PARTNERS = _words("Alder;Birch;Cedar;Dogwood;Elm;Fir;Ginkgo;Hazel")
 
 
-class Spelt(NamedTuple):
+class SpelledName(NamedTuple):
     """One full name: as JSON members with and without display name, and as e-mail local part."""
 
     full: str
@@ -133,7 +133,7 @@ class Spelt(NamedTuple):
 
 
 @functools.cache
-def spellings(culture: int) -> tuple[Spelt, ...]:
+def spellings(culture: int) -> tuple[SpelledName, ...]:
     """Every given name with every family name of one culture, encoded once per process."""
     chosen = CULTURES[culture]
     return tuple(
@@ -143,10 +143,12 @@ def spellings(culture: int) -> tuple[Spelt, ...]:
     )
 
 
-def _spell(culture: Culture, given: tuple[str, str, str], family: tuple[str, str, str]) -> Spelt:
+def _spell(
+    culture: NameLocale, given: tuple[str, str, str], family: tuple[str, str, str]
+) -> SpelledName:
     names = {"first_name": given[0], "last_name": family[0]}
     badge = (family[0] + given[0]) if culture.family_first else f"{given[0]} {family[0]}"
-    return Spelt(
+    return SpelledName(
         _members({**names, "display_name": badge}), _members(names), f"{given[2]}.{family[2]}"
     )
 

@@ -11,49 +11,49 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from scaiwave.sandbox.data.ids import FIRST, MASK, SECOND, Ids, key_of, mix
-from scaiwave.sandbox.data.names import CULTURES, Spelt, spellings
-from scaiwave.sandbox.data.roster import ADDED, Chunk, Range, Roster
+from scaiwave.sandbox.data.ids import FIRST, MASK, SECOND, Ids, derive_key, scramble
+from scaiwave.sandbox.data.names import CULTURES, SpelledName, spellings
+from scaiwave.sandbox.data.roster import ADDED, Chunk, IndexRange, MembershipIndex
 
 STATUSES = ("ACTIVE", "SUSPENDED")
 BLOCK = 40  # one in forty people is suspended
-NAMELESS = Spelt('"first_name":null,"last_name":null,"display_name":null', "", "mailbox")
+NAMELESS = SpelledName('"first_name":null,"last_name":null,"display_name":null', "", "mailbox")
 # The first so many of a tenant have e-mail addresses without a number.
 UNNUMBERED = 200
 
 
-class Home(NamedTuple):
+class TenantRef(NamedTuple):
     """What people of one tenant have in common."""
 
     domain: str
     start: int
-    cultures: tuple[tuple[Spelt, ...], ...]
+    cultures: tuple[tuple[SpelledName, ...], ...]
 
 
 class People:
     """`tenant_members` gives the JSON members that say which tenant a row belongs to."""
 
     def __init__(
-        self, *, seed: int, ranges: list[Range], tenant_members: Callable[[str], str]
+        self, *, seed: int, ranges: list[IndexRange], tenant_members: Callable[[str], str]
     ) -> None:
         self.ids = Ids(prefix="usr", seed=seed)
-        self.roster = Roster(ranges=ranges, kinds=STATUSES)
+        self.roster = MembershipIndex(ranges=ranges, kinds=STATUSES)
         self.changed: dict[int, dict[str, Any]] = {}
         self._seed = seed
         self._tenant_members = tenant_members
-        self._homes: dict[str, Home] = {}
+        self._homes: dict[str, TenantRef] = {}
         self._homes_of_added: dict[int, str] = {}
 
     def welcome(self, tenant_id: str, slug: str) -> None:
         """Make a tenant known; its mail domain is its first slug's for good."""
         range_ = self.roster.ranges.get(tenant_id)
-        self._homes[tenant_id] = Home(
+        self._homes[tenant_id] = TenantRef(
             f"{slug}.example", range_.start if range_ else ADDED, self._cultures(tenant_id)
         )
 
-    def _cultures(self, tenant_id: str) -> tuple[tuple[Spelt, ...], ...]:
+    def _cultures(self, tenant_id: str) -> tuple[tuple[SpelledName, ...], ...]:
         """Sixteen places: half of them one language, the rest from all over."""
-        key = key_of(self._seed, f"cultures/{tenant_id}")
+        key = derive_key(self._seed, f"cultures/{tenant_id}")
         native = key % len(CULTURES)
         others = [(native + 1 + (key >> 8) + step * 3) % len(CULTURES) for step in range(8)]
         return tuple(spellings(place) for place in [native] * 8 + others)
@@ -91,7 +91,7 @@ class People:
         (text,) = self._texts(self._home_of(index), place[1], place[0], [index])
         return self._changed_row(index, text) if index in self.changed else text
 
-    def _home_of(self, index: int) -> Home:
+    def _home_of(self, index: int) -> TenantRef:
         added = self._homes_of_added.get(index)
         return self._homes[self.roster.home(index).tenant_id if added is None else added]
 
@@ -99,13 +99,13 @@ class People:
         row = {**msgspec.json.decode(text), **self.changed[index]}
         return msgspec.json.encode(row).decode()
 
-    def spelling(self, index: int) -> Spelt:
+    def spelling(self, index: int) -> SpelledName:
         cultures = self._home_of(index).cultures
-        scrambled = mix(index ^ self.ids.key)
+        scrambled = scramble(index ^ self.ids.key)
         spelt = cultures[scrambled & 15]
         return spelt[(scrambled >> 4) % len(spelt)]
 
-    def _texts(self, home: Home, status: str, tenant_id: str, indices: list[int]) -> list[str]:
+    def _texts(self, home: TenantRef, status: str, tenant_id: str, indices: list[int]) -> list[str]:
         """The hot loop: `mix` is written out here, as a call would cost half of the row."""
         domain, start, cultures = home
         key, prefix = self.ids.key, f'{{"id":"{self.ids.prefix}'

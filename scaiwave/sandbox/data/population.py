@@ -1,7 +1,7 @@
 """What there is to list: partners and tenants held whole, people and groups computed.
 
-Every list is asked with a `Where` and comes back as (rows as JSON text, total). One lock guards
-it all: the server answers in many threads, and a page must not see half of a change.
+Every list is asked with a `ListFilter` and comes back as (rows as JSON text, total). One lock
+guards it all: the server answers in many threads, and a page must not see half of a change.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import msgspec
 
 from scaiwave.sandbox.data.groups import BLOCK as GROUP_BLOCK
 from scaiwave.sandbox.data.groups import Groups
-from scaiwave.sandbox.data.ids import Ids, key_of, mix
+from scaiwave.sandbox.data.ids import Ids, derive_key, scramble
 from scaiwave.sandbox.data.names import company, partner
 from scaiwave.sandbox.data.people import BLOCK as PEOPLE_BLOCK
 from scaiwave.sandbox.data.people import People
-from scaiwave.sandbox.data.roster import LineUp, Range, Roster
+from scaiwave.sandbox.data.roster import IndexRange, MemberSequence, MembershipIndex
 from scaiwave.sandbox.errors import UnknownEntity
 
 Rows = tuple[list[str], int]
 Row = dict[str, Any]
-Selection = list[tuple[str, str, LineUp]]
+Selection = list[tuple[str, str, MemberSequence]]
 # One tenant in sixteen is suspended: the eleventh, so that small directories have none.
 SUSPENDED_TENANT, SUSPENDED_ROUND = 10, 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Where:
+class ListFilter:
     """Filters of a list, and what the caller may see; None leaves a filter out.
 
     `kind` is the status, for groups the type; `scope_…` come from the caller's token.
@@ -52,11 +52,11 @@ class Where:
         )
 
 
-EVERYTHING = Where()
+EVERYTHING = ListFilter()
 
 
 class Population:
-    """The directory for reading; `Directory` adds the changes."""
+    """The directory for reading; `CentralDirectory` adds the changes."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Population:
         )
         for tenant in self.tenants.values():
             self.people.welcome(tenant["id"], tenant["slug"])
-        self._totals: dict[tuple[int, Where], tuple[Selection, int]] = {}
+        self._totals: dict[tuple[int, ListFilter], tuple[Selection, int]] = {}
 
     def _seeded_partner(self, index: int) -> Row:
         name, slug = partner(index)
@@ -109,7 +109,9 @@ class Population:
         name, slug = company(index)
         partners = list(self.partners)
         # Every partner has a tenant before one gets a second.
-        place = index if index < len(partners) else mix(index ^ key_of(self.seed, "partner"))
+        place = (
+            index if index < len(partners) else scramble(index ^ derive_key(self.seed, "partner"))
+        )
         owner = partners[place % len(partners)] if partners else None
         row = self._tenant_row(index, name=name, slug=slug, partner_id=owner)
         suspended = index % SUSPENDED_ROUND == SUSPENDED_TENANT
@@ -124,20 +126,23 @@ class Population:
             "contact_email": f"it@{slug}.example",
             "partner_id": partner_id,
             "settings": {"mfa_required": False, "session_hours": 12},
-            "branding": {"primary_color": f"#{mix(index + 1) & 0xFFFFFF:06x}", "logo_url": None},
+            "branding": {
+                "primary_color": f"#{scramble(index + 1) & 0xFFFFFF:06x}",
+                "logo_url": None,
+            },
         }
 
-    def _ranges(self, total: int, block: int, *, power: float) -> list[Range]:
+    def _ranges(self, total: int, block: int, *, power: float) -> list[IndexRange]:
         """Shares that fall off by rank, as the sizes of companies do; the ranks are shuffled."""
-        luck = key_of(self.seed, "ranks")
-        order = sorted(range(len(self.tenants)), key=lambda place: mix(place ^ luck))
+        luck = derive_key(self.seed, "ranks")
+        order = sorted(range(len(self.tenants)), key=lambda place: scramble(place ^ luck))
         weights = [1.0 / (rank + 1) ** power for rank in order]
         scale, reached, start, ranges = sum(weights) or 1.0, 0.0, 0, []
         for tenant_id, weight in zip(self.tenants, weights, strict=True):
             reached += weight / scale
             end = round(total * min(1.0, reached))
-            key = key_of(self.seed, f"odd/{block}/{tenant_id}") & 0xFFFFFFFF
-            ranges.append(Range(tenant_id, start, end - start, key, block))
+            key = derive_key(self.seed, f"odd/{block}/{tenant_id}") & 0xFFFFFFFF
+            ranges.append(IndexRange(tenant_id, start, end - start, key, block))
             start = end
         return ranges
 
@@ -148,22 +153,22 @@ class Population:
         nested = {name: self.tenants[tenant_id][name] for name in ("id", "name", "slug")}
         return f'"tenant":{msgspec.json.encode(nested).decode()}'
 
-    def partner_list(self, where: Where, offset: int, limit: int) -> Rows:
+    def partner_list(self, where: ListFilter, offset: int, limit: int) -> Rows:
         return self._plain_list(list(self.partners.values()), where, offset, limit)
 
-    def tenant_list(self, where: Where, offset: int, limit: int) -> Rows:
+    def tenant_list(self, where: ListFilter, offset: int, limit: int) -> Rows:
         admitted = [row for row in list(self.tenants.values()) if where.admits(row)]
         return self._plain_list(admitted, where, offset, limit)
 
-    def _plain_list(self, rows: list[Row], where: Where, offset: int, limit: int) -> Rows:
+    def _plain_list(self, rows: list[Row], where: ListFilter, offset: int, limit: int) -> Rows:
         with self.lock:
             found = [msgspec.json.encode(r).decode() for r in rows if _fits(r, where)]
         return found[offset : offset + limit], len(found)
 
-    def user_list(self, where: Where, offset: int, limit: int) -> Rows:
+    def user_list(self, where: ListFilter, offset: int, limit: int) -> Rows:
         return self._computed_list(self.people.roster, self._user_page, where, offset, limit)
 
-    def group_list(self, where: Where, offset: int, limit: int) -> Rows:
+    def group_list(self, where: ListFilter, offset: int, limit: int) -> Rows:
         return self._computed_list(self.groups.roster, self._group_page, where, offset, limit)
 
     def _user_page(self, selection: Selection, offset: int, limit: int) -> list[str]:
@@ -174,9 +179,9 @@ class Population:
 
     def _computed_list(
         self,
-        roster: Roster,
+        roster: MembershipIndex,
         page: Callable[[Selection, int, int], list[str]],
-        where: Where,
+        where: ListFilter,
         offset: int,
         limit: int,
     ) -> Rows:
@@ -188,7 +193,7 @@ class Population:
             rows = (row for start in steps for row in page(selection, start, 1000))
             return _window(_matching(rows, where.search), offset, limit)
 
-    def _select(self, roster: Roster, where: Where) -> tuple[Selection, int]:
+    def _select(self, roster: MembershipIndex, where: ListFilter) -> tuple[Selection, int]:
         """The line-ups that `where` admits, remembered until something changes."""
         key = (id(roster), where)
         if key not in self._totals:
@@ -238,7 +243,7 @@ class Population:
             raise UnknownEntity("group", group_id)
         return index
 
-    def _tenant_of(self, roster: Roster, index: int) -> Row | None:
+    def _tenant_of(self, roster: MembershipIndex, index: int) -> Row | None:
         place = roster.where(index)
         return self.tenants.get(place[0]) if place else None
 
@@ -275,7 +280,7 @@ def decoded(text: str) -> Row:
     return row
 
 
-def _fits(row: Row, where: Where) -> bool:
+def _fits(row: Row, where: ListFilter) -> bool:
     text = f"{row['name']} {row['slug']}".casefold()
     return where.kind in (None, row["status"]) and (where.search or "").casefold() in text
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 ADDED = 1 << 40
 
 
-class LineUp:
+class MemberSequence:
     """The seed's ordinals 0…base-1 without those that left, followed by newcomers."""
 
     __slots__ = ("base", "extra", "gone")
@@ -70,7 +70,7 @@ class LineUp:
         return low
 
 
-class Range(NamedTuple):
+class IndexRange(NamedTuple):
     """The part of the seed's indexes that one tenant owns; one in each `block` is odd."""
 
     tenant_id: str
@@ -110,10 +110,10 @@ class Chunk(NamedTuple):
     moved: list[int]
 
 
-class Roster:
+class MembershipIndex:
     """Line-ups by tenant and kind; the kind is a person's status or a group's type."""
 
-    def __init__(self, *, ranges: list[Range], kinds: tuple[str, str]) -> None:
+    def __init__(self, *, ranges: list[IndexRange], kinds: tuple[str, str]) -> None:
         self.kinds = kinds
         self.ranges = {range_.tenant_id: range_ for range_ in ranges}
         self._ordered = ranges
@@ -123,11 +123,14 @@ class Roster:
         self._moved: dict[int, tuple[str, str] | None] = {}
         self._lineups = {range_.tenant_id: self._seeded(range_) for range_ in ranges}
 
-    def _seeded(self, range_: Range) -> dict[str, LineUp]:
+    def _seeded(self, range_: IndexRange) -> dict[str, MemberSequence]:
         odd = range_.odd_before(range_.size)
-        return {self.kinds[0]: LineUp(range_.size - odd), self.kinds[1]: LineUp(odd)}
+        return {
+            self.kinds[0]: MemberSequence(range_.size - odd),
+            self.kinds[1]: MemberSequence(odd),
+        }
 
-    def home(self, index: int) -> Range:
+    def home(self, index: int) -> IndexRange:
         """The range that owns an index below `size`."""
         return self._ordered[bisect_right(self._starts, index) - 1]
 
@@ -168,7 +171,7 @@ class Roster:
             lineup.extra.remove(index)
 
     def _put_in(self, index: int, place: tuple[str, str], seeded: tuple[str, str] | None) -> None:
-        lineup = self._lineups.setdefault(place[0], {}).setdefault(place[1], LineUp(0))
+        lineup = self._lineups.setdefault(place[0], {}).setdefault(place[1], MemberSequence(0))
         if place == seeded:
             lineup.come_back(self._ordinal(index))
         else:
@@ -178,7 +181,9 @@ class Roster:
         range_ = self.home(index)
         return range_.ordinal(index - range_.start)
 
-    def select(self, tenant_ids: list[str], kind: str | None) -> list[tuple[str, str, LineUp]]:
+    def select(
+        self, tenant_ids: list[str], kind: str | None
+    ) -> list[tuple[str, str, MemberSequence]]:
         return [
             (tenant_id, name, lineup)
             for tenant_id in tenant_ids
@@ -187,7 +192,7 @@ class Roster:
         ]
 
     def chunks(
-        self, selection: list[tuple[str, str, LineUp]], offset: int, limit: int
+        self, selection: list[tuple[str, str, MemberSequence]], offset: int, limit: int
     ) -> Iterator[Chunk]:
         for tenant_id, kind, lineup in selection:
             if limit <= 0:

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from scaiwave.msgspec_decoders import prepare
-from scaiwave.sandbox.http.routing import Request, Response, answer
+from scaiwave.msgspec_decoders import register_structs
+from scaiwave.sandbox.http.routing import Request, Response, json_response
 
 Action = Literal[
     "status",  # answer `status` with `body` and `headers`
@@ -77,18 +77,22 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         if self.action == "status":
             return self._status()
         if self.action == "redirect":
-            return answer(None, status=self.status or 307, headers={"Location": self.location})
+            return json_response(
+                None, status=self.status or 307, headers={"Location": self.location}
+            )
         if self.action == "not_json":
             page = b"<html><body><h1>Bad gateway</h1></body></html>"
             return Response(body=page, content_type="text/html")
         if self.action == "wrong_shape":
-            return answer({"results": "all good", "count": {}} if self.body is None else self.body)
+            return json_response(
+                {"results": "all good", "count": {}} if self.body is None else self.body
+            )
         return None
 
     def _status(self) -> Response:
         status = self.status or 503
         body = {"detail": f"Fault {status}"} if self.body is None else self.body
-        return answer(body, status=status, headers=dict(self.headers))
+        return json_response(body, status=status, headers=dict(self.headers))
 
     def shift_offset(self, offset: int) -> int:
         return max(0, offset + self.rows) if self.action == "shift" else offset
@@ -106,7 +110,7 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return rows, total
 
 
-prepare(Rule)
+register_structs(Rule)
 
 
 class Faults:

@@ -45,31 +45,33 @@ class Response:
     wire: str | None = None
 
 
-class Refusal(Exception):
+class HTTPError(Exception):
     """An answer that ends the handler: a status with a body as FastAPI writes it."""
 
     def __init__(self, status: int, detail: Any, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(f"{status}")
-        self.response = answer({"detail": detail}, status=status, headers=headers)
+        self.response = json_response({"detail": detail}, status=status, headers=headers)
 
 
-def answer(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(
+    value: Any, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
     return Response(status=status, body=msgspec.json.encode(value), headers=headers or {})
 
 
-def invalid(loc: list[str], msg: str, kind: str, value: Any = None) -> Refusal:
+def validation_error(loc: list[str], msg: str, kind: str, value: Any = None) -> HTTPError:
     """422 as FastAPI words it, for one field."""
-    return Refusal(422, [{"type": kind, "loc": loc, "msg": msg, "input": value}])
+    return HTTPError(422, [{"type": kind, "loc": loc, "msg": msg, "input": value}])
 
 
-def json_object(request: Request) -> dict[str, Any]:
+def parse_json_body(request: Request) -> dict[str, Any]:
     """The body as a JSON object; an empty body is an empty object. Raises Refusal 422."""
     try:
         value = msgspec.json.decode(request.body or b"{}")
     except msgspec.DecodeError:
-        raise invalid(["body"], "JSON decode error", "json_invalid") from None
+        raise validation_error(["body"], "JSON decode error", "json_invalid") from None
     if not isinstance(value, dict):
-        raise invalid(["body"], "Input should be a valid dictionary", "dict_type", value)
+        raise validation_error(["body"], "Input should be a valid dictionary", "dict_type", value)
     return value
 
 

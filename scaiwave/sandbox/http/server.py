@@ -18,7 +18,7 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from scaiwave.sandbox.http.routing import Request, Response, answer
+from scaiwave.sandbox.http.routing import Request, Response, json_response
 
 MAX_BODY = 1 << 20
 MAX_LINE = 1 << 16
@@ -36,7 +36,7 @@ class BadRequest(Exception):
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
-        self.response = answer({"detail": detail}, status=status)
+        self.response = json_response({"detail": detail}, status=status)
 
 
 class Connection(socketserver.StreamRequestHandler):

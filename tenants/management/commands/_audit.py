@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from scaiwave.console.output import Column, Kind, to_json
+from scaiwave.console.output import Column, ColumnType, to_json
 from tenants.queries.serializers import Row
 
 COLUMNS = (
-    Column("at", "When", Kind.TIME),
+    Column("at", "When", ColumnType.TIME),
     Column("who", "Who"),
     Column("origin", "From", spare=True),
     Column("action", "What", whole=True),
@@ -19,7 +19,7 @@ DETAILS = Column("details", "Details")
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
-def in_words(entries: Sequence[Row]) -> list[Row]:
+def format_entries(entries: Sequence[Row]) -> list[Row]:
     return [
         {
             **entry,

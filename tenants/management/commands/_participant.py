@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scaiwave.console.output import Column, Kind
-from tenants.management.commands._tenant import standing
+from scaiwave.console.output import Column, ColumnType
+from tenants.management.commands._tenant import format_status
 from tenants.queries.serializers import Row
 
 FACTS = (
-    Column("may_sign_in", "May sign in", Kind.FLAG),
+    Column("may_sign_in", "May sign in", ColumnType.FLAG),
     Column("display_name", "Name"),
     Column("email", "E-mail"),
     Column("fqid", "FQID"),
@@ -18,12 +18,12 @@ FACTS = (
     Column("status", "Status"),
     Column("id", "Id"),
     Column("scaikey_id", "ScaiKey id"),
-    Column("created_at", "Created", Kind.TIME),
-    Column("updated_at", "Changed", Kind.TIME),
+    Column("created_at", "Created", ColumnType.TIME),
+    Column("updated_at", "Changed", ColumnType.TIME),
 )
 OBSTACLES = (
     Column("reason", "Why not"),
-    Column("since", "Since", Kind.TIME),
+    Column("since", "Since", ColumnType.TIME),
     Column("fix", "What to do"),
 )
 GROUPS = (Column("name", "Group"), Column("type", "Type"), Column("way", "How"))
@@ -41,15 +41,15 @@ ELSEWHERE = (
 )
 
 
-def further(participant: Row) -> tuple[list[Column], Row]:
+def extra_facts(participant: Row) -> tuple[list[Column], Row]:
     """The columns of what other applications tell, and the row with their values in it."""
     facts = {f"fact {index}": fact for index, fact in enumerate(participant["facts"])}
     columns = [Column(key, fact["title"]) for key, fact in facts.items()]
     values = {key: fact["value"] for key, fact in facts.items()}
-    return columns, {**participant, "status": standing(participant), **values}
+    return columns, {**participant, "status": format_status(participant), **values}
 
 
-def ways(rows: Sequence[Row]) -> list[Row]:
+def format_membership_path(rows: Sequence[Row]) -> list[Row]:
     """How somebody is in a group: directly, or through which other groups."""
     return [
         {**row, "way": "directly" if row["direct"] else f"through {', '.join(row['through'])}"}

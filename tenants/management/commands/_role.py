@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scaiwave.console.output import Column, Kind, Output
-from tenants.management.commands._tenant import standing
+from scaiwave.console.output import Column, ColumnType, Output
+from tenants.management.commands._tenant import format_status
 from tenants.management.output import show_sections
 from tenants.queries.serializers import Row
 
@@ -13,14 +13,14 @@ ROLE = (
     Column("slug", "Role"),
     Column("name", "Name"),
     Column("tenant", "Tenant"),
-    Column("built_in", "Built in", Kind.FLAG),
+    Column("built_in", "Built in", ColumnType.FLAG),
     Column("id", "Id"),
-    Column("created_at", "Created", Kind.TIME),
+    Column("created_at", "Created", ColumnType.TIME),
 )
 _GRANT = (
     Column("source", "Source"),
     Column("granted_by", "Granted by"),
-    Column("created_at", "When", Kind.TIME, spare=True),
+    Column("created_at", "When", ColumnType.TIME, spare=True),
 )
 GRANTS = (Column("to", "Granted to", whole=True), *_GRANT)
 HOLDERS = (
@@ -41,22 +41,22 @@ ROLES = (Column("slug", "Role"), Column("way", "How"), *_GRANT)
 
 
 def show_role_holders(output: Output, role: Row) -> None:
-    output.record(ROLE, role)
+    output.print_record(ROLE, role)
     grants = [{**row, "to": _granted_to(row)} for row in role["grants"]]
     show_sections(
-        output, ("Grants", GRANTS, grants), ("Holders", HOLDERS, with_ways(role["holders"]))
+        output, ("Grants", GRANTS, grants), ("Holders", HOLDERS, with_paths(role["holders"]))
     )
     if not role["holders"]:
-        output.line()
-        output.line("Nobody holds it.")
+        output.print_line()
+        output.print_line("Nobody holds it.")
 
 
 def show_participant_roles(output: Output, participant: Row) -> None:
-    output.record(PARTICIPANT, {**participant, "status": standing(participant)})
-    show_sections(output, ("Roles", ROLES, with_ways(participant["roles"])))
+    output.print_record(PARTICIPANT, {**participant, "status": format_status(participant)})
+    show_sections(output, ("Roles", ROLES, with_paths(participant["roles"])))
     if not participant["roles"]:
-        output.line()
-        output.line("They hold no role.")
+        output.print_line()
+        output.print_line("They hold no role.")
 
 
 def _granted_to(grant: Row) -> str:
@@ -64,7 +64,7 @@ def _granted_to(grant: Row) -> str:
     return str(grant["participant"] or f"group {grant['group']}{gone}")
 
 
-def with_ways(rows: Sequence[Row]) -> list[Row]:
+def with_paths(rows: Sequence[Row]) -> list[Row]:
     """From the group a person is in to the one that has the role, each in the next."""
     return [
         {**row, "way": f"through {' > '.join(row['path'])}" if row["path"] else "directly"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scaiwave.console.output import UNKNOWN, Column, Kind, human_bytes, to_json
+from scaiwave.console.output import UNKNOWN, Column, ColumnType, format_bytes, to_json
 from tenants.queries.serializers import Row
-from tenants.queries.usage import in_words
+from tenants.queries.usage import format_tokens
 
 FACTS = (
     Column("slug", "Slug"),
@@ -16,23 +16,23 @@ FACTS = (
     Column("status", "Status"),
     Column("partner", "Partner"),
     Column("contact_email", "Contact"),
-    Column("members", "Members", Kind.COUNT),
+    Column("members", "Members", ColumnType.COUNT),
     Column("groups", "Groups"),
     Column("features", "Features"),
-    Column("created_at", "Created", Kind.TIME),
-    Column("updated_at", "Changed", Kind.TIME),
+    Column("created_at", "Created", ColumnType.TIME),
+    Column("updated_at", "Changed", ColumnType.TIME),
 )
 LIMITS = (Column("what", "What"), Column("used", "Used"), Column("limit", "Allowed"))
 PARTICIPANTS = (
     Column("type", "Type"),
-    Column("active", "Active", Kind.COUNT),
-    Column("suspended", "Suspended", Kind.COUNT),
-    Column("absent", "Absent", Kind.COUNT),
+    Column("active", "Active", ColumnType.COUNT),
+    Column("suspended", "Suspended", ColumnType.COUNT),
+    Column("absent", "Absent", ColumnType.COUNT),
 )
 _LIMITED: tuple[tuple[str, str, Callable[[int], str]], ...] = (
     ("participants", "Active participants", "{:,}".format),
     ("rooms", "Rooms", "{:,}".format),
-    ("storage_bytes", "Storage", human_bytes),
+    ("storage_bytes", "Storage", format_bytes),
     ("ai_tokens_month", "AI tokens this month", "{:,}".format),
 )
 
@@ -43,14 +43,14 @@ def facts(tenant: Row) -> Row:
     return {
         **tenant,
         "scaikey_tenant_id": tenant["scaikey_tenant_id"] or "none, it is local",
-        "status": standing(tenant),
-        "partner": partner and f"{partner['slug'] or partner['name']} ({standing(partner)})",
+        "status": format_status(tenant),
+        "partner": partner and f"{partner['slug'] or partner['name']} ({format_status(partner)})",
         "groups": f"{groups['active']:,}{absent}",
         "features": to_json(tenant["features"], indent=None) if tenant["features"] else None,
     }
 
 
-def standing(thing: Row) -> str:
+def format_status(thing: Row) -> str:
     """active, or why not."""
     return str(thing["reason"] or thing["status"])
 
@@ -59,7 +59,7 @@ def limits(tenant: Row) -> list[Row]:
     rows = []
     for key, what, written in _LIMITED:
         used, limit = tenant["limits"][key]["used"], tenant["limits"][key]["limit"]
-        marked = in_words(tenant) if key == "ai_tokens_month" else None
+        marked = format_tokens(tenant) if key == "ai_tokens_month" else None
         rows.append(
             {
                 "what": what,

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from scaiwave.console.output import Output
 from tenants.queries.serializers import Row
-from tenants.queries.usage import as_of, close_to_cap
+from tenants.queries.usage import cap_warning, format_age
 
 
-def tell_age_and_caps(output: Output, tenants: Sequence[Row], now: datetime) -> None:
+def print_usage_notes(output: Output, tenants: Sequence[Row], now: datetime) -> None:
     """How old the figures are, and whose are close to their cap."""
-    if note := as_of(tenants, now):
-        output.say(note)
-    if warning := close_to_cap(tenants):
+    if note := format_age(tenants, now):
+        output.log(note)
+    if warning := cap_warning(tenants):
         output.warn(warning)

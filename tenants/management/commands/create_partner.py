@@ -6,8 +6,8 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.management.arguments import add_limits, given_limits
-from tenants.services.create_partner import Wanted, create_partner
+from tenants.management.arguments import add_limits, limits_from_options
+from tenants.services.create_partner import PartnerSpec, create_partner
 
 LIMITS = {
     "max_tenants": "most tenants (default no limit)",
@@ -37,10 +37,10 @@ class Command(OperatorCommand):
     def handle(self, slug: str, name: str, scaikey_id: str | None, **options: Any) -> None:
         result = create_partner(
             operator=self.operator,
-            wanted=Wanted(slug, name, scaikey_id, given_limits(options, *LIMITS)),
+            wanted=PartnerSpec(slug, name, scaikey_id, limits_from_options(options, *LIMITS)),
             now=timezone.now(),
             dry_run=options["dry_run"],
         )
         if self.output.as_json:
-            self.output.document(result.document())
-        self.output.line(result.sentence)
+            self.output.print_json(result.document())
+        self.output.print_line(result.sentence)

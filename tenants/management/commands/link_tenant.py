@@ -36,7 +36,7 @@ class Command(OperatorCommand):
             dry_run=dry_run,
         )
         if self.output.as_json:
-            self.output.document(result.document())
-        self.output.line(result.sentence)
+            self.output.print_json(result.document())
+        self.output.print_line(result.sentence)
         for field, (here, there) in result.next_sync.items():
             self.output.warn(f"The next sync changes the {field} from {here!r} to {there!r}.")

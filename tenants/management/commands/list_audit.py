@@ -8,8 +8,8 @@ from uuid import UUID
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import to_json
 from tenants.management.commands import _times
-from tenants.management.commands._audit import COLUMNS, DETAILS, in_words
-from tenants.management.output import positive
+from tenants.management.commands._audit import COLUMNS, DETAILS, format_entries
+from tenants.management.output import positive_int
 from tenants.queries.audit import AuditFilter, AuditPage, follow_audit, list_audit
 
 PAGE = 50
@@ -36,7 +36,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--limit",
             metavar="N",
-            type=positive,
+            type=positive_int,
             help=f"no more than so many (default {PAGE}; with --jsonl all)",
         )
         parser.add_argument("--after", metavar="ID", type=UUID, help="go on after this entry")
@@ -59,9 +59,9 @@ class Command(OperatorCommand):
 
     def _print(self, page: AuditPage, *, with_details: bool) -> None:
         if self.output.as_json:
-            self.output.document(page.document())
+            self.output.print_json(page.document())
             return
         columns = [*COLUMNS, DETAILS] if with_details else COLUMNS
-        self.output.listing("audit_entries", columns, in_words(page.entries))
+        self.output.print_table("audit_entries", columns, format_entries(page.entries))
         if page.next is not None:
-            self.output.say(f"There are older ones: add --after {page.next}")
+            self.output.log(f"There are older ones: add --after {page.next}")

@@ -4,16 +4,16 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, Kind
+from scaiwave.console.output import Column, ColumnType
 from tenants.queries.groups import STATUSES, list_groups
 
 COLUMNS = (
     Column("name", "Name"),
     Column("type", "Type"),
     Column("status", "Status"),
-    Column("direct_people", "Direct people", Kind.COUNT),
-    Column("direct_groups", "Direct groups", Kind.COUNT),
-    Column("active_people", "Active people in all", Kind.COUNT),
+    Column("direct_people", "Direct people", ColumnType.COUNT),
+    Column("direct_groups", "Direct groups", ColumnType.COUNT),
+    Column("active_people", "Active people in all", ColumnType.COUNT),
 )
 
 
@@ -31,4 +31,4 @@ class Command(OperatorCommand):
 
     def handle(self, tenant: str, status: str, **options: Any) -> None:
         groups = list_groups(operator=self.operator, tenant=tenant, status=status)
-        self.output.listing("groups", COLUMNS, groups)
+        self.output.print_table("groups", COLUMNS, groups)

@@ -6,7 +6,7 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, to_json
-from tenants.management.output import positive
+from tenants.management.output import positive_int
 from tenants.models import ParticipantType
 from tenants.queries.participants import list_participants
 from tenants.queries.status_filters import STATUSES
@@ -29,7 +29,7 @@ class Command(OperatorCommand):
         parser.add_argument("--status", choices=STATUSES, default="all", help="(default all)")
         parser.add_argument("--type", choices=ParticipantType.values, help="(default every type)")
         parser.add_argument("--search", metavar="TEXT", help="part of a name, e-mail or local id")
-        parser.add_argument("--limit", metavar="N", type=positive, help="no more than so many")
+        parser.add_argument("--limit", metavar="N", type=positive_int, help="no more than so many")
         parser.add_argument(
             "--jsonl", action="store_true", help="print one JSON object a line, as they are read"
         )
@@ -44,7 +44,7 @@ class Command(OperatorCommand):
             limit=options["limit"],
         )
         if not jsonl:
-            self.output.listing("participants", COLUMNS, list(participants))
+            self.output.print_table("participants", COLUMNS, list(participants))
             return
         # Whoever reads may stop reading; the cursor has to be gone before the connection is.
         with closing(participants):

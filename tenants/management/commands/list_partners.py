@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, Kind
+from scaiwave.console.output import Column, ColumnType
 from tenants.queries.partners import list_partners
 from tenants.queries.status_filters import STATUSES
 
@@ -12,9 +12,9 @@ COLUMNS = (
     Column("slug", "Slug"),
     Column("name", "Name"),
     Column("status", "Status"),
-    Column("tenants", "Tenants", Kind.COUNT),
-    Column("max_tenants", "Allowed", Kind.COUNT),
-    Column("members", "Members", Kind.COUNT),
+    Column("tenants", "Tenants", ColumnType.COUNT),
+    Column("max_tenants", "Allowed", ColumnType.COUNT),
+    Column("members", "Members", ColumnType.COUNT),
     Column("scaikey_id", "ScaiKey id", whole=True, spare=True),
 )
 
@@ -27,4 +27,4 @@ class Command(OperatorCommand):
 
     def handle(self, status: str, **options: Any) -> None:
         partners = list_partners(operator=self.operator, status=status)
-        self.output.listing("partners", COLUMNS, partners)
+        self.output.print_table("partners", COLUMNS, partners)

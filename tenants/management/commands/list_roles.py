@@ -4,16 +4,16 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, Kind
+from scaiwave.console.output import Column, ColumnType
 from tenants.queries.list_roles import list_roles
 
 COLUMNS = (
     Column("slug", "Slug"),
     Column("name", "Name"),
-    Column("built_in", "Built in", Kind.FLAG),
-    Column("participants", "Direct", Kind.COUNT),
-    Column("groups", "Groups", Kind.COUNT),
-    Column("holders", "Holders", Kind.COUNT),
+    Column("built_in", "Built in", ColumnType.FLAG),
+    Column("participants", "Direct", ColumnType.COUNT),
+    Column("groups", "Groups", ColumnType.COUNT),
+    Column("holders", "Holders", ColumnType.COUNT),
 )
 
 
@@ -28,4 +28,4 @@ class Command(OperatorCommand):
 
     def handle(self, tenant: str, **options: Any) -> None:
         roles = list_roles(operator=self.operator, tenant=tenant)
-        self.output.listing("roles", COLUMNS, roles)
+        self.output.print_table("roles", COLUMNS, roles)

@@ -6,21 +6,21 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, Kind
-from tenants.management.commands._usage import tell_age_and_caps
+from scaiwave.console.output import Column, ColumnType
+from tenants.management.commands._usage import print_usage_notes
 from tenants.queries.status_filters import STATUSES
 from tenants.queries.tenants import SORTABLE, list_tenants
-from tenants.queries.usage import for_people
+from tenants.queries.usage import format_rows
 
 COLUMNS = (
     Column("slug", "Slug", whole=True),
     Column("name", "Name", spare=True),
     Column("status", "Status"),
     Column("partner", "Partner", spare=True),
-    Column("members", "Members", Kind.COUNT),
-    Column("rooms", "Rooms", Kind.COUNT),
-    Column("storage_bytes", "Storage", Kind.BYTES),
-    Column("ai_tokens_month", "AI tokens MTD", Kind.COUNT),
+    Column("members", "Members", ColumnType.COUNT),
+    Column("rooms", "Rooms", ColumnType.COUNT),
+    Column("storage_bytes", "Storage", ColumnType.BYTES),
+    Column("ai_tokens_month", "AI tokens MTD", ColumnType.COUNT),
 )
 
 
@@ -54,6 +54,6 @@ class Command(OperatorCommand):
             sort=sort,
             reverse=reverse,
         )
-        answer = tenants if self.output.as_json else for_people(tenants)
-        self.output.listing("tenants", COLUMNS, answer)
-        tell_age_and_caps(self.output, tenants, now)
+        answer = tenants if self.output.as_json else format_rows(tenants)
+        self.output.print_table("tenants", COLUMNS, answer)
+        print_usage_notes(self.output, tenants, now)

@@ -25,8 +25,8 @@ class Command(OperatorCommand):
             dry_run=dry_run,
         )
         if self.output.as_json:
-            self.output.document(result.document())
+            self.output.print_json(result.document())
         for sentence in result.sentences:
-            self.output.line(sentence)
+            self.output.print_line(sentence)
         if result.warning:
             self.output.warn(result.warning)

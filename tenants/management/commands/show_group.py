@@ -4,8 +4,8 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, Kind
-from tenants.management.commands._participant import ways
+from scaiwave.console.output import Column, ColumnType
+from tenants.management.commands._participant import format_membership_path
 from tenants.management.output import AUDIT, show_sections
 from tenants.queries.show_group import show_group
 
@@ -16,8 +16,8 @@ FACTS = (
     Column("status", "Status"),
     Column("id", "Id"),
     Column("scaikey_id", "ScaiKey id"),
-    Column("active_people", "Active people", Kind.COUNT),
-    Column("created_at", "Created", Kind.TIME),
+    Column("active_people", "Active people", ColumnType.COUNT),
+    Column("created_at", "Created", ColumnType.TIME),
 )
 NEIGHBOUR = (Column("name", "Group"), Column("id", "Id"))
 MEMBERS = (
@@ -40,14 +40,14 @@ class Command(OperatorCommand):
     def handle(self, group: str, tenant: str | None, **options: Any) -> None:
         found = show_group(operator=self.operator, name=group, tenant=tenant)
         if self.output.as_json:
-            self.output.document({"group": found})
+            self.output.print_json({"group": found})
             return
-        self.output.record(FACTS, found)
+        self.output.print_record(FACTS, found)
         show_sections(
             self.output,
             ("Is in", NEIGHBOUR, found["member_of"]),
             ("Has in it", NEIGHBOUR, found["groups"]),
-            ("Members", MEMBERS, ways(found["members"])),
+            ("Members", MEMBERS, format_membership_path(found["members"])),
             ("Roles", ROLES, found["roles"]),
             ("Last changes", AUDIT, found["audit"]),
         )

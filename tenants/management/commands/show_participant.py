@@ -10,10 +10,10 @@ from tenants.management.commands._participant import (
     GROUPS,
     OBSTACLES,
     ROLES,
-    further,
-    ways,
+    extra_facts,
+    format_membership_path,
 )
-from tenants.management.commands._role import with_ways
+from tenants.management.commands._role import with_paths
 from tenants.management.output import AUDIT, show_sections
 from tenants.queries.show_participant import show_participant
 
@@ -28,15 +28,15 @@ class Command(OperatorCommand):
     def handle(self, participant: str, tenant: str | None, **options: Any) -> None:
         found = show_participant(operator=self.operator, name=participant, tenant=tenant)
         if self.output.as_json:
-            self.output.document({"participant": found})
+            self.output.print_json({"participant": found})
             return
-        told, row = further(found)
-        self.output.record([*FACTS, *told], row)
+        told, row = extra_facts(found)
+        self.output.print_record([*FACTS, *told], row)
         show_sections(
             self.output,
             ("In the way", OBSTACLES, found["obstacles"]),
-            ("Groups", GROUPS, ways(found["groups"])),
-            ("Roles", ROLES, with_ways(found["roles"])),
+            ("Groups", GROUPS, format_membership_path(found["groups"])),
+            ("Roles", ROLES, with_paths(found["roles"])),
             ("The same user or e-mail elsewhere", ELSEWHERE, found["elsewhere"]),
             ("Last changes", AUDIT, found["audit"]),
         )

@@ -34,7 +34,7 @@ class Command(OperatorCommand):
     def handle(self, name: str, tenant: str, of: str | None, **options: Any) -> None:
         found = show_role(operator=self.operator, name=name, tenant=tenant, of=of)
         if self.output.as_json:
-            self.output.document(found)
+            self.output.print_json(found)
         elif "role" in found:
             show_role_holders(self.output, found["role"])
         else:

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.management.commands._tenant import FACTS, LIMITS, PARTICIPANTS, facts, limits
-from tenants.management.commands._usage import tell_age_and_caps
+from tenants.management.commands._usage import print_usage_notes
 from tenants.management.output import AUDIT, show_sections
 from tenants.queries.show_tenant import show_tenant
 
@@ -22,13 +22,13 @@ class Command(OperatorCommand):
         now = timezone.now()
         found = show_tenant(operator=self.operator, name=tenant, now=now)
         if self.output.as_json:
-            self.output.document({"tenant": found})
+            self.output.print_json({"tenant": found})
             return
-        self.output.record(FACTS, facts(found))
+        self.output.print_record(FACTS, facts(found))
         show_sections(
             self.output,
             ("Limits", LIMITS, limits(found)),
             ("Participants", PARTICIPANTS, found["participants"]),
             ("Last changes", AUDIT, found["audit"]),
         )
-        tell_age_and_caps(self.output, [found], now)
+        print_usage_notes(self.output, [found], now)

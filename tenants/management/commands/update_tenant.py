@@ -6,9 +6,9 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.management.arguments import add_limits, given_limits
-from tenants.services.features import feature
-from tenants.services.update_tenant import TenantChanges, update_tenant
+from tenants.management.arguments import add_limits, limits_from_options
+from tenants.services.features import parse_feature
+from tenants.services.update_tenant import TenantUpdate, update_tenant
 
 LIMITS = {
     "max_participants": "most active participants; `none` is no limit",
@@ -31,7 +31,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--feature",
             metavar="KEY=JSON",
-            type=feature,
+            type=parse_feature,
             action="append",
             default=[],
             help="set a feature, such as search.semantic=true; may be given several times",
@@ -50,8 +50,8 @@ class Command(OperatorCommand):
         owner.add_argument("--no-partner", action="store_true", help="belongs to no partner")
 
     def handle(self, tenant: str, **options: Any) -> None:
-        wanted = TenantChanges(
-            limits=given_limits(options, *LIMITS),
+        wanted = TenantUpdate(
+            limits=limits_from_options(options, *LIMITS),
             features=options["feature"],
             remove_features=options["remove_feature"],
             name=options["name"],
@@ -67,8 +67,8 @@ class Command(OperatorCommand):
             dry_run=options["dry_run"],
         )
         if self.output.as_json:
-            self.output.document(result.document())
+            self.output.print_json(result.document())
         for line in result.lines:
-            self.output.line(line)
+            self.output.print_line(line)
         for warning in result.warnings:
             self.output.warn(warning)

@@ -13,11 +13,11 @@ from django.db.models import Count
 
 from identity_sync.models import SyncChange, SyncRun
 from identity_sync.services.sync.report import SyncReport
-from identity_sync.services.sync.run import Wish, run_sync
+from identity_sync.services.sync.run import SyncOptions, run_sync
 from identity_sync.services.sync.staging import TABLES
 from scaiwave.auth.operators import Operator, Role
 from scaiwave.config import Configuration
-from scaiwave.console.progress import no_bars
+from scaiwave.console.progress import null_progress_factory
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.population import EVERYTHING
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
@@ -32,7 +32,7 @@ MIRRORED = (Partner, Tenant, Participant, Group, GroupMembership)
 
 
 def sync(**options: Any) -> SyncReport:
-    return run_sync(Wish(options.pop("operator", HOST), no_bars, **options))
+    return run_sync(SyncOptions(options.pop("operator", HOST), null_progress_factory, **options))
 
 
 def counts(report: SyncReport) -> dict[str, dict[str, int]]:

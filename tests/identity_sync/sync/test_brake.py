@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity_sync.errors import SyncBraked, SyncCollectionEmpty, SyncPartial
-from identity_sync.services.brake import Brake
+from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty, SyncPartial
+from identity_sync.services.brake import RemovalLimit
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant, Tenant
 from tests.identity_sync.sync.directory import (
@@ -41,7 +41,7 @@ pytestmark = [
 def test_success_stops_by_count_and_share(
     removals: int, present: int, limit: int, share: float
 ) -> None:
-    brake = Brake(limit=limit, share=share)
+    brake = RemovalLimit(limit=limit, share=share)
     stops = brake.stops(removals=removals, present=present)
     assert stops is (removals > limit and removals > present * share)
     if not stops and removals:
@@ -53,7 +53,7 @@ def test_success_stops_by_count_and_share(
     [(20, 0, False), (21, 210, False), (21, 209, True), (20, 20, False), (101, 1000, True)],
 )
 def test_success_boundary(removals: int, present: int, stops: bool) -> None:
-    assert Brake(limit=20, share=0.1).stops(removals=removals, present=present) is stops
+    assert RemovalLimit(limit=20, share=0.1).stops(removals=removals, present=present) is stops
 
 
 def _remove_people(sandbox: Sandbox, number: int) -> None:
@@ -70,7 +70,7 @@ def test_fail_too_many(scaikey: Sandbox) -> None:
     _remove_people(scaikey, 21)
     before = dump()
 
-    with pytest.raises(SyncBraked) as caught:
+    with pytest.raises(RemovalLimitExceeded) as caught:
         sync()
 
     assert caught.value.message == (
@@ -87,7 +87,7 @@ def test_fail_too_many(scaikey: Sandbox) -> None:
     assert (run.outcome, run.error_code) == ("refused", "SW_SYNC_BRAKE")
     assert run.counts["participants"]["deactivated"] == 21
 
-    with pytest.raises(SyncBraked):
+    with pytest.raises(RemovalLimitExceeded):
         sync(allow_removals=20)
     assert dump() == before
     assert counts(sync(allow_removals=21)) == {"participants": {"deactivated": 21}}
@@ -159,7 +159,7 @@ def test_fail_empty_collection(scaikey: Sandbox, path: str, kind: str, name: str
         # Not even by id, as it is with a missing scope.
         scaikey.faults.add("status", path=f"{path}*", status=404)
 
-    with pytest.raises((SyncCollectionEmpty, SyncBraked)) as caught:
+    with pytest.raises((SyncCollectionEmpty, RemovalLimitExceeded)) as caught:
         sync()
 
     number = report.kinds[kind].seen

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from identity_sync.errors import SyncTruncated
+from identity_sync.errors import IncompleteListing
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant
 from tests.identity_sync.sync.directory import (
@@ -131,7 +131,7 @@ def test_fail_second_walk_is_truncated(scaikey: Sandbox) -> None:
     scaikey.faults.add("wrong_shape", path=USERS, times=1, body={"data": [], "total": 0})
     scaikey.faults.add("empty_page", path=USERS, query={"page": "2"})
 
-    with pytest.raises(SyncTruncated) as caught:
+    with pytest.raises(IncompleteListing) as caught:
         sync()
 
     assert caught.value.message == (
@@ -145,7 +145,7 @@ def test_fail_truncated_twice(scaikey: Sandbox) -> None:
     before = dump()
     scaikey.faults.add("empty_page", path=USERS, query={"page": "3"})
 
-    with pytest.raises(SyncTruncated) as caught:
+    with pytest.raises(IncompleteListing) as caught:
         sync()
 
     assert caught.value.message == (

@@ -10,7 +10,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from scaiwave.clients.http.exceptions import Timeouts
-from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
 from scaiwave.errors import ScaiWaveError
@@ -58,11 +58,11 @@ def refused(sandbox: Sandbox, **options: Any) -> ScaiWaveError:
 def impatient(config: Configuration) -> ScaiKeyClient:
     """A client whose time-outs are tenths of seconds instead of minutes."""
     return ScaiKeyClient(
-        config.url("SCAIWAVE_SCAIKEY_URL"),
-        client_id=config.text("SCAIWAVE_SCAIKEY_CLIENT_ID"),
-        client_secret=config.text("SCAIWAVE_SCAIKEY_CLIENT_SECRET"),
+        config.get_url("SCAIWAVE_SCAIKEY_URL"),
+        client_id=config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"),
+        client_secret=config.get_str("SCAIWAVE_SCAIKEY_CLIENT_SECRET"),
         timeouts=replace(Timeouts(), read=0.3),
-        patience=Patience(total=0.6, first_contact=0.3, shortest=0.05),
+        patience=RetryPolicy(total=0.6, first_contact=0.3, shortest=0.05),
     )
 
 

@@ -310,7 +310,7 @@ def test_success_group_moves_to_another_tenant(scaikey: Sandbox) -> None:
 
 
 def test_success_others_are_never_touched(scaikey: Sandbox) -> None:
-    from tests.tenants.people import make_group, make_partner, make_person, make_tenant, put_in
+    from tests.tenants.people import add_members, make_group, make_partner, make_person, make_tenant
 
     sync()
     tenant = Tenant.objects.order_by("slug").first()
@@ -323,7 +323,7 @@ def test_success_others_are_never_touched(scaikey: Sandbox) -> None:
         tenant, "far", participant_type="federated", server_name="b.example", scaikey_id=None
     )
     make_person(tenant, "model", participant_type="model", scaikey_id="usr_of_a_model")
-    put_in(group, bot, make_group(tenant, "Ours", scaikey_id=None))
+    add_members(group, bot, make_group(tenant, "Ours", scaikey_id=None))
     local = make_tenant("local", scaikey_tenant_id=None)
     make_person(local, "anna")
     make_partner("ours", scaikey_id=None)

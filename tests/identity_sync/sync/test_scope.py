@@ -6,10 +6,10 @@ import pytest
 from pytest_django import Settings
 
 from identity_sync.models import SyncRun
-from identity_sync.services.sync.run import measure_drift
+from identity_sync.services.sync.run import compute_drift
 from identity_sync.services.sync_lock import sync_lock
 from scaiwave.auth.operators import Operator, Role
-from scaiwave.console.progress import no_bars
+from scaiwave.console.progress import null_progress_factory
 from scaiwave.errors import InsufficientPermission
 from scaiwave.sandbox import Sandbox
 from tenants.errors import TenantNotFound
@@ -195,7 +195,7 @@ def test_success_drift(scaikey: Sandbox) -> None:
     runs = SyncRun.objects.count()
 
     with sync_lock():
-        drift = measure_drift(operator=HOST, bars=no_bars)
+        drift = compute_drift(operator=HOST, bars=null_progress_factory)
 
     assert SyncRun.objects.count() == runs
     assert temporary_left() == []

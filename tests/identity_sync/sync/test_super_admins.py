@@ -6,7 +6,7 @@ import pytest
 
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant
-from tenants.queries.super_admins import SuperAdmins, super_admins
+from tenants.queries.super_admins import SuperAdmins, count_super_admins
 from tenants.services.role_grants import grant_role
 from tests.identity_sync.sync.directory import HOST, LONG_AGO, last_run, people_of, sync
 
@@ -76,7 +76,7 @@ def test_success_the_group_that_had_it_is_gone(scaikey: Sandbox) -> None:
         is_group=True,
         now=LONG_AGO,
     )
-    assert super_admins().able
+    assert count_super_admins().able
     scaikey.directory.remove_group(str(group.scaikey_id))
     assert sync().warnings == [WARNING]
-    assert super_admins() == SuperAdmins(active=0, able=0)
+    assert count_super_admins() == SuperAdmins(active=0, able=0)

@@ -7,7 +7,7 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from rooms.bundle.reader import BundleEvent, CheckedBundle, Counts, Limits, check_bundle
+from rooms.bundle.reader import BundleEvent, EventCounts, Limits, ValidatedBundle, check_bundle
 from tests.rooms.bundle.archives import Part, zip_of
 
 LIMITS = Limits(most_bytes=64 * 1024 * 1024)
@@ -162,10 +162,10 @@ def of_manifest(raw: bytes) -> bytes:
     return zip_of(Part(b"manifest.json", raw, method=0))
 
 
-def checked(raw: bytes, **options: Any) -> CheckedBundle:
+def checked(raw: bytes, **options: Any) -> ValidatedBundle:
     return check_bundle(io.BytesIO(raw), **{"limits": LIMITS, **options})
 
 
-def read(raw: bytes, **options: Any) -> tuple[Counts, list[BundleEvent]]:
+def read(raw: bytes, **options: Any) -> tuple[EventCounts, list[BundleEvent]]:
     with checked(raw, **options) as found:
         return found.counts, list(found.events())

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from rooms.errors import (
     BundleBadName,
-    BundleBomb,
     BundleDamaged,
     BundleEncrypted,
     BundleNotZip,
     BundleTooLarge,
+    DecompressionBomb,
 )
 from tests.rooms.bundle.archives import Zip, deflated, described, zip_of
 from tests.rooms.bundle.bundles import LIMITS, part
@@ -254,23 +254,23 @@ ARCHIVES: dict[str, Hostile] = {
     ),
     "more than declared": Hostile(
         lambda: zip_of(GOOD, replace(media("a.png", b"\0" * 8 * MIB), size=100)),
-        BundleBomb,
+        DecompressionBomb,
         f"The entry media/{HASH}/a.png unpacks to more than the 100 bytes that it declares.",
     ),
     "ratio": Hostile(
         lambda: zip_of(GOOD, media("a.png", ZEROS)),
-        BundleBomb,
+        DecompressionBomb,
         f"The entry media/{HASH}/a.png unpacks to 2,097,152 bytes from "
         f"{len(deflated(ZEROS)):,}, which is more than 200 to 1.",
     ),
     "entries that share bytes": Hostile(
         overlapping,
-        BundleBomb,
+        DecompressionBomb,
         f"The entry media/{HASH}/a.png shares its bytes with another.",
     ),
     "entries that quote each other": Hostile(
         quoted,
-        BundleBomb,
+        DecompressionBomb,
         f"The entry media/{HASH}/outer.png shares its bytes with another.",
     ),
     "ZIP files in each other": Hostile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rooms.errors import BundleBadManifest, BundleDangling, BundleOutOfOrder, ContentTooLarge
+from rooms.errors import BundleBadManifest, BundleOutOfOrder, ContentTooLarge, DanglingReference
 from tests.rooms.bundle.bundles import JSON, WHEN, event, manifest, reaction, reply, uid
 from tests.rooms.bundle.corpus_manifests import MIB, Bad, bad, without
 
@@ -59,25 +59,25 @@ EVENTS: dict[str, Bad] = {
     ),
     "reaction to nothing": Bad(
         manifest(event(1), reaction(2, to=9)),
-        BundleDangling,
+        DanglingReference,
         f"Events refer to others that are not in the bundle: event 2 ({uid(0x1002)}) to "
         f"{uid(0x1009)}.",
     ),
     "many references to nothing": Bad(
         manifest(*[reply(number, to=99) for number in range(1, 6)]),
-        BundleDangling,
+        DanglingReference,
         "Events refer to others that are not in the bundle: "
         + "; ".join(f"event {n} ({uid(0x1000 + n)}) to {uid(0x1063)}" for n in (1, 2, 3))
         + "; 2 more.",
     ),
     "reference that is no text": Bad(
         manifest(event(1, content={"reply_to_event_id": 7})),
-        BundleDangling,
+        DanglingReference,
         f"Events refer to others that are not in the bundle: event 1 ({uid(0x1001)}) to 7.",
     ),
     "reference in the original content": Bad(
         manifest(event(1, original_content={"reply_to_event_id": uid(9)})),
-        BundleDangling,
+        DanglingReference,
         f"Events refer to others that are not in the bundle: event 1 ({uid(0x1001)}) to {uid(9)}.",
     ),
     "id in upper case": second(

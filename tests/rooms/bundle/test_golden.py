@@ -14,8 +14,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from federation.services.signing import key_from_text
-from rooms.bundle.reader import CheckedBundle, Counts
-from rooms.bundle.signature import Verdict, judge
+from rooms.bundle.reader import EventCounts, ValidatedBundle
+from rooms.bundle.signature import VerificationStatus, verify_signature
 from tests.rooms.bundle.bundles import checked
 from tests.rooms.bundle.corpus_events import EVENTS
 from tests.rooms.bundle.corpus_manifests import MANIFESTS
@@ -45,7 +45,7 @@ BEYOND_SCHEMA = {
 }  # fmt: skip
 
 
-def opened() -> CheckedBundle:
+def opened() -> ValidatedBundle:
     return checked(GOLDEN.read_bytes())
 
 
@@ -62,7 +62,7 @@ def schema(name: str) -> Draft202012Validator:
 
 def test_success_counts() -> None:
     with opened() as bundle:
-        assert bundle.counts == Counts(
+        assert bundle.counts == EventCounts(
             events=19,
             kept=16,
             stripped={"swp.room.read_marker": 1, "swp.sidekick.*": 1},
@@ -108,7 +108,10 @@ def test_success_media() -> None:
 def test_success_signature() -> None:
     key = key_from_text(PUBLIC_KEY)
     with opened() as bundle:
-        assert judge(bundle.signature, {key.key_id: key}).verdict is Verdict.VALID
+        assert (
+            verify_signature(bundle.signature, {key.key_id: key}).verdict
+            is VerificationStatus.VALID
+        )
 
 
 def test_success_what_wrote_it_writes_the_same_today() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.manifest.event_validation import CheckedLane
+from rooms.bundle.manifest.event_validation import ValidatingEventDecoder
 from rooms.bundle.manifest.events import BundleEvent
 from scaiwave.errors import ScaiWaveError
 from tests.rooms.bundle.bundles import WHEN, event, uid
@@ -44,13 +44,13 @@ PIECES = st.sampled_from(
 
 
 def fast(raw: bytes) -> list[BundleEvent] | None:
-    return CheckedLane().fast(raw)
+    return ValidatingEventDecoder().fast(raw)
 
 
 def strict(raw: bytes) -> list[BundleEvent] | None:
     """What the strict lane makes of the same text, a list of events with commas between."""
     stream = JsonStream(iter([b"[" + raw + b"]"]), most=2**20)
-    lane, found = CheckedLane(), []
+    lane, found = ValidatingEventDecoder(), []
     try:
         stream.take(b"[")
         while True:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from rooms.bundle.reader import Counts
+from rooms.bundle.reader import EventCounts
 from tests.rooms.bundle.bundles import (
     checked,
     event,
@@ -28,7 +28,7 @@ def raw(*events: dict[str, object], **changes: object) -> bytes:
 def test_success_references_that_are_there_stay() -> None:
     events = [event(1), reply(2, to=1), reaction(3, to=2), reaction(4, to=3, kind=REDACTION)]
     counts, found = read(raw(*events))
-    assert counts == Counts(events=4, kept=4)
+    assert counts == EventCounts(events=4, kept=4)
     assert [one.content for one in found] == [one["content"] for one in events]
 
 
@@ -38,7 +38,7 @@ def test_success_reference_to_a_later_event() -> None:
 
 def test_success_cut_when_the_bundle_is_a_window_or_when_told() -> None:
     events = [reply(1, to=90), reaction(2, to=91), reaction(3, to=92, kind=REDACTION), event(4)]
-    expected = Counts(
+    expected = EventCounts(
         events=4, kept=2, references_cut=1, reactions_stripped=1, redactions_stripped=1
     )
     for counts, found in (
@@ -59,7 +59,7 @@ def test_success_what_refers_to_stripped_events_is_cut_without_being_told() -> N
         reaction(5, to=1),
     ]
     counts, found = read(raw(*events))
-    assert counts == Counts(
+    assert counts == EventCounts(
         events=5,
         kept=1,
         stripped={"swp.room.read_marker": 1, "swp.sidekick.*": 2},
@@ -102,7 +102,7 @@ def test_success_no_reference_where_the_key_is_absent_or_null() -> None:
         event(2, content={"reply_to_event_id": None}),
         event(3, event_type="custom", content={"event_id": uid(9)}),
     ]
-    assert read(raw(*events))[0] == Counts(events=3, kept=3)
+    assert read(raw(*events))[0] == EventCounts(events=3, kept=3)
 
 
 def test_success_many_events_are_cut_where_they_should_be() -> None:

@@ -7,7 +7,13 @@ import pytest
 import rfc8785
 
 from federation.services.signing import VerifyingKey, key_from_text
-from rooms.bundle.signature import Judgement, Signed, Verdict, judge, refuse_wrong
+from rooms.bundle.signature import (
+    SignatureDocument,
+    VerificationResult,
+    VerificationStatus,
+    require_valid,
+    verify_signature,
+)
 from rooms.errors import ImportRefused
 from tests.rooms.bundle.bundles import bundle, checked, entries_of, event, manifest, signature
 from tests.rooms.bundle.golden import PUBLIC_KEY, signed
@@ -19,19 +25,21 @@ ENTRIES = entries_of(DOCUMENT)
 RIGHT = signed(signature(ENTRIES, DOCUMENT, extra={"b": [1.5, "é\u2028"], "a": None}))
 
 
-def read(document: dict[str, object]) -> Signed:
+def read(document: dict[str, object]) -> SignatureDocument:
     with checked(bundle(DOCUMENT, signed=document)) as found:
         assert found.signature is not None
         return found.signature
 
 
-def verdict(document: dict[str, object], keys: dict[str, VerifyingKey] = KEYS) -> Verdict:
-    return judge(read(document), keys).verdict
+def verdict(
+    document: dict[str, object], keys: dict[str, VerifyingKey] = KEYS
+) -> VerificationStatus:
+    return verify_signature(read(document), keys).verdict
 
 
 def test_success_valid() -> None:
-    assert verdict(RIGHT) is Verdict.VALID
-    assert refuse_wrong(read(RIGHT), KEYS) is Verdict.VALID
+    assert verdict(RIGHT) is VerificationStatus.VALID
+    assert require_valid(read(RIGHT), KEYS) is VerificationStatus.VALID
 
 
 def test_success_what_is_signed_is_the_canonical_form() -> None:
@@ -42,13 +50,13 @@ def test_success_what_is_signed_is_the_canonical_form() -> None:
 
 
 def test_success_unsigned() -> None:
-    assert verdict(signature(ENTRIES, DOCUMENT)) is Verdict.UNSIGNED
-    assert judge(None, KEYS) == Judgement(Verdict.UNSIGNED)
+    assert verdict(signature(ENTRIES, DOCUMENT)) is VerificationStatus.UNSIGNED
+    assert verify_signature(None, KEYS) == VerificationResult(VerificationStatus.UNSIGNED)
 
 
 def test_success_unknown_signer() -> None:
-    assert verdict(RIGHT, {}) is Verdict.UNKNOWN
-    assert refuse_wrong(read(RIGHT), {}) is Verdict.UNKNOWN
+    assert verdict(RIGHT, {}) is VerificationStatus.UNKNOWN
+    assert require_valid(read(RIGHT), {}) is VerificationStatus.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -62,9 +70,11 @@ def test_success_unknown_signer() -> None:
 )
 def test_fail_wrong(changes: dict[str, object], why: str) -> None:
     found = read({**RIGHT, **changes})
-    assert judge(found, KEYS) == Judgement(Verdict.WRONG, why.format(KEY.key_id))
+    assert verify_signature(found, KEYS) == VerificationResult(
+        VerificationStatus.WRONG, why.format(KEY.key_id)
+    )
     with pytest.raises(ImportRefused) as caught:
-        refuse_wrong(found, KEYS)
+        require_valid(found, KEYS)
     assert caught.value.message == (
         f"The bundle is not what its signature says. {why.format(KEY.key_id)}"
     )
@@ -72,7 +82,7 @@ def test_fail_wrong(changes: dict[str, object], why: str) -> None:
 
 def test_fail_key_that_is_revoked_or_had_expired() -> None:
     found = read(RIGHT)
-    revoked = judge(found, {KEY.key_id: replace(KEY, revoked=True)})
+    revoked = verify_signature(found, {KEY.key_id: replace(KEY, revoked=True)})
     assert revoked.why == f"The signature is by key {KEY.key_id}, which is revoked."
     expired = replace(KEY, verifies_until=datetime(2026, 1, 1, tzinfo=UTC))
-    assert judge(found, {KEY.key_id: expired}).verdict is Verdict.WRONG
+    assert verify_signature(found, {KEY.key_id: expired}).verdict is VerificationStatus.WRONG

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.bundle.strict_json import NotStrict, loads
+from rooms.bundle.strict_json import StrictJSONError, loads
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 10**20, -(10**300), 5 * 10**307])
@@ -16,7 +16,7 @@ def test_success_numbers_that_64_bits_or_a_double_hold(number: int) -> None:
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 12_345_678_901_234_567_890, 10**309])
 def test_fail_integers_that_neither_holds(number: int) -> None:
-    with pytest.raises(NotStrict, match=r"^has an integer of more than 64 bits$"):
+    with pytest.raises(StrictJSONError, match=r"^has an integer of more than 64 bits$"):
         loads(str(number).encode())
 
 

@@ -18,8 +18,8 @@ from django.core.files.storage import default_storage
 
 from rooms.bundle.time_window import Window
 from rooms.models import Media, Room, RoomMedia
-from rooms.services.exported_room import ExportedRoom
-from rooms.services.exports.export_room import Export, export_room
+from rooms.services.exported_room import ExportResult
+from rooms.services.exports.export_room import RoomExport, export_room
 from rooms.services.exports.sinks import write_to_stream
 from tenants.models import Tenant
 from tests.scaiwave import rows
@@ -43,7 +43,7 @@ CONTENTS: list[dict[str, Any]] = [
 @dataclass(frozen=True)
 class Bundle:
     data: bytes
-    result: ExportedRoom
+    result: ExportResult
 
     @cached_property
     def files(self) -> dict[str, bytes]:
@@ -67,7 +67,7 @@ class Bundle:
         return events
 
 
-def beginning(of: Room, **changes: Any) -> Callable[[], Export]:
+def beginning(of: Room, **changes: Any) -> Callable[[], RoomExport]:
     """An export of the room by the host operator, but for the changes, to be begun."""
     arguments: dict[str, Any] = {
         "operator": HOST,

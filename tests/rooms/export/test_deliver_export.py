@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rooms.errors import ExportRefused
-from rooms.services.exports.sinks import draft_of, write_to_file
+from rooms.services.exports.sinks import atomic_write, write_to_file
 from scaiwave.errors import UsageError
 from tests.rooms.export.bundles import beginning, export, make_room
 
@@ -29,7 +29,7 @@ def test_success_replaces_a_file_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "room.zip"
     target.write_bytes(b"old")
     target.chmod(0o644)
-    with draft_of(target) as draft:
+    with atomic_write(target) as draft:
         draft.write(b"new")
         assert target.read_bytes() == b"old"
     assert target.read_bytes() == b"new"
@@ -38,7 +38,7 @@ def test_success_replaces_a_file_at_the_end(tmp_path: Path) -> None:
 
 def test_success_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with draft_of(Path("room.zip")) as draft:
+    with atomic_write(Path("room.zip")) as draft:
         draft.write(b"new")
     assert Path("room.zip").read_bytes() == b"new"
 

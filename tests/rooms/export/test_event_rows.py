@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rooms.bundle.time_window import Window
 from rooms.errors import ExportDamaged
 from rooms.models import Event, Room
-from rooms.queries.export_events import ascending
+from rooms.queries.export_events import parse_positions
 from tests.rooms.export.bundles import CONTENTS, EARLY, KEY, export, make_room
 from tests.scaiwave import rows
 
@@ -141,7 +141,7 @@ def test_success_small_events_before_large_ones() -> None:
 @pytest.mark.parametrize(("told", "after"), [("1 3 2", 0), ("4 5", 4), ("4 4", 1)])
 def test_fail_another_order_than_the_streams(told: str, after: int) -> None:
     with pytest.raises(ExportDamaged, match="another order"):
-        ascending(told, after)
+        parse_positions(told, after)
 
 
 def test_success_foreign_senders() -> None:

@@ -15,7 +15,7 @@ from django.db import connection
 from jsonschema import Draft202012Validator
 
 from federation.models import ServerKey
-from federation.services.key_encryption import sealed
+from federation.services.key_encryption import encrypt_seed
 from rooms.bundle.reader import Limits, check_bundle
 from rooms.bundle.time_window import Window
 from tenants.models import AuditEntry
@@ -90,7 +90,7 @@ def test_success_signed_by_the_servers_key() -> None:
     ServerKey.objects.create(
         key_id="kid",
         public_key=base64.b64encode(private.public_key().public_bytes_raw()).decode(),
-        private_key_encrypted=sealed(bytes(range(32))),
+        private_key_encrypted=encrypt_seed(bytes(range(32))),
         created_at=NOW,
         signs_from=NOW,
     )

@@ -15,7 +15,7 @@ from django.core.files.storage import default_storage
 
 from rooms.bundle.time_window import Window
 from rooms.errors import ExportRunning
-from rooms.services.exported_rooms import ExportedRooms
+from rooms.services.exported_rooms import BulkExportResult
 from rooms.services.exports.export_rooms import export_rooms
 from scaiwave.errors import InsufficientPermission, UsageError
 from tenants.errors import TenantNotFound
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def export_all(folder: Path, **changes: Any) -> ExportedRooms:
+def export_all(folder: Path, **changes: Any) -> BulkExportResult:
     arguments: dict[str, Any] = {
         "operator": HOST,
         "tenant": "acme",
@@ -52,7 +52,7 @@ def export_all(folder: Path, **changes: Any) -> ExportedRooms:
     return export_rooms(**arguments)
 
 
-def outcomes(exported: ExportedRooms) -> list[str]:
+def outcomes(exported: BulkExportResult) -> list[str]:
     return [row["outcome"] for row in exported.rooms]
 
 

@@ -177,7 +177,7 @@ def test_fail_store_that_can_not_be_asked(settings: Settings, tmp_path: Path) ->
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     options = {"location": str(loop)}
-    store = {"BACKEND": "scaiwave.media_storage.MediaFiles", "OPTIONS": options}
+    store = {"BACKEND": "scaiwave.media_storage.AtomicFileSystemStorage", "OPTIONS": options}
     settings.STORAGES = {**settings.STORAGES, "default": store}
     error, written = failing(room)
     assert f"Attachment {photo.pk} can't be read" in error.message

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from rooms.bundle.signing_document import Counts, SigningDocument
+from rooms.bundle.signing_document import Counts, SignatureDocumentBuilder
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 COUNTS = Counts(events=120, senders=3, media=4, missing_media=1)
@@ -22,7 +22,7 @@ class Key:
 
 
 def written(signer: Key | None, *names: str) -> bytes:
-    document = SigningDocument('chat.example.com "é', "2026-11-24T19:05:00.000000Z")
+    document = SignatureDocumentBuilder('chat.example.com "é', "2026-11-24T19:05:00.000000Z")
     for number, name in enumerate(names):
         document.add(name, f"{number:064x}", number)
     return b"".join(document.signed(COUNTS, signer))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from rooms.bundle.time_window import Window, read_window
+from rooms.bundle.time_window import Window, parse_window
 from scaiwave.errors import UsageError
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -21,14 +21,14 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
     ],
 )
 def test_success_times(text: str, moment: datetime) -> None:
-    window = read_window(text, None)
+    window = parse_window(text, None)
     assert window == Window(since=moment)
     assert window.since is not None
     assert window.since.tzinfo is UTC
 
 
 def test_success_open() -> None:
-    assert read_window(None, None) == Window()
+    assert parse_window(None, None) == Window()
     assert Window().document() is None
     assert (Window().first_second, Window().end_second) == (None, None)
 
@@ -69,13 +69,13 @@ def test_success_document() -> None:
 )
 def test_fail_no_time(text: str) -> None:
     with pytest.raises(UsageError) as caught:
-        read_window(None, text)
+        parse_window(None, text)
     assert caught.value.message == f"--until {text!r} is not a day or a time with its zone."
 
 
 def test_fail_nothing_between() -> None:
     with pytest.raises(UsageError) as caught:
-        read_window("2026-11-24", "2026-11-24T00:00:00Z")
+        parse_window("2026-11-24", "2026-11-24T00:00:00Z")
     assert caught.value.message == (
         "--since 2026-11-24 is not before --until 2026-11-24T00:00:00Z, so nothing lies between "
         "them."

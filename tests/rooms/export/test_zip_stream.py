@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.bundle.archive.writer import Deflated, Stored, ZipStream
+from rooms.bundle.archive.writer import DeflateCompressor, StoredCompressor, ZipStreamWriter
 
 NOW = datetime(2026, 11, 24, 19, 5, 43, tzinfo=UTC)
 ENTRIES = {
@@ -27,9 +27,11 @@ ENTRIES = {
 
 
 def written(entries: dict[str, list[bytes]], *, stored: bool = False) -> bytes:
-    archive, out = ZipStream(NOW), bytearray()
+    archive, out = ZipStreamWriter(NOW), bytearray()
     for name, chunks in entries.items():
-        for part in archive.entry(name, chunks, Stored() if stored else Deflated()):
+        for part in archive.entry(
+            name, chunks, StoredCompressor() if stored else DeflateCompressor()
+        ):
             out += part
     return bytes(out + b"".join(archive.end()))
 

@@ -11,10 +11,10 @@ from pytest_django import Settings
 
 from rooms.errors import ExportDamaged
 from rooms.models import ImportIntent, Media, Room, RoomMedia
-from rooms.queries.health import media_store, tidy_imports
+from rooms.queries.health import check_media_store, clean_up_imports
 from rooms.queries.room_media import room_media
 from scaiwave.config import load
-from scaiwave.error_mapping import translated
+from scaiwave.error_mapping import translate_errors
 from scaiwave.media_storage import MediaStoreUnusable
 from tests.rooms.importing.bundles import Bundle, event
 from tests.rooms.importing.places import NOW, make_home
@@ -41,7 +41,7 @@ def test_fail_import(
     home = make_home()
     stores = settings.STORAGES
     refuse_everything(monkeypatch, settings)
-    with pytest.raises(MediaStoreUnusable) as caught, translated():
+    with pytest.raises(MediaStoreUnusable) as caught, translate_errors():
         carry(home, with_a_file())
     assert (caught.value.message, caught.value.exit_code) == (TOLD, 2)
     intent = ImportIntent.objects.get()
@@ -66,7 +66,7 @@ def test_fail_what_is_here_can_not_be_asked_for(
         tenant=home.tenant, room=room, media=media, name="cat.png", created_at=NOW
     )
     refuse_everything(monkeypatch, settings)
-    with pytest.raises(MediaStoreUnusable), translated():
+    with pytest.raises(MediaStoreUnusable), translate_errors():
         carry(home, with_a_file(), dry_run=True)
     with pytest.raises(ExportDamaged) as caught:
         room_media(room)
@@ -75,9 +75,9 @@ def test_fail_what_is_here_can_not_be_asked_for(
 
 def test_fail_doctor(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     refuse_everything(monkeypatch, settings)
-    (finding,) = media_store(load({}), NOW)
+    (finding,) = check_media_store(load({}), NOW)
     assert finding.message == f"The media store can't be written to: {SAID}."
     tenant = rows.tenant()
     ImportIntent.objects.create(tenant=tenant, hashes=["a" * 64], operator="root", started_at=NOW)
     with pytest.raises(MediaStoreUnusable):
-        list(tidy_imports(load({}), NOW))
+        list(clean_up_imports(load({}), NOW))

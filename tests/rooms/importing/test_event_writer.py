@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rooms.bundle.reader import BundleEvent
 from rooms.models import Room
-from rooms.services.imports.events import Target, write_events
-from rooms.services.imports.id_mapping import NewIds, Rewriter
+from rooms.services.imports.events import EventDestination, write_events
+from rooms.services.imports.id_mapping import EventRewriter, IdMapper
 from scaiwave.error_mapping import DatabaseBusy
 from tests.rooms.importing.bundles import event
 from tests.rooms.importing.places import make_home
@@ -41,7 +41,7 @@ def write(room: Room, events: list[dict[str, Any]], first: int = 1) -> list[tupl
     told: list[tuple[int, int | None]] = []
     write_events(
         (BundleEvent(**one) for one in events),
-        Target(room, first, Rewriter(NewIds(room.pk), senders={}, media_ids={})),
+        EventDestination(room, first, EventRewriter(IdMapper(room.pk), senders={}, media_ids={})),
         total=len(events),
         progress=lambda done, total: told.append((done, total)),
     )

@@ -13,14 +13,14 @@ from rooms.bundle.format import MIB
 from rooms.errors import (
     BundleNotZip,
     ImportRefused,
-    TenantCapacity,
+    TenantQuotaExceeded,
     WorkspaceForbidden,
     WorkspaceNotFound,
 )
 from rooms.models import Event, ImportIntent, Media, Room, WorkspaceMember
-from rooms.services.imports.permissions import admit, require_capacity
-from scaiwave.console.output import Kind
-from scaiwave.console.progress import Progress, no_progress
+from rooms.services.imports.permissions import ensure_quota, resolve_target
+from scaiwave.console.output import ColumnType
+from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.errors import InsufficientPermission, ScaiWaveError
 from tenants.errors import ParticipantNotFound, TenantNotFound
 from tests.rooms.importing.bundles import Bundle, event
@@ -52,7 +52,7 @@ def refused(home: Home, **changes: Any) -> ScaiWaveError:
 @pytest.mark.parametrize("role", ["owner", "editor"])
 def test_success_owners_and_editors(role: str) -> None:
     home = make_home(role=role)
-    place = admit(HOST, tenant="acme", workspace="main", participant="anna@example.com")
+    place = resolve_target(HOST, tenant="acme", workspace="main", participant="anna@example.com")
     assert (place.tenant, place.workspace, place.participant) == (
         home.tenant,
         home.workspace,
@@ -115,9 +115,9 @@ def test_success_rooms_that_are_closed_do_not_count() -> None:
 def test_fail_too_many_rooms() -> None:
     home = make_home(max_rooms=1)
     rows.room(home.workspace, home.anna)
-    with pytest.raises(TenantCapacity):
+    with pytest.raises(TenantQuotaExceeded):
         carry(home, Bundle([event(1)]), dry_run=True)
-    with pytest.raises(TenantCapacity) as caught:
+    with pytest.raises(TenantQuotaExceeded) as caught:
         carry(home, Bundle([event(1)]))
     assert caught.value.message == "Tenant acme has 1 of at most 1 rooms."
     assert caught.value.fix == (
@@ -132,7 +132,7 @@ def test_fail_too_many_bytes() -> None:
     rows.media(home.tenant, size=MIB - 2)
     bundle = Bundle([event(1)])
     bundle.add("cat.png", b"cat")
-    with pytest.raises(TenantCapacity) as caught:
+    with pytest.raises(TenantQuotaExceeded) as caught:
         carry(home, bundle)
     assert caught.value.message == (
         "Tenant acme uses 1.0 MiB of at most 1.0 MiB, and the attachments take 3 B more."
@@ -151,7 +151,7 @@ def test_success_bytes_that_are_here_already_add_nothing() -> None:
     home.tenant.save()
     assert carry(home, bundle).imported
     bundle.add("dog.png", b"dog")
-    with pytest.raises(TenantCapacity):
+    with pytest.raises(TenantQuotaExceeded):
         carry(home, bundle)
 
 
@@ -167,15 +167,15 @@ def test_fail_limits_are_reached_while_it_is_written() -> None:
     """Of two imports that both would have fitted, the last to finish finds no room."""
     home = make_home(max_rooms=1, max_storage_mb=1)
     rows.room(home.workspace, home.anna)
-    require_capacity(home.tenant, added_bytes=0, written=True)
+    ensure_quota(home.tenant, added_bytes=0, written=True)
     rows.media(home.tenant, size=MIB)
-    require_capacity(home.tenant, added_bytes=3, written=True)
+    ensure_quota(home.tenant, added_bytes=3, written=True)
     rows.media(home.tenant, "other", size=1)
-    with pytest.raises(TenantCapacity):
-        require_capacity(home.tenant, added_bytes=3, written=True)
+    with pytest.raises(TenantQuotaExceeded):
+        ensure_quota(home.tenant, added_bytes=3, written=True)
     rows.room(home.workspace, home.anna, "Other")
-    with pytest.raises(TenantCapacity) as caught:
-        require_capacity(home.tenant, added_bytes=0, written=True)
+    with pytest.raises(TenantQuotaExceeded) as caught:
+        ensure_quota(home.tenant, added_bytes=0, written=True)
     assert caught.value.message == "Tenant acme has 1 of at most 1 rooms."
 
 
@@ -190,9 +190,9 @@ def test_fail_no_editor_any_more_when_it_is_written(change: dict[str, str] | Non
     home, members = make_home(), WorkspaceMember.objects.all()
 
     @contextmanager
-    def removing(what: str, kind: Kind = Kind.COUNT, /) -> Iterator[Progress]:
+    def removing(what: str, kind: ColumnType = ColumnType.COUNT, /) -> Iterator[ProgressCallback]:
         members.update(**change) if change else members.delete()
-        yield no_progress
+        yield null_progress
 
     bundle = Bundle([event(1)])
     bundle.add("cat.png", b"cat")

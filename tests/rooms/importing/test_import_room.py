@@ -22,8 +22,8 @@ from rooms.models import (
     RoomMember,
     StreamCounter,
 )
-from rooms.services.imported_room import ImportedRoom
-from rooms.services.imports.id_mapping import NewIds
+from rooms.services.imported_room import ImportResult
+from rooms.services.imports.id_mapping import IdMapper
 from rooms.services.imports.import_room import import_room
 from tenants.models import AuditEntry
 from tests.rooms.importing.bundles import ANNA, BOB, ROOM, Bundle, event, event_id
@@ -46,7 +46,7 @@ def home() -> Home:
     return make_home()
 
 
-def carry(home: Home, bundle: Bundle, **changes: Any) -> ImportedRoom:
+def carry(home: Home, bundle: Bundle, **changes: Any) -> ImportResult:
     given = {"operator": HOST, "file": bundle.file(), "most_bytes": 64 * MIB, "now": NOW}
     return import_room(**{**given, **home.names, **changes})
 
@@ -89,7 +89,7 @@ def test_success_events(home: Home) -> None:
     plain, full = event(1), event(2, sender_id=BOB, **changed)
     room = carried(home, Bundle([plain, full]))
     first, second = room.events.order_by("stream_position")
-    new_id = NewIds(room.pk)
+    new_id = IdMapper(room.pk)
     assert (str(first.pk), str(second.pk)) == (new_id(plain["id"]), new_id(full["id"]))
     assert {one.sender for one in (first, second)} == {home.anna}
     assert {one.tenant for one in (first, second)} == {home.tenant}
@@ -189,7 +189,7 @@ def test_success_media(home: Home) -> None:
     assert RoomMedia.objects.get().name == "cat.png"
     room = Room.objects.get()
     assert contents(room)[0]["media_id"] == str(media.pk)
-    assert contents(room)[0]["thumbnail_id"] == NewIds(room.pk)(dog)
+    assert contents(room)[0]["thumbnail_id"] == IdMapper(room.pk)(dog)
     assert not ImportIntent.objects.exists()
 
 

@@ -15,8 +15,8 @@ from pytest_django import Settings
 from rooms.bundle.reader import MediaRow
 from rooms.errors import BundleDamaged
 from rooms.models import Media, Room, RoomMedia
-from rooms.services.imports.media import MediaPlan, plan_media, put_files, write_media
-from scaiwave.media_storage import MediaFiles, MediaStoreUnusable
+from rooms.services.imports.media import MediaPlan, plan_media, store_files, write_media
+from scaiwave.media_storage import AtomicFileSystemStorage, MediaStoreUnusable
 from tests.rooms.importing.bundles import attachment
 from tests.rooms.importing.places import NOW, Home, make_home
 from tests.scaiwave import rows
@@ -47,7 +47,7 @@ def plan(home: Home, *media: MediaRow) -> MediaPlan:
 
 
 def put(home: Home, planned: MediaPlan, data: bytes = DATA) -> None:
-    put_files(
+    store_files(
         planned,
         tenant_id=home.tenant.pk,
         open_media=cast(Callable[[str], BinaryIO], lambda sha256: BytesIO(data)),
@@ -186,7 +186,7 @@ def test_fail_store_that_is_a_file(home: Home, media_root: Path) -> None:
     assert caught.value.message == "The media store can't be written to: File exists."
 
 
-class Sparing(MediaFiles):
+class Sparing(AtomicFileSystemStorage):
     """Reads as much as a file says it is long, and no more, as S3's client does with small ones."""
 
     def _save(self, name: str, content: File[Any]) -> str:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rooms.bundle.format import IMPORTED_SENDER
-from rooms.services.imports.id_mapping import NewIds, Rewriter
+from rooms.services.imports.id_mapping import EventRewriter, IdMapper
 from scaiwave.ids import new_id
 
 ROOM, OTHER_ROOM = uuid4(), uuid4()
@@ -23,28 +23,28 @@ HERE = {str(uuid4()): str(uuid4())}
 
 @given(st.uuids())
 def test_success_new_ids_are_uuids_of_version_8(old: UUID) -> None:
-    new = NewIds(ROOM)(str(old))
+    new = IdMapper(ROOM)(str(old))
     assert str(UUID(new)) == new
     assert (UUID(new).version, UUID(new).variant) == (8, RFC_4122)
 
 
 @given(st.uuids(), st.uuids())
 def test_success_new_ids_differ_by_room_and_by_old_id(one: UUID, two: UUID) -> None:
-    new_id = NewIds(ROOM)
-    assert new_id(str(one)) == new_id(str(one)) == NewIds(ROOM)(str(one))
+    new_id = IdMapper(ROOM)
+    assert new_id(str(one)) == new_id(str(one)) == IdMapper(ROOM)(str(one))
     assert (new_id(str(one)) == new_id(str(two))) == (one == two)
-    assert new_id(str(one)) != NewIds(OTHER_ROOM)(str(one))
+    assert new_id(str(one)) != IdMapper(OTHER_ROOM)(str(one))
 
 
 def test_success_new_ids_keep_the_time_of_old_ones() -> None:
     olds = [str(new_id()) for _ in range(500)]
-    news = [NewIds(ROOM)(old) for old in olds]
+    news = [IdMapper(ROOM)(old) for old in olds]
     assert [new[:13] for new in news] == [old[:13] for old in olds]
     assert len(set(news)) == len(olds)
 
 
 def test_success_new_ids_keep_nothing_of_what_is_no_time() -> None:
-    news = [NewIds(ROOM)(f"00000000-0000-4000-8000-{number:012x}") for number in range(500)]
+    news = [IdMapper(ROOM)(f"00000000-0000-4000-8000-{number:012x}") for number in range(500)]
     assert len({new[:8] for new in news}) == len(news)
 
 
@@ -60,7 +60,7 @@ def rewritten(
         content=deepcopy(content),
         original_content=deepcopy(original),
     )
-    Rewriter(NewIds(ROOM), senders=senders, media_ids=HERE).rewrite(cast(Any, event))
+    EventRewriter(IdMapper(ROOM), senders=senders, media_ids=HERE).rewrite(cast(Any, event))
     return event.content, event.original_content
 
 
@@ -75,8 +75,8 @@ def rewritten(
 def test_success_references_follow(event_type: str, key: str) -> None:
     old = str(new_id())
     content, original = rewritten({key: old}, event_type, {key: old})
-    assert content[key] == NewIds(ROOM)(old)
-    assert original == {key: NewIds(ROOM)(old)}
+    assert content[key] == IdMapper(ROOM)(old)
+    assert original == {key: IdMapper(ROOM)(old)}
 
 
 def test_success_references_of_other_types_stay() -> None:
@@ -88,7 +88,7 @@ def test_success_media_here_keeps_working_and_other_media_leads_nowhere() -> Non
     (known, here), unknown = next(iter(HERE.items())), str(uuid4())
     content, _ = rewritten({"media_id": known, "thumbnail_id": unknown})
     assert content["media_id"] == here
-    assert content["thumbnail_id"] == NewIds(ROOM)(unknown)
+    assert content["thumbnail_id"] == IdMapper(ROOM)(unknown)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_success_what_stands_in_every_event_is_short() -> None:
         event_type="swp.room.message", sender_id=SENDER, content={}, original_content=None
     )
     senders = cast(Any, {SENDER: SimpleNamespace(**long)})
-    Rewriter(NewIds(ROOM), senders=senders, media_ids={}).rewrite(cast(Any, event))
+    EventRewriter(IdMapper(ROOM), senders=senders, media_ids={}).rewrite(cast(Any, event))
     said = event.content[IMPORTED_SENDER]
     assert {key: len(value) for key, value in said.items()} == {
         "display_name": 300,

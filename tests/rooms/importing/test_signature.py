@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from federation.errors import BadKey
+from federation.errors import InvalidKey
 from federation.services.public_keys import thumbprint
 from rooms.errors import ImportRefused
 from rooms.models import Room
@@ -108,5 +108,5 @@ def test_fail_required(signed: bool, home: Home, signer: Signer) -> None:
 
 def test_fail_key_that_is_none(home: Home) -> None:
     """Said before a bundle of many gigabytes is read."""
-    with pytest.raises(BadKey):
+    with pytest.raises(InvalidKey):
         carry(home, Bundle(), file=Unread(), key="ed25519:short")

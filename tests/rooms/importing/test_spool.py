@@ -17,7 +17,7 @@ import pytest
 
 from rooms.bundle.format import MIB
 from rooms.errors import BundleTooLarge, ImportRefused
-from rooms.services.imports.source import readable
+from rooms.services.imports.source import open_seekable
 from scaiwave.errors import DiskFull
 
 
@@ -45,14 +45,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_success_a_file_is_read_where_it_lies(tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
     path.write_bytes(b"bundle")
-    with path.open("rb") as file, readable(file, most_bytes=MIB) as source:
+    with path.open("rb") as file, open_seekable(file, most_bytes=MIB) as source:
         assert source.file is file
         source.require_unchanged()
 
 
 def test_success_memory_is_read_where_it_lies() -> None:
     file = BytesIO(b"bundle")
-    with readable(file, most_bytes=MIB) as source:
+    with open_seekable(file, most_bytes=MIB) as source:
         assert source.file is file
         source.require_unchanged()
 
@@ -60,7 +60,7 @@ def test_success_memory_is_read_where_it_lies() -> None:
 def test_success_a_pipe_is_copied_without_a_name(
     folder: Path,
 ) -> None:
-    with piped(3 * MIB) as pipe, readable(pipe, most_bytes=3 * MIB) as source:
+    with piped(3 * MIB) as pipe, open_seekable(pipe, most_bytes=3 * MIB) as source:
         assert source.file.read() == b"x" * 3 * MIB
         assert source.file.seek(0) == 0
         assert list(folder.iterdir()) == []
@@ -73,7 +73,7 @@ def test_success_what_is_left_of_a_file_is_copied(tmp_path: Path) -> None:
     path.write_bytes(b"onetwo")
     with path.open("rb") as file:
         file.seek(3)
-        with readable(file, most_bytes=MIB) as source:
+        with open_seekable(file, most_bytes=MIB) as source:
             assert source.file.read() == b"two"
 
 
@@ -81,7 +81,7 @@ def test_fail_more_than_the_limit_is_not_even_read() -> None:
     with (
         piped(200 * MIB) as pipe,
         pytest.raises(BundleTooLarge) as caught,
-        readable(pipe, most_bytes=2 * MIB),
+        open_seekable(pipe, most_bytes=2 * MIB),
     ):
         pytest.fail("It was let through.")
     assert caught.value.message == "The bundle is larger than 2 MiB."
@@ -94,7 +94,7 @@ def test_fail_more_than_the_limit_is_not_even_read() -> None:
 def test_fail_the_file_is_changed_meanwhile(change: str, tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
     path.write_bytes(b"bundle")
-    with path.open("rb") as file, readable(file, most_bytes=MIB) as source:
+    with path.open("rb") as file, open_seekable(file, most_bytes=MIB) as source:
         if change == "longer":
             with path.open("ab") as other:
                 other.write(b"!")
@@ -122,7 +122,7 @@ def test_fail_no_room_for_the_copy(folder: Path) -> None:
     with (
         piped(3 * MIB) as pipe,
         pytest.raises(DiskFull) as caught,
-        readable(pipe, most_bytes=9 * MIB),
+        open_seekable(pipe, most_bytes=9 * MIB),
     ):
         pytest.fail("It was let through.")
     assert caught.value.message == f"The folder {folder} has no room left for the bundle."

@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 import pytest
 
-from rooms.queries.snapshot import begin_both
+from rooms.queries.snapshot import begin_paired
 
 INCREASE = "UPDATE counted SET number = number + 1"
 
@@ -55,7 +55,7 @@ def test_success_both_see_the_same(file: Path, connections: list[sqlite3.Connect
     writing.start()
     try:
         while number(usual) < 200:
-            rows = begin_both(usual, beside)
+            rows = begin_paired(usual, beside)
             assert number(rows) == number(usual)
             by_both += rows is beside
             for connection in {usual, rows}:
@@ -77,7 +77,7 @@ def test_success_another_try_where_somebody_wrote_in_between(
             writer.execute(write)
 
     usual.set_trace_callback(between)
-    assert begin_both(usual, beside) is beside
+    assert begin_paired(usual, beside) is beside
     assert (number(usual), number(beside)) == (1, 1)
 
 
@@ -91,7 +91,7 @@ def test_success_one_connection_where_others_never_cease(
             writer.execute(INCREASE)
 
     usual.set_trace_callback(between)
-    assert begin_both(usual, beside) is usual
+    assert begin_paired(usual, beside) is usual
     assert not beside.in_transaction
     usual.set_trace_callback(None)
     seen = number(usual)

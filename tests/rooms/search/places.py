@@ -9,8 +9,8 @@ from uuid import UUID
 
 from rooms.models import Event, Room
 from rooms.queries.search import search_rooms
-from rooms.services.search.backfill import Backfilled, backfill_search
-from rooms.services.search.runs import Wish
+from rooms.services.search.backfill import BackfillResult, backfill_search
+from rooms.services.search.runs import BackfillOptions
 from tenants.models import Tenant
 from tests.scaiwave import rows
 from tests.tenants.people import HOST, make_tenant
@@ -43,8 +43,10 @@ def redact(event: Event) -> None:
     event.save()
 
 
-def backfill(**wish: Any) -> Backfilled:
-    return backfill_search(operator=HOST, wish=Wish(**wish), now=lambda: datetime.now(UTC))
+def backfill(**wish: Any) -> BackfillResult:
+    return backfill_search(
+        operator=HOST, wish=BackfillOptions(**wish), now=lambda: datetime.now(UTC)
+    )
 
 
 def found(text: str, tenant: str = "acme", **options: Any) -> list[UUID]:

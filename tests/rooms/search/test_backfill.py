@@ -11,8 +11,8 @@ from rooms.queries.search_plan import search_plan
 from rooms.search.schema import has_word_index
 from rooms.services.search import runs
 from rooms.services.search import worker as search_ranges
-from rooms.services.search.backfill import Backfilled
-from rooms.services.search.runs import Wish
+from rooms.services.search.backfill import BackfillResult
+from rooms.services.search.runs import BackfillOptions
 from scaiwave.errors import InsufficientPermission, UsageError
 from tenants.models import AuditEntry
 from tests.rooms.search.places import NOW, backfill, edit, found, lobby, redact, say
@@ -21,9 +21,9 @@ from tests.tenants.people import HOST, READER, tenant_admin
 pytestmark = pytest.mark.django_db
 
 
-def figures(of: Backfilled | None = None, **wish: Any) -> dict[str, tuple[int, ...]]:
+def figures(of: BackfillResult | None = None, **wish: Any) -> dict[str, tuple[int, ...]]:
     """Eligible, indexed, missing, stale; of a run also written and removed."""
-    rows = of.tenants if of else search_plan(operator=HOST, wish=Wish(**wish)).tenants
+    rows = of.tenants if of else search_plan(operator=HOST, wish=BackfillOptions(**wish)).tenants
     names = ["eligible", "indexed", "missing", "stale", *(["written", "removed"] if of else [])]
     return {row["tenant"]: tuple(row[name] for name in names) for row in rows}
 
@@ -128,7 +128,7 @@ def test_success_many_steps_and_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
 
     backfill_search(
         operator=HOST,
-        wish=Wish(),
+        wish=BackfillOptions(),
         now=lambda: NOW,
         progress=lambda done, total: told.append((done, total)),
     )
@@ -143,11 +143,11 @@ def test_success_an_unfinished_run_is_taken_up(monkeypatch: pytest.MonkeyPatch) 
     room = lobby()
     for _ in range(4):
         say(room, "word")
-    run = runs.begun_run(HOST, Wish(), NOW)
+    run = runs.get_or_create_run(HOST, BackfillOptions(), NOW)
     part = run.ranges.get()
     part.done_through = part.first
     part.save()
-    plan = search_plan(operator=HOST, wish=Wish())
+    plan = search_plan(operator=HOST, wish=BackfillOptions())
     assert plan.unfinished == {
         "run_id": run.pk,
         "started_at": NOW,
@@ -158,19 +158,19 @@ def test_success_an_unfinished_run_is_taken_up(monkeypatch: pytest.MonkeyPatch) 
     assert (done.run_id, done.resumed) == (run.pk, True)
     # The range went on from the checkpoint; the end has found what it lacks before that.
     assert figures(done) == {"acme": (4, 4, 0, 0, 4, 0)}
-    assert search_plan(operator=HOST, wish=Wish()).unfinished is None
+    assert search_plan(operator=HOST, wish=BackfillOptions()).unfinished is None
 
 
 def test_success_restart_gives_up_an_unfinished_run() -> None:
     say(lobby(), "word")
-    run = runs.begun_run(HOST, Wish(), NOW)
+    run = runs.get_or_create_run(HOST, BackfillOptions(), NOW)
     assert backfill(restart=True).run_id != run.pk
     assert not SearchBackfill.objects.filter(pk=run.pk).exists()
 
 
 def test_success_the_index_of_words_is_made_at_the_end() -> None:
     say(lobby(), "word")
-    runs.begun_run(HOST, Wish(), NOW)
+    runs.get_or_create_run(HOST, BackfillOptions(), NOW)
     assert has_word_index() is (connection.vendor == "sqlite")
     backfill()
     assert has_word_index()
@@ -200,9 +200,9 @@ def test_fail_not_allowed() -> None:
 
     tom = tenant_admin(lobby().tenant)
     with pytest.raises(InsufficientPermission):
-        search_plan(operator=tom, wish=Wish())
+        search_plan(operator=tom, wish=BackfillOptions())
     for operator in (tom, READER):
         with pytest.raises(InsufficientPermission):
-            backfill_search(operator=operator, wish=Wish(), now=lambda: NOW)
+            backfill_search(operator=operator, wish=BackfillOptions(), now=lambda: NOW)
         with pytest.raises(InsufficientPermission):
-            enqueue_backfill(operator=operator, wish=Wish(), now=NOW)
+            enqueue_backfill(operator=operator, wish=BackfillOptions(), now=NOW)

@@ -6,7 +6,7 @@ import pytest
 
 from rooms.models import SearchBackfill
 from rooms.queries import search_health
-from rooms.queries.search_health import search
+from rooms.queries.search_health import check_search
 from rooms.search import documents
 from scaiwave.doctor.findings import State
 from tests.rooms.search.places import backfill, lobby, say
@@ -16,7 +16,7 @@ _FIX = "Run scripts/backfill_search_index.py --execute, every hour or night by c
 
 
 def looked(later: timedelta = timedelta()) -> list[tuple[State, str, str]]:
-    findings = search(datetime.now(UTC) + later)
+    findings = check_search(datetime.now(UTC) + later)
     return [(finding.state, finding.message, finding.fix) for finding in findings]
 
 
@@ -59,7 +59,7 @@ def test_fail_late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_fail_the_last_backfill_left_it_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     say(lobby(), "one")
-    monkeypatch.setattr(documents, "write", lambda part: 0)
+    monkeypatch.setattr(documents, "upsert", lambda part: 0)
     assert backfill().wrong == ["acme"]
     message = "The last backfill left the index of acme other than the events."
     fix = "Run scripts/backfill_search_index.py --execute; if it stays so, with --restart once."

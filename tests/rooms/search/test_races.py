@@ -9,17 +9,17 @@ from uuid import UUID
 import pytest
 from django.db.models import F
 
-from rooms.errors import BackfillGivenUp
+from rooms.errors import BackfillSuperseded
 from rooms.models import SearchBackfill, SearchRange
-from rooms.search.base import Counts, Part, Written
+from rooms.search.base import Counts, EventRange, IndexingResult
 from rooms.search.database import DatabaseIndex
 from rooms.search.scope import Scope
 from rooms.services.search import runs
 from rooms.services.search import worker as search_ranges
 from rooms.services.search.backfill import backfill_one_range
 from rooms.services.search.completion import KEPT
-from rooms.services.search.runs import Wish, begun_run
-from rooms.services.search.worker import LARGEST_STEP, SMALLEST_STEP, Pace, RangeWorker
+from rooms.services.search.runs import BackfillOptions, get_or_create_run
+from rooms.services.search.worker import LARGEST_STEP, SMALLEST_STEP, BatchSizer, RangeWorker
 from scaiwave.locks import process_lock
 from tests.rooms.search.places import NOW, backfill, edit, found, lobby, redact, say
 from tests.tenants.people import HOST
@@ -31,7 +31,7 @@ def test_fail_somebody_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     say(lobby(), "word")
     monkeypatch.setattr(DatabaseIndex, "begin", lambda self: SearchBackfill.objects.all().delete())
     with pytest.raises(
-        BackfillGivenUp, match=r"^Somebody has begun this backfill anew meanwhile\.$"
+        BackfillSuperseded, match=r"^Somebody has begun this backfill anew meanwhile\.$"
     ):
         backfill()
 
@@ -39,7 +39,7 @@ def test_fail_somebody_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fail_somebody_begins_anew_at_the_very_end(monkeypatch: pytest.MonkeyPatch) -> None:
     say(lobby(), "word")
     monkeypatch.setattr(DatabaseIndex, "end", lambda self: SearchBackfill.objects.all().delete())
-    with pytest.raises(BackfillGivenUp):
+    with pytest.raises(BackfillSuperseded):
         backfill()
 
 
@@ -47,7 +47,7 @@ def test_success_a_worker_whose_run_was_given_up_is_just_too_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     say(lobby(), "word")
-    run = begun_run(HOST, Wish(), NOW)
+    run = get_or_create_run(HOST, BackfillOptions(), NOW)
     monkeypatch.setattr(DatabaseIndex, "end", lambda self: SearchBackfill.objects.all().delete())
     done = backfill_one_range(operator=HOST, run_id=run.pk, now=lambda: NOW)
     assert done["finished"]
@@ -60,15 +60,15 @@ def test_success_both_begin_at_the_same_time(monkeypatch: pytest.MonkeyPatch) ->
 
     def overtaken(*given: Any) -> SearchBackfill:
         monkeypatch.setattr(runs, "_made", really)
-        really(HOST, Scope(), Wish(), [], NOW)
+        really(HOST, Scope(), BackfillOptions(), [], NOW)
         return really(*given)
 
     monkeypatch.setattr(runs, "_made", overtaken)
-    joined = begun_run(HOST, Wish(), NOW)
+    joined = get_or_create_run(HOST, BackfillOptions(), NOW)
     assert joined == SearchBackfill.objects.get()
     joined.delete()
     monkeypatch.setattr(runs, "_made", overtaken)
-    assert begun_run(HOST, Wish(restart=True), NOW).rewrite
+    assert get_or_create_run(HOST, BackfillOptions(restart=True), NOW).rewrite
     assert SearchBackfill.objects.count() == 1
 
 
@@ -96,9 +96,9 @@ def test_success_the_end_looks_again_in_steps(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(search_ranges, "SMALLEST_STEP", 2)
     room = lobby()
     said = [say(room, "word") for _ in range(7)]
-    really, parts = DatabaseIndex.index, list[Part]()
+    really, parts = DatabaseIndex.index, list[EventRange]()
 
-    def index(self: DatabaseIndex, part: Part) -> Written:
+    def index(self: DatabaseIndex, part: EventRange) -> IndexingResult:
         parts.append(part)
         return really(self, part)
 
@@ -121,10 +121,10 @@ def test_success_old_runs_are_forgotten() -> None:
 
 def test_success_the_second_at_a_range_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     say(lobby(), "word")
-    run = begun_run(HOST, Wish(), NOW)
+    run = get_or_create_run(HOST, BackfillOptions(), NOW)
     really = DatabaseIndex.index
 
-    def overtaken(self: DatabaseIndex, part: Part) -> Written:
+    def overtaken(self: DatabaseIndex, part: EventRange) -> IndexingResult:
         SearchRange.objects.update(done_through=F("last"), written=7)
         return really(self, part)
 
@@ -138,7 +138,7 @@ def test_success_the_second_at_a_range_stops(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.only_on("sqlite")
 def test_success_a_range_that_somebody_holds_is_left_alone() -> None:
     say(lobby(), "word")
-    run = begun_run(HOST, Wish(), NOW)
+    run = get_or_create_run(HOST, BackfillOptions(), NOW)
     part = run.ranges.get()
     with process_lock(f"search-range-{part.pk.hex}"):
         assert not RangeWorker(DatabaseIndex(), run, lambda done, total: None).take(part.pk)
@@ -164,7 +164,7 @@ def test_success_a_message_is_taken_back_behind_the_checkpoint(
 
 
 def test_success_steps_aim_at_a_second() -> None:
-    pace = Pace()
+    pace = BatchSizer()
     pace.took(2_000, 0.1)
     assert pace.step == 8_000  # no more than four times as many
     pace.took(8_000, 2.0)

@@ -5,8 +5,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from rooms.search import documents
-from rooms.search.base import Part
-from rooms.search.schema import _ADD, TABLE, WORDS, keep_full_text
+from rooms.search.base import EventRange
+from rooms.search.schema import _ADD, TABLE, WORDS, ensure_full_text
 from rooms.search.scope import Scope
 from tests.rooms.search.places import backfill, found, lobby, say
 
@@ -26,9 +26,9 @@ def test_success_triggers_that_a_migration_took_away_come_back() -> None:
     for name in ("add", "take", "change"):
         run(f"DROP TRIGGER {WORDS}_{name}")
     second = say(room, "another word")
-    documents.write(Part(Scope(), room.tenant_id, 0, second.stream_position))
+    documents.upsert(EventRange(Scope(), room.tenant_id, 0, second.stream_position))
     assert found("word") == [first.pk]
-    keep_full_text()
+    ensure_full_text()
     assert found("word") == [second.pk, first.pk]
     third = say(room, "third word")
     backfill()
@@ -42,7 +42,7 @@ def test_success_a_backfill_mends_what_was_written_without_triggers() -> None:
     backfill()
     run(f"DROP TRIGGER {WORDS}_add")
     second = say(room, "another word")
-    documents.write(Part(Scope(), room.tenant_id, 0, second.stream_position))
+    documents.upsert(EventRange(Scope(), room.tenant_id, 0, second.stream_position))
     run(f"CREATE TRIGGER {WORDS}_add AFTER INSERT ON {TABLE} BEGIN {_ADD} END")
     assert found("word") == [first.pk]
     assert backfill().wrong == []
@@ -53,7 +53,7 @@ def test_success_the_table_comes_back() -> None:
     said = say(lobby(), "one word")
     backfill()
     run(f"DROP TABLE {WORDS}")
-    keep_full_text()
+    ensure_full_text()
     assert found("word") == [said.pk]
 
 

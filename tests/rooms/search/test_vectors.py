@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rooms.search.vectors import MOST_REFUSED, Vectors
-from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.config import Configuration
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
@@ -58,7 +58,7 @@ def vectors(origin: str, total: float = 5.0) -> Iterator[Vectors]:
     }
     nowhere = Path("/nonexistent")
     config = Configuration(environment, nowhere, nowhere / ".env")
-    with closing(Vectors(config, Patience(total=total))) as made:
+    with closing(Vectors(config, RetryPolicy(total=total))) as made:
         yield made
 
 

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from rooms.models import Remote, SearchDocument
+from rooms.models import RemoteState, SearchDocument
 from rooms.queries.search_plan import search_plan
 from rooms.search import documents
-from rooms.search.base import Part
+from rooms.search.base import EventRange
 from rooms.search.weaviate import object_id
-from rooms.services.search.runs import Wish
+from rooms.services.search.runs import BackfillOptions
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.weaviate import WeaviateClient
 from scaiwave.config import Configuration
 from scaiwave.errors import (
-    CredentialsRefused,
     SettingInvalid,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
+    UpstreamUnauthorized,
     UpstreamUnreachable,
 )
 from scaiwave.sandbox import Sandbox
@@ -82,7 +82,7 @@ def test_success_messages_are_objects_with_vectors(server: Weaviate) -> None:
     assert server.classes["ScaiwaveMessage"]["multiTenancyConfig"] == {"enabled": True}
     assert found("launch") == [said.pk]
     assert "hybrid: {" in server.queries[-1]
-    assert SearchDocument.objects.get().remote == Remote.VECTOR
+    assert SearchDocument.objects.get().remote == RemoteState.VECTOR
 
 
 def test_success_edits_replace_and_redactions_remove(server: Weaviate) -> None:
@@ -133,12 +133,12 @@ def test_success_found_by_words_where_embedding_fails(
         assert backfill().wrong == []
         (kept,) = server.tenants[said.tenant_id.hex].values()
         assert "vector" not in kept
-        assert SearchDocument.objects.get().remote == Remote.TEXT
+        assert SearchDocument.objects.get().remote == RemoteState.TEXT
         assert found("launch") == [said.pk]
         assert "bm25: {" in server.queries[-1]
         configure(sandbox, loopback.origin)
         backfill()
-        assert SearchDocument.objects.get().remote == Remote.VECTOR
+        assert SearchDocument.objects.get().remote == RemoteState.VECTOR
 
 
 def test_success_without_scaigrid(server: Weaviate, sandbox: Sandbox) -> None:
@@ -172,9 +172,9 @@ def test_fail_an_object_is_not_taken(server: Weaviate) -> None:
     server.refused = {"bad"}
     room = lobby()
     say(room, "bad")
-    with pytest.raises(UpstreamNonsense, match=r"has not taken all: .*it does not please"):
+    with pytest.raises(UpstreamInvalidResponse, match=r"has not taken all: .*it does not please"):
         backfill()
-    assert SearchDocument.objects.get().remote == Remote.NOTHING
+    assert SearchDocument.objects.get().remote == RemoteState.NOTHING
     server.refused = set()
     done = backfill()
     assert (done.resumed, done.wrong) == (True, [])
@@ -188,7 +188,7 @@ def test_success_an_old_text_goes_although_the_new_one_was_not_taken(server: Wea
     backfill()
     edit(said, "bad")
     server.refused = {"bad"}
-    with pytest.raises(UpstreamNonsense):
+    with pytest.raises(UpstreamInvalidResponse):
         backfill()
     redact(said)
     backfill()
@@ -201,13 +201,13 @@ def test_success_redacted_while_the_range_is_at_work(
     room = lobby()
     said = say(room, "secret plan")
     backfill()
-    really = documents.write
+    really = documents.upsert
 
-    def write(part: Part) -> int:
+    def write(part: EventRange) -> int:
         redact(said)
         return really(part)
 
-    monkeypatch.setattr(documents, "write", write)
+    monkeypatch.setattr(documents, "upsert", write)
     assert backfill().wrong == []
     assert server.bodies(room.tenant_id.hex) == set()
 
@@ -228,7 +228,7 @@ def test_success_weaviate_has_lost_everything(server: Weaviate) -> None:
 
 def test_success_a_plan_makes_nothing_in_weaviate(server: Weaviate) -> None:
     say(lobby(), "word")
-    assert search_plan(operator=HOST, wish=Wish()).tenants[0]["missing"] == 1
+    assert search_plan(operator=HOST, wish=BackfillOptions()).tenants[0]["missing"] == 1
     assert found("word") == []
     assert server.classes == {}
 
@@ -253,7 +253,7 @@ def test_fail_weaviate_keeps_what_it_should_drop(server: Weaviate) -> None:
     backfill()
     redact(said)
     server.clings = True
-    with pytest.raises(UpstreamNonsense, match=r"of 1 objects it keeps 1"):
+    with pytest.raises(UpstreamInvalidResponse, match=r"of 1 objects it keeps 1"):
         backfill()
     assert SearchDocument.objects.count() == 1
     assert found("secret") == []
@@ -278,10 +278,10 @@ def test_fail_nonsense(server: Weaviate, answer: Any) -> None:
     say(lobby(), "word")
     backfill()
     server.says = answer
-    with pytest.raises(UpstreamNonsense, match="Weaviate"):
+    with pytest.raises(UpstreamInvalidResponse, match="Weaviate"):
         found("word")
-    with pytest.raises(UpstreamNonsense, match="Weaviate"):
-        search_plan(operator=HOST, wish=Wish())
+    with pytest.raises(UpstreamInvalidResponse, match="Weaviate"):
+        search_plan(operator=HOST, wish=BackfillOptions())
 
 
 def test_fail_its_reason_is_repeated(server: Weaviate) -> None:
@@ -289,7 +289,7 @@ def test_fail_its_reason_is_repeated(server: Weaviate) -> None:
     backfill()
     redact(said)
     with (
-        WeaviateClient(settings.CONFIG.url("SCAIWAVE_WEAVIATE_URL"), server.key, "X") as client,
+        WeaviateClient(settings.CONFIG.get_url("SCAIWAVE_WEAVIATE_URL"), server.key, "X") as client,
         pytest.raises(UpstreamRejected, match=r'DELETE /v1/batch/objects: tenant not found: "x"\.'),
     ):
         client.drop("x", [])
@@ -306,17 +306,17 @@ def test_success_any_character_is_asked_for(server: Weaviate) -> None:
 def test_fail_key(server: Weaviate) -> None:
     say(lobby(), "word")
     server.key = "another"
-    with pytest.raises(CredentialsRefused, match="Weaviate"):
+    with pytest.raises(UpstreamUnauthorized, match="Weaviate"):
         backfill()
 
 
 def test_fail_down(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     from scaiwave.clients.http.client import HttpClient
-    from scaiwave.clients.http.retry import Patience
+    from scaiwave.clients.http.retry import RetryPolicy
 
     defaults = HttpClient.__init__.__kwdefaults__
     assert defaults is not None
-    monkeypatch.setitem(defaults, "patience", Patience(total=0.0, first_contact=0.0))
+    monkeypatch.setitem(defaults, "patience", RetryPolicy(total=0.0, first_contact=0.0))
     configure(sandbox, "http://127.0.0.1:1")
     say(lobby(), "word")
     with pytest.raises(UpstreamUnreachable, match="Weaviate"):

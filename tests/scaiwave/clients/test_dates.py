@@ -4,14 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scaiwave.clients.dates import moment_of
+from scaiwave.clients.dates import parse_http_date
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("zone", ["GMT", "+0000", "-0000"])
 def test_success(zone: str) -> None:
-    assert moment_of(f"Tue, 24 Nov 2026 12:00:00 {zone}") == NOON
+    assert parse_http_date(f"Tue, 24 Nov 2026 12:00:00 {zone}") == NOON
 
 
 @pytest.mark.parametrize(
@@ -28,4 +28,4 @@ def test_success(zone: str) -> None:
     ],
 )
 def test_fail_no_date(text: str | None) -> None:
-    assert moment_of(text) is None
+    assert parse_http_date(text) is None

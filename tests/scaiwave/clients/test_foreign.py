@@ -14,18 +14,24 @@ import httpx
 import pytest
 
 from scaiwave.clients.http.client import HttpClient
-from scaiwave.clients.http.exceptions import FOREIGN, KINDS, Peer, Timeouts, fault_of
-from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.http.exceptions import (
+    ERROR_TRANSLATORS,
+    HTTPX_ERRORS,
+    Timeouts,
+    UpstreamServer,
+    translate_exception,
+)
+from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.errors import (
     ScaiWaveError,
     SettingInvalid,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
     UpstreamUnreachable,
 )
 from tests.scaiwave.clients.certificates import Authority
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, hang_up, say
 
-QUICK = Patience(total=0.3, first_contact=0.1, shortest=0.01, longest=0.05)
+QUICK = RetryPolicy(total=0.3, first_contact=0.1, shortest=0.01, longest=0.05)
 SHORT = Timeouts(connect=0.2, read=0.2, write=0.2, pool=0.2, whole=0.5)
 
 
@@ -47,27 +53,31 @@ def test_success_every_exception_of_httpx_is_mapped() -> None:
     public = [getattr(httpx, name) for name in httpx.__all__]
     roots = [each for each in public if isinstance(each, type) and issubclass(each, Exception)]
     known = {each for root in roots for each in exceptions_of(root)}
-    assert known == {kind for kind in KINDS if kind.__module__.startswith("httpx")}
+    assert known == {kind for kind in ERROR_TRANSLATORS if kind.__module__.startswith("httpx")}
 
 
 def test_success_each_mapped_exception_becomes_ours() -> None:
-    peer = Peer(service="ScaiKey", origin="https://scaikey.example.org", timeouts=Timeouts())
-    for kind in KINDS:
+    peer = UpstreamServer(
+        service="ScaiKey", origin="https://scaikey.example.org", timeouts=Timeouts()
+    )
+    for kind in ERROR_TRANSLATORS:
         if kind.__module__.startswith("httpx"):
-            error = fault_of(kind.__new__(kind), peer).error
+            error = translate_exception(kind.__new__(kind), peer).error
             assert error.message.endswith(".")
             assert error.fix.endswith(".")
             assert "scaikey" in error.message.lower()
 
 
 def test_success_catching_the_roots_catches_all() -> None:
-    assert all(issubclass(kind, FOREIGN) for kind in KINDS)
+    assert all(issubclass(kind, HTTPX_ERRORS) for kind in ERROR_TRANSLATORS)
 
 
 def test_fail_not_mapped() -> None:
-    peer = Peer(service="ScaiKey", origin="https://scaikey.example.org", timeouts=Timeouts())
+    peer = UpstreamServer(
+        service="ScaiKey", origin="https://scaikey.example.org", timeouts=Timeouts()
+    )
     with pytest.raises(KeyError):
-        fault_of(KeyError("ours"), peer)
+        translate_exception(KeyError("ours"), peer)
 
 
 def test_fail_connection_refused() -> None:
@@ -114,7 +124,7 @@ def test_fail_silence() -> None:
         return hang_up()
 
     with Loopback(wait) as server:
-        error = failure(server.origin, patience=Patience(total=0), timeouts=SHORT)
+        error = failure(server.origin, patience=RetryPolicy(total=0), timeouts=SHORT)
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == f"ScaiKey at {server.origin} sent nothing for 0.2 s."
     assert error.fix == "Look at the load of ScaiKey, then run the command again."
@@ -134,7 +144,7 @@ def test_fail_trickle() -> None:
                 time.sleep(0.1)
 
     with Trickle(lambda asked: hang_up()) as server:
-        error = failure(server.origin, patience=Patience(total=0), timeouts=SHORT)
+        error = failure(server.origin, patience=RetryPolicy(total=0), timeouts=SHORT)
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == f"ScaiKey at {server.origin} did not finish its answer within 0.5 s."
     assert len(served) == 1
@@ -208,7 +218,7 @@ def test_fail_not_http() -> None:
     with Loopback(lambda asked: hang_up(b"-ERR unknown command\r\n\r\n")) as server:
         error = failure(server.origin)
         assert len(server.asked) == 1
-    assert isinstance(error, UpstreamNonsense)
+    assert isinstance(error, UpstreamInvalidResponse)
     assert error.message == f"ScaiKey at {server.origin} does not speak HTTP as we know it."
     assert error.fix == "Check scheme and port in SCAIWAVE_SCAIKEY_URL."
 
@@ -216,7 +226,7 @@ def test_fail_not_http() -> None:
 def test_fail_wrong_encoding() -> None:
     with Loopback(lambda a: say(b"plain", headers={"Content-Encoding": "gzip"})) as server:
         error = failure(server.origin)
-    assert isinstance(error, UpstreamNonsense)
+    assert isinstance(error, UpstreamInvalidResponse)
     assert error.message == (
         f"ScaiKey at {server.origin} sent a body that does not match its Content-Encoding."
     )

@@ -15,27 +15,27 @@ from itertools import count
 import pytest
 
 from scaiwave.clients.errors import (
-    AnswerTooLarge,
-    MissingSlash,
+    ResponseTooLarge,
+    TrailingSlashRedirect,
     UpstreamConflict,
     UpstreamRedirect,
     UpstreamRejected,
 )
 from scaiwave.clients.http.client import HttpClient
-from scaiwave.clients.http.retry import Patience, retry_after
+from scaiwave.clients.http.retry import RetryPolicy, retry_after
 from scaiwave.errors import (
-    CredentialsRefused,
     ScaiWaveError,
     SettingInvalid,
     UpstreamForbidden,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
     UpstreamNotFound,
+    UpstreamUnauthorized,
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, hang_up, say
 
-QUICK = Patience(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)
+QUICK = RetryPolicy(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)
 
 
 def in_turn(*answers: Said) -> Callable[[Asked], Said]:
@@ -138,7 +138,7 @@ def test_success_retry_after_is_read(header: str | None, seconds: float | None) 
 
 
 def test_success_pauses_grow_and_differ() -> None:
-    patience = Patience(shortest=0.25, longest=10)
+    patience = RetryPolicy(shortest=0.25, longest=10)
     for tries in range(1, 40):
         ceiling = min(10, 0.25 * 2**tries)
         pauses = {patience.pause(tries, None) for _ in range(20)}
@@ -238,7 +238,7 @@ def test_fail_too_large(chunked: bool) -> None:
         said = Said(head + b"".join([b"64\r\n", b" " * 100, b"\r\n"] * 50))
     with Loopback(lambda asked: said) as server:
         with HttpClient(server.origin, largest_answer=2048) as client:
-            with pytest.raises(AnswerTooLarge) as caught:
+            with pytest.raises(ResponseTooLarge) as caught:
                 client.request("GET", "/thing")
     assert caught.value.message == (
         f"ScaiKey at {server.origin} answers GET /thing with more than 2 KB."
@@ -249,7 +249,7 @@ def test_fail_too_large_once_decompressed() -> None:
     body = gzip.compress(b" " * 100_000)
     with Loopback(lambda a: say(body, headers={"Content-Encoding": "gzip"})) as server:
         with HttpClient(server.origin, largest_answer=50_000) as client:
-            with pytest.raises(AnswerTooLarge):
+            with pytest.raises(ResponseTooLarge):
                 client.request("GET", "/thing")
 
 
@@ -263,7 +263,7 @@ def test_fail_slash_missing(status: int, absolute: bool) -> None:
     with (
         Loopback(place) as server,
         HttpClient(server.origin) as client,
-        pytest.raises(MissingSlash) as caught,
+        pytest.raises(TrailingSlashRedirect) as caught,
     ):
         client.request("GET", "/api/users", params={"page": "1"})
     assert caught.value.message == (
@@ -300,7 +300,7 @@ def test_fail_redirect(status: int, location: str, shown: str) -> None:
         (422, UpstreamRejected, "ScaiKey at {origin} rejects GET /thing: no such page."),
         (
             401,
-            CredentialsRefused,
+            UpstreamUnauthorized,
             "ScaiKey at {origin} does not accept our credentials for GET /thing: no such page.",
         ),
         (403, UpstreamForbidden, "ScaiKey at {origin} forbids GET /thing: no such page."),
@@ -312,7 +312,7 @@ def test_fail_redirect(status: int, location: str, shown: str) -> None:
         ),
         (
             405,
-            UpstreamNonsense,
+            UpstreamInvalidResponse,
             "ScaiKey at {origin} answers GET /thing with 405 (Method Not Allowed), which it does "
             "not document.",
         ),
@@ -327,7 +327,7 @@ def test_fail_refused(status: int, kind: type[ScaiWaveError], message: str) -> N
 
 def test_fail_page_not_found_is_not_an_answer() -> None:
     error, origin = refused(say(b"<html>404</html>", status=404))
-    assert type(error) is UpstreamNonsense
+    assert type(error) is UpstreamInvalidResponse
     assert error.message == (
         f"ScaiKey at {origin} answers GET /thing with a 404 that is not ScaiKey's."
     )
@@ -362,14 +362,14 @@ def test_success_secrets_are_hidden() -> None:
         return say({"detail": f"{asked.target} {sent} {basic}"}, status=401)
 
     with Loopback(echo) as server, HttpClient(server.origin) as client:
-        with pytest.raises(CredentialsRefused) as bearer:
+        with pytest.raises(UpstreamUnauthorized) as bearer:
             client.request(
                 "GET",
                 "/thing",
                 params={"status_token": "status-token-value", "page": "1"},
                 headers={"Authorization": "Bearer bearer-token-value"},
             )
-        with pytest.raises(CredentialsRefused) as basic:
+        with pytest.raises(UpstreamUnauthorized) as basic:
             client.request("POST", "/thing", auth=("app", "client-secret-value"))
     assert "page=1" in bearer.value.message
     told = "".join(map(repr, [bearer.value, basic.value, client, bearer.value.details]))

@@ -8,22 +8,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from scaiwave.clients.http.retry import Patience
-from scaiwave.clients.scaicms import FIXES, LivePage, ScaiCmsClient, Written, connect
+from scaiwave.clients.http.retry import RetryPolicy
+from scaiwave.clients.scaicms import FIXES, LivePage, ScaiCmsClient, Written, scaicms_client
 from scaiwave.config import load
 from scaiwave.errors import (
-    CredentialsRefused,
     ScaiWaveError,
     SettingInvalid,
     SettingMissing,
     UpstreamForbidden,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
+    UpstreamUnauthorized,
     UpstreamUnavailable,
 )
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
-QUICK = Patience(total=0.3, first_contact=0.1, shortest=0.01, longest=0.05)
+QUICK = RetryPolicy(total=0.3, first_contact=0.1, shortest=0.01, longest=0.05)
 KEY = "scai_live_0123456789abcdef"
 PAGE: dict[str, Any] = {"title": "A", "body_md": "# A\n", "frontmatter": {"status": "published"}}
 
@@ -89,7 +89,7 @@ def test_fail_not_tried_again_where_that_was_not_wanted() -> None:
         (
             401,
             {"code": "INVALID_API_KEY", "message": "Invalid API key"},
-            CredentialsRefused,
+            UpstreamUnauthorized,
             "does not accept our credentials for GET /api/v1/docs/scaiwave/v1/a: INVALID_API_KEY, "
             "Invalid API key.",
             FIXES["INVALID_API_KEY"],
@@ -141,7 +141,7 @@ def test_fail_refused(
 )
 def test_fail_read_nonsense(body: bytes) -> None:
     with Loopback(lambda asked: say(body)) as server, asking(server) as client:
-        with pytest.raises(UpstreamNonsense) as caught:
+        with pytest.raises(UpstreamInvalidResponse) as caught:
             client.read_page("a")
     assert caught.value.message.startswith(
         "ScaiCMS's answer can't be read, GET /api/v1/docs/scaiwave/v1/a"
@@ -150,13 +150,13 @@ def test_fail_read_nonsense(body: bytes) -> None:
 
 def test_fail_read_404_of_something_else() -> None:
     with Loopback(lambda asked: say(b"<html>", status=404)) as server, asking(server) as client:
-        with pytest.raises(UpstreamNonsense):
+        with pytest.raises(UpstreamInvalidResponse):
             client.read_page("a")
 
 
 def test_fail_write_nonsense() -> None:
     with Loopback(lambda asked: say(b"<html>")) as server, asking(server) as client:
-        with pytest.raises(UpstreamNonsense) as caught:
+        with pytest.raises(UpstreamInvalidResponse) as caught:
             client.write_page("a", **PAGE)
     assert caught.value.fix == (
         "Check that SCAIWAVE_SCAICMS_URL is ScaiCMS's address, then run it again to see whether "
@@ -167,7 +167,7 @@ def test_fail_write_nonsense() -> None:
 def test_success_connect(cms: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCAIWAVE_SCAICMS_URL", f"{cms.url}/")
     monkeypatch.setenv("SCAIWAVE_SCAICMS_API_KEY", cms.scaicms.api_key)
-    with connect(load()) as client:
+    with scaicms_client(load()) as client:
         assert client.read_page("a") is None
 
 
@@ -177,11 +177,11 @@ def test_fail_connect_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("SCAIWAVE_SCAICMS_API_KEY", KEY)
     monkeypatch.delenv(name)
     with pytest.raises(SettingMissing) as caught:
-        connect(load())
+        scaicms_client(load())
     assert caught.value.message == f"{name} is not set."
 
 
 def test_fail_connect_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCAIWAVE_SCAICMS_URL", "cms.example.org")
     with pytest.raises(SettingInvalid):
-        connect(load())
+        scaicms_client(load())

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from scaiwave.clients.http.retry import Patience
-from scaiwave.clients.scaigrid.auth import ApiKey, masked
-from scaiwave.clients.scaigrid.client import Model, ScaiGridClient, connect_scaigrid
+from scaiwave.clients.http.retry import RetryPolicy
+from scaiwave.clients.scaigrid.auth import ApiKey, mask_credential
+from scaiwave.clients.scaigrid.client import Model, ScaiGridClient, scaigrid_client
 from scaiwave.config import Configuration
 from scaiwave.errors import (
-    CredentialsRefused,
     SettingInvalid,
     SettingMissing,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
+    UpstreamUnauthorized,
 )
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.api.scaigrid import usage_row, vector
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
-QUICK = Patience(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)
+QUICK = RetryPolicy(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)
 START, END = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 KEY = "sgk_0123456789abcdef"
 TOKEN = "/api/v1/platform/oauth/token"
@@ -49,7 +49,7 @@ def configuration(sandbox: Sandbox, **changes: str) -> Configuration:
 
 @pytest.fixture
 def client(scaigrid: Sandbox) -> Iterator[ScaiGridClient]:
-    with connect_scaigrid(configuration(scaigrid), patience=QUICK) as client:
+    with scaigrid_client(configuration(scaigrid), patience=QUICK) as client:
         yield client
 
 
@@ -107,7 +107,7 @@ def test_success_a_key_needs_no_scaikey(scaigrid: Sandbox) -> None:
     config = configuration(
         scaigrid, SCAIWAVE_SCAIKEY_URL="", SCAIWAVE_SCAIGRID_API_KEY=scaigrid.scaigrid.api_key
     )
-    with connect_scaigrid(config) as client:
+    with scaigrid_client(config) as client:
         assert client.me().permissions
     assert scaigrid.requests.count(TOKEN) == 0
 
@@ -120,8 +120,8 @@ def test_success_a_limit_is_waited_out(scaigrid: Sandbox, client: ScaiGridClient
 
 
 def test_success_secrets_are_masked() -> None:
-    assert masked(KEY) == "sgk_…cdef"
-    assert masked("sgk_12345678") == "…"
+    assert mask_credential(KEY) == "sgk_…cdef"
+    assert mask_credential("sgk_12345678") == "…"
     client = with_key("http://127.0.0.1:1")
     assert repr(client) == "<ScaiGridClient http://127.0.0.1:1 with the API key sgk_…cdef>"
     assert KEY not in repr(client.access)
@@ -152,7 +152,7 @@ def test_fail_an_answer_that_makes_no_sense(
     call: str, arguments: dict[str, Any], body: bytes, told: str
 ) -> None:
     with Loopback(lambda asked: say(body)) as server, with_key(server.origin) as client:
-        with pytest.raises(UpstreamNonsense) as caught:
+        with pytest.raises(UpstreamInvalidResponse) as caught:
             getattr(client, call)(**arguments)
     assert caught.value.message == f"ScaiGrid's answer can't be read, {told}."
     assert "SCAIWAVE_SCAIGRID_URL" in caught.value.fix
@@ -172,7 +172,7 @@ def test_fail_vectors_that_belong_to_no_text(
 ) -> None:
     rows = [{"index": index, "embedding": numbers} for index, numbers in vectors]
     with Loopback(lambda asked: say({"data": {"data": rows}})) as server:
-        with with_key(server.origin) as client, pytest.raises(UpstreamNonsense) as caught:
+        with with_key(server.origin) as client, pytest.raises(UpstreamInvalidResponse) as caught:
             client.embed("embed-small", ["a", "b"])
     assert caught.value.message == (
         f"ScaiGrid's answer to POST /v1/inference/embed makes no sense: {told}."
@@ -186,22 +186,22 @@ def test_fail_usage_that_names_a_tenant_twice() -> None:
         return say({"data": rows})
 
     with Loopback(answers) as server, with_key(server.origin) as client:
-        with pytest.raises(UpstreamNonsense, match="names the group tnt_1 more than once"):
+        with pytest.raises(UpstreamInvalidResponse, match="names the group tnt_1 more than once"):
             client.usage_summary(start=START, end=END)
 
 
 def test_fail_a_key_that_is_none(scaigrid: Sandbox) -> None:
     with pytest.raises(SettingInvalid) as caught:
-        connect_scaigrid(configuration(scaigrid, SCAIWAVE_SCAIGRID_API_KEY="a.jwt.perhaps"))
+        scaigrid_client(configuration(scaigrid, SCAIWAVE_SCAIGRID_API_KEY="a.jwt.perhaps"))
     assert caught.value.message == "SCAIWAVE_SCAIGRID_API_KEY is not an API key of ScaiGrid."
 
 
 def test_fail_not_configured(scaigrid: Sandbox) -> None:
     with pytest.raises(SettingMissing) as caught:
-        connect_scaigrid(configuration(scaigrid, SCAIWAVE_SCAIGRID_URL=""))
+        scaigrid_client(configuration(scaigrid, SCAIWAVE_SCAIGRID_URL=""))
     assert caught.value.message == "There is no ScaiGrid: SCAIWAVE_SCAIGRID_URL is not set."
     with pytest.raises(SettingMissing) as caught:
-        connect_scaigrid(configuration(scaigrid, SCAIWAVE_SCAIKEY_CLIENT_SECRET=""))
+        scaigrid_client(configuration(scaigrid, SCAIWAVE_SCAIKEY_CLIENT_SECRET=""))
     assert caught.value.message == (
         "There is no credential for ScaiGrid: SCAIWAVE_SCAIKEY_CLIENT_SECRET not set."
     )
@@ -209,7 +209,7 @@ def test_fail_not_configured(scaigrid: Sandbox) -> None:
 
 def test_fail_scaikey_gives_no_token(scaigrid: Sandbox) -> None:
     config = configuration(scaigrid, SCAIWAVE_SCAIKEY_CLIENT_SECRET="not-the-secret-at-all")
-    with connect_scaigrid(config) as client, pytest.raises(CredentialsRefused) as caught:
+    with scaigrid_client(config) as client, pytest.raises(UpstreamUnauthorized) as caught:
         client.me()
     assert caught.value.message.startswith("ScaiKey at ")
     assert scaigrid.requests.count("/v1/me") == 0

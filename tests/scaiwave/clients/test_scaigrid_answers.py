@@ -9,11 +9,11 @@ import pytest
 from scaiwave.clients.errors import BudgetExceeded, UpstreamRejected
 from scaiwave.clients.scaigrid.responses import MEANINGS
 from scaiwave.errors import (
-    CredentialsRefused,
     ScaiWaveError,
     UpstreamForbidden,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
     UpstreamNotFound,
+    UpstreamUnauthorized,
     UpstreamUnavailable,
 )
 from tests.scaiwave.clients.loopback import Loopback, Said, say
@@ -38,9 +38,9 @@ def refused(answer: Said) -> tuple[ScaiWaveError, int]:
 
 
 KINDS = {
-    "AUTH_TOKEN_MISSING": (401, CredentialsRefused),
-    "AUTH_TOKEN_INVALID": (401, CredentialsRefused),
-    "SERVICE_TOKEN_INVALID": (401, CredentialsRefused),
+    "AUTH_TOKEN_MISSING": (401, UpstreamUnauthorized),
+    "AUTH_TOKEN_INVALID": (401, UpstreamUnauthorized),
+    "SERVICE_TOKEN_INVALID": (401, UpstreamUnauthorized),
     "AUTH_INSUFFICIENT_SCOPE": (403, UpstreamForbidden),
     "AUTHZ_PERMISSION_DENIED": (403, UpstreamForbidden),
     "MODEL_ACCESS_DENIED": (403, UpstreamForbidden),
@@ -100,7 +100,7 @@ def test_fail_a_refusal_with_another_body_is_one_all_the_same(body: bytes) -> No
 @pytest.mark.parametrize("body", [b"<html>", b'{"detail": "Not Found"}'])
 def test_fail_a_404_that_is_not_scaigrids_is_of_the_wrong_address(body: bytes) -> None:
     with Loopback(lambda asked: say(body, status=404)) as server:
-        with with_key(server.origin) as client, pytest.raises(UpstreamNonsense) as caught:
+        with with_key(server.origin) as client, pytest.raises(UpstreamInvalidResponse) as caught:
             client.health()
         assert (caught.value.message, caught.value.fix, caught.value.exit_code) == (
             f"There is nothing at {server.origin}/health (404), where ScaiGrid has something.",

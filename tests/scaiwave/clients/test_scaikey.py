@@ -11,24 +11,24 @@ from collections.abc import Iterator
 import jwt
 import pytest
 
-from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaikey.auth import unverified_claims
 from scaiwave.clients.scaikey.client import ScaiKeyClient
-from scaiwave.clients.scaikey.schemas import MemberRow
+from scaiwave.clients.scaikey.schemas import MemberRecord
 from scaiwave.errors import (
-    CredentialsRefused,
     InvalidToken,
     ScaiWaveError,
     SettingMissing,
     UpstreamForbidden,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
+    UpstreamUnauthorized,
     UpstreamUnreachable,
 )
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.http.faults import Action
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
-QUICK = Patience(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)
+QUICK = RetryPolicy(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)
 DISCOVERY = "/api/v1/platform/oauth/.well-known/openid-configuration"
 TOKEN = "/api/v1/platform/oauth/token"
 ENVELOPES = ("data+pagination", "data+total", "items+total", "data+meta", "bare")
@@ -86,7 +86,7 @@ def test_success_walk_of_one_tenant(client: ScaiKeyClient) -> None:
     assert counted == 250
 
 
-def members_of(client: ScaiKeyClient, group_ids: list[str]) -> dict[str, list[MemberRow]]:
+def members_of(client: ScaiKeyClient, group_ids: list[str]) -> dict[str, list[MemberRecord]]:
     """Of groups that are there."""
     found = dict(client.members_of(group_ids))
     return {group_id: rows for group_id, rows in found.items() if rows is not None}
@@ -110,7 +110,7 @@ def test_fail_members_truncated(scaikey: Sandbox, client: ScaiKeyClient) -> None
     big = max(groups, key=lambda group: len(members_of(client, [group.id])[group.id]))
     total = len(members_of(client, [big.id])[big.id])
     scaikey.faults.add("total", path="*/members", total=total + 5)
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(UpstreamInvalidResponse) as caught:
         members_of(client, [big.id])
     assert caught.value.message == (
         f"ScaiKey lists {total} of the {total + 5} members of group {big.id}."
@@ -173,7 +173,7 @@ def test_success_ids_are_encoded() -> None:
 def test_fail_item_is_nonsense(body: object, message: str) -> None:
     with Loopback(lambda asked: say(body)) as server:
         with ScaiKeyClient(server.origin, bearer="t") as client:
-            with pytest.raises(UpstreamNonsense) as caught:
+            with pytest.raises(UpstreamInvalidResponse) as caught:
                 client.get_user("x")
     assert caught.value.message == message.format(path="/api/v1/admin/users/x")
 
@@ -226,7 +226,7 @@ def test_success_walk_outlives_its_token(scaikey: Sandbox, client: ScaiKeyClient
 
 def test_fail_401_twice(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     scaikey.faults.add("status", path="/api/v1/admin/*", status=401)
-    with pytest.raises(CredentialsRefused) as caught:
+    with pytest.raises(UpstreamUnauthorized) as caught:
         client.get_user("usr_1")
     assert tokens_asked(scaikey) == 2
     assert caught.value.exit_code == 3
@@ -238,7 +238,7 @@ def test_fail_401_twice(scaikey: Sandbox, client: ScaiKeyClient) -> None:
 
 def test_fail_wrong_secret(scaikey: Sandbox) -> None:
     with connected(scaikey, "not-the-client-secret") as client:
-        with pytest.raises(CredentialsRefused) as caught:
+        with pytest.raises(UpstreamUnauthorized) as caught:
             client.get_user("usr_1")
     assert caught.value.message == (
         f"ScaiKey at {scaikey.url} does not accept our credentials for POST {TOKEN}: "
@@ -259,7 +259,7 @@ def test_success_special_characters_in_credentials() -> None:
 @pytest.mark.parametrize("error", ["invalid_scope", "unauthorized_client"])
 def test_fail_token_refused(scaikey: Sandbox, client: ScaiKeyClient, error: str) -> None:
     scaikey.faults.add("status", path=TOKEN, status=400, body={"error": error})
-    with pytest.raises(CredentialsRefused) as caught:
+    with pytest.raises(UpstreamUnauthorized) as caught:
         client.get_user("usr_1")
     assert caught.value.message == f"ScaiKey at {scaikey.url} rejects POST {TOKEN}: {error}."
 
@@ -284,7 +284,7 @@ def test_fail_grant_is_nonsense(
     scaikey: Sandbox, client: ScaiKeyClient, grant: object, what: str | None
 ) -> None:
     scaikey.faults.add("status", path=TOKEN, status=200, body=grant)
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(UpstreamInvalidResponse) as caught:
         client.get_user("usr_1")
     told = "handed out something that is not a bearer token" if what is None else what
     assert told in caught.value.message
@@ -337,7 +337,7 @@ def test_fail_discovery_points_elsewhere(
 ) -> None:
     body = {"token_endpoint": address.format(port=scaikey.port)}
     scaikey.faults.add("status", path=DISCOVERY, status=200, body=body)
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(UpstreamInvalidResponse) as caught:
         client.get_user("usr_1")
     assert caught.value.message == (
         f"The discovery document of ScaiKey at {scaikey.url} places its token_endpoint at "
@@ -354,7 +354,7 @@ def test_success_https_of_the_same_host_is_good(scaikey: Sandbox, client: ScaiKe
 
 def test_fail_discovery_is_a_web_page(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     scaikey.faults.add("not_json", path=DISCOVERY)
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(UpstreamInvalidResponse) as caught:
         client.get_user("usr_1")
     assert caught.value.message == (
         f"ScaiKey's answer can't be read, GET {DISCOVERY}: it is not JSON."
@@ -374,7 +374,7 @@ def test_success_operators_token_is_sent(scaikey: Sandbox) -> None:
 def test_fail_operators_token_is_refused(scaikey: Sandbox) -> None:
     token = scaikey.mint(role="super_admin", exp=1)
     with ScaiKeyClient(scaikey.url, bearer=token) as client:
-        with pytest.raises(CredentialsRefused) as caught:
+        with pytest.raises(UpstreamUnauthorized) as caught:
             client.get_user("usr_1")
     assert caught.value.message == (
         f"ScaiKey at {scaikey.url} does not accept our credentials for GET "
@@ -451,7 +451,7 @@ def test_success_keys_of_platform_and_tenant(scaikey: Sandbox, client: ScaiKeyCl
 
 def test_fail_keys_unreadable(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     scaikey.faults.add("status", path="*/jwks.json", status=200, body={"keys": [1]})
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(UpstreamInvalidResponse) as caught:
         client.fetch_jwks()
     assert caught.value.message == (
         "ScaiKey's answer can't be read, the list of keys (JWKS): expected `object`, got `int` "

@@ -12,7 +12,7 @@ from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.registration import Credentials, RegistrationTicket
 from scaiwave.errors import (
     UpstreamForbidden,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
     UpstreamNotFound,
     UpstreamUnavailable,
 )
@@ -140,7 +140,7 @@ def test_fail_is_not_sent_twice(scaikey: Sandbox, client: ScaiKeyClient) -> None
 
 def test_fail_ticket_is_incomplete(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     scaikey.faults.add("status", path=PATH, status=201, body={"request_id": "req_1"})
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(UpstreamInvalidResponse) as caught:
         register(client)
     assert caught.value.message == (
         f"ScaiKey's answer can't be read, POST {PATH}: object missing required field "

@@ -10,32 +10,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaiwave.clients.scaikey.schemas import (
-    GroupRow,
-    MemberRow,
-    PartnerRow,
-    Row,
-    TenantRow,
-    UserRow,
+    GroupRecord,
+    MemberRecord,
+    PartnerRecord,
+    ScaiKeyRecord,
+    ScaiKeyTenantRecord,
+    UserRecord,
 )
 
-KINDS = [PartnerRow, TenantRow, UserRow, GroupRow]
+KINDS = [PartnerRecord, ScaiKeyTenantRecord, UserRecord, GroupRecord]
 
 
-def read(kind: type[Row], **fields: Any) -> Any:
+def read(kind: type[ScaiKeyRecord], **fields: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(fields), type=kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_success_an_id_is_enough(kind: type[Row]) -> None:
+def test_success_an_id_is_enough(kind: type[ScaiKeyRecord]) -> None:
     row = read(kind, id="x", unheard_of={"a": [1]})
     assert row.id == "x"
     assert row.status == ""
     assert row.key == ("x",)
 
 
-@pytest.mark.parametrize("kind", [*KINDS, MemberRow])
-def test_success_null_is_the_same_as_missing(kind: type[Row]) -> None:
-    given = {"user_id": "x"} if kind is MemberRow else {"id": "x"}
+@pytest.mark.parametrize("kind", [*KINDS, MemberRecord])
+def test_success_null_is_the_same_as_missing(kind: type[ScaiKeyRecord]) -> None:
+    given = {"user_id": "x"} if kind is MemberRecord else {"id": "x"}
     fields = [field.name for field in msgspec.structs.fields(kind) if field.name not in given]
     assert read(kind, **given, **dict.fromkeys(fields)) == read(kind, **given)
 
@@ -45,10 +45,10 @@ def test_success_null_is_the_same_as_missing(kind: type[Row]) -> None:
     [("ACTIVE", "ACTIVE"), (" suspended ", "SUSPENDED"), ("neu", "NEU"), (None, "")],
 )
 def test_success_status(told: str | None, status: str) -> None:
-    assert read(UserRow, id="x", status=told).status == status
+    assert read(UserRecord, id="x", status=told).status == status
 
 
-@pytest.mark.parametrize("kind", [UserRow, GroupRow])
+@pytest.mark.parametrize("kind", [UserRecord, GroupRecord])
 @pytest.mark.parametrize(
     ("told", "tenant_id"),
     [
@@ -61,18 +61,18 @@ def test_success_status(told: str | None, status: str) -> None:
         ({"tenant": {"id": None}}, ""),
     ],
 )
-def test_success_tenant(kind: type[Row], told: dict[str, Any], tenant_id: str) -> None:
+def test_success_tenant(kind: type[ScaiKeyRecord], told: dict[str, Any], tenant_id: str) -> None:
     assert read(kind, id="x", **told).tenant_id == tenant_id
 
 
 def test_success_partner_limits() -> None:
-    row = read(PartnerRow, id="x", max_tenants=5, max_users_per_tenant=None)
+    row = read(PartnerRecord, id="x", max_tenants=5, max_users_per_tenant=None)
     assert (row.max_tenants, row.max_users_per_tenant) == (5, None)
 
 
 def test_fail_number_too_big() -> None:
     with pytest.raises(msgspec.ValidationError, match=r"at `\$.max_tenants`"):
-        read(PartnerRow, id="x", max_tenants=2**63)
+        read(PartnerRecord, id="x", max_tenants=2**63)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_fail_number_too_big() -> None:
     ],
 )
 def test_success_roles(told: object, roles: tuple[str, ...] | None) -> None:
-    assert read(UserRow, id="x", roles=told).roles == roles
+    assert read(UserRecord, id="x", roles=told).roles == roles
 
 
 @pytest.mark.parametrize(
@@ -109,24 +109,24 @@ def test_success_roles(told: object, roles: tuple[str, ...] | None) -> None:
     ],
 )
 def test_success_member(told: dict[str, Any], key: tuple[str, str]) -> None:
-    assert read(MemberRow, **told).key == key
+    assert read(MemberRecord, **told).key == key
 
 
 @pytest.mark.parametrize("told", [{}, {"id": "x"}, {"user_id": ""}, {"type": "USER"}])
 def test_fail_member_is_nobody(told: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError, match="Neither a user nor a group is named"):
-        read(MemberRow, **told)
+        read(MemberRecord, **told)
 
 
 @pytest.mark.parametrize(
     ("told", "direct"), [(None, True), ("direct", True), ("DIRECT", True), ("INHERITED", False)]
 )
 def test_success_direct_membership(told: str | None, direct: bool) -> None:
-    assert read(MemberRow, user_id="u", membership_type=told).direct is direct
+    assert read(MemberRecord, user_id="u", membership_type=told).direct is direct
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
 def test_success_roles_of_any_shape(told: Any) -> None:
-    roles = read(UserRow, id="x", roles=told).roles
+    roles = read(UserRecord, id="x", roles=told).roles
     assert roles is None or isinstance(roles, tuple)
     assert all(isinstance(role, str) for role in roles or ())

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaikey.client import ScaiKeyClient
-from scaiwave.clients.scaikey.pagination import Walk
-from scaiwave.clients.scaikey.schemas import UserRow
-from scaiwave.errors import UpstreamNonsense, UpstreamUnavailable
+from scaiwave.clients.scaikey.pagination import PageIterator
+from scaiwave.clients.scaikey.schemas import UserRecord
+from scaiwave.errors import UpstreamInvalidResponse, UpstreamUnavailable
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
-QUICK = Patience(total=0.3, first_contact=0.1, shortest=0.01, longest=0.05)
+QUICK = RetryPolicy(total=0.3, first_contact=0.1, shortest=0.01, longest=0.05)
 USERS = "GET /api/v1/admin/users/"
 
 Shape = Callable[[list[Any], int, int], Any]
@@ -78,7 +78,7 @@ def client(server: Loopback) -> Iterator[ScaiKeyClient]:
         yield client
 
 
-def ids(walk: Walk[UserRow]) -> list[str]:
+def ids(walk: PageIterator[UserRecord]) -> list[str]:
     return [row.id for page in walk for row in page]
 
 
@@ -207,7 +207,7 @@ def test_success_left_by_an_exception(server: Loopback, client: ScaiKeyClient) -
     next(steps)
     assert walkers()
     with pytest.raises(ValueError, match="not in list"), walk:
-        next(steps).index(UserRow(id="usr_nobody"))
+        next(steps).index(UserRecord(id="usr_nobody"))
     assert walkers() == []
 
 
@@ -341,7 +341,7 @@ def test_fail_total_too_small(server: Loopback, client: ScaiKeyClient) -> None:
 @pytest.mark.parametrize("shape", ["data", "bare"])
 def test_fail_page_is_ignored(server: Loopback, client: ScaiKeyClient, shape: str) -> None:
     server.answers = lambda asked: say(SHAPES[shape](people(100), 500, 5))
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(UpstreamInvalidResponse) as caught:
         ids(client.walk("users"))
     assert caught.value.message == f"ScaiKey answers pages 1 and 2 of {USERS} with the same rows."
     assert caught.value.fix == (
@@ -352,7 +352,7 @@ def test_fail_page_is_ignored(server: Loopback, client: ScaiKeyClient, shape: st
 
 def test_fail_endless(server: Loopback, client: ScaiKeyClient) -> None:
     server.answers = lambda asked: say([{"id": f"usr_{asked.query['page']}"}])
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(UpstreamInvalidResponse) as caught:
         ids(client.walk("users", max_pages=50))
     assert caught.value.message == f"ScaiKey's {USERS} goes on after 50 pages."
     assert len(server.asked) < 70
@@ -406,7 +406,7 @@ def test_fail_malformed_row(
         return say(body.encode())
 
     server.answers = answers
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(UpstreamInvalidResponse) as caught:
         ids(client.walk("users", per_page=10))
     place = f", field `{field}`" if field else ""
     assert caught.value.message == (
@@ -438,7 +438,7 @@ def test_fail_malformed_row(
 )
 def test_fail_not_a_list(server: Loopback, client: ScaiKeyClient, body: bytes, what: str) -> None:
     server.answers = lambda asked: say(body)
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(UpstreamInvalidResponse) as caught:
         ids(client.walk("users"))
     assert caught.value.message == f"ScaiKey's answer can't be read, page 1 of {USERS}: {what}."
 

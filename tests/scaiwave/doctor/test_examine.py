@@ -13,7 +13,7 @@ from scaiwave import registry
 from scaiwave.auth.operators import Operator, Role, host_operator
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Check, Finding, State, passed, warned
-from scaiwave.doctor.runner import Examination, examine
+from scaiwave.doctor.runner import HealthReport, run_checks
 from scaiwave.errors import DiskFull, InsufficientPermission
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.console import scaiwave
@@ -27,8 +27,8 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_health_checks", {})
 
 
-def run(operator: Operator | None = None, *, dry_run: bool = False) -> Examination:
-    return examine(
+def run(operator: Operator | None = None, *, dry_run: bool = False) -> HealthReport:
+    return run_checks(
         operator=operator or host_operator(),
         config=django_settings.CONFIG,
         now=NOW,

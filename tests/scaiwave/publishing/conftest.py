@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from scaiwave.clients.http.retry import Patience
+from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaicms import ScaiCmsClient
 from scaiwave.publishing.publish import publish
 from scaiwave.publishing.report import Report
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.publishing.folder import page, put
 
-QUICK = Patience(total=0.15, first_contact=0.1, shortest=0.01, longest=0.03)
+QUICK = RetryPolicy(total=0.15, first_contact=0.1, shortest=0.01, longest=0.03)
 Publish = Callable[..., Report]
 
 

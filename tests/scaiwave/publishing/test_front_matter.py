@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scaiwave.publishing.errors import BadPage
+from scaiwave.publishing.errors import InvalidPage
 from scaiwave.publishing.front_matter import read_front_matter
 from tests.scaiwave.publishing.folder import page
 
@@ -17,7 +17,7 @@ PATH = (
 
 def problems(text: str) -> list[tuple[str, str]]:
     found = read_front_matter(text, file="a.md").problems
-    assert all(isinstance(problem, BadPage) for problem in found)
+    assert all(isinstance(problem, InvalidPage) for problem in found)
     return [(problem.message, problem.fix) for problem in found]
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaiwave.publishing.errors import DeadLink
-from scaiwave.publishing.links import Place, Site, _rewritten, place_links
-from scaiwave.publishing.markdown import outline
+from scaiwave.publishing.links import LinkTarget, SiteIndex, _rewritten, rewrite_links
+from scaiwave.publishing.markdown import parse_outline
 from scaiwave.publishing.pages import read_pages
 from tests.scaiwave.publishing.folder import page, put
 
@@ -17,8 +17,8 @@ def placed(docs: Path, text: str, *, status: str = "published") -> tuple[str, li
     """The text of a page beside roles.md and sync.md, with its links placed."""
     put(docs, "more/here.md", page("Here", "more/here", text=text, status=status))
     pages = {page.file: page for page in read_pages(docs)}
-    site = Site(list(pages.values()), docs=docs, namespace="scaiwave")
-    body, problems = place_links(pages["more/here.md"], site)
+    site = SiteIndex(list(pages.values()), docs=docs, namespace="scaiwave")
+    body, problems = rewrite_links(pages["more/here.md"], site)
     return body.removeprefix("# Here\n\n").removesuffix("\n"), problems
 
 
@@ -142,6 +142,6 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=12).map("".join))
 def test_success_code_stays_and_links_are_as_many(text: str) -> None:
-    new = _rewritten(text, {"b.md": Place(address="/B"), "e.md": Place(address="e.md")})
-    expected = [link.target.replace("b.md", "/B") for link in outline(text).links]
-    assert [link.target for link in outline(new).links] == expected
+    new = _rewritten(text, {"b.md": LinkTarget(address="/B"), "e.md": LinkTarget(address="e.md")})
+    expected = [link.target.replace("b.md", "/B") for link in parse_outline(text).links]
+    assert [link.target for link in parse_outline(new).links] == expected

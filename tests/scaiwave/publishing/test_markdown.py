@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaiwave.publishing.markdown import BLANK, Heading, Link, outline, slugs, without_code
+from scaiwave.publishing.markdown import BLANK, Heading, Link, blank_code, parse_outline, slugs
 
 TEXT = """\
 # The `code`, *and* [a link](x.md)
@@ -31,7 +31,7 @@ Set off
 
 
 def test_success_outline() -> None:
-    found = outline(TEXT)
+    found = parse_outline(TEXT)
     assert found.headings == (
         Heading(1, "The code, and a link", 1),
         Heading(2, "Set off", 12),
@@ -51,12 +51,12 @@ def test_success_outline() -> None:
 
 def test_success_html_links() -> None:
     text = 'A <a href="b.md">b</a>.\n\n<p>\n<IMG alt="" src=x.png>\n</p>\n\n`<a href="no">`\n'
-    assert outline(text).html_links == (1, 3)
+    assert parse_outline(text).html_links == (1, 3)
 
 
 def test_success_empty() -> None:
-    assert outline("").headings == ()
-    assert not outline("").starts_with_heading
+    assert parse_outline("").headings == ()
+    assert not parse_outline("").starts_with_heading
 
 
 def test_success_slugs() -> None:
@@ -79,18 +79,18 @@ def test_success_slugs_are_as_many_and_unique(headings: list[str]) -> None:
 
 
 def test_success_without_code_where_backticks_are_escaped() -> None:
-    assert without_code("\\`[a](b)` ``c").replace(BLANK, "") == "[a](b)` ``c"
+    assert blank_code("\\`[a](b)` ``c").replace(BLANK, "") == "[a](b)` ``c"
 
 
 def test_success_without_code() -> None:
     text = "a `b` ``c ` d`` \\[e\n\n    code\n\n```\nf\n```\n\n`left open\n\nand `g`\n"
-    blank = without_code(text)
+    blank = blank_code(text)
     assert len(blank) == len(text)
     assert blank.replace(BLANK, "") == "a   e\n\n\n\n\n\n\n\n`left open\n\nand \n"
 
 
 @given(st.text(alphabet="`[](x)\\ \n#-", max_size=40))
 def test_success_without_code_keeps_every_place(text: str) -> None:
-    blank = without_code(text)
+    blank = blank_code(text)
     assert len(blank) == len(text)
     assert all(new in (old, BLANK) for old, new in zip(text, blank, strict=True))

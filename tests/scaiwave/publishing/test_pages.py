@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scaiwave.publishing.errors import NoPages
+from scaiwave.publishing.errors import PagesNotFound
 from scaiwave.publishing.pages import read_pages
 from tests.scaiwave.publishing.folder import page, put
 
@@ -40,7 +40,7 @@ def test_success_title_with_markup(docs: Path) -> None:
 @pytest.mark.parametrize("name", ["empty", "missing"])
 def test_fail_no_pages(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NoPages) as caught:
+    with pytest.raises(PagesNotFound) as caught:
         read_pages(tmp_path / name)
     assert caught.value.message == f"There is no page (*.md) in {tmp_path / name}."
     assert caught.value.fix == "Name the folder of the pages with --docs."

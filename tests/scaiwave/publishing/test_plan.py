@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from scaiwave.clients.scaicms import LivePage
-from scaiwave.publishing.index_page import record_page, recorded
-from scaiwave.publishing.plan import Action, Outgoing, compared
+from scaiwave.publishing.index_page import build_index, parse_index
+from scaiwave.publishing.plan import Action, PagePayload, plan_page
 
 FIELDS = {"title": "Roles", "path": "suite/roles", "audience": "operators"}
-PAGE = Outgoing(file="roles.md", fields=FIELDS, body="# Roles\n\nText.\n")
+PAGE = PagePayload(file="roles.md", fields=FIELDS, body="# Roles\n\nText.\n")
 
 
 def live(**changes: Any) -> LivePage:
@@ -18,7 +18,7 @@ def live(**changes: Any) -> LivePage:
 
 
 def test_success_created() -> None:
-    step = compared(PAGE, None)
+    step = plan_page(PAGE, None)
     assert (step.action, step.path, step.file, step.rev) == (
         "created",
         "suite/roles",
@@ -38,7 +38,7 @@ def test_success_created() -> None:
     ],
 )
 def test_success_unchanged(changes: dict[str, Any]) -> None:
-    step = compared(PAGE, live(**changes))
+    step = plan_page(PAGE, live(**changes))
     assert step.action is Action.UNCHANGED
     assert not step.is_due
 
@@ -57,15 +57,15 @@ def test_success_unchanged(changes: dict[str, Any]) -> None:
     ],
 )
 def test_success_updated(changes: dict[str, Any], told: tuple[str, ...]) -> None:
-    step = compared(PAGE, live(**changes))
+    step = plan_page(PAGE, live(**changes))
     assert (step.action, step.changes, step.rev) == (Action.UPDATED, told, 4)
     assert step.is_due
 
 
 def test_success_the_list_is_read_as_it_is_written() -> None:
     paths = {"suite/roles", "a", "suite/more/sync-2"}
-    assert recorded(record_page(paths).body) == paths
-    assert recorded(record_page(paths).body.replace("\n", "\r\n")) == paths
-    assert recorded(record_page([]).body) == set()
-    assert recorded("* `../a`\n* a\n* `b c`\n* `suite/a`") == {"suite/a"}
-    assert record_page(sorted(paths)) == record_page(sorted(paths, reverse=True))
+    assert parse_index(build_index(paths).body) == paths
+    assert parse_index(build_index(paths).body.replace("\n", "\r\n")) == paths
+    assert parse_index(build_index([]).body) == set()
+    assert parse_index("* `../a`\n* a\n* `b c`\n* `suite/a`") == {"suite/a"}
+    assert build_index(sorted(paths)) == build_index(sorted(paths, reverse=True))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scaiwave.publishing.errors import NotGone, PagesFailed
+from scaiwave.publishing.errors import PagesFailed, PruneRefused
 from scaiwave.publishing.report import Report
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.publishing.conftest import Publish
@@ -152,7 +152,7 @@ def test_fail_prune_what_is_not_gone(path: str, run: Publish, cms: Sandbox, docs
     run(execute=True)
     (docs / "roles.md").unlink()
     cms.requests.reset()
-    with pytest.raises(NotGone) as caught:
+    with pytest.raises(PruneRefused) as caught:
         run("suite/roles", path, execute=True)
     assert caught.value.message == f"{path} is not among the pages that are gone."
     assert caught.value.fix == (
@@ -171,7 +171,7 @@ def test_fail_prune_while_a_path_is_unknown(
     report = run(execute=True)
     assert actions(report)["operator-suite/pages"] == "unchanged"
     assert "suite/roles" not in actions(report)
-    with pytest.raises(NotGone) as caught:
+    with pytest.raises(PruneRefused) as caught:
         run("suite/roles", execute=True)
     assert caught.value.message == (
         "Whether suite/roles is gone can't be told while roles.md has no path."

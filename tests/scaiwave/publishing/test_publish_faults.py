@@ -9,10 +9,10 @@ import pytest
 
 from scaiwave.clients.scaicms import ScaiCmsClient
 from scaiwave.errors import (
-    CredentialsRefused,
     ScaiWaveError,
     UpstreamForbidden,
-    UpstreamNonsense,
+    UpstreamInvalidResponse,
+    UpstreamUnauthorized,
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
@@ -149,7 +149,7 @@ def test_success_a_gone_page_that_cannot_be_read_stays_in_the_list(
     report = run(execute=True)
     assert outcome(report)["suite/roles"] == (False, ["SW_UPSTREAM_NONSENSE"])
     assert "suite/roles" in cms.scaicms.pages["scaiwave", "v1", "operator-suite/pages"].body_md
-    with pytest.raises(UpstreamNonsense):
+    with pytest.raises(UpstreamInvalidResponse):
         run("suite/roles", execute=True)
 
 
@@ -158,8 +158,8 @@ def test_success_a_gone_page_that_cannot_be_read_stays_in_the_list(
     [
         ("status", {"status": 500}, UpstreamUnavailable, 2),
         ("drop", {}, UpstreamUnreachable, 2),
-        ("not_json", {}, UpstreamNonsense, 2),
-        ("status", {"status": 401}, CredentialsRefused, 3),
+        ("not_json", {}, UpstreamInvalidResponse, 2),
+        ("status", {"status": 401}, UpstreamUnauthorized, 3),
         ("status", {"status": 403}, UpstreamForbidden, 3),
     ],
 )

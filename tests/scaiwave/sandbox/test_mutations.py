@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.directory import MUTATIONS, Directory
-from scaiwave.sandbox.data.population import EVERYTHING, Where, decoded
+from scaiwave.sandbox.data.population import EVERYTHING, ListFilter, decoded
 from scaiwave.sandbox.errors import InvalidMutation, UnknownEntity
 from tests.scaiwave.sandbox.client import ADMIN, client_of, walk
 
 Row = dict[str, Any]
 
 
-def everybody(directory: Directory, where: Where = EVERYTHING, size: int = 7) -> list[Row]:
+def everybody(directory: Directory, where: ListFilter = EVERYTHING, size: int = 7) -> list[Row]:
     total = directory.user_list(where, 0, 0)[1]
     pages = (directory.user_list(where, start, size)[0] for start in range(0, total + size, size))
     return [decoded(row) for page in pages for row in page]
@@ -58,7 +58,7 @@ def test_success_pages_equal_a_plain_model(acts: list[tuple[str, int, int]], siz
                 for key, row in model.items()
                 if (row["tenant_id"], row["status"]) == (tenant_id, status)
             }
-            where = Where(tenant_id=tenant_id, kind=status)
+            where = ListFilter(tenant_id=tenant_id, kind=status)
             assert by_id(everybody(directory, where, size)) == expected
     assert all(directory.user(key) == row for key, row in model.items())
 
@@ -103,9 +103,9 @@ def test_success_one_and_the_same_for_a_seed() -> None:
 def test_success_members_leave_with_their_person() -> None:
     directory = make()
     tenant, other = list(directory.tenants)[:2]
-    group = decoded(directory.group_list(Where(tenant_id=tenant), 0, 1)[0][0])["id"]
+    group = decoded(directory.group_list(ListFilter(tenant_id=tenant), 0, 1)[0][0])["id"]
     people = [row["user_id"] for row in members(directory, group) if "user_id" in row]
-    outsider = everybody(directory, Where(tenant_id=other))[0]["id"]
+    outsider = everybody(directory, ListFilter(tenant_id=other))[0]["id"]
     newcomer = directory.add_user(tenant)
     assert directory.add_member(group, user_id=newcomer)
     assert directory.add_member(group, user_id=outsider)
@@ -153,14 +153,16 @@ def test_success_tenants_and_partners() -> None:
     partner = directory.add_partner(name="New", slug="new")
     tenant = directory.add_tenant(name="Fresh", slug="fresh", partner_id=partner, people=3)
     assert [
-        row["email"].partition("@")[2] for row in everybody(directory, Where(tenant_id=tenant))
+        row["email"].partition("@")[2] for row in everybody(directory, ListFilter(tenant_id=tenant))
     ] == ["fresh.example"] * 3
     first = next(iter(directory.partners))
     directory.update_tenant(tenant, slug="renamed", name="Renamed", partner_id=first)
     assert directory.tenant_by_slug("renamed")["partner_id"] == first
-    assert len(everybody(directory, Where(partner_id=partner))) == 0
+    assert len(everybody(directory, ListFilter(partner_id=partner))) == 0
     directory.update_partner(partner, status="SUSPENDED")
-    assert decoded(directory.partner_list(Where(kind="SUSPENDED"), 0, 9)[0][0])["id"] == partner
+    assert (
+        decoded(directory.partner_list(ListFilter(kind="SUSPENDED"), 0, 9)[0][0])["id"] == partner
+    )
     directory.remove_tenant(tenant)
     assert len(everybody(directory)) == 100
     directory.remove_partner(first)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaiwave.sandbox.data.ids import MASK, Ids, mix, unmix
+from scaiwave.sandbox.data.ids import MASK, Ids, scramble, unscramble
 from scaiwave.sandbox.data.names import company, partner
-from scaiwave.sandbox.data.roster import LineUp, Range
+from scaiwave.sandbox.data.roster import IndexRange, MemberSequence
 
 
 @given(value=st.integers(0, MASK))
 def test_success_mix_has_a_way_back(value: int) -> None:
-    assert unmix(mix(value)) == value
+    assert unscramble(scramble(value)) == value
 
 
 @given(index=st.integers(0, MASK), seed=st.integers())
@@ -29,7 +29,7 @@ def test_fail_foreign_ids() -> None:
 
 @given(key=st.integers(0, 2**32), block=st.integers(2, 50), size=st.integers(0, 500))
 def test_success_ranks_have_a_way_back(key: int, block: int, size: int) -> None:
-    range_ = Range("tnt", 0, size, key, block)
+    range_ = IndexRange("tnt", 0, size, key, block)
     kinds = [range_.is_odd(position) for position in range(size)]
     assert range_.odd_before(size) == sum(kinds)
     for kind in (True, False):
@@ -48,7 +48,7 @@ def test_success_ranks_have_a_way_back(key: int, block: int, size: int) -> None:
 def test_success_slices(
     base: int, gone: set[int], extra: list[int], offset: int, limit: int
 ) -> None:
-    lineup = LineUp(base)
+    lineup = MemberSequence(base)
     for ordinal in gone:
         if ordinal < base:
             lineup.leave(ordinal)

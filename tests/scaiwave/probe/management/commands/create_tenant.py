@@ -27,9 +27,9 @@ class Command(OperatorCommand):
             elif not options["dry_run"]:
                 now = timezone.now()
                 Tenant.objects.create(slug=slug, name=slug, created_at=now, updated_at=now)
-            self.output.say("begun")
+            self.output.log("begun")
             time.sleep(wait)
-        self.output.line(f"{Tenant.objects.count()} tenants")
+        self.output.print_line(f"{Tenant.objects.count()} tenants")
 
     def _execute(self, sql: str) -> None:
         with connection.cursor() as cursor:

@@ -12,10 +12,14 @@ from typing import Any
 from django.db import ProgrammingError
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, Kind
+from scaiwave.console.output import Column, ColumnType
 from scaiwave.errors import NotFoundError
 
-COLUMNS = (Column("slug", "Slug"), Column("name", "Name"), Column("bytes", "Storage", Kind.BYTES))
+COLUMNS = (
+    Column("slug", "Slug"),
+    Column("name", "Name"),
+    Column("bytes", "Storage", ColumnType.BYTES),
+)
 ROWS = (
     {"slug": "acme", "name": "Acme [bold]Corp[/bold]", "bytes": 2048},
     {"slug": "日本", "name": "evil \x1b[2J\u202egnp.exe\x9b31m", "bytes": None},
@@ -42,20 +46,20 @@ class Command(OperatorCommand):
         getattr(self, f"act_{act}")(options)
 
     def act_rows(self, options: dict[str, Any]) -> None:
-        self.output.say("talking")
-        self.output.listing("tenants", COLUMNS, ROWS)
+        self.output.log("talking")
+        self.output.print_table("tenants", COLUMNS, ROWS)
 
     def act_many(self, options: dict[str, Any]) -> None:
         for number in range(100_000):
-            self.output.line(f"line {number}")
+            self.output.print_line(f"line {number}")
 
     def act_talk(self, options: dict[str, Any]) -> None:
         for number in range(20_000):
-            self.output.say(f"talk {number}")
-        self.output.line("the answer")
+            self.output.log(f"talk {number}")
+        self.output.print_line("the answer")
 
     def act_missing(self, options: dict[str, Any]) -> None:
-        self.output.line("begun")
+        self.output.print_line("begun")
         raise Nothing("There is no tenant \x1b[31mred.")
 
     def act_levels(self, options: dict[str, Any]) -> None:
@@ -65,18 +69,18 @@ class Command(OperatorCommand):
         self.output.warn("a warning")
 
     def act_ask(self, options: dict[str, Any]) -> None:
-        self.output.line(self.ask(options["question"], flag="--which"))
+        self.output.print_line(self.ask(options["question"], flag="--which"))
 
     def act_confirm(self, options: dict[str, Any]) -> None:
         self.confirm("Remove everything?")
-        self.output.line("agreed")
+        self.output.print_line("agreed")
 
     def act_progress(self, options: dict[str, Any]) -> None:
         with self.output.progress("Fetching [bold]people[/bold]") as advance:
             for done in range(1, 4):
                 advance(done, 3)
                 time.sleep(0.15)
-        self.output.line("fetched")
+        self.output.print_line("fetched")
 
     def act_hide(self, options: dict[str, Any]) -> None:
         """What becomes of a signal while a commit is sent."""
@@ -97,9 +101,9 @@ class Command(OperatorCommand):
         raise ZeroDivisionError("a defect")
 
     def act_modules(self, options: dict[str, Any]) -> None:
-        self.output.listing("tenants", COLUMNS, ROWS)
+        self.output.print_table("tenants", COLUMNS, ROWS)
         sys.stderr.write(" ".join(sorted(sys.modules)))
 
     def act_wait(self, options: dict[str, Any]) -> None:
-        self.output.say(f"waiting {os.getpid()}")
+        self.output.log(f"waiting {os.getpid()}")
         time.sleep(60)
