@@ -36,6 +36,8 @@ class ScaiWaveError(Exception):
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int] = 500
     fix: str = ""
+    remedy: ClassVar[str] = ""
+    """What docs/troubleshooting.md advises, where `fix` is too short for it."""
 
     def __init__(self, message: str, *, fix: str | None = None, **details: Any) -> None:
         super().__init__(message)

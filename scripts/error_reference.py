@@ -106,7 +106,9 @@ def _entry(code: str, classes: list[type[ScaiWaveError]], remedies: dict[str, Wo
         _several(error.exit_code for error in classes),
         _several(error.http_status for error in classes),
         meaning or next(filter(None, map(_first_paragraph, classes)), ""),
-        remedy or next((error.fix for error in classes if error.fix), ""),
+        remedy
+        or next((error.remedy for error in classes if error.remedy), "")
+        or next((error.fix for error in classes if error.fix), ""),
     )
 
 

@@ -9,13 +9,13 @@ import sys
 THREADS_MEET_NEW_TYPES = """
 import sys, threading
 import msgspec
-from scaiwave.msgspec_decoders import decoder
+from scaiwave.msgspec_decoders import get_decoder
 
 sys.setswitchinterval(1e-6)
 
 def meet(kind, start):
     start.wait()
-    assert decoder(kind).decode(b'{"inner": {"id": "a", "f9": 1}}').inner.id == "a"
+    assert get_decoder(kind).decode(b'{"inner": {"id": "a", "f9": 1}}').inner.id == "a"
 
 for number in range(150):
     fields = [("id", str)] + [(f"f{field}", int | None, None) for field in range(12)]

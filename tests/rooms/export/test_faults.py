@@ -23,7 +23,7 @@ OURS = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
 # Stops in the middle of writing a draft until it gets a signal.
 HANG = """
 import time
-from rooms.bundle import zip_stream
+from rooms.bundle.archive import writer as zip_stream
 header = zip_stream._DESCRIPTOR
 class Slow:
     def pack(self, *values):

@@ -9,11 +9,11 @@ import sys
 PROGRAM = """
 import resource, sys
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.data.population import EVERYTHING, Where
+from scaiwave.sandbox.data.population import EVERYTHING, ListFilter
 sandbox = Sandbox(people=int(sys.argv[1]), groups=600)
 directory = sandbox.directory
 tenant = next(iter(directory.tenants))
-for where in (EVERYTHING, Where(tenant_id=tenant), Where(kind="SUSPENDED")):
+for where in (EVERYTHING, ListFilter(tenant_id=tenant), ListFilter(kind="SUSPENDED")):
     total = directory.user_list(where, 0, 0)[1]
     for offset in range(0, total, max(100, total // 50)):
         assert directory.user_list(where, offset, 100)[0]
