@@ -7,7 +7,7 @@ from django.db.models import Model
 from django.urls import reverse
 from django.utils.html import format_html
 
-from identity_sync.models import Registration, SyncChange, SyncRun
+from identity_sync.models import Registration, SyncChange, SyncRun, SyncSkip
 from scaiwave.admin import ReadOnlyAdmin, register_soft_reference
 from tenants.models import Group, Participant, Partner, Tenant
 
@@ -65,7 +65,14 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
 
 def _did(counts: dict[str, int]) -> str:
-    signs = {"added": "+", "updated": "~", "deactivated": "−", "restored": "↺", "held": "held "}
+    signs = {
+        "added": "+",
+        "updated": "~",
+        "deactivated": "−",
+        "restored": "↺",
+        "skipped": "skipped ",
+        "held": "skipped ",
+    }
     return " ".join(f"{sign}{counts[key]}" for key, sign in signs.items() if counts.get(key))
 
 
@@ -92,3 +99,21 @@ class SyncChangeAdmin(ReadOnlyAdmin):
     @admin.display(description="fields")
     def fields_changed(self, change: SyncChange) -> str:
         return change.fields.replace(",", ", ")
+
+
+@admin.register(SyncSkip)
+class SyncSkipAdmin(ReadOnlyAdmin):
+    list_display = (
+        "kind",
+        "subject_name",
+        "reason",
+        "runs",
+        "first_skipped_at",
+        "last_skipped_at",
+        "tenant",
+    )
+    list_filter = ("kind", "is_postponed")
+    list_select_related = ("tenant",)
+    search_fields = ("subject_scaikey_id__exact", "tenant__slug")
+    sortable_by = ("first_skipped_at", "runs")
+    ordering = ("first_skipped_at", "id")

@@ -31,9 +31,15 @@ class SyncConflict(ConflictError):
 
 
 class IncompleteListing(UpstreamError):
-    """ScaiKey said how much there is and handed out less, twice."""
+    """ScaiKey reported a total and returned fewer records, twice. No changes were made."""
 
     code = "SW_SYNC_TRUNCATED"
+
+
+class UnusableRecords(UpstreamError):
+    """Too many records of one list can't be used. No changes were made."""
+
+    code = "SW_SYNC_UNUSABLE_RECORDS"
 
 
 class SyncStopped(RefusedError):
@@ -47,19 +53,25 @@ class SyncStopped(RefusedError):
 
 
 class RemovalLimitExceeded(SyncStopped):
-    """More would be removed than the brake lets through; nothing was written."""
+    """More would lose access than the removal limit allows. No changes were made."""
 
-    code = "SW_SYNC_BRAKE"
+    code = "SW_SYNC_REMOVAL_LIMIT"
+
+
+class LastSuperAdminLost(SyncStopped):
+    """The run would leave nobody who is super_admin. No changes were made."""
+
+    code = "SW_SYNC_LAST_SUPER_ADMIN"
 
 
 class SyncCollectionEmpty(SyncStopped):
-    """ScaiKey shows none of what we have some of; nothing was written."""
+    """ScaiKey returned nothing of a kind that exists here. No changes were made."""
 
     code = "SW_SYNC_COLLECTION_EMPTY"
 
 
 class SyncPartial(SyncStopped):
-    """All but what was held back is applied."""
+    """The run was applied, except for what it skipped."""
 
     code = "SW_SYNC_PARTIAL"
     outcome = "partial"

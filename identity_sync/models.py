@@ -72,7 +72,8 @@ class Trigger(models.TextChoices):
 class SyncRun(models.Model):
     """One run of the sync, kept whatever came of it.
 
-    `counts` is {kind: {seen, added, updated, deactivated, restored, unchanged, held}}.
+    `counts` is {kind: {seen, added, updated, deactivated, restored, unchanged, skipped}}; runs of
+    before 0.2 say `held` for `skipped`.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -130,3 +131,32 @@ class SyncChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.kind} {self.subject_name}"
+
+
+class SyncSkip(models.Model):
+    """A row or a loss of access that runs have left out, from the first run that did so on.
+
+    It is deleted by the first run that no longer skips it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="+")
+    kind = models.CharField(max_length=16)
+    subject_scaikey_id = models.CharField("ScaiKey id", max_length=420)
+    subject_name = models.CharField(max_length=2100, blank=True)
+    reason = models.CharField(max_length=255)
+    is_postponed = models.BooleanField(default=False, help_text="the look-up proved nothing")
+    runs = models.PositiveIntegerField(default=1, help_text="runs that have skipped it in a row")
+    first_skipped_at = models.DateTimeField(db_index=True)
+    last_skipped_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "sw_sync_skips"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject_scaikey_id"], name="sw_sync_skips_subject"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject_name or self.subject_scaikey_id}: {self.reason}"

@@ -7,7 +7,7 @@ from typing import Any
 from identity_sync.queries.status import SyncStatus
 from identity_sync.services.sync.report import KINDS
 
-CHANGES = ("added", "updated", "deactivated", "restored", "held")
+CHANGES = ("added", "updated", "deactivated", "restored", "skipped")
 
 
 def status_facts(status: SyncStatus) -> dict[str, Any]:

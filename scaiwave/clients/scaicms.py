@@ -20,7 +20,7 @@ from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
 from scaiwave.clients.http.responses import error_from_response, redact
 from scaiwave.clients.http.retry import RetryPolicy
-from scaiwave.clients.scaikey.decoding import decode_answer
+from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.config import Configuration
 from scaiwave.errors import UpstreamInvalidResponse, UpstreamNotFound
 from scaiwave.msgspec_decoders import get_decoder
@@ -105,7 +105,7 @@ class ScaiCmsClient:
         except UpstreamNotFound:
             return None
         called = f"GET {answer.request.url.path}"
-        page: LivePage = decode_answer(answer.content, LivePage, called=called, service=SERVICE)
+        page: LivePage = decode_response(answer.content, LivePage, source=called, service=SERVICE)
         return page
 
     def write_page(
@@ -124,8 +124,8 @@ class ScaiCmsClient:
             return Written()
         called = f"PUT {answer.request.url.path}"
         try:
-            written: Written = decode_answer(
-                answer.content, Written, called=called, service=SERVICE
+            written: Written = decode_response(
+                answer.content, Written, source=called, service=SERVICE
             )
         except UpstreamInvalidResponse as error:
             error.fix = (

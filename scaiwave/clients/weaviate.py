@@ -17,7 +17,7 @@ from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
 from scaiwave.clients.http.responses import error_from_response, redact
-from scaiwave.clients.scaikey.decoding import decode_answer
+from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.config import Configuration
 from scaiwave.errors import SettingInvalid, UpstreamInvalidResponse, UpstreamNotFound
 
@@ -267,7 +267,7 @@ def _refusal(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
 
 def _decoded(answer: httpx.Response, kind: Any) -> Any:
     called = f"{answer.request.method} {answer.request.url.path}"
-    return decode_answer(answer.content, kind, called=called, service="Weaviate")
+    return decode_response(answer.content, kind, source=called, service="Weaviate")
 
 
 def _nonsense(what: str) -> UpstreamInvalidResponse:

@@ -96,15 +96,28 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_REMOVAL_LIMIT",
-        "The brake: a sync may remove this many of a kind whatever their share.",
+        "Removal limit: a sync stops if more people than this, and a larger share than the next "
+        "setting, would lose access.",
         "20",
         type="int",
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_REMOVAL_SHARE",
-        "The brake: a sync may remove this share of a kind whatever their number (0 to 1).",
+        "Removal limit as a share of the people who are there (0 to 1).",
         "0.10",
         type="fraction",
+    ),
+    SettingDefinition(
+        "SCAIWAVE_SYNC_LOOKUP_LIMIT",
+        "Look-ups by id with which one sync confirms removals; the rest is postponed.",
+        "10000",
+        type="int",
+    ),
+    SettingDefinition(
+        "SCAIWAVE_SYNC_LOOKUP_SECONDS",
+        "Seconds that one sync spends on these look-ups.",
+        "120",
+        type="int",
     ),
     SettingDefinition("SCAIWAVE_SCAIGRID_URL", "Base URL of ScaiGrid, the AI gateway.", type="url"),
     SettingDefinition(

@@ -31,13 +31,13 @@ def download() -> dict[str, Any]:
     with scaikey_client(settings.CONFIG) as client:
         rows, group_ids = 0, []
         for collection in COLLECTIONS:
-            walk: Any = client.walk(collection)  # type: ignore[call-overload]
+            walk = client.walk(collection)
             for page in walk:
                 rows += len(page)
                 if collection == "groups":
                     group_ids += [row.id for row in page]
-        for _, members in client.members_of(group_ids):
-            rows += sum(member.direct for member in members or ())
+        for _, members in client.iter_members(group_ids):
+            rows += sum(member.direct for member in members.records) if members else 0
         return {**_spent(began), "requests": client.requests, "rows": rows}
 
 

@@ -17,9 +17,9 @@ def test_success_run_says_what_it_did_and_what_failed() -> None:
         operator="root",
         outcome="refused",
         started_at=rows.NOW,
-        error_code="SW_SYNC_BRAKE",
+        error_code="SW_SYNC_REMOVAL_LIMIT",
         error_message="Too many would go.",
-        counts={"groups": {"seen": 5, "held": 5}, "tenants": {"seen": 3}},
+        counts={"groups": {"seen": 5, "skipped": 5}, "tenants": {"seen": 3}},
     )
     client = Client()
     client.force_login(AdminUser.objects.create_superuser("root"))
@@ -28,7 +28,7 @@ def test_success_run_says_what_it_did_and_what_failed() -> None:
         "participants +2 −1",
         "1.2 s",
         "groups held 5",
-        "SW_SYNC_BRAKE Too many would go.",
+        "SW_SYNC_REMOVAL_LIMIT Too many would go.",
     ):
         assert told in page
     assert "tenants " not in page.partition('id="result_list"')[2].partition("</table>")[0]

@@ -83,7 +83,11 @@ def test_success_no_sync_yet_is_a_warning() -> None:
 
 def test_success_an_old_sync_and_a_failed_one_are_warnings() -> None:
     make_run(started_at=NOW - timedelta(hours=3))
-    make_run(outcome="failed", error_code="SW_SYNC_BRAKE", error_message="Too many would go.")
+    make_run(
+        outcome="failed", error_code="SW_SYNC_REMOVAL_LIMIT", error_message="Too many would go."
+    )
     old, bad = last_sync(load({}), NOW)
     assert old.message == "The last successful full sync was 2 hours, 59 minutes ago."
-    assert bad.message == "The latest full sync ended with SW_SYNC_BRAKE: Too many would go."
+    assert (
+        bad.message == "The latest full sync ended with SW_SYNC_REMOVAL_LIMIT: Too many would go."
+    )

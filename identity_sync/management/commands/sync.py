@@ -1,54 +1,133 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
+from contextlib import suppress
 from typing import Any
 
 from identity_sync.errors import SyncStopped
-from identity_sync.management.sync_answer import print_changes, print_report
 from identity_sync.models import Trigger
+from identity_sync.services.sync import history
+from identity_sync.services.sync.report import KINDS, SyncReport
 from identity_sync.services.sync.run import SyncOptions, run_sync
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, ColumnType, Output
+
+COLUMNS = [
+    Column("kind", "Kind"),
+    *(
+        Column(name, name.title(), ColumnType.COUNT)
+        for name in ("seen", "added", "updated", "deactivated", "restored", "unchanged", "skipped")
+    ),
+]
+
+_SUMMARIES = {
+    "applied": "Applied {}",
+    "planned": "Planned {}; none of them applied",
+    "refused": "Refused {}; none of them applied",
+    "partial": "Applied {} and skipped others",
+}
+_LOSSES = {
+    "people": ("person", "people"),
+    "grants": ("role grant", "role grants"),
+    "memberships": ("group membership", "group memberships"),
+    "groups": ("group", "groups"),
+    "tenants": ("tenant", "tenants"),
+    "partners": ("partner", "partners"),
+}
 
 
 class Command(OperatorCommand):
-    help = "Make partners, tenants, people and groups equal to ScaiKey's."
+    help = "Sync partners, tenants, people and groups from ScaiKey."
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", help="sync this tenant only: slug or id")
+        parser.add_argument("--tenant", help="only this tenant: ID or slug")
         parser.add_argument(
             "--allow-removals",
-            type=removals,
+            type=parse_removals,
             metavar="N",
-            help="let this run deactivate up to N rows in all, whatever the brake says",
+            help="allow up to N losses of access in this run, whatever the removal limit says",
         )
-
         parser.add_argument(
-            "--scheduled", action="store_true", help="note that a crontab started it"
+            "--allow-no-super-admin",
+            action="store_true",
+            help="allow a run that leaves nobody with super_admin",
         )
+        parser.add_argument("--scheduled", action="store_true", help="record cron as the trigger")
 
     def handle(
-        self, tenant: str | None, allow_removals: int | None, dry_run: bool, **options: Any
+        self,
+        tenant: str | None,
+        allow_removals: int | None,
+        allow_no_super_admin: bool,
+        dry_run: bool,
+        **options: Any,
     ) -> None:
-        wish = SyncOptions(
+        sync_options = SyncOptions(
             operator=self.operator,
             bars=self.output.progress,
             tenant=tenant,
             dry_run=dry_run,
             allow_removals=allow_removals,
+            allow_no_super_admin=allow_no_super_admin,
             trigger=Trigger.CRON if options["scheduled"] else Trigger.MANUAL,
-            see_plan=(lambda: print_changes(self.output)) if options["verbosity"] > 1 else None,
+            on_planned=(lambda: print_changes(self.output)) if options["verbosity"] > 1 else None,
         )
         try:
-            report = run_sync(wish)
+            report = run_sync(sync_options)
         except SyncStopped as stopped:
             print_report(self.output, stopped.report)
             raise
         print_report(self.output, report)
 
 
-def removals(text: str) -> int:
+def parse_removals(text: str) -> int:
     number = int(text)
     if number < 0:
-        raise ArgumentTypeError("it is a number of rows, 0 or more")
+        raise ArgumentTypeError("must be a number of losses, 0 or more")
     return number
+
+
+def print_report(output: Output, report: SyncReport) -> None:
+    """The documented JSON for programs; warnings, a table and a summary for people."""
+    if output.as_json:
+        output.print_json(report.document())
+        return
+    for warning in report.warnings:
+        output.warn(warning)
+    counts = report.counts()
+    output.print_table("kinds", COLUMNS, [{"kind": kind, **counts[kind]} for kind in KINDS])
+    if report.has_losses:
+        output.print_line(f"Losses of access: {format_losses(report)}.")
+    output.print_line(format_summary(report))
+
+
+def print_changes(output: Output) -> None:
+    """Print the plan, one change a line, while it can be read.
+
+    This happens in the middle of the run, which a closed pipe must not end.
+    """
+    with suppress(BrokenPipeError):
+        for rows in history.iter_changes():
+            for _, _, kind, action, scaikey_id, name, fields, reason in rows:
+                what = f"{reason}: {fields.replace(',', ', ')}" if fields else reason
+                output.print_line(f"{action:<10}  {kind:<12}  {name or scaikey_id} ({what})")
+        output.stdout.flush()
+
+
+def format_losses(report: SyncReport) -> str:
+    return ", ".join(
+        f"{number:,} {_LOSSES[kind][number != 1]}"
+        for kind, number in report.losses.items()
+        if number
+    )
+
+
+def format_summary(report: SyncReport) -> str:
+    cost = f"{report.requests:,} requests, {report.duration_seconds:.1f} s."
+    if report.outcome in ("applied", "planned") and not report.changed:
+        skipped = sum(counts.skipped for counts in report.kinds.values())
+        same = "everything that is not skipped" if skipped else "everything"
+        return f"Nothing changed: {same} is as in ScaiKey. {cost}"
+    changes = f"{report.changed:,} change{'' if report.changed == 1 else 's'}"
+    return f"{_SUMMARIES[report.outcome].format(changes)}; {cost}"

@@ -1,158 +1,461 @@
-"""Nothing counts as gone because a list did not show it: it is asked for by id, or walked again.
+"""Confirm losses of access: nobody loses it on the word of a list.
 
-Rows move between the pages of a list while it is read (ScaiKey documents no order), so that one
-can slip through a walk that looks whole.
+Records move between the pages of a list while it is read, replicas disagree, and ScaiKey documents
+no order; so what a list does not show, or shows differently, is only a claim. Each claim is decided
+by one look-up of that record by its id. The answer is staged as if it had been listed. A JSON 404
+of ScaiKey's own, or a status that means deleted, proves that the record is gone; anything else that
+is no record (another 404, a redirect, a 403, an unreadable answer) proves nothing, and then the
+local row stays as it is and the loss is postponed.
+
+The removal limit is applied to the claims first, on a sample: where some of it turns out to exist,
+the list is inconsistent and removals of this kind stop; where all of it is lost, the rest counts as
+lost for the refusal that follows, without a look-up of each.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from typing import Any
+from dataclasses import dataclass, field
 
-from identity_sync.services.sync import fetch
-from identity_sync.services.sync.scope import SyncScope
-from identity_sync.services.sync.staging import copy_rows, execute, select
-from scaiwave.clients.http.prefetch import OrderedPrefetcher
-from scaiwave.clients.scaikey.client import ScaiKeyClient
-from scaiwave.clients.scaikey.pagination import PageIterator
-from scaiwave.errors import UpstreamForbidden
+from identity_sync.services.sync import roles
+from identity_sync.services.sync.entities import ENTITIES, PARTICIPANTS, EntitySync
+from identity_sync.services.sync.fetch import COLLECTIONS, FetchResult, restage_records
+from identity_sync.services.sync.removal_limit import RemovalLimit
+from identity_sync.services.sync.scope import GONE_STATUSES, SyncScope
+from identity_sync.services.sync.staging import BATCH, copy_rows, execute, fetch_one, select
+from scaiwave.clients.scaikey.client import Lookup, ScaiKeyClient
+from scaiwave.clients.scaikey.schemas import BaseRecord
+from scaiwave.console.progress import ProgressFactory
+from tenants.models.directory import ACTIVE_STATUSES
 
-# A deleted row may still be answered by id, with a status of its own. assumption: only these two
-# are known to mean that it exists (ScaiKey docs, reference/api/users).
-EXISTS_STATUSES = ("", "ACTIVE", "SUSPENDED")
+SAMPLE_SIZE = 30
+"""Claims that are looked up before the removal limit decides about the rest. A list that loses one
+record in ten by its own fault shows that in such a sample 19 times in 20."""
 
-# Asking one by one is fair up to this many; beyond, a second walk costs less.
-ONE_BY_ONE = 200
+ACTIVE_SQL = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
+
+REMOVED = "removed from ScaiKey"
+MOVED = "moved to another tenant"
+OUT_OF_SCOPE = "no longer within the scope of our credentials"
+TENANT_LOST = "its tenant was removed from ScaiKey"
+BUDGET_SPENT = "postponed: this run has made all its look-ups"
+INCONSISTENT = "postponed: ScaiKey's list is inconsistent"
+NOTHING_PROVEN = "postponed: the look-ups proved nothing"
 
 
-def confirm_removals(client: ScaiKeyClient, reach: SyncScope, present: dict[str, int]) -> list[str]:
-    """Drop from the plan what ScaiKey still has; returns warnings that say of how much.
+@dataclass
+class LookupBudget:
+    """How much one run may ask by id; None is without a limit."""
 
-    `present` has the kinds that were walked. Raises what the client raises, and
-    `IncompleteListing`.
+    lookups: int | None
+    seconds: float | None
+    clock: Callable[[], float] = time.monotonic
+    began: float | None = None
+    used: int = 0
+
+    def spend(self) -> bool:
+        """Take one look-up out of the budget; False if there is none left."""
+        if self.began is None:
+            self.began = self.clock()
+        if self.lookups is not None and self.used >= self.lookups:
+            return False
+        if self.seconds is not None and self.clock() - self.began >= self.seconds:
+            return False
+        self.used += 1
+        return True
+
+    def limit(self, keys: Iterable[str]) -> Iterator[str]:
+        """The keys, as long as there is budget for them."""
+        for key in keys:
+            if not self.spend():
+                return
+            yield key
+
+
+@dataclass
+class Confirmation:
+    """What the look-ups showed.
+
+    `inconsistent` are the kinds whose removals stop. `is_assumed` says that claims over the removal
+    limit were not looked up one by one: such a plan must be refused. `assumed_tenants` (our keys)
+    are over the limit by themselves: their losses must be skipped.
     """
-    warnings = []
-    for kind in present:
-        if kind == "memberships":
-            kept = _confirm_members(client)
-            present[kind] -= kept  # They are left out of all counts: ScaiKey's list lacks them.
-        else:
-            kept = _confirm_kind(client, kind, reach)
-        if kept:
-            warnings.append(
-                f"{kept:,} {kind} are missing from ScaiKey's list, yet ScaiKey still has them; "
-                "they are left as they are."
+
+    inconsistent: list[str] = field(default_factory=list)
+    is_assumed: bool = False
+    assumed_tenants: set[str] = field(default_factory=set)
+    roles_are_staged: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Confirmer:
+    """Decides the claims of one run; `limit` is the removal limit, `budget` bounds the look-ups."""
+
+    client: ScaiKeyClient
+    scope: SyncScope
+    limit: RemovalLimit
+    budget: LookupBudget
+    bars: ProgressFactory
+    result: Confirmation = field(default_factory=Confirmation)
+
+    def confirm(self, fetched: FetchResult, present: dict[str, int]) -> None:
+        """Decide every claim of the kinds that were read. Raises `UpstreamUnauthorized`."""
+        for entity in ENTITIES:
+            if entity.kind in fetched.walked:
+                self._confirm_kind(entity, present[entity.kind])
+                self._warn(entity.kind)
+        if roles.has_role_data():
+            fetched.odd_roles = roles.stage_roles()
+            self.result.roles_are_staged = True
+            self._confirm_roles()
+
+    def _confirm_kind(self, entity: EntitySync, present: int) -> None:
+        find_claims(entity)
+        _settle_lost_tenants(entity)
+        if not _count_open(entity.kind):
+            return
+        self._apply_limit(entity.kind, present)
+        self._look_up_open(entity.kind)
+
+    def _confirm_roles(self) -> None:
+        """Roles are claims about people too, but of another measure: they count as grants."""
+        execute(
+            "UPDATE stage_participants SET roles = NULL WHERE scaikey_id IN (SELECT scaikey_id "
+            "FROM loss_claims WHERE kind = 'participants' "
+            "AND state IN ('postponed', 'inconsistent'))"
+        )
+        find_role_claims()
+        if not _count_open(PARTICIPANTS.kind):
+            return
+        grants = int(fetch_one("SELECT count(*) FROM sw_role_grants WHERE source = 'scaikey'")[0])
+        self._apply_limit(PARTICIPANTS.kind, grants, measure="sum(role_losses)")
+        self._look_up_open(PARTICIPANTS.kind)
+        execute(
+            "UPDATE stage_participants SET roles = NULL WHERE scaikey_id IN (SELECT scaikey_id "
+            "FROM loss_claims WHERE kind = 'participants' AND role_losses > 0 "
+            "AND state IN ('postponed', 'inconsistent'))"
+        )
+        self._warn(PARTICIPANTS.kind)
+
+    def _apply_limit(self, kind: str, present: int, *, measure: str = "count(*)") -> None:
+        """Look a sample up where the claims are over the removal limit, in all or in a tenant."""
+        claimed = _measure_open(kind, measure)
+        if self.limit.allowed is not None and claimed <= self.limit.allowed:
+            return
+        if self.limit.is_exceeded(claimed, present):
+            if self._is_confirmed_by_sample(kind, ""):
+                self.result.is_assumed |= _assume(kind, "") > 0
+            return
+        if self.scope.tenant_only:
+            return
+        for tenant_id, number in _measure_open_by_tenant(kind, measure, self.limit.limit):
+            if not self.limit.is_exceeded(number, _count_present(kind, tenant_id)):
+                continue
+            if not self._is_confirmed_by_sample(kind, tenant_id):
+                return
+            _assume(kind, tenant_id)
+            self.result.assumed_tenants.add(tenant_id)
+
+    def _is_confirmed_by_sample(self, kind: str, tenant_id: str) -> bool:
+        """Look some claims up; False if any of them exists, and then the others are given up."""
+        where, params = _open_claims(kind, tenant_id)
+        rows = select(
+            f"SELECT scaikey_id FROM loss_claims WHERE {where} ORDER BY random() LIMIT %s",
+            [*params, SAMPLE_SIZE],
+        )
+        ids = [row[0] for row in rows]
+        self._look_up(kind, ids)
+        states = dict(
+            select(
+                "SELECT state, count(*) FROM loss_claims WHERE kind = %s AND scaikey_id IN "
+                f"({', '.join(['%s'] * len(ids))}) GROUP BY state",
+                [kind, *ids],
             )
-    return warnings
+        )
+        if states.get("lost") and not states.get("exists"):
+            return True
+        state, note = "postponed", NOTHING_PROVEN
+        if states.get("exists"):
+            state, note = "inconsistent", INCONSISTENT
+        where, params = _open_claims(kind, "")
+        stopped = execute(
+            f"UPDATE loss_claims SET state = %s, note = %s WHERE {where}", [state, note, *params]
+        )
+        if stopped and state == "inconsistent":
+            self.result.inconsistent.append(kind)
+        unstage_undecided(kind)
+        return False
+
+    def _look_up_open(self, kind: str) -> None:
+        where, params = _open_claims(kind, "")
+        total = _count_open(kind)
+        done = 0
+        with self.bars(f"Look-ups of {kind}") as progress:
+            while rows := select(
+                f"SELECT scaikey_id FROM loss_claims WHERE {where} ORDER BY scaikey_id LIMIT %s",
+                [*params, BATCH],
+            ):
+                if not self._look_up(kind, [row[0] for row in rows]):
+                    break
+                done += len(rows)
+                progress(min(done, total), total)
+        execute(
+            f"UPDATE loss_claims SET state = 'postponed', note = %s WHERE {where}",
+            [BUDGET_SPENT, *params],
+        )
+        unstage_undecided(kind)
+
+    def _look_up(self, kind: str, ids: list[str]) -> bool:
+        """Look ids up and decide their claims; False if the budget did not last."""
+        records: list[BaseRecord] = []
+        answers: list[tuple[str, str, str, str]] = []
+        lookups = self.client.look_up_all(COLLECTIONS[kind], self.budget.limit(ids))
+        with closing(lookups):
+            for record_id, lookup in lookups:
+                answer, note = self._judge(kind, lookup)
+                if answer == "found":
+                    records.append(lookup.record)
+                answers.append((kind, record_id, answer, note))
+        execute("DELETE FROM looked_up")
+        copy_rows("looked_up", answers)
+        _decide_claims(kind, records, with_roles=self.result.roles_are_staged)
+        return len(answers) == len(ids)
+
+    def _judge(self, kind: str, lookup: Lookup) -> tuple[str, str]:
+        """What an answer says: `found`, `gone` or `unknown`, and the reason."""
+        if lookup.is_missing:
+            return "gone", REMOVED
+        if lookup.record is not None:
+            if lookup.record.status in GONE_STATUSES:
+                return "gone", REMOVED
+            tenant_id = getattr(lookup.record, "tenant_id", self.scope.tenant_id)
+            if self.scope.tenant_only and tenant_id != self.scope.tenant_id:
+                return "gone", MOVED
+            return "found", ""
+        if lookup.is_forbidden and kind == "tenants" and self.scope.name != "GLOBAL":
+            return "gone", OUT_OF_SCOPE
+        return "unknown", f"postponed: {lookup.reason}"[:255]
+
+    def _warn(self, kind: str) -> None:
+        states = dict(
+            select("SELECT state, count(*) FROM loss_claims WHERE kind = %s GROUP BY state", [kind])
+        )
+        if number := states.get("exists"):
+            self.result.warnings.append(
+                f"ScaiKey's list would take access from {number:,} {kind} that ScaiKey still has; "
+                "they keep it."
+            )
+        if number := states.get("postponed"):
+            (note,) = select(
+                "SELECT note FROM loss_claims WHERE kind = %s AND state = 'postponed' LIMIT 1",
+                [kind],
+            )[0]
+            self.result.warnings.append(
+                f"{number:,} removals of {kind} are postponed until a look-up by id confirms them "
+                f"({note.removeprefix('postponed: ')})."
+            )
 
 
-def _confirm_kind(client: ScaiKeyClient, kind: str, reach: SyncScope) -> int:
-    execute("DELETE FROM seen_again")
-    candidates = select(
-        "SELECT scaikey_id FROM sync_plan WHERE kind = %s AND action = 'deactivate' LIMIT %s",
-        [kind, ONE_BY_ONE + 1],
-    )
-    if not candidates:
-        return 0
-    ids = [row[0] for row in candidates]
-    if len(ids) <= ONE_BY_ONE:
-        copy_rows("seen_again", ((found,) for found in _still_there(client, kind, ids, reach)))
-    else:
-        copy_rows("seen_again", _walked_again(client, kind, reach))
-    return _drop_seen(kind)
+def find_claims(entity: EntitySync) -> None:
+    """Find the rows from which the lists would take access: absent, moved or no longer active.
 
-
-def _still_there(
-    client: ScaiKeyClient, kind: str, ids: list[str], reach: SyncScope
-) -> Iterator[str]:
-    get: Callable[[str], Any] = {
-        "partners": client.get_partner,
-        "tenants": client.get_tenant,
-        "participants": client.get_user,
-        "groups": client.get_group,
-    }[kind]
-
-    def ask(item: str, stop: threading.Event) -> tuple[str, Any]:
-        try:
-            return item, get(item)
-        except UpstreamForbidden:
-            if reach.scope == "GLOBAL":
-                raise
-            return item, None  # The list was allowed, so it has moved out of our reach.
-
-    with closing(OrderedPrefetcher(ask, workers=client.http.in_flight, name="confirm")) as ahead:
-        for item in ids:
-            ahead.submit(item)
-        while len(ahead):
-            item, row = ahead.take()
-            if row is not None and _belongs(row, reach):
-                yield item
-
-
-def _belongs(row: Any, reach: SyncScope) -> bool:
-    """Whether the row exists, and still in the tenant that was asked for."""
-    same_tenant = not reach.tenant_only or getattr(row, "tenant_id", "") == reach.tenant_id
-    return row.status in EXISTS_STATUSES and same_tenant
-
-
-def _walked_again(client: ScaiKeyClient, kind: str, reach: SyncScope) -> Iterator[tuple[str]]:
-    walk: PageIterator[Any] = client.walk(fetch.COLLECTIONS[kind], params=reach.params)  # type: ignore[call-overload]
-    with walk:
-        for page in walk:
-            for row in page:
-                yield (row.id,)
-    if walk.truncated:
-        raise fetch.truncated(walk, kind)
-
-
-def _confirm_members(client: ScaiKeyClient) -> int:
-    """Fetch the groups that seem to have lost members once more."""
-    execute("DELETE FROM seen_again")
-    groups = select(
-        """
-        SELECT DISTINCT w.scaikey_id FROM sync_plan d
-        JOIN sw_group_memberships e ON e.id = d.row_id JOIN walked_rows w ON w.group_id = e.group_id
-        WHERE d.kind = 'memberships' AND d.action = 'deactivate'
-        """
-    )
-    if not groups:
-        return 0
-    gone: list[str] = []
-    copy_rows("seen_again", _pairs_again(client, [row[0] for row in groups], gone))
-    return _drop_seen("memberships") + sum(map(_drop_group, gone))
-
-
-def _pairs_again(
-    client: ScaiKeyClient, group_ids: list[str], gone: list[str]
-) -> Iterator[tuple[str]]:
-    with closing(fetch.iter_members(client, group_ids)) as answers:
-        for group_id, members in answers:
-            if members is None:
-                gone.append(group_id)
-            for member_id, _ in fetch.direct_memberships(members or []):
-                yield (f"{group_id} {member_id}",)
-
-
-def _drop_group(group_id: str) -> int:
-    """A group that vanished meanwhile says nothing of its members: the next run sees to it."""
-    return execute(
-        """
-        DELETE FROM sync_plan WHERE kind = 'memberships' AND action = 'deactivate'
-        AND row_id IN (SELECT e.id FROM sw_group_memberships e
-                       JOIN walked_rows w ON w.group_id = e.group_id WHERE w.scaikey_id = %s)
+    A record that is listed but can't be used is no claim.
+    """
+    is_moved, tenant_join, moved = "0", "", "false"
+    if entity.in_tenant:
+        tenant_join = (
+            "JOIN sw_tenants own ON own.id = p.tenant_id "
+            "LEFT JOIN sw_tenants other ON other.scaikey_tenant_id = s.tenant_scaikey_id "
+            "LEFT JOIN stage_tenants new ON new.scaikey_id = s.tenant_scaikey_id"
+        )
+        moved = (
+            "(s.n IS NOT NULL AND s.tenant_scaikey_id <>! own.scaikey_tenant_id "
+            "AND (other.id IS NOT NULL OR new.n IS NOT NULL))"
+        )
+        is_moved = f"CASE WHEN {moved} THEN 1 ELSE 0 END"
+    inactive = "false"
+    if entity.has_status:
+        inactive = (
+            f"(s.scaikey_status NOT IN ({ACTIVE_SQL}) AND p.scaikey_status IN ({ACTIVE_SQL}) "
+            "AND p.suspended_by_hand_at IS NULL)"
+        )
+    execute(
+        f"""
+        INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, is_absent, is_moved,
+                                 is_inactive, role_losses, state, note)
+        SELECT %s, p.{entity.identity}, p.id, {entity.tenant_of_row},
+               CASE WHEN s.n IS NULL THEN 1 ELSE 0 END, {is_moved},
+               CASE WHEN {inactive} THEN 1 ELSE 0 END, 0, 'open', ''
+        FROM {entity.table} p {entity.scope_join}
+        LEFT JOIN {entity.staging_table} s ON s.scaikey_id = p.{entity.identity} {tenant_join}
+        WHERE {entity.owned_condition} AND (s.n IS NULL OR {moved} OR {inactive})
+          AND NOT EXISTS (SELECT 1 FROM unusable_records u
+                          WHERE u.kind = %s AND u.scaikey_id = p.{entity.identity})
         """,
-        [group_id],
+        [entity.kind, entity.kind],
     )
 
 
-def _drop_seen(kind: str) -> int:
-    execute("CREATE INDEX seen_again_id ON seen_again (scaikey_id)")
-    dropped = execute(
-        "DELETE FROM sync_plan WHERE kind = %s AND action = 'deactivate' "
-        "AND scaikey_id IN (SELECT scaikey_id FROM seen_again)",
-        [kind],
+def find_role_claims() -> None:
+    """Find the people from whom the list would take a role that ScaiKey gave them."""
+    execute(
+        """
+        INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, is_absent, is_moved,
+                                 is_inactive, role_losses, state, note)
+        SELECT 'participants', p.scaikey_id, p.id, p.tenant_id, 0, 0, 0, l.number, 'open', ''
+        FROM (SELECT p.id AS participant_id, count(*) AS number
+              FROM stage_participants s
+              JOIN sw_tenants t ON t.scaikey_tenant_id = s.tenant_scaikey_id
+              JOIN sw_participants p ON p.scaikey_id = s.scaikey_id AND p.tenant_id = t.id
+              JOIN sw_role_grants g ON g.participant_id = p.id
+              JOIN sw_roles r ON r.id = g.role_id
+              WHERE s.roles IS NOT NULL AND g.source = 'scaikey'
+                AND p.participant_type = 'human' AND NOT EXISTS (
+                    SELECT 1 FROM stage_roles x WHERE x.person_n = s.n AND x.slug = r.slug)
+              GROUP BY p.id) AS l
+        JOIN sw_participants p ON p.id = l.participant_id
+        WHERE NOT EXISTS (SELECT 1 FROM loss_claims c
+                          WHERE c.kind = 'participants' AND c.scaikey_id = p.scaikey_id)
+        """
     )
-    execute("DROP INDEX seen_again_id")
-    return dropped
+
+
+_LOST_ROLE = """EXISTS (
+    SELECT 1 FROM sw_role_grants g JOIN sw_roles r ON r.id = g.role_id
+    WHERE g.participant_id = c.row_id AND g.source = 'scaikey' AND NOT EXISTS (
+        SELECT 1 FROM stage_roles x WHERE x.person_n = s.n AND x.slug = r.slug))
+"""
+
+
+def _settle_lost_tenants(entity: EntitySync) -> None:
+    """People and groups of a tenant that is proven to be gone need no look-up of their own, unless
+    they are listed elsewhere."""
+    if not entity.in_tenant:
+        return
+    lost = (
+        "tenant_id IN (SELECT t.id FROM gone g JOIN sw_tenants t "
+        "ON t.scaikey_tenant_id = g.scaikey_id WHERE g.kind = 'tenants')"
+    )
+    execute(
+        "INSERT INTO gone (kind, scaikey_id, reason) SELECT kind, scaikey_id, %s FROM loss_claims "
+        f"WHERE kind = %s AND is_absent = 1 AND state = 'open' AND {lost}",
+        [TENANT_LOST, entity.kind],
+    )
+    execute(
+        "UPDATE loss_claims SET state = 'lost' "
+        f"WHERE kind = %s AND is_absent = 1 AND state = 'open' AND {lost}",
+        [entity.kind],
+    )
+
+
+def _decide_claims(kind: str, records: list[BaseRecord], *, with_roles: bool) -> None:
+    """Give each claim its state, and stage what was found in the place of what was listed."""
+    table = f"stage_{kind}"
+    execute(
+        f"DELETE FROM {table} WHERE scaikey_id IN (SELECT scaikey_id FROM looked_up "
+        "WHERE answer IN ('found', 'gone'))"
+    )
+    last = restage_records(kind, records)
+    if with_roles:
+        roles.stage_roles(after=last)
+    execute(
+        "INSERT INTO gone (kind, scaikey_id, reason) "
+        "SELECT kind, scaikey_id, note FROM looked_up WHERE answer = 'gone'"
+    )
+    execute(
+        """
+        UPDATE loss_claims SET
+            state = CASE l.answer WHEN 'gone' THEN 'lost' WHEN 'found' THEN 'exists'
+                    ELSE 'postponed' END,
+            note = l.note
+        FROM looked_up l
+        WHERE l.kind = loss_claims.kind AND l.scaikey_id = loss_claims.scaikey_id
+        """
+    )
+    _compare_found(kind)
+
+
+def _compare_found(kind: str) -> None:
+    """What was found may still have lost access: the record itself says so now."""
+    table = f"stage_{kind}"
+    confirmed = []
+    if kind != "groups":
+        confirmed.append(f"c.is_inactive = 1 AND s.scaikey_status NOT IN ({ACTIVE_SQL})")
+    if kind in ("participants", "groups"):
+        confirmed.append(
+            "s.tenant_scaikey_id <>! (SELECT t.scaikey_tenant_id FROM sw_tenants t "
+            "WHERE t.id = c.tenant_id)"
+        )
+    if kind == "participants":
+        confirmed.append(f"c.role_losses > 0 AND s.roles IS NOT NULL AND {_LOST_ROLE}")
+    for condition in confirmed:
+        execute(
+            f"""
+            UPDATE loss_claims SET state = 'lost' WHERE kind = %s AND state = 'exists'
+            AND scaikey_id IN (SELECT c.scaikey_id FROM loss_claims c
+                               JOIN {table} s ON s.scaikey_id = c.scaikey_id
+                               WHERE c.kind = %s AND {condition})
+            """,
+            [kind, kind],
+        )
+
+
+def unstage_undecided(kind: str) -> None:
+    """Keep the local row as it is where nothing is proven: no status, no roles, no other tenant."""
+    table = f"stage_{kind}"
+    undecided = (
+        "scaikey_id IN (SELECT scaikey_id FROM loss_claims WHERE kind = %s AND {} = 1 "
+        "AND state IN ('postponed', 'inconsistent'))"
+    )
+    if kind != "groups":
+        where = undecided.format("is_inactive")
+        execute(f"UPDATE {table} SET scaikey_status = NULL WHERE {where}", [kind])
+    if kind in ("participants", "groups"):
+        execute(f"DELETE FROM {table} WHERE {undecided.format('is_moved')}", [kind])
+
+
+def _assume(kind: str, tenant_id: str) -> int:
+    """Take the open claims for lost; returns how many. The caller sees to it that such losses are
+    never applied."""
+    where, params = _open_claims(kind, tenant_id)
+    execute(
+        "INSERT INTO gone (kind, scaikey_id, reason) SELECT kind, scaikey_id, %s FROM loss_claims "
+        f"WHERE is_absent = 1 AND {where}",
+        [REMOVED, *params],
+    )
+    return execute(f"UPDATE loss_claims SET state = 'assumed' WHERE {where}", params)
+
+
+def _open_claims(kind: str, tenant_id: str) -> tuple[str, list[str]]:
+    if tenant_id:
+        return "kind = %s AND state = 'open' AND tenant_id = %s", [kind, tenant_id]
+    return "kind = %s AND state = 'open'", [kind]
+
+
+def _count_open(kind: str) -> int:
+    return _measure_open(kind, "count(*)")
+
+
+def _measure_open(kind: str, measure: str) -> int:
+    where, params = _open_claims(kind, "")
+    return int(fetch_one(f"SELECT {measure} FROM loss_claims WHERE {where}", params)[0] or 0)
+
+
+def _measure_open_by_tenant(kind: str, measure: str, more_than: int) -> list[tuple[str, int]]:
+    where, params = _open_claims(kind, "")
+    rows = select(
+        f"SELECT tenant_id, {measure} FROM loss_claims WHERE {where} AND tenant_id IS NOT NULL "
+        f"GROUP BY tenant_id HAVING {measure} > %s",
+        [*params, more_than],
+    )
+    return [(str(tenant_id), int(number)) for tenant_id, number in rows]
+
+
+def _count_present(kind: str, tenant_id: str) -> int:
+    sql = f"SELECT count(*) FROM sw_{kind} WHERE tenant_id = %s AND absent_since IS NULL"
+    if kind == "tenants":
+        return 1
+    return int(fetch_one(f"{sql} AND scaikey_id IS NOT NULL", [tenant_id])[0])

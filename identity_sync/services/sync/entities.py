@@ -1,7 +1,7 @@
 """The four kinds that are rows with a ScaiKey id, and the SQL that compares and writes them.
 
-A mirror knows which columns ScaiKey owns. Everything is a handful of statements over whole sets:
-a run without changes reads, and writes nothing.
+An `EntitySync` knows which columns ScaiKey owns. Everything is a handful of statements over whole
+sets: a run without changes reads, and writes nothing.
 """
 
 from __future__ import annotations
@@ -17,24 +17,56 @@ from identity_sync.services.sync.staging import execute, fetch_one
 
 @dataclass(frozen=True)
 class EntitySync:
-    """One kind. `kept` columns keep our value where ScaiKey tells none; `told` ones follow it.
+    """One kind. `synced_columns` follow ScaiKey, `preserved_columns` keep our value where ScaiKey
+    sends none.
 
-    `ours` is the condition for rows `p` that a sync may touch although they have a ScaiKey id.
+    `identity` is our column of the ScaiKey id, `ownership_condition` limits the rows `p` that a
+    sync may touch although they have one, `name_expression` is what a row is called (`s` is the
+    staged row). In SQL: `p` our row, `s` the staged one, `t` its tenant, `c` a tenant in scope,
+    `d` a row of the plan.
     """
 
     kind: str
     table: str
-    stage: str
     identity: str
-    told: tuple[str, ...]
-    kept: tuple[str, ...] = ()
+    synced_columns: tuple[str, ...]
+    preserved_columns: tuple[str, ...] = ()
     in_tenant: bool = False
-    ours: str = ""
-    label: str = "s.name"
+    has_status: bool = True
+    ownership_condition: str = ""
+    name_expression: str = "s.name"
+
+    @property
+    def staging_table(self) -> str:
+        return f"stage_{self.kind}"
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return self.told + self.kept
+        return self.synced_columns + self.preserved_columns
+
+    @property
+    def own_name(self) -> str:
+        """What our row is called, in SQL."""
+        return self.name_expression.replace("s.", "p.")
+
+    @property
+    def scope_join(self) -> str:
+        """Only what lies in our credentials' scope can be called absent."""
+        if self.kind == "partners":
+            return ""
+        return f"JOIN scope_tenants c ON c.tenant_id = p.{'tenant_id' if self.in_tenant else 'id'}"
+
+    @property
+    def owned_condition(self) -> str:
+        """Rows that ScaiKey is responsible for and that are not absent."""
+        ours = f" AND {self.ownership_condition}" if self.ownership_condition else ""
+        return f"p.{self.identity} IS NOT NULL AND p.absent_since IS NULL{ours}"
+
+    @property
+    def tenant_of_row(self) -> str:
+        if self.kind == "partners":
+            return "NULL"
+        return "p.tenant_id" if self.in_tenant else "p.id"
 
     @property
     def _tenant_join(self) -> str:
@@ -46,60 +78,40 @@ class EntitySync:
         return f"LEFT JOIN {self.table} p ON p.{self.identity} = s.scaikey_id {same_tenant}"
 
     def _differs(self, column: str) -> str:
-        told = f"s.{column} IS NOT NULL AND " if column in self.kept else ""
-        return f"({told}p.{column} <>! s.{column})"
+        sent = f"s.{column} IS NOT NULL AND " if column in self.preserved_columns else ""
+        return f"({sent}p.{column} <>! s.{column})"
 
-    def present(self) -> int:
+    def count_active(self) -> int:
         """How many rows we have that ScaiKey is responsible for and that are not absent."""
-        return int(
-            fetch_one(f"SELECT count(*) FROM {self.table} p {self.scope} WHERE {self._owned}")[0]
-        )
+        sql = f"SELECT count(*) FROM {self.table} p {self.scope_join} WHERE {self.owned_condition}"
+        return int(fetch_one(sql)[0])
 
-    @property
-    def scope(self) -> str:
-        """Only what lies in our credentials' scope can be called absent."""
-        column = "tenant_id" if self.in_tenant else "id"
-        if self.kind == "partners":
-            return ""
-        return f"JOIN scope_tenants c ON c.tenant_id = p.{column}"
-
-    @property
-    def _owned(self) -> str:
-        ours = f" AND {self.ours}" if self.ours else ""
-        return f"p.{self.identity} IS NOT NULL AND p.absent_since IS NULL{ours}"
-
-    def plan_absent(self) -> None:
-        """Plan to deactivate what ScaiKey did not show."""
+    def plan_removals(self) -> None:
+        """Plan to deactivate what is proven to be gone."""
         execute(
             f"""
             INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
-            SELECT %s, 'deactivate', p.id, {self._tenant_of_row}, p.{self.identity},
-                   {self.label.replace("s.", "p.")}, 'not in ScaiKey any more'
-            FROM {self.table} p {self.scope}
-            WHERE {self._owned} AND NOT EXISTS
-                (SELECT 1 FROM {self.stage} s WHERE s.scaikey_id = p.{self.identity})
+            SELECT %s, 'deactivate', p.id, {self.tenant_of_row}, p.{self.identity},
+                   {self.own_name}, g.reason
+            FROM gone g JOIN {self.table} p ON p.{self.identity} = g.scaikey_id {self.scope_join}
+            WHERE g.kind = %s AND {self.owned_condition} AND NOT EXISTS
+                (SELECT 1 FROM {self.staging_table} s WHERE s.scaikey_id = g.scaikey_id)
             """,
-            [self.kind],
+            [self.kind, self.kind],
         )
 
-    @property
-    def _tenant_of_row(self) -> str:
-        if self.kind == "partners":
-            return "NULL"
-        return "p.tenant_id" if self.in_tenant else "p.id"
-
-    def plan_moved(self) -> None:
+    def plan_moves(self) -> None:
         """Plan to deactivate here what ScaiKey now shows in another tenant."""
         if not self.in_tenant:
             return
         execute(
             f"""
             INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
-            SELECT %s, 'move', p.id, p.tenant_id, p.scaikey_id,
-                   {self.label.replace("s.", "p.")}, 'moved to another tenant'
-            FROM {self.stage} s {self._tenant_join}
+            SELECT %s, 'move', p.id, p.tenant_id, p.scaikey_id, {self.own_name},
+                   'moved to another tenant'
+            FROM {self.staging_table} s {self._tenant_join}
             JOIN {self.table} p ON p.scaikey_id = s.scaikey_id
-            WHERE p.tenant_id <> t.tenant_id AND {self._owned}
+            WHERE p.tenant_id <> t.tenant_id AND {self.owned_condition}
             """,
             [self.kind],
         )
@@ -114,9 +126,9 @@ class EntitySync:
         tenant = "t.tenant_id" if self.in_tenant else "NULL"
         if self.kind == "tenants":
             tenant = "COALESCE(p.id, s.new_id)"
-        guard = "AND s.held = 0" if self.kind == "tenants" else ""
-        if self.ours:
-            guard = f"AND (p.id IS NULL OR ({self.ours}))"
+        guard = "AND s.skipped = 0" if self.kind == "tenants" else ""
+        if self.ownership_condition:
+            guard = f"AND (p.id IS NULL OR ({self.ownership_condition}))"
         execute(
             f"""
             INSERT INTO sync_plan
@@ -124,12 +136,12 @@ class EntitySync:
             SELECT %s,
                    CASE WHEN p.id IS NULL THEN 'add'
                         WHEN p.absent_since IS NOT NULL THEN 'restore' ELSE 'update' END,
-                   COALESCE(p.id, s.new_id), {tenant}, s.n, s.scaikey_id, {self.label},
+                   COALESCE(p.id, s.new_id), {tenant}, s.n, s.scaikey_id, {self.name_expression},
                    CASE WHEN p.id IS NULL THEN '' ELSE substr({fields}, 2) END,
                    CASE WHEN p.id IS NULL THEN 'new in ScaiKey'
                         WHEN p.absent_since IS NOT NULL THEN 'back in ScaiKey'
                         ELSE 'changed in ScaiKey' END
-            FROM {self.stage} s {self._tenant_join} {self._row_join}
+            FROM {self.staging_table} s {self._tenant_join} {self._row_join}
             WHERE (p.id IS NULL OR p.absent_since IS NOT NULL OR {differs}) {guard}
             """,
             [self.kind],
@@ -145,17 +157,17 @@ class EntitySync:
         )
 
     def update(self, now: datetime) -> None:
-        """Write updates and restorations; a column that ScaiKey does not tell keeps its value."""
+        """Write updates and restorations; a column that ScaiKey does not send keeps its value."""
         assignments = ", ".join(
             f"{column} = COALESCE(s.{column}, p.{column})"
-            if column in self.kept
+            if column in self.preserved_columns
             else f"{column} = s.{column}"
             for column in self.columns
         )
         execute(
             f"""
             UPDATE {self.table} AS p SET {assignments}, absent_since = NULL, updated_at = %s
-            FROM sync_plan d JOIN {self.stage} s ON s.n = d.n
+            FROM sync_plan d JOIN {self.staging_table} s ON s.n = d.n
             WHERE d.kind = %s AND d.action IN ('update', 'restore') AND p.id = d.row_id
             """,
             [datetime_param(now), self.kind],
@@ -163,8 +175,8 @@ class EntitySync:
 
     def insert(self, now: datetime, extra: dict[str, str] | None = None, joins: str = "") -> None:
         """Write additions; `extra` gives SQL for columns that do not come from ScaiKey."""
-        values = {column: f"s.{column}" for column in self.told}
-        values |= {column: f"COALESCE(s.{column}, '')" for column in self.kept}
+        values = {column: f"s.{column}" for column in self.synced_columns}
+        values |= {column: f"COALESCE(s.{column}, '')" for column in self.preserved_columns}
         if "partner_id" in values:
             values["partner_id"] = "s.partner_id"
         if self.in_tenant:
@@ -175,7 +187,7 @@ class EntitySync:
             INSERT INTO {self.table}
                 (id, {self.identity}, {", ".join(values)}, created_at, updated_at)
             SELECT d.row_id, s.scaikey_id, {", ".join(values.values())}, %s, %s
-            FROM sync_plan d JOIN {self.stage} s ON s.n = d.n {joins}
+            FROM sync_plan d JOIN {self.staging_table} s ON s.n = d.n {joins}
             WHERE d.kind = %s AND d.action = 'add'
             """,
             [datetime_param(now), datetime_param(now), self.kind],
@@ -189,9 +201,8 @@ def datetime_param(now: datetime) -> Any:
 PARTNERS = EntitySync(
     kind="partners",
     table="sw_partners",
-    stage="stage_partners",
     identity="scaikey_id",
-    told=(
+    synced_columns=(
         "name",
         "slug",
         "contact_email",
@@ -199,33 +210,31 @@ PARTNERS = EntitySync(
         "max_users_per_tenant",
         "max_applications_per_tenant",
     ),
-    kept=("scaikey_status",),
+    preserved_columns=("scaikey_status",),
 )
 TENANTS = EntitySync(
     kind="tenants",
     table="sw_tenants",
-    stage="stage_tenants",
     identity="scaikey_tenant_id",
-    told=("name", "slug", "contact_email"),
-    kept=("scaikey_status", "partner_id"),
+    synced_columns=("name", "slug", "contact_email"),
+    preserved_columns=("scaikey_status", "partner_id"),
 )
 PARTICIPANTS = EntitySync(
     kind="participants",
     table="sw_participants",
-    stage="stage_participants",
     identity="scaikey_id",
-    told=("display_name", "email", "avatar_url"),
-    kept=("scaikey_status",),
+    synced_columns=("display_name", "email", "avatar_url"),
+    preserved_columns=("scaikey_status",),
     in_tenant=True,
-    ours="p.participant_type = 'human'",
-    label="s.display_name",
+    ownership_condition="p.participant_type = 'human'",
+    name_expression="s.display_name",
 )
 GROUPS = EntitySync(
     kind="groups",
     table="sw_groups",
-    stage="stage_groups",
     identity="scaikey_id",
-    told=("name", "group_type"),
+    synced_columns=("name", "group_type"),
     in_tenant=True,
+    has_status=False,
 )
-MIRRORS = (PARTNERS, TENANTS, PARTICIPANTS, GROUPS)
+ENTITIES = (PARTNERS, TENANTS, PARTICIPANTS, GROUPS)

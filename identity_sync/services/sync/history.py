@@ -10,9 +10,10 @@ from uuid import UUID
 
 from django.db import Error, connection
 
-from identity_sync.models import Outcome, SyncChange, SyncRun, Trigger
+from identity_sync.models import Outcome, SyncChange, SyncRun, SyncSkip, Trigger
+from identity_sync.services.sync.entities import datetime_param
 from identity_sync.services.sync.report import KINDS, SyncReport
-from identity_sync.services.sync.staging import BATCH, select, uuid_param
+from identity_sync.services.sync.staging import BATCH, execute, select, uuid_param
 from scaiwave.auth.operators import Operator
 from scaiwave.error_mapping import map_database_error, map_os_error
 from scaiwave.errors import ScaiWaveError, TerminationSignal
@@ -92,7 +93,7 @@ _CHANGES = """
 
 
 def iter_changes() -> Iterator[list[tuple[Any, ...]]]:
-    """The plan in batches, kind by kind, without first runs; what is held back is in it."""
+    """The plan in batches, kind by kind, without first runs; what is skipped is in it."""
     for kind in KINDS:
         last = uuid_param(UUID(int=0))
         while rows := select(_CHANGES, [kind, last, BATCH]):
@@ -101,7 +102,9 @@ def iter_changes() -> Iterator[list[tuple[Any, ...]]]:
 
 
 def record_changes(run: SyncRun) -> None:
+    """Keep what the run changed, and what it skips for the first time."""
     for rows in iter_changes():
+        known = _known_skips(rows)
         SyncChange.objects.bulk_create(
             (
                 SyncChange(
@@ -117,7 +120,70 @@ def record_changes(run: SyncRun) -> None:
                     reason=reason,
                 )
                 for row_id, tenant_id, kind, action, scaikey_id, name, fields, reason in rows
-                if action != "held"
+                if action != "skipped" or (kind, scaikey_id) not in known
             ),
             batch_size=1000,
         )
+
+
+def _known_skips(rows: list[tuple[Any, ...]]) -> set[tuple[str, str]]:
+    skipped = [(row[2], row[4]) for row in rows if row[3] == "skipped"]
+    if not skipped:
+        return set()
+    known = SyncSkip.objects.filter(
+        kind=skipped[0][0], subject_scaikey_id__in=[scaikey_id for _, scaikey_id in skipped]
+    )
+    return set(known.values_list("kind", "subject_scaikey_id"))
+
+
+_STILL_SKIPPED = """
+    EXISTS (SELECT 1 FROM sync_plan d WHERE d.action = 'skipped' AND d.kind = sw_sync_skips.kind
+            AND d.scaikey_id = sw_sync_skips.subject_scaikey_id)
+"""
+
+
+def record_skips(tenant: Tenant | None, now: datetime) -> None:
+    """Keep since when each row is skipped, and forget those that no longer are.
+
+    A run for one tenant knows of that tenant alone.
+    """
+    new = _new_skips()
+    if not new and not SyncSkip.objects.exists():
+        return
+    where, params = "", []
+    if tenant is not None:
+        where, params = "AND tenant_id = %s", [uuid_param(tenant.pk)]
+    execute(f"DELETE FROM sw_sync_skips WHERE NOT {_STILL_SKIPPED} {where}", params)
+    execute(
+        f"UPDATE sw_sync_skips SET runs = runs + 1, last_skipped_at = %s WHERE {_STILL_SKIPPED}",
+        [datetime_param(now)],
+    )
+    SyncSkip.objects.bulk_create(
+        (
+            SyncSkip(
+                id=new_id(),
+                tenant_id=tenant_id,
+                kind=kind,
+                subject_scaikey_id=scaikey_id,
+                subject_name=name or "",
+                reason=reason,
+                is_postponed=reason.startswith("postponed"),
+                first_skipped_at=now,
+                last_skipped_at=now,
+            )
+            for kind, scaikey_id, tenant_id, name, reason in new
+        ),
+        batch_size=1000,
+        ignore_conflicts=True,
+    )
+
+
+def _new_skips() -> list[tuple[Any, ...]]:
+    return select(
+        """
+        SELECT d.kind, d.scaikey_id, d.tenant_id, d.name, d.reason FROM sync_plan d
+        WHERE d.action = 'skipped' AND NOT EXISTS (
+            SELECT 1 FROM sw_sync_skips k
+            WHERE k.kind = d.kind AND k.subject_scaikey_id = d.scaikey_id)
+        """
+    )

@@ -1,24 +1,54 @@
-"""Who is in which group: planned from pairs, since an edge has no ScaiKey id of its own."""
+"""Group memberships: read from lists of pairs, since an edge has no ScaiKey id of its own.
+
+An edge ends only if its person or group is proven to be gone, or if it is missing in two whole
+lists of the group's members. A list is whole if it was read to an empty page, contradicts no total
+that was reported, repeats no record and has none that can't be read. The second is read with
+another page size, so that replicas that disagree show themselves. Other differences between the two
+don't matter: a busy group still loses those who left. Everything else is postponed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 
+from identity_sync.services.sync.confirm import (
+    BUDGET_SPENT,
+    INCONSISTENT,
+    SAMPLE_SIZE,
+    Confirmation,
+    LookupBudget,
+)
 from identity_sync.services.sync.entities import datetime_param
-from identity_sync.services.sync.staging import analyze, execute, fetch_one
+from identity_sync.services.sync.fetch import MAX_NAMED, direct_memberships
+from identity_sync.services.sync.removal_limit import RemovalLimit
+from identity_sync.services.sync.staging import (
+    BATCH,
+    analyze,
+    copy_rows,
+    execute,
+    fetch_one,
+    select,
+)
+from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient
+from scaiwave.ids import new_id_hex
 
 KIND = "memberships"
 
-# The two sorts of member: which flag they are staged with, where they are found, in which column
-# an edge keeps them.
-_SORTS = (
+# The two types of member: the flag they are staged with, where they are found, in which column an
+# edge keeps them, what they are called.
+_MEMBER_TYPES = (
     (0, "sw_participants", "participants", "member_participant_id", "display_name"),
     (1, "sw_groups", "groups", "member_group_id", "name"),
 )
 
+NOT_WHOLE = "postponed: the list of its members can't be read as a whole"
+
 
 def map_groups() -> None:
-    """Say which local group each staged one is, or will be."""
+    """Map each staged group to the local one that it is, or will be."""
     execute(
         """
         INSERT INTO group_map (scaikey_id, group_id, tenant_id)
@@ -30,7 +60,7 @@ def map_groups() -> None:
 
 
 def map_fetched_groups() -> None:
-    """Find our rows of the groups whose members were read: absent ones too, which may return
+    """Map our rows of the groups whose members were read: absent ones too, which may return
     and whose edges would be those of old; not those in a tenant that the group has left."""
     analyze("walked_groups")
     execute(
@@ -46,10 +76,10 @@ def map_fetched_groups() -> None:
 
 
 def count_active() -> int:
-    """Edges of the walked groups that ScaiKey is responsible for and that are not absent."""
+    """Edges of the fetched groups that ScaiKey is responsible for and that are not absent."""
     edges = "walked_rows w JOIN sw_group_memberships e ON e.group_id = w.group_id"
     number = int(fetch_one(f"SELECT count(*) FROM {edges} WHERE e.absent_since IS NULL")[0])
-    for _, table, _, column, _ in _SORTS:
+    for _, table, _, column, _ in _MEMBER_TYPES:
         number -= fetch_one(
             f"SELECT count(*) FROM {edges} JOIN {table} m ON m.id = e.{column} "
             "WHERE m.scaikey_id IS NULL AND e.absent_since IS NULL"
@@ -57,30 +87,269 @@ def count_active() -> int:
     return number
 
 
-def plan_absent() -> None:
-    """Plan to end the edges that the walked groups show no more."""
-    for is_group, table, _, column, name in _SORTS:
+def find_claims() -> None:
+    """Find the edges that the lists no longer show; those of a member that is proven to be gone
+    need no further proof."""
+    for is_group, table, kind, column, _ in _MEMBER_TYPES:
         execute(
             f"""
-            INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
-            SELECT %s, 'deactivate', e.id, e.tenant_id, w.scaikey_id || ' ' || m.scaikey_id,
-                   m.{name} || ' in ' || g.name, 'not a member in ScaiKey any more'
+            INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
+                                     is_group, state, note)
+            SELECT e.id, e.tenant_id, w.scaikey_id, m.scaikey_id, {is_group},
+                   CASE WHEN m.absent_since IS NOT NULL
+                          OR EXISTS (SELECT 1 FROM gone x WHERE x.kind = '{kind}'
+                                     AND x.scaikey_id = m.scaikey_id)
+                          OR EXISTS (SELECT 1 FROM stage_{kind} s
+                                     JOIN sw_tenants t ON t.id = m.tenant_id
+                                     WHERE s.scaikey_id = m.scaikey_id
+                                       AND s.tenant_scaikey_id <>! t.scaikey_tenant_id)
+                        THEN 'proven' ELSE 'open' END, ''
             FROM walked_rows w
             JOIN sw_group_memberships e ON e.group_id = w.group_id
-            JOIN sw_groups g ON g.id = e.group_id
             JOIN {table} m ON m.id = e.{column}
             WHERE e.absent_since IS NULL AND m.scaikey_id IS NOT NULL AND NOT EXISTS (
                 SELECT 1 FROM stage_memberships s WHERE s.group_scaikey_id = w.scaikey_id
                 AND s.member_scaikey_id = m.scaikey_id AND s.is_group = {is_group})
+            """
+        )
+
+
+@dataclass(frozen=True)
+class EdgeConfirmer:
+    """Decides the claims about edges; see the module's text for the rule."""
+
+    client: ScaiKeyClient
+    limit: RemovalLimit
+    budget: LookupBudget
+    tenant_only: bool
+    result: Confirmation
+
+    def confirm(self, present: int) -> None:
+        find_claims()
+        if not _count_open():
+            return
+        self._apply_limit(present)
+        while groups := _open_groups(limit=BATCH):
+            if not self._read_again(groups):
+                _postpone_open(BUDGET_SPENT)
+        self._warn()
+
+    def _apply_limit(self, present: int) -> None:
+        claimed = _count_open()
+        if self.limit.allowed is not None and claimed <= self.limit.allowed:
+            return
+        if self.limit.is_exceeded(claimed, present):
+            if self._is_confirmed_by_sample(""):
+                self.result.is_assumed |= _assume("") > 0
+            return
+        if self.tenant_only:
+            return
+        rows = select(
+            "SELECT tenant_id, count(*) FROM edge_claims WHERE state = 'open' GROUP BY tenant_id "
+            "HAVING count(*) > %s",
+            [self.limit.limit],
+        )
+        for tenant_id, number in rows:
+            there = fetch_one(
+                "SELECT count(*) FROM sw_group_memberships "
+                "WHERE tenant_id = %s AND absent_since IS NULL",
+                [str(tenant_id)],
+            )[0]
+            if not self.limit.is_exceeded(int(number), int(there)):
+                continue
+            if not self._is_confirmed_by_sample(str(tenant_id)):
+                return
+            _assume(str(tenant_id))
+            self.result.assumed_tenants.add(str(tenant_id))
+
+    def _is_confirmed_by_sample(self, tenant_id: str) -> bool:
+        """Read some groups again; False if any of their edges is there, and then the others are
+        given up."""
+        groups = _open_groups(limit=SAMPLE_SIZE, tenant_id=tenant_id, order="random()")
+        self._read_again(groups)
+        marks = ", ".join(["%s"] * len(groups))
+        states = dict(
+            select(
+                "SELECT state, count(*) FROM edge_claims "
+                f"WHERE group_scaikey_id IN ({marks}) GROUP BY state",
+                groups,
+            )
+        )
+        if states.get("lost") and not states.get("exists"):
+            return True
+        if states.get("exists"):
+            stopped = execute(
+                "UPDATE edge_claims SET state = 'inconsistent', note = %s WHERE state = 'open'",
+                [INCONSISTENT],
+            )
+            if stopped:
+                self.result.inconsistent.append(KIND)
+        else:
+            _postpone_open(NOT_WHOLE)
+        return False
+
+    def _read_again(self, groups: list[str]) -> bool:
+        """Read the members of groups twice more, and decide their claims; False if the budget did
+        not last."""
+        first: dict[str, MemberList] = {}
+        again = self.client.iter_members(self.budget.limit(groups), to_end=True)
+        asked: list[str] = []
+        with closing(again):
+            for group_id, members in again:
+                asked.append(group_id)
+                if members is not None:
+                    first[group_id] = members
+        sizes = {group_id: _other_page_size(members) for group_id, members in first.items()}
+        second = dict(self.client.iter_members(first, to_end=True, per_page=sizes))
+        for group_id in asked:
+            _decide(group_id, first.get(group_id), second.get(group_id))
+        return len(asked) == len(groups)
+
+    def _warn(self) -> None:
+        if number := _count("exists"):
+            self.result.warnings.append(
+                f"ScaiKey's lists left out {number:,} group memberships that still exist."
+            )
+        number = _count("postponed") + _count("inconsistent")
+        if not number:
+            return
+        names = select(
+            """
+            SELECT DISTINCT g.name, g.scaikey_id FROM edge_claims c
+            JOIN sw_group_memberships e ON e.id = c.edge_id JOIN sw_groups g ON g.id = e.group_id
+            WHERE c.state IN ('postponed', 'inconsistent') ORDER BY g.name, g.scaikey_id
+            """
+        )
+        shown = ", ".join(f"{name} ({scaikey_id})" for name, scaikey_id in names[:MAX_NAMED])
+        more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
+        self.result.warnings.append(
+            f"{number:,} ends of memberships are postponed, since ScaiKey's lists of members prove "
+            f"nothing yet for these groups: {shown}{more}."
+        )
+
+
+def _other_page_size(members: MemberList) -> int:
+    """A page size that the server can't mistake for the first one, whatever it caps pages at."""
+    return max(1, members.page_size * 2 // 3)
+
+
+def _decide(group_id: str, first: MemberList | None, second: MemberList | None) -> None:
+    """Decide the open claims about one group."""
+    seen = {
+        (group_id, *pair)
+        for members in (first, second)
+        if members is not None
+        for pair in direct_memberships(members.records)
+    }
+    claimed = select(
+        "SELECT group_scaikey_id, member_scaikey_id, is_group FROM edge_claims "
+        "WHERE group_scaikey_id = %s AND state = 'open'",
+        [group_id],
+    )
+    still_there = [edge for edge in claimed if edge in seen]
+    for edge in still_there:
+        execute(
+            "UPDATE edge_claims SET state = 'exists' WHERE group_scaikey_id = %s "
+            "AND member_scaikey_id = %s AND is_group = %s AND state = 'open'",
+            edge,
+        )
+    _restage(still_there)
+    proven = first is not None and second is not None and _are_proof(first, second)
+    execute(
+        "UPDATE edge_claims SET state = %s, note = %s "
+        "WHERE group_scaikey_id = %s AND state = 'open'",
+        ["lost" if proven else "postponed", "" if proven else NOT_WHOLE, group_id],
+    )
+
+
+def _are_proof(first: MemberList, second: MemberList) -> bool:
+    fits_one_page = len(first.records) <= first.page_size and len(second.records) <= (
+        second.page_size
+    )
+    other_size = first.page_size != second.page_size
+    return first.is_whole and second.is_whole and (other_size or fits_one_page)
+
+
+def _restage(edges: Iterable[tuple[str, str, int]]) -> None:
+    """Count edges as seen that only a later list showed."""
+    last = int(fetch_one("SELECT COALESCE(max(n), 0) FROM stage_memberships")[0])
+    copy_rows(
+        "stage_memberships",
+        ((number, new_id_hex(), *edge) for number, edge in enumerate(edges, last + 1)),
+    )
+
+
+def _open_groups(*, limit: int, tenant_id: str = "", order: str = "group_scaikey_id") -> list[str]:
+    where, params = "", []
+    if tenant_id:
+        where, params = "AND tenant_id = %s", [tenant_id]
+    rows = select(
+        "SELECT group_scaikey_id FROM (SELECT DISTINCT group_scaikey_id FROM edge_claims "
+        f"WHERE state = 'open' {where}) AS g ORDER BY {order} LIMIT %s",
+        [*params, limit],
+    )
+    return [row[0] for row in rows]
+
+
+def _assume(tenant_id: str) -> int:
+    if tenant_id:
+        return execute(
+            "UPDATE edge_claims SET state = 'assumed' WHERE state = 'open' AND tenant_id = %s",
+            [tenant_id],
+        )
+    return execute("UPDATE edge_claims SET state = 'assumed' WHERE state = 'open'")
+
+
+def _postpone_open(note: str) -> None:
+    execute("UPDATE edge_claims SET state = 'postponed', note = %s WHERE state = 'open'", [note])
+
+
+def _count_open() -> int:
+    return _count("open")
+
+
+def _count(state: str) -> int:
+    return int(fetch_one("SELECT count(*) FROM edge_claims WHERE state = %s", [state])[0])
+
+
+def plan_removals() -> None:
+    """Plan to end the edges that are proven to have ended."""
+    _plan_claims("deactivate", "'not a member in ScaiKey any more'", ("lost", "assumed", "proven"))
+
+
+def plan_skips() -> None:
+    """Put the postponed ends into the plan, so that they are counted and can be listed."""
+    _plan_claims("skipped", "c.note", ("postponed", "inconsistent"))
+
+
+def _plan_claims(action: str, reason: str, states: tuple[str, ...]) -> None:
+    marks = ", ".join(f"'{state}'" for state in states)
+    for is_group, table, _, column, name in _MEMBER_TYPES:
+        execute(
+            f"""
+            INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
+            SELECT %s, '{action}', e.id, e.tenant_id,
+                   c.group_scaikey_id || ' ' || c.member_scaikey_id,
+                   m.{name} || ' in ' || g.name, {reason}
+            FROM edge_claims c
+            JOIN sw_group_memberships e ON e.id = c.edge_id
+            JOIN sw_groups g ON g.id = e.group_id
+            JOIN {table} m ON m.id = e.{column}
+            WHERE c.is_group = {is_group} AND c.state IN ({marks})
             """,
             [KIND],
         )
 
 
+def count_unseen() -> int:
+    """Edges of ours that no list showed."""
+    return int(fetch_one("SELECT count(*) FROM edge_claims WHERE state <> 'exists'")[0])
+
+
 def plan_changes() -> None:
     """Plan edges to add and to restore: members we have, then members that this run adds."""
     analyze("sync_plan", "tenant_map", "group_map")
-    for is_group, table, kind, column, name in _SORTS:
+    for is_group, table, kind, column, name in _MEMBER_TYPES:
         _plan_for_known(is_group, table, column, name)
         if _adds(kind):
             _plan_for_new(is_group, kind)
@@ -160,7 +429,7 @@ def update(now: datetime) -> None:
 
 def insert(now: datetime) -> None:
     """Write the new edges; members and groups of this run are in their tables by now."""
-    for is_group, _, _, column, _ in _SORTS:
+    for is_group, _, _, column, _ in _MEMBER_TYPES:
         execute(
             f"""
             INSERT INTO sw_group_memberships

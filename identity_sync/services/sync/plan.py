@@ -1,19 +1,26 @@
-"""Plan: compare what was staged with what we have, and say what there is to do.
+"""Plan and apply: compare what was staged with what we have, and write what differs.
 
-Removals are planned first, and confirmed with ScaiKey, before anything is locked; the rest is
-planned in the transaction that applies it. The plan is the table `sync_plan`.
+Removals are planned first, from what the look-ups have proven, before anything is locked; the rest
+is planned in the transaction that applies it. The plan is the table `sync_plan`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from identity_sync.services.sync import memberships as membership_plan
-from identity_sync.services.sync import roles, tenant_slugs
-from identity_sync.services.sync.entities import MIRRORS, TENANTS
-from identity_sync.services.sync.fetch import FetchResult
+from identity_sync.services.sync import local_ids, memberships, roles, tenant_slugs
+from identity_sync.services.sync.confirm import Confirmation
+from identity_sync.services.sync.entities import (
+    ENTITIES,
+    GROUPS,
+    PARTICIPANTS,
+    PARTNERS,
+    TENANTS,
+    EntitySync,
+)
 from identity_sync.services.sync.report import KindCounts
-from identity_sync.services.sync.staging import fetch_one, select
+from identity_sync.services.sync.staging import BATCH, analyze, execute, fetch_one, select
 from identity_sync.services.sync.tenant_slugs import Conflict
 from tenants.models import Tenant
 
@@ -22,9 +29,11 @@ from tenants.models import Tenant
 class Plan:
     """How much is planned of each kind, beside how much there is.
 
-    `present` counts our rows of a kind before the run, `staged` what ScaiKey showed,
-    `conflicts` are tenants that are held back for their slug, `braked` counts removals that the
-    brake holds back; `tenant` is the only one that the run is for.
+    `present` counts our rows of a kind before the run, `staged` what ScaiKey returned, `conflicts`
+    are tenants that are skipped for their slug, `inconsistent` kinds whose removals stopped;
+    `skipped_losses` counts losses that the removal limit leaves out, `claimed` those that the lists
+    claimed, `is_assumed` says that they were not all looked up; `tenant` is the only one of the
+    run.
     """
 
     tenant: Tenant | None = None
@@ -33,11 +42,11 @@ class Plan:
     staged: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
-    braked: int = 0
-
-    @property
-    def removals(self) -> int:
-        return sum(counts.deactivated for counts in self.kinds.values())
+    inconsistent: list[str] = field(default_factory=list)
+    unusable: int = 0
+    skipped_losses: int = 0
+    claimed: int = 0
+    is_assumed: bool = False
 
     @property
     def command(self) -> str:
@@ -45,40 +54,84 @@ class Plan:
         return f"scaiwave sync --tenant {self.tenant.slug}" if self.tenant else "scaiwave sync"
 
 
-def plan_removals(fetched: FetchResult) -> dict[str, int]:
-    """Plan what ScaiKey showed no more; returns how many rows of each kind are present."""
-    present = {}
-    for mirror in MIRRORS:
-        if mirror.kind not in fetched.walked:
-            continue  # single rows were asked for, which says nothing of the others
-        present[mirror.kind] = mirror.present()
-        mirror.plan_absent()
-    if "memberships" in fetched.walked:
-        membership_plan.map_fetched_groups()
-        present["memberships"] = membership_plan.count_active()
-        membership_plan.plan_absent()
-    if roles.has_role_data():
-        fetched.odd_roles = roles.stage_roles()
-        if "participants" not in fetched.inconsistent:
-            roles.plan_absent()
+def count_present(walked: list[str]) -> dict[str, int]:
+    """How many rows of each kind that was read there are, before anything is planned."""
+    present = {entity.kind: entity.count_active() for entity in ENTITIES if entity.kind in walked}
+    if "memberships" in walked:
+        memberships.map_fetched_groups()
+        present["memberships"] = memberships.count_active()
     return present
 
 
-def plan_changes(present: dict[str, int], *, tenant: Tenant | None) -> Plan:
+def plan_removals(walked: list[str]) -> None:
+    """Plan the removals that are proven, and list the ones that are not as skipped."""
+    for entity in ENTITIES:
+        if entity.kind in walked:
+            entity.plan_removals()
+            _plan_skips(entity)
+    if "memberships" in walked:
+        memberships.plan_removals()
+        memberships.plan_skips()
+    if roles.has_role_data():
+        roles.plan_removals()
+
+
+def _plan_skips(entity: EntitySync) -> None:
+    """Rows that stay as they are although the lists say otherwise: nothing is proven, or their
+    record can't be used."""
+    execute(
+        f"""
+        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
+        SELECT c.kind, 'skipped', c.row_id, c.tenant_id, c.scaikey_id, {entity.own_name}, c.note
+        FROM loss_claims c JOIN {entity.table} p ON p.id = c.row_id
+        WHERE c.kind = %s AND c.state IN ('postponed', 'inconsistent')
+        """,
+        [entity.kind],
+    )
+    execute(
+        f"""
+        INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
+        SELECT u.kind, 'skipped', p.id, {entity.tenant_of_row}, u.scaikey_id, {entity.own_name},
+               'unusable record: ' || u.reason
+        FROM unusable_records u JOIN {entity.table} p ON p.{entity.identity} = u.scaikey_id
+        WHERE u.kind = %s AND {entity.owned_condition}
+        """,
+        [entity.kind],
+    )
+
+
+def plan_changes(
+    present: dict[str, int], confirmation: Confirmation, *, unusable: int, tenant: Tenant | None
+) -> Plan:
     """Plan everything else, in the order in which one kind needs the other."""
-    plan = Plan(tenant=tenant, present=present)
-    for mirror in MIRRORS:
-        if mirror is TENANTS:
+    plan = Plan(
+        tenant=tenant,
+        present=present,
+        inconsistent=confirmation.inconsistent,
+        is_assumed=confirmation.is_assumed,
+        unusable=unusable,
+    )
+    plan.claimed = int(
+        fetch_one("SELECT (SELECT count(*) FROM loss_claims) + (SELECT count(*) FROM edge_claims)")[
+            0
+        ]
+    )
+    for entity in ENTITIES:
+        if entity is PARTNERS:
+            tenant_slugs.keep_partner_slugs()
+        if entity is TENANTS:
+            plan.warnings += tenant_slugs.keep_slugs()
             tenant_slugs.resolve_partners()
             plan.conflicts = tenant_slugs.exclude_conflicts()
             plan.warnings += [conflict.warning for conflict in plan.conflicts]
             tenant_slugs.map_tenants()
-        mirror.plan_changes()
-        mirror.plan_moved()
-    membership_plan.map_groups()
-    membership_plan.plan_changes()
+        entity.plan_changes()
+        entity.plan_moves()
+    memberships.map_groups()
+    memberships.plan_changes()
     roles.plan_changes()
-    _count(plan)
+    count_plan(plan)
+    plan.warnings += _warn_unplaced(plan)
     return plan
 
 
@@ -88,11 +141,13 @@ _COUNTED = {
     "deactivate": "deactivated",
     "move": "deactivated",
     "restore": "restored",
+    "skipped": "skipped",
 }
 
 
-def _count(plan: Plan) -> None:
-    for kind in (*(mirror.kind for mirror in MIRRORS), "memberships"):
+def count_plan(plan: Plan) -> None:
+    """Count the plan anew, also after the removal limit has left something out."""
+    for kind in (*(entity.kind for entity in ENTITIES), "memberships"):
         plan.kinds[kind] = KindCounts()
         plan.staged[kind] = int(fetch_one(f"SELECT count(*) FROM stage_{kind}")[0])
     for kind, action, number in select(
@@ -101,34 +156,89 @@ def _count(plan: Plan) -> None:
         counts = plan.kinds[kind]
         setattr(counts, _COUNTED[action], getattr(counts, _COUNTED[action]) + number)
     for kind, counts in plan.kinds.items():
-        _place(plan, kind, counts)
+        _count_unchanged(plan, kind, counts)
 
 
-def _place(plan: Plan, kind: str, counts: KindCounts) -> None:
+def _count_unchanged(plan: Plan, kind: str, counts: KindCounts) -> None:
+    """What was seen and is not written is unchanged, or can't be placed and so is skipped."""
     counts.seen = plan.staged[kind]
     written = counts.added + counts.updated + counts.restored
+    staged_skips = int(
+        fetch_one(
+            "SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'skipped' "
+            "AND n IS NOT NULL",
+            [kind],
+        )[0]
+    )
     if kind == "memberships":
-        # Whatever edge is present and not planned to end was seen, so what is left over of the
-        # seen ones has a member or a group that is not here.
-        known = max(0, plan.present.get(kind, 0) - counts.deactivated)
-        counts.held = max(0, counts.seen - written - known)
-    elif kind == "tenants":
-        counts.held = int(fetch_one("SELECT count(*) FROM stage_tenants WHERE held = 1")[0])
-    elif kind in ("participants", "groups"):
-        counts.held = _unplaced(plan, kind)
-    counts.unchanged = counts.seen - written - counts.held
+        # An edge of ours that is not unseen was seen, so what is left over of the seen ones has a
+        # member or a group that is not here.
+        known = max(0, plan.present.get(kind, 0) - memberships.count_unseen())
+        unplaced = max(0, counts.seen - written - staged_skips - known)
+    else:
+        unplaced = _count_unplaced(kind)
+    counts.skipped += unplaced
+    counts.unchanged = max(0, counts.seen - written - staged_skips - unplaced)
 
 
-def _unplaced(plan: Plan, kind: str) -> int:
-    number = int(
+def _count_unplaced(kind: str) -> int:
+    if kind == "tenants":
+        return int(fetch_one("SELECT count(*) FROM stage_tenants WHERE skipped = 1")[0])
+    if kind == "partners":
+        return 0
+    return int(
         fetch_one(
             f"SELECT count(*) FROM stage_{kind} s WHERE NOT EXISTS "
             "(SELECT 1 FROM tenant_map t WHERE t.scaikey_id = s.tenant_scaikey_id)"
         )[0]
     )
-    if number:
-        plan.warnings.append(
-            f"{number} {kind} belong to tenants that ScaiKey did not show or that are held back; "
-            "they are left as they are."
+
+
+def _warn_unplaced(plan: Plan) -> list[str]:
+    return [
+        f"{number:,} {kind} belong to tenants that ScaiKey did not return or that are skipped; "
+        "they stay as they are."
+        for kind in ("participants", "groups")
+        if (number := _count_unplaced(kind))
+    ]
+
+
+def apply_plan(now: datetime) -> None:
+    """Write the plan, kind by kind, in the transaction that the caller holds.
+
+    Deactivate first: a person who moved may be present in one tenant only.
+    """
+    analyze("sync_plan")
+    for entity in ENTITIES:
+        entity.deactivate(now)
+    memberships.deactivate(now)
+    PARTNERS.update(now)
+    PARTNERS.insert(now)
+    tenant_slugs.free_slugs()
+    TENANTS.update(now)
+    TENANTS.insert(now, extra={"features": "'{}'"})
+    PARTICIPANTS.update(now)
+    local_ids.assign_local_ids()
+    PARTICIPANTS.insert(
+        now,
+        extra={
+            "participant_type": "'human'",
+            "server_name": "''",
+            "local_id": local_ids.EXPRESSION,
+        },
+        joins=local_ids.JOIN,
+    )
+    GROUPS.update(now)
+    GROUPS.insert(now)
+    memberships.update(now)
+    memberships.insert(now)
+    roles.apply(now)
+
+
+def refresh_statistics(changed: int) -> None:
+    """After a large change, so that the next run's statements are planned for what is there now;
+    PostgreSQL would find out by itself, some minutes later."""
+    if changed >= BATCH:
+        analyze(
+            "sw_tenants", "sw_participants", "sw_groups", "sw_group_memberships", "sw_role_grants"
         )
-    return number

@@ -7,11 +7,13 @@ from typing import Any
 from uuid import UUID
 
 KINDS = ("partners", "tenants", "participants", "groups", "memberships")
+LOSSES = ("people", "grants", "memberships", "groups", "tenants", "partners")
+"""What a loss of access is counted in; a person counts once."""
 
 
 @dataclass
 class KindCounts:
-    """Rows of one kind; `held` are those that the brake or a conflict kept from being written."""
+    """Rows of one kind; `skipped` are those that the run left as they are although they differ."""
 
     seen: int = 0
     added: int = 0
@@ -19,7 +21,7 @@ class KindCounts:
     deactivated: int = 0
     restored: int = 0
     unchanged: int = 0
-    held: int = 0
+    skipped: int = 0
 
     @property
     def changed(self) -> int:
@@ -28,13 +30,17 @@ class KindCounts:
 
 @dataclass
 class SyncReport:
-    """`outcome` is applied, planned, refused, partial or failed."""
+    """`outcome` is applied, planned, refused, partial or failed.
+
+    `losses` counts the losses of access among the changes, or among what was refused.
+    """
 
     run_id: UUID | None
     outcome: str = "failed"
     kinds: dict[str, KindCounts] = field(
         default_factory=lambda: {kind: KindCounts() for kind in KINDS}
     )
+    losses: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LOSSES, 0))
     requests: int = 0
     duration_seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
@@ -43,10 +49,15 @@ class SyncReport:
     def changed(self) -> int:
         return sum(counts.changed for counts in self.kinds.values())
 
+    @property
+    def has_losses(self) -> bool:
+        return any(self.losses.values())
+
     def fail(self) -> None:
         """Nothing was applied, so that no count of a plan may stand as if it were."""
         self.outcome = "failed"
         self.kinds = {kind: KindCounts() for kind in KINDS}
+        self.losses = dict.fromkeys(LOSSES, 0)
 
     def counts(self) -> dict[str, dict[str, int]]:
         return {kind: asdict(counts) for kind, counts in self.kinds.items()}
@@ -57,6 +68,7 @@ class SyncReport:
             "run_id": self.run_id,
             "outcome": self.outcome,
             "kinds": self.counts(),
+            "losses": self.losses,
             "requests": self.requests,
             "duration_seconds": round(self.duration_seconds, 3),
         }

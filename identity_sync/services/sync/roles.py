@@ -1,9 +1,9 @@
-"""The roles that ScaiKey gives to people, if it tells of any.
+"""The roles that ScaiKey gives to people, if it reports any.
 
-assumption: a user's row may have a field `roles` with slugs. A row without it tells nothing, and
-leaves what its person holds as it is; where no row has it, none of this is done. A grant by hand is
-never touched. A person whose roles change is an updated participant, with the field `roles`: the
-kinds that a run counts are a contract.
+assumption: a user's record may have a field `roles` with slugs. A record without it says nothing
+and leaves the person's roles as they are; where no record has it, none of this is done. A manual
+grant is never touched. A person whose roles change is an updated participant, with the field
+`roles`: the kinds that a run counts are a contract.
 """
 
 from __future__ import annotations
@@ -36,16 +36,20 @@ def has_role_data() -> bool:
     )
 
 
-def stage_roles() -> list[str]:
-    """Stage each role of each person; returns the names, sorted, that can't be slugs."""
+def stage_roles(after: int = 0) -> list[str]:
+    """Stage each role of each person whose row comes after number `after`.
+
+    Returns the names, sorted, that can't be slugs.
+    """
     odd: set[str] = set()
-    last = number = 0
+    last = after
+    number = int(fetch_one("SELECT COALESCE(max(n), 0) FROM stage_roles")[0])
     while people := select(_PEOPLE, [last, BATCH]):
         pairs = list(_pairs(people, odd))
         copy_rows("stage_roles", _rows(pairs, number))
         last, number = people[-1][0], number + len(pairs)
-    execute("CREATE INDEX stage_roles_n ON stage_roles (n)")
-    execute("CREATE INDEX stage_roles_person ON stage_roles (person_n, slug)")
+    execute("CREATE INDEX IF NOT EXISTS stage_roles_n ON stage_roles (n)")
+    execute("CREATE INDEX IF NOT EXISTS stage_roles_person ON stage_roles (person_n, slug)")
     analyze("stage_roles")
     return sorted(odd)
 
@@ -72,8 +76,8 @@ def _rows(pairs: list[tuple[int, str]], before: int) -> Iterator[tuple[Any, ...]
         yield (number, *ids, person, slug, default_role_name(slug), int(slug in BUILT_IN))
 
 
-def plan_absent() -> None:
-    """Plan to take from people what ScaiKey gave them once, and tells of no more."""
+def plan_removals() -> None:
+    """Plan to take from people what ScaiKey gave them once and no longer reports."""
     execute(
         """
         INSERT INTO role_plan (action, participant_id, tenant_id, person_n, grant_id)
@@ -90,7 +94,7 @@ def plan_absent() -> None:
 
 
 def plan_changes() -> None:
-    """Plan what to give, and say of whom it is told that their roles change."""
+    """Plan what to grant, and make the people whose roles change updated participants."""
     execute(
         """
         INSERT INTO role_plan (action, participant_id, tenant_id, person_n, n)
@@ -105,11 +109,11 @@ def plan_changes() -> None:
     )
     if fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
         analyze("role_plan", "sync_plan")
-        _tell_changes()
+        _mark_updated_people()
 
 
-def _tell_changes() -> None:
-    """Whoever is new needs no telling: they are added with their roles."""
+def _mark_updated_people() -> None:
+    """New people need no update of their own: they are added with their roles."""
     execute(
         """
         UPDATE sync_plan SET fields = CASE WHEN fields = '' THEN 'roles' ELSE fields || ',roles' END
@@ -134,7 +138,7 @@ def _tell_changes() -> None:
 def apply(now: datetime) -> None:
     """Write it; people and tenants of this run are in their tables by now.
 
-    What an operator has granted or made meanwhile stays as it is: the hand wins.
+    What an operator has granted or created at the same time stays as it is: manual grants win.
     """
     if not fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
         return
@@ -160,7 +164,7 @@ def apply(now: datetime) -> None:
 
 
 def _insert_roles(now: datetime) -> None:
-    """Make the roles that a tenant lacks; of several people who get one, the first brings it."""
+    """Create the roles that a tenant lacks, each once."""
     execute(
         """
         INSERT INTO sw_roles (id, tenant_id, slug, name, is_built_in, created_at)

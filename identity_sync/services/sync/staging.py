@@ -1,7 +1,7 @@
-"""Temporary tables that hold what ScaiKey said, so that the database can compare.
+"""Temporary tables that hold what ScaiKey reported, so that the database can compare.
 
-Everything here lives in the session's temporary space: nothing another session can see, and
-gone with the connection.
+They live in the session's temporary space: invisible to other sessions, and gone with the
+connection.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "contact_email",
         "partner_scaikey_id",
         "partner_id uuid",
-        "held integer",
+        "skipped integer",
     ),
     "stage_participants": (
         "n integer",
@@ -99,6 +99,36 @@ TABLES: dict[str, tuple[str, ...]] = {
         "group_id uuid",
         "member_id uuid",
     ),
+    # Records of a list that can't be used: what is here of them stays as it is.
+    "unusable_records": ("kind", "scaikey_id", "reason"),
+    # Whose access the lists would take, and what a look-up by id says of each: `state` is open,
+    # lost, exists, postponed, inconsistent or assumed (see confirm.py).
+    "loss_claims": (
+        "kind",
+        "scaikey_id",
+        "row_id uuid",
+        "tenant_id uuid",
+        "is_absent integer",
+        "is_moved integer",
+        "is_inactive integer",
+        "role_losses integer",
+        "state",
+        "note",
+    ),
+    "edge_claims": (
+        "edge_id uuid",
+        "tenant_id uuid",
+        "group_scaikey_id",
+        "member_scaikey_id",
+        "is_group integer",
+        "state",
+        "note",
+    ),
+    # Answers of one batch of look-ups, and what is proven to be gone.
+    "looked_up": ("kind", "scaikey_id", "answer", "note"),
+    "gone": ("kind", "scaikey_id", "reason"),
+    # Every loss of access in the plan: people, grants, memberships, groups, tenants, partners.
+    "losses": ("kind", "tenant_id uuid", "row_id uuid"),
     # Tenants whose rows may be called absent, tenants that ScaiKey showed, groups it showed.
     "scope_tenants": ("tenant_id uuid",),
     "tenant_map": ("scaikey_id", "tenant_id uuid", "is_first integer"),
@@ -106,7 +136,6 @@ TABLES: dict[str, tuple[str, ...]] = {
     "walked_groups": ("scaikey_id",),
     # Our rows of the groups whose members were read.
     "walked_rows": ("group_id uuid", "scaikey_id"),
-    "seen_again": ("scaikey_id",),
     "local_ids": ("n integer", "candidate", "suffix"),
 }
 
@@ -126,6 +155,12 @@ _SMALL_INDEXES = {
     "group_map": ("scaikey_id",),
     "walked_groups": ("scaikey_id",),
     "walked_rows": ("group_id",),
+    "unusable_records": ("kind", "scaikey_id"),
+    "loss_claims": ("kind", "scaikey_id"),
+    "edge_claims": ("group_scaikey_id",),
+    "looked_up": ("kind", "scaikey_id"),
+    "gone": ("kind", "scaikey_id"),
+    "losses": ("row_id",),
     "local_ids": ("n",),
 }
 
@@ -217,7 +252,7 @@ def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:
     """Put rows into a temporary table; each row has a value for every column.
 
     A batch is collected before the database hears of it, since the rows may come from a slow
-    network: no statement and no transaction stays open meanwhile.
+    network: no statement and no transaction stays open for that long.
     """
     columns = [column.split(" ")[0] for column in TABLES[table]]
     # Closed at once, should the database fail: behind the rows there are threads that fetch.

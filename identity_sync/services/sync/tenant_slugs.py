@@ -2,7 +2,7 @@
 
 A slug that ScaiKey gives to a tenant wins over a tenant that is gone from ScaiKey; it never wins
 over a tenant that ScaiKey does not own, nor over another that ScaiKey shows: then the row is
-held back, and the run says so.
+skipped, and the run says so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Conflict:
     def warning(self) -> str:
         whose = "a tenant that is not linked to ScaiKey" if self.local else "another tenant"
         return (
-            f"Tenant {self.name} ({self.scaikey_id}) is held back: {whose} has the slug "
+            f"Tenant {self.name} ({self.scaikey_id}) is skipped: {whose} has the slug "
             f"{self.slug} here."
         )
 
@@ -40,6 +40,34 @@ class Conflict:
             f"A sync of all tenants, `scaiwave sync`, sorts {self.slug} out if ScaiKey gives that "
             "slug to one tenant only."
         )
+
+
+def keep_partner_slugs() -> None:
+    """A partner without a slug keeps the one it has here."""
+    execute(
+        "UPDATE stage_partners SET slug = COALESCE((SELECT p.slug FROM sw_partners p "
+        "WHERE p.scaikey_id = stage_partners.scaikey_id), '') WHERE slug IS NULL"
+    )
+
+
+def keep_slugs() -> list[str]:
+    """A tenant without a slug keeps the one it has here; a new one is called by its id.
+
+    Returns warnings.
+    """
+    kept = select(
+        "SELECT t.slug, s.scaikey_id FROM stage_tenants s "
+        "JOIN sw_tenants t ON t.scaikey_tenant_id = s.scaikey_id "
+        "WHERE s.slug IS NULL ORDER BY t.slug"
+    )
+    execute(
+        "UPDATE stage_tenants SET slug = COALESCE((SELECT t.slug FROM sw_tenants t "
+        "WHERE t.scaikey_tenant_id = stage_tenants.scaikey_id), scaikey_id) WHERE slug IS NULL"
+    )
+    return [
+        f"ScaiKey reports no slug for tenant {scaikey_id}; it keeps {slug} here."
+        for slug, scaikey_id in kept
+    ]
 
 
 def resolve_partners() -> None:
@@ -60,7 +88,7 @@ def exclude_conflicts() -> list[Conflict]:
     # Of several staged tenants with one slug, the one that has it here keeps it.
     execute(
         """
-        UPDATE stage_tenants SET held = 1 WHERE n NOT IN (
+        UPDATE stage_tenants SET skipped = 1 WHERE n NOT IN (
             SELECT n FROM (
                 SELECT s.n, row_number() OVER (
                     PARTITION BY s.slug
@@ -73,31 +101,37 @@ def exclude_conflicts() -> list[Conflict]:
     )
     execute(
         """
-        UPDATE stage_tenants SET held = 1 WHERE EXISTS (
+        UPDATE stage_tenants SET skipped = 1 WHERE EXISTS (
             SELECT 1 FROM sw_tenants o
             WHERE o.slug = stage_tenants.slug AND (o.scaikey_tenant_id IS NULL OR (
                 o.id NOT IN (SELECT tenant_id FROM scope_tenants)
-                AND o.scaikey_tenant_id NOT IN (SELECT scaikey_id FROM stage_tenants))))
+                AND o.scaikey_tenant_id NOT IN (SELECT scaikey_id FROM stage_tenants))
+                OR o.id IN (SELECT row_id FROM loss_claims WHERE kind = 'tenants'
+                            AND is_absent = 1 AND state IN ('postponed', 'inconsistent'))
+                OR o.scaikey_tenant_id IN (SELECT scaikey_id FROM unusable_records
+                                           WHERE kind = 'tenants')))
         """
     )
     _hold_for_those_who_keep_theirs()
-    held = select(
+    skipped = select(
         """
         SELECT s.scaikey_id, s.name, s.slug, EXISTS (
             SELECT 1 FROM sw_tenants o WHERE o.slug = s.slug AND o.scaikey_tenant_id IS NULL)
-        FROM stage_tenants s WHERE s.held = 1 ORDER BY s.n
+        FROM stage_tenants s WHERE s.skipped = 1 ORDER BY s.n
         """
     )
-    return [Conflict(scaikey_id, name, slug, bool(local)) for scaikey_id, name, slug, local in held]
+    return [
+        Conflict(scaikey_id, name, slug, bool(local)) for scaikey_id, name, slug, local in skipped
+    ]
 
 
 def _hold_for_those_who_keep_theirs() -> None:
-    """A held tenant keeps its old slug, so whoever was to get that one is held as well."""
+    """A skipped tenant keeps its old slug, so whoever was to get that one is skipped as well."""
     while execute(
         """
-        UPDATE stage_tenants SET held = 1 WHERE held = 0 AND EXISTS (
+        UPDATE stage_tenants SET skipped = 1 WHERE skipped = 0 AND EXISTS (
             SELECT 1 FROM stage_tenants h JOIN sw_tenants t ON t.scaikey_tenant_id = h.scaikey_id
-            WHERE h.held = 1 AND t.slug = stage_tenants.slug
+            WHERE h.skipped = 1 AND t.slug = stage_tenants.slug
               AND h.scaikey_id <> stage_tenants.scaikey_id)
         """
     ):
@@ -115,7 +149,15 @@ def map_tenants() -> None:
                       OR EXISTS (SELECT 1 FROM sw_groups g WHERE g.tenant_id = t.id
                                  AND g.scaikey_id IS NOT NULL) THEN 0 ELSE 1 END
         FROM stage_tenants s LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = s.scaikey_id
-        WHERE t.id IS NOT NULL OR s.held = 0
+        WHERE t.id IS NOT NULL OR s.skipped = 0
+        """
+    )
+    # A tenant that the list lacks and that is not proven to be gone still has its people.
+    execute(
+        """
+        INSERT INTO tenant_map (scaikey_id, tenant_id, is_first)
+        SELECT c.scaikey_id, c.row_id, 0 FROM loss_claims c
+        WHERE c.kind = 'tenants' AND c.is_absent = 1 AND c.state IN ('postponed', 'inconsistent')
         """
     )
 

@@ -14,7 +14,7 @@ import msgspec
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.scaigrid.auth import GridAccess, configured_access
 from scaiwave.clients.scaigrid.responses import scaigrid_error_from_response
-from scaiwave.clients.scaikey.decoding import decode_answer
+from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.config import Configuration
 from scaiwave.errors import SettingMissing, UpstreamInvalidResponse, UpstreamUnauthorized
 
@@ -179,8 +179,8 @@ class ScaiGridClient:
                 raise
             answer = self._send(method, path, self.access.bearer(), params, json)
         wrapped: _Answer = _decoded(answer, _Answer)
-        return decode_answer(
-            bytes(wrapped.data), kind, called=f"{method} {path}", service="ScaiGrid"
+        return decode_response(
+            bytes(wrapped.data), kind, source=f"{method} {path}", service="ScaiGrid"
         )
 
     def _send(
@@ -212,7 +212,7 @@ def _moment(moment: datetime) -> str:
 
 def _decoded(answer: httpx.Response, kind: Any) -> Any:
     called = f"{answer.request.method} {answer.request.url.path}"
-    return decode_answer(answer.content, kind, called=called, service="ScaiGrid")
+    return decode_response(answer.content, kind, source=called, service="ScaiGrid")
 
 
 def _nonsense(method: str, path: str, what: str) -> UpstreamInvalidResponse:

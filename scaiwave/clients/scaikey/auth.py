@@ -20,7 +20,7 @@ import msgspec
 
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.http.client import HttpClient
-from scaiwave.clients.scaikey.decoding import decode_answer
+from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.errors import (
     InvalidToken,
     SettingMissing,
@@ -77,7 +77,7 @@ def discover(http: HttpClient) -> Endpoints:
     ) as error:
         logger.info("no discovery document, using the documented addresses: %s", error.message)
         return Endpoints()
-    found = decode_answer(answer.content, _Discovery, called=f"GET {DISCOVERY}")
+    found = decode_response(answer.content, _Discovery, source=f"GET {DISCOVERY}")
     return Endpoints(
         token=_own(http, found.token_endpoint, "token_endpoint") or TOKEN,
         jwks=_own(http, found.jwks_uri, "jwks_uri") or JWKS,
@@ -187,7 +187,7 @@ class ClientCredentialsAuth:
     def _fetch(self) -> None:
         began = self._clock()
         answer = self._post()
-        grant = decode_answer(answer.content, _Grant, called="the answer to the token request")
+        grant = decode_response(answer.content, _Grant, source="the answer to the token request")
         if grant.token_type.lower() != "bearer" or not _is_sendable(grant.access_token):
             raise UpstreamInvalidResponse(
                 f"{self._http.peer.name} handed out something that is not a bearer token.",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, Self, TypeVar, overload
 from urllib.parse import quote
@@ -11,8 +13,11 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
 from scaiwave.clients.http.prefetch import OrderedPrefetcher
+from scaiwave.clients.http.responses import error_from_response
 from scaiwave.clients.scaikey.auth import (
     AnonymousAuth,
     BearerAuth,
@@ -22,7 +27,7 @@ from scaiwave.clients.scaikey.auth import (
     discover,
     unverified_claims,
 )
-from scaiwave.clients.scaikey.decoding import Page, decode_answer, decode_item, decode_page
+from scaiwave.clients.scaikey.decoding import Page, decode_item, decode_page, decode_response
 from scaiwave.clients.scaikey.pagination import MAX_PAGES, PageIterator
 from scaiwave.clients.scaikey.registration import RegistrationCalls
 from scaiwave.clients.scaikey.schemas import (
@@ -35,6 +40,7 @@ from scaiwave.clients.scaikey.schemas import (
     UserRecord,
 )
 from scaiwave.errors import (
+    ScaiWaveError,
     UpstreamForbidden,
     UpstreamInvalidResponse,
     UpstreamNotFound,
@@ -42,18 +48,27 @@ from scaiwave.errors import (
 )
 
 ADMIN = "/api/v1/admin"
-PER_PAGE = 100
-GROUPS_PER_THREAD = 4
+PER_PAGE = 500
+SAFE_PER_PAGE = 100
+"""Records to ask for at once, and where the server refuses that. ScaiKey documents no maximum; what
+comes back decides (assumption: a server that minds answers 422, or sends fewer)."""
+
+KEYS_AHEAD_PER_THREAD = 4
 """Groups asked for ahead: a big one, which takes many pages, must not leave threads idle."""
 
-KINDS: dict[str, type[BaseRecord]] = {
+_UNSAFE_IN_PATH = re.compile(r"[/\\\\%?#\x00-\x20\x7f-\x9f\ud800-\udfff]|^\.{0,2}$")
+"""Servers and proxies decode, cut or resolve these, so that the path would name something else."""
+
+RECORDS: dict[str, type[BaseRecord]] = {
     "partners": PartnerRecord,
     "tenants": ScaiKeyTenantRecord,
     "users": UserRecord,
     "groups": GroupRecord,
 }
 
-AnyRow = TypeVar("AnyRow", bound=ScaiKeyRecord)
+AnyRecord = TypeVar("AnyRecord", bound=ScaiKeyRecord)
+Key = TypeVar("Key")
+Result = TypeVar("Result")
 Item = TypeVar("Item", bound=BaseRecord)
 
 _SCOPES = {
@@ -67,6 +82,66 @@ _ROLE = "Use the token of an administrator whose role reaches this, or unset SCA
 
 class _Jwks(msgspec.Struct):
     keys: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lookup:
+    """What ScaiKey answers about one id: the `record`, that it `is_missing`, or neither.
+
+    With neither nothing is proven, and `reason` says why; `is_forbidden` that it was a 403.
+    """
+
+    record: Any = None
+    is_missing: bool = False
+    is_forbidden: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberList:
+    """The members of one group, each once.
+
+    `repeated` and `unusable` count records that came twice or can't be read, `page_size` is how
+    many came on the first page, `is_whole` whether the list was read to its end, contradicts no
+    total that was reported and had no such record.
+    """
+
+    records: list[MemberRecord]
+    repeated: int
+    unusable: int
+    page_size: int
+    is_whole: bool
+
+
+def error_from_scaikey_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
+    """The error for an answer outside 200–299.
+
+    A 404 is ScaiKey's own only with the `detail` of its framework, FastAPI: what a gateway in front
+    of it answers proves nothing about a record.
+    """
+    translated = error_from_response(response, peer)
+    if isinstance(translated.error, UpstreamNotFound) and not _has_detail(response.content):
+        return TranslatedError(
+            error=UpstreamInvalidResponse(
+                f"{peer.name} answers {response.request.method} {response.request.url.path} with a "
+                "404 that is not ScaiKey's.",
+                fix=f"Check that {peer.setting} is the address of ScaiKey.",
+            )
+        )
+    return translated
+
+
+def _has_detail(body: bytes) -> bool:
+    try:
+        answer = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(answer, dict) and "detail" in answer
+
+
+def is_path_segment(text: str) -> bool:
+    """Whether an id names just itself once it is part of a URL's path."""
+    return _UNSAFE_IN_PATH.search(text) is None
 
 
 class ScaiKeyClient(RegistrationCalls):
@@ -87,15 +162,18 @@ class ScaiKeyClient(RegistrationCalls):
         **options: Any,
     ) -> None:
         """`options` are those of HttpClient."""
-        self.http = HttpClient(base_url, service="ScaiKey", **options)
+        self.http = HttpClient(
+            base_url, service="ScaiKey", refuse=error_from_scaikey_response, **options
+        )
+        self._per_page = PER_PAGE
         self._known_endpoints: Endpoints | None = None
         self._lock = threading.Lock()
         self._is_operator = bearer is not None
-        self._access: TokenProvider = AnonymousAuth()
+        self._auth: TokenProvider = AnonymousAuth()
         if bearer is not None:
-            self._access = BearerAuth(bearer)
+            self._auth = BearerAuth(bearer)
         elif client_id and client_secret:
-            self._access = ClientCredentialsAuth(
+            self._auth = ClientCredentialsAuth(
                 self.http,
                 client_id=client_id,
                 client_secret=client_secret,
@@ -103,7 +181,7 @@ class ScaiKeyClient(RegistrationCalls):
             )
 
     def __repr__(self) -> str:
-        return f"<ScaiKeyClient {self.http.peer.origin} {type(self._access).__name__}>"
+        return f"<ScaiKeyClient {self.http.peer.origin} {type(self._auth).__name__}>"
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +204,7 @@ class ScaiKeyClient(RegistrationCalls):
 
     def claims(self) -> dict[str, Any]:
         """What our own token says of us, unverified; nothing if it is opaque."""
-        return unverified_claims(self._access.bearer())
+        return unverified_claims(self._auth.bearer())
 
     @property
     def app_scope(self) -> str:
@@ -138,8 +216,8 @@ class ScaiKeyClient(RegistrationCalls):
         path = self.endpoints().jwks
         if tenant_slug is not None:
             path = f"/api/v1/auth/tenants/{quote(tenant_slug, safe='')}/.well-known/jwks.json"
-        answer = self.http.request("GET", path)
-        jwks: _Jwks = decode_answer(answer.content, _Jwks, called="the list of keys (JWKS)")
+        response = self.http.request("GET", path)
+        jwks: _Jwks = decode_response(response.content, _Jwks, source="the list of keys (JWKS)")
         return {"keys": jwks.keys}
 
     @overload
@@ -154,106 +232,169 @@ class ScaiKeyClient(RegistrationCalls):
     def walk(self, collection: Literal["users"], **options: Any) -> PageIterator[UserRecord]: ...
     @overload
     def walk(self, collection: Literal["groups"], **options: Any) -> PageIterator[GroupRecord]: ...
+    @overload
+    def walk(self, collection: str, **options: Any) -> PageIterator[Any]: ...
     def walk(self, collection: str, **options: Any) -> PageIterator[Any]:
-        """Walk a whole collection; options are `params`, `per_page`, `in_flight`, `max_pages`."""
-        return self._walk(f"{ADMIN}/{collection}/", KINDS[collection], collection, **options)
+        """Iterate over a collection. Options are `params`, `per_page`, `in_flight`, `max_pages`
+        and `to_end`."""
+        return self._walk(f"{ADMIN}/{collection}/", RECORDS[collection], collection, **options)
 
     def walk_members(self, group_id: str, **options: Any) -> PageIterator[MemberRecord]:
-        """Walk one group's members. assumption: the path is not documented."""
+        """Iterate over one group's members. assumption: the path is not documented."""
         path = f"{ADMIN}/groups/{quote(group_id, safe='')}/members"
         return self._walk(path, MemberRecord, "groups", **options)
 
-    def members_of(
-        self, group_ids: Iterable[str]
-    ) -> Iterator[tuple[str, list[MemberRecord] | None]]:
-        """The members of many groups, in the order of the ids, several groups at a time.
+    def iter_members(
+        self,
+        group_ids: Iterable[str],
+        *,
+        to_end: bool = False,
+        per_page: Mapping[str, int] | None = None,
+    ) -> Generator[tuple[str, MemberList | None]]:
+        """Yield the members of many groups, in the order of the ids, several groups at a time.
 
-        None for a group that is gone, since one may go while others are read. A truncated list
-        is refused, since nobody could tell it from a group that shrank.
+        None for a group that ScaiKey no longer has, or whose id can't be put into a path. With
+        `to_end` a list ends at an empty page only; `per_page` has page sizes by group. Close it, or
+        read it to its end: threads stand behind it.
         """
-        ids = iter(group_ids)
-        workers = self.http.in_flight
-        ahead = OrderedPrefetcher(self._members, workers=workers, name="members")
-        try:
-            for group_id in islice(ids, workers * GROUPS_PER_THREAD):
-                ahead.submit(group_id)
-            while len(ahead):
-                yield ahead.take()
-                for group_id in islice(ids, 1):
-                    ahead.submit(group_id)
-        finally:
-            ahead.close()
+        sizes = per_page or {}
 
-    def _members(
-        self, group_id: str, stop: threading.Event
-    ) -> tuple[str, list[MemberRecord] | None]:
-        rows: list[MemberRecord] = []
+        def fetch(group_id: str, stop: threading.Event) -> tuple[str, MemberList | None]:
+            size = sizes.get(group_id)
+            return group_id, self._fetch_members(group_id, stop, to_end=to_end, per_page=size)
+
+        yield from self._in_order(fetch, group_ids, name="members")
+
+    def _in_order(
+        self, work: Callable[[Key, threading.Event], Result], keys: Iterable[Key], *, name: str
+    ) -> Generator[Result]:
+        remaining = iter(keys)
+        workers = self.http.in_flight
+        prefetcher = OrderedPrefetcher(work, workers=workers, name=name)
         try:
-            with self.walk_members(group_id, in_flight=1) as walk:
+            for key in islice(remaining, workers * KEYS_AHEAD_PER_THREAD):
+                prefetcher.submit(key)
+            while len(prefetcher):
+                yield prefetcher.take()
+                for key in islice(remaining, 1):
+                    prefetcher.submit(key)
+        finally:
+            prefetcher.close()
+
+    def _fetch_members(
+        self, group_id: str, stop: threading.Event, **options: Any
+    ) -> MemberList | None:
+        if not is_path_segment(group_id):
+            return None
+        members: dict[tuple[str, ...], MemberRecord] = {}
+        try:
+            with self.walk_members(group_id, in_flight=1, **options) as walk:
                 for page in walk:
-                    rows += page
+                    members.update((record.key, record) for record in page)
                     if stop.is_set():
                         break
         except UpstreamNotFound:
-            return group_id, None
-        if walk.truncated:
-            raise UpstreamInvalidResponse(
-                f"ScaiKey lists {walk.rows} of the {walk.reported_total} members of group "
-                f"{group_id}.",
-                fix="Run the command again; if it happens again, report it to who runs ScaiKey.",
-            )
-        return group_id, rows
+            return None
+        repeated = walk.rows - len(walk.unusable) - len(members)
+        return MemberList(
+            records=list(members.values()),
+            repeated=repeated,
+            unusable=len(walk.unusable),
+            page_size=walk.page_size,
+            is_whole=walk.is_whole and not repeated,
+        )
+
+    def look_up_all(self, collection: str, ids: Iterable[str]) -> Generator[tuple[str, Lookup]]:
+        """Look many records up by id, in the order of the ids, several at a time; see `look_up`."""
+
+        def fetch(record_id: str, stop: threading.Event) -> tuple[str, Lookup]:
+            return record_id, self.look_up(collection, record_id)
+
+        yield from self._in_order(fetch, ids, name="confirm")
+
+    def look_up(self, collection: str, record_id: str) -> Lookup:
+        """Ask for one record by its id.
+
+        Only a JSON 404 of ScaiKey's own says that it is missing. Raises `UpstreamUnauthorized`;
+        what else goes wrong is the reason of an answer that proves nothing.
+        """
+        if not is_path_segment(record_id):
+            return Lookup(reason="its id can't be put into a path")
+        try:
+            record = self._fetch_item(collection, record_id, RECORDS[collection])
+        except UpstreamUnauthorized:
+            raise
+        except UpstreamForbidden as error:
+            return Lookup(reason=error.message, is_forbidden=True)
+        except ScaiWaveError as error:
+            return Lookup(reason=error.message)
+        return Lookup(record=record, is_missing=record is None)
 
     def get_partner(self, partner_id: str) -> PartnerRecord | None:
-        return self._item("partners", partner_id, PartnerRecord)
+        return self._get_item("partners", partner_id, PartnerRecord)
 
     def get_tenant(self, tenant_id: str) -> ScaiKeyTenantRecord | None:
-        return self._item("tenants", tenant_id, ScaiKeyTenantRecord)
+        return self._get_item("tenants", tenant_id, ScaiKeyTenantRecord)
 
     def get_user(self, user_id: str) -> UserRecord | None:
-        return self._item("users", user_id, UserRecord)
+        return self._get_item("users", user_id, UserRecord)
 
     def get_group(self, group_id: str) -> GroupRecord | None:
-        return self._item("groups", group_id, GroupRecord)
+        return self._get_item("groups", group_id, GroupRecord)
 
-    def _item(self, collection: str, item_id: str, kind: type[Item]) -> Item | None:
-        """None if ScaiKey knows no such id."""
-        if item_id in {"", ".", ".."}:  # Would name another path.
-            return None
+    def _get_item(self, collection: str, item_id: str, kind: type[Item]) -> Item | None:
+        """None if ScaiKey has no such id."""
+        return self._fetch_item(collection, item_id, kind) if is_path_segment(item_id) else None
+
+    def _fetch_item(self, collection: str, item_id: str, kind: type[Item]) -> Item | None:
         path = f"{ADMIN}/{collection}/{quote(item_id, safe='')}"
         try:
-            answer = self._get(path, collection)
+            response = self._get(path, collection)
         except UpstreamNotFound:
             return None
-        row = decode_item(answer.content, kind, called=f"GET {path}")
-        if row.id != item_id:
+        record = decode_item(response.content, kind, source=f"GET {path}")
+        if record.id != item_id:
             raise UpstreamInvalidResponse(
-                f"ScaiKey answers GET {path} with something that has another id.",
-                fix="Report this to who runs ScaiKey. Nothing was changed.",
+                f"ScaiKey answers GET {path} with a record that has another id.",
+                fix="Report this to the operators of ScaiKey. No changes were made.",
             )
-        return row
+        return record
 
     def _walk(
         self,
         path: str,
-        kind: type[AnyRow],
+        kind: type[AnyRecord],
         collection: str,
         *,
         params: Mapping[str, Any] | None = None,
-        per_page: int = PER_PAGE,
+        per_page: int | None = None,
         in_flight: int | None = None,
         max_pages: int = MAX_PAGES,
-    ) -> PageIterator[AnyRow]:
-        def fetch(page: int, stop: threading.Event) -> Page[AnyRow]:
-            query = {**(params or {}), "page": page, "per_page": per_page}
-            answer = self._get(path, collection, query, stop)
-            return decode_page(answer.content, kind, called=f"GET {path}", page=page)
+        to_end: bool = False,
+    ) -> PageIterator[AnyRecord]:
+        size = per_page or self._per_page
+
+        def request(page: int, stop: threading.Event) -> httpx.Response:
+            query = {**(params or {}), "page": page, "per_page": size}
+            return self._get(path, collection, query, stop)
+
+        def fetch(page: int, stop: threading.Event) -> Page[AnyRecord]:
+            nonlocal size
+            try:
+                response = request(page, stop)
+            except UpstreamRejected:
+                if page > 1 or size <= SAFE_PER_PAGE:
+                    raise
+                self._per_page = size = SAFE_PER_PAGE  # From now on for every list.
+                response = request(page, stop)
+            return decode_page(response.content, kind, source=f"GET {path}", number=page)
 
         return PageIterator(
             fetch,
-            called=f"GET {path}",
+            source=f"GET {path}",
             in_flight=in_flight or self.http.in_flight,
             max_pages=max_pages,
+            to_end=to_end,
         )
 
     def _get(
@@ -282,10 +423,10 @@ class ScaiKeyClient(RegistrationCalls):
 
     def _renewing(self, send: Callable[[str], httpx.Response]) -> httpx.Response:
         """A token may be revoked before its time: a 401 is answered once with a new one."""
-        token = self._access.bearer()
+        token = self._auth.bearer()
         try:
             return send(token)
         except UpstreamUnauthorized:
-            if not self._access.renew(token):
+            if not self._auth.renew(token):
                 raise
-        return send(self._access.bearer())
+        return send(self._auth.bearer())

@@ -1,185 +1,203 @@
-"""Decodes one page, or one item, in a single call; says where a malformed row sits.
+"""Decode a page of a list, or one record, and set aside the records that can't be used.
 
-Messages name collection, page, row and field, and never what is in them.
+A page is decoded in one call. Only where that fails is it read record by record, so that one bad
+record is not everybody's outage. Messages name collection, page, row and field, never a value.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
-from scaiwave.clients.scaikey.schemas import PageEnvelope, RecordRef, ScaiKeyRecord
+from scaiwave.clients.scaikey.schemas import (
+    CONTROL_CHARACTERS,
+    MAX_ID_CHARS,
+    PageEnvelope,
+    ScaiKeyRecord,
+)
 from scaiwave.errors import UpstreamInvalidResponse
 from scaiwave.msgspec_decoders import get_decoder
 
-AnyRow = TypeVar("AnyRow", bound=ScaiKeyRecord)
+AnyRecord = TypeVar("AnyRecord", bound=ScaiKeyRecord)
 
-_PATH = re.compile(r"\$(?:\.data|\.items)?\[(\d+)\]\.?(.*)")
-_ANY_PATH = re.compile(r"(.*?)(?: - at `(\$.*)`)?", re.DOTALL)
-_NUL_ESCAPED = b"\\u0000"
+_ERROR_WITH_PATH = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?", re.DOTALL)
+# How a control character can be written in JSON: escaped, or (DEL and C1) as its UTF-8 bytes.
+_ENCODED_CONTROL = re.compile(
+    rb"\\(?:[bfnrt]|u00[01][0-9a-f]|u007f|u00[89][0-9a-f])|\x7f|\xc2[\x80-\x9f]", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
-class Page(Generic[AnyRow]):
-    """`total` and `pages` are None where the server did not tell them."""
+class UnusableRecord:
+    """A record of a list that can't be used; `id` is empty where none can be read."""
 
-    rows: list[AnyRow]
+    id: str
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Page(Generic[AnyRecord]):
+    """One page of a list; `total` and `pages` are None where the server did not report them."""
+
+    records: list[AnyRecord]
     total: int | None
     pages: int | None
+    unusable: list[UnusableRecord] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return len(self.records) + len(self.unusable)
 
 
-class DecodeError(Exception):
-    """Carries what is wrong and where; `nonsense` makes the operator's error of it."""
+def decode_page(body: bytes, kind: type[AnyRecord], *, source: str, number: int) -> Page[AnyRecord]:
+    """Decode page `number` of a list; `source` names it, as in `GET /api/v1/admin/users/`.
 
-    def __init__(self, what: str, *, row: int | None = None, field: str = "") -> None:
-        super().__init__(what)
-        self.what, self.row, self.field = what, row, field
-
-
-def decode_page(body: bytes, kind: type[AnyRow], *, called: str, page: int) -> Page[AnyRow]:
-    """Decode one page of a collection; `called` names it, as in `GET /api/v1/admin/users/`.
-
-    Raises UpstreamInvalidResponse.
+    Raises UpstreamInvalidResponse for what is no list at all.
     """
+    place = f"page {number} of {source}"
     try:
-        return _page(body, kind)
-    except DecodeError as malformed:
-        problem = _nonsense(malformed, f"page {page} of {called}")
-    raise problem
-
-
-def decode_item(body: bytes, kind: type[AnyRow], *, called: str) -> AnyRow:
-    """One row, bare or under `data`. Raises UpstreamInvalidResponse."""
-    try:
-        row: AnyRow = _decode(_unwrapped(body), kind)
-        _check_texts([row], body)
-    except DecodeError as malformed:
-        problem = _nonsense(malformed, called)
-    else:
-        return row
-    raise problem
-
-
-def decode_answer(body: bytes, kind: Any, *, called: str, service: str = "ScaiKey") -> Any:
-    """Any other answer, as `kind`. Raises UpstreamInvalidResponse."""
-    try:
-        return _decode(body, kind)
-    except DecodeError as malformed:
-        problem = _nonsense(malformed, called, service)
-    raise problem
-
-
-def _page(body: bytes, kind: type[AnyRow]) -> Page[AnyRow]:
-    decoded = _decode(body, list[kind] | PageEnvelope[kind])  # type: ignore[valid-type]
+        decoded = get_decoder(list[kind] | PageEnvelope[kind]).decode(body)  # type: ignore[valid-type]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_one_by_one(body, kind, place)
     if isinstance(decoded, list):
-        page = Page(rows=decoded, total=None, pages=None)
+        page = Page(records=decoded, total=None, pages=None)
     else:
-        rows = decoded.rows()
-        if rows is None:
-            raise DecodeError("neither `data` nor `items` holds a list")
-        places = decoded.places()
-        page = Page(
-            rows=rows,
-            total=next((n for place in places if (n := place.rows_told()) is not None), None),
-            pages=next((n for place in places if (n := place.pages_told()) is not None), None),
-        )
-    _check_texts(page.rows, body)
-    return page
+        page = _page_of(decoded, decoded.records(), [], place)
+    return _without_control_characters(page, place) if _may_have_control(body) else page
 
 
-def _decode(body: bytes, kind: Any) -> Any:
+def decode_item(body: bytes, kind: type[AnyRecord], *, source: str) -> AnyRecord:
+    """Decode one record, bare or under `data`. Raises UpstreamInvalidResponse."""
+    answer = _load_json(body, source)
+    if isinstance(answer, dict) and "id" not in answer and "data" in answer:
+        answer = answer["data"]
+    try:
+        return _convert(answer, kind)
+    except msgspec.ValidationError as error:
+        problem = _format_problem(error)
+    raise _invalid(problem, source)
+
+
+def decode_response(body: bytes, kind: Any, *, source: str, service: str = "ScaiKey") -> Any:
+    """Decode any other response, as `kind`. Raises UpstreamInvalidResponse."""
     try:
         return get_decoder(kind).decode(body)
     except msgspec.ValidationError as error:
-        malformed = _located(str(error))
+        problem = _format_problem(error)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        malformed = _undecodable(body)
-    raise malformed
+        problem = "it is not JSON"
+    raise _invalid(problem, source, service)
 
 
-def _located(text: str) -> DecodeError:
-    matched = _ANY_PATH.fullmatch(text)
-    what, path = matched.groups() if matched else (text, None)
-    row = _PATH.fullmatch(path or "")
-    if row is None:
-        return DecodeError(f"{_lower(what)} at `{path}`" if path else _lower(what))
-    return DecodeError(_lower(what), row=int(row[1]), field=row[2])
+def _page_of(
+    envelope: PageEnvelope[Any],
+    records: list[Any] | None,
+    unusable: list[UnusableRecord],
+    place: str,
+) -> Page[Any]:
+    if records is None:
+        raise _invalid("neither `data` nor `items` holds a list", place)
+    places = envelope.places()
+    rows = (place.reported_rows() for place in places)
+    pages = (place.reported_pages() for place in places)
+    return Page(
+        records=records,
+        total=next((number for number in rows if number is not None), None),
+        pages=next((number for number in pages if number is not None), None),
+        unusable=unusable,
+    )
 
 
-def _lower(text: str) -> str:
+def _decode_one_by_one(body: bytes, kind: type[AnyRecord], place: str) -> Page[AnyRecord]:
+    answer = _load_json(body, place)
+    rows, envelope = answer, PageEnvelope[Any]()
+    if isinstance(answer, dict):
+        key = "items" if answer.get("data") is None else "data"
+        rows = answer.get(key)
+        try:
+            envelope = msgspec.convert({**answer, "data": None, "items": None}, PageEnvelope[Any])
+        except msgspec.ValidationError as error:
+            problem = _format_problem(error)
+            raise _invalid(problem, place) from None
+    if not isinstance(rows, list):
+        raise _invalid("neither `data` nor `items` holds a list", place)
+    records: list[AnyRecord] = []
+    unusable = []
+    for index, row in enumerate(rows):
+        try:
+            records.append(_convert(row, kind))
+        except msgspec.ValidationError as error:
+            where = f"row {index} of {place}"
+            unusable.append(UnusableRecord(_readable_id(row), where, _format_problem(error)))
+    return _page_of(envelope, records, unusable, place)
+
+
+def _convert(row: Any, kind: type[AnyRecord]) -> AnyRecord:
+    """Raises msgspec.ValidationError."""
+    record = msgspec.convert(row, kind)
+    try:
+        record.drop_control_characters()
+    except ValueError as error:
+        raise msgspec.ValidationError(str(error)) from None
+    return record
+
+
+def _may_have_control(body: bytes) -> bool:
+    """Whether to look at each text. Single bytes are found much faster than a pattern."""
+    suspect = b"\\" in body or b"\x7f" in body or b"\xc2" in body
+    return suspect and _ENCODED_CONTROL.search(body) is not None
+
+
+def _without_control_characters(page: Page[AnyRecord], place: str) -> Page[AnyRecord]:
+    records, unusable = [], []
+    for index, record in enumerate(page.records):
+        try:
+            record.drop_control_characters()
+        except ValueError as error:
+            unusable.append(UnusableRecord("", f"row {index} of {place}", _lower_first(str(error))))
+        else:
+            records.append(record)
+    return Page(records=records, total=page.total, pages=page.pages, unusable=unusable)
+
+
+def _readable_id(row: Any) -> str:
+    """The id of a record that can't be used otherwise, so that its local row is left alone."""
+    value = row.get("id") if isinstance(row, dict) else None
+    usable = isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS
+    return str(value) if usable and not CONTROL_CHARACTERS.search(str(value)) else ""
+
+
+def _load_json(body: bytes, place: str) -> Any:
+    """Load JSON leniently: half a surrogate pair then spoils one text, not the page."""
+    try:
+        return json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        pass
+    raise _invalid("it is not JSON", place)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _format_problem(error: msgspec.ValidationError) -> str:
+    matched = _ERROR_WITH_PATH.fullmatch(str(error))
+    text, path = matched.groups() if matched else (str(error), None)
+    return f"{_lower_first(text)} at `{path}`" if path else _lower_first(text)
+
+
+def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _undecodable(body: bytes) -> DecodeError:
-    """msgspec refuses half a surrogate pair without saying where; json reads it, so we can look."""
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return DecodeError("it is not JSON")
-    rows = answer
-    if isinstance(answer, dict):
-        rows = answer["data"] if isinstance(answer.get("data"), list) else answer.get("items")
-    for index, row in enumerate(rows if isinstance(rows, list) else []):
-        for field, value in row.items() if isinstance(row, dict) else []:
-            if _has_surrogate(value):
-                return DecodeError("half a surrogate pair", row=index, field=field)
-    return DecodeError("it is not JSON")
-
-
-def _has_surrogate(value: object) -> bool:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def _check_texts(rows: list[AnyRow], body: bytes) -> None:
-    """Refuse U+0000, which PostgreSQL can't store. In JSON it can only be written escaped, so
-    that nearly every page is through with one search."""
-    if _NUL_ESCAPED not in body:
-        return
-    for index, row in enumerate(rows):
-        for field in row.__struct_fields__:
-            if _has_nul(getattr(row, field)):
-                raise DecodeError("a text with U+0000", row=index, field=field)
-
-
-def _has_nul(value: object) -> bool:
-    if isinstance(value, RecordRef):
-        return "\0" in value.id
-    if isinstance(value, tuple):
-        return any(map(_has_nul, value))
-    return isinstance(value, str) and "\0" in value
-
-
-class _Probe(msgspec.Struct):
-    id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-def _unwrapped(body: bytes) -> bytes | msgspec.Raw:
-    probe = _decode(body, _Probe)
-    wrapped = probe.id is msgspec.UNSET and probe.data is not msgspec.UNSET
-    return probe.data if wrapped else body
-
-
-def _nonsense(
-    malformed: DecodeError, called: str, service: str = "ScaiKey"
-) -> UpstreamInvalidResponse:
-    details: dict[str, Any] = {}
-    place = called
-    if malformed.row is not None:
-        place = f"row {malformed.row} of {called}"
-        details = {"row": malformed.row, "field": malformed.field}
-    field = f", field `{malformed.field}`" if malformed.field else ""
+def _invalid(problem: str, place: str, service: str = "ScaiKey") -> UpstreamInvalidResponse:
     return UpstreamInvalidResponse(
-        f"{service}'s answer can't be read, {place}{field}: {malformed.what}.",
+        f"{service}'s answer can't be read, {place}: {problem}.",
         fix=f"Check that SCAIWAVE_{service.upper()}_URL is {service}'s address; if it is, report "
-        "this to who runs it. Nothing was changed.",
-        **details,
+        "this to its operators.",
     )

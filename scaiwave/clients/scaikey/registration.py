@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from scaiwave.clients.http.client import HttpClient
-from scaiwave.clients.scaikey.decoding import decode_answer
+from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.errors import UpstreamForbidden, UpstreamNotFound, UpstreamUnauthorized
 
 REGISTER = "/api/v1/public/register/applications"
@@ -88,16 +88,16 @@ class RegistrationCalls:
         if tenant_slug is not None:
             body["tenant_slug"] = tenant_slug
         answer = self.http.request("POST", REGISTER, json=body)
-        ticket: RegistrationTicket = decode_answer(
-            answer.content, RegistrationTicket, called=f"POST {REGISTER}"
+        ticket: RegistrationTicket = decode_response(
+            answer.content, RegistrationTicket, source=f"POST {REGISTER}"
         )
         return ticket
 
     def registration_status(self, request_id: str, status_token: str) -> RegistrationStatus:
         """Raises UpstreamNotFound or UpstreamUnauthorized for a wrong id or token."""
         answer = self._call("GET", f"{_path(request_id)}/status", status_token)
-        status: RegistrationStatus = decode_answer(
-            answer.content, RegistrationStatus, called=f"GET {REGISTER}/…/status"
+        status: RegistrationStatus = decode_response(
+            answer.content, RegistrationStatus, source=f"GET {REGISTER}/…/status"
         )
         return msgspec.structs.replace(status, status=status.status.strip().upper())
 

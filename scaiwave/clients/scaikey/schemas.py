@@ -1,28 +1,32 @@
-"""ScaiKey's rows and list envelopes, typed at the border (ScaiKey docs, reference/admin-api).
+"""ScaiKey's records and list envelopes, typed where they enter (ScaiKey docs, reference/admin-api).
 
 Unknown fields are ignored and missing ones tolerated, since only partners and tenants are
-documented field by field. On the wire null means the same as a missing field; once a row
+documented field by field. On the wire null means the same as a missing field; once a record
 exists, its texts are `str` and never None.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import msgspec
 
-LONGEST_TEXT = 1000
-"""Characters. A longer name, address or id is taken for damage."""
+MAX_ID_CHARS = 200
+"""What our columns hold; ScaiKey's own ids have about 20 characters."""
+
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""C0, DEL and C1, and half surrogate pairs: no name has them, and no database stores them all."""
 
 if TYPE_CHECKING:
     Text = str
     Id = str
     Whole = int
 else:
-    Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)] | None
-    Id = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TEXT)]
+    Text = str | None
+    Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS)]
     Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -38,8 +42,15 @@ class ScaiKeyRecord(msgspec.Struct, kw_only=True, gc=False):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What makes this row another one than its neighbours in the same collection."""
+        """What tells this record from the others of its collection."""
         raise NotImplementedError
+
+    def drop_control_characters(self) -> None:
+        """Remove control characters from every text. Raises ValueError for an id that has some."""
+        if any(map(CONTROL_CHARACTERS.search, self.key)):
+            raise ValueError("An id has control characters")
+        for name in _TEXTS[type(self)][0]:
+            setattr(self, name, CONTROL_CHARACTERS.sub("", getattr(self, name)))
 
 
 class BaseRecord(ScaiKeyRecord, kw_only=True, gc=False):
@@ -72,13 +83,13 @@ class ScaiKeyTenantRecord(BaseRecord, kw_only=True, gc=False):
 
 
 class RecordRef(msgspec.Struct, gc=False):
-    """A nested thing of which we want to know the id alone."""
+    """A nested record, of which only the id matters here."""
 
     id: Text = ""
 
 
-class TenantRecord(BaseRecord, kw_only=True, gc=False):
-    """A row of one tenant, which is named by `tenant_id` or by a nested `tenant`."""
+class TenantScopedRecord(BaseRecord, kw_only=True, gc=False):
+    """A record of one tenant, which is named by `tenant_id` or by a nested `tenant`."""
 
     tenant_id: Text = ""
     tenant: RecordRef | None = None
@@ -90,7 +101,7 @@ class TenantRecord(BaseRecord, kw_only=True, gc=False):
             self.tenant = None
 
 
-class UserRecord(TenantRecord, kw_only=True, gc=False):
+class UserRecord(TenantScopedRecord, kw_only=True, gc=False):
     email: Text = ""
     first_name: Text = ""
     last_name: Text = ""
@@ -108,7 +119,7 @@ class UserRecord(TenantRecord, kw_only=True, gc=False):
             self.roles = role_names(self.roles) or (() if self.roles == [] else None)
 
 
-class GroupRecord(TenantRecord, kw_only=True, gc=False):
+class GroupRecord(TenantScopedRecord, kw_only=True, gc=False):
     name: Text = ""
     description: Text = ""
     group_type: Text = ""
@@ -138,6 +149,8 @@ class MemberRecord(ScaiKeyRecord, kw_only=True, gc=False):
             self._resolve()
         if not self.user_id and not self.member_group_id:
             raise ValueError("Neither a user nor a group is named")
+        if max(len(self.user_id), len(self.member_group_id)) > MAX_ID_CHARS:
+            raise ValueError(f"An id has more than {MAX_ID_CHARS} characters")
 
     def _resolve(self) -> None:
         kind = (self.member_type or self.type).strip().upper()
@@ -183,7 +196,7 @@ def role_names(value: object) -> tuple[str, ...]:
     return tuple(name for name in names if isinstance(name, str) and name)
 
 
-AnyRow = TypeVar("AnyRow", bound=ScaiKeyRecord)
+AnyRecord = TypeVar("AnyRecord", bound=ScaiKeyRecord)
 
 Figure = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
@@ -198,22 +211,22 @@ class PageTotals(msgspec.Struct, kw_only=True):
     total_pages: Figure | None = None
     page_count: Figure | None = None
 
-    def rows_told(self) -> int | None:
+    def reported_rows(self) -> int | None:
         return _first(self.total, self.total_count, self.total_items)
 
-    def pages_told(self) -> int | None:
+    def reported_pages(self) -> int | None:
         return _first(self.pages, self.total_pages, self.page_count)
 
 
-class PageEnvelope(PageTotals, Generic[AnyRow], kw_only=True):
+class PageEnvelope(PageTotals, Generic[AnyRecord], kw_only=True):
     """A list in an object. assumption: the envelope is not documented; its siblings use these."""
 
-    data: list[AnyRow] | None = None
-    items: list[AnyRow] | None = None
+    data: list[AnyRecord] | None = None
+    items: list[AnyRecord] | None = None
     meta: PageTotals | None = None
     pagination: PageTotals | None = None
 
-    def rows(self) -> list[AnyRow] | None:
+    def records(self) -> list[AnyRecord] | None:
         return self.items if self.data is None else self.data
 
     def places(self) -> list[PageTotals]:

@@ -18,7 +18,7 @@ from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended, scaiwave
 
 pytestmark = [pytest.mark.once, pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9)]
 KINDS = ("partners", "tenants", "participants", "groups", "memberships")
-COUNTS = ("seen", "added", "updated", "deactivated", "restored", "unchanged", "held")
+COUNTS = ("seen", "added", "updated", "deactivated", "restored", "unchanged", "skipped")
 
 
 def sync(*words: str, **environment: str) -> Ended:
@@ -89,7 +89,7 @@ def test_fail_refused(server: Server, sandbox: Sandbox) -> None:
 
     assert ended.code == 1
     assert json.loads(ended.out)["outcome"] == "refused"
-    assert json.loads(ended.err)["error"]["code"] == "SW_SYNC_BRAKE"
+    assert json.loads(ended.err)["error"]["code"] == "SW_SYNC_REMOVAL_LIMIT"
     assert server.dump() == before
     shown = sync("-v", "2")
     assert shown.code == 1

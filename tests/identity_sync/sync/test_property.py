@@ -46,7 +46,7 @@ ACTS = (
     "sync",
 )
 NAMES = st.text(
-    st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12
+    st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=12
 ).filter(str.strip)
 
 

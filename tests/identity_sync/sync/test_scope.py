@@ -6,8 +6,7 @@ import pytest
 from pytest_django import Settings
 
 from identity_sync.models import SyncRun
-from identity_sync.services.sync.run import compute_drift
-from identity_sync.services.sync_lock import sync_lock
+from identity_sync.services.sync.run import compute_drift, sync_lock
 from scaiwave.auth.operators import Operator, Role
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.errors import InsufficientPermission

@@ -1,24 +1,53 @@
-"""What ScaiKey takes is taken, also from the last super_admin; the run says so."""
+"""A run that would leave nobody super_admin is stopped, unless its own flag allows that."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from identity_sync.errors import LastSuperAdminLost
+from identity_sync.services.sync.report import SyncReport
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant
 from tenants.queries.super_admins import SuperAdmins, count_super_admins
 from tenants.services.role_grants import grant_role
-from tests.identity_sync.sync.directory import HOST, LONG_AGO, last_run, people_of, sync
+from tests.identity_sync.sync.directory import HOST, LONG_AGO, dump, last_run, people_of, sync
 
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.sandbox(partners=1, tenants=2, people=20, groups=2),
 ]
 
+GRANT = "`scaiwave role grant super_admin --tenant <slug> --to <who>`"
 WARNING = (
-    "Since this sync nobody active on this platform is super_admin any more. Grant it to "
-    "somebody: `scaiwave role grant super_admin --tenant <slug> --to <who>`."
+    f"Since this sync nobody active on this platform is super_admin. Grant it to somebody: {GRANT}."
 )
+
+
+def assert_stopped(**options: Any) -> SyncReport:
+    """The run changes nothing, with or without --allow-removals, and in a dry run too; with its own
+    flag it goes through. Returns the report of the last run."""
+    before = dump()
+    for more in ({}, {"allow_removals": 10_000}, {"dry_run": True}):
+        with pytest.raises(LastSuperAdminLost) as caught:
+            sync(**options, **more)
+        assert caught.value.message == (
+            "After this sync nobody active on this platform would be super_admin. No changes were "
+            "made."
+        )
+        assert caught.value.fix == (
+            f"Grant it to somebody who stays: {GRANT}. Or accept it: `scaiwave sync "
+            "--allow-no-super-admin`."
+        )
+        assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_LAST_SUPER_ADMIN", 1)
+        assert caught.value.report.outcome == "refused"
+        assert dump() == before
+    assert last_run().error_code == "SW_SYNC_LAST_SUPER_ADMIN"
+    report = sync(allow_no_super_admin=True, **options)
+    assert (report.outcome, report.warnings) == ("applied", [WARNING])
+    assert last_run().warnings == [WARNING]
+    return report
 
 
 def two_of_one_tenant(scaikey: Sandbox) -> tuple[str, str]:
@@ -41,9 +70,7 @@ def test_success_the_last_one_left(scaikey: Sandbox) -> None:
     scaikey.directory.update_user(one, status="SUSPENDED")
     assert sync().warnings == []
     scaikey.directory.remove_user(two)
-    report = sync()
-    assert (report.outcome, report.warnings) == ("applied", [WARNING])
-    assert last_run().warnings == [WARNING]
+    assert_stopped()
     scaikey.directory.update_user(one, display_name="Another")
     assert sync().warnings == []
 
@@ -53,8 +80,7 @@ def test_success_scaikey_took_its_own_back(scaikey: Sandbox) -> None:
     scaikey.directory.set_roles(one, ["super_admin"])
     assert sync().warnings == []
     scaikey.directory.set_roles(one, [])
-    assert sync(dry_run=True).warnings == []
-    assert sync().warnings == [WARNING]
+    assert_stopped()
 
 
 def test_success_their_tenant_was_suspended(scaikey: Sandbox) -> None:
@@ -62,7 +88,7 @@ def test_success_their_tenant_was_suspended(scaikey: Sandbox) -> None:
     sync()
     by_hand(one)
     scaikey.directory.update_tenant(next(iter(scaikey.directory.tenants)), status="SUSPENDED")
-    assert sync().warnings == [WARNING]
+    assert_stopped()
 
 
 def test_success_the_group_that_had_it_is_gone(scaikey: Sandbox) -> None:
@@ -78,5 +104,5 @@ def test_success_the_group_that_had_it_is_gone(scaikey: Sandbox) -> None:
     )
     assert count_super_admins().able
     scaikey.directory.remove_group(str(group.scaikey_id))
-    assert sync().warnings == [WARNING]
+    assert_stopped()
     assert count_super_admins() == SuperAdmins(active=0, able=0)

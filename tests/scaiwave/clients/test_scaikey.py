@@ -88,8 +88,8 @@ def test_success_walk_of_one_tenant(client: ScaiKeyClient) -> None:
 
 def members_of(client: ScaiKeyClient, group_ids: list[str]) -> dict[str, list[MemberRecord]]:
     """Of groups that are there."""
-    found = dict(client.members_of(group_ids))
-    return {group_id: rows for group_id, rows in found.items() if rows is not None}
+    found = dict(client.iter_members(group_ids))
+    return {group_id: rows.records for group_id, rows in found.items() if rows is not None}
 
 
 def test_success_members(client: ScaiKeyClient) -> None:
@@ -469,8 +469,8 @@ def test_fail_unreachable(scaikey: Sandbox, client: ScaiKeyClient) -> None:
 
 def test_success_nothing_shows_secrets(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     client.get_user("usr_nobody")
-    token = client._access.bearer()
-    shown = repr(client) + repr(client._access) + repr(client.http) + repr(vars(client))
+    token = client._auth.bearer()
+    shown = repr(client) + repr(client._auth) + repr(client.http) + repr(vars(client))
     assert scaikey.client_secret not in shown
     assert token not in shown
     assert json.dumps(base64.b64encode(scaikey.client_secret.encode()).decode()) not in shown

@@ -1,4 +1,4 @@
-"""Where a run stops before it removes too much, and how it is let through."""
+"""The removal limit: where a run stops before it takes too much, and how it is allowed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty, SyncPartial
-from identity_sync.services.brake import RemovalLimit
+from identity_sync.services.sync.removal_limit import RemovalLimit
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant, Tenant
 from tests.identity_sync.sync.directory import (
@@ -41,11 +41,11 @@ pytestmark = [
 def test_success_stops_by_count_and_share(
     removals: int, present: int, limit: int, share: float
 ) -> None:
-    brake = RemovalLimit(limit=limit, share=share)
-    stops = brake.stops(removals=removals, present=present)
+    removal_limit = RemovalLimit(limit=limit, share=share)
+    stops = removal_limit.is_exceeded(removals, present)
     assert stops is (removals > limit and removals > present * share)
     if not stops and removals:
-        assert not brake.stops(removals=removals - 1, present=present)
+        assert not removal_limit.is_exceeded(removals - 1, present)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_success_stops_by_count_and_share(
     [(20, 0, False), (21, 210, False), (21, 209, True), (20, 20, False), (101, 1000, True)],
 )
 def test_success_boundary(removals: int, present: int, stops: bool) -> None:
-    assert RemovalLimit(limit=20, share=0.1).stops(removals=removals, present=present) is stops
+    assert RemovalLimit(limit=20, share=0.1).is_exceeded(removals, present) is stops
 
 
 def _remove_people(sandbox: Sandbox, number: int) -> None:
@@ -74,17 +74,17 @@ def test_fail_too_many(scaikey: Sandbox) -> None:
         sync()
 
     assert caught.value.message == (
-        "The brake stopped this sync: 21 participants would be deactivated (participants: 21 of "
-        "120, more than 20 and more than 10%). Nothing was changed."
+        "This sync would exceed the removal limit: 21 of 120 people would lose access (more than "
+        "20 and more than 10%). No changes were made."
     )
     assert caught.value.fix == (
-        "If they really left, let this plan and no bigger one through: `scaiwave sync "
-        "--allow-removals 21`. Look first: `scaiwave sync --dry-run -v 2` lists them."
+        "If that is right, allow exactly this plan: `scaiwave sync --allow-removals 21`. To see it "
+        "first: `scaiwave sync --dry-run -v 2`."
     )
-    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_BRAKE", 1)
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_REMOVAL_LIMIT", 1)
     assert dump() == before
     run = last_run()
-    assert (run.outcome, run.error_code) == ("refused", "SW_SYNC_BRAKE")
+    assert (run.outcome, run.error_code) == ("refused", "SW_SYNC_REMOVAL_LIMIT")
     assert run.counts["participants"]["deactivated"] == 21
 
     with pytest.raises(RemovalLimitExceeded):
@@ -101,7 +101,7 @@ def test_success_as_many_as_the_limit(scaikey: Sandbox) -> None:
 
 
 @pytest.mark.sandbox(partners=1, tenants=4, people=900, groups=4)
-def test_fail_one_tenant_is_held_back(scaikey: Sandbox) -> None:
+def test_fail_one_tenant_is_skipped(scaikey: Sandbox) -> None:
     for group in every_group(scaikey):
         scaikey.directory.remove_group(group["id"])
     sync()
@@ -117,18 +117,21 @@ def test_fail_one_tenant_is_held_back(scaikey: Sandbox) -> None:
     listed: list[str] = []
 
     with pytest.raises(SyncPartial) as caught:
-        sync(see_plan=lambda: listed.append("seen"))
+        sync(on_planned=lambda: listed.append("seen"))
 
     assert caught.value.message == (
-        f"The brake holds back 30 removals in {slug}. Everything else is applied."
+        f"Skipped 30 losses of access in {slug}: over the removal limit of the tenant. Everything "
+        "else is applied."
     )
     assert caught.value.fix == (
-        "If they really left, let this plan and no bigger one through: `scaiwave sync "
-        "--allow-removals 30`. Look first: `scaiwave sync --dry-run -v 2` lists them."
+        "If they are right, allow exactly this plan: `scaiwave sync --allow-removals 30`. To see it "
+        "first: `scaiwave sync --dry-run -v 2`."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
     assert caught.value.report.outcome == "partial"
-    assert counts(caught.value.report) == {"participants": {"added": 1, "updated": 1, "held": 30}}
+    assert counts(caught.value.report) == {
+        "participants": {"added": 1, "updated": 1, "skipped": 30}
+    }
     assert listed == ["seen"]
     assert last_run().outcome == "partial"
     assert (
@@ -164,7 +167,7 @@ def test_fail_empty_collection(scaikey: Sandbox, path: str, kind: str, name: str
 
     number = report.kinds[kind].seen
     assert caught.value.message == (
-        f"ScaiKey shows no {name} at all, and there are {number} here. Nothing was changed."
+        f"ScaiKey returned no {name} at all, and there are {number} here. No changes were made."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_COLLECTION_EMPTY", 1)
     assert dump() == before
@@ -200,21 +203,21 @@ def test_fail_slug_of_a_local_tenant(scaikey: Sandbox) -> None:
         sync()
 
     assert caught.value.message == (
-        "Tenants held back because their slug is taken here: ours. Everything else is applied."
+        "Skipped tenants whose slug is taken here: ours. Everything else is applied."
     )
     assert caught.value.fix == (
         f"If both are the same tenant, link them: `scaiwave admin link-tenant ours "
         f"--scaikey-tenant-id {there}`; else change the slug of one of them."
     )
     assert caught.value.report.warnings == [
-        f"Tenant Theirs ({there}) is held back: a tenant that is not linked to ScaiKey has the "
+        f"Tenant Theirs ({there}) is skipped: a tenant that is not linked to ScaiKey has the "
         "slug ours here.",
-        "2 participants belong to tenants that ScaiKey did not show or that are held back; they "
-        "are left as they are.",
+        "2 participants belong to tenants that ScaiKey did not return or that are skipped; they "
+        "stay as they are.",
     ]
     assert counts(caught.value.report) == {
-        "tenants": {"held": 1},
-        "participants": {"updated": 1, "held": 2},
+        "tenants": {"skipped": 1},
+        "participants": {"updated": 1, "skipped": 2},
     }
     assert last_run().outcome == "partial"
     with pytest.raises(SyncPartial) as caught:

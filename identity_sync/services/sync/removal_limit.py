@@ -1,0 +1,343 @@
+"""The removal limit: how many losses of access one run may apply.
+
+A count alone stops large servers for nothing and a share alone small ones, so a run is stopped only
+by more than both. What counts is every loss of access in the plan, whatever the reason: people who
+are deactivated, suspended, of an unknown status or moved, or whose tenant or partner is lost; role
+grants taken; group memberships ended. A person counts once. For kinds of few rows (tenants,
+partners, groups) the people, grants and memberships behind them count instead of the rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
+from identity_sync.services.sync.report import LOSSES, SyncReport
+from identity_sync.services.sync.staging import execute, fetch_one, select
+from tenants.models.directory import ACTIVE_STATUSES
+
+if TYPE_CHECKING:
+    from identity_sync.services.sync.plan import Plan
+
+FEW_ROWS = 200
+"""Up to this many rows of a kind, it is what stands behind them that counts."""
+
+OVER_LIMIT = "over the removal limit of its tenant"
+
+_ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
+_LABELS = {
+    "people": "people would lose access",
+    "grants": "role grants would be taken",
+    "memberships": "group memberships would end",
+    "groups": "groups would be deactivated",
+    "tenants": "tenants would be lost",
+    "partners": "partners would be lost",
+}
+
+
+@dataclass(frozen=True)
+class RemovalLimit:
+    """`limit` rows or `share` (0 to 1) of what is there may go; more than both is too much.
+
+    `allowed`, if given, lets a plan through that has no more losses than that in all.
+    """
+
+    limit: int
+    share: float
+    allowed: int | None = None
+
+    def is_exceeded(self, removals: int, present: int) -> bool:
+        return removals > self.limit and removals > present * self.share
+
+    def allows(self, total: int) -> bool:
+        return self.allowed is not None and total <= self.allowed
+
+
+def enforce_removal_limit(
+    plan: Plan, limit: RemovalLimit, report: SyncReport, *, assumed_tenants: set[str]
+) -> list[str]:
+    """Let the plan through, or part of it; returns the slugs of tenants whose losses are skipped.
+
+    Raises `SyncCollectionEmpty` or `RemovalLimitExceeded` when the whole plan must not be applied.
+    A run for one tenant is let through or refused as a whole.
+    """
+    find_losses()
+    report.losses = count_losses()
+    total = sum(report.losses.values())
+    allowance = max(total, plan.claimed) if plan.is_assumed else total
+    if limit.allows(total) and not plan.is_assumed:
+        return []
+    present = _count_present(plan)
+    for kind in plan.present:
+        _refuse_empty(plan, kind, report, allowance)
+    for measure, number in report.losses.items():
+        if limit.is_exceeded(number, present[measure]) and not _is_behind(measure, present):
+            raise _exceeded(plan, limit, report, (measure, present[measure]), allowance)
+    if plan.is_assumed:
+        measure = max(LOSSES, key=lambda name: report.losses[name])
+        raise _exceeded(plan, limit, report, (measure, present[measure]), allowance)
+    if plan.tenant is not None:
+        return []
+    skipped = _find_tenants_over(limit) | assumed_tenants
+    slugs = sorted(_skip_tenant(tenant_id) for tenant_id in skipped)
+    if skipped:
+        _skip_consequences()
+        plan.skipped_losses = total - sum(count_losses().values())
+        report.losses = count_losses()
+    return slugs
+
+
+def find_losses() -> None:
+    """Put every loss of access in the plan into `losses`."""
+    execute("DELETE FROM losses")
+    _insert_lost_rows("partners", "partners")
+    _insert_lost_rows("tenants", "tenants")
+    execute(_TENANTS_OF_LOST_PARTNERS)
+    _insert_lost_rows("people", "participants")
+    execute(_PEOPLE_OF_LOST_TENANTS)
+    execute("DELETE FROM losses WHERE kind = 'tenants of partners'")
+    execute(
+        "INSERT INTO losses (kind, tenant_id, row_id) SELECT 'groups', tenant_id, row_id "
+        "FROM sync_plan WHERE kind = 'groups' AND action IN ('deactivate', 'move')"
+    )
+    execute(
+        "INSERT INTO losses (kind, tenant_id, row_id) SELECT 'memberships', tenant_id, row_id "
+        "FROM sync_plan WHERE kind = 'memberships' AND action = 'deactivate'"
+    )
+    execute(
+        "INSERT INTO losses (kind, tenant_id, row_id) SELECT 'grants', tenant_id, grant_id "
+        "FROM role_plan WHERE action = 'revoke'"
+    )
+    for kind, table, column in _BEHIND_GROUPS:
+        execute(
+            f"""
+            INSERT INTO losses (kind, tenant_id, row_id)
+            SELECT '{kind}', b.tenant_id, b.id
+            FROM losses l JOIN {table} b ON b.{column} = l.row_id
+            WHERE l.kind = 'groups' {"AND b.absent_since IS NULL" if kind == "memberships" else ""}
+              AND NOT EXISTS (SELECT 1 FROM losses o WHERE o.row_id = b.id AND o.kind = '{kind}')
+            """
+        )
+
+
+def _insert_lost_rows(measure: str, kind: str) -> None:
+    """A row that is deactivated, or that is active and gets a status that is not."""
+    execute(
+        f"""
+        INSERT INTO losses (kind, tenant_id, row_id)
+        SELECT %s, d.tenant_id, d.row_id FROM sync_plan d
+        JOIN sw_{kind} p ON p.id = d.row_id LEFT JOIN stage_{kind} s ON s.n = d.n
+        WHERE d.kind = %s AND (d.action IN ('deactivate', 'move') OR (
+            d.action = 'update' AND s.scaikey_status NOT IN ({_ACTIVE})
+            AND p.scaikey_status IN ({_ACTIVE}) AND p.suspended_by_hand_at IS NULL))
+        """,
+        [measure, kind],
+    )
+
+
+_TENANTS_OF_LOST_PARTNERS = f"""
+    INSERT INTO losses (kind, tenant_id, row_id)
+    SELECT 'tenants of partners', t.id, t.id FROM sw_tenants t
+    WHERE t.absent_since IS NULL AND t.partner_id IN (
+        SELECT row_id FROM losses WHERE kind = 'partners')
+      AND NOT EXISTS (SELECT 1 FROM stage_tenants s
+                      WHERE s.scaikey_id = t.scaikey_tenant_id AND s.partner_id <> t.partner_id)
+    UNION
+    SELECT 'tenants of partners', t.id, t.id FROM sync_plan d
+    JOIN stage_tenants s ON s.n = d.n JOIN sw_tenants t ON t.id = d.row_id
+    JOIN sw_partners p ON p.id = s.partner_id
+    WHERE d.kind = 'tenants' AND d.action = 'update' AND t.partner_id <>! s.partner_id
+      AND (p.scaikey_status NOT IN ({_ACTIVE}) OR p.absent_since IS NOT NULL
+           OR p.suspended_by_hand_at IS NOT NULL)
+"""
+
+_PEOPLE_OF_LOST_TENANTS = f"""
+    INSERT INTO losses (kind, tenant_id, row_id)
+    SELECT DISTINCT 'people', p.tenant_id, p.id
+    FROM losses l JOIN sw_tenants t ON t.id = l.row_id
+    JOIN sw_participants p ON p.tenant_id = t.id
+    LEFT JOIN sw_partners o ON o.id = t.partner_id
+    WHERE l.kind IN ('tenants', 'tenants of partners') AND p.participant_type = 'human'
+      AND p.absent_since IS NULL AND p.suspended_by_hand_at IS NULL
+      AND p.scaikey_status IN ({_ACTIVE})
+      AND t.absent_since IS NULL AND t.suspended_by_hand_at IS NULL
+      AND t.scaikey_status IN ({_ACTIVE})
+      AND (o.id IS NULL OR (o.absent_since IS NULL AND o.suspended_by_hand_at IS NULL
+                            AND o.scaikey_status IN ({_ACTIVE})))
+      AND NOT EXISTS (SELECT 1 FROM losses x WHERE x.row_id = p.id AND x.kind = 'people')
+"""
+
+_BEHIND_GROUPS = (
+    ("memberships", "sw_group_memberships", "group_id"),
+    ("memberships", "sw_group_memberships", "member_group_id"),
+    ("grants", "sw_role_grants", "group_id"),
+)
+
+
+def count_losses() -> dict[str, int]:
+    counts = dict.fromkeys(LOSSES, 0)
+    counts |= {
+        kind: int(number)
+        for kind, number in select("SELECT kind, count(*) FROM losses GROUP BY kind")
+    }
+    return counts
+
+
+def _count_present(plan: Plan) -> dict[str, int]:
+    """What the losses are a share of: rows before the run, within its scope."""
+    grants = fetch_one(
+        "SELECT count(*) FROM sw_role_grants g "
+        "WHERE g.tenant_id IN (SELECT tenant_id FROM scope_tenants)"
+    )
+    people = plan.present.get("participants", 0)
+    return {**plan.present, "people": people, "grants": int(grants[0])} | {
+        kind: plan.present.get(kind, 0) for kind in ("memberships", "groups", "tenants", "partners")
+    }
+
+
+def _is_behind(measure: str, present: dict[str, int]) -> bool:
+    return measure in ("groups", "tenants", "partners") and present[measure] < FEW_ROWS
+
+
+def _refuse_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> None:
+    if plan.staged[kind] or not plan.kinds[kind].deactivated:
+        return
+    name = {"participants": "users", "memberships": "group members"}.get(kind, kind)
+    raise SyncCollectionEmpty(
+        f"ScaiKey returned no {name} at all, and there are {plan.present[kind]:,} here. No changes "
+        "were made.",
+        report=report,
+        fix="Check the scopes of this server's application in ScaiKey. If ScaiKey really has none, "
+        + format_allowance(plan, total),
+    )
+
+
+def _exceeded(
+    plan: Plan, limit: RemovalLimit, report: SyncReport, measured: tuple[str, int], total: int
+) -> RemovalLimitExceeded:
+    measure, present = measured
+    return RemovalLimitExceeded(
+        f"This sync would exceed the removal limit: {report.losses[measure]:,} of {present:,} "
+        f"{_LABELS[measure]} (more than {limit.limit:,} and more than {limit.share:.0%}). "
+        "No changes were made.",
+        report=report,
+        fix="If that is right, " + format_allowance(plan, total),
+    )
+
+
+def format_allowance(plan: Plan, total: int) -> str:
+    """The exact flag that lets this plan and no bigger one through."""
+    return (
+        f"allow exactly this plan: `{plan.command} --allow-removals {total}`. "
+        f"To see it first: `{plan.command} --dry-run -v 2`."
+    )
+
+
+def _find_tenants_over(limit: RemovalLimit) -> set[str]:
+    rows = select(
+        "SELECT kind, tenant_id, count(*) FROM losses "
+        "WHERE kind IN ('people', 'grants', 'memberships', 'groups') "
+        "GROUP BY kind, tenant_id HAVING count(*) > %s",
+        [limit.limit],
+    )
+    over = set()
+    for kind, tenant_id, number in rows:
+        present = _count_in_tenant(kind, str(tenant_id))
+        if kind == "groups" and present < FEW_ROWS:
+            continue
+        if limit.is_exceeded(int(number), present):
+            over.add(str(tenant_id))
+    return over
+
+
+def _count_in_tenant(kind: str, tenant_id: str) -> int:
+    sql = {
+        "people": "sw_participants WHERE scaikey_id IS NOT NULL AND absent_since IS NULL AND",
+        "groups": "sw_groups WHERE scaikey_id IS NOT NULL AND absent_since IS NULL AND",
+        "memberships": "sw_group_memberships WHERE absent_since IS NULL AND",
+        "grants": "sw_role_grants WHERE",
+    }[kind]
+    return int(fetch_one(f"SELECT count(*) FROM {sql} tenant_id = %s", [tenant_id])[0])
+
+
+def _skip_tenant(tenant_id: str) -> str:
+    """Leave the tenant's losses out of the plan, its own and its partner's among them; returns its
+    slug."""
+    execute(
+        "UPDATE sync_plan SET action = 'skipped', reason = %s "
+        "WHERE tenant_id = %s AND action IN ('deactivate', 'move')",
+        [OVER_LIMIT, tenant_id],
+    )
+    execute(
+        "UPDATE sync_plan SET action = 'skipped', reason = %s WHERE kind = 'participants' "
+        "AND action = 'update' AND tenant_id = %s AND row_id IN (SELECT row_id FROM losses "
+        "WHERE kind = 'people') AND n IN (SELECT n FROM stage_participants "
+        f"WHERE scaikey_status NOT IN ({_ACTIVE}))",
+        [OVER_LIMIT, tenant_id],
+    )
+    execute(
+        "UPDATE sync_plan SET action = 'skipped', reason = %s "
+        "WHERE action IN ('update', 'deactivate') AND ((kind = 'tenants' AND row_id = %s "
+        "AND row_id IN (SELECT row_id FROM losses WHERE kind = 'tenants')) "
+        "OR (kind = 'partners' AND row_id IN (SELECT row_id FROM losses WHERE kind = 'partners') "
+        "AND row_id = (SELECT partner_id FROM sw_tenants WHERE id = %s)))",
+        [OVER_LIMIT, tenant_id, tenant_id],
+    )
+    execute("DELETE FROM role_plan WHERE action = 'revoke' AND tenant_id = %s", [tenant_id])
+    execute("DELETE FROM losses WHERE tenant_id = %s", [tenant_id])
+    return str(fetch_one("SELECT slug FROM sw_tenants WHERE id = %s", [tenant_id])[0])
+
+
+def _skip_consequences() -> None:
+    """What followed from a skipped loss must not be written either."""
+    # A person or group that keeps its place in one tenant can't begin in another.
+    execute(
+        """
+        UPDATE sync_plan SET action = 'skipped', reason = %s
+        WHERE action IN ('add', 'restore') AND kind IN ('participants', 'groups') AND EXISTS (
+            SELECT 1 FROM sync_plan o WHERE o.kind = sync_plan.kind AND o.action = 'skipped'
+            AND o.scaikey_id = sync_plan.scaikey_id AND o.tenant_id <> sync_plan.tenant_id)
+        """,
+        [OVER_LIMIT],
+    )
+    never_added = (
+        "SELECT row_id FROM sync_plan WHERE action = 'skipped' AND fields = '' "
+        "AND kind IN ('participants', 'groups') AND n IS NOT NULL"
+    )
+    execute(
+        "DELETE FROM sync_plan WHERE kind = 'memberships' AND action IN ('add', 'restore') "
+        f"AND (member_id IN ({never_added}) OR group_id IN ({never_added}))"
+    )
+    execute(f"DELETE FROM role_plan WHERE action = 'grant' AND participant_id IN ({never_added})")
+    # Whose roles were all that changes, and do not change now.
+    execute(
+        "DELETE FROM sync_plan WHERE kind = 'participants' AND action = 'update' "
+        "AND fields = 'roles' AND row_id NOT IN (SELECT participant_id FROM role_plan)"
+    )
+    execute(
+        "DELETE FROM losses WHERE kind = 'partners' AND row_id IN (SELECT row_id FROM "
+        "sync_plan WHERE kind = 'partners' AND action = 'skipped')"
+    )
+    _keep_slugs_of_skipped_tenants()
+
+
+def _keep_slugs_of_skipped_tenants() -> None:
+    """A tenant that is skipped keeps its slug, so who was to get that slug waits too."""
+    waiting = """
+        SELECT d.row_id FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
+        JOIN sw_tenants t ON t.slug = s.slug AND t.id <> d.row_id
+        JOIN sync_plan o ON o.kind = 'tenants' AND o.action = 'skipped' AND o.row_id = t.id
+        WHERE d.kind = 'tenants' AND d.action = {action}
+    """
+    for action in ("'add'", "'update'", "'restore'"):
+        rows = [str(row[0]) for row in select(waiting.format(action=action))]
+        for tenant_id in rows:
+            only = "" if action == "'add'" else "AND kind = 'tenants'"
+            execute(
+                f"UPDATE sync_plan SET action = 'skipped', reason = 'its slug is still taken' "
+                f"WHERE tenant_id = %s {only}",
+                [tenant_id],
+            )
+            if action == "'add'":
+                execute("DELETE FROM role_plan WHERE tenant_id = %s", [tenant_id])

@@ -1,0 +1,299 @@
+"""Lists that do not show everything: nobody is gone because a page said so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from identity_sync.errors import IncompleteListing, SyncPartial
+from identity_sync.models import SyncSkip
+from scaiwave.sandbox import Sandbox
+from tenants.models import Group, GroupMembership, Participant, Tenant
+from tests.identity_sync.sync.directory import (
+    ADMIN,
+    MEMBERS,
+    USERS,
+    age,
+    configured,
+    counts,
+    dump,
+    every_group,
+    everybody,
+    in_database,
+    in_directory,
+    last_run,
+    people_of,
+    rewritten,
+    sync,
+)
+from tests.tenants.people import make_person
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=250, groups=9),
+]
+
+CHANGED = "ScaiKey's list of users changed while it was read."
+
+
+def test_success_list_misses_somebody(scaikey: Sandbox) -> None:
+    sync()
+    age()
+    scaikey.faults.add("shift", path=USERS, query={"page": "2"}, rows=1)
+    scaikey.faults.add("total", path=USERS, rows=1)
+
+    report = sync()
+
+    assert counts(report) == {}
+    assert rewritten() == {}
+    assert len(report.warnings) >= 1
+    assert last_run().warnings == report.warnings
+
+
+def test_success_list_hides_somebody_whom_the_item_still_has(scaikey: Sandbox) -> None:
+    sync()
+    person = everybody(scaikey)[-1]["id"]
+    age()
+    _hide(scaikey, person)
+
+    report = sync()
+
+    assert report.warnings == [
+        "ScaiKey's list would take access from 1 participants that ScaiKey still has; they keep it."
+    ]
+    assert counts(report) == {}
+    assert rewritten() == {}
+
+
+def test_success_deleted_by_id_counts_as_gone(scaikey: Sandbox) -> None:
+    sync()
+    person = everybody(scaikey)[-1]["id"]
+    _hide(scaikey, person)
+    scaikey.faults.add(
+        "wrong_shape", path=f"{USERS}{person}", body={"id": person, "status": "DELETED"}
+    )
+
+    assert counts(sync())["participants"] == {"deactivated": 1}
+
+
+def _hide(sandbox: Sandbox, person: str) -> None:
+    """Let the list be as without this person, while the item is answered."""
+    listed = [row for row in everybody(sandbox) if row["id"] != person]
+    for page, start in enumerate(range(0, len(listed), 100), 1):
+        rows: dict[str, Any] = {"data": listed[start : start + 100], "total": len(listed)}
+        sandbox.faults.add("wrong_shape", path=USERS, query={"page": str(page)}, body=rows)
+
+
+def test_success_rows_seen_twice(scaikey: Sandbox) -> None:
+    """A list that moves while it is walked adds and updates; who slipped through it stays."""
+    sync()
+    tenant = next(iter(scaikey.directory.tenants))
+    new = scaikey.directory.add_user(tenant, display_name="New")
+    gone, renamed = (row["id"] for row in people_of(scaikey, tenant)[:2])
+    for group in every_group(scaikey):
+        scaikey.directory.remove_member(group["id"], user_id=gone)
+    scaikey.directory.update_user(renamed, display_name="Renamed")
+    scaikey.directory.remove_user(gone)
+    scaikey.faults.add("shift", path=USERS, query={"page": "2"}, rows=-5)
+
+    report = sync()
+
+    assert CHANGED in report.warnings
+    assert counts(report)["participants"]["deactivated"] == 1
+    assert Participant.objects.get(scaikey_id=renamed).display_name == "Renamed"
+    scaikey.faults.clear()
+    sync()
+    assert in_database() == in_directory(scaikey)
+    assert Participant.objects.filter(scaikey_id=new, absent_since=None).exists()
+
+
+@pytest.mark.sandbox(partners=1, tenants=2, people=600, groups=2)
+def test_fail_an_empty_list_of_people_who_exist(scaikey: Sandbox) -> None:
+    """The sample says that the list is wrong; nobody else is asked for, and adds go on."""
+    sync()
+    before = dump()
+    scaikey.faults.add("wrong_shape", path=USERS, times=1, body={"data": [], "total": 0})
+    group = scaikey.directory.add_group(next(iter(scaikey.directory.tenants)), name="New")
+    requests = scaikey.requests.total
+
+    with pytest.raises(SyncPartial) as caught:
+        sync()
+
+    assert caught.value.message == (
+        "Removals of participants stopped, because ScaiKey's list leaves out what ScaiKey still "
+        "has. Everything else is applied."
+    )
+    assert counts(caught.value.report) == {
+        "participants": {"skipped": 570},
+        "groups": {"added": 1},
+    }
+    assert caught.value.report.warnings == [
+        "ScaiKey's list would take access from 30 participants that ScaiKey still has; they keep it."
+    ]
+    assert scaikey.requests.total - requests < 60
+    assert dump()["sw_participants"] == before["sw_participants"]
+    assert Group.objects.filter(scaikey_id=group, absent_since=None).exists()
+    assert SyncSkip.objects.filter(kind="participants", is_postponed=True).count() == 570
+    sync()
+    assert not SyncSkip.objects.exists()
+
+
+UNPROVEN: list[tuple[dict[str, Any], str]] = [
+    ({"action": "not_json"}, "it is not JSON"),
+    ({"action": "redirect", "location": "/elsewhere"}, "redirects GET"),
+    ({"action": "status", "status": 403}, "forbids GET"),
+    ({"action": "status", "status": 404, "body": {"message": "no route"}}, "404 that is not"),
+    ({"action": "status", "status": 418}, "418"),
+    ({"action": "wrong_shape", "body": {"id": "usr_another"}}, "another id"),
+    ({"action": "wrong_shape", "body": {"data": []}}, "can't be read"),
+    ({"action": "wrong_shape", "body": None}, "can't be read"),
+]
+
+
+@pytest.mark.parametrize(("answer", "reason"), UNPROVEN)
+def test_success_an_answer_that_proves_nothing_postpones(
+    scaikey: Sandbox, answer: dict[str, Any], reason: str
+) -> None:
+    """Somebody really left, and ScaiKey's answer about them says nothing of the kind."""
+    sync()
+    person = everybody(scaikey)[-1]["id"]
+    scaikey.directory.remove_user(person)
+    scaikey.faults.add(path=f"{USERS}{person}", **answer)
+    for _ in range(2):
+        report = sync()
+        assert report.outcome == "applied"
+        assert counts(report)["participants"] == {"skipped": 1}
+        assert "1 removals of participants are postponed" in report.warnings[0]
+        assert reason in report.warnings[0]
+        assert Participant.objects.get(scaikey_id=person).absent_since is None
+    skip = SyncSkip.objects.get(kind="participants")
+    assert (skip.subject_scaikey_id, skip.runs, skip.is_postponed) == (person, 2, True)
+    scaikey.faults.clear()
+    assert counts(sync())["participants"] == {"deactivated": 1}
+    assert not SyncSkip.objects.exists()
+
+
+@pytest.mark.parametrize("odd", ["..", ".", "usr/../../x", "usr_a%2fb", "usr?x=1", "usr_ä b"])
+def test_success_an_id_that_is_no_path_segment_is_postponed(scaikey: Sandbox, odd: str) -> None:
+    sync()
+    tenant = Tenant.objects.order_by("slug")[0]
+    row = make_person(tenant, "odd", scaikey_id=odd)
+
+    report = sync()
+
+    assert counts(report) == {"participants": {"skipped": 1}}
+    assert "its id can't be put into a path" in report.warnings[0]
+    assert Participant.objects.get(pk=row.pk).absent_since is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SCAIWAVE_SYNC_LOOKUP_LIMIT", "3"), ("SCAIWAVE_SYNC_LOOKUP_SECONDS", "0")]
+)
+def test_success_the_budget_postpones_the_rest(
+    scaikey: Sandbox, settings: Settings, name: str, value: str
+) -> None:
+    sync()
+    for group in every_group(scaikey):
+        scaikey.directory.remove_group(group["id"])
+    sync(allow_removals=10_000)
+    for row in everybody(scaikey)[::30]:
+        scaikey.directory.remove_user(row["id"])
+    number = -(-250 // 30)
+    settings.CONFIG = configured(scaikey, **{name: value})
+    confirmed = 3 if value == "3" else 0
+
+    report = sync()
+
+    assert report.outcome == "applied"
+    expected = {"skipped": number - confirmed} | ({"deactivated": 3} if confirmed else {})
+    assert counts(report) == {"participants": expected}
+    assert f"{number - confirmed} removals of participants are postponed" in report.warnings[0]
+    assert "this run has made all its look-ups" in report.warnings[0]
+    assert counts(sync(allow_removals=number)) == {
+        "participants": {"deactivated": number - confirmed}
+    }
+
+
+def test_success_people_of_a_tenant_that_is_gone_are_not_asked_for(scaikey: Sandbox) -> None:
+    sync()
+    tenant = min(scaikey.directory.tenants, key=lambda t: len(people_of(scaikey, t)))
+    people = people_of(scaikey, tenant)
+    scaikey.directory.remove_tenant(tenant)
+    requests = scaikey.requests.total
+    empty = sync(dry_run=True, allow_removals=10_000)
+    cost = scaikey.requests.total - requests
+
+    report = sync(allow_removals=10_000)
+
+    assert empty.losses["people"] == report.losses["people"] == len(people)
+    assert counts(report)["participants"] == {"deactivated": len(people)}
+    assert cost < 60
+    assert in_database() == in_directory(scaikey)
+
+
+def test_fail_truncated_twice(scaikey: Sandbox) -> None:
+    sync()
+    before = dump()
+    scaikey.faults.add("empty_page", path=USERS, query={"page": "3"})
+
+    with pytest.raises(IncompleteListing) as caught:
+        sync()
+
+    assert caught.value.message == (
+        "ScaiKey reports 250 users and returned 200. No changes were made."
+    )
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_TRUNCATED", 2)
+    assert dump() == before
+    assert (last_run().outcome, last_run().error_code) == ("failed", "SW_SYNC_TRUNCATED")
+
+
+def test_success_truncated_once(scaikey: Sandbox) -> None:
+    scaikey.faults.add("empty_page", path=USERS, query={"page": "3"}, times=1)
+    sync()
+    assert in_database() == in_directory(scaikey)
+
+
+def test_success_group_vanishes_while_members_are_read(scaikey: Sandbox) -> None:
+    sync()
+    group = every_group(scaikey)[0]["id"]
+    age()
+    scaikey.faults.add("status", path=f"{ADMIN}/groups/{group}/members", status=404, times=1)
+
+    report = sync()
+
+    assert counts(report) == {}
+    assert rewritten() == {}
+    assert report.warnings == [
+        "1 groups vanished while their members were read; the next run looks again."
+    ]
+    assert sync().warnings == []
+
+
+def test_success_group_vanishes_when_read_again(scaikey: Sandbox) -> None:
+    sync()
+    group = every_group(scaikey)[0]["id"]
+    path = f"{ADMIN}/groups/{group}/members"
+    age()
+    scaikey.faults.add("wrong_shape", path=path, times=1, body={"data": [], "total": 0})
+    scaikey.faults.add("status", path=path, status=404, times=1)
+
+    report = sync()
+
+    members = GroupMembership.objects.filter(group__scaikey_id=group, absent_since=None).count()
+    assert counts(report) == {"memberships": {"skipped": members}}
+    assert rewritten() == {}
+    assert f"{members} ends of memberships are postponed" in report.warnings[0]
+    assert counts(sync()) == {}
+
+
+def test_success_members_seen_again(scaikey: Sandbox) -> None:
+    sync()
+    age()
+    scaikey.faults.add("wrong_shape", path=MEMBERS, times=1, body={"data": [], "total": 0})
+
+    report = sync()
+
+    assert counts(report) == {}
+    assert rewritten() == {}
