@@ -7,15 +7,15 @@ or an edge, leads nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import UUIDField
-from django.db.models.expressions import RawSQL
 
-from tenants.models import Group, Participant, RoleGrant, Tenant
+from tenants.models import Group, GroupMembership, Participant, Tenant
 
 Through = dict[UUID, set[UUID]]
 
@@ -95,13 +95,13 @@ WHERE edge.absent_since IS NULL AND person.absent_since IS NULL
 GROUP BY inside.top_id
 """
 
-# Who holds which role, directly or through groups.
-_HELD = """
+# How many active participants hold each role of a tenant, directly or through groups.
+_HOLDERS = """
 WITH RECURSIVE inside (role_id, group_id) AS (
     SELECT given.role_id, given.group_id
     FROM sw_role_grants given JOIN sw_groups grp ON grp.id = given.group_id
     JOIN sw_roles role ON role.id = given.role_id
-    WHERE grp.absent_since IS NULL AND {which}
+    WHERE grp.absent_since IS NULL AND role.tenant_id = %s
   UNION
     SELECT inside.role_id, edge.member_group_id
     FROM inside
@@ -111,22 +111,22 @@ WITH RECURSIVE inside (role_id, group_id) AS (
 ), held (role_id, person_id) AS (
     SELECT given.role_id, given.participant_id
     FROM sw_role_grants given JOIN sw_roles role ON role.id = given.role_id
-    WHERE given.participant_id IS NOT NULL AND {which}
+    WHERE given.participant_id IS NOT NULL AND role.tenant_id = %s
   UNION
     SELECT inside.role_id, edge.member_participant_id
     FROM inside JOIN sw_group_memberships edge ON edge.group_id = inside.group_id
     WHERE edge.member_participant_id IS NOT NULL AND edge.absent_since IS NULL
 )
-"""
-
-# How many active participants hold each role.
-_HOLDERS = f"""{_HELD}
 SELECT held.role_id, COUNT(*)
 FROM held JOIN sw_participants person ON person.id = held.person_id
 WHERE person.absent_since IS NULL
   AND person.suspended_by_hand_at IS NULL AND person.scaikey_status IN ('', 'ACTIVE')
 GROUP BY held.role_id
-"""  # noqa: S608 - texts of ours
+"""
+
+# Without statistics PostgreSQL assumes that a column holds 200 different values. It looks a few of
+# them up in the index; for many it would read the whole table.
+_GROUPS_AT_ONCE = 10
 
 
 def effective_groups(participant: Participant) -> Through:
@@ -160,32 +160,45 @@ def active_member_counts(tenant: Tenant) -> dict[UUID, int]:
 def role_holders(tenant: Tenant) -> dict[UUID, int]:
     """For each role of a tenant how many active participants hold it, through nested groups too;
     a role without any is left out."""
-    sql = _HOLDERS.format(which="role.tenant_id = %s")
-    return {_uuid(key): count for key, count in _rows(sql, [tenant.pk] * 2)}
+    return {_uuid(key): count for key, count in _rows(_HOLDERS, [tenant.pk] * 2)}
 
 
-def holders_of_role(slug: str, *, besides: RoleGrant | None = None) -> RawSQL:
-    """The keys of everybody who holds a role of that slug in any tenant, active or not, also if
-    it were not for this grant; for a condition."""
-    which = "role.slug = %s"
-    keys: list[UUID | str] = [slug]
-    if besides is not None:
-        which += " AND given.id <> %s"
-        keys.append(besides.pk)
-    sql = _HELD.format(which=which) + "SELECT held.person_id FROM held"  # noqa: S608 - ours
-    return RawSQL(sql, [_parameter(key) for key in keys * 2])  # noqa: S611 - ours
+def find_group_members(group_ids: Iterable[UUID]) -> set[UUID]:
+    """Return the ids of all participants in these groups and in the groups nested in them.
+
+    Use it instead of one recursive statement where PostgreSQL may have no statistics, as after a
+    bulk insert in the same transaction. It then takes `absent_since IS NULL` for a rare condition,
+    and reads a whole table for it, again for every row of another one. So each statement here
+    selects by keys alone, and Python checks the rest.
+    """
+    members: set[UUID] = set()
+    pending, visited = set(group_ids), set[UUID]()
+    while pending:
+        batch = list(islice(pending, _GROUPS_AT_ONCE))
+        visited.update(batch)
+        groups = Group.objects.filter(pk__in=batch).values_list("pk", "absent_since")
+        present = [key for key, absent_since in groups if absent_since is None]
+        for edge in GroupMembership.objects.filter(group__in=present):
+            if edge.absent_since is not None:
+                continue
+            if edge.member_participant_id is not None:
+                members.add(edge.member_participant_id)
+            elif edge.member_group_id is not None:
+                pending.add(edge.member_group_id)
+        pending -= visited
+    return members
 
 
-def _rows(sql: str, keys: Sequence[UUID | str]) -> list[tuple[Any, ...]]:
+def _rows(sql: str, keys: Sequence[UUID]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, [_parameter(key) for key in keys])
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
 
 
-def _parameter(key: UUID | str) -> Any:
+def _parameter(key: UUID) -> Any:
     field: UUIDField[UUID, UUID] = UUIDField()
-    return field.get_db_prep_value(key, connection) if isinstance(key, UUID) else key
+    return field.get_db_prep_value(key, connection)
 
 
 def _gathered(rows: list[tuple[Any, ...]]) -> Through:

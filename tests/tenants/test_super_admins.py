@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord
 from scaiwave.doctor.findings import Finding, State
@@ -175,6 +176,100 @@ def test_success_the_database_counts_as_show_participant_does() -> None:
     )
     assert count_super_admins() == SuperAdmins(active=12, able=2)
     assert count_super_admins(besides=tenants[0]) == SuperAdmins(active=9, able=1)
+
+
+# One group and six people a tenant; all of them are in the group and have a role of another slug.
+PLATFORM = (
+    """
+    INSERT INTO sw_tenants (id, slug, name, contact_email, scaikey_tenant_id, scaikey_status,
+                            features, created_at, updated_at)
+    SELECT gen_random_uuid(), 't' || number, '', '', 'tnt_' || number, '', '{}', now(), now()
+    FROM generate_series(%s, %s) AS number
+    """,
+    """
+    INSERT INTO sw_groups (id, tenant_id, scaikey_id, name, group_type, created_at, updated_at)
+    SELECT gen_random_uuid(), id, 'grp_' || slug, '', '', now(), now()
+    FROM sw_tenants WHERE id NOT IN (SELECT tenant_id FROM sw_groups)
+    """,
+    """
+    INSERT INTO sw_participants (id, tenant_id, participant_type, scaikey_id, local_id, server_name,
+                                 display_name, email, avatar_url, scaikey_status,
+                                 created_at, updated_at)
+    SELECT gen_random_uuid(), id, 'human', 'usr_' || number || slug, number || slug, '',
+           '', '', '', '', now(), now()
+    FROM sw_tenants CROSS JOIN generate_series(1, 6) AS number
+    WHERE id NOT IN (SELECT tenant_id FROM sw_participants)
+    """,
+    """
+    INSERT INTO sw_group_memberships (id, tenant_id, group_id, member_participant_id,
+                                      created_at, updated_at)
+    SELECT gen_random_uuid(), person.tenant_id, grp.id, person.id, now(), now()
+    FROM sw_participants person JOIN sw_groups grp ON grp.tenant_id = person.tenant_id
+    WHERE person.id NOT IN
+        (SELECT member_participant_id FROM sw_group_memberships
+         WHERE member_participant_id IS NOT NULL)
+    """,
+    """
+    INSERT INTO sw_role_grants (id, tenant_id, role_id, participant_id, source, granted_by,
+                                created_at)
+    SELECT gen_random_uuid(), person.tenant_id, role.id, person.id, 'scaikey', '', now()
+    FROM sw_participants person JOIN sw_roles role ON role.slug = 'editors'
+    WHERE person.id NOT IN
+        (SELECT participant_id FROM sw_role_grants WHERE participant_id IS NOT NULL)
+    """,
+)
+
+
+def insert_tenants(first: int, last: int) -> None:
+    with connection.cursor() as cursor:
+        for index, statement in enumerate(PLATFORM):
+            cursor.execute(statement, [first, last] if index == 0 else [])
+
+
+def count_rows_read() -> int:
+    """Count the rows that this transaction has read so far, in every table."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT SUM(COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0))"
+            " FROM pg_stat_xact_user_tables"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def grant_super_admin_to_a_person_and_nested_groups() -> None:
+    tenant = make_tenant()
+    _, everybody = nested(tenant)
+    role = make_role(tenant, "super_admin", is_built_in=True)
+    make_role(tenant, "editors")
+    give(role, make_person(tenant, "bert"))
+    give(role, everybody)
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_rows_read_do_not_grow_with_the_platform() -> None:
+    """A sync counts in the transaction of its bulk insert, of which there are no statistics."""
+    grant_super_admin_to_a_person_and_nested_groups()
+    rows_read = []
+    for first, last in [(1, 1000), (1001, 3000)]:
+        insert_tenants(first, last)
+        before = count_rows_read()
+        assert count_super_admins() == SuperAdmins(active=2, able=2)
+        rows_read.append(count_rows_read() - before)
+    assert rows_read[1] <= rows_read[0] < 50
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_no_table_but_that_of_the_roles_is_read_whole() -> None:
+    grant_super_admin_to_a_person_and_nested_groups()
+    with CaptureQueriesContext(connection) as captured:
+        assert count_super_admins() == SuperAdmins(active=2, able=2)
+    steps = []
+    with connection.cursor() as cursor:
+        for query in captured.captured_queries:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            steps += [step for *_, step in cursor.fetchall()]
+    assert any(step.startswith("SEARCH sw_participants") for step in steps)
+    assert [step for step in steps if step.startswith("SCAN")] == ["SCAN sw_roles"]
 
 
 def found() -> Finding:
