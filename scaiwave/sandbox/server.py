@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from scaiwave.sandbox.api import admin_api, control, oauth, registration, scaicms, scaigrid
+from scaiwave.sandbox.api import admin_api, control, oauth, registration, scaicms, scaigrid, scim
 from scaiwave.sandbox.api.pagination import ENVELOPES
 from scaiwave.sandbox.api.registration import Registrations
 from scaiwave.sandbox.clients import Client, Clients
@@ -32,7 +32,15 @@ HOST = "127.0.0.1"
 # How often, in seconds, the accepting thread looks whether it is to stop.
 POLL = 0.05
 # Importing a module of handlers fills the table of routes.
-HANDLERS: tuple[ModuleType, ...] = (admin_api, control, oauth, registration, scaicms, scaigrid)
+HANDLERS: tuple[ModuleType, ...] = (
+    admin_api,
+    control,
+    oauth,
+    registration,
+    scaicms,
+    scaigrid,
+    scim,
+)
 logger = logging.getLogger("scaiwave.sandbox")
 
 
@@ -44,6 +52,9 @@ class Sandbox:
     people, ids and client credentials, and with `state_dir` also the mutations made before.
     Times are in seconds; `clock_offset` falsifies the Date header alone. Everything from
     `envelope` on may be changed while it runs, and so may `registrations.auto_approve`.
+    A page above `max_per_page` rows is capped silently; where `refuse_per_page` is set, that
+    limit applies instead and a bigger page is refused with 422. Without `scim` the groups can't
+    be read by SCIM: its paths answer 404.
     """
 
     seed: int = 1
@@ -62,7 +73,8 @@ class Sandbox:
     latency: float = 0.0
     per_page: int = 25
     max_per_page: int = 100
-    strict_per_page: bool = False
+    refuse_per_page: int | None = None
+    scim: bool = True
     token_lifetime: int = 3600
     clock_offset: float = 0.0
     faults: Faults = field(default_factory=Faults, init=False)

@@ -28,6 +28,8 @@ class Command(BaseCommand):
         add("--seed", type=int, default=1, help="same seed and sizes: same people, same ids")
         add("--latency", type=float, default=0.0, help="seconds before each answer")
         add("--max-per-page", type=_number, default=100, help="most rows of a page")
+        add("--refuse-per-page", type=_number, help="answer 422 to a page of more rows than this")
+        add("--no-scim", dest="scim", action="store_false", help="answer 404 to SCIM requests")
         add("--envelope", choices=ENVELOPES, default=ENVELOPES[0], help="the form of lists")
         add("--auto-approve", action="store_true", help="approve registrations at once")
         add("--token-lifetime", type=_number, default=3600, help="seconds (default 3600)")

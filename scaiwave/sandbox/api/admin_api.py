@@ -61,27 +61,33 @@ def groups(sandbox: Sandbox, request: Request) -> Response:
 @route("GET", ADMIN + "/partners/{partner_id}")
 def partner(sandbox: Sandbox, request: Request) -> Response:
     super_admin(sandbox, request)
-    return json_response(_found("Partner", sandbox.directory.partner, request.params["partner_id"]))
+    return json_response(
+        _found("Partner", sandbox.directory.partner_by_id, request.params["partner_id"])
+    )
 
 
 @route("GET", ADMIN + "/tenants/{tenant_id}")
 def tenant(sandbox: Sandbox, request: Request) -> Response:
     who = caller(sandbox, request)
-    return json_response(_visible_tenant(sandbox, who, request.params["tenant_id"], "Tenant"))
+    row = _found("Tenant", sandbox.directory.tenant_by_id, request.params["tenant_id"])
+    return json_response(_in_scope_row(who, row, tenant=row, kind="Tenant"))
 
 
 @route("GET", ADMIN + "/users/{user_id}")
 def user(sandbox: Sandbox, request: Request) -> Response:
     who = caller(sandbox, request)
-    user_id = request.params["user_id"]
-    owner = _found("User", sandbox.directory.tenant_of_user, user_id)
-    _visible_tenant(sandbox, who, owner["id"], "User")
-    return json_response(_found("User", sandbox.directory.user, user_id))
+    row = _found("User", sandbox.directory.user_by_id, request.params["user_id"])
+    tenant_id = row["tenant"]["id"] if sandbox.directory.nested_tenant else row["tenant_id"]
+    owner = _found("User", sandbox.directory.tenant_by_id, tenant_id)
+    return json_response(_in_scope_row(who, row, tenant=owner, kind="User"))
 
 
 @route("GET", ADMIN + "/groups/{group_id}")
 def group(sandbox: Sandbox, request: Request) -> Response:
-    return json_response(_visible_group(sandbox, request))
+    who = caller(sandbox, request)
+    row = _found("Group", sandbox.directory.group_by_id, request.params["group_id"])
+    owner = _found("Group", sandbox.directory.tenant_by_id, row["tenant_id"])
+    return json_response(_in_scope_row(who, row, tenant=owner, kind="Group"))
 
 
 @route("GET", ADMIN + "/groups/{group_id}/members")
@@ -106,10 +112,14 @@ def _found(kind: str, find: Callable[[str], Row], entity_id: str) -> Row:
 
 
 def _visible_tenant(sandbox: Sandbox, who: Principal, tenant_id: str, kind: str) -> Row:
-    """The tenant, if it lies in the caller's scope; `kind` is what was asked for."""
+    """Return the tenant if it lies in the caller's scope; `kind` is what was asked for."""
     row = _found(kind, sandbox.directory.tenant, tenant_id)
+    return _in_scope_row(who, row, tenant=row, kind=kind)
+
+
+def _in_scope_row(who: Principal, row: Row, *, tenant: Row, kind: str) -> Row:
     scope = ListFilter(scope_partner_id=who.partner_id, scope_tenant_id=who.tenant_id)
-    if not scope.admits(row):
+    if not scope.admits(tenant):
         raise HTTPError(404, f"{kind} not found")
     return row
 

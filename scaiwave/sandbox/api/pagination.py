@@ -44,12 +44,15 @@ def paginate(sandbox: Sandbox, request: Request, rows_at: Callable[[int, int], R
 
 
 def _per_page(sandbox: Sandbox, request: Request) -> int:
-    """A bigger page than allowed is cut down, or refused when `strict_per_page` is on."""
+    """Cap a page that is too big silently, or refuse it where `refuse_per_page` says so."""
     asked = _number(request, "per_page", sandbox.per_page)
-    if asked > sandbox.max_per_page and sandbox.strict_per_page:
-        message = f"Input should be less than or equal to {sandbox.max_per_page}"
+    limit = sandbox.refuse_per_page
+    if limit is None:
+        return max(1, min(asked, sandbox.max_per_page))
+    if asked > limit:
+        message = f"Input should be less than or equal to {limit}"
         raise validation_error(["query", "per_page"], message, "less_than_equal", str(asked))
-    return max(1, min(asked, sandbox.max_per_page))
+    return asked
 
 
 def _envelope(kind: str, rows: list[str], total: int, page: int, per_page: int) -> bytes:

@@ -10,7 +10,7 @@ import random
 from typing import Any
 
 from scaiwave.sandbox.data.names import CULTURES, spellings
-from scaiwave.sandbox.data.population import EVERYTHING, Population, Row, decoded
+from scaiwave.sandbox.data.population import DELETED, EVERYTHING, Population, Row, decoded
 from scaiwave.sandbox.data.roster import ADDED, MembershipIndex
 from scaiwave.sandbox.errors import InvalidMutation
 
@@ -72,13 +72,15 @@ class Directory(Population):
             self._refuse_slug(fields.get("slug"), self.partners, besides=partner_id)
             self.partners[partner_id] = {**row, **fields}
 
-    def remove_partner(self, partner_id: str) -> None:
-        """Remove a partner and with it its tenants."""
+    def remove_partner(self, partner_id: str, *, soft: bool = False) -> None:
+        """Remove a partner and its tenants. For `soft` see `remove_user`."""
         with self.lock:
-            del self.partners[self.partner(partner_id)["id"]]
-            for row in list(self.tenants.values()):
-                if row["partner_id"] == partner_id:
-                    self.remove_tenant(row["id"])
+            row = self.partner(partner_id)
+            self._keep_deleted(row, soft=soft)
+            del self.partners[row["id"]]
+            for tenant in list(self.tenants.values()):
+                if tenant["partner_id"] == partner_id:
+                    self.remove_tenant(tenant["id"], soft=soft)
 
     def add_tenant(
         self, *, name: str, slug: str, partner_id: str | None = None, people: int = 0
@@ -110,10 +112,12 @@ class Directory(Population):
             self.tenants[tenant_id] = {**row, **fields}
             self.changed()
 
-    def remove_tenant(self, tenant_id: str) -> None:
-        """Remove a tenant and with it everybody in it."""
+    def remove_tenant(self, tenant_id: str, *, soft: bool = False) -> None:
+        """Remove a tenant with its people and groups. For `soft` see `remove_user`."""
         with self.lock:
-            del self.tenants[self.tenant(tenant_id)["id"]]
+            row = self.tenant(tenant_id)
+            self._keep_deleted(row, soft=soft)
+            del self.tenants[row["id"]]
             self.changed()
 
     def add_user(self, tenant_id: str, **fields: Any) -> str:
@@ -149,9 +153,15 @@ class Directory(Population):
                 self.people.roster.place(index, (target, status))
                 self.changed()
 
-    def remove_user(self, user_id: str) -> None:
+    def remove_user(self, user_id: str, *, soft: bool = False) -> None:
+        """Remove a person from all lists and groups.
+
+        With `soft`, GET by id still answers 200, with status DELETED. ScaiKey documents that it
+        deletes softly, but not how that looks; this form is an assumption.
+        """
         with self.lock:
             index = self.user_index(user_id)
+            self._keep_deleted(self.user(user_id), soft=soft)
             self.groups.forget_person(index, self._place(self.people.roster, index)[0])
             self.people.roster.place(index, None)
             self.changed()
@@ -171,9 +181,12 @@ class Directory(Population):
             self.groups.change(index, fields)
             self.changed()
 
-    def remove_group(self, group_id: str) -> None:
+    def remove_group(self, group_id: str, *, soft: bool = False) -> None:
+        """Remove a group from all lists and from other groups. For `soft` see `remove_user`."""
         with self.lock:
-            self.groups.roster.place(self.group_index(group_id), None)
+            index = self.group_index(group_id)
+            self._keep_deleted(self.group(group_id), soft=soft)
+            self.groups.roster.place(index, None)
             self.changed()
 
     def add_member(
@@ -246,6 +259,10 @@ class Directory(Population):
     def _change_kind(self, roster: MembershipIndex, index: int, kind: str | None) -> None:
         if kind is not None:
             roster.place(index, (self._place(roster, index)[0], kind))
+
+    def _keep_deleted(self, row: Row, *, soft: bool) -> None:
+        if soft:
+            self.deleted[row["id"]] = {**row, "status": DELETED}
 
     def _refuse_slug(
         self, slug: str | None, rows: dict[str, Row], *, besides: str | None = None

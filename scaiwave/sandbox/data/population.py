@@ -25,6 +25,9 @@ from scaiwave.sandbox.errors import UnknownEntity
 Rows = tuple[list[str], int]
 Row = dict[str, Any]
 Selection = list[tuple[str, str, MemberSequence]]
+# The status of a softly deleted entity. ScaiKey documents the deletion but not its form on the
+# wire, so the word is an assumption.
+DELETED = "DELETED"
 # One tenant in sixteen is suspended: the eleventh, so that small directories have none.
 SUSPENDED_TENANT, SUSPENDED_ROUND = 10, 16
 
@@ -87,6 +90,8 @@ class Population:
         )
         for tenant in self.tenants.values():
             self.people.welcome(tenant["id"], tenant["slug"])
+        # Softly deleted entities by id: absent from every list, still returned by id.
+        self.deleted: dict[str, Row] = {}
         self._totals: dict[tuple[int, ListFilter], tuple[Selection, int]] = {}
 
     def _seeded_partner(self, index: int) -> Row:
@@ -150,7 +155,8 @@ class Population:
         """How a person's row names its tenant: flat, or nested when asked for."""
         if not self.nested_tenant:
             return f'"tenant_id":"{tenant_id}"'
-        nested = {name: self.tenants[tenant_id][name] for name in ("id", "name", "slug")}
+        tenant = self.tenant_by_id(tenant_id)
+        nested = {name: tenant[name] for name in ("id", "name", "slug")}
         return f'"tenant":{msgspec.json.encode(nested).decode()}'
 
     def partner_list(self, where: ListFilter, offset: int, limit: int) -> Rows:
@@ -215,6 +221,15 @@ class Population:
         rows += [f'{{"user_id":"{encode(i)}","membership_type":"DIRECT"}}' for i in people]
         return rows, total
 
+    def direct_members(self, group_id: str) -> tuple[list[Row], list[Row]]:
+        """Return the rows of all member groups and of all people who are direct members."""
+        with self.lock:
+            index = self.group_index(group_id)
+            total = self.groups.members(index, 0, 0)[2]
+            nested, people, _ = self.groups.members(index, 0, total)
+            group_rows = [decoded(self.groups.row(child)) for child in nested]
+            return group_rows, [decoded(self.people.row(person)) for person in people]
+
     def partner(self, partner_id: str) -> Row:
         if partner_id not in self.partners:
             raise UnknownEntity("partner", partner_id)
@@ -254,6 +269,34 @@ class Population:
     def group(self, group_id: str) -> Row:
         with self.lock:
             return decoded(self.groups.row(self.group_index(group_id)))
+
+    def partner_by_id(self, partner_id: str) -> Row:
+        """Return the row that GET by id answers: a softly deleted partner has one as well."""
+        return self.deleted.get(partner_id) or self.partner(partner_id)
+
+    def tenant_by_id(self, tenant_id: str) -> Row:
+        """Return the row that GET by id answers: a softly deleted tenant has one as well."""
+        return self.deleted.get(tenant_id) or self.tenant(tenant_id)
+
+    def user_by_id(self, user_id: str) -> Row:
+        """Return the row that GET by id answers, also for a person of a softly deleted tenant."""
+        with self.lock:
+            index = self.people.find(user_id)
+            if index is not None and self._tenant_is_deleted(self.people.roster, index):
+                return {**decoded(self.people.row(index)), "status": DELETED}
+            return self.deleted.get(user_id) or self.user(user_id)
+
+    def group_by_id(self, group_id: str) -> Row:
+        """Return the row that GET by id answers, also for a group of a softly deleted tenant."""
+        with self.lock:
+            index = self.groups.find(group_id)
+            if index is not None and self._tenant_is_deleted(self.groups.roster, index):
+                return {**decoded(self.groups.row(index)), "status": DELETED}
+            return self.deleted.get(group_id) or self.group(group_id)
+
+    def _tenant_is_deleted(self, roster: MembershipIndex, index: int) -> bool:
+        place = roster.where(index)
+        return place is not None and place[0] in self.deleted
 
     def tenant_of_user(self, user_id: str) -> Row:
         with self.lock:

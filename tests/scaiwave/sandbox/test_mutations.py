@@ -13,7 +13,7 @@ from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.directory import MUTATIONS, Directory
 from scaiwave.sandbox.data.population import EVERYTHING, ListFilter, decoded
 from scaiwave.sandbox.errors import InvalidMutation, UnknownEntity
-from tests.scaiwave.sandbox.client import ADMIN, client_of, walk
+from tests.scaiwave.sandbox.client import ADMIN, client_of, ids, walk
 
 Row = dict[str, Any]
 
@@ -170,6 +170,74 @@ def test_success_tenants_and_partners() -> None:
     assert len(everybody(directory)) < 100
 
 
+def test_success_soft_deletion_of_a_person_and_a_group(api: httpx.Client, sandbox: Sandbox) -> None:
+    directory = sandbox.directory
+    tenant = next(iter(directory.tenants))
+    group, outer = directory.add_group(tenant, name="Doomed"), directory.add_group(tenant)
+    user = directory.add_user(tenant, display_name="Ødipa")
+    directory.add_member(outer, user_id=user)
+    directory.add_member(outer, member_group_id=group)
+    before = {
+        path: api.get(f"{ADMIN}/{path}").json() for path in (f"users/{user}", f"groups/{group}")
+    }
+
+    directory.remove_user(user, soft=True)
+    directory.remove_group(group, soft=True)
+
+    for path, row in before.items():
+        response = api.get(f"{ADMIN}/{path}")
+        assert (response.status_code, response.json()) == (200, {**row, "status": "DELETED"})
+    assert user not in ids(walk(api, f"{ADMIN}/users/"))
+    assert group not in ids(walk(api, f"{ADMIN}/groups/"))
+    assert walk(api, f"{ADMIN}/groups/{outer}/members") == []
+    assert api.get(f"{ADMIN}/groups/{group}/members").status_code == 404
+    with pytest.raises(UnknownEntity):
+        directory.remove_user(user)
+    with pytest.raises(UnknownEntity):
+        directory.update_group(group, name="Back")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_success_soft_deletion_reaches_what_belongs_to_it(nested: bool) -> None:
+    directory = Directory(
+        seed=5, partners=2, tenants=3, people=100, groups=12, nested_tenant=nested
+    )
+    partner = next(iter(directory.partners))
+    tenants = {i for i, row in directory.tenants.items() if row["partner_id"] == partner}
+    user = directory.add_user(next(iter(tenants)))
+    group = directory.add_group(next(iter(tenants)))
+    rows = directory.user(user), directory.group(group)
+
+    directory.remove_partner(partner, soft=True)
+
+    assert directory.partner_by_id(partner)["status"] == "DELETED"
+    assert {directory.tenant_by_id(tenant)["status"] for tenant in tenants} == {"DELETED"}
+    assert directory.user_by_id(user) == {**rows[0], "status": "DELETED"}
+    assert directory.group_by_id(group) == {**rows[1], "status": "DELETED"}
+    assert partner not in directory.partners
+    assert not tenants & directory.tenants.keys()
+    for act_ in (directory.remove_partner, directory.update_partner):
+        with pytest.raises(UnknownEntity):
+            act_(partner)
+    with pytest.raises(UnknownEntity):
+        directory.add_user(next(iter(tenants)))
+    with pytest.raises(UnknownEntity):
+        directory.user(user)
+
+
+def test_success_soft_deletion_keeps_to_the_callers_scope(
+    api: httpx.Client, sandbox: Sandbox
+) -> None:
+    own, other = list(sandbox.directory.tenants)[:2]
+    users = {tenant: sandbox.directory.add_user(tenant) for tenant in (own, other)}
+    for user in users.values():
+        sandbox.directory.remove_user(user, soft=True)
+
+    with client_of(sandbox, sandbox.mint(role="tenant_admin", tenant_id=own)) as client:
+        assert client.get(f"{ADMIN}/users/{users[own]}").json()["status"] == "DELETED"
+        assert client.get(f"{ADMIN}/users/{users[other]}").status_code == 404
+
+
 @pytest.mark.parametrize("share", [0, 0.01, 0.2, 1])
 def test_success_change_share(share: float) -> None:
     directory = Directory(seed=5, partners=2, tenants=3, people=1000, groups=12)
@@ -244,7 +312,7 @@ def test_success_over_http(sandbox: Sandbox, api: httpx.Client) -> None:
             {"op": "remove_user"},
             422,
             "remove_user: missing a required argument: 'user_id'. "
-            "It takes (user_id: 'str') -> 'None'.",
+            "It takes (user_id: 'str', *, soft: 'bool' = False) -> 'None'.",
         ),
         (
             {"op": "change_share", "share": "all"},
