@@ -105,16 +105,19 @@ def test_success_members(client: ScaiKeyClient) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("members")]
 
 
-def test_fail_members_truncated(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+def test_success_members_truncated_are_not_a_whole_list(
+    scaikey: Sandbox, client: ScaiKeyClient
+) -> None:
     (groups,) = client.walk("groups")
     big = max(groups, key=lambda group: len(members_of(client, [group.id])[group.id]))
-    total = len(members_of(client, [big.id])[big.id])
-    scaikey.faults.add("total", path="*/members", total=total + 5)
-    with pytest.raises(UpstreamInvalidResponse) as caught:
-        members_of(client, [big.id])
-    assert caught.value.message == (
-        f"ScaiKey lists {total} of the {total + 5} members of group {big.id}."
-    )
+    ((_, whole),) = client.iter_members([big.id], to_end=True)
+    assert whole is not None
+    scaikey.faults.add("total", path="*/members", total=len(whole.records) + 5)
+    ((_, partial),) = client.iter_members([big.id], to_end=True)
+    assert partial is not None
+    assert whole.is_whole
+    assert partial.records == whole.records
+    assert not partial.is_whole
 
 
 def test_success_items(client: ScaiKeyClient) -> None:
@@ -140,19 +143,21 @@ def test_success_ids_are_encoded() -> None:
 
     def answers(asked: Asked) -> Said:
         seen.append(asked.target)
-        return say({"data": {"id": "a/b?c"}})
+        return say({"data": {"id": "tnt_ü+b"}})
 
     with Loopback(answers) as server, ScaiKeyClient(server.origin, bearer="t") as client:
-        row = client.get_tenant("a/b?c")
+        row = client.get_tenant("tnt_ü+b")
+        for unsafe in ("a/b", "a%2Fb", "a?b", "a#b", "..", "a\\b", "a b", ""):
+            assert client.get_tenant(unsafe) is None
     assert row is not None
-    assert row.id == "a/b?c"
-    assert seen == ["/api/v1/admin/tenants/a%2Fb%3Fc"]
+    assert row.id == "tnt_ü+b"
+    assert seen == ["/api/v1/admin/tenants/tnt_%C3%BC%2Bb"]
 
 
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"id": "other"}, "ScaiKey answers GET {path} with something that has another id."),
+        ({"id": "other"}, "ScaiKey answers GET {path} with a record that has another id."),
         (
             {"data": []},
             "ScaiKey's answer can't be read, GET {path}: expected `object`, got `array`.",
@@ -160,12 +165,7 @@ def test_success_ids_are_encoded() -> None:
         (
             {"data": {"id": "x", "email": 1}},
             "ScaiKey's answer can't be read, GET {path}: expected `str | null`, got `int` at "
-            "`$.email`.",
-        ),
-        (
-            {"id": "x", "email": "\0"},
-            "ScaiKey's answer can't be read, row 0 of GET {path}, field `email`: a text with "
-            "U+0000.",
+            "`email`.",
         ),
         (b"<html>", "ScaiKey's answer can't be read, GET {path}: it is not JSON."),
     ],
@@ -434,7 +434,7 @@ def test_fail_scope_missing(
     detail = "Platform token requires admin:read or admin:write scope"
     scaikey.faults.add("status", path="/api/v1/admin/*", status=403, body={"detail": detail})
     with pytest.raises(UpstreamForbidden) as caught:
-        list(client.walk(collection))  # type: ignore[call-overload]
+        list(client.walk(collection))
     assert caught.value.message == (
         f"ScaiKey at {scaikey.url} forbids GET /api/v1/admin/{collection}/: {detail}."
     )
@@ -455,7 +455,7 @@ def test_fail_keys_unreadable(scaikey: Sandbox, client: ScaiKeyClient) -> None:
         client.fetch_jwks()
     assert caught.value.message == (
         "ScaiKey's answer can't be read, the list of keys (JWKS): expected `object`, got `int` "
-        "at `$.keys[0]`."
+        "at `keys[0]`."
     )
 
 
@@ -481,7 +481,6 @@ def test_success_nothing_shows_secrets(scaikey: Sandbox, client: ScaiKeyClient) 
     [
         ("not_json", {}),
         ("wrong_shape", {}),
-        ("malformed_row", {}),
         ("redirect", {"location": "/login"}),
         ("status", {"status": 500}),
         ("drop", {}),
