@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -222,32 +223,85 @@ def restage_records(kind: str, records: list[BaseRecord]) -> int:
 def stage_members(
     client: ScaiKeyClient, *, fetched: FetchResult, progress: ProgressCallback
 ) -> None:
-    """Read the members of every staged group."""
-    groups = [row[0] for row in select("SELECT scaikey_id FROM stage_groups ORDER BY n")]
-    vanished: set[str] = set()
-    unusable: list[UnusableRecord] = []
-    total = 0
-
-    def rows() -> Iterator[tuple[Any, ...]]:
-        nonlocal total
-        with closing(client.iter_members(groups)) as answers:
-            for done, (group_id, members) in enumerate(answers, 1):
-                progress(done, len(groups))
-                if members is None:
-                    vanished.add(group_id)
-                    continue
-                fetched.repeated_members += members.repeated
-                unusable.extend(_unusable_members(group_id, members))
-                for pair in direct_memberships(members.records):
-                    total += 1
-                    yield (total, new_id_hex(), group_id, *pair)
-
-    copy_rows("stage_memberships", rows())
-    copy_rows("walked_groups", ((group_id,) for group_id in groups if group_id not in vanished))
-    _keep_unusable(fetched, "memberships", unusable, total + len(unusable))
+    """Read the members of every staged group: by SCIM, where the credentials allow that, since one
+    document has a group with its members and so is one moment; else by the group's list."""
+    reader = _MemberReader(client, fetched, progress)
+    copy_rows("stage_memberships", reader.read_by_scim())
+    if reader.documents and _are_members_unknown():
+        # Ids that mean nothing here say that SCIM's are not those of the admin API.
+        execute("DELETE FROM stage_memberships")
+        reader.documents.clear()
+    copy_rows("stage_memberships", reader.read_lists())
+    copy_rows("walked_groups", reader.read_groups())
+    _keep_unusable(fetched, "memberships", reader.unusable, reader.total + len(reader.unusable))
     deduplicate("stage_memberships")
-    fetched.vanished_groups = len(vanished)
     fetched.walked.append("memberships")
+
+
+MIN_GROUPS_FOR_SCIM = 2
+"""For a tenant with fewer, SCIM saves no request."""
+
+
+class _MemberReader:
+    """Reads the members of the staged groups, and keeps of which groups it has them."""
+
+    def __init__(
+        self, client: ScaiKeyClient, fetched: FetchResult, progress: ProgressCallback
+    ) -> None:
+        self.client, self.fetched, self.progress = client, fetched, progress
+        rows = select("SELECT scaikey_id, tenant_scaikey_id FROM stage_groups ORDER BY n")
+        self.tenants: dict[str, str] = dict(rows)
+        self.documents: set[str] = set()
+        self.lists: set[str] = set()
+        self.unusable: list[UnusableRecord] = []
+        self.total = 0
+
+    def read_by_scim(self) -> Iterator[tuple[Any, ...]]:
+        counts = Counter(self.tenants.values())
+        tenants = [tenant for tenant, number in counts.items() if number >= MIN_GROUPS_FOR_SCIM]
+        with closing(self.client.iter_scim_groups(tenants)) as answers:
+            for tenant_id, groups in answers:
+                for group in groups or ():
+                    if group.members is None or self.tenants.get(group.id) != tenant_id:
+                        continue
+                    self.documents.add(group.id)
+                    self.progress(len(self.documents), len(self.tenants))
+                    yield from self._number(group.id, group.members)
+
+    def read_lists(self) -> Iterator[tuple[Any, ...]]:
+        remaining = [group_id for group_id in self.tenants if group_id not in self.documents]
+        with closing(self.client.iter_members(remaining)) as answers:
+            for done, (group_id, members) in enumerate(answers, len(self.documents) + 1):
+                self.progress(done, len(self.tenants))
+                if members is None:
+                    self.fetched.vanished_groups += 1
+                    continue
+                self.lists.add(group_id)
+                self.fetched.repeated_members += members.repeated
+                self.unusable.extend(_unusable_members(group_id, members))
+                yield from self._number(group_id, members.records)
+
+    def read_groups(self) -> Iterator[tuple[str, str]]:
+        """The groups whose members were read, with the tenant where that was by SCIM."""
+        for group_id in self.lists:
+            yield group_id, ""
+        for group_id in self.documents:
+            yield group_id, self.tenants[group_id]
+
+    def _number(self, group_id: str, members: list[MemberRecord]) -> Iterator[tuple[Any, ...]]:
+        for pair in direct_memberships(members):
+            self.total += 1
+            yield (self.total, new_id_hex(), group_id, *pair)
+
+
+def _are_members_unknown() -> bool:
+    """Whether most of the first people in the documents are not in ScaiKey's list of people."""
+    known, total = select(
+        "SELECT count(p.n), count(*) FROM stage_memberships s "
+        "LEFT JOIN stage_participants p ON p.scaikey_id = s.member_scaikey_id "
+        "WHERE s.n <= 1000 AND s.is_group = 0"
+    )[0]
+    return int(known) * 2 < int(total)
 
 
 def _unusable_members(group_id: str, members: MemberList) -> list[UnusableRecord]:

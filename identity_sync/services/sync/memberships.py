@@ -1,10 +1,11 @@
 """Group memberships: read from lists of pairs, since an edge has no ScaiKey id of its own.
 
 An edge ends only if its person or group is proven to be gone, or if it is missing in two whole
-lists of the group's members. A list is whole if it was read to an empty page, contradicts no total
-that was reported, repeats no record and has none that can't be read. The second is read with
-another page size, so that replicas that disagree show themselves. Other differences between the two
-don't matter: a busy group still loses those who left. Everything else is postponed.
+lists of the group's members; where the members came by SCIM, in the group's document and in one
+such list. A list is whole if it was read to an empty page, contradicts no total that was reported,
+repeats no record and has none that can't be read. The second list is read with another page size,
+so that replicas that disagree show themselves. Other differences between the two don't matter: a
+busy group still loses those who left. Everything else is postponed.
 """
 
 from __future__ import annotations
@@ -191,6 +192,7 @@ class EdgeConfirmer:
     def _read_again(self, groups: list[str]) -> bool:
         """Read the members of groups twice more, and decide their claims; False if the budget did
         not last."""
+        documents = self._read_documents(groups)
         first: dict[str, MemberList] = {}
         again = self.client.iter_members(self.budget.limit(groups), to_end=True)
         asked: list[str] = []
@@ -199,11 +201,39 @@ class EdgeConfirmer:
                 asked.append(group_id)
                 if members is not None:
                     first[group_id] = members
-        sizes = {group_id: _other_page_size(members) for group_id, members in first.items()}
-        second = dict(self.client.iter_members(first, to_end=True, per_page=sizes))
+        sizes = {
+            group_id: _other_page_size(members)
+            for group_id, members in first.items()
+            if group_id not in documents
+        }
+        second = dict(self.client.iter_members(sizes, to_end=True, per_page=sizes))
         for group_id in asked:
-            _decide(group_id, first.get(group_id), second.get(group_id))
+            document, one = documents.get(group_id), first.get(group_id)
+            if document is not None:
+                # A document is whole by itself; the list must agree, if it can be had.
+                _decide(group_id, (document, one), is_proof=one is None or one.is_whole)
+            else:
+                two = second.get(group_id)
+                _decide(group_id, (one, two), is_proof=_are_proof(one, two))
         return len(asked) == len(groups)
+
+    def _read_documents(self, groups: list[str]) -> dict[str, MemberList]:
+        """The groups among these whose members came by SCIM, read by their id."""
+        documents = {}
+        for group_id in groups:
+            tenant_id = fetch_one(
+                "SELECT scim_tenant_id FROM walked_groups WHERE scaikey_id = %s", [group_id]
+            )[0]
+            group = self.client.get_scim_group(tenant_id, group_id) if tenant_id else None
+            if group is not None and group.members is not None:
+                documents[group_id] = MemberList(
+                    records=group.members,
+                    repeated=0,
+                    unusable=0,
+                    page_size=len(group.members),
+                    is_whole=True,
+                )
+        return documents
 
     def _warn(self) -> None:
         if number := _count("exists"):
@@ -233,11 +263,12 @@ def _other_page_size(members: MemberList) -> int:
     return max(1, members.page_size * 2 // 3)
 
 
-def _decide(group_id: str, first: MemberList | None, second: MemberList | None) -> None:
-    """Decide the open claims about one group."""
+def _decide(group_id: str, lists: tuple[MemberList | None, ...], *, is_proof: bool) -> None:
+    """Decide the open claims about one group: what any of the lists shows exists, what none of
+    them shows has ended if they are a proof."""
     seen = {
         (group_id, *pair)
-        for members in (first, second)
+        for members in lists
         if members is not None
         for pair in direct_memberships(members.records)
     }
@@ -254,15 +285,16 @@ def _decide(group_id: str, first: MemberList | None, second: MemberList | None) 
             edge,
         )
     _restage(still_there)
-    proven = first is not None and second is not None and _are_proof(first, second)
     execute(
         "UPDATE edge_claims SET state = %s, note = %s "
         "WHERE group_scaikey_id = %s AND state = 'open'",
-        ["lost" if proven else "postponed", "" if proven else NOT_WHOLE, group_id],
+        ["lost" if is_proof else "postponed", "" if is_proof else NOT_WHOLE, group_id],
     )
 
 
-def _are_proof(first: MemberList, second: MemberList) -> bool:
+def _are_proof(first: MemberList | None, second: MemberList | None) -> bool:
+    if first is None or second is None:
+        return False
     fits_one_page = len(first.records) <= first.page_size and len(second.records) <= (
         second.page_size
     )

@@ -133,7 +133,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "scope_tenants": ("tenant_id uuid",),
     "tenant_map": ("scaikey_id", "tenant_id uuid", "is_first integer"),
     "group_map": ("scaikey_id", "group_id uuid", "tenant_id uuid"),
-    "walked_groups": ("scaikey_id",),
+    "walked_groups": ("scaikey_id", "scim_tenant_id"),
     # Our rows of the groups whose members were read.
     "walked_rows": ("group_id uuid", "scaikey_id"),
     "local_ids": ("n integer", "candidate", "suffix"),

@@ -18,6 +18,7 @@ from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
 from scaiwave.clients.http.prefetch import OrderedPrefetcher
 from scaiwave.clients.http.responses import error_from_response
+from scaiwave.clients.scaikey import scim
 from scaiwave.clients.scaikey.auth import (
     AnonymousAuth,
     BearerAuth,
@@ -39,6 +40,7 @@ from scaiwave.clients.scaikey.schemas import (
     ScaiKeyTenantRecord,
     UserRecord,
 )
+from scaiwave.clients.scaikey.scim import ScimGroup
 from scaiwave.errors import (
     ScaiWaveError,
     UpstreamForbidden,
@@ -166,6 +168,7 @@ class ScaiKeyClient(RegistrationCalls):
             base_url, service="ScaiKey", refuse=error_from_scaikey_response, **options
         )
         self._per_page = PER_PAGE
+        self._has_scim = True
         self._known_endpoints: Endpoints | None = None
         self._lock = threading.Lock()
         self._is_operator = bearer is not None
@@ -254,14 +257,22 @@ class ScaiKeyClient(RegistrationCalls):
         """Yield the members of many groups, in the order of the ids, several groups at a time.
 
         None for a group that ScaiKey no longer has, or whose id can't be put into a path. With
-        `to_end` a list ends at an empty page only; `per_page` has page sizes by group. Close it, or
-        read it to its end: threads stand behind it.
+        `to_end` lists are read to an empty page, and None also stands for one that can't be read;
+        without it that is raised. `per_page` has page sizes by group. Close it, or read it to its
+        end: threads stand behind it.
         """
         sizes = per_page or {}
 
         def fetch(group_id: str, stop: threading.Event) -> tuple[str, MemberList | None]:
             size = sizes.get(group_id)
-            return group_id, self._fetch_members(group_id, stop, to_end=to_end, per_page=size)
+            try:
+                return group_id, self._fetch_members(group_id, stop, to_end=to_end, per_page=size)
+            except UpstreamUnauthorized:
+                raise
+            except ScaiWaveError:
+                if not to_end:
+                    raise
+                return group_id, None
 
         yield from self._in_order(fetch, group_ids, name="members")
 
@@ -303,6 +314,45 @@ class ScaiKeyClient(RegistrationCalls):
             page_size=walk.page_size,
             is_whole=walk.is_whole and not repeated,
         )
+
+    def iter_scim_groups(
+        self, tenant_ids: Iterable[str]
+    ) -> Generator[tuple[str, list[ScimGroup] | None]]:
+        """Yield the groups of many tenants with their members, in the order of the ids.
+
+        None for a tenant whose groups can't be read by SCIM; after the first one that can't, the
+        others are not asked for. Raises `UpstreamUnauthorized`. Close it, or read it to its end.
+        """
+
+        def fetch(tenant_id: str, stop: threading.Event) -> tuple[str, list[ScimGroup] | None]:
+            if not self._has_scim or not is_path_segment(tenant_id):
+                return tenant_id, None
+            try:
+                return tenant_id, scim.read_groups(self._get_scim, tenant_id, count=self._per_page)
+            except UpstreamUnauthorized:
+                raise
+            except scim.UNAVAILABLE:
+                self._has_scim = False
+                return tenant_id, None
+
+        yield from self._in_order(fetch, tenant_ids, name="scim")
+
+    def get_scim_group(self, tenant_id: str, group_id: str) -> ScimGroup | None:
+        """One group with its members by SCIM; None if it can't be read that way.
+
+        Raises `UpstreamUnauthorized`.
+        """
+        if not (is_path_segment(tenant_id) and is_path_segment(group_id)):
+            return None
+        try:
+            return scim.read_group(self._get_scim, tenant_id, group_id)
+        except UpstreamUnauthorized:
+            raise
+        except scim.UNAVAILABLE:
+            return None
+
+    def _get_scim(self, path: str, params: dict[str, int]) -> httpx.Response:
+        return self._get(path, "groups", params, accept=scim.ACCEPT)
 
     def look_up_all(self, collection: str, ids: Iterable[str]) -> Generator[tuple[str, Lookup]]:
         """Look many records up by id, in the order of the ids, several at a time; see `look_up`."""
@@ -403,9 +453,11 @@ class ScaiKeyClient(RegistrationCalls):
         collection: str,
         params: Mapping[str, Any] | None = None,
         stop: threading.Event | None = None,
+        *,
+        accept: str = "application/json",
     ) -> httpx.Response:
         def send(token: str) -> httpx.Response:
-            headers = {"Authorization": f"Bearer {token}"}
+            headers = {"Authorization": f"Bearer {token}", "Accept": accept}
             return self.http.request("GET", path, params=params, headers=headers, stop=stop)
 
         try:

@@ -37,7 +37,8 @@ class PageIterator(Generic[AnyRecord]):
     total, `totals_agree` whether every page reported the same and no more came, `ended_empty`
     whether the last page was an empty one.
 
-    With `to_end` an empty page is the only end, whatever total is reported.
+    With `to_end` it ends at an empty page, whatever total is reported, or after a first page that
+    is all there is by its own total.
 
     Leaving the loop ends the threads; `with` or `close()` does so at once when an exception
     keeps the loop's frame alive.
@@ -184,7 +185,7 @@ class PageIterator(Generic[AnyRecord]):
 
     def _is_complete(self) -> bool:
         if self._to_end:
-            return False
+            return self.pages == 1 and self._max_total == self.rows
         if self._max_total is not None:
             return self.rows == self._max_total
         return self._reported_pages is not None and self.pages >= self._reported_pages

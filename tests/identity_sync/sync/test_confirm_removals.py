@@ -32,7 +32,7 @@ from tests.tenants.people import make_person
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.sandbox(partners=2, tenants=3, people=250, groups=9),
+    pytest.mark.sandbox(partners=2, tenants=3, people=250, groups=9, scim=False),
 ]
 
 CHANGED = "ScaiKey's list of users changed while it was read."
@@ -130,7 +130,8 @@ def test_fail_an_empty_list_of_people_who_exist(scaikey: Sandbox) -> None:
         "groups": {"added": 1},
     }
     assert caught.value.report.warnings == [
-        "ScaiKey's list would take access from 30 participants that ScaiKey still has; they keep it."
+        "ScaiKey's list would take access from 30 participants that ScaiKey still has; they keep "
+        "it."
     ]
     assert scaikey.requests.total - requests < 60
     assert dump()["sw_participants"] == before["sw_participants"]

@@ -32,7 +32,7 @@ from tests.identity_sync.sync.directory import (
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.sandbox(partners=2, tenants=3, people=250, groups=9),
+    pytest.mark.sandbox(partners=2, tenants=3, people=250, groups=9, scim=False),
 ]
 
 

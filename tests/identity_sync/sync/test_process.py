@@ -30,7 +30,14 @@ def test_success_json(server: Server) -> None:
 
     assert (ended.code, ended.err) == (0, "")
     document = json.loads(ended.out)
-    assert list(document) == ["run_id", "outcome", "kinds", "requests", "duration_seconds"]
+    assert list(document) == [
+        "run_id",
+        "outcome",
+        "kinds",
+        "losses",
+        "requests",
+        "duration_seconds",
+    ]
     assert tuple(document["kinds"]) == KINDS
     assert all(tuple(row) == COUNTS for row in document["kinds"].values())
     assert document["outcome"] == "applied"
@@ -47,7 +54,7 @@ def test_success_what_it_prints(server: Server, sandbox: Sandbox) -> None:
     assert (
         sync("--quiet")
         .out.splitlines()[-1]
-        .startswith("Nothing to change: everything is as in ScaiKey. ")
+        .startswith("Nothing changed: everything is as in ScaiKey. ")
     )
 
     person = next(row for row in everybody(sandbox) if row["status"] == "ACTIVE")
@@ -56,7 +63,7 @@ def test_success_what_it_prints(server: Server, sandbox: Sandbox) -> None:
     assert plan.out.splitlines()[0] == (
         "update      participants  Renamed (changed in ScaiKey: display_name, email)"
     )
-    assert plan.out.splitlines()[-1].startswith("Planned 1 change, none of them applied; ")
+    assert plan.out.splitlines()[-1].startswith("Planned 1 change; none of them applied; ")
 
 
 def test_success_a_reader_who_has_had_enough_does_not_end_the_run(server: Server) -> None:
@@ -162,7 +169,7 @@ def test_fail_killed(server: Server, sandbox: Sandbox) -> None:
         assert (ended.code, ended.err) == (0, "")
         if outcome == "running":
             assert server.runs()[-2] == ("failed", "SW_SYNC_INTERRUPTED")
-    assert sync().out.splitlines()[-1].startswith("Nothing to change")
+    assert sync().out.splitlines()[-1].startswith("Nothing changed")
 
 
 @pytest.mark.only_on("postgresql")

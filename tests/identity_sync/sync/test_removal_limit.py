@@ -28,7 +28,7 @@ from tests.identity_sync.sync.directory import (
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9),
+    pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9, scim=False),
 ]
 
 
@@ -124,8 +124,8 @@ def test_fail_one_tenant_is_skipped(scaikey: Sandbox) -> None:
         "else is applied."
     )
     assert caught.value.fix == (
-        "If they are right, allow exactly this plan: `scaiwave sync --allow-removals 30`. To see it "
-        "first: `scaiwave sync --dry-run -v 2`."
+        "If they are right, allow exactly this plan: `scaiwave sync --allow-removals 30`. To see "
+        "it first: `scaiwave sync --dry-run -v 2`."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
     assert caught.value.report.outcome == "partial"

@@ -1,0 +1,177 @@
+"""One bad record is not everybody's outage: it is skipped, kept as it is here, and named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from identity_sync.errors import SyncPartial, UnusableRecords
+from identity_sync.models import SyncChange, SyncSkip
+from scaiwave.sandbox import Sandbox
+from tenants.models import Participant, Tenant
+from tests.identity_sync.sync.directory import (
+    ADMIN,
+    USERS,
+    counts,
+    dump,
+    everybody,
+    in_database,
+    in_directory,
+    last_run,
+    people_of,
+    sync,
+)
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=250, groups=9),
+]
+
+
+def list_people(scaikey: Sandbox, change: dict[str, dict[str, Any]]) -> None:
+    """Have ScaiKey list everybody with some fields changed, by id."""
+    rows = [{**row, **change.get(row["id"], {})} for row in everybody(scaikey)]
+    scaikey.faults.add("wrong_shape", path=USERS, body={"data": rows, "total": len(rows)})
+
+
+def test_fail_one_unusable_record_is_skipped(scaikey: Sandbox) -> None:
+    sync()
+    bad, renamed = (row["id"] for row in everybody(scaikey)[:2])
+    before = Participant.objects.get(scaikey_id=bad)
+    list_people(scaikey, {bad: {"email": ["?"]}, renamed: {"display_name": "Renamed"}})
+
+    with pytest.raises(SyncPartial) as caught:
+        sync()
+
+    assert caught.value.message == "Skipped 1 unusable records. Everything else is applied."
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
+    assert counts(caught.value.report) == {"participants": {"updated": 1, "skipped": 1}}
+    (warning,) = caught.value.report.warnings
+    assert warning == (
+        "Skipped 1 unusable records of participants; what is here of them stays as it is: row 0 of "
+        "page 1 of GET /api/v1/admin/users/ (expected `str | null`, got `array` at `email`)."
+    )
+    assert Participant.objects.get(scaikey_id=bad) == before
+    assert Participant.objects.get(scaikey_id=bad).absent_since is None
+    assert Participant.objects.get(scaikey_id=renamed).display_name == "Renamed"
+    run = last_run()
+    assert (run.outcome, run.warnings) == ("partial", [warning])
+    change = SyncChange.objects.get(run=run, action="skipped")
+    assert (change.subject_scaikey_id, change.reason) == (
+        bad,
+        "unusable record: expected `str | null`, got `array` at `email`",
+    )
+    with pytest.raises(SyncPartial):
+        sync()
+    skip = SyncSkip.objects.get()
+    assert (skip.subject_scaikey_id, skip.runs, skip.is_postponed) == (bad, 2, False)
+    assert not SyncChange.objects.filter(run=last_run(), action="skipped").exists()
+    scaikey.faults.clear()
+    sync()
+    assert in_database() == in_directory(scaikey)
+    assert not SyncSkip.objects.exists()
+
+
+def test_fail_a_record_without_an_id_is_confirmed_by_look_up(scaikey: Sandbox) -> None:
+    """Nobody knows whom it is about, so that the person seems to be missing, and is asked for."""
+    sync()
+    person = everybody(scaikey)[0]["id"]
+    list_people(scaikey, {person: {"id": None}})
+    with pytest.raises(SyncPartial) as caught:
+        sync()
+    assert "participants" not in counts(caught.value.report)
+    assert Participant.objects.get(scaikey_id=person).absent_since is None
+
+
+def test_success_texts_are_cut_and_cleaned(scaikey: Sandbox) -> None:
+    one, two, three = (row["id"] for row in everybody(scaikey)[:3])
+    long = "N" * 5000
+    list_people(
+        scaikey,
+        {
+            one: {"display_name": long, "email": "e" * 2000, "status": "ACTIVE"},
+            two: {"display_name": "Eve\x00\x1b[31m\u0085", "status": "ACTIVE"},
+            three: {"status": "S" * 900},
+        },
+    )
+    assert sync().outcome == "applied"
+    person = Participant.objects.get(scaikey_id=one)
+    assert (person.display_name, person.email) == (long[:300], "e" * 320)
+    assert Participant.objects.get(scaikey_id=two).display_name == "Eve[31m"
+    assert not Participant.objects.get(scaikey_id=three).is_active
+
+
+@pytest.mark.parametrize("kind", ["partners", "tenants"])
+def test_success_long_names_of_few(scaikey: Sandbox, kind: str) -> None:
+    rows = list(getattr(scaikey.directory, kind).values())
+    changed = [{**row, "name": "N" * 4000, "contact_email": "c" * 4000} for row in rows]
+    scaikey.faults.add(
+        "wrong_shape", path=f"{ADMIN}/{kind}/", body={"data": changed, "total": len(rows)}
+    )
+    assert sync().outcome == "applied"
+
+
+def test_success_a_slug_that_becomes_null_is_kept(scaikey: Sandbox) -> None:
+    sync()
+    tenant = next(iter(scaikey.directory.tenants.values()))
+    rows = [
+        {**row, "slug": None if row["id"] == tenant["id"] else row["slug"]}
+        for row in scaikey.directory.tenants.values()
+    ]
+    scaikey.faults.add("wrong_shape", path=f"{ADMIN}/tenants/", body={"data": rows, "total": 3})
+    partners = [{**row, "slug": None} for row in scaikey.directory.partners.values()]
+    scaikey.faults.add(
+        "wrong_shape", path=f"{ADMIN}/partners/", body={"data": partners, "total": 2}
+    )
+
+    report = sync()
+
+    assert counts(report) == {}
+    assert report.warnings == [
+        f"ScaiKey reports no slug for tenant {tenant['id']}; it keeps {tenant['slug']} here."
+    ]
+    assert Tenant.objects.get(scaikey_tenant_id=tenant["id"]).slug == tenant["slug"]
+
+
+@pytest.mark.sandbox(partners=1, tenants=2, people=600, groups=2)
+@pytest.mark.parametrize(("number", "fails"), [(20, False), (21, True)])
+def test_fail_too_many_unusable_records(scaikey: Sandbox, number: int, fails: bool) -> None:
+    sync()
+    before = dump()
+    bad = {row["id"]: {"status": 5} for row in everybody(scaikey)[:number]}
+    list_people(scaikey, bad)
+    if not fails:
+        with pytest.raises(SyncPartial):
+            sync()
+        return
+    with pytest.raises(UnusableRecords) as caught:
+        sync()
+    assert caught.value.message == (
+        "21 of ScaiKey's 600 participants can't be used, the first is row 0 of page 1 of GET "
+        "/api/v1/admin/users/: expected `str | null`, got `int` at `status`. No changes were made."
+    )
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_UNUSABLE_RECORDS", 2)
+    assert dump() == before
+
+
+@pytest.mark.sandbox(partners=2, tenants=3, people=250, groups=9, scim=False)
+def test_fail_an_unusable_member_keeps_its_group_whole(scaikey: Sandbox) -> None:
+    """Nobody knows which member it is, so that the group loses none."""
+    sync()
+    tenant = next(iter(scaikey.directory.tenants))
+    group = scaikey.directory.add_group(tenant, name="Crew")
+    one, two = (row["id"] for row in people_of(scaikey, tenant)[:2])
+    for person in (one, two):
+        scaikey.directory.add_member(group, user_id=person)
+    sync()
+    path = f"{ADMIN}/groups/{group}/members"
+    scaikey.faults.add(
+        "wrong_shape", path=path, body={"data": [{"user_id": one}, {"user_id": 5}], "total": 2}
+    )
+    with pytest.raises(SyncPartial) as caught:
+        sync()
+    assert counts(caught.value.report) == {"memberships": {"skipped": 1}}
+    scaikey.faults.clear()
+    assert counts(sync()) == {}
+    assert in_database() == in_directory(scaikey)
