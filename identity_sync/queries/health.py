@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from django.utils.timesince import timesince
 
 from identity_sync.models import Outcome, SyncRun
+from identity_sync.queries.status import summarise_skips
 from identity_sync.services.registration.credentials import verify_credentials
+from scaiwave.auth.operators import host_operator
 from scaiwave.clients.connect import NotRegistered
 from scaiwave.clients.dates import parse_http_date
 from scaiwave.config import Configuration
@@ -94,6 +96,9 @@ def last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:
         )
     else:
         yield passed("sync", f"The last full sync was {_since(good.ended_at, now)} ago.")
+    _, postponed = summarise_skips(host_operator(), now)
+    if postponed:
+        yield warned("sync", postponed.message, postponed.fix)
     if latest and latest.error_code:
         yield warned(
             "sync",

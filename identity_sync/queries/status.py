@@ -9,7 +9,8 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from identity_sync.models import Outcome, Registration, RegistrationState, SyncRun
+from identity_sync.errors import RemovalsPostponed
+from identity_sync.models import Outcome, Registration, RegistrationState, SyncRun, SyncSkip
 from identity_sync.services.registration.credentials import verify_credentials
 from identity_sync.services.sync.report import SyncReport
 from scaiwave.auth.operators import Operator, Permission
@@ -21,6 +22,9 @@ from tenants.queries.visibility import visible_tenants
 LAST_RUNS = 5
 SCHEDULED_MINUTES = range(3, 60, 10)
 """Off the full tens, when everybody else's jobs run."""
+
+POSTPONED_TOO_LONG = timedelta(hours=24)
+"""By then a look-up should have proven something."""
 
 Drift = Callable[[], SyncReport]
 
@@ -36,13 +40,14 @@ class SyncStatus:
     last_success_at: datetime | None
     last_success_age_seconds: int | None
     next_run_at: datetime
+    skipped: dict[str, Any] | None = None
     drift: dict[str, dict[str, int]] | None = None
     warnings: list[str] = field(default_factory=list)
     problem: ScaiWaveError | None = None
 
     def document(self) -> dict[str, Any]:
         names = ("registration", "credentials", "runs", "running", "last_success_at")
-        more = ("last_success_age_seconds", "next_run_at", "drift", "warnings")
+        more = ("last_success_age_seconds", "next_run_at", "skipped", "drift", "warnings")
         return {name: getattr(self, name) for name in names + more}
 
 
@@ -67,9 +72,36 @@ def sync_status(
         next_run_at=next_scheduled(now),
         problem=problem,
     )
+    status.skipped, postponed = summarise_skips(operator, now)
+    if status.problem is None:
+        status.problem = postponed
     if drift is not None and problem is None and operator.sees_everything:
         _measure(status, drift)
     return status
+
+
+def summarise_skips(
+    operator: Operator, now: datetime
+) -> tuple[dict[str, Any], RemovalsPostponed | None]:
+    """What runs skip at the moment, and what is wrong if a removal is postponed for too long."""
+    skips = SyncSkip.objects.order_by("first_skipped_at", "id")
+    if not operator.sees_everything:
+        skips = skips.filter(tenant__in=visible_tenants(operator))
+    oldest = skips.first()
+    summary = {
+        "count": skips.count(),
+        "postponed": skips.filter(is_postponed=True).count(),
+        "oldest_at": oldest.first_skipped_at if oldest else None,
+        "oldest": f"{oldest.kind} {oldest.subject_scaikey_id}" if oldest else None,
+    }
+    late = skips.filter(is_postponed=True, first_skipped_at__lte=now - POSTPONED_TOO_LONG)
+    if not (number := late.count()):
+        return summary, None
+    first = late[0]
+    return summary, RemovalsPostponed(
+        f"{number:,} removals have been postponed for more than 24 hours, the oldest is "
+        f"{first.kind} {first.subject_scaikey_id} ({first.subject_name}): {first.reason}."
+    )
 
 
 def next_scheduled(now: datetime) -> datetime:

@@ -27,7 +27,7 @@ def test_success_run_says_what_it_did_and_what_failed() -> None:
     for told in (
         "participants +2 −1",
         "1.2 s",
-        "groups held 5",
+        "groups skipped 5",
         "SW_SYNC_REMOVAL_LIMIT Too many would go.",
     ):
         assert told in page

@@ -11,9 +11,9 @@ from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity_sync.models import Registration, SyncRun
+from identity_sync.management.commands.sync_status import format_age, format_changes
+from identity_sync.models import Registration, SyncRun, SyncSkip
 from identity_sync.queries.status import next_scheduled, sync_status
-from identity_sync.queries.status_rows import format_age, format_changes
 from scaiwave.auth.operators import Operator, Role
 from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import Configuration, load
@@ -219,3 +219,32 @@ def test_success_command_no_drift(home: Path, sandbox: Sandbox, settings: Any) -
     settings.CONFIG = registered(home, sandbox)
     call_command("sync_status", "--no-drift", stdout=StringIO(), stderr=StringIO())
     assert sandbox.requests.count("/api/v1/admin/*") == 0
+
+
+@pytest.mark.parametrize(("hours", "is_late"), [(23, False), (24, True)])
+def test_fail_postponed_for_a_day(home: Path, sandbox: Sandbox, hours: int, is_late: bool) -> None:
+    skip = {"kind": "participants", "reason": "postponed: it is not JSON", "is_postponed": True}
+    first = NOW - timedelta(hours=hours)
+    SyncSkip.objects.create(
+        subject_scaikey_id="usr_1",
+        subject_name="Anna",
+        first_skipped_at=first,
+        last_skipped_at=NOW,
+        **skip,
+    )
+    status = sync_status(operator=HOST, config=registered(home, sandbox), now=NOW, drift=None)
+    assert status.skipped == {
+        "count": 1,
+        "postponed": 1,
+        "oldest_at": first,
+        "oldest": "participants usr_1",
+    }
+    if not is_late:
+        assert status.problem is None
+        return
+    assert status.problem is not None
+    assert status.problem.message == (
+        "1 removals have been postponed for more than 24 hours, the oldest is participants usr_1 "
+        "(Anna): postponed: it is not JSON."
+    )
+    assert (status.problem.code, status.problem.exit_code) == ("SW_SYNC_POSTPONED", 1)

@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth.models import Permission
 
 from federation.models import KnownPeer, Policy, ServerKey
-from identity_sync.models import Registration, SyncChange, SyncRun
+from identity_sync.models import Registration, SyncChange, SyncRun, SyncSkip
 from rooms.models import (
     Event,
     ImportIntent,
@@ -136,6 +136,14 @@ def _runs(of: Tenant, anna: Participant, number: int) -> None:
     run = SyncRun.objects.create(tenant=of, counts=counts, duration_seconds=1.25, **told)
     did = {"kind": "participants", "action": "added", "reason": "new in ScaiKey"}
     SyncChange.objects.create(run=run, tenant=of, subject_id=anna.pk, fields="email,name", **did)
+    SyncSkip.objects.create(
+        tenant=of,
+        kind="participants",
+        subject_scaikey_id=f"usr_skipped_{number}",
+        reason="postponed: no answer",
+        first_skipped_at=NOW,
+        last_skipped_at=NOW,
+    )
     asked = {"scope": "GLOBAL", "contact_email": "ops@example.com", "requested_at": NOW}
     Registration.objects.create(
         scaikey_url="http://localhost", request_id=f"request-{number}", name="Us", **asked

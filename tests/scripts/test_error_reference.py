@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from identity_sync.errors import RemovalLimitExceeded
 from scripts import error_reference
 from scripts.error_reference import APPS, WordsMissing, by_area, entries
 from scripts.remedies import REMEDIES
@@ -30,10 +31,10 @@ def test_success_every_code_of_the_sources() -> None:
 
 def test_success_words_of_the_class_and_of_the_hand() -> None:
     found = {entry.code: entry for entry in entries()}
-    brake = found["SW_SYNC_BRAKE"]
-    assert (brake.exit_codes, brake.statuses) == ("1", "400")
-    assert brake.meaning.startswith("More would be removed than the brake lets through")
-    assert brake.remedy == REMEDIES["SW_SYNC_BRAKE"][1]
+    limit = found["SW_SYNC_REMOVAL_LIMIT"]
+    assert (limit.exit_codes, limit.statuses) == ("1", "400")
+    assert limit.meaning.startswith("More would lose access than the removal limit allows.")
+    assert limit.remedy == RemovalLimitExceeded.remedy
     # A second paragraph of a docstring is for developers.
     assert found["SW_NAME_AMBIGUOUS"].meaning == REMEDIES["SW_NAME_AMBIGUOUS"][0]
     assert found["SW_UPSTREAM_NOT_FOUND"].meaning == "The other server has no such thing."

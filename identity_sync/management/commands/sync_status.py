@@ -7,21 +7,23 @@ from django.conf import settings
 from django.utils import timezone
 
 from identity_sync.queries.status import SyncStatus, sync_status
-from identity_sync.queries.status_rows import CHANGES, drift_rows, run_rows, status_facts
+from identity_sync.services.sync.report import KINDS
 from identity_sync.services.sync.run import compute_drift
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, ColumnType
 
+CHANGES = ("added", "updated", "deactivated", "restored", "skipped")
 FACTS = (
     Column("state", "Registration"),
     Column("url", "ScaiKey"),
     Column("scope", "Scope"),
-    Column("client_id", "Client id"),
+    Column("client_id", "Client ID"),
     Column("credentials", "Credentials"),
     Column("reach", "Token reaches"),
     Column("running", "A sync is running"),
     Column("last_success", "Last success"),
     Column("next_run_at", "Next scheduled run", ColumnType.TIME),
+    Column("skipped", "Skipped"),
     Column("drift", "Drift now"),
 )
 RUNS = (
@@ -40,10 +42,12 @@ DRIFT = (
 
 
 class Command(OperatorCommand):
-    help = "Show the registration, its credentials, the last runs, and drift right now."
+    help = "Show registration, credentials, last runs and drift"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--no-drift", action="store_true", help="don't walk through ScaiKey")
+        parser.add_argument(
+            "--no-drift", action="store_true", help="don't read ScaiKey to measure drift"
+        )
 
     def handle(self, no_drift: bool, **options: Any) -> None:
         def drift() -> Any:
@@ -71,3 +75,76 @@ class Command(OperatorCommand):
             if rows:
                 self.output.print_line()
                 self.output.print_table(name, columns, rows)
+
+
+def status_facts(status: SyncStatus) -> dict[str, Any]:
+    """The facts above the tables."""
+    registration, credentials = status.registration, status.credentials
+    error = credentials["error"]
+    return {
+        "state": registration["state"],
+        "url": registration["url"],
+        "scope": " ".join(filter(None, map(registration.get, ("scope", "scope_slug")))),
+        "client_id": registration.get("client_id"),
+        "credentials": f"no: {error['message']}" if error else "accepted",
+        "reach": credentials["reach"],
+        "running": format_running(status.running),
+        "last_success": format_age(status.last_success_age_seconds),
+        "next_run_at": status.next_run_at,
+        "skipped": format_skipped(status.skipped),
+        "drift": format_drift(status.drift),
+    }
+
+
+def run_rows(status: SyncStatus) -> list[dict[str, Any]]:
+    return [
+        {
+            **run,
+            "age": format_age(run["age_seconds"]),
+            "changed": format_changes(run["kinds"]),
+            "error": run["error"] and run["error"]["code"],
+        }
+        for run in status.runs
+    ]
+
+
+def drift_rows(status: SyncStatus) -> list[dict[str, Any]]:
+    """One row for each kind that a sync would change."""
+    drift = status.drift or {}
+    rows = [{"kind": kind, **drift[kind]} for kind in KINDS if kind in drift]
+    return [row for row in rows if any(row[name] for name in CHANGES)]
+
+
+def format_changes(kinds: dict[str, dict[str, int]] | None) -> str:
+    """`2 added, 1 deactivated`; empty when the counts are not for this operator."""
+    if kinds is None:
+        return ""
+    totals = {name: sum(kind.get(name, 0) for kind in kinds.values()) for name in CHANGES}
+    return ", ".join(f"{count:,} {name}" for name, count in totals.items() if count) or "nothing"
+
+
+def format_age(seconds: int | None) -> str:
+    """`5 min ago`: the largest unit that fits, rounded down."""
+    if seconds is None:
+        return "never"
+    for name, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {name} ago"
+    return f"{seconds} s ago"
+
+
+def format_running(run: dict[str, Any] | None) -> str:
+    return f"since {format_age(run['age_seconds']).removesuffix(' ago')}" if run else "no"
+
+
+def format_drift(drift: dict[str, dict[str, int]] | None) -> str:
+    if drift is None:
+        return "not measured"
+    text = format_changes(drift)
+    return "none" if text == "nothing" else text
+
+
+def format_skipped(skipped: dict[str, Any] | None) -> str:
+    if not skipped or not skipped["count"]:
+        return "nothing"
+    return f"{skipped['count']:,}, of which {skipped['postponed']:,} postponed removals"
