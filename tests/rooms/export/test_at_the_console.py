@@ -113,7 +113,7 @@ def test_fail_terminal() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "There is no room given."),
+        ((), "No room was given."),
         (("lobby", "--json"), "stdout can't be both the bundle and JSON."),
         (("lobby", "--all", "--output-dir", "d"), "--all and the room 'lobby' don't go together."),
         (("--all",), "--all needs a folder to write to."),
@@ -136,5 +136,5 @@ def test_fail_no_such_room() -> None:
     ended = scaiwave("room", "export", "attic", "--tenant", "acme")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith(
-        "Error: There is no room 'attic' in tenant acme. [SW_ROOM_NOT_FOUND]\n"
+        "Error: Room not found in tenant acme: attic. [SW_ROOM_NOT_FOUND]\n"
     )
