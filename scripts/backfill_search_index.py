@@ -42,7 +42,7 @@ def _build_parser() -> argparse.ArgumentParser:
     add(
         "--since",
         metavar="TIME",
-        help="only messages sent or changed since TIME (2026-11-01, 2026-11-24T09:30, 12h or 7d ago)",
+        help="only messages sent or changed since TIME: 2026-11-01, 2026-11-24T09:30, or 7d ago",
     )
     add(
         "--restart",

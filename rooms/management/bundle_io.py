@@ -24,7 +24,7 @@ IMPORT_COLUMNS = (
     Column("stripped", "Stripped"),
     Column("references_cut", "References cut", ColumnType.COUNT),
     Column("media_stored", "Media stored", ColumnType.COUNT),
-    Column("media_already_there", "Media already stored", ColumnType.COUNT),
+    Column("media_already_there", "Media already there", ColumnType.COUNT),
     Column("media_missing", "Media missing", ColumnType.COUNT),
     Column("media_infected", "Media infected", ColumnType.COUNT),
 )

@@ -148,7 +148,7 @@ class SQLite(Baseline):
         seconds_file = self.rows.with_suffix(".seconds")
         command = [*_SELF, "executemany", self.file, str(self.rows)]
         time_pipeline(command, environment=self.environment, target=seconds_file)
-        return "plain executemany", {"seconds": float(seconds_file.read_text())}
+        return "bare executemany", {"seconds": float(seconds_file.read_text())}
 
 
 def make_baseline(database: Database, environment: dict[str, str], rows: Path) -> Baseline:

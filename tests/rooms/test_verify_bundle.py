@@ -256,7 +256,7 @@ def test_fail_command(tmp_path: Path) -> None:
     ended = scaiwave("room", "verify", str(path), "--key", PUBLIC_KEY)
     bad = "Events refer to others that are not in the bundle: event 2 "
     assert ended.code == 1
-    assert f"\nWrong: {bad}" in ended.out
+    assert f"\nProblem: {bad}" in ended.out
     assert ended.err.splitlines() == [
         "Error: The bundle is not good: one thing is wrong with it. [SW_BUNDLE_NOT_VERIFIED]",
         "  Fix: Do not import it. Export the room again, and carry the file unchanged.",

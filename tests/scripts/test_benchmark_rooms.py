@@ -38,7 +38,7 @@ def test_success_tables_and_single_runs(tmp_path: Path) -> None:
         [ours] = block["runs"].pop(block["act"])
         assert ours["peak_memory"] > 0
         assert all(run["seconds"] > 0 for [run] in block["runs"].values())
-    assert set(blocks[1]["runs"]) == {"plain executemany"}
+    assert set(blocks[1]["runs"]) == {"bare executemany"}
     assert {"Django dumpdata", "… of an empty room"} < set(blocks[0]["runs"])
     lines = done.stdout.splitlines()
     for name in (EXPORT, IMPORT):

@@ -86,7 +86,8 @@ def backfill_search(
         worker = RangeWorker(index, run, progress)
         while not _try_finish(index, run, clock):
             range_ids = pending_ranges(run).values_list("pk", flat=True)
-            if not any([worker.process_range(range_id) for range_id in range_ids]):
+            processed = [worker.process_range(range_id) for range_id in range_ids]
+            if not any(processed):
                 time.sleep(_POLL_SECONDS)
     return BackfillResult(run.pk, run.started_at != started_at, (run.outcome or {})["tenants"])
 

@@ -25,7 +25,7 @@ def test_success_what_it_prints(site: Site, tmp_path: Path) -> None:
     ended = site.carry(bundle.save(tmp_path / "bundle.zip"))
     ((room,),) = site.rows("SELECT id FROM sw_rooms")
     assert ended.code == 0
-    *lines, identity = sorted(ended.out.splitlines(), key=lambda line: line.startswith("Id"))
+    *lines, identity = sorted(ended.out.splitlines(), key=lambda line: line.startswith("ID"))
     assert identity.replace("-", "").endswith(str(room).replace("-", ""))
     assert lines == [
         "Imported room 'Launch' into workspace main.",
@@ -79,7 +79,7 @@ def test_fail_stdin_is_a_terminal(site: Site) -> None:
     assert (ended.code, site.count("rooms")) == (2, 0)
     assert ended.out == (
         "Error: Can't read a bundle from a terminal. [SW_USAGE]\n"
-        "  Fix: Write `< bundle.zip` behind the command, or pass --input bundle.zip.\n"
+        "  Fix: Append `< bundle.zip` to the command, or pass --input bundle.zip.\n"
     )
 
 
