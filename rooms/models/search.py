@@ -19,7 +19,7 @@ from tenants.models import Tenant
 
 
 def _soft_foreign_key(to: type[models.Model], **options: Any) -> Any:
-    """Return a foreign key that Django knows and the database does not enforce."""
+    """Return a foreign key that Django uses and the database does not enforce."""
     return models.ForeignKey(to, models.CASCADE, db_constraint=False, related_name="+", **options)
 
 

@@ -20,7 +20,7 @@ from scaiwave.media_storage import MediaStoreUnusable, storage_error_types
 from tenants.models import Tenant
 from tenants.queries.serializers import Row
 
-FOLDER = "doctor"
+PROBE_DIRECTORY = "doctor"
 MAX_LAG = timedelta(days=1)
 """How long messages may wait to be indexed before it is a warning."""
 MAX_COUNTED_MESSAGES = 10_000
@@ -32,7 +32,7 @@ _MISMATCH_FIX = (
 
 def check_media_store(config: Configuration, now: datetime) -> Iterator[Finding]:
     """Write a small file, read it, and delete it."""
-    name, content = f"{FOLDER}/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    name, content = f"{PROBE_DIRECTORY}/{secrets.token_hex(8)}", secrets.token_bytes(64)
     try:
         default_storage.save(name, ContentFile(content))
         try:

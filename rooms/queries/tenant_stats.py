@@ -1,4 +1,4 @@
-"""What `rooms` tells other apps about tenants: figures for their lists, and uses of a role."""
+"""Figures about tenants and uses of a role, which `rooms` registers for `tenants`."""
 
 from __future__ import annotations
 

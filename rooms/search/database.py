@@ -80,7 +80,7 @@ class DatabaseIndex:
         return [(parse_uuid(event_id), position) for event_id, position in rows]
 
     def count(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, IndexCounts]:
-        """Count for every tenant with events or documents; with a run, up to where it goes."""
+        """Count for every tenant with events or documents; with a run, up to its last position."""
         counts, has_orphans = _count_documents(scope, run_id)
         if has_orphans:
             for tenant_id, orphans in _count_orphans(scope).items():

@@ -119,8 +119,8 @@ class SQLite(Baseline):
             f"SELECT json_object({_JSON}) FROM sw_events "
             f"WHERE room_id = '{room.replace('-', '')}' ORDER BY stream_position"
         )
-        own = [*_SELF, "select", self.file, select]
-        command = [self.sqlite3, "-batch", self.file, select] if self.sqlite3 else own
+        fallback = [*_SELF, "select", self.file, select]
+        command = [self.sqlite3, "-batch", self.file, select] if self.sqlite3 else fallback
         name = f"{'sqlite3' if self.sqlite3 else 'Python sqlite3'} json_object"
         return {name: [command], f"{name} | gzip -1": [command, ["gzip", "-1"]]}
 

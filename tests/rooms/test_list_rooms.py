@@ -20,7 +20,7 @@ from tests.tenants.people import HOST, make_tenant, run, tenant_admin
 pytestmark = pytest.mark.django_db
 
 
-def names(**options: Any) -> list[str]:
+def list_names(**options: Any) -> list[str]:
     return [row["name"] for row in list_rooms(operator=HOST, tenant="acme", **options)]
 
 
@@ -45,17 +45,17 @@ def acme() -> Tenant:
 
 
 def test_success_filters(acme: Tenant) -> None:
-    assert names() == ["Alpha", "beta", "Übung", ""]
-    assert names(room_type="dm") == [""]
-    assert names(state="archived") == ["beta"]
-    assert names(workspace="side") == ["Übung", ""]
-    assert names(workspace="side", room_type="incognito", state="open") == ["Übung"]
-    assert names(limit=2) == ["Alpha", "beta"]
-    assert names(room_type="bridge") == []
+    assert list_names() == ["Alpha", "beta", "Übung", ""]
+    assert list_names(room_type="dm") == [""]
+    assert list_names(state="archived") == ["beta"]
+    assert list_names(workspace="side") == ["Übung", ""]
+    assert list_names(workspace="side", room_type="incognito", state="open") == ["Übung"]
+    assert list_names(limit=2) == ["Alpha", "beta"]
+    assert list_names(room_type="bridge") == []
 
 
 @pytest.mark.parametrize(
-    ("search", "found"),
+    ("search", "expected"),
     [
         ("ALPH", ["Alpha"]),
         ("üBUNG", ["Übung"]),
@@ -67,8 +67,8 @@ def test_success_filters(acme: Tenant) -> None:
         ("\udcff", []),
     ],
 )
-def test_success_search_of_name_and_alias(acme: Tenant, search: str, found: list[str]) -> None:
-    assert names(search=search) == found
+def test_success_search_of_name_and_alias(acme: Tenant, search: str, expected: list[str]) -> None:
+    assert list_names(search=search) == expected
 
 
 def test_success_figures_of_each_room() -> None:
@@ -120,12 +120,12 @@ def test_success_exportable(fields: dict[str, Any], reason: str | None) -> None:
 def test_success_empty_values_sort_last_in_both_directions(acme: Tenant) -> None:
     event(Room.objects.get(name="Übung"), 1)
     event(Room.objects.get(name="beta"), 2, created_at=NOW + timedelta(days=1))
-    assert names(sort="alias") == ["Alpha", "beta", "Übung", ""]
-    assert names(sort="-alias") == ["beta", "Alpha", "Übung", ""]
-    assert names(sort="last-event") == ["Übung", "beta", "Alpha", ""]
-    assert names(sort="-last-event", limit=1) == ["beta"]
-    assert names(sort="events", reverse=True) == ["beta", "Übung", "Alpha", ""]
-    assert names(reverse=True) == ["Übung", "beta", "Alpha", ""]
+    assert list_names(sort="alias") == ["Alpha", "beta", "Übung", ""]
+    assert list_names(sort="-alias") == ["beta", "Alpha", "Übung", ""]
+    assert list_names(sort="last-event") == ["Übung", "beta", "Alpha", ""]
+    assert list_names(sort="-last-event", limit=1) == ["beta"]
+    assert list_names(sort="events", reverse=True) == ["beta", "Übung", "Alpha", ""]
+    assert list_names(reverse=True) == ["Übung", "beta", "Alpha", ""]
 
 
 def test_success_as_many_queries_for_30_rooms_as_for_3() -> None:
@@ -206,14 +206,14 @@ def test_success_none(acme: Tenant) -> None:
 
 def test_fail_unknown_column_and_workspace(acme: Tenant) -> None:
     with pytest.raises(UsageError) as caught:
-        names(sort="-size")
+        list_names(sort="-size")
     assert caught.value.message == "There is no column 'size' to sort by."
     assert caught.value.fix == (
         "Sort by one of name, alias, type, state, workspace, members, events, media, last-event, "
         "created; with a minus before it, as in --sort=-events, the order is turned round."
     )
     with pytest.raises(WorkspaceNotFound):
-        names(workspace="nowhere")
+        list_names(workspace="nowhere")
 
 
 def test_fail_outside_the_scope(acme: Tenant) -> None:

@@ -32,7 +32,7 @@ def make_workspace_member(room: Room, **fields: Any) -> WorkspaceMember:
     return WorkspaceMember.objects.create(tenant=room.tenant, **joined, **fields)
 
 
-def twice(make: Callable[[], object]) -> None:
+def call_twice(make: Callable[[], object]) -> None:
     make()
     make()
 
@@ -41,18 +41,18 @@ REFUSED: dict[str, Callable[[Room], object]] = {
     "room type": lambda room: rows.room(room.workspace, room.creator, room_type="cave"),
     "room state": lambda room: rows.room(room.workspace, room.creator, state="lost"),
     "scope": lambda room: rows.room(room.workspace, room.creator, scope_kind="public"),
-    "same alias": lambda room: twice(
+    "same alias": lambda room: call_twice(
         lambda: rows.room(room.workspace, room.creator, room_alias="#lobby")
     ),
     "same workspace slug": lambda room: rows.workspace(room.tenant, room.workspace.slug),
     "workspace role": lambda room: make_workspace_member(room, role="king"),
-    "workspace member twice": lambda room: twice(lambda: make_workspace_member(room)),
+    "workspace member twice": lambda room: call_twice(lambda: make_workspace_member(room)),
     "membership": lambda room: make_member(room, membership="asleep"),
     "power over 100": lambda room: make_member(room, power_level=101),
-    "member twice": lambda room: twice(lambda: make_member(room)),
-    "position taken": lambda room: twice(lambda: rows.event(room, 1)),
+    "member twice": lambda room: call_twice(lambda: make_member(room)),
+    "position taken": lambda room: call_twice(lambda: rows.event(room, 1)),
     "position 0": lambda room: rows.event(room, 0),
-    "same bytes twice": lambda room: twice(lambda: rows.media(room.tenant)),
+    "same bytes twice": lambda room: call_twice(lambda: rows.media(room.tenant)),
     "short hash": lambda room: rows.media(room.tenant, sha256="abc"),
     "path as hash": lambda room: rows.media(room.tenant, sha256="../" * 21 + "a"),
     "hash in capitals": lambda room: rows.media(room.tenant, sha256="A" * 64),

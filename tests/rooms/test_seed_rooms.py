@@ -28,7 +28,7 @@ NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 EVENTS = 1500
 
 
-def seed(tenant: str = "acme", **options: Any) -> SeedResult:
+def seed_tenant(tenant: str = "acme", **options: Any) -> SeedResult:
     return seed_rooms(
         operator=host_operator(),
         tenant=tenant,
@@ -44,7 +44,7 @@ def list_events(seeded: SeedResult, number: int = 0) -> Iterator[Event]:
 
 
 def test_success_every_kind_of_event() -> None:
-    seeded = seed()
+    seeded = seed_tenant()
     events = list(list_events(seeded))
     assert len(events) == EVENTS
     types = {event.event_type for event in events}
@@ -70,7 +70,7 @@ def test_success_every_kind_of_event() -> None:
 
 
 def test_success_ids_and_times_go_up_with_the_position() -> None:
-    events = list(list_events(seed()))
+    events = list(list_events(seed_tenant()))
     assert [event.stream_position for event in events] == list(range(1, EVENTS + 1))
     for before, after in pairwise(events):
         assert before.pk < after.pk
@@ -84,7 +84,7 @@ def test_success_ids_and_times_go_up_with_the_position() -> None:
 
 
 def test_success_references_are_to_earlier_events_and_attached_files() -> None:
-    seeded = seed()
+    seeded = seed_tenant()
     files = RoomMedia.objects.filter(room=seeded.rooms[0]["id"])
     attached = set(map(str, files.values_list("media", flat=True)))
     earlier: dict[str, Event] = {}
@@ -105,7 +105,11 @@ def test_success_references_are_to_earlier_events_and_attached_files() -> None:
 
 
 def test_success_same_seed_gives_the_same_events() -> None:
-    first, again, other = seed(rooms=2), seed("beta", rooms=2), seed("gamma", seed=2)
+    first, again, other = (
+        seed_tenant(rooms=2),
+        seed_tenant("beta", rooms=2),
+        seed_tenant("gamma", seed=2),
+    )
     assert [normalize_events(first, 0), normalize_events(first, 1)] == [
         normalize_events(again, 0),
         normalize_events(again, 1),
@@ -133,7 +137,7 @@ def normalize_events(seeded: SeedResult, number: int) -> list[Any]:
 
 
 def test_success_equal_files_are_stored_once(media_root: Path) -> None:
-    seed()
+    seed_tenant()
     media = Media.objects.all()
     assert RoomMedia.objects.count() == 30
     assert media.count() == 27  # every tenth file has the bytes of the one before
@@ -143,7 +147,7 @@ def test_success_equal_files_are_stored_once(media_root: Path) -> None:
         with default_storage.open(clean.storage_name) as file:
             content = file.read()
         assert (len(content), sha256(content).hexdigest()) == (50, clean.sha256)
-    seed()
+    seed_tenant()
     assert RoomMedia.objects.count() == 60
     assert media.count() == 27
     assert not list((media_root / "incoming").iterdir())
@@ -159,8 +163,8 @@ def test_success_generated_bytes(size: int) -> None:
 
 
 def test_success_second_run_adds() -> None:
-    first = seed(rooms=2, events=20, media=0)
-    second = seed(rooms=2, events=20, media=0)
+    first = seed_tenant(rooms=2, events=20, media=0)
+    second = seed_tenant(rooms=2, events=20, media=0)
     assert (Room.objects.count(), Event.objects.count()) == (4, 80)
     assert first.owner == second.owner
     assert Participant.objects.count() == 12
@@ -173,7 +177,7 @@ def test_success_second_run_adds() -> None:
 
 @pytest.mark.parametrize("room_type", RoomType.values)
 def test_success_room_types(room_type: str) -> None:
-    seeded = seed(room_type=room_type, events=50, media=0, rooms=2)
+    seeded = seed_tenant(room_type=room_type, events=50, media=0, rooms=2)
     room = Room.objects.get(pk=seeded.rooms[1]["id"])
     assert room.room_type == room_type
     assert (room.scope_kind == "incognito") is (room_type == "incognito")
@@ -187,7 +191,7 @@ def test_success_room_types(room_type: str) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_success_small_rooms(count: int) -> None:
-    seeded = seed(events=count, senders=1, foreign_share=1, media=1)
+    seeded = seed_tenant(events=count, senders=1, foreign_share=1, media=1)
     assert len(list(list_events(seeded))) == count
     assert seeded.owner.participant_type == "human"
 
@@ -207,7 +211,7 @@ def test_success_a_room_is_created_completely_or_not_at_all(
 
     monkeypatch.setattr(seeding, "_write_events", fail_second)
     with pytest.raises(OSError, match="made to fail"):
-        seed(rooms=2, events=10, media=0)
+        seed_tenant(rooms=2, events=10, media=0)
     assert written == [10, 20]
     assert (Room.objects.count(), Event.objects.count()) == (1, 10)
 

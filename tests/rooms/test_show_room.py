@@ -44,11 +44,11 @@ def attach(lobby: Room, text: str, *names: str, stored: str | None = None, **fie
 
 def test_success_by_id_and_by_alias(lobby: Room) -> None:
     event(lobby, 7)
-    found = show()
-    assert found == show(str(lobby.pk))
-    assert (found["name"], found["topic"], found["tenant"]) == ("Lobby", "Hello", "acme")
-    assert (found["creator"], found["events"]) == ("@anna.acme:localhost", 1)
-    assert (found["exportable"], found["imported_from"], found["audit"]) == (True, None, [])
+    row = show()
+    assert row == show(str(lobby.pk))
+    assert (row["name"], row["topic"], row["tenant"]) == ("Lobby", "Hello", "acme")
+    assert (row["creator"], row["events"]) == ("@anna.acme:localhost", 1)
+    assert (row["exportable"], row["imported_from"], row["audit"]) == (True, None, [])
 
 
 def test_success_members_by_power_level(lobby: Room) -> None:
@@ -63,9 +63,9 @@ def test_success_members_by_power_level(lobby: Room) -> None:
             tenant=acme, room=lobby, participant=person, membership=membership, power_level=power
         )
     keys = ("display_name", "type", "status", "membership", "power_level")
-    found = show()
-    assert found["members"] == 2
-    assert [tuple(member[key] for key in keys) for member in found["memberships"]] == [
+    row = show()
+    assert row["members"] == 2
+    assert [tuple(member[key] for key in keys) for member in row["memberships"]] == [
         ("Chris", "model", "active", "join", 100),
         ("Anna", "human", "active", "join", 50),
         ("Berta", "human", "suspended", "ban", 0),
@@ -77,15 +77,15 @@ def test_success_media_and_missing_files(lobby: Room) -> None:
     attach(lobby, "gone", "c.txt", stored="")
     attach(lobby, "longer", "d.txt", stored="short")
     attach(lobby, "virus", "e.txt", stored="", scan_status="infected")
-    found = show()
-    assert [(row["name"], row["size"], row["missing"]) for row in found["media"]] == [
+    row = show()
+    assert [(row["name"], row["size"], row["missing"]) for row in row["media"]] == [
         ("a.txt", 5, None),
         ("b.txt", 5, None),
         ("c.txt", 4, "lost"),
         ("d.txt", 6, "lost"),
         ("e.txt", 5, "infected"),
     ]
-    assert found["media_bytes"] == 15
+    assert row["media_bytes"] == 15
 
 
 def test_success_source_of_an_imported_room(lobby: Room) -> None:

@@ -26,7 +26,7 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class BackfillResult:
-    """A finished run; `tenants` are its rows by tenant, `resumed` says that it was begun before."""
+    """A finished run: one row per tenant, and whether an earlier process had started it."""
 
     run_id: UUID
     resumed: bool
@@ -126,8 +126,8 @@ def backfill_one_range(
             finished = _try_finish(index, run, clock)
         except BackfillSuperseded:
             finished = True
-    if processed is not None and not finished and (left := pending_ranges(run).count()):
-        enqueue_jobs(run.pk, left)
+    if processed is not None and not finished and (ranges := pending_ranges(run).count()):
+        enqueue_jobs(run.pk, ranges)
     return {
         "run_id": str(run_id),
         "range": processed and str(processed),

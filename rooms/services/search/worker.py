@@ -105,10 +105,10 @@ class RangeWorker:
             removed=F("removed") + result.removed,
         )
         share = (through - search_range.first + 1) / (search_range.last - search_range.first + 1)
-        done = done_before + int(search_range.events * share)
-        self._progress(min(done, self._total), self._total)
+        events_done = done_before + int(search_range.events * share)
+        self._progress(min(events_done, self._total), self._total)
         return bool(recorded)
 
     def _count_done_events(self) -> int:
-        done = self._run.ranges.filter(done_through__gte=F("last"))
-        return done.aggregate(total=Sum("events"))["total"] or 0
+        finished = self._run.ranges.filter(done_through__gte=F("last"))
+        return finished.aggregate(total=Sum("events"))["total"] or 0

@@ -37,11 +37,11 @@ class GeneratedFile(_BytesFile):
         self._block = make_random(label).randbytes(min(size, BLOCK_BYTES))
 
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        left, head = self.size, self._head
-        while left > 0:
-            chunk = (head + self._block[len(head) :])[:left]
+        remaining, head = self.size, self._head
+        while remaining > 0:
+            chunk = (head + self._block[len(head) :])[:remaining]
             yield chunk
-            left -= len(chunk)
+            remaining -= len(chunk)
             head = b""
 
     def sha256(self) -> str:

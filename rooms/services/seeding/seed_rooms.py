@@ -163,7 +163,7 @@ class _RoomSeeder:
             room.save(force_insert=True)
             add_members(room, senders, now)
             RoomMedia.objects.bulk_create(files, batch_size=500)
-            _write_events(self._report_progress(generator.rows()))
+            _write_events(self._report_progress(generator.iter_rows()))
         return {
             "id": room.pk,
             "name": room.name,

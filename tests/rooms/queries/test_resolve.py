@@ -18,9 +18,9 @@ def test_success_room_by_id_and_by_alias() -> None:
     lobby = room(workspace(acme), participant(acme), room_alias="lobby")
     with CaptureQueriesContext(connection) as queries:
         for name in (str(lobby.pk), str(lobby.pk).upper(), lobby.pk.hex, "lobby"):
-            found = resolve_room(HOST, name, tenant=acme)
-            assert (found, found.creator.tenant_id) == (lobby, acme.pk)
-            assert (found.workspace.slug, found.tenant.slug) == ("main", "acme")
+            resolved = resolve_room(HOST, name, tenant=acme)
+            assert (resolved, resolved.creator.tenant_id) == (lobby, acme.pk)
+            assert (resolved.workspace.slug, resolved.tenant.slug) == ("main", "acme")
     assert len(queries) == 4
 
 
@@ -50,12 +50,12 @@ def test_fail_unknown(name: str) -> None:
 def test_fail_rooms_of_another_tenant_and_outside_the_scope() -> None:
     acme, globex = make_tenant("acme"), make_tenant("globex")
     lobby = room(workspace(acme), participant(acme), room_alias="lobby")
-    for operator, within in ((HOST, globex), (tenant_admin(globex), acme)):
+    for operator, searched in ((HOST, globex), (tenant_admin(globex), acme)):
         for name in (str(lobby.pk), "lobby"):
             with pytest.raises(RoomNotFound):
-                resolve_room(operator, name, tenant=within)
+                resolve_room(operator, name, tenant=searched)
         with pytest.raises(WorkspaceNotFound):
-            resolve_workspace(operator, str(lobby.workspace_id), tenant=within)
+            resolve_workspace(operator, str(lobby.workspace_id), tenant=searched)
     assert resolve_room(tenant_admin(acme), "lobby", tenant=acme) == lobby
 
 

@@ -54,11 +54,11 @@ def test_success_killed_several_times(database: DatabaseProbe) -> None:
 
 def test_success_two_at_once_process_each_range_once(database: DatabaseProbe) -> None:
     with (
-        start_process(*BACKFILL, *INLINE, "--json") as one,
-        start_process(*BACKFILL, *INLINE, "--json") as two,
+        start_process(*BACKFILL, *INLINE, "--json") as first,
+        start_process(*BACKFILL, *INLINE, "--json") as second,
     ):
-        communicated = [process.communicate(timeout=60) for process in (one, two)]
-    assert (one.returncode, two.returncode) == (0, 0), communicated
+        communicated = [process.communicate(timeout=60) for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), communicated
     outcomes = [json.loads(out) for out, _ in communicated]
     # Both share one run, unless one ended before the other started.
     runs = {outcome["run_id"]: outcome["tenants"] for outcome in outcomes}

@@ -16,12 +16,12 @@ pytestmark = pytest.mark.django_db
 _FIX = "Run scripts/backfill_search_index.py --execute from cron, every hour or night."
 
 
-def check(later: timedelta = timedelta()) -> list[tuple[State, str, str]]:
+def run_check(later: timedelta = timedelta()) -> list[tuple[State, str, str]]:
     findings = check_search(load({}), datetime.now(UTC) + later)
     return [(finding.state, finding.message, finding.fix) for finding in findings]
 
 
-def last_start() -> str:
+def get_last_start() -> str:
     run = SearchBackfill.objects.latest("started_at")
     return f"{run.started_at:%Y-%m-%d %H:%M} UTC"
 
@@ -30,20 +30,20 @@ def test_success_no_full_backfill_yet() -> None:
     make_lobby()
     backfill(tenant="acme")  # not a full backfill
     message = "No full backfill has completed yet; searches may return no results."
-    assert check() == [(State.PASS, message, "")]
+    assert run_check() == [(State.PASS, message, "")]
 
 
 def test_success_up_to_date_and_slightly_late() -> None:
     room = make_lobby()
     make_message(room, "one")
     backfill()
-    message = f"All messages are indexed. The last backfill started at {last_start()}."
-    assert check(timedelta(days=9)) == [(State.PASS, message, "")]
+    message = f"All messages are indexed. The last backfill started at {get_last_start()}."
+    assert run_check(timedelta(days=9)) == [(State.PASS, message, "")]
     make_message(room, "two")
     make_message(make_lobby("globex"), "three")
     make_message(room, "hidden", do_not_index=True)
-    message = f"2 messages are not indexed yet. The last backfill started at {last_start()}."
-    assert check() == [(State.PASS, message, "")]
+    message = f"2 messages are not indexed yet. The last backfill started at {get_last_start()}."
+    assert run_check() == [(State.PASS, message, "")]
 
 
 def test_fail_late(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,13 +51,13 @@ def test_fail_late(monkeypatch: pytest.MonkeyPatch) -> None:
     room = make_lobby()
     for number in range(4):
         make_message(room, f"word {number}")
-    message = f"4 messages are not indexed yet. The last backfill started at {last_start()}."
-    assert check(timedelta(days=2)) == [(State.WARN, message, _FIX)]
+    message = f"4 messages are not indexed yet. The last backfill started at {get_last_start()}."
+    assert run_check(timedelta(days=2)) == [(State.WARN, message, _FIX)]
     monkeypatch.setattr(health, "MAX_COUNTED_MESSAGES", 3)
     message = (
-        f"3 or more messages are not indexed yet. The last backfill started at {last_start()}."
+        f"3 or more messages are not indexed yet. The last backfill started at {get_last_start()}."
     )
-    assert check(timedelta(days=2)) == [(State.WARN, message, _FIX)]
+    assert run_check(timedelta(days=2)) == [(State.WARN, message, _FIX)]
 
 
 def test_fail_the_index_does_not_match_after_the_last_backfill(
@@ -71,4 +71,4 @@ def test_fail_the_index_does_not_match_after_the_last_backfill(
         "Run scripts/backfill_search_index.py --execute; if the mismatch remains, add --restart "
         "once."
     )
-    assert check()[1:] == [(State.WARN, message, fix)]
+    assert run_check()[1:] == [(State.WARN, message, fix)]

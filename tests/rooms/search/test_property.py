@@ -79,8 +79,8 @@ def test_success_exactly_the_eligible_messages_are_found(
         result = backfill()
         assert result.mismatched_tenants == []
         for tenant in TENANTS:
-            found = {
+            words_by_event = {
                 key: word for word in conversation.words for key in find_event_ids(word, tenant)
             }
-            assert found == expected_words(tenant)
+            assert words_by_event == expected_words(tenant)
         transaction.set_rollback(True)

@@ -27,7 +27,7 @@ def test_fail_too_long() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "text", "shown"),
+    ("body", "text", "expected"),
     [
         ("Die Grüße aus 東京", "grusse GRUẞE 東京", "Die «Grüße» aus «東京»"),
         ("Die Grüße aus 東京", "gruße", "Die «Grüße» aus 東京"),
@@ -37,8 +37,8 @@ def test_fail_too_long() -> None:
         ("", "else", ""),
     ],
 )
-def test_success_hits_are_marked(body: str, text: str, shown: str) -> None:
-    assert make_snippet(body, parse_query(text)) == shown
+def test_success_hits_are_marked(body: str, text: str, expected: str) -> None:
+    assert make_snippet(body, parse_query(text)) == expected
 
 
 def test_success_a_long_text_is_cut_around_the_first_hit() -> None:

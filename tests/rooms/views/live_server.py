@@ -124,7 +124,7 @@ class LiveServer:
 def load_sample_data(database_url: str, home: Path) -> SampleIds:
     """Fill a migrated database and its media store with the sample data; return its ids."""
     environment = {
-        **_base_environment(database_url, home),
+        **_build_base_environment(database_url, home),
         "DJANGO_SETTINGS_MODULE": "scaiwave.settings",
     }
     code = (
@@ -138,7 +138,7 @@ def load_sample_data(database_url: str, home: Path) -> SampleIds:
 def serve(database_url: str, home: Path, sample_ids: SampleIds) -> Iterator[LiveServer]:
     """Run a server with this database, which has the sample data of these ids."""
     with Sandbox(people=1, tenants=1) as sandbox, _listen() as listener:
-        environment = _environment(database_url, home, sandbox)
+        environment = _build_environment(database_url, home, sandbox)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with _run_gunicorn(listener, environment, home / "log") as pid:
             yield LiveServer(url, database_url, home, environment, sandbox, pid, **sample_ids)
@@ -159,15 +159,15 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def _base_environment(database_url: str, home: Path) -> dict[str, str]:
+def _build_base_environment(database_url: str, home: Path) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name[:9] != "SCAIWAVE_"}
     return {**inherited, **own_settings(home), "SCAIWAVE_DB_URL": database_url}
 
 
-def _environment(database_url: str, home: Path, sandbox: Sandbox) -> dict[str, str]:
+def _build_environment(database_url: str, home: Path, sandbox: Sandbox) -> dict[str, str]:
     (home / "tmp").mkdir()
     return {
-        **_base_environment(database_url, home),
+        **_build_base_environment(database_url, home),
         "DJANGO_SETTINGS_MODULE": "scaiwave.settings",
         "PYTHONPATH": str(CHECKOUT),
         "HOME": str(home),  # where gunicorn puts its control files

@@ -178,7 +178,7 @@ def test_fail_no_token(header: str | None, server: LiveServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("who", "room", "status", "code", "message"),
+    ("caller", "room", "status", "code", "message"),
     [
         ("berta", "lobby", 403, "SW_NOT_MEMBER", "You are not a member of room {id}."),
         ("carla", "lobby", 403, "SW_NOT_MEMBER", "You are not a member of room {id}."),
@@ -201,9 +201,9 @@ def test_fail_no_token(header: str | None, server: LiveServer) -> None:
     ],
 )
 def test_fail_room(
-    who: str, room: str, status: int, code: str, message: str, server: LiveServer
+    caller: str, room: str, status: int, code: str, message: str, server: LiveServer
 ) -> None:
-    response = export(server, room, server.token(who))
+    response = export(server, room, server.token(caller))
     assert get_error(response) == (status, code, message.format(id=server.rooms.get(room, room)))
 
 
@@ -273,11 +273,11 @@ def _has_snapshot(server: LiveServer) -> bool:
 
 def _has_open_transaction(server: LiveServer) -> bool:
     with server.connect() as connection:
-        found = connection.execute(
+        (count,) = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
             " AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
         ).fetchone()
-    return bool(found[0])
+    return bool(count)
 
 
 def _has_blocked_checkpoint(server: LiveServer) -> bool:

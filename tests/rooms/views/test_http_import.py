@@ -22,14 +22,14 @@ pytestmark = pytest.mark.usefixtures("no_temporary_files_left")
 def post_import(
     server: LiveServer,
     bundle: bytes | None,
-    who: str = "anna",
+    caller: str = "anna",
     *,
     workspace: str | None = "sales",
     **fields: str,
 ) -> httpx.Response:
     data = fields if workspace is None else {"workspace_id": workspace, **fields}
     files = {"bundle": ("room.zip", b"" if bundle is None else bundle, "application/zip")}
-    with server.client(who) as client:
+    with server.client(caller) as client:
         return client.post(PATH, data=data, files=files)
 
 
@@ -110,12 +110,12 @@ def test_fail_unsigned_where_a_signature_is_required(server: LiveServer, bundle:
     assert get_error(post_import(server, bundle, require_signature="true")) == (
         400,
         "SW_ROOM_IMPORT_REFUSED",
-        "A signature is required, and nobody who is known has signed the bundle.",
+        "A signature is required, and nobody caller is known has signed the bundle.",
     )
 
 
 @pytest.mark.parametrize(
-    ("who", "workspace", "status", "code", "message"),
+    ("caller", "workspace", "status", "code", "message"),
     [
         (
             "carla",
@@ -148,7 +148,7 @@ def test_fail_unsigned_where_a_signature_is_required(server: LiveServer, bundle:
     ],
 )
 def test_fail_caller_or_workspace(
-    who: str,
+    caller: str,
     workspace: str,
     status: int,
     code: str,
@@ -157,7 +157,7 @@ def test_fail_caller_or_workspace(
     bundle: bytes,
 ) -> None:
     before = count_rooms(server)
-    assert get_error(post_import(server, bundle, who, workspace=workspace)) == (
+    assert get_error(post_import(server, bundle, caller, workspace=workspace)) == (
         status,
         code,
         message,

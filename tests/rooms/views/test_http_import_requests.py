@@ -118,9 +118,10 @@ def test_fail_method(method: str, server: LiveServer) -> None:
     assert response.headers["allow"] == "POST"
 
 
-def _build_head(server: LiveServer, length: int, who: str = "anna") -> bytes:
+def _build_head(server: LiveServer, length: int, caller: str = "anna") -> bytes:
+    token = server.token(caller)
     return (
-        f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token(who)}\r\n"
+        f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {length}\r\n\r\n"
     ).encode()
 
