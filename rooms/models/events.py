@@ -17,7 +17,7 @@ class Event(models.Model):
     """One event.
 
     There are millions, so every index has a reader: (tenant, stream_position), which also makes
-    positions unique, and (room, stream_position), the order of an export. There is none by sender:
+    positions unique, and (room, stream_position), the order of an export. None is by sender:
     nothing lists the events of a participant, and participants are never deleted.
 
     `event_uuid` is stored as the creator of the event sent it; it is neither unique nor used to

@@ -61,7 +61,7 @@ def parse_query(text: str) -> SearchQuery:
 
 
 def make_snippet(body: str, query: SearchQuery) -> str:
-    """Return one line around the first hit, each hit «marked»; the beginning if there is none."""
+    """Return one line around the first hit, each hit «marked»; the beginning without hits."""
     text = " ".join(body.split())
     words = query.folded_words
     hits = [match.span() for match in _WORD.finditer(text) if _fold(match[0]) in words]

@@ -39,7 +39,7 @@ class SeededParticipants:
 
 
 def ensure_tenant(operator: Operator, slug: str, now: datetime) -> Tenant:
-    """Return the tenant of this slug; create a local tenant if there is none."""
+    """Return the tenant of this slug; create a local tenant if it does not exist."""
     try:
         return resolve_tenant(operator, slug)
     except TenantNotFound:
