@@ -1,4 +1,4 @@
-"""Workspaces, rooms and what was said, to look at."""
+"""Read-only admin pages of workspaces, rooms, events, media, imports and search."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rooms.models import (
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.console.output import format_bytes
 
-PREVIEW_LENGTH = 100
+PREVIEW_CHARS = 100
 
 
 @admin.register(Workspace)
@@ -44,7 +44,7 @@ class WorkspaceMemberAdmin(ReadOnlyAdmin):
     list_filter = ("role",)
     list_select_related = ("participant", "workspace", "tenant")
     search_fields = ("id", "participant", "workspace")
-    search_help_text = "The id of a membership, a participant or a workspace."
+    search_help_text = "Search by ID of a membership, participant or workspace."
     id_fields = ("id", "participant", "workspace")
 
 
@@ -72,13 +72,13 @@ class RoomMemberAdmin(ReadOnlyAdmin):
     list_filter = ("membership",)
     list_select_related = ("participant", "room", "tenant")
     search_fields = ("id", "participant", "room")
-    search_help_text = "The id of a membership, a participant or a room."
+    search_help_text = "Search by ID of a membership, participant or room."
     id_fields = ("id", "participant", "room")
 
 
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
-    """A table of millions: read by its indices only, so found by id, or by way of its room."""
+    """A table of millions of rows, read by its indexes only: by id, by room or by tenant."""
 
     list_display = (
         "stream_position",
@@ -93,25 +93,31 @@ class EventAdmin(ReadOnlyAdmin):
     )
     list_select_related = ("sender", "room", "tenant")
     search_fields = ("id",)
-    search_help_text = "The id of an event. The events of a room are listed from the room's page."
+    search_help_text = "Search by ID of an event. The page of a room links to its events."
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
-        """Newest first, by the index that fits what was chosen."""
-        chosen = {"room__id__exact", "tenant__id__exact"} & set(request.GET)
-        return ["-stream_position"] if chosen else ["-id"]
+        """Sort newest first, by the index that fits the filter."""
+        is_filtered = {"room__id__exact", "tenant__id__exact"} & set(request.GET)
+        return ["-stream_position"] if is_filtered else ["-id"]
 
     @admin.display(description="content")
     def preview(self, event: Event) -> str:
-        """What was said, or the whole content where nothing was, cut short."""
+        """Return the start of the message text, or of the content if there is no text."""
         content = event.content
         body = content.get("body") if isinstance(content, dict) else None
-        text = body if isinstance(body, str) else json.dumps(content, ensure_ascii=False)
-        return text if len(text) <= PREVIEW_LENGTH else f"{text[:PREVIEW_LENGTH]}…"
+        return _shorten(body if isinstance(body, str) else json.dumps(content, ensure_ascii=False))
 
 
 @admin.register(Media)
 class MediaAdmin(ReadOnlyAdmin):
-    list_display = ("short_hash", "mime_type", "human_size", "scan_status", "tenant", "created_at")
+    list_display = (
+        "short_hash",
+        "mime_type",
+        "formatted_size",
+        "scan_status",
+        "tenant",
+        "created_at",
+    )
     list_filter = ("scan_status",)
     list_select_related = ("tenant",)
     search_fields = ("sha256__exact",)
@@ -121,16 +127,16 @@ class MediaAdmin(ReadOnlyAdmin):
         return f"{media.sha256[:16]}…"
 
     @admin.display(description="size")
-    def human_size(self, media: Media) -> str:
+    def formatted_size(self, media: Media) -> str:
         return format_bytes(media.size)
 
 
 @admin.register(RoomMedia)
 class RoomMediaAdmin(ReadOnlyAdmin):
-    list_display = ("name", "room", "mime_type", "human_size", "scan_status", "tenant")
+    list_display = ("name", "room", "mime_type", "formatted_size", "scan_status", "tenant")
     list_select_related = ("room", "media", "tenant")
     search_fields = ("id", "room", "media")
-    search_help_text = "The id of a room or of media."
+    search_help_text = "Search by ID of a room or a file."
     id_fields = ("id", "room", "media")
 
     @admin.display(description="type")
@@ -138,7 +144,7 @@ class RoomMediaAdmin(ReadOnlyAdmin):
         return link.media.mime_type
 
     @admin.display(description="size")
-    def human_size(self, link: RoomMedia) -> str:
+    def formatted_size(self, link: RoomMedia) -> str:
         return format_bytes(link.media.size)
 
     @admin.display(description="scan")
@@ -174,26 +180,25 @@ class RoomImportAdmin(ReadOnlyAdmin):
 
 @admin.register(SearchDocument)
 class SearchDocumentAdmin(ReadOnlyAdmin):
-    """`scaiwave room search` finds them by their words."""
+    """Found by id here; `scaiwave room search` finds messages by their words."""
 
     list_display = ("event", "tenant", "preview", "edited_at", "remote")
     list_select_related = ("event", "tenant")
     search_fields = ("event",)
-    search_help_text = "The number of a document, or the id of an event."
+    search_help_text = "Search by number of a document or ID of an event."
     id_fields = ("event",)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
-        if term.isdecimal() and len(term) < 19:  # those that fit into the column
+        if term.isdecimal() and len(term) < 19:  # so that the number fits the column
             return queryset.filter(pk=int(term)), False
         return super().get_search_results(request, queryset, term)
 
     @admin.display(description="text")
     def preview(self, document: SearchDocument) -> str:
-        text = document.body
-        return text if len(text) <= PREVIEW_LENGTH else f"{text[:PREVIEW_LENGTH]}…"
+        return _shorten(document.body)
 
 
 @admin.register(SearchBackfill)
@@ -215,3 +220,7 @@ class SearchRangeAdmin(ReadOnlyAdmin):
         "removed",
     )
     list_select_related = ("backfill", "tenant")
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= PREVIEW_CHARS else f"{text[:PREVIEW_CHARS]}…"

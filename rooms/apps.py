@@ -15,8 +15,11 @@ class RoomsConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_migrate
 
-        from rooms.queries.role_uses import rooms_using_role
-        from rooms.queries.tenant_stats import rooms_per_tenant, storage_per_tenant
+        from rooms.queries.tenant_stats import (
+            rooms_per_tenant,
+            rooms_using_role,
+            storage_per_tenant,
+        )
         from rooms.search.schema import ensure_full_text
         from scaiwave.doctor.findings import Check
         from scaiwave.registry import (
@@ -28,31 +31,34 @@ class RoomsConfig(AppConfig):
         register_tenant_columns("rooms", rooms_per_tenant)
         register_tenant_columns("storage_bytes", storage_per_tenant)
         register_role_uses(rooms_using_role)
-        register_health_check(Check("media", _media_store, needs_database=False))
-        register_health_check(Check("imports", _imports, mend=_tidy_imports))
-        register_health_check(Check("search", _search))
+        register_health_check(Check("media", _check_media_store, needs_database=False))
+        register_health_check(Check("imports", _check_imports, mend=_clean_up_imports))
+        register_health_check(Check("search", _check_search))
         post_migrate.connect(ensure_full_text, sender=self)
 
 
-def _media_store(config: Configuration, now: datetime) -> Iterable[Finding]:
+# `rooms.queries.health` is only imported by a command that runs the checks.
+
+
+def _check_media_store(config: Configuration, now: datetime) -> Iterable[Finding]:
     from rooms.queries.health import check_media_store
 
     return check_media_store(config, now)
 
 
-def _imports(config: Configuration, now: datetime) -> Iterable[Finding]:
+def _check_imports(config: Configuration, now: datetime) -> Iterable[Finding]:
     from rooms.queries.health import check_imports
 
     return check_imports(config, now)
 
 
-def _tidy_imports(config: Configuration, now: datetime) -> Iterable[Finding]:
+def _clean_up_imports(config: Configuration, now: datetime) -> Iterable[Finding]:
     from rooms.queries.health import clean_up_imports
 
     return clean_up_imports(config, now)
 
 
-def _search(config: Configuration, now: datetime) -> Iterable[Finding]:
-    from rooms.queries.search_health import check_search
+def _check_search(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from rooms.queries.health import check_search
 
-    return check_search(now)
+    return check_search(config, now)

@@ -1,4 +1,4 @@
-"""What workers run."""
+"""Jobs for the workers of the queue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scaiwave.auth.operators import host_operator
 
 
 def backfill_search(run_id: str) -> dict[str, Any]:
-    """One range of a backfill of the search index. The host acts, as in every job."""
+    """Process one range of a backfill of the search index, as the host operator."""
     return backfill_one_range(
-        operator=host_operator(), run_id=UUID(run_id), now=lambda: datetime.now(UTC)
+        operator=host_operator(), run_id=UUID(run_id), clock=lambda: datetime.now(UTC)
     )

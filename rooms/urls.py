@@ -1,4 +1,4 @@
-"""Addresses below /v1/."""
+"""URLs of the HTTP API for rooms, below /v1/."""
 
 from django.urls import path
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Fills the index that `scaiwave room search` looks in, and makes it right after changes.
+"""Fill the index of `scaiwave room search`, and correct it after messages changed.
 
-Without --execute it shows what there is to do and changes nothing.
+Without --execute, print what there is to do and change nothing.
 """
 
 from __future__ import annotations
@@ -28,35 +28,39 @@ if TYPE_CHECKING:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(words)
-    return run_guarded(lambda: _run(options), as_json=options.json)
+    arguments = _build_parser().parse_args(words)
+    return run_guarded(lambda: _run(arguments), as_json=arguments.json)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--execute", action="store_true", help="do it, by the workers of the queue")
-    parser.add_argument("--inline", action="store_true", help="with --execute: do it here")
-    parser.add_argument("--tenant", help="only this one (slug, id, or ScaiKey id)")
-    parser.add_argument("--room", help="only this one of the tenant (id or alias)")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--execute", action="store_true", help="fill the index, by the workers of the job queue")
+    add("--inline", action="store_true", help="with --execute: in this process, without the queue")
+    add("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
+    add("--room", help="only this room of the tenant (ID or alias)")
+    add(
         "--since",
         metavar="TIME",
-        help="only what was sent or changed since 2026-11-01, 2026-11-24T09:30, or 12h, 7d ago",
+        help="only messages sent or changed since TIME: 2026-11-01, 2026-11-24T09:30, or 7d ago",
     )
-    parser.add_argument(
+    add(
         "--restart",
         action="store_true",
-        help="begin anew where a run was left unfinished, and write what is there already",
+        help="ignore the progress of an unfinished run and reindex everything",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.epilog = "exit codes: 0 done; 1 the index is not right; 2 usage or servers; 3 forbidden"
+    add("--json", action="store_true", help="print one JSON document")
+    parser.epilog = (
+        "exit codes: 0 success; 1 the index does not match the events, or unknown tenant or room; "
+        "2 usage, configuration or an unreachable server; 3 not signed in or not permitted"
+    )
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
-    if not options.execute and (options.inline or options.restart):
+def _run(arguments: argparse.Namespace) -> int:
+    if not arguments.execute and (arguments.inline or arguments.restart):
         raise UsageError(
-            "--inline and --restart say how to do it.", fix="Pass --execute too, or neither."
+            "--inline and --restart need --execute.", fix="Add --execute, or leave them out."
         )
     os.environ["SCAIWAVE_PROFILE"] = "cli"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scaiwave.settings")
@@ -72,18 +76,24 @@ def _run(options: argparse.Namespace) -> int:
     from scaiwave.console.output import standard_output
     from scaiwave.error_mapping import translate_errors
 
-    since = _moment(options.since) if options.since else None
-    wish = BackfillOptions(options.tenant, options.room, since, options.restart)
-    act = _plan if not options.execute else _inline if options.inline else _enqueue
+    since = _parse_since(arguments.since) if arguments.since else None
+    options = BackfillOptions(arguments.tenant, arguments.room, since, arguments.restart)
+    act = _enqueue if arguments.execute else _print_plan
+    if arguments.inline:
+        act = _backfill_inline
     try:
         with translate_errors():
-            act(identify_operator(settings.CONFIG), wish, standard_output(as_json=options.json))
+            act(
+                identify_operator(settings.CONFIG),
+                options,
+                standard_output(as_json=arguments.json),
+            )
     finally:
         connections.close_all()
     return 0
 
 
-def _moment(text: str) -> datetime:
+def _parse_since(text: str) -> datetime:
     from tenants.management.commands._times import since
 
     try:
@@ -92,47 +102,50 @@ def _moment(text: str) -> datetime:
         raise UsageError(f"--since {error}.", fix="Give a time as --help shows it.") from None
 
 
-def _plan(operator: Operator, wish: BackfillOptions, output: Output) -> None:
-    from rooms.management.search_output import PLAN, format_unfinished_run
-    from rooms.queries.search_plan import search_plan
+def _print_plan(operator: Operator, options: BackfillOptions, output: Output) -> None:
+    from rooms.management.search_output import PLAN_COLUMNS, format_unfinished_run
+    from rooms.queries.search import get_search_plan
 
-    plan = search_plan(operator=operator, wish=wish)
+    plan = get_search_plan(operator=operator, options=options)
     if output.as_json:
         output.print_json(plan.document())
         return
-    output.print_table("tenants", PLAN, plan.tenants)
+    output.print_table("tenants", PLAN_COLUMNS, plan.tenants)
     if plan.unfinished:
         output.log(format_unfinished_run(plan.unfinished))
-    output.log("Nothing was changed; --execute does it, with --inline here.")
+    output.log("No changes were made. Add --execute to fill the index, with --inline to wait.")
 
 
-def _inline(operator: Operator, wish: BackfillOptions, output: Output) -> None:
-    from rooms.management.search_output import DONE
+def _backfill_inline(operator: Operator, options: BackfillOptions, output: Output) -> None:
+    from rooms.management.search_output import RESULT_COLUMNS
     from rooms.services.search.backfill import backfill_search
 
     with output.progress("Events read") as progress:
-        done = backfill_search(
-            operator=operator, wish=wish, now=lambda: datetime.now(UTC), progress=progress
+        result = backfill_search(
+            operator=operator,
+            options=options,
+            clock=lambda: datetime.now(UTC),
+            progress=progress,
         )
     if output.as_json:
-        output.print_json(done.document())
+        output.print_json(result.document())
     else:
-        output.print_table("tenants", DONE, done.tenants)
-        output.log("Took up a run that was not finished." if done.resumed else "Done.")
-    done.require_right()
+        output.print_table("tenants", RESULT_COLUMNS, result.tenants)
+        output.log("Unfinished run resumed and completed." if result.resumed else "Done.")
+    result.require_consistent()
 
 
-def _enqueue(operator: Operator, wish: BackfillOptions, output: Output) -> None:
+def _enqueue(operator: Operator, options: BackfillOptions, output: Output) -> None:
     from rooms.services.search.backfill import enqueue_backfill
 
-    queued = enqueue_backfill(operator=operator, wish=wish, now=datetime.now(UTC))
+    queued = enqueue_backfill(operator=operator, options=options, now=datetime.now(UTC))
     if output.as_json:
         output.print_json(queued.document())
         return
-    output.print_line(
-        f"{queued.ranges:,} ranges are to be done, by {queued.jobs} jobs in the queue."
-    )
-    output.log("The same command without --execute shows how far it is.")
+    ranges = "1 range" if queued.ranges == 1 else f"{queued.ranges:,} ranges"
+    jobs = "1 job" if queued.jobs == 1 else f"{queued.jobs} jobs"
+    output.print_line(f"{ranges} to process; {jobs} in the queue.")
+    output.log("Run the same command without --execute to see the progress.")
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings as django_settings
 from pytest_django import Settings
 
-from rooms.queries.search_plan import search_plan
+from rooms.queries.search import get_search_plan
 from rooms.services.search.backfill import backfill_search, enqueue_backfill
 from rooms.services.search.runs import BackfillOptions
 from scaiwave.auth.operators import Operator, identify_operator
@@ -34,17 +34,17 @@ from tests.test_authorisation import (
 
 
 def plan_search(operator: Operator) -> int:
-    search_plan(operator=operator, wish=BackfillOptions())
+    get_search_plan(operator=operator, options=BackfillOptions())
     return 0
 
 
 def fill_search(operator: Operator) -> int:
-    backfill_search(operator=operator, wish=BackfillOptions(), now=lambda: NOW)
+    backfill_search(operator=operator, options=BackfillOptions(), clock=lambda: NOW)
     return 0
 
 
 def enqueue_search(operator: Operator) -> int:
-    enqueue_backfill(operator=operator, wish=BackfillOptions(), now=NOW)
+    enqueue_backfill(operator=operator, options=BackfillOptions(), now=NOW)
     return 0
 
 

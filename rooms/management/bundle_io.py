@@ -1,4 +1,4 @@
-"""Where a bundle is read from, and what is told of it, by itself and when it is a room."""
+"""Open the bundle that a command reads, and print the result of an import or a verification."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rooms.queries.verify_bundle import VerifiedBundle
     from rooms.services.imported_room import ImportResult
 
-IMPORTED = (
+IMPORT_COLUMNS = (
     Column("name", "Name"),
-    Column("room_id", "Id"),
+    Column("room_id", "ID"),
     Column("workspace", "Workspace"),
     Column("signature", "Signature"),
     Column("events", "Events", ColumnType.COUNT),
@@ -28,13 +28,12 @@ IMPORTED = (
     Column("media_missing", "Media missing", ColumnType.COUNT),
     Column("media_infected", "Media infected", ColumnType.COUNT),
 )
-FOUND = IMPORTED[:3]
+EXISTING_ROOM_COLUMNS = IMPORT_COLUMNS[:3]
 
-
-VERIFIED = (
+VERIFICATION_COLUMNS = (
     Column("room", "Room"),
     Column("room_type", "Type"),
-    Column("server_name", "From"),
+    Column("server_name", "Server"),
     Column("exported_at", "Exported"),
     Column("whole_room", "Whole room", ColumnType.FLAG),
     Column("events", "Events", ColumnType.COUNT),
@@ -48,24 +47,19 @@ VERIFIED = (
 
 
 @contextmanager
-def open_input(path: str | None, *, at_terminal: str, unreadable: str) -> Iterator[BinaryIO]:
-    """The file, or stdin for None. Raises `UsageError` with one of the fixes given."""
+def open_input(path: str | None, *, terminal_fix: str, unreadable_fix: str) -> Iterator[BinaryIO]:
+    """Open the file, or stdin for None. Raises `UsageError` with one of the fixes."""
     if path is None:
         if sys.stdin is None or sys.stdin.isatty():
-            raise UsageError(
-                "The bundle is read from stdin, and stdin is a terminal.", fix=at_terminal
-            )
+            raise UsageError("Can't read a bundle from a terminal.", fix=terminal_fix)
         yield sys.stdin.buffer
         return
-    with _file(path, unreadable) as file:
-        yield file
-
-
-def _file(path: str, unreadable: str) -> BinaryIO:
     try:
-        return Path(path).open("rb")
+        file = Path(path).open("rb")  # noqa: SIM115 - closed below
     except OSError as error:
-        raise UsageError(f"{path} can't be read: {error.strerror}.", fix=unreadable) from None
+        raise UsageError(f"Can't read {path}: {error.strerror}.", fix=unreadable_fix) from None
+    with file:
+        yield file
 
 
 def print_import_result(output: Output, imported: ImportResult) -> None:
@@ -75,19 +69,18 @@ def print_import_result(output: Output, imported: ImportResult) -> None:
         output.print_json(imported.document())
         return
     output.print_line(imported.sentence)
-    output.print_record(
-        IMPORTED if imported.imported or imported.dry_run else FOUND, imported.row()
-    )
+    is_new = imported.imported or imported.dry_run
+    output.print_record(IMPORT_COLUMNS if is_new else EXISTING_ROOM_COLUMNS, imported.row())
 
 
 def print_verification(output: Output, verified: VerifiedBundle) -> None:
-    """Raises what keeps the bundle from being relied on, after all was told."""
+    """Print the result, then raise the error of a bundle that is not valid."""
     if output.as_json:
         output.print_json(verified.document())
     else:
-        output.print_record(VERIFIED, verified.facts())
+        output.print_record(VERIFICATION_COLUMNS, verified.facts())
         for problem in verified.problems:
-            output.print_line(f"Wrong: {problem.message}")
+            output.print_line(f"Problem: {problem.message}")
         output.print_line(verified.sentence)
     if verified.problem is not None:
         raise verified.problem

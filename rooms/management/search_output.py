@@ -1,19 +1,19 @@
-"""The search index, for people to read."""
+"""Tables and sentences about the search index."""
 
 from __future__ import annotations
 
 from scaiwave.console.output import Column, ColumnType
 from tenants.queries.serializers import Row
 
-PLAN = (
+PLAN_COLUMNS = (
     Column("tenant", "Tenant"),
     Column("eligible", "Messages", ColumnType.COUNT),
     Column("indexed", "Indexed", ColumnType.COUNT),
     Column("missing", "Missing", ColumnType.COUNT),
     Column("stale", "Stale", ColumnType.COUNT),
 )
-DONE = (
-    *PLAN,
+RESULT_COLUMNS = (
+    *PLAN_COLUMNS,
     Column("written", "Written", ColumnType.COUNT),
     Column("removed", "Removed", ColumnType.COUNT),
 )
@@ -21,6 +21,6 @@ DONE = (
 
 def format_unfinished_run(run: Row) -> str:
     return (
-        f"A run of {run['started_at']:%Y-%m-%d %H:%M} UTC is not finished: {run['ranges_left']:,} "
-        f"of {run['ranges']:,} ranges are left."
+        f"Unfinished run of {run['started_at']:%Y-%m-%d %H:%M} UTC: {run['ranges_left']:,} of "
+        f"{run['ranges']:,} ranges left."
     )

@@ -1,4 +1,4 @@
-"""What is said: workspaces, rooms and who is in them, events, media, imports, the search index."""
+"""Models: workspaces, rooms and their members, events, media, imports, the search index."""
 
 from rooms.models.events import Event
 from rooms.models.imports import ImportIntent, RoomImport, StreamCounter

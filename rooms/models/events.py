@@ -1,6 +1,6 @@
-"""Everything that happens in a room, in order.
+"""Events: everything that happens in a room, in order.
 
-The fields are the platform's (ScaiWave docs, reference/api/messages-and-reactions).
+The fields follow the ScaiWave docs, reference/api/messages-and-reactions.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from tenants.models import Participant, Tenant
 
 
 class Event(models.Model):
-    """One event. There are millions, so an index is here only if something reads by it:
+    """One event.
 
-    * by key; by (tenant, stream_position), which also makes positions unique; by (room,
-      stream_position), the order of an export.
-    * Not by sender: nothing lists a person's events, and participants are never deleted.
+    There are millions, so every index has a reader: (tenant, stream_position), which also makes
+    positions unique, and (room, stream_position), the order of an export. None is by sender:
+    nothing lists the events of a participant, and participants are never deleted.
 
-    `event_uuid` comes from whoever made the event and is kept as it came, so it is neither unique
-    nor an address (assumption). `origin_ts` is in whole seconds since 1970.
+    `event_uuid` is stored as the creator of the event sent it; it is neither unique nor used to
+    address an event (assumption). `origin_ts` is in whole seconds since 1970.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -31,10 +31,10 @@ class Event(models.Model):
     event_type = models.CharField(max_length=255)
     content = models.JSONField()
     original_content = models.JSONField(
-        null=True, blank=True, help_text="what it was before the first edit"
+        null=True, blank=True, help_text="content before the first edit"
     )
-    stream_position = models.BigIntegerField(help_text="its place in the tenant's stream")
-    origin_ts = models.BigIntegerField(help_text="when it was sent, in seconds since 1970")
+    stream_position = models.BigIntegerField(help_text="position in the tenant's stream")
+    origin_ts = models.BigIntegerField(help_text="time sent, in seconds since 1970")
     event_uuid = models.UUIDField(null=True, blank=True)
     do_not_index = models.BooleanField(default=False)
     created_at = models.DateTimeField()

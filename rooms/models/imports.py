@@ -1,4 +1,4 @@
-"""What carrying rooms in needs to remember: positions handed out, files on their way, imports."""
+"""State of imports: reserved stream positions, files being stored, imported bundles."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tenants.models import Tenant
 
 
 class StreamCounter(models.Model):
-    """The last position of a tenant's stream that was handed out.
+    """The last reserved position of a tenant's stream.
 
-    A block is taken in one step, so that two importers never get the same one; a block whose
-    import failed stays a gap.
+    Blocks are reserved atomically, so two imports never get the same positions. The block of a
+    failed import remains a gap.
     """
 
     tenant = models.OneToOneField(
@@ -35,34 +35,38 @@ class StreamCounter(models.Model):
 
 
 class ImportIntent(models.Model):
-    """Files that an import is about to put into the media store.
+    """Files that an import is about to store.
 
-    Written before the first file and gone with the import, however it ends; one that is left
-    belongs to an import that was killed, and tells what to clean up.
+    Created before the first file and deleted when the import ends, successfully or not. A row left
+    over belongs to an interrupted import and lists the files to clean up.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="import_intents")
     hashes = models.JSONField(default=list, help_text="SHA-256 of each file, in hexadecimal")
     operator = models.CharField(max_length=1000)
-    origin = models.CharField(max_length=255, blank=True, help_text="the machine it ran on")
+    origin = models.CharField(max_length=255, blank=True, help_text="host that ran the import")
     started_at = models.DateTimeField()
 
     class Meta:
         db_table = "sw_import_intents"
 
     def __str__(self) -> str:
-        return f"{len(self.hashes)} files of {self.started_at:%Y-%m-%d %H:%M:%S}"
+        count = len(self.hashes)
+        files = "1 file" if count == 1 else f"{count} files"
+        return f"{files}, started {self.started_at:%Y-%m-%d %H:%M:%S}"
 
 
 class RoomImport(models.Model):
-    """Which bundle a room was made from; gone with the room."""
+    """The bundle that a room was imported from; deleted with the room."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="room_imports", db_index=False)
     room = models.OneToOneField(Room, models.CASCADE, related_name="imported_from")
     manifest_sha256 = models.CharField(max_length=64, help_text="in lower-case hexadecimal")
-    source_room_id = models.CharField(max_length=64, help_text="the room's id where it came from")
+    source_room_id = models.CharField(
+        max_length=64, help_text="ID of the room on its source server"
+    )
     source_server_name = models.CharField(max_length=255, blank=True)
     operator = models.CharField(max_length=1000)
     created_at = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""Attachments: the bytes once per tenant, and which rooms show them under which name."""
+"""Attachments: the bytes once per tenant, and their file names in each room."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rooms.models.rooms import Room
 from scaiwave.ids import new_id
 from tenants.models import Tenant
 
-# What is left of a hash when its hexadecimal digits are taken away; nothing, of a good one. A
-# regular expression would say it too, but SQLite has none of its own.
+# A hash without its leading hexadecimal digits: empty if it is valid. SQLite has no regular
+# expressions of its own.
 _NOT_HEXADECIMAL = Func(
     F("sha256"), Value("0123456789abcdef"), function="LTRIM", output_field=models.CharField()
 )
@@ -25,8 +25,11 @@ class ScanStatus(models.TextChoices):
 
 
 class Media(models.Model):
-    """Bytes known by their hash. Infected ones are deleted and their row stays, so that a row
-    does not prove that there are bytes (ScaiWave docs, reference/api/media-and-files)."""
+    """A file identified by its hash (ScaiWave docs, reference/api/media-and-files).
+
+    The bytes of an infected file are deleted and its row is kept, so a row does not prove that
+    there are bytes.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="media", db_index=False)
@@ -41,7 +44,7 @@ class Media(models.Model):
         verbose_name_plural = "media"
         constraints = [
             models.UniqueConstraint(fields=["tenant", "sha256"], name="sw_media_sha256"),
-            # The hash is a file's name, so a path must not get in here.
+            # The hash becomes a file name, so it must not be able to contain a path.
             models.CheckConstraint(
                 condition=Q(Exact(Length("sha256"), 64)) & Q(Exact(_NOT_HEXADECIMAL, Value(""))),
                 name="sw_media_sha256_form",
@@ -56,17 +59,17 @@ class Media(models.Model):
 
     @property
     def storage_name(self) -> str:
-        """Its name in Django's storage."""
+        """Return the name in Django's storage."""
         return f"tenant/{self.tenant_id}/{self.sha256}"
 
 
 class RoomMedia(models.Model):
-    """A room shows these bytes under this file name; the same bytes may have several."""
+    """A file attached to a room under this name; one file may have several names."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="room_media")
     room = models.ForeignKey(Room, models.CASCADE, related_name="media", db_index=False)
-    # Bytes that a room shows can't be deleted before the room.
+    # Files can't be deleted before the rooms they are attached to.
     media = models.ForeignKey(Media, models.RESTRICT, related_name="in_rooms")
     name = models.CharField(max_length=255)
     created_at = models.DateTimeField()

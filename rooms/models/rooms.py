@@ -1,7 +1,7 @@
-"""Workspaces, rooms and who is in which (ScaiWave docs, concepts/rooms-and-workspaces).
+"""Workspaces, rooms and their members (ScaiWave docs, concepts/rooms-and-workspaces).
 
-Every row carries its tenant, because isolation is the code's job: a query that names the tenant
-can't reach into another one, whatever ids it was given.
+Every row has its tenant, because the code is responsible for isolation: a query that names the
+tenant can't return rows of another one, whatever ids it is given.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tenants.models import Participant, Tenant
 
 
 class Workspace(models.Model):
-    """Where rooms live; belongs to one tenant."""
+    """A container of rooms; belongs to one tenant."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="workspaces", db_index=False)
@@ -41,7 +41,7 @@ class WorkspaceRole(models.TextChoices):
 
 
 class WorkspaceMember(models.Model):
-    """A participant in a workspace; owners and editors may make rooms there."""
+    """A participant in a workspace; owners and editors may create rooms in it."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="workspace_members")
@@ -88,7 +88,7 @@ INCOGNITO_SCOPE = "incognito"
 class Room(models.Model):
     """One conversation, in one workspace. Its type never changes.
 
-    The values of `visibility` are not documented, so it is kept as text (assumption: they are
+    The values of `visibility` are not documented, so it is stored as text (assumption: they are
     short words). A creator can't be deleted before the room.
     """
 
@@ -98,7 +98,7 @@ class Room(models.Model):
     creator = models.ForeignKey(Participant, models.RESTRICT, related_name="created_rooms")
     room_type = models.CharField(max_length=16, choices=RoomType, default=RoomType.GROUP)
     state = models.CharField(max_length=16, choices=RoomState, default=RoomState.OPEN)
-    name = models.CharField(max_length=1000, blank=True, help_text="empty for many dms")
+    name = models.CharField(max_length=1000, blank=True, help_text="empty for many direct messages")
     topic = models.TextField(blank=True)
     room_alias = models.CharField(max_length=255, blank=True, default="")
     is_public = models.BooleanField(default=False)
@@ -126,7 +126,7 @@ class Room(models.Model):
                 name="sw_rooms_scope_kind",
             ),
         ]
-        # Which rooms a tenant has, and how many that are not closed.
+        # For the rooms of a tenant, and for counting those that are not closed.
         indexes = [models.Index(fields=["tenant", "state"], name="sw_rooms_tenant_state")]
 
     def __str__(self) -> str:
@@ -142,14 +142,14 @@ class Membership(models.TextChoices):
 
 
 class RoomMember(models.Model):
-    """What a participant is to a room: in it, asked, left or banned, and with which power."""
+    """The membership of a participant in a room, and the power level there."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="room_members")
     room = models.ForeignKey(Room, models.CASCADE, related_name="members", db_index=False)
     participant = models.ForeignKey(Participant, models.CASCADE, related_name="room_memberships")
     membership = models.CharField(max_length=16, choices=Membership, default=Membership.JOIN)
-    power_level = models.PositiveSmallIntegerField(default=0, help_text="0 to 100")
+    power_level = models.PositiveSmallIntegerField(default=0, help_text="from 0 to 100")
     joined_at = models.DateTimeField(null=True, blank=True)
     notification_mode = models.CharField(max_length=32, blank=True, default="")
 

@@ -1,8 +1,8 @@
-"""The search index, and how far filling it has come.
+"""The search index, and the progress of its backfills.
 
-What is here is derived from the events and can be made again from them, so it never stands in
-their way: its foreign keys are none to the database, whoever deletes an event, room or tenant.
-The full-text part of the table of documents is no field: see `rooms.search.schema`.
+All rows are derived from the events and can be recreated from them, so they must not keep anyone
+from deleting an event, room or tenant: their foreign keys are not constraints in the database. The
+full-text part of the table of documents is not a field: see `rooms.search.schema`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from scaiwave.ids import new_id
 from tenants.models import Tenant
 
 
-def _kept_by_us(to: type[models.Model], **options: Any) -> Any:
+def _soft_foreign_key(to: type[models.Model], **options: Any) -> Any:
+    """Return a foreign key that Django uses and the database does not enforce."""
     return models.ForeignKey(to, models.CASCADE, db_constraint=False, related_name="+", **options)
 
 
 class RemoteState(models.IntegerChoices):
-    """What the search server beside the database has of a document.
+    """What the search server, if one is configured, has of a document.
 
-    `VECTOR` is also what there will be no vector of, since the model refuses its text.
+    `VECTOR` also marks a document that will get no vector because the model refuses its text.
     """
 
     NOTHING = 0
@@ -34,16 +35,16 @@ class RemoteState(models.IntegerChoices):
 
 
 class SearchDocument(models.Model):
-    """What can be found of one event: its text as it was at `edited_at`.
+    """The searchable text of one event as of `edited_at`.
 
-    A document whose event has another `edited_at` by now is stale.
+    A document is stale if its event now has another `edited_at`.
     """
 
     id = models.BigAutoField(primary_key=True)
-    tenant = _kept_by_us(Tenant, db_index=False)
-    # It outlives its event, since it tells what a search server still has of that.
+    tenant = _soft_foreign_key(Tenant, db_index=False)
+    # It outlives its event, since it records that a search server still has its text.
     event = models.OneToOneField(Event, models.DO_NOTHING, db_constraint=False, related_name="+")
-    stream_position = models.BigIntegerField(help_text="that of its event")
+    stream_position = models.BigIntegerField(help_text="stream position of the event")
     body = models.TextField()
     edited_at = models.DateTimeField(null=True)
     remote = models.SmallIntegerField(choices=RemoteState, default=RemoteState.NOTHING)
@@ -51,7 +52,7 @@ class SearchDocument(models.Model):
     class Meta:
         db_table = "sw_search_documents"
         indexes = [
-            # Not unique: an event that is gone may have left its document behind.
+            # Not unique: a deleted event may have left its document behind.
             models.Index(fields=["tenant", "stream_position"], name="sw_search_documents_stream"),
         ]
 
@@ -60,23 +61,23 @@ class SearchDocument(models.Model):
 
 
 class SearchBackfill(models.Model):
-    """One run over the events, by any number of processes, and over several days if need be.
+    """One run over the events, by any number of processes and with any interruptions.
 
-    `scope` says in one text what it is about, so that there is one unfinished run of each.
+    `scope` identifies its tenant, room and time, so that each has one unfinished run at most.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     scope = models.CharField(max_length=200)
-    tenant = _kept_by_us(Tenant, null=True)
-    room = _kept_by_us(Room, null=True, db_index=False)
+    tenant = _soft_foreign_key(Tenant, null=True)
+    room = _soft_foreign_key(Room, null=True, db_index=False)
     since = models.DateTimeField(null=True)
     rewrite = models.BooleanField(
-        default=False, help_text="also what is in the index and up to date"
+        default=False, help_text="also write documents that are up to date"
     )
     operator = models.CharField(max_length=1000)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-    outcome = models.JSONField(null=True, help_text="what it came to, by tenant")
+    outcome = models.JSONField(null=True, help_text="results by tenant")
 
     class Meta:
         db_table = "sw_search_backfills"
@@ -89,22 +90,22 @@ class SearchBackfill(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.scope} of {self.started_at:%Y-%m-%d %H:%M:%S}"
+        return f"{self.scope}, started {self.started_at:%Y-%m-%d %H:%M:%S}"
 
 
 class SearchRange(models.Model):
-    """A part of a run: the positions `first` to `last` of a tenant, read up to `done_through`.
+    """A part of a run: positions `first` to `last` of a tenant, processed up to `done_through`.
 
-    Gone when the run is finished.
+    Deleted when the run is finished.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     backfill = models.ForeignKey(SearchBackfill, models.CASCADE, related_name="ranges")
-    tenant = _kept_by_us(Tenant, db_index=False)
+    tenant = _soft_foreign_key(Tenant, db_index=False)
     first = models.BigIntegerField()
     last = models.BigIntegerField()
     done_through = models.BigIntegerField()
-    events = models.BigIntegerField(help_text="how many there were when the run began")
+    events = models.BigIntegerField(help_text="number of events when the run started")
     written = models.BigIntegerField(default=0)
     removed = models.BigIntegerField(default=0)
 

@@ -1,7 +1,7 @@
-"""From what an operator types to the room or the workspace that is meant.
+"""Find the room or workspace that an operator names.
 
-A room is named by its UUID or its alias, a workspace by its UUID or its slug, always in one
-tenant: an id of another tenant's is not found, in the same words as one that never was.
+A room is named by its UUID or alias, a workspace by its UUID or slug, always within one tenant. An
+id of another tenant is not found, with the same message as an id that never existed.
 """
 
 from __future__ import annotations
@@ -18,45 +18,52 @@ from tenants.errors import AmbiguousName
 from tenants.models import Tenant
 from tenants.queries.resolve import is_storable_text, parse_uuid
 
-Place = TypeVar("Place", Room, Workspace)
+RoomOrWorkspace = TypeVar("RoomOrWorkspace", Room, Workspace)
 
 
 def resolve_room(operator: Operator, name: str, *, tenant: Tenant) -> Room:
-    """The room with its workspace, creator and tenant. Raises `RoomNotFound` or `AmbiguousName`."""
+    """Return the room with its workspace, creator and tenant.
+
+    Raises `RoomNotFound` or `AmbiguousName`.
+    """
     rooms = visible_rooms(operator).filter(tenant=tenant)
-    found = _named(rooms.select_related("workspace", "creator", "tenant"), name, "room_alias")
-    if not found:
-        raise RoomNotFound(f"There is no room {name!r} in tenant {tenant.slug}.")
-    return _only(found, name)
+    matches = _find_matches(
+        rooms.select_related("workspace", "creator", "tenant"), name, "room_alias"
+    )
+    if not matches:
+        raise RoomNotFound(f"Room not found in tenant {tenant.slug}: {name}.")
+    return _require_single(matches, name)
 
 
 def resolve_workspace(operator: Operator, name: str, *, tenant: Tenant) -> Workspace:
-    """The workspace with its tenant. Raises `WorkspaceNotFound` or `AmbiguousName`."""
+    """Return the workspace with its tenant. Raises `WorkspaceNotFound` or `AmbiguousName`."""
     workspaces = visible_workspaces(operator).filter(tenant=tenant)
-    found = _named(workspaces.select_related("tenant"), name, "slug")
-    if not found:
-        raise WorkspaceNotFound(f"There is no workspace {name!r} in tenant {tenant.slug}.")
-    return _only(found, name)
+    matches = _find_matches(workspaces.select_related("tenant"), name, "slug")
+    if not matches:
+        raise WorkspaceNotFound(f"Workspace not found in tenant {tenant.slug}: {name}.")
+    return _require_single(matches, name)
 
 
-def _named(places: QuerySet[Place], name: str, field: str) -> list[Place]:
-    """Two at most, which is when the alias of one reads like the id of the other."""
+def _find_matches(
+    candidates: QuerySet[RoomOrWorkspace], name: str, field: str
+) -> list[RoomOrWorkspace]:
+    """Return two at most: the alias of one may be the id of another."""
     if not name or not is_storable_text(name):
         return []
-    query = Q(**{field: name})
+    condition = Q(**{field: name})
     if (key := parse_uuid(name)) is not None:
-        query |= Q(pk=key)
-    return list(places.filter(query).order_by("pk"))
+        condition |= Q(pk=key)
+    return list(candidates.filter(condition).order_by("pk"))
 
 
-def _only(found: list[Place], name: str) -> Place:
-    if len(found) == 1:
-        return found[0]
-    candidates = [str(place.pk) for place in found]
-    described = (f"{key} ({place})" for key, place in zip(candidates, found, strict=True))
+def _require_single(matches: list[RoomOrWorkspace], name: str) -> RoomOrWorkspace:
+    if len(matches) == 1:
+        return matches[0]
+    candidates = [str(match.pk) for match in matches]
+    listed = "; ".join(f"{key} ({match})" for key, match in zip(candidates, matches, strict=True))
     raise AmbiguousName(
-        f"{name!r} may be any of these: {'; '.join(described)}.",
-        fix="The alias or slug of one is the id of the other: use the other name of the one you "
+        f"{name} is ambiguous: {listed}.",
+        fix="The alias or slug of one is the ID of the other. Use the other name of the one you "
         "mean.",
         candidates=candidates,
     )

@@ -1,18 +1,39 @@
+"""List the rooms of a tenant, and show one in full. The keys are those of --json."""
+
 from __future__ import annotations
 
 import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from django.db.models import Q
+from django.db.models import BigIntegerField, Count, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 
-from rooms.queries.resolve import resolve_workspace
-from rooms.queries.rows import annotate_stats, room_row
+from rooms.models import (
+    Event,
+    Media,
+    Membership,
+    Room,
+    RoomImport,
+    RoomMedia,
+    RoomMember,
+    ScanStatus,
+)
+from rooms.queries.export_metadata import get_media
+from rooms.queries.exportable import export_blocker
+from rooms.queries.media import mark_missing
+from rooms.queries.resolve import resolve_room, resolve_workspace
 from rooms.queries.visibility import visible_rooms
 from scaiwave.auth.operators import Operator, Permission
+from tenants.models import AuditEntry
 from tenants.queries.resolve import is_storable_text, resolve_tenant
-from tenants.queries.serializers import Row
+from tenants.queries.serializers import Row, get_server_name, last_audit_entries
 from tenants.queries.sorting import parse_sort, sort_rows
 
-# What may be typed after --sort, and the key it means.
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
+
+# Columns of --sort, and the key of each.
 SORTABLE = {
     "name": "name",
     "alias": "alias",
@@ -27,11 +48,18 @@ SORTABLE = {
 }
 
 
+class RoomStats(TypedDict):
+    members_joined: int
+    event_count: int
+    media_bytes: int
+    last_event_at: datetime | None
+
+
 def list_rooms(
     *,
     operator: Operator,
     tenant: str,
-    kind: str | None = None,
+    room_type: str | None = None,
     state: str | None = None,
     workspace: str | None = None,
     search: str | None = None,
@@ -39,40 +67,166 @@ def list_rooms(
     reverse: bool = False,
     limit: int | None = None,
 ) -> list[Row]:
-    """The rooms of one tenant with their figures, in as many queries for 3 as for 3,000.
+    """Return the rooms of one tenant with their figures, in a constant number of queries.
 
-    `search` is a part of a name or an alias, in small or capital letters. A minus before the
-    column to sort by turns the order round, as `reverse` does; what is empty comes last either
-    way. Raises `TenantNotFound`, `WorkspaceNotFound`, `AmbiguousName` or `UsageError`.
+    `search` is a part of a name or alias, in any case. A minus before the sort column reverses the
+    order, as does `reverse`; empty values come last either way. Raises `TenantNotFound`,
+    `WorkspaceNotFound`, `AmbiguousName` or `UsageError`.
     """
     operator.require(Permission.VIEW)
-    key, backwards = parse_sort(sort, SORTABLE, example="events")
-    within = resolve_tenant(operator, tenant)
-    rooms = visible_rooms(operator).filter(_having(kind, state, search), tenant=within)
+    key, is_descending = parse_sort(sort, SORTABLE, example="events")
+    resolved = resolve_tenant(operator, tenant)
+    rooms = visible_rooms(operator).filter(_filter_q(room_type, state, search), tenant=resolved)
     if workspace is not None:
-        rooms = rooms.filter(workspace=resolve_workspace(operator, workspace, tenant=within))
-    rows = sorted((room_row(room) for room in annotate_stats(rooms)), key=_by_name)
-    return sort_rows(rows, key, reverse=backwards != reverse)[:limit]
+        rooms = rooms.filter(workspace=resolve_workspace(operator, workspace, tenant=resolved))
+    rows = sorted((_build_room_row(room) for room in _annotate_stats(rooms)), key=_name_sort_key)
+    return sort_rows(rows, key, reverse=is_descending != reverse)[:limit]
 
 
-def _having(kind: str | None, state: str | None, search: str | None) -> Q:
-    query = Q()
-    if kind is not None:
-        query &= Q(room_type=kind)
+def show_room(*, operator: Operator, name: str, tenant: str) -> Row:
+    """Return one room with its members, media, origin and last audit entries.
+
+    Looks up every file in the media store. Raises `TenantNotFound`, `RoomNotFound`,
+    `AmbiguousName`, or `ExportDamaged` if the media store can't be read.
+    """
+    operator.require(Permission.VIEW)
+    room = resolve_room(operator, name, tenant=resolve_tenant(operator, tenant))
+    server_name = get_server_name()
+    audit = AuditEntry.objects.filter(tenant_id=str(room.tenant_id), subject_id=str(room.pk))
+    return {
+        **_build_room_row(_annotate_stats(Room.objects.filter(pk=room.pk)).get()),
+        "tenant": room.tenant.slug,
+        "topic": room.topic,
+        "scope_kind": room.scope_kind,
+        "visibility": room.visibility,
+        "read_role_slugs": room.read_role_slugs,
+        "creator": room.creator.fqid(server_name),
+        "imported_from": _get_source(room),
+        "memberships": _list_members(room, server_name),
+        "media": list_room_media(room),
+        "audit": last_audit_entries(audit),
+    }
+
+
+def list_room_media(room: Room) -> list[Row]:
+    """Return the attachments of a room by file name.
+
+    `missing` is the reason why the bytes are missing, in the words of a bundle, or None. Looks up
+    each file in the media store once. Raises `ExportDamaged` if the media store can't be read.
+    """
+    attachments = mark_missing(room.tenant_id, get_media(room), with_bytes=True)
+    return [
+        {
+            "id": attachment.media_id,
+            "name": attachment.name,
+            "sha256": attachment.sha256,
+            "size": attachment.size,
+            "mime_type": attachment.mime_type,
+            "scan_status": attachment.scan_status,
+            "missing": attachment.missing,
+        }
+        for attachment in sorted(attachments, key=lambda each: (each.name, each.sha256))
+    ]
+
+
+def _filter_q(room_type: str | None, state: str | None, search: str | None) -> Q:
+    condition = Q()
+    if room_type is not None:
+        condition &= Q(room_type=room_type)
     if state is not None:
-        query &= Q(state=state)
+        condition &= Q(state=state)
     if search:
-        query &= _containing(search)
-    return query
+        condition &= _search_q(search)
+    return condition
 
 
-def _containing(search: str) -> Q:
-    """A regular expression, since LIKE of SQLite folds the case of ASCII letters alone."""
+def _search_q(search: str) -> Q:
+    """Use a regular expression, because SQLite's LIKE ignores case for ASCII letters only."""
     if not is_storable_text(search):
         return Q(pk__in=[])
     pattern = re.escape(search)
     return Q(name__iregex=pattern) | Q(room_alias__iregex=pattern)
 
 
-def _by_name(row: Row) -> tuple[bool, str, str]:
+def _name_sort_key(row: Row) -> tuple[bool, str, str]:
     return not row["name"], str(row["name"]).casefold(), str(row["id"])
+
+
+def _annotate_stats(rooms: QuerySet[Room]) -> QuerySet[WithAnnotations[Room, RoomStats]]:
+    """Add figures and the workspace to each room, in one query.
+
+    Counts through the index of each room; a tenant's events are never read as a whole.
+    """
+    joined = RoomMember.objects.filter(room=OuterRef("pk"), membership=Membership.JOIN)
+    events = Event.objects.filter(room=OuterRef("pk"))
+    attached = RoomMedia.objects.filter(room=OuterRef(OuterRef("pk"))).values("media")
+    stored = Media.objects.filter(pk__in=attached).exclude(scan_status=ScanStatus.INFECTED)
+    newest = events.order_by("-stream_position").values("created_at")[:1]
+    return rooms.select_related("workspace").annotate(
+        members_joined=_figure_or_zero(joined.values("room").annotate(figure=Count("*"))),
+        event_count=_figure_or_zero(events.values("room").annotate(figure=Count("*"))),
+        media_bytes=_figure_or_zero(stored.values("tenant").annotate(figure=Sum("size"))),
+        last_event_at=Subquery(newest),
+    )
+
+
+def _figure_or_zero(rows: QuerySet[Any, Any]) -> Coalesce:
+    return Coalesce(Subquery(rows.values("figure")), 0, output_field=BigIntegerField())
+
+
+def _build_room_row(room: WithAnnotations[Room, RoomStats]) -> Row:
+    """`media_bytes` counts equal files once per room, and infected ones never."""
+    reason = export_blocker(room)
+    return {
+        "id": room.pk,
+        "name": room.name,
+        "alias": room.room_alias or None,
+        "type": room.room_type,
+        "state": room.state,
+        "workspace": room.workspace.slug,
+        "workspace_id": room.workspace_id,
+        "members": room.members_joined,
+        "events": room.event_count,
+        "media_bytes": room.media_bytes,
+        "last_event_at": room.last_event_at,
+        "exportable": reason is None,
+        "reason": reason,
+        "is_public": room.is_public,
+        "is_federated": room.is_federated,
+        "tenant_id": room.tenant_id,
+        "creator_id": room.creator_id,
+        "created_at": room.created_at,
+        "updated_at": room.updated_at,
+    }
+
+
+def _list_members(room: Room, server_name: str) -> list[Row]:
+    """Return members of every membership, highest power level first."""
+    members = RoomMember.objects.filter(room=room).select_related("participant")
+    return [
+        {
+            "id": member.participant_id,
+            "fqid": member.participant.fqid(server_name),
+            "display_name": member.participant.display_name,
+            "type": member.participant.participant_type,
+            "status": member.participant.status,
+            "membership": member.membership,
+            "power_level": member.power_level,
+            "joined_at": member.joined_at,
+            "notification_mode": member.notification_mode,
+        }
+        for member in members.order_by("-power_level", "participant__display_name", "pk")
+    ]
+
+
+def _get_source(room: Room) -> Row | None:
+    source = RoomImport.objects.filter(room=room).first()
+    if source is None:
+        return None
+    return {
+        "room_id": source.source_room_id,
+        "server_name": source.source_server_name,
+        "manifest_sha256": source.manifest_sha256,
+        "operator": source.operator,
+        "at": source.created_at,
+    }

@@ -1,10 +1,18 @@
+"""Search messages, and show what a backfill of the search index would do."""
+
 from __future__ import annotations
 
-from rooms.models import Event
+from dataclasses import dataclass
+from typing import Any
+
+from rooms.models import Event, SearchBackfill
 from rooms.queries.resolve import resolve_room
 from rooms.search.backend import open_index
-from rooms.search.query import SearchQuery, parse_query, snippet
+from rooms.search.base import IndexCounts
+from rooms.search.query import SearchQuery, make_snippet, parse_query
+from rooms.services.search.runs import BackfillOptions, build_scope, pending_ranges
 from scaiwave.auth.operators import Operator, Permission
+from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row
 
@@ -12,30 +20,26 @@ from tenants.queries.serializers import Row
 def search_rooms(
     *, operator: Operator, text: str, tenant: str, room: str | None = None, limit: int = 20
 ) -> list[Row]:
-    """The messages of one tenant in which every word of the text is.
+    """Return messages of one tenant that contain every word of the text, the best first.
 
     Raises `SearchEmpty`, `SearchTooLong`, `TenantNotFound`, `RoomNotFound` or `AmbiguousName`,
-    and where a search server is configured what calling it raises.
+    and what calling the search server raises if one is configured.
     """
     operator.require(Permission.VIEW)
-    words = parse_query(text)
-    within = resolve_tenant(operator, tenant)
-    only = resolve_room(operator, room, tenant=within).pk if room is not None else None
-    with open_index(somebody_waits=True) as index:
-        found = index.search(within.pk, words, room_id=only, limit=limit)
-    events = Event.objects.filter(tenant=within).select_related("room", "sender")
-    by_id = events.in_bulk(found)  # in several questions if there are very many
-    return [_row(by_id[key], words) for key in found if key in by_id]
+    query = parse_query(text)
+    resolved = resolve_tenant(operator, tenant)
+    room_id = resolve_room(operator, room, tenant=resolved).pk if room is not None else None
+    with open_index(interactive=True) as index:
+        event_ids = index.search(resolved.pk, query, room_id=room_id, limit=limit)
+    events = Event.objects.filter(tenant=resolved).select_related("room", "sender")
+    by_id = events.in_bulk(event_ids)  # in several statements if there are very many
+    return [_build_hit(by_id[key], query) for key in event_ids if key in by_id]
 
 
-def _said(event: Event) -> str:
-    """Empty where somebody has changed the content and not said so in `edited_at`."""
+def _build_hit(event: Event, query: SearchQuery) -> Row:
+    """Return one hit. Its text may have changed without a new `edited_at`, even to no text."""
     content = event.content
     body = content.get("body") if isinstance(content, dict) else None
-    return body if isinstance(body, str) else ""
-
-
-def _row(event: Event, words: SearchQuery) -> Row:
     return {
         "event_id": event.pk,
         "room_id": event.room_id,
@@ -44,5 +48,44 @@ def _row(event: Event, words: SearchQuery) -> Row:
         "sender": event.sender.display_name,
         "sent_at": event.created_at,
         "stream_position": event.stream_position,
-        "snippet": snippet(_said(event), words),
+        "snippet": make_snippet(body if isinstance(body, str) else "", query),
+    }
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """State of the index by tenant; `unfinished` is the run that a backfill would resume."""
+
+    tenants: list[Row]
+    unfinished: Row | None
+
+    def document(self) -> dict[str, Any]:
+        return {"tenants": self.tenants, "unfinished": self.unfinished}
+
+
+def get_search_plan(*, operator: Operator, options: BackfillOptions) -> SearchPlan:
+    """Raises `UsageError`, `TenantNotFound`, `RoomNotFound` or `AmbiguousName`."""
+    operator.require(Permission.VIEW_PLATFORM)
+    scope = build_scope(operator, options)
+    with open_index() as index:
+        counts = index.count(scope)
+    tenants = Tenant.objects.order_by("slug")
+    if scope.tenant_id is not None:
+        tenants = tenants.filter(pk=scope.tenant_id)
+    rows = [
+        {"tenant": slug, "tenant_id": key, **counts.get(key, IndexCounts()).document()}
+        for key, slug in tenants.values_list("pk", "slug")
+    ]
+    return SearchPlan(rows, _get_unfinished_run(scope.name))
+
+
+def _get_unfinished_run(scope: str) -> Row | None:
+    run = SearchBackfill.objects.filter(scope=scope, finished_at=None).first()
+    if run is None:
+        return None
+    return {
+        "run_id": run.pk,
+        "started_at": run.started_at,
+        "ranges": run.ranges.count(),
+        "ranges_left": pending_ranges(run).count(),
     }

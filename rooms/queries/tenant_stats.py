@@ -1,4 +1,4 @@
-"""What lists of tenants say about rooms, each column in one query for all tenants."""
+"""Figures about tenants and uses of a role, which `rooms` registers for `tenants`."""
 
 from __future__ import annotations
 
@@ -12,21 +12,34 @@ from rooms.models import Media, Room, RoomState, ScanStatus
 
 
 def rooms_per_tenant(tenant_ids: Collection[UUID]) -> dict[UUID, int]:
-    """Rooms that are not closed: an archived one can be opened again, so it still counts."""
+    """Count rooms that are not closed; an archived room can be reopened, so it counts."""
     rooms = Room.objects.exclude(state=RoomState.CLOSED)
-    return _per_tenant(rooms, tenant_ids, Count("id"))
+    return _aggregate_per_tenant(rooms, tenant_ids, Count("id"))
 
 
 def storage_per_tenant(tenant_ids: Collection[UUID]) -> dict[UUID, int]:
-    """Bytes kept for each tenant. The same bytes count once per tenant, in however many rooms
-    they are; those of infected files are deleted and count for nothing."""
+    """Sum the bytes stored for each tenant.
+
+    Equal files count once per tenant, in however many rooms they are. The bytes of infected files
+    are deleted and count for nothing.
+    """
     media = Media.objects.exclude(scan_status=ScanStatus.INFECTED)
-    return _per_tenant(media, tenant_ids, Sum("size"))
+    return _aggregate_per_tenant(media, tenant_ids, Sum("size"))
 
 
-def _per_tenant(
+def rooms_using_role(tenant_id: UUID, slug: str) -> list[str]:
+    """Describe the rooms of a tenant that holders of this role may read, by name.
+
+    Compares in Python, since Django's lookups can't search a JSON array on SQLite.
+    """
+    restricted = Room.objects.filter(tenant=tenant_id).exclude(read_role_slugs=[])
+    rooms = restricted.order_by("name", "pk").values_list("name", "pk", "read_role_slugs")
+    return [f"room {name or key}" for name, key, slugs in rooms.iterator() if slug in slugs]
+
+
+def _aggregate_per_tenant(
     rows: QuerySet[Any, Model], tenant_ids: Collection[UUID], value: Aggregate
 ) -> dict[UUID, int]:
-    """The value for each tenant, 0 where it has no rows: that is known, not unknown."""
-    found = rows.filter(tenant__in=tenant_ids).values_list("tenant_id").annotate(value=value)
-    return {**dict.fromkeys(tenant_ids, 0), **{key: int(total) for key, total in found}}
+    """Return the value for each tenant, 0 for tenants without rows."""
+    totals = rows.filter(tenant__in=tenant_ids).values_list("tenant_id").annotate(value=value)
+    return {**dict.fromkeys(tenant_ids, 0), **{key: int(total) for key, total in totals}}

@@ -1,4 +1,4 @@
-"""Which rooms and workspaces are within an operator's scope; others do not exist for them."""
+"""Which rooms and workspaces an operator can see; all others are not found."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""List the workspaces of a tenant, and who may import rooms into them."""
+
 from __future__ import annotations
 
 from collections import defaultdict
@@ -15,35 +17,42 @@ from tenants.queries.serializers import Row, get_server_name
 MAY_IMPORT = (WorkspaceRole.OWNER, WorkspaceRole.EDITOR)
 
 
-def may_import_somewhere(participant: Participant) -> bool:
+def can_import_somewhere(participant: Participant) -> bool:
     """Whether there is a workspace that this participant may import into."""
     return WorkspaceMember.objects.filter(participant=participant, role__in=MAY_IMPORT).exists()
 
 
 def list_workspaces(*, operator: Operator, tenant: str) -> list[Row]:
-    """The workspaces of one tenant by slug, and who is in them, in a handful of queries.
+    """Return the workspaces of one tenant by slug, in a constant number of queries.
 
-    `may_import` names the owners and editors who are active, owners first: any of them can be
-    given to an import. Raises `TenantNotFound` or `AmbiguousName`.
+    `may_import` lists the active owners and editors, owners first; each can be named in an import.
+    Raises `TenantNotFound` or `AmbiguousName`.
     """
     operator.require(Permission.VIEW)
-    within = resolve_tenant(operator, tenant)
-    rooms = dict(
-        Room.objects.filter(tenant=within).values_list("workspace").annotate(Count("pk")).order_by()
+    resolved = resolve_tenant(operator, tenant)
+    room_counts = dict(
+        Room.objects.filter(tenant=resolved)
+        .values_list("workspace")
+        .annotate(Count("pk"))
+        .order_by()
     )
-    roles, importers = _roles(within), _importers(within)
+    role_counts, importers = _count_roles(resolved), _list_importers(resolved)
+    workspaces = visible_workspaces(operator).filter(tenant=resolved).order_by("slug", "pk")
     return [
         {
-            **_workspace_row(workspace),
-            "rooms": rooms.get(workspace.pk, 0),
-            **{f"{role}s": roles.get((workspace.pk, role), 0) for role in WorkspaceRole.values},
+            **_build_workspace_row(workspace),
+            "rooms": room_counts.get(workspace.pk, 0),
+            **{
+                f"{role}s": role_counts.get((workspace.pk, role), 0)
+                for role in WorkspaceRole.values
+            },
             "may_import": importers[workspace.pk],
         }
-        for workspace in visible_workspaces(operator).filter(tenant=within).order_by("slug", "pk")
+        for workspace in workspaces
     ]
 
 
-def _workspace_row(workspace: Workspace) -> Row:
+def _build_workspace_row(workspace: Workspace) -> Row:
     return {
         "id": workspace.pk,
         "slug": workspace.slug,
@@ -55,23 +64,23 @@ def _workspace_row(workspace: Workspace) -> Row:
     }
 
 
-def _roles(tenant: Tenant) -> dict[tuple[UUID, str], int]:
-    """How many have each role in each workspace, active or not."""
+def _count_roles(tenant: Tenant) -> dict[tuple[UUID, str], int]:
+    """Count the members of each role in each workspace, active or not."""
     members = WorkspaceMember.objects.filter(tenant=tenant)
-    counted = members.values_list("workspace", "role").annotate(count=Count("pk")).order_by()
-    return {(workspace, role): count for workspace, role, count in counted}
+    rows = members.values_list("workspace", "role").annotate(count=Count("pk")).order_by()
+    return {(workspace_id, role): count for workspace_id, role, count in rows}
 
 
-def _importers(tenant: Tenant) -> defaultdict[UUID, list[Row]]:
-    found = WorkspaceMember.objects.filter(
+def _list_importers(tenant: Tenant) -> defaultdict[UUID, list[Row]]:
+    members = WorkspaceMember.objects.filter(
         tenant=tenant,
         role__in=MAY_IMPORT,
         participant__in=Participant.objects.filter(ACTIVE, tenant=tenant),
     ).select_related("participant")
     server_name = get_server_name()
     importers: defaultdict[UUID, list[Row]] = defaultdict(list)
-    # "owner" comes after "editor" in the alphabet.
-    for member in found.order_by("-role", "participant__display_name", "pk"):
+    # Descending, because "owner" sorts after "editor".
+    for member in members.order_by("-role", "participant__display_name", "pk"):
         importers[member.workspace_id].append(
             {
                 "id": member.participant_id,

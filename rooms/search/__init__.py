@@ -1,1 +1,7 @@
-"""Finding messages by their words: what is indexed, in what, and how it is asked."""
+"""The search index: what is indexed, where, and how it is queried.
+
+`schema` and `scope` hold the SQL of the full-text table and of the events that belong in it;
+`documents` maintains that table. `base` is what an index can do, `database` and `weaviate` are the
+two implementations (`vectors` gets embeddings for the latter), and `backend` opens the configured
+one. `query` parses what an operator types. Filling the index is `rooms.services.search`.
+"""

@@ -1,4 +1,4 @@
-"""The index of this server's configuration."""
+"""Open the search index that this server is configured for."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from rooms.search.database import DatabaseIndex
 
 
 @contextmanager
-def open_index(*, somebody_waits: bool = False) -> Iterator[SearchIndex]:
-    """Weaviate where there is one, else the database. Raises SettingInvalid.
+def open_index(*, interactive: bool = False) -> Iterator[SearchIndex]:
+    """Yield Weaviate's index if SCAIWAVE_WEAVIATE_URL is set, else the database's.
 
-    Where somebody waits for the answer, vectors are soon done without.
+    With `interactive`, a person waits for the answer, so embedding is given up after seconds.
+    Raises `SettingInvalid`.
     """
     config = settings.CONFIG
     if not config.get_url("SCAIWAVE_WEAVIATE_URL"):
         yield DatabaseIndex()
         return
-    from rooms.search.vectors import PATIENT, PROMPT, Vectors
-    from rooms.search.weaviate import KIND, WeaviateIndex
+    from rooms.search.vectors import BACKFILL_RETRIES, INTERACTIVE_RETRIES, Embedder
+    from rooms.search.weaviate import CLASS_NAME, WeaviateIndex
     from scaiwave.clients.weaviate import weaviate_client
 
-    patience = PROMPT if somebody_waits else PATIENT
+    retry_policy = INTERACTIVE_RETRIES if interactive else BACKFILL_RETRIES
     with (
-        weaviate_client(config, KIND) as client,
-        closing(Vectors(config, patience)) as vectors,
+        weaviate_client(config, CLASS_NAME) as client,
+        closing(Embedder(config, retry_policy)) as embedder,
     ):
-        yield WeaviateIndex(client, vectors)
+        yield WeaviateIndex(client, embedder)

@@ -1,4 +1,4 @@
-"""What an index of messages can do, whatever it is made of."""
+"""The interface of a search index, whatever stores it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rooms.search.scope import Scope
 
 @dataclass(frozen=True)
 class EventRange:
-    """Events of one tenant, in the positions after `after` up to `through`.
+    """Events of one tenant at positions greater than `after`, up to and including `through`.
 
-    With `rewrite` also those are written that are in the index and up to date.
+    With `rewrite`, documents that are up to date are written again.
     """
 
     scope: Scope
@@ -26,14 +26,19 @@ class EventRange:
 
 @dataclass(frozen=True)
 class IndexingResult:
+    """Numbers of documents written and removed."""
+
     written: int = 0
     removed: int = 0
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Of a tenant's messages: how many belong into the index, are in it as they are now, lack
-    there; and how many documents are of an event that was edited, redacted or deleted since."""
+class IndexCounts:
+    """State of one tenant's index, in messages.
+
+    `eligible` belong in the index, `indexed` are in it as they are now, `missing` are not.
+    `stale` documents are of events that were edited, redacted or deleted since.
+    """
 
     eligible: int = 0
     indexed: int = 0
@@ -41,7 +46,7 @@ class Counts:
     stale: int = 0
 
     @property
-    def right(self) -> bool:
+    def is_consistent(self) -> bool:
         return not (self.missing or self.stale)
 
     def document(self) -> dict[str, int]:
@@ -49,22 +54,25 @@ class Counts:
 
 
 class SearchIndex(Protocol):
-    def index(self, part: EventRange) -> IndexingResult:
-        """Make the index right for this part: what is missing or was edited is written, what may
-        not be found any more is removed. Nothing else stops being found meanwhile."""
+    def index(self, event_range: EventRange) -> IndexingResult:
+        """Write what is missing or was edited, and remove what must no longer be found.
+
+        All other messages can be found throughout.
+        """
 
     def remove_orphans(self, tenant_id: UUID) -> int:
-        """Remove what is of events that are not there any more."""
+        """Remove documents of deleted events; return how many."""
 
     def search(
-        self, tenant_id: UUID, words: SearchQuery, *, room_id: UUID | None, limit: int
+        self, tenant_id: UUID, query: SearchQuery, *, room_id: UUID | None, limit: int
     ) -> list[UUID]:
-        """The ids of events, the best first."""
+        """Return ids of matching events, the best first."""
 
-    def counts(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, Counts]: ...
+    def count(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, IndexCounts]:
+        """Return counts by tenant id; with `run_id`, of the events that this run covers."""
 
-    def begin(self) -> None:
-        """Called before the first part of a backfill."""
+    def begin_backfill(self) -> None:
+        """Prepare the index. Called before the first range."""
 
-    def end(self) -> None:
-        """Called after the last."""
+    def end_backfill(self) -> None:
+        """Complete the index. Called after the last range."""

@@ -1,4 +1,4 @@
-"""The index in the database itself: a table of documents, and its full-text search."""
+"""The index in the database itself: a table of documents and its full-text search."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from rooms.search import documents
-from rooms.search.base import Counts, EventRange, IndexingResult
+from rooms.search.base import EventRange, IndexCounts, IndexingResult
 from rooms.search.documents import fetch, last_positions_sql, removed_sql, up_to_run_sql
 from rooms.search.query import SearchQuery
 from rooms.search.schema import TABLE, WORDS, complete_full_text
@@ -23,118 +23,118 @@ from rooms.search.scope import (
     uuid_param,
 )
 
-_BEYOND = 2**63 - 1
-_SPARE = 20
-"""Documents looked at beyond what is asked for, since some may have been taken back since."""
-_LARGEST_PAGE = 2_000
+_MAX_POSITION = 2**63 - 1
+_EXTRA_DOCUMENTS = 20
+"""Documents read beyond the limit, since some may be outdated and are then dropped."""
+_MAX_PAGE_DOCUMENTS = 2_000
 
 
 class DatabaseIndex:
-    """See `rooms.search.base.Index`."""
+    """Implements `rooms.search.base.SearchIndex`."""
 
-    def index(self, part: EventRange) -> IndexingResult:
+    def index(self, event_range: EventRange) -> IndexingResult:
         with transaction.atomic():
-            removed = documents.delete_stale(part)
-            return IndexingResult(documents.upsert(part), removed)
+            removed = documents.delete_stale(event_range)
+            return IndexingResult(documents.upsert(event_range), removed)
 
     def remove_orphans(self, tenant_id: UUID) -> int:
-        return documents.remove_orphans(tenant_id)
+        return documents.delete_orphans(tenant_id)
 
     def search(
-        self, tenant_id: UUID, words: SearchQuery, *, room_id: UUID | None, limit: int
+        self, tenant_id: UUID, query: SearchQuery, *, room_id: UUID | None, limit: int
     ) -> list[UUID]:
-        """The newest first. What was redacted or edited since it was indexed is not found.
+        """Return the newest first, without events that were redacted or edited since indexing.
 
-        The documents tell which match, a page of the newest at a time; only of those the events
-        are looked up, however many more there are.
+        Reads matching documents page by page, newest first, and looks up only the events of those
+        pages, however many more documents match.
         """
-        found: list[UUID] = []
-        before, most = _BEYOND, min(limit + _SPARE, _LARGEST_PAGE)
-        while len(found) < limit:
-            page = self._page(tenant_id, words, before=before, most=most)
-            ids = [event for event, _ in page]
-            allowed = still_findable(tenant_id, ids, room_id)
-            found += [event for event in ids if event in allowed]
-            if len(page) < most:
+        matches: list[UUID] = []
+        before, page_size = _MAX_POSITION, min(limit + _EXTRA_DOCUMENTS, _MAX_PAGE_DOCUMENTS)
+        while len(matches) < limit:
+            page = self._fetch_page(tenant_id, query, before=before, page_size=page_size)
+            event_ids = [event_id for event_id, _ in page]
+            findable = filter_findable(tenant_id, event_ids, room_id)
+            matches += [event_id for event_id in event_ids if event_id in findable]
+            if len(page) < page_size:
                 break
-            before, most = page[-1][1], min(most * 4, _LARGEST_PAGE)
-        return found[:limit]
+            before, page_size = page[-1][1], min(page_size * 4, _MAX_PAGE_DOCUMENTS)
+        return matches[:limit]
 
-    def _page(
-        self, tenant_id: UUID, words: SearchQuery, *, before: int, most: int
+    def _fetch_page(
+        self, tenant_id: UUID, query: SearchQuery, *, before: int, page_size: int
     ) -> list[tuple[UUID, int]]:
-        """Events of matching documents, with their positions.
+        """Return (event id, position) of matching documents, newest first.
 
-        What is added to the position keeps PostgreSQL from reading every document of the tenant
-        in their order, which it takes for the shorter way to a rare word.
+        Adding 0 to the position keeps PostgreSQL from walking all documents of the tenant by
+        position, which it wrongly takes for the cheaper plan when a word is rare.
         """
-        source, matches, sought = _matching(words)
+        source, condition, terms = _match_sql(query)
         rows = fetch(
             f"""
             SELECT d.event_id, d.stream_position FROM {source}
-            WHERE {matches} AND d.tenant_id = %s AND d.stream_position < %s
+            WHERE {condition} AND d.tenant_id = %s AND d.stream_position < %s
             ORDER BY d.stream_position + 0 DESC LIMIT %s
             """,  # noqa: S608
-            [*sought, uuid_param(tenant_id), before, most],
+            [*terms, uuid_param(tenant_id), before, page_size],
         )
-        return [(parse_uuid(event), position) for event, position in rows]
+        return [(parse_uuid(event_id), position) for event_id, position in rows]
 
-    def counts(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, Counts]:
-        """Of every tenant that has events or documents; up to where a run goes if that is given."""
-        counts, spare = _counted(scope, run_id)
-        if spare:
-            for of, gone in _orphans_by_tenant(scope).items():
-                known = counts.get(of, Counts())
-                counts[of] = replace(known, stale=known.stale + gone)
+    def count(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, IndexCounts]:
+        """Count for every tenant with events or documents; with a run, up to its last position."""
+        counts, has_orphans = _count_documents(scope, run_id)
+        if has_orphans:
+            for tenant_id, orphans in _count_orphans(scope).items():
+                tenant_counts = counts.get(tenant_id, IndexCounts())
+                counts[tenant_id] = replace(tenant_counts, stale=tenant_counts.stale + orphans)
         return counts
 
-    def begin(self) -> None:
-        """Nothing: while the first backfill runs there is no index of words to slow it down."""
+    def begin_backfill(self) -> None:
+        """Do nothing: the word index is only built after the first backfill."""
 
-    def end(self) -> None:
+    def end_backfill(self) -> None:
         complete_full_text()
 
 
-def still_findable(tenant_id: UUID, events: list[UUID], room_id: UUID | None) -> set[UUID]:
-    """Those of these events that are as they were indexed, in this tenant and room."""
-    if not events:
+def filter_findable(tenant_id: UUID, event_ids: list[UUID], room_id: UUID | None) -> set[UUID]:
+    """Return those of the events that are unchanged since indexing, in this tenant and room."""
+    if not event_ids:
         return set()
-    in_room, room = ("AND e.room_id = %s", [uuid_param(room_id)]) if room_id else ("", [])
+    in_room, room_params = ("AND e.room_id = %s", [uuid_param(room_id)]) if room_id else ("", [])
     rows = fetch(
         f"""
         SELECT e.id FROM {EVENTS} JOIN {TABLE} d
             ON d.event_id = e.id AND d.tenant_id = e.tenant_id
-        WHERE e.tenant_id = %s AND e.id IN ({", ".join(["%s"] * len(events))})
+        WHERE e.tenant_id = %s AND e.id IN ({", ".join(["%s"] * len(event_ids))})
             AND {FINDABLE} AND NOT {CHANGED} {in_room}
         """,  # noqa: S608
-        [uuid_param(tenant_id), *(uuid_param(event) for event in events), *room],
+        [uuid_param(tenant_id), *(uuid_param(event_id) for event_id in event_ids), *room_params],
     )
     return {parse_uuid(row[0]) for row in rows}
 
 
-def _matching(words: SearchQuery) -> tuple[str, str, list[Any]]:
-    """Where documents come from, what they must match, and its parameters."""
+def _match_sql(query: SearchQuery) -> tuple[str, str, list[Any]]:
+    """Return the FROM clause, the condition on documents, and the condition's parameters."""
     if connection.vendor == "postgresql":
-        query = " && ".join(["phraseto_tsquery('simple', %s)"] * len(words.pieces))
-        return f"{TABLE} d", f"d.words @@ ({query})", list(words.for_tsquery)
-    # SQLite takes the tables of a CROSS JOIN in their order. It would else rather look each
-    # document of the tenant up among the words.
+        tsquery = " && ".join(["phraseto_tsquery('simple', %s)"] * len(query.terms))
+        return f"{TABLE} d", f"d.words @@ ({tsquery})", list(query.tsquery_phrases)
+    # CROSS JOIN makes SQLite join in the order written. Otherwise it would look up each document
+    # of the tenant in the word index.
     return (
         f"{WORDS} CROSS JOIN {TABLE} d ON d.id = {WORDS}.rowid",
         f"{WORDS} MATCH %s",
-        [words.for_fts5],
+        [query.fts5_query],
     )
 
 
-def _counted(scope: Scope, run_id: UUID | None) -> tuple[dict[UUID, Counts], bool]:
-    """Also returns whether there are documents that no event has, as far as their numbers tell.
+def _count_documents(scope: Scope, run_id: UUID | None) -> tuple[dict[UUID, IndexCounts], bool]:
+    """Return counts by tenant, and whether the totals show documents without an event.
 
-    The content is looked at only where there is no document or an old one: whose document is up
-    to date has a text.
+    The content of an event is read only if its document is missing or outdated; an up-to-date
+    document proves that there is a text.
     """
-    up_to, through = up_to_run_sql(run_id)
-    where, values = scope.events()
-    of_documents, of_scope = _number_of_documents(scope, run_id)
+    run_join, run_params = up_to_run_sql(run_id)
+    condition, scope_params = scope.events_sql()
+    totals_sql, totals_params = _document_totals_sql(scope, run_id)
     rows = fetch(
         f"""
         SELECT e.tenant_id,
@@ -143,54 +143,56 @@ def _counted(scope: Scope, run_id: UUID | None) -> tuple[dict[UUID, Counts], boo
             count(*) FILTER (WHERE d.id IS NOT NULL AND {CHANGED} AND {eligible_sql()}),
             count(*) FILTER (WHERE d.id IS NOT NULL AND {removed_sql()}),
             -count(d.id)
-        FROM {EVENTS} {up_to} LEFT JOIN {TABLE} d
+        FROM {EVENTS} {run_join} LEFT JOIN {TABLE} d
             ON d.event_id = e.id AND d.tenant_id = e.tenant_id
-        WHERE {where} GROUP BY e.tenant_id
-        {of_documents}
+        WHERE {condition} GROUP BY e.tenant_id
+        {totals_sql}
         """,  # noqa: S608
-        [*through, *values, *of_scope],
+        [*run_params, *scope_params, *totals_params],
     )
-    counts, spare = dict[UUID, Counts](), dict[Any, int]()
-    for of, indexed, missing, edited, taken, number in rows:
-        spare[of] = spare.get(of, 0) + number
-        if number <= 0:  # a row of the events'
-            eligible_ = indexed + missing + edited
-            counts[parse_uuid(of)] = Counts(eligible_, indexed, missing, edited + taken)
-    return counts, scope.whole and any(spare.values())
+    counts, surplus = dict[UUID, IndexCounts](), dict[Any, int]()
+    for tenant_id, indexed, missing, edited, removed, documents_delta in rows:
+        surplus[tenant_id] = surplus.get(tenant_id, 0) + documents_delta
+        if documents_delta <= 0:  # a row about events, not about document totals
+            eligible = indexed + missing + edited
+            counts[parse_uuid(tenant_id)] = IndexCounts(
+                eligible, indexed, missing, edited + removed
+            )
+    return counts, scope.is_whole and any(surplus.values())
 
 
-def _number_of_documents(scope: Scope, run_id: UUID | None) -> tuple[str, list[Any]]:
-    """In the same statement, so that it is of the same moment."""
-    if not scope.whole:
+def _document_totals_sql(scope: Scope, run_id: UUID | None) -> tuple[str, list[Any]]:
+    """Return a UNION with all documents per tenant, so that both counts share one snapshot."""
+    if not scope.is_whole:
         return "", []
-    of_tenant, values = _of_tenant(scope)
-    ends, run, before_end = "", list[Any](), ""
+    tenant_condition, tenant_params = _tenant_sql(scope)
+    run_join, run_params, within_run = "", list[Any](), ""
     if run_id is not None:
-        ends, run = last_positions_sql(run_id)
-        ends = f"LEFT JOIN {ends} ON ends.tenant_id = d.tenant_id"
-        before_end = "AND (ends.last IS NULL OR d.stream_position <= ends.last)"
+        ends, run_params = last_positions_sql(run_id)
+        run_join = f"LEFT JOIN {ends} ON ends.tenant_id = d.tenant_id"
+        within_run = "AND (ends.last IS NULL OR d.stream_position <= ends.last)"
     return (
-        f"UNION ALL SELECT d.tenant_id, 0, 0, 0, 0, count(*) FROM {TABLE} d {ends} "  # noqa: S608
-        f"WHERE {of_tenant} {before_end} GROUP BY d.tenant_id",
-        [*run, *values],
+        f"UNION ALL SELECT d.tenant_id, 0, 0, 0, 0, count(*) FROM {TABLE} d {run_join} "  # noqa: S608
+        f"WHERE {tenant_condition} {within_run} GROUP BY d.tenant_id",
+        [*run_params, *tenant_params],
     )
 
 
-def _orphans_by_tenant(scope: Scope) -> dict[UUID, int]:
-    """Documents whose event is gone."""
-    of_tenant, values = _of_tenant(scope)
+def _count_orphans(scope: Scope) -> dict[UUID, int]:
+    """Count documents of deleted events, by tenant."""
+    tenant_condition, params = _tenant_sql(scope)
     rows = fetch(
         f"""
         SELECT d.tenant_id, count(*) FROM {TABLE} d
         LEFT JOIN sw_events e ON e.id = d.event_id AND e.tenant_id = d.tenant_id
-        WHERE e.id IS NULL AND {of_tenant} GROUP BY d.tenant_id
+        WHERE e.id IS NULL AND {tenant_condition} GROUP BY d.tenant_id
         """,  # noqa: S608
-        values,
+        params,
     )
-    return {parse_uuid(of): count for of, count in rows}
+    return {parse_uuid(tenant_id): count for tenant_id, count in rows}
 
 
-def _of_tenant(scope: Scope) -> tuple[str, list[Any]]:
+def _tenant_sql(scope: Scope) -> tuple[str, list[Any]]:
     return (
         ("1 = 1", [])
         if scope.tenant_id is None

@@ -1,6 +1,6 @@
-"""The table of documents: made from the events, and what a search server beside it has of them.
+"""The table of documents: derived from the events, with what a search server has of each.
 
-Everything is done to whole sets, and each statement names the tenant, whatever ids it got.
+Every statement works on a whole set and names the tenant, whatever ids it is given.
 """
 
 from __future__ import annotations
@@ -24,99 +24,109 @@ from rooms.search.scope import (
     uuid_param,
 )
 
-_PART = "e.tenant_id = %s AND e.stream_position > %s AND e.stream_position <= %s"
+_IN_RANGE = "e.tenant_id = %s AND e.stream_position > %s AND e.stream_position <= %s"
 
 
 def removed_sql() -> str:
-    """What is in the index and may not be found any more; what was edited, and still has a text,
-    is written anew instead."""
+    """Return the condition for documents that must no longer be found.
+
+    An edited event that still has a text is not among them: its document is written again.
+    """
     return f"(NOT ({FINDABLE}) OR {CHANGED} AND NOT {eligible_sql()})"
 
 
-def upsert(part: EventRange) -> int:
-    """What is missing or was edited. In the order of the stream, so that two who write the same
-    wait for each other and can't be each in the other's way."""
-    where, values = part.scope.events()
-    known, needed = "", ""
-    if not part.rewrite and has_documents(part):  # else there is none to look up for each event
-        known = f"LEFT JOIN {TABLE} d ON d.event_id = e.id AND d.tenant_id = e.tenant_id"
-        needed = f"AND (d.id IS NULL OR {CHANGED})"
+def upsert(event_range: EventRange) -> int:
+    """Write what is missing or was edited; return how many documents.
+
+    Writes in stream order, so that two processes on the same range wait for each other instead of
+    deadlocking.
+    """
+    condition, scope_params = event_range.scope.events_sql()
+    join, outdated = "", ""
+    # In a first backfill there are no documents, and no event needs a lookup.
+    if not event_range.rewrite and has_documents(event_range):
+        join = f"LEFT JOIN {TABLE} d ON d.event_id = e.id AND d.tenant_id = e.tenant_id"
+        outdated = f"AND (d.id IS NULL OR {CHANGED})"
     return execute(
         f"""
         INSERT INTO {TABLE} (tenant_id, event_id, stream_position, body, edited_at, remote)
         SELECT e.tenant_id, e.id, e.stream_position, {body_sql()}, e.edited_at, 0
-        FROM {EVENTS} {known}
-        WHERE {_PART} AND {where} {needed} AND {eligible_sql()}
+        FROM {EVENTS} {join}
+        WHERE {_IN_RANGE} AND {condition} {outdated} AND {eligible_sql()}
         ORDER BY e.stream_position
         ON CONFLICT (event_id) DO UPDATE
         SET tenant_id = excluded.tenant_id, stream_position = excluded.stream_position,
             body = excluded.body, edited_at = excluded.edited_at, remote = 0
         """,  # noqa: S608
-        [*_of(part), *values],
+        [*_range_params(event_range), *scope_params],
     )
 
 
-def has_documents(part: EventRange) -> bool:
-    """Whether there is a document at all: not in a first backfill, of which the most is asked."""
+def has_documents(event_range: EventRange) -> bool:
+    """Whether the range has any document; False throughout a first backfill."""
     sql = (
         f"SELECT 1 FROM {TABLE} "  # noqa: S608
         "WHERE tenant_id = %s AND stream_position > %s AND stream_position <= %s "
-        "ORDER BY stream_position LIMIT 1"  # or PostgreSQL may read the table for it
+        "ORDER BY stream_position LIMIT 1"  # without the order PostgreSQL may scan the table
     )
-    return bool(fetch(sql, _of(part)))
+    return bool(fetch(sql, _range_params(event_range)))
 
 
-def delete_stale(part: EventRange) -> int:
-    """What may not be found any more."""
-    if not has_documents(part):
+def delete_stale(event_range: EventRange) -> int:
+    """Delete documents of the range that must no longer be found; return how many."""
+    if not has_documents(event_range):
         return 0
-    which, values = _to_be_removed(part)
-    sql = f"DELETE FROM {TABLE} WHERE tenant_id = %s AND event_id IN ({which})"  # noqa: S608
-    return execute(sql, [uuid_param(part.tenant_id), *values])
+    stale, params = _stale_sql(event_range)
+    sql = f"DELETE FROM {TABLE} WHERE tenant_id = %s AND event_id IN ({stale})"  # noqa: S608
+    return execute(sql, [uuid_param(event_range.tenant_id), *params])
 
 
-def remove_orphans(tenant_id: UUID) -> int:
-    """Documents of events that are not there any more."""
-    which, values = _orphans(tenant_id)
-    sql = f"DELETE FROM {TABLE} WHERE tenant_id = %s AND event_id IN ({which})"  # noqa: S608
-    return execute(sql, [uuid_param(tenant_id), *values])
+def delete_orphans(tenant_id: UUID) -> int:
+    """Delete documents of deleted events; return how many."""
+    orphans, params = _orphans_sql(tenant_id)
+    sql = f"DELETE FROM {TABLE} WHERE tenant_id = %s AND event_id IN ({orphans})"  # noqa: S608
+    return execute(sql, [uuid_param(tenant_id), *params])
 
 
-def to_be_removed(part: EventRange, most: int) -> list[UUID]:
-    """The events of so many documents that may not be found any more."""
-    which, values = _to_be_removed(part)
-    return [parse_uuid(row[0]) for row in fetch(f"{which} LIMIT %s", [*values, most])]
+def get_stale_events(event_range: EventRange, limit: int) -> list[UUID]:
+    """Return event ids of documents that must no longer be found."""
+    stale, params = _stale_sql(event_range)
+    return [parse_uuid(row[0]) for row in fetch(f"{stale} LIMIT %s", [*params, limit])]
 
 
-def orphans(tenant_id: UUID, most: int) -> list[UUID]:
-    which, values = _orphans(tenant_id)
-    return [parse_uuid(row[0]) for row in fetch(f"{which} LIMIT %s", [*values, most])]
+def get_orphaned_events(tenant_id: UUID, limit: int) -> list[UUID]:
+    """Return ids of deleted events that still have a document."""
+    orphans, params = _orphans_sql(tenant_id)
+    return [parse_uuid(row[0]) for row in fetch(f"{orphans} LIMIT %s", [*params, limit])]
 
 
-def delete_events(tenant_id: UUID, events: list[UUID]) -> None:
-    SearchDocument.objects.filter(tenant=tenant_id, event__in=events).delete()
+def delete_events(tenant_id: UUID, event_ids: list[UUID]) -> None:
+    SearchDocument.objects.filter(tenant=tenant_id, event__in=event_ids).delete()
 
 
 def pending_documents(
-    part: EventRange, *, after: int, most: int, with_vectors: bool
+    event_range: EventRange, *, after: int, limit: int, with_vectors: bool
 ) -> list[SearchDocument]:
-    """Documents with their events that were not sent, or without the vector they could have."""
-    lacking = RemoteState.TEXT if with_vectors else RemoteState.NOTHING
+    """Return documents and their events that the search server lacks, by id greater than `after`.
+
+    With `with_vectors`, also documents that it has without a vector.
+    """
+    max_state = RemoteState.TEXT if with_vectors else RemoteState.NOTHING
     documents = SearchDocument.objects.filter(
-        tenant=part.tenant_id,
-        event__tenant=part.tenant_id,
-        stream_position__gt=part.after,
-        stream_position__lte=part.through,
-        remote__lte=lacking,
+        tenant=event_range.tenant_id,
+        event__tenant=event_range.tenant_id,
+        stream_position__gt=event_range.after,
+        stream_position__lte=event_range.through,
+        remote__lte=max_state,
         pk__gt=after,
     )
-    if part.scope.room_id is not None:
-        documents = documents.filter(event__room=part.scope.room_id)
-    return list(documents.select_related("event").order_by("pk")[:most])
+    if event_range.scope.room_id is not None:
+        documents = documents.filter(event__room=event_range.scope.room_id)
+    return list(documents.select_related("event").order_by("pk")[:limit])
 
 
 def mark_sent(tenant_id: UUID, documents: list[tuple[SearchDocument, RemoteState]]) -> None:
-    """Write down what the search server has now, unless it was written anew meanwhile."""
+    """Record what the search server has now, except of documents written again since."""
     with transaction.atomic():
         for document, remote in documents:
             SearchDocument.objects.filter(
@@ -125,62 +135,63 @@ def mark_sent(tenant_id: UUID, documents: list[tuple[SearchDocument, RemoteState
 
 
 def pending_counts(scope: Scope, run_id: UUID | None = None) -> dict[UUID, int]:
-    """How many documents, of those that are as they should be."""
-    up_to, through = up_to_run_sql(run_id)
-    where, values = scope.events()
+    """Count up-to-date documents that the search server lacks, by tenant."""
+    run_join, run_params = up_to_run_sql(run_id)
+    condition, scope_params = scope.events_sql()
     rows = fetch(
         f"""
-        SELECT e.tenant_id, count(*) FROM {EVENTS} {up_to}
+        SELECT e.tenant_id, count(*) FROM {EVENTS} {run_join}
         JOIN {TABLE} d ON d.event_id = e.id AND d.tenant_id = e.tenant_id
-        WHERE {where} AND d.remote = 0 AND {FINDABLE} AND NOT {CHANGED} GROUP BY e.tenant_id
+        WHERE {condition} AND d.remote = 0 AND {FINDABLE} AND NOT {CHANGED} GROUP BY e.tenant_id
         """,  # noqa: S608
-        [*through, *values],
+        [*run_params, *scope_params],
     )
-    return {parse_uuid(of): count for of, count in rows}
+    return {parse_uuid(tenant_id): count for tenant_id, count in rows}
 
 
 def up_to_run_sql(run_id: UUID | None) -> tuple[str, list[Any]]:
-    """A join that leaves out the events after those of a run."""
+    """Return a join that leaves out events after those of the run, and its parameters."""
     if run_id is None:
         return "", []
-    ends, values = last_positions_sql(run_id)
+    ends, params = last_positions_sql(run_id)
     return (
         f"JOIN {ends} ON ends.tenant_id = e.tenant_id AND e.stream_position <= ends.last",
-        values,
+        params,
     )
 
 
 def last_positions_sql(run_id: UUID) -> tuple[str, list[Any]]:
-    """The last position in each tenant that a run has ranges of."""
+    """Return a subquery `ends` with the last position of the run in each tenant."""
     ends = "SELECT tenant_id, max(last) AS last FROM sw_search_ranges WHERE backfill_id = %s"
     return f"({ends} GROUP BY tenant_id) ends", [uuid_param(run_id)]
 
 
-def execute(sql: str, values: list[Any]) -> int:
+def execute(sql: str, params: list[Any]) -> int:
+    """Return the number of rows affected."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, values)
+        cursor.execute(sql, params)
         return int(cursor.rowcount)
 
 
-def fetch(sql: str, values: list[Any]) -> list[tuple[Any, ...]]:
+def fetch(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(sql, values)
+        cursor.execute(sql, params)
         return list(cursor.fetchall())
 
 
-def _to_be_removed(part: EventRange) -> tuple[str, list[Any]]:
-    where, values = part.scope.events()
+def _stale_sql(event_range: EventRange) -> tuple[str, list[Any]]:
+    condition, scope_params = event_range.scope.events_sql()
     return (
         f"""
         SELECT d.event_id
         FROM {EVENTS} JOIN {TABLE} d ON d.event_id = e.id AND d.tenant_id = e.tenant_id
-        WHERE {_PART} AND {where} AND {removed_sql()}
+        WHERE {_IN_RANGE} AND {condition} AND {removed_sql()}
         """,  # noqa: S608
-        [*_of(part), *values],
+        [*_range_params(event_range), *scope_params],
     )
 
 
-def _orphans(tenant_id: UUID) -> tuple[str, list[Any]]:
+def _orphans_sql(tenant_id: UUID) -> tuple[str, list[Any]]:
     return (
         f"""
         SELECT d.event_id FROM {TABLE} d
@@ -191,5 +202,5 @@ def _orphans(tenant_id: UUID) -> tuple[str, list[Any]]:
     )
 
 
-def _of(part: EventRange) -> list[Any]:
-    return [uuid_param(part.tenant_id), part.after, part.through]
+def _range_params(event_range: EventRange) -> list[Any]:
+    return [uuid_param(event_range.tenant_id), event_range.after, event_range.through]

@@ -1,4 +1,4 @@
-"""What an operator types as words, and what was found around them."""
+"""Parse what an operator searches for, and show where it occurs in a message."""
 
 from __future__ import annotations
 
@@ -10,80 +10,82 @@ from rooms.errors import SearchEmpty, SearchTooLong
 from rooms.search.schema import SEPARATORS
 from tenants.queries.resolve import is_storable_text
 
-MOST_PIECES = 32
-LONGEST = 500
-"""Characters. PostgreSQL takes seconds for thousands of words that must follow each other, and
-overlooks a word of more than 2,046 bytes."""
-AROUND = 60
-"""Characters shown before the first hit, and twice as many after it."""
+MAX_TERMS = 32
+MAX_QUERY_CHARS = 500
+"""PostgreSQL takes seconds for a phrase of thousands of words, and ignores a word of more than
+2,046 bytes."""
+CONTEXT_CHARS = 60
+"""Length of the snippet before the first hit; it has twice as many characters after it."""
 
-_BLANKS = str.maketrans(dict.fromkeys(SEPARATORS, " "))
+_SEPARATORS_TO_BLANKS = str.maketrans(dict.fromkeys(SEPARATORS, " "))
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """What is looked for. Every piece must be there; the words of one must follow each other."""
+    """A message must contain every term; the words of one term must be adjacent."""
 
-    pieces: tuple[str, ...]
-
-    @property
-    def for_fts5(self) -> str:
-        """Each piece is a string to FTS5, in which nothing has a meaning."""
-        quoted = (piece.replace('"', '""') for piece in self.pieces)
-        return " ".join(f'"{piece}"' for piece in quoted)
+    terms: tuple[str, ...]
 
     @property
-    def for_tsquery(self) -> list[str]:
-        return [_unaccented(piece).translate(_BLANKS) for piece in self.pieces]
+    def fts5_query(self) -> str:
+        """Return each term as an FTS5 string, in which no character is an operator."""
+        escaped = (term.replace('"', '""') for term in self.terms)
+        return " ".join(f'"{term}"' for term in escaped)
 
     @property
-    def folded(self) -> frozenset[str]:
-        return frozenset(word for piece in self.for_tsquery for word in _folded_words(piece))
+    def tsquery_phrases(self) -> list[str]:
+        """Return each term as an argument of `phraseto_tsquery`."""
+        return [_strip_accents(term).translate(_SEPARATORS_TO_BLANKS) for term in self.terms]
+
+    @property
+    def folded_words(self) -> frozenset[str]:
+        return frozenset(
+            _fold(word) for phrase in self.tsquery_phrases for word in _WORD.findall(phrase)
+        )
 
 
 def parse_query(text: str) -> SearchQuery:
-    """Raises `SearchEmpty` where there is no letter or digit to look for, and `SearchTooLong`."""
-    if len(text) > LONGEST:
-        raise SearchTooLong(f"This text has {len(text):,} characters; a search takes {LONGEST}.")
-    pieces = tuple(piece for piece in text.split() if any(char.isalnum() for char in piece))
-    if not pieces or not is_storable_text(text):
-        raise SearchEmpty("There is no word to search for.")
-    if len(pieces) > MOST_PIECES:
-        raise SearchTooLong(f"These are {len(pieces)} words; a search takes {MOST_PIECES}.")
-    return SearchQuery(pieces)
+    """Raises `SearchEmpty` if the text has no letter or digit, and `SearchTooLong`."""
+    if len(text) > MAX_QUERY_CHARS:
+        raise SearchTooLong(
+            f"Search text too long: {len(text):,} characters (maximum {MAX_QUERY_CHARS})."
+        )
+    terms = tuple(term for term in text.split() if any(char.isalnum() for char in term))
+    if not terms or not is_storable_text(text):
+        raise SearchEmpty("The search text contains no word.")
+    if len(terms) > MAX_TERMS:
+        raise SearchTooLong(f"Search text too long: {len(terms)} words (maximum {MAX_TERMS}).")
+    return SearchQuery(terms)
 
 
-def snippet(body: str, words: SearchQuery) -> str:
-    """One line around the first hit, each hit «marked»; the beginning where none is seen."""
+def make_snippet(body: str, query: SearchQuery) -> str:
+    """Return one line around the first hit, each hit «marked»; the beginning without hits."""
     text = " ".join(body.split())
-    sought = words.folded
-    hits = [hit.span() for hit in _WORD.finditer(text) if _folded(hit[0]) in sought]
+    words = query.folded_words
+    hits = [match.span() for match in _WORD.finditer(text) if _fold(match[0]) in words]
     first = hits[0][0] if hits else 0
-    begin, end = _cut(text, max(first - AROUND, 0)), min(first + 2 * AROUND, len(text))
-    marked, place = [], begin
+    begin = _next_word_start(text, max(first - CONTEXT_CHARS, 0))
+    end = min(first + 2 * CONTEXT_CHARS, len(text))
+    parts, position = [], begin
     for start, stop in hits:
         if begin <= start and stop <= end:
-            marked += [text[place:start], "«", text[start:stop], "»"]
-            place = stop
-    marked.append(text[place:end])
-    return f"{'…' if begin else ''}{''.join(marked)}{'…' if end < len(text) else ''}"
+            parts += [text[position:start], "«", text[start:stop], "»"]
+            position = stop
+    parts.append(text[position:end])
+    return f"{'…' if begin else ''}{''.join(parts)}{'…' if end < len(text) else ''}"
 
 
-def _cut(text: str, place: int) -> int:
-    """The beginning of the next word, if that is near."""
-    blank = text.find(" ", place, place + AROUND // 2) if place else -1
-    return place if blank < 0 else blank + 1
+def _next_word_start(text: str, position: int) -> int:
+    """Return the start of the next word if it is near, else the position itself."""
+    blank = text.find(" ", position, position + CONTEXT_CHARS // 2) if position else -1
+    return position if blank < 0 else blank + 1
 
 
-def _folded_words(text: str) -> list[str]:
-    return [_folded(word) for word in _WORD.findall(text)]
+def _fold(word: str) -> str:
+    return _strip_accents(word).lower()
 
 
-def _folded(word: str) -> str:
-    return _unaccented(word).lower()
-
-
-def _unaccented(text: str) -> str:
+def _strip_accents(text: str) -> str:
     return _ACCENTS.sub("", unicodedata.normalize("NFD", text))

@@ -1,11 +1,12 @@
 """The full-text part of the index, which Django's models can't describe.
 
-PostgreSQL has a generated column of lexemes. SQLite has a table of FTS5 whose content is that of
-the documents, kept by triggers, so that it is right whoever writes or deletes there. Triggers are
-gone whenever a migration rebuilds their table, hence `ensure_full_text` after every migrate.
+PostgreSQL has a generated column of lexemes. SQLite has an external-content FTS5 table over the
+documents, maintained by triggers, so that it stays correct whichever program writes the documents.
+SQLite drops triggers when a migration rebuilds their table; `ensure_full_text` therefore runs
+after every `migrate`.
 
-The index of the lexemes is made after the first backfill: to keep it while a million rows come in
-takes twice as long (`scripts/bench search`).
+The GIN index on the lexemes is only built after the first backfill: maintaining it during a
+million inserts takes twice as long (`scripts/bench search`).
 """
 
 from __future__ import annotations
@@ -19,82 +20,82 @@ TABLE = "sw_search_documents"
 WORDS = "sw_search_words"
 GIN = "sw_search_documents_words"
 
-# Between words. The parser of PostgreSQL would take a path, an address or a hyphenated word for
-# one word, and FTS5 would not; so it gets to see no punctuation.
+# Characters between words. PostgreSQL's parser takes a path, an address or a hyphenated word for
+# one word where FTS5 does not, so punctuation is removed before it parses.
 SEPARATORS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«»“”„‘’‚–—…¡¿·、。「」『』，．！？：；"
-_FOLDED = (
+_FOLDED_BODY = (
     "CASE WHEN octet_length(body) = char_length(body) THEN body "
     "ELSE regexp_replace(normalize(body, NFD), '[\\u0300-\\u036f]', '', 'g') END"
 )
-# translate() would take longer than everything else: it compares each character with each of these.
-_CLASS = "".join(f"\\{char}" for char in SEPARATORS).replace("'", "''")
-LEXEMES = f"to_tsvector('simple', regexp_replace({_FOLDED}, '[{_CLASS}]', ' ', 'g'))"
+# A character class, because translate() compares each character with each separator and would
+# take longer than all the rest.
+_SEPARATOR_CLASS = "".join(f"\\{char}" for char in SEPARATORS).replace("'", "''")
+LEXEMES = f"to_tsvector('simple', regexp_replace({_FOLDED_BODY}, '[{_SEPARATOR_CLASS}]', ' ', 'g'))"
 
 TOKENIZER = "unicode61 remove_diacritics 2"
-_FTS5 = (
+_CREATE_FTS5 = (
     f"CREATE VIRTUAL TABLE {WORDS} USING fts5("
     f"body, content='{TABLE}', content_rowid='id', tokenize='{TOKENIZER}')"
 )
-_ADD = f"INSERT INTO {WORDS} (rowid, body) VALUES (new.id, new.body);"  # noqa: S608
-_TAKE = (
+_INSERT_WORDS = f"INSERT INTO {WORDS} (rowid, body) VALUES (new.id, new.body);"  # noqa: S608
+_DELETE_WORDS = (
     f"INSERT INTO {WORDS} ({WORDS}, rowid, body) "  # noqa: S608
     "VALUES ('delete', old.id, old.body);"
 )
-_REBUILD = f"INSERT INTO {WORDS} ({WORDS}) VALUES ('rebuild')"  # noqa: S608
+_REBUILD_WORDS = f"INSERT INTO {WORDS} ({WORDS}) VALUES ('rebuild')"  # noqa: S608
 _TRIGGERS = {
-    "add": f"AFTER INSERT ON {TABLE} BEGIN {_ADD} END",
-    "take": f"AFTER DELETE ON {TABLE} BEGIN {_TAKE} END",
-    "change": f"AFTER UPDATE OF body ON {TABLE} BEGIN {_TAKE} {_ADD} END",
+    "add": f"AFTER INSERT ON {TABLE} BEGIN {_INSERT_WORDS} END",
+    "take": f"AFTER DELETE ON {TABLE} BEGIN {_DELETE_WORDS} END",
+    "change": f"AFTER UPDATE OF body ON {TABLE} BEGIN {_DELETE_WORDS} {_INSERT_WORDS} END",
 }
 
 
 def add_full_text(apps: Any, schema_editor: Any) -> None:
-    """For the migration."""
+    """Add the column of lexemes. Called by the migration."""
     if schema_editor.connection.vendor == "postgresql":
-        _run(
+        _execute(
             schema_editor.connection,
             f"ALTER TABLE {TABLE} ADD COLUMN words tsvector GENERATED ALWAYS AS ({LEXEMES}) STORED",
         )
 
 
 def drop_full_text(apps: Any, schema_editor: Any) -> None:
-    """The column, its index and the triggers go with the table."""
+    """Drop the FTS5 table; the column, its index and the triggers are dropped with the table."""
     if schema_editor.connection.vendor == "sqlite":
-        _run(schema_editor.connection, f"DROP TABLE IF EXISTS {WORDS}")
+        _execute(schema_editor.connection, f"DROP TABLE IF EXISTS {WORDS}")
 
 
-def ensure_full_text(using: str = "default", **of_the_signal: Any) -> None:
-    """Make what SQLite lacks. For `post_migrate`, hence the further arguments.
+def ensure_full_text(using: str = "default", **signal_arguments: Any) -> None:
+    """Create SQLite's FTS5 table and triggers where missing. A receiver of `post_migrate`.
 
-    Does nothing where the migrations have not come as far as the documents, or went back.
+    Does nothing if the table of documents does not exist at this point of the migrations.
     """
-    to = connections[using]
-    if to.vendor != "sqlite" or TABLE not in to.introspection.table_names():
+    database = connections[using]
+    if database.vendor != "sqlite" or TABLE not in database.introspection.table_names():
         return
-    lacking = {"table": WORDS} | {f"trigger {name}": f"{WORDS}_{name}" for name in _TRIGGERS}
-    with to.cursor() as cursor:
+    required = {WORDS, *(f"{WORDS}_{name}" for name in _TRIGGERS)}
+    with database.cursor() as cursor:
         cursor.execute(
             "SELECT name FROM sqlite_master "
             "WHERE name = %s OR (type = 'trigger' AND tbl_name = %s)",
             [WORDS, TABLE],
         )
-        there = {name for (name,) in cursor.fetchall()}
-    if there >= set(lacking.values()):
-        return
-    _make(to, there)
+        existing = {name for (name,) in cursor.fetchall()}
+    if not existing >= required:
+        _create_full_text(database, existing)
 
 
-def _make(to: BaseDatabaseWrapper, there: set[str]) -> None:
-    """What was written while a trigger was missing is found in the documents again."""
-    if WORDS not in there:
-        _run(to, _FTS5)
-    for name, does in _TRIGGERS.items():
-        _run(to, f"CREATE TRIGGER IF NOT EXISTS {WORDS}_{name} {does}")
-    _run(to, _REBUILD)
+def _create_full_text(database: BaseDatabaseWrapper, existing: set[str]) -> None:
+    """Create what is missing and rebuild, to index documents written without a trigger."""
+    if WORDS not in existing:
+        _execute(database, _CREATE_FTS5)
+    for name, definition in _TRIGGERS.items():
+        _execute(database, f"CREATE TRIGGER IF NOT EXISTS {WORDS}_{name} {definition}")
+    _execute(database, _REBUILD_WORDS)
 
 
 def has_word_index() -> bool:
-    """Whether searching needs to read no more than what is found."""
+    """Whether a search can use an index instead of reading every document."""
     if connection.vendor != "postgresql":
         return True
     with connection.cursor() as cursor:
@@ -103,38 +104,42 @@ def has_word_index() -> bool:
 
 
 def complete_full_text() -> None:
-    """See to it that every document is found by its words, and quickly."""
+    """Ensure that every document can be found by its words, through an index."""
     if connection.vendor == "postgresql":
-        _make_word_index()
+        _create_word_index()
     else:
-        _mend_words()
+        _repair_words()
 
 
-def _make_word_index() -> None:
-    """Unless it is there. Those who search go on; those who write wait, as do others who come
-    here, since two can't make it at once."""
+def _create_word_index() -> None:
+    """Create the GIN index unless it exists.
+
+    Readers continue; writers wait, as do other processes that get here at the same time.
+    """
     if has_word_index():
         return
     with transaction.atomic():
-        _run(connection, f"LOCK TABLE {TABLE} IN SHARE ROW EXCLUSIVE MODE")
+        _execute(connection, f"LOCK TABLE {TABLE} IN SHARE ROW EXCLUSIVE MODE")
         if has_word_index():
             return
-        _run(connection, f"CREATE INDEX {GIN} ON {TABLE} USING gin (words)")
-    _run(connection, f"ANALYZE {TABLE}")
+        _execute(connection, f"CREATE INDEX {GIN} ON {TABLE} USING gin (words)")
+    _execute(connection, f"ANALYZE {TABLE}")
 
 
-def _mend_words() -> None:
-    """FTS5 keeps the size of each document it knows; whoever writes without the triggers leaves
-    it with other ones."""
+def _repair_words() -> None:
+    """Rebuild the FTS5 table if it has another number of documents than the table.
+
+    FTS5 keeps one size per indexed document, so a program that wrote without the triggers shows.
+    """
     ensure_full_text(connection.alias)
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT (SELECT count(*) FROM {TABLE}) = (SELECT count(*) FROM {WORDS}_docsize)"  # noqa: S608
         )
         if not cursor.fetchone()[0]:
-            _run(connection, _REBUILD)
+            _execute(connection, _REBUILD_WORDS)
 
 
-def _run(to: Any, sql: str) -> None:
-    with to.cursor() as cursor:
+def _execute(database: Any, sql: str) -> None:
+    with database.cursor() as cursor:
         cursor.execute(sql)

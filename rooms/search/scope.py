@@ -1,6 +1,6 @@
-"""Which events are meant, and which of them may be found, as SQL.
+"""Which events a statement covers, and which of them may be found, as SQL.
 
-`e`, `r` and `d` stand for an event, its room and its document in every statement here.
+In every statement `e` is an event, `r` its room and `d` its document.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from django.db import connection
 
 from rooms.models.rooms import INCOGNITO_SCOPE, RoomType
 
-LONGEST_TEXT = 16_000
-"""Characters of a message that are indexed. What a content may hold is 64 KB."""
+MAX_BODY_CHARS = 16_000
+"""Characters of a message that are indexed; a content may hold 64 KiB."""
 
 EVENTS = "sw_events e JOIN sw_rooms r ON r.id = e.room_id AND r.tenant_id = e.tenant_id"
 
-# Never null, so that their opposite holds for all others.
+# Never null, so that the negation selects exactly the other events.
 FINDABLE = (
     "e.event_type = 'swp.room.message' AND e.redacted_at IS NULL AND NOT e.do_not_index "
     f"AND r.room_type <> '{RoomType.INCOGNITO.value}' "
@@ -29,22 +29,24 @@ CHANGED = "(d.edited_at IS DISTINCT FROM e.edited_at)"
 
 
 def body_sql() -> str:
-    """The text of an event, as much of it as is indexed; null where its content has none."""
-    return f"substr({_text()}, 1, {LONGEST_TEXT})"
+    """Return the indexed part of an event's text; null if the content has no text."""
+    return f"substr({_text_sql()}, 1, {MAX_BODY_CHARS})"
 
 
 def eligible_sql() -> str:
-    """What belongs into the index: true or false, never null."""
-    kind = (
-        "jsonb_typeof(e.content -> 'body')" if _postgresql() else "json_type(e.content, '$.body')"
+    """Return the condition for events that belong in the index; true or false, never null."""
+    body_type = (
+        "jsonb_typeof(e.content -> 'body')"
+        if _is_postgresql()
+        else "json_type(e.content, '$.body')"
     )
-    text = "string" if _postgresql() else "text"
-    return f"({FINDABLE} AND COALESCE({kind}, '') = '{text}' AND {_text()} <> '')"
+    string_type = "string" if _is_postgresql() else "text"
+    return f"({FINDABLE} AND COALESCE({body_type}, '') = '{string_type}' AND {_text_sql()} <> '')"
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The events a statement is about: of one tenant, or of all; `since` they were changed."""
+    """Events of one tenant or of all, of one room or of all, that changed since a time or ever."""
 
     tenant_id: UUID | None = None
     room_id: UUID | None = None
@@ -52,32 +54,32 @@ class Scope:
 
     @property
     def name(self) -> str:
-        """The same text for the same scope."""
+        """Return a text that is equal for equal scopes; it is stored with a run."""
         since = self.since.isoformat() if self.since else ""
         return f"tenant={self.tenant_id or ''} room={self.room_id or ''} since={since}"
 
     @property
-    def whole(self) -> bool:
-        """Whether it is every event of its tenants."""
+    def is_whole(self) -> bool:
+        """Whether it covers every event of its tenants."""
         return self.room_id is None and self.since is None
 
-    def events(self) -> tuple[str, list[Any]]:
-        """A condition on `e`, and its parameters."""
-        terms, values = ["1 = 1"], list[Any]()
+    def events_sql(self) -> tuple[str, list[Any]]:
+        """Return a condition on `e` and its parameters."""
+        conditions, params = ["1 = 1"], list[Any]()
         if self.tenant_id is not None:
-            terms.append("e.tenant_id = %s")
-            values.append(uuid_param(self.tenant_id))
+            conditions.append("e.tenant_id = %s")
+            params.append(uuid_param(self.tenant_id))
         if self.room_id is not None:
-            terms.append("e.room_id = %s")
-            values.append(uuid_param(self.room_id))
+            conditions.append("e.room_id = %s")
+            params.append(uuid_param(self.room_id))
         if self.since is not None:
-            terms.append("(e.created_at >= %s OR e.edited_at >= %s OR e.redacted_at >= %s)")
-            values += [connection.ops.adapt_datetimefield_value(self.since)] * 3
-        return " AND ".join(terms), values
+            conditions.append("(e.created_at >= %s OR e.edited_at >= %s OR e.redacted_at >= %s)")
+            params += [connection.ops.adapt_datetimefield_value(self.since)] * 3
+        return " AND ".join(conditions), params
 
 
 def uuid_param(value: UUID) -> Any:
-    """An id as this database keeps it."""
+    """Return an id as this database stores it."""
     return value if connection.features.has_native_uuid_field else value.hex
 
 
@@ -85,9 +87,9 @@ def parse_uuid(value: Any) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
 
 
-def _text() -> str:
-    return "(e.content ->> 'body')" if _postgresql() else "json_extract(e.content, '$.body')"
+def _text_sql() -> str:
+    return "(e.content ->> 'body')" if _is_postgresql() else "json_extract(e.content, '$.body')"
 
 
-def _postgresql() -> bool:
+def _is_postgresql() -> bool:
     return connection.vendor == "postgresql"

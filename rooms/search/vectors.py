@@ -1,4 +1,4 @@
-"""Vectors of texts, from ScaiGrid."""
+"""Vectors of texts (embeddings), computed by ScaiGrid."""
 
 from __future__ import annotations
 
@@ -18,79 +18,77 @@ logger = logging.getLogger(__name__)
 
 Vector = list[float]
 
-PATIENT = RetryPolicy(total=300.0)
-"""A key may call 60 times a minute, and whoever calls too often is told to wait for the rest of it:
-several workers on one key take turns by that."""
-PROMPT = RetryPolicy(total=5.0, first_contact=2.0)
-"""For somebody who waits for an answer and can have one without vectors."""
-MOST_REFUSED = 8
-"""Texts one after the other that the model refuses, until it is taken to refuse all."""
+BACKFILL_RETRIES = RetryPolicy(total=300.0)
+"""ScaiGrid allows 60 calls a minute per key and tells a caller above that how long to wait, so
+several workers with one key take turns."""
+INTERACTIVE_RETRIES = RetryPolicy(total=5.0, first_contact=2.0)
+"""For a person who waits, and for whom an answer without vectors is good enough."""
+MAX_REFUSED_TEXTS = 8
+"""Consecutive texts refused one by one after which the model is taken to refuse every text."""
 
 
-class Vectors:
-    """Makes vectors for as long as that works.
+class Embedder:
+    """Compute vectors until the first failure, and None for every text after that.
 
-    After the first failure it makes no more: a gateway that is down or a budget that is used up
-    would be asked again for every batch, and each time for as long as we are patient. What has no
-    vector is found by its words, and gets one in a later backfill. A text that the model refuses,
-    one that is too long for it, is no such failure and goes without.
+    A gateway that is down or a budget that is used up would otherwise be tried again for every
+    batch, each time for the whole retry period. A message without a vector is found by its words,
+    and gets a vector in a later backfill. One refused text, for example a text too long for the
+    model, is no failure: only that text goes without a vector.
     """
 
-    def __init__(self, config: Configuration, patience: RetryPolicy) -> None:
+    def __init__(self, config: Configuration, retry_policy: RetryPolicy) -> None:
         self._config = config
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._client: ScaiGridClient | None = None
         self._model = ""
         self._refused = 0
-        self.works = bool(config.get_url("SCAIWAVE_SCAIGRID_URL"))
+        self.is_available = bool(config.get_url("SCAIWAVE_SCAIGRID_URL"))
 
-    def of(self, texts: Sequence[str]) -> list[Vector | None]:
-        """In the order of the texts."""
-        if not self.works:
+    def embed(self, texts: Sequence[str]) -> list[Vector | None]:
+        """Return one vector or None per text, in their order."""
+        if not self.is_available:
             return [None] * len(texts)
         try:
-            client = self._connected()
-            return self._made(client, texts) if self._model else [None] * len(texts)
+            client = self._get_client()
+            return self._embed(client, texts) if self._model else [None] * len(texts)
         except ScaiWaveError as error:
-            return self._given_up(error, texts)
+            logger.warning("No vectors, so messages are found by their words: %s", error.message)
+            self.is_available = False
+            return [None] * len(texts)
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
 
-    def _made(self, client: ScaiGridClient, texts: Sequence[str]) -> list[Vector | None]:
-        """Half by half, where something in the whole is refused."""
+    def _embed(self, client: ScaiGridClient, texts: Sequence[str]) -> list[Vector | None]:
+        """Embed all texts, or each half by itself if ScaiGrid refuses a text among them."""
         try:
             vectors: list[Vector | None] = list(client.embed(self._model, texts))
         except UpstreamRejected as error:
-            return self._halved(client, texts, error)
+            return self._embed_halves(client, texts, error)
         self._refused = 0
         return vectors
 
-    def _halved(
+    def _embed_halves(
         self, client: ScaiGridClient, texts: Sequence[str], error: UpstreamRejected
     ) -> list[Vector | None]:
         if len(texts) > 1:
             half = len(texts) // 2
-            return [*self._made(client, texts[:half]), *self._made(client, texts[half:])]
+            return [*self._embed(client, texts[:half]), *self._embed(client, texts[half:])]
         self._refused += 1
-        if self._refused >= MOST_REFUSED:
+        if self._refused >= MAX_REFUSED_TEXTS:
             raise error
         return [None]
 
-    def _given_up(self, error: ScaiWaveError, texts: Sequence[str]) -> list[Vector | None]:
-        logger.warning("No vectors, so messages are found by their words: %s", error.message)
-        self.works = False
-        return [None] * len(texts)
-
-    def _connected(self) -> ScaiGridClient:
+    def _get_client(self) -> ScaiGridClient:
+        """Return the client; on the first call, connect and choose the model."""
         if self._client is None:
             from scaiwave.clients.scaigrid.client import scaigrid_client
 
-            self._client = scaigrid_client(self._config, patience=self._patience)
-            named = self._config.get_str("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
-            self._model = named or next(
+            self._client = scaigrid_client(self._config, patience=self._retry_policy)
+            configured = self._config.get_str("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
+            self._model = configured or next(
                 (model.slug for model in self._client.models(modality="embedding", limit=1)), ""
             )
-            self.works = bool(self._model)
+            self.is_available = bool(self._model)
         return self._client

@@ -1,7 +1,7 @@
 """The index in Weaviate, filled from the documents in the database.
 
-The database's own index is kept as well: it tells what Weaviate has and what it lacks, and what of
-that may still be found. One Weaviate tenant is one of ours, one object one event.
+The documents are kept as well: they record what Weaviate has and lacks, and which of its results
+may still be shown. One Weaviate tenant is one of our tenants, one object is one event.
 """
 
 from __future__ import annotations
@@ -14,154 +14,164 @@ import msgspec
 
 from rooms.models import RemoteState, SearchDocument
 from rooms.search import documents
-from rooms.search.base import Counts, EventRange, IndexingResult
-from rooms.search.database import DatabaseIndex, still_findable
+from rooms.search.base import EventRange, IndexCounts, IndexingResult
+from rooms.search.database import DatabaseIndex, filter_findable
 from rooms.search.query import SearchQuery
 from rooms.search.scope import Scope
-from rooms.search.vectors import Vector, Vectors
+from rooms.search.vectors import Embedder, Vector
 from scaiwave.clients.weaviate import WeaviateClient, WeaviateObject
 
-KIND = "ScaiwaveMessage"
+CLASS_NAME = "ScaiwaveMessage"
 PROPERTIES: tuple[dict[str, Any], ...] = (
     {"name": "body", "dataType": ["text"], "tokenization": "word"},
     {"name": "event_id", "dataType": ["text"], "tokenization": "field"},
     {"name": "room_id", "dataType": ["text"], "tokenization": "field"},
 )
-AT_ONCE = 64
-"""Objects in a request, and texts whose vectors are asked for together."""
-MOST_FOUND = 10_000
-"""More than that Weaviate does not answer with (QUERY_MAXIMUM_RESULTS)."""
+BATCH_SIZE = 64
+"""Objects per request, and texts per call for vectors."""
+MAX_RESULTS = 10_000
+"""Weaviate returns no more than this (QUERY_MAXIMUM_RESULTS)."""
 _OBJECT_IDS = UUID("5ca1ab1e-0000-5000-8000-5ca1f01dab1e")
-_SPARE = 3
-"""So many times as many are asked for, since some may have been taken back since."""
+_OVERFETCH_FACTOR = 3
+"""Results requested per result wanted, since some may be outdated and are then dropped."""
 
 
-class Found(msgspec.Struct):
+class FoundMessage(msgspec.Struct):
     event_id: UUID
 
 
-def object_id(event_id: UUID) -> str:
-    """The same event is the same object, however often it is indexed."""
+def get_object_id(event_id: UUID) -> str:
+    """Return the id of the event's object; the same however often it is indexed."""
     return str(uuid5(_OBJECT_IDS, event_id.hex))
 
 
 class WeaviateIndex:
-    """See `rooms.search.base.Index`."""
+    """Implements `rooms.search.base.SearchIndex`."""
 
-    def __init__(self, client: WeaviateClient, vectors: Vectors) -> None:
+    def __init__(self, client: WeaviateClient, embedder: Embedder) -> None:
         self._client = client
-        self._vectors = vectors
+        self._embedder = embedder
         self._database = DatabaseIndex()
         self._tenants: set[str] | None = None
 
-    def index(self, part: EventRange) -> IndexingResult:
-        """No document goes before its object, whatever we believe Weaviate has: nothing else would
-        tell of an object that is left."""
+    def index(self, event_range: EventRange) -> IndexingResult:
+        """See the base class.
+
+        An object is always deleted before its document, even if the document says that Weaviate
+        does not have it: without the document, nothing would show that an object is left over.
+        """
         removed = 0
-        while events := documents.to_be_removed(part, AT_ONCE):
-            removed += self._remove(part.tenant_id, events)
-        written = documents.upsert(part)
-        self._send(part)
+        while event_ids := documents.get_stale_events(event_range, BATCH_SIZE):
+            removed += self._remove(event_range.tenant_id, event_ids)
+        written = documents.upsert(event_range)
+        self._send_pending(event_range)
         return IndexingResult(written, removed)
 
     def remove_orphans(self, tenant_id: UUID) -> int:
         removed = 0
-        while events := documents.orphans(tenant_id, AT_ONCE):
-            removed += self._remove(tenant_id, events)
+        while event_ids := documents.get_orphaned_events(tenant_id, BATCH_SIZE):
+            removed += self._remove(tenant_id, event_ids)
         return removed
 
     def search(
-        self, tenant_id: UUID, words: SearchQuery, *, room_id: UUID | None, limit: int
+        self, tenant_id: UUID, query: SearchQuery, *, room_id: UUID | None, limit: int
     ) -> list[UUID]:
-        """The best first. What was redacted or edited since it was indexed is not found."""
-        if tenant_id.hex not in self._known_tenants():
+        """Return the best first, without events that were redacted or edited since indexing."""
+        if tenant_id.hex not in self._get_tenants():
             return []
-        text = " ".join(words.pieces)
-        vectors = self._vectors.of([text])
+        text = " ".join(query.terms)
+        vectors = self._embedder.embed([text])
         rows = self._client.found(
             tenant_id.hex,
             text,
             vectors[0],
-            limit=min(limit * _SPARE, MOST_FOUND),
-            row=Found,
+            limit=min(limit * _OVERFETCH_FACTOR, MAX_RESULTS),
+            row=FoundMessage,
             where=("room_id", str(room_id)) if room_id else None,
         )
-        ids = [row.event_id for row in rows]
-        allowed = still_findable(tenant_id, ids, room_id)
-        return [key for key in ids if key in allowed][:limit]
+        event_ids = [row.event_id for row in rows]
+        findable = filter_findable(tenant_id, event_ids, room_id)
+        return [event_id for event_id in event_ids if event_id in findable][:limit]
 
-    def counts(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, Counts]:
-        """What is in the database and not in Weaviate is missing."""
-        counts = self._database.counts(scope, run_id)
-        for tenant, lacking in documents.pending_counts(scope, run_id).items():
-            counts[tenant] = _without(counts[tenant], lacking)
-        if scope.whole:
-            for tenant, count in counts.items():
-                counts[tenant] = _without(count, self._lost(tenant))
+    def count(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, IndexCounts]:
+        """Count as the database does; documents that Weaviate lacks are missing."""
+        counts = self._database.count(scope, run_id)
+        for tenant_id, pending in documents.pending_counts(scope, run_id).items():
+            counts[tenant_id] = _count_as_missing(counts[tenant_id], pending)
+        if scope.is_whole:
+            for tenant_id, tenant_counts in counts.items():
+                counts[tenant_id] = _count_as_missing(tenant_counts, self._count_lost(tenant_id))
         return counts
 
-    def begin(self) -> None:
+    def begin_backfill(self) -> None:
         self._client.ensure_class(PROPERTIES)
 
-    def end(self) -> None:
-        self._database.end()
+    def end_backfill(self) -> None:
+        self._database.end_backfill()
 
-    def _lost(self, tenant_id: UUID) -> int:
-        """How many objects fewer Weaviate has than it was sent."""
+    def _count_lost(self, tenant_id: UUID) -> int:
+        """Return how many objects that were sent Weaviate does not have."""
         sent = SearchDocument.objects.filter(
             tenant=tenant_id, remote__gt=RemoteState.NOTHING
         ).count()
-        there = sent and tenant_id.hex in self._known_tenants()
-        return max(sent - (self._client.count(tenant_id.hex) if there else 0), 0)
+        if not sent:
+            return 0
+        has_tenant = tenant_id.hex in self._get_tenants()
+        return max(sent - (self._client.count(tenant_id.hex) if has_tenant else 0), 0)
 
-    def _send(self, part: EventRange) -> None:
+    def _send_pending(self, event_range: EventRange) -> None:
         after = 0
-        while some := documents.pending_documents(
-            part, after=after, most=AT_ONCE, with_vectors=self._vectors.works
+        while batch := documents.pending_documents(
+            event_range,
+            after=after,
+            limit=BATCH_SIZE,
+            with_vectors=self._embedder.is_available,
         ):
-            self._keep(part.tenant_id, some)
-            after = some[-1].pk
+            self._send_batch(event_range.tenant_id, batch)
+            after = batch[-1].pk
 
-    def _keep(self, tenant_id: UUID, some: list[SearchDocument]) -> None:
-        vectors = self._vectors.of([document.body for document in some])
-        done = RemoteState.VECTOR if self._vectors.works else RemoteState.TEXT
-        self._make_tenant(tenant_id)
-        things = [_thing(*both) for both in zip(some, vectors, strict=True)]
-        self._client.keep(tenant_id.hex, things)
+    def _send_batch(self, tenant_id: UUID, batch: list[SearchDocument]) -> None:
+        vectors = self._embedder.embed([document.body for document in batch])
+        # While vectors are available, a document without one was refused and will not get one.
+        state = RemoteState.VECTOR if self._embedder.is_available else RemoteState.TEXT
+        self._ensure_tenant(tenant_id)
+        objects = [_build_object(*pair) for pair in zip(batch, vectors, strict=True)]
+        self._client.keep(tenant_id.hex, objects)
         documents.mark_sent(
             tenant_id,
             [
-                (document, RemoteState.VECTOR if vector else done)
-                for document, vector in zip(some, vectors, strict=True)
+                (document, RemoteState.VECTOR if vector else state)
+                for document, vector in zip(batch, vectors, strict=True)
             ],
         )
 
-    def _remove(self, tenant_id: UUID, events: list[UUID]) -> int:
-        if tenant_id.hex in self._known_tenants():
-            self._client.drop(tenant_id.hex, [object_id(event) for event in events])
-        documents.delete_events(tenant_id, events)
-        return len(events)
+    def _remove(self, tenant_id: UUID, event_ids: list[UUID]) -> int:
+        if tenant_id.hex in self._get_tenants():
+            self._client.drop(tenant_id.hex, [get_object_id(event_id) for event_id in event_ids])
+        documents.delete_events(tenant_id, event_ids)
+        return len(event_ids)
 
-    def _known_tenants(self) -> set[str]:
+    def _get_tenants(self) -> set[str]:
         if self._tenants is None:
             self._tenants = self._client.tenants()
         return self._tenants
 
-    def _make_tenant(self, tenant_id: UUID) -> None:
-        if tenant_id.hex not in self._known_tenants():
+    def _ensure_tenant(self, tenant_id: UUID) -> None:
+        if tenant_id.hex not in self._get_tenants():
             self._client.add_tenant(tenant_id.hex)
-            self._known_tenants().add(tenant_id.hex)
+            self._get_tenants().add(tenant_id.hex)
 
 
-def _thing(document: SearchDocument, vector: Vector | None) -> WeaviateObject:
+def _build_object(document: SearchDocument, vector: Vector | None) -> WeaviateObject:
     properties = {
         "body": document.body,
         "event_id": str(document.event_id),
         "room_id": str(document.event.room_id),
     }
-    return WeaviateObject(id=object_id(document.event_id), properties=properties, vector=vector)
+    return WeaviateObject(id=get_object_id(document.event_id), properties=properties, vector=vector)
 
 
-def _without(counts: Counts, lacking: int) -> Counts:
-    lacking = min(lacking, counts.indexed)
-    return replace(counts, indexed=counts.indexed - lacking, missing=counts.missing + lacking)
+def _count_as_missing(counts: IndexCounts, number: int) -> IndexCounts:
+    """Move so many messages from `indexed` to `missing`."""
+    number = min(number, counts.indexed)
+    return replace(counts, indexed=counts.indexed - number, missing=counts.missing + number)

@@ -12,43 +12,49 @@ from rooms.bundle.format import fit_file_name
 from rooms.models import Room
 from rooms.services.exports.export_room import RoomExport
 from rooms.services.participant_export import export_as_participant
-from rooms.views.caller import caller
+from rooms.views.authentication import authenticate
 from scaiwave.api import BadApiRequest, api_view
 
 
 @api_view("GET")
 def export_room_view(request: HttpRequest, room: str) -> HttpResponseBase:
-    _require_an_end(request)
-    export = export_as_participant(caller=caller(request), room=room, now=timezone.now())
-    response = StreamingHttpResponse(_Begun(export), content_type="application/zip")
-    response["Content-Disposition"] = attachment(export.room)
+    _require_http_1_1(request)
+    export = export_as_participant(caller=authenticate(request), room=room, now=timezone.now())
+    response = StreamingHttpResponse(_StartedExport(export), content_type="application/zip")
+    response["Content-Disposition"] = format_content_disposition(export.room)
     response["Cache-Control"] = "no-store"
-    # The client is to see it come, and no proxy to keep bundles on its disk.
+    # Let the client see progress, and keep proxies from storing bundles on disk.
     response["X-Accel-Buffering"] = "no"
     return response
 
 
-def _require_an_end(request: HttpRequest) -> None:
-    """An answer of HTTP/1.0 ends with its connection, so half a bundle would look like a whole one:
-    to this client, or to whom a proxy passes it on."""
+def _require_http_1_1(request: HttpRequest) -> None:
+    """Raises `BadApiRequest`.
+
+    An HTTP/1.0 response ends when the connection closes, so neither the client nor a proxy could
+    tell an interrupted bundle from a complete one.
+    """
     if request.META.get("SERVER_PROTOCOL") == "HTTP/1.0":
         raise BadApiRequest(
-            "HTTP/1.0 can't tell a whole answer from a broken one; ask by HTTP/1.1."
+            "HTTP/1.0 is not supported, since a client could not detect an incomplete response. "
+            "Use HTTP/1.1."
         )
 
 
-def attachment(room: Room) -> str:
-    """The room's name as that of a file, for old clients and for those of RFC 6266."""
+def format_content_disposition(room: Room) -> str:
+    """Name the file after the room, in ASCII and in the form of RFC 6266."""
     name = fit_file_name(room.name or str(room.pk))
-    plain = name if name.isascii() else str(room.pk)
-    header = f'attachment; filename="{plain}.zip"'
+    ascii_name = name if name.isascii() else str(room.pk)
+    header = f'attachment; filename="{ascii_name}.zip"'
     return header if name.isascii() else f"{header}; filename*=UTF-8''{quote(name)}.zip"
 
 
-class _Begun:
-    """The bytes of an export whose first ones are there: what fails before them has an answer of
-    its own. What fails later is raised, so that the server breaks the connection: with a clean end
-    the client would take for whole what is not."""
+class _StartedExport:
+    """The bytes of an export whose first piece has been read.
+
+    A failure before the first piece gets an error response. A later failure is raised, so that the
+    server breaks the connection and the client notices that the bundle is incomplete.
+    """
 
     def __init__(self, export: RoomExport) -> None:
         self._export = export
@@ -64,5 +70,5 @@ class _Begun:
         return next(self._export)
 
     def close(self) -> None:
-        """Lets go of the snapshot, also when the client has gone away."""
+        """Release the snapshot, also after the client has disconnected."""
         self._export.close()

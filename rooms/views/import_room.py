@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from rooms.bundle.format import MIB
 from rooms.errors import WorkspaceForbidden
-from rooms.queries.workspaces import may_import_somewhere
+from rooms.queries.workspaces import can_import_somewhere
 from rooms.services.imports.import_room import import_room
-from rooms.views.caller import caller
+from rooms.views.authentication import authenticate
 from rooms.views.upload import read_upload
 from scaiwave.api import api_view, json_response
 from tenants.queries.callers import Caller
@@ -18,18 +18,18 @@ from tenants.queries.callers import Caller
 
 @api_view("POST")
 def import_room_view(request: HttpRequest) -> HttpResponseBase:
-    """201 for a new room; 200 where `once` has found the room of an earlier import."""
-    who = caller(request)
-    most_bytes = settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
-    _require_editor(who)
-    with read_upload(request, most_bytes=most_bytes) as upload:
+    """Respond 201 for a new room, 200 if `once` found the room of an earlier import."""
+    caller = authenticate(request)
+    max_bytes = settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
+    _require_import_permission(caller)
+    with read_upload(request, max_bytes=max_bytes) as upload:
         imported = import_room(
-            operator=who.operator,
-            tenant=str(who.tenant.pk),
+            operator=caller.operator,
+            tenant=str(caller.tenant.pk),
             workspace=upload.workspace,
-            participant=str(who.participant.pk),
+            participant=str(caller.participant.pk),
             file=upload.file,
-            most_bytes=most_bytes,
+            most_bytes=max_bytes,
             now=timezone.now(),
             once=upload.once,
             cut_references=upload.cut_references,
@@ -38,8 +38,11 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
     return json_response(imported.document(), status=201 if imported.imported else 200)
 
 
-def _require_editor(who: Caller) -> None:
-    """Which workspace it is about stands in the body, and nobody shall fill the disk to be refused
-    after that."""
-    if not may_import_somewhere(who.participant):
-        raise WorkspaceForbidden("You are neither owner nor editor of any workspace.")
+def _require_import_permission(caller: Caller) -> None:
+    """Raises `WorkspaceForbidden`.
+
+    The workspace is only known from the body; this check keeps callers who can't import anywhere
+    from filling the disk first.
+    """
+    if not can_import_somewhere(caller.participant):
+        raise WorkspaceForbidden("You are not an owner or editor of any workspace.")

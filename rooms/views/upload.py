@@ -1,5 +1,4 @@
-"""The bundle of a multipart request: on disk before it is looked at, and never larger than it may
-be."""
+"""Read the bundle of a multipart request to disk, within the size limit."""
 
 from __future__ import annotations
 
@@ -19,16 +18,16 @@ from rooms.errors import BundleTooLarge
 from scaiwave.api import BadApiRequest, LengthRequired
 
 BUNDLE = "bundle"
-AROUND = MIB
-"""Bytes that the request may be larger than the bundle: the other fields and what parts them."""
+MAX_OVERHEAD_BYTES = MIB
+"""How much larger than the bundle a request may be: the other fields and the multipart headers."""
 
-SWITCHES = ("once", "cut_references", "require_signature")
-_SWITCH = {"true": True, "1": True, "false": False, "0": False, "": False}
+FLAGS = ("once", "cut_references", "require_signature")
+_FLAG_VALUES = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What a request to import says."""
+    """The fields of a request to import a room."""
 
     workspace: str
     file: BinaryIO
@@ -38,21 +37,23 @@ class Upload:
 
 
 @contextmanager
-def read_upload(request: HttpRequest, *, most_bytes: int) -> Iterator[Upload]:
-    """The whole request; its file is gone at the end. Raises `BundleTooLarge` before it reads
-    anything, if the length that is announced tells, and else as soon as the limit is passed;
-    `BadApiRequest` and `LengthRequired`."""
-    length = _checked_length(request, most_bytes)
-    handler = _BundleHandler(request, most_bytes)
+def read_upload(request: HttpRequest, *, max_bytes: int) -> Iterator[Upload]:
+    """Read the whole request and yield its fields; the file is deleted on exit.
+
+    Raises `BundleTooLarge`, before reading if Content-Length exceeds the limit, else as soon as
+    the file does; `BadApiRequest` and `LengthRequired`.
+    """
+    length = _check_head(request, max_bytes)
+    handler = _BundleHandler(request, max_bytes)
     with handler.file:
-        body = _Counted(request)
+        body = _CountingReader(request)
         fields, files = MultiPartParser(request.META, cast(HttpRequest, body), [handler]).parse()
         if body.count < length:
-            raise BadApiRequest("The request ended before it was as long as it says.")
-        yield _upload(handler.file, fields, files)
+            raise BadApiRequest("The request ended before its Content-Length.")
+        yield _build_upload(handler.file, fields, files)
 
 
-def _upload(file: BinaryIO, fields: Mapping[str, str], files: Mapping[str, Any]) -> Upload:
+def _build_upload(file: BinaryIO, fields: Mapping[str, str], files: Mapping[str, Any]) -> Upload:
     if BUNDLE not in files:
         raise BadApiRequest("The file `bundle` is missing.")
     if not (workspace := fields.get("workspace_id", "")):
@@ -60,24 +61,28 @@ def _upload(file: BinaryIO, fields: Mapping[str, str], files: Mapping[str, Any])
     return Upload(
         workspace=workspace,
         file=file,
-        **{name: _switch(fields.get(name, ""), name) for name in SWITCHES},
+        **{name: _parse_flag(fields.get(name, ""), name) for name in FLAGS},
     )
 
 
-def _checked_length(request: HttpRequest, most_bytes: int) -> int:
+def _check_head(request: HttpRequest, max_bytes: int) -> int:
+    """Return the Content-Length."""
     if request.content_type != "multipart/form-data":
-        raise BadApiRequest("The request is not multipart/form-data.")
+        raise BadApiRequest("The Content-Type must be multipart/form-data.")
     length = request.headers.get("Content-Length", "")
     if not length.isdecimal():
-        raise LengthRequired("The request does not say how long it is (Content-Length).")
-    if int(length) > most_bytes + AROUND:
-        raise _too_large(most_bytes)
+        raise LengthRequired("The request has no Content-Length.")
+    if int(length) > max_bytes + MAX_OVERHEAD_BYTES:
+        raise _build_too_large_error(max_bytes)
     return int(length)
 
 
-class _Counted:
-    """The body of a request. Django takes one that broke off between two parts for whole, and what
-    was to follow the bundle may be what would have refused it."""
+class _CountingReader:
+    """Count the bytes read from a request.
+
+    Django accepts a body that was cut off between two parts. The missing fields might have been
+    those that make the import stricter, so the length is compared afterwards.
+    """
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
@@ -89,36 +94,38 @@ class _Counted:
         return data
 
 
-def _too_large(most_bytes: int) -> BundleTooLarge:
-    return BundleTooLarge(f"The bundle is larger than {most_bytes // MIB:,} MiB.")
+def _build_too_large_error(max_bytes: int) -> BundleTooLarge:
+    return BundleTooLarge(f"The bundle is larger than {max_bytes // MIB:,} MiB.")
 
 
-def _switch(text: str, name: str) -> bool:
+def _parse_flag(text: str, name: str) -> bool:
     try:
-        return _SWITCH[text.lower()]
+        return _FLAG_VALUES[text.lower()]
     except KeyError:
-        raise BadApiRequest(f"The field `{name}` is neither true nor false.") from None
+        raise BadApiRequest(f"The field `{name}` must be true or false.") from None
 
 
 class _BundleHandler(FileUploadHandler):
-    """Takes one file, the bundle, to a place on disk without a name, so that nothing is left of it
-    however this process ends."""
+    """Write one file, the bundle, to an unnamed temporary file.
 
-    def __init__(self, request: HttpRequest, most_bytes: int) -> None:
+    Without a name, nothing is left on disk however this process ends.
+    """
+
+    def __init__(self, request: HttpRequest, max_bytes: int) -> None:
         super().__init__(request)
         self.file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - closed by others
-        self._most_bytes = most_bytes
-        self._seen = False
+        self._max_bytes = max_bytes
+        self._has_bundle = False
 
     def new_file(self, field_name: str, *args: Any, **kwargs: Any) -> None:
-        if self._seen or field_name != BUNDLE:
-            raise BadApiRequest("The request has files other than the one `bundle`.")
-        self._seen = True
+        if self._has_bundle or field_name != BUNDLE:
+            raise BadApiRequest("The request must contain one file only, named `bundle`.")
+        self._has_bundle = True
         super().new_file(field_name, *args, **kwargs)
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        if start + len(raw_data) > self._most_bytes:
-            raise _too_large(self._most_bytes)
+        if start + len(raw_data) > self._max_bytes:
+            raise _build_too_large_error(self._max_bytes)
         self.file.write(raw_data)
 
     def file_complete(self, file_size: int) -> UploadedFile[bytes]:

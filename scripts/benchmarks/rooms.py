@@ -1,10 +1,10 @@
-"""`scripts/bench rooms`: what carrying a room out and in costs, beside its bare rows.
+"""`scripts/bench rooms`: time room export and import against a baseline of the same rows.
 
-For each database and each number of events, in a home of its own: `scaiwave room export` of a
-made-up room to /dev/null, beside the database writing the same rows as JSON; then `scaiwave room
-import` of the bundle into an empty table, beside putting the very rows it made into the same
-table. Each run is a process of its own, all kinds take turns, and of each the median counts. The
-table is empty and the database has nothing left to do before each import.
+For each database and number of events, in a home directory of its own: `scaiwave room export` of a
+room with sample data to /dev/null, against the database writing the same rows as JSON; then
+`scaiwave room import` of the bundle into an empty table, against inserting the very rows that it
+wrote. Each run is a process of its own, all kinds alternate, and the median of each counts. Before
+each import the table is empty and the database is idle.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from types import FrameType
 
 from scripts.benchmarks.databases import POSTGRES_URL, Database, empty_home, postgresql, sqlite
 from scripts.benchmarks.measure import MIB, aligned, describe_machine
-from scripts.benchmarks.rooms_bare import Bare, bare
+from scripts.benchmarks.rooms_baseline import Baseline, make_baseline
 from scripts.benchmarks.rooms_media import media_lines
-from scripts.benchmarks.rooms_timing import (
+from scripts.benchmarks.rooms_timer import (
     EXPORT,
     IMPORT,
     TENANT,
     WORKSPACE,
+    BenchmarkError,
     Run,
-    Wrong,
-    console,
-    seeded,
-    timed,
+    seed_sample_rooms,
+    time_pipeline,
+    time_scaiwave,
 )
 from tests.services.account import ServiceAbsent
 
-START, LESS_START = "… of an empty room", "… less that"
+START, LESS_START = "… of an empty room", "… without start-up"
 DUMPDATA = "Django dumpdata"
-MOST_FOR_DUMPDATA = 10_000
-TITLES = ("seconds", "rows/s", "ours ÷ this", "aim", "peak MB")
+MAX_DUMPDATA_EVENTS = 10_000
+TITLES = ("seconds", "rows/s", "ours ÷ this", "target", "peak MB")
 NOTES = f"""\
-ours ÷ this: our rows a second by those of the line. What starting takes is part of every figure:
-{START!r} shows ours, and {LESS_START!r} what is left without it.
-A PostgreSQL of our own does not wait for the disk; name another server in {POSTGRES_URL}."""
+ours ÷ this: our rows per second divided by those of the line. Every figure includes start-up:
+{START!r} shows ours, and {LESS_START!r} the rest.
+The PostgreSQL that this program starts does not wait for the disk; {POSTGRES_URL} names another."""
 
-_AIMS = {
-    f"{program} {what}": aim
-    for programs, what, aim in (
+_TARGETS = {
+    f"{program} {operation}": target
+    for programs, operation, target in (
         (("psql", "psycopg"), "COPY row_to_json", 0.7),
         (("psql", "psycopg"), "COPY row_to_json | gzip -1", 1.1),
         (("sqlite3", "Python sqlite3"), "json_object", 0.5),
@@ -61,7 +61,7 @@ _AIMS = {
 
 @dataclass
 class Block:
-    """All runs on one database with one number of events, by name; ours is the first."""
+    """All runs on one database with one number of events, by name; the first is ours."""
 
     database: str
     act: str
@@ -77,7 +77,7 @@ class Block:
 
     @property
     def peak(self) -> float:
-        """MB, the highest of our runs."""
+        """Return the highest memory use of our runs, in MB."""
         peaks: list[int] = [run["peak_memory"] for run in self.runs[self.act]]
         return max(peaks) / MIB
 
@@ -89,9 +89,9 @@ class Block:
                 continue
             seconds = self.seconds(name)
             ratio = "-" if name == self.act else f"{seconds / ours:.2f}"
-            aim = f"≥ {_AIMS[name]:g}" if name in _AIMS else "-"
+            target = f"≥ {_TARGETS[name]:g}" if name in _TARGETS else "-"
             peak = f"{self.peak:.0f}" if name == self.act else "-"
-            yield [name, f"{seconds:.2f}", self._rate(seconds), ratio, aim, peak]
+            yield [name, f"{seconds:.2f}", self._rate(seconds), ratio, target, peak]
 
     def _start_lines(self, ours: float) -> Iterator[list[str]]:
         start = self.seconds(START)
@@ -104,25 +104,25 @@ class Block:
 
 def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     blocks: list[Block] = []
     try:
         with ExitStack() as stack:
             databases = list(_databases(options.database, stack))
             print(describe_machine(*(database.title for database in databases)))
             print(
-                f"Runs of each, of which the median counts: {options.repeat}.\n\n{NOTES}",
+                f"Median of {options.repeat} runs each.\n\n{NOTES}",
                 flush=True,
             )
             for database in databases:
                 for events in options.events:
-                    blocks += _measure(database, events, options.repeat)
+                    blocks += _measure_database(database, events, options.repeat)
                 if options.media_gb:
                     print("\n" + media_lines(database, options.media_gb, options.repeat))
-    except (ServiceAbsent, Wrong) as error:
+    except (ServiceAbsent, BenchmarkError) as error:
         print(error, file=sys.stderr)
         return 1
-    _show_growth(blocks)
+    _print_memory_growth(blocks)
     if options.json:
         options.json.write_text(json.dumps([asdict(block) for block in blocks], indent=1) + "\n")
     return 0
@@ -131,11 +131,21 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench rooms", allow_abbrev=False)
     add = parser.add_argument
-    add("--events", type=_sizes, default=[10_000, 100_000], help="10000,100000 unless given")
-    add("--media-gb", type=float, default=0, help="also a room with so many GB of files")
+    add(
+        "--events",
+        type=_sizes,
+        default=[10_000, 100_000],
+        help="numbers of events (default 10000,100000)",
+    )
+    add("--media-gb", type=float, default=0, help="also measure a room with so many GB of files")
     add("--database", choices=("sqlite", "postgresql", "both"), default="both")
-    add("--repeat", type=int, default=3, help="runs of each, of which the median counts")
-    add("--json", type=Path, metavar="FILE", help="write every single run here too")
+    add(
+        "--repeat",
+        type=int,
+        default=3,
+        help="runs of each kind, of which the median counts (default 3)",
+    )
+    add("--json", type=Path, metavar="FILE", help="also write every run to FILE")
     return parser
 
 
@@ -143,7 +153,7 @@ def _sizes(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
@@ -154,64 +164,64 @@ def _databases(choice: str, stack: ExitStack) -> Iterator[Database]:
         yield stack.enter_context(postgresql())
 
 
-def _measure(database: Database, events: int, repeat: int) -> Iterator[Block]:
-    with tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as folder:
-        bundle = Path(folder) / "bundle.zip"
+def _measure_database(database: Database, events: int, repeat: int) -> Iterator[Block]:
+    with tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as directory:
+        bundle = Path(directory) / "bundle.zip"
         with empty_home(database) as environment:
             block = Block(database.title, EXPORT, events)
-            _fill_export(block, bare(database, environment, bundle), bundle, repeat)
-        yield _shown(block)
+            _fill_export(block, make_baseline(database, environment, bundle), bundle, repeat)
+        yield _print_block(block)
         with empty_home(database) as environment:
             block = Block(database.title, IMPORT, events)
-            beside = bare(database, environment, bundle.with_name("rows"))
-            _fill_import(block, beside, bundle, repeat)
-        yield _shown(block)
+            baseline = make_baseline(database, environment, bundle.with_name("rows"))
+            _fill_import(block, baseline, bundle, repeat)
+        yield _print_block(block)
 
 
-def _shown(block: Block) -> Block:
+def _print_block(block: Block) -> Block:
     heading = f"{block.database}, {block.events:,} events"
     print("\n" + aligned((heading, *TITLES), list(block.lines())), flush=True)
     return block
 
 
-def _fill_export(block: Block, beside: Bare, bundle: Path, repeat: int) -> None:
-    environment = beside.environment
-    room = seeded(environment, bundle, "--events", str(block.events))["rooms"][0]["id"]
-    empty = seeded(environment, bundle, "--events", "0")["rooms"][0]["id"]
+def _fill_export(block: Block, baseline: Baseline, bundle: Path, repeat: int) -> None:
+    environment = baseline.environment
+    room = seed_sample_rooms(environment, bundle, "--events", str(block.events))["rooms"][0]["id"]
+    empty = seed_sample_rooms(environment, bundle, "--events", "0")["rooms"][0]["id"]
     export = ("room", "export", "--tenant", TENANT, "--quiet")
-    beside.settle()
+    baseline.settle()
     for _ in range(repeat):
-        block.add(EXPORT, console(*export, room, environment=environment))
-        for name, pipeline in beside.exports(room).items():
-            block.add(name, timed(*pipeline, environment=environment))
-        if block.events <= MOST_FOR_DUMPDATA:
+        block.add(EXPORT, time_scaiwave(*export, room, environment=environment))
+        for name, pipeline in baseline.export_pipelines(room).items():
+            block.add(name, time_pipeline(*pipeline, environment=environment))
+        if block.events <= MAX_DUMPDATA_EVENTS:
             dump = [sys.executable, "manage.py", "dumpdata", "rooms.event", "--skip-checks"]
-            block.add(DUMPDATA, timed(dump, environment=environment))
-        block.add(START, console(*export, empty, environment=environment))
-    console(*export, room, environment=environment, target=bundle)
+            block.add(DUMPDATA, time_pipeline(dump, environment=environment))
+        block.add(START, time_scaiwave(*export, empty, environment=environment))
+    time_scaiwave(*export, room, environment=environment, target=bundle)
 
 
-def _fill_import(block: Block, beside: Bare, bundle: Path, repeat: int) -> None:
-    environment = beside.environment
+def _fill_import(block: Block, baseline: Baseline, bundle: Path, repeat: int) -> None:
+    environment = baseline.environment
     answer = bundle.with_name("answer.json")
-    owner = seeded(environment, answer, "--rooms", "0")["owner_id"]
+    owner = seed_sample_rooms(environment, answer, "--rooms", "0")["owner_id"]
     words = ("room", "import", WORKSPACE, "--tenant", TENANT, "--as", owner, "--json")
     for _ in range(repeat):
-        beside.empty()
-        beside.settle()
-        run = console(*words, environment=environment, source=bundle, target=answer)
+        baseline.clear_events()
+        baseline.settle()
+        run = time_scaiwave(*words, environment=environment, source=bundle, target=answer)
         room = json.loads(answer.read_bytes())["room"]["id"]
-        made = beside.keep_rows(room)
-        if not 0.9 * block.events < made <= block.events:
-            raise Wrong(f"Of {block.events} events the import made {made}.")
+        imported = baseline.save_rows(room)
+        if not 0.9 * block.events < imported <= block.events:
+            raise BenchmarkError(f"The import wrote {imported} of {block.events} events.")
         block.add(IMPORT, run)
-        beside.empty()
-        beside.settle()
-        block.add(*beside.fill())
+        baseline.clear_events()
+        baseline.settle()
+        block.add(*baseline.restore_rows())
 
 
-def _show_growth(blocks: list[Block]) -> None:
-    """The memory of each act at each size, and how much more that is than at the smallest."""
+def _print_memory_growth(blocks: list[Block]) -> None:
+    """Print the peak memory by number of events, and its growth over the smallest."""
     lines = []
     for first in blocks:
         same = [each for each in blocks if (each.database, each.act) == (first.database, first.act)]

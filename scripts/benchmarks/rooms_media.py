@@ -1,4 +1,4 @@
-"""A room with large files, out and in, beside `cat` and `cp` of the same files."""
+"""Time export and import of a room with large files, against `cat` and `cp` of the files."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from statistics import median
 
 from scripts.benchmarks.databases import Database, empty_home
 from scripts.benchmarks.measure import MIB, aligned
-from scripts.benchmarks.rooms_timing import (
+from scripts.benchmarks.rooms_timer import (
     EXPORT,
     IMPORT,
     TENANT,
     WORKSPACE,
     Run,
-    console,
-    seeded,
-    timed,
+    seed_sample_rooms,
+    time_pipeline,
+    time_scaiwave,
 )
 
 FILE_BYTES = 8 * MIB
-TITLES = ("seconds", "MB/s", "ours ÷ before", "peak MB")
+TITLES = ("seconds", "MB/s", "ours ÷ line above", "peak MB")
 Runs = dict[str, list[Run]]
 _COPY = 'cp -r "$1" "$2" && find "$2" -type f -exec sync {} +'
 
 
 def media_lines(database: Database, gigabytes: float, repeat: int) -> str:
-    """A table as text, of a room with an event for each file."""
+    """Return a table as text. The room has one event per file."""
     runs: Runs = {}
-    with tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as folder:
-        bundle = Path(folder) / "bundle.zip"
+    with tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as directory:
+        bundle = Path(directory) / "bundle.zip"
         with empty_home(database) as environment:
             files = Path(environment["SCAIWAVE_HOME"]) / "media"
             count = round(gigabytes * 1024 * MIB / FILE_BYTES)
@@ -39,7 +39,7 @@ def media_lines(database: Database, gigabytes: float, repeat: int) -> str:
             for _ in range(repeat):
                 copy = ["sh", "-c", _COPY, "sh", str(files), str(bundle.with_name("copy"))]
                 runs.setdefault("cp, and sync of each file", []).append(
-                    timed(copy, environment=environment)
+                    time_pipeline(copy, environment=environment)
                 )
                 shutil.rmtree(bundle.with_name("copy"))
                 _add_import(runs, database, bundle)
@@ -51,27 +51,29 @@ def _fill_export(
     runs: Runs, environment: dict[str, str], files: int, bundle: Path, repeat: int
 ) -> None:
     sizes = ("--events", str(files), "--media", str(files), "--media-bytes", str(FILE_BYTES))
-    room = seeded(environment, bundle, *sizes)["rooms"][0]["id"]
+    room = seed_sample_rooms(environment, bundle, *sizes)["rooms"][0]["id"]
     export = ("room", "export", room, "--tenant", TENANT, "--quiet")
     stored = Path(environment["SCAIWAVE_HOME"]) / "media" / "tenant"
     cat = ["find", str(stored), "-type", "f", "-exec", "cat", "{}", "+"]
     for _ in range(repeat):
-        runs.setdefault("cat", []).append(timed(cat, environment=environment))
-        runs.setdefault(EXPORT, []).append(console(*export, environment=environment))
-    console(*export, environment=environment, target=bundle)
+        runs.setdefault("cat", []).append(time_pipeline(cat, environment=environment))
+        runs.setdefault(EXPORT, []).append(time_scaiwave(*export, environment=environment))
+    time_scaiwave(*export, environment=environment, target=bundle)
 
 
 def _add_import(runs: Runs, database: Database, bundle: Path) -> None:
-    """Into a home of its own, since files that are there already are not stored again."""
+    """Import into a home directory of its own, since stored files are not stored again."""
     answer = bundle.with_name("answer.json")
     with empty_home(database) as environment:
-        owner = seeded(environment, answer, "--rooms", "0")["owner_id"]
+        owner = seed_sample_rooms(environment, answer, "--rooms", "0")["owner_id"]
         words = ("room", "import", WORKSPACE, "--tenant", TENANT, "--as", owner, "--json")
-        runs.setdefault(IMPORT, []).append(console(*words, environment=environment, source=bundle))
+        runs.setdefault(IMPORT, []).append(
+            time_scaiwave(*words, environment=environment, source=bundle)
+        )
 
 
 def _lines(runs: Runs, size: int) -> list[list[str]]:
-    """Each of ours is measured by the line before it."""
+    """Compare each of our lines with the line above it."""
     lines, before = [], 0.0
     for name, each in runs.items():
         seconds = median(run["seconds"] for run in each)

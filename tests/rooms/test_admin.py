@@ -18,16 +18,16 @@ def client() -> Client:
 
 
 def test_success_events_of_a_room_are_newest_first_and_cut_short(client: Client) -> None:
-    of = rows.tenant()
-    lobby = rows.room(rows.workspace(of), rows.participant(of))
+    tenant = rows.tenant()
+    lobby = rows.room(rows.workspace(tenant), rows.participant(tenant))
     for position, body in ((2, "b" * 500), (3, "<i>hello</i>"), (1, "first")):
         rows.event(lobby, position, content={"body": body})
     rows.event(lobby, 4, event_type="swp.room.topic", content={"topic": "Grüße"})
     url = reverse("admin:rooms_event_changelist")
-    answer = client.get(url, {"room__id__exact": str(lobby.pk)})
-    positions = [event.stream_position for event in answer.context["cl"].result_list]
+    response = client.get(url, {"room__id__exact": str(lobby.pk)})
+    positions = [event.stream_position for event in response.context["cl"].result_list]
     assert positions == [4, 3, 2, 1]
-    page = answer.content.decode()
+    page = response.content.decode()
     assert "b" * 100 + "…" in page
     assert "b" * 101 not in page
     assert "&lt;i&gt;hello&lt;/i&gt;" in page
@@ -35,8 +35,8 @@ def test_success_events_of_a_room_are_newest_first_and_cut_short(client: Client)
 
 
 def test_success_content_is_laid_out_on_its_page(client: Client) -> None:
-    of = rows.tenant()
-    lobby = rows.room(rows.workspace(of), rows.participant(of))
+    tenant = rows.tenant()
+    lobby = rows.room(rows.workspace(tenant), rows.participant(tenant))
     event = rows.event(lobby, 1, content={"body": "東京", "mentions": []})
     page = client.get(reverse("admin:rooms_event_change", args=[event.pk])).content.decode()
     laid_out = "<pre>{\n  &quot;body&quot;: &quot;東京&quot;,\n  &quot;mentions&quot;: []\n}</pre>"

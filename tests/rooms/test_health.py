@@ -13,13 +13,13 @@ from tests.scaiwave import rows
 from tests.scaiwave.rows import NOW
 
 
-def said(findings: Iterator[Finding]) -> list[tuple[State, str]]:
+def summarize(findings: Iterator[Finding]) -> list[tuple[State, str]]:
     return [(finding.state, finding.message) for finding in findings]
 
 
-def test_success_a_store_that_works_keeps_nothing_of_it(media_root: Path) -> None:
-    findings = said(check_media_store(load({}), NOW))
-    assert findings == [(State.PASS, "The media store keeps what is put there.")]
+def test_success_the_store_works_and_the_probe_is_deleted(media_root: Path) -> None:
+    findings = summarize(check_media_store(load({}), NOW))
+    assert findings == [(State.PASS, "The media store is readable and writable.")]
     assert [path for path in media_root.rglob("*") if path.is_file()] == []
 
 
@@ -35,16 +35,19 @@ def test_fail_a_store_that_is_a_file(media_root: Path) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_success_what_a_killed_import_left_is_taken_away(media_root: Path) -> None:
+def test_success_cleans_up_after_an_interrupted_import(media_root: Path) -> None:
     tenant = rows.tenant()
     ImportIntent.objects.create(tenant=tenant, hashes=["a" * 64], operator="root", started_at=NOW)
-    left = media_root / "tenant" / str(tenant.pk) / ("a" * 64)
-    left.parent.mkdir(parents=True)
-    left.write_bytes(b"half")
-    before = "1 under way, or killed and not tidied up, the oldest since 2026-03-04 05:06 UTC."
-    assert said(check_imports(load({}), NOW)) == [(State.PASS, before)]
-    took = "Took away what 1 killed imports had left."
-    assert said(clean_up_imports(load({}), NOW)) == [(State.PASS, took)]
-    assert not left.exists()
-    none = "None under way, and nothing left behind."
-    assert said(check_imports(load({}), NOW)) == [(State.PASS, none)]
+    leftover = media_root / "tenant" / str(tenant.pk) / ("a" * 64)
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half")
+    before = (
+        "In progress, or interrupted and not cleaned up: 1. "
+        "The oldest started at 2026-03-04 05:06 UTC."
+    )
+    assert summarize(check_imports(load({}), NOW)) == [(State.PASS, before)]
+    cleaned_up = "Cleaned up after 1 interrupted import."
+    assert summarize(clean_up_imports(load({}), NOW)) == [(State.PASS, cleaned_up)]
+    assert not leftover.exists()
+    none = "No imports in progress and no leftovers."
+    assert summarize(check_imports(load({}), NOW)) == [(State.PASS, none)]

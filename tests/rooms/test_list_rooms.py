@@ -20,19 +20,19 @@ from tests.tenants.people import HOST, make_tenant, run, tenant_admin
 pytestmark = pytest.mark.django_db
 
 
-def names(**options: Any) -> list[str]:
+def list_names(**options: Any) -> list[str]:
     return [row["name"] for row in list_rooms(operator=HOST, tenant="acme", **options)]
 
 
-def join(of: Room, person: Participant, membership: str = "join") -> None:
+def join(joined: Room, person: Participant, membership: str = "join") -> None:
     RoomMember.objects.create(
-        tenant=of.tenant, room=of, participant=person, membership=membership, joined_at=NOW
+        tenant=joined.tenant, room=joined, participant=person, membership=membership, joined_at=NOW
     )
 
 
 @pytest.fixture
 def acme() -> Tenant:
-    """Four rooms, one of them without a name, and one of another tenant."""
+    """Create four rooms, one without a name, and one of another tenant."""
     acme, other = tenant(), tenant("other")
     main, side = workspace(acme), workspace(acme, "side")
     anna = participant(acme)
@@ -45,17 +45,17 @@ def acme() -> Tenant:
 
 
 def test_success_filters(acme: Tenant) -> None:
-    assert names() == ["Alpha", "beta", "Übung", ""]
-    assert names(kind="dm") == [""]
-    assert names(state="archived") == ["beta"]
-    assert names(workspace="side") == ["Übung", ""]
-    assert names(workspace="side", kind="incognito", state="open") == ["Übung"]
-    assert names(limit=2) == ["Alpha", "beta"]
-    assert names(kind="bridge") == []
+    assert list_names() == ["Alpha", "beta", "Übung", ""]
+    assert list_names(room_type="dm") == [""]
+    assert list_names(state="archived") == ["beta"]
+    assert list_names(workspace="side") == ["Übung", ""]
+    assert list_names(workspace="side", room_type="incognito", state="open") == ["Übung"]
+    assert list_names(limit=2) == ["Alpha", "beta"]
+    assert list_names(room_type="bridge") == []
 
 
 @pytest.mark.parametrize(
-    ("search", "found"),
+    ("search", "expected"),
     [
         ("ALPH", ["Alpha"]),
         ("üBUNG", ["Übung"]),
@@ -67,8 +67,8 @@ def test_success_filters(acme: Tenant) -> None:
         ("\udcff", []),
     ],
 )
-def test_success_search_of_name_and_alias(acme: Tenant, search: str, found: list[str]) -> None:
-    assert names(search=search) == found
+def test_success_search_of_name_and_alias(acme: Tenant, search: str, expected: list[str]) -> None:
+    assert list_names(search=search) == expected
 
 
 def test_success_figures_of_each_room() -> None:
@@ -83,10 +83,12 @@ def test_success_figures_of_each_room() -> None:
     elsewhere = room(workspace(other), participant(other, "olga"))
     event(elsewhere, 1)
     for file, name in (("four", "a"), ("four", "b"), ("virus", "c"), ("seven!!", "a")):
-        bytes_ = acme.media.filter(size=len(file)).first() or media(
+        attachment = acme.media.filter(size=len(file)).first() or media(
             acme, file, scan_status="infected" if file == "virus" else "clean"
         )
-        RoomMedia.objects.create(tenant=acme, room=lobby, media=bytes_, name=name, created_at=NOW)
+        RoomMedia.objects.create(
+            tenant=acme, room=lobby, media=attachment, name=name, created_at=NOW
+        )
     keys = ("name", "members", "events", "media_bytes", "last_event_at")
     rows = list_rooms(operator=HOST, tenant="acme")
     assert [tuple(row[key] for key in keys) for row in rows] == [
@@ -108,22 +110,22 @@ def test_success_figures_of_each_room() -> None:
         ({"is_federated": True}, "it is federated"),
     ],
 )
-def test_success_may_it_be_exported(fields: dict[str, Any], reason: str | None) -> None:
+def test_success_exportable(fields: dict[str, Any], reason: str | None) -> None:
     acme = tenant()
     room(workspace(acme), participant(acme), **fields)
     row = list_rooms(operator=HOST, tenant="acme")[0]
     assert (row["exportable"], row["reason"]) == (reason is None, reason)
 
 
-def test_success_sorted_with_the_empty_last_either_way(acme: Tenant) -> None:
+def test_success_empty_values_sort_last_in_both_directions(acme: Tenant) -> None:
     event(Room.objects.get(name="Übung"), 1)
     event(Room.objects.get(name="beta"), 2, created_at=NOW + timedelta(days=1))
-    assert names(sort="alias") == ["Alpha", "beta", "Übung", ""]
-    assert names(sort="-alias") == ["beta", "Alpha", "Übung", ""]
-    assert names(sort="last-event") == ["Übung", "beta", "Alpha", ""]
-    assert names(sort="-last-event", limit=1) == ["beta"]
-    assert names(sort="events", reverse=True) == ["beta", "Übung", "Alpha", ""]
-    assert names(reverse=True) == ["Übung", "beta", "Alpha", ""]
+    assert list_names(sort="alias") == ["Alpha", "beta", "Übung", ""]
+    assert list_names(sort="-alias") == ["beta", "Alpha", "Übung", ""]
+    assert list_names(sort="last-event") == ["Übung", "beta", "Alpha", ""]
+    assert list_names(sort="-last-event", limit=1) == ["beta"]
+    assert list_names(sort="events", reverse=True) == ["beta", "Übung", "Alpha", ""]
+    assert list_names(reverse=True) == ["Übung", "beta", "Alpha", ""]
 
 
 def test_success_as_many_queries_for_30_rooms_as_for_3() -> None:
@@ -158,7 +160,7 @@ def test_success_plain_table(acme: Tenant) -> None:
     join(launch, launch.creator)
     beta = Room.objects.get(name="beta")
     assert run("list_rooms", "--tenant", "acme", "--workspace", "main") == (
-        f"{'Id':<36}  Name   Alias   Type    State     Workspace  Members  Events  Media  "
+        f"{'ID':<36}  Name   Alias   Type    State     Workspace  Members  Events  Media  "
         "Last event               Exportable\n"
         f"{launch.pk}  Alpha  launch  public  open      main             1       1    0 B  "
         "2026-03-04 05:06:07 UTC  yes\n"
@@ -204,14 +206,14 @@ def test_success_none(acme: Tenant) -> None:
 
 def test_fail_unknown_column_and_workspace(acme: Tenant) -> None:
     with pytest.raises(UsageError) as caught:
-        names(sort="-size")
+        list_names(sort="-size")
     assert caught.value.message == "There is no column 'size' to sort by."
     assert caught.value.fix == (
         "Sort by one of name, alias, type, state, workspace, members, events, media, last-event, "
         "created; with a minus before it, as in --sort=-events, the order is turned round."
     )
     with pytest.raises(WorkspaceNotFound):
-        names(workspace="nowhere")
+        list_names(workspace="nowhere")
 
 
 def test_fail_outside_the_scope(acme: Tenant) -> None:

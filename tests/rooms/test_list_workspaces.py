@@ -16,30 +16,30 @@ from tests.tenants.people import HOST, make_tenant, run, tenant_admin
 pytestmark = pytest.mark.django_db
 
 
-def put(of: Workspace, person: Participant, role: str) -> None:
+def add_member(to: Workspace, person: Participant, role: str) -> None:
     WorkspaceMember.objects.create(
-        tenant=of.tenant, workspace=of, participant=person, role=role, created_at=NOW
+        tenant=to.tenant, workspace=to, participant=person, role=role, created_at=NOW
     )
 
 
 @pytest.fixture
 def acme() -> Tenant:
-    """One workspace with somebody of every role and somebody gone, and an empty one."""
+    """Create a workspace with every role and a deactivated owner, and an empty workspace."""
     acme, other = tenant(), tenant("other")
     sales = workspace(acme, "sales")
     workspace(acme, "empty")
     anna = participant(acme)
-    put(sales, participant(acme, "berta"), "editor")
-    put(sales, anna, "owner")
-    put(sales, participant(acme, "carla"), "viewer")
-    put(sales, participant(acme, "dora", absent_since=NOW), "owner")
-    put(workspace(other), participant(other, "olga"), "owner")
+    add_member(sales, participant(acme, "berta"), "editor")
+    add_member(sales, anna, "owner")
+    add_member(sales, participant(acme, "carla"), "viewer")
+    add_member(sales, participant(acme, "dora", absent_since=NOW), "owner")
+    add_member(workspace(other), participant(other, "olga"), "owner")
     room(sales, anna)
     room(sales, anna, "Second", state="closed")
     return acme
 
 
-def test_success_counts_and_who_may_import(acme: Tenant) -> None:
+def test_success_counts_and_importers(acme: Tenant) -> None:
     empty, sales = list_workspaces(operator=HOST, tenant="acme")
     keys = ("slug", "rooms", "owners", "editors", "viewers")
     assert tuple(empty[key] for key in keys) == ("empty", 0, 0, 0, 0)
@@ -54,18 +54,18 @@ def test_success_counts_and_who_may_import(acme: Tenant) -> None:
 def test_success_plain_table(acme: Tenant) -> None:
     empty, sales = Workspace.objects.filter(tenant=acme).order_by("slug")
     assert run("list_workspaces", "--tenant", "acme") == (
-        f"{'Id':<36}  Slug   Name   Rooms  Owners  Editors  Viewers  May import (--as)\n"
+        f"{'ID':<36}  Slug   Name   Rooms  Owners  Editors  Viewers  May import (--as)\n"
         f"{empty.pk}  empty  empty      0       0        0        0  -\n"
         f"{sales.pk}  sales  sales      2       2        1        1  "
         "@anna.acme:localhost, @berta.acme:localhost\n"
     )
 
 
-def test_success_many_who_may_import() -> None:
+def test_success_many_importers() -> None:
     acme = tenant()
     main = workspace(acme)
     for number in range(7):
-        put(main, participant(acme, f"p{number}"), "editor")
+        add_member(main, participant(acme, f"p{number}"), "editor")
     line = run("list_workspaces", "--tenant", "acme").splitlines()[1]
     assert line.endswith("@p3.acme:localhost, @p4.acme:localhost, and 2 more")
     document = json.loads(run("list_workspaces", "--tenant", "acme", "--json"))
@@ -105,7 +105,7 @@ def test_success_constant_queries(acme: Tenant) -> None:
     counts = []
     for numbers in (range(3), range(3, 30)):
         for number in numbers:
-            put(workspace(acme, f"w{number}"), anna, "owner")
+            add_member(workspace(acme, f"w{number}"), anna, "owner")
         with CaptureQueriesContext(connection) as queries:
             list_workspaces(operator=HOST, tenant="acme")
         counts.append(len(queries))

@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever writes."""
+"""Constraints that the database enforces, whichever program writes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def lobby() -> Room:
-    of = rows.tenant()
-    return rows.room(rows.workspace(of), rows.participant(of))
+    tenant = rows.tenant()
+    return rows.room(rows.workspace(tenant), rows.participant(tenant))
 
 
-def member(of: Room, **fields: Any) -> RoomMember:
-    return RoomMember.objects.create(tenant=of.tenant, room=of, participant=of.creator, **fields)
+def make_member(room: Room, **fields: Any) -> RoomMember:
+    return RoomMember.objects.create(
+        tenant=room.tenant, room=room, participant=room.creator, **fields
+    )
 
 
-def workspace_member(of: Room, **fields: Any) -> WorkspaceMember:
-    joined = {"workspace": of.workspace, "participant": of.creator, "created_at": rows.NOW}
-    return WorkspaceMember.objects.create(tenant=of.tenant, **joined, **fields)
+def make_workspace_member(room: Room, **fields: Any) -> WorkspaceMember:
+    joined = {"workspace": room.workspace, "participant": room.creator, "created_at": rows.NOW}
+    return WorkspaceMember.objects.create(tenant=room.tenant, **joined, **fields)
 
 
-def twice(make: Callable[[], object]) -> None:
+def call_twice(make: Callable[[], object]) -> None:
     make()
     make()
 
@@ -39,18 +41,18 @@ REFUSED: dict[str, Callable[[Room], object]] = {
     "room type": lambda room: rows.room(room.workspace, room.creator, room_type="cave"),
     "room state": lambda room: rows.room(room.workspace, room.creator, state="lost"),
     "scope": lambda room: rows.room(room.workspace, room.creator, scope_kind="public"),
-    "same alias": lambda room: twice(
+    "same alias": lambda room: call_twice(
         lambda: rows.room(room.workspace, room.creator, room_alias="#lobby")
     ),
     "same workspace slug": lambda room: rows.workspace(room.tenant, room.workspace.slug),
-    "workspace role": lambda room: workspace_member(room, role="king"),
-    "workspace member twice": lambda room: twice(lambda: workspace_member(room)),
-    "membership": lambda room: member(room, membership="asleep"),
-    "power over 100": lambda room: member(room, power_level=101),
-    "member twice": lambda room: twice(lambda: member(room)),
-    "position taken": lambda room: twice(lambda: rows.event(room, 1)),
+    "workspace role": lambda room: make_workspace_member(room, role="king"),
+    "workspace member twice": lambda room: call_twice(lambda: make_workspace_member(room)),
+    "membership": lambda room: make_member(room, membership="asleep"),
+    "power over 100": lambda room: make_member(room, power_level=101),
+    "member twice": lambda room: call_twice(lambda: make_member(room)),
+    "position taken": lambda room: call_twice(lambda: rows.event(room, 1)),
     "position 0": lambda room: rows.event(room, 0),
-    "same bytes twice": lambda room: twice(lambda: rows.media(room.tenant)),
+    "same bytes twice": lambda room: call_twice(lambda: rows.media(room.tenant)),
     "short hash": lambda room: rows.media(room.tenant, sha256="abc"),
     "path as hash": lambda room: rows.media(room.tenant, sha256="../" * 21 + "a"),
     "hash in capitals": lambda room: rows.media(room.tenant, sha256="A" * 64),
@@ -65,7 +67,7 @@ def test_fail_database_refuses(name: str, lobby: Room) -> None:
         REFUSED[name](lobby)
 
 
-def test_success_what_differs_enough_is_kept(lobby: Room) -> None:
+def test_success_rows_that_differ_are_accepted(lobby: Room) -> None:
     other = rows.tenant("other")
     rows.workspace(other, lobby.workspace.slug)
     rows.media(lobby.tenant)
@@ -78,34 +80,34 @@ def test_success_what_differs_enough_is_kept(lobby: Room) -> None:
 
 
 def test_success_one_media_has_several_names_in_a_room(lobby: Room) -> None:
-    shown = {"tenant": lobby.tenant, "room": lobby, "media": rows.media(lobby.tenant)}
+    link = {"tenant": lobby.tenant, "room": lobby, "media": rows.media(lobby.tenant)}
     for name in ("a.png", "b.png"):
-        RoomMedia.objects.create(name=name, created_at=rows.NOW, **shown)
+        RoomMedia.objects.create(name=name, created_at=rows.NOW, **link)
     with pytest.raises(IntegrityError), transaction.atomic():
-        RoomMedia.objects.create(name="b.png", created_at=rows.NOW, **shown)
+        RoomMedia.objects.create(name="b.png", created_at=rows.NOW, **link)
 
 
 def test_fail_media_of_a_room_and_senders_cannot_be_deleted(lobby: Room) -> None:
     media = rows.media(lobby.tenant)
-    shown = {"tenant": lobby.tenant, "room": lobby, "media": media}
-    RoomMedia.objects.create(name="a.png", created_at=rows.NOW, **shown)
+    link = {"tenant": lobby.tenant, "room": lobby, "media": media}
+    RoomMedia.objects.create(name="a.png", created_at=rows.NOW, **link)
     rows.event(lobby, 1)
-    for kept in (media, lobby.creator):
+    for referenced in (media, lobby.creator):
         with pytest.raises(RestrictedError):
-            kept.delete()
+            referenced.delete()
 
 
-def test_success_a_tenant_goes_with_all_it_has() -> None:
+def test_success_deleting_a_tenant_deletes_its_rows() -> None:
     rows.everything(1).delete()
     assert not Event.objects.exists()
     assert not Media.objects.exists()
 
 
-def test_success_content_is_kept_as_it_came(lobby: Room) -> None:
+def test_success_content_is_stored_unchanged(lobby: Room) -> None:
     content = {"body": "Grüße 東京 👋", "x": [1, 1.5, None, {"deep": True}], "": ""}
-    kept = rows.event(lobby, 1, content=content)
-    kept.refresh_from_db()
-    assert kept.content == content
+    event = rows.event(lobby, 1, content=content)
+    event.refresh_from_db()
+    assert event.content == content
 
 
 def test_success_media_is_stored_by_tenant_and_hash(lobby: Room) -> None:
@@ -113,12 +115,12 @@ def test_success_media_is_stored_by_tenant_and_hash(lobby: Room) -> None:
     assert media.storage_name == f"tenant/{lobby.tenant_id}/{media.sha256}"
 
 
-@pytest.mark.parametrize("chosen", ["room", "tenant"])
-def test_success_events_are_read_by_index_and_not_sorted(chosen: str, lobby: Room) -> None:
-    events = Event.objects.filter(**{chosen: {"room": lobby, "tenant": lobby.tenant}[chosen]})
+@pytest.mark.parametrize("owner", ["room", "tenant"])
+def test_success_events_are_read_by_index_and_not_sorted(owner: str, lobby: Room) -> None:
+    events = Event.objects.filter(**{owner: {"room": lobby, "tenant": lobby.tenant}[owner]})
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # A table of no rows would be read whole, whatever indices it has.
+            # PostgreSQL scans an empty table, whatever indexes it has.
             cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
     plan = events.order_by("stream_position").filter(stream_position__gt=5).explain()
     assert "sw_events" in plan

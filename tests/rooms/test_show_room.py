@@ -9,7 +9,7 @@ from django.core.files.storage import default_storage
 
 from rooms.errors import RoomNotFound
 from rooms.models import Media, Room, RoomImport, RoomMedia, RoomMember
-from rooms.queries.show_room import show_room
+from rooms.queries.rooms import show_room
 from scaiwave.console.output import to_json
 from tenants.errors import TenantNotFound
 from tenants.services.audit import record_audit
@@ -30,26 +30,28 @@ def show(name: str = "lobby", **options: Any) -> dict[str, Any]:
     return show_room(**{"operator": HOST, "tenant": "acme", **options}, name=name)
 
 
-def attach(of: Room, text: str, *names: str, stored: str | None = None, **fields: Any) -> Media:
-    """What is stored under the hash of the text: by default the text itself."""
-    made = media(of.tenant, text, **fields)
+def attach(lobby: Room, text: str, *names: str, stored: str | None = None, **fields: Any) -> Media:
+    """Attach a file with the hash of the text; its bytes are `stored`, by default the text."""
+    attachment = media(lobby.tenant, text, **fields)
     if stored != "":
-        default_storage.save(made.storage_name, ContentFile((stored or text).encode()))
+        default_storage.save(attachment.storage_name, ContentFile((stored or text).encode()))
     for name in names:
-        RoomMedia.objects.create(tenant=of.tenant, room=of, media=made, name=name, created_at=NOW)
-    return made
+        RoomMedia.objects.create(
+            tenant=lobby.tenant, room=lobby, media=attachment, name=name, created_at=NOW
+        )
+    return attachment
 
 
 def test_success_by_id_and_by_alias(lobby: Room) -> None:
     event(lobby, 7)
-    found = show()
-    assert found == show(str(lobby.pk))
-    assert (found["name"], found["topic"], found["tenant"]) == ("Lobby", "Hello", "acme")
-    assert (found["creator"], found["events"]) == ("@anna.acme:localhost", 1)
-    assert (found["exportable"], found["imported_from"], found["audit"]) == (True, None, [])
+    row = show()
+    assert row == show(str(lobby.pk))
+    assert (row["name"], row["topic"], row["tenant"]) == ("Lobby", "Hello", "acme")
+    assert (row["creator"], row["events"]) == ("@anna.acme:localhost", 1)
+    assert (row["exportable"], row["imported_from"], row["audit"]) == (True, None, [])
 
 
-def test_success_members_the_most_powerful_first(lobby: Room) -> None:
+def test_success_members_by_power_level(lobby: Room) -> None:
     acme = lobby.tenant
     people = (
         (lobby.creator, "join", 50),
@@ -61,32 +63,32 @@ def test_success_members_the_most_powerful_first(lobby: Room) -> None:
             tenant=acme, room=lobby, participant=person, membership=membership, power_level=power
         )
     keys = ("display_name", "type", "status", "membership", "power_level")
-    found = show()
-    assert found["members"] == 2
-    assert [tuple(member[key] for key in keys) for member in found["memberships"]] == [
+    row = show()
+    assert row["members"] == 2
+    assert [tuple(member[key] for key in keys) for member in row["memberships"]] == [
         ("Chris", "model", "active", "join", 100),
         ("Anna", "human", "active", "join", 50),
         ("Berta", "human", "suspended", "ban", 0),
     ]
 
 
-def test_success_media_and_what_is_missing(lobby: Room) -> None:
+def test_success_media_and_missing_files(lobby: Room) -> None:
     attach(lobby, "whole", "a.txt", "b.txt")
     attach(lobby, "gone", "c.txt", stored="")
     attach(lobby, "longer", "d.txt", stored="short")
     attach(lobby, "virus", "e.txt", stored="", scan_status="infected")
-    found = show()
-    assert [(row["name"], row["size"], row["missing"]) for row in found["media"]] == [
+    row = show()
+    assert [(row["name"], row["size"], row["missing"]) for row in row["media"]] == [
         ("a.txt", 5, None),
         ("b.txt", 5, None),
         ("c.txt", 4, "lost"),
         ("d.txt", 6, "lost"),
         ("e.txt", 5, "infected"),
     ]
-    assert found["media_bytes"] == 15
+    assert row["media_bytes"] == 15
 
 
-def test_success_where_it_came_from(lobby: Room) -> None:
+def test_success_source_of_an_imported_room(lobby: Room) -> None:
     source = {"source_room_id": "r1", "source_server_name": "old.example", "operator": "root"}
     RoomImport.objects.create(
         tenant=lobby.tenant, room=lobby, manifest_sha256="0" * 64, created_at=NOW, **source
@@ -109,7 +111,7 @@ def test_success_plain_text(lobby: Room) -> None:
     record_audit(operator=HOST, action="export-room", subject=lobby, tenant=lobby.tenant, now=NOW)
     assert run("show_room", "lobby", "--tenant", "acme") == (
         "Name           Lobby\n"
-        f"Id             {lobby.pk}\n"
+        f"ID             {lobby.pk}\n"
         "Alias          lobby\n"
         "Topic          Hello\n"
         "Type           bridge\n"
@@ -124,8 +126,8 @@ def test_success_plain_text(lobby: Room) -> None:
         "Members        1\n"
         "Events         0\n"
         "Last event     -\n"
-        "Media          1 of 5 B; 1 missing\n"
-        "Exportable     no, since its type is bridge\n"
+        "Media          1 (5 B); 1 missing\n"
+        "Exportable     no: its type is bridge\n"
         "Imported from  -\n"
         "Created        2026-03-04 05:06:07 UTC\n"
         "Changed        2026-03-04 05:06:07 UTC\n"
@@ -149,6 +151,6 @@ def test_success_plain_text(lobby: Room) -> None:
 def test_fail_unknown_and_outside_the_scope(lobby: Room) -> None:
     with pytest.raises(RoomNotFound) as caught:
         show("attic")
-    assert caught.value.message == "There is no room 'attic' in tenant acme."
+    assert caught.value.message == "Room not found in tenant acme: attic."
     with pytest.raises(TenantNotFound):
         show(operator=tenant_admin(make_tenant("globex")))

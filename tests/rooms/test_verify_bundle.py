@@ -256,7 +256,7 @@ def test_fail_command(tmp_path: Path) -> None:
     ended = scaiwave("room", "verify", str(path), "--key", PUBLIC_KEY)
     bad = "Events refer to others that are not in the bundle: event 2 "
     assert ended.code == 1
-    assert f"\nWrong: {bad}" in ended.out
+    assert f"\nProblem: {bad}" in ended.out
     assert ended.err.splitlines() == [
         "Error: The bundle is not good: one thing is wrong with it. [SW_BUNDLE_NOT_VERIFIED]",
         "  Fix: Do not import it. Export the room again, and carry the file unchanged.",
@@ -277,11 +277,11 @@ def test_fail_command_says_what_it_reads() -> None:
     ended = scaiwave("room", "verify", "/nowhere/bundle.zip", "--key", PUBLIC_KEY)
     assert (ended.code, ended.err.splitlines()[0]) == (
         2,
-        "Error: /nowhere/bundle.zip can't be read: No such file or directory. [SW_USAGE]",
+        "Error: Can't read /nowhere/bundle.zip: No such file or directory. [SW_USAGE]",
     )
     ended = at_terminal("room", "verify", "--key", PUBLIC_KEY)
     assert ended.code == 2
-    assert "The bundle is read from stdin, and stdin is a terminal." in ended.out
+    assert "Can't read a bundle from a terminal." in ended.out
     ended = scaiwave("room", "verify", "--key", PUBLIC_KEY)
     assert (ended.code, ended.err.splitlines()[0]) == (
         1,

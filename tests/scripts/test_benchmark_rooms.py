@@ -1,4 +1,4 @@
-"""`scripts/bench rooms`, on rooms small enough that only its working is looked at."""
+"""`scripts/bench rooms`, on rooms so small that only its workings are tested."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from scripts.benchmarks.databases import sqlite
-from scripts.benchmarks.rooms_bare import SQLite, bare
-from scripts.benchmarks.rooms_timing import Wrong, timed
+from scripts.benchmarks.rooms_baseline import SQLite, make_baseline
+from scripts.benchmarks.rooms_timer import BenchmarkError, time_pipeline
 
 pytestmark = pytest.mark.once
 
@@ -42,7 +42,7 @@ def test_success_tables_and_single_runs(tmp_path: Path) -> None:
     assert {"Django dumpdata", "… of an empty room"} < set(blocks[0]["runs"])
     lines = done.stdout.splitlines()
     for name in (EXPORT, IMPORT):
-        assert sum(line.startswith(f"{name}  ") for line in lines) == 2  # with that of the files
+        assert sum(line.startswith(f"{name}  ") for line in lines) == 2  # also in the media table
     assert lines[-2].startswith(f"{EXPORT}, SQLite")
     assert " 200: " in lines[-1]
 
@@ -51,15 +51,17 @@ def test_success_without_the_sqlite3_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    beside = bare(sqlite(), {**os.environ, "SCAIWAVE_HOME": str(tmp_path)}, tmp_path / "rows")
-    assert isinstance(beside, SQLite)
-    [first, second] = beside.exports("0")
+    baseline = make_baseline(
+        sqlite(), {**os.environ, "SCAIWAVE_HOME": str(tmp_path)}, tmp_path / "rows"
+    )
+    assert isinstance(baseline, SQLite)
+    [first, second] = baseline.export_pipelines("0")
     assert (first, second) == ("Python sqlite3 json_object", "Python sqlite3 json_object | gzip -1")
 
 
 def test_fail_a_command_of_a_pipeline() -> None:
     false, cat = [sys.executable, "-c", "raise SystemExit(3)"], ["cat"]
     for pipeline in ([false], [false, cat], [cat, false]):
-        with pytest.raises(Wrong) as error:
-            timed(*pipeline, environment=dict(os.environ))
+        with pytest.raises(BenchmarkError) as error:
+            time_pipeline(*pipeline, environment=dict(os.environ))
         assert str(error.value) == f"`{sys.executable}` failed; see above."

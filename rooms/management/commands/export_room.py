@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,30 +10,53 @@ from typing import Any
 from django.utils import timezone
 
 from rooms.bundle.time_window import parse_window
-from rooms.management.commands._exports import (
-    add_arguments,
-    check_usage,
-    print_bulk_export,
-    print_export_result,
-)
+from rooms.errors import ExportIncomplete
+from rooms.services.exported_room import ExportResult, pluralize
+from rooms.services.exported_rooms import BulkExportResult, ExportOutcome
 from rooms.services.exports.export_room import export_room
 from rooms.services.exports.export_rooms import export_rooms
 from rooms.services.exports.sinks import write_to_file, write_to_stream
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, ColumnType, Output
+from scaiwave.errors import UsageError
+
+COLUMNS = (
+    Column("id", "ID"),
+    Column("name", "Name"),
+    Column("outcome", "Outcome"),
+    Column("events", "Events", ColumnType.COUNT),
+    Column("media", "Media", ColumnType.COUNT),
+    Column("missing_media", "Missing", ColumnType.COUNT),
+    Column("bytes", "Size", ColumnType.BYTES),
+    Column("reason", "Reason"),
+)
 
 
 class Command(OperatorCommand):
     help = (
-        "Write a room as a bundle, a ZIP file with everything that was said in it, as of one "
-        "moment. It goes to stdout, so send that into a file or a pipe."
+        "Export a room as a bundle: a ZIP file with its events and media, from one consistent "
+        "snapshot. The bundle goes to stdout; redirect it to a file or a pipe."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add_arguments(parser)
+        add = parser.add_argument
+        add("room", nargs="?", help="room to export (ID or alias)")
+        add("--tenant", required=True, help="tenant of the room (slug or ID)")
+        add("--output", type=Path, metavar="FILE", help="write to FILE instead of stdout")
+        add("--since", metavar="TIME", help="leave out events sent before TIME")
+        add("--until", metavar="TIME", help="leave out events sent at TIME or later")
+        add("--no-media", action="store_true", help="leave out the attachments' files")
+        add("--all", action="store_true", help="export all rooms of the tenant")
+        add(
+            "--output-dir",
+            type=Path,
+            metavar="DIR",
+            help="with --all: write DIR/<room-id>.zip for each room; existing bundles are kept",
+        )
 
     def handle(self, room: str | None, output: Path | None, **options: Any) -> None:
-        check_usage(room, output, options)
-        wanted = {
+        _check_usage(room, output, options)
+        export_options = {
             "operator": self.operator,
             "tenant": options["tenant"],
             "window": parse_window(options["since"], options["until"]),
@@ -40,18 +64,83 @@ class Command(OperatorCommand):
         }
         if room is None:
             with self.output.progress("Exporting rooms") as progress:
-                many = export_rooms(
-                    **wanted,
+                bulk_result = export_rooms(
+                    **export_options,
                     folder=options["output_dir"],
                     clock=timezone.now,
                     progress=progress,
                 )
-            print_bulk_export(self.output, many)
+            _print_bulk_result(self.output, bulk_result)
             return
         with self.output.progress("Exporting events") as progress:
-            begin = partial(export_room, **wanted, room=room, now=timezone.now(), progress=progress)
+            begin = partial(
+                export_room, **export_options, room=room, now=timezone.now(), progress=progress
+            )
             if output:
-                one = write_to_file(begin, output)
+                result = write_to_file(begin, output)
             else:
-                one = write_to_stream(begin, sys.stdout.buffer)
-        print_export_result(self.output, one, output)
+                result = write_to_stream(begin, sys.stdout.buffer)
+        _print_result(self.output, result, output)
+
+
+def _check_usage(room: str | None, output: Path | None, options: Mapping[str, Any]) -> None:
+    """Raises `UsageError`."""
+    if options["all"]:
+        _check_all(room, output, options["output_dir"])
+    elif options["output_dir"]:
+        raise UsageError(
+            "--output-dir needs --all.", fix="Pass --output FILE for one room, or add --all."
+        )
+    elif room is None:
+        raise UsageError(
+            "No room was given.",
+            fix="Name a room by its ID or alias, or pass --all and --output-dir DIR.",
+        )
+    elif output is None:
+        _check_stdout(as_json=options["json"])
+
+
+def _check_all(room: str | None, output: Path | None, directory: Path | None) -> None:
+    if room is not None:
+        raise UsageError(
+            f"Can't combine --all with a room: {room}.", fix="Leave out one of the two."
+        )
+    if output is not None or directory is None:
+        raise UsageError("--all needs an output directory.", fix="Pass --output-dir DIR.")
+
+
+def _check_stdout(*, as_json: bool) -> None:
+    if as_json:
+        raise UsageError(
+            "Can't write both the bundle and JSON to stdout.",
+            fix="Add --output room.zip to --json.",
+        )
+    if sys.stdout.isatty():
+        raise UsageError(
+            "Can't write a ZIP file to a terminal.",
+            fix="Append `> room.zip` to the command, or pass --output room.zip.",
+        )
+
+
+def _print_result(output: Output, result: ExportResult, file: Path | None) -> None:
+    """Print to stderr if stdout is the bundle."""
+    if output.as_json:
+        output.print_json({**result.document(), "file": str(file)})
+    print_sentence = output.print_line if file else output.log
+    for sentence in result.sentences():
+        print_sentence(sentence)
+    if result.warning:
+        output.warn(result.warning)
+
+
+def _print_bulk_result(output: Output, result: BulkExportResult) -> None:
+    """Print the result, then raise `ExportIncomplete` if a room failed."""
+    if output.as_json:
+        output.print_json(result.document())
+    else:
+        output.print_table("rooms", COLUMNS, result.rooms)
+        output.print_line(result.sentence)
+    if failed := result.count(ExportOutcome.FAILED):
+        raise ExportIncomplete(
+            f"Export failed for {failed:,} of {pluralize(len(result.rooms), 'room')}."
+        )

@@ -8,26 +8,56 @@ from django.utils import timezone
 
 from rooms.bundle.format import MIB
 from rooms.management.bundle_io import open_input, print_import_result
-from rooms.management.commands._import_arguments import add_arguments
 from rooms.services.imports.import_room import import_room
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
     help = (
-        "Read a bundle from stdin and make a new room of it. It is checked as a whole before "
-        "anything is written; importing it again makes another room, unless --once is given."
+        "Import a bundle from stdin as a new room. The whole bundle is validated before anything "
+        "is written. Importing it again creates another room, unless --once is given."
     )
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add_arguments(parser)
+        add = parser.add_argument
+        add("workspace", help="workspace for the new room (ID or slug)")
+        add("--tenant", required=True, help="tenant of the workspace (slug or ID)")
+        add(
+            "--as",
+            dest="participant",
+            metavar="PARTICIPANT",
+            required=True,
+            help="creator of the new room, an owner or editor of the workspace (ID, e-mail or "
+            "@name)",
+        )
+        add("--input", metavar="FILE", help="read the bundle from FILE instead of stdin")
+        add(
+            "--once",
+            action="store_true",
+            help="do nothing if this bundle was already imported into the workspace; report the "
+            "existing room",
+        )
+        add(
+            "--cut-references",
+            action="store_true",
+            help="drop references to events that are not in the bundle",
+        )
+        add(
+            "--key",
+            help="public key of the signer (ed25519:…), in addition to this server's own keys",
+        )
+        add(
+            "--require-signature",
+            action="store_true",
+            help="refuse a bundle without a valid signature from a known key",
+        )
 
     def handle(self, workspace: str, input: str | None, **options: Any) -> None:  # noqa: A002
         with open_input(
             input,
-            at_terminal="Write `< bundle.zip` behind the command, or pass --input bundle.zip.",
-            unreadable="Name a bundle with --input.",
+            terminal_fix="Append `< bundle.zip` to the command, or pass --input bundle.zip.",
+            unreadable_fix="Pass a readable bundle with --input.",
         ) as file:
             imported = import_room(
                 operator=self.operator,

@@ -10,7 +10,7 @@ from scaiwave.console.output import Column, ColumnType
 from tenants.management.output import positive_int
 
 COLUMNS = (
-    Column("id", "Id", whole=True),
+    Column("id", "ID", whole=True),
     Column("name", "Name"),
     Column("alias", "Alias", spare=True),
     Column("type", "Type"),
@@ -25,28 +25,30 @@ COLUMNS = (
 
 
 class Command(OperatorCommand):
-    help = "List the rooms of a tenant. Members are those who have joined."
+    help = "List the rooms of a tenant. Members are participants who have joined."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
-        parser.add_argument("--type", choices=RoomType.values, help="(default every type)")
-        parser.add_argument("--state", choices=RoomState.values, help="(default every state)")
-        parser.add_argument("--workspace", help="only rooms of this workspace (slug or id)")
-        parser.add_argument("--search", metavar="TEXT", help="part of a name or an alias")
-        parser.add_argument(
+        add = parser.add_argument
+        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        add("--type", choices=RoomType.values, help="only rooms of this type")
+        add("--state", choices=RoomState.values, help="only rooms in this state")
+        add("--workspace", help="only rooms of this workspace (slug or ID)")
+        add("--search", metavar="TEXT", help="only rooms with TEXT in their name or alias")
+        add(
             "--sort",
             default="name",
             metavar="COLUMN",
-            help=f"{', '.join(SORTABLE)} (default name); --sort=-events has the most first",
+            help=f"sort column: {', '.join(SORTABLE)} (default name); "
+            "a leading minus reverses the order: --sort=-events",
         )
-        parser.add_argument("--reverse", action="store_true", help="turn the order round")
-        parser.add_argument("--limit", metavar="N", type=positive_int, help="no more than so many")
+        add("--reverse", action="store_true", help="reverse the order")
+        add("--limit", metavar="N", type=positive_int, help="maximum number of rooms (default all)")
 
     def handle(self, tenant: str, sort: str, reverse: bool, **options: Any) -> None:
         rooms = list_rooms(
             operator=self.operator,
             tenant=tenant,
-            kind=options["type"],
+            room_type=options["type"],
             state=options["state"],
             workspace=options["workspace"],
             search=options["search"],

@@ -10,35 +10,37 @@ from scaiwave.console.output import Column, ColumnType
 from tenants.queries.serializers import Row
 
 COLUMNS = (
-    Column("id", "Id", spare=True),
+    Column("id", "ID", spare=True),
     Column("slug", "Slug"),
     Column("name", "Name", spare=True),
     Column("rooms", "Rooms", ColumnType.COUNT, spare=True),
     Column("owners", "Owners", ColumnType.COUNT, spare=True),
     Column("editors", "Editors", ColumnType.COUNT, spare=True),
     Column("viewers", "Viewers", ColumnType.COUNT, spare=True),
-    Column("who", "May import (--as)", whole=True),
+    Column("importers", "May import (--as)", whole=True),
 )
-MOST_NAMED = 5
+MAX_NAMED_IMPORTERS = 5
 
 
 class Command(OperatorCommand):
     help = (
-        "List the workspaces of a tenant. The last column names active owners and editors, "
-        "as `scaiwave room import --as` takes them; --json names them all."
+        "List the workspaces of a tenant. The last column names active owners and editors, as "
+        "accepted by `scaiwave room import --as`; --json lists all of them."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
+        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
 
     def handle(self, tenant: str, **options: Any) -> None:
         workspaces = list_workspaces(operator=self.operator, tenant=tenant)
         if not self.output.as_json:
-            workspaces = [{**row, "who": _named(row["may_import"])} for row in workspaces]
+            workspaces = [
+                {**row, "importers": _format_importers(row["may_import"])} for row in workspaces
+            ]
         self.output.print_table("workspaces", COLUMNS, workspaces)
 
 
-def _named(importers: Sequence[Row]) -> list[str]:
-    names = [str(person["fqid"]) for person in importers[:MOST_NAMED]]
+def _format_importers(importers: Sequence[Row]) -> list[str]:
+    names = [str(person["fqid"]) for person in importers[:MAX_NAMED_IMPORTERS]]
     more = len(importers) - len(names)
     return [*names, f"and {more:,} more"] if more else names

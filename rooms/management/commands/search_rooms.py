@@ -17,22 +17,27 @@ COLUMNS = (
 
 
 class Command(OperatorCommand):
-    help = "Find messages of a tenant by their words, all of which must be there."
+    help = "Search a tenant's messages. A message must contain every word of the search text."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("text", metavar="TEXT", help="words; nothing in them is a wildcard")
-        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
-        parser.add_argument("--room", help="only in this room (id or alias)")
-        parser.add_argument(
-            "--limit", metavar="N", type=positive_int, default=20, help="no more than so many (20)"
+        add = parser.add_argument
+        add("text", metavar="TEXT", help="words to search for (no wildcards)")
+        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        add("--room", help="only messages in this room (ID or alias)")
+        add(
+            "--limit",
+            metavar="N",
+            type=positive_int,
+            default=20,
+            help="maximum number of messages (default 20)",
         )
 
     def handle(self, text: str, tenant: str, **options: Any) -> None:
-        found = search_rooms(
+        messages = search_rooms(
             operator=self.operator,
             text=text,
             tenant=tenant,
             room=options["room"],
             limit=options["limit"],
         )
-        self.output.print_table("messages", COLUMNS, found)
+        self.output.print_table("messages", COLUMNS, messages)

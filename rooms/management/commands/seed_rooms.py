@@ -1,9 +1,11 @@
-"""`scaiwave manage seed_rooms`: made-up rooms of any size."""
+"""`scaiwave manage seed_rooms`: rooms with sample data, of any size."""
 
 from __future__ import annotations
 
+import re
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -11,18 +13,104 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from rooms.management.commands._seed_arguments import add_arguments
-from rooms.services.seeding.seed_rooms import SEEDED_COLUMNS, Wanted, seed_rooms
+from rooms.models import RoomType
+from rooms.services.seeding.seed_rooms import SeedOptions, seed_rooms
 from scaiwave.auth.operators import identify_operator
-from scaiwave.console.output import Output
+from scaiwave.console.output import Column, ColumnType, Output
+
+MAX_COUNT = 100_000_000
+"""Events in a room: at the seeded pace, 22 years of conversation."""
+MAX_FILE_BYTES = 2**40
+
+COLUMNS = (
+    Column("id", "ID"),
+    Column("name", "Name"),
+    Column("alias", "Alias"),
+    Column("events", "Events", ColumnType.COUNT),
+    Column("media", "Media", ColumnType.COUNT),
+    Column("members", "Members", ColumnType.COUNT),
+)
+
+
+def _slug(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text) or len(text) > 200:
+        raise ArgumentTypeError(f"{text!r} may contain only a–z, 0–9 and single hyphens")
+    return text
+
+
+def _int_between(minimum: int, maximum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", text) or not minimum <= int(text) <= maximum:
+            raise ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {maximum:,}")
+        return int(text)
+
+    return parse
+
+
+_count = _int_between(0, MAX_COUNT)
+
+
+def _fraction(text: str) -> float:
+    if not re.fullmatch(r"0?\.[0-9]+|[01](\.0+)?", text):
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return float(text)
+
+
+def _room_type(text: str) -> RoomType:
+    try:
+        return RoomType(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not one of {', '.join(RoomType.values)}") from None
 
 
 class Command(BaseCommand):
-    help = "Fill a workspace with made-up rooms. Run again, it adds as many again."
+    help = "Add rooms with sample data to a workspace. Each run adds further rooms."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add_arguments(parser)
+        add = parser.add_argument
+        add("--tenant", metavar="SLUG", required=True, help="tenant; created if it does not exist")
+        add(
+            "--workspace",
+            metavar="SLUG",
+            type=_slug,
+            default="seeded",
+            help="workspace; created if it does not exist (default seeded)",
+        )
+        add("--rooms", metavar="N", type=_count, default=1, help="number of rooms (default 1)")
+        add("--events", metavar="N", type=_count, default=1000, help="events per room (1,000)")
+        add("--media", metavar="N", type=_count, default=0, help="files per room (default 0)")
+        add(
+            "--media-bytes",
+            metavar="N",
+            type=_int_between(0, MAX_FILE_BYTES),
+            default=10_000,
+            help="size of each file in bytes (default 10,000)",
+        )
+        add(
+            "--senders",
+            metavar="N",
+            type=_int_between(1, MAX_COUNT),
+            default=12,
+            help="number of senders (default 12)",
+        )
+        add(
+            "--foreign-share",
+            metavar="SHARE",
+            type=_fraction,
+            default=0.25,
+            help="share of senders from other servers (default 0.25)",
+        )
+        add(
+            "--type",
+            dest="room_type",
+            metavar="TYPE",
+            type=_room_type,
+            default=RoomType.GROUP,
+            help=f"room type: {', '.join(RoomType.values)} (default group)",
+        )
+        add("--seed", metavar="N", type=int, default=1, help="random seed (default 1)")
+        add("--json", action="store_true", help="print one JSON document")
 
     def handle(self, tenant: str, workspace: str, **options: Any) -> None:
         output = Output(sys.stdout, sys.stderr, as_json=options["json"], zone=settings.LOCAL_ZONE)
@@ -31,12 +119,17 @@ class Command(BaseCommand):
                 operator=identify_operator(settings.CONFIG),
                 tenant=tenant,
                 workspace=workspace,
-                wanted=Wanted(**{field.name: options[field.name] for field in fields(Wanted)}),
+                options=SeedOptions(
+                    **{field.name: options[field.name] for field in fields(SeedOptions)}
+                ),
                 now=timezone.now(),
                 progress=progress,
             )
         if options["json"]:
             output.print_json(seeded.document())
             return
-        output.print_table("rooms", SEEDED_COLUMNS, seeded.rooms)
-        output.log(f"In workspace {seeded.workspace} of {seeded.tenant}, owned by {seeded.owner}.")
+        output.print_table("rooms", COLUMNS, seeded.rooms)
+        output.log(
+            f"Added to workspace {seeded.workspace} of tenant {seeded.tenant}, "
+            f"owned by {seeded.owner}."
+        )

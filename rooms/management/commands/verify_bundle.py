@@ -14,38 +14,40 @@ from scaiwave.cli.command import OperatorCommand
 
 class Command(OperatorCommand):
     help = (
-        "Check a bundle offline: every hash, checksum and count, every event, and the signature. "
-        "Names each entry that is wrong, missing or too many. Exit code 0 only when all is good; "
-        "without a signature that is known it can be good too, unless --require-signature is given."
+        "Verify a bundle offline: all hashes, checksums, counts, events and the signature. Lists "
+        "each invalid, missing or unexpected entry. The exit code is 0 only for a valid bundle; an "
+        "unsigned bundle, or one signed with an unknown key, is valid unless --require-signature "
+        "is given."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "bundle", nargs="?", default="-", help="the file, or - for stdin (default: -)"
+            "bundle", nargs="?", default="-", help="bundle file, or - for stdin (default -)"
         )
         parser.add_argument(
-            "--key", help="the signer's public key: ed25519:… (default: this server's own keys)"
+            "--key",
+            help="public key of the signer (ed25519:…) (default: this server's own keys)",
         )
         parser.add_argument(
             "--descriptor",
             metavar="FILE",
             type=Path,
-            help="the signer's keys: its saved /.well-known/scaiwave/server",
+            help="descriptor of the signer, saved from /.well-known/scaiwave/server",
         )
         parser.add_argument(
             "--require-signature",
             action="store_true",
-            help="not good without a valid signature by a known key",
+            help="fail unless the bundle has a valid signature from a known key",
         )
 
     def handle(self, bundle: str, key: str | None, **options: Any) -> None:
         with open_input(
             None if bundle == "-" else bundle,
-            at_terminal="Name the file: `scaiwave room verify bundle.zip`.",
-            unreadable="Name a bundle that is there.",
+            terminal_fix="Name the file: `scaiwave room verify bundle.zip`.",
+            unreadable_fix="Name a readable bundle.",
         ) as file:
-            found = verify_bundle(
-                # Given keys need neither database nor network.
+            verified = verify_bundle(
+                # With keys given, neither the database nor the network is needed.
                 operator=None if key or options["descriptor"] else self.operator,
                 file=file,
                 most_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
@@ -54,4 +56,4 @@ class Command(OperatorCommand):
                 require_signature=options["require_signature"],
                 bars=self.output.progress,
             )
-        print_verification(self.output, found)
+        print_verification(self.output, verified)

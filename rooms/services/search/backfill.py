@@ -1,4 +1,4 @@
-"""Fills the search index with what was said, and makes it right again after changes."""
+"""Fill the search index, and correct it after messages changed."""
 
 from __future__ import annotations
 
@@ -14,34 +14,37 @@ from rooms.models import SearchBackfill
 from rooms.search.backend import open_index
 from rooms.search.base import SearchIndex
 from rooms.services.search.completion import try_finish
-from rooms.services.search.queue import enqueue, require_queue
+from rooms.services.search.queue import enqueue_jobs, require_queue
 from rooms.services.search.runs import BackfillOptions, get_or_create_run, pending_ranges
 from rooms.services.search.worker import RangeWorker
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.progress import ProgressCallback, null_progress
 
-_LOOK_AGAIN = 0.2
-"""Seconds, while others are at all that is left."""
+_POLL_SECONDS = 0.2
+"""Pause while other processes work on all ranges that are left."""
 
 
 @dataclass(frozen=True)
 class BackfillResult:
+    """A finished run: one row per tenant, and whether an earlier process had started it."""
+
     run_id: UUID
     resumed: bool
     tenants: list[dict[str, Any]]
 
     @property
-    def wrong(self) -> list[str]:
+    def mismatched_tenants(self) -> list[str]:
         return [row["tenant"] for row in self.tenants if row["missing"] or row["stale"]]
 
     def document(self) -> dict[str, Any]:
         return {"run_id": self.run_id, "resumed": self.resumed, "tenants": self.tenants}
 
-    def require_right(self) -> None:
+    def require_consistent(self) -> None:
         """Raises `SearchIndexMismatch`."""
-        if self.wrong:
+        if self.mismatched_tenants:
             raise SearchIndexMismatch(
-                f"The index is not what the events are in: {', '.join(self.wrong)}."
+                "The search index does not match the stored events of: "
+                f"{', '.join(self.mismatched_tenants)}."
             )
 
 
@@ -53,71 +56,88 @@ class EnqueueResult:
     jobs: int
 
     def document(self) -> dict[str, Any]:
-        told = {"run_id": self.run_id, "resumed": self.resumed}
-        return {**told, "ranges": self.ranges, "jobs": self.jobs}
+        return {
+            "run_id": self.run_id,
+            "resumed": self.resumed,
+            "ranges": self.ranges,
+            "jobs": self.jobs,
+        }
 
 
 def backfill_search(
     *,
     operator: Operator,
-    wish: BackfillOptions,
-    now: Callable[[], datetime],
+    options: BackfillOptions,
+    clock: Callable[[], datetime],
     progress: ProgressCallback = null_progress,
 ) -> BackfillResult:
-    """Do all of it here, from where it stopped the last time, and beside others who do the same.
+    """Do the whole backfill in this process, resuming an unfinished run of the same scope.
+
+    Other processes may work on the same run at the same time.
 
     Raises `UsageError`, `TenantNotFound`, `RoomNotFound`, `AmbiguousName`, `BackfillSuperseded`,
-    and where a search server is configured what calling it raises.
+    and what calling the search server raises if one is configured.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    began = now()
-    run = get_or_create_run(operator, wish, began)
+    started_at = clock()
+    run = get_or_create_run(operator, options, started_at)
     with open_index() as index:
-        index.begin()
+        index.begin_backfill()
         worker = RangeWorker(index, run, progress)
-        while not _finished(index, run, now):
-            taken = [worker.take(key) for key in pending_ranges(run).values_list("pk", flat=True)]
-            if not any(taken):
-                time.sleep(_LOOK_AGAIN)
-    return BackfillResult(run.pk, run.started_at != began, (run.outcome or {})["tenants"])
+        while not _try_finish(index, run, clock):
+            range_ids = pending_ranges(run).values_list("pk", flat=True)
+            processed = [worker.process_range(range_id) for range_id in range_ids]
+            if not any(processed):
+                time.sleep(_POLL_SECONDS)
+    return BackfillResult(run.pk, run.started_at != started_at, (run.outcome or {})["tenants"])
 
 
-def enqueue_backfill(*, operator: Operator, wish: BackfillOptions, now: datetime) -> EnqueueResult:
-    """Have the workers do it. Raises `QueueUnavailable`, and what `backfill_search` does."""
+def enqueue_backfill(
+    *, operator: Operator, options: BackfillOptions, now: datetime
+) -> EnqueueResult:
+    """Have the queue's workers do the backfill.
+
+    Raises `QueueUnavailable`, and what `backfill_search` raises.
+    """
     operator.require(Permission.MANAGE_PLATFORM)
     require_queue()
-    run = get_or_create_run(operator, wish, now)
+    run = get_or_create_run(operator, options, now)
     ranges = pending_ranges(run).count()
-    return EnqueueResult(run.pk, run.started_at != now, ranges, enqueue(run.pk, ranges))
+    return EnqueueResult(run.pk, run.started_at != now, ranges, enqueue_jobs(run.pk, ranges))
 
 
 def backfill_one_range(
-    *, operator: Operator, run_id: UUID, now: Callable[[], datetime]
+    *, operator: Operator, run_id: UUID, clock: Callable[[], datetime]
 ) -> dict[str, Any]:
-    """Do a range that nobody is at, have its successor enqueued, and finish after the last.
+    """Process one free range, enqueue a job for the next, and finish the run after the last.
 
-    A run that was finished or given up meanwhile is no error: its jobs are simply too late.
+    A run that was finished or restarted since the job was enqueued is no error: the job is late.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     run = SearchBackfill.objects.filter(pk=run_id, finished_at=None).first()
     if run is None:
         return {"run_id": str(run_id), "range": None, "finished": True}
     with open_index() as index:
-        index.begin()
+        index.begin_backfill()
         worker = RangeWorker(index, run, null_progress)
-        open_ = pending_ranges(run).values_list("pk", flat=True)
-        mine = next((key for key in open_ if worker.take(key)), None)
+        range_ids = pending_ranges(run).values_list("pk", flat=True)
+        processed = next((key for key in range_ids if worker.process_range(key)), None)
         try:
-            done = _finished(index, run, now)
+            finished = _try_finish(index, run, clock)
         except BackfillSuperseded:
-            done = True
-    if mine is not None and not done and (left := pending_ranges(run).count()):
-        enqueue(run.pk, left)
-    return {"run_id": str(run_id), "range": mine and str(mine), "finished": done}
+            finished = True
+    if processed is not None and not finished and (ranges := pending_ranges(run).count()):
+        enqueue_jobs(run.pk, ranges)
+    return {
+        "run_id": str(run_id),
+        "range": processed and str(processed),
+        "finished": finished,
+    }
 
 
-def _finished(index: SearchIndex, run: SearchBackfill, now: Callable[[], datetime]) -> bool:
+def _try_finish(index: SearchIndex, run: SearchBackfill, clock: Callable[[], datetime]) -> bool:
+    """Raises `BackfillSuperseded` if the run was deleted, which a restart does."""
     try:
-        return try_finish(index, run, now())
+        return try_finish(index, run, clock())
     except SearchBackfill.DoesNotExist:
-        raise BackfillSuperseded("Somebody has begun this backfill anew meanwhile.") from None
+        raise BackfillSuperseded("This backfill was restarted by another process.") from None

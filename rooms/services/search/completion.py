@@ -1,4 +1,4 @@
-"""The end of a backfill: what no range could see to, and whether the index is right."""
+"""Finish a backfill: repair what changed while it ran, and count whether the index is right."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from django.db import transaction
 from django.db.models import Max, Sum
 
 from rooms.models import SearchBackfill
-from rooms.search.base import Counts, SearchIndex
+from rooms.search.base import IndexCounts, SearchIndex
 from rooms.services.search.runs import pending_ranges, scope_of_run
 from rooms.services.search.worker import BatchSizer, index_step
 from scaiwave.locks import process_lock
 from tenants.models import Tenant
 
-LOOKS = 3
-"""At each tenant that is not right. While messages go on being edited one may never be for long."""
-KEPT = 10
-"""Finished runs of the same kind. One is made every hour, and tells of every tenant."""
+MAX_REPAIRS = 3
+"""Attempts per tenant; while messages go on being edited, its counts may never agree for long."""
+MAX_KEPT_RUNS = 10
+"""Finished runs kept per scope. Cron adds one every hour, each with a row per tenant."""
 
 
 @dataclass
 class TenantProgress:
-    """What a run has come to in a tenant; `last` is 0 where there is no event any more."""
+    """What a run did in one tenant; `last` is the last position, 0 if no event is left."""
 
     last: int = 0
     written: int = 0
@@ -33,95 +33,101 @@ class TenantProgress:
 
 
 def try_finish(index: SearchIndex, run: SearchBackfill, now: datetime) -> bool:
-    """Finish the run if nothing is left to do; returns whether it is finished, by whomever.
+    """Finish the run if no range is left; return whether it is finished, by any process.
 
-    Raises `SearchBackfill.DoesNotExist` where somebody gave it up.
+    Raises `SearchBackfill.DoesNotExist` if another process restarted it.
     """
-    with process_lock(f"search-finish-{run.pk.hex}") as free:
+    with process_lock(f"search-finish-{run.pk.hex}") as acquired:
         run.refresh_from_db()
-        if run.finished_at is None and free and not pending_ranges(run).exists():
+        if run.finished_at is None and acquired and not pending_ranges(run).exists():
             _finish(index, run, now)
             run.refresh_from_db()
     return run.finished_at is not None
 
 
 def _finish(index: SearchIndex, run: SearchBackfill, now: datetime) -> None:
-    index.end()
-    tenants = _done_by_tenant(run)
-    counts = index.counts(scope_of_run(run), run.pk)
-    # Messages go on being edited, redacted and deleted while a run is on its way.
-    for tenant in [of for of, count in counts.items() if not count.right]:
-        counts[tenant] = _put_right(
-            index, run, tenant, tenants.setdefault(tenant, TenantProgress())
+    index.end_backfill()
+    progress = _sum_progress(run)
+    counts = index.count(scope_of_run(run), run.pk)
+    # Messages are edited, redacted and deleted while a run is in progress.
+    inconsistent = [key for key, tenant in counts.items() if not tenant.is_consistent]
+    for tenant_id in inconsistent:
+        counts[tenant_id] = _repair_tenant(
+            index, run, tenant_id, progress.setdefault(tenant_id, TenantProgress())
         )
     with transaction.atomic():
         SearchBackfill.objects.filter(pk=run.pk).update(
-            outcome={"tenants": _outcome(tenants, counts)}, finished_at=now
+            outcome={"tenants": _build_outcome(progress, counts)}, finished_at=now
         )
         run.ranges.all().delete()
-        _forget_old(run)
+        _delete_old_runs(run)
 
 
-def _put_right(
-    index: SearchIndex, run: SearchBackfill, tenant: UUID, done: TenantProgress
-) -> Counts:
-    """Counts it alone, so that little can change between the look and the count."""
-    scope = replace(scope_of_run(run), tenant_id=tenant)
-    counts = Counts()
-    for _ in range(LOOKS):
-        _look_again(index, run, tenant, done)
-        counts = index.counts(scope, run.pk).get(tenant, Counts())
-        if counts.right:
+def _repair_tenant(
+    index: SearchIndex, run: SearchBackfill, tenant_id: UUID, progress: TenantProgress
+) -> IndexCounts:
+    """Index one tenant again and count it alone, so that little changes in between."""
+    scope = replace(scope_of_run(run), tenant_id=tenant_id)
+    counts = IndexCounts()
+    for _ in range(MAX_REPAIRS):
+        _reindex_tenant(index, run, tenant_id, progress)
+        counts = index.count(scope, run.pk).get(tenant_id, IndexCounts())
+        if counts.is_consistent:
             break
     return counts
 
 
-def _look_again(
-    index: SearchIndex, run: SearchBackfill, tenant: UUID, done: TenantProgress
+def _reindex_tenant(
+    index: SearchIndex, run: SearchBackfill, tenant_id: UUID, progress: TenantProgress
 ) -> None:
-    scope, pace = scope_of_run(run), BatchSizer()
-    for part in run.ranges.filter(tenant=tenant).order_by("first"):
-        after = part.first - 1
-        while after < part.last:
-            after, step = index_step(index, scope, part, after=after, pace=pace)
-            done.written += step.written
-            done.removed += step.removed
-    if scope.whole:
-        done.removed += index.remove_orphans(tenant)
+    scope, sizer = scope_of_run(run), BatchSizer()
+    for search_range in run.ranges.filter(tenant=tenant_id).order_by("first"):
+        after = search_range.first - 1
+        while after < search_range.last:
+            after, result = index_step(index, scope, search_range, after=after, sizer=sizer)
+            progress.written += result.written
+            progress.removed += result.removed
+    if scope.is_whole:
+        progress.removed += index.remove_orphans(tenant_id)
 
 
-def _done_by_tenant(run: SearchBackfill) -> dict[UUID, TenantProgress]:
+def _sum_progress(run: SearchBackfill) -> dict[UUID, TenantProgress]:
     rows = run.ranges.values("tenant_id").annotate(
-        through=Max("last"), total=Sum("written"), gone=Sum("removed")
+        through=Max("last"), total_written=Sum("written"), total_removed=Sum("removed")
     )
     return {
-        row["tenant_id"]: TenantProgress(row["through"], row["total"], row["gone"]) for row in rows
+        row["tenant_id"]: TenantProgress(row["through"], row["total_written"], row["total_removed"])
+        for row in rows
     }
 
 
-def _forget_old(run: SearchBackfill) -> None:
-    """Of the same tenant and room; apart from those that look at what is new, since doctor goes by
-    the last that looked at everything."""
-    alike = SearchBackfill.objects.filter(
+def _delete_old_runs(run: SearchBackfill) -> None:
+    """Keep the latest finished runs of the same tenant and room.
+
+    Runs with `since` are counted apart from those without, because `doctor` needs the last run
+    that covered every event.
+    """
+    same_scope = SearchBackfill.objects.filter(
         tenant=run.tenant_id, room=run.room_id, since__isnull=run.since is None
     ).exclude(finished_at=None)
-    old = list(alike.order_by("-started_at").values_list("pk", flat=True)[KEPT:])
-    SearchBackfill.objects.filter(pk__in=old).delete()
+    newest_first = same_scope.order_by("-started_at").values_list("pk", flat=True)
+    SearchBackfill.objects.filter(pk__in=list(newest_first[MAX_KEPT_RUNS:])).delete()
 
 
-def _outcome(
-    tenants: dict[UUID, TenantProgress], counts: dict[UUID, Counts]
+def _build_outcome(
+    progress: dict[UUID, TenantProgress], counts: dict[UUID, IndexCounts]
 ) -> list[dict[str, Any]]:
-    slugs = dict(Tenant.objects.filter(pk__in=tenants).values_list("pk", "slug"))
+    """Return one row per tenant, by slug; tenants deleted during the run are left out."""
+    slugs = dict(Tenant.objects.filter(pk__in=progress).values_list("pk", "slug"))
     return [
         {
-            "tenant": slugs[of],
-            "tenant_id": str(of),
-            "through": done.last,
-            "written": done.written,
-            "removed": done.removed,
-            **counts.get(of, Counts()).document(),
+            "tenant": slugs[tenant_id],
+            "tenant_id": str(tenant_id),
+            "through": tenant.last,
+            "written": tenant.written,
+            "removed": tenant.removed,
+            **counts.get(tenant_id, IndexCounts()).document(),
         }
-        for of, done in sorted(tenants.items(), key=lambda item: slugs.get(item[0], ""))
-        if of in slugs  # a tenant may be gone by now
+        for tenant_id, tenant in sorted(progress.items(), key=lambda item: slugs.get(item[0], ""))
+        if tenant_id in slugs
     ]

@@ -1,4 +1,4 @@
-"""Hands parts of a backfill to the workers."""
+"""Enqueue jobs that process ranges of a backfill."""
 
 from __future__ import annotations
 
@@ -17,46 +17,51 @@ if TYPE_CHECKING:
 
 JOB = "rooms.jobs.backfill_search"
 QUEUE = "default"
-MOST_JOBS = 8
-"""Jobs of a run that are in the queue at once, each for one range and then followed by another:
-whoever else waits there gets their turn."""
-_TIMEOUT = 3600
-_PATIENCE = 3.0
+MAX_QUEUED_JOBS = 8
+"""Jobs of a run in the queue at a time. Each processes one range and enqueues its successor, so
+that other jobs in the queue get their turn."""
+_JOB_TIMEOUT_SECONDS = 3600
+_REDIS_TIMEOUT_SECONDS = 3.0
 
 
 def require_queue() -> None:
     """Raises `QueueUnavailable`."""
-    with _queue() as queue:
+    with _open_queue() as queue:
         queue.connection.ping()
 
 
-def enqueue(run_id: UUID, ranges: int) -> int:
-    """See to it that as many jobs of this run wait in the queue as can be of use; returns how many
-    do then. Whoever asks again and again, as cron does while no worker is up, adds none."""
-    ours = f"search-{run_id.hex}-"
-    jobs = min(max(ranges, 1), MOST_JOBS)
-    with _queue() as queue:
-        waiting = sum(name.startswith(ours) for name in queue.get_job_ids())
-        for _ in range(jobs - waiting):
-            name = ours + new_id().hex
-            queue.enqueue(JOB, str(run_id), job_id=name, job_timeout=_TIMEOUT)
-    return max(jobs, waiting)
+def enqueue_jobs(run_id: UUID, ranges: int) -> int:
+    """Ensure that the queue has as many jobs of this run as are useful; return how many it has.
+
+    Repeated calls add none, for example from cron while no worker is running.
+    """
+    prefix = f"search-{run_id.hex}-"
+    jobs = min(max(ranges, 1), MAX_QUEUED_JOBS)
+    with _open_queue() as queue:
+        queued = sum(job_id.startswith(prefix) for job_id in queue.get_job_ids())
+        for _ in range(jobs - queued):
+            queue.enqueue(
+                JOB, str(run_id), job_id=prefix + new_id().hex, job_timeout=_JOB_TIMEOUT_SECONDS
+            )
+    return max(jobs, queued)
 
 
 @contextmanager
-def _queue() -> Iterator[Queue]:
+def _open_queue() -> Iterator[Queue]:
     if not settings.REDIS_URL:
-        raise QueueUnavailable("There is no queue: SCAIWAVE_REDIS_URL is not set.")
+        raise QueueUnavailable("No job queue is configured: SCAIWAVE_REDIS_URL is not set.")
     from redis import Redis, RedisError
     from rq import Queue
 
     try:
         with Redis.from_url(
-            settings.REDIS_URL, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE
+            settings.REDIS_URL,
+            socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
+            socket_timeout=_REDIS_TIMEOUT_SECONDS,
         ) as redis:
             yield Queue(QUEUE, connection=redis)
     except RedisError as error:
-        # The address may hold a password, and so may what the library says of it.
+        # The URL may contain a password, and so may the library's message.
         raise QueueUnavailable(
-            f"The Redis of SCAIWAVE_REDIS_URL can't be used ({type(error).__name__})."
+            f"Can't use the Redis server of SCAIWAVE_REDIS_URL: {type(error).__name__}."
         ) from None

@@ -1,4 +1,4 @@
-"""Begins a backfill of the search index, or takes up one that has not come to its end."""
+"""Plan a backfill of the search index, or find the unfinished run to resume."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ from tenants.queries.resolve import resolve_tenant
 from tenants.services.audit import record_audit
 
 RANGE_EVENTS = 50_000
-"""Events that one worker takes at a time: seconds of work, and a minute or two with vectors."""
+"""Events per range: seconds of work, or a minute or two with vectors."""
 
 
 @dataclass(frozen=True)
 class BackfillOptions:
-    """What an operator asks for. `restart` gives up where an unfinished run had come to, and
-    also writes what is in the index already."""
+    """What an operator asks for.
+
+    `restart` discards the progress of an unfinished run and also writes documents that are up to
+    date.
+    """
 
     tenant: str | None = None
     room: str | None = None
@@ -36,8 +39,8 @@ class BackfillOptions:
     restart: bool = False
 
 
-class _Part(NamedTuple):
-    """So many events of a tenant, at the positions `first` to `last`."""
+class _PlannedRange(NamedTuple):
+    """So many events of a tenant, at positions `first` to `last`."""
 
     tenant_id: UUID
     first: int
@@ -45,36 +48,37 @@ class _Part(NamedTuple):
     events: int
 
 
-def build_scope(operator: Operator, wish: BackfillOptions) -> Scope:
+def build_scope(operator: Operator, options: BackfillOptions) -> Scope:
     """Raises `UsageError`, `TenantNotFound`, `RoomNotFound` or `AmbiguousName`."""
-    if wish.tenant is None:
-        if wish.room is not None:
-            raise UsageError(
-                "A room is looked for in a tenant.", fix="Pass --tenant <slug> with --room."
-            )
-        return Scope(since=wish.since)
-    tenant = resolve_tenant(operator, wish.tenant)
-    room = resolve_room(operator, wish.room, tenant=tenant).pk if wish.room is not None else None
-    return Scope(tenant.pk, room, wish.since)
+    if options.tenant is None:
+        if options.room is not None:
+            raise UsageError("--room needs --tenant.", fix="Add --tenant <slug>.")
+        return Scope(since=options.since)
+    tenant = resolve_tenant(operator, options.tenant)
+    if options.room is None:
+        return Scope(tenant.pk, None, options.since)
+    return Scope(tenant.pk, resolve_room(operator, options.room, tenant=tenant).pk, options.since)
 
 
-def get_or_create_run(operator: Operator, wish: BackfillOptions, now: datetime) -> SearchBackfill:
-    """The unfinished run of this scope, else a new one."""
-    scope = build_scope(operator, wish)
+def get_or_create_run(
+    operator: Operator, options: BackfillOptions, now: datetime
+) -> SearchBackfill:
+    """Return the unfinished run of this scope, else a new one."""
+    scope = build_scope(operator, options)
     unfinished = SearchBackfill.objects.filter(scope=scope.name, finished_at=None)
-    if not wish.restart and (found := unfinished.first()):
-        return found
-    parts = list(_parts(scope))
+    if not options.restart and (run := unfinished.first()):
+        return run
+    ranges = list(_plan_ranges(scope))
     try:
         with transaction.atomic():
-            if wish.restart:
+            if options.restart:
                 unfinished.delete()
-            return _made(operator, scope, wish, parts, now)
-    except IntegrityError:  # Somebody has begun the same at the same time.
-        theirs = unfinished.first()
-    if theirs and (theirs.rewrite or not wish.restart):
-        return theirs
-    return get_or_create_run(operator, wish, now)
+            return _create_run(operator, scope, options, ranges, now)
+    except IntegrityError:  # another process has just created a run of this scope
+        run = unfinished.first()
+    if run and (run.rewrite or not options.restart):
+        return run
+    return get_or_create_run(operator, options, now)
 
 
 def scope_of_run(run: SearchBackfill) -> Scope:
@@ -85,64 +89,71 @@ def pending_ranges(run: SearchBackfill) -> QuerySet[SearchRange]:
     return run.ranges.filter(done_through__lt=F("last")).order_by("pk")
 
 
-def _made(
-    operator: Operator, scope: Scope, wish: BackfillOptions, parts: list[_Part], now: datetime
+def _create_run(
+    operator: Operator,
+    scope: Scope,
+    options: BackfillOptions,
+    ranges: list[_PlannedRange],
+    now: datetime,
 ) -> SearchBackfill:
     run = SearchBackfill.objects.create(
         scope=scope.name,
         tenant_id=scope.tenant_id,
         room_id=scope.room_id,
         since=scope.since,
-        rewrite=wish.restart,
+        rewrite=options.restart,
         operator=operator.name,
         started_at=now,
     )
-    SearchRange.objects.bulk_create([_range(run, part) for part in parts], batch_size=500)
+    SearchRange.objects.bulk_create(
+        (
+            SearchRange(
+                backfill=run,
+                tenant_id=planned.tenant_id,
+                first=planned.first,
+                last=planned.last,
+                done_through=planned.first - 1,
+                events=planned.events,
+            )
+            for planned in ranges
+        ),
+        batch_size=500,
+    )
     record_audit(
         operator=operator,
         action="backfill-search-index",
         subject=run,
         tenant=run.tenant,
         now=now,
-        details={"restart": wish.restart, "ranges": len(parts)},
+        details={"restart": options.restart, "ranges": len(ranges)},
     )
     return run
 
 
-def _range(run: SearchBackfill, part: _Part) -> SearchRange:
-    return SearchRange(
-        backfill=run,
-        tenant_id=part.tenant_id,
-        first=part.first,
-        last=part.last,
-        done_through=part.first - 1,
-        events=part.events,
-    )
-
-
-def _parts(scope: Scope) -> Iterator[_Part]:
-    """All events of the scope, of one tenant after the other."""
+def _plan_ranges(scope: Scope) -> Iterator[_PlannedRange]:
+    """Yield ranges over all events of the scope, tenant by tenant."""
     tenants = Tenant.objects.order_by("slug").values_list("pk", flat=True)
     if scope.tenant_id is not None:
         tenants = tenants.filter(pk=scope.tenant_id)
-    for tenant in tenants:
+    for tenant_id in tenants:
         after, count = 0, RANGE_EVENTS
         while count == RANGE_EVENTS:
-            first, after, count = _next(replace(scope, tenant_id=tenant, since=None), after)
+            tenant_scope = replace(scope, tenant_id=tenant_id, since=None)
+            first, after, count = _measure_range(tenant_scope, after)
             if count:
-                yield _Part(tenant, first, after, count)
+                yield _PlannedRange(tenant_id, first, after, count)
 
 
-def _next(scope: Scope, after: int) -> tuple[int, int, int]:
-    """First and last position, and number, of the next events; the number may be 0."""
-    where, values = scope.events()
-    (found,) = fetch(
+def _measure_range(scope: Scope, after: int) -> tuple[int, int, int]:
+    """Return first position, last position and number of the next events; the number may be 0."""
+    condition, params = scope.events_sql()
+    (row,) = fetch(
         f"""
         SELECT COALESCE(min(position), 0), COALESCE(max(position), 0), count(*) FROM (
             SELECT e.stream_position AS position FROM sw_events e
-            WHERE {where} AND e.stream_position > %s ORDER BY e.stream_position LIMIT %s
+            WHERE {condition} AND e.stream_position > %s ORDER BY e.stream_position LIMIT %s
         ) coming
         """,
-        [*values, after, RANGE_EVENTS],
+        [*params, after, RANGE_EVENTS],
     )
-    return found[0], found[1], found[2]
+    return row[0], row[1], row[2]

@@ -1,8 +1,8 @@
-"""Works through a part of a backfill, in steps that each take about a second.
+"""Process a range of a backfill, in steps of about a second each.
 
-A range is held by a lock that is gone with its process, so that what a killed worker had begun is
-free at once; how far it came is in the database after every step. Should two ever be at the same
-range, the one that comes second to write that down stops.
+A process holds a range by a lock that ends with the process, so a range of a killed worker is free
+at once. Progress is in the database after every step. Should two processes ever work on the same
+range, the second to record its progress stops.
 """
 
 from __future__ import annotations
@@ -19,92 +19,96 @@ from rooms.services.search.runs import scope_of_run
 from scaiwave.console.progress import ProgressCallback
 from scaiwave.locks import process_lock
 
-FIRST_STEP = 2_000
-SMALLEST_STEP, LARGEST_STEP = 50, 200_000
-STEP_SECONDS = 1.0
-"""What a step should take: others who write to an SQLite database wait that long."""
+INITIAL_BATCH_EVENTS = 2_000
+MIN_BATCH_EVENTS, MAX_BATCH_EVENTS = 50, 200_000
+TARGET_SECONDS = 1.0
+"""Intended length of a step: other writers to an SQLite database wait that long."""
 
 
 class BatchSizer:
-    """How many events to take in the next step."""
+    """Choose how many events the next step takes."""
 
     def __init__(self) -> None:
-        self.step = FIRST_STEP
+        self.events = INITIAL_BATCH_EVENTS
 
-    def through(self, part: SearchRange, after: int) -> int:
-        """Where the next step ends, if events lie evenly in their range."""
-        positions = self.step * (part.last - part.first + 1) // max(part.events, 1)
-        return min(after + max(positions, 1), part.last)
+    def next_end(self, search_range: SearchRange, after: int) -> int:
+        """Return the last position of the next step, assuming evenly distributed events."""
+        width = search_range.last - search_range.first + 1
+        positions = self.events * width // max(search_range.events, 1)
+        return min(after + max(positions, 1), search_range.last)
 
-    def took(self, events: int, seconds: float) -> None:
-        """At most four times as many as before, and at least a quarter."""
-        wanted = events * STEP_SECONDS / max(seconds, 0.001)
-        wanted = min(max(wanted, self.step / 4), self.step * 4)
-        self.step = int(min(max(wanted, SMALLEST_STEP), LARGEST_STEP))
+    def record(self, events: int, seconds: float) -> None:
+        """Adapt to the speed of a step, by a factor of four at most."""
+        target = events * TARGET_SECONDS / max(seconds, 0.001)
+        target = min(max(target, self.events / 4), self.events * 4)
+        self.events = int(min(max(target, MIN_BATCH_EVENTS), MAX_BATCH_EVENTS))
 
 
 def index_step(
     index: SearchIndex,
     scope: Scope,
-    part: SearchRange,
+    search_range: SearchRange,
     *,
     after: int,
-    pace: BatchSizer,
+    sizer: BatchSizer,
     rewrite: bool = False,
 ) -> tuple[int, IndexingResult]:
-    """Returns the position it ended with, and what it did."""
-    began = time.monotonic()
-    through = pace.through(part, after)
-    done = index.index(EventRange(scope, part.tenant_id, after, through, rewrite))
-    events = part.events * (through - after) // (part.last - part.first + 1)
-    pace.took(max(events, 1), time.monotonic() - began)
-    return through, done
+    """Index the events after a position; return the position reached, and what was done."""
+    started = time.monotonic()
+    through = sizer.next_end(search_range, after)
+    result = index.index(EventRange(scope, search_range.tenant_id, after, through, rewrite))
+    width = search_range.last - search_range.first + 1
+    events = search_range.events * (through - after) // width
+    sizer.record(max(events, 1), time.monotonic() - started)
+    return through, result
 
 
 class RangeWorker:
-    """Does ranges of one run, each only if nobody else is at it."""
+    """Process ranges of one run, each only if no other process holds it."""
 
     def __init__(self, index: SearchIndex, run: SearchBackfill, progress: ProgressCallback) -> None:
         self._index = index
         self._run = run
         self._scope = scope_of_run(run)
         self._progress = progress
-        self._pace = BatchSizer()
+        self._sizer = BatchSizer()
         self._total = run.ranges.aggregate(total=Sum("events"))["total"] or 0
 
-    def take(self, range_id: UUID) -> bool:
-        """Do what is left of this range; returns whether it was free."""
-        with process_lock(f"search-range-{range_id.hex}") as free:
-            if free:
-                before = self._done_before()
-                while (part := self._range(range_id)) and self._step(part, before):
+    def process_range(self, range_id: UUID) -> bool:
+        """Do what is left of this range; return whether it was free."""
+        with process_lock(f"search-range-{range_id.hex}") as acquired:
+            if acquired:
+                done_before = self._count_done_events()
+                while (pending := self._get_pending(range_id)) and self._step(pending, done_before):
                     pass
-        return free
+        return acquired
 
-    def _range(self, range_id: UUID) -> SearchRange | None:
-        """None when it is done, and when the run was given up."""
-        part = self._run.ranges.filter(pk=range_id, done_through__lt=F("last"))
-        return part.first()
+    def _get_pending(self, range_id: UUID) -> SearchRange | None:
+        """Return the range, or None if it is done or another process restarted the run."""
+        return self._run.ranges.filter(pk=range_id, done_through__lt=F("last")).first()
 
-    def _step(self, part: SearchRange, before: int) -> bool:
-        """Returns whether to go on."""
-        through, done = index_step(
+    def _step(self, search_range: SearchRange, done_before: int) -> bool:
+        """Do one step and record it; return whether to continue."""
+        through, result = index_step(
             self._index,
             self._scope,
-            part,
-            after=part.done_through,
-            pace=self._pace,
+            search_range,
+            after=search_range.done_through,
+            sizer=self._sizer,
             rewrite=self._run.rewrite,
         )
-        moved = self._run.ranges.filter(pk=part.pk, done_through=part.done_through).update(
+        recorded = self._run.ranges.filter(
+            pk=search_range.pk, done_through=search_range.done_through
+        ).update(
             done_through=through,
-            written=F("written") + done.written,
-            removed=F("removed") + done.removed,
+            written=F("written") + result.written,
+            removed=F("removed") + result.removed,
         )
-        share = (through - part.first + 1) / (part.last - part.first + 1)
-        self._progress(min(before + int(part.events * share), self._total), self._total)
-        return bool(moved)
+        share = (through - search_range.first + 1) / (search_range.last - search_range.first + 1)
+        events_done = done_before + int(search_range.events * share)
+        self._progress(min(events_done, self._total), self._total)
+        return bool(recorded)
 
-    def _done_before(self) -> int:
-        done = self._run.ranges.filter(done_through__gte=F("last"))
-        return done.aggregate(total=Sum("events"))["total"] or 0
+    def _count_done_events(self) -> int:
+        finished = self._run.ranges.filter(done_through__gte=F("last"))
+        return finished.aggregate(total=Sum("events"))["total"] or 0

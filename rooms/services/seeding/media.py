@@ -1,4 +1,4 @@
-"""Made-up attachments: bytes in the media store, and rows that say which room shows them."""
+"""Generate attachments: files in the media store, and the rows of their rooms."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from django.core.files.base import File
 from django.core.files.storage import default_storage
 
 from rooms.models import Media, Room, RoomMedia, ScanStatus
-from rooms.services.seeding.text import FILE_NAMES, chance
+from rooms.services.seeding.text import FILE_NAMES, make_random
 from tenants.models import Tenant
 
 if TYPE_CHECKING:
     _BytesFile = File[bytes]
 else:
-    _BytesFile = File  # which takes no parameter when it runs
+    _BytesFile = File  # not generic at run time
 
-BLOCK = 1024 * 1024
+BLOCK_BYTES = 1024 * 1024
 _TYPES = {".png": "image/png", ".pdf": "application/pdf", ".txt": "text/plain"}
-# Of the files of a room, each so many-th one:
-_SAME_BYTES = 10  # is the one before under another name
-_INFECTED = 25  # was deleted by the scanner
+# Every tenth file of a room has the bytes of the one before, under another name.
+_DUPLICATE_INTERVAL = 10
+# Every 25th file was deleted by the scanner.
+_INFECTED_INTERVAL = 25
 
 
 class GeneratedFile(_BytesFile):
-    """`size` bytes that don't compress and that no other label gives; never all in memory."""
+    """A file of `size` incompressible bytes, unique to its label and never whole in memory."""
 
     def __init__(self, *, label: str, size: int) -> None:
         super().__init__(None, name=label)
         self.size = size
         self._head = sha256(label.encode()).digest()
-        self._block = chance(label).randbytes(min(size, BLOCK))
+        self._block = make_random(label).randbytes(min(size, BLOCK_BYTES))
 
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        left, head = self.size, self._head
-        while left > 0:
-            chunk = (head + self._block[len(head) :])[:left]
+        remaining, head = self.size, self._head
+        while remaining > 0:
+            chunk = (head + self._block[len(head) :])[:remaining]
             yield chunk
-            left -= len(chunk)
+            remaining -= len(chunk)
             head = b""
 
     def sha256(self) -> str:
@@ -50,40 +51,45 @@ class GeneratedFile(_BytesFile):
         return digest.hexdigest()
 
 
-def keep_files(room: Room, *, files: int, size: int, label: str, now: datetime) -> list[RoomMedia]:
-    """Put so many files for a room into the store, and what they are into `sw_media`.
+def store_files(room: Room, *, files: int, size: int, label: str, now: datetime) -> list[RoomMedia]:
+    """Store so many files for a room, with their rows in `sw_media`.
 
-    Returns the rows by which the room shows them, not saved. The same label and size give the same
-    bytes, and bytes that the tenant has already are not stored twice. What the scanner has deleted
-    has a row and no bytes.
+    Returns the rows that attach them to the room, not saved. The same label and size give the same
+    bytes; bytes that the tenant already has are not stored again. Infected files have a row and no
+    bytes.
     """
-    shown = []
+    attachments = []
     for number in range(files):
-        distinct = number - 1 if number % _SAME_BYTES == _SAME_BYTES - 1 else number
-        media = _kept(
-            room.tenant, GeneratedFile(label=f"{label}/{distinct}", size=size), distinct, now
+        is_duplicate = number % _DUPLICATE_INTERVAL == _DUPLICATE_INTERVAL - 1
+        content_number = number - 1 if is_duplicate else number
+        file = GeneratedFile(label=f"{label}/{content_number}", size=size)
+        attachments.append(
+            RoomMedia(
+                tenant=room.tenant,
+                room=room,
+                media=_get_or_store(room.tenant, file, content_number, now),
+                name=f"{number} {FILE_NAMES[number % len(FILE_NAMES)]}",
+                created_at=now,
+            )
         )
-        name = f"{number} {FILE_NAMES[number % len(FILE_NAMES)]}"
-        given = {"tenant": room.tenant, "room": room, "media": media}
-        shown.append(RoomMedia(name=name, created_at=now, **given))
-    return shown
+    return attachments
 
 
-def _kept(tenant: Tenant, content: GeneratedFile, number: int, now: datetime) -> Media:
-    """The bytes are there before the row says so."""
-    digest = content.sha256()
+def _get_or_store(tenant: Tenant, file: GeneratedFile, number: int, now: datetime) -> Media:
+    """Store the bytes before the row."""
+    digest = file.sha256()
     if media := Media.objects.filter(tenant=tenant, sha256=digest).first():
         return media
-    infected = number % _INFECTED == _INFECTED - 1
+    is_infected = number % _INFECTED_INTERVAL == _INFECTED_INTERVAL - 1
     media = Media(
         tenant=tenant,
         sha256=digest,
-        size=content.size,
+        size=file.size,
         mime_type=_TYPES[FILE_NAMES[number % len(FILE_NAMES)][-4:]],
-        scan_status=ScanStatus.INFECTED if infected else ScanStatus.CLEAN,
+        scan_status=ScanStatus.INFECTED if is_infected else ScanStatus.CLEAN,
         created_at=now,
     )
-    if not infected:
-        default_storage.save(media.storage_name, content)
+    if not is_infected:
+        default_storage.save(media.storage_name, file)
     media.save(force_insert=True)
     return media

@@ -1,4 +1,4 @@
-"""Who speaks in made-up rooms: people of our own, people of other servers, and a bridge."""
+"""Create the senders of the sample data: people of this server, of other servers, and bridges."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from tenants.models import Participant, ParticipantType, Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.services.create_tenant import create_tenant
 
-_OTHERS = {Membership.LEAVE: 11, Membership.BAN: 13, Membership.INVITE: 17}
+# Every 11th member has left, and so on; all others have joined.
+_MEMBERSHIP_INTERVALS = {Membership.LEAVE: 11, Membership.BAN: 13, Membership.INVITE: 17}
 
 
 @dataclass(frozen=True)
 class SeededParticipants:
-    """The first sender is always one of our own and owns the workspace."""
+    """The first sender is always of this server and owns the workspace."""
 
     workspace: Workspace
     senders: list[Participant]
@@ -38,7 +39,7 @@ class SeededParticipants:
 
 
 def ensure_tenant(operator: Operator, slug: str, now: datetime) -> Tenant:
-    """The tenant of this slug, made locally if there is none."""
+    """Return the tenant of this slug; create a local tenant if it does not exist."""
     try:
         return resolve_tenant(operator, slug)
     except TenantNotFound:
@@ -57,76 +58,81 @@ def ensure_tenant(operator: Operator, slug: str, now: datetime) -> Tenant:
 def ensure_participants(
     tenant: Tenant, *, workspace: str, senders: int, foreign_share: float, now: datetime
 ) -> SeededParticipants:
-    """The workspace of this slug and its people, made as far as they are not there yet."""
+    """Return the workspace of this slug and its senders; create what does not exist."""
     times = {"created_at": now, "updated_at": now}
-    place, _ = Workspace.objects.get_or_create(
+    seeded_workspace, _ = Workspace.objects.get_or_create(
         tenant=tenant, slug=workspace, defaults={"name": workspace, **times}
     )
-    wanted = list(_people(tenant, senders, round(senders * foreign_share), now))
-    Participant.objects.bulk_create(wanted, ignore_conflicts=True, batch_size=500)
-    seeded = Participant.objects.filter(tenant=tenant, local_id__endswith=_mark(tenant))
-    there = {(person.local_id, person.server_name): person for person in seeded}
-    cast = SeededParticipants(
-        place, [there[person.local_id, person.server_name] for person in wanted]
+    participants = list(_build_participants(tenant, senders, round(senders * foreign_share), now))
+    Participant.objects.bulk_create(participants, ignore_conflicts=True, batch_size=500)
+    saved = Participant.objects.filter(tenant=tenant, local_id__endswith=_local_id_suffix(tenant))
+    by_name = {(person.local_id, person.server_name): person for person in saved}
+    seeded = SeededParticipants(
+        seeded_workspace,
+        [by_name[person.local_id, person.server_name] for person in participants],
     )
     WorkspaceMember.objects.get_or_create(
         tenant=tenant,
-        workspace=place,
-        participant=cast.owner,
+        workspace=seeded_workspace,
+        participant=seeded.owner,
         defaults={"role": WorkspaceRole.OWNER, "created_at": now},
     )
-    return cast
+    return seeded
 
 
-def _mark(tenant: Tenant) -> str:
-    """Names are unique on the whole server, and a tenant's slug may be another's one day."""
+def _local_id_suffix(tenant: Tenant) -> str:
+    """Use the id: local ids are unique on the server, and slugs can pass to another tenant."""
     return f".{tenant.pk.hex[-12:]}"
 
 
-def _people(tenant: Tenant, senders: int, foreign: int, now: datetime) -> Iterator[Participant]:
+def _build_participants(
+    tenant: Tenant, senders: int, foreign: int, now: datetime
+) -> Iterator[Participant]:
     for number in range(senders):
-        kind, server, local_id = ParticipantType.HUMAN, "", f"seed{number}{_mark(tenant)}"
+        participant_type, server_name = ParticipantType.HUMAN, ""
+        local_id = f"seed{number}{_local_id_suffix(tenant)}"
         if number >= max(1, senders - foreign):
             if number % 4 == 3:
-                kind, local_id = ParticipantType.BRIDGE, f"irc-{local_id}"
+                participant_type, local_id = ParticipantType.BRIDGE, f"irc-{local_id}"
             else:
-                kind, server = ParticipantType.FEDERATED, f"peer{number % 3}.example.org"
+                participant_type = ParticipantType.FEDERATED
+                server_name = f"peer{number % 3}.example.org"
         name = NAMES[number % len(NAMES)]
         yield Participant(
             tenant=tenant,
-            participant_type=kind,
+            participant_type=participant_type,
             local_id=local_id,
-            server_name=server,
+            server_name=server_name,
             display_name=name if number < len(NAMES) else f"{name} {number}",
-            email="" if server else f"{local_id}@example.org",
+            email="" if server_name else f"{local_id}@example.org",
             avatar_url=f"https://example.org/avatars/{number}.png" if number % 2 else "",
             created_at=now,
             updated_at=now,
         )
 
 
-def add_members(room: Room, people: list[Participant], now: datetime) -> None:
-    """Everybody is or was in the room; who made it has power 100."""
+def add_members(room: Room, participants: list[Participant], now: datetime) -> None:
+    """Make everyone a member, in varying memberships; the creator has power level 100."""
     RoomMember.objects.bulk_create(
         (
             RoomMember(
                 tenant=room.tenant,
                 room=room,
-                participant=person,
-                membership=_membership(number, room),
+                participant=participant,
+                membership=_choose_membership(number, room),
                 power_level=100 if number == 0 else 50 if number % 9 == 8 else 0,
                 joined_at=now - timedelta(minutes=number),
                 notification_mode="" if number % 4 else "mentions",
             )
-            for number, person in enumerate(people)
+            for number, participant in enumerate(participants)
         ),
         batch_size=500,
     )
 
 
-def _membership(number: int, room: Room) -> Membership:
+def _choose_membership(number: int, room: Room) -> Membership:
     if number and room.room_type != RoomType.DM:
-        for membership, every in _OTHERS.items():
-            if number % every == every - 1:
+        for membership, interval in _MEMBERSHIP_INTERVALS.items():
+            if number % interval == interval - 1:
                 return membership
     return Membership.JOIN

@@ -1,4 +1,4 @@
-"""Fills a workspace with made-up rooms of any size, to try, to test and to measure with."""
+"""Add rooms with sample data of any size to a workspace."""
 
 from __future__ import annotations
 
@@ -11,39 +11,35 @@ from django.db import connection, transaction
 
 from rooms.models import Event, Room, RoomMedia, RoomType
 from rooms.models.rooms import INCOGNITO_SCOPE
-from rooms.services.seeding.events import COLUMNS, STEP, EventGenerator, RoomPlan, Row
-from rooms.services.seeding.media import keep_files
+from rooms.services.seeding.events import (
+    COLUMNS,
+    EVENT_INTERVAL_MS,
+    EventGenerator,
+    RoomPlan,
+    Row,
+)
+from rooms.services.seeding.media import store_files
 from rooms.services.seeding.participants import (
     SeededParticipants,
     add_members,
     ensure_participants,
     ensure_tenant,
 )
-from rooms.services.seeding.text import ROOM_NAMES, chance, sentences
+from rooms.services.seeding.text import ROOM_NAMES, make_random, make_sentences
 from rooms.services.stream_positions import reserve_positions
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.console.output import Column, ColumnType
 from scaiwave.console.progress import ProgressCallback, null_progress
 from tenants.models import Participant, Tenant
 from tenants.services.audit import record_audit
 
 _TABLE = f"{Event._meta.db_table} ({', '.join(COLUMNS)})"
-_TOLD_EVERY = 1000
-"""Events between two calls of the progress."""
-
-SEEDED_COLUMNS = (
-    Column("id", "Room"),
-    Column("name", "Name"),
-    Column("alias", "Alias"),
-    Column("events", "Events", ColumnType.COUNT),
-    Column("media", "Media", ColumnType.COUNT),
-    Column("members", "Members", ColumnType.COUNT),
-)
+PROGRESS_INTERVAL = 1000
+"""Events between two calls of the progress callback."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """How many of what. `media_bytes` is the size of each file; `media` counts them per room."""
+class SeedOptions:
+    """`events` and `media` are numbers per room; `media_bytes` is the size of each file."""
 
     rooms: int = 1
     events: int = 1000
@@ -56,7 +52,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class SeededRooms:
+class SeedResult:
     tenant: str
     workspace: str
     owner: Participant
@@ -76,131 +72,142 @@ def seed_rooms(
     operator: Operator,
     tenant: str,
     workspace: str,
-    wanted: Wanted,
+    options: SeedOptions,
     now: datetime,
     progress: ProgressCallback = null_progress,
-) -> SeededRooms:
-    """Make rooms, each in a transaction of its own, and what they need as far as it is missing.
+) -> SeedResult:
+    """Create rooms, each in its own transaction, and the tenant, workspace and senders they need.
 
-    `tenant` and `workspace` are slugs. What is said depends on the seed and on the number of the
-    room alone, apart from ids and times: it ends `now`. The tenant's limits are not looked at.
+    `tenant` and `workspace` are slugs. Apart from ids and times, the content depends only on the
+    seed and the number of the room; the last event is sent at `now`. The tenant's limits are not
+    enforced.
 
-    Raises InvalidSlug for a tenant that can't be made.
+    Raises `InvalidSlug` for a tenant that can't be created.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    of = ensure_tenant(operator, tenant, now)
-    cast = _seated(operator, of, workspace, wanted, now)
-    seeding = _Seeding(cast, wanted, now, progress)
-    made = [seeding.make(number) for number in range(wanted.rooms)]
-    return SeededRooms(of.slug, cast.workspace.slug, cast.owner, made)
+    seeded_tenant = ensure_tenant(operator, tenant, now)
+    participants = _prepare_workspace(operator, seeded_tenant, workspace, options, now)
+    seeder = _RoomSeeder(participants, options, now, progress)
+    rooms = [seeder.create_room(number) for number in range(options.rooms)]
+    return SeedResult(seeded_tenant.slug, participants.workspace.slug, participants.owner, rooms)
 
 
-def _seated(
-    operator: Operator, of: Tenant, workspace: str, wanted: Wanted, now: datetime
+def _prepare_workspace(
+    operator: Operator, tenant: Tenant, workspace: str, options: SeedOptions, now: datetime
 ) -> SeededParticipants:
-    """Who will be talking, and the audit of it."""
+    """Create the workspace and its senders, with an audit entry."""
     with transaction.atomic():
-        cast = ensure_participants(
-            of,
+        participants = ensure_participants(
+            tenant,
             workspace=workspace,
-            senders=wanted.senders,
-            foreign_share=wanted.foreign_share,
+            senders=options.senders,
+            foreign_share=options.foreign_share,
             now=now,
         )
         record_audit(
             operator=operator,
             action="manage seed_rooms",
-            subject=cast.workspace,
-            tenant=of,
+            subject=participants.workspace,
+            tenant=tenant,
             now=now,
-            details={"rooms": wanted.rooms, "events": wanted.events, "media": wanted.media},
+            details={"rooms": options.rooms, "events": options.events, "media": options.media},
         )
-    return cast
+    return participants
 
 
-class _Seeding:
+class _RoomSeeder:
     def __init__(
-        self, cast: SeededParticipants, wanted: Wanted, now: datetime, progress: ProgressCallback
+        self,
+        participants: SeededParticipants,
+        options: SeedOptions,
+        now: datetime,
+        progress: ProgressCallback,
     ) -> None:
-        self.cast = cast
-        self.wanted = wanted
+        self.participants = participants
+        self.options = options
         self.now = now
         self.progress = progress
         self.done = 0
-        self.sentences = sentences(wanted.seed)
+        self.sentences = make_sentences(options.seed)
 
-    def make(self, number: int) -> dict[str, Any]:
-        """Files first and positions before the transaction: nobody waits for a large room."""
-        wanted, now = self.wanted, self.now
-        room = self._room(number)
-        files = keep_files(
+    def create_room(self, number: int) -> dict[str, Any]:
+        """Create one room.
+
+        Files are stored and positions reserved before the transaction, so that a large room keeps
+        no other writer waiting.
+        """
+        options, now = self.options, self.now
+        room = self._build_room(number)
+        files = store_files(
             room,
-            files=wanted.media,
-            size=wanted.media_bytes,
-            label=f"{wanted.seed}/{number}/{wanted.media_bytes}",
+            files=options.media,
+            size=options.media_bytes,
+            label=f"{options.seed}/{number}/{options.media_bytes}",
             now=now,
         )
-        first = reserve_positions(room.tenant_id, wanted.events)
-        senders = self.cast.senders[: 2 if wanted.room_type == RoomType.DM else None]
+        first_position = reserve_positions(room.tenant_id, options.events)
+        senders = self.participants.senders[: 2 if options.room_type == RoomType.DM else None]
+        plan = RoomPlan(
+            tenant_id=room.tenant_id,
+            room_id=room.pk,
+            senders=[str(sender.pk) for sender in senders],
+            media=[str(file.media_id) for file in files],
+            events=options.events,
+            first_position=first_position,
+            until=now,
+        )
+        generator = EventGenerator(
+            plan, sentences=self.sentences, rng=make_random("talk", options.seed, number)
+        )
         with transaction.atomic():
             room.save(force_insert=True)
             add_members(room, senders, now)
             RoomMedia.objects.bulk_create(files, batch_size=500)
-            plan = RoomPlan(
-                tenant_id=room.tenant_id,
-                room_id=room.pk,
-                senders=[str(sender.pk) for sender in senders],
-                media=[str(file.media_id) for file in files],
-                events=wanted.events,
-                first_position=first,
-                until=now,
-            )
-            talk = EventGenerator(
-                plan, sentences=self.sentences, rng=chance("talk", wanted.seed, number)
-            )
-            _write(self._counted(talk.rows()))
-        counts = {"events": wanted.events, "media": len(files), "members": len(senders)}
-        return {"id": room.pk, "name": room.name, "alias": room.room_alias, **counts}
+            _write_events(self._report_progress(generator.iter_rows()))
+        return {
+            "id": room.pk,
+            "name": room.name,
+            "alias": room.room_alias,
+            "events": options.events,
+            "media": len(files),
+            "members": len(senders),
+        }
 
-    def _room(self, number: int) -> Room:
-        wanted, name = self.wanted, ROOM_NAMES[number % len(ROOM_NAMES)]
+    def _build_room(self, number: int) -> Room:
+        options, name = self.options, ROOM_NAMES[number % len(ROOM_NAMES)]
         room = Room(
-            tenant=self.cast.workspace.tenant,
-            workspace=self.cast.workspace,
-            creator=self.cast.owner,
-            room_type=wanted.room_type,
-            name="" if wanted.room_type == RoomType.DM else f"{name} {number + 1}",
+            tenant=self.participants.workspace.tenant,
+            workspace=self.participants.workspace,
+            creator=self.participants.owner,
+            room_type=options.room_type,
+            name="" if options.room_type == RoomType.DM else f"{name} {number + 1}",
             topic='Everything about "it"\nand more' if number % 2 else "",
-            scope_kind=INCOGNITO_SCOPE if wanted.room_type == RoomType.INCOGNITO else None,
-            created_at=self.now - timedelta(milliseconds=(wanted.events + 1) * STEP),
+            scope_kind=INCOGNITO_SCOPE if options.room_type == RoomType.INCOGNITO else None,
+            created_at=self.now - timedelta(milliseconds=(options.events + 1) * EVENT_INTERVAL_MS),
             updated_at=self.now,
         )
-        if wanted.room_type == RoomType.PUBLIC:
+        if options.room_type == RoomType.PUBLIC:
             room.is_public = True
             room.visibility = "listed"
             room.read_role_slugs = ["staff", "gäste"]
             room.room_alias = f"room-{room.pk.hex}"
         return room
 
-    def _counted(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def _report_progress(self, rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
-            if self.done % _TOLD_EVERY == 0:
-                self.progress(self.done, self.wanted.rooms * self.wanted.events)
+            if self.done % PROGRESS_INTERVAL == 0:
+                self.progress(self.done, self.options.rooms * self.options.events)
             self.done += 1
             yield row
 
 
-def _write(rows: Iterable[Row]) -> None:
-    """In the caller's transaction, and a few rows at a time."""
+def _write_events(rows: Iterable[Row]) -> None:
+    """Insert rows as they are generated, in the caller's transaction."""
     with connection.wrap_database_errors:  # Django does so for its own methods only.
         if connection.vendor == "postgresql":
-            _copy(rows)
+            with connection.cursor() as cursor, cursor.copy(f"COPY {_TABLE} FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
         else:
-            marks = ", ".join("?" * len(COLUMNS))
-            connection.connection.executemany(f"INSERT INTO {_TABLE} VALUES ({marks})", rows)
-
-
-def _copy(rows: Iterable[Row]) -> None:
-    with connection.cursor() as cursor, cursor.copy(f"COPY {_TABLE} FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
+            placeholders = ", ".join("?" * len(COLUMNS))
+            connection.connection.executemany(f"INSERT INTO {_TABLE} VALUES ({placeholders})", rows)

@@ -1,13 +1,13 @@
-"""What made-up people say: many scripts, and all that trips up whoever copies text."""
+"""Words of the sample data, in many scripts and with everything that text processing gets wrong."""
 
 from __future__ import annotations
 
 import json
 from random import Random
 
-SENTENCES = 4096
+SENTENCE_COUNT = 4096
 
-# Words by script; the number says how often it is spoken.
+# Weight and words by script.
 _WORDS = {
     "latin": (
         40,
@@ -34,7 +34,8 @@ _WORDS = {
         "</script> e\u0301 \u200d \u2028 \ufeff \U0010ffff \x7f",
     ),
 }
-_WEIGHTED = [(words.split(" "), weight) for weight, words in _WORDS.values()]
+_VOCABULARIES = [words.split(" ") for _, words in _WORDS.values()]
+_WEIGHTS = [weight for weight, _ in _WORDS.values()]
 
 NAMES = (
     "Anna Berg", "Žofie Nováková", "Łukasz Wójcik", "José Muñoz", "Мария Іваненко",
@@ -51,20 +52,18 @@ FILE_NAMES = (
 )  # fmt: skip
 
 
-def chance(*parts: object) -> Random:
-    """The generator of this seed: the same parts give the same numbers everywhere."""
-    return Random("/".join(map(str, parts)))  # noqa: S311 — made-up talk, not cryptography
+def make_random(*seed: object) -> Random:
+    """Return a generator that gives the same numbers for the same seed on every platform."""
+    return Random("/".join(map(str, seed)))  # noqa: S311 — sample data, not cryptography
 
 
-def sentences(seed: int) -> list[str]:
-    """Sentences as the inside of a JSON string, so that two can be put together unparsed."""
-    rng = chance("sentences", seed)
-    vocabularies = [words for words, _ in _WEIGHTED]
-    weights = [weight for _, weight in _WEIGHTED]
-    chosen = rng.choices(vocabularies, weights, k=SENTENCES)
-    return [_sentence(rng, words) for words in chosen]
+def make_sentences(seed: int) -> list[str]:
+    """Return sentences escaped for use inside a JSON string, so that they can be concatenated."""
+    rng = make_random("sentences", seed)
+    vocabularies = rng.choices(_VOCABULARIES, _WEIGHTS, k=SENTENCE_COUNT)
+    return [_make_sentence(rng, words) for words in vocabularies]
 
 
-def _sentence(rng: Random, words: list[str]) -> str:
+def _make_sentence(rng: Random, words: list[str]) -> str:
     text = " ".join(rng.choices(words, k=rng.randint(3, 16)))
     return json.dumps(text, ensure_ascii=False)[1:-1]

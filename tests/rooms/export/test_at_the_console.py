@@ -96,7 +96,7 @@ def test_fail_all_when_one_failed(server: Server, tmp_path: Path) -> None:
     assert ended.code == 1
     assert json.loads(ended.out)["failed"] == 1
     assert json.loads(ended.err)["error"]["code"] == "SW_ROOM_EXPORT_INCOMPLETE"
-    assert json.loads(ended.err)["error"]["message"] == "1 of 1 room could not be exported."
+    assert json.loads(ended.err)["error"]["message"] == "Export failed for 1 of 1 room."
     assert list(tmp_path.glob("*.zip*")) == []
 
 
@@ -105,20 +105,20 @@ def test_fail_terminal() -> None:
     ended = at_terminal(*EXPORT, **OURS)
     assert ended.code == 2
     assert ended.out == (
-        "Error: The bundle is a ZIP file, and stdout is a terminal. [SW_USAGE]\n"
-        "  Fix: Write `> room.zip` behind the command, or pass --output room.zip.\n"
+        "Error: Can't write a ZIP file to a terminal. [SW_USAGE]\n"
+        "  Fix: Append `> room.zip` to the command, or pass --output room.zip.\n"
     )
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "There is no room given."),
-        (("lobby", "--json"), "stdout can't be both the bundle and JSON."),
-        (("lobby", "--all", "--output-dir", "d"), "--all and the room 'lobby' don't go together."),
-        (("--all",), "--all needs a folder to write to."),
-        (("--all", "--output", "f"), "--all needs a folder to write to."),
-        (("lobby", "--output-dir", "d"), "--output-dir is for --all."),
+        ((), "No room was given."),
+        (("lobby", "--json"), "Can't write both the bundle and JSON to stdout."),
+        (("lobby", "--all", "--output-dir", "d"), "Can't combine --all with a room: lobby."),
+        (("--all",), "--all needs an output directory."),
+        (("--all", "--output", "f"), "--all needs an output directory."),
+        (("lobby", "--output-dir", "d"), "--output-dir needs --all."),
         (
             ("lobby", "--since", "today", "--output", "f"),
             "--since 'today' is not a day or a time with its zone.",
@@ -136,5 +136,5 @@ def test_fail_no_such_room() -> None:
     ended = scaiwave("room", "export", "attic", "--tenant", "acme")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith(
-        "Error: There is no room 'attic' in tenant acme. [SW_ROOM_NOT_FOUND]\n"
+        "Error: Room not found in tenant acme: attic. [SW_ROOM_NOT_FOUND]\n"
     )

@@ -41,7 +41,7 @@ def test_fail_outside_the_scope_it_does_not_exist() -> None:
     for operator, tenant in ((HOST, "other"), (tenant_admin(other), "other")):
         with pytest.raises(RoomNotFound) as caught:
             export(room, operator=operator, tenant=tenant)
-        assert caught.value.message == f"There is no room {str(room.pk)!r} in tenant other."
+        assert caught.value.message == f"Room not found in tenant other: {room.pk}."
     with pytest.raises(TenantNotFound):
         export(room, operator=tenant_admin(other))
     assert not AuditEntry.objects.exists()

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from rooms.errors import ExportDamaged
 from rooms.models import ImportIntent, Media, Room, RoomMedia
 from rooms.queries.health import check_media_store, clean_up_imports
-from rooms.queries.room_media import room_media
+from rooms.queries.rooms import list_room_media
 from scaiwave.config import load
 from scaiwave.error_mapping import translate_errors
 from scaiwave.media_storage import MediaStoreUnusable
@@ -69,7 +69,7 @@ def test_fail_what_is_here_can_not_be_asked_for(
     with pytest.raises(MediaStoreUnusable), translate_errors():
         carry(home, with_a_file(), dry_run=True)
     with pytest.raises(ExportDamaged) as caught:
-        room_media(room)
+        list_room_media(room)
     assert "ClientError" in caught.value.message
 
 

@@ -25,7 +25,7 @@ def test_success_what_it_prints(site: Site, tmp_path: Path) -> None:
     ended = site.carry(bundle.save(tmp_path / "bundle.zip"))
     ((room,),) = site.rows("SELECT id FROM sw_rooms")
     assert ended.code == 0
-    *lines, identity = sorted(ended.out.splitlines(), key=lambda line: line.startswith("Id"))
+    *lines, identity = sorted(ended.out.splitlines(), key=lambda line: line.startswith("ID"))
     assert identity.replace("-", "").endswith(str(room).replace("-", ""))
     assert lines == [
         "Imported room 'Launch' into workspace main.",
@@ -78,8 +78,8 @@ def test_fail_stdin_is_a_terminal(site: Site) -> None:
     ended = at_terminal(*IMPORT, **DJANGO)
     assert (ended.code, site.count("rooms")) == (2, 0)
     assert ended.out == (
-        "Error: The bundle is read from stdin, and stdin is a terminal. [SW_USAGE]\n"
-        "  Fix: Write `< bundle.zip` behind the command, or pass --input bundle.zip.\n"
+        "Error: Can't read a bundle from a terminal. [SW_USAGE]\n"
+        "  Fix: Append `< bundle.zip` to the command, or pass --input bundle.zip.\n"
     )
 
 
@@ -91,7 +91,8 @@ def test_fail_file_that_cannot_be_read(name: str, why: str) -> None:
     ended = scaiwave(*IMPORT, "--input", name)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
-        f"Error: {name} can't be read: {why}. [SW_USAGE]\n  Fix: Name a bundle with --input.\n"
+        f"Error: Can't read {name}: {why}. [SW_USAGE]\n"
+        "  Fix: Pass a readable bundle with --input.\n"
     )
 
 

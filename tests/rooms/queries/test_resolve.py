@@ -18,9 +18,9 @@ def test_success_room_by_id_and_by_alias() -> None:
     lobby = room(workspace(acme), participant(acme), room_alias="lobby")
     with CaptureQueriesContext(connection) as queries:
         for name in (str(lobby.pk), str(lobby.pk).upper(), lobby.pk.hex, "lobby"):
-            found = resolve_room(HOST, name, tenant=acme)
-            assert (found, found.creator.tenant_id) == (lobby, acme.pk)
-            assert (found.workspace.slug, found.tenant.slug) == ("main", "acme")
+            resolved = resolve_room(HOST, name, tenant=acme)
+            assert (resolved, resolved.creator.tenant_id) == (lobby, acme.pk)
+            assert (resolved.workspace.slug, resolved.tenant.slug) == ("main", "acme")
     assert len(queries) == 4
 
 
@@ -41,25 +41,25 @@ def test_fail_unknown(name: str) -> None:
     room(workspace(acme), participant(acme), room_alias="lobby")
     with pytest.raises(RoomNotFound) as no_room:
         resolve_room(HOST, name, tenant=acme)
-    assert no_room.value.message == f"There is no room {name!r} in tenant acme."
+    assert no_room.value.message == f"Room not found in tenant acme: {name}."
     with pytest.raises(WorkspaceNotFound) as no_workspace:
         resolve_workspace(HOST, name, tenant=acme)
-    assert no_workspace.value.message == f"There is no workspace {name!r} in tenant acme."
+    assert no_workspace.value.message == f"Workspace not found in tenant acme: {name}."
 
 
 def test_fail_rooms_of_another_tenant_and_outside_the_scope() -> None:
     acme, globex = make_tenant("acme"), make_tenant("globex")
     lobby = room(workspace(acme), participant(acme), room_alias="lobby")
-    for operator, within in ((HOST, globex), (tenant_admin(globex), acme)):
+    for operator, searched in ((HOST, globex), (tenant_admin(globex), acme)):
         for name in (str(lobby.pk), "lobby"):
             with pytest.raises(RoomNotFound):
-                resolve_room(operator, name, tenant=within)
+                resolve_room(operator, name, tenant=searched)
         with pytest.raises(WorkspaceNotFound):
-            resolve_workspace(operator, str(lobby.workspace_id), tenant=within)
+            resolve_workspace(operator, str(lobby.workspace_id), tenant=searched)
     assert resolve_room(tenant_admin(acme), "lobby", tenant=acme) == lobby
 
 
-def test_fail_alias_that_reads_like_an_id() -> None:
+def test_fail_alias_that_equals_an_id() -> None:
     acme = tenant()
     main, anna = workspace(acme), participant(acme)
     lobby = room(main, anna)
@@ -67,10 +67,10 @@ def test_fail_alias_that_reads_like_an_id() -> None:
     with pytest.raises(AmbiguousName) as caught:
         resolve_room(HOST, str(lobby.pk), tenant=acme)
     assert caught.value.message == (
-        f"'{lobby.pk}' may be any of these: {lobby.pk} (Lobby); {other.pk} (Other)."
+        f"{lobby.pk} is ambiguous: {lobby.pk} (Lobby); {other.pk} (Other)."
     )
     assert caught.value.fix == (
-        "The alias or slug of one is the id of the other: use the other name of the one you mean."
+        "The alias or slug of one is the ID of the other. Use the other name of the one you mean."
     )
     assert resolve_room(HOST, str(other.pk), tenant=acme) == other
     workspace(acme, str(main.pk))

@@ -1,4 +1,4 @@
-"""Two connections of SQLite that see one moment, while others write."""
+"""Two SQLite connections with one snapshot, while other connections write."""
 
 from __future__ import annotations
 
@@ -18,82 +18,84 @@ INCREASE = "UPDATE counted SET number = number + 1"
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "counted.sqlite3"
-    with closing(opened(path)) as first:
+    with closing(open_database(path)) as first:
         first.execute("PRAGMA journal_mode = WAL")
         first.execute("CREATE TABLE counted (number)")
         first.execute("INSERT INTO counted VALUES (0)")
     return path
 
 
-def opened(path: Path) -> sqlite3.Connection:
+def open_database(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, timeout=30)
 
 
 @pytest.fixture
 def connections(file: Path) -> Iterator[list[sqlite3.Connection]]:
-    found = [opened(file) for _ in range(3)]
-    yield found
-    for one in found:
-        one.close()
+    opened = [open_database(file) for _ in range(3)]
+    yield opened
+    for connection in opened:
+        connection.close()
 
 
-def number(connection: sqlite3.Connection) -> int:
-    (found,) = connection.execute("SELECT number FROM counted").fetchone()
-    return int(found)
+def read_number(connection: sqlite3.Connection) -> int:
+    (number,) = connection.execute("SELECT number FROM counted").fetchone()
+    return int(number)
 
 
-def test_success_both_see_the_same(file: Path, connections: list[sqlite3.Connection]) -> None:
-    usual, beside, _ = connections
-    stop, by_both = Event(), 0
+def test_success_both_read_the_same_snapshot(
+    file: Path, connections: list[sqlite3.Connection]
+) -> None:
+    first, second, _ = connections
+    stop, paired = Event(), 0
 
     def write() -> None:
-        with closing(opened(file)) as writer:
+        with closing(open_database(file)) as writer:
             while not stop.is_set():
                 writer.execute(INCREASE)
 
-    writing = Thread(target=write)
-    writing.start()
+    writer_thread = Thread(target=write)
+    writer_thread.start()
     try:
-        while number(usual) < 200:
-            rows = begin_paired(usual, beside)
-            assert number(rows) == number(usual)
-            by_both += rows is beside
-            for connection in {usual, rows}:
+        while read_number(first) < 200:
+            rows = begin_paired(first, second)
+            assert read_number(rows) == read_number(first)
+            paired += rows is second
+            for connection in {first, rows}:
                 connection.execute("ROLLBACK")
     finally:
         stop.set()
-        writing.join()
-    assert by_both
+        writer_thread.join()
+    assert paired
 
 
-def test_success_another_try_where_somebody_wrote_in_between(
+def test_success_retries_after_a_write_in_between(
     connections: list[sqlite3.Connection],
 ) -> None:
-    usual, beside, writer = connections
+    first, second, writer = connections
     writes = iter([INCREASE])
 
-    def between(statement: str) -> None:
+    def write_in_between(statement: str) -> None:
         if statement.startswith("BEGIN") and (write := next(writes, None)):
             writer.execute(write)
 
-    usual.set_trace_callback(between)
-    assert begin_paired(usual, beside) is beside
-    assert (number(usual), number(beside)) == (1, 1)
+    first.set_trace_callback(write_in_between)
+    assert begin_paired(first, second) is second
+    assert (read_number(first), read_number(second)) == (1, 1)
 
 
-def test_success_one_connection_where_others_never_cease(
+def test_success_falls_back_to_one_connection_under_constant_writes(
     connections: list[sqlite3.Connection],
 ) -> None:
-    usual, beside, writer = connections
+    first, second, writer = connections
 
-    def between(statement: str) -> None:
+    def write_in_between(statement: str) -> None:
         if statement.startswith("BEGIN"):
             writer.execute(INCREASE)
 
-    usual.set_trace_callback(between)
-    assert begin_paired(usual, beside) is usual
-    assert not beside.in_transaction
-    usual.set_trace_callback(None)
-    seen = number(usual)
+    first.set_trace_callback(write_in_between)
+    assert begin_paired(first, second) is first
+    assert not second.in_transaction
+    first.set_trace_callback(None)
+    seen = read_number(first)
     writer.execute(INCREASE)
-    assert number(usual) == seen
+    assert read_number(first) == seen

@@ -11,25 +11,25 @@ import pytest
 
 from tests.conftest import ON_POSTGRES
 from tests.environment import own_settings
-from tests.rooms.search.server import SEED, Database
+from tests.rooms.search.helpers import SEED, DatabaseProbe
 from tests.scaiwave.console import CHECKOUT, SCRIPT
 from tests.services.postgres import empty_database
 
 
 @pytest.fixture(scope="session")
-def seeded(
+def seeded_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A database to copy: migrated, with four tenants in which something was said."""
+    """Create a database to copy: migrated, with messages in four tenants."""
     home = tmp_path_factory.mktemp("search")
     if not ON_POSTGRES:
-        yield _made(home, f"sqlite:///{home / 'seeded.sqlite3'}")
+        yield _create_database(home, f"sqlite:///{home / 'seeded.sqlite3'}")
         return
     with empty_database(request.getfixturevalue("postgres_url")) as url:
-        yield _made(home, url)
+        yield _create_database(home, url)
 
 
-def _made(home: Path, url: str) -> str:
+def _create_database(home: Path, url: str) -> str:
     environment = {**os.environ, **own_settings(home), "SCAIWAVE_DB_URL": url}
     for words in (("migrate", "--verbosity", "0"), ("shell", "--verbosity", "0", "-c", SEED)):
         subprocess.run([*SCRIPT, "manage", *words], env=environment, cwd=CHECKOUT, check=True)
@@ -37,15 +37,15 @@ def _made(home: Path, url: str) -> str:
 
 
 @pytest.fixture
-def database(seeded: str, database_url: str, request: pytest.FixtureRequest) -> Database:
-    """A copy of it, for processes that index what is there."""
+def database(seeded_url: str, database_url: str, request: pytest.FixtureRequest) -> DatabaseProbe:
+    """Copy the seeded database, for processes that index its messages."""
     if not ON_POSTGRES:
-        shutil.copy(*(url.removeprefix("sqlite:///") for url in (seeded, database_url)))
-        return Database(database_url)
+        shutil.copy(*(url.removeprefix("sqlite:///") for url in (seeded_url, database_url)))
+        return DatabaseProbe(database_url)
     import psycopg
 
-    name, template = (urlsplit(url).path[1:] for url in (database_url, seeded))
+    name, template = (urlsplit(url).path[1:] for url in (database_url, seeded_url))
     with psycopg.connect(request.getfixturevalue("postgres_url"), autocommit=True) as server:
         server.execute(f'DROP DATABASE "{name}"'.encode())
         server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
-    return Database(database_url)
+    return DatabaseProbe(database_url)

@@ -7,169 +7,185 @@ import pytest
 from django.db import connection
 
 from rooms.models import SearchBackfill, SearchDocument, SearchRange
-from rooms.queries.search_plan import search_plan
+from rooms.queries.search import get_search_plan
 from rooms.search.schema import has_word_index
-from rooms.services.search import runs
-from rooms.services.search import worker as search_ranges
+from rooms.services.search import runs, worker
 from rooms.services.search.backfill import BackfillResult
 from rooms.services.search.runs import BackfillOptions
 from scaiwave.errors import InsufficientPermission, UsageError
 from tenants.models import AuditEntry
-from tests.rooms.search.places import NOW, backfill, edit, found, lobby, redact, say
+from tests.rooms.search.factories import (
+    NOW,
+    backfill,
+    edit_message,
+    find_event_ids,
+    make_lobby,
+    make_message,
+    redact_message,
+)
 from tests.tenants.people import HOST, READER, tenant_admin
 
 pytestmark = pytest.mark.django_db
 
 
-def figures(of: BackfillResult | None = None, **wish: Any) -> dict[str, tuple[int, ...]]:
-    """Eligible, indexed, missing, stale; of a run also written and removed."""
-    rows = of.tenants if of else search_plan(operator=HOST, wish=BackfillOptions(**wish)).tenants
-    names = ["eligible", "indexed", "missing", "stale", *(["written", "removed"] if of else [])]
+def get_counts(result: BackfillResult | None = None, **options: Any) -> dict[str, tuple[int, ...]]:
+    """Return eligible, indexed, missing, stale; for a run also written and removed."""
+    plan = get_search_plan(operator=HOST, options=BackfillOptions(**options))
+    rows = result.tenants if result else plan.tenants
+    names = ["eligible", "indexed", "missing", "stale"]
+    names += ["written", "removed"] if result else []
     return {row["tenant"]: tuple(row[name] for name in names) for row in rows}
 
 
-def test_success_plan_tells_and_changes_nothing() -> None:
-    room = lobby()
-    lobby("globex")
-    said = [say(room, f"word {number}") for number in range(6)]
-    say(room, "not me", do_not_index=True)
+def test_success_plan_changes_nothing() -> None:
+    room = make_lobby()
+    make_lobby("globex")
+    messages = [make_message(room, f"word {number}") for number in range(6)]
+    make_message(room, "not me", do_not_index=True)
     backfill()
-    say(room, "new")
-    edit(said[0], "word edited")
-    redact(said[1])
-    said[2].delete()
+    make_message(room, "new")
+    edit_message(messages[0], "word edited")
+    redact_message(messages[1])
+    messages[2].delete()
     before = SearchDocument.objects.count(), SearchBackfill.objects.count()
-    assert figures() == {"acme": (5, 3, 1, 3), "globex": (0, 0, 0, 0)}
-    assert figures(tenant="globex") == {"globex": (0, 0, 0, 0)}
+    assert get_counts() == {"acme": (5, 3, 1, 3), "globex": (0, 0, 0, 0)}
+    assert get_counts(tenant="globex") == {"globex": (0, 0, 0, 0)}
     assert (SearchDocument.objects.count(), SearchBackfill.objects.count()) == before
 
 
-def test_success_again_writes_what_changed_and_nothing_else() -> None:
-    room = lobby()
-    said = [say(room, f"word {number}") for number in range(5)]
-    assert figures(backfill()) == {"acme": (5, 5, 0, 0, 5, 0)}
-    assert figures(backfill()) == {"acme": (5, 5, 0, 0, 0, 0)}
-    edit(said[0], "edited")
-    redact(said[1])
-    say(room, "new")
-    assert figures(backfill()) == {"acme": (5, 5, 0, 0, 2, 1)}
-    assert found("edited") == [said[0].pk]
-    assert found("0") == []
-    edit(said[0], "again")
-    assert figures(backfill()) == {"acme": (5, 5, 0, 0, 1, 0)}
-    assert (found("edited"), found("again")) == ([], [said[0].pk])
+def test_success_repeated_writes_only_changes() -> None:
+    room = make_lobby()
+    messages = [make_message(room, f"word {number}") for number in range(5)]
+    assert get_counts(backfill()) == {"acme": (5, 5, 0, 0, 5, 0)}
+    assert get_counts(backfill()) == {"acme": (5, 5, 0, 0, 0, 0)}
+    edit_message(messages[0], "edited")
+    redact_message(messages[1])
+    make_message(room, "new")
+    assert get_counts(backfill()) == {"acme": (5, 5, 0, 0, 2, 1)}
+    assert find_event_ids("edited") == [messages[0].pk]
+    assert find_event_ids("0") == []
+    edit_message(messages[0], "again")
+    assert get_counts(backfill()) == {"acme": (5, 5, 0, 0, 1, 0)}
+    assert (find_event_ids("edited"), find_event_ids("again")) == ([], [messages[0].pk])
 
 
-def test_success_events_deleted_by_anybody_leave_nothing_behind() -> None:
-    room = lobby()
-    said = say(room, "gone")
-    say(room, "kept")
+def test_success_documents_of_deleted_events_are_removed() -> None:
+    room = make_lobby()
+    message = make_message(room, "deleted")
+    make_message(room, "kept")
     backfill()
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM sw_events WHERE stream_position = %s", [said.stream_position])
-    assert figures() == {"acme": (1, 1, 0, 1)}
-    assert figures(backfill()) == {"acme": (1, 1, 0, 0, 0, 1)}
+        cursor.execute(
+            "DELETE FROM sw_events WHERE stream_position = %s", [message.stream_position]
+        )
+    assert get_counts() == {"acme": (1, 1, 0, 1)}
+    assert get_counts(backfill()) == {"acme": (1, 1, 0, 0, 0, 1)}
     assert SearchDocument.objects.count() == 1
 
 
-def test_success_a_tenant_of_which_nothing_is_left() -> None:
-    said = say(lobby(), "gone")
+def test_success_a_tenant_without_events() -> None:
+    message = make_message(make_lobby(), "deleted")
     backfill()
-    said.delete()
-    assert figures() == {"acme": (0, 0, 0, 1)}
-    assert figures(backfill()) == {"acme": (0, 0, 0, 0, 0, 1)}
+    message.delete()
+    assert get_counts() == {"acme": (0, 0, 0, 1)}
+    assert get_counts(backfill()) == {"acme": (0, 0, 0, 0, 0, 1)}
     assert SearchDocument.objects.count() == 0
 
 
 def test_success_restart_writes_everything() -> None:
-    room = lobby()
-    said = say(room, "one")
+    room = make_lobby()
+    message = make_message(room, "one")
     backfill()
     SearchDocument.objects.update(body="wrong")
-    assert figures(backfill()) == {"acme": (1, 1, 0, 0, 0, 0)}
-    assert (found("one"), found("wrong")) == ([], [said.pk])
-    assert figures(backfill(restart=True)) == {"acme": (1, 1, 0, 0, 1, 0)}
-    assert (found("one"), found("wrong")) == ([said.pk], [])
+    assert get_counts(backfill()) == {"acme": (1, 1, 0, 0, 0, 0)}
+    assert (find_event_ids("one"), find_event_ids("wrong")) == ([], [message.pk])
+    assert get_counts(backfill(restart=True)) == {"acme": (1, 1, 0, 0, 1, 0)}
+    assert (find_event_ids("one"), find_event_ids("wrong")) == ([message.pk], [])
 
 
-def test_success_only_a_tenant_a_room_or_what_is_new() -> None:
-    first, second, other = lobby(room_alias="first"), lobby(), lobby("globex")
+def test_success_limited_to_a_tenant_a_room_or_a_time() -> None:
+    first, second, other = make_lobby(room_alias="first"), make_lobby(), make_lobby("globex")
     for room in (first, second, other):
-        say(room, "word", created_at=NOW - timedelta(days=3))
-    late = say(second, "word", created_at=NOW)
-    assert figures(backfill(tenant="acme", room="first")) == {"acme": (1, 1, 0, 0, 1, 0)}
-    assert figures(backfill(since=NOW)) == {
+        make_message(room, "word", created_at=NOW - timedelta(days=3))
+    late = make_message(second, "word", created_at=NOW)
+    assert get_counts(backfill(tenant="acme", room="first")) == {"acme": (1, 1, 0, 0, 1, 0)}
+    assert get_counts(backfill(since=NOW)) == {
         "acme": (1, 1, 0, 0, 1, 0),
         "globex": (0, 0, 0, 0, 0, 0),
     }
-    assert found("word", room=str(second.pk)) == [late.pk]
-    assert figures(backfill(tenant="globex")) == {"globex": (1, 1, 0, 0, 1, 0)}
-    assert figures() == {"acme": (3, 2, 1, 0), "globex": (1, 1, 0, 0)}
+    assert find_event_ids("word", room=str(second.pk)) == [late.pk]
+    assert get_counts(backfill(tenant="globex")) == {"globex": (1, 1, 0, 0, 1, 0)}
+    assert get_counts() == {"acme": (3, 2, 1, 0), "globex": (1, 1, 0, 0)}
 
 
-def test_success_since_takes_what_was_changed_since() -> None:
-    room = lobby()
-    edited, redacted = (say(room, "old", created_at=NOW - timedelta(days=9)) for _ in range(2))
+def test_success_since_includes_edits_and_redactions() -> None:
+    room = make_lobby()
+    edited, redacted = (
+        make_message(room, "old", created_at=NOW - timedelta(days=9)) for _ in range(2)
+    )
     backfill()
-    edit(edited, "new")
-    redact(redacted)
-    assert figures(backfill(since=NOW)) == {"acme": (1, 1, 0, 0, 1, 1)}
+    edit_message(edited, "new")
+    redact_message(redacted)
+    assert get_counts(backfill(since=NOW)) == {"acme": (1, 1, 0, 0, 1, 1)}
 
 
 def test_success_many_steps_and_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "RANGE_EVENTS", 7)
-    monkeypatch.setattr(search_ranges, "FIRST_STEP", 2)
-    monkeypatch.setattr(search_ranges, "LARGEST_STEP", 3)
-    monkeypatch.setattr(search_ranges, "SMALLEST_STEP", 2)
-    rooms = [lobby(), lobby("globex")]
-    said = {say(rooms[number % 2], "word").pk for number in range(50)}
-    told: list[tuple[int, int | None]] = []
+    monkeypatch.setattr(worker, "INITIAL_BATCH_EVENTS", 2)
+    monkeypatch.setattr(worker, "MAX_BATCH_EVENTS", 3)
+    monkeypatch.setattr(worker, "MIN_BATCH_EVENTS", 2)
+    rooms = [make_lobby(), make_lobby("globex")]
+    message_ids = {make_message(rooms[number % 2], "word").pk for number in range(50)}
+    calls: list[tuple[int, int | None]] = []
     from rooms.services.search.backfill import backfill_search
 
     backfill_search(
         operator=HOST,
-        wish=BackfillOptions(),
-        now=lambda: NOW,
-        progress=lambda done, total: told.append((done, total)),
+        options=BackfillOptions(),
+        clock=lambda: NOW,
+        progress=lambda done, total: calls.append((done, total)),
     )
-    assert {*found("word", limit=99), *found("word", tenant="globex", limit=99)} == said
-    assert told == sorted(told)
-    assert {total for _, total in told} == {50}
-    assert told[-1] == (50, 50)
+    assert {
+        *find_event_ids("word", limit=99),
+        *find_event_ids("word", tenant="globex", limit=99),
+    } == message_ids
+    assert calls == sorted(calls)
+    assert {total for _, total in calls} == {50}
+    assert calls[-1] == (50, 50)
     assert SearchRange.objects.count() == 0
 
 
-def test_success_an_unfinished_run_is_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = lobby()
+def test_success_an_unfinished_run_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = make_lobby()
     for _ in range(4):
-        say(room, "word")
+        make_message(room, "word")
     run = runs.get_or_create_run(HOST, BackfillOptions(), NOW)
-    part = run.ranges.get()
-    part.done_through = part.first
-    part.save()
-    plan = search_plan(operator=HOST, wish=BackfillOptions())
+    search_range = run.ranges.get()
+    search_range.done_through = search_range.first
+    search_range.save()
+    plan = get_search_plan(operator=HOST, options=BackfillOptions())
     assert plan.unfinished == {
         "run_id": run.pk,
         "started_at": NOW,
         "ranges": 1,
         "ranges_left": 1,
     }
-    done = backfill()
-    assert (done.run_id, done.resumed) == (run.pk, True)
-    # The range went on from the checkpoint; the end has found what it lacks before that.
-    assert figures(done) == {"acme": (4, 4, 0, 0, 4, 0)}
-    assert search_plan(operator=HOST, wish=BackfillOptions()).unfinished is None
+    result = backfill()
+    assert (result.run_id, result.resumed) == (run.pk, True)
+    # The range continued after the checkpoint; completion indexed what was missing before it.
+    assert get_counts(result) == {"acme": (4, 4, 0, 0, 4, 0)}
+    assert get_search_plan(operator=HOST, options=BackfillOptions()).unfinished is None
 
 
-def test_success_restart_gives_up_an_unfinished_run() -> None:
-    say(lobby(), "word")
+def test_success_restart_discards_an_unfinished_run() -> None:
+    make_message(make_lobby(), "word")
     run = runs.get_or_create_run(HOST, BackfillOptions(), NOW)
     assert backfill(restart=True).run_id != run.pk
     assert not SearchBackfill.objects.filter(pk=run.pk).exists()
 
 
-def test_success_the_index_of_words_is_made_at_the_end() -> None:
-    say(lobby(), "word")
+def test_success_the_word_index_is_created_at_the_end() -> None:
+    make_message(make_lobby(), "word")
     runs.get_or_create_run(HOST, BackfillOptions(), NOW)
     assert has_word_index() is (connection.vendor == "sqlite")
     backfill()
@@ -178,12 +194,12 @@ def test_success_the_index_of_words_is_made_at_the_end() -> None:
 
 def test_success_nothing_to_do() -> None:
     assert backfill().tenants == []
-    lobby()
-    assert figures(backfill()) == {}
+    make_lobby()
+    assert get_counts(backfill()) == {}
 
 
-def test_success_the_run_is_in_the_audit() -> None:
-    say(lobby(), "word")
+def test_success_the_run_is_audited() -> None:
+    make_message(make_lobby(), "word")
     backfill(tenant="acme")
     entry = AuditEntry.objects.get(action="backfill-search-index")
     assert (entry.operator, entry.tenant_slug) == ("root", "acme")
@@ -191,18 +207,18 @@ def test_success_the_run_is_in_the_audit() -> None:
 
 
 def test_fail_room_without_tenant() -> None:
-    with pytest.raises(UsageError, match=r"^A room is looked for in a tenant\.$"):
+    with pytest.raises(UsageError, match=r"^--room needs --tenant\.$"):
         backfill(room="lobby")
 
 
 def test_fail_not_allowed() -> None:
     from rooms.services.search.backfill import backfill_search, enqueue_backfill
 
-    tom = tenant_admin(lobby().tenant)
+    administrator = tenant_admin(make_lobby().tenant)
     with pytest.raises(InsufficientPermission):
-        search_plan(operator=tom, wish=BackfillOptions())
-    for operator in (tom, READER):
+        get_search_plan(operator=administrator, options=BackfillOptions())
+    for operator in (administrator, READER):
         with pytest.raises(InsufficientPermission):
-            backfill_search(operator=operator, wish=BackfillOptions(), now=lambda: NOW)
+            backfill_search(operator=operator, options=BackfillOptions(), clock=lambda: NOW)
         with pytest.raises(InsufficientPermission):
-            enqueue_backfill(operator=operator, wish=BackfillOptions(), now=NOW)
+            enqueue_backfill(operator=operator, options=BackfillOptions(), now=NOW)

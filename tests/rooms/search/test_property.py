@@ -1,4 +1,4 @@
-"""Whatever is said, edited, taken back or deleted: after a backfill is found what may be found."""
+"""After any sequence of changes and a backfill, a search finds exactly the eligible messages."""
 
 from __future__ import annotations
 
@@ -10,39 +10,46 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rooms.models import Event, Room, RoomType
-from tests.rooms.search.places import backfill, edit, found, lobby, redact, say
+from tests.rooms.search.factories import (
+    backfill,
+    edit_message,
+    find_event_ids,
+    make_lobby,
+    make_message,
+    redact_message,
+)
 
-ACTS = ("say", "say", "edit", "redact", "hide", "show", "delete", "empty", "backfill")
+ACTS = ("post", "post", "edit", "redact", "hide", "show", "delete", "empty", "backfill")
 STEPS = st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 99)), min_size=1, max_size=25)
 TENANTS = ("acme", "globex")
 
 
-class Talk:
-    """Every version of every message has a word of its own."""
+class Conversation:
+    """Rooms in which every version of every message has a unique word."""
 
     def __init__(self, rooms: list[Room]) -> None:
         self.rooms = rooms
         self.words: list[str] = []
 
-    def word(self) -> str:
+    def make_word(self) -> str:
         self.words.append(f"word{len(self.words)}")
         return self.words[-1]
 
     def act(self, name: str, number: int) -> None:
-        if name == "say":
-            say(self.rooms[number % len(self.rooms)], self.word())
+        if name == "post":
+            make_message(self.rooms[number % len(self.rooms)], self.make_word())
         elif name == "backfill":
             backfill(restart=number % 5 == 0)
         elif events := list(Event.objects.order_by("stream_position")):
-            self.change(name, events[number % len(events)])
+            self.change_event(name, events[number % len(events)])
 
-    def change(self, name: str, event: Event) -> None:
+    def change_event(self, name: str, event: Event) -> None:
         if name == "edit":
-            edit(event, self.word())
+            edit_message(event, self.make_word())
         elif name == "empty":
-            edit(event, "")
+            edit_message(event, "")
         elif name == "redact":
-            redact(event)
+            redact_message(event)
         elif name == "delete":
             event.delete()
         else:
@@ -50,24 +57,30 @@ class Talk:
             event.save()
 
 
-def expected(tenant: str) -> dict[Any, str]:
+def expected_words(tenant: str) -> dict[Any, str]:
     events = Event.objects.filter(tenant__slug=tenant, redacted_at=None, do_not_index=False)
-    seen = events.exclude(room__room_type=RoomType.INCOGNITO)
-    return {event.pk: event.content["body"] for event in seen if event.content["body"]}
+    eligible = events.exclude(room__room_type=RoomType.INCOGNITO)
+    return {event.pk: event.content["body"] for event in eligible if event.content["body"]}
 
 
 @pytest.mark.django_db
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
-def test_success_what_is_found_is_what_may_be_found(db: None, steps: list[tuple[str, int]]) -> None:
+def test_success_exactly_the_eligible_messages_are_found(
+    db: None, steps: list[tuple[str, int]]
+) -> None:
     with transaction.atomic():
         hidden = {"room_type": RoomType.INCOGNITO, "scope_kind": "incognito"}
-        talk = Talk([lobby(), lobby(), lobby("globex"), lobby(**hidden)])
+        conversation = Conversation(
+            [make_lobby(), make_lobby(), make_lobby("globex"), make_lobby(**hidden)]
+        )
         for name, number in steps:
-            talk.act(name, number)
-        done = backfill()
-        assert done.wrong == []
+            conversation.act(name, number)
+        result = backfill()
+        assert result.mismatched_tenants == []
         for tenant in TENANTS:
-            shown = {key: word for word in talk.words for key in found(word, tenant)}
-            assert shown == expected(tenant)
+            words_by_event = {
+                key: word for word in conversation.words for key in find_event_ids(word, tenant)
+            }
+            assert words_by_event == expected_words(tenant)
         transaction.set_rollback(True)

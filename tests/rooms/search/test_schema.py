@@ -6,73 +6,73 @@ from django.test.utils import CaptureQueriesContext
 
 from rooms.search import documents
 from rooms.search.base import EventRange
-from rooms.search.schema import _ADD, TABLE, WORDS, ensure_full_text
+from rooms.search.schema import _INSERT_WORDS, TABLE, WORDS, ensure_full_text
 from rooms.search.scope import Scope
-from tests.rooms.search.places import backfill, found, lobby, say
+from tests.rooms.search.factories import backfill, find_event_ids, make_lobby, make_message
 
 pytestmark = [pytest.mark.django_db, pytest.mark.only_on("sqlite")]
 
 
-def run(sql: str) -> None:
+def execute_sql(sql: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql)
 
 
-def test_success_triggers_that_a_migration_took_away_come_back() -> None:
-    """And what was written without them is found."""
-    room = lobby()
-    first = say(room, "one word")
+def test_success_dropped_triggers_are_created_again() -> None:
+    """And documents written without them are indexed."""
+    room = make_lobby()
+    first = make_message(room, "one word")
     backfill()
     for name in ("add", "take", "change"):
-        run(f"DROP TRIGGER {WORDS}_{name}")
-    second = say(room, "another word")
+        execute_sql(f"DROP TRIGGER {WORDS}_{name}")
+    second = make_message(room, "another word")
     documents.upsert(EventRange(Scope(), room.tenant_id, 0, second.stream_position))
-    assert found("word") == [first.pk]
+    assert find_event_ids("word") == [first.pk]
     ensure_full_text()
-    assert found("word") == [second.pk, first.pk]
-    third = say(room, "third word")
+    assert find_event_ids("word") == [second.pk, first.pk]
+    third = make_message(room, "third word")
     backfill()
-    assert found("word") == [third.pk, second.pk, first.pk]
+    assert find_event_ids("word") == [third.pk, second.pk, first.pk]
 
 
-def test_success_a_backfill_mends_what_was_written_without_triggers() -> None:
-    """Its counts are right only if every document is found by its words."""
-    room = lobby()
-    first = say(room, "one word")
+def test_success_a_backfill_repairs_documents_written_without_triggers() -> None:
+    """Its counts are correct only if every document can be found by its words."""
+    room = make_lobby()
+    first = make_message(room, "one word")
     backfill()
-    run(f"DROP TRIGGER {WORDS}_add")
-    second = say(room, "another word")
+    execute_sql(f"DROP TRIGGER {WORDS}_add")
+    second = make_message(room, "another word")
     documents.upsert(EventRange(Scope(), room.tenant_id, 0, second.stream_position))
-    run(f"CREATE TRIGGER {WORDS}_add AFTER INSERT ON {TABLE} BEGIN {_ADD} END")
-    assert found("word") == [first.pk]
-    assert backfill().wrong == []
-    assert found("word") == [second.pk, first.pk]
+    execute_sql(f"CREATE TRIGGER {WORDS}_add AFTER INSERT ON {TABLE} BEGIN {_INSERT_WORDS} END")
+    assert find_event_ids("word") == [first.pk]
+    assert backfill().mismatched_tenants == []
+    assert find_event_ids("word") == [second.pk, first.pk]
 
 
-def test_success_the_table_comes_back() -> None:
-    said = say(lobby(), "one word")
+def test_success_a_dropped_table_is_created_again() -> None:
+    message = make_message(make_lobby(), "one word")
     backfill()
-    run(f"DROP TABLE {WORDS}")
+    execute_sql(f"DROP TABLE {WORDS}")
     ensure_full_text()
-    assert found("word") == [said.pk]
+    assert find_event_ids("word") == [message.pk]
 
 
-def test_success_it_agrees_with_the_documents() -> None:
-    """FTS5 looks itself whether its index is that of the content."""
-    room = lobby()
+def test_success_the_word_index_matches_the_documents() -> None:
+    """FTS5 itself compares its index with the content."""
+    room = make_lobby()
     for number in range(20):
-        say(room, f"word {number}")
+        make_message(room, f"word {number}")
     backfill()
     backfill(restart=True)
-    run(f"INSERT INTO {WORDS} ({WORDS}, rank) VALUES ('integrity-check', 1)")
+    execute_sql(f"INSERT INTO {WORDS} ({WORDS}, rank) VALUES ('integrity-check', 1)")
 
 
 def test_success_the_words_are_looked_up_first() -> None:
-    """And not each document of the tenant, which takes minutes where there are many."""
-    say(lobby(), "word")
+    """Looking up each document of the tenant instead would take minutes if there are many."""
+    make_message(make_lobby(), "word")
     backfill()
     with CaptureQueriesContext(connection) as asked:
-        found("word")
+        find_event_ids("word")
     (search,) = (query["sql"] for query in asked if " MATCH " in query["sql"])
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {search}")

@@ -11,43 +11,50 @@ from rooms.search import database
 from scaiwave.auth.operators import Operator, Role
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
-from tests.rooms.search.places import backfill, edit, found, lobby, redact, say
+from tests.rooms.search.factories import (
+    backfill,
+    edit_message,
+    find_event_ids,
+    make_lobby,
+    make_message,
+    redact_message,
+)
 from tests.tenants.people import HOST, tenant_admin
 
 pytestmark = pytest.mark.django_db
 
 
-def test_success_what_is_shown() -> None:
-    room = lobby()
-    said = say(room, "The launch\nis on Friday")
+def test_success_the_row_of_a_hit() -> None:
+    room = make_lobby()
+    message = make_message(room, "The launch\nis on Friday")
     backfill()
     assert search_rooms(operator=HOST, text="friday launch", tenant="acme") == [
         {
-            "event_id": said.pk,
+            "event_id": message.pk,
             "room_id": room.pk,
             "room": "Lobby",
-            "sender_id": said.sender_id,
+            "sender_id": message.sender_id,
             "sender": "Anna",
-            "sent_at": said.created_at,
-            "stream_position": said.stream_position,
+            "sent_at": message.created_at,
+            "stream_position": message.stream_position,
             "snippet": "The «launch» is on «Friday»",
         }
     ]
 
 
-def test_success_newest_first_and_no_more_than_asked_for() -> None:
-    room = lobby()
-    said = [say(room, f"report {number}").pk for number in range(5)]
+def test_success_newest_first_up_to_the_limit() -> None:
+    room = make_lobby()
+    message_ids = [make_message(room, f"report {number}").pk for number in range(5)]
     backfill()
-    assert found("report") == said[::-1]
-    assert found("report", limit=2) == [said[4], said[3]]
+    assert find_event_ids("report") == message_ids[::-1]
+    assert find_event_ids("report", limit=2) == [message_ids[4], message_ids[3]]
 
 
-def test_success_any_number_may_be_asked_for() -> None:
-    """More than a database takes as parameters of one statement."""
-    said = say(lobby(), "report")
+def test_success_any_limit() -> None:
+    """More than a database accepts as parameters of one statement."""
+    message = make_message(make_lobby(), "report")
     backfill()
-    assert found("report", limit=10_000_000) == [said.pk]
+    assert find_event_ids("report", limit=10_000_000) == [message.pk]
 
 
 @pytest.mark.parametrize(
@@ -69,9 +76,9 @@ def test_success_any_number_may_be_asked_for() -> None:
     ],
 )
 def test_success_found(body: str, text: str) -> None:
-    said = say(lobby(), body)
+    message = make_message(make_lobby(), body)
     backfill()
-    assert found(text) == [said.pk]
+    assert find_event_ids(text) == [message.pk]
 
 
 @pytest.mark.parametrize(
@@ -91,9 +98,9 @@ def test_success_found(body: str, text: str) -> None:
     ],
 )
 def test_fail_not_found(body: str, text: str) -> None:
-    say(lobby(), body)
+    make_message(make_lobby(), body)
     backfill()
-    assert found(text) == []
+    assert find_event_ids(text) == []
 
 
 @pytest.mark.parametrize(
@@ -113,119 +120,122 @@ def test_fail_not_found(body: str, text: str) -> None:
         "launch \\",
     ],
 )
-def test_success_signs_have_no_meaning(text: str) -> None:
-    said = say(lobby(), "near launch")
+def test_success_no_character_is_an_operator(text: str) -> None:
+    message = make_message(make_lobby(), "near launch")
     backfill()
-    assert found(text) == [said.pk]
+    assert find_event_ids(text) == [message.pk]
 
 
-def test_success_only_what_may_be_found_is() -> None:
-    room = lobby()
-    kept = say(room, "secret plan")
-    say(room, "secret plan", do_not_index=True)
-    say(room, "secret plan", event_type="swp.room.topic")
-    say(room, ["secret plan"])
-    redact(say(room, "secret plan"))
-    say(lobby(room_type=RoomType.INCOGNITO, scope_kind="incognito"), "secret plan")
-    say(lobby(scope_kind="incognito"), "secret plan")
+def test_success_only_eligible_messages() -> None:
+    room = make_lobby()
+    findable = make_message(room, "secret plan")
+    make_message(room, "secret plan", do_not_index=True)
+    make_message(room, "secret plan", event_type="swp.room.topic")
+    make_message(room, ["secret plan"])
+    redact_message(make_message(room, "secret plan"))
+    make_message(make_lobby(room_type=RoomType.INCOGNITO, scope_kind="incognito"), "secret plan")
+    make_message(make_lobby(scope_kind="incognito"), "secret plan")
     backfill()
-    assert found("secret") == [kept.pk]
+    assert find_event_ids("secret") == [findable.pk]
 
 
-def test_success_what_was_taken_back_since_is_not_found() -> None:
-    """Whatever the index still has of it."""
-    room = lobby()
-    redacted, edited, hidden, gone = (say(room, "secret plan") for _ in range(4))
+def test_success_changed_messages_are_not_found() -> None:
+    """Even though the index still has their old text."""
+    room = make_lobby()
+    redacted, edited, hidden, deleted = (make_message(room, "secret plan") for _ in range(4))
     backfill()
-    redact(redacted)
-    edit(edited, "nothing")
+    redact_message(redacted)
+    edit_message(edited, "nothing")
     hidden.do_not_index = True
     hidden.save()
-    type(gone).objects.filter(pk=gone.pk).delete()
-    assert found("secret") == []
+    type(deleted).objects.filter(pk=deleted.pk).delete()
+    assert find_event_ids("secret") == []
 
 
 def test_success_in_one_room() -> None:
-    first, second = lobby(), lobby(room_alias="other")
-    say(first, "report")
-    said = say(second, "report")
+    first, second = make_lobby(), make_lobby(room_alias="other")
+    make_message(first, "report")
+    message = make_message(second, "report")
     backfill()
-    assert found("report", room="other") == [said.pk]
-    assert found("report", room=str(second.pk)) == [said.pk]
+    assert find_event_ids("report", room="other") == [message.pk]
+    assert find_event_ids("report", room=str(second.pk)) == [message.pk]
 
 
 def test_success_same_words_in_two_tenants() -> None:
-    ours, theirs = lobby(), lobby("globex")
-    mine, yours = say(ours, "the same words"), say(theirs, "the same words")
+    own_room, other_room = make_lobby(), make_lobby("globex")
+    own_message, other_message = (
+        make_message(own_room, "the same words"),
+        make_message(other_room, "the same words"),
+    )
     backfill()
-    assert found("same words") == [mine.pk]
-    assert found("same words", tenant="globex") == [yours.pk]
+    assert find_event_ids("same words") == [own_message.pk]
+    assert find_event_ids("same words", tenant="globex") == [other_message.pk]
 
 
 def test_fail_room_of_another_tenant() -> None:
-    lobby()
-    theirs = lobby("globex")
-    say(theirs, "report")
+    make_lobby()
+    other_room = make_lobby("globex")
+    make_message(other_room, "report")
     backfill()
-    for name in (str(theirs.pk), str(uuid4())):
-        with pytest.raises(RoomNotFound, match=f"There is no room '{name}' in tenant acme."):
-            found("report", room=name)
+    for name in (str(other_room.pk), str(uuid4())):
+        with pytest.raises(RoomNotFound, match=f"Room not found in tenant acme: {name}."):
+            find_event_ids("report", room=name)
 
 
 def test_fail_tenant_of_another_administrator() -> None:
-    ours, theirs = lobby(), lobby("globex")
-    mine = say(ours, "report")
-    say(theirs, "report")
+    own_room, other_room = make_lobby(), make_lobby("globex")
+    own_message = make_message(own_room, "report")
+    make_message(other_room, "report")
     backfill()
-    tom = tenant_admin(ours.tenant)
-    assert found("report", operator=tom) == [mine.pk]
-    for name in ("globex", str(theirs.tenant_id), "never-was"):
+    administrator = tenant_admin(own_room.tenant)
+    assert find_event_ids("report", operator=administrator) == [own_message.pk]
+    for name in ("globex", str(other_room.tenant_id), "never-was"):
         with pytest.raises(TenantNotFound, match=f"There is no tenant '{name}'."):
-            found("report", tenant=name, operator=tom)
+            find_event_ids("report", tenant=name, operator=administrator)
 
 
 def test_fail_participant() -> None:
-    lobby()
-    someone = Operator("anna", Role.PARTICIPANT)
+    make_lobby()
+    participant = Operator("anna", Role.PARTICIPANT)
     with pytest.raises(InsufficientPermission):
-        search_rooms(operator=someone, text="report", tenant="acme")
+        search_rooms(operator=participant, text="report", tenant="acme")
 
 
 def test_success_a_document_in_the_wrong_tenant_is_never_found() -> None:
-    """As it could be after somebody moved rows by hand; a backfill puts it right."""
+    """Rows may have been moved manually; a backfill corrects it."""
     from rooms.models import SearchDocument
 
-    ours, theirs = lobby(), lobby("globex")
-    say(ours, "anything")
-    said = say(theirs, "report")
+    own_room, other_room = make_lobby(), make_lobby("globex")
+    make_message(own_room, "anything")
+    message = make_message(other_room, "report")
     backfill()
-    SearchDocument.objects.filter(event=said).update(tenant=ours.tenant)
-    assert found("report") == []
-    assert found("report", tenant="globex") == []
+    SearchDocument.objects.filter(event=message).update(tenant=own_room.tenant)
+    assert find_event_ids("report") == []
+    assert find_event_ids("report", tenant="globex") == []
     backfill()
-    assert found("report") == []
-    assert found("report", tenant="globex") == [said.pk]
+    assert find_event_ids("report") == []
+    assert find_event_ids("report", tenant="globex") == [message.pk]
 
 
-def test_success_content_changed_by_hand() -> None:
-    """Without a word in `edited_at`: found as it was, and shown as it is."""
-    said = say(lobby(), "report")
+def test_success_content_changed_manually() -> None:
+    """Without a new `edited_at`: found by its old text, shown with its new content."""
+    message = make_message(make_lobby(), "report")
     backfill()
-    said.content = ["report"]
-    said.save()
+    message.content = ["report"]
+    message.save()
     assert search_rooms(operator=HOST, text="report", tenant="acme")[0]["snippet"] == ""
 
 
-def test_success_however_much_of_it_was_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or is in other rooms."""
-    monkeypatch.setattr(database, "_SPARE", 0)
-    monkeypatch.setattr(database, "_LARGEST_PAGE", 3)
-    room, other = lobby(), lobby(room_alias="other")
-    first, second = say(room, "report"), say(other, "report")
-    later = [say(room, "report") for _ in range(7)]
+def test_success_pages_without_findable_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redacted messages, or messages of other rooms."""
+    monkeypatch.setattr(database, "_EXTRA_DOCUMENTS", 0)
+    monkeypatch.setattr(database, "_MAX_PAGE_DOCUMENTS", 3)
+    room, other = make_lobby(), make_lobby(room_alias="other")
+    first, second = make_message(room, "report"), make_message(other, "report")
+    redacted = [make_message(room, "report") for _ in range(7)]
     backfill()
-    assert found("report", room="other") == [second.pk]
-    for event in later:
-        redact(event)
-    assert found("report", limit=2) == [second.pk, first.pk]
-    assert found("report", limit=1) == [second.pk]
+    assert find_event_ids("report", room="other") == [second.pk]
+    for message in redacted:
+        redact_message(message)
+    assert find_event_ids("report", limit=2) == [second.pk, first.pk]
+    assert find_event_ids("report", limit=1) == [second.pk]

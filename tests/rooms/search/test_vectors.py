@@ -1,4 +1,4 @@
-"""Vectors of messages from a ScaiGrid that takes no text with certain words in it."""
+"""Vectors of messages from a ScaiGrid that refuses texts with certain words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rooms.search.vectors import MOST_REFUSED, Vectors
+from rooms.search.vectors import MAX_REFUSED_TEXTS, Embedder
 from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.config import Configuration
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
@@ -20,7 +20,7 @@ from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 class ScaiGrid:
     refuses: str = "too long"
     limited: int = 0
-    """So many calls are told to wait for a second."""
+    """So many calls are answered with a rate limit of one second."""
     asked: list[list[str]] = field(default_factory=list)
 
     def answer(self, asked: Asked) -> Said:
@@ -33,7 +33,7 @@ class ScaiGrid:
         if any(self.refuses in text for text in texts):
             return say({"error": {"code": "VALIDATION_ERROR", "message": "no"}}, status=422)
         vectors = [
-            {"index": place, "embedding": [float(len(text))]} for place, text in enumerate(texts)
+            {"index": number, "embedding": [float(len(text))]} for number, text in enumerate(texts)
         ]
         return say({"data": {"data": vectors}})
 
@@ -50,45 +50,43 @@ def origin(scaigrid: ScaiGrid) -> Iterator[str]:
 
 
 @contextmanager
-def vectors(origin: str, total: float = 5.0) -> Iterator[Vectors]:
+def open_embedder(origin: str, total: float = 5.0) -> Iterator[Embedder]:
     environment = {
         "SCAIWAVE_SCAIGRID_URL": origin,
         "SCAIWAVE_SCAIGRID_API_KEY": "sgk_0123456789abcdef",
         "SCAIWAVE_SCAIGRID_EMBEDDING_MODEL": "embed-small",
     }
-    nowhere = Path("/nonexistent")
-    config = Configuration(environment, nowhere, nowhere / ".env")
-    with closing(Vectors(config, RetryPolicy(total=total))) as made:
-        yield made
+    missing = Path("/nonexistent")
+    config = Configuration(environment, missing, missing / ".env")
+    with closing(Embedder(config, RetryPolicy(total=total))) as embedder:
+        yield embedder
 
 
-def test_success_one_text_that_is_refused_is_the_only_one_without(origin: str) -> None:
+def test_success_only_a_refused_text_goes_without_a_vector(origin: str) -> None:
     texts = [*["word"] * 20, "this is too long", *["words"] * 43]
-    with vectors(origin) as made:
-        assert made.of(texts) == [*[[4.0]] * 20, None, *[[5.0]] * 43]
-        assert made.works
-        assert made.of(["more"]) == [[4.0]]
+    with open_embedder(origin) as embedder:
+        assert embedder.embed(texts) == [*[[4.0]] * 20, None, *[[5.0]] * 43]
+        assert embedder.is_available
+        assert embedder.embed(["more"]) == [[4.0]]
 
 
 def test_fail_every_text_is_refused(origin: str, scaigrid: ScaiGrid) -> None:
-    """It is not the texts then."""
-    with vectors(origin) as made:
-        assert made.of(["too long"] * 64) == [None] * 64
-        assert not made.works
-        assert sum(len(texts) == 1 for texts in scaigrid.asked) == MOST_REFUSED
-        assert made.of(["word"]) == [None]
+    """Then the texts are not the reason."""
+    with open_embedder(origin) as embedder:
+        assert embedder.embed(["too long"] * 64) == [None] * 64
+        assert not embedder.is_available
+        assert sum(len(texts) == 1 for texts in scaigrid.asked) == MAX_REFUSED_TEXTS
+        assert embedder.embed(["word"]) == [None]
 
 
-def test_success_waits_where_the_limit_is_reached(origin: str, scaigrid: ScaiGrid) -> None:
+def test_success_waits_at_the_rate_limit(origin: str, scaigrid: ScaiGrid) -> None:
     scaigrid.limited = 1
-    with vectors(origin) as made:
-        assert made.of(["word"]) == [[4.0]]
-        assert made.works
+    with open_embedder(origin) as embedder:
+        assert embedder.embed(["word"]) == [[4.0]]
+        assert embedder.is_available
 
 
-def test_success_goes_without_rather_than_keep_somebody_waiting(
-    origin: str, scaigrid: ScaiGrid
-) -> None:
+def test_success_gives_up_when_waiting_would_take_too_long(origin: str, scaigrid: ScaiGrid) -> None:
     scaigrid.limited = 1
-    with vectors(origin, total=0.5) as made:
-        assert made.of(["word"]) == [None]
+    with open_embedder(origin, total=0.5) as embedder:
+        assert embedder.embed(["word"]) == [None]

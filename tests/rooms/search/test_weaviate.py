@@ -1,4 +1,4 @@
-"""The index in Weaviate, over real HTTP; vectors come from the ScaiGrid of the sandbox."""
+"""The index in Weaviate, over real HTTP; vectors come from the sandbox's ScaiGrid."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from django.conf import settings
 
 from rooms.models import RemoteState, SearchDocument
-from rooms.queries.search_plan import search_plan
+from rooms.queries.search import get_search_plan
 from rooms.search import documents
 from rooms.search.base import EventRange
-from rooms.search.weaviate import object_id
+from rooms.search.weaviate import get_object_id
 from rooms.services.search.runs import BackfillOptions
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.weaviate import WeaviateClient
@@ -24,8 +24,15 @@ from scaiwave.errors import (
     UpstreamUnreachable,
 )
 from scaiwave.sandbox import Sandbox
-from tests.rooms.search.places import backfill, edit, found, lobby, redact, say
-from tests.rooms.search.weaviate_server import Weaviate
+from tests.rooms.search.factories import (
+    backfill,
+    edit_message,
+    find_event_ids,
+    make_lobby,
+    make_message,
+    redact_message,
+)
+from tests.rooms.search.fake_weaviate import FakeWeaviate
 from tests.tenants.people import HOST
 from tests.tenants.scaikey import registered
 
@@ -36,234 +43,241 @@ pytestmark = [
 
 
 @pytest.fixture
-def weaviate() -> Weaviate:
-    return Weaviate(key="weaviate-key")
+def weaviate() -> FakeWeaviate:
+    return FakeWeaviate(key="weaviate-key")
 
 
 @pytest.fixture
-def server(weaviate: Weaviate, sandbox: Sandbox) -> Iterator[Weaviate]:
-    """Configured, and with vectors."""
-    with weaviate.serving() as loopback:
+def server(weaviate: FakeWeaviate, sandbox: Sandbox) -> Iterator[FakeWeaviate]:
+    """Configure Weaviate, with vectors."""
+    with weaviate.serve() as loopback:
         configure(sandbox, loopback.origin)
         yield weaviate
 
 
 @pytest.fixture(autouse=True)
 def _own_configuration(settings: Any) -> None:
-    """What the tests set is gone after each."""
+    """Restore the configuration after each test."""
     settings.CONFIG = settings.CONFIG
 
 
-def configure(sandbox: Sandbox, url: str, **changes: str) -> Configuration:
+def configure(sandbox: Sandbox, url: str, **variables: str) -> Configuration:
     values = {
         "SCAIWAVE_WEAVIATE_URL": url,
         "SCAIWAVE_WEAVIATE_API_KEY": "weaviate-key",
         "SCAIWAVE_SCAIGRID_URL": sandbox.url,
-        **changes,
+        **variables,
     }
     config = registered(sandbox, **values)
     settings.CONFIG = config
     return config
 
 
-def test_success_messages_are_objects_with_vectors(server: Weaviate) -> None:
-    room = lobby()
-    said = say(room, "launch on friday")
-    say(room, "hidden launch", do_not_index=True)
+def test_success_messages_are_objects_with_vectors(server: FakeWeaviate) -> None:
+    room = make_lobby()
+    message = make_message(room, "launch on friday")
+    make_message(room, "hidden launch", do_not_index=True)
     backfill()
-    (kept,) = server.tenants[room.tenant_id.hex].values()
-    assert kept["id"] == object_id(said.pk)
-    assert kept["properties"] == {
+    (stored,) = server.tenants[room.tenant_id.hex].values()
+    assert stored["id"] == get_object_id(message.pk)
+    assert stored["properties"] == {
         "body": "launch on friday",
-        "event_id": str(said.pk),
+        "event_id": str(message.pk),
         "room_id": str(room.pk),
     }
-    assert len(kept["vector"]) == 384
+    assert len(stored["vector"]) == 384
     assert server.classes["ScaiwaveMessage"]["multiTenancyConfig"] == {"enabled": True}
-    assert found("launch") == [said.pk]
+    assert find_event_ids("launch") == [message.pk]
     assert "hybrid: {" in server.queries[-1]
     assert SearchDocument.objects.get().remote == RemoteState.VECTOR
 
 
-def test_success_edits_replace_and_redactions_remove(server: Weaviate) -> None:
-    room = lobby()
-    edited, redacted, deleted, kept = (say(room, f"word {number}") for number in range(4))
+def test_success_edits_replace_and_redactions_remove(server: FakeWeaviate) -> None:
+    room = make_lobby()
+    edited, redacted, deleted, stored = (
+        make_message(room, f"word {number}") for number in range(4)
+    )
     backfill()
-    edit(edited, "other")
-    redact(redacted)
+    edit_message(edited, "other")
+    redact_message(redacted)
     deleted.delete()
-    assert found("word") == [kept.pk]
+    assert find_event_ids("word") == [stored.pk]
     (row,) = backfill().tenants
     assert (row["written"], row["removed"], row["stale"]) == (1, 2, 0)
-    assert server.bodies(room.tenant_id.hex) == {"other", "word 3"}
-    assert found("other") == [edited.pk]
+    assert server.get_bodies(room.tenant_id.hex) == {"other", "word 3"}
+    assert find_event_ids("other") == [edited.pk]
 
 
-def test_success_tenants_are_apart(server: Weaviate) -> None:
-    ours, theirs = lobby(), lobby("globex")
-    mine, yours = say(ours, "the same words"), say(theirs, "the same words")
+def test_success_tenants_are_isolated(server: FakeWeaviate) -> None:
+    own_room, other_room = make_lobby(), make_lobby("globex")
+    own_message, other_message = (
+        make_message(own_room, "the same words"),
+        make_message(other_room, "the same words"),
+    )
     backfill()
-    assert found("same") == [mine.pk]
-    assert found("same", tenant="globex") == [yours.pk]
-    # Even if Weaviate answered with another tenant's object.
-    server.tenants[ours.tenant_id.hex] |= server.tenants[theirs.tenant_id.hex]
-    assert found("same") == [mine.pk]
+    assert find_event_ids("same") == [own_message.pk]
+    assert find_event_ids("same", tenant="globex") == [other_message.pk]
+    # Even if Weaviate returned another tenant's object.
+    server.tenants[own_room.tenant_id.hex] |= server.tenants[other_room.tenant_id.hex]
+    assert find_event_ids("same") == [own_message.pk]
 
 
-def test_success_in_a_room(server: Weaviate) -> None:
-    first, second = lobby(), lobby(room_alias="second")
-    say(first, "report")
-    said = say(second, "report")
+def test_success_in_a_room(server: FakeWeaviate) -> None:
+    first, second = make_lobby(), make_lobby(room_alias="second")
+    make_message(first, "report")
+    message = make_message(second, "report")
     backfill()
-    assert found("report", room="second") == [said.pk]
+    assert find_event_ids("report", room="second") == [message.pk]
 
 
-def test_success_nothing_was_indexed(server: Weaviate) -> None:
-    lobby()
-    assert found("anything") == []
+def test_success_nothing_was_indexed(server: FakeWeaviate) -> None:
+    make_lobby()
+    assert find_event_ids("anything") == []
 
 
 def test_success_found_by_words_where_embedding_fails(
-    server: Weaviate, sandbox: Sandbox, weaviate: Weaviate
+    server: FakeWeaviate, sandbox: Sandbox, weaviate: FakeWeaviate
 ) -> None:
-    """And with a vector as soon as it works again."""
-    with weaviate.serving() as loopback:
+    """And with a vector once embedding works again."""
+    with weaviate.serve() as loopback:
         configure(sandbox, loopback.origin, SCAIWAVE_SCAIGRID_EMBEDDING_MODEL="gone")
-        said = say(lobby(), "launch")
-        assert backfill().wrong == []
-        (kept,) = server.tenants[said.tenant_id.hex].values()
-        assert "vector" not in kept
+        message = make_message(make_lobby(), "launch")
+        assert backfill().mismatched_tenants == []
+        (stored,) = server.tenants[message.tenant_id.hex].values()
+        assert "vector" not in stored
         assert SearchDocument.objects.get().remote == RemoteState.TEXT
-        assert found("launch") == [said.pk]
+        assert find_event_ids("launch") == [message.pk]
         assert "bm25: {" in server.queries[-1]
         configure(sandbox, loopback.origin)
         backfill()
         assert SearchDocument.objects.get().remote == RemoteState.VECTOR
 
 
-def test_success_without_scaigrid(server: Weaviate, sandbox: Sandbox) -> None:
-    with server.serving() as loopback:
+def test_success_without_scaigrid(server: FakeWeaviate, sandbox: Sandbox) -> None:
+    with server.serve() as loopback:
         configure(sandbox, loopback.origin, SCAIWAVE_SCAIGRID_URL="")
-        said = say(lobby(), 'say "launch"')
+        message = make_message(make_lobby(), 'say "launch"')
         backfill()
-        assert found('say "launch"') == [said.pk]
+        assert find_event_ids('say "launch"') == [message.pk]
 
 
-def test_success_what_weaviate_has_lost_is_missing_and_comes_back(server: Weaviate) -> None:
-    room = lobby()
+def test_success_objects_that_weaviate_lost_are_sent_again(server: FakeWeaviate) -> None:
+    room = make_lobby()
     for number in range(3):
-        say(room, f"word {number}")
+        make_message(room, f"word {number}")
     backfill()
     server.tenants[room.tenant_id.hex].popitem()
-    assert backfill().wrong == ["acme"]
-    assert backfill(restart=True).wrong == []
+    assert backfill().mismatched_tenants == ["acme"]
+    assert backfill(restart=True).mismatched_tenants == []
     assert len(server.tenants[room.tenant_id.hex]) == 3
 
 
-def test_success_many_batches(server: Weaviate) -> None:
-    room = lobby()
+def test_success_many_batches(server: FakeWeaviate) -> None:
+    room = make_lobby()
     for number in range(150):
-        say(room, f"word {number}")
+        make_message(room, f"word {number}")
     backfill()
     assert len(server.tenants[room.tenant_id.hex]) == 150
 
 
-def test_fail_an_object_is_not_taken(server: Weaviate) -> None:
+def test_fail_an_object_is_not_accepted(server: FakeWeaviate) -> None:
     server.refused = {"bad"}
-    room = lobby()
-    say(room, "bad")
-    with pytest.raises(UpstreamInvalidResponse, match=r"has not taken all: .*it does not please"):
+    room = make_lobby()
+    make_message(room, "bad")
+    with pytest.raises(UpstreamInvalidResponse, match=r"has not taken all: .*not accepted"):
         backfill()
     assert SearchDocument.objects.get().remote == RemoteState.NOTHING
     server.refused = set()
-    done = backfill()
-    assert (done.resumed, done.wrong) == (True, [])
-    assert server.bodies(room.tenant_id.hex) == {"bad"}
+    result = backfill()
+    assert (result.resumed, result.mismatched_tenants) == (True, [])
+    assert server.get_bodies(room.tenant_id.hex) == {"bad"}
 
 
-def test_success_an_old_text_goes_although_the_new_one_was_not_taken(server: Weaviate) -> None:
-    """Or what was redacted would stay in Weaviate with nothing to tell of it."""
-    room = lobby()
-    said = say(room, "secret plan")
+def test_success_an_old_text_is_removed_although_the_new_one_was_refused(
+    server: FakeWeaviate,
+) -> None:
+    """Otherwise a redacted text would stay in Weaviate without a trace in the database."""
+    room = make_lobby()
+    message = make_message(room, "secret plan")
     backfill()
-    edit(said, "bad")
+    edit_message(message, "bad")
     server.refused = {"bad"}
     with pytest.raises(UpstreamInvalidResponse):
         backfill()
-    redact(said)
+    redact_message(message)
     backfill()
-    assert server.bodies(room.tenant_id.hex) == set()
+    assert server.get_bodies(room.tenant_id.hex) == set()
 
 
-def test_success_redacted_while_the_range_is_at_work(
-    server: Weaviate, monkeypatch: pytest.MonkeyPatch
+def test_success_redacted_while_the_range_is_in_progress(
+    server: FakeWeaviate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = lobby()
-    said = say(room, "secret plan")
+    room = make_lobby()
+    message = make_message(room, "secret plan")
     backfill()
-    really = documents.upsert
+    original = documents.upsert
 
-    def write(part: EventRange) -> int:
-        redact(said)
-        return really(part)
+    def upsert(part: EventRange) -> int:
+        redact_message(message)
+        return original(part)
 
-    monkeypatch.setattr(documents, "upsert", write)
-    assert backfill().wrong == []
-    assert server.bodies(room.tenant_id.hex) == set()
+    monkeypatch.setattr(documents, "upsert", upsert)
+    assert backfill().mismatched_tenants == []
+    assert server.get_bodies(room.tenant_id.hex) == set()
 
 
-def test_success_weaviate_has_lost_everything(server: Weaviate) -> None:
-    room = lobby()
-    kept, redacted = say(room, "kept"), say(room, "redacted")
-    say(lobby("globex"), "other").delete()
+def test_success_weaviate_has_lost_everything(server: FakeWeaviate) -> None:
+    room = make_lobby()
+    stored, redacted = make_message(room, "kept"), make_message(room, "redacted")
+    make_message(make_lobby("globex"), "other").delete()
     backfill()
     server.classes.clear()
     server.tenants.clear()
-    redact(redacted)
-    assert found("kept") == []
-    assert backfill(restart=True).wrong == []
-    assert found("kept") == [kept.pk]
-    assert server.bodies(room.tenant_id.hex) == {"kept"}
+    redact_message(redacted)
+    assert find_event_ids("kept") == []
+    assert backfill(restart=True).mismatched_tenants == []
+    assert find_event_ids("kept") == [stored.pk]
+    assert server.get_bodies(room.tenant_id.hex) == {"kept"}
 
 
-def test_success_a_plan_makes_nothing_in_weaviate(server: Weaviate) -> None:
-    say(lobby(), "word")
-    assert search_plan(operator=HOST, wish=BackfillOptions()).tenants[0]["missing"] == 1
-    assert found("word") == []
+def test_success_a_plan_creates_nothing_in_weaviate(server: FakeWeaviate) -> None:
+    make_message(make_lobby(), "word")
+    assert get_search_plan(operator=HOST, options=BackfillOptions()).tenants[0]["missing"] == 1
+    assert find_event_ids("word") == []
     assert server.classes == {}
 
 
-def test_success_somebody_else_makes_class_and_tenant(server: Weaviate) -> None:
-    server.overtaken = True
-    said = say(lobby(), "word")
-    assert backfill().wrong == []
-    assert found("word") == [said.pk]
+def test_success_another_client_creates_class_and_tenant(server: FakeWeaviate) -> None:
+    server.has_competitor = True
+    message = make_message(make_lobby(), "word")
+    assert backfill().mismatched_tenants == []
+    assert find_event_ids("word") == [message.pk]
 
 
-def test_fail_a_class_without_tenants(server: Weaviate) -> None:
+def test_fail_a_class_without_tenants(server: FakeWeaviate) -> None:
     server.classes["ScaiwaveMessage"] = {"class": "ScaiwaveMessage"}
-    say(lobby(), "word")
+    make_message(make_lobby(), "word")
     with pytest.raises(SettingInvalid, match=r"ScaiwaveMessage of Weaviate keeps no tenants apart"):
         backfill()
 
 
-def test_fail_weaviate_keeps_what_it_should_drop(server: Weaviate) -> None:
-    """So the document stays too, and it is tried again."""
-    said = say(lobby(), "secret plan")
+def test_fail_weaviate_does_not_delete(server: FakeWeaviate) -> None:
+    """Then the document is kept too, and the next backfill tries again."""
+    message = make_message(make_lobby(), "secret plan")
     backfill()
-    redact(said)
-    server.clings = True
+    redact_message(message)
+    server.keeps_deleted = True
     with pytest.raises(UpstreamInvalidResponse, match=r"of 1 objects it keeps 1"):
         backfill()
     assert SearchDocument.objects.count() == 1
-    assert found("secret") == []
-    server.clings = False
-    assert backfill().wrong == []
-    assert server.bodies(said.tenant_id.hex) == set()
+    assert find_event_ids("secret") == []
+    server.keeps_deleted = False
+    assert backfill().mismatched_tenants == []
+    assert server.get_bodies(message.tenant_id.hex) == set()
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         {},
         {"data": None},
@@ -274,20 +288,20 @@ def test_fail_weaviate_keeps_what_it_should_drop(server: Weaviate) -> None:
         {"data": {}, "errors": [{"message": "no"}]},
     ],
 )
-def test_fail_nonsense(server: Weaviate, answer: Any) -> None:
-    say(lobby(), "word")
+def test_fail_invalid_response(server: FakeWeaviate, response: Any) -> None:
+    make_message(make_lobby(), "word")
     backfill()
-    server.says = answer
+    server.response = response
     with pytest.raises(UpstreamInvalidResponse, match="Weaviate"):
-        found("word")
+        find_event_ids("word")
     with pytest.raises(UpstreamInvalidResponse, match="Weaviate"):
-        search_plan(operator=HOST, wish=BackfillOptions())
+        get_search_plan(operator=HOST, options=BackfillOptions())
 
 
-def test_fail_its_reason_is_repeated(server: Weaviate) -> None:
-    said = say(lobby(), "word")
+def test_fail_reports_the_reason_of_weaviate(server: FakeWeaviate) -> None:
+    message = make_message(make_lobby(), "word")
     backfill()
-    redact(said)
+    redact_message(message)
     with (
         WeaviateClient(settings.CONFIG.get_url("SCAIWAVE_WEAVIATE_URL"), server.key, "X") as client,
         pytest.raises(UpstreamRejected, match=r'DELETE /v1/batch/objects: tenant not found: "x"\.'),
@@ -295,16 +309,16 @@ def test_fail_its_reason_is_repeated(server: Weaviate) -> None:
         client.drop("x", [])
 
 
-def test_success_any_character_is_asked_for(server: Weaviate) -> None:
-    """Weaviate reads no pair of surrogates as one character."""
-    said = say(lobby(), '𠮷野家 👍 say "x" \\')
+def test_success_any_character_can_be_searched(server: FakeWeaviate) -> None:
+    """Weaviate does not decode surrogate pairs."""
+    message = make_message(make_lobby(), '𠮷野家 👍 say "x" \\')
     backfill()
-    assert found('𠮷野家 "x"') == [said.pk]
+    assert find_event_ids('𠮷野家 "x"') == [message.pk]
     assert 'query: "𠮷野家 \\"x\\""' in server.queries[-1]
 
 
-def test_fail_key(server: Weaviate) -> None:
-    say(lobby(), "word")
+def test_fail_key(server: FakeWeaviate) -> None:
+    make_message(make_lobby(), "word")
     server.key = "another"
     with pytest.raises(UpstreamUnauthorized, match="Weaviate"):
         backfill()
@@ -318,6 +332,6 @@ def test_fail_down(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     assert defaults is not None
     monkeypatch.setitem(defaults, "patience", RetryPolicy(total=0.0, first_contact=0.0))
     configure(sandbox, "http://127.0.0.1:1")
-    say(lobby(), "word")
+    make_message(make_lobby(), "word")
     with pytest.raises(UpstreamUnreachable, match="Weaviate"):
         backfill()

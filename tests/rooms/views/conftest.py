@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.databases import prepared
-from tests.rooms.views.serving import Filled, Served, eventually, filled, served
+from tests.rooms.views.live_server import LiveServer, SampleIds, load_sample_data, serve, wait_until
 
 
 @pytest.fixture(scope="session")
@@ -13,27 +13,29 @@ def server(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     django_db_setup: None,
-) -> Iterator[Served]:
-    """One server for all tests here; what they import stays, so they name what they count.
+) -> Iterator[LiveServer]:
+    """Run one server for all tests of this package.
 
-    It needs nothing of Django's own test database; to ask for that says that this is about the
-    database of the run.
+    Rooms that they import are not deleted, so tests compare counts before and after. The server
+    does not use Django's test database; `django_db_setup` only marks that it uses a database.
     """
     home = tmp_path_factory.mktemp("served")
-    made: list[Filled] = []
+    sample_ids: list[SampleIds] = []
     with (
-        prepared(request, home, fill=lambda url: made.append(filled(url, home))) as url,
-        served(url, home, made[0]) as running,
+        prepared(
+            request, home, fill=lambda url: sample_ids.append(load_sample_data(url, home))
+        ) as url,
+        serve(url, home, sample_ids[0]) as running,
     ):
         yield running
 
 
 @pytest.fixture
-def bundle(server: Served) -> bytes:
-    return server.bundle()
+def bundle(server: LiveServer) -> bytes:
+    return server.export_bundle()
 
 
 @pytest.fixture
-def nothing_is_left_behind(server: Served) -> Iterator[None]:
+def no_temporary_files_left(server: LiveServer) -> Iterator[None]:
     yield
-    eventually(lambda: server.temporary_files == [])
+    wait_until(lambda: server.temporary_files == [])

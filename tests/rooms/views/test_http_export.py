@@ -1,4 +1,4 @@
-"""GET /v1/rooms/{id}/export by a real client from a real server."""
+"""GET /v1/rooms/{id}/export, with a real client and server."""
 
 from __future__ import annotations
 
@@ -13,59 +13,59 @@ import httpx
 import pytest
 
 from tests.conftest import ON_POSTGRES
-from tests.rooms.views.filling import BIG_EVENTS
-from tests.rooms.views.serving import Served, eventually
+from tests.rooms.views.live_server import LiveServer, wait_until
+from tests.rooms.views.sample_data import BIG_EVENTS
 
 
-def export(server: Served, room: str, token: str | None) -> httpx.Response:
+def export(server: LiveServer, room: str, token: str | None) -> httpx.Response:
     return server.get(f"/v1/rooms/{server.rooms.get(room, room)}/export", token)
 
 
-def refused(answer: httpx.Response) -> tuple[int, str, str]:
-    assert answer.headers["content-type"] == "application/json"
-    error = answer.json()["error"]
-    assert set(answer.json()) == {"error"}
-    return answer.status_code, error["code"], error["message"]
+def get_error(response: httpx.Response) -> tuple[int, str, str]:
+    assert response.headers["content-type"] == "application/json"
+    error = response.json()["error"]
+    assert set(response.json()) == {"error"}
+    return response.status_code, error["code"], error["message"]
 
 
-def manifest(bundle: bytes) -> dict[str, Any]:
+def read_manifest(bundle: bytes) -> dict[str, Any]:
     with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
         assert archive.testzip() is None
         document: dict[str, Any] = json.loads(archive.read("manifest.json"))
     return document
 
 
-def test_success_a_whole_bundle(server: Served) -> None:
-    answer = export(server, "lobby", server.token())
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/zip"
-    assert answer.headers["content-disposition"] == (
+def test_success_a_whole_bundle(server: LiveServer) -> None:
+    response = export(server, "lobby", server.token())
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/zip"
+    assert response.headers["content-disposition"] == (
         f'attachment; filename="{server.rooms["lobby"]}.zip"; '
         "filename*=UTF-8''Gr%C3%BC%C3%9Fe%20aus%20%E6%9D%B1%E4%BA%AC.zip"
     )
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["x-accel-buffering"] == "no"
-    document = manifest(answer.content)
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-accel-buffering"] == "no"
+    document = read_manifest(response.content)
     assert document["room"]["id"] == server.rooms["lobby"]
     assert [event["stream_position"] for event in document["events"]] == [1, 2]
     assert [media["missing"] for media in document["media"]] == [None]
 
 
-def test_success_by_alias_and_with_any_case_of_the_scheme(server: Served) -> None:
+def test_success_by_alias_and_with_any_case_of_the_scheme(server: LiveServer) -> None:
     headers = {"Authorization": f"bearer  {server.token()}"}
-    answer = httpx.get(f"{server.url}/v1/rooms/lobby/export", headers=headers)
-    assert manifest(answer.content)["room"]["id"] == server.rooms["lobby"]
+    response = httpx.get(f"{server.url}/v1/rooms/lobby/export", headers=headers)
+    assert read_manifest(response.content)["room"]["id"] == server.rooms["lobby"]
 
 
-def test_success_audited_under_the_caller(server: Served) -> None:
+def test_success_audited_under_the_caller(server: LiveServer) -> None:
     code = """
 from tenants.models import AuditEntry
 row = AuditEntry.objects.filter(action="export-room").order_by("-at", "-id")[0]
-tell([row.operator, row.operator_role, row.origin, row.subject_id, row.tenant_slug])
+report([row.operator, row.operator_role, row.origin, row.subject_id, row.tenant_slug])
 """
     with server.client(headers={"X-Forwarded-For": "198.51.100.9, 203.0.113.7"}) as client:
         client.get(f"/v1/rooms/{server.rooms['lobby']}/export")
-    assert server.ask(code) == [
+    assert server.run_python(code) == [
         "@anna.acme:localhost",
         "participant",
         "203.0.113.7",
@@ -74,12 +74,14 @@ tell([row.operator, row.operator_role, row.origin, row.subject_id, row.tenant_sl
     ]
 
 
-def test_success_several_at_once_and_the_keys_fetched_once(server: Served) -> None:
+def test_success_several_at_once_and_the_keys_fetched_once(server: LiveServer) -> None:
     export(server, "lobby", server.token())
     before = server.sandbox.requests.total
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: export(server, "big", server.token()), range(4)))
-    assert [len(manifest(answer.content)["events"]) for answer in answers] == [BIG_EVENTS] * 4
+        responses = list(pool.map(lambda _: export(server, "big", server.token()), range(4)))
+    assert [len(read_manifest(response.content)["events"]) for response in responses] == [
+        BIG_EVENTS
+    ] * 4
     assert server.sandbox.requests.total == before
 
 
@@ -148,17 +150,17 @@ TOKENS: dict[str, tuple[dict[str, Any], int, str, str]] = {
 
 
 @pytest.mark.parametrize("case", TOKENS)
-def test_fail_token(case: str, server: Served) -> None:
+def test_fail_token(case: str, server: LiveServer) -> None:
     claims, *expected = TOKENS[case]
-    answer = export(server, "lobby", server.token(**claims))
-    assert refused(answer) == tuple(expected)
+    response = export(server, "lobby", server.token(**claims))
+    assert get_error(response) == tuple(expected)
     challenge = 'Bearer realm="scaiwave", error="invalid_token"'
-    assert answer.headers.get("www-authenticate") == (challenge if expected[0] == 401 else None)
+    assert response.headers.get("www-authenticate") == (challenge if expected[0] == 401 else None)
 
 
-def test_fail_signed_by_somebody_else(server: Served) -> None:
+def test_fail_signed_with_an_unknown_key(server: LiveServer) -> None:
     forged = server.token(key=server.sandbox.keys.foreign())
-    assert refused(export(server, "lobby", forged)) == (
+    assert get_error(export(server, "lobby", forged)) == (
         401,
         "SW_AUTH_INVALID_TOKEN",
         "The token's signature is wrong.",
@@ -166,17 +168,17 @@ def test_fail_signed_by_somebody_else(server: Served) -> None:
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Basic YTpi", "abc"])
-def test_fail_no_token(header: str | None, server: Served) -> None:
-    """A session of the admin site counts for nothing here."""
+def test_fail_no_token(header: str | None, server: LiveServer) -> None:
+    """A session cookie of the admin site is ignored."""
     headers = {"Cookie": "sessionid=x"} | ({} if header is None else {"Authorization": header})
-    answer = httpx.get(f"{server.url}/v1/rooms/lobby/export", headers=headers)
+    response = httpx.get(f"{server.url}/v1/rooms/lobby/export", headers=headers)
     expected = (401, "SW_AUTH_TOKEN_REQUIRED", "The request carries no bearer token.")
-    assert refused(answer) == expected
-    assert answer.headers["www-authenticate"] == 'Bearer realm="scaiwave"'
+    assert get_error(response) == expected
+    assert response.headers["www-authenticate"] == 'Bearer realm="scaiwave"'
 
 
 @pytest.mark.parametrize(
-    ("who", "room", "status", "code", "message"),
+    ("caller", "room", "status", "code", "message"),
     [
         ("berta", "lobby", 403, "SW_NOT_MEMBER", "You are not a member of room {id}."),
         ("carla", "lobby", 403, "SW_NOT_MEMBER", "You are not a member of room {id}."),
@@ -186,9 +188,9 @@ def test_fail_no_token(header: str | None, server: Served) -> None:
             "elsewhere",
             404,
             "SW_ROOM_NOT_FOUND",
-            "There is no room '{id}' in tenant acme.",
+            "Room not found in tenant acme: {id}.",
         ),
-        ("anna", "attic", 404, "SW_ROOM_NOT_FOUND", "There is no room '{id}' in tenant acme."),
+        ("anna", "attic", 404, "SW_ROOM_NOT_FOUND", "Room not found in tenant acme: {id}."),
         (
             "anna",
             "bridge",
@@ -199,18 +201,18 @@ def test_fail_no_token(header: str | None, server: Served) -> None:
     ],
 )
 def test_fail_room(
-    who: str, room: str, status: int, code: str, message: str, server: Served
+    caller: str, room: str, status: int, code: str, message: str, server: LiveServer
 ) -> None:
-    answer = export(server, room, server.token(who))
-    assert refused(answer) == (status, code, message.format(id=server.rooms.get(room, room)))
+    response = export(server, room, server.token(caller))
+    assert get_error(response) == (status, code, message.format(id=server.rooms.get(room, room)))
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
-def test_fail_method(method: str, server: Served) -> None:
-    answer = httpx.request(method, f"{server.url}/v1/rooms/lobby/export")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+def test_fail_method(method: str, server: LiveServer) -> None:
+    response = httpx.request(method, f"{server.url}/v1/rooms/lobby/export")
+    assert (response.status_code, response.headers["allow"]) == (405, "GET")
     if method != "HEAD":
-        assert answer.json()["error"] == {
+        assert response.json()["error"] == {
             "code": "SW_METHOD_NOT_ALLOWED",
             "message": "This address takes GET alone.",
         }
@@ -218,68 +220,69 @@ def test_fail_method(method: str, server: Served) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/", "/v1/rooms", "/v1/rooms/lobby/export/", "/v1/x/y"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_fail_unknown_address(method: str, path: str, server: Served) -> None:
-    answer = httpx.request(method, server.url + path)
-    assert refused(answer) == (404, "SW_NOT_FOUND", "There is nothing at this address.")
+def test_fail_unknown_address(method: str, path: str, server: LiveServer) -> None:
+    response = httpx.request(method, server.url + path)
+    assert get_error(response) == (404, "SW_NOT_FOUND", "There is nothing at this address.")
 
 
-def test_fail_host(server: Served) -> None:
-    answer = httpx.get(f"{server.url}/v1/rooms/lobby/export", headers={"Host": "evil.example"})
+def test_fail_host(server: LiveServer) -> None:
+    response = httpx.get(f"{server.url}/v1/rooms/lobby/export", headers={"Host": "evil.example"})
     expected = (400, "SW_REQUEST_INVALID", "The request was refused before it was read.")
-    assert refused(answer) == expected
+    assert get_error(response) == expected
     assert httpx.get(server.url, headers={"Host": "evil.example"}).status_code == 400
 
 
-def test_fail_by_a_proxy_that_can_not_tell_the_end(server: Served) -> None:
-    """nginx speaks HTTP/1.0 unless it is told not to."""
+def test_fail_http_1_0(server: LiveServer) -> None:
+    """nginx sends HTTP/1.0 to upstream servers by default."""
     head = "GET /v1/rooms/lobby/export HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer"
-    answered = server.raw(f"{head} {server.token()}\r\n\r\n".encode())
-    assert answered.split(b" ")[1] == b"400"
-    assert b"HTTP/1.0 can't tell a whole answer from a broken one; ask by HTTP/1.1." in answered
+    response = server.send_raw(f"{head} {server.token()}\r\n\r\n".encode())
+    assert response.split(b" ")[1] == b"400"
+    assert b"HTTP/1.0 is not supported" in response
+    assert b"Use HTTP/1.1." in response
 
 
-def test_fail_after_the_first_byte_breaks_the_connection(server: Served) -> None:
-    taken = io.BytesIO()
+def test_fail_after_the_first_byte_breaks_the_connection(server: LiveServer) -> None:
+    received = io.BytesIO()
     with server.client() as client:
-        with client.stream("GET", f"/v1/rooms/{server.rooms['damaged']}/export") as answer:
-            assert answer.status_code == 200
+        with client.stream("GET", f"/v1/rooms/{server.rooms['damaged']}/export") as response:
+            assert response.status_code == 200
             with pytest.raises(httpx.RemoteProtocolError):
-                taken.writelines(answer.iter_raw())
+                received.writelines(response.iter_raw())
     with pytest.raises(zipfile.BadZipFile):
-        zipfile.ZipFile(taken)
+        zipfile.ZipFile(received)
     assert "ExportDamaged" in server.log
     assert export(server, "lobby", server.token()).status_code == 200
 
 
-def test_success_client_that_goes_away_lets_go_of_the_snapshot(server: Served) -> None:
-    small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)]
-    transport = httpx.HTTPTransport(socket_options=small)
+def test_success_disconnected_client_releases_the_snapshot(server: LiveServer) -> None:
+    small_buffer = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)]
+    transport = httpx.HTTPTransport(socket_options=small_buffer)
     with server.client(transport=transport) as client:
-        with client.stream("GET", f"/v1/rooms/{server.rooms['big']}/export") as answer:
-            pieces = answer.iter_raw()
-            next(pieces)
-            assert _is_held(server)
-    eventually(lambda: not _is_held(server))
-    assert len(manifest(server.bundle("big"))["events"]) == BIG_EVENTS
+        with client.stream("GET", f"/v1/rooms/{server.rooms['big']}/export") as response:
+            chunks = response.iter_raw()
+            next(chunks)
+            assert _has_snapshot(server)
+    wait_until(lambda: not _has_snapshot(server))
+    assert len(read_manifest(server.export_bundle("big"))["events"]) == BIG_EVENTS
 
 
-def _is_held(server: Served) -> bool:
-    """Whether somebody reads the database as it was some time ago."""
-    return _transaction_is_open(server) if ON_POSTGRES else _old_pages_are_read(server)
+def _has_snapshot(server: LiveServer) -> bool:
+    """Whether a process still reads an old snapshot of the database."""
+    return _has_open_transaction(server) if ON_POSTGRES else _has_blocked_checkpoint(server)
 
 
-def _transaction_is_open(server: Served) -> bool:
-    with server.connected() as connection:
-        found = connection.execute(
+def _has_open_transaction(server: LiveServer) -> bool:
+    with server.connect() as connection:
+        (count,) = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
             " AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
         ).fetchone()
-    return bool(found[0])
+    return bool(count)
 
 
-def _old_pages_are_read(server: Served) -> bool:
-    """What was written since then can't all be moved out of the log and into the database."""
-    with server.connected() as connection:
+def _has_blocked_checkpoint(server: LiveServer) -> bool:
+    """Whether an open reader keeps a checkpoint from emptying the write-ahead log."""
+    with server.connect() as connection:
         connection.execute("UPDATE sw_tenants SET name = name")
         connection.execute("PRAGMA busy_timeout = 0")
         busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -1,4 +1,4 @@
-"""POST /v1/rooms/import by a real client to a real server."""
+"""POST /v1/rooms/import, with a real client and server."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.rooms.views.serving import LIMIT_MB, Served
-from tests.rooms.views.test_http_export import refused
+from tests.rooms.views.live_server import LIMIT_MB, LiveServer
+from tests.rooms.views.test_http_export import get_error
 
 MIB = 1024 * 1024
 PATH = "/v1/rooms/import"
-pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
+pytestmark = pytest.mark.usefixtures("no_temporary_files_left")
 
 
-def post(
-    server: Served,
+def post_import(
+    server: LiveServer,
     bundle: bytes | None,
-    who: str = "anna",
+    caller: str = "anna",
     *,
     workspace: str | None = "sales",
     **fields: str,
 ) -> httpx.Response:
     data = fields if workspace is None else {"workspace_id": workspace, **fields}
     files = {"bundle": ("room.zip", b"" if bundle is None else bundle, "application/zip")}
-    with server.client(who) as client:
+    with server.client(caller) as client:
         return client.post(PATH, data=data, files=files)
 
 
-def edited(bundle: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
-    """The same bundle with another manifest, and without a signature that would not fit it."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(bundle)) as old, zipfile.ZipFile(made, "w") as new:
+def edit_bundle(bundle: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """Return the bundle with a changed manifest, and without the signature that would not match."""
+    changed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(bundle)) as old, zipfile.ZipFile(changed, "w") as new:
         for entry in old.namelist():
             content = old.read(entry)
             if entry == "manifest.json":
@@ -45,32 +45,32 @@ def edited(bundle: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
                 content = json.dumps(document).encode()
             if entry != "signature.json":
                 new.writestr(entry, content)
-    return made.getvalue()
+    return changed.getvalue()
 
 
-def room_type_is(kind: str) -> Callable[[dict[str, Any]], None]:
-    return lambda document: document["room"].update(room_type=kind)
+def set_room_type(room_type: str) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["room"].update(room_type=room_type)
 
 
-def rooms_of(server: Served) -> int:
-    return server.count("sw_rooms")
+def count_rooms(server: LiveServer) -> int:
+    return server.count_rows("sw_rooms")
 
 
-def test_success_a_new_room_that_is_the_callers(server: Served, bundle: bytes) -> None:
-    answer = post(server, bundle, "berta")
-    assert answer.status_code == 201, answer.text
-    data, room_id = answer.json()["data"], answer.json()["data"]["room"]["id"]
-    assert answer.json() == {"data": data, "meta": {}}
+def test_success_the_caller_owns_the_new_room(server: LiveServer, bundle: bytes) -> None:
+    response = post_import(server, bundle, "berta")
+    assert response.status_code == 201, response.text
+    data, room_id = response.json()["data"], response.json()["data"]["room"]["id"]
+    assert response.json() == {"data": data, "meta": {}}
     assert data["room"] == {"id": room_id, "name": "Grüße aus 東京", "workspace": "sales"}
     assert (data["imported"], data["events"], data["signature"]) == (True, 2, "unsigned")
     assert data["media"]["already_there"] == 1
-    assert server.ask(
+    assert server.run_python(
         f"""
 from rooms.models import Room
 from tenants.models import AuditEntry
 room = Room.objects.get(pk="{room_id}")
 row = AuditEntry.objects.get(action="import-room", subject_id="{room_id}")
-tell([
+report([
     room.creator.local_id, [member.participant.local_id for member in room.members.all()],
     room.events.count(), row.operator, row.operator_role, row.origin,
 ])
@@ -78,9 +78,11 @@ tell([
     ) == ["berta.acme", ["berta.acme"], 2, "@berta.acme:localhost", "participant", "127.0.0.1"]
 
 
-def test_success_workspace_by_id_and_export_of_what_came_in(server: Served, bundle: bytes) -> None:
-    answer = post(server, bundle, workspace=server.workspaces["sales"])
-    room_id = answer.json()["data"]["room"]["id"]
+def test_success_workspace_by_id_and_export_of_the_imported_room(
+    server: LiveServer, bundle: bytes
+) -> None:
+    response = post_import(server, bundle, workspace=server.workspaces["sales"])
+    room_id = response.json()["data"]["room"]["id"]
     exported = server.get(f"/v1/rooms/{room_id}/export", server.token())
     with zipfile.ZipFile(io.BytesIO(exported.content)) as archive:
         document = json.loads(archive.read("manifest.json"))
@@ -88,24 +90,24 @@ def test_success_workspace_by_id_and_export_of_what_came_in(server: Served, bund
     assert document["room"]["creator_id"] == document["events"][1]["sender_id"]
 
 
-def test_success_once(server: Served, bundle: bytes) -> None:
-    first, second = (post(server, bundle, once="true") for _ in range(2))
+def test_success_once(server: LiveServer, bundle: bytes) -> None:
+    first, second = (post_import(server, bundle, once="true") for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 200)
     assert second.json()["data"]["imported"] is False
     assert second.json()["data"]["room"] == first.json()["data"]["room"]
-    assert post(server, bundle, once="false").status_code == 201
+    assert post_import(server, bundle, once="false").status_code == 201
 
 
-def test_success_references_are_cut_when_asked_for(server: Served, bundle: bytes) -> None:
-    dangling = edited(bundle, lambda document: document["events"].pop(0))
-    status, code, _ = refused(post(server, dangling))
+def test_success_references_are_cut_on_request(server: LiveServer, bundle: bytes) -> None:
+    dangling = edit_bundle(bundle, lambda document: document["events"].pop(0))
+    status, code, _ = get_error(post_import(server, dangling))
     assert (status, code) == (400, "SW_BUNDLE_DANGLING_REFERENCE")
-    answer = post(server, dangling, cut_references="1")
-    assert (answer.status_code, answer.json()["data"]["references_cut"]) == (201, 1)
+    response = post_import(server, dangling, cut_references="1")
+    assert (response.status_code, response.json()["data"]["references_cut"]) == (201, 1)
 
 
-def test_fail_unsigned_where_a_signature_is_required(server: Served, bundle: bytes) -> None:
-    assert refused(post(server, bundle, require_signature="true")) == (
+def test_fail_unsigned_where_a_signature_is_required(server: LiveServer, bundle: bytes) -> None:
+    assert get_error(post_import(server, bundle, require_signature="true")) == (
         400,
         "SW_ROOM_IMPORT_REFUSED",
         "A signature is required, and nobody who is known has signed the bundle.",
@@ -113,7 +115,7 @@ def test_fail_unsigned_where_a_signature_is_required(server: Served, bundle: byt
 
 
 @pytest.mark.parametrize(
-    ("who", "workspace", "status", "code", "message"),
+    ("caller", "workspace", "status", "code", "message"),
     [
         (
             "carla",
@@ -127,14 +129,14 @@ def test_fail_unsigned_where_a_signature_is_required(server: Served, bundle: byt
             "attic",
             404,
             "SW_WORKSPACE_NOT_FOUND",
-            "There is no workspace 'attic' in tenant acme.",
+            "Workspace not found in tenant acme: attic.",
         ),
         (
             "anna",
             "other",
             404,
             "SW_WORKSPACE_NOT_FOUND",
-            "There is no workspace 'other' in tenant acme.",
+            "Workspace not found in tenant acme: other.",
         ),
         (
             "dora",
@@ -145,40 +147,54 @@ def test_fail_unsigned_where_a_signature_is_required(server: Served, bundle: byt
         ),
     ],
 )
-def test_fail_who_and_where(
-    who: str, workspace: str, status: int, code: str, message: str, server: Served, bundle: bytes
+def test_fail_caller_or_workspace(
+    caller: str,
+    workspace: str,
+    status: int,
+    code: str,
+    message: str,
+    server: LiveServer,
+    bundle: bytes,
 ) -> None:
-    before = rooms_of(server)
-    assert refused(post(server, bundle, who, workspace=workspace)) == (status, code, message)
-    assert rooms_of(server) == before
+    before = count_rooms(server)
+    assert get_error(post_import(server, bundle, caller, workspace=workspace)) == (
+        status,
+        code,
+        message,
+    )
+    assert count_rooms(server) == before
 
 
-def test_fail_no_token(server: Served) -> None:
-    answer = httpx.post(server.url + PATH, files={"bundle": b"x"})
-    assert refused(answer) == (
+def test_fail_no_token(server: LiveServer) -> None:
+    response = httpx.post(server.url + PATH, files={"bundle": b"x"})
+    assert get_error(response) == (
         401,
         "SW_AUTH_TOKEN_REQUIRED",
         "The request carries no bearer token.",
     )
 
 
-def test_fail_bundles(server: Served, bundle: bytes) -> None:
-    before = rooms_of(server)
-    for sent, status, code in (
+def test_fail_bundles(server: LiveServer, bundle: bytes) -> None:
+    before = count_rooms(server)
+    for request_bytes, status, code in (
         (b"not a ZIP at all", 400, "SW_BUNDLE_NOT_ZIP"),
         (b"", 400, "SW_BUNDLE_NOT_ZIP"),
         (bundle[:-100], 400, "SW_BUNDLE_NOT_ZIP"),
-        (edited(bundle, room_type_is("bridge")), 400, "SW_ROOM_IMPORT_REFUSED"),
-        (edited(bundle, lambda document: document.update(version=9)), 400, "SW_BUNDLE_VERSION"),
-        (edited(bundle, lambda document: document.clear()), 400, "SW_BUNDLE_BAD_MANIFEST"),
+        (edit_bundle(bundle, set_room_type("bridge")), 400, "SW_ROOM_IMPORT_REFUSED"),
+        (
+            edit_bundle(bundle, lambda document: document.update(version=9)),
+            400,
+            "SW_BUNDLE_VERSION",
+        ),
+        (edit_bundle(bundle, lambda document: document.clear()), 400, "SW_BUNDLE_BAD_MANIFEST"),
     ):
-        assert refused(post(server, sent))[:2] == (status, code)
-    assert rooms_of(server) == before
+        assert get_error(post_import(server, request_bytes))[:2] == (status, code)
+    assert count_rooms(server) == before
 
 
-def test_fail_too_large_while_it_is_read(server: Served) -> None:
-    answer = post(server, b"x" * (LIMIT_MB * MIB + 1))
-    assert refused(answer) == (
+def test_fail_too_large_while_it_is_read(server: LiveServer) -> None:
+    response = post_import(server, b"x" * (LIMIT_MB * MIB + 1))
+    assert get_error(response) == (
         413,
         "SW_BUNDLE_TOO_LARGE",
         f"The bundle is larger than {LIMIT_MB} MiB.",

@@ -1,4 +1,4 @@
-"""Requests to import that are not what they should be, in their head, their body or their end."""
+"""Import requests with an invalid head, an invalid body, or a missing end."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ import json
 import httpx
 import pytest
 
-from tests.rooms.views.serving import LIMIT_MB, Served
-from tests.rooms.views.test_http_export import refused
-from tests.rooms.views.test_http_import import MIB, PATH, post, rooms_of
+from tests.rooms.views.live_server import LIMIT_MB, LiveServer
+from tests.rooms.views.test_http_export import get_error
+from tests.rooms.views.test_http_import import MIB, PATH, count_rooms, post_import
 
-pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
+pytestmark = pytest.mark.usefixtures("no_temporary_files_left")
 
 
-def test_fail_before_the_body(server: Served) -> None:
-    """Whoever may import nowhere, or sends too much, is told without a byte of the body."""
-    nowhere = "You are neither owner nor editor of any workspace."
-    assert _raw(server, _head(server, 1000, "emil")) == (
+def test_fail_before_the_body(server: LiveServer) -> None:
+    """Missing permission and excess size are reported before the body is read."""
+    message = "You are not an owner or editor of any workspace."
+    assert _send_raw(server, _build_head(server, 1000, "emil")) == (
         b"HTTP/1.1 403",
-        {"code": "SW_WORKSPACE_FORBIDDEN", "message": nowhere},
+        {"code": "SW_WORKSPACE_FORBIDDEN", "message": message},
     )
     too_large = f"The bundle is larger than {LIMIT_MB} MiB."
-    assert _raw(server, _head(server, 5 * MIB)) == (
+    assert _send_raw(server, _build_head(server, 5 * MIB)) == (
         b"HTTP/1.1 413",
         {"code": "SW_BUNDLE_TOO_LARGE", "message": too_large},
     )
 
 
-def test_fail_without_a_length(server: Served) -> None:
+def test_fail_without_a_length(server: LiveServer) -> None:
     with server.client() as client:
-        answer = client.post(
+        response = client.post(
             PATH,
             content=iter([b"--x--\r\n"]),
             headers={"Content-Type": "multipart/form-data; boundary=x"},
         )
-    assert refused(answer) == (
+    assert get_error(response) == (
         411,
         "SW_REQUEST_LENGTH_REQUIRED",
-        "The request does not say how long it is (Content-Length).",
+        "The request has no Content-Length.",
     )
 
 
@@ -52,15 +52,15 @@ BODIES: dict[str, tuple[bytes, str]] = {
     "no workspace": (FILE % b"bundle" + END, "The field `workspace_id` is missing."),
     "another file": (
         FIELD + FILE % b"photo" + END,
-        "The request has files other than the one `bundle`.",
+        "The request must contain one file only, named `bundle`.",
     ),
     "two files": (
         FIELD + FILE % b"bundle" * 2 + END,
-        "The request has files other than the one `bundle`.",
+        "The request must contain one file only, named `bundle`.",
     ),
-    "odd switch": (
+    "invalid flag": (
         FIELD + FIELD.replace(b"workspace_id", b"once") + FILE % b"bundle" + END,
-        "The field `once` is neither true nor false.",
+        "The field `once` must be true or false.",
     ),
     "field that never ends": (
         FIELD.replace(b"sales", b"x" * 3 * MIB),
@@ -70,62 +70,65 @@ BODIES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", BODIES)
-def test_fail_body(case: str, server: Served) -> None:
+def test_fail_body(case: str, server: LiveServer) -> None:
     body, message = BODIES[case]
     with server.client() as client:
-        answer = client.post(
+        response = client.post(
             PATH, content=body, headers={"Content-Type": "multipart/form-data; boundary=x"}
         )
-    assert refused(answer)[2] == message
+    assert get_error(response)[2] == message
 
 
 @pytest.mark.parametrize("content_type", ["application/zip", "multipart/form-data", ""])
-def test_fail_content_type(content_type: str, server: Served) -> None:
+def test_fail_content_type(content_type: str, server: LiveServer) -> None:
     with server.client() as client:
-        answer = client.post(PATH, content=b"PK", headers={"Content-Type": content_type})
-    assert refused(answer)[:2] == (400, "SW_REQUEST_INVALID")
+        response = client.post(PATH, content=b"PK", headers={"Content-Type": content_type})
+    assert get_error(response)[:2] == (400, "SW_REQUEST_INVALID")
 
 
-def test_fail_client_that_goes_away_in_the_middle(server: Served, bundle: bytes) -> None:
-    before = rooms_of(server)
-    status, error = _raw(server, _head(server, MIB) + FIELD + FILE[:-4] % b"bundle" + bundle)
+def test_fail_client_disconnects_in_the_middle(server: LiveServer, bundle: bytes) -> None:
+    before = count_rooms(server)
+    status, error = _send_raw(
+        server, _build_head(server, MIB) + FIELD + FILE[:-4] % b"bundle" + bundle
+    )
     assert status == b"HTTP/1.1 400"
     assert error["code"] in {"SW_REQUEST_INVALID", "SW_BUNDLE_NOT_ZIP"}
-    assert rooms_of(server) == before
-    assert post(server, bundle).status_code == 201
+    assert count_rooms(server) == before
+    assert post_import(server, bundle).status_code == 201
 
 
-def test_fail_client_that_goes_away_before_the_last_fields(server: Served, bundle: bytes) -> None:
-    """The bundle is whole, and what it was to be refused by is missing."""
-    before = rooms_of(server)
-    sent = FIELD + FILE[:-4] % b"bundle" + bundle + b"\r\n--x\r\n"
-    assert _raw(server, _head(server, len(sent) + 100) + sent) == (
+def test_fail_client_disconnects_before_the_last_fields(server: LiveServer, bundle: bytes) -> None:
+    """The bundle is complete, and the flags that would make the import stricter are missing."""
+    before = count_rooms(server)
+    request_bytes = FIELD + FILE[:-4] % b"bundle" + bundle + b"\r\n--x\r\n"
+    assert _send_raw(server, _build_head(server, len(request_bytes) + 100) + request_bytes) == (
         b"HTTP/1.1 400",
         {
             "code": "SW_REQUEST_INVALID",
-            "message": "The request ended before it was as long as it says.",
+            "message": "The request ended before its Content-Length.",
         },
     )
-    assert rooms_of(server) == before
+    assert count_rooms(server) == before
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_fail_method(method: str, server: Served) -> None:
-    answer = httpx.request(method, server.url + PATH)
-    assert refused(answer)[:2] == (405, "SW_METHOD_NOT_ALLOWED")
-    assert answer.headers["allow"] == "POST"
+def test_fail_method(method: str, server: LiveServer) -> None:
+    response = httpx.request(method, server.url + PATH)
+    assert get_error(response)[:2] == (405, "SW_METHOD_NOT_ALLOWED")
+    assert response.headers["allow"] == "POST"
 
 
-def _head(server: Served, length: int, who: str = "anna") -> bytes:
+def _build_head(server: LiveServer, length: int, caller: str = "anna") -> bytes:
+    token = server.token(caller)
     return (
-        f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token(who)}\r\n"
+        f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {length}\r\n\r\n"
     ).encode()
 
 
-def _raw(server: Served, sent: bytes) -> tuple[bytes, dict[str, str]]:
-    """Status line and error of what is answered to these bytes."""
-    answered = server.raw(sent).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
-    head, _, body = answered.partition(b"\r\n\r\n")
+def _send_raw(server: LiveServer, request_bytes: bytes) -> tuple[bytes, dict[str, str]]:
+    """Send these bytes; return the status line and the error of the response."""
+    response = server.send_raw(request_bytes).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    head, _, body = response.partition(b"\r\n\r\n")
     error: dict[str, str] = json.loads(body)["error"]
     return head[:12], error

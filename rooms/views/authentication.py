@@ -6,6 +6,9 @@ from scaiwave.auth.bearer import authenticate_bearer, client_address
 from tenants.queries.callers import Caller, get_caller
 
 
-def caller(request: HttpRequest) -> Caller:
-    """Raises what makes the request one of nobody's: see `authenticate_bearer` and `get_caller`."""
+def authenticate(request: HttpRequest) -> Caller:
+    """Return the participant who sent the request.
+
+    Raises what `authenticate_bearer` and `get_caller` raise.
+    """
     return get_caller(authenticate_bearer(request), origin=client_address(request))

@@ -1,4 +1,4 @@
-"""A server with messages to index, and processes that do."""
+"""Run the backfill script as a process, and inspect its database."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ for tenant in {TENANTS}:
     call_command("seed_rooms", tenant=tenant, events=300, verbosity=0)
 """
 BACKFILL = (sys.executable, "scripts/backfill_search_index.py")
-PATIENCE = 60.0
-"""Seconds."""
+TIMEOUT_SECONDS = 60.0
 
 
-def run(*words: str, **changes: str) -> Ended:
+def run_backfill(*words: str, **environment: str) -> Ended:
     ended = subprocess.run(
         [*BACKFILL, *words],
-        env={**os.environ, **changes},
+        env={**os.environ, **environment},
         cwd=CHECKOUT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
-def answer(*words: str) -> Any:
-    ended = run(*words, "--json")
+def get_json(*words: str) -> Any:
+    """Run the script with --json; return its document."""
+    ended = run_backfill(*words, "--json")
     assert ended.code == 0, ended.err
     return json.loads(ended.out)
 
 
 @contextmanager
-def started(*command: str) -> Iterator[subprocess.Popen[str]]:
-    """In a session of its own; killed with all that it has started if it is still there."""
+def start_process(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a process in its own session; on exit, kill it and its children if it still runs."""
     process = subprocess.Popen(
         command,
         cwd=CHECKOUT,
@@ -64,8 +64,8 @@ def started(*command: str) -> Iterator[subprocess.Popen[str]]:
                 os.killpg(process.pid, 9)
 
 
-class Database:
-    """Looks into the database of those processes."""
+class DatabaseProbe:
+    """Reads and changes the database of the processes."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -84,7 +84,7 @@ class Database:
             return list(connection.execute(sql).fetchall())
 
     def change(self, sql: str) -> None:
-        """Without a row to show for it."""
+        """Execute a statement that returns no rows."""
         if self.on_postgres:
             import psycopg
 
@@ -97,14 +97,14 @@ class Database:
             connection.execute(sql)
             connection.commit()
 
-    def say(self, tenant: str, messages: int) -> None:
-        """So many more, all alike: what is measured in them is how far somebody has come."""
+    def add_messages(self, tenant: str, messages: int) -> None:
+        """Add so many equal messages to the tenant, to observe progress."""
         new_id = "gen_random_uuid()" if self.on_postgres else "lower(hex(randomblob(16)))"
         self.change(
             f"""
             WITH RECURSIVE numbers (number) AS (
                 SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {messages}
-            ), one AS (
+            ), template AS (
                 SELECT e.* FROM sw_events e JOIN sw_tenants t ON t.id = e.tenant_id
                 WHERE t.slug = '{tenant}' AND e.event_type = 'swp.room.message'
                     AND e.redacted_at IS NULL AND CAST(e.content AS text) LIKE '% the %' LIMIT 1
@@ -113,21 +113,21 @@ class Database:
                 stream_position, origin_ts, do_not_index, created_at)
             SELECT {new_id}, tenant_id, room_id, sender_id, event_type, content,
                 1000 + number, origin_ts, do_not_index, created_at
-            FROM one, numbers
+            FROM template, numbers
             """
         )
 
-    def documents(self) -> int:
+    def count_documents(self) -> int:
         return int(self.rows("SELECT count(*) FROM sw_search_documents")[0][0])
 
-    def progress(self) -> int:
-        """Positions done in what is not finished."""
+    def get_progress(self) -> int:
+        """Return the number of processed positions of unfinished runs."""
         sql = "SELECT COALESCE(sum(done_through - first + 1), 0) FROM sw_search_ranges"
         return int(self.rows(sql)[0][0])
 
-    def wait_for_more(self, than: int, process: subprocess.Popen[str]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while self.progress() <= than:
+    def wait_for_progress(self, process: subprocess.Popen[str], beyond: int = 0) -> None:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while self.get_progress() <= beyond:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.005)

@@ -3,31 +3,31 @@ from __future__ import annotations
 import pytest
 
 from rooms.errors import SearchEmpty, SearchTooLong
-from rooms.search.query import parse_query, snippet
+from rooms.search.query import make_snippet, parse_query
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\t\n", "***", '" - "', "🙂", "a\0b", "\ud800x"])
 def test_fail_no_word(text: str) -> None:
-    with pytest.raises(SearchEmpty, match=r"^There is no word to search for\.$"):
+    with pytest.raises(SearchEmpty, match=r"^The search text contains no word\.$"):
         parse_query(text)
 
 
 def test_fail_too_many_words() -> None:
-    with pytest.raises(SearchTooLong, match=r"^These are 33 words; a search takes 32\.$"):
+    with pytest.raises(SearchTooLong, match=r"^Search text too long: 33 words \(maximum 32\)\.$"):
         parse_query("word " * 33)
 
 
 def test_fail_too_long() -> None:
-    """A word after the other is what takes PostgreSQL so long."""
-    assert parse_query("a-" * 250).pieces == ("a-" * 250,)
+    """PostgreSQL takes very long for long phrases."""
+    assert parse_query("a-" * 250).terms == ("a-" * 250,)
     with pytest.raises(
-        SearchTooLong, match=r"^This text has 6,001 characters; a search takes 500\.$"
+        SearchTooLong, match=r"^Search text too long: 6,001 characters \(maximum 500\)\.$"
     ):
         parse_query("a-" * 3000 + "b")
 
 
 @pytest.mark.parametrize(
-    ("body", "text", "shown"),
+    ("body", "text", "expected"),
     [
         ("Die Grüße aus 東京", "grusse GRUẞE 東京", "Die «Grüße» aus «東京»"),
         ("Die Grüße aus 東京", "gruße", "Die «Grüße» aus 東京"),
@@ -37,13 +37,13 @@ def test_fail_too_long() -> None:
         ("", "else", ""),
     ],
 )
-def test_success_hits_are_marked(body: str, text: str, shown: str) -> None:
-    assert snippet(body, parse_query(text)) == shown
+def test_success_hits_are_marked(body: str, text: str, expected: str) -> None:
+    assert make_snippet(body, parse_query(text)) == expected
 
 
 def test_success_a_long_text_is_cut_around_the_first_hit() -> None:
     body = f"{'before ' * 40}needle {'after ' * 60}"
-    shown = snippet(body, parse_query("needle"))
+    shown = make_snippet(body, parse_query("needle"))
     assert shown.startswith("…before before")
     assert "before «needle» after" in shown
     assert shown.endswith("…")

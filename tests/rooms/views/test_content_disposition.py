@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rooms.models import Room
-from rooms.views.export_room import attachment
+from rooms.views.export_room import format_content_disposition
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from rooms.views.export_room import attachment
 )
 def test_success_file_names(name: str, header: str) -> None:
     room = Room(name=name)
-    assert attachment(room) == "attachment; " + header.replace("{id}", str(room.pk))
+    assert format_content_disposition(room) == "attachment; " + header.replace("{id}", str(room.pk))

@@ -1,0 +1,116 @@
+"""Create sample rooms, time commands and pipelines, and measure the memory of `scaiwave`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from scripts.benchmarks.databases import TOP
+
+# The console script, which reports its peak memory at the end. That adds some 10 ms to the time
+# that the parent process measures.
+_CONSOLE = """
+import os, sys
+from scaiwave.cli import main
+code = main(sys.argv[2:])
+sys.stdout.flush()
+from scripts.benchmarks.measure import peak_memory
+os.write(int(sys.argv[1]), str(peak_memory()).encode())
+sys.exit(code)
+"""
+
+DEVNULL = Path(os.devnull)
+
+Run = dict[str, Any]
+EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
+TENANT, WORKSPACE = "bench", "bench"
+
+
+class BenchmarkError(Exception):
+    """A command failed or did something else than expected, so its time is meaningless."""
+
+
+def time_pipeline(
+    *pipeline: Sequence[str],
+    environment: dict[str, str],
+    source: Path | None = None,
+    target: Path | None = None,
+) -> Run:
+    """Return the seconds from the start of the first command to the end of the last.
+
+    The first reads `source`, the last writes `target`; the default of both is /dev/null.
+    """
+    started = time.perf_counter()
+    _run_pipeline(pipeline, environment, source, target)
+    return {"seconds": time.perf_counter() - started}
+
+
+def time_scaiwave(
+    *words: str,
+    environment: dict[str, str],
+    source: Path | None = None,
+    target: Path | None = None,
+) -> Run:
+    """Run `scaiwave` in a process of its own; return its seconds and its peak memory in bytes."""
+    read_end, write_end = os.pipe()
+    command = [sys.executable, "-c", _CONSOLE, str(write_end), *words]
+    with os.fdopen(read_end, "rb") as memory_report:
+        started = time.perf_counter()
+        try:
+            _run_pipeline([command], environment, source, target, pass_fds=(write_end,))
+        finally:
+            os.close(write_end)
+        seconds = time.perf_counter() - started
+        return {"seconds": seconds, "peak_memory": int(memory_report.read())}
+
+
+def seed_sample_rooms(
+    environment: dict[str, str], output_file: Path, *words: str
+) -> dict[str, Any]:
+    """Run `seed_rooms`; return its JSON document, which is written to `output_file`."""
+    target_words = ("--tenant", TENANT, "--workspace", WORKSPACE, "--json")
+    time_scaiwave(
+        "manage", "seed_rooms", *target_words, *words, environment=environment, target=output_file
+    )
+    document: dict[str, Any] = json.loads(output_file.read_bytes())
+    return document
+
+
+def _run_pipeline(
+    pipeline: Sequence[Sequence[str]],
+    environment: dict[str, str],
+    source: Path | None,
+    target: Path | None,
+    pass_fds: tuple[int, ...] = (),
+) -> None:
+    """Raises `BenchmarkError` if a command fails; its stderr is not captured."""
+    with ExitStack() as stack:
+        previous: Any = stack.enter_context((source or DEVNULL).open("rb"))
+        last: Any = stack.enter_context((target or DEVNULL).open("wb"))
+        processes = []
+        for number, command in enumerate(pipeline, 1):
+            process = subprocess.Popen(
+                command,
+                cwd=TOP,
+                env=environment,
+                stdin=previous,
+                stdout=last if number == len(pipeline) else subprocess.PIPE,
+                pass_fds=pass_fds,
+            )
+            # The process has its own copy. An open one would keep the writer before it from
+            # noticing that its reader has ended.
+            previous.close()
+            previous = process.stdout
+            processes.append(process)
+        codes = [process.wait() for process in processes]
+    if any(codes):
+        raise BenchmarkError(
+            f"`{pipeline[codes.index(max(codes, key=abs))][0]}` failed; see above."
+        )

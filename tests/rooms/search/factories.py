@@ -1,0 +1,54 @@
+"""Create tenants with rooms and messages, index them, and search them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from rooms.models import Event, Room
+from rooms.queries.search import search_rooms
+from rooms.services.search.backfill import BackfillResult, backfill_search
+from rooms.services.search.runs import BackfillOptions
+from tenants.models import Tenant
+from tests.scaiwave import rows
+from tests.tenants.people import HOST, make_tenant
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+_positions = count(1)
+
+
+def make_lobby(slug: str = "acme", **fields: Any) -> Room:
+    """Create a room in the tenant of this slug, which is created if it does not exist."""
+    tenant = Tenant.objects.filter(slug=slug).first() or make_tenant(slug)
+    workspace = tenant.workspaces.first() or rows.workspace(tenant)
+    owner = tenant.participants.first() or rows.participant(tenant)
+    return rows.room(workspace, owner, **fields)
+
+
+def make_message(room: Room, body: Any, **fields: Any) -> Event:
+    values = {"content": {"msgtype": "swp.text", "body": body}, **fields}
+    return rows.event(room, next(_positions), **values)
+
+
+def edit_message(event: Event, body: str, after: int = 1) -> None:
+    event.content = {**event.content, "body": body}
+    event.edited_at = (event.edited_at or NOW) + timedelta(minutes=after)
+    event.save()
+
+
+def redact_message(event: Event) -> None:
+    event.redacted_at = NOW
+    event.save()
+
+
+def backfill(**options: Any) -> BackfillResult:
+    return backfill_search(
+        operator=HOST, options=BackfillOptions(**options), clock=lambda: datetime.now(UTC)
+    )
+
+
+def find_event_ids(text: str, tenant: str = "acme", **options: Any) -> list[UUID]:
+    arguments = {"operator": HOST, "tenant": tenant, **options}
+    return [row["event_id"] for row in search_rooms(text=text, **arguments)]
