@@ -23,7 +23,7 @@ from typing import Any
 
 from scripts.benchmarks.databases import POSTGRES_URL, TOP, Database, empty_home, postgresql, sqlite
 from scripts.benchmarks.measure import MIB, aligned, describe_machine
-from scripts.benchmarks.scaikey_server import ScaiKeyServer, serving
+from scripts.benchmarks.fake_scaikey import ScaiKeyServer, serving
 from tests.services.account import ServiceAbsent
 
 SHARE = 0.01
@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--database", choices=("sqlite", "postgresql", "both"), default="both")
     add("--latency", type=_latencies, default=[0, 30], help="in ms, before each answer: 0,30")
     add("--repeat", type=int, default=3, help="how often the sync without changes is measured")
+    add("--no-scim", action="store_true", help="a ScaiKey without SCIM: one request a group")
     add("--json", type=Path, metavar="FILE", help="write every single run here too")
     return parser
 
@@ -132,7 +133,7 @@ def _blocks(databases: list[Database], options: argparse.Namespace) -> Iterator[
             block = Block(database.title, latency)
             with (
                 empty_home(database) as environment,
-                serving(latency=latency / 1000, **sizes) as scaikey,
+                serving(latency=latency / 1000, scim=not options.no_scim, **sizes) as scaikey,
             ):
                 _fill(block, {**environment, **scaikey.settings}, scaikey, options.repeat)
             heading = f"{block.database}, {latency} ms"
@@ -171,7 +172,7 @@ def _check_people(run: dict[str, Any], expected: dict[str, int]) -> None:
 
 
 def _measured(what: str, environment: dict[str, str]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "scripts.benchmarks.sync_once", what]
+    command = [sys.executable, "-m", "scripts.benchmarks.sync_worker", what]
     done = subprocess.run(
         command,
         cwd=TOP,

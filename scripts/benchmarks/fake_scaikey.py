@@ -1,6 +1,6 @@
 """Serves a sandbox ScaiKey in a process of its own, so that its memory and time are not ours.
 
-`python -m scripts.benchmarks.scaikey_server '{"people": 1000}'` takes the options of `Sandbox`,
+`python -m scripts.benchmarks.fake_scaikey '{"people": 1000}'` takes the options of `Sandbox`,
 prints one line of JSON with address and credentials, and serves until its standard input ends,
 which is at the latest when the process that started it does.
 """
@@ -47,7 +47,7 @@ class ScaiKeyServer:
 @contextmanager
 def serving(**options: Any) -> Iterator[ScaiKeyServer]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.benchmarks.scaikey_server", json.dumps(options)],
+        [sys.executable, "-m", "scripts.benchmarks.fake_scaikey", json.dumps(options)],
         cwd=TOP,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
