@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from identity_sync.services.registration.credentials import find_waiting_credentials
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.config import SETTINGS, Configuration
 from scaiwave.config.configuration import unknown_names
@@ -37,19 +38,25 @@ class ConfigReport:
     home: str
     env_file: str
     unknown: dict[str, str]
+    waiting_request: str = ""
+    """Id of an approved request whose credentials are saved but not configured yet."""
 
     def document(self) -> dict[str, Any]:
-        return asdict(self)
+        document = asdict(self)
+        del document["waiting_request"]
+        return document
 
 
 def show_config(*, operator: Operator, config: Configuration) -> ConfigReport:
     """Every setting there is. Raises `SettingInvalid` for a file that can't be read."""
     operator.require(Permission.VIEW_PLATFORM)
+    waiting = find_waiting_credentials(config)
     return ConfigReport(
         settings=[_shown(setting, config) for setting in SETTINGS],
         home=str(config.home),
         env_file=str(config.env_file),
         unknown=unknown_names(config),
+        waiting_request=waiting.request_id if waiting else "",
     )
 
 

@@ -158,7 +158,7 @@ def test_fail_no_folder(tmp_path: Path) -> None:
     with pytest.raises(FileUnwritable) as caught:
         update_env_file(path, {"A": "1"})
     assert caught.value.message == f"{path} can't be written: No such file or directory."
-    assert caught.value.fix == f"Make the folder {path.parent}, or name another file."
+    assert caught.value.fix == f"Create the directory {path.parent}, or name another file."
 
 
 def test_fail_not_utf8(env_file: Path) -> None:
@@ -216,7 +216,7 @@ def test_fail_folder_is_read_only() -> None:
         )
         assert done.stdout == (
             f"{path} can't be written: Permission denied. "
-            f"Make the folder {folder} and the file writable for this user.\n"
+            f"Make the directory {folder} and the file writable for this user.\n"
         )
         assert path.read_text() == "A=1\n"
     finally:

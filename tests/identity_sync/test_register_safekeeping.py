@@ -105,6 +105,11 @@ def lose_home(server: Server) -> None:
     server.home.write_text("not a folder")
 
 
+def restore_home(server: Server) -> None:
+    server.home.unlink()
+    server.home.with_name("lost").rename(server.home)
+
+
 def test_fail_home_breaks_between(server: Server, sandbox: Sandbox, other_folder: Path) -> None:
     approve(sandbox, server.register().request_id)
     before_the_answer(sandbox, lambda: lose_home(server))
@@ -138,18 +143,48 @@ def test_success_only_the_receipt_breaks_between(
     assert "SCAIWAVE_SCAIKEY_CLIENT_SECRET" in read_env_file(tmp_path / "elsewhere.env")
 
 
+def response_files(server: Server) -> list[Path]:
+    return list(server.home.glob(".scaikey-registration.json.*.response"))
+
+
+def test_success_disk_full_between(server: Server, sandbox: Sandbox) -> None:
+    """The space for ScaiKey's answer was reserved, so that it survives where it came in."""
+    approve(sandbox, server.register().request_id)
+    before_the_answer(sandbox, lambda: set_file_size_limit(0))
+    with pytest.raises(CredentialsNotInstalled) as caught, file_size_limit_lifted():
+        server.resume()
+    (saved,) = response_files(server)
+    assert caught.value.message == (
+        f"{server.receipt} can't be written: File too large. The credentials are safe in {saved}."
+    )
+    assert mode(saved) == 0o600
+    with pytest.raises(RegistrationConflict):
+        cancel_registration(operator=HOST, config=server.config, now=NOW)
+    sandbox.requests.reset()
+    assert server.resume().outcome == "registered"
+    assert requests_for_status(sandbox) == 0
+    assert response_files(server) == []
+
+
+def lose_home_and_space(server: Server) -> None:
+    lose_home(server)
+    set_file_size_limit(0)
+
+
 def test_fail_nowhere_to_write_and_nobody_there(
     server: Server, sandbox: Sandbox, no_terminal: Path
 ) -> None:
     approve(sandbox, server.register().request_id)
-    before_the_answer(sandbox, lambda: set_file_size_limit(0))
+    before_the_answer(sandbox, lambda: lose_home_and_space(server))
     with pytest.raises(CredentialsLost) as caught, file_size_limit_lifted():
         server.resume()
     assert caught.value.message == (
-        f"{server.receipt} can't be written: File too large. "
+        f"{server.receipt} can't be written: Not a directory. "
         "The credentials could not be kept anywhere and are lost."
     )
-    assert server.register(restart=True).outcome == "pending"
+    # Unless the directory comes back.
+    restore_home(server)
+    assert server.resume().outcome == "registered"
 
 
 def test_fail_nowhere_to_write_but_a_terminal(
@@ -158,7 +193,7 @@ def test_fail_nowhere_to_write_but_a_terminal(
     master, slave = os.openpty()
     monkeypatch.setattr(credentials, "TERMINAL", Path(os.ttyname(slave)))
     approve(sandbox, server.register().request_id)
-    before_the_answer(sandbox, lambda: set_file_size_limit(0))
+    before_the_answer(sandbox, lambda: lose_home_and_space(server))
     with pytest.raises(CredentialsSavedElsewhere) as caught, file_size_limit_lifted():
         server.resume()
     shown = os.read(master, 10_000).decode()
@@ -166,6 +201,9 @@ def test_fail_nowhere_to_write_but_a_terminal(
     os.close(slave)
     assert "SCAIWAVE_SCAIKEY_CLIENT_SECRET=" in shown
     assert caught.value.message.endswith("The credentials are on your screen and nowhere else.")
+    assert caught.value.fix == (
+        "Copy those lines to the configuration file; ScaiKey does not hand them out again."
+    )
 
 
 def test_success_after_a_kill_between_fetching_and_configuring(

@@ -23,6 +23,11 @@ class Command(OperatorCommand):
         self.output.print_table("settings", COLUMNS, document["settings"])
         for name, meant in report.unknown.items():
             self.output.warn(f"{name} is set and unknown; {meant} may be meant.")
+        if report.waiting_request:
+            self.output.warn(
+                f"ScaiKey has approved request {report.waiting_request}, and its credentials are "
+                "saved but not configured: run `scaiwave sync register`."
+            )
         self.output.print_line()
         self.output.print_line(f"Home:                {report.home}")
         self.output.print_line(f"Configuration file:  {report.env_file}")

@@ -7,10 +7,9 @@ from datetime import datetime
 
 from identity_sync.errors import NoPendingRegistration, ReceiptUnreadable, RegistrationConflict
 from identity_sync.models import RegistrationState
+from identity_sync.services.registration.credentials import delete_pending, load_pending
 from identity_sync.services.registration.receipt import (
     PendingRegistration,
-    delete_receipt,
-    load_receipt,
     receipt_path,
     registration_lock,
 )
@@ -33,7 +32,7 @@ def cancel_registration(
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with registration_lock(config.home):
-        receipt = load_receipt(config.home)
+        receipt = load_pending(config)
         if receipt is None:
             raise NoPendingRegistration(
                 "No request is pending in this home.",
@@ -59,11 +58,11 @@ def discard_pending(
     What ScaiKey has decided, or does not know, is dropped all the same.
     """
     try:
-        receipt = load_receipt(config.home)
+        receipt = load_pending(config)
     except ReceiptUnreadable as error:
         if not dry_run:
             say(f"{error.message} It is dropped.")
-            delete_receipt(config.home)
+            delete_pending(config, None)
         return True
     if receipt is None:
         return False
@@ -106,4 +105,4 @@ def _forget(
     operator: Operator, config: Configuration, receipt: PendingRegistration, now: datetime
 ) -> None:
     record_state(operator=operator, receipt=receipt, state=RegistrationState.CANCELLED, now=now)
-    delete_receipt(config.home)
+    delete_pending(config, receipt)

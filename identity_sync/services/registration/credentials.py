@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,21 +12,33 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from identity_sync.errors import CredentialsLost, CredentialsNotInstalled, CredentialsSavedElsewhere
+from identity_sync.errors import (
+    CredentialsLost,
+    CredentialsNotInstalled,
+    CredentialsSavedElsewhere,
+    ReceiptUnreadable,
+)
 from identity_sync.services import env_file
 from identity_sync.services.env_file import quote_value, update_env_file
 from identity_sync.services.registration import receipt as receipts
 from identity_sync.services.registration.receipt import (
     PendingRegistration,
+    delete_receipt,
+    load_receipt,
     receipt_path,
     save_receipt,
 )
+from identity_sync.services.registration.response_file import ResponseFile
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.registration import Credentials
 from scaiwave.config import Configuration
+from scaiwave.config.configuration import read_env_file
 from scaiwave.errors import ScaiWaveError, UpstreamUnauthorized
 
 TERMINAL = Path("/dev/tty")
+ON_TERMINAL = "on your screen and nowhere else"
+RESCUED_PREFIX = "scaiwave-credentials-"
+RESCUED_SUFFIX = ".env"
 # mkstemp makes a file there that nobody else can foresee or read.
 SHARED_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
 
@@ -59,28 +72,47 @@ def block_signals() -> Iterator[None]:
 
 
 def save_credentials(
-    config: Configuration, receipt: PendingRegistration, credentials: Credentials
+    config: Configuration,
+    receipt: PendingRegistration,
+    credentials: Credentials,
+    response_file: ResponseFile,
 ) -> PendingRegistration:
-    """Put what ScaiKey has just handed out on disk, wherever there is room.
+    """Put what ScaiKey has just handed out on disk, wherever there is space.
 
-    Raises `CredentialsSavedElsewhere` or `CredentialsLost` when that is neither the home nor the
-    configuration file.
+    Raises `CredentialsNotInstalled` when only the response file has them, and
+    `CredentialsSavedElsewhere` or `CredentialsLost` when the home directory is unusable.
     """
     kept = replace(receipt, credentials=credentials)
     values = settings_for(receipt.url, credentials)
+    synced = _sync(response_file)
     try:
         save_receipt(config.home, kept)
     except (ScaiWaveError, OSError) as error:
         why = error.message if isinstance(error, ScaiWaveError) else str(error)
+        fix = f"{error.fix} " if isinstance(error, ScaiWaveError) else ""
     else:
         return kept
     try:
         update_env_file(config.env_file, values)
     except (ScaiWaveError, OSError):
-        problem = _rescued(why, values)
+        if synced and response_file.is_in_place() and response_file.credentials() == credentials:
+            problem: ScaiWaveError = CredentialsNotInstalled(
+                f"{why} The credentials are safe in {response_file.path}.",
+                fix=f"{fix}Then run `scaiwave sync register` again: it goes on from there.",
+            )
+        else:
+            problem = _rescued(why, receipt, values)
     else:
         return kept
     raise problem
+
+
+def _sync(response_file: ResponseFile) -> bool:
+    try:
+        response_file.sync()
+    except OSError:
+        return False
+    return True
 
 
 def install_credentials(config: Configuration, url: str, credentials: Credentials) -> None:
@@ -126,8 +158,82 @@ def verify_credentials(url: str, client_id: str, client_secret: str) -> str:
             raise
 
 
-def _rescued(why: str, values: Mapping[str, str]) -> ScaiWaveError:
-    lines = "".join(f"{name}={quote_value(name, value)}\n" for name, value in values.items())
+def load_pending(config: Configuration) -> PendingRegistration | None:
+    """Return the pending registration, with its credentials wherever they have been saved.
+
+    Raises `ReceiptUnreadable`.
+    """
+    receipt = load_receipt(config.home)
+    if receipt is None or receipt.credentials is not None:
+        return receipt
+    for path in _rescued_files():
+        if credentials := _read_rescued(path, receipt):
+            return replace(receipt, credentials=credentials)
+    return receipt
+
+
+def find_waiting_credentials(config: Configuration) -> PendingRegistration | None:
+    """Return the registration whose credentials are saved here but not configured yet, if any."""
+    try:
+        pending = load_pending(config)
+    except (ReceiptUnreadable, OSError):
+        return None
+    return pending if pending is not None and pending.credentials is not None else None
+
+
+def delete_pending(config: Configuration, receipt: PendingRegistration | None) -> None:
+    """Delete the receipt and every other file with the secrets of this registration."""
+    delete_receipt(config.home)
+    if receipt is None:
+        return
+    for path in _rescued_files():
+        if _read_rescued(path, receipt):
+            path.unlink(missing_ok=True)
+
+
+def _rescued_files() -> list[Path]:
+    """Return files of our own that `_elsewhere` may have made; others' in /tmp are not ours."""
+    names = f"{RESCUED_PREFIX}*{RESCUED_SUFFIX}"
+    return [
+        path
+        for directory in _other_folders()
+        for path in sorted(directory.glob(names))
+        if _is_own_private_file(path)
+    ]
+
+
+def _is_own_private_file(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    private = stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o600
+    return private and status.st_uid == os.geteuid()
+
+
+def _read_rescued(path: Path, receipt: PendingRegistration) -> Credentials | None:
+    """Return the credentials in a rescued file; None if they are incomplete or of another."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        values = read_env_file(path)
+    except (OSError, UnicodeDecodeError, ScaiWaveError):
+        return None
+    names = list(settings_for("", Credentials("", "")))
+    if not lines or lines[0] != _rescued_heading(receipt) or not lines[-1].endswith("\n"):
+        return None
+    if [line.partition("=")[0] for line in lines[1:]] != names:
+        return None
+    return Credentials(*(values.get(name, "") for name in names[1:]))
+
+
+def _rescued_heading(receipt: PendingRegistration) -> str:
+    return f"# Request {receipt.request_id} at {receipt.url}\n"
+
+
+def _rescued(why: str, receipt: PendingRegistration, values: Mapping[str, str]) -> ScaiWaveError:
+    lines = _rescued_heading(receipt) + "".join(
+        f"{name}={quote_value(name, value)}\n" for name, value in values.items()
+    )
     place = _elsewhere(lines) or _on_terminal(lines)
     if place is None:
         return CredentialsLost(
@@ -135,11 +241,14 @@ def _rescued(why: str, values: Mapping[str, str]) -> ScaiWaveError:
             fix=f"Make room, remove application {values['SCAIWAVE_SCAIKEY_CLIENT_ID']} in "
             "ScaiKey, and run `scaiwave sync register --restart`.",
         )
-    return CredentialsSavedElsewhere(
-        f"{why} The credentials are {place}.",
-        fix="Move those lines to the configuration file, then run `scaiwave sync register "
-        "--restart`; ScaiKey does not hand them out again.",
-    )
+    if place == ON_TERMINAL:
+        fix = "Copy those lines to the configuration file; ScaiKey does not hand them out again."
+    else:
+        fix = (
+            "Make the home directory writable, then run `scaiwave sync register` again: it finds "
+            "them there. Keep that file until then; ScaiKey does not hand them out again."
+        )
+    return CredentialsSavedElsewhere(f"{why} The credentials are {place}.", fix=fix)
 
 
 def _elsewhere(lines: str) -> str | None:
@@ -147,7 +256,7 @@ def _elsewhere(lines: str) -> str | None:
     for folder in _other_folders():
         try:
             descriptor, name = tempfile.mkstemp(
-                prefix="scaiwave-credentials-", suffix=".env", dir=folder
+                prefix=RESCUED_PREFIX, suffix=RESCUED_SUFFIX, dir=folder
             )
         except OSError:
             continue  # The next folder may take it.
@@ -177,4 +286,4 @@ def _on_terminal(lines: str) -> str | None:
             terminal.write(f"\n{lines}\n")
     except OSError:
         return None
-    return "on your screen and nowhere else"
+    return ON_TERMINAL

@@ -17,9 +17,14 @@ from identity_sync.models import RegistrationState
 from identity_sync.services.registration.credentials import (
     block_signals,
     check_writable,
+    delete_pending,
     save_credentials,
 )
-from identity_sync.services.registration.receipt import PendingRegistration, delete_receipt
+from identity_sync.services.registration.receipt import (
+    PendingRegistration,
+    open_response_file,
+)
+from identity_sync.services.registration.response_file import ResponseFile
 from identity_sync.services.registration_rows import record_state
 from scaiwave.auth.operators import Operator
 from scaiwave.clients.scaikey.client import ScaiKeyClient
@@ -59,9 +64,12 @@ class RegistrationPoller:
         the client raises.
         """
         began, said = time.monotonic(), float("-inf")
-        with ScaiKeyClient(receipt.url) as client:
+        with (
+            ScaiKeyClient(receipt.url) as client,
+            open_response_file(self.config.home, receipt) as response_file,
+        ):
             while True:
-                kept = self._ask(client, receipt)
+                kept = self._ask(client, receipt, response_file)
                 if kept is not None or self.wait is None:
                     return kept or receipt
                 passed = time.monotonic() - began
@@ -73,15 +81,19 @@ class RegistrationPoller:
                 time.sleep(min(POLL_SECONDS, self.wait - passed))
 
     def _ask(
-        self, client: ScaiKeyClient, receipt: PendingRegistration
+        self, client: ScaiKeyClient, receipt: PendingRegistration, response_file: ResponseFile
     ) -> PendingRegistration | None:
         """The receipt with credentials, or None while nobody has decided."""
         check_writable(self.config)
         try:
             with block_signals():
-                status = client.registration_status(receipt.request_id, receipt.status_token)
-                if status.credentials is not None:
-                    return save_credentials(self.config, receipt, status.credentials)
+                status = client.registration_status(
+                    receipt.request_id, receipt.status_token, recorder=response_file.recorder
+                )
+                # A response before a retry may have had them.
+                credentials = status.credentials or response_file.credentials()
+                if credentials is not None:
+                    return save_credentials(self.config, receipt, credentials, response_file)
         except (UpstreamUnreachable, UpstreamUnavailable) as error:
             if self.wait is None:
                 raise
@@ -110,7 +122,7 @@ class RegistrationPoller:
             now=self.clock(),
             reason=reason,
         )
-        delete_receipt(self.config.home)
+        delete_pending(self.config, receipt)
         return _ending(receipt, status.status, reason)
 
     def _still_pending(self, receipt: PendingRegistration) -> RegistrationPending:

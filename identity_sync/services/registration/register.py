@@ -24,15 +24,15 @@ from identity_sync.services.registration.cancel import discard_pending
 from identity_sync.services.registration.credentials import (
     block_signals,
     check_writable,
+    delete_pending,
     install_credentials,
+    load_pending,
     overridden_names,
     verify_credentials,
 )
 from identity_sync.services.registration.poll import RegistrationPoller
 from identity_sync.services.registration.receipt import (
     PendingRegistration,
-    delete_receipt,
-    load_receipt,
     receipt_path,
     registration_lock,
     save_receipt,
@@ -110,7 +110,7 @@ def register(
     run.operator.require(Permission.MANAGE_PLATFORM)
     with registration_lock(run.config.home):
         dropped = restart and _restart(run, dry_run=dry_run)
-        receipt = None if restart else load_receipt(run.config.home)
+        receipt = None if restart else load_pending(run.config)
         if receipt is None:
             if not (force or dropped) and _has_credentials(run.config):
                 return _already(run.config, given)
@@ -243,6 +243,9 @@ def _go_on(run: RegistrationContext, receipt: PendingRegistration) -> Registrati
             wait=run.wait,
         )
         receipt = inquiry.await_decision(receipt)
+    else:
+        # They may be in the file of a process that was killed, and in no receipt.
+        save_receipt(run.config.home, receipt)
     if receipt.credentials is None:
         return _progress(run, receipt, "pending")
     return _finish(run, receipt, receipt.credentials)
@@ -259,7 +262,7 @@ def _finish(
         state=RegistrationState.APPROVED,
         now=run.clock(),
     )
-    delete_receipt(run.config.home)
+    delete_pending(run.config, receipt)
     run.talk.say(f"ScaiKey has approved; the credentials are in {run.config.env_file}.")
     reach = verify_credentials(receipt.url, found.client_id, found.client_secret)
     return replace(
