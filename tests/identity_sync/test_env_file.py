@@ -131,10 +131,10 @@ def test_fail_value_that_no_line_can_hold(env_file: Path, bad: str) -> None:
     with pytest.raises(ValueUnwritable) as caught:
         update_env_file(env_file, {"SECRET": bad})
     assert caught.value.message == (
-        "The value of SECRET holds a line break or a control character."
+        "The value of SECRET contains a line break or a control character."
     )
     assert caught.value.fix == (
-        "Find out where that value comes from, or set SECRET in the environment."
+        "Correct the value at its source, or set SECRET in the environment."
     )
     assert env_file.read_text() == "A=1\n"
 

@@ -27,9 +27,9 @@ MAX_RESPONSE_BYTES = 64 * 1024
 
 
 class ResponseFile:
-    """Records the responses to one process's questions about one request; use it in a `with`.
+    """Records the responses to what one process asks about one request; use it in a `with`.
 
-    At the end the file is deleted, unless it holds credentials.
+    At the end the file is deleted, unless it has credentials.
     """
 
     def __init__(self, path: Path, header: bytes) -> None:

@@ -18,7 +18,7 @@ from scaiwave.config.configuration import read_env_file
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.http.routing import Response
 from scaiwave.sandbox.http.server import Connection
-from tests.identity_sync.registering import Server, mode
+from tests.identity_sync.registration.helpers import ServerHome, get_mode
 
 pytestmark = [
     pytest.mark.sandbox(partners=1, tenants=2, people=4, groups=1),
@@ -42,7 +42,7 @@ def assert_registered(home: Path, sandbox: Sandbox) -> None:
         path for path in home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()
     ]
     assert holders == [home / ".env"]
-    assert mode(home / ".env") == 0o600
+    assert get_mode(home / ".env") == 0o600
     left = {path.name for path in home.iterdir() if path.name.startswith((".scaikey", "scaikey"))}
     assert left == set()
 
@@ -60,7 +60,13 @@ def test_success_killed_at_each_step(
     subprocess.run([sys.executable, "-m", "scaiwave.cli", "manage", "migrate", "-v0"], check=True)
     servers = tmp_path / "servers"
     servers.mkdir()
-    command = [sys.executable, "-m", "tests.identity_sync.kill_steps", str(servers), sandbox.url]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.identity_sync.registration.kill_steps",
+        str(servers),
+        sandbox.url,
+    ]
     done = subprocess.run(
         command,
         capture_output=True,
@@ -119,7 +125,7 @@ def kill_once_received(process: subprocess.Popen[bytes], port: int, delay: float
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells what is unread")
 def test_success_killed_at_any_moment(
-    server: Server, sandbox: Sandbox, database_url: str, home: Path, sent: list[int]
+    server: ServerHome, sandbox: Sandbox, database_url: str, home: Path, sent: list[int]
 ) -> None:
     """Moments are spread from the arrival of the credentials to the end of the command."""
     sandbox.registrations.auto_approve = True

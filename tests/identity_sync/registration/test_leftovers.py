@@ -1,4 +1,4 @@
-"""What a killed process has left in the home: found, used, and then removed."""
+"""What a killed process has left in the home: result, used, and then removed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from identity_sync.services.registration import credentials
 from identity_sync.services.registration.receipt import registration_lock
 from scaiwave.config.configuration import read_env_file
 from scaiwave.sandbox import Sandbox
-from tests.identity_sync.registering import (
-    HOST,
+from tests.identity_sync.registration.helpers import (
+    HOST_OPERATOR,
     NOW,
-    Server,
+    ServerHome,
     approve,
-    mode,
-    requests_for_status,
+    count_status_requests,
+    get_mode,
 )
 
 pytestmark = [
@@ -39,11 +39,11 @@ def other_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only directory besides the home into which credentials may go."""
     directory = tmp_path / "other-disk"
     directory.mkdir()
-    monkeypatch.setattr(credentials, "_other_folders", lambda: [directory])
+    monkeypatch.setattr(credentials, "_list_rescue_directories", lambda: [directory])
     return directory
 
 
-def fetch(server: Server, sandbox: Sandbox) -> dict[str, Any]:
+def fetch(server: ServerHome, sandbox: Sandbox) -> dict[str, Any]:
     """Fetch the credentials of the pending request, as a process did that was killed."""
     receipt: dict[str, Any] = json.loads(server.receipt.read_text())
     approve(sandbox, receipt["request_id"])
@@ -58,7 +58,7 @@ def fetch(server: Server, sandbox: Sandbox) -> dict[str, Any]:
     return receipt
 
 
-def leave(server: Server, content: bytes, name: str = "0123456789abcdef.draft") -> Path:
+def leave(server: ServerHome, content: bytes, name: str = "0123456789abcdef.draft") -> Path:
     path = server.home / f".scaikey-registration.json.{name}"
     path.write_bytes(content)
     path.chmod(0o600)
@@ -78,18 +78,18 @@ def response(receipt: dict[str, Any], *, chunked: bool = False) -> bytes:
     return json.dumps(header).encode() + b"\n" + head + body + b"\0" * 500
 
 
-def assert_only_configured(server: Server, receipt: dict[str, Any]) -> None:
+def assert_only_configured(server: ServerHome, receipt: dict[str, Any]) -> None:
     """The secret is in the configuration file and in no other file of the home."""
     secret = receipt["credentials"]["client_secret"]
     assert read_env_file(server.env_file)["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] == secret
     files = [path for path in server.home.rglob("*") if path.is_file()]
     assert [path for path in files if secret.encode() in path.read_bytes()] == [server.env_file]
-    assert mode(server.env_file) == 0o600
+    assert get_mode(server.env_file) == 0o600
     assert [path for path in files if "scaikey-registration" in path.name] == []
 
 
 @pytest.mark.parametrize("kind", ["draft", "response", "chunked"])
-def test_success_used_without_asking_again(server: Server, sandbox: Sandbox, kind: str) -> None:
+def test_success_used_without_asking_again(server: ServerHome, sandbox: Sandbox, kind: str) -> None:
     server.register()
     receipt = fetch(server, sandbox)
     if kind == "draft":
@@ -100,11 +100,11 @@ def test_success_used_without_asking_again(server: Server, sandbox: Sandbox, kin
     sandbox.requests.reset()
     assert server.resume(dry_run=True).outcome == "planned"
     assert server.resume().outcome == "registered"
-    assert requests_for_status(sandbox) == 0
+    assert count_status_requests(sandbox) == 0
     assert_only_configured(server, receipt)
 
 
-def test_success_the_complete_one_among_several(server: Server, sandbox: Sandbox) -> None:
+def test_success_the_complete_one_among_several(server: ServerHome, sandbox: Sandbox) -> None:
     server.register()
     receipt = fetch(server, sandbox)
     whole = json.dumps(receipt).encode()
@@ -115,7 +115,7 @@ def test_success_the_complete_one_among_several(server: Server, sandbox: Sandbox
     assert_only_configured(server, receipt)
 
 
-def test_success_without_its_receipt(server: Server, sandbox: Sandbox) -> None:
+def test_success_without_its_receipt(server: ServerHome, sandbox: Sandbox) -> None:
     """As after a kill between the deletion of the receipt and that of the rest."""
     server.register()
     receipt = fetch(server, sandbox)
@@ -125,7 +125,7 @@ def test_success_without_its_receipt(server: Server, sandbox: Sandbox) -> None:
     assert_only_configured(server, receipt)
 
 
-def test_success_beside_a_damaged_receipt(server: Server, sandbox: Sandbox) -> None:
+def test_success_beside_a_damaged_receipt(server: ServerHome, sandbox: Sandbox) -> None:
     server.register()
     receipt = fetch(server, sandbox)
     leave(server, json.dumps(receipt).encode())
@@ -134,7 +134,7 @@ def test_success_beside_a_damaged_receipt(server: Server, sandbox: Sandbox) -> N
     assert_only_configured(server, receipt)
 
 
-def test_fail_of_another_request(server: Server, sandbox: Sandbox) -> None:
+def test_fail_of_another_request(server: ServerHome, sandbox: Sandbox) -> None:
     server.register()
     receipt = fetch(server, sandbox)
     other = {**receipt, "request_id": "req_other"}
@@ -145,7 +145,7 @@ def test_fail_of_another_request(server: Server, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 100, 300])
-def test_fail_incomplete(server: Server, sandbox: Sandbox, cut: int) -> None:
+def test_fail_incomplete(server: ServerHome, sandbox: Sandbox, cut: int) -> None:
     server.register()
     receipt = fetch(server, sandbox)
     leave(server, json.dumps(receipt).encode()[:-cut])
@@ -155,14 +155,14 @@ def test_fail_incomplete(server: Server, sandbox: Sandbox, cut: int) -> None:
     assert not list(server.home.glob(".scaikey*"))
 
 
-def test_fail_restart_would_give_them_up(server: Server, sandbox: Sandbox) -> None:
+def test_fail_restart_would_give_them_up(server: ServerHome, sandbox: Sandbox) -> None:
     server.register()
     leave(server, json.dumps(fetch(server, sandbox)).encode())
     with pytest.raises(RegistrationConflict):
         server.register(restart=True)
 
 
-def test_fail_of_a_process_that_runs(server: Server, sandbox: Sandbox) -> None:
+def test_fail_of_a_process_that_runs(server: ServerHome, sandbox: Sandbox) -> None:
     """The second process leaves alone what the first has written so far."""
     server.register()
     draft = leave(server, json.dumps(fetch(server, sandbox)).encode())
@@ -171,37 +171,39 @@ def test_fail_of_a_process_that_runs(server: Server, sandbox: Sandbox) -> None:
     assert draft.exists()
 
 
-def test_success_rescued_elsewhere(server: Server, sandbox: Sandbox, other_directory: Path) -> None:
+def test_success_rescued_elsewhere(
+    server: ServerHome, sandbox: Sandbox, other_directory: Path
+) -> None:
     """Used from there once the home can be written again, and removed there."""
     server.register()
     receipt = fetch(server, sandbox)
     rescued = rescue(receipt, other_directory)
     sandbox.requests.reset()
     assert server.resume().outcome == "registered"
-    assert requests_for_status(sandbox) == 0
+    assert count_status_requests(sandbox) == 0
     assert_only_configured(server, receipt)
     assert not rescued.exists()
 
 
 def rescue(receipt: dict[str, Any], directory: Path) -> Path:
-    found = receipt["credentials"]
+    result = receipt["credentials"]
     descriptor, name = tempfile.mkstemp("env", "scaiwave-credentials-", directory)
     os.close(descriptor)
     path = Path(name).rename(f"{name}.env")
     path.write_text(
         f"# Request {receipt['request_id']} at {receipt['url']}\n"
         f"SCAIWAVE_SCAIKEY_URL={receipt['url']}\n"
-        f"SCAIWAVE_SCAIKEY_CLIENT_ID={found['client_id']}\n"
-        f"SCAIWAVE_SCAIKEY_CLIENT_SECRET={found['client_secret']}\n"
-        f"SCAIWAVE_SCAIKEY_APP_ID={found['application_id']}\n"
-        f"SCAIWAVE_SCAIKEY_ISSUER={found['issuer']}\n"
+        f"SCAIWAVE_SCAIKEY_CLIENT_ID={result['client_id']}\n"
+        f"SCAIWAVE_SCAIKEY_CLIENT_SECRET={result['client_secret']}\n"
+        f"SCAIWAVE_SCAIKEY_APP_ID={result['application_id']}\n"
+        f"SCAIWAVE_SCAIKEY_ISSUER={result['issuer']}\n"
     )
     return path
 
 
 @pytest.mark.parametrize("flaw", ["cut", "foreign", "open", "link"])
 def test_fail_rescued_file_that_is_not_ours(
-    server: Server, sandbox: Sandbox, other_directory: Path, tmp_path: Path, flaw: str
+    server: ServerHome, sandbox: Sandbox, other_directory: Path, tmp_path: Path, flaw: str
 ) -> None:
     server.register()
     receipt = fetch(server, sandbox)
@@ -222,12 +224,12 @@ def test_fail_rescued_file_that_is_not_ours(
 
 
 def test_success_status_and_show_config_tell_of_them(
-    server: Server, sandbox: Sandbox, settings: Any
+    server: ServerHome, sandbox: Sandbox, settings: Any
 ) -> None:
     server.register()
     receipt = fetch(server, sandbox)
     leave(server, json.dumps(receipt).encode())
-    status = sync_status(operator=HOST, config=server.config, now=NOW, drift=None)
+    status = sync_status(operator=HOST_OPERATOR, config=server.config, now=NOW, drift=None)
     assert status.problem is not None
     assert (status.problem.message, status.problem.fix) == (
         f"ScaiKey has approved request {receipt['request_id']}, and its credentials are saved "

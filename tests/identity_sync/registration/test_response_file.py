@@ -18,7 +18,7 @@ from identity_sync.services.registration.response_file import (
 )
 from scaiwave.clients.scaikey.registration import Credentials
 from scaiwave.errors import DiskFull, FileUnwritable
-from tests.identity_sync.registering import file_size_limit_lifted, mode
+from tests.identity_sync.registration.helpers import file_size_limit, get_mode
 
 CREDENTIALS = Credentials("app-1", "s3cret", "application", "https://issuer")
 BODY = json.dumps(
@@ -80,7 +80,7 @@ def test_success_in_the_file_at_once(path: Path, storage: str) -> None:
         file.sync()
         assert file.credentials() == CREDENTIALS
     assert parse_response(split_header(path.read_bytes())[1]) == CREDENTIALS
-    assert mode(path) == 0o600
+    assert get_mode(path) == 0o600
 
 
 def test_success_deleted_without_credentials(path: Path, storage: str) -> None:
@@ -126,7 +126,7 @@ def test_success_moved_away(path: Path) -> None:
 
 @pytest.mark.parametrize("size", [0, 1000])
 def test_fail_no_space_to_reserve(path: Path, size: int) -> None:
-    with pytest.raises(DiskFull), file_size_limit_lifted(before=size):
+    with pytest.raises(DiskFull), file_size_limit(size):
         ResponseFile(path, b"header")
     assert not path.exists()
 

@@ -1,6 +1,6 @@
 """Register in child processes that are killed at one step after the other; run as a program.
 
-    python -m tests.identity_sync.kill_steps DIRECTORY URL
+    python -m tests.identity_sync.registration.kill_steps DIRECTORY URL
 
 Each home below DIRECTORY is a server of its own. A step is a call of the operating system that
 changes files, or an SQL statement. For each step one process is killed (SIGKILL) before it and one
@@ -97,12 +97,12 @@ class Steps:
 
 def run_register(home: Path, url: str) -> None:
     """One `sync register`; every answer is given."""
-    from tests.identity_sync.registering import Server
+    from tests.identity_sync.registration.helpers import ServerHome
 
     home.mkdir(mode=0o700, exist_ok=True)
-    found = Server(home, url).register(wait=5)
-    if found.outcome not in {"registered", "already_registered"}:
-        raise SystemExit(f"outcome {found.outcome}")
+    result = ServerHome(home, url).register(wait=5)
+    if result.outcome not in {"registered", "already_registered"}:
+        raise SystemExit(f"outcome {result.outcome}")
 
 
 def in_child(act: Callable[[], None]) -> int:
@@ -133,9 +133,9 @@ def count_steps(home: Path, url: str) -> list[str]:
 
     if in_child(act) != 0:
         raise SystemExit("The run without a kill failed.")
-    found: list[str] = json.loads(names.read_text())
+    result: list[str] = json.loads(names.read_text())
     names.unlink()
-    return found
+    return result
 
 
 def forget_registrations() -> None:
