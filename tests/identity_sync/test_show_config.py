@@ -19,7 +19,7 @@ from tests.identity_sync.registration.helpers import HOST_OPERATOR
 SECRET = "sk-0123456789abcdefghij"
 
 
-def shown(home: Path, **environment: str) -> dict[str, tuple[str, str]]:
+def show_settings(home: Path, **environment: str) -> dict[str, tuple[str, str]]:
     config = load({"SCAIWAVE_HOME": str(home), **environment})
     report = show_config(operator=HOST_OPERATOR, config=config)
     return {setting.name: (setting.value, setting.source) for setting in report.settings}
@@ -29,7 +29,9 @@ def test_success_every_setting_with_its_source(home: Path) -> None:
     (home / ".env").write_text(
         "SCAIWAVE_SERVER_NAME=file.example\nSCAIWAVE_SCAIKEY_CLIENT_ID=beaten\n"
     )
-    found = shown(home, SCAIWAVE_SCAIKEY_CLIENT_ID="app-1", SCAIWAVE_SCAIKEY_CLIENT_SECRET=SECRET)
+    found = show_settings(
+        home, SCAIWAVE_SCAIKEY_CLIENT_ID="app-1", SCAIWAVE_SCAIKEY_CLIENT_SECRET=SECRET
+    )
     assert list(found) == [setting.name for setting in SETTINGS]
     assert found["SCAIWAVE_SERVER_NAME"] == ("file.example", "file")
     assert found["SCAIWAVE_SCAIKEY_CLIENT_ID"] == ("app-1", "environment")
@@ -40,7 +42,7 @@ def test_success_every_setting_with_its_source(home: Path) -> None:
 
 def test_success_secret_from_a_file_of_its_own_is_masked(home: Path) -> None:
     (home / "secret").write_text(f"{SECRET}\n")
-    found = shown(home, SCAIWAVE_SCAIKEY_CLIENT_SECRET_FILE=str(home / "secret"))
+    found = show_settings(home, SCAIWAVE_SCAIKEY_CLIENT_SECRET_FILE=str(home / "secret"))
     assert found["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] == ("sk-0****ghij", "environment")
 
 

@@ -113,13 +113,7 @@ def collect_answers(
         flags.scope, f"Scope ({SCOPE_LIST})", "--scope", suggest("GLOBAL"), _check_scope
     )
     check_slugs(flags, scope)
-    scope_slug = ""
-    if scope != "GLOBAL":
-        entity = scope.lower()
-        flag = f"--{entity}-slug"
-        value = flags.partner_slug if scope == "PARTNER" else flags.tenant_slug
-        question = f"Slug of the {entity} in ScaiKey"
-        scope_slug = get_answer(value, question, flag, "", _build_text_check(flag))
+    scope_slug = _collect_slug(flags, scope, get_answer)
     contact = suggest(operator.name if "@" in operator.name else "")
     email = get_answer(
         flags.contact_email, "Contact e-mail", "--contact-email", contact, _check_email
@@ -127,6 +121,15 @@ def collect_answers(
     return RegistrationRequest(
         url=url, name=name, scope=scope, scope_slug=scope_slug, contact_email=email
     )
+
+
+def _collect_slug(flags: RegistrationFlags, scope: str, get_answer: Callable[..., str]) -> str:
+    if scope == "GLOBAL":
+        return ""
+    entity = scope.lower()
+    flag = f"--{entity}-slug"
+    value = flags.partner_slug if scope == "PARTNER" else flags.tenant_slug
+    return get_answer(value, f"Slug of the {entity} in ScaiKey", flag, "", _build_text_check(flag))
 
 
 def _prompt(console: Console, question: str, flag: str, default: str, check: Check) -> str:

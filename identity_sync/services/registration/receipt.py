@@ -1,4 +1,4 @@
-"""What is stored of a registration: the receipt and the lock in the home, the row in the database.
+"""The stored state of a registration: receipt and lock in the home directory, a database row.
 
 The receipt is a JSON file, there from the request until the credentials are configured. It shows
 how far a registration has come, so that the next process continues it.
@@ -86,7 +86,7 @@ def receipt_path(home: Path) -> Path:
 
 
 def load_receipt(home: Path) -> PendingRegistration | None:
-    """Return the pending registration, with its credentials wherever in the home they are.
+    """Return the pending registration, with its credentials wherever in the directory they are.
 
     A process that was killed may have left them in the file of ScaiKey's response, or in a draft
     of the receipt. Changes nothing. Raises `ReceiptUnreadable` for a file that is no receipt.
@@ -123,7 +123,7 @@ def check_writable(home: Path) -> None:
 
 
 def open_response_file(home: Path, receipt: PendingRegistration) -> ResponseFile:
-    """Reserve space in the home for ScaiKey's response. Raises `DiskFull` or `FileUnwritable`."""
+    """Reserve space for ScaiKey's response. Raises `DiskFull` or `FileUnwritable`."""
     identity = f"{receipt.url}\n{receipt.request_id}".encode()
     name = f".{RECEIPT}.{blake2b(identity, digest_size=8).hexdigest()}{RESPONSE_SUFFIX}"
     return ResponseFile(home / name, msgspec.json.encode(receipt))

@@ -119,14 +119,8 @@ def register(
     config = context.config
     with registration_lock(config.home):
         # 1. Find out where an earlier process has stopped, or discard what it began.
-        is_discarded = restart and discard_pending(
-            context.operator,
-            config,
-            now=context.clock(),
-            log=context.console.log,
-            dry_run=dry_run,
-        )
         receipt = None if restart else load_pending(config)
+        is_discarded = restart and _discard_pending(context, dry_run=dry_run)
 
         # 2. Send a request, unless one is pending or the server is registered already.
         if receipt is None:
@@ -144,11 +138,7 @@ def register(
             return _build_result(context, receipt, "planned")
 
         # 3. Ask for the decision, unless its credentials are saved already.
-        if receipt.credentials is None:
-            receipt = _await_decision(context, receipt)
-        else:
-            # A killed process may have left them in another file than the receipt.
-            save_receipt(config.home, receipt)
+        receipt = _await_decision(context, receipt)
         if receipt.credentials is None:
             return _build_result(context, receipt, "pending")
 
@@ -162,6 +152,16 @@ def build_redirect_uris(config: Configuration) -> list[str]:
     assumption: the root will do; a SERVICE application never sends a browser anywhere.
     """
     return [config.get_url("SCAIWAVE_PUBLIC_URL") + "/"]
+
+
+def _discard_pending(context: RegistrationContext, *, dry_run: bool) -> bool:
+    return discard_pending(
+        context.operator,
+        context.config,
+        now=context.clock(),
+        log=context.console.log,
+        dry_run=dry_run,
+    )
 
 
 def _has_credentials(config: Configuration) -> bool:
@@ -267,6 +267,11 @@ def _post_request(
 def _await_decision(
     context: RegistrationContext, receipt: PendingRegistration
 ) -> PendingRegistration:
+    """Return the receipt, with the credentials if the request is approved."""
+    if receipt.credentials is not None:
+        # A killed process may have left them in another file than the receipt.
+        save_receipt(context.config.home, receipt)
+        return receipt
     poller = RegistrationPoller(
         operator=context.operator,
         config=context.config,

@@ -88,12 +88,12 @@ def run_before_answer(sandbox: Sandbox, act: Callable[[], object]) -> None:
     """Run `act` once on this host before ScaiKey answers a request for the status."""
     retrieve = sandbox.registrations.retrieve
 
-    def hooked(pending: Any) -> bool:
+    def retrieve_after_act(pending: Any) -> bool:
         sandbox.registrations.retrieve = retrieve  # type: ignore[method-assign]
         act()
         return retrieve(pending)
 
-    sandbox.registrations.retrieve = hooked  # type: ignore[method-assign]
+    sandbox.registrations.retrieve = retrieve_after_act  # type: ignore[method-assign]
 
 
 def set_file_size_limit(size: int) -> None:

@@ -166,15 +166,17 @@ def main(directory: Path, url: str) -> None:
         for after in (False, True):
             home = directory / f"{number}-{'after' if after else 'before'}"
 
-            def killed(number: int = number, after: bool = after, home: Path = home) -> None:
+            def run_until_killed(
+                number: int = number, after: bool = after, home: Path = home
+            ) -> None:
                 Steps(number, after=after).install()
                 run_register(home, url)
 
-            def resumed(home: Path = home) -> None:
+            def run_again(home: Path = home) -> None:
                 run_register(home, url)
 
-            status = in_child(killed)
-            again = in_child(resumed)
+            status = in_child(run_until_killed)
+            again = in_child(run_again)
             line = {
                 "step": f"{number} {name}",
                 "home": str(home),

@@ -1,4 +1,4 @@
-"""What ScaiKey hands out once must not get lost: the ways it could."""
+"""Credentials are handed out once; they survive full disks, lost directories and signals."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ def test_fail_configuration_file_breaks_between(server: ServerHome, sandbox: San
 
 
 @pytest.fixture
-def other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "other-disk"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    return folder
+def other_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "other-disk"
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    return directory
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def lose_home(server: ServerHome) -> None:
     server.home.rename(server.home.with_name("lost"))
-    server.home.write_text("not a folder")
+    server.home.write_text("not a directory")
 
 
 def restore_home(server: ServerHome) -> None:
@@ -110,12 +110,14 @@ def restore_home(server: ServerHome) -> None:
     server.home.with_name("lost").rename(server.home)
 
 
-def test_fail_home_breaks_between(server: ServerHome, sandbox: Sandbox, other_folder: Path) -> None:
+def test_fail_home_breaks_between(
+    server: ServerHome, sandbox: Sandbox, other_directory: Path
+) -> None:
     approve(sandbox, server.register().request_id)
     run_before_answer(sandbox, lambda: lose_home(server))
     with pytest.raises(CredentialsSavedElsewhere) as caught:
         server.resume()
-    rescued = next(other_folder.iterdir())
+    rescued = next(other_directory.iterdir())
     assert caught.value.message == (
         f"{server.receipt} can't be written: Not a directory. The credentials are in {rescued}."
     )

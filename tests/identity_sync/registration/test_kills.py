@@ -47,7 +47,7 @@ def assert_registered(home: Path, sandbox: Sandbox) -> None:
     assert left == set()
 
 
-def handed_out(sandbox: Sandbox) -> set[str]:
+def clients_handed_out(sandbox: Sandbox) -> set[str]:
     """Clients whose credentials have left ScaiKey."""
     pending = sandbox.registrations._requests.values()
     return {request.client.client_id for request in pending if request.retrieved}
@@ -84,22 +84,22 @@ def test_success_killed_at_each_step(
         assert_registered(place, sandbox)
     configured = {read_env_file(place / ".env")["SCAIWAVE_SCAIKEY_CLIENT_ID"] for place in homes}
     # ScaiKey was asked for no credentials but those that are in use.
-    assert handed_out(sandbox) == configured
+    assert clients_handed_out(sandbox) == configured
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def sent_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the answers with credentials that were handed to the operating system."""
     sizes: list[int] = []
     write = Connection._write
 
-    def counted(connection: Connection, response: Response, *, keep: bool) -> bool:
+    def count_and_write(connection: Connection, response: Response, *, keep: bool) -> bool:
         result = write(connection, response, keep=keep)
         if b'"client_secret"' in response.body:
             sizes.append(len(response.body))
         return result
 
-    monkeypatch.setattr(Connection, "_write", counted)
+    monkeypatch.setattr(Connection, "_write", count_and_write)
     return sizes
 
 
@@ -125,7 +125,7 @@ def kill_once_received(process: subprocess.Popen[bytes], port: int, delay: float
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells what is unread")
 def test_success_killed_at_any_moment(
-    server: ServerHome, sandbox: Sandbox, database_url: str, home: Path, sent: list[int]
+    server: ServerHome, sandbox: Sandbox, database_url: str, home: Path, sent_sizes: list[int]
 ) -> None:
     """Moments are spread from the arrival of the credentials to the end of the command."""
     sandbox.registrations.auto_approve = True
@@ -134,17 +134,17 @@ def test_success_killed_at_any_moment(
     command = [*REGISTER, f"--url={server.url}"]
     port = int(server.url.rpartition(":")[2])
     for _ in range(RANDOM_KILLS):
-        before = handed_out(sandbox)
+        before = clients_handed_out(sandbox)
         with subprocess.Popen(
             [*command, "--force"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
-            wait_until(lambda: bool(sent))
-            sent.clear()
+            wait_until(lambda: bool(sent_sizes))
+            sent_sizes.clear()
             kill_once_received(process, port, chance.uniform(0, 0.03))
         again = subprocess.run(command, capture_output=True, text=True, check=False)
         assert again.returncode == 0, again.stderr
         assert_registered(home, sandbox)
-        (fetched,) = handed_out(sandbox) - before
+        (fetched,) = clients_handed_out(sandbox) - before
         assert read_env_file(server.env_file)["SCAIWAVE_SCAIKEY_CLIENT_ID"] == fetched
 
 

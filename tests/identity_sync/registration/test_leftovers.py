@@ -1,4 +1,4 @@
-"""What a killed process has left in the home: result, used, and then removed."""
+"""What a killed process has left in the home directory: result, used, and then removed."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ pytestmark = [
 
 @pytest.fixture
 def other_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only directory besides the home into which credentials may go."""
+    """The only directory besides the home directory into which credentials may go."""
     directory = tmp_path / "other-disk"
     directory.mkdir()
     monkeypatch.setattr(credentials, "_list_rescue_directories", lambda: [directory])
     return directory
 
 
-def fetch(server: ServerHome, sandbox: Sandbox) -> dict[str, Any]:
+def fetch_credentials(server: ServerHome, sandbox: Sandbox) -> dict[str, Any]:
     """Fetch the credentials of the pending request, as a process did that was killed."""
     receipt: dict[str, Any] = json.loads(server.receipt.read_text())
     approve(sandbox, receipt["request_id"])
@@ -58,14 +58,16 @@ def fetch(server: ServerHome, sandbox: Sandbox) -> dict[str, Any]:
     return receipt
 
 
-def leave(server: ServerHome, content: bytes, name: str = "0123456789abcdef.draft") -> Path:
+def create_leftover(
+    server: ServerHome, content: bytes, name: str = "0123456789abcdef.draft"
+) -> Path:
     path = server.home / f".scaikey-registration.json.{name}"
     path.write_bytes(content)
     path.chmod(0o600)
     return path
 
 
-def response(receipt: dict[str, Any], *, chunked: bool = False) -> bytes:
+def make_response_file(receipt: dict[str, Any], *, chunked: bool = False) -> bytes:
     """The content of a response file."""
     header = {**receipt, "credentials": None}
     document = {"status": "APPROVED", "credentials": receipt["credentials"]}
@@ -79,7 +81,7 @@ def response(receipt: dict[str, Any], *, chunked: bool = False) -> bytes:
 
 
 def assert_only_configured(server: ServerHome, receipt: dict[str, Any]) -> None:
-    """The secret is in the configuration file and in no other file of the home."""
+    """The secret is in the configuration file and in no other file of the home directory."""
     secret = receipt["credentials"]["client_secret"]
     assert read_env_file(server.env_file)["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] == secret
     files = [path for path in server.home.rglob("*") if path.is_file()]
@@ -91,12 +93,12 @@ def assert_only_configured(server: ServerHome, receipt: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kind", ["draft", "response", "chunked"])
 def test_success_used_without_asking_again(server: ServerHome, sandbox: Sandbox, kind: str) -> None:
     server.register()
-    receipt = fetch(server, sandbox)
+    receipt = fetch_credentials(server, sandbox)
     if kind == "draft":
-        leave(server, json.dumps(receipt).encode())
+        create_leftover(server, json.dumps(receipt).encode())
     else:
-        content = response(receipt, chunked=kind == "chunked")
-        leave(server, content, "0123456789abcdef.response")
+        content = make_response_file(receipt, chunked=kind == "chunked")
+        create_leftover(server, content, "0123456789abcdef.response")
     sandbox.requests.reset()
     assert server.resume(dry_run=True).outcome == "planned"
     assert server.resume().outcome == "registered"
@@ -106,11 +108,11 @@ def test_success_used_without_asking_again(server: ServerHome, sandbox: Sandbox,
 
 def test_success_the_complete_one_among_several(server: ServerHome, sandbox: Sandbox) -> None:
     server.register()
-    receipt = fetch(server, sandbox)
+    receipt = fetch_credentials(server, sandbox)
     whole = json.dumps(receipt).encode()
     foreign = json.dumps({**receipt, "request_id": "req_other"}).encode()
     for number, content in enumerate((b"", whole[:-1], whole[:40], whole, foreign, b"\0" * 99)):
-        leave(server, content, f"{number:016}.draft")
+        create_leftover(server, content, f"{number:016}.draft")
     assert server.resume().outcome == "registered"
     assert_only_configured(server, receipt)
 
@@ -118,8 +120,8 @@ def test_success_the_complete_one_among_several(server: ServerHome, sandbox: San
 def test_success_without_its_receipt(server: ServerHome, sandbox: Sandbox) -> None:
     """As after a kill between the deletion of the receipt and that of the rest."""
     server.register()
-    receipt = fetch(server, sandbox)
-    leave(server, response(receipt), "0123456789abcdef.response")
+    receipt = fetch_credentials(server, sandbox)
+    create_leftover(server, make_response_file(receipt), "0123456789abcdef.response")
     server.receipt.unlink()
     assert server.resume().outcome == "registered"
     assert_only_configured(server, receipt)
@@ -127,8 +129,8 @@ def test_success_without_its_receipt(server: ServerHome, sandbox: Sandbox) -> No
 
 def test_success_beside_a_damaged_receipt(server: ServerHome, sandbox: Sandbox) -> None:
     server.register()
-    receipt = fetch(server, sandbox)
-    leave(server, json.dumps(receipt).encode())
+    receipt = fetch_credentials(server, sandbox)
+    create_leftover(server, json.dumps(receipt).encode())
     server.receipt.write_text("{")
     assert server.resume().outcome == "registered"
     assert_only_configured(server, receipt)
@@ -136,10 +138,10 @@ def test_success_beside_a_damaged_receipt(server: ServerHome, sandbox: Sandbox) 
 
 def test_fail_of_another_request(server: ServerHome, sandbox: Sandbox) -> None:
     server.register()
-    receipt = fetch(server, sandbox)
+    receipt = fetch_credentials(server, sandbox)
     other = {**receipt, "request_id": "req_other"}
-    leave(server, json.dumps(other).encode())
-    leave(server, response(other), "0123456789abcdef.response")
+    create_leftover(server, json.dumps(other).encode())
+    create_leftover(server, make_response_file(other), "0123456789abcdef.response")
     with pytest.raises(CredentialsLost):
         server.resume()
 
@@ -147,9 +149,9 @@ def test_fail_of_another_request(server: ServerHome, sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("cut", [1, 100, 300])
 def test_fail_incomplete(server: ServerHome, sandbox: Sandbox, cut: int) -> None:
     server.register()
-    receipt = fetch(server, sandbox)
-    leave(server, json.dumps(receipt).encode()[:-cut])
-    leave(server, response(receipt)[: -500 - cut], "0123456789abcdef.response")
+    receipt = fetch_credentials(server, sandbox)
+    create_leftover(server, json.dumps(receipt).encode()[:-cut])
+    create_leftover(server, make_response_file(receipt)[: -500 - cut], "0123456789abcdef.response")
     with pytest.raises(CredentialsLost):
         server.resume()
     assert not list(server.home.glob(".scaikey*"))
@@ -157,7 +159,7 @@ def test_fail_incomplete(server: ServerHome, sandbox: Sandbox, cut: int) -> None
 
 def test_fail_restart_would_give_them_up(server: ServerHome, sandbox: Sandbox) -> None:
     server.register()
-    leave(server, json.dumps(fetch(server, sandbox)).encode())
+    create_leftover(server, json.dumps(fetch_credentials(server, sandbox)).encode())
     with pytest.raises(RegistrationConflict):
         server.register(restart=True)
 
@@ -165,7 +167,7 @@ def test_fail_restart_would_give_them_up(server: ServerHome, sandbox: Sandbox) -
 def test_fail_of_a_process_that_runs(server: ServerHome, sandbox: Sandbox) -> None:
     """The second process leaves alone what the first has written so far."""
     server.register()
-    draft = leave(server, json.dumps(fetch(server, sandbox)).encode())
+    draft = create_leftover(server, json.dumps(fetch_credentials(server, sandbox)).encode())
     with registration_lock(server.home), pytest.raises(RegistrationBusy):
         server.resume()
     assert draft.exists()
@@ -174,10 +176,10 @@ def test_fail_of_a_process_that_runs(server: ServerHome, sandbox: Sandbox) -> No
 def test_success_rescued_elsewhere(
     server: ServerHome, sandbox: Sandbox, other_directory: Path
 ) -> None:
-    """Used from there once the home can be written again, and removed there."""
+    """Used from there once the home directory can be written again, and removed there."""
     server.register()
-    receipt = fetch(server, sandbox)
-    rescued = rescue(receipt, other_directory)
+    receipt = fetch_credentials(server, sandbox)
+    rescued = create_rescue_file(receipt, other_directory)
     sandbox.requests.reset()
     assert server.resume().outcome == "registered"
     assert count_status_requests(sandbox) == 0
@@ -185,7 +187,7 @@ def test_success_rescued_elsewhere(
     assert not rescued.exists()
 
 
-def rescue(receipt: dict[str, Any], directory: Path) -> Path:
+def create_rescue_file(receipt: dict[str, Any], directory: Path) -> Path:
     result = receipt["credentials"]
     descriptor, name = tempfile.mkstemp("env", "scaiwave-credentials-", directory)
     os.close(descriptor)
@@ -206,8 +208,8 @@ def test_fail_rescued_file_that_is_not_ours(
     server: ServerHome, sandbox: Sandbox, other_directory: Path, tmp_path: Path, flaw: str
 ) -> None:
     server.register()
-    receipt = fetch(server, sandbox)
-    path = rescue(receipt, other_directory)
+    receipt = fetch_credentials(server, sandbox)
+    path = create_rescue_file(receipt, other_directory)
     match flaw:
         case "cut":
             path.write_text(path.read_text()[:-3])
@@ -227,8 +229,8 @@ def test_success_status_and_show_config_tell_of_them(
     server: ServerHome, sandbox: Sandbox, settings: Any
 ) -> None:
     server.register()
-    receipt = fetch(server, sandbox)
-    leave(server, json.dumps(receipt).encode())
+    receipt = fetch_credentials(server, sandbox)
+    create_leftover(server, json.dumps(receipt).encode())
     status = sync_status(operator=HOST_OPERATOR, config=server.config, now=NOW, drift=None)
     assert status.problem is not None
     assert (status.problem.message, status.problem.fix) == (

@@ -1,4 +1,4 @@
-"""Requests that end otherwise than approved: rejected, expired, cancelled, given up."""
+"""Requests that are not approved: rejected, expired, cancelled, discarded."""
 
 from __future__ import annotations
 

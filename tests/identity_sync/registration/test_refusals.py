@@ -1,4 +1,4 @@
-"""What `sync register` refuses, and what it leaves alone."""
+"""When `sync register` refuses to run, and what a dry run leaves unchanged."""
 
 from __future__ import annotations
 
