@@ -48,12 +48,10 @@ def atomic_write(
     """
     target = Path(os.path.realpath(path))
     draft = draft or _name_draft(target)
-    descriptor = create_private_file(draft, locked=True)
+    descriptor = create_private_file(draft, locked=True, owner_of=target if keep_owner else None)
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
-            if keep_owner and (owner := _owner_to_set(target)):
-                os.fchown(descriptor, *owner)
             yield file
             file.flush()
             os.fsync(descriptor)
@@ -86,11 +84,9 @@ def check_replaceable(path: Path, size: int) -> None:
     target = resolve_target(path)
     draft = _name_draft(target)
     with translate_write_errors(target):
-        descriptor = create_private_file(draft, locked=True)
+        descriptor = create_private_file(draft, locked=True, owner_of=target)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                if owner := _owner_to_set(target):
-                    os.fchown(descriptor, *owner)
                 file.write(b"\0" * size)
                 file.flush()
                 os.fsync(descriptor)
@@ -117,23 +113,33 @@ def resolve_target(path: Path) -> Path:
     return target
 
 
-def create_private_file(path: Path, *, locked: bool = False) -> int:
+def create_private_file(path: Path, *, locked: bool = False, owner_of: Path | None = None) -> int:
     """Create a file with mode 0600 and return its descriptor; raises OSError.
 
-    With `locked` an flock on it shows to other processes that its creator lives.
+    With `locked` an flock on it shows to other processes that its creator is running. With
+    `owner_of` it gets the owner of that file; if there is none and this is root, that of its
+    directory.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    owner = _owner_to_set(owner_of) if owner_of is not None else None
     while True:
         descriptor = os.open(path, flags, 0o600)
-        if locked:
-            # Some network file systems have no such locks; drafts there are not cleaned up.
-            with suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink == 0:
-                # Another process took it for abandoned before the lock was on it.
-                os.close(descriptor)
-                continue
-        return descriptor
+        try:
+            if owner:
+                os.fchown(descriptor, *owner)
+        except OSError:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        if not locked:
+            return descriptor
+        # Some network file systems have no such locks; drafts there are not cleaned up.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink > 0:
+            return descriptor
+        # Another process took it for abandoned before the lock was on it.
+        os.close(descriptor)
 
 
 def remove_abandoned_drafts(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
@@ -176,6 +177,21 @@ def test_success_killed_in_the_middle(path: Path, writer: subprocess.Popen[bytes
     assert len(names(path)) == 2
     replace_file(path, b"new")
     assert (path.read_bytes(), names(path)) == (b"new", ["file"])
+
+
+def test_success_draft_that_was_swept_before_it_was_locked(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def sweep_once(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        next(path.parent.glob(".file.*.draft")).unlink()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_once)
+    replace_file(path, b"x")
+    assert (path.read_bytes(), names(path)) == (b"x", ["file"])
 
 
 def test_success_draft_of_a_running_process_stays(

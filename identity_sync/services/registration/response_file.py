@@ -40,7 +40,7 @@ class ResponseFile:
         self._size = self._start + MAX_RESPONSE_BYTES
         with translate_write_errors(path):
             path.unlink(missing_ok=True)
-            self._descriptor = create_private_file(path)
+            self._descriptor = create_private_file(path, owner_of=path)
             try:
                 with os.fdopen(self._descriptor, "wb", closefd=False) as file:
                     file.write(header + b"\n" + b"\0" * MAX_RESPONSE_BYTES)
@@ -97,7 +97,9 @@ class ResponseFile:
         if self._map is not None:
             self._map[position : position + len(data)] = data
         else:
-            os.pwrite(self._descriptor, data, position)
+            # The response is then still in memory, from where it is saved next.
+            with suppress(OSError):
+                os.pwrite(self._descriptor, data, position)
 
 
 def split_header(content: bytes) -> tuple[bytes, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,14 @@ def test_success_moved_away(path: Path) -> None:
         path.touch()
         assert not file.is_in_place()
     assert path.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_success_of_root_belongs_to_the_owner_of_the_directory(path: Path) -> None:
+    """The next process may run as the user whose home directory it is."""
+    os.chown(path.parent, 65534, 65534)
+    with ResponseFile(path, b"header"):
+        assert path.stat().st_uid == 65534
 
 
 @pytest.mark.parametrize("size", [0, 1000])
