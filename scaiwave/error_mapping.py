@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from scaiwave.errors import (
     ScaiWaveError,
     SettingInvalid,
 )
+from scaiwave.files import DISK_FULL_ERRNOS
 from scaiwave.media_storage import MediaStoreUnusable, s3_error_types
 
 # SQLSTATE codes (PostgreSQL docs, appendix A).
@@ -98,7 +98,7 @@ def _signal_behind(error: BaseException | None) -> KeyboardInterrupt | None:
 
 
 def map_os_error(error: OSError) -> ScaiWaveError | None:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in DISK_FULL_ERRNOS:
         return DiskFull(f"There is no room to write {error.filename or 'the answer'}.")
     if isinstance(error, PermissionError) and error.filename:
         return SettingInvalid(

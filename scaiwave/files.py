@@ -1,53 +1,111 @@
-"""Files with secrets: readable by their owner alone, and replaced whole or not at all."""
+"""Write files that are complete or not there at all, readable by their owner only, and durable.
+
+A file is written as a draft: `.<name>.<random>.draft` beside it, locked while its process lives,
+synced, then renamed over the file. Whatever kills the process leaves the old file or the new one.
+
+`atomic_write` streams and raises OSError; `replace_file` takes all bytes at once, raises errors for
+operators, and removes the drafts of processes that were killed. `check_replaceable` finds out
+beforehand whether a file can be written.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from scaiwave.errors import DiskFull, FileUnwritable, ScaiWaveError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""A full disk, an exhausted quota, and a file that has reached the size limit of its process."""
+
+DRAFT_SUFFIX = ".draft"
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Give the file this content, on disk before this returns, with mode 0600 all along.
+@contextmanager
+def atomic_write(
+    path: Path,
+    *,
+    mode: int = 0o600,
+    overwrite: bool = True,
+    keep_owner: bool = True,
+    draft: Path | None = None,
+) -> Iterator[BinaryIO]:
+    """Yield a new file that takes the place of `path` at the end, and is deleted on an exception.
 
-    A link is followed and an existing owner kept; a new file of root's gets its folder's owner.
-    Raises `DiskFull` or `FileUnwritable`; then, and when killed, the old file is whole.
+    The file is on disk, with its name, before this returns. A symbolic link is followed. With
+    `keep_owner` an existing file keeps its owner, and a new file that root writes gets the owner
+    of its directory. `draft` names the draft, on the same file system, for callers that clean up
+    themselves.
+
+    Raises OSError, and FileExistsError without `overwrite`.
+    """
+    target = Path(os.path.realpath(path))
+    draft = draft or _name_draft(target)
+    descriptor = create_private_file(draft, locked=True, owner_of=target if keep_owner else None)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+            # Still open, since closing unlocks it.
+            if overwrite:
+                draft.replace(target)
+            else:
+                os.link(draft, target)
+                draft.unlink()
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_directory(target.parent)
+
+
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Replace the content of a file as `atomic_write` does, then remove abandoned drafts of it.
+
+    Raises `DiskFull` or `FileUnwritable`; the old file is then unchanged.
     """
     target = resolve_target(path)
-    with _told(target):
-        draft = _draft(target, content)
-        try:
-            draft.replace(target)
-        except BaseException:
-            draft.unlink()
-            raise
-        _sync_folder(target.parent)
+    with translate_write_errors(target):
+        with atomic_write(target, mode=mode) as file:
+            file.write(content)
+        remove_abandoned_drafts(target)
 
 
 def check_replaceable(path: Path, size: int) -> None:
-    """Raise what `replace_file` would raise now for a content of so many bytes."""
+    """Raise what `replace_file` would raise now for content of `size` bytes."""
     target = resolve_target(path)
-    with _told(target):
-        _draft(target, b"\0" * size).unlink()
+    draft = _name_draft(target)
+    with translate_write_errors(target):
+        descriptor = create_private_file(draft, locked=True, owner_of=target)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(b"\0" * size)
+                file.flush()
+                os.fsync(descriptor)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def resolve_target(path: Path) -> Path:
-    """The file a path leads to. Raises `FileUnwritable` if that is a folder, pipe or device."""
+    """Return the file that a path leads to.
+
+    Raises `FileUnwritable` if that is a directory, pipe or device.
+    """
     target = Path(os.path.realpath(path))
-    with _told(target):
+    with translate_write_errors(target):
         try:
-            regular = stat.S_ISREG(target.stat().st_mode)
+            is_regular = stat.S_ISREG(target.stat().st_mode)
         except FileNotFoundError:
-            regular = True
-    if not regular:
+            is_regular = True
+    if not is_regular:
         raise FileUnwritable(
             f"{target} can't be written: it is not a regular file.",
             fix="Move it out of the way, or name another file.",
@@ -55,82 +113,110 @@ def resolve_target(path: Path) -> Path:
     return target
 
 
-def _draft(target: Path, content: bytes) -> Path:
-    """A synced file beside the target that can take its place."""
-    _sweep(target)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.{os.getpid()}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600)
-            if owner := _owner(target):
+def create_private_file(path: Path, *, locked: bool = False, owner_of: Path | None = None) -> int:
+    """Create a file with mode 0600 and return its descriptor; raises OSError.
+
+    With `locked` an flock on it shows to other processes that its creator is running. With
+    `owner_of` it gets the owner of that file; if there is none and this is root, that of its
+    directory.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    owner = _owner_to_set(owner_of) if owner_of is not None else None
+    while True:
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            if owner:
                 os.fchown(descriptor, *owner)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-    except BaseException:
-        Path(name).unlink()
-        raise
-    return Path(name)
+        except OSError:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        if not locked:
+            return descriptor
+        # Some network file systems have no such locks; drafts there are not cleaned up.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink > 0:
+            return descriptor
+        # Another process took it for abandoned before the lock was on it.
+        os.close(descriptor)
 
 
-def _owner(target: Path) -> tuple[int, int] | None:
-    """User and group to give the file to; None when it is ours anyway."""
-    try:
-        found = target.stat()
-    except FileNotFoundError:
-        if os.geteuid() != 0:
-            return None
-        found = target.parent.stat()
-    return None if found.st_uid == os.geteuid() else (found.st_uid, found.st_gid)
-
-
-def _sweep(target: Path) -> None:
-    """Remove the drafts of processes that were killed: they hold secrets too."""
-    for draft in target.parent.glob(f".{target.name}.*.*"):
-        pid = draft.name.removeprefix(f".{target.name}.").partition(".")[0]
-        if pid.isdecimal() and not _is_alive(int(pid)):
+def remove_abandoned_drafts(path: Path) -> None:
+    """Remove the drafts of this file whose processes were killed: they may hold secrets."""
+    prefix = f".{path.name}."
+    for draft in list(path.parent.iterdir()):
+        if draft.name.startswith(prefix) and draft.suffix == DRAFT_SUFFIX:
             # Another user's draft is theirs to remove, and another process may have been faster.
-            with suppress(PermissionError, FileNotFoundError):
-                draft.unlink()
+            with suppress(OSError):
+                _remove_if_abandoned(draft)
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync_directory(directory: Path) -> None:
+    """Make new names in a directory, and renames, survive a power failure."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
+def make_directories(directory: Path, *, mode: int = 0o700) -> None:
+    """Create a directory and its parents, each synced into the one above it."""
+    if directory.is_dir():
+        return
+    make_directories(directory.parent, mode=mode)
+    directory.mkdir(mode=mode, exist_ok=True)
+    sync_directory(directory.parent)
+
+
 @contextmanager
-def _told(target: Path) -> Iterator[None]:
+def translate_write_errors(path: Path) -> Iterator[None]:
+    """Raise `DiskFull` or `FileUnwritable` in place of OSError."""
     try:
         yield
     except OSError as error:
-        problem = _problem(target, error)
+        problem = _describe_error(path, error)
     else:
         return
     raise problem
 
 
-def _problem(target: Path, error: OSError) -> ScaiWaveError:
-    if error.errno in _FULL:
+def _name_draft(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(8)}{DRAFT_SUFFIX}")
+
+
+def _owner_to_set(target: Path) -> tuple[int, int] | None:
+    """Return the user and group to give the file to; None if that is this process anyway."""
+    try:
+        status = target.stat()
+    except FileNotFoundError:
+        if os.geteuid() != 0:
+            return None
+        status = target.parent.stat()
+    return None if status.st_uid == os.geteuid() else (status.st_uid, status.st_gid)
+
+
+def _remove_if_abandoned(draft: Path) -> None:
+    descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        draft.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _describe_error(target: Path, error: OSError) -> ScaiWaveError:
+    if error.errno in DISK_FULL_ERRNOS:
         return DiskFull(f"{target} can't be written: {error.strerror}.")
-    fix = f"Make the folder {target.parent} and the file writable for this user."
+    fix = f"Make the directory {target.parent} and the file writable for this user."
     if error.errno == errno.EBUSY:
-        fix = f"It is mounted by itself and can't be replaced: mount the folder {target.parent}."
+        fix = (
+            "The file is a mount point and can't be replaced: mount the directory "
+            f"{target.parent} instead."
+        )
     elif error.errno in {errno.ENOENT, errno.ENOTDIR}:
-        fix = f"Make the folder {target.parent}, or name another file."
+        fix = f"Create the directory {target.parent}, or name another file."
     elif error.errno == errno.EROFS:
         fix = f"Mount the file system of {target.parent} for writing, or name another file."
     return FileUnwritable(f"{target} can't be written: {error.strerror}.", fix=fix)

@@ -6,7 +6,6 @@ does no harm.
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
 from collections.abc import Collection
@@ -18,6 +17,7 @@ from django.core.files.storage import FileSystemStorage
 
 from scaiwave.config import Configuration
 from scaiwave.errors import ConfigurationError, SettingMissing
+from scaiwave.files import atomic_write, make_directories
 
 INCOMING = "incoming"
 _S3 = ("ENDPOINT", "BUCKET", "ACCESS_KEY", "SECRET_KEY")
@@ -45,19 +45,11 @@ class AtomicFileSystemStorage(FileSystemStorage):
 
     def _save(self, name: str, content: File[Any]) -> str:
         target = Path(self.path(name))
-        self._make(target.parent)
+        make_directories(target.parent)
         draft = self._drafts / f"{_draft_stem(name)}.{secrets.token_hex(8)}"
-        self._make(draft.parent)
-        try:
-            with open(draft, "xb", opener=_private) as file:
-                file.writelines(content.chunks())
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(target)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-        _sync_folder(target.parent)
+        make_directories(draft.parent)
+        with atomic_write(target, draft=draft, keep_owner=False) as file:
+            file.writelines(content.chunks())
         return name
 
     def remove_drafts(self, names: Collection[str]) -> None:
@@ -71,31 +63,10 @@ class AtomicFileSystemStorage(FileSystemStorage):
     def _drafts(self) -> Path:
         return Path(self.path(INCOMING))
 
-    def _make(self, folder: Path) -> None:
-        """A folder lasts, too, once the one above it is written."""
-        if folder.is_dir():
-            return
-        self._make(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(folder.parent)
-
 
 def _draft_stem(name: str) -> str:
     """All of the name: two tenants may have the same file on its way."""
     return name.replace("/", "-")
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename lasts once its folder is written."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def s3_error_types() -> tuple[type[Exception], ...]:

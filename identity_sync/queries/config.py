@@ -1,4 +1,4 @@
-"""What is configured and where it comes from, without what must stay secret."""
+"""List the settings and the source of each value, with secrets masked."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from identity_sync.services.registration.credentials import find_waiting_credentials
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.config import SETTINGS, Configuration
 from scaiwave.config.configuration import unknown_names
 from scaiwave.config.definitions import SettingDefinition
 
-HIDDEN = "****"
-LONG_ENOUGH = 20
-"""Characters from which on the ends of a secret may be shown, to tell two apart."""
+MASK = "****"
+MIN_PARTLY_SHOWN_CHARS = 20
+"""From this length on the ends of a secret are shown, to tell two secrets apart."""
 
 _USER_INFO = re.compile(r"\A([a-z0-9+.-]+://)([^:@]*)(?::(.*))?@", re.IGNORECASE | re.DOTALL)
 _SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)
@@ -21,7 +22,7 @@ _SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&
 
 @dataclass(frozen=True)
 class SettingView:
-    """One setting as it may be shown; `source` is environment, file or default."""
+    """One setting with its value masked; `source` is environment, file or default."""
 
     name: str
     value: str
@@ -31,57 +32,63 @@ class SettingView:
 
 @dataclass(frozen=True)
 class ConfigReport:
-    """`unknown` are names that are set and look like a misspelt one of ours: {name: meant}."""
+    """`unknown` has names that are set and look like a misspelt setting: {name: suggestion}."""
 
     settings: list[SettingView]
     home: str
     env_file: str
     unknown: dict[str, str]
+    waiting_request: str = ""
+    """Id of an approved request whose credentials are saved but not configured yet."""
 
     def document(self) -> dict[str, Any]:
-        return asdict(self)
+        document = asdict(self)
+        del document["waiting_request"]
+        return document
 
 
 def show_config(*, operator: Operator, config: Configuration) -> ConfigReport:
-    """Every setting there is. Raises `SettingInvalid` for a file that can't be read."""
+    """Return every setting. Raises `SettingInvalid` for a file that can't be read."""
     operator.require(Permission.VIEW_PLATFORM)
+    waiting = find_waiting_credentials(config)
     return ConfigReport(
-        settings=[_shown(setting, config) for setting in SETTINGS],
+        settings=[_build_view(setting, config) for setting in SETTINGS],
         home=str(config.home),
         env_file=str(config.env_file),
         unknown=unknown_names(config),
+        waiting_request=waiting.request_id if waiting else "",
     )
 
 
-def _shown(setting: SettingDefinition, config: Configuration) -> SettingView:
+def _build_view(setting: SettingDefinition, config: Configuration) -> SettingView:
     value, source = config.raw(setting.name)
     return SettingView(setting.name, mask_setting(setting, value), source, setting.help)
 
 
 def mask_setting(setting: SettingDefinition, value: str) -> str:
-    """A URL without its password, another secret without most of it."""
+    """Remove the password from a URL, and most of any other secret."""
     if setting.type == "url":
         return mask_url(value)
     return mask_secret(value) if setting.secret else value
 
 
 def mask_secret(value: str) -> str:
-    """`abcd****wxyz`; nothing of a short one, since little would be left to guess."""
+    """Return `abcd****wxyz`, or only the mask for a short secret, of which little would be left."""
     if not value:
         return ""
-    return f"{value[:4]}{HIDDEN}{value[-4:]}" if len(value) >= LONG_ENOUGH else HIDDEN
+    return f"{value[:4]}{MASK}{value[-4:]}" if len(value) >= MIN_PARTLY_SHOWN_CHARS else MASK
 
 
 def mask_url(url: str) -> str:
-    """Everything but passwords, also in a URL whose password should have been quoted.
+    """Mask the passwords in a URL, also those that should have been percent-encoded.
 
-    A password may hold any character, so it reaches to the last @ whatever is in between.
+    A password may contain any character, so it extends to the last @.
     """
     if "://" not in url:
-        return HIDDEN if url else ""
-    return _SECRET_PARAMETER.sub(rf"\1{HIDDEN}", _USER_INFO.sub(_without_password, url))
+        return MASK if url else ""
+    return _SECRET_PARAMETER.sub(rf"\1{MASK}", _USER_INFO.sub(_mask_user_info, url))
 
 
-def _without_password(found: re.Match[str]) -> str:
-    scheme, user, password = found.groups()
-    return f"{scheme}{user}@" if password is None else f"{scheme}{user}:{HIDDEN}@"
+def _mask_user_info(match: re.Match[str]) -> str:
+    scheme, user, password = match.groups()
+    return f"{scheme}{user}@" if password is None else f"{scheme}{user}:{MASK}@"

@@ -11,7 +11,10 @@ from django.db.models import Q, QuerySet
 
 from identity_sync.errors import RemovalsPostponed
 from identity_sync.models import Outcome, Registration, RegistrationState, SyncRun, SyncSkip
-from identity_sync.services.registration.credentials import verify_credentials
+from identity_sync.services.registration.credentials import (
+    find_waiting_credentials,
+    verify_credentials,
+)
 from identity_sync.services.sync.report import SyncReport
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.connect import NotRegistered
@@ -120,7 +123,7 @@ def _credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveError |
     problem: ScaiWaveError | None = None
     reach = ""
     if not all(values):
-        problem = _not_registered()
+        problem = _not_registered(config)
     else:
         try:
             reach = verify_credentials(*values)
@@ -134,7 +137,13 @@ def _credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveError |
     return found, problem
 
 
-def _not_registered() -> NotRegistered:
+def _not_registered(config: Configuration) -> NotRegistered:
+    if waiting := find_waiting_credentials(config):
+        return NotRegistered(
+            f"ScaiKey has approved request {waiting.request_id}, and its credentials are saved but "
+            "not configured.",
+            fix="Run `scaiwave sync register` to configure them.",
+        )
     row = Registration.objects.order_by("-requested_at").first()
     if row is not None and row.state == RegistrationState.PENDING:
         return NotRegistered(

@@ -1,7 +1,7 @@
-"""Sets NAME=value lines of a configuration file and leaves everything else in it alone.
+"""Set NAME=value lines of a configuration file without changing anything else in it.
 
-What is written is read back exactly by `scaiwave.config.read_env_file`, and by a POSIX shell that
-sources the file.
+`scaiwave.config.configuration.read_env_file` and a POSIX shell that sources the file read exactly
+the values that were written.
 """
 
 from __future__ import annotations
@@ -15,77 +15,78 @@ from identity_sync.errors import ValueUnwritable
 from scaiwave.errors import FileUnwritable
 from scaiwave.files import check_replaceable, replace_file, resolve_target
 
-ROOM_FOR_VALUES = 8 * 1024
-"""Bytes by which a rehearsal is larger than the file is now."""
+MAX_GROWTH_BYTES = 8 * 1024
+"""Space that must be free for values, beyond the present size of the file."""
 
 _NAME = re.compile(r"\A(export )?([A-Za-z_0-9]+)=")
 _PLAIN = re.compile(r"\A[A-Za-z0-9_./:@%+,=-]*\Z")
-_UNWRITABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph ends
+# Unicode categories: controls, lone surrogates, line and paragraph separators.
+_UNWRITABLE_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
 
 
 def update_env_file(path: Path, values: Mapping[str, str]) -> None:
     """Set these names in the file, atomically; its mode becomes 0600.
 
-    A name that is there keeps its place (once, when it occurs twice), others are appended.
+    An existing name keeps its line (the first, if there are several); new names are appended.
     Raises `ValueUnwritable` for line breaks and control characters in a value, and what
-    `replace_file` raises; the file is then as it was.
+    `replace_file` raises; the file is then unchanged.
     """
     lines = {name: f"{name}={quote_value(name, value)}" for name, value in values.items()}
-    replace_file(path, _edited(_text(path), lines).encode())
+    replace_file(path, _edit_text(_read_text(path), lines).encode())
 
 
 def check_writable(path: Path) -> None:
-    """Raise what `update_env_file` would raise now, as far as can be known without doing it."""
-    check_replaceable(path, len(_text(path).encode()) + ROOM_FOR_VALUES)
+    """Raise what `update_env_file` would raise now for values of the usual length."""
+    check_replaceable(path, len(_read_text(path).encode()) + MAX_GROWTH_BYTES)
 
 
 def quote_value(name: str, value: str) -> str:
-    """The value as it stands after the equals sign."""
-    if any(unicodedata.category(char) in _UNWRITABLE for char in value):
-        # The value stays out of the message: it may be a secret.
+    """Return the value as it is written after the equals sign. Raises `ValueUnwritable`."""
+    if any(unicodedata.category(char) in _UNWRITABLE_CATEGORIES for char in value):
+        # The message must not contain the value, which may be a secret.
         raise ValueUnwritable(
-            f"The value of {name} holds a line break or a control character.",
-            fix=f"Find out where that value comes from, or set {name} in the environment.",
+            f"The value of {name} contains a line break or a control character.",
+            fix=f"Correct the value at its source, or set {name} in the environment.",
         )
     if _PLAIN.match(value):
         return value
-    # The reader takes off a second pair of quotes that it finds inside the first.
+    # The reader also removes a second pair of quotes inside the first.
     if "'" not in value and not (value.startswith('"') and value.endswith('"')):
         return f"'{value}'"
     return '"' + re.sub(r'(["$\\`])', r"\\\1", value) + '"'
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     target = resolve_target(path)
     try:
         return target.read_bytes().decode()
     except FileNotFoundError:
         return ""
     except OSError as error:
-        why = error.strerror or "error"
+        reason = error.strerror or "error"
     except UnicodeDecodeError:
-        why = "it is not UTF-8"
+        reason = "it is not UTF-8"
     raise FileUnwritable(
-        f"{target} can't be read: {why}.",
-        fix="Mend it, or name another file in SCAIWAVE_ENV_FILE.",
+        f"{target} can't be read: {reason}.",
+        fix="Correct the file, or name another one in SCAIWAVE_ENV_FILE.",
     )
 
 
-def _edited(text: str, lines: Mapping[str, str]) -> str:
+def _edit_text(text: str, lines: Mapping[str, str]) -> str:
     ending = "\r\n" if "\r\n" in text else "\n"
-    left = dict(lines)
-    edited = [_edited_line(line, lines, left) for line in text.splitlines(keepends=True)]
-    if left and edited and not text.endswith(("\n", "\r")):
+    remaining = dict(lines)
+    edited = [_edit_line(line, lines, remaining) for line in text.splitlines(keepends=True)]
+    if remaining and edited and not text.endswith(("\n", "\r")):
         edited.append(ending)
-    return "".join([*edited, *(f"{line}{ending}" for line in left.values())])
+    return "".join([*edited, *(f"{line}{ending}" for line in remaining.values())])
 
 
-def _edited_line(line: str, lines: Mapping[str, str], left: dict[str, str]) -> str:
-    """The line as it shall be; `left` are the names that have not been met yet."""
-    found = _NAME.match(line)
-    if not found or found[2] not in lines:
+def _edit_line(line: str, lines: Mapping[str, str], remaining: dict[str, str]) -> str:
+    """Return the new line, and remove its name from `remaining`, the names not written yet."""
+    match = _NAME.match(line)
+    if not match or match[2] not in lines:
         return line
-    if found[2] not in left:
+    if match[2] not in remaining:
         return ""
     body = line.splitlines()[0]
-    return f"{found[1] or ''}{left.pop(found[2])}{line[len(body) :]}"
+    return f"{match[1] or ''}{remaining.pop(match[2])}{line[len(body) :]}"

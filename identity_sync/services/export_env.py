@@ -1,4 +1,4 @@
-"""Hands out the ScaiKey settings, secrets included, for a shell to evaluate."""
+"""Export the ScaiKey settings, with their secrets, for a shell to evaluate."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PREFIX = "SCAIWAVE_SCAIKEY_"
 
 
 def export_env(*, operator: Operator, config: Configuration, now: datetime) -> dict[str, str]:
-    """The ScaiKey settings that are set, unmasked; that somebody read them is audited.
+    """Return the ScaiKey settings that are set, unmasked, and record that in the audit.
 
-    Raises `NotRegistered` when none is.
+    Raises `NotRegistered` if none is set.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     names = [setting.name for setting in SETTINGS if setting.name.startswith(PREFIX)]
@@ -28,7 +28,7 @@ def export_env(*, operator: Operator, config: Configuration, now: datetime) -> d
     record_audit(
         operator=operator,
         action="export-env",
-        subject=_subject(values.get(f"{PREFIX}URL", ""), values.get(f"{PREFIX}CLIENT_ID", "")),
+        subject=_find_subject(values.get(f"{PREFIX}URL", ""), values.get(f"{PREFIX}CLIENT_ID", "")),
         now=now,
         details={"names": list(values)},
     )
@@ -36,17 +36,17 @@ def export_env(*, operator: Operator, config: Configuration, now: datetime) -> d
 
 
 def format_exports(values: Mapping[str, str]) -> str:
-    """Lines that any POSIX shell evaluates to exactly these values."""
-    return "".join(f"export {name}={_quoted(value)}\n" for name, value in values.items())
+    """Return lines that any POSIX shell evaluates to exactly these values."""
+    return "".join(f"export {name}={_quote(value)}\n" for name, value in values.items())
 
 
-def _quoted(value: str) -> str:
-    """Nothing is special between single quotes but the single quote."""
+def _quote(value: str) -> str:
+    """Put a value between single quotes, where only the single quote is special."""
     return "'" + value.replace("'", "'\\''") + "'"
 
 
-def _subject(url: str, client_id: str) -> Registration:
-    """The registration that is configured; credentials set by hand have no row, so no id."""
-    found = Registration.objects.filter(scaikey_url=url.rstrip("/"), client_id=client_id)
-    by_hand = Registration(id=UUID(int=0), scaikey_url=url, name="by hand", state="APPROVED")
-    return found.order_by("-requested_at").first() or by_hand
+def _find_subject(url: str, client_id: str) -> Registration:
+    """Return the configured registration; credentials that were set manually have no row."""
+    rows = Registration.objects.filter(scaikey_url=url.rstrip("/"), client_id=client_id)
+    manual = Registration(id=UUID(int=0), scaikey_url=url, name="manual", state="APPROVED")
+    return rows.order_by("-requested_at").first() or manual

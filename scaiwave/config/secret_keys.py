@@ -16,6 +16,7 @@ from scaiwave.config import Configuration
 from scaiwave.config.configuration import read_env_file
 from scaiwave.config.database import uses_sqlite
 from scaiwave.errors import SettingInvalid, SettingMissing
+from scaiwave.files import atomic_write
 
 FILE_NAME = "secret-keys.env"
 
@@ -55,8 +56,6 @@ def _fernet_key() -> str:
 
 def _make(path: Path) -> None:
     """Write the file once, even when two processes start at the same moment."""
-    from tempfile import NamedTemporaryFile
-
     text = (
         "# Made on first use. Back it up with the database: without it private keys are lost.\n"
         f"SCAIWAVE_SECRET_KEY={secrets.token_urlsafe(48)}\n"
@@ -64,13 +63,9 @@ def _make(path: Path) -> None:
     )
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=path.parent, prefix=".secret-keys-") as draft:  # is 0600
-            draft.write(text)
-            draft.flush()
-            os.fsync(draft.fileno())
-            # Fails when another process was first, whose secrets are as good.
-            with suppress(FileExistsError):
-                os.link(draft.name, path)
+        # Fails when another process was first, whose secrets are as good.
+        with suppress(FileExistsError), atomic_write(path, overwrite=False) as file:
+            file.write(text.encode())
     except OSError as error:
         raise SettingInvalid(
             f"The home {path.parent} can't be written to: {error.strerror}.",

@@ -22,8 +22,8 @@ from types import FrameType
 from typing import Any
 
 from scripts.benchmarks.databases import POSTGRES_URL, TOP, Database, empty_home, postgresql, sqlite
-from scripts.benchmarks.measure import MIB, aligned, describe_machine
 from scripts.benchmarks.fake_scaikey import ScaiKeyServer, serving
+from scripts.benchmarks.measure import MIB, aligned, describe_machine
 from tests.services.account import ServiceAbsent
 
 SHARE = 0.01

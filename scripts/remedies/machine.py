@@ -78,8 +78,4 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "The words on the command line don't fit together, or a verb is misspelt.",
         "The error names the nearest verb; `scaiwave help <verb>` shows options and examples.",
     ),
-    "SW_VALUE_UNWRITABLE": (
-        "A value to be written to the configuration file holds a line break or control character.",
-        "Find out where that value comes from, or set it in the environment.",
-    ),
 }

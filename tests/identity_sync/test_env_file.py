@@ -43,8 +43,8 @@ def mode(path: Path) -> int:
 
 @given(values=st.dictionaries(NAMES, VALUES, max_size=5), others=st.dictionaries(NAMES, TEXTS))
 def test_success_reader_gives_back_the_same(values: dict[str, str], others: dict[str, str]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, ".env")
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, ".env")
         update_env_file(path, others)
         update_env_file(path, values)
         assert read_env_file(path) == {**others, **values}
@@ -53,8 +53,8 @@ def test_success_reader_gives_back_the_same(values: dict[str, str], others: dict
 @hypothesis_settings(max_examples=40)
 @given(value=VALUES)
 def test_success_shell_gives_back_the_same(value: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "env")
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "env")
         update_env_file(path, {"VALUE": value})
         script = f'. {path}; printf "%s" "$VALUE"'
         found = subprocess.run(["sh", "-c", script], capture_output=True, check=True)
@@ -101,16 +101,16 @@ def test_success_owner_is_kept(env_file: Path) -> None:
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can give files away")
-def test_success_new_file_of_root_belongs_to_the_owner_of_the_folder(env_file: Path) -> None:
+def test_success_new_file_of_root_belongs_to_the_owner_of_the_directory(env_file: Path) -> None:
     os.chown(env_file.parent, NOBODY, NOBODY)
     update_env_file(env_file, {"A": "1"})
     assert env_file.stat().st_uid == NOBODY
 
 
 def test_success_link_is_followed(tmp_path: Path, env_file: Path) -> None:
-    folder = tmp_path / "shared"
-    folder.mkdir()
-    target = folder / "real.env"
+    directory = tmp_path / "shared"
+    directory.mkdir()
+    target = directory / "real.env"
     target.write_text("A=1\n")
     env_file.symlink_to(target)
     update_env_file(env_file, {"A": "2"})
@@ -131,15 +131,15 @@ def test_fail_value_that_no_line_can_hold(env_file: Path, bad: str) -> None:
     with pytest.raises(ValueUnwritable) as caught:
         update_env_file(env_file, {"SECRET": bad})
     assert caught.value.message == (
-        "The value of SECRET holds a line break or a control character."
+        "The value of SECRET contains a line break or a control character."
     )
     assert caught.value.fix == (
-        "Find out where that value comes from, or set SECRET in the environment."
+        "Correct the value at its source, or set SECRET in the environment."
     )
     assert env_file.read_text() == "A=1\n"
 
 
-def test_fail_folder_in_its_place(env_file: Path) -> None:
+def test_fail_directory_in_its_place(env_file: Path) -> None:
     env_file.mkdir()
     with pytest.raises(FileUnwritable) as caught:
         update_env_file(env_file, {"A": "1"})
@@ -153,12 +153,12 @@ def test_fail_pipe_in_its_place(env_file: Path) -> None:
         update_env_file(env_file, {"A": "1"})
 
 
-def test_fail_no_folder(tmp_path: Path) -> None:
+def test_fail_no_directory(tmp_path: Path) -> None:
     path = tmp_path / "missing" / ".env"
     with pytest.raises(FileUnwritable) as caught:
         update_env_file(path, {"A": "1"})
     assert caught.value.message == f"{path} can't be written: No such file or directory."
-    assert caught.value.fix == f"Make the folder {path.parent}, or name another file."
+    assert caught.value.fix == f"Create the directory {path.parent}, or name another file."
 
 
 def test_fail_not_utf8(env_file: Path) -> None:
@@ -204,24 +204,24 @@ except ScaiWaveError as error:
 """
 
 
-def test_fail_folder_is_read_only() -> None:
-    folder = Path(tempfile.mkdtemp())
-    path = folder / ".env"
+def test_fail_directory_is_read_only() -> None:
+    directory = Path(tempfile.mkdtemp())
+    path = directory / ".env"
     path.write_text("A=1\n")
     path.chmod(0o644)
-    folder.chmod(0o555)
+    directory.chmod(0o555)
     try:
         done = subprocess.run(
             [sys.executable, "-c", AS_NOBODY, str(path)], capture_output=True, text=True, check=True
         )
         assert done.stdout == (
             f"{path} can't be written: Permission denied. "
-            f"Make the folder {folder} and the file writable for this user.\n"
+            f"Make the directory {directory} and the file writable for this user.\n"
         )
         assert path.read_text() == "A=1\n"
     finally:
-        folder.chmod(0o755)
-        shutil.rmtree(folder)
+        directory.chmod(0o755)
+        shutil.rmtree(directory)
 
 
 WRITING_ON_AND_ON = """

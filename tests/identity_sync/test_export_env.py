@@ -21,7 +21,7 @@ from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import load
 from scaiwave.errors import InsufficientPermission
 from tenants.models import AuditEntry
-from tests.identity_sync.registering import HOST, NOW
+from tests.identity_sync.registration.helpers import HOST_OPERATOR, NOW
 
 SHELLS = [shell for shell in ("sh", "bash", "dash") if shutil.which(shell)]
 VALUES = {
@@ -47,7 +47,7 @@ def test_success_eval_restores_exactly(shell: str, value: str) -> None:
 @pytest.mark.django_db
 def test_success_what_is_set_and_an_audit_entry(home: Path) -> None:
     config = load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_SERVER_NAME": "chat", **VALUES})
-    assert export_env(operator=HOST, config=config, now=NOW) == VALUES
+    assert export_env(operator=HOST_OPERATOR, config=config, now=NOW) == VALUES
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.operator, entry.at) == ("export-env", "ops@example.com", NOW)
     assert entry.details == {"names": list(VALUES)}
@@ -76,7 +76,7 @@ def test_success_command_json(home: Path, settings: Any) -> None:
 @pytest.mark.django_db
 def test_fail_nothing_is_set(home: Path) -> None:
     with pytest.raises(NotRegistered) as caught:
-        export_env(operator=HOST, config=load({"SCAIWAVE_HOME": str(home)}), now=NOW)
+        export_env(operator=HOST_OPERATOR, config=load({"SCAIWAVE_HOME": str(home)}), now=NOW)
     assert caught.value.message == "This server is not registered with ScaiKey."
     assert not AuditEntry.objects.exists()
 

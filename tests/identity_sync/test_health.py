@@ -9,7 +9,7 @@ from identity_sync.queries.health import last_sync, scaikey
 from scaiwave.config import load
 from scaiwave.doctor.findings import State
 from scaiwave.sandbox import Sandbox
-from tests.identity_sync.registering import NOW
+from tests.identity_sync.registration.helpers import NOW
 from tests.identity_sync.test_status import make_run, make_tenant, registered
 
 pytestmark = pytest.mark.django_db

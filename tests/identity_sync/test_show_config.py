@@ -14,14 +14,14 @@ from identity_sync.queries.config import mask_secret, mask_url, show_config
 from scaiwave.auth.operators import Operator, Role
 from scaiwave.config import SETTINGS, load
 from scaiwave.errors import InsufficientPermission
-from tests.identity_sync.registering import HOST
+from tests.identity_sync.registration.helpers import HOST_OPERATOR
 
 SECRET = "sk-0123456789abcdefghij"
 
 
-def shown(home: Path, **environment: str) -> dict[str, tuple[str, str]]:
+def show_settings(home: Path, **environment: str) -> dict[str, tuple[str, str]]:
     config = load({"SCAIWAVE_HOME": str(home), **environment})
-    report = show_config(operator=HOST, config=config)
+    report = show_config(operator=HOST_OPERATOR, config=config)
     return {setting.name: (setting.value, setting.source) for setting in report.settings}
 
 
@@ -29,7 +29,9 @@ def test_success_every_setting_with_its_source(home: Path) -> None:
     (home / ".env").write_text(
         "SCAIWAVE_SERVER_NAME=file.example\nSCAIWAVE_SCAIKEY_CLIENT_ID=beaten\n"
     )
-    found = shown(home, SCAIWAVE_SCAIKEY_CLIENT_ID="app-1", SCAIWAVE_SCAIKEY_CLIENT_SECRET=SECRET)
+    found = show_settings(
+        home, SCAIWAVE_SCAIKEY_CLIENT_ID="app-1", SCAIWAVE_SCAIKEY_CLIENT_SECRET=SECRET
+    )
     assert list(found) == [setting.name for setting in SETTINGS]
     assert found["SCAIWAVE_SERVER_NAME"] == ("file.example", "file")
     assert found["SCAIWAVE_SCAIKEY_CLIENT_ID"] == ("app-1", "environment")
@@ -40,7 +42,7 @@ def test_success_every_setting_with_its_source(home: Path) -> None:
 
 def test_success_secret_from_a_file_of_its_own_is_masked(home: Path) -> None:
     (home / "secret").write_text(f"{SECRET}\n")
-    found = shown(home, SCAIWAVE_SCAIKEY_CLIENT_SECRET_FILE=str(home / "secret"))
+    found = show_settings(home, SCAIWAVE_SCAIKEY_CLIENT_SECRET_FILE=str(home / "secret"))
     assert found["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] == ("sk-0****ghij", "environment")
 
 
@@ -84,9 +86,9 @@ def test_success_command(home: Path, settings: Any) -> None:
     call_command("sync_show_config", stdout=out, stderr=err)
     lines = out.getvalue().splitlines()
     assert lines[0].split() == ["Name", "Value", "Source"]
-    assert lines[-2:] == [f"Home:                {home}", f"Configuration file:  {home}/.env"]
+    assert lines[-2:] == [f"Home directory:      {home}", f"Configuration file:  {home}/.env"]
     assert err.getvalue() == (
-        "Warning: SCAIWAVE_SERVER_NAM is set and unknown; SCAIWAVE_SERVER_NAME may be meant.\n"
+        "Warning: SCAIWAVE_SERVER_NAM is not a setting. Did you mean SCAIWAVE_SERVER_NAME?\n"
     )
 
 

@@ -20,7 +20,8 @@ from scaiwave.config import Configuration, load
 from scaiwave.errors import UpstreamUnauthorized, UpstreamUnreachable
 from scaiwave.sandbox import Sandbox
 from tenants.models import Partner, Tenant
-from tests.identity_sync.registering import HOST, NOW
+from tests.identity_sync.registration.helpers import HOST_OPERATOR as HOST
+from tests.identity_sync.registration.helpers import NOW
 
 pytestmark = [
     pytest.mark.django_db,

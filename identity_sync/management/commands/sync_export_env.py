@@ -11,25 +11,25 @@ from scaiwave.console.output import is_terminal
 
 
 class Command(OperatorCommand):
-    help = "Print the ScaiKey settings as shell lines, secrets included; audited."
+    help = "Print the ScaiKey settings as shell commands, with secrets; audited."
 
     def handle(self, **options: Any) -> None:
         values = export_env(operator=self.operator, config=settings.CONFIG, now=timezone.now())
         if is_terminal(self.output.stdout):
-            self.output.warn("These are secrets, and now they are on your screen.")
+            self.output.warn("Secrets were printed to the terminal.")
         if self.output.as_json:
             self.output.print_json({"environment": values})
         else:
-            write_exactly(self.output.stdout, format_exports(values))
+            write_verbatim(self.output.stdout, format_exports(values))
 
 
-def write_exactly(stream: IO[str], text: str) -> None:
-    """Write UTF-8 whatever the locale says, and nothing replaced, unlike `Output.line`."""
+def write_verbatim(stream: IO[str], text: str) -> None:
+    """Write UTF-8 in every locale and replace no character, unlike `Output.print_line`."""
     raw = getattr(stream, "buffer", None)
     if raw is None:
         stream.write(text)
         return
     stream.flush()
-    # What was not UTF-8 in the environment goes out as the bytes it was.
+    # Values of the environment that are not UTF-8 are written as their original bytes.
     raw.write(text.encode(errors="surrogateescape"))
     raw.flush()

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
+import math
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
-from identity_sync.management.register_flags import ANSWERS, COLUMNS, add_flags
-from identity_sync.services.registration.answers import Console, RegistrationFlags
+from identity_sync.services.registration.answers import SCOPES, Console, RegistrationFlags
 from identity_sync.services.registration.cancel import cancel_registration
 from identity_sync.services.registration.register import (
     RegistrationContext,
@@ -17,34 +17,68 @@ from identity_sync.services.registration.register import (
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column
 
+FLAGS = ("url", "name", "scope", "partner_slug", "tenant_slug", "contact_email", "allow_http")
+TITLES = {
+    "outcome": "Outcome",
+    "state": "State",
+    "url": "ScaiKey",
+    "request_id": "Request",
+    "name": "Name",
+    "scope": "Scope",
+    "scope_slug": "Slug",
+    "contact_email": "Contact",
+    "client_id": "Client ID",
+    "client_secret": "Client secret",
+    "application_id": "Application ID",
+    "reach": "Token scope",
+    "env_file": "Configuration file",
+    "receipt": "Receipt",
+}
+
 
 class Command(OperatorCommand):
-    help = "Register this server with ScaiKey, or go on with a registration that is pending."
+    help = "Register this server with ScaiKey, or continue a pending registration."
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add_flags(parser)
+        add = parser.add_argument
+        add("--url", help="URL of ScaiKey (default SCAIWAVE_SCAIKEY_URL)")
+        add("--name", help="name that ScaiKey's administrators see")
+        add("--scope", type=str.upper, choices=SCOPES, help="what this server may read in ScaiKey")
+        add("--partner-slug", help="partner to register for (with --scope PARTNER)")
+        add("--tenant-slug", help="tenant to register for (with --scope TENANT)")
+        add("--contact-email", help="e-mail address for questions from ScaiKey's administrators")
+        add("--allow-http", action="store_true", help="register without encryption")
+        add("--wait", action="store_true", help="wait until the request is approved or rejected")
+        add("--timeout", type=parse_seconds, default=3600, help="seconds to --wait (default 3600)")
+        add("--force", action="store_true", help="register although credentials are configured")
+        group = parser.add_mutually_exclusive_group()
+        group.add_argument(
+            "--restart",
+            action="store_true",
+            help="cancel the pending request and start a new one",
+        )
+        group.add_argument("--cancel", action="store_true", help="cancel the pending request")
 
     def handle(self, **options: Any) -> None:
         if options["cancel"]:
             self._cancel(dry_run=options["dry_run"])
             return
-        run = RegistrationContext(
+        context = RegistrationContext(
             operator=self.operator,
             config=settings.CONFIG,
-            talk=Console(ask=self.ask, say=self.output.log, interactive=self.can_ask()),
+            console=Console(prompt=self.ask, log=self.output.log, interactive=self.can_ask()),
             clock=timezone.now,
-            wait=options["timeout"] if options["wait"] else None,
+            wait_seconds=options["timeout"] if options["wait"] else None,
         )
-        self._show(
-            register(
-                run,
-                given=RegistrationFlags(**{name: options[name] for name in ANSWERS}),
-                force=options["force"],
-                restart=options["restart"],
-                dry_run=options["dry_run"],
-            )
+        result = register(
+            context,
+            flags=RegistrationFlags(**{name: options[name] for name in FLAGS}),
+            force=options["force"],
+            restart=options["restart"],
+            dry_run=options["dry_run"],
         )
+        self._print_result(result)
 
     def _cancel(self, *, dry_run: bool) -> None:
         receipt = cancel_registration(
@@ -52,15 +86,26 @@ class Command(OperatorCommand):
         )
         outcome = "planned" if dry_run else "cancelled"
         row = {"outcome": outcome, "request_id": receipt.request_id, "url": receipt.url}
-        self.output.print_record(
-            [Column(key, key.replace("_", " ").capitalize()) for key in row], row
-        )
+        self.output.print_record([Column(key, TITLES[key]) for key in row], row)
 
-    def _show(self, found: RegistrationResult) -> None:
-        row = found.document()
-        for name in found.overridden:
+    def _print_result(self, result: RegistrationResult) -> None:
+        row = result.document()
+        for name in result.overridden:
             self.output.warn(
-                f"The environment sets {name} to something else, which beats the file: unset it."
+                f"The environment sets {name} to a different value, which overrides the file. "
+                "Unset it."
             )
-        self.output.print_record([column for column in COLUMNS if row[column.key]], row)
-        self.output.log(f"Next: {found.next_step}")
+        columns = [Column(key, title) for key, title in TITLES.items() if row[key]]
+        self.output.print_record(columns, row)
+        self.output.log(f"Next: {result.next_step}")
+
+
+def parse_seconds(text: str) -> float:
+    """Parse a finite number of seconds, zero or more. Raises ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds

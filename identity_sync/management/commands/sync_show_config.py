@@ -12,7 +12,7 @@ COLUMNS = (Column("name", "Name"), Column("value", "Value"), Column("source", "S
 
 
 class Command(OperatorCommand):
-    help = "Show every setting, secrets masked, and where its value comes from."
+    help = "List every setting with its value and source; secrets are masked."
 
     def handle(self, **options: Any) -> None:
         report = show_config(operator=self.operator, config=settings.CONFIG)
@@ -21,8 +21,13 @@ class Command(OperatorCommand):
             self.output.print_json(document)
             return
         self.output.print_table("settings", COLUMNS, document["settings"])
-        for name, meant in report.unknown.items():
-            self.output.warn(f"{name} is set and unknown; {meant} may be meant.")
+        for name, suggestion in report.unknown.items():
+            self.output.warn(f"{name} is not a setting. Did you mean {suggestion}?")
+        if report.waiting_request:
+            self.output.warn(
+                f"ScaiKey has approved request {report.waiting_request}, and its credentials are "
+                "saved but not configured: run `scaiwave sync register`."
+            )
         self.output.print_line()
-        self.output.print_line(f"Home:                {report.home}")
+        self.output.print_line(f"Home directory:      {report.home}")
         self.output.print_line(f"Configuration file:  {report.env_file}")

@@ -1,4 +1,4 @@
-"""What ScaiKey wants to know of an application: given as flags, or asked at a terminal."""
+"""Collect what ScaiKey has to know about an application, from flags or by asking at a terminal."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from scaiwave.config import Configuration
 from scaiwave.errors import UsageError
 
 SCOPES = ("GLOBAL", "PARTNER", "TENANT")
-TRIES = 3
-LONGEST = 200
+SCOPE_LIST = "GLOBAL, PARTNER or TENANT"
+MAX_PROMPTS = 3
+"""How often one question is asked; the input may have ended."""
+
+MAX_ANSWER_CHARS = 200
 
 _FLAGS = {
     "url": "--url",
@@ -32,23 +35,23 @@ _FLAGS = {
 
 
 class Prompt(Protocol):
-    """Asks one question. Raises `ConfirmationNeeded` naming the flag when nobody is there."""
+    """Asks one question. Raises `ConfirmationNeeded`, naming the flag, without a terminal."""
 
     def __call__(self, question: str, *, flag: str, default: str = "") -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Console:
-    """How to reach whoever runs this; nobody is `interactive` in a script."""
+    """How to reach the person who runs the command; a script is not `interactive`."""
 
-    ask: Prompt
-    say: Callable[[str], None]
+    prompt: Prompt
+    log: Callable[[str], None]
     interactive: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationFlags:
-    """The answers that came as flags; None is not given."""
+    """The answers that were passed as flags; None means that the flag was not passed."""
 
     url: str | None = None
     name: str | None = None
@@ -61,6 +64,8 @@ class RegistrationFlags:
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationRequest:
+    """Everything that is sent to ScaiKey, checked."""
+
     url: str
     name: str
     scope: str
@@ -68,78 +73,95 @@ class RegistrationRequest:
     contact_email: str
 
 
+Check = Callable[[str], str]
+"""Returns the cleaned answer. Raises `InvalidAnswer` or `InsecureAddress`."""
+
+
 def collect_answers(
-    *, given: RegistrationFlags, talk: Console, config: Configuration, operator: Operator
+    *, flags: RegistrationFlags, console: Console, config: Configuration, operator: Operator
 ) -> RegistrationRequest:
-    """Every answer, checked. Raises `InvalidAnswer`, `InsecureAddress` or `ConfirmationNeeded`."""
+    """Return every answer, checked.
 
-    def answer(
-        value: str | None, question: str, flag: str, default: str, check: Callable[[str], str]
-    ) -> str:
-        return check(value) if value is not None else _asked(talk, question, flag, default, check)
+    Raises `InvalidAnswer`, `InsecureAddress`, `UsageError` or `ConfirmationNeeded`.
+    """
 
-    def guess(text: str) -> str:
-        """A default is a proposal to a person; a script has to say what it means."""
-        return text if talk.interactive else ""
+    def get_answer(value: str | None, question: str, flag: str, default: str, check: Check) -> str:
+        if value is not None:
+            return check(value)
+        return _prompt(console, question, flag, default, check)
 
-    url = answer(
-        given.url,
+    def suggest(text: str) -> str:
+        """Return a default for a prompt; a script has to state such a value."""
+        return text if console.interactive else ""
+
+    url = get_answer(
+        flags.url,
         "URL of ScaiKey",
         "--url",
         config.get_str("SCAIWAVE_SCAIKEY_URL"),
-        lambda text: check_url(text, allow_http=given.allow_http),
+        lambda text: check_url(text, allow_http=flags.allow_http),
     )
-    server = guess(config.get_str("SCAIWAVE_SERVER_NAME"))
-    name = answer(given.name, "Name of this server in ScaiKey", "--name", server, _text("--name"))
-    reach = guess("GLOBAL")
-    scope = answer(given.scope, "Scope (GLOBAL, PARTNER or TENANT)", "--scope", reach, _scope)
-    check_slugs(given, scope)
-    slug = _slug(given, scope, answer)
-    contact = guess(operator.name if "@" in operator.name else "")
-    email = answer(given.contact_email, "Contact e-mail", "--contact-email", contact, _email)
+    server_name = suggest(config.get_str("SCAIWAVE_SERVER_NAME"))
+    name = get_answer(
+        flags.name,
+        "Name of this server in ScaiKey",
+        "--name",
+        server_name,
+        _build_text_check("--name"),
+    )
+    scope = get_answer(
+        flags.scope, f"Scope ({SCOPE_LIST})", "--scope", suggest("GLOBAL"), _check_scope
+    )
+    check_slugs(flags, scope)
+    scope_slug = _collect_slug(flags, scope, get_answer)
+    contact = suggest(operator.name if "@" in operator.name else "")
+    email = get_answer(
+        flags.contact_email, "Contact e-mail", "--contact-email", contact, _check_email
+    )
     return RegistrationRequest(
-        url=url, name=name, scope=scope, scope_slug=slug, contact_email=email
+        url=url, name=name, scope=scope, scope_slug=scope_slug, contact_email=email
     )
 
 
-def _slug(given: RegistrationFlags, scope: str, answer: Callable[..., str]) -> str:
+def _collect_slug(flags: RegistrationFlags, scope: str, get_answer: Callable[..., str]) -> str:
     if scope == "GLOBAL":
         return ""
-    kind = scope.lower()
-    value = given.partner_slug if scope == "PARTNER" else given.tenant_slug
-    flag = f"--{kind}-slug"
-    return answer(value, f"Slug of the {kind} in ScaiKey", flag, "", _text(flag))
+    entity = scope.lower()
+    flag = f"--{entity}-slug"
+    value = flags.partner_slug if scope == "PARTNER" else flags.tenant_slug
+    return get_answer(value, f"Slug of the {entity} in ScaiKey", flag, "", _build_text_check(flag))
 
 
-def _asked(
-    talk: Console, question: str, flag: str, default: str, check: Callable[[str], str]
-) -> str:
-    """Ask again after an answer that can't be used, a few times: input may have ended."""
-    for _ in range(TRIES - 1):
+def _prompt(console: Console, question: str, flag: str, default: str, check: Check) -> str:
+    """Ask, and ask again after an answer that can't be used."""
+    for _ in range(MAX_PROMPTS - 1):
         try:
-            return check(talk.ask(question, flag=flag, default=default))
+            return check(console.prompt(question, flag=flag, default=default))
         except (InvalidAnswer, InsecureAddress) as error:
-            if not talk.interactive:
+            if not console.interactive:
                 raise
-            talk.say(f"{error.message} {error.fix}")
-    return check(talk.ask(question, flag=flag, default=default))
+            console.log(f"{error.message} {error.fix}")
+    return check(console.prompt(question, flag=flag, default=default))
 
 
-def check_slugs(given: RegistrationFlags, scope: str) -> None:
-    """Raise `UsageError` when a slug was given that the scope has no use for."""
-    for flag, value, wanted in (
-        ("--partner-slug", given.partner_slug, "PARTNER"),
-        ("--tenant-slug", given.tenant_slug, "TENANT"),
+def check_slugs(flags: RegistrationFlags, scope: str) -> None:
+    """Raise `UsageError` for a slug that the scope has no use for."""
+    for flag, value, required_scope in (
+        ("--partner-slug", flags.partner_slug, "PARTNER"),
+        ("--tenant-slug", flags.tenant_slug, "TENANT"),
     ):
-        if value is not None and scope != wanted:
+        if value is not None and scope != required_scope:
             raise UsageError(
-                f"{flag} does not go with the scope {scope}.",
-                fix=f"Leave {flag} out, or pass --scope {wanted}.",
+                f"{flag} can't be used with scope {scope}.",
+                fix=f"Leave {flag} out, or pass --scope {required_scope}.",
             )
 
 
 def check_url(text: str, *, allow_http: bool) -> str:
-    """The address without its trailing slash; the client secret must not travel unencrypted."""
+    """Return the URL without its trailing slash.
+
+    Raises `InvalidAnswer`, and `InsecureAddress` where the client secret would be sent unencrypted.
+    """
     url = text.strip().rstrip("/")
     try:
         parts = urlsplit(url)
@@ -148,18 +170,18 @@ def check_url(text: str, *, allow_http: bool) -> str:
         parts, host = urlsplit(""), ""
     if parts.scheme not in {"http", "https"} or not host or not url.isprintable():
         raise InvalidAnswer(
-            "That is not the address of a ScaiKey.",
+            "Invalid ScaiKey URL: it needs a scheme and a host.",
             fix="Pass --url as something like https://scaikey.example.com.",
         )
     if parts.username is not None or parts.query or parts.fragment:
         raise InvalidAnswer(
-            "The address of ScaiKey holds more than scheme, host and path.",
-            fix="Pass --url without a user name, a query or a fragment.",
+            "Invalid ScaiKey URL: only scheme, host and path are allowed.",
+            fix="Pass --url without a user name, query or fragment.",
         )
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise InsecureAddress(
-            f"{url} is not encrypted, and the client secret would travel over it.",
-            fix="Use https://, or pass --allow-http if the network between is trusted.",
+            f"Insecure ScaiKey URL: {url} would receive the client secret unencrypted.",
+            fix="Use https://, or pass --allow-http if you trust the network between.",
         )
     return url
 
@@ -173,21 +195,19 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _scope(text: str) -> str:
+def _check_scope(text: str) -> str:
     scope = text.strip().upper()
     if scope not in SCOPES:
-        raise InvalidAnswer(
-            "There is no such scope.", fix=f"Pass --scope as {' or '.join(SCOPES)}."
-        )
+        raise InvalidAnswer(f"Invalid scope: {text.strip()!r}.", fix=f"Pass --scope {SCOPE_LIST}.")
     return scope
 
 
-def _email(text: str) -> str:
+def _check_email(text: str) -> str:
     try:
         validate_email(text.strip())
     except ValidationError:
         problem = InvalidAnswer(
-            "That is not an e-mail address.",
+            f"Invalid e-mail address: {text.strip()!r}.",
             fix="Pass --contact-email as something like ops@example.com.",
         )
     else:
@@ -195,32 +215,33 @@ def _email(text: str) -> str:
     raise problem
 
 
-def _text(flag: str) -> Callable[[str], str]:
+def _build_text_check(flag: str) -> Check:
     def check(text: str) -> str:
         text = text.strip()
-        if not text or len(text) > LONGEST or not text.isprintable():
+        if not text or len(text) > MAX_ANSWER_CHARS or not text.isprintable():
             raise InvalidAnswer(
-                f"{flag} is empty, too long or holds control characters.",
-                fix=f"Pass {flag} as 1 to {LONGEST} printable characters.",
+                f"Invalid {flag}: it is empty, too long or contains control characters.",
+                fix=f"Pass {flag} as 1 to {MAX_ANSWER_CHARS} printable characters.",
             )
         return text
 
     return check
 
 
-def ensure_matches(given: RegistrationFlags, receipt: PendingRegistration) -> None:
-    """Raise `RegistrationConflict` when a flag differs from what a pending request says."""
-    pairs = {
-        "url": re.sub(r"/+\Z", "", given.url.strip()) if given.url else None,
-        "name": given.name.strip() if given.name else None,
-        "scope": given.scope.strip().upper() if given.scope else None,
-        "scope_slug": given.partner_slug or given.tenant_slug,
-        "contact_email": given.contact_email.strip() if given.contact_email else None,
+def ensure_matches(flags: RegistrationFlags, receipt: PendingRegistration) -> None:
+    """Raise `RegistrationConflict` if a flag differs from the pending request."""
+    passed = {
+        "url": re.sub(r"/+\Z", "", flags.url.strip()) if flags.url else None,
+        "name": flags.name.strip() if flags.name else None,
+        "scope": flags.scope.strip().upper() if flags.scope else None,
+        "scope_slug": flags.partner_slug or flags.tenant_slug,
+        "contact_email": flags.contact_email.strip() if flags.contact_email else None,
     }
-    for name, value in pairs.items():
-        if value is not None and value != getattr(receipt, name):
+    for field, value in passed.items():
+        pending = getattr(receipt, field)
+        if value is not None and value != pending:
             raise RegistrationConflict(
-                f"A request with another {_FLAGS[name]} is pending: {getattr(receipt, name)!r}.",
-                fix="Run `scaiwave sync register` without flags to go on with it, or with "
-                "--restart to cancel it and begin again.",
+                f"A request with a different {_FLAGS[field]} is pending: {pending!r}.",
+                fix="Run `scaiwave sync register` without flags to continue it, or with --restart "
+                "to cancel it and start again.",
             )

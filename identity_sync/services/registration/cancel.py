@@ -1,4 +1,4 @@
-"""Takes back a request that nobody has decided on."""
+"""Withdraw a request that ScaiKey has not decided on yet."""
 
 from __future__ import annotations
 
@@ -7,42 +7,37 @@ from datetime import datetime
 
 from identity_sync.errors import NoPendingRegistration, ReceiptUnreadable, RegistrationConflict
 from identity_sync.models import RegistrationState
+from identity_sync.services.registration.credentials import delete_pending, load_pending
 from identity_sync.services.registration.receipt import (
     PendingRegistration,
-    delete_receipt,
-    load_receipt,
-    receipt_path,
+    record_state,
     registration_lock,
 )
-from identity_sync.services.registration_rows import record_state
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.errors import UpstreamConflict
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
 from scaiwave.errors import UpstreamForbidden, UpstreamNotFound, UpstreamUnauthorized
 
-_UNKNOWN = (UpstreamNotFound, UpstreamForbidden, UpstreamUnauthorized)
+_UNKNOWN_TO_SCAIKEY = (UpstreamNotFound, UpstreamForbidden, UpstreamUnauthorized)
 
 
 def cancel_registration(
     *, operator: Operator, config: Configuration, now: datetime, dry_run: bool = False
 ) -> PendingRegistration:
-    """Cancel the pending request of this home, here and in ScaiKey.
+    """Cancel the pending request of this home directory, here and in ScaiKey, and return it.
 
-    Raises `NoPendingRegistration`, and `RegistrationConflict` when it has been decided already.
+    Raises `NoPendingRegistration`, and `RegistrationConflict` if it is approved or rejected.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with registration_lock(config.home):
-        receipt = load_receipt(config.home)
+        receipt = load_pending(config)
         if receipt is None:
-            raise NoPendingRegistration(
-                "No request is pending in this home.",
-                fix="`scaiwave sync register` makes one; `scaiwave sync status` shows the last.",
-            )
-        _refuse_with_credentials(config, receipt)
+            raise NoPendingRegistration(f"No registration request is pending in {config.home}.")
+        _ensure_no_credentials(config, receipt)
         if not dry_run:
-            _cancel_there(receipt)
-            _forget(operator, config, receipt, now)
+            _cancel_at_scaikey(receipt)
+            _discard(operator, config, receipt, now)
         return receipt
 
 
@@ -51,59 +46,60 @@ def discard_pending(
     config: Configuration,
     *,
     now: datetime,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     dry_run: bool,
 ) -> bool:
-    """Get a pending request out of the way of a new one; whether there was one.
+    """Discard a pending request so that a new one can be sent; return whether there was one.
 
-    What ScaiKey has decided, or does not know, is dropped all the same.
+    A request that ScaiKey has decided on, or does not know, is discarded too. Raises
+    `RegistrationConflict` if its credentials are saved here.
     """
     try:
-        receipt = load_receipt(config.home)
+        receipt = load_pending(config)
     except ReceiptUnreadable as error:
         if not dry_run:
-            say(f"{error.message} It is dropped.")
-            delete_receipt(config.home)
+            log(f"{error.message} It is discarded.")
+            delete_pending(config, None)
         return True
     if receipt is None:
         return False
-    _refuse_with_credentials(config, receipt)
+    _ensure_no_credentials(config, receipt)
     if not dry_run:
         try:
-            _cancel_there(receipt)
+            _cancel_at_scaikey(receipt)
         except RegistrationConflict as error:
-            say(f"{error.message} Its answer is given up.")
-        _forget(operator, config, receipt, now)
+            log(f"{error.message} The result is discarded.")
+        _discard(operator, config, receipt, now)
     return True
 
 
-def _refuse_with_credentials(config: Configuration, receipt: PendingRegistration) -> None:
+def _ensure_no_credentials(config: Configuration, receipt: PendingRegistration) -> None:
     if receipt.credentials is not None:
         raise RegistrationConflict(
-            f"ScaiKey has approved request {receipt.request_id}, and its credentials are in "
-            f"{receipt_path(config.home)}.",
+            f"ScaiKey has approved request {receipt.request_id}, and its credentials are saved in "
+            f"{config.home}.",
             fix="Run `scaiwave sync register` to configure them.",
         )
 
 
-def _cancel_there(receipt: PendingRegistration) -> None:
+def _cancel_at_scaikey(receipt: PendingRegistration) -> None:
     try:
         with ScaiKeyClient(receipt.url) as client:
             client.cancel_registration(receipt.request_id, receipt.status_token)
     except UpstreamConflict:
         problem = RegistrationConflict(
-            f"Request {receipt.request_id} has been decided in ScaiKey.",
-            fix="Run `scaiwave sync register` to see the decision.",
+            f"Request {receipt.request_id} has already been approved or rejected in ScaiKey.",
+            fix="Run `scaiwave sync register` to get the result.",
         )
-    except _UNKNOWN:
-        return  # ScaiKey no longer has it, which is what was wanted.
+    except _UNKNOWN_TO_SCAIKEY:
+        return  # ScaiKey no longer has it, which is the intended state.
     else:
         return
     raise problem
 
 
-def _forget(
+def _discard(
     operator: Operator, config: Configuration, receipt: PendingRegistration, now: datetime
 ) -> None:
     record_state(operator=operator, receipt=receipt, state=RegistrationState.CANCELLED, now=now)
-    delete_receipt(config.home)
+    delete_pending(config, receipt)

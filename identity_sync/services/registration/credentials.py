@@ -1,9 +1,10 @@
-"""ScaiKey's credentials, which are handed out once: kept, configured, tried."""
+"""Save, install and verify ScaiKey's credentials, which are handed out only once."""
 
 from __future__ import annotations
 
 import os
 import signal
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,27 +12,39 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from identity_sync.errors import CredentialsLost, CredentialsNotInstalled, CredentialsSavedElsewhere
+from identity_sync.errors import (
+    CredentialsLost,
+    CredentialsNotInstalled,
+    CredentialsSavedElsewhere,
+    ReceiptUnreadable,
+)
 from identity_sync.services import env_file
 from identity_sync.services.env_file import quote_value, update_env_file
 from identity_sync.services.registration import receipt as receipts
 from identity_sync.services.registration.receipt import (
     PendingRegistration,
+    delete_receipt,
+    load_receipt,
     receipt_path,
     save_receipt,
 )
+from identity_sync.services.registration.response_file import ResponseFile
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.registration import Credentials
 from scaiwave.config import Configuration
+from scaiwave.config.configuration import read_env_file
 from scaiwave.errors import ScaiWaveError, UpstreamUnauthorized
 
 TERMINAL = Path("/dev/tty")
-# mkstemp makes a file there that nobody else can foresee or read.
-SHARED_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
+ON_TERMINAL = "on your terminal and nowhere else"
+RESCUE_PREFIX = "scaiwave-credentials-"
+RESCUE_SUFFIX = ".env"
+# mkstemp creates a file there that no one else can foresee or read.
+SHARED_DIRECTORIES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
 
 
-def settings_for(url: str, credentials: Credentials) -> dict[str, str]:
-    """The lines of the configuration file; one that ScaiKey leaves out is emptied."""
+def build_settings(url: str, credentials: Credentials) -> dict[str, str]:
+    """Return the lines of the configuration file; what ScaiKey leaves out is set to empty."""
     return {
         "SCAIWAVE_SCAIKEY_URL": url,
         "SCAIWAVE_SCAIKEY_CLIENT_ID": credentials.client_id,
@@ -42,16 +55,16 @@ def settings_for(url: str, credentials: Credentials) -> dict[str, str]:
 
 
 def check_writable(config: Configuration) -> None:
-    """Raise `DiskFull` or `FileUnwritable` if credentials could not be kept now."""
+    """Raise `DiskFull` or `FileUnwritable` if credentials could not be saved now."""
     receipts.check_writable(config.home)
     env_file.check_writable(config.env_file)
 
 
 @contextmanager
 def block_signals() -> Iterator[None]:
-    """Let Ctrl-C and the like wait until what can be had once is on disk."""
-    held = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    """Block SIGINT, SIGTERM and SIGHUP until the one-time credentials are saved."""
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
@@ -59,98 +72,161 @@ def block_signals() -> Iterator[None]:
 
 
 def save_credentials(
-    config: Configuration, receipt: PendingRegistration, credentials: Credentials
+    config: Configuration,
+    receipt: PendingRegistration,
+    credentials: Credentials,
+    response_file: ResponseFile,
 ) -> PendingRegistration:
-    """Put what ScaiKey has just handed out on disk, wherever there is room.
+    """Save what ScaiKey has just handed out, wherever there is space, and return the receipt.
 
-    Raises `CredentialsSavedElsewhere` or `CredentialsLost` when that is neither the home nor the
-    configuration file.
+    Raises `CredentialsNotInstalled` if only the response file has them, and
+    `CredentialsSavedElsewhere` or `CredentialsLost` if the home directory can't be used.
     """
-    kept = replace(receipt, credentials=credentials)
-    values = settings_for(receipt.url, credentials)
+    approved = replace(receipt, credentials=credentials)
+    settings = build_settings(receipt.url, credentials)
+    is_synced = _sync(response_file)
     try:
-        save_receipt(config.home, kept)
+        save_receipt(config.home, approved)
     except (ScaiWaveError, OSError) as error:
-        why = error.message if isinstance(error, ScaiWaveError) else str(error)
+        reason = error.message if isinstance(error, ScaiWaveError) else str(error)
+        fix = f"{error.fix} " if isinstance(error, ScaiWaveError) else ""
     else:
-        return kept
+        return approved
     try:
-        update_env_file(config.env_file, values)
+        update_env_file(config.env_file, settings)
     except (ScaiWaveError, OSError):
-        problem = _rescued(why, values)
+        if is_synced and response_file.is_in_place() and response_file.credentials() == credentials:
+            problem: ScaiWaveError = CredentialsNotInstalled(
+                f"{reason} The credentials are saved in {response_file.path}.",
+                fix=f"{fix}Then run `scaiwave sync register` again to continue.",
+            )
+        else:
+            problem = _rescue_credentials(reason, receipt, settings)
     else:
-        return kept
+        return approved
     raise problem
 
 
 def install_credentials(config: Configuration, url: str, credentials: Credentials) -> None:
-    """Write the credentials that the receipt holds to the configuration file.
+    """Write the credentials of the receipt to the configuration file.
 
-    Raises `CredentialsNotInstalled` if that fails; they are still in the receipt then.
+    Raises `CredentialsNotInstalled` if that fails; the receipt still has them then.
     """
     try:
-        update_env_file(config.env_file, settings_for(url, credentials))
+        update_env_file(config.env_file, build_settings(url, credentials))
     except ScaiWaveError as error:
         problem = CredentialsNotInstalled(
-            f"{error.message} The credentials are safe in {receipt_path(config.home)}.",
-            fix=f"{error.fix} Then run `scaiwave sync register` again: it goes on from there.",
+            f"{error.message} The credentials are saved in {receipt_path(config.home)}.",
+            fix=f"{error.fix} Then run `scaiwave sync register` again to continue.",
         )
     else:
         return
     raise problem
 
 
-def overridden_names(config: Configuration, url: str, credentials: Credentials) -> list[str]:
-    """Names that the process environment sets to something else than the file now holds."""
-    written = settings_for(url, credentials)
+def find_overridden_settings(
+    config: Configuration, url: str, credentials: Credentials
+) -> list[str]:
+    """Return the settings to which the environment gives another value than the file has now."""
     return [
         name
-        for name, value in written.items()
+        for name, value in build_settings(url, credentials).items()
         if config.raw(name)[1] == "environment" and config.get_str(name) != value
     ]
 
 
 def verify_credentials(url: str, client_id: str, client_secret: str) -> str:
-    """Fetch a token and return how far it reaches, such as GLOBAL; '' if it doesn't say.
+    """Fetch a token and return its scope, such as GLOBAL; '' if ScaiKey does not state one.
 
-    Raises `UpstreamUnauthorized`, or an `UpstreamError` when ScaiKey can't be asked.
+    Raises `UpstreamUnauthorized`, or an `UpstreamError` if ScaiKey can't be asked.
     """
     with ScaiKeyClient(url, client_id=client_id, client_secret=client_secret) as client:
         try:
             return client.app_scope
         except UpstreamUnauthorized as error:
             error.fix = (
-                "`scaiwave sync show-config` shows what is set and where; "
-                "`scaiwave sync register --force` asks ScaiKey for new credentials."
+                "Check the settings with `scaiwave sync show-config`, or get new credentials with "
+                "`scaiwave sync register --force`."
             )
             raise
 
 
-def _rescued(why: str, values: Mapping[str, str]) -> ScaiWaveError:
-    lines = "".join(f"{name}={quote_value(name, value)}\n" for name, value in values.items())
-    place = _elsewhere(lines) or _on_terminal(lines)
-    if place is None:
-        return CredentialsLost(
-            f"{why} The credentials could not be kept anywhere and are lost.",
-            fix=f"Make room, remove application {values['SCAIWAVE_SCAIKEY_CLIENT_ID']} in "
-            "ScaiKey, and run `scaiwave sync register --restart`.",
+def load_pending(config: Configuration) -> PendingRegistration | None:
+    """Return the pending registration, with its credentials wherever they were saved.
+
+    Raises `ReceiptUnreadable`.
+    """
+    receipt = load_receipt(config.home)
+    if receipt is None or receipt.credentials is not None:
+        return receipt
+    for path in _list_rescue_files():
+        if credentials := _read_rescue_file(path, receipt):
+            return replace(receipt, credentials=credentials)
+    return receipt
+
+
+def find_waiting_credentials(config: Configuration) -> PendingRegistration | None:
+    """Return the registration whose credentials are saved here but not configured yet, if any."""
+    try:
+        pending = load_pending(config)
+    except (ReceiptUnreadable, OSError):
+        return None
+    return pending if pending is not None and pending.credentials is not None else None
+
+
+def delete_pending(config: Configuration, receipt: PendingRegistration | None) -> None:
+    """Delete the receipt and every other file that has secrets of this registration."""
+    delete_receipt(config.home)
+    if receipt is None:
+        return
+    for path in _list_rescue_files():
+        if _read_rescue_file(path, receipt):
+            path.unlink(missing_ok=True)
+
+
+def _sync(response_file: ResponseFile) -> bool:
+    try:
+        response_file.sync()
+    except OSError:
+        return False
+    return True
+
+
+def _rescue_credentials(
+    reason: str, receipt: PendingRegistration, settings: Mapping[str, str]
+) -> ScaiWaveError:
+    """Save the settings outside of the home directory; return the error that says where."""
+    lines = _rescue_heading(receipt) + "".join(
+        f"{name}={quote_value(name, value)}\n" for name, value in settings.items()
+    )
+    if path := _write_rescue_file(lines):
+        return CredentialsSavedElsewhere(f"{reason} The credentials are in {path}.")
+    if _print_to_terminal(lines):
+        return CredentialsSavedElsewhere(
+            f"{reason} The credentials are {ON_TERMINAL}.",
+            fix="Copy those lines to the configuration file; ScaiKey does not hand them out again.",
         )
-    return CredentialsSavedElsewhere(
-        f"{why} The credentials are {place}.",
-        fix="Move those lines to the configuration file, then run `scaiwave sync register "
-        "--restart`; ScaiKey does not hand them out again.",
+    return CredentialsLost(
+        f"{reason} The credentials could not be saved anywhere and are lost.",
+        fix="Free some space, remove application "
+        f"{settings['SCAIWAVE_SCAIKEY_CLIENT_ID']} in ScaiKey, and run `scaiwave sync register "
+        "--restart`.",
     )
 
 
-def _elsewhere(lines: str) -> str | None:
-    """Try a file of our own in every other folder that may be on another disk."""
-    for folder in _other_folders():
+def _rescue_heading(receipt: PendingRegistration) -> str:
+    return f"# Request {receipt.request_id} at {receipt.url}\n"
+
+
+def _write_rescue_file(lines: str) -> Path | None:
+    """Try a new file in every other directory that may be on another disk."""
+    for directory in _list_rescue_directories():
         try:
             descriptor, name = tempfile.mkstemp(
-                prefix="scaiwave-credentials-", suffix=".env", dir=folder
+                prefix=RESCUE_PREFIX, suffix=RESCUE_SUFFIX, dir=directory
             )
         except OSError:
-            continue  # The next folder may take it.
+            continue  # The next directory may take it.
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(lines)
@@ -159,22 +235,57 @@ def _elsewhere(lines: str) -> str | None:
         except OSError:
             Path(name).unlink()
             continue
-        return f"in {name}"
+        return Path(name)
     return None
 
 
-def _other_folders() -> list[Path]:
-    """Not `tempfile.gettempdir()`, which raises when every disk it tries is full."""
+def _list_rescue_directories() -> list[Path]:
+    """Not `tempfile.gettempdir()`, which raises if every disk it tries is full."""
     variables = (os.environ.get(name, "") for name in ("TMPDIR", "HOME"))
-    named = [Path(folder) for folder in (*variables, *SHARED_FOLDERS)]
-    return [folder for folder in dict.fromkeys(named) if folder.is_absolute()]
+    directories = [Path(name) for name in (*variables, *SHARED_DIRECTORIES)]
+    return [directory for directory in dict.fromkeys(directories) if directory.is_absolute()]
 
 
-def _on_terminal(lines: str) -> str | None:
-    """A person's own screen is the last resort; a log or a pipe never sees a secret."""
+def _print_to_terminal(lines: str) -> bool:
+    """Show the lines on the user's own terminal; a log or a pipe must never receive a secret."""
     try:
         with TERMINAL.open("w", encoding="utf-8") as terminal:
             terminal.write(f"\n{lines}\n")
     except OSError:
+        return False
+    return True
+
+
+def _list_rescue_files() -> list[Path]:
+    """Return the private files of this user that `_write_rescue_file` may have written."""
+    return [
+        path
+        for directory in _list_rescue_directories()
+        for path in sorted(directory.glob(f"{RESCUE_PREFIX}*{RESCUE_SUFFIX}"))
+        if _is_own_private_file(path)
+    ]
+
+
+def _is_own_private_file(path: Path) -> bool:
+    """Every user can write to /tmp, so a file there may be someone else's, or a link."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    is_private = stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o600
+    return is_private and status.st_uid == os.geteuid()
+
+
+def _read_rescue_file(path: Path, receipt: PendingRegistration) -> Credentials | None:
+    """Return the credentials of this registration; None if incomplete or of another one."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        values = read_env_file(path)
+    except (OSError, UnicodeDecodeError, ScaiWaveError):
         return None
-    return "on your screen and nowhere else"
+    names = list(build_settings("", Credentials("", "")))
+    if not lines or lines[0] != _rescue_heading(receipt) or not lines[-1].endswith("\n"):
+        return None
+    if [line.partition("=")[0] for line in lines[1:]] != names:
+        return None
+    return Credentials(*(values.get(name, "") for name in names[1:]))

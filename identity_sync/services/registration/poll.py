@@ -1,4 +1,4 @@
-"""Asks ScaiKey what has become of a request, once or until somebody has decided."""
+"""Ask ScaiKey for the decision on a request, once or until there is one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ from identity_sync.models import RegistrationState
 from identity_sync.services.registration.credentials import (
     block_signals,
     check_writable,
+    delete_pending,
     save_credentials,
 )
-from identity_sync.services.registration.receipt import PendingRegistration, delete_receipt
-from identity_sync.services.registration_rows import record_state
+from identity_sync.services.registration.receipt import (
+    PendingRegistration,
+    open_response_file,
+    record_state,
+)
+from identity_sync.services.registration.response_file import ResponseFile
 from scaiwave.auth.operators import Operator
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.registration import RegistrationStatus
@@ -36,71 +41,83 @@ from scaiwave.errors import (
 )
 
 POLL_SECONDS = 3.0
-SAY_SECONDS = 30.0
-
-_AGAIN = "Run `scaiwave sync register` to begin again."
+PROGRESS_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationPoller:
-    """One request being asked after; `wait` is in seconds, None asks once."""
+    """Asks for one request's decision; with `wait_seconds` None it asks once."""
 
     operator: Operator
     config: Configuration
-    say: Callable[[str], None]
+    log: Callable[[str], None]
     clock: Callable[[], datetime]
-    wait: float | None = None
+    wait_seconds: float | None = None
 
     def await_decision(self, receipt: PendingRegistration) -> PendingRegistration:
-        """The receipt with its credentials, which are on disk; unchanged if still pending.
+        """Return the receipt with its credentials, which are on disk; unchanged if still pending.
 
         Raises `RegistrationRejected`, `RegistrationClosed`, `CredentialsLost`,
-        `RegistrationPending`, `DiskFull` or `FileUnwritable` (before ScaiKey is asked), and what
-        the client raises.
+        `RegistrationPending`, `DiskFull` or `FileUnwritable` (before ScaiKey is asked), what
+        `save_credentials` raises, and what the client raises.
         """
-        began, said = time.monotonic(), float("-inf")
-        with ScaiKeyClient(receipt.url) as client:
+        started_at, logged_at = time.monotonic(), float("-inf")
+        with (
+            ScaiKeyClient(receipt.url) as client,
+            open_response_file(self.config.home, receipt) as response_file,
+        ):
             while True:
-                kept = self._ask(client, receipt)
-                if kept is not None or self.wait is None:
-                    return kept or receipt
-                passed = time.monotonic() - began
-                if passed >= self.wait:
-                    raise self._still_pending(receipt)
-                if passed - said >= SAY_SECONDS:
-                    said = passed
-                    self.say(f"Waiting for approval in ScaiKey ({passed:.0f} s) …")
-                time.sleep(min(POLL_SECONDS, self.wait - passed))
+                approved = self._poll(client, receipt, response_file)
+                if approved is not None or self.wait_seconds is None:
+                    return approved or receipt
+                elapsed = time.monotonic() - started_at
+                if elapsed >= self.wait_seconds:
+                    raise RegistrationPending(
+                        f"Request {receipt.request_id} was not approved or rejected within "
+                        f"{self.wait_seconds:g} s."
+                    )
+                if elapsed - logged_at >= PROGRESS_SECONDS:
+                    logged_at = elapsed
+                    self.log(f"Waiting for approval in ScaiKey ({elapsed:.0f} s) …")
+                time.sleep(min(POLL_SECONDS, self.wait_seconds - elapsed))
 
-    def _ask(
-        self, client: ScaiKeyClient, receipt: PendingRegistration
+    def _poll(
+        self, client: ScaiKeyClient, receipt: PendingRegistration, response_file: ResponseFile
     ) -> PendingRegistration | None:
-        """The receipt with credentials, or None while nobody has decided."""
+        """Return the receipt with credentials, or None while the request is pending."""
         check_writable(self.config)
         try:
             with block_signals():
-                status = client.registration_status(receipt.request_id, receipt.status_token)
-                if status.credentials is not None:
-                    return save_credentials(self.config, receipt, status.credentials)
+                status = client.registration_status(
+                    receipt.request_id, receipt.status_token, recorder=response_file.recorder
+                )
+                # A response before a retry may have had them.
+                credentials = status.credentials or response_file.credentials()
+                if credentials is not None:
+                    return save_credentials(self.config, receipt, credentials, response_file)
         except (UpstreamUnreachable, UpstreamUnavailable) as error:
-            if self.wait is None:
+            if self.wait_seconds is None:
                 raise
-            self.say(f"{error.message} Still waiting.")
+            self.log(f"{error.message} Still waiting.")
             return None
         except (UpstreamNotFound, UpstreamForbidden, UpstreamUnauthorized) as error:
-            error.fix = "`scaiwave sync register --restart` drops this request and begins again."
+            error.fix = (
+                "Run `scaiwave sync register --restart` to discard this request and start again."
+            )
             raise
         if status.status == RegistrationState.PENDING:
             return None
-        raise self._close(receipt, status)
+        raise self._record_outcome(receipt, status)
 
-    def _close(self, receipt: PendingRegistration, status: RegistrationStatus) -> ScaiWaveError:
-        """Write down that it is over, and return the error that says so."""
+    def _record_outcome(
+        self, receipt: PendingRegistration, status: RegistrationStatus
+    ) -> ScaiWaveError:
+        """Record that the request has ended without credentials, and return the error for it."""
         if status.status not in RegistrationState.values:
             return UpstreamInvalidResponse(
-                f"ScaiKey says that request {receipt.request_id} is in a state that it does "
-                "not document.",
-                fix="Update this suite, or ask who runs ScaiKey; the request is kept.",
+                f"ScaiKey returned an undocumented state for request {receipt.request_id}; the "
+                "request is kept.",
+                fix="Update this suite, or ask a ScaiKey administrator about the request.",
             )
         reason = status.rejection_reason or ""
         record_state(
@@ -110,32 +127,19 @@ class RegistrationPoller:
             now=self.clock(),
             reason=reason,
         )
-        delete_receipt(self.config.home)
-        return _ending(receipt, status.status, reason)
-
-    def _still_pending(self, receipt: PendingRegistration) -> RegistrationPending:
-        return RegistrationPending(
-            f"Nobody has decided on request {receipt.request_id} within {self.wait:g} s.",
-            fix="Approve it in ScaiKey, then run `scaiwave sync register` again.",
-        )
-
-
-def _ending(receipt: PendingRegistration, state: str, reason: str) -> ScaiWaveError:
-    request = f"request {receipt.request_id}"
-    match state:
-        case RegistrationState.APPROVED:
-            return CredentialsLost(
-                f"ScaiKey has approved {request}, but its credentials were fetched before and "
-                "are not in this home.",
-                fix="Look for them where they were fetched to, or remove the application in "
-                f"ScaiKey. {_AGAIN}",
-            )
-        case RegistrationState.REJECTED:
-            return RegistrationRejected(
-                f"ScaiKey has rejected {request}: {reason.rstrip('.') or 'no reason given'}.",
-                fix=f"Settle that with who runs ScaiKey. {_AGAIN}",
-            )
-        case RegistrationState.EXPIRED:
-            return RegistrationClosed(f"ScaiKey has let {request} expire.", fix=_AGAIN)
-        case _:
-            return RegistrationClosed(f"ScaiKey has cancelled {request}.", fix=_AGAIN)
+        delete_pending(self.config, receipt)
+        match status.status:
+            case RegistrationState.APPROVED:
+                return CredentialsLost(
+                    f"ScaiKey has approved request {receipt.request_id}, but its credentials were "
+                    f"already fetched and are not in {self.config.home}."
+                )
+            case RegistrationState.REJECTED:
+                return RegistrationRejected(
+                    f"ScaiKey rejected request {receipt.request_id}: "
+                    f"{reason.rstrip('.') or 'no reason given'}."
+                )
+            case RegistrationState.EXPIRED:
+                return RegistrationClosed(f"Request {receipt.request_id} has expired in ScaiKey.")
+            case _:
+                return RegistrationClosed(f"Request {receipt.request_id} was cancelled in ScaiKey.")

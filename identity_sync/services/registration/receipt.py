@@ -1,4 +1,8 @@
-"""What the home keeps of a registration that is not finished: the receipt, and the lock."""
+"""The stored state of a registration: receipt and lock in the home directory, a database row.
+
+The receipt is a JSON file, there from the request until the credentials are configured. It shows
+how far a registration has come, so that the next process continues it.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +11,40 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
+from django.db import transaction
 
 from identity_sync.errors import ReceiptUnreadable, RegistrationBusy
+from identity_sync.models import Registration, RegistrationState
+from identity_sync.services.registration.response_file import (
+    ResponseFile,
+    parse_response,
+    split_header,
+)
+from scaiwave.auth.operators import Operator
 from scaiwave.clients.scaikey.registration import Credentials
+from scaiwave.console.output import strip_control_chars
 from scaiwave.files import check_replaceable, replace_file
+from tenants.services.audit import record_audit
 
 RECEIPT = "scaikey-registration.json"
+RESPONSE_SUFFIX = ".response"
 LOCK = "register.lock"
-LARGEST_RECEIPT = 16 * 1024
-"""Bytes that a rehearsal asks for; a receipt with credentials has about 1 KB."""
+MAX_RECEIPT_BYTES = 16 * 1024
+"""Space that must be free for a receipt; one with credentials has about 1 KB."""
+
+MAX_ID_CHARS = 200
+"""Length of the columns. ScaiKey's ids are opaque, and a longer one must not stop us now."""
 
 
 class PendingRegistration(msgspec.Struct, frozen=True, kw_only=True):
     """One request, from the moment it was sent until its credentials are configured.
 
-    `status_token` is shown once by ScaiKey and `credentials` are handed out once, so neither
-    is anywhere else meanwhile.
+    ScaiKey shows `status_token` once and hands out `credentials` once; until then the home
+    directory has the only copy.
     """
 
     url: str
@@ -39,46 +58,15 @@ class PendingRegistration(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Credentials | None = None
 
     def __repr__(self) -> str:
-        return f"<Receipt {self.request_id} at {self.url}>"
-
-
-def receipt_path(home: Path) -> Path:
-    return home / RECEIPT
-
-
-def load_receipt(home: Path) -> PendingRegistration | None:
-    """Raises `ReceiptUnreadable` for a file that is not one of ours."""
-    path = receipt_path(home)
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=PendingRegistration)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        why = error.strerror or "error"
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        why = "it is damaged"
-    raise ReceiptUnreadable(
-        f"{path} can't be read: {why}.",
-        fix="Run as the user who registered, or `scaiwave sync register --restart` to drop it.",
-    )
-
-
-def save_receipt(home: Path, receipt: PendingRegistration) -> None:
-    replace_file(receipt_path(home), msgspec.json.encode(receipt))
-
-
-def delete_receipt(home: Path) -> None:
-    receipt_path(home).unlink(missing_ok=True)
-
-
-def check_writable(home: Path) -> None:
-    """Raise what `save_receipt` would raise now."""
-    check_replaceable(receipt_path(home), LARGEST_RECEIPT)
+        return f"<PendingRegistration {self.request_id} at {self.url}>"
 
 
 @contextmanager
 def registration_lock(home: Path) -> Iterator[None]:
-    """Let one process of this home register. Raises `RegistrationBusy` at once for a second."""
+    """Let one process of this home directory register.
+
+    Raises `RegistrationBusy` at once in a second one.
+    """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -86,9 +74,154 @@ def registration_lock(home: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RegistrationBusy(
-                "Another `scaiwave sync register` is running in this home.",
-                fix="Let it finish, or stop it; what it has begun is not lost.",
+                f"Another `scaiwave sync register` is running in {home}."
             ) from None
         yield
     finally:
         os.close(descriptor)
+
+
+def receipt_path(home: Path) -> Path:
+    return home / RECEIPT
+
+
+def load_receipt(home: Path) -> PendingRegistration | None:
+    """Return the pending registration, with its credentials wherever in the directory they are.
+
+    A process that was killed may have left them in the file of ScaiKey's response, or in a draft
+    of the receipt. Changes nothing. Raises `ReceiptUnreadable` for a file that is no receipt.
+    """
+    try:
+        receipt = _read_receipt(home)
+    except ReceiptUnreadable:
+        if recovered := _recover_credentials(home, None):
+            return recovered
+        raise
+    if receipt is not None and receipt.credentials is not None:
+        return receipt
+    return _recover_credentials(home, receipt) or receipt
+
+
+def save_receipt(home: Path, receipt: PendingRegistration) -> None:
+    """Replace the receipt. Raises `DiskFull` or `FileUnwritable`."""
+    replace_file(receipt_path(home), msgspec.json.encode(receipt))
+
+
+def delete_receipt(home: Path) -> None:
+    """Delete the receipt, then its drafts and response files.
+
+    In this order: credentials that a kill in between leaves are installed by the next process.
+    """
+    receipt_path(home).unlink(missing_ok=True)
+    for path in _list_leftovers(home):
+        path.unlink(missing_ok=True)
+
+
+def check_writable(home: Path) -> None:
+    """Raise what `save_receipt` would raise now."""
+    check_replaceable(receipt_path(home), MAX_RECEIPT_BYTES)
+
+
+def open_response_file(home: Path, receipt: PendingRegistration) -> ResponseFile:
+    """Reserve space for ScaiKey's response. Raises `DiskFull` or `FileUnwritable`."""
+    identity = f"{receipt.url}\n{receipt.request_id}".encode()
+    name = f".{RECEIPT}.{blake2b(identity, digest_size=8).hexdigest()}{RESPONSE_SUFFIX}"
+    return ResponseFile(home / name, msgspec.json.encode(receipt))
+
+
+def record_state(
+    *,
+    operator: Operator,
+    receipt: PendingRegistration,
+    state: RegistrationState,
+    now: datetime,
+    reason: str = "",
+) -> Registration:
+    """Create or update the row of this request, with an audit entry; idempotent."""
+    fields = {
+        "name": receipt.name,
+        "scope": receipt.scope,
+        "scope_slug": receipt.scope_slug,
+        "contact_email": receipt.contact_email,
+        "requested_at": receipt.requested_at,
+        "state": state,
+        "rejection_reason": strip_control_chars(reason),
+        "decided_at": None if state is RegistrationState.PENDING else now,
+    }
+    if receipt.credentials is not None:
+        fields["client_id"] = receipt.credentials.client_id[:MAX_ID_CHARS]
+        fields["application_id"] = receipt.credentials.application_id[:MAX_ID_CHARS]
+    with transaction.atomic():
+        row, _ = Registration.objects.update_or_create(
+            scaikey_url=receipt.url, request_id=receipt.request_id, defaults=fields
+        )
+        _record_audit(operator, row, now)
+    return row
+
+
+def cancel_registration_row(*, operator: Operator, row: Registration, now: datetime) -> None:
+    """Close a request whose status token is not in this home directory."""
+    with transaction.atomic():
+        row.state = RegistrationState.CANCELLED
+        row.decided_at = now
+        row.save(update_fields=["state", "decided_at"])
+        _record_audit(operator, row, now)
+
+
+def _record_audit(operator: Operator, row: Registration, now: datetime) -> None:
+    record_audit(
+        operator=operator,
+        action="register",
+        subject=row,
+        now=now,
+        details={"state": str(row.state), "url": row.scaikey_url, "client_id": row.client_id},
+    )
+
+
+def _read_receipt(home: Path) -> PendingRegistration | None:
+    path = receipt_path(home)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=PendingRegistration)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        reason = error.strerror or "error"
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        reason = "it is damaged"
+    raise ReceiptUnreadable(f"{path} can't be read: {reason}.")
+
+
+def _recover_credentials(
+    home: Path, receipt: PendingRegistration | None
+) -> PendingRegistration | None:
+    """Return what a killed process left of this registration, or of any if there is no receipt."""
+    for path in _list_leftovers(home):
+        leftover = _read_leftover(path)
+        if leftover is None or leftover.credentials is None:
+            continue
+        if receipt is None or _is_same_request(leftover, receipt):
+            return leftover
+    return None
+
+
+def _is_same_request(one: PendingRegistration, other: PendingRegistration) -> bool:
+    return (one.url, one.request_id) == (other.url, other.request_id)
+
+
+def _list_leftovers(home: Path) -> list[Path]:
+    """Return the drafts of the receipt and the response files, newest first."""
+    paths = [path for path in home.glob(f".{RECEIPT}.*") if path.is_file()]
+    return sorted(paths, key=lambda path: path.lstat().st_mtime_ns, reverse=True)
+
+
+def _read_leftover(path: Path) -> PendingRegistration | None:
+    """Return the registration in a draft or response file; None if it is incomplete."""
+    try:
+        content = path.read_bytes()
+        if path.suffix != RESPONSE_SUFFIX:
+            return msgspec.json.decode(content, type=PendingRegistration)
+        header, response = split_header(content)
+        receipt = msgspec.json.decode(header, type=PendingRegistration)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return msgspec.structs.replace(receipt, credentials=parse_response(response))

@@ -1,7 +1,8 @@
-"""Registers this server with ScaiKey, and goes on with a registration that was interrupted.
+"""Register this server with ScaiKey, or continue a registration that was interrupted.
 
-The receipt in the home says how far it has come: no receipt, nothing begun; one without
-credentials, ScaiKey is asked for the decision; one with credentials, they are configured.
+The receipt in the home directory decides where to continue: without a receipt a request is sent,
+with one that has no credentials ScaiKey is asked for the decision, and with credentials these are
+installed.
 """
 
 from __future__ import annotations
@@ -24,32 +25,38 @@ from identity_sync.services.registration.cancel import discard_pending
 from identity_sync.services.registration.credentials import (
     block_signals,
     check_writable,
+    delete_pending,
+    find_overridden_settings,
     install_credentials,
-    overridden_names,
+    load_pending,
     verify_credentials,
 )
 from identity_sync.services.registration.poll import RegistrationPoller
 from identity_sync.services.registration.receipt import (
     PendingRegistration,
-    delete_receipt,
-    load_receipt,
+    cancel_registration_row,
     receipt_path,
+    record_state,
     registration_lock,
     save_receipt,
 )
-from identity_sync.services.registration_rows import cancel_registration_row, record_state
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.registration import Credentials, RegistrationTicket
 from scaiwave.config import Configuration
 from scaiwave.errors import ScaiWaveError, UpstreamInvalidResponse, UpstreamNotFound
 
-LONGEST_REQUEST_ID = 200
+MAX_REQUEST_ID_CHARS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationResult:
-    """How far it has come. `outcome` is planned, pending, registered or already_registered."""
+    """The state of a registration after one `sync register`.
+
+    `outcome` is planned, pending, registered or already_registered. `client_secret` is masked.
+    `reach` is the scope of the token that was fetched to verify the credentials. `overridden` are
+    the settings that the environment sets to another value than the configuration file.
+    """
 
     outcome: str
     state: str
@@ -60,7 +67,7 @@ class RegistrationResult:
     scope_slug: str = ""
     contact_email: str = ""
     client_id: str = ""
-    client_secret: str = ""  # masked
+    client_secret: str = ""
     application_id: str = ""
     reach: str = ""
     env_file: str = ""
@@ -73,62 +80,87 @@ class RegistrationResult:
     @property
     def next_step(self) -> str:
         if self.outcome == "planned":
-            return "the same without --dry-run."
+            return "run the same command without --dry-run."
         if self.outcome == "pending":
             return (
                 f"approve request {self.request_id} in ScaiKey, then run "
                 "`scaiwave sync register` again."
             )
-        return "`scaiwave sync`."
+        return "run `scaiwave sync`."
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationContext:
-    """What all steps of one `sync register` share; `wait` is in seconds, None asks once."""
+    """What all steps of one `sync register` share; with `wait_seconds` None it asks once."""
 
     operator: Operator
     config: Configuration
-    talk: Console
+    console: Console
     clock: Callable[[], datetime]
-    wait: float | None = None
+    wait_seconds: float | None = None
 
 
 def register(
-    run: RegistrationContext,
+    context: RegistrationContext,
     *,
-    given: RegistrationFlags,
+    flags: RegistrationFlags,
     force: bool = False,
     restart: bool = False,
     dry_run: bool = False,
 ) -> RegistrationResult:
-    """Register, go on registering, or say that it is done.
+    """Register, continue a pending registration, or verify that this server is registered.
 
-    `force` begins although credentials are configured, `restart` drops a pending request first.
-    Raises `RegistrationBusy`, `RegistrationConflict`, what `gather` and `RegistrationPoller` raise,
-    and `CredentialsNotInstalled` when only the configuration file can't be written.
+    `force` registers although credentials are configured, `restart` discards a pending request
+    first. Raises `RegistrationBusy`, `RegistrationConflict`, what `collect_answers` and
+    `RegistrationPoller` raise, and `CredentialsNotInstalled` if only the configuration file can't
+    be written.
     """
-    run.operator.require(Permission.MANAGE_PLATFORM)
-    with registration_lock(run.config.home):
-        dropped = restart and _restart(run, dry_run=dry_run)
-        receipt = None if restart else load_receipt(run.config.home)
+    context.operator.require(Permission.MANAGE_PLATFORM)
+    config = context.config
+    with registration_lock(config.home):
+        # 1. Find out where an earlier process has stopped, or discard what it began.
+        receipt = None if restart else load_pending(config)
+        is_discarded = restart and _discard_pending(context, dry_run=dry_run)
+
+        # 2. Send a request, unless one is pending or the server is registered already.
         if receipt is None:
-            if not (force or dropped) and _has_credentials(run.config):
-                return _already(run.config, given)
-            _refuse_a_second(run, restart=restart, dry_run=dry_run)
-            answers = collect_answers(
-                given=given, talk=run.talk, config=run.config, operator=run.operator
+            if not (force or is_discarded) and _has_credentials(config):
+                return _verify_registered(config, flags)
+            _ensure_no_other_pending(context, restart=restart, dry_run=dry_run)
+            request = collect_answers(
+                flags=flags, console=context.console, config=config, operator=context.operator
             )
             if dry_run:
-                return RegistrationResult(outcome="planned", state="", **asdict(answers))
-            receipt = _request(run, answers)
-        ensure_matches(given, receipt)
-        return _progress(run, receipt, "planned") if dry_run else _go_on(run, receipt)
+                return RegistrationResult(outcome="planned", state="", **asdict(request))
+            receipt = _send_request(context, request)
+        ensure_matches(flags, receipt)
+        if dry_run:
+            return _build_result(context, receipt, "planned")
+
+        # 3. Ask for the decision, unless its credentials are saved already.
+        receipt = _await_decision(context, receipt)
+        if receipt.credentials is None:
+            return _build_result(context, receipt, "pending")
+
+        # 4. Install the credentials, and verify that ScaiKey accepts them.
+        return _finish(context, receipt, receipt.credentials)
 
 
-def _restart(run: RegistrationContext, *, dry_run: bool) -> bool:
-    """Drop what is pending in this home; whether there was something."""
+def build_redirect_uris(config: Configuration) -> list[str]:
+    """Return where ScaiKey may send browsers back to.
+
+    assumption: the root will do; a SERVICE application never sends a browser anywhere.
+    """
+    return [config.get_url("SCAIWAVE_PUBLIC_URL") + "/"]
+
+
+def _discard_pending(context: RegistrationContext, *, dry_run: bool) -> bool:
     return discard_pending(
-        run.operator, run.config, now=run.clock(), say=run.talk.say, dry_run=dry_run
+        context.operator,
+        context.config,
+        now=context.clock(),
+        log=context.console.log,
+        dry_run=dry_run,
     )
 
 
@@ -137,16 +169,16 @@ def _has_credentials(config: Configuration) -> bool:
     return all(config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in names)
 
 
-def _already(config: Configuration, given: RegistrationFlags) -> RegistrationResult:
+def _verify_registered(config: Configuration, flags: RegistrationFlags) -> RegistrationResult:
     url = config.get_url("SCAIWAVE_SCAIKEY_URL")
-    if given.url is not None and given.url.strip().rstrip("/") != url:
+    if flags.url is not None and flags.url.strip().rstrip("/") != url:
         raise RegistrationConflict(
-            f"This server is registered with {url}.",
-            fix="Pass --force to register it anew and replace those credentials.",
+            f"This server is already registered with {url}.",
+            fix="Pass --force to register it again and replace those credentials.",
         )
     client_id = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")
     client_secret = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_SECRET")
-    reach = verify_credentials(url, client_id, client_secret)
+    token_scope = verify_credentials(url, client_id, client_secret)
     return RegistrationResult(
         outcome="already_registered",
         state=RegistrationState.APPROVED,
@@ -154,128 +186,130 @@ def _already(config: Configuration, given: RegistrationFlags) -> RegistrationRes
         client_id=client_id,
         client_secret=mask_secret(client_secret),
         application_id=config.get_str("SCAIWAVE_SCAIKEY_APP_ID"),
-        reach=reach,
+        reach=token_scope,
         env_file=str(config.env_file),
     )
 
 
-def _refuse_a_second(run: RegistrationContext, *, restart: bool, dry_run: bool) -> None:
-    """Another home on this database may be waiting. Finds a missing database early, too."""
+def _ensure_no_other_pending(context: RegistrationContext, *, restart: bool, dry_run: bool) -> None:
+    """Refuse while another home directory on this database waits for a decision.
+
+    This also reports an unusable database before anything is sent.
+    """
     row = Registration.objects.order_by("-requested_at").first()
     if row is None or row.state != RegistrationState.PENDING:
         return
     if not restart:
         raise RegistrationConflict(
             f"Request {row.request_id} at {row.scaikey_url} is pending, and its status token is "
-            "in another home.",
-            fix="Go on with it there, or pass --restart to give it up and begin again here.",
+            "in another home directory.",
+            fix="Continue it there, or pass --restart to cancel it here and send a new one.",
         )
     if not dry_run:
-        cancel_registration_row(operator=run.operator, row=row, now=run.clock())
+        cancel_registration_row(operator=context.operator, row=row, now=context.clock())
 
 
-def _request(run: RegistrationContext, answers: RegistrationRequest) -> PendingRegistration:
-    """Send the request and keep its receipt before anything else happens."""
-    check_writable(run.config)
-    with ScaiKeyClient(answers.url) as client, block_signals():
-        ticket = _send(client, run.config, answers)
+def _send_request(
+    context: RegistrationContext, request: RegistrationRequest
+) -> PendingRegistration:
+    """Send the request and save its receipt before anything else happens."""
+    home = context.config.home
+    check_writable(context.config)
+    with ScaiKeyClient(request.url) as client, block_signals():
+        ticket = _post_request(client, context.config, request)
         receipt = PendingRegistration(
-            **asdict(answers),
+            **asdict(request),
             request_id=ticket.request_id,
             status_token=ticket.status_token,
-            requested_at=run.clock(),
+            requested_at=context.clock(),
         )
         try:
-            save_receipt(run.config.home, receipt)
+            save_receipt(home, receipt)
         except ScaiWaveError:
-            # Nobody could ask for its answer.
+            # Without its status token no one could ask for the decision.
             client.cancel_registration(ticket.request_id, ticket.status_token)
             raise
     record_state(
-        operator=run.operator,
+        operator=context.operator,
         receipt=receipt,
         state=RegistrationState.PENDING,
         now=receipt.requested_at,
     )
-    kept = receipt_path(run.config.home)
-    run.talk.say(f"Request {receipt.request_id} is sent; its status token is kept in {kept}.")
+    context.console.log(
+        f"Request {receipt.request_id} sent. Its status token is saved in {receipt_path(home)}."
+    )
     return receipt
 
 
-def _send(
-    client: ScaiKeyClient, config: Configuration, answers: RegistrationRequest
+def _post_request(
+    client: ScaiKeyClient, config: Configuration, request: RegistrationRequest
 ) -> RegistrationTicket:
-    slugs = {f"{answers.scope.lower()}_slug": answers.scope_slug} if answers.scope_slug else {}
+    slugs = {f"{request.scope.lower()}_slug": request.scope_slug} if request.scope_slug else {}
     try:
         ticket = client.register_application(
-            name=answers.name,
-            scope=answers.scope,
-            contact_email=answers.contact_email,
-            redirect_uris=redirect_uris(config),
+            name=request.name,
+            scope=request.scope,
+            contact_email=request.contact_email,
+            redirect_uris=build_redirect_uris(config),
             **slugs,
         )
     except UpstreamNotFound as error:
-        error.fix = "Check --url, and the slug of the partner or tenant if there is one."
+        error.fix = "Check --url, and the slug of the partner or tenant if you passed one."
         raise
-    if not ticket.request_id.isprintable() or len(ticket.request_id) > LONGEST_REQUEST_ID:
+    if not ticket.request_id.isprintable() or len(ticket.request_id) > MAX_REQUEST_ID_CHARS:
         raise UpstreamInvalidResponse(
-            "ScaiKey answers with a request id that is none.",
+            "ScaiKey returned an invalid request ID.",
             fix="Check that --url is the address of ScaiKey.",
         )
     return ticket
 
 
-def redirect_uris(config: Configuration) -> list[str]:
-    """Where ScaiKey may send browsers back to.
-
-    assumption: the root will do; a SERVICE application never sends a browser anywhere.
-    """
-    return [config.get_url("SCAIWAVE_PUBLIC_URL") + "/"]
-
-
-def _go_on(run: RegistrationContext, receipt: PendingRegistration) -> RegistrationResult:
-    if receipt.credentials is None:
-        inquiry = RegistrationPoller(
-            operator=run.operator,
-            config=run.config,
-            say=run.talk.say,
-            clock=run.clock,
-            wait=run.wait,
-        )
-        receipt = inquiry.await_decision(receipt)
-    if receipt.credentials is None:
-        return _progress(run, receipt, "pending")
-    return _finish(run, receipt, receipt.credentials)
+def _await_decision(
+    context: RegistrationContext, receipt: PendingRegistration
+) -> PendingRegistration:
+    """Return the receipt, with the credentials if the request is approved."""
+    if receipt.credentials is not None:
+        # A killed process may have left them in another file than the receipt.
+        save_receipt(context.config.home, receipt)
+        return receipt
+    poller = RegistrationPoller(
+        operator=context.operator,
+        config=context.config,
+        log=context.console.log,
+        clock=context.clock,
+        wait_seconds=context.wait_seconds,
+    )
+    return poller.await_decision(receipt)
 
 
 def _finish(
-    run: RegistrationContext, receipt: PendingRegistration, found: Credentials
+    context: RegistrationContext, receipt: PendingRegistration, credentials: Credentials
 ) -> RegistrationResult:
-    """Configure, write down, and only then see if ScaiKey honours what it gave."""
-    install_credentials(run.config, receipt.url, found)
+    """Install the credentials, record the approval, and only then verify them."""
+    install_credentials(context.config, receipt.url, credentials)
     record_state(
-        operator=run.operator,
+        operator=context.operator,
         receipt=receipt,
         state=RegistrationState.APPROVED,
-        now=run.clock(),
+        now=context.clock(),
     )
-    delete_receipt(run.config.home)
-    run.talk.say(f"ScaiKey has approved; the credentials are in {run.config.env_file}.")
-    reach = verify_credentials(receipt.url, found.client_id, found.client_secret)
+    delete_pending(context.config, receipt)
+    context.console.log(f"Request approved. The credentials are in {context.config.env_file}.")
+    token_scope = verify_credentials(receipt.url, credentials.client_id, credentials.client_secret)
     return replace(
-        _progress(run, receipt, "registered"),
+        _build_result(context, receipt, "registered"),
         state=RegistrationState.APPROVED,
-        client_id=found.client_id,
-        client_secret=mask_secret(found.client_secret),
-        application_id=found.application_id,
-        reach=reach,
+        client_id=credentials.client_id,
+        client_secret=mask_secret(credentials.client_secret),
+        application_id=credentials.application_id,
+        reach=token_scope,
         receipt="",
-        overridden=overridden_names(run.config, receipt.url, found),
+        overridden=find_overridden_settings(context.config, receipt.url, credentials),
     )
 
 
-def _progress(
-    run: RegistrationContext, receipt: PendingRegistration, outcome: str
+def _build_result(
+    context: RegistrationContext, receipt: PendingRegistration, outcome: str
 ) -> RegistrationResult:
     return RegistrationResult(
         outcome=outcome,
@@ -286,6 +320,6 @@ def _progress(
         scope=receipt.scope,
         scope_slug=receipt.scope_slug,
         contact_email=receipt.contact_email,
-        env_file=str(run.config.env_file),
-        receipt=str(receipt_path(run.config.home)),
+        env_file=str(context.config.env_file),
+        receipt=str(receipt_path(context.config.home)),
     )

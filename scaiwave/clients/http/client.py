@@ -116,11 +116,13 @@ class HttpClient:
         auth: tuple[str, str] | None = None,
         retry: bool | None = None,
         stop: threading.Event | None = None,
+        trace: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> httpx.Response:
         """Return the answer if it is 200–299, fully read.
 
         `path` is appended to the base URL; a whole address is called as it is. `retry` left
-        open means: if the method is idempotent. `stop`, once set, ends pauses and retries.
+        open means: if the method is idempotent. `stop`, once set, ends pauses and retries. `trace`
+        is called with the events of the connection (see `clients.http.recording`).
 
         Raises UpstreamUnreachable, UpstreamUnavailable, UpstreamInvalidResponse (and its kinds in
         `clients.errors`), UpstreamUnauthorized, UpstreamForbidden, UpstreamNotFound,
@@ -129,6 +131,8 @@ class HttpClient:
         arguments = {"params": params, "json": json, "data": data, "headers": headers}
         if auth is not None:
             arguments["auth"] = auth
+        if trace is not None:
+            arguments["extensions"] = {"trace": trace}
         again = method in IDEMPOTENT if retry is None else retry
         retrying = self._retrying(stop or threading.Event(), again=again)
         try:

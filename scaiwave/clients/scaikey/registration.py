@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from scaiwave.clients.http.client import HttpClient
+from scaiwave.clients.http.recording import ResponseRecorder
 from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.errors import UpstreamForbidden, UpstreamNotFound, UpstreamUnauthorized
 
@@ -93,26 +94,44 @@ class RegistrationCalls:
         )
         return ticket
 
-    def registration_status(self, request_id: str, status_token: str) -> RegistrationStatus:
-        """Raises UpstreamNotFound or UpstreamUnauthorized for a wrong id or token."""
-        answer = self._call("GET", f"{_path(request_id)}/status", status_token)
-        status: RegistrationStatus = decode_response(
-            answer.content, RegistrationStatus, source=f"GET {REGISTER}/…/status"
-        )
-        return msgspec.structs.replace(status, status=status.status.strip().upper())
+    def registration_status(
+        self, request_id: str, status_token: str, *, recorder: ResponseRecorder | None = None
+    ) -> RegistrationStatus:
+        """Return the decision, and the credentials the first time after an approval.
+
+        Raises UpstreamNotFound or UpstreamUnauthorized for a wrong id or token.
+        """
+        answer = self._call("GET", f"{_path(request_id)}/status", status_token, recorder)
+        return decode_status(answer.content)
 
     def cancel_registration(self, request_id: str, status_token: str) -> None:
         """Take back a pending request. Raises UpstreamConflict once it has been decided."""
         self._call("DELETE", _path(request_id), status_token)
 
-    def _call(self, method: str, path: str, status_token: str) -> Any:
+    def _call(
+        self, method: str, path: str, status_token: str, recorder: ResponseRecorder | None = None
+    ) -> Any:
+        headers = trace = None
+        if recorder is not None:
+            # A recorded response is read as it came, so it must not be compressed.
+            headers, trace = {"Accept-Encoding": "identity"}, recorder.trace
         try:
-            return self.http.request(method, path, params={"status_token": status_token})
+            return self.http.request(
+                method, path, params={"status_token": status_token}, headers=headers, trace=trace
+            )
         except (UpstreamUnauthorized, UpstreamForbidden, UpstreamNotFound) as error:
             error.fix = (
                 "Check the request id and the status token; if they are lost, register again."
             )
             raise
+
+
+def decode_status(body: bytes) -> RegistrationStatus:
+    """Decode the body of a response about a request. Raises UpstreamInvalidResponse."""
+    status: RegistrationStatus = decode_response(
+        body, RegistrationStatus, source=f"GET {REGISTER}/…/status"
+    )
+    return msgspec.structs.replace(status, status=status.status.strip().upper())
 
 
 def _path(request_id: str) -> str:

@@ -1,4 +1,4 @@
-"""What `sync register` refuses, and what it leaves alone."""
+"""When `sync register` refuses to run, and what a dry run leaves unchanged."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from scaiwave.errors import (
     UpstreamUnreachable,
 )
 from scaiwave.sandbox import Sandbox
-from tests.identity_sync.registering import (
+from tests.identity_sync.registration.helpers import (
     NOW,
-    Server,
+    ServerHome,
     approve,
 )
 
@@ -28,16 +28,16 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("role", [Role.PARTNER_ADMIN, Role.TENANT_ADMIN, Role.PLATFORM_READ])
-def test_fail_role(server: Server, sandbox: Sandbox, role: Role) -> None:
+def test_fail_role(server: ServerHome, sandbox: Sandbox, role: Role) -> None:
     operator = Operator("anna", role, partner_id="prt_1", tenant_id="tnt_1")
     with pytest.raises(InsufficientPermission):
-        register(server.run(operator=operator), given=server.given())
+        register(server.make_context(operator=operator), flags=server.make_flags())
     with pytest.raises(InsufficientPermission):
         cancel_registration(operator=operator, config=server.config, now=NOW)
     assert sandbox.requests.total == 0
 
 
-def test_fail_configured_credentials_are_refused(server: Server, sandbox: Sandbox) -> None:
+def test_fail_configured_credentials_are_refused(server: ServerHome, sandbox: Sandbox) -> None:
     server.env_file.write_text(
         f"SCAIWAVE_SCAIKEY_URL={server.url}\n"
         "SCAIWAVE_SCAIKEY_CLIENT_ID=nobody\nSCAIWAVE_SCAIKEY_CLIENT_SECRET=nothing\n"
@@ -46,20 +46,20 @@ def test_fail_configured_credentials_are_refused(server: Server, sandbox: Sandbo
         server.resume()
     assert caught.value.exit_code == 3
     assert caught.value.fix == (
-        "`scaiwave sync show-config` shows what is set and where; "
-        "`scaiwave sync register --force` asks ScaiKey for new credentials."
+        "Check the settings with `scaiwave sync show-config`, or get new credentials with "
+        "`scaiwave sync register --force`."
     )
 
 
-def test_fail_registered_with_another_scaikey(server: Server, sandbox: Sandbox) -> None:
+def test_fail_registered_with_another_scaikey(server: ServerHome, sandbox: Sandbox) -> None:
     approve(sandbox, server.register().request_id)
     server.resume()
     with pytest.raises(RegistrationConflict) as caught:
-        register(server.run(), given=RegistrationFlags(url="https://other.example.com"))
-    assert caught.value.message == f"This server is registered with {server.url}."
+        register(server.make_context(), flags=RegistrationFlags(url="https://other.example.com"))
+    assert caught.value.message == f"This server is already registered with {server.url}."
 
 
-def test_fail_scaikey_is_down(server: Server, sandbox: Sandbox) -> None:
+def test_fail_scaikey_is_down(server: ServerHome, sandbox: Sandbox) -> None:
     sandbox.stop()
     with pytest.raises(UpstreamUnreachable) as caught:
         server.register()
@@ -67,9 +67,9 @@ def test_fail_scaikey_is_down(server: Server, sandbox: Sandbox) -> None:
     assert not server.receipt.exists()
 
 
-def test_success_dry_run_sends_nothing(server: Server, sandbox: Sandbox) -> None:
-    found = server.register(dry_run=True)
-    assert (found.outcome, found.name) == ("planned", "chat")
+def test_success_dry_run_sends_nothing(server: ServerHome, sandbox: Sandbox) -> None:
+    result = server.register(dry_run=True)
+    assert (result.outcome, result.name) == ("planned", "chat")
     request_id = server.register().request_id
     approve(sandbox, request_id)
     sandbox.requests.reset()
@@ -79,7 +79,9 @@ def test_success_dry_run_sends_nothing(server: Server, sandbox: Sandbox) -> None
     assert server.receipt.exists()
 
 
-def test_success_environment_that_beats_the_file_is_named(server: Server, sandbox: Sandbox) -> None:
+def test_success_environment_that_beats_the_file_is_named(
+    server: ServerHome, sandbox: Sandbox
+) -> None:
     sandbox.registrations.auto_approve = True
     server.environment["SCAIWAVE_SCAIKEY_CLIENT_ID"] = "exported"
     assert server.register().overridden == ["SCAIWAVE_SCAIKEY_CLIENT_ID"]

@@ -1,4 +1,4 @@
-"""What the tests of registration share: a server of its own, and the far end's decisions."""
+"""Helpers for the tests of registration: a server in a home of its own, and ScaiKey's decisions."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from scaiwave.config import Configuration, load
 from scaiwave.errors import ConfirmationNeeded
 from scaiwave.sandbox import Sandbox
 
-HOST = Operator("ops@example.com", Role.HOST, origin="machine")
+HOST_OPERATOR = Operator("ops@example.com", Role.HOST, origin="machine")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def nobody_there(question: str, *, flag: str, default: str = "") -> str:
+def answer_with_default(question: str, *, flag: str, default: str = "") -> str:
     if default:
         return default
     raise ConfirmationNeeded(f"{question} is not given.", fix=f"Pass {flag}.")
 
 
 @dataclass
-class Server:
-    """One home of this server, and how to run `sync register` in it."""
+class ServerHome:
+    """One home directory of this server, and how to run `sync register` in it."""
 
     home: Path
     url: str
     environment: dict[str, str] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
     @property
     def config(self) -> Configuration:
-        """Read afresh, as each process does."""
+        """Read again, as each process does."""
         return load({"SCAIWAVE_HOME": str(self.home), **self.environment})
 
     @property
@@ -54,13 +54,19 @@ class Server:
     def env_file(self) -> Path:
         return self.home / ".env"
 
-    def run(self, *, operator: Operator = HOST, wait: float | None = None) -> RegistrationContext:
-        talk = Console(ask=nobody_there, say=self.said.append, interactive=False)
+    def make_context(
+        self, *, operator: Operator = HOST_OPERATOR, wait: float | None = None
+    ) -> RegistrationContext:
+        console = Console(prompt=answer_with_default, log=self.messages.append, interactive=False)
         return RegistrationContext(
-            operator=operator, config=self.config, talk=talk, clock=lambda: NOW, wait=wait
+            operator=operator,
+            config=self.config,
+            console=console,
+            clock=lambda: NOW,
+            wait_seconds=wait,
         )
 
-    def given(self, **changes: Any) -> RegistrationFlags:
+    def make_flags(self, **changes: Any) -> RegistrationFlags:
         answers = {
             "url": self.url,
             "name": "chat",
@@ -70,36 +76,36 @@ class Server:
         return RegistrationFlags(**{**answers, **changes})
 
     def register(self, *, wait: float | None = None, **options: Any) -> RegistrationResult:
-        """With all answers given."""
-        return register(self.run(wait=wait), given=self.given(), **options)
+        """Register with all answers passed as flags."""
+        return register(self.make_context(wait=wait), flags=self.make_flags(), **options)
 
     def resume(self, *, wait: float | None = None, **options: Any) -> RegistrationResult:
-        """As an operator types it the second time, without any answer."""
-        return register(self.run(wait=wait), given=RegistrationFlags(), **options)
+        """Run it as an operator does the second time, without flags."""
+        return register(self.make_context(wait=wait), flags=RegistrationFlags(), **options)
 
 
-def before_the_answer(sandbox: Sandbox, act: Callable[[], object]) -> None:
-    """Let something happen once on this machine while ScaiKey makes up an answer about status."""
+def run_before_answer(sandbox: Sandbox, act: Callable[[], object]) -> None:
+    """Run `act` once on this host before ScaiKey answers a request for the status."""
     retrieve = sandbox.registrations.retrieve
 
-    def hooked(pending: Any) -> bool:
+    def retrieve_after_act(pending: Any) -> bool:
         sandbox.registrations.retrieve = retrieve  # type: ignore[method-assign]
         act()
         return retrieve(pending)
 
-    sandbox.registrations.retrieve = hooked  # type: ignore[method-assign]
+    sandbox.registrations.retrieve = retrieve_after_act  # type: ignore[method-assign]
 
 
 def set_file_size_limit(size: int) -> None:
-    """Bytes that any file may have from now on; -1 lifts it."""
+    """Limit the size of every file that this process writes, in bytes."""
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 
 
 @contextmanager
-def file_size_limit_lifted(*, before: int = resource.RLIM_INFINITY) -> Iterator[None]:
-    """Lift the limit at the end, whoever has set it; `before` is the limit until then."""
-    set_file_size_limit(before)
+def file_size_limit(size: int = resource.RLIM_INFINITY) -> Iterator[None]:
+    """Set the limit, and lift it at the end, also one that was set in between."""
+    set_file_size_limit(size)
     try:
         yield
     finally:
@@ -110,9 +116,9 @@ def approve(sandbox: Sandbox, request_id: str) -> None:
     sandbox.registrations.decide(request_id, "APPROVED")
 
 
-def requests_for_status(sandbox: Sandbox) -> int:
+def count_status_requests(sandbox: Sandbox) -> int:
     return sandbox.requests.count("*/status")
 
 
-def mode(path: Path) -> int:
+def get_mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)

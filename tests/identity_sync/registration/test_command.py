@@ -16,8 +16,8 @@ from django.core.management import call_command
 from identity_sync.models import Registration
 from scaiwave.config.configuration import read_env_file
 from scaiwave.sandbox import Sandbox
-from tests.identity_sync.registering import (
-    Server,
+from tests.identity_sync.registration.helpers import (
+    ServerHome,
 )
 
 pytestmark = [
@@ -27,13 +27,13 @@ pytestmark = [
 
 
 @pytest.fixture
-def command_server(server: Server, settings: Any) -> Server:
+def command_server(server: ServerHome, settings: Any) -> ServerHome:
     settings.CONFIG = server.config
     return server
 
 
-def flags(server: Server) -> list[str]:
-    given = server.given()
+def flags(server: ServerHome) -> list[str]:
+    given = server.make_flags()
     return [
         f"--url={given.url}",
         f"--name={given.name}",
@@ -42,7 +42,7 @@ def flags(server: Server) -> list[str]:
     ]
 
 
-def test_success_command_says_what_is_next(command_server: Server) -> None:
+def test_success_command_says_what_is_next(command_server: ServerHome) -> None:
     out, err = StringIO(), StringIO()
     call_command("sync_register", *flags(command_server), stdout=out, stderr=err)
     row = Registration.objects.get()
@@ -59,7 +59,7 @@ def test_success_command_says_what_is_next(command_server: Server) -> None:
     )
 
 
-def test_success_command_json(command_server: Server, sandbox: Sandbox) -> None:
+def test_success_command_json(command_server: ServerHome, sandbox: Sandbox) -> None:
     sandbox.registrations.auto_approve = True
     out, err = StringIO(), StringIO()
     call_command("sync_register", *flags(command_server), "--json", stdout=out, stderr=err)
@@ -69,14 +69,14 @@ def test_success_command_json(command_server: Server, sandbox: Sandbox) -> None:
     assert err.getvalue() == ""
 
 
-def test_success_command_cancel(command_server: Server) -> None:
+def test_success_command_cancel(command_server: ServerHome) -> None:
     request_id = command_server.register().request_id
     out = StringIO()
     call_command("sync_register", "--cancel", stdout=out, stderr=StringIO())
     assert out.getvalue().splitlines() == [
-        "Outcome     cancelled",
-        f"Request id  {request_id}",
-        f"Url         {command_server.url}",
+        "Outcome  cancelled",
+        f"Request  {request_id}",
+        f"ScaiKey  {command_server.url}",
     ]
 
 
@@ -91,7 +91,7 @@ def terminal() -> Iterator[tuple[int, int]]:
 
 
 def test_success_interactive(
-    server: Server, sandbox: Sandbox, database_url: str, terminal: tuple[int, int]
+    server: ServerHome, sandbox: Sandbox, database_url: str, terminal: tuple[int, int]
 ) -> None:
     """Everything is asked at a terminal; a wrong answer is asked for again."""
     sandbox.registrations.auto_approve = True
@@ -119,8 +119,8 @@ def test_success_interactive(
             os.write(master, f"{answer}\n".encode())
         shown += read_until(master, None)
     assert process.returncode == 0, shown
-    assert "There is no such scope. Pass --scope as GLOBAL or PARTNER or TENANT." in shown
-    assert "Next: `scaiwave sync`." in shown
+    assert "Invalid scope: 'earth'. Pass --scope GLOBAL, PARTNER or TENANT." in shown
+    assert "Next: run `scaiwave sync`." in shown
     written = read_env_file(server.env_file)
     assert written["SCAIWAVE_SCAIKEY_URL"] == server.url
     assert written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] not in shown

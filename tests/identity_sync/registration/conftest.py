@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from tests.identity_sync.registering import Server
+from tests.identity_sync.registration.helpers import ServerHome
 
 
 @pytest.fixture
-def server(home: Path, sandbox: Sandbox) -> Server:
+def server(home: Path, sandbox: Sandbox) -> ServerHome:
     """This server before it is registered, with a ScaiKey to register with."""
-    return Server(home, sandbox.url)
+    return ServerHome(home, sandbox.url)

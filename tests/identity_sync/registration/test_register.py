@@ -14,12 +14,12 @@ from scaiwave.errors import (
 )
 from scaiwave.sandbox import Sandbox
 from tenants.models import AuditEntry
-from tests.identity_sync.registering import (
+from tests.identity_sync.registration.helpers import (
     NOW,
-    Server,
+    ServerHome,
     approve,
-    mode,
-    requests_for_status,
+    count_status_requests,
+    get_mode,
 )
 
 pytestmark = [
@@ -28,34 +28,34 @@ pytestmark = [
 ]
 
 
-def test_success_whole_way(server: Server, sandbox: Sandbox) -> None:
+def test_success_whole_way(server: ServerHome, sandbox: Sandbox) -> None:
     server.env_file.write_text("# mine\nSCAIWAVE_SERVER_NAME=chat.example.com\n")
     pending = server.register()
     assert (pending.outcome, pending.state) == ("pending", "PENDING")
-    assert mode(server.receipt) == 0o600
-    assert server.said == [
-        f"Request {pending.request_id} is sent; its status token is kept in {server.receipt}."
+    assert get_mode(server.receipt) == 0o600
+    assert server.messages == [
+        f"Request {pending.request_id} sent. Its status token is saved in {server.receipt}."
     ]
     approve(sandbox, pending.request_id)
 
-    found = server.resume()
-    assert (found.outcome, found.state, found.reach) == ("registered", "APPROVED", "GLOBAL")
+    result = server.resume()
+    assert (result.outcome, result.state, result.reach) == ("registered", "APPROVED", "GLOBAL")
     written = read_env_file(server.env_file)
     assert written == {
         "SCAIWAVE_SERVER_NAME": "chat.example.com",
         "SCAIWAVE_SCAIKEY_URL": sandbox.url,
-        "SCAIWAVE_SCAIKEY_CLIENT_ID": found.client_id,
+        "SCAIWAVE_SCAIKEY_CLIENT_ID": result.client_id,
         "SCAIWAVE_SCAIKEY_CLIENT_SECRET": written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"],
-        "SCAIWAVE_SCAIKEY_APP_ID": found.application_id,
+        "SCAIWAVE_SCAIKEY_APP_ID": result.application_id,
         "SCAIWAVE_SCAIKEY_ISSUER": sandbox.issuer(None),
     }
-    assert written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] not in str(found.document())
-    assert mode(server.env_file) == 0o600
+    assert written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] not in str(result.document())
+    assert get_mode(server.env_file) == 0o600
     assert not server.receipt.exists()
 
     row = Registration.objects.get()
     assert (row.state, row.request_id) == ("APPROVED", pending.request_id)
-    assert (row.client_id, row.scope, row.decided_at) == (found.client_id, "GLOBAL", NOW)
+    assert (row.client_id, row.scope, row.decided_at) == (result.client_id, "GLOBAL", NOW)
     audit = AuditEntry.objects.order_by("id").values_list("action", "operator", "details__state")
     assert list(audit) == [
         ("register", "ops@example.com", "PENDING"),
@@ -63,7 +63,7 @@ def test_success_whole_way(server: Server, sandbox: Sandbox) -> None:
     ]
 
 
-def test_success_again_does_nothing(server: Server, sandbox: Sandbox) -> None:
+def test_success_again_does_nothing(server: ServerHome, sandbox: Sandbox) -> None:
     approve(sandbox, server.register().request_id)
     server.resume()
     before = server.env_file.read_text()
@@ -74,7 +74,7 @@ def test_success_again_does_nothing(server: Server, sandbox: Sandbox) -> None:
     assert Registration.objects.count() == 1
 
 
-def test_success_force_registers_anew(server: Server, sandbox: Sandbox) -> None:
+def test_success_force_registers_anew(server: ServerHome, sandbox: Sandbox) -> None:
     approve(sandbox, server.register().request_id)
     first = server.resume()
     again = server.register(force=True)
@@ -86,33 +86,35 @@ def test_success_force_registers_anew(server: Server, sandbox: Sandbox) -> None:
 
 
 def test_success_waiting_until_approved(
-    server: Server, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    server: ServerHome, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("identity_sync.services.registration.poll.POLL_SECONDS", 0.05)
     approval = threading.Timer(0.3, lambda: setattr(sandbox.registrations, "auto_approve", True))
     approval.start()
     assert server.register(wait=30).outcome == "registered"
     approval.join()
-    assert requests_for_status(sandbox) > 1
-    assert "Waiting for approval in ScaiKey (0 s) …" in server.said
+    assert count_status_requests(sandbox) > 1
+    assert "Waiting for approval in ScaiKey (0 s) …" in server.messages
 
 
 def test_success_waiting_outlasts_a_restart_of_scaikey(
-    server: Server, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    server: ServerHome, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("identity_sync.services.registration.poll.POLL_SECONDS", 0.05)
     request_id = server.register().request_id
     sandbox.faults.add("status", path="*/status", status=500, times=1)
     approve(sandbox, request_id)
     assert server.resume(wait=30).outcome == "registered"
-    assert any(line.endswith("Still waiting.") for line in server.said)
+    assert any(line.endswith("Still waiting.") for line in server.messages)
 
 
-def test_fail_nobody_decides_in_time(server: Server, sandbox: Sandbox) -> None:
+def test_fail_nobody_decides_in_time(server: ServerHome, sandbox: Sandbox) -> None:
     with pytest.raises(RegistrationPending) as caught:
         server.register(wait=0)
     request_id = Registration.objects.get().request_id
-    assert caught.value.message == f"Nobody has decided on request {request_id} within 0 s."
+    assert caught.value.message == (
+        f"Request {request_id} was not approved or rejected within 0 s."
+    )
     assert caught.value.exit_code == 1
     assert server.receipt.exists()
 
@@ -122,19 +124,23 @@ def test_fail_nobody_decides_in_time(server: Server, sandbox: Sandbox) -> None:
     [("PARTNER", "partners", "partner_slug"), ("TENANT", "tenants", "tenant_slug")],
 )
 def test_success_other_scopes(
-    server: Server, sandbox: Sandbox, scope: str, find: str, flag: str
+    server: ServerHome, sandbox: Sandbox, scope: str, find: str, flag: str
 ) -> None:
     sandbox.registrations.auto_approve = True
     slug = next(iter(getattr(sandbox.directory, find).values()))["slug"]
-    found = register(server.run(), given=server.given(scope=scope.lower(), **{flag: slug}))
-    assert (found.scope, found.scope_slug, found.reach) == (scope, slug, scope)
+    result = register(
+        server.make_context(), flags=server.make_flags(scope=scope.lower(), **{flag: slug})
+    )
+    assert (result.scope, result.scope_slug, result.reach) == (scope, slug, scope)
 
 
-def test_fail_unknown_slug(server: Server) -> None:
+def test_fail_unknown_slug(server: ServerHome) -> None:
     with pytest.raises(UpstreamNotFound) as caught:
-        register(server.run(), given=server.given(scope="TENANT", tenant_slug="nobody"))
+        register(
+            server.make_context(), flags=server.make_flags(scope="TENANT", tenant_slug="nobody")
+        )
     assert caught.value.fix == (
-        "Check --url, and the slug of the partner or tenant if there is one."
+        "Check --url, and the slug of the partner or tenant if you passed one."
     )
     assert not Registration.objects.exists()
 
@@ -148,15 +154,15 @@ def test_fail_unknown_slug(server: Server) -> None:
         ("contact_email", "--contact-email"),
     ],
 )
-def test_fail_missing_answer_in_a_script(server: Server, missing: str, flag: str) -> None:
+def test_fail_missing_answer_in_a_script(server: ServerHome, missing: str, flag: str) -> None:
     with pytest.raises(ConfirmationNeeded) as caught:
-        register(server.run(), given=server.given(**{missing: None}))
+        register(server.make_context(), flags=server.make_flags(**{missing: None}))
     assert caught.value.fix == f"Pass {flag}."
 
 
-def test_success_url_of_the_configuration_is_the_default(server: Server) -> None:
+def test_success_url_of_the_configuration_is_the_default(server: ServerHome) -> None:
     server.environment["SCAIWAVE_SCAIKEY_URL"] = server.url + "/"
-    assert register(server.run(), given=server.given(url=None)).url == server.url
+    assert register(server.make_context(), flags=server.make_flags(url=None)).url == server.url
 
 
 @pytest.mark.parametrize(
@@ -164,46 +170,46 @@ def test_success_url_of_the_configuration_is_the_default(server: Server) -> None
     [
         (
             {"url": "scaikey.example.com"},
-            "That is not the address of a ScaiKey.",
+            "Invalid ScaiKey URL: it needs a scheme and a host.",
             "Pass --url as something like https://scaikey.example.com.",
         ),
         (
             {"url": "https://me:pw@scaikey.example.com"},
-            "The address of ScaiKey holds more than scheme, host and path.",
-            "Pass --url without a user name, a query or a fragment.",
+            "Invalid ScaiKey URL: only scheme, host and path are allowed.",
+            "Pass --url without a user name, query or fragment.",
         ),
         (
             {"url": "http://scaikey.example.com"},
-            "http://scaikey.example.com is not encrypted, and the client secret would travel "
-            "over it.",
-            "Use https://, or pass --allow-http if the network between is trusted.",
+            "Insecure ScaiKey URL: http://scaikey.example.com would receive the client secret "
+            "unencrypted.",
+            "Use https://, or pass --allow-http if you trust the network between.",
         ),
         (
             {"scope": "WORLD"},
-            "There is no such scope.",
-            "Pass --scope as GLOBAL or PARTNER or TENANT.",
+            "Invalid scope: 'WORLD'.",
+            "Pass --scope GLOBAL, PARTNER or TENANT.",
         ),
         (
             {"contact_email": "nobody"},
-            "That is not an e-mail address.",
+            "Invalid e-mail address: 'nobody'.",
             "Pass --contact-email as something like ops@example.com.",
         ),
         (
             {"name": " "},
-            "--name is empty, too long or holds control characters.",
+            "Invalid --name: it is empty, too long or contains control characters.",
             "Pass --name as 1 to 200 printable characters.",
         ),
         (
             {"tenant_slug": "acme"},
-            "--tenant-slug does not go with the scope GLOBAL.",
+            "--tenant-slug can't be used with scope GLOBAL.",
             "Leave --tenant-slug out, or pass --scope TENANT.",
         ),
     ],
 )
 def test_fail_answer_that_cannot_be_sent(
-    server: Server, sandbox: Sandbox, answers: dict[str, str], message: str, fix: str
+    server: ServerHome, sandbox: Sandbox, answers: dict[str, str], message: str, fix: str
 ) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011
-        register(server.run(), given=server.given(**answers))
+        register(server.make_context(), flags=server.make_flags(**answers))
     assert (caught.value.message, caught.value.fix) == (message, fix)  # type: ignore[attr-defined]
     assert sandbox.requests.total == 0

@@ -1,4 +1,4 @@
-"""Requests that end otherwise than approved: rejected, expired, cancelled, given up."""
+"""Requests that are not approved: rejected, expired, cancelled, discarded."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from scaiwave.errors import (
     UpstreamNotFound,
 )
 from scaiwave.sandbox import Sandbox
-from tests.identity_sync.registering import (
-    HOST,
+from tests.identity_sync.registration.helpers import (
+    HOST_OPERATOR,
     NOW,
-    Server,
+    ServerHome,
     approve,
 )
 
@@ -37,134 +37,141 @@ pytestmark = [
 ]
 
 
-def test_fail_rejected(server: Server, sandbox: Sandbox) -> None:
+def test_fail_rejected(server: ServerHome, sandbox: Sandbox) -> None:
     request_id = server.register().request_id
     sandbox.registrations.decide(request_id, "REJECTED", "Not one of ours.")
     with pytest.raises(RegistrationRejected) as caught:
         server.resume()
-    assert caught.value.message == f"ScaiKey has rejected request {request_id}: Not one of ours."
+    assert caught.value.message == f"ScaiKey rejected request {request_id}: Not one of ours."
     assert caught.value.fix == (
-        "Settle that with who runs ScaiKey. Run `scaiwave sync register` to begin again."
+        "Resolve the reason with a ScaiKey administrator, then run `scaiwave sync register` to "
+        "start again."
     )
     row = Registration.objects.get()
     assert (row.state, row.rejection_reason) == ("REJECTED", "Not one of ours.")
     assert server.register().request_id != request_id
 
 
-def test_fail_expired(server: Server, sandbox: Sandbox) -> None:
+def test_fail_expired(server: ServerHome, sandbox: Sandbox) -> None:
     sandbox.registrations.lifetime = 0
     with pytest.raises(RegistrationClosed) as caught:
         server.register()
     row = Registration.objects.get()
     assert row.state == "EXPIRED"
-    assert caught.value.message == f"ScaiKey has let request {row.request_id} expire."
-    assert caught.value.fix == "Run `scaiwave sync register` to begin again."
+    assert caught.value.message == f"Request {row.request_id} has expired in ScaiKey."
+    assert caught.value.fix == "Run `scaiwave sync register` to start again."
 
 
-def test_fail_cancelled_there(server: Server, sandbox: Sandbox) -> None:
+def test_fail_cancelled_there(server: ServerHome, sandbox: Sandbox) -> None:
     request_id = server.register().request_id
     sandbox.registrations.decide(request_id, "CANCELLED")
     with pytest.raises(RegistrationClosed) as caught:
         server.resume()
-    assert caught.value.message == f"ScaiKey has cancelled request {request_id}."
+    assert caught.value.message == f"Request {request_id} was cancelled in ScaiKey."
 
 
-def test_fail_state_that_is_not_documented(server: Server, sandbox: Sandbox) -> None:
+def test_fail_state_that_is_not_documented(server: ServerHome, sandbox: Sandbox) -> None:
     request_id = server.register().request_id
     sandbox.registrations.decide(request_id, "PARKED")
-    with pytest.raises(Exception, match="does not document"):
+    with pytest.raises(Exception, match="undocumented state"):
         server.resume()
     assert server.receipt.exists()
 
 
-def test_fail_scaikey_forgot_the_request(server: Server, sandbox: Sandbox) -> None:
+def test_fail_scaikey_forgot_the_request(server: ServerHome, sandbox: Sandbox) -> None:
     request_id = server.register().request_id
     sandbox.registrations._requests.clear()
     with pytest.raises(UpstreamNotFound) as caught:
         server.resume()
     assert caught.value.fix == (
-        "`scaiwave sync register --restart` drops this request and begins again."
+        "Run `scaiwave sync register --restart` to discard this request and start again."
     )
     assert server.register(restart=True).request_id != request_id
 
 
-def test_fail_credentials_fetched_before(server: Server, sandbox: Sandbox) -> None:
+def test_fail_credentials_fetched_before(server: ServerHome, sandbox: Sandbox) -> None:
     request_id = server.register().request_id
     approve(sandbox, request_id)
     sandbox.registrations.retrieve(sandbox.registrations.get(request_id))
     with pytest.raises(CredentialsLost) as caught:
         server.resume()
     assert caught.value.message == (
-        f"ScaiKey has approved request {request_id}, but its credentials were fetched before "
-        "and are not in this home."
+        f"ScaiKey has approved request {request_id}, but its credentials were already fetched and "
+        f"are not in {server.home}."
     )
 
 
-def test_success_cancel(server: Server, sandbox: Sandbox) -> None:
+def test_success_cancel(server: ServerHome, sandbox: Sandbox) -> None:
     request_id = server.register().request_id
-    cancel_registration(operator=HOST, config=server.config, now=NOW)
+    cancel_registration(operator=HOST_OPERATOR, config=server.config, now=NOW)
     assert sandbox.registrations.get(request_id).status == "CANCELLED"
     assert Registration.objects.get().state == "CANCELLED"
     assert not server.receipt.exists()
 
 
-def test_success_cancel_dry_run_changes_nothing(server: Server, sandbox: Sandbox) -> None:
+def test_success_cancel_dry_run_changes_nothing(server: ServerHome, sandbox: Sandbox) -> None:
     request_id = server.register().request_id
-    cancel_registration(operator=HOST, config=server.config, now=NOW, dry_run=True)
+    cancel_registration(operator=HOST_OPERATOR, config=server.config, now=NOW, dry_run=True)
     assert sandbox.registrations.get(request_id).status == "PENDING"
     assert server.receipt.exists()
 
 
-def test_fail_cancel_nothing(server: Server) -> None:
+def test_fail_cancel_nothing(server: ServerHome) -> None:
     with pytest.raises(NoPendingRegistration) as caught:
-        cancel_registration(operator=HOST, config=server.config, now=NOW)
-    assert caught.value.message == "No request is pending in this home."
+        cancel_registration(operator=HOST_OPERATOR, config=server.config, now=NOW)
+    assert caught.value.message == (f"No registration request is pending in {server.home}.")
 
 
-def test_fail_cancel_after_the_decision(server: Server, sandbox: Sandbox) -> None:
+def test_fail_cancel_after_the_decision(server: ServerHome, sandbox: Sandbox) -> None:
     request_id = server.register().request_id
     approve(sandbox, request_id)
     with pytest.raises(RegistrationConflict) as caught:
-        cancel_registration(operator=HOST, config=server.config, now=NOW)
-    assert caught.value.message == f"Request {request_id} has been decided in ScaiKey."
-    assert caught.value.fix == "Run `scaiwave sync register` to see the decision."
+        cancel_registration(operator=HOST_OPERATOR, config=server.config, now=NOW)
+    assert caught.value.message == (
+        f"Request {request_id} has already been approved or rejected in ScaiKey."
+    )
+    assert caught.value.fix == "Run `scaiwave sync register` to get the result."
     assert server.receipt.exists()
 
 
-def test_success_restart_cancels_and_begins_again(server: Server, sandbox: Sandbox) -> None:
+def test_success_restart_cancels_and_begins_again(server: ServerHome, sandbox: Sandbox) -> None:
     first = server.register().request_id
     second = server.register(restart=True).request_id
     assert sandbox.registrations.get(first).status == "CANCELLED"
     assert sandbox.registrations.get(second).status == "PENDING"
 
 
-def test_success_restart_gives_up_a_decided_request(server: Server, sandbox: Sandbox) -> None:
+def test_success_restart_gives_up_a_decided_request(server: ServerHome, sandbox: Sandbox) -> None:
     first = server.register().request_id
     approve(sandbox, first)
     assert server.register(restart=True).outcome == "pending"
-    assert f"Request {first} has been decided in ScaiKey. Its answer is given up." in server.said
+    assert (
+        f"Request {first} has already been approved or rejected in ScaiKey. The result is "
+        "discarded."
+    ) in server.messages
 
 
-def test_fail_other_answers_than_the_pending_request(server: Server) -> None:
+def test_fail_other_answers_than_the_pending_request(server: ServerHome) -> None:
     server.register()
     with pytest.raises(RegistrationConflict) as caught:
-        register(server.run(), given=RegistrationFlags(name="other"))
-    assert caught.value.message == "A request with another --name is pending: 'chat'."
+        register(server.make_context(), flags=RegistrationFlags(name="other"))
+    assert caught.value.message == "A request with a different --name is pending: 'chat'."
 
 
-def test_fail_pending_in_another_home(server: Server, tmp_path: Path) -> None:
+def test_fail_pending_in_another_home(server: ServerHome, tmp_path: Path) -> None:
     request_id = server.register().request_id
-    other = Server(tmp_path / "other", server.url)
+    other = ServerHome(tmp_path / "other", server.url)
     with pytest.raises(RegistrationConflict) as caught:
         other.register()
     assert caught.value.message == (
-        f"Request {request_id} at {server.url} is pending, and its status token is in another home."
+        f"Request {request_id} at {server.url} is pending, and its status token is in another "
+        "home directory."
     )
     assert other.register(restart=True).outcome == "pending"
     assert Registration.objects.get(request_id=request_id).state == "CANCELLED"
 
 
-def test_fail_damaged_receipt(server: Server) -> None:
+def test_fail_damaged_receipt(server: ServerHome) -> None:
     server.receipt.write_text('{"url": 1')
     with pytest.raises(ReceiptUnreadable) as caught:
         server.register()
@@ -172,7 +179,9 @@ def test_fail_damaged_receipt(server: Server) -> None:
     assert server.register(restart=True).outcome == "pending"
 
 
-def test_fail_two_at_once(server: Server) -> None:
+def test_fail_two_at_once(server: ServerHome) -> None:
     with registration_lock(server.home), pytest.raises(RegistrationBusy) as caught:
         server.register()
-    assert caught.value.message == ("Another `scaiwave sync register` is running in this home.")
+    assert caught.value.message == (
+        f"Another `scaiwave sync register` is running in {server.home}."
+    )

@@ -1,4 +1,4 @@
-"""What ScaiKey hands out once must not get lost: the ways it could."""
+"""Credentials are handed out once; they survive full disks, lost directories and signals."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from scaiwave.errors import (
     FileUnwritable,
 )
 from scaiwave.sandbox import Sandbox
-from tests.identity_sync.registering import (
-    HOST,
+from tests.identity_sync.registration.helpers import (
+    HOST_OPERATOR,
     NOW,
-    Server,
+    ServerHome,
     approve,
-    before_the_answer,
-    file_size_limit_lifted,
-    mode,
-    requests_for_status,
+    count_status_requests,
+    file_size_limit,
+    get_mode,
+    run_before_answer,
     set_file_size_limit,
 )
 
@@ -43,7 +43,7 @@ pytestmark = [
 
 
 def test_fail_configuration_file_is_found_unwritable_before_asking(
-    server: Server, sandbox: Sandbox
+    server: ServerHome, sandbox: Sandbox
 ) -> None:
     approve(sandbox, server.register().request_id)
     server.environment["SCAIWAVE_ENV_FILE"] = str(server.home / "missing" / ".env")
@@ -52,44 +52,44 @@ def test_fail_configuration_file_is_found_unwritable_before_asking(
     assert caught.value.message == (
         f"{server.home}/missing/.env can't be written: No such file or directory."
     )
-    assert requests_for_status(sandbox) == 1
+    assert count_status_requests(sandbox) == 1
     server.environment.clear()
     assert server.resume().outcome == "registered"
 
 
-def test_fail_full_disk_is_found_before_asking(server: Server, sandbox: Sandbox) -> None:
+def test_fail_full_disk_is_found_before_asking(server: ServerHome, sandbox: Sandbox) -> None:
     approve(sandbox, server.register().request_id)
-    with pytest.raises(DiskFull), file_size_limit_lifted(before=0):
+    with pytest.raises(DiskFull), file_size_limit(0):
         server.resume()
-    assert requests_for_status(sandbox) == 1
+    assert count_status_requests(sandbox) == 1
     assert server.resume().outcome == "registered"
 
 
-def test_fail_configuration_file_breaks_between(server: Server, sandbox: Sandbox) -> None:
+def test_fail_configuration_file_breaks_between(server: ServerHome, sandbox: Sandbox) -> None:
     approve(sandbox, server.register().request_id)
-    before_the_answer(sandbox, server.env_file.mkdir)
+    run_before_answer(sandbox, server.env_file.mkdir)
     with pytest.raises(CredentialsNotInstalled) as caught:
         server.resume()
     assert caught.value.message == (
         f"{server.env_file} can't be written: it is not a regular file. "
-        f"The credentials are safe in {server.receipt}."
+        f"The credentials are saved in {server.receipt}."
     )
-    assert mode(server.receipt) == 0o600
+    assert get_mode(server.receipt) == 0o600
     with pytest.raises(RegistrationConflict):
-        cancel_registration(operator=HOST, config=server.config, now=NOW)
+        cancel_registration(operator=HOST_OPERATOR, config=server.config, now=NOW)
 
     server.env_file.rmdir()
     sandbox.requests.reset()
     assert server.resume().outcome == "registered"
-    assert requests_for_status(sandbox) == 0
+    assert count_status_requests(sandbox) == 0
 
 
 @pytest.fixture
-def other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "other-disk"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    return folder
+def other_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "other-disk"
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    return directory
 
 
 @pytest.fixture
@@ -100,21 +100,28 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return place
 
 
-def lose_home(server: Server) -> None:
+def lose_home(server: ServerHome) -> None:
     server.home.rename(server.home.with_name("lost"))
-    server.home.write_text("not a folder")
+    server.home.write_text("not a directory")
 
 
-def test_fail_home_breaks_between(server: Server, sandbox: Sandbox, other_folder: Path) -> None:
+def restore_home(server: ServerHome) -> None:
+    server.home.unlink()
+    server.home.with_name("lost").rename(server.home)
+
+
+def test_fail_home_breaks_between(
+    server: ServerHome, sandbox: Sandbox, other_directory: Path
+) -> None:
     approve(sandbox, server.register().request_id)
-    before_the_answer(sandbox, lambda: lose_home(server))
+    run_before_answer(sandbox, lambda: lose_home(server))
     with pytest.raises(CredentialsSavedElsewhere) as caught:
         server.resume()
-    rescued = next(other_folder.iterdir())
+    rescued = next(other_directory.iterdir())
     assert caught.value.message == (
         f"{server.receipt} can't be written: Not a directory. The credentials are in {rescued}."
     )
-    assert mode(rescued) == 0o600
+    assert get_mode(rescued) == 0o600
     written = read_env_file(rescued)
     assert sandbox.clients.authenticate(
         written["SCAIWAVE_SCAIKEY_CLIENT_ID"], written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"]
@@ -123,7 +130,7 @@ def test_fail_home_breaks_between(server: Server, sandbox: Sandbox, other_folder
 
 
 def test_success_only_the_receipt_breaks_between(
-    server: Server, sandbox: Sandbox, tmp_path: Path
+    server: ServerHome, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     server.environment["SCAIWAVE_ENV_FILE"] = str(tmp_path / "elsewhere.env")
     approve(sandbox, server.register().request_id)
@@ -132,48 +139,81 @@ def test_success_only_the_receipt_breaks_between(
         server.receipt.unlink()
         server.receipt.mkdir()
 
-    before_the_answer(sandbox, break_receipt)
+    run_before_answer(sandbox, break_receipt)
     with pytest.raises(OSError):  # noqa: PT011
         server.resume()
     assert "SCAIWAVE_SCAIKEY_CLIENT_SECRET" in read_env_file(tmp_path / "elsewhere.env")
 
 
-def test_fail_nowhere_to_write_and_nobody_there(
-    server: Server, sandbox: Sandbox, no_terminal: Path
+def response_files(server: ServerHome) -> list[Path]:
+    return list(server.home.glob(".scaikey-registration.json.*.response"))
+
+
+def test_success_disk_full_between(server: ServerHome, sandbox: Sandbox) -> None:
+    """The space for ScaiKey's answer was reserved, so that it survives where it came in."""
+    approve(sandbox, server.register().request_id)
+    run_before_answer(sandbox, lambda: set_file_size_limit(0))
+    with pytest.raises(CredentialsNotInstalled) as caught, file_size_limit():
+        server.resume()
+    (saved,) = response_files(server)
+    assert caught.value.message == (
+        f"{server.receipt} can't be written: File too large. The credentials are saved in {saved}."
+    )
+    assert get_mode(saved) == 0o600
+    with pytest.raises(RegistrationConflict):
+        cancel_registration(operator=HOST_OPERATOR, config=server.config, now=NOW)
+    sandbox.requests.reset()
+    assert server.resume().outcome == "registered"
+    assert count_status_requests(sandbox) == 0
+    assert response_files(server) == []
+
+
+def lose_home_and_space(server: ServerHome) -> None:
+    lose_home(server)
+    set_file_size_limit(0)
+
+
+def test_fail_nowhere_to_write_and_answer_with_default(
+    server: ServerHome, sandbox: Sandbox, no_terminal: Path
 ) -> None:
     approve(sandbox, server.register().request_id)
-    before_the_answer(sandbox, lambda: set_file_size_limit(0))
-    with pytest.raises(CredentialsLost) as caught, file_size_limit_lifted():
+    run_before_answer(sandbox, lambda: lose_home_and_space(server))
+    with pytest.raises(CredentialsLost) as caught, file_size_limit():
         server.resume()
     assert caught.value.message == (
-        f"{server.receipt} can't be written: File too large. "
-        "The credentials could not be kept anywhere and are lost."
+        f"{server.receipt} can't be written: Not a directory. "
+        "The credentials could not be saved anywhere and are lost."
     )
-    assert server.register(restart=True).outcome == "pending"
+    # Unless the directory comes back.
+    restore_home(server)
+    assert server.resume().outcome == "registered"
 
 
 def test_fail_nowhere_to_write_but_a_terminal(
-    server: Server, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    server: ServerHome, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     master, slave = os.openpty()
     monkeypatch.setattr(credentials, "TERMINAL", Path(os.ttyname(slave)))
     approve(sandbox, server.register().request_id)
-    before_the_answer(sandbox, lambda: set_file_size_limit(0))
-    with pytest.raises(CredentialsSavedElsewhere) as caught, file_size_limit_lifted():
+    run_before_answer(sandbox, lambda: lose_home_and_space(server))
+    with pytest.raises(CredentialsSavedElsewhere) as caught, file_size_limit():
         server.resume()
     shown = os.read(master, 10_000).decode()
     os.close(master)
     os.close(slave)
     assert "SCAIWAVE_SCAIKEY_CLIENT_SECRET=" in shown
-    assert caught.value.message.endswith("The credentials are on your screen and nowhere else.")
+    assert caught.value.message.endswith("The credentials are on your terminal and nowhere else.")
+    assert caught.value.fix == (
+        "Copy those lines to the configuration file; ScaiKey does not hand them out again."
+    )
 
 
 def test_success_after_a_kill_between_fetching_and_configuring(
-    server: Server, sandbox: Sandbox
+    server: ServerHome, sandbox: Sandbox
 ) -> None:
     """The receipt then holds the credentials, and ScaiKey would not hand them out again."""
     approve(sandbox, server.register().request_id)
-    before_the_answer(sandbox, server.env_file.mkdir)
+    run_before_answer(sandbox, server.env_file.mkdir)
     with pytest.raises(CredentialsNotInstalled):
         server.resume()
     server.env_file.rmdir()
@@ -181,12 +221,12 @@ def test_success_after_a_kill_between_fetching_and_configuring(
 
 
 def test_success_interrupt_waits_until_the_credentials_are_kept(
-    server: Server, sandbox: Sandbox
+    server: ServerHome, sandbox: Sandbox
 ) -> None:
     approve(sandbox, server.register().request_id)
     main = threading.main_thread().ident
     assert main is not None
-    before_the_answer(sandbox, lambda: signal.pthread_kill(main, signal.SIGINT))
+    run_before_answer(sandbox, lambda: signal.pthread_kill(main, signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         server.resume()
     assert json.loads(server.receipt.read_text())["credentials"]["client_id"]

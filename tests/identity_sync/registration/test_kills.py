@@ -1,0 +1,155 @@
+"""ScaiKey hands credentials out once; a process may be killed at any moment after that."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scaiwave.config.configuration import read_env_file
+from scaiwave.sandbox import Sandbox
+from scaiwave.sandbox.http.routing import Response
+from scaiwave.sandbox.http.server import Connection
+from tests.identity_sync.registration.helpers import ServerHome, get_mode
+
+pytestmark = [
+    pytest.mark.sandbox(partners=1, tenants=2, people=4, groups=1),
+    pytest.mark.once,
+]
+
+NIGHTLY = os.environ.get("SCAIWAVE_TEST_NIGHTLY") == "1"
+RANDOM_KILLS = 120 if NIGHTLY else 10
+REGISTER = [
+    *(sys.executable, "-m", "scaiwave.cli", "sync", "register", "--name=chat", "--scope=GLOBAL"),
+    *("--contact-email=ops@example.com", "--wait", "--timeout=5"),
+]
+
+
+def assert_registered(home: Path, sandbox: Sandbox) -> None:
+    """The very credentials that were handed out are configured, and lie nowhere else."""
+    written = read_env_file(home / ".env")
+    secret = written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"]
+    assert sandbox.clients.authenticate(written["SCAIWAVE_SCAIKEY_CLIENT_ID"], secret)
+    holders = [
+        path for path in home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()
+    ]
+    assert holders == [home / ".env"]
+    assert get_mode(home / ".env") == 0o600
+    left = {path.name for path in home.iterdir() if path.name.startswith((".scaikey", "scaikey"))}
+    assert left == set()
+
+
+def clients_handed_out(sandbox: Sandbox) -> set[str]:
+    """Clients whose credentials have left ScaiKey."""
+    pending = sandbox.registrations._requests.values()
+    return {request.client.client_id for request in pending if request.retrieved}
+
+
+def test_success_killed_at_each_step(
+    sandbox: Sandbox, tmp_path: Path, database_url: str, home: Path
+) -> None:
+    sandbox.registrations.auto_approve = True
+    subprocess.run([sys.executable, "-m", "scaiwave.cli", "manage", "migrate", "-v0"], check=True)
+    servers = tmp_path / "servers"
+    servers.mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "tests.identity_sync.registration.kill_steps",
+        str(servers),
+        sandbox.url,
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "scaiwave.settings"},
+    )
+    assert done.returncode == 0, done.stderr
+    kills = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(kills) > 60
+    assert [kill["step"] for kill in kills if not kill["killed"]] == [], done.stderr
+    assert [kill["step"] for kill in kills if not kill["resumed"]] == [], done.stderr
+    homes = [servers / "warm", servers / "counted", *(Path(kill["home"]) for kill in kills)]
+    for place in homes:
+        assert_registered(place, sandbox)
+    configured = {read_env_file(place / ".env")["SCAIWAVE_SCAIKEY_CLIENT_ID"] for place in homes}
+    # ScaiKey was asked for no credentials but those that are in use.
+    assert clients_handed_out(sandbox) == configured
+
+
+@pytest.fixture
+def sent_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the answers with credentials that were handed to the operating system."""
+    sizes: list[int] = []
+    write = Connection._write
+
+    def count_and_write(connection: Connection, response: Response, *, keep: bool) -> bool:
+        result = write(connection, response, keep=keep)
+        if b'"client_secret"' in response.body:
+            sizes.append(len(response.body))
+        return result
+
+    monkeypatch.setattr(Connection, "_write", count_and_write)
+    return sizes
+
+
+def has_unread_bytes(port: int) -> bool:
+    """Whether something that was sent from this port waits in the kernel for its receiver."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, _, remote, _, queues, *_ = line.split()
+        if int(remote.partition(":")[2], 16) == port and int(queues.partition(":")[2], 16):
+            return True
+    return False
+
+
+def kill_once_received(process: subprocess.Popen[bytes], port: int, delay: float) -> None:
+    """Kill it after a while, but not before it has received what was sent to it."""
+    time.sleep(delay)
+    process.send_signal(signal.SIGSTOP)
+    while process.poll() is None and has_unread_bytes(port):
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.001)
+        process.send_signal(signal.SIGSTOP)
+    process.kill()
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells what is unread")
+def test_success_killed_at_any_moment(
+    server: ServerHome, sandbox: Sandbox, database_url: str, home: Path, sent_sizes: list[int]
+) -> None:
+    """Moments are spread from the arrival of the credentials to the end of the command."""
+    sandbox.registrations.auto_approve = True
+    subprocess.run([sys.executable, "-m", "scaiwave.cli", "manage", "migrate", "-v0"], check=True)
+    chance = random.Random()
+    command = [*REGISTER, f"--url={server.url}"]
+    port = int(server.url.rpartition(":")[2])
+    for _ in range(RANDOM_KILLS):
+        before = clients_handed_out(sandbox)
+        with subprocess.Popen(
+            [*command, "--force"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            wait_until(lambda: bool(sent_sizes))
+            sent_sizes.clear()
+            kill_once_received(process, port, chance.uniform(0, 0.03))
+        again = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert again.returncode == 0, again.stderr
+        assert_registered(home, sandbox)
+        (fetched,) = clients_handed_out(sandbox) - before
+        assert read_env_file(server.env_file)["SCAIWAVE_SCAIKEY_CLIENT_ID"] == fetched
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.0002)
