@@ -73,9 +73,13 @@ def get_key_health(now: datetime) -> KeyHealth:
         signing_key_id=signing.key_id if signing else None,
         rotation_due_at=get_rotation_due_at(signing) if signing else None,
         rotation_is_near=signing is not None and is_rotation_near(signing, now),
-        unreadable=[key_id for key_id, e in problems.items() if isinstance(e, KeyUnreadable)],
-        damaged=[key_id for key_id, e in problems.items() if isinstance(e, KeyDamaged)],
+        unreadable=_filter_ids(problems, KeyUnreadable),
+        damaged=_filter_ids(problems, KeyDamaged),
     )
+
+
+def _filter_ids(problems: dict[str, Problem | None], kind: type[Problem]) -> list[str]:
+    return [key_id for key_id, problem in problems.items() if isinstance(problem, kind)]
 
 
 def find_key_problem(key: ServerKey) -> Problem | None:

@@ -29,10 +29,10 @@ class Deadline:
 
     def remaining(self, timeout: float | None, error_class: type[Exception]) -> float:
         """Return the timeout, capped to the time left. Raises `error_class` if none is left."""
-        left = self._end - time.monotonic()
-        if left <= 0:
+        seconds_left = self._end - time.monotonic()
+        if seconds_left <= 0:
             raise error_class("deadline exceeded")
-        return left if timeout is None else min(left, timeout)
+        return seconds_left if timeout is None else min(seconds_left, timeout)
 
 
 class PinnedBackend(httpcore.NetworkBackend):
@@ -53,9 +53,11 @@ class PinnedBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         last_error: Exception = httpcore.ConnectError("no address")
         for address in self._addresses:
-            left = self._deadline.remaining(timeout, httpcore.ConnectTimeout)
+            time_left = self._deadline.remaining(timeout, httpcore.ConnectTimeout)
             try:
-                return BoundedStream(self._backend.connect_tcp(address, port, left), self._deadline)
+                return BoundedStream(
+                    self._backend.connect_tcp(address, port, time_left), self._deadline
+                )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 last_error = error
         raise last_error
@@ -83,8 +85,8 @@ class BoundedStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        left = self._deadline.remaining(timeout, httpcore.ConnectTimeout)
-        secured = self._stream.start_tls(ssl_context, server_hostname, left)
+        time_left = self._deadline.remaining(timeout, httpcore.ConnectTimeout)
+        secured = self._stream.start_tls(ssl_context, server_hostname, time_left)
         return BoundedStream(secured, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
