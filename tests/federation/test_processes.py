@@ -205,5 +205,5 @@ def test_success_policy_and_descriptor(server: Server) -> None:
     assert plain.err.startswith(
         "Peers fetch it from https://a.example/.well-known/scaiwave/server.\n"
     )
-    name_problem = scaiwave("admin", "federation", "descriptor", SCAIWAVE_SERVER_NAME="https://a/")
-    assert (name_problem.code, "Peers fetch it" in name_problem.err) == (0, False)
+    ended = scaiwave("admin", "federation", "descriptor", SCAIWAVE_SERVER_NAME="https://a/")
+    assert (ended.code, "Peers fetch it" in ended.err) == (0, False)
