@@ -67,9 +67,7 @@ def verify(data: bytes, signature: bytes, *, key: VerifyingKey, signed_at: datet
     if key.revoked:
         raise SigningKeyRevoked(f"The signature was made with key {key.key_id}, which is revoked.")
     if not ed25519.verify(signature, data, key.public_key):
-        raise InvalidSignature(
-            f"The signature does not match key {key.key_id} and the signed data."
-        )
+        raise InvalidSignature(f"The signature does not match key {key.key_id} and the data.")
     if reason := _find_validity_problem(key, signed_at):
         date = json_default(signed_at)
         raise SignatureOutsideValidity(

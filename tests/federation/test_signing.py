@@ -130,7 +130,7 @@ def test_fail_invalid() -> None:
         with pytest.raises(InvalidSignature) as caught:
             verify(data, value, key=load_own(key), signed_at=NOW)
         assert caught.value.message == (
-            f"The signature does not match key {key.key_id} and the signed data."
+            f"The signature does not match key {key.key_id} and the data."
         )
 
 

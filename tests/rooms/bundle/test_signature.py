@@ -62,8 +62,8 @@ def test_success_unknown_signer() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"server_name": "evil.example"}, "The signature does not match key {} and the signed data."),
-        ({"signature": "AAAA"}, "The signature does not match key {} and the signed data."),
+        ({"server_name": "evil.example"}, "The signature does not match key {} and the data."),
+        ({"signature": "AAAA"}, "The signature does not match key {} and the data."),
         ({"signature": "?"}, "The signature is not base64."),
         ({"algorithm": "none"}, "The signature is of the algorithm 'none', which is not known."),
     ],
