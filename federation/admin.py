@@ -1,4 +1,4 @@
-"""Keys, policy and peers, to look at; the private halves of keys are not shown in any form."""
+"""Admin pages for keys, policy and peers. Private keys are not shown in any form."""
 
 from __future__ import annotations
 

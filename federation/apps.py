@@ -16,17 +16,17 @@ class FederationConfig(AppConfig):
         from scaiwave.doctor.findings import Check
         from scaiwave.registry import register_health_check
 
-        register_health_check(Check("federation", _settings, needs_database=False))
-        register_health_check(Check("keys", _keys))
+        register_health_check(Check("federation", _check_settings, needs_database=False))
+        register_health_check(Check("keys", _check_keys))
 
 
-def _settings(config: Configuration, now: datetime) -> Iterable[Finding]:
-    from federation.queries.health import federation_settings
+def _check_settings(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from federation.queries.health import check_federation_settings
 
-    return federation_settings(config, now)
+    return check_federation_settings(config, now)
 
 
-def _keys(config: Configuration, now: datetime) -> Iterable[Finding]:
-    from federation.queries.health import federation_keys
+def _check_keys(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from federation.queries.health import check_federation_keys
 
-    return federation_keys(config, now)
+    return check_federation_keys(config, now)

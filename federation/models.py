@@ -1,4 +1,4 @@
-"""How servers trust each other (ScaiWave docs, concepts/federation)."""
+"""Keys, policy and peers of federation (ScaiWave docs, concepts/federation)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from scaiwave.ids import new_id
 
 
 class ServerKey(models.Model):
-    """One Ed25519 key pair of this server; the private half is encrypted at rest.
+    """An Ed25519 key pair of this server. The private key is encrypted at rest.
 
     A key signs from `signs_from` until its successor does, and verifies until `retires_at`.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    key_id = models.CharField(max_length=64, help_text="the RFC 7638 thumbprint")
-    public_key = models.CharField(max_length=64, help_text="the raw 32 bytes in base64")
+    key_id = models.CharField(
+        "key ID", max_length=64, help_text="RFC 7638 thumbprint of the public key"
+    )
+    public_key = models.CharField(max_length=64, help_text="raw 32 bytes, in base64")
     private_key_encrypted = models.TextField()
     created_at = models.DateTimeField()
     signs_from = models.DateTimeField()
@@ -32,16 +34,16 @@ class ServerKey(models.Model):
 
 
 class FederationMode(models.TextChoices):
-    OPEN = "open"
-    INVITE_ONLY = "invite_only"
-    CLOSED = "closed"
+    OPEN = "open", "Open"
+    INVITE_ONLY = "invite_only", "Invite only"
+    CLOSED = "closed", "Closed"
 
 
 class Policy(models.Model):
-    """Whom this server federates with: one row, made when somebody first sets something.
+    """Which servers this server federates with. One row, created by the first change.
 
-    `allowed_peers` are server names; they count where the mode is `invite_only`. Without a row
-    the mode is `closed`, so that nothing is open which nobody has opened (assumption).
+    `allowed_peers` are server names; they apply only in mode `invite_only`. Without a row the mode
+    is `closed`, so that federation must be opened on purpose (assumption).
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -70,11 +72,11 @@ class Policy(models.Model):
 
 
 class KnownPeer(models.Model):
-    """What another server's descriptor said when it was last fetched and good."""
+    """Another server, as of its last valid descriptor."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     server_name = models.CharField(max_length=255)
-    public_key = models.CharField(max_length=64, help_text="the raw 32 bytes in base64")
+    public_key = models.CharField(max_length=64, help_text="raw 32 bytes, in base64")
     protocol_versions = models.JSONField(default=list)
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()

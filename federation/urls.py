@@ -1,10 +1,10 @@
-"""The addresses that other servers know."""
+"""URLs that other servers fetch."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from federation.queries.descriptor import PATH
+from federation.queries.descriptor import DESCRIPTOR_PATH
 from federation.views import server_descriptor
 
-urlpatterns = [path(PATH.removeprefix("/"), server_descriptor, name="server-descriptor")]
+urlpatterns = [path(DESCRIPTOR_PATH.removeprefix("/"), server_descriptor, name="server-descriptor")]

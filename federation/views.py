@@ -1,4 +1,4 @@
-"""What other servers ask of this one, without signing in."""
+"""Public endpoints that other servers call without signing in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils.cache import get_conditional_response
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from federation.queries.descriptor import descriptor
+from federation.queries.descriptor import build_descriptor
 from scaiwave.api import error_response
 from scaiwave.console.output import to_json
 from scaiwave.error_mapping import translate_errors
@@ -20,17 +20,17 @@ from scaiwave.errors import ScaiWaveError
 @csrf_exempt
 @require_safe
 def server_descriptor(request: HttpRequest) -> HttpResponseBase:
-    """The descriptor (ScaiWave docs, concepts/federation), outside of the API's envelope."""
+    """Serve the descriptor (ScaiWave docs, concepts/federation), without the API's envelope."""
     try:
         with translate_errors():
-            described = descriptor(timezone.now())
+            descriptor = build_descriptor(timezone.now())
     except ScaiWaveError as error:
         return error_response(error)
-    body = to_json(described.document, indent=None).encode()
+    body = to_json(descriptor.document, indent=None).encode()
     etag = f'"{hashlib.sha256(body).hexdigest()}"'
     response = HttpResponse(
         body,
         content_type="application/json",
-        headers={"Cache-Control": f"public, max-age={described.max_age}", "ETag": etag},
+        headers={"Cache-Control": f"public, max-age={descriptor.max_age}", "ETag": etag},
     )
     return get_conditional_response(request, etag=etag, response=response) or response

@@ -8,8 +8,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from federation.models import ServerKey
-from federation.services.generate_key import generate_key
-from federation.services.rotate_key import rotate_key
+from federation.services.keys import generate_key, rotate_key
 from rooms.bundle.time_window import Window
 from rooms.models import Room, WorkspaceMember
 from rooms.services.exports.export_room import export_room

@@ -1,3 +1,5 @@
+"""Whether the stored private keys decrypt and sign."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -5,8 +7,14 @@ from datetime import datetime
 
 from federation.errors import KeyDamaged, KeyUnreadable, NoSigningKey
 from federation.models import ServerKey
-from federation.queries.key_rows import Row
-from federation.queries.keys import all_keys, find_signing_key, key_state
+from federation.queries.keys import (
+    Row,
+    find_signing_key,
+    get_key_state,
+    get_rotation_due_at,
+    is_rotation_near,
+    load_keys,
+)
 from federation.services.keys import self_test
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.errors import ScaiWaveError
@@ -16,30 +24,65 @@ Problem = KeyUnreadable | KeyDamaged
 
 @dataclass(frozen=True)
 class CheckKeysResult:
-    """A row for each key whose private half is stored, newest first; `problem` sums up."""
+    """A row for each stored private key, newest first; `problem` is the most serious one."""
 
     keys: list[Row]
     problem: ScaiWaveError | None
 
 
-def check_keys(*, operator: Operator, now: datetime) -> CheckKeysResult:
-    """Whether every stored private half decrypts, and signs what its public half verifies.
+@dataclass(frozen=True)
+class KeyHealth:
+    """`signing_key_id` is None if no key signs; the lists contain key IDs.
 
-    What does not decrypt counts for more than what does not fit: it is this server's
-    configuration, and may be all that is wrong. Raises NoSigningKey where nothing is stored.
+    `rotation_is_near` holds from day 335 on, `rotation_due_at` is day 365.
+    """
+
+    signing_key_id: str | None
+    rotation_due_at: datetime | None
+    rotation_is_near: bool
+    unreadable: list[str]
+    damaged: list[str]
+
+
+def check_keys(*, operator: Operator, now: datetime) -> CheckKeysResult:
+    """Check that every stored private key decrypts and matches its public key.
+
+    An unreadable key is more serious than a damaged one, since it points to this server's
+    configuration, which may be all that is wrong. Raises NoSigningKey if no private key is stored.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    keys = all_keys()
+    keys = load_keys()
     signing = find_signing_key(keys, now)
-    problems = [(key, key_problem(key)) for key in keys if key.private_key_encrypted]
+    problems = [(key, find_key_problem(key)) for key in keys if key.private_key_encrypted]
     if not problems:
         raise NoSigningKey("This server has no private key to check.")
-    rows = [_row(key, key_state(key, signing, now).value, problem) for key, problem in problems]
-    found = [problem for _, problem in problems if problem is not None]
-    return CheckKeysResult(rows, min(found, key=lambda problem: -problem.exit_code, default=None))
+    rows = [
+        _build_row(key, get_key_state(key, signing, now).value, problem)
+        for key, problem in problems
+    ]
+    raised = [problem for _, problem in problems if problem is not None]
+    return CheckKeysResult(rows, min(raised, key=lambda problem: -problem.exit_code, default=None))
 
 
-def key_problem(key: ServerKey) -> Problem | None:
+def get_key_health(now: datetime) -> KeyHealth:
+    """Summarise the keys for `doctor`. Problems of keys are reported, never raised."""
+    keys = load_keys()
+    signing = find_signing_key(keys, now)
+    problems = {key.key_id: find_key_problem(key) for key in keys if key.private_key_encrypted}
+    return KeyHealth(
+        signing_key_id=signing.key_id if signing else None,
+        rotation_due_at=get_rotation_due_at(signing) if signing else None,
+        rotation_is_near=signing is not None and is_rotation_near(signing, now),
+        unreadable=_filter_ids(problems, KeyUnreadable),
+        damaged=_filter_ids(problems, KeyDamaged),
+    )
+
+
+def _filter_ids(problems: dict[str, Problem | None], kind: type[Problem]) -> list[str]:
+    return [key_id for key_id, problem in problems.items() if isinstance(problem, kind)]
+
+
+def find_key_problem(key: ServerKey) -> Problem | None:
     try:
         self_test(key)
     except (KeyUnreadable, KeyDamaged) as problem:
@@ -47,7 +90,7 @@ def key_problem(key: ServerKey) -> Problem | None:
     return None
 
 
-def _row(key: ServerKey, state: str, problem: Problem | None) -> Row:
+def _build_row(key: ServerKey, state: str, problem: Problem | None) -> Row:
     return {
         "key_id": key.key_id,
         "state": state,

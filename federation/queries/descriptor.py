@@ -1,4 +1,4 @@
-"""What this server tells its peers (ScaiWave docs, concepts/federation and reference/api)."""
+"""This server's descriptor (ScaiWave docs, concepts/federation and reference/api)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,27 @@ from typing import Any
 from django.conf import settings
 
 from federation.models import ServerKey
-from federation.queries.keys import all_keys, find_signing_key, is_valid
-from federation.services.public_keys import format_key
+from federation.queries.keys import NO_KEY, find_signing_key, is_valid, load_keys
+from federation.services.ed25519 import format_stored_key
+from federation.services.server_names import get_server_name
+from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.output import json_default
+from scaiwave.errors import SettingInvalid
 
-PATH = "/.well-known/scaiwave/server"
-VERSION = "v1"
+DESCRIPTOR_PATH = "/.well-known/scaiwave/server"
+PROTOCOL_VERSION = "v1"
 ENDPOINTS = {
     "send": "/_scaiwave/federation/v1/send",
     "profile": "/_scaiwave/federation/v1/profile/{local_id}",
     "members": "/_scaiwave/federation/v1/rooms/{room_id}/members",
     "backfill": "/_scaiwave/federation/v1/rooms/{room_id}/backfill",
 }
-LONGEST_CACHED = timedelta(minutes=5)
-"""A rotation or revocation has reached everybody who keeps to it after so long."""
+MAX_CACHE_AGE = timedelta(minutes=5)
+"""After this time, a rotation or revocation has reached every peer that obeys the headers."""
+
+LOCALHOST_WARNING = (
+    "The server name is localhost, which no peer can reach. Set SCAIWAVE_SERVER_NAME."
+)
 
 
 @dataclass(frozen=True)
@@ -34,30 +41,65 @@ class Descriptor:
     max_age: int
 
 
-def descriptor(now: datetime) -> Descriptor:
-    """`public_key` is empty where nothing signs. `previous_keys` is this suite's own addition:
-    keys that still verify, so that a peer can follow a rotation without asking anybody."""
-    keys = all_keys()
+@dataclass(frozen=True)
+class ShowDescriptorResult:
+    """`name_problem` describes an invalid server name; empty if the name is valid."""
+
+    document: dict[str, Any]
+    name_problem: str
+
+    @property
+    def address(self) -> str:
+        """The URL from which peers fetch it."""
+        return f"https://{self.document['server_name']}{DESCRIPTOR_PATH}"
+
+    @property
+    def warnings(self) -> list[str]:
+        warnings = [] if self.document["public_key"] else [NO_KEY]
+        if self.document["server_name"] == "localhost":
+            warnings.append(LOCALHOST_WARNING)
+        if self.name_problem:
+            warnings.append(self.name_problem)
+        return warnings
+
+
+def show_descriptor(*, operator: Operator, now: datetime) -> ShowDescriptorResult:
+    """Return the descriptor as peers fetch it now, with warnings for the operator."""
+    operator.require(Permission.VIEW_PLATFORM)
+    try:
+        get_server_name(settings.CONFIG)
+        name_problem = ""
+    except SettingInvalid as error:
+        name_problem = f"{error.message} {error.fix}"
+    return ShowDescriptorResult(build_descriptor(now).document, name_problem)
+
+
+def build_descriptor(now: datetime) -> Descriptor:
+    """Build the descriptor. `public_key` is empty if no key signs.
+
+    `previous_keys` is an addition of this suite: keys that still verify, so that a peer can follow
+    a rotation without contacting anyone.
+    """
+    keys = load_keys()
     signing = find_signing_key(keys, now)
     previous = [key for key in keys if key != signing and _is_previous(key, now)]
     document = {
         "server_name": settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
-        "public_key": format_key(signing) if signing else "",
-        "protocol_versions": [VERSION],
+        "public_key": format_stored_key(signing) if signing else "",
+        "protocol_versions": [PROTOCOL_VERSION],
         "endpoints": ENDPOINTS,
-        "previous_keys": [_previous(key) for key in previous],
+        "previous_keys": [
+            {"public_key": format_stored_key(key), "expires_at": json_default(key.retires_at)}
+            for key in previous
+        ],
     }
-    return Descriptor(document, _max_age(previous, now))
+    return Descriptor(document, _compute_max_age(previous, now))
 
 
 def _is_previous(key: ServerKey, now: datetime) -> bool:
     return is_valid(key, now) and key.retires_at is not None and key.signs_from <= now
 
 
-def _previous(key: ServerKey) -> dict[str, str]:
-    return {"public_key": format_key(key), "expires_at": json_default(key.retires_at)}
-
-
-def _max_age(previous: list[ServerKey], now: datetime) -> int:
-    ends = [key.retires_at - now for key in previous if key.retires_at is not None]
-    return math.floor(min([LONGEST_CACHED, *ends]).total_seconds())
+def _compute_max_age(previous: list[ServerKey], now: datetime) -> int:
+    remaining = [key.retires_at - now for key in previous if key.retires_at is not None]
+    return math.floor(min([MAX_CACHE_AGE, *remaining]).total_seconds())

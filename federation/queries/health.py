@@ -1,4 +1,4 @@
-"""What doctor says about this server's keys, and what its peers are to know it by."""
+"""Checks of `doctor` for this server's federation settings and keys."""
 
 from __future__ import annotations
 
@@ -6,42 +6,47 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from federation.errors import KeyDamaged
-from federation.queries.key_health import key_health
+from federation.queries.check_keys import get_key_health
 from federation.services.key_encryption import key_unreadable_error
-from federation.services.peer_addresses import peer_networks
+from federation.services.peer_addresses import get_peer_networks
 from federation.services.server_names import get_server_name
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, failed, passed, warned
 from scaiwave.errors import SettingInvalid
 
 
-def federation_settings(config: Configuration, now: datetime) -> Iterator[Finding]:
-    """Its name, and where its peers may be."""
+def check_federation_settings(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Check the server name and the networks in which peers may be."""
     try:
         name = get_server_name(config)
     except SettingInvalid as error:
         yield failed("federation", error)
     else:
-        known = f"Peers know this server as {name}."
-        none = "This server has no name of its own, so it has no peers."
-        yield passed("federation", none if name.host == "localhost" else known)
+        if name.host == "localhost":
+            message = "SCAIWAVE_SERVER_NAME is localhost, so no peer can reach this server."
+        else:
+            message = f"Peers know this server as {name}."
+        yield passed("federation", message)
     try:
-        peer_networks(config)
+        get_peer_networks(config)
     except SettingInvalid as error:
         yield failed("federation", error)
 
 
-def federation_keys(config: Configuration, now: datetime) -> Iterator[Finding]:
-    health = key_health(now)
+def check_federation_keys(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Check that a key signs, that all keys are readable, and when the next rotation is due."""
+    health = get_key_health(now)
     if health.unreadable:
         yield failed("keys", key_unreadable_error(*health.unreadable))
     if health.damaged:
         ids = ", ".join(health.damaged)
-        yield failed("keys", KeyDamaged(f"What is stored for {ids} is not its private half."))
+        yield failed(
+            "keys", KeyDamaged(f"The stored private key does not match the public key: {ids}.")
+        )
     if health.signing_key_id is None:
         yield warned(
             "keys",
-            "No key signs, so peers can't trust this server and bundles go out unsigned.",
+            "No signing key: peers can't verify this server, and exports are unsigned.",
             "Run `scaiwave admin federation key generate`.",
         )
     elif health.rotation_is_near and health.rotation_due_at is not None:
@@ -51,4 +56,6 @@ def federation_keys(config: Configuration, now: datetime) -> Iterator[Finding]:
             "Run `scaiwave admin federation key rotate`.",
         )
     elif not health.unreadable and not health.damaged:
-        yield passed("keys", f"{health.signing_key_id} signs, and every key can be read.")
+        yield passed(
+            "keys", f"Signing key {health.signing_key_id} is active; all keys are readable."
+        )

@@ -1,15 +1,32 @@
-"""This server's keys, and what each of them does at a given time."""
+"""This server's keys: which one signs, what state each is in, and the list of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Any
 
 from federation.models import ServerKey
+from federation.services.ed25519 import format_stored_key
+from scaiwave.auth.operators import Operator, Permission
 
-DRIFT = timedelta(seconds=60)
-"""How far clocks may be apart (ScaiWave docs, troubleshooting/federation-handshake-fails)."""
+Row = dict[str, Any]
+
+MAX_CLOCK_DRIFT = timedelta(seconds=60)
+"""How far clocks may differ (ScaiWave docs, troubleshooting/federation-handshake-fails)."""
+
+ROTATION_PERIOD = timedelta(days=365)
+"""Keys are rotated yearly (ScaiWave docs, concepts/federation)."""
+
+REMIND_AFTER = timedelta(days=335)
+"""Reminders start 30 days, one default overlap, before the rotation is due."""
+
+NO_KEY = (
+    "This server has no signing key, so no peer can trust it. "
+    "Run `scaiwave admin federation key generate`."
+)
 
 
 class KeyState(Enum):
@@ -20,40 +37,69 @@ class KeyState(Enum):
     REVOKED = "revoked"
 
 
-def all_keys() -> list[ServerKey]:
-    """Every key ever made, newest first."""
+@dataclass(frozen=True)
+class ListKeysResult:
+    """Rows for `--json`, newest first; `warnings` are sentences."""
+
+    keys: list[Row]
+    warnings: list[str]
+
+
+def list_keys(*, operator: Operator, now: datetime) -> ListKeysResult:
+    """List every key this server has ever had, with warnings that ask for action."""
+    operator.require(Permission.VIEW_PLATFORM)
+    keys = load_keys()
+    signing = find_signing_key(keys, now)
+    rows = [build_key_row(key, signing, now) for key in keys]
+    if signing is None:
+        return ListKeysResult(rows, [NO_KEY])
+    if is_rotation_near(signing, now):
+        days = (now - signing.signs_from).days
+        return ListKeysResult(rows, [_format_rotation_warning(signing.key_id, days)])
+    return ListKeysResult(rows, [])
+
+
+def _format_rotation_warning(key_id: str, days: int) -> str:
+    return (
+        f"The yearly rotation is due: key {key_id} has been signing for {days} days. "
+        "Run `scaiwave admin federation key rotate`."
+    )
+
+
+def load_keys() -> list[ServerKey]:
+    """Load every key this server has ever had, newest first."""
     return list(ServerKey.objects.order_by("-signs_from", "-created_at", "-id"))
 
 
-def current_key() -> ServerKey | None:
-    """The key that no rotation has retired and nobody revoked: it signs, now or soon."""
-    standing = ServerKey.objects.filter(retires_at=None, revoked_at=None)
-    return standing.order_by("-signs_from", "-created_at", "-id").first()
+def find_current_key() -> ServerKey | None:
+    """Return the key that is neither retired nor revoked: it signs now or will soon."""
+    keys = ServerKey.objects.filter(retires_at=None, revoked_at=None)
+    return keys.order_by("-signs_from", "-created_at", "-id").first()
 
 
 def signing_key(now: datetime) -> ServerKey | None:
-    return find_signing_key(all_keys(), now)
+    """Return the key that signs at this time, or None."""
+    return find_signing_key(load_keys(), now)
 
 
 def find_signing_key(keys: Sequence[ServerKey], now: datetime) -> ServerKey | None:
-    """The key that signs, of all keys, newest first.
+    """Return the key that signs, given all keys, newest first.
 
-    That is the standing one; until its time has come, the one before it. Without a standing one
-    nothing signs: a key that a rotation has retired does not come back when its successor is
-    revoked.
+    This is the current key; before its `signs_from`, it is the one before it. Without a current
+    key nothing signs: revoking a key does not reactivate the one it replaced.
     """
-    standing = next((key for key in keys if not key.retires_at and not key.revoked_at), None)
-    if standing is None or standing.signs_from <= now + DRIFT:
-        return standing
+    current = next((key for key in keys if not key.retires_at and not key.revoked_at), None)
+    if current is None or current.signs_from <= now + MAX_CLOCK_DRIFT:
+        return current
     return next((key for key in keys if key.signs_from <= now and is_valid(key, now)), None)
 
 
 def is_valid(key: ServerKey, now: datetime) -> bool:
-    """Whether others may still take its signatures."""
+    """Return whether the key is neither revoked nor expired."""
     return key.revoked_at is None and (key.retires_at is None or key.retires_at > now)
 
 
-def key_state(key: ServerKey, signing: ServerKey | None, now: datetime) -> KeyState:
+def get_key_state(key: ServerKey, signing: ServerKey | None, now: datetime) -> KeyState:
     if key.revoked_at is not None:
         return KeyState.REVOKED
     if not is_valid(key, now):
@@ -61,3 +107,43 @@ def key_state(key: ServerKey, signing: ServerKey | None, now: datetime) -> KeySt
     if signing is not None and key.pk == signing.pk:
         return KeyState.SIGNING
     return KeyState.NEXT if key.signs_from > now else KeyState.VERIFYING
+
+
+def build_key_row(key: ServerKey, signing: ServerKey | None, now: datetime) -> Row:
+    """Describe one key, with the keys of `--json`.
+
+    `days_left` counts started days: for the signing key until its rotation is due (negative once
+    it is overdue), for a verifying key until it expires; None for all others.
+    """
+    state = get_key_state(key, signing, now)
+    return {
+        "key_id": key.key_id,
+        "state": state.value,
+        "public_key": format_stored_key(key),
+        "created_at": key.created_at,
+        "signs_from": key.signs_from,
+        "verifies_until": key.retires_at,
+        "revoked_at": key.revoked_at,
+        "days_left": _count_days_left(key, state, now),
+        "rotation_due_at": get_rotation_due_at(key) if state is KeyState.SIGNING else None,
+    }
+
+
+def get_rotation_due_at(key: ServerKey) -> datetime:
+    return key.signs_from + ROTATION_PERIOD
+
+
+def is_rotation_near(key: ServerKey, now: datetime) -> bool:
+    return now - key.signs_from >= REMIND_AFTER
+
+
+def _count_days_left(key: ServerKey, state: KeyState, now: datetime) -> int | None:
+    if state is KeyState.SIGNING:
+        return _count_days_until(get_rotation_due_at(key), now)
+    if state is KeyState.VERIFYING and key.retires_at is not None:
+        return _count_days_until(key.retires_at, now)
+    return None
+
+
+def _count_days_until(end: datetime, now: datetime) -> int:
+    return -((now - end) // timedelta(days=1))

@@ -1,31 +1,50 @@
-"""Whom this server federates with."""
+"""The federation policy: which servers this server federates with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from federation.models import FederationMode, Policy
+from scaiwave.auth.operators import Operator, Permission
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class PolicyDecision:
-    """Whether the policy lets a server in, and why: completes 'The policy …'."""
+    """Whether the policy allows a server; `reason` completes "The policy …"."""
 
-    lets_in: bool
-    why: str
+    is_allowed: bool
+    reason: str
 
 
-def current_policy() -> Policy:
-    """The stored policy, or the one that holds as long as none is: closed."""
+def show_policy(*, operator: Operator) -> Row:
+    """Return the policy in force. `updated_at` is None until a policy is set."""
+    operator.require(Permission.VIEW_PLATFORM)
+    return build_policy_row(get_policy())
+
+
+def get_policy() -> Policy:
+    """Return the stored policy, or the default one (closed) if none is stored."""
     return Policy.objects.first() or Policy()
 
 
 def evaluate_policy(server_name: str) -> PolicyDecision:
-    policy = current_policy()
+    policy = get_policy()
     if policy.default_mode == FederationMode.OPEN:
         return PolicyDecision(True, "is open to every server")
     if policy.default_mode == FederationMode.CLOSED:
         return PolicyDecision(False, "is closed to every server")
     if server_name in policy.allowed_peers:
-        return PolicyDecision(True, "allows this server by name")
-    return PolicyDecision(False, "lets in servers by name, and this one is not among them")
+        return PolicyDecision(True, f"allows {server_name}")
+    return PolicyDecision(False, f"allows listed servers only, and {server_name} is not listed")
+
+
+def build_policy_row(policy: Policy) -> Row:
+    return {
+        "default_mode": policy.default_mode,
+        "allowed_peers": policy.allowed_peers,
+        "max_foreign_participants_per_room": policy.max_foreign_participants_per_room,
+        "updated_at": policy.updated_at,
+    }

@@ -1,7 +1,10 @@
+"""Check whether federation with a peer would work, and remember the peer's key."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from django.conf import settings
@@ -9,22 +12,43 @@ from django.db import transaction
 
 from federation.errors import HandshakeIncompatible
 from federation.models import KnownPeer
-from federation.queries.keys import DRIFT, signing_key
+from federation.queries.keys import MAX_CLOCK_DRIFT, signing_key
 from federation.queries.policy import PolicyDecision, evaluate_policy
-from federation.services.known_peers import CHANGED, PeerKeyComparison, compare_key, save_peer
-from federation.services.peer_addresses import peer_networks
+from federation.services.ed25519 import PREFIX, format_public_key, to_base64
+from federation.services.peer_addresses import get_peer_networks
 from federation.services.peer_descriptor import PeerDescriptor, fetch_descriptor
-from federation.services.public_keys import encode
 from federation.services.server_names import ServerName, parse_server_name
+from federation.services.signing import key_from_text
 from scaiwave.auth.operators import Operator, Permission
 from tenants.services.audit import record_audit
 
 Row = dict[str, Any]
 
 
+class PeerKeyStatus(Enum):
+    FIRST_SEEN = "first seen"
+    SAME = "same"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True)
+class PeerKeyComparison:
+    """A peer's key, compared with the key that was last seen.
+
+    `since` is when the same key was first seen, or when a different key was last seen.
+    `is_announced` is true if a peer with a new key lists the old one in `previous_keys`.
+    """
+
+    status: PeerKeyStatus
+    key_id: str
+    since: datetime | None = None
+    last_key_id: str | None = None
+    is_announced: bool = False
+
+
 @dataclass(frozen=True)
 class CheckPeerResult:
-    """`problem` is why the handshake would fail although the descriptor is good."""
+    """`problem` is why federation would fail although the peer's descriptor is valid."""
 
     peer: Row
     warnings: list[str]
@@ -44,107 +68,141 @@ def check_peer(
     now: datetime,
     dry_run: bool = False,
 ) -> CheckPeerResult:
-    """Fetch a peer's descriptor, compare its key with the last one seen, and remember it.
+    """Fetch a peer's descriptor, compare its key with the last one seen, and store it.
 
     Raises InvalidServerName, PeerAddressRefused, SettingInvalid, and what `fetch_descriptor`
     raises.
     """
     operator.require(Permission.MANAGE_PLATFORM)
+    # 1. Fetch the peer's descriptor.
     name = parse_server_name(server_name)
-    networks = peer_networks(settings.CONFIG)
-    found = fetch_descriptor(name, networks=networks, plain_http=plain_http)
+    networks = get_peer_networks(settings.CONFIG)
+    descriptor = fetch_descriptor(name, networks=networks, plain_http=plain_http)
+    # 2. Compare its key with the last one seen, and store it.
     with transaction.atomic():
         known = KnownPeer.objects.select_for_update().filter(server_name=name.text).first()
-        acquaintance = compare_key(known, found)
+        comparison = compare_key(known, descriptor)
         if not dry_run:
-            peer = save_peer(known, name, found, now)
-            _record(operator, peer, acquaintance, now)
-    verdict = evaluate_policy(name.text)
+            peer = save_peer(known, name, descriptor, now)
+            record_audit(
+                operator=operator,
+                action="federation check-peer",
+                subject=peer,
+                now=now,
+                details={
+                    "key_id": comparison.key_id,
+                    "seen": comparison.status.value,
+                    "last_key_id": comparison.last_key_id,
+                },
+            )
+    # 3. Check this server's side: its policy and its key.
+    decision = evaluate_policy(name.text)
     return CheckPeerResult(
-        _row(name, found, acquaintance, verdict),
-        _warnings(name, found, acquaintance),
-        _problem(name, verdict, has_key=signing_key(now) is not None),
+        _build_row(name, descriptor, comparison, decision),
+        _build_warnings(name, descriptor, comparison),
+        _find_problem(name, decision, has_key=signing_key(now) is not None),
         dry_run,
     )
 
 
-def _record(
-    operator: Operator, peer: KnownPeer, acquaintance: PeerKeyComparison, now: datetime
-) -> None:
-    record_audit(
-        operator=operator,
-        action="federation check-peer",
-        subject=peer,
-        now=now,
-        details={
-            "key_id": acquaintance.key_id,
-            "seen": acquaintance.seen,
-            "last_key_id": acquaintance.last_key_id,
-        },
+def compare_key(known: KnownPeer | None, descriptor: PeerDescriptor) -> PeerKeyComparison:
+    key_id = descriptor.key.key_id
+    if known is None:
+        return PeerKeyComparison(PeerKeyStatus.FIRST_SEEN, key_id)
+    last_key_id = key_from_text(PREFIX + known.public_key).key_id
+    if last_key_id == key_id:
+        since = known.key_changed_at or known.first_seen_at
+        return PeerKeyComparison(PeerKeyStatus.SAME, key_id, since, last_key_id)
+    return PeerKeyComparison(
+        PeerKeyStatus.CHANGED,
+        key_id,
+        known.last_seen_at,
+        last_key_id,
+        is_announced=last_key_id in descriptor.previous,
     )
 
 
-def _row(
+def save_peer(
+    known: KnownPeer | None, name: ServerName, descriptor: PeerDescriptor, now: datetime
+) -> KnownPeer:
+    """Store the peer's key. Call it in the transaction that holds the row lock.
+
+    If the peer was not known, a concurrent run may have stored it in the meantime.
+    """
+    public_key = to_base64(descriptor.key.public_key)
+    defaults = {"public_key": public_key, "first_seen_at": now, "last_seen_at": now}
+    peer = known or KnownPeer.objects.get_or_create(server_name=name.text, defaults=defaults)[0]
+    if peer.public_key != public_key:
+        peer.key_changed_at = now
+    peer.public_key = public_key
+    peer.protocol_versions = descriptor.protocol_versions
+    peer.last_seen_at = now
+    peer.save()
+    return peer
+
+
+def _build_row(
     name: ServerName,
-    found: PeerDescriptor,
-    acquaintance: PeerKeyComparison,
-    verdict: PolicyDecision,
+    descriptor: PeerDescriptor,
+    comparison: PeerKeyComparison,
+    decision: PolicyDecision,
 ) -> Row:
-    offset = found.clock_offset
+    offset = descriptor.clock_offset
     return {
         "server_name": name.text,
-        "key_id": found.key.key_id,
-        "public_key": encode(found.key.public_key),
-        "previous_key_ids": list(found.previous),
-        "protocol_versions": found.protocol_versions,
-        "key_seen": acquaintance.seen,
-        "key_seen_since": acquaintance.since,
-        "last_key_id": acquaintance.last_key_id,
-        "policy_lets_in": verdict.lets_in,
-        "policy": verdict.why,
+        "key_id": descriptor.key.key_id,
+        "public_key": format_public_key(descriptor.key.public_key),
+        "previous_key_ids": list(descriptor.previous),
+        "protocol_versions": descriptor.protocol_versions,
+        "key_seen": comparison.status.value,
+        "key_seen_since": comparison.since,
+        "last_key_id": comparison.last_key_id,
+        "policy_lets_in": decision.is_allowed,
+        "policy": decision.reason,
         "clock_offset_seconds": None if offset is None else round(offset),
     }
 
 
-def _warnings(
-    name: ServerName, found: PeerDescriptor, acquaintance: PeerKeyComparison
+def _build_warnings(
+    name: ServerName, descriptor: PeerDescriptor, comparison: PeerKeyComparison
 ) -> list[str]:
     warnings = []
-    if acquaintance.seen == CHANGED:
-        warnings.append(_changed(name, acquaintance))
-    offset = found.clock_offset
-    if offset is not None and abs(offset) > DRIFT.total_seconds():
+    if comparison.status is PeerKeyStatus.CHANGED:
+        warnings.append(_format_key_change(name, comparison))
+    offset = descriptor.clock_offset
+    max_drift = MAX_CLOCK_DRIFT.total_seconds()
+    if offset is not None and abs(offset) > max_drift:
         side = "ahead of" if offset > 0 else "behind"
         warnings.append(
-            f"The clock of {name} is {abs(offset):,.0f} s {side} this machine's; more than "
-            f"{DRIFT.total_seconds():.0f} s look like a bad signature. Compare both with NTP."
+            f"The clock of {name} is {abs(offset):,.0f} s {side} this server's. A difference of "
+            f"more than {max_drift:.0f} s makes signatures invalid; synchronise both with NTP."
         )
     return warnings
 
 
-def _changed(name: ServerName, acquaintance: PeerKeyComparison) -> str:
-    since = f"{acquaintance.since:%Y-%m-%d %H:%M} UTC"
-    changed = f"The key of {name} has changed since it was last seen on {since}"
-    if acquaintance.announced:
-        return f"{changed}: it was rotated, and the old key is among its previous ones."
+def _format_key_change(name: ServerName, comparison: PeerKeyComparison) -> str:
+    since = f"{comparison.since:%Y-%m-%d %H:%M} UTC"
+    change = f"The key of {name} has changed since it was last seen on {since}"
+    if comparison.is_announced:
+        return f"{change}. It was rotated: the old key is listed as a previous key."
     return (
-        f"{changed}, and its descriptor does not list the old key {acquaintance.last_key_id}. "
-        "Ask its administrator whether that is right before you rely on it."
+        f"{change}, and its descriptor does not list the old key {comparison.last_key_id}. "
+        "Confirm the new key with the peer's administrator before you rely on it."
     )
 
 
-def _problem(
-    name: ServerName, verdict: PolicyDecision, *, has_key: bool
+def _find_problem(
+    name: ServerName, decision: PolicyDecision, *, has_key: bool
 ) -> HandshakeIncompatible | None:
-    if not verdict.lets_in:
+    if not decision.is_allowed:
         return HandshakeIncompatible(
-            f"This server's policy {verdict.why}.",
-            fix="`scaiwave admin federation policy set --default-mode invite_only --allow-peer "
-            f"{name}` lets it in.",
+            f"This server's policy {decision.reason}.",
+            fix="Run `scaiwave admin federation policy set --default-mode invite_only "
+            f"--allow-peer {name}` to allow it.",
         )
     if not has_key:
         return HandshakeIncompatible(
             "This server has no signing key, so the peer can't trust it.",
-            fix="`scaiwave admin federation key generate` makes one.",
+            fix="Run `scaiwave admin federation key generate`.",
         )
     return None

@@ -1,16 +1,35 @@
-"""Ed25519 (RFC 8032) over bytes. A private half is its seed of 32 bytes."""
+"""Ed25519 keys and signatures (RFC 8032): as bytes, as text, and the ID derived from a key.
+
+A private key is its seed, a public key its 32 raw bytes. A descriptor writes a public key as
+`ed25519:<base64>` (ScaiWave docs, concepts/federation).
+"""
 
 from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from federation.errors import InvalidKey
+from federation.models import ServerKey
 
-def new_seed() -> bytes:
+PREFIX = "ed25519:"
+KEY_BYTES = 32
+"""Length of a seed and of a public key (RFC 8032, 5.1.5)."""
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{43}=?")
+_NOT_BASE64 = "The public key is not 32 bytes in base64 after `ed25519:`."
+
+
+def generate_seed() -> bytes:
     return Ed25519PrivateKey.generate().private_bytes_raw()
 
 
-def public_key(seed: bytes) -> bytes:
+def derive_public_key(seed: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
@@ -19,9 +38,54 @@ def sign(data: bytes, seed: bytes) -> bytes:
 
 
 def verify(signature: bytes, data: bytes, public_key: bytes) -> bool:
-    """False for whatever is wrong with it, its length included."""
+    """Return whether the signature is valid. One of the wrong length is not."""
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)
     except InvalidSignature:
         return False
     return True
+
+
+def thumbprint(public_key: bytes) -> str:
+    """Compute the RFC 7638 thumbprint of a key, as RFC 8037 defines it: 43 characters."""
+    x = _to_base64url(public_key)
+    canonical = f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'
+    return _to_base64url(hashlib.sha256(canonical.encode()).digest())
+
+
+def to_base64(public_key: bytes) -> str:
+    return base64.b64encode(public_key).decode()
+
+
+def format_public_key(public_key: bytes) -> str:
+    return PREFIX + to_base64(public_key)
+
+
+def format_stored_key(key: ServerKey) -> str:
+    return PREFIX + key.public_key
+
+
+def parse_stored_key(key: ServerKey) -> bytes:
+    """Return the 32 bytes of a stored key. Raises InvalidKey if the row was tampered with."""
+    return parse_public_key(format_stored_key(key))
+
+
+def parse_public_key(text: object) -> bytes:
+    """Return the 32 bytes of `ed25519:<base64>`, in either alphabet, padded or not.
+
+    Raises InvalidKey.
+    """
+    if not isinstance(text, str) or not text.startswith(PREFIX):
+        raise InvalidKey("The public key does not start with `ed25519:`.")
+    encoded = text.removeprefix(PREFIX)
+    if not _BASE64.fullmatch(encoded):
+        raise InvalidKey(_NOT_BASE64)
+    standard = encoded.rstrip("=").replace("-", "+").replace("_", "/") + "="
+    try:
+        return base64.b64decode(standard, validate=True)
+    except binascii.Error:
+        raise InvalidKey(_NOT_BASE64) from None
+
+
+def _to_base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

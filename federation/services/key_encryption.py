@@ -1,7 +1,7 @@
-"""The private halves of our keys: at rest under SCAIWAVE_ENCRYPTION_KEYS, and in use.
+"""Private keys at rest: encrypted with SCAIWAVE_ENCRYPTION_KEYS, and decrypted for use.
 
-What is stored is the seed, encrypted with Fernet; the newest encryption key encrypts, each of
-them decrypts.
+The table holds the seed, encrypted with Fernet. The newest encryption key encrypts; each of them
+can decrypt.
 """
 
 from __future__ import annotations
@@ -14,92 +14,95 @@ from django.conf import settings
 
 from federation.errors import KeyDamaged, KeyUnreadable
 from federation.models import ServerKey
-from federation.services import ed25519, public_keys
+from federation.services import ed25519
 from scaiwave.config.secret_keys import get_encryption_keys
 from scaiwave.errors import SettingInvalid, SettingMissing
 
 
 @dataclass(frozen=True)
 class EncryptionKeys:
-    """What SCAIWAVE_ENCRYPTION_KEYS holds."""
+    """The keys in SCAIWAVE_ENCRYPTION_KEYS: the newest one, and all of them together."""
 
     newest: Fernet
-    every: MultiFernet
+    all_keys: MultiFernet
 
     @classmethod
-    def configured(cls) -> Self:
+    def from_settings(cls) -> Self:
         """Raises SettingMissing or SettingInvalid."""
         try:
             fernets = [Fernet(key) for key in get_encryption_keys(settings.CONFIG)]
         except ValueError:
             raise SettingInvalid(
-                "SCAIWAVE_ENCRYPTION_KEYS holds something that is not a Fernet key.",
-                fix="A key is 32 random bytes in URL-safe base64: "
-                "`openssl rand -base64 32 | tr '+/' '-_'` makes one.",
+                "SCAIWAVE_ENCRYPTION_KEYS contains a value that is not a Fernet key.",
+                fix="Generate a key (32 random bytes in URL-safe base64) with "
+                "`openssl rand -base64 32 | tr '+/' '-_'`.",
             ) from None
         return cls(fernets[0], MultiFernet(fernets))
 
-    def opens(self, key: ServerKey) -> bool:
-        return _decrypted(self.every, key) is not None
+    def can_decrypt(self, key: ServerKey) -> bool:
+        return _decrypt(self.all_keys, key) is not None
 
-    def newest_opens(self, key: ServerKey) -> bool:
-        return _decrypted(self.newest, key) is not None
+    def is_current(self, key: ServerKey) -> bool:
+        """Return whether the private key is encrypted with the newest encryption key."""
+        return _decrypt(self.newest, key) is not None
 
-    def rotated(self, key: ServerKey) -> str:
-        """What is to be stored, under the newest; for a key that one of them opens."""
-        return self.every.rotate(key.private_key_encrypted.encode()).decode()
+    def reencrypt(self, key: ServerKey) -> str:
+        """Return the private key encrypted with the newest encryption key.
+
+        One of the encryption keys must be able to decrypt it.
+        """
+        return self.all_keys.rotate(key.private_key_encrypted.encode()).decode()
 
 
 def encrypt_seed(seed: bytes) -> str:
-    """The seed as it is stored. Raises SettingMissing or SettingInvalid."""
-    return EncryptionKeys.configured().every.encrypt(seed).decode()
+    """Return the seed in the form that is stored. Raises SettingMissing or SettingInvalid."""
+    return EncryptionKeys.from_settings().all_keys.encrypt(seed).decode()
 
 
 def decrypt_seed(key: ServerKey) -> bytes:
-    """The seed of a stored key.
+    """Return the seed of a stored key.
 
-    Raises KeyUnreadable where the encryption keys are missing or do not open it, KeyDamaged where
-    what they open belongs to another public half.
+    Raises KeyUnreadable if the encryption keys are missing or can't decrypt it, KeyDamaged if the
+    result does not match the public key.
     """
-    encryption = load_encryption_keys(key.key_id)
-    seed = _decrypted(encryption.every, key)
+    seed = _decrypt(load_encryption_keys(key.key_id).all_keys, key)
     if seed is None:
         raise key_unreadable_error(key.key_id)
-    if not _fits(key, seed):
-        raise KeyDamaged(f"The private half of key {key.key_id} does not fit its public half.")
+    if not _matches_public_key(key, seed):
+        raise KeyDamaged(f"The private key of {key.key_id} does not match its public key.")
     return seed
 
 
 def load_encryption_keys(*key_ids: str) -> EncryptionKeys:
-    """What should open these. Raises KeyUnreadable, which names them."""
+    """Load the encryption keys for these private keys. Raises KeyUnreadable, which names them."""
     try:
-        return EncryptionKeys.configured()
+        return EncryptionKeys.from_settings()
     except SettingMissing as error:
-        # Its own fix is to make one, which would open nothing that is stored.
-        raise key_unreadable_error(*key_ids, why=f": {error.message}") from None
+        # That error's own fix is to generate a key, which could decrypt nothing that is stored.
+        raise key_unreadable_error(*key_ids, reason=f": {error.message}") from None
     except SettingInvalid as error:
-        raise key_unreadable_error(*key_ids, why=f": {error.message}", fix=error.fix) from None
+        raise key_unreadable_error(*key_ids, reason=f": {error.message}", fix=error.fix) from None
 
 
 def key_unreadable_error(
-    *key_ids: str, why: str = " with SCAIWAVE_ENCRYPTION_KEYS.", fix: str | None = None
+    *key_ids: str, reason: str = " with SCAIWAVE_ENCRYPTION_KEYS.", fix: str | None = None
 ) -> KeyUnreadable:
-    which = "half of key" if len(key_ids) == 1 else "halves of keys"
+    keys = "private key" if len(key_ids) == 1 else "private keys"
     return KeyUnreadable(
-        f"The private {which} {', '.join(key_ids)} can't be decrypted{why}",
+        f"The {keys} of {', '.join(key_ids)} can't be decrypted{reason}",
         fix=fix,
         key_ids=list(key_ids),
     )
 
 
-def _decrypted(fernet: Fernet | MultiFernet, key: ServerKey) -> bytes | None:
+def _decrypt(fernet: Fernet | MultiFernet, key: ServerKey) -> bytes | None:
     try:
         return fernet.decrypt(key.private_key_encrypted.encode())
     except InvalidToken:
         return None
 
 
-def _fits(key: ServerKey, seed: bytes) -> bool:
-    if len(seed) != public_keys.LENGTH:
+def _matches_public_key(key: ServerKey, seed: bytes) -> bool:
+    if len(seed) != ed25519.KEY_BYTES:
         return False
-    return public_keys.to_base64(ed25519.public_key(seed)) == key.public_key
+    return ed25519.to_base64(ed25519.derive_public_key(seed)) == key.public_key

@@ -1,7 +1,7 @@
-"""One request to addresses that were checked before, within one span of time.
+"""Send one request to addresses that were checked before, within one overall deadline.
 
-httpx would look the name up again, and counts its time-outs for each read, so that a peer could
-trickle for ever; httpcore, on which it rests, lets us say where a connection goes.
+httpx would resolve the name again, and its timeouts apply to each read, so a peer could send one
+byte at a time forever. httpcore, on which httpx is built, lets the caller choose the address.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ Headers = dict[str, str]
 
 
 class Deadline:
-    """Monotonic; `seconds` from when it is made."""
+    """A point on the monotonic clock, `seconds` after the object is created."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
 
-    def capped(self, timeout: float | None, kind: type[Exception]) -> float:
-        """What is left of the timeout. Raises `kind` when nothing is."""
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise kind("out of time")
-        return left if timeout is None else min(left, timeout)
+    def remaining(self, timeout: float | None, error_class: type[Exception]) -> float:
+        """Return the timeout, capped to the time left. Raises `error_class` if none is left."""
+        seconds_left = self._end - time.monotonic()
+        if seconds_left <= 0:
+            raise error_class("deadline exceeded")
+        return seconds_left if timeout is None else min(seconds_left, timeout)
 
 
 class PinnedBackend(httpcore.NetworkBackend):
-    """Connects to the given addresses, in their order, whatever host it is asked for."""
+    """Connect to the given addresses, in their order, regardless of the requested host."""
 
     def __init__(self, addresses: Iterable[str], deadline: Deadline) -> None:
         self._addresses = tuple(addresses)
@@ -51,28 +51,30 @@ class PinnedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
-        failure: Exception = httpcore.ConnectError("no address")
+        last_error: Exception = httpcore.ConnectError("no address")
         for address in self._addresses:
-            left = self._deadline.capped(timeout, httpcore.ConnectTimeout)
+            time_left = self._deadline.remaining(timeout, httpcore.ConnectTimeout)
             try:
-                return BoundedStream(self._backend.connect_tcp(address, port, left), self._deadline)
+                return BoundedStream(
+                    self._backend.connect_tcp(address, port, time_left), self._deadline
+                )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
+                last_error = error
+        raise last_error
 
 
 class BoundedStream(httpcore.NetworkStream):
-    """Another stream, none of whose steps goes on beyond the deadline."""
+    """A stream whose operations end at the deadline."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._stream = stream
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.capped(timeout, httpcore.ReadTimeout))
+        return self._stream.read(max_bytes, self._deadline.remaining(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._deadline.capped(timeout, httpcore.WriteTimeout))
+        self._stream.write(buffer, self._deadline.remaining(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -83,8 +85,8 @@ class BoundedStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        left = self._deadline.capped(timeout, httpcore.ConnectTimeout)
-        secured = self._stream.start_tls(ssl_context, server_hostname, left)
+        time_left = self._deadline.remaining(timeout, httpcore.ConnectTimeout)
+        secured = self._stream.start_tls(ssl_context, server_hostname, time_left)
         return BoundedStream(secured, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
@@ -92,57 +94,60 @@ class BoundedStream(httpcore.NetworkStream):
 
 
 def fetch(
-    url: str, *, addresses: Iterable[str], peer: UpstreamServer, largest: int
+    url: str, *, addresses: Iterable[str], peer: UpstreamServer, max_bytes: int
 ) -> tuple[int, Headers, bytes]:
-    """GET: status, headers in lower case, and a body of at most `largest` bytes.
+    """GET the URL; return the status, headers in lower case, and a body of at most `max_bytes`.
 
-    TLS is verified for the host of the URL, by the authorities that httpx trusts (SSL_CERT_FILE).
-    No proxy is used and no redirect followed. Raises UpstreamUnreachable, UpstreamInvalidResponse
-    and ResponseTooLarge.
+    TLS is verified for the host of the URL, with the authorities that httpx trusts (SSL_CERT_FILE).
+    No proxy is used and no redirect is followed. Raises UpstreamUnreachable,
+    UpstreamInvalidResponse and ResponseTooLarge.
     """
-    waits = peer.timeouts
-    backend = PinnedBackend(addresses, Deadline(waits.whole))
+    limits = peer.timeouts
+    backend = PinnedBackend(addresses, Deadline(limits.whole))
     context = httpx.create_ssl_context()
     try:
         with httpcore.ConnectionPool(ssl_context=context, network_backend=backend) as pool:
-            timeouts = {"connect": waits.connect, "read": waits.read, "write": waits.write}
-            return _exchange(pool, url, timeouts, peer, largest)
-    except _FOREIGN as error:
-        ours = _translated(error, peer)
-    raise ours
+            timeouts = {"connect": limits.connect, "read": limits.read, "write": limits.write}
+            return _send_request(pool, url, timeouts, peer, max_bytes)
+    except _HTTPCORE_ERRORS as error:
+        translated = _translate_error(error, peer)
+    raise translated
 
 
-def _exchange(
+def _send_request(
     pool: httpcore.ConnectionPool,
     url: str,
     timeouts: dict[str, float],
     peer: UpstreamServer,
-    largest: int,
+    max_bytes: int,
 ) -> tuple[int, Headers, bytes]:
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     headers |= {"User-Agent": "scaiwave", "Connection": "close"}
-    asked: dict[str, Any] = {"headers": headers, "extensions": {"timeout": timeouts}}
-    with pool.stream("GET", url, **asked) as response:
-        said = {name.decode("latin-1").lower(): value for name, value in response.headers}
+    options: dict[str, Any] = {"headers": headers, "extensions": {"timeout": timeouts}}
+    with pool.stream("GET", url, **options) as response:
+        received = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in response.headers
+        }
         body = b""
         for chunk in response.iter_stream():
             body += chunk
-            if len(body) > largest:
-                raise ResponseTooLarge(f"{peer.name} answers with more than {largest // 1024} KB.")
-    return response.status, {n: v.decode("latin-1") for n, v in said.items()}, body
+            if len(body) > max_bytes:
+                raise ResponseTooLarge(f"{peer.name} returned more than {max_bytes // 1024} KB.")
+    return response.status, received, body
 
 
-_FOREIGN = (
+_HTTPCORE_ERRORS = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
     httpcore.ProtocolError,
     httpcore.UnsupportedProtocol,
 )
-"""The roots of what httpcore raises."""
+"""The base classes of the exceptions that httpcore raises."""
 
 
-def _translated(error: Exception, peer: UpstreamServer) -> ScaiWaveError:
-    """By the exception of the same name in httpx, which `foreign` knows."""
+def _translate_error(error: Exception, peer: UpstreamServer) -> ScaiWaveError:
+    """Translate through the httpx exception of the same name, which has a translator."""
     twin: Exception = getattr(httpx, type(error).__name__)(str(error))
     twin.__cause__ = error
     return translate_exception(twin, peer).error

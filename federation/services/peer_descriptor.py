@@ -1,4 +1,4 @@
-"""A peer's descriptor: fetched, and read as strictly as a handshake would."""
+"""Fetch a peer's descriptor, and validate it as strictly as a handshake would."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from federation.errors import HandshakeIncompatible, InvalidDescriptor, PeerAddressRefused
-from federation.queries.descriptor import PATH, VERSION
-from federation.services.peer_addresses import SETTING, Network, find_peer
+from federation.queries.descriptor import DESCRIPTOR_PATH, PROTOCOL_VERSION
+from federation.services.peer_addresses import NETWORKS_SETTING, Network, resolve_peer
 from federation.services.peer_client import Headers, fetch
 from federation.services.server_names import ServerName
 from federation.services.signing import VerifyingKey, key_from_text, keys_from_descriptor
@@ -18,17 +18,19 @@ from scaiwave.clients.http.exceptions import Timeouts, UpstreamServer
 from scaiwave.errors import UpstreamInvalidResponse, UpstreamUnavailable
 from tenants.queries.resolve import is_storable_text
 
-LARGEST = 64 * 1024
-"""Bytes. A descriptor with a dozen previous keys has about 2,000."""
+MAX_DESCRIPTOR_BYTES = 64 * 1024
+"""A descriptor with a dozen previous keys has about 2,000 bytes."""
 
 TIMEOUTS = Timeouts(connect=10, read=10, write=10, whole=20)
-MOST_VERSIONS = 100
+MAX_VERSIONS = 100
 
 
 @dataclass(frozen=True)
 class PeerDescriptor:
-    """What a peer says of itself. `clock_offset` is in seconds, positive when its clock is ahead
-    of ours, None when it doesn't say."""
+    """A peer's validated descriptor.
+
+    `clock_offset` is in seconds, positive if the peer's clock is ahead, None if it is unknown.
+    """
 
     key: VerifyingKey
     public_key: str
@@ -39,7 +41,7 @@ class PeerDescriptor:
 
 @dataclass(frozen=True, kw_only=True)
 class FederationPeer(UpstreamServer):
-    """In messages a peer goes by its name, and no setting holds its address."""
+    """A peer for error messages: they show its server name, since no setting holds its URL."""
 
     server_name: str
 
@@ -55,98 +57,115 @@ class FederationPeer(UpstreamServer):
 def fetch_descriptor(
     name: ServerName, *, networks: list[Network], plain_http: bool, timeouts: Timeouts = TIMEOUTS
 ) -> PeerDescriptor:
-    """Ask a peer for its descriptor.
+    """Fetch and validate a peer's descriptor.
 
-    Raises UpstreamUnreachable and UpstreamUnavailable where no answer is to be had,
-    PeerAddressRefused, and HandshakeIncompatible for whatever a handshake would stumble over.
+    Raises UpstreamUnreachable and UpstreamUnavailable if the peer does not answer,
+    PeerAddressRefused, and HandshakeIncompatible for everything that would make a handshake fail.
     """
-    found = find_peer(name, networks=networks)
-    if plain_http and not found.are_ours:
+    # 1. Resolve the name, and refuse addresses that this server must not call.
+    addresses = resolve_peer(name, networks=networks)
+    if plain_http and not addresses.are_in_networks:
         raise PeerAddressRefused(
-            f"{name} would be asked without encryption, and is not in a network of {SETTING}.",
-            fix=f"Leave --plain-http out, or add the peer's network to {SETTING}.",
+            f"--plain-http is refused: {name} is not in a network of {NETWORKS_SETTING}.",
+            fix=f"Omit --plain-http, or add the peer's network to {NETWORKS_SETTING}.",
         )
+    # 2. Fetch the document from those addresses.
     origin = f"{'http' if plain_http else 'https'}://{name}"
     peer = FederationPeer(
         service="the server", origin=origin, timeouts=timeouts, server_name=name.text
     )
     try:
         status, headers, body = fetch(
-            origin + PATH, addresses=found.texts, peer=peer, largest=LARGEST
+            origin + DESCRIPTOR_PATH,
+            addresses=addresses.texts,
+            peer=peer,
+            max_bytes=MAX_DESCRIPTOR_BYTES,
         )
     except UpstreamInvalidResponse as error:
-        raise HandshakeIncompatible(error.message, fix=_mend(name)) from None
+        raise HandshakeIncompatible(error.message, fix=_format_fix(name)) from None
+    # 3. Validate it.
     _check_status(name, status)
-    return _read(name, body, clock_skew(headers, datetime.now(UTC)))
+    return _parse_descriptor(name, body, clock_skew(headers, datetime.now(UTC)))
 
 
 def _check_status(name: ServerName, status: int) -> None:
     if status >= 500 or status == 429:
         raise UpstreamUnavailable(
-            f"{name} answers with HTTP {status}.",
+            f"{name} returned HTTP {status}.",
             fix="Try again later, or ask its administrator.",
         )
     if 300 <= status < 400:
-        raise _fails(name, "redirects elsewhere, and a descriptor must be at the name itself")
+        raise _handshake_error(
+            name, "returned a redirect, but a descriptor must be served at the name itself"
+        )
     if status != 200:
-        raise _fails(name, f"answers HTTP {status} where its descriptor should be")
+        raise _handshake_error(name, f"returned HTTP {status} instead of its descriptor")
 
 
-def _read(name: ServerName, body: bytes, offset: float | None) -> PeerDescriptor:
-    document = _object(name, body)
-    called = document.get("server_name")
-    if not isinstance(called, str) or called.lower() != name.text:
-        raise _fails(name, f"calls itself {_quoted(called)}")
+def _parse_descriptor(name: ServerName, body: bytes, offset: float | None) -> PeerDescriptor:
+    document = _parse_object(name, body)
+    reported_name = document.get("server_name")
+    if not isinstance(reported_name, str):
+        raise _handshake_error(name, "does not report its server name")
+    if reported_name.lower() != name.text:
+        raise _handshake_error(name, f"reports another server name: {_quote(reported_name)}")
     if document.get("public_key") == "":
-        raise _fails(name, "has no key yet")
+        raise _handshake_error(name, "has no signing key yet")
     try:
         keys = keys_from_descriptor(document)
     except InvalidDescriptor as error:
-        raise HandshakeIncompatible(f"{name}: {error.message}", fix=_mend(name)) from None
+        raise HandshakeIncompatible(f"{name}: {error.message}", fix=_format_fix(name)) from None
     key = key_from_text(document["public_key"])
     previous = {key_id: other for key_id, other in keys.items() if key_id != key.key_id}
-    return PeerDescriptor(key, document["public_key"], previous, _versions(name, document), offset)
+    versions = _parse_versions(name, document)
+    return PeerDescriptor(key, document["public_key"], previous, versions, offset)
 
 
-def _object(name: ServerName, body: bytes) -> dict[str, Any]:
+def _parse_object(name: ServerName, body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise _fails(name, "answers with something that is not a JSON object")
+        raise _handshake_error(name, "did not return a JSON object")
     return document
 
 
-def _versions(name: ServerName, document: dict[str, Any]) -> list[str]:
+def _parse_versions(name: ServerName, document: dict[str, Any]) -> list[str]:
     versions = document.get("protocol_versions")
     if not isinstance(versions, list) or not all(map(_is_version, versions)):
-        raise _fails(name, "does not say which protocol versions it speaks")
-    if VERSION not in versions:
-        spoken = ", ".join(_quoted(version) for version in versions[:10]) or "none at all"
-        raise _fails(name, f"does not speak protocol version {VERSION}, but {spoken}")
-    return versions[:MOST_VERSIONS]
+        raise _handshake_error(name, "does not report its protocol versions")
+    if PROTOCOL_VERSION not in versions:
+        supported = ", ".join(map(_quote, versions[:10])) or "none"
+        raise _handshake_error(
+            name,
+            f"does not support protocol version {PROTOCOL_VERSION} (supported: {supported})",
+        )
+    return versions[:MAX_VERSIONS]
 
 
 def _is_version(value: object) -> bool:
-    """A text that our database takes, too."""
+    """Return whether the value is a text that the database can store."""
     return isinstance(value, str) and is_storable_text(value)
 
 
 def clock_skew(headers: Headers, now: datetime) -> float | None:
-    """By its Date header, which has whole seconds and was written a moment ago."""
-    said = parse_http_date(headers.get("date"))
-    return None if said is None else (said - now).total_seconds()
+    """Return how many seconds the Date header is ahead of `now`; None without a valid one.
+
+    The header has whole seconds and was written just before it was received.
+    """
+    date = parse_http_date(headers.get("date"))
+    return None if date is None else (date - now).total_seconds()
 
 
-def _quoted(value: object) -> str:
-    """Something a stranger says, at a length that can be read."""
-    return repr(value[:100]) if isinstance(value, str) else "nothing"
+def _quote(text: str) -> str:
+    """Quote a text from the peer, cut to a readable length."""
+    return repr(text[:100])
 
 
-def _fails(name: ServerName, why: str) -> HandshakeIncompatible:
-    return HandshakeIncompatible(f"{name} {why}.", fix=_mend(name))
+def _handshake_error(name: ServerName, problem: str) -> HandshakeIncompatible:
+    return HandshakeIncompatible(f"{name} {problem}.", fix=_format_fix(name))
 
 
-def _mend(name: ServerName) -> str:
-    return f"Ask the administrator of {name}, and check the spelling of the name."
+def _format_fix(name: ServerName) -> str:
+    return f"Check the spelling of the name, then ask the administrator of {name}."

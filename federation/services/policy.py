@@ -1,3 +1,5 @@
+"""Change the federation policy."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -9,20 +11,18 @@ from django.db import transaction
 
 from federation.errors import InvalidPolicy
 from federation.models import FederationMode, Policy
-from federation.queries.key_rows import Row
-from federation.queries.policy import current_policy
-from federation.queries.show_policy import policy_row
+from federation.queries.policy import Row, build_policy_row, get_policy
 from federation.services.server_names import parse_server_name
 from scaiwave.auth.operators import Operator, Permission
 from tenants.services.audit import record_audit
 
-MOST_FOREIGN = 2**31 - 1
-"""What the column holds."""
+MAX_FOREIGN_PARTICIPANTS = 2**31 - 1
+"""The largest value of the column."""
 
 
 @dataclass(frozen=True)
 class PolicyUpdate:
-    """What to change. `max_foreign` counts with `limit_foreign` alone, and None is no limit."""
+    """The changes to make. `max_foreign` applies only with `limit_foreign`; None is no limit."""
 
     default_mode: str | None = None
     allow_peers: Sequence[str] = ()
@@ -33,7 +33,7 @@ class PolicyUpdate:
 
 @dataclass(frozen=True)
 class SetPolicyResult:
-    """`changed` has {field: [before, after]}; it is empty where all was so already."""
+    """`changed` maps fields to [before, after]; it is empty if nothing changed."""
 
     policy: Row
     changed: dict[str, list[Any]]
@@ -42,10 +42,10 @@ class SetPolicyResult:
     @property
     def sentences(self) -> list[str]:
         if not self.changed:
-            return ["Nothing to change: the policy is so already."]
+            return ["The policy already has these values; nothing changed."]
         verb = "Would set" if self.dry_run else "Set"
         return [
-            f"{verb} {field} to {_said(after)} (was {_said(before)})."
+            f"{verb} {field} to {_format_value(after)} (was {_format_value(before)})."
             for field, (before, after) in self.changed.items()
         ]
 
@@ -54,7 +54,10 @@ class SetPolicyResult:
         mode = self.policy["default_mode"]
         if "allowed_peers" not in self.changed or mode == FederationMode.INVITE_ONLY:
             return ""
-        return f"The mode is {mode}, and allowed_peers count only where it is invite_only."
+        return (
+            f"The mode is {mode}, in which allowed_peers has no effect; "
+            "it applies only in mode invite_only."
+        )
 
     def document(self) -> Row:
         document = {"policy": self.policy, "changed": self.changed}
@@ -64,18 +67,18 @@ class SetPolicyResult:
 def set_policy(
     *, operator: Operator, changes: PolicyUpdate, now: datetime, dry_run: bool = False
 ) -> SetPolicyResult:
-    """Change what is asked for and leave the rest; the same once more changes nothing.
+    """Apply the given changes and leave the rest. A second call with them changes nothing.
 
     Raises InvalidPolicy and InvalidServerName.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    _check(changes)
+    _validate(changes)
     if dry_run:
-        policy = current_policy()
+        policy = get_policy()
         changed = _apply(policy, changes)
-        return SetPolicyResult(policy_row(policy), changed, dry_run=True)
+        return SetPolicyResult(build_policy_row(policy), changed, dry_run=True)
     with transaction.atomic():
-        # Locks the row, or makes it: of two at once the second waits.
+        # Lock the row or create it. The second of two concurrent runs waits here.
         policy, _ = Policy.objects.select_for_update().get_or_create(
             number=1, defaults={"updated_at": now}
         )
@@ -83,58 +86,53 @@ def set_policy(
         if changed:
             policy.updated_at = now
             policy.save()
-            _record(operator, policy, changed, now)
-    return SetPolicyResult(policy_row(policy), changed)
+            record_audit(
+                operator=operator,
+                action="federation policy set",
+                subject=policy,
+                now=now,
+                details={"changed": changed},
+            )
+    return SetPolicyResult(build_policy_row(policy), changed)
 
 
-def _record(
-    operator: Operator, policy: Policy, changed: dict[str, list[Any]], now: datetime
-) -> None:
-    record_audit(
-        operator=operator,
-        action="federation policy set",
-        subject=policy,
-        now=now,
-        details={"changed": changed},
-    )
-
-
-def _check(changes: PolicyUpdate) -> None:
-    wanted = (changes.default_mode, changes.allow_peers, changes.remove_peers)
-    if not any(wanted) and not changes.limit_foreign:
-        raise InvalidPolicy("Nothing to set was given.", fix="Pass what is to change; see --help.")
-    both = sorted(set(_names(changes.allow_peers)) & set(_names(changes.remove_peers)))
+def _validate(changes: PolicyUpdate) -> None:
+    given = (changes.default_mode, changes.allow_peers, changes.remove_peers)
+    if not any(given) and not changes.limit_foreign:
+        raise InvalidPolicy("No changes were requested.")
+    both = sorted(set(_parse_names(changes.allow_peers)) & set(_parse_names(changes.remove_peers)))
     if both:
         raise InvalidPolicy(
-            f"{', '.join(both)} can't be both allowed and removed.", fix="Pass one of the two."
+            f"{', '.join(both)} can't be both allowed and removed.",
+            fix="Pass either --allow-peer or --remove-peer for a server.",
         )
-    if not 0 <= (changes.max_foreign or 0) <= MOST_FOREIGN:
+    if not 0 <= (changes.max_foreign or 0) <= MAX_FOREIGN_PARTICIPANTS:
         raise InvalidPolicy(
-            f"A limit of {changes.max_foreign} participants is not possible.",
-            fix=f"Pass 0 to {MOST_FOREIGN}, or none for no limit.",
+            f"Invalid participant limit: {changes.max_foreign}.",
+            fix=f"Pass 0 to {MAX_FOREIGN_PARTICIPANTS}, or `none` for no limit.",
         )
 
 
 def _apply(policy: Policy, changes: PolicyUpdate) -> dict[str, list[Any]]:
-    """Change the policy, not yet saved; {field: [before, after]} of what is different."""
-    before = policy_row(policy)
+    """Change the policy without saving it. Return {field: [before, after]} of the differences."""
+    before = build_policy_row(policy)
     if changes.default_mode is not None:
         policy.default_mode = changes.default_mode
-    peers = set(policy.allowed_peers) | set(_names(changes.allow_peers))
-    policy.allowed_peers = sorted(peers - set(_names(changes.remove_peers)))
+    peers = set(policy.allowed_peers) | set(_parse_names(changes.allow_peers))
+    policy.allowed_peers = sorted(peers - set(_parse_names(changes.remove_peers)))
     if changes.limit_foreign:
         policy.max_foreign_participants_per_room = changes.max_foreign
-    after = policy_row(policy)
+    after = build_policy_row(policy)
     return {
         field: [before[field], after[field]] for field in after if before[field] != after[field]
     }
 
 
-def _names(peers: Sequence[str]) -> list[str]:
+def _parse_names(peers: Sequence[str]) -> list[str]:
     return [parse_server_name(peer).text for peer in peers]
 
 
-def _said(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(value) or "nobody"
+        return ", ".join(value) or "none"
     return "none" if value is None else str(value)

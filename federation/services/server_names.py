@@ -1,4 +1,4 @@
-"""Names of servers, as in @anna:chat.example.com: a host, and a port where it is not 443."""
+"""Server names, as in @anna:chat.example.com: a host, and a port unless it is 443."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from federation.errors import InvalidServerName
 from scaiwave.config import Configuration
 from scaiwave.errors import SettingInvalid
 
-LONGEST = 255
+MAX_NAME_CHARS = 255
 _NAME = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 
 
 @dataclass(frozen=True)
 class ServerName:
-    """`host` is without brackets; `port` is None where the name has none."""
+    """`host` has no brackets; `port` is None if the name has no port."""
 
     text: str
     host: str
@@ -28,30 +28,30 @@ class ServerName:
 
 
 def parse_server_name(text: str) -> ServerName:
-    """In lower case. Raises InvalidServerName."""
+    """Parse a server name and convert it to lower case. Raises InvalidServerName."""
     lower = text.lower()
-    found = _NAME.fullmatch(lower)
-    if found is None or len(lower) > LONGEST:
-        raise _bad(text)
-    port = int(found["port"]) if found["port"] else None
-    if not _is_host(found["host"]) or (port or 0) > 65535:
-        raise _bad(text)
-    return ServerName(lower, found["host"].strip("[]"), port)
+    match = _NAME.fullmatch(lower)
+    if match is None or len(lower) > MAX_NAME_CHARS:
+        raise _invalid_name_error(text)
+    port = int(match["port"]) if match["port"] else None
+    if not _is_host(match["host"]) or (port or 0) > 65535:
+        raise _invalid_name_error(text)
+    return ServerName(lower, match["host"].strip("[]"), port)
 
 
 def get_server_name(config: Configuration) -> ServerName:
-    """What this server is called. Raises SettingInvalid."""
+    """Return this server's own name. Raises SettingInvalid."""
     try:
         return parse_server_name(config.get_str("SCAIWAVE_SERVER_NAME"))
     except InvalidServerName as error:
-        # Not the value, which may be a secret in the wrong place.
+        # The message omits the value: it may be a secret in the wrong setting.
         raise SettingInvalid(
-            "SCAIWAVE_SERVER_NAME is not the name of a server.", fix=error.fix
+            "SCAIWAVE_SERVER_NAME is not a valid server name.", fix=error.fix
         ) from None
 
 
 def _is_host(host: str) -> bool:
-    """A name by the rules of DNS, an IPv4 address, or an IPv6 address in brackets."""
+    """Return whether it is a DNS name, an IPv4 address, or an IPv6 address in brackets."""
     if host.startswith("["):
         return _is_address(host.strip("[]"), version=6)
     labels = host.split(".")
@@ -67,5 +67,5 @@ def _is_address(text: str, *, version: int) -> bool:
         return False
 
 
-def _bad(text: str) -> InvalidServerName:
-    return InvalidServerName(f"{text!r} is not the name of a server.")
+def _invalid_name_error(text: str) -> InvalidServerName:
+    return InvalidServerName(f"Invalid server name: {text!r}.")

@@ -1,4 +1,4 @@
-"""Checking what this or another server has signed."""
+"""Verify what this or another server has signed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from federation.errors import (
     SigningKeyRevoked,
 )
 from federation.models import ServerKey
-from federation.queries.keys import DRIFT, all_keys
-from federation.services import ed25519, public_keys
+from federation.queries.keys import MAX_CLOCK_DRIFT, load_keys
+from federation.services import ed25519
 from scaiwave.console.output import json_default
 
 
 @dataclass(frozen=True)
 class VerifyingKey:
-    """A public half, its raw 32 bytes, and the time it counts for; None is open."""
+    """A public key, its raw 32 bytes, and its validity period; None means unbounded."""
 
     key_id: str
     public_key: bytes
@@ -32,71 +32,72 @@ class VerifyingKey:
 
 
 def own_keys() -> dict[str, VerifyingKey]:
-    """Every key this server ever had, by its id, revoked ones marked."""
-    return {key.key_id: _verifying(key) for key in all_keys()}
+    """Return every key this server has ever had, by its ID. Revoked keys are marked."""
+    return {key.key_id: _from_stored_key(key) for key in load_keys()}
 
 
 def key_from_text(text: object) -> VerifyingKey:
-    """The key that `ed25519:<base64>` writes, for all time. Raises InvalidKey."""
-    public_key = public_keys.parse(text)
-    return VerifyingKey(public_keys.thumbprint(public_key), public_key)
+    """Parse `ed25519:<base64>` into a key with unbounded validity. Raises InvalidKey."""
+    public_key = ed25519.parse_public_key(text)
+    return VerifyingKey(ed25519.thumbprint(public_key), public_key)
 
 
 def keys_from_descriptor(document: object) -> dict[str, VerifyingKey]:
-    """The keys of a server's descriptor by their ids: none where its `public_key` is empty.
+    """Return the keys of a server's descriptor by their IDs. Its `public_key` may be empty.
 
     Raises InvalidDescriptor.
     """
     if not isinstance(document, Mapping):
-        raise InvalidDescriptor("A descriptor is a JSON object, and this is none.")
-    keys = [_current(document), *_previous(document)]
-    found: dict[str, VerifyingKey] = {}
-    for key in filter(None, keys):
-        found.setdefault(key.key_id, key)  # The signing key counts where it is listed twice.
-    return found
+        raise InvalidDescriptor("The descriptor is not a JSON object.")
+    listed = [_parse_current(document), *_parse_previous(document)]
+    keys: dict[str, VerifyingKey] = {}
+    for key in filter(None, listed):
+        # The signing key comes first, so it wins over a previous key with the same ID.
+        keys.setdefault(key.key_id, key)
+    return keys
 
 
 def verify(data: bytes, signature: bytes, *, key: VerifyingKey, signed_at: datetime) -> None:
-    """Return if this key made the signature, at a time when it counted.
+    """Return if this key made the signature within its validity period, else raise.
 
-    A key that has been rotated since still verifies what it signed in its time, a revoked one
-    nothing. Both times are aware. Raises SigningKeyRevoked, InvalidSignature,
+    A key that was rotated since still verifies what it signed before; a revoked key verifies
+    nothing. `signed_at` must be timezone-aware. Raises SigningKeyRevoked, InvalidSignature,
     SignatureOutsideValidity.
     """
     if key.revoked:
-        raise SigningKeyRevoked(f"The signature is by key {key.key_id}, which is revoked.")
+        raise SigningKeyRevoked(f"The signature was made with key {key.key_id}, which is revoked.")
     if not ed25519.verify(signature, data, key.public_key):
-        raise InvalidSignature(f"The signature is not one by key {key.key_id} over these bytes.")
-    if why := _out_of_time(key, signed_at):
-        dated = json_default(signed_at)
+        raise InvalidSignature(f"The signature does not match key {key.key_id} and the data.")
+    if reason := _find_validity_problem(key, signed_at):
+        date = json_default(signed_at)
         raise SignatureOutsideValidity(
-            f"The signature by key {key.key_id} is dated {dated}, {why}."
+            f"The signature made with key {key.key_id} is dated {date}, {reason}."
         )
 
 
-def _out_of_time(key: VerifyingKey, signed_at: datetime) -> str:
-    """Why the key did not count then, or an empty text.
+def _find_validity_problem(key: VerifyingKey, signed_at: datetime) -> str:
+    """Describe why the key was not valid at that time, or return an empty string.
 
-    Differences of any two dates are within bounds; a strange date plus a minute may not be.
+    Dates are subtracted, not shifted: adding the drift to an extreme date could overflow.
     """
-    if key.signs_from is not None and key.signs_from - signed_at > DRIFT:
-        return "before that key was in use"
-    if key.verifies_until is not None and signed_at - key.verifies_until >= DRIFT:
-        return "after that key had expired"
+    if key.signs_from is not None and key.signs_from - signed_at > MAX_CLOCK_DRIFT:
+        return "before the key was in use"
+    if key.verifies_until is not None and signed_at - key.verifies_until >= MAX_CLOCK_DRIFT:
+        return "after the key expired"
     return ""
 
 
-def _verifying(key: ServerKey) -> VerifyingKey:
+def _from_stored_key(key: ServerKey) -> VerifyingKey:
     return VerifyingKey(
         key.key_id,
-        public_keys.raw_public_key(key),
+        ed25519.parse_stored_key(key),
         signs_from=key.signs_from,
         verifies_until=key.retires_at,
         revoked=key.revoked_at is not None,
     )
 
 
-def _current(document: Mapping[str, Any]) -> VerifyingKey | None:
+def _parse_current(document: Mapping[str, Any]) -> VerifyingKey | None:
     text = document.get("public_key")
     if text == "":
         return None
@@ -104,31 +105,31 @@ def _current(document: Mapping[str, Any]) -> VerifyingKey | None:
         return key_from_text(text)
     except InvalidKey as error:
         raise InvalidDescriptor(
-            f"The descriptor's `public_key` is no good. {error.message}"
+            f"The descriptor's `public_key` is invalid. {error.message}"
         ) from None
 
 
-def _previous(document: Mapping[str, Any]) -> list[VerifyingKey]:
+def _parse_previous(document: Mapping[str, Any]) -> list[VerifyingKey]:
     listed = document.get("previous_keys", [])
     if not isinstance(listed, list):
         raise InvalidDescriptor("The descriptor's `previous_keys` is not a list.")
-    return [_expiring(entry) for entry in listed]
+    return [_parse_previous_key(entry) for entry in listed]
 
 
-def _expiring(entry: object) -> VerifyingKey:
-    """One of `previous_keys`: {"public_key", "expires_at"}."""
+def _parse_previous_key(entry: object) -> VerifyingKey:
+    """Parse one entry of `previous_keys`: {"public_key", "expires_at"}."""
     fields = entry if isinstance(entry, Mapping) else {}
     try:
         expires_at = datetime.fromisoformat(str(fields.get("expires_at")))
-        public_key = public_keys.parse(fields.get("public_key"))
+        public_key = ed25519.parse_public_key(fields.get("public_key"))
     except (ValueError, InvalidKey):
-        raise _bad_previous() from None
+        raise _previous_key_error() from None
     if expires_at.tzinfo is None:
-        raise _bad_previous()
-    return VerifyingKey(public_keys.thumbprint(public_key), public_key, verifies_until=expires_at)
+        raise _previous_key_error()
+    return VerifyingKey(ed25519.thumbprint(public_key), public_key, verifies_until=expires_at)
 
 
-def _bad_previous() -> InvalidDescriptor:
+def _previous_key_error() -> InvalidDescriptor:
     return InvalidDescriptor(
-        "The descriptor's `previous_keys` holds something that is not a key with its time."
+        "The descriptor's `previous_keys` contains an entry without a valid key and expiry."
     )

@@ -1,7 +1,5 @@
 """Other servers: ScaiKey, ScaiGrid, ScaiCMS and peers; keys, the sandbox, and defects."""
 
-_PEER = "[What check-peer says](federation.md#check-peer)."
-
 REMEDIES: dict[str, tuple[str, str]] = {
     "SW_DOCS_BAD_PAGE": (
         "A page has a wrong front matter, heading or encoding.",
@@ -21,19 +19,6 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "There is no page in the folder.",
         "Name the folder of the pages with `--docs`.",
     ),
-    "SW_FEDERATION_BAD_OVERLAP": (
-        "That many days can't be the overlap of two keys.",
-        "Pass a number of days that the error allows; 30 is the default.",
-    ),
-    "SW_FEDERATION_BAD_POLICY": ("", "Pass what is to change; see `--help`."),
-    "SW_FEDERATION_BAD_SERVER_NAME": ("Not the name of a server.", ""),
-    "SW_FEDERATION_HANDSHAKE_WOULD_FAIL": ("", _PEER),
-    "SW_FEDERATION_KEY_EXISTS": ("`key generate` never replaces a key that signs.", ""),
-    "SW_FEDERATION_KEY_NOT_FOUND": ("This server never had such a key.", ""),
-    "SW_FEDERATION_PEER_ADDRESS_REFUSED": (
-        "",
-        "If the peer really is there, add its network to SCAIWAVE_PEER_NETWORKS. " + _PEER,
-    ),
     "SW_INTERNAL": (
         "A defect of this suite: nobody should have to see it.",
         "[Report it](#when-it-is-a-defect).",
@@ -51,10 +36,6 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "Something listens at the sandbox's port already.",
         "Choose another with `--port`, or stop what listens there.",
     ),
-    "SW_SIGNATURE_KEY_REVOKED": ("The key that signed was revoked; nothing of it counts.", ""),
-    "SW_SIGNATURE_OUT_OF_TIME": ("The signature is dated outside the time of its key.", ""),
-    "SW_SIGNATURE_REFUSED": ("A signature counts for nothing.", "The error says why."),
-    "SW_SIGNATURE_WRONG": ("The signature does not fit what was signed.", ""),
     "SW_UPSTREAM_CONFLICT": (
         "The other server has something already that conflicts with the request.",
         "Look at what is there, and decide which of the two is right.",

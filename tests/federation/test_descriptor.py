@@ -8,11 +8,17 @@ from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
-from federation.queries.descriptor import descriptor
-from federation.queries.show_descriptor import show_descriptor
+from federation.queries.descriptor import build_descriptor, show_descriptor
 from federation.services.signing import keys_from_descriptor, own_keys
 from scaiwave.errors import InsufficientPermission
-from tests.federation.keys import DAY, NOW, READER, TENANT_ADMIN, configure, make_key
+from tests.federation.factories import (
+    DAY,
+    NOW,
+    READ_ONLY_OPERATOR,
+    TENANT_ADMIN,
+    configure,
+    make_key,
+)
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "/.well-known/scaiwave/server"
@@ -26,10 +32,10 @@ SECOND = timedelta(seconds=1)
 
 
 def test_success_without_a_key(client: Client) -> None:
-    answer = client.get(ADDRESS)
-    assert answer.status_code == 200
-    assert answer["Content-Type"] == "application/json"
-    assert answer.json() == {
+    response = client.get(ADDRESS)
+    assert response.status_code == 200
+    assert response["Content-Type"] == "application/json"
+    assert response.json() == {
         "server_name": "localhost",
         "public_key": "",
         "protocol_versions": ["v1"],
@@ -41,10 +47,10 @@ def test_success_without_a_key(client: Client) -> None:
 def test_success_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     configure(monkeypatch, SCAIWAVE_SERVER_NAME="chat.example.com")
     signing = make_key()
-    previous = make_key(made=NOW - 2 * DAY, retires_at=NOW + DAY)
-    make_key(made=NOW - 3 * DAY, retires_at=NOW)
-    make_key(made=NOW - 4 * DAY, retires_at=NOW + DAY, revoked_at=NOW)
-    document = descriptor(NOW).document
+    previous = make_key(created_at=NOW - 2 * DAY, retires_at=NOW + DAY)
+    make_key(created_at=NOW - 3 * DAY, retires_at=NOW)
+    make_key(created_at=NOW - 4 * DAY, retires_at=NOW + DAY, revoked_at=NOW)
+    document = build_descriptor(NOW).document
     assert list(document) == [
         "server_name",
         "public_key",
@@ -61,14 +67,14 @@ def test_success_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_success_previous_keys_without_a_signing_one() -> None:
     make_key(revoked_at=NOW)
-    make_key(made=NOW - DAY, retires_at=NOW + DAY)
-    document = descriptor(NOW).document
+    make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
+    document = build_descriptor(NOW).document
     assert (document["public_key"], len(document["previous_keys"])) == ("", 1)
 
 
 def test_success_a_peer_reads_what_it_needs() -> None:
-    signing, previous = make_key(), make_key(made=NOW - 2 * DAY, retires_at=NOW + DAY)
-    keys = keys_from_descriptor(descriptor(NOW).document)
+    signing, previous = make_key(), make_key(created_at=NOW - 2 * DAY, retires_at=NOW + DAY)
+    keys = keys_from_descriptor(build_descriptor(NOW).document)
     own = own_keys()
     assert keys.keys() == {signing.key_id, previous.key_id}
     for key_id, key in keys.items():
@@ -79,32 +85,32 @@ def test_success_a_peer_reads_what_it_needs() -> None:
 @pytest.mark.parametrize(
     ("left", "seconds"), [(DAY, 300), (301 * SECOND, 300), (7.9 * SECOND, 7), (0.5 * SECOND, 0)]
 )
-def test_success_cached_no_longer_than_a_key_counts(left: timedelta, seconds: int) -> None:
+def test_success_cached_no_longer_than_a_key_is_valid(left: timedelta, seconds: int) -> None:
     make_key()
-    make_key(made=NOW - DAY, retires_at=NOW + left)
-    make_key(made=NOW - DAY, retires_at=NOW + SECOND / 100, revoked_at=NOW)
-    assert descriptor(NOW).max_age == seconds
+    make_key(created_at=NOW - DAY, retires_at=NOW + left)
+    make_key(created_at=NOW - DAY, retires_at=NOW + SECOND / 100, revoked_at=NOW)
+    assert build_descriptor(NOW).max_age == seconds
 
 
 def test_success_cache_headers_and_no_cookie(client: Client) -> None:
-    answer = client.get(ADDRESS)
-    assert answer["Cache-Control"] == "public, max-age=300"
-    assert answer["ETag"].startswith('"')
-    assert "Vary" not in answer
-    assert not answer.cookies
+    response = client.get(ADDRESS)
+    assert response["Cache-Control"] == "public, max-age=300"
+    assert response["ETag"].startswith('"')
+    assert "Vary" not in response
+    assert not response.cookies
 
 
 def test_success_not_modified(client: Client) -> None:
     etag = client.get(ADDRESS)["ETag"]
     for known in (etag, f'"other", {etag}', f"W/{etag}", "*"):
-        answer = client.get(ADDRESS, headers={"If-None-Match": known})
-        assert (answer.status_code, answer.content) == (304, b"")
-        assert answer["ETag"] == etag
-        assert answer["Cache-Control"] == "public, max-age=300"
-    make_key(made=timezone.now())
-    answer = client.get(ADDRESS, headers={"If-None-Match": etag})
-    assert answer.status_code == 200
-    assert answer["ETag"] != etag
+        response = client.get(ADDRESS, headers={"If-None-Match": known})
+        assert (response.status_code, response.content) == (304, b"")
+        assert response["ETag"] == etag
+        assert response["Cache-Control"] == "public, max-age=300"
+    make_key(created_at=timezone.now())
+    response = client.get(ADDRESS, headers={"If-None-Match": etag})
+    assert response.status_code == 200
+    assert response["ETag"] != etag
 
 
 def test_success_head(client: Client) -> None:
@@ -116,48 +122,49 @@ def test_success_head(client: Client) -> None:
 
 @pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
 def test_fail_read_only(method: str) -> None:
-    """To a stranger as to anybody: no form of ours is asked for."""
-    answer: Any = getattr(Client(enforce_csrf_checks=True), method)(ADDRESS)
-    assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
+    """Anonymous callers get the same response: no CSRF token is required."""
+    response: Any = getattr(Client(enforce_csrf_checks=True), method)(ADDRESS)
+    assert (response.status_code, response["Allow"]) == (405, "GET, HEAD")
 
 
 def test_fail_no_database(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line in the log, and nothing of the server's to a stranger."""
+    """The details are logged, and not revealed to the caller."""
 
-    def out_of_reach(now: datetime) -> NoReturn:
+    def fail_to_connect(now: datetime) -> NoReturn:
         raise OperationalError("connection to server at 10.1.2.3 failed")
 
-    monkeypatch.setattr("federation.views.descriptor", out_of_reach)
-    answer = client.get(ADDRESS)
-    assert (answer.status_code, answer["Cache-Control"]) == (503, "no-store")
-    assert answer.json()["error"]["code"] == "SW_DATABASE_UNREACHABLE"
-    assert "10.1.2.3" not in answer.content.decode()
+    monkeypatch.setattr("federation.views.build_descriptor", fail_to_connect)
+    response = client.get(ADDRESS)
+    assert (response.status_code, response["Cache-Control"]) == (503, "no-store")
+    assert response.json()["error"]["code"] == "SW_DATABASE_UNREACHABLE"
+    assert "10.1.2.3" not in response.content.decode()
 
 
 def test_success_shown_is_what_peers_fetch(client: Client) -> None:
-    make_key(made=timezone.now() - DAY)
-    shown = show_descriptor(operator=READER, now=timezone.now())
-    assert shown.document == client.get(ADDRESS).json()
-    assert shown.address == "https://localhost/.well-known/scaiwave/server"
-    assert shown.warnings == [
-        "The server name is localhost, which no peer can reach; set SCAIWAVE_SERVER_NAME."
+    make_key(created_at=timezone.now() - DAY)
+    result = show_descriptor(operator=READ_ONLY_OPERATOR, now=timezone.now())
+    assert result.document == client.get(ADDRESS).json()
+    assert result.address == "https://localhost/.well-known/scaiwave/server"
+    assert result.warnings == [
+        "The server name is localhost, which no peer can reach. Set SCAIWAVE_SERVER_NAME."
     ]
 
 
-def test_success_shown_under_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_success_shown_under_an_invalid_name(monkeypatch: pytest.MonkeyPatch) -> None:
     make_key()
     configure(monkeypatch, SCAIWAVE_SERVER_NAME="https://chat.example.com/")
-    assert show_descriptor(operator=READER, now=NOW).warnings == [
-        "SCAIWAVE_SERVER_NAME is not the name of a server. Write it without https:// and path, as "
-        "in chat.example.com or chat.example.com:8448; names beyond ASCII in their xn-- form."
+    assert show_descriptor(operator=READ_ONLY_OPERATOR, now=NOW).warnings == [
+        "SCAIWAVE_SERVER_NAME is not a valid server name. Write it without https:// and path, as "
+        "in chat.example.com or chat.example.com:8448; write names with non-ASCII "
+        "characters in their xn-- form."
     ]
 
 
 def test_success_shown_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     configure(monkeypatch, SCAIWAVE_SERVER_NAME="chat.example.com")
-    assert show_descriptor(operator=READER, now=NOW).warnings == [
-        "This server has no signing key, so no peer can trust it; `scaiwave admin federation key "
-        "generate` makes one."
+    assert show_descriptor(operator=READ_ONLY_OPERATOR, now=NOW).warnings == [
+        "This server has no signing key, so no peer can trust it. Run `scaiwave admin federation "
+        "key generate`."
     ]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.errors import InvalidKey
-from federation.services import ed25519, public_keys
+from federation.services import ed25519
 
 # RFC 8032, 7.1: secret key, public key, message, signature.
 RFC_8032 = {
@@ -49,36 +49,36 @@ VECTORS = pytest.mark.parametrize(
 @VECTORS
 def test_success_rfc_8032(secret: str, public: str, message: str, signature: str) -> None:
     seed, data = bytes.fromhex(secret), bytes.fromhex(message)
-    assert ed25519.public_key(seed).hex() == public
+    assert ed25519.derive_public_key(seed).hex() == public
     assert ed25519.sign(data, seed).hex() == signature
     assert ed25519.verify(bytes.fromhex(signature), data, bytes.fromhex(public))
 
 
 @VECTORS
 def test_fail_anything_changed(secret: str, public: str, message: str, signature: str) -> None:
-    right = bytes.fromhex(signature)
+    valid = bytes.fromhex(signature)
     data, key = bytes.fromhex(message), bytes.fromhex(public)
-    assert not ed25519.verify(right, data + b"x", key)
+    assert not ed25519.verify(valid, data + b"x", key)
     for index in (0, 31, 32, 63):
-        wrong = bytes(byte ^ (at == index) for at, byte in enumerate(right))
-        assert not ed25519.verify(wrong, data, key)
+        invalid = bytes(byte ^ (position == index) for position, byte in enumerate(valid))
+        assert not ed25519.verify(invalid, data, key)
     for length in (0, 63, 65):
-        assert not ed25519.verify((right + b"\0")[:length], data, key)
+        assert not ed25519.verify((valid + b"\0")[:length], data, key)
 
 
 def test_success_rfc_8037_thumbprint() -> None:
     """RFC 8037, A.3, of the key of A.2."""
-    public_key = public_keys.parse("ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
+    public_key = ed25519.parse_public_key("ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
     assert public_key.hex() == RFC_8032["TEST 1"][1]
-    assert public_keys.thumbprint(public_key) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+    assert ed25519.thumbprint(public_key) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
 
 @given(st.binary(min_size=32, max_size=32))
 def test_success_text_and_back(public_key: bytes) -> None:
-    text = public_keys.encode(public_key)
+    text = ed25519.format_public_key(public_key)
     assert text == "ed25519:" + base64.b64encode(public_key).decode()
     spellings = (text, text.rstrip("="), text.replace("+", "-").replace("/", "_"))
-    assert {public_keys.parse(spelling) for spelling in spellings} == {public_key}
+    assert {ed25519.parse_public_key(spelling) for spelling in spellings} == {public_key}
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,16 @@ def test_success_text_and_back(public_key: bytes) -> None:
 )
 def test_fail_not_32_bytes(text: str) -> None:
     with pytest.raises(InvalidKey) as caught:
-        public_keys.parse(text)
-    assert caught.value.message == "What follows `ed25519:` is not 32 bytes in base64."
+        ed25519.parse_public_key(text)
+    assert caught.value.message == "The public key is not 32 bytes in base64 after `ed25519:`."
 
 
 @pytest.mark.parametrize("text", ["", "A" * 43, "rsa:AAAA", "Ed25519:" + "A" * 43, None, 7, []])
 def test_fail_not_ed25519(text: object) -> None:
     with pytest.raises(InvalidKey) as caught:
-        public_keys.parse(text)
-    assert caught.value.message == "A public key begins with `ed25519:`, and this text does not."
-    assert caught.value.fix == "Write it as a descriptor has it: `ed25519:` and 32 bytes in base64."
+        ed25519.parse_public_key(text)
+    assert caught.value.message == "The public key does not start with `ed25519:`."
+    assert (
+        caught.value.fix
+        == "Write the key as in a descriptor: `ed25519:` followed by 32 bytes in base64."
+    )

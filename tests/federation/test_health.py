@@ -7,9 +7,8 @@ from cryptography.fernet import Fernet
 from pytest_django import Settings
 
 from federation.models import ServerKey
-from federation.queries.health import federation_keys, federation_settings
-from federation.services.generate_key import generate_key
-from federation.services.rotate_key import rotate_key
+from federation.queries.health import check_federation_keys, check_federation_settings
+from federation.services.keys import generate_key, rotate_key
 from scaiwave.auth.operators import host_operator
 from scaiwave.config import load
 from scaiwave.doctor.findings import State
@@ -24,7 +23,7 @@ def _encrypted(settings: Settings) -> None:
 
 
 def test_success_without_a_key_it_is_a_warning() -> None:
-    (finding,) = federation_keys(load({}), NOW)
+    (finding,) = check_federation_keys(load({}), NOW)
     assert (finding.state, finding.fix) == (
         State.WARN,
         "Run `scaiwave admin federation key generate`.",
@@ -33,23 +32,23 @@ def test_success_without_a_key_it_is_a_warning() -> None:
 
 def test_success_a_key_that_signs() -> None:
     generate_key(operator=host_operator(), now=NOW)
-    (finding,) = federation_keys(load({}), NOW)
+    (finding,) = check_federation_keys(load({}), NOW)
     assert finding.state is State.PASS
 
 
 def test_success_the_rotation_is_due() -> None:
     generate_key(operator=host_operator(), now=NOW)
-    (finding,) = federation_keys(load({}), NOW + timedelta(days=340))
+    (finding,) = check_federation_keys(load({}), NOW + timedelta(days=340))
     assert (finding.state, finding.message) == (
         State.WARN,
         "The yearly rotation is due on 2027-03-04.",
     )
 
 
-def test_fail_a_key_that_nothing_opens(settings: Settings) -> None:
+def test_fail_unreadable_key(settings: Settings) -> None:
     generate_key(operator=host_operator(), now=NOW)
     settings.CONFIG = load({"SCAIWAVE_ENCRYPTION_KEYS": Fernet.generate_key().decode()})
-    (finding,) = federation_keys(load({}), NOW)
+    (finding,) = check_federation_keys(load({}), NOW)
     key_id = ServerKey.objects.get().key_id
     assert (finding.state, finding.exit_code) == (State.FAIL, 2)
     assert key_id in finding.message
@@ -60,16 +59,16 @@ def test_fail_a_key_of_another() -> None:
     rotate_key(operator=host_operator(), now=NOW)
     one, two = ServerKey.objects.order_by("pk")
     ServerKey.objects.filter(pk=one.pk).update(private_key_encrypted=two.private_key_encrypted)
-    findings = list(federation_keys(load({}), NOW))
+    findings = list(check_federation_keys(load({}), NOW))
     assert [(finding.state, finding.code) for finding in findings] == [
         (State.FAIL, "SW_FEDERATION_KEY_DAMAGED")
     ]
     assert one.key_id in findings[0].message
 
 
-def test_success_settings_that_are_fit() -> None:
+def test_success_valid_settings() -> None:
     config = load({"SCAIWAVE_SERVER_NAME": "Chat.example.com:8448"})
-    (finding,) = federation_settings(config, NOW)
+    (finding,) = check_federation_settings(config, NOW)
     assert (finding.state, finding.message) == (
         State.PASS,
         "Peers know this server as chat.example.com:8448.",
@@ -77,21 +76,23 @@ def test_success_settings_that_are_fit() -> None:
 
 
 def test_success_a_server_name_that_no_peer_can_reach() -> None:
-    (finding,) = federation_settings(load({}), NOW)
+    (finding,) = check_federation_settings(load({}), NOW)
     assert (finding.state, finding.message) == (
         State.PASS,
-        "This server has no name of its own, so it has no peers.",
+        "SCAIWAVE_SERVER_NAME is localhost, so no peer can reach this server.",
     )
 
 
-def test_fail_a_server_name_that_is_none() -> None:
-    (finding,) = federation_settings(load({"SCAIWAVE_SERVER_NAME": "https://a.example/"}), NOW)
+def test_fail_invalid_server_name() -> None:
+    (finding,) = check_federation_settings(
+        load({"SCAIWAVE_SERVER_NAME": "https://a.example/"}), NOW
+    )
     assert (finding.state, finding.code, finding.exit_code) == (State.FAIL, "SW_CONFIG_INVALID", 2)
-    assert finding.message == "SCAIWAVE_SERVER_NAME is not the name of a server."
+    assert finding.message == "SCAIWAVE_SERVER_NAME is not a valid server name."
 
 
-def test_fail_networks_that_are_none() -> None:
+def test_fail_invalid_networks() -> None:
     config = load({"SCAIWAVE_SERVER_NAME": "a.example", "SCAIWAVE_PEER_NETWORKS": "10.0.0.0/33"})
-    findings = list(federation_settings(config, NOW))
+    findings = list(check_federation_settings(config, NOW))
     assert [finding.state for finding in findings] == [State.PASS, State.FAIL]
     assert (findings[1].code, findings[1].exit_code) == ("SW_CONFIG_INVALID", 2)

@@ -4,26 +4,26 @@ from datetime import timedelta
 
 import pytest
 
-from federation.queries.list_keys import NO_KEY, ListKeysResult, list_keys
+from federation.queries.keys import NO_KEY, ListKeysResult, list_keys
 from scaiwave.errors import InsufficientPermission
-from tests.federation.keys import DAY, NOW, READER, TENANT_ADMIN, make_key
+from tests.federation.factories import DAY, NOW, READ_ONLY_OPERATOR, TENANT_ADMIN, make_key
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
 
 
-def listed() -> ListKeysResult:
-    return list_keys(operator=READER, now=NOW)
+def list_all() -> ListKeysResult:
+    return list_keys(operator=READ_ONLY_OPERATOR, now=NOW)
 
 
 def test_success_every_state() -> None:
-    due = make_key(made=NOW + DAY)
-    signing = make_key(made=NOW - 300 * DAY, retires_at=NOW + 31 * DAY)
-    verifying = make_key(made=NOW - 400 * DAY, retires_at=NOW + HOUR)
-    retired = make_key(made=NOW - 500 * DAY, retires_at=NOW)
-    revoked = make_key(made=NOW - 600 * DAY, revoked_at=NOW)
-    found = [(row["key_id"], row["state"], row["days_left"]) for row in listed().keys]
-    assert found == [
+    due = make_key(created_at=NOW + DAY)
+    signing = make_key(created_at=NOW - 300 * DAY, retires_at=NOW + 31 * DAY)
+    verifying = make_key(created_at=NOW - 400 * DAY, retires_at=NOW + HOUR)
+    retired = make_key(created_at=NOW - 500 * DAY, retires_at=NOW)
+    revoked = make_key(created_at=NOW - 600 * DAY, revoked_at=NOW)
+    states = [(row["key_id"], row["state"], row["days_left"]) for row in list_all().keys]
+    assert states == [
         (due.key_id, "next", None),
         (signing.key_id, "signing", 65),
         (verifying.key_id, "verifying", 1),
@@ -33,8 +33,8 @@ def test_success_every_state() -> None:
 
 
 def test_success_one_row() -> None:
-    key = make_key(made=NOW - 65 * DAY)
-    assert listed().keys == [
+    key = make_key(created_at=NOW - 65 * DAY)
+    assert list_all().keys == [
         {
             "key_id": key.key_id,
             "state": "signing",
@@ -47,29 +47,29 @@ def test_success_one_row() -> None:
             "rotation_due_at": NOW + 300 * DAY,
         }
     ]
-    assert listed().warnings == []
+    assert list_all().warnings == []
 
 
 def test_success_nothing_signs() -> None:
-    assert listed() == ListKeysResult([], [NO_KEY])
+    assert list_all() == ListKeysResult([], [NO_KEY])
     make_key(retires_at=NOW + DAY)
     make_key(revoked_at=NOW)
-    assert listed().warnings == [NO_KEY]
+    assert list_all().warnings == [NO_KEY]
 
 
 @pytest.mark.parametrize(("days", "left"), [(335, 30), (365, 0), (400, -35)])
 def test_success_rotation_is_due(days: int, left: int) -> None:
-    key = make_key(made=NOW - days * DAY)
-    assert listed().keys[0]["days_left"] == left
-    assert listed().warnings == [
-        f"The yearly rotation is due: key {key.key_id} has signed for {days} days. `scaiwave "
-        "admin federation key rotate` makes a new one."
+    key = make_key(created_at=NOW - days * DAY)
+    assert list_all().keys[0]["days_left"] == left
+    assert list_all().warnings == [
+        f"The yearly rotation is due: key {key.key_id} has been signing for {days} days. Run "
+        "`scaiwave admin federation key rotate`."
     ]
 
 
 def test_success_rotation_is_not_due() -> None:
-    make_key(made=NOW - 335 * DAY + HOUR)
-    assert listed().warnings == []
+    make_key(created_at=NOW - 335 * DAY + HOUR)
+    assert list_all().warnings == []
 
 
 def test_fail_not_allowed() -> None:

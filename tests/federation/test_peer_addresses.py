@@ -5,21 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.errors import InvalidServerName, PeerAddressRefused
-from federation.services.peer_addresses import PeerAddresses, find_peer, peer_networks
+from federation.services.peer_addresses import PeerAddresses, get_peer_networks, resolve_peer
 from federation.services.server_names import parse_server_name
 from scaiwave.config import load
 from scaiwave.errors import UpstreamUnreachable
 
 
-def find(host: str, networks: str = "") -> PeerAddresses:
-    listed = peer_networks(load({"SCAIWAVE_PEER_NETWORKS": networks}))
-    return find_peer(parse_server_name(host), networks=listed)
+def resolve(host: str, networks: str = "") -> PeerAddresses:
+    listed = get_peer_networks(load({"SCAIWAVE_PEER_NETWORKS": networks}))
+    return resolve_peer(parse_server_name(host), networks=listed)
 
 
 @pytest.mark.parametrize("host", ["198.41.0.4", "8.8.8.8", "[2606:4700::1111]", "[::ffff:8.8.8.8]"])
 def test_success_public(host: str) -> None:
-    found = find(host)
-    assert (len(found.texts), found.are_ours) == (1, False)
+    addresses = resolve(host)
+    assert (len(addresses.texts), addresses.are_in_networks) == (1, False)
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_success_public(host: str) -> None:
 )
 def test_fail_not_public(host: str) -> None:
     with pytest.raises(PeerAddressRefused) as caught:
-        find(host)
+        resolve(host)
     assert caught.value.message.endswith(", which is not a public address.")
     assert caught.value.fix == (
-        "If the peer really is there, add its network to SCAIWAVE_PEER_NETWORKS."
+        "If the peer is in that network, add the network to SCAIWAVE_PEER_NETWORKS."
     )
 
 
@@ -77,14 +77,14 @@ def test_fail_not_public(host: str) -> None:
     ],
 )
 def test_success_listed(host: str, network: str) -> None:
-    assert find(host, network).are_ours
+    assert resolve(host, network).are_in_networks
     with pytest.raises(PeerAddressRefused):
-        find(host, "192.168.0.0/16")
+        resolve(host, "192.168.0.0/16")
 
 
 def test_fail_unknown_name() -> None:
     with pytest.raises(UpstreamUnreachable) as caught:
-        find("no-such-server.invalid")
+        resolve("no-such-server.invalid")
     assert caught.value.message == "The name no-such-server.invalid can't be resolved."
 
 
@@ -144,7 +144,7 @@ def test_success_names(text: str, host: str, port: int | None) -> None:
 def test_fail_names(text: str) -> None:
     with pytest.raises(InvalidServerName) as caught:
         parse_server_name(text)
-    assert caught.value.message == f"{text!r} is not the name of a server."
+    assert caught.value.message == f"Invalid server name: {text!r}."
 
 
 @given(st.text(alphabet="aA1.:[]-/@%\u00e9\u2024 \n"))

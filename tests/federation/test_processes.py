@@ -22,25 +22,25 @@ REAL = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
 """`started` and `at_terminal` run a console of their own unless told otherwise."""
 
 
-def key(*words: str, **environment: str) -> Ended:
+def run_key_command(*words: str, **environment: str) -> Ended:
     return scaiwave(*KEY, *words, **environment)
 
 
-def standing(server: Server) -> list[str]:
-    """Ids of the keys that no rotation has retired."""
-    found = server.rows(
+def load_current_ids(server: Server) -> list[str]:
+    """Return the IDs of the keys that are neither retired nor revoked."""
+    rows = server.rows(
         "SELECT key_id FROM sw_server_keys WHERE retires_at IS NULL AND revoked_at IS NULL"
     )
-    return [row[0] for row in found]
+    return [row[0] for row in rows]
 
 
-def count(server: Server, table: str = "server_keys") -> int:
+def count_rows(server: Server, table: str = "server_keys") -> int:
     return int(server.rows(f"SELECT COUNT(*) FROM sw_{table}")[0][0])
 
 
 @contextmanager
-def held(server: Server) -> Iterator[None]:
-    """Nobody can change keys meanwhile; they can be read."""
+def locked_keys(server: Server) -> Iterator[None]:
+    """Block changes of keys, but not reads."""
     with server.connected() as connection:
         if server.is_postgres:
             with connection.transaction():
@@ -52,132 +52,133 @@ def held(server: Server) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
-def line_of(process: subprocess.Popen[str], words: str) -> None:
-    """Wait until it has said so on stderr."""
+def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
+    """Wait until the process prints the words to stderr."""
     assert process.stderr is not None
     for line in process.stderr:
         if words in line:
             return
-    pytest.fail(f"it ended without saying {words!r}")
+    pytest.fail(f"it ended without printing {words!r}")
 
 
 def test_success_two_rotations_at_once_make_one_key(server: Server) -> None:
-    """Both have seen the same key as signing before either goes on."""
-    assert key("generate").code == 0
-    (old,) = standing(server)
+    """Both runs have read the same signing key before either continues."""
+    assert run_key_command("generate").code == 0
+    (old,) = load_current_ids(server)
     with ExitStack() as stack:
-        with held(server):
+        with locked_keys(server):
             rotations = [
                 stack.enter_context(started(*KEY, "rotate", "-v", "2", **REAL)) for _ in range(2)
             ]
             for process in rotations:
-                line_of(process, f"Replacing key {old}.")
+                wait_for_line(process, f"Replacing key {old}.")
         outs = sorted(process.communicate(timeout=60)[0] for process in rotations)
     assert [process.returncode for process in rotations] == [0, 0]
-    assert count(server) == 2
-    (new,) = standing(server)
+    assert count_rows(server) == 2
+    (new,) = load_current_ids(server)
     assert outs[0] == (
-        f"Another run has just replaced key {old} by {new}; nothing was changed here.\n"
+        f"Another run has already replaced key {old} with {new}; nothing was changed.\n"
     )
-    assert outs[1].startswith(f"Made key {new}, which signs from now on; {old} verifies until ")
-    assert count(server, "audit_entries") == 2
+    assert outs[1].startswith(f"Key {new} created; it signs from now on. Key {old} verifies until ")
+    assert count_rows(server, "audit_entries") == 2
 
 
 def test_success_rotations_started_together_make_one_key(server: Server) -> None:
-    """Also where one of them is done before the other has looked."""
-    assert key("generate").code == 0
+    """Also if one of them is done before the other has read the keys."""
+    assert run_key_command("generate").code == 0
     with ExitStack() as stack:
         runs = [stack.enter_context(started(*KEY, "rotate", **REAL)) for _ in range(2)]
         outs = [process.communicate(timeout=60)[0] for process in runs]
-    assert sorted(out.split(" ")[0] for out in outs) == ["Another", "Made"]
-    assert count(server) == 2
+    assert sorted(out.split(" ")[0] for out in outs) == ["Another", "Key"]
+    assert count_rows(server) == 2
 
 
 def test_success_two_generations_at_once_make_one_key(server: Server) -> None:
     with ExitStack() as stack:
-        with held(server):
+        with locked_keys(server):
             runs = [stack.enter_context(started(*KEY, "generate", **REAL)) for _ in range(3)]
             if server.is_postgres:  # On SQLite writers wait for each other as it is.
                 wait_for(lambda: server.locks("NOT granted") == len(runs))
         ended = [process.communicate(timeout=60) for process in runs]
     assert sorted(process.returncode for process in runs) == [0, 1, 1]
-    (made,) = standing(server)
-    assert count(server) == 1
+    (key_id,) = load_current_ids(server)
+    assert count_rows(server) == 1
     for process, (out, err) in zip(runs, ended, strict=True):
         if process.returncode:
-            assert f"already: {made}. [SW_FEDERATION_KEY_EXISTS]" in err
+            assert f"already has a signing key: {key_id}. [SW_FEDERATION_KEY_EXISTS]" in err
         else:
-            assert out == f"Made key {made}; it signs from now on.\n"
+            assert out == f"Key {key_id} created; it signs from now on.\n"
 
 
 def test_success_killed_rotations_leave_usable_keys(server: Server) -> None:
-    luck = random.Random(4)
-    assert key("generate").code == 0
+    rng = random.Random(4)
+    assert run_key_command("generate").code == 0
     for _ in range(6):
-        before = count(server)
+        before = count_rows(server)
         with started(*KEY, "rotate", "-v", "2", **REAL) as process:
-            line_of(process, "Replacing key")
-            time.sleep(luck.uniform(0, 0.02))
+            wait_for_line(process, "Replacing key")
+            time.sleep(rng.uniform(0, 0.02))
             process.kill()
             process.communicate()
         if server.is_postgres:
             wait_for(lambda: not server.locks("mode LIKE '%RowExcl%'"))
-        assert len(standing(server)) == 1
-        assert count(server) in (before, before + 1)
-        assert count(server, "audit_entries") == count(server)
-    assert key("check").code == 0
-    assert key("rotate").code == 0
+        assert len(load_current_ids(server)) == 1
+        assert count_rows(server) in (before, before + 1)
+        assert count_rows(server, "audit_entries") == count_rows(server)
+    assert run_key_command("check").code == 0
+    assert run_key_command("rotate").code == 0
 
 
 def test_fail_encryption_key_is_another(server: Server) -> None:
-    key("generate")
-    (made,) = standing(server)
-    ended = key("check", SCAIWAVE_ENCRYPTION_KEYS=Fernet.generate_key().decode())
+    run_key_command("generate")
+    (key_id,) = load_current_ids(server)
+    ended = run_key_command("check", SCAIWAVE_ENCRYPTION_KEYS=Fernet.generate_key().decode())
     assert ended.code == 2
     assert ended.out.splitlines()[1:] == [
-        f"{made}  signing  fail",
-        f"The private half of key {made} can't be decrypted with SCAIWAVE_ENCRYPTION_KEYS.",
+        f"{key_id}  signing  fail",
+        f"The private key of {key_id} can't be decrypted with SCAIWAVE_ENCRYPTION_KEYS.",
     ]
     assert ended.err == (
-        f"Error: The private half of key {made} can't be decrypted with SCAIWAVE_ENCRYPTION_KEYS. "
+        f"Error: The private key of {key_id} can't be decrypted with SCAIWAVE_ENCRYPTION_KEYS. "
         "[SW_FEDERATION_KEY_UNREADABLE]\n"
-        "  Fix: Put the encryption key it was stored under back into SCAIWAVE_ENCRYPTION_KEYS, "
-        "after the newest one. If that one is lost, revoke the key and generate another.\n"
+        "  Fix: Add the encryption key it was stored with to SCAIWAVE_ENCRYPTION_KEYS again, after "
+        "the newest one. If that encryption key is lost, revoke the key and generate a new one.\n"
     )
-    as_json = key("check", "--json", SCAIWAVE_ENCRYPTION_KEYS="nonsense")
+    as_json = run_key_command("check", "--json", SCAIWAVE_ENCRYPTION_KEYS="nonsense")
     assert as_json.code == 2
     assert json.loads(as_json.out)["keys"][0]["ok"] is False
-    assert made in json.loads(as_json.err)["error"]["message"]
+    assert key_id in json.loads(as_json.err)["error"]["message"]
 
 
-def test_success_revoked_and_generated_anew(server: Server) -> None:
-    key("generate")
-    (made,) = standing(server)
-    refused = key("revoke", made)
+def test_success_revoked_and_generated_again(server: Server) -> None:
+    run_key_command("generate")
+    (key_id,) = load_current_ids(server)
+    refused = run_key_command("revoke", key_id)
     assert (refused.code, refused.out) == (2, "")
     assert "[SW_CONFIRMATION_NEEDED]" in refused.err
-    declined = at_terminal(*KEY, "revoke", made, keys="no\n", **REAL)
-    assert (declined.code, standing(server)) == (1, [made])
-    assert "nothing will be signed until another is generated. (yes/no): " in declined.out.replace(
-        "\n", " "
+    declined = at_terminal(*KEY, "revoke", key_id, keys="no\n", **REAL)
+    assert (declined.code, load_current_ids(server)) == (1, [key_id])
+    assert (
+        "nothing is signed until you generate a new one. Revoke it? (yes/no): "
+        in declined.out.replace("\n", " ")
     )
-    agreed = key("revoke", made, "--yes", "--json")
-    assert (agreed.code, standing(server)) == (0, [])
+    agreed = run_key_command("revoke", key_id, "--yes", "--json")
+    assert (agreed.code, load_current_ids(server)) == (0, [])
     assert json.loads(agreed.out)["nothing_signs"] is True
-    listed = key("list")
+    listed = run_key_command("list")
     assert listed.code == 0
     assert listed.err.startswith("Warning: This server has no signing key")
-    assert key("generate").code == 0
-    assert len(standing(server)) == 1
+    assert run_key_command("generate").code == 0
+    assert len(load_current_ids(server)) == 1
 
 
 def test_success_a_terminal_of_80_columns_folds_nothing_of_a_key(server: Server) -> None:
-    key("generate")
-    key("rotate")
+    run_key_command("generate")
+    run_key_command("rotate")
     lines = at_terminal(*KEY, "list", **REAL).out.splitlines()
     rows = [line for line in lines if "signing" in line or "verifying" in line]
     assert [row.split()[1:] for row in rows] == [["signing", "365"], ["verifying", "30"]]
-    assert "A wider terminal also shows: Made, Signs from, Verifies until." in lines[-1]
+    assert "A wider terminal also shows: Created, Signs from, Verifies until." in lines[-1]
 
 
 def test_success_policy_and_descriptor(server: Server) -> None:
@@ -204,5 +205,5 @@ def test_success_policy_and_descriptor(server: Server) -> None:
     assert plain.err.startswith(
         "Peers fetch it from https://a.example/.well-known/scaiwave/server.\n"
     )
-    misnamed = scaiwave("admin", "federation", "descriptor", SCAIWAVE_SERVER_NAME="https://a/")
-    assert (misnamed.code, "Peers fetch it" in misnamed.err) == (0, False)
+    ended = scaiwave("admin", "federation", "descriptor", SCAIWAVE_SERVER_NAME="https://a/")
+    assert (ended.code, "Peers fetch it" in ended.err) == (0, False)

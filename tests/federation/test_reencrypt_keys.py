@@ -7,24 +7,31 @@ from django.conf import settings
 from federation.errors import KeyUnreadable, NoSigningKey
 from federation.models import ServerKey
 from federation.queries.check_keys import check_keys
-from federation.services.reencrypt_keys import ReencryptKeysResult, reencrypt_keys
+from federation.services.keys import ReencryptKeysResult, reencrypt_keys
 from scaiwave.errors import InsufficientPermission
 from tenants.models import AuditEntry
-from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key
+from tests.federation.factories import (
+    DAY,
+    HOST_OPERATOR,
+    NOW,
+    READ_ONLY_OPERATOR,
+    configure,
+    make_key,
+)
 
 pytestmark = pytest.mark.django_db
 NEWEST = Fernet.generate_key().decode()
 
 
 def reencrypt(*, dry_run: bool = False) -> ReencryptKeysResult:
-    return reencrypt_keys(operator=HOST, now=NOW, dry_run=dry_run)
+    return reencrypt_keys(operator=HOST_OPERATOR, now=NOW, dry_run=dry_run)
 
 
-def configured() -> str:
+def get_configured_keys() -> str:
     return str(settings.CONFIG.get_str("SCAIWAVE_ENCRYPTION_KEYS"))
 
 
-def stored() -> set[str]:
+def load_stored_texts() -> set[str]:
     return set(ServerKey.objects.values_list("private_key_encrypted", flat=True))
 
 
@@ -33,25 +40,25 @@ def keys() -> list[ServerKey]:
     """Newest first; the last one is revoked."""
     return [
         make_key(),
-        make_key(made=NOW - DAY, retires_at=NOW + DAY),
-        make_key(made=NOW - 2 * DAY, revoked_at=NOW, private_key_encrypted=""),
+        make_key(created_at=NOW - DAY, retires_at=NOW + DAY),
+        make_key(created_at=NOW - 2 * DAY, revoked_at=NOW, private_key_encrypted=""),
     ]
 
 
 def test_success(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch) -> None:
-    configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=f"{NEWEST},{configured()}")
+    configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=f"{NEWEST},{get_configured_keys()}")
     result = reencrypt()
     assert result.document() == {"reencrypted": [key.key_id for key in keys[:2]], "unchanged": []}
     assert result.sentence == (
-        "Encrypted 2 keys under the newest of SCAIWAVE_ENCRYPTION_KEYS; the older ones are needed "
-        "for backups alone."
+        "Re-encrypted 2 keys with the newest of SCAIWAVE_ENCRYPTION_KEYS; the older ones are "
+        "needed only for backups."
     )
     configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=NEWEST)
-    assert check_keys(operator=HOST, now=NOW).problem is None
+    assert check_keys(operator=HOST_OPERATOR, now=NOW).problem is None
 
 
 def test_success_audited(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch) -> None:
-    configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=f"{NEWEST},{configured()}")
+    configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=f"{NEWEST},{get_configured_keys()}")
     reencrypt()
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.subject_name) == ("federation key reencrypt", keys[0].key_id)
@@ -61,23 +68,26 @@ def test_success_audited(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch)
 def test_success_again_changes_nothing(
     keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = stored()
+    before = load_stored_texts()
     result = reencrypt()
     assert result.unchanged == [key.key_id for key in keys[:2]]
     assert result.sentence == (
-        "Nothing to do: the 2 keys are under the newest of SCAIWAVE_ENCRYPTION_KEYS already."
+        "Nothing to change: the 2 keys are already encrypted with the newest of "
+        "SCAIWAVE_ENCRYPTION_KEYS."
     )
-    assert stored() == before
+    assert load_stored_texts() == before
     assert not AuditEntry.objects.exists()
 
 
 def test_success_dry_run(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch) -> None:
-    before = stored()
-    configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=f"{NEWEST},{configured()}")
+    before = load_stored_texts()
+    configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=f"{NEWEST},{get_configured_keys()}")
     result = reencrypt(dry_run=True)
-    assert result.sentence == ("Would encrypt 2 keys under the newest of SCAIWAVE_ENCRYPTION_KEYS.")
+    assert result.sentence == (
+        "Would re-encrypt 2 keys with the newest of SCAIWAVE_ENCRYPTION_KEYS."
+    )
     assert result.document()["dry_run"] is True
-    assert stored() == before
+    assert load_stored_texts() == before
     assert not AuditEntry.objects.exists()
 
 
@@ -86,15 +96,14 @@ def test_fail_none_is_changed_when_one_is_lost(
 ) -> None:
     lost = Fernet(Fernet.generate_key()).encrypt(b"\0" * 32).decode()
     ServerKey.objects.filter(pk=keys[0].pk).update(private_key_encrypted=lost)
-    before = stored()
-    configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=f"{NEWEST},{configured()}")
+    before = load_stored_texts()
+    configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=f"{NEWEST},{get_configured_keys()}")
     with pytest.raises(KeyUnreadable) as caught:
         reencrypt()
     assert caught.value.message == (
-        f"The private half of key {keys[0].key_id} can't be decrypted with "
-        "SCAIWAVE_ENCRYPTION_KEYS."
+        f"The private key of {keys[0].key_id} can't be decrypted with SCAIWAVE_ENCRYPTION_KEYS."
     )
-    assert stored() == before
+    assert load_stored_texts() == before
 
 
 def test_fail_all_are_lost(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,18 +112,18 @@ def test_fail_all_are_lost(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatc
         reencrypt()
     assert caught.value.exit_code == 2
     assert caught.value.message == (
-        f"The private halves of keys {keys[0].key_id}, {keys[1].key_id} can't be decrypted with "
+        f"The private keys of {keys[0].key_id}, {keys[1].key_id} can't be decrypted with "
         "SCAIWAVE_ENCRYPTION_KEYS."
     )
 
 
-def test_fail_newest_is_no_key(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch) -> None:
-    configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=f"nonsense,{configured()}")
+def test_fail_newest_is_invalid(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=f"nonsense,{get_configured_keys()}")
     with pytest.raises(KeyUnreadable) as caught:
         reencrypt()
     assert caught.value.message == (
-        f"The private halves of keys {keys[0].key_id}, {keys[1].key_id} can't be decrypted: "
-        "SCAIWAVE_ENCRYPTION_KEYS holds something that is not a Fernet key."
+        f"The private keys of {keys[0].key_id}, {keys[1].key_id} can't be decrypted: "
+        "SCAIWAVE_ENCRYPTION_KEYS contains a value that is not a Fernet key."
     )
 
 
@@ -126,4 +135,4 @@ def test_fail_no_key() -> None:
 
 def test_fail_not_allowed() -> None:
     with pytest.raises(InsufficientPermission):
-        reencrypt_keys(operator=READER, now=NOW)
+        reencrypt_keys(operator=READ_ONLY_OPERATOR, now=NOW)

@@ -5,36 +5,36 @@ from typing import Any
 import pytest
 
 from federation.errors import KeyNotFound
-from federation.services.revoke_key import RevokeKeyResult, revoke_key
+from federation.services.keys import RevokeKeyResult, revoke_key
 from scaiwave.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import AmbiguousName
 from tenants.models import AuditEntry
-from tests.federation.keys import DAY, HOST, NOW, READER, make_key
+from tests.federation.factories import DAY, HOST_OPERATOR, NOW, READ_ONLY_OPERATOR, make_key
 
 pytestmark = pytest.mark.django_db
 WARNING = (
-    "This server signs nothing now. Run `scaiwave admin federation key generate`, and tell your "
-    "peers' administrators that the key has changed."
+    "This server has no signing key now. Run `scaiwave admin federation key generate`, then tell "
+    "your peers' administrators that the key has changed."
 )
 
 
 def revoke(key_id: str, **changes: Any) -> RevokeKeyResult:
-    arguments = {"operator": HOST, "confirm": lambda question: None, "now": NOW}
+    arguments = {"operator": HOST_OPERATOR, "confirm": lambda question: None, "now": NOW}
     return revoke_key(key_id=key_id, **{**arguments, **changes})
 
 
-def refusing(question: str) -> None:
+def refuse(question: str) -> None:
     raise ConfirmationNeeded(question)
 
 
 def test_success_the_signing_one() -> None:
-    key, old = make_key(), make_key(made=NOW - DAY, retires_at=NOW + DAY)
+    key, old = make_key(), make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
     result = revoke(key.key_id)
     key.refresh_from_db()
     old.refresh_from_db()
     assert (key.revoked_at, key.private_key_encrypted) == (NOW, "")
     assert (old.revoked_at, bool(old.private_key_encrypted)) == (None, True)
-    assert result.sentence == f"Revoked key {key.key_id}; what it has signed counts no more."
+    assert result.sentence == f"Key {key.key_id} revoked; its signatures are no longer valid."
     assert result.warning == WARNING
     assert result.document() == {"key": result.key, "revoked": True, "nothing_signs": True}
     assert result.key["state"] == "revoked"
@@ -42,7 +42,7 @@ def test_success_the_signing_one() -> None:
 
 def test_success_an_old_one_by_its_row() -> None:
     make_key()
-    old = make_key(made=NOW - DAY, retires_at=NOW + DAY)
+    old = make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
     result = revoke(str(old.pk))
     assert (result.key["key_id"], result.warning) == (old.key_id, "")
 
@@ -58,51 +58,54 @@ def test_success_audited() -> None:
 def test_success_again_asks_nothing() -> None:
     key = make_key()
     revoke(key.key_id)
-    again = revoke(key.key_id, now=NOW + DAY, confirm=refusing)
+    again = revoke(key.key_id, now=NOW + DAY, confirm=refuse)
     assert (again.revoked, again.key["revoked_at"]) == (False, NOW)
-    assert again.sentence == f"Key {key.key_id} is revoked already."
+    assert again.sentence == f"Key {key.key_id} is already revoked; nothing changed."
     assert AuditEntry.objects.count() == 1
 
 
 def test_success_dry_run() -> None:
     key = make_key()
-    result = revoke(key.key_id, dry_run=True, confirm=refusing)
+    result = revoke(key.key_id, dry_run=True, confirm=refuse)
     key.refresh_from_db()
     assert (key.revoked_at, result.sentence) == (None, f"Would revoke key {key.key_id}.")
     assert result.document()["dry_run"] is True
 
 
-def test_fail_not_agreed() -> None:
-    key, old = make_key(), make_key(made=NOW - DAY, retires_at=NOW + DAY)
-    lost = "Nothing that it has signed will count any more, and this can't be undone."
+def test_fail_not_confirmed() -> None:
+    key, old = make_key(), make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
     with pytest.raises(ConfirmationNeeded) as caught:
-        revoke(old.key_id, confirm=refusing)
-    assert caught.value.message == f"Revoke key {old.key_id}? {lost}"
-    with pytest.raises(ConfirmationNeeded) as caught:
-        revoke(key.key_id, confirm=refusing)
+        revoke(old.key_id, confirm=refuse)
     assert caught.value.message == (
-        f"Revoke key {key.key_id}? {lost} It is the key that signs: nothing will be signed until "
-        "another is generated."
+        f"This invalidates every signature made with key {old.key_id} and erases its private key. "
+        "It can't be undone. Revoke it?"
+    )
+    with pytest.raises(ConfirmationNeeded) as caught:
+        revoke(key.key_id, confirm=refuse)
+    assert caught.value.message == (
+        f"This invalidates every signature made with key {key.key_id} and erases its private key. "
+        "It can't be undone. It is the signing key: nothing is signed until you generate a new "
+        "one. Revoke it?"
     )
     key.refresh_from_db()
     assert key.revoked_at is None
 
 
-def test_success_by_its_beginning() -> None:
+def test_success_by_a_prefix() -> None:
     key = make_key()
-    make_key(made=NOW - DAY, retires_at=NOW + DAY)
+    make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
     assert revoke(key.key_id[:8]).key["key_id"] == key.key_id
 
 
-def test_fail_two_begin_so() -> None:
+def test_fail_ambiguous_prefix() -> None:
     make_key(key_id="sameness-one")
     make_key(key_id="sameness-two", retires_at=NOW)
     with pytest.raises(AmbiguousName) as caught:
         revoke("sameness")
     assert caught.value.message == (
-        "'sameness' is the beginning of 2 keys: sameness-one, sameness-two."
+        "Key ID 'sameness' is ambiguous; it matches 2 keys: sameness-one, sameness-two."
     )
-    assert caught.value.fix == "Use the whole key id."
+    assert caught.value.fix == "Use the whole key ID."
 
 
 @pytest.mark.parametrize(
@@ -112,9 +115,9 @@ def test_fail_no_such_key(key_id: str) -> None:
     make_key(key_id="kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k")
     with pytest.raises(KeyNotFound) as caught:
         revoke(key_id)
-    assert caught.value.message == f"This server has no key {key_id!r}."
+    assert caught.value.message == f"Key not found: {key_id!r}."
 
 
 def test_fail_not_allowed() -> None:
     with pytest.raises(InsufficientPermission):
-        revoke(make_key().key_id, operator=READER)
+        revoke(make_key().key_id, operator=READ_ONLY_OPERATOR)

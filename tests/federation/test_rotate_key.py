@@ -8,19 +8,27 @@ from cryptography.fernet import Fernet
 
 from federation.errors import InvalidOverlap, KeyDamaged, KeyUnreadable, NoSigningKey
 from federation.models import ServerKey
-from federation.services import keys as key_making
-from federation.services.rotate_key import RotateKeyResult, rotate_key
+from federation.services import keys as keys_service
+from federation.services.keys import RotateKeyResult, rotate_key
 from federation.services.signing import own_keys, verify
 from scaiwave.errors import InsufficientPermission
 from tenants.models import AuditEntry
-from tests.federation.keys import DAY, HOST, NOW, READER, configure, make_key, sign
+from tests.federation.factories import (
+    DAY,
+    HOST_OPERATOR,
+    NOW,
+    READ_ONLY_OPERATOR,
+    configure,
+    make_key,
+    sign,
+)
 
 pytestmark = pytest.mark.django_db
 LATER = NOW + 300 * DAY
 
 
 def rotate(**changes: Any) -> RotateKeyResult:
-    return rotate_key(**{"operator": HOST, "now": LATER, **changes})
+    return rotate_key(**{"operator": HOST_OPERATOR, "now": LATER, **changes})
 
 
 def test_success() -> None:
@@ -36,12 +44,12 @@ def test_success() -> None:
     assert (result.previous["days_left"], result.key["days_left"]) == (30, 365)
     assert result.document()["rotated"] is True
     assert result.sentence == (
-        f"Made key {new.key_id}, which signs from now on; {old.key_id} verifies until "
+        f"Key {new.key_id} created; it signs from now on. Key {old.key_id} verifies until "
         "2027-10-20 12:00 UTC."
     )
 
 
-def test_success_signatures_of_both_are_good() -> None:
+def test_success_signatures_of_both_are_valid() -> None:
     make_key()
     before = sign(b"data", now=NOW)
     rotate()
@@ -49,8 +57,8 @@ def test_success_signatures_of_both_are_good() -> None:
     assert before
     assert after
     assert before.key_id != after.key_id
-    for signed, signed_at in ((before, NOW), (after, LATER)):
-        verify(b"data", signed.signature, key=own_keys()[signed.key_id], signed_at=signed_at)
+    for signature, signed_at in ((before, NOW), (after, LATER)):
+        verify(b"data", signature.value, key=own_keys()[signature.key_id], signed_at=signed_at)
 
 
 def test_success_audited() -> None:
@@ -69,7 +77,7 @@ def test_success_dry_run() -> None:
     old = make_key()
     result = rotate(dry_run=True)
     assert result.sentence == (
-        f"Would make a new key; {old.key_id} would verify until 2027-10-20 12:00 UTC."
+        f"Would create a new key; {old.key_id} would verify until 2027-10-20 12:00 UTC."
     )
     assert result.document() == {
         "key": None,
@@ -93,19 +101,19 @@ def test_success_another_run_was_first_since_this_one_began() -> None:
     old = make_key()
     first = rotate()
     assert first.key is not None
-    second = rotate(now=LATER + timedelta(seconds=1), began=LATER - timedelta(seconds=1))
+    second = rotate(now=LATER + timedelta(seconds=1), started_at=LATER - timedelta(seconds=1))
     assert second.sentence == (
-        f"Another run has just replaced key {old.key_id} by {first.key['key_id']}; nothing was "
-        "changed here."
+        f"Another run has already replaced key {old.key_id} with {first.key['key_id']}; nothing "
+        "was changed."
     )
     assert (second.rotated, ServerKey.objects.count()) == (False, 2)
     assert AuditEntry.objects.count() == 1
-    assert rotate(now=LATER + timedelta(seconds=2), began=LATER + timedelta(seconds=1)).rotated
+    assert rotate(now=LATER + timedelta(seconds=2), started_at=LATER + timedelta(seconds=1)).rotated
 
 
 def test_success_a_key_generated_since_this_run_began_is_replaced() -> None:
-    make_key(made=LATER)
-    assert rotate(began=LATER - timedelta(seconds=1)).rotated
+    make_key(created_at=LATER)
+    assert rotate(started_at=LATER - timedelta(seconds=1)).rotated
 
 
 @pytest.mark.parametrize("days", [0, 365])
@@ -122,8 +130,8 @@ def test_fail_overlap(days: int) -> None:
     make_key()
     with pytest.raises(InvalidOverlap) as caught:
         rotate(overlap_days=days)
-    assert caught.value.message == f"An overlap of {days} days is not possible."
-    assert caught.value.fix == "Pass 0 to 365 days; peers need about 30 to refresh."
+    assert caught.value.message == f"Invalid overlap: {days} days."
+    assert caught.value.fix == "Pass 0 to 365 days (peers need about 30 to refresh)."
 
 
 def test_fail_no_key() -> None:
@@ -132,14 +140,14 @@ def test_fail_no_key() -> None:
     with pytest.raises(NoSigningKey) as caught:
         rotate()
     assert caught.value.message == "This server has no signing key to replace."
-    assert caught.value.fix == "`scaiwave admin federation key generate` makes one."
+    assert caught.value.fix == "Run `scaiwave admin federation key generate`."
 
 
 def test_fail_a_key_that_does_not_work_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when the database stored something else than it was given."""
+    """As if the database had stored something other than what it was given."""
     old = make_key()
     stored_instead = make_key(retires_at=NOW).private_key_encrypted
-    monkeypatch.setattr(key_making, "encrypt_seed", lambda seed: stored_instead)
+    monkeypatch.setattr(keys_service, "encrypt_seed", lambda seed: stored_instead)
     with pytest.raises(KeyDamaged):
         rotate()
     old.refresh_from_db()
@@ -153,10 +161,10 @@ def test_fail_a_key_that_does_not_work_is_not_kept(monkeypatch: pytest.MonkeyPat
     ids=["missing", "nonsense", "another"],
 )
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_fail_encryption_key_is_not_the_one_of_the_key_that_signs(
+def test_fail_encryption_key_is_not_the_signing_keys(
     monkeypatch: pytest.MonkeyPatch, keys: str, dry_run: bool
 ) -> None:
-    """It is this machine's mistake then, and a new key under it would sign nowhere else."""
+    """This host is misconfigured then, and a key that it creates would sign on no other host."""
     old = make_key()
     configure(
         monkeypatch,
@@ -177,4 +185,4 @@ def test_success_a_damaged_key_is_replaced() -> None:
 
 def test_fail_not_allowed() -> None:
     with pytest.raises(InsufficientPermission):
-        rotate(operator=READER)
+        rotate(operator=READ_ONLY_OPERATOR)

@@ -6,21 +6,23 @@ import pytest
 
 from federation.errors import InvalidPolicy, InvalidServerName
 from federation.models import FederationMode, Policy
-from federation.queries.show_policy import show_policy
+from federation.queries.policy import show_policy
 from federation.services.policy import PolicyUpdate, SetPolicyResult, set_policy
 from scaiwave.errors import InsufficientPermission
 from tenants.models import AuditEntry
-from tests.federation.keys import DAY, HOST, NOW, READER, TENANT_ADMIN
+from tests.federation.factories import DAY, HOST_OPERATOR, NOW, READ_ONLY_OPERATOR, TENANT_ADMIN
 
 pytestmark = pytest.mark.django_db
 
 
 def change(*, dry_run: bool = False, **changes: Any) -> SetPolicyResult:
-    return set_policy(operator=HOST, changes=PolicyUpdate(**changes), now=NOW, dry_run=dry_run)
+    return set_policy(
+        operator=HOST_OPERATOR, changes=PolicyUpdate(**changes), now=NOW, dry_run=dry_run
+    )
 
 
-def test_success_closed_until_somebody_sets_something() -> None:
-    assert show_policy(operator=READER) == {
+def test_success_closed_until_a_policy_is_set() -> None:
+    assert show_policy(operator=READ_ONLY_OPERATOR) == {
         "default_mode": "closed",
         "allowed_peers": [],
         "max_foreign_participants_per_room": None,
@@ -36,7 +38,7 @@ def test_success_everything_at_once() -> None:
         limit_foreign=True,
         max_foreign=50,
     )
-    assert result.policy == show_policy(operator=READER)
+    assert result.policy == show_policy(operator=READ_ONLY_OPERATOR)
     assert result.policy == {
         "default_mode": "invite_only",
         "allowed_peers": ["a.example:8448", "b.example"],
@@ -45,29 +47,30 @@ def test_success_everything_at_once() -> None:
     }
     assert result.sentences == [
         "Set default_mode to invite_only (was closed).",
-        "Set allowed_peers to a.example:8448, b.example (was nobody).",
+        "Set allowed_peers to a.example:8448, b.example (was none).",
         "Set max_foreign_participants_per_room to 50 (was none).",
     ]
     assert (result.warning, result.document()["changed"]) == ("", result.changed)
 
 
-def test_success_what_is_not_given_stays() -> None:
+def test_success_omitted_options_stay() -> None:
     change(default_mode="open", allow_peers=["a.example"], limit_foreign=True, max_foreign=0)
     result = change(remove_peers=["A.example"], allow_peers=["b.example"])
     assert result.changed == {"allowed_peers": [["a.example"], ["b.example"]]}
     assert result.warning == (
-        "The mode is open, and allowed_peers count only where it is invite_only."
+        "The mode is open, in which allowed_peers has no effect; it applies only in mode "
+        "invite_only."
     )
     assert Policy.objects.get().max_foreign_participants_per_room == 0
     assert change(limit_foreign=True).changed == {"max_foreign_participants_per_room": [0, None]}
 
 
 def test_success_again_changes_nothing() -> None:
-    wanted: dict[str, Any] = {"default_mode": "closed", "remove_peers": ["a.example"]}
+    changes: dict[str, Any] = {"default_mode": "closed", "remove_peers": ["a.example"]}
     change(default_mode="open")
-    assert change(**wanted).changed
-    again = set_policy(operator=HOST, changes=PolicyUpdate(**wanted), now=NOW + DAY)
-    assert again.sentences == ["Nothing to change: the policy is so already."]
+    assert change(**changes).changed
+    again = set_policy(operator=HOST_OPERATOR, changes=PolicyUpdate(**changes), now=NOW + DAY)
+    assert again.sentences == ["The policy already has these values; nothing changed."]
     assert again.policy["updated_at"] == NOW
     assert AuditEntry.objects.count() == 2
 
@@ -91,7 +94,7 @@ def test_success_dry_run() -> None:
 def test_fail_nothing_to_set(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidPolicy) as caught:
         change(**changes)
-    assert caught.value.message == "Nothing to set was given."
+    assert caught.value.message == "No changes were requested."
 
 
 def test_fail_allowed_and_removed() -> None:
@@ -104,7 +107,7 @@ def test_fail_allowed_and_removed() -> None:
 def test_fail_limit(limit: int) -> None:
     with pytest.raises(InvalidPolicy) as caught:
         change(limit_foreign=True, max_foreign=limit)
-    assert caught.value.message == f"A limit of {limit} participants is not possible."
+    assert caught.value.message == f"Invalid participant limit: {limit}."
 
 
 @pytest.mark.parametrize("side", ["allow_peers", "remove_peers"])
@@ -116,6 +119,6 @@ def test_fail_no_server_name(side: str) -> None:
 
 def test_fail_not_allowed() -> None:
     with pytest.raises(InsufficientPermission):
-        set_policy(operator=READER, changes=PolicyUpdate(default_mode="open"), now=NOW)
+        set_policy(operator=READ_ONLY_OPERATOR, changes=PolicyUpdate(default_mode="open"), now=NOW)
     with pytest.raises(InsufficientPermission):
         show_policy(operator=TENANT_ADMIN)

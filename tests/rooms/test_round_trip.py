@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as property_settings
 
 from federation.models import ServerKey
-from federation.services.generate_key import generate_key
+from federation.services.keys import generate_key
 from rooms.bundle.time_window import Window
 from rooms.services.exports.export_room import export_room
 from rooms.services.imports.import_room import import_room

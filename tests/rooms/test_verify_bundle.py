@@ -133,8 +133,7 @@ def test_fail_wrong_signature() -> None:
     found = verify(bundle(document, signed=signature(entries, document, **forged)))
     assert found.problem is not None
     assert found.problem.message == (
-        f"The bundle's signature is wrong. The signature is not one by key {KEY_ID} over these "
-        "bytes."
+        f"The bundle's signature is wrong. The signature does not match key {KEY_ID} and the data."
     )
 
 

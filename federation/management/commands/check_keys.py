@@ -9,7 +9,7 @@ from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column
 
 COLUMNS = (
-    Column("key_id", "Key id", whole=True),
+    Column("key_id", "Key ID", whole=True),
     Column("state", "State"),
     Column("outcome", "Outcome"),
 )
@@ -17,15 +17,15 @@ COLUMNS = (
 
 class Command(OperatorCommand):
     help = (
-        "Check that every stored private half decrypts, and signs what its public half verifies. "
-        "Exit code 1 when one does not fit, 2 when one can't be decrypted."
+        "Check that every stored private key decrypts and matches its public key. "
+        "Exits with 1 if one does not match, with 2 if one can't be decrypted."
     )
 
     def handle(self, **options: Any) -> None:
-        checked = check_keys(operator=self.operator, now=timezone.now())
-        rows = [{**row, "outcome": "pass" if row["ok"] else "fail"} for row in checked.keys]
+        result = check_keys(operator=self.operator, now=timezone.now())
+        rows = [{**row, "outcome": "pass" if row["ok"] else "fail"} for row in result.keys]
         self.output.print_table("keys", COLUMNS, rows)
         for problem in filter(None, (row["problem"] for row in rows)):
             self.output.print_line(problem)
-        if checked.problem is not None:
-            raise checked.problem
+        if result.problem is not None:
+            raise result.problem

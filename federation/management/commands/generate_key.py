@@ -4,12 +4,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.services.generate_key import generate_key
+from federation.services.keys import generate_key
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = "Make this server's first signing key, or the first after the last one was revoked."
+    help = "Create this server's signing key. To replace an existing key, rotate it instead."
     changes = True
 
     def handle(self, dry_run: bool, **options: Any) -> None:

@@ -4,19 +4,28 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.management.output import KEYS
-from federation.queries.list_keys import list_keys
+from federation.queries.keys import list_keys
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, ColumnType
+
+COLUMNS = (
+    Column("key_id", "Key ID", whole=True),
+    Column("state", "State"),
+    Column("created_at", "Created", ColumnType.TIME, spare=True),
+    Column("signs_from", "Signs from", ColumnType.TIME, spare=True),
+    Column("verifies_until", "Verifies until", ColumnType.TIME, spare=True),
+    Column("days_left", "Days left", ColumnType.COUNT),
+)
 
 
 class Command(OperatorCommand):
     help = (
-        "List this server's keys, newest first. The days left are those until the signing key's "
-        "yearly rotation is due, or until an older key stops verifying."
+        "List this server's keys, newest first. `Days left` counts the days until the signing "
+        "key's yearly rotation is due, or until an older key stops verifying."
     )
 
     def handle(self, **options: Any) -> None:
-        listed = list_keys(operator=self.operator, now=timezone.now())
-        self.output.print_table("keys", KEYS, listed.keys)
-        for warning in listed.warnings:
+        result = list_keys(operator=self.operator, now=timezone.now())
+        self.output.print_table("keys", COLUMNS, result.keys)
+        for warning in result.warnings:
             self.output.warn(warning)

@@ -4,15 +4,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.services.reencrypt_keys import reencrypt_keys
+from federation.services.keys import reencrypt_keys
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = (
-        "Encrypt every stored private half under the newest of SCAIWAVE_ENCRYPTION_KEYS: all of "
-        "them, or none."
-    )
+    help = "Encrypt all stored private keys with the newest of SCAIWAVE_ENCRYPTION_KEYS."
     changes = True
 
     def handle(self, dry_run: bool, **options: Any) -> None:

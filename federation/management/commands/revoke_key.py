@@ -5,23 +5,23 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.services.revoke_key import revoke_key
+from federation.services.keys import revoke_key
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
     help = (
-        "Let a key verify nothing any more, and forget its private half. For a key that somebody "
-        "else may have; to replace one, rotate it."
+        "Revoke a key: invalidate every signature made with it, and erase its private key. Use it "
+        "if someone else may have the key; to replace a key, rotate it."
     )
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "key_id", metavar="KEY_ID", help="as `key list` shows it, or its first 8 characters"
+            "key_id", metavar="KEY_ID", help="key ID, or at least its first 8 characters"
         )
         parser.add_argument(
-            "--yes", action="store_true", dest="no_input", help="agree beforehand, as --no-input"
+            "--yes", action="store_true", dest="no_input", help="do not prompt; same as --no-input"
         )
 
     def handle(self, key_id: str, dry_run: bool, **options: Any) -> None:

@@ -5,14 +5,14 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.services.rotate_key import OVERLAP_DAYS, rotate_key
+from federation.services.keys import OVERLAP_DAYS, rotate_key
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
     help = (
-        "Make a new signing key; the one it replaces goes on verifying for the overlap. Of runs at "
-        "the same moment one makes the key, and the others say so."
+        "Create a new signing key. The key it replaces keeps verifying for the overlap. If several "
+        "runs start at the same time, one creates the key and the others report it."
     )
     changes = True
 
@@ -22,7 +22,7 @@ class Command(OperatorCommand):
             type=int,
             default=OVERLAP_DAYS,
             metavar="N",
-            help=f"days for which the old key still verifies (default {OVERLAP_DAYS})",
+            help=f"days for which the old key keeps verifying (default {OVERLAP_DAYS})",
         )
 
     def handle(self, overlap_days: int, dry_run: bool, **options: Any) -> None:
@@ -30,7 +30,7 @@ class Command(OperatorCommand):
             operator=self.operator,
             overlap_days=overlap_days,
             now=timezone.now(),
-            began=self.began,
+            started_at=self.began,
             dry_run=dry_run,
         )
         if self.output.as_json:

@@ -11,28 +11,31 @@ from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = "Change whom this server federates with. What is not given stays as it is."
+    help = "Change the federation policy. Options that you omit leave their value unchanged."
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--default-mode",
             choices=FederationMode.values,
-            help="open: every server; invite_only: those that are allowed; closed: none",
+            help="servers to federate with: open (all), invite_only (allowed peers), closed (none)",
         )
-        for flag, what in (("allow", "let in where the mode is invite_only"), ("remove", "not")):
+        for flag, effect in (
+            ("allow", "server to add to the allowed peers, for mode invite_only"),
+            ("remove", "server to remove from the allowed peers"),
+        ):
             parser.add_argument(
                 f"--{flag}-peer",
                 action="append",
                 default=[],
                 metavar="SERVER",
-                help=f"{what}; may be given several times",
+                help=f"{effect} (repeatable)",
             )
         parser.add_argument(
             "--max-foreign-participants",
-            type=_limit,
+            type=_parse_limit,
             metavar="N",
-            help="from other servers in one room; none for no limit",
+            help="maximum number of participants from other servers in a room, or none",
         )
 
     def handle(self, dry_run: bool, **options: Any) -> None:
@@ -55,7 +58,7 @@ class Command(OperatorCommand):
             self.output.warn(result.warning)
 
 
-def _limit(text: str) -> int | str:
+def _parse_limit(text: str) -> int | str:
     if text != "none" and not text.isdecimal():
-        raise ArgumentTypeError("it is a number, or none")
+        raise ArgumentTypeError("pass a number or none")
     return text if text == "none" else int(text)

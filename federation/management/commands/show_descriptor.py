@@ -4,20 +4,20 @@ from typing import Any
 
 from django.utils import timezone
 
-from federation.queries.show_descriptor import show_descriptor
+from federation.queries.descriptor import show_descriptor
 from scaiwave.cli.command import OperatorCommand
 
 
 class Command(OperatorCommand):
     help = (
-        "Print what this server tells its peers, as they fetch it: for the administrator of a "
-        "peer. It is JSON with and without --json, and holds no secret."
+        "Print this server's federation descriptor as peers fetch it. It is JSON even without "
+        "--json, and contains no secrets."
     )
 
     def handle(self, **options: Any) -> None:
-        shown = show_descriptor(operator=self.operator, now=timezone.now())
-        self.output.print_json(shown.document)
-        if not shown.misnamed:
-            self.output.log(f"Peers fetch it from {shown.address}.")
-        for warning in shown.warnings:
+        result = show_descriptor(operator=self.operator, now=timezone.now())
+        self.output.print_json(result.document)
+        if not result.name_problem:
+            self.output.log(f"Peers fetch it from {result.address}.")
+        for warning in result.warnings:
             self.output.warn(warning)

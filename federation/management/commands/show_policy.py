@@ -2,17 +2,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from federation.management.commands._policy import POLICY
-from federation.queries.show_policy import show_policy
+from federation.queries.policy import show_policy
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.output import Column, ColumnType
+
+COLUMNS = (
+    Column("default_mode", "Mode"),
+    Column("allowed_peers", "Allowed peers"),
+    Column("max_foreign_participants_per_room", "Foreign participants per room", ColumnType.COUNT),
+    Column("updated_at", "Updated", ColumnType.TIME),
+)
 
 
 class Command(OperatorCommand):
-    help = "Show whom this server federates with. Until somebody sets a policy it is closed."
+    help = "Show the federation policy. Until a policy is set, federation is closed."
 
     def handle(self, **options: Any) -> None:
         policy = show_policy(operator=self.operator)
         if self.output.as_json:
             self.output.print_json({"policy": policy})
         else:
-            self.output.print_record(POLICY, policy)
+            self.output.print_record(COLUMNS, policy)

@@ -62,8 +62,8 @@ def test_success_unknown_signer() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"server_name": "evil.example"}, "The signature is not one by key {} over these bytes."),
-        ({"signature": "AAAA"}, "The signature is not one by key {} over these bytes."),
+        ({"server_name": "evil.example"}, "The signature does not match key {} and the data."),
+        ({"signature": "AAAA"}, "The signature does not match key {} and the data."),
         ({"signature": "?"}, "The signature is not base64."),
         ({"algorithm": "none"}, "The signature is of the algorithm 'none', which is not known."),
     ],
@@ -83,6 +83,6 @@ def test_fail_wrong(changes: dict[str, object], why: str) -> None:
 def test_fail_key_that_is_revoked_or_had_expired() -> None:
     found = read(RIGHT)
     revoked = verify_signature(found, {KEY.key_id: replace(KEY, revoked=True)})
-    assert revoked.why == f"The signature is by key {KEY.key_id}, which is revoked."
+    assert revoked.why == f"The signature was made with key {KEY.key_id}, which is revoked."
     expired = replace(KEY, verifies_until=datetime(2026, 1, 1, tzinfo=UTC))
     assert verify_signature(found, {KEY.key_id: expired}).verdict is VerificationStatus.WRONG

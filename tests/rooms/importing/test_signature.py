@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.errors import InvalidKey
-from federation.services.public_keys import thumbprint
+from federation.services.ed25519 import thumbprint
 from rooms.errors import ImportRefused
 from rooms.models import Room
 from tests.rooms.importing.bundles import Bundle, event

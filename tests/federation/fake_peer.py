@@ -1,4 +1,4 @@
-"""Other servers, on loopback: what they say of themselves, and certificates for them."""
+"""Fake peers: servers on loopback whose descriptor a test can change."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from federation.services import ed25519, public_keys
+from federation.services import ed25519
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
-TEXT = public_keys.encode(ed25519.public_key(b"\1" * 32))
-OTHER_TEXT = public_keys.encode(ed25519.public_key(b"\2" * 32))
+PUBLIC_KEY = ed25519.format_public_key(ed25519.derive_public_key(b"\1" * 32))
+OTHER_PUBLIC_KEY = ed25519.format_public_key(ed25519.derive_public_key(b"\2" * 32))
 
 
 def key_id(text: str) -> str:
-    return public_keys.thumbprint(public_keys.parse(text))
+    return ed25519.thumbprint(ed25519.parse_public_key(text))
 
 
-def description(name: str, **changes: Any) -> dict[str, Any]:
+def build_document(name: str, **changes: Any) -> dict[str, Any]:
     return {
         "server_name": name,
-        "public_key": TEXT,
+        "public_key": PUBLIC_KEY,
         "protocol_versions": ["v1"],
         "endpoints": {},
         **changes,
     }
 
 
-class Peer:
-    """A server whose answer a test may change while it runs; `name` is its server name."""
+class FakePeer:
+    """A server whose response a test can change while it runs; `name` is its server name."""
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self.loopback = Loopback(self._answer, tls=tls)
-        self.answer: Callable[[Asked], Said] = lambda asked: say(description(self.name))
+        self.answer: Callable[[Asked], Said] = lambda asked: say(build_document(self.name))
 
     def _answer(self, asked: Asked) -> Said:
         return self.answer(asked)
@@ -50,15 +50,15 @@ class Peer:
     def asked(self) -> list[Asked]:
         return self.loopback.asked
 
-    def says(self, body: Any = None, **arguments: Any) -> None:
+    def respond_with(self, body: Any = None, **arguments: Any) -> None:
         self.answer = lambda asked: say(body, **arguments)
 
-    def describes(self, **changes: Any) -> None:
-        self.says(description(self.name, **changes))
+    def describe(self, **changes: Any) -> None:
+        self.respond_with(build_document(self.name, **changes))
 
 
 @contextmanager
-def running(tls: ssl.SSLContext | None) -> Iterator[Peer]:
-    peer = Peer(tls)
+def run_peer(tls: ssl.SSLContext | None) -> Iterator[FakePeer]:
+    peer = FakePeer(tls)
     with peer.loopback:
         yield peer

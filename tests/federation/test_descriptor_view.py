@@ -18,8 +18,8 @@ ADDRESS = "/.well-known/scaiwave/server"
 
 
 @contextmanager
-def gunicorn() -> Iterator[int]:
-    """Yields its port."""
+def run_gunicorn() -> Iterator[int]:
+    """Run gunicorn; yield its port."""
     process = subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "scaiwave.wsgi"],
         env={**os.environ},
@@ -32,9 +32,9 @@ def gunicorn() -> Iterator[int]:
         assert process.stderr is not None
         try:
             yield next(
-                int(found[1])
+                int(match[1])
                 for line in process.stderr
-                if (found := re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", line))
+                if (match := re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", line))
             )
         finally:
             process.terminate()
@@ -46,11 +46,11 @@ def test_success(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCAIWAVE_SERVER_NAME", "chat.example.com:8448")
     assert scaiwave("admin", "federation", "key", "generate").code == 0
     shown = scaiwave("admin", "federation", "descriptor", "--json").out
-    with gunicorn() as port, closing(http.client.HTTPConnection("127.0.0.1", port)) as peer:
+    with run_gunicorn() as port, closing(http.client.HTTPConnection("127.0.0.1", port)) as peer:
         peer.request("GET", ADDRESS)
-        got = peer.getresponse()
-        body = got.read()
-        assert (got.status, got.headers["Cache-Control"]) == (200, "public, max-age=300")
+        response = peer.getresponse()
+        body = response.read()
+        assert (response.status, response.headers["Cache-Control"]) == (200, "public, max-age=300")
         assert [line.strip() for line in shown.splitlines()][1] in body.decode()
 
         peer.request("GET", ADDRESS, headers={"Host": "chat.example.com:8448"})
@@ -58,9 +58,13 @@ def test_success(monkeypatch: pytest.MonkeyPatch) -> None:
 
         peer.request("HEAD", ADDRESS)
         head = peer.getresponse()
-        assert (head.status, head.read(), head.headers["ETag"]) == (200, b"", got.headers["ETag"])
+        assert (head.status, head.read(), head.headers["ETag"]) == (
+            200,
+            b"",
+            response.headers["ETag"],
+        )
         assert head.headers["Content-Length"] == str(len(body))
 
-        peer.request("GET", ADDRESS, headers={"If-None-Match": got.headers["ETag"]})
+        peer.request("GET", ADDRESS, headers={"If-None-Match": response.headers["ETag"]})
         unchanged = peer.getresponse()
         assert (unchanged.status, unchanged.read()) == (304, b"")
