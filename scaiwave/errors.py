@@ -37,7 +37,7 @@ class ScaiWaveError(Exception):
     http_status: ClassVar[int] = 500
     fix: str = ""
     remedy: ClassVar[str] = ""
-    """What docs/troubleshooting.md advises, where `fix` is too short for it."""
+    """What docs/reference/troubleshooting.md advises, where `fix` is too short for it."""
 
     def __init__(self, message: str, *, fix: str | None = None, **details: Any) -> None:
         super().__init__(message)

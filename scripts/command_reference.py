@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes the pages that are made from the code: scripts/command_reference.py [--check]
 
-    docs/command-reference.md   from the table of verbs and the options of each command
-    docs/configuration.md       from the table of settings
-    docs/troubleshooting.md     from the tree of errors and scripts/remedies
-    .env.example                likewise
+    docs/reference/command-reference.md   from the table of verbs and the options of each command
+    docs/reference/configuration.md       from the table of settings
+    docs/reference/troubleshooting.md     from the tree of errors and scripts/remedies
+    .env.example                          likewise
 
 With --check it writes nothing, and ends with 1 if one of them is not fresh.
 """
@@ -64,9 +64,9 @@ def _differs(path: Path, text: str) -> bool:
 
 def pages() -> dict[str, str]:
     return {
-        "docs/command-reference.md": "\n".join(command_reference()) + "\n",
-        "docs/configuration.md": "\n".join(configuration()) + "\n",
-        "docs/troubleshooting.md": "\n".join(troubleshooting()) + "\n",
+        "docs/reference/command-reference.md": "\n".join(command_reference()) + "\n",
+        "docs/reference/configuration.md": "\n".join(configuration()) + "\n",
+        f"docs/{error_reference.PAGE}": "\n".join(troubleshooting()) + "\n",
         ".env.example": "\n".join(env_example()) + "\n",
     }
 
@@ -188,7 +188,7 @@ def troubleshooting() -> Iterator[str]:
         "Troubleshooting", "troubleshooting", "Every SW_… code, what it means and what to do."
     )
     yield f"\n{GENERATED}"
-    yield from error_reference.troubleshooting()
+    yield error_reference.troubleshooting()
 
 
 def env_example() -> Iterator[str]:

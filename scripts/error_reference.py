@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ from pathlib import Path
 from scaiwave.errors import ScaiWaveError
 from scripts.remedies import REMEDIES, Words
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGE = "reference/troubleshooting.md"
 APPS = ("scaiwave", "tenants", "federation", "rooms", "identity_sync")
 DECLARED = 'code = "SW_'
 """How a class says its code; what else is in its module needs no import."""
@@ -187,8 +191,27 @@ of people and rooms.
 """.strip("\n")
 
 
-def troubleshooting() -> Iterator[str]:
-    """The page below its heading."""
+def troubleshooting() -> str:
+    """Return the page below its heading."""
+    return link_pages("\n".join(_sections()))
+
+
+def link_pages(text: str) -> str:
+    """Complete links such as `](roles.md#slugs)`: errors name a page without its directory.
+
+    Raises `WordsMissing` for a page that does not exist.
+    """
+    return re.sub(r"\]\(([a-z-]+\.md)", lambda link: f"]({_path_to(link[1])}", text)
+
+
+def _path_to(page: str) -> str:
+    paths = list(DOCS.rglob(page))
+    if len(paths) != 1:
+        raise WordsMissing(f"An error links to {page}, which is not a page of docs/.")
+    return os.path.relpath(paths[0], (DOCS / PAGE).parent)
+
+
+def _sections() -> Iterator[str]:
     yield f"\n{INTRODUCTION}"
     for title, listed in by_area(entries()).items():
         if listed:

@@ -13,9 +13,9 @@ from scaiwave.config.definitions import SETTINGS
 
 TOP = Path(__file__).resolve().parents[2]
 PAGES = (
-    "docs/command-reference.md",
-    "docs/configuration.md",
-    "docs/troubleshooting.md",
+    "docs/reference/command-reference.md",
+    "docs/reference/configuration.md",
+    "docs/reference/troubleshooting.md",
     ".env.example",
 )
 
@@ -38,7 +38,7 @@ def copy(tmp_path: Path) -> Path:
     apps = ("scaiwave", "tenants", "federation", "rooms", "identity_sync", "scripts")
     for name in apps:
         shutil.copytree(TOP / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "docs").mkdir()
+    shutil.copytree(TOP / "docs", tmp_path / "docs")
     for page in PAGES:
         shutil.copy(TOP / page, tmp_path / page)
     return tmp_path
@@ -65,7 +65,7 @@ def test_fail_stale_until_written(copy: Path) -> None:
 
 
 def test_success_every_verb_has_a_section() -> None:
-    page = (TOP / "docs/command-reference.md").read_text(encoding="utf-8")
+    page = (TOP / "docs/reference/command-reference.md").read_text(encoding="utf-8")
     for words in VERBS:
         assert f"\n## scaiwave {' '.join(words)}\n" in page
 

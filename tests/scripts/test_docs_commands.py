@@ -13,7 +13,7 @@ from django.core.management import get_commands, load_command_class
 from scaiwave.cli.verbs import VERBS, VerbPath
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = sorted(path for path in DOCS.glob("*.md") if path.name != "CHANGELOG.md")
+PAGES = sorted(path for path in DOCS.rglob("*.md") if path.name != "CHANGELOG.md")
 CODE = re.compile(r"^ *```.*?^ *```|`[^`]+`", re.MULTILINE | re.DOTALL)
 # Up to where the shell, a comment, or the text goes on.
 COMMAND = re.compile(r"(?:^|[\s`/(;&|])scaiwave ([a-z-][^|<>;&)`#…\n]*)", re.MULTILINE)

@@ -25,7 +25,7 @@ def test_success_every_code_of_the_sources() -> None:
         )
     }
     assert {entry.code for entry in entries()} == declared
-    page = (TOP / "docs/troubleshooting.md").read_text("utf-8")
+    page = (TOP / "docs/reference/troubleshooting.md").read_text("utf-8")
     assert sorted(re.findall(r"^\| `(SW_[A-Z_]+)`", page, re.MULTILINE)) == sorted(declared)
 
 
@@ -65,3 +65,13 @@ def test_success_the_area_is_that_of_the_longest_beginning() -> None:
     assert areas["SW_ROLE_NOT_FOUND"] == "Roles"
     assert areas["SW_INTERNAL"] == "Defects"
     assert areas["SW_INTERRUPTED"] == "The command line"
+
+
+def test_success_links_lead_to_the_directory_of_the_page() -> None:
+    linked = error_reference.link_pages("[a](configuration.md), [b](sync.md#slugs), [c](https://x)")
+    assert linked == "[a](configuration.md), [b](../explanation/sync.md#slugs), [c](https://x)"
+
+
+def test_fail_a_link_to_no_page() -> None:
+    with pytest.raises(WordsMissing, match=r"^An error links to none\.md, which is not a page"):
+        error_reference.link_pages("[a](none.md)")
