@@ -15,7 +15,7 @@ lost for the refusal that follows, without a look-up of each.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -149,7 +149,8 @@ class Confirmer:
             if self._is_confirmed_by_sample(kind, ""):
                 self.result.is_assumed |= _assume(kind, "") > 0
             return
-        if self.scope.tenant_only:
+        if self.scope.tenant_only or self.limit.allowed is not None:
+            # Where removals are allowed the budget is lifted, so each claim is looked up.
             return
         for tenant_id, number in _measure_open_by_tenant(kind, measure, self.limit.limit):
             if not self.limit.is_exceeded(number, _count_present(kind, tenant_id)):
@@ -353,11 +354,7 @@ def _settle_lost_tenants(entity: EntitySync) -> None:
 
 def _decide_claims(kind: str, records: list[BaseRecord], *, with_roles: bool) -> None:
     """Give each claim its state, and stage what was found in the place of what was listed."""
-    table = f"stage_{kind}"
-    execute(
-        f"DELETE FROM {table} WHERE scaikey_id IN (SELECT scaikey_id FROM looked_up "
-        "WHERE answer IN ('found', 'gone'))"
-    )
+    _unstage(kind, "scaikey_id IN (SELECT scaikey_id FROM looked_up WHERE answer <> 'unknown')")
     last = restage_records(kind, records)
     if with_roles:
         roles.stage_roles(after=last)
@@ -414,7 +411,18 @@ def unstage_undecided(kind: str) -> None:
         where = undecided.format("is_inactive")
         execute(f"UPDATE {table} SET scaikey_status = NULL WHERE {where}", [kind])
     if kind in ("participants", "groups"):
-        execute(f"DELETE FROM {table} WHERE {undecided.format('is_moved')}", [kind])
+        _unstage(kind, undecided.format("is_moved"), [kind])
+
+
+def _unstage(kind: str, where: str, params: Sequence[str] = ()) -> None:
+    """Delete staged records, with their roles: the next record that is staged may get the number
+    of one of them."""
+    if kind == PARTICIPANTS.kind:
+        execute(
+            f"DELETE FROM stage_roles WHERE person_n IN (SELECT n FROM stage_{kind} WHERE {where})",
+            params,
+        )
+    execute(f"DELETE FROM stage_{kind} WHERE {where}", params)
 
 
 def _assume(kind: str, tenant_id: str) -> int:

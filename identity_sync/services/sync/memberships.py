@@ -143,7 +143,8 @@ class EdgeConfirmer:
             if self._is_confirmed_by_sample(""):
                 self.result.is_assumed |= _assume("") > 0
             return
-        if self.tenant_only:
+        if self.tenant_only or self.limit.allowed is not None:
+            # Where removals are allowed the budget is lifted, so each claim is looked up.
             return
         rows = select(
             "SELECT tenant_id, count(*) FROM edge_claims WHERE state = 'open' GROUP BY tenant_id "

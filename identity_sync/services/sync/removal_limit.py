@@ -66,7 +66,7 @@ def enforce_removal_limit(
     report.losses = count_losses()
     total = sum(report.losses.values())
     allowance = max(total, plan.claimed) if plan.is_assumed else total
-    if limit.allows(total) and not plan.is_assumed:
+    if limit.allows(total) and not (plan.is_assumed or assumed_tenants):
         return []
     present = _count_present(plan)
     for kind in plan.present:
