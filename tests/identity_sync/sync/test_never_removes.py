@@ -56,7 +56,7 @@ EVERYTHING = 10**6
 NAMES = tuple(sorted(ACTS))
 PLAIN = Script()
 
-# The brake of a server with nothing else set: more than both of these is too much.
+# The removal limit of a server with nothing else set: more than both of these is too much.
 LIMIT, SHARE = 20, 0.10
 
 
