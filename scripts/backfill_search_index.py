@@ -94,7 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _parse_since(text: str) -> datetime:
-    from tenants.management.commands._times import since
+    from tenants.management.arguments import since
 
     try:
         return since(text)

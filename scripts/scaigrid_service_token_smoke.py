@@ -50,8 +50,7 @@ def _smoke() -> int:
     from scaiwave.auth.operators import identify_operator
     from scaiwave.console.output import standard_output
     from scaiwave.error_mapping import translate_errors
-    from tenants.queries.scaigrid_smoke import SmokeTestOptions, smoke_test
-    from tenants.queries.smoke_steps import SmokeTestStep
+    from tenants.queries.scaigrid_smoke import SmokeTestOptions, SmokeTestStep, smoke_test
 
     output = standard_output(as_json=options.json)
 

@@ -22,25 +22,28 @@ class TenantsConfig(AppConfig):
         from tenants.services.audit_triggers import install_audit_triggers
 
         register_tenant_slug(scaikey_tenant_slug)
-        register_health_check(Check("audit", _audit))
-        register_health_check(Check("super_admin", _super_admin))
-        register_health_check(Check("scaigrid", _scaigrid, needs_database=False))
+        register_health_check(Check("audit", _check_audit))
+        register_health_check(Check("super_admin", _check_super_admin))
+        register_health_check(Check("scaigrid", _check_scaigrid, needs_database=False))
         post_migrate.connect(install_audit_triggers, sender=self)
 
 
-def _audit(config: Configuration, now: datetime) -> Iterable[Finding]:
-    from tenants.queries.health import audit
-
-    return audit()
+# `tenants.queries.health` is only imported by a command that runs the checks.
 
 
-def _super_admin(config: Configuration, now: datetime) -> Iterable[Finding]:
-    from tenants.queries.health import super_admin
+def _check_audit(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from tenants.queries.health import check_audit
 
-    return super_admin()
+    return check_audit(config, now)
 
 
-def _scaigrid(config: Configuration, now: datetime) -> Iterable[Finding]:
-    from tenants.queries.scaigrid_health import scaigrid
+def _check_super_admin(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from tenants.queries.health import check_super_admin
 
-    return scaigrid(config)
+    return check_super_admin(config, now)
+
+
+def _check_scaigrid(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from tenants.queries.health import check_scaigrid
+
+    return check_scaigrid(config, now)

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from scaiwave.auth.operators import host_operator
 from tenants.services import usage as service
-from tenants.services.scaigrid import usage_fetch
+from tenants.services.usage import build_usage_fetch
 
 
 def refresh_usage() -> dict[str, Any]:
@@ -19,6 +19,6 @@ def refresh_usage() -> dict[str, Any]:
     has no session, and whoever set it up could read this server's configuration.
     """
     result = service.refresh_usage(
-        operator=host_operator(), fetch=usage_fetch(settings.CONFIG), now=timezone.now()
+        operator=host_operator(), fetch=build_usage_fetch(settings.CONFIG), now=timezone.now()
     )
     return result.document()

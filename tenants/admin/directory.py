@@ -18,7 +18,7 @@ from scaiwave.registry import tenant_columns
 from tenants.admin.filters import PresenceFilter, StatusFilter
 from tenants.admin.usage import highlight_near_cap
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
-from tenants.queries.tenants import month_of
+from tenants.queries.tenants import usage_month
 from tenants.queries.usage import NO_USAGE, format_tokens, token_columns
 
 
@@ -98,7 +98,7 @@ class TenantAdmin(StatusAdmin):
         """AI tokens, and what apps above this one know about tenants; they registered it."""
         ids = [row.pk for row in rows]
         columns = tenant_columns(ids)
-        usage = token_columns(Tenant.objects.filter(pk__in=ids), month_of(timezone.now()))
+        usage = token_columns(Tenant.objects.filter(pk__in=ids), usage_month(timezone.now()))
         for row in rows:
             row.columns = {name: values.get(row.pk) for name, values in columns.items()}
             row.columns["usage"] = usage.get(row.pk, NO_USAGE)
@@ -157,13 +157,13 @@ class ParticipantAdmin(StatusAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         """Whole addresses are found by index; only what is no address is looked for in the text."""
         if "@" in search_term:
-            found = _by_address(queryset, search_term.strip())
+            found = _filter_by_address(queryset, search_term.strip())
             if found.exists():
                 return found, False
         return super().get_search_results(request, queryset, search_term)
 
 
-def _by_address(queryset: QuerySet[Any], address: str) -> QuerySet[Any]:
+def _filter_by_address(queryset: QuerySet[Any], address: str) -> QuerySet[Any]:
     local_id, colon, server_name = address.removeprefix("@").partition(":")
     if address.startswith("@") and colon:
         own = server_name == settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME")

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from tenants.models import ACTIVE
 
-ABSENT = Q(suspended_by_hand_at=None) & ~Q(absent_since=None)
+DEACTIVATED = Q(suspended_by_hand_at=None) & ~Q(absent_since=None)
 
 
 class ConditionFilter(admin.SimpleListFilter):
@@ -29,7 +29,7 @@ class StatusFilter(ConditionFilter):
 
     title = "status"
     parameter_name = "status"
-    conditions = {"active": ACTIVE, "suspended": ~ACTIVE & ~ABSENT, "absent": ABSENT}
+    conditions = {"active": ACTIVE, "suspended": ~ACTIVE & ~DEACTIVATED, "absent": DEACTIVATED}
 
 
 class PresenceFilter(ConditionFilter):

@@ -9,8 +9,8 @@ from pathlib import Path
 from scaiwave.cli.command import ConfirmationDeclined, OperatorCommand
 from scaiwave.errors import ConfirmationNeeded, UsageError
 
-FLAG = "--password-file"
-LONGEST = 4096
+FILE_FLAG = "--password-file"
+MAX_FILE_BYTES = 4096
 """Bytes; what is longer is another file."""
 
 
@@ -21,11 +21,11 @@ def read_password(command: OperatorCommand, file: str | None) -> str:
     there is neither a file nor a terminal, and Declined when the terminal is closed instead.
     """
     if file is not None:
-        return _from_file(file)
+        return _read_from_file(file)
     if not command.can_ask():
         raise ConfirmationNeeded(
             "The password is not given.",
-            fix=f"Pass {FLAG} FILE, or {FLAG} - to read it from stdin.",
+            fix=f"Pass {FILE_FLAG} FILE, or {FILE_FLAG} - to read it from stdin.",
         )
     try:
         while True:
@@ -38,29 +38,29 @@ def read_password(command: OperatorCommand, file: str | None) -> str:
         raise ConfirmationDeclined("There was no password.", fix="Nothing was changed.") from None
 
 
-def _from_file(file: str) -> str:
+def _read_from_file(file: str) -> str:
     name = "stdin" if file == "-" else file
     try:
-        text = _bytes(file).decode()
+        text = _read_bytes(file).decode()
     except OSError as error:
-        raise _unusable(name, (error.strerror or str(error)).lower()) from None
+        raise _build_error(name, (error.strerror or str(error)).lower()) from None
     except UnicodeDecodeError:
-        raise _unusable(name, "it is not UTF-8") from None
+        raise _build_error(name, "it is not UTF-8") from None
     lines = text.splitlines()
-    if len(lines) != 1 or len(text) > LONGEST:
-        raise _unusable(name, "it has to hold one line, the password")
+    if len(lines) != 1 or len(text) > MAX_FILE_BYTES:
+        raise _build_error(name, "it has to hold one line, the password")
     return lines[0]
 
 
-def _bytes(file: str) -> bytes:
+def _read_bytes(file: str) -> bytes:
     if file == "-":
-        return sys.stdin.buffer.read(LONGEST + 1)
+        return sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     with Path(file).open("rb") as opened:
-        return opened.read(LONGEST + 1)
+        return opened.read(MAX_FILE_BYTES + 1)
 
 
-def _unusable(name: str, why: str) -> UsageError:
+def _build_error(name: str, why: str) -> UsageError:
     return UsageError(
         f"No password can be read from {name}: {why}.",
-        fix=f"Give {FLAG} a file whose one line is the password, or - for stdin.",
+        fix=f"Give {FILE_FLAG} a file whose one line is the password, or - for stdin.",
     )

@@ -18,8 +18,8 @@ from scaiwave.ids import new_id
 ACTIVE_STATUSES = ("", "ACTIVE")
 
 # Characters. What is indexed must fit in a third of a page of PostgreSQL's (2.7 KB) in any script.
-LONGEST_NAME = 300
-LONGEST_EMAIL = 320
+MAX_NAME_CHARS = 300
+MAX_EMAIL_CHARS = 320
 
 
 def active_q(path: str = "") -> Q:
@@ -148,8 +148,8 @@ class Participant(StatusFields):
     scaikey_id = models.CharField("ScaiKey id", max_length=200, null=True, blank=True)
     local_id = models.CharField(max_length=255)
     server_name = models.CharField(max_length=255, blank=True, default="")
-    display_name = models.CharField(max_length=LONGEST_NAME, blank=True)
-    email = models.CharField("e-mail", max_length=LONGEST_EMAIL, blank=True)
+    display_name = models.CharField(max_length=MAX_NAME_CHARS, blank=True)
+    email = models.CharField("e-mail", max_length=MAX_EMAIL_CHARS, blank=True)
     avatar_url = models.CharField("avatar URL", max_length=1000, blank=True)
 
     class Meta:
@@ -191,7 +191,7 @@ class Group(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="groups")
     scaikey_id = models.CharField("ScaiKey id", max_length=200, null=True, blank=True)
-    name = models.CharField(max_length=LONGEST_NAME)
+    name = models.CharField(max_length=MAX_NAME_CHARS)
     group_type = models.CharField(max_length=200, blank=True)
     absent_since = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()

@@ -1,10 +1,13 @@
+"""Which entries of the audit nobody can slip in before any more."""
+
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from scaiwave.auth.operators import Operator, Permission
@@ -12,10 +15,9 @@ from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry
 from tenants.queries.resolve import is_storable_text, parse_uuid, resolve_tenant
 from tenants.queries.serializers import Row
-from tenants.queries.settled import committed_before_q
 from tenants.queries.visibility import visible_tenants
 
-AT_ONCE = 2000
+BATCH_SIZE = 2000
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def list_audit(
     Entries that are added meanwhile move nothing. Raises TenantNotFound and AmbiguousName.
     """
     operator.require(Permission.VIEW)
-    found = _matching(operator, only)
+    found = _filter_entries(operator, only)
     if after is not None:
         found = found.filter(pk__lt=after)
     entries = [audit_row(entry) for entry in found.order_by("-pk")[: limit + 1]]
@@ -74,13 +76,13 @@ def follow_audit(
     read. What can go wrong does so at once.
     """
     operator.require(Permission.VIEW)
-    found = _matching(operator, only).filter(committed_before_q())
+    found = _filter_entries(operator, only).filter(committed_before_q())
     if after is not None:
         found = found.filter(pk__gt=after)
-    return _rows(found.order_by("pk")[:limit].iterator(chunk_size=AT_ONCE))
+    return _iter_rows(found.order_by("pk")[:limit].iterator(chunk_size=BATCH_SIZE))
 
 
-def _rows(entries: Iterator[AuditEntry]) -> Generator[Row, None, None]:
+def _iter_rows(entries: Iterator[AuditEntry]) -> Generator[Row, None, None]:
     for entry in entries:
         yield audit_row(entry)
 
@@ -102,13 +104,13 @@ def audit_row(entry: AuditEntry) -> Row:
     }
 
 
-def _matching(operator: Operator, only: AuditFilter) -> QuerySet[AuditEntry]:
+def _filter_entries(operator: Operator, only: AuditFilter) -> QuerySet[AuditEntry]:
     texts = (only.operator, only.action, only.subject)
     if not all(is_storable_text(text) for text in texts if text is not None):
         return AuditEntry.objects.none()
-    found = AuditEntry.objects.filter(_within(operator))
+    found = AuditEntry.objects.filter(_scope_q(operator))
     if only.tenant is not None:
-        found = found.filter(_of_tenant(operator, only.tenant))
+        found = found.filter(_tenant_q(operator, only.tenant))
     if only.operator is not None:
         found = found.filter(operator__iexact=only.operator)
     if only.action is not None:
@@ -124,7 +126,7 @@ def _matching(operator: Operator, only: AuditFilter) -> QuerySet[AuditEntry]:
     return found
 
 
-def _within(operator: Operator) -> Q:
+def _scope_q(operator: Operator) -> Q:
     """What has no tenant, such as a federation key, is for those who see the whole platform."""
     if operator.sees_everything:
         return Q()
@@ -132,7 +134,7 @@ def _within(operator: Operator) -> Q:
     return Q(tenant_id__in=[str(key) for key in keys])
 
 
-def _of_tenant(operator: Operator, name: str) -> Q:
+def _tenant_q(operator: Operator, name: str) -> Q:
     """Entries outlive their tenant; one that is gone is found by what it was called."""
     try:
         return Q(tenant_id=str(resolve_tenant(operator, name).pk))
@@ -143,3 +145,32 @@ def _of_tenant(operator: Operator, name: str) -> Q:
         if not AuditEntry.objects.filter(gone).exists():
             raise
         return gone
+
+
+# By how much the clocks of this machine, of others and of the database may differ.
+CLOCK_TOLERANCE = timedelta(seconds=2)
+
+
+def committed_before_q() -> Q:
+    """The entries older than every transaction that is still being written, and than now.
+
+    Ids are in the order in which they were made, and become visible in the order of the commits.
+    Whoever goes on after the last id seen would never see one that was made before that and
+    committed later. SQLite has one writer at a time, so that both orders are the same there.
+    """
+    if connection.vendor != "postgresql":
+        return Q()
+    with connection.cursor() as cursor:
+        # The writers first: who begins after this has an id after the clock's.
+        cursor.execute(
+            "SELECT least(min(xact_start), statement_timestamp()) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND backend_xid IS NOT NULL "
+            "AND pid <> pg_backend_pid()"
+        )
+        (oldest,) = cursor.fetchone()
+    return Q(pk__lt=min_uuid7_at(oldest - CLOCK_TOLERANCE))
+
+
+def min_uuid7_at(at: datetime) -> UUID:
+    """Below every UUIDv7 of that moment: milliseconds since 1970 are its first 48 bits."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)

@@ -9,9 +9,9 @@ from scaiwave.auth.operators import Operator, Role
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
+from tenants.queries.participants import sign_in_blockers
 from tenants.queries.resolve import is_storable_text
 from tenants.queries.serializers import get_server_name
-from tenants.queries.sign_in import sign_in_blockers
 
 if TYPE_CHECKING:
     from scaiwave.auth.tokens import Claims
@@ -32,8 +32,8 @@ def get_caller(claims: Claims, *, origin: str) -> Caller:
     Raises `TenantNotFound` for a tenant that is none of ours, and `InsufficientPermission` for
     somebody whom it has no participant for, or who may not sign in.
     """
-    tenant = _tenant(claims.tenant_id)
-    participant = _participant(tenant, claims.subject)
+    tenant = _get_tenant(claims.tenant_id)
+    participant = _get_participant(tenant, claims.subject)
     if found := sign_in_blockers(participant):
         raise InsufficientPermission(f"You may not sign in: {found[0]['reason']}.")
     operator = Operator(
@@ -46,7 +46,7 @@ def get_caller(claims: Claims, *, origin: str) -> Caller:
     return Caller(tenant, participant, operator)
 
 
-def _tenant(scaikey_tenant_id: str) -> Tenant:
+def _get_tenant(scaikey_tenant_id: str) -> Tenant:
     if not scaikey_tenant_id:
         raise TenantNotFound("The token names no tenant.")
     if is_storable_text(scaikey_tenant_id):
@@ -56,7 +56,7 @@ def _tenant(scaikey_tenant_id: str) -> Tenant:
     raise TenantNotFound("The tenant of the token is unknown here.")
 
 
-def _participant(tenant: Tenant, scaikey_id: str) -> Participant:
+def _get_participant(tenant: Tenant, scaikey_id: str) -> Participant:
     if is_storable_text(scaikey_id):
         found = Participant.objects.filter(tenant=tenant, scaikey_id=scaikey_id).first()
         if found is not None:

@@ -17,9 +17,9 @@ from django.db.models import UUIDField
 
 from tenants.models import Group, GroupMembership, Participant, Tenant
 
-Through = dict[UUID, set[UUID]]
+PathStarts = dict[UUID, set[UUID]]
 
-_UPWARDS = """
+_PARTICIPANT_GROUPS_SQL = """
 WITH RECURSIVE up (group_id, through_id) AS (
     SELECT edge.group_id, edge.group_id
     FROM sw_group_memberships edge JOIN sw_groups grp ON grp.id = edge.group_id
@@ -37,7 +37,7 @@ SELECT group_id, through_id FROM up
 
 # With groups that are gone: their own edges stay as they were, and the edge by which one is in
 # another group ends, and comes back with it.
-_UPWARDS_WITH_GONE = """
+_RESTORABLE_GROUPS_SQL = """
 WITH RECURSIVE up (group_id) AS (
     SELECT edge.group_id FROM sw_group_memberships edge
     WHERE edge.member_participant_id = %s AND edge.absent_since IS NULL
@@ -51,7 +51,7 @@ WITH RECURSIVE up (group_id) AS (
 SELECT group_id FROM up
 """
 
-_DOWNWARDS = """
+_GROUP_MEMBERS_SQL = """
 WITH RECURSIVE down (group_id, through_id) AS (
     SELECT edge.member_group_id, edge.member_group_id
     FROM sw_group_memberships edge JOIN sw_groups grp ON grp.id = edge.member_group_id
@@ -76,7 +76,7 @@ WHERE edge.group_id = %s
 """
 
 # Active people are said once more in SQL here; a test holds it against the model's own word.
-_COUNTS = """
+_ACTIVE_MEMBERS_SQL = """
 WITH RECURSIVE inside (top_id, group_id) AS (
     SELECT grp.id, grp.id FROM sw_groups grp WHERE grp.tenant_id = %s
   UNION
@@ -96,7 +96,7 @@ GROUP BY inside.top_id
 """
 
 # How many active participants hold each role of a tenant, directly or through groups.
-_HOLDERS = """
+_ROLE_HOLDERS_SQL = """
 WITH RECURSIVE inside (role_id, group_id) AS (
     SELECT given.role_id, given.group_id
     FROM sw_role_grants given JOIN sw_groups grp ON grp.id = given.group_id
@@ -126,41 +126,43 @@ GROUP BY held.role_id
 
 # Without statistics PostgreSQL assumes that a column holds 200 different values. It looks a few of
 # them up in the index; for many it would read the whole table.
-_GROUPS_AT_ONCE = 10
+_GROUPS_PER_QUERY = 10
 
 
-def effective_groups(participant: Participant) -> Through:
+def effective_groups(participant: Participant) -> PathStarts:
     """Every group the participant is in, with the direct groups by way of which.
 
     A direct group is there by way of itself.
     """
-    return _gathered(_rows(_UPWARDS, [participant.pk]))
+    return _collect_paths(_fetch_rows(_PARTICIPANT_GROUPS_SQL, [participant.pk]))
 
 
 def restorable_groups(participant: Participant) -> set[UUID]:
     """Every group the participant is in, or would be in again if ScaiKey brought back groups that
     are gone."""
-    return {_uuid(key) for (key,) in _rows(_UPWARDS_WITH_GONE, [participant.pk])}
+    return {_parse_uuid(key) for (key,) in _fetch_rows(_RESTORABLE_GROUPS_SQL, [participant.pk])}
 
 
-def effective_members(group: Group) -> Through:
+def effective_members(group: Group) -> PathStarts:
     """Every participant in the group, with the member groups by way of which.
 
     A direct member is there by way of the group itself.
     """
-    return _gathered(_rows(_DOWNWARDS, [group.pk] * 3))
+    return _collect_paths(_fetch_rows(_GROUP_MEMBERS_SQL, [group.pk] * 3))
 
 
 def active_member_counts(tenant: Tenant) -> dict[UUID, int]:
     """For each group of a tenant how many active participants are in it, nested ones included;
     a group without any is left out."""
-    return {_uuid(key): count for key, count in _rows(_COUNTS, [tenant.pk])}
+    return {_parse_uuid(key): count for key, count in _fetch_rows(_ACTIVE_MEMBERS_SQL, [tenant.pk])}
 
 
-def role_holders(tenant: Tenant) -> dict[UUID, int]:
+def role_holder_counts(tenant: Tenant) -> dict[UUID, int]:
     """For each role of a tenant how many active participants hold it, through nested groups too;
     a role without any is left out."""
-    return {_uuid(key): count for key, count in _rows(_HOLDERS, [tenant.pk] * 2)}
+    return {
+        _parse_uuid(key): count for key, count in _fetch_rows(_ROLE_HOLDERS_SQL, [tenant.pk] * 2)
+    }
 
 
 def find_group_members(group_ids: Iterable[UUID]) -> set[UUID]:
@@ -174,7 +176,7 @@ def find_group_members(group_ids: Iterable[UUID]) -> set[UUID]:
     members: set[UUID] = set()
     pending, visited = set(group_ids), set[UUID]()
     while pending:
-        batch = list(islice(pending, _GROUPS_AT_ONCE))
+        batch = list(islice(pending, _GROUPS_PER_QUERY))
         visited.update(batch)
         groups = Group.objects.filter(pk__in=batch).values_list("pk", "absent_since")
         present = [key for key, absent_since in groups if absent_since is None]
@@ -189,25 +191,25 @@ def find_group_members(group_ids: Iterable[UUID]) -> set[UUID]:
     return members
 
 
-def _rows(sql: str, keys: Sequence[UUID]) -> list[tuple[Any, ...]]:
+def _fetch_rows(sql: str, keys: Sequence[UUID]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(sql, [_parameter(key) for key in keys])
+        cursor.execute(sql, [_uuid_param(key) for key in keys])
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
 
 
-def _parameter(key: UUID) -> Any:
+def _uuid_param(key: UUID) -> Any:
     field: UUIDField[UUID, UUID] = UUIDField()
     return field.get_db_prep_value(key, connection)
 
 
-def _gathered(rows: list[tuple[Any, ...]]) -> Through:
-    through: Through = {}
+def _collect_paths(rows: list[tuple[Any, ...]]) -> PathStarts:
+    through: PathStarts = {}
     for key, way in rows:
-        through.setdefault(_uuid(key), set()).add(_uuid(way))
+        through.setdefault(_parse_uuid(key), set()).add(_parse_uuid(way))
     return through
 
 
-def _uuid(value: Any) -> UUID:
+def _parse_uuid(value: Any) -> UUID:
     """PostgreSQL gives UUIDs, SQLite their 32 hexadecimal digits."""
     return value if isinstance(value, UUID) else UUID(value)

@@ -34,15 +34,15 @@ from tenants.queries.visibility import (
     visible_tenants,
 )
 
-MOST_CANDIDATES = 10
+MAX_CANDIDATES = 10
 
-Thing = TypeVar("Thing", Partner, Tenant, Participant, Group)
+Entity = TypeVar("Entity", Partner, Tenant, Participant, Group)
 
 
 def resolve_partner(operator: Operator, name: str) -> Partner:
     """Raises `PartnerNotFound` or `AmbiguousName`."""
-    found = _first(visible_partners(operator), _named(name, "slug", "scaikey_id"))
-    return _only(
+    found = _find_matches(visible_partners(operator), _name_q(name, "slug", "scaikey_id"))
+    return _get_only(
         found,
         missing=PartnerNotFound(f"There is no partner {name!r}."),
         name=name,
@@ -54,8 +54,8 @@ def resolve_partner(operator: Operator, name: str) -> Partner:
 def resolve_tenant(operator: Operator, name: str) -> Tenant:
     """Raises `TenantNotFound` or `AmbiguousName`."""
     tenants = visible_tenants(operator).select_related("partner")
-    return _only(
-        _first(tenants, _named(name, "slug", "scaikey_tenant_id")),
+    return _get_only(
+        _find_matches(tenants, _name_q(name, "slug", "scaikey_tenant_id")),
         missing=TenantNotFound(f"There is no tenant {name!r}."),
         name=name,
         describe=lambda tenant: f"{tenant.pk} ({tenant.slug})",
@@ -73,11 +73,11 @@ def resolve_participant(
     people = visible_participants(operator).select_related("tenant__partner")
     if tenant is not None:
         people = people.filter(tenant=tenant)
-    found = _first(people.alias(folded=Lower("email")), _participant_named(name))
+    found = _find_matches(people.alias(folded=Lower("email")), _participant_q(name))
     server = get_server_name()
-    return _only(
-        _present(found),
-        missing=ParticipantNotFound(f"There is no participant {name!r}{_within(tenant)}."),
+    return _get_only(
+        _prefer_present(found),
+        missing=ParticipantNotFound(f"There is no participant {name!r}{_format_scope(tenant)}."),
         name=name,
         describe=lambda person: f"{person.fqid(server)} ({person}, {person.tenant.slug})",
         precise="Use the full @name:server of the one you mean, or its id.",
@@ -89,9 +89,9 @@ def resolve_group(operator: Operator, name: str, *, tenant: Tenant | None = None
     groups = visible_groups(operator).select_related("tenant")
     if tenant is not None:
         groups = groups.filter(tenant=tenant)
-    return _only(
-        _present(_first(groups, _named(name, "name", "scaikey_id"))),
-        missing=GroupNotFound(f"There is no group {name!r}{_within(tenant)}."),
+    return _get_only(
+        _prefer_present(_find_matches(groups, _name_q(name, "name", "scaikey_id"))),
+        missing=GroupNotFound(f"There is no group {name!r}{_format_scope(tenant)}."),
         name=name,
         describe=lambda group: f"{group.pk} (in {group.tenant.slug})",
         precise="Use the id of the one you mean."
@@ -112,7 +112,7 @@ def parse_uuid(text: str) -> UUID | None:
         return None
 
 
-def _named(name: str, *fields: str) -> Q:
+def _name_q(name: str, *fields: str) -> Q:
     if not name or not is_storable_text(name):
         return Q(pk__in=[])
     ways = [Q(**{field: name}) for field in fields]
@@ -121,54 +121,54 @@ def _named(name: str, *fields: str) -> Q:
     return reduce(or_, ways)
 
 
-def _participant_named(name: str) -> Q:
+def _participant_q(name: str) -> Q:
     if not is_storable_text(name):
-        return _named(name)
+        return _name_q(name)
     if name.startswith("@"):
-        return _fqid(name.removeprefix("@"))
-    query = _named(name, "local_id", "scaikey_id")
+        return _fqid_q(name.removeprefix("@"))
+    query = _name_q(name, "local_id", "scaikey_id")
     if "@" in name:
         query |= Q(folded=Lower(Value(name)))
     return query
 
 
-def _fqid(name: str) -> Q:
+def _fqid_q(name: str) -> Q:
     """local_id:server, or the local id alone; a server name may carry a port."""
     local_id, _, server = name.partition(":")
     ours = server in {"", get_server_name()}
     return Q(local_id=local_id, server_name="" if ours else server)
 
 
-def _within(tenant: Tenant | None) -> str:
+def _format_scope(tenant: Tenant | None) -> str:
     return f" in tenant {tenant.slug}" if tenant else ""
 
 
-def _first(things: QuerySet[Thing], query: Q) -> list[Thing]:
-    return list(things.filter(query).order_by("pk")[: MOST_CANDIDATES + 1])
+def _find_matches(things: QuerySet[Entity], query: Q) -> list[Entity]:
+    return list(things.filter(query).order_by("pk")[: MAX_CANDIDATES + 1])
 
 
-def _present(found: list[Thing]) -> list[Thing]:
+def _prefer_present(found: list[Entity]) -> list[Entity]:
     """The only one that ScaiKey still has, if there is only one; else all of them."""
     present = [thing for thing in found if thing.absent_since is None]
     return present if len(present) == 1 else found
 
 
-def _only(
-    found: Sequence[Thing],
+def _get_only(
+    found: Sequence[Entity],
     *,
     missing: NotFoundError,
     name: str,
-    describe: Callable[[Thing], str],
+    describe: Callable[[Entity], str],
     precise: str,
-) -> Thing:
+) -> Entity:
     if not found:
         raise missing
     if len(found) == 1:
         return found[0]
-    listed = "; ".join(describe(thing) for thing in found[:MOST_CANDIDATES])
-    more = "; and more" if len(found) > MOST_CANDIDATES else ""
+    listed = "; ".join(describe(thing) for thing in found[:MAX_CANDIDATES])
+    more = "; and more" if len(found) > MAX_CANDIDATES else ""
     raise AmbiguousName(
         f"{name!r} may be any of these: {listed}{more}.",
         fix=precise,
-        candidates=[str(thing.pk) for thing in found[:MOST_CANDIDATES]],
+        candidates=[str(thing.pk) for thing in found[:MAX_CANDIDATES]],
     )

@@ -12,7 +12,7 @@ from tenants.models import AuditEntry, Group, Participant, Partner, Tenant
 
 Row = dict[str, Any]
 
-LAST_AUDIT_ENTRIES = 10
+MAX_AUDIT_ENTRIES = 10
 
 
 def get_server_name() -> str:
@@ -31,7 +31,7 @@ def partner_row(partner: Partner) -> Row:
         "max_tenants": partner.max_tenants,
         "max_users_per_tenant": partner.max_users_per_tenant,
         "max_applications_per_tenant": partner.max_applications_per_tenant,
-        **_times(partner),
+        **_status_columns(partner),
     }
 
 
@@ -47,7 +47,7 @@ def tenant_row(tenant: Tenant) -> Row:
         "partner_id": tenant.partner_id,
         "scaikey_tenant_id": tenant.scaikey_tenant_id,
         "contact_email": tenant.contact_email,
-        **_times(tenant),
+        **_status_columns(tenant),
     }
 
 
@@ -63,7 +63,7 @@ def participant_row(participant: Participant, *, server_name: str) -> Row:
         "tenant_id": participant.tenant_id,
         "scaikey_id": participant.scaikey_id,
         "local_id": participant.local_id,
-        **_times(participant),
+        **_status_columns(participant),
     }
 
 
@@ -94,11 +94,11 @@ def last_audit_entries(entries: QuerySet[AuditEntry]) -> list[Row]:
             "subject": entry.subject_name,
             "details": entry.details,
         }
-        for entry in entries.order_by("-at", "-id")[:LAST_AUDIT_ENTRIES]
+        for entry in entries.order_by("-at", "-id")[:MAX_AUDIT_ENTRIES]
     ]
 
 
-def _times(thing: Partner | Tenant | Participant) -> dict[str, datetime | str | None]:
+def _status_columns(thing: Partner | Tenant | Participant) -> dict[str, datetime | str | None]:
     return {
         "scaikey_status": thing.scaikey_status,
         "absent_since": thing.absent_since,

@@ -8,7 +8,7 @@ from typing import Any
 from scaiwave.errors import UsageError
 from tenants.queries.serializers import Row
 
-_EMPTY = (None, "")
+_EMPTY_VALUES = (None, "")
 
 
 def parse_sort(sort: str, sortable: Mapping[str, str], *, example: str) -> tuple[str, bool]:
@@ -29,10 +29,10 @@ def parse_sort(sort: str, sortable: Mapping[str, str], *, example: str) -> tuple
 def sort_rows(rows: list[Row], key: str, *, reverse: bool) -> list[Row]:
     """Capital letters like small ones, what is empty last either way; rows that are equal stay
     in the order in which they come."""
-    told = [row for row in rows if row[key] not in _EMPTY]
-    told.sort(key=lambda row: _foldable(row[key]), reverse=reverse)
-    return told + [row for row in rows if row[key] in _EMPTY]
+    told = [row for row in rows if row[key] not in _EMPTY_VALUES]
+    told.sort(key=lambda row: _fold_case(row[key]), reverse=reverse)
+    return told + [row for row in rows if row[key] in _EMPTY_VALUES]
 
 
-def _foldable(value: Any) -> Any:
+def _fold_case(value: Any) -> Any:
     return value.casefold() if isinstance(value, str) else value

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from tenants.models import Participant, RoleGrant, Tenant
 from tenants.queries.group_nesting import find_group_members
+from tenants.queries.participants import sign_in_blockers
 from tenants.queries.roles import SUPER_ADMIN
-from tenants.queries.sign_in import sign_in_blockers
 
-GRANT_IT = "`scaiwave role grant super_admin --tenant <slug> --to <who>`"
+GRANT_COMMAND = "`scaiwave role grant super_admin --tenant <slug> --to <who>`"
 
 
 @dataclass(frozen=True)

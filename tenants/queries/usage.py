@@ -12,10 +12,10 @@ from django.utils.timesince import timesince
 from tenants.models import Tenant, TokenUsage
 from tenants.queries.serializers import Row
 
-CLOSE = 0.8
+NEAR_CAP_FRACTION = 0.8
 """The share of a cap from which on it is told."""
 
-OLD = timedelta(hours=2)
+STALE_AFTER = timedelta(hours=2)
 """The schedule fetches every hour, so this is the second time that it did not."""
 
 NO_USAGE: Row = {"ai_tokens_month": None, "ai_tokens_as_of": None, "ai_tokens_share": None}
@@ -66,13 +66,13 @@ def format_age(rows: Sequence[Row], now: datetime) -> str | None:
         return None
     oldest = min(moments)
     several = "the oldest " if oldest != max(moments) else ""
-    note = f"AI tokens were fetched from ScaiGrid, {several}{_ago(oldest, now)}."
-    if now - oldest > OLD:
+    note = f"AI tokens were fetched from ScaiGrid, {several}{_format_elapsed(oldest, now)}."
+    if now - oldest > STALE_AFTER:
         note += " `scaiwave admin refresh-usage` fetches them anew."
     return note
 
 
-def _ago(moment: datetime, now: datetime) -> str:
+def _format_elapsed(moment: datetime, now: datetime) -> str:
     if now - moment < timedelta(minutes=1):
         return "just now"
     return timesince(moment, now).replace("\N{NO-BREAK SPACE}", " ") + " ago"
@@ -85,11 +85,13 @@ def cap_warning(rows: Sequence[Row]) -> str | None:
         return None
     named = ", ".join(f"{row['slug']} ({format_percent(row)})" for row in close[:10])
     more = f" and {len(close) - 10} more" if len(close) > 10 else ""
-    return f"Over {CLOSE * 100:.0f} % of this month's AI tokens are used by {named}{more}."
+    return (
+        f"Over {NEAR_CAP_FRACTION * 100:.0f} % of this month's AI tokens are used by {named}{more}."
+    )
 
 
 def is_near_cap(row: Row) -> bool:
-    return row["ai_tokens_share"] is not None and row["ai_tokens_share"] > CLOSE
+    return row["ai_tokens_share"] is not None and row["ai_tokens_share"] > NEAR_CAP_FRACTION
 
 
 def format_percent(row: Row) -> str:

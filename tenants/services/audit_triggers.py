@@ -15,13 +15,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from tenants.models import AuditEntry
 
 TABLE = AuditEntry._meta.db_table
-REFUSAL = f"{TABLE} is append-only"
-_REFUSE = f"{TABLE}_refuse"
-_CHANGES = ("update", "delete")
+ERROR_TEXT = f"{TABLE} is append-only"
+_FUNCTION = f"{TABLE}_refuse"
+_REFUSED_STATEMENTS = ("update", "delete")
 # The refusal is of the class of broken constraints, as that of SQLite's is.
-_POSTGRESQL_FUNCTION = (
-    f"CREATE OR REPLACE FUNCTION {_REFUSE}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-    f"RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'restrict_violation'; END $$"
+_CREATE_FUNCTION_SQL = (
+    f"CREATE OR REPLACE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    f"RAISE EXCEPTION '{ERROR_TEXT}' USING ERRCODE = 'restrict_violation'; END $$"
 )
 
 
@@ -36,10 +36,13 @@ def install_audit_triggers(using: str = "default", **of_the_signal: Any) -> None
         if TABLE not in connection.introspection.table_names(cursor):
             return  # migrated back to before there was an audit
         if connection.vendor == "postgresql":
-            cursor.execute(_POSTGRESQL_FUNCTION)
+            cursor.execute(_CREATE_FUNCTION_SQL)
             if not missing_triggers(using):
                 return
-        for statement in (*_dropping(connection), *_making(connection)):
+        for statement in (
+            *_build_drop_statements(connection),
+            *_build_create_statements(connection),
+        ):
             cursor.execute(statement)
 
 
@@ -47,7 +50,7 @@ def remove_audit_triggers(using: str = "default") -> None:
     """Let the audit be emptied until the next migrate or flush ends; for tests alone."""
     connection = connections[using]
     with transaction.atomic(using=using), connection.cursor() as cursor:
-        for statement in _dropping(connection):
+        for statement in _build_drop_statements(connection):
             cursor.execute(statement)
 
 
@@ -55,7 +58,7 @@ def trigger_names(vendor: str) -> list[str]:
     """What has to be there. A REPLACE of SQLite's, and a TRUNCATE of PostgreSQL's, pass the
     triggers of single rows by, so that each has one of its own."""
     further = "truncate" if vendor == "postgresql" else "replace"
-    return [f"{TABLE}_no_{change}" for change in (*_CHANGES, further)]
+    return [f"{TABLE}_no_{change}" for change in (*_REFUSED_STATEMENTS, further)]
 
 
 def missing_triggers(using: str = "default") -> list[str]:
@@ -71,34 +74,38 @@ def missing_triggers(using: str = "default") -> list[str]:
     return [name for name in trigger_names(connection.vendor) if name not in there]
 
 
-def _dropping(connection: BaseDatabaseWrapper) -> list[str]:
+def _build_drop_statements(connection: BaseDatabaseWrapper) -> list[str]:
     on = f" ON {TABLE}" if connection.vendor == "postgresql" else ""
     return [f"DROP TRIGGER IF EXISTS {name}{on}" for name in trigger_names(connection.vendor)]
 
 
-def _making(connection: BaseDatabaseWrapper) -> list[str]:
-    return _for_postgresql() if connection.vendor == "postgresql" else _for_sqlite()
+def _build_create_statements(connection: BaseDatabaseWrapper) -> list[str]:
+    return (
+        _build_postgresql_triggers()
+        if connection.vendor == "postgresql"
+        else _build_sqlite_triggers()
+    )
 
 
-def _for_sqlite() -> list[str]:
-    refuse = f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
+def _build_sqlite_triggers() -> list[str]:
+    refuse = f"BEGIN SELECT RAISE(ABORT, '{ERROR_TEXT}'); END"
     there = f"EXISTS (SELECT 1 FROM {TABLE} WHERE id = NEW.id)"  # noqa: S608
     return [
         *(
             f"CREATE TRIGGER {TABLE}_no_{change} BEFORE {change.upper()} ON {TABLE} {refuse}"
-            for change in _CHANGES
+            for change in _REFUSED_STATEMENTS
         ),
         f"CREATE TRIGGER {TABLE}_no_replace BEFORE INSERT ON {TABLE} WHEN {there} {refuse}",
     ]
 
 
-def _for_postgresql() -> list[str]:
-    call = f"EXECUTE FUNCTION {_REFUSE}()"
+def _build_postgresql_triggers() -> list[str]:
+    call = f"EXECUTE FUNCTION {_FUNCTION}()"
     return [
         *(
             f"CREATE TRIGGER {TABLE}_no_{change} BEFORE {change.upper()} ON {TABLE} "
             f"FOR EACH ROW {call}"
-            for change in _CHANGES
+            for change in _REFUSED_STATEMENTS
         ),
         f"CREATE TRIGGER {TABLE}_no_truncate BEFORE TRUNCATE ON {TABLE} FOR EACH STATEMENT {call}",
     ]

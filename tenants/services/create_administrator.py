@@ -57,15 +57,17 @@ def create_administrator(
         is_superuser=True,
         date_joined=now,
     )
-    _check(user)
-    _check_is_new(user)
+    _validate(user)
+    _ensure_is_new(user)
     if dry_run:
-        return CreateAdministratorResult({**_row(user), "id": None}, created=False, dry_run=True)
+        return CreateAdministratorResult(
+            {**_build_row(user), "id": None}, created=False, dry_run=True
+        )
     _set_password(user, password())
-    return _created(operator, user, now)
+    return _insert(operator, user, now)
 
 
-def _check(user: AdminUser) -> None:
+def _validate(user: AdminUser) -> None:
     """By the rules of the model, which Django applies in forms only."""
     field = AdminUser._meta.get_field("username")
     try:
@@ -82,7 +84,7 @@ def _check(user: AdminUser) -> None:
         ) from None
 
 
-def _check_is_new(user: AdminUser) -> None:
+def _ensure_is_new(user: AdminUser) -> None:
     """Raises `AdministratorConflict`, also for a name that differs in capital letters alone."""
     if other := AdminUser.objects.filter(username__iexact=user.username).first():
         raise AdministratorConflict(
@@ -103,7 +105,7 @@ def _set_password(user: AdminUser, password: str) -> None:
     user.set_password(password)
 
 
-def _created(operator: Operator, user: AdminUser, now: datetime) -> CreateAdministratorResult:
+def _insert(operator: Operator, user: AdminUser, now: datetime) -> CreateAdministratorResult:
     try:
         with transaction.atomic():
             user.save(force_insert=True)
@@ -115,10 +117,10 @@ def _created(operator: Operator, user: AdminUser, now: datetime) -> CreateAdmini
                 details={"email": user.email},
             )
     except IntegrityError:
-        _check_is_new(user)
+        _ensure_is_new(user)
         raise
-    return CreateAdministratorResult(_row(user), created=True)
+    return CreateAdministratorResult(_build_row(user), created=True)
 
 
-def _row(user: AdminUser) -> Row:
+def _build_row(user: AdminUser) -> Row:
     return {"id": user.pk, "username": user.username, "email": user.email or None}

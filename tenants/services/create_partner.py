@@ -11,8 +11,8 @@ from tenants.errors import PartnerConflict
 from tenants.models import Partner
 from tenants.queries.serializers import Row, partner_row
 from tenants.services.audit import record_audit
-from tenants.services.tenant_limits import check_limits
-from tenants.services.validators import check_name, check_scaikey_id, check_slug
+from tenants.services.tenant_limits import validate_limits
+from tenants.services.validators import validate_name, validate_scaikey_id, validate_slug
 
 
 @dataclass(frozen=True)
@@ -56,28 +56,28 @@ def create_partner(
     InvalidName, InvalidLimit and PartnerConflict.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    check_slug(wanted.slug, of="partner")
-    check_name(wanted.name, of="partner")
+    validate_slug(wanted.slug, of="partner")
+    validate_name(wanted.name, of="partner")
     if wanted.scaikey_id is not None:
-        check_scaikey_id(wanted.scaikey_id, of="partner")
-    check_limits(wanted.limits, of="partner")
-    if there := _already_there(wanted):
+        validate_scaikey_id(wanted.scaikey_id, of="partner")
+    validate_limits(wanted.limits, of="partner")
+    if there := _find_existing(wanted):
         return CreatePartnerResult(partner_row(there), created=False)
     if dry_run:
-        row = {**partner_row(_made(wanted, now)), "id": None}
+        row = {**partner_row(_build_partner(wanted, now)), "id": None}
         return CreatePartnerResult(row, created=False, dry_run=True)
-    return _created(operator, wanted, now)
+    return _insert(operator, wanted, now)
 
 
-def _already_there(wanted: PartnerSpec) -> Partner | None:
+def _find_existing(wanted: PartnerSpec) -> Partner | None:
     """The partner, if it is what is wanted. Raises `PartnerConflict` if it is another one."""
     if other := Partner.objects.filter(slug=wanted.slug).order_by("pk").first():
-        if _is_same(other, wanted):
+        if _matches_spec(other, wanted):
             return other
         at_scaikey = f"ScaiKey partner {other.scaikey_id}" if other.scaikey_id else "local"
         raise PartnerConflict(
             f"There is another partner {other.slug!r} already: {other.name!r}, {at_scaikey}"
-            f"{_limits_in_words(other)}.",
+            f"{_format_limits(other)}.",
             fix="Choose another slug; `scaiwave admin list-partners` shows that one.",
         )
     if wanted.scaikey_id is None:
@@ -91,7 +91,7 @@ def _already_there(wanted: PartnerSpec) -> Partner | None:
     return None
 
 
-def _is_same(partner: Partner, wanted: PartnerSpec) -> bool:
+def _matches_spec(partner: Partner, wanted: PartnerSpec) -> bool:
     return (
         partner.name == wanted.name
         and partner.scaikey_id == wanted.scaikey_id
@@ -99,13 +99,13 @@ def _is_same(partner: Partner, wanted: PartnerSpec) -> bool:
     )
 
 
-def _limits_in_words(partner: Partner) -> str:
+def _format_limits(partner: Partner) -> str:
     names = ("max_tenants", "max_users_per_tenant", "max_applications_per_tenant")
     limits = {name: getattr(partner, name) for name in names}
     return "".join(f", {name} {limit}" for name, limit in limits.items() if limit is not None)
 
 
-def _made(wanted: PartnerSpec, now: datetime) -> Partner:
+def _build_partner(wanted: PartnerSpec, now: datetime) -> Partner:
     return Partner(
         slug=wanted.slug,
         name=wanted.name,
@@ -116,12 +116,12 @@ def _made(wanted: PartnerSpec, now: datetime) -> Partner:
     )
 
 
-def _created(operator: Operator, wanted: PartnerSpec, now: datetime) -> CreatePartnerResult:
+def _insert(operator: Operator, wanted: PartnerSpec, now: datetime) -> CreatePartnerResult:
     with transaction.atomic():
         _lock_partners()
-        if there := _already_there(wanted):
+        if there := _find_existing(wanted):
             return CreatePartnerResult(partner_row(there), created=False)
-        partner = _made(wanted, now)
+        partner = _build_partner(wanted, now)
         partner.save(force_insert=True)
         record_audit(
             operator=operator,

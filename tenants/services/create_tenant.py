@@ -1,3 +1,6 @@
+"""Slugs and ScaiKey tenants are unique. Who has one already is told only to those who may see
+that tenant."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -6,16 +9,19 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 
 from scaiwave.auth.operators import Operator, Permission, Role
-from tenants.errors import PartnerNotFound
+from tenants.errors import PartnerNotFound, TenantConflict
 from tenants.models import Partner, Tenant
 from tenants.queries.resolve import resolve_partner
 from tenants.queries.serializers import Row, tenant_row
-from tenants.queries.visibility import visible_partners
+from tenants.queries.visibility import visible_partners, visible_tenants
 from tenants.services.audit import record_audit
-from tenants.services.scaikey import TenantLookup
-from tenants.services.scaikey_lookup import fetch_scaikey_tenant, find_partner, validate_match
-from tenants.services.tenant_conflicts import scaikey_id_conflict, slug_conflict
-from tenants.services.validators import check_name, check_scaikey_id, check_slug
+from tenants.services.scaikey_lookup import (
+    TenantLookup,
+    fetch_scaikey_tenant,
+    find_partner,
+    validate_match,
+)
+from tenants.services.validators import validate_name, validate_scaikey_id, validate_slug
 
 
 @dataclass(frozen=True)
@@ -73,29 +79,31 @@ def create_tenant(
     ScaiKeyTenantNotFound, ScaiKeyMismatch, and what the client of ScaiKey raises.
     """
     operator.require(Permission.MANAGE_TENANTS)
-    wanted = _wanted(operator, slug, name, scaikey_tenant_id, partner)
-    if there := _already_there(operator, wanted):
+    wanted = _build_spec(operator, slug, name, scaikey_tenant_id, partner)
+    if there := _find_existing(operator, wanted):
         return CreateTenantResult(tenant_row(there), created=False)
-    wanted = _confirmed(operator, wanted, lookup)
+    wanted = _verify_in_scaikey(operator, wanted, lookup)
     if dry_run:
         return CreateTenantResult(
-            {**tenant_row(_made(wanted, now)), "id": None}, False, dry_run=True
+            {**tenant_row(_build_tenant(wanted, now)), "id": None}, False, dry_run=True
         )
-    return _created(operator, wanted, now)
+    return _insert(operator, wanted, now)
 
 
-def _wanted(
+def _build_spec(
     operator: Operator, slug: str, name: str, scaikey_tenant_id: str | None, partner: str | None
 ) -> TenantSpec:
-    check_slug(slug)
-    check_name(name)
+    validate_slug(slug)
+    validate_name(name)
     if scaikey_tenant_id is not None:
-        check_scaikey_id(scaikey_tenant_id)
-    owner = resolve_partner(operator, partner) if partner is not None else _own_partner(operator)
+        validate_scaikey_id(scaikey_tenant_id)
+    owner = (
+        resolve_partner(operator, partner) if partner is not None else _get_own_partner(operator)
+    )
     return TenantSpec(slug, name, scaikey_tenant_id, owner)
 
 
-def _own_partner(operator: Operator) -> Partner | None:
+def _get_own_partner(operator: Operator) -> Partner | None:
     """The partner that a partner's administrator creates under without saying so."""
     if operator.role is not Role.PARTNER_ADMIN:
         return None
@@ -104,11 +112,11 @@ def _own_partner(operator: Operator) -> Partner | None:
     return own
 
 
-def _already_there(operator: Operator, wanted: TenantSpec) -> Tenant | None:
+def _find_existing(operator: Operator, wanted: TenantSpec) -> Tenant | None:
     """The tenant, if it is what is wanted. Raises `TenantConflict` if it is another one."""
     tenants = Tenant.objects.select_related("partner")
     if other := tenants.filter(slug=wanted.slug).first():
-        if _is_same(other, wanted):
+        if _matches_spec(other, wanted):
             return other
         raise slug_conflict(operator, other)
     if wanted.scaikey_tenant_id is None:
@@ -118,7 +126,7 @@ def _already_there(operator: Operator, wanted: TenantSpec) -> Tenant | None:
     return None
 
 
-def _is_same(tenant: Tenant, wanted: TenantSpec) -> bool:
+def _matches_spec(tenant: Tenant, wanted: TenantSpec) -> bool:
     return (
         tenant.name == wanted.name
         and tenant.scaikey_tenant_id == wanted.scaikey_tenant_id
@@ -126,7 +134,9 @@ def _is_same(tenant: Tenant, wanted: TenantSpec) -> bool:
     )
 
 
-def _confirmed(operator: Operator, wanted: TenantSpec, lookup: TenantLookup | None) -> TenantSpec:
+def _verify_in_scaikey(
+    operator: Operator, wanted: TenantSpec, lookup: TenantLookup | None
+) -> TenantSpec:
     if wanted.scaikey_tenant_id is None:
         return wanted
     row = fetch_scaikey_tenant(operator, wanted.scaikey_tenant_id, lookup)
@@ -141,7 +151,7 @@ def _confirmed(operator: Operator, wanted: TenantSpec, lookup: TenantLookup | No
     )
 
 
-def _made(wanted: TenantSpec, now: datetime) -> Tenant:
+def _build_tenant(wanted: TenantSpec, now: datetime) -> Tenant:
     return Tenant(
         slug=wanted.slug,
         name=wanted.name,
@@ -154,9 +164,9 @@ def _made(wanted: TenantSpec, now: datetime) -> Tenant:
     )
 
 
-def _created(operator: Operator, wanted: TenantSpec, now: datetime) -> CreateTenantResult:
+def _insert(operator: Operator, wanted: TenantSpec, now: datetime) -> CreateTenantResult:
     """Insert it. Of two at once the database's unique constraints let one through."""
-    tenant = _made(wanted, now)
+    tenant = _build_tenant(wanted, now)
     try:
         with transaction.atomic():
             tenant.save(force_insert=True)
@@ -166,18 +176,46 @@ def _created(operator: Operator, wanted: TenantSpec, now: datetime) -> CreateTen
                 subject=tenant,
                 tenant=tenant,
                 now=now,
-                details=_details(tenant),
+                details=_build_details(tenant),
             )
     except IntegrityError:
-        if there := _already_there(operator, wanted):
+        if there := _find_existing(operator, wanted):
             return CreateTenantResult(tenant_row(there), created=False)
         raise
     return CreateTenantResult(tenant_row(tenant), created=True)
 
 
-def _details(tenant: Tenant) -> Row:
+def _build_details(tenant: Tenant) -> Row:
     return {
         "name": tenant.name,
         "scaikey_tenant_id": tenant.scaikey_tenant_id,
         "partner": str(tenant.partner) if tenant.partner else None,
     }
+
+
+def slug_conflict(operator: Operator, other: Tenant) -> TenantConflict:
+    if not _sees(operator, other):
+        return TenantConflict(f"The slug {other.slug!r} is taken.", fix="Choose another slug.")
+    linked = f"ScaiKey tenant {other.scaikey_tenant_id}" if other.scaikey_tenant_id else "local"
+    partner = f"partner {other.partner}" if other.partner else "no partner"
+    return TenantConflict(
+        f"There is another tenant {other.slug!r} already: {other.name!r}, {linked}, {partner}.",
+        fix=f"Choose another slug; `scaiwave admin show-tenant {other.slug}` shows that one.",
+    )
+
+
+def scaikey_id_conflict(operator: Operator, other: Tenant) -> TenantConflict:
+    if not _sees(operator, other):
+        return TenantConflict(
+            f"The ScaiKey tenant {other.scaikey_tenant_id} is taken.",
+            fix="Check the id in ScaiKey.",
+        )
+    return TenantConflict(
+        f"The ScaiKey tenant {other.scaikey_tenant_id} is here already, as tenant {other.slug!r} "
+        f"({other.name!r}).",
+        fix=f"Check the id in ScaiKey; `scaiwave admin show-tenant {other.slug}` shows that one.",
+    )
+
+
+def _sees(operator: Operator, tenant: Tenant) -> bool:
+    return visible_tenants(operator).filter(pk=tenant.pk).exists()

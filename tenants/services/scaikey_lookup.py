@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.config import Configuration
 from tenants.errors import ScaiKeyMismatch, ScaiKeyTenantNotFound
 from tenants.models import Partner
 from tenants.queries.visibility import visible_partners
-from tenants.services.scaikey import TenantLookup
 
 if TYPE_CHECKING:
     from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord
@@ -28,7 +29,7 @@ def fetch_scaikey_tenant(
         operator.require(Permission.MANAGE_PLATFORM)
         return None
     row = lookup(scaikey_tenant_id)
-    if row is None or not _is_within(operator, row):
+    if row is None or not _is_in_scope(operator, row):
         raise ScaiKeyTenantNotFound(
             f"ScaiKey has no tenant {scaikey_tenant_id!r}.",
             fix="Check the id in ScaiKey. For a tenant that will be made there later, pass "
@@ -66,5 +67,28 @@ def validate_match(
         )
 
 
-def _is_within(operator: Operator, row: ScaiKeyTenantRecord) -> bool:
+def _is_in_scope(operator: Operator, row: ScaiKeyTenantRecord) -> bool:
     return operator.sees_everything or row.partner_id == operator.partner_id
+
+
+TenantLookup = Callable[[str], "ScaiKeyTenantRecord | None"]
+
+
+def build_tenant_lookup(config: Configuration) -> TenantLookup:
+    """A function that asks ScaiKey for one tenant by its id; None if it has no such tenant.
+
+    It raises `NotRegistered` where there is no ScaiKey to ask.
+    """
+    # httpx is worth its import only where something is asked.
+    from scaiwave.clients.connect import NotRegistered, scaikey_client
+
+    def look_up(scaikey_tenant_id: str) -> ScaiKeyTenantRecord | None:
+        try:
+            client = scaikey_client(config)
+        except NotRegistered as error:
+            error.fix += " Or pass --no-verify to have it taken as given."
+            raise
+        with client:
+            return client.get_tenant(scaikey_tenant_id)
+
+    return look_up

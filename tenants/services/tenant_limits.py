@@ -9,17 +9,17 @@ from scaiwave.auth.operators import Operator
 from scaiwave.console.output import format_bytes
 from tenants.errors import InvalidLimit
 from tenants.models import Tenant
-from tenants.queries.show_tenant import MIB, show_tenant
+from tenants.queries.tenants import MIB, show_tenant
 
 # What the columns hold.
 _INTEGER, _BIG_INTEGER = 2**31 - 1, 2**63 - 1
-GREATEST = {
+MAX_LIMITS = {
     "max_participants": _INTEGER,
     "max_rooms": _INTEGER,
     "max_storage_mb": _INTEGER,
     "max_ai_tokens_month": _BIG_INTEGER,
 }
-_ACTS = {
+_USAGE_TEXTS = {
     "max_participants": ("participants", "has {:,} active participants"),
     "max_rooms": ("rooms", "has {:,} rooms"),
     "max_storage_mb": ("storage_bytes", "stores {}"),
@@ -27,10 +27,10 @@ _ACTS = {
 }
 
 
-def check_limits(limits: Mapping[str, int | None], *, of: str = "tenant") -> None:
+def validate_limits(limits: Mapping[str, int | None], *, of: str = "tenant") -> None:
     """Raises `InvalidLimit`. None is no limit; `of` is what is limited, in words."""
     for name, limit in limits.items():
-        greatest = GREATEST.get(name, _INTEGER)
+        greatest = MAX_LIMITS.get(name, _INTEGER)
         if limit is not None and not 0 <= limit <= greatest:
             raise InvalidLimit(
                 f"{limit} can't be the {name} of a {of}.",
@@ -46,18 +46,18 @@ def limit_warnings(
         return []
     used = show_tenant(operator=operator, name=str(tenant.pk), now=now)["limits"]
     sentences = (
-        _sentence(tenant, name, limit, used[_ACTS[name][0]]["used"])
+        _format_warning(tenant, name, limit, used[_USAGE_TEXTS[name][0]]["used"])
         for name, limit in limits.items()
         if limit is not None
     )
     return [sentence for sentence in sentences if sentence]
 
 
-def _sentence(tenant: Tenant, name: str, limit: int, used: int | None) -> str:
+def _format_warning(tenant: Tenant, name: str, limit: int, used: int | None) -> str:
     """Empty when it is within the limit, or when nobody knows."""
     is_storage = name == "max_storage_mb"
     if used is None or used <= (limit * MIB if is_storage else limit):
         return ""
-    act = _ACTS[name][1].format(format_bytes(used) if is_storage else used)
+    act = _USAGE_TEXTS[name][1].format(format_bytes(used) if is_storage else used)
     allowed = format_bytes(limit * MIB) if is_storage else f"{limit:,}"
     return f"Tenant {tenant.slug} {act}, more than the {allowed} allowed; nothing is removed."

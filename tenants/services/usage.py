@@ -1,6 +1,8 @@
+"""The way to ScaiGrid for what services ask of it before they write."""
+
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -8,18 +10,19 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.config import Configuration
 from tenants.models import Tenant, TokenUsage
 from tenants.queries.serializers import Row
-from tenants.queries.tenants import month_of
+from tenants.queries.tenants import usage_month
 from tenants.services.audit import record_audit
-from tenants.services.scaigrid import UsageFetch
 
 if TYPE_CHECKING:
     from scaiwave.clients.scaigrid.client import Usage
 
-BATCH = 500
+
+BATCH_SIZE = 500
 """Rows of one statement: SQLite takes some 30,000 values, and these rows have seven."""
-NAMED = 10
+MAX_NAMED = 10
 """Unknown ids that are named; more of them are counted."""
 
 
@@ -50,8 +53,10 @@ class RefreshUsageResult:
     def warning(self) -> str | None:
         if not self.unknown:
             return None
-        named = ", ".join(key or "(no tenant)" for key in self.unknown[:NAMED])
-        more = f" and {len(self.unknown) - NAMED:,} more" if len(self.unknown) > NAMED else ""
+        named = ", ".join(key or "(no tenant)" for key in self.unknown[:MAX_NAMED])
+        more = (
+            f" and {len(self.unknown) - MAX_NAMED:,} more" if len(self.unknown) > MAX_NAMED else ""
+        )
         return (
             f"ScaiGrid has usage of {len(self.unknown):,} that are no tenants here: {named}{more}. "
             "`scaiwave sync` fetches new tenants."
@@ -78,19 +83,19 @@ def refresh_usage(
     known of it, which may be nothing. Raises what the client of ScaiGrid raises.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    month = month_of(now)
+    month = usage_month(now)
     start = datetime(month.year, month.month, 1, tzinfo=UTC)
     usage = fetch(start, now)
     if dry_run:
-        return _sorted_out(usage, month, now, dry_run=True)[1]
+        return _match_tenants(usage, month, now, dry_run=True)[1]
     with transaction.atomic():
-        rows, result = _sorted_out(usage, month, now)
-        _keep(rows)
+        rows, result = _match_tenants(usage, month, now)
+        _save(rows)
         _record(operator, result)
     return result
 
 
-def _sorted_out(
+def _match_tenants(
     usage: Sequence[Usage], month: date, now: datetime, *, dry_run: bool = False
 ) -> tuple[list[TokenUsage], RefreshUsageResult]:
     """The rows to be kept, and what will be said of them."""
@@ -120,11 +125,11 @@ def _sorted_out(
     )
 
 
-def _keep(rows: list[TokenUsage]) -> None:
+def _save(rows: list[TokenUsage]) -> None:
     """In the order of the tenants, so that two at once wait for each other and don't block."""
     TokenUsage.objects.bulk_create(
         sorted(rows, key=lambda row: row.tenant_id),
-        batch_size=BATCH,
+        batch_size=BATCH_SIZE,
         update_conflicts=True,
         unique_fields=["tenant", "month"],
         update_fields=["input_tokens", "output_tokens", "total_tokens", "fetched_at"],
@@ -146,3 +151,22 @@ def _record(operator: Operator, result: RefreshUsageResult) -> None:
             "unknown": len(result.unknown),
         },
     )
+
+
+UsageFetch = Callable[[datetime, datetime], "Sequence[Usage]"]
+
+
+def build_usage_fetch(config: Configuration) -> UsageFetch:
+    """A function that asks ScaiGrid what every tenant used between two moments, in one call.
+
+    It raises SettingMissing where there is no ScaiGrid to ask, and what the client raises.
+    """
+
+    def fetch(start: datetime, end: datetime) -> Sequence[Usage]:
+        # httpx is worth its import only where something is asked.
+        from scaiwave.clients.scaigrid.client import scaigrid_client
+
+        with scaigrid_client(config) as client:
+            return client.usage_summary(group_by="tenant", start=start, end=end)
+
+    return fetch

@@ -15,13 +15,13 @@ from scaiwave.errors import UsageError
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
 from tests.scaiwave.rows import NOW, event, media, participant, room, tenant, workspace
-from tests.tenants.people import HOST, make_tenant, run, tenant_admin
+from tests.tenants.factories import HOST_OPERATOR, make_tenant, make_tenant_admin, run_command
 
 pytestmark = pytest.mark.django_db
 
 
 def list_names(**options: Any) -> list[str]:
-    return [row["name"] for row in list_rooms(operator=HOST, tenant="acme", **options)]
+    return [row["name"] for row in list_rooms(operator=HOST_OPERATOR, tenant="acme", **options)]
 
 
 def join(joined: Room, person: Participant, membership: str = "join") -> None:
@@ -90,7 +90,7 @@ def test_success_figures_of_each_room() -> None:
             tenant=acme, room=lobby, media=attachment, name=name, created_at=NOW
         )
     keys = ("name", "members", "events", "media_bytes", "last_event_at")
-    rows = list_rooms(operator=HOST, tenant="acme")
+    rows = list_rooms(operator=HOST_OPERATOR, tenant="acme")
     assert [tuple(row[key] for key in keys) for row in rows] == [
         ("Lobby", 1, 3, 11, NOW + timedelta(minutes=3)),
         ("Quiet", 0, 0, 0, None),
@@ -113,7 +113,7 @@ def test_success_figures_of_each_room() -> None:
 def test_success_exportable(fields: dict[str, Any], reason: str | None) -> None:
     acme = tenant()
     room(workspace(acme), participant(acme), **fields)
-    row = list_rooms(operator=HOST, tenant="acme")[0]
+    row = list_rooms(operator=HOST_OPERATOR, tenant="acme")[0]
     assert (row["exportable"], row["reason"]) == (reason is None, reason)
 
 
@@ -138,7 +138,7 @@ def test_success_as_many_queries_for_30_rooms_as_for_3() -> None:
             event(lobby, number)
             join(lobby, anna)
         with CaptureQueriesContext(connection) as queries:
-            list_rooms(operator=HOST, tenant="acme", workspace="main", sort="events")
+            list_rooms(operator=HOST_OPERATOR, tenant="acme", workspace="main", sort="events")
         counts.append(len(queries))
     assert counts == [3, 3]
 
@@ -146,7 +146,7 @@ def test_success_as_many_queries_for_30_rooms_as_for_3() -> None:
 @pytest.mark.only_on("sqlite")
 def test_success_events_are_counted_by_their_index(acme: Tenant) -> None:
     with CaptureQueriesContext(connection) as queries:
-        list_rooms(operator=HOST, tenant="acme")
+        list_rooms(operator=HOST_OPERATOR, tenant="acme")
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {queries[-1]['sql']}")
         plan = [step for *_, step in cursor.fetchall() if "sw_events" in step]
@@ -159,7 +159,7 @@ def test_success_plain_table(acme: Tenant) -> None:
     event(launch, 1)
     join(launch, launch.creator)
     beta = Room.objects.get(name="beta")
-    assert run("list_rooms", "--tenant", "acme", "--workspace", "main") == (
+    assert run_command("list_rooms", "--tenant", "acme", "--workspace", "main") == (
         f"{'ID':<36}  Name   Alias   Type    State     Workspace  Members  Events  Media  "
         "Last event               Exportable\n"
         f"{launch.pk}  Alpha  launch  public  open      main             1       1    0 B  "
@@ -171,7 +171,9 @@ def test_success_plain_table(acme: Tenant) -> None:
 
 def test_success_json_has_every_key(acme: Tenant) -> None:
     beta = Room.objects.get(name="beta")
-    assert json.loads(run("list_rooms", "--tenant", "acme", "--search", "bet", "--json")) == {
+    assert json.loads(
+        run_command("list_rooms", "--tenant", "acme", "--search", "bet", "--json")
+    ) == {
         "rooms": [
             {
                 "id": str(beta.pk),
@@ -199,7 +201,7 @@ def test_success_json_has_every_key(acme: Tenant) -> None:
 
 
 def test_success_none(acme: Tenant) -> None:
-    assert json.loads(run("list_rooms", "--tenant=acme", "--type=bridge", "--json")) == {
+    assert json.loads(run_command("list_rooms", "--tenant=acme", "--type=bridge", "--json")) == {
         "rooms": []
     }
 
@@ -218,5 +220,5 @@ def test_fail_unknown_column_and_workspace(acme: Tenant) -> None:
 
 def test_fail_outside_the_scope(acme: Tenant) -> None:
     with pytest.raises(TenantNotFound) as caught:
-        list_rooms(operator=tenant_admin(make_tenant("globex")), tenant="acme")
+        list_rooms(operator=make_tenant_admin(make_tenant("globex")), tenant="acme")
     assert caught.value.message == "There is no tenant 'acme'."

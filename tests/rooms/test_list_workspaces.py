@@ -11,7 +11,7 @@ from rooms.queries.workspaces import list_workspaces
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
 from tests.scaiwave.rows import NOW, participant, room, tenant, workspace
-from tests.tenants.people import HOST, make_tenant, run, tenant_admin
+from tests.tenants.factories import HOST_OPERATOR, make_tenant, make_tenant_admin, run_command
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +40,7 @@ def acme() -> Tenant:
 
 
 def test_success_counts_and_importers(acme: Tenant) -> None:
-    empty, sales = list_workspaces(operator=HOST, tenant="acme")
+    empty, sales = list_workspaces(operator=HOST_OPERATOR, tenant="acme")
     keys = ("slug", "rooms", "owners", "editors", "viewers")
     assert tuple(empty[key] for key in keys) == ("empty", 0, 0, 0, 0)
     assert tuple(sales[key] for key in keys) == ("sales", 2, 2, 1, 1)
@@ -53,7 +53,7 @@ def test_success_counts_and_importers(acme: Tenant) -> None:
 
 def test_success_plain_table(acme: Tenant) -> None:
     empty, sales = Workspace.objects.filter(tenant=acme).order_by("slug")
-    assert run("list_workspaces", "--tenant", "acme") == (
+    assert run_command("list_workspaces", "--tenant", "acme") == (
         f"{'ID':<36}  Slug   Name   Rooms  Owners  Editors  Viewers  May import (--as)\n"
         f"{empty.pk}  empty  empty      0       0        0        0  -\n"
         f"{sales.pk}  sales  sales      2       2        1        1  "
@@ -66,9 +66,9 @@ def test_success_many_importers() -> None:
     main = workspace(acme)
     for number in range(7):
         add_member(main, participant(acme, f"p{number}"), "editor")
-    line = run("list_workspaces", "--tenant", "acme").splitlines()[1]
+    line = run_command("list_workspaces", "--tenant", "acme").splitlines()[1]
     assert line.endswith("@p3.acme:localhost, @p4.acme:localhost, and 2 more")
-    document = json.loads(run("list_workspaces", "--tenant", "acme", "--json"))
+    document = json.loads(run_command("list_workspaces", "--tenant", "acme", "--json"))
     assert [person["display_name"] for person in document["workspaces"][0]["may_import"]] == [
         f"P{number}" for number in range(7)
     ]
@@ -76,7 +76,7 @@ def test_success_many_importers() -> None:
 
 def test_success_json_has_every_key(acme: Tenant) -> None:
     sales, anna = Workspace.objects.get(slug="sales"), Participant.objects.get(display_name="Anna")
-    row = json.loads(run("list_workspaces", "--tenant", "acme", "--json"))["workspaces"][1]
+    row = json.loads(run_command("list_workspaces", "--tenant", "acme", "--json"))["workspaces"][1]
     assert row["may_import"][0] == {
         "id": str(anna.pk),
         "fqid": "@anna.acme:localhost",
@@ -107,11 +107,11 @@ def test_success_constant_queries(acme: Tenant) -> None:
         for number in numbers:
             add_member(workspace(acme, f"w{number}"), anna, "owner")
         with CaptureQueriesContext(connection) as queries:
-            list_workspaces(operator=HOST, tenant="acme")
+            list_workspaces(operator=HOST_OPERATOR, tenant="acme")
         counts.append(len(queries))
     assert counts == [5, 5]
 
 
 def test_fail_outside_the_scope(acme: Tenant) -> None:
     with pytest.raises(TenantNotFound):
-        list_workspaces(operator=tenant_admin(make_tenant("globex")), tenant="acme")
+        list_workspaces(operator=make_tenant_admin(make_tenant("globex")), tenant="acme")

@@ -14,7 +14,7 @@ from scaiwave.console.output import to_json
 from tenants.errors import TenantNotFound
 from tenants.services.audit import record_audit
 from tests.scaiwave.rows import NOW, event, media, participant, room, tenant, workspace
-from tests.tenants.people import HOST, make_tenant, run, tenant_admin
+from tests.tenants.factories import HOST_OPERATOR, make_tenant, make_tenant_admin, run_command
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +27,7 @@ def lobby() -> Room:
 
 
 def show(name: str = "lobby", **options: Any) -> dict[str, Any]:
-    return show_room(**{"operator": HOST, "tenant": "acme", **options}, name=name)
+    return show_room(**{"operator": HOST_OPERATOR, "tenant": "acme", **options}, name=name)
 
 
 def attach(lobby: Room, text: str, *names: str, stored: str | None = None, **fields: Any) -> Media:
@@ -108,8 +108,10 @@ def test_success_plain_text(lobby: Room) -> None:
         tenant=lobby.tenant, room=lobby, participant=lobby.creator, power_level=100, joined_at=NOW
     )
     photo = attach(lobby, "whole", "photo.png", stored="")
-    record_audit(operator=HOST, action="export-room", subject=lobby, tenant=lobby.tenant, now=NOW)
-    assert run("show_room", "lobby", "--tenant", "acme") == (
+    record_audit(
+        operator=HOST_OPERATOR, action="export-room", subject=lobby, tenant=lobby.tenant, now=NOW
+    )
+    assert run_command("show_room", "lobby", "--tenant", "acme") == (
         "Name           Lobby\n"
         f"ID             {lobby.pk}\n"
         "Alias          lobby\n"
@@ -144,7 +146,7 @@ def test_success_plain_text(lobby: Room) -> None:
         "When                     Who   What         Of what\n"
         "2026-03-04 05:06:07 UTC  root  export-room  Lobby\n"
     )
-    document = json.loads(run("show_room", "lobby", "--tenant", "acme", "--json"))
+    document = json.loads(run_command("show_room", "lobby", "--tenant", "acme", "--json"))
     assert document == {"room": json.loads(to_json(show()))}
 
 
@@ -153,4 +155,4 @@ def test_fail_unknown_and_outside_the_scope(lobby: Room) -> None:
         show("attic")
     assert caught.value.message == "Room not found in tenant acme: attic."
     with pytest.raises(TenantNotFound):
-        show(operator=tenant_admin(make_tenant("globex")))
+        show(operator=make_tenant_admin(make_tenant("globex")))

@@ -34,7 +34,7 @@ from tests.rooms.bundle.corpus_events import EVENTS
 from tests.rooms.bundle.corpus_names import NAMES
 from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY, signing_key
 from tests.scaiwave.console import at_terminal, scaiwave, shell
-from tests.tenants.people import HOST, NOW
+from tests.tenants.factories import HOST_OPERATOR, NOW
 
 OTHER_KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 KEY_ID = "SlgIbSp11gibI47sKIFbA1XiJjyYuwKjXmeJ_BtfxWQ"
@@ -90,7 +90,7 @@ def test_success_descriptor(tmp_path: Path) -> None:
 @pytest.mark.django_db
 def test_success_own_keys() -> None:
     own_key()
-    found = verify(GOLDEN.read_bytes(), operator=HOST, key=None)
+    found = verify(GOLDEN.read_bytes(), operator=HOST_OPERATOR, key=None)
     assert found.sentence == f"The bundle is whole. {SIGNED}"
 
 

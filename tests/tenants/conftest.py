@@ -4,12 +4,12 @@ import pytest
 from pytest_django import Settings
 
 from scaiwave.sandbox import Sandbox
-from tenants.services.scaikey import TenantLookup, tenant_lookup
-from tests.tenants.scaikey import registered
+from tenants.services.scaikey_lookup import TenantLookup, build_tenant_lookup
+from tests.tenants.fake_scaikey import make_config
 
 
 @pytest.fixture
 def lookup(sandbox: Sandbox, settings: Settings) -> TenantLookup:
     """Asks the sandbox, with which this server is registered."""
-    settings.CONFIG = registered(sandbox)
-    return tenant_lookup(settings.CONFIG)
+    settings.CONFIG = make_config(sandbox)
+    return build_tenant_lookup(settings.CONFIG)

@@ -10,7 +10,7 @@ from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.queries.callers import get_caller
 from tenants.queries.visibility import visible_partners, visible_tenants
-from tests.tenants.people import NOW, READER, make_partner, make_person, make_tenant
+from tests.tenants.factories import NOW, READ_ONLY_OPERATOR, make_partner, make_person, make_tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -43,7 +43,7 @@ def test_success_no_token_says_that_an_operator_is_a_participant() -> None:
 
 def test_success_nobody_is_told_to_ask_a_participant() -> None:
     with pytest.raises(InsufficientPermission) as caught:
-        READER.require(Permission.CARRY_ROOMS)
+        READ_ONLY_OPERATOR.require(Permission.CARRY_ROOMS)
     assert caught.value.fix == (
         "Ask an operator whose role allows it: host, super_admin, partner_admin, tenant_admin."
     )

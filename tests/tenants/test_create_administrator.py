@@ -16,7 +16,14 @@ from tenants.models import AdminUser, AuditEntry
 from tenants.services.create_administrator import CreateAdministratorResult, create_administrator
 from tests.databases import copy_database
 from tests.scaiwave.console import CHECKOUT, SCRIPT, scaiwave
-from tests.tenants.people import HOST, NOW, READER, make_partner, partner_admin, run
+from tests.tenants.factories import (
+    HOST_OPERATOR,
+    NOW,
+    READ_ONLY_OPERATOR,
+    make_partner,
+    make_partner_admin,
+    run_command,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +33,7 @@ END_OF_FILE = "\x04"
 
 def create(**changes: Any) -> CreateAdministratorResult:
     arguments: dict[str, Any] = {
-        "operator": HOST,
+        "operator": HOST_OPERATOR,
         "username": "anna",
         "email": "anna@example.com",
         "password": lambda: PASSWORD,
@@ -75,8 +82,8 @@ def test_success_dry_run_asks_for_no_password_and_writes_nothing() -> None:
 
 def test_success_command(password_file: Path) -> None:
     words = ("create_administrator", "anna", "--password-file", str(password_file))
-    assert run(*words, "--dry-run") == "Would create administrator anna.\n"
-    document = json.loads(run(*words, "--json"))
+    assert run_command(*words, "--dry-run") == "Would create administrator anna.\n"
+    document = json.loads(run_command(*words, "--json"))
     user = AdminUser.objects.get()
     assert document["administrator"] == {"id": str(user.pk), "username": "anna", "email": None}
     assert user.check_password(PASSWORD)
@@ -145,14 +152,14 @@ def test_fail_bad_name(changes: dict[str, str], message: str, fix: str) -> None:
 
 
 def test_fail_not_allowed() -> None:
-    for operator in (READER, partner_admin(make_partner())):
+    for operator in (READ_ONLY_OPERATOR, make_partner_admin(make_partner())):
         with pytest.raises(InsufficientPermission):
             create(operator=operator, password=never)
 
 
 def test_fail_nobody_to_ask() -> None:
     with pytest.raises(ConfirmationNeeded) as caught:
-        run("create_administrator", "anna")
+        run_command("create_administrator", "anna")
     assert caught.value.message == "The password is not given."
     assert caught.value.fix == (
         "Pass --password-file FILE, or --password-file - to read it from stdin."
@@ -174,13 +181,13 @@ def test_fail_password_file(tmp_path: Path, content: bytes | None, why: str) -> 
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(UsageError) as caught:
-        run("create_administrator", "anna", "--password-file", str(file))
+        run_command("create_administrator", "anna", "--password-file", str(file))
     assert caught.value.message == f"No password can be read from {file}: {why}."
 
 
 def test_success_password_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(PASSWORD.encode())))
-    run("create_administrator", "anna", "--password-file", "-")
+    run_command("create_administrator", "anna", "--password-file", "-")
     assert AdminUser.objects.get().check_password(PASSWORD)
 
 

@@ -11,14 +11,24 @@ from scaiwave.errors import InsufficientPermission
 from tenants.errors import InvalidLimit, InvalidName, InvalidSlug, PartnerConflict
 from tenants.models import AuditEntry, Partner
 from tenants.services.create_partner import CreatePartnerResult, PartnerSpec, create_partner
-from tests.tenants.people import HOST, NOW, READER, make_partner, partner_admin, run
+from tests.tenants.factories import (
+    HOST_OPERATOR,
+    NOW,
+    READ_ONLY_OPERATOR,
+    make_partner,
+    make_partner_admin,
+    run_command,
+)
 
 pytestmark = pytest.mark.django_db
 
 
 def create(**changes: Any) -> CreatePartnerResult:
     """Northwind by the host operator, but for the changes."""
-    who = {"operator": changes.pop("operator", HOST), "dry_run": changes.pop("dry_run", False)}
+    who = {
+        "operator": changes.pop("operator", HOST_OPERATOR),
+        "dry_run": changes.pop("dry_run", False),
+    }
     wanted = PartnerSpec(**{"slug": "northwind", "name": "Northwind", **changes})
     return create_partner(wanted=wanted, now=NOW, **who)
 
@@ -50,11 +60,11 @@ def test_success_dry_run_writes_nothing() -> None:
 
 def test_success_command() -> None:
     words = ("create_partner", "--slug=northwind", "--name=Northwind", "--max-tenants=20")
-    assert run(*words, "--dry-run") == "Would create partner northwind.\n"
-    document = json.loads(run(*words, "--json"))
+    assert run_command(*words, "--dry-run") == "Would create partner northwind.\n"
+    document = json.loads(run_command(*words, "--json"))
     partner = Partner.objects.get()
     assert (document["created"], document["partner"]["id"]) == (True, str(partner.pk))
-    assert run(*words) == f"Partner northwind is already there ({partner.pk}).\n"
+    assert run_command(*words) == f"Partner northwind is already there ({partner.pk}).\n"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +111,7 @@ def test_fail_what_is_not_valid() -> None:
 
 
 def test_fail_not_allowed() -> None:
-    for operator in (READER, partner_admin(make_partner("own"))):
+    for operator in (READ_ONLY_OPERATOR, make_partner_admin(make_partner("own"))):
         with pytest.raises(InsufficientPermission):
             create(operator=operator)
     assert Partner.objects.count() == 1

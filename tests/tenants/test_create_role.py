@@ -12,26 +12,26 @@ from hypothesis import strategies as st
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import InvalidName, InvalidRoleSlug, RoleBuiltIn, RoleConflict, TenantNotFound
 from tenants.models import AuditEntry, Role
-from tenants.services.role_names import RULES, is_role_slug, validate_role_slug
 from tenants.services.roles import CreateRoleResult, create_role
-from tests.tenants.people import (
-    HOST,
+from tenants.services.validators import ROLE_SLUG_RULES, is_role_slug, validate_role_slug
+from tests.tenants.factories import (
+    HOST_OPERATOR,
     NOW,
-    READER,
+    READ_ONLY_OPERATOR,
     make_partner,
+    make_partner_admin,
     make_tenant,
-    partner_admin,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
-from tests.tenants.roles import make_role
+from tests.tenants.role_factories import make_role
 
 pytestmark = pytest.mark.django_db
 
 
 def create(**changes: Any) -> CreateRoleResult:
     arguments: dict[str, Any] = {
-        "operator": HOST,
+        "operator": HOST_OPERATOR,
         "tenant": "acme",
         "slug": "editors",
         "name": "Editors",
@@ -62,15 +62,15 @@ def test_success_made_and_audited() -> None:
 def test_success_again_finds_it_there() -> None:
     make_tenant()
     words = ("create_role", "--tenant", "acme", "--slug", "editors", "--name", "Editors")
-    assert run(*words, "--dry-run") == "Would create role editors in tenant acme.\n"
+    assert run_command(*words, "--dry-run") == "Would create role editors in tenant acme.\n"
     assert not Role.objects.exists()
-    made = run(*words)
+    made = run_command(*words)
     role = Role.objects.get()
     assert made == f"Created role editors in tenant acme ({role.pk}).\n"
-    assert run(*words) == "Role editors is already there in tenant acme.\n"
-    document = json.loads(run(*words, "--json"))
+    assert run_command(*words) == "Role editors is already there in tenant acme.\n"
+    document = json.loads(run_command(*words, "--json"))
     assert (document["role"]["id"], document["created"]) == (str(role.pk), False)
-    dry = json.loads(run(*words[:4], "writers", *words[5:], "--json", "--dry-run"))
+    dry = json.loads(run_command(*words[:4], "writers", *words[5:], "--json", "--dry-run"))
     assert (dry["role"]["id"], dry["created"], dry["dry_run"]) == (None, False, True)
     assert AuditEntry.objects.count() == 1
 
@@ -131,7 +131,7 @@ def test_fail_slugs(slug: str, hint: str) -> None:
     with pytest.raises(InvalidRoleSlug) as caught:
         validate_role_slug(slug)
     assert caught.value.message == f"{slug!r} can't be the slug of a role."
-    assert caught.value.fix == hint + RULES
+    assert caught.value.fix == hint + ROLE_SLUG_RULES
 
 
 @given(st.text())
@@ -169,11 +169,11 @@ def test_fail_names(name: str) -> None:
 def test_fail_not_allowed_and_out_of_scope() -> None:
     northwind = make_partner()
     acme, _ = make_tenant("acme", partner=northwind), make_tenant("globex")
-    paula = partner_admin(northwind)
+    paula = make_partner_admin(northwind)
     with pytest.raises(TenantNotFound):
         create(operator=paula, tenant="globex")
     assert create(operator=paula).created
-    for operator in (tenant_admin(acme), READER):
+    for operator in (make_tenant_admin(acme), READ_ONLY_OPERATOR):
         with pytest.raises(InsufficientPermission) as caught:
             create(operator=operator)
         assert caught.value.exit_code == 3

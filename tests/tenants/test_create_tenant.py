@@ -30,18 +30,18 @@ from tenants.errors import (
 )
 from tenants.models import AuditEntry, Partner, Tenant
 from tenants.services.create_tenant import CreateTenantResult, create_tenant
-from tenants.services.scaikey import TenantLookup, tenant_lookup
-from tests.tenants.people import (
-    HOST,
+from tenants.services.scaikey_lookup import TenantLookup, build_tenant_lookup
+from tests.tenants.factories import (
+    HOST_OPERATOR,
     NOW,
-    READER,
+    READ_ONLY_OPERATOR,
     make_partner,
+    make_partner_admin,
     make_tenant,
-    partner_admin,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
-from tests.tenants.scaikey import registered
+from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [
     pytest.mark.django_db,
@@ -52,7 +52,7 @@ pytestmark = [
 def create(**changes: Any) -> CreateTenantResult:
     """A local tenant acme by the host operator, but for the changes."""
     arguments: dict[str, Any] = {
-        "operator": HOST,
+        "operator": HOST_OPERATOR,
         "slug": "acme",
         "name": "Acme Corp",
         "scaikey_tenant_id": None,
@@ -203,7 +203,7 @@ def test_fail_scaikey_tenant_is_taken() -> None:
 
 
 def test_fail_taken_outside_the_scope_names_nobody() -> None:
-    paula = partner_admin(make_partner())
+    paula = make_partner_admin(make_partner())
     make_tenant("globex", name="Secret")
     with pytest.raises(TenantConflict) as slug:
         create(operator=paula, slug="globex")
@@ -264,7 +264,9 @@ def test_fail_it_belongs_to_no_partner(
     assert zenith.create(lookup).tenant["partner"] is None
 
 
-@pytest.mark.parametrize("who", [READER, tenant_admin(Tenant(scaikey_tenant_id="tnt_x"))])
+@pytest.mark.parametrize(
+    "who", [READ_ONLY_OPERATOR, make_tenant_admin(Tenant(scaikey_tenant_id="tnt_x"))]
+)
 def test_fail_role_may_not(who: Operator) -> None:
     with pytest.raises(InsufficientPermission) as caught:
         create(operator=who)
@@ -275,7 +277,7 @@ def test_fail_role_may_not(who: Operator) -> None:
 def test_success_partner_admin_creates_under_the_own_partner(
     zenith: AtScaiKey, lookup: TenantLookup
 ) -> None:
-    paula = partner_admin(zenith.partner)
+    paula = make_partner_admin(zenith.partner)
     assert create(operator=paula).tenant["partner_id"] == zenith.partner.pk
     assert zenith.create(lookup, operator=paula).tenant["partner_id"] == zenith.partner.pk
 
@@ -283,7 +285,7 @@ def test_success_partner_admin_creates_under_the_own_partner(
 def test_fail_partner_admin_outside_the_own_partner(
     zenith: AtScaiKey, lookup: TenantLookup
 ) -> None:
-    paula = partner_admin(zenith.other_partner)
+    paula = make_partner_admin(zenith.other_partner)
     with pytest.raises(PartnerNotFound):
         create(operator=paula, partner=zenith.partner.slug)
     with pytest.raises(ScaiKeyTenantNotFound) as caught:
@@ -300,7 +302,7 @@ def test_fail_partner_admin_outside_the_own_partner(
 def test_fail_not_registered(settings: Settings) -> None:
     settings.CONFIG = load({})
     with pytest.raises(SettingMissing) as caught:
-        run(*_words("tnt_1"))
+        run_command(*_words("tnt_1"))
     assert caught.value.message == "This server is not registered with ScaiKey."
     assert caught.value.fix == (
         "Run `scaiwave sync register`. Or pass --no-verify to have it taken as given."
@@ -309,9 +311,9 @@ def test_fail_not_registered(settings: Settings) -> None:
 
 
 def test_fail_credentials_are_refused(sandbox: Sandbox) -> None:
-    config = registered(sandbox, SCAIWAVE_SCAIKEY_CLIENT_SECRET="wrong-but-long-enough")
+    config = make_config(sandbox, SCAIWAVE_SCAIKEY_CLIENT_SECRET="wrong-but-long-enough")
     with pytest.raises(UpstreamUnauthorized) as caught:
-        create(scaikey_tenant_id="tnt_1", lookup=tenant_lookup(config))
+        create(scaikey_tenant_id="tnt_1", lookup=build_tenant_lookup(config))
     assert "wrong-but-long-enough" not in str(caught.value)
 
 
@@ -329,21 +331,21 @@ def _words(key: str) -> tuple[str, ...]:
 def test_success_command(zenith: AtScaiKey, lookup: TenantLookup) -> None:
     named = ("create_tenant", "--slug", "zenith", "--name", "Zenith Corp")
     words = (*named, "--scaikey-tenant-id", zenith.id)
-    assert run(*words, "--dry-run") == "Would create tenant zenith.\n"
-    document = json.loads(run(*words, "--json"))
+    assert run_command(*words, "--dry-run") == "Would create tenant zenith.\n"
+    document = json.loads(run_command(*words, "--json"))
     key = Tenant.objects.get().pk
     assert (document["tenant"]["id"], document["created"]) == (str(key), True)
-    assert run(*words) == f"Tenant zenith is already there ({key}).\n"
-    again = json.loads(run(*words, "--json"))
+    assert run_command(*words) == f"Tenant zenith is already there ({key}).\n"
+    again = json.loads(run_command(*words, "--json"))
     assert again == {"tenant": document["tenant"], "created": False}
-    assert run("create_tenant", "--slug", "lab", "--name", "Lab", "--local") == (
+    assert run_command("create_tenant", "--slug", "lab", "--name", "Lab", "--local") == (
         f"Created tenant lab ({Tenant.objects.get(slug='lab').pk}).\n"
     )
 
 
 def test_fail_command_neither_local_nor_linked() -> None:
     with pytest.raises(UsageError) as caught:
-        run("create_tenant", "--slug", "acme", "--name", "Acme")
+        run_command("create_tenant", "--slug", "acme", "--name", "Acme")
     assert caught.value.message == ("One of the arguments --scaikey-tenant-id --local is required.")
 
 

@@ -8,35 +8,35 @@ import pytest
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import RoleBuiltIn, RoleInUse, RoleNotFound, TenantNotFound
 from tenants.models import AuditEntry, Role
-from tenants.services.delete_role import DeleteRoleResult, delete_role
+from tenants.services.roles import DeleteRoleResult, delete_role
 from tests.scaiwave import rows
-from tests.tenants.people import (
-    HOST,
+from tests.tenants.factories import (
+    HOST_OPERATOR,
     NOW,
     make_group,
     make_partner,
+    make_partner_admin,
     make_person,
     make_tenant,
-    partner_admin,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
-from tests.tenants.roles import give, make_role
+from tests.tenants.role_factories import make_grant, make_role
 
 pytestmark = pytest.mark.django_db
 
 
 def delete(**changes: Any) -> DeleteRoleResult:
-    arguments: dict[str, Any] = {"operator": HOST, "tenant": "acme", "now": NOW}
+    arguments: dict[str, Any] = {"operator": HOST_OPERATOR, "tenant": "acme", "now": NOW}
     return delete_role(**{"role": "editors", **arguments, **changes})
 
 
 def test_success_gone_and_audited() -> None:
     role = make_role(make_tenant())
     words = ("delete_role", "editors", "--tenant", "acme")
-    assert run(*words, "--dry-run") == "Would delete role editors of tenant acme.\n"
+    assert run_command(*words, "--dry-run") == "Would delete role editors of tenant acme.\n"
     assert Role.objects.exists()
-    assert run(*words) == "Deleted role editors of tenant acme.\n"
+    assert run_command(*words) == "Deleted role editors of tenant acme.\n"
     assert not Role.objects.exists()
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.subject_id, entry.subject_name) == (
@@ -49,9 +49,9 @@ def test_success_gone_and_audited() -> None:
 def test_success_json() -> None:
     role = make_role(make_tenant())
     words = ("delete_role", str(role.pk), "--tenant", "acme", "--json")
-    dry = json.loads(run(*words, "--dry-run"))
+    dry = json.loads(run_command(*words, "--dry-run"))
     assert (dry["deleted"], dry["dry_run"]) == (False, True)
-    document = json.loads(run(*words))
+    document = json.loads(run_command(*words))
     assert (document["role"]["id"], document["deleted"]) == (str(role.pk), True)
 
 
@@ -78,8 +78,8 @@ def test_success_still_named_by_rooms() -> None:
 def test_fail_held() -> None:
     tenant = make_tenant()
     role = make_role(tenant)
-    give(role, make_person(tenant), source="scaikey")
-    give(role, make_group(tenant))
+    make_grant(role, make_person(tenant), source="scaikey")
+    make_grant(role, make_group(tenant))
     with pytest.raises(RoleInUse):
         delete(dry_run=True)
     with pytest.raises(RoleInUse) as caught:
@@ -99,7 +99,7 @@ def test_fail_held_by_many() -> None:
     tenant = make_tenant()
     role = make_role(tenant)
     for number in range(12):
-        give(role, make_person(tenant, f"p{number}"))
+        make_grant(role, make_person(tenant, f"p{number}"))
     with pytest.raises(RoleInUse) as caught:
         delete()
     assert caught.value.message.startswith("The role editors is granted 12 times: to P0 (")
@@ -124,7 +124,7 @@ def test_fail_unknown_and_out_of_scope() -> None:
     with pytest.raises(RoleNotFound):
         delete(role=str(elsewhere.pk))
     with pytest.raises(TenantNotFound):
-        delete(operator=partner_admin(partner), tenant="globex")
+        delete(operator=make_partner_admin(partner), tenant="globex")
     with pytest.raises(InsufficientPermission):
-        delete(operator=tenant_admin(acme))
+        delete(operator=make_tenant_admin(acme))
     assert Role.objects.exists()

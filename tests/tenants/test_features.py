@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenants.errors import InvalidFeature
-from tenants.services.features import apply_changes, check_key, flatten, parse_feature
+from tenants.services.update_tenant import (
+    apply_feature_changes,
+    flatten_features,
+    parse_feature,
+    validate_feature_key,
+)
 
 names = st.text("abc", min_size=1, max_size=2)
 keys = st.lists(names, min_size=1, max_size=3).map(".".join)
@@ -61,21 +66,21 @@ def test_fail_not_readable(text: str, message: str) -> None:
 
 
 def test_fail_key_is_too_long() -> None:
-    check_key("a" * 200)
+    validate_feature_key("a" * 200)
     with pytest.raises(InvalidFeature):
-        check_key("a" * 201)
+        validate_feature_key("a" * 201)
 
 
 def test_success_removals_come_first() -> None:
     before = {"a": True, "b": {"c": {"d": 1}, "e": 2}}
-    after = apply_changes(before, [("a.x", 1)], ["a", "b.c.d", "b.zzz", "e.f", "b.e.g"])
+    after = apply_feature_changes(before, [("a.x", 1)], ["a", "b.c.d", "b.zzz", "e.f", "b.e.g"])
     assert after == {"a": {"x": 1}, "b": {"e": 2}}
     assert before == {"a": True, "b": {"c": {"d": 1}, "e": 2}}
 
 
 def test_fail_below_what_is_no_object() -> None:
     with pytest.raises(InvalidFeature) as caught:
-        apply_changes({"a": {"b": True}}, [("a.b.c", 1)], [])
+        apply_feature_changes({"a": {"b": True}}, [("a.b.c", 1)], [])
     assert caught.value.message == "Feature a.b.c can't be set: a.b is true, not an object."
     assert caught.value.fix == "Pass --remove-feature a.b too, if that may go."
 
@@ -84,12 +89,14 @@ def test_fail_below_what_is_no_object() -> None:
 def test_success_what_was_set_is_there_and_what_was_removed_is_not(
     before: dict[str, Any], key: str, value: Any
 ) -> None:
-    removed = apply_changes(before, [], [key])
+    removed = apply_feature_changes(before, [], [key])
     try:
-        after = apply_changes(removed, [(key, value)], [])
+        after = apply_feature_changes(removed, [(key, value)], [])
     except InvalidFeature:
         return  # something above it is no object
-    assert flatten(after)[key] == value
-    others = {name for name in flatten(before) if not f"{name}.".startswith(f"{key}.")}
-    assert others - {name for name in others if key.startswith(f"{name}.")} <= set(flatten(after))
-    assert apply_changes(after, [(key, value)], []) == after
+    assert flatten_features(after)[key] == value
+    others = {name for name in flatten_features(before) if not f"{name}.".startswith(f"{key}.")}
+    assert others - {name for name in others if key.startswith(f"{name}.")} <= set(
+        flatten_features(after)
+    )
+    assert apply_feature_changes(after, [(key, value)], []) == after

@@ -18,21 +18,21 @@ from tenants.errors import (
     TenantNotFound,
 )
 from tenants.models import AuditEntry, Role, RoleGrant
-from tenants.queries.show_participant import show_participant
-from tests.tenants.people import (
+from tenants.queries.participants import show_participant
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
+    HOST_OPERATOR,
     NOW,
-    READER,
+    READ_ONLY_OPERATOR,
     make_group,
     make_partner,
+    make_partner_admin,
     make_person,
     make_tenant,
-    partner_admin,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
-from tests.tenants.roles import give, grant, make_role
+from tests.tenants.role_factories import grant, make_grant, make_role
 
 pytestmark = pytest.mark.django_db
 
@@ -51,7 +51,7 @@ def test_success_to_a_participant_and_audited() -> None:
         str(anna.pk),
     )
     assert entry.details == {"role": "editors", "outcome": "granted"}
-    shown = show_participant(operator=HOST, name=str(anna.pk))
+    shown = show_participant(operator=HOST_OPERATOR, name=str(anna.pk))
     assert [row["action"] for row in shown["audit"]] == ["role grant"]
 
 
@@ -61,25 +61,25 @@ def test_success_command() -> None:
     make_person(tenant)
     group = make_group(tenant)
     words = ("grant_role", "editors", "--tenant", "acme", "--to-group", "Engineering")
-    assert run(*words, "--dry-run") == "Would grant role editors to group Engineering.\n"
+    assert run_command(*words, "--dry-run") == "Would grant role editors to group Engineering.\n"
     assert not RoleGrant.objects.exists()
-    assert run(*words) == "Granted role editors to group Engineering.\n"
-    assert run(*words) == "Group Engineering has role editors by hand already.\n"
+    assert run_command(*words) == "Granted role editors to group Engineering.\n"
+    assert run_command(*words) == "Group Engineering has role editors by hand already.\n"
     assert AuditEntry.objects.count() == 1
-    document = json.loads(run(*words, "--json"))
+    document = json.loads(run_command(*words, "--json"))
     assert (document["group"]["id"], document["outcome"], document["changed"]) == (
         str(group.pk),
         "already",
         False,
     )
     words = ("grant_role", "editors", "--tenant", "acme", "--to", "anna@acme.example")
-    document = json.loads(run(*words, "--json", "--dry-run"))
+    document = json.loads(run_command(*words, "--json", "--dry-run"))
     assert (document["outcome"], document["changed"], document["dry_run"]) == (
         "granted",
         False,
         True,
     )
-    assert run(*words) == "Granted role editors to Anna (@anna.acme:localhost).\n"
+    assert run_command(*words) == "Granted role editors to Anna (@anna.acme:localhost).\n"
 
 
 def test_success_built_in_gets_its_row() -> None:
@@ -101,7 +101,7 @@ def test_success_built_in_gets_its_row() -> None:
 def test_success_the_hand_wins_over_scaikey() -> None:
     tenant = make_tenant()
     anna = make_person(tenant)
-    given = give(make_role(tenant), anna, source="scaikey", granted_by="ScaiKey")
+    given = make_grant(make_role(tenant), anna, source="scaikey", granted_by="ScaiKey")
     assert grant(anna, dry_run=True).sentences == [
         "Anna (@anna.acme:localhost) has role editors from ScaiKey; would make that a grant by "
         "hand."
@@ -136,7 +136,7 @@ def test_success_partner_within_its_scope() -> None:
     partner = make_partner()
     acme = make_tenant("acme", partner=partner)
     make_role(acme)
-    assert grant(make_person(acme), operator=partner_admin(partner)).changed
+    assert grant(make_person(acme), operator=make_partner_admin(partner)).changed
 
 
 @pytest.mark.only_on("postgresql")
@@ -177,14 +177,14 @@ def test_fail_unknown() -> None:
         grant(make_group(globex))
     make_group(acme, "Sales"), make_group(acme, "Sales")
     with pytest.raises(AmbiguousName):
-        run("grant_role", "editors", "--tenant", "acme", "--to-group", "Sales")
+        run_command("grant_role", "editors", "--tenant", "acme", "--to-group", "Sales")
     assert not RoleGrant.objects.exists()
 
 
 @pytest.mark.parametrize("words", [(), ("--to", "anna", "--to-group", "All")])
 def test_fail_usage(words: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):
-        run("grant_role", "editors", "--tenant", "acme", *words)
+        run_command("grant_role", "editors", "--tenant", "acme", *words)
 
 
 def test_fail_gone_from_scaikey() -> None:
@@ -202,7 +202,7 @@ def test_fail_not_allowed() -> None:
     tenant = make_tenant()
     make_role(tenant)
     anna = make_person(tenant)
-    for operator in (tenant_admin(tenant), READER):
+    for operator in (make_tenant_admin(tenant), READ_ONLY_OPERATOR):
         with pytest.raises(InsufficientPermission) as caught:
             grant(anna, operator=operator)
         assert caught.value.exit_code == 3

@@ -12,15 +12,15 @@ from scaiwave.sandbox import Sandbox
 from tenants.errors import InvalidName, ScaiKeyTenantNotFound, TenantConflict, TenantNotFound
 from tenants.models import AuditEntry, Tenant
 from tenants.services.link_tenant import LinkTenantResult, link_tenant
-from tenants.services.scaikey import TenantLookup
-from tests.tenants.people import (
+from tenants.services.scaikey_lookup import TenantLookup
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
+    HOST_OPERATOR,
     NOW,
     make_partner,
+    make_partner_admin,
     make_tenant,
-    partner_admin,
-    tenant_admin,
+    make_tenant_admin,
 )
 
 pytestmark = [
@@ -40,7 +40,7 @@ def at_scaikey(sandbox: Sandbox) -> str:
 
 
 def link(key: str, lookup: TenantLookup | None = None, **changes: Any) -> LinkTenantResult:
-    arguments: dict[str, Any] = {"operator": HOST, "name": "lab", "now": NOW}
+    arguments: dict[str, Any] = {"operator": HOST_OPERATOR, "name": "lab", "now": NOW}
     return link_tenant(scaikey_tenant_id=key, lookup=lookup, **{**arguments, **changes})
 
 
@@ -145,7 +145,7 @@ def test_fail_outside_the_scope(
     owner = sandbox.directory.tenant(at_scaikey)["partner_id"]
     others = [key for key in sandbox.directory.partners if key != owner]
     paula_partner = make_partner("mine", scaikey_id=others[0])
-    paula = partner_admin(paula_partner)
+    paula = make_partner_admin(paula_partner)
     with pytest.raises(TenantNotFound):
         link(at_scaikey, lookup, operator=paula)
     mine = make_tenant("mine", scaikey_tenant_id=None, partner=paula_partner)
@@ -155,4 +155,4 @@ def test_fail_outside_the_scope(
         link(at_scaikey, operator=paula, name=mine.slug)
     assert caught.value.message == "paula (partner_admin) may not manage the platform."
     with pytest.raises(InsufficientPermission):
-        link(at_scaikey, lookup, operator=tenant_admin(make_tenant()))
+        link(at_scaikey, lookup, operator=make_tenant_admin(make_tenant()))

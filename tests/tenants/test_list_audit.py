@@ -14,17 +14,16 @@ from scaiwave.auth.operators import Operator, Role
 from scaiwave.errors import UsageError
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tenants.queries.audit import AuditFilter, follow_audit, list_audit
-from tenants.queries.settled import min_uuid7_at
+from tenants.queries.audit import AuditFilter, follow_audit, list_audit, min_uuid7_at
 from tenants.services.audit import record_audit
-from tests.tenants.people import (
-    HOST,
-    READER,
+from tests.tenants.factories import (
+    HOST_OPERATOR,
+    READ_ONLY_OPERATOR,
     make_partner,
+    make_partner_admin,
     make_tenant,
-    partner_admin,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
 
 pytestmark = pytest.mark.django_db
@@ -51,7 +50,7 @@ def write(
     return AuditEntry.objects.create(**{**entry, **subject, "action": action, **changes}).pk
 
 
-def found(by: Operator = HOST, **only: Any) -> list[UUID]:
+def found(by: Operator = HOST_OPERATOR, **only: Any) -> list[UUID]:
     page = list_audit(operator=by, only=AuditFilter(**only), limit=100)
     assert page.next is None
     followed = follow_audit(operator=by, only=AuditFilter(**only))
@@ -69,7 +68,7 @@ def test_success_who_did_what_to_which_when_and_from_where() -> None:
         now=NOW,
         details={"reason": "unpaid"},
     )
-    page = list_audit(operator=HOST, only=AuditFilter(), limit=1)
+    page = list_audit(operator=HOST_OPERATOR, only=AuditFilter(), limit=1)
     assert page.entries == [
         {
             "id": entry.pk,
@@ -112,13 +111,13 @@ def test_success_scope() -> None:
     other = make_tenant("other", partner=elsewhere)
     ours = [write(1, tenant=acme), write(2, tenant=zenith)]
     everything = [*ours, write(3, tenant=other), write(4)]
-    assert found(READER) == found(HOST) == everything[::-1]
-    assert found(partner_admin(partner)) == ours[::-1]
-    assert found(tenant_admin(acme)) == ours[:1]
-    assert found(partner_admin(make_partner("new"))) == []
+    assert found(READ_ONLY_OPERATOR) == found(HOST_OPERATOR) == everything[::-1]
+    assert found(make_partner_admin(partner)) == ours[::-1]
+    assert found(make_tenant_admin(acme)) == ours[:1]
+    assert found(make_partner_admin(make_partner("new"))) == []
     for name in ("other", str(other.pk)):
         with pytest.raises(TenantNotFound) as caught:
-            found(partner_admin(partner), tenant=name)
+            found(make_partner_admin(partner), tenant=name)
         assert caught.value.message == f"There is no tenant {name!r}."
 
 
@@ -127,18 +126,22 @@ def test_success_of_a_tenant_that_is_gone_for_those_who_see_everything() -> None
     entry = write(1, tenant=acme)
     key = str(acme.pk)
     acme.delete()
-    assert found(tenant="acme") == found(READER, tenant=key) == [entry]
-    for operator, name in ((partner_admin(make_partner()), "acme"), (HOST, "nope"), (HOST, "\0")):
+    assert found(tenant="acme") == found(READ_ONLY_OPERATOR, tenant=key) == [entry]
+    for operator, name in (
+        (make_partner_admin(make_partner()), "acme"),
+        (HOST_OPERATOR, "nope"),
+        (HOST_OPERATOR, "\0"),
+    ):
         with pytest.raises(TenantNotFound):
             found(operator, tenant=name)
 
 
 def test_success_pages_stay_while_entries_are_added() -> None:
     ids = [write(number) for number in range(5)]
-    page = list_audit(operator=HOST, only=AuditFilter(), limit=2)
+    page = list_audit(operator=HOST_OPERATOR, only=AuditFilter(), limit=2)
     write(6)
-    older = list_audit(operator=HOST, only=AuditFilter(), limit=2, after=page.next)
-    last = list_audit(operator=HOST, only=AuditFilter(), limit=2, after=older.next)
+    older = list_audit(operator=HOST_OPERATOR, only=AuditFilter(), limit=2, after=page.next)
+    last = list_audit(operator=HOST_OPERATOR, only=AuditFilter(), limit=2, after=older.next)
     seen = [row["id"] for shown in (page, older, last) for row in shown.entries]
     assert (seen, last.next) == (ids[::-1], None)
 
@@ -146,12 +149,12 @@ def test_success_pages_stay_while_entries_are_added() -> None:
 def test_success_followed_from_the_last_one_seen() -> None:
     ids = [write(number) for number in range(3)]
     only = AuditFilter()
-    first = list(follow_audit(operator=HOST, only=only, limit=2))
+    first = list(follow_audit(operator=HOST_OPERATOR, only=only, limit=2))
     assert [row["id"] for row in first] == ids[:2]
     ids.append(write(4))
-    rest = follow_audit(operator=HOST, only=only, after=first[-1]["id"])
+    rest = follow_audit(operator=HOST_OPERATOR, only=only, after=first[-1]["id"])
     assert [row["id"] for row in rest] == ids[2:]
-    assert list(follow_audit(operator=HOST, only=only, after=ids[-1])) == []
+    assert list(follow_audit(operator=HOST_OPERATOR, only=only, after=ids[-1])) == []
 
 
 def test_success_command(settings: Settings) -> None:
@@ -161,7 +164,7 @@ def test_success_command(settings: Settings) -> None:
     details = {"changes": changes, "reason": "grew", "empty": None}
     ids = [write(1, tenant=tenant, details=details), write(2, "revoke-role", tenant)]
     write(3, "rotate-key", origin="vm", subject_name="")
-    shown = run("list_audit", "--details")
+    shown = run_command("list_audit", "--details")
     assert [" ".join(line.split()) for line in shown.splitlines()] == [
         "When Who From What Of what Details",
         "2025-03-04 12:03:00 UTC root (host) vm rotate-key key key3 -",
@@ -169,19 +172,21 @@ def test_success_command(settings: Settings) -> None:
         "2025-03-04 12:01:00 UTC root (host) - update-tenant tenant acme max_rooms null → 3, "
         "reason grew",
     ]
-    lines = [json.loads(line) for line in run("list_audit", "--jsonl", "--limit=2").splitlines()]
+    lines = [
+        json.loads(line) for line in run_command("list_audit", "--jsonl", "--limit=2").splitlines()
+    ]
     assert [line["id"] for line in lines] == [str(key) for key in ids]
-    document = json.loads(run("list_audit", "--json", "--limit=1", "--tenant=acme"))
+    document = json.loads(run_command("list_audit", "--json", "--limit=1", "--tenant=acme"))
     assert [entry["id"] for entry in document["audit_entries"]] == [str(ids[1])]
     assert document["next"] == str(ids[1])
-    assert len(run("list_audit", "--after", str(ids[1])).splitlines()) == 2
+    assert len(run_command("list_audit", "--after", str(ids[1])).splitlines()) == 2
 
 
 def test_success_what_became_of_what() -> None:
     """As the policy of the federation says it."""
     changed = {"default_mode": ["closed", "open"], "allowed_peers": [[], ["a.example"]]}
     write(1, details={"changed": changed})
-    (_, line) = run("list_audit", "--details").splitlines()
+    (_, line) = run_command("list_audit", "--details").splitlines()
     assert "default_mode closed → open" in line
     assert 'allowed_peers [] → ["a.example"]' in line
 
@@ -198,17 +203,17 @@ def test_success_moments(settings: Settings, monkeypatch: pytest.MonkeyPatch) ->
         (["--since", "2025-03-04T21:01", "--until=2025-03-05T12:00:01Z"], 2),
         (["--since", "2025-03-04T13:01+01:00", "--until=2025-03-04T12:02Z"], 1),
     ):
-        assert len(run("list_audit", "--jsonl", *words).splitlines()) == count, words
+        assert len(run_command("list_audit", "--jsonl", *words).splitlines()) == count, words
     later = NOW + timedelta(days=2)
-    monkeypatch.setattr("tenants.management.commands._times.timezone.now", lambda: later)
-    assert len(run("list_audit", "--jsonl", "--since=36h").splitlines()) == 1
-    assert len(run("list_audit", "--jsonl", "--since=3d").splitlines()) == 2
+    monkeypatch.setattr("tenants.management.arguments.timezone.now", lambda: later)
+    assert len(run_command("list_audit", "--jsonl", "--since=36h").splitlines()) == 1
+    assert len(run_command("list_audit", "--jsonl", "--since=3d").splitlines()) == 2
 
 
 @pytest.mark.parametrize("moment", ["yesterday", "2026-13-01", "٣d", "9999999d", "9999-12-31", ""])
 def test_fail_no_moment(moment: str) -> None:
     with pytest.raises(UsageError) as caught:
-        run("list_audit", f"--until={moment}")
+        run_command("list_audit", f"--until={moment}")
     assert caught.value.message == (
         f"Argument --until: {moment!r} is not a date, 2026-11-24T09:30, or how long ago: 90m, "
         "12h, 7d."
@@ -217,7 +222,7 @@ def test_fail_no_moment(moment: str) -> None:
 
 def test_fail_no_id() -> None:
     with pytest.raises(UsageError) as caught:
-        run("list_audit", "--after", "nope")
+        run_command("list_audit", "--after", "nope")
     assert caught.value.message == "Argument --after: invalid UUID value: 'nope'."
 
 
@@ -226,7 +231,7 @@ def test_fail_no_id() -> None:
 def test_success_what_may_still_be_slipped_in_before_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tenants.queries.settled.CLOCKS", timedelta(0))
+    monkeypatch.setattr("tenants.queries.audit.CLOCK_TOLERANCE", timedelta(0))
     writer = connection.copy()
     writer.set_autocommit(False)
     try:
@@ -235,12 +240,15 @@ def test_success_what_may_still_be_slipped_in_before_waits(
             began: datetime = cursor.fetchone()[1]
         early = write(0)
         late = write(0, id=min_uuid7_at(began + timedelta(milliseconds=1)))
-        assert len(list_audit(operator=HOST, only=AuditFilter(), limit=9).entries) == 2
+        assert len(list_audit(operator=HOST_OPERATOR, only=AuditFilter(), limit=9).entries) == 2
         only = AuditFilter()
-        assert [row["id"] for row in follow_audit(operator=HOST, only=only)] == [early]
+        assert [row["id"] for row in follow_audit(operator=HOST_OPERATOR, only=only)] == [early]
         writer.rollback()
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_sleep(0.01)")
-        assert [row["id"] for row in follow_audit(operator=HOST, only=only)] == [early, late]
+        assert [row["id"] for row in follow_audit(operator=HOST_OPERATOR, only=only)] == [
+            early,
+            late,
+        ]
     finally:
         writer.close()

@@ -7,16 +7,15 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tenants.queries.groups import list_groups
-from tenants.queries.show_group import show_group
-from tests.tenants.people import (
+from tenants.queries.groups import list_groups, show_group
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
+    HOST_OPERATOR,
     add_members,
     make_group,
     make_person,
     make_tenant,
-    run,
+    run_command,
 )
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +30,7 @@ def test_success_counts_direct_and_nested() -> None:
     add_members(low, anna, top)
     add_members(low, carla, absent_since=EARLIER)
     make_group(make_tenant("other"), "Z")
-    rows = list_groups(operator=HOST, tenant="acme")
+    rows = list_groups(operator=HOST_OPERATOR, tenant="acme")
     keys = ("name", "direct_people", "direct_groups", "active_people")
     assert [tuple(row[key] for key in keys) for row in rows] == [
         ("A", 1, 1, 2),
@@ -55,9 +54,10 @@ def test_success_active_people_are_those_whom_the_model_calls_active() -> None:
         )
         add_members(inner, person)
     listed = {
-        row["name"]: row["active_people"] for row in list_groups(operator=HOST, tenant="acme")
+        row["name"]: row["active_people"]
+        for row in list_groups(operator=HOST_OPERATOR, tenant="acme")
     }
-    shown = show_group(operator=HOST, name="Engineering")
+    shown = show_group(operator=HOST_OPERATOR, name="Engineering")
     assert listed["Engineering"] == shown["active_people"] == 2
 
 
@@ -66,7 +66,7 @@ def test_success_gone_ones_when_asked_for() -> None:
     make_group(tenant, "Here")
     make_group(tenant, "Gone", absent_since=EARLIER)
     for status, names in (("active", ["Here"]), ("absent", ["Gone"]), ("all", ["Gone", "Here"])):
-        rows = list_groups(operator=HOST, tenant="acme", status=status)
+        rows = list_groups(operator=HOST_OPERATOR, tenant="acme", status=status)
         assert [row["name"] for row in rows] == names
 
 
@@ -77,7 +77,7 @@ def test_success_constant_queries() -> None:
         for number in numbers:
             add_members(make_group(tenant, f"g{number}"), make_person(tenant, f"p{number}"))
         with CaptureQueriesContext(connection) as queries:
-            list_groups(operator=HOST, tenant="acme")
+            list_groups(operator=HOST_OPERATOR, tenant="acme")
         counts.append(len(queries))
     assert counts == [3, 3]
 
@@ -85,10 +85,10 @@ def test_success_constant_queries() -> None:
 def test_success_printed() -> None:
     tenant = make_tenant()
     add_members(make_group(tenant, group_type="SECURITY"), make_person(tenant))
-    assert run("list_groups", "--tenant", "acme") == (
+    assert run_command("list_groups", "--tenant", "acme") == (
         "Name         Type      Status  Direct people  Direct groups  Active people in all\n"
         "Engineering  SECURITY  active              1              0                     1\n"
     )
-    assert json.loads(run("list_groups", "--tenant", "acme", "--json"))["groups"][0]["name"] == (
-        "Engineering"
-    )
+    assert json.loads(run_command("list_groups", "--tenant", "acme", "--json"))["groups"][0][
+        "name"
+    ] == ("Engineering")

@@ -10,20 +10,20 @@ from scaiwave.errors import UsageError
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
 from tenants.queries.participants import list_participants
-from tests.tenants.people import (
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
+    HOST_OPERATOR,
     make_person,
     make_tenant,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
 
 pytestmark = pytest.mark.django_db
 
 
 def names(tenant: str = "acme", **options: Any) -> list[str]:
-    rows = list_participants(operator=HOST, tenant=tenant, **options)
+    rows = list_participants(operator=HOST_OPERATOR, tenant=tenant, **options)
     return [row["display_name"] for row in rows]
 
 
@@ -73,7 +73,7 @@ def test_success_search_folds_case_and_takes_signs_for_what_they_are(
 
 
 def test_success_plain_table(acme: Tenant) -> None:
-    assert run("list_participants", "--tenant", "acme", "--status", "inactive") == (
+    assert run_command("list_participants", "--tenant", "acme", "--status", "inactive") == (
         "Name   E-mail              FQID                   Type   Status     Reason\n"
         "Berta  berta@acme.example  @berta.acme:localhost  human  suspended  suspended in ScaiKey\n"
         "Carla  carla@acme.example  @carla.acme:localhost  human  absent     gone from ScaiKey\n"
@@ -81,8 +81,8 @@ def test_success_plain_table(acme: Tenant) -> None:
 
 
 def test_success_one_json_object_a_line(acme: Tenant) -> None:
-    lines = run("list_participants", "--tenant", "acme", "--jsonl").splitlines()
-    document = json.loads(run("list_participants", "--tenant", "acme", "--json"))
+    lines = run_command("list_participants", "--tenant", "acme", "--jsonl").splitlines()
+    document = json.loads(run_command("list_participants", "--tenant", "acme", "--json"))
     assert [json.loads(line) for line in lines] == document["participants"]
     assert document["participants"][1]["reason"] == "suspended in ScaiKey"
 
@@ -103,7 +103,7 @@ def test_success_memory_does_not_grow_with_the_people() -> None:
             for number in range(start, people)
         )
         tracemalloc.start()
-        rows = sum(1 for _ in list_participants(operator=HOST, tenant="acme"))
+        rows = sum(1 for _ in list_participants(operator=HOST_OPERATOR, tenant="acme"))
         used = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert rows == people
@@ -116,10 +116,10 @@ def test_success_memory_does_not_grow_with_the_people() -> None:
 @pytest.mark.parametrize("limit", ["0", "-1", "ten", "1.5"])
 def test_fail_limit_that_is_none(acme: Tenant, limit: str) -> None:
     with pytest.raises(UsageError) as caught:
-        run("list_participants", "--tenant", "acme", f"--limit={limit}")
+        run_command("list_participants", "--tenant", "acme", f"--limit={limit}")
     assert caught.value.message == (f"Argument --limit: '{limit}' is not a whole number above 0.")
 
 
 def test_fail_outside_the_scope_at_once(acme: Tenant) -> None:
     with pytest.raises(TenantNotFound):
-        list_participants(operator=tenant_admin(acme), tenant="other")
+        list_participants(operator=make_tenant_admin(acme), tenant="other")

@@ -5,15 +5,15 @@ import json
 import pytest
 
 from tenants.queries.partners import list_partners
-from tests.tenants.people import (
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
+    HOST_OPERATOR,
     make_partner,
+    make_partner_admin,
     make_person,
     make_tenant,
-    partner_admin,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
 
 pytestmark = pytest.mark.django_db
@@ -25,20 +25,22 @@ def test_success_counts_what_is_active() -> None:
     make_tenant("gone", partner=north, absent_since=EARLIER)
     make_person(acme)
     make_person(acme, "berta", scaikey_status="SUSPENDED")
-    rows = list_partners(operator=HOST)
+    rows = list_partners(operator=HOST_OPERATOR)
     assert [(row["slug"], row["tenants"], row["members"]) for row in rows] == [
         ("north", 1, 1),
         ("south", 0, 0),
     ]
-    assert [row["slug"] for row in list_partners(operator=HOST, status="inactive")] == ["south"]
-    assert list_partners(operator=partner_admin(south))[0]["id"] == south.pk
-    assert list_partners(operator=tenant_admin(acme)) == []
+    assert [row["slug"] for row in list_partners(operator=HOST_OPERATOR, status="inactive")] == [
+        "south"
+    ]
+    assert list_partners(operator=make_partner_admin(south))[0]["id"] == south.pk
+    assert list_partners(operator=make_tenant_admin(acme)) == []
 
 
 def test_success_printed() -> None:
     make_partner("north", max_tenants=100)
-    assert run("list_partners") == (
+    assert run_command("list_partners") == (
         "Slug   Name   Status  Tenants  Allowed  Members  ScaiKey id\n"
         "north  North  active        0      100        0  prt_north\n"
     )
-    assert json.loads(run("list_partners", "--json"))["partners"][0]["max_tenants"] == 100
+    assert json.loads(run_command("list_partners", "--json"))["partners"][0]["max_tenants"] == 100

@@ -6,27 +6,26 @@ import pytest
 
 from scaiwave.errors import UsageError
 from tenants.errors import TenantNotFound
-from tenants.queries.list_roles import list_roles
-from tenants.queries.role_paths import role_holders
-from tests.tenants.people import (
+from tenants.queries.roles import list_roles, role_holders
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
-    READER,
+    HOST_OPERATOR,
+    READ_ONLY_OPERATOR,
     add_members,
     make_group,
     make_person,
     make_tenant,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
-from tests.tenants.roles import give, make_role, nested
+from tests.tenants.role_factories import make_grant, make_nested_groups, make_role
 
 pytestmark = pytest.mark.django_db
 
 
 def test_success_built_in_roles_always() -> None:
     make_tenant()
-    assert run("list_roles", "--tenant", "acme") == (
+    assert run_command("list_roles", "--tenant", "acme") == (
         "Slug           Name                   Built in  Direct  Groups  Holders\n"
         "partner_admin  Partner administrator  yes            0       0        0\n"
         "super_admin    Super administrator    yes            0       0        0\n"
@@ -36,19 +35,19 @@ def test_success_built_in_roles_always() -> None:
 
 def test_success_holders_are_active_and_counted_once() -> None:
     tenant = make_tenant()
-    anna, everybody = nested(tenant)
+    anna, everybody = make_nested_groups(tenant)
     engineering = tenant.groups.get(name="Engineering")
     add_members(engineering, make_person(tenant, "berta"))
     add_members(engineering, make_person(tenant, "carl", suspended_by_hand_at=EARLIER))
     add_members(engineering, make_person(tenant, "dora"), absent_since=EARLIER)
     role = make_role(tenant)
-    give(role, anna)
-    give(role, make_person(tenant, "emil", absent_since=EARLIER))
-    give(role, everybody)
+    make_grant(role, anna)
+    make_grant(role, make_person(tenant, "emil", absent_since=EARLIER))
+    make_grant(role, everybody)
     gone = make_group(tenant, "Gone", absent_since=EARLIER)
     add_members(gone, make_person(tenant, "finn"))
-    give(role, gone)
-    row = list_roles(operator=HOST, tenant="acme")[0]
+    make_grant(role, gone)
+    row = list_roles(operator=HOST_OPERATOR, tenant="acme")[0]
     assert (row["slug"], row["participants"], row["groups"], row["holders"]) == ("editors", 2, 2, 2)
     reached = {held.participant.pk for held in role_holders(role) if held.participant.is_active}
     assert len(reached) == row["holders"]
@@ -57,8 +56,8 @@ def test_success_holders_are_active_and_counted_once() -> None:
 def test_success_a_built_in_role_with_a_row_is_listed_once() -> None:
     tenant = make_tenant()
     role = make_role(tenant, "tenant_admin", name="Tenant administrator", is_built_in=True)
-    give(role, make_person(tenant))
-    document = json.loads(run("list_roles", "--tenant", "acme", "--json"))
+    make_grant(role, make_person(tenant))
+    document = json.loads(run_command("list_roles", "--tenant", "acme", "--json"))
     assert [row["slug"] for row in document["roles"]] == [
         "partner_admin",
         "super_admin",
@@ -79,14 +78,14 @@ def test_success_a_built_in_role_with_a_row_is_listed_once() -> None:
 
 def test_success_each_tenant_for_itself() -> None:
     acme, globex = make_tenant("acme"), make_tenant("globex")
-    give(make_role(acme), make_person(acme))
-    assert len(list_roles(operator=READER, tenant="globex")) == 3
-    assert len(list_roles(operator=tenant_admin(acme), tenant="acme")) == 4
+    make_grant(make_role(acme), make_person(acme))
+    assert len(list_roles(operator=READ_ONLY_OPERATOR, tenant="globex")) == 3
+    assert len(list_roles(operator=make_tenant_admin(acme), tenant="acme")) == 4
     with pytest.raises(TenantNotFound) as caught:
-        list_roles(operator=tenant_admin(acme), tenant=globex.slug)
+        list_roles(operator=make_tenant_admin(acme), tenant=globex.slug)
     assert caught.value.message == "There is no tenant 'globex'."
 
 
 def test_fail_no_tenant_named() -> None:
     with pytest.raises(UsageError):
-        run("list_roles")
+        run_command("list_roles")

@@ -14,17 +14,17 @@ from scaiwave.errors import UsageError
 from tenants.errors import PartnerNotFound
 from tenants.models import Tenant, TokenUsage
 from tenants.queries.tenants import list_tenants
-from tests.tenants.people import (
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
+    HOST_OPERATOR,
     NOW,
-    READER,
+    READ_ONLY_OPERATOR,
     make_partner,
+    make_partner_admin,
     make_person,
     make_tenant,
-    partner_admin,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +44,7 @@ def columns(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[Tenant, Any]]:
     return told
 
 
-def slugs(operator: Operator = HOST, **options: Any) -> list[str]:
+def slugs(operator: Operator = HOST_OPERATOR, **options: Any) -> list[str]:
     return [row["slug"] for row in list_tenants(operator=operator, now=NOW, **options)]
 
 
@@ -58,14 +58,14 @@ def test_success_members_are_the_active_people() -> None:
     make_person(tenant, "berta", scaikey_status="SUSPENDED")
     make_person(tenant, "carla", absent_since=EARLIER)
     make_person(tenant, "helper", participant_type="model", scaikey_id=None)
-    assert [row["members"] for row in list_tenants(operator=HOST, now=NOW)] == [1]
+    assert [row["members"] for row in list_tenants(operator=HOST_OPERATOR, now=NOW)] == [1]
 
 
 def test_success_tokens_of_this_month_alone() -> None:
     acme, globex = make_tenant("acme"), make_tenant("globex")
     use_tokens(acme, 7)
     use_tokens(globex, 9, month=date(2026, 10, 1))
-    rows = list_tenants(operator=HOST, now=NOW)
+    rows = list_tenants(operator=HOST_OPERATOR, now=NOW)
     assert [row["ai_tokens_month"] for row in rows] == [7, None]
 
 
@@ -104,9 +104,9 @@ def test_success_scope() -> None:
     ours = make_tenant("ours", partner=partner)
     make_tenant("beside", partner=partner)
     make_tenant("theirs")
-    assert slugs(READER) == ["beside", "ours", "theirs"]
-    assert slugs(partner_admin(partner)) == ["beside", "ours"]
-    assert slugs(tenant_admin(ours)) == ["ours"]
+    assert slugs(READ_ONLY_OPERATOR) == ["beside", "ours", "theirs"]
+    assert slugs(make_partner_admin(partner)) == ["beside", "ours"]
+    assert slugs(make_tenant_admin(ours)) == ["ours"]
 
 
 def test_success_as_many_queries_for_30_tenants_as_for_3() -> None:
@@ -119,7 +119,7 @@ def test_success_as_many_queries_for_30_tenants_as_for_3() -> None:
         with CaptureQueriesContext(
             connection,
         ) as queries:
-            list_tenants(operator=HOST, now=NOW, sort="partner")
+            list_tenants(operator=HOST_OPERATOR, now=NOW, sort="partner")
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 6
 
@@ -130,7 +130,7 @@ def test_success_plain_table(columns: dict[str, dict[Tenant, Any]]) -> None:
     make_person(acme)
     columns["rooms"] = {acme: 12345}
     columns["storage_bytes"] = {acme: 1536}
-    assert run("list_tenants") == (
+    assert run_command("list_tenants") == (
         "Slug  Name       Status  Partner    Members   Rooms  Storage  AI tokens MTD\n"
         "acme  Acme Corp  active  northwind        1  12,345  1.5 KiB              -\n"
         "lab   Łab        active  -                0       -        -              -\n"
@@ -140,7 +140,7 @@ def test_success_plain_table(columns: dict[str, dict[Tenant, Any]]) -> None:
 def test_success_json_has_every_key_and_raw_bytes(columns: dict[str, dict[Tenant, Any]]) -> None:
     acme = make_tenant("acme", partner=make_partner())
     columns["storage_bytes"] = {acme: 1536}
-    assert json.loads(run("list_tenants", "--json")) == {
+    assert json.loads(run_command("list_tenants", "--json")) == {
         "tenants": [
             {
                 "id": str(acme.pk),
@@ -173,13 +173,13 @@ def test_success_figures_that_no_application_tells_are_unknown(
 ) -> None:
     monkeypatch.setattr(registry, "_tenant_columns", {})
     make_tenant()
-    row = list_tenants(operator=HOST, now=NOW)[0]
+    row = list_tenants(operator=HOST_OPERATOR, now=NOW)[0]
     assert (row["rooms"], row["storage_bytes"]) == (None, None)
 
 
 def test_success_none() -> None:
-    assert json.loads(run("list_tenants", "--json")) == {"tenants": []}
-    assert run("list_tenants") == ""
+    assert json.loads(run_command("list_tenants", "--json")) == {"tenants": []}
+    assert run_command("list_tenants") == ""
 
 
 def test_fail_unknown_column() -> None:
@@ -194,5 +194,5 @@ def test_fail_unknown_column() -> None:
 
 def test_fail_unknown_partner() -> None:
     with pytest.raises(PartnerNotFound) as caught:
-        run("list_tenants", "--partner", "nobody")
+        run_command("list_tenants", "--partner", "nobody")
     assert caught.value.message == "There is no partner 'nobody'."

@@ -19,8 +19,16 @@ from scaiwave.sandbox.api.scaigrid import usage_row
 from tenants import jobs
 from tenants.models import AuditEntry, Tenant, TokenUsage
 from tenants.services.usage import RefreshUsageResult, refresh_usage
-from tests.tenants.people import HOST, NOW, READER, make_partner, make_tenant, partner_admin, run
-from tests.tenants.scaikey import registered
+from tests.tenants.factories import (
+    HOST_OPERATOR,
+    NOW,
+    READ_ONLY_OPERATOR,
+    make_partner,
+    make_partner_admin,
+    make_tenant,
+    run_command,
+)
+from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [
     pytest.mark.django_db,
@@ -37,7 +45,7 @@ def usage(**tokens: int) -> list[Usage]:
 
 
 def refresh(rows: Sequence[Usage], **options: Any) -> RefreshUsageResult:
-    given = {"operator": HOST, "now": NOW, "fetch": lambda start, end: rows, **options}
+    given = {"operator": HOST_OPERATOR, "now": NOW, "fetch": lambda start, end: rows, **options}
     return refresh_usage(**given)
 
 
@@ -48,7 +56,7 @@ def kept() -> dict[str, int]:
 @pytest.fixture
 def grid(sandbox: Sandbox, settings: Settings) -> Sandbox:
     """A ScaiGrid that this server is configured for."""
-    settings.CONFIG = registered(sandbox, SCAIWAVE_SCAIGRID_URL=sandbox.url)
+    settings.CONFIG = make_config(sandbox, SCAIWAVE_SCAIGRID_URL=sandbox.url)
     return sandbox
 
 
@@ -153,7 +161,7 @@ def test_success_the_verb_asks_scaigrid_once(grid: Sandbox) -> None:
     ids = list(grid.directory.tenants)
     make_tenant("acme", scaikey_tenant_id=ids[0])
     make_tenant("quiet", scaikey_tenant_id=ids[3])
-    document = json.loads(run("refresh_usage", "--json"))
+    document = json.loads(run_command("refresh_usage", "--json"))
     month = document["month"]
     total = usage_row(grid.seed, ids[0], month)["total_tokens"]
     assert kept() == {"acme": total}
@@ -170,7 +178,7 @@ def test_success_looking_at_tenants_asks_nobody(grid: Sandbox) -> None:
         tenant=Tenant.objects.get(), month=month, total_tokens=5, fetched_at=stale
     )
     for words in (["list_tenants"], ["list_tenants", "--sort=-tokens"], ["show_tenant", "acme"]):
-        assert " 5" in run(*words)
+        assert " 5" in run_command(*words)
     assert grid.requests.total == 0
 
 
@@ -190,21 +198,21 @@ def test_success_the_job(grid: Sandbox) -> None:
 def test_fail_scaigrid_says_no_and_nothing_is_changed(grid: Sandbox) -> None:
     grid.scaigrid.permissions.remove("accounting:view_partner")
     with pytest.raises(UpstreamForbidden) as caught:
-        run("refresh_usage")
+        run_command("refresh_usage")
     assert "AUTHZ_PERMISSION_DENIED" in caught.value.message
     assert "accounting:view_partner for the usage of all tenants" in caught.value.fix
     assert AuditEntry.objects.count() == 0
 
 
 def test_fail_without_scaigrid(sandbox: Sandbox, settings: Settings) -> None:
-    settings.CONFIG = registered(sandbox)
+    settings.CONFIG = make_config(sandbox)
     with pytest.raises(SettingMissing) as caught:
-        run("refresh_usage")
+        run_command("refresh_usage")
     assert caught.value.message == "There is no ScaiGrid: SCAIWAVE_SCAIGRID_URL is not set."
 
 
 def test_fail_not_allowed() -> None:
-    for operator in (READER, partner_admin(make_partner())):
+    for operator in (READ_ONLY_OPERATOR, make_partner_admin(make_partner())):
         with pytest.raises(InsufficientPermission):
             refresh([], operator=operator)
     assert Tenant.objects.count() == 0

@@ -16,16 +16,16 @@ from tenants.queries.resolve import (
     resolve_partner,
     resolve_tenant,
 )
-from tests.tenants.people import (
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
-    READER,
+    HOST_OPERATOR,
+    READ_ONLY_OPERATOR,
     make_group,
     make_partner,
+    make_partner_admin,
     make_person,
     make_tenant,
-    partner_admin,
-    tenant_admin,
+    make_tenant_admin,
 )
 
 pytestmark = pytest.mark.django_db
@@ -37,48 +37,48 @@ def test_success_tenant_by_any_of_its_names() -> None:
     tenant = make_tenant("acme")
     make_tenant("other")
     for name in ("acme", "tnt_acme", str(tenant.pk), tenant.pk.hex, str(tenant.pk).upper()):
-        assert resolve_tenant(HOST, name) == tenant
+        assert resolve_tenant(HOST_OPERATOR, name) == tenant
 
 
 def test_success_partner_by_any_of_its_names() -> None:
     partner = make_partner("northwind")
     make_partner("", scaikey_id="prt_nameless")
     for name in ("northwind", "prt_northwind", str(partner.pk)):
-        assert resolve_partner(HOST, name) == partner
+        assert resolve_partner(HOST_OPERATOR, name) == partner
 
 
 def test_success_participant_by_any_of_its_names() -> None:
     anna = make_person(make_tenant(), "anna", scaikey_id="usr_1", email="Anna@Acme.example")
     names = ("usr_1", "anna.acme", "@anna.acme", "@anna.acme:localhost", str(anna.pk))
     for name in (*names, "anna@acme.example", "ANNA@ACME.EXAMPLE"):
-        assert resolve_participant(HOST, name) == anna
+        assert resolve_participant(HOST_OPERATOR, name) == anna
 
 
 def test_success_participant_of_another_server_with_a_port() -> None:
     ours = make_person(make_tenant(), local_id="anna")
     theirs = make_person(ours.tenant, local_id="anna", server_name="chat.example.com:8448")
-    assert resolve_participant(HOST, "@anna:chat.example.com:8448") == theirs
-    assert resolve_participant(HOST, "@anna:localhost") == ours
+    assert resolve_participant(HOST_OPERATOR, "@anna:chat.example.com:8448") == theirs
+    assert resolve_participant(HOST_OPERATOR, "@anna:localhost") == ours
 
 
 def test_success_e_mail_outside_ascii_as_it_is_written() -> None:
     person = make_person(make_tenant(), email="Ärzte@acme.example")
-    assert resolve_participant(HOST, "Ärzte@ACME.example") == person
+    assert resolve_participant(HOST_OPERATOR, "Ärzte@ACME.example") == person
 
 
 def test_success_who_has_moved_is_found_where_they_are_now() -> None:
     old, new = make_tenant("old"), make_tenant("new")
     make_person(old, scaikey_id="usr_1", email="anna@x.example", absent_since=EARLIER)
     here = make_person(new, scaikey_id="usr_1", email="anna@x.example")
-    assert resolve_participant(HOST, "usr_1") == here
-    assert resolve_participant(HOST, "anna@x.example") == here
-    assert resolve_participant(HOST, "anna@x.example", tenant=old).tenant == old
+    assert resolve_participant(HOST_OPERATOR, "usr_1") == here
+    assert resolve_participant(HOST_OPERATOR, "anna@x.example") == here
+    assert resolve_participant(HOST_OPERATOR, "anna@x.example", tenant=old).tenant == old
 
 
 def test_success_group_by_any_of_its_names() -> None:
     group = make_group(make_tenant(), "Engineering", scaikey_id="grp_1")
     for name in ("Engineering", "grp_1", str(group.pk)):
-        assert resolve_group(HOST, name) == group
+        assert resolve_group(HOST_OPERATOR, name) == group
 
 
 def test_fail_ambiguous_participant() -> None:
@@ -86,20 +86,20 @@ def test_fail_ambiguous_participant() -> None:
     make_person(acme, "anna", email="anna@x.example")
     make_person(globex, "anna", email="anna@x.example")
     with pytest.raises(AmbiguousName) as caught:
-        resolve_participant(HOST, "anna@x.example")
+        resolve_participant(HOST_OPERATOR, "anna@x.example")
     assert caught.value.message == (
         "'anna@x.example' may be any of these: @anna.acme:localhost (Anna, acme); "
         "@anna.globex:localhost (Anna, globex)."
     )
     assert caught.value.fix == "Use the full @name:server of the one you mean, or its id."
-    assert resolve_participant(HOST, "anna@x.example", tenant=acme).tenant == acme
+    assert resolve_participant(HOST_OPERATOR, "anna@x.example", tenant=acme).tenant == acme
 
 
 def test_fail_ambiguous_group_lists_ten() -> None:
     tenant = make_tenant()
     groups = [make_group(tenant, "Sales") for _ in range(11)]
     with pytest.raises(AmbiguousName) as caught:
-        resolve_group(HOST, "Sales")
+        resolve_group(HOST_OPERATOR, "Sales")
     assert caught.value.message.endswith("(in acme); and more.")
     assert caught.value.fix == "Add --tenant <slug>, or use the id of the one you mean."
     assert caught.value.details["candidates"] == [str(group.pk) for group in groups[:10]]
@@ -109,7 +109,7 @@ def test_fail_tenant_whose_slug_is_the_id_of_another_is_ambiguous() -> None:
     make_tenant("acme", scaikey_tenant_id="globex")
     make_tenant("globex")
     with pytest.raises(AmbiguousName):
-        resolve_tenant(HOST, "globex")
+        resolve_tenant(HOST_OPERATOR, "globex")
 
 
 @pytest.mark.parametrize("resolve", [resolve_tenant, resolve_partner, resolve_participant])
@@ -118,14 +118,14 @@ def test_fail_nothing_by_that_name(resolve: Resolve, name: str) -> None:
     make_partner("", scaikey_id=None)
     make_person(make_tenant(scaikey_tenant_id=None), email="", scaikey_id=None)
     with pytest.raises(NotFoundError):
-        resolve(HOST, name)
+        resolve(HOST_OPERATOR, name)
 
 
 @given(name=st.text(st.characters(), max_size=20))
 def test_fail_in_words_for_whatever_is_typed(name: str) -> None:
     for resolve in (resolve_tenant, resolve_partner, resolve_participant, resolve_group):
         with pytest.raises(NotFoundError):
-            resolve(HOST, name)
+            resolve(HOST_OPERATOR, name)
 
 
 def test_fail_within_another_tenant_says_so() -> None:
@@ -133,10 +133,10 @@ def test_fail_within_another_tenant_says_so() -> None:
     make_person(acme, "anna")
     make_group(acme, "Sales")
     with pytest.raises(ParticipantNotFound) as nobody:
-        resolve_participant(HOST, "anna@acme.example", tenant=globex)
+        resolve_participant(HOST_OPERATOR, "anna@acme.example", tenant=globex)
     assert nobody.value.message == "There is no participant 'anna@acme.example' in tenant globex."
     with pytest.raises(GroupNotFound) as nothing:
-        resolve_group(HOST, "Sales", tenant=globex)
+        resolve_group(HOST_OPERATOR, "Sales", tenant=globex)
     assert nothing.value.message == "There is no group 'Sales' in tenant globex."
 
 
@@ -158,7 +158,7 @@ def test_fail_outside_the_scope_in_the_same_words_as_what_never_was() -> None:
         (resolve_participant, person.pk),
         (resolve_group, group.pk),
     ]
-    for operator in (partner_admin(ours), tenant_admin(mine)):
+    for operator in (make_partner_admin(ours), make_tenant_admin(mine)):
         for resolve, key in things:
             assert _told(resolve, operator, str(key)) == _told(resolve, operator, str(uuid.uuid4()))
 
@@ -167,11 +167,16 @@ def test_success_within_the_scope() -> None:
     partner = make_partner()
     tenant = make_tenant(partner=partner)
     person = make_person(tenant)
-    for operator in (HOST, READER, partner_admin(partner), tenant_admin(tenant)):
+    for operator in (
+        HOST_OPERATOR,
+        READ_ONLY_OPERATOR,
+        make_partner_admin(partner),
+        make_tenant_admin(tenant),
+    ):
         assert resolve_tenant(operator, "acme") == tenant
         assert resolve_participant(operator, str(person.pk)) == person
     with pytest.raises(TenantNotFound) as caught:
-        resolve_tenant(HOST, "nope")
+        resolve_tenant(HOST_OPERATOR, "nope")
     assert caught.value.message == "There is no tenant 'nope'."
 
 
@@ -179,4 +184,4 @@ def test_success_ambiguity_ends_at_the_scope() -> None:
     mine, other = make_tenant("mine"), make_tenant("other")
     anna = make_person(mine, email="anna@x.example")
     make_person(other, email="anna@x.example")
-    assert resolve_participant(tenant_admin(mine), "anna@x.example") == anna
+    assert resolve_participant(make_tenant_admin(mine), "anna@x.example") == anna

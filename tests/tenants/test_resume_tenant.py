@@ -8,24 +8,29 @@ import pytest
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tenants.services.resume_tenant import ResumeTenantResult, resume_tenant
-from tests.tenants.people import (
+from tenants.services.suspend_tenant import ResumeTenantResult, resume_tenant
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
+    HOST_OPERATOR,
     NOW,
-    READER,
+    READ_ONLY_OPERATOR,
     make_partner,
+    make_partner_admin,
     make_tenant,
-    partner_admin,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
 
 pytestmark = pytest.mark.django_db
 
 
 def resume(**changes: Any) -> ResumeTenantResult:
-    arguments: dict[str, Any] = {"operator": HOST, "name": "acme", "reason": "", "now": NOW}
+    arguments: dict[str, Any] = {
+        "operator": HOST_OPERATOR,
+        "name": "acme",
+        "reason": "",
+        "now": NOW,
+    }
     return resume_tenant(**{**arguments, **changes})
 
 
@@ -53,20 +58,20 @@ def test_success_what_scaikey_says_counts_again() -> None:
 
 def test_success_command() -> None:
     make_tenant(suspended_by_hand_at=EARLIER)
-    assert run("resume_tenant", "acme", "--dry-run") == "Would resume tenant acme.\n"
+    assert run_command("resume_tenant", "acme", "--dry-run") == "Would resume tenant acme.\n"
     assert not AuditEntry.objects.exists()
-    assert run("resume_tenant", "acme", "--reason=paid") == "Tenant acme is active again.\n"
+    assert run_command("resume_tenant", "acme", "--reason=paid") == "Tenant acme is active again.\n"
     shown = "Tenant acme is not suspended by hand; it is active.\n"
-    assert run("resume_tenant", "acme") == shown
-    document = json.loads(run("resume_tenant", "acme", "--json"))
+    assert run_command("resume_tenant", "acme") == shown
+    document = json.loads(run_command("resume_tenant", "acme", "--json"))
     assert (document["changed"], document["tenant"]["status"]) == (False, "active")
 
 
 def test_fail_outside_the_scope_or_not_allowed() -> None:
     tenant = make_tenant(suspended_by_hand_at=EARLIER)
     with pytest.raises(TenantNotFound):
-        resume(operator=partner_admin(make_partner()))
-    for operator in (READER, tenant_admin(tenant)):
+        resume(operator=make_partner_admin(make_partner()))
+    for operator in (READ_ONLY_OPERATOR, make_tenant_admin(tenant)):
         with pytest.raises(InsufficientPermission):
             resume(operator=operator)
     assert Tenant.objects.get().suspended_by_hand_at == EARLIER

@@ -7,14 +7,14 @@ import pytest
 from scaiwave.errors import InsufficientPermission, UsageError
 from tenants.errors import GroupNotFound, ParticipantNotFound, RoleFromScaiKey, RoleNotFound
 from tenants.models import AuditEntry, Role, RoleGrant
-from tests.tenants.people import (
+from tests.tenants.factories import (
     make_group,
     make_person,
     make_tenant,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
-from tests.tenants.roles import give, make_role, nested, revoke
+from tests.tenants.role_factories import make_grant, make_nested_groups, make_role, revoke
 
 pytestmark = pytest.mark.django_db
 
@@ -23,8 +23,8 @@ def test_success_taken_and_audited() -> None:
     tenant = make_tenant()
     anna = make_person(tenant)
     role = make_role(tenant)
-    give(role, anna)
-    give(role, make_person(tenant, "berta"))
+    make_grant(role, anna)
+    make_grant(role, make_person(tenant, "berta"))
     assert revoke(anna).sentences == ["Revoked role editors from Anna (@anna.acme:localhost)."]
     assert list(role.grants.values_list("participant__local_id", flat=True)) == ["berta.acme"]
     entry = AuditEntry.objects.get()
@@ -38,25 +38,25 @@ def test_success_taken_and_audited() -> None:
 
 def test_success_command() -> None:
     tenant = make_tenant()
-    give(make_role(tenant), make_group(tenant))
+    make_grant(make_role(tenant), make_group(tenant))
     words = ("revoke_role", "editors", "--tenant", "acme", "--from-group", "Engineering")
-    assert run(*words, "--dry-run") == "Would revoke role editors from group Engineering.\n"
-    dry = json.loads(run(*words, "--dry-run", "--json"))
+    assert run_command(*words, "--dry-run") == "Would revoke role editors from group Engineering.\n"
+    dry = json.loads(run_command(*words, "--dry-run", "--json"))
     assert (dry["changed"], dry["would_change"], dry["dry_run"]) == (False, True, True)
     assert RoleGrant.objects.count() == 1
-    assert run(*words) == "Revoked role editors from group Engineering.\n"
-    assert run(*words) == "Role editors is not granted to group Engineering.\n"
-    document = json.loads(run(*words, "--json"))
+    assert run_command(*words) == "Revoked role editors from group Engineering.\n"
+    assert run_command(*words) == "Role editors is not granted to group Engineering.\n"
+    document = json.loads(run_command(*words, "--json"))
     assert (document["group"]["name"], document["changed"]) == ("Engineering", False)
     assert AuditEntry.objects.count() == 1
 
 
 def test_success_what_stays_is_said() -> None:
     tenant = make_tenant()
-    anna, everybody = nested(tenant)
+    anna, everybody = make_nested_groups(tenant)
     role = make_role(tenant)
-    give(role, anna)
-    give(role, everybody)
+    make_grant(role, anna)
+    make_grant(role, everybody)
     still = "Anna still holds editors through Backend > Engineering > All, granted by root."
     for dry_run in (True, False):
         result = revoke(anna, dry_run=dry_run)
@@ -77,7 +77,7 @@ def test_success_built_in_that_was_never_granted() -> None:
 def test_fail_from_scaikey() -> None:
     tenant = make_tenant()
     anna = make_person(tenant)
-    give(make_role(tenant), anna, source="scaikey")
+    make_grant(make_role(tenant), anna, source="scaikey")
     with pytest.raises(RoleFromScaiKey):
         revoke(anna, dry_run=True)
     with pytest.raises(RoleFromScaiKey) as caught:
@@ -93,7 +93,7 @@ def test_fail_from_scaikey() -> None:
 def test_fail_unknown_and_not_allowed() -> None:
     tenant = make_tenant()
     anna = make_person(tenant)
-    give(make_role(tenant), anna)
+    make_grant(make_role(tenant), anna)
     with pytest.raises(RoleNotFound):
         revoke(anna, "nope")
     with pytest.raises(ParticipantNotFound):
@@ -101,7 +101,7 @@ def test_fail_unknown_and_not_allowed() -> None:
     with pytest.raises(GroupNotFound):
         revoke(anna, is_group=True)
     with pytest.raises(InsufficientPermission):
-        revoke(anna, operator=tenant_admin(tenant))
+        revoke(anna, operator=make_tenant_admin(tenant))
     with pytest.raises(UsageError):
-        run("revoke_role", "editors", "--tenant", "acme")
+        run_command("revoke_role", "editors", "--tenant", "acme")
     assert RoleGrant.objects.exists()

@@ -11,16 +11,23 @@ from scaiwave.auth.operators import Operator
 from scaiwave.auth.operators import Role as OperatorRole
 from tenants.errors import LastSuperAdmin, SelfElevation, SuperAdminOnly
 from tenants.models import AuditEntry, Group, GroupMembership, RoleGrant
-from tests.tenants.people import (
+from tests.tenants.factories import (
     EARLIER,
     add_members,
     make_group,
     make_partner,
+    make_partner_admin,
     make_person,
     make_tenant,
-    partner_admin,
 )
-from tests.tenants.roles import give, grant, make_role, nested, revoke, super_admin
+from tests.tenants.role_factories import (
+    grant,
+    make_grant,
+    make_nested_groups,
+    make_role,
+    make_super_admin_operator,
+    revoke,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -29,19 +36,19 @@ def test_fail_only_super_admin_gives_and_takes_super_admin() -> None:
     partner = make_partner()
     acme = make_tenant("acme", partner=partner)
     anna, berta = make_person(acme), make_person(acme, "berta")
-    paula = partner_admin(partner)
+    paula = make_partner_admin(partner)
     with pytest.raises(SuperAdminOnly) as caught:
         grant(anna, "super_admin", operator=paula)
     assert (caught.value.message, caught.value.exit_code) == (
         "paula (partner_admin) may not grant or revoke super_admin.",
         3,
     )
-    sue = super_admin(make_person(acme, "sue"))
+    sue = make_super_admin_operator(make_person(acme, "sue"))
     for person in (anna, berta):
         assert grant(person, "super_admin", operator=sue).changed
     with pytest.raises(SuperAdminOnly):
         revoke(anna, "super_admin", operator=paula)
-    assert revoke(anna, "super_admin", operator=super_admin(berta)).changed
+    assert revoke(anna, "super_admin", operator=make_super_admin_operator(berta)).changed
 
 
 def test_fail_nobody_elevates_themselves() -> None:
@@ -51,7 +58,7 @@ def test_fail_nobody_elevates_themselves() -> None:
         "paula", OperatorRole.PARTNER_ADMIN, partner_id="prt_northwind", subject=str(sue.scaikey_id)
     )
     make_role(tenant)
-    for operator in (super_admin(sue), paula):
+    for operator in (make_super_admin_operator(sue), paula):
         with pytest.raises(SelfElevation) as caught:
             grant(sue, operator=operator)
         assert caught.value.exit_code == 3
@@ -65,39 +72,39 @@ def test_fail_nobody_elevates_themselves() -> None:
 
 def test_fail_nobody_elevates_themselves_through_a_group() -> None:
     tenant = make_tenant()
-    anna, everybody = nested(tenant)
+    anna, everybody = make_nested_groups(tenant)
     make_role(tenant)
     with pytest.raises(SelfElevation) as caught:
-        grant(everybody, operator=super_admin(anna))
+        grant(everybody, operator=make_super_admin_operator(anna))
     assert caught.value.message == ("Nobody grants a role to themselves, and sue is in group All.")
-    assert grant(make_group(tenant, "Others"), operator=super_admin(anna)).changed
+    assert grant(make_group(tenant, "Others"), operator=make_super_admin_operator(anna)).changed
 
 
 def test_fail_nor_through_a_group_that_may_return() -> None:
     """As a sync leaves a group between two others: gone, with the edge of the one above it."""
     tenant = make_tenant()
-    anna, everybody = nested(tenant)
+    anna, everybody = make_nested_groups(tenant)
     make_role(tenant)
     Group.objects.filter(name="Engineering").update(absent_since=EARLIER)
     GroupMembership.objects.filter(member_group__name="Engineering").update(absent_since=EARLIER)
     with pytest.raises(SelfElevation):
-        grant(everybody, operator=super_admin(anna))
+        grant(everybody, operator=make_super_admin_operator(anna))
 
 
 def test_success_a_group_that_the_operator_has_left() -> None:
     tenant = make_tenant()
-    anna, everybody = nested(tenant)
+    anna, everybody = make_nested_groups(tenant)
     make_role(tenant)
     GroupMembership.objects.filter(member_participant=anna).update(absent_since=EARLIER)
-    assert grant(everybody, operator=super_admin(anna)).changed
+    assert grant(everybody, operator=make_super_admin_operator(anna)).changed
 
 
 def test_fail_not_even_what_they_have_from_scaikey() -> None:
     tenant = make_tenant()
     anna = make_person(tenant)
-    give(make_role(tenant), anna, source="scaikey")
+    make_grant(make_role(tenant), anna, source="scaikey")
     with pytest.raises(SelfElevation):
-        grant(anna, operator=super_admin(anna))
+        grant(anna, operator=make_super_admin_operator(anna))
 
 
 def test_success_a_token_of_nobody_here() -> None:
@@ -143,7 +150,7 @@ def test_success_another_one_in_another_tenant() -> None:
 
 def test_fail_the_last_ones_by_way_of_a_group() -> None:
     tenant = make_tenant()
-    anna, everybody = nested(tenant)
+    anna, everybody = make_nested_groups(tenant)
     grant(everybody, "super_admin")
     with pytest.raises(LastSuperAdmin):
         revoke(everybody, "super_admin")
@@ -153,7 +160,7 @@ def test_fail_the_last_ones_by_way_of_a_group() -> None:
 
 def test_success_the_same_person_by_another_way() -> None:
     tenant = make_tenant()
-    anna, everybody = nested(tenant)
+    anna, everybody = make_nested_groups(tenant)
     grant(anna, "super_admin")
     grant(everybody, "super_admin")
     assert revoke(anna, "super_admin").sentences == [
@@ -176,7 +183,7 @@ def test_success_scaikeys_super_admins_count() -> None:
     tenant = make_tenant()
     anna, berta = make_person(tenant), make_person(tenant, "berta")
     grant(anna, "super_admin")
-    give(anna.role_grants.get().role, berta, source="scaikey")
+    make_grant(anna.role_grants.get().role, berta, source="scaikey")
     assert revoke(anna, "super_admin").changed
 
 

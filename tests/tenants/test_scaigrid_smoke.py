@@ -10,10 +10,15 @@ import pytest
 from scaiwave.config import Configuration
 from scaiwave.errors import InsufficientPermission
 from scaiwave.sandbox import Sandbox
-from tenants.queries.scaigrid_smoke import SmokeTestOptions, smoke_test
-from tenants.queries.smoke_steps import SmokeTest, SmokeTestStep
-from tests.tenants.people import HOST, NOW, make_partner, make_tenant, partner_admin
-from tests.tenants.scaikey import registered
+from tenants.queries.scaigrid_smoke import SmokeTest, SmokeTestOptions, SmokeTestStep, smoke_test
+from tests.tenants.factories import (
+    HOST_OPERATOR,
+    NOW,
+    make_partner,
+    make_partner_admin,
+    make_tenant,
+)
+from tests.tenants.fake_scaikey import make_config
 
 pytestmark = pytest.mark.sandbox(people=3, tenants=4, partners=2, groups=1, seed=7)
 
@@ -27,13 +32,13 @@ def config(sandbox: Sandbox) -> Configuration:
 
 
 def configured(sandbox: Sandbox, **changes: str) -> Configuration:
-    return registered(sandbox, **{"SCAIWAVE_SCAIGRID_URL": sandbox.url, **changes})
+    return make_config(sandbox, **{"SCAIWAVE_SCAIGRID_URL": sandbox.url, **changes})
 
 
 def smoke(config: Configuration, **wish: Any) -> SmokeTest:
     told: list[SmokeTestStep] = []
     result = smoke_test(
-        operator=HOST,
+        operator=HOST_OPERATOR,
         config=config,
         wish=SmokeTestOptions(**wish),
         now=NOW,
@@ -233,6 +238,6 @@ def test_fail_no_models(modality: str, sandbox: Sandbox, config: Configuration) 
 
 @pytest.mark.django_db
 def test_fail_not_allowed(config: Configuration) -> None:
-    operator = partner_admin(make_partner())
+    operator = make_partner_admin(make_partner())
     with pytest.raises(InsufficientPermission):
         smoke_test(operator=operator, config=config, wish=SmokeTestOptions(), now=NOW, tell=print)

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from tenants.errors import AmbiguousName, GroupNotFound
 from tenants.models import Group, Participant
 from tenants.queries.group_nesting import effective_groups, effective_members
-from tenants.queries.show_group import show_group
-from tests.tenants.people import (
-    HOST,
+from tenants.queries.groups import show_group
+from tests.tenants.factories import (
+    HOST_OPERATOR,
     add_members,
     make_group,
     make_person,
     make_tenant,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ def nested() -> Group:
 
 def test_success_members_direct_and_by_way_of_groups() -> None:
     nested()
-    found = show_group(operator=HOST, name="Top")
+    found = show_group(operator=HOST_OPERATOR, name="Top")
     assert [(row["display_name"], row["direct"], row["through"]) for row in found["members"]] == [
         ("Anna", True, []),
         ("Berta", False, ["Middle"]),
@@ -51,7 +51,7 @@ def test_success_members_direct_and_by_way_of_groups() -> None:
 def test_success_plain_text() -> None:
     top = nested()
     middle, low = Group.objects.get(name="Middle"), Group.objects.get(name="Low")
-    assert run("show_group", "Top", "--tenant", "acme") == (
+    assert run_command("show_group", "Top", "--tenant", "acme") == (
         "Name           Top\n"
         "Tenant         acme\n"
         "Type           -\n"
@@ -75,16 +75,16 @@ def test_success_plain_text() -> None:
         "Berta  berta@acme.example  @berta.acme:localhost  active  through Middle\n"
         "Carla  carla@acme.example  @carla.acme:localhost  active  through Middle\n"
     )
-    assert json.loads(run("show_group", "Top", "--json"))["group"]["id"] == str(top.pk)
+    assert json.loads(run_command("show_group", "Top", "--json"))["group"]["id"] == str(top.pk)
 
 
 def test_success_group_that_holds_itself() -> None:
     tenant = make_tenant()
     group = make_group(tenant)
     add_members(group, group, make_person(tenant))
-    assert [row["direct"] for row in show_group(operator=HOST, name="Engineering")["members"]] == [
-        True
-    ]
+    assert [
+        row["direct"] for row in show_group(operator=HOST_OPERATOR, name="Engineering")["members"]
+    ] == [True]
 
 
 def test_fail_unknown_ambiguous_and_outside_the_scope() -> None:
@@ -92,12 +92,12 @@ def test_fail_unknown_ambiguous_and_outside_the_scope() -> None:
     make_group(acme, "Sales")
     make_group(globex, "Sales")
     with pytest.raises(GroupNotFound) as caught:
-        show_group(operator=HOST, name="Marketing")
+        show_group(operator=HOST_OPERATOR, name="Marketing")
     assert caught.value.message == "There is no group 'Marketing'."
     with pytest.raises(AmbiguousName):
-        show_group(operator=HOST, name="Sales")
-    assert show_group(operator=tenant_admin(acme), name="Sales")["tenant"] == "acme"
-    assert show_group(operator=HOST, name="Sales", tenant="globex")["tenant"] == "globex"
+        show_group(operator=HOST_OPERATOR, name="Sales")
+    assert show_group(operator=make_tenant_admin(acme), name="Sales")["tenant"] == "acme"
+    assert show_group(operator=HOST_OPERATOR, name="Sales", tenant="globex")["tenant"] == "globex"
 
 
 SIZE = 5

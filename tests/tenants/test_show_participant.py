@@ -8,19 +8,19 @@ import pytest
 from scaiwave import registry
 from tenants.errors import AmbiguousName, ParticipantNotFound
 from tenants.models import Participant, Role, RoleGrant, Tenant
-from tenants.queries.show_participant import show_participant
+from tenants.queries.participants import show_participant
 from tenants.services.audit import record_audit
-from tests.tenants.people import (
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
+    HOST_OPERATOR,
     NOW,
     add_members,
     make_group,
     make_partner,
     make_person,
     make_tenant,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +32,7 @@ def _no_upper_applications(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def show(person: Participant) -> dict[str, Any]:
-    return show_participant(operator=HOST, name=str(person.pk))
+    return show_participant(operator=HOST_OPERATOR, name=str(person.pk))
 
 
 def reasons(person: Participant) -> list[str]:
@@ -123,7 +123,7 @@ def test_success_roles_direct_and_through_groups() -> None:
     RoleGrant.objects.create(role=roles[2], participant=make_person(tenant, "berta"), **common)
     held = [(row["slug"], row["group"], row["source"]) for row in show(anna)["roles"]]
     assert held == [("auditor", None, "manual"), ("developer", "All", "scaikey")]
-    assert run("show_participant", str(anna.pk)).endswith(
+    assert run_command("show_participant", str(anna.pk)).endswith(
         "Roles\n"
         "Role       How                                  Source   Granted by\n"
         "auditor    directly                             manual   root\n"
@@ -138,25 +138,27 @@ def test_success_the_same_user_elsewhere_within_the_scope() -> None:
     make_person(other, email=here.email)
     make_person(other, "nobody", email="", scaikey_id=None)
     assert [row["tenant"] for row in show(here)["elsewhere"]] == ["old", "other"]
-    found = show_participant(operator=tenant_admin(new), name="usr_1")
+    found = show_participant(operator=make_tenant_admin(new), name="usr_1")
     assert found["elsewhere"] == []
 
 
 def test_success_facts_and_audit() -> None:
     anna = make_person(make_tenant())
     registry.register_participant_facts(lambda key: [("Last sync", f"none for {key}")])
-    record_audit(operator=HOST, action="suspend", subject=anna, tenant=anna.tenant, now=NOW)
+    record_audit(
+        operator=HOST_OPERATOR, action="suspend", subject=anna, tenant=anna.tenant, now=NOW
+    )
     found = show(anna)
     assert found["facts"] == [{"title": "Last sync", "value": f"none for {anna.pk}"}]
     assert [entry["action"] for entry in found["audit"]] == ["suspend"]
-    assert f"Last sync    none for {anna.pk}\n" in run("show_participant", str(anna.pk))
+    assert f"Last sync    none for {anna.pk}\n" in run_command("show_participant", str(anna.pk))
 
 
 def test_success_plain_text() -> None:
     tenant = make_tenant(scaikey_status="SUSPENDED")
     anna = make_person(tenant, scaikey_id="usr_1")
     add_members(make_group(tenant, group_type="SECURITY"), anna)
-    assert run("show_participant", "anna@acme.example") == (
+    assert run_command("show_participant", "anna@acme.example") == (
         "May sign in  no\n"
         "Name         Anna\n"
         "E-mail       anna@acme.example\n"
@@ -182,7 +184,7 @@ def test_success_plain_text() -> None:
 
 def test_success_json_is_one_document() -> None:
     anna = make_person(make_tenant())
-    document = json.loads(run("show_participant", "anna@acme.example", "--json"))
+    document = json.loads(run_command("show_participant", "anna@acme.example", "--json"))
     assert list(document) == ["participant"]
     assert document["participant"]["id"] == str(anna.pk)
     assert document["participant"]["may_sign_in"] is True
@@ -192,10 +194,10 @@ def test_fail_unknown_and_ambiguous() -> None:
     for slug in ("acme", "globex"):
         make_person(make_tenant(slug), email="anna@x.example")
     with pytest.raises(ParticipantNotFound) as caught:
-        run("show_participant", "bert@x.example")
+        run_command("show_participant", "bert@x.example")
     assert caught.value.message == "There is no participant 'bert@x.example'."
     with pytest.raises(AmbiguousName):
-        run("show_participant", "anna@x.example")
-    assert "Tenant       globex\n" in run(
+        run_command("show_participant", "anna@x.example")
+    assert "Tenant       globex\n" in run_command(
         "show_participant", "anna@x.example", "--tenant", "globex"
     )

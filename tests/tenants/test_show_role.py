@@ -5,33 +5,33 @@ import json
 import pytest
 
 from tenants.errors import AmbiguousName, ParticipantNotFound, RoleNotFound
-from tenants.queries.show_role import show_role
-from tests.tenants.people import (
+from tenants.queries.roles import show_role
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
+    HOST_OPERATOR,
     add_members,
     make_group,
     make_person,
     make_tenant,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
-from tests.tenants.roles import give, make_role, nested
+from tests.tenants.role_factories import make_grant, make_nested_groups, make_role
 
 pytestmark = pytest.mark.django_db
 
 
 def show(name: str, *options: str) -> str:
-    return run("show_role", name, "--tenant", "acme", *options)
+    return run_command("show_role", name, "--tenant", "acme", *options)
 
 
 def test_success_who_holds_a_role_and_by_which_way() -> None:
     tenant = make_tenant()
-    anna, everybody = nested(tenant)
+    anna, everybody = make_nested_groups(tenant)
     role = make_role(tenant)
-    give(role, everybody, source="scaikey", granted_by="ScaiKey")
-    give(role, anna)
-    give(role, make_person(tenant, "berta", suspended_by_hand_at=EARLIER))
+    make_grant(role, everybody, source="scaikey", granted_by="ScaiKey")
+    make_grant(role, anna)
+    make_grant(role, make_person(tenant, "berta", suspended_by_hand_at=EARLIER))
     assert show("editors") == (
         "Role      editors\n"
         "Name      Editors\n"
@@ -56,21 +56,21 @@ def test_success_who_holds_a_role_and_by_which_way() -> None:
 
 def test_success_the_shortest_way_of_several() -> None:
     tenant = make_tenant()
-    anna, everybody = nested(tenant)
+    anna, everybody = make_nested_groups(tenant)
     add_members(tenant.groups.get(name="Engineering"), anna)
-    give(make_role(tenant), everybody)
-    role = show_role(operator=HOST, name="editors", tenant="acme")["role"]
+    make_grant(make_role(tenant), everybody)
+    role = show_role(operator=HOST_OPERATOR, name="editors", tenant="acme")["role"]
     assert [row["path"] for row in role["holders"]] == [["Engineering", "All"]]
-    found = show_role(operator=HOST, name=str(anna.pk), tenant="acme")["participant"]
+    found = show_role(operator=HOST_OPERATOR, name=str(anna.pk), tenant="acme")["participant"]
     assert [row["path"] for row in found["roles"]] == [["Engineering", "All"]]
 
 
 def test_success_which_roles_somebody_holds_and_why() -> None:
     tenant = make_tenant()
-    anna, everybody = nested(tenant)
-    give(make_role(tenant, "auditors"), anna, source="scaikey", granted_by="ScaiKey")
-    give(make_role(tenant), everybody)
-    give(make_role(tenant, "others"), make_group(tenant, "Others"))
+    anna, everybody = make_nested_groups(tenant)
+    make_grant(make_role(tenant, "auditors"), anna, source="scaikey", granted_by="ScaiKey")
+    make_grant(make_role(tenant), everybody)
+    make_grant(make_role(tenant, "others"), make_group(tenant, "Others"))
     assert show("anna@acme.example") == (
         "Name    Anna\n"
         "E-mail  anna@acme.example\n"
@@ -90,14 +90,14 @@ def test_success_which_roles_somebody_holds_and_why() -> None:
 
 def test_success_what_is_gone_leads_nowhere() -> None:
     tenant = make_tenant()
-    anna, everybody = nested(tenant)
+    anna, everybody = make_nested_groups(tenant)
     role = make_role(tenant)
-    give(role, everybody)
+    make_grant(role, everybody)
     tenant.groups.filter(name="Engineering").update(absent_since=EARLIER)
     assert "Nobody holds it.\n" in show("editors")
     assert "They hold no role.\n" in show(str(anna.pk))
     tenant.groups.update(absent_since=None)
-    give(make_role(tenant, "gone"), make_group(tenant, "Gone", absent_since=EARLIER))
+    make_grant(make_role(tenant, "gone"), make_group(tenant, "Gone", absent_since=EARLIER))
     assert "group Gone, gone from ScaiKey" in show("gone")
 
 
@@ -175,4 +175,4 @@ def test_fail_of_another_tenant() -> None:
     with pytest.raises(RoleNotFound):
         show(str(role.pk))
     with pytest.raises(RoleNotFound):
-        show_role(operator=tenant_admin(acme), name=str(make_person(globex).pk), tenant="acme")
+        show_role(operator=make_tenant_admin(acme), name=str(make_person(globex).pk), tenant="acme")

@@ -11,17 +11,17 @@ from django.core.management import call_command
 from scaiwave import registry
 from tenants.errors import TenantNotFound
 from tenants.models import TokenUsage
-from tenants.queries.show_tenant import show_tenant
+from tenants.queries.tenants import show_tenant
 from tenants.services.audit import record_audit
-from tests.tenants.people import (
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
+    HOST_OPERATOR,
     NOW,
     make_group,
     make_partner,
     make_person,
     make_tenant,
-    run,
+    run_command,
 )
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ def _no_upper_applications(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def show(name: str = "acme") -> dict[str, Any]:
-    return show_tenant(operator=HOST, name=name, now=NOW)
+    return show_tenant(operator=HOST_OPERATOR, name=name, now=NOW)
 
 
 def test_success_limits_beside_usage() -> None:
@@ -67,7 +67,7 @@ def test_success_tokens_have_an_age_and_a_mark() -> None:
         "AI tokens were fetched from ScaiGrid, just now.\n"
         "Warning: Over 80 % of this month's AI tokens are used by acme (91 %).\n"
     )
-    document = json.loads(run("show_tenant", "acme", "--json"))["tenant"]
+    document = json.loads(run_command("show_tenant", "acme", "--json"))["tenant"]
     assert (document["ai_tokens_month"], document["ai_tokens_share"]) == (91_000, 0.91)
     assert document["ai_tokens_as_of"] == now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -93,13 +93,13 @@ def test_success_last_ten_audit_entries_newest_first() -> None:
     tenant, other = make_tenant(), make_tenant("other")
     for day in range(1, 13):
         record_audit(
-            operator=HOST,
+            operator=HOST_OPERATOR,
             action=f"act-{day}",
             subject=tenant,
             tenant=tenant,
             now=NOW.replace(day=day),
         )
-    record_audit(operator=HOST, action="elsewhere", subject=other, tenant=other, now=NOW)
+    record_audit(operator=HOST_OPERATOR, action="elsewhere", subject=other, tenant=other, now=NOW)
     actions = [entry["action"] for entry in show()["audit"]]
     assert actions == [f"act-{day}" for day in range(12, 2, -1)]
 
@@ -110,8 +110,10 @@ def test_success_plain_text() -> None:
         partner=partner, absent_since=EARLIER, max_storage_mb=2048, features={"ai.models": True}
     )
     make_person(tenant)
-    record_audit(operator=HOST, action="link-tenant", subject=tenant, tenant=tenant, now=NOW)
-    assert run("show_tenant", "acme") == (
+    record_audit(
+        operator=HOST_OPERATOR, action="link-tenant", subject=tenant, tenant=tenant, now=NOW
+    )
+    assert run_command("show_tenant", "acme") == (
         "Slug        acme\n"
         "Name        Acme\n"
         f"Id          {tenant.pk}\n"
@@ -144,7 +146,7 @@ def test_success_plain_text() -> None:
 
 def test_success_json_is_one_document() -> None:
     make_tenant(scaikey_tenant_id=None)
-    document = json.loads(run("show_tenant", "acme", "--json"))
+    document = json.loads(run_command("show_tenant", "acme", "--json"))
     assert list(document) == ["tenant"]
     assert document["tenant"]["partner"] is None
     assert document["tenant"]["scaikey_tenant_id"] is None
@@ -152,6 +154,6 @@ def test_success_json_is_one_document() -> None:
 
 def test_fail_unknown() -> None:
     with pytest.raises(TenantNotFound) as caught:
-        run("show_tenant", "nope")
+        run_command("show_tenant", "nope")
     assert caught.value.message == "There is no tenant 'nope'."
     assert (caught.value.code, caught.value.exit_code) == ("SW_TENANT_NOT_FOUND", 1)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -14,15 +15,14 @@ from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord
 from scaiwave.doctor.findings import Finding, State
 from tenants.errors import LastSuperAdmin
 from tenants.models import AuditEntry, Participant, Role, Tenant
-from tenants.queries.health import super_admin
-from tenants.queries.sign_in import sign_in_blockers
+from tenants.queries.health import check_super_admin
+from tenants.queries.participants import sign_in_blockers
 from tenants.queries.super_admins import SuperAdmins, count_super_admins
-from tenants.services.link_tenant import link_tenant
+from tenants.services.link_tenant import link_tenant, unlink_tenant
 from tenants.services.suspend_tenant import suspend_tenant
-from tenants.services.unlink_tenant import unlink_tenant
-from tests.tenants.people import (
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
+    HOST_OPERATOR,
     NOW,
     add_members,
     make_group,
@@ -30,7 +30,7 @@ from tests.tenants.people import (
     make_person,
     make_tenant,
 )
-from tests.tenants.roles import give, grant, make_role, nested, revoke
+from tests.tenants.role_factories import grant, make_grant, make_nested_groups, make_role, revoke
 
 pytestmark = pytest.mark.django_db
 
@@ -43,19 +43,24 @@ ELSEWHERE = (
 
 
 def suspend(tenant: Tenant, **changes: Any) -> None:
-    arguments = {"operator": HOST, "reason": "", "agree": lambda question: None, "now": NOW}
+    arguments = {
+        "operator": HOST_OPERATOR,
+        "reason": "",
+        "agree": lambda question: None,
+        "now": NOW,
+    }
     suspend_tenant(name=tenant.slug, **{**arguments, **changes})
 
 
 def unlink(tenant: Tenant, **changes: Any) -> None:
-    arguments = {"operator": HOST, "agree": lambda question: None, "now": NOW}
+    arguments = {"operator": HOST_OPERATOR, "agree": lambda question: None, "now": NOW}
     unlink_tenant(name=tenant.slug, **{**arguments, **changes})
 
 
 def link(tenant: Tenant, *, status: str, **changes: Any) -> None:
     row = ScaiKeyTenantRecord(id="tnt_9", slug=tenant.slug, name=tenant.name, status=status)
     link_tenant(
-        operator=HOST,
+        operator=HOST_OPERATOR,
         name=tenant.slug,
         scaikey_tenant_id="tnt_9",
         lookup=lambda key: row,
@@ -66,7 +71,7 @@ def link(tenant: Tenant, *, status: str, **changes: Any) -> None:
 
 def super_admin_in(slug: str, **fields: Any) -> Participant:
     person = make_person(make_tenant(slug, **fields))
-    give(make_role(person.tenant, "super_admin", is_built_in=True), person)
+    make_grant(make_role(person.tenant, "super_admin", is_built_in=True), person)
     return person
 
 
@@ -115,7 +120,7 @@ def test_success_a_tenant_without_any(act: Callable[..., None]) -> None:
 
 def test_fail_a_tenant_whose_group_has_it() -> None:
     tenant = make_tenant()
-    _, everybody = nested(tenant)
+    _, everybody = make_nested_groups(tenant)
     grant(everybody, "super_admin")
     with pytest.raises(LastSuperAdmin):
         suspend(tenant)
@@ -166,9 +171,9 @@ def test_success_the_database_counts_as_show_participant_does() -> None:
         ]
         group = make_group(tenant)
         add_members(group, *people[3:])
-        give(role, group)
+        make_grant(role, group)
         for person in people[:4]:
-            give(role, person)
+            make_grant(role, person)
     everybody = Participant.objects.select_related("tenant__partner")
     assert count_super_admins() == SuperAdmins(
         active=sum(person.is_active and person.tenant.is_active for person in everybody),
@@ -238,11 +243,11 @@ def count_rows_read() -> int:
 
 def grant_super_admin_to_a_person_and_nested_groups() -> None:
     tenant = make_tenant()
-    _, everybody = nested(tenant)
+    _, everybody = make_nested_groups(tenant)
     role = make_role(tenant, "super_admin", is_built_in=True)
     make_role(tenant, "editors")
-    give(role, make_person(tenant, "bert"))
-    give(role, everybody)
+    make_grant(role, make_person(tenant, "bert"))
+    make_grant(role, everybody)
 
 
 @pytest.mark.only_on("postgresql")
@@ -273,7 +278,7 @@ def test_success_no_table_but_that_of_the_roles_is_read_whole() -> None:
 
 
 def found() -> Finding:
-    (finding,) = super_admin()
+    (finding,) = check_super_admin(settings.CONFIG, NOW)
     return finding
 
 

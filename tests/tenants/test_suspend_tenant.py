@@ -10,16 +10,16 @@ from scaiwave.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import InvalidName, TenantNotFound
 from tenants.models import AuditEntry, Tenant
 from tenants.services.suspend_tenant import SuspendTenantResult, suspend_tenant
-from tests.tenants.people import (
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
+    HOST_OPERATOR,
     NOW,
-    READER,
+    READ_ONLY_OPERATOR,
     make_partner,
+    make_partner_admin,
     make_tenant,
-    partner_admin,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +32,7 @@ MEANING = (
 
 def suspend(**changes: Any) -> SuspendTenantResult:
     arguments: dict[str, Any] = {
-        "operator": HOST,
+        "operator": HOST_OPERATOR,
         "name": "acme",
         "reason": "unpaid",
         "agree": lambda question: None,
@@ -75,12 +75,12 @@ def test_success_suspended_meanwhile() -> None:
 
 def test_success_command() -> None:
     make_tenant()
-    assert run("suspend_tenant", "acme", "--dry-run") == "Would suspend tenant acme.\n"
+    assert run_command("suspend_tenant", "acme", "--dry-run") == "Would suspend tenant acme.\n"
     assert not AuditEntry.objects.exists()
-    shown = run("suspend_tenant", "acme", "--reason", "unpaid", "--no-input")
+    shown = run_command("suspend_tenant", "acme", "--reason", "unpaid", "--no-input")
     assert shown == "Tenant acme is now suspended by hand.\n"
-    assert run("suspend_tenant", "acme") == "Tenant acme is already suspended by hand.\n"
-    document = json.loads(run("suspend_tenant", "acme", "--json"))
+    assert run_command("suspend_tenant", "acme") == "Tenant acme is already suspended by hand.\n"
+    document = json.loads(run_command("suspend_tenant", "acme", "--json"))
     assert (document["changed"], document["tenant"]["status"]) == (False, "suspended")
 
 
@@ -91,7 +91,7 @@ def test_fail_nobody_to_ask_or_not_agreed_to() -> None:
 
     make_tenant()
     with pytest.raises(ConfirmationNeeded) as caught:
-        run("suspend_tenant", "acme")
+        run_command("suspend_tenant", "acme")
     assert caught.value.message == f"This needs a yes: {MEANING}"
     with pytest.raises(ConfirmationDeclined):
         suspend(agree=no)
@@ -109,8 +109,8 @@ def test_fail_reason_that_is_no_line() -> None:
 def test_fail_outside_the_scope_or_not_allowed() -> None:
     tenant = make_tenant()
     with pytest.raises(TenantNotFound):
-        suspend(operator=partner_admin(make_partner()))
-    for operator in (READER, tenant_admin(tenant)):
+        suspend(operator=make_partner_admin(make_partner()))
+    for operator in (READ_ONLY_OPERATOR, make_tenant_admin(tenant)):
         with pytest.raises(InsufficientPermission):
             suspend(operator=operator)
     assert Tenant.objects.get().is_active

@@ -9,16 +9,16 @@ from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.errors import ConfirmationNeeded, InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tenants.services.unlink_tenant import UnlinkTenantResult, unlink_tenant
-from tests.tenants.people import (
+from tenants.services.link_tenant import UnlinkTenantResult, unlink_tenant
+from tests.tenants.factories import (
     EARLIER,
-    HOST,
+    HOST_OPERATOR,
     NOW,
     make_partner,
+    make_partner_admin,
     make_tenant,
-    partner_admin,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +32,7 @@ MEANING = (
 
 def unlink(**changes: Any) -> UnlinkTenantResult:
     arguments: dict[str, Any] = {
-        "operator": HOST,
+        "operator": HOST_OPERATOR,
         "name": "acme",
         "agree": lambda question: None,
         "now": NOW,
@@ -77,18 +77,21 @@ def test_success_says_when_it_becomes_active_again() -> None:
 
 def test_success_command() -> None:
     tenant = make_tenant()
-    assert run("unlink_tenant", "acme", "--dry-run") == "Would unlink tenant acme from tnt_acme.\n"
+    assert (
+        run_command("unlink_tenant", "acme", "--dry-run")
+        == "Would unlink tenant acme from tnt_acme.\n"
+    )
     assert AuditEntry.objects.count() == 0
-    assert run("unlink_tenant", "acme", "--no-input") == "Tenant acme is now local.\n"
-    assert run("unlink_tenant", "acme") == "Tenant acme is already local.\n"
-    document = json.loads(run("unlink_tenant", "acme", "--json"))
+    assert run_command("unlink_tenant", "acme", "--no-input") == "Tenant acme is now local.\n"
+    assert run_command("unlink_tenant", "acme") == "Tenant acme is already local.\n"
+    document = json.loads(run_command("unlink_tenant", "acme", "--json"))
     assert (document["tenant"]["id"], document["changed"]) == (str(tenant.pk), False)
 
 
 def test_fail_nobody_to_ask() -> None:
     make_tenant()
     with pytest.raises(ConfirmationNeeded) as caught:
-        run("unlink_tenant", "acme")
+        run_command("unlink_tenant", "acme")
     assert caught.value.message == f"This needs a yes: {MEANING}"
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
 
@@ -106,9 +109,9 @@ def test_fail_not_agreed_to() -> None:
 def test_fail_outside_the_scope_or_not_allowed() -> None:
     tenant = make_tenant()
     with pytest.raises(TenantNotFound):
-        unlink(operator=partner_admin(make_partner()))
+        unlink(operator=make_partner_admin(make_partner()))
     with pytest.raises(InsufficientPermission):
-        unlink(operator=tenant_admin(tenant))
+        unlink(operator=make_tenant_admin(tenant))
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
 
 

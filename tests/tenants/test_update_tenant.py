@@ -19,23 +19,28 @@ from tenants.errors import (
 from tenants.models import AuditEntry, Tenant
 from tenants.services.update_tenant import TenantUpdate, UpdateTenantResult, update_tenant
 from tests.scaiwave import rows
-from tests.tenants.people import (
-    HOST,
+from tests.tenants.factories import (
+    HOST_OPERATOR,
     NOW,
-    READER,
+    READ_ONLY_OPERATOR,
     make_partner,
+    make_partner_admin,
     make_person,
     make_tenant,
-    partner_admin,
-    run,
-    tenant_admin,
+    make_tenant_admin,
+    run_command,
 )
 
 pytestmark = pytest.mark.django_db
 
 
 def update(wanted: TenantUpdate, **changes: Any) -> UpdateTenantResult:
-    arguments: dict[str, Any] = {"operator": HOST, "tenant": "acme", "now": NOW, "wanted": wanted}
+    arguments: dict[str, Any] = {
+        "operator": HOST_OPERATOR,
+        "tenant": "acme",
+        "now": NOW,
+        "wanted": wanted,
+    }
     return update_tenant(**{**arguments, **changes})
 
 
@@ -160,14 +165,14 @@ def test_success_command() -> None:
     tenant = make_tenant()
     make_person(tenant)
     words = ("update_tenant", "acme", "--max-participants", "0", "--max-rooms=none")
-    shown = run(*words, "--feature", 'a.b={"c": []}', "--feature", "d=null", "--dry-run")
+    shown = run_command(*words, "--feature", 'a.b={"c": []}', "--feature", "d=null", "--dry-run")
     assert shown == (
         "Would change tenant acme:\n"
         "  max_participants  no limit → 0\n"
         "  features.a.b.c    not set → []\n"
         "  features.d        not set → null\n"
     )
-    document = json.loads(run(*words, "--json"))
+    document = json.loads(run_command(*words, "--json"))
     assert document["changes"] == [{"field": "max_participants", "old": None, "new": 0}]
     assert document["tenant"]["max_participants"] == 0
     assert document["warnings"] == [
@@ -179,7 +184,7 @@ def test_success_command() -> None:
 def test_fail_no_limit_at_all(limit: str) -> None:
     make_tenant()
     with pytest.raises(UsageError) as caught:
-        run("update_tenant", "acme", f"--max-rooms={limit}")
+        run_command("update_tenant", "acme", f"--max-rooms={limit}")
     assert caught.value.message == (
         f"Argument --max-rooms: {limit!r} is neither a whole number nor none."
     )
@@ -196,7 +201,7 @@ def test_fail_limit_that_no_column_holds() -> None:
 def test_fail_nothing_is_asked_for() -> None:
     make_tenant()
     with pytest.raises(UsageError) as caught:
-        run("update_tenant", "acme")
+        run_command("update_tenant", "acme")
     assert caught.value.message == "Nothing is said of what to change."
 
 
@@ -250,13 +255,13 @@ def test_fail_outside_the_scope_or_not_allowed() -> None:
     tenant = make_local(partner=own)
     wanted = limited(max_rooms=1)
     with pytest.raises(TenantNotFound):
-        update(wanted, operator=partner_admin(make_partner()))
-    for operator in (READER, tenant_admin(tenant)):
+        update(wanted, operator=make_partner_admin(make_partner()))
+    for operator in (READ_ONLY_OPERATOR, make_tenant_admin(tenant)):
         with pytest.raises(InsufficientPermission):
             update(wanted, operator=operator)
     with pytest.raises(PartnerNotFound):
-        update(TenantUpdate(partner="northwind"), operator=partner_admin(own))
+        update(TenantUpdate(partner="northwind"), operator=make_partner_admin(own))
     with pytest.raises(InsufficientPermission):
-        update(TenantUpdate(no_partner=True), operator=partner_admin(own))
+        update(TenantUpdate(no_partner=True), operator=make_partner_admin(own))
     assert not AuditEntry.objects.exists()
-    assert update(wanted, operator=partner_admin(own)).changes
+    assert update(wanted, operator=make_partner_admin(own)).changes

@@ -28,7 +28,7 @@ from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.errors import UpstreamForbidden
 from scaiwave.ids import new_id_hex
 from tenants.models import Partner, Tenant
-from tenants.models.directory import LONGEST_EMAIL, LONGEST_NAME
+from tenants.models.directory import MAX_EMAIL_CHARS, MAX_NAME_CHARS
 
 # What the other columns hold, in characters; and the largest value of PostgreSQL's integer.
 MAX_LABEL_CHARS = 1000
@@ -370,7 +370,7 @@ def _participant_row(record: UserRecord) -> tuple[Any, ...]:
         record.id,
         record.tenant_id,
         display_name(record),
-        record.email[:LONGEST_EMAIL],
+        record.email[:MAX_EMAIL_CHARS],
         record.avatar_url[:MAX_LABEL_CHARS],
         _status(record),
         None if record.roles is None else msgspec.json.encode(record.roles).decode(),
@@ -381,7 +381,7 @@ def _group_row(record: GroupRecord) -> tuple[Any, ...]:
     return (
         record.id,
         record.tenant_id,
-        (record.name or record.id)[:LONGEST_NAME],
+        (record.name or record.id)[:MAX_NAME_CHARS],
         record.group_type[:MAX_WORD_CHARS],
     )
 
@@ -395,7 +395,7 @@ def _status(record: BaseRecord) -> str | None:
 def display_name(record: UserRecord) -> str:
     """The person's own display name, or the nearest thing that ScaiKey sent."""
     full = f"{record.first_name} {record.last_name}".strip()
-    return (record.display_name or full or record.email.partition("@")[0])[:LONGEST_NAME]
+    return (record.display_name or full or record.email.partition("@")[0])[:MAX_NAME_CHARS]
 
 
 def _join_examples(examples: list[str], total: int) -> str:

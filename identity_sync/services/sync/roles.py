@@ -25,7 +25,7 @@ from identity_sync.services.sync.staging import (
 )
 from scaiwave.ids import new_id_hex
 from tenants.queries.roles import BUILT_IN
-from tenants.services.role_names import LONGEST, default_role_name, is_role_slug
+from tenants.services.validators import MAX_ROLE_SLUG_CHARS, default_role_name, is_role_slug
 
 GRANTED_BY = "ScaiKey"
 
@@ -65,7 +65,7 @@ def _pairs(people: list[tuple[Any, ...]], odd: set[str]) -> Iterator[tuple[int, 
     for person, roles in people:
         names = {name.strip().lower() for name in msgspec.json.decode(roles, type=list[str])}
         fitting = {name for name in names if is_role_slug(name)}
-        odd |= {name[:LONGEST] for name in names - fitting}
+        odd |= {name[:MAX_ROLE_SLUG_CHARS] for name in names - fitting}
         for slug in sorted(fitting):
             yield person, slug
 

@@ -50,7 +50,7 @@ from scaiwave.console.progress import ProgressFactory
 from scaiwave.locks import process_lock
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
-from tenants.queries.super_admins import GRANT_IT, count_super_admins
+from tenants.queries.super_admins import GRANT_COMMAND, count_super_admins
 
 
 @dataclass(frozen=True)
@@ -266,13 +266,13 @@ def _apply_and_check(context: _SyncContext, plan: Plan) -> None:
         return
     if options.allow_no_super_admin:
         report.warnings.append(
-            f"Since this sync {lost} is super_admin. Grant it to somebody: {GRANT_IT}."
+            f"Since this sync {lost} is super_admin. Grant it to somebody: {GRANT_COMMAND}."
         )
         return
     raise LastSuperAdminLost(
         f"After this sync {lost} would be super_admin. No changes were made.",
         report=report,
-        fix=f"Grant it to somebody who stays: {GRANT_IT}. Or accept it: "
+        fix=f"Grant it to somebody who stays: {GRANT_COMMAND}. Or accept it: "
         f"`{plan.command} --allow-no-super-admin`.",
     )
 

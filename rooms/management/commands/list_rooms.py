@@ -7,7 +7,7 @@ from rooms.models import RoomState, RoomType
 from rooms.queries.rooms import SORTABLE, list_rooms
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, ColumnType
-from tenants.management.output import positive_int
+from tenants.management.arguments import positive_int
 
 COLUMNS = (
     Column("id", "ID", whole=True),

@@ -6,7 +6,7 @@ from typing import Any
 from rooms.queries.search import search_rooms
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, ColumnType
-from tenants.management.output import positive_int
+from tenants.management.arguments import positive_int
 
 COLUMNS = (
     Column("sent_at", "Time", ColumnType.TIME),

@@ -6,7 +6,7 @@ from typing import Any
 from rooms.queries.rooms import show_room
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, ColumnType, format_bytes
-from tenants.management.output import AUDIT, show_sections
+from tenants.management.output import AUDIT_COLUMNS, print_sections
 from tenants.queries.serializers import Row
 
 ROOM_COLUMNS = (
@@ -67,11 +67,11 @@ class Command(OperatorCommand):
             self.output.print_json({"room": row})
             return
         self.output.print_record(ROOM_COLUMNS, _format_room(row))
-        show_sections(
+        print_sections(
             self.output,
             ("Members", MEMBER_COLUMNS, row["memberships"]),
             ("Media", MEDIA_COLUMNS, row["media"]),
-            ("Last changes", AUDIT, row["audit"]),
+            ("Last changes", AUDIT_COLUMNS, row["audit"]),
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rooms.bundle.format import IMPORTED_SENDER, MEDIA_KEYS, REFERENCES
-from tenants.models.directory import LONGEST_NAME
+from tenants.models.directory import MAX_NAME_CHARS
 
 if TYPE_CHECKING:
     from rooms.bundle.reader import BundleEvent, Sender
@@ -82,7 +82,7 @@ def _imported_sender(sender: Sender) -> dict[str, Any]:
     ones would make a small bundle fill the disk."""
     avatar_url = sender.avatar_url
     return {
-        "display_name": sender.display_name[:LONGEST_NAME],
+        "display_name": sender.display_name[:MAX_NAME_CHARS],
         # Half an address leads to somewhere else.
         "avatar_url": avatar_url if len(avatar_url or "") <= _LONGEST_URL else "",
         "fqid": sender.fqid[:_LONGEST_FQID],

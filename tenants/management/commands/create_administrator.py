@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.management.passwords import FLAG, read_password
+from tenants.management.passwords import FILE_FLAG, read_password
 from tenants.services.create_administrator import create_administrator
 
 
@@ -20,7 +20,7 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username", help="what is typed to sign in")
         parser.add_argument("--email", default="", help="where to write to")
-        parser.add_argument(FLAG, metavar="FILE", help="read the password here; - is stdin")
+        parser.add_argument(FILE_FLAG, metavar="FILE", help="read the password here; - is stdin")
 
     def handle(self, username: str, email: str, dry_run: bool, **options: Any) -> None:
         result = create_administrator(

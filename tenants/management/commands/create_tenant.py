@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.services.create_tenant import create_tenant
-from tenants.services.scaikey import tenant_lookup
+from tenants.services.scaikey_lookup import build_tenant_lookup
 
 
 class Command(OperatorCommand):
@@ -37,7 +37,7 @@ class Command(OperatorCommand):
             name=name,
             scaikey_tenant_id=options["scaikey_tenant_id"],
             partner=options["partner_id"],
-            lookup=None if no_verify else tenant_lookup(settings.CONFIG),
+            lookup=None if no_verify else build_tenant_lookup(settings.CONFIG),
             now=timezone.now(),
             dry_run=options["dry_run"],
         )

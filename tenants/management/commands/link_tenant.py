@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from tenants.services.link_tenant import link_tenant
-from tenants.services.scaikey import tenant_lookup
+from tenants.services.scaikey_lookup import build_tenant_lookup
 
 
 class Command(OperatorCommand):
@@ -31,7 +31,7 @@ class Command(OperatorCommand):
             operator=self.operator,
             name=tenant,
             scaikey_tenant_id=scaikey_tenant_id,
-            lookup=None if no_verify else tenant_lookup(settings.CONFIG),
+            lookup=None if no_verify else build_tenant_lookup(settings.CONFIG),
             now=timezone.now(),
             dry_run=dry_run,
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, ColumnType
-from tenants.queries.groups import STATUSES, list_groups
+from tenants.queries.groups import GROUP_STATUSES, list_groups
 
 COLUMNS = (
     Column("name", "Name"),
@@ -24,7 +24,7 @@ class Command(OperatorCommand):
         parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
         parser.add_argument(
             "--status",
-            choices=STATUSES,
+            choices=GROUP_STATUSES,
             default="active",
             help="absent: gone from ScaiKey (default active)",
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, to_json
-from tenants.management.output import positive_int
+from tenants.management.arguments import positive_int
 from tenants.models import ParticipantType
 from tenants.queries.participants import list_participants
 from tenants.queries.status_filters import STATUSES

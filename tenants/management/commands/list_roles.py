@@ -5,7 +5,7 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, ColumnType
-from tenants.queries.list_roles import list_roles
+from tenants.queries.roles import list_roles
 
 COLUMNS = (
     Column("slug", "Slug"),

@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, ColumnType
-from tenants.management.commands._usage import print_usage_notes
+from tenants.management.output import print_usage_notes
 from tenants.queries.status_filters import STATUSES
-from tenants.queries.tenants import SORTABLE, list_tenants
+from tenants.queries.tenants import SORT_KEYS, list_tenants
 from tenants.queries.usage import format_rows
 
 COLUMNS = (
@@ -36,7 +36,7 @@ class Command(OperatorCommand):
             "--sort",
             default="slug",
             metavar="COLUMN",
-            help=f"{', '.join(SORTABLE)} (default slug); --sort=-members has the most first",
+            help=f"{', '.join(SORT_KEYS)} (default slug); --sort=-members has the most first",
         )
         parser.add_argument("--reverse", action="store_true", help="turn the order round")
         parser.add_argument("--partner", help="only tenants of this partner (slug or id)")

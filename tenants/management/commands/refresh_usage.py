@@ -6,8 +6,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.services.scaigrid import usage_fetch
-from tenants.services.usage import refresh_usage
+from tenants.services.usage import build_usage_fetch, refresh_usage
 
 
 class Command(OperatorCommand):
@@ -20,7 +19,7 @@ class Command(OperatorCommand):
     def handle(self, dry_run: bool, **options: Any) -> None:
         result = refresh_usage(
             operator=self.operator,
-            fetch=usage_fetch(settings.CONFIG),
+            fetch=build_usage_fetch(settings.CONFIG),
             now=timezone.now(),
             dry_run=dry_run,
         )

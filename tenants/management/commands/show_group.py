@@ -5,9 +5,8 @@ from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, ColumnType
-from tenants.management.commands._participant import format_membership_path
-from tenants.management.output import AUDIT, show_sections
-from tenants.queries.show_group import show_group
+from tenants.management.output import AUDIT_COLUMNS, format_membership_path, print_sections
+from tenants.queries.groups import show_group
 
 FACTS = (
     Column("name", "Name"),
@@ -43,11 +42,11 @@ class Command(OperatorCommand):
             self.output.print_json({"group": found})
             return
         self.output.print_record(FACTS, found)
-        show_sections(
+        print_sections(
             self.output,
             ("Is in", NEIGHBOUR, found["member_of"]),
             ("Has in it", NEIGHBOUR, found["groups"]),
             ("Members", MEMBERS, format_membership_path(found["members"])),
             ("Roles", ROLES, found["roles"]),
-            ("Last changes", AUDIT, found["audit"]),
+            ("Last changes", AUDIT_COLUMNS, found["audit"]),
         )

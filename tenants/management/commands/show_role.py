@@ -4,8 +4,40 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from tenants.management.commands._role import show_participant_roles, show_role_holders
-from tenants.queries.show_role import show_role
+from scaiwave.console.output import Column, ColumnType, Output
+from tenants.management.output import format_status, print_sections, with_paths
+from tenants.queries.roles import show_role
+from tenants.queries.serializers import Row
+
+ROLE = (
+    Column("slug", "Role"),
+    Column("name", "Name"),
+    Column("tenant", "Tenant"),
+    Column("built_in", "Built in", ColumnType.FLAG),
+    Column("id", "Id"),
+    Column("created_at", "Created", ColumnType.TIME),
+)
+_GRANT = (
+    Column("source", "Source"),
+    Column("granted_by", "Granted by"),
+    Column("created_at", "When", ColumnType.TIME, spare=True),
+)
+GRANTS = (Column("to", "Granted to", whole=True), *_GRANT)
+HOLDERS = (
+    Column("display_name", "Name"),
+    Column("fqid", "FQID", whole=True),
+    Column("status", "Status"),
+    Column("way", "How"),
+)
+PARTICIPANT = (
+    Column("display_name", "Name"),
+    Column("email", "E-mail"),
+    Column("fqid", "FQID"),
+    Column("tenant", "Tenant"),
+    Column("status", "Status"),
+    Column("id", "Id"),
+)
+ROLES = (Column("slug", "Role"), Column("way", "How"), *_GRANT)
 
 
 class Command(OperatorCommand):
@@ -36,6 +68,30 @@ class Command(OperatorCommand):
         if self.output.as_json:
             self.output.print_json(found)
         elif "role" in found:
-            show_role_holders(self.output, found["role"])
+            _print_role(self.output, found["role"])
         else:
-            show_participant_roles(self.output, found["participant"])
+            _print_participant(self.output, found["participant"])
+
+
+def _print_role(output: Output, role: Row) -> None:
+    output.print_record(ROLE, role)
+    grants = [{**row, "to": _format_grantee(row)} for row in role["grants"]]
+    print_sections(
+        output, ("Grants", GRANTS, grants), ("Holders", HOLDERS, with_paths(role["holders"]))
+    )
+    if not role["holders"]:
+        output.print_line()
+        output.print_line("Nobody holds it.")
+
+
+def _print_participant(output: Output, participant: Row) -> None:
+    output.print_record(PARTICIPANT, {**participant, "status": format_status(participant)})
+    print_sections(output, ("Roles", ROLES, with_paths(participant["roles"])))
+    if not participant["roles"]:
+        output.print_line()
+        output.print_line("They hold no role.")
+
+
+def _format_grantee(grant: Row) -> str:
+    gone = ", gone from ScaiKey" if grant["group_absent_since"] else ""
+    return str(grant["participant"] or f"group {grant['group']}{gone}")

@@ -21,7 +21,7 @@ from scaiwave.console.progress import null_progress_factory
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.population import EVERYTHING
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
-from tests.tenants.scaikey import registered
+from tests.tenants.fake_scaikey import make_config
 
 HOST = Operator("root", Role.HOST)
 ADMIN = "/api/v1/admin"
@@ -203,4 +203,4 @@ def duplicates() -> int:
 
 
 def configured(sandbox: Sandbox, **changes: str) -> Configuration:
-    return registered(sandbox, **changes)
+    return make_config(sandbox, **changes)

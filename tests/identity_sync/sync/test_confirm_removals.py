@@ -28,7 +28,7 @@ from tests.identity_sync.sync.directory import (
     rewritten,
     sync,
 )
-from tests.tenants.people import make_person
+from tests.tenants.factories import make_person
 
 pytestmark = [
     pytest.mark.django_db,

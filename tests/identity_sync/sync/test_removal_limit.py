@@ -191,7 +191,7 @@ def test_fail_one_tenant_alone_names_it(scaikey: Sandbox) -> None:
 
 
 def test_fail_slug_of_a_local_tenant(scaikey: Sandbox) -> None:
-    from tests.tenants.people import make_tenant
+    from tests.tenants.factories import make_tenant
 
     sync()
     make_tenant("ours", scaikey_tenant_id=None)

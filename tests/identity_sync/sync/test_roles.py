@@ -15,8 +15,7 @@ from identity_sync.services.sync import roles as role_plan
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.population import EVERYTHING
 from tenants.models import Participant, Role, RoleGrant, Tenant
-from tenants.services.revoke_role import revoke_role
-from tenants.services.role_grants import grant_role
+from tenants.services.role_grants import grant_role, revoke_role
 from tests.identity_sync.sync.directory import (
     HOST,
     LONG_AGO,

@@ -9,8 +9,7 @@ import pytest
 from scaiwave.auth.operators import host_operator
 from scaiwave.sandbox import Sandbox
 from tenants.models import Tenant
-from tenants.services.resume_tenant import resume_tenant
-from tenants.services.suspend_tenant import suspend_tenant
+from tenants.services.suspend_tenant import resume_tenant, suspend_tenant
 from tests.identity_sync.sync.directory import counts, in_database, in_directory, sync
 
 pytestmark = [

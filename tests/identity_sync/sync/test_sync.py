@@ -310,7 +310,13 @@ def test_success_group_moves_to_another_tenant(scaikey: Sandbox) -> None:
 
 
 def test_success_others_are_never_touched(scaikey: Sandbox) -> None:
-    from tests.tenants.people import add_members, make_group, make_partner, make_person, make_tenant
+    from tests.tenants.factories import (
+        add_members,
+        make_group,
+        make_partner,
+        make_person,
+        make_tenant,
+    )
 
     sync()
     tenant = Tenant.objects.order_by("slug").first()
@@ -362,7 +368,7 @@ def test_success_local_ids_differ_between_tenants(scaikey: Sandbox) -> None:
 
 def test_success_local_id_after_a_tenant_is_linked_elsewhere(scaikey: Sandbox) -> None:
     """The same people come to another tenant of ours, whose names must not collide."""
-    from tests.tenants.people import make_tenant
+    from tests.tenants.factories import make_tenant
 
     one, two, *_ = scaikey.directory.tenants
     for tenant in (one, two):

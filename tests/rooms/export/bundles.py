@@ -23,7 +23,7 @@ from rooms.services.exports.export_room import RoomExport, export_room
 from rooms.services.exports.sinks import write_to_stream
 from tenants.models import Tenant
 from tests.scaiwave import rows
-from tests.tenants.people import HOST, NOW
+from tests.tenants.factories import HOST_OPERATOR, NOW
 
 Json = dict[str, Any]
 
@@ -70,7 +70,7 @@ class Bundle:
 def beginning(of: Room, **changes: Any) -> Callable[[], RoomExport]:
     """An export of the room by the host operator, but for the changes, to be begun."""
     arguments: dict[str, Any] = {
-        "operator": HOST,
+        "operator": HOST_OPERATOR,
         "tenant": of.tenant.slug,
         "room": str(of.pk),
         "window": Window(),

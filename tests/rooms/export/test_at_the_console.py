@@ -13,7 +13,7 @@ import pytest
 from scaiwave.errors import UsageError
 from tests.rooms.export.processes import EVENTS, EXPORT, NOW, ROOM, TENANT, Server, exporting
 from tests.scaiwave.console import at_terminal, scaiwave
-from tests.tenants.people import run
+from tests.tenants.factories import run_command
 
 # The probe's settings know nothing of rooms.
 OURS = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
@@ -127,7 +127,7 @@ def test_fail_terminal() -> None:
 )
 def test_fail_usage(words: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        run("export_room", *words, "--tenant", "acme")
+        run_command("export_room", *words, "--tenant", "acme")
     assert caught.value.message == message
 
 

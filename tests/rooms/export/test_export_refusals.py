@@ -13,7 +13,7 @@ from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry
 from tests.rooms.export.bundles import beginning, export, make_room
 from tests.scaiwave import rows
-from tests.tenants.people import HOST, READER, tenant_admin
+from tests.tenants.factories import HOST_OPERATOR, READ_ONLY_OPERATOR, make_tenant_admin
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,18 +38,18 @@ def test_fail_rooms_that_stay(fields: dict[str, Any], why: str) -> None:
 
 def test_fail_outside_the_scope_it_does_not_exist() -> None:
     room, other = make_room(), rows.tenant("other", scaikey_tenant_id="tnt_other")
-    for operator, tenant in ((HOST, "other"), (tenant_admin(other), "other")):
+    for operator, tenant in ((HOST_OPERATOR, "other"), (make_tenant_admin(other), "other")):
         with pytest.raises(RoomNotFound) as caught:
             export(room, operator=operator, tenant=tenant)
         assert caught.value.message == f"Room not found in tenant other: {room.pk}."
     with pytest.raises(TenantNotFound):
-        export(room, operator=tenant_admin(other))
+        export(room, operator=make_tenant_admin(other))
     assert not AuditEntry.objects.exists()
 
 
 def test_fail_operator_who_may_not() -> None:
     with pytest.raises(InsufficientPermission):
-        export(make_room(), operator=READER)
+        export(make_room(), operator=READ_ONLY_OPERATOR)
 
 
 def test_fail_changed_between_the_request_and_the_first_byte() -> None:

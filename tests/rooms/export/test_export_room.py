@@ -21,7 +21,7 @@ from rooms.bundle.time_window import Window
 from tenants.models import AuditEntry
 from tests.rooms.export.bundles import CONTENTS, EARLY, KEY, beginning, export, make_room, show
 from tests.scaiwave import rows
-from tests.tenants.people import NOW
+from tests.tenants.factories import NOW
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

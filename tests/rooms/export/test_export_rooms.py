@@ -22,7 +22,7 @@ from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
 from tests.rooms.export.bundles import make_room, show
 from tests.scaiwave import rows
-from tests.tenants.people import HOST, NOW, READER, tenant_admin
+from tests.tenants.factories import HOST_OPERATOR, NOW, READ_ONLY_OPERATOR, make_tenant_admin
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 def export_all(folder: Path, **changes: Any) -> BulkExportResult:
     arguments: dict[str, Any] = {
-        "operator": HOST,
+        "operator": HOST_OPERATOR,
         "tenant": "acme",
         "folder": folder,
         "window": Window(),
@@ -215,8 +215,8 @@ def test_fail_no_folder(name: str, tenant: Tenant, tmp_path: Path) -> None:
 def test_fail_who_may_not(tenant: Tenant, folder: Path) -> None:
     other = rows.tenant("other", scaikey_tenant_id="tnt_other")
     with pytest.raises(TenantNotFound):
-        export_all(folder, operator=tenant_admin(other))
+        export_all(folder, operator=make_tenant_admin(other))
     with pytest.raises(InsufficientPermission):
-        export_all(folder, operator=READER)
+        export_all(folder, operator=READ_ONLY_OPERATOR)
     make_room(tenant)
-    assert outcomes(export_all(folder, operator=tenant_admin(tenant))) == ["exported"]
+    assert outcomes(export_all(folder, operator=make_tenant_admin(tenant))) == ["exported"]

@@ -27,7 +27,7 @@ from tests.rooms.importing.bundles import Bundle, event
 from tests.rooms.importing.places import NOW, Home, make_home
 from tests.rooms.importing.test_import_room import carry
 from tests.scaiwave import rows
-from tests.tenants.people import HOST, READER, tenant_admin
+from tests.tenants.factories import HOST_OPERATOR, READ_ONLY_OPERATOR, make_tenant_admin
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 WHO = "`scaiwave room workspaces --tenant <slug>` shows who owns a workspace or may edit it."
@@ -52,7 +52,9 @@ def refused(home: Home, **changes: Any) -> ScaiWaveError:
 @pytest.mark.parametrize("role", ["owner", "editor"])
 def test_success_owners_and_editors(role: str) -> None:
     home = make_home(role=role)
-    place = resolve_target(HOST, tenant="acme", workspace="main", participant="anna@example.com")
+    place = resolve_target(
+        HOST_OPERATOR, tenant="acme", workspace="main", participant="anna@example.com"
+    )
     assert (place.tenant, place.workspace, place.participant) == (
         home.tenant,
         home.workspace,
@@ -101,8 +103,8 @@ def test_fail_of_another_tenant() -> None:
 
 def test_fail_out_of_scope_or_not_allowed() -> None:
     home, other = make_home(scaikey_tenant_id="tnt_a"), make_home("other", scaikey_tenant_id="b")
-    assert isinstance(refused(home, operator=tenant_admin(other.tenant)), TenantNotFound)
-    assert isinstance(refused(home, operator=READER), InsufficientPermission)
+    assert isinstance(refused(home, operator=make_tenant_admin(other.tenant)), TenantNotFound)
+    assert isinstance(refused(home, operator=READ_ONLY_OPERATOR), InsufficientPermission)
 
 
 def test_success_rooms_that_are_closed_do_not_count() -> None:

@@ -18,7 +18,7 @@ from rooms.services.imports.intents import clean_up_abandoned, complete_intent, 
 from tenants.models import Tenant
 from tests.scaiwave import rows
 from tests.scaiwave.test_process_locks import held_elsewhere
-from tests.tenants.people import HOST
+from tests.tenants.factories import HOST_OPERATOR
 
 NOW = rows.NOW
 ONE, TWO = (sha256(text).hexdigest() for text in (b"one", b"two"))
@@ -65,7 +65,7 @@ def fail(tenant: Tenant, *hashes: str, last: Callable[[], object] = lambda: None
 
 
 def fails(tenant: Tenant, hashes: Collection[str], last: Callable[[], object]) -> None:
-    with import_intent(hashes, operator=HOST, tenant=tenant, now=NOW):
+    with import_intent(hashes, operator=HOST_OPERATOR, tenant=tenant, now=NOW):
         for key in hashes:
             put(tenant, key)
         last()
@@ -73,7 +73,7 @@ def fails(tenant: Tenant, hashes: Collection[str], last: Callable[[], object]) -
 
 
 def test_success_told_while_it_lasts(acme: Tenant) -> None:
-    with import_intent([TWO, ONE], operator=HOST, tenant=acme, now=NOW) as intent:
+    with import_intent([TWO, ONE], operator=HOST_OPERATOR, tenant=acme, now=NOW) as intent:
         kept = ImportIntent.objects.get()
         assert (kept, kept.hashes, kept.operator) == (intent, sorted([ONE, TWO]), "root")
         end(intent)
@@ -94,7 +94,7 @@ def test_fail_leaves_what_has_a_row(acme: Tenant) -> None:
 
 
 def test_fail_leaves_what_another_import_wants(acme: Tenant) -> None:
-    with import_intent([ONE], operator=HOST, tenant=acme, now=NOW) as other:
+    with import_intent([ONE], operator=HOST_OPERATOR, tenant=acme, now=NOW) as other:
         fail(acme, ONE, TWO)
         assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
         assert list(ImportIntent.objects.all()) == [other]
@@ -157,7 +157,7 @@ def test_success_clean_up_takes_drafts_too(acme: Tenant, media_root: Path) -> No
     mine, wanted = (draft(acme, media_root, key) for key in (ONE, TWO))
     others = draft(rows.tenant("other"), media_root, ONE)
     abandoned(acme, ONE, TWO)
-    with import_intent([TWO], operator=HOST, tenant=acme, now=NOW) as living:
+    with import_intent([TWO], operator=HOST_OPERATOR, tenant=acme, now=NOW) as living:
         assert clean_up_abandoned(NOW) == 1
         assert [path.exists() for path in (mine, wanted, others)] == [False, True, True]
         end(living)
@@ -168,7 +168,7 @@ def test_success_clean_up_takes_drafts_too(acme: Tenant, media_root: Path) -> No
 def test_success_the_last_who_wants_a_file_takes_its_drafts(acme: Tenant, media_root: Path) -> None:
     left = draft(acme, media_root, ONE)
     living = abandoned(acme, ONE)
-    with import_intent([ONE], operator=HOST, tenant=acme, now=NOW) as first:
+    with import_intent([ONE], operator=HOST_OPERATOR, tenant=acme, now=NOW) as first:
         end(first)
     assert left.exists()
     end(living)

@@ -29,7 +29,7 @@ from tenants.models import AuditEntry
 from tests.rooms.importing.bundles import ANNA, BOB, ROOM, Bundle, event, event_id
 from tests.rooms.importing.places import NOW, Home, make_home
 from tests.scaiwave import rows
-from tests.tenants.people import HOST
+from tests.tenants.factories import HOST_OPERATOR
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 UNSIGNED = "Nobody has signed the bundle, so it may come from anywhere."
@@ -47,7 +47,7 @@ def home() -> Home:
 
 
 def carry(home: Home, bundle: Bundle, **changes: Any) -> ImportResult:
-    given = {"operator": HOST, "file": bundle.file(), "most_bytes": 64 * MIB, "now": NOW}
+    given = {"operator": HOST_OPERATOR, "file": bundle.file(), "most_bytes": 64 * MIB, "now": NOW}
     return import_room(**{**given, **home.names, **changes})
 
 

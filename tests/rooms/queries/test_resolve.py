@@ -8,7 +8,7 @@ from rooms.errors import RoomNotFound, WorkspaceNotFound
 from rooms.queries.resolve import resolve_room, resolve_workspace
 from tenants.errors import AmbiguousName
 from tests.scaiwave.rows import participant, room, tenant, workspace
-from tests.tenants.people import HOST, make_tenant, tenant_admin
+from tests.tenants.factories import HOST_OPERATOR, make_tenant, make_tenant_admin
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +18,7 @@ def test_success_room_by_id_and_by_alias() -> None:
     lobby = room(workspace(acme), participant(acme), room_alias="lobby")
     with CaptureQueriesContext(connection) as queries:
         for name in (str(lobby.pk), str(lobby.pk).upper(), lobby.pk.hex, "lobby"):
-            resolved = resolve_room(HOST, name, tenant=acme)
+            resolved = resolve_room(HOST_OPERATOR, name, tenant=acme)
             assert (resolved, resolved.creator.tenant_id) == (lobby, acme.pk)
             assert (resolved.workspace.slug, resolved.tenant.slug) == ("main", "acme")
     assert len(queries) == 4
@@ -29,7 +29,7 @@ def test_success_workspace_by_id_and_by_slug() -> None:
     main = workspace(acme)
     workspace(globex)
     for name in (str(main.pk), "main"):
-        assert resolve_workspace(HOST, name, tenant=acme) == main
+        assert resolve_workspace(HOST_OPERATOR, name, tenant=acme) == main
 
 
 @pytest.mark.parametrize(
@@ -40,23 +40,23 @@ def test_fail_unknown(name: str) -> None:
     acme = tenant()
     room(workspace(acme), participant(acme), room_alias="lobby")
     with pytest.raises(RoomNotFound) as no_room:
-        resolve_room(HOST, name, tenant=acme)
+        resolve_room(HOST_OPERATOR, name, tenant=acme)
     assert no_room.value.message == f"Room not found in tenant acme: {name}."
     with pytest.raises(WorkspaceNotFound) as no_workspace:
-        resolve_workspace(HOST, name, tenant=acme)
+        resolve_workspace(HOST_OPERATOR, name, tenant=acme)
     assert no_workspace.value.message == f"Workspace not found in tenant acme: {name}."
 
 
 def test_fail_rooms_of_another_tenant_and_outside_the_scope() -> None:
     acme, globex = make_tenant("acme"), make_tenant("globex")
     lobby = room(workspace(acme), participant(acme), room_alias="lobby")
-    for operator, searched in ((HOST, globex), (tenant_admin(globex), acme)):
+    for operator, searched in ((HOST_OPERATOR, globex), (make_tenant_admin(globex), acme)):
         for name in (str(lobby.pk), "lobby"):
             with pytest.raises(RoomNotFound):
                 resolve_room(operator, name, tenant=searched)
         with pytest.raises(WorkspaceNotFound):
             resolve_workspace(operator, str(lobby.workspace_id), tenant=searched)
-    assert resolve_room(tenant_admin(acme), "lobby", tenant=acme) == lobby
+    assert resolve_room(make_tenant_admin(acme), "lobby", tenant=acme) == lobby
 
 
 def test_fail_alias_that_equals_an_id() -> None:
@@ -65,14 +65,14 @@ def test_fail_alias_that_equals_an_id() -> None:
     lobby = room(main, anna)
     other = room(main, anna, "Other", room_alias=str(lobby.pk))
     with pytest.raises(AmbiguousName) as caught:
-        resolve_room(HOST, str(lobby.pk), tenant=acme)
+        resolve_room(HOST_OPERATOR, str(lobby.pk), tenant=acme)
     assert caught.value.message == (
         f"{lobby.pk} is ambiguous: {lobby.pk} (Lobby); {other.pk} (Other)."
     )
     assert caught.value.fix == (
         "The alias or slug of one is the ID of the other. Use the other name of the one you mean."
     )
-    assert resolve_room(HOST, str(other.pk), tenant=acme) == other
+    assert resolve_room(HOST_OPERATOR, str(other.pk), tenant=acme) == other
     workspace(acme, str(main.pk))
     with pytest.raises(AmbiguousName):
-        resolve_workspace(HOST, str(main.pk), tenant=acme)
+        resolve_workspace(HOST_OPERATOR, str(main.pk), tenant=acme)

@@ -13,7 +13,7 @@ from rooms.services.search.backfill import BackfillResult, backfill_search
 from rooms.services.search.runs import BackfillOptions
 from tenants.models import Tenant
 from tests.scaiwave import rows
-from tests.tenants.people import HOST, make_tenant
+from tests.tenants.factories import HOST_OPERATOR, make_tenant
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 _positions = count(1)
@@ -45,10 +45,10 @@ def redact_message(event: Event) -> None:
 
 def backfill(**options: Any) -> BackfillResult:
     return backfill_search(
-        operator=HOST, options=BackfillOptions(**options), clock=lambda: datetime.now(UTC)
+        operator=HOST_OPERATOR, options=BackfillOptions(**options), clock=lambda: datetime.now(UTC)
     )
 
 
 def find_event_ids(text: str, tenant: str = "acme", **options: Any) -> list[UUID]:
-    arguments = {"operator": HOST, "tenant": tenant, **options}
+    arguments = {"operator": HOST_OPERATOR, "tenant": tenant, **options}
     return [row["event_id"] for row in search_rooms(text=text, **arguments)]

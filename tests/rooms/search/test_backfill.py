@@ -23,14 +23,14 @@ from tests.rooms.search.factories import (
     make_message,
     redact_message,
 )
-from tests.tenants.people import HOST, READER, tenant_admin
+from tests.tenants.factories import HOST_OPERATOR, READ_ONLY_OPERATOR, make_tenant_admin
 
 pytestmark = pytest.mark.django_db
 
 
 def get_counts(result: BackfillResult | None = None, **options: Any) -> dict[str, tuple[int, ...]]:
     """Return eligible, indexed, missing, stale; for a run also written and removed."""
-    plan = get_search_plan(operator=HOST, options=BackfillOptions(**options))
+    plan = get_search_plan(operator=HOST_OPERATOR, options=BackfillOptions(**options))
     rows = result.tenants if result else plan.tenants
     names = ["eligible", "indexed", "missing", "stale"]
     names += ["written", "removed"] if result else []
@@ -140,7 +140,7 @@ def test_success_many_steps_and_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     from rooms.services.search.backfill import backfill_search
 
     backfill_search(
-        operator=HOST,
+        operator=HOST_OPERATOR,
         options=BackfillOptions(),
         clock=lambda: NOW,
         progress=lambda done, total: calls.append((done, total)),
@@ -159,11 +159,11 @@ def test_success_an_unfinished_run_is_resumed(monkeypatch: pytest.MonkeyPatch) -
     room = make_lobby()
     for _ in range(4):
         make_message(room, "word")
-    run = runs.get_or_create_run(HOST, BackfillOptions(), NOW)
+    run = runs.get_or_create_run(HOST_OPERATOR, BackfillOptions(), NOW)
     search_range = run.ranges.get()
     search_range.done_through = search_range.first
     search_range.save()
-    plan = get_search_plan(operator=HOST, options=BackfillOptions())
+    plan = get_search_plan(operator=HOST_OPERATOR, options=BackfillOptions())
     assert plan.unfinished == {
         "run_id": run.pk,
         "started_at": NOW,
@@ -174,19 +174,19 @@ def test_success_an_unfinished_run_is_resumed(monkeypatch: pytest.MonkeyPatch) -
     assert (result.run_id, result.resumed) == (run.pk, True)
     # The range continued after the checkpoint; completion indexed what was missing before it.
     assert get_counts(result) == {"acme": (4, 4, 0, 0, 4, 0)}
-    assert get_search_plan(operator=HOST, options=BackfillOptions()).unfinished is None
+    assert get_search_plan(operator=HOST_OPERATOR, options=BackfillOptions()).unfinished is None
 
 
 def test_success_restart_discards_an_unfinished_run() -> None:
     make_message(make_lobby(), "word")
-    run = runs.get_or_create_run(HOST, BackfillOptions(), NOW)
+    run = runs.get_or_create_run(HOST_OPERATOR, BackfillOptions(), NOW)
     assert backfill(restart=True).run_id != run.pk
     assert not SearchBackfill.objects.filter(pk=run.pk).exists()
 
 
 def test_success_the_word_index_is_created_at_the_end() -> None:
     make_message(make_lobby(), "word")
-    runs.get_or_create_run(HOST, BackfillOptions(), NOW)
+    runs.get_or_create_run(HOST_OPERATOR, BackfillOptions(), NOW)
     assert has_word_index() is (connection.vendor == "sqlite")
     backfill()
     assert has_word_index()
@@ -214,10 +214,10 @@ def test_fail_room_without_tenant() -> None:
 def test_fail_not_allowed() -> None:
     from rooms.services.search.backfill import backfill_search, enqueue_backfill
 
-    administrator = tenant_admin(make_lobby().tenant)
+    administrator = make_tenant_admin(make_lobby().tenant)
     with pytest.raises(InsufficientPermission):
         get_search_plan(operator=administrator, options=BackfillOptions())
-    for operator in (administrator, READER):
+    for operator in (administrator, READ_ONLY_OPERATOR):
         with pytest.raises(InsufficientPermission):
             backfill_search(operator=operator, options=BackfillOptions(), clock=lambda: NOW)
         with pytest.raises(InsufficientPermission):

@@ -29,7 +29,7 @@ from tests.rooms.search.factories import (
     make_message,
     redact_message,
 )
-from tests.tenants.people import HOST
+from tests.tenants.factories import HOST_OPERATOR
 
 pytestmark = pytest.mark.django_db
 
@@ -58,11 +58,11 @@ def test_success_a_job_whose_run_was_restarted_is_too_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make_message(make_lobby(), "word")
-    run = get_or_create_run(HOST, BackfillOptions(), NOW)
+    run = get_or_create_run(HOST_OPERATOR, BackfillOptions(), NOW)
     monkeypatch.setattr(
         DatabaseIndex, "end_backfill", lambda self: SearchBackfill.objects.all().delete()
     )
-    result = backfill_one_range(operator=HOST, run_id=run.pk, clock=lambda: NOW)
+    result = backfill_one_range(operator=HOST_OPERATOR, run_id=run.pk, clock=lambda: NOW)
     assert result["finished"]
 
 
@@ -73,15 +73,15 @@ def test_success_two_start_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> 
 
     def act_first(*arguments: Any) -> SearchBackfill:
         monkeypatch.setattr(runs, "_create_run", original)
-        original(HOST, Scope(), BackfillOptions(), [], NOW)
+        original(HOST_OPERATOR, Scope(), BackfillOptions(), [], NOW)
         return original(*arguments)
 
     monkeypatch.setattr(runs, "_create_run", act_first)
-    joined = get_or_create_run(HOST, BackfillOptions(), NOW)
+    joined = get_or_create_run(HOST_OPERATOR, BackfillOptions(), NOW)
     assert joined == SearchBackfill.objects.get()
     joined.delete()
     monkeypatch.setattr(runs, "_create_run", act_first)
-    assert get_or_create_run(HOST, BackfillOptions(restart=True), NOW).rewrite
+    assert get_or_create_run(HOST_OPERATOR, BackfillOptions(restart=True), NOW).rewrite
     assert SearchBackfill.objects.count() == 1
 
 
@@ -134,7 +134,7 @@ def test_success_old_runs_are_deleted() -> None:
 
 def test_success_the_second_process_at_a_range_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     make_message(make_lobby(), "word")
-    run = get_or_create_run(HOST, BackfillOptions(), NOW)
+    run = get_or_create_run(HOST_OPERATOR, BackfillOptions(), NOW)
     original = DatabaseIndex.index
 
     def act_first(self: DatabaseIndex, event_range: EventRange) -> IndexingResult:
@@ -151,7 +151,7 @@ def test_success_the_second_process_at_a_range_stops(monkeypatch: pytest.MonkeyP
 @pytest.mark.only_on("sqlite")
 def test_success_a_range_locked_by_another_process_is_skipped() -> None:
     make_message(make_lobby(), "word")
-    run = get_or_create_run(HOST, BackfillOptions(), NOW)
+    run = get_or_create_run(HOST_OPERATOR, BackfillOptions(), NOW)
     event_range = run.ranges.get()
     with process_lock(f"search-range-{event_range.pk.hex}"):
         assert not RangeWorker(DatabaseIndex(), run, lambda done, total: None).process_range(

@@ -19,7 +19,7 @@ from tests.rooms.search.factories import (
     make_message,
     redact_message,
 )
-from tests.tenants.people import HOST, tenant_admin
+from tests.tenants.factories import HOST_OPERATOR, make_tenant_admin
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +28,7 @@ def test_success_the_row_of_a_hit() -> None:
     room = make_lobby()
     message = make_message(room, "The launch\nis on Friday")
     backfill()
-    assert search_rooms(operator=HOST, text="friday launch", tenant="acme") == [
+    assert search_rooms(operator=HOST_OPERATOR, text="friday launch", tenant="acme") == [
         {
             "event_id": message.pk,
             "room_id": room.pk,
@@ -187,7 +187,7 @@ def test_fail_tenant_of_another_administrator() -> None:
     own_message = make_message(own_room, "report")
     make_message(other_room, "report")
     backfill()
-    administrator = tenant_admin(own_room.tenant)
+    administrator = make_tenant_admin(own_room.tenant)
     assert find_event_ids("report", operator=administrator) == [own_message.pk]
     for name in ("globex", str(other_room.tenant_id), "never-was"):
         with pytest.raises(TenantNotFound, match=f"There is no tenant '{name}'."):
@@ -223,7 +223,7 @@ def test_success_content_changed_manually() -> None:
     backfill()
     message.content = ["report"]
     message.save()
-    assert search_rooms(operator=HOST, text="report", tenant="acme")[0]["snippet"] == ""
+    assert search_rooms(operator=HOST_OPERATOR, text="report", tenant="acme")[0]["snippet"] == ""
 
 
 def test_success_pages_without_findable_messages(monkeypatch: pytest.MonkeyPatch) -> None:

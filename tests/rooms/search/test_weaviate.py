@@ -33,8 +33,8 @@ from tests.rooms.search.factories import (
     redact_message,
 )
 from tests.rooms.search.fake_weaviate import FakeWeaviate
-from tests.tenants.people import HOST
-from tests.tenants.scaikey import registered
+from tests.tenants.factories import HOST_OPERATOR
+from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [
     pytest.mark.django_db,
@@ -68,7 +68,7 @@ def configure(sandbox: Sandbox, url: str, **variables: str) -> Configuration:
         "SCAIWAVE_SCAIGRID_URL": sandbox.url,
         **variables,
     }
-    config = registered(sandbox, **values)
+    config = make_config(sandbox, **values)
     settings.CONFIG = config
     return config
 
@@ -242,7 +242,10 @@ def test_success_weaviate_has_lost_everything(server: FakeWeaviate) -> None:
 
 def test_success_a_plan_creates_nothing_in_weaviate(server: FakeWeaviate) -> None:
     make_message(make_lobby(), "word")
-    assert get_search_plan(operator=HOST, options=BackfillOptions()).tenants[0]["missing"] == 1
+    assert (
+        get_search_plan(operator=HOST_OPERATOR, options=BackfillOptions()).tenants[0]["missing"]
+        == 1
+    )
     assert find_event_ids("word") == []
     assert server.classes == {}
 
@@ -295,7 +298,7 @@ def test_fail_invalid_response(server: FakeWeaviate, response: Any) -> None:
     with pytest.raises(UpstreamInvalidResponse, match="Weaviate"):
         find_event_ids("word")
     with pytest.raises(UpstreamInvalidResponse, match="Weaviate"):
-        get_search_plan(operator=HOST, options=BackfillOptions())
+        get_search_plan(operator=HOST_OPERATOR, options=BackfillOptions())
 
 
 def test_fail_reports_the_reason_of_weaviate(server: FakeWeaviate) -> None:

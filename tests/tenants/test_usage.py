@@ -17,7 +17,7 @@ from tenants.management.commands.list_tenants import COLUMNS
 from tenants.models import Tenant, TokenUsage
 from tenants.queries.tenants import list_tenants
 from tenants.queries.usage import cap_fraction, cap_warning, format_age, format_rows
-from tests.tenants.people import HOST, NOW, make_tenant
+from tests.tenants.factories import HOST_OPERATOR, NOW, make_tenant
 
 
 def use(tenant: Tenant, tokens: int, **changes: Any) -> None:
@@ -42,11 +42,11 @@ def test_success_only_this_month_with_its_age_and_share() -> None:
     use(acme, 5, month=date(2026, 10, 1))
     late = datetime(2026, 10, 31, 23, 59, tzinfo=UTC)
     columns = ("ai_tokens_month", "ai_tokens_share", "ai_tokens_as_of")
-    (now,) = list_tenants(operator=HOST, now=NOW)
+    (now,) = list_tenants(operator=HOST_OPERATOR, now=NOW)
     assert [now[name] for name in columns] == [91_000, 0.91, NOW - timedelta(minutes=12)]
-    (then,) = list_tenants(operator=HOST, now=late)
+    (then,) = list_tenants(operator=HOST_OPERATOR, now=late)
     assert then["ai_tokens_month"] == 5
-    (next_month,) = list_tenants(operator=HOST, now=NOW + timedelta(days=7))
+    (next_month,) = list_tenants(operator=HOST_OPERATOR, now=NOW + timedelta(days=7))
     assert [next_month[name] for name in columns] == [None, None, None]
 
 

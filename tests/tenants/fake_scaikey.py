@@ -8,7 +8,7 @@ from scaiwave.config import Configuration
 from scaiwave.sandbox import Sandbox
 
 
-def registered(sandbox: Sandbox, **changes: str) -> Configuration:
+def make_config(sandbox: Sandbox, **changes: str) -> Configuration:
     """The configuration of a server that has credentials of the sandbox."""
     environment = {
         "SCAIWAVE_SCAIKEY_URL": sandbox.url,

@@ -15,27 +15,27 @@ from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 EARLIER = datetime(2026, 11, 1, 8, 30, tzinfo=UTC)
 
-HOST = Operator("root", Role.HOST)
-READER = Operator("monitor", Role.PLATFORM_READ)
+HOST_OPERATOR = Operator("root", Role.HOST)
+READ_ONLY_OPERATOR = Operator("monitor", Role.PLATFORM_READ)
 
 _numbers = count(1)
 
 
-def partner_admin(partner: Partner) -> Operator:
+def make_partner_admin(partner: Partner) -> Operator:
     return Operator("paula", Role.PARTNER_ADMIN, partner_id=partner.scaikey_id)
 
 
-def tenant_admin(tenant: Tenant) -> Operator:
+def make_tenant_admin(tenant: Tenant) -> Operator:
     return Operator("tom", Role.TENANT_ADMIN, tenant_id=tenant.scaikey_tenant_id)
 
 
 def make_partner(slug: str = "northwind", **fields: Any) -> Partner:
-    values = {"name": slug.title(), "scaikey_id": f"prt_{slug}", **_times(), **fields}
+    values = {"name": slug.title(), "scaikey_id": f"prt_{slug}", **_timestamps(), **fields}
     return Partner.objects.create(slug=slug, **values)
 
 
 def make_tenant(slug: str = "acme", **fields: Any) -> Tenant:
-    values = {"name": slug.title(), "scaikey_tenant_id": f"tnt_{slug}", **_times(), **fields}
+    values = {"name": slug.title(), "scaikey_tenant_id": f"tnt_{slug}", **_timestamps(), **fields}
     return Tenant.objects.create(slug=slug, **values)
 
 
@@ -45,14 +45,14 @@ def make_person(tenant: Tenant, name: str = "anna", **fields: Any) -> Participan
         "scaikey_id": f"usr_{name}_{next(_numbers)}",
         "display_name": name.title(),
         "email": f"{name}@{tenant.slug}.example",
-        **_times(),
+        **_timestamps(),
         **fields,
     }
     return Participant.objects.create(tenant=tenant, **values)
 
 
 def make_group(tenant: Tenant, name: str = "Engineering", **fields: Any) -> Group:
-    values = {"scaikey_id": f"grp_{next(_numbers)}", **_times(), **fields}
+    values = {"scaikey_id": f"grp_{next(_numbers)}", **_timestamps(), **fields}
     return Group.objects.create(tenant=tenant, name=name, **values)
 
 
@@ -60,16 +60,16 @@ def add_members(group: Group, *members: Participant | Group, **fields: Any) -> N
     for member in members:
         side = "member_group" if isinstance(member, Group) else "member_participant"
         GroupMembership.objects.create(
-            tenant=group.tenant, group=group, **{side: member}, **_times(), **fields
+            tenant=group.tenant, group=group, **{side: member}, **_timestamps(), **fields
         )
 
 
-def run(command: str, *words: str) -> str:
+def run_command(command: str, *words: str) -> str:
     """What the verb's command prints on stdout."""
     out = StringIO()
     call_command(command, *words, stdout=out, stderr=StringIO())
     return out.getvalue()
 
 
-def _times() -> dict[str, datetime]:
+def _timestamps() -> dict[str, datetime]:
     return {"created_at": EARLIER, "updated_at": EARLIER}

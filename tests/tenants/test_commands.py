@@ -52,7 +52,7 @@ FILL = """
 import django
 django.setup()
 from tenants.models import Participant
-from tests.tenants.people import NOW, make_tenant
+from tests.tenants.factories import NOW, make_tenant
 tenant = make_tenant()
 Participant.objects.bulk_create(
     Participant(tenant=tenant, local_id=f"p{number}", created_at=NOW, updated_at=NOW)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import IntegrityError, connection, models, transaction
@@ -12,7 +13,7 @@ from django.db import IntegrityError, connection, models, transaction
 from scaiwave import error_mapping
 from tenants.errors import AuditTriggersMissing
 from tenants.models import AuditEntry
-from tenants.queries.health import audit
+from tenants.queries.health import check_audit
 from tenants.services.audit import record_audit
 from tenants.services.audit_triggers import (
     install_audit_triggers,
@@ -20,13 +21,13 @@ from tenants.services.audit_triggers import (
     remove_audit_triggers,
     trigger_names,
 )
-from tests.tenants.people import HOST, NOW, make_tenant
+from tests.tenants.factories import HOST_OPERATOR, NOW, make_tenant
 
 REFUSAL = "sw_audit_entries is append-only"
 
 
 def entry(action: str = "create-tenant") -> AuditEntry:
-    return record_audit(operator=HOST, action=action, subject=make_tenant(), now=NOW)
+    return record_audit(operator=HOST_OPERATOR, action=action, subject=make_tenant(), now=NOW)
 
 
 def triggers() -> set[str]:
@@ -112,7 +113,7 @@ def test_fail_replaced() -> None:
 @pytest.mark.django_db
 def test_success_goes_on_being_written() -> None:
     entry()
-    record_audit(operator=HOST, action="second", subject=make_tenant("other"), now=NOW)
+    record_audit(operator=HOST_OPERATOR, action="second", subject=make_tenant("other"), now=NOW)
     assert AuditEntry.objects.count() == 2
 
 
@@ -165,12 +166,14 @@ def test_success_a_trigger_that_was_changed_is_made_anew() -> None:
     assert name not in triggers()
     assert missing_triggers() == [name]
     with pytest.raises(AuditTriggersMissing) as caught:
-        list(audit())
+        list(check_audit(settings.CONFIG, NOW))
     assert caught.value.message == f"The audit can be altered: the database lacks {name}."
     install_audit_triggers()
     install_audit_triggers()
     assert name in triggers()
-    assert [finding.message for finding in audit()] == ["The audit is append-only."]
+    assert [finding.message for finding in check_audit(settings.CONFIG, NOW)] == [
+        "The audit is append-only."
+    ]
 
 
 @pytest.mark.django_db

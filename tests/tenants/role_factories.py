@@ -7,9 +7,15 @@ from typing import Any
 from scaiwave.auth.operators import Operator
 from scaiwave.auth.operators import Role as OperatorRole
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
-from tenants.services.revoke_role import RevokeRoleResult, revoke_role
-from tenants.services.role_grants import GrantRoleResult, grant_role
-from tests.tenants.people import EARLIER, HOST, NOW, add_members, make_group, make_person
+from tenants.services.role_grants import GrantRoleResult, RevokeRoleResult, grant_role, revoke_role
+from tests.tenants.factories import (
+    EARLIER,
+    HOST_OPERATOR,
+    NOW,
+    add_members,
+    make_group,
+    make_person,
+)
 
 
 def make_role(tenant: Tenant, slug: str = "editors", **fields: Any) -> Role:
@@ -17,7 +23,7 @@ def make_role(tenant: Tenant, slug: str = "editors", **fields: Any) -> Role:
     return Role.objects.create(tenant=tenant, slug=slug, **values)
 
 
-def give(role: Role, holder: Participant | Group, **fields: Any) -> RoleGrant:
+def make_grant(role: Role, holder: Participant | Group, **fields: Any) -> RoleGrant:
     """A grant as it may be there already, whatever the rules say of making it."""
     side = "group" if isinstance(holder, Group) else "participant"
     values = {"granted_by": "root", "created_at": EARLIER, **fields}
@@ -26,7 +32,7 @@ def give(role: Role, holder: Participant | Group, **fields: Any) -> RoleGrant:
 
 def grant(holder: Participant | Group, role: str = "editors", **changes: Any) -> GrantRoleResult:
     arguments: dict[str, Any] = {
-        "operator": HOST,
+        "operator": HOST_OPERATOR,
         "tenant": "acme",
         "to": str(holder.pk),
         "is_group": isinstance(holder, Group),
@@ -37,7 +43,7 @@ def grant(holder: Participant | Group, role: str = "editors", **changes: Any) ->
 
 def revoke(holder: Participant | Group, role: str = "editors", **changes: Any) -> RevokeRoleResult:
     arguments: dict[str, Any] = {
-        "operator": HOST,
+        "operator": HOST_OPERATOR,
         "tenant": "acme",
         "of": str(holder.pk),
         "is_group": isinstance(holder, Group),
@@ -46,12 +52,12 @@ def revoke(holder: Participant | Group, role: str = "editors", **changes: Any) -
     return revoke_role(role=role, **{**arguments, **changes})
 
 
-def super_admin(person: Participant) -> Operator:
+def make_super_admin_operator(person: Participant) -> Operator:
     """The operator whose token was given to this person."""
     return Operator("sue", OperatorRole.SUPER_ADMIN, subject=str(person.scaikey_id))
 
 
-def nested(tenant: Tenant) -> tuple[Participant, Group]:
+def make_nested_groups(tenant: Tenant) -> tuple[Participant, Group]:
     """anna, in Backend in Engineering in All in Engineering, a circle; and All."""
     anna = make_person(tenant)
     backend, engineering, everybody = (

@@ -6,7 +6,7 @@ import pytest
 
 from tenants.models import Participant
 from tenants.queries.status_filters import STATUSES, status_q
-from tests.tenants.people import EARLIER, make_person, make_tenant
+from tests.tenants.factories import EARLIER, make_person, make_tenant
 
 pytestmark = pytest.mark.django_db
 
