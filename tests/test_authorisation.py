@@ -187,9 +187,9 @@ def token(scaikey: Sandbox, place: Place, who: str) -> str:
     }
     scopes = {READ: "admin:read", WRITE: "admin:write"}
     if who in claims:
-        return scaikey.mint(**claims[who])
+        return scaikey.issue_token(**claims[who])
     if who in scopes:
-        return scaikey.mint_platform(scope=scopes[who])
+        return scaikey.issue_platform_token(scope=scopes[who])
     return "no.token.at-all" if who == GARBAGE else ""
 
 

@@ -1,6 +1,8 @@
-"""A loopback ScaiKey to try everything against without an account: demo, tests, benchmarks.
+"""A local ScaiKey with sample data, for evaluation, the demo, tests and benchmarks.
 
-It imports neither Django nor the rest of the project besides its errors.
+A request passes through `http.server` (the connection), `server` (faults, routing) and the handlers
+in `api`, which read and change the sample data in `data`. The package imports neither Django nor
+the apps.
 """
 
 from __future__ import annotations

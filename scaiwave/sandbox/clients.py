@@ -1,8 +1,8 @@
-"""OAuth clients, all of which follow from the seed.
+"""OAuth clients, derived from the seed.
 
-A client id says itself what the client may do, under a seal only the seed can make, and the
-secret follows from the id. So credentials handed out before a restart stay good after it, with
-nothing stored (the vendor's ids are opaque; this shape is the sandbox's own).
+A client ID encodes what the client may do, authenticated by an HMAC under the seed, and the secret
+is derived from the ID. So credentials issued before a restart stay valid after it without being
+stored. (ScaiKey's IDs are opaque; this format is the sandbox's own.)
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 SCOPES = ("admin:read", "admin:write", "openid", "profile", "email", "groups:read")
 APP_SCOPES = ("GLOBAL", "PARTNER", "TENANT")
 APP_TYPES = ("SERVICE", "WEB", "SPA", "NATIVE")
-CONFIDENTIAL = ("SERVICE", "WEB")
+CONFIDENTIAL_APP_TYPES = ("SERVICE", "WEB")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Client:
-    """`target` is the partner's id of a PARTNER app, the tenant's of a TENANT app, else ''."""
+    """`target` is the ID of a PARTNER app's partner or a TENANT app's tenant, else empty."""
 
     client_id: str
     application_id: str
@@ -39,15 +39,15 @@ class Client:
 
 
 class Clients:
-    """The fixed client, and any that registration hands out."""
+    """The fixed client, and the clients that registration issues."""
 
     def __init__(self, *, seed: int, client_id: str, client_secret: str) -> None:
         self._key = f"scaikey sandbox {seed}".encode()
-        own = client_id or f"sandbox-{self._seal('client', 12)}"
-        self._fixed_secret = client_secret or self._seal(f"secret/{own}", 40)
+        client_id = client_id or f"sandbox-{self._seal('client', 12)}"
+        self._fixed_secret = client_secret or self._seal(f"secret/{client_id}", 40)
         self.fixed = Client(
-            client_id=own,
-            application_id=f"app_{self._seal(f'app/{own}', 16)}",
+            client_id=client_id,
+            application_id=f"app_{self._seal(f'app/{client_id}', 16)}",
             name="ScaiWave (sandbox)",
             app_scope="GLOBAL",
             app_type="SERVICE",
@@ -68,13 +68,13 @@ class Clients:
         target: str,
         scopes: list[str],
     ) -> Client:
-        """The `number`-th client that registration makes."""
+        """Return the client of the registration with this number."""
         flags = sum(1 << place for place, scope in enumerate(SCOPES) if scope in scopes)
         kind = f"{APP_SCOPES.index(app_scope)}{APP_TYPES.index(app_type)}"
         parts = f"{number}.{kind}.{flags}.{target}"
-        return self._client(f"{parts}.{self._seal(parts, 12)}", name)
+        return self._build_client(f"{parts}.{self._seal(parts, 12)}", name)
 
-    def _client(self, client_id: str, name: str) -> Client:
+    def _build_client(self, client_id: str, name: str) -> Client:
         _, kind, flags, target, _ = client_id.split(".")
         return Client(
             client_id=client_id,
@@ -94,11 +94,11 @@ class Clients:
             self._seal(parts, 12).encode(), seal.encode()
         ):
             return None
-        return self._client(client_id, "ScaiWave")
+        return self._build_client(client_id, "ScaiWave")
 
-    def secret(self, client: Client) -> str | None:
-        """None for SPA and NATIVE apps, which keep no secret."""
-        if client.app_type not in CONFIDENTIAL:
+    def get_secret(self, client: Client) -> str | None:
+        """Return the client's secret; None for SPA and NATIVE apps, which have none."""
+        if client.app_type not in CONFIDENTIAL_APP_TYPES:
             return None
         if client == self.fixed:
             return self._fixed_secret
@@ -106,6 +106,6 @@ class Clients:
 
     def authenticate(self, client_id: str, secret: str) -> Client | None:
         client = self.find(client_id)
-        expected = self.secret(client) if client else None
-        known = expected is not None and hmac.compare_digest(expected.encode(), secret.encode())
-        return client if known else None
+        expected = self.get_secret(client) if client else None
+        matches = expected is not None and hmac.compare_digest(expected.encode(), secret.encode())
+        return client if matches else None

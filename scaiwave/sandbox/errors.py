@@ -1,4 +1,4 @@
-"""What can go wrong with the sandbox, in the terms of the project's error tree."""
+"""Errors of the sandbox."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ from scaiwave.errors import ConfigurationError, DomainError, NotFoundError
 
 
 class UnknownEntity(NotFoundError):
-    """No partner, tenant, person or group has this id."""
+    """No partner, tenant, person or group in the sandbox has this ID or slug."""
 
     code = "SW_SANDBOX_UNKNOWN_ID"
-    fix = "Take an id from one of the sandbox's lists."
+    fix = "Use an ID or slug from one of the sandbox's lists."
 
     def __init__(self, kind: str, entity_id: str) -> None:
-        super().__init__(f"The sandbox has no {kind} {entity_id!r}.")
+        super().__init__(f"{kind.capitalize()} not found in the sandbox: {entity_id}.")
 
 
 class InvalidMutation(DomainError):
+    """The sandbox does not have the requested mutation, or its arguments are invalid."""
+
     code = "SW_SANDBOX_INVALID_MUTATION"
 
 
 class PortBusy(ConfigurationError):
+    """Another process uses the sandbox's port, or this user may not open it."""
+
     code = "SW_SANDBOX_PORT_BUSY"
 
 
 class ForeignState(ConfigurationError):
-    """The state directory was written by a sandbox with another directory."""
+    """The state directory belongs to a sandbox with another seed or other sizes."""
 
     code = "SW_SANDBOX_FOREIGN_STATE"

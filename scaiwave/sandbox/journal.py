@@ -1,4 +1,4 @@
-"""Mutations that outlive the process: one JSON line each, replayed at the next start."""
+"""The journal of mutations: one JSON line each, replayed at the next start."""
 
 from __future__ import annotations
 
@@ -10,42 +10,43 @@ import msgspec
 
 from scaiwave.sandbox.errors import ForeignState
 
-FILE = "mutations.jsonl"
+FILE_NAME = "mutations.jsonl"
 
 
 class Journal:
-    """The first line names the directory (seed and sizes) that the mutations were made to."""
+    """The first line holds the seed and sizes of the directory that the mutations belong to."""
 
     def __init__(self, state_dir: Path, *, directory: dict[str, int]) -> None:
-        self.path = state_dir / FILE
+        self.path = state_dir / FILE_NAME
         self._directory = directory
         state_dir.mkdir(parents=True, exist_ok=True)
 
     def replay(self) -> list[dict[str, Any]]:
-        """Everything that was recorded; a line that a killed process left unfinished is cut off.
+        """Return all recorded mutations. An incomplete last line is removed from the file.
 
-        Raises ForeignState when the file belongs to a directory of other seed or sizes.
+        Raises ForeignState if the file belongs to a directory with another seed or other sizes.
         """
-        whole = self._whole_lines()
-        if not whole:
+        lines = self._read_complete_lines().splitlines()
+        if not lines:
             self._append(self._directory)
             return []
-        entries = [msgspec.json.decode(line) for line in whole.splitlines()]
+        entries = [msgspec.json.decode(line) for line in lines]
         if entries[0] != self._directory:
+            options = _format_options(entries[0])
             raise ForeignState(
-                f"{self.path} belongs to a sandbox with {_words(entries[0])}.",
-                fix="Start it with those, or with another --state-dir, or remove the file.",
+                f"State directory belongs to another sandbox: {self.path}, {options}.",
+                fix="Use these options or another --state-dir, or delete the file.",
             )
         return entries[1:]
 
-    def _whole_lines(self) -> bytes:
+    def _read_complete_lines(self) -> bytes:
         if not self.path.exists():
             return b""
         content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            os.truncate(self.path, len(whole))
-        return whole
+        complete = content[: content.rfind(b"\n") + 1]
+        if complete != content:
+            os.truncate(self.path, len(complete))
+        return complete
 
     def record(self, operation: str, arguments: dict[str, Any]) -> None:
         self._append({"op": operation, **arguments})
@@ -55,5 +56,5 @@ class Journal:
             file.write(msgspec.json.encode(entry) + b"\n")
 
 
-def _words(directory: dict[str, int]) -> str:
+def _format_options(directory: dict[str, int]) -> str:
     return ", ".join(f"--{name} {value}" for name, value in directory.items())

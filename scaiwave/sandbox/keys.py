@@ -1,8 +1,8 @@
-"""Signing keys, the JWKS, and tokens: good ones, and every bad one a test may want.
+"""Signing keys, the JWKS, and tokens, valid ones and every invalid one that a test needs.
 
-Keys are made afresh by each process and kept nowhere: tokens are short-lived and clients fetch
-them again after a restart. Within one process the same seed has the same keys, which spares
-tests the tenth of a second that an RSA key costs.
+Each process generates its own keys and does not store them: tokens are short-lived, and clients
+fetch new ones after a restart. Within one process the same seed has the same keys, which saves
+tests the tenth of a second that generating an RSA key takes.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 Claims = dict[str, Any]
-FOREIGN = -1
-# Verified tokens are remembered, since a client sends the same one with each of its requests.
-REMEMBERED = 1024
+FOREIGN_GENERATION = -1
+MAX_CACHED_TOKENS = 1024
+"""Verified tokens are cached, since a client sends the same one with each request."""
 
 
 @functools.cache
-def private_key(seed: int, alg: str, generation: int) -> PrivateKey:
+def generate_private_key(seed: int, alg: str, generation: int) -> PrivateKey:
     if alg == "ES256":
         return ec.generate_private_key(ec.SECP256R1())
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -44,14 +44,14 @@ class SigningKey:
     jwk: dict[str, Any]
 
 
-def signing_key(seed: int, alg: str, generation: int) -> SigningKey:
-    private = private_key(seed, alg, generation)
-    jwk = _jwk(private)
-    kid = _thumbprint(jwk)
+def build_signing_key(seed: int, alg: str, generation: int) -> SigningKey:
+    private = generate_private_key(seed, alg, generation)
+    jwk = _build_jwk(private)
+    kid = _calculate_thumbprint(jwk)
     return SigningKey(kid, alg, private, {**jwk, "kid": kid, "use": "sig", "alg": alg})
 
 
-def _jwk(private: PrivateKey) -> dict[str, Any]:
+def _build_jwk(private: PrivateKey) -> dict[str, Any]:
     if isinstance(private, rsa.RSAPrivateKey):
         jwk = RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
     else:
@@ -59,23 +59,23 @@ def _jwk(private: PrivateKey) -> dict[str, Any]:
     return {name: jwk[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in jwk}
 
 
-def _thumbprint(jwk: dict[str, Any]) -> str:
-    """RFC 7638: the hash of the required members in lexical order."""
-    return _b64(hashlib.sha256(msgspec.json.encode(jwk, order="sorted")).digest())
+def _calculate_thumbprint(jwk: dict[str, Any]) -> str:
+    """Return the hash of the required members in lexical order (RFC 7638)."""
+    return _encode_base64url(hashlib.sha256(msgspec.json.encode(jwk, order="sorted")).digest())
 
 
-def _b64(data: bytes) -> str:
+def _encode_base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 class KeyRing:
-    """The newest key signs, all of them verify."""
+    """The signing keys: the newest signs, all of them verify."""
 
     def __init__(self, *, seed: int, alg: str) -> None:
         self.seed = seed
         self.alg = alg
         self._generation = 0
-        self._keys = [signing_key(seed, alg, 0)]
+        self._keys = [build_signing_key(seed, alg, 0)]
         self._verified: dict[str, Claims] = {}
 
     @property
@@ -83,38 +83,39 @@ class KeyRing:
         return self._keys[-1]
 
     def rotate(self, *, keep_old: bool = True) -> SigningKey:
-        """Sign with a new key from now on; without `keep_old` older tokens are void at once."""
+        """Sign with a new key from now on; without `keep_old` earlier tokens become invalid."""
         self._generation += 1
-        new = signing_key(self.seed, self.alg, self._generation)
+        new = build_signing_key(self.seed, self.alg, self._generation)
         self._keys = [*self._keys, new] if keep_old else [new]
         self._verified = {}
         return new
 
-    def jwks(self) -> dict[str, Any]:
+    def build_jwks(self) -> dict[str, Any]:
         return {"keys": [key.jwk for key in self._keys]}
 
-    def foreign(self) -> PrivateKey:
-        """A key that is in no JWKS."""
-        return private_key(self.seed, self.alg, FOREIGN)
+    def foreign_key(self) -> PrivateKey:
+        """Return a key that is in no JWKS."""
+        return generate_private_key(self.seed, self.alg, FOREIGN_GENERATION)
 
-    def public_pem(self) -> bytes:
+    def get_public_pem(self) -> bytes:
         public = self.current.private.public_key()
         return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
-    def verify(self, token: str, *, trusts: Callable[[str], bool]) -> Claims:
-        """The claims of a token of ours, whose issuer `trusts` accepts. Raises InvalidTokenError.
+    def verify(self, token: str, *, is_trusted_issuer: Callable[[str], bool]) -> Claims:
+        """Return the token's claims if `is_trusted_issuer` accepts its issuer.
 
-        There is no tolerance for the clock: it is the one the token was made with.
+        There is no tolerance for clock drift: the same clock issued the token. Raises
+        jwt.InvalidTokenError.
         """
         claims = self._verified.get(token)
         if claims is None:
             claims = self._decode(token)
-            if len(self._verified) >= REMEMBERED:
+            if len(self._verified) >= MAX_CACHED_TOKENS:
                 self._verified = {}
             self._verified[token] = claims
         if claims["exp"] <= time.time():
             raise jwt.ExpiredSignatureError("Signature has expired")
-        if not trusts(claims["iss"]):
+        if not is_trusted_issuer(claims["iss"]):
             raise jwt.InvalidIssuerError("Invalid issuer")
         return claims
 
@@ -125,9 +126,9 @@ class KeyRing:
                 public = key.private.public_key()
                 options: Any = {"verify_aud": False, "require": ["exp", "iss", "sub"]}
                 return jwt.decode(token, public, algorithms=[key.alg], options=options)
-        raise jwt.InvalidTokenError("Unknown key id")
+        raise jwt.InvalidTokenError("Unknown key ID")
 
-    def craft(
+    def forge_token(
         self,
         claims: Claims,
         *,
@@ -136,21 +137,22 @@ class KeyRing:
         kid: str | None,
         headers: dict[str, Any] | None,
     ) -> str:
-        """Any token at all, signed by hand, since PyJWT rightly refuses to make the bad ones.
+        """Return a token with any claims and headers, also such as PyJWT refuses to issue.
 
-        `alg` "none" leaves the signature empty; "HS256" signs with `key` as bytes, by default
-        our public key's PEM, which is the classic confusion of algorithms.
+        `alg` "none" leaves the signature empty; "HS256" signs with `key` as bytes, by default the
+        public key's PEM (an algorithm confusion attack).
         """
         alg = alg or self.alg
         header = {"alg": alg, "typ": "JWT", "kid": kid or self.current.kid, **(headers or {})}
         present = {name: value for name, value in header.items() if value is not None}
-        message = f"{_b64(msgspec.json.encode(present))}.{_b64(msgspec.json.encode(claims))}"
-        return f"{message}.{_b64(self._signature(message.encode(), key, alg))}"
+        parts = (msgspec.json.encode(part) for part in (present, claims))
+        message = ".".join(map(_encode_base64url, parts))
+        return f"{message}.{_encode_base64url(self._sign(message.encode(), key, alg))}"
 
-    def _signature(self, message: bytes, key: PrivateKey | bytes | None, alg: str) -> bytes:
+    def _sign(self, message: bytes, key: PrivateKey | bytes | None, alg: str) -> bytes:
         if alg.lower() == "none":
             return b""
         if alg == "HS256":
-            secret = key if isinstance(key, bytes) else self.public_pem()
+            secret = key if isinstance(key, bytes) else self.get_public_pem()
             return hmac.digest(secret, message, "sha256")
         return jwt.get_algorithm_by_name(alg).sign(message, key or self.current.private)

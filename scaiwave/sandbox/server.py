@@ -1,4 +1,4 @@
-"""The sandbox: a stand-in for ScaiKey that speaks real HTTP on the loopback address."""
+"""The sandbox: a stand-in for ScaiKey that serves HTTP on the loopback address."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from scaiwave.sandbox.api.registration import Registrations
 from scaiwave.sandbox.clients import Client, Clients
 from scaiwave.sandbox.data.directory import MUTATIONS, Directory
 from scaiwave.sandbox.errors import InvalidMutation, PortBusy
-from scaiwave.sandbox.http.faults import ON_THE_WIRE, Faults
-from scaiwave.sandbox.http.request_log import Requests
+from scaiwave.sandbox.http.faults import CONNECTION_FAULTS, Faults
+from scaiwave.sandbox.http.request_log import RequestLog
 from scaiwave.sandbox.http.routing import HTTPError, Request, Response, find_route, json_response
 from scaiwave.sandbox.http.server import Server
 from scaiwave.sandbox.journal import Journal
 from scaiwave.sandbox.keys import KeyRing, PrivateKey
 
 HOST = "127.0.0.1"
-# How often, in seconds, the accepting thread looks whether it is to stop.
-POLL = 0.05
-# Importing a module of handlers fills the table of routes.
+POLL_SECONDS = 0.05
+"""How often the accepting thread checks for a request to stop."""
+# Importing these modules registers their handlers.
 HANDLERS: tuple[ModuleType, ...] = (
     admin_api,
     control,
@@ -46,15 +46,14 @@ logger = logging.getLogger("scaiwave.sandbox")
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Sandbox:
-    """Serves in background threads between `start` and `stop`, or as a context manager.
+    """Serve in background threads between `start` and `stop`, or as a context manager.
 
-    The directory is a function of seed and sizes: a start with the same ones has the same
-    people, ids and client credentials, and with `state_dir` also the mutations made before.
-    Times are in seconds; `clock_offset` falsifies the Date header alone. Everything from
-    `envelope` on may be changed while it runs, and so may `registrations.auto_approve`.
-    A page above `max_per_page` rows is capped silently; where `refuse_per_page` is set, that
-    limit applies instead and a bigger page is refused with 422. Without `scim` the groups can't
-    be read by SCIM: its paths answer 404.
+    The directory depends on seed and sizes only: the same values give the same people, IDs and
+    client credentials, and with `state_dir` also the mutations of earlier runs. Times are in
+    seconds; `clock_offset` shifts the Date header only. Everything from `envelope` on may be
+    changed while it runs, and so may `registrations.auto_approve`. A request for more than
+    `max_per_page` rows gets that many; with `refuse_per_page` set, that limit applies instead and a
+    request above it is refused with 422. Without `scim` the SCIM paths return 404.
     """
 
     seed: int = 1
@@ -78,12 +77,16 @@ class Sandbox:
     token_lifetime: int = 3600
     clock_offset: float = 0.0
     faults: Faults = field(default_factory=Faults, init=False)
-    requests: Requests = field(default_factory=Requests, init=False)
+    requests: RequestLog = field(default_factory=RequestLog, init=False)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an unknown envelope, ForeignState for another's `state_dir`."""
+        """Build the directory and replay its mutations.
+
+        Raises ValueError for an unknown envelope, ForeignState if `state_dir` belongs to a sandbox
+        with another seed or other sizes.
+        """
         if self.envelope not in ENVELOPES:
-            raise ValueError(f"{self.envelope!r} is no envelope; known: {', '.join(ENVELOPES)}.")
+            raise ValueError(f"Unknown envelope {self.envelope!r}. Known: {', '.join(ENVELOPES)}.")
         sizes = {name: getattr(self, name) for name in ("partners", "tenants", "people", "groups")}
         self.directory = Directory(seed=self.seed, **sizes, nested_tenant=self.nested_tenant)
         self.keys = KeyRing(seed=self.seed, alg=self.alg)
@@ -91,7 +94,7 @@ class Sandbox:
             seed=self.seed, client_id=self.client_id, client_secret=self.client_secret
         )
         self.client_id = self.clients.fixed.client_id
-        self.client_secret = self.clients.secret(self.clients.fixed) or ""
+        self.client_secret = self.clients.get_secret(self.clients.fixed) or ""
         self.registrations = Registrations(auto_approve=self.auto_approve)
         self.scaicms = scaicms.ScaiCms(seed=self.seed)
         self.scaigrid = scaigrid.ScaiGrid(seed=self.seed)
@@ -110,31 +113,34 @@ class Sandbox:
         return f"http://{HOST}:{self.port}"
 
     def start(self) -> Self:
-        """Listen and return at once. Raises PortBusy."""
+        """Start listening and return. Raises PortBusy."""
         try:
-            self._server = Server((HOST, self.port), self.respond, clock=self._clock)
+            self._server = Server((HOST, self.port), self.handle, clock=self._get_time)
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
             raise PortBusy(
-                f"Port {self.port} of {HOST} can't be opened: {error.strerror}.",
-                fix="Choose another with --port, or stop what listens there.",
+                f"Port not available: {self.port} on {HOST}: {error.strerror}.",
+                fix="Choose another port with --port, or stop the process that uses it.",
             ) from error
         self.port = self._server.server_port
         self._stopping.clear()
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(POLL,), name="scaikey-sandbox", daemon=True
+            target=self._server.serve_forever,
+            args=(POLL_SECONDS,),
+            name="scaikey-sandbox",
+            daemon=True,
         )
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Hang up on everybody and free the port; a start on the same port may follow."""
+        """Close all connections and free the port, which may be used again at once."""
         if self._server is None or self._thread is None:
             return
         self._stopping.set()
         self._server.shutdown()
-        self._server.hang_up()
+        self._server.close_connections()
         self._server.server_close()
         self._thread.join()
         self._server = self._thread = None
@@ -150,82 +156,83 @@ class Sandbox:
     ) -> None:
         self.stop()
 
-    def _clock(self) -> float:
+    def _get_time(self) -> float:
         return time.time() + self.clock_offset
 
-    def respond(self, request: Request) -> Response:
-        """Answer one request, with latency and faults unless it is to the sandbox itself."""
-        if request.path.startswith(control.CONTROL):
-            return self._answer(request)
-        found = find_route(request.path)
-        template = found[0].template if found else "unmatched"
+    def handle(self, request: Request) -> Response:
+        """Return the response, with latency and faults unless the path is the sandbox's own."""
+        if request.path.startswith(control.CONTROL_PREFIX):
+            return self._dispatch(request)
+        match = find_route(request.path)
+        template = match[0].template if match else "unmatched"
         self.requests.begin(f"{request.method} {template}")
         status = 0
         try:
-            response = self._answer_badly(request)
-            status = 0 if response.wire == "drop" else response.status
+            response = self._handle_with_faults(request)
+            status = 0 if response.connection_fault == "drop" else response.status
             return response
         finally:
             self.requests.end(f"{request.method} {request.target}", status)
 
-    def _answer_badly(self, request: Request) -> Response:
+    def _handle_with_faults(self, request: Request) -> Response:
         if self.latency:
             self._stopping.wait(self.latency)
-        rule = request.rule = self.faults.take(request)
+        rule = request.rule = self.faults.find_rule(request)
         if rule is None:
-            return self._answer(request)
+            return self._dispatch(request)
         if rule.action == "hang":
             self._stopping.wait(rule.seconds)
-        response = rule.instead() or self._answer(request)
-        if rule.action in ON_THE_WIRE:
-            response.wire = rule.action
+        response = rule.build_response() or self._dispatch(request)
+        if rule.action in CONNECTION_FAULTS:
+            response.connection_fault = rule.action
         return response
 
-    def _answer(self, request: Request) -> Response:
-        found = find_route(request.path)
-        if found is None:
-            return self._no_route(request)
-        route, request.params = found
+    def _dispatch(self, request: Request) -> Response:
+        match = find_route(request.path)
+        if match is None:
+            return self._handle_unknown_path(request)
+        route, request.params = match
         handler = route.handlers.get(request.method)
         if handler is None:
             allowed = {"Allow": ", ".join(route.handlers)}
             return json_response({"detail": "Method Not Allowed"}, status=405, headers=allowed)
         try:
             return handler(self, request)
-        except HTTPError as refusal:
-            return refusal.response
+        except HTTPError as error:
+            return error.response
         except Exception:
-            logger.exception("The sandbox failed on %s %s.", request.method, request.path)
+            logger.exception("Sandbox request failed: %s %s", request.method, request.path)
             return json_response({"detail": "Internal Server Error"}, status=500)
 
-    def _no_route(self, request: Request) -> Response:
-        """A slash too few or too many is redirected, as FastAPI does; anything else is 404."""
+    def _handle_unknown_path(self, request: Request) -> Response:
+        """Redirect if only a trailing slash is missing or surplus, as FastAPI does; else 404."""
         path = request.path
-        other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
-        if find_route(other) is None:
+        target = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+        if find_route(target) is None:
             return json_response({"detail": "Not Found"}, status=404)
         query = f"?{urlencode(request.query)}" if request.query else ""
-        return Response(status=307, headers={"Location": f"{self.url}{other}{query}"})
+        return Response(status=307, headers={"Location": f"{self.url}{target}{query}"})
 
-    def issuer(self, tenant_id: str | None) -> str:
+    def get_issuer(self, tenant_id: str | None) -> str:
         return f"{self.url}/tenants/{tenant_id}" if tenant_id else self.url
 
-    def trusts(self, issuer: str) -> bool:
-        """Whether tokens of this issuer are ours: the platform's or an existing tenant's."""
+    def is_trusted_issuer(self, issuer: str) -> bool:
+        """Return whether the issuer is the platform or an existing tenant."""
         prefix, _, tenant_id = issuer.rpartition("/tenants/")
         return issuer == self.url or (prefix == self.url and tenant_id in self.directory.tenants)
 
-    def applications(self, client_id: str) -> list[dict[str, Any]]:
-        """The fixed client's, the registered ones', and that of the client who asks."""
-        asking = self.clients.find(client_id)
-        clients = [self.clients.fixed, *self.registrations.clients(), *filter(None, [asking])]
-        return list({client.client_id: _application(client) for client in clients}.values())
+    def list_applications(self, client_id: str) -> list[dict[str, Any]]:
+        """Return the applications of the fixed, the approved and the calling client."""
+        clients = [self.clients.fixed, *self.registrations.approved_clients()]
+        if caller := self.clients.find(client_id):
+            clients.append(caller)
+        return list({client.client_id: _build_application(client) for client in clients}.values())
 
     def rotate_keys(self, *, keep_old: bool = True) -> None:
-        """Sign with a new key; without `keep_old` the old one leaves the JWKS at once."""
+        """Sign with a new key; without `keep_old` remove the old keys from the JWKS."""
         self.keys.rotate(keep_old=keep_old)
 
-    def mint(
+    def issue_token(
         self,
         *,
         key: PrivateKey | bytes | None = None,
@@ -234,11 +241,12 @@ class Sandbox:
         headers: dict[str, Any] | None = None,
         **claims: Any,
     ) -> str:
-        """A token with these claims over sound defaults, and without those that are None.
+        """Return a token with valid default claims, overridden by `claims`; None omits a claim.
 
-        `mint(role="super_admin")` is a good one. For bad ones: `key=sandbox.keys.foreign()`,
-        `alg="none"`, `alg="HS256"` (signed with the public key's PEM), `kid="unknown"`,
-        `exp`, `nbf` and `iat` in Unix seconds, `iss`, `aud`, `headers={"kid": None}`.
+        `issue_token(role="super_admin")` is valid. Invalid tokens:
+        `key=sandbox.keys.foreign_key()`, `alg="none"`, `alg="HS256"` (signed with the public key's
+        PEM), `kid="unknown"`, `exp`, `nbf` and `iat` in Unix seconds, `iss`, `aud`,
+        `headers={"kid": None}`.
         """
         now = int(time.time())
         defaults = {
@@ -248,22 +256,23 @@ class Sandbox:
             "iat": now,
             "exp": now + self.token_lifetime,
         }
-        wanted = {name: v for name, v in {**defaults, **claims}.items() if v is not None}
-        return self.keys.craft(wanted, key=key, alg=alg, kid=kid, headers=headers)
+        merged = {name: v for name, v in {**defaults, **claims}.items() if v is not None}
+        return self.keys.forge_token(merged, key=key, alg=alg, kid=kid, headers=headers)
 
-    def mint_platform(self, *, scope: str = "admin:read", **claims: Any) -> str:
-        """The token that the fixed client would get for `scope`, changed by `claims`."""
-        fixed = oauth.client_claims(self, self.clients.fixed, scope=scope, issuer=self.url)
-        return self.mint(**{**fixed, **claims})
+    def issue_platform_token(self, *, scope: str = "admin:read", **claims: Any) -> str:
+        """Return the token that the fixed client would get for `scope`, overridden by `claims`."""
+        defaults = oauth.build_client_claims(self, self.clients.fixed, scope=scope, issuer=self.url)
+        return self.issue_token(**{**defaults, **claims})
 
     def mutate(self, operation: str, **arguments: Any) -> Any:
-        """Change the directory by name, and remember it if there is a `state_dir`.
+        """Run a mutation of the directory by name, and record it if there is a `state_dir`.
 
-        Raises InvalidMutation for an unknown operation or wrong arguments, UnknownEntity.
+        Raises InvalidMutation for an unknown operation or invalid arguments, and UnknownEntity.
         """
         if operation not in MUTATIONS:
             raise InvalidMutation(
-                f"{operation!r} is no mutation.", fix=f"Take one of {', '.join(sorted(MUTATIONS))}."
+                f"Unknown mutation: {operation!r}.",
+                fix=f"Use one of {', '.join(sorted(MUTATIONS))}.",
             )
         change = getattr(self.directory, operation)
         _check_arguments(change, arguments)
@@ -273,19 +282,19 @@ class Sandbox:
                 self._journal.record(operation, arguments)
         return result
 
-    def summary(self) -> dict[str, Any]:
-        """What is there, without secrets."""
-        knobs = ("url", "seed", "client_id", "envelope", "latency", "per_page", "max_per_page")
+    def get_summary(self) -> dict[str, Any]:
+        """Return the options and the counts, without secrets."""
+        options = ("url", "seed", "client_id", "envelope", "latency", "per_page", "max_per_page")
         return {
-            **{name: getattr(self, name) for name in knobs},
-            **self.directory.totals(),
-            "registrations": self.registrations.summary(),
-            "faults": len(self.faults.rules()),
+            **{name: getattr(self, name) for name in options},
+            **self.directory.count_entities(),
+            "registrations": self.registrations.list_statuses(),
+            "faults": len(self.faults.list_rules()),
             "requests": self.requests.total,
         }
 
 
-def _application(client: Client) -> dict[str, Any]:
+def _build_application(client: Client) -> dict[str, Any]:
     return {
         "id": client.application_id,
         "name": client.name,
@@ -299,7 +308,7 @@ def _application(client: Client) -> dict[str, Any]:
 
 
 def _check_arguments(change: Any, arguments: dict[str, Any]) -> None:
-    """Refuse before anything is changed what the verb's signature does not take."""
+    """Raise InvalidMutation if the arguments don't fit the signature, before any change."""
     hints = get_type_hints(change)
     try:
         inspect.signature(change).bind(**arguments)
@@ -307,5 +316,6 @@ def _check_arguments(change: Any, arguments: dict[str, Any]) -> None:
             msgspec.convert(arguments[name], hints[name])
     except (TypeError, msgspec.ValidationError) as error:
         raise InvalidMutation(
-            f"{change.__name__}: {error}.", fix=f"It takes {inspect.signature(change)}."
+            f"Invalid arguments: {change.__name__}: {error}.",
+            fix=f"Use the signature {inspect.signature(change)}.",
         ) from None

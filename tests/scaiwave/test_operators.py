@@ -88,7 +88,9 @@ def test_success_roles(
     tenant_id: str | None,
     scaikey: Sandbox,
 ) -> None:
-    operator = identified(scaikey, scaikey.mint(email="anna@example.com", sub="usr_1", **claims))
+    operator = identified(
+        scaikey, scaikey.issue_token(email="anna@example.com", sub="usr_1", **claims)
+    )
     assert (operator.name, operator.role) == ("anna@example.com", role)
     assert operator.subject == "usr_1"
     assert (operator.partner_id, operator.tenant_id) == (partner_id, tenant_id)
@@ -103,11 +105,11 @@ def test_success_roles(
     ],
 )
 def test_success_platform_tokens(scope: str, role: Role, scaikey: Sandbox) -> None:
-    assert identified(scaikey, scaikey.mint_platform(scope=scope)).role is role
+    assert identified(scaikey, scaikey.issue_platform_token(scope=scope)).role is role
 
 
 def test_success_audience_of_its_own(scaikey: Sandbox) -> None:
-    token = scaikey.mint(role="super_admin", aud="other-app")
+    token = scaikey.issue_token(role="super_admin", aud="other-app")
     operator = identified(scaikey, token, SCAIWAVE_SCAIKEY_AUDIENCE="other-app")
     assert operator.role is Role.SUPER_ADMIN
 
@@ -120,7 +122,7 @@ def test_success_token_of_a_tenant(scaikey: Sandbox) -> None:
     Tenant.objects.create(
         scaikey_tenant_id=id_, slug=row["slug"], name="A", created_at=now, updated_at=now
     )
-    token = scaikey.mint(role="tenant_admin", tenant_id=id_, iss=scaikey.issuer(id_))
+    token = scaikey.issue_token(role="tenant_admin", tenant_id=id_, iss=scaikey.get_issuer(id_))
     assert identified(scaikey, token).tenant_id == id_
 
 
@@ -183,7 +185,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[ScaiWaveError], str]] = [
 def test_fail_refused(
     claims: dict[str, Any], error: type[ScaiWaveError], message: str, scaikey: Sandbox
 ) -> None:
-    token = scaikey.mint(**{"role": "super_admin", **claims})
+    token = scaikey.issue_token(**{"role": "super_admin", **claims})
     with pytest.raises(error) as caught:
         identified(scaikey, token)
     assert caught.value.message == message.format(url=scaikey.url)
@@ -193,14 +195,14 @@ def test_fail_refused(
 
 def test_fail_signed_with_another_key(scaikey: Sandbox) -> None:
     with pytest.raises(InvalidToken) as caught:
-        identified(scaikey, scaikey.mint(role="super_admin", key=scaikey.keys.foreign()))
+        identified(scaikey, scaikey.issue_token(role="super_admin", key=scaikey.keys.foreign_key()))
     assert caught.value.message == "The token's signature is wrong."
 
 
 @pytest.mark.parametrize("scope", ["", "openid groups:read", "admin:reader"])
 def test_fail_platform_token_without_a_scope(scope: str, scaikey: Sandbox) -> None:
     with pytest.raises(InsufficientPermission):
-        identified(scaikey, scaikey.mint_platform(scope=scope))
+        identified(scaikey, scaikey.issue_platform_token(scope=scope))
 
 
 @pytest.mark.parametrize("token", ["garbage", " ", "a.b.c", "é", "x" * 20_000])
@@ -222,7 +224,7 @@ def test_fail_token_of_an_empty_file(home: Path) -> None:
 
 
 def test_success_token_at_the_console(scaikey: Sandbox, migrated: Path) -> None:
-    good = scaikey.mint(role="super_admin")
+    good = scaikey.issue_token(role="super_admin")
     ended = scaiwave(*LIST, **environment(scaikey, good, SCAIWAVE_REQUIRE_ADMIN_TOKEN="true"))
     assert (ended.code, ended.err) == (0, "No tenants.\n")
 
@@ -239,7 +241,7 @@ def test_fail_token_is_required() -> None:
 
 
 def test_fail_role_may_not(scaikey: Sandbox) -> None:
-    token = scaikey.mint(role="tenant_admin", tenant_id="tnt_1", email="anna@example.com")
+    token = scaikey.issue_token(role="tenant_admin", tenant_id="tnt_1", email="anna@example.com")
     ended = scaiwave("sync", "show-config", **environment(scaikey, token))
     assert (ended.code, ended.out) == (3, "")
     assert ended.err == (
@@ -252,7 +254,7 @@ def test_fail_role_may_not(scaikey: Sandbox) -> None:
 def test_fail_keys_are_out_of_reach(scaikey: Sandbox) -> None:
     gone = Sandbox(people=1, seed=3)
     with gone:
-        token = gone.mint(role="super_admin")
+        token = gone.issue_token(role="super_admin")
     began = time.monotonic()
     with pytest.raises(UpstreamUnreachable) as caught:
         identified(gone, token)
@@ -263,7 +265,7 @@ def test_fail_keys_are_out_of_reach(scaikey: Sandbox) -> None:
 @pytest.mark.parametrize("name", ["SCAIWAVE_SCAIKEY_URL", "SCAIWAVE_SCAIKEY_CLIENT_ID"])
 def test_fail_nothing_to_verify_with(name: str, scaikey: Sandbox) -> None:
     with pytest.raises(SettingMissing) as caught:
-        identified(scaikey, scaikey.mint(role="super_admin"), **{name: ""})
+        identified(scaikey, scaikey.issue_token(role="super_admin"), **{name: ""})
     assert caught.value.message == f"{name} is not set."
     assert caught.value.exit_code == 2
 

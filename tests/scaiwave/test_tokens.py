@@ -69,7 +69,7 @@ def refusal(scaikey: Sandbox, keys: Any, token: str, **changes: Any) -> str:
 
 def test_success(scaikey: Sandbox, keys: Keys) -> None:
     ends = int(time.time()) + 100
-    token = scaikey.mint(
+    token = scaikey.issue_token(
         role="tenant_admin",
         tenant_id="tnt_1",
         partner_id="prt_1",
@@ -115,7 +115,7 @@ def test_success_role(
     role: str | None,
     roles: tuple[str, ...] | None,
 ) -> None:
-    verified = verify(scaikey, keys, scaikey.mint(**claims))
+    verified = verify(scaikey, keys, scaikey.issue_token(**claims))
     assert verified.role == role
     assert roles is None or verified.roles == roles
 
@@ -135,30 +135,30 @@ def test_success_role(
 def test_success_platform(
     scaikey: Sandbox, keys: Keys, claims: dict[str, Any], platform: bool
 ) -> None:
-    assert verify(scaikey, keys, scaikey.mint(**claims)).platform is platform
+    assert verify(scaikey, keys, scaikey.issue_token(**claims)).platform is platform
 
 
 def test_success_token_by_client_credentials(scaikey: Sandbox, keys: Keys) -> None:
-    claims = verify(scaikey, keys, scaikey.mint_platform(scope="admin:read"))
+    claims = verify(scaikey, keys, scaikey.issue_platform_token(scope="admin:read"))
     assert claims.platform
     assert claims.scopes == {"admin:read"}
     assert claims.subject == claims.client_id == scaikey.client_id
 
 
 def test_success_scopes_as_a_list(scaikey: Sandbox, keys: Keys) -> None:
-    assert verify(scaikey, keys, scaikey.mint(scope=["a", "b"])).scopes == {"a", "b"}
+    assert verify(scaikey, keys, scaikey.issue_token(scope=["a", "b"])).scopes == {"a", "b"}
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("ours", ["", "/", "/tenants/tnt_9"])
 def test_success_issuer(scaikey: Sandbox, keys: Keys, slash: str, ours: str) -> None:
-    token = scaikey.mint(iss=scaikey.url + slash)
+    token = scaikey.issue_token(iss=scaikey.url + slash)
     assert verify(scaikey, keys, token, issuer=scaikey.url + ours).subject
 
 
 def test_success_tenant_is_the_issuer(scaikey: Sandbox, keys: Keys) -> None:
     (tenant_id, *_) = scaikey.directory.tenants
-    token = scaikey.mint(iss=f"{scaikey.url}/tenants/{tenant_id}", tenant_id=tenant_id)
+    token = scaikey.issue_token(iss=f"{scaikey.url}/tenants/{tenant_id}", tenant_id=tenant_id)
     assert verify(scaikey, keys, token).tenant_id == tenant_id
     assert keys.asked == [tenant_id]
 
@@ -176,7 +176,7 @@ def test_success_tenant_is_the_issuer(scaikey: Sandbox, keys: Keys) -> None:
     ],
 )
 def test_fail_issuer(scaikey: Sandbox, keys: Keys, issuer: str, tenant_id: str | None) -> None:
-    token = scaikey.mint(iss=issuer.format(url=scaikey.url), tenant_id=tenant_id)
+    token = scaikey.issue_token(iss=issuer.format(url=scaikey.url), tenant_id=tenant_id)
     told = refusal(scaikey, keys, token)
     assert told == f"The token was not issued by {scaikey.url}."
     assert keys.asked == []
@@ -184,31 +184,31 @@ def test_fail_issuer(scaikey: Sandbox, keys: Keys, issuer: str, tenant_id: str |
 
 @pytest.mark.parametrize("issuer", [None, 7, ["x"]])
 def test_fail_no_issuer(scaikey: Sandbox, keys: Keys, issuer: object) -> None:
-    assert refusal(scaikey, keys, scaikey.mint(iss=issuer)) == "The token names no issuer."
+    assert refusal(scaikey, keys, scaikey.issue_token(iss=issuer)) == "The token names no issuer."
 
 
 @pytest.mark.parametrize("claims", [{"aud": ["x", "ours"]}, {"aud": "x", "client_id": "ours"}])
 def test_success_audience(scaikey: Sandbox, keys: Keys, claims: dict[str, Any]) -> None:
-    assert verify(scaikey, keys, scaikey.mint(**claims), audience="ours").subject
+    assert verify(scaikey, keys, scaikey.issue_token(**claims), audience="ours").subject
 
 
 @pytest.mark.parametrize(
     "claims", [{"aud": "x"}, {"aud": None}, {"aud": []}, {"aud": {"ours": 1}}, {"aud": "ours2"}]
 )
 def test_fail_audience(scaikey: Sandbox, keys: Keys, claims: dict[str, Any]) -> None:
-    told = refusal(scaikey, keys, scaikey.mint(**claims), audience="ours")
+    told = refusal(scaikey, keys, scaikey.issue_token(**claims), audience="ours")
     assert told == "The token was made for another application (audience)."
 
 
 def test_fail_no_audience_of_our_own(scaikey: Sandbox, keys: Keys) -> None:
-    told = refusal(scaikey, keys, scaikey.mint(aud=""), audience="")
+    told = refusal(scaikey, keys, scaikey.issue_token(aud=""), audience="")
     assert told == "The token was made for another application (audience)."
 
 
 @pytest.mark.parametrize("late", [-3600, 0, 59])
 def test_success_within_the_tolerance(scaikey: Sandbox, keys: Keys, late: int) -> None:
     now = 1_800_000_000
-    token = scaikey.mint(exp=now, iat=now - 7200)
+    token = scaikey.issue_token(exp=now, iat=now - 7200)
     assert verify(scaikey, keys, token, now=now + late).expires_at == now
 
 
@@ -216,14 +216,14 @@ def test_success_within_the_tolerance(scaikey: Sandbox, keys: Keys, late: int) -
 def test_fail_expired(scaikey: Sandbox, keys: Keys, late: int) -> None:
     now = 1_800_000_000
     with pytest.raises(ExpiredToken) as caught:
-        verify(scaikey, keys, scaikey.mint(exp=now, iat=now - 7200), now=now + late)
+        verify(scaikey, keys, scaikey.issue_token(exp=now, iat=now - 7200), now=now + late)
     assert caught.value.message == "The token has expired."
     assert caught.value.fix == FIX
 
 
 def test_fail_expired_by_the_clock(scaikey: Sandbox, keys: Keys) -> None:
     with pytest.raises(ExpiredToken):
-        verify(scaikey, keys, scaikey.mint(exp=int(time.time()) - 61))
+        verify(scaikey, keys, scaikey.issue_token(exp=int(time.time()) - 61))
 
 
 @pytest.mark.parametrize("name", ["nbf", "iat"])
@@ -231,19 +231,19 @@ def test_fail_not_yet_valid(scaikey: Sandbox, keys: Keys, name: str) -> None:
     now = int(time.time())
     soon: dict[str, Any] = {name: now + 59}
     later: dict[str, Any] = {name: now + 61}
-    assert verify(scaikey, keys, scaikey.mint(**soon), now=now).subject
-    told = refusal(scaikey, keys, scaikey.mint(**later), now=now)
+    assert verify(scaikey, keys, scaikey.issue_token(**soon), now=now).subject
+    told = refusal(scaikey, keys, scaikey.issue_token(**later), now=now)
     assert told == f"The token is not yet valid ({name})."
 
 
 def test_fail_without_an_end(scaikey: Sandbox, keys: Keys) -> None:
-    assert refusal(scaikey, keys, scaikey.mint(exp=None)) == "The token has no end (exp)."
+    assert refusal(scaikey, keys, scaikey.issue_token(exp=None)) == "The token has no end (exp)."
 
 
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
 @pytest.mark.parametrize("value", ["soon", True, [1], 10**400])
 def test_fail_time_is_no_time(scaikey: Sandbox, keys: Keys, name: str, value: object) -> None:
-    header, _, _ = scaikey.mint().split(".")
+    header, _, _ = scaikey.issue_token().split(".")
     claims = {"iss": scaikey.url, "aud": scaikey.client_id, "exp": time.time() + 99, name: value}
     message = f"{header}.{_b64(json.dumps(claims))}"
     algorithm = jwt.get_algorithm_by_name(scaikey.keys.alg)
@@ -258,12 +258,14 @@ def _b64(data: str | bytes) -> str:
 
 
 def test_fail_wrong_key(scaikey: Sandbox, keys: Keys) -> None:
-    told = refusal(scaikey, keys, scaikey.mint(key=scaikey.keys.foreign(), role="super_admin"))
+    told = refusal(
+        scaikey, keys, scaikey.issue_token(key=scaikey.keys.foreign_key(), role="super_admin")
+    )
     assert told == "The token's signature is wrong."
 
 
 def test_fail_changed(scaikey: Sandbox, keys: Keys) -> None:
-    header, payload, signature = scaikey.mint(role="tenant_admin").split(".")
+    header, payload, signature = scaikey.issue_token(role="tenant_admin").split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
     changed = f"{header}.{_b64(json.dumps({**claims, 'role': 'super_admin'}))}.{signature}"
     assert refusal(scaikey, keys, changed) == "The token's signature is wrong."
@@ -271,9 +273,9 @@ def test_fail_changed(scaikey: Sandbox, keys: Keys) -> None:
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS256", "RS512", "", "ES256K"])
 def test_fail_algorithm(scaikey: Sandbox, keys: Keys, algorithm: str) -> None:
-    _header, payload, signature = scaikey.mint().split(".")
+    _header, payload, signature = scaikey.issue_token().split(".")
     if algorithm in {"none", "HS256"}:
-        token = scaikey.mint(alg=algorithm, role="super_admin")
+        token = scaikey.issue_token(alg=algorithm, role="super_admin")
     else:
         token = f"{_b64(json.dumps({'alg': algorithm, 'typ': 'JWT'}))}.{payload}.{signature}"
     told = refusal(scaikey, keys, token)
@@ -284,7 +286,7 @@ def test_fail_algorithm(scaikey: Sandbox, keys: Keys, algorithm: str) -> None:
 def test_fail_algorithm_of_another_key(scaikey: Sandbox, keys: Keys) -> None:
     """The header may not choose how a key is used."""
     other = {"RS256": "ES256", "ES256": "RS256"}[scaikey.keys.alg]
-    _, payload, signature = scaikey.mint().split(".")
+    _, payload, signature = scaikey.issue_token().split(".")
     header = _b64(json.dumps({"alg": other, "kid": scaikey.keys.current.kid}))
     told = refusal(scaikey, keys, f"{header}.{payload}.{signature}")
     assert told == "The token is signed with a key that ScaiKey does not list."
@@ -292,22 +294,22 @@ def test_fail_algorithm_of_another_key(scaikey: Sandbox, keys: Keys) -> None:
 
 @pytest.mark.parametrize("headers", [{"crit": ["exp"]}, {"crit": ["b64"], "b64": False}])
 def test_fail_extensions(scaikey: Sandbox, keys: Keys, headers: dict[str, Any]) -> None:
-    told = refusal(scaikey, keys, scaikey.mint(headers=headers))
+    told = refusal(scaikey, keys, scaikey.issue_token(headers=headers))
     assert told.startswith("The token is malformed: ")
 
 
 def test_fail_unknown_key_is_looked_up_twice(scaikey: Sandbox, keys: Keys) -> None:
-    told = refusal(scaikey, keys, scaikey.mint(kid="unknown"))
+    told = refusal(scaikey, keys, scaikey.issue_token(kid="unknown"))
     assert told == "The token is signed with a key that ScaiKey does not list."
     assert keys.asked == [None, None]
 
 
 def test_success_key_is_new(scaikey: Sandbox, keys: Keys) -> None:
     """Who remembers keys hands out the old list first."""
-    old = scaikey.keys.jwks()
+    old = scaikey.keys.build_jwks()
     scaikey.rotate_keys()
     answers = iter([old])
-    token = scaikey.mint()
+    token = scaikey.issue_token()
     assert verify(scaikey, lambda tenant: next(answers, None) or keys(tenant), token).subject
     assert keys.asked == [None]
 
@@ -322,7 +324,7 @@ def _entry(scaikey: Sandbox, **changes: Any) -> dict[str, Any]:
 )
 def test_success_key_fits(scaikey: Sandbox, changes: dict[str, Any]) -> None:
     jwks = {"keys": [7, {"kty": "OKP"}, _entry(scaikey, **changes)]}
-    assert verify(scaikey, lambda tenant: jwks, scaikey.mint()).subject
+    assert verify(scaikey, lambda tenant: jwks, scaikey.issue_token()).subject
 
 
 @pytest.mark.parametrize(
@@ -341,7 +343,7 @@ def test_success_key_fits(scaikey: Sandbox, changes: dict[str, Any]) -> None:
 )
 def test_fail_key_does_not_fit(scaikey: Sandbox, changes: dict[str, Any]) -> None:
     jwks = {"keys": [_entry(scaikey, **changes)]}
-    told = refusal(scaikey, lambda tenant: jwks, scaikey.mint())
+    told = refusal(scaikey, lambda tenant: jwks, scaikey.issue_token())
     assert told == "The token is signed with a key that ScaiKey does not list."
 
 
@@ -353,17 +355,17 @@ def test_fail_key_is_weak(scaikey: Sandbox) -> None:
         weak = ec.generate_private_key(ec.SECP384R1())
         entry = jwt.algorithms.ECAlgorithm.to_jwk(weak.public_key(), as_dict=True)
     jwks = {"keys": [{**entry, "kid": "weak", "key_ops": ["verify"]}]}
-    told = refusal(scaikey, lambda tenant: jwks, scaikey.mint(kid="weak"))
+    told = refusal(scaikey, lambda tenant: jwks, scaikey.issue_token(kid="weak"))
     assert told == "The token is signed with a key that ScaiKey does not list."
 
 
 def test_success_without_key_id(scaikey: Sandbox) -> None:
-    token = scaikey.mint(headers={"kid": None})
+    token = scaikey.issue_token(headers={"kid": None})
     assert verify(scaikey, lambda tenant: {"keys": [_entry(scaikey)]}, token).subject
 
 
 def test_fail_without_key_id_among_many(scaikey: Sandbox) -> None:
-    token = scaikey.mint(headers={"kid": None})
+    token = scaikey.issue_token(headers={"kid": None})
     jwks = {"keys": [_entry(scaikey), _entry(scaikey, kid="second")]}
     told = refusal(scaikey, lambda tenant: jwks, token)
     assert told == "The token is signed with a key that ScaiKey does not list."
@@ -381,14 +383,14 @@ def test_fail_malformed(scaikey: Sandbox, keys: Keys, token: str) -> None:
 
 
 def test_fail_claims_unreadable(scaikey: Sandbox, keys: Keys) -> None:
-    header, _, signature = scaikey.mint().split(".")
+    header, _, signature = scaikey.issue_token().split(".")
     for payload in ("[1]", "{", "7", "[" * 9000):
         told = refusal(scaikey, keys, f"{header}.{_b64(payload)}.{signature}")
         assert told == "The token is malformed: its claims can't be read."
 
 
 def test_fail_too_long(scaikey: Sandbox, keys: Keys) -> None:
-    told = refusal(scaikey, keys, scaikey.mint(name="x" * 20_000))
+    told = refusal(scaikey, keys, scaikey.issue_token(name="x" * 20_000))
     assert told == "The token is longer than 16384 characters."
 
 
@@ -407,24 +409,24 @@ def test_fail_too_long(scaikey: Sandbox, keys: Keys) -> None:
 def test_fail_claim_is_no_text(
     scaikey: Sandbox, keys: Keys, claims: dict[str, Any], name: str
 ) -> None:
-    told = refusal(scaikey, keys, scaikey.mint(**claims))
+    told = refusal(scaikey, keys, scaikey.issue_token(**claims))
     assert told == f"The token is malformed: its {name} is not a text."
 
 
 def test_fail_no_subject(scaikey: Sandbox, keys: Keys) -> None:
-    told = refusal(scaikey, keys, scaikey.mint(sub=None))
+    told = refusal(scaikey, keys, scaikey.issue_token(sub=None))
     assert told == "The token names no subject (sub)."
 
 
 def test_fail_keys_unreadable(scaikey: Sandbox) -> None:
     with pytest.raises(UpstreamInvalidResponse) as caught:
-        verify(scaikey, lambda tenant: {"keys": None}, scaikey.mint())
+        verify(scaikey, lambda tenant: {"keys": None}, scaikey.issue_token())
     assert caught.value.message == "ScaiKey's list of keys (JWKS) can't be read."
 
 
 def test_fail_scaikey_unreachable() -> None:
     with Sandbox(people=1, tenants=1) as scaikey:
-        token = scaikey.mint()
+        token = scaikey.issue_token()
     with ScaiKeyClient(scaikey.url, patience=RetryPolicy(total=0, first_contact=0)) as client:
         with pytest.raises(UpstreamUnreachable) as caught:
             verify(scaikey, lambda tenant: client.fetch_jwks(), token)

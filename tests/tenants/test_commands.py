@@ -107,7 +107,7 @@ def test_fail_nobody_elevates_themselves_by_token(tables: str, sandbox: Sandbox)
         scaiwave("admin", "list-participants", "--tenant", tenant, "--json", **environment).out
     )["participants"]
     me, other = (person["scaikey_id"] for person in people)
-    environment["SCAIWAVE_ADMIN_TOKEN"] = sandbox.mint(role="super_admin", sub=me)
+    environment["SCAIWAVE_ADMIN_TOKEN"] = sandbox.issue_token(role="super_admin", sub=me)
     words = ("role", "grant", "tenant_admin", "--tenant", tenant, "--json", "--to")
     refused = scaiwave(*words, me, **environment)
     assert (refused.code, error_of(refused)["code"]) == (3, "SW_ROLE_SELF_ELEVATION")

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from scaiwave.clients.scaigrid.client import Usage
 from scaiwave.errors import InsufficientPermission, SettingMissing, UpstreamForbidden
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.api.scaigrid import usage_row
+from scaiwave.sandbox.api.scaigrid import build_usage_row
 from tenants import jobs
 from tenants.models import AuditEntry, Tenant, TokenUsage
 from tenants.services.usage import RefreshUsageResult, refresh_usage
@@ -163,7 +163,7 @@ def test_success_the_verb_asks_scaigrid_once(grid: Sandbox) -> None:
     make_tenant("quiet", scaikey_tenant_id=ids[3])
     document = json.loads(run_command("refresh_usage", "--json"))
     month = document["month"]
-    total = usage_row(grid.seed, ids[0], month)["total_tokens"]
+    total = build_usage_row(grid.seed, ids[0], month)["total_tokens"]
     assert kept() == {"acme": total}
     assert (document["updated"], document["silent"], document["total_tokens"]) == (1, 1, total)
     assert document["unknown"] == sorted(ids[1:3])

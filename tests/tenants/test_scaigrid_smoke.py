@@ -159,7 +159,10 @@ def test_fail_no_token(sandbox: Sandbox) -> None:
 
 
 def test_fail_the_token_has_run_out(sandbox: Sandbox, config: Configuration) -> None:
-    grant = {"access_token": sandbox.mint_platform(exp=1_700_000_000), "token_type": "Bearer"}
+    grant = {
+        "access_token": sandbox.issue_platform_token(exp=1_700_000_000),
+        "token_type": "Bearer",
+    }
     sandbox.faults.add("wrong_shape", path="*/oauth/token", body=grant)
     result = smoke(config)
     assert of(result, "claims").message == (

@@ -1,20 +1,16 @@
-"""Whom the admin API lets in (ScaiKey docs, reference/admin-api).
+"""Authentication and authorisation for the admin API (ScaiKey docs, reference/admin-api).
 
-The texts of refusals that the vendor does not document are an assumption; the documented one is
-NEEDS_SCOPE.
+The vendor documents the text NEEDS_SCOPE; the other texts are an assumption.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 
-from scaiwave.sandbox.http.routing import HTTPError, Request
-
-if TYPE_CHECKING:
-    from scaiwave.sandbox.server import Sandbox
+from scaiwave.sandbox.http.routing import HTTPError, Request, SandboxState
 
 NEEDS_SCOPE = "Platform token requires admin:read or admin:write scope"
 NEEDS_ROLE = "Admin role required"
@@ -24,7 +20,7 @@ BEARER = {"WWW-Authenticate": "Bearer"}
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: without partner and tenant everything is in scope."""
+    """The caller; without partner and tenant everything is in scope."""
 
     claims: dict[str, Any]
     role: str
@@ -36,22 +32,22 @@ class Principal:
         return str(self.claims.get("client_id", ""))
 
 
-def caller(sandbox: Sandbox, request: Request) -> Principal:
-    """Raises Refusal 401 for a token that isn't ours or valid, 403 for one that may not read."""
+def authenticate(sandbox: SandboxState, request: Request) -> Principal:
+    """Return the caller. Raises HTTPError 401 for an invalid token, 403 without permission."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise HTTPError(401, "Not authenticated", headers=BEARER)
     try:
-        claims = sandbox.keys.verify(token, trusts=sandbox.trusts)
+        claims = sandbox.keys.verify(token, is_trusted_issuer=sandbox.is_trusted_issuer)
     except jwt.InvalidTokenError:
         raise HTTPError(401, "Invalid or expired token", headers=BEARER) from None
-    return _judge(claims)
+    return _build_principal(claims)
 
 
-def _judge(claims: dict[str, Any]) -> Principal:
-    machine = claims.get("platform_token") or claims.get("token_type") == "client_credentials"
+def _build_principal(claims: dict[str, Any]) -> Principal:
+    is_client = claims.get("platform_token") or claims.get("token_type") == "client_credentials"
     scopes = str(claims.get("scope", "")).split()
-    if machine and not {"admin:read", "admin:write"} & set(scopes):
+    if is_client and not {"admin:read", "admin:write"} & set(scopes):
         raise HTTPError(403, NEEDS_SCOPE)
     roles = {str(role).lower() for role in [claims.get("role"), *claims.get("roles", [])]}
     if "super_admin" in roles or claims.get("platform_token"):
@@ -63,8 +59,8 @@ def _judge(claims: dict[str, Any]) -> Principal:
     raise HTTPError(403, NEEDS_ROLE)
 
 
-def super_admin(sandbox: Sandbox, request: Request) -> Principal:
-    who = caller(sandbox, request)
-    if who.role != "super_admin":
+def require_super_admin(sandbox: SandboxState, request: Request) -> Principal:
+    principal = authenticate(sandbox, request)
+    if principal.role != "super_admin":
         raise HTTPError(403, NEEDS_SUPER_ADMIN)
-    return who
+    return principal

@@ -1,11 +1,9 @@
-"""The sandbox's own endpoints, which the vendor has none of: faults, mutations, approvals.
+"""The sandbox's own endpoints, which ScaiKey does not have: faults, mutations, approvals.
 
-They need no token: the sandbox listens on the loopback address only and holds nothing real.
+They need no token: the sandbox listens on the loopback address only and holds only sample data.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,44 +12,42 @@ from scaiwave.sandbox.http.routing import (
     HTTPError,
     Request,
     Response,
+    SandboxState,
     json_response,
     parse_json_body,
     route,
 )
 
-if TYPE_CHECKING:
-    from scaiwave.sandbox.server import Sandbox
-
-CONTROL = "/sandbox"
+CONTROL_PREFIX = "/sandbox"
 
 
-@route("GET", CONTROL + "/")
-def summary(sandbox: Sandbox, request: Request) -> Response:
-    return json_response(sandbox.summary())
+@route("GET", CONTROL_PREFIX + "/")
+def get_summary(sandbox: SandboxState, request: Request) -> Response:
+    return json_response(sandbox.get_summary())
 
 
-@route("GET", CONTROL + "/faults")
-def list_faults(sandbox: Sandbox, request: Request) -> Response:
-    return json_response({"faults": sandbox.faults.rules()})
+@route("GET", CONTROL_PREFIX + "/faults")
+def list_faults(sandbox: SandboxState, request: Request) -> Response:
+    return json_response({"faults": sandbox.faults.list_rules()})
 
 
-@route("POST", CONTROL + "/faults")
-def add_fault(sandbox: Sandbox, request: Request) -> Response:
+@route("POST", CONTROL_PREFIX + "/faults")
+def add_fault(sandbox: SandboxState, request: Request) -> Response:
     try:
         return json_response(sandbox.faults.add_json(parse_json_body(request)), status=201)
     except msgspec.ValidationError as error:
         raise HTTPError(422, str(error)) from None
 
 
-@route("DELETE", CONTROL + "/faults")
-def clear_faults(sandbox: Sandbox, request: Request) -> Response:
+@route("DELETE", CONTROL_PREFIX + "/faults")
+def clear_faults(sandbox: SandboxState, request: Request) -> Response:
     sandbox.faults.clear()
     return Response(status=204)
 
 
-@route("POST", CONTROL + "/mutate")
-def mutate(sandbox: Sandbox, request: Request) -> Response:
-    """`{"op": "add_tenant", …}`: the op's arguments stand beside it; the result is its answer."""
+@route("POST", CONTROL_PREFIX + "/mutate")
+def mutate(sandbox: SandboxState, request: Request) -> Response:
+    """Run a mutation: `{"op": "add_tenant", …}`, where the other members are its arguments."""
     arguments = parse_json_body(request)
     operation = str(arguments.pop("op", ""))
     try:
@@ -62,17 +58,17 @@ def mutate(sandbox: Sandbox, request: Request) -> Response:
         raise HTTPError(422, f"{error.message} {error.fix}") from None
 
 
-@route("POST", CONTROL + "/registrations/{request_id}/approve")
-def approve(sandbox: Sandbox, request: Request) -> Response:
+@route("POST", CONTROL_PREFIX + "/registrations/{request_id}/approve")
+def approve(sandbox: SandboxState, request: Request) -> Response:
     return _decide(sandbox, request, "APPROVED", None)
 
 
-@route("POST", CONTROL + "/registrations/{request_id}/reject")
-def reject(sandbox: Sandbox, request: Request) -> Response:
+@route("POST", CONTROL_PREFIX + "/registrations/{request_id}/reject")
+def reject(sandbox: SandboxState, request: Request) -> Response:
     reason = str(parse_json_body(request).get("reason", "Rejected in the sandbox."))
     return _decide(sandbox, request, "REJECTED", reason)
 
 
-def _decide(sandbox: Sandbox, request: Request, status: str, reason: str | None) -> Response:
+def _decide(sandbox: SandboxState, request: Request, status: str, reason: str | None) -> Response:
     pending = sandbox.registrations.decide(request.params["request_id"], status, reason)
     return json_response({"request_id": pending.request_id, "status": pending.status})

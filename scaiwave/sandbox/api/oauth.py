@@ -5,37 +5,41 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 from scaiwave.sandbox.clients import SCOPES, Client
 from scaiwave.sandbox.errors import UnknownEntity
-from scaiwave.sandbox.http.routing import HTTPError, Request, Response, json_response, route
-
-if TYPE_CHECKING:
-    from scaiwave.sandbox.server import Sandbox
+from scaiwave.sandbox.http.routing import (
+    HTTPError,
+    Request,
+    Response,
+    SandboxState,
+    json_response,
+    route,
+)
 
 PLATFORM = "/api/v1/platform"
 TENANT = "/api/v1/auth/tenants/{slug}"
 BASIC = {"WWW-Authenticate": 'Basic realm="scaikey"'}
-# A grant is not to be kept by anybody on the way (RFC 6749, 5.1).
+# Intermediaries must not store a token response (RFC 6749, 5.1).
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 @route("GET", PLATFORM + "/oauth/.well-known/openid-configuration")
-def platform_discovery(sandbox: Sandbox, request: Request) -> Response:
+def get_platform_discovery(sandbox: SandboxState, request: Request) -> Response:
     paths = f"{sandbox.url}{PLATFORM}"
-    return _discovery(sandbox, sandbox.issuer(None), f"{paths}/oauth", paths)
+    return _build_discovery(sandbox, sandbox.get_issuer(None), f"{paths}/oauth", paths)
 
 
 @route("GET", TENANT + "/.well-known/openid-configuration")
-def tenant_discovery(sandbox: Sandbox, request: Request) -> Response:
-    tenant = _tenant(sandbox, request)
+def get_tenant_discovery(sandbox: SandboxState, request: Request) -> Response:
+    tenant = _find_tenant(sandbox, request)
     paths = f"{sandbox.url}{TENANT.format(slug=tenant['slug'])}"
-    return _discovery(sandbox, sandbox.issuer(tenant["id"]), f"{paths}/oauth", paths)
+    return _build_discovery(sandbox, sandbox.get_issuer(tenant["id"]), f"{paths}/oauth", paths)
 
 
-def _discovery(sandbox: Sandbox, issuer: str, oauth: str, keys: str) -> Response:
+def _build_discovery(sandbox: SandboxState, issuer: str, oauth: str, keys: str) -> Response:
     return json_response(
         {
             "issuer": issuer,
@@ -55,54 +59,56 @@ def _discovery(sandbox: Sandbox, issuer: str, oauth: str, keys: str) -> Response
 
 
 @route("GET", PLATFORM + "/.well-known/jwks.json")
-def platform_jwks(sandbox: Sandbox, request: Request) -> Response:
-    return json_response(sandbox.keys.jwks())
+def get_platform_jwks(sandbox: SandboxState, request: Request) -> Response:
+    return json_response(sandbox.keys.build_jwks())
 
 
 @route("GET", TENANT + "/.well-known/jwks.json")
-def tenant_jwks(sandbox: Sandbox, request: Request) -> Response:
-    """The same keys as the platform's (an assumption)."""
-    _tenant(sandbox, request)
-    return json_response(sandbox.keys.jwks())
+def get_tenant_jwks(sandbox: SandboxState, request: Request) -> Response:
+    """Return the platform's keys (an assumption)."""
+    _find_tenant(sandbox, request)
+    return json_response(sandbox.keys.build_jwks())
 
 
 @route("POST", PLATFORM + "/oauth/token")
-def platform_token(sandbox: Sandbox, request: Request) -> Response:
-    """For GLOBAL apps; that PARTNER and TENANT apps may come here too is an assumption."""
+def grant_platform_token(sandbox: SandboxState, request: Request) -> Response:
+    """Issue a platform token to GLOBAL apps, and to PARTNER and TENANT apps (an assumption)."""
     client = _authenticate(sandbox, request)
-    return _grant(sandbox, request, client, sandbox.issuer(None))
+    return _grant(sandbox, request, client, sandbox.get_issuer(None))
 
 
 @route("POST", TENANT + "/oauth/token")
-def tenant_token(sandbox: Sandbox, request: Request) -> Response:
-    """For the tenant's own apps, and for those of its partner (an assumption)."""
-    tenant = _tenant(sandbox, request)
+def grant_tenant_token(sandbox: SandboxState, request: Request) -> Response:
+    """Issue a tenant token to the tenant's apps, and to those of its partner (an assumption)."""
+    tenant = _find_tenant(sandbox, request)
     client = _authenticate(sandbox, request)
     if client.target not in (tenant["id"], tenant["partner_id"]):
-        raise _refused("invalid_client", status=401, headers=BASIC)
-    return _grant(sandbox, request, client, sandbox.issuer(tenant["id"]))
+        raise _build_oauth_error("invalid_client", status=401, headers=BASIC)
+    return _grant(sandbox, request, client, sandbox.get_issuer(tenant["id"]))
 
 
-def _tenant(sandbox: Sandbox, request: Request) -> dict[str, Any]:
+def _find_tenant(sandbox: SandboxState, request: Request) -> dict[str, Any]:
     try:
-        return sandbox.directory.tenant_by_slug(request.params["slug"])
+        return sandbox.directory.get_tenant_by_slug(request.params["slug"])
     except UnknownEntity:
         raise HTTPError(404, "Tenant not found") from None
 
 
-def _authenticate(sandbox: Sandbox, request: Request) -> Client:
-    name, _, secret = _basic(request.headers.get("authorization", "")).partition(":")
+def _authenticate(sandbox: SandboxState, request: Request) -> Client:
+    name, _, secret = _parse_basic_credentials(request.headers.get("authorization", "")).partition(
+        ":"
+    )
     public = sandbox.clients.find(unquote_plus(name))
-    if public and sandbox.clients.secret(public) is None:
-        raise _refused("unauthorized_client")
+    if public and sandbox.clients.get_secret(public) is None:
+        raise _build_oauth_error("unauthorized_client")
     client = sandbox.clients.authenticate(unquote_plus(name), unquote_plus(secret))
     if client is None:
-        raise _refused("invalid_client", status=401, headers=BASIC)
+        raise _build_oauth_error("invalid_client", status=401, headers=BASIC)
     return client
 
 
-def _basic(header: str) -> str:
-    """`client:secret` of a Basic header; '' for anything else."""
+def _parse_basic_credentials(header: str) -> str:
+    """Return `client:secret` from a Basic header, or an empty string for any other header."""
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return ""
@@ -112,17 +118,17 @@ def _basic(header: str) -> str:
         return ""
 
 
-def _grant(sandbox: Sandbox, request: Request, client: Client, issuer: str) -> Response:
-    form = _form(request)
+def _grant(sandbox: SandboxState, request: Request, client: Client, issuer: str) -> Response:
+    form = _parse_form(request)
     if form.get("grant_type") != "client_credentials":
-        known = "grant_type" in form
-        raise _refused("unsupported_grant_type" if known else "invalid_request")
-    wanted = form["scope"].split() if form.get("scope") else list(client.scopes)
-    if not set(wanted) <= set(client.scopes):
-        raise _refused("invalid_scope")
-    scope = " ".join(wanted)
-    token = sandbox.keys.craft(
-        client_claims(sandbox, client, scope=scope, issuer=issuer),
+        has_grant_type = "grant_type" in form
+        raise _build_oauth_error("unsupported_grant_type" if has_grant_type else "invalid_request")
+    scopes = form["scope"].split() if form.get("scope") else list(client.scopes)
+    if not set(scopes) <= set(client.scopes):
+        raise _build_oauth_error("invalid_scope")
+    scope = " ".join(scopes)
+    token = sandbox.keys.forge_token(
+        build_client_claims(sandbox, client, scope=scope, issuer=issuer),
         key=None,
         alg=None,
         kid=None,
@@ -137,20 +143,20 @@ def _grant(sandbox: Sandbox, request: Request, client: Client, issuer: str) -> R
     return json_response(body, headers=dict(NO_STORE))
 
 
-def _form(request: Request) -> dict[str, str]:
+def _parse_form(request: Request) -> dict[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise _refused("invalid_request")
+        raise _build_oauth_error("invalid_request")
     return dict(parse_qsl(request.body.decode("utf-8", "replace")))
 
 
-def client_claims(
-    sandbox: Sandbox, client: Client, *, scope: str, issuer: str
+def build_client_claims(
+    sandbox: SandboxState, client: Client, *, scope: str, issuer: str
 ) -> dict[str, int | str | bool]:
-    """Claims of a client-credentials token (ScaiKey docs, concepts/tokens-and-scopes).
+    """Return the claims of a client-credentials token (ScaiKey docs, concepts/tokens-and-scopes).
 
-    Assumption: the token of a PARTNER or TENANT app is no platform token; it carries the role
-    that goes with its scope, or it could list nothing.
+    Assumption: the token of a PARTNER or TENANT app is not a platform token; it has the role that
+    belongs to its scope, since without a role it could not list anything.
     """
     now = int(time.time())
     claims: dict[str, int | str | bool] = {
@@ -171,9 +177,11 @@ def client_claims(
     return {**claims, "platform_token": True}
 
 
-def _refused(error: str, *, status: int = 400, headers: dict[str, str] | None = None) -> HTTPError:
-    refusal = HTTPError(status, None)
-    refusal.response = json_response(
+def _build_oauth_error(
+    error: str, *, status: int = 400, headers: dict[str, str] | None = None
+) -> HTTPError:
+    http_error = HTTPError(status, None)
+    http_error.response = json_response(
         {"error": error}, status=status, headers={**NO_STORE, **(headers or {})}
     )
-    return refusal
+    return http_error

@@ -1,7 +1,7 @@
 """Registration of applications (ScaiKey docs, reference/api/registration).
 
-The credentials are handed out by exactly one status call after the approval. Requests live in
-memory only; what they yield follows from the seed and outlives a restart.
+Exactly one status request after the approval returns the credentials. Registration requests are
+kept in memory only; the credentials are derived from the seed and stay valid after a restart.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scaiwave.sandbox.clients import APP_SCOPES, APP_TYPES, SCOPES, Client
 from scaiwave.sandbox.errors import UnknownEntity
@@ -20,23 +20,21 @@ from scaiwave.sandbox.http.routing import (
     HTTPError,
     Request,
     Response,
+    SandboxState,
     json_response,
     parse_json_body,
     route,
     validation_error,
 )
 
-if TYPE_CHECKING:
-    from scaiwave.sandbox.server import Sandbox
-
 BASE = "/api/v1/public/register/applications"
-WEEK = 7 * 24 * 3600.0
-STRINGS = ("name", "scope", "contact_email", "application_type")
+WEEK_SECONDS = 7 * 24 * 3600.0
+REQUIRED_STRINGS = ("name", "scope", "contact_email", "application_type")
 
 
 @dataclass(slots=True)
 class PendingApplication:
-    """One request; `expires` is a reading of the monotonic clock, in seconds."""
+    """A registration request; `expires` is a reading of the monotonic clock, in seconds."""
 
     client: Client
     expires: float
@@ -44,33 +42,33 @@ class PendingApplication:
     status_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     status: str = "PENDING"
     reason: str | None = None
-    retrieved: bool = False
+    is_retrieved: bool = False
 
-    def settle(self) -> str:
+    def update_status(self) -> str:
         if self.status == "PENDING" and time.monotonic() >= self.expires:
             self.status = "EXPIRED"
         return self.status
 
 
 class Registrations:
-    """All requests of this run. `lifetime` is how many seconds one may wait for approval."""
+    """All registration requests of this run; one expires `lifetime` seconds after its creation."""
 
     def __init__(self, *, auto_approve: bool) -> None:
         self.auto_approve = auto_approve
-        self.lifetime = WEEK
+        self.lifetime = WEEK_SECONDS
         self._lock = threading.Lock()
         self._requests: dict[str, PendingApplication] = {}
 
-    def open(self, make_client: Callable[[int], Client]) -> PendingApplication:
-        """`make_client(number)` makes the client that this request is for."""
+    def create(self, build_client: Callable[[int], Client]) -> PendingApplication:
+        """Add a request; `build_client(number)` returns the client that it is for."""
         with self._lock:
-            client = make_client(len(self._requests) + 1)
+            client = build_client(len(self._requests) + 1)
             pending = PendingApplication(client, time.monotonic() + self.lifetime)
             self._requests[pending.request_id] = pending
             return pending
 
     def get(self, request_id: str, token: str | None = None) -> PendingApplication:
-        """Raises Refusal 404 for an unknown request, 403 for a wrong token."""
+        """Return a request. Raises HTTPError 404 for an unknown one, 403 for a wrong token."""
         pending = self._requests.get(request_id)
         if pending is None:
             raise HTTPError(404, "Registration request not found")
@@ -81,39 +79,39 @@ class Registrations:
         return pending
 
     def decide(self, request_id: str, status: str, reason: str | None = None) -> PendingApplication:
-        """Raises Refusal 409 once something else was decided."""
+        """Set the status of a pending request. Raises HTTPError 409 for any other."""
         pending = self.get(request_id)
         with self._lock:
-            if pending.settle() != "PENDING":
+            if pending.update_status() != "PENDING":
                 raise HTTPError(409, f"Registration request is {pending.status}")
             pending.status, pending.reason = status, reason
             return pending
 
-    def retrieve(self, pending: PendingApplication) -> bool:
-        """Whether the credentials go out with this answer: true exactly once."""
+    def claim_credentials(self, pending: PendingApplication) -> bool:
+        """Return whether this response contains the credentials: true exactly once."""
         with self._lock:
-            if self.auto_approve and pending.settle() == "PENDING":
+            if self.auto_approve and pending.update_status() == "PENDING":
                 pending.status = "APPROVED"
-            first = pending.settle() == "APPROVED" and not pending.retrieved
-            pending.retrieved = pending.retrieved or first
+            first = pending.update_status() == "APPROVED" and not pending.is_retrieved
+            pending.is_retrieved = pending.is_retrieved or first
             return first
 
-    def summary(self) -> list[dict[str, str]]:
+    def list_statuses(self) -> list[dict[str, str]]:
         return [
-            {"request_id": p.request_id, "status": p.settle()}
+            {"request_id": p.request_id, "status": p.update_status()}
             for p in list(self._requests.values())
         ]
 
-    def clients(self) -> list[Client]:
+    def approved_clients(self) -> list[Client]:
         return [p.client for p in list(self._requests.values()) if p.status == "APPROVED"]
 
 
 @route("POST", BASE)
-def register(sandbox: Sandbox, request: Request) -> Response:
+def register(sandbox: SandboxState, request: Request) -> Response:
     body = parse_json_body(request)
-    _check(body)
-    target, scopes = (_target(sandbox, body), body.get("requested_scopes", ["admin:read"]))
-    pending = sandbox.registrations.open(
+    _check_body(body)
+    target, scopes = (_find_target_id(sandbox, body), body.get("requested_scopes", ["admin:read"]))
+    pending = sandbox.registrations.create(
         lambda number: sandbox.clients.issue(
             number=number,
             name=body["name"],
@@ -127,9 +125,9 @@ def register(sandbox: Sandbox, request: Request) -> Response:
     return json_response({name: getattr(pending, name) for name in fields}, status=201)
 
 
-def _check(body: dict[str, Any]) -> None:
-    """Field names are an assumption, after the vendor's sibling `scaicontrol setup register`."""
-    for name in STRINGS:
+def _check_body(body: dict[str, Any]) -> None:
+    """Check the fields, whose names are an assumption: those of `scaicontrol setup register`."""
+    for name in REQUIRED_STRINGS:
         if name not in body:
             raise validation_error(["body", name], "Field required", "missing", body)
         if not isinstance(body[name], str) or not body[name]:
@@ -153,8 +151,8 @@ def _check_choices(name: str, values: list[Any], choices: tuple[str, ...]) -> No
             raise validation_error(["body", name], f"Input should be {expected}", "enum", value)
 
 
-def _target(sandbox: Sandbox, body: dict[str, Any]) -> str:
-    """The id of the partner or tenant that the app is for."""
+def _find_target_id(sandbox: SandboxState, body: dict[str, Any]) -> str:
+    """Return the ID of the partner or tenant that the app is for."""
     kind = body["scope"].lower()
     if kind == "global":
         return ""
@@ -162,7 +160,7 @@ def _target(sandbox: Sandbox, body: dict[str, Any]) -> str:
     if not isinstance(slug, str):
         raise validation_error(["body", f"{kind}_slug"], "Field required", "missing", body)
     directory = sandbox.directory
-    find = directory.tenant_by_slug if kind == "tenant" else directory.partner_by_slug
+    find = directory.get_tenant_by_slug if kind == "tenant" else directory.get_partner_by_slug
     try:
         return str(find(slug)["id"])
     except UnknownEntity:
@@ -170,34 +168,34 @@ def _target(sandbox: Sandbox, body: dict[str, Any]) -> str:
 
 
 @route("GET", BASE + "/{request_id}/status")
-def status(sandbox: Sandbox, request: Request) -> Response:
-    pending = sandbox.registrations.get(request.params["request_id"], _token(request))
-    first = sandbox.registrations.retrieve(pending)
-    body: dict[str, Any] = {"request_id": pending.request_id, "status": pending.settle()}
+def get_status(sandbox: SandboxState, request: Request) -> Response:
+    pending = sandbox.registrations.get(request.params["request_id"], _get_status_token(request))
+    first = sandbox.registrations.claim_credentials(pending)
+    body: dict[str, Any] = {"request_id": pending.request_id, "status": pending.update_status()}
     if pending.reason:
         body["rejection_reason"] = pending.reason
     if first:
-        body["credentials"] = _credentials(sandbox, pending.client)
+        body["credentials"] = _build_credentials(sandbox, pending.client)
     return json_response(body)
 
 
-def _credentials(sandbox: Sandbox, client: Client) -> dict[str, str | None]:
+def _build_credentials(sandbox: SandboxState, client: Client) -> dict[str, str | None]:
     return {
         "client_id": client.client_id,
-        "client_secret": sandbox.clients.secret(client),
+        "client_secret": sandbox.clients.get_secret(client),
         "application_id": client.application_id,
-        "issuer": sandbox.issuer(client.tenant_id),
+        "issuer": sandbox.get_issuer(client.tenant_id),
     }
 
 
 @route("DELETE", BASE + "/{request_id}")
-def cancel(sandbox: Sandbox, request: Request) -> Response:
-    pending = sandbox.registrations.get(request.params["request_id"], _token(request))
+def cancel(sandbox: SandboxState, request: Request) -> Response:
+    pending = sandbox.registrations.get(request.params["request_id"], _get_status_token(request))
     sandbox.registrations.decide(pending.request_id, "CANCELLED")
     return Response(status=204)
 
 
-def _token(request: Request) -> str:
+def _get_status_token(request: Request) -> str:
     if "status_token" not in request.query:
         raise validation_error(["query", "status_token"], "Field required", "missing")
     return request.query["status_token"]

@@ -1,14 +1,14 @@
-"""ScaiCMS's documentation pages beside ScaiKey, on the same port (ScaiCMS docs, docs-subsystem).
+"""The documentation pages of ScaiCMS, on ScaiKey's port (ScaiCMS docs, docs-subsystem).
 
-Pages are kept in memory. Assumptions: the layout of the addresses, DELETE, the bodies of answers,
-what `_search` takes and gives, and that a key which may write a namespace may read it too.
+Pages are kept in memory. Assumptions: the paths, DELETE, the bodies of responses, the request and
+response of `_search`, and that a key with write access to a namespace may read it too.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -18,45 +18,43 @@ from scaiwave.sandbox.http.routing import (
     HTTPError,
     Request,
     Response,
+    SandboxState,
     json_response,
     parse_json_body,
     route,
     validation_error,
 )
 
-if TYPE_CHECKING:
-    from scaiwave.sandbox.server import Sandbox
-
 DOCS = "/api/v1/docs"
 PAGE = DOCS + "/{namespace}/{version}/{path:path}"
 VERSION = "v1"
-WRITE = "docs.write"
-MOST_FOUND = 20
+WRITE_PERMISSION = "docs.write"
+MAX_RESULTS = 20
 
-Key = tuple[str, str, str]
+PageKey = tuple[str, str, str]
 """Namespace, version, path."""
 
 
-class SentPagePayload(msgspec.Struct, kw_only=True, frozen=True):
+class PageContent(msgspec.Struct, kw_only=True, frozen=True):
     title: str
     body_md: str
     frontmatter: dict[str, Any] = {}
 
 
-class StoredPage(SentPagePayload, kw_only=True, frozen=True):
+class StoredPage(PageContent, kw_only=True, frozen=True):
     """`rev` counts writes, also those that changed nothing."""
 
     path: str
     rev: int
 
 
-register_structs(SentPagePayload)
+register_structs(PageContent)
 
 
 @dataclass(kw_only=True)
-class ApiKey:
+class ScaiCmsKey:
     scopes: set[str] = field(default_factory=lambda: {"docs:write:scaiwave"})
-    permissions: set[str] = field(default_factory=lambda: {WRITE})
+    permissions: set[str] = field(default_factory=lambda: {WRITE_PERMISSION})
 
 
 class ScaiCms:
@@ -66,11 +64,11 @@ class ScaiCms:
         self.api_key = (
             f"scai_live_{derive_key(seed, 'scaicms'):016x}{derive_key(seed, 'scaicms key'):016x}"
         )
-        self.keys: dict[str, ApiKey] = {self.api_key: ApiKey()}
-        self.pages: dict[Key, StoredPage] = {}
+        self.keys: dict[str, ScaiCmsKey] = {self.api_key: ScaiCmsKey()}
+        self.pages: dict[PageKey, StoredPage] = {}
         self._lock = threading.Lock()
 
-    def write(self, key: Key, sent: SentPagePayload) -> StoredPage:
+    def write(self, key: PageKey, sent: PageContent) -> StoredPage:
         with self._lock:
             before = self.pages.get(key)
             page = StoredPage(
@@ -83,56 +81,61 @@ class ScaiCms:
             self.pages[key] = page
         return page
 
-    def remove(self, key: Key) -> bool:
+    def remove(self, key: PageKey) -> bool:
         with self._lock:
             return self.pages.pop(key, None) is not None
 
-    def listed(self) -> list[tuple[Key, StoredPage]]:
+    def list_pages(self) -> list[tuple[PageKey, StoredPage]]:
         with self._lock:
             return sorted(self.pages.items(), key=lambda entry: entry[0])
 
 
-def error_body(status: int, code: str, message: str) -> HTTPError:
+def _build_error(status: int, code: str, message: str) -> HTTPError:
     return HTTPError(status, {"code": code, "message": message})
 
 
-def admitted(sandbox: Sandbox, request: Request, namespace: str | None = None) -> ApiKey:
-    """The caller's key. Raises Refusal 401, or 403 where it has no scope for the namespace."""
+def _authenticate(
+    sandbox: SandboxState, request: Request, namespace: str | None = None
+) -> ScaiCmsKey:
+    """Return the caller's key. Raises HTTPError 401, or 403 without scope for the namespace."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
-        raise error_body(401, "AUTHENTICATION_REQUIRED", "Authentication required")
+        raise _build_error(401, "AUTHENTICATION_REQUIRED", "Authentication required")
     key = sandbox.scaicms.keys.get(secret)
     if key is None:
-        raise error_body(401, "INVALID_API_KEY", "Invalid API key")
+        raise _build_error(401, "INVALID_API_KEY", "Invalid API key")
     if namespace is not None and f"docs:write:{namespace}" not in key.scopes:
-        raise error_body(403, "SCOPE_DENIED", f"Scope docs:write:{namespace} required")
+        raise _build_error(403, "SCOPE_DENIED", f"Scope docs:write:{namespace} required")
     return key
 
 
-def _may_write(sandbox: Sandbox, request: Request) -> Key:
-    if WRITE not in admitted(sandbox, request, request.params["namespace"]).permissions:
-        raise error_body(403, "PERMISSION_DENIED", f"Permission {WRITE} required")
-    return _key(request)
+def _require_write_access(sandbox: SandboxState, request: Request) -> PageKey:
+    if (
+        WRITE_PERMISSION
+        not in _authenticate(sandbox, request, request.params["namespace"]).permissions
+    ):
+        raise _build_error(403, "PERMISSION_DENIED", f"Permission {WRITE_PERMISSION} required")
+    return _get_page_key(request)
 
 
-def _key(request: Request) -> Key:
+def _get_page_key(request: Request) -> PageKey:
     return request.params["namespace"], request.params["version"], request.params["path"]
 
 
 @route("GET", PAGE)
-def read_page(sandbox: Sandbox, request: Request) -> Response:
-    admitted(sandbox, request, request.params["namespace"])
-    return json_response(_found(sandbox, _key(request)))
+def read_page(sandbox: SandboxState, request: Request) -> Response:
+    _authenticate(sandbox, request, request.params["namespace"])
+    return json_response(_find_page(sandbox, _get_page_key(request)))
 
 
 @route("PUT", PAGE)
-def write_page(sandbox: Sandbox, request: Request) -> Response:
-    key = _may_write(sandbox, request)
+def write_page(sandbox: SandboxState, request: Request) -> Response:
+    key = _require_write_access(sandbox, request)
     path = key[2]
     if path.startswith("/") or path.endswith(("/", ".md")):
         raise validation_error(["path", "path"], "No leading slash and no .md", "value_error", path)
     try:
-        sent = msgspec.convert(parse_json_body(request), SentPagePayload)
+        sent = msgspec.convert(parse_json_body(request), PageContent)
     except msgspec.ValidationError as error:
         raise validation_error(["body"], str(error), "value_error") from None
     page = sandbox.scaicms.write(key, sent)
@@ -140,21 +143,21 @@ def write_page(sandbox: Sandbox, request: Request) -> Response:
 
 
 @route("DELETE", PAGE)
-def delete_page(sandbox: Sandbox, request: Request) -> Response:
-    if not sandbox.scaicms.remove(_may_write(sandbox, request)):
+def delete_page(sandbox: SandboxState, request: Request) -> Response:
+    if not sandbox.scaicms.remove(_require_write_access(sandbox, request)):
         raise HTTPError(404, "Page not found")
     return Response(status=204)
 
 
 @route("GET", "/docs/{namespace}/{path:path}.md")
-def raw_page(sandbox: Sandbox, request: Request) -> Response:
-    """The Markdown alone, for everybody."""
+def read_raw_page(sandbox: SandboxState, request: Request) -> Response:
+    """Return the Markdown of a page; needs no key."""
     key = request.params["namespace"], VERSION, request.params["path"]
-    body = _found(sandbox, key).body_md.encode()
+    body = _find_page(sandbox, key).body_md.encode()
     return Response(body=body, content_type="text/markdown; charset=utf-8")
 
 
-def _found(sandbox: Sandbox, key: Key) -> StoredPage:
+def _find_page(sandbox: SandboxState, key: PageKey) -> StoredPage:
     page = sandbox.scaicms.pages.get(key)
     if page is None:
         raise HTTPError(404, "Page not found")
@@ -162,29 +165,29 @@ def _found(sandbox: Sandbox, key: Key) -> StoredPage:
 
 
 @route("GET", DOCS + "/_namespaces")
-def namespaces(sandbox: Sandbox, request: Request) -> Response:
-    admitted(sandbox, request)
-    names = {key[0] for key, _ in sandbox.scaicms.listed()}
+def list_namespaces(sandbox: SandboxState, request: Request) -> Response:
+    _authenticate(sandbox, request)
+    names = {key[0] for key, _ in sandbox.scaicms.list_pages()}
     return json_response({"namespaces": sorted(names)})
 
 
 @route("POST", DOCS + "/_search")
-def search(sandbox: Sandbox, request: Request) -> Response:
-    admitted(sandbox, request)
-    asked = parse_json_body(request)
-    words = str(asked.get("query", "")).casefold().split()
-    wanted = asked.get("namespace")
-    found = [
+def search_pages(sandbox: SandboxState, request: Request) -> Response:
+    _authenticate(sandbox, request)
+    query = parse_json_body(request)
+    words = str(query.get("query", "")).casefold().split()
+    namespace = query.get("namespace")
+    results = [
         {"namespace": key[0], "version": key[1], "path": key[2], "title": page.title}
-        for key, page in sandbox.scaicms.listed()
-        if wanted in (None, key[0])
+        for key, page in sandbox.scaicms.list_pages()
+        if namespace in (None, key[0])
         and all(word in f"{page.title}\n{page.body_md}".casefold() for word in words)
     ]
-    return json_response({"results": found[:MOST_FOUND]})
+    return json_response({"results": results[:MAX_RESULTS]})
 
 
 @route("GET", "/sandbox/scaicms")
-def introduction(sandbox: Sandbox, request: Request) -> Response:
-    """What one needs to publish here."""
-    pages = [{"path": key[2], "rev": page.rev} for key, page in sandbox.scaicms.listed()]
+def get_access(sandbox: SandboxState, request: Request) -> Response:
+    """Return the URL and key for publishing here, and the pages."""
+    pages = [{"path": key[2], "rev": page.rev} for key, page in sandbox.scaicms.list_pages()]
     return json_response({"url": sandbox.url, "api_key": sandbox.scaicms.api_key, "pages": pages})

@@ -1,8 +1,8 @@
-"""ScaiGrid beside ScaiKey, on the same port (ScaiGrid docs, reference).
+"""ScaiGrid, on ScaiKey's port (ScaiGrid docs, reference).
 
-It lets in the sandbox's own tokens and one API key; every permission may be taken away. The
-figures follow from the seed. Where a tenant ends, limits and the answer of `/v1/me` are
-assumptions.
+It accepts the sandbox's own tokens and one API key; each permission can be revoked. The figures are
+derived from the seed. The scope of a tenant's token, the rate limits and the response of `/v1/me`
+are assumptions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 
@@ -21,13 +21,11 @@ from scaiwave.sandbox.http.routing import (
     HTTPError,
     Request,
     Response,
+    SandboxState,
     json_response,
     parse_json_body,
     route,
 )
-
-if TYPE_CHECKING:
-    from scaiwave.sandbox.server import Sandbox
 
 PERMISSIONS = ("models:list", "models:use", "accounting:view_tenant", "accounting:view_partner")
 MODELS: tuple[dict[str, Any], ...] = (
@@ -37,16 +35,16 @@ MODELS: tuple[dict[str, Any], ...] = (
     {"slug": "embed-large", "display_name": "Embed Large", "modality": "embedding"},
 )
 DIMENSIONS = {"embed-small": 384, "embed-large": 1024}
-MOST_TEXTS = 256
-WINDOW = 60.0
-"""Seconds for which calls are counted against the limit."""
-SILENT_ROUND, SILENT_TENANT = 4, 3
-"""Of every four tenants one has used nothing, and no row."""
+MAX_TEXTS = 256
+RATE_WINDOW_SECONDS = 60.0
+"""How long calls are counted against the rate limit."""
+UNUSED_ROUND, UNUSED_TENANT = 4, 3
+"""One tenant in four, the fourth, has no usage and so no row."""
 
 
 @dataclass(kw_only=True)
 class ScaiGrid:
-    """What may be changed while the sandbox runs; limits are calls a minute."""
+    """Settings that may be changed while the sandbox runs; limits are calls a minute."""
 
     seed: int
     permissions: set[str] = field(default_factory=lambda: set(PERMISSIONS))
@@ -62,188 +60,200 @@ class ScaiGrid:
         self._window_ends: dict[str, float] = {}
         self._requests = 0
 
-    def request_id(self) -> str:
+    def create_request_id(self) -> str:
         with self._lock:
             self._requests += 1
             return f"req_{scramble(self._requests ^ derive_key(self.seed, 'requests')):016x}"
 
-    def count(self, credential: str) -> tuple[int, float]:
-        """How many calls this credential has made of late, and in how many seconds that ends."""
+    def count_call(self, credential: str) -> tuple[int, float]:
+        """Count a call; return the calls in the credential's window and its seconds left."""
         now = time.monotonic()
         with self._lock:
             if now >= self._window_ends.get(credential, 0.0):
                 self._calls[credential] = 0
-                self._window_ends[credential] = now + WINDOW
+                self._window_ends[credential] = now + RATE_WINDOW_SECONDS
             self._calls[credential] += 1
             return self._calls[credential], self._window_ends[credential] - now
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridCaller:
-    """Whom a credential lets in: without partner and tenant, all tenants."""
+    """The caller; without partner and tenant, all tenants are in scope."""
 
     partner_id: str | None = None
     tenant_id: str | None = None
 
 
-def refused(
-    sandbox: Sandbox, status: int, code: str, message: str, *, retry_after: int | None = None
+def _build_error(
+    sandbox: SandboxState, status: int, code: str, message: str, *, retry_after: int | None = None
 ) -> HTTPError:
-    """An error as ScaiGrid writes it."""
+    """Return an error in ScaiGrid's form."""
     error: dict[str, Any] = {"code": code, "message": message}
     headers = {}
     if retry_after is not None:
         error["retry_after"] = retry_after
         headers["Retry-After"] = str(retry_after)
-    refusal = HTTPError(status, None)
-    meta = {"request_id": sandbox.scaigrid.request_id()}
-    refusal.response = json_response(
+    http_error = HTTPError(status, None)
+    meta = {"request_id": sandbox.scaigrid.create_request_id()}
+    http_error.response = json_response(
         {"status": "error", "error": error, "meta": meta}, status=status, headers=headers
     )
-    return refusal
+    return http_error
 
 
-def admitted(sandbox: Sandbox, request: Request, permission: str | None = None) -> GridCaller:
-    """Who calls, counted against the limit. Raises Refusal 401, 403 or 429."""
+def _authenticate(
+    sandbox: SandboxState, request: Request, permission: str | None = None
+) -> GridCaller:
+    """Return the caller and count the call. Raises HTTPError 401, 403 or 429."""
     scheme, _, credential = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not credential:
-        raise refused(sandbox, 401, "AUTH_TOKEN_MISSING", "No bearer token")
-    caller = _caller(sandbox, credential)
+        raise _build_error(sandbox, 401, "AUTH_TOKEN_MISSING", "No bearer token")
+    caller = _identify_caller(sandbox, credential)
     grid = sandbox.scaigrid
     limit = grid.key_limit if credential.startswith("sgk_") else grid.user_limit
-    calls, rest = grid.count(credential)
+    calls, seconds_left = grid.count_call(credential)
     if calls > limit:
-        raise refused(
-            sandbox, 429, "RATE_LIMITED", "Too many requests", retry_after=max(1, round(rest))
+        raise _build_error(
+            sandbox,
+            429,
+            "RATE_LIMITED",
+            "Too many requests",
+            retry_after=max(1, round(seconds_left)),
         )
     if permission is not None:
-        needs(sandbox, permission)
+        _require_permission(sandbox, permission)
     return caller
 
 
-def needs(sandbox: Sandbox, permission: str) -> None:
-    """Raises Refusal 403."""
+def _require_permission(sandbox: SandboxState, permission: str) -> None:
+    """Raise HTTPError 403 if the permission was revoked."""
     if permission not in sandbox.scaigrid.permissions:
-        raise refused(sandbox, 403, "AUTHZ_PERMISSION_DENIED", f"Permission {permission} required")
+        raise _build_error(
+            sandbox, 403, "AUTHZ_PERMISSION_DENIED", f"Permission {permission} required"
+        )
 
 
-def _caller(sandbox: Sandbox, credential: str) -> GridCaller:
+def _identify_caller(sandbox: SandboxState, credential: str) -> GridCaller:
     if credential.startswith("sgk_"):
         if credential != sandbox.scaigrid.api_key:
-            raise refused(sandbox, 401, "AUTH_TOKEN_INVALID", "Unknown or revoked API key")
+            raise _build_error(sandbox, 401, "AUTH_TOKEN_INVALID", "Unknown or revoked API key")
         return GridCaller()
     try:
-        claims = sandbox.keys.verify(credential, trusts=sandbox.trusts)
+        claims = sandbox.keys.verify(credential, is_trusted_issuer=sandbox.is_trusted_issuer)
     except jwt.InvalidTokenError as error:
-        raise refused(sandbox, 401, "SERVICE_TOKEN_INVALID", str(error)) from None
+        raise _build_error(sandbox, 401, "SERVICE_TOKEN_INVALID", str(error)) from None
     return GridCaller(partner_id=claims.get("partner_id"), tenant_id=claims.get("tenant_id"))
 
 
 @route("GET", "/health")
-def health(sandbox: Sandbox, request: Request) -> Response:
+def get_health(sandbox: SandboxState, request: Request) -> Response:
     return json_response({"status": "ok"})
 
 
 @route("GET", "/health/ready")
-def ready(sandbox: Sandbox, request: Request) -> Response:
+def get_readiness(sandbox: SandboxState, request: Request) -> Response:
     return json_response({"status": "ready", "checks": {"database": "ok", "redis": "ok"}})
 
 
 @route("GET", "/v1/me")
-def me(sandbox: Sandbox, request: Request) -> Response:
-    caller = admitted(sandbox, request)
+def get_me(sandbox: SandboxState, request: Request) -> Response:
+    caller = _authenticate(sandbox, request)
     permissions = sorted(sandbox.scaigrid.permissions)
-    return _ok({"permissions": permissions, "tenant_id": caller.tenant_id})
+    return _build_response({"permissions": permissions, "tenant_id": caller.tenant_id})
 
 
 @route("GET", "/v1/models")
-def models(sandbox: Sandbox, request: Request) -> Response:
-    admitted(sandbox, request, "models:list")
-    wanted = request.query.get("modality")
-    rows = [{**row, "health_status": "healthy"} for row in MODELS]
-    found = [row for row in rows if wanted in (None, row["modality"])]
+def list_models(sandbox: SandboxState, request: Request) -> Response:
+    _authenticate(sandbox, request, "models:list")
+    modality = request.query.get("modality")
+    rows = [
+        {**row, "health_status": "healthy"} for row in MODELS if modality in (None, row["modality"])
+    ]
     limit = request.query.get("limit", "100")
     if not limit.isdecimal():
-        raise refused(sandbox, 422, "VALIDATION_ERROR", "limit is not a number")
-    return _ok({"items": found[: int(limit)]})
+        raise _build_error(sandbox, 422, "VALIDATION_ERROR", "limit is not a number")
+    return _build_response({"items": rows[: int(limit)]})
 
 
 @route("POST", "/v1/inference/embed")
-def embed(sandbox: Sandbox, request: Request) -> Response:
-    """The vectors come last first: `index` says which text each belongs to."""
-    admitted(sandbox, request, "models:use")
-    asked = parse_json_body(request)
-    model, texts = asked.get("model"), asked.get("input")
+def create_embeddings(sandbox: SandboxState, request: Request) -> Response:
+    """Return the vectors in reverse order: `index` says which text each belongs to."""
+    _authenticate(sandbox, request, "models:use")
+    body = parse_json_body(request)
+    model, texts = body.get("model"), body.get("input")
     if model not in {row["slug"] for row in MODELS}:
-        raise refused(sandbox, 404, "MODEL_NOT_FOUND", f"No model {model}")
+        raise _build_error(sandbox, 404, "MODEL_NOT_FOUND", f"No model {model}")
     if model not in DIMENSIONS:
-        raise refused(sandbox, 422, "VALIDATION_ERROR", f"{model} makes no vectors")
-    if not isinstance(texts, list) or not 0 < len(texts) <= MOST_TEXTS:
-        raise refused(sandbox, 422, "VALIDATION_ERROR", f"input is 1 to {MOST_TEXTS} texts")
-    size = asked.get("dimensions") or DIMENSIONS[model]
+        raise _build_error(sandbox, 422, "VALIDATION_ERROR", f"{model} is not an embedding model")
+    if not isinstance(texts, list) or not 0 < len(texts) <= MAX_TEXTS:
+        raise _build_error(
+            sandbox, 422, "VALIDATION_ERROR", f"input must be 1 to {MAX_TEXTS} texts"
+        )
+    size = body.get("dimensions") or DIMENSIONS[model]
     vectors = [
-        {"index": place, "embedding": vector(sandbox.seed, f"{model}/{text}", size)}
-        for place, text in enumerate(texts)
+        {"index": index, "embedding": build_vector(sandbox.seed, f"{model}/{text}", size)}
+        for index, text in enumerate(texts)
     ]
-    return _ok({"model": model, "data": vectors[::-1]})
+    return _build_response({"model": model, "data": vectors[::-1]})
 
 
-def vector(seed: int, text: str, size: int) -> list[float]:
-    """A direction that depends on seed and text alone, of length 1."""
+def build_vector(seed: int, text: str, size: int) -> list[float]:
+    """Return a vector of length 1 that depends on seed and text only."""
     key = derive_key(seed, f"vector/{text}")
-    numbers = [scramble(key ^ place) / 2**63 - 1 for place in range(1, size + 1)]
+    numbers = [scramble(key ^ position) / 2**63 - 1 for position in range(1, size + 1)]
     length = sum(number * number for number in numbers) ** 0.5
     return [round(number / length, 6) for number in numbers]
 
 
 @route("GET", "/v1/accounting/usage/summary")
-def usage_summary(sandbox: Sandbox, request: Request) -> Response:
-    caller = admitted(sandbox, request, "accounting:view_tenant")
+def get_usage_summary(sandbox: SandboxState, request: Request) -> Response:
+    caller = _authenticate(sandbox, request, "accounting:view_tenant")
     if caller.tenant_id is None:
-        needs(sandbox, "accounting:view_partner")
+        _require_permission(sandbox, "accounting:view_partner")
     if request.query.get("group_by") != "tenant":
-        raise refused(sandbox, 422, "VALIDATION_ERROR", "group_by: only tenant is known here")
-    month = _start(sandbox, request).strftime("%Y-%m")
+        raise _build_error(sandbox, 422, "VALIDATION_ERROR", "group_by must be tenant")
+    month = _parse_start(sandbox, request).strftime("%Y-%m")
     rows = [
-        usage_row(sandbox.seed, tenant_id, month)
-        for place, (tenant_id, tenant) in enumerate(list(sandbox.directory.tenants.items()))
-        if place % SILENT_ROUND != SILENT_TENANT and _sees(caller, tenant)
+        build_usage_row(sandbox.seed, tenant_id, month)
+        for index, (tenant_id, tenant) in enumerate(list(sandbox.directory.tenants.items()))
+        if index % UNUSED_ROUND != UNUSED_TENANT and _can_see(caller, tenant)
     ]
-    return _ok(rows)
+    return _build_response(rows)
 
 
-def usage_row(seed: int, tenant_id: str, month: str) -> dict[str, Any]:
-    luck = scramble(derive_key(seed, f"usage/{tenant_id}/{month}"))
-    taken, given = luck % 900_000 + 1000, (luck >> 32) % 90_000
+def build_usage_row(seed: int, tenant_id: str, month: str) -> dict[str, Any]:
+    random_bits = scramble(derive_key(seed, f"usage/{tenant_id}/{month}"))
+    input_tokens, output_tokens = random_bits % 900_000 + 1000, (random_bits >> 32) % 90_000
+    total_tokens = input_tokens + output_tokens
     return {
         "group_key": tenant_id,
-        "request_count": given // 100 + 1,
-        "input_tokens": taken,
-        "output_tokens": given,
-        "total_tokens": taken + given,
-        "total_cost": f"{(taken + given) / 1_000_000:.4f}",
+        "request_count": output_tokens // 100 + 1,
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "total_tokens": total_tokens,
+        "total_cost": f"{total_tokens / 1_000_000:.4f}",
         "backend_cost": "0.0000",
     }
 
 
-def _start(sandbox: Sandbox, request: Request) -> datetime:
+def _parse_start(sandbox: SandboxState, request: Request) -> datetime:
     try:
         start, end = (datetime.fromisoformat(request.query[name]) for name in ("start", "end"))
         if start <= end:
             return start
-    except (KeyError, ValueError, TypeError):  # TypeError: one has a zone, the other none
-        raise refused(
+    except (KeyError, ValueError, TypeError):  # TypeError: only one of them has a time zone
+        raise _build_error(
             sandbox, 422, "VALIDATION_ERROR", "start and end are ISO 8601 times"
         ) from None
-    raise refused(sandbox, 422, "VALIDATION_ERROR", "start is after end")
+    raise _build_error(sandbox, 422, "VALIDATION_ERROR", "start is after end")
 
 
-def _sees(caller: GridCaller, tenant: dict[str, Any]) -> bool:
+def _can_see(caller: GridCaller, tenant: dict[str, Any]) -> bool:
     return caller.tenant_id in (None, tenant["id"]) and caller.partner_id in (
         None,
         tenant["partner_id"],
     )
 
 
-def _ok(data: Any) -> Response:
+def _build_response(data: Any) -> Response:
     return json_response({"status": "ok", "data": data})

@@ -1,23 +1,20 @@
 """Groups by SCIM 2.0 (RFC 7643 and 7644).
 
-ScaiKey documents the path of the collection alone (docs, reference/api/scim). Everything else is
-an assumption: that the server follows the standard, that a group has the id it has in the admin
-API, that the members of a group come with it, and that the caller needs what the admin API asks.
+ScaiKey documents only the path of the collection (docs, reference/api/scim). Everything else is
+an assumption: that the server follows the standard, that a group has the same ID as in the admin
+API, that a group contains its members, and that the same permissions apply as in the admin API.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from scaiwave.sandbox.api.auth import caller
-from scaiwave.sandbox.data.population import ListFilter, Row, decoded
+from scaiwave.sandbox.api.auth import authenticate
+from scaiwave.sandbox.data.population import ListFilter, Row, decode_row
 from scaiwave.sandbox.errors import UnknownEntity
-from scaiwave.sandbox.http.routing import HTTPError, Request, Response, route
-
-if TYPE_CHECKING:
-    from scaiwave.sandbox.server import Sandbox
+from scaiwave.sandbox.http.routing import HTTPError, Request, Response, SandboxState, route
 
 GROUPS = "/api/v1/tenants/{tenant_id}/scim/v2/Groups"
 MEDIA_TYPE = "application/scim+json"
@@ -35,32 +32,32 @@ class ScimError(HTTPError):
         body = {"schemas": [ERROR_SCHEMA], "status": str(status), "detail": detail}
         if scim_type:
             body["scimType"] = scim_type
-        self.response = scim_response(body, status=status)
+        self.response = _scim_response(body, status=status)
 
 
-def scim_response(value: Any, *, status: int = 200) -> Response:
+def _scim_response(value: Any, *, status: int = 200) -> Response:
     body = msgspec.json.encode(value)
     return Response(status=status, body=body, content_type=MEDIA_TYPE)
 
 
 @route("GET", GROUPS)
-def groups(sandbox: Sandbox, request: Request) -> Response:
-    """List the tenant's groups from `startIndex` (from 1), at most `count` of them."""
-    tenant_id = _visible_tenant_id(sandbox, request)
+def list_groups(sandbox: SandboxState, request: Request) -> Response:
+    """List at most `count` of the tenant's groups from `startIndex`, which starts at 1."""
+    tenant_id = _get_visible_tenant_id(sandbox, request)
     # RFC 7644, section 3.4.2.4: a start below 1 means 1, a negative count means 0.
-    start = max(1, _integer(request, "startIndex", 1))
-    count = min(max(0, _integer(request, "count", MAX_COUNT)), MAX_COUNT)
+    start = max(1, _parse_integer(request, "startIndex", 1))
+    count = min(max(0, _parse_integer(request, "count", MAX_COUNT)), MAX_COUNT)
     offset = request.rule.shift_offset(start - 1) if request.rule else start - 1
     with sandbox.directory.lock:
-        where = ListFilter(tenant_id=tenant_id)
-        rows, total = sandbox.directory.group_list(where, offset, count)
+        list_filter = ListFilter(tenant_id=tenant_id)
+        rows, total = sandbox.directory.list_groups(list_filter, offset, count)
         resources = [
-            msgspec.json.encode(_resource(sandbox, tenant_id, decoded(row))).decode()
+            msgspec.json.encode(_build_group(sandbox, tenant_id, decode_row(row))).decode()
             for row in rows
         ]
     if request.rule:
         resources, total = request.rule.edit_page(resources, total)
-    return scim_response(
+    return _scim_response(
         {
             "schemas": [LIST_SCHEMA],
             "totalResults": total,
@@ -72,31 +69,31 @@ def groups(sandbox: Sandbox, request: Request) -> Response:
 
 
 @route("GET", GROUPS + "/{group_id}")
-def group(sandbox: Sandbox, request: Request) -> Response:
-    tenant_id, group_id = _visible_tenant_id(sandbox, request), request.params["group_id"]
+def get_group(sandbox: SandboxState, request: Request) -> Response:
+    tenant_id, group_id = _get_visible_tenant_id(sandbox, request), request.params["group_id"]
     with sandbox.directory.lock:
         try:
-            row = sandbox.directory.group(group_id)
+            row = sandbox.directory.get_group(group_id)
         except UnknownEntity:
             raise ScimError(404, f"Resource {group_id} not found") from None
         if row["tenant_id"] != tenant_id:
             raise ScimError(404, f"Resource {group_id} not found")
-        return scim_response(_resource(sandbox, tenant_id, row))
+        return _scim_response(_build_group(sandbox, tenant_id, row))
 
 
-def _visible_tenant_id(sandbox: Sandbox, request: Request) -> str:
+def _get_visible_tenant_id(sandbox: SandboxState, request: Request) -> str:
     """Return the id of the path's tenant if the caller may list its groups."""
     if not sandbox.scim:
         raise HTTPError(404, "Not Found")
-    who, tenant_id = caller(sandbox, request), request.params["tenant_id"]
-    scope = ListFilter(scope_partner_id=who.partner_id, scope_tenant_id=who.tenant_id)
+    principal, tenant_id = authenticate(sandbox, request), request.params["tenant_id"]
+    scope = ListFilter(scope_partner_id=principal.partner_id, scope_tenant_id=principal.tenant_id)
     tenant = sandbox.directory.tenants.get(tenant_id)
     if tenant is None or not scope.admits(tenant):
         raise ScimError(404, f"Tenant {tenant_id} not found")
     return tenant_id
 
 
-def _integer(request: Request, name: str, default: int) -> int:
+def _parse_integer(request: Request, name: str, default: int) -> int:
     text = request.query.get(name)
     try:
         return default if text is None else int(text)
@@ -104,11 +101,11 @@ def _integer(request: Request, name: str, default: int) -> int:
         raise ScimError(400, f"{name} is not an integer", scim_type="invalidValue") from None
 
 
-def _resource(sandbox: Sandbox, tenant_id: str, group_row: Row) -> Row:
+def _build_group(sandbox: SandboxState, tenant_id: str, group_row: Row) -> Row:
     base = f"{sandbox.url}/api/v1/tenants/{tenant_id}/scim/v2"
     nested, people = sandbox.directory.direct_members(group_row["id"])
-    members = [_member(base, "Group", row["id"], row["name"]) for row in nested]
-    members += [_member(base, "User", row["id"], row.get("display_name")) for row in people]
+    members = [_build_member(base, "Group", row["id"], row["name"]) for row in nested]
+    members += [_build_member(base, "User", row["id"], row.get("display_name")) for row in people]
     return {
         "schemas": [GROUP_SCHEMA],
         "id": group_row["id"],
@@ -118,7 +115,7 @@ def _resource(sandbox: Sandbox, tenant_id: str, group_row: Row) -> Row:
     }
 
 
-def _member(base: str, kind: str, member_id: str, display: str | None) -> Row:
+def _build_member(base: str, kind: str, member_id: str, display: str | None) -> Row:
     member = {"value": member_id, "type": kind, "$ref": f"{base}/{kind}s/{member_id}"}
     # An attribute without a value is left out (RFC 7643, section 2.5).
     return {**member, "display": display} if display else member

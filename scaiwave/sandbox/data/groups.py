@@ -1,7 +1,7 @@
-"""The groups of the directory and who is in them.
+"""The groups of the directory and their members.
 
-A group's members are every n-th person of its tenant's range from some start, which makes both
-questions cheap: who is the n-th member, and is this person a member. Changes lie on top.
+A group's members are every n-th person of its tenant's range from some start. So the n-th member
+is found, and a person's membership checked, without storing a list. Changes are stored on top.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from scaiwave.sandbox.data.ids import Ids, derive_key, scramble
-from scaiwave.sandbox.data.names import GROUPS, numbered
+from scaiwave.sandbox.data.names import GROUP_NAMES, number_word
 from scaiwave.sandbox.data.roster import Chunk, IndexRange, MemberSequence, MembershipIndex
 
-TYPES = ("SECURITY", "DISTRIBUTION_LIST")
-BLOCK = 12  # one in twelve groups is a distribution list
+GROUP_TYPES = ("SECURITY", "DISTRIBUTION_LIST")
+TYPE_BLOCK = 12
+"""One in twelve groups is a distribution list."""
 MEMBERSHIPS_PER_PERSON = 2.5
 # Most groups are small, a few are big; the mean is 1.
 WEIGHTS = (0.1, 0.2, 0.3, 0.3, 0.5, 0.6, 1.0, 1.5, 2.0, 3.5)
@@ -26,7 +27,7 @@ NESTING_ROUND = 7
 
 
 class MemberPattern(NamedTuple):
-    """The seed's members: positions `(offset + n * stride) % people`, n below `size`."""
+    """The seeded members: positions `(offset + n * stride) % people` for n below `size`."""
 
     start: int
     people: int
@@ -34,10 +35,10 @@ class MemberPattern(NamedTuple):
     offset: int
     stride: int
 
-    def at(self, ordinal: int) -> int:
+    def get_index(self, ordinal: int) -> int:
         return self.start + (self.offset + ordinal * self.stride) % self.people
 
-    def ordinal(self, index: int) -> int | None:
+    def find_ordinal(self, index: int) -> int | None:
         position = index - self.start
         if not 0 <= position < self.people:
             return None
@@ -45,29 +46,29 @@ class MemberPattern(NamedTuple):
         return ordinal if ordinal < self.size else None
 
 
-EMPTY = MemberPattern(0, 0, 0, 0, 1)
+EMPTY_PATTERN = MemberPattern(0, 0, 0, 0, 1)
 
 
 class Groups:
-    """Rows and memberships; `people` is the roster that says who is still in a tenant."""
+    """Rows and memberships of groups; `people` is the index of the people in each tenant."""
 
     def __init__(self, *, seed: int, ranges: list[IndexRange], people: MembershipIndex) -> None:
         self.ids = Ids(prefix="grp", seed=seed)
-        self.roster = MembershipIndex(ranges=ranges, kinds=TYPES)
+        self.roster = MembershipIndex(ranges=ranges, kinds=GROUP_TYPES)
         self.changed: dict[int, dict[str, Any]] = {}
         self._people = people
         self._key = derive_key(seed, "shapes")
-        self._shapes: dict[int, MemberPattern] = {}
-        self._lineups: dict[int, MemberSequence] = {}
+        self._patterns: dict[int, MemberPattern] = {}
+        self._sequences: dict[int, MemberSequence] = {}
         self._children: dict[int, list[int]] = {}
         self._added: dict[str, list[int]] = {}
 
     def find(self, group_id: str) -> int | None:
         index = self.ids.decode(group_id)
-        return index if index is not None and self.roster.where(index) else None
+        return index if index is not None and self.roster.get_placement(index) else None
 
     def add(self, tenant_id: str, fields: dict[str, Any]) -> int:
-        index = self.roster.add(tenant_id, fields.pop("group_type", TYPES[0]))
+        index = self.roster.add(tenant_id, fields.pop("group_type", GROUP_TYPES[0]))
         self._added.setdefault(tenant_id, []).append(index)
         self.change(index, {"name": f"Group {self.roster.added}", **fields})
         return index
@@ -75,106 +76,110 @@ class Groups:
     def change(self, index: int, fields: dict[str, Any]) -> None:
         self.changed[index] = {**self.changed.get(index, {}), **fields}
 
-    def rows(self, chunks: list[Chunk]) -> list[str]:
-        return [self.row(i) for chunk in chunks for i in chunk.seeded + chunk.moved]
+    def build_rows(self, chunks: list[Chunk]) -> list[str]:
+        return [self.build_row(i) for chunk in chunks for i in chunk.seeded + chunk.moved]
 
-    def row(self, index: int) -> str:
-        place = self.roster.where(index)
-        if place is None:
-            raise LookupError(f"There is no group with index {index}.")
+    def build_row(self, index: int) -> str:
+        placement = self.roster.get_placement(index)
+        if placement is None:
+            raise LookupError(f"Group not found: index {index}.")
         row = {
             "id": self.ids.encode(index),
-            "name": self._name(index),
+            "name": self._build_name(index),
             "description": None,
-            "tenant_id": place[0],
-            "group_type": place[1],
+            "tenant_id": placement[0],
+            "group_type": placement[1],
         }
         return msgspec.json.encode({**row, **self.changed.get(index, {})}).decode()
 
-    def _name(self, index: int) -> str:
+    def _build_name(self, index: int) -> str:
         if index >= self.roster.size:
             return ""
-        return numbered(GROUPS, index - self.roster.home(index).start)
+        return number_word(GROUP_NAMES, index - self.roster.get_range(index).start)
 
-    def shape(self, index: int) -> MemberPattern:
-        if index not in self._shapes:
-            self._shapes[index] = self._make_shape(index)
-        return self._shapes[index]
+    def get_pattern(self, index: int) -> MemberPattern:
+        if index not in self._patterns:
+            self._patterns[index] = self._build_pattern(index)
+        return self._patterns[index]
 
-    def _make_shape(self, index: int) -> MemberPattern:
+    def _build_pattern(self, index: int) -> MemberPattern:
         if index >= self.roster.size:
-            return EMPTY
-        home = self.roster.home(index)
-        people = self._people.ranges[home.tenant_id]
+            return EMPTY_PATTERN
+        range_ = self.roster.get_range(index)
+        people = self._people.ranges[range_.tenant_id]
         if not people.size:
-            return EMPTY
-        luck = scramble(index ^ self._key)
-        mean = people.size * MEMBERSHIPS_PER_PERSON / home.size
-        size = min(people.size, max(1, round(mean * WEIGHTS[luck % len(WEIGHTS)])))
+            return EMPTY_PATTERN
+        random_bits = scramble(index ^ self._key)
+        mean = people.size * MEMBERSHIPS_PER_PERSON / range_.size
+        size = min(people.size, max(1, round(mean * WEIGHTS[random_bits % len(WEIGHTS)])))
         return MemberPattern(
-            people.start, people.size, size, luck >> 16, _coprime(luck >> 8, people.size)
+            people.start,
+            people.size,
+            size,
+            random_bits >> 16,
+            _choose_stride(random_bits >> 8, people.size),
         )
 
-    def members(self, index: int, offset: int, limit: int) -> tuple[list[int], list[int], int]:
-        """(member groups, people, total) of one page; member groups come first."""
-        children = self.children(index)
-        lineup, shape = self._lineup(index), self.shape(index)
+    def list_members(self, index: int, offset: int, limit: int) -> tuple[list[int], list[int], int]:
+        """Return (member groups, people, total) of one page; member groups come first."""
+        children = self.list_children(index)
+        sequence, pattern = self._get_sequence(index), self.get_pattern(index)
         nested = children[offset : offset + limit]
-        ordinals, extra = lineup.slice(max(0, offset - len(children)), limit - len(nested))
-        people = [shape.at(ordinal) for ordinal in ordinals] + extra
-        return nested, people, len(children) + len(lineup)
+        ordinals, extra = sequence.slice(max(0, offset - len(children)), limit - len(nested))
+        people = [pattern.get_index(ordinal) for ordinal in ordinals] + extra
+        return nested, people, len(children) + len(sequence)
 
-    def _lineup(self, index: int) -> MemberSequence:
-        lineup = self._lineups.get(index)
-        return MemberSequence(self.shape(index).size) if lineup is None else lineup
+    def _get_sequence(self, index: int) -> MemberSequence:
+        sequence = self._sequences.get(index)
+        return MemberSequence(self.get_pattern(index).size) if sequence is None else sequence
 
-    def children(self, index: int) -> list[int]:
-        """The member groups that still exist."""
+    def list_children(self, index: int) -> list[int]:
+        """Return the member groups that still exist."""
         children = self._children.get(index)
-        seeded = self._seeded_children(index) if children is None else children
-        return [child for child in seeded if self.roster.where(child)]
+        seeded = self._list_seeded_children(index) if children is None else children
+        return [child for child in seeded if self.roster.get_placement(child)]
 
-    def _seeded_children(self, index: int) -> list[int]:
+    def _list_seeded_children(self, index: int) -> list[int]:
         if index >= self.roster.size:
             return []
-        home = self.roster.home(index)
-        position = index - home.start
-        nests = position % NESTING_ROUND in NESTING and position + 1 < home.size
+        range_ = self.roster.get_range(index)
+        position = index - range_.start
+        nests = position % NESTING_ROUND in NESTING and position + 1 < range_.size
         return [index + 1] if nests else []
 
     def set_child(self, index: int, child: int, *, present: bool) -> bool:
-        """Put a group into a group or take it out; False when it is so already."""
-        children = self.children(index)
+        """Add or remove a member group; return False if nothing changed."""
+        children = self.list_children(index)
         if (child in children) is present:
             return False
         self._children[index] = [c for c in children if c != child] + [child] * present
         return True
 
     def set_member(self, index: int, person: int, *, present: bool) -> bool:
-        """Put a person into a group or take one out; False when it is so already."""
-        lineup = self._lineups.setdefault(index, self._lineup(index))
-        ordinal = self.shape(index).ordinal(person)
-        inside = person in lineup.extra if ordinal is None else not lineup.has_left(ordinal)
+        """Add or remove a person; return False if nothing changed."""
+        sequence = self._sequences.setdefault(index, self._get_sequence(index))
+        ordinal = self.get_pattern(index).find_ordinal(person)
+        inside = person in sequence.added if ordinal is None else not sequence.is_removed(ordinal)
         if inside is present:
             return False
         if ordinal is None:
-            (lineup.extra.append if present else lineup.extra.remove)(person)
+            (sequence.added.append if present else sequence.added.remove)(person)
         else:
-            (lineup.come_back if present else lineup.leave)(ordinal)
+            (sequence.restore if present else sequence.remove)(ordinal)
         return True
 
-    def forget_person(self, person: int, tenant_id: str) -> None:
-        """Take a person who leaves the tenant out of its groups."""
+    def remove_person(self, person: int, tenant_id: str) -> None:
+        """Remove a person from all groups of a tenant."""
         range_ = self.roster.ranges.get(tenant_id)
         seeded = range(range_.start, range_.start + range_.size) if range_ else range(0)
         for index in [*seeded, *self._added.get(tenant_id, [])]:
-            if index in self._lineups or self.shape(index).ordinal(person) is not None:
+            if index in self._sequences or self.get_pattern(index).find_ordinal(person) is not None:
                 self.set_member(index, person, present=False)
 
 
-def _coprime(luck: int, count: int) -> int:
-    """A stride that visits everybody: the first number from a random one without common factor."""
-    stride = luck % count + 1
+def _choose_stride(random_bits: int, count: int) -> int:
+    """Return a stride that reaches everyone: the first from a random start coprime to `count`."""
+    stride = random_bits % count + 1
     while gcd(stride, count) != 1:
         stride += 1
     return stride

@@ -1,7 +1,7 @@
-"""Deterministic chaos: opaque ids and even choices out of (seed, index), with a way back.
+"""Opaque IDs and pseudo-random bits from a seed and an index, reversibly.
 
-An id is the index scrambled by a bijection on 64 bits, so that a million ids need no table and
-an id that comes in names its index at once.
+An ID is the index scrambled by a bijection on 64 bits. So a million IDs need no table, and an ID
+is decoded to its index.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def scramble(value: int) -> int:
 
 
 def unscramble(value: int) -> int:
-    value = _unshift(value, 31) * SECOND_INVERSE & MASK
-    value = _unshift(value, 27) * FIRST_INVERSE & MASK
-    return _unshift(value, 30)
+    value = _undo_shift(value, 31) * SECOND_INVERSE & MASK
+    value = _undo_shift(value, 27) * FIRST_INVERSE & MASK
+    return _undo_shift(value, 30)
 
 
-def _unshift(value: int, width: int) -> int:
-    """Undo `x ^ (x >> width)`: each round gets `width` more bits right, from the top."""
+def _undo_shift(value: int, width: int) -> int:
+    """Undo `x ^ (x >> width)`: each round restores `width` more bits, from the top."""
     result = value
     for _ in range(64 // width):
         result = value ^ (result >> width)
@@ -35,12 +35,12 @@ def _unshift(value: int, width: int) -> int:
 
 
 def derive_key(seed: int, purpose: str) -> int:
-    """64 bits that depend on seed and purpose alone."""
+    """Return 64 bits that depend on seed and purpose only."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest())
 
 
 class Ids:
-    """Ids of one kind, such as `usr_9f…`, to index and back."""
+    """Convert between indexes and the IDs of one entity type, such as `usr_9f…`."""
 
     def __init__(self, *, prefix: str, seed: int) -> None:
         self.prefix = f"{prefix}_"
@@ -50,7 +50,7 @@ class Ids:
         return f"{self.prefix}{scramble(index ^ self.key):016x}"
 
     def decode(self, text: str) -> int | None:
-        """The index, which need not exist; None for what can't be an id of this kind."""
+        """Return the index, which need not exist, or None for text that is not such an ID."""
         digits = text.removeprefix(self.prefix)
         if len(digits) != 16 or not text.startswith(self.prefix):
             return None

@@ -1,8 +1,7 @@
-"""Names of made-up people, tenants, groups and partners, from several scripts.
+"""Names of the sample people, tenants, groups and partners, in several scripts.
 
-Every person's name comes as it is written and as it is spelt in an e-mail address, since the
-directories of real companies hold both. None of it describes anybody; all mail domains end in
-`.example`, which no one can own.
+Each personal name has a spelling for e-mail addresses. The names are invented; all mail domains end
+in `.example`, which is reserved (RFC 2606).
 """
 
 from __future__ import annotations
@@ -14,14 +13,17 @@ import msgspec
 
 
 class NameLocale(NamedTuple):
-    """`given` and `family` hold `written=spelt` pairs; `family_first` is the order on a badge."""
+    """`given` and `family` hold `name=spelling in e-mail addresses` pairs.
+
+    `family_first` is the order in the display name.
+    """
 
     given: str
     family: str
     family_first: bool = False
 
 
-CULTURES = (
+LOCALES = (
     NameLocale(
         "Anna=anna;Emily=emily;James=james;Grace=grace;Oliver=oliver;Ruth=ruth;Samuel=samuel;"
         "Siobhán=siobhan;Seán=sean;Mary-Jane=maryjane;Daniel=daniel;Hannah=hannah",
@@ -99,33 +101,33 @@ CULTURES = (
 )
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     return text.split(";")
 
 
-GROUPS = _words(
+GROUP_NAMES = _split_words(
     "Engineering;Sales;Kundendienst;Recherche et développement;Finance;Personalabteilung;Legal;"
     "Διοίκηση;Склад;المبيعات;产品部;विपणन;영업팀;Security;Facilities;Works Council;Board;Interns;"
     "Łączność;Mjukvaruutveckling;Night Shift;On-call;Data & Analytics;All hands"
 )
 
-COMPANIES = _words(
+COMPANY_NAMES = _split_words(
     "Acme;Nordlys;Blaue Linie;Kestrel;Žluťásek;Mirador;Åkerlund;Aurora;Thalassa;Волна;Nile;Hikari;"
     "Sequoia;Banyan;Tramontana;Granit;Lantern;Polder;Saffron;Baobab"
 )
-COMPANY_SLUGS = _words(
+COMPANY_SLUGS = _split_words(
     "acme;nordlys;blaue-linie;kestrel;zlutasek;mirador;akerlund;aurora;thalassa;volna;nile;hikari;"
     "sequoia;banyan;tramontana;granit;lantern;polder;saffron;baobab"
 )
-FORMS = _words(
+COMPANY_SUFFIXES = _split_words(
     "Logistics;GmbH & Co. KG;Health;Foods;Energy;Schools;Shipping;Robotics;Insurance;"
     "Works;Media;Travel;Chemicals;Textiles"
 )
-PARTNERS = _words("Alder;Birch;Cedar;Dogwood;Elm;Fir;Ginkgo;Hazel")
+PARTNER_NAMES = _split_words("Alder;Birch;Cedar;Dogwood;Elm;Fir;Ginkgo;Hazel")
 
 
 class SpelledName(NamedTuple):
-    """One full name: as JSON members with and without display name, and as e-mail local part."""
+    """A full name as JSON members with and without display name, and as an e-mail local part."""
 
     full: str
     plain: str
@@ -133,44 +135,48 @@ class SpelledName(NamedTuple):
 
 
 @functools.cache
-def spellings(culture: int) -> tuple[SpelledName, ...]:
-    """Every given name with every family name of one culture, encoded once per process."""
-    chosen = CULTURES[culture]
+def build_names(locale_index: int) -> tuple[SpelledName, ...]:
+    """Return every given name with every family name of one locale, encoded once per process."""
+    locale = LOCALES[locale_index]
     return tuple(
-        _spell(chosen, given.partition("="), family.partition("="))
-        for given in chosen.given.split(";")
-        for family in chosen.family.split(";")
+        _build_name(locale, given.partition("="), family.partition("="))
+        for given in locale.given.split(";")
+        for family in locale.family.split(";")
     )
 
 
-def _spell(
-    culture: NameLocale, given: tuple[str, str, str], family: tuple[str, str, str]
+def _build_name(
+    locale: NameLocale, given: tuple[str, str, str], family: tuple[str, str, str]
 ) -> SpelledName:
     names = {"first_name": given[0], "last_name": family[0]}
-    badge = (family[0] + given[0]) if culture.family_first else f"{given[0]} {family[0]}"
+    display_name = (family[0] + given[0]) if locale.family_first else f"{given[0]} {family[0]}"
     return SpelledName(
-        _members({**names, "display_name": badge}), _members(names), f"{given[2]}.{family[2]}"
+        _encode_members({**names, "display_name": display_name}),
+        _encode_members(names),
+        f"{given[2]}.{family[2]}",
     )
 
 
-def _members(fields: dict[str, str]) -> str:
-    """A JSON object without its braces, to be spliced into a bigger one."""
+def _encode_members(fields: dict[str, str]) -> str:
+    """Return a JSON object without its braces, to be inserted into another one."""
     return msgspec.json.encode(fields).decode()[1:-1]
 
 
-def numbered(words: list[str], position: int, separator: str = " ") -> str:
-    """The word at `position`; from the second round on with its round's number after it."""
-    round_, place = divmod(position, len(words))
-    return words[place] if not round_ else f"{words[place]}{separator}{round_ + 1}"
+def number_word(words: list[str], position: int, separator: str = " ") -> str:
+    """Return the word at `position`, from the second round on with the round's number appended."""
+    round_, offset = divmod(position, len(words))
+    return words[offset] if not round_ else f"{words[offset]}{separator}{round_ + 1}"
 
 
-def company(position: int) -> tuple[str, str]:
-    """Name and slug of a tenant; slugs stay distinct for any number of tenants."""
-    form = FORMS[(position * 5 + position // len(COMPANIES)) % len(FORMS)]
-    name = numbered(COMPANIES, position)
-    return f"{name} {form}", numbered(COMPANY_SLUGS, position, "-")
+def build_tenant_name(position: int) -> tuple[str, str]:
+    """Return name and slug of a tenant; slugs are distinct for any number of tenants."""
+    suffix = COMPANY_SUFFIXES[
+        (position * 5 + position // len(COMPANY_NAMES)) % len(COMPANY_SUFFIXES)
+    ]
+    name = number_word(COMPANY_NAMES, position)
+    return f"{name} {suffix}", number_word(COMPANY_SLUGS, position, "-")
 
 
-def partner(position: int) -> tuple[str, str]:
-    name = numbered(PARTNERS, position)
+def build_partner_name(position: int) -> tuple[str, str]:
+    name = number_word(PARTNER_NAMES, position)
     return f"{name} Partners", name.lower().replace(" ", "-")

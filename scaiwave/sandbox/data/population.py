@@ -1,7 +1,7 @@
-"""What there is to list: partners and tenants held whole, people and groups computed.
+"""The directory for reading: partners and tenants are stored, people and groups computed.
 
-Every list is asked with a `ListFilter` and comes back as (rows as JSON text, total). One lock
-guards it all: the server answers in many threads, and a page must not see half of a change.
+Every list takes a `ListFilter` and returns (rows as JSON text, total). One lock guards everything:
+the server handles requests in many threads, and a page must not contain half of a change.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
-from scaiwave.sandbox.data.groups import BLOCK as GROUP_BLOCK
+from scaiwave.sandbox.data.groups import TYPE_BLOCK as GROUP_BLOCK
 from scaiwave.sandbox.data.groups import Groups
 from scaiwave.sandbox.data.ids import Ids, derive_key, scramble
-from scaiwave.sandbox.data.names import company, partner
-from scaiwave.sandbox.data.people import BLOCK as PEOPLE_BLOCK
+from scaiwave.sandbox.data.names import build_partner_name, build_tenant_name
+from scaiwave.sandbox.data.people import STATUS_BLOCK as PEOPLE_BLOCK
 from scaiwave.sandbox.data.people import People
 from scaiwave.sandbox.data.roster import IndexRange, MemberSequence, MembershipIndex
 from scaiwave.sandbox.errors import UnknownEntity
@@ -25,16 +25,15 @@ from scaiwave.sandbox.errors import UnknownEntity
 Rows = tuple[list[str], int]
 Row = dict[str, Any]
 Selection = list[tuple[str, str, MemberSequence]]
-# The status of a softly deleted entity. ScaiKey documents the deletion but not its form on the
-# wire, so the word is an assumption.
 DELETED = "DELETED"
-# One tenant in sixteen is suspended: the eleventh, so that small directories have none.
+"""The status of a softly deleted entity. ScaiKey does not document it; it is an assumption."""
 SUSPENDED_TENANT, SUSPENDED_ROUND = 10, 16
+"""One tenant in sixteen, the eleventh, is suspended, so that small directories have none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListFilter:
-    """Filters of a list, and what the caller may see; None leaves a filter out.
+    """The filters of a list and the caller's scope; None means no filter.
 
     `kind` is the status, for groups the type; `scope_…` come from the caller's token.
     """
@@ -59,7 +58,7 @@ EVERYTHING = ListFilter()
 
 
 class Population:
-    """The directory for reading; `CentralDirectory` adds the changes."""
+    """The directory for reading; `Directory` adds the mutations."""
 
     def __init__(
         self,
@@ -76,29 +75,29 @@ class Population:
         self.lock = threading.RLock()
         self.partner_ids = Ids(prefix="prt", seed=seed)
         self.tenant_ids = Ids(prefix="tnt", seed=seed)
-        self.partners = {row["id"]: row for row in map(self._seeded_partner, range(partners))}
-        self.tenants = {row["id"]: row for row in map(self._seeded_tenant, range(tenants))}
+        self.partners = {row["id"]: row for row in map(self._build_seeded_partner, range(partners))}
+        self.tenants = {row["id"]: row for row in map(self._build_seeded_tenant, range(tenants))}
         self.people = People(
             seed=seed,
-            ranges=self._ranges(people, PEOPLE_BLOCK, power=1.1),
+            ranges=self._build_ranges(people, PEOPLE_BLOCK, power=1.1),
             tenant_members=self._tenant_members,
         )
         self.groups = Groups(
             seed=seed,
-            ranges=self._ranges(groups, GROUP_BLOCK, power=0.5),
+            ranges=self._build_ranges(groups, GROUP_BLOCK, power=0.5),
             people=self.people.roster,
         )
         for tenant in self.tenants.values():
-            self.people.welcome(tenant["id"], tenant["slug"])
-        # Softly deleted entities by id: absent from every list, still returned by id.
+            self.people.add_tenant(tenant["id"], tenant["slug"])
+        # Softly deleted entities by ID: not in any list, but still returned by ID.
         self.deleted: dict[str, Row] = {}
-        self._totals: dict[tuple[int, ListFilter], tuple[Selection, int]] = {}
+        self._selections: dict[tuple[int, ListFilter], tuple[Selection, int]] = {}
 
-    def _seeded_partner(self, index: int) -> Row:
-        name, slug = partner(index)
-        return self._partner_row(index, name=name, slug=slug)
+    def _build_seeded_partner(self, index: int) -> Row:
+        name, slug = build_partner_name(index)
+        return self._build_partner(index, name=name, slug=slug)
 
-    def _partner_row(self, index: int, *, name: str, slug: str) -> Row:
+    def _build_partner(self, index: int, *, name: str, slug: str) -> Row:
         return {
             "id": self.partner_ids.encode(index),
             "name": name,
@@ -110,19 +109,19 @@ class Population:
             "max_applications_per_tenant": 50,
         }
 
-    def _seeded_tenant(self, index: int) -> Row:
-        name, slug = company(index)
+    def _build_seeded_tenant(self, index: int) -> Row:
+        name, slug = build_tenant_name(index)
         partners = list(self.partners)
-        # Every partner has a tenant before one gets a second.
-        place = (
+        # Every partner has one tenant before any has two.
+        position = (
             index if index < len(partners) else scramble(index ^ derive_key(self.seed, "partner"))
         )
-        owner = partners[place % len(partners)] if partners else None
-        row = self._tenant_row(index, name=name, slug=slug, partner_id=owner)
+        owner = partners[position % len(partners)] if partners else None
+        row = self._build_tenant(index, name=name, slug=slug, partner_id=owner)
         suspended = index % SUSPENDED_ROUND == SUSPENDED_TENANT
         return {**row, "status": "SUSPENDED"} if suspended else row
 
-    def _tenant_row(self, index: int, *, name: str, slug: str, partner_id: str | None) -> Row:
+    def _build_tenant(self, index: int, *, name: str, slug: str, partner_id: str | None) -> Row:
         return {
             "id": self.tenant_ids.encode(index),
             "name": name,
@@ -137,10 +136,10 @@ class Population:
             },
         }
 
-    def _ranges(self, total: int, block: int, *, power: float) -> list[IndexRange]:
-        """Shares that fall off by rank, as the sizes of companies do; the ranks are shuffled."""
-        luck = derive_key(self.seed, "ranks")
-        order = sorted(range(len(self.tenants)), key=lambda place: scramble(place ^ luck))
+    def _build_ranges(self, total: int, block: int, *, power: float) -> list[IndexRange]:
+        """Divide `total` by a power law over shuffled ranks, like the sizes of companies."""
+        rank_key = derive_key(self.seed, "ranks")
+        order = sorted(range(len(self.tenants)), key=lambda rank: scramble(rank ^ rank_key))
         weights = [1.0 / (rank + 1) ** power for rank in order]
         scale, reached, start, ranges = sum(weights) or 1.0, 0.0, 0, []
         for tenant_id, weight in zip(self.tenants, weights, strict=True):
@@ -152,70 +151,80 @@ class Population:
         return ranges
 
     def _tenant_members(self, tenant_id: str) -> str:
-        """How a person's row names its tenant: flat, or nested when asked for."""
+        """Return the JSON members that name a row's tenant: an ID, or an object if configured."""
         if not self.nested_tenant:
             return f'"tenant_id":"{tenant_id}"'
-        tenant = self.tenant_by_id(tenant_id)
+        tenant = self.get_tenant_by_id(tenant_id)
         nested = {name: tenant[name] for name in ("id", "name", "slug")}
         return f'"tenant":{msgspec.json.encode(nested).decode()}'
 
-    def partner_list(self, where: ListFilter, offset: int, limit: int) -> Rows:
-        return self._plain_list(list(self.partners.values()), where, offset, limit)
+    def list_partners(self, list_filter: ListFilter, offset: int, limit: int) -> Rows:
+        return self._list_plain(list(self.partners.values()), list_filter, offset, limit)
 
-    def tenant_list(self, where: ListFilter, offset: int, limit: int) -> Rows:
-        admitted = [row for row in list(self.tenants.values()) if where.admits(row)]
-        return self._plain_list(admitted, where, offset, limit)
+    def list_tenants(self, list_filter: ListFilter, offset: int, limit: int) -> Rows:
+        admitted = [row for row in list(self.tenants.values()) if list_filter.admits(row)]
+        return self._list_plain(admitted, list_filter, offset, limit)
 
-    def _plain_list(self, rows: list[Row], where: ListFilter, offset: int, limit: int) -> Rows:
+    def _list_plain(
+        self, rows: list[Row], list_filter: ListFilter, offset: int, limit: int
+    ) -> Rows:
         with self.lock:
-            found = [msgspec.json.encode(r).decode() for r in rows if _fits(r, where)]
-        return found[offset : offset + limit], len(found)
+            matches = [msgspec.json.encode(r).decode() for r in rows if _matches(r, list_filter)]
+        return matches[offset : offset + limit], len(matches)
 
-    def user_list(self, where: ListFilter, offset: int, limit: int) -> Rows:
-        return self._computed_list(self.people.roster, self._user_page, where, offset, limit)
+    def list_users(self, list_filter: ListFilter, offset: int, limit: int) -> Rows:
+        return self._list_computed(
+            self.people.roster, self._build_user_page, list_filter, offset, limit
+        )
 
-    def group_list(self, where: ListFilter, offset: int, limit: int) -> Rows:
-        return self._computed_list(self.groups.roster, self._group_page, where, offset, limit)
+    def list_groups(self, list_filter: ListFilter, offset: int, limit: int) -> Rows:
+        return self._list_computed(
+            self.groups.roster, self._build_group_page, list_filter, offset, limit
+        )
 
-    def _user_page(self, selection: Selection, offset: int, limit: int) -> list[str]:
-        return self.people.rows(self.people.roster.chunks(selection, offset, limit))
+    def _build_user_page(self, selection: Selection, offset: int, limit: int) -> list[str]:
+        return self.people.build_rows(
+            self.people.roster.split_into_chunks(selection, offset, limit)
+        )
 
-    def _group_page(self, selection: Selection, offset: int, limit: int) -> list[str]:
-        return self.groups.rows(list(self.groups.roster.chunks(selection, offset, limit)))
+    def _build_group_page(self, selection: Selection, offset: int, limit: int) -> list[str]:
+        return self.groups.build_rows(
+            list(self.groups.roster.split_into_chunks(selection, offset, limit))
+        )
 
-    def _computed_list(
+    def _list_computed(
         self,
         roster: MembershipIndex,
         page: Callable[[Selection, int, int], list[str]],
-        where: ListFilter,
+        list_filter: ListFilter,
         offset: int,
         limit: int,
     ) -> Rows:
         with self.lock:
-            selection, total = self._select(roster, where)
-            if not where.search:
+            selection, total = self._select(roster, list_filter)
+            if not list_filter.search:
                 return page(selection, offset, limit), total
             steps = range(0, total, 1000)
             rows = (row for start in steps for row in page(selection, start, 1000))
-            return _window(_matching(rows, where.search), offset, limit)
+            return _take_page(_search_rows(rows, list_filter.search), offset, limit)
 
-    def _select(self, roster: MembershipIndex, where: ListFilter) -> tuple[Selection, int]:
-        """The line-ups that `where` admits, remembered until something changes."""
-        key = (id(roster), where)
-        if key not in self._totals:
-            tenant_ids = [row["id"] for row in self.tenants.values() if where.admits(row)]
-            selection = roster.select(tenant_ids, where.kind)
-            self._totals[key] = (selection, sum(len(lineup) for _, _, lineup in selection))
-        return self._totals[key]
+    def _select(self, roster: MembershipIndex, list_filter: ListFilter) -> tuple[Selection, int]:
+        """Return the sequences that the filter admits, cached until the next change."""
+        key = (id(roster), list_filter)
+        if key not in self._selections:
+            tenant_ids = [row["id"] for row in self.tenants.values() if list_filter.admits(row)]
+            selection = roster.select(tenant_ids, list_filter.kind)
+            self._selections[key] = (selection, sum(len(sequence) for _, _, sequence in selection))
+        return self._selections[key]
 
-    def changed(self) -> None:
-        """Forget what was remembered; every change ends with this."""
-        self._totals.clear()
+    def clear_cache(self) -> None:
+        """Clear the cached selections. Call it after every change."""
+        self._selections.clear()
 
-    def member_list(self, group_id: str, offset: int, limit: int) -> Rows:
+    def list_members(self, group_id: str, offset: int, limit: int) -> Rows:
         with self.lock:
-            index = self.group_index(group_id)
-            nested, people, total = self.groups.members(index, offset, limit)
+            index = self.get_group_index(group_id)
+            nested, people, total = self.groups.list_members(index, offset, limit)
         rows = [f'{{"group_id":"{self.groups.ids.encode(child)}"}}' for child in nested]
         encode = self.people.ids.encode
         rows += [f'{{"user_id":"{encode(i)}","membership_type":"DIRECT"}}' for i in people]
@@ -224,124 +233,126 @@ class Population:
     def direct_members(self, group_id: str) -> tuple[list[Row], list[Row]]:
         """Return the rows of all member groups and of all people who are direct members."""
         with self.lock:
-            index = self.group_index(group_id)
-            total = self.groups.members(index, 0, 0)[2]
-            nested, people, _ = self.groups.members(index, 0, total)
-            group_rows = [decoded(self.groups.row(child)) for child in nested]
-            return group_rows, [decoded(self.people.row(person)) for person in people]
+            index = self.get_group_index(group_id)
+            total = self.groups.list_members(index, 0, 0)[2]
+            nested, people, _ = self.groups.list_members(index, 0, total)
+            group_rows = [decode_row(self.groups.build_row(child)) for child in nested]
+            return group_rows, [decode_row(self.people.build_row(person)) for person in people]
 
-    def partner(self, partner_id: str) -> Row:
+    def get_partner(self, partner_id: str) -> Row:
         if partner_id not in self.partners:
             raise UnknownEntity("partner", partner_id)
         return self.partners[partner_id]
 
-    def tenant(self, tenant_id: str) -> Row:
+    def get_tenant(self, tenant_id: str) -> Row:
         if tenant_id not in self.tenants:
             raise UnknownEntity("tenant", tenant_id)
         return self.tenants[tenant_id]
 
-    def partner_by_slug(self, slug: str) -> Row:
-        return _by_slug("partner", list(self.partners.values()), slug)
+    def get_partner_by_slug(self, slug: str) -> Row:
+        return _find_by_slug("partner", list(self.partners.values()), slug)
 
-    def tenant_by_slug(self, slug: str) -> Row:
-        return _by_slug("tenant", list(self.tenants.values()), slug)
+    def get_tenant_by_slug(self, slug: str) -> Row:
+        return _find_by_slug("tenant", list(self.tenants.values()), slug)
 
-    def user_index(self, user_id: str) -> int:
+    def get_user_index(self, user_id: str) -> int:
         index = self.people.find(user_id)
-        if index is None or self._tenant_of(self.people.roster, index) is None:
+        if index is None or self._find_tenant(self.people.roster, index) is None:
             raise UnknownEntity("user", user_id)
         return index
 
-    def group_index(self, group_id: str) -> int:
+    def get_group_index(self, group_id: str) -> int:
         index = self.groups.find(group_id)
-        if index is None or self._tenant_of(self.groups.roster, index) is None:
+        if index is None or self._find_tenant(self.groups.roster, index) is None:
             raise UnknownEntity("group", group_id)
         return index
 
-    def _tenant_of(self, roster: MembershipIndex, index: int) -> Row | None:
-        place = roster.where(index)
+    def _find_tenant(self, roster: MembershipIndex, index: int) -> Row | None:
+        place = roster.get_placement(index)
         return self.tenants.get(place[0]) if place else None
 
-    def user(self, user_id: str) -> Row:
+    def get_user(self, user_id: str) -> Row:
         with self.lock:
-            return decoded(self.people.row(self.user_index(user_id)))
+            return decode_row(self.people.build_row(self.get_user_index(user_id)))
 
-    def group(self, group_id: str) -> Row:
+    def get_group(self, group_id: str) -> Row:
         with self.lock:
-            return decoded(self.groups.row(self.group_index(group_id)))
+            return decode_row(self.groups.build_row(self.get_group_index(group_id)))
 
-    def partner_by_id(self, partner_id: str) -> Row:
-        """Return the row that GET by id answers: a softly deleted partner has one as well."""
-        return self.deleted.get(partner_id) or self.partner(partner_id)
+    def get_partner_by_id(self, partner_id: str) -> Row:
+        """Return the row for GET by ID, also of a softly deleted partner."""
+        return self.deleted.get(partner_id) or self.get_partner(partner_id)
 
-    def tenant_by_id(self, tenant_id: str) -> Row:
-        """Return the row that GET by id answers: a softly deleted tenant has one as well."""
-        return self.deleted.get(tenant_id) or self.tenant(tenant_id)
+    def get_tenant_by_id(self, tenant_id: str) -> Row:
+        """Return the row for GET by ID, also of a softly deleted tenant."""
+        return self.deleted.get(tenant_id) or self.get_tenant(tenant_id)
 
-    def user_by_id(self, user_id: str) -> Row:
-        """Return the row that GET by id answers, also for a person of a softly deleted tenant."""
+    def get_user_by_id(self, user_id: str) -> Row:
+        """Return the row for GET by ID, also of a person in a softly deleted tenant."""
         with self.lock:
             index = self.people.find(user_id)
-            if index is not None and self._tenant_is_deleted(self.people.roster, index):
-                return {**decoded(self.people.row(index)), "status": DELETED}
-            return self.deleted.get(user_id) or self.user(user_id)
+            if index is not None and self._is_tenant_deleted(self.people.roster, index):
+                return {**decode_row(self.people.build_row(index)), "status": DELETED}
+            return self.deleted.get(user_id) or self.get_user(user_id)
 
-    def group_by_id(self, group_id: str) -> Row:
-        """Return the row that GET by id answers, also for a group of a softly deleted tenant."""
+    def get_group_by_id(self, group_id: str) -> Row:
+        """Return the row for GET by ID, also of a group in a softly deleted tenant."""
         with self.lock:
             index = self.groups.find(group_id)
-            if index is not None and self._tenant_is_deleted(self.groups.roster, index):
-                return {**decoded(self.groups.row(index)), "status": DELETED}
-            return self.deleted.get(group_id) or self.group(group_id)
+            if index is not None and self._is_tenant_deleted(self.groups.roster, index):
+                return {**decode_row(self.groups.build_row(index)), "status": DELETED}
+            return self.deleted.get(group_id) or self.get_group(group_id)
 
-    def _tenant_is_deleted(self, roster: MembershipIndex, index: int) -> bool:
-        place = roster.where(index)
+    def _is_tenant_deleted(self, roster: MembershipIndex, index: int) -> bool:
+        place = roster.get_placement(index)
         return place is not None and place[0] in self.deleted
 
-    def tenant_of_user(self, user_id: str) -> Row:
+    def get_tenant_of_user(self, user_id: str) -> Row:
         with self.lock:
-            return self.tenants[self.people.roster.where(self.user_index(user_id))[0]]  # type: ignore[index]
+            return self.tenants[self.people.roster.get_placement(self.get_user_index(user_id))[0]]  # type: ignore[index]
 
-    def totals(self) -> dict[str, int]:
+    def count_entities(self) -> dict[str, int]:
         return {
             "partners": len(self.partners),
             "tenants": len(self.tenants),
-            "people": self.user_list(EVERYTHING, 0, 0)[1],
-            "groups": self.group_list(EVERYTHING, 0, 0)[1],
+            "people": self.list_users(EVERYTHING, 0, 0)[1],
+            "groups": self.list_groups(EVERYTHING, 0, 0)[1],
         }
 
 
-def _by_slug(kind: str, rows: list[Row], slug: str) -> Row:
+def _find_by_slug(kind: str, rows: list[Row], slug: str) -> Row:
     for row in rows:
         if row["slug"] == slug:
             return row
     raise UnknownEntity(kind, slug)
 
 
-def decoded(text: str) -> Row:
+def decode_row(text: str) -> Row:
     row: Row = msgspec.json.decode(text)
     return row
 
 
-def _fits(row: Row, where: ListFilter) -> bool:
+def _matches(row: Row, list_filter: ListFilter) -> bool:
     text = f"{row['name']} {row['slug']}".casefold()
-    return where.kind in (None, row["status"]) and (where.search or "").casefold() in text
+    return (
+        list_filter.kind in (None, row["status"]) and (list_filter.search or "").casefold() in text
+    )
 
 
-def _matching(rows: Iterator[str], search: str) -> Iterator[str]:
-    wanted = search.casefold()
+def _search_rows(rows: Iterator[str], search: str) -> Iterator[str]:
+    search = search.casefold()
     fields = ("email", "first_name", "last_name", "display_name", "name")
     for row in rows:
         values = msgspec.json.decode(row)
-        if any(wanted in str(values.get(field) or "").casefold() for field in fields):
+        if any(search in str(values.get(field) or "").casefold() for field in fields):
             yield row
 
 
-def _window(rows: Iterator[str], offset: int, limit: int) -> Rows:
-    """A page out of a stream, counting all of it and keeping no more than the page."""
-    kept, seen = [], 0
+def _take_page(rows: Iterator[str], offset: int, limit: int) -> Rows:
+    """Return one page of a stream and the length of the stream, storing only the page."""
+    page, total = [], 0
     for row in rows:
-        if offset <= seen < offset + limit:
-            kept.append(row)
-        seen += 1
-    return kept, seen
+        if offset <= total < offset + limit:
+            page.append(row)
+        total += 1
+    return page, total

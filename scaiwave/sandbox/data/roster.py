@@ -1,9 +1,9 @@
-"""Who is where: up to a million members of tenants, of which only the changes are held.
+"""The placement of up to a million members in tenants, of which only the changes are stored.
 
-The seed puts everybody somewhere by arithmetic: tenants own contiguous ranges of indexes, and
-one in each block of a range is the odd one (a suspended person, a distribution list). A change
-takes a member out of the seed's line-up and appends it to another. The n-th member of any
-selection is found in O(log changes), so that no page costs more than its own rows.
+The seed places members by arithmetic: tenants own contiguous ranges of indexes, and one member in
+each block of a range is the odd one (a suspended person, a distribution list). A change removes a
+member from its seeded sequence and appends it to another. The n-th member of any selection is found
+in O(log changes), so a page takes time for its own rows only.
 """
 
 from __future__ import annotations
@@ -12,58 +12,58 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# Members added later are numbered from here, so that their ids don't depend on the size at start.
-ADDED = 1 << 40
+FIRST_ADDED_INDEX = 1 << 40
+"""Members added later are numbered from here, so that their IDs don't depend on the sizes."""
 
 
 class MemberSequence:
-    """The seed's ordinals 0…base-1 without those that left, followed by newcomers."""
+    """The seeded ordinals 0…base-1 without the removed ones, followed by the added indexes."""
 
-    __slots__ = ("base", "extra", "gone")
+    __slots__ = ("added", "base", "removed")
 
     def __init__(self, base: int) -> None:
         self.base = base
-        self.gone: list[int] = []
-        self.extra: list[int] = []
+        self.removed: list[int] = []
+        self.added: list[int] = []
 
     def __len__(self) -> int:
-        return self.base - len(self.gone) + len(self.extra)
+        return self.base - len(self.removed) + len(self.added)
 
-    def leave(self, ordinal: int) -> None:
-        insort(self.gone, ordinal)
+    def remove(self, ordinal: int) -> None:
+        insort(self.removed, ordinal)
 
-    def come_back(self, ordinal: int) -> None:
-        del self.gone[bisect_left(self.gone, ordinal)]
+    def restore(self, ordinal: int) -> None:
+        del self.removed[bisect_left(self.removed, ordinal)]
 
-    def has_left(self, ordinal: int) -> bool:
-        place = bisect_left(self.gone, ordinal)
-        return place < len(self.gone) and self.gone[place] == ordinal
+    def is_removed(self, ordinal: int) -> bool:
+        offset = bisect_left(self.removed, ordinal)
+        return offset < len(self.removed) and self.removed[offset] == ordinal
 
     def slice(self, offset: int, limit: int) -> tuple[list[int], list[int]]:
-        """At most `limit` members from `offset`: (ordinals of the seed, newcomers)."""
-        present = self.base - len(self.gone)
-        ordinals = self._ordinals(offset, min(limit, present - offset))
+        """Return at most `limit` members from `offset` as (seeded ordinals, added indexes)."""
+        present = self.base - len(self.removed)
+        ordinals = self._list_ordinals(offset, min(limit, present - offset))
         start = max(0, offset - present)
-        return ordinals, self.extra[start : start + limit - len(ordinals)]
+        return ordinals, self.added[start : start + limit - len(ordinals)]
 
-    def _ordinals(self, offset: int, limit: int) -> list[int]:
+    def _list_ordinals(self, offset: int, limit: int) -> list[int]:
         if limit <= 0:
             return []
-        skipped = self._gone_before(offset)
+        skipped = self._count_removed_before(offset)
         ordinal, found = offset + skipped, list[int]()
         while len(found) < limit:
-            barrier = self.gone[skipped] if skipped < len(self.gone) else self.base
+            barrier = self.removed[skipped] if skipped < len(self.removed) else self.base
             stop = min(barrier, ordinal + limit - len(found))
             found.extend(range(ordinal, stop))
             ordinal, skipped = barrier + 1, skipped + 1
         return found
 
-    def _gone_before(self, offset: int) -> int:
-        """How many have left before the member that is `offset`-th among those present."""
-        low, high = 0, len(self.gone)
+    def _count_removed_before(self, offset: int) -> int:
+        """Count the removed ordinals before the `offset`-th of the present ones."""
+        low, high = 0, len(self.removed)
         while low < high:
             middle = (low + high) // 2
-            if self.gone[middle] - middle <= offset:
+            if self.removed[middle] - middle <= offset:
                 low = middle + 1
             else:
                 high = middle
@@ -71,7 +71,7 @@ class MemberSequence:
 
 
 class IndexRange(NamedTuple):
-    """The part of the seed's indexes that one tenant owns; one in each `block` is odd."""
+    """The seeded indexes that one tenant owns; one in each `block` is odd."""
 
     tenant_id: str
     start: int
@@ -79,30 +79,30 @@ class IndexRange(NamedTuple):
     key: int
     block: int
 
-    def odd_place(self, block: int) -> int:
+    def odd_offset(self, block: int) -> int:
         return ((block * 2654435761 + self.key) >> 7) % self.block
 
     def odd_before(self, position: int) -> int:
-        block, place = divmod(position, self.block)
-        return block + (self.odd_place(block) < place)
+        block, offset = divmod(position, self.block)
+        return block + (self.odd_offset(block) < offset)
 
     def is_odd(self, position: int) -> bool:
-        return self.odd_place(position // self.block) == position % self.block
+        return self.odd_offset(position // self.block) == position % self.block
 
     def ordinal(self, position: int) -> int:
-        """The rank among those of its own kind."""
+        """Return the rank among the members of the same kind."""
         odd_before = self.odd_before(position)
         return odd_before if self.is_odd(position) else position - odd_before
 
     def position(self, ordinal: int, *, odd: bool) -> int:
         if odd:
-            return ordinal * self.block + self.odd_place(ordinal)
-        block, place = divmod(ordinal, self.block - 1)
-        return block * self.block + place + (place >= self.odd_place(block))
+            return ordinal * self.block + self.odd_offset(ordinal)
+        block, offset = divmod(ordinal, self.block - 1)
+        return block * self.block + offset + (offset >= self.odd_offset(block))
 
 
 class Chunk(NamedTuple):
-    """Neighbours on a page: same tenant, same kind; the first are where the seed put them."""
+    """Consecutive members on a page with the same tenant and kind: seeded ones, then moved ones."""
 
     tenant_id: str
     kind: str
@@ -111,7 +111,7 @@ class Chunk(NamedTuple):
 
 
 class MembershipIndex:
-    """Line-ups by tenant and kind; the kind is a person's status or a group's type."""
+    """Sequences by tenant and kind; the kind is a person's status or a group's type."""
 
     def __init__(self, *, ranges: list[IndexRange], kinds: tuple[str, str]) -> None:
         self.kinds = kinds
@@ -121,90 +121,96 @@ class MembershipIndex:
         self.size = sum(range_.size for range_ in ranges)
         self.added = 0
         self._moved: dict[int, tuple[str, str] | None] = {}
-        self._lineups = {range_.tenant_id: self._seeded(range_) for range_ in ranges}
+        self._sequences = {range_.tenant_id: self._build_sequences(range_) for range_ in ranges}
 
-    def _seeded(self, range_: IndexRange) -> dict[str, MemberSequence]:
+    def _build_sequences(self, range_: IndexRange) -> dict[str, MemberSequence]:
         odd = range_.odd_before(range_.size)
         return {
             self.kinds[0]: MemberSequence(range_.size - odd),
             self.kinds[1]: MemberSequence(odd),
         }
 
-    def home(self, index: int) -> IndexRange:
-        """The range that owns an index below `size`."""
+    def get_range(self, index: int) -> IndexRange:
+        """Return the range that contains an index below `size`."""
         return self._ordered[bisect_right(self._starts, index) - 1]
 
-    def where(self, index: int) -> tuple[str, str] | None:
-        """(tenant id, kind) of a member; None when it was removed or never was."""
+    def get_placement(self, index: int) -> tuple[str, str] | None:
+        """Return (tenant ID, kind) of a member, or None if it was removed or never existed."""
         if index in self._moved:
             return self._moved[index]
-        return self._seed_place(index) if 0 <= index < self.size else None
+        return self._get_seeded_placement(index) if 0 <= index < self.size else None
 
-    def _seed_place(self, index: int) -> tuple[str, str]:
-        range_ = self.home(index)
+    def _get_seeded_placement(self, index: int) -> tuple[str, str]:
+        range_ = self.get_range(index)
         return range_.tenant_id, self.kinds[range_.is_odd(index - range_.start)]
 
     def add(self, tenant_id: str, kind: str) -> int:
-        index = ADDED + self.added
+        index = FIRST_ADDED_INDEX + self.added
         self.added += 1
         self._moved[index] = None
-        self.place(index, (tenant_id, kind))
+        self.move(index, (tenant_id, kind))
         return index
 
-    def place(self, index: int, target: tuple[str, str] | None) -> None:
-        """Put a member elsewhere; None removes it."""
-        current = self.where(index)
+    def move(self, index: int, target: tuple[str, str] | None) -> None:
+        """Move a member to another tenant or kind; None removes it."""
+        current = self.get_placement(index)
         if current == target:
             return
-        seeded = self._seed_place(index) if index < self.size else None
+        seeded = self._get_seeded_placement(index) if index < self.size else None
         if current is not None:
-            self._take_out(index, current, seeded)
+            self._remove(index, current, seeded)
         if target is not None:
-            self._put_in(index, target, seeded)
+            self._insert(index, target, seeded)
         self._moved[index] = target
 
-    def _take_out(self, index: int, place: tuple[str, str], seeded: tuple[str, str] | None) -> None:
-        lineup = self._lineups[place[0]][place[1]]
-        if place == seeded:
-            lineup.leave(self._ordinal(index))
+    def _remove(
+        self, index: int, placement: tuple[str, str], seeded: tuple[str, str] | None
+    ) -> None:
+        sequence = self._sequences[placement[0]][placement[1]]
+        if placement == seeded:
+            sequence.remove(self._get_ordinal(index))
         else:
-            lineup.extra.remove(index)
+            sequence.added.remove(index)
 
-    def _put_in(self, index: int, place: tuple[str, str], seeded: tuple[str, str] | None) -> None:
-        lineup = self._lineups.setdefault(place[0], {}).setdefault(place[1], MemberSequence(0))
-        if place == seeded:
-            lineup.come_back(self._ordinal(index))
+    def _insert(
+        self, index: int, placement: tuple[str, str], seeded: tuple[str, str] | None
+    ) -> None:
+        sequence = self._sequences.setdefault(placement[0], {}).setdefault(
+            placement[1], MemberSequence(0)
+        )
+        if placement == seeded:
+            sequence.restore(self._get_ordinal(index))
         else:
-            lineup.extra.append(index)
+            sequence.added.append(index)
 
-    def _ordinal(self, index: int) -> int:
-        range_ = self.home(index)
+    def _get_ordinal(self, index: int) -> int:
+        range_ = self.get_range(index)
         return range_.ordinal(index - range_.start)
 
     def select(
         self, tenant_ids: list[str], kind: str | None
     ) -> list[tuple[str, str, MemberSequence]]:
         return [
-            (tenant_id, name, lineup)
+            (tenant_id, name, sequence)
             for tenant_id in tenant_ids
-            for name, lineup in self._lineups.get(tenant_id, {}).items()
+            for name, sequence in self._sequences.get(tenant_id, {}).items()
             if kind in (None, name)
         ]
 
-    def chunks(
+    def split_into_chunks(
         self, selection: list[tuple[str, str, MemberSequence]], offset: int, limit: int
     ) -> Iterator[Chunk]:
-        for tenant_id, kind, lineup in selection:
+        for tenant_id, kind, sequence in selection:
             if limit <= 0:
                 return
-            size = len(lineup)
+            size = len(sequence)
             if offset < size:
-                chunk = self._chunk(tenant_id, kind, lineup.slice(offset, limit))
+                chunk = self._build_chunk(tenant_id, kind, sequence.slice(offset, limit))
                 limit -= len(chunk.seeded) + len(chunk.moved)
                 yield chunk
             offset = max(0, offset - size)
 
-    def _chunk(self, tenant_id: str, kind: str, found: tuple[list[int], list[int]]) -> Chunk:
+    def _build_chunk(self, tenant_id: str, kind: str, found: tuple[list[int], list[int]]) -> Chunk:
         ordinals, moved = found
         if not ordinals:
             return Chunk(tenant_id, kind, [], moved)

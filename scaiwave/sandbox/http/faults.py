@@ -1,10 +1,10 @@
-"""Faults on demand: rules that say which request goes wrong, and how.
+"""Fault injection: rules that select requests and say what goes wrong with them.
 
-A rule as JSON, all members but `action` optional:
+A rule as JSON; only `action` is required:
 `{"action": "status", "method": "GET", "path": "/api/v1/admin/users/*", "query": {"page": "3"},
 "after": 1, "times": 2, "status": 503, "headers": {"Retry-After": "1"}}`. `path` is a shell
-pattern over the path; `nth` picks one of the matching requests, `after` lets so many pass first,
-`times` ends the rule. The first rule that takes a request decides.
+pattern for the path; `nth` selects one of the matching requests, `after` is how many of them pass
+before the rule applies, `times` how often it applies. The first rule that applies is used.
 """
 
 from __future__ import annotations
@@ -19,24 +19,26 @@ from scaiwave.msgspec_decoders import register_structs
 from scaiwave.sandbox.http.routing import Request, Response, json_response
 
 Action = Literal[
-    "status",  # answer `status` with `body` and `headers`
-    "redirect",  # answer `status` (307 unless told) to `location`
+    "status",  # respond with `status`, `body` and `headers`
+    "redirect",  # redirect to `location` with `status` (default 307)
     "not_json",  # 200 with an HTML page
-    "wrong_shape",  # 200 with JSON that is no list of anything
-    "drop",  # close the connection without an answer
-    "cut",  # close it in the middle of the body
-    "wrong_length",  # announce more body than there is, then close
-    "hang",  # wait `seconds`, then answer as if nothing were
-    "malformed_row",  # a row of the page is not an object of its kind
-    "empty_page",  # no rows, while the total says there are
-    "total",  # the total is `total`, or `rows` less than it should be
-    "duplicate",  # the first `rows` rows stand on the page twice
-    "shift",  # the page begins `rows` rows later (earlier when negative)
+    "wrong_shape",  # 200 with JSON that is not a list envelope
+    "drop",  # close the connection without a response
+    "cut",  # close the connection in the middle of the body
+    "wrong_length",  # send a Content-Length above the body's length, then close
+    "hang",  # wait `seconds`, then respond as usual
+    "malformed_row",  # replace the last row of the page by an invalid one
+    "empty_page",  # return no rows, but the real total
+    "total",  # report `total`, or the real total less `rows`
+    "duplicate",  # repeat the first `rows` rows of the page
+    "shift",  # start the page `rows` rows later (earlier if negative)
 ]
-ON_THE_WIRE = ("drop", "cut", "wrong_length")
+CONNECTION_FAULTS = ("drop", "cut", "wrong_length")
 
 
 class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`seen` counts the requests that matched, `fired` those to which the rule was applied."""
+
     action: Action
     method: str = "*"
     path: str = "*"
@@ -54,8 +56,8 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     seen: int = 0
     fired: int = 0
 
-    def takes(self, request: Request) -> bool:
-        """Whether this request is one of ours; counts it."""
+    def claim(self, request: Request) -> bool:
+        """Count a matching request, and return whether the rule applies to it."""
         if not self._matches(request):
             return False
         self.seen += 1
@@ -72,10 +74,10 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             and self.query.items() <= request.query.items()
         )
 
-    def instead(self) -> Response | None:
-        """The answer that takes the place of the real one; None when there is none."""
+    def build_response(self) -> Response | None:
+        """Return the response that replaces the real one, or None if the rule replaces none."""
         if self.action == "status":
-            return self._status()
+            return self._build_status_response()
         if self.action == "redirect":
             return json_response(
                 None, status=self.status or 307, headers={"Location": self.location}
@@ -89,7 +91,7 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             )
         return None
 
-    def _status(self) -> Response:
+    def _build_status_response(self) -> Response:
         status = self.status or 503
         body = {"detail": f"Fault {status}"} if self.body is None else self.body
         return json_response(body, status=status, headers=dict(self.headers))
@@ -98,7 +100,7 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return max(0, offset + self.rows) if self.action == "shift" else offset
 
     def edit_page(self, rows: list[str], total: int) -> tuple[list[str], int]:
-        """Spoil a page: rows as JSON text, and the total that is reported."""
+        """Apply the fault to a page: its rows as JSON text, and the reported total."""
         if self.action == "malformed_row":
             return [*rows[:-1], '{"id":17,"email":["no"]}'], total
         if self.action == "empty_page":
@@ -114,14 +116,14 @@ register_structs(Rule)
 
 
 class Faults:
-    """The rules in force, in the order in which they are asked."""
+    """The active rules, in the order in which they are tried."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
 
     def add(self, action: Action, **settings: Any) -> Rule:
-        """Add a rule. Raises msgspec.ValidationError for settings that no rule has."""
+        """Add a rule. Raises msgspec.ValidationError for unknown or invalid settings."""
         return self.add_json({"action": action, **settings})
 
     def add_json(self, settings: dict[str, Any]) -> Rule:
@@ -134,13 +136,13 @@ class Faults:
         with self._lock:
             self._rules.clear()
 
-    def rules(self) -> list[Rule]:
+    def list_rules(self) -> list[Rule]:
         with self._lock:
             return list(self._rules)
 
-    def take(self, request: Request) -> Rule | None:
-        """The fault that befalls this request."""
+    def find_rule(self, request: Request) -> Rule | None:
+        """Return the rule that applies to the request, and count the request in the rules."""
         if not self._rules:
             return None
         with self._lock:
-            return next((rule for rule in self._rules if rule.takes(request)), None)
+            return next((rule for rule in self._rules if rule.claim(request)), None)

@@ -1,4 +1,4 @@
-"""What was asked of the sandbox, for tests that count."""
+"""A log of the sandbox's requests, for tests that count them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import threading
 from collections import Counter, deque
 from fnmatch import fnmatchcase
 
-RECENT = 1000
+MAX_RECENT = 1000
 
 
-class Requests:
-    """Counts by route template, such as `GET /api/v1/admin/users/{user_id}`.
+class RequestLog:
+    """Count requests by route template, such as `GET /api/v1/admin/users/{user_id}`.
 
-    Requests to `/sandbox/` don't count. `recent` holds the last thousand as (method and path
-    with query, status; 0 for a dropped connection); `peak` is how many were in hand at once.
+    Requests to `/sandbox/` are not counted. `recent` holds the last thousand as (method and path
+    with query, status; 0 for a dropped connection); `peak` is the maximum number of concurrent
+    requests.
     """
 
     def __init__(self) -> None:
@@ -23,16 +24,16 @@ class Requests:
     def reset(self) -> None:
         with self._lock:
             self.by_route: Counter[str] = Counter()
-            self.recent: deque[tuple[str, int]] = deque(maxlen=RECENT)
+            self.recent: deque[tuple[str, int]] = deque(maxlen=MAX_RECENT)
             self.peak = 0
-            self._in_hand = 0
+            self._in_progress = 0
 
     @property
     def total(self) -> int:
         return self.by_route.total()
 
     def count(self, pattern: str) -> int:
-        """How many came in on templates that match a shell pattern, whatever the method."""
+        """Return the number of requests, with any method, to templates matching a shell pattern."""
         with self._lock:
             return sum(
                 count
@@ -43,10 +44,10 @@ class Requests:
     def begin(self, name: str) -> None:
         with self._lock:
             self.by_route[name] += 1
-            self._in_hand += 1
-            self.peak = max(self.peak, self._in_hand)
+            self._in_progress += 1
+            self.peak = max(self.peak, self._in_progress)
 
     def end(self, target: str, status: int) -> None:
         with self._lock:
-            self._in_hand -= 1
+            self._in_progress -= 1
             self.recent.append((target, status))

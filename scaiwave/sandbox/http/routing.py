@@ -1,4 +1,4 @@
-"""Requests and responses as the sandbox's handlers see them, and the table of routes."""
+"""Requests, responses and the routing table of the sandbox."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
-    from scaiwave.sandbox.http.faults import Rule
-    from scaiwave.sandbox.server import Sandbox
+    from scaiwave.sandbox.api.registration import Registrations
+    from scaiwave.sandbox.api.scaicms import ScaiCms
+    from scaiwave.sandbox.api.scaigrid import ScaiGrid
+    from scaiwave.sandbox.clients import Clients
+    from scaiwave.sandbox.data.directory import Directory
+    from scaiwave.sandbox.http.faults import Faults, Rule
+    from scaiwave.sandbox.keys import KeyRing
 
 JSON = "application/json"
 
@@ -21,7 +26,7 @@ JSON = "application/json"
 class Request:
     """One request; `target` is path and query as sent, header names are in lower case.
 
-    `rule` is the fault that befalls it.
+    `rule` is the fault that applies to it.
     """
 
     method: str
@@ -36,17 +41,17 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """`wire` says how the transport is to spoil it: drop, cut or wrong_length."""
+    """`connection_fault` is what the server does wrong when sending: drop, cut, wrong_length."""
 
     status: int = 200
     body: bytes = b""
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
-    wire: str | None = None
+    connection_fault: str | None = None
 
 
 class HTTPError(Exception):
-    """An answer that ends the handler: a status with a body as FastAPI writes it."""
+    """A response that ends the handler: a status, and a body in FastAPI's form."""
 
     def __init__(self, status: int, detail: Any, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(f"{status}")
@@ -59,13 +64,13 @@ def json_response(
     return Response(status=status, body=msgspec.json.encode(value), headers=headers or {})
 
 
-def validation_error(loc: list[str], msg: str, kind: str, value: Any = None) -> HTTPError:
-    """422 as FastAPI words it, for one field."""
-    return HTTPError(422, [{"type": kind, "loc": loc, "msg": msg, "input": value}])
+def validation_error(loc: list[str], msg: str, error_type: str, value: Any = None) -> HTTPError:
+    """Return a 422 for one field, in FastAPI's form."""
+    return HTTPError(422, [{"type": error_type, "loc": loc, "msg": msg, "input": value}])
 
 
 def parse_json_body(request: Request) -> dict[str, Any]:
-    """The body as a JSON object; an empty body is an empty object. Raises Refusal 422."""
+    """Return the body as a JSON object; an empty body is an empty object. Raises HTTPError 422."""
     try:
         value = msgspec.json.decode(request.body or b"{}")
     except msgspec.DecodeError:
@@ -75,7 +80,42 @@ def parse_json_body(request: Request) -> dict[str, Any]:
     return value
 
 
-Handler = Callable[["Sandbox", Request], Response]
+class SandboxState(Protocol):
+    """The sandbox as its handlers see it.
+
+    With it they don't import `Sandbox`, which imports them.
+    """
+
+    seed: int
+    envelope: str
+    per_page: int
+    max_per_page: int
+    refuse_per_page: int | None
+    scim: bool
+    token_lifetime: int
+    directory: Directory
+    keys: KeyRing
+    clients: Clients
+    registrations: Registrations
+    faults: Faults
+    scaicms: ScaiCms
+    scaigrid: ScaiGrid
+
+    @property
+    def url(self) -> str: ...
+
+    def get_issuer(self, tenant_id: str | None) -> str: ...
+
+    def is_trusted_issuer(self, issuer: str) -> bool: ...
+
+    def list_applications(self, client_id: str) -> list[dict[str, Any]]: ...
+
+    def mutate(self, operation: str, **arguments: Any) -> Any: ...
+
+    def get_summary(self) -> dict[str, Any]: ...
+
+
+Handler = Callable[[SandboxState, Request], Response]
 
 
 class Route(NamedTuple):

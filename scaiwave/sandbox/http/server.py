@@ -1,7 +1,7 @@
-"""HTTP/1.1 over the standard library's threading server, with nothing it does not need.
+"""A minimal HTTP/1.1 server on top of the standard library's threading server.
 
-The standard request handler parses headers with the e-mail package, which costs more than a
-page of a hundred rows does; this one splits lines. A response is one write.
+The standard request handler parses headers with the e-mail package, which takes longer than
+building a page of a hundred rows. This one splits lines, and sends a response in one write.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from urllib.parse import parse_qsl, unquote
 
 from scaiwave.sandbox.http.routing import Request, Response, json_response
 
-MAX_BODY = 1 << 20
-MAX_LINE = 1 << 16
+MAX_BODY_BYTES = 1 << 20
+MAX_LINE_BYTES = 1 << 16
 MAX_HEADERS = 100
-LINGER = 1.0
-"""Seconds to wait for what a client is still sending when its connection ends."""
-MOST_LEFT_UNREAD = 64
-"""Reads of 64 KiB; whoever sends more than that is cut off."""
+LINGER_SECONDS = 1.0
+"""How long to wait for data that a client is still sending when its connection is closed."""
+MAX_DRAIN_READS = 64
+"""Reads of 64 KiB each; a client that sends more gets a connection reset."""
 logger = logging.getLogger("scaiwave.sandbox")
-Respond = Callable[[Request], Response]
+RequestHandler = Callable[[Request], Response]
 
 
 class BadRequest(Exception):
-    """The bytes are no request that this server reads; the connection ends with an answer."""
+    """The request is malformed or unsupported; the connection is closed after the response."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -40,7 +40,7 @@ class BadRequest(Exception):
 
 
 class Connection(socketserver.StreamRequestHandler):
-    """One client's connection: request after request until either side has had enough."""
+    """One client's connection: serve requests until one side closes it."""
 
     disable_nagle_algorithm = True
     server: Server
@@ -50,91 +50,93 @@ class Connection(socketserver.StreamRequestHandler):
             while self._serve_one():
                 pass
         except ConnectionError as error:
-            # The client is gone, or the server is being stopped: nobody is left to answer.
-            logger.debug("Connection from %s ended: %s", self.client_address, error)
+            # The client has disconnected, or the server is stopping: nothing can be sent.
+            logger.debug("Connection from %s closed: %s", self.client_address, error)
 
     def _serve_one(self) -> bool:
         try:
-            request = self._read()
-        except BadRequest as bad:
-            self._write(bad.response, keep=False)
+            request = self._read_request()
+        except BadRequest as error:
+            self._write_response(error.response, keep=False)
             return False
         if request is None:
             return False
         keep = request.headers.get("connection", "").lower() != "close"
-        return self._write(self.server.respond(request), keep=keep)
+        return self._write_response(self.server.respond(request), keep=keep)
 
-    def _read(self) -> Request | None:
-        """The next request; None when the client has closed. Raises BadRequest."""
-        line = self._line()
+    def _read_request(self) -> Request | None:
+        """Return the next request, or None if the client has disconnected. Raises BadRequest."""
+        line = self._read_line()
         if not line:
             return None
-        words = line.split(" ")
-        if len(words) != 3 or words[2] != "HTTP/1.1":
-            raise BadRequest(505 if len(words) == 3 else 400, "Only HTTP/1.1 is spoken here")
-        headers = self._headers()
-        path, _, query = words[1].partition("?")
+        request_line = line.split(" ")
+        if len(request_line) != 3 or request_line[2] != "HTTP/1.1":
+            raise BadRequest(505 if len(request_line) == 3 else 400, "Only HTTP/1.1 is supported")
+        headers = self._read_headers()
+        path, _, query = request_line[1].partition("?")
         parsed = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
-        body = self._body(headers)
-        return Request(words[0], words[1], unquote(path), parsed, headers, body)
+        body = self._read_body(headers)
+        return Request(request_line[0], request_line[1], unquote(path), parsed, headers, body)
 
-    def _line(self) -> str:
-        line = self.rfile.readline(MAX_LINE)
-        if len(line) == MAX_LINE:
+    def _read_line(self) -> str:
+        line = self.rfile.readline(MAX_LINE_BYTES)
+        if len(line) == MAX_LINE_BYTES:
             raise BadRequest(431, "Header line too long")
         return line.decode("latin-1").rstrip("\r\n")
 
-    def _headers(self) -> dict[str, str]:
+    def _read_headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}
-        while line := self._line():
+        while line := self._read_line():
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
             if len(headers) > MAX_HEADERS:
                 raise BadRequest(431, "Too many headers")
         return headers
 
-    def _body(self, headers: dict[str, str]) -> bytes:
+    def _read_body(self, headers: dict[str, str]) -> bytes:
         if "transfer-encoding" in headers:
             raise BadRequest(411, "Content-Length required")
         length = headers.get("content-length", "0")
         if not length.isdecimal():
             raise BadRequest(400, "Content-Length is not a number")
-        if int(length) > MAX_BODY:
+        if int(length) > MAX_BODY_BYTES:
             raise BadRequest(413, "Body too large")
         body = self.rfile.read(int(length)) if int(length) else b""
         if len(body) < int(length):
-            raise ConnectionResetError("The client went away within its request.")
+            raise ConnectionResetError("The client disconnected within a request.")
         return body
 
-    def _write(self, response: Response, *, keep: bool) -> bool:
-        """Send it, as spoilt as it is meant to be; false when the connection ends here."""
-        if response.wire == "drop":
+    def _write_response(self, response: Response, *, keep: bool) -> bool:
+        """Send the response with its fault, and return whether to keep the connection."""
+        if response.connection_fault == "drop":
             return False
-        keep = keep and response.wire is None
-        head, body = self.server.head(response, keep=keep), response.body
-        self.request.sendall(head + (body[: len(body) // 2] if response.wire == "cut" else body))
+        keep = keep and response.connection_fault is None
+        head, body = self.server.build_head(response, keep=keep), response.body
+        self.request.sendall(
+            head + (body[: len(body) // 2] if response.connection_fault == "cut" else body)
+        )
         return keep
 
 
 class Server(ThreadingHTTPServer):
-    """`respond` answers requests; `clock` gives the Unix time of the Date header."""
+    """`respond` handles a request; `clock` returns the Unix time for the Date header."""
 
     daemon_threads = True
     request_queue_size = 128
-    # Two sandboxes on one port would share its requests.
+    # With it, two sandboxes on the same port would share its requests.
     allow_reuse_port = False
 
     def __init__(
-        self, address: tuple[str, int], respond: Respond, *, clock: Callable[[], float]
+        self, address: tuple[str, int], respond: RequestHandler, *, clock: Callable[[], float]
     ) -> None:
         super().__init__(address, Connection)
         self.respond = respond
         self._clock = clock
-        self._open: dict[Any, threading.Thread] = {}
+        self._connections: dict[Any, threading.Thread] = {}
         self._date: tuple[int, str] = (0, "")
 
     def server_bind(self) -> None:
-        """Bind without the look-up of the host's full name, which may ask the network."""
+        """Bind without looking up the host's full name, which may query DNS."""
         socketserver.TCPServer.server_bind(self)
         self.server_port = self.server_address[1]
 
@@ -142,33 +144,36 @@ class Server(ThreadingHTTPServer):
         worker = threading.Thread(
             target=self.process_request_thread, args=(request, client_address), daemon=True
         )
-        self._open[request] = worker
+        self._connections[request] = worker
         worker.start()
 
     def shutdown_request(self, request: Any) -> None:
-        """Close, but read first what is still coming: the kernel answers unread data with a
-        reset, which may overtake an answer such as 413."""
-        with contextlib.suppress(OSError):  # the client may have been faster, or takes too long
+        """Read what the client is still sending, then close.
+
+        On a close with unread data the kernel sends a reset, which may overtake a response such
+        as 413.
+        """
+        with contextlib.suppress(OSError):  # the client has disconnected, or takes too long
             request.shutdown(socket.SHUT_WR)
-            request.settimeout(LINGER)
-            for _ in range(MOST_LEFT_UNREAD):
+            request.settimeout(LINGER_SECONDS)
+            for _ in range(MAX_DRAIN_READS):
                 if not request.recv(65536):
                     break
         super().shutdown_request(request)
-        self._open.pop(request, None)
+        self._connections.pop(request, None)
 
-    def hang_up(self) -> None:
-        """End all connections and wait for their threads, at most two seconds each."""
-        for connection, worker in list(self._open.items()):
-            with contextlib.suppress(OSError):  # the client may have been faster
+    def close_connections(self) -> None:
+        """Close all connections and wait for their threads, at most two seconds each."""
+        for connection, worker in list(self._connections.items()):
+            with contextlib.suppress(OSError):  # the client has disconnected
                 connection.shutdown(socket.SHUT_RDWR)
             worker.join(timeout=2)
 
-    def head(self, response: Response, *, keep: bool) -> bytes:
-        length = len(response.body) + (100 if response.wire == "wrong_length" else 0)
+    def build_head(self, response: Response, *, keep: bool) -> bytes:
+        length = len(response.body) + (100 if response.connection_fault == "wrong_length" else 0)
         lines = [
-            f"HTTP/1.1 {response.status} {_reason(response.status)}",
-            f"Date: {self._http_date()}",
+            f"HTTP/1.1 {response.status} {_get_reason_phrase(response.status)}",
+            f"Date: {self._get_http_date()}",
             "Server: scaikey-sandbox",
             *(f"{name}: {value}" for name, value in response.headers.items()),
         ]
@@ -178,16 +183,16 @@ class Server(ThreadingHTTPServer):
             lines.append("Connection: close")
         return "\r\n".join([*lines, "\r\n"]).encode("latin-1")
 
-    def _http_date(self) -> str:
-        """The current time by the server's clock, written once a second."""
+    def _get_http_date(self) -> str:
+        """Return the server's time, formatted once a second."""
         now = int(self._clock())
         if self._date[0] != now:
             self._date = now, formatdate(now, usegmt=True)
         return self._date[1]
 
 
-def _reason(status: int) -> str:
-    """The phrase for any status, also for one that no standard knows."""
+def _get_reason_phrase(status: int) -> str:
+    """Return the phrase for any status, also for one that no standard defines."""
     return _PHRASES.get(status, "Unknown")
 
 

@@ -86,14 +86,14 @@ class ServerHome:
 
 def run_before_answer(sandbox: Sandbox, act: Callable[[], object]) -> None:
     """Run `act` once on this host before ScaiKey answers a request for the status."""
-    retrieve = sandbox.registrations.retrieve
+    claim = sandbox.registrations.claim_credentials
 
-    def retrieve_after_act(pending: Any) -> bool:
-        sandbox.registrations.retrieve = retrieve  # type: ignore[method-assign]
+    def claim_after_act(pending: Any) -> bool:
+        sandbox.registrations.claim_credentials = claim  # type: ignore[method-assign]
         act()
-        return retrieve(pending)
+        return claim(pending)
 
-    sandbox.registrations.retrieve = retrieve_after_act  # type: ignore[method-assign]
+    sandbox.registrations.claim_credentials = claim_after_act  # type: ignore[method-assign]
 
 
 def set_file_size_limit(size: int) -> None:

@@ -50,7 +50,7 @@ def assert_registered(home: Path, sandbox: Sandbox) -> None:
 def clients_handed_out(sandbox: Sandbox) -> set[str]:
     """Clients whose credentials have left ScaiKey."""
     pending = sandbox.registrations._requests.values()
-    return {request.client.client_id for request in pending if request.retrieved}
+    return {request.client.client_id for request in pending if request.is_retrieved}
 
 
 def test_success_killed_at_each_step(
@@ -91,7 +91,7 @@ def test_success_killed_at_each_step(
 def sent_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the answers with credentials that were handed to the operating system."""
     sizes: list[int] = []
-    write = Connection._write
+    write = Connection._write_response
 
     def count_and_write(connection: Connection, response: Response, *, keep: bool) -> bool:
         result = write(connection, response, keep=keep)
@@ -99,7 +99,7 @@ def sent_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             sizes.append(len(response.body))
         return result
 
-    monkeypatch.setattr(Connection, "_write", count_and_write)
+    monkeypatch.setattr(Connection, "_write_response", count_and_write)
     return sizes
 
 

@@ -48,12 +48,12 @@ def fetch_credentials(server: ServerHome, sandbox: Sandbox) -> dict[str, Any]:
     receipt: dict[str, Any] = json.loads(server.receipt.read_text())
     approve(sandbox, receipt["request_id"])
     pending = sandbox.registrations.get(receipt["request_id"])
-    assert sandbox.registrations.retrieve(pending)
+    assert sandbox.registrations.claim_credentials(pending)
     receipt["credentials"] = {
         "client_id": pending.client.client_id,
-        "client_secret": sandbox.clients.secret(pending.client),
+        "client_secret": sandbox.clients.get_secret(pending.client),
         "application_id": pending.client.application_id,
-        "issuer": sandbox.issuer(None),
+        "issuer": sandbox.get_issuer(None),
     }
     return receipt
 

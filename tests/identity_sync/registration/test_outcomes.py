@@ -92,7 +92,7 @@ def test_fail_scaikey_forgot_the_request(server: ServerHome, sandbox: Sandbox) -
 def test_fail_credentials_fetched_before(server: ServerHome, sandbox: Sandbox) -> None:
     request_id = server.register().request_id
     approve(sandbox, request_id)
-    sandbox.registrations.retrieve(sandbox.registrations.get(request_id))
+    sandbox.registrations.claim_credentials(sandbox.registrations.get(request_id))
     with pytest.raises(CredentialsLost) as caught:
         server.resume()
     assert caught.value.message == (

@@ -47,7 +47,7 @@ def test_success_whole_way(server: ServerHome, sandbox: Sandbox) -> None:
         "SCAIWAVE_SCAIKEY_CLIENT_ID": result.client_id,
         "SCAIWAVE_SCAIKEY_CLIENT_SECRET": written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"],
         "SCAIWAVE_SCAIKEY_APP_ID": result.application_id,
-        "SCAIWAVE_SCAIKEY_ISSUER": sandbox.issuer(None),
+        "SCAIWAVE_SCAIKEY_ISSUER": sandbox.get_issuer(None),
     }
     assert written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] not in str(result.document())
     assert get_mode(server.env_file) == 0o600

@@ -61,12 +61,12 @@ def last_run() -> SyncRun:
 
 def everybody(sandbox: Sandbox) -> list[dict[str, Any]]:
     return [
-        msgspec.json.decode(row) for row in sandbox.directory.user_list(EVERYTHING, 0, 10**6)[0]
+        msgspec.json.decode(row) for row in sandbox.directory.list_users(EVERYTHING, 0, 10**6)[0]
     ]
 
 
 def every_group(sandbox: Sandbox) -> list[dict[str, Any]]:
-    rows = sandbox.directory.group_list(EVERYTHING, 0, 10**6)[0]
+    rows = sandbox.directory.list_groups(EVERYTHING, 0, 10**6)[0]
     return [msgspec.json.decode(row) for row in rows]
 
 
@@ -88,7 +88,7 @@ def in_directory(sandbox: Sandbox) -> dict[str, set[tuple[Any, ...]]]:
     directory = sandbox.directory
     edges = set()
     for group in every_group(sandbox):
-        for text in directory.member_list(group["id"], 0, 10**6)[0]:
+        for text in directory.list_members(group["id"], 0, 10**6)[0]:
             row = msgspec.json.decode(text)
             edges.add((group["id"], row.get("user_id") or row["group_id"]))
     return {

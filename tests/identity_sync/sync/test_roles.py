@@ -194,7 +194,7 @@ def test_success_an_inconsistent_list_takes_what_the_look_up_confirms(scaikey: S
     scaikey.directory.set_roles(one, ["auditors"])
     scaikey.directory.set_roles(two, ["editors"])
     listed = [
-        msgspec.json.decode(row) for row in scaikey.directory.user_list(EVERYTHING, 0, 100)[0]
+        msgspec.json.decode(row) for row in scaikey.directory.list_users(EVERYTHING, 0, 100)[0]
     ]
     rows: dict[str, Any] = {"data": [*listed, listed[0]], "total": len(listed)}
     scaikey.faults.add("wrong_shape", path=USERS, query={"page": "1"}, body=rows)
@@ -216,7 +216,7 @@ def test_success_who_leaves_keeps_them_for_the_return(scaikey: Sandbox) -> None:
     scaikey.directory.remove_user(one)
     sync()
     assert (one, "editors", "scaikey") in held()
-    scaikey.directory.people.roster.place(place, (tenant, "ACTIVE"))
+    scaikey.directory.people.roster.move(place, (tenant, "ACTIVE"))
     scaikey.directory.set_roles(one, ["auditors"])
 
     assert counts(sync()) == {"participants": {"restored": 1}}

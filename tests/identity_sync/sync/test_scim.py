@@ -31,7 +31,7 @@ pytestmark = [
 
 
 def members_of(scaikey: Sandbox, group_id: str) -> list[dict[str, Any]]:
-    rows = scaikey.directory.member_list(group_id, 0, 10**6)[0]
+    rows = scaikey.directory.list_members(group_id, 0, 10**6)[0]
     return [msgspec.json.decode(row) for row in rows]
 
 

@@ -36,7 +36,7 @@ pytestmark = [
 
 
 def _partner_admin(sandbox: Sandbox, settings: Settings, partner: str) -> Operator:
-    token = sandbox.mint(role="partner_admin", partner_id=partner)
+    token = sandbox.issue_token(role="partner_admin", partner_id=partner)
     settings.CONFIG = configured(sandbox, SCAIWAVE_ADMIN_TOKEN=token)
     return Operator("paula", Role.PARTNER_ADMIN, partner_id=partner)
 
@@ -51,7 +51,7 @@ def _application(sandbox: Sandbox, settings: Settings, scope: str, target: str) 
         target=target,
         scopes=["admin:read"],
     )
-    secret = sandbox.clients.secret(client)
+    secret = sandbox.clients.get_secret(client)
     assert secret is not None
     settings.CONFIG = configured(
         sandbox,

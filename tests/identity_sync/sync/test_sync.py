@@ -129,8 +129,8 @@ def test_success_leaves_and_returns_as_the_same(scaikey: Sandbox) -> None:
 
     index = scaikey.directory.people.ids.decode(person)
     assert index is not None
-    scaikey.directory.people.roster.place(index, (tenant, "ACTIVE"))
-    scaikey.directory.changed()
+    scaikey.directory.people.roster.move(index, (tenant, "ACTIVE"))
+    scaikey.directory.clear_cache()
     report = sync()
 
     back = Participant.objects.get(scaikey_id=person)
@@ -270,12 +270,12 @@ def test_success_group_returns_with_other_members(scaikey: Sandbox) -> None:
     anna = people_of(scaikey, group["tenant_id"])[0]["id"]
     scaikey.directory.add_member(group["id"], user_id=anna)
     sync()
-    index = scaikey.directory.group_index(group["id"])
-    place = scaikey.directory.groups.roster.where(index)
+    index = scaikey.directory.get_group_index(group["id"])
+    place = scaikey.directory.groups.roster.get_placement(index)
     scaikey.directory.remove_group(group["id"])
     sync()
-    scaikey.directory.groups.roster.place(index, place)
-    scaikey.directory.changed()
+    scaikey.directory.groups.roster.move(index, place)
+    scaikey.directory.clear_cache()
     scaikey.directory.remove_member(group["id"], user_id=anna)
 
     report = sync()
@@ -291,9 +291,9 @@ def test_success_group_moves_to_another_tenant(scaikey: Sandbox) -> None:
     group = every_group(scaikey)[0]
     target = next(t for t in scaikey.directory.tenants if t != group["tenant_id"])
     anna = people_of(scaikey, target)[0]["id"]
-    index = scaikey.directory.group_index(group["id"])
-    scaikey.directory.groups.roster.place(index, (target, group["group_type"]))
-    scaikey.directory.changed()
+    index = scaikey.directory.get_group_index(group["id"])
+    scaikey.directory.groups.roster.move(index, (target, group["group_type"]))
+    scaikey.directory.clear_cache()
     scaikey.directory.add_member(group["id"], user_id=anna)
 
     report = sync()

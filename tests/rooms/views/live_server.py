@@ -52,7 +52,7 @@ class LiveServer:
     workspaces: dict[str, str]
 
     def token(self, name: str = "anna", **claims: Any) -> str:
-        return self.sandbox.mint(**{"sub": f"usr_{name}", "tenant_id": "tnt_acme", **claims})
+        return self.sandbox.issue_token(**{"sub": f"usr_{name}", "tenant_id": "tnt_acme", **claims})
 
     def client(self, name: str = "anna", **options: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token(name)}", **options.pop("headers", {})}

@@ -159,7 +159,7 @@ def test_fail_token(case: str, server: LiveServer) -> None:
 
 
 def test_fail_signed_with_an_unknown_key(server: LiveServer) -> None:
-    forged = server.token(key=server.sandbox.keys.foreign())
+    forged = server.token(key=server.sandbox.keys.foreign_key())
     assert get_error(export(server, "lobby", forged)) == (
         401,
         "SW_AUTH_INVALID_TOKEN",

@@ -20,7 +20,7 @@ from scaiwave.errors import (
     UpstreamUnauthorized,
 )
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.api.scaigrid import usage_row, vector
+from scaiwave.sandbox.api.scaigrid import build_usage_row, build_vector
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
 QUICK = RetryPolicy(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)
@@ -70,7 +70,7 @@ def test_success_what_it_reads(scaigrid: Sandbox, client: ScaiGridClient) -> Non
     ]
     usage = client.usage_summary(start=START, end=END)
     tenant_id = next(iter(scaigrid.directory.tenants))
-    expected = usage_row(scaigrid.seed, tenant_id, "2026-11")
+    expected = build_usage_row(scaigrid.seed, tenant_id, "2026-11")
     assert (usage[0].group_key, usage[0].total_tokens) == (tenant_id, expected["total_tokens"])
     asked = scaigrid.requests.recent[-1][0]
     assert asked == (
@@ -84,7 +84,7 @@ def test_success_vectors_in_the_order_of_the_texts(
 ) -> None:
     texts = ["one", "two", "three"]
     assert client.embed("embed-small", texts) == [
-        vector(scaigrid.seed, f"embed-small/{text}", 384) for text in texts
+        build_vector(scaigrid.seed, f"embed-small/{text}", 384) for text in texts
     ]
 
 

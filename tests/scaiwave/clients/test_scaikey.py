@@ -311,7 +311,7 @@ def test_success_claims_are_read() -> None:
 def test_success_without_discovery(scaikey: Sandbox, client: ScaiKeyClient, fault: Action) -> None:
     scaikey.faults.add(fault, path=DISCOVERY, status=404)
     assert client.get_user("usr_nobody") is None
-    assert client.fetch_jwks() == scaikey.keys.jwks()
+    assert client.fetch_jwks() == scaikey.keys.build_jwks()
 
 
 def test_success_discovered_endpoints_are_used(scaikey: Sandbox, client: ScaiKeyClient) -> None:
@@ -363,7 +363,7 @@ def test_fail_discovery_is_a_web_page(scaikey: Sandbox, client: ScaiKeyClient) -
 
 def test_success_operators_token_is_sent(scaikey: Sandbox) -> None:
     (tenant_id, *_) = scaikey.directory.tenants
-    token = scaikey.mint(role="tenant_admin", tenant_id=tenant_id)
+    token = scaikey.issue_token(role="tenant_admin", tenant_id=tenant_id)
     with ScaiKeyClient(scaikey.url, bearer=token) as client:
         tenants = [row.id for page in client.walk("tenants") for row in page]
         assert client.claims()["role"] == "tenant_admin"
@@ -372,7 +372,7 @@ def test_success_operators_token_is_sent(scaikey: Sandbox) -> None:
 
 
 def test_fail_operators_token_is_refused(scaikey: Sandbox) -> None:
-    token = scaikey.mint(role="super_admin", exp=1)
+    token = scaikey.issue_token(role="super_admin", exp=1)
     with ScaiKeyClient(scaikey.url, bearer=token) as client:
         with pytest.raises(UpstreamUnauthorized) as caught:
             client.get_user("usr_1")
@@ -387,7 +387,7 @@ def test_fail_operators_token_is_refused(scaikey: Sandbox) -> None:
 
 
 def test_fail_operators_role_is_too_low(scaikey: Sandbox) -> None:
-    token = scaikey.mint(role="partner_admin", partner_id="prt_1")
+    token = scaikey.issue_token(role="partner_admin", partner_id="prt_1")
     with ScaiKeyClient(scaikey.url, bearer=token) as client:
         with pytest.raises(UpstreamForbidden) as caught:
             list(client.walk("partners"))
@@ -445,8 +445,8 @@ def test_fail_scope_missing(
 def test_success_keys_of_platform_and_tenant(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     (tenant, *_) = next(iter(client.walk("tenants")))
     with ScaiKeyClient(scaikey.url) as anonymous:
-        assert anonymous.fetch_jwks() == scaikey.keys.jwks()
-        assert anonymous.fetch_jwks(tenant.slug) == scaikey.keys.jwks()
+        assert anonymous.fetch_jwks() == scaikey.keys.build_jwks()
+        assert anonymous.fetch_jwks(tenant.slug) == scaikey.keys.build_jwks()
 
 
 def test_fail_keys_unreadable(scaikey: Sandbox, client: ScaiKeyClient) -> None:

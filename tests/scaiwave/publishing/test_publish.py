@@ -17,7 +17,7 @@ def actions(report: Report) -> dict[str, str]:
 
 
 def live(cms: Sandbox) -> dict[str, int]:
-    return {key[2]: page.rev for key, page in cms.scaicms.listed()}
+    return {key[2]: page.rev for key, page in cms.scaicms.list_pages()}
 
 
 def writes(cms: Sandbox) -> list[str]:

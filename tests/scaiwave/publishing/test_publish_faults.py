@@ -52,7 +52,7 @@ def test_success_in_the_second_try(
     report = run(execute=True)
     assert report.sentence() == "Created 3 pages."
     assert report.problems == []
-    assert cms.faults.rules()[0].fired == 1
+    assert cms.faults.list_rules()[0].fired == 1
 
 
 @pytest.mark.parametrize(

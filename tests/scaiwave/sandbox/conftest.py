@@ -1,4 +1,4 @@
-"""A client of the sandbox, with a token that may see everything."""
+"""A client of the sandbox with a super admin's token."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import httpx
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.sandbox.client import client_of
+from tests.scaiwave.sandbox.helpers import make_client
 
 
 @pytest.fixture
 def api(sandbox: Sandbox) -> Iterator[httpx.Client]:
-    with client_of(sandbox, sandbox.mint(role="super_admin")) as client:
+    with make_client(sandbox, sandbox.issue_token(role="super_admin")) as client:
         yield client
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Small directories, unless a test asks for another."""
+    """Use a small directory unless a test asks for another."""
     for item in items:
         if item.path.parent.name == "sandbox" and item.get_closest_marker("sandbox") is None:
             item.add_marker(pytest.mark.sandbox(people=130, tenants=4, groups=30, seed=7))

@@ -19,8 +19,8 @@ COMMAND = [sys.executable, "-m", "scaiwave.cli", "manage", "sandbox"]
 
 
 @contextmanager
-def running(*flags: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """The process and what it has printed once it answers."""
+def run_sandbox(*flags: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """Start the sandbox, and yield the process and the lines it printed once it serves."""
     process = subprocess.Popen(
         [*COMMAND, "--port", "0", "--people", "20", "--tenants", "2", *flags],
         stdout=subprocess.PIPE,
@@ -37,15 +37,15 @@ def running(*flags: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_success_serves_until_told_to_stop(number: signal.Signals) -> None:
-    with running("--auto-approve") as (process, lines):
-        found = re.match(r"Sandbox ScaiKey on (http://127\.0\.0\.1:\d+): ", lines[0])
-        assert found
-        url = found[1]
+    with run_sandbox("--auto-approve") as (process, lines):
+        match = re.match(r"ScaiKey sandbox on (http://127\.0\.0\.1:\d+): ", lines[0])
+        assert match
+        url = match[1]
         assert lines == [
-            f"Sandbox ScaiKey on {url}: 3 partners, 2 tenants, 20 people, 150 groups (seed 1).",
+            f"ScaiKey sandbox on {url}: 3 partners, 2 tenants, 20 people, 150 groups (seed 1).",
             f"Register: scaiwave sync register --url {url}",
-            "Approve:  by itself",
-            f"Look:     GET {url}/sandbox/",
+            "Approve:  automatic",
+            f"Status:   GET {url}/sandbox/",
             "Stop:     Ctrl-C",
         ]
         assert httpx.get(f"{url}/sandbox/", trust_env=False).json()["people"] == 20
@@ -56,33 +56,33 @@ def test_success_serves_until_told_to_stop(number: signal.Signals) -> None:
 
 
 def test_success_says_how_to_approve() -> None:
-    with running() as (_, lines):
+    with run_sandbox() as (_, lines):
         assert re.fullmatch(
             r"Approve:  POST http://127\.0\.0\.1:\d+/sandbox/registrations/<request id>/approve",
             lines[2],
         )
 
 
-def refused(*flags: str) -> tuple[int, str]:
-    done = subprocess.run(
+def run_command(*flags: str) -> tuple[int, str]:
+    process = subprocess.run(
         [*COMMAND, *flags], check=False, capture_output=True, text=True, timeout=30
     )
-    return done.returncode, done.stderr
+    return process.returncode, process.stderr
 
 
 def test_fail_busy_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, message = refused("--port", str(port))
+        code, message = run_command("--port", str(port))
 
     assert code == 2
-    assert f"Port {port} of 127.0.0.1 can't be opened: Address already in use." in message
-    assert "Choose another with --port, or stop what listens there." in message
+    assert f"Port not available: {port} on 127.0.0.1: Address already in use." in message
+    assert "Choose another port with --port, or stop the process that uses it." in message
     assert "Traceback" not in message
 
 
 def test_fail_no_number() -> None:
-    code, message = refused("--people", "many")
+    code, message = run_command("--people", "many")
 
     assert code == 2
-    assert "argument --people: 'many' is not a whole number from 0 up" in message
+    assert "argument --people: 'many' is not a whole number of 0 or more" in message

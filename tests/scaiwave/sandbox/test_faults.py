@@ -1,4 +1,4 @@
-"""Every fault on order, as a client meets it."""
+"""Every injected fault, from the client's side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.sandbox.client import ADMIN, client_of, rows_of, walk
+from tests.scaiwave.sandbox.helpers import ADMIN, get_rows, make_client, walk
 
 USERS = f"{ADMIN}/users/"
 
@@ -39,14 +39,14 @@ def test_success_rules_choose_requests(sandbox: Sandbox, api: httpx.Client) -> N
     sandbox.faults.add("status", path=f"{ADMIN}/tenants/", after=1, times=2)
     sandbox.faults.add("status", path=f"{ADMIN}/partners/", method="POST")
 
-    def statuses(path: str, **query: str) -> list[int]:
+    def get_statuses(path: str, **query: str) -> list[int]:
         return [api.get(path, params=query).status_code for _ in range(4)]
 
-    assert statuses(USERS, page="2") == [503] * 4
-    assert statuses(USERS, page="1") == [200] * 4
-    assert statuses(f"{ADMIN}/groups/") == [200, 503, 200, 200]
-    assert statuses(f"{ADMIN}/tenants/") == [200, 503, 503, 200]
-    assert statuses(f"{ADMIN}/partners/") == [200] * 4
+    assert get_statuses(USERS, page="2") == [503] * 4
+    assert get_statuses(USERS, page="1") == [200] * 4
+    assert get_statuses(f"{ADMIN}/groups/") == [200, 503, 200, 200]
+    assert get_statuses(f"{ADMIN}/tenants/") == [200, 503, 503, 200]
+    assert get_statuses(f"{ADMIN}/partners/") == [200] * 4
 
 
 @pytest.mark.parametrize("action", ["drop", "cut", "wrong_length"])
@@ -92,27 +92,27 @@ def test_success_hang(sandbox: Sandbox, api: httpx.Client) -> None:
 
 def test_success_latency(sandbox: Sandbox, api: httpx.Client) -> None:
     sandbox.latency = 0.2
-    begun = time.monotonic()
+    started = time.monotonic()
     api.get(USERS)
-    assert time.monotonic() - begun >= 0.2
+    assert time.monotonic() - started >= 0.2
 
 
 def test_success_spoilt_pages(sandbox: Sandbox, api: httpx.Client) -> None:
-    good = rows_of(api.get(USERS).json())
+    good = get_rows(api.get(USERS).json())
 
-    def spoilt(action: Any, **settings: Any) -> tuple[list[Any], int]:
+    def get_faulty_page(action: Any, **settings: Any) -> tuple[list[Any], int]:
         sandbox.faults.add(action, path=USERS, times=1, **settings)
         body = api.get(USERS).json()
         return body["data"], body["pagination"]["total"]
 
-    assert spoilt("malformed_row") == ([*good[:-1], {"id": 17, "email": ["no"]}], 130)
-    assert spoilt("empty_page") == ([], 130)
-    assert spoilt("total", rows=30) == (good, 100)
-    assert spoilt("total", total=7) == (good, 7)
-    assert spoilt("duplicate", rows=2) == (good[:2] + good, 130)
-    rows, total = spoilt("shift", rows=1)
+    assert get_faulty_page("malformed_row") == ([*good[:-1], {"id": 17, "email": ["no"]}], 130)
+    assert get_faulty_page("empty_page") == ([], 130)
+    assert get_faulty_page("total", rows=30) == (good, 100)
+    assert get_faulty_page("total", total=7) == (good, 7)
+    assert get_faulty_page("duplicate", rows=2) == (good[:2] + good, 130)
+    rows, total = get_faulty_page("shift", rows=1)
     assert (rows[:-1], total) == (good[1:], 130)
-    assert spoilt("shift", rows=-3) == (good, 130)
+    assert get_faulty_page("shift", rows=-3) == (good, 130)
 
 
 def test_success_rows_move_between_pages(sandbox: Sandbox, api: httpx.Client) -> None:
@@ -139,7 +139,7 @@ def test_success_over_http(sandbox: Sandbox, api: httpx.Client) -> None:
 @pytest.mark.parametrize("rule", [{}, {"action": "explode"}, {"action": "drop", "when": 1}])
 def test_fail_no_such_rule(sandbox: Sandbox, api: httpx.Client, rule: dict[str, Any]) -> None:
     assert api.post("/sandbox/faults", json=rule).status_code == 422
-    assert sandbox.faults.rules() == []
+    assert sandbox.faults.list_rules() == []
 
 
 def test_fail_no_such_rule_in_python(sandbox: Sandbox) -> None:
@@ -148,7 +148,7 @@ def test_fail_no_such_rule_in_python(sandbox: Sandbox) -> None:
 
 
 def exchange(sandbox: Sandbox, data: bytes) -> bytes:
-    """What comes back for raw bytes, up to the end of the connection."""
+    """Send raw bytes, and return everything the server sends until it closes the connection."""
     with socket.create_connection(("127.0.0.1", sandbox.port), timeout=5) as connection:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
@@ -189,17 +189,17 @@ def test_fail_client_leaves_within_its_request(sandbox: Sandbox, api: httpx.Clie
 
 
 def test_success_stop_ends_open_connections_and_frees_the_port() -> None:
-    # Other tests of this process may have a sandbox of their own that goes on.
-    elsewhere = set(threading.enumerate())
+    # A sandbox of another test in this process may still run.
+    other_threads = set(threading.enumerate())
     sandbox = Sandbox(people=10, tenants=1).start()
     port, before = sandbox.port, threading.active_count()
-    with client_of(sandbox, sandbox.mint(role="super_admin")) as client:
+    with make_client(sandbox, sandbox.issue_token(role="super_admin")) as client:
         client.get(USERS)
         assert threading.active_count() > before
         sandbox.stop()
         with pytest.raises(httpx.TransportError):
             client.get(USERS)
-    assert not set(threading.enumerate()) - elsewhere
+    assert not set(threading.enumerate()) - other_threads
     with Sandbox(people=10, tenants=1, port=port) as again:
         assert again.port == port
     again.stop()

@@ -1,4 +1,4 @@
-"""Changes that outlive the process."""
+"""Mutations that persist across a restart."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.directory import Directory
 from scaiwave.sandbox.data.population import EVERYTHING
 from scaiwave.sandbox.errors import ForeignState, InvalidMutation
-from tests.scaiwave.sandbox.client import SMALL
+from tests.scaiwave.sandbox.helpers import SMALL
 
 
-def everybody(directory: Directory) -> list[str]:
-    return directory.user_list(EVERYTHING, 0, 10_000)[0]
+def list_people(directory: Directory) -> list[str]:
+    return directory.list_users(EVERYTHING, 0, 10_000)[0]
 
 
 def test_success_restart_with_state(tmp_path: Path) -> None:
@@ -24,14 +24,14 @@ def test_success_restart_with_state(tmp_path: Path) -> None:
     sandbox.mutate("change_share", share=0.1)
     with pytest.raises(InvalidMutation):
         sandbox.mutate("add_tenant", name="New", slug="new")
-    before = everybody(sandbox.directory)
+    before = list_people(sandbox.directory)
 
     again = Sandbox(**SMALL, state_dir=tmp_path / "state")
 
-    assert everybody(again.directory) == before
-    assert again.directory.user(user)["display_name"] == "Ødipa"
-    assert again.directory.tenant(tenant)["slug"] == "new"
-    assert everybody(Sandbox(**SMALL).directory) != before
+    assert list_people(again.directory) == before
+    assert again.directory.get_user(user)["display_name"] == "Ødipa"
+    assert again.directory.get_tenant(tenant)["slug"] == "new"
+    assert list_people(Sandbox(**SMALL).directory) != before
 
 
 def test_success_torn_last_line_is_cut_off(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_success_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     sandbox = Sandbox(**SMALL, state_dir=tmp_path)
 
     assert file.read_bytes() == whole
-    assert sandbox.directory.partner_by_slug("new")["name"] == "New"
+    assert sandbox.directory.get_partner_by_slug("new")["name"] == "New"
 
 
 def test_fail_state_of_another_directory(tmp_path: Path) -> None:
@@ -53,9 +53,7 @@ def test_fail_state_of_another_directory(tmp_path: Path) -> None:
         Sandbox(**{**SMALL, "people": 131}, state_dir=tmp_path)
 
     assert caught.value.message == (
-        f"{tmp_path / 'mutations.jsonl'} belongs to a sandbox with "
+        f"State directory belongs to another sandbox: {tmp_path / 'mutations.jsonl'}, "
         "--seed 7, --partners 3, --tenants 4, --people 130, --groups 30."
     )
-    assert caught.value.fix == (
-        "Start it with those, or with another --state-dir, or remove the file."
-    )
+    assert caught.value.fix == "Use these options or another --state-dir, or delete the file."

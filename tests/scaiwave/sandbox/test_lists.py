@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.sandbox.client import ADMIN, ids, rows_of, walk
+from tests.scaiwave.sandbox.helpers import ADMIN, get_ids, get_rows, walk
 
 COLLECTIONS = ("partners", "tenants", "users", "groups", "applications")
 TOTALS = {"partners": 3, "tenants": 4, "users": 130, "groups": 30, "applications": 1}
@@ -18,7 +18,7 @@ TOTALS = {"partners": 3, "tenants": 4, "users": 130, "groups": 30, "applications
 def test_success_list(api: httpx.Client, name: str) -> None:
     rows = walk(api, f"{ADMIN}/{name}/")
 
-    assert len(rows) == len(set(ids(rows))) == TOTALS[name]
+    assert len(rows) == len(set(get_ids(rows))) == TOTALS[name]
 
 
 @pytest.mark.parametrize("name", COLLECTIONS)
@@ -74,12 +74,12 @@ def test_success_nested_tenant(api: httpx.Client) -> None:
 
 def test_success_envelopes(sandbox: Sandbox, api: httpx.Client) -> None:
     path, query = f"{ADMIN}/users/", {"page": "2", "per_page": "60"}
-    rows = rows_of(api.get(path, params=query).json())
-    figures = {"page": 2, "per_page": 60, "total": 130}
-    pages = {**figures, "total_pages": 3}
+    rows = get_rows(api.get(path, params=query).json())
+    counts = {"page": 2, "per_page": 60, "total": 130}
+    pages = {**counts, "total_pages": 3}
     expected = {
         "data+pagination": {"data": rows, "pagination": pages, "meta": {}},
-        "data+total": {"data": rows, **figures},
+        "data+total": {"data": rows, **counts},
         "items+total": {"items": rows, "total": 130},
         "data+meta": {"data": rows, "meta": pages},
         "bare": rows,
@@ -90,26 +90,26 @@ def test_success_envelopes(sandbox: Sandbox, api: httpx.Client) -> None:
 
 
 def test_fail_unknown_envelope() -> None:
-    with pytest.raises(ValueError, match=r"^'xml' is no envelope; known: data\+pagination, "):
+    with pytest.raises(ValueError, match=r"^Unknown envelope 'xml'\. Known: data\+pagination, "):
         Sandbox(envelope="xml")
 
 
 def test_success_page_sizes(sandbox: Sandbox, api: httpx.Client) -> None:
-    def size(**query: int) -> int:
-        return len(rows_of(api.get(f"{ADMIN}/users/", params=query).json()))
+    def get_size(**query: int) -> int:
+        return len(get_rows(api.get(f"{ADMIN}/users/", params=query).json()))
 
-    assert (size(), size(per_page=100), size(per_page=999)) == (25, 100, 100)
+    assert (get_size(), get_size(per_page=100), get_size(per_page=999)) == (25, 100, 100)
     sandbox.max_per_page, sandbox.per_page = 10, 5
-    assert (size(), size(per_page=100), size(page=99)) == (5, 10, 0)
+    assert (get_size(), get_size(per_page=100), get_size(page=99)) == (5, 10, 0)
     sandbox.max_per_page = 500
-    assert size(per_page=500) == size(per_page=999) == 130
+    assert get_size(per_page=500) == get_size(per_page=999) == 130
 
 
 def test_fail_page_too_big_where_that_is_refused(sandbox: Sandbox, api: httpx.Client) -> None:
-    """Up to the limit the page is served whole, whatever `max_per_page` says."""
+    """Up to the limit the page is complete, also above `max_per_page`."""
     sandbox.refuse_per_page = 120
 
-    assert len(rows_of(api.get(f"{ADMIN}/users/", params={"per_page": 120}).json())) == 120
+    assert len(get_rows(api.get(f"{ADMIN}/users/", params={"per_page": 120}).json())) == 120
     response = api.get(f"{ADMIN}/users/", params={"per_page": 121})
 
     assert response.status_code == 422
@@ -140,27 +140,27 @@ def test_success_filters(api: httpx.Client) -> None:
     people = walk(api, f"{ADMIN}/users/")
     groups = walk(api, f"{ADMIN}/groups/")
     partner = tenants[0]["partner_id"]
-    its = {row["id"] for row in tenants if row["partner_id"] == partner}
+    tenant_ids = {row["id"] for row in tenants if row["partner_id"] == partner}
 
     for tenant in tenants:
         expected = [row for row in people if row["tenant_id"] == tenant["id"]]
         assert walk(api, f"{ADMIN}/users/", tenant_id=tenant["id"]) == expected
-    expected = [row for row in people if row["tenant_id"] in its]
+    expected = [row for row in people if row["tenant_id"] in tenant_ids]
     assert walk(api, f"{ADMIN}/users/", partner_id=partner) == expected
     expected = [row for row in people if row["status"] == "SUSPENDED"]
     assert walk(api, f"{ADMIN}/users/", status="SUSPENDED") == expected
     expected = [row for row in groups if row["group_type"] == "DISTRIBUTION_LIST"]
     assert walk(api, f"{ADMIN}/groups/", group_type="DISTRIBUTION_LIST") == expected
     assert walk(api, f"{ADMIN}/groups/", status="SUSPENDED") == groups
-    assert {row["id"] for row in walk(api, f"{ADMIN}/tenants/", partner_id=partner)} == its
+    assert {row["id"] for row in walk(api, f"{ADMIN}/tenants/", partner_id=partner)} == tenant_ids
     assert walk(api, f"{ADMIN}/users/", tenant_id="tnt_none") == []
 
 
 def test_success_search(api: httpx.Client) -> None:
     someone = walk(api, f"{ADMIN}/users/")[20]
-    found = walk(api, f"{ADMIN}/users/", search=someone["email"].upper(), per_page=1)
-    assert someone in found
-    assert all(row["email"] == someone["email"] for row in found)
+    matches = walk(api, f"{ADMIN}/users/", search=someone["email"].upper(), per_page=1)
+    assert someone in matches
+    assert all(row["email"] == someone["email"] for row in matches)
     assert [row["slug"] for row in walk(api, f"{ADMIN}/tenants/", search="ACME")] == ["acme"]
     assert len(walk(api, f"{ADMIN}/applications/", search="nobody")) == 0
 
@@ -176,14 +176,14 @@ def test_success_members(api: httpx.Client) -> None:
         nested += len(children)
         assert len(set(users)) == len(users) > 0
         assert all(people[u]["tenant_id"] == group["tenant_id"] for u in users)
-        assert set(children) <= set(ids(groups)) - {group["id"]}
+        assert set(children) <= set(get_ids(groups)) - {group["id"]}
         assert all(row["membership_type"] == "DIRECT" for row in members if "user_id" in row)
     assert nested >= 3
 
 
 def test_success_effective_users(sandbox: Sandbox, api: httpx.Client) -> None:
     tenant = walk(api, f"{ADMIN}/tenants/")[0]["id"]
-    (app,) = ids(walk(api, f"{ADMIN}/applications/"))
+    (app,) = get_ids(walk(api, f"{ADMIN}/applications/"))
     path = f"/api/v1/tenants/{tenant}/applications/{app}/effective-users"
 
     assert walk(api, path) == walk(api, f"{ADMIN}/users/", tenant_id=tenant)
@@ -223,7 +223,7 @@ def test_success_date_header(sandbox: Sandbox, api: httpx.Client) -> None:
 
 
 def test_success_requests_are_counted(sandbox: Sandbox, api: httpx.Client) -> None:
-    user = rows_of(api.get(f"{ADMIN}/users/").json())[0]["id"]
+    user = get_rows(api.get(f"{ADMIN}/users/").json())[0]["id"]
     api.get(f"{ADMIN}/users/{user}")
     api.get("/nowhere")
     api.get("/sandbox/")

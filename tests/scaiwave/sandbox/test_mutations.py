@@ -1,4 +1,4 @@
-"""Changes to the directory, by Python and over HTTP."""
+"""Mutations of the directory, from Python and over HTTP."""
 
 from __future__ import annotations
 
@@ -11,24 +11,28 @@ from hypothesis import strategies as st
 
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.directory import MUTATIONS, Directory
-from scaiwave.sandbox.data.population import EVERYTHING, ListFilter, decoded
+from scaiwave.sandbox.data.population import EVERYTHING, ListFilter, decode_row
 from scaiwave.sandbox.errors import InvalidMutation, UnknownEntity
-from tests.scaiwave.sandbox.client import ADMIN, client_of, ids, walk
+from tests.scaiwave.sandbox.helpers import ADMIN, get_ids, make_client, walk
 
 Row = dict[str, Any]
 
 
-def everybody(directory: Directory, where: ListFilter = EVERYTHING, size: int = 7) -> list[Row]:
-    total = directory.user_list(where, 0, 0)[1]
-    pages = (directory.user_list(where, start, size)[0] for start in range(0, total + size, size))
-    return [decoded(row) for page in pages for row in page]
+def list_people(
+    directory: Directory, list_filter: ListFilter = EVERYTHING, size: int = 7
+) -> list[Row]:
+    total = directory.list_users(list_filter, 0, 0)[1]
+    pages = (
+        directory.list_users(list_filter, start, size)[0] for start in range(0, total + size, size)
+    )
+    return [decode_row(row) for page in pages for row in page]
 
 
-def members(directory: Directory, group_id: str) -> list[Row]:
-    return [decoded(row) for row in directory.member_list(group_id, 0, 10_000)[0]]
+def list_members(directory: Directory, group_id: str) -> list[Row]:
+    return [decode_row(row) for row in directory.list_members(group_id, 0, 10_000)[0]]
 
 
-def make(seed: int = 5) -> Directory:
+def make_directory(seed: int = 5) -> Directory:
     return Directory(seed=seed, partners=2, tenants=3, people=100, groups=12)
 
 
@@ -40,17 +44,17 @@ act = st.tuples(st.sampled_from(ACTS), st.integers(0, 10**6), st.integers(0, 2))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_success_pages_equal_a_plain_model(acts: list[tuple[str, int, int]], size: int) -> None:
     """After any history, the pages together are the directory, each person once."""
-    directory = make()
-    model = {row["id"]: row for row in everybody(directory)}
+    directory = make_directory()
+    model = {row["id"]: row for row in list_people(directory)}
     tenants = list(directory.tenants)
-    for name, luck, place in acts:
-        apply(directory, model, name, luck, tenants[place])
+    for name, number, tenant_index in acts:
+        apply_act(directory, model, name, number, tenants[tenant_index])
 
-    def by_id(rows: list[Row]) -> dict[str, Row]:
+    def index_by_id(rows: list[Row]) -> dict[str, Row]:
         assert len(rows) == len({row["id"] for row in rows})
         return {row["id"]: row for row in rows}
 
-    assert by_id(everybody(directory, size=size)) == model
+    assert index_by_id(list_people(directory, size=size)) == model
     for tenant_id in tenants:
         for status in ("ACTIVE", "SUSPENDED", "LOCKED"):
             expected = {
@@ -58,32 +62,32 @@ def test_success_pages_equal_a_plain_model(acts: list[tuple[str, int, int]], siz
                 for key, row in model.items()
                 if (row["tenant_id"], row["status"]) == (tenant_id, status)
             }
-            where = ListFilter(tenant_id=tenant_id, kind=status)
-            assert by_id(everybody(directory, where, size)) == expected
-    assert all(directory.user(key) == row for key, row in model.items())
+            list_filter = ListFilter(tenant_id=tenant_id, kind=status)
+            assert index_by_id(list_people(directory, list_filter, size)) == expected
+    assert all(directory.get_user(key) == row for key, row in model.items())
 
 
-def apply(
-    directory: Directory, model: dict[str, Row], name: str, luck: int, tenant_id: str
+def apply_act(
+    directory: Directory, model: dict[str, Row], name: str, number: int, tenant_id: str
 ) -> None:
     if name == "add" or not model:
-        user_id = directory.add_user(tenant_id, email=f"new{luck}@example.org")
-        model[user_id] = directory.user(user_id)
-        assert model[user_id]["email"] == f"new{luck}@example.org"
+        user_id = directory.add_user(tenant_id, email=f"new{number}@example.org")
+        model[user_id] = directory.get_user(user_id)
+        assert model[user_id]["email"] == f"new{number}@example.org"
         assert model[user_id]["status"] == "ACTIVE"
         return
-    user_id = list(model)[luck % len(model)]
+    user_id = list(model)[number % len(model)]
     if name == "remove":
         directory.remove_user(user_id)
         del model[user_id]
         with pytest.raises(UnknownEntity):
-            directory.user(user_id)
+            directory.get_user(user_id)
         return
     if name == "move":
         directory.move_user(user_id, tenant_id)
         change = {"tenant_id": tenant_id}
     elif name == "rename":
-        change = {"display_name": f"Name {luck}", "last_name": str(luck)}
+        change = {"display_name": f"Name {number}", "last_name": str(number)}
         directory.update_user(user_id, **change)
     else:
         change = {
@@ -94,18 +98,18 @@ def apply(
 
 
 def test_success_one_and_the_same_for_a_seed() -> None:
-    assert everybody(make()) == everybody(make())
-    assert {row["id"] for row in everybody(make(6))}.isdisjoint(
-        row["id"] for row in everybody(make())
+    assert list_people(make_directory()) == list_people(make_directory())
+    assert {row["id"] for row in list_people(make_directory(6))}.isdisjoint(
+        row["id"] for row in list_people(make_directory())
     )
 
 
 def test_success_members_leave_with_their_person() -> None:
-    directory = make()
+    directory = make_directory()
     tenant, other = list(directory.tenants)[:2]
-    group = decoded(directory.group_list(ListFilter(tenant_id=tenant), 0, 1)[0][0])["id"]
-    people = [row["user_id"] for row in members(directory, group) if "user_id" in row]
-    outsider = everybody(directory, ListFilter(tenant_id=other))[0]["id"]
+    group = decode_row(directory.list_groups(ListFilter(tenant_id=tenant), 0, 1)[0][0])["id"]
+    people = [row["user_id"] for row in list_members(directory, group) if "user_id" in row]
+    outsider = list_people(directory, ListFilter(tenant_id=other))[0]["id"]
     newcomer = directory.add_user(tenant)
     assert directory.add_member(group, user_id=newcomer)
     assert directory.add_member(group, user_id=outsider)
@@ -115,59 +119,63 @@ def test_success_members_leave_with_their_person() -> None:
     directory.move_user(outsider, tenant)
     directory.suspend_user(newcomer)
 
-    def left() -> set[str]:
-        return {row["user_id"] for row in members(directory, group) if "user_id" in row}
+    def get_member_ids() -> set[str]:
+        return {row["user_id"] for row in list_members(directory, group) if "user_id" in row}
 
-    assert left() == {*people[1:], newcomer} | {outsider}
+    assert get_member_ids() == {*people[1:], newcomer} | {outsider}
     directory.move_user(newcomer, other)
-    assert left() == {*people[1:], outsider}
+    assert get_member_ids() == {*people[1:], outsider}
     directory.remove_user(outsider)
-    assert left() == set(people[1:])
+    assert get_member_ids() == set(people[1:])
     if people[1:]:
         assert directory.remove_member(group, user_id=people[1])
         assert not directory.remove_member(group, user_id=people[1])
         assert directory.add_member(group, user_id=people[1])
-        assert left() == set(people[1:])
+        assert get_member_ids() == set(people[1:])
 
 
 def test_success_nested_groups() -> None:
-    directory = make()
+    directory = make_directory()
     tenant = next(iter(directory.tenants))
     outer, inner = directory.add_group(tenant, name="Outer"), directory.add_group(tenant)
-    assert directory.group(outer)["name"] == "Outer"
+    assert directory.get_group(outer)["name"] == "Outer"
     assert directory.add_member(outer, member_group_id=inner)
     assert not directory.add_member(outer, member_group_id=inner)
     assert directory.add_member(inner, member_group_id=outer)
-    assert members(directory, outer) == [{"group_id": inner}]
+    assert list_members(directory, outer) == [{"group_id": inner}]
     assert directory.remove_member(inner, member_group_id=outer)
-    assert members(directory, inner) == []
+    assert list_members(directory, inner) == []
     directory.update_group(inner, group_type="DISTRIBUTION_LIST", name="Inner")
-    assert directory.group(inner)["group_type"] == "DISTRIBUTION_LIST"
+    assert directory.get_group(inner)["group_type"] == "DISTRIBUTION_LIST"
     directory.remove_group(inner)
-    assert members(directory, outer) == []
-    assert inner not in {decoded(row)["id"] for row in directory.group_list(EVERYTHING, 0, 1000)[0]}
+    assert list_members(directory, outer) == []
+    assert inner not in {
+        decode_row(row)["id"] for row in directory.list_groups(EVERYTHING, 0, 1000)[0]
+    }
 
 
 def test_success_tenants_and_partners() -> None:
-    directory = make()
+    directory = make_directory()
     partner = directory.add_partner(name="New", slug="new")
     tenant = directory.add_tenant(name="Fresh", slug="fresh", partner_id=partner, people=3)
     assert [
-        row["email"].partition("@")[2] for row in everybody(directory, ListFilter(tenant_id=tenant))
+        row["email"].partition("@")[2]
+        for row in list_people(directory, ListFilter(tenant_id=tenant))
     ] == ["fresh.example"] * 3
     first = next(iter(directory.partners))
     directory.update_tenant(tenant, slug="renamed", name="Renamed", partner_id=first)
-    assert directory.tenant_by_slug("renamed")["partner_id"] == first
-    assert len(everybody(directory, ListFilter(partner_id=partner))) == 0
+    assert directory.get_tenant_by_slug("renamed")["partner_id"] == first
+    assert len(list_people(directory, ListFilter(partner_id=partner))) == 0
     directory.update_partner(partner, status="SUSPENDED")
     assert (
-        decoded(directory.partner_list(ListFilter(kind="SUSPENDED"), 0, 9)[0][0])["id"] == partner
+        decode_row(directory.list_partners(ListFilter(kind="SUSPENDED"), 0, 9)[0][0])["id"]
+        == partner
     )
     directory.remove_tenant(tenant)
-    assert len(everybody(directory)) == 100
+    assert len(list_people(directory)) == 100
     directory.remove_partner(first)
     assert all(row["partner_id"] != first for row in directory.tenants.values())
-    assert len(everybody(directory)) < 100
+    assert len(list_people(directory)) < 100
 
 
 def test_success_soft_deletion_of_a_person_and_a_group(api: httpx.Client, sandbox: Sandbox) -> None:
@@ -187,8 +195,8 @@ def test_success_soft_deletion_of_a_person_and_a_group(api: httpx.Client, sandbo
     for path, row in before.items():
         response = api.get(f"{ADMIN}/{path}")
         assert (response.status_code, response.json()) == (200, {**row, "status": "DELETED"})
-    assert user not in ids(walk(api, f"{ADMIN}/users/"))
-    assert group not in ids(walk(api, f"{ADMIN}/groups/"))
+    assert user not in get_ids(walk(api, f"{ADMIN}/users/"))
+    assert group not in get_ids(walk(api, f"{ADMIN}/groups/"))
     assert walk(api, f"{ADMIN}/groups/{outer}/members") == []
     assert api.get(f"{ADMIN}/groups/{group}/members").status_code == 404
     with pytest.raises(UnknownEntity):
@@ -206,23 +214,23 @@ def test_success_soft_deletion_reaches_what_belongs_to_it(nested: bool) -> None:
     tenants = {i for i, row in directory.tenants.items() if row["partner_id"] == partner}
     user = directory.add_user(next(iter(tenants)))
     group = directory.add_group(next(iter(tenants)))
-    rows = directory.user(user), directory.group(group)
+    rows = directory.get_user(user), directory.get_group(group)
 
     directory.remove_partner(partner, soft=True)
 
-    assert directory.partner_by_id(partner)["status"] == "DELETED"
-    assert {directory.tenant_by_id(tenant)["status"] for tenant in tenants} == {"DELETED"}
-    assert directory.user_by_id(user) == {**rows[0], "status": "DELETED"}
-    assert directory.group_by_id(group) == {**rows[1], "status": "DELETED"}
+    assert directory.get_partner_by_id(partner)["status"] == "DELETED"
+    assert {directory.get_tenant_by_id(tenant)["status"] for tenant in tenants} == {"DELETED"}
+    assert directory.get_user_by_id(user) == {**rows[0], "status": "DELETED"}
+    assert directory.get_group_by_id(group) == {**rows[1], "status": "DELETED"}
     assert partner not in directory.partners
     assert not tenants & directory.tenants.keys()
-    for act_ in (directory.remove_partner, directory.update_partner):
+    for run in (directory.remove_partner, directory.update_partner):
         with pytest.raises(UnknownEntity):
-            act_(partner)
+            run(partner)
     with pytest.raises(UnknownEntity):
         directory.add_user(next(iter(tenants)))
     with pytest.raises(UnknownEntity):
-        directory.user(user)
+        directory.get_user(user)
 
 
 def test_success_soft_deletion_keeps_to_the_callers_scope(
@@ -233,7 +241,7 @@ def test_success_soft_deletion_keeps_to_the_callers_scope(
     for user in users.values():
         sandbox.directory.remove_user(user, soft=True)
 
-    with client_of(sandbox, sandbox.mint(role="tenant_admin", tenant_id=own)) as client:
+    with make_client(sandbox, sandbox.issue_token(role="tenant_admin", tenant_id=own)) as client:
         assert client.get(f"{ADMIN}/users/{users[own]}").json()["status"] == "DELETED"
         assert client.get(f"{ADMIN}/users/{users[other]}").status_code == 404
 
@@ -241,11 +249,11 @@ def test_success_soft_deletion_keeps_to_the_callers_scope(
 @pytest.mark.parametrize("share", [0, 0.01, 0.2, 1])
 def test_success_change_share(share: float) -> None:
     directory = Directory(seed=5, partners=2, tenants=3, people=1000, groups=12)
-    before = {row["id"]: row for row in everybody(directory)}
+    before = {row["id"]: row for row in list_people(directory)}
 
     counts = directory.change_share(share, seed=1)
 
-    after = {row["id"]: row for row in everybody(directory, size=100)}
+    after = {row["id"]: row for row in list_people(directory, size=100)}
     assert sum(counts.values()) == round(1000 * share)
     assert counts["renamed"] == round(700 * share)
     assert len(before.keys() - after.keys()) == counts["removed"]
@@ -257,31 +265,31 @@ def test_success_change_share(share: float) -> None:
 def test_success_change_share_twice_differs_by_seed() -> None:
     outcomes = []
     for seed in (1, 1, 2):
-        directory = make()
+        directory = make_directory()
         directory.change_share(0.5, seed=seed)
-        outcomes.append(everybody(directory))
+        outcomes.append(list_people(directory))
     assert outcomes[0] == outcomes[1] != outcomes[2]
 
 
 def test_fail_mutations_say_why() -> None:
-    directory = make()
+    directory = make_directory()
     tenant = next(iter(directory.tenants))
     slug = directory.tenants[tenant]["slug"]
     cases: list[tuple[Any, str]] = [
-        (lambda: directory.change_share(2), "A share of 2 is none."),
-        (lambda: directory.add_tenant(name="X", slug=slug), f"The slug '{slug}' is taken."),
-        (lambda: directory.add_user(tenant, id="usr_1"), "Nothing here has the field 'id'."),
+        (lambda: directory.change_share(2), "Invalid share: 2."),
+        (lambda: directory.add_tenant(name="X", slug=slug), f"Slug already in use: {slug}."),
+        (lambda: directory.add_user(tenant, id="usr_1"), "Unknown field: 'id'."),
         (
             lambda: directory.add_member(directory.add_group(tenant)),
             "A member is either a person or a group.",
         ),
     ]
-    for act_, message in cases:
+    for run, message in cases:
         with pytest.raises(InvalidMutation) as caught:
-            act_()
+            run()
         assert caught.value.message == message
         assert caught.value.fix
-    with pytest.raises(UnknownEntity, match=r"^The sandbox has no tenant 'tnt_x'\.$"):
+    with pytest.raises(UnknownEntity, match=r"^Tenant not found in the sandbox: tnt_x\.$"):
         directory.remove_tenant("tnt_x")
 
 
@@ -295,8 +303,8 @@ def test_success_over_http(sandbox: Sandbox, api: httpx.Client) -> None:
     assert len(walk(api, f"{ADMIN}/users/", tenant_id=tenant["id"])) == 4
     assert api.get("/sandbox/").json()["people"] == 134
     issuer = f"{sandbox.url}/tenants/{tenant['id']}"
-    token = sandbox.mint(role="tenant_admin", tenant_id=tenant["id"], iss=issuer)
-    with client_of(sandbox, token) as client:
+    token = sandbox.issue_token(role="tenant_admin", tenant_id=tenant["id"], iss=issuer)
+    with make_client(sandbox, token) as client:
         assert len(walk(client, f"{ADMIN}/users/")) == 4
 
 
@@ -306,21 +314,21 @@ def test_success_over_http(sandbox: Sandbox, api: httpx.Client) -> None:
         (
             {"op": "drop_tables"},
             422,
-            f"'drop_tables' is no mutation. Take one of {', '.join(sorted(MUTATIONS))}.",
+            f"Unknown mutation: 'drop_tables'. Use one of {', '.join(sorted(MUTATIONS))}.",
         ),
         (
             {"op": "remove_user"},
             422,
-            "remove_user: missing a required argument: 'user_id'. "
-            "It takes (user_id: 'str', *, soft: 'bool' = False) -> 'None'.",
+            "Invalid arguments: remove_user: missing a required argument: 'user_id'. "
+            "Use the signature (user_id: 'str', *, soft: 'bool' = False) -> 'None'.",
         ),
         (
             {"op": "change_share", "share": "all"},
             422,
-            "change_share: Expected `float`, got `str`. "
-            "It takes (share: 'float', seed: 'int' = 0) -> 'dict[str, int]'.",
+            "Invalid arguments: change_share: Expected `float`, got `str`. "
+            "Use the signature (share: 'float', seed: 'int' = 0) -> 'dict[str, int]'.",
         ),
-        ({"op": "remove_user", "user_id": "usr_x"}, 404, "The sandbox has no user 'usr_x'."),
+        ({"op": "remove_user", "user_id": "usr_x"}, 404, "User not found in the sandbox: usr_x."),
     ],
 )
 def test_fail_over_http(api: httpx.Client, body: Row, status: int, detail: str) -> None:

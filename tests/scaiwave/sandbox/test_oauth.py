@@ -10,14 +10,14 @@ import jwt
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.sandbox.client import ADMIN, SMALL, client_of, rows_of
+from tests.scaiwave.sandbox.helpers import ADMIN, SMALL, get_rows, make_client
 
 PLATFORM = "/api/v1/platform"
 GRANT = {"grant_type": "client_credentials"}
 
 
-def claims_of(sandbox: Sandbox, token: str, **options: Any) -> dict[str, Any]:
-    """Verified as a client does it: with the key set, by key id."""
+def decode_claims(sandbox: Sandbox, token: str, **options: Any) -> dict[str, Any]:
+    """Verify the token with the JWKS, as a client does, and return its claims."""
     keys = httpx.get(f"{sandbox.url}{PLATFORM}/.well-known/jwks.json", trust_env=False).json()
     kid = jwt.get_unverified_header(token)["kid"]
     key = jwt.PyJWKSet.from_dict(keys)[kid]
@@ -33,7 +33,7 @@ def fetch_token(sandbox: Sandbox, api: httpx.Client, **form: str) -> httpx.Respo
 @pytest.mark.sandbox(**SMALL, token_lifetime=120)
 @pytest.mark.parametrize("alg", ["RS256", "ES256"])
 def test_success_client_credentials(alg: str) -> None:
-    with Sandbox(**SMALL, token_lifetime=120, alg=alg) as sandbox, client_of(sandbox) as client:
+    with Sandbox(**SMALL, token_lifetime=120, alg=alg) as sandbox, make_client(sandbox) as client:
         response = fetch_token(sandbox, client, scope="admin:read")
 
         body = response.json()
@@ -44,7 +44,7 @@ def test_success_client_credentials(alg: str) -> None:
             120,
             "admin:read",
         )
-        claims = claims_of(sandbox, body["access_token"])
+        claims = decode_claims(sandbox, body["access_token"])
         assert claims.pop("exp") - claims.pop("iat") == 120
         assert claims == {
             "iss": sandbox.url,
@@ -108,7 +108,7 @@ def test_fail_form_as_json(sandbox: Sandbox, api: httpx.Client) -> None:
 
 
 def test_success_discovery(sandbox: Sandbox, api: httpx.Client) -> None:
-    tenant = rows_of(api.get(f"{ADMIN}/tenants/").json())[0]
+    tenant = get_rows(api.get(f"{ADMIN}/tenants/").json())[0]
     base = f"/api/v1/auth/tenants/{tenant['slug']}"
     platform = api.get(f"{PLATFORM}/oauth/.well-known/openid-configuration").json()
     own = api.get(f"{base}/.well-known/openid-configuration").json()
@@ -129,7 +129,7 @@ def test_fail_unknown_tenant(api: httpx.Client) -> None:
 
 
 def test_fail_global_app_at_a_tenant(sandbox: Sandbox, api: httpx.Client) -> None:
-    slug = rows_of(api.get(f"{ADMIN}/tenants/").json())[0]["slug"]
+    slug = get_rows(api.get(f"{ADMIN}/tenants/").json())[0]["slug"]
     auth = (sandbox.client_id, sandbox.client_secret)
 
     response = api.post(f"/api/v1/auth/tenants/{slug}/oauth/token", data=GRANT, auth=auth)
@@ -137,73 +137,77 @@ def test_fail_global_app_at_a_tenant(sandbox: Sandbox, api: httpx.Client) -> Non
     assert (response.status_code, response.json()) == (401, {"error": "invalid_client"})
 
 
-def status_with(sandbox: Sandbox, token: str) -> int:
-    with client_of(sandbox, token) as client:
+def get_status(sandbox: Sandbox, token: str) -> int:
+    with make_client(sandbox, token) as client:
         return client.get(f"{ADMIN}/users/").status_code
 
 
 def test_success_rotation_keeps_the_old_key(sandbox: Sandbox, api: httpx.Client) -> None:
-    old = sandbox.mint(role="super_admin")
+    old = sandbox.issue_token(role="super_admin")
     sandbox.rotate_keys()
-    new = sandbox.mint(role="super_admin")
+    new = sandbox.issue_token(role="super_admin")
 
     assert len(api.get(f"{PLATFORM}/.well-known/jwks.json").json()["keys"]) == 2
     assert jwt.get_unverified_header(old)["kid"] != jwt.get_unverified_header(new)["kid"]
-    assert (status_with(sandbox, old), status_with(sandbox, new)) == (200, 200)
+    assert (get_status(sandbox, old), get_status(sandbox, new)) == (200, 200)
 
 
 def test_fail_old_key_after_hard_rotation(sandbox: Sandbox) -> None:
-    old = sandbox.mint(role="super_admin")
-    assert status_with(sandbox, old) == 200
+    old = sandbox.issue_token(role="super_admin")
+    assert get_status(sandbox, old) == 200
     sandbox.rotate_keys(keep_old=False)
 
-    assert status_with(sandbox, old) == 401
-    assert status_with(sandbox, sandbox.mint(role="super_admin")) == 200
+    assert get_status(sandbox, old) == 401
+    assert get_status(sandbox, sandbox.issue_token(role="super_admin")) == 200
 
 
 def test_fail_token_expires_while_in_use(sandbox: Sandbox) -> None:
-    token = sandbox.mint(role="super_admin", exp=time.time() + 1.5)
-    assert status_with(sandbox, token) == 200
+    token = sandbox.issue_token(role="super_admin", exp=time.time() + 1.5)
+    assert get_status(sandbox, token) == 200
     while time.time() < jwt.decode(token, options={"verify_signature": False})["exp"]:
         time.sleep(0.05)
-    assert status_with(sandbox, token) == 401
+    assert get_status(sandbox, token) == 401
 
 
 def test_fail_bad_tokens(sandbox: Sandbox) -> None:
     now = time.time()
     bad = {
-        "foreign key": sandbox.mint(role="super_admin", key=sandbox.keys.foreign()),
-        "no algorithm": sandbox.mint(role="super_admin", alg="none"),
-        "public key as secret": sandbox.mint(role="super_admin", alg="HS256"),
-        "secret of its own": sandbox.mint(role="super_admin", alg="HS256", key=b"x" * 32),
-        "expired": sandbox.mint(role="super_admin", exp=now - 1),
-        "no expiry": sandbox.mint(role="super_admin", exp=None),
-        "not yet": sandbox.mint(role="super_admin", nbf=now + 60),
-        "issuer": sandbox.mint(role="super_admin", iss="https://evil.example"),
-        "issuer of no tenant": sandbox.mint(role="super_admin", iss=f"{sandbox.url}/tenants/tnt_x"),
-        "unknown kid": sandbox.mint(role="super_admin", kid="unknown"),
-        "no kid": sandbox.mint(role="super_admin", headers={"kid": None}),
+        "foreign key": sandbox.issue_token(role="super_admin", key=sandbox.keys.foreign_key()),
+        "no algorithm": sandbox.issue_token(role="super_admin", alg="none"),
+        "public key as secret": sandbox.issue_token(role="super_admin", alg="HS256"),
+        "secret of its own": sandbox.issue_token(role="super_admin", alg="HS256", key=b"x" * 32),
+        "expired": sandbox.issue_token(role="super_admin", exp=now - 1),
+        "no expiry": sandbox.issue_token(role="super_admin", exp=None),
+        "not yet": sandbox.issue_token(role="super_admin", nbf=now + 60),
+        "issuer": sandbox.issue_token(role="super_admin", iss="https://evil.example"),
+        "issuer of no tenant": sandbox.issue_token(
+            role="super_admin", iss=f"{sandbox.url}/tenants/tnt_x"
+        ),
+        "unknown kid": sandbox.issue_token(role="super_admin", kid="unknown"),
+        "no kid": sandbox.issue_token(role="super_admin", headers={"kid": None}),
         "no token": "nonsense",
     }
-    assert {name: status_with(sandbox, token) for name, token in bad.items()} == dict.fromkeys(
+    assert {name: get_status(sandbox, token) for name, token in bad.items()} == dict.fromkeys(
         bad, 401
     )
 
 
 def test_success_bad_tokens_are_what_they_say(sandbox: Sandbox) -> None:
-    unsigned = sandbox.mint(role="super_admin", alg="none")
-    confused = sandbox.mint(role="super_admin", alg="HS256", headers={"typ": None})
+    unsigned = sandbox.issue_token(role="super_admin", alg="none")
+    confused = sandbox.issue_token(role="super_admin", alg="HS256", headers={"typ": None})
 
     assert unsigned.endswith(".")
     assert jwt.get_unverified_header(unsigned)["alg"] == "none"
     assert jwt.get_unverified_header(confused).keys() == {"alg", "kid"}
-    for_others = sandbox.mint(aud="somebody-else", sub="usr_1", role="tenant_admin", tenant_id="t")
-    assert claims_of(sandbox, for_others, audience="somebody-else")["tenant_id"] == "t"
+    for_others = sandbox.issue_token(
+        aud="somebody-else", sub="usr_1", role="tenant_admin", tenant_id="t"
+    )
+    assert decode_claims(sandbox, for_others, audience="somebody-else")["tenant_id"] == "t"
 
 
 @pytest.mark.parametrize("header", ["", "Basic eA==", "Bearer"])
 def test_fail_no_bearer(sandbox: Sandbox, header: str) -> None:
-    with client_of(sandbox) as client:
+    with make_client(sandbox) as client:
         response = client.get(f"{ADMIN}/users/", headers={"Authorization": header})
 
     assert (response.status_code, response.json()) == (401, {"detail": "Not authenticated"})

@@ -1,4 +1,4 @@
-"""Registration: states, and credentials that come out exactly once."""
+"""Registration: statuses, and credentials that are returned exactly once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.sandbox.client import ADMIN, SMALL, client_of, walk
+from tests.scaiwave.sandbox.helpers import ADMIN, SMALL, make_client, walk
 
 BASE = "/api/v1/public/register/applications"
 BODY: dict[str, Any] = {
@@ -37,15 +37,15 @@ def poll(client: httpx.Client, request: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def approved(client: httpx.Client, **changes: Any) -> dict[str, Any]:
-    """The credentials of a registration, start to end."""
+def register_approved(client: httpx.Client, **changes: Any) -> dict[str, Any]:
+    """Register, approve, and return the credentials."""
     request = register(client, **changes)
     client.post(f"/sandbox/registrations/{request['request_id']}/approve").raise_for_status()
     credentials: dict[str, Any] = poll(client, request)["credentials"]
     return credentials
 
 
-def token(
+def request_token(
     client: httpx.Client, credentials: dict[str, Any], path: str | None = None
 ) -> httpx.Response:
     auth = (credentials["client_id"], credentials["client_secret"])
@@ -65,7 +65,7 @@ def test_success_credentials_once(sandbox: Sandbox, api: httpx.Client) -> None:
     }  # fmt: skip
     assert first["credentials"]["issuer"] == sandbox.url
     assert poll(api, request) == {"request_id": request["request_id"], "status": "APPROVED"}
-    assert token(api, first["credentials"]).json()["scope"] == "admin:read"
+    assert request_token(api, first["credentials"]).json()["scope"] == "admin:read"
     assert api.get("/sandbox/").json()["registrations"][0]["status"] == "APPROVED"
     names = [row["name"] for row in walk(api, f"{ADMIN}/applications/")]
     assert names == ["ScaiWave (sandbox)", "ScaiWave"]
@@ -80,29 +80,29 @@ def test_success_once_also_when_many_ask(api: httpx.Client) -> None:
 
 
 def test_success_credentials_outlive_a_restart() -> None:
-    with Sandbox(**SMALL) as sandbox, client_of(sandbox) as client:
-        credentials = approved(client)
-    with Sandbox(**SMALL) as sandbox, client_of(sandbox) as client:
-        granted = token(client, credentials).json()["access_token"]
-        with client_of(sandbox, granted) as admin:
+    with Sandbox(**SMALL) as sandbox, make_client(sandbox) as client:
+        credentials = register_approved(client)
+    with Sandbox(**SMALL) as sandbox, make_client(sandbox) as client:
+        granted = request_token(client, credentials).json()["access_token"]
+        with make_client(sandbox, granted) as admin:
             apps = [row["id"] for row in walk(admin, f"{ADMIN}/applications/")]
     assert credentials["application_id"] in apps
-    with Sandbox(**{**SMALL, "seed": 8}) as sandbox, client_of(sandbox) as client:
-        assert token(client, credentials).status_code == 401
+    with Sandbox(**{**SMALL, "seed": 8}) as sandbox, make_client(sandbox) as client:
+        assert request_token(client, credentials).status_code == 401
 
 
 def test_success_partner_and_tenant_apps(sandbox: Sandbox, api: httpx.Client) -> None:
     tenant = walk(api, f"{ADMIN}/tenants/")[0]
     partner = api.get(f"{ADMIN}/partners/{tenant['partner_id']}").json()
     endpoint = f"/api/v1/auth/tenants/{tenant['slug']}/oauth/token"
-    for_partner = approved(api, scope="PARTNER", partner_slug=partner["slug"])
-    for_tenant = approved(api, scope="TENANT", tenant_slug=tenant["slug"])
+    for_partner = register_approved(api, scope="PARTNER", partner_slug=partner["slug"])
+    for_tenant = register_approved(api, scope="TENANT", tenant_slug=tenant["slug"])
     assert for_tenant["issuer"] == f"{sandbox.url}/tenants/{tenant['id']}"
 
     for credentials in (for_partner, for_tenant):
         for path in (None, endpoint):
-            granted = token(api, credentials, path).json()["access_token"]
-            with client_of(sandbox, granted) as client:
+            granted = request_token(api, credentials, path).json()["access_token"]
+            with make_client(sandbox, granted) as client:
                 seen = walk(client, f"{ADMIN}/tenants/")
                 assert tenant in seen
                 assert all(row["partner_id"] == partner["id"] for row in seen)
@@ -114,17 +114,17 @@ def test_success_partner_and_tenant_apps(sandbox: Sandbox, api: httpx.Client) ->
 
 def test_fail_tenant_app_of_another_tenant(api: httpx.Client) -> None:
     first, second = walk(api, f"{ADMIN}/tenants/")[:2]
-    credentials = approved(api, scope="TENANT", tenant_slug=first["slug"])
+    credentials = register_approved(api, scope="TENANT", tenant_slug=first["slug"])
 
-    response = token(api, credentials, f"/api/v1/auth/tenants/{second['slug']}/oauth/token")
+    response = request_token(api, credentials, f"/api/v1/auth/tenants/{second['slug']}/oauth/token")
 
     assert (response.status_code, response.json()) == (401, {"error": "invalid_client"})
 
 
 def test_fail_public_apps_get_no_token(api: httpx.Client) -> None:
-    credentials = approved(api, application_type="SPA")
+    credentials = register_approved(api, application_type="SPA")
     assert credentials["client_secret"] is None
-    response = token(api, {**credentials, "client_secret": ""})
+    response = request_token(api, {**credentials, "client_secret": ""})
     assert (response.status_code, response.json()) == (400, {"error": "unauthorized_client"})
 
 

@@ -1,4 +1,4 @@
-"""The arithmetic that everything rests on."""
+"""IDs, placements and slices of the membership index."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaiwave.sandbox.data.ids import MASK, Ids, scramble, unscramble
-from scaiwave.sandbox.data.names import company, partner
+from scaiwave.sandbox.data.names import build_partner_name, build_tenant_name
 from scaiwave.sandbox.data.roster import IndexRange, MemberSequence
 
 
@@ -40,27 +40,27 @@ def test_success_ranks_have_a_way_back(key: int, block: int, size: int) -> None:
 
 @given(
     base=st.integers(0, 80),
-    gone=st.sets(st.integers(0, 79)),
-    extra=st.lists(st.integers(1000, 2000)),
+    removed=st.sets(st.integers(0, 79)),
+    added=st.lists(st.integers(1000, 2000)),
     offset=st.integers(0, 100),
     limit=st.integers(0, 100),
 )
 def test_success_slices(
-    base: int, gone: set[int], extra: list[int], offset: int, limit: int
+    base: int, removed: set[int], added: list[int], offset: int, limit: int
 ) -> None:
-    lineup = MemberSequence(base)
-    for ordinal in gone:
+    sequence = MemberSequence(base)
+    for ordinal in removed:
         if ordinal < base:
-            lineup.leave(ordinal)
-    lineup.extra = extra
-    whole = [n for n in range(base) if n not in gone] + extra
+            sequence.remove(ordinal)
+    sequence.added = added
+    whole = [n for n in range(base) if n not in removed] + added
 
-    ordinals, newcomers = lineup.slice(offset, limit)
+    ordinals, newcomers = sequence.slice(offset, limit)
 
-    assert len(lineup) == len(whole)
+    assert len(sequence) == len(whole)
     assert ordinals + newcomers == whole[offset : offset + limit]
 
 
 def test_success_slugs_are_distinct() -> None:
-    for make in (company, partner):
+    for make in (build_tenant_name, build_partner_name):
         assert len({make(position)[1] for position in range(500)}) == 500

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.api.scaicms import ApiKey
-from tests.scaiwave.sandbox.client import client_of
+from scaiwave.sandbox.api.scaicms import ScaiCmsKey
+from tests.scaiwave.sandbox.helpers import make_client
 
 DOCS = "/api/v1/docs"
 ROLES = f"{DOCS}/scaiwave/v1/suite/roles"
@@ -21,18 +21,18 @@ PAGE: dict[str, Any] = {
 
 @pytest.fixture
 def cms(sandbox: Sandbox) -> Iterator[httpx.Client]:
-    with client_of(sandbox, sandbox.scaicms.api_key) as client:
+    with make_client(sandbox, sandbox.scaicms.api_key) as client:
         yield client
 
 
-def told(answer: httpx.Response) -> tuple[int, str]:
+def get_error(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["detail"]["code"]
 
 
 def test_success_pages(cms: httpx.Client) -> None:
     assert cms.get(ROLES).status_code == 404
-    made = cms.put(ROLES, json=PAGE)
-    assert (made.status_code, made.json()) == (201, {"path": "suite/roles", "rev": 1})
+    created = cms.put(ROLES, json=PAGE)
+    assert (created.status_code, created.json()) == (201, {"path": "suite/roles", "rev": 1})
     again = cms.put(ROLES, json=PAGE)
     assert (again.status_code, again.json()["rev"]) == (200, 2)
     assert cms.get(ROLES).json() == {**PAGE, "path": "suite/roles", "rev": 2}
@@ -43,11 +43,11 @@ def test_success_pages(cms: httpx.Client) -> None:
 
 def test_success_markdown_for_everybody(sandbox: Sandbox, cms: httpx.Client) -> None:
     cms.put(ROLES, json=PAGE)
-    with client_of(sandbox) as anybody:
-        found = anybody.get("/docs/scaiwave/suite/roles.md")
-        assert anybody.get("/docs/scaiwave/suite/other.md").status_code == 404
-    assert found.text == PAGE["body_md"]
-    assert found.headers["content-type"] == "text/markdown; charset=utf-8"
+    with make_client(sandbox) as anonymous:
+        response = anonymous.get("/docs/scaiwave/suite/roles.md")
+        assert anonymous.get("/docs/scaiwave/suite/other.md").status_code == 404
+    assert response.text == PAGE["body_md"]
+    assert response.headers["content-type"] == "text/markdown; charset=utf-8"
 
 
 def test_success_namespaces_and_search(cms: httpx.Client) -> None:
@@ -55,30 +55,30 @@ def test_success_namespaces_and_search(cms: httpx.Client) -> None:
     cms.put(ROLES, json=PAGE)
     assert cms.get(f"{DOCS}/_namespaces").json() == {"namespaces": ["scaiwave"]}
     row = {"namespace": "scaiwave", "version": "v1", "path": "suite/roles", "title": "Roles"}
-    for query, found in (("größer roles", [row]), ("roles sync", []), ("", [row])):
-        assert cms.post(f"{DOCS}/_search", json={"query": query}).json() == {"results": found}
+    for query, results in (("größer roles", [row]), ("roles sync", []), ("", [row])):
+        assert cms.post(f"{DOCS}/_search", json={"query": query}).json() == {"results": results}
     other = {"query": "roles", "namespace": "other"}
     assert cms.post(f"{DOCS}/_search", json=other).json() == {"results": []}
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_fail_admission(method: str, sandbox: Sandbox, cms: httpx.Client) -> None:
-    with client_of(sandbox) as anybody:
-        assert told(anybody.request(method, ROLES)) == (401, "AUTHENTICATION_REQUIRED")
-    with client_of(sandbox, "scai_live_wrong") as wrong:
-        assert told(wrong.request(method, ROLES)) == (401, "INVALID_API_KEY")
+    with make_client(sandbox) as anonymous:
+        assert get_error(anonymous.request(method, ROLES)) == (401, "AUTHENTICATION_REQUIRED")
+    with make_client(sandbox, "scai_live_wrong") as wrong:
+        assert get_error(wrong.request(method, ROLES)) == (401, "INVALID_API_KEY")
     other = f"{DOCS}/other/v1/a"
-    assert told(cms.request(method, other)) == (403, "SCOPE_DENIED")
+    assert get_error(cms.request(method, other)) == (403, "SCOPE_DENIED")
     sandbox.scaicms.keys[sandbox.scaicms.api_key].permissions.clear()
     if method != "GET":
-        assert told(cms.request(method, ROLES)) == (403, "PERMISSION_DENIED")
+        assert get_error(cms.request(method, ROLES)) == (403, "PERMISSION_DENIED")
 
 
 def test_success_keys_may_be_added(sandbox: Sandbox) -> None:
-    sandbox.scaicms.keys["scai_live_more"] = ApiKey(scopes={"docs:write:other"})
-    with client_of(sandbox, "scai_live_more") as more:
+    sandbox.scaicms.keys["scai_live_more"] = ScaiCmsKey(scopes={"docs:write:other"})
+    with make_client(sandbox, "scai_live_more") as more:
         assert more.put(f"{DOCS}/other/v1/a", json=PAGE).status_code == 201
-        assert told(more.put(ROLES, json=PAGE)) == (403, "SCOPE_DENIED")
+        assert get_error(more.put(ROLES, json=PAGE)) == (403, "SCOPE_DENIED")
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_success_faults_apply(sandbox: Sandbox, cms: httpx.Client) -> None:
 
 def test_success_introduction(sandbox: Sandbox, cms: httpx.Client) -> None:
     cms.put(ROLES, json=PAGE)
-    with client_of(sandbox) as anybody:
-        assert anybody.get("/sandbox/scaicms").json() == {
+    with make_client(sandbox) as anonymous:
+        assert anonymous.get("/sandbox/scaicms").json() == {
             "url": sandbox.url,
             "api_key": sandbox.scaicms.api_key,
             "pages": [{"path": "suite/roles", "rev": 1}],

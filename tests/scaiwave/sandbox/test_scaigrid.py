@@ -1,4 +1,4 @@
-"""ScaiGrid in the sandbox, asked with plain httpx."""
+"""The sandbox's ScaiGrid."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from scaiwave.sandbox.api.scaigrid import usage_row
-from tests.scaiwave.sandbox.client import SMALL, client_of
+from scaiwave.sandbox.api.scaigrid import build_usage_row
+from tests.scaiwave.sandbox.helpers import SMALL, make_client
 
 MONTH = {"group_by": "tenant", "start": "2026-11-01T00:00:00Z", "end": "2026-11-24T12:00:00Z"}
 USAGE = "/v1/accounting/usage/summary"
@@ -21,16 +21,16 @@ def key(sandbox: Sandbox) -> str:
 
 
 def get(sandbox: Sandbox, path: str, credential: str | None, **query: str) -> httpx.Response:
-    with client_of(sandbox, credential) as client:
+    with make_client(sandbox, credential) as client:
         return client.get(path, params=query)
 
 
 def embed(sandbox: Sandbox, body: Any) -> httpx.Response:
-    with client_of(sandbox, sandbox.scaigrid.api_key) as client:
+    with make_client(sandbox, sandbox.scaigrid.api_key) as client:
         return client.post("/v1/inference/embed", json=body)
 
 
-def refusal(response: httpx.Response) -> tuple[int, str]:
+def get_error(response: httpx.Response) -> tuple[int, str]:
     body = response.json()
     assert body["status"] == "error"
     assert body["meta"]["request_id"].startswith("req_")
@@ -49,7 +49,7 @@ def test_success_the_key_is_the_same_after_a_restart(sandbox: Sandbox, key: str)
 
 
 def test_success_a_key_and_a_service_token_may_the_same(sandbox: Sandbox, key: str) -> None:
-    for credential in (key, sandbox.mint_platform()):
+    for credential in (key, sandbox.issue_platform_token()):
         assert get(sandbox, "/v1/me", credential).json()["data"] == {
             "permissions": [
                 "accounting:view_partner",
@@ -62,12 +62,12 @@ def test_success_a_key_and_a_service_token_may_the_same(sandbox: Sandbox, key: s
 
 
 def test_success_models_by_modality_and_limit(sandbox: Sandbox, key: str) -> None:
-    def slugs(**query: str) -> list[str]:
+    def get_slugs(**query: str) -> list[str]:
         items = get(sandbox, "/v1/models", key, **query).json()["data"]["items"]
         return [item["slug"] for item in items]
 
-    assert slugs() == ["chat-small", "chat-large", "embed-small", "embed-large"]
-    assert slugs(modality="embedding", limit="1") == ["embed-small"]
+    assert get_slugs() == ["chat-small", "chat-large", "embed-small", "embed-large"]
+    assert get_slugs(modality="embedding", limit="1") == ["embed-small"]
 
 
 def test_success_vectors_depend_on_the_text_and_come_last_first(sandbox: Sandbox) -> None:
@@ -85,7 +85,7 @@ def test_success_usage_of_all_tenants_but_the_silent_ones(sandbox: Sandbox, key:
     rows = get(sandbox, USAGE, key, **MONTH).json()["data"]
     tenants = list(sandbox.directory.tenants)
     assert [row["group_key"] for row in rows] == tenants[:3]
-    assert rows[0] == usage_row(sandbox.seed, tenants[0], "2026-11")
+    assert rows[0] == build_usage_row(sandbox.seed, tenants[0], "2026-11")
     assert rows[0]["total_tokens"] == rows[0]["input_tokens"] + rows[0]["output_tokens"]
     again = get(sandbox, USAGE, key, **{**MONTH, "end": "2026-11-25T00:00:00Z"}).json()["data"]
     assert again == rows
@@ -94,8 +94,8 @@ def test_success_usage_of_all_tenants_but_the_silent_ones(sandbox: Sandbox, key:
 def test_success_usage_ends_where_the_token_does(sandbox: Sandbox) -> None:
     tenant_id, tenant = next(iter(sandbox.directory.tenants.items()))
     tokens = {
-        "tenant": sandbox.mint(role="tenant_admin", tenant_id=tenant_id),
-        "partner": sandbox.mint(role="partner_admin", partner_id=tenant["partner_id"]),
+        "tenant": sandbox.issue_token(role="tenant_admin", tenant_id=tenant_id),
+        "partner": sandbox.issue_token(role="partner_admin", partner_id=tenant["partner_id"]),
     }
     seen = {
         who: [row["group_key"] for row in get(sandbox, USAGE, token, **MONTH).json()["data"]]
@@ -110,11 +110,11 @@ def test_success_usage_ends_where_the_token_does(sandbox: Sandbox) -> None:
 
 
 def test_fail_credentials(sandbox: Sandbox) -> None:
-    assert refusal(get(sandbox, "/v1/me", None)) == (401, "AUTH_TOKEN_MISSING")
-    assert refusal(get(sandbox, "/v1/me", "sgk_other")) == (401, "AUTH_TOKEN_INVALID")
-    assert refusal(get(sandbox, "/v1/me", "no.token.at-all")) == (401, "SERVICE_TOKEN_INVALID")
-    expired = sandbox.mint_platform(exp=1)
-    assert refusal(get(sandbox, "/v1/me", expired)) == (401, "SERVICE_TOKEN_INVALID")
+    assert get_error(get(sandbox, "/v1/me", None)) == (401, "AUTH_TOKEN_MISSING")
+    assert get_error(get(sandbox, "/v1/me", "sgk_other")) == (401, "AUTH_TOKEN_INVALID")
+    assert get_error(get(sandbox, "/v1/me", "no.token.at-all")) == (401, "SERVICE_TOKEN_INVALID")
+    expired = sandbox.issue_platform_token(exp=1)
+    assert get_error(get(sandbox, "/v1/me", expired)) == (401, "SERVICE_TOKEN_INVALID")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_fail_without_the_permission(
 ) -> None:
     sandbox.scaigrid.permissions.remove(permission)
     response = get(sandbox, path, key, **MONTH)
-    assert refusal(response) == (403, "AUTHZ_PERMISSION_DENIED")
+    assert get_error(response) == (403, "AUTHZ_PERMISSION_DENIED")
     assert response.json()["error"]["message"] == f"Permission {permission} required"
 
 
@@ -138,9 +138,9 @@ def test_fail_too_often(sandbox: Sandbox, key: str) -> None:
     sandbox.scaigrid.key_limit = 2
     answers = [get(sandbox, "/v1/me", key) for _ in range(3)]
     assert [response.status_code for response in answers] == [200, 200, 429]
-    assert refusal(answers[-1]) == (429, "RATE_LIMITED")
+    assert get_error(answers[-1]) == (429, "RATE_LIMITED")
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
-    assert get(sandbox, "/v1/me", sandbox.mint_platform()).status_code == 200
+    assert get(sandbox, "/v1/me", sandbox.issue_platform_token()).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_fail_too_often(sandbox: Sandbox, key: str) -> None:
     ],
 )
 def test_fail_embed(body: Any, expected: tuple[int, str], sandbox: Sandbox) -> None:
-    assert refusal(embed(sandbox, body)) == expected
+    assert get_error(embed(sandbox, body)) == expected
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_fail_embed(body: Any, expected: tuple[int, str], sandbox: Sandbox) -> N
 )
 def test_fail_usage_of_no_period(change: dict[str, str], sandbox: Sandbox, key: str) -> None:
     response = get(sandbox, USAGE, key, **{**MONTH, **change})
-    assert refusal(response) == (422, "VALIDATION_ERROR")
+    assert get_error(response) == (422, "VALIDATION_ERROR")
 
 
 def test_fail_a_fault_on_demand(sandbox: Sandbox, key: str) -> None:

@@ -8,23 +8,23 @@ import httpx
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.sandbox.client import ADMIN, client_of, ids, walk
+from tests.scaiwave.sandbox.helpers import ADMIN, get_ids, make_client, walk
 
 Row = dict[str, Any]
 
 
-def groups_path(tenant_id: str) -> str:
+def build_groups_path(tenant_id: str) -> str:
     return f"/api/v1/tenants/{tenant_id}/scim/v2/Groups"
 
 
-def first_tenant(api: httpx.Client) -> str:
+def find_largest_tenant(api: httpx.Client) -> str:
     """Return the tenant with the most groups: a walk needs several pages."""
     groups = [str(row["tenant_id"]) for row in walk(api, f"{ADMIN}/groups/")]
     return max(set(groups), key=groups.count)
 
 
 def walk_resources(api: httpx.Client, path: str, count: int) -> list[Row]:
-    """All resources of a list, page by page until the total is reached."""
+    """Return all resources of a list, page by page until the total is reached."""
     resources: list[Row] = []
     while True:
         params = {"startIndex": len(resources) + 1, "count": count}
@@ -38,10 +38,10 @@ def walk_resources(api: httpx.Client, path: str, count: int) -> list[Row]:
 
 @pytest.mark.parametrize("count", [1, 3, 100])
 def test_success_groups_equal_those_of_the_admin_api(api: httpx.Client, count: int) -> None:
-    tenant_id = first_tenant(api)
+    tenant_id = find_largest_tenant(api)
     rows = {row["id"]: row for row in walk(api, f"{ADMIN}/groups/", tenant_id=tenant_id)}
 
-    resources = walk_resources(api, groups_path(tenant_id), count)
+    resources = walk_resources(api, build_groups_path(tenant_id), count)
 
     assert {row["id"]: row["displayName"] for row in resources} == {
         key: row["name"] for key, row in rows.items()
@@ -56,7 +56,7 @@ def test_success_groups_equal_those_of_the_admin_api(api: httpx.Client, count: i
 
 def test_success_form(sandbox: Sandbox, api: httpx.Client) -> None:
     directory = sandbox.directory
-    tenant_id = first_tenant(api)
+    tenant_id = find_largest_tenant(api)
     outer = directory.add_group(tenant_id, name="Outer")
     inner = directory.add_group(tenant_id, name="Inner")
     person = directory.add_user(tenant_id, display_name="Ødipa")
@@ -66,7 +66,7 @@ def test_success_form(sandbox: Sandbox, api: httpx.Client) -> None:
         directory.add_member(outer, user_id=user_id)
     base = f"{sandbox.url}/api/v1/tenants/{tenant_id}/scim/v2"
 
-    response = api.get(f"{groups_path(tenant_id)}/{outer}")
+    response = api.get(f"{build_groups_path(tenant_id)}/{outer}")
 
     assert response.headers["content-type"] == "application/scim+json"
     assert response.json() == {
@@ -90,7 +90,7 @@ def test_success_form(sandbox: Sandbox, api: httpx.Client) -> None:
         ],
         "meta": {"resourceType": "Group", "location": f"{base}/Groups/{outer}"},
     }
-    listed = api.get(groups_path(tenant_id))
+    listed = api.get(build_groups_path(tenant_id))
     assert listed.headers["content-type"] == "application/scim+json"
     assert listed.json()["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:ListResponse"]
     assert response.json() in listed.json()["Resources"]
@@ -98,31 +98,31 @@ def test_success_form(sandbox: Sandbox, api: httpx.Client) -> None:
 
 @pytest.mark.sandbox(people=20, tenants=1, groups=130)
 def test_success_count_is_capped_silently(api: httpx.Client) -> None:
-    path = groups_path(first_tenant(api))
+    path = build_groups_path(find_largest_tenant(api))
 
-    def page(**query: int) -> tuple[int, int, int]:
+    def get_page(**query: int) -> tuple[int, int, int]:
         body = api.get(path, params=query).json()
         assert len(body["Resources"]) == body["itemsPerPage"]
         return body["totalResults"], body["startIndex"], body["itemsPerPage"]
 
-    assert page() == page(count=100) == page(count=500) == (130, 1, 100)
-    assert page(startIndex=121, count=500) == (130, 121, 10)
-    assert page(startIndex=131) == (130, 131, 0)
-    assert page(startIndex=-4, count=2) == page(startIndex=0, count=2) == (130, 1, 2)
-    assert page(count=0) == page(count=-1) == (130, 1, 0)
+    assert get_page() == get_page(count=100) == get_page(count=500) == (130, 1, 100)
+    assert get_page(startIndex=121, count=500) == (130, 121, 10)
+    assert get_page(startIndex=131) == (130, 131, 0)
+    assert get_page(startIndex=-4, count=2) == get_page(startIndex=0, count=2) == (130, 1, 2)
+    assert get_page(count=0) == get_page(count=-1) == (130, 1, 0)
 
 
 def test_fail_errors_in_the_form_of_scim(sandbox: Sandbox, api: httpx.Client) -> None:
-    tenant_id = first_tenant(api)
-    other = next(i for i in ids(walk(api, f"{ADMIN}/tenants/")) if i != tenant_id)
+    tenant_id = find_largest_tenant(api)
+    other = next(i for i in get_ids(walk(api, f"{ADMIN}/tenants/")) if i != tenant_id)
     group = walk(api, f"{ADMIN}/groups/", tenant_id=tenant_id)[0]["id"]
     removed = sandbox.directory.add_group(tenant_id)
     sandbox.directory.remove_group(removed, soft=True)
     cases = [
-        (f"{groups_path(tenant_id)}/grp_x", "Resource grp_x not found"),
-        (f"{groups_path(tenant_id)}/{removed}", f"Resource {removed} not found"),
-        (f"{groups_path(other)}/{group}", f"Resource {group} not found"),
-        (groups_path("tnt_x"), "Tenant tnt_x not found"),
+        (f"{build_groups_path(tenant_id)}/grp_x", "Resource grp_x not found"),
+        (f"{build_groups_path(tenant_id)}/{removed}", f"Resource {removed} not found"),
+        (f"{build_groups_path(other)}/{group}", f"Resource {group} not found"),
+        (build_groups_path("tnt_x"), "Tenant tnt_x not found"),
     ]
     for path, detail in cases:
         response = api.get(path)
@@ -133,7 +133,7 @@ def test_fail_errors_in_the_form_of_scim(sandbox: Sandbox, api: httpx.Client) ->
             "status": "404",
             "detail": detail,
         }
-    response = api.get(groups_path(tenant_id), params={"startIndex": "first"})
+    response = api.get(build_groups_path(tenant_id), params={"startIndex": "first"})
     assert response.status_code == 400
     assert response.json() == {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
@@ -145,28 +145,33 @@ def test_fail_errors_in_the_form_of_scim(sandbox: Sandbox, api: httpx.Client) ->
 
 def test_success_scope(sandbox: Sandbox, api: httpx.Client) -> None:
     """A caller who may list the tenant's groups in the admin API may list them by SCIM."""
-    tenant_id = first_tenant(api)
-    other = next(i for i in ids(walk(api, f"{ADMIN}/tenants/")) if i != tenant_id)
-    with client_of(sandbox, sandbox.mint(role="tenant_admin", tenant_id=tenant_id)) as client:
-        assert client.get(groups_path(tenant_id)).status_code == 200
-        assert client.get(groups_path(other)).status_code == 404
-    with client_of(sandbox, sandbox.mint_platform(scope="openid")) as client:
-        assert client.get(groups_path(tenant_id)).status_code == 403
-    with client_of(sandbox) as client:
-        assert client.get(groups_path(tenant_id)).status_code == 401
+    tenant_id = find_largest_tenant(api)
+    other = next(i for i in get_ids(walk(api, f"{ADMIN}/tenants/")) if i != tenant_id)
+    with make_client(
+        sandbox, sandbox.issue_token(role="tenant_admin", tenant_id=tenant_id)
+    ) as client:
+        assert client.get(build_groups_path(tenant_id)).status_code == 200
+        assert client.get(build_groups_path(other)).status_code == 404
+    with make_client(sandbox, sandbox.issue_platform_token(scope="openid")) as client:
+        assert client.get(build_groups_path(tenant_id)).status_code == 403
+    with make_client(sandbox) as client:
+        assert client.get(build_groups_path(tenant_id)).status_code == 401
 
 
 @pytest.mark.sandbox(people=130, tenants=4, groups=30, seed=7, scim=False)
 def test_fail_switched_off(sandbox: Sandbox, api: httpx.Client) -> None:
-    for path in (groups_path(first_tenant(api)), f"{groups_path('tnt_x')}/grp_x"):
+    for path in (
+        build_groups_path(find_largest_tenant(api)),
+        f"{build_groups_path('tnt_x')}/grp_x",
+    ):
         response = api.get(path)
         assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})
     sandbox.scim = True
-    assert api.get(groups_path(first_tenant(api))).status_code == 200
+    assert api.get(build_groups_path(find_largest_tenant(api))).status_code == 200
 
 
 def test_success_faults(sandbox: Sandbox, api: httpx.Client) -> None:
-    path = groups_path(first_tenant(api))
+    path = build_groups_path(find_largest_tenant(api))
     whole = api.get(path).json()
     sandbox.faults.add("status", path="*/scim/v2/Groups", status=501, times=1)
     sandbox.faults.add("duplicate", path="*/scim/v2/Groups", times=1)

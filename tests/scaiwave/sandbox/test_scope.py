@@ -1,4 +1,4 @@
-"""What each caller sees."""
+"""The scope of each caller."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import httpx
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.sandbox.client import ADMIN, client_of, ids, walk
+from tests.scaiwave.sandbox.helpers import ADMIN, get_ids, make_client, walk
 
 NEEDS_SCOPE = {"detail": "Platform token requires admin:read or admin:write scope"}
 
 
 @pytest.mark.parametrize("scope", ["admin:read", "admin:write", "openid admin:read"])
 def test_success_platform_token_sees_everything(sandbox: Sandbox, scope: str) -> None:
-    with client_of(sandbox, sandbox.mint_platform(scope=scope)) as client:
+    with make_client(sandbox, sandbox.issue_platform_token(scope=scope)) as client:
         assert len(walk(client, f"{ADMIN}/users/")) == 130
         assert len(walk(client, f"{ADMIN}/partners/")) == 3
         me = client.get(f"{ADMIN}/auth/me").json()
@@ -22,14 +22,14 @@ def test_success_platform_token_sees_everything(sandbox: Sandbox, scope: str) ->
 
 @pytest.mark.parametrize("scope", ["", "openid", "admin:reading"])
 def test_fail_platform_token_without_scope(sandbox: Sandbox, scope: str) -> None:
-    with client_of(sandbox, sandbox.mint_platform(scope=scope)) as client:
+    with make_client(sandbox, sandbox.issue_platform_token(scope=scope)) as client:
         response = client.get(f"{ADMIN}/users/")
     assert (response.status_code, response.json()) == (403, NEEDS_SCOPE)
 
 
 def test_fail_no_role(sandbox: Sandbox) -> None:
     for claims in ({}, {"role": "user"}, {"role": "partner_admin"}, {"roles": ["tenant_admin"]}):
-        with client_of(sandbox, sandbox.mint(**claims)) as client:
+        with make_client(sandbox, sandbox.issue_token(**claims)) as client:
             response = client.get(f"{ADMIN}/users/")
         assert (response.status_code, response.json()) == (403, {"detail": "Admin role required"})
 
@@ -39,10 +39,10 @@ def test_success_partner_admin(sandbox: Sandbox, api: httpx.Client) -> None:
     partner = tenants[0]["partner_id"]
     its = {row["id"] for row in tenants if row["partner_id"] == partner}
     other = next(row["id"] for row in tenants if row["partner_id"] != partner)
-    token = sandbox.mint(roles=["Partner_Admin"], partner_id=partner)
+    token = sandbox.issue_token(roles=["Partner_Admin"], partner_id=partner)
 
-    with client_of(sandbox, token) as client:
-        assert set(ids(walk(client, f"{ADMIN}/tenants/"))) == its
+    with make_client(sandbox, token) as client:
+        assert set(get_ids(walk(client, f"{ADMIN}/tenants/"))) == its
         people = walk(client, f"{ADMIN}/users/")
         assert {row["tenant_id"] for row in people} == its
         assert {row["tenant_id"] for row in walk(client, f"{ADMIN}/groups/")} == its
@@ -60,10 +60,10 @@ def test_success_partner_admin(sandbox: Sandbox, api: httpx.Client) -> None:
 
 def test_success_tenant_admin(sandbox: Sandbox, api: httpx.Client) -> None:
     tenant = walk(api, f"{ADMIN}/tenants/")[1]
-    token = sandbox.mint(
+    token = sandbox.issue_token(
         role="tenant_admin", tenant_id=tenant["id"], iss=f"{sandbox.url}/tenants/{tenant['id']}"
     )
-    with client_of(sandbox, token) as client:
+    with make_client(sandbox, token) as client:
         assert walk(client, f"{ADMIN}/tenants/") == [tenant]
         assert walk(client, f"{ADMIN}/users/") == walk(
             api, f"{ADMIN}/users/", tenant_id=tenant["id"]

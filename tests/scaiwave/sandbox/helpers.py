@@ -1,4 +1,4 @@
-"""How the tests talk to the sandbox: plain httpx, and a walk over all pages."""
+"""Requests to the sandbox with plain httpx, and a walk over all pages of a list."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SMALL: dict[str, Any] = {"people": 130, "tenants": 4, "groups": 30, "seed": 7}
 Row = dict[str, Any]
 
 
-def client_of(sandbox: Sandbox, token: str | None = None) -> httpx.Client:
+def make_client(sandbox: Sandbox, token: str | None = None) -> httpx.Client:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return httpx.Client(base_url=sandbox.url, headers=headers, trust_env=False, timeout=10)
 
 
-def rows_of(body: Any) -> list[Row]:
-    """The rows of a page in any envelope."""
+def get_rows(body: Any) -> list[Row]:
+    """Return the rows of a page in any envelope."""
     if isinstance(body, list):
         return body
     rows: list[Row] = body["data"] if "data" in body else body["items"]
@@ -27,16 +27,16 @@ def rows_of(body: Any) -> list[Row]:
 
 
 def walk(client: httpx.Client, path: str, per_page: int = 17, **query: str) -> list[Row]:
-    """All rows of a list, page by page until an empty one."""
+    """Return all rows of a list, page by page until an empty page."""
     rows: list[Row] = []
     for page in range(1, 10_000):
         params = {**query, "page": str(page), "per_page": str(per_page)}
-        found = rows_of(client.get(path, params=params).raise_for_status().json())
-        if not found:
+        page_rows = get_rows(client.get(path, params=params).raise_for_status().json())
+        if not page_rows:
             return rows
-        rows += found
-    raise AssertionError(f"{path} does not end.")
+        rows += page_rows
+    raise AssertionError(f"The list has no last page: {path}.")
 
 
-def ids(rows: list[Row]) -> list[str]:
+def get_ids(rows: list[Row]) -> list[str]:
     return [row["id"] for row in rows]
