@@ -73,25 +73,36 @@ def pages() -> dict[str, str]:
 
 def command_reference() -> Iterator[str]:
     yield from _front_matter(
-        "Command reference", "command-reference", "Every verb, its options and examples."
+        "Command reference", "command-reference", "Every command, its options and examples."
     )
-    yield f"\n{GENERATED} `scaiwave help <verb>` says the same at the console."
+    yield f"\n{GENERATED}\n`scaiwave help <command>` prints the same."
     yield "\n## Exit codes\n\n| code | meaning |\n|---|---|"
     for code, meaning in EXIT_CODES:
         yield f"| {code} | {meaning} |"
     yield "| 130, 143 | ended by an interrupt, or by SIGTERM |"
-    yield "\n## Options of every verb\n"
+    yield "\n## Options of every command\n"
     yield from _options(_parser(VERBS["sync",]), common=True)
     for words, verb in VERBS.items():
         yield from _section(words, verb)
     yield "\n## scaiwave manage"
     yield "\nDjango's own commands, such as `migrate`, `check` and `changepassword`."
     yield "`scaiwave manage help` lists them."
+    yield from _see_also(
+        "[A tour of the commands](../tutorials/tour.md)",
+        "[Permissions](permissions.md), [JSON output](json-output.md)",
+        "[Configuration](configuration.md), [troubleshooting](troubleshooting.md)",
+    )
 
 
 def _front_matter(title: str, path: str, summary: str) -> Iterator[str]:
     yield f"---\ntitle: {title}\npath: operator-suite/{path}\naudience: operators"
-    yield f"summary: {summary}\nstatus: published\n---\n\n# {title}"
+    yield f"summary: {summary}\nstatus: published\n---\n\n# {title}\n\n{summary}"
+
+
+def _see_also(*links: str) -> Iterator[str]:
+    yield "\n## See also\n"
+    for link in links:
+        yield f"* {link}"
 
 
 def _section(words: VerbPath, verb: Verb) -> Iterator[str]:
@@ -162,25 +173,29 @@ def configuration() -> Iterator[str]:
     )
     yield f"\n{GENERATED}"
     yield (
-        "\nThe process environment beats the file that `SCAIWAVE_ENV_FILE` names (`.env` in the "
-        "home if it\nnames none), which beats the default. An empty value counts as not set."
+        "\nEnvironment variables override the configuration file (`SCAIWAVE_ENV_FILE`, or `.env` "
+        "in the home\ndirectory), which overrides the defaults. Empty values count as unset."
     )
     yield (
-        "\n`NAME_FILE` names a file that holds the value of `NAME`: a secret mounted into a "
-        "container,\nfor instance. `scaiwave sync show-config` shows every value, secrets masked, "
-        "and where it comes from;\n`scaiwave manage check` finds what does not fit together."
+        "\nTo read a value from a file, such as a secret mounted into a container, add `_FILE` to "
+        "the name:\n`SCAIWAVE_DB_URL_FILE=/run/secrets/db`. `scaiwave sync show-config` lists "
+        "every value, secrets masked,\nwith its source; `scaiwave manage check` reports "
+        "inconsistent settings."
     )
     yield (
-        "\nThe home is `SCAIWAVE_HOME`; without it the checkout that the package lies in, and "
-        "without\na checkout `~/.scaiwave`. It holds the SQLite database and the secrets made for "
-        "it."
+        "\nThe home directory is `SCAIWAVE_HOME`, else the checkout that contains the package, "
+        "else\n`~/.scaiwave`. With SQLite, it contains the database and the secrets created for it."
     )
-    yield "\n| name | default | |\n|---|---|---|"
+    yield "\n| name | default | description |\n|---|---|---|"
     for setting in SETTINGS:
         default = f"`{setting.default}`" if setting.default else ""
         choices = f" One of {', '.join(setting.choices)}." if setting.choices else ""
         secret = " **Secret.**" if setting.secret else ""
         yield f"| `{setting.name}` | {default} | {_cell(setting.help + choices)}{secret} |"
+    yield from _see_also(
+        "[Installing a production server](../how-to/production.md)",
+        "[Command reference](command-reference.md), [troubleshooting](troubleshooting.md)",
+    )
 
 
 def troubleshooting() -> Iterator[str]:
@@ -189,12 +204,16 @@ def troubleshooting() -> Iterator[str]:
     )
     yield f"\n{GENERATED}"
     yield error_reference.troubleshooting()
+    yield from _see_also(
+        "[Disaster recovery](../how-to/disaster.md), [monitoring](../how-to/monitoring.md)",
+        "[Command reference](command-reference.md), [configuration](configuration.md)",
+    )
 
 
 def env_example() -> Iterator[str]:
-    yield "# Copy to .env in the home, with mode 0600, and take the # off what you set."
-    yield "# A value goes from the equals sign to the end of its line, with or without quotes"
-    yield "# around it. Nothing in it is expanded, and a # in it begins no comment."
+    yield "# Copy this file to .env in the home directory, with mode 0600. Uncomment what you set."
+    yield "# A value extends from the equals sign to the end of its line, with or without quotes"
+    yield "# around it. Nothing in it is expanded, and a # in it does not start a comment."
     yield "# Generated by scripts/command_reference.py."
     for setting in SETTINGS:
         yield ""

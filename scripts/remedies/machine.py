@@ -15,7 +15,7 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "The operator is known, and this verb is not for their role; over HTTP: the caller is no "
         "active participant of the tenant.",
         "Ask an operator of a role that the error names; `scaiwave admin show-participant` says "
-        "why somebody may not sign in. [Who can do what](security.md#who-can-do-what).",
+        "why somebody may not sign in. [Permissions](permissions.md).",
     ),
     "SW_AUTH_INVALID_TOKEN": (
         "A token is set and is no good: malformed, wrongly signed, of another issuer or made for "

@@ -40,7 +40,7 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "A whole bundle that must not come in: its type, its signature, a tenant that is not "
         "active, or a file that changed while it was read.",
         "Nothing was imported. Do what the error says; "
-        "[Carrying rooms](rooms.md#when-it-is-refused).",
+        "[When it is refused](rooms.md#when-an-export-or-import-is-refused).",
     ),
     "SW_ROOM_IMPORT_RUNNING": ("With `--once`: the same bundle is being imported.", ""),
     "SW_ROOM_NOT_FOUND": ("There is no such room in the tenant, or not within your scope.", ""),

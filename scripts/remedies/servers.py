@@ -3,8 +3,7 @@
 REMEDIES: dict[str, tuple[str, str]] = {
     "SW_DOCS_BAD_PAGE": (
         "A page has a wrong front matter, heading or encoding.",
-        "Mend it as the error says. "
-        "[What a page looks like](publishing.md#what-a-page-looks-like).",
+        "Mend it as the error says. [Page format](page-format.md#front-matter).",
     ),
     "SW_DOCS_DEAD_LINK": (
         "A link leads to a page, a file or an anchor that does not exist.",

@@ -40,7 +40,7 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "SW_ROLE_HELD": ("", "Revoke it from each holder that the error names, then delete it."),
     "SW_ROLE_LAST_SUPER_ADMIN": (
         "Nobody active, or nobody who can sign in, would be super_admin any more.",
-        "Grant super_admin to somebody else first. [Who may](roles.md#who-may).",
+        "Grant super_admin to somebody else first. [Who may](roles.md#who-may-grant-roles).",
     ),
     "SW_ROLE_NOT_FOUND": ("The tenant has no such role.", ""),
     "SW_TENANT_BAD_FEATURE": ("", "Write it as `key=value`, the value as JSON; see the error."),

@@ -17,6 +17,8 @@ PAGES = sorted(path for path in DOCS.rglob("*.md") if path.name != "CHANGELOG.md
 CODE = re.compile(r"^ *```.*?^ *```|`[^`]+`", re.MULTILINE | re.DOTALL)
 # Up to where the shell, a comment, or the text goes on.
 COMMAND = re.compile(r"(?:^|[\s`/(;&|])scaiwave ([a-z-][^|<>;&)`#…\n]*)", re.MULTILINE)
+# Commands of the system that have the name of the user or of a directory as an argument.
+OTHER_PROGRAMS = re.compile(r"^ *(?:useradd|install) .*$", re.MULTILINE)
 OTHERS = {"manage", "help", "--help", "--version", "verb", "test"}
 
 
@@ -24,7 +26,7 @@ def typed(text: str) -> Iterator[list[str]]:
     """Every `scaiwave …` in code, as words, up to the end of the command."""
     for code in CODE.findall(text):
         # Places to be filled in are words like others; a backslash joins lines, and so does prose.
-        plain = re.sub(r"<([a-z ]+)>", "X", code).replace("\\\n", " ")
+        plain = re.sub(r"<([a-z ]+)>", "X", OTHER_PROGRAMS.sub("", code)).replace("\\\n", " ")
         if "```" not in code:
             plain = plain.replace("\n", " ")
         for words in COMMAND.findall(plain):
