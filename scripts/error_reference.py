@@ -165,7 +165,7 @@ itself says is more exact than this page: it knows the name, the file and the fl
 1. `scaiwave doctor` looks at configuration, database, Redis, disks, keys, ScaiKey, clocks and the
    schedule, and says how to mend what it finds.
 2. `scaiwave sync status` shows the registration, the last runs and how they ended. A run that was
-   killed shows `SW_SYNC_INTERRUPTED`: nothing half done stayed, and the next run goes on.
+   killed shows `SW_SYNC_INTERRUPTED`: no partial changes were made, and the next run continues.
 3. The same verb with `-v 3` logs each step to stderr.
 4. `scaiwave admin audit` says who changed what.
 5. On a bad day, such as people deactivated by mistake, lost keys or a leaked secret:

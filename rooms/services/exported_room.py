@@ -10,6 +10,7 @@ from uuid import UUID
 
 from rooms.bundle.format import INFECTED, LEFT_OUT, LOST
 from scaiwave.console.output import format_bytes
+from scaiwave.console.text import pluralize
 
 Row = dict[str, Any]
 
@@ -67,7 +68,3 @@ class ExportResult:
                 "them, without their bytes."
             )
         return None
-
-
-def pluralize(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rooms.models import Room
-from rooms.services.exported_room import ExportResult, pluralize
+from rooms.services.exported_room import ExportResult
+from scaiwave.console.text import pluralize
 
 Row = dict[str, Any]
 

@@ -34,7 +34,7 @@ def download() -> dict[str, Any]:
         rows = 0
         tenants: dict[str, str] = {}
         for collection in COLLECTIONS:
-            for page in client.walk(collection):
+            for page in client.iter_pages(collection):
                 rows += len(page)
                 if collection == "groups":
                     tenants |= {row.id: row.tenant_id for row in page}
@@ -48,7 +48,7 @@ def download() -> dict[str, Any]:
                     rows += len(group.members)
         remaining = [group_id for group_id in tenants if group_id not in read]
         for _, members in client.iter_members(remaining):
-            rows += sum(member.direct for member in members.records) if members else 0
+            rows += sum(member.is_direct for member in members.records) if members else 0
         return {**_spent(began), "requests": client.requests, "rows": rows}
 
 

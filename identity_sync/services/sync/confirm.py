@@ -1,15 +1,18 @@
-"""Confirm losses of access: nobody loses it on the word of a list.
+"""Confirm losses of access: a list alone is never enough to take access away.
 
-Records move between the pages of a list while it is read, replicas disagree, and ScaiKey documents
-no order; so what a list does not show, or shows differently, is only a claim. Each claim is decided
-by one look-up of that record by its id. The answer is staged as if it had been listed. A JSON 404
-of ScaiKey's own, or a status that means deleted, proves that the record is gone; anything else that
-is no record (another 404, a redirect, a 403, an unreadable answer) proves nothing, and then the
-local row stays as it is and the loss is postponed.
+Records move between pages while a list is read, replicas disagree, and ScaiKey documents no order.
+So a record that a list omits, or shows with less access, is only a claim. One look-up by id decides
+it, and the record that is found is staged as if it had been listed. ScaiKey's own 404 with a JSON
+body, or a status that means deleted, confirms the removal. Any other response without a record
+(another 404, a redirect, a 403, an unreadable body) proves nothing: the local row stays unchanged
+and the loss is postponed.
 
-The removal limit is applied to the claims first, on a sample: where some of it turns out to exist,
-the list is inconsistent and removals of this kind stop; where all of it is lost, the rest counts as
-lost for the refusal that follows, without a look-up of each.
+The removal limit is applied to the claims first. Over the limit a sample is looked up. If part of
+the sample exists, the list is inconsistent and removals of this kind stop. If all of it is lost,
+the rest is assumed to be lost as well, without look-ups: the plan is refused anyway.
+
+In SQL: `c` is a claim, `l` a look-up, `s` a staged record, `p` a row of the database, `t` a tenant,
+`g` a role grant, `r` its role, `x` a staged role, `u` an unusable record.
 """
 
 from __future__ import annotations
@@ -23,51 +26,52 @@ from identity_sync.services.sync import roles
 from identity_sync.services.sync.entities import ENTITIES, PARTICIPANTS, EntitySync
 from identity_sync.services.sync.fetch import COLLECTIONS, FetchResult, restage_records
 from identity_sync.services.sync.removal_limit import RemovalLimit
-from identity_sync.services.sync.scope import GONE_STATUSES, SyncScope
+from identity_sync.services.sync.scope import DELETED_STATUSES, SyncScope
 from identity_sync.services.sync.staging import BATCH, copy_rows, execute, fetch_one, select
 from scaiwave.clients.scaikey.client import Lookup, ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.console.progress import ProgressFactory
+from scaiwave.console.text import pluralize
 from tenants.models.directory import ACTIVE_STATUSES
 
 SAMPLE_SIZE = 30
-"""Claims that are looked up before the removal limit decides about the rest. A list that loses one
-record in ten by its own fault shows that in such a sample 19 times in 20."""
+"""Claims that are looked up when there are more than the removal limit. If a tenth of them is
+wrong, such a sample shows it 19 times in 20."""
 
 ACTIVE_SQL = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
 
 REMOVED = "removed from ScaiKey"
 MOVED = "moved to another tenant"
-OUT_OF_SCOPE = "no longer within the scope of our credentials"
+OUT_OF_SCOPE = "no longer within the scope of this server's credentials"
 TENANT_LOST = "its tenant was removed from ScaiKey"
-BUDGET_SPENT = "postponed: this run has made all its look-ups"
+BUDGET_SPENT = "postponed: the look-up limit of this run is reached"
 INCONSISTENT = "postponed: ScaiKey's list is inconsistent"
 NOTHING_PROVEN = "postponed: the look-ups proved nothing"
 
 
 @dataclass
 class LookupBudget:
-    """How much one run may ask by id; None is without a limit."""
+    """How many look-ups one run may make, and for how long; None is unlimited."""
 
     lookups: int | None
     seconds: float | None
     clock: Callable[[], float] = time.monotonic
-    began: float | None = None
+    started: float | None = None
     used: int = 0
 
     def spend(self) -> bool:
-        """Take one look-up out of the budget; False if there is none left."""
-        if self.began is None:
-            self.began = self.clock()
+        """Take one look-up out of the budget; return False if none is left."""
+        if self.started is None:
+            self.started = self.clock()
         if self.lookups is not None and self.used >= self.lookups:
             return False
-        if self.seconds is not None and self.clock() - self.began >= self.seconds:
+        if self.seconds is not None and self.clock() - self.started >= self.seconds:
             return False
         self.used += 1
         return True
 
     def limit(self, keys: Iterable[str]) -> Iterator[str]:
-        """The keys, as long as there is budget for them."""
+        """Yield the keys until the budget is spent."""
         for key in keys:
             if not self.spend():
                 return
@@ -76,11 +80,11 @@ class LookupBudget:
 
 @dataclass
 class Confirmation:
-    """What the look-ups showed.
+    """The result of the look-ups.
 
-    `inconsistent` are the kinds whose removals stop. `is_assumed` says that claims over the removal
-    limit were not looked up one by one: such a plan must be refused. `assumed_tenants` (our keys)
-    are over the limit by themselves: their losses must be skipped.
+    `inconsistent` has the kinds whose removals stop. `is_assumed` is true if claims over the
+    removal limit were not looked up one by one; the plan must then be refused. `assumed_tenants`
+    has the ids of tenants that exceed the limit on their own; their losses must be skipped.
     """
 
     inconsistent: list[str] = field(default_factory=list)
@@ -92,7 +96,7 @@ class Confirmation:
 
 @dataclass(frozen=True)
 class Confirmer:
-    """Decides the claims of one run; `limit` is the removal limit, `budget` bounds the look-ups."""
+    """Decides the claims of one run. `limit` is the removal limit; `budget` limits the look-ups."""
 
     client: ScaiKeyClient
     scope: SyncScope
@@ -102,13 +106,13 @@ class Confirmer:
     result: Confirmation = field(default_factory=Confirmation)
 
     def confirm(self, fetched: FetchResult, present: dict[str, int]) -> None:
-        """Decide every claim of the kinds that were read. Raises `UpstreamUnauthorized`."""
+        """Decide every claim of the kinds that were fetched. Raises `UpstreamUnauthorized`."""
         for entity in ENTITIES:
-            if entity.kind in fetched.walked:
+            if entity.kind in fetched.kinds:
                 self._confirm_kind(entity, present[entity.kind])
                 self._warn(entity.kind)
         if roles.has_role_data():
-            fetched.odd_roles = roles.stage_roles()
+            fetched.invalid_roles = roles.stage_roles()
             self.result.roles_are_staged = True
             self._confirm_roles()
 
@@ -121,7 +125,7 @@ class Confirmer:
         self._look_up_open(entity.kind)
 
     def _confirm_roles(self) -> None:
-        """Roles are claims about people too, but of another measure: they count as grants."""
+        """Decide claims about roles, which are counted in grants, not in people."""
         execute(
             "UPDATE stage_participants SET roles = NULL WHERE scaikey_id IN (SELECT scaikey_id "
             "FROM loss_claims WHERE kind = 'participants' "
@@ -141,7 +145,7 @@ class Confirmer:
         self._warn(PARTICIPANTS.kind)
 
     def _apply_limit(self, kind: str, present: int, *, measure: str = "count(*)") -> None:
-        """Look a sample up where the claims are over the removal limit, in all or in a tenant."""
+        """Look up a sample where the claims exceed the removal limit, in total or in one tenant."""
         claimed = _measure_open(kind, measure)
         if self.limit.allowed is not None and claimed <= self.limit.allowed:
             return
@@ -150,7 +154,7 @@ class Confirmer:
                 self.result.is_assumed |= _assume(kind, "") > 0
             return
         if self.scope.tenant_only or self.limit.allowed is not None:
-            # Where removals are allowed the budget is lifted, so each claim is looked up.
+            # --allow-removals lifts the budget, so that every claim is looked up.
             return
         for tenant_id, number in _measure_open_by_tenant(kind, measure, self.limit.limit):
             if not self.limit.is_exceeded(number, _count_present(kind, tenant_id)):
@@ -161,7 +165,11 @@ class Confirmer:
             self.result.assumed_tenants.add(tenant_id)
 
     def _is_confirmed_by_sample(self, kind: str, tenant_id: str) -> bool:
-        """Look some claims up; False if any of them exists, and then the others are given up."""
+        """Look up a sample of the claims, and return whether only removals were confirmed.
+
+        Otherwise all open claims are decided: as inconsistent if a record still exists, and as
+        postponed if nothing is proven.
+        """
         where, params = _open_claims(kind, tenant_id)
         rows = select(
             f"SELECT scaikey_id FROM loss_claims WHERE {where} ORDER BY random() LIMIT %s",
@@ -182,10 +190,10 @@ class Confirmer:
         if states.get("exists"):
             state, note = "inconsistent", INCONSISTENT
         where, params = _open_claims(kind, "")
-        stopped = execute(
+        stopped_count = execute(
             f"UPDATE loss_claims SET state = %s, note = %s WHERE {where}", [state, note, *params]
         )
-        if stopped and state == "inconsistent":
+        if stopped_count and state == "inconsistent":
             self.result.inconsistent.append(kind)
         unstage_undecided(kind)
         return False
@@ -193,16 +201,16 @@ class Confirmer:
     def _look_up_open(self, kind: str) -> None:
         where, params = _open_claims(kind, "")
         total = _count_open(kind)
-        done = 0
-        with self.bars(f"Look-ups of {kind}") as progress:
+        decided = 0
+        with self.bars(f"Looking up {kind}") as progress:
             while rows := select(
                 f"SELECT scaikey_id FROM loss_claims WHERE {where} ORDER BY scaikey_id LIMIT %s",
                 [*params, BATCH],
             ):
                 if not self._look_up(kind, [row[0] for row in rows]):
                     break
-                done += len(rows)
-                progress(min(done, total), total)
+                decided += len(rows)
+                progress(min(decided, total), total)
         execute(
             f"UPDATE loss_claims SET state = 'postponed', note = %s WHERE {where}",
             [BUDGET_SPENT, *params],
@@ -210,34 +218,34 @@ class Confirmer:
         unstage_undecided(kind)
 
     def _look_up(self, kind: str, ids: list[str]) -> bool:
-        """Look ids up and decide their claims; False if the budget did not last."""
+        """Look up ids and decide their claims; return False if the budget did not suffice."""
         records: list[BaseRecord] = []
-        answers: list[tuple[str, str, str, str]] = []
+        results: list[tuple[str, str, str, str]] = []
         lookups = self.client.look_up_all(COLLECTIONS[kind], self.budget.limit(ids))
         with closing(lookups):
             for record_id, lookup in lookups:
-                answer, note = self._judge(kind, lookup)
-                if answer == "found":
+                result, note = self._judge(kind, lookup)
+                if result == "found":
                     records.append(lookup.record)
-                answers.append((kind, record_id, answer, note))
-        execute("DELETE FROM looked_up")
-        copy_rows("looked_up", answers)
+                results.append((kind, record_id, result, note))
+        execute("DELETE FROM lookups")
+        copy_rows("lookups", results)
         _decide_claims(kind, records, with_roles=self.result.roles_are_staged)
-        return len(answers) == len(ids)
+        return len(results) == len(ids)
 
     def _judge(self, kind: str, lookup: Lookup) -> tuple[str, str]:
-        """What an answer says: `found`, `gone` or `unknown`, and the reason."""
+        """Return what a response proves (`found`, `removed` or `unknown`), and the reason."""
         if lookup.is_missing:
-            return "gone", REMOVED
+            return "removed", REMOVED
         if lookup.record is not None:
-            if lookup.record.status in GONE_STATUSES:
-                return "gone", REMOVED
+            if lookup.record.status in DELETED_STATUSES:
+                return "removed", REMOVED
             tenant_id = getattr(lookup.record, "tenant_id", self.scope.tenant_id)
             if self.scope.tenant_only and tenant_id != self.scope.tenant_id:
-                return "gone", MOVED
+                return "removed", MOVED
             return "found", ""
         if lookup.is_forbidden and kind == "tenants" and self.scope.name != "GLOBAL":
-            return "gone", OUT_OF_SCOPE
+            return "removed", OUT_OF_SCOPE
         return "unknown", f"postponed: {lookup.reason}"[:255]
 
     def _warn(self, kind: str) -> None:
@@ -246,8 +254,8 @@ class Confirmer:
         )
         if number := states.get("exists"):
             self.result.warnings.append(
-                f"ScaiKey's list would take access from {number:,} {kind} that ScaiKey still has; "
-                "they keep it."
+                f"ScaiKey's list would take access from {number:,} of the {kind}, but look-ups by "
+                "ID show that they still have it. Their access is unchanged."
             )
         if number := states.get("postponed"):
             (note,) = select(
@@ -255,15 +263,15 @@ class Confirmer:
                 [kind],
             )[0]
             self.result.warnings.append(
-                f"{number:,} removals of {kind} are postponed until a look-up by id confirms them "
-                f"({note.removeprefix('postponed: ')})."
+                f"Postponed {pluralize(number, 'removal')} of {kind} until look-ups by ID confirm "
+                f"them ({note.removeprefix('postponed: ')})."
             )
 
 
 def find_claims(entity: EntitySync) -> None:
-    """Find the rows from which the lists would take access: absent, moved or no longer active.
+    """Stage a claim for each row that the lists omit, or show as moved or as not active.
 
-    A record that is listed but can't be used is no claim.
+    A record that is listed but can't be used makes no claim.
     """
     is_moved, tenant_join, moved = "0", "", "false"
     if entity.in_tenant:
@@ -287,7 +295,7 @@ def find_claims(entity: EntitySync) -> None:
         f"""
         INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, is_absent, is_moved,
                                  is_inactive, role_losses, state, note)
-        SELECT %s, p.{entity.identity}, p.id, {entity.tenant_of_row},
+        SELECT %s, p.{entity.identity}, p.id, {entity.tenant_expression},
                CASE WHEN s.n IS NULL THEN 1 ELSE 0 END, {is_moved},
                CASE WHEN {inactive} THEN 1 ELSE 0 END, 0, 'open', ''
         FROM {entity.table} p {entity.scope_join}
@@ -301,7 +309,7 @@ def find_claims(entity: EntitySync) -> None:
 
 
 def find_role_claims() -> None:
-    """Find the people from whom the list would take a role that ScaiKey gave them."""
+    """Stage a claim for each person from whom the list would take a role that ScaiKey granted."""
     execute(
         """
         INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, is_absent, is_moved,
@@ -332,16 +340,19 @@ _LOST_ROLE = """EXISTS (
 
 
 def _settle_lost_tenants(entity: EntitySync) -> None:
-    """People and groups of a tenant that is proven to be gone need no look-up of their own, unless
-    they are listed elsewhere."""
+    """Decide the claims about people and groups whose tenant is confirmed as removed.
+
+    They need no look-up of their own, unless they are listed in another tenant.
+    """
     if not entity.in_tenant:
         return
     lost = (
-        "tenant_id IN (SELECT t.id FROM gone g JOIN sw_tenants t "
-        "ON t.scaikey_tenant_id = g.scaikey_id WHERE g.kind = 'tenants')"
+        "tenant_id IN (SELECT t.id FROM confirmed_removals r JOIN sw_tenants t "
+        "ON t.scaikey_tenant_id = r.scaikey_id WHERE r.kind = 'tenants')"
     )
     execute(
-        "INSERT INTO gone (kind, scaikey_id, reason) SELECT kind, scaikey_id, %s FROM loss_claims "
+        "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
+        "SELECT kind, scaikey_id, %s FROM loss_claims "
         f"WHERE kind = %s AND is_absent = 1 AND state = 'open' AND {lost}",
         [TENANT_LOST, entity.kind],
     )
@@ -353,42 +364,42 @@ def _settle_lost_tenants(entity: EntitySync) -> None:
 
 
 def _decide_claims(kind: str, records: list[BaseRecord], *, with_roles: bool) -> None:
-    """Give each claim its state, and stage what was found in the place of what was listed."""
-    _unstage(kind, "scaikey_id IN (SELECT scaikey_id FROM looked_up WHERE answer <> 'unknown')")
+    """Set the state of each claim, and stage the records found instead of the listed ones."""
+    _unstage(kind, "scaikey_id IN (SELECT scaikey_id FROM lookups WHERE result <> 'unknown')")
     last = restage_records(kind, records)
     if with_roles:
         roles.stage_roles(after=last)
     execute(
-        "INSERT INTO gone (kind, scaikey_id, reason) "
-        "SELECT kind, scaikey_id, note FROM looked_up WHERE answer = 'gone'"
+        "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
+        "SELECT kind, scaikey_id, note FROM lookups WHERE result = 'removed'"
     )
     execute(
         """
         UPDATE loss_claims SET
-            state = CASE l.answer WHEN 'gone' THEN 'lost' WHEN 'found' THEN 'exists'
+            state = CASE l.result WHEN 'removed' THEN 'lost' WHEN 'found' THEN 'exists'
                     ELSE 'postponed' END,
             note = l.note
-        FROM looked_up l
+        FROM lookups l
         WHERE l.kind = loss_claims.kind AND l.scaikey_id = loss_claims.scaikey_id
         """
     )
-    _compare_found(kind)
+    _compare_records(kind)
 
 
-def _compare_found(kind: str) -> None:
-    """What was found may still have lost access: the record itself says so now."""
+def _compare_records(kind: str) -> None:
+    """Set claims to lost where the record itself, once found, shows the loss of access."""
     table = f"stage_{kind}"
-    confirmed = []
+    loss_conditions = []
     if kind != "groups":
-        confirmed.append(f"c.is_inactive = 1 AND s.scaikey_status NOT IN ({ACTIVE_SQL})")
+        loss_conditions.append(f"c.is_inactive = 1 AND s.scaikey_status NOT IN ({ACTIVE_SQL})")
     if kind in ("participants", "groups"):
-        confirmed.append(
+        loss_conditions.append(
             "s.tenant_scaikey_id <>! (SELECT t.scaikey_tenant_id FROM sw_tenants t "
             "WHERE t.id = c.tenant_id)"
         )
     if kind == "participants":
-        confirmed.append(f"c.role_losses > 0 AND s.roles IS NOT NULL AND {_LOST_ROLE}")
-    for condition in confirmed:
+        loss_conditions.append(f"c.role_losses > 0 AND s.roles IS NOT NULL AND {_LOST_ROLE}")
+    for condition in loss_conditions:
         execute(
             f"""
             UPDATE loss_claims SET state = 'lost' WHERE kind = %s AND state = 'exists'
@@ -401,7 +412,7 @@ def _compare_found(kind: str) -> None:
 
 
 def unstage_undecided(kind: str) -> None:
-    """Keep the local row as it is where nothing is proven: no status, no roles, no other tenant."""
+    """Leave the local row unchanged where nothing is proven: unstage a new status or tenant."""
     table = f"stage_{kind}"
     undecided = (
         "scaikey_id IN (SELECT scaikey_id FROM loss_claims WHERE kind = %s AND {} = 1 "
@@ -415,8 +426,10 @@ def unstage_undecided(kind: str) -> None:
 
 
 def _unstage(kind: str, where: str, params: Sequence[str] = ()) -> None:
-    """Delete staged records, with their roles: the next record that is staged may get the number
-    of one of them."""
+    """Delete staged records with their roles.
+
+    The next record that is staged may get the number of one of them.
+    """
     if kind == PARTICIPANTS.kind:
         execute(
             f"DELETE FROM stage_roles WHERE person_n IN (SELECT n FROM stage_{kind} WHERE {where})",
@@ -426,11 +439,14 @@ def _unstage(kind: str, where: str, params: Sequence[str] = ()) -> None:
 
 
 def _assume(kind: str, tenant_id: str) -> int:
-    """Take the open claims for lost; returns how many. The caller sees to it that such losses are
-    never applied."""
+    """Set the open claims to assumed, and return how many there were.
+
+    The caller must make sure that such losses are never applied.
+    """
     where, params = _open_claims(kind, tenant_id)
     execute(
-        "INSERT INTO gone (kind, scaikey_id, reason) SELECT kind, scaikey_id, %s FROM loss_claims "
+        "INSERT INTO confirmed_removals (kind, scaikey_id, reason) "
+        "SELECT kind, scaikey_id, %s FROM loss_claims "
         f"WHERE is_absent = 1 AND {where}",
         [REMOVED, *params],
     )

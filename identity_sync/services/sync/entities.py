@@ -1,7 +1,7 @@
-"""The four kinds that are rows with a ScaiKey id, and the SQL that compares and writes them.
+"""The four kinds of rows with a ScaiKey id, and the SQL that compares and writes them.
 
-An `EntitySync` knows which columns ScaiKey owns. Everything is a handful of statements over whole
-sets: a run without changes reads, and writes nothing.
+An `EntitySync` lists the columns that ScaiKey manages. Each step is a few statements over whole
+sets, and a run without changes only reads.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from identity_sync.services.sync.staging import execute, fetch_one
 
 @dataclass(frozen=True)
 class EntitySync:
-    """One kind. `synced_columns` follow ScaiKey, `preserved_columns` keep our value where ScaiKey
+    """One kind. `synced_columns` follow ScaiKey; `preserved_columns` keep their value if ScaiKey
     sends none.
 
-    `identity` is our column of the ScaiKey id, `ownership_condition` limits the rows `p` that a
-    sync may touch although they have one, `name_expression` is what a row is called (`s` is the
-    staged row). In SQL: `p` our row, `s` the staged one, `t` its tenant, `c` a tenant in scope,
-    `d` a row of the plan.
+    `identity` is the column with the ScaiKey id. `ownership_condition` selects the rows that a sync
+    may change, among those with a ScaiKey id. `name_expression` is the name of a record. In SQL:
+    `p` is a row of the database, `s` a staged record, `t` its tenant, `c` a tenant in scope, `d` a
+    row of the plan, `r` a confirmed removal.
     """
 
     kind: str
@@ -45,25 +45,25 @@ class EntitySync:
         return self.synced_columns + self.preserved_columns
 
     @property
-    def own_name(self) -> str:
-        """What our row is called, in SQL."""
+    def row_name_expression(self) -> str:
+        """The name of a row of the database, in SQL."""
         return self.name_expression.replace("s.", "p.")
 
     @property
     def scope_join(self) -> str:
-        """Only what lies in our credentials' scope can be called absent."""
+        """Join that restricts rows to the scope: only those may be deactivated."""
         if self.kind == "partners":
             return ""
         return f"JOIN scope_tenants c ON c.tenant_id = p.{'tenant_id' if self.in_tenant else 'id'}"
 
     @property
     def owned_condition(self) -> str:
-        """Rows that ScaiKey is responsible for and that are not absent."""
-        ours = f" AND {self.ownership_condition}" if self.ownership_condition else ""
-        return f"p.{self.identity} IS NOT NULL AND p.absent_since IS NULL{ours}"
+        """Condition for the active rows that ScaiKey manages."""
+        ownership = f" AND {self.ownership_condition}" if self.ownership_condition else ""
+        return f"p.{self.identity} IS NOT NULL AND p.absent_since IS NULL{ownership}"
 
     @property
-    def tenant_of_row(self) -> str:
+    def tenant_expression(self) -> str:
         if self.kind == "partners":
             return "NULL"
         return "p.tenant_id" if self.in_tenant else "p.id"
@@ -82,32 +82,33 @@ class EntitySync:
         return f"({sent}p.{column} <>! s.{column})"
 
     def count_active(self) -> int:
-        """How many rows we have that ScaiKey is responsible for and that are not absent."""
+        """Count the active rows that ScaiKey manages, within the scope."""
         sql = f"SELECT count(*) FROM {self.table} p {self.scope_join} WHERE {self.owned_condition}"
         return int(fetch_one(sql)[0])
 
     def plan_removals(self) -> None:
-        """Plan to deactivate what is proven to be gone."""
+        """Plan to deactivate the rows whose removal is confirmed."""
         execute(
             f"""
             INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
-            SELECT %s, 'deactivate', p.id, {self.tenant_of_row}, p.{self.identity},
-                   {self.own_name}, g.reason
-            FROM gone g JOIN {self.table} p ON p.{self.identity} = g.scaikey_id {self.scope_join}
-            WHERE g.kind = %s AND {self.owned_condition} AND NOT EXISTS
-                (SELECT 1 FROM {self.staging_table} s WHERE s.scaikey_id = g.scaikey_id)
+            SELECT %s, 'deactivate', p.id, {self.tenant_expression}, p.{self.identity},
+                   {self.row_name_expression}, r.reason
+            FROM confirmed_removals r
+            JOIN {self.table} p ON p.{self.identity} = r.scaikey_id {self.scope_join}
+            WHERE r.kind = %s AND {self.owned_condition} AND NOT EXISTS
+                (SELECT 1 FROM {self.staging_table} s WHERE s.scaikey_id = r.scaikey_id)
             """,
             [self.kind, self.kind],
         )
 
     def plan_moves(self) -> None:
-        """Plan to deactivate here what ScaiKey now shows in another tenant."""
+        """Plan to deactivate the rows that ScaiKey now lists in another tenant."""
         if not self.in_tenant:
             return
         execute(
             f"""
             INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
-            SELECT %s, 'move', p.id, p.tenant_id, p.scaikey_id, {self.own_name},
+            SELECT %s, 'move', p.id, p.tenant_id, p.scaikey_id, {self.row_name_expression},
                    'moved to another tenant'
             FROM {self.staging_table} s {self._tenant_join}
             JOIN {self.table} p ON p.scaikey_id = s.scaikey_id
@@ -117,7 +118,7 @@ class EntitySync:
         )
 
     def plan_changes(self) -> None:
-        """Plan what to add, update and restore, with the names of the fields that differ."""
+        """Plan additions, updates and restorations, with the names of the fields that differ."""
         differs = " OR ".join(self._differs(column) for column in self.columns)
         fields = " || ".join(
             f"CASE WHEN {self._differs(column)} THEN ',{column}' ELSE '' END"
@@ -157,7 +158,7 @@ class EntitySync:
         )
 
     def update(self, now: datetime) -> None:
-        """Write updates and restorations; a column that ScaiKey does not send keeps its value."""
+        """Write updates and restorations; preserved columns keep what ScaiKey did not send."""
         assignments = ", ".join(
             f"{column} = COALESCE(s.{column}, p.{column})"
             if column in self.preserved_columns
@@ -174,7 +175,7 @@ class EntitySync:
         )
 
     def insert(self, now: datetime, extra: dict[str, str] | None = None, joins: str = "") -> None:
-        """Write additions; `extra` gives SQL for columns that do not come from ScaiKey."""
+        """Write additions; `extra` maps columns that don't come from ScaiKey to SQL."""
         values = {column: f"s.{column}" for column in self.synced_columns}
         values |= {column: f"COALESCE(s.{column}, '')" for column in self.preserved_columns}
         if "partner_id" in values:

@@ -1,4 +1,7 @@
-"""Fetch: read the lists that our credentials reach, and stage them. Nothing is decided here."""
+"""Fetch the lists within the scope of this server's credentials, and stage them.
+
+Nothing is decided here.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 import msgspec
 
 from identity_sync.errors import IncompleteListing, UnusableRecords
-from identity_sync.services.sync.scope import GONE_STATUSES, SyncScope
+from identity_sync.services.sync.scope import DELETED_STATUSES, SyncScope
 from identity_sync.services.sync.staging import copy_rows, deduplicate, execute, select, uuid_param
 from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import UnusableRecord
@@ -25,22 +28,23 @@ from scaiwave.clients.scaikey.schemas import (
     UserRecord,
 )
 from scaiwave.console.progress import ProgressCallback, ProgressFactory
+from scaiwave.console.text import pluralize
 from scaiwave.errors import UpstreamForbidden
 from scaiwave.ids import new_id_hex
 from tenants.models import Partner, Tenant
 from tenants.models.directory import MAX_EMAIL_CHARS, MAX_NAME_CHARS
 
-# What the other columns hold, in characters; and the largest value of PostgreSQL's integer.
+# Lengths of the columns, and the largest value of PostgreSQL's integer.
 MAX_LABEL_CHARS = 1000
 MAX_WORD_CHARS = 200
 MAX_INTEGER = 2**31 - 1
 
 MAX_NAMED = 5
-"""Things that a warning names one by one."""
+"""Examples that a warning names."""
 
 MAX_UNUSABLE = 20
 MAX_UNUSABLE_SHARE = 0.01
-"""More unusable records of one list than both say that the answer is not what it should be."""
+"""More unusable records in a list than both of these mean that the response itself is wrong."""
 
 COLLECTIONS = {
     "partners": "partners",
@@ -52,19 +56,20 @@ COLLECTIONS = {
 
 @dataclass
 class FetchResult:
-    """What reading the lists was like.
+    """The kinds that were fetched, and the problems that occurred.
 
-    `walked` are the kinds whose lists were read, `inconsistent` those whose list changed while it
-    was read, `unusable` the records that can't be used, by kind. `repeated_members` and
-    `partial_groups` are about the lists of members, `odd_roles` can't be slugs.
+    `inconsistent` has the kinds whose list changed while it was read, `unusable` the records that
+    can't be used, by kind. `removed_groups` counts groups that disappeared before their members
+    were read, `repeated_members` the members that were listed more than once. `invalid_roles` are
+    names of roles that can't be slugs.
     """
 
-    walked: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
     inconsistent: list[str] = field(default_factory=list)
     unusable: dict[str, list[UnusableRecord]] = field(default_factory=dict)
-    vanished_groups: int = 0
+    removed_groups: int = 0
     repeated_members: int = 0
-    odd_roles: list[str] = field(default_factory=list)
+    invalid_roles: list[str] = field(default_factory=list)
 
     def warnings(self) -> list[str]:
         warnings = [
@@ -74,21 +79,23 @@ class FetchResult:
         for kind, records in self.unusable.items():
             examples = [f"{record.place} ({record.reason})" for record in records[:MAX_NAMED]]
             warnings.append(
-                f"Skipped {len(records):,} unusable records of {kind}; what is here of them stays "
-                f"as it is: {_join_examples(examples, len(records))}."
+                f"Skipped {pluralize(len(records), 'unusable record')} of {kind}; the local rows "
+                f"are unchanged: {join_examples(examples, len(records))}."
             )
-        if self.vanished_groups:
+        if self.removed_groups:
             warnings.append(
-                f"{self.vanished_groups:,} groups vanished while their members were read; the next "
-                "run looks again."
+                f"{pluralize(self.removed_groups, 'group')} disappeared while the members were "
+                "read; the next run checks again."
             )
         if self.repeated_members:
             warnings.append(
-                f"ScaiKey listed {self.repeated_members:,} group members more than once."
+                f"ScaiKey listed {pluralize(self.repeated_members, 'group member')} more than once."
             )
-        if self.odd_roles:
-            roles = _join_examples(list(map(repr, self.odd_roles[:MAX_NAMED])), len(self.odd_roles))
-            warnings.append(f"Roles whose names can't be slugs are not granted: {roles}.")
+        if self.invalid_roles:
+            roles = join_examples(
+                list(map(repr, self.invalid_roles[:MAX_NAMED])), len(self.invalid_roles)
+            )
+            warnings.append(f"Roles whose names can't be slugs were not granted: {roles}.")
         return warnings
 
 
@@ -97,8 +104,8 @@ def stage_all(
 ) -> None:
     """Read everything within the scope into the temporary tables.
 
-    Raises what the client raises, `IncompleteListing`, `UnusableRecords` and, for the one tenant of
-    a run, `TenantGone`.
+    Raises what the client raises, `IncompleteListing`, `UnusableRecords` and, in a run for one
+    tenant, `TenantGone`.
     """
     _stage_scope(scope)
     if scope.tenant_only:
@@ -118,7 +125,7 @@ def stage_all(
 
 
 def _stage_scope(scope: SyncScope) -> None:
-    """The linked tenants within reach: what is not in one of them is never called absent."""
+    """Stage the linked tenants within the scope. Rows outside of them are never deactivated."""
     tenants = Tenant.objects.exclude(scaikey_tenant_id=None)
     if scope.tenant_only or scope.name == "TENANT":
         tenants = tenants.filter(scaikey_tenant_id=scope.tenant_id)
@@ -138,12 +145,15 @@ def _stage_partners(
 
 
 def _fetch_own_partner(client: ScaiKeyClient, partner_id: str) -> list[PartnerRecord]:
-    """Our one partner, which only a wider scope may list; its id is enough to hang tenants on."""
+    """Fetch this server's own partner, which only GLOBAL credentials may read in full.
+
+    Its id is enough to add its tenants.
+    """
     try:
         record = client.get_partner(partner_id)
     except UpstreamForbidden:
-        known = Partner.objects.filter(scaikey_id=partner_id).exists()
-        record = None if known else PartnerRecord(id=partner_id)
+        exists = Partner.objects.filter(scaikey_id=partner_id).exists()
+        record = None if exists else PartnerRecord(id=partner_id)
     return [record] if record else []
 
 
@@ -155,41 +165,41 @@ def stage_collection(
     progress: ProgressCallback,
     params: dict[str, str] | None = None,
 ) -> None:
-    """Read one list into its table. Raises `IncompleteListing` when it ends early twice."""
+    """Read one list into its table. Raises `IncompleteListing` if it ends early twice."""
     table = f"stage_{kind}"
-    walk = _load_list(client, kind, progress, params)
-    if walk.truncated:
+    pages = _load_list(client, kind, progress, params)
+    if pages.is_truncated:
         execute(f"DELETE FROM {table}")
-        walk = _load_list(client, kind, progress, params)
-    if walk.truncated:
+        pages = _load_list(client, kind, progress, params)
+    if pages.is_truncated:
         raise IncompleteListing(
-            f"ScaiKey reports {walk.reported_total:,} {COLLECTIONS[kind]} and returned "
-            f"{walk.rows:,}. No changes were made.",
-            fix="Run the same command again later; if it fails again, ask ScaiKey's operators.",
+            f"Incomplete list: ScaiKey reports {pages.reported_total:,} {COLLECTIONS[kind]} but "
+            f"returned {pages.row_count:,}. No changes were made.",
+            fix=IncompleteListing.remedy,
         )
-    _keep_unusable(fetched, kind, walk.unusable, walk.rows)
+    _add_unusable(fetched, kind, pages.unusable, pages.row_count)
     repeated = deduplicate(table)
-    fetched.walked.append(kind)
-    if repeated or not walk.totals_agree:
+    fetched.kinds.append(kind)
+    if repeated or not pages.totals_agree:
         fetched.inconsistent.append(kind)
 
 
 def _load_list(
     client: ScaiKeyClient, kind: str, progress: ProgressCallback, params: dict[str, str] | None
 ) -> PageIterator[Any]:
-    walk = client.walk(COLLECTIONS[kind], params=params)
+    pages = client.iter_pages(COLLECTIONS[kind], params=params)
 
-    def report_pages() -> Iterator[list[Any]]:
-        for page in walk:
-            progress(walk.rows, walk.reported_total)
+    def iter_with_progress() -> Iterator[list[Any]]:
+        for page in pages:
+            progress(pages.row_count, pages.reported_total)
             yield page
 
-    with closing(walk):
-        copy_rows(f"stage_{kind}", _number_rows(report_pages(), kind))
-    return walk
+    with closing(pages):
+        copy_rows(f"stage_{kind}", _number_rows(iter_with_progress(), kind))
+    return pages
 
 
-def _keep_unusable(
+def _add_unusable(
     fetched: FetchResult, kind: str, records: list[UnusableRecord], total: int
 ) -> None:
     if not records:
@@ -197,10 +207,10 @@ def _keep_unusable(
     if len(records) > MAX_UNUSABLE and len(records) > MAX_UNUSABLE_SHARE * total:
         first = records[0]
         raise UnusableRecords(
-            f"{len(records):,} of ScaiKey's {total:,} {kind} can't be used, the first is "
+            f"Unusable records: {len(records):,} of ScaiKey's {total:,} {kind}, the first is "
             f"{first.place}: {first.reason}. No changes were made.",
-            fix="Check that SCAIWAVE_SCAIKEY_URL is ScaiKey's address; if it is, report this "
-            "to its operators.",
+            fix="Check that SCAIWAVE_SCAIKEY_URL is the address of ScaiKey; if it is, report the "
+            "record to the operators of ScaiKey.",
         )
     fetched.unusable[kind] = fetched.unusable.get(kind, []) + records
 
@@ -212,8 +222,7 @@ def stage_records(kind: str, records: Iterable[Any]) -> None:
 
 
 def restage_records(kind: str, records: list[BaseRecord]) -> int:
-    """Put the answers of look-ups in the place of what a list said of the same ids; returns the
-    number of the last row before them."""
+    """Stage records that were looked up; return the number of the last row before them."""
     table = f"stage_{kind}"
     last = int(select(f"SELECT COALESCE(max(n), 0) FROM {table}")[0][0])
     copy_rows(table, _number_rows([records], kind, start=last))
@@ -223,27 +232,30 @@ def restage_records(kind: str, records: list[BaseRecord]) -> int:
 def stage_members(
     client: ScaiKeyClient, *, fetched: FetchResult, progress: ProgressCallback
 ) -> None:
-    """Read the members of every staged group: by SCIM, where the credentials allow that, since one
-    document has a group with its members and so is one moment; else by the group's list."""
+    """Read the members of every staged group, by SCIM or else from the group's list of members.
+
+    SCIM is preferred, if the credentials allow it: a document has all members of a group as of one
+    moment.
+    """
     reader = _MemberReader(client, fetched, progress)
     copy_rows("stage_memberships", reader.read_by_scim())
     if reader.documents and _are_members_unknown():
-        # Ids that mean nothing here say that SCIM's are not those of the admin API.
+        # SCIM then has other ids than the admin API.
         execute("DELETE FROM stage_memberships")
         reader.documents.clear()
     copy_rows("stage_memberships", reader.read_lists())
-    copy_rows("walked_groups", reader.read_groups())
-    _keep_unusable(fetched, "memberships", reader.unusable, reader.total + len(reader.unusable))
+    copy_rows("fetched_groups", reader.list_groups())
+    _add_unusable(fetched, "memberships", reader.unusable, reader.total + len(reader.unusable))
     deduplicate("stage_memberships")
-    fetched.walked.append("memberships")
+    fetched.kinds.append("memberships")
 
 
 MIN_GROUPS_FOR_SCIM = 2
-"""For a tenant with fewer, SCIM saves no request."""
+"""For a tenant with fewer groups, SCIM saves no request."""
 
 
 class _MemberReader:
-    """Reads the members of the staged groups, and keeps of which groups it has them."""
+    """Reads the members of the staged groups; `documents` and `lists` are groups read so far."""
 
     def __init__(
         self, client: ScaiKeyClient, fetched: FetchResult, progress: ProgressCallback
@@ -259,8 +271,8 @@ class _MemberReader:
     def read_by_scim(self) -> Iterator[tuple[Any, ...]]:
         counts = Counter(self.tenants.values())
         tenants = [tenant for tenant, number in counts.items() if number >= MIN_GROUPS_FOR_SCIM]
-        with closing(self.client.iter_scim_groups(tenants)) as answers:
-            for tenant_id, groups in answers:
+        with closing(self.client.iter_scim_groups(tenants)) as responses:
+            for tenant_id, groups in responses:
                 for group in groups or ():
                     if group.members is None or self.tenants.get(group.id) != tenant_id:
                         continue
@@ -270,19 +282,19 @@ class _MemberReader:
 
     def read_lists(self) -> Iterator[tuple[Any, ...]]:
         remaining = [group_id for group_id in self.tenants if group_id not in self.documents]
-        with closing(self.client.iter_members(remaining)) as answers:
-            for done, (group_id, members) in enumerate(answers, len(self.documents) + 1):
-                self.progress(done, len(self.tenants))
+        with closing(self.client.iter_members(remaining)) as responses:
+            for number, (group_id, members) in enumerate(responses, len(self.documents) + 1):
+                self.progress(number, len(self.tenants))
                 if members is None:
-                    self.fetched.vanished_groups += 1
+                    self.fetched.removed_groups += 1
                     continue
                 self.lists.add(group_id)
                 self.fetched.repeated_members += members.repeated
                 self.unusable.extend(_unusable_members(group_id, members))
                 yield from self._number(group_id, members.records)
 
-    def read_groups(self) -> Iterator[tuple[str, str]]:
-        """The groups whose members were read, with the tenant where that was by SCIM."""
+    def list_groups(self) -> Iterator[tuple[str, str]]:
+        """Yield the groups whose members were read, with the tenant if that was by SCIM."""
         for group_id in self.lists:
             yield group_id, ""
         for group_id in self.documents:
@@ -295,18 +307,18 @@ class _MemberReader:
 
 
 def _are_members_unknown() -> bool:
-    """Whether most of the first people in the documents are not in ScaiKey's list of people."""
-    known, total = select(
+    """Return whether most of the first people in the documents are not in the list of people."""
+    known_count, total = select(
         "SELECT count(p.n), count(*) FROM stage_memberships s "
         "LEFT JOIN stage_participants p ON p.scaikey_id = s.member_scaikey_id "
         "WHERE s.n <= 1000 AND s.is_group = 0"
     )[0]
-    return int(known) * 2 < int(total)
+    return int(known_count) * 2 < int(total)
 
 
 def _unusable_members(group_id: str, members: MemberList) -> list[UnusableRecord]:
-    # Which members they are can't be read, so that there is no id to leave alone: a group with one
-    # of them loses nobody (its list is not whole).
+    # Their ids are unknown, so no row can be excluded. A group with such a member loses no one,
+    # because its list is not complete.
     return [
         UnusableRecord("", f"a member of group {group_id}", "it can't be read")
         for _ in range(members.unusable)
@@ -314,50 +326,50 @@ def _unusable_members(group_id: str, members: MemberList) -> list[UnusableRecord
 
 
 def direct_memberships(members: list[MemberRecord]) -> Iterator[tuple[str, int]]:
-    """Direct members only: what follows from a nested group is worked out here when asked."""
+    """Yield the direct members as (ScaiKey id, 1 for a group); others follow from groups."""
     for member in members:
-        if member.direct:
+        if member.is_direct:
             yield member.user_id or member.member_group_id, 0 if member.user_id else 1
 
 
 def _number_rows(
     pages: Iterable[list[Any]], kind: str, *, start: int = 0
 ) -> Iterator[tuple[Any, ...]]:
-    """Rows for the temporary table; a record that ScaiKey shows as deleted is not one of them."""
+    """Yield rows for the temporary table, without records that ScaiKey shows as deleted."""
     build_row = _ROW_BUILDERS[kind]
     number = start
     for page in pages:
         for record in page:
-            if record.status in GONE_STATUSES:
+            if record.status in DELETED_STATUSES:
                 continue
             number += 1
             yield (number, new_id_hex(), *build_row(record))
 
 
-def _limit(number: int | None) -> int | None:
-    """-1 and what is beyond the column are ways to write that there is no limit."""
+def _convert_limit(number: int | None) -> int | None:
+    """Return None for -1 and for numbers beyond the column, which both mean unlimited."""
     return number if number is not None and 0 <= number <= MAX_INTEGER else None
 
 
-def _partner_row(record: PartnerRecord) -> tuple[Any, ...]:
+def _build_partner_row(record: PartnerRecord) -> tuple[Any, ...]:
     return (
         record.id,
         (record.name or record.slug or record.id)[:MAX_LABEL_CHARS],
         record.slug[:MAX_WORD_CHARS] or None,
-        _status(record),
+        _read_status(record),
         record.contact_email[:MAX_LABEL_CHARS],
-        _limit(record.max_tenants),
-        _limit(record.max_users_per_tenant),
-        _limit(record.max_applications_per_tenant),
+        _convert_limit(record.max_tenants),
+        _convert_limit(record.max_users_per_tenant),
+        _convert_limit(record.max_applications_per_tenant),
     )
 
 
-def _tenant_row(record: ScaiKeyTenantRecord) -> tuple[Any, ...]:
+def _build_tenant_row(record: ScaiKeyTenantRecord) -> tuple[Any, ...]:
     return (
         record.id,
         (record.name or record.slug or record.id)[:MAX_LABEL_CHARS],
         record.slug[:MAX_WORD_CHARS] or None,
-        _status(record),
+        _read_status(record),
         record.contact_email[:MAX_LABEL_CHARS],
         record.partner_id or None,
         None,
@@ -365,19 +377,19 @@ def _tenant_row(record: ScaiKeyTenantRecord) -> tuple[Any, ...]:
     )
 
 
-def _participant_row(record: UserRecord) -> tuple[Any, ...]:
+def _build_participant_row(record: UserRecord) -> tuple[Any, ...]:
     return (
         record.id,
         record.tenant_id,
-        display_name(record),
+        build_display_name(record),
         record.email[:MAX_EMAIL_CHARS],
         record.avatar_url[:MAX_LABEL_CHARS],
-        _status(record),
+        _read_status(record),
         None if record.roles is None else msgspec.json.encode(record.roles).decode(),
     )
 
 
-def _group_row(record: GroupRecord) -> tuple[Any, ...]:
+def _build_group_row(record: GroupRecord) -> tuple[Any, ...]:
     return (
         record.id,
         record.tenant_id,
@@ -386,26 +398,29 @@ def _group_row(record: GroupRecord) -> tuple[Any, ...]:
     )
 
 
-def _status(record: BaseRecord) -> str | None:
-    """The status, or None if ScaiKey sent none. One that is cut matches no known status and counts
-    as not active."""
+def _read_status(record: BaseRecord) -> str | None:
+    """Return the status, or None if ScaiKey sent none.
+
+    A truncated value matches no known status and counts as inactive.
+    """
     return record.status[:MAX_WORD_CHARS] or None
 
 
-def display_name(record: UserRecord) -> str:
-    """The person's own display name, or the nearest thing that ScaiKey sent."""
-    full = f"{record.first_name} {record.last_name}".strip()
-    return (record.display_name or full or record.email.partition("@")[0])[:MAX_NAME_CHARS]
+def build_display_name(record: UserRecord) -> str:
+    """Return the display name, or else the full name or the local part of the e-mail address."""
+    full_name = f"{record.first_name} {record.last_name}".strip()
+    return (record.display_name or full_name or record.email.partition("@")[0])[:MAX_NAME_CHARS]
 
 
-def _join_examples(examples: list[str], total: int) -> str:
-    more = f" and {total - len(examples):,} more" if total > len(examples) else ""
-    return ", ".join(examples) + more
+def join_examples(examples: list[str], total: int) -> str:
+    """Join examples of `total` things: `a, b and 3 more`."""
+    suffix = f" and {total - len(examples):,} more" if total > len(examples) else ""
+    return ", ".join(examples) + suffix
 
 
 _ROW_BUILDERS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
-    "partners": _partner_row,
-    "tenants": _tenant_row,
-    "participants": _participant_row,
-    "groups": _group_row,
+    "partners": _build_partner_row,
+    "tenants": _build_tenant_row,
+    "participants": _build_participant_row,
+    "groups": _build_group_row,
 }

@@ -1,4 +1,4 @@
-"""The rows that say what runs did: one for each run, and one for each thing it changed."""
+"""Record runs, the changes that each one made, and what runs skip."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 
 def close_interrupted(now: datetime) -> int:
-    """Runs that never ended: the lock is ours, so their processes are gone."""
+    """Mark runs without an end as failed. The caller has the lock, so their processes are gone."""
     return SyncRun.objects.filter(outcome=Outcome.RUNNING).update(
         outcome=Outcome.FAILED,
         ended_at=now,
         error_code="SW_SYNC_INTERRUPTED",
-        error_message="The process ended before this run did; nothing half done stayed.",
+        error_message="The process ended during this run. No partial changes were made.",
     )
 
 
@@ -50,39 +50,39 @@ def finish_run(
     run.ended_at = now
     run.duration_seconds = report.duration_seconds
     run.warnings = report.warnings
-    run.error_code, run.error_message = ("", "") if error is None else _told(error)
+    run.error_code, run.error_message = ("", "") if error is None else _describe_error(error)
     run.save()
 
 
 def fail_run(run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException) -> None:
-    """Like `end`, where the database itself may be what failed: `error` is the one to be told."""
+    """Record the end of a run that failed; also works if the database itself caused the failure."""
     if not connection.in_atomic_block and not connection.is_usable():
-        connection.close()  # The next statement connects afresh.
+        connection.close()  # The next statement connects again.
     try:
         finish_run(run, report, now=now, error=error)
     except Error:
-        # The next run finds it without an end, and closes it.
-        logger.warning("How sync %s ended could not be written down.", run.pk)
+        # The next run marks it as interrupted.
+        logger.warning("The end of sync run %s could not be recorded.", run.pk)
         connection.close()
 
 
-def _told(error: BaseException) -> tuple[str, str]:
-    """The code and the message of an error, the foreign ones among them as operators see them."""
+def _describe_error(error: BaseException) -> tuple[str, str]:
+    """Return code and message of an error; database and disk errors as operators see them."""
     if isinstance(error, TerminationSignal):
         return "SW_TERMINATED", "Terminated."
     if isinstance(error, KeyboardInterrupt):
         return "SW_INTERRUPTED", "Interrupted."
-    ours: BaseException | None = error
+    mapped: BaseException | None = error
     if isinstance(error, Error):
-        ours = map_database_error(error)
+        mapped = map_database_error(error)
     elif isinstance(error, OSError):
-        ours = map_os_error(error)
-    if isinstance(ours, ScaiWaveError):
-        return ours.code, ours.message
+        mapped = map_os_error(error)
+    if isinstance(mapped, ScaiWaveError):
+        return mapped.code, mapped.message
     return "SW_INTERNAL", type(error).__name__
 
 
-# The first run of a tenant is told as counts only: everybody is new, and that says nothing.
+# The first run of a tenant is recorded as counts only: everyone in it is new.
 _CHANGES = """
     SELECT d.row_id, d.tenant_id, d.kind, d.action, d.scaikey_id, d.name, d.fields, d.reason
     FROM sync_plan d
@@ -93,7 +93,7 @@ _CHANGES = """
 
 
 def iter_changes() -> Iterator[list[tuple[Any, ...]]]:
-    """The plan in batches, kind by kind, without first runs; what is skipped is in it."""
+    """Yield the plan in batches, kind by kind, with what is skipped but without first runs."""
     for kind in KINDS:
         last = uuid_param(UUID(int=0))
         while rows := select(_CHANGES, [kind, last, BATCH]):
@@ -102,9 +102,9 @@ def iter_changes() -> Iterator[list[tuple[Any, ...]]]:
 
 
 def record_changes(run: SyncRun) -> None:
-    """Keep what the run changed, and what it skips for the first time."""
+    """Record what the run changed, and what it skips for the first time."""
     for rows in iter_changes():
-        known = _known_skips(rows)
+        known_skips = _find_known_skips(rows)
         SyncChange.objects.bulk_create(
             (
                 SyncChange(
@@ -120,13 +120,13 @@ def record_changes(run: SyncRun) -> None:
                     reason=reason,
                 )
                 for row_id, tenant_id, kind, action, scaikey_id, name, fields, reason in rows
-                if action != "skipped" or (kind, scaikey_id) not in known
+                if action != "skipped" or (kind, scaikey_id) not in known_skips
             ),
             batch_size=1000,
         )
 
 
-def _known_skips(rows: list[tuple[Any, ...]]) -> set[tuple[str, str]]:
+def _find_known_skips(rows: list[tuple[Any, ...]]) -> set[tuple[str, str]]:
     skipped = [(row[2], row[4]) for row in rows if row[3] == "skipped"]
     if not skipped:
         return set()
@@ -143,11 +143,11 @@ _STILL_SKIPPED = """
 
 
 def record_skips(tenant: Tenant | None, now: datetime) -> None:
-    """Keep since when each row is skipped, and forget those that no longer are.
+    """Record since when each row is skipped, and delete those that no longer are.
 
-    A run for one tenant knows of that tenant alone.
+    A run for one tenant deletes only skips of that tenant.
     """
-    new = _new_skips()
+    new = _find_new_skips()
     if not new and not SyncSkip.objects.exists():
         return
     where, params = "", []
@@ -178,7 +178,7 @@ def record_skips(tenant: Tenant | None, now: datetime) -> None:
     )
 
 
-def _new_skips() -> list[tuple[Any, ...]]:
+def _find_new_skips() -> list[tuple[Any, ...]]:
     return select(
         """
         SELECT d.kind, d.scaikey_id, d.tenant_id, d.name, d.reason FROM sync_plan d

@@ -1,4 +1,7 @@
-"""Gives new participants the local half of their FQID: readable, unique, for good."""
+"""Assign local ids to new participants: the part of the FQID before the server name.
+
+They are readable and unique, and never change.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ from uuid import UUID
 
 from identity_sync.services.sync.staging import BATCH, copy_rows, select
 
-# The `+` sets a suffix apart: no wish contains one, so that no wish can take a suffixed name.
+# A `+` separates the suffix. No preferred id contains one, so none can equal an id with a suffix.
 _FORBIDDEN = re.compile(r"[^a-z0-9._-]+")
-LONGEST = 64
-SUFFIX_LENGTH = 10
+MAX_LOCAL_ID_CHARS = 64
+SUFFIX_CHARS = 10
 
-# The first of several who want the same name gets it, unless it is taken already.
+# The first of several people with the same preferred id gets it, unless it is in use.
 EXPRESSION = """
     CASE WHEN row_number() OVER (PARTITION BY l.candidate ORDER BY s.scaikey_id) = 1
           AND NOT EXISTS (SELECT 1 FROM sw_participants o
@@ -27,43 +30,43 @@ JOIN = "JOIN local_ids l ON l.n = d.n"
 
 
 def preferred_local_id(email: str, display_name: str) -> str:
-    """The name someone would like: the local part of the e-mail, else of the display name.
+    """Return the local part of the e-mail address, or else the display name, as a local id.
 
-    >>> wish("Anna.Kovács+chat@acme.example", "")
+    >>> preferred_local_id("Anna.Kovács+chat@acme.example", "")
     'anna.kov-cs-chat'
     """
     for source in (email.partition("@")[0], display_name):
-        name = _FORBIDDEN.sub("-", source.lower()).strip("-._")[:LONGEST]
+        name = _FORBIDDEN.sub("-", source.lower()).strip("-._")[:MAX_LOCAL_ID_CHARS]
         if name:
             return name
     return "user"
 
 
 def conflict_suffix(tenant_id: UUID, scaikey_id: str) -> str:
-    """Fifty bits that are the same each time for the same person in the same tenant.
+    """Return fifty bits that are always the same for the same person in the same tenant.
 
-    Our own tenant, since ScaiKey's may be linked to another one of ours later.
+    The id of the tenant is ours, since a ScaiKey tenant may be linked to another one later.
     """
     digest = hashlib.sha256(f"{tenant_id} {scaikey_id}".encode()).digest()
-    return base64.b32encode(digest).decode().lower()[:SUFFIX_LENGTH]
+    return base64.b32encode(digest).decode().lower()[:SUFFIX_CHARS]
 
 
 def assign_local_ids() -> None:
-    """Work out a wish and a suffix for each participant that the plan adds."""
+    """Stage a preferred id and a suffix for each participant that the plan adds."""
     last = 0
-    while rows := select(_ADDED, [last, BATCH]):
-        copy_rows("local_ids", _wishes(rows))
+    while rows := select(_ADDED_PEOPLE, [last, BATCH]):
+        copy_rows("local_ids", _build_candidates(rows))
         last = rows[-1][0]
 
 
-_ADDED = """
+_ADDED_PEOPLE = """
     SELECT s.n, s.email, s.display_name, d.tenant_id, s.scaikey_id
     FROM sync_plan d JOIN stage_participants s ON s.n = d.n
     WHERE d.kind = 'participants' AND d.action = 'add' AND s.n > %s ORDER BY s.n LIMIT %s
 """
 
 
-def _wishes(rows: list[tuple[Any, ...]]) -> Iterator[tuple[int, str, str]]:
+def _build_candidates(rows: list[tuple[Any, ...]]) -> Iterator[tuple[int, str, str]]:
     for number, email, name, tenant_id, scaikey_id in rows:
         yield (
             number,

@@ -1,11 +1,14 @@
-"""Group memberships: read from lists of pairs, since an edge has no ScaiKey id of its own.
+"""Plan, confirm and apply group memberships. An edge has no ScaiKey id of its own.
 
-An edge ends only if its person or group is proven to be gone, or if it is missing in two whole
-lists of the group's members; where the members came by SCIM, in the group's document and in one
-such list. A list is whole if it was read to an empty page, contradicts no total that was reported,
-repeats no record and has none that can't be read. The second list is read with another page size,
-so that replicas that disagree show themselves. Other differences between the two don't matter: a
-busy group still loses those who left. Everything else is postponed.
+An edge ends only if its member is confirmed as removed from ScaiKey, or if two complete lists of
+the group's members lack it; for members that were read by SCIM, the group's document and one such
+list. A list is complete if it was read to an empty page, matches every reported total, repeats no
+record and has no unreadable one. The second list uses a different page size, which exposes replicas
+that disagree. Other differences between the two lists don't matter, so that a busy group still
+loses the members who left. Everything else is postponed.
+
+In SQL: `s` is a staged membership, `e` an edge of the database, `g` its group, `m` its member, `c`
+a claim, `w` a group whose members were fetched, `t` a tenant, `d` a row of the plan.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from identity_sync.services.sync.confirm import (
     LookupBudget,
 )
 from identity_sync.services.sync.entities import datetime_param
-from identity_sync.services.sync.fetch import MAX_NAMED, direct_memberships
+from identity_sync.services.sync.fetch import MAX_NAMED, direct_memberships, join_examples
 from identity_sync.services.sync.removal_limit import RemovalLimit
 from identity_sync.services.sync.staging import (
     BATCH,
@@ -34,22 +37,23 @@ from identity_sync.services.sync.staging import (
     select,
 )
 from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient
+from scaiwave.console.text import pluralize
 from scaiwave.ids import new_id_hex
 
 KIND = "memberships"
 
-# The two types of member: the flag they are staged with, where they are found, in which column an
-# edge keeps them, what they are called.
+# The two types of member: the flag of staged rows, the table, the kind, the column of the edge and
+# the column with the member's name.
 _MEMBER_TYPES = (
     (0, "sw_participants", "participants", "member_participant_id", "display_name"),
     (1, "sw_groups", "groups", "member_group_id", "name"),
 )
 
-NOT_WHOLE = "postponed: the list of its members can't be read as a whole"
+NOT_COMPLETE = "postponed: the list of members could not be read completely"
 
 
 def map_groups() -> None:
-    """Map each staged group to the local one that it is, or will be."""
+    """Map each staged group to its existing or future row."""
     execute(
         """
         INSERT INTO group_map (scaikey_id, group_id, tenant_id)
@@ -61,24 +65,27 @@ def map_groups() -> None:
 
 
 def map_fetched_groups() -> None:
-    """Map our rows of the groups whose members were read: absent ones too, which may return
-    and whose edges would be those of old; not those in a tenant that the group has left."""
-    analyze("walked_groups")
+    """Map the groups whose members were fetched to their rows.
+
+    Deactivated groups are included, since they may return with their old edges. Rows in a tenant
+    that the group has left are not.
+    """
+    analyze("fetched_groups")
     execute(
         """
-        INSERT INTO walked_rows (group_id, scaikey_id)
+        INSERT INTO fetched_group_rows (group_id, scaikey_id)
         SELECT g.id, w.scaikey_id
-        FROM walked_groups w JOIN stage_groups s ON s.scaikey_id = w.scaikey_id
+        FROM fetched_groups w JOIN stage_groups s ON s.scaikey_id = w.scaikey_id
         JOIN sw_tenants t ON t.scaikey_tenant_id = s.tenant_scaikey_id
         JOIN sw_groups g ON g.scaikey_id = w.scaikey_id AND g.tenant_id = t.id
         """
     )
-    analyze("walked_rows")
+    analyze("fetched_group_rows")
 
 
 def count_active() -> int:
-    """Edges of the fetched groups that ScaiKey is responsible for and that are not absent."""
-    edges = "walked_rows w JOIN sw_group_memberships e ON e.group_id = w.group_id"
+    """Count the active edges of the fetched groups whose member ScaiKey manages."""
+    edges = "fetched_group_rows w JOIN sw_group_memberships e ON e.group_id = w.group_id"
     number = int(fetch_one(f"SELECT count(*) FROM {edges} WHERE e.absent_since IS NULL")[0])
     for _, table, _, column, _ in _MEMBER_TYPES:
         number -= fetch_one(
@@ -89,8 +96,10 @@ def count_active() -> int:
 
 
 def find_claims() -> None:
-    """Find the edges that the lists no longer show; those of a member that is proven to be gone
-    need no further proof."""
+    """Stage a claim for each edge that the lists no longer show.
+
+    The edges of a member that was removed or moved need no further proof.
+    """
     for is_group, table, kind, column, _ in _MEMBER_TYPES:
         execute(
             f"""
@@ -98,14 +107,14 @@ def find_claims() -> None:
                                      is_group, state, note)
             SELECT e.id, e.tenant_id, w.scaikey_id, m.scaikey_id, {is_group},
                    CASE WHEN m.absent_since IS NOT NULL
-                          OR EXISTS (SELECT 1 FROM gone x WHERE x.kind = '{kind}'
+                          OR EXISTS (SELECT 1 FROM confirmed_removals x WHERE x.kind = '{kind}'
                                      AND x.scaikey_id = m.scaikey_id)
                           OR EXISTS (SELECT 1 FROM stage_{kind} s
                                      JOIN sw_tenants t ON t.id = m.tenant_id
                                      WHERE s.scaikey_id = m.scaikey_id
                                        AND s.tenant_scaikey_id <>! t.scaikey_tenant_id)
                         THEN 'proven' ELSE 'open' END, ''
-            FROM walked_rows w
+            FROM fetched_group_rows w
             JOIN sw_group_memberships e ON e.group_id = w.group_id
             JOIN {table} m ON m.id = e.{column}
             WHERE e.absent_since IS NULL AND m.scaikey_id IS NOT NULL AND NOT EXISTS (
@@ -117,7 +126,7 @@ def find_claims() -> None:
 
 @dataclass(frozen=True)
 class EdgeConfirmer:
-    """Decides the claims about edges; see the module's text for the rule."""
+    """Decides the claims about edges by the rule in the docstring of this module."""
 
     client: ScaiKeyClient
     limit: RemovalLimit
@@ -135,16 +144,16 @@ class EdgeConfirmer:
                 _postpone_open(BUDGET_SPENT)
         self._warn()
 
-    def _apply_limit(self, present: int) -> None:
+    def _apply_limit(self, total: int) -> None:
         claimed = _count_open()
         if self.limit.allowed is not None and claimed <= self.limit.allowed:
             return
-        if self.limit.is_exceeded(claimed, present):
+        if self.limit.is_exceeded(claimed, total):
             if self._is_confirmed_by_sample(""):
                 self.result.is_assumed |= _assume("") > 0
             return
         if self.tenant_only or self.limit.allowed is not None:
-            # Where removals are allowed the budget is lifted, so each claim is looked up.
+            # --allow-removals lifts the budget, so that every claim is looked up.
             return
         rows = select(
             "SELECT tenant_id, count(*) FROM edge_claims WHERE state = 'open' GROUP BY tenant_id "
@@ -152,12 +161,12 @@ class EdgeConfirmer:
             [self.limit.limit],
         )
         for tenant_id, number in rows:
-            there = fetch_one(
+            present = fetch_one(
                 "SELECT count(*) FROM sw_group_memberships "
                 "WHERE tenant_id = %s AND absent_since IS NULL",
                 [str(tenant_id)],
             )[0]
-            if not self.limit.is_exceeded(int(number), int(there)):
+            if not self.limit.is_exceeded(int(number), int(present)):
                 continue
             if not self._is_confirmed_by_sample(str(tenant_id)):
                 return
@@ -165,8 +174,11 @@ class EdgeConfirmer:
             self.result.assumed_tenants.add(str(tenant_id))
 
     def _is_confirmed_by_sample(self, tenant_id: str) -> bool:
-        """Read some groups again; False if any of their edges is there, and then the others are
-        given up."""
+        """Read a sample of groups again, and return whether only removals were confirmed.
+
+        Otherwise all open claims are decided: as inconsistent if an edge still exists, and as
+        postponed if nothing is proven.
+        """
         groups = _open_groups(limit=SAMPLE_SIZE, tenant_id=tenant_id, order="random()")
         self._read_again(groups)
         marks = ", ".join(["%s"] * len(groups))
@@ -180,50 +192,47 @@ class EdgeConfirmer:
         if states.get("lost") and not states.get("exists"):
             return True
         if states.get("exists"):
-            stopped = execute(
+            stopped_count = execute(
                 "UPDATE edge_claims SET state = 'inconsistent', note = %s WHERE state = 'open'",
                 [INCONSISTENT],
             )
-            if stopped:
+            if stopped_count:
                 self.result.inconsistent.append(KIND)
         else:
-            _postpone_open(NOT_WHOLE)
+            _postpone_open(NOT_COMPLETE)
         return False
 
     def _read_again(self, groups: list[str]) -> bool:
-        """Read the members of groups twice more, and decide their claims; False if the budget did
-        not last."""
+        """Read the members of groups twice more, and decide their claims.
+
+        Returns False if the budget was spent before the last group.
+        """
         documents = self._read_documents(groups)
-        first: dict[str, MemberList] = {}
-        again = self.client.iter_members(self.budget.limit(groups), to_end=True)
-        asked: list[str] = []
-        with closing(again):
-            for group_id, members in again:
-                asked.append(group_id)
-                if members is not None:
-                    first[group_id] = members
+        with closing(self.client.iter_members(self.budget.limit(groups), to_end=True)) as lists:
+            first_lists = dict(lists)
         sizes = {
             group_id: _other_page_size(members)
-            for group_id, members in first.items()
-            if group_id not in documents
+            for group_id, members in first_lists.items()
+            if members is not None and group_id not in documents
         }
-        second = dict(self.client.iter_members(sizes, to_end=True, per_page=sizes))
-        for group_id in asked:
-            document, one = documents.get(group_id), first.get(group_id)
+        second_lists = dict(self.client.iter_members(sizes, to_end=True, per_page=sizes))
+        for group_id, first in first_lists.items():
+            document = documents.get(group_id)
             if document is not None:
-                # A document is whole by itself; the list must agree, if it can be had.
-                _decide(group_id, (document, one), is_proof=one is None or one.is_whole)
+                # A document is complete by itself. A list must agree with it, if one can be read.
+                is_proof = first is None or first.is_complete
+                _decide(group_id, (document, first), is_proof=is_proof)
             else:
-                two = second.get(group_id)
-                _decide(group_id, (one, two), is_proof=_are_proof(one, two))
-        return len(asked) == len(groups)
+                second = second_lists.get(group_id)
+                _decide(group_id, (first, second), is_proof=_are_proof(first, second))
+        return len(first_lists) == len(groups)
 
     def _read_documents(self, groups: list[str]) -> dict[str, MemberList]:
-        """The groups among these whose members came by SCIM, read by their id."""
+        """Read the groups by id whose members were fetched by SCIM."""
         documents = {}
         for group_id in groups:
             tenant_id = fetch_one(
-                "SELECT scim_tenant_id FROM walked_groups WHERE scaikey_id = %s", [group_id]
+                "SELECT scim_tenant_id FROM fetched_groups WHERE scaikey_id = %s", [group_id]
             )[0]
             group = self.client.get_scim_group(tenant_id, group_id) if tenant_id else None
             if group is not None and group.members is not None:
@@ -232,14 +241,14 @@ class EdgeConfirmer:
                     repeated=0,
                     unusable=0,
                     page_size=len(group.members),
-                    is_whole=True,
+                    is_complete=True,
                 )
         return documents
 
     def _warn(self) -> None:
         if number := _count("exists"):
             self.result.warnings.append(
-                f"ScaiKey's lists left out {number:,} group memberships that still exist."
+                f"ScaiKey's lists omitted {pluralize(number, 'group membership')} that still exist."
             )
         number = _count("postponed") + _count("inconsistent")
         if not number:
@@ -251,22 +260,24 @@ class EdgeConfirmer:
             WHERE c.state IN ('postponed', 'inconsistent') ORDER BY g.name, g.scaikey_id
             """
         )
-        shown = ", ".join(f"{name} ({scaikey_id})" for name, scaikey_id in names[:MAX_NAMED])
-        more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
+        examples = [f"{name} ({scaikey_id})" for name, scaikey_id in names[:MAX_NAMED]]
         self.result.warnings.append(
-            f"{number:,} ends of memberships are postponed, since ScaiKey's lists of members prove "
-            f"nothing yet for these groups: {shown}{more}."
+            f"Postponed {pluralize(number, 'membership removal')}: ScaiKey's lists of members "
+            f"prove nothing for {join_examples(examples, len(names))}."
         )
 
 
 def _other_page_size(members: MemberList) -> int:
-    """A page size that the server can't mistake for the first one, whatever it caps pages at."""
+    """Return a page size that differs from the first one even if the server caps pages."""
     return max(1, members.page_size * 2 // 3)
 
 
 def _decide(group_id: str, lists: tuple[MemberList | None, ...], *, is_proof: bool) -> None:
-    """Decide the open claims about one group: what any of the lists shows exists, what none of
-    them shows has ended if they are a proof."""
+    """Decide the open claims about one group.
+
+    An edge in any of the lists exists. One in none of them has ended if the lists are proof, and is
+    postponed otherwise.
+    """
     seen = {
         (group_id, *pair)
         for members in lists
@@ -278,18 +289,18 @@ def _decide(group_id: str, lists: tuple[MemberList | None, ...], *, is_proof: bo
         "WHERE group_scaikey_id = %s AND state = 'open'",
         [group_id],
     )
-    still_there = [edge for edge in claimed if edge in seen]
-    for edge in still_there:
+    existing = [edge for edge in claimed if edge in seen]
+    for edge in existing:
         execute(
             "UPDATE edge_claims SET state = 'exists' WHERE group_scaikey_id = %s "
             "AND member_scaikey_id = %s AND is_group = %s AND state = 'open'",
             edge,
         )
-    _restage(still_there)
+    _restage(existing)
     execute(
         "UPDATE edge_claims SET state = %s, note = %s "
         "WHERE group_scaikey_id = %s AND state = 'open'",
-        ["lost" if is_proof else "postponed", "" if is_proof else NOT_WHOLE, group_id],
+        ["lost" if is_proof else "postponed", "" if is_proof else NOT_COMPLETE, group_id],
     )
 
 
@@ -299,12 +310,12 @@ def _are_proof(first: MemberList | None, second: MemberList | None) -> bool:
     fits_one_page = len(first.records) <= first.page_size and len(second.records) <= (
         second.page_size
     )
-    other_size = first.page_size != second.page_size
-    return first.is_whole and second.is_whole and (other_size or fits_one_page)
+    sizes_differ = first.page_size != second.page_size
+    return first.is_complete and second.is_complete and (sizes_differ or fits_one_page)
 
 
 def _restage(edges: Iterable[tuple[str, str, int]]) -> None:
-    """Count edges as seen that only a later list showed."""
+    """Stage edges that only a later list showed."""
     last = int(fetch_one("SELECT COALESCE(max(n), 0) FROM stage_memberships")[0])
     copy_rows(
         "stage_memberships",
@@ -346,12 +357,12 @@ def _count(state: str) -> int:
 
 
 def plan_removals() -> None:
-    """Plan to end the edges that are proven to have ended."""
-    _plan_claims("deactivate", "'not a member in ScaiKey any more'", ("lost", "assumed", "proven"))
+    """Plan to deactivate the edges that are confirmed as ended."""
+    _plan_claims("deactivate", "'no longer a member in ScaiKey'", ("lost", "assumed", "proven"))
 
 
 def plan_skips() -> None:
-    """Put the postponed ends into the plan, so that they are counted and can be listed."""
+    """Add the postponed removals to the plan, so that they are counted and listed."""
     _plan_claims("skipped", "c.note", ("postponed", "inconsistent"))
 
 
@@ -375,20 +386,20 @@ def _plan_claims(action: str, reason: str, states: tuple[str, ...]) -> None:
 
 
 def count_unseen() -> int:
-    """Edges of ours that no list showed."""
+    """Count the edges of the database that no list showed."""
     return int(fetch_one("SELECT count(*) FROM edge_claims WHERE state <> 'exists'")[0])
 
 
 def plan_changes() -> None:
-    """Plan edges to add and to restore: members we have, then members that this run adds."""
+    """Plan edges to add and restore: for existing members, then for those that this run adds."""
     analyze("sync_plan", "tenant_map", "group_map")
     for is_group, table, kind, column, name in _MEMBER_TYPES:
         _plan_for_known(is_group, table, column, name)
-        if _adds(kind):
+        if _has_additions(kind):
             _plan_for_new(is_group, kind)
 
 
-_COLUMNS = """
+_INSERT_INTO_PLAN = """
     INSERT INTO sync_plan (kind, action, row_id, tenant_id, n, scaikey_id, name, fields, reason,
                            group_id, member_id)
 """
@@ -397,7 +408,7 @@ _COLUMNS = """
 def _plan_for_known(is_group: int, table: str, column: str, name: str) -> None:
     execute(
         f"""
-        {_COLUMNS}
+        {_INSERT_INTO_PLAN}
         SELECT %s, CASE WHEN e.id IS NULL THEN 'add' ELSE 'restore' END,
                COALESCE(e.id, s.new_id), g.tenant_id, s.n,
                s.group_scaikey_id || ' ' || s.member_scaikey_id, m.{name}, '',
@@ -414,7 +425,7 @@ def _plan_for_known(is_group: int, table: str, column: str, name: str) -> None:
     )
 
 
-def _adds(kind: str) -> bool:
+def _has_additions(kind: str) -> bool:
     return bool(
         fetch_one("SELECT count(*) FROM sync_plan WHERE kind = %s AND action = 'add'", [kind])[0]
     )
@@ -427,7 +438,7 @@ def _plan_for_new(is_group: int, kind: str) -> None:
     )
     execute(
         f"""
-        {_COLUMNS}
+        {_INSERT_INTO_PLAN}
         SELECT %s, 'add', s.new_id, g.tenant_id, s.n,
                s.group_scaikey_id || ' ' || s.member_scaikey_id, m.name, '',
                'new member in ScaiKey', g.group_id, m.row_id
@@ -461,7 +472,7 @@ def update(now: datetime) -> None:
 
 
 def insert(now: datetime) -> None:
-    """Write the new edges; members and groups of this run are in their tables by now."""
+    """Write the new edges. The members and groups of this run must be written before."""
     for is_group, _, _, column, _ in _MEMBER_TYPES:
         execute(
             f"""

@@ -1,7 +1,7 @@
-"""Plan and apply: compare what was staged with what we have, and write what differs.
+"""Plan and apply the changes: compare the staged records with the rows, and write the differences.
 
-Removals are planned first, from what the look-ups have proven, before anything is locked; the rest
-is planned in the transaction that applies it. The plan is the table `sync_plan`.
+Confirmed removals are planned first, before anything is locked. The rest is planned in the
+transaction that applies it. The plan is the temporary table `sync_plan`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tenants.models import Tenant
 
 @dataclass
 class Plan:
-    """How much is planned of each kind, beside how much there is.
+    """The numbers of planned changes, and what they are compared with.
 
-    `present` counts our rows of a kind before the run, `staged` what ScaiKey returned, `conflicts`
-    are tenants that are skipped for their slug, `inconsistent` kinds whose removals stopped;
-    `skipped_losses` counts losses that the removal limit leaves out, `claimed` those that the lists
-    claimed, `is_assumed` says that they were not all looked up; `tenant` is the only one of the
-    run.
+    `present` counts the rows of each kind before the run, `staged` what ScaiKey returned.
+    `conflicts` are tenants that are skipped because of their slug, `inconsistent` the kinds whose
+    removals stopped. `skipped_losses` counts losses that the removal limit leaves out, `claimed`
+    those that the lists claimed; `is_assumed` is true if not all of them were looked up. `tenant`
+    is the only one of the run, or None.
     """
 
     tenant: Tenant | None = None
@@ -50,26 +50,26 @@ class Plan:
 
     @property
     def command(self) -> str:
-        """What an operator types to get this plan again."""
+        """The command that makes this plan again."""
         return f"scaiwave sync --tenant {self.tenant.slug}" if self.tenant else "scaiwave sync"
 
 
-def count_present(walked: list[str]) -> dict[str, int]:
-    """How many rows of each kind that was read there are, before anything is planned."""
-    present = {entity.kind: entity.count_active() for entity in ENTITIES if entity.kind in walked}
-    if "memberships" in walked:
+def count_present(kinds: list[str]) -> dict[str, int]:
+    """Count the active rows of each kind that was fetched, before anything is planned."""
+    present = {entity.kind: entity.count_active() for entity in ENTITIES if entity.kind in kinds}
+    if "memberships" in kinds:
         memberships.map_fetched_groups()
         present["memberships"] = memberships.count_active()
     return present
 
 
-def plan_removals(walked: list[str]) -> None:
-    """Plan the removals that are proven, and list the ones that are not as skipped."""
+def plan_removals(kinds: list[str]) -> None:
+    """Plan the confirmed removals, and add the others as skipped."""
     for entity in ENTITIES:
-        if entity.kind in walked:
+        if entity.kind in kinds:
             entity.plan_removals()
             _plan_skips(entity)
-    if "memberships" in walked:
+    if "memberships" in kinds:
         memberships.plan_removals()
         memberships.plan_skips()
     if roles.has_role_data():
@@ -77,12 +77,12 @@ def plan_removals(walked: list[str]) -> None:
 
 
 def _plan_skips(entity: EntitySync) -> None:
-    """Rows that stay as they are although the lists say otherwise: nothing is proven, or their
-    record can't be used."""
+    """Add the rows that differ from the lists but stay unchanged: unproven or unusable ones."""
     execute(
         f"""
         INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
-        SELECT c.kind, 'skipped', c.row_id, c.tenant_id, c.scaikey_id, {entity.own_name}, c.note
+        SELECT c.kind, 'skipped', c.row_id, c.tenant_id, c.scaikey_id,
+               {entity.row_name_expression}, c.note
         FROM loss_claims c JOIN {entity.table} p ON p.id = c.row_id
         WHERE c.kind = %s AND c.state IN ('postponed', 'inconsistent')
         """,
@@ -91,8 +91,8 @@ def _plan_skips(entity: EntitySync) -> None:
     execute(
         f"""
         INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
-        SELECT u.kind, 'skipped', p.id, {entity.tenant_of_row}, u.scaikey_id, {entity.own_name},
-               'unusable record: ' || u.reason
+        SELECT u.kind, 'skipped', p.id, {entity.tenant_expression}, u.scaikey_id,
+               {entity.row_name_expression}, 'unusable record: ' || u.reason
         FROM unusable_records u JOIN {entity.table} p ON p.{entity.identity} = u.scaikey_id
         WHERE u.kind = %s AND {entity.owned_condition}
         """,
@@ -103,7 +103,7 @@ def _plan_skips(entity: EntitySync) -> None:
 def plan_changes(
     present: dict[str, int], confirmation: Confirmation, *, unusable: int, tenant: Tenant | None
 ) -> Plan:
-    """Plan everything else, in the order in which one kind needs the other."""
+    """Plan everything else, in the order in which the kinds depend on each other."""
     plan = Plan(
         tenant=tenant,
         present=present,
@@ -131,11 +131,11 @@ def plan_changes(
     memberships.plan_changes()
     roles.plan_changes()
     count_plan(plan)
-    plan.warnings += _warn_unplaced(plan)
+    plan.warnings += _build_warnings()
     return plan
 
 
-_COUNTED = {
+_COUNT_NAMES = {
     "add": "added",
     "update": "updated",
     "deactivate": "deactivated",
@@ -146,7 +146,7 @@ _COUNTED = {
 
 
 def count_plan(plan: Plan) -> None:
-    """Count the plan anew, also after the removal limit has left something out."""
+    """Count the plan, again after the removal limit has skipped a part of it."""
     for kind in (*(entity.kind for entity in ENTITIES), "memberships"):
         plan.kinds[kind] = KindCounts()
         plan.staged[kind] = int(fetch_one(f"SELECT count(*) FROM stage_{kind}")[0])
@@ -154,13 +154,13 @@ def count_plan(plan: Plan) -> None:
         "SELECT kind, action, count(*) FROM sync_plan GROUP BY kind, action"
     ):
         counts = plan.kinds[kind]
-        setattr(counts, _COUNTED[action], getattr(counts, _COUNTED[action]) + number)
+        setattr(counts, _COUNT_NAMES[action], getattr(counts, _COUNT_NAMES[action]) + number)
     for kind, counts in plan.kinds.items():
         _count_unchanged(plan, kind, counts)
 
 
 def _count_unchanged(plan: Plan, kind: str, counts: KindCounts) -> None:
-    """What was seen and is not written is unchanged, or can't be placed and so is skipped."""
+    """Count the seen records that are not written: unchanged, or skipped without their tenant."""
     counts.seen = plan.staged[kind]
     written = counts.added + counts.updated + counts.restored
     staged_skips = int(
@@ -171,10 +171,10 @@ def _count_unchanged(plan: Plan, kind: str, counts: KindCounts) -> None:
         )[0]
     )
     if kind == "memberships":
-        # An edge of ours that is not unseen was seen, so what is left over of the seen ones has a
-        # member or a group that is not here.
-        known = max(0, plan.present.get(kind, 0) - memberships.count_unseen())
-        unplaced = max(0, counts.seen - written - staged_skips - known)
+        # Every edge is either unseen or among the seen ones. What remains of the seen ones has a
+        # member or group without a row.
+        seen_rows = max(0, plan.present.get(kind, 0) - memberships.count_unseen())
+        unplaced = max(0, counts.seen - written - staged_skips - seen_rows)
     else:
         unplaced = _count_unplaced(kind)
     counts.skipped += unplaced
@@ -194,19 +194,19 @@ def _count_unplaced(kind: str) -> int:
     )
 
 
-def _warn_unplaced(plan: Plan) -> list[str]:
+def _build_warnings() -> list[str]:
     return [
-        f"{number:,} {kind} belong to tenants that ScaiKey did not return or that are skipped; "
-        "they stay as they are."
+        f"Skipped {number:,} of the {kind}, whose tenant was skipped or not returned by ScaiKey; "
+        "the local rows are unchanged."
         for kind in ("participants", "groups")
         if (number := _count_unplaced(kind))
     ]
 
 
 def apply_plan(now: datetime) -> None:
-    """Write the plan, kind by kind, in the transaction that the caller holds.
+    """Write the plan, kind by kind, in the transaction of the caller.
 
-    Deactivate first: a person who moved may be present in one tenant only.
+    Deactivations come first: a person who moved may be active in one tenant only.
     """
     analyze("sync_plan")
     for entity in ENTITIES:
@@ -236,8 +236,10 @@ def apply_plan(now: datetime) -> None:
 
 
 def refresh_statistics(changed: int) -> None:
-    """After a large change, so that the next run's statements are planned for what is there now;
-    PostgreSQL would find out by itself, some minutes later."""
+    """Update PostgreSQL's statistics after a large change, which the next run's query plans need.
+
+    PostgreSQL would do so itself, but some minutes later.
+    """
     if changed >= BATCH:
         analyze(
             "sw_tenants", "sw_participants", "sw_groups", "sw_group_memberships", "sw_role_grants"

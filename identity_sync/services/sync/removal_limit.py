@@ -1,10 +1,13 @@
 """The removal limit: how many losses of access one run may apply.
 
-A count alone stops large servers for nothing and a share alone small ones, so a run is stopped only
-by more than both. What counts is every loss of access in the plan, whatever the reason: people who
-are deactivated, suspended, of an unknown status or moved, or whose tenant or partner is lost; role
-grants taken; group memberships ended. A person counts once. For kinds of few rows (tenants,
-partners, groups) the people, grants and memberships behind them count instead of the rows.
+A count alone would stop large servers for no reason, and a share alone small ones, so a run is
+refused only if it exceeds both. Every loss of access in the plan counts, whatever the reason:
+people who are deactivated, suspended, moved or get an unknown status, or whose tenant or partner is
+lost; role grants that are revoked; group memberships that end. A person counts once. For kinds with
+few rows (tenants, partners, groups) the dependent people, grants and memberships count instead.
+
+In SQL: `d` is a row of the plan, `s` a staged record, `p` a row of the database, `t` a tenant, `l`
+a loss, `b` a membership or grant of a lost group.
 """
 
 from __future__ import annotations
@@ -21,14 +24,14 @@ if TYPE_CHECKING:
     from identity_sync.services.sync.plan import Plan
 
 FEW_ROWS = 200
-"""Up to this many rows of a kind, it is what stands behind them that counts."""
+"""Below this number of rows of a kind, only what depends on them counts."""
 
 OVER_LIMIT = "over the removal limit of its tenant"
 
 _ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
 _LABELS = {
     "people": "people would lose access",
-    "grants": "role grants would be taken",
+    "grants": "role grants would be revoked",
     "memberships": "group memberships would end",
     "groups": "groups would be deactivated",
     "tenants": "tenants would be lost",
@@ -38,9 +41,9 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class RemovalLimit:
-    """`limit` rows or `share` (0 to 1) of what is there may go; more than both is too much.
+    """The limit is exceeded by more than `limit` losses and more than `share` (0 to 1) of the rows.
 
-    `allowed`, if given, lets a plan through that has no more losses than that in all.
+    `allowed`, if set, permits a plan with at most that many losses in total.
     """
 
     limit: int
@@ -57,10 +60,10 @@ class RemovalLimit:
 def enforce_removal_limit(
     plan: Plan, limit: RemovalLimit, report: SyncReport, *, assumed_tenants: set[str]
 ) -> list[str]:
-    """Let the plan through, or part of it; returns the slugs of tenants whose losses are skipped.
+    """Permit the plan, or part of it; return the slugs of tenants whose losses are skipped.
 
-    Raises `SyncCollectionEmpty` or `RemovalLimitExceeded` when the whole plan must not be applied.
-    A run for one tenant is let through or refused as a whole.
+    Raises `SyncCollectionEmpty` or `RemovalLimitExceeded` if no part of the plan may be applied. A
+    run for one tenant is permitted or refused as a whole.
     """
     find_losses()
     report.losses = count_losses()
@@ -70,16 +73,16 @@ def enforce_removal_limit(
         return []
     present = _count_present(plan)
     for kind in plan.present:
-        _refuse_empty(plan, kind, report, allowance)
+        _ensure_not_empty(plan, kind, report, allowance)
     for measure, number in report.losses.items():
-        if limit.is_exceeded(number, present[measure]) and not _is_behind(measure, present):
-            raise _exceeded(plan, limit, report, (measure, present[measure]), allowance)
+        if limit.is_exceeded(number, present[measure]) and not _has_few_rows(measure, present):
+            raise _build_error(plan, limit, report, (measure, present[measure]), allowance)
     if plan.is_assumed:
         measure = max(LOSSES, key=lambda name: report.losses[name])
-        raise _exceeded(plan, limit, report, (measure, present[measure]), allowance)
+        raise _build_error(plan, limit, report, (measure, present[measure]), allowance)
     if plan.tenant is not None:
         return []
-    skipped = _find_tenants_over(limit) | assumed_tenants
+    skipped = _find_exceeding_tenants(limit) | assumed_tenants
     slugs = sorted(_skip_tenant(tenant_id) for tenant_id in skipped)
     if skipped:
         _skip_consequences()
@@ -89,7 +92,7 @@ def enforce_removal_limit(
 
 
 def find_losses() -> None:
-    """Put every loss of access in the plan into `losses`."""
+    """Stage every loss of access in the plan."""
     execute("DELETE FROM losses")
     _insert_lost_rows("partners", "partners")
     _insert_lost_rows("tenants", "tenants")
@@ -109,7 +112,7 @@ def find_losses() -> None:
         "INSERT INTO losses (kind, tenant_id, row_id) SELECT 'grants', tenant_id, grant_id "
         "FROM role_plan WHERE action = 'revoke'"
     )
-    for kind, table, column in _BEHIND_GROUPS:
+    for kind, table, column in _GROUP_DEPENDENTS:
         execute(
             f"""
             INSERT INTO losses (kind, tenant_id, row_id)
@@ -122,7 +125,7 @@ def find_losses() -> None:
 
 
 def _insert_lost_rows(measure: str, kind: str) -> None:
-    """A row that is deactivated, or that is active and gets a status that is not."""
+    """Stage the rows that are deactivated, or active ones whose new status is not active."""
     execute(
         f"""
         INSERT INTO losses (kind, tenant_id, row_id)
@@ -168,7 +171,7 @@ _PEOPLE_OF_LOST_TENANTS = f"""
       AND NOT EXISTS (SELECT 1 FROM losses x WHERE x.row_id = p.id AND x.kind = 'people')
 """
 
-_BEHIND_GROUPS = (
+_GROUP_DEPENDENTS = (
     ("memberships", "sw_group_memberships", "group_id"),
     ("memberships", "sw_group_memberships", "member_group_id"),
     ("grants", "sw_role_grants", "group_id"),
@@ -185,7 +188,7 @@ def count_losses() -> dict[str, int]:
 
 
 def _count_present(plan: Plan) -> dict[str, int]:
-    """What the losses are a share of: rows before the run, within its scope."""
+    """Count what the losses are a share of: rows within the scope before the run."""
     grants = fetch_one(
         "SELECT count(*) FROM sw_role_grants g "
         "WHERE g.tenant_id IN (SELECT tenant_id FROM scope_tenants)"
@@ -196,59 +199,60 @@ def _count_present(plan: Plan) -> dict[str, int]:
     }
 
 
-def _is_behind(measure: str, present: dict[str, int]) -> bool:
+def _has_few_rows(measure: str, present: dict[str, int]) -> bool:
     return measure in ("groups", "tenants", "partners") and present[measure] < FEW_ROWS
 
 
-def _refuse_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> None:
+def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> None:
     if plan.staged[kind] or not plan.kinds[kind].deactivated:
         return
     name = {"participants": "users", "memberships": "group members"}.get(kind, kind)
     raise SyncCollectionEmpty(
-        f"ScaiKey returned no {name} at all, and there are {plan.present[kind]:,} here. No changes "
-        "were made.",
+        f"ScaiKey returned no {name}, but this server has {plan.present[kind]:,}. No changes were "
+        "made.",
         report=report,
         fix="Check the scopes of this server's application in ScaiKey. If ScaiKey really has none, "
         + format_allowance(plan, total),
     )
 
 
-def _exceeded(
-    plan: Plan, limit: RemovalLimit, report: SyncReport, measured: tuple[str, int], total: int
+def _build_error(
+    plan: Plan, limit: RemovalLimit, report: SyncReport, exceeded: tuple[str, int], total: int
 ) -> RemovalLimitExceeded:
-    measure, present = measured
+    """Return the error for a measure that is exceeded, given with the number it is a share of."""
+    measure, present = exceeded
     return RemovalLimitExceeded(
         f"This sync would exceed the removal limit: {report.losses[measure]:,} of {present:,} "
         f"{_LABELS[measure]} (more than {limit.limit:,} and more than {limit.share:.0%}). "
         "No changes were made.",
         report=report,
-        fix="If that is right, " + format_allowance(plan, total),
+        fix="If this is correct, " + format_allowance(plan, total),
     )
 
 
 def format_allowance(plan: Plan, total: int) -> str:
-    """The exact flag that lets this plan and no bigger one through."""
+    """Format the command that allows this plan and no larger one."""
     return (
         f"allow exactly this plan: `{plan.command} --allow-removals {total}`. "
-        f"To see it first: `{plan.command} --dry-run -v 2`."
+        f"To review it first: `{plan.command} --dry-run -v 2`."
     )
 
 
-def _find_tenants_over(limit: RemovalLimit) -> set[str]:
+def _find_exceeding_tenants(limit: RemovalLimit) -> set[str]:
     rows = select(
         "SELECT kind, tenant_id, count(*) FROM losses "
         "WHERE kind IN ('people', 'grants', 'memberships', 'groups') "
         "GROUP BY kind, tenant_id HAVING count(*) > %s",
         [limit.limit],
     )
-    over = set()
+    exceeding = set()
     for kind, tenant_id, number in rows:
         present = _count_in_tenant(kind, str(tenant_id))
         if kind == "groups" and present < FEW_ROWS:
             continue
         if limit.is_exceeded(int(number), present):
-            over.add(str(tenant_id))
-    return over
+            exceeding.add(str(tenant_id))
+    return exceeding
 
 
 def _count_in_tenant(kind: str, tenant_id: str) -> int:
@@ -262,8 +266,7 @@ def _count_in_tenant(kind: str, tenant_id: str) -> int:
 
 
 def _skip_tenant(tenant_id: str) -> str:
-    """Leave the tenant's losses out of the plan, its own and its partner's among them; returns its
-    slug."""
+    """Skip the losses of a tenant, also that of its own row and of its partner; return its slug."""
     execute(
         "UPDATE sync_plan SET action = 'skipped', reason = %s "
         "WHERE tenant_id = %s AND action IN ('deactivate', 'move')",
@@ -290,8 +293,8 @@ def _skip_tenant(tenant_id: str) -> str:
 
 
 def _skip_consequences() -> None:
-    """What followed from a skipped loss must not be written either."""
-    # A person or group that keeps its place in one tenant can't begin in another.
+    """Skip the changes that only make sense together with a skipped loss."""
+    # A person or group that stays in one tenant can't be added to another.
     execute(
         """
         UPDATE sync_plan SET action = 'skipped', reason = %s
@@ -310,7 +313,7 @@ def _skip_consequences() -> None:
         f"AND (member_id IN ({never_added}) OR group_id IN ({never_added}))"
     )
     execute(f"DELETE FROM role_plan WHERE action = 'grant' AND participant_id IN ({never_added})")
-    # Whose roles were all that changes, and do not change now.
+    # People of whom only the roles would have changed.
     execute(
         "DELETE FROM sync_plan WHERE kind = 'participants' AND action = 'update' "
         "AND fields = 'roles' AND row_id NOT IN (SELECT participant_id FROM role_plan)"
@@ -323,19 +326,19 @@ def _skip_consequences() -> None:
 
 
 def _keep_slugs_of_skipped_tenants() -> None:
-    """A tenant that is skipped keeps its slug, so who was to get that slug waits too."""
-    waiting = """
+    """Skip the tenants that would have received the slug of a skipped tenant."""
+    blocked = """
         SELECT d.row_id FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
         JOIN sw_tenants t ON t.slug = s.slug AND t.id <> d.row_id
         JOIN sync_plan o ON o.kind = 'tenants' AND o.action = 'skipped' AND o.row_id = t.id
         WHERE d.kind = 'tenants' AND d.action = {action}
     """
     for action in ("'add'", "'update'", "'restore'"):
-        rows = [str(row[0]) for row in select(waiting.format(action=action))]
+        rows = [str(row[0]) for row in select(blocked.format(action=action))]
         for tenant_id in rows:
             only = "" if action == "'add'" else "AND kind = 'tenants'"
             execute(
-                f"UPDATE sync_plan SET action = 'skipped', reason = 'its slug is still taken' "
+                f"UPDATE sync_plan SET action = 'skipped', reason = 'its slug is still in use' "
                 f"WHERE tenant_id = %s {only}",
                 [tenant_id],
             )

@@ -1,4 +1,4 @@
-"""What a run did, as the document that `sync --json` prints."""
+"""The report of a run, which is also the document that `sync --json` prints."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from uuid import UUID
 
 KINDS = ("partners", "tenants", "participants", "groups", "memberships")
 LOSSES = ("people", "grants", "memberships", "groups", "tenants", "partners")
-"""What a loss of access is counted in; a person counts once."""
+"""The measures of losses of access; a person counts once."""
 
 
 @dataclass
 class KindCounts:
-    """Rows of one kind; `skipped` are those that the run left as they are although they differ."""
+    """Counts for one kind; `skipped` are rows that differ but were left unchanged."""
 
     seen: int = 0
     added: int = 0
@@ -54,7 +54,7 @@ class SyncReport:
         return any(self.losses.values())
 
     def fail(self) -> None:
-        """Nothing was applied, so that no count of a plan may stand as if it were."""
+        """Reset the counts: nothing was applied, and counts of a plan would look as if it was."""
         self.outcome = "failed"
         self.kinds = {kind: KindCounts() for kind in KINDS}
         self.losses = dict.fromkeys(LOSSES, 0)
@@ -63,7 +63,7 @@ class SyncReport:
         return {kind: asdict(counts) for kind, counts in self.kinds.items()}
 
     def document(self) -> dict[str, Any]:
-        """The contract with scripts: these keys and no others."""
+        """Return the JSON document; its keys are a contract with scripts."""
         return {
             "run_id": self.run_id,
             "outcome": self.outcome,

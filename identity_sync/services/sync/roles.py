@@ -1,9 +1,12 @@
-"""The roles that ScaiKey gives to people, if it reports any.
+"""Plan and apply the role grants that ScaiKey reports with people.
 
-assumption: a user's record may have a field `roles` with slugs. A record without it says nothing
-and leaves the person's roles as they are; where no record has it, none of this is done. A manual
-grant is never touched. A person whose roles change is an updated participant, with the field
-`roles`: the kinds that a run counts are a contract.
+assumption: a user's record may have a field `roles` with slugs. A record without it leaves the
+person's roles unchanged; if no record has it, nothing here is done. Manual grants are never
+changed. A person whose roles change counts as an updated participant with the field `roles`,
+because the kinds that a run reports are a contract.
+
+In SQL: `s` is a staged person, `x` a staged role, `p` the participant, `r` a role, `g` a grant, `d`
+a row of the plan, `t` a tenant, `c` a person whose roles change, `f` the first grant of a new role.
 """
 
 from __future__ import annotations
@@ -37,21 +40,21 @@ def has_role_data() -> bool:
 
 
 def stage_roles(after: int = 0) -> list[str]:
-    """Stage each role of each person whose row comes after number `after`.
+    """Stage the roles of the people whose row number is above `after`.
 
-    Returns the names, sorted, that can't be slugs.
+    Returns the sorted names that can't be slugs.
     """
-    odd: set[str] = set()
+    invalid: set[str] = set()
     last = after
     number = int(fetch_one("SELECT COALESCE(max(n), 0) FROM stage_roles")[0])
     while people := select(_PEOPLE, [last, BATCH]):
-        pairs = list(_pairs(people, odd))
-        copy_rows("stage_roles", _rows(pairs, number))
+        pairs = list(_iter_pairs(people, invalid))
+        copy_rows("stage_roles", _build_rows(pairs, number))
         last, number = people[-1][0], number + len(pairs)
     execute("CREATE INDEX IF NOT EXISTS stage_roles_n ON stage_roles (n)")
     execute("CREATE INDEX IF NOT EXISTS stage_roles_person ON stage_roles (person_n, slug)")
     analyze("stage_roles")
-    return sorted(odd)
+    return sorted(invalid)
 
 
 _PEOPLE = """
@@ -60,24 +63,27 @@ _PEOPLE = """
 """
 
 
-def _pairs(people: list[tuple[Any, ...]], odd: set[str]) -> Iterator[tuple[int, str]]:
-    """The case of a role's name means nothing, as in tokens."""
-    for person, roles in people:
+def _iter_pairs(people: list[tuple[Any, ...]], invalid: set[str]) -> Iterator[tuple[int, str]]:
+    """Yield (number of the person, slug), and add names that can't be slugs to `invalid`.
+
+    Names of roles are not case-sensitive, as in tokens.
+    """
+    for person_n, roles in people:
         names = {name.strip().lower() for name in msgspec.json.decode(roles, type=list[str])}
-        fitting = {name for name in names if is_role_slug(name)}
-        odd |= {name[:MAX_ROLE_SLUG_CHARS] for name in names - fitting}
-        for slug in sorted(fitting):
-            yield person, slug
+        slugs = {name for name in names if is_role_slug(name)}
+        invalid |= {name[:MAX_ROLE_SLUG_CHARS] for name in names - slugs}
+        for slug in sorted(slugs):
+            yield person_n, slug
 
 
-def _rows(pairs: list[tuple[int, str]], before: int) -> Iterator[tuple[Any, ...]]:
-    for number, (person, slug) in enumerate(pairs, before + 1):
+def _build_rows(pairs: list[tuple[int, str]], start: int) -> Iterator[tuple[Any, ...]]:
+    for number, (person_n, slug) in enumerate(pairs, start + 1):
         ids = new_id_hex(), new_id_hex()
-        yield (number, *ids, person, slug, default_role_name(slug), int(slug in BUILT_IN))
+        yield (number, *ids, person_n, slug, default_role_name(slug), int(slug in BUILT_IN))
 
 
 def plan_removals() -> None:
-    """Plan to take from people what ScaiKey gave them once and no longer reports."""
+    """Plan to revoke the grants from ScaiKey that it no longer reports."""
     execute(
         """
         INSERT INTO role_plan (action, participant_id, tenant_id, person_n, grant_id)
@@ -94,7 +100,7 @@ def plan_removals() -> None:
 
 
 def plan_changes() -> None:
-    """Plan what to grant, and make the people whose roles change updated participants."""
+    """Plan the new grants, and mark the people whose roles change as updated participants."""
     execute(
         """
         INSERT INTO role_plan (action, participant_id, tenant_id, person_n, n)
@@ -109,11 +115,11 @@ def plan_changes() -> None:
     )
     if fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
         analyze("role_plan", "sync_plan")
-        _mark_updated_people()
+        _plan_updates_of_people()
 
 
-def _mark_updated_people() -> None:
-    """New people need no update of their own: they are added with their roles."""
+def _plan_updates_of_people() -> None:
+    """Plan an update of every existing person whose roles change; new people are added anyway."""
     execute(
         """
         UPDATE sync_plan SET fields = CASE WHEN fields = '' THEN 'roles' ELSE fields || ',roles' END
@@ -136,9 +142,9 @@ def _mark_updated_people() -> None:
 
 
 def apply(now: datetime) -> None:
-    """Write it; people and tenants of this run are in their tables by now.
+    """Write the planned grants. The people and tenants of this run must be written before.
 
-    What an operator has granted or created at the same time stays as it is: manual grants win.
+    A grant or role that an operator creates at the same time wins.
     """
     if not fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
         return
@@ -164,7 +170,7 @@ def apply(now: datetime) -> None:
 
 
 def _insert_roles(now: datetime) -> None:
-    """Create the roles that a tenant lacks, each once."""
+    """Create each role that a tenant lacks, once."""
     execute(
         """
         INSERT INTO sw_roles (id, tenant_id, slug, name, is_built_in, created_at)

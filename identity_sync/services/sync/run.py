@@ -1,4 +1,4 @@
-"""`scaiwave sync`: fetch, confirm, plan, apply, and a row that records the result."""
+"""Run a sync: fetch, confirm, plan, apply, and record the result."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ from scaiwave.clients.connect import scaikey_client
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressFactory
+from scaiwave.console.text import pluralize
 from scaiwave.locks import process_lock
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
@@ -55,12 +56,11 @@ from tenants.queries.super_admins import GRANT_COMMAND, count_super_admins
 
 @dataclass(frozen=True)
 class SyncOptions:
-    """What a run is asked to do.
+    """The options of one run.
 
-    `tenant` names the only one it is for, in any way an operator may name one; `bars` draws
-    progress; `allow_removals` lets that many losses of access through, `allow_no_super_admin` a
-    plan that leaves nobody super_admin; `on_planned` is called while the plan can be read;
-    `connect` makes the client, with more or less patience.
+    `tenant` is the ID or slug of the only tenant to sync. `allow_removals` permits that many losses
+    of access, `allow_no_super_admin` a plan that leaves no super admin. `on_planned` is called
+    while the plan can be read. `connect` creates the client.
     """
 
     operator: Operator
@@ -76,7 +76,7 @@ class SyncOptions:
 
 @dataclass(frozen=True)
 class _SyncContext:
-    """One run in progress; `run` is its row, None when only drift is measured."""
+    """One run in progress; `run` is its row, or None when only drift is measured."""
 
     client: ScaiKeyClient
     options: SyncOptions
@@ -87,25 +87,25 @@ class _SyncContext:
 
 @contextmanager
 def sync_lock() -> Iterator[None]:
-    """Hold the lock. Raises `SyncLocked` at once when another run has it."""
-    with process_lock("sync") as free:
-        if not free:
+    """Acquire the lock of syncs. Raises `SyncLocked` at once if another run has it."""
+    with process_lock("sync") as acquired:
+        if not acquired:
             raise SyncLocked("Another sync is running.")
         yield
 
 
 def run_sync(options: SyncOptions) -> SyncReport:
-    """Make the local rows equal to ScaiKey's.
+    """Sync the local rows from ScaiKey, and record the run.
 
-    Raises `SyncLocked` when another run holds the lock, `SyncStopped` (with its report) when all or
-    part of it was not applied, `UpstreamError` and `AuthError` when ScaiKey could not be read,
-    `TenantNotFound` and `TenantNotLinked`. Whatever is raised, the database is as before, or as
-    the report says, and the run is kept.
+    Raises `SyncLocked` if another run has the lock, `SyncStopped` (with its report) if all or part
+    of the plan was not applied, `UpstreamError` and `AuthError` if ScaiKey could not be read,
+    `TenantNotFound` and `TenantNotLinked`. After any error the database is unchanged, or as the
+    report describes, and the run is recorded.
     """
     # An empty name is still a name; it must not select all tenants.
-    one_tenant = options.tenant is not None
+    is_for_one_tenant = options.tenant is not None
     options.operator.require(
-        Permission.MANAGE_TENANTS if one_tenant else Permission.MANAGE_PLATFORM
+        Permission.MANAGE_TENANTS if is_for_one_tenant else Permission.MANAGE_PLATFORM
     )
     tenant = None
     if options.tenant is not None:
@@ -120,13 +120,13 @@ def run_sync(options: SyncOptions) -> SyncReport:
 
 
 def compute_drift(*, operator: Operator, bars: ProgressFactory) -> SyncReport:
-    """What a full sync would change right now; nothing is written and no run is kept."""
+    """Return what a full sync would change now; nothing is written and no run is recorded."""
     operator.require(Permission.VIEW_PLATFORM)
     report = SyncReport(run_id=None)
     options = SyncOptions(operator, bars, dry_run=True, allow_removals=sys.maxsize)
     with (
         options.connect(settings.CONFIG) as client,
-        suppress(SyncPartial, LastSuperAdminLost),  # The report counts what they are about.
+        suppress(SyncPartial, LastSuperAdminLost),  # The report has these counts.
     ):
         _run(_SyncContext(client, options, report))
     return report
@@ -142,22 +142,22 @@ def _require_linked(tenant: Tenant) -> Tenant:
 
 
 def _run_and_record(context: _SyncContext, run: SyncRun) -> SyncReport:
-    """Run it, and keep the result whatever it is."""
+    """Run the sync, and record its result in any case."""
     try:
         _run(context)
-    except SyncStopped as stopped:
-        history.finish_run(run, context.report, now=_now(), error=stopped)
+    except SyncStopped as error:
+        history.finish_run(run, context.report, now=_now(), error=error)
         raise
-    except BaseException as caught:
+    except BaseException as error:
         context.report.fail()
-        history.fail_run(run, context.report, now=_now(), error=caught)
+        history.fail_run(run, context.report, now=_now(), error=error)
         raise
     history.finish_run(run, context.report, now=_now())
     return context.report
 
 
 def _run(context: _SyncContext) -> None:
-    began = time.monotonic()
+    started = time.monotonic()
     client, options, report = context.client, context.options, context.report
     try:
         with temporary_tables():
@@ -165,19 +165,19 @@ def _run(context: _SyncContext) -> None:
             scope = resolve_scope(client, context.tenant)
             fetched = FetchResult()
             stage_all(client, scope, fetched=fetched, bars=options.bars)
-            # 2. Confirm by id what they would take from anybody.
-            present = count_present(fetched.walked)
+            # 2. Confirm every loss of access by a look-up.
+            present = count_present(fetched.kinds)
             confirmation = _confirm(context, scope, fetched, present)
             report.warnings += fetched.warnings() + confirmation.warnings
-            # 3. Plan, and apply unless something forbids it.
-            plan_removals(fetched.walked)
+            # 3. Plan, and apply unless a limit forbids it.
+            plan_removals(fetched.kinds)
             unusable = sum(map(len, fetched.unusable.values()))
             stopped = _apply(context, present, confirmation, unusable)
             if options.on_planned:
                 options.on_planned()
     finally:
         report.requests = client.requests
-        report.duration_seconds = time.monotonic() - began
+        report.duration_seconds = time.monotonic() - started
     if stopped:
         raise stopped
 
@@ -194,7 +194,7 @@ def _confirm(
         )
     confirmer = Confirmer(context.client, scope, limit, budget, context.options.bars)
     confirmer.confirm(fetched, present)
-    if "memberships" in fetched.walked:
+    if "memberships" in fetched.kinds:
         edges = EdgeConfirmer(context.client, limit, budget, scope.tenant_only, confirmer.result)
         edges.confirm(present["memberships"])
     return confirmer.result
@@ -203,9 +203,9 @@ def _confirm(
 def _apply(
     context: _SyncContext, present: dict[str, int], confirmation: Confirmation, unusable: int
 ) -> SyncStopped | None:
-    """Plan the rest, and write it unless a limit forbids it; returns why not all is written."""
+    """Plan the rest, and write it unless a limit forbids it; return why a part is not written."""
     try:
-        # A plan alone writes to temporary tables only, and so makes no other process wait.
+        # A dry run only writes to temporary tables, so it needs no transaction.
         with nullcontext() if context.options.dry_run else transaction.atomic():
             return _decide(context, present, confirmation, unusable)
     except IntegrityError as error:
@@ -233,18 +233,18 @@ def _decide(
             count_plan(plan)
         report.outcome = "planned" if options.dry_run else "applied"
         _write(context, plan)
-    except SyncStopped as refused:
-        report.outcome = refused.outcome
-        return refused
+    except SyncStopped as error:
+        report.outcome = error.outcome
+        return error
     return _partial_error(skipped_tenants, plan, report)
 
 
 def _write(context: _SyncContext, plan: Plan) -> None:
-    """Write the plan. Raises `LastSuperAdminLost`, and then nothing is written."""
+    """Write the plan. If this raises `LastSuperAdminLost`, nothing is written."""
     options, report = context.options, context.report
     if options.dry_run:
         if report.has_losses:
-            with transaction.atomic():  # Only to see who would be left.
+            with transaction.atomic():  # Rolled back: it only shows who would remain super admin.
                 _apply_and_check(context, plan)
                 transaction.set_rollback(True)
         return
@@ -266,13 +266,13 @@ def _apply_and_check(context: _SyncContext, plan: Plan) -> None:
         return
     if options.allow_no_super_admin:
         report.warnings.append(
-            f"Since this sync {lost} is super_admin. Grant it to somebody: {GRANT_COMMAND}."
+            f"After this sync {lost} is super_admin. Grant the role to someone: {GRANT_COMMAND}."
         )
         return
     raise LastSuperAdminLost(
         f"After this sync {lost} would be super_admin. No changes were made.",
         report=report,
-        fix=f"Grant it to somebody who stays: {GRANT_COMMAND}. Or accept it: "
+        fix=f"Grant the role to someone who remains: {GRANT_COMMAND}. To accept it instead: "
         f"`{plan.command} --allow-no-super-admin`.",
     )
 
@@ -280,39 +280,37 @@ def _apply_and_check(context: _SyncContext, plan: Plan) -> None:
 def _partial_error(
     skipped_tenants: list[str], plan: Plan, report: SyncReport
 ) -> SyncPartial | None:
-    """How a run ends that leaves something out, or None."""
+    """Return the error for a run that skips something, or None."""
     reasons, fixes = [], []
     if skipped_tenants:
         reasons.append(
             f"Skipped {plan.skipped_losses:,} losses of access in {', '.join(skipped_tenants)}: "
-            "over the removal limit of the tenant"
+            "over the removal limit of a tenant"
         )
         total = sum(report.losses.values()) + plan.skipped_losses
-        fixes.append("If they are right, " + format_allowance(plan, total))
+        fixes.append("If they are correct, " + format_allowance(plan, total))
     if plan.inconsistent:
         kinds = ", ".join(dict.fromkeys(plan.inconsistent))
         reasons.append(
-            f"Removals of {kinds} stopped, because ScaiKey's list leaves out what ScaiKey still has"
+            f"Skipped removals of {kinds}: ScaiKey's list omits records that still exist"
         )
         fixes.append(
-            "Run `scaiwave sync` again later; if it stays so, report to the operators of ScaiKey "
-            "that its lists are inconsistent."
+            "Run `scaiwave sync` again later; if the problem remains, report the inconsistent list "
+            "to the operators of ScaiKey."
         )
     if plan.conflicts:
         slugs = ", ".join(conflict.slug for conflict in plan.conflicts)
-        reasons.append(f"Skipped tenants whose slug is taken here: {slugs}")
+        reasons.append(f"Skipped tenants whose slug is already in use: {slugs}")
         fixes += [conflict.fix for conflict in plan.conflicts]
     if plan.unusable:
-        reasons.append(f"Skipped {plan.unusable:,} unusable records")
-        fixes.append("Report them to the operators of ScaiKey; the warnings name them.")
+        reasons.append(f"Skipped {pluralize(plan.unusable, 'unusable record')}")
+        fixes.append("Report the records in the warnings to the operators of ScaiKey.")
     if not reasons:
         return None
-    done = report.outcome
-    if done == "applied":
+    rest = f"Everything else was {report.outcome}."
+    if report.outcome == "applied":
         report.outcome = SyncPartial.outcome
-    return SyncPartial(
-        f"{'. '.join(reasons)}. Everything else is {done}.", report=report, fix=" ".join(fixes)
-    )
+    return SyncPartial(f"{'. '.join(reasons)}. {rest}", report=report, fix=" ".join(fixes))
 
 
 def _removal_limit(options: SyncOptions) -> RemovalLimit:

@@ -1,4 +1,4 @@
-"""How far our credentials reach, and so what is read and what may be called absent."""
+"""The scope of this server's credentials: what is read, and what a sync may deactivate."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from typing import Any
 
 from identity_sync.errors import TenantGone
 from scaiwave.clients.scaikey.client import ScaiKeyClient
-from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord, role_names
+from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord, parse_role_names
 from tenants.models import Tenant
 
 _SCOPE_OF_ROLE = {"super_admin": "GLOBAL", "partner_admin": "PARTNER", "tenant_admin": "TENANT"}
 
-# assumption: what was deleted may still be answered by id, and even be listed, with this status.
-GONE_STATUSES = ("DELETED",)
+# assumption: a deleted record may still be returned by id, or even be listed, with this status.
+DELETED_STATUSES = ("DELETED",)
 
 
 @dataclass(frozen=True)
 class SyncScope:
-    """`name` is GLOBAL, PARTNER or TENANT (ScaiKey docs, concepts/applications), the ids say of
-    what; `tenant_only` is a run for one tenant, whatever the scope."""
+    """What the credentials can read, or the one tenant of a run if `tenant_only` is true.
+
+    `name` is GLOBAL, PARTNER or TENANT (ScaiKey docs, concepts/applications); the ids are those of
+    the partner or tenant.
+    """
 
     name: str
     partner_id: str = ""
@@ -28,21 +31,21 @@ class SyncScope:
 
     @property
     def params(self) -> dict[str, str] | None:
-        """The query parameters that restrict a list to the one tenant of a run."""
+        """Query parameters that restrict a list to the one tenant of a run."""
         return {"tenant_id": self.tenant_id} if self.tenant_only else None
 
     def fetch_tenant(self, client: ScaiKeyClient) -> ScaiKeyTenantRecord:
-        """The one tenant of a run. Raises `TenantGone`."""
+        """Fetch the one tenant of a run. Raises `TenantGone`."""
         record = client.get_tenant(self.tenant_id)
-        if record is None or record.status in GONE_STATUSES:
-            raise TenantGone(f"ScaiKey has no tenant {self.tenant_id}.")
+        if record is None or record.status in DELETED_STATUSES:
+            raise TenantGone(f"Tenant not found in ScaiKey: {self.tenant_id}.")
         return record
 
 
 def resolve_scope(client: ScaiKeyClient, tenant: Tenant | None) -> SyncScope:
-    """Read it from our own token: `app_scope`, or the role of an operator's token."""
+    """Read the scope from the token: its `app_scope`, or the role of an operator's token."""
     claims = client.claims()
-    name = _scope_name(claims)
+    name = _get_scope_name(claims)
     if tenant is not None:
         return SyncScope(name, tenant_id=str(tenant.scaikey_tenant_id), tenant_only=True)
     return SyncScope(
@@ -52,11 +55,11 @@ def resolve_scope(client: ScaiKeyClient, tenant: Tenant | None) -> SyncScope:
     )
 
 
-def _scope_name(claims: dict[str, Any]) -> str:
-    # The role of an administrator counts for more than the application they signed in with. A
-    # token without such claims is taken for one that sees everything: if it does not, ScaiKey
-    # answers 403, which stops the run, and the removal limit guards the rest.
-    roles = {str(claims.get("role") or "").lower(), *role_names(claims.get("roles") or [])}
+def _get_scope_name(claims: dict[str, Any]) -> str:
+    # The role of an administrator takes precedence over the application they signed in with. A
+    # token without such claims is treated as GLOBAL: if it is narrower, ScaiKey responds with 403,
+    # which stops the run, and the removal limit protects the rest.
+    roles = {str(claims.get("role") or "").lower(), *parse_role_names(claims.get("roles") or [])}
     for role, name in _SCOPE_OF_ROLE.items():
         if role in roles:
             return name

@@ -1,7 +1,6 @@
-"""Temporary tables that hold what ScaiKey reported, so that the database can compare.
+"""Temporary tables with what ScaiKey returned, which the database compares with its own rows.
 
-They live in the session's temporary space: invisible to other sessions, and gone with the
-connection.
+Other sessions can't see them, and they end with the connection.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from uuid import UUID
 
 from django.db import Error, connection
 
-# Columns of every temporary table. `n` numbers the rows as they came; `new_id` is the key the row
-# gets if it turns out to be new. A column without a type is text.
+# Columns of every temporary table. `n` numbers the rows as they arrive; `new_id` is the primary key
+# if the record turns out to be new. A column without a type is text.
 TABLES: dict[str, tuple[str, ...]] = {
     "stage_partners": (
         "n integer",
@@ -67,7 +66,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "member_scaikey_id",
         "is_group integer",
     ),
-    # One row for each role of a person; the ids are those of what may be new.
+    # One row for each role of a person; the ids are for grants and roles that turn out to be new.
     "stage_roles": (
         "n integer",
         "grant_id uuid",
@@ -85,7 +84,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "n integer",
         "grant_id uuid",
     ),
-    # What there is to do; `tenant_id` and the names are for the history of changes.
+    # The changes to make; `tenant_id` and the names are for the history.
     "sync_plan": (
         "kind",
         "action",
@@ -99,9 +98,9 @@ TABLES: dict[str, tuple[str, ...]] = {
         "group_id uuid",
         "member_id uuid",
     ),
-    # Records of a list that can't be used: what is here of them stays as it is.
+    # Records of a list that can't be used; their rows stay unchanged.
     "unusable_records": ("kind", "scaikey_id", "reason"),
-    # Whose access the lists would take, and what a look-up by id says of each: `state` is open,
+    # Rows that would lose access by the lists, and what the look-ups by id showed: `state` is open,
     # lost, exists, postponed, inconsistent or assumed (see confirm.py).
     "loss_claims": (
         "kind",
@@ -124,18 +123,18 @@ TABLES: dict[str, tuple[str, ...]] = {
         "state",
         "note",
     ),
-    # Answers of one batch of look-ups, and what is proven to be gone.
-    "looked_up": ("kind", "scaikey_id", "answer", "note"),
-    "gone": ("kind", "scaikey_id", "reason"),
+    # One batch of look-ups, with what each proves: found, removed or unknown.
+    "lookups": ("kind", "scaikey_id", "result", "note"),
+    "confirmed_removals": ("kind", "scaikey_id", "reason"),
     # Every loss of access in the plan: people, grants, memberships, groups, tenants, partners.
     "losses": ("kind", "tenant_id uuid", "row_id uuid"),
-    # Tenants whose rows may be called absent, tenants that ScaiKey showed, groups it showed.
+    # Tenants whose rows may be deactivated; the tenants and groups that ScaiKey returned.
     "scope_tenants": ("tenant_id uuid",),
     "tenant_map": ("scaikey_id", "tenant_id uuid", "is_first integer"),
     "group_map": ("scaikey_id", "group_id uuid", "tenant_id uuid"),
-    "walked_groups": ("scaikey_id", "scim_tenant_id"),
-    # Our rows of the groups whose members were read.
-    "walked_rows": ("group_id uuid", "scaikey_id"),
+    # Groups whose members were fetched, and their rows.
+    "fetched_groups": ("scaikey_id", "scim_tenant_id"),
+    "fetched_group_rows": ("group_id uuid", "scaikey_id"),
     "local_ids": ("n integer", "candidate", "suffix"),
 }
 
@@ -147,19 +146,19 @@ _INDEXES = {
     "stage_memberships": (("n",), ("group_scaikey_id", "member_scaikey_id", "is_group")),
 }
 
-# These are small, or empty in a run without changes, so their indexes may be there from the start.
+# These are small, or empty in a run without changes, so they can be indexed before they are filled.
 _SMALL_INDEXES = {
     "sync_plan": ("kind", "action", "n"),
     "scope_tenants": ("tenant_id",),
     "tenant_map": ("scaikey_id",),
     "group_map": ("scaikey_id",),
-    "walked_groups": ("scaikey_id",),
-    "walked_rows": ("group_id",),
+    "fetched_groups": ("scaikey_id",),
+    "fetched_group_rows": ("group_id",),
     "unusable_records": ("kind", "scaikey_id"),
     "loss_claims": ("kind", "scaikey_id"),
     "edge_claims": ("group_scaikey_id",),
-    "looked_up": ("kind", "scaikey_id"),
-    "gone": ("kind", "scaikey_id"),
+    "lookups": ("kind", "scaikey_id"),
+    "confirmed_removals": ("kind", "scaikey_id"),
     "losses": ("row_id",),
     "local_ids": ("n",),
 }
@@ -203,7 +202,7 @@ def uuid_param(value: UUID | str) -> str:
 
 @contextmanager
 def temporary_tables() -> Iterator[None]:
-    """All of them, empty at first, and gone afterwards."""
+    """Create all tables, empty, and drop them afterwards."""
     try:
         _create_tables()
         yield
@@ -214,7 +213,7 @@ def temporary_tables() -> Iterator[None]:
 
 
 def _abandon_tables() -> None:
-    """After a failure even this may fail; to end the session ends its temporary space too."""
+    """Drop the tables after a failure, or close the connection, which drops them as well."""
     try:
         _drop_tables()
     except Error:
@@ -223,24 +222,24 @@ def _abandon_tables() -> None:
 
 def _create_tables() -> None:
     for name, columns in TABLES.items():
-        typed = ", ".join(_typed(column) for column in columns)
-        execute(f"DROP TABLE IF EXISTS {_temporary(name)}")
-        execute(f"CREATE TEMPORARY TABLE {name} ({typed})")
+        definitions = ", ".join(_define_column(column) for column in columns)
+        execute(f"DROP TABLE IF EXISTS {_qualify(name)}")
+        execute(f"CREATE TEMPORARY TABLE {name} ({definitions})")
     for name, columns in _SMALL_INDEXES.items():
         execute(f"CREATE INDEX {name}_{columns[0]} ON {name} ({', '.join(columns)})")
 
 
 def _drop_tables() -> None:
     for name in TABLES:
-        execute(f"DROP TABLE IF EXISTS {_temporary(name)}")
+        execute(f"DROP TABLE IF EXISTS {_qualify(name)}")
 
 
-def _temporary(name: str) -> str:
-    """Never a real table that happens to have this name."""
+def _qualify(name: str) -> str:
+    """Return the name with its schema, so that it never means a permanent table."""
     return f"pg_temp.{name}" if connection.vendor == "postgresql" else f"temp.{name}"
 
 
-def _typed(column: str) -> str:
+def _define_column(column: str) -> str:
     if " " not in column:
         return f"{column} text"
     if connection.vendor == "sqlite":
@@ -249,23 +248,23 @@ def _typed(column: str) -> str:
 
 
 def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:
-    """Put rows into a temporary table; each row has a value for every column.
+    """Insert rows into a temporary table; each row has a value for every column.
 
-    A batch is collected before the database hears of it, since the rows may come from a slow
-    network: no statement and no transaction stays open for that long.
+    A batch is collected before a statement begins, so that no statement or transaction stays open
+    while the rows arrive over a slow network.
     """
     columns = [column.split(" ")[0] for column in TABLES[table]]
-    # Closed at once, should the database fail: behind the rows there are threads that fetch.
-    with closing(_passed_on(rows)) as found:
-        for batch in batches(found, BATCH):
+    # If the database fails, close the source at once: it may own threads that fetch.
+    with closing(_make_closable(rows)) as source:
+        for batch in batches(source, BATCH):
             if connection.vendor == "postgresql":
                 _copy(table, columns, batch)
             else:
                 _insert(table, columns, batch)
 
 
-def _passed_on(rows: Iterable[T]) -> Generator[T]:
-    """The rows, in a form that can be closed whatever they come from."""
+def _make_closable(rows: Iterable[T]) -> Generator[T]:
+    """Yield the rows from a generator, which can be closed whatever iterable they come from."""
     yield from rows
 
 
@@ -293,7 +292,7 @@ def _insert(table: str, columns: list[str], batch: list[Sequence[Any]]) -> None:
 
 @contextmanager
 def _sqlite_transaction() -> Iterator[Any]:
-    """Many inserts in one transaction that never touches the lock of the real database."""
+    """Run inserts in one transaction that takes no lock on the database file."""
     connection.ensure_connection()
     raw = connection.connection
     if raw.in_transaction:
@@ -309,7 +308,7 @@ def _sqlite_transaction() -> Iterator[Any]:
 
 
 def deduplicate(table: str) -> int:
-    """Index a loaded table and drop repeated rows; returns how many were dropped."""
+    """Index a loaded table and delete repeated rows; return how many were deleted."""
     number, identity = _INDEXES[table]
     total, distinct = fetch_one(
         f"SELECT (SELECT count(*) FROM {table}), "

@@ -1,8 +1,7 @@
-"""Slugs are unique here, and ScaiKey's tenants may disagree about one.
+"""Resolve conflicts between the slugs of tenants, which are unique in this database.
 
-A slug that ScaiKey gives to a tenant wins over a tenant that is gone from ScaiKey; it never wins
-over a tenant that ScaiKey does not own, nor over another that ScaiKey shows: then the row is
-skipped, and the run says so.
+A tenant of ScaiKey gets its slug even if a tenant that was removed from ScaiKey has it. It does not
+if a local tenant or another tenant of ScaiKey has it: then the tenant is skipped, with a warning.
 """
 
 from __future__ import annotations
@@ -14,36 +13,36 @@ from identity_sync.services.sync.staging import execute, select
 
 @dataclass(frozen=True)
 class Conflict:
-    """A tenant of ScaiKey's whose slug another tenant has here; `local`: one without ScaiKey."""
+    """A tenant of ScaiKey whose slug another tenant has; a local one if `is_local` is true."""
 
     scaikey_id: str
     name: str
     slug: str
-    local: bool
+    is_local: bool
 
     @property
     def warning(self) -> str:
-        whose = "a tenant that is not linked to ScaiKey" if self.local else "another tenant"
+        owner = "a local tenant" if self.is_local else "another tenant"
         return (
-            f"Tenant {self.name} ({self.scaikey_id}) is skipped: {whose} has the slug "
-            f"{self.slug} here."
+            f"Skipped tenant {self.name} ({self.scaikey_id}): its slug {self.slug} is in use by "
+            f"{owner}."
         )
 
     @property
     def fix(self) -> str:
-        if self.local:
+        if self.is_local:
             return (
                 f"If both are the same tenant, link them: `scaiwave admin link-tenant {self.slug} "
-                f"--scaikey-tenant-id {self.scaikey_id}`; else change the slug of one of them."
+                f"--scaikey-tenant-id {self.scaikey_id}`; otherwise change the slug of one of them."
             )
         return (
-            f"A sync of all tenants, `scaiwave sync`, sorts {self.slug} out if ScaiKey gives that "
-            "slug to one tenant only."
+            "Run `scaiwave sync` for all tenants, after making sure that only one of them has the "
+            f"slug {self.slug} in ScaiKey."
         )
 
 
 def keep_partner_slugs() -> None:
-    """A partner without a slug keeps the one it has here."""
+    """Let each partner for which ScaiKey sent no slug keep its current one."""
     execute(
         "UPDATE stage_partners SET slug = COALESCE((SELECT p.slug FROM sw_partners p "
         "WHERE p.scaikey_id = stage_partners.scaikey_id), '') WHERE slug IS NULL"
@@ -51,11 +50,11 @@ def keep_partner_slugs() -> None:
 
 
 def keep_slugs() -> list[str]:
-    """A tenant without a slug keeps the one it has here; a new one is called by its id.
+    """Fill in the slugs that ScaiKey did not send: the current one, or the id of a new tenant.
 
     Returns warnings.
     """
-    kept = select(
+    without_slug = select(
         "SELECT t.slug, s.scaikey_id FROM stage_tenants s "
         "JOIN sw_tenants t ON t.scaikey_tenant_id = s.scaikey_id "
         "WHERE s.slug IS NULL ORDER BY t.slug"
@@ -65,13 +64,13 @@ def keep_slugs() -> list[str]:
         "WHERE t.scaikey_tenant_id = stage_tenants.scaikey_id), scaikey_id) WHERE slug IS NULL"
     )
     return [
-        f"ScaiKey reports no slug for tenant {scaikey_id}; it keeps {slug} here."
-        for slug, scaikey_id in kept
+        f"ScaiKey sent no slug for tenant {scaikey_id}; it keeps its slug {slug}."
+        for slug, scaikey_id in without_slug
     ]
 
 
 def resolve_partners() -> None:
-    """Give each staged tenant our key of its partner; unknown partners leave it as it is."""
+    """Set the partner of each staged tenant; an unknown partner leaves the current one."""
     execute(
         """
         UPDATE stage_tenants SET partner_id = COALESCE(
@@ -84,8 +83,8 @@ def resolve_partners() -> None:
 
 
 def exclude_conflicts() -> list[Conflict]:
-    """Mark the staged tenants whose slug is not to be had, and say which they are."""
-    # Of several staged tenants with one slug, the one that has it here keeps it.
+    """Skip the staged tenants whose slug is in use, and return them."""
+    # Of several staged tenants with the same slug, the one that has it already keeps it.
     execute(
         """
         UPDATE stage_tenants SET skipped = 1 WHERE n NOT IN (
@@ -112,7 +111,7 @@ def exclude_conflicts() -> list[Conflict]:
                                            WHERE kind = 'tenants')))
         """
     )
-    _hold_for_those_who_keep_theirs()
+    _skip_dependent_tenants()
     skipped = select(
         """
         SELECT s.scaikey_id, s.name, s.slug, EXISTS (
@@ -121,12 +120,13 @@ def exclude_conflicts() -> list[Conflict]:
         """
     )
     return [
-        Conflict(scaikey_id, name, slug, bool(local)) for scaikey_id, name, slug, local in skipped
+        Conflict(scaikey_id, name, slug, bool(is_local))
+        for scaikey_id, name, slug, is_local in skipped
     ]
 
 
-def _hold_for_those_who_keep_theirs() -> None:
-    """A skipped tenant keeps its old slug, so whoever was to get that one is skipped as well."""
+def _skip_dependent_tenants() -> None:
+    """Skip the tenants that would get the old slug of a skipped tenant, which keeps it."""
     while execute(
         """
         UPDATE stage_tenants SET skipped = 1 WHERE skipped = 0 AND EXISTS (
@@ -139,7 +139,7 @@ def _hold_for_those_who_keep_theirs() -> None:
 
 
 def map_tenants() -> None:
-    """Say which local tenant each staged one is, or will be, and whether it is new to syncs."""
+    """Map each staged tenant to its existing or future row, and mark those without a first sync."""
     execute(
         """
         INSERT INTO tenant_map (scaikey_id, tenant_id, is_first)
@@ -152,7 +152,7 @@ def map_tenants() -> None:
         WHERE t.id IS NOT NULL OR s.skipped = 0
         """
     )
-    # A tenant that the list lacks and that is not proven to be gone still has its people.
+    # A tenant that the list lacks but whose removal is not confirmed still has its people.
     execute(
         """
         INSERT INTO tenant_map (scaikey_id, tenant_id, is_first)
@@ -163,9 +163,10 @@ def map_tenants() -> None:
 
 
 def free_slugs() -> None:
-    """Before slugs are written: those who change theirs, or are gone, let go of the old one.
+    """Rename the old slugs of tenants that change theirs, and the slugs of removed tenants.
 
-    Two tenants may swap slugs in one run, and no order of updates would do for that.
+    Call it before slugs are written: two tenants may swap slugs in one run, which no order of
+    updates allows.
     """
     execute(
         """

@@ -11,13 +11,14 @@ from django.utils import timezone
 
 from rooms.bundle.time_window import parse_window
 from rooms.errors import ExportIncomplete
-from rooms.services.exported_room import ExportResult, pluralize
+from rooms.services.exported_room import ExportResult
 from rooms.services.exported_rooms import BulkExportResult, ExportOutcome
 from rooms.services.exports.export_room import export_room
 from rooms.services.exports.export_rooms import export_rooms
 from rooms.services.exports.sinks import write_to_file, write_to_stream
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, ColumnType, Output
+from scaiwave.console.text import pluralize
 from scaiwave.errors import UsageError
 
 COLUMNS = (

@@ -1,4 +1,4 @@
-"""How we prove to ScaiKey who we are: a token by client credentials, or the operator's own.
+"""Authenticate to ScaiKey, with a token from client credentials or the operator's own token.
 
 (ScaiKey docs, concepts/oauth-and-oidc and reference/oauth-endpoints)
 """
@@ -41,11 +41,11 @@ JWKS = f"{PLATFORM}/.well-known/jwks.json"
 
 SCOPE = "admin:read"
 
-RENEW_BEFORE = 30.0
-"""Seconds before its end that a token is renewed; half its life if that is shorter."""
+RENEW_BEFORE_SECONDS = 30.0
+"""Seconds before its expiry at which a token is renewed; half its lifetime if that is shorter."""
 
-DEFAULT_LIFE = 300.0
-"""Seconds that a token is trusted to live when the server doesn't say."""
+DEFAULT_LIFETIME_SECONDS = 300.0
+"""Assumed lifetime of a token for which the server states none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +60,14 @@ class _Discovery(msgspec.Struct):
 
 
 def discover(http: HttpClient) -> Endpoints:
-    """The endpoints that ScaiKey publishes; the documented ones if it publishes none.
+    """Return the endpoints that ScaiKey publishes; the documented ones if it publishes none.
 
-    An address on another server is refused, for our client secret would go there: host, scheme
-    and port must be those of the base URL, except that https on the same host is always good.
+    An endpoint on another server is refused, because the client secret would be sent there: host,
+    scheme and port must match the base URL, except that https on the same host is always allowed.
     Raises UpstreamInvalidResponse.
     """
     try:
-        answer = http.request("GET", DISCOVERY, retry=False)
+        response = http.request("GET", DISCOVERY, retry=False)
     except (
         UpstreamNotFound,
         UpstreamUnreachable,
@@ -75,16 +75,16 @@ def discover(http: HttpClient) -> Endpoints:
         UpstreamForbidden,
         UpstreamUnauthorized,
     ) as error:
-        logger.info("no discovery document, using the documented addresses: %s", error.message)
+        logger.info("No discovery document, using the documented endpoints: %s", error.message)
         return Endpoints()
-    found = decode_response(answer.content, _Discovery, source=f"GET {DISCOVERY}")
+    document = decode_response(response.content, _Discovery, source=f"GET {DISCOVERY}")
     return Endpoints(
-        token=_own(http, found.token_endpoint, "token_endpoint") or TOKEN,
-        jwks=_own(http, found.jwks_uri, "jwks_uri") or JWKS,
+        token=_check_endpoint(http, document.token_endpoint, "token_endpoint") or TOKEN,
+        jwks=_check_endpoint(http, document.jwks_uri, "jwks_uri") or JWKS,
     )
 
 
-def _own(http: HttpClient, address: str | None, field: str) -> str | None:
+def _check_endpoint(http: HttpClient, address: str | None, field: str) -> str | None:
     if not address:
         return None
     base = http.base_url
@@ -92,53 +92,53 @@ def _own(http: HttpClient, address: str | None, field: str) -> str | None:
         url = base.join(address)
     except httpx.InvalidURL:
         url = httpx.URL("")
-    same = (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
-    if not url.userinfo and (same or (url.scheme == "https" and url.host == base.host)):
+    same_origin = (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
+    if not url.userinfo and (same_origin or (url.scheme == "https" and url.host == base.host)):
         return str(url)
-    shown = f"{url.scheme}://{url.host}" + (f":{url.port}" if url.port else "")
+    origin = f"{url.scheme}://{url.host}" + (f":{url.port}" if url.port else "")
     raise UpstreamInvalidResponse(
-        f"The discovery document of {http.peer.name} places its {field} at {shown}, and "
-        "credentials are not sent to another server.",
-        fix=f"Set {http.peer.setting} to the address that ScaiKey itself goes by.",
+        f"The discovery document of {http.peer.name} has its {field} on another server, {origin}, "
+        "to which credentials are not sent.",
+        fix=f"Set {http.peer.setting} to the address in ScaiKey's discovery document.",
     )
 
 
 class TokenProvider(Protocol):
     def bearer(self) -> str:
-        """The token to send."""
+        """Return the token to send."""
 
-    def renew(self, refused: str) -> bool:
-        """The server said 401 to `refused`: True if there is a newer one to try."""
+    def renew(self, rejected: str) -> bool:
+        """Replace the token that the server rejected; return whether there is a new one to try."""
 
 
 class AnonymousAuth:
-    """For what needs no credentials; anything else tells how to get some."""
+    """No credentials: raises `SettingMissing` for requests that need a token."""
 
     def bearer(self) -> str:
         raise SettingMissing(
-            "There are no credentials for ScaiKey.",
+            "No credentials for ScaiKey are configured.",
             fix="Run `scaiwave sync register`, or set SCAIWAVE_SCAIKEY_CLIENT_ID and "
             "SCAIWAVE_SCAIKEY_CLIENT_SECRET.",
         )
 
-    def renew(self, refused: str) -> bool:
+    def renew(self, rejected: str) -> bool:
         return False
 
 
 @dataclass(frozen=True)
 class BearerAuth:
-    """The operator's own token. We can't renew it, and never fall back to our credentials."""
+    """The operator's own token, without renewal or fallback to this server's credentials."""
 
     token: str = field(repr=False)
 
     def __post_init__(self) -> None:
         if not _is_sendable(self.token):
-            raise InvalidToken("The ScaiKey token holds characters that no token has.")
+            raise InvalidToken("The ScaiKey token contains characters that no token may have.")
 
     def bearer(self) -> str:
         return self.token
 
-    def renew(self, refused: str) -> bool:
+    def renew(self, rejected: str) -> bool:
         return False
 
 
@@ -149,7 +149,7 @@ class _Grant(msgspec.Struct):
 
 
 class ClientCredentialsAuth:
-    """Fetches a token when one is needed and keeps it while it lives. Threads may share it."""
+    """Fetches a token when it is needed, and caches it until it expires. Threads may share it."""
 
     def __init__(
         self,
@@ -167,39 +167,41 @@ class ClientCredentialsAuth:
         self._clock = clock
         self._lock = threading.Lock()
         self._token = ""
-        self._good_until = 0.0
+        self._expires_at = 0.0
 
     def __repr__(self) -> str:
         return f"<ClientCredentialsAuth {self._client_id}>"
 
     def bearer(self) -> str:
         with self._lock:
-            if not self._token or self._clock() >= self._good_until:
+            if not self._token or self._clock() >= self._expires_at:
                 self._fetch()
             return self._token
 
-    def renew(self, refused: str) -> bool:
+    def renew(self, rejected: str) -> bool:
         with self._lock:
-            if self._token == refused:  # Else another thread was faster.
+            if self._token == rejected:  # Otherwise another thread has renewed it.
                 self._fetch()
             return True
 
     def _fetch(self) -> None:
-        began = self._clock()
-        answer = self._post()
-        grant = decode_response(answer.content, _Grant, source="the answer to the token request")
+        requested_at = self._clock()
+        response = self._post()
+        grant = decode_response(response.content, _Grant, source="the response with the token")
         if grant.token_type.lower() != "bearer" or not _is_sendable(grant.access_token):
             raise UpstreamInvalidResponse(
-                f"{self._http.peer.name} handed out something that is not a bearer token.",
+                f"{self._http.peer.name} returned something that is not a bearer token.",
                 fix=f"Check that {self._http.peer.setting} is the address of ScaiKey.",
             )
-        life = DEFAULT_LIFE if grant.expires_in is None else grant.expires_in
-        self._good_until = began + life - min(RENEW_BEFORE, life / 2)
+        lifetime = DEFAULT_LIFETIME_SECONDS if grant.expires_in is None else grant.expires_in
+        self._expires_at = requested_at + lifetime - min(RENEW_BEFORE_SECONDS, lifetime / 2)
         self._token = grant.access_token
 
     def _post(self) -> httpx.Response:
-        """A token request may be repeated: it changes nothing. RFC 6749, 2.3.1, has id and
-        secret encoded as in a form before they go into the Basic header."""
+        """Send the token request, which may be retried because it changes nothing.
+
+        By RFC 6749, 2.3.1, id and secret are form-encoded before they go into the Basic header.
+        """
         try:
             return self._http.request(
                 "POST",
@@ -222,9 +224,9 @@ def _is_sendable(token: str) -> bool:
 
 
 def unverified_claims(token: str) -> dict[str, Any]:
-    """What a token says of itself, unchecked: good enough for one that ScaiKey just gave us.
+    """Return the claims of a token without checking it, for a token that ScaiKey has just issued.
 
-    An opaque token says nothing.
+    Empty for an opaque token.
     """
     try:
         _, payload, _ = token.split(".")

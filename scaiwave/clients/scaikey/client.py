@@ -1,4 +1,4 @@
-"""The client for ScaiKey's admin API (ScaiKey docs, reference/admin-api)."""
+"""Client for ScaiKey's admin API (ScaiKey docs, reference/admin-api)."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ from scaiwave.errors import (
 ADMIN = "/api/v1/admin"
 PER_PAGE = 500
 SAFE_PER_PAGE = 100
-"""Records to ask for at once, and where the server refuses that. ScaiKey documents no maximum; what
-comes back decides (assumption: a server that minds answers 422, or sends fewer)."""
+"""Page size to request, and the one to use if the server rejects that. ScaiKey documents no maximum
+(assumption: a server with a lower one responds with 422, or sends fewer records)."""
 
 KEYS_AHEAD_PER_THREAD = 4
-"""Groups asked for ahead: a big one, which takes many pages, must not leave threads idle."""
+"""Groups that are prefetched, so that one with many pages does not leave the other threads idle."""
 
 _UNSAFE_IN_PATH = re.compile(r"[/\\\\%?#\x00-\x20\x7f-\x9f\ud800-\udfff]|^\.{0,2}$")
-"""Servers and proxies decode, cut or resolve these, so that the path would name something else."""
+"""Servers and proxies decode, cut or resolve these, and the path would then name something else."""
 
 RECORDS: dict[str, type[BaseRecord]] = {
     "partners": PartnerRecord,
@@ -73,13 +73,15 @@ Key = TypeVar("Key")
 Result = TypeVar("Result")
 Item = TypeVar("Item", bound=BaseRecord)
 
-_SCOPES = {
-    "partners": "Give the application the scope admin:read and the reach GLOBAL: a PARTNER or "
-    "TENANT application may not list partners.",
+_FORBIDDEN_FIXES = {
+    "partners": "Give the application the scope admin:read and make it GLOBAL in ScaiKey: one that "
+    "is PARTNER or TENANT can't list partners.",
     "groups": "Give the application the scopes groups:read and admin:read in ScaiKey.",
 }
-_ANY_SCOPE = "Give the application the scope admin:read in ScaiKey."
-_ROLE = "Use the token of an administrator whose role reaches this, or unset SCAIWAVE_ADMIN_TOKEN."
+_DEFAULT_FIX = "Give the application the scope admin:read in ScaiKey."
+_OPERATOR_FIX = (
+    "Use the token of a ScaiKey administrator with access, or unset SCAIWAVE_ADMIN_TOKEN."
+)
 
 
 class _Jwks(msgspec.Struct):
@@ -88,9 +90,9 @@ class _Jwks(msgspec.Struct):
 
 @dataclass(frozen=True, kw_only=True)
 class Lookup:
-    """What ScaiKey answers about one id: the `record`, that it `is_missing`, or neither.
+    """ScaiKey's response about one id: the `record`, or that it `is_missing`, or neither.
 
-    With neither nothing is proven, and `reason` says why; `is_forbidden` that it was a 403.
+    If neither, nothing is proven; `reason` has the cause, and `is_forbidden` is true for a 403.
     """
 
     record: Any = None
@@ -103,30 +105,30 @@ class Lookup:
 class MemberList:
     """The members of one group, each once.
 
-    `repeated` and `unusable` count records that came twice or can't be read, `page_size` is how
-    many came on the first page, `is_whole` whether the list was read to its end, contradicts no
-    total that was reported and had no such record.
+    `repeated` and `unusable` count records that were listed twice or can't be read. `page_size` is
+    the number of records on the first page. `is_complete` is true if the list was read to its end,
+    matches every reported total and has no such record.
     """
 
     records: list[MemberRecord]
     repeated: int
     unusable: int
     page_size: int
-    is_whole: bool
+    is_complete: bool
 
 
 def error_from_scaikey_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
-    """The error for an answer outside 200–299.
+    """Return the error for a response outside 200–299.
 
-    A 404 is ScaiKey's own only with the `detail` of its framework, FastAPI: what a gateway in front
-    of it answers proves nothing about a record.
+    A 404 is ScaiKey's own only if its body has the `detail` of FastAPI. A 404 of a gateway in front
+    of it proves nothing about a record.
     """
     translated = error_from_response(response, peer)
     if isinstance(translated.error, UpstreamNotFound) and not _has_detail(response.content):
         return TranslatedError(
             error=UpstreamInvalidResponse(
-                f"{peer.name} answers {response.request.method} {response.request.url.path} with a "
-                "404 that is not ScaiKey's.",
+                f"{peer.name} responded to {response.request.method} {response.request.url.path} "
+                "with a 404 that is not ScaiKey's.",
                 fix=f"Check that {peer.setting} is the address of ScaiKey.",
             )
         )
@@ -135,22 +137,22 @@ def error_from_scaikey_response(response: httpx.Response, peer: UpstreamServer) 
 
 def _has_detail(body: bytes) -> bool:
     try:
-        answer = msgspec.json.decode(body)
+        document = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         return False
-    return isinstance(answer, dict) and "detail" in answer
+    return isinstance(document, dict) and "detail" in document
 
 
 def is_path_segment(text: str) -> bool:
-    """Whether an id names just itself once it is part of a URL's path."""
+    """Return whether an id keeps its meaning as part of a URL path."""
     return _UNSAFE_IN_PATH.search(text) is None
 
 
 class ScaiKeyClient(RegistrationCalls):
-    """Reads ScaiKey. Threads may share an instance; close it, or use it in a `with`.
+    """Reads from ScaiKey. Threads may share an instance; close it, or use it in a `with`.
 
-    With `bearer`, the operator's own token, that is sent and nothing else. With neither it nor
-    client credentials only registration and keys can be asked for. Every call may raise what
+    `bearer` is the operator's own token; then client credentials are not used. Without a token and
+    client credentials only registration and keys are available. Every call may raise what
     `HttpClient.request` raises.
     """
 
@@ -206,16 +208,16 @@ class ScaiKeyClient(RegistrationCalls):
             return self._known_endpoints
 
     def claims(self) -> dict[str, Any]:
-        """What our own token says of us, unverified; nothing if it is opaque."""
+        """Return the unverified claims of this server's own token; empty if it is opaque."""
         return unverified_claims(self._auth.bearer())
 
     @property
     def app_scope(self) -> str:
-        """How far our credentials reach: GLOBAL, PARTNER, TENANT, or empty if not told."""
+        """The scope of the credentials: GLOBAL, PARTNER, TENANT, or empty if not stated."""
         return str(self.claims().get("app_scope") or "").upper()
 
     def fetch_jwks(self, tenant_slug: str | None = None) -> dict[str, Any]:
-        """The keys that the platform, or one tenant, signs tokens with."""
+        """Fetch the keys with which the platform, or one tenant, signs tokens."""
         path = self.endpoints().jwks
         if tenant_slug is not None:
             path = f"/api/v1/auth/tenants/{quote(tenant_slug, safe='')}/.well-known/jwks.json"
@@ -224,28 +226,36 @@ class ScaiKeyClient(RegistrationCalls):
         return {"keys": jwks.keys}
 
     @overload
-    def walk(
+    def iter_pages(
         self, collection: Literal["partners"], **options: Any
     ) -> PageIterator[PartnerRecord]: ...
     @overload
-    def walk(
+    def iter_pages(
         self, collection: Literal["tenants"], **options: Any
     ) -> PageIterator[ScaiKeyTenantRecord]: ...
     @overload
-    def walk(self, collection: Literal["users"], **options: Any) -> PageIterator[UserRecord]: ...
+    def iter_pages(
+        self, collection: Literal["users"], **options: Any
+    ) -> PageIterator[UserRecord]: ...
     @overload
-    def walk(self, collection: Literal["groups"], **options: Any) -> PageIterator[GroupRecord]: ...
+    def iter_pages(
+        self, collection: Literal["groups"], **options: Any
+    ) -> PageIterator[GroupRecord]: ...
     @overload
-    def walk(self, collection: str, **options: Any) -> PageIterator[Any]: ...
-    def walk(self, collection: str, **options: Any) -> PageIterator[Any]:
-        """Iterate over a collection. Options are `params`, `per_page`, `in_flight`, `max_pages`
-        and `to_end`."""
-        return self._walk(f"{ADMIN}/{collection}/", RECORDS[collection], collection, **options)
+    def iter_pages(self, collection: str, **options: Any) -> PageIterator[Any]: ...
+    def iter_pages(self, collection: str, **options: Any) -> PageIterator[Any]:
+        """Iterate over the pages of a collection.
 
-    def walk_members(self, group_id: str, **options: Any) -> PageIterator[MemberRecord]:
-        """Iterate over one group's members. assumption: the path is not documented."""
+        Options are `params`, `per_page`, `in_flight`, `max_pages` and `to_end`.
+        """
+        return self._iter_pages(
+            f"{ADMIN}/{collection}/", RECORDS[collection], collection, **options
+        )
+
+    def iter_member_pages(self, group_id: str, **options: Any) -> PageIterator[MemberRecord]:
+        """Iterate over the members of a group. assumption: the path is not documented."""
         path = f"{ADMIN}/groups/{quote(group_id, safe='')}/members"
-        return self._walk(path, MemberRecord, "groups", **options)
+        return self._iter_pages(path, MemberRecord, "groups", **options)
 
     def iter_members(
         self,
@@ -256,10 +266,10 @@ class ScaiKeyClient(RegistrationCalls):
     ) -> Generator[tuple[str, MemberList | None]]:
         """Yield the members of many groups, in the order of the ids, several groups at a time.
 
-        None for a group that ScaiKey no longer has, or whose id can't be put into a path. With
-        `to_end` lists are read to an empty page, and None also stands for one that can't be read;
-        without it that is raised. `per_page` has page sizes by group. Close it, or read it to its
-        end: threads stand behind it.
+        Yields None for a group that ScaiKey no longer has, or whose id can't be part of a path.
+        With `to_end` lists are read to an empty page, and None also stands for one that can't be
+        read; otherwise that error is raised. `per_page` has page sizes by group. Close it or read
+        it to its end, because it owns threads.
         """
         sizes = per_page or {}
 
@@ -274,9 +284,9 @@ class ScaiKeyClient(RegistrationCalls):
                     raise
                 return group_id, None
 
-        yield from self._in_order(fetch, group_ids, name="members")
+        yield from self._prefetch(fetch, group_ids, name="members")
 
-    def _in_order(
+    def _prefetch(
         self, work: Callable[[Key, threading.Event], Result], keys: Iterable[Key], *, name: str
     ) -> Generator[Result]:
         remaining = iter(keys)
@@ -299,20 +309,20 @@ class ScaiKeyClient(RegistrationCalls):
             return None
         members: dict[tuple[str, ...], MemberRecord] = {}
         try:
-            with self.walk_members(group_id, in_flight=1, **options) as walk:
-                for page in walk:
+            with self.iter_member_pages(group_id, in_flight=1, **options) as pages:
+                for page in pages:
                     members.update((record.key, record) for record in page)
                     if stop.is_set():
                         break
         except UpstreamNotFound:
             return None
-        repeated = walk.rows - len(walk.unusable) - len(members)
+        repeated = pages.row_count - len(pages.unusable) - len(members)
         return MemberList(
             records=list(members.values()),
             repeated=repeated,
-            unusable=len(walk.unusable),
-            page_size=walk.page_size,
-            is_whole=walk.is_whole and not repeated,
+            unusable=len(pages.unusable),
+            page_size=pages.page_size,
+            is_complete=pages.is_complete and not repeated,
         )
 
     def iter_scim_groups(
@@ -320,8 +330,8 @@ class ScaiKeyClient(RegistrationCalls):
     ) -> Generator[tuple[str, list[ScimGroup] | None]]:
         """Yield the groups of many tenants with their members, in the order of the ids.
 
-        None for a tenant whose groups can't be read by SCIM; after the first one that can't, the
-        others are not asked for. Raises `UpstreamUnauthorized`. Close it, or read it to its end.
+        Yields None for a tenant whose groups can't be read by SCIM. After the first such tenant the
+        others are not requested. Raises `UpstreamUnauthorized`. Close it, or read it to its end.
         """
 
         def fetch(tenant_id: str, stop: threading.Event) -> tuple[str, list[ScimGroup] | None]:
@@ -335,10 +345,10 @@ class ScaiKeyClient(RegistrationCalls):
                 self._has_scim = False
                 return tenant_id, None
 
-        yield from self._in_order(fetch, tenant_ids, name="scim")
+        yield from self._prefetch(fetch, tenant_ids, name="scim")
 
     def get_scim_group(self, tenant_id: str, group_id: str) -> ScimGroup | None:
-        """One group with its members by SCIM; None if it can't be read that way.
+        """Return one group with its members by SCIM; None if it can't be read that way.
 
         Raises `UpstreamUnauthorized`.
         """
@@ -355,21 +365,21 @@ class ScaiKeyClient(RegistrationCalls):
         return self._get(path, "groups", params, accept=scim.ACCEPT)
 
     def look_up_all(self, collection: str, ids: Iterable[str]) -> Generator[tuple[str, Lookup]]:
-        """Look many records up by id, in the order of the ids, several at a time; see `look_up`."""
+        """Look up many records by id, in the order of the ids, several at a time; see `look_up`."""
 
         def fetch(record_id: str, stop: threading.Event) -> tuple[str, Lookup]:
             return record_id, self.look_up(collection, record_id)
 
-        yield from self._in_order(fetch, ids, name="confirm")
+        yield from self._prefetch(fetch, ids, name="lookups")
 
     def look_up(self, collection: str, record_id: str) -> Lookup:
-        """Ask for one record by its id.
+        """Look up one record by its id.
 
-        Only a JSON 404 of ScaiKey's own says that it is missing. Raises `UpstreamUnauthorized`;
-        what else goes wrong is the reason of an answer that proves nothing.
+        Only ScaiKey's own 404 proves that it is missing. Raises `UpstreamUnauthorized`; any other
+        error becomes the reason of a look-up that proves nothing.
         """
         if not is_path_segment(record_id):
-            return Lookup(reason="its id can't be put into a path")
+            return Lookup(reason="its ID can't be part of a URL path")
         try:
             record = self._fetch_item(collection, record_id, RECORDS[collection])
         except UpstreamUnauthorized:
@@ -393,7 +403,7 @@ class ScaiKeyClient(RegistrationCalls):
         return self._get_item("groups", group_id, GroupRecord)
 
     def _get_item(self, collection: str, item_id: str, kind: type[Item]) -> Item | None:
-        """None if ScaiKey has no such id."""
+        """Return None if ScaiKey has no such id."""
         return self._fetch_item(collection, item_id, kind) if is_path_segment(item_id) else None
 
     def _fetch_item(self, collection: str, item_id: str, kind: type[Item]) -> Item | None:
@@ -405,12 +415,12 @@ class ScaiKeyClient(RegistrationCalls):
         record = decode_item(response.content, kind, source=f"GET {path}")
         if record.id != item_id:
             raise UpstreamInvalidResponse(
-                f"ScaiKey answers GET {path} with a record that has another id.",
-                fix="Report this to the operators of ScaiKey. No changes were made.",
+                f"ScaiKey responded to GET {path} with a record that has a different ID.",
+                fix="Report this to the operators of ScaiKey.",
             )
         return record
 
-    def _walk(
+    def _iter_pages(
         self,
         path: str,
         kind: type[AnyRecord],
@@ -435,7 +445,7 @@ class ScaiKeyClient(RegistrationCalls):
             except UpstreamRejected:
                 if page > 1 or size <= SAFE_PER_PAGE:
                     raise
-                self._per_page = size = SAFE_PER_PAGE  # From now on for every list.
+                self._per_page = size = SAFE_PER_PAGE  # For every list from now on.
                 response = request(page, stop)
             return decode_page(response.content, kind, source=f"GET {path}", number=page)
 
@@ -461,9 +471,13 @@ class ScaiKeyClient(RegistrationCalls):
             return self.http.request("GET", path, params=params, headers=headers, stop=stop)
 
         try:
-            return self._renewing(send)
+            return self._send_with_token(send)
         except UpstreamForbidden as error:
-            error.fix = _ROLE if self._is_operator else _SCOPES.get(collection, _ANY_SCOPE)
+            error.fix = (
+                _OPERATOR_FIX
+                if self._is_operator
+                else _FORBIDDEN_FIXES.get(collection, _DEFAULT_FIX)
+            )
             raise
         except UpstreamUnauthorized as error:
             if self._is_operator:
@@ -473,8 +487,8 @@ class ScaiKeyClient(RegistrationCalls):
                 )
             raise
 
-    def _renewing(self, send: Callable[[str], httpx.Response]) -> httpx.Response:
-        """A token may be revoked before its time: a 401 is answered once with a new one."""
+    def _send_with_token(self, send: Callable[[str], httpx.Response]) -> httpx.Response:
+        """Send a request, and once more with a new token after a 401: a token may be revoked."""
         token = self._auth.bearer()
         try:
             return send(token)

@@ -1,7 +1,7 @@
 """Decode a page of a list, or one record, and set aside the records that can't be used.
 
-A page is decoded in one call. Only where that fails is it read record by record, so that one bad
-record is not everybody's outage. Messages name collection, page, row and field, never a value.
+A page is decoded in one call. If that fails it is decoded record by record, so that one bad record
+does not spoil the others. Messages name collection, page, row and field, never a value.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ENCODED_CONTROL = re.compile(
 
 @dataclass(frozen=True)
 class UnusableRecord:
-    """A record of a list that can't be used; `id` is empty where none can be read."""
+    """A record of a list that can't be used; `id` is empty if it can't be read."""
 
     id: str
     place: str
@@ -42,7 +42,7 @@ class UnusableRecord:
 
 @dataclass(frozen=True)
 class Page(Generic[AnyRecord]):
-    """One page of a list; `total` and `pages` are None where the server did not report them."""
+    """One page of a list; `total` and `pages` are None if the server did not report them."""
 
     records: list[AnyRecord]
     total: int | None
@@ -57,7 +57,7 @@ class Page(Generic[AnyRecord]):
 def decode_page(body: bytes, kind: type[AnyRecord], *, source: str, number: int) -> Page[AnyRecord]:
     """Decode page `number` of a list; `source` names it, as in `GET /api/v1/admin/users/`.
 
-    Raises UpstreamInvalidResponse for what is no list at all.
+    Raises UpstreamInvalidResponse if the body is not a list.
     """
     place = f"page {number} of {source}"
     try:
@@ -67,17 +67,17 @@ def decode_page(body: bytes, kind: type[AnyRecord], *, source: str, number: int)
     if isinstance(decoded, list):
         page = Page(records=decoded, total=None, pages=None)
     else:
-        page = _page_of(decoded, decoded.records(), [], place)
-    return _without_control_characters(page, place) if _may_have_control(body) else page
+        page = _build_page(decoded, decoded.records(), [], place)
+    return _strip_control_characters(page, place) if _may_have_control(body) else page
 
 
 def decode_item(body: bytes, kind: type[AnyRecord], *, source: str) -> AnyRecord:
     """Decode one record, bare or under `data`. Raises UpstreamInvalidResponse."""
-    answer = _load_json(body, source)
-    if isinstance(answer, dict) and "id" not in answer and "data" in answer:
-        answer = answer["data"]
+    document = _load_json(body, source)
+    if isinstance(document, dict) and "id" not in document and "data" in document:
+        document = document["data"]
     try:
-        return _convert(answer, kind)
+        return _convert(document, kind)
     except msgspec.ValidationError as error:
         problem = _format_problem(error)
     raise _invalid(problem, source)
@@ -94,70 +94,69 @@ def decode_response(body: bytes, kind: Any, *, source: str, service: str = "Scai
     raise _invalid(problem, source, service)
 
 
-def _page_of(
+def _build_page(
     envelope: PageEnvelope[Any],
     records: list[Any] | None,
     unusable: list[UnusableRecord],
     place: str,
 ) -> Page[Any]:
     if records is None:
-        raise _invalid("neither `data` nor `items` holds a list", place)
-    places = envelope.places()
-    rows = (place.reported_rows() for place in places)
-    pages = (place.reported_pages() for place in places)
+        raise _invalid("neither `data` nor `items` is a list", place)
+    row_totals = (totals.get_total_rows() for totals in envelope.totals())
+    page_totals = (totals.get_total_pages() for totals in envelope.totals())
     return Page(
         records=records,
-        total=next((number for number in rows if number is not None), None),
-        pages=next((number for number in pages if number is not None), None),
+        total=next((number for number in row_totals if number is not None), None),
+        pages=next((number for number in page_totals if number is not None), None),
         unusable=unusable,
     )
 
 
 def _decode_one_by_one(body: bytes, kind: type[AnyRecord], place: str) -> Page[AnyRecord]:
-    answer = _load_json(body, place)
-    rows, envelope = answer, PageEnvelope[Any]()
-    if isinstance(answer, dict):
-        key = "items" if answer.get("data") is None else "data"
-        rows = answer.get(key)
+    document = _load_json(body, place)
+    rows, envelope = document, PageEnvelope[Any]()
+    if isinstance(document, dict):
+        key = "items" if document.get("data") is None else "data"
+        rows = document.get(key)
         try:
-            envelope = msgspec.convert({**answer, "data": None, "items": None}, PageEnvelope[Any])
+            envelope = msgspec.convert({**document, "data": None, "items": None}, PageEnvelope[Any])
         except msgspec.ValidationError as error:
             problem = _format_problem(error)
             raise _invalid(problem, place) from None
     if not isinstance(rows, list):
-        raise _invalid("neither `data` nor `items` holds a list", place)
+        raise _invalid("neither `data` nor `items` is a list", place)
     records: list[AnyRecord] = []
     unusable = []
     for index, row in enumerate(rows):
         try:
             records.append(_convert(row, kind))
         except msgspec.ValidationError as error:
-            where = f"row {index} of {place}"
-            unusable.append(UnusableRecord(_readable_id(row), where, _format_problem(error)))
-    return _page_of(envelope, records, unusable, place)
+            row_place = f"row {index} of {place}"
+            unusable.append(UnusableRecord(_read_id(row), row_place, _format_problem(error)))
+    return _build_page(envelope, records, unusable, place)
 
 
 def _convert(row: Any, kind: type[AnyRecord]) -> AnyRecord:
-    """Raises msgspec.ValidationError."""
+    """Convert one record. Raises msgspec.ValidationError."""
     record = msgspec.convert(row, kind)
     try:
-        record.drop_control_characters()
+        record.strip_control_characters()
     except ValueError as error:
         raise msgspec.ValidationError(str(error)) from None
     return record
 
 
 def _may_have_control(body: bytes) -> bool:
-    """Whether to look at each text. Single bytes are found much faster than a pattern."""
-    suspect = b"\\" in body or b"\x7f" in body or b"\xc2" in body
-    return suspect and _ENCODED_CONTROL.search(body) is not None
+    """Return whether to check each text. Searching single bytes is much faster than a pattern."""
+    is_suspect = b"\\" in body or b"\x7f" in body or b"\xc2" in body
+    return is_suspect and _ENCODED_CONTROL.search(body) is not None
 
 
-def _without_control_characters(page: Page[AnyRecord], place: str) -> Page[AnyRecord]:
+def _strip_control_characters(page: Page[AnyRecord], place: str) -> Page[AnyRecord]:
     records, unusable = [], []
     for index, record in enumerate(page.records):
         try:
-            record.drop_control_characters()
+            record.strip_control_characters()
         except ValueError as error:
             unusable.append(UnusableRecord("", f"row {index} of {place}", _lower_first(str(error))))
         else:
@@ -165,15 +164,15 @@ def _without_control_characters(page: Page[AnyRecord], place: str) -> Page[AnyRe
     return Page(records=records, total=page.total, pages=page.pages, unusable=unusable)
 
 
-def _readable_id(row: Any) -> str:
-    """The id of a record that can't be used otherwise, so that its local row is left alone."""
+def _read_id(row: Any) -> str:
+    """Return the id of an unusable record, so that its local row can be left unchanged."""
     value = row.get("id") if isinstance(row, dict) else None
-    usable = isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS
-    return str(value) if usable and not CONTROL_CHARACTERS.search(str(value)) else ""
+    is_usable = isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS
+    return str(value) if is_usable and not CONTROL_CHARACTERS.search(str(value)) else ""
 
 
 def _load_json(body: bytes, place: str) -> Any:
-    """Load JSON leniently: half a surrogate pair then spoils one text, not the page."""
+    """Load JSON leniently: a lone surrogate then spoils one text, not the whole page."""
     try:
         return json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -197,7 +196,7 @@ def _lower_first(text: str) -> str:
 
 def _invalid(problem: str, place: str, service: str = "ScaiKey") -> UpstreamInvalidResponse:
     return UpstreamInvalidResponse(
-        f"{service}'s answer can't be read, {place}: {problem}.",
-        fix=f"Check that SCAIWAVE_{service.upper()}_URL is {service}'s address; if it is, report "
-        "this to its operators.",
+        f"Invalid response from {service}, {place}: {problem}.",
+        fix=f"Check that SCAIWAVE_{service.upper()}_URL is the address of {service}; if it is, "
+        f"report this to the operators of {service}.",
     )

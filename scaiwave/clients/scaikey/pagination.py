@@ -1,8 +1,9 @@
-"""Iterate over a paged list: pages in order, a few of them fetched ahead.
+"""Iterate over a paginated list: pages in order, a few of them prefetched.
 
-A list may report its total, or not; a server may cap `per_page`, so that a short page proves
-nothing; records may move between pages while they are read. So reading ends at the reported total
-or at an empty page, and keeps what a caller needs to judge whether it saw everything.
+A list may report its total or not, and a server may cap `per_page`, so that a short page proves
+nothing. Reading ends at the reported total or at an empty page. Records may move between pages
+while they are read, so the iterator records what a caller needs to judge whether the list is
+complete.
 """
 
 from __future__ import annotations
@@ -19,29 +20,29 @@ from scaiwave.errors import UpstreamInvalidResponse
 AnyRecord = TypeVar("AnyRecord", bound=ScaiKeyRecord)
 
 MAX_PAGES = 100_000
-"""Ten million records at 100 a page; what goes on longer goes in circles."""
+"""Ten million records at 100 a page; a longer list repeats itself."""
 
 MAX_READY_PAGES = 4
-"""Pages that may wait for their turn, on top of those in flight: one slow page then does not
-leave the other threads idle."""
+"""Pages that may wait for their turn, besides those in flight, so that one slow page does not leave
+the other threads idle."""
 
 FetchPage = Callable[[int, threading.Event], Page[AnyRecord]]
 
 
 class PageIterator(Generic[AnyRecord]):
-    """Iterate over it once; each step is the list of one page's usable records.
+    """Iterates once, and yields the usable records of each page as a list.
 
-    Once exhausted: `pages` and `rows` count what came, `unusable` has the records that could not
-    be read, `page_size` is the number of records on the first page. `reported_total` is what the
-    server reported last (None if it never did), `truncated` whether an empty page came before that
-    total, `totals_agree` whether every page reported the same and no more came, `ended_empty`
-    whether the last page was an empty one.
+    At the end, `page_count` and `row_count` count what was received, `unusable` has the records
+    that could not be read, and `page_size` is the number of records on the first page.
+    `reported_total` is the total that the server reported last (None if it never did).
+    `is_truncated` is true if an empty page came before that total, `totals_agree` if every page
+    reported the same total and no more rows came, `ended_empty` if the last page was empty.
 
-    With `to_end` it ends at an empty page, whatever total is reported, or after a first page that
-    is all there is by its own total.
+    With `to_end` reading ends at an empty page, whatever total is reported, or after a first page
+    that is the whole list by its own total.
 
-    Leaving the loop ends the threads; `with` or `close()` does so at once when an exception
-    keeps the loop's frame alive.
+    Leaving the loop ends the threads. If an exception keeps the frame of the loop alive, `with` or
+    `close()` ends them at once.
     """
 
     def __init__(
@@ -54,10 +55,10 @@ class PageIterator(Generic[AnyRecord]):
         to_end: bool = False,
     ) -> None:
         self.reported_total: int | None = None
-        self.pages = 0
-        self.rows = 0
+        self.page_count = 0
+        self.row_count = 0
         self.page_size = 0
-        self.truncated = False
+        self.is_truncated = False
         self.totals_agree = True
         self.ended_empty = False
         self.unusable: list[UnusableRecord] = []
@@ -65,7 +66,7 @@ class PageIterator(Generic[AnyRecord]):
         self._in_flight = in_flight
         self._max_pages = max_pages
         self._to_end = to_end
-        self._prefetcher = OrderedPrefetcher(fetch, workers=in_flight, name="walk")
+        self._prefetcher = OrderedPrefetcher(fetch, workers=in_flight, name="pages")
         self._fetch = fetch
         self._stop = threading.Event()
         self._submitted = 0
@@ -88,53 +89,54 @@ class PageIterator(Generic[AnyRecord]):
         self._prefetcher.close()
 
     def __iter__(self) -> Iterator[list[AnyRecord]]:
-        """Raises what fetching a page raises, and UpstreamInvalidResponse for an endless list."""
+        """Raise what fetching a page raises, and UpstreamInvalidResponse for an endless list."""
         if self._started:
             raise RuntimeError("a list can be iterated over once")
         self._started = True
         return self._iterate()
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it was read to its end, every reported total is its count and each record was
-        usable; what stands twice is the caller's to see. A single page needs no empty one behind it
-        if its total says that it is all. Where no total is reported, pages must be of one size: a
-        cap that changes between two pages hides the records between them.
+    def is_complete(self) -> bool:
+        """Whether the list was read to its end, matches its totals and has no unusable record.
+
+        The caller must check for repeated records. A single page with a matching total needs no
+        empty page after it. If no total is reported, all pages must have the same size: a cap that
+        changes between two pages hides the records between them.
         """
         totals = {self._min_total, self._max_total} - {None}
-        if self.unusable or not totals <= {self.rows}:
+        if self.unusable or not totals <= {self.row_count}:
             return False
         if totals:
-            return self.ended_empty or self.pages == 1
-        even = self._sizes <= {self.page_size} and self._last_size <= self.page_size
-        return self.ended_empty and even
+            return self.ended_empty or self.page_count == 1
+        same_size = self._sizes <= {self.page_size} and self._last_size <= self.page_size
+        return self.ended_empty and same_size
 
     def _iterate(self) -> Iterator[list[AnyRecord]]:
         try:
-            page = self._fetch(1, self._stop)  # Here, so that a single page needs no thread.
+            page = self._fetch(1, self._stop)  # A single page needs no thread.
             self._submitted = 1
             while self._add(page):
                 self._submit_ahead()
                 yield page.records
-                if self._is_complete():
+                if self._has_reached_end():
                     return
                 page = self._prefetcher.take()
         finally:
             self.close()
 
     def _add(self, page: Page[AnyRecord]) -> bool:
-        """Count a page; False if it is the empty one that ends the list."""
+        """Count a page; return False if it is the empty page that ends the list."""
         if not page.count:
             self._record_end(page)
             return False
-        self.pages += 1
+        self.page_count += 1
         self._check_progress(page)
         self._record_total(page)
-        self.rows += page.count
+        self.row_count += page.count
         self.unusable += page.unusable
-        if self._max_total is not None and self.rows > self._max_total:
-            self.totals_agree = False  # More came than was reported: only an empty page is an end.
-        if self.pages == 1:
+        if self._max_total is not None and self.row_count > self._max_total:
+            self.totals_agree = False  # From now on only an empty page ends the list.
+        if self.page_count == 1:
             self._reported_pages = page.pages
             self.page_size = page.count
         else:
@@ -144,17 +146,17 @@ class PageIterator(Generic[AnyRecord]):
 
     def _record_end(self, page: Page[AnyRecord]) -> None:
         self.ended_empty = True
-        if self.pages == 0:
+        if self.page_count == 0:
             self._record_total(page)
             self._reported_pages = page.pages
         elif page.total is not None:
             self._widen_totals(page.total)
-        short_of_rows = self.rows < (self.reported_total or 0)
-        short_of_pages = self.reported_total is None and self.pages < (self._reported_pages or 0)
-        self.truncated = short_of_rows or short_of_pages
+        lacks_rows = self.row_count < (self.reported_total or 0)
+        lacks_pages = self.page_count < (self._reported_pages or 0)
+        self.is_truncated = lacks_rows or (self.reported_total is None and lacks_pages)
 
     def _record_total(self, page: Page[AnyRecord]) -> None:
-        if self.pages > 1 and page.total != self.reported_total:
+        if self.page_count > 1 and page.total != self.reported_total:
             self.totals_agree = False
         if page.total is not None:
             self.reported_total = page.total
@@ -170,38 +172,37 @@ class PageIterator(Generic[AnyRecord]):
             ends = (page.records[0].key, page.records[-1].key, page.count)
         if ends and ends == self._previous:
             raise UpstreamInvalidResponse(
-                f"ScaiKey answers pages {self.pages - 1} and {self.pages} of {self._source} with "
-                "the same records.",
-                fix="Report this to the operators of ScaiKey: it seems to ignore `page`. No "
-                "changes were made.",
+                f"ScaiKey returned the same records for pages {self.page_count - 1} and "
+                f"{self.page_count} of {self._source}. No changes were made.",
+                fix="Report this to the operators of ScaiKey: it seems to ignore `page`.",
             )
-        if self.pages > self._max_pages:
+        if self.page_count > self._max_pages:
             raise UpstreamInvalidResponse(
-                f"ScaiKey's {self._source} goes on after {self._max_pages} pages.",
-                fix="Report this to the operators of ScaiKey: its list has no end. No changes were "
-                "made.",
+                f"ScaiKey's list {self._source} has more than {self._max_pages:,} pages. No "
+                "changes were made.",
+                fix="Report this to the operators of ScaiKey: the list has no end.",
             )
         self._previous = ends
 
-    def _is_complete(self) -> bool:
+    def _has_reached_end(self) -> bool:
         if self._to_end:
-            return self.pages == 1 and self._max_total == self.rows
+            return self.page_count == 1 and self._max_total == self.row_count
         if self._max_total is not None:
-            return self.rows == self._max_total
-        return self._reported_pages is not None and self.pages >= self._reported_pages
+            return self.row_count == self._max_total
+        return self._reported_pages is not None and self.page_count >= self._reported_pages
 
     def _submit_ahead(self) -> None:
-        last = self.pages + self._count_pages_left()
+        last = self.page_count + self._count_pages_left()
         while self._submitted < last and len(self._prefetcher) < self._in_flight + MAX_READY_PAGES:
             self._submitted += 1
             self._prefetcher.submit(self._submitted)
 
     def _count_pages_left(self) -> int:
-        """How many more pages to expect; at least one while the list is not complete."""
-        if self._is_complete():
+        """Return how many more pages to expect; at least one before the end of the list."""
+        if self._has_reached_end():
             return 0
         if self._max_total is not None:
-            return max(1, -(-(self._max_total - self.rows) // max(1, self.page_size)))
+            return max(1, -(-(self._max_total - self.row_count) // max(1, self.page_size)))
         if self._reported_pages is not None:
-            return max(1, self._reported_pages - self.pages)
-        return self.pages  # Nothing is known: guess that half of it is behind us.
+            return max(1, self._reported_pages - self.page_count)
+        return self.page_count  # Nothing is known, so assume that half of the list has been read.

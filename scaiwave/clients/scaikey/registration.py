@@ -1,7 +1,7 @@
-"""Registers this installation with ScaiKey (ScaiKey docs, reference/api/registration).
+"""Register this server with ScaiKey (ScaiKey docs, reference/api/registration).
 
-No credentials are needed for it. Those that it ends with can be fetched exactly once, so who
-calls `registration_status` must have them on disk before anything else happens.
+Registration needs no credentials. Those that it ends with can be fetched exactly once, so the
+caller of `registration_status` must save them to disk before anything else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REGISTER = "/api/v1/public/register/applications"
 
 
 class RegistrationTicket(msgspec.Struct, frozen=True):
-    """`status_token` is shown once, and is the only way to ask for the answer."""
+    """`status_token` is shown once, and is the only way to get the decision."""
 
     request_id: str
     status_token: str
@@ -70,10 +70,10 @@ class RegistrationCalls:
         partner_slug: str | None = None,
         tenant_slug: str | None = None,
     ) -> RegistrationTicket:
-        """Ask for an application; `scope` is GLOBAL, PARTNER or TENANT.
+        """Request an application; `scope` is GLOBAL, PARTNER or TENANT.
 
-        Sent once, since a second request would make a second application. Raises
-        UpstreamRejected with ScaiKey's words when it doesn't like a field.
+        The request is never retried, since that would create a second application. Raises
+        UpstreamRejected, with ScaiKey's message, for an invalid field.
         assumption: the names of the fields follow `scaicontrol setup register`.
         """
         body: dict[str, Any] = {
@@ -88,9 +88,9 @@ class RegistrationCalls:
             body["partner_slug"] = partner_slug
         if tenant_slug is not None:
             body["tenant_slug"] = tenant_slug
-        answer = self.http.request("POST", REGISTER, json=body)
+        response = self.http.request("POST", REGISTER, json=body)
         ticket: RegistrationTicket = decode_response(
-            answer.content, RegistrationTicket, source=f"POST {REGISTER}"
+            response.content, RegistrationTicket, source=f"POST {REGISTER}"
         )
         return ticket
 
@@ -101,11 +101,11 @@ class RegistrationCalls:
 
         Raises UpstreamNotFound or UpstreamUnauthorized for a wrong id or token.
         """
-        answer = self._call("GET", f"{_path(request_id)}/status", status_token, recorder)
-        return decode_status(answer.content)
+        response = self._call("GET", f"{_path(request_id)}/status", status_token, recorder)
+        return decode_status(response.content)
 
     def cancel_registration(self, request_id: str, status_token: str) -> None:
-        """Take back a pending request. Raises UpstreamConflict once it has been decided."""
+        """Cancel a pending request. Raises UpstreamConflict if it has been decided."""
         self._call("DELETE", _path(request_id), status_token)
 
     def _call(
@@ -121,7 +121,7 @@ class RegistrationCalls:
             )
         except (UpstreamUnauthorized, UpstreamForbidden, UpstreamNotFound) as error:
             error.fix = (
-                "Check the request id and the status token; if they are lost, register again."
+                "Check the request ID and the status token; if they are lost, register again."
             )
             raise
 

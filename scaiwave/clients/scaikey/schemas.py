@@ -1,4 +1,4 @@
-"""ScaiKey's records and list envelopes, typed where they enter (ScaiKey docs, reference/admin-api).
+"""Types of ScaiKey's records and list envelopes (ScaiKey docs, reference/admin-api).
 
 Unknown fields are ignored and missing ones tolerated, since only partners and tenants are
 documented field by field. On the wire null means the same as a missing field; once a record
@@ -15,41 +15,41 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 import msgspec
 
 MAX_ID_CHARS = 200
-"""What our columns hold; ScaiKey's own ids have about 20 characters."""
+"""Length of the database columns; ScaiKey's own ids have about 20 characters."""
 
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-"""C0, DEL and C1, and half surrogate pairs: no name has them, and no database stores them all."""
+"""C0, DEL, C1 and lone surrogates: no name has them, and no database stores all of them."""
 
 if TYPE_CHECKING:
     Text = str
     Id = str
-    Whole = int
+    Int64 = int
 else:
     Text = str | None
     Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS)]
-    Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+    Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class ScaiKeyRecord(msgspec.Struct, kw_only=True, gc=False):
-    """What all rows share: where a text is null, it becomes the empty string."""
+    """Base of all records: a text that is null becomes the empty string."""
 
     def __post_init__(self) -> None:
-        names, texts = _TEXTS[type(self)]
-        if None in texts(self):
+        names, get_texts = _TEXT_FIELDS[type(self)]
+        if None in get_texts(self):
             for name in names:
                 if getattr(self, name) is None:
                     setattr(self, name, "")
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What tells this record from the others of its collection."""
+        """What identifies this record within its collection."""
         raise NotImplementedError
 
-    def drop_control_characters(self) -> None:
-        """Remove control characters from every text. Raises ValueError for an id that has some."""
+    def strip_control_characters(self) -> None:
+        """Remove control characters from every text. Raises ValueError if an id has any."""
         if any(map(CONTROL_CHARACTERS.search, self.key)):
             raise ValueError("An id has control characters")
-        for name in _TEXTS[type(self)][0]:
+        for name in _TEXT_FIELDS[type(self)][0]:
             setattr(self, name, CONTROL_CHARACTERS.sub("", getattr(self, name)))
 
 
@@ -70,9 +70,9 @@ class PartnerRecord(BaseRecord, kw_only=True, gc=False):
     name: Text = ""
     slug: Text = ""
     contact_email: Text = ""
-    max_tenants: Whole | None = None
-    max_users_per_tenant: Whole | None = None
-    max_applications_per_tenant: Whole | None = None
+    max_tenants: Int64 | None = None
+    max_users_per_tenant: Int64 | None = None
+    max_applications_per_tenant: Int64 | None = None
 
 
 class ScaiKeyTenantRecord(BaseRecord, kw_only=True, gc=False):
@@ -83,7 +83,7 @@ class ScaiKeyTenantRecord(BaseRecord, kw_only=True, gc=False):
 
 
 class RecordRef(msgspec.Struct, gc=False):
-    """A nested record, of which only the id matters here."""
+    """A nested record, of which only the id is used."""
 
     id: Text = ""
 
@@ -109,14 +109,14 @@ class UserRecord(TenantScopedRecord, kw_only=True, gc=False):
     mfa_enabled: bool | None = None
     avatar_url: Text = ""  # assumption: the name of this field is not documented
     roles: Any = None
-    """Slugs of roles, as a tuple of texts; None where nothing is told of them. The field is an
-    assumption, so that no shape of it makes a row malformed: what is not a text, or an object with
-    a `slug` or a `name`, is left out, and if that is all there is, nothing is told."""
+    """Slugs of roles as a tuple of texts, or None if ScaiKey reports none. The field is an
+    assumption, so no value makes a record malformed: anything but a text or an object with a `slug`
+    or `name` is ignored, and a value with nothing else counts as not reported."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.roles is not None:
-            self.roles = role_names(self.roles) or (() if self.roles == [] else None)
+            self.roles = parse_role_names(self.roles) or (() if self.roles == [] else None)
 
 
 class GroupRecord(TenantScopedRecord, kw_only=True, gc=False):
@@ -148,17 +148,17 @@ class MemberRecord(ScaiKeyRecord, kw_only=True, gc=False):
         if not self.user_id:
             self._resolve()
         if not self.user_id and not self.member_group_id:
-            raise ValueError("Neither a user nor a group is named")
+            raise ValueError("Neither a user nor a group has an id")
         if max(len(self.user_id), len(self.member_group_id)) > MAX_ID_CHARS:
             raise ValueError(f"An id has more than {MAX_ID_CHARS} characters")
 
     def _resolve(self) -> None:
-        kind = (self.member_type or self.type).strip().upper()
+        member_type = (self.member_type or self.type).strip().upper()
         if self.user is not None and self.user.id:
             self.user_id = self.user.id
-        elif kind == "USER":
+        elif member_type == "USER":
             self.user_id = self.id
-        elif kind == "GROUP":
+        elif member_type == "GROUP":
             self.member_group_id = self.member_group_id or self.id or self.group_id
         else:
             self.member_group_id = self.member_group_id or self.group_id
@@ -168,27 +168,28 @@ class MemberRecord(ScaiKeyRecord, kw_only=True, gc=False):
         return (self.user_id, self.member_group_id)
 
     @property
-    def direct(self) -> bool:
+    def is_direct(self) -> bool:
         """False for a membership that only follows from a nested group."""
         return self.membership_type in {"", "DIRECT"}
 
 
-def _texts(
-    kind: type[ScaiKeyRecord],
+def _get_text_fields(
+    record_type: type[ScaiKeyRecord],
 ) -> tuple[tuple[str, ...], Callable[[ScaiKeyRecord], tuple[str | None, ...]]]:
-    fields = [field.name for field in msgspec.structs.fields(kind) if field.default == ""]
+    fields = [field.name for field in msgspec.structs.fields(record_type) if field.default == ""]
     return tuple(fields), attrgetter(*fields)
 
 
-_TEXTS: dict[
+_TEXT_FIELDS: dict[
     type[ScaiKeyRecord], tuple[tuple[str, ...], Callable[[ScaiKeyRecord], tuple[str | None, ...]]]
 ] = {
-    kind: _texts(kind)
-    for kind in (PartnerRecord, ScaiKeyTenantRecord, UserRecord, GroupRecord, MemberRecord)
+    record_type: _get_text_fields(record_type)
+    for record_type in (PartnerRecord, ScaiKeyTenantRecord, UserRecord, GroupRecord, MemberRecord)
 }
 
 
-def role_names(value: object) -> tuple[str, ...]:
+def parse_role_names(value: object) -> tuple[str, ...]:
+    """Return the slugs or names in a claim or field with one role or several."""
     items = value if isinstance(value, list) else [value]
     names = [
         item.get("slug") or item.get("name") if isinstance(item, dict) else item for item in items
@@ -198,28 +199,28 @@ def role_names(value: object) -> tuple[str, ...]:
 
 AnyRecord = TypeVar("AnyRecord", bound=ScaiKeyRecord)
 
-Figure = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class PageTotals(msgspec.Struct, kw_only=True):
-    """Where a list says how long it is. assumption: any of these names, at any of three places."""
+    """The totals of a list. assumption: any of these names, in any of three places."""
 
-    total: Figure | None = None
-    total_count: Figure | None = None
-    total_items: Figure | None = None
-    pages: Figure | None = None
-    total_pages: Figure | None = None
-    page_count: Figure | None = None
+    total: Count | None = None
+    total_count: Count | None = None
+    total_items: Count | None = None
+    pages: Count | None = None
+    total_pages: Count | None = None
+    page_count: Count | None = None
 
-    def reported_rows(self) -> int | None:
-        return _first(self.total, self.total_count, self.total_items)
+    def get_total_rows(self) -> int | None:
+        return _get_first(self.total, self.total_count, self.total_items)
 
-    def reported_pages(self) -> int | None:
-        return _first(self.pages, self.total_pages, self.page_count)
+    def get_total_pages(self) -> int | None:
+        return _get_first(self.pages, self.total_pages, self.page_count)
 
 
 class PageEnvelope(PageTotals, Generic[AnyRecord], kw_only=True):
-    """A list in an object. assumption: the envelope is not documented; its siblings use these."""
+    """A list in an object. assumption: the envelope has the names that related products use."""
 
     data: list[AnyRecord] | None = None
     items: list[AnyRecord] | None = None
@@ -229,9 +230,9 @@ class PageEnvelope(PageTotals, Generic[AnyRecord], kw_only=True):
     def records(self) -> list[AnyRecord] | None:
         return self.items if self.data is None else self.data
 
-    def places(self) -> list[PageTotals]:
-        return [place for place in (self, self.meta, self.pagination) if place is not None]
+    def totals(self) -> list[PageTotals]:
+        return [totals for totals in (self, self.meta, self.pagination) if totals is not None]
 
 
-def _first(*figures: int | None) -> int | None:
-    return next((figure for figure in figures if figure is not None), None)
+def _get_first(*numbers: int | None) -> int | None:
+    return next((number for number in numbers if number is not None), None)

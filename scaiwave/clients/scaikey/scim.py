@@ -1,8 +1,8 @@
-"""Groups by SCIM (RFC 7643 and 7644), where a group comes with its members in one document.
+"""Read groups by SCIM (RFC 7643 and 7644), where a group and its members are one document.
 
 ScaiKey documents the path of the collection (ScaiKey docs, reference/api/scim). assumption: the
-rest follows the standard, ids are those of the admin API, and our credentials may be refused, so
-that every caller needs another way.
+rest follows the standard, and ids are those of the admin API. The credentials may be refused, so
+every caller needs an alternative.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from scaiwave.errors import UpstreamError, UpstreamForbidden, UpstreamNotFound
 ACCEPT = "application/scim+json, application/json"
 
 UNAVAILABLE = (UpstreamError, UpstreamForbidden, UpstreamNotFound, UpstreamRejected)
-"""What says that groups can't be read this way now. A refused token is not among it."""
+"""Errors that mean that groups can't be read by SCIM now; a rejected token is not one of them."""
 
 Get = Callable[[str, dict[str, int]], httpx.Response]
 
 
 @dataclass(frozen=True)
 class ScimGroup:
-    """One group; `members` is None where the document has none, which may mean either that it is
-    empty or that they are left out."""
+    """One group; `members` is None if the document has none: an empty group, or omitted members."""
 
     id: str
     members: list[MemberRecord] | None
@@ -58,9 +57,9 @@ def groups_path(tenant_id: str) -> str:
 
 
 def read_groups(get: Get, tenant_id: str, *, count: int) -> list[ScimGroup] | None:
-    """All groups of a tenant, page by page; None if they can't be read as a whole.
+    """Read all groups of a tenant, page by page; return None if they can't be read completely.
 
-    A server may return fewer than `count` on a page, so each page begins where the last one ended.
+    A server may return fewer than `count` groups, so each page begins where the last one ended.
     """
     path = groups_path(tenant_id)
     groups: list[ScimGroup] = []
@@ -75,7 +74,7 @@ def read_groups(get: Get, tenant_id: str, *, count: int) -> list[ScimGroup] | No
 
 
 def read_group(get: Get, tenant_id: str, group_id: str) -> ScimGroup | None:
-    """One group by its id; None if the answer is about another one."""
+    """Read one group by its id; return None if the response is about another one."""
     path = f"{groups_path(tenant_id)}/{quote(group_id, safe='')}"
     group: _Group = decode_response(get(path, {}).content, _Group, source=f"GET {path}")
     return _convert(group) if group.id == group_id else None
@@ -96,8 +95,8 @@ def _is_usable(member: _Member) -> bool:
 
 
 def _convert_member(member: _Member) -> MemberRecord:
-    kind = (member.type or "").lower()
+    member_type = (member.type or "").lower()
     options: dict[str, Any] = {"user_id": member.value}
-    if kind == "group" or (not kind and "/Groups/" in (member.ref or "")):
+    if member_type == "group" or (not member_type and "/Groups/" in (member.ref or "")):
         options = {"member_group_id": member.value}
     return MemberRecord(**options)

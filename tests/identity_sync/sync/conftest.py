@@ -18,7 +18,9 @@ def scaikey(sandbox: Sandbox, settings: Settings) -> Iterator[Sandbox]:
     settings.CONFIG = configured(sandbox)
     yield sandbox
     left = [
-        t.name for t in threading.enumerate() if t.name.startswith(("walk", "members", "confirm"))
+        t.name
+        for t in threading.enumerate()
+        if t.name.startswith(("pages", "members", "scim", "lookups"))
     ]
     assert left == []
 

@@ -61,7 +61,8 @@ def test_success_list_hides_somebody_whom_the_item_still_has(scaikey: Sandbox) -
     report = sync()
 
     assert report.warnings == [
-        "ScaiKey's list would take access from 1 participants that ScaiKey still has; they keep it."
+        "ScaiKey's list would take access from 1 of the participants, but look-ups by ID show that "
+        "they still have it. Their access is unchanged."
     ]
     assert counts(report) == {}
     assert rewritten() == {}
@@ -122,16 +123,16 @@ def test_fail_an_empty_list_of_people_who_exist(scaikey: Sandbox) -> None:
         sync()
 
     assert caught.value.message == (
-        "Removals of participants stopped, because ScaiKey's list leaves out what ScaiKey still "
-        "has. Everything else is applied."
+        "Skipped removals of participants: ScaiKey's list omits records that still exist. "
+        "Everything else was applied."
     )
     assert counts(caught.value.report) == {
         "participants": {"skipped": 570},
         "groups": {"added": 1},
     }
     assert caught.value.report.warnings == [
-        "ScaiKey's list would take access from 30 participants that ScaiKey still has; they keep "
-        "it."
+        "ScaiKey's list would take access from 30 of the participants, but look-ups by ID show "
+        "that they still have it. Their access is unchanged."
     ]
     assert scaikey.requests.total - requests < 60
     assert dump()["sw_participants"] == before["sw_participants"]
@@ -147,9 +148,9 @@ UNPROVEN: list[tuple[dict[str, Any], str]] = [
     ({"action": "status", "status": 403}, "forbids GET"),
     ({"action": "status", "status": 404, "body": {"message": "no route"}}, "404 that is not"),
     ({"action": "status", "status": 418}, "418"),
-    ({"action": "wrong_shape", "body": {"id": "usr_another"}}, "another id"),
-    ({"action": "wrong_shape", "body": {"data": []}}, "can't be read"),
-    ({"action": "wrong_shape", "body": None}, "can't be read"),
+    ({"action": "wrong_shape", "body": {"id": "usr_another"}}, "a different ID"),
+    ({"action": "wrong_shape", "body": {"data": []}}, "Invalid response"),
+    ({"action": "wrong_shape", "body": None}, "Invalid response"),
 ]
 
 
@@ -166,7 +167,7 @@ def test_success_an_answer_that_proves_nothing_postpones(
         report = sync()
         assert report.outcome == "applied"
         assert counts(report)["participants"] == {"skipped": 1}
-        assert "1 removals of participants are postponed" in report.warnings[0]
+        assert "Postponed 1 removal of participants" in report.warnings[0]
         assert reason in report.warnings[0]
         assert Participant.objects.get(scaikey_id=person).absent_since is None
     skip = SyncSkip.objects.get(kind="participants")
@@ -185,7 +186,7 @@ def test_success_an_id_that_is_no_path_segment_is_postponed(scaikey: Sandbox, od
     report = sync()
 
     assert counts(report) == {"participants": {"skipped": 1}}
-    assert "its id can't be put into a path" in report.warnings[0]
+    assert "its ID can't be part of a URL path" in report.warnings[0]
     assert Participant.objects.get(pk=row.pk).absent_since is None
 
 
@@ -210,8 +211,8 @@ def test_success_the_budget_postpones_the_rest(
     assert report.outcome == "applied"
     expected = {"skipped": number - confirmed} | ({"deactivated": 3} if confirmed else {})
     assert counts(report) == {"participants": expected}
-    assert f"{number - confirmed} removals of participants are postponed" in report.warnings[0]
-    assert "this run has made all its look-ups" in report.warnings[0]
+    assert f"Postponed {number - confirmed} removals of participants" in report.warnings[0]
+    assert "the look-up limit of this run is reached" in report.warnings[0]
     assert counts(sync(allow_removals=number)) == {
         "participants": {"deactivated": number - confirmed}
     }
@@ -243,7 +244,7 @@ def test_fail_truncated_twice(scaikey: Sandbox) -> None:
         sync()
 
     assert caught.value.message == (
-        "ScaiKey reports 250 users and returned 200. No changes were made."
+        "Incomplete list: ScaiKey reports 250 users but returned 200. No changes were made."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_TRUNCATED", 2)
     assert dump() == before
@@ -267,7 +268,7 @@ def test_success_group_vanishes_while_members_are_read(scaikey: Sandbox) -> None
     assert counts(report) == {}
     assert rewritten() == {}
     assert report.warnings == [
-        "1 groups vanished while their members were read; the next run looks again."
+        "1 group disappeared while the members were read; the next run checks again."
     ]
     assert sync().warnings == []
 
@@ -285,7 +286,7 @@ def test_success_group_vanishes_when_read_again(scaikey: Sandbox) -> None:
     members = GroupMembership.objects.filter(group__scaikey_id=group, absent_since=None).count()
     assert counts(report) == {"memberships": {"skipped": members}}
     assert rewritten() == {}
-    assert f"{members} ends of memberships are postponed" in report.warnings[0]
+    assert f"Postponed {members} membership removals" in report.warnings[0]
     assert counts(sync()) == {}
 
 

@@ -73,14 +73,14 @@ def impatient(config: Configuration) -> ScaiKeyClient:
             {"action": "not_json", "path": f"{ADMIN}/tenants/"},
             "SW_UPSTREAM_NONSENSE",
             2,
-            "ScaiKey's answer can't be read, page 1 of GET /api/v1/admin/tenants/: it is not JSON.",
+            "Invalid response from ScaiKey, page 1 of GET /api/v1/admin/tenants/: it is not JSON.",
         ),
         (
             {"action": "wrong_shape", "path": f"{ADMIN}/groups/"},
             "SW_UPSTREAM_NONSENSE",
             2,
-            "ScaiKey's answer can't be read, page 1 of GET /api/v1/admin/groups/: neither `data` "
-            "nor `items` holds a list.",
+            "Invalid response from ScaiKey, page 1 of GET /api/v1/admin/groups/: neither `data` "
+            "nor `items` is a list.",
         ),
         (
             {"action": "status", "status": 403, "path": USERS},

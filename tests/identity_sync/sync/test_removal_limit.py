@@ -78,8 +78,8 @@ def test_fail_too_many(scaikey: Sandbox) -> None:
         "20 and more than 10%). No changes were made."
     )
     assert caught.value.fix == (
-        "If that is right, allow exactly this plan: `scaiwave sync --allow-removals 21`. To see it "
-        "first: `scaiwave sync --dry-run -v 2`."
+        "If this is correct, allow exactly this plan: `scaiwave sync --allow-removals 21`. To "
+        "review it first: `scaiwave sync --dry-run -v 2`."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_REMOVAL_LIMIT", 1)
     assert dump() == before
@@ -120,12 +120,12 @@ def test_fail_one_tenant_is_skipped(scaikey: Sandbox) -> None:
         sync(on_planned=lambda: listed.append("seen"))
 
     assert caught.value.message == (
-        f"Skipped 30 losses of access in {slug}: over the removal limit of the tenant. Everything "
-        "else is applied."
+        f"Skipped 30 losses of access in {slug}: over the removal limit of a tenant. Everything "
+        "else was applied."
     )
     assert caught.value.fix == (
-        "If they are right, allow exactly this plan: `scaiwave sync --allow-removals 30`. To see "
-        "it first: `scaiwave sync --dry-run -v 2`."
+        "If they are correct, allow exactly this plan: `scaiwave sync --allow-removals 30`. To "
+        "review it first: `scaiwave sync --dry-run -v 2`."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
     assert caught.value.report.outcome == "partial"
@@ -167,7 +167,7 @@ def test_fail_empty_collection(scaikey: Sandbox, path: str, kind: str, name: str
 
     number = report.kinds[kind].seen
     assert caught.value.message == (
-        f"ScaiKey returned no {name} at all, and there are {number} here. No changes were made."
+        f"ScaiKey returned no {name}, but this server has {number}. No changes were made."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_COLLECTION_EMPTY", 1)
     assert dump() == before
@@ -203,17 +203,16 @@ def test_fail_slug_of_a_local_tenant(scaikey: Sandbox) -> None:
         sync()
 
     assert caught.value.message == (
-        "Skipped tenants whose slug is taken here: ours. Everything else is applied."
+        "Skipped tenants whose slug is already in use: ours. Everything else was applied."
     )
     assert caught.value.fix == (
         f"If both are the same tenant, link them: `scaiwave admin link-tenant ours "
-        f"--scaikey-tenant-id {there}`; else change the slug of one of them."
+        f"--scaikey-tenant-id {there}`; otherwise change the slug of one of them."
     )
     assert caught.value.report.warnings == [
-        f"Tenant Theirs ({there}) is skipped: a tenant that is not linked to ScaiKey has the "
-        "slug ours here.",
-        "2 participants belong to tenants that ScaiKey did not return or that are skipped; they "
-        "stay as they are.",
+        f"Skipped tenant Theirs ({there}): its slug ours is in use by a local tenant.",
+        "Skipped 2 of the participants, whose tenant was skipped or not returned by ScaiKey; the "
+        "local rows are unchanged.",
     ]
     assert counts(caught.value.report) == {
         "tenants": {"skipped": 1},
@@ -240,8 +239,8 @@ def test_fail_swapped_slugs_for_one_tenant_alone(scaikey: Sandbox) -> None:
         sync(tenant=one["id"])
 
     assert caught.value.fix == (
-        f"A sync of all tenants, `scaiwave sync`, sorts {slugs[1]} out if ScaiKey gives that slug "
-        "to one tenant only."
+        "Run `scaiwave sync` for all tenants, after making sure that only one of them has the slug "
+        f"{slugs[1]} in ScaiKey."
     )
     assert Tenant.objects.get(scaikey_tenant_id=one["id"]).slug == slugs[0]
     assert counts(sync()) == {"tenants": {"updated": 2}}

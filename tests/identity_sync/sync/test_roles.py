@@ -247,7 +247,7 @@ def test_success_what_is_no_slug_is_left_out_and_said(scaikey: Sandbox) -> None:
 
     assert held() == {(one, "editors", "scaikey")}
     assert report.warnings == [
-        "Roles whose names can't be slugs are not granted: "
+        "Roles whose names can't be slugs were not granted: "
         "'a\\nb', 'a  c', 'a b', 'sales team', 'x' and 1 more."
     ]
     assert last_run().warnings == report.warnings

@@ -21,7 +21,8 @@ pytestmark = [
 
 GRANT = "`scaiwave role grant super_admin --tenant <slug> --to <who>`"
 WARNING = (
-    f"Since this sync nobody active on this platform is super_admin. Grant it to somebody: {GRANT}."
+    "After this sync nobody active on this platform is super_admin. Grant the role to someone: "
+    f"{GRANT}."
 )
 
 
@@ -37,7 +38,7 @@ def assert_stopped(**options: Any) -> SyncReport:
             "made."
         )
         assert caught.value.fix == (
-            f"Grant it to somebody who stays: {GRANT}. Or accept it: `scaiwave sync "
+            f"Grant the role to someone who remains: {GRANT}. To accept it instead: `scaiwave sync "
             "--allow-no-super-admin`."
         )
         assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_LAST_SUPER_ADMIN", 1)

@@ -251,7 +251,7 @@ def test_success_groups(scaikey: Sandbox) -> None:
         group__scaikey_id=inside, member_participant__scaikey_id=anna
     )
     assert counts(sync()) == {"memberships": {"deactivated": 2}}
-    assert {row[4] for row in changes()} == {"not a member in ScaiKey any more"}
+    assert {row[4] for row in changes()} == {"no longer a member in ScaiKey"}
 
     scaikey.directory.add_member(inside, user_id=anna)
     assert counts(sync()) == {"memberships": {"restored": 1}}

@@ -44,13 +44,13 @@ def test_fail_one_unusable_record_is_skipped(scaikey: Sandbox) -> None:
     with pytest.raises(SyncPartial) as caught:
         sync()
 
-    assert caught.value.message == "Skipped 1 unusable records. Everything else is applied."
+    assert caught.value.message == "Skipped 1 unusable record. Everything else was applied."
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
     assert counts(caught.value.report) == {"participants": {"updated": 1, "skipped": 1}}
     (warning,) = caught.value.report.warnings
     assert warning == (
-        "Skipped 1 unusable records of participants; what is here of them stays as it is: row 0 of "
-        "page 1 of GET /api/v1/admin/users/ (expected `str | null`, got `array` at `email`)."
+        "Skipped 1 unusable record of participants; the local rows are unchanged: row 0 of page 1 "
+        "of GET /api/v1/admin/users/ (expected `str | null`, got `array` at `email`)."
     )
     assert Participant.objects.get(scaikey_id=bad) == before
     assert Participant.objects.get(scaikey_id=bad).absent_since is None
@@ -129,7 +129,7 @@ def test_success_a_slug_that_becomes_null_is_kept(scaikey: Sandbox) -> None:
 
     assert counts(report) == {}
     assert report.warnings == [
-        f"ScaiKey reports no slug for tenant {tenant['id']}; it keeps {tenant['slug']} here."
+        f"ScaiKey sent no slug for tenant {tenant['id']}; it keeps its slug {tenant['slug']}."
     ]
     assert Tenant.objects.get(scaikey_tenant_id=tenant["id"]).slug == tenant["slug"]
 
@@ -148,7 +148,7 @@ def test_fail_too_many_unusable_records(scaikey: Sandbox, number: int, fails: bo
     with pytest.raises(UnusableRecords) as caught:
         sync()
     assert caught.value.message == (
-        "21 of ScaiKey's 600 participants can't be used, the first is row 0 of page 1 of GET "
+        "Unusable records: 21 of ScaiKey's 600 participants, the first is row 0 of page 1 of GET "
         "/api/v1/admin/users/: expected `str | null`, got `int` at `status`. No changes were made."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_UNUSABLE_RECORDS", 2)

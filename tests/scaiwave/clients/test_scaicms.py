@@ -144,7 +144,7 @@ def test_fail_read_nonsense(body: bytes) -> None:
         with pytest.raises(UpstreamInvalidResponse) as caught:
             client.read_page("a")
     assert caught.value.message.startswith(
-        "ScaiCMS's answer can't be read, GET /api/v1/docs/scaiwave/v1/a"
+        "Invalid response from ScaiCMS, GET /api/v1/docs/scaiwave/v1/a"
     )
 
 

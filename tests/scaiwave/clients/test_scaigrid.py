@@ -154,7 +154,7 @@ def test_fail_an_answer_that_makes_no_sense(
     with Loopback(lambda asked: say(body)) as server, with_key(server.origin) as client:
         with pytest.raises(UpstreamInvalidResponse) as caught:
             getattr(client, call)(**arguments)
-    assert caught.value.message == f"ScaiGrid's answer can't be read, {told}."
+    assert caught.value.message == f"Invalid response from ScaiGrid, {told}."
     assert "SCAIWAVE_SCAIGRID_URL" in caught.value.fix
 
 

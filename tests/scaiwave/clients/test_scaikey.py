@@ -63,24 +63,24 @@ def tokens_asked(scaikey: Sandbox) -> int:
 @pytest.mark.parametrize("cap", [7, 100])
 def test_success_walks(scaikey: Sandbox, client: ScaiKeyClient, envelope: str, cap: int) -> None:
     scaikey.envelope, scaikey.max_per_page = envelope, cap
-    users = [row for page in client.walk("users") for row in page]
+    users = [row for page in client.iter_pages("users") for row in page]
     assert len({row.id for row in users}) == len(users) == 250
     assert all(row.tenant_id and row.email and row.status for row in users)
-    assert sum(len(page) for page in client.walk("partners")) == 2
-    tenants = [row for page in client.walk("tenants") for row in page]
+    assert sum(len(page) for page in client.iter_pages("partners")) == 2
+    tenants = [row for page in client.iter_pages("tenants") for row in page]
     assert len(tenants) == 3
     assert all(row.slug and row.partner_id for row in tenants)
-    groups = [row for page in client.walk("groups") for row in page]
+    groups = [row for page in client.iter_pages("groups") for row in page]
     assert len(groups) == 9
     assert all(row.group_type and row.tenant_id for row in groups)
 
 
 def test_success_walk_of_one_tenant(client: ScaiKeyClient) -> None:
-    (tenants,) = client.walk("tenants")
+    (tenants,) = client.iter_pages("tenants")
     counted = 0
     for tenant in tenants:
-        walk = client.walk("users", params={"tenant_id": tenant.id})
-        rows = [row for page in walk for row in page]
+        listing = client.iter_pages("users", params={"tenant_id": tenant.id})
+        rows = [row for page in listing for row in page]
         assert {row.tenant_id for row in rows} == {tenant.id}
         counted += len(rows)
     assert counted == 250
@@ -93,11 +93,11 @@ def members_of(client: ScaiKeyClient, group_ids: list[str]) -> dict[str, list[Me
 
 
 def test_success_members(client: ScaiKeyClient) -> None:
-    groups = [row.id for page in client.walk("groups") for row in page]
+    groups = [row.id for page in client.iter_pages("groups") for row in page]
     found = members_of(client, groups)
     assert list(found) == groups
     assert found == {
-        group: [row for page in client.walk_members(group) for row in page] for group in groups
+        group: [row for page in client.iter_member_pages(group) for row in page] for group in groups
     }
     members = [member for rows in found.values() for member in rows]
     assert any(member.user_id for member in members)
@@ -108,24 +108,24 @@ def test_success_members(client: ScaiKeyClient) -> None:
 def test_success_members_truncated_are_not_a_whole_list(
     scaikey: Sandbox, client: ScaiKeyClient
 ) -> None:
-    (groups,) = client.walk("groups")
+    (groups,) = client.iter_pages("groups")
     big = max(groups, key=lambda group: len(members_of(client, [group.id])[group.id]))
     ((_, whole),) = client.iter_members([big.id], to_end=True)
     assert whole is not None
     scaikey.faults.add("total", path="*/members", total=len(whole.records) + 5)
     ((_, partial),) = client.iter_members([big.id], to_end=True)
     assert partial is not None
-    assert whole.is_whole
+    assert whole.is_complete
     assert partial.records == whole.records
-    assert not partial.is_whole
+    assert not partial.is_complete
 
 
 def test_success_items(client: ScaiKeyClient) -> None:
     (partner, *_), (tenant, *_), (user, *_), (group, *_) = (
-        next(iter(client.walk("partners"))),
-        next(iter(client.walk("tenants"))),
-        next(iter(client.walk("users"))),
-        next(iter(client.walk("groups"))),
+        next(iter(client.iter_pages("partners"))),
+        next(iter(client.iter_pages("tenants"))),
+        next(iter(client.iter_pages("users"))),
+        next(iter(client.iter_pages("groups"))),
     )
     assert client.get_partner(partner.id) == partner
     assert client.get_tenant(tenant.id) == tenant
@@ -157,17 +157,17 @@ def test_success_ids_are_encoded() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"id": "other"}, "ScaiKey answers GET {path} with a record that has another id."),
+        ({"id": "other"}, "ScaiKey responded to GET {path} with a record that has a different ID."),
         (
             {"data": []},
-            "ScaiKey's answer can't be read, GET {path}: expected `object`, got `array`.",
+            "Invalid response from ScaiKey, GET {path}: expected `object`, got `array`.",
         ),
         (
             {"data": {"id": "x", "email": 1}},
-            "ScaiKey's answer can't be read, GET {path}: expected `str | null`, got `int` at "
+            "Invalid response from ScaiKey, GET {path}: expected `str | null`, got `int` at "
             "`email`.",
         ),
-        (b"<html>", "ScaiKey's answer can't be read, GET {path}: it is not JSON."),
+        (b"<html>", "Invalid response from ScaiKey, GET {path}: it is not JSON."),
     ],
 )
 def test_fail_item_is_nonsense(body: object, message: str) -> None:
@@ -208,7 +208,7 @@ def test_success_token_is_renewed_in_time(scaikey: Sandbox, client: ScaiKeyClien
 
 
 def test_success_token_is_renewed_after_a_401(scaikey: Sandbox, client: ScaiKeyClient) -> None:
-    (tenant, *_) = next(iter(client.walk("tenants")))
+    (tenant, *_) = next(iter(client.iter_pages("tenants")))
     scaikey.rotate_keys(keep_old=False)
     assert client.get_tenant(tenant.id) == tenant
     assert tokens_asked(scaikey) == 2
@@ -216,7 +216,7 @@ def test_success_token_is_renewed_after_a_401(scaikey: Sandbox, client: ScaiKeyC
 
 def test_success_walk_outlives_its_token(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     seen = 0
-    for page in client.walk("users", per_page=10, in_flight=4):
+    for page in client.iter_pages("users", per_page=10, in_flight=4):
         seen += len(page)
         if seen == 100:
             scaikey.rotate_keys(keep_old=False)
@@ -286,7 +286,7 @@ def test_fail_grant_is_nonsense(
     scaikey.faults.add("status", path=TOKEN, status=200, body=grant)
     with pytest.raises(UpstreamInvalidResponse) as caught:
         client.get_user("usr_1")
-    told = "handed out something that is not a bearer token" if what is None else what
+    told = "returned something that is not a bearer token" if what is None else what
     assert told in caught.value.message
 
 
@@ -340,8 +340,8 @@ def test_fail_discovery_points_elsewhere(
     with pytest.raises(UpstreamInvalidResponse) as caught:
         client.get_user("usr_1")
     assert caught.value.message == (
-        f"The discovery document of ScaiKey at {scaikey.url} places its token_endpoint at "
-        f"{shown.format(port=scaikey.port)}, and credentials are not sent to another server."
+        f"The discovery document of ScaiKey at {scaikey.url} has its token_endpoint on another "
+        f"server, {shown.format(port=scaikey.port)}, to which credentials are not sent."
     )
     assert tokens_asked(scaikey) == 0
 
@@ -357,7 +357,7 @@ def test_fail_discovery_is_a_web_page(scaikey: Sandbox, client: ScaiKeyClient) -
     with pytest.raises(UpstreamInvalidResponse) as caught:
         client.get_user("usr_1")
     assert caught.value.message == (
-        f"ScaiKey's answer can't be read, GET {DISCOVERY}: it is not JSON."
+        f"Invalid response from ScaiKey, GET {DISCOVERY}: it is not JSON."
     )
 
 
@@ -365,7 +365,7 @@ def test_success_operators_token_is_sent(scaikey: Sandbox) -> None:
     (tenant_id, *_) = scaikey.directory.tenants
     token = scaikey.issue_token(role="tenant_admin", tenant_id=tenant_id)
     with ScaiKeyClient(scaikey.url, bearer=token) as client:
-        tenants = [row.id for page in client.walk("tenants") for row in page]
+        tenants = [row.id for page in client.iter_pages("tenants") for row in page]
         assert client.claims()["role"] == "tenant_admin"
     assert tenants == [tenant_id]
     assert tokens_asked(scaikey) == 0
@@ -390,12 +390,12 @@ def test_fail_operators_role_is_too_low(scaikey: Sandbox) -> None:
     token = scaikey.issue_token(role="partner_admin", partner_id="prt_1")
     with ScaiKeyClient(scaikey.url, bearer=token) as client:
         with pytest.raises(UpstreamForbidden) as caught:
-            list(client.walk("partners"))
+            list(client.iter_pages("partners"))
     assert caught.value.message == (
         f"ScaiKey at {scaikey.url} forbids GET /api/v1/admin/partners/: Super admin role required."
     )
     assert caught.value.fix == (
-        "Use the token of an administrator whose role reaches this, or unset SCAIWAVE_ADMIN_TOKEN."
+        "Use the token of a ScaiKey administrator with access, or unset SCAIWAVE_ADMIN_TOKEN."
     )
 
 
@@ -403,13 +403,13 @@ def test_fail_operators_role_is_too_low(scaikey: Sandbox) -> None:
 def test_fail_operators_token_is_no_token(token: str) -> None:
     with pytest.raises(InvalidToken) as caught:
         ScaiKeyClient("http://127.0.0.1:1", bearer=token)
-    assert caught.value.message == "The ScaiKey token holds characters that no token has."
+    assert caught.value.message == "The ScaiKey token contains characters that no token may have."
 
 
 def test_fail_no_credentials(scaikey: Sandbox) -> None:
     with ScaiKeyClient(scaikey.url) as client, pytest.raises(SettingMissing) as caught:
         client.get_user("usr_1")
-    assert caught.value.message == "There are no credentials for ScaiKey."
+    assert caught.value.message == "No credentials for ScaiKey are configured."
     assert caught.value.fix == (
         "Run `scaiwave sync register`, or set SCAIWAVE_SCAIKEY_CLIENT_ID and "
         "SCAIWAVE_SCAIKEY_CLIENT_SECRET."
@@ -421,8 +421,8 @@ def test_fail_no_credentials(scaikey: Sandbox) -> None:
     [
         (
             "partners",
-            "Give the application the scope admin:read and the reach GLOBAL: a PARTNER or TENANT "
-            "application may not list partners.",
+            "Give the application the scope admin:read and make it GLOBAL in ScaiKey: one that is "
+            "PARTNER or TENANT can't list partners.",
         ),
         ("users", "Give the application the scope admin:read in ScaiKey."),
         ("groups", "Give the application the scopes groups:read and admin:read in ScaiKey."),
@@ -434,7 +434,7 @@ def test_fail_scope_missing(
     detail = "Platform token requires admin:read or admin:write scope"
     scaikey.faults.add("status", path="/api/v1/admin/*", status=403, body={"detail": detail})
     with pytest.raises(UpstreamForbidden) as caught:
-        list(client.walk(collection))
+        list(client.iter_pages(collection))
     assert caught.value.message == (
         f"ScaiKey at {scaikey.url} forbids GET /api/v1/admin/{collection}/: {detail}."
     )
@@ -443,7 +443,7 @@ def test_fail_scope_missing(
 
 
 def test_success_keys_of_platform_and_tenant(scaikey: Sandbox, client: ScaiKeyClient) -> None:
-    (tenant, *_) = next(iter(client.walk("tenants")))
+    (tenant, *_) = next(iter(client.iter_pages("tenants")))
     with ScaiKeyClient(scaikey.url) as anonymous:
         assert anonymous.fetch_jwks() == scaikey.keys.build_jwks()
         assert anonymous.fetch_jwks(tenant.slug) == scaikey.keys.build_jwks()
@@ -454,7 +454,7 @@ def test_fail_keys_unreadable(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     with pytest.raises(UpstreamInvalidResponse) as caught:
         client.fetch_jwks()
     assert caught.value.message == (
-        "ScaiKey's answer can't be read, the list of keys (JWKS): expected `object`, got `int` "
+        "Invalid response from ScaiKey, the list of keys (JWKS): expected `object`, got `int` "
         "at `keys[0]`."
     )
 
@@ -493,11 +493,11 @@ def test_fail_every_fault_is_told(
 ) -> None:
     scaikey.faults.add(fault, path="/api/v1/admin/users/", query={"page": "2"}, **settings)
     with pytest.raises(ScaiWaveError) as caught:
-        list(client.walk("users"))
+        list(client.iter_pages("users"))
     assert caught.value.exit_code == 2
     assert caught.value.message.endswith(".")
     assert caught.value.fix
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("walk")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pages")]
 
 
 def test_success_faults_that_pass(scaikey: Sandbox, client: ScaiKeyClient) -> None:
@@ -505,13 +505,13 @@ def test_success_faults_that_pass(scaikey: Sandbox, client: ScaiKeyClient) -> No
     faults: list[Action] = ["drop", "cut", "wrong_length", "status"]
     for page, fault in enumerate(faults, start=1):
         scaikey.faults.add(fault, path=users, query={"page": str(page)}, times=1)
-    assert sum(len(page) for page in client.walk("users", per_page=50)) == 250
+    assert sum(len(page) for page in client.iter_pages("users", per_page=50)) == 250
 
 
 def test_success_rows_seen_twice_are_kept(scaikey: Sandbox, client: ScaiKeyClient) -> None:
-    """Judging an inconsistent walk is the reader's business; it has what it needs."""
+    """Judging an inconsistent listing is the reader's business; it has what it needs."""
     scaikey.faults.add("shift", path="/api/v1/admin/users/", query={"page": "2"}, rows=-3)
-    walk = client.walk("users")
-    seen = [row.id for page in walk for row in page]
-    assert len(seen) == walk.rows == walk.reported_total == 250
+    listing = client.iter_pages("users")
+    seen = [row.id for page in listing for row in page]
+    assert len(seen) == listing.row_count == listing.reported_total == 250
     assert len(set(seen)) == 247

@@ -58,7 +58,7 @@ def test_success_credentials_come_once_and_work(scaikey: Sandbox, client: ScaiKe
     with ScaiKeyClient(
         scaikey.url, client_id=own.client_id, client_secret=own.client_secret
     ) as registered:
-        assert sum(len(page) for page in registered.walk("users")) == 30
+        assert sum(len(page) for page in registered.iter_pages("users")) == 30
 
 
 def _of(ticket: RegistrationTicket) -> tuple[str, str]:
@@ -74,7 +74,9 @@ def test_success_of_a_tenant(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     with ScaiKeyClient(
         scaikey.url, client_id=own.client_id, client_secret=own.client_secret
     ) as registered:
-        assert [row.id for page in registered.walk("tenants") for row in page] == [tenant["id"]]
+        assert [row.id for page in registered.iter_pages("tenants") for row in page] == [
+            tenant["id"]
+        ]
         assert registered.app_scope == "TENANT"
 
 
@@ -111,7 +113,7 @@ def test_fail_wrong_token(scaikey: Sandbox, client: ScaiKeyClient) -> None:
         "token."
     )
     assert caught.value.fix == (
-        "Check the request id and the status token; if they are lost, register again."
+        "Check the request ID and the status token; if they are lost, register again."
     )
 
 
@@ -143,8 +145,7 @@ def test_fail_ticket_is_incomplete(scaikey: Sandbox, client: ScaiKeyClient) -> N
     with pytest.raises(UpstreamInvalidResponse) as caught:
         register(client)
     assert caught.value.message == (
-        f"ScaiKey's answer can't be read, POST {PATH}: object missing required field "
-        "`status_token`."
+        f"Invalid response from ScaiKey, POST {PATH}: object missing required field `status_token`."
     )
 
 

@@ -78,12 +78,12 @@ def client(server: Loopback) -> Iterator[ScaiKeyClient]:
         yield client
 
 
-def ids(walk: PageIterator[UserRecord]) -> list[str]:
-    return [row.id for page in walk for row in page]
+def ids(listing: PageIterator[UserRecord]) -> list[str]:
+    return [row.id for page in listing for row in page]
 
 
-def walkers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("walk")]
+def fetching_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("pages")]
 
 
 any_number = settings(
@@ -110,14 +110,16 @@ def test_success_every_row_once_in_order(
 ) -> None:
     rows = people(count)
     server.answers = numbered(rows, shape, cap=cap)
-    walk = client.walk("users", per_page=per_page, in_flight=in_flight)
-    assert ids(walk) == [row["id"] for row in rows]
-    assert walk.rows == count
-    assert walk.pages == -(-count // min(per_page, cap))
-    assert not walk.truncated
-    assert walk.totals_agree
-    assert walk.reported_total == (None if shape in {"pages only", "no figures", "bare"} else count)
-    assert walkers() == []
+    listing = client.iter_pages("users", per_page=per_page, in_flight=in_flight)
+    assert ids(listing) == [row["id"] for row in rows]
+    assert listing.row_count == count
+    assert listing.page_count == -(-count // min(per_page, cap))
+    assert not listing.is_truncated
+    assert listing.totals_agree
+    assert listing.reported_total == (
+        None if shape in {"pages only", "no figures", "bare"} else count
+    )
+    assert fetching_threads() == []
 
 
 @any_number
@@ -132,16 +134,16 @@ def test_success_any_split_into_pages(
     rows = iter(people(sum(sizes)))
     pages = [[next(rows) for _ in range(size)] for size in sizes]
     server.answers = split(pages, shape)
-    walk = client.walk("users", in_flight=in_flight)
-    assert [[row.id for row in page] for page in walk] == [[r["id"] for r in p] for p in pages]
-    assert not walk.truncated
-    assert walk.totals_agree
-    assert walkers() == []
+    listing = client.iter_pages("users", in_flight=in_flight)
+    assert [[row.id for row in page] for page in listing] == [[r["id"] for r in p] for p in pages]
+    assert not listing.is_truncated
+    assert listing.totals_agree
+    assert fetching_threads() == []
 
 
 def test_success_one_page_is_one_request(server: Loopback, client: ScaiKeyClient) -> None:
     server.answers = numbered(people(5), "data")
-    assert len(ids(client.walk("users", params={"tenant_id": "tnt_1"}))) == 5
+    assert len(ids(client.iter_pages("users", params={"tenant_id": "tnt_1"}))) == 5
     (asked,) = server.asked
     assert asked.target == "/api/v1/admin/users/?tenant_id=tnt_1&page=1&per_page=500"
     assert asked.headers["authorization"] == "Bearer token"
@@ -149,7 +151,7 @@ def test_success_one_page_is_one_request(server: Loopback, client: ScaiKeyClient
 
 def test_success_a_short_bare_list_is_two_requests(server: Loopback, client: ScaiKeyClient) -> None:
     server.answers = numbered(people(5), "bare")
-    assert len(ids(client.walk("users"))) == 5
+    assert len(ids(client.iter_pages("users"))) == 5
     assert len(server.asked) == 2
 
 
@@ -158,7 +160,7 @@ def test_success_asks_for_little_more_than_there_is(
     server: Loopback, client: ScaiKeyClient, shape: str, wasted: int
 ) -> None:
     server.answers = numbered(people(300), shape)
-    assert len(ids(client.walk("users", per_page=10))) == 300
+    assert len(ids(client.iter_pages("users", per_page=10))) == 300
     assert len(server.asked) <= 30 + wasted
 
 
@@ -166,15 +168,15 @@ def test_success_pages_are_fetched_ahead_but_not_far(
     server: Loopback, client: ScaiKeyClient
 ) -> None:
     server.answers = numbered(people(1000), "data")
-    walk = iter(client.walk("users", per_page=10, in_flight=4))
-    next(walk)
+    listing = iter(client.iter_pages("users", per_page=10, in_flight=4))
+    next(listing)
     time.sleep(0.3)
     assert len(server.asked) == 9
-    next(walk)
+    next(listing)
     time.sleep(0.3)
     assert len(server.asked) == 10
-    del walk
-    assert walkers() == []
+    del listing
+    assert fetching_threads() == []
 
 
 def test_success_latency_is_shared(server: Loopback, client: ScaiKeyClient) -> None:
@@ -186,15 +188,15 @@ def test_success_latency_is_shared(server: Loopback, client: ScaiKeyClient) -> N
 
     server.answers = slowly
     began = time.monotonic()
-    assert len(ids(client.walk("users", per_page=10))) == 160
+    assert len(ids(client.iter_pages("users", per_page=10))) == 160
     assert time.monotonic() - began < 16 * 0.05
 
 
 def test_success_abandoned(server: Loopback, client: ScaiKeyClient) -> None:
     server.answers = numbered(people(1000), "data")
-    for _ in client.walk("users", per_page=10):
+    for _ in client.iter_pages("users", per_page=10):
         break
-    assert walkers() == []
+    assert fetching_threads() == []
     asked = len(server.asked)
     time.sleep(0.1)
     assert len(server.asked) == asked
@@ -202,13 +204,13 @@ def test_success_abandoned(server: Loopback, client: ScaiKeyClient) -> None:
 
 def test_success_left_by_an_exception(server: Loopback, client: ScaiKeyClient) -> None:
     server.answers = numbered(people(1000), "data")
-    walk = client.walk("users", per_page=10)
-    steps = iter(walk)
+    listing = client.iter_pages("users", per_page=10)
+    steps = iter(listing)
     next(steps)
-    assert walkers()
-    with pytest.raises(ValueError, match="not in list"), walk:
+    assert fetching_threads()
+    with pytest.raises(ValueError, match="not in list"), listing:
         next(steps).index(UserRecord(id="usr_nobody"))
-    assert walkers() == []
+    assert fetching_threads() == []
 
 
 def test_success_a_hung_server_does_not_hold_up_the_end(
@@ -222,14 +224,14 @@ def test_success_a_hung_server_does_not_hold_up_the_end(
         return serve(asked)
 
     server.answers = hang
-    walk = client.walk("users", per_page=10)
-    next(iter(walk))
+    listing = client.iter_pages("users", per_page=10)
+    next(iter(listing))
     began = time.monotonic()
-    walk.close()
+    listing.close()
     assert time.monotonic() - began < 3
-    assert all(thread.daemon for thread in walkers())
+    assert all(thread.daemon for thread in fetching_threads())
     release.set()
-    while walkers():
+    while fetching_threads():
         time.sleep(0.01)
 
 
@@ -238,14 +240,14 @@ def test_fail_error_in_the_middle(server: Loopback, client: ScaiKeyClient) -> No
     server.answers = lambda asked: (
         say({}, status=500) if asked.query["page"] == "4" else serve(asked)
     )
-    pages = iter(client.walk("users", per_page=10))
+    pages = iter(client.iter_pages("users", per_page=10))
     assert [next(pages)[0].id for _ in range(3)] == ["usr_0", "usr_10", "usr_20"]
     with pytest.raises(UpstreamUnavailable) as caught:
         next(pages)
     assert caught.value.message == (
         f"ScaiKey at {server.origin} answers {USERS} with 500 (Internal Server Error)."
     )
-    assert walkers() == []
+    assert fetching_threads() == []
 
 
 def test_success_trouble_in_the_middle(server: Loopback, client: ScaiKeyClient) -> None:
@@ -258,7 +260,7 @@ def test_success_trouble_in_the_middle(server: Loopback, client: ScaiKeyClient) 
         return say({}, status=503)
 
     server.answers = once
-    assert len(ids(client.walk("users", per_page=10))) == 200
+    assert len(ids(client.iter_pages("users", per_page=10))) == 200
     assert client.requests == 40
 
 
@@ -271,36 +273,41 @@ def test_fail_truncated(server: Loopback, client: ScaiKeyClient, in_flight: int)
         return say({"data": rows[page * 10 - 10 : page * 10] if page < 5 else [], "total": 100})
 
     server.answers = cut
-    walk = client.walk("users", per_page=10, in_flight=in_flight)
-    assert len(ids(walk)) == 40
-    assert walk.truncated
-    assert walk.reported_total == 100
-    assert walk.totals_agree
+    listing = client.iter_pages("users", per_page=10, in_flight=in_flight)
+    assert len(ids(listing)) == 40
+    assert listing.is_truncated
+    assert listing.reported_total == 100
+    assert listing.totals_agree
 
 
 def test_fail_truncated_by_pages(server: Loopback, client: ScaiKeyClient) -> None:
     server.answers = lambda asked: say(
         {"data": people(1) if asked.query["page"] == "1" else [], "meta": {"total_pages": 3}}
     )
-    walk = client.walk("users")
-    assert len(ids(walk)) == 1
-    assert walk.truncated
-    assert walk.reported_total is None
+    listing = client.iter_pages("users")
+    assert len(ids(listing)) == 1
+    assert listing.is_truncated
+    assert listing.reported_total is None
 
 
 def test_fail_empty_at_once(server: Loopback, client: ScaiKeyClient) -> None:
     server.answers = lambda asked: say({"data": [], "total": 7})
-    walk = client.walk("users")
-    assert ids(walk) == []
-    assert walk.truncated
-    assert walk.reported_total == 7
+    listing = client.iter_pages("users")
+    assert ids(listing) == []
+    assert listing.is_truncated
+    assert listing.reported_total == 7
 
 
 def test_success_empty(server: Loopback, client: ScaiKeyClient) -> None:
     server.answers = lambda asked: say({"data": [], "total": 0})
-    walk = client.walk("users")
-    assert ids(walk) == []
-    assert (walk.truncated, walk.reported_total, walk.pages, walk.rows) == (False, 0, 0, 0)
+    listing = client.iter_pages("users")
+    assert ids(listing) == []
+    assert (
+        listing.is_truncated,
+        listing.reported_total,
+        listing.page_count,
+        listing.row_count,
+    ) == (False, 0, 0, 0)
 
 
 @pytest.mark.parametrize(("later", "total"), [(101, 101), (None, 100), (99, 99)])
@@ -315,11 +322,11 @@ def test_fail_totals_disagree(
         return say({"data": rows[page * 10 - 10 : page * 10], **told})
 
     server.answers = answers
-    walk = client.walk("users", per_page=10)
-    assert len(ids(walk)) == total
-    assert not walk.totals_agree
-    assert not walk.truncated
-    assert walk.reported_total == total
+    listing = client.iter_pages("users", per_page=10)
+    assert len(ids(listing)) == total
+    assert not listing.totals_agree
+    assert not listing.is_truncated
+    assert listing.reported_total == total
 
 
 def test_fail_total_too_small(server: Loopback, client: ScaiKeyClient) -> None:
@@ -331,32 +338,35 @@ def test_fail_total_too_small(server: Loopback, client: ScaiKeyClient) -> None:
         return say({"data": rows[page * 10 - 10 : page * 10], "total": 15})
 
     server.answers = answers
-    walk = client.walk("users", per_page=10)
-    assert len(ids(walk)) == 95
-    assert not walk.totals_agree
-    assert not walk.truncated
-    assert walk.reported_total == 15
+    listing = client.iter_pages("users", per_page=10)
+    assert len(ids(listing)) == 95
+    assert not listing.totals_agree
+    assert not listing.is_truncated
+    assert listing.reported_total == 15
 
 
 @pytest.mark.parametrize("shape", ["data", "bare"])
 def test_fail_page_is_ignored(server: Loopback, client: ScaiKeyClient, shape: str) -> None:
     server.answers = lambda asked: say(SHAPES[shape](people(100), 500, 5))
     with pytest.raises(UpstreamInvalidResponse) as caught:
-        ids(client.walk("users"))
+        ids(client.iter_pages("users"))
     assert (
-        caught.value.message == f"ScaiKey answers pages 1 and 2 of {USERS} with the same records."
+        caught.value.message
+        == f"ScaiKey returned the same records for pages 1 and 2 of {USERS}. No changes were made."
     )
     assert caught.value.fix == (
-        "Report this to the operators of ScaiKey: it seems to ignore `page`. No changes were made."
+        "Report this to the operators of ScaiKey: it seems to ignore `page`."
     )
-    assert walkers() == []
+    assert fetching_threads() == []
 
 
 def test_fail_endless(server: Loopback, client: ScaiKeyClient) -> None:
     server.answers = lambda asked: say([{"id": f"usr_{asked.query['page']}"}])
     with pytest.raises(UpstreamInvalidResponse) as caught:
-        ids(client.walk("users", max_pages=50))
-    assert caught.value.message == f"ScaiKey's {USERS} goes on after 50 pages."
+        ids(client.iter_pages("users", max_pages=50))
+    assert caught.value.message == (
+        f"ScaiKey's list {USERS} has more than 50 pages. No changes were made."
+    )
     assert len(server.asked) < 70
 
 
@@ -364,17 +374,17 @@ def test_fail_huge_total(server: Loopback, client: ScaiKeyClient) -> None:
     server.answers = lambda asked: say(
         {"data": people(10) if asked.query["page"] == "1" else [], "total": 2**53}
     )
-    walk = client.walk("users")
-    assert len(ids(walk)) == 10
-    assert walk.truncated
+    listing = client.iter_pages("users")
+    assert len(ids(listing)) == 10
+    assert listing.is_truncated
     assert len(server.asked) < 20
 
 
 def test_fail_iterated_twice(server: Loopback, client: ScaiKeyClient) -> None:
-    walk = client.walk("users")
-    assert ids(walk) == []
+    listing = client.iter_pages("users")
+    assert ids(listing) == []
     with pytest.raises(RuntimeError, match="a list can be iterated over once"):
-        iter(walk)
+        iter(listing)
 
 
 UNUSABLE: list[tuple[str, str, str]] = [
@@ -410,12 +420,12 @@ def test_success_an_unusable_record_is_set_aside(
     server: Loopback, client: ScaiKeyClient, row: str, record_id: str, reason: str, shape: str
 ) -> None:
     server.answers = with_row(row, shape)
-    walk = client.walk("users", per_page=10)
-    assert len(ids(walk)) == 12
-    (unusable,) = walk.unusable
+    listing = client.iter_pages("users", per_page=10)
+    assert len(ids(listing)) == 12
+    (unusable,) = listing.unusable
     assert (unusable.id, unusable.reason) == (record_id, reason)
     assert unusable.place == f"row 2 of page 2 of {USERS}"
-    assert (walk.rows, walk.truncated, walk.is_whole) == (13, False, False)
+    assert (listing.row_count, listing.is_truncated, listing.is_complete) == (13, False, False)
 
 
 @pytest.mark.parametrize(
@@ -436,10 +446,10 @@ def test_success_control_characters_are_dropped(
     server: Loopback, client: ScaiKeyClient, row: str, name: str, value: str, shape: str
 ) -> None:
     server.answers = with_row(row, shape)
-    walk = client.walk("users", per_page=10)
-    records = [record for page in walk for record in page]
+    listing = client.iter_pages("users", per_page=10)
+    records = [record for page in listing for record in page]
     assert getattr(records[-1], name) == value
-    assert walk.unusable == []
+    assert listing.unusable == []
 
 
 def test_success_a_large_page_is_refused_once(server: Loopback, client: ScaiKeyClient) -> None:
@@ -452,15 +462,15 @@ def test_success_a_large_page_is_refused_once(server: Loopback, client: ScaiKeyC
         return numbered(people(250), "data")(asked)
 
     server.answers = answers
-    assert len(ids(client.walk("users"))) == 250
-    assert len(ids(client.walk("users", per_page=200))) == 250
-    assert sum(map(len, client.walk("tenants"))) == 250
+    assert len(ids(client.iter_pages("users"))) == 250
+    assert len(ids(client.iter_pages("users", per_page=200))) == 250
+    assert sum(map(len, client.iter_pages("tenants"))) == 250
     sizes = [asked.query["per_page"] for asked in server.asked]
     assert sizes == ["500", *["100"] * 3, "200", *["100"] * 6]
 
 
 @pytest.mark.parametrize(
-    ("pages", "totals", "is_whole"),
+    ("pages", "totals", "is_complete"),
     [
         ([3, 3, 2], [8, 8, 8, 8], True),
         ([3, 3, 2], [8, 8, 9, 8], False),
@@ -479,12 +489,12 @@ def test_success_a_large_page_is_refused_once(server: Loopback, client: ScaiKeyC
         ([], [3], False),
     ],
 )
-def test_success_what_a_whole_list_is(
+def test_success_what_a_complete_list_is(
     server: Loopback,
     client: ScaiKeyClient,
     pages: list[int],
     totals: list[int | None],
-    is_whole: bool,
+    is_complete: bool,
 ) -> None:
     rows = iter(people(sum(pages)))
     bodies = [
@@ -492,9 +502,9 @@ def test_success_what_a_whole_list_is(
         for size, total in zip([*pages, 0], totals, strict=True)
     ]
     server.answers = lambda asked: say(bodies[min(int(asked.query["page"]), len(bodies)) - 1])
-    walk = client.walk("users", to_end=True, in_flight=1)
-    assert len(ids(walk)) == sum(pages)
-    assert walk.is_whole is is_whole
+    listing = client.iter_pages("users", to_end=True, in_flight=1)
+    assert len(ids(listing)) == sum(pages)
+    assert listing.is_complete is is_complete
 
 
 @pytest.mark.parametrize(
@@ -505,17 +515,17 @@ def test_success_what_a_whole_list_is(
         (b'{"data": [', "it is not JSON"),
         (b'{"data": [{"id": "\xff"}]}', "it is not JSON"),
         (b'{"data": [], "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is not JSON"),
-        (b'{"results": []}', "neither `data` nor `items` holds a list"),
-        (b'{"data": null}', "neither `data` nor `items` holds a list"),
-        (b'{"detail": "no"}', "neither `data` nor `items` holds a list"),
-        (b'{"data": {}}', "neither `data` nor `items` holds a list"),
+        (b'{"results": []}', "neither `data` nor `items` is a list"),
+        (b'{"data": null}', "neither `data` nor `items` is a list"),
+        (b'{"detail": "no"}', "neither `data` nor `items` is a list"),
+        (b'{"data": {}}', "neither `data` nor `items` is a list"),
         (b'{"data": [], "total": -1}', "expected `int` >= 0 at `total`"),
         (b'{"data": [], "total": "7"}', "expected `int | null`, got `str` at `total`"),
-        (b'"text"', "neither `data` nor `items` holds a list"),
+        (b'"text"', "neither `data` nor `items` is a list"),
     ],
 )
 def test_fail_not_a_list(server: Loopback, client: ScaiKeyClient, body: bytes, what: str) -> None:
     server.answers = lambda asked: say(body)
     with pytest.raises(UpstreamInvalidResponse) as caught:
-        ids(client.walk("users"))
-    assert caught.value.message == f"ScaiKey's answer can't be read, page 1 of {USERS}: {what}."
+        ids(client.iter_pages("users"))
+    assert caught.value.message == f"Invalid response from ScaiKey, page 1 of {USERS}: {what}."
