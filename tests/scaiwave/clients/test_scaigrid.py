@@ -136,13 +136,13 @@ MALFORMED = [
         "models",
         {},
         b'{"data": {"items": [{"slug": 7}]}}',
-        "row 0 of GET /v1/models, field `slug`: expected `str`, got `int`",
+        "GET /v1/models: expected `str`, got `int` at `items[0].slug`",
     ),
     (
         "usage_summary",
         {"start": START, "end": END},
         b'{"data": [{"group_key": "tnt_1", "total_tokens": -1}]}',
-        "row 0 of GET /v1/accounting/usage/summary, field `total_tokens`: expected `int` >= 0",
+        "GET /v1/accounting/usage/summary: expected `int` >= 0 at `[0].total_tokens`",
     ),
 ]
 
