@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# What the scripts share. Sourced, from the top folder of the checkout, by scripts that run
-# with `set -eu`. POSIX sh: it has to work in dash and in the sh of macOS.
+# Functions that the scripts share. Sourced from the root directory of the checkout by scripts that
+# run with `set -eu`. POSIX sh: it must work in dash and in the sh of macOS.
 #
 #   SCAIWAVE_PYTHON   the Python to use, instead of the newest suitable one on PATH
 #   SCAIWAVE_VENV     the virtual environment, instead of .venv
@@ -19,7 +19,7 @@ fail() {
   exit 2
 }
 
-# What somebody has set for a server of their own must not reach tests or a demonstration.
+# Settings of a real server must not reach tests or the demo.
 drop_inherited_settings() {
   for name in $(env | sed -n 's/^\(SCAIWAVE_[A-Za-z0-9_]*\)=.*/\1/p'); do
     case $name in
@@ -48,10 +48,10 @@ find_python() {
   for name in python3.14 python3.13 python3.12 python3.11 python3 python; do
     rest=$PATH:
     while [ -n "$rest" ]; do
-      folder=${rest%%:*}
+      directory=${rest%%:*}
       rest=${rest#*:}
-      if [ -f "$folder/$name" ] && [ -x "$folder/$name" ]; then
-        try_python "$folder/$name" "$1" && return
+      if [ -f "$directory/$name" ] && [ -x "$directory/$name" ]; then
+        try_python "$directory/$name" "$1" && return
       fi
     done
   done
@@ -101,11 +101,11 @@ parts_are_current() {
     [ "$(current_stamp | sed -n 1p)" = "$(sed -n 1p "$VENV/$STAMP")" ]
 }
 
-# Makes $VENV an empty folder that is known to be ours. Never removes anything else.
+# Makes $VENV an empty directory that these scripts own. Never removes anything else.
 clear_environment() {
   if [ -e "$VENV" ] && [ ! -f "$VENV/$OURS" ]; then
     fail "$VENV exists and was not made by these scripts." \
-      "Remove it, or name another folder in SCAIWAVE_VENV."
+      "Remove it, or set SCAIWAVE_VENV to another directory."
   fi
   if [ -e "$VENV" ]; then
     # The mark goes last, so that a removal that was interrupted can be taken up again.
@@ -131,8 +131,8 @@ install_with_pip() {
       --require-hashes -r "$LOCK"
 }
 
-# A machine's pip settings may say how to reach packages (index, proxy, certificates); what they
-# say about where to put them, or which, would spoil the environment.
+# pip settings of the host may define how to reach packages (index, proxy, certificates). Settings of
+# where to install them, or which, would break the environment.
 keep_only_reach_of_pip() {
   reach=$("$VENV/bin/python" -m pip config list 2>/dev/null | sed -n -E \
     "s/^(global|install|:env:)\.(index-url|extra-index-url|trusted-host|proxy|cert|client-cert|cache-dir|timeout|default-timeout|retries)='([^']*)'\$/\2 \3/p") || reach=
@@ -168,12 +168,12 @@ install_project() {
 }
 
 # Two scripts started at the same time must not build one environment together. A lock is a
-# folder, since making one is the only atomic step that every sh has.
+# directory, because creating one is the only atomic step that every sh has.
 wait_for_lock() {
   until mkdir "$VENV.lock" 2>/dev/null; do
     [ -d "$VENV.lock" ] || [ -w "$(dirname "$VENV")" ] || fail \
       "$(dirname "$VENV") can't be written to, so there is no place for a virtual environment." \
-      "Name a folder that can be made in SCAIWAVE_VENV."
+      "Set SCAIWAVE_VENV to a directory that can be created."
     holder=$(cat "$VENV.lock/pid" 2>/dev/null) || holder=
     sleep 1 # also because the lock may be so new that its number is not yet written
     if [ -z "$holder" ] || ! kill -0 "$holder" 2>/dev/null; then

@@ -107,7 +107,7 @@ def test_fail_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert result.stderr.splitlines()[-2:] == [
         f"{venv} exists and was not made by these scripts.",
-        "Remove it, or name another folder in SCAIWAVE_VENV.",
+        "Remove it, or set SCAIWAVE_VENV to another directory.",
     ]
     assert [path.name for path in venv.parent.iterdir()] == ["venv"]
     assert [path.name for path in venv.iterdir()] == ["precious"]

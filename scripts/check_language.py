@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""Check that texts use the terms of docs/CONTRIBUTING.md: scripts/check_language.py [options]
+
+Searches all tracked text for the terms below: docs, scripts, and of Python the comments and
+strings, without names. Terms that are still in use have an entry in scripts/language_baseline.txt,
+and their number may only fall. Without that file, none of the terms is accepted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+BASELINE = TOP / "scripts/language_baseline.txt"
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term to avoid: a case-insensitive pattern of whole words, and what to write instead."""
+
+    name: str
+    instead: str
+    pattern: str = ""
+
+    def compile(self) -> re.Pattern[str]:
+        words = (self.pattern or re.escape(self.name)).replace("\\ ", " ").replace(" ", r"\s+")
+        return re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
+
+
+TERMS = (
+    Term("anew", "again, new"),
+    Term("any more", "no longer"),
+    Term("anybody", "anyone"),
+    Term("brake", "removal limit"),
+    Term("by hand", "manually"),
+    Term("carry in, carry out", "import, export", r"carr(?:y|ies|ied|ying) (?:in|out)"),
+    Term("folder", "directory", r"folders?"),
+    Term("further ado", "(leave it out)"),
+    Term("half of a key", "private key, public key", r"(?:private|public) (?:half|halves)"),
+    Term("held back", "skipped", r"h[eo]ld back"),
+    Term("is none", "say the thing itself", r"(?-i:is none)"),
+    Term("killed import", "interrupted import", r"killed imports?"),
+    Term("machine", "host, server", r"machines?"),
+    Term("made-up", "sample"),
+    Term("make-believe", "sandbox"),
+    Term("meanwhile", "in the meantime, concurrently"),
+    Term("mend", "fix, correct", r"mend(?:s|ed|ing)?"),
+    Term("nobody", "no one, or name the actor"),
+    Term("somebody", "someone, or name the actor", r"somebody(?:'s)?"),
+    Term("the home", "the home directory", r"the home(?! director)"),
+    Term("told", "reported, given"),
+    Term("under way", "in progress"),
+    Term("verb", "command (in code: Verb, for the table of commands)", r"verbs?"),
+    Term("what came of", "result"),
+    Term("whoever", "name the actor"),
+)
+
+PROSE = {tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.COMMENT)}
+SUFFIXES = {"", ".cfg", ".html", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml"}
+EXCLUDED = (
+    "*/migrations/*",  # written once, and never changed
+    "docs/LICENSE",
+    "docs/reference/command-reference.md",  # generated: their sources are checked
+    "docs/reference/configuration.md",
+    "docs/reference/troubleshooting.md",
+    ".env.example",
+    "scripts/requirements/*",
+    "scripts/check_language.py",
+    "scripts/language_baseline.txt",
+    "tests/scripts/test_check_language.py",
+)
+
+ALLOWED: tuple[tuple[str, str, str], ...] = (
+    # File, term, and a pattern of the lines that may have it.
+    ("docs/CONTRIBUTING.md", "*", r"^\| .* \|$"),  # the glossary quotes what to avoid
+    ("docs/CONTRIBUTING.md", "verb", r"`Verb`|imperative verb"),
+    ("scaiwave/cli/*", "verb", r""),  # the table of commands, and what works with it
+    ("tests/scaiwave/*cli*", "verb", r""),
+    ("*", "verb", r"\bcli\.verbs\b|\bVerb(?:Path)?\b|\bVERBS\b|cli/verbs\.py"),
+)
+"""Quoted contracts, names in code, and the pages that describe the terms themselves."""
+
+
+@dataclass(frozen=True)
+class Use:
+    term: Term
+    file: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        advice = f"{self.term.name!r}, write: {self.term.instead}"
+        return f"{self.file}:{self.line}: {advice}\n    {self.text}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--list", metavar="TERM", help="list every use of a term (all: every term)")
+    group.add_argument("--lower", action="store_true", help="lower the baseline to today's counts")
+    options = parser.parse_args()
+    uses = list(find_uses(TOP, tracked_files(TOP)))
+    baseline = read_baseline(BASELINE)
+    if options.list:
+        wanted = [use for use in uses if options.list in {"all", use.term.name}]
+        print(*wanted, sep="\n")
+        return 0
+    if options.lower:
+        write_baseline(BASELINE, lower(baseline, count(uses)))
+        return 0
+    problems = list(find_problems(uses, baseline))
+    print(*problems, sep="\n", end="\n" if problems else "")
+    return 1 if problems else 0
+
+
+def tracked_files(top: Path) -> list[str]:
+    """Return the tracked text files, and those that are about to be."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(
+        command,
+        cwd=top,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    return [file for file in listed if is_checked(file)]
+
+
+def is_checked(file: str) -> bool:
+    return Path(file).suffix in SUFFIXES and not any(fnmatch(file, glob) for glob in EXCLUDED)
+
+
+def find_uses(top: Path, files: Iterable[str]) -> Iterator[Use]:
+    """Yield every use that is not allowed."""
+    patterns = [(term, term.compile()) for term in TERMS]
+    for file in files:
+        try:
+            text = (top / file).read_text(encoding="utf-8")
+        except (UnicodeDecodeError, FileNotFoundError):  # binary, or deleted and not yet committed
+            continue
+        lines = text.splitlines()
+        prose = python_prose(text) if file.endswith(".py") else text
+        for term, pattern in patterns:
+            for match in pattern.finditer(prose):
+                number = prose.count("\n", 0, match.start())
+                if not is_allowed(file, term, lines[number]):
+                    yield Use(term, file, number + 1, lines[number].strip())
+
+
+def python_prose(source: str) -> str:
+    """Return the comments and strings of a module, each on its own line. The rest is blank."""
+    lines = [""] * (source.count("\n") + 2)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        text = token.string
+        if token.type == tokenize.STRING:
+            if "f" in text[: text.index(text[-1])].lower():  # an f-string, before Python 3.12
+                text = re.sub(r"\{[^{}]*\}", "{}", text)
+        elif token.type not in PROSE:
+            continue
+        text = text.removeprefix("#")  # a term may go on in the next line of a comment
+        for number, part in enumerate(text.split("\n"), start=token.start[0] - 1):
+            lines[number] += f" {part}"
+    return "\n".join(lines)
+
+
+def is_allowed(file: str, term: Term, line: str) -> bool:
+    return any(
+        fnmatch(file, glob) and name in {"*", term.name} and re.search(pattern, line)
+        for glob, name, pattern in ALLOWED
+    )
+
+
+def find_problems(uses: list[Use], baseline: Counter[str]) -> Iterator[str]:
+    """Yield the uses of terms without a baseline, and the counts that exceed theirs."""
+    for name, number in sorted(count(uses).items()):
+        accepted = baseline[name]
+        if not accepted:
+            yield from (str(use) for use in uses if use.term.name == name)
+        elif number > accepted:
+            yield (
+                f"{name!r} is used {number} times, {number - accepted} more than before. List "
+                f"them: scripts/check_language.py --list {name!r}"
+            )
+
+
+def count(uses: list[Use]) -> Counter[str]:
+    return Counter(use.term.name for use in uses)
+
+
+def lower(baseline: Counter[str], counts: Counter[str]) -> Counter[str]:
+    """Return the baseline without what is no longer used. It never rises."""
+    if not baseline:
+        return baseline
+    return Counter({name: min(number, counts[name]) for name, number in baseline.items()})
+
+
+def read_baseline(path: Path) -> Counter[str]:
+    """Return how many uses of each term are accepted: none if there is no file."""
+    if not path.exists():
+        return Counter()
+    rows = (line.rsplit(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines())
+    return Counter({name: int(number) for name, number in rows})
+
+
+def write_baseline(path: Path, baseline: Counter[str]) -> None:
+    rows = [f"{name} {number}\n" for name, number in sorted(baseline.items()) if number > 0]
+    if rows:
+        path.write_text("".join(rows), encoding="utf-8")
+    else:
+        path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from scripts import check_language
+from scripts.check_language import (
+    find_problems,
+    find_uses,
+    is_checked,
+    lower,
+    python_prose,
+    read_baseline,
+    tracked_files,
+    write_baseline,
+)
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+def find_terms(directory: Path, name: str, text: str) -> list[tuple[str, int]]:
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return [(use.term.name, use.line) for use in find_uses(directory, [name])]
+
+
+def test_success_this_checkout() -> None:
+    uses = list(find_uses(TOP, tracked_files(TOP)))
+    assert list(find_problems(uses, read_baseline(check_language.BASELINE))) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("Nobody may. NOBODY!", [("nobody", 1), ("nobody", 1)]),
+        ("Done\nby\nhand, or mended.", [("by hand", 2), ("mend", 3)]),
+        ("That is none; it is None.", [("is none", 1)]),
+        ("suspended_by_hand_at, SW_SYNC_BRAKE, amend, unfolder", []),
+        ("the home\ndirectory, the home directory, the home page", [("the home", 2)]),
+        ("It carried in what we carry out.", [("carry in, carry out", 1)] * 2),
+    ],
+)
+def test_success_whole_words(tmp_path: Path, text: str, terms: list[tuple[str, int]]) -> None:
+    assert sorted(find_terms(tmp_path, "page.md", text)) == sorted(terms)
+
+
+def test_success_python_without_names(tmp_path: Path) -> None:
+    source = (
+        'def told(folder):\n    """Mend it."""\n    # by\n    # hand\n'
+        '    return f"{folder} of nobody" + "a folder"\n'
+    )
+    assert sorted(find_terms(tmp_path, "a.py", source)) == [
+        ("by hand", 3),
+        ("folder", 5),
+        ("mend", 2),
+        ("nobody", 5),
+    ]
+    assert "told" not in python_prose(source)
+
+
+def test_success_allowed(tmp_path: Path) -> None:
+    assert find_terms(tmp_path, "scaiwave/cli/a.md", "A verb.") == []
+    assert find_terms(tmp_path, "docs/CONTRIBUTING.md", "| a | brake |\nA brake.") == [("brake", 2)]
+    assert find_terms(tmp_path, "a.py", '"See scaiwave.cli.verbs"') == []
+
+
+@pytest.mark.parametrize(
+    ("file", "checked"),
+    [
+        ("README.md", True),
+        ("scripts/demo", True),
+        ("rooms/migrations/0001_initial.py", False),
+        ("scripts/requirements/dev.txt", False),
+        ("docs/images/demo.svg", False),
+        ("scripts/check_language.py", False),
+    ],
+)
+def test_success_files(file: str, *, checked: bool) -> None:
+    assert is_checked(file) is checked
+
+
+def test_fail_more_than_the_baseline(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("Nobody, nobody. Anew.", encoding="utf-8")
+    uses = list(find_uses(tmp_path, ["a.md"]))
+    assert list(find_problems(uses, Counter({"nobody": 2, "anew": 1, "mend": 3}))) == []
+    assert list(find_problems(uses, Counter({"nobody": 1, "anew": 1}))) == [
+        "'nobody' is used 2 times, 1 more than before. List them: scripts/check_language.py "
+        "--list 'nobody'"
+    ]
+    assert list(find_problems(uses, Counter({"nobody": 2}))) == [
+        "a.md:1: 'anew', write: again, new\n    Nobody, nobody. Anew."
+    ]
+
+
+def test_success_baseline_only_falls(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.txt"
+    assert read_baseline(path) == {}
+    write_baseline(path, lower(Counter({"by hand": 3, "anew": 2}), Counter({"by hand": 5})))
+    assert path.read_text(encoding="utf-8") == "by hand 3\n"
+    assert read_baseline(path) == {"by hand": 3}
+    write_baseline(path, lower(read_baseline(path), Counter()))
+    assert not path.exists()
+    assert lower(Counter(), Counter({"anew": 1})) == {}
+
+
+def test_success_new_files_are_found_before_their_commit(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    (tmp_path / "new.md").write_text("text", encoding="utf-8")
+    (tmp_path / "ignored.md").write_text("text", encoding="utf-8")
+    (tmp_path / ".gitignore").write_text("ignored.md\n", encoding="utf-8")
+    assert tracked_files(tmp_path) == [".gitignore", "new.md"]
