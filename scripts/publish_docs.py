@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Publishes the pages of docs/ to ScaiCMS: scripts/publish_docs.py [--execute]
+"""Publish the pages of docs/ to ScaiCMS.
 
-It checks every page, compares it with the live one and says what it would create and update.
-Only with --execute it writes, and only what differs. Where: SCAIWAVE_SCAICMS_URL and
-SCAIWAVE_SCAICMS_API_KEY.
+Without --execute, check every page, compare it with the live one and print what would be created
+and updated. With --execute, write what differs. SCAIWAVE_SCAICMS_URL and SCAIWAVE_SCAICMS_API_KEY
+select the server.
 
-Exit codes: 0 done, or nothing to be done; 1 a page is wrong or was not written, the others were;
+Exit codes: 0 done, or nothing to do; 1 a page is invalid or was refused, the others were written;
 2 usage, configuration, or ScaiCMS can't be reached; 3 ScaiCMS does not accept the key.
 """
 
@@ -22,7 +22,7 @@ from scaiwave.cli.entry import run_guarded, wants_json  # noqa: E402
 from scaiwave.cli.parsers import ScriptParser  # noqa: E402
 
 
-def parser() -> ScriptParser:
+def _build_parser() -> ScriptParser:
     parser = ScriptParser(
         prog="scripts/publish_docs.py",
         description=__doc__,
@@ -30,23 +30,31 @@ def parser() -> ScriptParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--execute", action="store_true", help="write; without it only the plan is printed")
+    add(
+        "--execute", action="store_true", help="write what differs; without it, only print the plan"
+    )
     add(
         "--prune",
         nargs="+",
         action="extend",
         default=[],
         metavar="PATH",
-        help="remove these pages, which have to be gone from the folder",
+        help="remove these pages, whose source was removed",
     )
-    add("--docs", type=Path, default=TOP / "docs", metavar="DIR", help="the folder (docs/)")
+    add(
+        "--docs",
+        type=Path,
+        default=TOP / "docs",
+        metavar="DIR",
+        help="directory of the pages (default docs/)",
+    )
     add("--json", action="store_true", help="print one JSON document")
     return parser
 
 
-def run() -> int:
-    options = parser().parse_args()
-    # Heavy: httpx, YAML and Markdown. --help is to be fast.
+def main() -> int:
+    options = _build_parser().parse_args()
+    # httpx, YAML and Markdown take long to import, and --help must be fast.
     from scaiwave.clients.scaicms import scaicms_client
     from scaiwave.config import load
     from scaiwave.console.output import standard_output
@@ -68,10 +76,10 @@ def run() -> int:
         output.print_table("pages", COLUMNS, report.rows())
     for problem in () if options.json else report.problems:
         output.print_error(problem)
-    output.log(report.sentence())
+    output.log(report.format_summary())
     report.raise_failures()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(run, as_json=wants_json(sys.argv[1:])))
+    sys.exit(run_guarded(main, as_json=wants_json(sys.argv[1:])))

@@ -1,4 +1,4 @@
-"""One call for one step, with what came of it."""
+"""Requests to ScaiCMS for one page at a time, with their outcome."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from scaiwave.clients.scaicms import ScaiCmsClient
 from scaiwave.errors import ScaiWaveError, UpstreamUnavailable, UpstreamUnreachable
 from scaiwave.publishing.plan import WRITES, Action, PageAction, plan_page
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class PageExecutor:
-    """The calls of one run. Once the server has used up our patience, each gets one try, until
-    one succeeds: a hundred pages must not take a hundred times as long to fail."""
+    """The requests of one run.
+
+    After retries have failed for one page, each further page is tried only once, until one
+    succeeds: a hundred pages must not take a hundred times as long to fail.
+    """
 
     def __init__(self, client: ScaiCmsClient) -> None:
         self._client = client
-        self._patient = True
+        self._should_retry = True
 
-    def look(self, step: PageAction) -> PageAction | None:
-        """The step, compared with what is live; None for a gone page that is not live any more."""
+    def fetch_live(self, step: PageAction) -> PageAction | None:
+        """Compare with the live page; return None for a gone page that is no longer live."""
         if step.outgoing is None and step.action is not Action.GONE:
             return step
         try:
@@ -33,8 +36,8 @@ class PageExecutor:
             return plan_page(step.outgoing, live)
         return replace(step, rev=live.rev) if live else None
 
-    def do(self, step: PageAction) -> PageAction:
-        """The step as it came out; as it is, if there is nothing to do."""
+    def execute(self, step: PageAction) -> PageAction:
+        """Write or delete the page, and return the step with its outcome."""
         if not step.is_due:
             return step
         try:
@@ -57,11 +60,11 @@ class PageExecutor:
         )
         return written.rev
 
-    def _try(self, call: Callable[..., Answer], path: str, **arguments: Any) -> Answer:
+    def _try(self, call: Callable[..., T], path: str, **arguments: Any) -> T:
         try:
-            answer = call(path, retry=self._patient, **arguments)
+            answer = call(path, retry=self._should_retry, **arguments)
         except (UpstreamUnavailable, UpstreamUnreachable):
-            self._patient = False
+            self._should_retry = False
             raise
-        self._patient = True
+        self._should_retry = True
         return answer

@@ -1,6 +1,6 @@
-"""The list of what was published: a page of its own, since ScaiCMS documents no list of pages.
+"""The list of published pages, itself a page, since ScaiCMS documents no way to list pages.
 
-It tells which pages are gone from the folder, whoever published them and from which machine.
+With it, pages without a source are found, regardless of who published them and from which host.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from scaiwave.publishing.front_matter import PATH as PAGE_PATH
+from scaiwave.publishing.front_matter import PATH_PATTERN
 from scaiwave.publishing.plan import PagePayload
 
-PATH = "operator-suite/pages"
+INDEX_PATH = "operator-suite/pages"
 _TITLE = "Published pages"
 _TEXT = f"""# {_TITLE}
 
-`scripts/publish_docs.py` writes this list, and reads it to find pages whose source is gone. Don't
-change it by hand.
+`scripts/publish_docs.py` writes this list, and reads it to find pages whose source was removed.
+Don't edit it.
 
 """
 _ENTRY = re.compile(r"^\* `([^`\s]+)`\s*$", re.MULTILINE)
@@ -25,7 +25,7 @@ _ENTRY = re.compile(r"^\* `([^`\s]+)`\s*$", re.MULTILINE)
 def build_index(paths: Iterable[str]) -> PagePayload:
     fields = {
         "title": _TITLE,
-        "path": PATH,
+        "path": INDEX_PATH,
         "audience": "developers",
         "summary": "The pages that are published from the operator suite's sources.",
         "status": "published",
@@ -35,4 +35,4 @@ def build_index(paths: Iterable[str]) -> PagePayload:
 
 
 def parse_index(body: str) -> set[str]:
-    return {path for path in _ENTRY.findall(body) if PAGE_PATH.fullmatch(path)}
+    return {path for path in _ENTRY.findall(body) if PATH_PATTERN.fullmatch(path)}

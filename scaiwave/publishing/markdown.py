@@ -1,7 +1,7 @@
-"""What Markdown holds that matters for publishing: headings, anchors and links.
+"""Headings, anchors and links of Markdown text.
 
-A parser reads it. Its tokens don't say where in a line a link stands, so `links.py` looks for that
-in the text, where `blank_code` has blanked what is no link.
+The parser's tokens don't give a link's position within its line. So `links.py` searches the text
+for links, after `blank_code` has blanked everything that can't be one.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from itertools import pairwise
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-_NO_SLUG = re.compile(r"[^\w\- ]")
+_NOT_IN_SLUG = re.compile(r"[^\w\- ]")
 _HTML_ANCHOR = re.compile(r"<[a-z][^>]*\s(?:id|name)\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
 _HTML_LINK = re.compile(r"<(?:a|img)\b[^>]*\s(?:href|src)\s*=", re.IGNORECASE)
-# An escaped character, a code span, or backticks that open none.
+# An escaped character, a code span, or backticks that don't open a code span.
 _ESCAPED_OR_CODE = re.compile(r"\\[^\n]|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)|`+", re.DOTALL)
 BLANK = "\0"
 
 
 @dataclass(frozen=True)
 class Heading:
-    """`line` counts from 1, within the text that was parsed."""
+    """A heading; `line` is its line in the parsed text, from 1."""
 
     level: int
     text: str
@@ -35,7 +35,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Link:
-    """`target` is as the parser normalises it: percent-encoded where it has to be."""
+    """A link; `target` is normalised by the parser: percent-encoded where necessary."""
 
     target: str
     line: int
@@ -44,7 +44,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Outline:
-    """`html_links` are the lines of links that are written in HTML."""
+    """The structure of a text; `html_links` are the lines of links that are written in HTML."""
 
     headings: tuple[Heading, ...]
     links: tuple[Link, ...]
@@ -54,52 +54,52 @@ class Outline:
 
 
 @cache
-def _parser() -> MarkdownIt:
+def _get_parser() -> MarkdownIt:
     return MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
 def normalize_url(target: str) -> str:
-    return _parser().normalizeLink(target)
+    return _get_parser().normalizeLink(target)
 
 
 def parse_outline(text: str) -> Outline:
-    tokens = _parser().parse(text)
-    headings = tuple(_headings(tokens))
-    html = [token for token in _flat(tokens) if token.type in ("html_block", "html_inline")]
+    tokens = _get_parser().parse(text)
+    headings = tuple(_find_headings(tokens))
+    html = [token for token in _flatten(tokens) if token.type in ("html_block", "html_inline")]
     anchors = {name for token in html for name in _HTML_ANCHOR.findall(token.content)}
     return Outline(
         headings=headings,
-        links=tuple(_links(tokens)),
-        anchors=frozenset(anchors.union(slugs(heading.text for heading in headings))),
-        html_links=tuple(_html_links(tokens)),
+        links=tuple(_find_links(tokens)),
+        anchors=frozenset(anchors.union(build_slugs(heading.text for heading in headings))),
+        html_links=tuple(_find_html_links(tokens)),
         starts_with_heading=bool(tokens) and tokens[0].type == "heading_open",
     )
 
 
-def _flat(tokens: Iterable[Token]) -> Iterator[Token]:
+def _flatten(tokens: Iterable[Token]) -> Iterator[Token]:
     for token in tokens:
         yield token
         yield from token.children or ()
 
 
-def _headings(tokens: list[Token]) -> Iterator[Heading]:
+def _find_headings(tokens: list[Token]) -> Iterator[Heading]:
     for opening, inside in pairwise(tokens):
         if opening.type == "heading_open":
-            kept = (child for child in inside.children or () if child.type in _WORDS)
-            text = "".join(" " if child.type == "softbreak" else child.content for child in kept)
-            yield Heading(int(opening.tag[1:]), text.strip(), _line(opening))
+            parts = (child for child in inside.children or () if child.type in _TEXT_TOKENS)
+            text = "".join(" " if child.type == "softbreak" else child.content for child in parts)
+            yield Heading(int(opening.tag[1:]), text.strip(), _get_line(opening))
 
 
-_WORDS = ("text", "code_inline", "softbreak")
+_TEXT_TOKENS = ("text", "code_inline", "softbreak")
 
 
-def _line(token: Token) -> int:
+def _get_line(token: Token) -> int:
     return token.map[0] + 1 if token.map else 1
 
 
-def _links(tokens: list[Token]) -> Iterator[Link]:
+def _find_links(tokens: list[Token]) -> Iterator[Link]:
     for block in tokens:
-        line = _line(block)
+        line = _get_line(block)
         for token in block.children or ():
             if token.type in ("softbreak", "hardbreak"):
                 line += 1
@@ -109,45 +109,45 @@ def _links(tokens: list[Token]) -> Iterator[Link]:
                 yield Link(str(token.attrs["src"]), line, is_image=True)
 
 
-def _html_links(tokens: list[Token]) -> Iterator[int]:
+def _find_html_links(tokens: list[Token]) -> Iterator[int]:
     for block in tokens:
         if any(
             token.type in ("html_block", "html_inline") and _HTML_LINK.search(token.content)
             for token in (block, *(block.children or ()))
         ):
-            yield _line(block)
+            yield _get_line(block)
 
 
-def slugs(headings: Iterable[str]) -> list[str]:
-    """The anchors of headings as GitHub makes them: the second `## Faults` is `faults-1`."""
+def build_slugs(headings: Iterable[str]) -> list[str]:
+    """Return the anchors of headings by GitHub's rules: the second `## Faults` is `faults-1`."""
     seen: Counter[str] = Counter()
-    made = []
+    result = []
     for text in headings:
-        slug = plain = _NO_SLUG.sub("", text.strip().lower()).replace(" ", "-")
+        slug = plain = _NOT_IN_SLUG.sub("", text.strip().lower()).replace(" ", "-")
         while slug in seen:
             seen[plain] += 1
             slug = f"{plain}-{seen[plain]}"
         seen[slug] += 0
-        made.append(slug)
-    return made
+        result.append(slug)
+    return result
 
 
 def blank_code(text: str) -> str:
-    """The text with everything blanked that can be no link, each character in its place.
+    """Return the text with everything blanked that can't contain a link; positions are kept.
 
-    Left are the lines that hold words, without code and escaped characters. A code span ends
-    where its block ends.
+    What remains are the lines of inline text, without code and escaped characters. A code span ends
+    at the end of its block.
     """
     lines = text.split("\n")
     blank = [BLANK * len(line) for line in lines]
-    inline = [token.map for token in _parser().parse(text) if token.type == "inline"]
-    for start, end in {(place[0], place[1]) for place in inline if place}:
-        words = _ESCAPED_OR_CODE.sub(_blank, "\n".join(lines[start:end]))
-        blank[start:end] = words.split("\n")
+    inline = [token.map for token in _get_parser().parse(text) if token.type == "inline"]
+    for start, end in {(lines_[0], lines_[1]) for lines_ in inline if lines_}:
+        block = _ESCAPED_OR_CODE.sub(_blank_match, "\n".join(lines[start:end]))
+        blank[start:end] = block.split("\n")
     return "\n".join(blank)
 
 
-def _blank(found: re.Match[str]) -> str:
-    if not found["ticks"] and found.group().startswith("`"):
-        return found.group()
-    return "".join("\n" if character == "\n" else BLANK for character in found.group())
+def _blank_match(match: re.Match[str]) -> str:
+    if not match["ticks"] and match.group().startswith("`"):
+        return match.group()
+    return "".join("\n" if character == "\n" else BLANK for character in match.group())

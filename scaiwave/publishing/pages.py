@@ -1,4 +1,4 @@
-"""The pages as they lie in the folder, each with what is wrong with it by itself."""
+"""Read the pages from the directory, each with the problems of its file."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from scaiwave.publishing.markdown import Outline, parse_outline
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """`file` is its name below the folder, with slashes; `above` the lines before the body.
+    """A page; `file` is its path in the directory, `body_start` the line before its body.
 
-    A page with problems is not published, and its `fields` may lack some.
+    A page with problems is not published, and its `fields` may be incomplete.
     """
 
     file: str
     fields: dict[str, str]
     body: str
-    above: int
+    body_start: int
     outline: Outline
     problems: tuple[ScaiWaveError, ...] = ()
 
     @property
     def path(self) -> str:
-        """Where it is published, or empty where that could not be read."""
+        """The path it is published at, or an empty string if that could not be read."""
         return self.fields.get("path", "")
 
     @property
@@ -38,28 +38,32 @@ class Page:
 
 
 def read_pages(docs: Path, *, reserved: str = "") -> list[Page]:
-    """All Markdown files below the folder, in order of their names. Raises PagesNotFound."""
+    """Read all Markdown files of the directory, sorted by name. Raises PagesNotFound."""
     files = sorted(path for path in docs.rglob("*.md") if not _is_hidden(path.relative_to(docs)))
     if not files:
         raise PagesNotFound(
-            f"There is no page (*.md) in {docs}.", fix="Name the folder of the pages with --docs."
+            f"No pages found: {docs} contains no Markdown file (*.md).",
+            fix="Name the directory of the pages with --docs.",
         )
-    pages = [_read(path, path.relative_to(docs).as_posix()) for path in files]
-    return list(_with_places(pages, reserved))
+    pages = [_read_page(path, path.relative_to(docs).as_posix()) for path in files]
+    return list(_check_paths(pages, reserved))
 
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _read(path: Path, file: str) -> Page:
+def _read_page(path: Path, file: str) -> Page:
     try:
         text = path.read_text(encoding="utf-8").removeprefix("\ufeff")
     except (OSError, UnicodeDecodeError) as error:
-        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
-        problem = InvalidPage(f"{file} can't be read: {why}.", fix="Make it a readable UTF-8 file.")
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        problem = InvalidPage(
+            f"Page can't be read: {file}: {reason}.", fix="Make it a readable UTF-8 file."
+        )
+        outline = parse_outline("")
         return Page(
-            file=file, fields={}, body="", above=0, outline=parse_outline(""), problems=(problem,)
+            file=file, fields={}, body="", body_start=0, outline=outline, problems=(problem,)
         )
     front = read_front_matter(text, file=file)
     body = "\n".join(text.split("\n")[front.lines :])
@@ -68,40 +72,46 @@ def _read(path: Path, file: str) -> Page:
         file=file,
         fields=front.fields,
         body=rest,
-        above=front.lines + len(body) - len(rest),
+        body_start=front.lines + len(body) - len(rest),
         outline=parse_outline(rest),
         problems=front.problems,
     )
-    return replace(page, problems=(*page.problems, *_heading_problems(page)))
+    return replace(page, problems=(*page.problems, *_find_heading_problems(page)))
 
 
-def _heading_problems(page: Page) -> Iterator[InvalidPage]:
+def _find_heading_problems(page: Page) -> Iterator[InvalidPage]:
     title = page.fields.get("title")
-    if not title:  # which is told already
+    if not title:  # already reported by the front matter
         return
     fix = f"Begin the text with `# {title}`, or change the title."
     if not page.outline.starts_with_heading or page.outline.headings[0].level != 1:
-        yield InvalidPage(f"{page.file} does not begin with its heading.", fix=fix)
+        yield InvalidPage(
+            f"Invalid page: {page.file}: the text does not begin with its heading.", fix=fix
+        )
     elif (heading := page.outline.headings[0].text) != title:
         yield InvalidPage(
-            f"{page.file} has the title “{title}” and the heading “{heading}”.", fix=fix
+            f"Invalid page: {page.file}: the title is “{title}”, but the heading is “{heading}”.",
+            fix=fix,
         )
 
 
-def _with_places(pages: list[Page], reserved: str) -> Iterator[Page]:
-    """The pages again, those that want the same place with a problem more."""
-    wanting: defaultdict[str, list[str]] = defaultdict(list)
+def _check_paths(pages: list[Page], reserved: str) -> Iterator[Page]:
+    """Return the pages, with a problem added to those whose path is not unique or reserved."""
+    files_by_path: defaultdict[str, list[str]] = defaultdict(list)
     for page in pages:
-        wanting[page.path].append(page.file)
+        files_by_path[page.path].append(page.file)
     for page in pages:
-        others = [file for file in wanting[page.path] if file != page.file]
-        problem = None
+        others = [file for file in files_by_path[page.path] if file != page.file]
+        reason = ""
         if page.path and others:
-            problem = f"{page.file} has the path {page.path}, and so has {' and '.join(others)}."
+            reason = f"also used by {' and '.join(others)}"
         elif page.path and page.path == reserved:
-            problem = f"{page.file} has the path {page.path}, which the list of pages has."
-        yield replace(page, problems=(*page.problems, _taken(problem))) if problem else page
-
-
-def _taken(problem: str) -> InvalidPage:
-    return InvalidPage(problem, fix="Give each page a path of its own.")
+            reason = "reserved for the list of pages"
+        if reason:
+            problem = InvalidPage(
+                f"Invalid page: {page.file}: the path {page.path} is {reason}.",
+                fix="Give each page its own path.",
+            )
+            yield replace(page, problems=(*page.problems, problem))
+        else:
+            yield page

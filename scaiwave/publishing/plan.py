@@ -1,4 +1,4 @@
-"""What is to be done for each page, from what is in the folder and what is live."""
+"""The action for each page, from the comparison of the source with the live page."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from scaiwave.errors import ScaiWaveError
 
 
 class Action(StrEnum):
-    """`gone`: live, published from here, and without a source; `pruned`: that, and to be removed.
+    """The action for a page.
 
-    `failed`: what was to be done could not be found out.
+    `gone`: listed as published, and now without a source. `pruned`: gone, and to be removed.
+    `failed`: the source is invalid, or the live page can't be read.
     """
 
     CREATED = "created"
@@ -32,7 +33,7 @@ CHANGES = (*WRITES, Action.PRUNED)
 
 @dataclass(frozen=True, kw_only=True)
 class PagePayload:
-    """A page as it is sent; the front matter goes along whole."""
+    """A page as it is sent, with its complete front matter."""
 
     file: str
     fields: dict[str, str]
@@ -49,9 +50,9 @@ class PagePayload:
 
 @dataclass(frozen=True, kw_only=True)
 class PageAction:
-    """One page. `changes` are what differs; `rev` is the live revision, where it is known.
+    """The action for one page. `changes` lists what differs; `rev` is the live revision, if known.
 
-    `problems` are why it was not, or will not be, done. `done` is for what has been written.
+    `problems` are the reasons why it was not or can't be executed; `done` is true once it was.
     """
 
     action: Action
@@ -75,31 +76,31 @@ class PageAction:
             "changes": list(self.changes),
             "rev": self.rev,
             "done": self.done,
-            "problems": [_problem(error) for error in self.problems],
+            "problems": [_build_problem(error) for error in self.problems],
         }
 
 
-def _problem(error: ScaiWaveError) -> dict[str, str]:
+def _build_problem(error: ScaiWaveError) -> dict[str, str]:
     return {"code": error.code, "message": error.message, "fix": error.fix}
 
 
 def plan_page(outgoing: PagePayload, live: LivePage | None) -> PageAction:
-    """What is to be done to make the live page equal to ours."""
+    """Compare the page with the live one, and return the action that makes them equal."""
     step = PageAction(
         action=Action.CREATED, path=outgoing.path, file=outgoing.file, outgoing=outgoing
     )
     if live is None:
         return step
-    changes = tuple(_differences(outgoing, live))
+    changes = tuple(_find_differences(outgoing, live))
     action = Action.UPDATED if changes else Action.UNCHANGED
     return replace(step, action=action, changes=changes, rev=live.rev)
 
 
-def _differences(outgoing: PagePayload, live: LivePage) -> Iterator[str]:
-    """Line ends and what ScaiCMS adds to the front matter are no difference."""
+def _find_differences(outgoing: PagePayload, live: LivePage) -> Iterator[str]:
+    """Yield what differs, except for line endings and fields that ScaiCMS adds."""
     if live.title != outgoing.title:
         yield "title"
-    if _plain(live.body_md) != _plain(outgoing.body):
+    if _normalize_body(live.body_md) != _normalize_body(outgoing.body):
         yield "body"
     fields = live.frontmatter or {}
     for name, value in outgoing.fields.items():
@@ -107,5 +108,5 @@ def _differences(outgoing: PagePayload, live: LivePage) -> Iterator[str]:
             yield f"front matter: {name}"
 
 
-def _plain(body: str) -> str:
+def _normalize_body(body: str) -> str:
     return body.replace("\r\n", "\n").strip("\n")

@@ -1,4 +1,4 @@
-"""From the folder to the live pages: read, plan, and write what differs."""
+"""Publish the pages of a directory: read, plan, and write what differs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from scaiwave.console.progress import ProgressCallback
 from scaiwave.errors import ScaiWaveError
 from scaiwave.publishing.errors import PruneRefused
 from scaiwave.publishing.executor import PageExecutor
-from scaiwave.publishing.index_page import PATH as RECORD
-from scaiwave.publishing.index_page import build_index, parse_index
+from scaiwave.publishing.index_page import INDEX_PATH, build_index, parse_index
 from scaiwave.publishing.links import SiteIndex, rewrite_links
 from scaiwave.publishing.pages import Page, read_pages
 from scaiwave.publishing.plan import Action, PageAction, PagePayload, plan_page
-from scaiwave.publishing.report import Report
+from scaiwave.publishing.report import PublishReport
 
 
 def publish(
@@ -26,30 +25,30 @@ def publish(
     execute: bool,
     prune: Collection[str],
     progress: ProgressCallback,
-) -> Report:
-    """Make the live pages equal to the folder's, or, without `execute`, find out what differs.
+) -> PublishReport:
+    """Make the live pages equal to the sources, or without `execute` only report what differs.
 
-    What goes wrong with one page is in the report and stops no other. Raises PagesNotFound,
-    PruneRefused, and what the first call to the server raises: until then nobody knows that it is
-    there.
+    An error with one page is in the report and does not stop the others. Raises PagesNotFound,
+    PruneRefused, and the errors of the first request, which shows whether ScaiCMS can be reached.
     """
-    pages = read_pages(docs, reserved=RECORD)
-    live = client.read_page(RECORD)
-    known = parse_index(live.body_md) if live else set()
-    calls = PageExecutor(client)
-    todo = [*plan_pages(pages, docs, client.namespace), *_without_source(pages, known)]
-    seen = [calls.look(step) for step in _counted(todo, progress)]
-    steps = _pruning([step for step in seen if step is not None], prune)
+    pages = read_pages(docs, reserved=INDEX_PATH)
+    live = client.read_page(INDEX_PATH)
+    listed = parse_index(live.body_md) if live else set()
+    executor = PageExecutor(client)
+    planned = [*plan_pages(pages, docs, client.namespace), *_plan_gone_pages(pages, listed)]
+    compared = [executor.fetch_live(step) for step in _report_progress(planned, progress)]
+    steps = _mark_pruned([step for step in compared if step is not None], prune)
     if not execute:
-        return Report(steps=(*steps, *_record(steps, known, live)), executed=False)
-    steps = [calls.do(step) if step.action is Action.PRUNED else step for step in steps]
-    # Between removals and writes: the list may name a page that is not live, and never lacks one.
-    record = [calls.do(step) for step in _record(steps, known, live)]
-    steps = _written(calls, steps, progress)
-    return Report(steps=(*steps, *record), executed=True)
+        return PublishReport(steps=(*steps, *_plan_index(steps, listed, live)), executed=False)
+    steps = [executor.execute(step) if step.action is Action.PRUNED else step for step in steps]
+    # The list is written after removals and before writes: it may name a page that is not live,
+    # but every live page is in it.
+    index_steps = [executor.execute(step) for step in _plan_index(steps, listed, live)]
+    steps = _write_pages(executor, steps, progress)
+    return PublishReport(steps=(*steps, *index_steps), executed=True)
 
 
-def _counted(steps: list[PageAction], progress: ProgressCallback) -> Iterator[PageAction]:
+def _report_progress(steps: list[PageAction], progress: ProgressCallback) -> Iterator[PageAction]:
     for done, step in enumerate(steps):
         progress(done, len(steps))
         yield step
@@ -57,7 +56,7 @@ def _counted(steps: list[PageAction], progress: ProgressCallback) -> Iterator[Pa
 
 
 def plan_pages(pages: list[Page], docs: Path, namespace: str) -> Iterator[PageAction]:
-    """One step for each file: failed, a draft, or still to be compared (as created)."""
+    """Yield one step for each file: failed, draft, or created (not yet compared)."""
     site = SiteIndex(pages, docs=docs, namespace=namespace)
     for page in pages:
         body, dead = rewrite_links(page, site)
@@ -71,20 +70,23 @@ def plan_pages(pages: list[Page], docs: Path, namespace: str) -> Iterator[PageAc
         yield step
 
 
-def _without_source(pages: list[Page], known: set[str]) -> Iterator[PageAction]:
-    """What may be gone. Nothing, while a page's path can't be read: it may be any of them."""
+def _plan_gone_pages(pages: list[Page], listed: set[str]) -> Iterator[PageAction]:
+    """Yield the listed pages without a source; none while a path can't be read."""
     if all(page.path for page in pages):
-        for path in sorted(known - {page.path for page in pages if not page.is_draft}):
+        for path in sorted(listed - {page.path for page in pages if not page.is_draft}):
             drafts = [page.file for page in pages if page.path == path]
             yield PageAction(action=Action.GONE, path=path, file=drafts[0] if drafts else "")
 
 
-def _pruning(steps: list[PageAction], prune: Collection[str]) -> list[PageAction]:
-    """Raises PruneRefused, or why that can't be told, before anything is written."""
+def _mark_pruned(steps: list[PageAction], prune: Collection[str]) -> list[PageAction]:
+    """Return the steps with those of `prune` as pruned.
+
+    Raises PruneRefused, or the error for which that can't be determined, before any write.
+    """
     gone = {step.path for step in steps if step.action is Action.GONE and not step.problems}
     for path in prune:
         if path not in gone:
-            raise _not_gone(path, steps)
+            raise _build_prune_refusal(path, steps)
     return [
         replace(step, action=Action.PRUNED)
         if step.action is Action.GONE and step.path in prune
@@ -93,42 +95,45 @@ def _pruning(steps: list[PageAction], prune: Collection[str]) -> list[PageAction
     ]
 
 
-def _not_gone(path: str, steps: list[PageAction]) -> ScaiWaveError:
+def _build_prune_refusal(path: str, steps: list[PageAction]) -> ScaiWaveError:
     for step in steps:
         if step.path == path and step.problems:
             return step.problems[0]
     if unread := [step.file for step in steps if not step.path]:
         return PruneRefused(
-            f"Whether {path} is gone can't be told while {unread[0]} has no path.",
-            fix="Nothing was written. Mend the front matter first.",
+            f"Page not removed: {path}: it may be the page of {unread[0]}, which has no path. "
+            "No changes were made.",
+            fix=f"Correct the front matter of {unread[0]}, then run the script again.",
         )
     return PruneRefused(
-        f"{path} is not among the pages that are gone.",
-        fix="Nothing was written. Run it without --prune to see which are; a page that this "
-        "script did not publish has to be removed in ScaiCMS.",
+        f"Page not removed: {path}: it is not gone. No changes were made.",
+        fix="Run the script without --prune to list the pages that are gone; remove any other page "
+        "in ScaiCMS.",
     )
 
 
-def _kept(steps: list[PageAction], known: set[str]) -> set[str]:
-    """What the list is to name: all that is live, or will be, and was published from here.
+def _list_index_paths(steps: list[PageAction], listed: set[str]) -> set[str]:
+    """Return the paths for the list: all published pages that are or will be live.
 
-    A page whose path can't be read is somewhere in what was known, so all of that stays.
+    A page whose path can't be read may be any of the listed ones, so all of them are kept.
     """
-    ours = {step.path for step in steps if step.outgoing or step.action is Action.GONE}
-    ours |= {step.path for step in steps if step.action is Action.PRUNED and step.problems}
-    ours |= {step.path for step in steps if step.action is Action.FAILED} & known
-    return ours if all(step.path for step in steps) else ours | known
+    paths = {step.path for step in steps if step.outgoing or step.action is Action.GONE}
+    paths |= {step.path for step in steps if step.action is Action.PRUNED and step.problems}
+    paths |= {step.path for step in steps if step.action is Action.FAILED} & listed
+    return paths if all(step.path for step in steps) else paths | listed
 
 
-def _record(steps: list[PageAction], known: set[str], live: LivePage | None) -> list[PageAction]:
-    """The step for the list, if there is anything to name or a list to change."""
-    kept = _kept(steps, known)
-    return [plan_page(build_index(kept), live)] if kept or live else []
+def _plan_index(
+    steps: list[PageAction], listed: set[str], live: LivePage | None
+) -> list[PageAction]:
+    """Return the step for the list, unless the list is empty and not published."""
+    paths = _list_index_paths(steps, listed)
+    return [plan_page(build_index(paths), live)] if paths or live else []
 
 
-def _written(
-    calls: PageExecutor, steps: list[PageAction], progress: ProgressCallback
+def _write_pages(
+    executor: PageExecutor, steps: list[PageAction], progress: ProgressCallback
 ) -> list[PageAction]:
     due = [step for step in steps if step.is_due]
-    done = {step.path: calls.do(step) for step in _counted(due, progress)}
+    done = {step.path: executor.execute(step) for step in _report_progress(due, progress)}
     return [done[step.path] if step.is_due else step for step in steps]

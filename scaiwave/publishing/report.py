@@ -1,4 +1,4 @@
-"""What came of a run, for people and for programs."""
+"""The result of a run, as a table, a sentence and JSON."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from scaiwave.publishing.errors import PagesFailed
 from scaiwave.publishing.plan import CHANGES, Action, PageAction
 
 COLUMNS = (
-    Column("action", ""),
+    Column("action", "Status"),
     Column("path", "Page"),
     Column("file", "Source"),
-    Column("changes", "What differs"),
+    Column("changes", "Differences"),
 )
-_DONE = {Action.CREATED: "created", Action.UPDATED: "updated", Action.PRUNED: "removed"}
-_TO_DO = {Action.CREATED: "create", Action.UPDATED: "update", Action.PRUNED: "remove"}
+_PAST_TENSE = {Action.CREATED: "created", Action.UPDATED: "updated", Action.PRUNED: "removed"}
+_INFINITIVE = {Action.CREATED: "create", Action.UPDATED: "update", Action.PRUNED: "remove"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class PublishReport:
     steps: tuple[PageAction, ...]
     executed: bool
 
@@ -55,36 +55,35 @@ class Report:
         }
 
     def _counts(self) -> dict[str, int]:
-        """Steps by what was to be done; those that went wrong are counted as failed."""
-        counted = Counter(Action.FAILED if step.problems else step.action for step in self.steps)
-        return {action.value: counted[action] for action in Action}
+        """Count the steps by action; those with problems count as failed."""
+        counts = Counter(Action.FAILED if step.problems else step.action for step in self.steps)
+        return {action.value: counts[action] for action in Action}
 
-    def sentence(self) -> str:
-        words = _DONE if self.executed else _TO_DO
+    def format_summary(self) -> str:
+        words = _PAST_TENSE if self.executed else _INFINITIVE
         counts = self._counts()
         parts = [
-            f"{word} {_pages(counts[action])}" for action, word in words.items() if counts[action]
+            f"{word} {_format_pages(counts[action])}"
+            for action, word in words.items()
+            if counts[action]
         ]
         changes = ", ".join(parts)
         if self.executed:
-            return f"{changes.capitalize()}." if changes else "Nothing was written."
+            return f"{changes.capitalize()}." if changes else "No changes were made."
         if changes:
-            return f"Nothing was written. With --execute this will {changes}."
-        return "Nothing was written, and nothing is to be."
+            return f"No changes were made. With --execute, this will {changes}."
+        return "No changes to make."
 
     def raise_failures(self) -> None:
-        """Raises PagesFailed, if there is a page that something went wrong with."""
-        if failed := len(self.failed):
-            raise PagesFailed(
-                f"{_pages(failed)} of {len(self.steps)} could not be published."
-                if self.executed
-                else f"{_pages(failed)} of {len(self.steps)} can't be published."
-            )
+        """Raise PagesFailed if any page has problems."""
+        if self.failed:
+            verb = "could not" if self.executed else "can't"
+            raise PagesFailed(f"{len(self.failed)} of {len(self.steps)} pages {verb} be published.")
 
 
 def _is_change(step: PageAction) -> bool:
     return step.action in CHANGES
 
 
-def _pages(count: int) -> str:
+def _format_pages(count: int) -> str:
     return f"{count} page" if count == 1 else f"{count} pages"

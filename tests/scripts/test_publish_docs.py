@@ -1,4 +1,4 @@
-"""The script as a process, and the pages of this checkout."""
+"""`scripts/publish_docs.py` as a process, and the pages of this checkout."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from scaiwave.publishing.index_page import PATH
+from scaiwave.publishing.index_page import INDEX_PATH
 from scaiwave.publishing.pages import read_pages
 from scaiwave.publishing.publish import plan_pages
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.publishing.folder import page, put
+from tests.scaiwave.publishing.factories import make_page, write_page
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -36,8 +36,8 @@ def run(*options: str | Path, **environment: str) -> subprocess.CompletedProcess
 @pytest.fixture
 def docs(tmp_path: Path) -> Path:
     docs = tmp_path / "docs"
-    put(docs, "a.md", page("A", "suite/a", text="[b](b.md)"))
-    put(docs, "b.md", page("B", "suite/b"))
+    write_page(docs, "a.md", make_page("A", "suite/a", text="[b](b.md)"))
+    write_page(docs, "b.md", make_page("B", "suite/b"))
     return docs
 
 
@@ -51,7 +51,7 @@ def cms(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 def test_success_pages_of_the_checkout() -> None:
     docs = TOP / "docs"
-    steps = plan_pages(read_pages(docs, reserved=PATH), docs, "scaiwave")
+    steps = plan_pages(read_pages(docs, reserved=INDEX_PATH), docs, "scaiwave")
     problems = [problem.message for step in steps for problem in step.problems]
     assert problems == []
 
@@ -60,12 +60,12 @@ def test_success(cms: Sandbox, docs: Path) -> None:
     planned = run("--docs", docs)
     assert planned.returncode == 0
     assert planned.stdout.splitlines() == [
-        "         Page                  Source  What differs",
+        "Status   Page                  Source  Differences",
         "created  suite/a               a.md    -",
         "created  suite/b               b.md    -",
         "created  operator-suite/pages  -       -",
     ]
-    assert planned.stderr == "Nothing was written. With --execute this will create 3 pages.\n"
+    assert planned.stderr == "No changes were made. With --execute, this will create 3 pages.\n"
     assert cms.scaicms.pages == {}
 
     written = run("--docs", docs, "--execute", "--json")
@@ -75,7 +75,7 @@ def test_success(cms: Sandbox, docs: Path) -> None:
     assert [step["done"] for step in document["pages"]] == [True, True, True]
 
     (docs / "b.md").unlink()
-    put(docs, "a.md", page("A", "suite/a"))
+    write_page(docs, "a.md", make_page("A", "suite/a"))
     pruned = run("--docs", docs, "--execute", "--prune", "suite/b")
     assert pruned.returncode == 0
     assert pruned.stdout.splitlines()[1:] == [
@@ -87,10 +87,10 @@ def test_success(cms: Sandbox, docs: Path) -> None:
 
 
 def test_fail_some(cms: Sandbox, docs: Path) -> None:
-    put(docs, "b.md", "# B\n")
+    write_page(docs, "b.md", "# B\n")
     cms.faults.add("status", method="PUT", path="*/operator-suite/pages", status=403)
-    put(docs, "c.md", page("C", "suite/c"))
-    put(docs, "a.md", page("A", "suite/a"))
+    write_page(docs, "c.md", make_page("C", "suite/c"))
+    write_page(docs, "a.md", make_page("A", "suite/a"))
     ended = run("--docs", docs, "--execute")
     assert ended.returncode == 1
     assert ended.stdout.splitlines()[1:] == [
@@ -101,19 +101,20 @@ def test_fail_some(cms: Sandbox, docs: Path) -> None:
     ]
     address = "/api/v1/docs/scaiwave/v1/operator-suite/pages"
     assert ended.stderr.splitlines() == [
-        "Error: b.md has no front matter. [SW_DOCS_BAD_PAGE]",
-        "  Fix: Begin the page with a line ---, then title, path, audience, summary, status, then "
-        "a line ---.",
+        "Error: Invalid page: b.md: no front matter. [SW_DOCS_BAD_PAGE]",
+        "  Fix: Begin the page with a line ---, the fields title, path, audience, summary, status, "
+        "and a line ---.",
         f"Error: ScaiCMS at {cms.url} forbids PUT {address}: Fault 403. [SW_UPSTREAM_FORBIDDEN]",
         "  Fix: Ask who runs ScaiCMS for the permission.",
         "Created 2 pages.",
-        "Error: 2 pages of 4 could not be published. [SW_DOCS_FAILED]",
-        "  Fix: Mend what is listed, then run it again: pages that are equal are not sent again.",
+        "Error: 2 of 4 pages could not be published. [SW_DOCS_FAILED]",
+        "  Fix: Correct the errors above, then run the script again; unchanged pages are not sent "
+        "again.",
     ]
 
 
 def test_fail_as_json(cms: Sandbox, docs: Path) -> None:
-    put(docs, "b.md", "# B\n")
+    write_page(docs, "b.md", "# B\n")
     ended = run("--docs", docs, "--json")
     assert ended.returncode == 1
     assert json.loads(ended.stdout)["counts"]["failed"] == 2

@@ -1,4 +1,4 @@
-"""A folder with two pages, a ScaiCMS to publish them to, and a way to do it."""
+"""A directory with two pages, a ScaiCMS, and a function that publishes to it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ import pytest
 from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaicms import ScaiCmsClient
 from scaiwave.publishing.publish import publish
-from scaiwave.publishing.report import Report
+from scaiwave.publishing.report import PublishReport
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.publishing.folder import page, put
+from tests.scaiwave.publishing.factories import make_page, write_page
 
 QUICK = RetryPolicy(total=0.15, first_contact=0.1, shortest=0.01, longest=0.03)
-Publish = Callable[..., Report]
+Publish = Callable[..., PublishReport]
 
 
 @pytest.fixture
 def docs(tmp_path: Path) -> Path:
     docs = tmp_path / "checkout" / "docs"
-    put(docs, "roles.md", page("Roles", "suite/roles", text="See [the sync](sync.md#faults)."))
-    put(docs, "sync.md", page("Sync", "suite/sync", text="## Faults\n\nNone."))
+    write_page(
+        docs, "roles.md", make_page("Roles", "suite/roles", text="See [the sync](sync.md#faults).")
+    )
+    write_page(docs, "sync.md", make_page("Sync", "suite/sync", text="## Faults\n\nNone."))
     return docs
 
 
@@ -41,11 +43,13 @@ def client(cms: Sandbox) -> Iterator[ScaiCmsClient]:
 
 @pytest.fixture
 def run(docs: Path, client: ScaiCmsClient) -> Publish:
-    """`run()` plans, `run(execute=True)` writes."""
-    return partial(_run, docs, client)
+    """Return a function: `run()` plans, `run(execute=True)` writes."""
+    return partial(_publish, docs, client)
 
 
-def _run(docs: Path, client: ScaiCmsClient, *prune: str, execute: bool = False) -> Report:
+def _publish(
+    docs: Path, client: ScaiCmsClient, *prune: str, execute: bool = False
+) -> PublishReport:
     return publish(
         docs=docs, client=client, execute=execute, prune=prune, progress=lambda done, total: None
     )

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaiwave.publishing.errors import DeadLink
-from scaiwave.publishing.links import LinkTarget, SiteIndex, _rewritten, rewrite_links
+from scaiwave.publishing.links import LinkTarget, SiteIndex, _rewrite_body, rewrite_links
 from scaiwave.publishing.markdown import parse_outline
 from scaiwave.publishing.pages import read_pages
-from tests.scaiwave.publishing.folder import page, put
+from tests.scaiwave.publishing.factories import make_page, write_page
 
 
-def placed(docs: Path, text: str, *, status: str = "published") -> tuple[str, list[DeadLink]]:
-    """The text of a page beside roles.md and sync.md, with its links placed."""
-    put(docs, "more/here.md", page("Here", "more/here", text=text, status=status))
+def rewrite(docs: Path, text: str, *, status: str = "published") -> tuple[str, list[DeadLink]]:
+    """Rewrite the links of a page next to roles.md and sync.md; return its text and problems."""
+    write_page(docs, "more/here.md", make_page("Here", "more/here", text=text, status=status))
     pages = {page.file: page for page in read_pages(docs)}
     site = SiteIndex(list(pages.values()), docs=docs, namespace="scaiwave")
     body, problems = rewrite_links(pages["more/here.md"], site)
@@ -43,10 +43,10 @@ def placed(docs: Path, text: str, *, status: str = "published") -> tuple[str, li
     ],
 )
 def test_success(text: str, wanted: str | None, docs: Path) -> None:
-    put(docs.parent, "README.md", "# Read\n\n## Use\n")
-    put(docs.parent, "scripts/test", "")
-    put(docs, "LICENSE", "")
-    body, problems = placed(docs, text)
+    write_page(docs.parent, "README.md", "# Read\n\n## Use\n")
+    write_page(docs.parent, "scripts/test", "")
+    write_page(docs, "LICENSE", "")
+    body, problems = rewrite(docs, text)
     assert problems == []
     if wanted is None:
         wanted = "[`a`\nb [c]](/docs/scaiwave/suite/sync) [d](/docs/scaiwave/suite/roles)"
@@ -54,16 +54,16 @@ def test_success(text: str, wanted: str | None, docs: Path) -> None:
 
 
 def test_success_anchor_in_another_script(docs: Path) -> None:
-    put(docs, "sync.md", page("Sync", "suite/sync", text="## Größe"))
-    put(docs, "roles.md", page("Roles", "suite/roles"))
-    body, problems = placed(docs, "[a](../sync.md#größe)")
+    write_page(docs, "sync.md", make_page("Sync", "suite/sync", text="## Größe"))
+    write_page(docs, "roles.md", make_page("Roles", "suite/roles"))
+    body, problems = rewrite(docs, "[a](../sync.md#größe)")
     assert problems == []
     assert body == "[a](/docs/scaiwave/suite/sync#gr%C3%B6%C3%9Fe)"
 
 
 def test_success_draft_links_to_draft(docs: Path) -> None:
-    put(docs, "plan.md", page("Plan", "suite/plan", status="draft"))
-    assert placed(docs, "[a](../plan.md)", status="draft")[1] == []
+    write_page(docs, "plan.md", make_page("Plan", "suite/plan", status="draft"))
+    assert rewrite(docs, "[a](../plan.md)", status="draft")[1] == []
 
 
 @pytest.mark.parametrize(
@@ -71,68 +71,68 @@ def test_success_draft_links_to_draft(docs: Path) -> None:
     [
         (
             "One\n[a](../gone.md)",
-            "more/here.md, line 12, links to ../gone.md, which does not exist.",
-            "Correct it, or take it out.",
+            "Dead link: more/here.md, line 12: ../gone.md: the file does not exist.",
+            "Correct the link, or remove it.",
         ),
         (
             "[a](../sync.md#fault)",
-            "more/here.md, line 11, links to ../sync.md#fault, and sync.md has no such heading.",
-            "Take the anchor of a heading of sync.md, or leave it out.",
+            "Dead link: more/here.md, line 11: ../sync.md#fault: sync.md has no such heading.",
+            "Use the anchor of a heading of sync.md, or remove the anchor.",
         ),
         (
             "[a](#there)",
-            "more/here.md, line 11, links to #there, and more/here.md has no such heading.",
-            "Take the anchor of a heading of more/here.md, or leave it out.",
+            "Dead link: more/here.md, line 11: #there: more/here.md has no such heading.",
+            "Use the anchor of a heading of more/here.md, or remove the anchor.",
         ),
         (
             "[a](../../README.md#none)",
-            "more/here.md, line 11, links to ../../README.md#none, and README.md has no such "
+            "Dead link: more/here.md, line 11: ../../README.md#none: README.md has no such "
             "heading.",
-            "Take the anchor of a heading of README.md, or leave it out.",
+            "Use the anchor of a heading of README.md, or remove the anchor.",
         ),
         (
             "[a](../../../outside.md)",
-            "more/here.md, line 11, links to ../../../outside.md, which does not exist.",
-            "Correct it, or take it out.",
+            "Dead link: more/here.md, line 11: ../../../outside.md: the file does not exist.",
+            "Correct the link, or remove it.",
         ),
         (
             "![a](../a.png)",
-            "more/here.md, line 11, shows ../a.png, and images are not published.",
-            "Say it in words.",
+            "Dead link: more/here.md, line 11: ../a.png: images are not published.",
+            "Describe the image in words.",
         ),
         (
             "[a](../plan.md)",
-            "more/here.md, line 11, links to ../plan.md, which is a draft.",
-            "Take the link out, or publish plan.md too.",
+            "Dead link: more/here.md, line 11: ../plan.md: plan.md is a draft.",
+            "Remove the link, or publish plan.md too.",
         ),
         (
             "[a](../bare.md)",
-            "more/here.md, line 11, links to ../bare.md, which has no path.",
-            "Mend the front matter of bare.md.",
+            "Dead link: more/here.md, line 11: ../bare.md: bare.md has no path.",
+            "Correct the front matter of bare.md.",
         ),
         (
             '<a href="../sync.md">a</a>',
-            "more/here.md, line 11, has a link in HTML, which is not checked.",
+            "Unsupported link: more/here.md, line 11: links in HTML are not checked.",
             "Write it as [text](target).",
         ),
         (
             "[a][r]\n\n[r]: ../sync.md",
-            "more/here.md has a link that can't be rewritten for the site.",
-            "Write links to pages and files as [text](target), not as references.",
+            "Unsupported link: more/here.md: a link can't be rewritten for the site.",
+            "Write links to pages and files as [text](target), not as reference links.",
         ),
     ],
 )
 def test_fail(text: str, message: str, fix: str, docs: Path) -> None:
-    put(docs.parent, "README.md", "# Read\n")
-    put(docs.parent.parent, "outside.md", "# Outside\n")
-    put(docs, "plan.md", page("Plan", "suite/plan", status="draft"))
-    put(docs, "bare.md", "# Bare\n")
-    problems = placed(docs, text)[1]
+    write_page(docs.parent, "README.md", "# Read\n")
+    write_page(docs.parent.parent, "outside.md", "# Outside\n")
+    write_page(docs, "plan.md", make_page("Plan", "suite/plan", status="draft"))
+    write_page(docs, "bare.md", "# Bare\n")
+    problems = rewrite(docs, text)[1]
     assert [(problem.message, problem.fix) for problem in problems] == [(message, fix)]
 
 
 def test_fail_all_are_told(docs: Path) -> None:
-    assert len(placed(docs, "[a](b.md) [c](d.md) [e](#f)")[1]) == 3
+    assert len(rewrite(docs, "[a](b.md) [c](d.md) [e](#f)")[1]) == 3
 
 
 PIECES = st.sampled_from(
@@ -142,6 +142,8 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=12).map("".join))
 def test_success_code_stays_and_links_are_as_many(text: str) -> None:
-    new = _rewritten(text, {"b.md": LinkTarget(address="/B"), "e.md": LinkTarget(address="e.md")})
+    new = _rewrite_body(
+        text, {"b.md": LinkTarget(address="/B"), "e.md": LinkTarget(address="e.md")}
+    )
     expected = [link.target.replace("b.md", "/B") for link in parse_outline(text).links]
     assert [link.target for link in parse_outline(new).links] == expected

@@ -3,7 +3,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaiwave.publishing.markdown import BLANK, Heading, Link, blank_code, parse_outline, slugs
+from scaiwave.publishing.markdown import (
+    BLANK,
+    Heading,
+    Link,
+    blank_code,
+    build_slugs,
+    parse_outline,
+)
 
 TEXT = """\
 # The `code`, *and* [a link](x.md)
@@ -61,7 +68,7 @@ def test_success_empty() -> None:
 
 def test_success_slugs() -> None:
     headings = ["Faults", "Faults", "faults-1", "What's new in 2.0?", "a  b", "Größe — 大小", "x_y"]
-    assert slugs(headings) == [
+    assert build_slugs(headings) == [
         "faults",
         "faults-1",
         "faults-1-1",
@@ -74,7 +81,7 @@ def test_success_slugs() -> None:
 
 @given(st.lists(st.text(alphabet="ab -1?Ä", max_size=6)))
 def test_success_slugs_are_as_many_and_unique(headings: list[str]) -> None:
-    made = slugs(headings)
+    made = build_slugs(headings)
     assert len(set(made)) == len(headings)
 
 

@@ -12,7 +12,7 @@ FIELDS = {"title": "Roles", "path": "suite/roles", "audience": "operators"}
 PAGE = PagePayload(file="roles.md", fields=FIELDS, body="# Roles\n\nText.\n")
 
 
-def live(**changes: Any) -> LivePage:
+def make_live_page(**changes: Any) -> LivePage:
     same: dict[str, Any] = {"title": "Roles", "body_md": PAGE.body, "frontmatter": FIELDS, "rev": 4}
     return LivePage(**{**same, **changes})
 
@@ -38,7 +38,7 @@ def test_success_created() -> None:
     ],
 )
 def test_success_unchanged(changes: dict[str, Any]) -> None:
-    step = plan_page(PAGE, live(**changes))
+    step = plan_page(PAGE, make_live_page(**changes))
     assert step.action is Action.UNCHANGED
     assert not step.is_due
 
@@ -57,7 +57,7 @@ def test_success_unchanged(changes: dict[str, Any]) -> None:
     ],
 )
 def test_success_updated(changes: dict[str, Any], told: tuple[str, ...]) -> None:
-    step = plan_page(PAGE, live(**changes))
+    step = plan_page(PAGE, make_live_page(**changes))
     assert (step.action, step.changes, step.rev) == (Action.UPDATED, told, 4)
     assert step.is_due
 

@@ -5,22 +5,22 @@ from pathlib import Path
 import pytest
 
 from scaiwave.publishing.errors import PagesFailed, PruneRefused
-from scaiwave.publishing.report import Report
+from scaiwave.publishing.report import PublishReport
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.publishing.conftest import Publish
-from tests.scaiwave.publishing.folder import page, put
+from tests.scaiwave.publishing.factories import make_page, write_page
 
 
-def actions(report: Report) -> dict[str, str]:
-    """What is to be done with each page, and with the list of pages."""
+def get_actions(report: PublishReport) -> dict[str, str]:
+    """Return the action for each page, and for the list of pages."""
     return {step.path or step.file: step.action.value for step in report.steps}
 
 
-def live(cms: Sandbox) -> dict[str, int]:
+def get_live_revisions(cms: Sandbox) -> dict[str, int]:
     return {key[2]: page.rev for key, page in cms.scaicms.list_pages()}
 
 
-def writes(cms: Sandbox) -> list[str]:
+def list_writes(cms: Sandbox) -> list[str]:
     return [
         line.replace("/api/v1/docs/scaiwave/v1/", "")
         for line, _ in cms.requests.recent
@@ -30,20 +30,22 @@ def writes(cms: Sandbox) -> list[str]:
 
 def test_success_plan_writes_nothing(run: Publish, cms: Sandbox) -> None:
     report = run()
-    assert actions(report) == {
+    assert get_actions(report) == {
         "suite/roles": "created",
         "suite/sync": "created",
         "operator-suite/pages": "created",
     }
-    assert report.sentence() == "Nothing was written. With --execute this will create 3 pages."
-    assert writes(cms) == []
-    assert live(cms) == {}
+    assert (
+        report.format_summary() == "No changes were made. With --execute, this will create 3 pages."
+    )
+    assert list_writes(cms) == []
+    assert get_live_revisions(cms) == {}
     report.raise_failures()
 
 
 def test_success_execute(run: Publish, cms: Sandbox) -> None:
     report = run(execute=True)
-    assert report.sentence() == "Created 3 pages."
+    assert report.format_summary() == "Created 3 pages."
     assert [step.done for step in report.steps] == [True, True, True]
     assert [step.rev for step in report.steps] == [1, 1, 1]
     sent = cms.scaicms.pages["scaiwave", "v1", "suite/roles"]
@@ -53,7 +55,7 @@ def test_success_execute(run: Publish, cms: Sandbox) -> None:
         "title": "Roles",
         "path": "suite/roles",
         "audience": "operators",
-        "summary": "What it says.",
+        "summary": "A summary.",
         "status": "published",
     }
 
@@ -62,16 +64,18 @@ def test_success_only_what_differs_is_written(run: Publish, cms: Sandbox, docs: 
     run(execute=True)
     cms.requests.reset()
     again = run(execute=True)
-    assert set(actions(again).values()) == {"unchanged"}
-    assert again.sentence() == "Nothing was written."
-    assert run().sentence() == "Nothing was written, and nothing is to be."
-    put(docs, "sync.md", page("Sync", "suite/sync", text="## Faults", audience="developers"))
+    assert set(get_actions(again).values()) == {"unchanged"}
+    assert again.format_summary() == "No changes were made."
+    assert run().format_summary() == "No changes to make."
+    write_page(
+        docs, "sync.md", make_page("Sync", "suite/sync", text="## Faults", audience="developers")
+    )
     report = run(execute=True)
-    assert actions(report)["suite/sync"] == "updated"
+    assert get_actions(report)["suite/sync"] == "updated"
     assert report.steps[1].changes == ("body", "front matter: audience")
-    assert report.sentence() == "Updated 1 page."
-    assert writes(cms) == ["PUT suite/sync"]
-    assert live(cms) == {"operator-suite/pages": 1, "suite/roles": 1, "suite/sync": 2}
+    assert report.format_summary() == "Updated 1 page."
+    assert list_writes(cms) == ["PUT suite/sync"]
+    assert get_live_revisions(cms) == {"operator-suite/pages": 1, "suite/roles": 1, "suite/sync": 2}
 
 
 def test_success_a_change_by_hand_is_undone(run: Publish, cms: Sandbox) -> None:
@@ -79,39 +83,39 @@ def test_success_a_change_by_hand_is_undone(run: Publish, cms: Sandbox) -> None:
     key = ("scaiwave", "v1", "suite/sync")
     before = cms.scaicms.pages[key]
     cms.scaicms.write(key, type(before)(title="X", body_md="", path="suite/sync", rev=0))
-    assert actions(run(execute=True))["suite/sync"] == "updated"
+    assert get_actions(run(execute=True))["suite/sync"] == "updated"
     assert cms.scaicms.pages[key].body_md == before.body_md
 
 
 def test_success_drafts_are_not_sent(run: Publish, cms: Sandbox, docs: Path) -> None:
-    put(docs, "plan.md", page("Plan", "suite/plan", status="draft"))
-    assert actions(run(execute=True))["suite/plan"] == "draft"
-    assert "suite/plan" not in live(cms)
+    write_page(docs, "plan.md", make_page("Plan", "suite/plan", status="draft"))
+    assert get_actions(run(execute=True))["suite/plan"] == "draft"
+    assert "suite/plan" not in get_live_revisions(cms)
 
 
 def test_success_gone_stays_until_it_is_pruned(run: Publish, cms: Sandbox, docs: Path) -> None:
     run(execute=True)
     (docs / "roles.md").unlink()
     report = run(execute=True)
-    assert actions(report) == {
+    assert get_actions(report) == {
         "suite/sync": "unchanged",
         "suite/roles": "gone",
         "operator-suite/pages": "unchanged",
     }
     planned = run("suite/roles")
-    assert actions(planned)["suite/roles"] == "pruned"
-    assert planned.sentence() == (
-        "Nothing was written. With --execute this will update 1 page, remove 1 page."
+    assert get_actions(planned)["suite/roles"] == "pruned"
+    assert planned.format_summary() == (
+        "No changes were made. With --execute, this will update 1 page, remove 1 page."
     )
-    assert "suite/roles" in live(cms)
-    assert run("suite/roles", execute=True).sentence() == "Updated 1 page, removed 1 page."
-    assert live(cms) == {"operator-suite/pages": 2, "suite/sync": 1}
-    assert set(actions(run()).values()) == {"unchanged"}
+    assert "suite/roles" in get_live_revisions(cms)
+    assert run("suite/roles", execute=True).format_summary() == "Updated 1 page, removed 1 page."
+    assert get_live_revisions(cms) == {"operator-suite/pages": 2, "suite/sync": 1}
+    assert set(get_actions(run()).values()) == {"unchanged"}
 
 
 def test_success_a_page_that_became_a_draft_is_gone(run: Publish, docs: Path) -> None:
     run(execute=True)
-    put(docs, "roles.md", page("Roles", "suite/roles", status="draft"))
+    write_page(docs, "roles.md", make_page("Roles", "suite/roles", status="draft"))
     report = run()
     assert [(step.action.value, step.file) for step in report.steps[:3]] == [
         ("draft", "roles.md"),
@@ -126,7 +130,7 @@ def test_success_what_was_removed_by_hand_leaves_the_list(
     run(execute=True)
     (docs / "roles.md").unlink()
     cms.scaicms.remove(("scaiwave", "v1", "suite/roles"))
-    assert actions(run(execute=True)) == {
+    assert get_actions(run(execute=True)) == {
         "suite/sync": "unchanged",
         "operator-suite/pages": "updated",
     }
@@ -136,15 +140,17 @@ def test_success_one_bad_page_does_not_stop_the_rest(
     run: Publish, cms: Sandbox, docs: Path
 ) -> None:
     run(execute=True)
-    put(docs, "roles.md", page("Roles", "suite/roles", text="[a](gone.md) [b](gone.md)"))
-    put(docs, "sync.md", page("Sync", "suite/sync", text="## Faults\n\nMany."))
+    write_page(
+        docs, "roles.md", make_page("Roles", "suite/roles", text="[a](gone.md) [b](gone.md)")
+    )
+    write_page(docs, "sync.md", make_page("Sync", "suite/sync", text="## Faults\n\nMany."))
     report = run(execute=True)
-    assert actions(report)["suite/roles"] == "failed"
-    assert live(cms) == {"operator-suite/pages": 1, "suite/roles": 1, "suite/sync": 2}
+    assert get_actions(report)["suite/roles"] == "failed"
+    assert get_live_revisions(cms) == {"operator-suite/pages": 1, "suite/roles": 1, "suite/sync": 2}
     assert len(report.problems) == 2
     with pytest.raises(PagesFailed) as caught:
         report.raise_failures()
-    assert caught.value.message == "1 page of 3 could not be published."
+    assert caught.value.message == "1 of 3 pages could not be published."
 
 
 @pytest.mark.parametrize("path", ["suite/sync", "suite/never", "/suite/roles"])
@@ -154,34 +160,37 @@ def test_fail_prune_what_is_not_gone(path: str, run: Publish, cms: Sandbox, docs
     cms.requests.reset()
     with pytest.raises(PruneRefused) as caught:
         run("suite/roles", path, execute=True)
-    assert caught.value.message == f"{path} is not among the pages that are gone."
-    assert caught.value.fix == (
-        "Nothing was written. Run it without --prune to see which are; a page that this script "
-        "did not publish has to be removed in ScaiCMS."
+    assert caught.value.message == (
+        f"Page not removed: {path}: it is not gone. No changes were made."
     )
-    assert writes(cms) == []
+    assert caught.value.fix == (
+        "Run the script without --prune to list the pages that are gone; remove any other page in "
+        "ScaiCMS."
+    )
+    assert list_writes(cms) == []
 
 
-@pytest.mark.parametrize("content", ["# Roles\n", page("Roles", "/suite/roles")])
+@pytest.mark.parametrize("content", ["# Roles\n", make_page("Roles", "/suite/roles")])
 def test_fail_prune_while_a_path_is_unknown(
     content: str, run: Publish, cms: Sandbox, docs: Path
 ) -> None:
     run(execute=True)
-    put(docs, "roles.md", content)
+    write_page(docs, "roles.md", content)
     report = run(execute=True)
-    assert actions(report)["operator-suite/pages"] == "unchanged"
-    assert "suite/roles" not in actions(report)
+    assert get_actions(report)["operator-suite/pages"] == "unchanged"
+    assert "suite/roles" not in get_actions(report)
     with pytest.raises(PruneRefused) as caught:
         run("suite/roles", execute=True)
     assert caught.value.message == (
-        "Whether suite/roles is gone can't be told while roles.md has no path."
+        "Page not removed: suite/roles: it may be the page of roles.md, which has no path. "
+        "No changes were made."
     )
-    assert caught.value.fix == "Nothing was written. Mend the front matter first."
-    assert "suite/roles" in live(cms)
+    assert caught.value.fix == ("Correct the front matter of roles.md, then run the script again.")
+    assert "suite/roles" in get_live_revisions(cms)
 
 
 def test_success_document(run: Publish, docs: Path) -> None:
-    put(docs, "roles.md", "# Roles\n")
+    write_page(docs, "roles.md", "# Roles\n")
     document = run(execute=True).document()
     assert document["executed"] is True
     assert document["counts"] == {

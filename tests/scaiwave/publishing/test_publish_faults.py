@@ -1,4 +1,4 @@
-"""What ScaiCMS and the way to it can do to a run."""
+"""Errors of ScaiCMS and of the connection to it during a run."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from scaiwave.errors import (
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
-from scaiwave.publishing.report import Report
+from scaiwave.publishing.report import PublishReport
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.http.faults import Action
 from tests.scaiwave.publishing.conftest import Publish
-from tests.scaiwave.publishing.folder import page, put
+from tests.scaiwave.publishing.factories import make_page, write_page
 
 ROLES = "/api/v1/docs/scaiwave/v1/suite/roles"
-RECORD = "/api/v1/docs/scaiwave/v1/operator-suite/pages"
+INDEX = "/api/v1/docs/scaiwave/v1/operator-suite/pages"
 TEMPLATE = "/api/v1/docs/{namespace}/{version}/{path:path}"
 
 
-def outcome(report: Report) -> dict[str, tuple[bool, list[str]]]:
+def get_outcomes(report: PublishReport) -> dict[str, tuple[bool, list[str]]]:
     return {
         step.path: (step.done, [problem.code for problem in step.problems]) for step in report.steps
     }
@@ -50,7 +50,7 @@ def test_success_in_the_second_try(
 ) -> None:
     cms.faults.add(action, method=method, path=ROLES, times=1, **settings)
     report = run(execute=True)
-    assert report.sentence() == "Created 3 pages."
+    assert report.format_summary() == "Created 3 pages."
     assert report.problems == []
     assert cms.faults.list_rules()[0].fired == 1
 
@@ -74,7 +74,7 @@ def test_success_the_rest_is_written(
     action: Action, settings: dict[str, Any], code: str, method: str, run: Publish, cms: Sandbox
 ) -> None:
     cms.faults.add(action, method=method, path=ROLES, **settings)
-    assert outcome(run(execute=True)) == {
+    assert get_outcomes(run(execute=True)) == {
         "suite/roles": (False, [code]),
         "suite/sync": (True, []),
         "operator-suite/pages": (True, []),
@@ -98,11 +98,11 @@ def test_success_the_refusal_says_what_to_do(run: Publish, cms: Sandbox) -> None
 
 def test_success_patience_is_used_up_once(run: Publish, cms: Sandbox, docs: Path) -> None:
     for number in range(5):
-        put(docs, f"{number}.md", page(f"P{number}", f"suite/p{number}"))
+        write_page(docs, f"{number}.md", make_page(f"P{number}", f"suite/p{number}"))
     cms.faults.add("status", method="PUT", status=500)
     report = run(execute=True)
     assert len(report.failed) == 8
-    # Tries for the first, one for each of the others.
+    # Several tries for the first page, one for each of the others.
     first = sum("pages" in line for line, _ in cms.requests.recent if line.startswith("PUT"))
     puts = sum(line.startswith("PUT") for line, _ in cms.requests.recent)
     assert first > 1
@@ -110,9 +110,9 @@ def test_success_patience_is_used_up_once(run: Publish, cms: Sandbox, docs: Path
 
 
 def test_success_patient_again_after_a_success(run: Publish, cms: Sandbox) -> None:
-    cms.faults.add("status", method="PUT", path=RECORD, status=500)
+    cms.faults.add("status", method="PUT", path=INDEX, status=500)
     cms.faults.add("status", method="PUT", path="*/suite/sync", status=500, times=1)
-    assert outcome(run(execute=True)) == {
+    assert get_outcomes(run(execute=True)) == {
         "suite/roles": (True, []),
         "suite/sync": (True, []),
         "operator-suite/pages": (False, ["SW_UPSTREAM_UNAVAILABLE"]),
@@ -126,7 +126,7 @@ def test_success_a_removal_that_fails_stays_in_the_list(
     (docs / "roles.md").unlink()
     cms.faults.add("status", method="DELETE", status=405)
     report = run("suite/roles", execute=True)
-    assert outcome(report)["suite/roles"] == (False, ["SW_UPSTREAM_NONSENSE"])
+    assert get_outcomes(report)["suite/roles"] == (False, ["SW_UPSTREAM_NONSENSE"])
     assert report.rows()[1]["action"] == "not pruned"
     cms.faults.clear()
     assert run("suite/roles", execute=True).problems == []
@@ -147,7 +147,7 @@ def test_success_a_gone_page_that_cannot_be_read_stays_in_the_list(
     (docs / "roles.md").unlink()
     cms.faults.add("not_json", path=ROLES)
     report = run(execute=True)
-    assert outcome(report)["suite/roles"] == (False, ["SW_UPSTREAM_NONSENSE"])
+    assert get_outcomes(report)["suite/roles"] == (False, ["SW_UPSTREAM_NONSENSE"])
     assert "suite/roles" in cms.scaicms.pages["scaiwave", "v1", "operator-suite/pages"].body_md
     with pytest.raises(UpstreamInvalidResponse):
         run("suite/roles", execute=True)

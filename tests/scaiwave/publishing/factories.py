@@ -1,17 +1,17 @@
-"""A folder of pages for a test."""
+"""Pages for tests."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 
-def page(title: str, path: str, /, *, text: str = "Text.", **fields: str) -> str:
-    """A page as it lies in the folder, sound unless `fields` says otherwise."""
+def make_page(title: str, path: str, /, *, text: str = "Text.", **fields: str) -> str:
+    """Return the source of a page, valid unless `fields` overrides that."""
     front = {
         "title": title,
         "path": path,
         "audience": "operators",
-        "summary": "What it says.",
+        "summary": "A summary.",
         "status": "published",
         **fields,
     }
@@ -19,7 +19,7 @@ def page(title: str, path: str, /, *, text: str = "Text.", **fields: str) -> str
     return "\n".join(["---", *lines, "---", "", f"# {title}", "", text, ""])
 
 
-def put(docs: Path, file: str, content: str) -> Path:
+def write_page(docs: Path, file: str, content: str) -> Path:
     target = docs / file
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(content, encoding="utf-8")
