@@ -3,8 +3,9 @@
 A count alone would stop large servers for no reason, and a share alone small ones, so a run is
 refused only if it exceeds both. Every loss of access in the plan counts, whatever the reason:
 people who are deactivated, suspended, moved or get an unknown status, or whose tenant or partner is
-lost; role grants that are revoked; group memberships that end. A person counts once. For kinds with
-few rows (tenants, partners, groups) the dependent people, grants and memberships count instead.
+lost; role grants that are revoked; group memberships that end. Each of these is a measure, and so
+are the people affected by any of them, each counted once. For kinds with few rows (tenants,
+partners, groups) the dependent people, grants and memberships count instead.
 
 In SQL: `d` is a row of the plan, `s` a staged record, `p` a row of the database, `t` a tenant, `l`
 a loss, `b` a membership or grant of a lost group.
@@ -29,7 +30,11 @@ FEW_ROWS = 200
 OVER_LIMIT = "over the removal limit of its tenant"
 
 _ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
+AFFECTED = "affected people"
+"""Who loses anything: a status, a role, or a group membership."""
+
 _LABELS = {
+    AFFECTED: "people would lose access, a role or a group membership",
     "people": "people would lose access",
     "grants": "role grants would be revoked",
     "memberships": "group memberships would end",
@@ -74,12 +79,13 @@ def enforce_removal_limit(
     present = _count_present(plan)
     for kind in plan.present:
         _ensure_not_empty(plan, kind, report, allowance)
-    for measure, number in report.losses.items():
+    for measure, number in [*report.losses.items(), (AFFECTED, _count_affected())]:
         if limit.is_exceeded(number, present[measure]) and not _has_few_rows(measure, present):
-            raise _build_error(plan, limit, report, (measure, present[measure]), allowance)
+            raise _build_error(plan, limit, report, (measure, number, present[measure]), allowance)
     if plan.is_assumed:
         measure = max(LOSSES, key=lambda name: report.losses[name])
-        raise _build_error(plan, limit, report, (measure, present[measure]), allowance)
+        exceeded = measure, report.losses[measure], present[measure]
+        raise _build_error(plan, limit, report, exceeded, allowance)
     if plan.tenant is not None:
         return []
     skipped = _find_exceeding_tenants(limit) | assumed_tenants
@@ -187,6 +193,26 @@ def count_losses() -> dict[str, int]:
     return counts
 
 
+_AFFECTED = """
+    SELECT tenant_id, row_id AS person_id FROM losses WHERE kind = 'people'
+    UNION
+    SELECT l.tenant_id, g.participant_id FROM losses l JOIN sw_role_grants g ON g.id = l.row_id
+    WHERE l.kind = 'grants' AND g.participant_id IS NOT NULL
+    UNION
+    SELECT l.tenant_id, m.member_participant_id
+    FROM losses l JOIN sw_group_memberships m ON m.id = l.row_id
+    WHERE l.kind = 'memberships' AND m.member_participant_id IS NOT NULL
+"""
+
+
+def _count_affected() -> int:
+    return int(
+        fetch_one(f"SELECT count(*) FROM (SELECT DISTINCT person_id FROM ({_AFFECTED}) AS a) AS p")[
+            0
+        ]
+    )
+
+
 def _count_present(plan: Plan) -> dict[str, int]:
     """Count what the losses are a share of: rows within the scope before the run."""
     grants = fetch_one(
@@ -194,7 +220,7 @@ def _count_present(plan: Plan) -> dict[str, int]:
         "WHERE g.tenant_id IN (SELECT tenant_id FROM scope_tenants)"
     )
     people = plan.present.get("participants", 0)
-    return {**plan.present, "people": people, "grants": int(grants[0])} | {
+    return {"people": people, AFFECTED: people, "grants": int(grants[0])} | {
         kind: plan.present.get(kind, 0) for kind in ("memberships", "groups", "tenants", "partners")
     }
 
@@ -217,12 +243,13 @@ def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> 
 
 
 def _build_error(
-    plan: Plan, limit: RemovalLimit, report: SyncReport, exceeded: tuple[str, int], total: int
+    plan: Plan, limit: RemovalLimit, report: SyncReport, exceeded: tuple[str, int, int], total: int
 ) -> RemovalLimitExceeded:
-    """Return the error for a measure that is exceeded, given with the number it is a share of."""
-    measure, present = exceeded
+    """Return the error for a measure that is exceeded: its name, its number, and the number it is a
+    share of."""
+    measure, number, present = exceeded
     return RemovalLimitExceeded(
-        f"This sync would exceed the removal limit: {report.losses[measure]:,} of {present:,} "
+        f"This sync would exceed the removal limit: {number:,} of {present:,} "
         f"{_LABELS[measure]} (more than {limit.limit:,} and more than {limit.share:.0%}). "
         "No changes were made.",
         report=report,
@@ -245,6 +272,11 @@ def _find_exceeding_tenants(limit: RemovalLimit) -> set[str]:
         "GROUP BY kind, tenant_id HAVING count(*) > %s",
         [limit.limit],
     )
+    rows += select(
+        f"SELECT '{AFFECTED}', tenant_id, count(*) FROM ({_AFFECTED}) AS a "
+        "GROUP BY tenant_id HAVING count(*) > %s",
+        [limit.limit],
+    )
     exceeding = set()
     for kind, tenant_id, number in rows:
         present = _count_in_tenant(kind, str(tenant_id))
@@ -257,6 +289,7 @@ def _find_exceeding_tenants(limit: RemovalLimit) -> set[str]:
 
 def _count_in_tenant(kind: str, tenant_id: str) -> int:
     sql = {
+        AFFECTED: "sw_participants WHERE scaikey_id IS NOT NULL AND absent_since IS NULL AND",
         "people": "sw_participants WHERE scaikey_id IS NOT NULL AND absent_since IS NULL AND",
         "groups": "sw_groups WHERE scaikey_id IS NOT NULL AND absent_since IS NULL AND",
         "memberships": "sw_group_memberships WHERE absent_since IS NULL AND",
