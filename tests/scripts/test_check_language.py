@@ -41,6 +41,8 @@ def test_success_this_checkout() -> None:
         ("That is none; it is None.", [("is none", 1)]),
         ("suspended_by_hand_at, SW_SYNC_BRAKE, amend, unfolder", []),
         ("the home\ndirectory, the home directory, the home page", [("the home", 2)]),
+        ("This is no ZIP file. There is no room, and it is no longer there.", [("is no …", 1)]),
+        ("One that ScaiKey hasn't, serialized.", [("ScaiKey hasn't", 1), ("serialize", 1)]),
         ("It carried in what we carry out.", [("carry in, carry out", 1)] * 2),
     ],
 )
