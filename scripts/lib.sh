@@ -30,8 +30,8 @@ drop_inherited_settings() {
   done
 }
 
-# A name on PATH may be a shim whose Python is gone, or a Python without the parts that make a
-# virtual environment, so each candidate is run. Prints the path of the interpreter itself.
+# A name on PATH may be a shim whose Python was removed, or a Python without the modules that create
+# a virtual environment, so each candidate is run. Prints the path of the interpreter itself.
 try_python() {
   "$1" -I -c '
 import sys
@@ -42,8 +42,8 @@ if sys.argv[1] != "uv":
 print(sys.executable)' "$2" 2>/dev/null </dev/null
 }
 
-# Prints the newest suitable Python on PATH; the whole of PATH, since a broken shim may hide a
-# good one that comes after it.
+# Prints the newest suitable Python on PATH. Searches all of PATH, since a broken shim may hide a
+# working Python that comes after it.
 find_python() {
   for name in python3.14 python3.13 python3.12 python3.11 python3 python; do
     rest=$PATH:
@@ -61,16 +61,16 @@ find_python() {
 choose_python() {
   if [ -n "${SCAIWAVE_PYTHON-}" ]; then
     try_python "$SCAIWAVE_PYTHON" "$1" || fail \
-      "SCAIWAVE_PYTHON=$SCAIWAVE_PYTHON is not a Python 3.11 or newer that can make virtual environments." \
-      "Name another one, or unset it so that the newest on PATH is taken."
+      "SCAIWAVE_PYTHON=$SCAIWAVE_PYTHON is not a Python 3.11 or later that can create virtual environments." \
+      "Set it to another Python, or unset it to use the newest on PATH."
   else
     find_python "$1" || fail \
-      "There is no Python 3.11 or newer on PATH that can make virtual environments." \
-      "Install one (on Debian and Ubuntu: apt install python3 python3-venv), or name it in SCAIWAVE_PYTHON."
+      "No Python 3.11 or later that can create virtual environments was found on PATH." \
+      "Install one (on Debian and Ubuntu: apt install python3 python3-venv), or set SCAIWAVE_PYTHON."
   fi
 }
 
-# Prints what a finished environment carries: a line about its parts and one about the project.
+# Prints the stamp of a finished environment: a line for its packages and one for the project.
 stamp() {
   "$1" -I -c '
 import hashlib, sys
@@ -82,7 +82,7 @@ print(venv, sys.base_prefix, *sys.version_info[:3], digest(lock))
 print("project", digest("pyproject.toml"))' "$LOCK" "$VENV" 2>/dev/null </dev/null
 }
 
-# The Python of the environment answers for itself, unless another one is asked for.
+# Uses the Python of the environment, unless another one is selected.
 current_stamp() {
   if [ -n "${SCAIWAVE_PYTHON-}" ]; then
     stamp "$SCAIWAVE_PYTHON"
@@ -108,7 +108,7 @@ clear_environment() {
       "Remove it, or set SCAIWAVE_VENV to another directory."
   fi
   if [ -e "$VENV" ]; then
-    # The mark goes last, so that a removal that was interrupted can be taken up again.
+    # The mark is removed last, so that an interrupted removal can be continued.
     rm -f "$VENV/$STAMP"
     find "$VENV" -mindepth 1 -maxdepth 1 ! -name "$OURS" -exec rm -rf {} +
   fi
@@ -146,16 +146,16 @@ REACH
 }
 
 install_parts() {
-  say "Setting up $VENV (about half a minute the first time) …"
+  say "Setting up $VENV (takes about half a minute the first time) …"
   if uv --version >/dev/null 2>&1; then
     install_with_uv && return
-    say "uv could not do it; trying pip."
+    say "uv failed; trying pip."
   fi
   install_with_pip || fail "The packages could not be installed into $VENV." \
-    "See the messages above: mostly the package index could not be reached. Then run this again."
+    "See the messages above, check that the package index can be reached, and run this again."
 }
 
-# Without isolation: the tools that build the project are among the pinned packages.
+# Without build isolation: the build tools are among the pinned packages.
 install_project() {
   if [ -x "$VENV/bin/pip" ]; then
     keep_only_reach_of_pip
@@ -164,28 +164,28 @@ install_project() {
   else
     uv pip install --quiet --python "$VENV/bin/python" --no-deps --no-build-isolation --editable .
   fi || fail "The project could not be installed into $VENV." \
-    "See the messages above; if in doubt, remove $VENV and run this again."
+    "See the messages above, or remove $VENV and run this again."
 }
 
-# Two scripts started at the same time must not build one environment together. A lock is a
-# directory, because creating one is the only atomic step that every sh has.
+# Two scripts that run at the same time must not build the same environment. The lock is a directory,
+# because creating one is the only atomic step that every sh has.
 wait_for_lock() {
   until mkdir "$VENV.lock" 2>/dev/null; do
     [ -d "$VENV.lock" ] || [ -w "$(dirname "$VENV")" ] || fail \
-      "$(dirname "$VENV") can't be written to, so there is no place for a virtual environment." \
+      "The virtual environment can't be created: $(dirname "$VENV") is not writable." \
       "Set SCAIWAVE_VENV to a directory that can be created."
     holder=$(cat "$VENV.lock/pid" 2>/dev/null) || holder=
-    sleep 1 # also because the lock may be so new that its number is not yet written
+    sleep 1 # also because a new lock may not yet have its process ID
     if [ -z "$holder" ] || ! kill -0 "$holder" 2>/dev/null; then
       [ "$holder" != "$(cat "$VENV.lock/pid" 2>/dev/null)" ] || rm -rf "$VENV.lock"
     fi
   done
-  # Not $$, which is the script's: this shell may outlive it, and holds the lock as long.
+  # Not $$, which is the script's process: this shell may outlive it, and holds the lock.
   (exec sh -c 'echo "$PPID"') >"$VENV.lock/pid"
 }
 
-# Makes the environment, or finds that it is as it should be. The stamp is written last: a set-up
-# that was interrupted is begun again. Sets VENV, which holds the whole path.
+# Creates the environment unless it is up to date. The stamp is written last, so that an interrupted
+# set-up starts again. Sets VENV to the absolute path.
 set_up() {
   VENV=${SCAIWAVE_VENV:-.venv}
   LOCK=${SCAIWAVE_LOCK:-scripts/requirements/dev.txt}
@@ -197,7 +197,7 @@ set_up() {
   fi
 }
 
-# In a shell of its own, so that its traps stay apart from those of the script.
+# Runs in a subshell, so that its traps don't replace those of the script.
 build_environment() (
   mkdir -p "$(dirname "$VENV")"
   wait_for_lock

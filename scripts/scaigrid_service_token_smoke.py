@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Is ScaiGrid there, and may we use it? The first thing to run on SW_AI_NO_TOKEN.
+"""Check the connection to ScaiGrid. Run it first on SW_AI_NO_TOKEN.
 
     python scripts/scaigrid_service_token_smoke.py [--embed] [--accounting] [--tenant SLUG] [--json]
 
-Run it from the project root with the server's own Python; it reads the server's configuration
-and changes nothing. Exit codes: 0 all well; 1 a model is missing, or a budget used up;
-2 configuration, or a server that can't be reached; 3 credentials refused, or a permission missing.
+Run it from the project root with the server's own Python. It reads the server's configuration
+and changes nothing. Exit codes: 0 success; 1 a model is missing, or a budget is used up;
+2 configuration, or a server can't be reached; 3 credentials refused, or a permission is missing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scaiwave.cli.entry import run_guarded, wants_json
 from scaiwave.cli.parsers import ScriptParser
 
 
-def _parser() -> ScriptParser:
+def _build_parser() -> ScriptParser:
     about, _, rest = (__doc__ or "").partition("\n")
     parser = ScriptParser(
         description=about,
@@ -32,15 +32,17 @@ def _parser() -> ScriptParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--embed", action="store_true", help="make one vector")
-    parser.add_argument("--accounting", action="store_true", help="read this month's usage")
-    parser.add_argument("--tenant", metavar="SLUG", help="do the models exist that it uses")
+    parser.add_argument("--embed", action="store_true", help="also create a vector")
+    parser.add_argument("--accounting", action="store_true", help="also read this month's usage")
+    parser.add_argument(
+        "--tenant", metavar="SLUG", help="also check that the models of this tenant exist"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
 
 
-def _smoke() -> int:
-    options = _parser().parse_args()
+def main() -> int:
+    options = _build_parser().parse_args()
     import django
 
     django.setup()
@@ -54,7 +56,7 @@ def _smoke() -> int:
 
     output = standard_output(as_json=options.json)
 
-    def tell(step: SmokeTestStep) -> None:
+    def print_step(step: SmokeTestStep) -> None:
         for line in step.lines():
             output.print_line(line)
         output.stdout.flush()
@@ -66,7 +68,7 @@ def _smoke() -> int:
                 config=settings.CONFIG,
                 wish=SmokeTestOptions(options.embed, options.accounting, options.tenant),
                 now=datetime.now(UTC),
-                tell=tell,
+                tell=print_step,
             )
     finally:
         connections.close_all()
@@ -75,4 +77,4 @@ def _smoke() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(_smoke, as_json=wants_json(sys.argv[1:])))
+    sys.exit(run_guarded(main, as_json=wants_json(sys.argv[1:])))

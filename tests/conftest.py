@@ -12,9 +12,9 @@ import pytest
 
 from tests import network
 from tests.environment import own_settings
-from tests.services.account import ServiceAbsent
-from tests.services.keeper import keeping
-from tests.services.postgres import empty_database
+from tests.services.manager import manage_service
+from tests.services.postgres import create_database
+from tests.services.unprivileged_user import ServiceUnavailable
 
 if TYPE_CHECKING:
     from scaiwave.sandbox import Sandbox
@@ -110,10 +110,10 @@ def _service_url(kind: str) -> Iterator[str]:
     if url := _GIVEN[kind]:
         yield url
         return
-    with keeping(kind) as keeper:
+    with manage_service(kind) as manager:
         try:
-            service = keeper.service()
-        except ServiceAbsent as error:
+            service = manager.wait_for_service()
+        except ServiceUnavailable as error:
             (pytest.fail if _REQUIRED else pytest.skip)(str(error))
         yield service.url
 
@@ -152,7 +152,7 @@ def database_url(
         monkeypatch.setenv("SCAIWAVE_DB_URL", url)
         yield url
         return
-    with empty_database(request.getfixturevalue("postgres_url")) as url:
+    with create_database(request.getfixturevalue("postgres_url")) as url:
         monkeypatch.setenv("SCAIWAVE_DB_URL", url)
         yield url
 

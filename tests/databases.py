@@ -16,7 +16,7 @@ import pytest
 
 from tests.environment import own_settings
 from tests.scaiwave.console import CHECKOUT, SCRIPT
-from tests.services.postgres import empty_database
+from tests.services.postgres import create_database
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def prepared(
     if not ON_POSTGRES:
         yield _made(request, home, f"sqlite:///{home / 'prepared.sqlite3'}", fill)
         return
-    with empty_database(request.getfixturevalue("postgres_url")) as url:
+    with create_database(request.getfixturevalue("postgres_url")) as url:
         yield _made(request, home, url, fill)
 
 

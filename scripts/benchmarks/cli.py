@@ -1,11 +1,11 @@
-"""`scripts/bench cli`: how long the console script takes to begin.
+"""`scripts/bench cli`: measure the start-up time of the console script.
 
-Compares, in the same environment and by turns,
+Compares, in the same environment and alternately,
 
     scaiwave --help               with   python -c pass
     scaiwave admin list-tenants   with   a bare django.setup() with the same applications
 
-where a home with 12 tenants is read. The ratio of the medians counts; times are in milliseconds.
+on a database with 12 tenants. Times are medians in milliseconds.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from scripts.benchmarks.measure import aligned, describe_machine
+from scripts.benchmarks.metrics import describe_host, format_table
 from tests.environment import own_settings
 
 TENANTS = 12
-# The console script beside the interpreter, as people call it.
+# The console script next to the interpreter.
 SCRIPT = str(Path(sys.executable).with_name("scaiwave"))
-BARE_SETUP = """
+BASELINE_SETUP = """
 from django.conf import settings
 settings.configure(
     INSTALLED_APPS=[
@@ -39,7 +39,7 @@ settings.configure(
 import django
 django.setup()
 """
-FILL = f"""
+FILL_PROGRAM = f"""
 import django
 django.setup()
 from django.core.management import call_command
@@ -58,13 +58,13 @@ for number in range({TENANTS}):
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured, beside what, and how many times as long it may take."""
+    """A command, its baseline, and the maximum ratio of their times."""
 
     name: str
     command: list[str]
-    beside: str
-    bare: list[str]
-    aim: float
+    baseline_name: str
+    baseline: list[str]
+    max_ratio: float
 
 
 CASES = (
@@ -75,7 +75,7 @@ CASES = (
         "scaiwave admin list-tenants",
         [SCRIPT, "admin", "list-tenants"],
         "bare django.setup()",
-        [sys.executable, "-c", BARE_SETUP],
+        [sys.executable, "-c", BASELINE_SETUP],
         1.3,
     ),
 )
@@ -87,38 +87,38 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--runs", type=int, default=21, help="of each (default 21)")
+    parser.add_argument("--runs", type=int, default=21, help="runs of each command (default 21)")
     runs = parser.parse_args().runs
-    print(describe_machine(f"medians of {runs} runs"), end="\n\n")
+    print(describe_host(f"medians of {runs} runs"), end="\n\n")
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, **own_settings(Path(home))}
         environment["DJANGO_SETTINGS_MODULE"] = "scaiwave.settings"
-        subprocess.run([sys.executable, "-c", FILL], env=environment, check=True)
-        rows = [_row(case, *_measured(case, environment, runs)) for case in CASES]
-    print(aligned(("", "ms", "", "ms", "ratio", "aim"), rows))
+        subprocess.run([sys.executable, "-c", FILL_PROGRAM], env=environment, check=True)
+        rows = [_format_row(case, *_measure(case, environment, runs)) for case in CASES]
+    print(format_table(("", "ms", "", "ms", "ratio", "target"), rows))
     return 0
 
 
-def _measured(case: Case, environment: dict[str, str], runs: int) -> tuple[float, float]:
-    """Medians in seconds. By turns, so that whatever slows the machine slows both."""
+def _measure(case: Case, environment: dict[str, str], runs: int) -> tuple[float, float]:
+    """Return the medians in seconds. The runs alternate, so that other load slows both."""
     times: tuple[list[float], list[float]] = ([], [])
     for run in range(runs + 1):
-        for command, taken in zip((case.command, case.bare), times, strict=True):
-            began = time.perf_counter()
+        for command, seconds in zip((case.command, case.baseline), times, strict=True):
+            started = time.perf_counter()
             subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
             if run:  # the first one reads from the disk and compiles
-                taken.append(time.perf_counter() - began)
+                seconds.append(time.perf_counter() - started)
     return median(times[0]), median(times[1])
 
 
-def _row(case: Case, taken: float, bare: float) -> tuple[str, ...]:
+def _format_row(case: Case, seconds: float, baseline: float) -> tuple[str, ...]:
     return (
         case.name,
-        f"{taken * 1000:.0f}",
-        case.beside,
-        f"{bare * 1000:.0f}",
-        f"{taken / bare:.2f}",
-        f"≤ {case.aim:g}",
+        f"{seconds * 1000:.0f}",
+        case.baseline_name,
+        f"{baseline * 1000:.0f}",
+        f"{seconds / baseline:.2f}",
+        f"≤ {case.max_ratio:g}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Homes with an empty, migrated database, and the servers they may need."""
+"""Home directories with an empty, migrated database, and the database servers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.services.keeper import keeping
+from tests.services.manager import manage_service
 
 TOP = Path(__file__).parents[2]
 POSTGRES_URL = "SCAIWAVE_BENCH_POSTGRES_URL"
-_OURS = ("SCAIWAVE_", "DJANGO_", "PG")
+_OWN_PREFIXES = ("SCAIWAVE_", "DJANGO_", "PG")
 
 
 @dataclass(frozen=True)
 class Database:
-    """A kind of database to measure on; `server` is the URL of a server, or empty for SQLite."""
+    """A database to measure on; `server` is the URL of its server, empty for SQLite."""
 
     name: str
     version: str
@@ -35,40 +35,40 @@ class Database:
         return f"{self.name} {self.version}"
 
 
-def sqlite() -> Database:
+def sqlite_database() -> Database:
     import sqlite3
 
     return Database("SQLite", sqlite3.sqlite_version)
 
 
 @contextmanager
-def postgresql() -> Iterator[Database]:
-    """The server named in SCAIWAVE_BENCH_POSTGRES_URL, else one of our own for the time.
+def postgresql_database() -> Iterator[Database]:
+    """Yield the server of SCAIWAVE_BENCH_POSTGRES_URL, or else a temporary one.
 
-    Ours does not wait for the disk (`fsync` is off), as the tests want it. Raises
-    `ServiceAbsent` if there is neither.
+    The temporary server does not wait for the disk (`fsync` is off). Raises `ServiceUnavailable` if
+    it can't be started.
     """
     if url := os.environ.get(POSTGRES_URL):
-        yield Database("PostgreSQL", _version(url), url)
+        yield Database("PostgreSQL", _get_version(url), url)
         return
-    with keeping("postgres") as keeper:
-        service = keeper.service()
+    with manage_service("postgres") as manager:
+        service = manager.wait_for_service()
         yield Database(service.name, service.version, service.url)
 
 
-def _version(url: str) -> str:
+def _get_version(url: str) -> str:
     import psycopg
 
     with psycopg.connect(url) as connection:
-        # A distribution adds the name of its package.
+        # Distributions append the name of their package.
         return (connection.info.parameter_status("server_version") or "?").partition(" ")[0]
 
 
 @contextmanager
 def empty_home(database: Database) -> Iterator[dict[str, str]]:
-    """The environment of a server that has a new database and nobody in it; gone at the end."""
+    """Yield the environment of a server with an empty database; both are removed at the end."""
     with tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as home:
-        environment = _environment(Path(home))
+        environment = _build_environment(Path(home))
         if not database.server:
             _migrate(environment)
             yield environment
@@ -79,10 +79,12 @@ def empty_home(database: Database) -> Iterator[dict[str, str]]:
             yield environment
 
 
-def _environment(home: Path) -> dict[str, str]:
-    """Nothing that is set on this machine for a server of somebody's own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    return kept | {
+def _build_environment(home: Path) -> dict[str, str]:
+    """Return this process's environment without the settings of a real server."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIXES)
+    }
+    return inherited | {
         "NO_PROXY": "127.0.0.1",
         "SCAIWAVE_HOME": str(home),
         "SCAIWAVE_PROFILE": "cli",
@@ -93,8 +95,9 @@ def _environment(home: Path) -> dict[str, str]:
 
 def _migrate(environment: dict[str, str]) -> None:
     command = [sys.executable, "manage.py", "migrate", "--verbosity", "0", "--skip-checks"]
-    everything = {**environment, "SCAIWAVE_PROFILE": "full"}
-    subprocess.run(command, cwd=TOP, env=everything, check=True, stdin=subprocess.DEVNULL)
+    # The full profile has all apps, and so all migrations.
+    environment = {**environment, "SCAIWAVE_PROFILE": "full"}
+    subprocess.run(command, cwd=TOP, env=environment, check=True, stdin=subprocess.DEVNULL)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""Serves a sandbox ScaiKey in a process of its own, so that its memory and time are not ours.
+"""Serve a ScaiKey sandbox in a separate process, so that its memory and time are not measured.
 
 `python -m scripts.benchmarks.fake_scaikey '{"people": 1000}'` takes the options of `Sandbox`,
-prints one line of JSON with address and credentials, and serves until its standard input ends,
-which is at the latest when the process that started it does.
+prints one line of JSON with URL and credentials, and serves until its standard input ends, at the
+latest when the process that started it ends.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 TOP = Path(__file__).parents[2]
-# A change of the whole directory is slow where it is large.
-CHANGE_SECONDS = 300
+MUTATION_TIMEOUT_SECONDS = 300
+"""Changing a large directory takes long."""
 
 
 class ScaiKeyServer:
-    """One that runs. `settings` are those with which this suite reaches it."""
+    """A running sandbox. `settings` are the environment variables for connecting to it."""
 
     def __init__(self, answer: dict[str, str]) -> None:
         self.url = answer["url"]
@@ -34,24 +34,26 @@ class ScaiKeyServer:
         }
 
     def mutate(self, operation: str, **arguments: Any) -> Any:
-        """Change the directory (see `Sandbox.mutate`) and return what came of it."""
+        """Change the directory (see `Sandbox.mutate`), and return the result."""
         request = Request(  # noqa: S310 - our own server
             f"{self.url}/sandbox/mutate",
             data=json.dumps({"op": operation, **arguments}).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with build_opener(ProxyHandler({})).open(request, timeout=CHANGE_SECONDS) as answer:
+        with build_opener(ProxyHandler({})).open(
+            request, timeout=MUTATION_TIMEOUT_SECONDS
+        ) as answer:
             return json.load(answer)["result"]
 
 
 @contextmanager
-def serving(**options: Any) -> Iterator[ScaiKeyServer]:
+def run_scaikey(**options: Any) -> Iterator[ScaiKeyServer]:
     process = subprocess.Popen(
         [sys.executable, "-m", "scripts.benchmarks.fake_scaikey", json.dumps(options)],
         cwd=TOP,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        start_new_session=True,  # an interrupt from the keyboard is for the caller alone
+        start_new_session=True,  # an interrupt from the keyboard must reach only the caller
     )
     try:
         line = process.stdout.readline() if process.stdout else b""

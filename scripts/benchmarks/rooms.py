@@ -21,22 +21,27 @@ from pathlib import Path
 from statistics import median
 from types import FrameType
 
-from scripts.benchmarks.databases import POSTGRES_URL, Database, empty_home, postgresql, sqlite
-from scripts.benchmarks.measure import MIB, aligned, describe_machine
+from scripts.benchmarks.databases import (
+    POSTGRES_URL,
+    Database,
+    empty_home,
+    postgresql_database,
+    sqlite_database,
+)
+from scripts.benchmarks.metrics import MIB, BenchmarkError, describe_host, format_table
 from scripts.benchmarks.rooms_baseline import Baseline, make_baseline
-from scripts.benchmarks.rooms_media import media_lines
+from scripts.benchmarks.rooms_media import measure_media
 from scripts.benchmarks.rooms_timer import (
     EXPORT,
     IMPORT,
     TENANT,
     WORKSPACE,
-    BenchmarkError,
     Run,
     seed_sample_rooms,
     time_pipeline,
     time_scaiwave,
 )
-from tests.services.account import ServiceAbsent
+from tests.services.unprivileged_user import ServiceUnavailable
 
 START, LESS_START = "… of an empty room", "… without start-up"
 DUMPDATA = "Django dumpdata"
@@ -71,7 +76,7 @@ class Block:
     def add(self, name: str, run: Run) -> None:
         self.runs.setdefault(name, []).append(run)
 
-    def seconds(self, name: str) -> float:
+    def get_seconds(self, name: str) -> float:
         seconds: list[float] = [run["seconds"] for run in self.runs[name]]
         return median(seconds)
 
@@ -81,35 +86,35 @@ class Block:
         peaks: list[int] = [run["peak_memory"] for run in self.runs[self.act]]
         return max(peaks) / MIB
 
-    def lines(self) -> Iterator[list[str]]:
-        ours = self.seconds(self.act)
+    def build_rows(self) -> Iterator[list[str]]:
+        ours = self.get_seconds(self.act)
         for name in self.runs:
             if name == START:
-                yield from self._start_lines(ours)
+                yield from self._build_start_rows(ours)
                 continue
-            seconds = self.seconds(name)
+            seconds = self.get_seconds(name)
             ratio = "-" if name == self.act else f"{seconds / ours:.2f}"
             target = f"≥ {_TARGETS[name]:g}" if name in _TARGETS else "-"
             peak = f"{self.peak:.0f}" if name == self.act else "-"
-            yield [name, f"{seconds:.2f}", self._rate(seconds), ratio, target, peak]
+            yield [name, f"{seconds:.2f}", self._format_rate(seconds), ratio, target, peak]
 
-    def _start_lines(self, ours: float) -> Iterator[list[str]]:
-        start = self.seconds(START)
+    def _build_start_rows(self, ours: float) -> Iterator[list[str]]:
+        start = self.get_seconds(START)
         yield [START, f"{start:.2f}", "-", "-", "-", "-"]
-        yield [LESS_START, f"{ours - start:.2f}", self._rate(ours - start), "-", "-", "-"]
+        yield [LESS_START, f"{ours - start:.2f}", self._format_rate(ours - start), "-", "-", "-"]
 
-    def _rate(self, seconds: float) -> str:
+    def _format_rate(self, seconds: float) -> str:
         return f"{self.events / seconds:,.0f}"
 
 
 def main(arguments: list[str]) -> int:
-    options = _parser().parse_args(arguments)
+    options = _build_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _exit_on_signal)
     blocks: list[Block] = []
     try:
         with ExitStack() as stack:
-            databases = list(_databases(options.database, stack))
-            print(describe_machine(*(database.title for database in databases)))
+            databases = list(_open_databases(options.database, stack))
+            print(describe_host(*(database.title for database in databases)))
             print(
                 f"Median of {options.repeat} runs each.\n\n{NOTES}",
                 flush=True,
@@ -118,8 +123,8 @@ def main(arguments: list[str]) -> int:
                 for events in options.events:
                     blocks += _measure_database(database, events, options.repeat)
                 if options.media_gb:
-                    print("\n" + media_lines(database, options.media_gb, options.repeat))
-    except (ServiceAbsent, BenchmarkError) as error:
+                    print("\n" + measure_media(database, options.media_gb, options.repeat))
+    except (ServiceUnavailable, BenchmarkError) as error:
         print(error, file=sys.stderr)
         return 1
     _print_memory_growth(blocks)
@@ -128,12 +133,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench rooms", allow_abbrev=False)
     add = parser.add_argument
     add(
         "--events",
-        type=_sizes,
+        type=_parse_sizes,
         default=[10_000, 100_000],
         help="numbers of events (default 10000,100000)",
     )
@@ -149,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _sizes(text: str) -> list[int]:
+def _parse_sizes(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
@@ -157,11 +162,11 @@ def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _databases(choice: str, stack: ExitStack) -> Iterator[Database]:
+def _open_databases(choice: str, stack: ExitStack) -> Iterator[Database]:
     if choice != "postgresql":
-        yield sqlite()
+        yield sqlite_database()
     if choice != "sqlite":
-        yield stack.enter_context(postgresql())
+        yield stack.enter_context(postgresql_database())
 
 
 def _measure_database(database: Database, events: int, repeat: int) -> Iterator[Block]:
@@ -180,7 +185,7 @@ def _measure_database(database: Database, events: int, repeat: int) -> Iterator[
 
 def _print_block(block: Block) -> Block:
     heading = f"{block.database}, {block.events:,} events"
-    print("\n" + aligned((heading, *TITLES), list(block.lines())), flush=True)
+    print("\n" + format_table((heading, *TITLES), list(block.build_rows())), flush=True)
     return block
 
 
@@ -231,7 +236,7 @@ def _print_memory_growth(blocks: list[Block]) -> None:
                 for each in same
             ]
             lines.append([f"{first.act}, {first.database}", *peaks])
-    print("\n" + aligned(("peak MB by events", *[""] * (len(lines[0]) - 1)), lines))
+    print("\n" + format_table(("peak MB by events", *[""] * (len(lines[0]) - 1)), lines))
 
 
 if __name__ == "__main__":

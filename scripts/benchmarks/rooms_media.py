@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from scripts.benchmarks.databases import Database, empty_home
-from scripts.benchmarks.measure import MIB, aligned
+from scripts.benchmarks.metrics import MIB, format_table
 from scripts.benchmarks.rooms_timer import (
     EXPORT,
     IMPORT,
@@ -26,7 +26,7 @@ Runs = dict[str, list[Run]]
 _COPY = 'cp -r "$1" "$2" && find "$2" -type f -exec sync {} +'
 
 
-def media_lines(database: Database, gigabytes: float, repeat: int) -> str:
+def measure_media(database: Database, gigabytes: float, repeat: int) -> str:
     """Return a table as text. The room has one event per file."""
     runs: Runs = {}
     with tempfile.TemporaryDirectory(prefix="scaiwave-bench-") as directory:
@@ -44,7 +44,7 @@ def media_lines(database: Database, gigabytes: float, repeat: int) -> str:
                 shutil.rmtree(bundle.with_name("copy"))
                 _add_import(runs, database, bundle)
     heading = f"{database.title}, {size / 1024 / MIB:.1f} GB in files of {FILE_BYTES // MIB} MB"
-    return aligned((heading, *TITLES), _lines(runs, size))
+    return format_table((heading, *TITLES), _build_rows(runs, size))
 
 
 def _fill_export(
@@ -72,7 +72,7 @@ def _add_import(runs: Runs, database: Database, bundle: Path) -> None:
         )
 
 
-def _lines(runs: Runs, size: int) -> list[list[str]]:
+def _build_rows(runs: Runs, size: int) -> list[list[str]]:
     """Compare each of our lines with the line above it."""
     lines, before = [], 0.0
     for name, each in runs.items():

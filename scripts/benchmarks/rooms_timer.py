@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks.databases import TOP
+from scripts.benchmarks.metrics import BenchmarkError
 
 # The console script, which reports its peak memory at the end. That adds some 10 ms to the time
 # that the parent process measures.
@@ -21,8 +22,8 @@ import os, sys
 from scaiwave.cli import main
 code = main(sys.argv[2:])
 sys.stdout.flush()
-from scripts.benchmarks.measure import peak_memory
-os.write(int(sys.argv[1]), str(peak_memory()).encode())
+from scripts.benchmarks.metrics import measure_peak_memory
+os.write(int(sys.argv[1]), str(measure_peak_memory()).encode())
 sys.exit(code)
 """
 
@@ -31,10 +32,6 @@ DEVNULL = Path(os.devnull)
 Run = dict[str, Any]
 EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
 TENANT, WORKSPACE = "bench", "bench"
-
-
-class BenchmarkError(Exception):
-    """A command failed or did something else than expected, so its time is meaningless."""
 
 
 def time_pipeline(

@@ -24,10 +24,16 @@ from types import FrameType
 from typing import Any, Protocol
 
 from rooms.search.schema import LEXEMES, TOKENIZER
-from scripts.benchmarks.databases import TOP, Database, empty_home, postgresql, sqlite
-from scripts.benchmarks.measure import aligned, describe_machine
+from scripts.benchmarks.databases import (
+    TOP,
+    Database,
+    empty_home,
+    postgresql_database,
+    sqlite_database,
+)
+from scripts.benchmarks.metrics import describe_host, format_table
 from scripts.benchmarks.rooms_timer import TENANT, seed_sample_rooms, time_scaiwave
-from tests.services.account import ServiceAbsent
+from tests.services.unprivileged_user import ServiceUnavailable
 
 SCRIPT = [sys.executable, "scripts/backfill_search_index.py", "--execute", "--inline", "--json"]
 OURS, NOTHING, START = "backfill", "… again, nothing to do", "… of a tenant without events"
@@ -174,7 +180,7 @@ def measure_runs(
     return count, runs
 
 
-def format_lines(count: int, runs: dict[str, list[float]]) -> Iterator[list[str]]:
+def build_rows(count: int, runs: dict[str, list[float]]) -> Iterator[list[str]]:
     ours = median(runs[OURS])
     for name, each in runs.items():
         figure = median(each)
@@ -187,15 +193,15 @@ def format_lines(count: int, runs: dict[str, list[float]]) -> Iterator[list[str]
 
 
 def main(arguments: list[str]) -> int:
-    options = _parser().parse_args(arguments)
+    options = _build_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _exit_on_signal)
     try:
         if options.database != "postgresql":
-            _print_runs(sqlite(), options)
+            _print_runs(sqlite_database(), options)
         if options.database != "sqlite":
-            with postgresql() as database:
+            with postgresql_database() as database:
                 _print_runs(database, options)
-    except (ServiceAbsent, subprocess.CalledProcessError) as error:
+    except (ServiceUnavailable, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     print(f"\n{NOTES}")
@@ -204,8 +210,8 @@ def main(arguments: list[str]) -> int:
 
 def _print_runs(database: Database, options: argparse.Namespace) -> None:
     count, runs = measure_runs(database, options.events, options.repeat)
-    print(f"\n{describe_machine(database.title)}\n{count:,} messages, {options.repeat} runs each")
-    print(aligned(("", *TITLES), list(format_lines(count, runs))), flush=True)
+    print(f"\n{describe_host(database.title)}\n{count:,} messages, {options.repeat} runs each")
+    print(format_table(("", *TITLES), list(build_rows(count, runs))), flush=True)
     if options.json:
         print(json.dumps({"database": database.title, "messages": count, "runs": runs}))
 
@@ -214,7 +220,7 @@ def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench search", description=__doc__)
     parser.add_argument(
         "--events", metavar="N", type=int, default=256_000, help="number of events (default 256000)"

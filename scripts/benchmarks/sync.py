@@ -1,9 +1,9 @@
-"""`scripts/bench sync`: what a sync costs, beside a bare download of the same pages.
+"""`scripts/bench sync`: time a sync against a bare download of the same pages.
 
-For each database and each latency of the sandbox, every measurement is a process of its own:
-the bare download (several times, in between the others, of which the median counts), the first
-sync into an empty database, the same again with nothing to change, and one after a hundredth of
-the people has changed. Nothing that is timed is judged; that the runs change what they should is.
+For each database and each latency of the sandbox, each run is a separate process: the bare download
+(several times between the others, of which the median counts), the first sync into an empty
+database, a sync with nothing to do, and one after 1 % of the people has changed. No time is
+judged, but a run that changes something else than expected is an error.
 """
 
 from __future__ import annotations
@@ -21,74 +21,77 @@ from statistics import median
 from types import FrameType
 from typing import Any
 
-from scripts.benchmarks.databases import POSTGRES_URL, TOP, Database, empty_home, postgresql, sqlite
-from scripts.benchmarks.fake_scaikey import ScaiKeyServer, serving
-from scripts.benchmarks.measure import MIB, aligned, describe_machine
-from tests.services.account import ServiceAbsent
+from scripts.benchmarks.databases import (
+    POSTGRES_URL,
+    TOP,
+    Database,
+    empty_home,
+    postgresql_database,
+    sqlite_database,
+)
+from scripts.benchmarks.fake_scaikey import ScaiKeyServer, run_scaikey
+from scripts.benchmarks.metrics import MIB, BenchmarkError, describe_host, format_table
+from tests.services.unprivileged_user import ServiceUnavailable
 
 SHARE = 0.01
 TITLES = (
     "", "seconds", "ratio", "CPU s", "ratio", "requests", "rows", "rows/s", "changed", "peak MB"
 )  # fmt: skip
 NOTES = f"""\
-ratio: to the median of the bare downloads in the same block; by time, and by processor time of
-the process alone (neither the sandbox's nor a database server's). Clocks run inside the process
-after everything is imported. The sandbox shares the machine's cores. A PostgreSQL of our own
-does not wait for the disk; name another server in {POSTGRES_URL}."""
-
-
-class Wrong(Exception):
-    """A run did something else than it should, so its time says nothing."""
+ratio: to the median of the bare downloads in the same block, by time and by processor time. The
+processor time is that of the process, without the sandbox and a database server. Clocks start
+after all imports. The sandbox shares the host's cores. The PostgreSQL that this program starts
+does not wait for the disk; {POSTGRES_URL} selects another."""
 
 
 @dataclass
 class Block:
-    """All runs on one database at one latency, in milliseconds, by name."""
+    """All runs on one database at one latency in milliseconds, by name."""
 
     database: str
     latency: int
     runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def bare(self, figure: str) -> float:
-        figures: list[float] = [run[figure] for run in self.runs["bare download"]]
-        return median(figures)
+    def get_baseline(self, name: str) -> float:
+        times: list[float] = [run[name] for run in self.runs["bare download"]]
+        return median(times)
 
-    def lines(self) -> Iterator[list[str]]:
-        """One for each name; of several runs the median of each time, and the highest peak."""
+    def build_rows(self) -> Iterator[list[str]]:
+        """Yield a row for each name: of several runs the median times and the highest peak."""
         for name, runs in self.runs.items():
-            middle = {figure: median(run[figure] for run in runs) for figure in _FIGURES}
+            medians = {time: median(run[time] for run in runs) for time in _TIMES}
             label = f"{name} (median of {len(runs)})" if len(runs) > 1 else name
             yield [
                 label,
-                f"{middle['seconds']:.2f}",
-                f"{middle['seconds'] / self.bare('seconds'):.2f}",
-                f"{middle['processor_seconds']:.2f}",
-                f"{middle['processor_seconds'] / self.bare('processor_seconds'):.2f}",
+                f"{medians['seconds']:.2f}",
+                f"{medians['seconds'] / self.get_baseline('seconds'):.2f}",
+                f"{medians['processor_seconds']:.2f}",
+                f"{medians['processor_seconds'] / self.get_baseline('processor_seconds'):.2f}",
                 f"{runs[0]['requests']:,}",
                 f"{runs[0]['rows']:,}",
-                f"{runs[0]['rows'] / middle['seconds']:,.0f}",
+                f"{runs[0]['rows'] / medians['seconds']:,.0f}",
                 f"{runs[-1]['changed']:,}" if "changed" in runs[-1] else "-",
                 f"{max(run['peak_memory'] for run in runs) / MIB:.0f}",
             ]
 
 
-_FIGURES = ("seconds", "processor_seconds")
+_TIMES = ("seconds", "processor_seconds")
 
 
 def main(arguments: list[str]) -> int:
-    options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _leave)
+    options = _build_parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     try:
         with ExitStack() as stack:
-            databases = list(_databases(options.database, stack))
-            print(describe_machine(*(database.title for database in databases)))
+            databases = list(_open_databases(options.database, stack))
+            print(describe_host(*(database.title for database in databases)))
             print(
                 f"Directory: {options.people:,} people, {options.partners:,} partners, "
                 f"{options.tenants:,} tenants, {options.groups:,} groups.\n\n{NOTES}",
                 flush=True,
             )
-            blocks = list(_blocks(databases, options))
-    except (ServiceAbsent, Wrong) as error:
+            blocks = list(_measure_databases(databases, options))
+    except (ServiceUnavailable, BenchmarkError) as error:
         print(error, file=sys.stderr)
         return 1
     if options.json:
@@ -96,54 +99,62 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench sync", allow_abbrev=False)
     add = parser.add_argument
-    add("--people", type=int, default=100_000, help="fewer for a quick look (default 100,000)")
-    add("--partners", type=int, default=3)
-    add("--tenants", type=int, default=200)
-    add("--groups", type=int, default=2000)
-    add("--database", choices=("sqlite", "postgresql", "both"), default="both")
-    add("--latency", type=_latencies, default=[0, 30], help="in ms, before each answer: 0,30")
-    add("--repeat", type=int, default=3, help="how often the sync without changes is measured")
-    add("--no-scim", action="store_true", help="a ScaiKey without SCIM: one request a group")
-    add("--json", type=Path, metavar="FILE", help="write every single run here too")
+    add("--people", type=int, default=100_000, help="number of people (default 100,000)")
+    add("--partners", type=int, default=3, help="number of partners (default 3)")
+    add("--tenants", type=int, default=200, help="number of tenants (default 200)")
+    add("--groups", type=int, default=2000, help="number of groups (default 2,000)")
+    databases = ("sqlite", "postgresql", "both")
+    add("--database", choices=databases, default="both", help="database (default both)")
+    add(
+        "--latency",
+        type=_parse_latencies,
+        default=[0, 30],
+        help="delays of each response in ms (default 0,30)",
+    )
+    add("--repeat", type=int, default=3, help="runs of the sync without changes (default 3)")
+    add("--no-scim", action="store_true", help="use a ScaiKey without SCIM: one request a group")
+    add("--json", type=Path, metavar="FILE", help="also write every run to FILE")
     return parser
 
 
-def _latencies(text: str) -> list[int]:
+def _parse_latencies(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _databases(choice: str, stack: ExitStack) -> Iterator[Database]:
+def _open_databases(choice: str, stack: ExitStack) -> Iterator[Database]:
     if choice != "postgresql":
-        yield sqlite()
+        yield sqlite_database()
     if choice != "sqlite":
-        yield stack.enter_context(postgresql())
+        yield stack.enter_context(postgresql_database())
 
 
-def _blocks(databases: list[Database], options: argparse.Namespace) -> Iterator[Block]:
+def _measure_databases(databases: list[Database], options: argparse.Namespace) -> Iterator[Block]:
     sizes = {name: getattr(options, name) for name in ("people", "partners", "tenants", "groups")}
     for database in databases:
         for latency in options.latency:
             block = Block(database.title, latency)
             with (
                 empty_home(database) as environment,
-                serving(latency=latency / 1000, scim=not options.no_scim, **sizes) as scaikey,
+                run_scaikey(latency=latency / 1000, scim=not options.no_scim, **sizes) as scaikey,
             ):
-                _fill(block, {**environment, **scaikey.settings}, scaikey, options.repeat)
+                _measure_block(block, {**environment, **scaikey.settings}, scaikey, options.repeat)
             heading = f"{block.database}, {latency} ms"
-            print("\n" + aligned((heading, *TITLES[1:]), list(block.lines())), flush=True)
+            print("\n" + format_table((heading, *TITLES[1:]), list(block.build_rows())), flush=True)
             yield block
 
 
-def _fill(block: Block, environment: dict[str, str], scaikey: ScaiKeyServer, repeat: int) -> None:
-    def measure(name: str, what: str) -> dict[str, Any]:
-        run = _measured(what, environment)
+def _measure_block(
+    block: Block, environment: dict[str, str], scaikey: ScaiKeyServer, repeat: int
+) -> None:
+    def measure(name: str, operation: str) -> dict[str, Any]:
+        run = _run_worker(operation, environment)
         block.runs.setdefault(name, []).append(run)
         return run
 
@@ -153,7 +164,7 @@ def _fill(block: Block, environment: dict[str, str], scaikey: ScaiKeyServer, rep
         measure("bare download", "bare")
         second = measure("second sync", "sync")
         if second["changed"]:
-            raise Wrong(f"A sync that has nothing to do changed {second['changed']} rows.")
+            raise BenchmarkError(f"A sync with nothing to do changed {second['changed']} rows.")
     expected = scaikey.mutate("change_share", share=SHARE)
     measure("bare download", "bare")
     _check_people(measure(f"{SHARE:.0%} of people changed", "sync"), expected)
@@ -162,18 +173,18 @@ def _fill(block: Block, environment: dict[str, str], scaikey: ScaiKeyServer, rep
 
 def _check_people(run: dict[str, Any], expected: dict[str, int]) -> None:
     counts = run["kinds"]["participants"]
-    found = {
+    actual = {
         "renamed": counts["updated"],
         "removed": counts["deactivated"],
         "added": counts["added"],
     }
-    if found != expected:
-        raise Wrong(f"ScaiKey changed {expected}, and the sync says {found}.")
+    if actual != expected:
+        raise BenchmarkError(f"ScaiKey changed {expected}, but the sync reported {actual}.")
 
 
-def _measured(what: str, environment: dict[str, str]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "scripts.benchmarks.sync_worker", what]
-    done = subprocess.run(
+def _run_worker(operation: str, environment: dict[str, str]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "scripts.benchmarks.sync_worker", operation]
+    process = subprocess.run(
         command,
         cwd=TOP,
         env=environment,
@@ -181,9 +192,11 @@ def _measured(what: str, environment: dict[str, str]) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         check=False,
     )
-    if done.returncode:
-        raise Wrong(f"The {what} ended with exit code {done.returncode}; see its message above.")
-    run: dict[str, Any] = json.loads(done.stdout)
+    if process.returncode:
+        raise BenchmarkError(
+            f"The {operation} ended with exit code {process.returncode}; see above."
+        )
+    run: dict[str, Any] = json.loads(process.stdout)
     return run
 
 

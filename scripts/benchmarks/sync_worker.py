@@ -1,9 +1,9 @@
-"""Measures one sync, or one bare download, in a process of its own and prints it as JSON.
+"""Measure one sync, or one bare download, in a separate process, and print the result as JSON.
 
-The clock starts when everything is imported and Django is set up, for both alike: the start of
-Python is the command line's to measure. Both ask for a token and read the same pages with the
-same client; the bare download decodes them, counts the rows and keeps nothing but the ids of
-the groups, whose members it asks for the way the sync does.
+For both, the clock starts after all imports and the set-up of Django: `scripts/bench cli` measures
+the start-up. Both request a token and read the same pages with the same client. The bare download
+decodes them, counts the rows, and stores only the IDs of the groups, whose members it requests the
+same way as the sync.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 
 import django
 
-from scripts.benchmarks.measure import peak_memory
+from scripts.benchmarks.metrics import measure_peak_memory
 
 COLLECTIONS = ("partners", "tenants", "users", "groups")
 
 
 def download() -> dict[str, Any]:
-    """Fetch and decode all five kinds, and store nothing."""
+    """Fetch and decode all five entity types, and store nothing."""
     from django.conf import settings
 
     from identity_sync.services.sync.fetch import MIN_GROUPS_FOR_SCIM
     from scaiwave.clients.connect import scaikey_client
 
-    began = _start()
+    started = _start_clocks()
     with scaikey_client(settings.CONFIG) as client:
         rows = 0
         tenants: dict[str, str] = {}
@@ -49,20 +49,20 @@ def download() -> dict[str, Any]:
         remaining = [group_id for group_id in tenants if group_id not in read]
         for _, members in client.iter_members(remaining):
             rows += sum(member.is_direct for member in members.records) if members else 0
-        return {**_spent(began), "requests": client.requests, "rows": rows}
+        return {**_measure_since(started), "requests": client.requests, "rows": rows}
 
 
 def sync() -> dict[str, Any]:
-    """One whole run, as `scaiwave sync` does it when its output is not a terminal."""
+    """Run a sync as `scaiwave sync` does when its output is not a terminal."""
     from identity_sync.services.sync.run import SyncOptions, run_sync
     from scaiwave.auth.operators import host_operator
     from scaiwave.console.progress import null_progress_factory
 
-    wish = SyncOptions(operator=host_operator(), bars=null_progress_factory)
-    began = _start()
-    report = run_sync(wish)
+    options = SyncOptions(operator=host_operator(), bars=null_progress_factory)
+    started = _start_clocks()
+    report = run_sync(options)
     return {
-        **_spent(began),
+        **_measure_since(started),
         "own_seconds": report.duration_seconds,
         "requests": report.requests,
         "rows": sum(counts.seen for counts in report.kinds.values()),
@@ -71,12 +71,12 @@ def sync() -> dict[str, Any]:
     }
 
 
-def _start() -> tuple[float, float]:
+def _start_clocks() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
-def _spent(began: tuple[float, float]) -> dict[str, float]:
-    wall, processor = began
+def _measure_since(started: tuple[float, float]) -> dict[str, float]:
+    wall, processor = started
     return {
         "seconds": time.perf_counter() - wall,
         "processor_seconds": time.process_time() - processor,
@@ -86,5 +86,5 @@ def _spent(began: tuple[float, float]) -> dict[str, float]:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scaiwave.settings")
     django.setup()
-    answer = {"bare": download, "sync": sync}[sys.argv[1]]()
-    print(json.dumps({**answer, "peak_memory": peak_memory()}))
+    result = {"bare": download, "sync": sync}[sys.argv[1]]()
+    print(json.dumps({**result, "peak_memory": measure_peak_memory()}))

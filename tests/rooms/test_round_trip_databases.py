@@ -13,7 +13,7 @@ import pytest
 from tests.environment import own_settings
 from tests.rooms.round_trip import Carried, Target, carried, differences
 from tests.scaiwave import console
-from tests.services.postgres import empty_database
+from tests.services.postgres import create_database
 
 pytestmark = pytest.mark.only_on("postgresql")
 
@@ -62,7 +62,7 @@ def on_sqlite(tmp_path: Path) -> Server:
 
 @pytest.fixture
 def on_postgresql(tmp_path: Path, postgres_url: str) -> Iterator[Server]:
-    with empty_database(postgres_url) as url:
+    with create_database(postgres_url) as url:
         yield server(tmp_path / "postgresql", url)
 
 

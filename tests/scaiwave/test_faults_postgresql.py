@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from tests.scaiwave.console import probe, scaiwave
-from tests.services.postgres import empty_database
+from tests.services.postgres import create_database
 
 pytestmark = pytest.mark.once
 
@@ -82,7 +82,7 @@ class TestServer:
         assert "[SW_DATABASE_UNREACHABLE]" in ended.err
 
     def test_fail_unmigrated(self, postgres_url: str) -> None:
-        with empty_database(postgres_url) as url:
+        with create_database(postgres_url) as url:
             ended = scaiwave(*LIST, SCAIWAVE_DB_URL=url)
         assert ended.code == 2
         assert "is not migrated to this version. [SW_DATABASE_UNMIGRATED]" in ended.err

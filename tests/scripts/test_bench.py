@@ -12,25 +12,23 @@ TOP = Path(__file__).resolve().parents[2]
 
 
 def test_fail_unknown_benchmark() -> None:
-    ended = subprocess.run(
+    process = subprocess.run(
         [TOP / "scripts/bench", "nonsense"], capture_output=True, text=True, check=False
     )
-    assert ended.returncode == 2
-    assert ended.stderr == (
-        "scripts/bench does not know nonsense.\nName cli, rooms, search or sync.\n"
-    )
+    assert process.returncode == 2
+    assert process.stderr == ("Unknown benchmark: nonsense.\nUse cli, rooms, search or sync.\n")
 
 
 def test_success_cli() -> None:
-    """One run of each: the figures mean nothing, that there are some does."""
-    ended = subprocess.run(
+    """One run of each: the figures are meaningless, but must be there."""
+    process = subprocess.run(
         [sys.executable, "-m", "scripts.benchmarks.cli", "--runs", "1"],
         cwd=TOP,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    shown = ended.stdout.splitlines()
-    assert shown[-2].startswith("scaiwave --help ")
-    assert shown[-1].startswith("scaiwave admin list-tenants ")
+    assert (process.returncode, process.stderr) == (0, "")
+    lines = process.stdout.splitlines()
+    assert lines[-2].startswith("scaiwave --help ")
+    assert lines[-1].startswith("scaiwave admin list-tenants ")

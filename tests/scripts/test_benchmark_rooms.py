@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks.databases import sqlite
+from scripts.benchmarks.databases import sqlite_database
+from scripts.benchmarks.metrics import BenchmarkError
 from scripts.benchmarks.rooms_baseline import SQLite, make_baseline
-from scripts.benchmarks.rooms_timer import BenchmarkError, time_pipeline
+from scripts.benchmarks.rooms_timer import time_pipeline
 
 pytestmark = pytest.mark.once
 
@@ -23,14 +24,14 @@ EXPORT, IMPORT = "scaiwave room export", "scaiwave room import"
 def test_success_tables_and_single_runs(tmp_path: Path) -> None:
     file = tmp_path / "runs.json"
     words = ("--events", "200", "--database", "sqlite", "--repeat", "1", "--media-gb", "0.02")
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "scripts.benchmarks.rooms", *words, "--json", str(file)],
         cwd=TOP,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (process.returncode, process.stderr) == (0, "")
     blocks = json.loads(file.read_text())
     acts = [(block["act"], block["events"]) for block in blocks]
     assert acts == [(EXPORT, 200), (IMPORT, 200)]
@@ -40,7 +41,7 @@ def test_success_tables_and_single_runs(tmp_path: Path) -> None:
         assert all(run["seconds"] > 0 for [run] in block["runs"].values())
     assert set(blocks[1]["runs"]) == {"bare executemany"}
     assert {"Django dumpdata", "… of an empty room"} < set(blocks[0]["runs"])
-    lines = done.stdout.splitlines()
+    lines = process.stdout.splitlines()
     for name in (EXPORT, IMPORT):
         assert sum(line.startswith(f"{name}  ") for line in lines) == 2  # also in the media table
     assert lines[-2].startswith(f"{EXPORT}, SQLite")
@@ -52,7 +53,7 @@ def test_success_without_the_sqlite3_program(
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     baseline = make_baseline(
-        sqlite(), {**os.environ, "SCAIWAVE_HOME": str(tmp_path)}, tmp_path / "rows"
+        sqlite_database(), {**os.environ, "SCAIWAVE_HOME": str(tmp_path)}, tmp_path / "rows"
     )
     assert isinstance(baseline, SQLite)
     [first, second] = baseline.export_pipelines("0")

@@ -14,14 +14,14 @@ pytestmark = pytest.mark.once
 
 def test_success_small() -> None:
     words = ("--events", "400", "--repeat", "1", "--database", "sqlite")
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "scripts.benchmarks.search", *words],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ended.returncode == 0, ended.stderr
-    names = [line.partition("  ")[0] for line in ended.stdout.splitlines()]
+    assert process.returncode == 0, process.stderr
+    names = [line.partition("  ")[0] for line in process.stdout.splitlines()]
     for name in ("backfill", "INSERT … SELECT of its rows", "… and their full text"):
         assert name in names

@@ -1,4 +1,4 @@
-"""`scripts/bench sync`, on a directory small enough that only its working is looked at."""
+"""`scripts/bench sync`, on a directory so small that only its workings are tested."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOP = Path(__file__).parents[2]
 NAMES = ["bare download", "first sync", "second sync", "1% of people changed"]
 
 
-def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_benchmark(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "scripts.benchmarks.sync", *arguments],
         cwd=TOP,
@@ -30,11 +30,11 @@ def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
 def test_success_table_and_single_runs(tmp_path: Path) -> None:
     file = tmp_path / "runs.json"
     sizes = ("--people", "200", "--partners", "1", "--tenants", "2", "--groups", "5")
-    done = bench(
+    process = run_benchmark(
         *sizes, "--database", "sqlite", "--latency", "0", "--repeat", "1", "--json", str(file)
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = [line for line in done.stdout.splitlines() if line.startswith(tuple(NAMES))]
+    assert (process.returncode, process.stderr) == (0, "")
+    lines = [line for line in process.stdout.splitlines() if line.startswith(tuple(NAMES))]
     assert [line.partition("  ")[0].partition(" (")[0] for line in lines] == NAMES
     [block] = json.loads(file.read_text())
     assert list(block["runs"]) == NAMES
@@ -48,10 +48,10 @@ def test_success_table_and_single_runs(tmp_path: Path) -> None:
 
 
 def test_fail_no_postgresql_server(tmp_path: Path) -> None:
-    done = bench("--database", "postgresql", SCAIWAVE_TEST_POSTGRES=str(tmp_path))
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
+    process = run_benchmark("--database", "postgresql", SCAIWAVE_TEST_POSTGRES=str(tmp_path))
+    assert (process.returncode, process.stdout) == (1, "")
+    assert process.stderr == (
         f"No usable PostgreSQL 15 or newer was found; tried {tmp_path} "
-        "(No such file or directory). Install one, or name the folder of its programs in "
-        "SCAIWAVE_TEST_POSTGRES.\n"
+        "(No such file or directory). Install one, or set SCAIWAVE_TEST_POSTGRES to the directory "
+        "of its programs.\n"
     )

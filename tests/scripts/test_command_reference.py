@@ -22,7 +22,7 @@ PAGES = (
 pytestmark = pytest.mark.once
 
 
-def run(top: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def run_script(top: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "scripts/command_reference.py", *options],
         cwd=top,
@@ -34,7 +34,7 @@ def run(top: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A checkout of its own, whose pages may be spoilt."""
+    """Return a copy of the checkout whose pages may be changed."""
     apps = ("scaiwave", "tenants", "federation", "rooms", "identity_sync", "scripts")
     for name in apps:
         shutil.copytree(TOP / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -45,23 +45,23 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_success_pages_are_fresh() -> None:
-    ended = run(TOP, "--check")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    process = run_script(TOP, "--check")
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
 
 
 def test_fail_stale_until_written(copy: Path) -> None:
     for page in PAGES:
         with (copy / page).open("a") as file:
             file.write("more\n")
-    ended = run(copy, "--check")
-    assert ended.returncode == 1
-    assert sorted(ended.stdout.splitlines()) == sorted(
+    process = run_script(copy, "--check")
+    assert process.returncode == 1
+    assert sorted(process.stdout.splitlines()) == sorted(
         f"{page} is stale; run scripts/command_reference.py." for page in PAGES
     )
-    assert sorted(run(copy).stdout.split()) == sorted(PAGES)
+    assert sorted(run_script(copy).stdout.split()) == sorted(PAGES)
     for page in PAGES:
         assert (copy / page).read_bytes() == (TOP / page).read_bytes()
-    assert run(copy, "--check").returncode == 0
+    assert run_script(copy, "--check").returncode == 0
 
 
 def test_success_every_verb_has_a_section() -> None:

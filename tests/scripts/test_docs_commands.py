@@ -1,4 +1,4 @@
-"""Whatever the pages tell an operator to type is there: the verb, and each of its options."""
+"""Every command in the docs exists, and so does each of its options."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from scaiwave.cli.verbs import VERBS, VerbPath
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if path.name != "CHANGELOG.md")
 CODE = re.compile(r"^ *```.*?^ *```|`[^`]+`", re.MULTILINE | re.DOTALL)
-# Up to where the shell, a comment, or the text goes on.
+# Up to a shell operator, a comment, or the next word of the text.
 COMMAND = re.compile(r"(?:^|[\s`/(;&|])scaiwave ([a-z-][^|<>;&)`#…\n]*)", re.MULTILINE)
-# Commands of the system that have the name of the user or of a directory as an argument.
+# System commands with the name of the user or a directory as an argument.
 OTHER_PROGRAMS = re.compile(r"^ *(?:useradd|install) .*$", re.MULTILINE)
 OTHERS = {"manage", "help", "--help", "--version", "verb", "test"}
 
 
-def typed(text: str) -> Iterator[list[str]]:
-    """Every `scaiwave …` in code, as words, up to the end of the command."""
+def find_commands(text: str) -> Iterator[list[str]]:
+    """Yield every `scaiwave …` in code as words, up to the end of the command."""
     for code in CODE.findall(text):
-        # Places to be filled in are words like others; a backslash joins lines, and so does prose.
+        # Placeholders count as words. A backslash joins lines, and so does text outside of blocks.
         plain = re.sub(r"<([a-z ]+)>", "X", OTHER_PROGRAMS.sub("", code)).replace("\\\n", " ")
         if "```" not in code:
             plain = plain.replace("\n", " ")
         for words in COMMAND.findall(plain):
             try:
                 yield shlex.split(words)
-            except ValueError:  # a quotation mark of the shell around the command
+            except ValueError:  # the command is inside a quoted argument
                 yield words.replace('"', "").replace("'", "").split()
 
 
-def verb_of(words: list[str]) -> VerbPath:
+def find_verb(words: list[str]) -> VerbPath:
     for length in range(len(words), 0, -1):
-        if (found := tuple(words[:length])) in VERBS:
-            return found
+        if (path := tuple(words[:length])) in VERBS:
+            return path
     return ()
 
 
-def wrong(words: list[str]) -> list[str]:
-    """What of it there is not."""
+def find_unknown(words: list[str]) -> list[str]:
+    """Return the words of the command that don't exist."""
     if not words or words[0] in OTHERS:
         return []
-    verb = verb_of(words)
+    verb = find_verb(words)
     if not verb:
         return words[:1]
     name = VERBS[verb].command
@@ -59,8 +59,8 @@ def wrong(words: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_success_every_command_is_there(page: Path) -> None:
-    commands = list(typed(page.read_text(encoding="utf-8")))
-    assert [(words, wrong(words)) for words in commands if wrong(words)] == []
+    commands = list(find_commands(page.read_text(encoding="utf-8")))
+    assert [(words, find_unknown(words)) for words in commands if find_unknown(words)] == []
 
 
 def test_success_commands_are_found() -> None:
@@ -68,7 +68,7 @@ def test_success_commands_are_found() -> None:
         "Run `scaiwave sync\n--dry-run`, not scaiwave home.\n\n"
         "```sh\nH=/var/scaiwave /opt/scaiwave sync --quiet >/dev/null && scaiwave doctor\n```\n"
     )
-    assert list(typed(text)) == [["sync", "--dry-run"], ["sync", "--quiet"], ["doctor"]]
+    assert list(find_commands(text)) == [["sync", "--dry-run"], ["sync", "--quiet"], ["doctor"]]
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_success_commands_are_found() -> None:
     [("`scaiwave snyc`", ["snyc"]), ("`scaiwave sync --alow-removals 3`", ["--alow-removals"])],
 )
 def test_fail_what_is_not_there(text: str, expected: list[str]) -> None:
-    assert [wrong(words) for words in typed(text)] == [expected]
+    assert [find_unknown(words) for words in find_commands(text)] == [expected]

@@ -1,4 +1,4 @@
-"""scripts/lib.sh: which Python is taken, what is inherited, and what is never removed."""
+"""scripts/lib.sh: which Python is used, what is inherited, and what is never removed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOP = Path(__file__).parents[2]
 
 
 def run_sh(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`script` in a shell that has sourced lib.sh and has next to nothing else."""
+    """Run `script` in a shell that has sourced lib.sh, with an almost empty environment."""
     return subprocess.run(
         ["sh", "-euc", f". scripts/lib.sh; {script}"],
         cwd=TOP,
@@ -25,20 +25,20 @@ def run_sh(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def put_program(folder: Path, name: str, body: str) -> None:
-    folder.mkdir(exist_ok=True)
-    path = folder / name
+def write_program(directory: Path, name: str, body: str) -> None:
+    directory.mkdir(exist_ok=True)
+    path = directory / name
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
 
 
-def put_python(folder: Path, name: str) -> None:
-    put_program(folder, name, f'exec "{sys.executable}" "$@"')
+def write_python(directory: Path, name: str) -> None:
+    write_program(directory, name, f'exec "{sys.executable}" "$@"')
 
 
 def test_success_a_name_that_does_not_run_is_passed_over(tmp_path: Path) -> None:
-    put_program(tmp_path / "shims", "python3.14", "exit 127")
-    put_python(tmp_path / "good", "python3.12")
+    write_program(tmp_path / "shims", "python3.14", "exit 127")
+    write_python(tmp_path / "good", "python3.12")
 
     result = run_sh("PATH=$ONLY; find_python venv", ONLY=f"{tmp_path}/shims:{tmp_path}/good")
 
@@ -46,9 +46,9 @@ def test_success_a_name_that_does_not_run_is_passed_over(tmp_path: Path) -> None
 
 
 def test_success_a_shim_does_not_hide_the_same_name_further_on(tmp_path: Path) -> None:
-    put_program(tmp_path / "shims", "python3.14", "exit 127")
-    put_python(tmp_path / "good", "python3.14")
-    put_program(tmp_path / "good", "python3.13", "echo the older one")
+    write_program(tmp_path / "shims", "python3.14", "exit 127")
+    write_python(tmp_path / "good", "python3.14")
+    write_program(tmp_path / "good", "python3.13", "echo the older one")
 
     result = run_sh("PATH=$ONLY; find_python venv", ONLY=f"{tmp_path}/shims:{tmp_path}/good")
 
@@ -56,15 +56,15 @@ def test_success_a_shim_does_not_hide_the_same_name_further_on(tmp_path: Path) -
 
 
 def test_fail_no_python(tmp_path: Path) -> None:
-    put_program(tmp_path / "shims", "python3", "exit 1")
+    write_program(tmp_path / "shims", "python3", "exit 1")
 
     result = run_sh("PATH=$ONLY; choose_python venv", ONLY=f"{tmp_path}/shims")
 
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
-        "There is no Python 3.11 or newer on PATH that can make virtual environments.\n"
+        "No Python 3.11 or later that can create virtual environments was found on PATH.\n"
         "Install one (on Debian and Ubuntu: apt install python3 python3-venv), "
-        "or name it in SCAIWAVE_PYTHON.\n"
+        "or set SCAIWAVE_PYTHON.\n"
     )
 
 
@@ -73,8 +73,8 @@ def test_fail_the_chosen_python_is_none() -> None:
 
     assert result.returncode == 2
     assert result.stderr == (
-        "SCAIWAVE_PYTHON=/bin/false is not a Python 3.11 or newer that can make virtual "
-        "environments.\nName another one, or unset it so that the newest on PATH is taken.\n"
+        "SCAIWAVE_PYTHON=/bin/false is not a Python 3.11 or later that can create virtual "
+        "environments.\nSet it to another Python, or unset it to use the newest on PATH.\n"
     )
 
 
@@ -142,14 +142,14 @@ def test_success_a_set_up_waits_for_another(tmp_path: Path) -> None:
 
 
 def test_success_pip_keeps_only_how_to_reach_packages(tmp_path: Path) -> None:
-    # What `pip config list` prints for settings of the machine, of the user and of the environment.
+    # `pip config list` prints these for settings of the host, the user and the environment.
     listing = (
         "echo \"global.index-url='https://index.example/simple'\"\n"
         "echo \"install.user='true'\"\n"
         "echo \"install.no-binary=':all:'\"\n"
         "echo \":env:.target='/elsewhere'\""
     )
-    put_program(tmp_path / "bin", "python", listing)
+    write_program(tmp_path / "bin", "python", listing)
 
     result = run_sh(
         "keep_only_reach_of_pip; env | grep ^PIP_ | sort",

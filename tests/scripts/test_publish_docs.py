@@ -20,7 +20,7 @@ from tests.scaiwave.publishing.factories import make_page, write_page
 TOP = Path(__file__).resolve().parents[2]
 
 
-def run(*options: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_script(*options: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "scripts/publish_docs.py", *options],
         cwd=TOP,
@@ -57,7 +57,7 @@ def test_success_pages_of_the_checkout() -> None:
 
 
 def test_success(cms: Sandbox, docs: Path) -> None:
-    planned = run("--docs", docs)
+    planned = run_script("--docs", docs)
     assert planned.returncode == 0
     assert planned.stdout.splitlines() == [
         "Status   Page                  Source  Differences",
@@ -68,7 +68,7 @@ def test_success(cms: Sandbox, docs: Path) -> None:
     assert planned.stderr == "No changes were made. With --execute, this will create 3 pages.\n"
     assert cms.scaicms.pages == {}
 
-    written = run("--docs", docs, "--execute", "--json")
+    written = run_script("--docs", docs, "--execute", "--json")
     assert (written.returncode, written.stderr) == (0, "")
     document = json.loads(written.stdout)
     assert document["counts"]["created"] == 3
@@ -76,7 +76,7 @@ def test_success(cms: Sandbox, docs: Path) -> None:
 
     (docs / "b.md").unlink()
     write_page(docs, "a.md", make_page("A", "suite/a"))
-    pruned = run("--docs", docs, "--execute", "--prune", "suite/b")
+    pruned = run_script("--docs", docs, "--execute", "--prune", "suite/b")
     assert pruned.returncode == 0
     assert pruned.stdout.splitlines()[1:] == [
         "updated  suite/a               a.md    body",
@@ -91,16 +91,16 @@ def test_fail_some(cms: Sandbox, docs: Path) -> None:
     cms.faults.add("status", method="PUT", path="*/operator-suite/pages", status=403)
     write_page(docs, "c.md", make_page("C", "suite/c"))
     write_page(docs, "a.md", make_page("A", "suite/a"))
-    ended = run("--docs", docs, "--execute")
-    assert ended.returncode == 1
-    assert ended.stdout.splitlines()[1:] == [
+    process = run_script("--docs", docs, "--execute")
+    assert process.returncode == 1
+    assert process.stdout.splitlines()[1:] == [
         "created      suite/a               a.md    -",
         "failed       -                     b.md    -",
         "created      suite/c               c.md    -",
         "not created  operator-suite/pages  -       -",
     ]
     address = "/api/v1/docs/scaiwave/v1/operator-suite/pages"
-    assert ended.stderr.splitlines() == [
+    assert process.stderr.splitlines() == [
         "Error: Invalid page: b.md: no front matter. [SW_DOCS_BAD_PAGE]",
         "  Fix: Begin the page with a line ---, the fields title, path, audience, summary, status, "
         "and a line ---.",
@@ -115,22 +115,22 @@ def test_fail_some(cms: Sandbox, docs: Path) -> None:
 
 def test_fail_as_json(cms: Sandbox, docs: Path) -> None:
     write_page(docs, "b.md", "# B\n")
-    ended = run("--docs", docs, "--json")
-    assert ended.returncode == 1
-    assert json.loads(ended.stdout)["counts"]["failed"] == 2
-    assert json.loads(ended.stderr)["error"]["code"] == "SW_DOCS_FAILED"
+    process = run_script("--docs", docs, "--json")
+    assert process.returncode == 1
+    assert json.loads(process.stdout)["counts"]["failed"] == 2
+    assert json.loads(process.stderr)["error"]["code"] == "SW_DOCS_FAILED"
 
 
 def test_fail_not_configured(docs: Path) -> None:
-    ended = run("--docs", docs)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("Error: SCAIWAVE_SCAICMS_URL is not set. [SW_CONFIG_MISSING]")
+    process = run_script("--docs", docs)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.startswith("Error: SCAIWAVE_SCAICMS_URL is not set. [SW_CONFIG_MISSING]")
 
 
 def test_fail_usage() -> None:
-    ended = run("--exec", "--json")
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert json.loads(ended.stderr) == {
+    process = run_script("--exec", "--json")
+    assert (process.returncode, process.stdout) == (2, "")
+    assert json.loads(process.stderr) == {
         "error": {
             "code": "SW_USAGE",
             "message": "Unrecognized arguments: --exec.",
@@ -141,7 +141,7 @@ def test_fail_usage() -> None:
 
 def test_fail_key_refused(cms: Sandbox, docs: Path) -> None:
     wrong = "scai_live_000000000000000000"
-    ended = run("--docs", docs, SCAIWAVE_SCAICMS_API_KEY=wrong)
-    assert (ended.returncode, ended.stdout) == (3, "")
-    assert "[SW_UPSTREAM_CREDENTIALS_REFUSED]" in ended.stderr
-    assert wrong not in ended.stderr
+    process = run_script("--docs", docs, SCAIWAVE_SCAICMS_API_KEY=wrong)
+    assert (process.returncode, process.stdout) == (3, "")
+    assert "[SW_UPSTREAM_CREDENTIALS_REFUSED]" in process.stderr
+    assert wrong not in process.stderr

@@ -1,4 +1,4 @@
-"""The smoke test of ScaiGrid as a process."""
+"""`scripts/scaigrid_service_token_smoke.py` as a process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.sandbox(people=3, tenants=1, partners=1, groups=1)
 TOP = Path(__file__).parents[2]
 
 
-def script(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_script(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "scripts/scaigrid_service_token_smoke.py", *words],
         cwd=TOP,
@@ -29,7 +29,7 @@ def script(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def environment(sandbox: Sandbox) -> dict[str, str]:
+def build_environment(sandbox: Sandbox) -> dict[str, str]:
     return {
         "SCAIWAVE_SCAIGRID_URL": sandbox.url,
         "SCAIWAVE_SCAIGRID_API_KEY": sandbox.scaigrid.api_key,
@@ -37,17 +37,17 @@ def environment(sandbox: Sandbox) -> dict[str, str]:
 
 
 def test_success_the_script(sandbox: Sandbox) -> None:
-    ended = script("--embed", "--json", **environment(sandbox))
-    document = json.loads(ended.stdout)
-    assert (ended.returncode, ended.stderr, document["ok"]) == (0, "", True)
+    process = run_script("--embed", "--json", **build_environment(sandbox))
+    document = json.loads(process.stdout)
+    assert (process.returncode, process.stderr, document["ok"]) == (0, "", True)
     assert document["steps"][-1]["message"] == "embed-small made a vector of 384 numbers."
 
 
 def test_fail_the_script_says_what_to_do(sandbox: Sandbox) -> None:
     sandbox.scaigrid.permissions.remove("models:list")
-    ended = script(**environment(sandbox))
-    assert ended.returncode == 3
-    assert [line[:16].rstrip() for line in ended.stdout.splitlines()] == [
+    process = run_script(**build_environment(sandbox))
+    assert process.returncode == 3
+    assert [line[:16].rstrip() for line in process.stdout.splitlines()] == [
         "pass  configured",
         "pass  reachable",
         "pass  token",
@@ -60,12 +60,14 @@ def test_fail_the_script_says_what_to_do(sandbox: Sandbox) -> None:
 
 
 def test_fail_the_script_without_the_token_that_is_asked_for(sandbox: Sandbox) -> None:
-    ended = script("--tenant", "acme", SCAIWAVE_REQUIRE_ADMIN_TOKEN="true", **environment(sandbox))
-    assert (ended.returncode, ended.stdout) == (3, "")
-    assert "[SW_AUTH_TOKEN_REQUIRED]" in ended.stderr
+    process = run_script(
+        "--tenant", "acme", SCAIWAVE_REQUIRE_ADMIN_TOKEN="true", **build_environment(sandbox)
+    )
+    assert (process.returncode, process.stdout) == (3, "")
+    assert "[SW_AUTH_TOKEN_REQUIRED]" in process.stderr
 
 
 def test_fail_usage() -> None:
-    ended = script("--nonsense", "--json")
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert json.loads(ended.stderr)["error"]["code"] == "SW_USAGE"
+    process = run_script("--nonsense", "--json")
+    assert (process.returncode, process.stdout) == (2, "")
+    assert json.loads(process.stderr)["error"]["code"] == "SW_USAGE"

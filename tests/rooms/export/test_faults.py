@@ -15,7 +15,7 @@ import pytest
 
 from tests.rooms.export.processes import EVENTS, EXPORT, Server, exporting, fill, is_zip
 from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended, scaiwave, shell
-from tests.services.keeper import keeping
+from tests.services.manager import manage_service
 
 pytestmark = pytest.mark.once
 SIGNALS = [(signal.SIGTERM, 143, "SW_TERMINATED"), (signal.SIGINT, 130, "SW_INTERRUPTED")]
@@ -148,8 +148,8 @@ def test_fail_database_hangs_up(server: Server) -> None:
 @pytest.mark.postgres
 def test_fail_database_is_killed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster of its own, of which no process is left from one moment to the next."""
-    with keeping("postgres") as keeper:
-        url = keeper.service().url
+    with manage_service("postgres") as manager:
+        url = manager.wait_for_service().url
         monkeypatch.setenv("SCAIWAVE_DB_URL", url)
         assert scaiwave("manage", "migrate", "--verbosity", "0").code == 0
         server = Server(url)

@@ -17,7 +17,7 @@ import pytest
 from tests.databases import migrate
 from tests.rooms.importing.conftest import EVENTS, FILES, furnish
 from tests.rooms.importing.site import Site, wait_for
-from tests.services.keeper import keeping
+from tests.services.manager import manage_service
 
 pytestmark = pytest.mark.once
 
@@ -83,8 +83,8 @@ def test_fail_signal(
 @contextmanager
 def own_cluster(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A PostgreSQL of this test's own, since its other sessions die too."""
-    with keeping("postgres") as keeper:
-        url = keeper.service().url
+    with manage_service("postgres") as manager:
+        url = manager.wait_for_service().url
         monkeypatch.setenv("SCAIWAVE_DB_URL", url)
         migrate(home, url)
         furnish(home, url)

@@ -13,7 +13,7 @@ from tests.conftest import ON_POSTGRES
 from tests.environment import own_settings
 from tests.rooms.search.helpers import SEED, DatabaseProbe
 from tests.scaiwave.console import CHECKOUT, SCRIPT
-from tests.services.postgres import empty_database
+from tests.services.postgres import create_database
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def seeded_url(
     if not ON_POSTGRES:
         yield _create_database(home, f"sqlite:///{home / 'seeded.sqlite3'}")
         return
-    with empty_database(request.getfixturevalue("postgres_url")) as url:
+    with create_database(request.getfixturevalue("postgres_url")) as url:
         yield _create_database(home, url)
 
 

@@ -44,7 +44,7 @@ def test_success_unchanged(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"title": "The roles"}, ("title",)),
         ({"body_md": "# Roles\n\nText"}, ("body",)),
@@ -56,9 +56,9 @@ def test_success_unchanged(changes: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_success_updated(changes: dict[str, Any], told: tuple[str, ...]) -> None:
+def test_success_updated(changes: dict[str, Any], expected: tuple[str, ...]) -> None:
     step = plan_page(PAGE, make_live_page(**changes))
-    assert (step.action, step.changes, step.rev) == (Action.UPDATED, told, 4)
+    assert (step.action, step.changes, step.rev) == (Action.UPDATED, expected, 4)
     assert step.is_due
 
 

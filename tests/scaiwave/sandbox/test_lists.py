@@ -162,7 +162,7 @@ def test_success_search(api: httpx.Client) -> None:
     assert someone in matches
     assert all(row["email"] == someone["email"] for row in matches)
     assert [row["slug"] for row in walk(api, f"{ADMIN}/tenants/", search="ACME")] == ["acme"]
-    assert len(walk(api, f"{ADMIN}/applications/", search="nobody")) == 0
+    assert len(walk(api, f"{ADMIN}/applications/", search="unknown")) == 0
 
 
 def test_success_members(api: httpx.Client) -> None:

@@ -88,7 +88,7 @@ def test_fail_wrong_client(sandbox: Sandbox, api: httpx.Client) -> None:
     good = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
     attempts: list[dict[str, Any]] = [
         {"auth": (sandbox.client_id, "wrong"), "data": GRANT},
-        {"auth": ("nobody", sandbox.client_secret), "data": GRANT},
+        {"auth": ("unknown", sandbox.client_secret), "data": GRANT},
         {"auth": ("1.00.3..000000000000", "x"), "data": GRANT},
         {"data": {**GRANT, **good}, "headers": {"Authorization": ""}},
         {"data": GRANT, "headers": {"Authorization": "Basic !!"}},
@@ -122,7 +122,7 @@ def test_success_discovery(sandbox: Sandbox, api: httpx.Client) -> None:
 
 
 def test_fail_unknown_tenant(api: httpx.Client) -> None:
-    base = "/api/v1/auth/tenants/nobody"
+    base = "/api/v1/auth/tenants/unknown"
     for path in ("/.well-known/openid-configuration", "/.well-known/jwks.json"):
         assert api.get(base + path).json() == {"detail": "Tenant not found"}
     assert api.post(f"{base}/oauth/token").status_code == 404
@@ -200,9 +200,9 @@ def test_success_bad_tokens_are_what_they_say(sandbox: Sandbox) -> None:
     assert jwt.get_unverified_header(unsigned)["alg"] == "none"
     assert jwt.get_unverified_header(confused).keys() == {"alg", "kid"}
     for_others = sandbox.issue_token(
-        aud="somebody-else", sub="usr_1", role="tenant_admin", tenant_id="t"
+        aud="other-app", sub="usr_1", role="tenant_admin", tenant_id="t"
     )
-    assert decode_claims(sandbox, for_others, audience="somebody-else")["tenant_id"] == "t"
+    assert decode_claims(sandbox, for_others, audience="other-app")["tenant_id"] == "t"
 
 
 @pytest.mark.parametrize("header", ["", "Basic eA==", "Bearer"])

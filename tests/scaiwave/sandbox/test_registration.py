@@ -177,7 +177,7 @@ def test_fail_status_token(api: httpx.Client) -> None:
         ({"name": 5}, "name", "string_type"),
         ({"scope": "WORLD"}, "scope", "enum"),
         ({"application_type": "ROBOT"}, "application_type", "enum"),
-        ({"contact_email": "nobody"}, "contact_email", "value_error"),
+        ({"contact_email": "unknown"}, "contact_email", "value_error"),
         ({"requested_scopes": ["root"]}, "requested_scopes", "enum"),
         ({"requested_scopes": "admin:read"}, "requested_scopes", "list_type"),
         ({"redirect_uris": 1}, "redirect_uris", "list_type"),
@@ -205,6 +205,6 @@ def test_fail_invalid_body(api: httpx.Client, content: bytes, kind: str) -> None
 
 
 def test_fail_unknown_slug(api: httpx.Client) -> None:
-    response = api.post(BASE, json={**BODY, "scope": "TENANT", "tenant_slug": "nobody"})
+    response = api.post(BASE, json={**BODY, "scope": "TENANT", "tenant_slug": "unknown"})
 
     assert (response.status_code, response.json()) == (404, {"detail": "Tenant not found"})

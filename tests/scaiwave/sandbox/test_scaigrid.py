@@ -146,7 +146,7 @@ def test_fail_too_often(sandbox: Sandbox, key: str) -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({"model": "nobody", "input": ["a"]}, (404, "MODEL_NOT_FOUND")),
+        ({"model": "unknown", "input": ["a"]}, (404, "MODEL_NOT_FOUND")),
         ({"model": "chat-small", "input": ["a"]}, (422, "VALIDATION_ERROR")),
         ({"model": "embed-small", "input": []}, (422, "VALIDATION_ERROR")),
         ({"model": "embed-small", "input": "a"}, (422, "VALIDATION_ERROR")),

@@ -1,4 +1,4 @@
-"""A server process, and how its start is awaited and its end is made sure of."""
+"""A server process: wait for its start, and stop it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.services.account import ServiceAbsent
+from tests.services.unprivileged_user import ServiceUnavailable
 
 START_SECONDS = 60
 STOP_SECONDS = 10
@@ -24,16 +24,16 @@ class Server:
     log: Path
     stop_signal: signal.Signals
 
-    def wait_until(self, answers: Callable[[], bool]) -> None:
-        """Raises `ServiceAbsent`, with what the server has logged, when it does not come up."""
+    def wait_until(self, is_ready: Callable[[], bool]) -> None:
+        """Wait for the start. Raises `ServiceUnavailable`, with the server's log, if it fails."""
         deadline = time.monotonic() + START_SECONDS
         while self.process.poll() is None and time.monotonic() < deadline:
-            if answers():
+            if is_ready():
                 return
             time.sleep(0.02)
         self.stop()
-        logged = self.log.read_text(encoding="utf-8", errors="replace")
-        raise ServiceAbsent(f"{self.name} {self.version} did not start:\n{logged.strip()}")
+        log = self.log.read_text(encoding="utf-8", errors="replace")
+        raise ServiceUnavailable(f"{self.name} {self.version} did not start:\n{log.strip()}")
 
     def stop(self) -> None:
         for number in (self.stop_signal, signal.SIGQUIT, signal.SIGKILL):

@@ -1,4 +1,4 @@
-"""What all benchmarks share: what they ran on, how much memory was needed, and a plain table."""
+"""Functions that the benchmarks share: the host's description, peak memory, and a text table."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ MIB = 1024 * 1024
 _STATUS = Path("/proc/self/status")
 
 
-def peak_memory() -> int:
-    """The most memory, in bytes, that was resident in this process at a time.
+class BenchmarkError(Exception):
+    """A command failed or did something else than expected, so its time is meaningless."""
 
-    Read from the kernel's account of the program that runs now: on Linux `ru_maxrss` also
-    remembers what the process that started it had needed.
+
+def measure_peak_memory() -> int:
+    """Return the peak resident memory of this process in bytes.
+
+    On Linux it is read from /proc, since `ru_maxrss` also includes the peak of the parent process.
     """
     if _STATUS.exists():
         for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
@@ -29,22 +32,22 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def describe_machine(*more: str) -> str:
-    """Lines for above a table: the date, the machine and what runs on it."""
+def describe_host(*more: str) -> str:
+    """Return the lines above a table: the date, the host and the versions."""
     now = datetime.now().astimezone()
     load = os.getloadavg()[0]
     programs = [f"Python {platform.python_version()}", f"Django {version('django')}", *more]
     return "\n".join(
         [
             f"{now:%Y-%m-%d %H:%M %Z}, {platform.system()} {platform.machine()}, "
-            f"{_processor()}, {os.cpu_count()} cores, load before {load:.1f}",
+            f"{_get_processor()}, {os.cpu_count()} cores, load before {load:.1f}",
             ", ".join(programs),
         ]
     )
 
 
-def _processor() -> str:
-    """As the kernel calls it, since Python's own answer is empty on Linux."""
+def _get_processor() -> str:
+    """Return the kernel's name of the processor, since Python's own is empty on Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -53,14 +56,14 @@ def _processor() -> str:
     return next(names, "") or platform.processor() or "unknown processor"
 
 
-def aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table as text: the first column to the left, figures to the right."""
+def format_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as text: the first column left-aligned, the others right-aligned."""
     lines = [titles, *rows]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(titles))]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
     return "\n".join(
         "  ".join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     )

@@ -1,0 +1,116 @@
+"""The manager process of a server.
+
+A manager starts one server, prints the result as one line of JSON, and then waits for the end of
+its standard input. Only the process that asked for the server holds the other end, so the input
+ends when that process closes it, exits, or is killed. No signal is needed to stop the server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from tests.services.postgres import start_postgres
+from tests.services.redis import start_redis
+from tests.services.unprivileged_user import (
+    ServiceUnavailable,
+    ServiceUser,
+    make_directory,
+    remove_directory,
+)
+
+STARTERS = {"postgres": start_postgres, "redis": start_redis}
+_TOP = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running server."""
+
+    name: str
+    version: str
+    url: str
+
+
+class ServiceManager:
+    """A manager process. The server starts while the caller does something else."""
+
+    def __init__(self, kind: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.services.manager", kind],
+            cwd=_TOP,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # an interrupt from the keyboard must reach only the caller
+        )
+
+    def wait_for_service(self) -> Service:
+        """Wait for the server, and return it. Raises `ServiceUnavailable`."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise ServiceUnavailable("The server's manager process failed; see its message above.")
+        answer = json.loads(line)
+        if "absent" in answer:
+            raise ServiceUnavailable(answer["absent"])
+        return Service(**answer)
+
+    def close(self) -> None:
+        """Stop the server, and wait for the end of the manager."""
+        self._process.communicate()
+
+
+@contextmanager
+def manage_service(kind: str) -> Iterator[ServiceManager]:
+    manager = ServiceManager(kind)
+    try:
+        yield manager
+    finally:
+        manager.close()
+
+
+def _run_manager(kind: str) -> None:
+    """Run as the manager process."""
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+    signal.signal(signal.SIGHUP, _exit_on_signal)
+    directory = None
+    server = None
+    try:
+        user = ServiceUser.unprivileged() if kind == "postgres" else ServiceUser()
+        directory = make_directory(user)
+        server = STARTERS[kind](directory, user)
+        _print_answer({"name": server.name, "version": server.version, "url": server.url})
+        while os.read(0, 4096):
+            pass
+    except ServiceUnavailable as error:
+        _print_answer({"absent": str(error)})
+    finally:
+        if server is not None:
+            server.stop()
+        if directory is not None:
+            remove_directory(directory)
+
+
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _print_answer(answer: dict[str, str]) -> None:
+    try:
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The caller has ended already. Without this, Python reports the error again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+if __name__ == "__main__":
+    _run_manager(sys.argv[1])

@@ -1,0 +1,101 @@
+"""The user that runs a server, and the server's directory."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class ServiceUnavailable(Exception):
+    """A server can't be started on this host; the message says why, and what to install."""
+
+
+def format_reason(error: Exception) -> str:
+    """Describe in a few words why a program can't be used."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)
+
+
+@dataclass(frozen=True)
+class ServiceUser:
+    """The user a server runs as: the current one, unless `options` names another.
+
+    PostgreSQL refuses to run as root, so root starts it as an unprivileged user.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def unprivileged(cls) -> ServiceUser:
+        """Return the current user, or if that is root, the user `postgres` or `nobody`."""
+        if os.geteuid() != 0:
+            return cls()
+        for name in ("postgres", "nobody"):
+            try:
+                entry = pwd.getpwnam(name)
+            except KeyError:
+                continue
+            return cls({"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []})
+        raise ServiceUnavailable(
+            "PostgreSQL does not run as root, and this host has no user postgres or nobody."
+        )
+
+    def own(self, path: Path) -> None:
+        if self.options:
+            os.chown(path, self.options["user"], self.options["group"])
+
+    def start(self, command: Sequence[str | Path], *, log: Path) -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                command,
+                cwd=log.parent,
+                env=_build_environment(log.parent),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                **self.options,
+            )
+
+    def run(self, command: Sequence[str | Path], *, directory: Path) -> str:
+        """Return the command's output. Raises `OSError` or `subprocess.CalledProcessError`."""
+        finished: subprocess.CompletedProcess[str] = subprocess.run(
+            command,
+            cwd=directory,
+            env=_build_environment(directory),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=True,
+            timeout=120,
+            **self.options,
+        )
+        return finished.stdout
+
+
+def _build_environment(directory: Path) -> dict[str, str]:
+    """Return an environment without the caller's PG… settings and language."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(directory), "LC_MESSAGES": "C"}
+
+
+def make_directory(user: ServiceUser) -> Path:
+    """Create a directory that only the user may enter.
+
+    It is always in /tmp, since the path of a socket is limited to 104 bytes, and the temporary
+    directory of macOS is too long.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="sw-", dir="/tmp"))
+    user.own(directory)
+    return directory
+
+
+def remove_directory(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
