@@ -1,16 +1,20 @@
-"""Registrations and runs of the sync, to look at: what came of them and what they changed."""
+"""Admin pages, read-only, of registrations and of runs of the sync with their changes."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from identity_sync.models import Registration, SyncChange, SyncRun, SyncSkip
+from identity_sync.models import PRESENT_NAMES, Registration, SyncChange, SyncRun, SyncSkip
 from scaiwave.admin import ReadOnlyAdmin, register_soft_reference
 from tenants.models import Group, Participant, Partner, Tenant
 
+ACTIONS = ("add", "deactivate", "move", "restore", "skipped", "update")
 SUBJECTS: dict[str, type[Model]] = {
     "partners": Partner,
     "tenants": Tenant,
@@ -50,9 +54,11 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="changes")
     def changes(self, run: SyncRun) -> str:
-        """What a run did to each kind, of the numbers that are not 0."""
+        """The counts of each kind that are not 0."""
         return "; ".join(
-            f"{kind} {summary}" for kind, counts in run.counts.items() if (summary := _did(counts))
+            f"{kind} {summary}"
+            for kind, counts in run.get_counts().items()
+            if (summary := _format_counts(counts))
         )
 
     @admin.display(description="duration", empty_value="-")
@@ -64,32 +70,63 @@ class SyncRunAdmin(ReadOnlyAdmin):
         return f"{run.error_code} {run.error_message}".strip()[:120]
 
 
-def _did(counts: dict[str, int]) -> str:
+def _format_counts(counts: dict[str, int]) -> str:
     signs = {
         "added": "+",
         "updated": "~",
         "deactivated": "−",
         "restored": "↺",
         "skipped": "skipped ",
-        "held": "skipped ",
     }
     return " ".join(f"{sign}{counts[key]}" for key, sign in signs.items() if counts.get(key))
 
 
+class ActionFilter(admin.SimpleListFilter):
+    """Filters changes by their action; old rows count by its present name."""
+
+    title = "action"
+    parameter_name = "action"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
+    ) -> list[tuple[str, str]]:
+        return [(action, action) for action in ACTIONS]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[SyncChange]
+    ) -> QuerySet[SyncChange]:
+        if self.value() is None:
+            return queryset
+        old_names = [old for old, present in PRESENT_NAMES.items() if present == self.value()]
+        return queryset.filter(action__in=[self.value(), *old_names])
+
+
 @admin.register(SyncChange)
 class SyncChangeAdmin(ReadOnlyAdmin):
-    list_display = ("action", "kind", "subject", "fields_changed", "reason", "tenant", "run")
-    list_filter = ("action", "kind")
+    list_display = (
+        "current_action",
+        "kind",
+        "subject",
+        "fields_changed",
+        "reason",
+        "tenant",
+        "run",
+    )
+    list_filter = (ActionFilter, "kind")
     list_select_related = ("tenant", "run")
     search_fields = ("id", "subject_id")
-    search_help_text = "The id of what was changed: a partner, tenant, participant or group."
+    search_help_text = "Search by the ID of a partner, tenant, participant or group."
     id_fields = ("id", "subject_id")
-    more_fields = ("subject",)
-    hidden_fields = ("subject_name",)
+    more_fields = ("current_action", "subject")
+    hidden_fields = ("action", "subject_name")
+
+    @admin.display(description="action")
+    def current_action(self, change: SyncChange) -> str:
+        return change.get_action()
 
     @admin.display(description="subject")
     def subject(self, change: SyncChange) -> str:
-        """A link to what was changed; nothing that a sync knows is ever deleted."""
+        """A link to the changed row, which always exists: a sync never deletes rows."""
         name = change.subject_name or str(change.subject_id)
         if (model := SUBJECTS.get(change.kind)) is None:
             return name

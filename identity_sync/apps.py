@@ -17,17 +17,17 @@ class IdentitySyncConfig(AppConfig):
         from scaiwave.doctor.findings import Check
         from scaiwave.registry import register_health_check
 
-        register_health_check(Check("scaikey", _scaikey, needs_database=False))
-        register_health_check(Check("sync", _last_sync))
+        register_health_check(Check("scaikey", _check_scaikey, needs_database=False))
+        register_health_check(Check("sync", _check_last_sync))
 
 
-def _scaikey(config: Configuration, now: datetime) -> Iterable[Finding]:
-    from identity_sync.queries.health import scaikey
+def _check_scaikey(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from identity_sync.queries.health import check_scaikey
 
-    return scaikey(config, now)
+    return check_scaikey(config, now)
 
 
-def _last_sync(config: Configuration, now: datetime) -> Iterable[Finding]:
-    from identity_sync.queries.health import last_sync
+def _check_last_sync(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from identity_sync.queries.health import check_last_sync
 
-    return last_sync(config, now)
+    return check_last_sync(config, now)

@@ -1,4 +1,4 @@
-"""What can go wrong with a sync."""
+"""Errors of syncs, and of the registration with ScaiKey."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class UnusableRecords(UpstreamError):
 
 
 class SyncStopped(RefusedError):
-    """A run that ended short of what it planned; carries its report for those who show it."""
+    """All or part of a plan was not applied; `report` is the report of the run."""
 
     outcome: ClassVar[str] = "refused"
 
@@ -71,11 +71,12 @@ class RemovalLimitExceeded(SyncStopped):
 
 
 class LastSuperAdminLost(SyncStopped):
-    """The run would leave nobody who is super_admin. No changes were made."""
+    """The run would leave no one with the role `super_admin`. No changes were made."""
 
     code = "SW_SYNC_LAST_SUPER_ADMIN"
     remedy = (
-        "Grant it to somebody who stays, or accept it with `scaiwave sync --allow-no-super-admin`."
+        "Grant the role to someone who remains, or accept it with `scaiwave sync "
+        "--allow-no-super-admin`."
     )
 
 
@@ -91,22 +92,24 @@ class SyncCollectionEmpty(SyncStopped):
 
 class SyncPartial(SyncStopped):
     """The run was applied, except for what it skipped: losses of a tenant over the removal limit,
-    removals of a kind whose list is inconsistent, unusable records, tenants whose slug is taken.
+    removals of a kind whose list is inconsistent, unusable records, tenants whose slug is in use.
     """
 
     code = "SW_SYNC_PARTIAL"
     outcome = "partial"
-    remedy = "Do what the error says for each; `scaiwave sync --dry-run -v 2` shows what is left."
+    remedy = (
+        "Follow the advice of the error; `scaiwave sync --dry-run -v 2` shows what still differs."
+    )
 
 
 class RemovalsPostponed(RefusedError):
-    """The same removals have been postponed for a day: ScaiKey's answers prove nothing."""
+    """Removals have been postponed for more than 24 hours, because look-ups prove nothing."""
 
     code = "SW_SYNC_POSTPONED"
     fix = "Ask the operators of ScaiKey why these records can't be looked up."
     remedy = (
-        "`scaiwave sync status` names the oldest. A look-up that answers with a 403, a redirect or "
-        "an unreadable body proves nothing; ask the operators of ScaiKey. "
+        "`scaiwave sync status` names the oldest. A look-up proves nothing if ScaiKey responds "
+        "with a 403, a redirect or an unreadable body; ask the operators of ScaiKey. "
         "[What a sync proves](sync.md#what-a-sync-proves-before-it-removes)."
     )
 
@@ -122,7 +125,7 @@ class TenantGone(NotFoundError):
     """The tenant of `sync --tenant` is not in ScaiKey. No changes were made."""
 
     code = "SW_SYNC_TENANT_GONE"
-    fix = "A full `scaiwave sync` deactivates what ScaiKey no longer has."
+    fix = "Run `scaiwave sync` for all tenants: it deactivates what ScaiKey no longer has."
 
 
 class InvalidAnswer(UsageError):

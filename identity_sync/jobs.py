@@ -1,4 +1,4 @@
-"""What workers run: the same services as the verbs, with nobody watching."""
+"""Jobs of the workers, which run the same services as the commands."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from scaiwave.console.progress import null_progress_factory
 
 
 def full_sync() -> dict[str, Any]:
-    """One scheduled full sync; what it raises fails the job, and the run is kept either way.
+    """Run a scheduled full sync and return its report; an error fails the job. The run is recorded.
 
-    The host acts, also where SCAIWAVE_REQUIRE_ADMIN_TOKEN asks people for a token: a schedule
-    has no session, and whoever set it up could read this server's configuration.
+    It runs as the host operator even if SCAIWAVE_REQUIRE_ADMIN_TOKEN is set: a schedule has no
+    session, and only someone with access to this server's configuration can set it up.
     """
     report = run_sync(SyncOptions(host_operator(), null_progress_factory, trigger=Trigger.CRON))
     return {**report.document(), "run_id": str(report.run_id)}

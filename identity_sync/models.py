@@ -1,4 +1,4 @@
-"""How "who" is kept equal to ScaiKey: the registration, and every run with what it changed."""
+"""The registration with ScaiKey, and the runs of the sync with their changes and skips."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from django.db.models import Q
 from scaiwave.ids import new_id
 from tenants.models import Tenant
 
+PRESENT_NAMES = {"held": "skipped"}
+"""What names in old rows are called now."""
+
 
 class RegistrationState(models.TextChoices):
-    """ScaiKey docs, reference/api/registration."""
+    """States of a request (ScaiKey docs, reference/api/registration)."""
 
     PENDING = "PENDING"
     APPROVED = "APPROVED"
@@ -20,7 +23,7 @@ class RegistrationState(models.TextChoices):
 
 
 class Registration(models.Model):
-    """One request to be let in by ScaiKey. Its secrets are in files of the home, never here."""
+    """One request to register with ScaiKey. Its secrets are in the home directory, never here."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     scaikey_url = models.CharField(max_length=1000)
@@ -70,10 +73,10 @@ class Trigger(models.TextChoices):
 
 
 class SyncRun(models.Model):
-    """One run of the sync, kept whatever came of it.
+    """One run of the sync, recorded whatever its outcome.
 
-    `counts` is {kind: {seen, added, updated, deactivated, restored, unchanged, skipped}}; runs of
-    before 0.2 say `held` for `skipped`.
+    `counts` is {kind: {seen, added, updated, deactivated, restored, unchanged, skipped}}, with
+    `held` for `skipped` in old runs; read it with `get_counts`.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -83,7 +86,7 @@ class SyncRun(models.Model):
         null=True,
         blank=True,
         related_name="sync_runs",
-        help_text="the one tenant it was for; empty is all",
+        help_text="the only tenant of the run; empty for all tenants",
     )
     trigger = models.CharField(max_length=16, choices=Trigger, default=Trigger.MANUAL)
     operator = models.CharField(max_length=1000)
@@ -111,9 +114,19 @@ class SyncRun(models.Model):
     def __str__(self) -> str:
         return f"{self.started_at:%Y-%m-%d %H:%M} {self.outcome}"
 
+    def get_counts(self) -> dict[str, dict[str, int]]:
+        """Return the counts with the present names, also for old runs."""
+        return {
+            kind: {PRESENT_NAMES.get(name, name): number for name, number in counts.items()}
+            for kind, counts in self.counts.items()
+        }
+
 
 class SyncChange(models.Model):
-    """What one run changed about one thing, and why: names of fields, never their values."""
+    """One change of a run, with its reason and the names of fields, but never their values.
+
+    `action` is `held` for `skipped` in old rows; read it with `get_action`.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     run = models.ForeignKey(SyncRun, models.CASCADE, related_name="changes")
@@ -123,30 +136,38 @@ class SyncChange(models.Model):
     subject_id = models.UUIDField(db_index=True)
     subject_scaikey_id = models.CharField(max_length=420, blank=True)
     subject_name = models.CharField(max_length=2100, blank=True)
-    fields = models.CharField(max_length=255, blank=True, help_text="separated by commas")
+    fields = models.CharField(max_length=255, blank=True, help_text="comma-separated")
     reason = models.CharField(max_length=255)
 
     class Meta:
         db_table = "sw_sync_changes"
 
     def __str__(self) -> str:
-        return f"{self.action} {self.kind} {self.subject_name}"
+        return f"{self.get_action()} {self.kind} {self.subject_name}"
+
+    def get_action(self) -> str:
+        """Return the action by its present name, also for old rows."""
+        return PRESENT_NAMES.get(self.action, self.action)
 
 
 class SyncSkip(models.Model):
-    """A row or a loss of access that runs have left out, from the first run that did so on.
+    """A row or a loss of access that the last run skipped, and since when runs have skipped it.
 
-    It is deleted by the first run that no longer skips it.
+    The first run that no longer skips it deletes this row.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, blank=True, related_name="+")
     kind = models.CharField(max_length=16)
-    subject_scaikey_id = models.CharField("ScaiKey id", max_length=420)
+    subject_scaikey_id = models.CharField("ScaiKey ID", max_length=420)
     subject_name = models.CharField(max_length=2100, blank=True)
     reason = models.CharField(max_length=255)
-    is_postponed = models.BooleanField(default=False, help_text="the look-up proved nothing")
-    runs = models.PositiveIntegerField(default=1, help_text="runs that have skipped it in a row")
+    is_postponed = models.BooleanField(
+        default=False, help_text="a removal that no look-up has confirmed or disproved"
+    )
+    runs = models.PositiveIntegerField(
+        default=1, help_text="number of consecutive runs that skipped it"
+    )
     first_skipped_at = models.DateTimeField(db_index=True)
     last_skipped_at = models.DateTimeField()
 

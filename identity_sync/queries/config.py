@@ -14,7 +14,7 @@ from scaiwave.config.definitions import SettingDefinition
 
 MASK = "****"
 MIN_PARTLY_SHOWN_CHARS = 20
-"""From this length on the ends of a secret are shown, to tell two secrets apart."""
+"""The ends of secrets of at least this length are shown, to distinguish two secrets."""
 
 _USER_INFO = re.compile(r"\A([a-z0-9+.-]+://)([^:@]*)(?::(.*))?@", re.IGNORECASE | re.DOTALL)
 _SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)

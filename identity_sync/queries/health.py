@@ -1,4 +1,4 @@
-"""What doctor looks at: ScaiKey, its clock, and how long ago people were last brought in step."""
+"""Health checks: ScaiKey and its clock, and the age of the last sync."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, State, failed, passed, warned
 from scaiwave.errors import ConfigurationError, ScaiWaveError
 
-MOST_OFFSET = timedelta(seconds=60)
-"""What our check of tokens tolerates, and a peer's of signatures."""
+MAX_CLOCK_SKEW = timedelta(seconds=60)
+"""The tolerance when tokens are verified here, and signatures by peers."""
 
-NOTICEABLE_OFFSET = timedelta(seconds=10)
-LATE = timedelta(minutes=30)
-"""The schedule syncs every ten minutes, so this is the third one that did not come."""
+WARN_CLOCK_SKEW = timedelta(seconds=10)
+MAX_SYNC_AGE = timedelta(minutes=30)
+"""The schedule syncs every ten minutes, so by then three syncs are missing."""
 
 
 class ClockWrong(ConfigurationError):
+    """The clocks of this server and of ScaiKey differ by more than a minute."""
+
     code = "SW_CLOCK_WRONG"
-    fix = "Let both machines follow a time server (chrony, systemd-timesyncd)."
+    fix = "Synchronise both servers with a time server (chrony, systemd-timesyncd)."
 
 
-def scaikey(config: Configuration, now: datetime) -> Iterator[Finding]:
+def check_scaikey(config: Configuration, now: datetime) -> Iterator[Finding]:
     values = [
         config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
     ]
@@ -38,64 +40,65 @@ def scaikey(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield failed("scaikey", NotRegistered("This server is not registered with ScaiKey."))
         return
     try:
-        reach = verify_credentials(*values)
+        token_scope = verify_credentials(*values)
     except ScaiWaveError as error:
         yield failed("scaikey", error)
     else:
-        yield passed("scaikey", f"ScaiKey accepts our credentials, which reach {reach}.")
-    yield from _clock(config)
+        scope = f" (scope: {token_scope})" if token_scope else ""
+        yield passed("scaikey", f"ScaiKey accepts this server's credentials{scope}.")
+    yield from _check_clock(config)
 
 
-def _clock(config: Configuration) -> Iterator[Finding]:
+def _check_clock(config: Configuration) -> Iterator[Finding]:
     try:
-        offset = scaikey_clock_skew(config.get_url("SCAIWAVE_SCAIKEY_URL"))
+        skew = scaikey_clock_skew(config.get_url("SCAIWAVE_SCAIKEY_URL"))
     except ScaiWaveError:
-        # That ScaiKey does not answer has been said.
-        yield Finding("clock", State.SKIP, "Not checked, since ScaiKey gives no answer.")
+        # The check of ScaiKey has reported the error.
+        yield Finding("clock", State.SKIP, "Not checked: ScaiKey does not respond.")
         return
-    if offset is None:
-        yield Finding("clock", State.SKIP, "Not checked, since ScaiKey does not tell the time.")
+    if skew is None:
+        yield Finding("clock", State.SKIP, "Not checked: ScaiKey's response has no date.")
         return
-    ahead = "ahead of" if offset > timedelta(0) else "behind"
-    text = f"ScaiKey's clock is {abs(offset).total_seconds():.0f} s {ahead} ours."
-    if abs(offset) > MOST_OFFSET:
+    direction = "ahead of" if skew > timedelta(0) else "behind"
+    text = f"ScaiKey's clock is {abs(skew).total_seconds():.0f} s {direction} this server's."
+    if abs(skew) > MAX_CLOCK_SKEW:
         yield failed("clock", ClockWrong(text))
-    elif abs(offset) > NOTICEABLE_OFFSET:
+    elif abs(skew) > WARN_CLOCK_SKEW:
         yield warned("clock", text, ClockWrong.fix)
     else:
         yield passed("clock", text)
 
 
 def scaikey_clock_skew(base_url: str) -> timedelta | None:
-    """How far ScaiKey's clock is ahead of ours, to about a second; None if it doesn't tell."""
+    """Return how far ScaiKey's clock is ahead, to about a second; None if it sends no date."""
     from scaiwave.clients.http.client import HttpClient
     from scaiwave.clients.scaikey.auth import JWKS
 
     with HttpClient(base_url, service="ScaiKey") as client:
-        asked = datetime.now(UTC)
-        answer = client.request("GET", JWKS, retry=False)
-        answered = datetime.now(UTC)
-    if (there := parse_http_date(answer.headers.get("date"))) is None:
+        sent_at = datetime.now(UTC)
+        response = client.request("GET", JWKS, retry=False)
+        received_at = datetime.now(UTC)
+    if (remote_time := parse_http_date(response.headers.get("date"))) is None:
         return None
-    here = asked + (answered - asked) / 2
+    local_time = sent_at + (received_at - sent_at) / 2
     # The header has whole seconds, so on average it is half a second behind.
-    return there + timedelta(milliseconds=500) - here
+    return remote_time + timedelta(milliseconds=500) - local_time
 
 
-def last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:
+def check_last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:
     ended = SyncRun.objects.exclude(outcome=Outcome.RUNNING).filter(tenant=None)
     latest = ended.order_by("-started_at", "-id").first()
-    good = ended.filter(outcome=Outcome.APPLIED).order_by("-started_at", "-id").first()
-    if good is None or good.ended_at is None:
-        yield warned("sync", "There has been no successful full sync.", "Run `scaiwave sync`.")
-    elif now - good.ended_at > LATE:
+    success = ended.filter(outcome=Outcome.APPLIED).order_by("-started_at", "-id").first()
+    if success is None or success.ended_at is None:
+        yield warned("sync", "No full sync has succeeded yet.", "Run `scaiwave sync`.")
+    elif now - success.ended_at > MAX_SYNC_AGE:
         yield warned(
             "sync",
-            f"The last successful full sync was {_since(good.ended_at, now)} ago.",
-            "See that the schedule runs: `scaiwave sync status`.",
+            f"The last successful full sync was {_format_age(success.ended_at, now)} ago.",
+            "Check that the scheduler or cron job is running: `scaiwave sync status`.",
         )
     else:
-        yield passed("sync", f"The last full sync was {_since(good.ended_at, now)} ago.")
+        yield passed("sync", f"The last full sync was {_format_age(success.ended_at, now)} ago.")
     _, postponed = summarise_skips(host_operator(), now)
     if postponed:
         yield warned("sync", postponed.message, postponed.fix)
@@ -103,9 +106,9 @@ def last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield warned(
             "sync",
             f"The latest full sync ended with {latest.error_code}: {latest.error_message}",
-            "`scaiwave sync status` shows the last runs; `scaiwave sync` tries again.",
+            "Check the last runs with `scaiwave sync status`, then run `scaiwave sync` again.",
         )
 
 
-def _since(moment: datetime, now: datetime) -> str:
-    return timesince(moment, now).replace("\N{NO-BREAK SPACE}", " ")
+def _format_age(timestamp: datetime, now: datetime) -> str:
+    return timesince(timestamp, now).replace("\N{NO-BREAK SPACE}", " ")

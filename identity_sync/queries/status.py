@@ -1,9 +1,9 @@
-"""How "who" stands: the registration, its credentials, the last runs, and drift right now."""
+"""The status of the sync: registration, credentials, last runs and current drift."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,22 +19,23 @@ from identity_sync.services.sync.report import SyncReport
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import Configuration
+from scaiwave.console.text import pluralize
 from scaiwave.errors import ScaiWaveError
 from tenants.queries.visibility import visible_tenants
 
-LAST_RUNS = 5
+MAX_RUNS = 5
 SCHEDULED_MINUTES = range(3, 60, 10)
-"""Off the full tens, when everybody else's jobs run."""
+"""Every ten minutes, but not on the full ten, when jobs of other systems run."""
 
-POSTPONED_TOO_LONG = timedelta(hours=24)
-"""By then a look-up should have proven something."""
+MAX_POSTPONED_AGE = timedelta(hours=24)
+"""From then on postponed removals are an error."""
 
 Drift = Callable[[], SyncReport]
 
 
 @dataclass
 class SyncStatus:
-    """What `sync status` shows. `problem` is what keeps a sync from working, if anything."""
+    """The document of `sync status`. `problem` is the error that prevents syncs, or None."""
 
     registration: dict[str, Any]
     credentials: dict[str, Any]
@@ -49,29 +50,31 @@ class SyncStatus:
     problem: ScaiWaveError | None = None
 
     def document(self) -> dict[str, Any]:
-        names = ("registration", "credentials", "runs", "running", "last_success_at")
-        more = ("last_success_age_seconds", "next_run_at", "skipped", "drift", "warnings")
-        return {name: getattr(self, name) for name in names + more}
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "problem"
+        }
 
 
 def sync_status(
     *, operator: Operator, config: Configuration, now: datetime, drift: Drift | None
 ) -> SyncStatus:
-    """Everything at once; what can't be found out becomes `problem` and is null.
+    """Return the status; what can't be read is null, and its error becomes `problem`.
 
-    `drift` walks ScaiKey; None leaves that out, and so does an operator who doesn't see the
-    whole platform. Such an operator sees the counts of runs for their own tenants only.
+    `drift` reads ScaiKey's lists; None omits it, and so does an operator who does not see the whole
+    platform. Such an operator sees only the counts of runs for their own tenants.
     """
     operator.require(Permission.VIEW)
-    credentials, problem = _credentials(config)
-    success = _visible(operator).filter(outcome=Outcome.APPLIED, tenant=None).first()
+    credentials, problem = _check_credentials(config)
+    success = _ended_runs(operator).filter(outcome=Outcome.APPLIED, tenant=None).first()
     status = SyncStatus(
-        registration=_registration(operator, config),
+        registration=_describe_registration(operator, config),
         credentials=credentials,
-        runs=[_run(run, operator, now) for run in _visible(operator)[:LAST_RUNS]],
-        running=_running(operator, now),
+        runs=[_describe_run(run, operator, now) for run in _ended_runs(operator)[:MAX_RUNS]],
+        running=_find_running(operator, now),
         last_success_at=success.ended_at if success else None,
-        last_success_age_seconds=_age(success.ended_at, now) if success else None,
+        last_success_age_seconds=_age_seconds(success.ended_at, now) if success else None,
         next_run_at=next_scheduled(now),
         problem=problem,
     )
@@ -79,14 +82,14 @@ def sync_status(
     if status.problem is None:
         status.problem = postponed
     if drift is not None and problem is None and operator.sees_everything:
-        _measure(status, drift)
+        _add_drift(status, drift)
     return status
 
 
 def summarise_skips(
     operator: Operator, now: datetime
 ) -> tuple[dict[str, Any], RemovalsPostponed | None]:
-    """What runs skip at the moment, and what is wrong if a removal is postponed for too long."""
+    """Return a summary of what runs skip, and the error if removals are postponed for too long."""
     skips = SyncSkip.objects.order_by("first_skipped_at", "id")
     if not operator.sees_everything:
         skips = skips.filter(tenant__in=visible_tenants(operator))
@@ -97,44 +100,44 @@ def summarise_skips(
         "oldest_at": oldest.first_skipped_at if oldest else None,
         "oldest": f"{oldest.kind} {oldest.subject_scaikey_id}" if oldest else None,
     }
-    late = skips.filter(is_postponed=True, first_skipped_at__lte=now - POSTPONED_TOO_LONG)
-    if not (number := late.count()):
+    overdue = skips.filter(is_postponed=True, first_skipped_at__lte=now - MAX_POSTPONED_AGE)
+    if not (number := overdue.count()):
         return summary, None
-    first = late[0]
+    first = overdue[0]
     return summary, RemovalsPostponed(
-        f"{number:,} removals have been postponed for more than 24 hours, the oldest is "
+        f"{pluralize(number, 'removal')} postponed for more than 24 hours, the oldest is "
         f"{first.kind} {first.subject_scaikey_id} ({first.subject_name}): {first.reason}."
     )
 
 
 def next_scheduled(now: datetime) -> datetime:
-    """The first minute after `now` at which the schedule (`3-59/10`) starts a sync."""
+    """Return the first minute after `now` at which the schedule (`3-59/10`) starts a sync."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     later = (hour + timedelta(minutes=minute) for minute in SCHEDULED_MINUTES)
     first_of_next_hour = hour + timedelta(hours=1, minutes=SCHEDULED_MINUTES[0])
-    return next((moment for moment in later if moment > now), first_of_next_hour)
+    return next((time for time in later if time > now), first_of_next_hour)
 
 
-def _credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveError | None]:
-    """Whether ScaiKey gives us a token, and what is wrong if it does not."""
+def _check_credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveError | None]:
+    """Return whether ScaiKey accepts the credentials, and the error if it does not."""
     values = [
         config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
     ]
     problem: ScaiWaveError | None = None
-    reach = ""
+    token_scope = ""
     if not all(values):
         problem = _not_registered(config)
     else:
         try:
-            reach = verify_credentials(*values)
+            token_scope = verify_credentials(*values)
         except ScaiWaveError as error:
             problem = error
-    found = {
+    document = {
         "accepted": problem is None,
-        "reach": reach or None,
+        "reach": token_scope or None,
         "error": {"code": problem.code, "message": problem.message} if problem else None,
     }
-    return found, problem
+    return document, problem
 
 
 def _not_registered(config: Configuration) -> NotRegistered:
@@ -153,71 +156,71 @@ def _not_registered(config: Configuration) -> NotRegistered:
     return NotRegistered("This server is not registered with ScaiKey.")
 
 
-def _registration(operator: Operator, config: Configuration) -> dict[str, Any]:
-    """The newest request, beside what is configured: credentials may be set by hand, too."""
+def _describe_registration(operator: Operator, config: Configuration) -> dict[str, Any]:
+    """Return the newest request and what is configured; credentials may be set manually, too."""
     row = Registration.objects.order_by("-requested_at").first()
-    found: dict[str, Any] = {
+    document: dict[str, Any] = {
         "state": row.state if row else None,
         "url": config.get_url("SCAIWAVE_SCAIKEY_URL") or (row.scaikey_url if row else None),
     }
     if not operator.sees_everything:
-        return found
+        return document
     names = ("request_id", "name", "scope", "scope_slug", "rejection_reason")
     times = ("requested_at", "decided_at")
     return {
-        **found,
+        **document,
         "client_id": config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID") or None,
         "application_id": config.get_str("SCAIWAVE_SCAIKEY_APP_ID") or None,
         **{name: (getattr(row, name) or None) if row else None for name in names + times},
     }
 
 
-def _visible(operator: Operator) -> QuerySet[SyncRun]:
-    """Ended runs within the operator's sight, newest first."""
-    return _in_sight(operator).exclude(outcome=Outcome.RUNNING)
+def _ended_runs(operator: Operator) -> QuerySet[SyncRun]:
+    """Return the runs that have ended and that the operator may see, newest first."""
+    return _visible_runs(operator).exclude(outcome=Outcome.RUNNING)
 
 
-def _in_sight(operator: Operator) -> QuerySet[SyncRun]:
+def _visible_runs(operator: Operator) -> QuerySet[SyncRun]:
     runs = SyncRun.objects.select_related("tenant").order_by("-started_at", "-id")
     if operator.sees_everything:
         return runs
     return runs.filter(Q(tenant=None) | Q(tenant__in=visible_tenants(operator)))
 
 
-def _running(operator: Operator, now: datetime) -> dict[str, Any] | None:
-    run = _in_sight(operator).filter(outcome=Outcome.RUNNING).first()
-    return _run(run, operator, now) if run else None
+def _find_running(operator: Operator, now: datetime) -> dict[str, Any] | None:
+    run = _visible_runs(operator).filter(outcome=Outcome.RUNNING).first()
+    return _describe_run(run, operator, now) if run else None
 
 
-def _run(run: SyncRun, operator: Operator, now: datetime) -> dict[str, Any]:
-    whole = operator.sees_everything or run.tenant is not None
+def _describe_run(run: SyncRun, operator: Operator, now: datetime) -> dict[str, Any]:
+    is_visible = operator.sees_everything or run.tenant is not None
     return {
         "run_id": run.pk,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
-        "age_seconds": _age(run.ended_at or run.started_at, now),
+        "age_seconds": _age_seconds(run.ended_at or run.started_at, now),
         "trigger": run.trigger,
         "tenant": run.tenant.slug if run.tenant else None,
         "outcome": run.outcome,
-        "kinds": run.counts if whole else None,
-        "requests": run.requests if whole else None,
+        "kinds": run.get_counts() if is_visible else None,
+        "requests": run.requests if is_visible else None,
         "duration_seconds": run.duration_seconds,
-        "error": _error(run, whole=whole),
+        "error": _describe_error(run, with_message=is_visible),
     }
 
 
-def _error(run: SyncRun, *, whole: bool) -> dict[str, str | None] | None:
+def _describe_error(run: SyncRun, *, with_message: bool) -> dict[str, str | None] | None:
     if not run.error_code:
         return None
-    return {"code": run.error_code, "message": run.error_message if whole else None}
+    return {"code": run.error_code, "message": run.error_message if with_message else None}
 
 
-def _age(moment: datetime | None, now: datetime) -> int | None:
-    """Whole seconds, never negative: another machine's clock may be ahead."""
-    return None if moment is None else max(0, int((now - moment).total_seconds()))
+def _age_seconds(timestamp: datetime | None, now: datetime) -> int | None:
+    """Return whole seconds, never negative: the clock of another server may be ahead."""
+    return None if timestamp is None else max(0, int((now - timestamp).total_seconds()))
 
 
-def _measure(status: SyncStatus, drift: Drift) -> None:
+def _add_drift(status: SyncStatus, drift: Drift) -> None:
     try:
         report = drift()
     except ScaiWaveError as error:

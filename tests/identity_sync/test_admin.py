@@ -18,30 +18,51 @@ def test_success_run_says_what_it_did_and_what_failed() -> None:
         outcome="refused",
         started_at=rows.NOW,
         error_code="SW_SYNC_REMOVAL_LIMIT",
-        error_message="Too many would go.",
-        counts={"groups": {"seen": 5, "skipped": 5}, "tenants": {"seen": 3}},
+        error_message="Too many losses.",
+        counts={
+            "groups": {"seen": 5, "skipped": 5},
+            "partners": {"seen": 2, "held": 2},
+            "tenants": {"seen": 3},
+        },
     )
     client = Client()
     client.force_login(AdminUser.objects.create_superuser("root"))
     page = client.get(reverse("admin:identity_sync_syncrun_changelist")).content.decode()
-    for told in (
+    for text in (
         "participants +2 −1",
         "1.2 s",
-        "groups skipped 5",
-        "SW_SYNC_REMOVAL_LIMIT Too many would go.",
+        "groups skipped 5; partners skipped 2",
+        "SW_SYNC_REMOVAL_LIMIT Too many losses.",
     ):
-        assert told in page
+        assert text in page
     assert "tenants " not in page.partition('id="result_list"')[2].partition("</table>")[0]
 
 
-def test_success_a_change_leads_to_whom_it_was_about() -> None:
+def test_success_old_changes_of_held_rows_are_shown_as_skipped() -> None:
+    rows.everything(1)
+    change = SyncChange.objects.get(kind="participants")
+    SyncChange.objects.filter(pk=change.pk).update(action="held")
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    url = reverse("admin:identity_sync_syncchange_changelist")
+    skipped = client.get(url, {"action": "skipped"}).content.decode()
+    added = client.get(url, {"action": "add"}).content.decode()
+    page = client.get(reverse("admin:identity_sync_syncchange_change", args=[change.pk]))
+    assert str(change.pk) in skipped
+    assert str(change.pk) not in added
+    for text in (skipped, page.content.decode()):
+        assert "skipped" in text
+        assert "held" not in text
+
+
+def test_success_a_change_leads_to_its_subject() -> None:
     rows.everything(1)
     change = SyncChange.objects.get(kind="participants")
     client = Client()
     client.force_login(AdminUser.objects.create_superuser("root"))
-    about = reverse("admin:tenants_participant_change", args=[change.subject_id])
+    subject_url = reverse("admin:tenants_participant_change", args=[change.subject_id])
     listed = client.get(reverse("admin:identity_sync_syncchange_changelist")).content.decode()
     page = client.get(reverse("admin:identity_sync_syncchange_change", args=[change.pk]))
-    for shown in (listed, page.content.decode()):
-        assert f'<a href="{about}">{change.subject_name or change.subject_id}</a>' in shown
-    assert client.get(about).status_code == 200
+    for text in (listed, page.content.decode()):
+        assert f'<a href="{subject_url}">{change.subject_name or change.subject_id}</a>' in text
+    assert client.get(subject_url).status_code == 200

@@ -37,11 +37,11 @@ VALUES = {
 def test_success_eval_restores_exactly(shell: str, value: str) -> None:
     lines = format_exports({"FIRST": value, "SECOND": "x"})
     script = 'eval "$(cat)"; printf "%s|" "$FIRST" "$SECOND"'
-    found = subprocess.run(
+    completed = subprocess.run(
         [shell, "-c", script], input=lines.encode(), capture_output=True, check=True
     )
-    assert found.stdout.decode() == f"{value}|x|"
-    assert found.stderr == b""
+    assert completed.stdout.decode() == f"{value}|x|"
+    assert completed.stderr == b""
 
 
 @pytest.mark.django_db
@@ -101,6 +101,8 @@ def test_success_through_a_real_shell_in_another_locale(home: Path, database_url
         f'eval "$({" ".join(CONSOLE)} export-env)"; printf %s "$SCAIWAVE_SCAIKEY_CLIENT_SECRET"'
     )
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
-    found = subprocess.run(["sh", "-c", script], capture_output=True, env=environment, check=True)
-    assert found.stdout.decode() == secret
-    assert found.stderr == b""
+    completed = subprocess.run(
+        ["sh", "-c", script], capture_output=True, env=environment, check=True
+    )
+    assert completed.stdout.decode() == secret
+    assert completed.stderr == b""

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from identity_sync.queries.health import last_sync, scaikey
+from identity_sync.queries.health import check_last_sync, check_scaikey
 from scaiwave.config import load
 from scaiwave.doctor.findings import State
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.registration.helpers import NOW
-from tests.identity_sync.test_status import make_run, make_tenant, registered
+from tests.identity_sync.test_status import make_config, make_run, make_tenant
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=1, groups=0)
 def test_success_credentials_and_clock(home: Path, sandbox: Sandbox) -> None:
-    findings = list(scaikey(registered(home, sandbox), NOW))
+    findings = list(check_scaikey(make_config(home, sandbox), NOW))
     assert [(finding.check, finding.state) for finding in findings] == [
         ("scaikey", State.PASS),
         ("clock", State.PASS),
@@ -26,23 +26,23 @@ def test_success_credentials_and_clock(home: Path, sandbox: Sandbox) -> None:
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=1, groups=0)
 def test_fail_credentials_refused(home: Path, sandbox: Sandbox) -> None:
-    config = registered(home, sandbox, SCAIWAVE_SCAIKEY_CLIENT_SECRET="not-the-secret-at-all")
-    first, _ = scaikey(config, NOW)
+    config = make_config(home, sandbox, SCAIWAVE_SCAIKEY_CLIENT_SECRET="not-the-secret-at-all")
+    first, _ = check_scaikey(config, NOW)
     assert (first.state, first.exit_code) == (State.FAIL, 3)
 
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=1, groups=0, clock_offset=90.0)
 def test_fail_a_clock_that_is_off(home: Path, sandbox: Sandbox) -> None:
-    clock = list(scaikey(registered(home, sandbox), NOW))[1]
+    clock = list(check_scaikey(make_config(home, sandbox), NOW))[1]
     assert (clock.state, clock.code, clock.exit_code) == (State.FAIL, "SW_CLOCK_WRONG", 2)
-    assert "s ahead of ours." in clock.message
+    assert "s ahead of this server's." in clock.message
 
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=1, groups=0, clock_offset=-20.0)
 def test_success_a_clock_that_is_a_little_off_is_a_warning(home: Path, sandbox: Sandbox) -> None:
-    clock = list(scaikey(registered(home, sandbox), NOW))[1]
+    clock = list(check_scaikey(make_config(home, sandbox), NOW))[1]
     assert clock.state is State.WARN
-    assert "s behind ours." in clock.message
+    assert "s behind this server's." in clock.message
 
 
 def test_fail_scaikey_is_down(home: Path) -> None:
@@ -54,19 +54,19 @@ def test_fail_scaikey_is_down(home: Path) -> None:
             "SCAIWAVE_SCAIKEY_CLIENT_SECRET": "a-secret-of-some-length",
         }
     )
-    first, clock = scaikey(config, NOW)
+    first, clock = check_scaikey(config, NOW)
     assert (first.state, first.code) == (State.FAIL, "SW_UPSTREAM_UNREACHABLE")
     assert clock.state is State.SKIP
 
 
 def test_fail_not_registered(home: Path) -> None:
-    (finding,) = scaikey(load({"SCAIWAVE_HOME": str(home)}), NOW)
+    (finding,) = check_scaikey(load({"SCAIWAVE_HOME": str(home)}), NOW)
     assert (finding.state, finding.code) == (State.FAIL, "SW_SYNC_NOT_REGISTERED")
 
 
 def test_success_a_sync_of_late(home: Path) -> None:
     make_run()
-    (finding,) = last_sync(load({}), NOW)
+    (finding,) = check_last_sync(load({}), NOW)
     assert (finding.state, finding.message) == (
         State.PASS,
         "The last full sync was 8 minutes ago.",
@@ -74,20 +74,18 @@ def test_success_a_sync_of_late(home: Path) -> None:
 
 
 def test_success_no_sync_yet_is_a_warning() -> None:
-    # Neither does one of a single tenant count, nor one that is still at it.
+    # A run for a single tenant does not count, nor does one in progress.
     make_run(tenant=make_tenant("acme", "x"))
     make_run(outcome="running", ended_at=None)
-    (finding,) = last_sync(load({}), NOW)
+    (finding,) = check_last_sync(load({}), NOW)
     assert (finding.state, finding.fix) == (State.WARN, "Run `scaiwave sync`.")
 
 
 def test_success_an_old_sync_and_a_failed_one_are_warnings() -> None:
     make_run(started_at=NOW - timedelta(hours=3))
-    make_run(
-        outcome="failed", error_code="SW_SYNC_REMOVAL_LIMIT", error_message="Too many would go."
-    )
-    old, bad = last_sync(load({}), NOW)
+    make_run(outcome="failed", error_code="SW_SYNC_REMOVAL_LIMIT", error_message="Too many losses.")
+    old, failed = check_last_sync(load({}), NOW)
     assert old.message == "The last successful full sync was 2 hours, 59 minutes ago."
     assert (
-        bad.message == "The latest full sync ended with SW_SYNC_REMOVAL_LIMIT: Too many would go."
+        failed.message == "The latest full sync ended with SW_SYNC_REMOVAL_LIMIT: Too many losses."
     )

@@ -1,4 +1,4 @@
-"""The schedule and the worker, with a real Redis and in processes of their own."""
+"""The schedule and the worker, in their own processes and with a real Redis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rq import Queue, SimpleWorker
 from rq.cron import CronScheduler
 
 from identity_sync.queries.status import SCHEDULED_MINUTES
-from identity_sync.schedule import EVERY_TEN_MINUTES_OFF_ZERO
+from identity_sync.schedule import SYNC_CRON
 from scaiwave.config import load
 from scaiwave.sandbox import Sandbox
 
@@ -44,11 +44,11 @@ def server(
     return redis
 
 
-def runs() -> list[dict[str, object]]:
-    dumped = subprocess.run(
+def load_runs() -> list[dict[str, object]]:
+    dump = subprocess.run(
         [*MANAGE, "dumpdata", "identity_sync.syncrun"], check=True, capture_output=True
     )
-    return [row["fields"] for row in json.loads(dumped.stdout)]
+    return [row["fields"] for row in json.loads(dump.stdout)]
 
 
 @pytest.mark.sandbox(people=20, tenants=3, groups=4)
@@ -59,7 +59,7 @@ def test_success_a_worker_runs_the_job_and_leaves_a_run(server: Redis) -> None:
     )
     subprocess.run([*MANAGE, "shell", "--verbosity", "0", "-c", enqueue], check=True)
     subprocess.run([*MANAGE, "rqworker", "--burst", "default"], check=True, capture_output=True)
-    (run,) = runs()
+    (run,) = load_runs()
     assert (run["trigger"], run["outcome"], run["error_code"]) == ("cron", "applied", "")
     assert run["counts"]["participants"]["added"] == 20  # type: ignore[index]
 
@@ -78,31 +78,29 @@ def test_success_the_scheduler_announces_the_job_and_stops_on_sigterm(server: Re
             time.sleep(0.1)
     finally:
         scheduler.send_signal(signal.SIGTERM)
-        said, _ = scheduler.communicate(timeout=30)
-    assert "identity_sync.jobs.full_sync" in said
-    assert EVERY_TEN_MINUTES_OFF_ZERO in said
+        output, _ = scheduler.communicate(timeout=30)
+    assert "identity_sync.jobs.full_sync" in output
+    assert SYNC_CRON in output
 
 
-def test_success_a_job_that_nobody_took_is_gone_before_the_next(
-    redis_url: str, settings: Settings
-) -> None:
+def test_success_a_job_expires_before_the_next_one(redis_url: str, settings: Settings) -> None:
     settings.CONFIG = load({"SCAIWAVE_SCAIGRID_URL": "http://127.0.0.1:1"})
     redis = Redis.from_url(redis_url)
     redis.flushdb()
     scheduler = CronScheduler(connection=redis)
     scheduler.load_config_from_file("identity_sync.schedule")
-    waits = {}
-    for job in scheduler.get_jobs():
-        waiting = job.enqueue(redis)
-        waits[waiting.func_name] = redis.ttl(waiting.key)
-        assert waiting.failure_ttl == 7 * 24 * 3600
-    assert 530 < waits["identity_sync.jobs.full_sync"] <= 540
-    assert 3530 < waits["tenants.jobs.refresh_usage"] <= 3540
-    redis.delete(*redis.keys("rq:job:*"))  # as Redis does when their time is over
+    lifetimes = {}
+    for cron_job in scheduler.get_jobs():
+        job = cron_job.enqueue(redis)
+        lifetimes[job.func_name] = redis.ttl(job.key)
+        assert job.failure_ttl == 7 * 24 * 3600
+    assert 530 < lifetimes["identity_sync.jobs.full_sync"] <= 540
+    assert 3530 < lifetimes["tenants.jobs.refresh_usage"] <= 3540
+    redis.delete(*redis.keys("rq:job:*"))  # As Redis does when they expire.
     worker = SimpleWorker([Queue("default", connection=redis)], connection=redis)
     assert worker.work(burst=True) is False
 
 
 def test_success_the_schedule_is_every_ten_minutes_and_never_on_the_full_ten() -> None:
-    assert EVERY_TEN_MINUTES_OFF_ZERO == "3-59/10 * * * *"
+    assert SYNC_CRON == "3-59/10 * * * *"
     assert list(SCHEDULED_MINUTES) == [3, 13, 23, 33, 43, 53]

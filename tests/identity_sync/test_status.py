@@ -31,7 +31,7 @@ TIMES = {"created_at": NOW, "updated_at": NOW}
 COUNTS = {"participants": {"seen": 5, "added": 2, "updated": 1, "deactivated": 1}}
 
 
-def registered(home: Path, sandbox: Sandbox, **changes: str) -> Configuration:
+def make_config(home: Path, sandbox: Sandbox, **changes: str) -> Configuration:
     values = {
         "SCAIWAVE_HOME": str(home),
         "SCAIWAVE_SCAIKEY_URL": sandbox.url,
@@ -61,10 +61,10 @@ def make_tenant(slug: str, scaikey_id: str, partner: Partner | None = None) -> T
 
 @given(st.datetimes(timezones=st.just(UTC), max_value=datetime(9000, 1, 1)))  # noqa: DTZ001
 def test_success_next_run_is_the_first_off_the_tens(now: datetime) -> None:
-    found = next_scheduled(now)
-    assert found.minute % 10 == 3
-    assert (found.second, found.microsecond) == (0, 0)
-    assert timedelta(0) < found - now <= timedelta(minutes=10)
+    next_run = next_scheduled(now)
+    assert next_run.minute % 10 == 3
+    assert (next_run.second, next_run.microsecond) == (0, 0)
+    assert timedelta(0) < next_run - now <= timedelta(minutes=10)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_success_registered(home: Path, sandbox: Sandbox) -> None:
     for age in range(7):
         make_run(started_at=NOW - timedelta(minutes=10 * age + 9), requests=age)
     make_run(outcome="running", started_at=NOW - timedelta(seconds=5), ended_at=None, counts={})
-    status = sync_status(operator=HOST, config=registered(home, sandbox), now=NOW, drift=None)
+    status = sync_status(operator=HOST, config=make_config(home, sandbox), now=NOW, drift=None)
     assert status.problem is None
     assert status.credentials == {"accepted": True, "reach": "GLOBAL", "error": None}
     assert [run["requests"] for run in status.runs] == [0, 1, 2, 3, 4]
@@ -104,11 +104,18 @@ def test_success_registered(home: Path, sandbox: Sandbox) -> None:
     assert sandbox.client_secret not in str(status.document())
 
 
+def test_success_old_counts_of_held_rows_are_read_as_skipped(home: Path, sandbox: Sandbox) -> None:
+    make_run(counts={"groups": {"seen": 5, "held": 2}})
+    status = sync_status(operator=HOST, config=make_config(home, sandbox), now=NOW, drift=None)
+    assert status.runs[0]["kinds"] == {"groups": {"seen": 5, "skipped": 2}}
+    assert format_changes(status.runs[0]["kinds"]) == "2 skipped"
+
+
 def test_success_a_dry_run_or_one_tenant_is_no_success(home: Path, sandbox: Sandbox) -> None:
     make_run(outcome="planned")
     make_run(outcome="failed", error_code="SW_X", error_message="why")
     make_run(tenant=make_tenant("acme", "tnt_1"))
-    status = sync_status(operator=HOST, config=registered(home, sandbox), now=NOW, drift=None)
+    status = sync_status(operator=HOST, config=make_config(home, sandbox), now=NOW, drift=None)
     assert status.last_success_at is None
 
 
@@ -139,7 +146,7 @@ def test_fail_not_approved_yet(home: Path, sandbox: Sandbox) -> None:
 
 
 def test_fail_credentials_refused(home: Path, sandbox: Sandbox) -> None:
-    config = registered(home, sandbox, SCAIWAVE_SCAIKEY_CLIENT_SECRET="wrong")
+    config = make_config(home, sandbox, SCAIWAVE_SCAIKEY_CLIENT_SECRET="wrong")
     status = sync_status(operator=HOST, config=config, now=NOW, drift=None)
     assert isinstance(status.problem, UpstreamUnauthorized)
     assert status.problem.exit_code == 3
@@ -147,7 +154,7 @@ def test_fail_credentials_refused(home: Path, sandbox: Sandbox) -> None:
 
 
 def test_fail_scaikey_is_down(home: Path, sandbox: Sandbox) -> None:
-    config = registered(home, sandbox)
+    config = make_config(home, sandbox)
     sandbox.stop()
     status = sync_status(operator=HOST, config=config, now=NOW, drift=None)
     assert isinstance(status.problem, UpstreamUnreachable)
@@ -165,22 +172,22 @@ def test_success_others_see_their_own(home: Path, sandbox: Sandbox, operator: Op
     partner = Partner.objects.create(slug="north", name="North", scaikey_id="prt_1", **TIMES)
     make_run(tenant=make_tenant("acme", "tnt_1", partner))
     make_run(tenant=make_tenant("other", "tnt_2"))
-    make_run(outcome="failed", error_code="SW_X", error_message="about everybody")
+    make_run(outcome="failed", error_code="SW_X", error_message="about the whole platform")
 
     def drift() -> Any:
         pytest.fail("Drift is about the whole platform.")
 
-    status = sync_status(operator=operator, config=registered(home, sandbox), now=NOW, drift=drift)
-    seen = {(run["tenant"], run["kinds"] is None) for run in status.runs}
-    assert seen == {("acme", False), (None, True)}
-    assert "about everybody" not in str(status.document())
+    status = sync_status(operator=operator, config=make_config(home, sandbox), now=NOW, drift=drift)
+    visible = {(run["tenant"], run["kinds"] is None) for run in status.runs}
+    assert visible == {("acme", False), (None, True)}
+    assert "about the whole platform" not in str(status.document())
     assert set(status.registration) == {"state", "url"}
     assert status.drift is None
 
 
 @pytest.mark.django_db(transaction=True)
 def test_success_command_measures_drift(home: Path, sandbox: Sandbox, settings: Any) -> None:
-    settings.CONFIG = registered(home, sandbox)
+    settings.CONFIG = make_config(home, sandbox)
     out, err = StringIO(), StringIO()
     call_command("sync_status", "--json", stdout=out, stderr=err)
     document = json.loads(out.getvalue())
@@ -192,7 +199,7 @@ def test_success_command_measures_drift(home: Path, sandbox: Sandbox, settings: 
 
 @pytest.mark.django_db(transaction=True)
 def test_success_command_text(home: Path, sandbox: Sandbox, settings: Any) -> None:
-    settings.CONFIG = registered(home, sandbox)
+    settings.CONFIG = make_config(home, sandbox)
     make_run(started_at=datetime.now(UTC) - timedelta(minutes=2, seconds=30))
     out = StringIO()
     call_command("sync_status", stdout=out, stderr=StringIO())
@@ -207,7 +214,7 @@ def test_success_command_text(home: Path, sandbox: Sandbox, settings: Any) -> No
 @pytest.mark.django_db(transaction=True)
 def test_fail_drift_can_not_be_measured(home: Path, sandbox: Sandbox, settings: Any) -> None:
     """The rest of the answer is printed all the same."""
-    settings.CONFIG = registered(home, sandbox)
+    settings.CONFIG = make_config(home, sandbox)
     sandbox.faults.add("status", path="/api/v1/admin/tenants/", status=403)
     out = StringIO()
     with pytest.raises(Exception) as caught:  # noqa: PT011
@@ -217,7 +224,7 @@ def test_fail_drift_can_not_be_measured(home: Path, sandbox: Sandbox, settings: 
 
 
 def test_success_command_no_drift(home: Path, sandbox: Sandbox, settings: Any) -> None:
-    settings.CONFIG = registered(home, sandbox)
+    settings.CONFIG = make_config(home, sandbox)
     call_command("sync_status", "--no-drift", stdout=StringIO(), stderr=StringIO())
     assert sandbox.requests.count("/api/v1/admin/*") == 0
 
@@ -233,7 +240,7 @@ def test_fail_postponed_for_a_day(home: Path, sandbox: Sandbox, hours: int, is_l
         last_skipped_at=NOW,
         **skip,
     )
-    status = sync_status(operator=HOST, config=registered(home, sandbox), now=NOW, drift=None)
+    status = sync_status(operator=HOST, config=make_config(home, sandbox), now=NOW, drift=None)
     assert status.skipped == {
         "count": 1,
         "postponed": 1,
@@ -245,7 +252,7 @@ def test_fail_postponed_for_a_day(home: Path, sandbox: Sandbox, hours: int, is_l
         return
     assert status.problem is not None
     assert status.problem.message == (
-        "1 removals have been postponed for more than 24 hours, the oldest is participants usr_1 "
+        "1 removal postponed for more than 24 hours, the oldest is participants usr_1 "
         "(Anna): postponed: it is not JSON."
     )
     assert (status.problem.code, status.problem.exit_code) == ("SW_SYNC_POSTPONED", 1)

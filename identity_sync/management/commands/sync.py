@@ -11,6 +11,7 @@ from identity_sync.services.sync.report import KINDS, SyncReport
 from identity_sync.services.sync.run import SyncOptions, run_sync
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, ColumnType, Output
+from scaiwave.console.text import pluralize
 
 COLUMNS = [
     Column("kind", "Kind"),
@@ -22,9 +23,9 @@ COLUMNS = [
 
 _SUMMARIES = {
     "applied": "Applied {}",
-    "planned": "Planned {}; none of them applied",
-    "refused": "Refused {}; none of them applied",
-    "partial": "Applied {} and skipped others",
+    "planned": "Planned {}; none were applied",
+    "refused": "Refused {}; none were applied",
+    "partial": "Applied {}; some changes were skipped",
 }
 _LOSSES = {
     "people": ("person", "people"),
@@ -46,12 +47,12 @@ class Command(OperatorCommand):
             "--allow-removals",
             type=parse_removals,
             metavar="N",
-            help="allow up to N losses of access in this run, whatever the removal limit says",
+            help="allow up to N losses of access in this run, overriding the removal limit",
         )
         parser.add_argument(
             "--allow-no-super-admin",
             action="store_true",
-            help="allow a run that leaves nobody with super_admin",
+            help="allow a run that leaves no one with the role super_admin",
         )
         parser.add_argument("--scheduled", action="store_true", help="record cron as the trigger")
 
@@ -82,6 +83,7 @@ class Command(OperatorCommand):
 
 
 def parse_removals(text: str) -> int:
+    """Parse a number of losses, 0 or more. Raises ValueError or ArgumentTypeError."""
     number = int(text)
     if number < 0:
         raise ArgumentTypeError("must be a number of losses, 0 or more")
@@ -89,7 +91,7 @@ def parse_removals(text: str) -> int:
 
 
 def print_report(output: Output, report: SyncReport) -> None:
-    """The documented JSON for programs; warnings, a table and a summary for people."""
+    """Print JSON, or warnings, a table and a summary."""
     if output.as_json:
         output.print_json(report.document())
         return
@@ -103,31 +105,28 @@ def print_report(output: Output, report: SyncReport) -> None:
 
 
 def print_changes(output: Output) -> None:
-    """Print the plan, one change a line, while it can be read.
+    """Print the plan, one change a line.
 
     This happens in the middle of the run, which a closed pipe must not end.
     """
     with suppress(BrokenPipeError):
         for rows in history.iter_changes():
             for _, _, kind, action, scaikey_id, name, fields, reason in rows:
-                what = f"{reason}: {fields.replace(',', ', ')}" if fields else reason
-                output.print_line(f"{action:<10}  {kind:<12}  {name or scaikey_id} ({what})")
+                detail = f"{reason}: {fields.replace(',', ', ')}" if fields else reason
+                output.print_line(f"{action:<10}  {kind:<12}  {name or scaikey_id} ({detail})")
         output.stdout.flush()
 
 
 def format_losses(report: SyncReport) -> str:
     return ", ".join(
-        f"{number:,} {_LOSSES[kind][number != 1]}"
-        for kind, number in report.losses.items()
-        if number
+        pluralize(number, *_LOSSES[kind]) for kind, number in report.losses.items() if number
     )
 
 
 def format_summary(report: SyncReport) -> str:
-    cost = f"{report.requests:,} requests, {report.duration_seconds:.1f} s."
+    cost = f"{pluralize(report.requests, 'request')}, {report.duration_seconds:.1f} s."
     if report.outcome in ("applied", "planned") and not report.changed:
         skipped = sum(counts.skipped for counts in report.kinds.values())
-        same = "everything that is not skipped" if skipped else "everything"
-        return f"Nothing changed: {same} is as in ScaiKey. {cost}"
-    changes = f"{report.changed:,} change{'' if report.changed == 1 else 's'}"
-    return f"{_SUMMARIES[report.outcome].format(changes)}; {cost}"
+        rest = f", except for {skipped:,} skipped" if skipped else ""
+        return f"Already up to date with ScaiKey{rest}. {cost}"
+    return f"{_SUMMARIES[report.outcome].format(pluralize(report.changed, 'change'))}; {cost}"

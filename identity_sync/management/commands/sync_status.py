@@ -19,8 +19,8 @@ FACTS = (
     Column("scope", "Scope"),
     Column("client_id", "Client ID"),
     Column("credentials", "Credentials"),
-    Column("reach", "Token reaches"),
-    Column("running", "A sync is running"),
+    Column("reach", "Token scope"),
+    Column("running", "Sync in progress"),
     Column("last_success", "Last success"),
     Column("next_run_at", "Next scheduled run", ColumnType.TIME),
     Column("skipped", "Skipped"),
@@ -42,11 +42,11 @@ DRIFT = (
 
 
 class Command(OperatorCommand):
-    help = "Show registration, credentials, last runs and drift"
+    help = "Show the registration, the credentials, the last runs and the drift."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--no-drift", action="store_true", help="don't read ScaiKey to measure drift"
+            "--no-drift", action="store_true", help="do not read ScaiKey's lists to measure drift"
         )
 
     def handle(self, no_drift: bool, **options: Any) -> None:
@@ -62,11 +62,11 @@ class Command(OperatorCommand):
         if self.output.as_json:
             self.output.print_json(status.document())
         else:
-            self._show(status)
+            self._print_status(status)
         if status.problem is not None:
             raise status.problem
 
-    def _show(self, status: SyncStatus) -> None:
+    def _print_status(self, status: SyncStatus) -> None:
         for warning in status.warnings:
             self.output.warn(warning)
         self.output.print_record(FACTS, status_facts(status))
@@ -78,7 +78,7 @@ class Command(OperatorCommand):
 
 
 def status_facts(status: SyncStatus) -> dict[str, Any]:
-    """The facts above the tables."""
+    """Return the facts above the tables."""
     registration, credentials = status.registration, status.credentials
     error = credentials["error"]
     return {
@@ -109,14 +109,14 @@ def run_rows(status: SyncStatus) -> list[dict[str, Any]]:
 
 
 def drift_rows(status: SyncStatus) -> list[dict[str, Any]]:
-    """One row for each kind that a sync would change."""
+    """Return one row for each kind that a sync would change."""
     drift = status.drift or {}
     rows = [{"kind": kind, **drift[kind]} for kind in KINDS if kind in drift]
     return [row for row in rows if any(row[name] for name in CHANGES)]
 
 
 def format_changes(kinds: dict[str, dict[str, int]] | None) -> str:
-    """`2 added, 1 deactivated`; empty when the counts are not for this operator."""
+    """Format counts as `2 added, 1 deactivated`; empty if the operator may not see them."""
     if kinds is None:
         return ""
     totals = {name: sum(kind.get(name, 0) for kind in kinds.values()) for name in CHANGES}
@@ -124,7 +124,7 @@ def format_changes(kinds: dict[str, dict[str, int]] | None) -> str:
 
 
 def format_age(seconds: int | None) -> str:
-    """`5 min ago`: the largest unit that fits, rounded down."""
+    """Format an age as `5 min ago`, in the largest unit that fits, rounded down."""
     if seconds is None:
         return "never"
     for name, size in (("d", 86400), ("h", 3600), ("min", 60)):
@@ -147,4 +147,4 @@ def format_drift(drift: dict[str, dict[str, int]] | None) -> str:
 def format_skipped(skipped: dict[str, Any] | None) -> str:
     if not skipped or not skipped["count"]:
         return "nothing"
-    return f"{skipped['count']:,}, of which {skipped['postponed']:,} postponed removals"
+    return f"{skipped['count']:,}, including {skipped['postponed']:,} postponed removals"

@@ -1,8 +1,8 @@
-"""Registration with ScaiKey: one request, one approval, and credentials that are given out once.
+"""Registration with ScaiKey: one request, one approval, and credentials that are issued once.
 
 `register` goes through the modules in this order:
 
-1. `answers` collects what ScaiKey has to know from flags and prompts.
+1. `answers` collects the details of the request from flags and prompts.
 2. `register` sends the request; `receipt` saves it in the home directory and in the database.
 3. `poll` asks ScaiKey for the decision; `response_file` records the response as it arrives.
 4. `credentials` saves what was handed out, installs it in the configuration file and verifies it.

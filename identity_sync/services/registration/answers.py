@@ -1,4 +1,4 @@
-"""Collect what ScaiKey has to know about an application, from flags or by asking at a terminal."""
+"""Collect the details of a registration request, from flags or by prompting at a terminal."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ MAX_RECEIPT_BYTES = 16 * 1024
 """Space that must be free for a receipt; one with credentials has about 1 KB."""
 
 MAX_ID_CHARS = 200
-"""Length of the columns. ScaiKey's ids are opaque, and a longer one must not stop us now."""
+"""Length of the columns. A longer id, since ids are opaque, must not stop a registration."""
 
 
 class PendingRegistration(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,8 +204,8 @@ def _recover_credentials(
     return None
 
 
-def _is_same_request(one: PendingRegistration, other: PendingRegistration) -> bool:
-    return (one.url, one.request_id) == (other.url, other.request_id)
+def _is_same_request(leftover: PendingRegistration, receipt: PendingRegistration) -> bool:
+    return (leftover.url, leftover.request_id) == (receipt.url, receipt.request_id)
 
 
 def _list_leftovers(home: Path) -> list[Path]:

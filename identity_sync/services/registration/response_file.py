@@ -1,4 +1,4 @@
-"""The file into which ScaiKey's response goes as it arrives, since it has the credentials once.
+"""The file that records ScaiKey's response as it arrives, since it has the credentials only once.
 
 A header line, then the raw HTTP response, then zeros. The space is reserved before ScaiKey is
 asked, and the file is mapped into memory, so that a response is in the file as soon as this process
@@ -23,7 +23,7 @@ from scaiwave.errors import UpstreamInvalidResponse
 from scaiwave.files import create_private_file, sync_directory, translate_write_errors
 
 MAX_RESPONSE_BYTES = 64 * 1024
-"""A response with credentials has about 1 KB; what is longer has none."""
+"""A response with credentials has about 1 KB; a longer one has none."""
 
 
 class ResponseFile:

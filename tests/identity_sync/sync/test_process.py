@@ -51,11 +51,7 @@ def test_success_what_it_prints(server: Server, sandbox: Sandbox) -> None:
     changes = sum(len(rows) for table, rows in server.dump().items() if table != "sync_changes")
     assert last.startswith(f"Applied {changes:,} changes; ")
 
-    assert (
-        sync("--quiet")
-        .out.splitlines()[-1]
-        .startswith("Nothing changed: everything is as in ScaiKey. ")
-    )
+    assert sync("--quiet").out.splitlines()[-1].startswith("Already up to date with ScaiKey. ")
 
     person = next(row for row in everybody(sandbox) if row["status"] == "ACTIVE")
     sandbox.directory.update_user(person["id"], display_name="Renamed", email="a@b.example")
@@ -63,7 +59,7 @@ def test_success_what_it_prints(server: Server, sandbox: Sandbox) -> None:
     assert plan.out.splitlines()[0] == (
         "update      participants  Renamed (changed in ScaiKey: display_name, email)"
     )
-    assert plan.out.splitlines()[-1].startswith("Planned 1 change; none of them applied; ")
+    assert plan.out.splitlines()[-1].startswith("Planned 1 change; none were applied; ")
 
 
 def test_success_a_reader_who_has_had_enough_does_not_end_the_run(server: Server) -> None:
@@ -169,7 +165,7 @@ def test_fail_killed(server: Server, sandbox: Sandbox) -> None:
         assert (ended.code, ended.err) == (0, "")
         if outcome == "running":
             assert server.runs()[-2] == ("failed", "SW_SYNC_INTERRUPTED")
-    assert sync().out.splitlines()[-1].startswith("Nothing changed")
+    assert sync().out.splitlines()[-1].startswith("Already up to date")
 
 
 @pytest.mark.only_on("postgresql")
