@@ -175,8 +175,8 @@ def build_configuration() -> Iterator[str]:
     )
     yield f"\n{GENERATED_NOTE}"
     yield (
-        "\nEnvironment variables override the configuration file (`SCAIWAVE_ENV_FILE`, or `.env` "
-        "in the home\ndirectory), which overrides the defaults. Empty values count as unset."
+        "\nEnvironment variables override the configuration file (`SCAIWAVE_ENV_FILE`, or "
+        "`.env` in\nthe home directory), which overrides the defaults. Empty values count as unset."
     )
     yield (
         "\nTo read a value from a file, such as a secret mounted into a container, add `_FILE` to "

@@ -1,4 +1,4 @@
-"""What every test can use, and what is seen to around each."""
+"""Fixtures for every test, and the isolation of each test from the host and from other tests."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tests.services.unprivileged_user import ServiceUnavailable
 if TYPE_CHECKING:
     from scaiwave.sandbox import Sandbox
 
-# The same examples each time where nobody looks at a failure that comes and goes.
+# CI uses the same examples each time, so that a failure can be repeated.
 hypothesis.settings.register_profile("laptop", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "laptop")
 
 MARKERS = (
-    "postgres: needs a PostgreSQL server, whatever database the run is on",
+    "postgres: needs a PostgreSQL server, regardless of the database of the run",
     "redis: needs a Redis server",
-    "only_on(vendor): about one database, `postgresql` or `sqlite`; left out of the other run",
-    "sandbox(**options): how the `sandbox` fixture is to be made",
-    "once: about kills, disks, memory and what the project is made with, not about versions: left "
-    "out with SCAIWAVE_TEST_BRIEF=1",
+    "only_on(vendor): tests one database, `postgresql` or `sqlite`; skipped on the other",
+    "sandbox(**options): options of the `sandbox` fixture",
+    "once: tests kills, disks, memory or tools, which do not depend on versions; skipped with "
+    "SCAIWAVE_TEST_BRIEF=1",
 )
 KINDS = ("postgres", "redis")
-# Read at import: the `home` fixture takes them out of the environment.
+# Read at import, because the `home` fixture removes them from the environment.
 ON_POSTGRES = "SCAIWAVE_TEST_DB_URL" in os.environ
 _GIVEN = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for kind in KINDS}
 _BRIEF = os.environ.get("SCAIWAVE_TEST_BRIEF") == "1"
@@ -51,10 +51,9 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what this run can't tell anything about.
+    """Deselect tests that this run does not need.
 
-    The run on PostgreSQL comes after the one on SQLite, so what never touches the database of the
-    run has been seen to there.
+    The run on PostgreSQL follows the one on SQLite, which has run the tests without a database.
     """
     kept = [item for item in items if _belongs(item)]
     if left_out := [item for item in items if not _belongs(item)]:
@@ -92,21 +91,21 @@ def _no_outside_connection() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home for processes that the test starts, and nothing else of SCAIWAVE_… set.
+    """Create an empty home directory for processes that the test starts, and unset SCAIWAVE_….
 
-    Django's settings of this process were read before, from a home of the whole session.
+    Django's settings in this process were read earlier, from a home directory of the session.
     """
     for name in [name for name in os.environ if name.startswith("SCAIWAVE_")]:
         monkeypatch.delenv(name)
-    folder = tmp_path / "home"
-    folder.mkdir(mode=0o700)
-    for name, value in own_settings(folder).items():
+    directory = tmp_path / "home"
+    directory.mkdir(mode=0o700)
+    for name, value in own_settings(directory).items():
         monkeypatch.setenv(name, value)
-    return folder
+    return directory
 
 
 def _service_url(kind: str) -> Iterator[str]:
-    """The server that `scripts/test` has started, else one of our own for this session."""
+    """Yield the server that `scripts/test` has started, or else start one for this session."""
     if url := _GIVEN[kind]:
         yield url
         return
@@ -120,13 +119,13 @@ def _service_url(kind: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server's own database; make others beside it."""
+    """Yield the URL of a PostgreSQL server's default database; create other databases for tests."""
     yield from _service_url("postgres")
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A database of Redis for this process alone: queues have the same names in every test."""
+    """Yield a Redis database of this process: queues have the same names in every test."""
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     for url in _service_url("redis"):
         yield f"{url}?db={number}"
@@ -143,9 +142,9 @@ def _marked_services(request: pytest.FixtureRequest) -> None:
 def database_url(
     home: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
-    """An empty database of this run's kind, for processes that the test starts.
+    """Create an empty database for processes that the test starts, of the type of this run.
 
-    Also set as SCAIWAVE_DB_URL for them. Gone after the test.
+    SCAIWAVE_DB_URL is set to it. It is deleted after the test.
     """
     if not ON_POSTGRES:
         url = f"sqlite:///{home / 'scaiwave.sqlite3'}"
@@ -159,16 +158,16 @@ def database_url(
 
 @pytest.fixture(autouse=True)
 def _audit_can_be_emptied(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After a test with real commits every table is emptied, which the audit would refuse.
+    """Remove the triggers of the audit log after tests with real commits, which empty all tables.
 
-    The end of that flush is the end of a migrate to Django, so that the refusal is back after it.
+    Django sends `post_migrate` at the end of that flush, which creates the triggers again.
     """
     marker = request.node.get_closest_marker("django_db")
     commits = marker is not None and marker.kwargs.get("transaction")
     if not commits and "transactional_db" not in request.fixturenames:
         yield
         return
-    # Asked for here so that this ends before that does.
+    # Requested here, so that this fixture is torn down before that one.
     request.getfixturevalue("transactional_db")
     yield
     from tenants.services.audit_triggers import remove_audit_triggers
@@ -180,7 +179,7 @@ def _audit_can_be_emptied(request: pytest.FixtureRequest) -> Iterator[None]:
 def migrated(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A database with all tables and nothing in them, to copy."""
+    """Yield the URL of a database with empty tables, to copy."""
     from tests.databases import prepared
 
     with prepared(request, tmp_path_factory.mktemp("migrated")) as url:
@@ -189,7 +188,7 @@ def migrated(
 
 @pytest.fixture
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """A ScaiKey of our own on loopback; its options come from the marker `sandbox`."""
+    """Start a sandbox; its options come from the marker `sandbox`."""
     from scaiwave.sandbox import Sandbox
 
     marker = request.node.get_closest_marker("sandbox")

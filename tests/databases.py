@@ -1,4 +1,4 @@
-"""Databases with tables, made once a session and copied for each test that starts processes."""
+"""Migrated databases, created once per session and copied for each test that starts processes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tests.services.postgres import create_database
 def prepared(
     request: pytest.FixtureRequest, home: Path, fill: Callable[[str], object] | None = None
 ) -> Iterator[str]:
-    """The URL of a migrated database of the run's kind, in which `fill` has put what it likes.
+    """Yield the URL of a migrated database of this run's type, filled by `fill`.
 
-    With `fill` it is a copy of the session's `migrated`, since that takes less than to migrate.
+    With `fill`, it is a copy of the session's `migrated`, which is faster than migrating.
     """
     from tests.conftest import ON_POSTGRES
 
@@ -61,7 +61,7 @@ def environment(home: Path, url: str) -> dict[str, str]:
 
 
 def copy_database(source: str, target: str) -> None:
-    """Both are URLs of one kind; nobody else may be connected to either."""
+    """Copy a database to another URL of the same type. Neither may have other connections."""
     if source.startswith("sqlite"):
         shutil.copy(*(url.removeprefix("sqlite:///") for url in (source, target)))
         return
@@ -76,7 +76,7 @@ def copy_database(source: str, target: str) -> None:
 
 @dataclass(frozen=True)
 class RawDatabase:
-    """A database as another process than the one that is looked at sees it."""
+    """A database as seen by a process other than the one under test."""
 
     url: str
 
@@ -103,8 +103,10 @@ class RawDatabase:
             return list(connection.execute(sql).fetchall())
 
     def locks(self, condition: str) -> int:
-        """How many rows of `pg_locks` of this database are like that. PostgreSQL shows those of
-        all databases of the server, and there other tests may be running."""
+        """Count the rows of `pg_locks` of this database that meet the condition.
+
+        PostgreSQL lists those of all databases of the server, in which other tests may be running.
+        """
         return len(
             self.rows(
                 "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "

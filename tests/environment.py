@@ -1,8 +1,7 @@
-"""The environment that tests run in. A pytest plugin, named in pyproject.toml.
+"""Set the environment that tests run in. A pytest plugin, named in pyproject.toml.
 
-Django's settings are read once, before any conftest is imported, so what they read has to be in
-place earlier: this module does its work when it is imported. Nothing that an operator has set on
-this machine reaches a test, least of all the database.
+Django's settings are read once, before any conftest is imported. This module therefore sets the
+environment when it is imported. Settings of this host, above all its database, do not reach tests.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-# For the harness, not for the product.
+# Settings of the test runner, not of the product.
 _KEPT = ("SCAIWAVE_TEST_", "SCAIWAVE_REQUIRE_SERVICES")
 _FOREIGN = ("SCAIWAVE_", "PG", "DJANGO_")
 
@@ -27,7 +26,7 @@ def _drop_inherited() -> None:
 
 
 def own_settings(home: Path) -> dict[str, str]:
-    """What a process of the product needs to work in `home`, apart from its database."""
+    """Return the settings that a process needs to run in `home`, except for the database."""
     return {
         "SCAIWAVE_HOME": str(home),
         "SCAIWAVE_SECRET_KEY": "for-tests-only-" + "0123456789" * 5,

@@ -1,4 +1,4 @@
-"""Tests talk to this machine alone; an attempt to reach another one fails the test."""
+"""Restrict tests to this host: an attempt to connect to another one fails the test."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from typing import Any
 
 attempts: list[str] = []
-"""Where the running test tried to connect to. Kept here too because code under test may take the
-error for an unreachable server and handle it."""
+"""The other hosts that the current test tried to reach. The error alone is not enough, because code
+under test may handle it as an unreachable server."""
 
 
 class OutsideConnection(OSError):
-    """A test tried to leave this machine."""
+    """A test tried to connect to another host."""
 
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Within it, Python's sockets connect to loopback addresses and Unix sockets only."""
+    """Let Python's sockets connect to loopback addresses and Unix sockets only."""
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
 
     def guarded_connect(self: socket.socket, address: Any) -> None:

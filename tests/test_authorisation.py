@@ -1,7 +1,7 @@
-"""Who may do what: every verb, asked by everybody there is.
+"""Permissions: every command, run by every type of operator.
 
-A verb without a row here fails the last test. Each is run in this process, as its console script
-runs it, with a token that a ScaiKey on loopback has signed; what is refused must change nothing.
+A command without a row here fails the last test. Each runs in this process, as its console script
+runs it, with a token that the sandbox has signed. A refused command must change nothing.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ EVERYBODY = (
     GARBAGE,
 )
 
-# Exit codes: 0 done, 1 as if the subject were not there, 3 not allowed at all.
+# Exit codes: 0 done, 1 as if the object did not exist, 3 not permitted.
 NOBODY = dict.fromkeys(EVERYBODY, 3)
 PLATFORM = {**NOBODY, SUPER: 0, WRITE: 0}
 """The whole server: its keys, its registration, its partners."""
@@ -54,28 +54,28 @@ LOOK_AT_PLATFORM = {**PLATFORM, READ: 0}
 TENANT = {**PLATFORM, OWN_PARTNER: 0, OTHER_PARTNER: 1}
 """Changes to a tenant, which its own administrators may not make."""
 ROOMS = {**TENANT, OWN_TENANT: 0, OTHER_TENANT: 1}
-"""Carrying rooms, which those may."""
+"""Exports and imports of rooms, which tenant administrators may run too."""
 LOOK = {**ROOMS, READ: 0}
 """Showing one thing of a tenant."""
 LISTS = {**LOOK, OTHER_PARTNER: 0, OTHER_TENANT: 0}
-"""Lists, which hold what is in one's scope."""
+"""Lists, which contain the objects in the operator's scope."""
 ANYBODY = dict.fromkeys(EVERYBODY, 0)
-"""Needs no operator: it touches nothing of the server."""
+"""Needs no operator, because it uses nothing of the server."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A verb with arguments that work, and the exit code that each one gets."""
+    """A command with valid arguments, and the exit code for each operator."""
 
     codes: dict[str, int]
     arguments: Callable[[Place], list[str]] = lambda place: []
     seen: Callable[[Place], str] | None = None
-    """Of a list: what those find there in whose scope it is, and nobody else."""
+    """Of a list: a value that only operators with the object in their scope may see."""
     blind: frozenset[str] = frozenset({OTHER_PARTNER, OTHER_TENANT})
     keys: int = 1
     """How many federation keys there are, the newest of which signs."""
     commits: bool = False
-    """It has transactions of its own, so the test can't be one."""
+    """The command has its own transactions, so the test can't run in one."""
 
 
 def of_tenant(*words: str) -> Callable[[Place], list[str]]:
@@ -91,11 +91,11 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "list-tenants"): Row(LISTS, seen=lambda place: place.tenant.slug),
     ("admin", "show-tenant"): Row(LOOK, lambda place: [place.tenant.slug]),
     ("admin", "create-tenant"): Row(
-        {**TENANT, OTHER_PARTNER: 0},  # under the partner of whoever creates it
+        {**TENANT, OTHER_PARTNER: 0},  # under the partner of the operator who creates it
         lambda place: ["--slug", "new-one", "--name", "New", "--local"],
     ),
     ("admin", "link-tenant"): Row(
-        {**TENANT, OWN_PARTNER: 3},  # to be taken at one's word takes more than a partner's token
+        {**TENANT, OWN_PARTNER: 3},  # skipping the check takes more than a partner's token
         lambda place: [place.local_tenant.slug, "--scaikey-tenant-id", "new", "--no-verify"],
     ),
     ("admin", "unlink-tenant"): Row(TENANT, lambda place: [place.tenant.slug, "--no-input"]),
@@ -266,7 +266,7 @@ def run(words: VerbPath, arguments: list[str], monkeypatch: pytest.MonkeyPatch) 
 
 
 def contents() -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table of ours."""
+    """Return every row of every table of the suite."""
     return {
         model._meta.db_table: sorted(model._default_manager.values_list(), key=repr)
         for model in apps.get_models()
@@ -274,10 +274,10 @@ def contents() -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-def files(folder: Path) -> dict[Path, bytes]:
-    """Everything in the folder, locks aside."""
-    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
-    return {path: path.read_bytes() for path in found}
+def files(directory: Path) -> dict[Path, bytes]:
+    """Return the contents of all files in the directory, except for locks."""
+    paths = (path for path in directory.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {path: path.read_bytes() for path in paths}
 
 
 def test_success_every_verb_has_a_row() -> None:

@@ -19,7 +19,7 @@ CODE = re.compile(r"^ *```.*?^ *```|`[^`]+`", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:^|[\s`/(;&|])scaiwave ([a-z-][^|<>;&)`#…\n]*)", re.MULTILINE)
 # System commands with the name of the user or a directory as an argument.
 OTHER_PROGRAMS = re.compile(r"^ *(?:useradd|install) .*$", re.MULTILINE)
-OTHERS = {"manage", "help", "--help", "--version", "verb", "test"}
+OTHERS = {"manage", "help", "--help", "--version", "test"}
 
 
 def find_commands(text: str) -> Iterator[list[str]]:
