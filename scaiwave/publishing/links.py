@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from scaiwave.publishing.errors import DeadLink
 from scaiwave.publishing.markdown import Link, blank_code, normalize_url, parse_outline
-from scaiwave.publishing.pages import Page
+from scaiwave.publishing.pages import SourcePage
 
 _INLINE = re.compile(
     r"(?<!!)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]"
@@ -36,12 +36,12 @@ class LinkTarget:
 class SiteIndex:
     """Look up link targets among all pages, and among the files of the checkout around `docs`."""
 
-    def __init__(self, pages: list[Page], *, docs: Path, namespace: str) -> None:
+    def __init__(self, pages: list[SourcePage], *, docs: Path, namespace: str) -> None:
         self._pages = {page.file: page for page in pages}
         self._docs = docs.resolve()
         self._root = f"/docs/{namespace}"
 
-    def find_target(self, page: Page, link: Link) -> LinkTarget:
+    def find_target(self, page: SourcePage, link: Link) -> LinkTarget:
         """Return the target of a link. Raises DeadLink."""
         parts = urlsplit(link.target)
         if parts.scheme or parts.netloc or parts.path.startswith("/"):
@@ -58,7 +58,9 @@ class SiteIndex:
             return self._find_page_target(page, link, target, parts.fragment)
         return self._find_file_target(page, link, file, parts.fragment)
 
-    def _find_page_target(self, page: Page, link: Link, target: Page, anchor: str) -> LinkTarget:
+    def _find_page_target(
+        self, page: SourcePage, link: Link, target: SourcePage, anchor: str
+    ) -> LinkTarget:
         if not target.path:
             raise _build_dead_link(
                 page,
@@ -76,7 +78,7 @@ class SiteIndex:
         self._check_anchor(page, link, target, anchor)
         return LinkTarget(address=f"{self._root}/{target.path}{f'#{anchor}' if anchor else ''}")
 
-    def _find_file_target(self, page: Page, link: Link, file: str, anchor: str) -> LinkTarget:
+    def _find_file_target(self, page: SourcePage, link: Link, file: str, anchor: str) -> LinkTarget:
         top = self._docs.parent
         path = (self._docs / file).resolve()
         if not (path.is_relative_to(top) and path.exists()):
@@ -88,11 +90,13 @@ class SiteIndex:
             _check_heading(page, link, anchors, anchor, path.name)
         return LinkTarget(file=path.relative_to(top).as_posix())
 
-    def _check_anchor(self, page: Page, link: Link, target: Page, anchor: str) -> None:
+    def _check_anchor(self, page: SourcePage, link: Link, target: SourcePage, anchor: str) -> None:
         _check_heading(page, link, target.outline.anchors, anchor, target.file)
 
 
-def _check_heading(page: Page, link: Link, anchors: frozenset[str], anchor: str, file: str) -> None:
+def _check_heading(
+    page: SourcePage, link: Link, anchors: frozenset[str], anchor: str, file: str
+) -> None:
     if anchor and unquote(anchor) not in anchors:
         raise _build_dead_link(
             page,
@@ -102,14 +106,14 @@ def _check_heading(page: Page, link: Link, anchors: frozenset[str], anchor: str,
         )
 
 
-def _build_dead_link(page: Page, link: Link, reason: str, fix: str) -> DeadLink:
+def _build_dead_link(page: SourcePage, link: Link, reason: str, fix: str) -> DeadLink:
     line = page.body_start + link.line
     return DeadLink(
         f"Dead link: {page.file}, line {line}: {unquote(link.target)}: {reason}.", fix=fix
     )
 
 
-def rewrite_links(page: Page, site: SiteIndex) -> tuple[str, list[DeadLink]]:
+def rewrite_links(page: SourcePage, site: SiteIndex) -> tuple[str, list[DeadLink]]:
     """Return the body with the site's links, and the problems of its links."""
     targets: dict[str, LinkTarget] = {}
     problems = list(_find_html_problems(page))
@@ -129,7 +133,7 @@ def rewrite_links(page: Page, site: SiteIndex) -> tuple[str, list[DeadLink]]:
     return body, problems
 
 
-def _find_html_problems(page: Page) -> Iterator[DeadLink]:
+def _find_html_problems(page: SourcePage) -> Iterator[DeadLink]:
     for line in page.outline.html_links:
         yield DeadLink(
             f"Unsupported link: {page.file}, line {page.body_start + line}: links in HTML are not "
@@ -138,7 +142,7 @@ def _find_html_problems(page: Page) -> Iterator[DeadLink]:
         )
 
 
-def _build_unwritable_link(page: Page) -> DeadLink:
+def _build_unwritable_link(page: SourcePage) -> DeadLink:
     return DeadLink(
         f"Unsupported link: {page.file}: a link can't be rewritten for the site.",
         fix="Write links to pages and files as [text](target), not as reference links.",

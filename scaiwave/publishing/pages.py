@@ -14,7 +14,7 @@ from scaiwave.publishing.markdown import Outline, parse_outline
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class SourcePage:
     """A page; `file` is its path in the directory, `body_start` the line before its body.
 
     A page with problems is not published, and its `fields` may be incomplete.
@@ -37,7 +37,7 @@ class Page:
         return self.fields.get("status") == "draft"
 
 
-def read_pages(docs: Path, *, reserved: str = "") -> list[Page]:
+def read_pages(docs: Path, *, reserved: str = "") -> list[SourcePage]:
     """Read all Markdown files of the directory, sorted by name. Raises PagesNotFound."""
     files = sorted(path for path in docs.rglob("*.md") if not _is_hidden(path.relative_to(docs)))
     if not files:
@@ -53,7 +53,7 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _read_page(path: Path, file: str) -> Page:
+def _read_page(path: Path, file: str) -> SourcePage:
     try:
         text = path.read_text(encoding="utf-8").removeprefix("\ufeff")
     except (OSError, UnicodeDecodeError) as error:
@@ -62,13 +62,13 @@ def _read_page(path: Path, file: str) -> Page:
             f"Page can't be read: {file}: {reason}.", fix="Make it a readable UTF-8 file."
         )
         outline = parse_outline("")
-        return Page(
+        return SourcePage(
             file=file, fields={}, body="", body_start=0, outline=outline, problems=(problem,)
         )
     front = read_front_matter(text, file=file)
     body = "\n".join(text.split("\n")[front.lines :])
     rest = body.lstrip("\n")
-    page = Page(
+    page = SourcePage(
         file=file,
         fields=front.fields,
         body=rest,
@@ -79,7 +79,7 @@ def _read_page(path: Path, file: str) -> Page:
     return replace(page, problems=(*page.problems, *_find_heading_problems(page)))
 
 
-def _find_heading_problems(page: Page) -> Iterator[InvalidPage]:
+def _find_heading_problems(page: SourcePage) -> Iterator[InvalidPage]:
     title = page.fields.get("title")
     if not title:  # already reported by the front matter
         return
@@ -95,7 +95,7 @@ def _find_heading_problems(page: Page) -> Iterator[InvalidPage]:
         )
 
 
-def _check_paths(pages: list[Page], reserved: str) -> Iterator[Page]:
+def _check_paths(pages: list[SourcePage], reserved: str) -> Iterator[SourcePage]:
     """Return the pages, with a problem added to those whose path is not unique or reserved."""
     files_by_path: defaultdict[str, list[str]] = defaultdict(list)
     for page in pages:

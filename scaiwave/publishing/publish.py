@@ -13,7 +13,7 @@ from scaiwave.publishing.errors import PruneRefused
 from scaiwave.publishing.executor import PageExecutor
 from scaiwave.publishing.index_page import INDEX_PATH, build_index, parse_index
 from scaiwave.publishing.links import SiteIndex, rewrite_links
-from scaiwave.publishing.pages import Page, read_pages
+from scaiwave.publishing.pages import SourcePage, read_pages
 from scaiwave.publishing.plan import Action, PageAction, PagePayload, plan_page
 from scaiwave.publishing.report import PublishReport
 
@@ -55,7 +55,7 @@ def _report_progress(steps: list[PageAction], progress: ProgressCallback) -> Ite
     progress(len(steps), len(steps))
 
 
-def plan_pages(pages: list[Page], docs: Path, namespace: str) -> Iterator[PageAction]:
+def plan_pages(pages: list[SourcePage], docs: Path, namespace: str) -> Iterator[PageAction]:
     """Yield one step for each file: failed, draft, or created (not yet compared)."""
     site = SiteIndex(pages, docs=docs, namespace=namespace)
     for page in pages:
@@ -70,7 +70,7 @@ def plan_pages(pages: list[Page], docs: Path, namespace: str) -> Iterator[PageAc
         yield step
 
 
-def _plan_gone_pages(pages: list[Page], listed: set[str]) -> Iterator[PageAction]:
+def _plan_gone_pages(pages: list[SourcePage], listed: set[str]) -> Iterator[PageAction]:
     """Yield the listed pages without a source; none while a path can't be read."""
     if all(page.path for page in pages):
         for path in sorted(listed - {page.path for page in pages if not page.is_draft}):

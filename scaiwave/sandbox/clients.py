@@ -69,7 +69,7 @@ class Clients:
         scopes: list[str],
     ) -> Client:
         """Return the client of the registration with this number."""
-        flags = sum(1 << place for place, scope in enumerate(SCOPES) if scope in scopes)
+        flags = sum(1 << position for position, scope in enumerate(SCOPES) if scope in scopes)
         kind = f"{APP_SCOPES.index(app_scope)}{APP_TYPES.index(app_type)}"
         parts = f"{number}.{kind}.{flags}.{target}"
         return self._build_client(f"{parts}.{self._seal(parts, 12)}", name)
@@ -83,7 +83,7 @@ class Clients:
             app_scope=APP_SCOPES[int(kind[0])],
             app_type=APP_TYPES[int(kind[1])],
             target=target,
-            scopes=tuple(s for place, s in enumerate(SCOPES) if int(flags) >> place & 1),
+            scopes=tuple(s for position, s in enumerate(SCOPES) if int(flags) >> position & 1),
         )
 
     def find(self, client_id: str) -> Client | None:

@@ -87,21 +87,28 @@ class Block:
         return max(peaks) / MIB
 
     def build_rows(self) -> Iterator[list[str]]:
-        ours = self.get_seconds(self.act)
+        our_seconds = self.get_seconds(self.act)
         for name in self.runs:
             if name == START:
-                yield from self._build_start_rows(ours)
+                yield from self._build_start_rows(our_seconds)
                 continue
             seconds = self.get_seconds(name)
-            ratio = "-" if name == self.act else f"{seconds / ours:.2f}"
+            ratio = "-" if name == self.act else f"{seconds / our_seconds:.2f}"
             target = f"≥ {_TARGETS[name]:g}" if name in _TARGETS else "-"
             peak = f"{self.peak:.0f}" if name == self.act else "-"
             yield [name, f"{seconds:.2f}", self._format_rate(seconds), ratio, target, peak]
 
-    def _build_start_rows(self, ours: float) -> Iterator[list[str]]:
+    def _build_start_rows(self, our_seconds: float) -> Iterator[list[str]]:
         start = self.get_seconds(START)
         yield [START, f"{start:.2f}", "-", "-", "-", "-"]
-        yield [LESS_START, f"{ours - start:.2f}", self._format_rate(ours - start), "-", "-", "-"]
+        yield [
+            LESS_START,
+            f"{our_seconds - start:.2f}",
+            self._format_rate(our_seconds - start),
+            "-",
+            "-",
+            "-",
+        ]
 
     def _format_rate(self, seconds: float) -> str:
         return f"{self.events / seconds:,.0f}"

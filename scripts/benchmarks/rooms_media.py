@@ -77,15 +77,15 @@ def _build_rows(runs: Runs, size: int) -> list[list[str]]:
     lines, before = [], 0.0
     for name, each in runs.items():
         seconds = median(run["seconds"] for run in each)
-        ours = name in {EXPORT, IMPORT}
+        is_ours = name in {EXPORT, IMPORT}
         peak = max(run.get("peak_memory", 0) for run in each) / MIB
         lines.append(
             [
                 name,
                 f"{seconds:.2f}",
                 f"{size / MIB / seconds:,.0f}",
-                f"{before / seconds:.2f}" if ours else "-",
-                f"{peak:.0f}" if ours else "-",
+                f"{before / seconds:.2f}" if is_ours else "-",
+                f"{peak:.0f}" if is_ours else "-",
             ]
         )
         before = seconds

@@ -181,14 +181,14 @@ def measure_runs(
 
 
 def build_rows(count: int, runs: dict[str, list[float]]) -> Iterator[list[str]]:
-    ours = median(runs[OURS])
+    our_seconds = median(runs[OURS])
     for name, each in runs.items():
         figure = median(each)
         if name in SEARCHES.values():
             yield [name, f"{figure:.1f}", "-", "-", "-"]
             continue
         rate = "-" if name == START else f"{count / figure:,.0f}"
-        ratio = f"{figure / ours:.2f}" if name in {ROWS, TEXT, PLAIN} else "-"
+        ratio = f"{figure / our_seconds:.2f}" if name in {ROWS, TEXT, PLAIN} else "-"
         yield [name, f"{figure:.2f}", rate, ratio, TARGETS.get(name, "-")]
 
 

@@ -36,8 +36,8 @@ def test_success_tables_and_single_runs(tmp_path: Path) -> None:
     acts = [(block["act"], block["events"]) for block in blocks]
     assert acts == [(EXPORT, 200), (IMPORT, 200)]
     for block in blocks:
-        [ours] = block["runs"].pop(block["act"])
-        assert ours["peak_memory"] > 0
+        [own_run] = block["runs"].pop(block["act"])
+        assert own_run["peak_memory"] > 0
         assert all(run["seconds"] > 0 for [run] in block["runs"].values())
     assert set(blocks[1]["runs"]) == {"bare executemany"}
     assert {"Django dumpdata", "… of an empty room"} < set(blocks[0]["runs"])

@@ -83,8 +83,8 @@ def run(*options: str, output: str = "") -> subprocess.CompletedProcess[str]:
 
 
 def test_success_picture_of_the_readme_is_fresh() -> None:
-    ended = run("--check")
-    assert (ended.returncode, ended.stdout) == (0, "")
+    process = run("--check")
+    assert (process.returncode, process.stdout) == (0, "")
 
 
 def test_fail_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,12 +98,12 @@ def test_fail_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_success_compare_masks_the_output() -> None:
     recorded = demo_picture.RECORDING.read_text(encoding="utf-8")
-    ended = run("--compare", "-", output=recorded.replace("req_…", "req_00ff"))
-    assert (ended.returncode, ended.stdout) == (0, "")
+    process = run("--compare", "-", output=recorded.replace("req_…", "req_00ff"))
+    assert (process.returncode, process.stdout) == (0, "")
 
 
 def test_fail_compare_prints_the_difference() -> None:
     recorded = demo_picture.RECORDING.read_text(encoding="utf-8")
-    ended = run("--compare", "-", output=recorded.replace("Acme Logistics", "Acme Ltd"))
-    assert ended.returncode == 1
-    assert "+acme         Acme Ltd " in ended.stdout
+    process = run("--compare", "-", output=recorded.replace("Acme Logistics", "Acme Ltd"))
+    assert process.returncode == 1
+    assert "+acme         Acme Ltd " in process.stdout

@@ -37,7 +37,7 @@ class TestRun:
 
 
 def main(arguments: list[str]) -> int:
-    began = time.monotonic()
+    started = time.monotonic()
     signal.signal(signal.SIGTERM, _exit_on_signal)
     with ExitStack() as stack:
         # Both servers start at the same time.
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
     _print_line("")
     for run in runs:
         _print_line(str(run))
-    _print_line(f"Total: {time.monotonic() - began:.1f} s")
+    _print_line(f"Total: {time.monotonic() - started:.1f} s")
     if not runs:
         _print_line("No tests were run: SCAIWAVE_TEST_DATABASES must name sqlite or postgresql.")
     return max((run.exit_code for run in runs), default=2)
@@ -73,7 +73,9 @@ def _wait_for_services(managers: dict[str, ServiceManager]) -> tuple[dict[str, S
 def _run_tests(services: dict[str, Service], arguments: list[str]) -> Iterator[TestRun]:
     """Run the tests on each selected database, unless the run before was interrupted."""
     databases = os.environ.get("SCAIWAVE_TEST_DATABASES", "sqlite,postgresql").split(",")
-    shared = {f"SCAIWAVE_TEST_{kind.upper()}_URL": found.url for kind, found in services.items()}
+    shared = {
+        f"SCAIWAVE_TEST_{kind.upper()}_URL": service.url for kind, service in services.items()
+    }
     if "sqlite" in databases:
         first = _run_pytest("SQLite", shared, arguments)
         yield first
@@ -95,12 +97,12 @@ _PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
 
 def _run_pytest(database: str, settings: dict[str, str], arguments: list[str]) -> TestRun:
     _print_line(f"\n### Tests on {database}")
-    began = time.monotonic()
+    started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", *(arguments or _PARALLEL)], env={**os.environ, **settings}
     )
     exit_code = _wait_for_exit(process)
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started
     if exit_code in _SUCCESS_CODES:
         outcome = "passed" if exit_code == 0 else "no tests selected"
         return TestRun(database, outcome, 0, seconds)

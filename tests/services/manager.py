@@ -84,7 +84,7 @@ def _run_manager(kind: str) -> None:
     directory = None
     server = None
     try:
-        user = ServiceUser.unprivileged() if kind == "postgres" else ServiceUser()
+        user = ServiceUser.choose_unprivileged() if kind == "postgres" else ServiceUser()
         directory = make_directory(user)
         server = STARTERS[kind](directory, user)
         _print_answer({"name": server.name, "version": server.version, "url": server.url})

@@ -235,5 +235,5 @@ def _copy_programs(programs: Path, target: Path, user: ServiceUser) -> Path:
         shutil.copytree(libraries, target / libraries.name)
     for path in (target, target / package.name, target / package.name / tree.name):
         path.chmod(0o755)
-    user.own(target)
+    user.take_ownership(target)
     return target / package.name / tree.name / "bin"

@@ -134,12 +134,12 @@ def test_success_programs_are_copied_to_where_the_other_user_can_read_them(
     for name in ("initdb", "postgres"):
         write_program(programs / name, "echo 'postgres (PostgreSQL) 18.1'")
     monkeypatch.setenv("SCAIWAVE_TEST_POSTGRES", str(programs))
-    user = ServiceUser.unprivileged()
+    user = ServiceUser.choose_unprivileged()
     directory = make_directory(user)
     try:
-        found = find_programs(directory, user)
+        programs_found = find_programs(directory, user)
     finally:
         remove_directory(directory)
 
-    assert found.directory.is_relative_to(directory)
+    assert programs_found.directory.is_relative_to(directory)
     assert tmp_path.stat().st_mode & 0o777 == 0o700

@@ -34,7 +34,7 @@ class ServiceUser:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def unprivileged(cls) -> ServiceUser:
+    def choose_unprivileged(cls) -> ServiceUser:
         """Return the current user, or if that is root, the user `postgres` or `nobody`."""
         if os.geteuid() != 0:
             return cls()
@@ -48,7 +48,7 @@ class ServiceUser:
             "PostgreSQL does not run as root, and this host has no user postgres or nobody."
         )
 
-    def own(self, path: Path) -> None:
+    def take_ownership(self, path: Path) -> None:
         if self.options:
             os.chown(path, self.options["user"], self.options["group"])
 
@@ -93,7 +93,7 @@ def make_directory(user: ServiceUser) -> Path:
     directory of macOS is too long.
     """
     directory = Path(tempfile.mkdtemp(prefix="sw-", dir="/tmp"))
-    user.own(directory)
+    user.take_ownership(directory)
     return directory
 
 

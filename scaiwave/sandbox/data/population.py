@@ -268,8 +268,8 @@ class Population:
         return index
 
     def _find_tenant(self, roster: MembershipIndex, index: int) -> Row | None:
-        place = roster.get_placement(index)
-        return self.tenants.get(place[0]) if place else None
+        placement = roster.get_placement(index)
+        return self.tenants.get(placement[0]) if placement else None
 
     def get_user(self, user_id: str) -> Row:
         with self.lock:
@@ -304,8 +304,8 @@ class Population:
             return self.deleted.get(group_id) or self.get_group(group_id)
 
     def _is_tenant_deleted(self, roster: MembershipIndex, index: int) -> bool:
-        place = roster.get_placement(index)
-        return place is not None and place[0] in self.deleted
+        placement = roster.get_placement(index)
+        return placement is not None and placement[0] in self.deleted
 
     def get_tenant_of_user(self, user_id: str) -> Row:
         with self.lock:

@@ -50,13 +50,13 @@ class MemberSequence:
         if limit <= 0:
             return []
         skipped = self._count_removed_before(offset)
-        ordinal, found = offset + skipped, list[int]()
-        while len(found) < limit:
+        ordinal, ordinals = offset + skipped, list[int]()
+        while len(ordinals) < limit:
             barrier = self.removed[skipped] if skipped < len(self.removed) else self.base
-            stop = min(barrier, ordinal + limit - len(found))
-            found.extend(range(ordinal, stop))
+            stop = min(barrier, ordinal + limit - len(ordinals))
+            ordinals.extend(range(ordinal, stop))
             ordinal, skipped = barrier + 1, skipped + 1
-        return found
+        return ordinals
 
     def _count_removed_before(self, offset: int) -> int:
         """Count the removed ordinals before the `offset`-th of the present ones."""
@@ -210,8 +210,10 @@ class MembershipIndex:
                 yield chunk
             offset = max(0, offset - size)
 
-    def _build_chunk(self, tenant_id: str, kind: str, found: tuple[list[int], list[int]]) -> Chunk:
-        ordinals, moved = found
+    def _build_chunk(
+        self, tenant_id: str, kind: str, members: tuple[list[int], list[int]]
+    ) -> Chunk:
+        ordinals, moved = members
         if not ordinals:
             return Chunk(tenant_id, kind, [], moved)
         range_, odd = self.ranges[tenant_id], kind == self.kinds[1]

@@ -109,10 +109,11 @@ def test_fail_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"), [("audience", "operators or developers"), ("status", "published or draft")]
+    ("name", "expected"),
+    [("audience", "operators or developers"), ("status", "published or draft")],
 )
-def test_fail_choices(name: str, wanted: str) -> None:
-    expected = [(f"Invalid page: a.md: invalid {name}: all.", f"Use {wanted}.")]
+def test_fail_choices(name: str, choices: str) -> None:
+    expected = [(f"Invalid page: a.md: invalid {name}: all.", f"Use {choices}.")]
     assert list_problems(make_page("A", "a", **{name: "all"})) == expected
 
 

@@ -23,7 +23,7 @@ def rewrite(docs: Path, text: str, *, status: str = "published") -> tuple[str, l
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("[a](../roles.md)", "[a](/docs/scaiwave/suite/roles)"),
         ("[a](../sync.md#faults)", "[a](/docs/scaiwave/suite/sync#faults)"),
@@ -42,15 +42,15 @@ def rewrite(docs: Path, text: str, *, status: str = "published") -> tuple[str, l
         ("[terms](../LICENSE)", "terms (`docs/LICENSE`)"),
     ],
 )
-def test_success(text: str, wanted: str | None, docs: Path) -> None:
+def test_success(text: str, expected: str | None, docs: Path) -> None:
     write_page(docs.parent, "README.md", "# Read\n\n## Use\n")
     write_page(docs.parent, "scripts/test", "")
     write_page(docs, "LICENSE", "")
     body, problems = rewrite(docs, text)
     assert problems == []
-    if wanted is None:
-        wanted = "[`a`\nb [c]](/docs/scaiwave/suite/sync) [d](/docs/scaiwave/suite/roles)"
-    assert body == wanted
+    if expected is None:
+        expected = "[`a`\nb [c]](/docs/scaiwave/suite/sync) [d](/docs/scaiwave/suite/roles)"
+    assert body == expected
 
 
 def test_success_anchor_in_another_script(docs: Path) -> None:

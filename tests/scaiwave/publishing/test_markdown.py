@@ -38,12 +38,12 @@ Set off
 
 
 def test_success_outline() -> None:
-    found = parse_outline(TEXT)
-    assert found.headings == (
+    outline = parse_outline(TEXT)
+    assert outline.headings == (
         Heading(1, "The code, and a link", 1),
         Heading(2, "Set off", 12),
     )
-    assert found.links == (
+    assert outline.links == (
         Link("x.md", 1),
         Link("b.md#c", 4),
         Link("p.png", 5, is_image=True),
@@ -51,9 +51,9 @@ def test_success_outline() -> None:
         Link("https://example.org", 17),
         Link("e.md", 19),
     )
-    assert found.anchors == {"the-code-and-a-link", "set-off", "by-hand"}
-    assert found.html_links == ()
-    assert found.starts_with_heading
+    assert outline.anchors == {"the-code-and-a-link", "set-off", "by-hand"}
+    assert outline.html_links == ()
+    assert outline.starts_with_heading
 
 
 def test_success_html_links() -> None:
@@ -81,8 +81,8 @@ def test_success_slugs() -> None:
 
 @given(st.lists(st.text(alphabet="ab -1?Ä", max_size=6)))
 def test_success_slugs_are_as_many_and_unique(headings: list[str]) -> None:
-    made = build_slugs(headings)
-    assert len(set(made)) == len(headings)
+    slugs = build_slugs(headings)
+    assert len(set(slugs)) == len(headings)
 
 
 def test_success_without_code_where_backticks_are_escaped() -> None:

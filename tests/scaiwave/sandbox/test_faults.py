@@ -129,8 +129,8 @@ def test_success_over_http(sandbox: Sandbox, api: httpx.Client) -> None:
     rule = {"action": "status", "path": USERS, "status": 503, "times": 1}
     assert api.post("/sandbox/faults", json=rule).status_code == 201
     assert api.get(USERS).status_code == 503
-    (listed,) = api.get("/sandbox/faults").json()["faults"]
-    assert (listed["action"], listed["seen"], listed["fired"]) == ("status", 1, 1)
+    (rule_row,) = api.get("/sandbox/faults").json()["faults"]
+    assert (rule_row["action"], rule_row["seen"], rule_row["fired"]) == ("status", 1, 1)
     api.post("/sandbox/faults", json={"action": "drop"})
     assert api.delete("/sandbox/faults").status_code == 204
     assert api.get(USERS).status_code == 200

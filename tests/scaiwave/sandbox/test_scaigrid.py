@@ -98,8 +98,8 @@ def test_success_usage_ends_where_the_token_does(sandbox: Sandbox) -> None:
         "partner": sandbox.issue_token(role="partner_admin", partner_id=tenant["partner_id"]),
     }
     seen = {
-        who: [row["group_key"] for row in get(sandbox, USAGE, token, **MONTH).json()["data"]]
-        for who, token in tokens.items()
+        name: [row["group_key"] for row in get(sandbox, USAGE, token, **MONTH).json()["data"]]
+        for name, token in tokens.items()
     }
     assert seen["tenant"] == [tenant_id]
     assert seen["partner"] == [

@@ -90,10 +90,10 @@ def test_success_form(sandbox: Sandbox, api: httpx.Client) -> None:
         ],
         "meta": {"resourceType": "Group", "location": f"{base}/Groups/{outer}"},
     }
-    listed = api.get(build_groups_path(tenant_id))
-    assert listed.headers["content-type"] == "application/scim+json"
-    assert listed.json()["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:ListResponse"]
-    assert response.json() in listed.json()["Resources"]
+    list_response = api.get(build_groups_path(tenant_id))
+    assert list_response.headers["content-type"] == "application/scim+json"
+    assert list_response.json()["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:ListResponse"]
+    assert response.json() in list_response.json()["Resources"]
 
 
 @pytest.mark.sandbox(people=20, tenants=1, groups=130)
