@@ -109,7 +109,7 @@ def test_fail_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("name", "choices"),
     [("audience", "operators or developers"), ("status", "published or draft")],
 )
 def test_fail_choices(name: str, choices: str) -> None:
