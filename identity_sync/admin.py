@@ -10,7 +10,14 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from identity_sync.models import PRESENT_NAMES, Registration, SyncChange, SyncRun, SyncSkip
+from identity_sync.models import (
+    PRESENT_NAMES,
+    Registration,
+    SyncChange,
+    SyncRun,
+    SyncSkip,
+    WebhookEvent,
+)
 from scaiwave.admin import ReadOnlyAdmin, register_soft_reference
 from tenants.models import Group, Participant, Partner, Tenant
 
@@ -154,3 +161,30 @@ class SyncSkipAdmin(ReadOnlyAdmin):
     search_fields = ("subject_scaikey_id__exact", "tenant__slug")
     sortable_by = ("first_skipped_at", "runs")
     ordering = ("first_skipped_at", "id")
+
+
+@admin.register(WebhookEvent)
+class WebhookEventAdmin(ReadOnlyAdmin):
+    list_display = (
+        "received_at",
+        "event_type",
+        "scaikey_id",
+        "state",
+        "seconds",
+        "attempts",
+        "error_code",
+        "run",
+    )
+    list_filter = ("state", "received_at")
+    list_select_related = ("run", "run__tenant")
+    search_fields = ("event_id__exact", "scaikey_id__exact")
+    search_help_text = "The ID of the event, or the ScaiKey ID of what it is about."
+    sortable_by = ("received_at",)
+    ordering = ("-received_at", "-id")
+
+    @admin.display(description="seconds", empty_value="-")
+    def seconds(self, event: WebhookEvent) -> str | None:
+        """How long the event took from its arrival until it was handled."""
+        if event.ended_at is None:
+            return None
+        return f"{(event.ended_at - event.received_at).total_seconds():.1f}"

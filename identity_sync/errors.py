@@ -114,6 +114,39 @@ class RemovalsPostponed(RefusedError):
     )
 
 
+class WebhookNotConfigured(ConfigurationError):
+    """A webhook arrived, and no secret is configured with which it could be verified."""
+
+    code = "SW_WEBHOOK_NOT_CONFIGURED"
+    http_status = 503
+    fix = "Set `SCAIWAVE_SCAIKEY_WEBHOOK_SECRET` to the secret of the webhook in ScaiKey."
+
+
+class WebhookSignatureInvalid(RefusedError):
+    """The signature of a webhook is missing, doesn't match, or is older than 300 s."""
+
+    code = "SW_WEBHOOK_SIGNATURE_INVALID"
+    fix = (
+        "Compare `SCAIWAVE_SCAIKEY_WEBHOOK_SECRET` with the secret in ScaiKey, and this server's "
+        "clock with the time."
+    )
+
+
+class WebhookInvalid(RefusedError):
+    """A signed webhook is not an event as ScaiKey documents it."""
+
+    code = "SW_WEBHOOK_INVALID"
+    fix = "Report this to the operators of ScaiKey."
+
+
+class WebhookTooLarge(RefusedError):
+    """The body of a webhook is larger than 256 KiB."""
+
+    code = "SW_WEBHOOK_TOO_LARGE"
+    http_status = 413
+    fix = "Report this to the operators of ScaiKey."
+
+
 class TenantNotLinked(DomainError):
     """The tenant of `sync --tenant` has no ScaiKey ID."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from identity_sync.models import Trigger
 from identity_sync.services.sync.run import SyncOptions, run_sync
+from identity_sync.services.webhooks.process import process_events
 from scaiwave.auth.operators import host_operator
 from scaiwave.console.progress import null_progress_factory
 
@@ -18,3 +19,8 @@ def full_sync() -> dict[str, Any]:
     """
     report = run_sync(SyncOptions(host_operator(), null_progress_factory, trigger=Trigger.CRON))
     return {**report.document(), "run_id": str(report.run_id)}
+
+
+def process_webhooks() -> None:
+    """Handle the stored webhooks, as the host operator."""
+    process_events(operator=host_operator())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from django.db import models
 from django.db.models import Q
 
@@ -72,11 +74,30 @@ class Trigger(models.TextChoices):
     WEBHOOK = "webhook"
 
 
+class SyncRunQuerySet(models.QuerySet["SyncRun"]):
+    """Runs, newest first wherever one of these is asked for."""
+
+    def ended(self) -> Self:
+        return self.exclude(outcome=Outcome.RUNNING)
+
+    def full(self) -> Self:
+        """Runs of everything: neither for one tenant nor for the records of webhooks."""
+        return self.filter(tenant=None).exclude(trigger=Trigger.WEBHOOK)
+
+    def written(self) -> Self:
+        """Runs that wrote their plan, or most of it."""
+        return self.filter(outcome__in=[Outcome.APPLIED, Outcome.PARTIAL])
+
+    def newest_first(self) -> Self:
+        return self.order_by("-started_at", "-id")
+
+
 class SyncRun(models.Model):
     """One run of the sync, recorded whatever its outcome.
 
     `counts` is {kind: {seen, added, updated, deactivated, restored, unchanged, skipped}}, with
-    `held` for `skipped` in old runs; read it with `get_counts`.
+    `held` for `skipped` in old runs; read it with `get_counts`. `losses` is
+    [[measure, tenant, number], …].
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -99,6 +120,9 @@ class SyncRun(models.Model):
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
     warnings = models.JSONField(default=list, blank=True)
+    losses = models.JSONField("losses of access", default=list, blank=True)
+
+    objects = SyncRunQuerySet.as_manager()
 
     class Meta:
         db_table = "sw_sync_runs"
@@ -181,3 +205,48 @@ class SyncSkip(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject_name or self.subject_scaikey_id}: {self.reason}"
+
+
+class WebhookState(models.TextChoices):
+    PENDING = "pending"
+    HANDLED = "handled"
+    FAILED = "failed"
+    IGNORED = "ignored"
+
+
+class WebhookEvent(models.Model):
+    """An event that ScaiKey announced (ScaiKey docs, reference/webhooks), without its data.
+
+    It says only which record to look up: `kind` and `scaikey_id`. What failed is left to the next
+    full sync, which reads everything.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    event_id = models.CharField("event ID", max_length=200)
+    event_type = models.CharField(max_length=200)
+    kind = models.CharField(max_length=16, blank=True, help_text="empty: a type that is ignored")
+    scaikey_id = models.CharField("ScaiKey ID", max_length=200, blank=True)
+    state = models.CharField(max_length=16, choices=WebhookState, default=WebhookState.PENDING)
+    occurred_at = models.DateTimeField(null=True, blank=True, help_text="according to ScaiKey")
+    received_at = models.DateTimeField(db_index=True)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    run = models.ForeignKey(
+        SyncRun, models.SET_NULL, null=True, blank=True, related_name="webhook_events"
+    )
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "sw_webhook_events"
+        constraints = [
+            models.UniqueConstraint(fields=["event_id"], name="sw_webhook_events_event_id"),
+            models.CheckConstraint(
+                condition=Q(state__in=WebhookState.values), name="sw_webhook_events_state"
+            ),
+        ]
+        indexes = [models.Index(fields=["state", "received_at"], name="sw_webhook_events_state_at")]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.scaikey_id}"

@@ -26,6 +26,15 @@ def process_lock(name: str) -> Iterator[bool]:
         yield free
 
 
+def lock_file(name: str) -> int | None:
+    """Lock a file of the home directory, on this host alone; None if another process has it.
+
+    The lock ends when every copy of the returned descriptor is closed, so that a process can pass
+    it to the one that it starts.
+    """
+    return _locked_file(_path(name))
+
+
 @contextmanager
 def _postgresql_lock(name: str) -> Iterator[bool]:
     key = _advisory_key(name)

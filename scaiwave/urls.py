@@ -11,6 +11,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("federation.urls")),
     path("v1/", include("rooms.urls")),
+    path("v1/", include("identity_sync.urls")),
     path("v1/", api.not_found),
     path("v1/<path:rest>", api.not_found),
 ]

@@ -34,6 +34,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Other servers", ("UPSTREAM_",)),
     ("Registration", ("REGISTRATION_", "CREDENTIALS_")),
     ("Sync", ("SYNC_",)),
+    ("Webhooks from ScaiKey", ("WEBHOOK_",)),
     (
         "Tenants, partners and people",
         ("TENANT_", "PARTNER_", "PARTICIPANT_", "GROUP_", "ADMINISTRATOR_"),

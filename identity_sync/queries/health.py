@@ -86,9 +86,8 @@ def scaikey_clock_skew(base_url: str) -> timedelta | None:
 
 
 def check_last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:
-    ended = SyncRun.objects.exclude(outcome=Outcome.RUNNING).filter(tenant=None)
-    latest = ended.order_by("-started_at", "-id").first()
-    success = ended.filter(outcome=Outcome.APPLIED).order_by("-started_at", "-id").first()
+    ended = SyncRun.objects.full().ended().newest_first()
+    latest, success = ended.first(), ended.filter(outcome=Outcome.APPLIED).first()
     if success is None or success.ended_at is None:
         yield warned("sync", "No full sync has succeeded yet.", "Run `scaiwave sync`.")
     elif now - success.ended_at > MAX_SYNC_AGE:

@@ -7,10 +7,19 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from identity_sync.errors import RemovalsPostponed
-from identity_sync.models import Outcome, Registration, RegistrationState, SyncRun, SyncSkip
+from identity_sync.models import (
+    Outcome,
+    Registration,
+    RegistrationState,
+    SyncRun,
+    SyncRunQuerySet,
+    SyncSkip,
+    Trigger,
+)
+from identity_sync.queries.webhooks import summarise_webhooks
 from identity_sync.services.registration.credentials import (
     find_waiting_credentials,
     verify_credentials,
@@ -45,6 +54,7 @@ class SyncStatus:
     last_success_age_seconds: int | None
     next_run_at: datetime
     skipped: dict[str, Any] | None = None
+    webhooks: dict[str, Any] | None = None
     drift: dict[str, dict[str, int]] | None = None
     warnings: list[str] = field(default_factory=list)
     problem: ScaiWaveError | None = None
@@ -63,11 +73,12 @@ def sync_status(
     """Return the status; what can't be read is null, and its error becomes `problem`.
 
     `drift` reads ScaiKey's lists; None omits it, and so does an operator who does not see the whole
-    platform. Such an operator sees only the counts of runs for their own tenants.
+    platform. Such an operator sees only the counts of runs for their own tenants,
+    and nothing of webhooks, whose runs are not among the last runs.
     """
     operator.require(Permission.VIEW)
     credentials, problem = _check_credentials(config)
-    success = _ended_runs(operator).filter(outcome=Outcome.APPLIED, tenant=None).first()
+    success = _ended_runs(operator).full().filter(outcome=Outcome.APPLIED).first()
     status = SyncStatus(
         registration=_describe_registration(operator, config),
         credentials=credentials,
@@ -79,6 +90,8 @@ def sync_status(
         problem=problem,
     )
     status.skipped, postponed = summarise_skips(operator, now)
+    if operator.sees_everything:
+        status.webhooks = summarise_webhooks(config, now)
     if status.problem is None:
         status.problem = postponed
     if drift is not None and problem is None and operator.sees_everything:
@@ -175,13 +188,13 @@ def _describe_registration(operator: Operator, config: Configuration) -> dict[st
     }
 
 
-def _ended_runs(operator: Operator) -> QuerySet[SyncRun]:
-    """Return the runs that have ended and that the operator may see, newest first."""
-    return _visible_runs(operator).exclude(outcome=Outcome.RUNNING)
+def _ended_runs(operator: Operator) -> SyncRunQuerySet:
+    """Return the ended runs that the operator may see, newest first, without those of webhooks."""
+    return _visible_runs(operator).ended().exclude(trigger=Trigger.WEBHOOK)
 
 
-def _visible_runs(operator: Operator) -> QuerySet[SyncRun]:
-    runs = SyncRun.objects.select_related("tenant").order_by("-started_at", "-id")
+def _visible_runs(operator: Operator) -> SyncRunQuerySet:
+    runs = SyncRun.objects.select_related("tenant").newest_first()
     if operator.sees_everything:
         return runs
     return runs.filter(Q(tenant=None) | Q(tenant__in=visible_tenants(operator)))

@@ -80,8 +80,19 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_SCAIKEY_WEBHOOK_SECRET",
-        "Shared secret of ScaiKey's webhooks.",
+        "Shared secret of ScaiKey's webhooks; empty refuses them.",
         secret=True,
+    ),
+    SettingDefinition(
+        "SCAIWAVE_SCAIKEY_WEBHOOK_SECRET_PREVIOUS",
+        "Former secret of ScaiKey's webhooks, accepted too while you rotate it.",
+        secret=True,
+    ),
+    SettingDefinition(
+        "SCAIWAVE_WEBHOOK_RETENTION_DAYS",
+        "Days that received webhooks are kept.",
+        "30",
+        type="int",
     ),
     SettingDefinition(
         "SCAIWAVE_ADMIN_TOKEN",

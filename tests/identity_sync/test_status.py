@@ -11,8 +11,12 @@ from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity_sync.management.commands.sync_status import format_age, format_changes
-from identity_sync.models import Registration, SyncRun, SyncSkip
+from identity_sync.management.commands.sync_status import (
+    format_age,
+    format_changes,
+    format_webhooks,
+)
+from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
 from identity_sync.queries.status import next_scheduled, sync_status
 from scaiwave.auth.operators import Operator, Role
 from scaiwave.clients.connect import NotRegistered
@@ -117,6 +121,73 @@ def test_success_a_dry_run_or_one_tenant_is_no_success(home: Path, sandbox: Sand
     make_run(tenant=make_tenant("acme", "tnt_1"))
     status = sync_status(operator=HOST, config=make_config(home, sandbox), now=NOW, drift=None)
     assert status.last_success_at is None
+
+
+def make_event(**fields: Any) -> WebhookEvent:
+    number = WebhookEvent.objects.count()
+    values = {"event_id": f"evt_{number}", "event_type": "user.updated", "received_at": NOW}
+    return WebhookEvent.objects.create(**{**values, **fields})
+
+
+def test_success_runs_of_webhooks_are_not_the_last_runs(home: Path, sandbox: Sandbox) -> None:
+    make_run(started_at=NOW - timedelta(minutes=9), requests=1)
+    make_run(started_at=NOW - timedelta(minutes=1), requests=2, trigger="webhook")
+    status = sync_status(operator=HOST, config=make_config(home, sandbox), now=NOW, drift=None)
+    assert [run["requests"] for run in status.runs] == [1]
+    assert status.last_success_at == NOW - timedelta(minutes=9) + timedelta(seconds=4)
+
+
+def test_success_webhooks(home: Path, sandbox: Sandbox) -> None:
+    config = make_config(home, sandbox, SCAIWAVE_SCAIKEY_WEBHOOK_SECRET="whsec-hidden")
+    status = sync_status(operator=HOST, config=config, now=NOW, drift=None)
+    assert status.webhooks == {
+        "configured": True,
+        "last_delivery_at": None,
+        "last_delivery_age_seconds": None,
+        "waiting": 0,
+        "lag_seconds": 0,
+        "last_handled_seconds": None,
+        "failed": 0,
+        "last_failure": None,
+    }
+    assert format_webhooks(status.webhooks) == "no delivery yet"
+    early, late = NOW - timedelta(seconds=90), NOW - timedelta(seconds=30)
+    make_event(state="handled", received_at=early, ended_at=early + timedelta(seconds=1.25))
+    failure = {"state": "failed", "ended_at": NOW, "error_code": "SW_X", "error_message": "why"}
+    make_event(received_at=early, **failure)
+    status = sync_status(operator=HOST, config=config, now=NOW, drift=None)
+    assert format_webhooks(status.webhooks) == (
+        "last delivery 1 min ago; handled in 1.2 s; 1 failed (SW_X), left to the next full sync"
+    )
+    make_event(received_at=late)
+    status = sync_status(operator=HOST, config=config, now=NOW, drift=None)
+    assert status.webhooks is not None
+    assert (status.webhooks["waiting"], status.webhooks["lag_seconds"]) == (1, 30)
+    assert status.webhooks["last_delivery_at"] == late
+    assert status.webhooks["last_failure"] == {
+        "event_id": "evt_1",
+        "event_type": "user.updated",
+        "failed_at": NOW,
+        "error": {"code": "SW_X", "message": "why"},
+    }
+    assert "1 waiting for 30 s" in str(format_webhooks(status.webhooks))
+    assert "whsec-hidden" not in str(status.document())
+
+
+def test_success_webhooks_are_not_configured(home: Path, sandbox: Sandbox) -> None:
+    status = sync_status(operator=HOST, config=make_config(home, sandbox), now=NOW, drift=None)
+    assert format_webhooks(status.webhooks) == "not configured"
+    make_event(state="handled", ended_at=NOW)
+    status = sync_status(operator=HOST, config=make_config(home, sandbox), now=NOW, drift=None)
+    text = "no longer configured; last delivery 0 s ago; handled in 0.0 s"
+    assert format_webhooks(status.webhooks) == text
+
+
+def test_success_a_tenant_admin_sees_nothing_of_webhooks(home: Path, sandbox: Sandbox) -> None:
+    make_tenant("acme", "tnt_1")
+    operator = Operator("t", Role.TENANT_ADMIN, tenant_id="tnt_1")
+    status = sync_status(operator=operator, config=make_config(home, sandbox), now=NOW, drift=None)
+    assert status.webhooks is None
 
 
 def test_fail_not_registered(home: Path) -> None:

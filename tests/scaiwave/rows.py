@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth.models import Permission
 
 from federation.models import KnownPeer, Policy, ServerKey
-from identity_sync.models import Registration, SyncChange, SyncRun, SyncSkip
+from identity_sync.models import Registration, SyncChange, SyncRun, SyncSkip, WebhookEvent
 from rooms.models import (
     Event,
     ImportIntent,
@@ -143,6 +143,9 @@ def _runs(of: Tenant, anna: Participant, number: int) -> None:
         reason="postponed: no answer",
         first_skipped_at=NOW,
         last_skipped_at=NOW,
+    )
+    WebhookEvent.objects.create(
+        event_id=f"evt_{number}", event_type="user.updated", received_at=NOW, run=run
     )
     asked = {"scope": "GLOBAL", "contact_email": "ops@example.com", "requested_at": NOW}
     Registration.objects.create(

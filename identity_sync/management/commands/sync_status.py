@@ -24,6 +24,7 @@ FACTS = (
     Column("last_success", "Last success"),
     Column("next_run_at", "Next scheduled run", ColumnType.TIME),
     Column("skipped", "Skipped"),
+    Column("webhooks", "Webhooks"),
     Column("drift", "Drift now"),
 )
 RUNS = (
@@ -92,6 +93,7 @@ def status_facts(status: SyncStatus) -> dict[str, Any]:
         "last_success": format_age(status.last_success_age_seconds),
         "next_run_at": status.next_run_at,
         "skipped": format_skipped(status.skipped),
+        "webhooks": format_webhooks(status.webhooks),
         "drift": format_drift(status.drift),
     }
 
@@ -148,3 +150,23 @@ def format_skipped(skipped: dict[str, Any] | None) -> str:
     if not skipped or not skipped["count"]:
         return "nothing"
     return f"{skipped['count']:,}, including {skipped['postponed']:,} postponed removals"
+
+
+def format_webhooks(webhooks: dict[str, Any] | None) -> str | None:
+    """`last delivery 5 min ago; 2 waiting for 3 s; 1 failed (SW_UPSTREAM_UNREACHABLE)`."""
+    if webhooks is None:
+        return None
+    if not webhooks["configured"] and webhooks["last_delivery_at"] is None:
+        return "not configured"
+    age = webhooks["last_delivery_age_seconds"]
+    parts = ["no delivery yet" if age is None else f"last delivery {format_age(age)}"]
+    if not webhooks["configured"]:
+        parts.insert(0, "no longer configured")
+    if webhooks["waiting"]:
+        parts.append(f"{webhooks['waiting']:,} waiting for {webhooks['lag_seconds']:,} s")
+    elif webhooks["last_handled_seconds"] is not None:
+        parts.append(f"handled in {webhooks['last_handled_seconds']:.1f} s")
+    if webhooks["failed"]:
+        code = webhooks["last_failure"]["error"]["code"]
+        parts.append(f"{webhooks['failed']:,} failed ({code}), left to the next full sync")
+    return "; ".join(parts)

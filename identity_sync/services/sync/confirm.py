@@ -117,7 +117,7 @@ class Confirmer:
             self._confirm_roles()
 
     def _confirm_kind(self, entity: EntitySync, present: int) -> None:
-        find_claims(entity)
+        find_claims(entity, targets_only=self.scope.targets_only)
         _settle_lost_tenants(entity)
         if not _count_open(entity.kind):
             return
@@ -268,10 +268,12 @@ class Confirmer:
             )
 
 
-def find_claims(entity: EntitySync) -> None:
+def find_claims(entity: EntitySync, *, targets_only: bool = False) -> None:
     """Stage a claim for each row that the lists omit, or show as moved or as not active.
 
-    A record that is listed but can't be used makes no claim.
+    A record that is listed but can't be used makes no claim. With
+    `targets_only` only a target can be omitted, and what is in a tenant that is confirmed as
+    removed.
     """
     is_moved, tenant_join, moved = "0", "", "false"
     if entity.in_tenant:
@@ -303,8 +305,22 @@ def find_claims(entity: EntitySync) -> None:
         WHERE {entity.owned_condition} AND (s.n IS NULL OR {moved} OR {inactive})
           AND NOT EXISTS (SELECT 1 FROM unusable_records u
                           WHERE u.kind = %s AND u.scaikey_id = p.{entity.identity})
+          {_target_condition(entity) if targets_only else ""}
         """,
         [entity.kind, entity.kind],
+    )
+
+
+def _target_condition(entity: EntitySync) -> str:
+    in_lost_tenant = ""
+    if entity.in_tenant:
+        in_lost_tenant = (
+            "OR p.tenant_id IN (SELECT t.id FROM confirmed_removals x JOIN sw_tenants t "
+            "ON t.scaikey_tenant_id = x.scaikey_id WHERE x.kind = 'tenants')"
+        )
+    return (
+        f"AND (EXISTS (SELECT 1 FROM targets w WHERE w.kind = '{entity.kind}' "
+        f"AND w.scaikey_id = p.{entity.identity}) {in_lost_tenant})"
     )
 
 

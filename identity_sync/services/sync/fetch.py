@@ -107,7 +107,7 @@ def stage_all(
     Raises what the client raises, `IncompleteListing`, `UnusableRecords` and, in a run for one
     tenant, `TenantGone`.
     """
-    _stage_scope(scope)
+    stage_scope(scope)
     if scope.tenant_only:
         stage_records("tenants", [scope.fetch_tenant(client)])
     else:
@@ -124,7 +124,7 @@ def stage_all(
         copy_rows("unusable_records", rows)
 
 
-def _stage_scope(scope: SyncScope) -> None:
+def stage_scope(scope: SyncScope) -> None:
     """Stage the linked tenants within the scope. Rows outside of them are never deactivated."""
     tenants = Tenant.objects.exclude(scaikey_tenant_id=None)
     if scope.tenant_only or scope.name == "TENANT":
@@ -141,10 +141,10 @@ def _stage_partners(
         with bars("Partners") as progress:
             stage_collection(client, "partners", fetched=fetched, progress=progress)
     elif scope.partner_id:
-        stage_records("partners", _fetch_own_partner(client, scope.partner_id))
+        stage_records("partners", fetch_own_partner(client, scope.partner_id))
 
 
-def _fetch_own_partner(client: ScaiKeyClient, partner_id: str) -> list[PartnerRecord]:
+def fetch_own_partner(client: ScaiKeyClient, partner_id: str) -> list[PartnerRecord]:
     """Fetch this server's own partner, which only GLOBAL credentials may read in full.
 
     Its id is enough to add its tenants.
@@ -230,15 +230,20 @@ def restage_records(kind: str, records: list[BaseRecord]) -> int:
 
 
 def stage_members(
-    client: ScaiKeyClient, *, fetched: FetchResult, progress: ProgressCallback
+    client: ScaiKeyClient,
+    *,
+    fetched: FetchResult,
+    progress: ProgressCallback,
+    use_scim: bool = True,
 ) -> None:
     """Read the members of every staged group, by SCIM or else from the group's list of members.
 
     SCIM is preferred, if the credentials allow it: a document has all members of a group as of one
-    moment.
+    moment. It reads all groups of a tenant, so a run for a few groups does without it.
     """
     reader = _MemberReader(client, fetched, progress)
-    copy_rows("stage_memberships", reader.read_by_scim())
+    if use_scim:
+        copy_rows("stage_memberships", reader.read_by_scim())
     if reader.documents and _are_members_unknown():
         # SCIM then has other ids than the admin API.
         execute("DELETE FROM stage_memberships")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -46,6 +47,7 @@ def finish_run(
 ) -> None:
     run.outcome = report.outcome
     run.counts = report.counts()
+    run.losses = [[*key, number] for key, number in sorted(report.losses_by_tenant.items())]
     run.requests = report.requests
     run.ended_at = now
     run.duration_seconds = report.duration_seconds
@@ -64,6 +66,21 @@ def fail_run(run: SyncRun, report: SyncReport, *, now: datetime, error: BaseExce
         # The next run marks it as interrupted.
         logger.warning("The end of sync run %s could not be recorded.", run.pk)
         connection.close()
+
+
+def count_webhook_losses() -> dict[tuple[str, str], int]:
+    """Losses of access, by measure and tenant, that webhooks have caused since the last full sync.
+
+    Between two full syncs webhooks may take no more than one full sync may.
+    """
+    runs = SyncRun.objects.written().filter(trigger=Trigger.WEBHOOK)
+    if (full := SyncRun.objects.full().written().newest_first().first()) is not None:
+        runs = runs.filter(started_at__gt=full.started_at)
+    counts: Counter[tuple[str, str]] = Counter()
+    for losses in runs.exclude(losses=[]).values_list("losses", flat=True):
+        for measure, tenant_id, number in losses:
+            counts[measure, tenant_id] += number
+    return dict(counts)
 
 
 def _describe_error(error: BaseException) -> tuple[str, str]:

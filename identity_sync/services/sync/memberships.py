@@ -28,6 +28,7 @@ from identity_sync.services.sync.confirm import (
 from identity_sync.services.sync.entities import datetime_param
 from identity_sync.services.sync.fetch import MAX_NAMED, direct_memberships, join_examples
 from identity_sync.services.sync.removal_limit import RemovalLimit
+from identity_sync.services.sync.scope import SyncScope
 from identity_sync.services.sync.staging import (
     BATCH,
     analyze,
@@ -95,6 +96,15 @@ def count_active() -> int:
     return number
 
 
+def count_in_scope() -> int:
+    """Edges of every tenant in scope that are not absent, whatever was read."""
+    sql = (
+        "SELECT count(*) FROM sw_group_memberships e JOIN scope_tenants c "
+        "ON c.tenant_id = e.tenant_id WHERE e.absent_since IS NULL"
+    )
+    return int(fetch_one(sql)[0])
+
+
 def find_claims() -> None:
     """Stage a claim for each edge that the lists no longer show.
 
@@ -124,6 +134,33 @@ def find_claims() -> None:
         )
 
 
+def find_edges_of_lost_members() -> None:
+    """Find the edges in groups that were not read whose member is proven to be gone or has moved.
+
+    A run of everything reads every group, so only a run for single records needs this.
+    """
+    for is_group, table, kind, column, _ in _MEMBER_TYPES:
+        execute(
+            f"""
+            INSERT INTO edge_claims (edge_id, tenant_id, group_scaikey_id, member_scaikey_id,
+                                     is_group, state, note)
+            SELECT e.id, e.tenant_id, g.scaikey_id, m.scaikey_id, {is_group}, 'proven', ''
+            FROM {table} m
+            JOIN sw_group_memberships e ON e.{column} = m.id
+            JOIN sw_groups g ON g.id = e.group_id
+            WHERE e.absent_since IS NULL AND g.absent_since IS NULL AND g.scaikey_id IS NOT NULL
+              AND g.id NOT IN (SELECT group_id FROM fetched_group_rows)
+              AND m.scaikey_id IN (SELECT scaikey_id FROM confirmed_removals WHERE kind = '{kind}'
+                                   UNION SELECT scaikey_id FROM stage_{kind})
+              AND (EXISTS (SELECT 1 FROM confirmed_removals x WHERE x.kind = '{kind}'
+                           AND x.scaikey_id = m.scaikey_id)
+                   OR EXISTS (SELECT 1 FROM stage_{kind} s JOIN sw_tenants t ON t.id = m.tenant_id
+                              WHERE s.scaikey_id = m.scaikey_id
+                                AND s.tenant_scaikey_id <>! t.scaikey_tenant_id))
+            """
+        )
+
+
 @dataclass(frozen=True)
 class EdgeConfirmer:
     """Decides the claims about edges by the rule in the docstring of this module."""
@@ -131,11 +168,14 @@ class EdgeConfirmer:
     client: ScaiKeyClient
     limit: RemovalLimit
     budget: LookupBudget
-    tenant_only: bool
+    scope: SyncScope
     result: Confirmation
 
     def confirm(self, present: int) -> None:
         find_claims()
+        if self.scope.targets_only:
+            find_edges_of_lost_members()
+            present = count_in_scope()
         if not _count_open():
             return
         self._apply_limit(present)
@@ -152,7 +192,7 @@ class EdgeConfirmer:
             if self._is_confirmed_by_sample(""):
                 self.result.is_assumed |= _assume("") > 0
             return
-        if self.tenant_only or self.limit.allowed is not None:
+        if self.scope.tenant_only or self.limit.allowed is not None:
             # --allow-removals lifts the budget, so that every claim is looked up.
             return
         rows = select(
@@ -386,8 +426,12 @@ def _plan_claims(action: str, reason: str, states: tuple[str, ...]) -> None:
 
 
 def count_unseen() -> int:
-    """Count the edges of the database that no list showed."""
-    return int(fetch_one("SELECT count(*) FROM edge_claims WHERE state <> 'exists'")[0])
+    """Count the edges of the database in the groups that were read that no list showed."""
+    sql = (
+        "SELECT count(*) FROM edge_claims WHERE state <> 'exists' "
+        "AND group_scaikey_id IN (SELECT scaikey_id FROM fetched_group_rows)"
+    )
+    return int(fetch_one(sql)[0])
 
 
 def plan_changes() -> None:

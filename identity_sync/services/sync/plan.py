@@ -33,7 +33,8 @@ class Plan:
     `conflicts` are tenants that are skipped because of their slug, `inconsistent` the kinds whose
     removals stopped. `skipped_losses` counts losses that the removal limit leaves out, `claimed`
     those that the lists claimed; `is_assumed` is true if not all of them were looked up. `tenant`
-    is the only one of the run, or None.
+    is the only one of the run, or None. The losses of a run for single records (`targets_only`) are
+    compared with everything in scope; `edges_in_scope` are all group memberships there.
     """
 
     tenant: Tenant | None = None
@@ -47,6 +48,8 @@ class Plan:
     skipped_losses: int = 0
     claimed: int = 0
     is_assumed: bool = False
+    targets_only: bool = False
+    edges_in_scope: int = 0
 
     @property
     def command(self) -> str:
@@ -101,7 +104,12 @@ def _plan_skips(entity: EntitySync) -> None:
 
 
 def plan_changes(
-    present: dict[str, int], confirmation: Confirmation, *, unusable: int, tenant: Tenant | None
+    present: dict[str, int],
+    confirmation: Confirmation,
+    *,
+    unusable: int,
+    tenant: Tenant | None,
+    targets_only: bool = False,
 ) -> Plan:
     """Plan everything else, in the order in which the kinds depend on each other."""
     plan = Plan(
@@ -110,7 +118,10 @@ def plan_changes(
         inconsistent=confirmation.inconsistent,
         is_assumed=confirmation.is_assumed,
         unusable=unusable,
+        targets_only=targets_only,
     )
+    if targets_only:
+        plan.edges_in_scope = memberships.count_in_scope()
     plan.claimed = int(
         fetch_one("SELECT (SELECT count(*) FROM loss_claims) + (SELECT count(*) FROM edge_claims)")[
             0

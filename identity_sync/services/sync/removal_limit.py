@@ -13,7 +13,8 @@ a loss, `b` a membership or grant of a lost group.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
@@ -48,18 +49,27 @@ _LABELS = {
 class RemovalLimit:
     """The limit is exceeded by more than `limit` losses and more than `share` (0 to 1) of the rows.
 
-    `allowed`, if set, permits a plan with at most that many losses in total.
+    `allowed`, if set, permits a plan with at most that many losses in total. `spent`
+    are losses of earlier runs, by measure and tenant, that count too: a series of small runs must
+    not take what one run may not.
     """
 
     limit: int
     share: float
     allowed: int | None = None
+    spent: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def is_exceeded(self, removals: int, present: int) -> bool:
         return removals > self.limit and removals > present * self.share
 
     def allows(self, total: int) -> bool:
         return self.allowed is not None and total <= self.allowed
+
+    def count_spent(self, measure: str, tenant_id: str | None = None) -> int:
+        """Losses of earlier runs: of one tenant, or of all."""
+        if tenant_id is not None:
+            return self.spent.get((measure, tenant_id), 0)
+        return sum(number for (kind, _), number in self.spent.items() if kind == measure)
 
 
 def enforce_removal_limit(
@@ -80,7 +90,9 @@ def enforce_removal_limit(
     for kind in plan.present:
         _ensure_not_empty(plan, kind, report, allowance)
     for measure, number in [*report.losses.items(), (AFFECTED, _count_affected())]:
-        if limit.is_exceeded(number, present[measure]) and not _has_few_rows(measure, present):
+        spent = limit.count_spent(measure) if number else 0
+        is_exceeded = limit.is_exceeded(number + spent, present[measure] + spent)
+        if is_exceeded and not _has_few_rows(measure, present):
             raise _build_error(plan, limit, report, (measure, number, present[measure]), allowance)
     if plan.is_assumed:
         measure = max(LOSSES, key=lambda name: report.losses[name])
@@ -213,6 +225,15 @@ def _count_affected() -> int:
     )
 
 
+def count_losses_by_tenant() -> dict[tuple[str, str], int]:
+    """Count the losses by measure and tenant; those of a partner have no tenant."""
+    rows = select(
+        "SELECT kind, tenant_id, count(*) FROM losses GROUP BY kind, tenant_id UNION ALL "
+        f"SELECT '{AFFECTED}', tenant_id, count(*) FROM ({_AFFECTED}) AS a GROUP BY tenant_id"
+    )
+    return {(kind, str(tenant_id or "")): int(number) for kind, tenant_id, number in rows}
+
+
 def _count_present(plan: Plan) -> dict[str, int]:
     """Count what the losses are a share of: rows within the scope before the run."""
     grants = fetch_one(
@@ -220,9 +241,12 @@ def _count_present(plan: Plan) -> dict[str, int]:
         "WHERE g.tenant_id IN (SELECT tenant_id FROM scope_tenants)"
     )
     people = plan.present.get("participants", 0)
-    return {"people": people, AFFECTED: people, "grants": int(grants[0])} | {
+    present = {"people": people, AFFECTED: people, "grants": int(grants[0])} | {
         kind: plan.present.get(kind, 0) for kind in ("memberships", "groups", "tenants", "partners")
     }
+    if plan.targets_only:
+        present["memberships"] = plan.edges_in_scope
+    return present
 
 
 def _has_few_rows(measure: str, present: dict[str, int]) -> bool:
@@ -230,7 +254,7 @@ def _has_few_rows(measure: str, present: dict[str, int]) -> bool:
 
 
 def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> None:
-    if plan.staged[kind] or not plan.kinds[kind].deactivated:
+    if plan.targets_only or plan.staged[kind] or not plan.kinds[kind].deactivated:
         return
     name = {"participants": "users", "memberships": "group members"}.get(kind, kind)
     raise SyncCollectionEmpty(
@@ -259,6 +283,8 @@ def _build_error(
 
 def format_allowance(plan: Plan, total: int) -> str:
     """Format the command that allows this plan and no larger one."""
+    if plan.targets_only:
+        return "let a full sync decide: `scaiwave sync --dry-run -v 2` shows its plan."
     return (
         f"allow exactly this plan: `{plan.command} --allow-removals {total}`. "
         f"To review it first: `{plan.command} --dry-run -v 2`."
@@ -270,19 +296,20 @@ def _find_exceeding_tenants(limit: RemovalLimit) -> set[str]:
         "SELECT kind, tenant_id, count(*) FROM losses "
         "WHERE kind IN ('people', 'grants', 'memberships', 'groups') "
         "GROUP BY kind, tenant_id HAVING count(*) > %s",
-        [limit.limit],
+        [0 if limit.spent else limit.limit],
     )
     rows += select(
         f"SELECT '{AFFECTED}', tenant_id, count(*) FROM ({_AFFECTED}) AS a "
         "GROUP BY tenant_id HAVING count(*) > %s",
-        [limit.limit],
+        [0 if limit.spent else limit.limit],
     )
     exceeding = set()
     for kind, tenant_id, number in rows:
-        present = _count_in_tenant(kind, str(tenant_id))
+        spent = limit.count_spent(kind, str(tenant_id))
+        present = _count_in_tenant(kind, str(tenant_id)) + spent
         if kind == "groups" and present < FEW_ROWS:
             continue
-        if limit.is_exceeded(int(number), present):
+        if limit.is_exceeded(int(number) + spent, present):
             exceeding.add(str(tenant_id))
     return exceeding
 

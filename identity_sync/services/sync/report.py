@@ -32,7 +32,8 @@ class KindCounts:
 class SyncReport:
     """`outcome` is applied, planned, refused, partial or failed.
 
-    `losses` counts the losses of access among the changes, or among what was refused.
+    `losses` counts the losses of access among the changes, or among what was refused;
+    `losses_by_tenant` those of the changes by measure and tenant.
     """
 
     run_id: UUID | None
@@ -41,6 +42,7 @@ class SyncReport:
         default_factory=lambda: {kind: KindCounts() for kind in KINDS}
     )
     losses: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LOSSES, 0))
+    losses_by_tenant: dict[tuple[str, str], int] = field(default_factory=dict)
     requests: int = 0
     duration_seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
@@ -58,6 +60,7 @@ class SyncReport:
         self.outcome = "failed"
         self.kinds = {kind: KindCounts() for kind in KINDS}
         self.losses = dict.fromkeys(LOSSES, 0)
+        self.losses_by_tenant = {}
 
     def counts(self) -> dict[str, dict[str, int]]:
         return {kind: asdict(counts) for kind, counts in self.kinds.items()}

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from django.conf import settings
@@ -20,7 +20,7 @@ from identity_sync.errors import (
     SyncStopped,
     TenantNotLinked,
 )
-from identity_sync.models import SyncRun, Trigger
+from identity_sync.models import Outcome, SyncRun, Trigger
 from identity_sync.services.sync import history
 from identity_sync.services.sync.confirm import Confirmation, Confirmer, LookupBudget
 from identity_sync.services.sync.fetch import FetchResult, stage_all
@@ -36,12 +36,15 @@ from identity_sync.services.sync.plan import (
 )
 from identity_sync.services.sync.removal_limit import (
     RemovalLimit,
+    count_losses_by_tenant,
     enforce_removal_limit,
     format_allowance,
 )
 from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.scope import SyncScope, resolve_scope
 from identity_sync.services.sync.staging import temporary_tables
+from identity_sync.services.sync.targets import Targets, find_unproven, stage_targets
+from identity_sync.services.webhooks import events
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.connect import scaikey_client
 from scaiwave.clients.scaikey.client import ScaiKeyClient
@@ -60,7 +63,9 @@ class SyncOptions:
 
     `tenant` is the ID or slug of the only tenant to sync. `allow_removals` permits that many losses
     of access, `allow_no_super_admin` a plan that leaves no super admin. `on_planned` is called
-    while the plan can be read. `connect` creates the client.
+    while the plan can be read. `connect` creates the client. `targets` are
+    the single records of a run that reads nothing else; `waits` is true for a run that waits for
+    the lock.
     """
 
     operator: Operator
@@ -72,6 +77,13 @@ class SyncOptions:
     trigger: Trigger = Trigger.MANUAL
     on_planned: Callable[[], None] | None = None
     connect: Callable[[Configuration], ScaiKeyClient] = scaikey_client
+    targets: Targets | None = None
+    waits: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the run reads everything and may write it."""
+        return self.tenant is None and self.targets is None and not self.dry_run
 
 
 @dataclass(frozen=True)
@@ -85,13 +97,24 @@ class _SyncContext:
     run: SyncRun | None = None
 
 
+POLL_SECONDS = 0.2
+"""How often a run that waits for the lock tries to take it."""
+
+
 @contextmanager
-def sync_lock() -> Iterator[None]:
-    """Acquire the lock of syncs. Raises `SyncLocked` at once if another run has it."""
-    with process_lock("sync") as acquired:
-        if not acquired:
+def sync_lock(*, waits: bool = False) -> Iterator[None]:
+    """Acquire the lock of syncs.
+
+    Raises `SyncLocked` at once if another run has it, unless this one `waits`.
+    """
+    while True:
+        with process_lock("sync") as acquired:
+            if acquired:
+                yield
+                return
+        if not waits:
             raise SyncLocked("Another sync is running.")
-        yield
+        time.sleep(POLL_SECONDS)
 
 
 def run_sync(options: SyncOptions) -> SyncReport:
@@ -110,13 +133,19 @@ def run_sync(options: SyncOptions) -> SyncReport:
     tenant = None
     if options.tenant is not None:
         tenant = _require_linked(resolve_tenant(options.operator, options.tenant))
-    with options.connect(settings.CONFIG) as client, sync_lock():
+    with options.connect(settings.CONFIG) as client, sync_lock(waits=options.waits):
         history.close_interrupted(_now())
+        covered = events.find_open() if options.is_full else []
         run = history.start_run(
             operator=options.operator, trigger=options.trigger, tenant=tenant, now=_now()
         )
         context = _SyncContext(client, options, SyncReport(run_id=run.pk), tenant, run)
-        return _run_and_record(context, run)
+        try:
+            return _run_and_record(context, run)
+        finally:
+            # What was announced before the lists were read is in them.
+            if run.outcome in (Outcome.APPLIED, Outcome.PARTIAL):
+                events.finish(covered, run=run, now=_now())
 
 
 def compute_drift(*, operator: Operator, bars: ProgressFactory) -> SyncReport:
@@ -164,7 +193,11 @@ def _run(context: _SyncContext) -> None:
             # 1. Fetch the lists.
             scope = resolve_scope(client, context.tenant)
             fetched = FetchResult()
-            stage_all(client, scope, fetched=fetched, bars=options.bars)
+            if options.targets is None:
+                stage_all(client, scope, fetched=fetched, bars=options.bars)
+            else:
+                scope = replace(scope, targets_only=True)
+                stage_targets(client, scope, options.targets, fetched=fetched)
             # 2. Confirm every loss of access by a look-up.
             present = count_present(fetched.kinds)
             confirmation = _confirm(context, scope, fetched, present)
@@ -173,6 +206,8 @@ def _run(context: _SyncContext) -> None:
             plan_removals(fetched.kinds)
             unusable = sum(map(len, fetched.unusable.values()))
             stopped = _apply(context, present, confirmation, unusable)
+            if options.targets is not None:
+                find_unproven(options.targets)
             if options.on_planned:
                 options.on_planned()
     finally:
@@ -195,7 +230,7 @@ def _confirm(
     confirmer = Confirmer(context.client, scope, limit, budget, context.options.bars)
     confirmer.confirm(fetched, present)
     if "memberships" in fetched.kinds:
-        edges = EdgeConfirmer(context.client, limit, budget, scope.tenant_only, confirmer.result)
+        edges = EdgeConfirmer(context.client, limit, budget, scope, confirmer.result)
         edges.confirm(present["memberships"])
     return confirmer.result
 
@@ -219,7 +254,13 @@ def _decide(
     context: _SyncContext, present: dict[str, int], confirmation: Confirmation, unusable: int
 ) -> SyncStopped | None:
     options, report = context.options, context.report
-    plan = plan_changes(present, confirmation, unusable=unusable, tenant=context.tenant)
+    plan = plan_changes(
+        present,
+        confirmation,
+        unusable=unusable,
+        tenant=context.tenant,
+        targets_only=options.targets is not None,
+    )
     report.kinds = plan.kinds
     report.warnings += plan.warnings
     try:
@@ -231,6 +272,7 @@ def _decide(
         )
         if skipped_tenants:
             count_plan(plan)
+        report.losses_by_tenant = count_losses_by_tenant()
         report.outcome = "planned" if options.dry_run else "applied"
         _write(context, plan)
     except SyncStopped as error:
@@ -254,7 +296,8 @@ def _write(context: _SyncContext, plan: Plan) -> None:
         if context.run is not None:
             history.record_changes(context.run)
         refresh_statistics(report.changed)
-    if context.run is not None:
+    # A run for single records can't tell which other rows are no longer skipped.
+    if context.run is not None and options.targets is None:
         history.record_skips(context.tenant, _now())
 
 
@@ -319,6 +362,7 @@ def _removal_limit(options: SyncOptions) -> RemovalLimit:
         limit=config.get_int("SCAIWAVE_SYNC_REMOVAL_LIMIT"),
         share=config.get_fraction("SCAIWAVE_SYNC_REMOVAL_SHARE"),
         allowed=options.allow_removals,
+        spent={} if options.targets is None else history.count_webhook_losses(),
     )
 
 

@@ -21,13 +21,14 @@ class SyncScope:
     """What the credentials can read, or the one tenant of a run if `tenant_only` is true.
 
     `name` is GLOBAL, PARTNER or TENANT (ScaiKey docs, concepts/applications); the ids are those of
-    the partner or tenant.
+    the partner or tenant. `targets_only` is true for a run for single records.
     """
 
     name: str
     partner_id: str = ""
     tenant_id: str = ""
     tenant_only: bool = False
+    targets_only: bool = False
 
     @property
     def params(self) -> dict[str, str] | None:

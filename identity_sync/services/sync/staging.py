@@ -98,6 +98,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         "group_id uuid",
         "member_id uuid",
     ),
+    # What a run for single records is about; see targets.py.
+    "targets": ("kind", "scaikey_id"),
     # Records of a list that can't be used; their rows stay unchanged.
     "unusable_records": ("kind", "scaikey_id", "reason"),
     # Rows that would lose access by the lists, and what the look-ups by id showed: `state` is open,
@@ -154,6 +156,7 @@ _SMALL_INDEXES = {
     "group_map": ("scaikey_id",),
     "fetched_groups": ("scaikey_id",),
     "fetched_group_rows": ("group_id",),
+    "targets": ("kind", "scaikey_id"),
     "unusable_records": ("kind", "scaikey_id"),
     "loss_claims": ("kind", "scaikey_id"),
     "edge_claims": ("group_scaikey_id",),

@@ -1,0 +1,29 @@
+"""`scaiwave manage process_webhooks`: work off stored webhooks without Redis.
+
+The web server starts it when a webhook arrives; it ends when none is left.
+"""
+
+from __future__ import annotations
+
+from argparse import SUPPRESS, ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from identity_sync.services.webhooks.process import PROCESS_LOCK, process_until_done
+from scaiwave.auth.operators import host_operator
+from scaiwave.locks import lock_file
+
+
+class Command(BaseCommand):
+    help = "Handle the webhooks that are stored, then end. The web server starts it by itself."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--lock", type=int, help=SUPPRESS)
+
+    def handle(self, lock: int | None, **options: Any) -> None:
+        if lock is None:
+            lock = lock_file(PROCESS_LOCK)
+        if not process_until_done(operator=host_operator(), lock=lock):
+            self.stderr.write("Another process is handling webhooks.")

@@ -1,0 +1,46 @@
+"""POST /v1/webhooks/scaikey"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils import timezone
+
+from identity_sync.errors import WebhookTooLarge
+from identity_sync.services.webhooks.receive import receive_event
+from identity_sync.services.webhooks.signature import HEADER, get_secrets, verify_signature
+from identity_sync.services.webhooks.wake import wake
+from scaiwave.api import BadApiRequest, LengthRequired, api_view
+from scaiwave.console.output import to_json
+
+MAX_BODY_BYTES = 256 * 1024
+
+
+@api_view("POST")
+def scaikey_webhook_view(request: HttpRequest) -> HttpResponseBase:
+    """Store the event and respond at once; a job or another process does the work.
+
+    The response is ScaiKey's own form, `{"handled": true}` (ScaiKey docs, reference/webhooks), or
+    false for a type of event that is ignored.
+    """
+    secrets = get_secrets(settings.CONFIG)
+    body = _read_body(request)
+    now = timezone.now()
+    signature = request.headers.get(HEADER, "")
+    verify_signature(signature, body, secrets=secrets, now=now.timestamp())
+    is_handled = receive_event(body, now=now)
+    if is_handled:
+        wake()
+    answer = to_json({"handled": is_handled}, indent=None)
+    return HttpResponse(answer, content_type="application/json")
+
+
+def _read_body(request: HttpRequest) -> bytes:
+    length = request.headers.get("Content-Length", "")
+    if not length.isdecimal():
+        raise LengthRequired("The request has no Content-Length.")
+    if int(length) > MAX_BODY_BYTES:
+        raise WebhookTooLarge(f"The body is larger than {MAX_BODY_BYTES // 1024} KiB.")
+    if len(request.body) < int(length):
+        raise BadApiRequest("The request ended before its Content-Length.")
+    return request.body

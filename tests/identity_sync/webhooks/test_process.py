@@ -1,0 +1,226 @@
+"""What becomes of stored events: handled, tried again, or left to the next full sync."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import count
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from identity_sync.models import SyncRun, WebhookEvent
+from identity_sync.services.sync.run import SyncOptions, run_sync
+from identity_sync.services.webhooks import events, process
+from identity_sync.services.webhooks.process import process_events
+from identity_sync.services.webhooks.receive import receive_event
+from scaiwave.auth.operators import Operator, Role
+from scaiwave.errors import InsufficientPermission
+from scaiwave.sandbox import Sandbox
+from tenants.models import Participant
+from tests.identity_sync.sync.directory import (
+    HOST,
+    configured,
+    everybody,
+    in_database,
+    in_directory,
+    sync,
+)
+from tests.identity_sync.webhooks.deliver import make_body
+
+pytestmark = [pytest.mark.django_db, pytest.mark.sandbox(people=40, tenants=3, groups=4)]
+
+numbers = count()
+
+
+@pytest.fixture
+def scaikey(sandbox: Sandbox, settings: Settings) -> Sandbox:
+    settings.CONFIG = configured(sandbox)
+    sync()
+    return sandbox
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses, which pass at once: what waits for its next attempt is due."""
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        WebhookEvent.objects.update(next_attempt_at=None)
+
+    monkeypatch.setattr(f"{process.__name__}.time.sleep", sleep)
+    return pauses
+
+
+def store(event_type: str, key: str) -> WebhookEvent:
+    body = make_body(event_type, key, f"evt_{next(numbers)}")
+    receive_event(body, now=timezone.now())
+    return WebhookEvent.objects.latest("received_at")
+
+
+def states() -> list[tuple[str, int, str]]:
+    rows = WebhookEvent.objects.order_by("received_at", "id")
+    return list(rows.values_list("state", "attempts", "error_code"))
+
+
+def test_success_many_events_are_one_run(scaikey: Sandbox) -> None:
+    people = [row["id"] for row in everybody(scaikey)[:5]]
+    for person in people:
+        scaikey.directory.suspend_user(person)
+        for event_type in ("user.updated", "user.suspended"):
+            store(event_type, person)
+    process_events(operator=HOST)
+    assert in_database() == in_directory(scaikey)
+    (run,) = SyncRun.objects.filter(trigger="webhook")
+    assert run.webhook_events.count() == 10
+    assert {state for state, _, _ in states()} == {"handled"}
+
+
+def test_success_a_new_tenant_is_read_whole(scaikey: Sandbox) -> None:
+    tenant = scaikey.directory.add_tenant(name="New", slug="new", people=3)
+    group = scaikey.directory.add_group(tenant, name="All")
+    scaikey.directory.add_member(group, user_id=everybody(scaikey)[-1]["id"])
+    store("tenant.created", tenant)
+    process_events(operator=HOST)
+    assert in_database() == in_directory(scaikey)
+    runs = SyncRun.objects.filter(trigger="webhook").order_by("started_at")
+    assert [run.tenant and run.tenant.slug for run in runs] == [None, "new"]
+
+
+def test_success_tried_again_until_scaikey_answers(scaikey: Sandbox, waits: list[float]) -> None:
+    person = everybody(scaikey)[0]["id"]
+    scaikey.directory.suspend_user(person)
+    path = f"/api/v1/admin/users/{person}"
+    scaikey.faults.add("status", path=path, status=403, times=3)
+    store("user.suspended", person)
+    process_events(operator=HOST)
+    ((state, attempts, code),) = states()
+    assert (state, code) == ("handled", "")
+    assert attempts >= 1
+    assert waits
+    assert Participant.objects.get(scaikey_id=person).scaikey_status == "SUSPENDED"
+
+
+def test_fail_after_five_attempts_it_is_left_to_the_next_full_sync(scaikey: Sandbox) -> None:
+    one, two = (row["id"] for row in everybody(scaikey)[:2])
+    for person in (one, two):
+        scaikey.directory.suspend_user(person)
+    scaikey.faults.add("status", path=f"/api/v1/admin/users/{one}", status=403)
+    store("user.suspended", one)
+    store("user.suspended", two)
+    process_events(operator=HOST)
+    assert states() == [("failed", 5, "SW_SYNC_POSTPONED"), ("handled", 0, "")]
+    assert Participant.objects.get(scaikey_id=two).scaikey_status == "SUSPENDED"
+    scaikey.faults.clear()
+    sync()
+    assert states()[0] == ("handled", 5, "")
+    assert WebhookEvent.objects.first().run == SyncRun.objects.full().newest_first().first()  # type: ignore[union-attr]
+
+
+def test_fail_a_defect_stops_no_other_event(
+    scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = (row["id"] for row in everybody(scaikey)[:2])
+
+    def broken(options: SyncOptions) -> object:
+        assert options.targets is not None
+        if bad in options.targets.ids["participants"]:
+            raise KeyError("a defect")
+        return run_sync(options)
+
+    monkeypatch.setattr(process, "run_sync", broken)
+    scaikey.directory.suspend_user(good)
+    store("user.updated", bad)
+    store("user.updated", good)
+    process_events(operator=HOST)
+    assert states() == [("failed", 5, "SW_INTERNAL"), ("handled", 1, "")]
+
+
+def test_fail_over_the_removal_limit_nothing_is_tried_again(scaikey: Sandbox) -> None:
+    for row in everybody(scaikey)[:21]:
+        scaikey.directory.remove_user(row["id"])
+        store("user.deleted", row["id"])
+    process_events(operator=HOST)
+    assert set(states()) == {("failed", 1, "SW_SYNC_REMOVAL_LIMIT")}
+    assert Participant.objects.filter(absent_since=None).count() == 40
+    sync(allow_removals=1000)
+    assert {state for state, _, _ in states()} == {"handled"}
+
+
+def test_success_a_full_sync_covers_what_was_announced_before(scaikey: Sandbox) -> None:
+    person = everybody(scaikey)[0]["id"]
+    scaikey.directory.suspend_user(person)
+    before = store("user.suspended", person)
+
+    def during() -> None:
+        store("user.updated", person)
+
+    sync(on_planned=during)
+    assert [state for state, _, _ in states()] == ["handled", "pending"]
+    before.refresh_from_db()
+    assert before.run == SyncRun.objects.full().newest_first().first()
+
+
+@pytest.mark.parametrize("options", [{"dry_run": True}, {"tenant": True}])
+def test_success_a_smaller_run_covers_nothing(scaikey: Sandbox, options: dict[str, object]) -> None:
+    store("user.updated", everybody(scaikey)[0]["id"])
+    if "tenant" in options:
+        options = {"tenant": next(iter(scaikey.directory.tenants.values()))["slug"]}
+    sync(**options)
+    assert [state for state, _, _ in states()] == ["pending"]
+
+
+def test_success_only_one_process_at_a_time(
+    scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store("user.updated", everybody(scaikey)[0]["id"])
+
+    class Taken:
+        def __enter__(self) -> bool:
+            return False
+
+        def __exit__(self, *exception: object) -> None:
+            pass
+
+    monkeypatch.setattr(process, "process_lock", lambda name: Taken())
+    process_events(operator=HOST)
+    assert [state for state, _, _ in states()] == ["pending"]
+
+
+def test_success_looks_again_after_the_lock_is_released(
+    scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that comes between the last look and the release is not left behind."""
+    person = everybody(scaikey)[0]["id"]
+    store("user.updated", person)
+    real, late = process._drain, iter([True])
+
+    def drain(operator: Operator) -> None:
+        real(operator)
+        if next(late, False):
+            store("user.updated", person)
+
+    monkeypatch.setattr(process, "_drain", drain)
+    process_events(operator=HOST)
+    assert [state for state, _, _ in states()] == ["handled", "handled"]
+
+
+def test_success_old_events_are_deleted(scaikey: Sandbox) -> None:
+    now = timezone.now()
+    old = store("user.updated", everybody(scaikey)[0]["id"])
+    process_events(operator=HOST)
+    WebhookEvent.objects.filter(pk=old.pk).update(received_at=now - timedelta(days=31))
+    waiting = store("user.updated", everybody(scaikey)[1]["id"])
+    WebhookEvent.objects.filter(pk=waiting.pk).update(received_at=now - timedelta(days=31))
+    SyncRun.objects.update(started_at=now - timedelta(days=31))
+    events.delete_old(before=now - timedelta(days=30))
+    assert list(WebhookEvent.objects.values_list("pk", flat=True)) == [waiting.pk]
+    assert not SyncRun.objects.filter(trigger="webhook").exists()
+    assert SyncRun.objects.full().exists()
+
+
+@pytest.mark.parametrize("role", [Role.PARTNER_ADMIN, Role.TENANT_ADMIN, Role.PLATFORM_READ])
+def test_fail_not_allowed(role: Role) -> None:
+    with pytest.raises(InsufficientPermission):
+        process_events(operator=Operator("someone", role))
