@@ -83,7 +83,7 @@ def _require_id(name: str, value: object) -> str:
 
 
 def _parse_time(value: object) -> datetime | None:
-    """The time of the event; it is only shown, so that one that can't be read is none."""
+    """The time of the event; it is only shown, so that an unreadable one is left out."""
     try:
         moment = msgspec.convert(value, datetime)
     except msgspec.ValidationError:
