@@ -177,7 +177,7 @@ class Sandbox:
     def _handle_with_faults(self, request: Request) -> Response:
         if self.latency:
             self._stopping.wait(self.latency)
-        rule = request.rule = self.faults.find_rule(request)
+        rule = request.rule = self.faults.claim_rule(request)
         if rule is None:
             return self._dispatch(request)
         if rule.action == "hang":

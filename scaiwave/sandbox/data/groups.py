@@ -125,7 +125,7 @@ class Groups:
         children = self.list_children(index)
         sequence, pattern = self._get_sequence(index), self.get_pattern(index)
         nested = children[offset : offset + limit]
-        ordinals, extra = sequence.slice(max(0, offset - len(children)), limit - len(nested))
+        ordinals, extra = sequence.get_slice(max(0, offset - len(children)), limit - len(nested))
         people = [pattern.get_index(ordinal) for ordinal in ordinals] + extra
         return nested, people, len(children) + len(sequence)
 

@@ -213,7 +213,7 @@ class Population:
         key = (id(roster), list_filter)
         if key not in self._selections:
             tenant_ids = [row["id"] for row in self.tenants.values() if list_filter.admits(row)]
-            selection = roster.select(tenant_ids, list_filter.kind)
+            selection = roster.select_sequences(tenant_ids, list_filter.kind)
             self._selections[key] = (selection, sum(len(sequence) for _, _, sequence in selection))
         return self._selections[key]
 

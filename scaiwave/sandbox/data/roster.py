@@ -39,7 +39,7 @@ class MemberSequence:
         offset = bisect_left(self.removed, ordinal)
         return offset < len(self.removed) and self.removed[offset] == ordinal
 
-    def slice(self, offset: int, limit: int) -> tuple[list[int], list[int]]:
+    def get_slice(self, offset: int, limit: int) -> tuple[list[int], list[int]]:
         """Return at most `limit` members from `offset` as (seeded ordinals, added indexes)."""
         present = self.base - len(self.removed)
         ordinals = self._list_ordinals(offset, min(limit, present - offset))
@@ -79,26 +79,26 @@ class IndexRange(NamedTuple):
     key: int
     block: int
 
-    def odd_offset(self, block: int) -> int:
+    def get_odd_offset(self, block: int) -> int:
         return ((block * 2654435761 + self.key) >> 7) % self.block
 
-    def odd_before(self, position: int) -> int:
+    def count_odd_before(self, position: int) -> int:
         block, offset = divmod(position, self.block)
-        return block + (self.odd_offset(block) < offset)
+        return block + (self.get_odd_offset(block) < offset)
 
     def is_odd(self, position: int) -> bool:
-        return self.odd_offset(position // self.block) == position % self.block
+        return self.get_odd_offset(position // self.block) == position % self.block
 
-    def ordinal(self, position: int) -> int:
+    def get_ordinal(self, position: int) -> int:
         """Return the rank among the members of the same kind."""
-        odd_before = self.odd_before(position)
+        odd_before = self.count_odd_before(position)
         return odd_before if self.is_odd(position) else position - odd_before
 
-    def position(self, ordinal: int, *, odd: bool) -> int:
+    def get_position(self, ordinal: int, *, odd: bool) -> int:
         if odd:
-            return ordinal * self.block + self.odd_offset(ordinal)
+            return ordinal * self.block + self.get_odd_offset(ordinal)
         block, offset = divmod(ordinal, self.block - 1)
-        return block * self.block + offset + (offset >= self.odd_offset(block))
+        return block * self.block + offset + (offset >= self.get_odd_offset(block))
 
 
 class Chunk(NamedTuple):
@@ -124,7 +124,7 @@ class MembershipIndex:
         self._sequences = {range_.tenant_id: self._build_sequences(range_) for range_ in ranges}
 
     def _build_sequences(self, range_: IndexRange) -> dict[str, MemberSequence]:
-        odd = range_.odd_before(range_.size)
+        odd = range_.count_odd_before(range_.size)
         return {
             self.kinds[0]: MemberSequence(range_.size - odd),
             self.kinds[1]: MemberSequence(odd),
@@ -185,9 +185,9 @@ class MembershipIndex:
 
     def _get_ordinal(self, index: int) -> int:
         range_ = self.get_range(index)
-        return range_.ordinal(index - range_.start)
+        return range_.get_ordinal(index - range_.start)
 
-    def select(
+    def select_sequences(
         self, tenant_ids: list[str], kind: str | None
     ) -> list[tuple[str, str, MemberSequence]]:
         return [
@@ -205,7 +205,7 @@ class MembershipIndex:
                 return
             size = len(sequence)
             if offset < size:
-                chunk = self._build_chunk(tenant_id, kind, sequence.slice(offset, limit))
+                chunk = self._build_chunk(tenant_id, kind, sequence.get_slice(offset, limit))
                 limit -= len(chunk.seeded) + len(chunk.moved)
                 yield chunk
             offset = max(0, offset - size)
@@ -217,5 +217,5 @@ class MembershipIndex:
         if not ordinals:
             return Chunk(tenant_id, kind, [], moved)
         range_, odd = self.ranges[tenant_id], kind == self.kinds[1]
-        seeded = [range_.start + range_.position(ordinal, odd=odd) for ordinal in ordinals]
+        seeded = [range_.start + range_.get_position(ordinal, odd=odd) for ordinal in ordinals]
         return Chunk(tenant_id, kind, seeded, moved)

@@ -140,7 +140,7 @@ class Faults:
         with self._lock:
             return list(self._rules)
 
-    def find_rule(self, request: Request) -> Rule | None:
+    def claim_rule(self, request: Request) -> Rule | None:
         """Return the rule that applies to the request, and count the request in the rules."""
         if not self._rules:
             return None

@@ -31,11 +31,13 @@ def test_fail_foreign_ids() -> None:
 def test_success_ranks_have_a_way_back(key: int, block: int, size: int) -> None:
     range_ = IndexRange("tnt", 0, size, key, block)
     kinds = [range_.is_odd(position) for position in range(size)]
-    assert range_.odd_before(size) == sum(kinds)
+    assert range_.count_odd_before(size) == sum(kinds)
     for kind in (True, False):
         positions = [position for position in range(size) if kinds[position] is kind]
-        assert [range_.ordinal(position) for position in positions] == list(range(len(positions)))
-        assert [range_.position(n, odd=kind) for n in range(len(positions))] == positions
+        assert [range_.get_ordinal(position) for position in positions] == list(
+            range(len(positions))
+        )
+        assert [range_.get_position(n, odd=kind) for n in range(len(positions))] == positions
 
 
 @given(
@@ -55,7 +57,7 @@ def test_success_slices(
     sequence.added = added
     whole = [n for n in range(base) if n not in removed] + added
 
-    ordinals, newcomers = sequence.slice(offset, limit)
+    ordinals, newcomers = sequence.get_slice(offset, limit)
 
     assert len(sequence) == len(whole)
     assert ordinals + newcomers == whole[offset : offset + limit]
