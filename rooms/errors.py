@@ -1,7 +1,7 @@
-"""What can go wrong with rooms, workspaces and bundles.
+"""Errors about rooms, workspaces, bundles and the search index.
 
-A bundle that is no good is refused by what is wrong with it; its errors carry the name of the
-entry, and for an event its number in the manifest, in `details`.
+The errors of a bundle have the name of the entry in `details`, and for an event its number in the
+manifest.
 """
 
 from __future__ import annotations
@@ -16,184 +16,231 @@ from scaiwave.errors import (
     UsageError,
 )
 
-NOTHING_DONE = "Nothing was imported."
+NOTHING_IMPORTED = "Nothing was imported."
 
 
 class RoomNotFound(NotFoundError):
+    """The tenant has no such room, or you may not see it."""
+
     code = "SW_ROOM_NOT_FOUND"
-    fix = "`scaiwave room list --tenant <slug>` shows the rooms of a tenant."
+    fix = "Run `scaiwave room list --tenant <slug>` to list the rooms of a tenant."
 
 
 class WorkspaceNotFound(NotFoundError):
+    """The tenant has no such workspace, or you may not see it."""
+
     code = "SW_WORKSPACE_NOT_FOUND"
-    fix = "`scaiwave room workspaces --tenant <slug>` shows the workspaces of a tenant."
+    fix = "Run `scaiwave room workspaces --tenant <slug>` to list the workspaces of a tenant."
 
 
 class WorkspaceForbidden(PermissionDenied):
-    """Whoever imports must be owner or editor of the workspace, and active.
-
-    Exit code 1: on the command line the operator is known and allowed; the participant isn't.
-    """
+    """The participant of an import is not an active owner or editor of the workspace."""
 
     code = "SW_WORKSPACE_FORBIDDEN"
+    # Not that of other denials: the operator is allowed, the participant of --as is not.
     exit_code = 1
-    fix = "`scaiwave room workspaces --tenant <slug>` shows who owns a workspace or may edit it."
+    fix = "Run `scaiwave room workspaces --tenant <slug>` to list owners and editors."
 
 
 class NotMember(PermissionDenied):
+    """The participant who requests an export over HTTP has not joined the room."""
+
     code = "SW_NOT_MEMBER"
+    remedy = "Join the room, or ask an operator for the export."
 
 
 class ExportRefused(RefusedError):
-    """Sidekick, bridge, incognito and federated rooms stay where they are."""
+    """Sidekick, bridge, incognito and federated rooms can't be exported."""
 
     code = "SW_ROOM_EXPORT_REFUSED"
+    remedy = "Run `scaiwave room list` to see which rooms can be exported."
 
 
 class ExportDamaged(DomainError):
-    """Something that had to go into the bundle could not be read; no bundle was finished."""
+    """Some content of the room could not be read. The bundle is incomplete and not usable."""
 
     code = "SW_ROOM_EXPORT_DAMAGED"
+    remedy = (
+        "Restore the attachment that the error names from a backup of the media store, or pass "
+        "`--no-media`."
+    )
 
 
 class ExportReaderClosed(DomainError):
-    """The reader of the bundle went away before it was whole."""
+    """The reader of the bundle closed the pipe before the export finished."""
 
     code = "SW_ROOM_EXPORT_UNREAD"
-    fix = "Nothing was lost here; run it again, into a reader that takes all of it."
+    fix = "Run the same command again with a reader that reads to the end."
 
 
 class ExportIncomplete(DomainError):
-    """Of several rooms, some could not be exported; the others were."""
+    """Some of several rooms could not be exported; the others were."""
 
     code = "SW_ROOM_EXPORT_INCOMPLETE"
-    fix = "The summary says why; the same command again keeps what is there and makes the rest."
+    fix = "Fix the reasons in the list, then run the same command again; it keeps complete bundles."
 
 
 class ExportRunning(ConflictError):
+    """Another `room export --all` is writing to the same directory."""
+
     code = "SW_ROOM_EXPORT_RUNNING"
-    fix = "Wait for it to end, or name another folder."
+    fix = "Wait until the other export has ended, or pass another directory."
 
 
 class ImportRefused(RefusedError):
-    """A bundle that must not come in, whole though it may be: its type, its signature."""
+    """A complete bundle that must not be imported.
+
+    The reason is its room type, its signature, an inactive tenant, or a file that was changed while
+    it was read.
+    """
 
     code = "SW_ROOM_IMPORT_REFUSED"
+    remedy = (
+        "Nothing was imported. Follow the advice of the error; see "
+        "[When it is refused](rooms.md#when-an-export-or-import-is-refused)."
+    )
 
 
 class ImportRunning(ConflictError):
+    """With `--once`: another import of the same bundle is in progress."""
+
     code = "SW_ROOM_IMPORT_RUNNING"
-    fix = "Wait for the other import of this bundle, then run this again."
+    fix = "Wait until the other import has ended, then run this again."
 
 
 class ContentTooLarge(RefusedError):
+    """An event in the bundle has more content than the platform stores (64 KiB)."""
+
     code = "SW_CONTENT_TOO_LARGE"
     http_status = 413
+    remedy = "Nothing was imported. Get a bundle that was exported by a ScaiWave server."
 
 
 class TenantQuotaExceeded(ConflictError):
+    """The room would exceed the tenant's limit for rooms or storage."""
+
     code = "SW_TENANT_CAPACITY"
 
 
 class BundleError(RefusedError):
-    """The bundle is not what it should be."""
+    """The bundle is not valid."""
 
-    fix = f"{NOTHING_DONE} Export the room again, and carry the file unchanged."
+    fix = f"{NOTHING_IMPORTED} Export the room again, and transfer the file unchanged."
 
 
 class BundleNotZip(BundleError):
-    """No ZIP file, or one that ends too early."""
+    """The file is not a ZIP file, or an incomplete one."""
 
     code = "SW_BUNDLE_NOT_ZIP"
 
 
 class BundleTooLarge(BundleError):
+    """The bundle exceeds the import limit: compressed, decompressed, or in number of entries."""
+
     code = "SW_BUNDLE_TOO_LARGE"
     http_status = 413
-    fix = f"{NOTHING_DONE} If it is meant to be so large, raise SCAIWAVE_IMPORT_LIMIT_MB."
+    fix = f"{NOTHING_IMPORTED} If you expect a bundle of this size, raise SCAIWAVE_IMPORT_LIMIT_MB."
 
 
 class DecompressionBomb(BundleError):
-    """It unpacks to far more than it is, or its entries share their bytes."""
+    """The bundle decompresses to far more than its size, or its entries overlap."""
 
     code = "SW_BUNDLE_BOMB"
 
 
 class BundleBadName(BundleError):
-    """An entry that no bundle has, or whose name could lead out of a folder."""
+    """An entry does not belong in a bundle, or its name could lead out of a directory."""
 
     code = "SW_BUNDLE_BAD_NAME"
 
 
 class BundleDuplicate(BundleError):
-    """Two entries of one name, or names that differ in case alone."""
+    """Two entries have the same name, or names that differ only in case."""
 
     code = "SW_BUNDLE_DUPLICATE_NAME"
 
 
 class BundleEncrypted(BundleError):
+    """An entry of the ZIP file is encrypted; bundles never are."""
+
     code = "SW_BUNDLE_ENCRYPTED"
 
 
 class BundleDamaged(BundleError):
-    """A checksum, a hash, a size or a count is not what it should be."""
+    """A checksum, hash, size or count does not match."""
 
     code = "SW_BUNDLE_DAMAGED"
 
 
 class BundleBadManifest(BundleError):
-    """The manifest is not JSON, or not JSON as the format wants it."""
+    """The manifest is not JSON, or does not match the format."""
 
     code = "SW_BUNDLE_BAD_MANIFEST"
 
 
 class BundleVersion(BundleError):
+    """The bundle has a version of the format that this release can't read."""
+
     code = "SW_BUNDLE_VERSION"
-    fix = f"{NOTHING_DONE} Export it with a release that writes version 1, or upgrade this one."
+    fix = (
+        f"{NOTHING_IMPORTED} Upgrade this server, or export the room with a release that writes "
+        "version 1."
+    )
 
 
 class BundleOutOfOrder(BundleError):
+    """The events of the manifest are not in stream order."""
+
     code = "SW_BUNDLE_OUT_OF_ORDER"
 
 
 class DanglingReference(BundleError):
-    """An event refers to one that is not in the bundle."""
+    """An event refers to an event that is not in the bundle."""
 
     code = "SW_BUNDLE_DANGLING_REFERENCE"
-    fix = f"{NOTHING_DONE} Pass --cut-references to import it without such references."
+    fix = f"{NOTHING_IMPORTED} Pass --cut-references to import it without such references."
 
 
 class BundleNotVerified(DomainError):
-    """The verdict of `room verify` on a bundle that could be looked at to its end."""
+    """`room verify` read the bundle to its end and found problems, or a wrong signature.
+
+    Each problem is listed before the error.
+    """
 
     code = "SW_BUNDLE_NOT_VERIFIED"
-    fix = "Do not import it. Export the room again, and carry the file unchanged."
+    fix = "Do not import it. Export the room again, and transfer the file unchanged."
 
 
 class SearchEmpty(UsageError):
+    """The search contains no word."""
+
     code = "SW_SEARCH_EMPTY"
-    fix = "Name at least one word, of letters or digits."
+    fix = "Pass at least one word of letters or digits."
 
 
 class SearchTooLong(UsageError):
+    """The search contains too many words."""
+
     code = "SW_SEARCH_TOO_LONG"
-    fix = "Search for fewer words; every one of them must be in a message."
+    fix = "Search for fewer words; a message must contain all of them."
 
 
 class QueueUnavailable(ConfigurationError):
-    """There is no Redis to hand work to."""
+    """No job queue is configured, so the work can't be handed to a worker."""
 
     code = "SW_QUEUE_UNAVAILABLE"
-    fix = "Pass --inline to do it here, or set SCAIWAVE_REDIS_URL and start a worker."
+    fix = "Pass --inline to do it in this process, or set SCAIWAVE_REDIS_URL and start a worker."
 
 
 class SearchIndexMismatch(DomainError):
-    """A backfill has come to its end, and the index is still not what the events are."""
+    """A backfill has completed, but the index still does not match the stored events."""
 
     code = "SW_SEARCH_INDEX_MISMATCH"
-    fix = "Run it again; if it stays so, run it once with --restart."
+    fix = "Run it again; if the mismatch remains, run it once with --restart."
 
 
 class BackfillSuperseded(ConflictError):
+    """Another process restarted this backfill."""
+
     code = "SW_SEARCH_BACKFILL_GIVEN_UP"
-    fix = "Run it again without --restart: it helps with the run that was begun."
+    fix = "Run it again without --restart to help with the run that was started."

@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 
 from federation.models import ServerKey
 from federation.services.keys import generate_key, rotate_key
-from rooms.bundle.time_window import Window
+from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.models import Room, WorkspaceMember
 from rooms.services.exports.export_room import export_room
 from scaiwave.auth.operators import host_operator
@@ -99,7 +99,7 @@ class Place:
             operator=host_operator(),
             tenant=self.tenant.slug,
             room=str(self.room.pk),
-            window=Window(),
+            window=WHOLE_ROOM,
             with_media=True,
             now=NOW,
         )

@@ -1,1 +1,12 @@
-"""The room bundle as a file (docs: the room bundle, version 1); knows no database."""
+"""The room bundle, version 1, as a file (docs: bundle format); uses no database.
+
+`format` holds the names and limits, `manifest.schema` the structures that are written and read.
+
+Writing: `writer` streams an archive (`archive.writer`) with manifest, attachments and `signature`.
+
+Reading: `reader` validates a bundle and then returns its events. It opens the archive
+(`archive.reader`, which parses `archive.records`); `validator` goes through its entries: the
+manifest with `manifest.reader` (`json_stream` and `strict_json` for the JSON, `manifest.events` and
+`manifest.event_validation` for the events, `manifest.references` for what they refer to), the
+attachments, then `signature`.
+"""

@@ -1,7 +1,7 @@
-"""Where the values of a long JSON text begin and end, in memory that does not grow with it.
+"""Find where the values of a long JSON text begin and end, in constant memory.
 
-Only brackets and quotation marks are looked at here: that a value is good JSON is found out by
-whoever decodes it.
+Only brackets and quotation marks are examined here. The values are decoded by the caller, which
+also finds out whether they are valid JSON.
 """
 
 from __future__ import annotations
@@ -10,187 +10,188 @@ import re
 from collections.abc import Iterator
 
 from rooms.bundle import strict_json
-from rooms.bundle.format import DEEPEST, MOST_HEAD_BYTES
+from rooms.bundle.format import MAX_DEPTH, MAX_HEADER_BYTES
 from rooms.bundle.strict_json import StrictJSONError
 
 _TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-# In groups: what opens, what closes. The quotation mark alone is a text whose end is not here yet.
+# Groups: opening and closing brackets. A single quotation mark begins a text that is still
+# incomplete in the data.
 _MARK = re.compile(_TEXT + rb'|([\[{])|([\]}])|"', re.DOTALL)
-_WHOLE_TEXT = re.compile(_TEXT, re.DOTALL)
-_SPACE = re.compile(rb"[ \t\n\r]*+")
+_COMPLETE_TEXT = re.compile(_TEXT, re.DOTALL)
+_WHITESPACE = re.compile(rb"[ \t\n\r]*+")
 _PLAIN = re.compile(rb"[^\s,\]}\[{\":]*+")
 
 ENDS_EARLY = StrictJSONError("ends too early")
 
 
 class JsonStream:
-    """Reads members, items and values one after the other; the caller knows what comes.
+    """Read keys, items and values one after the other; the caller knows what to expect.
 
-    Every value is given as its raw bytes, at most `most` of them. Raises `StrictJSONError`.
+    Each value is returned as its raw bytes, at most `max_bytes`. Raises `StrictJSONError`.
     """
 
-    def __init__(self, chunks: Iterator[bytes], *, most: int) -> None:
+    def __init__(self, chunks: Iterator[bytes], *, max_bytes: int) -> None:
         self._chunks = chunks
-        self._most = most
+        self._max_bytes = max_bytes
         self._data = b""
-        self._at = 0
-        self._before = 0
+        self._offset = 0
+        self._discarded = 0
 
     @property
     def position(self) -> int:
-        """Bytes read so far, of the whole text."""
-        return self._before + self._at
+        """Return the number of bytes of the whole text that have been read."""
+        return self._discarded + self._offset
 
-    def _more(self) -> bool:
-        """Add the next chunk; positions in the data move by `_at`, which becomes 0."""
+    def _read_more(self) -> bool:
+        """Append the next chunk. Drops what has been read, so `_offset` becomes 0."""
         chunk = next(self._chunks, b"")
-        self._before += self._at
-        self._data = self._data[self._at :] + chunk
-        self._at = 0
+        self._discarded += self._offset
+        self._data = self._data[self._offset :] + chunk
+        self._offset = 0
         return bool(chunk)
 
     def peek(self) -> bytes:
-        """The next byte that is no white space, not yet read; nothing at the end."""
+        """Return the next byte that is not white space without reading it; b"" at the end."""
         while True:
-            found = _SPACE.match(self._data, self._at)
-            self._at = found.end() if found else self._at
-            if self._at < len(self._data):
-                return self._data[self._at : self._at + 1]
-            if not self._more():
+            space = _WHITESPACE.match(self._data, self._offset)
+            self._offset = space.end() if space else self._offset
+            if self._offset < len(self._data):
+                return self._data[self._offset : self._offset + 1]
+            if not self._read_more():
                 return b""
 
-    def take(self, *wanted: bytes) -> bytes:
-        """Read one of these bytes."""
-        found = self.peek()
-        if found in wanted:
-            self._at += 1
-            return found
-        if not found:
+    def expect(self, *expected: bytes) -> bytes:
+        """Read one byte, which must be one of these."""
+        byte = self.peek()
+        if byte in expected:
+            self._offset += 1
+            return byte
+        if not byte:
             raise ENDS_EARLY
-        expected = " or ".join(f"`{one.decode()}`" for one in wanted)
-        raise StrictJSONError(f"is not JSON: there is no {expected} (at {self.position:,})")
+        alternatives = " or ".join(f"`{each.decode()}`" for each in expected)
+        raise StrictJSONError(f"is not JSON: {alternatives} expected (at {self.position:,})")
 
-    def members(self, *, most: int) -> Iterator[str]:
-        """The keys of an object, at most so many; the caller reads the value after each."""
-        self.take(b"{")
+    def iter_keys(self, *, max_keys: int) -> Iterator[str]:
+        """Yield the keys of an object; the caller reads the value after each."""
+        self.expect(b"{")
         if self.peek() == b"}":
-            self.take(b"}")
+            self.expect(b"}")
             return
         seen: set[str] = set()
         while True:
-            name = strict_json.key(self._text())
+            name = strict_json.load_key(self._read_text())
             if name in seen:
-                raise StrictJSONError(f"has the key {name!r} twice")
-            if len(seen) == most:
-                raise StrictJSONError(f"has more than {most:,} keys")
+                raise StrictJSONError(f"has a duplicate key {name!r}")
+            if len(seen) == max_keys:
+                raise StrictJSONError(f"has more than {max_keys:,} keys")
             seen.add(name)
-            self.take(b":")
+            self.expect(b":")
             yield name
-            if self.take(b",", b"}") == b"}":
+            if self.expect(b",", b"}") == b"}":
                 return
 
-    def items(self, *, most: int) -> Iterator[bytes]:
-        """The values of an array, at most so many."""
-        self.take(b"[")
+    def iter_items(self, *, max_items: int) -> Iterator[bytes]:
+        """Yield the values of an array."""
+        self.expect(b"[")
         if self.peek() == b"]":
-            self.take(b"]")
+            self.expect(b"]")
             return
-        for _ in range(most):
-            yield self.value()
-            if self.take(b",", b"]") == b"]":
+        for _ in range(max_items):
+            yield self.read_value()
+            if self.expect(b",", b"]") == b"]":
                 return
-        raise StrictJSONError(f"has an array of more than {most:,} values")
+        raise StrictJSONError(f"has an array of more than {max_items:,} values")
 
-    def value(self) -> bytes:
+    def read_value(self) -> bytes:
         match self.peek():
             case b"{" | b"[":
-                return self._bracketed()
+                return self._read_bracketed()
             case b'"':
-                return self._text()
+                return self._read_text()
             case b"":
                 raise ENDS_EARLY
-        return self._word()
+        return self._read_word()
 
-    def pass_over(self) -> None:
-        """Read a value that was checked before, however long it is as a whole."""
+    def skip_value(self) -> None:
+        """Read a value of any length that was validated before."""
         match self.peek():
             case b"{":
-                for _ in self.members(most=MOST_HEAD_BYTES):
-                    self.value()
+                for _ in self.iter_keys(max_keys=MAX_HEADER_BYTES):
+                    self.read_value()
             case b"[":
-                for _ in self.items(most=MOST_HEAD_BYTES):
+                for _ in self.iter_items(max_items=MAX_HEADER_BYTES):
                     pass
             case _:
-                self.value()
+                self.read_value()
 
-    def end(self) -> None:
+    def expect_end(self) -> None:
         if self.peek():
-            raise StrictJSONError(f"goes on after its end (at {self.position:,})")
+            raise StrictJSONError(f"continues after its end (at {self.position:,})")
 
-    def lines(self, most: int) -> bytes:
-        """The whole lines that are here, from the next value on, not yet read; may be nothing."""
-        cut = self._data.rfind(b"\n", self._at, self._at + most)
-        return self._data[self._at : cut + 1]
+    def peek_lines(self, max_bytes: int) -> bytes:
+        """Return the complete lines already in memory, without reading them; may be b""."""
+        end = self._data.rfind(b"\n", self._offset, self._offset + max_bytes)
+        return self._data[self._offset : end + 1]
 
-    def skip(self, count: int) -> None:
-        """Read so many bytes of `lines`."""
-        self._at += count
+    def advance(self, count: int) -> None:
+        """Read this number of bytes of `peek_lines`."""
+        self._offset += count
 
-    def _taken(self, end: int) -> bytes:
-        raw = self._data[self._at : end]
-        if len(raw) > self._most:
-            raise self._too_long()
-        self._at = end
+    def _consume(self, end: int) -> bytes:
+        raw = self._data[self._offset : end]
+        if len(raw) > self._max_bytes:
+            raise self._build_too_long_error()
+        self._offset = end
         return raw
 
-    def _longer(self) -> None:
-        """Get more of a value that is not whole yet."""
-        if len(self._data) - self._at > self._most:
-            raise self._too_long()
-        if not self._more():
+    def _extend_value(self) -> None:
+        """Read more of a value that is still incomplete."""
+        if len(self._data) - self._offset > self._max_bytes:
+            raise self._build_too_long_error()
+        if not self._read_more():
             raise ENDS_EARLY
 
-    def _too_long(self) -> StrictJSONError:
-        return StrictJSONError(f"is longer than {self._most:,} bytes")
+    def _build_too_long_error(self) -> StrictJSONError:
+        return StrictJSONError(f"is longer than {self._max_bytes:,} bytes")
 
-    def _text(self) -> bytes:
+    def _read_text(self) -> bytes:
         if self.peek() != b'"':
-            self.take(b'"')
-        while not (found := _WHOLE_TEXT.match(self._data, self._at)):
-            self._longer()
-        return self._taken(found.end())
+            self.expect(b'"')
+        while not (text := _COMPLETE_TEXT.match(self._data, self._offset)):
+            self._extend_value()
+        return self._consume(text.end())
 
-    def _word(self) -> bytes:
-        """A number, a constant, or nonsense; its end shows in what comes after it."""
+    def _read_word(self) -> bytes:
+        """Read a number, a constant, or anything else up to the next delimiter."""
         while True:
-            found = _PLAIN.match(self._data, self._at)
-            end = found.end() if found else self._at
+            word = _PLAIN.match(self._data, self._offset)
+            end = word.end() if word else self._offset
             if end < len(self._data):
                 break
-            if len(self._data) - self._at > self._most:
-                raise self._too_long()
-            if not self._more():
+            if len(self._data) - self._offset > self._max_bytes:
+                raise self._build_too_long_error()
+            if not self._read_more():
                 break
-        if end == self._at:
-            raise StrictJSONError(f"is not JSON: there is no value (at {self.position:,})")
-        return self._taken(end)
+        if end == self._offset:
+            raise StrictJSONError(f"is not JSON: a value is missing (at {self.position:,})")
+        return self._consume(end)
 
-    def _bracketed(self) -> bytes:
+    def _read_bracketed(self) -> bytes:
         depth, scanned = 0, 0
         while True:
             resume = len(self._data)
-            for mark in _MARK.finditer(self._data, self._at + scanned):
+            for mark in _MARK.finditer(self._data, self._offset + scanned):
                 match mark.lastindex:
                     case 1:
                         depth += 1
-                        if depth > DEEPEST:
-                            raise StrictJSONError(f"is nested deeper than {DEEPEST} levels")
+                        if depth > MAX_DEPTH:
+                            raise StrictJSONError(f"is nested deeper than {MAX_DEPTH} levels")
                     case 2:
                         depth -= 1
                         if depth == 0:
-                            return self._taken(mark.end())
+                            return self._consume(mark.end())
                     case None if mark.end() - mark.start() == 1:
                         resume = mark.start()
                         break
-            scanned = resume - self._at
-            self._longer()
+            scanned = resume - self._offset
+            self._extend_value()

@@ -1,4 +1,8 @@
-"""signature.json: read, compared with the archive, and the signature itself."""
+"""signature.json: build it, read it, and verify the signature in it.
+
+`SignatureDocumentBuilder` takes the entries as they are written and signs the document;
+`read_signature` reads it, and `verify_signature` checks the signature against known keys.
+"""
 
 from __future__ import annotations
 
@@ -8,63 +12,99 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from rooms.bundle import strict_json
-from rooms.bundle.format import ALGORITHM, MIB, MOST_MEDIA, SIGNATURE, VERSION
+from rooms.bundle.format import FORMAT, MAX_MEDIA, MIB, SIGNATURE, SIGNATURE_ALGORITHM, VERSION
 from rooms.bundle.json_stream import JsonStream
-from rooms.bundle.manifest.schema import Name, Size, Time, is_time
+from rooms.bundle.manifest.schema import (
+    BundleCounts,
+    Name,
+    SignedEntry,
+    Timestamp,
+    is_timestamp,
+)
 from rooms.bundle.strict_json import StrictJSONError
-from rooms.errors import NOTHING_DONE, BundleDamaged, BundleVersion, ImportRefused
+from rooms.errors import NOTHING_IMPORTED, BundleDamaged, BundleVersion, ImportRefused
 from scaiwave.msgspec_decoders import register_structs
 
 if TYPE_CHECKING:
     from federation.services.signing import VerifyingKey
 
-_MOST_KEYS = 100
-_MOST_BYTES = MIB
-"""Of one value; names are short."""
+_MAX_KEYS = 100
+_MAX_VALUE_BYTES = MIB
 
 
-class SignedEntry(Struct):
-    name: str
-    sha256: str
-    size: Size
+class Signer(Protocol):
+    """A signing key. `sign` returns the raw bytes of the signature."""
+
+    @property
+    def key_id(self) -> str: ...
+
+    def sign(self, data: bytes) -> bytes: ...
 
 
-class SignedCounts(Struct):
-    events: Size
-    senders: Size
-    media: Size
-    missing_media: Size
+class SignatureDocumentBuilder:
+    """Takes the entries as they are written; keeps only their encoded records."""
+
+    def __init__(self, server_name: str, signed_at: str) -> None:
+        self._server_name = server_name
+        self._signed_at = signed_at
+        self._entries = bytearray()
+
+    def add(self, entry: SignedEntry) -> None:
+        if self._entries:
+            self._entries += b","
+        self._entries += _canonicalize(msgspec.to_builtins(entry))
+
+    def encode(self, counts: BundleCounts, signer: Signer | None) -> Iterator[bytes]:
+        """Yield the document in pieces; its last key is the signature of all before it."""
+        document = self._encode_unsigned(counts, signer.key_id if signer else None)
+        signature = base64.b64encode(signer.sign(document)).decode() if signer else None
+        yield document[:-1]
+        yield b',"signature":' + _canonicalize(signature) + b"}\n"
+
+    def _encode_unsigned(self, counts: BundleCounts, key_id: str | None) -> bytes:
+        document: dict[str, Any] = {
+            "algorithm": SIGNATURE_ALGORITHM if key_id else None,
+            "counts": msgspec.to_builtins(counts),
+            "entries": [],
+            "format": FORMAT,
+            "key_id": key_id,
+            "server_name": self._server_name,
+            "signed_at": self._signed_at,
+            "version": VERSION,
+        }
+        before, after = _canonicalize(document).split(b'"entries":[', 1)
+        return b"".join((before, b'"entries":[', self._entries, after))
 
 
-class _Rest(Struct):
+class _SignatureFields(Struct):
     """The document without its entries."""
 
     format: Literal["scaiwave-room-bundle"]
     version: Literal[1]
     server_name: Name
-    signed_at: Time
-    counts: SignedCounts
+    signed_at: Timestamp
+    counts: BundleCounts
     key_id: str | None
     algorithm: str | None
     signature: str | None
 
 
-register_structs(SignedEntry, _Rest)
+register_structs(_SignatureFields)
 
 
 @dataclass(frozen=True)
 class SignatureDocument:
-    """What signature.json says, apart from its entries."""
+    """The content of signature.json without its entries."""
 
     server_name: str
     signed_at: str
-    counts: SignedCounts
+    counts: BundleCounts
     key_id: str | None
     algorithm: str | None
     signature: str | None
@@ -72,103 +112,108 @@ class SignatureDocument:
 
     @property
     def message(self) -> bytes:
-        """What was signed: the document without its signature in the form of RFC 8785.
+        """Return what was signed: the document without its signature, canonical by RFC 8785.
 
-        Put together when it is asked for, since it is as long as the list of entries.
+        Joined on request, because it is as long as the list of entries.
         """
         return b"".join(self._pieces)
 
 
 def read_signature(
-    chunks: Iterator[bytes], take: Callable[[SignedEntry], None]
+    chunks: Iterator[bytes], on_entry: Callable[[SignedEntry], None]
 ) -> SignatureDocument:
-    """Read the document; `take` gets each of its entries. Raises `BundleDamaged`, `BundleVersion`.
+    """Read the document and call `on_entry` for each of its entries.
 
-    The canonical form is put together row by row, so that it is all that is kept of the entries.
+    Only the canonical form of the entries is kept in memory.
+
+    Raises `BundleDamaged` or `BundleVersion`.
     """
     values: dict[str, Any] = {}
     canonical: dict[str, bytes | bytearray] = {}
     try:
-        stream = JsonStream(chunks, most=_MOST_BYTES)
-        for key in stream.members(most=_MOST_KEYS):
+        stream = JsonStream(chunks, max_bytes=_MAX_VALUE_BYTES)
+        for key in stream.iter_keys(max_keys=_MAX_KEYS):
             if key == "entries":
-                canonical[key] = _entries(stream, take)
+                canonical[key] = _read_entries(stream, on_entry)
             else:
-                values[key] = strict_json.loads(stream.value())
-                canonical[key] = _canonical(values[key])
-        stream.end()
+                values[key] = strict_json.loads(stream.read_value())
+                canonical[key] = _canonicalize(values[key])
+        stream.expect_end()
         _require_version(values)
-        rest = _typed(values)
+        fields = _decode_fields(values)
     except StrictJSONError as error:
-        raise _damaged(str(error)) from None
+        raise _build_error(str(error)) from None
     except msgspec.ValidationError as error:
-        raise _damaged(f"is not as the format wants it: {error}") from None
+        raise _build_error(f"does not match the format: {error}") from None
     if "entries" not in canonical:
-        raise _damaged("has no `entries`")
+        raise _build_error("has no `entries`")
     return SignatureDocument(
-        rest.server_name,
-        rest.signed_at,
-        rest.counts,
-        rest.key_id,
-        rest.algorithm,
-        rest.signature,
-        _pieces(canonical),
+        fields.server_name,
+        fields.signed_at,
+        fields.counts,
+        fields.key_id,
+        fields.algorithm,
+        fields.signature,
+        _join_canonical(canonical),
     )
 
 
-def _typed(values: dict[str, Any]) -> _Rest:
-    rest = msgspec.convert(values, _Rest)
-    if not is_time(rest.signed_at):
-        raise StrictJSONError(f"has a time that is none, {rest.signed_at!r:.60}")
-    if len({value is None for value in (rest.key_id, rest.algorithm, rest.signature)}) > 1:
-        raise StrictJSONError("is half signed: key_id, algorithm and signature come together")
-    return rest
+def _decode_fields(values: dict[str, Any]) -> _SignatureFields:
+    fields = msgspec.convert(values, _SignatureFields)
+    if not is_timestamp(fields.signed_at):
+        raise StrictJSONError(f"has an invalid timestamp: {fields.signed_at!r:.60}")
+    if len({value is None for value in (fields.key_id, fields.algorithm, fields.signature)}) > 1:
+        raise StrictJSONError(
+            "has an incomplete signature: key_id, algorithm and signature belong together"
+        )
+    return fields
 
 
-def _damaged(trouble: str) -> BundleDamaged:
-    return BundleDamaged(f"{SIGNATURE} {trouble}.", entry=SIGNATURE)
+def _build_error(problem: str) -> BundleDamaged:
+    return BundleDamaged(f"{SIGNATURE} {problem}.", entry=SIGNATURE)
 
 
 def _require_version(values: dict[str, Any]) -> None:
     if (version := values.get("version")) != VERSION:
         raise BundleVersion(
-            f"{SIGNATURE} is of version {version!r}; this release reads {VERSION!r} alone.",
+            f"Unsupported version of {SIGNATURE}: {version!r}; this release reads {VERSION!r}.",
             entry=SIGNATURE,
         )
 
 
-def _entries(stream: JsonStream, take: Callable[[SignedEntry], None]) -> bytearray:
+def _read_entries(stream: JsonStream, on_entry: Callable[[SignedEntry], None]) -> bytearray:
+    """Return the entries in canonical form."""
     rows = bytearray(b"[")
-    for raw in stream.items(most=MOST_MEDIA + 1):
+    for raw in stream.iter_items(max_items=MAX_MEDIA + 1):
         value = strict_json.loads(raw)
-        take(msgspec.convert(value, SignedEntry))
+        on_entry(msgspec.convert(value, SignedEntry))
         if len(rows) > 1:
             rows += b","
-        rows += _canonical(value)
+        rows += _canonicalize(value)
     rows += b"]"
     return rows
 
 
-def _canonical(value: Any) -> bytes:
+def _canonicalize(value: Any) -> bytes:
     import rfc8785
 
     try:
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError:
-        raise StrictJSONError("has a value that RFC 8785 has no form for") from None
+        raise StrictJSONError("has a value that RFC 8785 can't represent") from None
 
 
-def _pieces(canonical: dict[str, bytes | bytearray]) -> Sequence[bytes | bytearray]:
-    """The whole object: its keys in the order of their UTF-16 code units."""
+def _join_canonical(canonical: dict[str, bytes | bytearray]) -> Sequence[bytes | bytearray]:
+    """Return the object in pieces, its keys in the order of their UTF-16 code units."""
     pieces: list[bytes | bytearray] = []
     names = canonical.keys() - {"signature"}
     for name in sorted(names, key=lambda name: name.encode("utf-16-be")):
-        pieces += [b"," if pieces else b"{", _canonical(name), b":", canonical[name]]
+        pieces += [b"," if pieces else b"{", _canonicalize(name), b":", canonical[name]]
     return [*pieces, b"}"]
 
 
 class VerificationStatus(Enum):
-    """What a bundle's signature is worth to somebody who knows these keys."""
+    """The result of comparing a signature with the known keys."""
 
     VALID = "valid"
     WRONG = "wrong"
@@ -178,49 +223,50 @@ class VerificationStatus(Enum):
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """`why` is a sentence about a signature that is wrong, and empty otherwise."""
+    """`reason` is a sentence about a signature that is wrong, and empty otherwise."""
 
-    verdict: VerificationStatus
-    why: str = ""
+    status: VerificationStatus
+    reason: str = ""
 
 
 def verify_signature(
-    signed: SignatureDocument | None, keys: Mapping[str, VerifyingKey]
+    document: SignatureDocument | None, keys: Mapping[str, VerifyingKey]
 ) -> VerificationResult:
-    """Whether one of these keys, by their ids, made the signature at a time when it counted."""
-    if signed is None or signed.signature is None or signed.key_id is None:
+    """Check the signature against these keys, by ID, and their validity at its time."""
+    if document is None or document.signature is None or document.key_id is None:
         return VerificationResult(VerificationStatus.UNSIGNED)
-    if (key := keys.get(signed.key_id)) is None:
+    if (key := keys.get(document.key_id)) is None:
         return VerificationResult(VerificationStatus.UNKNOWN)
-    if why := _trouble(signed, signed.signature, key):
-        return VerificationResult(VerificationStatus.WRONG, why)
+    if reason := _invalid_reason(document, document.signature, key):
+        return VerificationResult(VerificationStatus.WRONG, reason)
     return VerificationResult(VerificationStatus.VALID)
 
 
 def require_valid(
-    signed: SignatureDocument | None, keys: Mapping[str, VerifyingKey]
+    document: SignatureDocument | None, keys: Mapping[str, VerifyingKey]
 ) -> VerificationStatus:
-    """The verdict. Raises `ImportRefused` for a signature that a known key did not make."""
-    judgement = verify_signature(signed, keys)
-    if judgement.verdict is VerificationStatus.WRONG:
+    """Return the status. Raises `ImportRefused` if the signature is wrong."""
+    result = verify_signature(document, keys)
+    if result.status is VerificationStatus.WRONG:
         raise ImportRefused(
-            f"The bundle is not what its signature says. {judgement.why}",
-            fix=f"{NOTHING_DONE} Get the bundle anew, signed by a key that counts.",
+            f"The bundle's signature is not valid. {result.reason}",
+            fix=f"{NOTHING_IMPORTED} Get the bundle again, signed with a valid key.",
             entry=SIGNATURE,
         )
-    return judgement.verdict
+    return result.status
 
 
-def _trouble(signed: SignatureDocument, text: str, key: VerifyingKey) -> str:
+def _invalid_reason(document: SignatureDocument, text: str, key: VerifyingKey) -> str:
+    """Return the reason as a sentence, or an empty text for a valid signature."""
     from federation.errors import SignatureRefused
     from federation.services import signing
 
-    if signed.algorithm != ALGORITHM:
-        return f"The signature is of the algorithm {signed.algorithm!r:.60}, which is not known."
+    if document.algorithm != SIGNATURE_ALGORITHM:
+        return f"Unknown signature algorithm: {document.algorithm!r:.60}."
     try:
         raw = base64.b64decode(text, validate=True)
-        signed_at = datetime.fromisoformat(signed.signed_at)
-        signing.verify(signed.message, raw, key=key, signed_at=signed_at)
+        signed_at = datetime.fromisoformat(document.signed_at)
+        signing.verify(document.message, raw, key=key, signed_at=signed_at)
     except binascii.Error:
         return "The signature is not base64."
     except SignatureRefused as error:

@@ -1,4 +1,4 @@
-"""JSON as the format wants it: nothing that two readers could read in two ways."""
+"""Decode JSON as the format requires it: nothing that two parsers could read differently."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 from decimal import Decimal
 from typing import Any, NoReturn
 
-_MOST = 2**63 - 1
-_LEAST = -(2**63)
-_MOST_DIGITS = 310
-"""Of an integer that a double can hold."""
+MAX_INTEGER = 2**63 - 1
+MIN_INTEGER = -(2**63)
+_MAX_DIGITS = 310
+"""Digits of the largest integer that a double can represent."""
 _INFINITE = (float("inf"), float("-inf"))
 
 
 class StrictJSONError(ValueError):
-    """What is wrong, as the end of a sentence that begins with what it is wrong with."""
+    """The problem, worded to follow the name of the text: "is not UTF-8"."""
 
 
 def loads(raw: bytes) -> Any:
-    """The value of a text that is not nested too deep for Python. Raises `StrictJSONError`."""
+    """Decode a text. Raises `StrictJSONError`, also for nesting too deep for Python."""
     try:
         value = _DECODER.decode(raw.decode())
     except UnicodeDecodeError:
@@ -27,31 +27,31 @@ def loads(raw: bytes) -> Any:
         raise StrictJSONError(f"is not JSON: {error.msg} (at {error.pos:,})") from None
     except RecursionError:
         raise StrictJSONError("is nested too deep") from None
-    _check(value)
+    _check_texts(value)
     return value
 
 
-def key(raw: bytes) -> str:
-    """The text of a key that was read by itself. Raises `StrictJSONError`."""
+def load_key(raw: bytes) -> str:
+    """Decode one key of an object. Raises `StrictJSONError`."""
     value = loads(raw)
     if not isinstance(value, str):
-        raise StrictJSONError("is no object: a key is missing")
+        raise StrictJSONError("is not an object: a key is missing")
     return value
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
         seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise StrictJSONError(f"has the key {twice!r} twice")
-    return found
+        duplicate = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise StrictJSONError(f"has a duplicate key {duplicate!r}")
+    return members
 
 
-def _integer(digits: str) -> int:
-    if len(digits) <= _MOST_DIGITS:
+def _parse_integer(digits: str) -> int:
+    if len(digits) <= _MAX_DIGITS:
         number = int(digits)
-        if _LEAST <= number <= _MOST or _is_double(number):
+        if MIN_INTEGER <= number <= MAX_INTEGER or _is_double(number):
             return number
     raise StrictJSONError("has an integer of more than 64 bits")
 
@@ -64,36 +64,36 @@ def _is_double(number: int) -> bool:
         return False
 
 
-def _number(digits: str) -> float:
+def _parse_float(digits: str) -> float:
     if (number := float(digits)) not in _INFINITE:
         return number
     raise StrictJSONError("has a number that is too large")
 
 
-def _no_number(name: str) -> NoReturn:
-    raise StrictJSONError(f"has {name}, which is no JSON")
+def _refuse_constant(name: str) -> NoReturn:
+    raise StrictJSONError(f"has {name}, which is not JSON")
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_once_each,
-    parse_int=_integer,
-    parse_float=_number,
-    parse_constant=_no_number,
+    object_pairs_hook=_build_object,
+    parse_int=_parse_integer,
+    parse_float=_parse_float,
+    parse_constant=_refuse_constant,
 )
 
 
-def _check(value: Any) -> None:
-    """Look at every text within; what the decoder can't be asked to do."""
-    left = [value]
-    while left:
-        match left.pop():
+def _check_texts(value: Any) -> None:
+    """Check every text in the value, which the decoder has no hook for."""
+    pending = [value]
+    while pending:
+        match pending.pop():
             case str(text):
                 _check_text(text)
             case dict(members):
-                left += members.keys()
-                left += members.values()
+                pending += members.keys()
+                pending += members.values()
             case list(items):
-                left += items
+                pending += items
 
 
 def _check_text(text: str) -> None:

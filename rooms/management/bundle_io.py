@@ -13,7 +13,7 @@ from scaiwave.errors import UsageError
 
 if TYPE_CHECKING:
     from rooms.queries.verify_bundle import VerifiedBundle
-    from rooms.services.imported_room import ImportResult
+    from rooms.services.imports.import_room import ImportResult
 
 IMPORT_COLUMNS = (
     Column("name", "Name"),
@@ -82,5 +82,5 @@ def print_verification(output: Output, verified: VerifiedBundle) -> None:
         for problem in verified.problems:
             output.print_line(f"Problem: {problem.message}")
         output.print_line(verified.sentence)
-    if verified.problem is not None:
-        raise verified.problem
+    if verified.error is not None:
+        raise verified.error

@@ -1,14 +1,14 @@
-"""The events of a room as the text of a bundle, each encoded whole by the database.
+"""Stream the events of a room as the text of a bundle, encoded by the database.
 
-Python never sees an event: to parse its content, or only to have one object a row, would cost
-more than everything else that an export does.
+Python never handles single events: parsing their content, or even creating one object per row,
+would cost more than everything else in an export.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from operator import lt
 from typing import Any
@@ -17,25 +17,25 @@ from uuid import UUID
 from django.db import connection
 
 from rooms.bundle.format import IMPORTED_SENDER
-from rooms.bundle.time_window import Window
-from rooms.bundle.writer import PIECE, Sender
+from rooms.bundle.manifest.schema import Sender, TimeWindow
+from rooms.bundle.writer import CHUNK_BYTES
 from rooms.errors import ExportDamaged
 
-# Each row begins with what separates it from the one before.
+# Every row begins with the separator to the one before.
 _SEPARATOR = ",\n"
 
-# The binary form of COPY: a header before the first row; for each row the number of its fields (2
-# bytes) and the length of its text (4); a number of fields of -1 at the end.
-_COPY_HEADER = 19
-_ROW_HEADER = 6
+# COPY's binary format: a header before the first row; for each row the number of its fields (2
+# bytes) and the length of its text (4); -1 as the number of fields at the end.
+_COPY_HEADER_BYTES = 19
+_ROW_HEADER_BYTES = 6
 
-_UUIDS = ("id", "event_uuid")
-_HYPHENED = "%.8s-%.4s-%.4s-%.4s-%s"
-_TIMES = ("created_at", "edited_at", "redacted_at")
-_WRITTEN = "%.10sT%.15sZ"
+_UUID_COLUMNS = ("id", "event_uuid")
+_UUID_FORMAT = "%.8s-%.4s-%.4s-%.4s-%s"
+_TIME_COLUMNS = ("created_at", "edited_at", "redacted_at")
+_TIME_FORMAT = "%.10sT%.15sZ"
 
-# concat() takes null for nothing, so that a key and its value are there or not together. It also
-# copies the content once, where a chain of || copies it for every link.
+# concat() treats NULL as empty, so a key and its value are written or omitted together. It also
+# copies the content only once, where a chain of || copies it for every link.
 _POSTGRESQL = """
     SELECT concat(
         '{separator}{{"id": "', id,
@@ -53,23 +53,24 @@ _POSTGRESQL = """
         '}}'
     )
     FROM sw_events
-    WHERE room_id = %(room)s {window}
+    WHERE room_id = %(room)s {bounds}
     ORDER BY stream_position
 """
-# Who is foreign says so in each of its events; of two objects put together, the second one's keys
-# win. Not by a look at the participants, which for every event would take half as long again.
-_POSTGRESQL_SIGNED = "coalesce(%(signatures)s::jsonb -> sender_id::text || content, content)"
+# Adds `_imported_sender` to events of foreign senders. When two objects are joined, the keys of the
+# second win, so an existing value is kept. Joining the participants instead would take half as long
+# again for every event.
+_POSTGRESQL_CONTENT = "coalesce(%(signatures)s::jsonb -> sender_id::text || content, content)"
 
-# SQLite keeps UUIDs as 32 digits, times as text and JSON as it was written. printf() takes null
-# for nothing and copies once. The text is cast to a blob, which costs nothing, so that Python does
-# not decode what it would encode again. Many rows come as one: for each that comes to Python, the
-# thread that packs them would have to let go of the interpreter.
+# SQLite stores UUIDs as 32 digits, times as text, and JSON as it was written. printf() treats NULL
+# as empty and copies once. The text is cast to a blob, which costs nothing, so that Python does not
+# decode it only to encode it again. Many rows are returned as one: for each row that Python
+# receives, the compressing thread would have to wait for the interpreter's lock.
 _SQLITE = """
     SELECT CAST(group_concat(line, '') AS BLOB), group_concat(stream_position, ' ') FROM (
         SELECT printf(
-            '{separator}{{"id": "{hyphened}", "sender_id": "%s", "event_type": %s, '
-            || '"content": %s, "stream_position": %d, "origin_ts": %d, "created_at": "{written}"'
-            || '%s%s%s%s%s}}',
+            '{separator}{{"id": "{uuid_format}", "sender_id": "%s", "event_type": %s, '
+            || '"content": %s, "stream_position": %d, "origin_ts": %d, '
+            || '"created_at": "{time_format}"%s%s%s%s%s}}',
             {id},
             sender,
             json_quote(event_type),
@@ -78,24 +79,24 @@ _SQLITE = """
             origin_ts,
             {created_at},
             ', "original_content": ' || original_content,
-            iif(event_uuid IS NULL, '', printf(', "event_uuid": "{hyphened}"', {event_uuid})),
-            iif(edited_at IS NULL, '', printf(', "edited_at": "{written}"', {edited_at})),
-            iif(redacted_at IS NULL, '', printf(', "redacted_at": "{written}"', {redacted_at})),
+            iif(event_uuid IS NULL, '', printf(', "event_uuid": "{uuid_format}"', {event_uuid})),
+            iif(edited_at IS NULL, '', printf(', "edited_at": "{time_format}"', {edited_at})),
+            iif(redacted_at IS NULL, '', printf(', "redacted_at": "{time_format}"', {redacted_at})),
             iif(do_not_index, ', "do_not_index": true', '')
         ) AS line, stream_position
         FROM sw_events LEFT JOIN temp.event_senders ON sender_id = digits
-        WHERE room_id = :room AND stream_position > :after {window}
-        ORDER BY stream_position LIMIT :most
+        WHERE room_id = :room AND stream_position > :after {bounds}
+        ORDER BY stream_position LIMIT :max_rows
     )
 """
-# A sender is looked up faster than its hyphens are put in. Gone with the snapshot.
+# Looking up a sender is faster than formatting its UUID. The table ends with the snapshot.
 _SQLITE_SENDERS = """
     CREATE TEMP TABLE event_senders (digits TEXT PRIMARY KEY, sender TEXT, signature TEXT)
     WITHOUT ROWID
 """
-# json_insert leaves a key alone that is there; where none can be, texts are put together, which
-# costs a third. A key may also be written with escapes.
-_SQLITE_SIGNED = f"""CASE
+# json_insert keeps an existing key. Where there can't be one, texts are concatenated, which takes a
+# third of the time; the key could also be written with escapes.
+_SQLITE_CONTENT = f"""CASE
     WHEN signature IS NULL THEN content
     WHEN substr(content, 1, 2) = '{{"' AND NOT instr(content, '{IMPORTED_SENDER}')
         AND NOT instr(content, '\\u')
@@ -103,86 +104,88 @@ _SQLITE_SIGNED = f"""CASE
     ELSE json_insert(content, '$.{IMPORTED_SENDER}', json(signature))
 END"""
 
-_FIRST_ROWS, _MOST_ROWS = 50, 250
-"""At once on SQLite, which bounds what is in memory where events are large all of a sudden."""
+_FIRST_ROWS, _MAX_ROWS = 50, 250
+"""Rows at a time on SQLite, which bounds the memory if events suddenly become large."""
 
 Rows = tuple[bytes | memoryview, int]
-"""The text of some rows, and how many they are."""
+"""The text of some rows, and their number."""
 
 
 def stream_events(
     room_id: UUID,
-    window: Window,
+    window: TimeWindow,
     *,
-    senders: Collection[Sender],
-    count: Callable[[int], None],
-    beside: sqlite3.Connection | None,
+    senders: Mapping[str, Sender],
+    on_events: Callable[[int], None],
+    read_connection: sqlite3.Connection | None,
 ) -> Iterator[bytes]:
-    """The events in the order of the stream, as pieces of a text; `count` is told how many each
-    piece holds.
+    """Yield the events in stream order, as pieces of a text; report the number in each piece.
 
-    `senders` are those of all events. What the foreign ones sent says in its content who that is,
-    unless it does already. Call it in a `state`, with the connection that this gives.
+    `senders` are those of all events, by ID. Events of foreign senders get `_imported_sender` in
+    their content, unless they have it already. Call inside a `snapshot`, with its connection.
     """
-    with connection.wrap_database_errors, _rows(room_id, window, senders, beside) as found:
-        yield from _in_pieces(found, count)
+    with (
+        connection.wrap_database_errors,
+        _query_rows(room_id, window, senders, read_connection) as rows,
+    ):
+        yield from _join_rows(rows, on_events)
 
 
-def _rows(
+def _query_rows(
     room_id: UUID,
-    window: Window,
-    senders: Collection[Sender],
-    beside: sqlite3.Connection | None,
+    window: TimeWindow,
+    senders: Mapping[str, Sender],
+    read_connection: sqlite3.Connection | None,
 ) -> AbstractContextManager[Iterable[Rows]]:
-    if beside is None:
-        return _postgresql_rows(room_id, window, senders)
-    return _sqlite_rows(room_id, window, senders, beside)
+    if read_connection is None:
+        return _query_postgresql(room_id, window, senders)
+    return _query_sqlite(room_id, window, senders, read_connection)
 
 
-def _in_pieces(rows: Iterable[Rows], count: Callable[[int], None]) -> Iterator[bytes]:
-    """One buffer that grows; a list of rows that is joined takes twice as long."""
-    piece, number, skip = bytearray(), 0, len(_SEPARATOR)
-    for text, more in rows:
-        piece += text
-        number += more
-        if len(piece) >= PIECE:
-            yield bytes(memoryview(piece)[skip:])
-            count(number)
-            piece.clear()
-            number = skip = 0
-    yield bytes(piece[skip:])
-    count(number)
+def _join_rows(rows: Iterable[Rows], on_events: Callable[[int], None]) -> Iterator[bytes]:
+    """Use one growing buffer; joining a list of rows takes twice as long."""
+    chunk, count, skip = bytearray(), 0, len(_SEPARATOR)
+    for text, row_count in rows:
+        chunk += text
+        count += row_count
+        if len(chunk) >= CHUNK_BYTES:
+            yield bytes(memoryview(chunk)[skip:])
+            on_events(count)
+            chunk.clear()
+            count = skip = 0
+    yield bytes(chunk[skip:])
+    on_events(count)
 
 
 @contextmanager
-def _postgresql_rows(
-    room_id: UUID, window: Window, senders: Collection[Sender]
+def _query_postgresql(
+    room_id: UUID, window: TimeWindow, senders: Mapping[str, Sender]
 ) -> Iterator[Iterable[Rows]]:
     signatures = {
-        sender.id: {IMPORTED_SENDER: sender.imported_sender}
-        for sender in senders
+        key: {IMPORTED_SENDER: sender.imported_sender}
+        for key, sender in senders.items()
         if sender.is_foreign
     }
     sql = _POSTGRESQL.format(
         separator=_SEPARATOR,
-        content=_POSTGRESQL_SIGNED if signatures else "content",
-        window=_bounds(window, "%({})s"),
-        **{column: _postgresql_time(column) for column in _TIMES},
+        content=_POSTGRESQL_CONTENT if signatures else "content",
+        bounds=_bounds_sql(window, "%({})s"),
+        **{column: _postgresql_time(column) for column in _TIME_COLUMNS},
     )
-    parameters = {"room": room_id, "signatures": json.dumps(signatures), **_limits(window)}
+    parameters = {"room": room_id, "signatures": json.dumps(signatures), **_get_bounds(window)}
     with (
         connection.cursor() as cursor,
         cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT BINARY)", parameters) as copy,
     ):
-        yield _copied(copy)
+        yield _iter_copied_rows(copy)
 
 
-def _copied(blocks: Iterable[bytes | memoryview]) -> Iterator[Rows]:
-    skip = _COPY_HEADER + _ROW_HEADER
+def _iter_copied_rows(blocks: Iterable[bytes | memoryview]) -> Iterator[Rows]:
+    skip = _COPY_HEADER_BYTES + _ROW_HEADER_BYTES
     for block in blocks:
         if len(block) > skip:
             yield block[skip:], 1
-        skip = _ROW_HEADER
+        skip = _ROW_HEADER_BYTES
 
 
 def _postgresql_time(column: str) -> str:
@@ -190,73 +193,81 @@ def _postgresql_time(column: str) -> str:
 
 
 @contextmanager
-def _sqlite_rows(
-    room_id: UUID, window: Window, senders: Collection[Sender], beside: sqlite3.Connection
+def _query_sqlite(
+    room_id: UUID,
+    window: TimeWindow,
+    senders: Mapping[str, Sender],
+    read_connection: sqlite3.Connection,
 ) -> Iterator[Iterable[Rows]]:
+    has_foreign = any(sender.is_foreign for sender in senders.values())
     sql = _SQLITE.format(
         separator=_SEPARATOR,
-        content=_SQLITE_SIGNED if any(sender.is_foreign for sender in senders) else "content",
-        window=_bounds(window, ":{}"),
-        hyphened=_HYPHENED,
-        written=_WRITTEN,
-        **{column: _sqlite_digits(column) for column in _UUIDS},
-        **{column: _sqlite_time(column) for column in _TIMES},
+        content=_SQLITE_CONTENT if has_foreign else "content",
+        bounds=_bounds_sql(window, ":{}"),
+        uuid_format=_UUID_FORMAT,
+        time_format=_TIME_FORMAT,
+        **{column: _sqlite_uuid_arguments(column) for column in _UUID_COLUMNS},
+        **{column: _sqlite_time_arguments(column) for column in _TIME_COLUMNS},
     )
-    with closing(beside.cursor()) as cursor:
+    with closing(read_connection.cursor()) as cursor:
         cursor.execute(_SQLITE_SENDERS)
         cursor.executemany(
-            "INSERT INTO temp.event_senders VALUES (?, ?, ?)", map(_sqlite_sender, senders)
+            "INSERT INTO temp.event_senders VALUES (?, ?, ?)",
+            (_build_sqlite_sender(key, sender) for key, sender in senders.items()),
         )
-        yield _pages(cursor, sql, {"room": room_id.hex, **_limits(window)})
+        yield _iter_sqlite_pages(cursor, sql, {"room": room_id.hex, **_get_bounds(window)})
 
 
-def _pages(cursor: sqlite3.Cursor, sql: str, values: dict[str, Any]) -> Iterator[Rows]:
-    after, most = 0, _FIRST_ROWS
+def _iter_sqlite_pages(cursor: sqlite3.Cursor, sql: str, values: dict[str, Any]) -> Iterator[Rows]:
+    after, max_rows = 0, _FIRST_ROWS
     while True:
-        text, told = cursor.execute(sql, {**values, "after": after, "most": most}).fetchone()
+        parameters = {**values, "after": after, "max_rows": max_rows}
+        text, joined_positions = cursor.execute(sql, parameters).fetchone()
         if text is None:
             return
-        positions = parse_positions(told, after)
+        positions = parse_positions(joined_positions, after)
         yield text, len(positions)
         after = positions[-1]
-        most = max(1, min(_MOST_ROWS, PIECE * len(positions) // len(text)))
+        max_rows = max(1, min(_MAX_ROWS, CHUNK_BYTES * len(positions) // len(text)))
 
 
-def parse_positions(told: str, after: int) -> list[int]:
-    """The positions of a page. Raises `ExportDamaged` unless they are in the order of the stream:
-    SQLite puts together what comes out of the query within, as it comes, but does not promise it.
+def parse_positions(joined: str, after: int) -> list[int]:
+    """Return the positions of a page. Raises `ExportDamaged` if they are not in stream order.
+
+    SQLite concatenates the rows in the order of the inner query, but does not promise that.
     """
-    positions = list(map(int, told.split()))
+    positions = list(map(int, joined.split()))
     if not all(map(lt, [after, *positions], positions)):
         raise ExportDamaged(
-            "The database gave events in another order than that of the stream.",
-            fix="Nothing of this bundle can be used. Move to another version of SQLite.",
+            "The database returned events out of stream order. The partial bundle is not usable.",
+            fix="Use another version of SQLite.",
         )
     return positions
 
 
-def _sqlite_sender(sender: Sender) -> tuple[str, str, str | None]:
+def _build_sqlite_sender(key: str, sender: Sender) -> tuple[str, str, str | None]:
     signature = json.dumps(sender.imported_sender) if sender.is_foreign else None
-    return sender.id.replace("-", ""), sender.id, signature
+    return key.replace("-", ""), key, signature
 
 
-def _sqlite_digits(column: str) -> str:
-    """What `_HYPHENED` writes: it takes the first few of each."""
+def _sqlite_uuid_arguments(column: str) -> str:
+    """Return the arguments of `_UUID_FORMAT`, which uses the first digits of each."""
     return ", ".join((column, *(f"substr({column}, {start})" for start in (9, 13, 17, 21))))
 
 
-def _sqlite_time(column: str) -> str:
-    """What `_WRITTEN` writes: six digits of fraction, which are not kept where they are nought."""
+def _sqlite_time_arguments(column: str) -> str:
+    """Return the arguments of `_TIME_FORMAT`: six fractional digits, which Django omits if zero."""
     return f"{column}, substr({column} || '.000000', 12)"
 
 
-def _bounds(window: Window, mark: str) -> str:
-    comparisons = {"first": ">=", "end": "<"}
+def _bounds_sql(window: TimeWindow, placeholder: str) -> str:
+    operators = {"first": ">=", "end": "<"}
     return " ".join(
-        f"AND origin_ts {comparisons[name]} {mark.format(name)}" for name in _limits(window)
+        f"AND origin_ts {operators[name]} {placeholder.format(name)}"
+        for name in _get_bounds(window)
     )
 
 
-def _limits(window: Window) -> dict[str, Any]:
-    limits = {"first": window.first_second, "end": window.end_second}
-    return {name: second for name, second in limits.items() if second is not None}
+def _get_bounds(window: TimeWindow) -> dict[str, int]:
+    bounds = {"first": window.first_second, "end": window.end_second}
+    return {name: second for name, second in bounds.items() if second is not None}

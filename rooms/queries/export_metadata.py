@@ -1,83 +1,106 @@
-"""What a bundle says before its events: the room, its senders and its media."""
+"""The header of a room's bundle: whether it may be exported, its room, senders and media."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import Any
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import Count, QuerySet
 
-from rooms.bundle.format import FOREIGN_TYPES
-from rooms.bundle.time_window import Window
-from rooms.bundle.writer import Attachment, Sender, format_timestamp
+from rooms.bundle.format import EXPORTABLE_ROOM_TYPES, FOREIGN_TYPES
+from rooms.bundle.manifest.schema import (
+    MediaEntry,
+    RoomInfo,
+    Sender,
+    TimeWindow,
+    WorkspaceInfo,
+    format_timestamp,
+)
 from rooms.models import Event, Room, RoomMedia
+from rooms.models.rooms import INCOGNITO_SCOPE
+from scaiwave.batching import batches
 from tenants.models import Participant
 
-_AT_ONCE = 500
+
+def export_blocker(room: Room) -> str | None:
+    """Return why a room can't be exported, as a clause such as "it is incognito"; None if it can.
+
+    (ScaiWave docs, concepts/incognito-and-restricted.)
+    """
+    if room.scope_kind == INCOGNITO_SCOPE:
+        return "it is incognito"
+    if room.room_type not in EXPORTABLE_ROOM_TYPES:
+        return f"its type is {room.room_type}"
+    if room.is_federated:
+        return "it is federated"
+    return None
 
 
-def serialize_room(room: Room) -> dict[str, Any]:
+def get_room(pk: UUID) -> Room | None:
+    """Return the room with its workspace and tenant; None if it was just deleted."""
+    return Room.objects.select_related("workspace", "tenant").filter(pk=pk).first()
+
+
+def build_room_info(room: Room) -> RoomInfo:
     workspace = room.workspace
-    return {
-        "id": str(room.pk),
-        "name": room.name,
-        "topic": room.topic,
-        "room_type": room.room_type,
-        "scope_kind": room.scope_kind,
-        "state": room.state,
-        "is_public": room.is_public,
-        "is_federated": room.is_federated,
-        "visibility": room.visibility,
-        "read_role_slugs": room.read_role_slugs,
-        "room_alias": room.room_alias,
-        "creator_id": str(room.creator_id),
-        "created_at": format_timestamp(room.created_at),
-        "workspace": {
-            "id": str(workspace.pk),
-            "slug": workspace.slug,
-            "name": workspace.name,
-        },
-    }
+    return RoomInfo(
+        id=str(room.pk),
+        name=room.name,
+        topic=room.topic,
+        room_type=room.room_type,
+        scope_kind=room.scope_kind,
+        state=room.state,
+        is_public=room.is_public,
+        is_federated=room.is_federated,
+        visibility=room.visibility,
+        read_role_slugs=room.read_role_slugs,
+        room_alias=room.room_alias,
+        creator_id=str(room.creator_id),
+        created_at=format_timestamp(room.created_at),
+        workspace=WorkspaceInfo(id=str(workspace.pk), slug=workspace.slug, name=workspace.name),
+    )
 
 
-def get_senders(room: Room, window: Window, server_name: str) -> tuple[list[Sender], int]:
-    """Everybody who sent an event in the window, by id, and how many events there are."""
+def get_senders(room: Room, window: TimeWindow, server_name: str) -> tuple[dict[str, Sender], int]:
+    """Return the senders of all events in the window, by ID, and the number of these events."""
     events = Event.objects.filter(room=room)
     if window.first_second is not None:
         events = events.filter(origin_ts__gte=window.first_second)
     if window.end_second is not None:
         events = events.filter(origin_ts__lt=window.end_second)
-    keys, total = _keys_and_total(events.order_by())
-    return sorted(_people(keys, server_name), key=lambda sender: sender.id), total
+    keys, total = _get_sender_keys(events.order_by())
+    return dict(sorted(_iter_senders(keys, server_name), key=lambda item: item[0])), total
 
 
-def _keys_and_total(events: QuerySet[Event]) -> tuple[Iterable[UUID], int]:
-    """One query where the database groups by hashing; SQLite would sort all events for that."""
+def _get_sender_keys(events: QuerySet[Event]) -> tuple[Iterable[UUID], int]:
+    """Return the keys and the number of events.
+
+    One query where the database groups by hashing; SQLite would sort all events for that.
+    """
     if connection.vendor == "postgresql":
         counts = dict(events.values_list("sender").annotate(Count("pk")))
         return counts, sum(counts.values())
     return events.values_list("sender", flat=True).distinct(), events.count()
 
 
-def _people(keys: Iterable[UUID], server_name: str) -> Iterator[Sender]:
-    waiting = iter(keys)
-    while some := list(islice(waiting, _AT_ONCE)):
-        for person in Participant.objects.filter(pk__in=some):
-            yield Sender(
-                str(person.pk),
-                person.display_name,
-                person.avatar_url,
-                person.fqid(server_name),
-                person.participant_type,
-                person.participant_type in FOREIGN_TYPES,
+def _iter_senders(keys: Iterable[UUID], server_name: str) -> Iterator[tuple[str, Sender]]:
+    for batch in batches(keys):
+        for participant in Participant.objects.filter(pk__in=batch):
+            yield (
+                str(participant.pk),
+                Sender(
+                    display_name=participant.display_name,
+                    avatar_url=participant.avatar_url,
+                    fqid=participant.fqid(server_name),
+                    participant_type=participant.participant_type,
+                    is_foreign=participant.participant_type in FOREIGN_TYPES,
+                ),
             )
 
 
-def get_media(room: Room) -> list[Attachment]:
-    """Every name of every attachment; those of the same bytes follow each other."""
+def get_media(room: Room) -> list[MediaEntry]:
+    """Return every name of every attachment; names of the same bytes follow each other."""
     rows = (
         RoomMedia.objects.filter(room=room)
         .order_by("media_id", "id")
@@ -90,9 +113,4 @@ def get_media(room: Room) -> list[Attachment]:
             "name",
         )
     )
-    return [Attachment(str(row[0]), *row[1:]) for row in rows.iterator()]
-
-
-def get_room(pk: UUID) -> Room | None:
-    """None when it was deleted just now."""
-    return Room.objects.select_related("workspace", "tenant").filter(pk=pk).first()
+    return [MediaEntry(str(row[0]), *row[1:], missing=None) for row in rows.iterator()]

@@ -19,8 +19,7 @@ from rooms.models import (
     RoomMember,
     ScanStatus,
 )
-from rooms.queries.export_metadata import get_media
-from rooms.queries.exportable import export_blocker
+from rooms.queries.export_metadata import export_blocker, get_media
 from rooms.queries.media import mark_missing
 from rooms.queries.resolve import resolve_room, resolve_workspace
 from rooms.queries.visibility import visible_rooms

@@ -1,4 +1,4 @@
-"""Reading a database as it was at one moment, while others go on writing."""
+"""Read a consistent snapshot of the database while others keep writing."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from contextlib import closing, contextmanager
 
 from django.db import connection, transaction
 
-_TRIES = 20
-"""To begin on two connections at once, while others write."""
+_MAX_ATTEMPTS = 20
+"""To begin on two connections at the same version, while others write."""
 
 
 @contextmanager
 def snapshot() -> Iterator[sqlite3.Connection | None]:
-    """All that is read within is of one moment, and nobody waits for it; nothing can be written.
+    """Read everything inside from one snapshot, without blocking writers.
 
-    On SQLite it yields a connection that sees the same, to read very many rows by; temporary tables
-    are all it can write. Not to be begun within a transaction.
+    On SQLite, yields a connection that sees the same snapshot, for reading many rows; it can write
+    to temporary tables only. Must not be used inside a transaction.
     """
     if connection.vendor == "postgresql":
         with transaction.atomic(durable=True), connection.cursor() as cursor:
@@ -25,48 +25,52 @@ def snapshot() -> Iterator[sqlite3.Connection | None]:
             yield None
         return
     connection.ensure_connection()
-    with connection.wrap_database_errors, _connection_beside() as beside:
+    with connection.wrap_database_errors, _open_read_connection() as read_connection:
         try:
-            yield begin_paired(connection.connection, beside)
+            yield begin_paired(connection.connection, read_connection)
         finally:
-            _rolled_back(connection.connection)
-            _rolled_back(beside)
+            _roll_back(connection.connection)
+            _roll_back(read_connection)
 
 
 @contextmanager
-def _connection_beside() -> Iterator[sqlite3.Connection]:
-    """Another one to the same file, on which nothing else has been done.
+def _open_read_connection() -> Iterator[sqlite3.Connection]:
+    """Open a second connection to the same file, without Django's functions.
 
-    What SQLite keeps at hand of small memory is taken up by the functions that Django adds to a
-    connection and by the statements that are prepared; then every row takes half as long again. A
-    database in memory has one connection alone.
+    The functions that Django adds to a connection, and its prepared statements, fill SQLite's pool
+    of small allocations; every row then takes half as long again. A database in memory has only
+    one connection.
     """
     if connection.is_in_memory_db():  # type: ignore[attr-defined] # of the wrapper for SQLite
         yield connection.connection
         return
-    with closing(sqlite3.connect(**connection.get_connection_params())) as beside:
-        beside.isolation_level = None
-        yield beside
+    parameters = connection.get_connection_params()
+    with closing(sqlite3.connect(**parameters)) as read_connection:
+        read_connection.isolation_level = None
+        yield read_connection
 
 
-def begin_paired(usual: sqlite3.Connection, beside: sqlite3.Connection) -> sqlite3.Connection:
-    """Begin on both; returns the one to read rows by.
+def begin_paired(
+    main_connection: sqlite3.Connection, read_connection: sqlite3.Connection
+) -> sqlite3.Connection:
+    """Begin a transaction on both and return the connection to read rows from.
 
-    Django would begin every transaction with the write lock. In WAL mode a deferred one that only
-    reads sees the database as of its first read, and holds up no writer. Both see the same if
-    nobody has committed between the two reads; where others never cease, there is but the one.
+    Django would begin every transaction with the write lock. In WAL mode a deferred transaction
+    that only reads sees the database as of its first read, and blocks no writer. Both see the same
+    version if no other connection committed between the two first reads; under constant writes,
+    only the main connection is used.
     """
-    for _ in range(_TRIES):
-        before = _version(usual)
-        if beside is not usual:
-            _begin(beside)
-        _begin(usual)
-        if _version(usual) == before:
-            return beside
-        _rolled_back(usual)
-        _rolled_back(beside)
-    _begin(usual)
-    return usual
+    for _ in range(_MAX_ATTEMPTS):
+        before = _get_version(main_connection)
+        if read_connection is not main_connection:
+            _begin(read_connection)
+        _begin(main_connection)
+        if _get_version(main_connection) == before:
+            return read_connection
+        _roll_back(main_connection)
+        _roll_back(read_connection)
+    _begin(main_connection)
+    return main_connection
 
 
 def _begin(raw: sqlite3.Connection) -> None:
@@ -74,13 +78,13 @@ def _begin(raw: sqlite3.Connection) -> None:
     raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
 
 
-def _version(raw: sqlite3.Connection) -> int:
-    """Another number whenever somebody else has committed."""
+def _get_version(raw: sqlite3.Connection) -> int:
+    """Return a number that changes whenever another connection commits."""
     (version,) = raw.execute("PRAGMA data_version").fetchone()
     return int(version)
 
 
-def _rolled_back(raw: sqlite3.Connection) -> None:
-    # SQLite has ended it by itself after the worst of errors.
+def _roll_back(raw: sqlite3.Connection) -> None:
+    # After some errors SQLite has rolled back by itself.
     if raw.in_transaction:
         raw.execute("ROLLBACK")

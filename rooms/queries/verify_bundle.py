@@ -1,3 +1,5 @@
+"""Verify a bundle: every entry and the signature, without importing it."""
+
 from __future__ import annotations
 
 import json
@@ -15,7 +17,7 @@ from federation.services.signing import (
 from rooms.bundle.archive.reader import Archive, Limits
 from rooms.bundle.manifest.reader import EventCounts
 from rooms.bundle.manifest.references import ReferenceIndex
-from rooms.bundle.manifest.schema import Head
+from rooms.bundle.manifest.schema import ManifestHeader
 from rooms.bundle.signature import (
     SignatureDocument,
     VerificationResult,
@@ -23,7 +25,7 @@ from rooms.bundle.signature import (
     verify_signature,
 )
 from rooms.bundle.validator import BundleValidator
-from rooms.errors import NOTHING_DONE, BundleError, BundleNotVerified
+from rooms.errors import NOTHING_IMPORTED, BundleError, BundleNotVerified
 from rooms.services.imports.source import open_seekable
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.output import ColumnType, Row
@@ -34,69 +36,75 @@ from scaiwave.errors import DatabaseUnreachable, MigrationsPending, ScaiWaveErro
 
 @dataclass(frozen=True)
 class VerifiedBundle:
-    """What a bundle holds, and everything that is wrong with it.
+    """The content of a bundle, and everything that is wrong with it.
 
-    `head` and `counts` are None where the manifest is no good.
+    `header` and `counts` are None if the manifest is invalid.
     """
 
     entries: int
     manifest_sha256: str
-    head: Head | None
+    header: ManifestHeader | None
     counts: EventCounts | None
-    signed: SignatureDocument | None
-    judgement: VerificationResult
+    signature: SignatureDocument | None
+    verification: VerificationResult
     problems: Sequence[ScaiWaveError]
     require_signature: bool
 
     @property
     def sentence(self) -> str:
-        if self.problem is None:
-            return f"The bundle is whole. {self._about_signature}"
-        return self._about_signature
+        if self.error is None:
+            return f"The bundle is valid. {self._describe_signature('It')}"
+        return self._describe_signature("The bundle")
 
     @property
-    def problem(self) -> BundleNotVerified | None:
-        """Why the bundle may not be relied on."""
+    def error(self) -> BundleNotVerified | None:
+        """Return the error of a bundle that must not be trusted."""
         if self.problems:
             count = len(self.problems)
-            what = "one thing is" if count == 1 else f"{count:,} things are"
-            return BundleNotVerified(f"The bundle is not good: {what} wrong with it.")
-        if self.judgement.verdict is VerificationStatus.WRONG:
-            return BundleNotVerified(f"The bundle's signature is wrong. {self.judgement.why}")
-        if self.require_signature and self.judgement.verdict is not VerificationStatus.VALID:
             return BundleNotVerified(
-                "A signature is required, and nobody who is known has signed the bundle.",
-                fix="Pass the signer's key with --key or --descriptor, if you trust it.",
+                f"The bundle is not valid: {count:,} problem{'' if count == 1 else 's'} found."
+            )
+        if self.verification.status is VerificationStatus.WRONG:
+            return BundleNotVerified(
+                f"The bundle's signature is not valid. {self.verification.reason}"
+            )
+        if self.require_signature and self.verification.status is not VerificationStatus.VALID:
+            return BundleNotVerified(
+                "The bundle has no signature from a known key, which --require-signature demands.",
+                fix="If you trust the signer, pass its key with --key or --descriptor.",
             )
         return None
 
-    @property
-    def _about_signature(self) -> str:
-        if self.signed is None or self.judgement.verdict is VerificationStatus.UNSIGNED:
-            return "Nobody has signed it, so it may come from anywhere."
-        by = f"{self.signed.server_name} at {self.signed.signed_at}, key {self.signed.key_id}"
-        match self.judgement.verdict:
+    def _describe_signature(self, subject: str) -> str:
+        document, status = self.signature, self.verification.status
+        if document is None or status is VerificationStatus.UNSIGNED:
+            return f"{subject} is unsigned, so its origin can't be verified."
+        signer = f"{document.server_name} at {document.signed_at} with key {document.key_id}"
+        match status:
             case VerificationStatus.VALID:
-                return f"Signed by {by}."
+                return f"{subject} is signed by {signer}."
             case VerificationStatus.UNKNOWN:
-                return f"It says it is signed by {by}; that key is not known here."
-        return f"It says it is signed by {by}; that does not count. {self.judgement.why}"
+                return f"{subject} claims to be signed by {signer}, but this key is not known here."
+        return (
+            f"{subject} claims to be signed by {signer}, but the signature is not valid. "
+            f"{self.verification.reason}"
+        )
 
     def facts(self) -> Row:
-        head, counts = self.head, self.counts
+        header, counts = self.header, self.counts
         return {
-            "room": head.room.name if head else None,
-            "room_type": head.room.room_type if head else None,
-            "server_name": head.server_name if head else None,
-            "exported_at": head.exported_at if head else None,
-            "whole_room": head.window is None if head else None,
+            "room": header.room.name if header else None,
+            "room_type": header.room.room_type if header else None,
+            "server_name": header.server_name if header else None,
+            "exported_at": header.exported_at if header else None,
+            "whole_room": header.window is None if header else None,
             "events": counts.events if counts else None,
-            "senders": len(head.senders) if head else None,
-            "media": len(head.media) if head else None,
-            "missing_media": sum(bool(row.missing) for row in head.media) if head else None,
+            "senders": len(header.senders) if header else None,
+            "media": len(header.media) if header else None,
+            "missing_media": header.missing_media_count if header else None,
             "entries": self.entries,
             "manifest_sha256": self.manifest_sha256 or None,
-            "signature": self.judgement.verdict.value,
+            "signature": self.verification.status.value,
         }
 
     def problem_rows(self) -> list[Row]:
@@ -112,18 +120,18 @@ class VerifiedBundle:
         ]
 
     def document(self) -> Row:
-        signed = self.signed
+        document = self.signature
         signature = {
-            "verdict": self.judgement.verdict.value,
-            "why": self.judgement.why or None,
-            "key_id": signed.key_id if signed else None,
-            "server_name": signed.server_name if signed else None,
-            "signed_at": signed.signed_at if signed else None,
+            "verdict": self.verification.status.value,
+            "why": self.verification.reason or None,
+            "key_id": document.key_id if document else None,
+            "server_name": document.server_name if document else None,
+            "signed_at": document.signed_at if document else None,
         }
         return {
             "bundle": {
                 **self.facts(),
-                "good": self.problem is None,
+                "good": self.error is None,
                 "signature": signature,
                 "problems": self.problem_rows(),
             }
@@ -134,67 +142,69 @@ def verify_bundle(
     *,
     operator: Operator | None,
     file: BinaryIO,
-    most_bytes: int,
+    max_bytes: int,
     key: str | None = None,
     descriptor: Path | None = None,
     require_signature: bool = False,
     bars: ProgressFactory = null_progress_factory,
 ) -> VerifiedBundle:
-    """Look at every entry of a bundle, and at its signature. Needs no network.
+    """Validate every entry of a bundle and its signature. Needs no network.
 
-    The keys are the given one, those of a saved descriptor, or else this server's own, which an
-    operator may see. Raises `BundleError` where it is dangerous to read on, InvalidKey,
-    InvalidDescriptor and UsageError; whatever else is wrong is in the answer.
+    The known keys are `key` and those of a saved descriptor; with an operator also this server's
+    own. `max_bytes` limits the bundle, compressed and decompressed.
+
+    Raises `BundleError` if reading on would be dangerous, `InvalidKey`, `InvalidDescriptor` or
+    `UsageError`; all other problems are in the result.
     """
-    keys = _keys(operator, key, descriptor)
+    keys = _load_keys(operator, key, descriptor)
     try:
         with (
-            open_seekable(file, most_bytes=most_bytes, bars=bars) as source,
+            open_seekable(file, max_bytes=max_bytes, bars=bars) as source,
             bars("Checking", ColumnType.BYTES) as progress,
         ):
-            archive = Archive(source.file, Limits(most_bytes))
-            return _examined(archive, keys, require_signature, progress)
+            archive = Archive(source.file, Limits(max_bytes))
+            return _validate(archive, keys, require_signature, progress)
     except BundleError as error:
-        error.fix = error.fix.removeprefix(NOTHING_DONE).strip()
+        error.fix = error.fix.removeprefix(NOTHING_IMPORTED).strip()
         raise
 
 
-def _keys(
+def _load_keys(
     operator: Operator | None, key: str | None, descriptor: Path | None
 ) -> Mapping[str, VerifyingKey]:
     keys: dict[str, VerifyingKey] = {}
     if descriptor is not None:
-        keys |= keys_from_descriptor(_read(descriptor))
+        keys |= keys_from_descriptor(_read_descriptor(descriptor))
     if key is not None:
         given = key_from_text(key)
         keys[given.key_id] = given
     if operator is not None:
         operator.require(Permission.VIEW)
-        keys |= _own_keys()
+        keys |= _load_own_keys()
     return keys
 
 
-def _own_keys() -> Mapping[str, VerifyingKey]:
+def _load_own_keys() -> Mapping[str, VerifyingKey]:
     try:
         with translate_errors():
             return own_keys()
     except (MigrationsPending, DatabaseUnreachable) as error:
-        instead = "Without a database, pass the signer's key with --key or --descriptor."
-        error.fix = f"{error.fix} {instead}".strip()
+        alternative = "Without a database, pass the signer's key with --key or --descriptor."
+        error.fix = f"{error.fix} {alternative}".strip()
         raise
 
 
-def _read(descriptor: Path) -> Any:
-    fix = "Save what https://<server>/.well-known/scaiwave/server answers, and name that file."
+def _read_descriptor(path: Path) -> Any:
+    fix = "Save the response of https://<server>/.well-known/scaiwave/server, and pass that file."
     try:
-        return json.loads(descriptor.read_bytes())
+        return json.loads(path.read_bytes())
     except OSError as error:
-        raise UsageError(f"{descriptor} can't be read: {error.strerror}.", fix=fix) from None
+        raise UsageError(f"Can't read descriptor {path}: {error.strerror}.", fix=fix) from None
     except (ValueError, RecursionError):
-        raise UsageError(f"{descriptor} is not JSON.", fix=fix) from None
+        raise UsageError(f"Invalid descriptor: {path} is not JSON.", fix=fix) from None
 
 
-def _examined(
+def _validate(
     archive: Archive,
     keys: Mapping[str, VerifyingKey],
     require_signature: bool,
@@ -203,17 +213,17 @@ def _examined(
     problems: list[ScaiWaveError] = []
     references = ReferenceIndex()
     try:
-        examination = BundleValidator(archive, problems.append, progress)
-        head, counts = examination.run(references, cut_references=False) or (None, None)
+        validator = BundleValidator(archive, problems.append, progress)
+        header, counts = validator.run(references, cut_references=False) or (None, None)
     finally:
         references.close()
     return VerifiedBundle(
         len(archive.entries),
-        examination.manifest_sha256,
-        head,
+        validator.manifest_sha256,
+        header,
         counts,
-        examination.signed,
-        verify_signature(examination.signed, keys),
+        validator.signature,
+        verify_signature(validator.signature, keys),
         problems,
         require_signature,
     )

@@ -1,4 +1,4 @@
-"""Positions in a tenant's stream, handed out in blocks."""
+"""Reserve positions in a tenant's stream, in blocks."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from rooms.models import Event, StreamCounter
 
 
 def lock_stream(tenant_id: UUID) -> StreamCounter:
-    """The counter of a tenant, locked until the end of the transaction.
+    """Return the counter of a tenant, locked until the end of the transaction.
 
-    It is also the lock under which imports decide whose files are whose. SQLite has one lock for
-    everything, which a transaction has from its beginning.
+    Imports also hold this lock while they decide which files belong to which import. SQLite has
+    only one lock, which a transaction holds from its beginning.
     """
     StreamCounter.objects.bulk_create([StreamCounter(tenant_id=tenant_id)], ignore_conflicts=True)
     return StreamCounter.objects.select_for_update().get(tenant_id=tenant_id)
 
 
 def reserve_positions(tenant_id: UUID, count: int) -> int:
-    """Take the next so many positions; returns the first of them.
+    """Reserve a block of positions and return its first one.
 
-    Committed at once, so that nobody waits for an import to end. The platform hands out positions
-    too, so what stands in events counts for more than the counter.
+    Commits at once, so that no other writer waits for an import to end. The platform assigns
+    positions too, so those of existing events take precedence over the counter.
     """
     with transaction.atomic(durable=True):
         counter = lock_stream(tenant_id)
         events = Event.objects.filter(tenant_id=tenant_id)
-        written = events.aggregate(last=Max("stream_position"))["last"] or 0
-        first = max(counter.last_position, written) + 1
+        last_written = events.aggregate(last=Max("stream_position"))["last"] or 0
+        first = max(counter.last_position, last_written) + 1
         counter.last_position = first - 1 + count
         counter.save(update_fields=["last_position"])
     return first

@@ -8,10 +8,9 @@ from urllib.parse import quote
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 
-from rooms.bundle.format import fit_file_name
+from rooms.bundle.format import sanitize_file_name
 from rooms.models import Room
-from rooms.services.exports.export_room import RoomExport
-from rooms.services.participant_export import export_as_participant
+from rooms.services.exports.export_room import RoomExport, export_as_participant
 from rooms.views.authentication import authenticate
 from scaiwave.api import BadApiRequest, api_view
 
@@ -43,7 +42,7 @@ def _require_http_1_1(request: HttpRequest) -> None:
 
 def format_content_disposition(room: Room) -> str:
     """Name the file after the room, in ASCII and in the form of RFC 6266."""
-    name = fit_file_name(room.name or str(room.pk))
+    name = sanitize_file_name(room.name or str(room.pk))
     ascii_name = name if name.isascii() else str(room.pk)
     header = f'attachment; filename="{ascii_name}.zip"'
     return header if name.isascii() else f"{header}; filename*=UTF-8''{quote(name)}.zip"

@@ -29,7 +29,7 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
             workspace=upload.workspace,
             participant=str(caller.participant.pk),
             file=upload.file,
-            most_bytes=max_bytes,
+            max_bytes=max_bytes,
             now=timezone.now(),
             once=upload.once,
             cut_references=upload.cut_references,

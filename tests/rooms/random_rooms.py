@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rooms.models import Event, Room, RoomMedia
 from scaiwave.ids import new_id
 from tenants.models import Participant
-from tests.rooms.importing.places import Home
+from tests.rooms.imports.factories import Home
 from tests.scaiwave import rows
 
 SENDERS = ("human", "model", "federated", "bridge")

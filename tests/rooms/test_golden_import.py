@@ -24,7 +24,7 @@ def test_success_everything_that_the_format_has(media_root: Path) -> None:
         workspace=home.workspace.slug,
         participant=str(home.anna.pk),
         file=BytesIO(golden),
-        most_bytes=2**24,
+        max_bytes=2**24,
         now=NOW,
         key=PUBLIC_KEY,
         require_signature=True,

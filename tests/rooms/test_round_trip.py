@@ -14,11 +14,12 @@ from hypothesis import settings as property_settings
 
 from federation.models import ServerKey
 from federation.services.keys import generate_key
-from rooms.bundle.time_window import Window
+from rooms.bundle.manifest.schema import WHOLE_ROOM, TimeWindow
 from rooms.services.exports.export_room import export_room
 from rooms.services.imports.import_room import import_room
 from scaiwave.auth.operators import host_operator
-from tests.rooms.importing.places import Home, make_home
+from tests.rooms.exports.factories import make_window
+from tests.rooms.imports.factories import Home, make_home
 from tests.rooms.random_rooms import Drawn, build, rooms
 from tests.rooms.round_trip import Target, carried, differences
 from tests.scaiwave.rows import NOW
@@ -33,7 +34,7 @@ def a_home() -> Home:
     return make_home(f"home{next(_NUMBERS)}")
 
 
-def exported(home: Home, room_id: str, window: Window = Window()) -> bytes:  # noqa: B008
+def exported(home: Home, room_id: str, window: TimeWindow = WHOLE_ROOM) -> bytes:
     export = export_room(
         operator=host_operator(),
         tenant=home.tenant.slug,
@@ -52,7 +53,7 @@ def imported(home: Home, bundle: bytes) -> str:
         workspace=home.workspace.slug,
         participant=str(home.anna.pk),
         file=BytesIO(bundle),
-        most_bytes=2**24,
+        max_bytes=2**24,
         now=NOW,
     )
     return str(done.room_id)
@@ -73,10 +74,10 @@ def target(home: Home) -> Target:
     )
 
 
-def window_of(drawn: Drawn) -> Window:
+def window_of(drawn: Drawn) -> TimeWindow:
     if drawn.window is None:
-        return Window()
-    return Window(*(datetime.fromtimestamp(second, UTC) for second in drawn.window))
+        return WHOLE_ROOM
+    return make_window(*(datetime.fromtimestamp(second, UTC) for second in drawn.window))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -13,7 +13,7 @@ import pytest
 from django.core.files.storage import default_storage
 from django.core.management import call_command
 
-from rooms.bundle.format import CARRIED_ROOM_TYPES, IMPORTED_SENDER, REFERENCES, is_stripped
+from rooms.bundle.format import EXPORTABLE_ROOM_TYPES, IMPORTED_SENDER, REFERENCES, is_stripped
 from rooms.models import Event, Media, Room, RoomMedia, RoomMember, RoomType, WorkspaceMember
 from rooms.services.seeding import seed_rooms as seeding
 from rooms.services.seeding.media import GeneratedFile
@@ -186,7 +186,7 @@ def test_success_room_types(room_type: str) -> None:
     assert members.count() == (2 if room_type == "dm" else 12)
     creator = members.get(participant=room.creator)
     assert (creator.membership, creator.power_level) == ("join", 100)
-    assert room_type not in CARRIED_ROOM_TYPES or not room.is_federated
+    assert room_type not in EXPORTABLE_ROOM_TYPES or not room.is_federated
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])

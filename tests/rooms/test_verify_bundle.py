@@ -17,8 +17,11 @@ from federation.models import ServerKey
 from rooms.bundle.format import MIB
 from rooms.queries.verify_bundle import VerifiedBundle, verify_bundle
 from scaiwave.errors import UsageError
-from tests.rooms.bundle.archives import zip_of
-from tests.rooms.bundle.bundles import (
+from tests.rooms.bundle.archive_factories import zip_of
+from tests.rooms.bundle.corpus_archives import ARCHIVES
+from tests.rooms.bundle.corpus_events import EVENTS
+from tests.rooms.bundle.corpus_names import NAMES
+from tests.rooms.bundle.factories import (
     bundle,
     event,
     manifest,
@@ -29,20 +32,17 @@ from tests.rooms.bundle.bundles import (
     signature,
     uid,
 )
-from tests.rooms.bundle.corpus_archives import ARCHIVES
-from tests.rooms.bundle.corpus_events import EVENTS
-from tests.rooms.bundle.corpus_names import NAMES
 from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY, signing_key
 from tests.scaiwave.console import at_terminal, scaiwave, shell
 from tests.tenants.factories import HOST_OPERATOR, NOW
 
 OTHER_KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 KEY_ID = "SlgIbSp11gibI47sKIFbA1XiJjyYuwKjXmeJ_BtfxWQ"
-SIGNED = f"Signed by chat.example.com at 2026-11-24T19:05:00.000000Z, key {KEY_ID}."
+SIGNED = f"It is signed by chat.example.com at 2026-11-24T19:05:00.000000Z with key {KEY_ID}."
 
 
 def verify(raw: bytes, **changes: Any) -> VerifiedBundle:
-    arguments: dict[str, Any] = {"operator": None, "key": PUBLIC_KEY, "most_bytes": 64 * MIB}
+    arguments: dict[str, Any] = {"operator": None, "key": PUBLIC_KEY, "max_bytes": 64 * MIB}
     return verify_bundle(file=io.BytesIO(raw), **{**arguments, **changes})
 
 
@@ -66,7 +66,7 @@ def descriptor(path: Path, **changes: object) -> Path:
 
 def test_success_valid() -> None:
     found = verify(GOLDEN.read_bytes(), require_signature=True)
-    assert found.sentence == f"The bundle is whole. {SIGNED}"
+    assert found.sentence == f"The bundle is valid. {SIGNED}"
     document = found.document()["bundle"]
     assert (document["good"], document["problems"]) == (True, [])
     assert document["signature"] == {
@@ -84,30 +84,30 @@ def test_success_descriptor(tmp_path: Path) -> None:
     previous = [{"public_key": PUBLIC_KEY, "expires_at": "2026-12-24T00:00:00Z"}]
     for changes in ({"public_key": PUBLIC_KEY}, {"previous_keys": previous}):
         saved = descriptor(tmp_path / "server.json", **changes)
-        assert verify(GOLDEN.read_bytes(), key=None, descriptor=saved).problem is None
+        assert verify(GOLDEN.read_bytes(), key=None, descriptor=saved).error is None
 
 
 @pytest.mark.django_db
 def test_success_own_keys() -> None:
     own_key()
     found = verify(GOLDEN.read_bytes(), operator=HOST_OPERATOR, key=None)
-    assert found.sentence == f"The bundle is whole. {SIGNED}"
+    assert found.sentence == f"The bundle is valid. {SIGNED}"
 
 
 def test_success_unknown_signer() -> None:
     found = verify(GOLDEN.read_bytes(), key=OTHER_KEY)
     assert found.sentence == (
-        "The bundle is whole. It says it is signed by chat.example.com at "
-        f"2026-11-24T19:05:00.000000Z, key {KEY_ID}; that key is not known here."
+        "The bundle is valid. It claims to be signed by chat.example.com at "
+        f"2026-11-24T19:05:00.000000Z with key {KEY_ID}, but this key is not known here."
     )
-    assert found.problem is None
+    assert found.error is None
 
 
 def test_success_unsigned() -> None:
     for signed in (True, False):
         found = verify(bundle(manifest(event(1)), signed=signed))
         assert found.sentence == (
-            "The bundle is whole. Nobody has signed it, so it may come from anywhere."
+            "The bundle is valid. It is unsigned, so its origin can't be verified."
         )
 
 
@@ -116,9 +116,9 @@ def test_fail_signature_required() -> None:
         verify(bundle(manifest(event(1))), require_signature=True),
         verify(GOLDEN.read_bytes(), key=OTHER_KEY, require_signature=True),
     ):
-        assert found.problem is not None
-        assert found.problem.message == (
-            "A signature is required, and nobody who is known has signed the bundle."
+        assert found.error is not None
+        assert found.error.message == (
+            "The bundle has no signature from a known key, which --require-signature demands."
         )
 
 
@@ -131,9 +131,10 @@ def test_fail_wrong_signature() -> None:
     document = manifest(event(1))
     entries = {"manifest.json": manifest_bytes(document)}
     found = verify(bundle(document, signed=signature(entries, document, **forged)))
-    assert found.problem is not None
-    assert found.problem.message == (
-        f"The bundle's signature is wrong. The signature does not match key {KEY_ID} and the data."
+    assert found.error is not None
+    assert found.error.message == (
+        "The bundle's signature is not valid. "
+        f"The signature does not match key {KEY_ID} and the data."
     )
 
 
@@ -155,15 +156,15 @@ def test_fail_each_wrong_missing_and_extra_entry_is_named() -> None:
     missing = f"media/{sha256(b'd').hexdigest()}/d"
     found = verify(raw)
     assert [problem.message for problem in found.problems] == [
-        f"The entry {damaged} is damaged: its checksum is not what the archive says.",
-        f"The bytes of {lying} do not have the hash in its name.",
-        f"The entry {lying} is not in the manifest's `media`.",
-        f"The entry {extra} is not in the manifest's `media`.",
-        f"The entry {missing} is missing.",
-        *[f"signature.json does not name {name}." for name in ("manifest.json", *names)],
+        f"Entry {damaged} is damaged: its checksum does not match.",
+        f"Entry {lying} does not have the hash in its name.",
+        f"Entry {lying} is not in the manifest's `media`.",
+        f"Entry {extra} is not in the manifest's `media`.",
+        f"Entry {missing} is missing.",
+        *[f"signature.json does not list {name}." for name in ("manifest.json", *names)],
     ]
-    assert found.problem is not None
-    assert found.problem.message == "The bundle is not good: 9 things are wrong with it."
+    assert found.error is not None
+    assert found.error.message == "The bundle is not valid: 9 problems found."
     assert {row["entry"] for row in found.problem_rows()} >= {*names, missing}
 
 
@@ -174,10 +175,10 @@ def test_fail_manifest(name: str) -> None:
     assert [problem.message for problem in found.problems] == [bad.message]
     row = found.problem_rows()[0]
     assert (row["code"], row["entry"]) == (bad.error.code, "manifest.json")
-    assert (found.head, found.counts) == (None, None)
+    assert (found.header, found.counts) == (None, None)
     assert found.manifest_sha256 == sha256(manifest_bytes(bad.document)).hexdigest()
-    assert found.problem is not None
-    assert found.problem.message == "The bundle is not good: one thing is wrong with it."
+    assert found.error is not None
+    assert found.error.message == "The bundle is not valid: 1 problem found."
 
 
 def test_fail_manifest_that_can_not_be_unpacked() -> None:
@@ -189,7 +190,7 @@ def test_fail_manifest_that_can_not_be_unpacked() -> None:
         zip_of(replace(part("manifest.json", raw), crc=1), part("signature.json", signed))
     )
     assert [problem.message for problem in found.problems] == [
-        "The entry manifest.json is damaged: its checksum is not what the archive says."
+        "Entry manifest.json is damaged: its checksum does not match."
     ]
     assert found.facts()["manifest_sha256"] is None
 
@@ -200,7 +201,7 @@ def test_fail_dangerous_archive(name: str) -> None:
     with pytest.raises(hostile.error) as caught:
         verify(hostile.build())
     assert caught.value.message == hostile.message
-    assert caught.value.fix == "Export the room again, and carry the file unchanged."
+    assert caught.value.fix == "Export the room again, and transfer the file unchanged."
 
 
 def test_fail_keys_that_are_none(tmp_path: Path) -> None:
@@ -212,12 +213,13 @@ def test_fail_keys_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         verify(raw, descriptor=tmp_path / "absent.json")
     assert (
-        caught.value.message == f"{tmp_path}/absent.json can't be read: No such file or directory."
+        caught.value.message
+        == f"Can't read descriptor {tmp_path}/absent.json: No such file or directory."
     )
     (tmp_path / "page.html").write_text("<html>")
     with pytest.raises(UsageError) as caught:
         verify(raw, descriptor=tmp_path / "page.html")
-    assert caught.value.message == f"{tmp_path}/page.html is not JSON."
+    assert caught.value.message == f"Invalid descriptor: {tmp_path}/page.html is not JSON."
 
 
 def test_success_command_needs_no_database(tmp_path: Path) -> None:
@@ -230,7 +232,7 @@ def test_success_command_needs_no_database(tmp_path: Path) -> None:
     assert ended.out.splitlines()[0] == "Room              Launch 🚀"
     assert ended.out.splitlines()[-2:] == [
         "Signature         valid",
-        f"The bundle is whole. {SIGNED}",
+        f"The bundle is valid. {SIGNED}",
     ]
 
 
@@ -253,12 +255,12 @@ def test_fail_command(tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
     path.write_bytes(bundle(manifest(event(1), reaction(2, to=9))))
     ended = scaiwave("room", "verify", str(path), "--key", PUBLIC_KEY)
-    bad = "Events refer to others that are not in the bundle: event 2 "
+    bad = "Events refer to events that are not in the bundle: event 2 "
     assert ended.code == 1
     assert f"\nProblem: {bad}" in ended.out
     assert ended.err.splitlines() == [
-        "Error: The bundle is not good: one thing is wrong with it. [SW_BUNDLE_NOT_VERIFIED]",
-        "  Fix: Do not import it. Export the room again, and carry the file unchanged.",
+        "Error: The bundle is not valid: 1 problem found. [SW_BUNDLE_NOT_VERIFIED]",
+        "  Fix: Do not import it. Export the room again, and transfer the file unchanged.",
     ]
 
 
@@ -284,5 +286,5 @@ def test_fail_command_says_what_it_reads() -> None:
     ended = scaiwave("room", "verify", "--key", PUBLIC_KEY)
     assert (ended.code, ended.err.splitlines()[0]) == (
         1,
-        "Error: The bundle is empty: it has not one byte. [SW_BUNDLE_NOT_ZIP]",
+        "Error: The bundle is empty: 0 bytes. [SW_BUNDLE_NOT_ZIP]",
     )

@@ -1,7 +1,8 @@
-"""The records of a ZIP file, read by hand: what a library forgives is refused here.
+"""Parse the records of a ZIP file, and refuse what a library would tolerate.
 
-Names and numbers are those of PKWARE's APPNOTE. Whatever two programs could understand in two ways
-is damage: fields that disagree, bytes that belong to nothing, records where they should not be.
+Names and numbers are those of PKWARE's APPNOTE. Anything that two programs could understand
+differently is an error: fields that disagree, bytes outside of any entry, records in the wrong
+place.
 """
 
 from __future__ import annotations
@@ -17,22 +18,23 @@ END_64 = struct.Struct("<4sQ2H2L4Q")
 LOCATOR_64 = struct.Struct("<4sLQL")
 CENTRAL = struct.Struct("<4s6H3L5H2L")
 LOCAL = struct.Struct("<4s5H3L2H")
-_WIDE = struct.Struct("<Q")
+_INT_64 = struct.Struct("<Q")
 
-_FULL_16 = 0xFFFF
-_FULL_32 = 0xFFFFFFFF
+FULL_16 = 0xFFFF
+FULL_32 = 0xFFFFFFFF
+"""Values that mean: see the ZIP64 record."""
 _ZIP64_EXTRA = 1
 _ZIP64_ORDER = (1, 0, 2)
-"""Size, packed, offset, by where they stand in a record."""
+"""Size, compressed size, offset, by their place in a record."""
 
-_LONGEST_EXTRA = 1024
-"""Bytes. Other programs keep times and owners there; to go through 64 KiB of fields without data,
-of each of 100,000 entries, takes hours."""
+_MAX_EXTRA_BYTES = 1024
+"""Other programs keep times and owners there. Going through 64 KiB of empty fields in each of
+100,000 entries would take hours."""
 
-_OTHER_NAME_EXTRA = 0x7075
+_UNICODE_PATH_EXTRA = 0x7075
 """Info-ZIP's Unicode path, which gives an entry a second name."""
 
-_LONGEST_COMMENT = 0xFFFF
+_MAX_COMMENT_BYTES = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,141 +51,158 @@ class CentralDirectoryRecord:
     """One record of the central directory. Sizes and offsets are in bytes."""
 
     raw_name: bytes
-    made_on: int
+    host_system: int
     flags: int
     method: int
     crc: int
-    packed: int
+    compressed_size: int
     size: int
     attributes: int
     offset: int
     length: int
-    """Of the record itself."""
+    """The length of the record itself."""
 
 
 def read_central_directory(file: BinaryIO, file_size: int) -> CentralDirectory:
-    """Raises `BundleNotZip` and `BundleDamaged`."""
+    """Raises `BundleNotZip` or `BundleDamaged`."""
     if not file_size:
-        raise BundleNotZip("The bundle is empty: it has not one byte.")
+        raise BundleNotZip("The bundle is empty: 0 bytes.")
     start = file_size - END.size
     file.seek(max(start, 0))
     raw = file.read(END.size)
     if start < 0 or not raw.startswith(b"PK\5\6") or raw[-2:] != b"\0\0":
-        raise _no_end(file, file_size)
-    _, disk, first_disk, here, count, size, offset, _ = END.unpack(raw)
-    found = CentralDirectory(count, size, offset)
-    if disk or first_disk or here != count:
-        raise BundleDamaged("The archive is one part of several.")
-    wide, end = _wide_directory(file, start)
-    if wide:
-        _require_same(found, wide)
-        found = wide
-    if found.offset + found.size != end:
-        raise BundleDamaged("The archive's directory is not where its end says.")
-    return found
+        raise _build_missing_end_error(file, file_size)
+    _, disk, first_disk, count_on_disk, count, size, offset, _ = END.unpack(raw)
+    directory = CentralDirectory(count, size, offset)
+    if disk or first_disk or count_on_disk != count:
+        raise BundleDamaged("The archive is split into several parts.")
+    zip64, end = _read_zip64_directory(file, start)
+    if zip64:
+        _require_same(directory, zip64)
+        directory = zip64
+    if directory.offset + directory.size != end:
+        raise BundleDamaged("The archive's directory is not where its end record says.")
+    return directory
 
 
-def _no_end(file: BinaryIO, file_size: int) -> BundleNotZip | BundleDamaged:
-    file.seek(max(file_size - END.size - _LONGEST_COMMENT, 0))
+def _build_missing_end_error(file: BinaryIO, file_size: int) -> BundleNotZip | BundleDamaged:
+    file.seek(max(file_size - END.size - _MAX_COMMENT_BYTES, 0))
     tail = file.read()
-    at = tail.rfind(b"PK\5\6")
-    if at >= 0 and len(tail) - at >= END.size:
-        return BundleDamaged("Bytes stand behind the end of the archive, or it has a comment.")
+    offset = tail.rfind(b"PK\5\6")
+    if offset >= 0 and len(tail) - offset >= END.size:
+        return BundleDamaged("The archive has a comment, or bytes after its end.")
     file.seek(0)
     if file.read(4) == b"PK\3\4":
-        return BundleNotZip("The archive ends too early: the end of it is missing.")
-    return BundleNotZip("This is no ZIP file.")
+        return BundleNotZip("The archive is incomplete: its end is missing.")
+    return BundleNotZip("The bundle is not a ZIP file.")
 
 
-def _wide_directory(file: BinaryIO, end_at: int) -> tuple[CentralDirectory | None, int]:
-    """What the ZIP64 records say, if they are there; and where the directory has to end."""
-    at = end_at - LOCATOR_64.size
-    if at < 0:
-        return None, end_at
-    file.seek(at)
+def _read_zip64_directory(file: BinaryIO, end_offset: int) -> tuple[CentralDirectory | None, int]:
+    """Return what the ZIP64 records say, if they exist, and where the directory must end."""
+    locator_offset = end_offset - LOCATOR_64.size
+    if locator_offset < 0:
+        return None, end_offset
+    file.seek(locator_offset)
     signature, disk, offset, disks = LOCATOR_64.unpack(file.read(LOCATOR_64.size))
     if signature != b"PK\6\7":
-        return None, end_at
-    if disk or disks != 1 or offset + END_64.size != at:
+        return None, end_offset
+    if disk or disks != 1 or offset + END_64.size != locator_offset:
         raise BundleDamaged("The archive's ZIP64 records are not where they should be.")
     file.seek(offset)
-    signature, length, _, _, disk, first_disk, here, count, size, start = END_64.unpack(
+    signature, length, _, _, disk, first_disk, count_on_disk, count, size, start = END_64.unpack(
         file.read(END_64.size)
     )
-    if signature != b"PK\6\6" or length != END_64.size - 12 or disk or first_disk or here != count:
-        raise BundleDamaged("The archive's ZIP64 records make no sense.")
+    if (
+        signature != b"PK\6\6"
+        or length != END_64.size - 12
+        or disk
+        or first_disk
+        or count_on_disk != count
+    ):
+        raise BundleDamaged("The archive's ZIP64 records are invalid.")
     return CentralDirectory(count, size, start), offset
 
 
-def _require_same(narrow: CentralDirectory, wide: CentralDirectory) -> None:
+def _require_same(directory: CentralDirectory, zip64: CentralDirectory) -> None:
     if (
-        narrow.count not in (wide.count, _FULL_16)
-        or narrow.size not in (wide.size, _FULL_32)
-        or narrow.offset not in (wide.offset, _FULL_32)
+        directory.count not in (zip64.count, FULL_16)
+        or directory.size not in (zip64.size, FULL_32)
+        or directory.offset not in (zip64.offset, FULL_32)
     ):
-        raise BundleDamaged("The archive's two ends disagree about its directory.")
+        raise BundleDamaged("The archive's two end records disagree about its directory.")
 
 
 def read_record(file: BinaryIO) -> CentralDirectoryRecord:
-    """The record at the file's position. Raises `BundleDamaged`."""
+    """Read the record at the file's position. Raises `BundleDamaged`."""
     raw = file.read(CENTRAL.size)
     if len(raw) < CENTRAL.size or not raw.startswith(b"PK\1\2"):
-        raise BundleDamaged("The archive's directory has fewer entries than it says.")
-    (_, made, _, flags, method, _, _, crc, packed, size, name_length, extra_length, comment,
-     disk, _, attributes, offset) = CENTRAL.unpack(raw)  # fmt: skip
+        raise BundleDamaged("The archive's directory has fewer entries than its end record says.")
+    (_, made_by, _, flags, method, _, _, crc, compressed_size, size, name_length, extra_length,
+     comment, disk, _, attributes, offset) = CENTRAL.unpack(raw)  # fmt: skip
     raw_name, extra = file.read(name_length), file.read(extra_length)
     if comment or disk:
-        raise BundleDamaged(f"The entry {raw_name!r} has a comment, or is on another disk.")
-    packed, size, offset = apply_zip64(
-        raw_name, extra, ((packed, _FULL_32), (size, _FULL_32), (offset, _FULL_32))
+        raise BundleDamaged(f"Entry {raw_name!r} has a comment, or is on another disk.")
+    compressed_size, size, offset = apply_zip64(
+        raw_name, extra, ((compressed_size, FULL_32), (size, FULL_32), (offset, FULL_32))
     )
     length = CENTRAL.size + name_length + extra_length
     return CentralDirectoryRecord(
-        raw_name, made >> 8, flags, method, crc, packed, size, attributes, offset, length
+        raw_name,
+        made_by >> 8,
+        flags,
+        method,
+        crc,
+        compressed_size,
+        size,
+        attributes,
+        offset,
+        length,
     )
 
 
 def apply_zip64(raw_name: bytes, extra: bytes, fields: tuple[tuple[int, int], ...]) -> list[int]:
-    """The sizes and the offset, the ones that are full taken from the ZIP64 extra field.
+    """Return the sizes and the offset, with full ones replaced from the ZIP64 extra field.
 
-    In a record of the directory it has the full ones alone, in the order size, packed, offset;
-    before an entry it has both sizes. What it says besides would be what some readers go by.
+    `fields` are pairs of a value and its full value. In the directory the extra field has only the
+    full ones, in the order size, compressed size, offset; in a local header it has both sizes.
+    Further values are refused, because some programs might use them.
     """
     values = [value for value, _ in fields]
     full = [index for index in _ZIP64_ORDER[: len(fields)] if values[index] == fields[index][1]]
-    wide = _zip64(raw_name, extra)
-    if wide is None and full:
-        raise BundleDamaged(f"The entry {raw_name!r} lacks its ZIP64 sizes.")
-    if wide is None:
+    zip64 = _find_zip64(raw_name, extra)
+    if zip64 is None and full:
+        raise BundleDamaged(f"Entry {raw_name!r} has no ZIP64 sizes.")
+    if zip64 is None:
         return values
-    told = full if len(fields) == len(_ZIP64_ORDER) else list(_ZIP64_ORDER[: len(fields)])
-    if len(wide) != 8 * len(told):
-        raise _wrong_zip64(raw_name)
-    for index, (value,) in zip(told, _WIDE.iter_unpack(wide), strict=True):
+    expected = full if len(fields) == len(_ZIP64_ORDER) else list(_ZIP64_ORDER[: len(fields)])
+    if len(zip64) != 8 * len(expected):
+        raise _build_zip64_error(raw_name)
+    for index, (value,) in zip(expected, _INT_64.iter_unpack(zip64), strict=True):
         if index not in full and value != values[index]:
-            raise _wrong_zip64(raw_name)
+            raise _build_zip64_error(raw_name)
         values[index] = value
     return values
 
 
-def _wrong_zip64(raw_name: bytes) -> BundleDamaged:
-    return BundleDamaged(f"The entry {raw_name!r} has ZIP64 sizes besides those that it lacks.")
+def _build_zip64_error(raw_name: bytes) -> BundleDamaged:
+    return BundleDamaged(f"Entry {raw_name!r} has unexpected ZIP64 sizes.")
 
 
-def _zip64(raw_name: bytes, extra: bytes) -> bytes | None:
-    """The data of the ZIP64 extra field, if there is one."""
-    if len(extra) > _LONGEST_EXTRA:
+def _find_zip64(raw_name: bytes, extra: bytes) -> bytes | None:
+    """Return the data of the ZIP64 extra field, if there is one."""
+    if len(extra) > _MAX_EXTRA_BYTES:
         raise BundleDamaged(
-            f"The entry {raw_name!r} has {len(extra):,} bytes of extra fields; "
-            f"{_LONGEST_EXTRA:,} are the most."
+            f"Entry {raw_name!r} has {len(extra):,} bytes of extra fields (maximum "
+            f"{_MAX_EXTRA_BYTES:,})."
         )
-    wide: bytes | None = None
+    zip64: bytes | None = None
     while extra:
-        kind = int.from_bytes(extra[:2], "little")
+        field_id = int.from_bytes(extra[:2], "little")
         length = int.from_bytes(extra[2:4], "little")
-        if len(extra) < 4 + length or kind == _OTHER_NAME_EXTRA or (wide is not None and kind == 1):
-            raise BundleDamaged(f"The entry {raw_name!r} has extra fields that make no sense.")
-        if kind == _ZIP64_EXTRA:
-            wide = extra[4 : 4 + length]
+        is_repeated = zip64 is not None and field_id == _ZIP64_EXTRA
+        if len(extra) < 4 + length or field_id == _UNICODE_PATH_EXTRA or is_repeated:
+            raise BundleDamaged(f"Entry {raw_name!r} has invalid extra fields.")
+        if field_id == _ZIP64_EXTRA:
+            zip64 = extra[4 : 4 + length]
         extra = extra[4 + length :]
-    return wide
+    return zip64

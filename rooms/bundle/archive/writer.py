@@ -1,26 +1,29 @@
-"""A ZIP file as it goes out: nothing is read back, so it may be written to a pipe.
+"""Write a ZIP file as a stream: nothing is read back, so it can go to a pipe.
 
-Every entry is deflated and has its sizes behind it (APPNOTE 4.3.9), in 64 bits where 32 don't hold
-them: what reads from a pipe, such as Java's, knows by what it has unpacked which they are. Bytes
-that won't get smaller go into deflate's stored blocks, since an entry of method "stored" whose size
-comes later can't be read from a pipe. What is kept in memory is one record an entry, of its name
-and some hundred bytes.
+Every entry is deflated and has its sizes after the data (APPNOTE 4.3.9), in 64 bits if 32 are too
+few: programs that read from a pipe, such as Java's, choose between the two by the bytes they
+decompressed. Incompressible bytes become deflate's stored blocks, because an entry of method
+"stored" whose size comes later can't be read from a pipe. Memory holds one record per entry, of its
+name and about a hundred bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from hashlib import sha256
+from itertools import islice
 from struct import Struct, pack
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from isal import isal_zlib
 
-from rooms.bundle.format import MOST_RATIO
-from rooms.bundle.meanwhile import map_in_background
+from rooms.bundle.format import MAX_COMPRESSION_RATIO
 
 Buffer = bytes | bytearray
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _LOCAL = Struct("<4sHHHHHIIIHH")
 _DESCRIPTOR = Struct("<4sIII")
@@ -34,12 +37,12 @@ _END = Struct("<4sHHHHIIH")
 _VERSION = 20  # the first one with deflate
 _VERSION_64 = 45  # the first one with 64-bit sizes
 _MADE_BY_UNIX = 3 << 8 | _VERSION_64
-_FLAGS = 0x0808  # names in UTF-8, sizes behind the data
+_FLAGS = 0x0808  # names in UTF-8, sizes after the data
 _DEFLATED = 8
-_MODE = 0o100600 << 16  # a regular file, for its owner alone
-_SIZES_64 = 1  # the number of the extra field
+_MODE = 0o100600 << 16  # a regular file, readable by its owner only
+_SIZES_64 = 1  # ID of the extra field
 _SEE_64 = 0xFFFFFFFF
-_EARLIEST_YEAR = 1980
+_MIN_YEAR = 1980
 
 
 class Compressor(Protocol):
@@ -48,29 +51,30 @@ class Compressor(Protocol):
 
 
 class StoredCompressor:
-    """Deflate that does not compress (RFC 1951, 3.2.4): for media, which is compressed already."""
+    """Deflate without compression (RFC 1951, 3.2.4), for media that is compressed already."""
 
-    _MOST = 0xFFFF
+    _MAX_BLOCK_BYTES = 0xFFFF
     _BLOCK = Struct("<BHH")
 
     def compress(self, data: Buffer, /) -> bytes:
         view = memoryview(data)
         pieces: list[bytes | memoryview] = []
-        for start in range(0, len(view), self._MOST):
-            block = view[start : start + self._MOST]
-            pieces += (self._BLOCK.pack(0, len(block), len(block) ^ self._MOST), block)
+        for start in range(0, len(view), self._MAX_BLOCK_BYTES):
+            block = view[start : start + self._MAX_BLOCK_BYTES]
+            inverted = len(block) ^ self._MAX_BLOCK_BYTES
+            pieces += (self._BLOCK.pack(0, len(block), inverted), block)
         return b"".join(pieces)
 
     def flush(self) -> bytes:
-        return self._BLOCK.pack(1, 0, self._MOST)
+        return self._BLOCK.pack(1, 0, self._MAX_BLOCK_BYTES)
 
 
 class DeflateCompressor:
     """For text: four times as fast as zlib's lowest level, and smaller.
 
-    A piece that would shrink to almost nothing is stored, since whoever imports takes an archive
-    that grows beyond measure for a bomb. The decoder sees the same bytes either way, so what comes
-    later may refer to them.
+    A piece that would shrink to almost nothing is stored, because an import refuses an archive
+    with an extreme compression ratio. The decoder sees the same bytes either way, so later pieces
+    can refer to them.
     """
 
     def __init__(self) -> None:
@@ -78,9 +82,9 @@ class DeflateCompressor:
         self._stored = StoredCompressor()
 
     def compress(self, data: Buffer, /) -> bytes:
-        # Flushed, a piece ends with a byte, so that blocks of another making can stand for it.
+        # After a flush a piece ends at a byte boundary, so stored blocks can replace it.
         packed: bytes = self._deflate.compress(data) + self._deflate.flush(isal_zlib.Z_SYNC_FLUSH)
-        if len(data) > MOST_RATIO // 2 * len(packed):
+        if len(data) > MAX_COMPRESSION_RATIO // 2 * len(packed):
             return self._stored.compress(data)
         return packed
 
@@ -89,15 +93,15 @@ class DeflateCompressor:
         return last
 
 
-class _Packing:
-    """Packs the chunks of an entry, and keeps what has to be said of them at its end."""
+class _EntryEncoder:
+    """Compresses the chunks of an entry; adds up its hash, checksum and size."""
 
     def __init__(self, compressor: Compressor) -> None:
         self.digest = sha256()
         self.crc = self.size = 0
         self._compressor = compressor
 
-    def pack(self, chunk: Buffer) -> bytes:
+    def encode(self, chunk: Buffer) -> bytes:
         self.digest.update(chunk)
         self.crc = isal_zlib.crc32(chunk, self.crc)
         self.size += len(chunk)
@@ -105,57 +109,79 @@ class _Packing:
 
 
 class ZipStreamWriter:
-    """Call `entry` for one entry after the other, then `end`, and send on what they yield."""
+    """Call `encode_entry` for each entry, then `encode_end`, and send on what they yield."""
 
     def __init__(self, modified_at: datetime) -> None:
-        self._date_and_time = _dos_time(modified_at)
+        self._date_and_time = _to_dos_time(modified_at)
         self._offset = 0
         self._directory: list[bytes] = []
 
-    def entry(
+    def encode_entry(
         self, name: str, chunks: Iterable[Buffer], compressor: Compressor
     ) -> Generator[bytes, None, tuple[str, int]]:
-        """Returns the hash and the size of what it was."""
-        began, encoded = self._offset, name.encode()
-        yield self._counted(_local_header(encoded, self._date_and_time))
-        data_began, packing = self._offset, _Packing(compressor)
-        for packed in map_in_background(packing.pack, chunks):
+        """Return the SHA-256 and the size of the content."""
+        entry_offset, encoded_name = self._offset, name.encode()
+        yield self._count(_encode_local_header(encoded_name, self._date_and_time))
+        data_offset, encoder = self._offset, _EntryEncoder(compressor)
+        for packed in map_in_background(encoder.encode, chunks):
             if packed:
-                yield self._counted(packed)
-        yield self._counted(compressor.flush())
-        crc, sizes = packing.crc, (packing.size, self._offset - data_began)
+                yield self._count(packed)
+        yield self._count(compressor.flush())
+        crc, sizes = encoder.crc, (encoder.size, self._offset - data_offset)
         descriptor = _DESCRIPTOR_64 if max(sizes) >= _SEE_64 else _DESCRIPTOR
-        yield self._counted(descriptor.pack(b"PK\x07\x08", crc, *reversed(sizes)))
+        yield self._count(descriptor.pack(b"PK\x07\x08", crc, *reversed(sizes)))
         self._directory.append(
-            _central_header(encoded, self._date_and_time, crc, sizes=sizes, offset=began)
+            _encode_central_header(
+                encoded_name, self._date_and_time, crc, sizes=sizes, offset=entry_offset
+            )
         )
-        return packing.digest.hexdigest(), packing.size
+        return encoder.digest.hexdigest(), encoder.size
 
-    def end(self) -> Iterator[bytes]:
-        """The central directory, without which nothing reads the file."""
-        began, count = self._offset, len(self._directory)
+    def encode_end(self) -> Iterator[bytes]:
+        """Yield the central directory, without which no program can read the file."""
+        start, count = self._offset, len(self._directory)
         for record in self._directory:
-            yield self._counted(record)
-        yield _end_records(count, began, self._offset - began)
+            yield self._count(record)
+        yield _encode_end_records(count, start, self._offset - start)
 
-    def _counted(self, data: bytes) -> bytes:
+    def _count(self, data: bytes) -> bytes:
         self._offset += len(data)
         return data
 
 
-def _local_header(name: bytes, date_and_time: tuple[int, int]) -> bytes:
-    """The checksum and the sizes come later."""
+def map_in_background(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
+    """Yield `work(item)` for each item in order, while the next item is being produced.
+
+    The items are produced by the calling thread, which alone may use its database connection.
+    `work` runs in another thread, which is faster if it is C code that releases the interpreter's
+    lock. A single item needs no thread.
+    """
+    remaining = iter(items)
+    yield from map(work, islice(remaining, 1))
+    with ThreadPoolExecutor(1) as thread:
+        pending: Future[Result] | None = None
+        for item in remaining:
+            following = thread.submit(work, item)
+            if pending is not None:
+                yield pending.result()
+            pending = following
+        if pending is not None:
+            yield pending.result()
+
+
+def _encode_local_header(name: bytes, date_and_time: tuple[int, int]) -> bytes:
+    """Leave the checksum and the sizes at zero; they follow the data."""
     header = _LOCAL.pack(
         b"PK\x03\x04", _VERSION, _FLAGS, _DEFLATED, *date_and_time, 0, 0, 0, len(name), 0
     )
     return header + name
 
 
-def _central_header(
+def _encode_central_header(
     name: bytes, date_and_time: tuple[int, int], crc: int, *, sizes: tuple[int, int], offset: int
 ) -> bytes:
-    """`sizes`: as it is and as it was packed."""
-    size, packed = (min(value, _SEE_64) for value in sizes)
+    """`sizes` are the size and the compressed size."""
+    size, compressed_size = (min(value, _SEE_64) for value in sizes)
     wide = [value for value in (*sizes, offset) if value >= _SEE_64]
     extra = _EXTRA.pack(_SIZES_64, 8 * len(wide)) + pack(f"<{len(wide)}Q", *wide) if wide else b""
     header = _CENTRAL.pack(
@@ -166,11 +192,11 @@ def _central_header(
         _DEFLATED,
         *date_and_time,
         crc,
-        packed,
+        compressed_size,
         size,
         len(name),
         len(extra),
-        0,  # bytes of a comment
+        0,  # length of the comment
         0,  # number of the disk
         0,  # internal attributes
         _MODE,
@@ -179,13 +205,13 @@ def _central_header(
     return header + name + extra
 
 
-def _end_records(count: int, began: int, length: int) -> bytes:
-    """What fits into the old record stands there too, for readers that know no other."""
+def _encode_end_records(count: int, start: int, length: int) -> bytes:
+    """Values that fit into the old record are also written there, for old programs."""
     return (
         _END_64.pack(
-            b"PK\x06\x06", 44, _MADE_BY_UNIX, _VERSION_64, 0, 0, count, count, length, began
+            b"PK\x06\x06", 44, _MADE_BY_UNIX, _VERSION_64, 0, 0, count, count, length, start
         )
-        + _LOCATOR.pack(b"PK\x06\x07", 0, began + length, 1)
+        + _LOCATOR.pack(b"PK\x06\x07", 0, start + length, 1)
         + _END.pack(
             b"PK\x05\x06",
             0,
@@ -193,14 +219,14 @@ def _end_records(count: int, began: int, length: int) -> bytes:
             min(count, 0xFFFF),
             min(count, 0xFFFF),
             min(length, _SEE_64),
-            min(began, _SEE_64),
+            min(start, _SEE_64),
             0,
         )
     )
 
 
-def _dos_time(moment: datetime) -> tuple[int, int]:
-    """(time, date) as ZIP keeps them, in steps of two seconds and without a zone."""
-    year = max(moment.year - _EARLIEST_YEAR, 0)
-    time = moment.hour << 11 | moment.minute << 5 | moment.second // 2
-    return time, year << 9 | moment.month << 5 | moment.day
+def _to_dos_time(timestamp: datetime) -> tuple[int, int]:
+    """Return (time, date) in ZIP's form: steps of two seconds, no time zone."""
+    year = max(timestamp.year - _MIN_YEAR, 0)
+    time = timestamp.hour << 11 | timestamp.minute << 5 | timestamp.second // 2
+    return time, year << 9 | timestamp.month << 5 | timestamp.day

@@ -1,196 +1,271 @@
-"""The events of a manifest that nobody has checked yet.
+"""Decode and validate the events of a manifest that has not been checked yet.
 
-The fast lane decodes many lines at once with a decoder that takes the last of two equal keys and
-integers of any length. So it accepts a batch only with a proof that nothing was lost; the strict
-lane decides about everything else, and names what is wrong. Both give the same values.
+`decode_batch` decodes many lines at once with msgspec, which keeps the last of two equal keys,
+ignores unknown ones and accepts integers of any length. So it accepts a batch only if
+`decoded_losslessly` finds that nothing was dropped. `decode_one` decides about everything else and
+reports what is wrong. Both return the same values.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from operator import attrgetter, lt
 from typing import Any
 
 import msgspec
 
 from rooms.bundle import strict_json
-from rooms.bundle.format import IMPORTED_SENDER, MANIFEST, MOST_CONTENT_BYTES
+from rooms.bundle.format import IMPORTED_SENDER, MANIFEST, MAX_CONTENT_BYTES, MAX_DEPTH
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest.events import Batch, BundleEvent, try_decode
-from rooms.bundle.manifest.schema import is_id, is_time, manifest_error
-from rooms.bundle.proof import MOST_INTEGER, decoded_losslessly
-from rooms.bundle.strict_json import StrictJSONError
+from rooms.bundle.manifest.schema import is_id, is_timestamp, manifest_error
+from rooms.bundle.strict_json import MAX_INTEGER, MIN_INTEGER, StrictJSONError
 from rooms.errors import BundleOutOfOrder, ContentTooLarge
 
-LATEST = 253_402_300_799
-EARLIEST = -62_135_596_800
+MIN_ORIGIN_TS = -62_135_596_800
+MAX_ORIGIN_TS = 253_402_300_799
 """Seconds since 1970: the years that a date can have, 1 to 9999."""
 
-_LONGEST_TYPE = 255
+_MAX_TYPE_CHARS = 255
 # A line of this length can't hold content over the limit, however it is written: no value takes
 # four times its bytes when it is written compactly.
-_SHORT_LINE = MOST_CONTENT_BYTES // 4
-# Where its id stands in an event that can't be decoded, if it is where this suite writes it.
+_SHORT_LINE_BYTES = MAX_CONTENT_BYTES // 4
+# The ID of an event that can't be decoded, where an export of this suite writes it.
 _ID_FIRST = re.compile(rb'\{\s*"id"\s*:\s*"([0-9a-f-]{36})"')
-_REMEMBERED = 10_000
-"""Hours that are known to be good, for most events are of a few."""
+_MAX_CACHED_HOURS = 10_000
 
-# What is left of texts of the right form when each of their digits is taken for a 0.
+# What remains of texts of the right form when each of their digits is replaced by 0.
 _ID_FORM = "00000000-0000-0000-0000-000000000000"
-_TIME_FORM = "0000-00-00T00:00:00.000000Z"
+_TIMESTAMP_FORM = "0000-00-00T00:00:00.000000Z"
 _MINUTE, _SECOND = 14, 17
-"""Where their tens stand in a time."""
+"""Where their tens are in a timestamp."""
 _HEX_TO_0 = str.maketrans("123456789abcdef", "0" * 15)
 _DIGIT_TO_0 = str.maketrans("123456789", "0" * 9)
-_sender, _type, _uuid, _edited, _redacted = map(
-    attrgetter, ("sender_id", "event_type", "event_uuid", "edited_at", "redacted_at")
+_get_sender, _get_type, _get_uuid, _get_edited, _get_redacted, _get_original = map(
+    attrgetter,
+    ("sender_id", "event_type", "event_uuid", "edited_at", "redacted_at", "original_content"),
 )
+
+_REQUIRED_KEYS = sum(field.required for field in msgspec.structs.fields(BundleEvent))
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_TEXT = re.compile(rb'"[^"]*"( ?:)?')
+_CONTAINERS = frozenset({dict, list})
 
 
 class ValidatingEventDecoder:
-    """Keeps count, so that an error can say which event it is about."""
+    """Counts the events, so that an error can name the one it is about."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._position = 0
+        self._last_position = 0
+        # Hours whose timestamps are known to be valid: most events are from a few hours.
         self._hours: set[str] = set()
 
-    def fast(self, body: bytes) -> Batch | None:
+    def decode_batch(self, body: bytes) -> Batch | None:
         batch = try_decode(body)
-        if not batch or not (decoded_losslessly(body, batch) and self._all_good(body, batch)):
+        if not batch or not (decoded_losslessly(body, batch) and self._is_valid(body, batch)):
             return None
         self.count += len(batch)
-        self._position = batch[-1].stream_position
+        self._last_position = batch[-1].stream_position
         return batch
 
-    def slow(self, stream: JsonStream) -> BundleEvent:
+    def decode_one(self, stream: JsonStream) -> BundleEvent:
         self.count += 1
-        event, length = self._typed(stream)
-        if trouble := _trouble(event):
-            raise self.refused(event, trouble)
-        if event.stream_position <= self._position:
+        event, length = self._decode_typed(stream)
+        if problem := _find_problem(event):
+            raise manifest_error(
+                f"Event {self.count:,} ({event.id:.36})",
+                problem,
+                event=self.count,
+                event_id=event.id,
+            )
+        if event.stream_position <= self._last_position:
             raise BundleOutOfOrder(
-                f"Event {self.count:,} ({event.id}) has stream_position "
-                f"{event.stream_position}, which does not follow {self._position}.",
+                f"Event {self.count:,} ({event.id}) is out of order: stream_position "
+                f"{event.stream_position} does not follow {self._last_position}.",
                 entry=MANIFEST,
                 event=self.count,
                 event_id=event.id,
             )
-        self._check_content(event, length)
-        self._position = event.stream_position
+        self._check_content_size(event, length)
+        self._last_position = event.stream_position
         return event
 
-    def _typed(self, stream: JsonStream) -> tuple[BundleEvent, int]:
-        """The event, and how long it is as it stands there."""
+    def _decode_typed(self, stream: JsonStream) -> tuple[BundleEvent, int]:
+        """Return the event and the length of its text."""
         raw = b""
         try:
-            raw = stream.value()
+            raw = stream.read_value()
             return msgspec.convert(strict_json.loads(raw), BundleEvent), len(raw)
         except StrictJSONError as error:
-            trouble = str(error)
+            problem = str(error)
         except msgspec.ValidationError as error:
-            trouble = f"is not as the format wants it: {error}"
+            problem = f"does not match the format: {error}"
         details: dict[str, Any] = {"event": self.count}
-        what = f"Event {self.count:,}"
-        if found := _ID_FIRST.match(raw):
-            details["event_id"] = found[1].decode()
-            what += f" ({details['event_id']})"
-        raise manifest_error(what, trouble, **details)
+        subject = f"Event {self.count:,}"
+        if match := _ID_FIRST.match(raw):
+            details["event_id"] = match[1].decode()
+            subject += f" ({details['event_id']})"
+        raise manifest_error(subject, problem, **details)
 
-    def refused(self, event: BundleEvent, trouble: str) -> Exception:
-        what = f"Event {self.count:,} ({event.id:.36})"
-        return manifest_error(what, trouble, event=self.count, event_id=event.id)
-
-    def _check_content(self, event: BundleEvent, length: int) -> None:
-        if length < _SHORT_LINE:
+    def _check_content_size(self, event: BundleEvent, length: int) -> None:
+        if length < _SHORT_LINE_BYTES:
             return
-        for key, size in _sizes(event):
-            if size > MOST_CONTENT_BYTES:
+        for key, size in _iter_sizes(event):
+            if size > MAX_CONTENT_BYTES:
                 raise ContentTooLarge(
-                    f"Event {self.count:,} ({event.id}) has {key} of {size:,} bytes; "
-                    f"{MOST_CONTENT_BYTES:,} are the most.",
+                    f"Event {self.count:,} ({event.id}) has {key} of {size:,} bytes (maximum "
+                    f"{MAX_CONTENT_BYTES:,}).",
                     entry=MANIFEST,
                     event=self.count,
                     event_id=event.id,
                 )
 
-    def _all_good(self, body: bytes, batch: Batch) -> bool:
-        """What `slow` looks at, for all at once."""
-        positions = [self._position, *[event.stream_position for event in batch]]
-        moments = [event.origin_ts for event in batch]
+    def _is_valid(self, body: bytes, batch: Batch) -> bool:
+        """Check what `decode_one` checks, for all events at once."""
+        positions = [self._last_position, *[event.stream_position for event in batch]]
+        seconds = [event.origin_ts for event in batch]
         return (
-            positions[-1] <= MOST_INTEGER
+            positions[-1] <= MAX_INTEGER
             and all(map(lt, positions, positions[1:]))
-            and min(moments) >= EARLIEST
-            and max(moments) <= LATEST
-            and _all_ids(batch)
-            and self._all_times(batch)
-            and all(0 < len(name) <= _LONGEST_TYPE for name in set(map(_type, batch)))
-            and _only_short_lines(body)
+            and min(seconds) >= MIN_ORIGIN_TS
+            and max(seconds) <= MAX_ORIGIN_TS
+            and _has_valid_ids(batch)
+            and self._has_valid_timestamps(batch)
+            and all(0 < len(name) <= _MAX_TYPE_CHARS for name in set(map(_get_type, batch)))
+            and _has_only_short_lines(body)
         )
 
-    def _all_times(self, batch: Batch) -> bool:
+    def _has_valid_timestamps(self, batch: Batch) -> bool:
         times = [event.created_at for event in batch]
-        times += [time for time in map(_edited, batch) if time is not None]
-        times += [time for time in map(_redacted, batch) if time is not None]
-        if not _have_form(times, _TIME_FORM, _DIGIT_TO_0):
+        times += [time for time in map(_get_edited, batch) if time is not None]
+        times += [time for time in map(_get_redacted, batch) if time is not None]
+        if not _all_have_form(times, _TIMESTAMP_FORM, _DIGIT_TO_0):
             return False
-        joined = "".join(times)
-        if max(joined[_MINUTE :: len(_TIME_FORM)] + joined[_SECOND :: len(_TIME_FORM)]) > "5":
+        joined, step = "".join(times), len(_TIMESTAMP_FORM)
+        if max(joined[_MINUTE::step] + joined[_SECOND::step]) > "5":
             return False
         hours = {time[:_MINUTE] for time in times} - self._hours
-        if not all(is_time(f"{hour}{_TIME_FORM[_MINUTE:]}") for hour in hours):
+        if not all(is_timestamp(f"{hour}{_TIMESTAMP_FORM[_MINUTE:]}") for hour in hours):
             return False
-        self._hours = hours if len(self._hours) > _REMEMBERED else self._hours | hours
+        self._hours = hours if len(self._hours) > _MAX_CACHED_HOURS else self._hours | hours
         return True
 
 
-def _only_short_lines(body: bytes) -> bool:
-    at = 0
-    while len(body) - at > _SHORT_LINE:
-        at = body.rfind(b"\n", at, at + _SHORT_LINE) + 1
-        if not at:
+def _has_only_short_lines(body: bytes) -> bool:
+    start = 0
+    while len(body) - start > _SHORT_LINE_BYTES:
+        start = body.rfind(b"\n", start, start + _SHORT_LINE_BYTES) + 1
+        if not start:
             return False
     return True
 
 
-def _all_ids(batch: Batch) -> bool:
+def _has_valid_ids(batch: Batch) -> bool:
     ids = [event.id for event in batch]
-    ids += set(map(_sender, batch))
-    ids += [uuid for uuid in map(_uuid, batch) if uuid is not None]
-    return _have_form(ids, _ID_FORM, _HEX_TO_0)
+    ids += set(map(_get_sender, batch))
+    ids += [uuid for uuid in map(_get_uuid, batch) if uuid is not None]
+    return _all_have_form(ids, _ID_FORM, _HEX_TO_0)
 
 
-def _have_form(texts: list[str], form: str, to_0: dict[int, int]) -> bool:
-    """Whether each is of this form; all at once, each of them being of its length."""
+def _all_have_form(texts: list[str], form: str, to_0: dict[int, int]) -> bool:
+    """Compare all texts with the form at once, after checking that each has its length."""
     lengths = set(map(len, texts))
     return lengths == {len(form)} and "".join(texts).translate(to_0) == form * len(texts)
 
 
-def _trouble(event: BundleEvent) -> str | None:
+def _find_problem(event: BundleEvent) -> str | None:
     for key in ("id", "sender_id", "event_uuid"):
         value = getattr(event, key)
         if value is not None and not is_id(value):
-            return f"has {value!r:.60} as {key}, which is no id"
+            return f"has an invalid {key}: {value!r:.60}"
     for key in ("created_at", "edited_at", "redacted_at"):
         value = getattr(event, key)
-        if value is not None and not is_time(value):
-            return f"has {value!r:.60} as {key}, which is no time"
-    if event.stream_position > MOST_INTEGER:
+        if value is not None and not is_timestamp(value):
+            return f"has an invalid {key}: {value!r:.60}"
+    if event.stream_position > MAX_INTEGER:
         return f"has a stream_position of more than 64 bits: {event.stream_position}"
-    if not EARLIEST <= event.origin_ts <= LATEST:
+    if not MIN_ORIGIN_TS <= event.origin_ts <= MAX_ORIGIN_TS:
         return f"has an origin_ts out of range: {event.origin_ts}"
-    if not 0 < len(event.event_type) <= _LONGEST_TYPE:
-        return f"has an event_type that is empty or longer than {_LONGEST_TYPE} characters"
+    if not 0 < len(event.event_type) <= _MAX_TYPE_CHARS:
+        return f"has an event_type that is empty or longer than {_MAX_TYPE_CHARS} characters"
     return None
 
 
-def _sizes(event: BundleEvent) -> Iterator[tuple[str, int]]:
-    """In bytes of compact UTF-8; what an import adds to content counts by itself."""
+def _iter_sizes(event: BundleEvent) -> Iterator[tuple[str, int]]:
+    """Yield bytes of compact UTF-8; what an import adds to content is counted separately."""
     for key in ("content", "original_content"):
         content = getattr(event, key)
         if content and IMPORTED_SENDER in content:
             yield f"{key}.{IMPORTED_SENDER}", len(msgspec.json.encode(content[IMPORTED_SENDER]))
             content = {name: value for name, value in content.items() if name != IMPORTED_SENDER}
         yield key, len(msgspec.json.encode(content))
+
+
+def decoded_losslessly(body: bytes, batch: Batch) -> bool:
+    """Return whether msgspec dropped no duplicate or unknown key and no value is out of range.
+
+    The text has as many keys as the decoded events exactly if none was a duplicate or unknown. It
+    was decoded as JSON, so backslashes occur only inside texts; without the escapes, every
+    quotation mark begins or ends one.
+    """
+    if b"\\" in body:
+        # rfind scans for the backslash; find would scan for the 0, which is far more frequent.
+        if body.rfind(b"\\u0000") >= 0:
+            return False
+        body = _ESCAPE.sub(b"", body)
+    has_spaces = b" :" in body
+    if b"\t" in body or b"\r" in body or b"\n:" in body or (has_spaces and b"  :" in body):
+        return False
+    if (decoded := _count_decoded_keys(batch)) is None:
+        return False
+    # A text that begins with a colon, such as ":-)", makes the quick count too high.
+    counted = body.count(b'":') + (body.count(b'" :') if has_spaces else 0)
+    return decoded == counted or decoded == _count_keys(body)
+
+
+def _count_keys(body: bytes) -> int:
+    """Count the texts that are followed by a colon."""
+    return sum(map(bool, _TEXT.findall(body)))
+
+
+def _count_decoded_keys(batch: Batch) -> int | None:
+    """Count the keys of the events at every level; None if one is too deep or out of range.
+
+    Goes level by level, so that each step handles many values at once.
+    """
+    count = _REQUIRED_KEYS * len(batch)
+    for get_optional in (_get_uuid, _get_edited, _get_redacted):
+        count += len(batch) - list(map(get_optional, batch)).count(None)
+    count += sum([event.do_not_index for event in batch])
+    level: list[Any] = [event.content for event in batch]
+    originals = [content for content in map(_get_original, batch) if content is not None]
+    level += originals
+    count += len(originals)
+    for _ in range(2, MAX_DEPTH + 1):
+        if not level:
+            return count
+        if (result := _count_level(level)) is None:
+            return None
+        count += result[0]
+        level = result[1]
+    return None
+
+
+def _count_level(level: list[Any]) -> tuple[int, list[Any]] | None:
+    """Return the number of keys in these objects, and the objects and arrays in them.
+
+    None if there is an integer of more than 64 bits.
+    """
+    objects = [value for value in level if type(value) is dict]
+    values = list(chain.from_iterable(map(dict.values, objects)))
+    if len(objects) < len(level):
+        values += chain.from_iterable([value for value in level if type(value) is list])
+    # Most values are texts; the others are few enough to go through twice.
+    values = [value for value in values if type(value) is not str]
+    integers = [value for value in values if type(value) is int]
+    if integers and (min(integers) < MIN_INTEGER or max(integers) > MAX_INTEGER):
+        return None
+    return sum(map(len, objects)), [value for value in values if type(value) in _CONTAINERS]

@@ -1,4 +1,4 @@
-"""The events of a manifest, in batches: read fast where that is safe, else one by one."""
+"""Read the events of a manifest in batches: many lines at once where possible, else one by one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from msgspec import Struct
 from rooms.bundle import strict_json
 from rooms.bundle.json_stream import JsonStream
 
-_SLOW_BATCH = 500
-_LARGE = 256 * 1024
-_SMALL = 8 * 1024
-"""Bytes of lines that are tried at once."""
+_MAX_BATCH_EVENTS = 500
+"""In a batch of events that were decoded one by one."""
+_LARGE_BATCH_BYTES = 256 * 1024
+_SMALL_BATCH_BYTES = 8 * 1024
 
 
 class BundleEvent(Struct, gc=False):
-    """One event. Ids and times are texts in the only form that the format has for them."""
+    """One event. IDs and timestamps are texts in the only form that the format has for them."""
 
     id: str
     sender_id: str
@@ -39,52 +39,54 @@ _decode = msgspec.json.Decoder(Batch).decode
 
 
 class EventDecoder(Protocol):
-    def fast(self, body: bytes) -> Batch | None:
-        """The events of a text with commas between, or None where it is not sure of them."""
+    def decode_batch(self, body: bytes) -> Batch | None:
+        """Return the events of a text with commas between them, or None if it is not sure."""
 
-    def slow(self, stream: JsonStream) -> BundleEvent:
-        """The next event."""
+    def decode_one(self, stream: JsonStream) -> BundleEvent:
+        """Return the next event."""
 
 
-def iter_batches(stream: JsonStream, lane: EventDecoder) -> Iterator[Batch]:
-    """The events, from the bracket before the first to the one behind the last."""
-    stream.take(b"[")
+def iter_batches(stream: JsonStream, decoder: EventDecoder) -> Iterator[Batch]:
+    """Yield the events from the opening bracket to the closing one."""
+    stream.expect(b"[")
     if stream.peek() == b"]":
-        stream.take(b"]")
+        stream.expect(b"]")
         return
-    more, small_until = True, 0
-    while more:
+    has_more, small_until = True, 0
+    while has_more:
         stream.peek()
-        body = stream.lines(_SMALL if stream.position < small_until else _LARGE)
-        if batch := _fast(body, lane):
-            stream.skip(len(body))
+        is_small = stream.position < small_until
+        body = stream.peek_lines(_SMALL_BATCH_BYTES if is_small else _LARGE_BATCH_BYTES)
+        if batch := _decode_lines(body, decoder):
+            stream.advance(len(body))
             yield batch
-        elif len(body) > _SMALL:
-            # One of them is not for the fast lane; most of the others still may be.
+        elif len(body) > _SMALL_BATCH_BYTES:
+            # One event can't be decoded in a batch; most of the others still may be.
             small_until = stream.position + len(body)
         else:
-            batch, more = _one_by_one(stream, lane, stream.position + len(body))
+            batch, has_more = _decode_each(stream, decoder, stream.position + len(body))
             yield batch
 
 
-def _fast(body: bytes, lane: EventDecoder) -> Batch | None:
-    """Lines of whole events with a comma behind each; anything else is for the other lane."""
+def _decode_lines(body: bytes, decoder: EventDecoder) -> Batch | None:
+    """Decode lines of complete events, each followed by a comma; None for anything else."""
     text = body.rstrip(b" \t\r\n")
-    return lane.fast(text[:-1]) if text.endswith(b"},") else None
+    return decoder.decode_batch(text[:-1]) if text.endswith(b"},") else None
 
 
-def _one_by_one(stream: JsonStream, lane: EventDecoder, until: int) -> tuple[Batch, bool]:
-    """At least one event, and those before this position; and whether there are more."""
+def _decode_each(stream: JsonStream, decoder: EventDecoder, until: int) -> tuple[Batch, bool]:
+    """Return one event or more, up to this position, and whether others follow."""
     batch = []
     while True:
-        batch.append(lane.slow(stream))
-        if stream.take(b",", b"]") == b"]":
+        batch.append(decoder.decode_one(stream))
+        if stream.expect(b",", b"]") == b"]":
             return batch, False
-        if stream.position >= until or len(batch) == _SLOW_BATCH:
+        if stream.position >= until or len(batch) == _MAX_BATCH_EVENTS:
             return batch, True
 
 
 def try_decode(body: bytes) -> Batch | None:
+    """Decode with msgspec, which keeps the last of two equal keys and ignores unknown ones."""
     try:
         return _decode(b"[%b]" % body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -92,10 +94,10 @@ def try_decode(body: bytes) -> Batch | None:
 
 
 class TrustedEventDecoder:
-    """For a manifest that was checked before."""
+    """Decodes a manifest that was validated before."""
 
-    def fast(self, body: bytes) -> Batch | None:
+    def decode_batch(self, body: bytes) -> Batch | None:
         return try_decode(body)
 
-    def slow(self, stream: JsonStream) -> BundleEvent:
-        return msgspec.convert(strict_json.loads(stream.value()), BundleEvent)
+    def decode_one(self, stream: JsonStream) -> BundleEvent:
+        return msgspec.convert(strict_json.loads(stream.read_value()), BundleEvent)

@@ -1,26 +1,59 @@
-"""The manifest, read once from its first byte to its last."""
+"""Read the manifest once, from its first byte to its last."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from rooms.bundle.format import MOST_EVENT_BYTES, MOST_HEAD_BYTES, MOST_MEDIA, MOST_SENDERS
+import msgspec
+
+from rooms.bundle import strict_json
+from rooms.bundle.format import (
+    EXPORTABLE_ROOM_TYPES,
+    FORMAT,
+    MANIFEST,
+    MAX_EVENT_BYTES,
+    MAX_HEADER_BYTES,
+    MAX_MEDIA,
+    MAX_SENDERS,
+    VERSION,
+)
 from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest.event_validation import ValidatingEventDecoder
 from rooms.bundle.manifest.events import Batch, iter_batches
 from rooms.bundle.manifest.references import DroppedReferences, ReferenceIndex
-from rooms.bundle.manifest.schema import KEYS, Head, ManifestHeaderParser, manifest_error
+from rooms.bundle.manifest.schema import (
+    KEYS,
+    ManifestHeader,
+    MediaEntry,
+    Name,
+    RoomInfo,
+    Sender,
+    TimeWindow,
+    is_id,
+    is_timestamp,
+    manifest_error,
+)
 from rooms.bundle.strict_json import StrictJSONError
+from rooms.errors import BundleVersion, ImportRefused
 
-_MOST_KEYS = 1000
+_MAX_KEYS = 1000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+# Variables, because a type checker does not accept these types as values.
+_NAME: Any = Name
+_OPTIONAL_WINDOW: Any = TimeWindow | None
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class EventCounts:
-    """Events. `kept` are those that an import writes; `stripped` counts the others by type, but
-    for the reactions and redactions whose target is not there."""
+    """Numbers of events. An import writes `kept`; it strips the others.
+
+    `stripped` counts by type, except reactions and redactions whose target is missing.
+    """
 
     events: int
     kept: int
@@ -32,102 +65,200 @@ class EventCounts:
 
 def read_manifest(
     chunks: Iterator[bytes], references: ReferenceIndex, *, cut_references: bool
-) -> tuple[Head, EventCounts]:
-    """What is in it; `references` knows afterwards what becomes of each event.
+) -> tuple[ManifestHeader, EventCounts]:
+    """Validate the manifest; afterwards `references` knows what an import does with each event.
 
-    Raises what `BundleError` has for manifests, `ImportRefused` and `ContentTooLarge`.
+    Raises `BundleError`, `ImportRefused` or `ContentTooLarge`.
     """
     return _ManifestReader(references).read(chunks, cut_references=cut_references)
 
 
 class _ManifestReader:
     def __init__(self, references: ReferenceIndex) -> None:
-        self._reader = ManifestHeaderParser()
+        self._header = _HeaderParser()
         self._references = references
-        self._lane = ValidatingEventDecoder()
+        self._decoder = ValidatingEventDecoder()
+        # For each sender the number and ID of its first event.
         self._senders: dict[str, tuple[int, str]] = {}
         self._events_bytes = 0
 
-    def read(self, chunks: Iterator[bytes], *, cut_references: bool) -> tuple[Head, EventCounts]:
-        stream = JsonStream(_without_mark(chunks), most=MOST_EVENT_BYTES)
+    def read(
+        self, chunks: Iterator[bytes], *, cut_references: bool
+    ) -> tuple[ManifestHeader, EventCounts]:
+        stream = JsonStream(_refuse_byte_order_mark(chunks), max_bytes=MAX_EVENT_BYTES)
         present = set()
         try:
-            for key in stream.members(most=_MOST_KEYS):
-                self._member(stream, key)
+            for key in stream.iter_keys(max_keys=_MAX_KEYS):
+                self._read_field(stream, key)
                 present.add(key)
-            stream.end()
+            stream.expect_end()
         except StrictJSONError as error:
             raise manifest_error("The manifest", str(error)) from None
         for key in KEYS:
             if key not in present:
                 raise manifest_error("The manifest", f"has no `{key}`")
-        head = self._reader.head()
-        self._require_senders(head)
-        may_cut = cut_references or head.window is not None
-        return head, self._counted(self._references.settle(may_cut=may_cut))
+        header = self._header.build()
+        self._require_senders(header)
+        may_cut = cut_references or header.window is not None
+        return header, self._count_events(self._references.resolve(may_cut=may_cut))
 
-    def _member(self, stream: JsonStream, key: str) -> None:
+    def _read_field(self, stream: JsonStream, key: str) -> None:
         match key:
             case "events":
-                begin = stream.position
-                for batch in iter_batches(stream, self._lane):
-                    self._take(batch)
-                self._events_bytes = stream.position - begin
+                start = stream.position
+                for batch in iter_batches(stream, self._decoder):
+                    self._add_events(batch)
+                self._events_bytes = stream.position - start
             case "senders":
-                for sender_id in stream.members(most=MOST_SENDERS):
-                    self._reader.take_sender(sender_id, stream.value())
-                    self._check_head(stream)
+                for sender_id in stream.iter_keys(max_keys=MAX_SENDERS):
+                    self._header.add_sender(sender_id, stream.read_value())
+                    self._check_header_size(stream)
             case "media":
-                for raw in stream.items(most=MOST_MEDIA):
-                    self._reader.take_media(raw)
-                    self._check_head(stream)
+                for raw in stream.iter_items(max_items=MAX_MEDIA):
+                    self._header.add_media(raw)
+                    self._check_header_size(stream)
             case _:
-                self._reader.take(key, stream.value())
-        self._check_head(stream)
+                self._header.add_field(key, stream.read_value())
+        self._check_header_size(stream)
 
-    def _check_head(self, stream: JsonStream) -> None:
-        if stream.position - self._events_bytes > MOST_HEAD_BYTES:
-            raise StrictJSONError(f"has more than {MOST_HEAD_BYTES:,} bytes beside its events")
+    def _check_header_size(self, stream: JsonStream) -> None:
+        if stream.position - self._events_bytes > MAX_HEADER_BYTES:
+            raise StrictJSONError(f"has more than {MAX_HEADER_BYTES:,} bytes besides its events")
 
-    def _take(self, batch: Batch) -> None:
+    def _add_events(self, batch: Batch) -> None:
         known = self._senders
         if new := {event.sender_id for event in batch} - known.keys():
             self._add_senders(batch, new)
-        self._references.take(batch)
+        self._references.add(batch)
 
     def _add_senders(self, batch: Batch, new: set[str]) -> None:
-        """Remember the first event of each, since the senders may stand behind the events."""
-        first = self._lane.count - len(batch) + 1
-        for number, event in enumerate(batch, first):
+        """Remember the first event of each, because `senders` may follow the events."""
+        first_number = self._decoder.count - len(batch) + 1
+        for number, event in enumerate(batch, first_number):
             if event.sender_id in new:
                 self._senders.setdefault(event.sender_id, (number, event.id))
-        if len(self._senders) > MOST_SENDERS:
-            raise StrictJSONError(f"has events of more than {MOST_SENDERS:,} senders")
+        if len(self._senders) > MAX_SENDERS:
+            raise StrictJSONError(f"has events of more than {MAX_SENDERS:,} senders")
 
-    def _require_senders(self, head: Head) -> None:
+    def _require_senders(self, header: ManifestHeader) -> None:
         for sender_id, (number, event_id) in self._senders.items():
-            if sender_id not in head.senders:
+            if sender_id not in header.senders:
                 raise manifest_error(
                     f"Event {number:,} ({event_id})",
-                    f"has a sender that `senders` does not have, {sender_id}",
+                    f"has a sender that is not in `senders`: {sender_id}",
                     event=number,
                     event_id=event_id,
                 )
 
-    def _counted(self, cuts: DroppedReferences) -> EventCounts:
+    def _count_events(self, dropped: DroppedReferences) -> EventCounts:
         return EventCounts(
-            events=self._lane.count,
-            kept=self._lane.count - self._references.gone,
+            events=self._decoder.count,
+            kept=self._decoder.count - self._references.dropped_count,
             stripped=self._references.stripped,
-            references_cut=cuts.references,
-            reactions_stripped=cuts.reactions,
-            redactions_stripped=cuts.redactions,
+            references_cut=dropped.references,
+            reactions_stripped=dropped.reactions,
+            redactions_stripped=dropped.redactions,
         )
 
 
-def _without_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _refuse_byte_order_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
     first = next(chunks, b"")
     if first.startswith(_BYTE_ORDER_MARK):
         raise StrictJSONError("begins with a byte-order mark")
     yield first
     yield from chunks
+
+
+class _HeaderParser:
+    """Decodes the fields as they are read; refuses a room that can't be imported at once."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+        self._interned: dict[str, str] = {}
+        self._senders: dict[str, Sender] = {}
+        self._media: list[MediaEntry] = []
+
+    def add_field(self, key: str, raw: bytes) -> None:
+        subject = f"`{key}` of the manifest"
+        match key:
+            case "format" | "version":
+                _require_version(key, _decode_field(raw, object, subject))
+            case "room":
+                self._values[key] = room = _decode_field(raw, RoomInfo, subject)
+                _require_importable(room)
+            case "window":
+                self._values[key] = _decode_field(raw, _OPTIONAL_WINDOW, subject)
+            case "exported_at":
+                self._values[key] = timestamp = _decode_field(raw, str, subject)
+                _require_timestamp(timestamp, subject)
+            case "generator" | "server_name":
+                self._values[key] = _decode_field(raw, _NAME, subject)
+            case _:
+                _decode_field(raw, object, subject)
+
+    def add_sender(self, sender_id: str, raw: bytes) -> None:
+        if not is_id(sender_id):
+            raise manifest_error(f"The sender {sender_id!r}", "has a key that is not an ID")
+        self._senders[sender_id] = _decode_field(raw, Sender, f"The sender {sender_id}")
+
+    def add_media(self, raw: bytes) -> None:
+        entry = _decode_field(raw, MediaEntry, f"Row {len(self._media) + 1:,} of `media`")
+        # Many rows share few values; keeping each text once saves memory.
+        entry.mime_type = self._interned.setdefault(entry.mime_type, entry.mime_type)
+        entry.scan_status = self._interned.setdefault(entry.scan_status, entry.scan_status)
+        self._media.append(entry)
+
+    def build(self) -> ManifestHeader:
+        """Return the header, after the manifest has ended."""
+        return ManifestHeader(**self._values, senders=self._senders, media=self._media)
+
+
+def _decode_field(raw: bytes, type_: type[T], subject: str) -> T:
+    """Raises `BundleBadManifest`."""
+    try:
+        value = msgspec.convert(strict_json.loads(raw), type_)
+    except StrictJSONError as error:
+        raise manifest_error(subject, str(error)) from None
+    except msgspec.ValidationError as error:
+        raise manifest_error(subject, f"does not match the format: {error}") from None
+    _check_dates(value, subject)
+    return value
+
+
+def _check_dates(value: Any, subject: str) -> None:
+    match value:
+        case RoomInfo(created_at=timestamp):
+            timestamps = [timestamp]
+        case TimeWindow(since=since, until=until):
+            timestamps = [timestamp for timestamp in (since, until) if timestamp]
+        case _:
+            return
+    for timestamp in timestamps:
+        _require_timestamp(timestamp, subject)
+
+
+def _require_timestamp(text: str, subject: str) -> None:
+    if not is_timestamp(text):
+        raise manifest_error(subject, f"has an invalid timestamp: {text!r:.60}")
+
+
+def _require_version(key: str, value: object) -> None:
+    expected = FORMAT if key == "format" else VERSION
+    if value != expected or type(value) is not type(expected):
+        raise BundleVersion(
+            f"Unsupported bundle {key}: {value!r}; this release reads {expected!r}.",
+            entry=MANIFEST,
+        )
+
+
+def _require_importable(room: RoomInfo) -> None:
+    """Raises `ImportRefused` for a room that has to stay on its server."""
+    if room.room_type not in EXPORTABLE_ROOM_TYPES:
+        reason = f"rooms of type {room.room_type!r}"
+    elif room.scope_kind is not None:
+        reason = f"rooms with scope {room.scope_kind!r}"
+    elif room.is_federated:
+        reason = "federated rooms"
+    else:
+        return
+    raise ImportRefused(f"Can't import {reason}.", entry=MANIFEST)

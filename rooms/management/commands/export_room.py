@@ -9,12 +9,10 @@ from typing import Any
 
 from django.utils import timezone
 
-from rooms.bundle.time_window import parse_window
+from rooms.bundle.time_window import parse_time_window
 from rooms.errors import ExportIncomplete
-from rooms.services.exported_room import ExportResult
-from rooms.services.exported_rooms import BulkExportResult, ExportOutcome
-from rooms.services.exports.export_room import export_room
-from rooms.services.exports.export_rooms import export_rooms
+from rooms.services.exports.export_room import ExportResult, export_room
+from rooms.services.exports.export_rooms import BulkExportResult, ExportOutcome, export_rooms
 from rooms.services.exports.sinks import write_to_file, write_to_stream
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.output import Column, ColumnType, Output
@@ -60,27 +58,27 @@ class Command(OperatorCommand):
         export_options = {
             "operator": self.operator,
             "tenant": options["tenant"],
-            "window": parse_window(options["since"], options["until"]),
+            "window": parse_time_window(options["since"], options["until"]),
             "with_media": not options["no_media"],
         }
         if room is None:
             with self.output.progress("Exporting rooms") as progress:
                 bulk_result = export_rooms(
                     **export_options,
-                    folder=options["output_dir"],
+                    directory=options["output_dir"],
                     clock=timezone.now,
                     progress=progress,
                 )
             _print_bulk_result(self.output, bulk_result)
             return
         with self.output.progress("Exporting events") as progress:
-            begin = partial(
+            start = partial(
                 export_room, **export_options, room=room, now=timezone.now(), progress=progress
             )
             if output:
-                result = write_to_file(begin, output)
+                result = write_to_file(start, output)
             else:
-                result = write_to_stream(begin, sys.stdout.buffer)
+                result = write_to_stream(start, sys.stdout.buffer)
         _print_result(self.output, result, output)
 
 

@@ -65,7 +65,7 @@ class Command(OperatorCommand):
                 tenant=options["tenant"],
                 participant=options["participant"],
                 file=file,
-                most_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+                max_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
                 now=timezone.now(),
                 once=options["once"],
                 cut_references=options["cut_references"],

@@ -50,7 +50,7 @@ class Command(OperatorCommand):
                 # With keys given, neither the database nor the network is needed.
                 operator=None if key or options["descriptor"] else self.operator,
                 file=file,
-                most_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
+                max_bytes=settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB,
                 key=key,
                 descriptor=options["descriptor"],
                 require_signature=options["require_signature"],

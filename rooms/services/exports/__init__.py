@@ -1,0 +1,7 @@
+"""Export rooms as bundles.
+
+In the order of an export: `sinks` starts it and takes its bytes, to a stream or into a file;
+`export_room` checks the permission, audits the export, and builds the bundle while it is read.
+`export_rooms` exports all rooms of a tenant, each into a file, and `existing` finds out which files
+are up to date already.
+"""

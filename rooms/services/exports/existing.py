@@ -1,11 +1,11 @@
-"""Whether a file is a bundle that an earlier export has finished."""
+"""Decide whether a file is a complete bundle of an earlier export, so that it can be kept."""
 
 from __future__ import annotations
 
-import json
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from rooms.bundle.archive.reader import Archive, Limits
 from rooms.bundle.format import (
@@ -13,96 +13,109 @@ from rooms.bundle.format import (
     LEFT_OUT,
     LOST,
     MANIFEST,
-    MOST_HEAD_BYTES,
+    MAX_HEADER_BYTES,
     SIGNATURE,
     VERSION,
-    media_entry,
+    media_entry_name,
 )
-from rooms.bundle.signature import SignedEntry, read_signature
-from rooms.bundle.time_window import Window
+from rooms.bundle.manifest.schema import (
+    ManifestHeader,
+    MediaEntry,
+    SignedEntry,
+    TimeWindow,
+)
+from rooms.bundle.signature import read_signature
 from rooms.errors import BundleError
 from rooms.models import Media, Room
 from rooms.queries.media import exists_with_size
 
-# How our manifests go on after their head; a string can't hold a line break.
-_EVENTS = b',\n"events": ['
-_ANY_SIZE = Limits(most_bytes=2**63)
+# How a manifest of this suite continues after its header; a JSON string can't hold a line break.
+_EVENTS_START = b',\n"events": ['
+_UNLIMITED = Limits(max_bytes=2**63)
 
 
-def is_up_to_date(path: Path, room: Room, *, window: Window, with_media: bool) -> bool:
-    """Whether it is a whole bundle of this room, of the same window and with the same media, and
-    none of them that was lost is there again.
+class _StoredHeader(ManifestHeader):
+    format: str
+    version: int
 
-    Every byte is compared with its hash, since a backup that is damaged is none. That is still a
-    part of the work of an export; `scaiwave room verify` also looks at each event.
+
+_decode_header = msgspec.json.Decoder(_StoredHeader).decode
+
+
+def is_up_to_date(path: Path, room: Room, *, window: TimeWindow, with_media: bool) -> bool:
+    """Return whether a file is a complete bundle of this room with the same window and media.
+
+    Every byte is compared with its hash, because a damaged file is no backup. That is still only a
+    part of the work of an export; `scaiwave room verify` also checks each event. A bundle with
+    lost attachments is out of date once the media store has one of them again.
     """
     try:
         with path.open("rb") as file:
-            archive = Archive(file, _ANY_SIZE)
-            head = _head(archive)
+            archive = Archive(file, _UNLIMITED)
+            header = _read_header(archive)
             return (
-                (head["format"], head["version"]) == (FORMAT, VERSION)
-                and head["room"]["id"] == str(room.pk)
-                and head["window"] == window.document()
-                and _has_media(head["media"], with_media)
-                and not any(_is_back(room, row) for row in head["media"])
-                and _is_whole(archive, head["media"])
+                (header.format, header.version) == (FORMAT, VERSION)
+                and header.room.id == str(room.pk)
+                and header.window == window.for_manifest
+                and _has_same_media_option(header.media, with_media=with_media)
+                and not any(_is_available_again(room, entry) for entry in header.media)
+                and _is_intact(archive, header.media)
             )
-    except (OSError, BundleError, ValueError, LookupError, TypeError):
-        # Whatever is wrong with it, it is not what is wanted, and a new one takes its place.
+    except (OSError, BundleError, ValueError, LookupError, TypeError, msgspec.MsgspecError):
+        # Whatever is wrong with the file, a new bundle will replace it.
         return False
 
 
-def _head(archive: Archive) -> dict[str, Any]:
-    """Raises ValueError for what does not look like a manifest of ours."""
-    text, looked = bytearray(), 0
-    for piece in archive.chunks(MANIFEST):
-        text += piece
-        if (end := text.find(_EVENTS, looked)) >= 0:
-            head: dict[str, Any] = json.loads(text[:end] + b"}")
-            return head
-        if len(text) > MOST_HEAD_BYTES:
+def _read_header(archive: Archive) -> _StoredHeader:
+    """Raises `ValueError` for anything but a manifest in the form that this suite writes."""
+    text, searched = bytearray(), 0
+    for chunk in archive.iter_entry(MANIFEST):
+        text += chunk
+        if (end := text.find(_EVENTS_START, searched)) >= 0:
+            return _decode_header(text[:end] + b"}")
+        if len(text) > MAX_HEADER_BYTES:
             break
-        looked = max(0, len(text) - len(_EVENTS))
+        searched = max(0, len(text) - len(_EVENTS_START))
     raise ValueError("no events")
 
 
-def _is_whole(archive: Archive, media: list[dict[str, Any]]) -> bool:
-    """Whether all entries are there, as they were signed; of several names for the same bytes the
-    first has them."""
-    first: dict[str, str] = {}
-    for row in media:
-        if row["missing"] is None:
-            first.setdefault(row["sha256"], media_entry(row["sha256"], row["name"]))
+def _is_intact(archive: Archive, media: list[MediaEntry]) -> bool:
+    """Return whether all entries exist as they were signed.
+
+    The bytes of an attachment are stored under the first of its names.
+    """
+    names: dict[str, str] = {}
+    for entry in media:
+        if entry.missing is None:
+            names.setdefault(entry.sha256, media_entry_name(entry.sha256, entry.name))
     signed: list[SignedEntry] = []
-    chunks = archive.chunks(SIGNATURE)
+    chunks = archive.iter_entry(SIGNATURE)
     read_signature(chunks, signed.append)
     for _ in chunks:
-        pass  # To the end, where its own checksum is.
+        pass  # The checksum of the entry is compared at its end.
     return (
-        list(archive.entries) == [MANIFEST, *first.values(), SIGNATURE]
-        and [row.name for row in signed] == [MANIFEST, *first.values()]
-        and all(_has_hash(archive, row) for row in signed)
+        list(archive.entries) == [MANIFEST, *names.values(), SIGNATURE]
+        and [entry.name for entry in signed] == [MANIFEST, *names.values()]
+        and all(_has_hash(archive, entry) for entry in signed)
     )
 
 
-def _has_hash(archive: Archive, row: SignedEntry) -> bool:
+def _has_hash(archive: Archive, entry: SignedEntry) -> bool:
     digest, size = sha256(), 0
-    for chunk in archive.chunks(row.name):
+    for chunk in archive.iter_entry(entry.name):
         digest.update(chunk)
         size += len(chunk)
-    return (digest.hexdigest(), size) == (row.sha256, row.size)
+    return (digest.hexdigest(), size) == (entry.sha256, entry.size)
 
 
-def _has_media(media: list[dict[str, Any]], wanted: bool) -> bool:
-    missing = {row["missing"] for row in media}
-    return LEFT_OUT not in missing if wanted else None not in missing
+def _has_same_media_option(media: list[MediaEntry], *, with_media: bool) -> bool:
+    missing = {entry.missing for entry in media}
+    return LEFT_OUT not in missing if with_media else None not in missing
 
 
-def _is_back(room: Room, row: dict[str, Any]) -> bool:
-    """Whether the media store had lost it, as when it was not mounted, and has it now."""
-    if row["missing"] != LOST:
+def _is_available_again(room: Room, entry: MediaEntry) -> bool:
+    """Return whether the media store had lost a file, as when it was not mounted, and has it."""
+    if entry.missing != LOST:
         return False
-    return exists_with_size(
-        Media(tenant_id=room.tenant_id, sha256=row["sha256"]).storage_name, row["size"]
-    )
+    media = Media(tenant_id=room.tenant_id, sha256=entry.sha256)
+    return exists_with_size(media.storage_name, entry.size)

@@ -1,4 +1,4 @@
-"""Carry a room out: a bundle that is made while it is read, from one moment of the database."""
+"""Export a room: a bundle that is built while it is read, from one snapshot of the database."""
 
 from __future__ import annotations
 
@@ -6,59 +6,150 @@ import sqlite3
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
+from typing import Any
+from uuid import UUID
 
+import msgspec
 from django.db import transaction
 
-from rooms.bundle.signing_document import Counts, Signer
-from rooms.bundle.time_window import Window
-from rooms.bundle.writer import Attachment, BundleWriter, Head, Sender
-from rooms.errors import ExportRefused, RoomNotFound
-from rooms.models import Room
+from federation.queries.keys import signing_key
+from federation.services import ed25519
+from federation.services.key_encryption import decrypt_seed
+from rooms.bundle.format import INFECTED, LEFT_OUT, LOST
+from rooms.bundle.manifest.schema import (
+    WHOLE_ROOM,
+    ManifestHeader,
+    TimeWindow,
+    format_timestamp,
+)
+from rooms.bundle.signature import Signer
+from rooms.bundle.writer import BundleWriter
+from rooms.errors import ExportRefused, NotMember, RoomNotFound
+from rooms.models import Membership, Room, RoomMember
 from rooms.queries.export_events import stream_events
-from rooms.queries.export_metadata import get_media, get_room, get_senders, serialize_room
-from rooms.queries.exportable import export_blocker
+from rooms.queries.export_metadata import (
+    build_room_info,
+    export_blocker,
+    get_media,
+    get_room,
+    get_senders,
+)
 from rooms.queries.media import iter_bytes, mark_missing
 from rooms.queries.resolve import resolve_room
 from rooms.queries.snapshot import snapshot
-from rooms.services.bundle_signer import own_signer
-from rooms.services.exported_room import ExportResult
 from scaiwave import __version__
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.console.output import format_bytes
 from scaiwave.console.progress import ProgressCallback, null_progress
+from scaiwave.console.text import pluralize
+from tenants.models import Participant
+from tenants.queries.callers import Caller
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import get_server_name
 from tenants.services.audit import record_audit
 
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BundleSigner:
+    """This server's signing key; its ID is part of what it signs."""
+
+    key_id: str
+    seed: bytes = field(repr=False)
+
+    def sign(self, data: bytes) -> bytes:
+        return ed25519.sign(data, self.seed)
+
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is to be in a bundle, and who signs it."""
+    """What the bundle contains, and who signs it."""
 
-    window: Window
+    window: TimeWindow
     with_media: bool
     now: datetime
     signer: Signer | None
     progress: ProgressCallback
 
 
-class RoomExport:
-    """A bundle on its way out: iterate over its bytes, once; `close` it if that ends early.
+@dataclass(frozen=True)
+class ExportResult:
+    """`media` counts names; `missing` counts those without bytes, by reason.
 
-    All rows are read from one snapshot, which lasts from the first chunk to the last event: until
-    then this thread must not use the database between two chunks. What was taken before the last
-    one has no central directory, so that nothing reads it.
-
-    Iterating raises ExportDamaged, RoomNotFound and ExportRefused (when the room has changed just
-    now), and what the database raises.
+    `size` is the size of the bundle in bytes; `key_id` is None for an unsigned bundle.
     """
 
-    def __init__(self, room: Room, wanted: ExportOptions) -> None:
+    room_id: UUID
+    name: str
+    window: TimeWindow | None
+    events: int
+    senders: int
+    media: int
+    missing: Counter[str]
+    size: int
+    manifest_sha256: str
+    key_id: str | None
+
+    def document(self) -> Row:
+        return {
+            "room": {"id": self.room_id, "name": self.name},
+            "window": msgspec.to_builtins(self.window),
+            "events": self.events,
+            "senders": self.senders,
+            "media": self.media,
+            "missing_media": {
+                reason: self.missing[reason] for reason in (INFECTED, LOST, LEFT_OUT)
+            },
+            "bytes": self.size,
+            "manifest_sha256": self.manifest_sha256,
+            "key_id": self.key_id,
+        }
+
+    def sentences(self) -> Iterator[str]:
+        room = f"room {self.name!r}" if self.name else f"room {self.room_id}"
+        yield (
+            f"Exported {room}: {pluralize(self.events, 'event')} from "
+            f"{pluralize(self.senders, 'sender')}, {pluralize(self.media, 'attachment')}, "
+            f"{format_bytes(self.size)}."
+        )
+        for reason in (INFECTED, LEFT_OUT):
+            if count := self.missing[reason]:
+                yield f"Without the files of {pluralize(count, 'attachment')}: {reason}."
+        if self.key_id:
+            yield f"Signed with key {self.key_id}."
+        else:
+            yield "Not signed: this server has no signing key."
+
+    @property
+    def warning(self) -> str | None:
+        """Return a warning about files that the media store has lost."""
+        if count := self.missing[LOST]:
+            return (
+                f"The media store has lost the files of {pluralize(count, 'attachment')}; the "
+                "bundle lists them without their files."
+            )
+        return None
+
+
+class RoomExport:
+    """A bundle to be read once by iterating over its bytes; `close` it to stop early.
+
+    All rows are read from one snapshot, which lasts from the first chunk to the last event. Until
+    then, this thread must not use the database between two chunks. A bundle that was not read to
+    its end has no central directory, so no program can read it.
+
+    Iterating raises `ExportDamaged`; `RoomNotFound` or `ExportRefused` if the room was just
+    changed; and database errors.
+    """
+
+    def __init__(self, room: Room, options: ExportOptions) -> None:
         self.room = room
         self._result: ExportResult | None = None
-        self._chunks = self._made(wanted)
+        self._chunks = self._iter_chunks(options)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -71,78 +162,18 @@ class RoomExport:
 
     @property
     def result(self) -> ExportResult:
-        """What was exported; known when all of it was taken, and not before."""
+        """Return the result, after all bytes were read."""
         if self._result is None:
-            raise RuntimeError("The export is not through.")
+            raise RuntimeError("The export has not finished.")
         return self._result
 
-    def _made(self, wanted: ExportOptions) -> Generator[bytes]:
-        bundle, size = _Bundle(self.room, wanted), 0
-        with closing(bundle.parts()) as parts:
+    def _iter_chunks(self, options: ExportOptions) -> Generator[bytes]:
+        run, size = _ExportRun(self.room, options), 0
+        with closing(run.iter_parts()) as parts:
             for part in parts:
                 size += len(part)
                 yield part
-        self._result = bundle.result(size)
-
-
-class _Bundle:
-    """One export while it is being made."""
-
-    def __init__(self, room: Room, wanted: ExportOptions) -> None:
-        self.room = room
-        self.wanted = wanted
-        self.server_name = get_server_name()
-        self.senders: list[Sender] = []
-        self.media: list[Attachment] = []
-        self.events = 0
-
-    def parts(self) -> Generator[bytes]:
-        wanted = self.wanted
-        with snapshot() as beside:
-            self.room = room = _still_exportable(self.room)
-            self.writer = BundleWriter(_head(room, wanted, self.server_name))
-            self.senders, total = get_senders(room, wanted.window, self.server_name)
-            self.media = mark_missing(room.tenant_id, get_media(room), with_bytes=wanted.with_media)
-            with closing(self._rows(total, beside)) as rows:
-                yield from self.writer.manifest(self.senders, self.media, rows)
-        yield from self._attachments()
-        yield from self.writer.end(self._counts(), wanted.signer)
-
-    def _rows(self, total: int, beside: sqlite3.Connection | None) -> Generator[bytes]:
-        def count(number: int) -> None:
-            self.events += number
-            self.wanted.progress(self.events, total)
-
-        yield from stream_events(
-            self.room.pk, self.wanted.window, senders=self.senders, count=count, beside=beside
-        )
-
-    def _attachments(self) -> Iterator[bytes]:
-        """Each once, however many names it has."""
-        present = (attachment for attachment in self.media if attachment.missing is None)
-        for _, names in groupby(present, lambda attachment: attachment.media_id):
-            attachment = next(names)
-            with closing(iter_bytes(self.room.tenant_id, attachment)) as chunks:
-                yield from self.writer.attachment(attachment, chunks)
-
-    def _counts(self) -> Counts:
-        missing = sum(attachment.missing is not None for attachment in self.media)
-        return Counts(self.events, len(self.senders), len(self.media), missing)
-
-    def result(self, size: int) -> ExportResult:
-        signer = self.wanted.signer
-        return ExportResult(
-            room_id=self.room.pk,
-            name=self.room.name,
-            window=self.wanted.window.document(),
-            events=self.events,
-            senders=len(self.senders),
-            media=len(self.media),
-            missing=Counter(found.missing for found in self.media if found.missing),
-            size=size,
-            manifest_sha256=self.writer.manifest_sha256,
-            key_id=signer.key_id if signer else None,
-        )
+        self._result = run.build_result(size)
 
 
 def export_room(
@@ -150,59 +181,168 @@ def export_room(
     operator: Operator,
     tenant: str,
     room: str,
-    window: Window,
+    window: TimeWindow,
     with_media: bool,
     now: datetime,
     progress: ProgressCallback = null_progress,
 ) -> RoomExport:
-    """Begin to export the room of that id or alias. It is audited before its first byte.
+    """Start the export of a room, named by its ID or alias.
 
-    Raises TenantNotFound, RoomNotFound, AmbiguousName, ExportRefused, KeyUnreadable, KeyDamaged.
+    1. Check the permission and find the room.
+    2. Decrypt the signing key.
+    3. Refuse a room that must not leave its server, and audit the export (`start_export`).
+    4. Return the bundle, which is built while it is read (`_ExportRun.iter_parts`).
+
+    Raises `TenantNotFound`, `RoomNotFound`, `AmbiguousName`, `ExportRefused`, `KeyUnreadable` or
+    `KeyDamaged`.
     """
     operator.require(Permission.CARRY_ROOMS)
-    found = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
-    wanted = ExportOptions(window, with_media, now, own_signer(now), progress)
-    return start_export(operator=operator, room=found, wanted=wanted)
+    resolved = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
+    options = ExportOptions(window, with_media, now, load_signer(now), progress)
+    return start_export(operator=operator, room=resolved, options=options)
 
 
-def start_export(*, operator: Operator, room: Room, wanted: ExportOptions) -> RoomExport:
-    """For a room that the operator was found to see. Raises ExportRefused."""
+def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomExport:
+    """Start the export of a whole room for one of its members, of any power level.
+
+    (ScaiWave docs, tutorials/export-and-import-rooms.)
+
+    Raises `NotMember`, before anything about the room is checked, and the errors of `export_room`.
+    """
+    caller.operator.require(Permission.CARRY_ROOMS)
+    resolved = resolve_room(caller.operator, room, tenant=caller.tenant)
+    _require_member(resolved, caller.participant)
+    options = ExportOptions(WHOLE_ROOM, True, now, load_signer(now), null_progress)
+    return start_export(operator=caller.operator, room=resolved, options=options)
+
+
+def start_export(*, operator: Operator, room: Room, options: ExportOptions) -> RoomExport:
+    """Audit the export of a room that the operator may see. Raises `ExportRefused`."""
     operator.require(Permission.CARRY_ROOMS)
     ensure_exportable(room)
+    window = msgspec.to_builtins(options.window.for_manifest)
     with transaction.atomic():
         record_audit(
             operator=operator,
             action="export-room",
             subject=room,
             tenant=room.tenant,
-            now=wanted.now,
-            details={"window": wanted.window.document(), "media": wanted.with_media},
+            now=options.now,
+            details={"window": window, "media": options.with_media},
         )
-    return RoomExport(room, wanted)
+    return RoomExport(room, options)
 
 
 def ensure_exportable(room: Room) -> None:
-    if (why := export_blocker(room)) is not None:
+    if (reason := export_blocker(room)) is not None:
         raise ExportRefused(
-            f"Room {room.pk} can't be exported, since {why}.",
-            fix="Such a room stays on its server; `scaiwave room list` shows which can be carried.",
+            f"Can't export room {room.pk}: {reason}.",
+            fix="Choose another room: `scaiwave room list` shows which rooms can be exported.",
         )
 
 
-def _still_exportable(room: Room) -> Room:
-    """The room as the snapshot has it."""
-    found = get_room(room.pk)
-    if found is None:
-        raise RoomNotFound(f"Room {room.pk} was deleted just now.")
-    ensure_exportable(found)
-    return found
+def load_signer(now: datetime) -> BundleSigner | None:
+    """Decrypt the current signing key; None if the server has none.
+
+    Raises `KeyUnreadable` or `KeyDamaged`.
+    """
+    key = signing_key(now)
+    return BundleSigner(key.key_id, decrypt_seed(key)) if key else None
 
 
-def _head(room: Room, wanted: ExportOptions, server_name: str) -> Head:
-    return Head(
-        generator=f"scaiwave {__version__}",
-        server_name=server_name,
-        exported_at=wanted.now,
-        room=serialize_room(room),
-        window=wanted.window.document(),
+def _require_member(room: Room, participant: Participant) -> None:
+    members = RoomMember.objects.filter(
+        room=room, participant=participant, membership=Membership.JOIN
     )
+    if not members.exists():
+        raise NotMember(f"You are not a member of room {room.pk}.")
+
+
+class _ExportRun:
+    """One export in progress."""
+
+    def __init__(self, room: Room, options: ExportOptions) -> None:
+        self.room = room
+        self.options = options
+        self.event_count = 0
+
+    def iter_parts(self) -> Generator[bytes]:
+        """Yield the bundle.
+
+        1. Begin a snapshot, and check the room as it is there.
+        2. Read the senders and attachments, which the manifest lists before the events.
+        3. Write the manifest while the database encodes the events.
+        4. Write the attachments; the snapshot is no longer needed.
+        5. Write the signature and the end of the archive.
+        """
+        with snapshot() as read_connection:
+            self.room = _load_exportable(self.room)
+            self.header, event_total = self._build_header()
+            self.writer = BundleWriter(self.header)
+            with closing(self._stream_events(event_total, read_connection)) as events:
+                yield from self.writer.encode_manifest(events)
+        yield from self._iter_attachments()
+        yield from self.writer.encode_end(events=self.event_count, signer=self.options.signer)
+
+    def _build_header(self) -> tuple[ManifestHeader, int]:
+        """Return the header and the number of events."""
+        room, options, server_name = self.room, self.options, get_server_name()
+        senders, event_total = get_senders(room, options.window, server_name)
+        media = mark_missing(room.tenant_id, get_media(room), with_bytes=options.with_media)
+        header = ManifestHeader(
+            generator=f"scaiwave {__version__}",
+            server_name=server_name,
+            exported_at=format_timestamp(options.now),
+            room=build_room_info(room),
+            window=options.window.for_manifest,
+            senders=senders,
+            media=media,
+        )
+        return header, event_total
+
+    def _stream_events(
+        self, total: int, read_connection: sqlite3.Connection | None
+    ) -> Generator[bytes]:
+        def count(number: int) -> None:
+            self.event_count += number
+            self.options.progress(self.event_count, total)
+
+        yield from stream_events(
+            self.room.pk,
+            self.options.window,
+            senders=self.header.senders,
+            on_events=count,
+            read_connection=read_connection,
+        )
+
+    def _iter_attachments(self) -> Iterator[bytes]:
+        """Write each file once, under the first of its names."""
+        present = (entry for entry in self.header.media if entry.missing is None)
+        for _, entries in groupby(present, lambda entry: entry.media_id):
+            entry = next(entries)
+            with closing(iter_bytes(self.room.tenant_id, entry)) as chunks:
+                yield from self.writer.encode_attachment(entry, chunks)
+
+    def build_result(self, size: int) -> ExportResult:
+        header, signer = self.header, self.options.signer
+        return ExportResult(
+            room_id=self.room.pk,
+            name=self.room.name,
+            window=header.window,
+            events=self.event_count,
+            senders=len(header.senders),
+            media=len(header.media),
+            missing=Counter(entry.missing for entry in header.media if entry.missing),
+            size=size,
+            manifest_sha256=self.writer.manifest_sha256,
+            key_id=signer.key_id if signer else None,
+        )
+
+
+def _load_exportable(room: Room) -> Room:
+    """Return the room as it is in the snapshot."""
+    current = get_room(room.pk)
+    if current is None:
+        raise RoomNotFound(f"Room {room.pk} was deleted after the export started.")
+    ensure_exportable(current)
+    return current

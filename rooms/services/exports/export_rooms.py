@@ -1,37 +1,100 @@
-"""Carry all rooms of a tenant out, each into a file of its own; may be broken off and run again."""
+"""Export all rooms of a tenant, each into its own file; can be interrupted and run again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from rooms.bundle.time_window import Window
+from rooms.bundle.manifest.schema import TimeWindow
 from rooms.errors import ExportRunning
 from rooms.models import Room
-from rooms.queries.exportable import export_blocker
+from rooms.queries.export_metadata import export_blocker
 from rooms.queries.visibility import visible_rooms
-from rooms.services.bundle_signer import own_signer
-from rooms.services.exported_rooms import BulkExportResult, ExportOutcome, RoomOutcome
 from rooms.services.exports.existing import is_up_to_date
-from rooms.services.exports.export_room import ExportOptions, start_export
-from rooms.services.exports.sinks import DRAFT, write_to_file
+from rooms.services.exports.export_room import (
+    ExportOptions,
+    ExportResult,
+    load_signer,
+    start_export,
+)
+from rooms.services.exports.sinks import write_to_file
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.progress import ProgressCallback, null_progress
+from scaiwave.console.text import pluralize
 from scaiwave.errors import DiskFull, DomainError, UsageError
+from scaiwave.files import DRAFT_SUFFIX
 from scaiwave.locks import process_lock
 from tenants.queries.resolve import parse_uuid, resolve_tenant
 
+Row = dict[str, Any]
+
+
+class ExportOutcome(Enum):
+    EXPORTED = "exported"
+    KEPT = "kept"
+    REFUSED = "refused"
+    FAILED = "failed"
+
 
 @dataclass(frozen=True)
-class _Errand:
+class RoomOutcome:
+    """The outcome for one room: its file, the result of a new export, and why there is none."""
+
+    room: Room
+    outcome: ExportOutcome
+    file: Path | None = None
+    result: ExportResult | None = None
+    reason: str | None = None
+
+    def row(self) -> Row:
+        result = self.result
+        return {
+            "id": self.room.pk,
+            "name": str(self.room),
+            "outcome": self.outcome.value,
+            "events": result.events if result else None,
+            "media": result.media if result else None,
+            "missing_media": result.missing.total() if result else None,
+            "bytes": self.file.stat().st_size if self.file else None,
+            "file": str(self.file) if self.file else None,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class BulkExportResult:
+    rooms: Sequence[Row]
+
+    def count(self, outcome: ExportOutcome) -> int:
+        return Counter(row["outcome"] for row in self.rooms)[outcome.value]
+
+    def document(self) -> Row:
+        counts = {outcome.value: self.count(outcome) for outcome in ExportOutcome}
+        return {"rooms": list(self.rooms), **counts}
+
+    @property
+    def sentence(self) -> str:
+        """For example: 12 rooms: 9 exported, 2 kept, 1 refused."""
+        if not self.rooms:
+            return "The tenant has no rooms."
+        counts = ((self.count(outcome), outcome.value) for outcome in ExportOutcome)
+        listed = ", ".join(f"{count:,} {outcome}" for count, outcome in counts if count)
+        return f"{pluralize(len(self.rooms), 'room')}: {listed}."
+
+
+@dataclass(frozen=True)
+class _BulkExportContext:
     operator: Operator
-    folder: Path
-    window: Window
+    directory: Path
+    window: TimeWindow
     with_media: bool
     clock: Callable[[], datetime]
 
@@ -40,74 +103,78 @@ def export_rooms(
     *,
     operator: Operator,
     tenant: str,
-    folder: Path,
-    window: Window,
+    directory: Path,
+    window: TimeWindow,
     with_media: bool,
     clock: Callable[[], datetime],
     progress: ProgressCallback = null_progress,
 ) -> BulkExportResult:
-    """Write `<room-id>.zip` for each room; a whole bundle that is there already is kept.
+    """Write `<room-id>.zip` for each room; a complete bundle that exists already is kept.
 
-    Rooms that may not be exported are named; a room that fails does not keep the others from
-    being exported. `progress` counts rooms.
+    Rooms that can't be exported are listed as refused. A room that fails does not stop the others.
+    `progress` counts rooms.
 
-    Raises TenantNotFound, AmbiguousName, UsageError, ExportRunning, DiskFull, KeyUnreadable,
-    KeyDamaged, and what the database raises: then the next run goes on where this one stopped.
+    Raises `TenantNotFound`, `AmbiguousName`, `UsageError`, `ExportRunning`, `DiskFull`,
+    `KeyUnreadable`, `KeyDamaged` or a database error; the next run then continues.
     """
     operator.require(Permission.CARRY_ROOMS)
-    within = resolve_tenant(operator, tenant)
+    resolved = resolve_tenant(operator, tenant)
     rooms = list(
-        visible_rooms(operator).filter(tenant=within).select_related("tenant").order_by("pk")
+        visible_rooms(operator).filter(tenant=resolved).select_related("tenant").order_by("pk")
     )
-    errand = _Errand(operator, folder, window, with_media, clock)
-    carried = []
-    with _alone_in(folder):
-        _remove_drafts(folder)
+    context = _BulkExportContext(operator, directory, window, with_media, clock)
+    outcomes = []
+    with _lock_directory(directory):
+        _remove_drafts(directory)
         for number, room in enumerate(rooms):
             progress(number, len(rooms))
-            carried.append(_carried(errand, room))
-    return BulkExportResult([one.row() for one in carried])
+            outcomes.append(_export_one(context, room))
+    return BulkExportResult([outcome.row() for outcome in outcomes])
 
 
-def _carried(errand: _Errand, room: Room) -> RoomOutcome:
-    if (why := export_blocker(room)) is not None:
-        return RoomOutcome(room, ExportOutcome.REFUSED, reason=why)
-    target = errand.folder / f"{room.pk}.zip"
-    if is_up_to_date(target, room, window=errand.window, with_media=errand.with_media):
+def _export_one(context: _BulkExportContext, room: Room) -> RoomOutcome:
+    if (reason := export_blocker(room)) is not None:
+        return RoomOutcome(room, ExportOutcome.REFUSED, reason=reason)
+    target = context.directory / f"{room.pk}.zip"
+    if is_up_to_date(target, room, window=context.window, with_media=context.with_media):
         return RoomOutcome(room, ExportOutcome.KEPT, target)
-    now = errand.clock()
-    wanted = ExportOptions(errand.window, errand.with_media, now, own_signer(now), null_progress)
-    begin = partial(start_export, operator=errand.operator, room=room, wanted=wanted)
+    now = context.clock()
+    options = ExportOptions(
+        context.window, context.with_media, now, load_signer(now), null_progress
+    )
+    start = partial(start_export, operator=context.operator, room=room, options=options)
     try:
-        return RoomOutcome(room, ExportOutcome.EXPORTED, target, write_to_file(begin, target))
+        return RoomOutcome(room, ExportOutcome.EXPORTED, target, write_to_file(start, target))
     except DiskFull:
-        raise  # no fault of this room; the next one would not fit either
+        raise  # The next room would not fit either.
     except DomainError as error:
         return RoomOutcome(room, ExportOutcome.FAILED, reason=error.message)
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Another one's drafts must not be taken for those of one that was killed."""
-    _make(folder)
-    name = sha256(str(folder.resolve()).encode(errors="surrogateescape")).hexdigest()[:16]
-    with process_lock(f"export-{name}") as free:
-        if not free:
-            raise ExportRunning(f"Another export into {folder} is running.")
+def _lock_directory(directory: Path) -> Iterator[None]:
+    """Let one export at a time write to the directory, so that no drafts in use are removed."""
+    _make_directory(directory)
+    resolved = str(directory.resolve()).encode(errors="surrogateescape")
+    with process_lock(f"export-{sha256(resolved).hexdigest()[:16]}") as acquired:
+        if not acquired:
+            raise ExportRunning(f"Another export into {directory} is in progress.")
         yield
 
 
-def _make(folder: Path) -> None:
-    """The folder itself, for its owner alone; a misspelt path above it is not made up."""
+def _make_directory(directory: Path) -> None:
+    """Create the directory for its owner only, but not the path above it, which may be a typo."""
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
     except (FileNotFoundError, FileExistsError, NotADirectoryError):
         raise UsageError(
-            f"{folder} is no folder, and can't be made one.", fix="Name another one."
+            f"{directory} is not a directory and can't be created.",
+            fix="Pass a directory whose parent directory exists.",
         ) from None
 
 
-def _remove_drafts(folder: Path) -> None:
-    for path in folder.glob(f".*.zip.*{DRAFT}"):
+def _remove_drafts(directory: Path) -> None:
+    """Remove what interrupted exports left behind."""
+    for path in directory.glob(f".*.zip.*{DRAFT_SUFFIX}"):
         if parse_uuid(path.name[1:].partition(".")[0]) is not None:
             path.unlink(missing_ok=True)

@@ -1,111 +1,83 @@
-"""Where the bytes of an export go: a stream, or a file that is there whole or not at all."""
+"""Write an export to a stream, or to a file that is complete or not there at all."""
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from rooms.errors import ExportReaderClosed
-from rooms.services.exported_room import ExportResult
-from rooms.services.exports.export_room import RoomExport
-from rooms.services.imports.source import disk_full_as
+from rooms.services.disk_full import translate_disk_full
+from rooms.services.exports.export_room import ExportResult, RoomExport
 from scaiwave.errors import UsageError
+from scaiwave.files import atomic_write
 
-DRAFT = ".draft"
 
-
-def write_to_stream(begin: Callable[[], RoomExport], stream: BinaryIO) -> ExportResult:
-    """Raises ExportReaderClosed when the reader goes away, DiskFull, and what the export raises."""
-    with closing(begin()) as export:
+def write_to_stream(start: Callable[[], RoomExport], stream: BinaryIO) -> ExportResult:
+    """Raises `ExportReaderClosed`, `DiskFull`, and the errors of the export."""
+    with closing(start()) as export:
         for chunk in export:
-            with _written():
+            with _translate_stream_errors():
                 stream.write(chunk)
-        with _written():
+        with _translate_stream_errors():
             stream.flush()
     return export.result
 
 
-def write_to_file(begin: Callable[[], RoomExport], target: Path) -> ExportResult:
-    """The file is there once it is whole, and until then as it was.
+def write_to_file(start: Callable[[], RoomExport], target: Path) -> ExportResult:
+    """Replace the file once the bundle is complete; until then it is unchanged.
 
-    Raises UsageError for what can't be written, DiskFull, and what the export raises.
+    Raises `UsageError` if it can't be written, `DiskFull`, and the errors of the export.
     """
-    with atomic_write(target) as draft, closing(begin()) as export:
+    with _open_target(target) as file, closing(start()) as export:
         for chunk in export:
-            draft.write(chunk)
+            file.write(chunk)
     return export.result
 
 
 @contextmanager
-def _written() -> Iterator[None]:
-    with disk_full_as(
-        "There is no room left where the bundle goes, so what is there is none.",
+def _translate_stream_errors() -> Iterator[None]:
+    with translate_disk_full(
+        "No space left on the output device. The partial bundle is not usable.",
         fix="Free some space, then run the same command again.",
     ):
         try:
             yield
         except BrokenPipeError:
             raise ExportReaderClosed(
-                "The reader went away before it had the whole bundle, so what it has is none."
+                "The reader closed the pipe before the export finished. The data it received is "
+                "not a complete bundle."
             ) from None
 
 
 @contextmanager
-def atomic_write(target: Path) -> Iterator[BinaryIO]:
-    """A private file beside the target that takes its place at the end, and is gone if there is
-    an error or a signal before."""
-    _check(target)
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}{DRAFT}")
-    file = _opened(draft)
-    try:
-        with disk_full_as(f"There is no room left to write {target}."):
-            with file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    _sync(target.parent)
+def _open_target(target: Path) -> Iterator[BinaryIO]:
+    _check_target(target)
+    with translate_disk_full(f"Not enough disk space to write {target}."), ExitStack() as stack:
+        try:
+            file = stack.enter_context(atomic_write(target, keep_owner=False))
+        except OSError as error:
+            raise UsageError(
+                f"Can't write to {target.parent}: {error.strerror}.",
+                fix="Make the directory writable for this user, or pass another file.",
+            ) from None
+        yield file
 
 
-def _check(target: Path) -> None:
+def _check_target(target: Path) -> None:
+    """Raises `UsageError`."""
     if target.is_dir():
-        raise UsageError(f"{target} is a folder.", fix=f"Name a file in it: {target / 'room.zip'}.")
+        raise UsageError(
+            f"{target} is a directory.", fix=f"Pass a file, such as {target / 'room.zip'}."
+        )
     if not target.parent.is_dir():
         raise UsageError(
-            f"There is no folder {target.parent}.", fix="Make it first, or name another one."
+            f"Directory not found: {target.parent}.",
+            fix="Create the directory, or pass another file.",
         )
     if target.exists() and not target.is_file():
         raise UsageError(
-            f"{target} is no file that can be replaced.",
-            fix="Without --output the bundle goes to stdout, which may lead anywhere.",
+            f"Can't overwrite {target}: not a regular file.",
+            fix="Leave out --output and redirect stdout to it.",
         )
-
-
-def _opened(draft: Path) -> BinaryIO:
-    try:
-        return open(draft, "xb", opener=_private)
-    except OSError as error:
-        raise UsageError(
-            f"{draft.parent} can't be written to: {error.strerror}.",
-            fix="Make that folder writable for this user, or name another file.",
-        ) from None
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _sync(folder: Path) -> None:
-    """A rename lasts once its folder is written."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

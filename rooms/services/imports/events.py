@@ -1,7 +1,7 @@
-"""Writes the events of a bundle into the table, as fast as the database takes them.
+"""Write the events of a bundle into the table, as fast as the database accepts them.
 
-The rows are made by hand, a million of them in seconds: COPY on PostgreSQL, one executemany on
-SQLite. Both stay in the caller's transaction, and neither holds more than a few events at a time.
+The rows are encoded here, a million in seconds: COPY on PostgreSQL, one executemany on SQLite. Both
+stay in the caller's transaction, and neither holds more than a few events in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scaiwave.console.progress import ProgressCallback
 from scaiwave.error_mapping import DatabaseBusy
 
 if TYPE_CHECKING:
-    from rooms.bundle.reader import BundleEvent
+    from rooms.bundle.manifest.events import BundleEvent
 
 TABLE = Event._meta.db_table
 COLUMNS = (
@@ -40,23 +40,23 @@ COLUMNS = (
     "edited_at",
     "redacted_at",
 )
-_NAMES = ", ".join(COLUMNS)
-_BUFFERED = 64 * 1024
-"""Bytes handed to the connection at a time."""
-_TOLD_EVERY = 1000
-"""Events between two calls of the progress."""
+_COLUMN_LIST = ", ".join(COLUMNS)
+_BUFFER_BYTES = 64 * 1024
+"""Bytes passed to the connection at a time."""
+_PROGRESS_INTERVAL = 1000
+"""Events between two calls of the progress callback."""
 
 _NULL = "\\N"
 _ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 
-_compact = msgspec.json.Encoder().encode
-# As Django's JSONField writes it, so that Django's exact lookups find it.
-_as_django = json.JSONEncoder().encode
+_encode_compact = msgspec.json.Encoder().encode
+# In the form of Django's JSONField, so that its exact lookups match.
+_encode_as_django = json.JSONEncoder().encode
 
 
 @dataclass(frozen=True)
 class EventDestination:
-    """Where the events go. `first_position` is that of the first; the others follow."""
+    """Where the events go. They get consecutive positions, beginning with `first_position`."""
 
     room: Room
     first_position: int
@@ -65,33 +65,33 @@ class EventDestination:
 
 def write_events(
     events: Iterable[BundleEvent],
-    target: EventDestination,
+    destination: EventDestination,
     *,
     total: int,
     progress: ProgressCallback,
 ) -> int:
-    """Write all of them; returns how many there were. Call it in a transaction.
+    """Write all events and return their number. Call in a transaction.
 
-    Raises `DatabaseBusy` when somebody else took one of the reserved positions.
+    Raises `DatabaseBusy` if another writer used one of the reserved positions.
     """
-    counted = _Rewritten(events, target.rewriter, total, progress)
+    rewritten = _RewrittenEvents(events, destination.rewriter, total, progress)
     write = _copy if connection.vendor == "postgresql" else _insert
     try:
         with connection.wrap_database_errors:  # Django does so for its own methods only.
-            write(counted, target)
+            write(rewritten, destination)
     except IntegrityError as error:
         # PostgreSQL names the constraint, SQLite its columns.
         if "stream_position" not in str(error):
             raise
         raise DatabaseBusy(
-            "Somebody else wrote to the tenant's stream at the same time."
+            "Another process wrote to the tenant's stream at the same time."
         ) from error
-    progress(counted.count, total)
-    return counted.count
+    progress(rewritten.count, total)
+    return rewritten.count
 
 
-class _Rewritten:
-    """Rewrites events on their way, counts them, and says so now and then."""
+class _RewrittenEvents:
+    """Yields rewritten events, counts them, and reports progress."""
 
     def __init__(
         self,
@@ -109,86 +109,92 @@ class _Rewritten:
     def __iter__(self) -> Iterator[BundleEvent]:
         rewrite = self._rewriter.rewrite
         for event in self._events:
-            if self.count % _TOLD_EVERY == 0:
+            if self.count % _PROGRESS_INTERVAL == 0:
                 self._progress(self.count, self._total)
             self.count += 1
             rewrite(event)
             yield event
 
 
-def _copy(events: Iterable[BundleEvent], target: EventDestination) -> None:
-    """A few events are made while the server writes those before."""
+def _copy(events: Iterable[BundleEvent], destination: EventDestination) -> None:
+    """Encode a few events while the server writes the ones before."""
     lines = bytearray()
     with (
         connection.cursor() as cursor,
-        cursor.copy(f"COPY {TABLE} ({_NAMES}) FROM STDIN") as copy,
+        cursor.copy(f"COPY {TABLE} ({_COLUMN_LIST}) FROM STDIN") as copy,
     ):
-        for line in _lines(events, target):
+        for line in _iter_copy_lines(events, destination):
             lines += line
-            if len(lines) >= _BUFFERED:
+            if len(lines) >= _BUFFER_BYTES:
                 copy.write(bytes(lines))
                 lines.clear()
         copy.write(bytes(lines))
 
 
-def _lines(events: Iterable[BundleEvent], target: EventDestination) -> Iterator[bytes]:
-    """Rows in the text format of COPY; its NULL is \\N, and a backslash is written twice."""
-    room = target.room
-    same = f"\t{room.tenant_id}\t{room.pk}\t{room.creator_id}\t"
-    new_id = target.rewriter.new_id
-    for position, event in enumerate(events, target.first_position):
-        content = _compact(event.content).replace(b"\\", b"\\\\").decode()
-        original = event.original_content
-        before = _NULL if original is None else _compact(original).replace(b"\\", b"\\\\").decode()
+def _iter_copy_lines(
+    events: Iterable[BundleEvent], destination: EventDestination
+) -> Iterator[bytes]:
+    """Yield rows in COPY's text format, where NULL is \\N and a backslash is doubled."""
+    room = destination.room
+    shared = f"\t{room.tenant_id}\t{room.pk}\t{room.creator_id}\t"
+    new_id = destination.rewriter.new_id
+    for position, event in enumerate(events, destination.first_position):
+        content = _encode_compact(event.content).replace(b"\\", b"\\\\").decode()
+        original = _NULL
+        if event.original_content is not None:
+            original = _encode_compact(event.original_content).replace(b"\\", b"\\\\").decode()
         yield (
-            f"{new_id(event.id)}{same}{_escaped(event.event_type)}\t{content}\t{before}\t{position}"
-            f"\t{event.origin_ts}\t{event.event_uuid or _NULL}\tt\t{event.created_at}"
+            f"{new_id(event.id)}{shared}{_escape(event.event_type)}\t{content}\t{original}"
+            f"\t{position}\t{event.origin_ts}\t{event.event_uuid or _NULL}\tt\t{event.created_at}"
             f"\t{event.edited_at or _NULL}\t{event.redacted_at or _NULL}\n"
         ).encode()
 
 
 @lru_cache(1000)
-def _escaped(text: str) -> str:
-    """There are few types of events, and each is in a thousand of them."""
+def _escape(text: str) -> str:
+    """Cached, because a few event types occur in many events."""
     for plain, escaped in _ESCAPES:
         text = text.replace(plain, escaped)
     return text
 
 
-def _insert(events: Iterable[BundleEvent], target: EventDestination) -> None:
-    marks = ", ".join("?" * len(COLUMNS))
+def _insert(events: Iterable[BundleEvent], destination: EventDestination) -> None:
+    placeholders = ", ".join("?" * len(COLUMNS))
     connection.connection.executemany(
-        f"INSERT INTO {TABLE} ({_NAMES}) VALUES ({marks})", _rows(events, target)
+        f"INSERT INTO {TABLE} ({_COLUMN_LIST}) VALUES ({placeholders})",
+        _iter_sqlite_rows(events, destination),
     )
 
 
-def _rows(events: Iterable[BundleEvent], target: EventDestination) -> Iterator[tuple[Any, ...]]:
-    """Rows as Django keeps them in SQLite: ids as 32 digits, times as text without a zone."""
-    room = target.room
-    tenant, key, sender = room.tenant_id.hex, room.pk.hex, room.creator_id.hex
-    new_id = target.rewriter.new_id
-    for position, event in enumerate(events, target.first_position):
+def _iter_sqlite_rows(
+    events: Iterable[BundleEvent], destination: EventDestination
+) -> Iterator[tuple[Any, ...]]:
+    """Yield rows as Django stores them in SQLite: IDs as 32 digits, times without a zone."""
+    room = destination.room
+    tenant_id, room_id, sender_id = room.tenant_id.hex, room.pk.hex, room.creator_id.hex
+    new_id = destination.rewriter.new_id
+    for position, event in enumerate(events, destination.first_position):
         original = event.original_content
         yield (
             new_id(event.id).replace("-", ""),
-            tenant,
-            key,
-            sender,
+            tenant_id,
+            room_id,
+            sender_id,
             event.event_type,
-            _as_django(event.content),
-            None if original is None else _as_django(original),
+            _encode_as_django(event.content),
+            None if original is None else _encode_as_django(original),
             position,
             event.origin_ts,
             event.event_uuid and event.event_uuid.replace("-", ""),
             True,
-            _sqlite_time(event.created_at),
-            _sqlite_time(event.edited_at),
-            _sqlite_time(event.redacted_at),
+            _format_sqlite_time(event.created_at),
+            _format_sqlite_time(event.edited_at),
+            _format_sqlite_time(event.redacted_at),
         )
 
 
-def _sqlite_time(time: str | None) -> str | None:
-    """2026-11-24T19:05:00.000000Z as 2026-11-24 19:05:00; a fraction stays if there is one."""
+def _format_sqlite_time(time: str | None) -> str | None:
+    """2026-11-24T19:05:00.000000Z → 2026-11-24 19:05:00; a fraction is kept unless it is zero."""
     if time is None:
         return None
     return f"{time[:10]} {time[11:19]}" if time[20:26] == "000000" else f"{time[:10]} {time[11:26]}"

@@ -1,22 +1,26 @@
-"""Carry a room in: a bundle becomes a new room, whole or not at all.
+"""Import a room: a bundle becomes a new room, completely or not at all.
 
-Everything is checked before the first row. Then positions are reserved, files announced and put
-into the store, and all rows written in one transaction, which also takes the announcement away.
+Everything is validated before the first row is written. Then stream positions are reserved, files
+are announced and stored, and all rows are written in one transaction, which also deletes the
+announcement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
+from uuid import UUID
 
 from django.db import transaction
 
-from rooms.bundle.reader import Limits, ValidatedBundle, check_bundle
-from rooms.bundle.signature import VerificationStatus
-from rooms.errors import ImportRunning
+from federation.services.signing import VerifyingKey, key_from_text, own_keys
+from rooms.bundle.archive.reader import Limits
+from rooms.bundle.reader import ValidatedBundle, read_bundle
+from rooms.bundle.signature import SignatureDocument, VerificationStatus, require_valid
+from rooms.errors import NOTHING_IMPORTED, ImportRefused, ImportRunning
 from rooms.models import (
     ImportIntent,
     Membership,
@@ -26,8 +30,6 @@ from rooms.models import (
     RoomState,
     RoomType,
 )
-from rooms.services.import_signature import check_signature, signature_warning, trusted_keys
-from rooms.services.imported_room import ImportResult
 from rooms.services.imports.events import EventDestination, write_events
 from rooms.services.imports.id_mapping import EventRewriter, IdMapper
 from rooms.services.imports.intents import clean_up_abandoned, complete_intent, import_intent
@@ -46,18 +48,76 @@ from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.locks import process_lock
 from tenants.services.audit import record_audit
 
-FULL_POWER = 100
+Row = dict[str, Any]
+
+MAX_POWER_LEVEL = 100
 
 
 @dataclass(frozen=True)
-class _Import:
-    """One import under way: who, where to, what from."""
+class ImportResult:
+    """`imported` is False in a dry run, and if `once` found the room of an earlier import."""
+
+    room_id: UUID | None
+    name: str
+    workspace: str
+    imported: bool
+    dry_run: bool = False
+    signature: str | None = None
+    events: int = 0
+    stripped: Mapping[str, int] = field(default_factory=dict)
+    references_cut: int = 0
+    media_stored: int = 0
+    media_already_there: int = 0
+    media_infected: int = 0
+    media_missing: int = 0
+    warnings: Sequence[str] = ()
+
+    @property
+    def sentence(self) -> str:
+        room = f"room {self.name!r}" if self.name else "a room without a name"
+        if self.dry_run:
+            return f"Would import {room} into workspace {self.workspace}. No changes were made."
+        if not self.imported:
+            return (
+                f"The bundle was already imported into workspace {self.workspace} as {room}; "
+                "nothing changed."
+            )
+        return f"Imported {room} into workspace {self.workspace}."
+
+    def row(self) -> Row:
+        """Return the values to print as a record."""
+        stripped = [f"{count:,} × {kind}" for kind, count in sorted(self.stripped.items())]
+        values = {key: value for key, value in vars(self).items() if key != "warnings"}
+        return {**values, "stripped": stripped}
+
+    def document(self) -> Row:
+        return {
+            "room": {"id": self.room_id, "name": self.name, "workspace": self.workspace},
+            "imported": self.imported,
+            "dry_run": self.dry_run,
+            "signature": self.signature,
+            "events": self.events,
+            "stripped": dict(self.stripped),
+            "references_cut": self.references_cut,
+            "media": {
+                "stored": self.media_stored,
+                "already_there": self.media_already_there,
+                "infected": self.media_infected,
+                "missing": self.media_missing,
+            },
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class _ImportContext:
+    """One import in progress: by whom, into what, from what."""
 
     operator: Operator
-    place: ImportTarget
+    target: ImportTarget
     source: Source
     bundle: ValidatedBundle
-    verdict: VerificationStatus
+    signature_status: VerificationStatus
     now: datetime
     bars: ProgressFactory
 
@@ -69,7 +129,7 @@ def import_room(
     workspace: str,
     participant: str,
     file: BinaryIO,
-    most_bytes: int,
+    max_bytes: int,
     now: datetime,
     once: bool = False,
     cut_references: bool = False,
@@ -78,36 +138,59 @@ def import_room(
     require_signature: bool = False,
     bars: ProgressFactory = null_progress_factory,
 ) -> ImportResult:
-    """Make a room of the participant's of the bundle in `file`, which may be a pipe.
+    """Create a room, owned by the participant, from the bundle in `file`, which may be a pipe.
 
-    `once`: where the same bundle has made a room of this workspace that is still there, that is
-    the answer. `most_bytes` bounds the bundle, packed and unpacked. `key` is one that may have
-    signed it, besides this server's own.
+    1. Check the permission, find the target, and load the keys that are trusted.
+    2. Clean up after interrupted imports.
+    3. Read and validate the whole bundle, and verify its signature.
+    4. With `once`, return the room of an earlier import of this bundle into the workspace.
+    5. Plan the attachments and check the tenant's limits; a dry run ends here.
+    6. Store the files, then write all rows in one transaction (`_write`).
 
-    Raises TenantNotFound, WorkspaceNotFound, ParticipantNotFound, WorkspaceForbidden, InvalidKey,
-    ImportRefused, ImportRunning, TenantQuotaExceeded, BundleError in all its forms, DiskFull and
-    DatabaseBusy; nothing is left of the room then.
+    `max_bytes` limits the bundle, compressed and decompressed. `key` is trusted besides this
+    server's own keys.
+
+    Raises `TenantNotFound`, `WorkspaceNotFound`, `ParticipantNotFound`, `WorkspaceForbidden`,
+    `InvalidKey`, `ImportRefused`, `ImportRunning`, `TenantQuotaExceeded`, `BundleError`, `DiskFull`
+    or `DatabaseBusy`; then nothing of the room is left.
     """
     operator.require(Permission.CARRY_ROOMS)
-    place = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
+    target = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
     keys = trusted_keys(key)
+
     if not dry_run:
         clean_up_abandoned(now)
-    with _checked(file, most_bytes, cut_references, bars) as (source, bundle):
-        verdict = check_signature(bundle.signature, keys, required=require_signature)
-        work = _Import(operator, place, source, bundle, verdict, now, bars)
-        return _imported(work, once=once, dry_run=dry_run)
+
+    with _open_bundle(file, max_bytes, cut_references, bars) as (source, bundle):
+        status = check_signature(bundle.signature, keys, required=require_signature)
+        context = _ImportContext(operator, target, source, bundle, status, now, bars)
+
+        with _lock_bundle(context) if once else nullcontext():
+            if once and (existing := _find_imported(context)):
+                return _build_existing_result(existing)
+
+            plan = _plan_media(context)
+            room = None if dry_run else _write(context, plan)
+            return _build_result(context, plan, room)
+
+
+def trusted_keys(key: str | None) -> dict[str, VerifyingKey]:
+    """Return this server's own keys by ID, and a given one (`ed25519:…`). Raises `InvalidKey`."""
+    if key is None:
+        return own_keys()
+    given = key_from_text(key)
+    return {**own_keys(), given.key_id: given}
 
 
 @contextmanager
-def _checked(
-    file: BinaryIO, most_bytes: int, cut_references: bool, bars: ProgressFactory
+def _open_bundle(
+    file: BinaryIO, max_bytes: int, cut_references: bool, bars: ProgressFactory
 ) -> Iterator[tuple[Source, ValidatedBundle]]:
-    with open_seekable(file, most_bytes=most_bytes, bars=bars) as source:
+    with open_seekable(file, max_bytes=max_bytes, bars=bars) as source:
         with bars("Checking", ColumnType.BYTES) as progress:
-            bundle = check_bundle(
+            bundle = read_bundle(
                 source.file,
-                limits=Limits(most_bytes=most_bytes),
+                limits=Limits(max_bytes=max_bytes),
                 cut_references=cut_references,
                 progress=progress,
             )
@@ -115,145 +198,158 @@ def _checked(
             yield source, bundle
 
 
-def _imported(work: _Import, *, once: bool, dry_run: bool) -> ImportResult:
-    make = _planned if dry_run else _carried
-    if not once:
-        return make(work)
-    with _alone(work):
-        earlier = _earlier(work)
-        return _already(earlier) if earlier else make(work)
+def check_signature(
+    document: SignatureDocument | None, keys: Mapping[str, VerifyingKey], *, required: bool
+) -> VerificationStatus:
+    """Raises `ImportRefused` for a wrong signature, or if a valid one is required and missing."""
+    status = require_valid(document, keys)
+    if required and status is not VerificationStatus.VALID:
+        raise ImportRefused(
+            "The bundle has no signature from a known key, which --require-signature demands.",
+            fix=f"{NOTHING_IMPORTED} If you trust the signer, pass its key with --key.",
+        )
+    return status
 
 
 @contextmanager
-def _alone(work: _Import) -> Iterator[None]:
-    """Of two imports of one bundle into one workspace, the second must see the first's room."""
-    name = f"import-{work.place.workspace.pk}-{work.bundle.manifest_sha256}"
-    with process_lock(name) as free:
-        if not free:
-            raise ImportRunning("Another import of this bundle into this workspace is running.")
+def _lock_bundle(context: _ImportContext) -> Iterator[None]:
+    """Refuse a second import of this bundle into the workspace while the first is in progress.
+
+    Otherwise neither would find the room of the other.
+    """
+    name = f"import-{context.target.workspace.pk}-{context.bundle.manifest_sha256}"
+    with process_lock(name) as acquired:
+        if not acquired:
+            raise ImportRunning("Another import of this bundle into this workspace is in progress.")
         yield
 
 
-def _earlier(work: _Import) -> Room | None:
-    found = RoomImport.objects.filter(
-        tenant=work.place.tenant,
-        manifest_sha256=work.bundle.manifest_sha256,
-        room__workspace=work.place.workspace,
+def _find_imported(context: _ImportContext) -> Room | None:
+    """Return the newest room of this workspace that was imported from the same bundle."""
+    imports = RoomImport.objects.filter(
+        tenant=context.target.tenant,
+        manifest_sha256=context.bundle.manifest_sha256,
+        room__workspace=context.target.workspace,
     )
-    newest = found.select_related("room__workspace").order_by("-created_at", "-pk").first()
+    newest = imports.select_related("room__workspace").order_by("-created_at", "-pk").first()
     return newest.room if newest else None
 
 
-def _already(room: Room) -> ImportResult:
-    return ImportResult(
-        room_id=room.pk, name=room.name, workspace=room.workspace.slug, imported=False
-    )
-
-
-def _planned(work: _Import) -> ImportResult:
-    return _summary(work, _plan(work), None)
-
-
-def _plan(work: _Import) -> MediaPlan:
-    """What becomes of the files. Raises `TenantQuotaExceeded`."""
-    trusted = work.verdict is VerificationStatus.VALID
-    plan = plan_media(work.place.tenant.pk, work.bundle.head.media, trusted=trusted)
-    ensure_quota(work.place.tenant, added_bytes=plan.added_bytes)
+def _plan_media(context: _ImportContext) -> MediaPlan:
+    """Decide what happens to the files. Raises `TenantQuotaExceeded`."""
+    tenant = context.target.tenant
+    trusted = context.signature_status is VerificationStatus.VALID
+    plan = plan_media(tenant.pk, context.bundle.header.media, trusted=trusted)
+    ensure_quota(tenant, added_bytes=plan.added_bytes)
     return plan
 
 
-def _carried(work: _Import) -> ImportResult:
-    plan = _plan(work)
-    tenant = work.place.tenant
-    hashes = [row.sha256 for row in plan.put]
-    with import_intent(hashes, operator=work.operator, tenant=tenant, now=work.now) as intent:
-        with work.bars("Storing attachments", ColumnType.BYTES) as progress:
-            store_files(
-                plan, tenant_id=tenant.pk, open_media=work.bundle.open_media, progress=progress
-            )
-        total = work.bundle.counts.kept
+def _write(context: _ImportContext, plan: MediaPlan) -> Room:
+    """Write the room.
+
+    1. Announce the files and store them.
+    2. Reserve stream positions, before the transaction, so that no other writer has to wait.
+    3. In one transaction: check the target again, write the room with its media and events, check
+       what must be true at the end, and delete the announcement.
+    """
+    tenant, bundle = context.target.tenant, context.bundle
+    hashes = [entry.sha256 for entry in plan.to_store]
+    with import_intent(hashes, operator=context.operator, tenant=tenant, now=context.now) as intent:
+        with context.bars("Storing attachments", ColumnType.BYTES) as progress:
+            store_files(plan, tenant_id=tenant.pk, open_media=bundle.open_media, progress=progress)
+
+        total = bundle.counts.kept
         first_position = reserve_positions(tenant.pk, total)
+
         with transaction.atomic(durable=True):
-            work = replace(work, place=revalidate_target(work.operator, work.place))
-            room = _write_room(work)
-            target = EventDestination(room, first_position, _rewriter(work, room, plan))
-            with work.bars("Writing events") as progress:
-                write_events(work.bundle.events(), target, total=total, progress=progress)
-            _finish(work, room, plan, intent)
-    return _summary(work, plan, room)
+            target = revalidate_target(context.operator, context.target)
+            context = replace(context, target=target)
+            room = _write_room(context)
+            # The events need the new IDs of the media.
+            media_ids = write_media(plan, room=room, now=context.now)
+            rewriter = EventRewriter(
+                IdMapper(room.pk), senders=bundle.header.senders, media_ids=media_ids
+            )
+            destination = EventDestination(room, first_position, rewriter)
+            with context.bars("Writing events") as progress:
+                write_events(bundle.iter_events(), destination, total=total, progress=progress)
+            _complete(context, room, plan, intent)
+    return room
 
 
-def _write_room(work: _Import) -> Room:
-    """The room and its only member."""
-    given, place = work.bundle.head.room, work.place
+def _write_room(context: _ImportContext) -> Room:
+    """Write the room and its only member."""
+    source, target = context.bundle.header.room, context.target
     room = Room.objects.create(
-        tenant=place.tenant,
-        workspace=place.workspace,
-        creator=place.participant,
-        room_type=RoomType.GROUP if given.room_type == RoomType.DM else given.room_type,
-        name=given.name,
-        topic=given.topic,
-        is_public=given.is_public,
-        visibility=given.visibility,
-        read_role_slugs=given.read_role_slugs,
-        created_at=given.created_at,
-        updated_at=work.now,
+        tenant=target.tenant,
+        workspace=target.workspace,
+        creator=target.participant,
+        room_type=RoomType.GROUP if source.room_type == RoomType.DM else source.room_type,
+        name=source.name,
+        topic=source.topic,
+        is_public=source.is_public,
+        visibility=source.visibility,
+        read_role_slugs=source.read_role_slugs,
+        created_at=source.created_at,
+        updated_at=context.now,
     )
     RoomMember.objects.create(
-        tenant=place.tenant,
+        tenant=target.tenant,
         room=room,
-        participant=place.participant,
+        participant=target.participant,
         membership=Membership.JOIN,
-        power_level=FULL_POWER,
-        joined_at=work.now,
+        power_level=MAX_POWER_LEVEL,
+        joined_at=context.now,
     )
     return room
 
 
-def _rewriter(work: _Import, room: Room, plan: MediaPlan) -> EventRewriter:
-    """Also writes the rows of the media, since their ids are what the events need to know."""
-    media_ids = write_media(plan, room=room, now=work.now)
-    return EventRewriter(IdMapper(room.pk), senders=work.bundle.head.senders, media_ids=media_ids)
+def _complete(context: _ImportContext, room: Room, plan: MediaPlan, intent: ImportIntent) -> None:
+    """Check what must be true once all rows are written, and record the import.
 
-
-def _finish(work: _Import, room: Room, plan: MediaPlan, intent: ImportIntent) -> None:
-    """What has to be true when all rows are there; then the files belong to their rows.
-
-    Of imports that end at the same time only so many get through as fit into the tenant's limits.
+    The tenant's limits are checked again under its lock, so that imports that end at the same time
+    can't exceed them together.
     """
-    work.source.require_unchanged()
+    context.source.require_unchanged()
     lock_stream(room.tenant_id)
-    ensure_quota(work.place.tenant, added_bytes=plan.added_bytes, written=True)
-    head = work.bundle.head
+    ensure_quota(context.target.tenant, added_bytes=plan.added_bytes, written=True)
+    header = context.bundle.header
     RoomImport.objects.create(
-        tenant=work.place.tenant,
+        tenant=context.target.tenant,
         room=room,
-        manifest_sha256=work.bundle.manifest_sha256,
-        source_room_id=head.room.id,
-        source_server_name=head.server_name,
-        operator=work.operator.name,
-        created_at=work.now,
+        manifest_sha256=context.bundle.manifest_sha256,
+        source_room_id=header.room.id,
+        source_server_name=header.server_name,
+        operator=context.operator.name,
+        created_at=context.now,
     )
     record_audit(
-        operator=work.operator,
+        operator=context.operator,
         action="import-room",
         subject=room,
-        tenant=work.place.tenant,
-        now=work.now,
+        tenant=context.target.tenant,
+        now=context.now,
         details={
-            "workspace": work.place.workspace.slug,
-            "participant": str(work.place.participant.pk),
-            "from_room": head.room.id,
-            "from_server": head.server_name,
-            "manifest_sha256": work.bundle.manifest_sha256,
-            "events": work.bundle.counts.kept,
+            "workspace": context.target.workspace.slug,
+            "participant": str(context.target.participant.pk),
+            "from_room": header.room.id,
+            "from_server": header.server_name,
+            "manifest_sha256": context.bundle.manifest_sha256,
+            "events": context.bundle.counts.kept,
         },
     )
     complete_intent(intent)
 
 
-def _summary(work: _Import, plan: MediaPlan, room: Room | None) -> ImportResult:
-    counts = work.bundle.counts
+def _build_existing_result(room: Room) -> ImportResult:
+    return ImportResult(
+        room_id=room.pk, name=room.name, workspace=room.workspace.slug, imported=False
+    )
+
+
+def _build_result(context: _ImportContext, plan: MediaPlan, room: Room | None) -> ImportResult:
+    """Return the result; without a room, that of a dry run."""
+    counts = context.bundle.counts
     stripped = {
         **counts.stripped,
         "swp.room.reaction": counts.reactions_stripped,
@@ -261,39 +357,51 @@ def _summary(work: _Import, plan: MediaPlan, room: Room | None) -> ImportResult:
     }
     return ImportResult(
         room_id=room.pk if room else None,
-        name=work.bundle.head.room.name,
-        workspace=work.place.workspace.slug,
-        signature=work.verdict.value,
+        name=context.bundle.header.room.name,
+        workspace=context.target.workspace.slug,
+        signature=context.signature_status.value,
         imported=room is not None,
         dry_run=room is None,
         events=counts.kept,
         stripped={kind: count for kind, count in stripped.items() if count},
         references_cut=counts.references_cut,
-        media_stored=len(plan.put),
+        media_stored=len(plan.to_store),
         media_already_there=plan.already_there,
         media_infected=plan.infected,
         media_missing=plan.missing,
-        warnings=tuple(_warnings(work, plan)),
+        warnings=tuple(_iter_warnings(context, plan)),
     )
 
 
-def _warnings(work: _Import, plan: MediaPlan) -> Iterator[str]:
-    given, window = work.bundle.head.room, work.bundle.head.window
-    if unsigned := signature_warning(work.bundle.signature, work.verdict):
-        yield unsigned
+def _iter_warnings(context: _ImportContext, plan: MediaPlan) -> Iterator[str]:
+    header = context.bundle.header
+    room, window = header.room, header.window
+    if warning := signature_warning(context.bundle.signature, context.signature_status):
+        yield warning
     if window:
-        since = f"since {window.since}" if window.since else "from its beginning on"
-        until = window.until or "its export"
-        yield f"The bundle has only what was sent {since} and before {until}."
-    if given.room_type == RoomType.DM:
-        yield "The dm became a group."
-    if given.state != RoomState.OPEN:
-        yield f"The room was {given.state}; here it is open."
+        since = f"since {window.since} and " if window.since else ""
+        until = window.until or "the export"
+        yield f"The bundle is partial: it contains only events sent {since}before {until}."
+    if room.room_type == RoomType.DM:
+        yield "The direct message was imported as a group."
+    if room.state != RoomState.OPEN:
+        yield f"The room was {room.state}; the imported room is open."
     if plan.missing:
-        yield f"{_attachments(plan.missing)} not in the bundle."
+        yield f"{_format_attachments(plan.missing)} missing from the bundle."
     if plan.infected:
-        yield f"{_attachments(plan.infected)} infected; the bytes stay out."
+        yield f"{_format_attachments(plan.infected)} infected and not imported."
 
 
-def _attachments(count: int) -> str:
+def signature_warning(document: SignatureDocument | None, status: VerificationStatus) -> str | None:
+    if status is VerificationStatus.UNKNOWN and document is not None:
+        return (
+            f"The bundle claims to be signed by {document.server_name} with key {document.key_id}, "
+            "but this key is not known here."
+        )
+    if status is VerificationStatus.UNSIGNED:
+        return "The bundle is unsigned, so its origin can't be verified."
+    return None
+
+
+def _format_attachments(count: int) -> str:
     return "1 attachment is" if count == 1 else f"{count:,} attachments are"

@@ -1,10 +1,10 @@
-"""Files on their way into the media store, and what becomes of them when an import fails.
+"""Announce the files that an import stores, and delete them if the import fails.
 
-An import announces its files in a row of its own before it puts the first, and holds the row's
-lock as long as it lives; its last transaction takes the row away. A row whose lock is free belongs
-to an import that was killed. Files go only while nobody else wants them: to announce and to look
-who wants what happen under one lock per tenant, so two imports of one file never take away each
-other's.
+An import announces its files in a row (`ImportIntent`) before it stores the first, and holds a
+process lock for that row while it runs; its last transaction deletes the row. A row whose lock is
+free belongs to an interrupted import. A file is deleted only if no other import announces it and no
+media row lists it. Announcing and checking happen under one lock per tenant, so two imports of the
+same file never delete each other's.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 def import_intent(
     hashes: Collection[str], *, operator: Operator, tenant: Tenant, now: datetime
 ) -> Iterator[ImportIntent]:
-    """Announce files by hash; whatever raises inside has them taken away again.
+    """Announce files by hash; delete them again if an exception is raised inside.
 
-    Call `carried` in the transaction that makes them somebody's.
+    Call `complete_intent` in the transaction that inserts the media rows.
     """
     intent = ImportIntent(
         tenant=tenant,
@@ -44,67 +44,72 @@ def import_intent(
         origin=operator.origin,
         started_at=now,
     )
-    # Locked before it can be seen, so that nobody ever sees a living one unlocked.
+    # Locked before the row is visible, so that no process takes the import for an interrupted one.
     with process_lock(_lock_name(intent.pk)):
         try:
             with transaction.atomic(durable=True):
-                _must_last()
+                _force_synchronous_commit()
                 lock_stream(tenant.pk)
                 intent.save(force_insert=True)
             yield intent
         except BaseException:
-            _give_up(intent)
+            _clean_up_failed(intent)
             raise
 
 
 def complete_intent(intent: ImportIntent) -> None:
-    """The files are somebody's now, so the row goes; call it in the transaction that makes them so.
+    """Delete the intent. Call in the transaction that inserts the media rows.
 
-    What killed imports have left of the same files was spared while this one might have been
-    writing it, and nobody else would look for it any more.
+    Drafts of the same files that interrupted imports left were not deleted before, because this
+    import might have been writing them; no later cleanup would look for them.
     """
     lock_stream(intent.tenant_id)
-    _remove_drafts(intent, set(intent.hashes) - _wanted_by_others(intent))
+    _remove_drafts(intent, set(intent.hashes) - _get_hashes_of_others(intent))
     intent.delete()
 
 
-def _must_last() -> None:
-    """Have the commit wait for the disk, even where PostgreSQL was told not to: files of which no
-    row tells after a crash would stay for ever."""
+def _force_synchronous_commit() -> None:
+    """Wait for the disk, whatever PostgreSQL's setting.
+
+    If the row were lost in a crash, its files could never be found and deleted.
+    """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL synchronous_commit = on")
 
 
 def clean_up_abandoned(now: datetime) -> int:
-    """Take away what killed imports have left, of every tenant; returns how many those were."""
-    return sum(_take_away(intent, now) for intent in ImportIntent.objects.order_by("pk"))
+    """Delete what interrupted imports left behind, in every tenant; return their number."""
+    return sum(_clean_up(intent, now) for intent in ImportIntent.objects.order_by("pk"))
 
 
-def _take_away(intent: ImportIntent, now: datetime) -> bool:
-    with process_lock(_lock_name(intent.pk)) as abandoned:
-        taken = abandoned and _undo(intent)
-    if taken:
-        age = now - intent.started_at
-        log.info("Took away what an import by %s, begun %s ago, has left.", intent.operator, age)
-    return taken
+def _clean_up(intent: ImportIntent, now: datetime) -> bool:
+    with process_lock(_lock_name(intent.pk)) as is_abandoned:
+        is_undone = is_abandoned and _undo(intent)
+    if is_undone:
+        log.info(
+            "Cleaned up after an interrupted import by %s, started %s ago.",
+            intent.operator,
+            now - intent.started_at,
+        )
+    return is_undone
 
 
-def _give_up(intent: ImportIntent) -> None:
-    """What ended the import may be that there is no database any more, or no session."""
+def _clean_up_failed(intent: ImportIntent) -> None:
+    """Clean up after a failed import. The failure may be a lost database connection."""
     try:
         connection.close_if_unusable_or_obsolete()
         _undo(intent)
     except Exception as error:
         if not isinstance(error, (Error, *storage_error_types())):
             raise
-        log.warning("Import %s was not tidied up; the next import will do it.", intent.pk)
+        log.warning("Could not clean up after import %s; the next import will.", intent.pk)
 
 
 def _undo(intent: ImportIntent) -> bool:
-    """Remove its files and the row; False if it has ended by itself meanwhile.
+    """Delete the files and the row; return False if the import has completed.
 
-    The files go before the row does: killed in between, the next one begins again.
+    The files are deleted first: if that is interrupted, the next cleanup starts again.
     """
     with transaction.atomic(durable=True):
         lock_stream(intent.tenant_id)
@@ -116,15 +121,15 @@ def _undo(intent: ImportIntent) -> bool:
 
 
 def _remove_files(intent: ImportIntent) -> None:
-    """All that no row of media and no other import of the tenant lists."""
-    mine = set(intent.hashes) - _wanted_by_others(intent)
-    _remove_drafts(intent, mine)
-    for sha256 in mine - _with_row(intent.tenant_id, mine):
+    """Delete the files that no media row and no other import of the tenant lists."""
+    own = set(intent.hashes) - _get_hashes_of_others(intent)
+    _remove_drafts(intent, own)
+    for sha256 in own - _get_stored_hashes(intent.tenant_id, own):
         default_storage.delete(_storage_name(intent, sha256))
 
 
 def _remove_drafts(intent: ImportIntent, hashes: Collection[str]) -> None:
-    """A bucket has none: what was not sent to its end is not there."""
+    """Delete partly written files. A bucket has none: incomplete uploads don't become objects."""
     if isinstance(default_storage, AtomicFileSystemStorage):
         default_storage.remove_drafts({_storage_name(intent, sha256) for sha256 in hashes})
 
@@ -133,17 +138,17 @@ def _storage_name(intent: ImportIntent, sha256: str) -> str:
     return Media(tenant_id=intent.tenant_id, sha256=sha256).storage_name
 
 
-def _wanted_by_others(intent: ImportIntent) -> set[str]:
+def _get_hashes_of_others(intent: ImportIntent) -> set[str]:
     others = ImportIntent.objects.filter(tenant_id=intent.tenant_id).exclude(pk=intent.pk)
     return {sha256 for hashes in others.values_list("hashes", flat=True) for sha256 in hashes}
 
 
-def _with_row(tenant_id: UUID, hashes: Collection[str]) -> set[str]:
-    found = set[str]()
+def _get_stored_hashes(tenant_id: UUID, hashes: Collection[str]) -> set[str]:
+    stored = set[str]()
     for batch in batches(hashes):
         rows = Media.objects.filter(tenant_id=tenant_id, sha256__in=batch)
-        found.update(rows.values_list("sha256", flat=True))
-    return found
+        stored.update(rows.values_list("sha256", flat=True))
+    return stored
 
 
 def _lock_name(key: UUID) -> str:

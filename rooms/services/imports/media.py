@@ -1,4 +1,4 @@
-"""The attachments of a bundle: which come in, which are here already, and their rows."""
+"""Plan what happens to the attachments of a bundle, store the files, and write their rows."""
 
 from __future__ import annotations
 
@@ -15,81 +15,81 @@ from django.core.files.base import File
 from django.core.files.storage import default_storage
 
 from rooms.bundle.format import INFECTED
-from rooms.errors import NOTHING_DONE, BundleDamaged
+from rooms.errors import NOTHING_IMPORTED, BundleDamaged
 from rooms.models import Media, Room, RoomMedia, ScanStatus
 from rooms.queries.media import exists_with_size
-from rooms.services.imports.source import disk_full_as
+from rooms.services.disk_full import translate_disk_full
 from scaiwave.batching import batches
 from scaiwave.console.progress import ProgressCallback
 from scaiwave.error_mapping import map_storage_error
 
 if TYPE_CHECKING:
-    from rooms.bundle.reader import MediaRow
+    from rooms.bundle.manifest.schema import MediaEntry
 
 
 @dataclass
 class MediaPlan:
-    """What becomes of each file; lists have one row of the manifest for each hash.
+    """What happens to each file. The lists have one entry of the manifest per hash.
 
-    `put`: its bytes go into the store. `new`: the tenant gets a row of it. `shown`: the room shows
-    it, so its ids lead to the tenant's row. The bundle's word for a hash alone is never enough for
-    that: whoever knows the hash of a file would get the file. What it says of a scan counts only
-    if it is `trusted`, signed by a known key: else what is new waits to be scanned.
+    `to_store`: the bytes are stored. `new`: the tenant gets a media row. `attached`: the room shows
+    the file, so its IDs lead to the tenant's row. A hash in the bundle alone never attaches a file,
+    since anyone who knows a file's hash could then get the file. The bundle's scan result counts
+    only if it is `trusted`, that is signed with a known key; otherwise a new file is scanned again.
     """
 
-    rows: list[MediaRow]
+    entries: list[MediaEntry]
     trusted: bool
-    put: list[MediaRow] = field(default_factory=list)
-    new: list[MediaRow] = field(default_factory=list)
-    shown: set[str] = field(default_factory=set)
+    to_store: list[MediaEntry] = field(default_factory=list)
+    new: list[MediaEntry] = field(default_factory=list)
+    attached: set[str] = field(default_factory=set)
     already_there: int = 0
     infected: int = 0
     missing: int = 0
 
     @property
     def added_bytes(self) -> int:
-        """What the tenant's storage grows by; infected files count for nothing."""
-        return sum(row.size for row in self.new if not _is_infected(row))
+        """Return by how much the tenant's storage grows; infected files count as nothing."""
+        return sum(entry.size for entry in self.new if not _is_infected(entry))
 
 
-def plan_media(tenant_id: UUID, rows: Iterable[MediaRow], *, trusted: bool) -> MediaPlan:
+def plan_media(tenant_id: UUID, entries: Iterable[MediaEntry], *, trusted: bool) -> MediaPlan:
     """Compare the bundle's files with the tenant's rows and the store. Writes nothing."""
-    plan = MediaPlan(list(rows), trusted)
-    one_each = {row.sha256: row for row in plan.rows}
-    for batch in batches(one_each):
-        here = {row.sha256: row for row in _tenants_media(tenant_id, batch)}
+    plan = MediaPlan(list(entries), trusted)
+    by_hash = {entry.sha256: entry for entry in plan.entries}
+    for batch in batches(by_hash):
+        existing = {media.sha256: media for media in _find_media(tenant_id, batch)}
         for key in batch:
-            _plan_file(plan, one_each[key], here.get(key))
+            _plan_file(plan, by_hash[key], existing.get(key))
     return plan
 
 
-def _tenants_media(tenant_id: UUID, hashes: list[str]) -> Iterable[Media]:
+def _find_media(tenant_id: UUID, hashes: list[str]) -> Iterable[Media]:
     return Media.objects.filter(tenant_id=tenant_id, sha256__in=hashes)
 
 
-def _plan_file(plan: MediaPlan, row: MediaRow, here: Media | None) -> None:
-    infected_here = here is not None and here.scan_status == ScanStatus.INFECTED
-    if infected_here or _is_infected(row):
+def _plan_file(plan: MediaPlan, entry: MediaEntry, existing: Media | None) -> None:
+    is_known_infected = existing is not None and existing.scan_status == ScanStatus.INFECTED
+    if is_known_infected or _is_infected(entry):
         plan.infected += 1
-        if here is None and plan.trusted:
-            plan.new.append(row)
-        if infected_here or (here is None and plan.trusted):
-            plan.shown.add(row.sha256)
-    elif row.missing is not None:
+        if existing is None and plan.trusted:
+            plan.new.append(entry)
+        if is_known_infected or (existing is None and plan.trusted):
+            plan.attached.add(entry.sha256)
+    elif entry.missing is not None:
         plan.missing += 1
     else:
-        plan.shown.add(row.sha256)
-        if here is None:
-            plan.new.append(row)
+        plan.attached.add(entry.sha256)
+        if existing is None:
+            plan.new.append(entry)
         # A row does not prove that there is a file.
-        if here is None or not exists_with_size(here.storage_name, here.size):
-            plan.put.append(row)
+        if existing is None or not exists_with_size(existing.storage_name, existing.size):
+            plan.to_store.append(entry)
         else:
             plan.already_there += 1
 
 
-def _is_infected(row: MediaRow) -> bool:
-    return row.missing == INFECTED or row.scan_status == ScanStatus.INFECTED
+def _is_infected(entry: MediaEntry) -> bool:
+    return entry.missing == INFECTED or entry.scan_status == ScanStatus.INFECTED
 
 
 def store_files(
@@ -99,40 +99,42 @@ def store_files(
     open_media: Callable[[str], BinaryIO],
     progress: ProgressCallback,
 ) -> None:
-    """Put the bytes into the store. Raises `DiskFull`, `MediaStoreUnusable`, `BundleDamaged`."""
-    done, total = 0, sum(row.size for row in plan.put)
-    for row in plan.put:
+    """Put the bytes into the store. Raises `DiskFull`, `MediaStoreUnusable` or `BundleDamaged`."""
+    done, total = 0, sum(entry.size for entry in plan.to_store)
+    for entry in plan.to_store:
         progress(done, total)
-        name = Media(tenant_id=tenant_id, sha256=row.sha256).storage_name
-        with open_media(row.sha256) as source, _into_store():
-            default_storage.save(name, File(cast(IO[bytes], _Hashed(source, row)), name))
-        done += row.size
+        name = Media(tenant_id=tenant_id, sha256=entry.sha256).storage_name
+        with open_media(entry.sha256) as source, _translate_storage_errors():
+            default_storage.save(
+                name, File(cast(IO[bytes], _HashCheckingReader(source, entry)), name)
+            )
+        done += entry.size
     progress(done, total)
 
 
 @contextmanager
-def _into_store() -> Iterator[None]:
-    fix = f"{NOTHING_DONE} Free some space, then run the same command again."
+def _translate_storage_errors() -> Iterator[None]:
+    fix = f"{NOTHING_IMPORTED} Free some space, then run the same command again."
     try:
-        with disk_full_as("The media store has no room left.", fix=fix):
+        with translate_disk_full("Not enough space in the media store.", fix=fix):
             yield
     except OSError as error:
         raise map_storage_error(error) from error
 
 
-class _Hashed(RawIOBase):
-    """Reads a file and, before it gives the last of it, looks whether its hash is right: between
-    the check and this a file that is read where it lies can have been changed.
+class _HashCheckingReader(RawIOBase):
+    """Reads a file and checks its hash before it returns the last byte.
 
-    Not only at its end, since a store that knows the size need not read on to there.
+    A file that is read in place may have been changed since the bundle was validated. The check is
+    not left to the end of the file, since a store that knows the size need not read that far.
     """
 
-    def __init__(self, source: BinaryIO, row: MediaRow) -> None:
+    def __init__(self, source: BinaryIO, entry: MediaEntry) -> None:
         self._source = source
-        self._row = row
+        self._entry = entry
         self._hash = sha256()
-        self._left = row.size
-        self.size = row.size
+        self._remaining = entry.size
+        self.size = entry.size
 
     def readable(self) -> bool:
         return True
@@ -140,50 +142,52 @@ class _Hashed(RawIOBase):
     def readinto(self, buffer: Any) -> int:
         chunk = self._source.read(len(buffer))
         self._hash.update(chunk)
-        self._left -= len(chunk)
-        if (self._left <= 0 or not chunk) and self._hash.hexdigest() != self._row.sha256:
-            raise BundleDamaged(f"The bytes of {self._row.name} are not what their hash says.")
+        self._remaining -= len(chunk)
+        if (self._remaining <= 0 or not chunk) and self._hash.hexdigest() != self._entry.sha256:
+            raise BundleDamaged(f"The bytes of {self._entry.name} do not match their hash.")
         buffer[: len(chunk)] = chunk
         return len(chunk)
 
 
 def write_media(plan: MediaPlan, *, room: Room, now: datetime) -> dict[str, str]:
-    """Write the rows of the files and of the room that shows them; call it in a transaction.
+    """Write the rows of the files, and attach them to the room. Call in a transaction.
 
-    Returns the new id of each media id of the bundle whose file is here. Rows are written by
-    ascending hash: two imports of the same files wait for each other instead of for ever.
+    Returns the new ID of each media ID in the bundle whose file exists here. Rows are written in
+    the order of their hashes, so that two imports of the same files can't deadlock.
     """
-    new = {row.sha256: row for row in plan.new}
+    new = {entry.sha256: entry for entry in plan.new}
     ids: dict[str, str] = {}
-    for batch in batches(sorted(plan.shown)):
-        rows = [_media(new[key], room.tenant_id, plan, now) for key in batch if key in new]
+    for batch in batches(sorted(plan.attached)):
+        rows = [_build_media(new[key], room.tenant_id, plan, now) for key in batch if key in new]
         Media.objects.bulk_create(rows, ignore_conflicts=True)
-        found = _tenants_media(room.tenant_id, batch)
-        ids.update((media.sha256, str(media.pk)) for media in found)
-    for links in batches(_links(plan, ids, room, now)):
+        media = _find_media(room.tenant_id, batch)
+        ids.update((each.sha256, str(each.pk)) for each in media)
+    for links in batches(_iter_links(plan, ids, room, now)):
         RoomMedia.objects.bulk_create(links)
-    return {row.media_id: ids[row.sha256] for row in plan.rows if row.sha256 in ids}
+    return {entry.media_id: ids[entry.sha256] for entry in plan.entries if entry.sha256 in ids}
 
 
-def _media(row: MediaRow, tenant_id: UUID, plan: MediaPlan, now: datetime) -> Media:
-    told = ScanStatus.INFECTED if _is_infected(row) else row.scan_status
+def _build_media(entry: MediaEntry, tenant_id: UUID, plan: MediaPlan, now: datetime) -> Media:
+    scan_status = ScanStatus.INFECTED if _is_infected(entry) else entry.scan_status
     return Media(
         tenant_id=tenant_id,
-        sha256=row.sha256,
-        size=row.size,
-        mime_type=row.mime_type,
-        scan_status=told if plan.trusted else ScanStatus.PENDING,
+        sha256=entry.sha256,
+        size=entry.size,
+        mime_type=entry.mime_type,
+        scan_status=scan_status if plan.trusted else ScanStatus.PENDING,
         created_at=now,
     )
 
 
-def _links(plan: MediaPlan, ids: dict[str, str], room: Room, now: datetime) -> Iterator[RoomMedia]:
-    for row in plan.rows:
-        if row.sha256 in ids:
+def _iter_links(
+    plan: MediaPlan, ids: dict[str, str], room: Room, now: datetime
+) -> Iterator[RoomMedia]:
+    for entry in plan.entries:
+        if entry.sha256 in ids:
             yield RoomMedia(
                 tenant_id=room.tenant_id,
                 room=room,
-                media_id=ids[row.sha256],
-                name=row.name,
+                media_id=ids[entry.sha256],
+                name=entry.name,
                 created_at=now,
             )

@@ -1,11 +1,11 @@
-"""Who may import where, and whether the tenant has room for it."""
+"""Check who may import where, and whether the room fits into the tenant's limits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from rooms.bundle.format import MIB
-from rooms.errors import NOTHING_DONE, ImportRefused, TenantQuotaExceeded, WorkspaceForbidden
+from rooms.errors import NOTHING_IMPORTED, ImportRefused, TenantQuotaExceeded, WorkspaceForbidden
 from rooms.models import Workspace, WorkspaceMember
 from rooms.queries.resolve import resolve_workspace
 from rooms.queries.tenant_stats import rooms_per_tenant, storage_per_tenant
@@ -18,7 +18,7 @@ from tenants.queries.resolve import resolve_participant, resolve_tenant
 
 @dataclass(frozen=True)
 class ImportTarget:
-    """Where a room goes, and whose it will be."""
+    """Where the new room goes, and who will own it."""
 
     tenant: Tenant
     workspace: Workspace
@@ -28,70 +28,80 @@ class ImportTarget:
 def resolve_target(
     operator: Operator, *, tenant: str, workspace: str, participant: str
 ) -> ImportTarget:
-    """The place by its names. Raises what the resolvers raise, `ImportRefused` for a suspended
-    tenant and `WorkspaceForbidden` for a participant who may not import there."""
-    owner = resolve_tenant(operator, tenant)
-    place = ImportTarget(
-        owner,
-        resolve_workspace(operator, workspace, tenant=owner),
-        resolve_participant(operator, participant, tenant=owner),
+    """Find the target by its names.
+
+    Raises the errors of the resolvers, `ImportRefused` for an inactive tenant, and
+    `WorkspaceForbidden` if the participant may not import there.
+    """
+    resolved = resolve_tenant(operator, tenant)
+    target = ImportTarget(
+        resolved,
+        resolve_workspace(operator, workspace, tenant=resolved),
+        resolve_participant(operator, participant, tenant=resolved),
     )
-    if reason := owner.inactive_reason:
+    if reason := resolved.inactive_reason:
         raise ImportRefused(
-            f"Tenant {owner.slug} is {reason}.",
-            fix=f"{NOTHING_DONE} `scaiwave admin show-tenant {owner.slug}` tells more.",
+            f"Can't import into tenant {resolved.slug}: it is {reason}.",
+            fix=f"{NOTHING_IMPORTED} For details, run `scaiwave admin show-tenant "
+            f"{resolved.slug}`.",
         )
-    _require_editor(place)
-    return place
+    _require_editor(target)
+    return target
 
 
-def revalidate_target(operator: Operator, place: ImportTarget) -> ImportTarget:
-    """The same place as it is now: to check a large bundle takes minutes, in which somebody may
-    have been removed. Raises what `admit` raises."""
+def revalidate_target(operator: Operator, target: ImportTarget) -> ImportTarget:
+    """Return the same target in its current state.
+
+    Validating a large bundle takes minutes, in which a participant may have been removed. Raises
+    the errors of `resolve_target`.
+    """
     return resolve_target(
         operator,
-        tenant=str(place.tenant.pk),
-        workspace=str(place.workspace.pk),
-        participant=str(place.participant.pk),
+        tenant=str(target.tenant.pk),
+        workspace=str(target.workspace.pk),
+        participant=str(target.participant.pk),
     )
 
 
-def _require_editor(place: ImportTarget) -> None:
-    who, where = str(place.participant), f"workspace {place.workspace.slug}"
-    if reason := place.participant.inactive_reason:
-        raise WorkspaceForbidden(f"{who} can't import into {where}: {reason}.")
-    found = WorkspaceMember.objects.filter(
-        workspace=place.workspace, participant=place.participant
+def _require_editor(target: ImportTarget) -> None:
+    name, workspace = str(target.participant), f"workspace {target.workspace.slug}"
+    if reason := target.participant.inactive_reason:
+        raise WorkspaceForbidden(f"{name} can't import into {workspace}: {reason}.")
+    member = WorkspaceMember.objects.filter(
+        workspace=target.workspace, participant=target.participant
     ).first()
-    if found is None:
-        raise WorkspaceForbidden(f"{who} is not a member of {where}.")
-    if found.role not in MAY_IMPORT:
+    if member is None:
+        raise WorkspaceForbidden(f"{name} is not a member of {workspace}.")
+    if member.role not in MAY_IMPORT:
         raise WorkspaceForbidden(
-            f"{who} is {found.role} of {where}; only owners and editors may import there."
+            f"{name} is {member.role} of {workspace}; only owners and editors may import there."
         )
 
 
 def ensure_quota(tenant: Tenant, *, added_bytes: int, written: bool = False) -> None:
-    """Raises `TenantQuotaExceeded` unless one more room and so many more bytes fit into the limits.
+    """Check that one more room and these bytes fit. Raises `TenantQuotaExceeded`.
 
-    `written`: room and bytes have rows already, in this transaction. A tenant that is over its
-    storage may still take in a room that adds nothing to it.
+    `written` means that their rows were already inserted in this transaction. A tenant that
+    exceeds its storage limit may still import a room that adds no bytes.
     """
-    most, rooms = tenant.max_rooms, rooms_per_tenant([tenant.pk])[tenant.pk] - written
-    if most is not None and rooms + 1 > most:
-        raise _over(tenant, f"has {rooms:,} of at most {most:,} rooms")
+    max_rooms, rooms = tenant.max_rooms, rooms_per_tenant([tenant.pk])[tenant.pk] - written
+    if max_rooms is not None and rooms + 1 > max_rooms:
+        raise _build_quota_error(tenant, f"{rooms:,} of {max_rooms:,} rooms are in use")
     if tenant.max_storage_mb is None or not added_bytes:
         return
     limit = tenant.max_storage_mb * MIB
     used = storage_per_tenant([tenant.pk])[tenant.pk] - (added_bytes if written else 0)
     if used + added_bytes > limit:
-        uses = f"uses {format_bytes(used)} of at most {format_bytes(limit)}"
-        raise _over(tenant, f"{uses}, and the attachments take {format_bytes(added_bytes)} more")
+        raise _build_quota_error(
+            tenant,
+            f"{format_bytes(used)} of {format_bytes(limit)} storage are in use, and the "
+            f"attachments need {format_bytes(added_bytes)}",
+        )
 
 
-def _over(tenant: Tenant, what: str) -> TenantQuotaExceeded:
+def _build_quota_error(tenant: Tenant, reason: str) -> TenantQuotaExceeded:
     return TenantQuotaExceeded(
-        f"Tenant {tenant.slug} {what}.",
-        fix=f"{NOTHING_DONE} Raise the limit with `scaiwave admin update-tenant {tenant.slug}`, or "
-        "make room.",
+        f"Limit of tenant {tenant.slug} exceeded: {reason}.",
+        fix=f"{NOTHING_IMPORTED} Raise the limit with `scaiwave admin update-tenant "
+        f"{tenant.slug}`, or delete rooms or files.",
     )

@@ -1,8 +1,7 @@
-"""The bundle as a file that can be read twice: where it lies, or as a copy without a name."""
+"""Make a bundle readable twice: the file itself, or an unnamed copy of a pipe."""
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,13 +11,12 @@ from io import UnsupportedOperation
 from typing import BinaryIO
 
 from rooms.bundle.format import MIB
-from rooms.errors import NOTHING_DONE, BundleTooLarge, ImportRefused
+from rooms.errors import NOTHING_IMPORTED, BundleTooLarge, ImportRefused
+from rooms.services.disk_full import translate_disk_full
 from scaiwave.console.output import ColumnType
 from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
-from scaiwave.errors import DiskFull
 
-_CHUNK = MIB
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CHUNK_BYTES = MIB
 
 Stamp = tuple[int, int]
 """Size in bytes, and time of the last change in nanoseconds."""
@@ -26,70 +24,59 @@ Stamp = tuple[int, int]
 
 @dataclass(frozen=True)
 class Source:
-    """A bundle that can be read as often as wanted."""
+    """A bundle that can be read any number of times."""
 
     file: BinaryIO
     stamp: Stamp | None
 
     def require_unchanged(self) -> None:
-        """Raises `ImportRefused` if it is not the file any more that it was at the beginning."""
-        if self.stamp != _stamp(self.file):
+        """Raises `ImportRefused` if the file has changed since it was opened."""
+        if self.stamp != _get_stamp(self.file):
             raise ImportRefused(
                 "The bundle was changed while it was read.",
-                fix=f"{NOTHING_DONE} Let whatever writes it finish, then run this again.",
+                fix=f"{NOTHING_IMPORTED} Run this again when the file is no longer being written.",
             )
 
 
 @contextmanager
 def open_seekable(
-    file: BinaryIO, *, most_bytes: int, bars: ProgressFactory = null_progress_factory
+    file: BinaryIO, *, max_bytes: int, bars: ProgressFactory = null_progress_factory
 ) -> Iterator[Source]:
-    """The file itself if it can be read from the beginning again, as a pipe can't; else a copy.
+    """Yield the file itself if it can be read again from its beginning; otherwise a copy.
 
-    Raises `BundleTooLarge` as soon as the limit is passed, and `DiskFull`.
+    Raises `BundleTooLarge` as soon as the limit is exceeded, and `DiskFull`.
     """
     if file.seekable() and file.tell() == 0:
-        yield Source(file, _stamp(file))
+        yield Source(file, _get_stamp(file))
         return
-    # Without a name nobody else can change it, and it is gone however this process ends.
+    # Without a name, no other process can change it, and it is gone however this process ends.
     with tempfile.TemporaryFile() as copy:
-        full = disk_full_as(
-            f"The folder {tempfile.gettempdir()} has no room left for the bundle.",
-            fix=f"{NOTHING_DONE} Name a folder with more room in TMPDIR, or keep the bundle in a "
-            "file and pass it with --input.",
+        disk_full = translate_disk_full(
+            f"Not enough disk space for the bundle in {tempfile.gettempdir()}.",
+            fix=f"{NOTHING_IMPORTED} Set TMPDIR to a directory with more space, or save the bundle "
+            "as a file and pass it with --input.",
         )
-        with bars("Reading", ColumnType.BYTES) as progress, full:
-            _copy(file, copy, most_bytes, progress)
-        yield Source(copy, _stamp(copy))
+        with bars("Reading", ColumnType.BYTES) as progress, disk_full:
+            _copy(file, copy, max_bytes, progress)
+        yield Source(copy, _get_stamp(copy))
 
 
-def _copy(file: BinaryIO, copy: BinaryIO, most_bytes: int, progress: ProgressCallback) -> None:
+def _copy(file: BinaryIO, copy: BinaryIO, max_bytes: int, progress: ProgressCallback) -> None:
     size = 0
-    while chunk := file.read(_CHUNK):
+    while chunk := file.read(_CHUNK_BYTES):
         size += len(chunk)
-        if size > most_bytes:
-            raise BundleTooLarge(f"The bundle is larger than {most_bytes // MIB:,} MiB.")
+        if size > max_bytes:
+            raise BundleTooLarge(f"The bundle is larger than {max_bytes // MIB:,} MiB.")
         copy.write(chunk)
         progress(size, None)
     copy.flush()
     copy.seek(0)
 
 
-def _stamp(file: BinaryIO) -> Stamp | None:
-    """None of what is in memory."""
+def _get_stamp(file: BinaryIO) -> Stamp | None:
+    """Return None for a file in memory."""
     try:
-        found = os.fstat(file.fileno())
+        status = os.fstat(file.fileno())
     except UnsupportedOperation:
         return None
-    return found.st_size, found.st_mtime_ns
-
-
-@contextmanager
-def disk_full_as(message: str, *, fix: str | None = None) -> Iterator[None]:
-    """Raises `DiskFull` with this message where a disk, a quota or a limited file is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise DiskFull(message, fix=fix) from error
+    return status.st_size, status.st_mtime_ns

@@ -16,9 +16,9 @@ from rooms.errors import (
     BundleTooLarge,
     DecompressionBomb,
 )
-from tests.rooms.bundle.archives import Zip, deflated, described, zip_of
-from tests.rooms.bundle.bundles import LIMITS, part
-from tests.rooms.bundle.hostile import GOOD, HASH, MIB, Hostile, media
+from tests.rooms.bundle.archive_factories import Zip, deflated, described, zip_of
+from tests.rooms.bundle.factories import LIMITS, part
+from tests.rooms.bundle.malformed_bundles import GOOD, HASH, MIB, Hostile, media
 
 ZEROS = b"\0" * 2 * MIB
 
@@ -80,9 +80,11 @@ def by_zipfile(*, encrypted: bool = False) -> bytes:
 
 
 ARCHIVES: dict[str, Hostile] = {
-    "empty file": Hostile(lambda: b"", BundleNotZip, "The bundle is empty: it has not one byte."),
-    "text": Hostile(lambda: b"hello\n" * 100, BundleNotZip, "This is no ZIP file."),
-    "gzip": Hostile(lambda: b"\x1f\x8b\x08" + b"\0" * 99, BundleNotZip, "This is no ZIP file."),
+    "empty file": Hostile(lambda: b"", BundleNotZip, "The bundle is empty: 0 bytes."),
+    "text": Hostile(lambda: b"hello\n" * 100, BundleNotZip, "The bundle is not a ZIP file."),
+    "gzip": Hostile(
+        lambda: b"\x1f\x8b\x08" + b"\0" * 99, BundleNotZip, "The bundle is not a ZIP file."
+    ),
     "no entries": Hostile(zip_of, BundleDamaged, "The archive has no manifest.json."),
     "no manifest": Hostile(
         lambda: zip_of(media("a.png")), BundleDamaged, "The archive has no manifest.json."
@@ -90,197 +92,199 @@ ARCHIVES: dict[str, Hostile] = {
     "without its end": Hostile(
         lambda: zip_of(GOOD)[:-1],
         BundleNotZip,
-        "The archive ends too early: the end of it is missing.",
+        "The archive is incomplete: its end is missing.",
     ),
     "comment": Hostile(
         lambda: Zip([GOOD], comment=b"hi").to_bytes(),
         BundleDamaged,
-        "Bytes stand behind the end of the archive, or it has a comment.",
+        "The archive has a comment, or bytes after its end.",
     ),
     "bytes behind": Hostile(
         lambda: zip_of(GOOD) + b"more",
         BundleDamaged,
-        "Bytes stand behind the end of the archive, or it has a comment.",
+        "The archive has a comment, or bytes after its end.",
     ),
     "bytes before, offsets as without": Hostile(
         lambda: b"#!/bin/sh\n" + zip_of(GOOD),
         BundleDamaged,
-        "The archive's directory is not where its end says.",
+        "The archive's directory is not where its end record says.",
     ),
     "bytes before, offsets right": Hostile(
         lambda: Zip([GOOD], before=b"#!/bin/sh\n").to_bytes(),
         BundleDamaged,
-        "Bytes stand before the first entry of the archive.",
+        "The archive has bytes before its first entry.",
     ),
     "bytes between": Hostile(
         lambda: Zip([GOOD], between=b"hidden").to_bytes(),
         BundleDamaged,
-        "Bytes that belong to nothing follow manifest.json.",
+        "Bytes after entry manifest.json do not belong to any entry.",
     ),
     "directory has more": Hostile(
         lambda: Zip([GOOD, media("a.png")], count=1).to_bytes(),
         BundleDamaged,
-        "The archive's directory has more entries than it says.",
+        "The archive's directory has more entries than its end record says.",
     ),
     "directory has fewer": Hostile(
         lambda: Zip([GOOD], count=2).to_bytes(),
         BundleDamaged,
-        "The archive's directory has fewer entries than it says.",
+        "The archive's directory has fewer entries than its end record says.",
     ),
     "too many entries": Hostile(
         lambda: end_of_zip64(Zip([GOOD], count=0xFFFF).to_bytes(), count=10**9),
         BundleTooLarge,
-        "The archive has 1,000,000,000 entries; 100,002 are the most.",
+        "The archive has 1,000,000,000 entries (maximum 100,002).",
     ),
     "two ends that disagree": Hostile(
         lambda: end_of_zip64(zip_of(GOOD), count=2),
         BundleDamaged,
-        "The archive's two ends disagree about its directory.",
+        "The archive's two end records disagree about its directory.",
     ),
     "one part of several": Hostile(
         lambda: zip_of(GOOD)[:-18] + b"\1" + zip_of(GOOD)[-17:],
         BundleDamaged,
-        "The archive is one part of several.",
+        "The archive is split into several parts.",
     ),
     "entry with a comment": Hostile(
         lambda: zip_of(replace(GOOD, comment=b"hi")),
         BundleDamaged,
-        "The entry b'manifest.json' has a comment, or is on another disk.",
+        "Entry b'manifest.json' has a comment, or is on another disk.",
     ),
     "encrypted": Hostile(
         lambda: by_zipfile(encrypted=True),
         BundleEncrypted,
-        "The entry manifest.json is encrypted.",
+        "Entry manifest.json is encrypted.",
     ),
     "encrypted by method": Hostile(
         lambda: zip_of(replace(GOOD, method=99)),
         BundleEncrypted,
-        "The entry manifest.json is encrypted.",
+        "Entry manifest.json is encrypted.",
     ),
     "other method": Hostile(
         lambda: zip_of(replace(GOOD, method=12)),
         BundleDamaged,
-        "The entry manifest.json is packed in a way that no bundle is (method 12).",
+        "Entry manifest.json uses an unsupported compression (method 12).",
     ),
     "unknown flag": Hostile(
         lambda: zip_of(replace(GOOD, flags=0x20)),
         BundleDamaged,
-        "The entry manifest.json is packed in a way that no bundle is (method 8).",
+        "Entry manifest.json uses an unsupported compression (method 8).",
     ),
     "directory disagrees about the name": Hostile(
         lambda: zip_of(replace(GOOD, local_name=b"MANIFEST.json")),
         BundleDamaged,
-        "What stands before the data of manifest.json disagrees with the archive's directory.",
+        "The local header of entry manifest.json does not match the archive's directory.",
     ),
     "directory disagrees about the method": Hostile(
         lambda: zip_of(replace(GOOD, local_method=0)),
         BundleDamaged,
-        "What stands before the data of manifest.json disagrees with the archive's directory.",
+        "The local header of entry manifest.json does not match the archive's directory.",
     ),
     "directory disagrees about flags": Hostile(
         lambda: zip_of(replace(GOOD, local_flags=1)),
         BundleDamaged,
-        "What stands before the data of manifest.json disagrees with the archive's directory.",
+        "The local header of entry manifest.json does not match the archive's directory.",
     ),
     "directory disagrees about sizes": Hostile(
         lambda: zip_of(replace(GOOD, local_sizes=(0, 1, 1))),
         BundleDamaged,
-        "What stands before the data of manifest.json disagrees with the archive's directory.",
+        "The local header of entry manifest.json does not match the archive's directory.",
     ),
     "directory disagrees with what is behind the data": Hostile(
         lambda: zip_of(replace(described(GOOD), after=b"PK\7\b" + b"\0" * 12)),
         BundleDamaged,
-        "What stands before the data of manifest.json disagrees with the archive's directory.",
+        "The local header of entry manifest.json does not match the archive's directory.",
     ),
     "nothing behind the data": Hostile(
         lambda: zip_of(replace(described(GOOD), after=b"")),
         BundleDamaged,
-        "The sizes behind the data of manifest.json are missing.",
+        "The sizes after the data of entry manifest.json are missing.",
     ),
     "entry that is not there": Hostile(
         lambda: zip_of(GOOD).replace(b"PK\3\4", b"PK\3\5"),
         BundleDamaged,
-        "The entry manifest.json is not where the directory says.",
+        "Entry manifest.json is not where the directory says.",
     ),
     "ZIP64 without its sizes": Hostile(
         lambda: zip_of(replace(GOOD, size=0xFFFFFFFF)),
         BundleDamaged,
-        "The entry b'manifest.json' lacks its ZIP64 sizes.",
+        "Entry b'manifest.json' has no ZIP64 sizes.",
     ),
     "ZIP64 sizes besides the others": Hostile(
         lambda: zip_of(replace(GOOD, extra=zip64(1, 1))),
         BundleDamaged,
-        "The entry b'manifest.json' has ZIP64 sizes besides those that it lacks.",
+        "Entry b'manifest.json' has unexpected ZIP64 sizes.",
     ),
     "ZIP64 sizes that disagree before the data": Hostile(
         lambda: zip_of(replace(GOOD, local_extra=zip64(1, 1))),
         BundleDamaged,
-        "The entry b'manifest.json' has ZIP64 sizes besides those that it lacks.",
+        "Entry b'manifest.json' has unexpected ZIP64 sizes.",
     ),
     "ZIP64 field with more than sizes": Hostile(
         lambda: zip_of(replace(GOOD, local_extra=zip64(*reversed(GOOD.sizes[1:]), 7))),
         BundleDamaged,
-        "The entry b'manifest.json' has ZIP64 sizes besides those that it lacks.",
+        "Entry b'manifest.json' has unexpected ZIP64 sizes.",
     ),
     "many extra fields": Hostile(
         lambda: zip_of(replace(GOOD, extra=b"\x55\x55\0\0" * 16_383)),
         BundleDamaged,
-        "The entry b'manifest.json' has 65,532 bytes of extra fields; 1,024 are the most.",
+        "Entry b'manifest.json' has 65,532 bytes of extra fields (maximum 1,024).",
     ),
     "wrong checksum": Hostile(
         lambda: zip_of(replace(GOOD, crc=1)),
         BundleDamaged,
-        "The entry manifest.json is damaged: its checksum is not what the archive says.",
+        "Entry manifest.json is damaged: its checksum does not match.",
     ),
     "deflate that is none": Hostile(
         lambda: zip_of(replace(GOOD, packed=b"\xff" * 50)),
         BundleDamaged,
-        "The entry manifest.json is damaged: its checksum is not what the archive says.",
+        "Entry manifest.json is damaged: its checksum does not match.",
     ),
     "deflate that ends early": Hostile(
         lambda: zip_of(replace(GOOD, packed=deflated(GOOD.data)[:-9])),
         BundleDamaged,
-        "The entry manifest.json is damaged: its checksum is not what the archive says.",
+        "Entry manifest.json is damaged: its checksum does not match.",
     ),
     "bytes behind the deflate": Hostile(
         lambda: zip_of(replace(GOOD, packed=deflated(GOOD.data) + b"hidden")),
         BundleDamaged,
-        "The entry manifest.json is damaged: its checksum is not what the archive says.",
+        "Entry manifest.json is damaged: its checksum does not match.",
     ),
     "less than declared": Hostile(
         lambda: zip_of(replace(GOOD, size=len(GOOD.data) + 1)),
         BundleDamaged,
-        "The entry manifest.json is damaged: its checksum is not what the archive says.",
+        "Entry manifest.json is damaged: its checksum does not match.",
     ),
     "more than declared": Hostile(
         lambda: zip_of(GOOD, replace(media("a.png", b"\0" * 8 * MIB), size=100)),
         DecompressionBomb,
-        f"The entry media/{HASH}/a.png unpacks to more than the 100 bytes that it declares.",
+        f"Entry media/{HASH}/a.png decompresses to more than the 100 bytes that it declares.",
     ),
     "ratio": Hostile(
         lambda: zip_of(GOOD, media("a.png", ZEROS)),
         DecompressionBomb,
-        f"The entry media/{HASH}/a.png unpacks to 2,097,152 bytes from "
-        f"{len(deflated(ZEROS)):,}, which is more than 200 to 1.",
+        f"Entry media/{HASH}/a.png decompresses from {len(deflated(ZEROS)):,} to "
+        "2,097,152 bytes, which is more than 200 to 1.",
     ),
     "entries that share bytes": Hostile(
         overlapping,
         DecompressionBomb,
-        f"The entry media/{HASH}/a.png shares its bytes with another.",
+        f"Entry media/{HASH}/a.png overlaps another entry.",
     ),
     "entries that quote each other": Hostile(
         quoted,
         DecompressionBomb,
-        f"The entry media/{HASH}/outer.png shares its bytes with another.",
+        f"Entry media/{HASH}/outer.png overlaps another entry.",
     ),
     "ZIP files in each other": Hostile(
-        nested_bomb, BundleBadName, "The entry 'bomb.zip' is none that a bundle has."
+        nested_bomb,
+        BundleBadName,
+        "Invalid entry name: 'bomb.zip' is not part of the bundle format.",
     ),
     "too large unpacked": Hostile(
         lambda: zip_of(
-            GOOD, replace(media("a.png", b"x"), size=LIMITS.most_bytes, packed_size=400_000)
+            GOOD, replace(media("a.png", b"x"), size=LIMITS.max_bytes, packed_size=400_000)
         ),
         BundleTooLarge,
-        "Unpacked, the bundle is larger than 64 MiB.",
+        "The bundle decompresses to more than 64 MiB.",
     ),
 }

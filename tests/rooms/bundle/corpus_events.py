@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rooms.errors import BundleBadManifest, BundleOutOfOrder, ContentTooLarge, DanglingReference
-from tests.rooms.bundle.bundles import JSON, WHEN, event, manifest, reaction, reply, uid
 from tests.rooms.bundle.corpus_manifests import MIB, Bad, bad, without
+from tests.rooms.bundle.factories import JSON, WHEN, event, manifest, reaction, reply, uid
 
 
 def second(message: str, **changes: Any) -> Bad:
@@ -16,7 +16,7 @@ def second(message: str, **changes: Any) -> Bad:
 
 
 def untyped(message: str, **changes: Any) -> Bad:
-    return second(f"is not as the format wants it: {message}", **changes)
+    return second(f"does not match the format: {message}", **changes)
 
 
 def deep(levels: int) -> Any:
@@ -36,76 +36,76 @@ _FOREIGN = "Expected `str`, got `int`"
 EVENTS: dict[str, Bad] = {
     "sender that is not there": bad(
         manifest(event(1), event(2, sender_id=uid(0xC))),
-        f"Event 2 ({uid(0x1002)}) has a sender that `senders` does not have, {uid(0xC)}.",
+        f"Event 2 ({uid(0x1002)}) has a sender that is not in `senders`: {uid(0xC)}.",
     ),
     "event ids twice": bad(
         manifest(event(1), event(2), event(3, id=uid(0x1001))),
-        f"Events 1 and 3 of the manifest have the same id, {uid(0x1001)}.",
+        f"Events 1 and 3 of the manifest have the same ID: {uid(0x1001)}.",
     ),
     "out of order": Bad(
         manifest(event(1), event(2, stream_position=40), event(3)),
         BundleOutOfOrder,
-        f"Event 3 ({uid(0x1003)}) has stream_position 30, which does not follow 40.",
+        f"Event 3 ({uid(0x1003)}) is out of order: stream_position 30 does not follow 40.",
     ),
     "one position twice": Bad(
         manifest(event(1), event(2), event(3, stream_position=20)),
         BundleOutOfOrder,
-        f"Event 3 ({uid(0x1003)}) has stream_position 20, which does not follow 20.",
+        f"Event 3 ({uid(0x1003)}) is out of order: stream_position 20 does not follow 20.",
     ),
     "position 0": Bad(
         manifest(event(1, stream_position=0)),
         BundleOutOfOrder,
-        f"Event 1 ({uid(0x1001)}) has stream_position 0, which does not follow 0.",
+        f"Event 1 ({uid(0x1001)}) is out of order: stream_position 0 does not follow 0.",
     ),
     "reaction to nothing": Bad(
         manifest(event(1), reaction(2, to=9)),
         DanglingReference,
-        f"Events refer to others that are not in the bundle: event 2 ({uid(0x1002)}) to "
+        f"Events refer to events that are not in the bundle: event 2 ({uid(0x1002)}) to "
         f"{uid(0x1009)}.",
     ),
     "many references to nothing": Bad(
         manifest(*[reply(number, to=99) for number in range(1, 6)]),
         DanglingReference,
-        "Events refer to others that are not in the bundle: "
+        "Events refer to events that are not in the bundle: "
         + "; ".join(f"event {n} ({uid(0x1000 + n)}) to {uid(0x1063)}" for n in (1, 2, 3))
         + "; 2 more.",
     ),
     "reference that is no text": Bad(
         manifest(event(1, content={"reply_to_event_id": 7})),
         DanglingReference,
-        f"Events refer to others that are not in the bundle: event 1 ({uid(0x1001)}) to 7.",
+        f"Events refer to events that are not in the bundle: event 1 ({uid(0x1001)}) to 7.",
     ),
     "reference in the original content": Bad(
         manifest(event(1, original_content={"reply_to_event_id": uid(9)})),
         DanglingReference,
-        f"Events refer to others that are not in the bundle: event 1 ({uid(0x1001)}) to {uid(9)}.",
+        f"Events refer to events that are not in the bundle: event 1 ({uid(0x1001)}) to {uid(9)}.",
     ),
     "id in upper case": second(
-        f"has '{uid(0xABC).upper()}' as event_uuid, which is no id.", event_uuid=uid(0xABC).upper()
+        f"has an invalid event_uuid: '{uid(0xABC).upper()}'.", event_uuid=uid(0xABC).upper()
     ),
     "id without hyphens": Bad(
         manifest(event(1), event(2, id="0" * 32)),
         BundleBadManifest,
-        f"Event 2 ({'0' * 32}) has '{'0' * 32}' as id, which is no id.",
+        f"Event 2 ({'0' * 32}) has an invalid id: '{'0' * 32}'.",
     ),
     "day that is none": second(
-        "has '2026-02-29T00:00:00.000000Z' as created_at, which is no time.",
+        "has an invalid created_at: '2026-02-29T00:00:00.000000Z'.",
         created_at="2026-02-29T00:00:00.000000Z",
     ),
     "hour that is none": second(
-        "has '2026-02-28T24:00:00.000000Z' as edited_at, which is no time.",
+        "has an invalid edited_at: '2026-02-28T24:00:00.000000Z'.",
         edited_at="2026-02-28T24:00:00.000000Z",
     ),
     "second that is none": second(
-        "has '2026-02-28T23:59:60.000000Z' as redacted_at, which is no time.",
+        "has an invalid redacted_at: '2026-02-28T23:59:60.000000Z'.",
         redacted_at="2026-02-28T23:59:60.000000Z",
     ),
     "year 0": second(
-        "has '0000-01-01T00:00:00.000000Z' as created_at, which is no time.",
+        "has an invalid created_at: '0000-01-01T00:00:00.000000Z'.",
         created_at="0000-01-01T00:00:00.000000Z",
     ),
     "digits of another script": second(
-        "has '٢٠26-11-24T19:05:00.000000Z' as created_at, which is no time.",
+        "has an invalid created_at: '٢٠26-11-24T19:05:00.000000Z'.",
         created_at="٢٠" + WHEN[2:],
     ),
     "origin_ts out of range": second(
@@ -135,15 +135,15 @@ EVENTS: dict[str, Bad] = {
     "sender that is a number": untyped(f"{_FOREIGN} - at `$.sender_id`.", sender_id=1),
     "id that is a number": bad(
         manifest(event(1), event(2, id=7)),
-        f"Event 2 is not as the format wants it: {_FOREIGN} - at `$.id`.",
+        f"Event 2 does not match the format: {_FOREIGN} - at `$.id`.",
     ),
     "event that is a text": bad(
         manifest(event(1), "event"),  # type: ignore[arg-type]
-        "Event 2 is not as the format wants it: Expected `object`, got `str`.",
+        "Event 2 does not match the format: Expected `object`, got `str`.",
     ),
     "event without content": bad(
         manifest(event(1), without(event(2), "content")),
-        f"Event 2 ({uid(0x1002)}) is not as the format wants it: Object missing required field "
+        f"Event 2 ({uid(0x1002)}) does not match the format: Object missing required field "
         "`content`.",
     ),
     "U+0000": second("has U+0000 in a text.", content={"body": "a\0b"}),
@@ -165,18 +165,17 @@ EVENTS: dict[str, Bad] = {
     "content too large": Bad(
         manifest(event(1), event(2, content=long_content(65537)), event(3)),
         ContentTooLarge,
-        f"Event 2 ({uid(0x1002)}) has content of 65,537 bytes; 65,536 are the most.",
+        f"Event 2 ({uid(0x1002)}) has content of 65,537 bytes (maximum 65,536).",
     ),
     "imported sender too large": Bad(
         manifest(event(1, content={"_imported_sender": {"display_name": "x" * 70000}})),
         ContentTooLarge,
-        f"Event 1 ({uid(0x1001)}) has content._imported_sender of 70,019 bytes; "
-        "65,536 are the most.",
+        f"Event 1 ({uid(0x1001)}) has content._imported_sender of 70,019 bytes (maximum 65,536).",
     ),
     "original content too large": Bad(
         manifest(event(1, original_content=long_content(70000))),
         ContentTooLarge,
-        f"Event 1 ({uid(0x1001)}) has original_content of 70,000 bytes; 65,536 are the most.",
+        f"Event 1 ({uid(0x1001)}) has original_content of 70,000 bytes (maximum 65,536).",
     ),
     "event too long": bad(
         manifest(event(1), event(2, content={"body": "x" * MIB})),
@@ -186,13 +185,13 @@ EVENTS: dict[str, Bad] = {
 
 # What `json.dumps` does not write: an event's content as text.
 CONTENTS: dict[str, tuple[str, str]] = {
-    "NaN": ('{"x": NaN}', "has NaN, which is no JSON."),
-    "Infinity": ('{"x": -Infinity}', "has -Infinity, which is no JSON."),
+    "NaN": ('{"x": NaN}', "has NaN, which is not JSON."),
+    "Infinity": ('{"x": -Infinity}', "has -Infinity, which is not JSON."),
     "number too large": ('{"x": 1e999}', "has a number that is too large."),
     "half of a pair": ('{"x": "\\ud800"}', "has half of a surrogate pair in a text."),
     "half of a pair in a key": ('{"\\udc00": 1}', "has half of a surrogate pair in a text."),
-    "duplicate keys": ('{"x": 1, "x": 1}', "has the key 'x' twice."),
-    "duplicate keys, written differently": ('{"x":1,"\\u0078" :1}', "has the key 'x' twice."),
-    "duplicate keys far below": ('{"a": [{"b": {"x": 1, "x": 2}}]}', "has the key 'x' twice."),
+    "duplicate keys": ('{"x": 1, "x": 1}', "has a duplicate key 'x'."),
+    "duplicate keys, written differently": ('{"x":1,"\\u0078" :1}', "has a duplicate key 'x'."),
+    "duplicate keys far below": ('{"a": [{"b": {"x": 1, "x": 2}}]}', "has a duplicate key 'x'."),
     "key without a value": ('{"x"}', "is not JSON: Expecting ':' delimiter (at "),
 }

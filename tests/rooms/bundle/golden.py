@@ -13,8 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tests.rooms.bundle.archives import described, zip_of
-from tests.rooms.bundle.bundles import (
+from tests.rooms.bundle.archive_factories import described, zip_of
+from tests.rooms.bundle.factories import (
     JSON,
     ROOM,
     WHEN,

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.bundle.reader import BundleEvent
+from rooms.bundle.manifest.events import BundleEvent
 from rooms.errors import BundleError, BundleNotZip, ContentTooLarge, ImportRefused
-from tests.rooms.bundle.bundles import (
+from tests.rooms.bundle.factories import (
     WHEN,
     bundle,
     checked,
@@ -51,11 +51,11 @@ def read(raw: bytes) -> tuple[Any, list[BundleEvent], list[bytes]]:
     """All that a bundle says."""
     with checked(raw) as found:
         media = []
-        for row in found.head.media:
+        for row in found.header.media:
             if row.missing is None:
                 with found.open_media(row.sha256) as file:
                     media.append(file.read())
-        return found.head, list(found.events()), media
+        return found.header, list(found.iter_events()), media
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def test_success_is_about_60_kb() -> None:
 def test_fail_truncated(size: int) -> None:
     with pytest.raises(BundleNotZip) as caught:
         checked(LONG[:size])
-    assert caught.value.message == "The archive ends too early: the end of it is missing."
+    assert caught.value.message == "The archive is incomplete: its end is missing."
 
 
 @given(st.data())

@@ -14,11 +14,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from federation.services.signing import key_from_text
-from rooms.bundle.reader import EventCounts, ValidatedBundle
+from rooms.bundle.manifest.reader import EventCounts
+from rooms.bundle.reader import ValidatedBundle
 from rooms.bundle.signature import VerificationStatus, verify_signature
-from tests.rooms.bundle.bundles import checked
 from tests.rooms.bundle.corpus_events import EVENTS
 from tests.rooms.bundle.corpus_manifests import MANIFESTS
+from tests.rooms.bundle.factories import checked
 from tests.rooms.bundle.golden import (
     GOLDEN,
     NOTES,
@@ -73,7 +74,7 @@ def test_success_counts() -> None:
 
 def test_success_head() -> None:
     with opened() as bundle:
-        head = bundle.head
+        head = bundle.header
         assert (head.room.name, head.room.read_role_slugs) == ("Launch 🚀", ["crew", "press"])
         assert head.window is None
         assert head.senders.keys() == SENDERS.keys()
@@ -82,7 +83,7 @@ def test_success_head() -> None:
 
 def test_success_events() -> None:
     with opened() as bundle:
-        found = {one.stream_position: one for one in bundle.events()}
+        found = {one.stream_position: one for one in bundle.iter_events()}
     given = {one["stream_position"]: one for one in document()["events"]}
     for position in (130, 140, 150):
         del given[position]
@@ -99,7 +100,7 @@ def test_success_events() -> None:
 
 def test_success_media() -> None:
     with opened() as bundle:
-        rows = bundle.head.media
+        rows = bundle.header.media
         for row, data in ((rows[0], PHOTO), (rows[2], NOTES)):
             with bundle.open_media(row.sha256) as file:
                 assert file.read() == data
@@ -109,8 +110,7 @@ def test_success_signature() -> None:
     key = key_from_text(PUBLIC_KEY)
     with opened() as bundle:
         assert (
-            verify_signature(bundle.signature, {key.key_id: key}).verdict
-            is VerificationStatus.VALID
+            verify_signature(bundle.signature, {key.key_id: key}).status is VerificationStatus.VALID
         )
 
 

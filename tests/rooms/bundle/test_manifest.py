@@ -6,7 +6,9 @@ import pytest
 
 from rooms.errors import BundleBadManifest
 from scaiwave.errors import ScaiWaveError
-from tests.rooms.bundle.bundles import (
+from tests.rooms.bundle.corpus_events import CONTENTS, EVENTS
+from tests.rooms.bundle.corpus_manifests import MANIFESTS
+from tests.rooms.bundle.factories import (
     JSON,
     checked,
     event,
@@ -17,8 +19,6 @@ from tests.rooms.bundle.bundles import (
     read,
     uid,
 )
-from tests.rooms.bundle.corpus_events import CONTENTS, EVENTS
-from tests.rooms.bundle.corpus_manifests import MANIFESTS
 
 
 def one_line(document: JSON) -> bytes:
@@ -74,33 +74,33 @@ def test_fail_says_which_event() -> None:
 
 TEXTS = {
     b"": "The manifest ends too early.",
-    b"[]": "The manifest is not JSON: there is no `{` (at 0).",
-    b"hello": "The manifest is not JSON: there is no `{` (at 0).",
+    b"[]": "The manifest is not JSON: `{` expected (at 0).",
+    b"hello": "The manifest is not JSON: `{` expected (at 0).",
     b"{": "The manifest ends too early.",
     b"{}": "The manifest has no `format`.",
     b'{"a"': "The manifest ends too early.",
     b'{"a": tru': "`a` of the manifest is not JSON: Expecting value (at 0).",
     b'{"a": "b': "The manifest ends too early.",
     b'{"a": [1, {"b': "The manifest ends too early.",
-    b'{"a": }': "The manifest is not JSON: there is no value (at 6).",
-    b'{"a": 1 "b": 2}': "The manifest is not JSON: there is no `,` or `}` (at 8).",
-    b'{"a": 1,}': 'The manifest is not JSON: there is no `"` (at 8).',
-    b"{'a': 1}": 'The manifest is not JSON: there is no `"` (at 1).',
-    b'{"a": 1, "a": 1}': "The manifest has the key 'a' twice.",
+    b'{"a": }': "The manifest is not JSON: a value is missing (at 6).",
+    b'{"a": 1 "b": 2}': "The manifest is not JSON: `,` or `}` expected (at 8).",
+    b'{"a": 1,}': 'The manifest is not JSON: `"` expected (at 8).',
+    b"{'a': 1}": 'The manifest is not JSON: `"` expected (at 1).',
+    b'{"a": 1, "a": 1}': "The manifest has a duplicate key 'a'.",
     b'{"a": [}]}': "`a` of the manifest is not JSON: Expecting value (at 1).",
     b'{"a": 01}': "`a` of the manifest is not JSON: Extra data (at 1).",
     b'{"a": "\xff"}': "`a` of the manifest is not UTF-8.",
     b'{"\xed\xa0\x80": 1}': "The manifest is not UTF-8.",
     b'{"a": "\t"}': "`a` of the manifest is not JSON: Invalid control character at (at 1).",
     b'\xef\xbb\xbf{"a": 1}': "The manifest begins with a byte-order mark.",
-    b"\xff\xfe{\0}\0": "The manifest is not JSON: there is no `{` (at 0).",
-    b'{"events": {}}': "The manifest is not JSON: there is no `[` (at 11).",
-    b'{"events": [,]}': "Event 1 is not JSON: there is no value (at 12).",
-    b'{"senders": []}': "The manifest is not JSON: there is no `{` (at 12).",
-    b'{"media": {}}': "The manifest is not JSON: there is no `[` (at 10).",
+    b"\xff\xfe{\0}\0": "The manifest is not JSON: `{` expected (at 0).",
+    b'{"events": {}}': "The manifest is not JSON: `[` expected (at 11).",
+    b'{"events": [,]}': "Event 1 is not JSON: a value is missing (at 12).",
+    b'{"senders": []}': "The manifest is not JSON: `{` expected (at 12).",
+    b'{"media": {}}': "The manifest is not JSON: `[` expected (at 10).",
     manifest_bytes(manifest(event(1)))[:-3]: "The manifest ends too early.",
     manifest_bytes(manifest(event(1)))[:-5]: "Event 1 ends too early.",
-    manifest_bytes(manifest(event(1))) + b"{}": "The manifest goes on after its end (at 1,273).",
+    manifest_bytes(manifest(event(1))) + b"{}": "The manifest continues after its end (at 1,273).",
 }
 
 
@@ -123,24 +123,24 @@ def test_success_any_layout_says_the_same() -> None:
 @pytest.mark.parametrize(
     ("limit", "document", "message"),
     [
-        ("_MOST_KEYS", manifest(event(1), extra=1), "The manifest has more than 10 keys."),
-        ("MOST_SENDERS", manifest(event(1)), "The manifest has more than 1 keys."),
+        ("_MAX_KEYS", manifest(event(1), extra=1), "The manifest has more than 10 keys."),
+        ("MAX_SENDERS", manifest(event(1)), "The manifest has more than 1 keys."),
         (
-            "MOST_MEDIA",
+            "MAX_MEDIA",
             manifest(media=[media_row(b"x", missing="lost"), media_row(b"yy", missing="lost")]),
             "The manifest has an array of more than 1 values.",
         ),
         (
-            "MOST_HEAD_BYTES",
+            "MAX_HEADER_BYTES",
             manifest(event(1)),
-            "The manifest has more than 1 bytes beside its events.",
+            "The manifest has more than 1 bytes besides its events.",
         ),
     ],
 )
 def test_fail_too_much_beside_the_events(
     limit: str, document: JSON, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    most = 10 if limit == "_MOST_KEYS" else 1
+    most = 10 if limit == "_MAX_KEYS" else 1
     monkeypatch.setattr(f"rooms.bundle.manifest.reader.{limit}", most)
     with pytest.raises(BundleBadManifest) as caught:
         checked(of_manifest(manifest_bytes(document)))
@@ -149,7 +149,7 @@ def test_fail_too_much_beside_the_events(
 
 def test_fail_events_by_too_many_senders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the events come first, and what `senders` would hold is not known yet."""
-    monkeypatch.setattr("rooms.bundle.manifest.reader.MOST_SENDERS", 2)
+    monkeypatch.setattr("rooms.bundle.manifest.reader.MAX_SENDERS", 2)
     events = [event(number, sender_id=uid(number)) for number in range(1, 4)]
     with pytest.raises(BundleBadManifest) as caught:
         checked(of_manifest(events_first(manifest(*events))))

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from rooms.errors import BundleError
-from tests.rooms.bundle.bundles import (
+from tests.rooms.bundle.corpus_archives import ARCHIVES
+from tests.rooms.bundle.corpus_events import EVENTS
+from tests.rooms.bundle.factories import (
     checked,
     event,
     manifest,
@@ -19,17 +21,16 @@ from tests.rooms.bundle.bundles import (
     of_manifest,
     reaction,
 )
-from tests.rooms.bundle.corpus_archives import ARCHIVES
-from tests.rooms.bundle.corpus_events import EVENTS
 
 pytestmark = pytest.mark.once
 
 CHECKOUT = Path(__file__).parents[3]
 MEASURE = """
 import pathlib, resource, sys
-from rooms.bundle.reader import Limits, check_bundle
-with open(sys.argv[1], "rb") as file, check_bundle(file, limits=Limits(2**30)) as bundle:
-    print(sum(1 for _ in bundle.events()))
+from rooms.bundle.archive.reader import Limits
+from rooms.bundle.reader import read_bundle
+with open(sys.argv[1], "rb") as file, read_bundle(file, limits=Limits(2**30)) as bundle:
+    print(sum(1 for _ in bundle.iter_events()))
 # On Linux the other account begins with what the parent had.
 status = pathlib.Path("/proc/self/status")
 lines = status.read_text().splitlines() if status.exists() else []
@@ -72,7 +73,7 @@ def test_success_no_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     many = of_manifest(manifest_bytes(manifest(*[event(n) for n in range(1, 3000)])))
     with checked(many) as found:
-        assert sum(1 for _ in found.events()) == 2999
+        assert sum(1 for _ in found.iter_events()) == 2999
     for raw in (
         many[:5000],
         ARCHIVES["wrong checksum"].build(),
@@ -85,12 +86,13 @@ def test_success_no_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 FULL = """
 import resource, sys
-from rooms.bundle.reader import Limits, check_bundle
+from rooms.bundle.archive.reader import Limits
+from rooms.bundle.reader import read_bundle
 from scaiwave.errors import DiskFull
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:
     with open(sys.argv[1], "rb") as file:
-        check_bundle(file, limits=Limits(2**30))
+        read_bundle(file, limits=Limits(2**30))
 except DiskFull as error:
     print(error.code)
 """

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from rooms.bundle.reader import EventCounts
-from tests.rooms.bundle.bundles import (
+from rooms.bundle.manifest.reader import EventCounts
+from tests.rooms.bundle.factories import (
     checked,
     event,
     manifest,
@@ -124,7 +124,7 @@ def test_success_what_ends_in_the_middle_ends_without_a_word(
     said: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", said.append)
     found = checked(raw(*[reply(number, to=99) for number in range(1, 9)], window=WINDOW))
-    events = found.events()
+    events = found.iter_events()
     next(events)
     found.close()
     del events

@@ -15,7 +15,7 @@ from rooms.bundle.signature import (
     verify_signature,
 )
 from rooms.errors import ImportRefused
-from tests.rooms.bundle.bundles import bundle, checked, entries_of, event, manifest, signature
+from tests.rooms.bundle.factories import bundle, checked, entries_of, event, manifest, signature
 from tests.rooms.bundle.golden import PUBLIC_KEY, signed
 
 DOCUMENT = manifest(event(1))
@@ -34,7 +34,7 @@ def read(document: dict[str, object]) -> SignatureDocument:
 def verdict(
     document: dict[str, object], keys: dict[str, VerifyingKey] = KEYS
 ) -> VerificationStatus:
-    return verify_signature(read(document), keys).verdict
+    return verify_signature(read(document), keys).status
 
 
 def test_success_valid() -> None:
@@ -65,7 +65,7 @@ def test_success_unknown_signer() -> None:
         ({"server_name": "evil.example"}, "The signature does not match key {} and the data."),
         ({"signature": "AAAA"}, "The signature does not match key {} and the data."),
         ({"signature": "?"}, "The signature is not base64."),
-        ({"algorithm": "none"}, "The signature is of the algorithm 'none', which is not known."),
+        ({"algorithm": "none"}, "Unknown signature algorithm: 'none'."),
     ],
 )
 def test_fail_wrong(changes: dict[str, object], why: str) -> None:
@@ -76,13 +76,13 @@ def test_fail_wrong(changes: dict[str, object], why: str) -> None:
     with pytest.raises(ImportRefused) as caught:
         require_valid(found, KEYS)
     assert caught.value.message == (
-        f"The bundle is not what its signature says. {why.format(KEY.key_id)}"
+        f"The bundle's signature is not valid. {why.format(KEY.key_id)}"
     )
 
 
 def test_fail_key_that_is_revoked_or_had_expired() -> None:
     found = read(RIGHT)
     revoked = verify_signature(found, {KEY.key_id: replace(KEY, revoked=True)})
-    assert revoked.why == f"The signature was made with key {KEY.key_id}, which is revoked."
+    assert revoked.reason == f"The signature was made with key {KEY.key_id}, which is revoked."
     expired = replace(KEY, verifies_until=datetime(2026, 1, 1, tzinfo=UTC))
-    assert verify_signature(found, {KEY.key_id: expired}).verdict is VerificationStatus.WRONG
+    assert verify_signature(found, {KEY.key_id: expired}).status is VerificationStatus.WRONG

@@ -103,7 +103,7 @@ def test_fail_search_text_without_a_word(database: DatabaseProbe) -> None:
         2,
         "",
         "Error: The search text contains no word. [SW_SEARCH_EMPTY]\n"
-        "  Fix: Name at least one word, of letters or digits.\n",
+        "  Fix: Pass at least one word of letters or digits.\n",
     )
 
 
@@ -138,7 +138,8 @@ def test_fail_no_redis(database: DatabaseProbe) -> None:
         "",
         "Error: No job queue is configured: SCAIWAVE_REDIS_URL is not set. "
         "[SW_QUEUE_UNAVAILABLE]\n"
-        "  Fix: Pass --inline to do it here, or set SCAIWAVE_REDIS_URL and start a worker.\n",
+        "  Fix: Pass --inline to do it in this process, or set SCAIWAVE_REDIS_URL and start a "
+        "worker.\n",
     )
 
 
@@ -149,7 +150,8 @@ def test_fail_redis_is_down(database: DatabaseProbe) -> None:
         "",
         "Error: Can't use the Redis server of SCAIWAVE_REDIS_URL: ConnectionError. "
         "[SW_QUEUE_UNAVAILABLE]\n"
-        "  Fix: Pass --inline to do it here, or set SCAIWAVE_REDIS_URL and start a worker.\n",
+        "  Fix: Pass --inline to do it in this process, or set SCAIWAVE_REDIS_URL and start a "
+        "worker.\n",
     )
     assert database.rows("SELECT count(*) FROM sw_search_backfills") == [(0,)]
 
@@ -175,7 +177,7 @@ def test_fail_the_index_does_not_match(database: DatabaseProbe) -> None:
         "Done.\n"
         "Error: The search index does not match the stored events of: acme, globex, initech, "
         "umbrella. [SW_SEARCH_INDEX_MISMATCH]\n"
-        "  Fix: Run it again; if it stays so, run it once with --restart.\n"
+        "  Fix: Run it again; if the mismatch remains, run it once with --restart.\n"
     )
 
 

@@ -196,7 +196,7 @@ def test_fail_no_token(header: str | None, server: LiveServer) -> None:
             "bridge",
             400,
             "SW_ROOM_EXPORT_REFUSED",
-            "Room {id} can't be exported, since its type is bridge.",
+            "Can't export room {id}: its type is bridge.",
         ),
     ],
 )

@@ -110,7 +110,7 @@ def test_fail_unsigned_where_a_signature_is_required(server: LiveServer, bundle:
     assert get_error(post_import(server, bundle, require_signature="true")) == (
         400,
         "SW_ROOM_IMPORT_REFUSED",
-        "A signature is required, and nobody who is known has signed the bundle.",
+        "The bundle has no signature from a known key, which --require-signature demands.",
     )
 
 

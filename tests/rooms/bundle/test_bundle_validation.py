@@ -1,0 +1,235 @@
+"""Attachments, and signature.json, against what is in the archive."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from rooms.bundle.reader import read_bundle
+from rooms.errors import BundleDamaged, BundleDuplicate, BundleError, BundleVersion
+from tests.rooms.bundle.archive_factories import described, zip_of
+from tests.rooms.bundle.factories import (
+    LIMITS,
+    bundle,
+    checked,
+    entries_of,
+    event,
+    manifest,
+    manifest_bytes,
+    media_row,
+    part,
+    signature,
+)
+
+PHOTO = b"bytes of a photo"
+HASH = sha256(PHOTO).hexdigest()
+DOCUMENT = manifest(event(1), media=[media_row(PHOTO), media_row(PHOTO, "copy.png")])
+ATTACHED = ("photo.png", PHOTO)
+NAME = f"media/{HASH}/photo.png"
+
+
+def refused(raw: bytes) -> tuple[type[BundleError], str, str | None]:
+    with pytest.raises(BundleError) as caught:
+        checked(raw)
+    return type(caught.value), caught.value.message, caught.value.details.get("entry")
+
+
+def signed(**changes: Any) -> bytes:
+    one = signature(entries_of(DOCUMENT, ATTACHED), DOCUMENT, **changes)
+    return bundle(DOCUMENT, ATTACHED, signed=one)
+
+
+def rows(**changes: Any) -> list[dict[str, Any]]:
+    """The entries of signature.json with the changes in the second."""
+    first, second = signature(entries_of(DOCUMENT, ATTACHED), DOCUMENT)["entries"]
+    return [first, {**second, **changes}]
+
+
+def test_success_media() -> None:
+    with checked(bundle(DOCUMENT, ATTACHED)) as found:
+        with found.open_media(HASH) as file:
+            assert file.read() == PHOTO
+        with pytest.raises(KeyError):
+            found.open_media("0" * 64)
+        assert [row.name for row in found.header.media] == ["photo.png", "copy.png"]
+        assert found.manifest_sha256 == sha256(manifest_bytes(DOCUMENT)).hexdigest()
+
+
+def test_success_two_readers_at_once() -> None:
+    data = bytes(range(256)) * 4000
+    document = manifest(event(1), event(2), media=[media_row(data)])
+    with checked(bundle(document, ("photo.png", data))) as found:
+        events = found.iter_events()
+        with found.open_media(sha256(data).hexdigest()) as file:
+            half = file.read(500_000)
+            assert next(events).stream_position == 10
+            assert half + file.read() == data
+        assert [one.stream_position for one in events] == [20]
+
+
+@pytest.mark.parametrize("form", [(False, True), (False, False), (True, True), (True, False)])
+def test_success_sizes_behind_the_data(form: tuple[bool, bool]) -> None:
+    wide, with_signature = form
+    one = part("manifest.json", manifest_bytes(manifest(event(1))))
+    with checked(zip_of(described(one, wide=wide, signed=with_signature))) as found:
+        assert found.signature is None
+        assert found.counts.events == 1
+
+
+@pytest.mark.parametrize("reason", ["infected", "lost", "left out"])
+def test_success_missing_media(reason: str) -> None:
+    document = manifest(media=[media_row(PHOTO, missing=reason)])
+    with checked(bundle(document)) as found:
+        assert found.header.media[0].missing == reason
+
+
+def test_fail_hash_that_lies() -> None:
+    raw = bundle(DOCUMENT, ATTACHED)
+    lie = zip_of(
+        part("manifest.json", manifest_bytes(DOCUMENT)), part(NAME, PHOTO.replace(b"b", b"B"))
+    )
+    assert refused(lie) == (
+        BundleDamaged,
+        f"Entry {NAME} does not have the hash in its name.",
+        NAME,
+    )
+    checked(raw).close()
+
+
+def test_fail_media_that_is_not_there() -> None:
+    assert refused(bundle(DOCUMENT)) == (BundleDamaged, f"Entry {NAME} is missing.", NAME)
+
+
+def test_fail_media_that_the_manifest_does_not_have() -> None:
+    other = f"media/{HASH}/other.png"
+    for document, name in ((manifest(), NAME), (DOCUMENT, other)):
+        raw = bundle(document, (name.rpartition("/")[2], PHOTO))
+        assert refused(raw) == (
+            BundleDamaged,
+            f"Entry {name} is not in the manifest's `media`.",
+            name,
+        )
+
+
+def test_fail_media_that_is_there_and_missing() -> None:
+    document = manifest(media=[media_row(PHOTO, missing="lost")])
+    assert refused(bundle(document, ATTACHED)) == (
+        BundleDamaged,
+        f"Entry {NAME} exists, but is missing according to the manifest (lost).",
+        NAME,
+    )
+
+
+def test_fail_media_of_another_size() -> None:
+    document = manifest(media=[media_row(PHOTO, size=99)])
+    assert refused(bundle(document, ATTACHED)) == (
+        BundleDamaged,
+        f"Entry {NAME} has 16 bytes, but 99 according to the manifest.",
+        NAME,
+    )
+
+
+def test_fail_media_twice() -> None:
+    twice = ATTACHED, ("copy.png", PHOTO)
+    copy = f"media/{HASH}/copy.png"
+    assert refused(bundle(DOCUMENT, *twice)) == (
+        BundleDuplicate,
+        f"The archive has two entries with the bytes of {copy}.",
+        copy,
+    )
+
+
+COUNTS = signature({}, DOCUMENT)["counts"]
+SIGNATURES: dict[str, tuple[dict[str, Any], str]] = {
+    "another hash": (
+        {"entries": rows(sha256="0" * 64)},
+        f"Entry {NAME} does not have the hash and size in signature.json.",
+    ),
+    "another size": (
+        {"entries": rows(size=1)},
+        f"Entry {NAME} does not have the hash and size in signature.json.",
+    ),
+    "an entry too many": (
+        {"entries": [*rows(), {"name": "x", "sha256": "", "size": 0}]},
+        "signature.json lists 'x' twice, or it is not in the archive.",
+    ),
+    "an entry twice": (
+        {"entries": [*rows(), *rows()]},
+        "signature.json lists 'manifest.json' twice, or it is not in the archive.",
+    ),
+    "an entry too few": (
+        {"entries": rows()[:1]},
+        f"signature.json does not list {NAME}.",
+    ),
+    **{
+        f"count of {name}": (
+            {"counts": {**COUNTS, name: 7}},
+            f"signature.json counts 7 {name}; the bundle has {count:,}.",
+        )
+        for name, count in COUNTS.items()
+    },
+    "half a signature": (
+        {"key_id": "x"},
+        "signature.json has an incomplete signature: key_id, algorithm and signature belong "
+        "together.",
+    ),
+    "a day that is none": (
+        {"signed_at": "2026-02-30T00:00:00.000000Z"},
+        "signature.json has an invalid timestamp: '2026-02-30T00:00:00.000000Z'.",
+    ),
+    "a text for the counts": (
+        {"counts": "many"},
+        "signature.json does not match the format: Expected `object`, got `str` - at `$.counts`.",
+    ),
+    "a server with a long name": (
+        {"server_name": "x" * 256},
+        "signature.json does not match the format: Expected `str` of length <= 255 - at "
+        "`$.server_name`.",
+    ),
+    "a number without a form of RFC 8785": (
+        {"extra": 2**60},
+        "signature.json has a value that RFC 8785 can't represent.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_fail_signature_that_disagrees(name: str) -> None:
+    changes, message = SIGNATURES[name]
+    error, said, _ = refused(signed(**changes))
+    assert (error, said) == (BundleDamaged, message)
+
+
+def test_fail_signature_of_the_next_version() -> None:
+    assert refused(signed(version=2)) == (
+        BundleVersion,
+        "Unsupported version of signature.json: 2; this release reads 1.",
+        "signature.json",
+    )
+
+
+def test_fail_signature_that_is_not_json() -> None:
+    parts = [part(name, data) for name, data in entries_of(DOCUMENT, ATTACHED).items()]
+    for raw, expected in (
+        (b"", "signature.json ends too early."),
+        (b"{}", "Unsupported version of signature.json: None; this release reads 1."),
+        (b'{"version": 1, "version": 1}', "signature.json has a duplicate key 'version'."),
+    ):
+        _, message, _ = refused(zip_of(*parts, part("signature.json", raw)))
+        assert message == expected
+
+
+def test_fail_file_that_changes_after_the_check() -> None:
+    one = replace(part("manifest.json", manifest_bytes(manifest(event(1)))), method=0)
+    file = io.BytesIO(zip_of(one))
+    with read_bundle(file, limits=LIMITS) as found:
+        at = file.getvalue().index(b"message 1")
+        for change in (b"message 2", b'message"1', b"message\xff1"):
+            file.seek(at)
+            file.write(change)
+            with pytest.raises(BundleDamaged):
+                list(found.iter_events())

@@ -1,0 +1,145 @@
+"""The fast lane never takes what the strict one refuses, and both read the same values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rooms.bundle.json_stream import JsonStream
+from rooms.bundle.manifest.event_validation import ValidatingEventDecoder
+from rooms.bundle.manifest.events import BundleEvent
+from scaiwave.errors import ScaiWaveError
+from tests.rooms.bundle.factories import WHEN, event, uid
+
+LEAF = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**65), 2**65),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(['":', '" :', "\0", "\ud800", ' a" : b', "\\u0000", "\n:", "  :", '\\":']),
+)
+VALUE = st.recursive(
+    LEAF,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, "", 0, -1, 1.0, True, [], {}, "x", WHEN, uid(7), 2**63, 10**30]
+)
+CHANGES = st.dictionaries(st.sampled_from([*event(1), "edited_at", "do_not_index", "other"]), ODD)
+SEPARATORS = st.sampled_from(
+    [(", ", ": "), (",", ":"), (" , ", " : "), (",\t", "  :"), (",", "\n:")]
+)
+PIECES = st.sampled_from(
+    [b'"', b":", b'":', b" ", b",", b"{", b"}", b"[", b"]", b"\\", b"\\u0000", b'"a":1,', b"1e999",
+     b"NaN", b"\t", b"\n", b"\xff", b"\0", b"9" * 20, b'"id":"x",', b"-", b"0", b"e"]
+)  # fmt: skip
+
+
+def fast(raw: bytes) -> list[BundleEvent] | None:
+    return ValidatingEventDecoder().decode_batch(raw)
+
+
+def strict(raw: bytes) -> list[BundleEvent] | None:
+    """What the strict lane makes of the same text, a list of events with commas between."""
+    stream = JsonStream(iter([b"[" + raw + b"]"]), max_bytes=2**20)
+    decoder, events = ValidatingEventDecoder(), []
+    try:
+        stream.expect(b"[")
+        while True:
+            events.append(decoder.decode_one(stream))
+            if stream.expect(b",", b"]") == b"]":
+                stream.expect_end()
+                return events
+    except (ScaiWaveError, ValueError):
+        return None
+
+
+def written(*events: dict[str, Any], separators: tuple[str, str], ascii_only: bool) -> bytes:
+    texts = (json.dumps(one, ensure_ascii=ascii_only, separators=separators) for one in events)
+    return ",\n".join(texts).encode(errors="surrogatepass")
+
+
+def assert_agree(raw: bytes) -> None:
+    taken = fast(raw)
+    if taken is not None:
+        assert repr(taken) == repr(strict(raw))
+
+
+@given(st.lists(VALUE, min_size=1, max_size=3), CHANGES, SEPARATORS, st.booleans())
+def test_success_values(
+    values: list[Any], changes: dict[str, Any], separators: tuple[str, str], ascii_only: bool
+) -> None:
+    events = [event(number, content={"v": one}) for number, one in enumerate(values, 1)]
+    events[-1] |= changes
+    assert_agree(written(*events, separators=separators, ascii_only=ascii_only))
+
+
+@given(st.data(), SEPARATORS, st.booleans())
+def test_success_bytes(data: st.DataObject, separators: tuple[str, str], ascii_only: bool) -> None:
+    content = {"body": 'a "b": c', "a": {"b": [1, "x"]}, "id": "x"}
+    raw = written(event(1), event(2, content=content), separators=separators, ascii_only=ascii_only)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(raw)))
+        cut = data.draw(st.integers(0, 4))
+        raw = raw[:at] + data.draw(PIECES) + raw[at + cut :]
+    assert_agree(raw)
+
+
+DUPLICATES = (
+    b'{"a":1,"a":1}',
+    b'{"a":1,"a" :1}',
+    b'{"a":1,"a"  :1}',
+    b'{"a":1,"a"\n:1}',
+    b'{"a":1,"a"\t:1}',
+    b'{"a":1,"\\u0061":1}',
+    b'{"a":{"x":1},"a":{"y":1}}',
+    b'{"a":[{"x":1,"x":2}]}',
+    b'{"a":"\\":","a":"b"}',
+    b'{"a":"\\u0022:","a":"\\u0022:"}',
+)
+
+
+@pytest.mark.parametrize("content", DUPLICATES)
+def test_fail_duplicate_keys(content: bytes) -> None:
+    raw = written(event(1, content="mark"), separators=(",", ":"), ascii_only=True)
+    raw = raw.replace(b'"mark"', content)
+    assert (fast(raw), strict(raw)) == (None, None)
+
+
+@pytest.mark.parametrize("key", ["id", "sender_id", "edited_at", "do_not_index", "other"])
+def test_fail_duplicate_keys_of_the_event(key: str) -> None:
+    one = event(1, edited_at=WHEN, do_not_index=True, other="x")
+    raw = written(one, separators=(",", ":"), ascii_only=True)
+    for again in (one[key], None, False):
+        twice = raw[:-1] + f',"{key}":{json.dumps(again)}}}'.encode()
+        assert (fast(twice), strict(twice)) == (None, None)
+
+
+def test_success_what_is_fast() -> None:
+    """So that the other tests say something: this is taken without the strict lane."""
+    nested = {"a": {"b": [1, 2.5, {"c": None}]}}
+    events = [event(1, content=nested), event(2, content={})]
+    events.append(event(9, edited_at=WHEN, redacted_at=WHEN, event_uuid=uid(1), do_not_index=True))
+    for separators in ((",", ":"), (", ", ": "), (", ", " : ")):
+        raw = written(*events, separators=separators, ascii_only=False)
+        assert fast(raw) == strict(raw)
+        assert fast(raw) is not None
+
+
+@pytest.mark.parametrize("text", ['{"json": "in a text"}', ":-)", " : ", "\\", '\\":', '":"'])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_success_texts_that_look_like_keys_are_fast_too(
+    text: str, separators: tuple[str, str]
+) -> None:
+    one = event(1, content={"body": text, "list": [text, text]})
+    raw = written(one, event(2), separators=separators, ascii_only=False)
+    assert fast(raw) == strict(raw)
+    assert fast(raw) is not None

@@ -1,0 +1,139 @@
+"""The archive, as other programs see it."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import zipfile
+import zlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import SEEK_END, BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rooms.bundle.archive.writer import DeflateCompressor, StoredCompressor, ZipStreamWriter
+
+NOW = datetime(2026, 11, 24, 19, 5, 43, tzinfo=UTC)
+ENTRIES = {
+    "manifest.json": b'{"body": "text"}\n' * 10_000,
+    "media/00/Grüße aus 東京.png": bytes(range(256)) * 1_000,
+    "media/01/empty": b"",
+}
+
+
+def written(entries: dict[str, list[bytes]], *, stored: bool = False) -> bytes:
+    archive, out = ZipStreamWriter(NOW), bytearray()
+    for name, chunks in entries.items():
+        for part in archive.encode_entry(
+            name, chunks, StoredCompressor() if stored else DeflateCompressor()
+        ):
+            out += part
+    return bytes(out + b"".join(archive.encode_end()))
+
+
+def read(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_success_what_goes_in_comes_out(stored: bool) -> None:
+    data = written({name: [content] for name, content in ENTRIES.items()}, stored=stored)
+    assert read(data) == ENTRIES
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_success_what_goes_in_comes_out_of_a_pipe(stored: bool) -> None:
+    data = written({name: [content] for name, content in ENTRIES.items()}, stored=stored)
+    assert dict(as_it_comes(BytesIO(data))) == ENTRIES
+
+
+def as_it_comes(file: BytesIO) -> Iterator[tuple[str, bytes]]:
+    """What Java's ZipInputStream does, and others that can't wait for the directory: sizes behind
+    the data are taken for 32 bits where what was unpacked is not larger."""
+    while (header := file.read(30)).startswith(b"PK\3\4"):
+        *said, length, extra = struct.unpack("<6x2H8x2L2H", header)
+        assert (said, extra) == ([0x0808, 8, 0, 0], 0)
+        name, rest = file.read(length).decode(), file.read()
+        inflater = zlib.decompressobj(-15)
+        content, behind = inflater.decompress(rest), inflater.unused_data
+        file.seek(-len(behind), SEEK_END)
+        sizes = zlib.crc32(content), len(rest) - len(behind), len(content)
+        assert struct.unpack("<4s3L", file.read(16)) == (b"PK\7\b", *sizes)
+        yield name, content
+
+
+def test_success_without_entries() -> None:
+    assert read(written({})) == {}
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(exclude_characters="\0/\\", exclude_categories=["Cs"]), min_size=1),
+        st.lists(st.binary(max_size=70_000), max_size=4),
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_success_any_chunks(entries: dict[str, list[bytes]], stored: bool) -> None:
+    expected = {name: b"".join(chunks) for name, chunks in entries.items()}
+    assert read(written(entries, stored=stored)) == expected
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_534, 65_535, 65_536, 131_070, 131_071])
+def test_success_stored_blocks_of_any_size(size: int) -> None:
+    assert read(written({"a": [b"x" * size]}, stored=True)) == {"a": b"x" * size}
+
+
+def test_success_nothing_shrinks_so_far_that_it_looks_like_a_bomb() -> None:
+    """Text that repeats itself is stored; what is around it, and refers to it, is deflated."""
+    dull, lively = b"x" * 2**20, b"".join(b'{"id": "%064d"}' % number for number in range(9_999))
+    chunks = [lively, dull, dull[:7], lively, dull, b"x", lively + dull]
+    data = written({"manifest.json": chunks})
+    assert read(data) == {"manifest.json": b"".join(chunks)}
+    assert len(data) < sum(map(len, chunks)) - 2 * len(lively)
+    dull_data = written({"manifest.json": [dull] * 3})
+    assert len(dull) * 3 < 200 * len(dull_data)
+
+
+def test_success_more_entries_than_the_old_record_counts() -> None:
+    names = [f"media/{number}" for number in range(65_600)]
+    with zipfile.ZipFile(BytesIO(written({name: [] for name in names}, stored=True))) as archive:
+        assert archive.namelist() == names
+
+
+def test_success_dates_and_modes() -> None:
+    with zipfile.ZipFile(BytesIO(written({"a": [b"a"]}))) as archive:
+        (info,) = archive.infolist()
+    assert info.date_time == (2026, 11, 24, 19, 5, 42)
+    assert info.external_attr >> 16 == 0o100600
+    assert not info.is_dir()
+
+
+@pytest.mark.parametrize(
+    "command", [("unzip", "-t"), ("zipinfo",), ("7z", "t", "-bb1")], ids=lambda c: c[0]
+)
+def test_success_other_programs(command: tuple[str, ...], tmp_path: Path) -> None:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(written({name: [content] for name, content in ENTRIES.items()}))
+    ended = subprocess.run(
+        [*command, path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "manifest.json" in ended.stdout
+    assert "warning" not in ended.stdout.lower()
+
+
+def test_fail_without_its_end_it_is_no_archive() -> None:
+    data = written({name: [content] for name, content in ENTRIES.items()})
+    for length in range(0, len(data), len(data) // 50):
+        with pytest.raises(zipfile.BadZipFile):
+            zipfile.ZipFile(BytesIO(data[:length]))

@@ -1,0 +1,140 @@
+"""The verb as it is typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from scaiwave.errors import UsageError
+from tests.rooms.exports.processes import EVENTS, EXPORT, NOW, ROOM, TENANT, Server, exporting
+from tests.scaiwave.console import at_terminal, scaiwave
+from tests.tenants.factories import run_command
+
+# The probe's settings know nothing of rooms.
+OURS = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
+
+
+@pytest.mark.usefixtures("server")
+def test_success_to_stdout() -> None:
+    with exporting() as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    with zipfile.ZipFile(BytesIO(out)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["manifest.json", "signature.json"]
+    first, second = err.decode().splitlines()
+    assert first.startswith(
+        f"Exported room 'Lobby': {EVENTS:,} events from 1 sender, 0 attachments, "
+    )
+    assert second == "Not signed: this server has no signing key."
+
+
+@pytest.mark.usefixtures("server")
+def test_success_quiet_says_nothing() -> None:
+    with exporting(*EXPORT, "--quiet", "--since", "2030-01-01") as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    assert out.startswith(b"PK")
+
+
+@pytest.mark.usefixtures("server")
+def test_success_to_a_file(tmp_path: Path) -> None:
+    target = tmp_path / "room.zip"
+    ended = scaiwave(*EXPORT, "--output", str(target), "--json")
+    assert (ended.code, ended.err) == (0, "")
+    document = json.loads(ended.out)
+    assert document.pop("manifest_sha256")
+    assert document == {
+        "room": {"id": str(ROOM), "name": "Lobby"},
+        "window": None,
+        "events": EVENTS,
+        "senders": 1,
+        "media": 0,
+        "missing_media": {"infected": 0, "lost": 0, "left out": 0},
+        "bytes": target.stat().st_size,
+        "key_id": None,
+        "file": str(target),
+    }
+    told = scaiwave(*EXPORT, "--output", str(target))
+    assert told.out.startswith("Exported room 'Lobby': ")
+    assert (told.code, told.err) == (0, "")
+
+
+@pytest.mark.usefixtures("server")
+def test_success_all(tmp_path: Path) -> None:
+    words = ("room", "export", "--all", "--tenant", "acme", "--output-dir", str(tmp_path))
+    ended = scaiwave(*words)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[-1] == "1 room: 1 exported."
+    document = json.loads(scaiwave(*words, "--json").out)
+    assert [row["outcome"] for row in document["rooms"]] == ["kept"]
+    assert (document["kept"], document["exported"], document["failed"]) == (1, 0, 0)
+
+
+def test_fail_all_when_one_failed(server: Server, tmp_path: Path) -> None:
+    """Its attachment has other bytes than it should."""
+    tenant, room, now = server.key(TENANT), server.key(ROOM), f"'{NOW}'"
+    media, digest = room, "0" * 64
+    server.do(
+        "INSERT INTO sw_media (id, tenant_id, sha256, size, mime_type, scan_status, created_at) "
+        f"VALUES ({media}, {tenant}, '{digest}', 5, 'a/b', 'clean', {now})"
+    )
+    server.do(
+        "INSERT INTO sw_room_media (id, tenant_id, room_id, media_id, name, created_at) "
+        f"VALUES ({media}, {tenant}, {room}, {media}, 'a', {now})"
+    )
+    file = Path(os.environ["SCAIWAVE_HOME"], "media", "tenant", str(TENANT), digest)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"other")
+    words = ("room", "export", "--all", "--tenant", "acme", "--output-dir", str(tmp_path), "--json")
+    ended = scaiwave(*words)
+    assert ended.code == 1
+    assert json.loads(ended.out)["failed"] == 1
+    assert json.loads(ended.err)["error"]["code"] == "SW_ROOM_EXPORT_INCOMPLETE"
+    assert json.loads(ended.err)["error"]["message"] == "Export failed for 1 of 1 room."
+    assert list(tmp_path.glob("*.zip*")) == []
+
+
+@pytest.mark.usefixtures("server")
+def test_fail_terminal() -> None:
+    ended = at_terminal(*EXPORT, **OURS)
+    assert ended.code == 2
+    assert ended.out == (
+        "Error: Can't write a ZIP file to a terminal. [SW_USAGE]\n"
+        "  Fix: Append `> room.zip` to the command, or pass --output room.zip.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "No room was given."),
+        (("lobby", "--json"), "Can't write both the bundle and JSON to stdout."),
+        (("lobby", "--all", "--output-dir", "d"), "Can't combine --all with a room: lobby."),
+        (("--all",), "--all needs an output directory."),
+        (("--all", "--output", "f"), "--all needs an output directory."),
+        (("lobby", "--output-dir", "d"), "--output-dir needs --all."),
+        (
+            ("lobby", "--since", "today", "--output", "f"),
+            "Invalid --since: 'today' is not a date, or a time with its time zone.",
+        ),
+    ],
+)
+def test_fail_usage(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run_command("export_room", *words, "--tenant", "acme")
+    assert caught.value.message == message
+
+
+@pytest.mark.usefixtures("server")
+def test_fail_no_such_room() -> None:
+    ended = scaiwave("room", "export", "attic", "--tenant", "acme")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith(
+        "Error: Room not found in tenant acme: attic. [SW_ROOM_NOT_FOUND]\n"
+    )

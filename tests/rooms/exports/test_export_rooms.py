@@ -1,0 +1,221 @@
+"""All rooms of a tenant: what is made, kept, refused and failed, and that it can be run again."""
+
+from __future__ import annotations
+
+import json
+import random
+import zipfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+
+from rooms.bundle.manifest.schema import WHOLE_ROOM
+from rooms.errors import ExportRunning
+from rooms.services.exports.export_rooms import BulkExportResult, export_rooms
+from scaiwave.errors import InsufficientPermission, UsageError
+from tenants.errors import TenantNotFound
+from tenants.models import AuditEntry, Tenant
+from tests.rooms.exports.factories import make_room, make_window, show
+from tests.scaiwave import rows
+from tests.tenants.factories import HOST_OPERATOR, NOW, READ_ONLY_OPERATOR, make_tenant_admin
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def tenant() -> Tenant:
+    return rows.tenant("acme", scaikey_tenant_id="tnt_acme")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    directory = tmp_path / "bundles"
+    directory.mkdir()
+    return directory
+
+
+def export_all(directory: Path, **changes: Any) -> BulkExportResult:
+    arguments: dict[str, Any] = {
+        "operator": HOST_OPERATOR,
+        "tenant": "acme",
+        "directory": directory,
+        "window": WHOLE_ROOM,
+        "with_media": True,
+        "clock": lambda: NOW,
+        **changes,
+    }
+    return export_rooms(**arguments)
+
+
+def outcomes(exported: BulkExportResult) -> list[str]:
+    return [row["outcome"] for row in exported.rooms]
+
+
+def test_success_each_into_its_file(tenant: Tenant, directory: Path) -> None:
+    first, second = make_room(tenant, name="First"), make_room(tenant, name="")
+    make_room(rows.tenant("other"))
+    rows.event(first, 1)
+    show(first, b"bytes")
+    exported = export_all(directory)
+    assert sorted(path.name for path in directory.iterdir()) == [
+        f"{first.pk}.zip",
+        f"{second.pk}.zip",
+    ]
+    assert exported.sentence == "2 rooms: 2 exported."
+    with zipfile.ZipFile(directory / f"{first.pk}.zip") as archive:
+        assert archive.testzip() is None
+        assert len(json.loads(archive.read("manifest.json"))["events"]) == 1
+    assert exported.rooms[0] == {
+        "id": first.pk,
+        "name": "First",
+        "outcome": "exported",
+        "events": 1,
+        "media": 1,
+        "missing_media": 0,
+        "bytes": (directory / f"{first.pk}.zip").stat().st_size,
+        "file": str(directory / f"{first.pk}.zip"),
+        "reason": None,
+    }
+    assert AuditEntry.objects.filter(action="export-room").count() == 2
+
+
+def test_success_again_keeps_what_is_there(tenant: Tenant, directory: Path) -> None:
+    kept, missing, cut, other = (make_room(tenant) for _ in range(4))
+    show(kept, b"bytes", "a.png", "b.png")
+    export_all(directory)
+    before = (directory / f"{kept.pk}.zip").stat().st_ino
+    (directory / f"{missing.pk}.zip").unlink()
+    path = directory / f"{cut.pk}.zip"
+    path.write_bytes(path.read_bytes()[:-30])
+    (directory / f"{other.pk}.zip").write_bytes((directory / f"{kept.pk}.zip").read_bytes())
+    exported = export_all(directory)
+    assert outcomes(exported) == ["kept", "exported", "exported", "exported"]
+    assert exported.sentence == "4 rooms: 3 exported, 1 kept."
+    assert (directory / f"{kept.pk}.zip").stat().st_ino == before
+    assert outcomes(export_all(directory)) == ["kept"] * 4
+    assert AuditEntry.objects.count() == 7
+
+
+def test_success_damaged_ones_are_made_again(tenant: Tenant, directory: Path) -> None:
+    """By one bit, in the events, in an attachment, or in what is said of both."""
+    room = make_room(tenant)
+    rows.event(room, 1, content={"body": "".join(map(str, range(3_000)))})
+    show(room, random.Random(1).randbytes(9_000))
+    export_all(directory)
+    path = directory / f"{room.pk}.zip"
+    with zipfile.ZipFile(path) as archive:
+        events, photo, signed = (entry.header_offset for entry in archive.infolist())
+    for place in (events + 500, photo + 5_000, signed + 200):
+        raw = bytearray(path.read_bytes())
+        raw[place] ^= 1
+        path.write_bytes(raw)
+        assert outcomes(export_all(directory)) == ["exported"], place
+        assert outcomes(export_all(directory)) == ["kept"]
+
+
+def test_success_what_the_store_had_lost_is_fetched_when_it_is_back(
+    tenant: Tenant, directory: Path
+) -> None:
+    photo = show(make_room(tenant), b"bytes", stored=False)
+    assert [row["missing_media"] for row in export_all(directory).rooms] == [1]
+    assert outcomes(export_all(directory)) == ["kept"]
+    default_storage.save(photo.storage_name, ContentFile(b"bytes"))
+    assert [row["missing_media"] for row in export_all(directory).rooms] == [0]
+    assert outcomes(export_all(directory)) == ["kept"]
+
+
+def test_success_another_window_or_other_media_is_another_bundle(
+    tenant: Tenant, directory: Path
+) -> None:
+    show(make_room(tenant), b"bytes")
+    window = make_window(until=NOW)
+    for changes in (
+        {},
+        {"window": window},
+        {"window": make_window(until=NOW + timedelta(seconds=1))},
+        {},
+        {"with_media": False},
+        {},
+    ):
+        assert outcomes(export_all(directory, **changes)) == ["exported"]
+        assert outcomes(export_all(directory, **changes)) == ["kept"]
+
+
+def test_success_refused_ones_are_named_and_hold_up_nobody(tenant: Tenant, directory: Path) -> None:
+    bridge = make_room(tenant, name="IRC", room_type="bridge")
+    make_room(tenant)
+    exported = export_all(directory)
+    assert outcomes(exported) == ["refused", "exported"]
+    assert exported.rooms[0]["reason"] == "its type is bridge"
+    assert exported.document()["refused"] == 1
+    assert not (directory / f"{bridge.pk}.zip").exists()
+
+
+def test_fail_one_does_not_stop_the_rest(tenant: Tenant, directory: Path) -> None:
+    damaged, whole = make_room(tenant), make_room(tenant)
+    photo = show(damaged, b"bytes")
+    Path(default_storage.path(photo.storage_name)).write_bytes(b"other")
+    exported = export_all(directory)
+    assert outcomes(exported) == ["failed", "exported"]
+    assert exported.rooms[0]["reason"] == (
+        f"Attachment {photo.pk} is damaged: its bytes do not have the recorded hash and size."
+    )
+    assert [path.name for path in directory.iterdir()] == [f"{whole.pk}.zip"]
+    Path(default_storage.path(photo.storage_name)).write_bytes(b"bytes")
+    assert outcomes(export_all(directory)) == ["exported", "kept"]
+
+
+def test_success_drafts_of_killed_runs_are_removed(tenant: Tenant, directory: Path) -> None:
+    room = make_room(tenant)
+    (directory / f".{room.pk}.zip.0123456789abcdef.draft").write_bytes(b"half")
+    foreign = directory / ".notes.zip.0123456789abcdef.draft"
+    foreign.write_bytes(b"somebody's")
+    export_all(directory)
+    assert {path.name for path in directory.iterdir()} == {f"{room.pk}.zip", foreign.name}
+
+
+def test_success_no_rooms(tenant: Tenant, directory: Path) -> None:
+    assert export_all(directory).sentence == "The tenant has no rooms."
+
+
+@pytest.mark.only_on("sqlite")
+def test_fail_two_at_once(tenant: Tenant, directory: Path) -> None:
+    """A lock on a file keeps out even its own process; PostgreSQL's lets its own session in."""
+    make_room(tenant)
+    messages: list[str] = []
+
+    def start_another(done: int, total: int | None) -> None:
+        with pytest.raises(ExportRunning) as caught:
+            export_all(directory)
+        messages.append(caught.value.message)
+
+    export_all(directory, progress=start_another)
+    assert messages == [f"Another export into {directory} is in progress."]
+    assert outcomes(export_all(directory)) == ["kept"]
+
+
+def test_success_the_folder_is_made_for_its_owner_alone(tenant: Tenant, tmp_path: Path) -> None:
+    export_all(tmp_path / "new")
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("name", ["no/such", "file", "file/below"])
+def test_fail_no_folder(name: str, tenant: Tenant, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError) as caught:
+        export_all(tmp_path / name)
+    assert caught.value.message == f"{tmp_path / name} is not a directory and can't be created."
+
+
+def test_fail_who_may_not(tenant: Tenant, directory: Path) -> None:
+    other = rows.tenant("other", scaikey_tenant_id="tnt_other")
+    with pytest.raises(TenantNotFound):
+        export_all(directory, operator=make_tenant_admin(other))
+    with pytest.raises(InsufficientPermission):
+        export_all(directory, operator=READ_ONLY_OPERATOR)
+    make_room(tenant)
+    assert outcomes(export_all(directory, operator=make_tenant_admin(tenant))) == ["exported"]

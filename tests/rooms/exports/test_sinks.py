@@ -1,0 +1,99 @@
+"""Exports to files, which are complete or not there at all, and to streams."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from rooms.errors import ExportRefused
+from rooms.services.exports.export_room import RoomExport
+from rooms.services.exports.sinks import write_to_file, write_to_stream
+from scaiwave.errors import UsageError
+from tests.rooms.exports.factories import beginning, export, make_room
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def start_fake_export(on_written: Callable[[], None] = lambda: None) -> Callable[[], RoomExport]:
+    """Return a function that starts an export of the bytes `new`."""
+
+    class FakeExport:
+        result = None
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"new"
+            on_written()
+
+        def close(self) -> None:
+            pass
+
+    return lambda: cast(RoomExport, FakeExport())
+
+
+def assert_unchanged(target: Path) -> None:
+    assert target.read_bytes() == b"old"
+
+
+def test_success_private_and_whole(tmp_path: Path) -> None:
+    room, target = make_room(), tmp_path / "room.zip"
+    result = write_to_file(beginning(room), target)
+    assert target.read_bytes() == export(room).data
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert result.size == target.stat().st_size
+    assert list(tmp_path.glob(".room*")) == []
+
+
+def test_success_replaces_a_file_at_the_end(tmp_path: Path) -> None:
+    target = tmp_path / "room.zip"
+    target.write_bytes(b"old")
+    target.chmod(0o644)
+    export = start_fake_export(on_written=lambda: assert_unchanged(target))
+    write_to_file(export, target)
+    assert target.read_bytes() == b"new"
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_success_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_to_file(start_fake_export(), Path("room.zip"))
+    assert Path("room.zip").read_bytes() == b"new"
+
+
+def test_fail_refused_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "room.zip"
+    target.write_bytes(b"old")
+    with pytest.raises(ExportRefused):
+        write_to_file(beginning(make_room(is_federated=True)), target)
+    assert [path.name for path in tmp_path.glob("*.zip*")] == ["room.zip"]
+    assert target.read_bytes() == b"old"
+
+
+def test_fail_targets_that_can_not_be_written(tmp_path: Path) -> None:
+    pipe, long = tmp_path / "pipe", tmp_path / ("x" * 250)
+    os.mkfifo(pipe)
+    for target, message in (
+        (tmp_path, f"{tmp_path} is a directory."),
+        (tmp_path / "no" / "room.zip", f"Directory not found: {tmp_path / 'no'}."),
+        (pipe, f"Can't overwrite {pipe}: not a regular file."),
+        (Path("/dev/null"), "Can't overwrite /dev/null: not a regular file."),
+        (long, f"Can't write to {tmp_path}: File name too long."),
+    ):
+        with pytest.raises(UsageError) as caught:
+            write_to_file(lambda: pytest.fail("begun"), target)
+        assert caught.value.message == message
+
+
+def test_fail_stream_of_another_kind(tmp_path: Path) -> None:
+    """An error that is not translated is raised as it is."""
+
+    class Broken(BytesIO):
+        def write(self, data: object, /) -> int:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        write_to_stream(beginning(make_room()), Broken())

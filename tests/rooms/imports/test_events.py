@@ -1,0 +1,80 @@
+"""Events in bulk: what goes in is what Django reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rooms.bundle.manifest.events import BundleEvent
+from rooms.models import Room
+from rooms.services.imports.events import EventDestination, write_events
+from rooms.services.imports.id_mapping import EventRewriter, IdMapper
+from scaiwave.error_mapping import DatabaseBusy
+from tests.rooms.imports.bundle_factories import event
+from tests.rooms.imports.factories import make_home
+from tests.scaiwave import rows
+
+SAID = "_imported_sender"
+# What no bundle may hold is left out: U+0000 and halves of surrogate pairs.
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+contents = st.dictionaries(texts, values, max_size=4).map(lambda content: {**content, SAID: None})
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def room() -> Room:
+    home = make_home()
+    return rows.room(home.workspace, home.anna)
+
+
+def write(room: Room, events: list[dict[str, Any]], first: int = 1) -> list[tuple[int, int | None]]:
+    """Returns what the progress was told."""
+    told: list[tuple[int, int | None]] = []
+    write_events(
+        (BundleEvent(**one) for one in events),
+        EventDestination(room, first, EventRewriter(IdMapper(room.pk), senders={}, media_ids={})),
+        total=len(events),
+        progress=lambda done, total: told.append((done, total)),
+    )
+    return told
+
+
+@given(st.lists(st.tuples(contents, st.none() | contents, texts.filter(bool)), max_size=5))
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_success_any_content(
+    room: Room, given: list[tuple[dict[str, Any], dict[str, Any] | None, str]]
+) -> None:
+    room.events.all().delete()
+    events = [
+        event(number, content=content, original_content=original, event_type=kind)
+        for number, (content, original, kind) in enumerate(given, 1)
+    ]
+    write(room, events)
+    kept = room.events.order_by("stream_position")
+    assert list(kept.values_list("content", "original_content", "event_type")) == given
+
+
+def test_success_progress(room: Room) -> None:
+    events = [event(number, content={SAID: None}) for number in range(1, 2502)]
+    told = write(room, events)
+    assert told == [(0, 2501), (1000, 2501), (2000, 2501), (2501, 2501)]
+
+
+def test_fail_position_that_somebody_else_has_taken(room: Room) -> None:
+    rows.event(room, 12)
+    events = [event(number, content={SAID: None}) for number in range(1, 6)]
+    with pytest.raises(DatabaseBusy) as caught, transaction.atomic():
+        write(room, events, first=10)
+    assert caught.value.message == (
+        "Another process wrote to the tenant's stream at the same time."
+    )
+    assert room.events.count() == 1

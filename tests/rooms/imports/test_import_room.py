@@ -1,0 +1,306 @@
+"""What an import keeps, strips and rewrites, and what it says of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.core.files.storage import default_storage
+from django.db import connection
+
+from rooms.bundle.format import MIB
+from rooms.bundle.manifest.schema import TimeWindow
+from rooms.models import (
+    Event,
+    ImportIntent,
+    Media,
+    Room,
+    RoomImport,
+    RoomMedia,
+    RoomMember,
+    StreamCounter,
+)
+from rooms.services.imports.id_mapping import IdMapper
+from rooms.services.imports.import_room import ImportResult, import_room
+from tenants.models import AuditEntry
+from tests.rooms.imports.bundle_factories import ANNA, BOB, ROOM, Bundle, event, event_id
+from tests.rooms.imports.factories import NOW, Home, make_home
+from tests.scaiwave import rows
+from tests.tenants.factories import HOST_OPERATOR
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
+UNSIGNED = "The bundle is unsigned, so its origin can't be verified."
+START_TEXT, END_TEXT = "2026-01-01T00:00:00.000000Z", "2026-02-01T00:00:00.000000Z"
+ANNA_WAS = {
+    "display_name": "Anna",
+    "avatar_url": "https://old.example/anna.png",
+    "fqid": "@anna:old.example",
+}
+
+
+@pytest.fixture
+def home() -> Home:
+    return make_home()
+
+
+def carry(home: Home, bundle: Bundle, **changes: Any) -> ImportResult:
+    given = {"operator": HOST_OPERATOR, "file": bundle.file(), "max_bytes": 64 * MIB, "now": NOW}
+    return import_room(**{**given, **home.names, **changes})
+
+
+def carried(home: Home, bundle: Bundle, **changes: Any) -> Room:
+    return Room.objects.get(pk=str(carry(home, bundle, **changes).room_id))
+
+
+def contents(room: Room) -> list[dict[str, Any]]:
+    return list(room.events.order_by("stream_position").values_list("content", flat=True))
+
+
+def test_success_room(home: Home) -> None:
+    room = carried(home, Bundle([event(1)], room={"is_public": True}))
+    assert (room.tenant, room.workspace, room.creator) == (home.tenant, home.workspace, home.anna)
+    assert (room.name, room.topic, room.room_type) == ("Launch", "Up and away", "group")
+    assert (room.is_public, room.visibility, room.read_role_slugs) == (True, "members", ["crew"])
+    assert (room.state, room.room_alias, room.is_federated) == ("open", "", False)
+    assert room.scope_kind is None
+    assert room.created_at == datetime(2026, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)
+    assert room.updated_at == NOW
+    assert room.pk != UUID(ROOM)
+
+
+def test_success_importer_is_the_only_member(home: Home) -> None:
+    member = RoomMember.objects.get(room=carried(home, Bundle([event(1)])))
+    assert (member.participant, member.membership, member.power_level) == (home.anna, "join", 100)
+    assert (member.joined_at, member.tenant) == (NOW, home.tenant)
+
+
+def test_success_events(home: Home) -> None:
+    changed = {
+        "original_content": {"body": "Befor\\e"},
+        "event_uuid": "019ab333-0000-7000-8000-000000000009",
+        "created_at": "2026-01-02T03:04:06.000007Z",
+        "edited_at": "2026-01-02T03:04:07.500000Z",
+        "redacted_at": "2026-01-02T03:04:08.000000Z",
+        "event_type": "com.example.\\odd\ttype",
+    }
+    plain, full = event(1), event(2, sender_id=BOB, **changed)
+    room = carried(home, Bundle([plain, full]))
+    first, second = room.events.order_by("stream_position")
+    new_id = IdMapper(room.pk)
+    assert (str(first.pk), str(second.pk)) == (new_id(plain["id"]), new_id(full["id"]))
+    assert {one.sender for one in (first, second)} == {home.anna}
+    assert {one.tenant for one in (first, second)} == {home.tenant}
+    assert first.content == {**plain["content"], "_imported_sender": ANNA_WAS}
+    assert (first.original_content, first.event_uuid) == (None, None)
+    assert (first.edited_at, first.redacted_at) == (None, None)
+    assert first.created_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert second.content["_imported_sender"]["fqid"] == "@bob:far.example"
+    assert second.original_content == changed["original_content"]
+    assert (second.event_type, str(second.event_uuid)) == (
+        changed["event_type"],
+        changed["event_uuid"],
+    )
+    assert second.created_at == datetime(2026, 1, 2, 3, 4, 6, 7, tzinfo=UTC)
+    assert second.edited_at == datetime(2026, 1, 2, 3, 4, 7, 500_000, tzinfo=UTC)
+    assert second.redacted_at == datetime(2026, 1, 2, 3, 4, 8, tzinfo=UTC)
+    assert [one.origin_ts for one in (first, second)] == [plain["origin_ts"], full["origin_ts"]]
+    assert first.do_not_index
+    assert second.do_not_index
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_events_are_kept_as_django_keeps_them(home: Home) -> None:
+    """Else lookups by time, id or content would find only some rows."""
+    changed = {
+        "created_at": "2026-01-02T03:04:06.000007Z",
+        "edited_at": "2026-01-02T03:04:07.500000Z",
+        "event_uuid": "019ab333-0000-7000-8000-000000000009",
+        "original_content": {"body": "é"},
+    }
+    room = carried(home, Bundle([event(1), event(2, **changed)]))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM sw_events ORDER BY id")
+        by_hand = cursor.fetchall()
+        for one in room.events.all():
+            one.save()
+        cursor.execute("SELECT * FROM sw_events ORDER BY id")
+        assert cursor.fetchall() == by_hand
+
+
+def test_success_positions_follow_those_of_the_tenant(home: Home) -> None:
+    before = rows.room(home.workspace, home.anna)
+    rows.event(before, 500)
+    room = carried(home, Bundle([event(number) for number in (1, 5, 9)]))
+    positions = room.events.order_by("stream_position").values_list("stream_position", flat=True)
+    assert list(positions) == [501, 502, 503]
+    assert StreamCounter.objects.get().last_position == 503
+
+
+def test_success_references_lead_to_the_new_events(home: Home) -> None:
+    reply = event(2, content={"body": "Yes", "reply_to_event_id": event_id(1)})
+    emoji = {"event_id": event_id(2), "sender_id": ANNA, "emoji": "🎉"}
+    reaction = event(3, event_type="swp.room.reaction", content=emoji)
+    gone = {"event_id": event_id(3), "redacted_by": BOB, "reason": None}
+    redaction = event(4, event_type="swp.room.redaction", content=gone)
+    room = carried(home, Bundle([event(1), reply, reaction, redaction]))
+    one, two, three, four = room.events.order_by("stream_position")
+    assert two.content["reply_to_event_id"] == str(one.pk)
+    assert three.content["event_id"] == str(two.pk)
+    assert three.content["sender_id"] == ANNA
+    assert four.content["event_id"] == str(three.pk)
+    assert four.content["redacted_by"] == BOB
+
+
+def test_success_stripped_and_cut(home: Home) -> None:
+    marker = event(2, event_type="swp.room.read_marker", content={"event_id": event_id(1)})
+    aside = event(3, event_type="swp.sidekick.note", content={"text": "psst"})
+    reply = event(4, content={"body": "Yes", "reply_to_event_id": event_id(3)})
+    emoji = {"event_id": event_id(3), "emoji": "🎉"}
+    reaction = event(5, event_type="swp.room.reaction", content=emoji)
+    result = carry(home, Bundle([event(1), marker, aside, reply, reaction]))
+    assert (result.events, result.references_cut) == (2, 1)
+    assert result.stripped == {
+        "swp.room.read_marker": 1,
+        "swp.sidekick.*": 1,
+        "swp.room.reaction": 1,
+    }
+    positions = Event.objects.order_by("stream_position").values_list("stream_position", flat=True)
+    assert list(positions) == [1, 2]
+    assert Event.objects.get(stream_position=2).content == {
+        "body": "Yes",
+        "_imported_sender": ANNA_WAS,
+    }
+
+
+def test_success_media(home: Home) -> None:
+    bundle = Bundle()
+    cat, dog = bundle.add("cat.png", b"cat"), bundle.add("dog.png", b"dog", missing="lost")
+    told = {"msgtype": "swp.media", "body": "", "media_id": cat, "thumbnail_id": dog}
+    bundle.events = [event(1, content=told)]
+    result = carry(home, bundle)
+    assert (result.media_stored, result.media_missing) == (1, 1)
+    assert result.warnings == (UNSIGNED, "1 attachment is missing from the bundle.")
+    media = Media.objects.get()
+    with default_storage.open(media.storage_name) as file:
+        assert file.read() == b"cat"
+    assert RoomMedia.objects.get().name == "cat.png"
+    room = Room.objects.get()
+    assert contents(room)[0]["media_id"] == str(media.pk)
+    assert contents(room)[0]["thumbnail_id"] == IdMapper(room.pk)(dog)
+    assert not ImportIntent.objects.exists()
+
+
+def test_success_media_is_stored_once_per_tenant(home: Home) -> None:
+    bundle = Bundle([event(1)])
+    bundle.add("cat.png", b"cat")
+    carry(home, bundle)
+    result = carry(home, bundle)
+    assert (result.media_stored, result.media_already_there) == (0, 1)
+    assert (Media.objects.count(), RoomMedia.objects.count()) == (1, 2)
+
+
+def test_success_dm_becomes_a_group_and_an_archived_room_is_open(home: Home) -> None:
+    result = carry(home, Bundle(room={"room_type": "dm", "state": "archived", "name": ""}))
+    room = Room.objects.get()
+    assert (room.room_type, room.state, room.name) == ("group", "open", "")
+    assert result.warnings == (
+        UNSIGNED,
+        "The direct message was imported as a group.",
+        "The room was archived; the imported room is open.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "bounds"),
+    [
+        (START_TEXT, None, f"since {START_TEXT} and before the export"),
+        (None, END_TEXT, f"before {END_TEXT}"),
+        (START_TEXT, END_TEXT, f"since {START_TEXT} and before {END_TEXT}"),
+    ],
+)
+def test_success_a_part_of_a_room_is_told(
+    home: Home, since: str | None, until: str | None, bounds: str
+) -> None:
+    result = carry(home, Bundle([event(1)], window=TimeWindow(since, until)))
+    assert result.warnings == (
+        UNSIGNED,
+        f"The bundle is partial: it contains only events sent {bounds}.",
+    )
+
+
+def test_success_twice_makes_two_rooms(home: Home) -> None:
+    bundle = Bundle([event(1), event(2)])
+    first, second = carried(home, bundle), carried(home, bundle)
+    assert first.pk != second.pk
+    assert Event.objects.count() == 4
+    assert contents(first) == contents(second)
+
+
+def test_success_remembered_and_audited(home: Home) -> None:
+    room = carried(home, Bundle([event(1)]))
+    source = RoomImport.objects.get(room=room)
+    assert (source.source_room_id, source.source_server_name) == (ROOM, "old.example")
+    assert (source.operator, source.created_at, source.tenant) == ("root", NOW, home.tenant)
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.operator, entry.at) == ("import-room", "root", NOW)
+    assert (entry.subject_type, entry.subject_id) == ("room", str(room.pk))
+    assert entry.tenant_id == str(home.tenant.pk)
+    assert entry.details == {
+        "workspace": "main",
+        "participant": str(home.anna.pk),
+        "from_room": ROOM,
+        "from_server": "old.example",
+        "manifest_sha256": source.manifest_sha256,
+        "events": 1,
+    }
+
+
+def test_success_from_what_can_be_read_only_once(home: Home) -> None:
+    class Pipe(BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    room = carried(home, Bundle(), file=Pipe(Bundle([event(1)]).data()))
+    assert room.events.count() == 1
+
+
+def test_success_dry_run_writes_nothing(home: Home, media_root: Any) -> None:
+    bundle = Bundle([event(1), event(2)])
+    bundle.add("cat.png", b"cat")
+    left = ImportIntent.objects.create(tenant=home.tenant, operator="root", started_at=NOW)
+    result = carry(home, bundle, dry_run=True)
+    assert (result.imported, result.dry_run, result.room_id) == (False, True, None)
+    assert (result.events, result.media_stored) == (2, 1)
+    assert result.sentence == (
+        "Would import room 'Launch' into workspace main. No changes were made."
+    )
+    for model in (Room, Event, Media, StreamCounter, AuditEntry):
+        assert not model.objects.exists()
+    assert ImportIntent.objects.get() == left
+    assert not media_root.exists()
+
+
+def test_success_what_killed_ones_left_is_taken_away_before(home: Home) -> None:
+    other = rows.tenant("other")
+    ImportIntent.objects.create(tenant=other, hashes=[], operator="root", started_at=NOW)
+    carry(home, Bundle())
+    assert not ImportIntent.objects.exists()
+
+
+def test_success_what_it_says(home: Home) -> None:
+    result = carry(home, Bundle([event(1)]))
+    assert result.sentence == "Imported room 'Launch' into workspace main."
+    assert result.document() == {
+        "room": {"id": result.room_id, "name": "Launch", "workspace": "main"},
+        "imported": True,
+        "dry_run": False,
+        "signature": "unsigned",
+        "events": 1,
+        "stripped": {},
+        "references_cut": 0,
+        "media": {"stored": 0, "already_there": 0, "infected": 0, "missing": 0},
+        "warnings": [UNSIGNED],
+    }

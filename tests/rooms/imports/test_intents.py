@@ -1,0 +1,175 @@
+"""Announced files: gone when their import fails, and never somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import DatabaseError, connection, transaction
+
+from rooms.models import ImportIntent, Media
+from rooms.services.imports.intents import clean_up_abandoned, complete_intent, import_intent
+from tenants.models import Tenant
+from tests.scaiwave import rows
+from tests.scaiwave.test_process_locks import held_elsewhere
+from tests.tenants.factories import HOST_OPERATOR
+
+NOW = rows.NOW
+ONE, TWO = (sha256(text).hexdigest() for text in (b"one", b"two"))
+
+
+class Failed(Exception):
+    """What ends an import in these tests."""
+
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def acme(media_root: Path) -> Tenant:
+    return rows.tenant()
+
+
+def put(tenant: Tenant, key: str) -> str:
+    name = Media(tenant=tenant, sha256=key).storage_name
+    return default_storage.save(name, ContentFile(b"bytes"))
+
+
+def abandoned(tenant: Tenant, *hashes: str) -> ImportIntent:
+    """What an import that was killed has left."""
+    return ImportIntent.objects.create(
+        tenant=tenant, hashes=list(hashes), operator="root", started_at=NOW
+    )
+
+
+def end(intent: ImportIntent) -> None:
+    """An import that has come to its good end."""
+    with transaction.atomic():
+        complete_intent(intent)
+
+
+def gone(*_: object) -> None:
+    raise DatabaseError("gone")
+
+
+def fail(tenant: Tenant, *hashes: str, last: Callable[[], object] = lambda: None) -> None:
+    """An import that has put its files into the store and then ends."""
+    with pytest.raises(Failed):
+        fails(tenant, hashes, last)
+
+
+def fails(tenant: Tenant, hashes: Collection[str], last: Callable[[], object]) -> None:
+    with import_intent(hashes, operator=HOST_OPERATOR, tenant=tenant, now=NOW):
+        for key in hashes:
+            put(tenant, key)
+        last()
+        raise Failed
+
+
+def test_success_told_while_it_lasts(acme: Tenant) -> None:
+    with import_intent([TWO, ONE], operator=HOST_OPERATOR, tenant=acme, now=NOW) as intent:
+        kept = ImportIntent.objects.get()
+        assert (kept, kept.hashes, kept.operator) == (intent, sorted([ONE, TWO]), "root")
+        end(intent)
+    assert not ImportIntent.objects.exists()
+
+
+def test_fail_takes_its_files_away(acme: Tenant) -> None:
+    fail(acme, ONE, TWO)
+    assert not ImportIntent.objects.exists()
+    assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+    assert not default_storage.exists(Media(tenant=acme, sha256=TWO).storage_name)
+
+
+def test_fail_leaves_what_has_a_row(acme: Tenant) -> None:
+    rows.media(acme, sha256=ONE)
+    fail(acme, ONE)
+    assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+
+
+def test_fail_leaves_what_another_import_wants(acme: Tenant) -> None:
+    with import_intent([ONE], operator=HOST_OPERATOR, tenant=acme, now=NOW) as other:
+        fail(acme, ONE, TWO)
+        assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+        assert list(ImportIntent.objects.all()) == [other]
+        end(other)
+
+
+def test_fail_takes_what_only_another_tenant_wants(acme: Tenant) -> None:
+    other = rows.tenant("other")
+    rows.media(other, sha256=ONE)
+    put(other, ONE)
+    fail(acme, ONE)
+    assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+    assert default_storage.exists(Media(tenant=other, sha256=ONE).storage_name)
+
+
+def test_fail_without_a_database_is_left_to_the_next(
+    acme: Tenant, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExitStack() as stack:
+        wrapper = connection.execute_wrapper(gone)
+        fail(acme, ONE, last=lambda: stack.enter_context(wrapper))
+    key = ImportIntent.objects.get().pk
+    assert caplog.messages == [f"Could not clean up after import {key}; the next import will."]
+    assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+    assert clean_up_abandoned(NOW) == 1
+    assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+
+
+def test_success_clean_up_takes_what_killed_ones_left(acme: Tenant) -> None:
+    other = rows.tenant("other")
+    for tenant in (acme, other):
+        abandoned(tenant, ONE, TWO)
+        put(tenant, ONE)
+    assert clean_up_abandoned(NOW + timedelta(hours=1)) == 2
+    assert not ImportIntent.objects.exists()
+    assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+    assert clean_up_abandoned(NOW) == 0
+
+
+def test_success_clean_up_leaves_living_ones_alone(acme: Tenant) -> None:
+    intent = abandoned(acme, ONE)
+    put(acme, ONE)
+    with held_elsewhere(f"import-{intent.pk}"):
+        assert clean_up_abandoned(NOW) == 0
+        assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
+    assert clean_up_abandoned(NOW) == 1
+
+
+def draft(tenant: Tenant, media_root: Path, key: str) -> Path:
+    """What is left of a file that was being written by a process that was killed."""
+    path = media_root / "incoming" / f"tenant-{tenant.pk}-{key}.0123"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_clean_up_takes_drafts_too(acme: Tenant, media_root: Path) -> None:
+    """A draft of a file that another import wants may be that import's, until it has ended."""
+    mine, wanted = (draft(acme, media_root, key) for key in (ONE, TWO))
+    others = draft(rows.tenant("other"), media_root, ONE)
+    abandoned(acme, ONE, TWO)
+    with import_intent([TWO], operator=HOST_OPERATOR, tenant=acme, now=NOW) as living:
+        assert clean_up_abandoned(NOW) == 1
+        assert [path.exists() for path in (mine, wanted, others)] == [False, True, True]
+        end(living)
+    assert [path.exists() for path in (mine, wanted, others)] == [False, False, True]
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_the_last_who_wants_a_file_takes_its_drafts(acme: Tenant, media_root: Path) -> None:
+    left = draft(acme, media_root, ONE)
+    living = abandoned(acme, ONE)
+    with import_intent([ONE], operator=HOST_OPERATOR, tenant=acme, now=NOW) as first:
+        end(first)
+    assert left.exists()
+    end(living)
+    assert not left.exists()

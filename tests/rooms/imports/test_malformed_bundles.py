@@ -1,0 +1,72 @@
+"""Bundles made to do harm: each is refused by its own code before anything is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from rooms.errors import BundleBadManifest, BundleDamaged, BundleNotZip
+from scaiwave.errors import ScaiWaveError
+from tests.rooms.bundle.archive_factories import zip_of
+from tests.rooms.bundle.corpus_archives import ARCHIVES
+from tests.rooms.bundle.corpus_events import CONTENTS, EVENTS
+from tests.rooms.bundle.corpus_manifests import MANIFESTS
+from tests.rooms.bundle.corpus_names import NAMES
+from tests.rooms.bundle.factories import (
+    event,
+    manifest,
+    manifest_bytes,
+    media_row,
+    of_manifest,
+    part,
+)
+from tests.rooms.bundle.test_fuzz import LONG
+from tests.rooms.bundle.test_manifest import TEXTS
+from tests.rooms.imports.bundle_factories import Bundle
+from tests.rooms.imports.factories import make_home
+from tests.rooms.imports.test_import_room import carry
+
+
+def hostile() -> Iterator[tuple[str, bytes, str]]:
+    """What it is, the bundle, and the code of its refusal."""
+    for name, archive in {**ARCHIVES, **NAMES}.items():
+        yield name, archive.build(), archive.error.code
+    for name, bad in {**MANIFESTS, **EVENTS}.items():
+        yield name, of_manifest(json.dumps(bad.document).encode()), bad.error.code
+    for name, (content, _) in CONTENTS.items():
+        raw = manifest_bytes(manifest(event(1, content="mark"))).replace(
+            b'"mark"', content.encode()
+        )
+        yield name, of_manifest(raw), BundleBadManifest.code
+    for raw, message in TEXTS.items():
+        yield f"{raw[-20:]!r}: {message}", of_manifest(raw), BundleBadManifest.code
+    for size in range(1000, len(LONG), 1000):
+        yield f"cut off at {size}", LONG[:size], BundleNotZip.code
+    row = media_row(b"true")
+    manifest_part = part("manifest.json", manifest_bytes(manifest(media=[row])))
+    lie = part(f"media/{row['sha256']}/photo.png", b"lies")
+    yield "hash that lies", zip_of(manifest_part, lie), BundleDamaged.code
+
+
+def only_read(execute: Callable[..., Any], sql: str, *others: Any) -> Any:
+    assert sql.startswith("SELECT"), sql
+    return execute(sql, *others)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fail_before_the_first_row(media_root: Path) -> None:
+    home = make_home()
+    found, expected = {}, {}
+    for name, raw, code in hostile():
+        expected[name] = code
+        with connection.execute_wrapper(only_read), pytest.raises(ScaiWaveError) as caught:
+            carry(home, Bundle(), file=BytesIO(raw))
+        found[name] = caught.value.code
+    assert found == expected
+    assert not media_root.exists()

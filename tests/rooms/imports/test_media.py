@@ -1,0 +1,214 @@
+"""Which files of a bundle come in, and which rows they get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pytest
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import default_storage
+from pytest_django import Settings
+
+from rooms.bundle.manifest.schema import MediaEntry
+from rooms.errors import BundleDamaged
+from rooms.models import Media, Room, RoomMedia
+from rooms.services.imports.media import MediaPlan, plan_media, store_files, write_media
+from scaiwave.media_storage import AtomicFileSystemStorage, MediaStoreUnusable
+from tests.rooms.imports.bundle_factories import attachment
+from tests.rooms.imports.factories import NOW, Home, make_home
+from tests.scaiwave import rows
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_root")]
+DATA = b"bytes of a cat"
+
+
+def media_row(name: str, data: bytes, **changes: Any) -> MediaEntry:
+    return attachment(name, data, **changes)
+
+
+CAT = media_row("cat.png", DATA)
+
+
+@pytest.fixture
+def home() -> Home:
+    return make_home()
+
+
+@pytest.fixture
+def room(home: Home) -> Room:
+    return rows.room(home.workspace, home.anna)
+
+
+def plan(home: Home, *media: MediaEntry) -> MediaPlan:
+    return plan_media(home.tenant.pk, media, trusted=True)
+
+
+def put(home: Home, planned: MediaPlan, data: bytes = DATA) -> None:
+    store_files(
+        planned,
+        tenant_id=home.tenant.pk,
+        open_media=cast(Callable[[str], BinaryIO], lambda sha256: BytesIO(data)),
+        progress=lambda done, total: None,
+    )
+
+
+def here(home: Home, *, data: bytes | None = DATA, **fields: Any) -> Media:
+    """The tenant's own cat; without bytes where `data` is None."""
+    media = rows.media(home.tenant, sha256=CAT.sha256, size=len(DATA), **fields)
+    if data is not None:
+        default_storage.save(media.storage_name, ContentFile(data))
+    return media
+
+
+def stored(home: Home) -> bytes | None:
+    name = Media(tenant=home.tenant, sha256=CAT.sha256).storage_name
+    if not default_storage.exists(name):
+        return None
+    with default_storage.open(name) as file:
+        return bytes(file.read())
+
+
+def test_success_new_file(home: Home, room: Room) -> None:
+    planned = plan(home, CAT)
+    assert (planned.to_store, planned.new, planned.added_bytes) == ([CAT], [CAT], len(DATA))
+    put(home, planned)
+    assert stored(home) == DATA
+    ids = write_media(planned, room=room, now=NOW)
+    media = Media.objects.get()
+    assert ids == {CAT.media_id: str(media.pk)}
+    assert (media.sha256, media.size, media.mime_type) == (CAT.sha256, len(DATA), "image/png")
+    assert (media.scan_status, media.created_at) == ("clean", NOW)
+    link = RoomMedia.objects.get()
+    assert (link.media, link.room, link.name) == (media, room, "cat.png")
+
+
+def test_success_file_under_several_names_and_ids(home: Home, room: Room) -> None:
+    again = media_row("katze.png", DATA, media_id="019ab222-0000-7000-8000-000000000001")
+    planned = plan(home, CAT, again)
+    assert (len(planned.to_store), planned.added_bytes) == (1, len(DATA))
+    ids = write_media(planned, room=room, now=NOW)
+    key = str(Media.objects.get().pk)
+    assert ids == {row.media_id: key for row in (CAT, again)}
+    assert sorted(RoomMedia.objects.values_list("name", flat=True)) == ["cat.png", "katze.png"]
+
+
+def test_success_file_that_is_here_is_not_written_again(home: Home, room: Room) -> None:
+    media = here(home, scan_status="pending")
+    planned = plan(home, CAT)
+    assert (planned.to_store, planned.new, planned.added_bytes) == ([], [], 0)
+    assert planned.already_there == 1
+    assert write_media(planned, room=room, now=NOW) == {CAT.media_id: str(media.pk)}
+    media.refresh_from_db()
+    assert media.scan_status == "pending"
+
+
+@pytest.mark.parametrize("data", [None, b"half"])
+def test_success_lost_file_gets_its_bytes_back(data: bytes | None, home: Home, room: Room) -> None:
+    media = here(home, data=data)
+    planned = plan(home, CAT)
+    assert (planned.to_store, planned.new, planned.added_bytes) == ([CAT], [], 0)
+    put(home, planned)
+    assert stored(home) == DATA
+    assert write_media(planned, room=room, now=NOW) == {CAT.media_id: str(media.pk)}
+
+
+def test_success_file_of_another_tenant_is_new_here(home: Home) -> None:
+    here(make_home("other"))
+    assert plan(home, CAT).to_store == [CAT]
+
+
+def test_success_infected_here_stays_infected(home: Home, room: Room) -> None:
+    media = here(home, data=None, scan_status="infected")
+    planned = plan(home, CAT)
+    assert (planned.to_store, planned.new, planned.infected) == ([], [], 1)
+    assert write_media(planned, room=room, now=NOW) == {CAT.media_id: str(media.pk)}
+    assert RoomMedia.objects.get().media == media
+
+
+@pytest.mark.parametrize("missing", ["infected", None])
+def test_success_infected_there_leaves_a_row_without_bytes(
+    missing: str | None, home: Home, room: Room
+) -> None:
+    infected = media_row("cat.png", DATA, missing=missing, scan_status="infected")
+    planned = plan(home, infected)
+    assert (planned.to_store, planned.added_bytes, planned.infected) == ([], 0, 1)
+    ids = write_media(planned, room=room, now=NOW)
+    media = Media.objects.get()
+    assert (ids, media.scan_status) == ({CAT.media_id: str(media.pk)}, "infected")
+
+
+@pytest.mark.parametrize("missing", ["lost", "left out"])
+def test_success_missing_leaves_no_row(missing: str, home: Home, room: Room) -> None:
+    planned = plan(home, media_row("cat.png", DATA, missing=missing))
+    assert (planned.to_store, planned.new, planned.missing) == ([], [], 1)
+    assert write_media(planned, room=room, now=NOW) == {}
+    assert not Media.objects.exists()
+
+
+@pytest.mark.parametrize("missing", ["lost", "left out", "infected"])
+def test_success_hash_alone_gives_nobody_the_file(missing: str, home: Home, room: Room) -> None:
+    """Else a bundle made by hand would open every file whose hash somebody knows."""
+    here(home)
+    planned = plan(home, media_row("cat.png", DATA, missing=missing))
+    assert write_media(planned, room=room, now=NOW) == {}
+    assert not RoomMedia.objects.exists()
+    assert Media.objects.get().scan_status == "clean"
+
+
+def test_success_row_that_somebody_else_has_written_meanwhile(home: Home, room: Room) -> None:
+    planned = plan(home, CAT)
+    media = here(home)
+    assert write_media(planned, room=room, now=NOW) == {CAT.media_id: str(media.pk)}
+
+
+def test_success_more_files_than_fit_in_a_statement(home: Home, room: Room) -> None:
+    many = [media_row(f"{number}.png", str(number).encode()) for number in range(1203)]
+    planned = plan(home, *many)
+    assert len(write_media(planned, room=room, now=NOW)) == 1203
+    assert RoomMedia.objects.filter(room=room).count() == 1203
+
+
+@pytest.mark.parametrize("data", [b"bytes of a dog", b"", DATA + b"!"])
+def test_fail_bytes_that_are_not_what_was_checked(data: bytes, home: Home, tmp_path: Path) -> None:
+    with pytest.raises(BundleDamaged) as caught:
+        put(home, plan(home, CAT), data)
+    assert caught.value.message == "The bytes of cat.png do not match their hash."
+    assert stored(home) is None
+
+
+def test_fail_store_that_is_a_file(home: Home, media_root: Path) -> None:
+    media_root.write_text("in the way")
+    with pytest.raises(MediaStoreUnusable) as caught:
+        put(home, plan(home, CAT))
+    assert caught.value.message == "The media store can't be written to: File exists."
+
+
+class Sparing(AtomicFileSystemStorage):
+    """Reads as much as a file says it is long, and no more, as S3's client does with small ones."""
+
+    def _save(self, name: str, content: File[Any]) -> str:
+        return super()._save(name, ContentFile(content.read(content.size)))
+
+
+def test_fail_bytes_that_are_not_what_was_checked_read_no_further_than_their_size(
+    home: Home, settings: Settings
+) -> None:
+    backend = {"BACKEND": f"{__name__}.Sparing"}
+    store = {**settings.STORAGES["default"], **backend}
+    settings.STORAGES = {**settings.STORAGES, "default": store}
+    with pytest.raises(BundleDamaged):
+        put(home, plan(home, CAT), DATA[::-1])
+    assert stored(home) is None
+
+
+def test_success_what_strangers_say_of_a_scan_counts_for_nothing(home: Home, room: Room) -> None:
+    infected = media_row("dog.png", b"woof", missing="infected", scan_status="infected")
+    planned = plan_media(home.tenant.pk, [CAT, infected], trusted=False)
+    put(home, planned)
+    write_media(planned, room=room, now=NOW)
+    media = Media.objects.get()
+    assert (media.sha256, media.scan_status) == (CAT.sha256, "pending")
+    assert planned.infected == 1

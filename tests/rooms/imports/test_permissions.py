@@ -1,0 +1,205 @@
+"""Who may import where, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+from rooms.bundle.format import MIB
+from rooms.errors import (
+    BundleNotZip,
+    ImportRefused,
+    TenantQuotaExceeded,
+    WorkspaceForbidden,
+    WorkspaceNotFound,
+)
+from rooms.models import Event, ImportIntent, Media, Room, WorkspaceMember
+from rooms.services.imports.permissions import ensure_quota, resolve_target
+from scaiwave.console.output import ColumnType
+from scaiwave.console.progress import ProgressCallback, null_progress
+from scaiwave.errors import InsufficientPermission, ScaiWaveError
+from tenants.errors import ParticipantNotFound, TenantNotFound
+from tests.rooms.imports.bundle_factories import Bundle, event
+from tests.rooms.imports.factories import NOW, Home, make_home
+from tests.rooms.imports.test_import_room import carry
+from tests.scaiwave import rows
+from tests.tenants.factories import HOST_OPERATOR, READ_ONLY_OPERATOR, make_tenant_admin
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
+WHO = "Run `scaiwave room workspaces --tenant <slug>` to list owners and editors."
+
+
+class Unread(BytesIO):
+    """A bundle that nobody may look at before it is known who asks."""
+
+    def read(self, *_: Any) -> bytes:
+        raise AssertionError("It was read.")
+
+    def seekable(self) -> bool:
+        raise AssertionError("It was looked at.")
+
+
+def refused(home: Home, **changes: Any) -> ScaiWaveError:
+    with pytest.raises(ScaiWaveError) as caught:
+        carry(home, Bundle(), file=Unread(), **changes)
+    return caught.value
+
+
+@pytest.mark.parametrize("role", ["owner", "editor"])
+def test_success_owners_and_editors(role: str) -> None:
+    home = make_home(role=role)
+    place = resolve_target(
+        HOST_OPERATOR, tenant="acme", workspace="main", participant="anna@example.com"
+    )
+    assert (place.tenant, place.workspace, place.participant) == (
+        home.tenant,
+        home.workspace,
+        home.anna,
+    )
+
+
+def test_fail_viewer() -> None:
+    error = refused(make_home(role="viewer"))
+    assert isinstance(error, WorkspaceForbidden)
+    assert error.message == (
+        "Anna is viewer of workspace main; only owners and editors may import there."
+    )
+    assert (error.fix, error.exit_code) == (WHO, 1)
+
+
+def test_fail_no_member() -> None:
+    home = make_home()
+    WorkspaceMember.objects.all().delete()
+    error = refused(home)
+    assert error.message == "Anna is not a member of workspace main."
+    assert error.fix == WHO
+
+
+def test_fail_participant_is_not_active() -> None:
+    home = make_home()
+    home.anna.suspended_by_hand_at = NOW
+    home.anna.save()
+    error = refused(home)
+    assert isinstance(error, WorkspaceForbidden)
+    assert error.message == "Anna can't import into workspace main: suspended by hand."
+
+
+def test_fail_tenant_is_suspended() -> None:
+    error = refused(make_home(scaikey_status="SUSPENDED"))
+    assert isinstance(error, ImportRefused)
+    assert error.message == "Can't import into tenant acme: it is suspended in ScaiKey."
+    assert error.fix == "Nothing was imported. For details, run `scaiwave admin show-tenant acme`."
+
+
+def test_fail_of_another_tenant() -> None:
+    home, other = make_home(), make_home("other")
+    assert isinstance(refused(home, workspace=str(other.workspace.pk)), WorkspaceNotFound)
+    assert isinstance(refused(home, participant=str(other.anna.pk)), ParticipantNotFound)
+
+
+def test_fail_out_of_scope_or_not_allowed() -> None:
+    home, other = make_home(scaikey_tenant_id="tnt_a"), make_home("other", scaikey_tenant_id="b")
+    assert isinstance(refused(home, operator=make_tenant_admin(other.tenant)), TenantNotFound)
+    assert isinstance(refused(home, operator=READ_ONLY_OPERATOR), InsufficientPermission)
+
+
+def test_success_rooms_that_are_closed_do_not_count() -> None:
+    home = make_home(max_rooms=2)
+    for state in ("closed", "closed", "archived"):
+        rows.room(home.workspace, home.anna, state=state)
+    assert carry(home, Bundle()).imported
+
+
+def test_fail_too_many_rooms() -> None:
+    home = make_home(max_rooms=1)
+    rows.room(home.workspace, home.anna)
+    with pytest.raises(TenantQuotaExceeded):
+        carry(home, Bundle([event(1)]), dry_run=True)
+    with pytest.raises(TenantQuotaExceeded) as caught:
+        carry(home, Bundle([event(1)]))
+    assert caught.value.message == "Limit of tenant acme exceeded: 1 of 1 rooms are in use."
+    assert caught.value.fix == (
+        "Nothing was imported. Raise the limit with `scaiwave admin update-tenant acme`, or "
+        "delete rooms or files."
+    )
+    assert not Event.objects.exists()
+
+
+def test_fail_too_many_bytes() -> None:
+    home = make_home(max_storage_mb=1)
+    rows.media(home.tenant, size=MIB - 2)
+    bundle = Bundle([event(1)])
+    bundle.add("cat.png", b"cat")
+    with pytest.raises(TenantQuotaExceeded) as caught:
+        carry(home, bundle)
+    assert caught.value.message == (
+        "Limit of tenant acme exceeded: 1.0 MiB of 1.0 MiB storage are in use, and the attachments "
+        "need 3 B."
+    )
+    assert not Room.objects.exists()
+    assert not ImportIntent.objects.exists()
+
+
+def test_success_bytes_that_are_here_already_add_nothing() -> None:
+    home = make_home()
+    bundle = Bundle([event(1)])
+    bundle.add("cat.png", b"cat")
+    carry(home, bundle)
+    Media.objects.update(size=3)
+    home.tenant.max_storage_mb = 0
+    home.tenant.save()
+    assert carry(home, bundle).imported
+    bundle.add("dog.png", b"dog")
+    with pytest.raises(TenantQuotaExceeded):
+        carry(home, bundle)
+
+
+def test_success_just_enough() -> None:
+    home = make_home(max_storage_mb=1, max_rooms=1)
+    rows.media(home.tenant, size=MIB - 3)
+    bundle = Bundle([event(1)])
+    bundle.add("cat.png", b"cat")
+    assert carry(home, bundle).imported
+
+
+def test_fail_limits_are_reached_while_it_is_written() -> None:
+    """Of two imports that both would have fitted, the last to finish finds no room."""
+    home = make_home(max_rooms=1, max_storage_mb=1)
+    rows.room(home.workspace, home.anna)
+    ensure_quota(home.tenant, added_bytes=0, written=True)
+    rows.media(home.tenant, size=MIB)
+    ensure_quota(home.tenant, added_bytes=3, written=True)
+    rows.media(home.tenant, "other", size=1)
+    with pytest.raises(TenantQuotaExceeded):
+        ensure_quota(home.tenant, added_bytes=3, written=True)
+    rows.room(home.workspace, home.anna, "Other")
+    with pytest.raises(TenantQuotaExceeded) as caught:
+        ensure_quota(home.tenant, added_bytes=0, written=True)
+    assert caught.value.message == "Limit of tenant acme exceeded: 1 of 1 rooms are in use."
+
+
+def test_fail_no_bundle_at_all() -> None:
+    with pytest.raises(BundleNotZip):
+        carry(make_home(), Bundle(), file=BytesIO())
+
+
+@pytest.mark.parametrize("change", [{"role": "viewer"}, None], ids=["viewer", "gone"])
+def test_fail_no_editor_any_more_when_it_is_written(change: dict[str, str] | None) -> None:
+    """To check a large bundle takes minutes."""
+    home, members = make_home(), WorkspaceMember.objects.all()
+
+    @contextmanager
+    def removing(what: str, kind: ColumnType = ColumnType.COUNT, /) -> Iterator[ProgressCallback]:
+        members.update(**change) if change else members.delete()
+        yield null_progress
+
+    bundle = Bundle([event(1)])
+    bundle.add("cat.png", b"cat")
+    with pytest.raises(WorkspaceForbidden):
+        carry(home, bundle, bars=removing)
+    left = (Room.objects, Event.objects, Media.objects, ImportIntent.objects)
+    assert [rows_of.count() for rows_of in left] == [0, 0, 0, 0]

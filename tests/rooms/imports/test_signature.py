@@ -1,0 +1,112 @@
+"""Whose signature lets a bundle in."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from federation.errors import InvalidKey
+from federation.services.ed25519 import thumbprint
+from rooms.errors import ImportRefused
+from rooms.models import Room
+from tests.rooms.imports.bundle_factories import Bundle, event
+from tests.rooms.imports.factories import Home, make_home
+from tests.rooms.imports.test_import_room import UNSIGNED, carry
+from tests.rooms.imports.test_permissions import Unread
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A server that this one does not know, unless it is told its key."""
+
+    private: Ed25519PrivateKey
+
+    @property
+    def raw(self) -> bytes:
+        return self.private.public_key().public_bytes_raw()
+
+    @property
+    def key(self) -> str:
+        return f"ed25519:{base64.b64encode(self.raw).decode()}"
+
+    @property
+    def key_id(self) -> str:
+        return thumbprint(self.raw)
+
+    def sign(self, data: bytes) -> bytes:
+        return self.private.sign(data)
+
+
+class Forger(Signer):
+    """Signs something else."""
+
+    def sign(self, data: bytes) -> bytes:
+        return super().sign(data + b" ")
+
+
+@pytest.fixture
+def home() -> Home:
+    return make_home()
+
+
+@pytest.fixture(scope="module")
+def private() -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.generate()
+
+
+@pytest.fixture
+def signer(private: Ed25519PrivateKey) -> Signer:
+    return Signer(private)
+
+
+def test_success_known_key(home: Home, signer: Signer) -> None:
+    bundle = Bundle([event(1)], signer=signer)
+    result = carry(home, bundle, key=signer.key, require_signature=True)
+    assert (result.signature, result.warnings) == ("valid", ())
+
+
+def test_success_unknown_key_is_said(home: Home, signer: Signer) -> None:
+    result = carry(home, Bundle([event(1)], signer=signer))
+    assert result.signature == "unknown signer"
+    assert result.warnings == (
+        f"The bundle claims to be signed by old.example with key {signer.key_id}, but this key is "
+        "not known here.",
+    )
+
+
+def test_success_unsigned_is_said(home: Home) -> None:
+    result = carry(home, Bundle([event(1)]))
+    assert (result.signature, result.warnings) == ("unsigned", (UNSIGNED,))
+
+
+def test_fail_wrong(home: Home, private: Ed25519PrivateKey) -> None:
+    forger = Forger(private)
+    with pytest.raises(ImportRefused) as caught:
+        carry(home, Bundle([event(1)], signer=forger), key=forger.key)
+    assert caught.value.message.startswith("The bundle's signature is not valid. ")
+    assert not Room.objects.exists()
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_fail_required(signed: bool, home: Home, signer: Signer) -> None:
+    bundle = Bundle([event(1)], signer=signer if signed else None)
+    with pytest.raises(ImportRefused) as caught:
+        carry(home, bundle, require_signature=True)
+    assert caught.value.message == (
+        "The bundle has no signature from a known key, which --require-signature demands."
+    )
+    assert caught.value.fix == (
+        "Nothing was imported. If you trust the signer, pass its key with --key."
+    )
+    assert not Room.objects.exists()
+
+
+def test_fail_key_that_is_none(home: Home) -> None:
+    """Said before a bundle of many gigabytes is read."""
+    with pytest.raises(InvalidKey):
+        carry(home, Bundle(), file=Unread(), key="ed25519:short")

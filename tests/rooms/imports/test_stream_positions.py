@@ -1,0 +1,69 @@
+"""Positions in a tenant's stream are handed out once each, whoever asks at the same time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import pytest
+
+from rooms.models import StreamCounter
+from rooms.services.stream_positions import reserve_positions
+from tests.rooms.imports.factories import make_home
+from tests.rooms.imports.import_environment import Site
+from tests.scaiwave import rows
+from tests.scaiwave.console import CHECKOUT
+
+TAKE = """
+import sys, django
+django.setup()
+from rooms.services.stream_positions import reserve_positions
+sys.stdin.readline()
+for _ in range(40):
+    print(reserve_positions(sys.argv[1], 7))
+"""
+
+
+@pytest.mark.django_db
+def test_success_blocks_follow_one_another() -> None:
+    tenant, other = rows.tenant(), rows.tenant("other")
+    assert [reserve_positions(tenant.pk, count) for count in (3, 5, 1)] == [1, 4, 9]
+    assert reserve_positions(other.pk, 2) == 1
+    assert StreamCounter.objects.get(tenant=tenant).last_position == 9
+
+
+@pytest.mark.django_db
+def test_success_nothing_below_what_the_platform_has_written() -> None:
+    home = make_home()
+    room = rows.room(home.workspace, home.anna)
+    rows.event(room, 700)
+    assert reserve_positions(home.tenant.pk, 10) == 701
+    rows.event(room, 705)
+    assert reserve_positions(home.tenant.pk, 10) == 711
+
+
+def test_success_two_processes_never_get_the_same(site: Site) -> None:
+    ((tenant,),) = site.rows("SELECT id FROM sw_tenants")
+    takers = [_python(TAKE, str(tenant)) for _ in range(2)]
+    for taker in takers:
+        assert taker.stdin
+        taker.stdin.write("go\n")
+        taker.stdin.flush()
+    said = [taker.communicate(timeout=60)[0] for taker in takers]
+    assert [taker.returncode for taker in takers] == [0, 0]
+    firsts = sorted(int(line) for text in said for line in text.split())
+    assert firsts[0] == 1
+    assert {b - a for a, b in pairwise(firsts)} == {7}
+    assert len(firsts) == 80
+
+
+def _python(code: str, *arguments: str) -> subprocess.Popen[str]:
+    prepared = f"import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'scaiwave.settings'\n{code}"
+    return subprocess.Popen(
+        [sys.executable, "-c", prepared, *arguments],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
