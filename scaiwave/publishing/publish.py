@@ -33,17 +33,17 @@ def publish(
     """
     pages = read_pages(docs, reserved=INDEX_PATH)
     live = client.read_page(INDEX_PATH)
-    listed = parse_index(live.body_md) if live else set()
+    published = parse_index(live.body_md) if live else set()
     executor = PageExecutor(client)
-    planned = [*plan_pages(pages, docs, client.namespace), *_plan_gone_pages(pages, listed)]
+    planned = [*plan_pages(pages, docs, client.namespace), *_plan_gone_pages(pages, published)]
     compared = [executor.fetch_live(step) for step in _report_progress(planned, progress)]
     steps = _mark_pruned([step for step in compared if step is not None], prune)
     if not execute:
-        return PublishReport(steps=(*steps, *_plan_index(steps, listed, live)), executed=False)
+        return PublishReport(steps=(*steps, *_plan_index(steps, published, live)), executed=False)
     steps = [executor.execute(step) if step.action is Action.PRUNED else step for step in steps]
     # The list is written after removals and before writes: it may name a page that is not live,
     # but every live page is in it.
-    index_steps = [executor.execute(step) for step in _plan_index(steps, listed, live)]
+    index_steps = [executor.execute(step) for step in _plan_index(steps, published, live)]
     steps = _write_pages(executor, steps, progress)
     return PublishReport(steps=(*steps, *index_steps), executed=True)
 
@@ -70,10 +70,10 @@ def plan_pages(pages: list[SourcePage], docs: Path, namespace: str) -> Iterator[
         yield step
 
 
-def _plan_gone_pages(pages: list[SourcePage], listed: set[str]) -> Iterator[PageAction]:
-    """Yield the listed pages without a source; none while a path can't be read."""
+def _plan_gone_pages(pages: list[SourcePage], published: set[str]) -> Iterator[PageAction]:
+    """Yield the published pages without a source; none while a path can't be read."""
     if all(page.path for page in pages):
-        for path in sorted(listed - {page.path for page in pages if not page.is_draft}):
+        for path in sorted(published - {page.path for page in pages if not page.is_draft}):
             drafts = [page.file for page in pages if page.path == path]
             yield PageAction(action=Action.GONE, path=path, file=drafts[0] if drafts else "")
 
@@ -112,22 +112,22 @@ def _build_prune_refusal(path: str, steps: list[PageAction]) -> ScaiWaveError:
     )
 
 
-def _list_index_paths(steps: list[PageAction], listed: set[str]) -> set[str]:
+def _list_index_paths(steps: list[PageAction], published: set[str]) -> set[str]:
     """Return the paths for the list: all published pages that are or will be live.
 
-    A page whose path can't be read may be any of the listed ones, so all of them are kept.
+    A page whose path can't be read may be any of the published ones, so all of them are kept.
     """
     paths = {step.path for step in steps if step.outgoing or step.action is Action.GONE}
     paths |= {step.path for step in steps if step.action is Action.PRUNED and step.problems}
-    paths |= {step.path for step in steps if step.action is Action.FAILED} & listed
-    return paths if all(step.path for step in steps) else paths | listed
+    paths |= {step.path for step in steps if step.action is Action.FAILED} & published
+    return paths if all(step.path for step in steps) else paths | published
 
 
 def _plan_index(
-    steps: list[PageAction], listed: set[str], live: LivePage | None
+    steps: list[PageAction], published: set[str], live: LivePage | None
 ) -> list[PageAction]:
     """Return the step for the list, unless the list is empty and not published."""
-    paths = _list_index_paths(steps, listed)
+    paths = _list_index_paths(steps, published)
     return [plan_page(build_index(paths), live)] if paths or live else []
 
 

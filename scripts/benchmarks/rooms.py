@@ -141,7 +141,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/bench rooms", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench rooms", description=__doc__, allow_abbrev=False
+    )
     add = parser.add_argument
     add(
         "--events",

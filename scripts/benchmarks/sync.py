@@ -2,8 +2,8 @@
 
 For each database and each latency of the sandbox, each run is a separate process: the bare download
 (several times between the others, of which the median counts), the first sync into an empty
-database, a sync with nothing to do, and one after 1 % of the people has changed. No time is
-judged, but a run that changes something else than expected is an error.
+database, a sync with nothing to do, and one after 1 % of the people has changed. Times have no
+limit, but a run that changes anything other than expected is an error.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/bench sync", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench sync", description=__doc__, allow_abbrev=False
+    )
     add = parser.add_argument
     add("--people", type=int, default=100_000, help="number of people (default 100,000)")
     add("--partners", type=int, default=3, help="number of partners (default 3)")
