@@ -8,7 +8,7 @@ import pytest
 from tests.databases import copy_database
 from tests.federation.factories import configure
 from tests.federation.fake_peer import FakePeer, run_peer
-from tests.identity_sync.sync.server import Server
+from tests.identity_sync.sync.processes import Server
 from tests.scaiwave.clients.certificates import Authority
 
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.identity_sync.sync.server import Server, wait_for
+from tests.identity_sync.sync.processes import Server, wait_for
 from tests.scaiwave.console import Ended, at_terminal, scaiwave, started
 
 pytestmark = pytest.mark.once

@@ -89,7 +89,7 @@ def load_receipt(home: Path) -> PendingRegistration | None:
     """Return the pending registration, with its credentials wherever in the directory they are.
 
     A process that was killed may have left them in the file of ScaiKey's response, or in a draft
-    of the receipt. Changes nothing. Raises `ReceiptUnreadable` for a file that is no receipt.
+    of the receipt. Changes nothing. Raises `ReceiptUnreadable` for a file that is not a receipt.
     """
     try:
         receipt = _read_receipt(home)

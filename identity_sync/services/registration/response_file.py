@@ -125,7 +125,7 @@ def parse_response(raw: bytes) -> Credentials | None:
 
 
 def _map_file(descriptor: int, size: int) -> mmap.mmap | None:
-    """Return None on file systems that can't share a mapping, as some of virtual machines."""
+    """Return None on file systems that can't share a mapping, as some of virtual hosts."""
     try:
         return mmap.mmap(descriptor, size)
     except OSError:

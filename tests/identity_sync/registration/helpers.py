@@ -1,4 +1,4 @@
-"""Helpers for the tests of registration: a server in a home of its own, and ScaiKey's decisions."""
+"""Helpers for the tests of registration: a server with its home directory, and ScaiKey's decisions."""
 
 from __future__ import annotations
 
@@ -67,20 +67,20 @@ class ServerHome:
         )
 
     def make_flags(self, **changes: Any) -> RegistrationFlags:
-        answers = {
+        flags = {
             "url": self.url,
             "name": "chat",
             "scope": "GLOBAL",
             "contact_email": "ops@example.com",
         }
-        return RegistrationFlags(**{**answers, **changes})
+        return RegistrationFlags(**{**flags, **changes})
 
     def register(self, *, wait: float | None = None, **options: Any) -> RegistrationResult:
         """Register with all answers passed as flags."""
         return register(self.make_context(wait=wait), flags=self.make_flags(), **options)
 
     def resume(self, *, wait: float | None = None, **options: Any) -> RegistrationResult:
-        """Run it as an operator does the second time, without flags."""
+        """Run `sync register` without flags, to continue."""
         return register(self.make_context(wait=wait), flags=RegistrationFlags(), **options)
 
 

@@ -1,11 +1,11 @@
-"""Register in child processes that are killed at one step after the other; run as a program.
+"""Register in child processes, each of which is killed at another step; run as a program.
 
     python -m tests.identity_sync.registration.kill_steps DIRECTORY URL
 
-Each home below DIRECTORY is a server of its own. A step is a call of the operating system that
-changes files, or an SQL statement. For each step one process is killed (SIGKILL) before it and one
-after it, then a second process runs the same command to its end. Prints one JSON line per kill:
-the step, the home, and whether the first process was killed.
+Each home directory below DIRECTORY is a separate server. A step is a call of the operating system
+that changes files, or an SQL statement. For each step one process is killed (SIGKILL) before it and
+one after it, then a second process runs the same command to its end. Prints one JSON line per kill:
+the step, the home directory, and whether the first process was killed.
 """
 
 from __future__ import annotations
@@ -45,29 +45,29 @@ FILE_CALLS = (
 
 
 class Steps:
-    """Count the steps of this process, and end it before or after one of them."""
+    """Count the steps of this process, and kill it before or after one of them."""
 
     def __init__(self, kill_at: int | None, *, after: bool) -> None:
         self.kill_at = kill_at
         self.after = after
         self.names: list[str] = []
 
-    def around(self, name: str, call: Callable[[], Any]) -> Any:
+    def run_step(self, name: str, call: Callable[[], Any]) -> Any:
         self.names.append(name)
-        here = len(self.names) - 1 == self.kill_at
-        if here and not self.after:
+        is_target = len(self.names) - 1 == self.kill_at
+        if is_target and not self.after:
             os.kill(os.getpid(), signal.SIGKILL)
         try:
             return call()
         finally:
-            if here:
+            if is_target:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def patch(self, owner: Any, name: str) -> None:
         original = getattr(owner, name)
 
         def step(*args: Any, **options: Any) -> Any:
-            return self.around(name, lambda: original(*args, **options))
+            return self.run_step(name, lambda: original(*args, **options))
 
         setattr(owner, name, step)
 
@@ -83,12 +83,12 @@ class Steps:
 
         class SteppedMmap(original_mmap):  # type: ignore[misc, valid-type]
             def flush(self, *args: Any) -> Any:
-                return steps.around("msync", lambda: original_mmap.flush(self, *args))
+                return steps.run_step("msync", lambda: original_mmap.flush(self, *args))
 
         mmap.mmap = SteppedMmap  # type: ignore[misc]
 
         def statement(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-            return self.around(
+            return self.run_step(
                 f"SQL {sql.partition(' ')[0]}", lambda: execute(sql, params, many, context)
             )
 
@@ -96,7 +96,7 @@ class Steps:
 
 
 def run_register(home: Path, url: str) -> None:
-    """One `sync register`; every answer is given."""
+    """Run `sync register` with every answer passed as a flag."""
     from tests.identity_sync.registration.helpers import ServerHome
 
     home.mkdir(mode=0o700, exist_ok=True)
@@ -105,14 +105,14 @@ def run_register(home: Path, url: str) -> None:
         raise SystemExit(f"outcome {result.outcome}")
 
 
-def in_child(act: Callable[[], None]) -> int:
-    """The wait status of a forked process that does this."""
+def run_in_child(action: Callable[[], None]) -> int:
+    """Run an action in a forked process, and return its wait status."""
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            act()
+            action()
             status = 0
         except BaseException:  # noqa: BLE001 - a child must never return into the parent's code
             traceback.print_exc()
@@ -124,33 +124,33 @@ def in_child(act: Callable[[], None]) -> int:
 def count_steps(home: Path, url: str) -> list[str]:
     names = home.with_suffix(".json")
 
-    def act() -> None:
+    def record_steps() -> None:
         steps = Steps(None, after=False)
         steps.install()
         run_register(home, url)
         recorded = list(steps.names)
         names.write_text(json.dumps(recorded))
 
-    if in_child(act) != 0:
+    if run_in_child(record_steps) != 0:
         raise SystemExit("The run without a kill failed.")
     result: list[str] = json.loads(names.read_text())
     names.unlink()
     return result
 
 
-def forget_registrations() -> None:
-    """Each home has a database of its own in the field; here they share one."""
+def delete_registrations() -> None:
+    """Delete all rows: in production each home directory has its own database, here they share one."""
     from identity_sync.models import Registration
 
     Registration.objects.all().delete()
 
 
 def warm_up(home: Path, url: str) -> None:
-    """Import here, before any fork, what every run needs."""
+    """Import everything that a run needs before the first fork."""
     from django.db import connection
 
     run_register(home, url)
-    forget_registrations()
+    delete_registrations()
     connection.close()
 
 
@@ -161,7 +161,7 @@ def main(directory: Path, url: str) -> None:
     ssl.create_default_context = lambda *args, **options: context
     warm_up(directory / "warm", url)
     steps = count_steps(directory / "counted", url)
-    in_child(forget_registrations)
+    run_in_child(delete_registrations)
     for number, name in enumerate(steps):
         for after in (False, True):
             home = directory / f"{number}-{'after' if after else 'before'}"
@@ -175,16 +175,16 @@ def main(directory: Path, url: str) -> None:
             def run_again(home: Path = home) -> None:
                 run_register(home, url)
 
-            status = in_child(run_until_killed)
-            again = in_child(run_again)
+            status = run_in_child(run_until_killed)
+            resumed_status = run_in_child(run_again)
             line = {
                 "step": f"{number} {name}",
                 "home": str(home),
                 "killed": os.WIFSIGNALED(status),
-                "resumed": again == 0,
+                "resumed": resumed_status == 0,
             }
             print(json.dumps(line), flush=True)  # noqa: T201
-            in_child(forget_registrations)
+            run_in_child(delete_registrations)
 
 
 if __name__ == "__main__":

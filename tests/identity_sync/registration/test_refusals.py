@@ -40,7 +40,7 @@ def test_fail_role(server: ServerHome, sandbox: Sandbox, role: Role) -> None:
 def test_fail_configured_credentials_are_refused(server: ServerHome, sandbox: Sandbox) -> None:
     server.env_file.write_text(
         f"SCAIWAVE_SCAIKEY_URL={server.url}\n"
-        "SCAIWAVE_SCAIKEY_CLIENT_ID=nobody\nSCAIWAVE_SCAIKEY_CLIENT_SECRET=nothing\n"
+        "SCAIWAVE_SCAIKEY_CLIENT_ID=unknown\nSCAIWAVE_SCAIKEY_CLIENT_SECRET=nothing\n"
     )
     with pytest.raises(UpstreamUnauthorized) as caught:
         server.resume()

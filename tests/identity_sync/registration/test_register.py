@@ -74,7 +74,7 @@ def test_success_again_does_nothing(server: ServerHome, sandbox: Sandbox) -> Non
     assert Registration.objects.count() == 1
 
 
-def test_success_force_registers_anew(server: ServerHome, sandbox: Sandbox) -> None:
+def test_success_force_registers_again(server: ServerHome, sandbox: Sandbox) -> None:
     approve(sandbox, server.register().request_id)
     first = server.resume()
     again = server.register(force=True)
@@ -108,7 +108,7 @@ def test_success_waiting_outlasts_a_restart_of_scaikey(
     assert any(line.endswith("Still waiting.") for line in server.messages)
 
 
-def test_fail_nobody_decides_in_time(server: ServerHome, sandbox: Sandbox) -> None:
+def test_fail_no_decision_in_time(server: ServerHome, sandbox: Sandbox) -> None:
     with pytest.raises(RegistrationPending) as caught:
         server.register(wait=0)
     request_id = Registration.objects.get().request_id
@@ -137,7 +137,7 @@ def test_success_other_scopes(
 def test_fail_unknown_slug(server: ServerHome) -> None:
     with pytest.raises(UpstreamNotFound) as caught:
         register(
-            server.make_context(), flags=server.make_flags(scope="TENANT", tenant_slug="nobody")
+            server.make_context(), flags=server.make_flags(scope="TENANT", tenant_slug="unknown")
         )
     assert caught.value.fix == (
         "Check --url, and the slug of the partner or tenant if you passed one."
@@ -190,8 +190,8 @@ def test_success_url_of_the_configuration_is_the_default(server: ServerHome) -> 
             "Pass --scope GLOBAL, PARTNER or TENANT.",
         ),
         (
-            {"contact_email": "nobody"},
-            "Invalid e-mail address: 'nobody'.",
+            {"contact_email": "anna"},
+            "Invalid e-mail address: 'anna'.",
             "Pass --contact-email as something like ops@example.com.",
         ),
         (

@@ -8,28 +8,28 @@ from pytest_django import Settings
 
 from scaiwave.sandbox import Sandbox
 from tests.databases import copy_database
-from tests.identity_sync.sync.directory import configured
-from tests.identity_sync.sync.server import Server
+from tests.identity_sync.sync.processes import Server
+from tests.tenants.fake_scaikey import make_config
 
 
 @pytest.fixture
 def scaikey(sandbox: Sandbox, settings: Settings) -> Iterator[Sandbox]:
-    """The sandbox, with which this server is registered; no thread of a sync is left behind."""
-    settings.CONFIG = configured(sandbox)
+    """The sandbox, with which this server is registered. No thread of a sync may remain."""
+    settings.CONFIG = make_config(sandbox)
     yield sandbox
-    left = [
-        t.name
-        for t in threading.enumerate()
-        if t.name.startswith(("pages", "members", "scim", "lookups"))
+    remaining = [
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name.startswith(("pages", "members", "scim", "lookups"))
     ]
-    assert left == []
+    assert remaining == []
 
 
 @pytest.fixture
 def server(
     sandbox: Sandbox, database_url: str, migrated: str, monkeypatch: pytest.MonkeyPatch
 ) -> Server:
-    """A migrated server that is registered with the sandbox; its processes inherit that."""
+    """A migrated server that is registered with the sandbox, also in its processes."""
     copy_database(migrated, database_url)
     for name, value in (
         ("URL", sandbox.url),

@@ -1,4 +1,4 @@
-"""Lists that do not show everything: nobody is gone because a page said so."""
+"""Incomplete lists: no one is deactivated because a page omits them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from identity_sync.errors import IncompleteListing, SyncPartial
 from identity_sync.models import SyncSkip
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, GroupMembership, Participant, Tenant
-from tests.identity_sync.sync.directory import (
+from tests.identity_sync.sync.helpers import (
     ADMIN,
     MEMBERS,
     USERS,
-    age,
-    configured,
-    counts,
-    dump,
-    every_group,
-    everybody,
-    in_database,
-    in_directory,
-    last_run,
-    people_of,
-    rewritten,
+    age_rows,
+    count_rewritten_rows,
+    dump_rows,
+    get_changed_counts,
+    get_last_run,
+    list_groups,
+    list_people,
+    list_people_of_tenant,
+    read_database,
+    read_directory,
     sync,
 )
 from tests.tenants.factories import make_person
+from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [
     pytest.mark.django_db,
@@ -40,23 +40,23 @@ CHANGED = "ScaiKey's list of users changed while it was read."
 
 def test_success_list_misses_somebody(scaikey: Sandbox) -> None:
     sync()
-    age()
+    age_rows()
     scaikey.faults.add("shift", path=USERS, query={"page": "2"}, rows=1)
     scaikey.faults.add("total", path=USERS, rows=1)
 
     report = sync()
 
-    assert counts(report) == {}
-    assert rewritten() == {}
+    assert get_changed_counts(report) == {}
+    assert count_rewritten_rows() == {}
     assert len(report.warnings) >= 1
-    assert last_run().warnings == report.warnings
+    assert get_last_run().warnings == report.warnings
 
 
 def test_success_list_hides_somebody_whom_the_item_still_has(scaikey: Sandbox) -> None:
     sync()
-    person = everybody(scaikey)[-1]["id"]
-    age()
-    _hide(scaikey, person)
+    person = list_people(scaikey)[-1]["id"]
+    age_rows()
+    hide_from_list(scaikey, person)
 
     report = sync()
 
@@ -64,57 +64,57 @@ def test_success_list_hides_somebody_whom_the_item_still_has(scaikey: Sandbox) -
         "ScaiKey's list would take access from 1 of the participants, but look-ups by ID show that "
         "they still have it. Their access is unchanged."
     ]
-    assert counts(report) == {}
-    assert rewritten() == {}
+    assert get_changed_counts(report) == {}
+    assert count_rewritten_rows() == {}
 
 
 def test_success_deleted_by_id_counts_as_gone(scaikey: Sandbox) -> None:
     sync()
-    person = everybody(scaikey)[-1]["id"]
-    _hide(scaikey, person)
+    person = list_people(scaikey)[-1]["id"]
+    hide_from_list(scaikey, person)
     scaikey.faults.add(
         "wrong_shape", path=f"{USERS}{person}", body={"id": person, "status": "DELETED"}
     )
 
-    assert counts(sync())["participants"] == {"deactivated": 1}
+    assert get_changed_counts(sync())["participants"] == {"deactivated": 1}
 
 
-def _hide(sandbox: Sandbox, person: str) -> None:
-    """Let the list be as without this person, while the item is answered."""
-    listed = [row for row in everybody(sandbox) if row["id"] != person]
+def hide_from_list(sandbox: Sandbox, person: str) -> None:
+    """Make the list omit a person whom a look-up still returns."""
+    listed = [row for row in list_people(sandbox) if row["id"] != person]
     for page, start in enumerate(range(0, len(listed), 100), 1):
         rows: dict[str, Any] = {"data": listed[start : start + 100], "total": len(listed)}
         sandbox.faults.add("wrong_shape", path=USERS, query={"page": str(page)}, body=rows)
 
 
 def test_success_rows_seen_twice(scaikey: Sandbox) -> None:
-    """A list that moves while it is walked adds and updates; who slipped through it stays."""
+    """A list that changes while it is read adds and updates; people whom it omits stay."""
     sync()
     tenant = next(iter(scaikey.directory.tenants))
     new = scaikey.directory.add_user(tenant, display_name="New")
-    gone, renamed = (row["id"] for row in people_of(scaikey, tenant)[:2])
-    for group in every_group(scaikey):
-        scaikey.directory.remove_member(group["id"], user_id=gone)
+    removed, renamed = (row["id"] for row in list_people_of_tenant(scaikey, tenant)[:2])
+    for group in list_groups(scaikey):
+        scaikey.directory.remove_member(group["id"], user_id=removed)
     scaikey.directory.update_user(renamed, display_name="Renamed")
-    scaikey.directory.remove_user(gone)
+    scaikey.directory.remove_user(removed)
     scaikey.faults.add("shift", path=USERS, query={"page": "2"}, rows=-5)
 
     report = sync()
 
     assert CHANGED in report.warnings
-    assert counts(report)["participants"]["deactivated"] == 1
+    assert get_changed_counts(report)["participants"]["deactivated"] == 1
     assert Participant.objects.get(scaikey_id=renamed).display_name == "Renamed"
     scaikey.faults.clear()
     sync()
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
     assert Participant.objects.filter(scaikey_id=new, absent_since=None).exists()
 
 
 @pytest.mark.sandbox(partners=1, tenants=2, people=600, groups=2)
 def test_fail_an_empty_list_of_people_who_exist(scaikey: Sandbox) -> None:
-    """The sample says that the list is wrong; nobody else is asked for, and adds go on."""
+    """The sample shows that the list is wrong: no more look-ups are made, but people are added."""
     sync()
-    before = dump()
+    before = dump_rows()
     scaikey.faults.add("wrong_shape", path=USERS, times=1, body={"data": [], "total": 0})
     group = scaikey.directory.add_group(next(iter(scaikey.directory.tenants)), name="New")
     requests = scaikey.requests.total
@@ -126,7 +126,7 @@ def test_fail_an_empty_list_of_people_who_exist(scaikey: Sandbox) -> None:
         "Skipped removals of participants: ScaiKey's list omits records that still exist. "
         "Everything else was applied."
     )
-    assert counts(caught.value.report) == {
+    assert get_changed_counts(caught.value.report) == {
         "participants": {"skipped": 570},
         "groups": {"added": 1},
     }
@@ -135,7 +135,7 @@ def test_fail_an_empty_list_of_people_who_exist(scaikey: Sandbox) -> None:
         "that they still have it. Their access is unchanged."
     ]
     assert scaikey.requests.total - requests < 60
-    assert dump()["sw_participants"] == before["sw_participants"]
+    assert dump_rows()["sw_participants"] == before["sw_participants"]
     assert Group.objects.filter(scaikey_id=group, absent_since=None).exists()
     assert SyncSkip.objects.filter(kind="participants", is_postponed=True).count() == 570
     sync()
@@ -154,38 +154,42 @@ UNPROVEN: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "reason"), UNPROVEN)
+@pytest.mark.parametrize(("response", "reason"), UNPROVEN)
 def test_success_an_answer_that_proves_nothing_postpones(
-    scaikey: Sandbox, answer: dict[str, Any], reason: str
+    scaikey: Sandbox, response: dict[str, Any], reason: str
 ) -> None:
-    """Somebody really left, and ScaiKey's answer about them says nothing of the kind."""
+    """A person was removed, but ScaiKey's response to the look-up does not prove it."""
     sync()
-    person = everybody(scaikey)[-1]["id"]
+    person = list_people(scaikey)[-1]["id"]
     scaikey.directory.remove_user(person)
-    scaikey.faults.add(path=f"{USERS}{person}", **answer)
+    scaikey.faults.add(path=f"{USERS}{person}", **response)
     for _ in range(2):
         report = sync()
         assert report.outcome == "applied"
-        assert counts(report)["participants"] == {"skipped": 1}
+        assert get_changed_counts(report)["participants"] == {"skipped": 1}
         assert "Postponed 1 removal of participants" in report.warnings[0]
         assert reason in report.warnings[0]
         assert Participant.objects.get(scaikey_id=person).absent_since is None
     skip = SyncSkip.objects.get(kind="participants")
     assert (skip.subject_scaikey_id, skip.runs, skip.is_postponed) == (person, 2, True)
     scaikey.faults.clear()
-    assert counts(sync())["participants"] == {"deactivated": 1}
+    assert get_changed_counts(sync())["participants"] == {"deactivated": 1}
     assert not SyncSkip.objects.exists()
 
 
-@pytest.mark.parametrize("odd", ["..", ".", "usr/../../x", "usr_a%2fb", "usr?x=1", "usr_ä b"])
-def test_success_an_id_that_is_no_path_segment_is_postponed(scaikey: Sandbox, odd: str) -> None:
+@pytest.mark.parametrize(
+    "scaikey_id", ["..", ".", "usr/../../x", "usr_a%2fb", "usr?x=1", "usr_ä b"]
+)
+def test_success_an_id_that_is_no_path_segment_is_postponed(
+    scaikey: Sandbox, scaikey_id: str
+) -> None:
     sync()
     tenant = Tenant.objects.order_by("slug")[0]
-    row = make_person(tenant, "odd", scaikey_id=odd)
+    row = make_person(tenant, "odd", scaikey_id=scaikey_id)
 
     report = sync()
 
-    assert counts(report) == {"participants": {"skipped": 1}}
+    assert get_changed_counts(report) == {"participants": {"skipped": 1}}
     assert "its ID can't be part of a URL path" in report.warnings[0]
     assert Participant.objects.get(pk=row.pk).absent_since is None
 
@@ -197,31 +201,33 @@ def test_success_the_budget_postpones_the_rest(
     scaikey: Sandbox, settings: Settings, name: str, value: str
 ) -> None:
     sync()
-    for group in every_group(scaikey):
+    for group in list_groups(scaikey):
         scaikey.directory.remove_group(group["id"])
     sync(allow_removals=10_000)
-    for row in everybody(scaikey)[::30]:
+    for row in list_people(scaikey)[::30]:
         scaikey.directory.remove_user(row["id"])
     number = -(-250 // 30)
-    settings.CONFIG = configured(scaikey, **{name: value})
+    settings.CONFIG = make_config(scaikey, **{name: value})
     confirmed = 3 if value == "3" else 0
 
     report = sync()
 
     assert report.outcome == "applied"
     expected = {"skipped": number - confirmed} | ({"deactivated": 3} if confirmed else {})
-    assert counts(report) == {"participants": expected}
+    assert get_changed_counts(report) == {"participants": expected}
     assert f"Postponed {number - confirmed} removals of participants" in report.warnings[0]
     assert "the look-up limit of this run is reached" in report.warnings[0]
-    assert counts(sync(allow_removals=number)) == {
+    assert get_changed_counts(sync(allow_removals=number)) == {
         "participants": {"deactivated": number - confirmed}
     }
 
 
 def test_success_people_of_a_tenant_that_is_gone_are_not_asked_for(scaikey: Sandbox) -> None:
     sync()
-    tenant = min(scaikey.directory.tenants, key=lambda t: len(people_of(scaikey, t)))
-    people = people_of(scaikey, tenant)
+    tenant = min(
+        scaikey.directory.tenants, key=lambda key: len(list_people_of_tenant(scaikey, key))
+    )
+    people = list_people_of_tenant(scaikey, tenant)
     scaikey.directory.remove_tenant(tenant)
     requests = scaikey.requests.total
     empty = sync(dry_run=True, allow_removals=10_000)
@@ -230,14 +236,14 @@ def test_success_people_of_a_tenant_that_is_gone_are_not_asked_for(scaikey: Sand
     report = sync(allow_removals=10_000)
 
     assert empty.losses["people"] == report.losses["people"] == len(people)
-    assert counts(report)["participants"] == {"deactivated": len(people)}
+    assert get_changed_counts(report)["participants"] == {"deactivated": len(people)}
     assert cost < 60
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
 
 
 def test_fail_truncated_twice(scaikey: Sandbox) -> None:
     sync()
-    before = dump()
+    before = dump_rows()
     scaikey.faults.add("empty_page", path=USERS, query={"page": "3"})
 
     with pytest.raises(IncompleteListing) as caught:
@@ -247,26 +253,26 @@ def test_fail_truncated_twice(scaikey: Sandbox) -> None:
         "Incomplete list: ScaiKey reports 250 users but returned 200. No changes were made."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_TRUNCATED", 2)
-    assert dump() == before
-    assert (last_run().outcome, last_run().error_code) == ("failed", "SW_SYNC_TRUNCATED")
+    assert dump_rows() == before
+    assert (get_last_run().outcome, get_last_run().error_code) == ("failed", "SW_SYNC_TRUNCATED")
 
 
 def test_success_truncated_once(scaikey: Sandbox) -> None:
     scaikey.faults.add("empty_page", path=USERS, query={"page": "3"}, times=1)
     sync()
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_group_vanishes_while_members_are_read(scaikey: Sandbox) -> None:
     sync()
-    group = every_group(scaikey)[0]["id"]
-    age()
+    group = list_groups(scaikey)[0]["id"]
+    age_rows()
     scaikey.faults.add("status", path=f"{ADMIN}/groups/{group}/members", status=404, times=1)
 
     report = sync()
 
-    assert counts(report) == {}
-    assert rewritten() == {}
+    assert get_changed_counts(report) == {}
+    assert count_rewritten_rows() == {}
     assert report.warnings == [
         "1 group disappeared while the members were read; the next run checks again."
     ]
@@ -275,27 +281,27 @@ def test_success_group_vanishes_while_members_are_read(scaikey: Sandbox) -> None
 
 def test_success_group_vanishes_when_read_again(scaikey: Sandbox) -> None:
     sync()
-    group = every_group(scaikey)[0]["id"]
+    group = list_groups(scaikey)[0]["id"]
     path = f"{ADMIN}/groups/{group}/members"
-    age()
+    age_rows()
     scaikey.faults.add("wrong_shape", path=path, times=1, body={"data": [], "total": 0})
     scaikey.faults.add("status", path=path, status=404, times=1)
 
     report = sync()
 
     members = GroupMembership.objects.filter(group__scaikey_id=group, absent_since=None).count()
-    assert counts(report) == {"memberships": {"skipped": members}}
-    assert rewritten() == {}
+    assert get_changed_counts(report) == {"memberships": {"skipped": members}}
+    assert count_rewritten_rows() == {}
     assert f"Postponed {members} membership removals" in report.warnings[0]
-    assert counts(sync()) == {}
+    assert get_changed_counts(sync()) == {}
 
 
 def test_success_members_seen_again(scaikey: Sandbox) -> None:
     sync()
-    age()
+    age_rows()
     scaikey.faults.add("wrong_shape", path=MEMBERS, times=1, body={"data": [], "total": 0})
 
     report = sync()
 
-    assert counts(report) == {}
-    assert rewritten() == {}
+    assert get_changed_counts(report) == {}
+    assert count_rewritten_rows() == {}

@@ -1,4 +1,4 @@
-"""A ScaiKey that lies, breaks or says no: nothing is changed, and the run says why."""
+"""A ScaiKey that fails, refuses or returns nonsense: nothing changes, and the run reports why."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
 from scaiwave.errors import ScaiWaveError
 from scaiwave.sandbox import Sandbox
-from tests.identity_sync.sync.directory import (
+from tests.identity_sync.sync.helpers import (
     ADMIN,
     MEMBERS,
     USERS,
-    configured,
-    counts,
-    dump,
-    every_group,
-    in_database,
-    in_directory,
-    last_run,
+    dump_rows,
+    get_changed_counts,
+    get_last_run,
+    list_groups,
+    list_temporary_tables,
+    read_database,
+    read_directory,
     sync,
-    temporary_left,
 )
+from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [
     pytest.mark.django_db,
@@ -36,27 +36,27 @@ pytestmark = [
 ]
 
 
-def refused(sandbox: Sandbox, **options: Any) -> ScaiWaveError:
-    """What the run raises, after a look at everything that it must have left alone."""
-    before = dump()
+def assert_sync_fails(sandbox: Sandbox, **options: Any) -> ScaiWaveError:
+    """Assert that the run fails without any change, and return its error."""
+    before = dump_rows()
     with pytest.raises(ScaiWaveError) as caught:
         sync(**options)
-    assert dump() == before
-    run = last_run()
+    assert dump_rows() == before
+    run = get_last_run()
     assert (run.outcome, run.error_code, run.error_message) == (
         "failed",
         caught.value.code,
         caught.value.message,
     )
     assert all(not any(row.values()) for row in run.counts.values())
-    assert temporary_left() == []
+    assert list_temporary_tables() == []
     assert caught.value.fix
     sandbox.faults.clear()
     return caught.value
 
 
-def impatient(config: Configuration) -> ScaiKeyClient:
-    """A client whose time-outs are tenths of seconds instead of minutes."""
+def make_impatient_client(config: Configuration) -> ScaiKeyClient:
+    """Make a client whose time-outs are tenths of a second instead of minutes."""
     return ScaiKeyClient(
         config.get_url("SCAIWAVE_SCAIKEY_URL"),
         client_id=config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"),
@@ -113,14 +113,14 @@ def test_fail_answer(
     scaikey: Sandbox, fault: dict[str, Any], code: str, exit_code: int, message: str
 ) -> None:
     sync()
-    group = every_group(scaikey)[0]["id"]
+    group = list_groups(scaikey)[0]["id"]
     scaikey.faults.add_json(fault)
 
-    error = refused(scaikey)
+    error = assert_sync_fails(scaikey)
 
     assert (error.code, error.exit_code) == (code, exit_code)
     assert error.message == message.replace("URL", scaikey.url).replace("GROUP", group)
-    assert counts(sync()) == {}
+    assert get_changed_counts(sync()) == {}
 
 
 @pytest.mark.parametrize(
@@ -157,30 +157,30 @@ def test_fail_breaks(scaikey: Sandbox, fault: dict[str, Any], code: str, message
     sync()
     scaikey.faults.add_json(fault)
 
-    error = refused(scaikey, connect=impatient)
+    error = assert_sync_fails(scaikey, connect=make_impatient_client)
 
     assert (error.code, error.exit_code) == (code, 2)
     assert error.message == message.replace("URL", scaikey.url)
-    assert counts(sync()) == {}
+    assert get_changed_counts(sync()) == {}
 
 
 def test_fail_unreachable(scaikey: Sandbox) -> None:
     sync()
     scaikey.stop()
 
-    error = refused(scaikey, connect=impatient)
+    error = assert_sync_fails(scaikey, connect=make_impatient_client)
 
     assert (error.code, error.exit_code) == ("SW_UPSTREAM_UNREACHABLE", 2)
     assert error.message == f"ScaiKey at {scaikey.url} refuses connections."
     scaikey.start()
-    assert counts(sync()) == {}
+    assert get_changed_counts(sync()) == {}
 
 
 def test_fail_wrong_secret(scaikey: Sandbox, settings: Settings) -> None:
     sync()
-    settings.CONFIG = configured(scaikey, SCAIWAVE_SCAIKEY_CLIENT_SECRET="another")
+    settings.CONFIG = make_config(scaikey, SCAIWAVE_SCAIKEY_CLIENT_SECRET="another")
 
-    error = refused(scaikey)
+    error = assert_sync_fails(scaikey)
 
     assert (error.code, error.exit_code) == ("SW_UPSTREAM_CREDENTIALS_REFUSED", 3)
     assert "another" not in error.message
@@ -199,7 +199,7 @@ def test_success_patience(scaikey: Sandbox) -> None:
     scaikey.faults.add("drop", path=f"{ADMIN}/tenants/", nth=1)
 
     assert sync().outcome == "applied"
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_token_runs_out_in_the_middle(scaikey: Sandbox) -> None:
@@ -207,11 +207,11 @@ def test_success_token_runs_out_in_the_middle(scaikey: Sandbox) -> None:
     scaikey.faults.add("status", status=401, path=MEMBERS, nth=3)
 
     assert sync().outcome == "applied"
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_the_lock_is_let_go(scaikey: Sandbox) -> None:
     scaikey.faults.add("not_json", path=USERS)
-    refused(scaikey)
+    assert_sync_fails(scaikey)
     assert sync().outcome == "applied"
     assert connection.is_usable()

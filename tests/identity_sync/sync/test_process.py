@@ -1,4 +1,4 @@
-"""Syncs as processes: what they print, two at once, and all the ways in which they end early."""
+"""Syncs as processes: what they print, two at once, and every way to end early."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import time
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from tests.identity_sync.sync.directory import USERS, everybody
-from tests.identity_sync.sync.server import Server, wait_for
+from tests.identity_sync.sync.helpers import USERS, list_people
+from tests.identity_sync.sync.processes import Server, wait_for
 from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended, scaiwave
 
 pytestmark = [pytest.mark.once, pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9)]
@@ -26,10 +26,10 @@ def sync(*words: str, **environment: str) -> Ended:
 
 
 def test_success_json(server: Server) -> None:
-    ended = sync("--json")
+    result = sync("--json")
 
-    assert (ended.code, ended.err) == (0, "")
-    document = json.loads(ended.out)
+    assert (result.code, result.err) == (0, "")
+    document = json.loads(result.out)
     assert list(document) == [
         "run_id",
         "outcome",
@@ -53,7 +53,7 @@ def test_success_what_it_prints(server: Server, sandbox: Sandbox) -> None:
 
     assert sync("--quiet").out.splitlines()[-1].startswith("Already up to date with ScaiKey. ")
 
-    person = next(row for row in everybody(sandbox) if row["status"] == "ACTIVE")
+    person = next(row for row in list_people(sandbox) if row["status"] == "ACTIVE")
     sandbox.directory.update_user(person["id"], display_name="Renamed", email="a@b.example")
     plan = sync("--dry-run", "-v", "2")
     assert plan.out.splitlines()[0] == (
@@ -69,9 +69,9 @@ def test_success_a_reader_who_has_had_enough_does_not_end_the_run(server: Server
 
 
 def test_success_a_sync_by_hand_needs_no_redis(server: Server) -> None:
-    ended = sync(SCAIWAVE_REDIS_URL="redis://127.0.0.1:1/0")
-    assert (ended.code, ended.err) == (0, "")
-    assert "redis" not in ended.out.lower()
+    result = sync(SCAIWAVE_REDIS_URL="redis://127.0.0.1:1/0")
+    assert (result.code, result.err) == (0, "")
+    assert "redis" not in result.out.lower()
     assert server.runs() == [("applied", "")]
 
 
@@ -85,34 +85,34 @@ def test_success_a_crontab_is_told_from_a_hand(server: Server) -> None:
 def test_fail_refused(server: Server, sandbox: Sandbox) -> None:
     sync()
     before = server.dump()
-    for row in everybody(sandbox)[:40]:
+    for row in list_people(sandbox)[:40]:
         sandbox.directory.remove_user(row["id"])
 
-    ended = sync("--json")
+    result = sync("--json")
 
-    assert ended.code == 1
-    assert json.loads(ended.out)["outcome"] == "refused"
-    assert json.loads(ended.err)["error"]["code"] == "SW_SYNC_REMOVAL_LIMIT"
+    assert result.code == 1
+    assert json.loads(result.out)["outcome"] == "refused"
+    assert json.loads(result.err)["error"]["code"] == "SW_SYNC_REMOVAL_LIMIT"
     assert server.dump() == before
-    shown = sync("-v", "2")
-    assert shown.code == 1
-    assert shown.out.count("deactivate") >= 40
-    assert "Refused " in shown.out
+    repeated = sync("-v", "2")
+    assert repeated.code == 1
+    assert repeated.out.count("deactivate") >= 40
+    assert "Refused " in repeated.out
 
 
 @pytest.mark.parametrize("number", ["-1", "many"])
 @pytest.mark.usefixtures("server")
 def test_fail_removals_that_are_no_number(number: str) -> None:
-    ended = sync(f"--allow-removals={number}")
-    assert (ended.code, "[SW_USAGE]" in ended.err) == (2, True)
+    result = sync(f"--allow-removals={number}")
+    assert (result.code, "[SW_USAGE]" in result.err) == (2, True)
 
 
 def test_fail_two_at_once(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add("hang", path=USERS, seconds=9, times=1)
     with server.syncing() as first:
-        ended = sync()
-        assert (ended.code, ended.out) == (1, "")
-        assert ended.err == (
+        result = sync()
+        assert (result.code, result.out) == (1, "")
+        assert result.err == (
             "Error: Another sync is running. [SW_SYNC_LOCKED]\n"
             "  Fix: Wait for it to end; `scaiwave sync status` shows the run.\n"
         )
@@ -144,14 +144,14 @@ def test_fail_signal(
 
 
 def test_fail_killed(server: Server, sandbox: Sandbox) -> None:
-    """Wherever it is killed, the database is as before or whole, and the next run works."""
-    luck = random.Random(7)
+    """After a kill at any time the database is unchanged or complete, and the next run works."""
+    chance = random.Random(7)
     sync()
     for _ in range(5):
-        sandbox.directory.change_share(0.1, seed=luck.randrange(1000))
+        sandbox.directory.change_share(0.1, seed=chance.randrange(1000))
         before = server.dump()
         with server.syncing("--allow-removals", "1000") as process:
-            time.sleep(luck.uniform(0, 0.4))
+            time.sleep(chance.uniform(0, 0.4))
             process.kill()
             process.communicate()
         if server.is_postgres:
@@ -159,10 +159,12 @@ def test_fail_killed(server: Server, sandbox: Sandbox) -> None:
         outcome = server.runs()[-1][0]
         assert outcome in ("running", "applied")
         killed = server.dump()
-        written = [row[0] for row in server.rows("SELECT DISTINCT run_id FROM sw_sync_changes")]
-        assert killed == before or written
-        ended = sync("--allow-removals", "1000")
-        assert (ended.code, ended.err) == (0, "")
+        changed_runs = [
+            row[0] for row in server.rows("SELECT DISTINCT run_id FROM sw_sync_changes")
+        ]
+        assert killed == before or changed_runs
+        result = sync("--allow-removals", "1000")
+        assert (result.code, result.err) == (0, "")
         if outcome == "running":
             assert server.runs()[-2] == ("failed", "SW_SYNC_INTERRUPTED")
     assert sync().out.splitlines()[-1].startswith("Already up to date")
@@ -207,22 +209,22 @@ def test_fail_database_is_locked(server: Server, sandbox: Sandbox) -> None:
 
 @pytest.mark.only_on("sqlite")
 def test_fail_disk_is_full(server: Server) -> None:
-    """SQLite says the same of its own limit as of the disk's."""
+    """SQLite raises the same error for its own limit as for a full disk."""
     pages = server.rows("PRAGMA page_count")[0][0] + 4
     before = server.dump()
 
-    ended = sync(SCAIWAVE_DB_URL=f"{server.url}?init_command=PRAGMA max_page_count={pages}")
+    result = sync(SCAIWAVE_DB_URL=f"{server.url}?init_command=PRAGMA max_page_count={pages}")
 
-    assert ended.code == 1
-    assert "[SW_DISK_FULL]" in ended.err
-    assert "Traceback" not in ended.err
+    assert result.code == 1
+    assert "[SW_DISK_FULL]" in result.err
+    assert "Traceback" not in result.err
     assert server.dump() == before
     assert server.rows("PRAGMA integrity_check") == [("ok",)]
     assert sync().code == 0
 
 
-def _peak(people: int) -> int:
-    """Kilobytes that a first sync of so many people takes at most."""
+def _measure_peak_memory(people: int) -> int:
+    """Return the peak memory, in kilobytes, of a first sync with this number of people."""
     with Sandbox(partners=2, tenants=5, people=people, groups=50) as sandbox:
         environment = {
             **os.environ,
@@ -244,5 +246,5 @@ def _peak(people: int) -> int:
 
 @pytest.mark.usefixtures("server")
 def test_success_memory_does_not_grow_with_the_directory() -> None:
-    small, large = _peak(5_000), _peak(20_000)
+    small, large = _measure_peak_memory(5_000), _measure_peak_memory(20_000)
     assert large < small * 1.25

@@ -1,4 +1,4 @@
-"""Whatever happens to the directory: after a sync we have what it has, and nothing more to do."""
+"""After any changes of the directory a sync copies them, and the next one changes nothing."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pytest_django import Settings
 
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant
-from tests.identity_sync.sync.directory import (
-    configured,
-    counts,
-    duplicates,
-    every_group,
-    everybody,
-    in_database,
-    in_directory,
+from tests.identity_sync.sync.helpers import (
+    count_duplicate_names,
+    get_changed_counts,
+    get_tenant_id,
+    list_groups,
+    list_people,
+    read_database,
+    read_directory,
     sync,
-    tenant_in,
 )
+from tests.tenants.fake_scaikey import make_config
 
 ACTS = (
     "add_user",
@@ -50,47 +50,47 @@ NAMES = st.text(
 ).filter(str.strip)
 
 
-class Named(NamedTuple):
+class NameAndSlug(NamedTuple):
     name: str
     slug: str
 
 
-def act(sandbox: Sandbox, name: str, one: int, two: int, text: str, number: int) -> None:
-    """Do one thing to whoever the numbers point at; nothing when there is nobody."""
+def apply_act(sandbox: Sandbox, name: str, first: int, second: int, text: str, number: int) -> None:
+    """Apply a change to the records that the numbers select, if there are any."""
     if name == "sync":
         sync(allow_removals=10**6)
     elif name.endswith("_user"):
-        _to_people(sandbox, name, one, two, text)
+        _change_people(sandbox, name, first, second, text)
     elif name.endswith(("_group", "_member")):
-        _to_groups(sandbox, name, one, two, text)
+        _change_groups(sandbox, name, first, second, text)
     else:
-        _to_tenants(sandbox, name, one, two, Named(text, f"slug-{number}"))
+        _change_tenants(sandbox, name, first, second, NameAndSlug(text, f"slug-{number}"))
 
 
-def _to_people(sandbox: Sandbox, name: str, one: int, two: int, text: str) -> None:
+def _change_people(sandbox: Sandbox, name: str, first: int, second: int, text: str) -> None:
     directory, tenants = sandbox.directory, list(sandbox.directory.tenants)
     if name == "add_user" and tenants:
-        tenant = tenants[one % len(tenants)]
-        directory.add_user(tenant, display_name=text, email=f"{one % 5}@example.org")
-    elif people := everybody(sandbox):
-        person = people[one % len(people)]["id"]
+        tenant = tenants[first % len(tenants)]
+        directory.add_user(tenant, display_name=text, email=f"{first % 5}@example.org")
+    elif people := list_people(sandbox):
+        person = people[first % len(people)]["id"]
         match name:
             case "update_user":
-                directory.update_user(person, display_name=text, email=f"{two}@b.example")
+                directory.update_user(person, display_name=text, email=f"{second}@b.example")
             case "suspend_user":
                 directory.suspend_user(person)
             case "remove_user":
                 directory.remove_user(person)
             case "move_user":
-                directory.move_user(person, tenants[two % len(tenants)])
+                directory.move_user(person, tenants[second % len(tenants)])
 
 
-def _to_groups(sandbox: Sandbox, name: str, one: int, two: int, text: str) -> None:
+def _change_groups(sandbox: Sandbox, name: str, first: int, second: int, text: str) -> None:
     directory, tenants = sandbox.directory, list(sandbox.directory.tenants)
     if name == "add_group" and tenants:
-        directory.add_group(tenants[one % len(tenants)], name=text)
-    elif groups := every_group(sandbox):
-        group = groups[two % len(groups)]
+        directory.add_group(tenants[first % len(tenants)], name=text)
+    elif groups := list_groups(sandbox):
+        group = groups[second % len(groups)]
         match name:
             case "update_group":
                 directory.update_group(group["id"], name=text)
@@ -98,45 +98,47 @@ def _to_groups(sandbox: Sandbox, name: str, one: int, two: int, text: str) -> No
                 directory.remove_group(group["id"])
             case "nest_group":
                 inside = [row for row in groups if row["tenant_id"] == group["tenant_id"]]
-                child = inside[one % len(inside)]["id"]
+                child = inside[first % len(inside)]["id"]
                 directory.add_member(group["id"], member_group_id=child)
             case _:
-                _member(sandbox, name, group, one)
+                _change_member(sandbox, name, group, first)
 
 
-def _to_tenants(sandbox: Sandbox, name: str, one: int, two: int, named: Named) -> None:
+def _change_tenants(
+    sandbox: Sandbox, name: str, first: int, second: int, named: NameAndSlug
+) -> None:
     directory = sandbox.directory
     tenants, partners = list(directory.tenants), list(directory.partners)
     if name == "add_partner":
         directory.add_partner(name=named.name, slug=named.slug)
     elif name == "remove_partner" and len(partners) > 1:
-        directory.remove_partner(partners[one % len(partners)])
+        directory.remove_partner(partners[first % len(partners)])
     elif name == "add_tenant":
         directory.add_tenant(name=named.name, slug=named.slug, people=2)
     elif len(tenants) > 1:
-        tenant = tenants[one % len(tenants)]
+        tenant = tenants[first % len(tenants)]
         match name:
             case "rename_tenant":
                 directory.update_tenant(tenant, name=named.name, slug=named.slug)
             case "swap_slugs":
-                _swap(sandbox, *tenants[:2])
+                _swap_slugs(sandbox, *tenants[:2])
             case "hand_over_tenant":
-                directory.update_tenant(tenant, partner_id=partners[two % len(partners)])
+                directory.update_tenant(tenant, partner_id=partners[second % len(partners)])
             case "remove_tenant":
                 directory.remove_tenant(tenant)
 
 
-def _member(sandbox: Sandbox, name: str, group: dict[str, Any], one: int) -> None:
-    inside = [row for row in everybody(sandbox) if tenant_in(row) == group["tenant_id"]]
+def _change_member(sandbox: Sandbox, name: str, group: dict[str, Any], first: int) -> None:
+    inside = [row for row in list_people(sandbox) if get_tenant_id(row) == group["tenant_id"]]
     if inside:
-        getattr(sandbox.directory, name)(group["id"], user_id=inside[one % len(inside)]["id"])
+        getattr(sandbox.directory, name)(group["id"], user_id=inside[first % len(inside)]["id"])
 
 
-def _swap(sandbox: Sandbox, one: str, two: str) -> None:
-    slugs = [sandbox.directory.tenants[tenant]["slug"] for tenant in (one, two)]
-    sandbox.directory.update_tenant(one, slug="in-between")
-    sandbox.directory.update_tenant(two, slug=slugs[0])
-    sandbox.directory.update_tenant(one, slug=slugs[1])
+def _swap_slugs(sandbox: Sandbox, first: str, second: str) -> None:
+    slugs = [sandbox.directory.tenants[tenant]["slug"] for tenant in (first, second)]
+    sandbox.directory.update_tenant(first, slug="in-between")
+    sandbox.directory.update_tenant(second, slug=slugs[0])
+    sandbox.directory.update_tenant(first, slug=slugs[1])
 
 
 @pytest.mark.django_db
@@ -154,17 +156,17 @@ def _swap(sandbox: Sandbox, one: str, two: str) -> None:
 def test_success_any_story(settings: Settings, story: list[tuple[str, int, int, str]]) -> None:
     sandbox = Sandbox(partners=2, tenants=3, people=24, groups=6)
     with sandbox, transaction.atomic():
-        settings.CONFIG = configured(sandbox)
+        settings.CONFIG = make_config(sandbox)
         sync()
         names = dict(Participant.objects.values_list("pk", "local_id"))
-        for number, (name, one, two, text) in enumerate(story):
-            act(sandbox, name, one, two, text, number)
+        for number, (name, first, second, text) in enumerate(story):
+            apply_act(sandbox, name, first, second, text, number)
 
         sync(allow_removals=10**6)
 
-        assert in_database() == in_directory(sandbox)
-        assert counts(sync()) == {}
+        assert read_database() == read_directory(sandbox)
+        assert get_changed_counts(sync()) == {}
         later = dict(Participant.objects.values_list("pk", "local_id"))
         assert later.items() >= names.items()
-        assert duplicates() == 0
+        assert count_duplicate_names() == 0
         transaction.set_rollback(True)

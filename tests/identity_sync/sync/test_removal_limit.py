@@ -1,4 +1,4 @@
-"""The removal limit: where a run stops before it takes too much, and how it is allowed."""
+"""The removal limit: when a run is refused, and how it is allowed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty, Sync
 from identity_sync.services.sync.removal_limit import RemovalLimit
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant, Tenant
-from tests.identity_sync.sync.directory import (
+from tests.identity_sync.sync.helpers import (
     ADMIN,
     MEMBERS,
     USERS,
-    counts,
-    dump,
-    every_group,
-    everybody,
-    in_database,
-    in_directory,
-    last_run,
-    people_of,
+    dump_rows,
+    get_changed_counts,
+    get_last_run,
+    get_tenant_id,
+    list_groups,
+    list_people,
+    list_people_of_tenant,
+    read_database,
+    read_directory,
     sync,
-    tenant_in,
 )
 
 pytestmark = [
@@ -42,33 +42,33 @@ def test_success_stops_by_count_and_share(
     removals: int, present: int, limit: int, share: float
 ) -> None:
     removal_limit = RemovalLimit(limit=limit, share=share)
-    stops = removal_limit.is_exceeded(removals, present)
-    assert stops is (removals > limit and removals > present * share)
-    if not stops and removals:
+    is_over = removal_limit.is_exceeded(removals, present)
+    assert is_over is (removals > limit and removals > present * share)
+    if not is_over and removals:
         assert not removal_limit.is_exceeded(removals - 1, present)
 
 
 @pytest.mark.parametrize(
-    ("removals", "present", "stops"),
+    ("removals", "present", "is_over"),
     [(20, 0, False), (21, 210, False), (21, 209, True), (20, 20, False), (101, 1000, True)],
 )
-def test_success_boundary(removals: int, present: int, stops: bool) -> None:
-    assert RemovalLimit(limit=20, share=0.1).is_exceeded(removals, present) is stops
+def test_success_boundary(removals: int, present: int, is_over: bool) -> None:
+    assert RemovalLimit(limit=20, share=0.1).is_exceeded(removals, present) is is_over
 
 
-def _remove_people(sandbox: Sandbox, number: int) -> None:
-    """Spread over the tenants, so that none of them is stopped for itself."""
-    for group in every_group(sandbox):
+def remove_people(sandbox: Sandbox, number: int) -> None:
+    """Remove people across all tenants, so that no single tenant exceeds the limit."""
+    for group in list_groups(sandbox):
         sandbox.directory.remove_group(group["id"])
     sync(allow_removals=10_000)
-    for row in everybody(sandbox)[:: max(1, len(everybody(sandbox)) // number)][:number]:
+    for row in list_people(sandbox)[:: max(1, len(list_people(sandbox)) // number)][:number]:
         sandbox.directory.remove_user(row["id"])
 
 
 def test_fail_too_many(scaikey: Sandbox) -> None:
     sync()
-    _remove_people(scaikey, 21)
-    before = dump()
+    remove_people(scaikey, 21)
+    before = dump_rows()
 
     with pytest.raises(RemovalLimitExceeded) as caught:
         sync()
@@ -82,37 +82,40 @@ def test_fail_too_many(scaikey: Sandbox) -> None:
         "review it first: `scaiwave sync --dry-run -v 2`."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_REMOVAL_LIMIT", 1)
-    assert dump() == before
-    run = last_run()
+    assert dump_rows() == before
+    run = get_last_run()
     assert (run.outcome, run.error_code) == ("refused", "SW_SYNC_REMOVAL_LIMIT")
     assert run.counts["participants"]["deactivated"] == 21
 
     with pytest.raises(RemovalLimitExceeded):
         sync(allow_removals=20)
-    assert dump() == before
-    assert counts(sync(allow_removals=21)) == {"participants": {"deactivated": 21}}
-    assert in_database() == in_directory(scaikey)
+    assert dump_rows() == before
+    assert get_changed_counts(sync(allow_removals=21)) == {"participants": {"deactivated": 21}}
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_as_many_as_the_limit(scaikey: Sandbox) -> None:
     sync()
-    _remove_people(scaikey, 20)
-    assert counts(sync())["participants"] == {"deactivated": 20}
+    remove_people(scaikey, 20)
+    assert get_changed_counts(sync())["participants"] == {"deactivated": 20}
 
 
 @pytest.mark.sandbox(partners=1, tenants=4, people=900, groups=4)
 def test_fail_one_tenant_is_skipped(scaikey: Sandbox) -> None:
-    for group in every_group(scaikey):
+    for group in list_groups(scaikey):
         scaikey.directory.remove_group(group["id"])
     sync()
-    sizes = sorted((len(people_of(scaikey, t)), t) for t in scaikey.directory.tenants)
-    shrunk = next(t for size, t in sizes if size > 30)
+    sizes = sorted(
+        (len(list_people_of_tenant(scaikey, tenant)), tenant)
+        for tenant in scaikey.directory.tenants
+    )
+    shrunk = next(tenant for size, tenant in sizes if size > 30)
     slug = scaikey.directory.tenants[shrunk]["slug"]
-    leavers = people_of(scaikey, shrunk)[:30]
+    leavers = list_people_of_tenant(scaikey, shrunk)[:30]
     for row in leavers:
         scaikey.directory.remove_user(row["id"])
-    stays = next(row for row in everybody(scaikey) if tenant_in(row) != shrunk)
-    scaikey.directory.update_user(stays["id"], display_name="Renamed")
+    unaffected = next(row for row in list_people(scaikey) if get_tenant_id(row) != shrunk)
+    scaikey.directory.update_user(unaffected["id"], display_name="Renamed")
     scaikey.directory.add_user(shrunk, display_name="Newcomer")
     listed: list[str] = []
 
@@ -129,19 +132,19 @@ def test_fail_one_tenant_is_skipped(scaikey: Sandbox) -> None:
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
     assert caught.value.report.outcome == "partial"
-    assert counts(caught.value.report) == {
+    assert get_changed_counts(caught.value.report) == {
         "participants": {"added": 1, "updated": 1, "skipped": 30}
     }
     assert listed == ["seen"]
-    assert last_run().outcome == "partial"
+    assert get_last_run().outcome == "partial"
     assert (
         Participant.objects.filter(
             scaikey_id__in=[row["id"] for row in leavers], absent_since=None
         ).count()
         == 30
     )
-    assert counts(sync(allow_removals=30)) == {"participants": {"deactivated": 30}}
-    assert in_database() == in_directory(scaikey)
+    assert get_changed_counts(sync(allow_removals=30)) == {"participants": {"deactivated": 30}}
+    assert read_database() == read_directory(scaikey)
 
 
 @pytest.mark.parametrize(
@@ -156,10 +159,10 @@ def test_fail_one_tenant_is_skipped(scaikey: Sandbox) -> None:
 )
 def test_fail_empty_collection(scaikey: Sandbox, path: str, kind: str, name: str) -> None:
     report = sync()
-    before = dump()
+    before = dump_rows()
     scaikey.faults.add("wrong_shape", path=path, body={"data": [], "total": 0})
     if kind != "memberships":
-        # Not even by id, as it is with a missing scope.
+        # Look-ups fail as well, as with a missing scope.
         scaikey.faults.add("status", path=f"{path}*", status=404)
 
     with pytest.raises((SyncCollectionEmpty, RemovalLimitExceeded)) as caught:
@@ -170,8 +173,11 @@ def test_fail_empty_collection(scaikey: Sandbox, path: str, kind: str, name: str
         f"ScaiKey returned no {name}, but this server has {number}. No changes were made."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_COLLECTION_EMPTY", 1)
-    assert dump() == before
-    assert (last_run().outcome, last_run().error_code) == ("refused", "SW_SYNC_COLLECTION_EMPTY")
+    assert dump_rows() == before
+    assert (get_last_run().outcome, get_last_run().error_code) == (
+        "refused",
+        "SW_SYNC_COLLECTION_EMPTY",
+    )
 
 
 def test_fail_one_tenant_alone_names_it(scaikey: Sandbox) -> None:
@@ -179,15 +185,15 @@ def test_fail_one_tenant_alone_names_it(scaikey: Sandbox) -> None:
     tenant = Tenant.objects.order_by("slug").first()
     assert tenant is not None
     assert tenant.scaikey_tenant_id is not None
-    for row in people_of(scaikey, tenant.scaikey_tenant_id):
+    for row in list_people_of_tenant(scaikey, tenant.scaikey_tenant_id):
         scaikey.directory.remove_user(row["id"])
-    before = dump()
+    before = dump_rows()
 
     with pytest.raises(SyncCollectionEmpty) as caught:
         sync(tenant=tenant.slug)
 
     assert f"`scaiwave sync --tenant {tenant.slug} --allow-removals " in caught.value.fix
-    assert dump() == before
+    assert dump_rows() == before
 
 
 def test_fail_slug_of_a_local_tenant(scaikey: Sandbox) -> None:
@@ -195,8 +201,8 @@ def test_fail_slug_of_a_local_tenant(scaikey: Sandbox) -> None:
 
     sync()
     make_tenant("ours", scaikey_tenant_id=None)
-    there = scaikey.directory.add_tenant(name="Theirs", slug="ours", people=2)
-    person = people_of(scaikey, next(iter(scaikey.directory.tenants)))[0]["id"]
+    scaikey_tenant_id = scaikey.directory.add_tenant(name="Theirs", slug="ours", people=2)
+    person = list_people_of_tenant(scaikey, next(iter(scaikey.directory.tenants)))[0]["id"]
     scaikey.directory.update_user(person, display_name="Renamed")
 
     with pytest.raises(SyncPartial) as caught:
@@ -207,40 +213,40 @@ def test_fail_slug_of_a_local_tenant(scaikey: Sandbox) -> None:
     )
     assert caught.value.fix == (
         f"If both are the same tenant, link them: `scaiwave admin link-tenant ours "
-        f"--scaikey-tenant-id {there}`; otherwise change the slug of one of them."
+        f"--scaikey-tenant-id {scaikey_tenant_id}`; otherwise change the slug of one of them."
     )
     assert caught.value.report.warnings == [
-        f"Skipped tenant Theirs ({there}): its slug ours is in use by a local tenant.",
+        f"Skipped tenant Theirs ({scaikey_tenant_id}): its slug ours is in use by a local tenant.",
         "Skipped 2 of the participants, whose tenant was skipped or not returned by ScaiKey; the "
         "local rows are unchanged.",
     ]
-    assert counts(caught.value.report) == {
+    assert get_changed_counts(caught.value.report) == {
         "tenants": {"skipped": 1},
         "participants": {"updated": 1, "skipped": 2},
     }
-    assert last_run().outcome == "partial"
+    assert get_last_run().outcome == "partial"
     with pytest.raises(SyncPartial) as caught:
         sync(dry_run=True)
     assert caught.value.report.outcome == "planned"
 
-    Tenant.objects.filter(slug="ours").update(scaikey_tenant_id=there)
-    assert counts(sync()) == {"tenants": {"updated": 1}, "participants": {"added": 2}}
+    Tenant.objects.filter(slug="ours").update(scaikey_tenant_id=scaikey_tenant_id)
+    assert get_changed_counts(sync()) == {"tenants": {"updated": 1}, "participants": {"added": 2}}
 
 
 def test_fail_swapped_slugs_for_one_tenant_alone(scaikey: Sandbox) -> None:
     sync()
-    one, two, _ = scaikey.directory.tenants.values()
-    slugs = one["slug"], two["slug"]
-    scaikey.directory.update_tenant(one["id"], slug="in-between")
-    scaikey.directory.update_tenant(two["id"], slug=slugs[0])
-    scaikey.directory.update_tenant(one["id"], slug=slugs[1])
+    first, second, _ = scaikey.directory.tenants.values()
+    slugs = first["slug"], second["slug"]
+    scaikey.directory.update_tenant(first["id"], slug="in-between")
+    scaikey.directory.update_tenant(second["id"], slug=slugs[0])
+    scaikey.directory.update_tenant(first["id"], slug=slugs[1])
 
     with pytest.raises(SyncPartial) as caught:
-        sync(tenant=one["id"])
+        sync(tenant=first["id"])
 
     assert caught.value.fix == (
         "Run `scaiwave sync` for all tenants, after making sure that only one of them has the slug "
         f"{slugs[1]} in ScaiKey."
     )
-    assert Tenant.objects.get(scaikey_tenant_id=one["id"]).slug == slugs[0]
-    assert counts(sync()) == {"tenants": {"updated": 2}}
+    assert Tenant.objects.get(scaikey_tenant_id=first["id"]).slug == slugs[0]
+    assert get_changed_counts(sync()) == {"tenants": {"updated": 2}}

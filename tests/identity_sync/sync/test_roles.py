@@ -1,4 +1,4 @@
-"""Roles that ScaiKey's users carry, beside those that operators grant by hand."""
+"""Roles that ScaiKey reports for people, beside those that operators grant manually."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.population import EVERYTHING
 from tenants.models import Participant, Role, RoleGrant, Tenant
 from tenants.services.role_grants import grant_role, revoke_role
-from tests.identity_sync.sync.directory import (
+from tests.identity_sync.sync.helpers import (
     HOST,
     LONG_AGO,
     USERS,
-    age,
-    changes,
-    counts,
-    last_run,
-    people_of,
-    recorded,
-    rewritten,
+    age_rows,
+    count_rewritten_rows,
+    get_changed_counts,
+    get_changes,
+    get_last_run,
+    list_people_of_tenant,
+    pick_two_people,
+    record_writes,
     sync,
 )
 
@@ -36,18 +37,13 @@ pytestmark = [
 ]
 
 
-def held() -> set[tuple[str | None, str, str]]:
+def list_grants() -> set[tuple[str | None, str, str]]:
     """(ScaiKey id, slug, source) of every grant to a participant."""
     grants = RoleGrant.objects.all()
     return set(grants.values_list("participant__scaikey_id", "role__slug", "source"))
 
 
-def two_of_one_tenant(scaikey: Sandbox) -> tuple[str, str]:
-    one, two = (row["id"] for row in people_of(scaikey, next(iter(scaikey.directory.tenants)))[:2])
-    return one, two
-
-
-def by_hand(slug: str, person: str) -> None:
+def grant_manually(slug: str, person: str) -> None:
     participant = Participant.objects.get(scaikey_id=person)
     tenant = participant.tenant
     if slug != "tenant_admin":
@@ -59,16 +55,16 @@ def by_hand(slug: str, person: str) -> None:
 
 
 def test_success_first_run_brings_them(scaikey: Sandbox) -> None:
-    one, two = two_of_one_tenant(scaikey)
-    scaikey.directory.set_roles(one, ["editors", "tenant_admin"])
-    scaikey.directory.set_roles(two, ["Editors "])
+    anna, bert = pick_two_people(scaikey)
+    scaikey.directory.set_roles(anna, ["editors", "tenant_admin"])
+    scaikey.directory.set_roles(bert, ["Editors "])
 
     report = sync()
 
-    assert held() == {
-        (one, "editors", "scaikey"),
-        (one, "tenant_admin", "scaikey"),
-        (two, "editors", "scaikey"),
+    assert list_grants() == {
+        (anna, "editors", "scaikey"),
+        (anna, "tenant_admin", "scaikey"),
+        (bert, "editors", "scaikey"),
     }
     tenant = Tenant.objects.get(scaikey_tenant_id=next(iter(scaikey.directory.tenants)))
     assert set(Role.objects.values_list("tenant", "slug", "name", "is_built_in")) == {
@@ -83,116 +79,116 @@ def test_success_first_run_brings_them(scaikey: Sandbox) -> None:
 
 
 def test_success_second_run_writes_nothing(scaikey: Sandbox) -> None:
-    one, two = two_of_one_tenant(scaikey)
-    scaikey.directory.set_roles(one, ["editors"])
-    scaikey.directory.set_roles(two, [])
+    anna, bert = pick_two_people(scaikey)
+    scaikey.directory.set_roles(anna, ["editors"])
+    scaikey.directory.set_roles(bert, [])
     sync()
-    age()
+    age_rows()
 
-    with recorded() as written:
+    with record_writes() as written:
         report = sync()
 
-    assert counts(report) == {}
+    assert get_changed_counts(report) == {}
     assert set(written) == {"sw_sync_runs"}
-    assert changes() == []
+    assert get_changes() == []
 
 
 def test_success_given_and_taken_later(scaikey: Sandbox) -> None:
-    one, two = two_of_one_tenant(scaikey)
-    scaikey.directory.set_roles(one, ["editors"])
+    anna, bert = pick_two_people(scaikey)
+    scaikey.directory.set_roles(anna, ["editors"])
     sync()
-    scaikey.directory.set_roles(one, ["auditors"])
-    scaikey.directory.set_roles(two, ["editors"])
-    scaikey.directory.update_user(two, display_name="Renamed")
-    age()
+    scaikey.directory.set_roles(anna, ["auditors"])
+    scaikey.directory.set_roles(bert, ["editors"])
+    scaikey.directory.update_user(bert, display_name="Renamed")
+    age_rows()
 
     report = sync()
 
-    assert held() == {(one, "auditors", "scaikey"), (two, "editors", "scaikey")}
-    assert counts(report) == {"participants": {"updated": 2}}
-    assert rewritten() == {"sw_participants": 2}
-    assert {(name, fields) for _, _, name, fields, _ in changes()} == {
-        (str(Participant.objects.get(scaikey_id=one)), "roles"),
+    assert list_grants() == {(anna, "auditors", "scaikey"), (bert, "editors", "scaikey")}
+    assert get_changed_counts(report) == {"participants": {"updated": 2}}
+    assert count_rewritten_rows() == {"sw_participants": 2}
+    assert {(name, fields) for _, _, name, fields, _ in get_changes()} == {
+        (str(Participant.objects.get(scaikey_id=anna)), "roles"),
         ("Renamed", "display_name,roles"),
     }
-    scaikey.directory.set_roles(one, [])
-    assert counts(sync()) == {"participants": {"updated": 1}}
-    assert held() == {(two, "editors", "scaikey")}
+    scaikey.directory.set_roles(anna, [])
+    assert get_changed_counts(sync()) == {"participants": {"updated": 1}}
+    assert list_grants() == {(bert, "editors", "scaikey")}
 
 
 def test_success_told_nothing_takes_nothing(scaikey: Sandbox) -> None:
-    one, two = two_of_one_tenant(scaikey)
-    for person in (one, two):
+    anna, bert = pick_two_people(scaikey)
+    for person in (anna, bert):
         scaikey.directory.set_roles(person, ["editors"])
     sync()
-    scaikey.directory.set_roles(one, None)
-    assert counts(sync()) == {}
-    scaikey.directory.set_roles(two, None)
-    assert counts(sync()) == {}
-    assert held() == {(one, "editors", "scaikey"), (two, "editors", "scaikey")}
+    scaikey.directory.set_roles(anna, None)
+    assert get_changed_counts(sync()) == {}
+    scaikey.directory.set_roles(bert, None)
+    assert get_changed_counts(sync()) == {}
+    assert list_grants() == {(anna, "editors", "scaikey"), (bert, "editors", "scaikey")}
 
 
 def test_success_by_hand_is_never_touched(scaikey: Sandbox) -> None:
-    one, two = two_of_one_tenant(scaikey)
+    anna, bert = pick_two_people(scaikey)
     sync()
-    by_hand("editors", one)
-    by_hand("tenant_admin", two)
+    grant_manually("editors", anna)
+    grant_manually("tenant_admin", bert)
     before = list(RoleGrant.objects.order_by("pk").values())
-    scaikey.directory.set_roles(one, ["editors"])
-    scaikey.directory.set_roles(two, [])
+    scaikey.directory.set_roles(anna, ["editors"])
+    scaikey.directory.set_roles(bert, [])
 
-    assert counts(sync()) == {}
+    assert get_changed_counts(sync()) == {}
 
     assert list(RoleGrant.objects.order_by("pk").values()) == before
-    assert held() == {(one, "editors", "manual"), (two, "tenant_admin", "manual")}
+    assert list_grants() == {(anna, "editors", "manual"), (bert, "tenant_admin", "manual")}
 
 
 def test_success_granted_by_hand_while_the_run_writes(
     scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Planned before, so the plan does not know of it."""
-    one, two = two_of_one_tenant(scaikey)
+    """The grant comes after planning, so it is not in the plan."""
+    anna, bert = pick_two_people(scaikey)
     sync()
-    for person in (one, two):
+    for person in (anna, bert):
         scaikey.directory.set_roles(person, ["editors"])
     write = role_plan.apply
 
     def late(now: datetime) -> None:
-        by_hand("editors", one)
+        grant_manually("editors", anna)
         write(now)
 
     monkeypatch.setattr(role_plan, "apply", late)
 
     sync()
 
-    assert held() == {(one, "editors", "manual"), (two, "editors", "scaikey")}
+    assert list_grants() == {(anna, "editors", "manual"), (bert, "editors", "scaikey")}
 
 
 def test_success_taken_over_by_hand_outlives_scaikeys(scaikey: Sandbox) -> None:
-    one, _ = two_of_one_tenant(scaikey)
-    scaikey.directory.set_roles(one, ["editors"])
+    anna, _ = pick_two_people(scaikey)
+    scaikey.directory.set_roles(anna, ["editors"])
     sync()
-    by_hand("editors", one)
-    scaikey.directory.set_roles(one, [])
-    assert counts(sync()) == {}
-    assert held() == {(one, "editors", "manual")}
+    grant_manually("editors", anna)
+    scaikey.directory.set_roles(anna, [])
+    assert get_changed_counts(sync()) == {}
+    assert list_grants() == {(anna, "editors", "manual")}
 
-    scaikey.directory.set_roles(one, ["editors"])
+    scaikey.directory.set_roles(anna, ["editors"])
     sync()
-    tenant = Tenant.objects.get(participants__scaikey_id=one)
+    tenant = Tenant.objects.get(participants__scaikey_id=anna)
     revoke_role(
-        operator=HOST, role="editors", tenant=tenant.slug, of=one, is_group=False, now=LONG_AGO
+        operator=HOST, role="editors", tenant=tenant.slug, of=anna, is_group=False, now=LONG_AGO
     )
     sync()
-    assert held() == {(one, "editors", "scaikey")}
+    assert list_grants() == {(anna, "editors", "scaikey")}
 
 
 def test_success_an_inconsistent_list_takes_what_the_look_up_confirms(scaikey: Sandbox) -> None:
-    one, two = two_of_one_tenant(scaikey)
-    scaikey.directory.set_roles(one, ["editors"])
+    anna, bert = pick_two_people(scaikey)
+    scaikey.directory.set_roles(anna, ["editors"])
     sync()
-    scaikey.directory.set_roles(one, ["auditors"])
-    scaikey.directory.set_roles(two, ["editors"])
+    scaikey.directory.set_roles(anna, ["auditors"])
+    scaikey.directory.set_roles(bert, ["editors"])
     listed = [
         msgspec.json.decode(row) for row in scaikey.directory.list_users(EVERYTHING, 0, 100)[0]
     ]
@@ -202,117 +198,122 @@ def test_success_an_inconsistent_list_takes_what_the_look_up_confirms(scaikey: S
     report = sync()
 
     assert len(report.warnings) == 1
-    assert held() == {(one, "auditors", "scaikey"), (two, "editors", "scaikey")}
+    assert list_grants() == {(anna, "auditors", "scaikey"), (bert, "editors", "scaikey")}
 
 
 def test_success_who_leaves_keeps_them_for_the_return(scaikey: Sandbox) -> None:
-    one, two = two_of_one_tenant(scaikey)
-    scaikey.directory.set_roles(one, ["editors"])
+    anna, bert = pick_two_people(scaikey)
+    scaikey.directory.set_roles(anna, ["editors"])
     sync()
-    place = scaikey.directory.people.ids.decode(one)
-    assert place is not None
+    index = scaikey.directory.people.ids.decode(anna)
+    assert index is not None
     tenant = next(iter(scaikey.directory.tenants))
-    scaikey.directory.set_roles(two, ["editors"])
-    scaikey.directory.remove_user(one)
+    scaikey.directory.set_roles(bert, ["editors"])
+    scaikey.directory.remove_user(anna)
     sync()
-    assert (one, "editors", "scaikey") in held()
-    scaikey.directory.people.roster.move(place, (tenant, "ACTIVE"))
-    scaikey.directory.set_roles(one, ["auditors"])
+    assert (anna, "editors", "scaikey") in list_grants()
+    scaikey.directory.people.roster.move(index, (tenant, "ACTIVE"))
+    scaikey.directory.set_roles(anna, ["auditors"])
 
-    assert counts(sync()) == {"participants": {"restored": 1}}
+    assert get_changed_counts(sync()) == {"participants": {"restored": 1}}
 
-    assert held() == {(one, "auditors", "scaikey"), (two, "editors", "scaikey")}
-    assert [fields for _, action, _, fields, _ in changes() if action == "restore"] == ["roles"]
+    assert list_grants() == {(anna, "auditors", "scaikey"), (bert, "editors", "scaikey")}
+    assert [fields for _, action, _, fields, _ in get_changes() if action == "restore"] == ["roles"]
 
 
 def test_success_mover_holds_them_in_the_new_tenant(scaikey: Sandbox) -> None:
-    here, there = scaikey.directory.tenants
-    one = people_of(scaikey, here)[0]["id"]
-    scaikey.directory.set_roles(one, ["editors"])
+    source, target = scaikey.directory.tenants
+    anna = list_people_of_tenant(scaikey, source)[0]["id"]
+    scaikey.directory.set_roles(anna, ["editors"])
     sync()
-    scaikey.directory.move_user(one, there)
+    scaikey.directory.move_user(anna, target)
     sync()
-    there_now = Participant.objects.get(scaikey_id=one, absent_since=None)
-    assert there_now.tenant.scaikey_tenant_id == there
-    assert [grant.role.slug for grant in there_now.role_grants.all()] == ["editors"]
+    moved = Participant.objects.get(scaikey_id=anna, absent_since=None)
+    assert moved.tenant.scaikey_tenant_id == target
+    assert [grant.role.slug for grant in moved.role_grants.all()] == ["editors"]
     assert Role.objects.filter(slug="editors").count() == 2
 
 
 def test_success_what_is_no_slug_is_left_out_and_said(scaikey: Sandbox) -> None:
-    one, _ = two_of_one_tenant(scaikey)
-    odd = ["Sales Team", "x", "a\nb", "編集者", "a b", "a  c", "editors", ""]
-    scaikey.directory.set_roles(one, odd)
+    anna, _ = pick_two_people(scaikey)
+    names = ["Sales Team", "x", "a\nb", "編集者", "a b", "a  c", "editors", ""]
+    scaikey.directory.set_roles(anna, names)
 
     report = sync()
 
-    assert held() == {(one, "editors", "scaikey")}
+    assert list_grants() == {(anna, "editors", "scaikey")}
     assert report.warnings == [
         "Roles whose names can't be slugs were not granted: "
         "'a\\nb', 'a  c', 'a b', 'sales team', 'x' and 1 more."
     ]
-    assert last_run().warnings == report.warnings
+    assert get_last_run().warnings == report.warnings
 
 
 def test_success_dry_run_says_and_writes_nothing(scaikey: Sandbox) -> None:
-    one, _ = two_of_one_tenant(scaikey)
+    anna, _ = pick_two_people(scaikey)
     sync()
-    scaikey.directory.set_roles(one, ["editors"])
+    scaikey.directory.set_roles(anna, ["editors"])
 
     report = sync(dry_run=True)
 
-    assert counts(report) == {"participants": {"updated": 1}}
-    assert held() == set()
+    assert get_changed_counts(report) == {"participants": {"updated": 1}}
+    assert list_grants() == set()
     assert not Role.objects.exists()
 
 
 def test_success_one_tenant_only(scaikey: Sandbox) -> None:
-    here, there = scaikey.directory.tenants
-    one, other = people_of(scaikey, here)[0]["id"], people_of(scaikey, there)[0]["id"]
-    for person in (one, other):
+    source, target = scaikey.directory.tenants
+    anna, other = (
+        list_people_of_tenant(scaikey, source)[0]["id"],
+        list_people_of_tenant(scaikey, target)[0]["id"],
+    )
+    for person in (anna, other):
         scaikey.directory.set_roles(person, ["editors"])
     sync()
-    for person in (one, other):
+    for person in (anna, other):
         scaikey.directory.set_roles(person, [])
-    sync(tenant=here)
-    assert held() == {(other, "editors", "scaikey")}
+    sync(tenant=source)
+    assert list_grants() == {(other, "editors", "scaikey")}
 
 
 def test_success_only_people_are_given_any(scaikey: Sandbox) -> None:
-    one, _ = two_of_one_tenant(scaikey)
+    anna, _ = pick_two_people(scaikey)
     sync()
-    Participant.objects.filter(scaikey_id=one).update(participant_type="agent")
-    scaikey.directory.set_roles(one, ["editors"])
-    assert counts(sync()) == {}
-    assert held() == set()
+    Participant.objects.filter(scaikey_id=anna).update(participant_type="agent")
+    scaikey.directory.set_roles(anna, ["editors"])
+    assert get_changed_counts(sync()) == {}
+    assert list_grants() == set()
 
 
-TOLD = st.none() | st.frozensets(st.sampled_from(["editors", "auditors", "tenant_admin"]))
+REPORTED_ROLES = st.none() | st.frozensets(st.sampled_from(["editors", "auditors", "tenant_admin"]))
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    first=st.tuples(TOLD, TOLD), then=st.tuples(TOLD, TOLD), hand=st.sampled_from(["", "editors"])
+    first=st.tuples(REPORTED_ROLES, REPORTED_ROLES),
+    then=st.tuples(REPORTED_ROLES, REPORTED_ROLES),
+    manual=st.sampled_from(["", "editors"]),
 )
 def test_success_any_history(
     first: tuple[frozenset[str] | None, ...],
     then: tuple[frozenset[str] | None, ...],
-    hand: str,
+    manual: str,
     scaikey: Sandbox,
 ) -> None:
-    """Everybody holds what they were told to have last, and what they were given by hand."""
-    people = two_of_one_tenant(scaikey)
+    """People have the roles that were last reported, and those that were granted manually."""
+    people = pick_two_people(scaikey)
     with transaction.atomic():
-        for told in (first, then):
-            for person, roles in zip(people, told, strict=True):
+        for reported in (first, then):
+            for person, roles in zip(people, reported, strict=True):
                 scaikey.directory.set_roles(person, None if roles is None else sorted(roles))
             sync()
-            if hand and told is first:
-                by_hand(hand, people[0])
-        expected = {(people[0], hand, "manual")} if hand else set()
+            if manual and reported is first:
+                grant_manually(manual, people[0])
+        expected = {(people[0], manual, "manual")} if manual else set()
         for person, before, after in zip(people, first, then, strict=True):
-            own = {hand} if person == people[0] else set()
-            last = (before if after is None else after) or frozenset()
-            expected |= {(person, slug, "scaikey") for slug in last - own}
-        assert held() == expected
-        assert counts(sync()) == {}
+            manual_slugs = {manual} if person == people[0] else set()
+            last_slugs = (before if after is None else after) or frozenset()
+            expected |= {(person, slug, "scaikey") for slug in last_slugs - manual_slugs}
+        assert list_grants() == expected
+        assert get_changed_counts(sync()) == {}
         transaction.set_rollback(True)

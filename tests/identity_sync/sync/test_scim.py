@@ -1,4 +1,4 @@
-"""Group members by SCIM: one document a group instead of a list, and what follows from that."""
+"""Group members by SCIM: one document per group instead of a list."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from identity_sync.models import SyncSkip
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership
-from tests.identity_sync.sync.directory import (
+from tests.identity_sync.sync.helpers import (
     MEMBERS,
-    age,
-    counts,
-    every_group,
-    in_database,
-    in_directory,
-    rewritten,
+    age_rows,
+    count_rewritten_rows,
+    get_changed_counts,
+    list_groups,
+    read_database,
+    read_directory,
     sync,
 )
 
@@ -30,13 +30,13 @@ pytestmark = [
 ]
 
 
-def members_of(scaikey: Sandbox, group_id: str) -> list[dict[str, Any]]:
+def list_members(scaikey: Sandbox, group_id: str) -> list[dict[str, Any]]:
     rows = scaikey.directory.list_members(group_id, 0, 10**6)[0]
     return [msgspec.json.decode(row) for row in rows]
 
 
-def add_groups_without(scaikey: Sandbox, person: str) -> None:
-    """Have every list by SCIM leave one person out, though no group has lost them."""
+def omit_from_scim_lists(scaikey: Sandbox, person: str) -> None:
+    """Make every SCIM list omit a person who is still a member."""
     for tenant_id in scaikey.directory.tenants:
         resources = [
             {
@@ -46,11 +46,11 @@ def add_groups_without(scaikey: Sandbox, person: str) -> None:
                         "value": row.get("user_id") or row["group_id"],
                         "type": "User" if row.get("user_id") else "Group",
                     }
-                    for row in members_of(scaikey, group["id"])
+                    for row in list_members(scaikey, group["id"])
                     if row.get("user_id") != person
                 ],
             }
-            for group in every_group(scaikey)
+            for group in list_groups(scaikey)
             if group["tenant_id"] == tenant_id
         ]
         scaikey.faults.add(
@@ -60,26 +60,26 @@ def add_groups_without(scaikey: Sandbox, person: str) -> None:
         )
 
 
-def biggest_group(scaikey: Sandbox) -> tuple[str, str]:
-    """The group with most members, and one of them."""
-    groups = [row["id"] for row in every_group(scaikey)]
-    group = max(groups, key=lambda group_id: len(members_of(scaikey, group_id)))
-    return group, next(r["user_id"] for r in members_of(scaikey, group) if r.get("user_id"))
+def find_largest_group(scaikey: Sandbox) -> tuple[str, str]:
+    """Return the group with the most members, and one of them."""
+    groups = [row["id"] for row in list_groups(scaikey)]
+    group = max(groups, key=lambda group_id: len(list_members(scaikey, group_id)))
+    return group, next(row["user_id"] for row in list_members(scaikey, group) if row.get("user_id"))
 
 
 def test_success_a_request_a_tenant_instead_of_one_a_group(scaikey: Sandbox) -> None:
     sync()
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
     assert scaikey.requests.count(f"GET {MEMBERS}") == 0
-    group, person = biggest_group(scaikey)
+    group, person = find_largest_group(scaikey)
     scaikey.directory.remove_member(group, user_id=person)
     report = sync()
-    assert counts(report) == {"memberships": {"deactivated": 1}}
-    assert in_database() == in_directory(scaikey)
+    assert get_changed_counts(report) == {"memberships": {"deactivated": 1}}
+    assert read_database() == read_directory(scaikey)
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         {"action": "status", "status": 403},
         {"action": "status", "status": 404},
@@ -90,28 +90,30 @@ def test_success_a_request_a_tenant_instead_of_one_a_group(scaikey: Sandbox) -> 
         {"action": "redirect"},
     ],
 )
-def test_success_without_scim_the_lists_are_read(scaikey: Sandbox, answer: dict[str, Any]) -> None:
-    scaikey.faults.add(path=SCIM, **answer)
+def test_success_without_scim_the_lists_are_read(
+    scaikey: Sandbox, response: dict[str, Any]
+) -> None:
+    scaikey.faults.add(path=SCIM, **response)
     sync()
-    assert in_database() == in_directory(scaikey)
-    assert counts(sync()) == {}
+    assert read_database() == read_directory(scaikey)
+    assert get_changed_counts(sync()) == {}
 
 
 def test_success_members_that_are_left_out_are_read_from_the_lists(scaikey: Sandbox) -> None:
     for tenant_id in scaikey.directory.tenants:
-        groups = [g["id"] for g in every_group(scaikey) if g["tenant_id"] == tenant_id]
+        groups = [group["id"] for group in list_groups(scaikey) if group["tenant_id"] == tenant_id]
         scaikey.faults.add(
             "wrong_shape",
             path=f"/api/v1/tenants/{tenant_id}/scim/v2/Groups",
             body={"totalResults": len(groups), "Resources": [{"id": group} for group in groups]},
         )
     sync()
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_ids_of_another_world_are_not_taken(scaikey: Sandbox) -> None:
     for tenant_id in scaikey.directory.tenants:
-        groups = [g["id"] for g in every_group(scaikey) if g["tenant_id"] == tenant_id]
+        groups = [group["id"] for group in list_groups(scaikey) if group["tenant_id"] == tenant_id]
         foreign = [{"id": group, "members": [{"value": f"scim-{group}"}]} for group in groups]
         scaikey.faults.add(
             "wrong_shape",
@@ -119,55 +121,55 @@ def test_success_ids_of_another_world_are_not_taken(scaikey: Sandbox) -> None:
             body={"totalResults": len(groups), "Resources": foreign},
         )
     sync()
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_a_list_that_leaves_somebody_out_ends_nothing(scaikey: Sandbox) -> None:
     sync()
-    _, person = biggest_group(scaikey)
-    add_groups_without(scaikey, person)
-    age()
+    _, person = find_largest_group(scaikey)
+    omit_from_scim_lists(scaikey, person)
+    age_rows()
 
     report = sync()
 
-    assert counts(report) == {}
-    assert rewritten() == {}
+    assert get_changed_counts(report) == {}
+    assert count_rewritten_rows() == {}
     assert "that still exist" in report.warnings[0]
 
 
 def test_success_a_document_that_leaves_somebody_out_ends_nothing(scaikey: Sandbox) -> None:
-    """The list of members has the last word, where it can be read."""
+    """The list of members decides, if it can be read."""
     sync()
-    group, person = biggest_group(scaikey)
-    add_groups_without(scaikey, person)
+    group, person = find_largest_group(scaikey)
+    omit_from_scim_lists(scaikey, person)
     scaikey.faults.add("wrong_shape", path=f"{SCIM}/{group}", body={"id": group, "members": []})
-    age()
+    age_rows()
 
-    assert counts(sync()) == {}
-    assert rewritten() == {}
+    assert get_changed_counts(sync()) == {}
+    assert count_rewritten_rows() == {}
 
 
 def test_success_a_list_that_is_not_whole_postpones(scaikey: Sandbox) -> None:
     sync()
-    group, person = biggest_group(scaikey)
+    group, person = find_largest_group(scaikey)
     scaikey.directory.remove_member(group, user_id=person)
     scaikey.faults.add("total", path=MEMBERS, rows=1)
 
     report = sync()
 
-    assert counts(report) == {"memberships": {"skipped": 1}}
+    assert get_changed_counts(report) == {"memberships": {"skipped": 1}}
     assert SyncSkip.objects.get().is_postponed
     edge = GroupMembership.objects.get(
         group__scaikey_id=group, member_participant__scaikey_id=person
     )
     assert edge.absent_since is None
     scaikey.faults.clear()
-    assert counts(sync()) == {"memberships": {"deactivated": 1}}
+    assert get_changed_counts(sync()) == {"memberships": {"deactivated": 1}}
 
 
 def test_success_the_document_alone_decides_where_there_is_no_list(scaikey: Sandbox) -> None:
     sync()
-    group, person = biggest_group(scaikey)
+    group, person = find_largest_group(scaikey)
     scaikey.directory.remove_member(group, user_id=person)
     scaikey.faults.add("status", path=MEMBERS, status=404)
-    assert counts(sync()) == {"memberships": {"deactivated": 1}}
+    assert get_changed_counts(sync()) == {"memberships": {"deactivated": 1}}

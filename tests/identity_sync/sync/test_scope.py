@@ -1,4 +1,4 @@
-"""Who may sync what, and what credentials of a narrower reach may call absent."""
+"""Who may sync what, and what credentials with a narrower scope may deactivate."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from scaiwave.errors import InsufficientPermission
 from scaiwave.sandbox import Sandbox
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
-from tests.identity_sync.sync.directory import (
+from tests.identity_sync.sync.helpers import (
     HOST,
-    age,
-    configured,
-    counts,
-    everybody,
-    in_database,
-    in_directory,
-    last_run,
-    people_of,
-    rewritten,
+    age_rows,
+    count_rewritten_rows,
+    get_changed_counts,
+    get_last_run,
+    get_tenant_id,
+    list_people,
+    list_people_of_tenant,
+    list_temporary_tables,
+    read_database,
+    read_directory,
     sync,
-    temporary_left,
-    tenant_in,
 )
+from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [
     pytest.mark.django_db,
@@ -35,14 +35,14 @@ pytestmark = [
 ]
 
 
-def _partner_admin(sandbox: Sandbox, settings: Settings, partner: str) -> Operator:
+def make_partner_admin(sandbox: Sandbox, settings: Settings, partner: str) -> Operator:
     token = sandbox.issue_token(role="partner_admin", partner_id=partner)
-    settings.CONFIG = configured(sandbox, SCAIWAVE_ADMIN_TOKEN=token)
+    settings.CONFIG = make_config(sandbox, SCAIWAVE_ADMIN_TOKEN=token)
     return Operator("paula", Role.PARTNER_ADMIN, partner_id=partner)
 
 
-def _application(sandbox: Sandbox, settings: Settings, scope: str, target: str) -> None:
-    """Credentials as a registration with this scope hands them out."""
+def use_application(sandbox: Sandbox, settings: Settings, scope: str, target: str) -> None:
+    """Configure credentials as a registration with this scope issues them."""
     client = sandbox.clients.issue(
         number=1,
         name="narrow",
@@ -53,43 +53,47 @@ def _application(sandbox: Sandbox, settings: Settings, scope: str, target: str) 
     )
     secret = sandbox.clients.get_secret(client)
     assert secret is not None
-    settings.CONFIG = configured(
+    settings.CONFIG = make_config(
         sandbox,
         SCAIWAVE_SCAIKEY_CLIENT_ID=client.client_id,
         SCAIWAVE_SCAIKEY_CLIENT_SECRET=secret,
     )
 
 
-def _tenants_of(sandbox: Sandbox, partner: str) -> list[str]:
-    return [t["id"] for t in sandbox.directory.tenants.values() if t["partner_id"] == partner]
+def list_tenants_of_partner(sandbox: Sandbox, partner: str) -> list[str]:
+    return [
+        tenant["id"]
+        for tenant in sandbox.directory.tenants.values()
+        if tenant["partner_id"] == partner
+    ]
 
 
 def test_success_partner_admin_syncs_its_tenant(scaikey: Sandbox, settings: Settings) -> None:
     sync()
     partner = next(iter(scaikey.directory.partners))
-    mine = _tenants_of(scaikey, partner)[0]
-    person = people_of(scaikey, mine)[0]["id"]
-    other = next(row["id"] for row in everybody(scaikey) if tenant_in(row) != mine)
+    own_tenant = list_tenants_of_partner(scaikey, partner)[0]
+    person = list_people_of_tenant(scaikey, own_tenant)[0]["id"]
+    other = next(row["id"] for row in list_people(scaikey) if get_tenant_id(row) != own_tenant)
     for changed in (person, other):
         scaikey.directory.update_user(changed, display_name="Renamed")
 
-    report = sync(operator=_partner_admin(scaikey, settings, partner), tenant=mine)
+    report = sync(operator=make_partner_admin(scaikey, settings, partner), tenant=own_tenant)
 
-    assert counts(report) == {"participants": {"updated": 1}}
+    assert get_changed_counts(report) == {"participants": {"updated": 1}}
     assert Participant.objects.get(display_name="Renamed").scaikey_id == person
 
 
 def test_fail_partner_admin_elsewhere(scaikey: Sandbox, settings: Settings) -> None:
     sync()
-    one, two = scaikey.directory.partners
-    theirs = Tenant.objects.filter(partner__scaikey_id=two).first()
-    assert theirs is not None
-    operator = _partner_admin(scaikey, settings, one)
+    first, second = scaikey.directory.partners
+    other_tenant = Tenant.objects.filter(partner__scaikey_id=second).first()
+    assert other_tenant is not None
+    operator = make_partner_admin(scaikey, settings, first)
     runs = SyncRun.objects.count()
 
     with pytest.raises(TenantNotFound) as caught:
-        sync(operator=operator, tenant=theirs.slug)
-    assert caught.value.message == f"There is no tenant '{theirs.slug}'."
+        sync(operator=operator, tenant=other_tenant.slug)
+    assert caught.value.message == f"There is no tenant '{other_tenant.slug}'."
     with pytest.raises(TenantNotFound) as unknown:
         sync(operator=operator, tenant="never-was")
     assert unknown.value.code == caught.value.code
@@ -124,42 +128,42 @@ def test_fail_empty_tenant_is_not_everything(scaikey: Sandbox) -> None:
 
 def test_success_one_tenant_leaves_others_alone(scaikey: Sandbox) -> None:
     sync()
-    one, two, *_ = scaikey.directory.tenants
-    for tenant in (one, two):
-        scaikey.directory.remove_user(people_of(scaikey, tenant)[0]["id"])
-    leaver = people_of(scaikey, one)[0]["id"]
-    scaikey.directory.move_user(leaver, two)
-    age()
+    first, second, *_ = scaikey.directory.tenants
+    for tenant in (first, second):
+        scaikey.directory.remove_user(list_people_of_tenant(scaikey, tenant)[0]["id"])
+    leaver = list_people_of_tenant(scaikey, first)[0]["id"]
+    scaikey.directory.move_user(leaver, second)
+    age_rows()
 
-    report = sync(tenant=one)
+    report = sync(tenant=first)
 
-    assert counts(report)["participants"] == {"deactivated": 2}
-    assert rewritten()["sw_participants"] == 2
-    gone = Participant.objects.exclude(absent_since=None).values_list(
+    assert get_changed_counts(report)["participants"] == {"deactivated": 2}
+    assert count_rewritten_rows()["sw_participants"] == 2
+    removed = Participant.objects.exclude(absent_since=None).values_list(
         "tenant__scaikey_tenant_id", flat=True
     )
-    assert set(gone) == {one}
+    assert set(removed) == {first}
     sync(allow_removals=100)
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_partner_application(scaikey: Sandbox, settings: Settings) -> None:
-    one, two = scaikey.directory.partners
+    first, second = scaikey.directory.partners
     sync()
-    _application(scaikey, settings, "PARTNER", one)
-    age()
-    assert counts(sync()) == {}
-    assert rewritten() == {}
+    use_application(scaikey, settings, "PARTNER", first)
+    age_rows()
+    assert get_changed_counts(sync()) == {}
+    assert count_rewritten_rows() == {}
 
-    mine, *rest = _tenants_of(scaikey, one)
-    scaikey.directory.update_tenant(mine, partner_id=two)
+    own_tenant, *rest = list_tenants_of_partner(scaikey, first)
+    scaikey.directory.update_tenant(own_tenant, partner_id=second)
     report = sync(allow_removals=1000)
-    # It is out of our reach now, with everybody in it; the other partner's are not touched.
-    assert counts(report)["tenants"] == {"deactivated": 1}
-    assert not Tenant.objects.get(scaikey_tenant_id=mine).is_active
+    # It is out of scope now, with everyone in it; tenants of the other partner are unchanged.
+    assert get_changed_counts(report)["tenants"] == {"deactivated": 1}
+    assert not Tenant.objects.get(scaikey_tenant_id=own_tenant).is_active
     assert all(Tenant.objects.get(scaikey_tenant_id=tenant).is_active for tenant in rest)
-    assert Tenant.objects.filter(partner__scaikey_id=two, absent_since=None).count() == len(
-        [tenant for tenant in _tenants_of(scaikey, two) if tenant != mine]
+    assert Tenant.objects.filter(partner__scaikey_id=second, absent_since=None).count() == len(
+        [tenant for tenant in list_tenants_of_partner(scaikey, second) if tenant != own_tenant]
     )
 
 
@@ -167,20 +171,22 @@ def test_success_partner_application_on_an_empty_server(
     scaikey: Sandbox, settings: Settings
 ) -> None:
     partner = next(iter(scaikey.directory.partners))
-    _application(scaikey, settings, "PARTNER", partner)
+    use_application(scaikey, settings, "PARTNER", partner)
     sync()
     tenants = Tenant.objects.values_list("scaikey_tenant_id", "partner__scaikey_id")
-    assert set(tenants) == {(tenant, partner) for tenant in _tenants_of(scaikey, partner)}
-    assert counts(sync()) == {}
+    assert set(tenants) == {
+        (tenant, partner) for tenant in list_tenants_of_partner(scaikey, partner)
+    }
+    assert get_changed_counts(sync()) == {}
 
 
 def test_success_tenant_application(scaikey: Sandbox, settings: Settings) -> None:
     sync()
     tenant = next(iter(scaikey.directory.tenants))
-    _application(scaikey, settings, "TENANT", tenant)
-    for row in everybody(scaikey)[::9]:
+    use_application(scaikey, settings, "TENANT", tenant)
+    for row in list_people(scaikey)[::9]:
         scaikey.directory.update_user(row["id"], display_name="Renamed")
-    age()
+    age_rows()
     sync()
     renamed = Participant.objects.filter(display_name="Renamed")
     assert {person.tenant.scaikey_tenant_id for person in renamed} == {tenant}
@@ -189,7 +195,7 @@ def test_success_tenant_application(scaikey: Sandbox, settings: Settings) -> Non
 
 def test_success_drift(scaikey: Sandbox) -> None:
     sync()
-    for row in everybody(scaikey)[:30]:
+    for row in list_people(scaikey)[:30]:
         scaikey.directory.remove_user(row["id"])
     runs = SyncRun.objects.count()
 
@@ -197,20 +203,20 @@ def test_success_drift(scaikey: Sandbox) -> None:
         drift = compute_drift(operator=HOST, bars=null_progress_factory)
 
     assert SyncRun.objects.count() == runs
-    assert temporary_left() == []
+    assert list_temporary_tables() == []
     assert drift.counts() == sync(allow_removals=1000).counts()
     assert drift.run_id is None
 
 
 def test_success_dry_run(scaikey: Sandbox) -> None:
     sync()
-    scaikey.directory.remove_user(everybody(scaikey)[0]["id"])
-    scaikey.directory.update_user(everybody(scaikey)[1]["id"], display_name="Renamed")
-    age()
+    scaikey.directory.remove_user(list_people(scaikey)[0]["id"])
+    scaikey.directory.update_user(list_people(scaikey)[1]["id"], display_name="Renamed")
+    age_rows()
 
     plan = sync(dry_run=True)
 
     assert plan.outcome == "planned"
-    assert last_run().outcome == "planned"
-    assert rewritten() == {}
+    assert get_last_run().outcome == "planned"
+    assert count_rewritten_rows() == {}
     assert sync().counts() == plan.counts()

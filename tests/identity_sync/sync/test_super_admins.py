@@ -1,4 +1,4 @@
-"""A run that would leave nobody super_admin is stopped, unless its own flag allows that."""
+"""A run that would leave no super admin is refused, unless its own flag allows that."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant
 from tenants.queries.super_admins import SuperAdmins, count_super_admins
 from tenants.services.role_grants import grant_role
-from tests.identity_sync.sync.directory import HOST, LONG_AGO, dump, last_run, people_of, sync
+from tests.identity_sync.sync.helpers import (
+    HOST,
+    LONG_AGO,
+    dump_rows,
+    get_last_run,
+    pick_two_people,
+    sync,
+)
 
 pytestmark = [
     pytest.mark.django_db,
@@ -27,12 +34,12 @@ WARNING = (
 
 
 def assert_stopped(**options: Any) -> SyncReport:
-    """The run changes nothing, with or without --allow-removals, and in a dry run too; with its own
-    flag it goes through. Returns the report of the last run."""
-    before = dump()
-    for more in ({}, {"allow_removals": 10_000}, {"dry_run": True}):
+    """Assert that the run is refused, also with --allow-removals and as a dry run, and that its own
+    flag allows it. Returns the report of that last run."""
+    before = dump_rows()
+    for extra in ({}, {"allow_removals": 10_000}, {"dry_run": True}):
         with pytest.raises(LastSuperAdminLost) as caught:
-            sync(**options, **more)
+            sync(**options, **extra)
         assert caught.value.message == (
             "After this sync nobody active on this platform would be super_admin. No changes were "
             "made."
@@ -43,20 +50,15 @@ def assert_stopped(**options: Any) -> SyncReport:
         )
         assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_LAST_SUPER_ADMIN", 1)
         assert caught.value.report.outcome == "refused"
-        assert dump() == before
-    assert last_run().error_code == "SW_SYNC_LAST_SUPER_ADMIN"
+        assert dump_rows() == before
+    assert get_last_run().error_code == "SW_SYNC_LAST_SUPER_ADMIN"
     report = sync(allow_no_super_admin=True, **options)
     assert (report.outcome, report.warnings) == ("applied", [WARNING])
-    assert last_run().warnings == [WARNING]
+    assert get_last_run().warnings == [WARNING]
     return report
 
 
-def two_of_one_tenant(scaikey: Sandbox) -> tuple[str, str]:
-    one, two = (row["id"] for row in people_of(scaikey, next(iter(scaikey.directory.tenants)))[:2])
-    return one, two
-
-
-def by_hand(person: str) -> None:
+def grant_super_admin(person: str) -> None:
     tenant = Participant.objects.get(scaikey_id=person).tenant.slug
     grant_role(
         operator=HOST, role="super_admin", tenant=tenant, to=person, is_group=False, now=LONG_AGO
@@ -64,30 +66,30 @@ def by_hand(person: str) -> None:
 
 
 def test_success_the_last_one_left(scaikey: Sandbox) -> None:
-    one, two = two_of_one_tenant(scaikey)
+    anna, bert = pick_two_people(scaikey)
     assert sync().warnings == []
-    for person in (one, two):
-        by_hand(person)
-    scaikey.directory.update_user(one, status="SUSPENDED")
+    for person in (anna, bert):
+        grant_super_admin(person)
+    scaikey.directory.update_user(anna, status="SUSPENDED")
     assert sync().warnings == []
-    scaikey.directory.remove_user(two)
+    scaikey.directory.remove_user(bert)
     assert_stopped()
-    scaikey.directory.update_user(one, display_name="Another")
+    scaikey.directory.update_user(anna, display_name="Another")
     assert sync().warnings == []
 
 
 def test_success_scaikey_took_its_own_back(scaikey: Sandbox) -> None:
-    one, _ = two_of_one_tenant(scaikey)
-    scaikey.directory.set_roles(one, ["super_admin"])
+    anna, _ = pick_two_people(scaikey)
+    scaikey.directory.set_roles(anna, ["super_admin"])
     assert sync().warnings == []
-    scaikey.directory.set_roles(one, [])
+    scaikey.directory.set_roles(anna, [])
     assert_stopped()
 
 
 def test_success_their_tenant_was_suspended(scaikey: Sandbox) -> None:
-    one, _ = two_of_one_tenant(scaikey)
+    anna, _ = pick_two_people(scaikey)
     sync()
-    by_hand(one)
+    grant_super_admin(anna)
     scaikey.directory.update_tenant(next(iter(scaikey.directory.tenants)), status="SUSPENDED")
     assert_stopped()
 

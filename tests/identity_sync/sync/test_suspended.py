@@ -1,4 +1,4 @@
-"""What is suspended by hand stays so, whatever a run brings."""
+"""What is suspended manually stays suspended, whatever a run changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scaiwave.auth.operators import host_operator
 from scaiwave.sandbox import Sandbox
 from tenants.models import Tenant
 from tenants.services.suspend_tenant import resume_tenant, suspend_tenant
-from tests.identity_sync.sync.directory import counts, in_database, in_directory, sync
+from tests.identity_sync.sync.helpers import get_changed_counts, read_database, read_directory, sync
 
 pytestmark = [
     pytest.mark.django_db,
@@ -20,7 +20,7 @@ pytestmark = [
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
-def suspended_tenant() -> Tenant:
+def make_suspended_tenant() -> Tenant:
     sync()
     tenant = Tenant.objects.order_by("slug")[0]
     suspend_tenant(
@@ -34,21 +34,21 @@ def suspended_tenant() -> Tenant:
 
 
 def test_success_a_tenant_that_scaikey_changes_stays_suspended(scaikey: Sandbox) -> None:
-    tenant = suspended_tenant()
+    tenant = make_suspended_tenant()
     assert tenant.scaikey_tenant_id is not None
-    assert counts(sync()) == {}
+    assert get_changed_counts(sync()) == {}
 
     scaikey.directory.update_tenant(tenant.scaikey_tenant_id, name="Renamed", status="ACTIVE")
-    assert counts(sync())["tenants"] == {"updated": 1}
+    assert get_changed_counts(sync())["tenants"] == {"updated": 1}
 
     tenant.refresh_from_db()
     assert (tenant.name, tenant.suspended_by_hand_at) == ("Renamed", NOW)
     assert tenant.inactive_reason == "suspended by hand"
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
 
 
-def test_success_what_scaikey_said_meanwhile_counts_when_it_is_resumed(scaikey: Sandbox) -> None:
-    tenant = suspended_tenant()
+def test_success_a_status_set_during_the_suspension_applies_after_it(scaikey: Sandbox) -> None:
+    tenant = make_suspended_tenant()
     assert tenant.scaikey_tenant_id is not None
     scaikey.directory.update_tenant(tenant.scaikey_tenant_id, status="SUSPENDED")
     sync()

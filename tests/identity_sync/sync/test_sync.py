@@ -1,4 +1,4 @@
-"""What a run makes of each thing that can happen to the directory."""
+"""What a run changes for each kind of change in the directory."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from django.db import connection
 from identity_sync.models import SyncChange
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
-from tests.identity_sync.sync.directory import (
-    age,
-    changes,
-    counts,
-    dump,
-    duplicates,
-    every_group,
-    in_database,
-    in_directory,
-    last_run,
-    people_of,
-    recorded,
-    rewritten,
+from tests.identity_sync.sync.helpers import (
+    age_rows,
+    count_duplicate_names,
+    count_rewritten_rows,
+    dump_rows,
+    get_changed_counts,
+    get_changes,
+    get_last_run,
+    list_groups,
+    list_people_of_tenant,
+    list_temporary_tables,
+    read_database,
+    read_directory,
+    record_writes,
     sync,
-    temporary_left,
 )
 
 pytestmark = [
@@ -34,77 +34,77 @@ pytestmark = [
 def test_success_first_run(scaikey: Sandbox) -> None:
     report = sync()
 
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
     assert report.outcome == "applied"
-    there = in_directory(scaikey)
+    target = read_directory(scaikey)
     assert {kind: row["added"] for kind, row in report.counts().items()} == {
-        "partners": len(there["partners"]),
-        "tenants": len(there["tenants"]),
-        "participants": len(there["people"]),
-        "groups": len(there["groups"]),
-        "memberships": len(there["edges"]),
+        "partners": len(target["partners"]),
+        "tenants": len(target["tenants"]),
+        "participants": len(target["people"]),
+        "groups": len(target["groups"]),
+        "memberships": len(target["edges"]),
     }
-    assert duplicates() == 0
-    assert temporary_left() == []
+    assert count_duplicate_names() == 0
+    assert list_temporary_tables() == []
 
 
 def test_success_first_run_of_a_tenant_is_told_as_counts(scaikey: Sandbox) -> None:
     sync()
-    assert {kind for kind, *_ in changes()} == {"partners", "tenants"}
+    assert {kind for kind, *_ in get_changes()} == {"partners", "tenants"}
 
     scaikey.directory.add_tenant(name="New", slug="new", people=3)
     report = sync()
-    assert counts(report)["participants"] == {"added": 3}
-    assert changes() == [("tenants", "add", "New", "", "new in ScaiKey")]
+    assert get_changed_counts(report)["participants"] == {"added": 3}
+    assert get_changes() == [("tenants", "add", "New", "", "new in ScaiKey")]
 
 
 def test_success_second_run_writes_nothing(scaikey: Sandbox) -> None:
     sync()
-    age()
+    age_rows()
 
-    with recorded() as written:
+    with record_writes() as written:
         report = sync()
 
-    assert counts(report) == {}
-    assert rewritten() == {}
+    assert get_changed_counts(report) == {}
+    assert count_rewritten_rows() == {}
     assert set(written) == {"sw_sync_runs"}
     assert all(row["seen"] == row["unchanged"] > 0 for row in report.counts().values())
-    assert changes() == []
+    assert get_changes() == []
 
 
 def test_success_fields_of_people(scaikey: Sandbox) -> None:
     sync()
     tenant = next(iter(scaikey.directory.tenants))
-    one, two, three = (row["id"] for row in people_of(scaikey, tenant)[:3])
-    scaikey.directory.update_user(one, display_name="Anna", email="anna@new.example")
-    scaikey.directory.update_user(two, avatar_url="https://pictures.example/2.png")
-    scaikey.directory.update_user(three, status="WEIRD", display_name="Bo")
-    age()
+    first, second, third = (row["id"] for row in list_people_of_tenant(scaikey, tenant)[:3])
+    scaikey.directory.update_user(first, display_name="Anna", email="anna@new.example")
+    scaikey.directory.update_user(second, avatar_url="https://pictures.example/2.png")
+    scaikey.directory.update_user(third, status="WEIRD", display_name="Bo")
+    age_rows()
 
     report = sync()
 
-    assert counts(report) == {"participants": {"updated": 3}}
-    assert rewritten() == {"sw_participants": 3}
-    assert in_database() == in_directory(scaikey)
-    assert {(fields, reason) for _, _, _, fields, reason in changes()} == {
+    assert get_changed_counts(report) == {"participants": {"updated": 3}}
+    assert count_rewritten_rows() == {"sw_participants": 3}
+    assert read_database() == read_directory(scaikey)
+    assert {(fields, reason) for _, _, _, fields, reason in get_changes()} == {
         ("display_name,email", "changed in ScaiKey"),
         ("avatar_url", "changed in ScaiKey"),
         ("display_name,scaikey_status", "changed in ScaiKey"),
     }
-    assert not Participant.objects.get(scaikey_id=three).is_active
+    assert not Participant.objects.get(scaikey_id=third).is_active
 
 
 def test_success_status_that_is_not_told_keeps_ours(scaikey: Sandbox) -> None:
     sync()
     tenant = next(iter(scaikey.directory.tenants))
-    person = people_of(scaikey, tenant)[0]["id"]
+    person = list_people_of_tenant(scaikey, tenant)[0]["id"]
     scaikey.directory.suspend_user(person)
     sync()
     scaikey.directory.update_tenant(tenant, status="SUSPENDED")
     sync(allow_removals=100)
     scaikey.directory.update_tenant(tenant, status="")
 
-    assert counts(sync()) == {}
+    assert get_changed_counts(sync()) == {}
     assert Tenant.objects.get(scaikey_tenant_id=tenant).scaikey_status == "SUSPENDED"
     assert Participant.objects.get(scaikey_id=person).inactive_reason == "suspended in ScaiKey"
 
@@ -112,20 +112,20 @@ def test_success_status_that_is_not_told_keeps_ours(scaikey: Sandbox) -> None:
 def test_success_leaves_and_returns_as_the_same(scaikey: Sandbox) -> None:
     sync()
     tenant = next(iter(scaikey.directory.tenants))
-    person = people_of(scaikey, tenant)[0]["id"]
+    person = list_people_of_tenant(scaikey, tenant)[0]["id"]
     before = Participant.objects.get(scaikey_id=person)
     scaikey.directory.remove_user(person)
 
     report = sync()
 
-    gone = Participant.objects.get(scaikey_id=person)
-    assert counts(report)["participants"] == {"deactivated": 1}
-    assert (gone.pk, gone.local_id, gone.inactive_reason) == (
+    removed = Participant.objects.get(scaikey_id=person)
+    assert get_changed_counts(report)["participants"] == {"deactivated": 1}
+    assert (removed.pk, removed.local_id, removed.inactive_reason) == (
         before.pk,
         before.local_id,
         "gone from ScaiKey",
     )
-    assert ("participants", "deactivate", str(gone), "", "removed from ScaiKey") in changes()
+    assert ("participants", "deactivate", str(removed), "", "removed from ScaiKey") in get_changes()
 
     index = scaikey.directory.people.ids.decode(person)
     assert index is not None
@@ -133,37 +133,41 @@ def test_success_leaves_and_returns_as_the_same(scaikey: Sandbox) -> None:
     scaikey.directory.clear_cache()
     report = sync()
 
-    back = Participant.objects.get(scaikey_id=person)
-    assert counts(report)["participants"] == {"restored": 1}
-    assert (back.pk, back.local_id, back.is_active) == (before.pk, before.local_id, True)
-    assert ("participants", "restore", str(back), "", "back in ScaiKey") in changes()
-    assert in_database() == in_directory(scaikey)
+    returned = Participant.objects.get(scaikey_id=person)
+    assert get_changed_counts(report)["participants"] == {"restored": 1}
+    assert (returned.pk, returned.local_id, returned.is_active) == (
+        before.pk,
+        before.local_id,
+        True,
+    )
+    assert ("participants", "restore", str(returned), "", "back in ScaiKey") in get_changes()
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_moves_there_and_back(scaikey: Sandbox) -> None:
     sync()
-    here, there, *_ = scaikey.directory.tenants
-    person = people_of(scaikey, here)[0]["id"]
+    source, target, *_ = scaikey.directory.tenants
+    person = list_people_of_tenant(scaikey, source)[0]["id"]
     old = Participant.objects.get(scaikey_id=person)
-    scaikey.directory.move_user(person, there)
+    scaikey.directory.move_user(person, target)
 
     report = sync()
 
-    assert counts(report)["participants"] == {"added": 1, "deactivated": 1}
+    assert get_changed_counts(report)["participants"] == {"added": 1, "deactivated": 1}
     new = Participant.objects.get(scaikey_id=person, absent_since=None)
-    assert new.tenant.scaikey_tenant_id == there
+    assert new.tenant.scaikey_tenant_id == target
     assert new.pk != old.pk
     assert new.local_id != old.local_id
-    assert ("participants", "move", str(old), "", "moved to another tenant") in changes()
-    assert in_database() == in_directory(scaikey)
-    assert counts(sync()) == {}
+    assert ("participants", "move", str(old), "", "moved to another tenant") in get_changes()
+    assert read_database() == read_directory(scaikey)
+    assert get_changed_counts(sync()) == {}
 
-    scaikey.directory.move_user(person, here)
+    scaikey.directory.move_user(person, source)
     report = sync()
-    assert counts(report)["participants"] == {"restored": 1, "deactivated": 1}
-    back = Participant.objects.get(scaikey_id=person, absent_since=None)
-    assert (back.pk, back.local_id) == (old.pk, old.local_id)
-    assert counts(sync()) == {}
+    assert get_changed_counts(report)["participants"] == {"restored": 1, "deactivated": 1}
+    returned = Participant.objects.get(scaikey_id=person, absent_since=None)
+    assert (returned.pk, returned.local_id) == (old.pk, old.local_id)
+    assert get_changed_counts(sync()) == {}
 
 
 def test_success_suspended_by_hand_stays_suspended(scaikey: Sandbox) -> None:
@@ -175,65 +179,65 @@ def test_success_suspended_by_hand_stays_suspended(scaikey: Sandbox) -> None:
     person.save()
     scaikey.directory.update_user(person.scaikey_id, display_name="Renamed")
 
-    assert counts(sync()) == {"participants": {"updated": 1}}
+    assert get_changed_counts(sync()) == {"participants": {"updated": 1}}
     person.refresh_from_db()
     assert (person.display_name, person.inactive_reason) == ("Renamed", "suspended by hand")
 
 
 def test_success_tenants_swap_slugs(scaikey: Sandbox) -> None:
     sync()
-    one, two, third = scaikey.directory.tenants.values()
-    slugs = one["slug"], two["slug"]
-    scaikey.directory.update_tenant(one["id"], slug="in-between")
-    scaikey.directory.update_tenant(two["id"], slug=slugs[0])
-    scaikey.directory.update_tenant(one["id"], slug=slugs[1], name="Renamed")
+    first, second, third = scaikey.directory.tenants.values()
+    slugs = first["slug"], second["slug"]
+    scaikey.directory.update_tenant(first["id"], slug="in-between")
+    scaikey.directory.update_tenant(second["id"], slug=slugs[0])
+    scaikey.directory.update_tenant(first["id"], slug=slugs[1], name="Renamed")
     scaikey.directory.update_tenant(third["id"], slug="third")
 
     report = sync()
 
-    assert counts(report) == {"tenants": {"updated": 3}}
-    assert in_database() == in_directory(scaikey)
-    assert sorted(row[3] for row in changes()) == ["name,slug", "slug", "slug"]
-    assert counts(sync()) == {}
+    assert get_changed_counts(report) == {"tenants": {"updated": 3}}
+    assert read_database() == read_directory(scaikey)
+    assert sorted(row[3] for row in get_changes()) == ["name,slug", "slug", "slug"]
+    assert get_changed_counts(sync()) == {}
 
 
 def test_success_slug_of_a_gone_tenant_is_taken(scaikey: Sandbox) -> None:
     sync()
-    gone = next(iter(scaikey.directory.tenants.values()))
-    scaikey.directory.remove_tenant(gone["id"])
-    scaikey.directory.add_tenant(name="Heir", slug=gone["slug"], people=2)
+    removed = next(iter(scaikey.directory.tenants.values()))
+    scaikey.directory.remove_tenant(removed["id"])
+    scaikey.directory.add_tenant(name="Heir", slug=removed["slug"], people=2)
 
     report = sync(allow_removals=1000)
 
-    assert counts(report)["tenants"] == {"added": 1, "deactivated": 1}
-    assert in_database() == in_directory(scaikey)
-    old = Tenant.objects.get(scaikey_tenant_id=gone["id"])
-    assert old.slug.startswith(f"{gone['slug']}-gone-")
+    assert get_changed_counts(report)["tenants"] == {"added": 1, "deactivated": 1}
+    assert read_database() == read_directory(scaikey)
+    old = Tenant.objects.get(scaikey_tenant_id=removed["id"])
+    assert old.slug.startswith(f"{removed['slug']}-gone-")
     assert not Participant.objects.filter(tenant=old, absent_since=None).exists()
-    assert counts(sync()) == {}
+    assert get_changed_counts(sync()) == {}
 
 
 def test_success_partner_gone_and_tenant_moved(scaikey: Sandbox) -> None:
     sync()
-    one, two = scaikey.directory.partners
+    first, second = scaikey.directory.partners
     for tenant in list(scaikey.directory.tenants.values()):
-        if tenant["partner_id"] == one:
-            scaikey.directory.update_tenant(tenant["id"], partner_id=two)
-    scaikey.directory.remove_partner(one)
+        if tenant["partner_id"] == first:
+            scaikey.directory.update_tenant(tenant["id"], partner_id=second)
+    scaikey.directory.remove_partner(first)
 
     report = sync()
 
-    assert counts(report)["partners"] == {"deactivated": 1}
-    assert in_database() == in_directory(scaikey)
-    assert {row[3] for row in changes() if row[0] == "tenants"} == {"partner_id"}
-    assert Partner.objects.get(scaikey_id=one).inactive_reason == "gone from ScaiKey"
+    assert get_changed_counts(report)["partners"] == {"deactivated": 1}
+    assert read_database() == read_directory(scaikey)
+    assert {row[3] for row in get_changes() if row[0] == "tenants"} == {"partner_id"}
+    assert Partner.objects.get(scaikey_id=first).inactive_reason == "gone from ScaiKey"
 
 
 def test_success_groups(scaikey: Sandbox) -> None:
     sync()
-    first = every_group(scaikey)[0]
+    first = list_groups(scaikey)[0]
     tenant = first["tenant_id"]
-    anna, bo = (row["id"] for row in people_of(scaikey, tenant)[:2])
+    anna, bo = (row["id"] for row in list_people_of_tenant(scaikey, tenant)[:2])
     scaikey.directory.update_group(first["id"], name="Renamed", group_type="DISTRIBUTION_LIST")
     inside = scaikey.directory.add_group(tenant, name="Inside")
     scaikey.directory.add_member(inside, user_id=anna)
@@ -241,56 +245,58 @@ def test_success_groups(scaikey: Sandbox) -> None:
     scaikey.directory.add_member(first["id"], member_group_id=inside)
     scaikey.directory.add_member(inside, member_group_id=inside)
     sync()
-    assert in_database() == in_directory(scaikey)
-    assert ("groups", "update", "Renamed", "name,group_type", "changed in ScaiKey") in changes()
-    assert sum(row[:2] == ("memberships", "add") for row in changes()) == 4
+    assert read_database() == read_directory(scaikey)
+    assert ("groups", "update", "Renamed", "name,group_type", "changed in ScaiKey") in get_changes()
+    assert sum(row[:2] == ("memberships", "add") for row in get_changes()) == 4
 
     scaikey.directory.remove_member(inside, user_id=anna)
     scaikey.directory.remove_member(first["id"], member_group_id=inside)
     edge = GroupMembership.objects.get(
         group__scaikey_id=inside, member_participant__scaikey_id=anna
     )
-    assert counts(sync()) == {"memberships": {"deactivated": 2}}
-    assert {row[4] for row in changes()} == {"no longer a member in ScaiKey"}
+    assert get_changed_counts(sync()) == {"memberships": {"deactivated": 2}}
+    assert {row[4] for row in get_changes()} == {"no longer a member in ScaiKey"}
 
     scaikey.directory.add_member(inside, user_id=anna)
-    assert counts(sync()) == {"memberships": {"restored": 1}}
+    assert get_changed_counts(sync()) == {"memberships": {"restored": 1}}
     edge.refresh_from_db()
     assert edge.absent_since is None
 
     scaikey.directory.remove_group(inside)
-    assert counts(sync())["groups"] == {"deactivated": 1}
-    assert in_database() == in_directory(scaikey)
-    assert counts(sync()) == {}
+    assert get_changed_counts(sync())["groups"] == {"deactivated": 1}
+    assert read_database() == read_directory(scaikey)
+    assert get_changed_counts(sync()) == {}
 
 
 def test_success_group_returns_with_other_members(scaikey: Sandbox) -> None:
     sync()
-    group = next(row for row in every_group(scaikey) if people_of(scaikey, row["tenant_id"]))
-    anna = people_of(scaikey, group["tenant_id"])[0]["id"]
+    group = next(
+        row for row in list_groups(scaikey) if list_people_of_tenant(scaikey, row["tenant_id"])
+    )
+    anna = list_people_of_tenant(scaikey, group["tenant_id"])[0]["id"]
     scaikey.directory.add_member(group["id"], user_id=anna)
     sync()
     index = scaikey.directory.get_group_index(group["id"])
-    place = scaikey.directory.groups.roster.get_placement(index)
+    position = scaikey.directory.groups.roster.get_placement(index)
     scaikey.directory.remove_group(group["id"])
     sync()
-    scaikey.directory.groups.roster.move(index, place)
+    scaikey.directory.groups.roster.move(index, position)
     scaikey.directory.clear_cache()
     scaikey.directory.remove_member(group["id"], user_id=anna)
 
     report = sync()
 
-    assert counts(report)["groups"] == {"restored": 1}
-    assert counts(report)["memberships"]["deactivated"] == 1
-    assert in_database() == in_directory(scaikey)
-    assert counts(sync()) == {}
+    assert get_changed_counts(report)["groups"] == {"restored": 1}
+    assert get_changed_counts(report)["memberships"]["deactivated"] == 1
+    assert read_database() == read_directory(scaikey)
+    assert get_changed_counts(sync()) == {}
 
 
 def test_success_group_moves_to_another_tenant(scaikey: Sandbox) -> None:
     sync()
-    group = every_group(scaikey)[0]
+    group = list_groups(scaikey)[0]
     target = next(t for t in scaikey.directory.tenants if t != group["tenant_id"])
-    anna = people_of(scaikey, target)[0]["id"]
+    anna = list_people_of_tenant(scaikey, target)[0]["id"]
     index = scaikey.directory.get_group_index(group["id"])
     scaikey.directory.groups.roster.move(index, (target, group["group_type"]))
     scaikey.directory.clear_cache()
@@ -298,15 +304,17 @@ def test_success_group_moves_to_another_tenant(scaikey: Sandbox) -> None:
 
     report = sync()
 
-    assert counts(report)["groups"] == {"added": 1, "deactivated": 1}
+    assert get_changed_counts(report)["groups"] == {"added": 1, "deactivated": 1}
     moved = Group.objects.get(scaikey_id=group["id"], absent_since=None)
     assert moved.tenant.scaikey_tenant_id == target
     assert [str(edge.member_participant_id) for edge in moved.memberships.all()] == [
         str(Participant.objects.get(scaikey_id=anna).pk)
     ]
     again = sync()
-    # Its members of the old tenant have no place in a group of another one.
-    assert counts(again) == {"memberships": {"skipped": report.kinds["memberships"].skipped}}
+    # Members of the old tenant can't be in a group of another one.
+    assert get_changed_counts(again) == {
+        "memberships": {"skipped": report.kinds["memberships"].skipped}
+    }
 
 
 def test_success_others_are_never_touched(scaikey: Sandbox) -> None:
@@ -333,12 +341,12 @@ def test_success_others_are_never_touched(scaikey: Sandbox) -> None:
     local = make_tenant("local", scaikey_tenant_id=None)
     make_person(local, "anna")
     make_partner("ours", scaikey_id=None)
-    age()
-    before = dump()
+    age_rows()
+    before = dump_rows()
 
-    assert counts(sync()) == {}
-    assert rewritten() == {}
-    assert dump() == before
+    assert get_changed_counts(sync()) == {}
+    assert count_rewritten_rows() == {}
+    assert dump_rows() == before
 
 
 def test_success_a_model_with_the_id_of_a_person_stays_a_model(scaikey: Sandbox) -> None:
@@ -349,14 +357,14 @@ def test_success_a_model_with_the_id_of_a_person_stays_a_model(scaikey: Sandbox)
         participant_type="model", display_name="A model", email=""
     )
 
-    assert counts(sync()) == {}
+    assert get_changed_counts(sync()) == {}
     person.refresh_from_db()
     assert (person.participant_type, person.display_name) == ("model", "A model")
 
 
 def test_success_local_ids_differ_between_tenants(scaikey: Sandbox) -> None:
-    one, two, *_ = scaikey.directory.tenants
-    for tenant in (one, two):
+    first, second, *_ = scaikey.directory.tenants
+    for tenant in (first, second):
         scaikey.directory.add_user(tenant, email="same@example.org")
     sync()
     names = set(
@@ -367,14 +375,14 @@ def test_success_local_ids_differ_between_tenants(scaikey: Sandbox) -> None:
 
 
 def test_success_local_id_after_a_tenant_is_linked_elsewhere(scaikey: Sandbox) -> None:
-    """The same people come to another tenant of ours, whose names must not collide."""
+    """The same people come to another local tenant, and their local ids must not collide."""
     from tests.tenants.factories import make_tenant
 
-    one, two, *_ = scaikey.directory.tenants
-    for tenant in (one, two):
+    first, second, *_ = scaikey.directory.tenants
+    for tenant in (first, second):
         scaikey.directory.add_user(tenant, email="same@example.org")
     sync()
-    for tenant in Tenant.objects.filter(scaikey_tenant_id__in=(one, two)):
+    for tenant in Tenant.objects.filter(scaikey_tenant_id__in=(first, second)):
         scaikey_id, tenant.scaikey_tenant_id = tenant.scaikey_tenant_id, None
         Tenant.objects.filter(pk=tenant.pk).update(
             slug=f"old-{tenant.slug}", scaikey_tenant_id=None
@@ -384,12 +392,12 @@ def test_success_local_id_after_a_tenant_is_linked_elsewhere(scaikey: Sandbox) -
     report = sync(allow_removals=1000)
 
     assert report.outcome == "applied"
-    assert duplicates() == 0
-    assert in_database() == in_directory(scaikey)
+    assert count_duplicate_names() == 0
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_odd_values(scaikey: Sandbox) -> None:
-    """What no column could hold: long words, limits that say there is none."""
+    """Values that no column can store: long texts, and limits that mean unlimited."""
     tenant = next(iter(scaikey.directory.tenants))
     partner = next(iter(scaikey.directory.partners))
     scaikey.directory.update_partner(partner, max_tenants=-1, max_users_per_tenant=2**40)
@@ -399,14 +407,14 @@ def test_success_odd_values(scaikey: Sandbox) -> None:
     sync()
     assert len(Participant.objects.get(scaikey_id=person).display_name) == 300
     assert Partner.objects.get(scaikey_id=partner).max_tenants is None
-    found = Tenant.objects.get(scaikey_tenant_id=tenant)
-    assert (found.slug, found.is_active) == ("s" * 200, False)
-    assert counts(sync()) == {}
+    long_tenant = Tenant.objects.get(scaikey_tenant_id=tenant)
+    assert (long_tenant.slug, long_tenant.is_active) == ("s" * 200, False)
+    assert get_changed_counts(sync()) == {}
 
 
 def test_success_the_run_is_kept(scaikey: Sandbox) -> None:
     report = sync()
-    run = last_run()
+    run = get_last_run()
     assert (run.pk, run.outcome, run.counts) == (report.run_id, "applied", report.counts())
     assert run.requests == report.requests > 0
     assert (run.error_code, run.error_message, run.warnings) == ("", "", [])

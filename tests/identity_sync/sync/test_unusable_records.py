@@ -1,4 +1,4 @@
-"""One bad record is not everybody's outage: it is skipped, kept as it is here, and named."""
+"""An unusable record is skipped and named, its row stays unchanged, and the others are synced."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from identity_sync.errors import SyncPartial, UnusableRecords
 from identity_sync.models import SyncChange, SyncSkip
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant, Tenant
-from tests.identity_sync.sync.directory import (
+from tests.identity_sync.sync.helpers import (
     ADMIN,
     USERS,
-    counts,
-    dump,
-    everybody,
-    in_database,
-    in_directory,
-    last_run,
-    people_of,
+    dump_rows,
+    get_changed_counts,
+    get_last_run,
+    list_people,
+    list_people_of_tenant,
+    read_database,
+    read_directory,
     sync,
 )
 
@@ -29,24 +29,24 @@ pytestmark = [
 ]
 
 
-def list_people(scaikey: Sandbox, change: dict[str, dict[str, Any]]) -> None:
-    """Have ScaiKey list everybody with some fields changed, by id."""
-    rows = [{**row, **change.get(row["id"], {})} for row in everybody(scaikey)]
+def respond_with_people(scaikey: Sandbox, change: dict[str, dict[str, Any]]) -> None:
+    """Make ScaiKey list everyone, with some fields changed by id."""
+    rows = [{**row, **change.get(row["id"], {})} for row in list_people(scaikey)]
     scaikey.faults.add("wrong_shape", path=USERS, body={"data": rows, "total": len(rows)})
 
 
 def test_fail_one_unusable_record_is_skipped(scaikey: Sandbox) -> None:
     sync()
-    bad, renamed = (row["id"] for row in everybody(scaikey)[:2])
+    bad, renamed = (row["id"] for row in list_people(scaikey)[:2])
     before = Participant.objects.get(scaikey_id=bad)
-    list_people(scaikey, {bad: {"email": ["?"]}, renamed: {"display_name": "Renamed"}})
+    respond_with_people(scaikey, {bad: {"email": ["?"]}, renamed: {"display_name": "Renamed"}})
 
     with pytest.raises(SyncPartial) as caught:
         sync()
 
     assert caught.value.message == "Skipped 1 unusable record. Everything else was applied."
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PARTIAL", 1)
-    assert counts(caught.value.report) == {"participants": {"updated": 1, "skipped": 1}}
+    assert get_changed_counts(caught.value.report) == {"participants": {"updated": 1, "skipped": 1}}
     (warning,) = caught.value.report.warnings
     assert warning == (
         "Skipped 1 unusable record of participants; the local rows are unchanged: row 0 of page 1 "
@@ -55,7 +55,7 @@ def test_fail_one_unusable_record_is_skipped(scaikey: Sandbox) -> None:
     assert Participant.objects.get(scaikey_id=bad) == before
     assert Participant.objects.get(scaikey_id=bad).absent_since is None
     assert Participant.objects.get(scaikey_id=renamed).display_name == "Renamed"
-    run = last_run()
+    run = get_last_run()
     assert (run.outcome, run.warnings) == ("partial", [warning])
     change = SyncChange.objects.get(run=run, action="skipped")
     assert (change.subject_scaikey_id, change.reason) == (
@@ -66,40 +66,40 @@ def test_fail_one_unusable_record_is_skipped(scaikey: Sandbox) -> None:
         sync()
     skip = SyncSkip.objects.get()
     assert (skip.subject_scaikey_id, skip.runs, skip.is_postponed) == (bad, 2, False)
-    assert not SyncChange.objects.filter(run=last_run(), action="skipped").exists()
+    assert not SyncChange.objects.filter(run=get_last_run(), action="skipped").exists()
     scaikey.faults.clear()
     sync()
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
     assert not SyncSkip.objects.exists()
 
 
 def test_fail_a_record_without_an_id_is_confirmed_by_look_up(scaikey: Sandbox) -> None:
-    """Nobody knows whom it is about, so that the person seems to be missing, and is asked for."""
+    """Without its id the person seems to be missing, and is looked up."""
     sync()
-    person = everybody(scaikey)[0]["id"]
-    list_people(scaikey, {person: {"id": None}})
+    person = list_people(scaikey)[0]["id"]
+    respond_with_people(scaikey, {person: {"id": None}})
     with pytest.raises(SyncPartial) as caught:
         sync()
-    assert "participants" not in counts(caught.value.report)
+    assert "participants" not in get_changed_counts(caught.value.report)
     assert Participant.objects.get(scaikey_id=person).absent_since is None
 
 
 def test_success_texts_are_cut_and_cleaned(scaikey: Sandbox) -> None:
-    one, two, three = (row["id"] for row in everybody(scaikey)[:3])
+    anna, bert, cleo = (row["id"] for row in list_people(scaikey)[:3])
     long = "N" * 5000
-    list_people(
+    respond_with_people(
         scaikey,
         {
-            one: {"display_name": long, "email": "e" * 2000, "status": "ACTIVE"},
-            two: {"display_name": "Eve\x00\x1b[31m\u0085", "status": "ACTIVE"},
-            three: {"status": "S" * 900},
+            anna: {"display_name": long, "email": "e" * 2000, "status": "ACTIVE"},
+            bert: {"display_name": "Eve\x00\x1b[31m\u0085", "status": "ACTIVE"},
+            cleo: {"status": "S" * 900},
         },
     )
     assert sync().outcome == "applied"
-    person = Participant.objects.get(scaikey_id=one)
+    person = Participant.objects.get(scaikey_id=anna)
     assert (person.display_name, person.email) == (long[:300], "e" * 320)
-    assert Participant.objects.get(scaikey_id=two).display_name == "Eve[31m"
-    assert not Participant.objects.get(scaikey_id=three).is_active
+    assert Participant.objects.get(scaikey_id=bert).display_name == "Eve[31m"
+    assert not Participant.objects.get(scaikey_id=cleo).is_active
 
 
 @pytest.mark.parametrize("kind", ["partners", "tenants"])
@@ -127,7 +127,7 @@ def test_success_a_slug_that_becomes_null_is_kept(scaikey: Sandbox) -> None:
 
     report = sync()
 
-    assert counts(report) == {}
+    assert get_changed_counts(report) == {}
     assert report.warnings == [
         f"ScaiKey sent no slug for tenant {tenant['id']}; it keeps its slug {tenant['slug']}."
     ]
@@ -138,9 +138,9 @@ def test_success_a_slug_that_becomes_null_is_kept(scaikey: Sandbox) -> None:
 @pytest.mark.parametrize(("number", "fails"), [(20, False), (21, True)])
 def test_fail_too_many_unusable_records(scaikey: Sandbox, number: int, fails: bool) -> None:
     sync()
-    before = dump()
-    bad = {row["id"]: {"status": 5} for row in everybody(scaikey)[:number]}
-    list_people(scaikey, bad)
+    before = dump_rows()
+    bad = {row["id"]: {"status": 5} for row in list_people(scaikey)[:number]}
+    respond_with_people(scaikey, bad)
     if not fails:
         with pytest.raises(SyncPartial):
             sync()
@@ -152,26 +152,26 @@ def test_fail_too_many_unusable_records(scaikey: Sandbox, number: int, fails: bo
         "/api/v1/admin/users/: expected `str | null`, got `int` at `status`. No changes were made."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_UNUSABLE_RECORDS", 2)
-    assert dump() == before
+    assert dump_rows() == before
 
 
 @pytest.mark.sandbox(partners=2, tenants=3, people=250, groups=9, scim=False)
 def test_fail_an_unusable_member_keeps_its_group_whole(scaikey: Sandbox) -> None:
-    """Nobody knows which member it is, so that the group loses none."""
+    """The id of the member is unknown, so the group loses none."""
     sync()
     tenant = next(iter(scaikey.directory.tenants))
     group = scaikey.directory.add_group(tenant, name="Crew")
-    one, two = (row["id"] for row in people_of(scaikey, tenant)[:2])
-    for person in (one, two):
+    anna, bert = (row["id"] for row in list_people_of_tenant(scaikey, tenant)[:2])
+    for person in (anna, bert):
         scaikey.directory.add_member(group, user_id=person)
     sync()
     path = f"{ADMIN}/groups/{group}/members"
     scaikey.faults.add(
-        "wrong_shape", path=path, body={"data": [{"user_id": one}, {"user_id": 5}], "total": 2}
+        "wrong_shape", path=path, body={"data": [{"user_id": anna}, {"user_id": 5}], "total": 2}
     )
     with pytest.raises(SyncPartial) as caught:
         sync()
-    assert counts(caught.value.report) == {"memberships": {"skipped": 1}}
+    assert get_changed_counts(caught.value.report) == {"memberships": {"skipped": 1}}
     scaikey.faults.clear()
-    assert counts(sync()) == {}
-    assert in_database() == in_directory(scaikey)
+    assert get_changed_counts(sync()) == {}
+    assert read_database() == read_directory(scaikey)

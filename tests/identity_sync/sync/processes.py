@@ -1,4 +1,4 @@
-"""A server of its own whose syncs are processes: its database, and ways to watch and stop them."""
+"""A server whose syncs are processes: its database, and how to watch and stop them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from tests.databases import RawDatabase
 from tests.scaiwave.console import CHECKOUT, SCRIPT
 
 TABLES = ("partners", "tenants", "participants", "groups", "group_memberships", "sync_changes")
-PATIENCE = 30.0
-"""Seconds."""
+MAX_WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -24,12 +23,12 @@ class Server(RawDatabase):
         return {table: self.rows(f"SELECT * FROM sw_{table} ORDER BY id") for table in TABLES}
 
     def runs(self) -> list[tuple[str, str]]:
-        """(outcome, code) of each run, oldest first."""
+        """Return (outcome, error code) of each run, oldest first."""
         return self.rows("SELECT outcome, error_code FROM sw_sync_runs ORDER BY started_at")
 
     @contextmanager
     def syncing(self, *words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-        """A sync that has written its row; killed if it is still there at the end."""
+        """Start a sync and wait for its row; kill it at the end if it is still running."""
         before = len(self.runs())
         process = subprocess.Popen(
             [*SCRIPT, "sync", *words],
@@ -48,8 +47,8 @@ class Server(RawDatabase):
                 process.kill()
 
 
-def wait_for(sign: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not sign():
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + MAX_WAIT_SECONDS
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
