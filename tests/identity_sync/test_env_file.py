@@ -57,8 +57,8 @@ def test_success_shell_gives_back_the_same(value: str) -> None:
         path = Path(directory, "env")
         update_env_file(path, {"VALUE": value})
         script = f'. {path}; printf "%s" "$VALUE"'
-        found = subprocess.run(["sh", "-c", script], capture_output=True, check=True)
-        assert found.stdout.decode() == value
+        completed = subprocess.run(["sh", "-c", script], capture_output=True, check=True)
+        assert completed.stdout.decode() == value
 
 
 def test_success_everything_else_is_kept(env_file: Path) -> None:
@@ -211,10 +211,10 @@ def test_fail_directory_is_read_only() -> None:
     path.chmod(0o644)
     directory.chmod(0o555)
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-c", AS_NOBODY, str(path)], capture_output=True, text=True, check=True
         )
-        assert done.stdout == (
+        assert completed.stdout == (
             f"{path} can't be written: Permission denied. "
             f"Make the directory {directory} and the file writable for this user.\n"
         )

@@ -29,21 +29,21 @@ def test_success_every_setting_with_its_source(home: Path) -> None:
     (home / ".env").write_text(
         "SCAIWAVE_SERVER_NAME=file.example\nSCAIWAVE_SCAIKEY_CLIENT_ID=beaten\n"
     )
-    shown = show_settings(
+    values = show_settings(
         home, SCAIWAVE_SCAIKEY_CLIENT_ID="app-1", SCAIWAVE_SCAIKEY_CLIENT_SECRET=SECRET
     )
-    assert list(shown) == [setting.name for setting in SETTINGS]
-    assert shown["SCAIWAVE_SERVER_NAME"] == ("file.example", "file")
-    assert shown["SCAIWAVE_SCAIKEY_CLIENT_ID"] == ("app-1", "environment")
-    assert shown["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] == ("sk-0****ghij", "environment")
-    assert shown["SCAIWAVE_SYNC_REMOVAL_LIMIT"] == ("20", "default")
-    assert shown["SCAIWAVE_ADMIN_TOKEN"] == ("", "default")
+    assert list(values) == [setting.name for setting in SETTINGS]
+    assert values["SCAIWAVE_SERVER_NAME"] == ("file.example", "file")
+    assert values["SCAIWAVE_SCAIKEY_CLIENT_ID"] == ("app-1", "environment")
+    assert values["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] == ("sk-0****ghij", "environment")
+    assert values["SCAIWAVE_SYNC_REMOVAL_LIMIT"] == ("20", "default")
+    assert values["SCAIWAVE_ADMIN_TOKEN"] == ("", "default")
 
 
 def test_success_secret_from_a_file_of_its_own_is_masked(home: Path) -> None:
     (home / "secret").write_text(f"{SECRET}\n")
-    shown = show_settings(home, SCAIWAVE_SCAIKEY_CLIENT_SECRET_FILE=str(home / "secret"))
-    assert shown["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] == ("sk-0****ghij", "environment")
+    values = show_settings(home, SCAIWAVE_SCAIKEY_CLIENT_SECRET_FILE=str(home / "secret"))
+    assert values["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] == ("sk-0****ghij", "environment")
 
 
 @pytest.mark.parametrize(

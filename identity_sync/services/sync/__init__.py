@@ -1,0 +1,12 @@
+"""A sync: the local partners, tenants, people, groups, memberships and roles follow ScaiKey.
+
+`run.run_sync` goes through the modules in this order:
+
+1. `scope` reads from the token what the credentials can read.
+2. `fetch` reads the lists into the temporary tables of `staging`.
+3. `confirm` looks up every loss of access by id; `memberships` reads members again.
+4. `plan` compares the staged records with the rows: `entities` (with `tenant_slugs` and
+   `local_ids`), `memberships` and `roles` plan their kinds.
+5. `removal_limit` refuses the plan, or skips a part of it, if too many would lose access.
+6. `plan` applies the plan in one transaction; `history` records the run and `report` sums it up.
+"""

@@ -1,4 +1,4 @@
-"""Helpers for the tests of registration: a server with its home directory, and ScaiKey's decisions."""
+"""Helpers for tests of registration: a server with a home directory, and ScaiKey's decisions."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def count_steps(home: Path, url: str) -> list[str]:
 
 
 def delete_registrations() -> None:
-    """Delete all rows: in production each home directory has its own database, here they share one."""
+    """Delete all rows, since the home directories share a database here, unlike in production."""
     from identity_sync.models import Registration
 
     Registration.objects.all().delete()

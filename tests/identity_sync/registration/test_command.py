@@ -33,12 +33,12 @@ def command_server(server: ServerHome, settings: Any) -> ServerHome:
 
 
 def flags(server: ServerHome) -> list[str]:
-    given = server.make_flags()
+    flag_values = server.make_flags()
     return [
-        f"--url={given.url}",
-        f"--name={given.name}",
-        f"--scope={given.scope}",
-        f"--contact-email={given.contact_email}",
+        f"--url={flag_values.url}",
+        f"--name={flag_values.name}",
+        f"--scope={flag_values.scope}",
+        f"--contact-email={flag_values.contact_email}",
     ]
 
 
@@ -93,7 +93,7 @@ def terminal() -> Iterator[tuple[int, int]]:
 def test_success_interactive(
     server: ServerHome, sandbox: Sandbox, database_url: str, terminal: tuple[int, int]
 ) -> None:
-    """Everything is asked at a terminal; a wrong answer is asked for again."""
+    """Every answer is asked for at a terminal, again after an invalid one."""
     sandbox.registrations.auto_approve = True
     master, slave = terminal
     subprocess.run([*CONSOLE, "manage", "migrate", "-v", "0"], check=True)
@@ -105,7 +105,7 @@ def test_success_interactive(
         ("Slug of the tenant in ScaiKey: ", tenant_slug(sandbox)),
         ("Contact e-mail: ", "ops@example.com"),
     ]
-    shown = ""
+    output = ""
     with subprocess.Popen(
         [*CONSOLE, "sync", "register", "--wait"],
         stdin=slave,
@@ -115,30 +115,30 @@ def test_success_interactive(
     ) as process:
         os.close(slave)
         for question, answer in answers:
-            shown += read_until(master, question)
+            output += read_until(master, question)
             os.write(master, f"{answer}\n".encode())
-        shown += read_until(master, None)
-    assert process.returncode == 0, shown
-    assert "Invalid scope: 'earth'. Pass --scope GLOBAL, PARTNER or TENANT." in shown
-    assert "Next: run `scaiwave sync`." in shown
+        output += read_until(master, None)
+    assert process.returncode == 0, output
+    assert "Invalid scope: 'earth'. Pass --scope GLOBAL, PARTNER or TENANT." in output
+    assert "Next: run `scaiwave sync`." in output
     written = read_env_file(server.env_file)
     assert written["SCAIWAVE_SCAIKEY_URL"] == server.url
-    assert written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] not in shown
+    assert written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] not in output
 
 
 def read_until(master: int, question: str | None) -> str:
-    """What is shown until the question stands there, or until the terminal is hung up."""
-    shown = ""
-    while question is None or not shown.endswith(question):
+    """Return the output up to the question, or up to the end of the terminal."""
+    output = ""
+    while question is None or not output.endswith(question):
         try:
             part = os.read(master, 4096).decode()
         except OSError:  # Linux says so; others end the input.
             part = ""
         if not part:
-            assert question is None, shown
+            assert question is None, output
             break
-        shown += part
-    return shown
+        output += part
+    return output
 
 
 def tenant_slug(sandbox: Sandbox) -> str:

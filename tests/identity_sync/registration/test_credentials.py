@@ -94,10 +94,10 @@ def other_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A place where there is no terminal, whatever the test run itself has."""
-    place = tmp_path / "no-such-terminal" / "tty"
-    monkeypatch.setattr(credentials, "TERMINAL", place)
-    return place
+    """A path without a terminal, even if the test run has one."""
+    path = tmp_path / "no-such-terminal" / "tty"
+    monkeypatch.setattr(credentials, "TERMINAL", path)
+    return path
 
 
 def lose_home(server: ServerHome) -> None:
@@ -198,10 +198,10 @@ def test_fail_nowhere_to_write_but_a_terminal(
     run_before_answer(sandbox, lambda: lose_home_and_space(server))
     with pytest.raises(CredentialsSavedElsewhere) as caught, file_size_limit():
         server.resume()
-    shown = os.read(master, 10_000).decode()
+    output = os.read(master, 10_000).decode()
     os.close(master)
     os.close(slave)
-    assert "SCAIWAVE_SCAIKEY_CLIENT_SECRET=" in shown
+    assert "SCAIWAVE_SCAIKEY_CLIENT_SECRET=" in output
     assert caught.value.message.endswith("The credentials are on your terminal and nowhere else.")
     assert caught.value.fix == (
         "Copy those lines to the configuration file; ScaiKey does not hand them out again."

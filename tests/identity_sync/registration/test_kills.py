@@ -67,22 +67,22 @@ def test_success_killed_at_each_step(
         str(servers),
         sandbox.url,
     ]
-    done = subprocess.run(
+    completed = subprocess.run(
         command,
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "scaiwave.settings"},
     )
-    assert done.returncode == 0, done.stderr
-    kills = [json.loads(line) for line in done.stdout.splitlines()]
+    assert completed.returncode == 0, completed.stderr
+    kills = [json.loads(line) for line in completed.stdout.splitlines()]
     assert len(kills) > 60
-    assert [kill["step"] for kill in kills if not kill["killed"]] == [], done.stderr
-    assert [kill["step"] for kill in kills if not kill["resumed"]] == [], done.stderr
+    assert [kill["step"] for kill in kills if not kill["killed"]] == [], completed.stderr
+    assert [kill["step"] for kill in kills if not kill["resumed"]] == [], completed.stderr
     homes = [servers / "warm", servers / "counted", *(Path(kill["home"]) for kill in kills)]
-    for place in homes:
-        assert_registered(place, sandbox)
-    configured = {read_env_file(place / ".env")["SCAIWAVE_SCAIKEY_CLIENT_ID"] for place in homes}
+    for server_home in homes:
+        assert_registered(server_home, sandbox)
+    configured = {read_env_file(path / ".env")["SCAIWAVE_SCAIKEY_CLIENT_ID"] for path in homes}
     # ScaiKey was asked for no credentials but those that are in use.
     assert clients_handed_out(sandbox) == configured
 

@@ -109,9 +109,11 @@ def test_success_used_without_asking_again(server: ServerHome, sandbox: Sandbox,
 def test_success_the_complete_one_among_several(server: ServerHome, sandbox: Sandbox) -> None:
     server.register()
     receipt = fetch_credentials(server, sandbox)
-    whole = json.dumps(receipt).encode()
+    receipt_json = json.dumps(receipt).encode()
     foreign = json.dumps({**receipt, "request_id": "req_other"}).encode()
-    for number, content in enumerate((b"", whole[:-1], whole[:40], whole, foreign, b"\0" * 99)):
+    for number, content in enumerate(
+        (b"", receipt_json[:-1], receipt_json[:40], receipt_json, foreign, b"\0" * 99)
+    ):
         create_leftover(server, content, f"{number:016}.draft")
     assert server.resume().outcome == "registered"
     assert_only_configured(server, receipt)

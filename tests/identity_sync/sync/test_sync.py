@@ -295,7 +295,9 @@ def test_success_group_returns_with_other_members(scaikey: Sandbox) -> None:
 def test_success_group_moves_to_another_tenant(scaikey: Sandbox) -> None:
     sync()
     group = list_groups(scaikey)[0]
-    target = next(t for t in scaikey.directory.tenants if t != group["tenant_id"])
+    target = next(
+        tenant_id for tenant_id in scaikey.directory.tenants if tenant_id != group["tenant_id"]
+    )
     anna = list_people_of_tenant(scaikey, target)[0]["id"]
     index = scaikey.directory.get_group_index(group["id"])
     scaikey.directory.groups.roster.move(index, (target, group["group_type"]))
