@@ -66,7 +66,7 @@ def sync() -> dict[str, Any]:
         "own_seconds": report.duration_seconds,
         "requests": report.requests,
         "rows": sum(counts.seen for counts in report.kinds.values()),
-        "changed": report.changed,
+        "changed": report.change_count,
         "kinds": report.counts(),
     }
 

@@ -125,8 +125,8 @@ def format_losses(report: SyncReport) -> str:
 
 def format_summary(report: SyncReport) -> str:
     cost = f"{pluralize(report.requests, 'request')}, {report.duration_seconds:.1f} s."
-    if report.outcome in ("applied", "planned") and not report.changed:
+    if report.outcome in ("applied", "planned") and not report.change_count:
         skipped = sum(counts.skipped for counts in report.kinds.values())
         rest = f", except for {skipped:,} skipped" if skipped else ""
         return f"Already up to date with ScaiKey{rest}. {cost}"
-    return f"{_SUMMARIES[report.outcome].format(pluralize(report.changed, 'change'))}; {cost}"
+    return f"{_SUMMARIES[report.outcome].format(pluralize(report.change_count, 'change'))}; {cost}"

@@ -147,10 +147,10 @@ def _find_known_skips(rows: list[tuple[Any, ...]]) -> set[tuple[str, str]]:
     skipped = [(row[2], row[4]) for row in rows if row[3] == "skipped"]
     if not skipped:
         return set()
-    known = SyncSkip.objects.filter(
+    rows_of_skips = SyncSkip.objects.filter(
         kind=skipped[0][0], subject_scaikey_id__in=[scaikey_id for _, scaikey_id in skipped]
     )
-    return set(known.values_list("kind", "subject_scaikey_id"))
+    return set(rows_of_skips.values_list("kind", "subject_scaikey_id"))
 
 
 _STILL_SKIPPED = """

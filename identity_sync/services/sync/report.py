@@ -24,7 +24,7 @@ class KindCounts:
     skipped: int = 0
 
     @property
-    def changed(self) -> int:
+    def change_count(self) -> int:
         return self.added + self.updated + self.deactivated + self.restored
 
 
@@ -48,8 +48,8 @@ class SyncReport:
     warnings: list[str] = field(default_factory=list)
 
     @property
-    def changed(self) -> int:
-        return sum(counts.changed for counts in self.kinds.values())
+    def change_count(self) -> int:
+        return sum(counts.change_count for counts in self.kinds.values())
 
     @property
     def has_losses(self) -> bool:

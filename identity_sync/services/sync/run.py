@@ -290,12 +290,12 @@ def _write(context: _SyncContext, plan: Plan) -> None:
                 _apply_and_check(context, plan)
                 transaction.set_rollback(True)
         return
-    if report.changed:
+    if report.change_count:
         with transaction.atomic():
             _apply_and_check(context, plan)
         if context.run is not None:
             history.record_changes(context.run)
-        refresh_statistics(report.changed)
+        refresh_statistics(report.change_count)
     # A run for single records can't tell which other rows are no longer skipped.
     if context.run is not None and options.targets is None:
         history.record_skips(context.tenant, _now())

@@ -28,7 +28,7 @@ from scaiwave.clients.scaikey.auth import (
     discover,
     unverified_claims,
 )
-from scaiwave.clients.scaikey.decoding import Page, decode_item, decode_page, decode_response
+from scaiwave.clients.scaikey.decoding import RecordPage, decode_item, decode_page, decode_response
 from scaiwave.clients.scaikey.pagination import MAX_PAGES, PageIterator
 from scaiwave.clients.scaikey.registration import RegistrationCalls
 from scaiwave.clients.scaikey.schemas import (
@@ -438,7 +438,7 @@ class ScaiKeyClient(RegistrationCalls):
             query = {**(params or {}), "page": page, "per_page": size}
             return self._get(path, collection, query, stop)
 
-        def fetch(page: int, stop: threading.Event) -> Page[AnyRecord]:
+        def fetch(page: int, stop: threading.Event) -> RecordPage[AnyRecord]:
             nonlocal size
             try:
                 response = request(page, stop)

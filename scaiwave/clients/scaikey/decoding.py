@@ -41,7 +41,7 @@ class UnusableRecord:
 
 
 @dataclass(frozen=True)
-class Page(Generic[AnyRecord]):
+class RecordPage(Generic[AnyRecord]):
     """One page of a list; `total` and `pages` are None if the server did not report them."""
 
     records: list[AnyRecord]
@@ -54,7 +54,9 @@ class Page(Generic[AnyRecord]):
         return len(self.records) + len(self.unusable)
 
 
-def decode_page(body: bytes, kind: type[AnyRecord], *, source: str, number: int) -> Page[AnyRecord]:
+def decode_page(
+    body: bytes, kind: type[AnyRecord], *, source: str, number: int
+) -> RecordPage[AnyRecord]:
     """Decode page `number` of a list; `source` names it, as in `GET /api/v1/admin/users/`.
 
     Raises UpstreamInvalidResponse if the body is not a list.
@@ -65,7 +67,7 @@ def decode_page(body: bytes, kind: type[AnyRecord], *, source: str, number: int)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_one_by_one(body, kind, place)
     if isinstance(decoded, list):
-        page = Page(records=decoded, total=None, pages=None)
+        page = RecordPage(records=decoded, total=None, pages=None)
     else:
         page = _build_page(decoded, decoded.records(), [], place)
     return _strip_control_characters(page, place) if _may_have_control(body) else page
@@ -99,12 +101,12 @@ def _build_page(
     records: list[Any] | None,
     unusable: list[UnusableRecord],
     place: str,
-) -> Page[Any]:
+) -> RecordPage[Any]:
     if records is None:
         raise _invalid("neither `data` nor `items` is a list", place)
     row_totals = (totals.get_total_rows() for totals in envelope.totals())
     page_totals = (totals.get_total_pages() for totals in envelope.totals())
-    return Page(
+    return RecordPage(
         records=records,
         total=next((number for number in row_totals if number is not None), None),
         pages=next((number for number in page_totals if number is not None), None),
@@ -112,7 +114,7 @@ def _build_page(
     )
 
 
-def _decode_one_by_one(body: bytes, kind: type[AnyRecord], place: str) -> Page[AnyRecord]:
+def _decode_one_by_one(body: bytes, kind: type[AnyRecord], place: str) -> RecordPage[AnyRecord]:
     document = _load_json(body, place)
     rows, envelope = document, PageEnvelope[Any]()
     if isinstance(document, dict):
@@ -152,7 +154,7 @@ def _may_have_control(body: bytes) -> bool:
     return is_suspect and _ENCODED_CONTROL.search(body) is not None
 
 
-def _strip_control_characters(page: Page[AnyRecord], place: str) -> Page[AnyRecord]:
+def _strip_control_characters(page: RecordPage[AnyRecord], place: str) -> RecordPage[AnyRecord]:
     records, unusable = [], []
     for index, record in enumerate(page.records):
         try:
@@ -161,7 +163,7 @@ def _strip_control_characters(page: Page[AnyRecord], place: str) -> Page[AnyReco
             unusable.append(UnusableRecord("", f"row {index} of {place}", _lower_first(str(error))))
         else:
             records.append(record)
-    return Page(records=records, total=page.total, pages=page.pages, unusable=unusable)
+    return RecordPage(records=records, total=page.total, pages=page.pages, unusable=unusable)
 
 
 def _read_id(row: Any) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, Self, TypeVar
 
 from scaiwave.clients.http.prefetch import OrderedPrefetcher
-from scaiwave.clients.scaikey.decoding import Page, UnusableRecord
+from scaiwave.clients.scaikey.decoding import RecordPage, UnusableRecord
 from scaiwave.clients.scaikey.schemas import ScaiKeyRecord
 from scaiwave.errors import UpstreamInvalidResponse
 
@@ -26,7 +26,7 @@ MAX_READY_PAGES = 4
 """Pages that may wait for their turn, besides those in flight, so that one slow page does not leave
 the other threads idle."""
 
-FetchPage = Callable[[int, threading.Event], Page[AnyRecord]]
+FetchPage = Callable[[int, threading.Event], RecordPage[AnyRecord]]
 
 
 class PageIterator(Generic[AnyRecord]):
@@ -124,7 +124,7 @@ class PageIterator(Generic[AnyRecord]):
         finally:
             self.close()
 
-    def _add(self, page: Page[AnyRecord]) -> bool:
+    def _add(self, page: RecordPage[AnyRecord]) -> bool:
         """Count a page; return False if it is the empty page that ends the list."""
         if not page.count:
             self._record_end(page)
@@ -144,7 +144,7 @@ class PageIterator(Generic[AnyRecord]):
         self._last_size = page.count
         return True
 
-    def _record_end(self, page: Page[AnyRecord]) -> None:
+    def _record_end(self, page: RecordPage[AnyRecord]) -> None:
         self.ended_empty = True
         if self.page_count == 0:
             self._record_total(page)
@@ -155,7 +155,7 @@ class PageIterator(Generic[AnyRecord]):
         lacks_pages = self.page_count < (self._reported_pages or 0)
         self.is_truncated = lacks_rows or (self.reported_total is None and lacks_pages)
 
-    def _record_total(self, page: Page[AnyRecord]) -> None:
+    def _record_total(self, page: RecordPage[AnyRecord]) -> None:
         if self.page_count > 1 and page.total != self.reported_total:
             self.totals_agree = False
         if page.total is not None:
@@ -166,7 +166,7 @@ class PageIterator(Generic[AnyRecord]):
         self._max_total = total if self._max_total is None else max(total, self._max_total)
         self._min_total = total if self._min_total is None else min(total, self._min_total)
 
-    def _check_progress(self, page: Page[AnyRecord]) -> None:
+    def _check_progress(self, page: RecordPage[AnyRecord]) -> None:
         ends: tuple[object, ...] = ()
         if page.records:
             ends = (page.records[0].key, page.records[-1].key, page.count)

@@ -12,16 +12,16 @@ from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.targets import Target, Targets
 from scaiwave.sandbox import Sandbox
 from tenants.models import GroupMembership, Participant, Tenant
-from tests.identity_sync.sync.directory import (
-    changes,
-    counts,
-    every_group,
-    everybody,
-    in_database,
-    in_directory,
-    last_run,
+from tests.identity_sync.sync.helpers import (
+    get_changed_counts,
+    get_changes,
+    get_last_run,
+    get_tenant_id,
+    list_groups,
+    list_people,
+    read_database,
+    read_directory,
     sync,
-    tenant_in,
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sandbox(people=40, tenants=4, groups=8)]
@@ -34,20 +34,20 @@ def sync_records(*pairs: Target, targets: Targets | None = None, **options: obje
 
 def group_with_people(sandbox: Sandbox) -> tuple[str, str]:
     """A group, and a person in it."""
-    people = {row["id"] for row in everybody(sandbox)}
-    edges = sorted(in_directory(sandbox)["edges"])
+    people = {row["id"] for row in list_people(sandbox)}
+    edges = sorted(read_directory(sandbox)["edges"])
     return next((group, member) for group, member in edges if member in people)
 
 
 def test_success_a_suspended_person(scaikey: Sandbox) -> None:
     sync()
-    person = everybody(scaikey)[0]["id"]
+    person = list_people(scaikey)[0]["id"]
     scaikey.directory.suspend_user(person)
     report = sync_records(("participants", person))
-    assert counts(report) == {"participants": {"updated": 1}}
+    assert get_changed_counts(report) == {"participants": {"updated": 1}}
     assert Participant.objects.get(scaikey_id=person).scaikey_status == "SUSPENDED"
-    assert in_database() == in_directory(scaikey)
-    assert last_run().trigger == "webhook"
+    assert read_database() == read_directory(scaikey)
+    assert get_last_run().trigger == "webhook"
 
 
 def test_success_a_removed_person_leaves_the_groups(scaikey: Sandbox) -> None:
@@ -55,27 +55,30 @@ def test_success_a_removed_person_leaves_the_groups(scaikey: Sandbox) -> None:
     _, person = group_with_people(scaikey)
     scaikey.directory.remove_user(person)
     sync_records(("participants", person))
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
     assert not GroupMembership.objects.filter(
         member_participant__scaikey_id=person, absent_since=None
     ).exists()
-    assert counts(sync()) == {}
+    assert get_changed_counts(sync()) == {}
 
 
 def test_success_a_lie_about_someone_who_exists(scaikey: Sandbox) -> None:
     sync()
     scaikey.requests.reset()
-    report = sync_records(("participants", everybody(scaikey)[0]["id"]))
-    assert counts(report) == {}
-    assert changes() == []
+    report = sync_records(("participants", list_people(scaikey)[0]["id"]))
+    assert get_changed_counts(report) == {}
+    assert get_changes() == []
     # The token, its endpoints, the person and their tenant; no list.
     assert scaikey.requests.count("/api/v1/admin/*/") == 0
 
 
 def test_success_a_lie_about_someone_who_never_was(scaikey: Sandbox) -> None:
     sync()
-    assert counts(sync_records(("participants", "usr_nobody"), ("groups", "grp_none"))) == {}
-    assert in_database() == in_directory(scaikey)
+    assert (
+        get_changed_counts(sync_records(("participants", "usr_nobody"), ("groups", "grp_none")))
+        == {}
+    )
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_a_new_person_and_their_new_group(scaikey: Sandbox) -> None:
@@ -85,38 +88,40 @@ def test_success_a_new_person_and_their_new_group(scaikey: Sandbox) -> None:
     group = scaikey.directory.add_group(tenant, name="New")
     scaikey.directory.add_member(group, user_id=person)
     sync_records(("groups", group))  # the event of the person is late
-    assert in_database() == in_directory(scaikey)
-    assert counts(sync_records(("participants", person))) == {}
+    assert read_database() == read_directory(scaikey)
+    assert get_changed_counts(sync_records(("participants", person))) == {}
 
 
 def test_success_a_member_who_left(scaikey: Sandbox) -> None:
     sync()
     group, person = group_with_people(scaikey)
     scaikey.directory.remove_member(group, user_id=person)
-    assert counts(sync_records(("groups", group))) == {"memberships": {"deactivated": 1}}
-    assert in_database() == in_directory(scaikey)
+    assert get_changed_counts(sync_records(("groups", group))) == {
+        "memberships": {"deactivated": 1}
+    }
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_a_moved_person(scaikey: Sandbox) -> None:
     sync()
     _, person = group_with_people(scaikey)
-    old = next(tenant_in(row) for row in everybody(scaikey) if row["id"] == person)
+    old = next(get_tenant_id(row) for row in list_people(scaikey) if row["id"] == person)
     other = next(key for key in scaikey.directory.tenants if key != old)
     scaikey.directory.move_user(person, other)
     sync_records(("participants", person))
-    assert in_database() == in_directory(scaikey)
-    assert counts(sync()) == {}
+    assert read_database() == read_directory(scaikey)
+    assert get_changed_counts(sync()) == {}
 
 
 def test_success_a_removed_group_with_what_it_was_in(scaikey: Sandbox) -> None:
-    groups = every_group(scaikey)
+    groups = list_groups(scaikey)
     child = groups[0]
     parent = scaikey.directory.add_group(child["tenant_id"], name="Parent")
     scaikey.directory.add_member(parent, member_group_id=child["id"])
     sync()
     scaikey.directory.remove_group(child["id"])
     sync_records(("groups", child["id"]))
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_swapped_slugs_in_either_order(scaikey: Sandbox) -> None:
@@ -127,22 +132,22 @@ def test_success_swapped_slugs_in_either_order(scaikey: Sandbox) -> None:
     scaikey.directory.update_tenant(two, slug=slugs[0])
     scaikey.directory.update_tenant(one, slug=slugs[1])
     sync_records(("tenants", one))
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_a_removed_tenant_with_its_people(scaikey: Sandbox) -> None:
     sync()
     tenant = min(
         scaikey.directory.tenants,
-        key=lambda key: sum(tenant_in(row) == key for row in everybody(scaikey)),
+        key=lambda key: sum(get_tenant_id(row) == key for row in list_people(scaikey)),
     )
     scaikey.directory.remove_tenant(tenant)
     sync_records(("tenants", tenant), allow_removals=1000)
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
     assert not Participant.objects.filter(
         tenant__scaikey_tenant_id=tenant, absent_since=None
     ).exists()
-    assert counts(sync(allow_removals=1000)) == {}
+    assert get_changed_counts(sync(allow_removals=1000)) == {}
 
 
 def test_success_a_removed_partner_with_its_tenants(scaikey: Sandbox) -> None:
@@ -150,7 +155,7 @@ def test_success_a_removed_partner_with_its_tenants(scaikey: Sandbox) -> None:
     partner = next(iter(scaikey.directory.partners))
     scaikey.directory.remove_partner(partner)
     sync_records(("partners", partner), allow_removals=1000, allow_no_super_admin=True)
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_a_new_tenant_is_named_as_new(scaikey: Sandbox) -> None:
@@ -167,18 +172,18 @@ def test_success_a_new_tenant_is_named_as_new(scaikey: Sandbox) -> None:
 
 def test_success_other_rows_that_are_skipped_stay_so(scaikey: Sandbox) -> None:
     sync()
-    person = everybody(scaikey)[0]["id"]
+    person = list_people(scaikey)[0]["id"]
     scaikey.directory.remove_user(person)
     scaikey.faults.add("status", path=f"/api/v1/admin/users/{person}", status=403)
     sync()
     assert SyncSkip.objects.count() == 1
-    sync_records(("participants", everybody(scaikey)[1]["id"]))
+    sync_records(("participants", list_people(scaikey)[1]["id"]))
     assert SyncSkip.objects.get().runs == 1
 
 
 def test_success_what_proves_nothing_is_named(scaikey: Sandbox) -> None:
     sync()
-    one, two = (row["id"] for row in everybody(scaikey)[:2])
+    one, two = (row["id"] for row in list_people(scaikey)[:2])
     scaikey.directory.remove_user(one)
     scaikey.directory.suspend_user(two)
     scaikey.faults.add("status", path=f"/api/v1/admin/users/{one}", status=403)
@@ -190,7 +195,7 @@ def test_success_what_proves_nothing_is_named(scaikey: Sandbox) -> None:
 
 
 def remove_people(sandbox: Sandbox, number: int) -> Iterable[str]:
-    for row in everybody(sandbox)[:number]:
+    for row in list_people(sandbox)[:number]:
         sandbox.directory.remove_user(row["id"])
         yield row["id"]
 
@@ -215,16 +220,16 @@ def test_fail_small_runs_that_are_together_over_the_removal_limit(scaikey: Sandb
         sync_one_by_one(gone)
     assert Participant.objects.filter(absent_since=None).count() >= 20
     sync(allow_removals=1000)
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
     # A full sync has decided since, so that there is room again.
-    person = everybody(scaikey)[0]["id"]
+    person = list_people(scaikey)[0]["id"]
     scaikey.directory.remove_user(person)
     sync_records(("participants", person))
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
 
 
 def test_success_runs_of_webhooks_do_not_count_as_full_syncs(scaikey: Sandbox) -> None:
     sync()
-    sync_records(("participants", everybody(scaikey)[0]["id"]))
+    sync_records(("participants", list_people(scaikey)[0]["id"]))
     assert SyncRun.objects.count() == 2
     assert SyncRun.objects.full().count() == 1

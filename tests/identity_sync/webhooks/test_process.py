@@ -18,15 +18,15 @@ from scaiwave.auth.operators import Operator, Role
 from scaiwave.errors import InsufficientPermission
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant
-from tests.identity_sync.sync.directory import (
+from tests.identity_sync.sync.helpers import (
     HOST,
-    configured,
-    everybody,
-    in_database,
-    in_directory,
+    list_people,
+    read_database,
+    read_directory,
     sync,
 )
 from tests.identity_sync.webhooks.deliver import make_body
+from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sandbox(people=40, tenants=3, groups=4)]
 
@@ -35,7 +35,7 @@ numbers = count()
 
 @pytest.fixture
 def scaikey(sandbox: Sandbox, settings: Settings) -> Sandbox:
-    settings.CONFIG = configured(sandbox)
+    settings.CONFIG = make_config(sandbox)
     sync()
     return sandbox
 
@@ -65,13 +65,13 @@ def states() -> list[tuple[str, int, str]]:
 
 
 def test_success_many_events_are_one_run(scaikey: Sandbox) -> None:
-    people = [row["id"] for row in everybody(scaikey)[:5]]
+    people = [row["id"] for row in list_people(scaikey)[:5]]
     for person in people:
         scaikey.directory.suspend_user(person)
         for event_type in ("user.updated", "user.suspended"):
             store(event_type, person)
     process_events(operator=HOST)
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
     (run,) = SyncRun.objects.filter(trigger="webhook")
     assert run.webhook_events.count() == 10
     assert {state for state, _, _ in states()} == {"handled"}
@@ -80,16 +80,16 @@ def test_success_many_events_are_one_run(scaikey: Sandbox) -> None:
 def test_success_a_new_tenant_is_read_whole(scaikey: Sandbox) -> None:
     tenant = scaikey.directory.add_tenant(name="New", slug="new", people=3)
     group = scaikey.directory.add_group(tenant, name="All")
-    scaikey.directory.add_member(group, user_id=everybody(scaikey)[-1]["id"])
+    scaikey.directory.add_member(group, user_id=list_people(scaikey)[-1]["id"])
     store("tenant.created", tenant)
     process_events(operator=HOST)
-    assert in_database() == in_directory(scaikey)
+    assert read_database() == read_directory(scaikey)
     runs = SyncRun.objects.filter(trigger="webhook").order_by("started_at")
     assert [run.tenant and run.tenant.slug for run in runs] == [None, "new"]
 
 
 def test_success_tried_again_until_scaikey_answers(scaikey: Sandbox, waits: list[float]) -> None:
-    person = everybody(scaikey)[0]["id"]
+    person = list_people(scaikey)[0]["id"]
     scaikey.directory.suspend_user(person)
     path = f"/api/v1/admin/users/{person}"
     scaikey.faults.add("status", path=path, status=403, times=3)
@@ -103,7 +103,7 @@ def test_success_tried_again_until_scaikey_answers(scaikey: Sandbox, waits: list
 
 
 def test_fail_after_five_attempts_it_is_left_to_the_next_full_sync(scaikey: Sandbox) -> None:
-    one, two = (row["id"] for row in everybody(scaikey)[:2])
+    one, two = (row["id"] for row in list_people(scaikey)[:2])
     for person in (one, two):
         scaikey.directory.suspend_user(person)
     scaikey.faults.add("status", path=f"/api/v1/admin/users/{one}", status=403)
@@ -121,7 +121,7 @@ def test_fail_after_five_attempts_it_is_left_to_the_next_full_sync(scaikey: Sand
 def test_fail_a_defect_stops_no_other_event(
     scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad, good = (row["id"] for row in everybody(scaikey)[:2])
+    bad, good = (row["id"] for row in list_people(scaikey)[:2])
 
     def broken(options: SyncOptions) -> object:
         assert options.targets is not None
@@ -138,7 +138,7 @@ def test_fail_a_defect_stops_no_other_event(
 
 
 def test_fail_over_the_removal_limit_nothing_is_tried_again(scaikey: Sandbox) -> None:
-    for row in everybody(scaikey)[:21]:
+    for row in list_people(scaikey)[:21]:
         scaikey.directory.remove_user(row["id"])
         store("user.deleted", row["id"])
     process_events(operator=HOST)
@@ -149,7 +149,7 @@ def test_fail_over_the_removal_limit_nothing_is_tried_again(scaikey: Sandbox) ->
 
 
 def test_success_a_full_sync_covers_what_was_announced_before(scaikey: Sandbox) -> None:
-    person = everybody(scaikey)[0]["id"]
+    person = list_people(scaikey)[0]["id"]
     scaikey.directory.suspend_user(person)
     before = store("user.suspended", person)
 
@@ -164,7 +164,7 @@ def test_success_a_full_sync_covers_what_was_announced_before(scaikey: Sandbox) 
 
 @pytest.mark.parametrize("options", [{"dry_run": True}, {"tenant": True}])
 def test_success_a_smaller_run_covers_nothing(scaikey: Sandbox, options: dict[str, object]) -> None:
-    store("user.updated", everybody(scaikey)[0]["id"])
+    store("user.updated", list_people(scaikey)[0]["id"])
     if "tenant" in options:
         options = {"tenant": next(iter(scaikey.directory.tenants.values()))["slug"]}
     sync(**options)
@@ -174,7 +174,7 @@ def test_success_a_smaller_run_covers_nothing(scaikey: Sandbox, options: dict[st
 def test_success_only_one_process_at_a_time(
     scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store("user.updated", everybody(scaikey)[0]["id"])
+    store("user.updated", list_people(scaikey)[0]["id"])
 
     class Taken:
         def __enter__(self) -> bool:
@@ -192,7 +192,7 @@ def test_success_looks_again_after_the_lock_is_released(
     scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An event that comes between the last look and the release is not left behind."""
-    person = everybody(scaikey)[0]["id"]
+    person = list_people(scaikey)[0]["id"]
     store("user.updated", person)
     real, late = process._drain, iter([True])
 
@@ -208,10 +208,10 @@ def test_success_looks_again_after_the_lock_is_released(
 
 def test_success_old_events_are_deleted(scaikey: Sandbox) -> None:
     now = timezone.now()
-    old = store("user.updated", everybody(scaikey)[0]["id"])
+    old = store("user.updated", list_people(scaikey)[0]["id"])
     process_events(operator=HOST)
     WebhookEvent.objects.filter(pk=old.pk).update(received_at=now - timedelta(days=31))
-    waiting = store("user.updated", everybody(scaikey)[1]["id"])
+    waiting = store("user.updated", list_people(scaikey)[1]["id"])
     WebhookEvent.objects.filter(pk=waiting.pk).update(received_at=now - timedelta(days=31))
     SyncRun.objects.update(started_at=now - timedelta(days=31))
     events.delete_old(before=now - timedelta(days=30))

@@ -26,44 +26,44 @@ from identity_sync.models import WebhookEvent, WebhookState
 from identity_sync.services.webhooks.process import process_events
 from identity_sync.services.webhooks.receive import receive_event
 from scaiwave.config import Configuration
-from tests.identity_sync.sync.directory import HOST, counts, sync
+from tests.identity_sync.sync.helpers import HOST, get_changed_counts, sync
 from tests.identity_sync.sync.scripted_scaikey import (
-    ACTS,
     COLLECTIONS,
-    INSIDE,
-    Act,
-    Brief,
+    CONTAINED,
+    DIRECTORY_CHANGES,
+    CompactRepr,
+    DirectoryChange,
+    RemoteDirectory,
     Script,
     ScriptedScaiKey,
     Size,
-    Truth,
 )
 from tests.identity_sync.sync.test_never_removes import (
     EVERYTHING,
     NIGHTLY,
-    PLAIN,
-    assert_true_to,
-    local_facts,
+    PLAIN_SCRIPT,
+    assert_nothing_lost,
+    collect_local_facts,
 )
 
 pytestmark = pytest.mark.django_db
 
 RESOURCES = {"partners": "partner", "tenants": "tenant", "users": "user", "groups": "group"}
-NAMES = tuple(sorted(ACTS))
+CHANGE_NAMES = tuple(sorted(DIRECTORY_CHANGES))
 
 Announced = tuple[str, str]
 """A type of event and the ID of its resource."""
 
 
 @dataclass(frozen=True, repr=False)
-class Delivery(Brief):
+class Delivery(CompactRepr):
     """Some changes, and how they are announced.
 
     `repeats` and `lies` count further events, `lost` is the share that never arrives. With
     `during_sync` the changes happen while a full sync reads its lists.
     """
 
-    acts: tuple[Act, ...] = ()
+    changes: tuple[DirectoryChange, ...] = ()
     seed: int = 0
     repeats: int = 0
     lies: int = 0
@@ -73,19 +73,19 @@ class Delivery(Brief):
 
 @pytest.fixture
 def scaikey(settings: Settings) -> Iterator[ScriptedScaiKey]:
-    with ScriptedScaiKey() as running:
+    with ScriptedScaiKey() as server:
         settings.CONFIG = Configuration(
             {
-                "SCAIWAVE_SCAIKEY_URL": running.url,
-                "SCAIWAVE_SCAIKEY_CLIENT_ID": running.client_id,
-                "SCAIWAVE_SCAIKEY_CLIENT_SECRET": running.client_secret,
+                "SCAIWAVE_SCAIKEY_URL": server.url,
+                "SCAIWAVE_SCAIKEY_CLIENT_ID": server.client_id,
+                "SCAIWAVE_SCAIKEY_CLIENT_SECRET": server.client_secret,
                 "SCAIWAVE_SYNC_REMOVAL_LIMIT": "1000000",
             },
             Path("/nonexistent"),
             Path("/nonexistent/.env"),
         )
-        yield running
-    assert running.problems == []
+        yield server
+    assert server.problems == []
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class Snapshot:
     members: dict[str, set[str]]
 
     @classmethod
-    def of(cls, truth: Truth) -> Snapshot:
-        rows = {name: dict(truth.lists[name].rows) for name in COLLECTIONS}
-        return cls(rows, {group: set(listing.rows) for group, listing in truth.members.items()})
+    def of(cls, directory: RemoteDirectory) -> Snapshot:
+        rows = {name: dict(directory.lists[name].rows) for name in COLLECTIONS}
+        return cls(rows, {group: set(listing.rows) for group, listing in directory.members.items()})
 
 
 def announce(before: Snapshot, after: Snapshot) -> list[Announced]:
@@ -128,7 +128,7 @@ def announce(before: Snapshot, after: Snapshot) -> list[Announced]:
 
 def _is_inside(name: str, row: dict[str, Any], removed: set[str]) -> bool:
     """Whether what a record belongs to was removed as well."""
-    for outer, columns in INSIDE.items():
+    for outer, columns in CONTAINED.items():
         for inner, column in columns:
             if inner == name and row[column] in removed and outer:
                 return True
@@ -136,23 +136,23 @@ def _is_inside(name: str, row: dict[str, Any], removed: set[str]) -> bool:
 
 
 def arrive(
-    events: list[Announced], delivery: Delivery, truth: Truth, numbers: Iterator[int]
+    events: list[Announced], delivery: Delivery, directory: RemoteDirectory, numbers: Iterator[int]
 ) -> bool:
     """Store the events as they arrive; returns whether one is missing."""
     random = Random(delivery.seed)
-    kept = [event for event in events if random.random() >= delivery.lost]
-    lies = [_make_lie(random, truth) for _ in range(delivery.lies)]
-    bodies = [_make_body(event, next(numbers)) for event in (*kept, *lies)]
+    delivered = [event for event in events if random.random() >= delivery.lost]
+    lies = [_make_lie(random, directory) for _ in range(delivery.lies)]
+    bodies = [_make_body(event, next(numbers)) for event in (*delivered, *lies)]
     bodies += random.choices(bodies, k=delivery.repeats) if bodies else []
     random.shuffle(bodies)
     for body in bodies:
         assert receive_event(body, now=timezone.now())
-    return len(kept) < len(events)
+    return len(delivered) < len(events)
 
 
-def _make_lie(random: Random, truth: Truth) -> Announced:
+def _make_lie(random: Random, directory: RemoteDirectory) -> Announced:
     name = random.choice(COLLECTIONS)
-    keys = [*truth.lists[name].rows, f"{RESOURCES[name]}_never"]
+    keys = [*directory.lists[name].rows, f"{RESOURCES[name]}_never"]
     return f"{RESOURCES[name]}.deleted", random.choice(keys)
 
 
@@ -167,47 +167,50 @@ def change_and_announce(
     scaikey: ScriptedScaiKey, delivery: Delivery, numbers: Iterator[int]
 ) -> bool:
     """Make the changes and store their events; returns whether one is missing."""
-    before = Snapshot.of(scaikey.truth)
+    before = Snapshot.of(scaikey.directory)
     if not delivery.during_sync:
-        for act in delivery.acts:
-            scaikey.truth.perform(act)
-        scaikey.begin(PLAIN)
+        for change in delivery.changes:
+            scaikey.directory.apply(change)
+        scaikey.begin_run(PLAIN_SCRIPT)
         return arrive(
-            announce(before, Snapshot.of(scaikey.truth)), delivery, scaikey.truth, numbers
+            announce(before, Snapshot.of(scaikey.directory)), delivery, scaikey.directory, numbers
         )
     random = Random(delivery.seed)
-    scaikey.begin(
+    scaikey.begin_run(
         Script(
             interruptions=tuple(
-                (random.choice(COLLECTIONS), random.randint(1, 2), act) for act in delivery.acts
+                (random.choice(COLLECTIONS), random.randint(1, 2), change)
+                for change in delivery.changes
             )
         )
     )
     missing = False
 
-    def planned() -> None:
+    def announce_changes() -> None:
         nonlocal missing
-        events = announce(before, Snapshot.of(scaikey.truth))
-        missing = arrive(events, delivery, scaikey.truth, numbers)
+        events = announce(before, Snapshot.of(scaikey.directory))
+        missing = arrive(events, delivery, scaikey.directory, numbers)
 
-    sync(on_planned=planned, allow_removals=EVERYTHING)
+    sync(on_planned=announce_changes, allow_removals=EVERYTHING)
     return missing
 
 
 def assert_handled(scaikey: ScriptedScaiKey) -> None:
-    before = local_facts()
-    scaikey.begin(PLAIN)
+    before = collect_local_facts()
+    scaikey.begin_run(PLAIN_SCRIPT)
     process_events(operator=HOST)
-    assert_true_to(scaikey, before, None, set())
-    left = WebhookEvent.objects.exclude(state=WebhookState.HANDLED)
-    assert list(left.values_list("event_type", "error_message")) == []
+    assert_nothing_lost(scaikey, before, None, set())
+    unhandled = WebhookEvent.objects.exclude(state=WebhookState.HANDLED)
+    assert list(unhandled.values_list("event_type", "error_message")) == []
 
 
 def deliveries() -> st.SearchStrategy[Delivery]:
-    acts = st.builds(Act, st.sampled_from(NAMES), st.integers(1, 4), st.integers(0, 999))
+    changes = st.builds(
+        DirectoryChange, st.sampled_from(CHANGE_NAMES), st.integers(1, 4), st.integers(0, 999)
+    )
     return st.builds(
         Delivery,
-        acts=st.lists(acts, max_size=5).map(tuple),
+        changes=st.lists(changes, max_size=5).map(tuple),
         seed=st.integers(0, 999),
         repeats=st.integers(0, 3),
         lies=st.integers(0, 3),
@@ -236,12 +239,15 @@ SIZE = Size(seed=4, partners=2, tenants=3, people=20, groups=5, members=5)
     ),
     story=st.lists(deliveries(), min_size=1, max_size=4),
 )
-@example(size=SIZE, story=[Delivery((Act("delete_partners"),))])
-@example(size=SIZE, story=[Delivery((Act("soft_delete_tenants"),))])
-@example(size=SIZE, story=[Delivery((Act("move_people", 4),), repeats=2)])
+@example(size=SIZE, story=[Delivery((DirectoryChange("delete_partners"),))])
+@example(size=SIZE, story=[Delivery((DirectoryChange("soft_delete_tenants"),))])
+@example(size=SIZE, story=[Delivery((DirectoryChange("move_people", 4),), repeats=2)])
 @example(
     size=SIZE,
-    story=[Delivery((Act("soft_delete_people", 4),)), Delivery((Act("revive_people", 4),))],
+    story=[
+        Delivery((DirectoryChange("soft_delete_people", 4),)),
+        Delivery((DirectoryChange("revive_people", 4),)),
+    ],
 )
 @example(size=SIZE, story=[Delivery(lies=5)])
 def test_success_however_they_arrive(
@@ -249,19 +255,19 @@ def test_success_however_they_arrive(
 ) -> None:
     numbers = count()
     with transaction.atomic():
-        scaikey.load(Truth(size))
-        scaikey.begin(PLAIN)
+        scaikey.load(RemoteDirectory(size))
+        scaikey.begin_run(PLAIN_SCRIPT)
         sync()
-        is_whole = True
+        is_complete = True
         for delivery in story:
             if change_and_announce(scaikey, delivery, numbers):
-                is_whole = False
+                is_complete = False
             assert_handled(scaikey)
-            if is_whole:
-                assert local_facts() == scaikey.truth.facts()
-        scaikey.begin(PLAIN)
+            if is_complete:
+                assert collect_local_facts() == scaikey.directory.collect_facts()
+        scaikey.begin_run(PLAIN_SCRIPT)
         report = sync(allow_removals=EVERYTHING)
-        assert local_facts() == scaikey.truth.facts()
-        if is_whole:
-            assert counts(report) == {}
+        assert collect_local_facts() == scaikey.directory.collect_facts()
+        if is_complete:
+            assert get_changed_counts(report) == {}
         transaction.set_rollback(True)
