@@ -120,6 +120,7 @@ class TenantQuotaExceeded(ConflictError):
     """The room would exceed the tenant's limit for rooms or storage."""
 
     code = "SW_TENANT_CAPACITY"
+    remedy = "Raise the limit with `scaiwave admin update-tenant <slug>`, or free space."
 
 
 class BundleError(RefusedError):

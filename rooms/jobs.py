@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from rooms.services.search.backfill import backfill_one_range
-from scaiwave.auth.operators import host_operator
+from scaiwave.auth.operators import get_host_operator
 
 
 def backfill_search(run_id: str) -> dict[str, Any]:
     """Process one range of a backfill of the search index, as the host operator."""
     return backfill_one_range(
-        operator=host_operator(), run_id=UUID(run_id), clock=lambda: datetime.now(UTC)
+        operator=get_host_operator(), run_id=UUID(run_id), clock=lambda: datetime.now(UTC)
     )

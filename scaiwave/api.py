@@ -23,7 +23,9 @@ from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import NotFoundError, RefusedError, ScaiWaveError, TokenRequired
 
 PREFIX = "/v1/"
-UNTOLD = "The server can't do this now. Its log says why."
+SERVER_ERROR_MESSAGE = "The server can't do this now. Its log says why."
+
+_SEE_PAGE = "See [the HTTP API](http-api.md) for the request that this address takes."
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -32,23 +34,33 @@ logger = logging.getLogger(__name__)
 
 
 class PathNotFound(NotFoundError):
+    """No such address below `/v1/`."""
+
     code = "SW_NOT_FOUND"
+    remedy = _SEE_PAGE
 
 
 class MethodNotAllowed(RefusedError):
+    """This address does not support the method; the `Allow` header lists those it does."""
+
     code = "SW_METHOD_NOT_ALLOWED"
     http_status = 405
+    remedy = _SEE_PAGE
 
 
 class BadApiRequest(RefusedError):
-    """The request is not what the documentation asks for."""
+    """The request is not as the documentation requires."""
 
     code = "SW_REQUEST_INVALID"
+    remedy = _SEE_PAGE
 
 
 class LengthRequired(RefusedError):
+    """An upload without a `Content-Length` header."""
+
     code = "SW_REQUEST_LENGTH_REQUIRED"
     http_status = 411
+    remedy = _SEE_PAGE
 
 
 def api_view(*methods: str) -> Callable[[View[P]], View[P]]:
@@ -62,7 +74,7 @@ def api_view(*methods: str) -> Callable[[View[P]], View[P]]:
         @functools.wraps(view)
         def answered(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if request.method not in methods:
-                return _not_allowed(methods)
+                return _method_not_allowed(methods)
             try:
                 with translate_errors():
                     return view(request, *args, **kwargs)
@@ -71,8 +83,8 @@ def api_view(*methods: str) -> Callable[[View[P]], View[P]]:
             except (SuspiciousOperation, MultiPartParserError, UnreadablePostError) as error:
                 return error_response(BadApiRequest(f"The request can't be read: {error}"))
             except Exception:
-                logger.exception("A defect at %s %s", request.method, request.path)
-                return error_response(ScaiWaveError(UNTOLD))
+                logger.exception("Unhandled error at %s %s", request.method, request.path)
+                return error_response(ScaiWaveError(SERVER_ERROR_MESSAGE))
 
         return cast(View[P], answered)
 
@@ -82,19 +94,19 @@ def api_view(*methods: str) -> Callable[[View[P]], View[P]]:
 def json_response(
     data: Any, *, status: int = 200, meta: Mapping[str, Any] | None = None
 ) -> HttpResponse:
-    return _json({"data": data, "meta": meta or {}}, status)
+    return _build_response({"data": data, "meta": meta or {}}, status)
 
 
 def error_response(error: ScaiWaveError) -> HttpResponse:
     """What is the server's own trouble is told to its log, and to nobody else."""
     message = error.message
-    if error.http_status >= 500 and message != UNTOLD:
+    if error.http_status >= 500 and message != SERVER_ERROR_MESSAGE:
         logger.error("%s [%s] %s", message, error.code, error.fix)
-        message = UNTOLD
+        message = SERVER_ERROR_MESSAGE
     body = {"error": {"code": error.code, "message": message}}
-    response = _json(body, error.http_status)
+    response = _build_response(body, error.http_status)
     if error.http_status == 401:
-        response["WWW-Authenticate"] = _challenge(error)
+        response["WWW-Authenticate"] = _build_challenge(error)
     return response
 
 
@@ -110,20 +122,20 @@ def not_found(request: HttpRequest, rest: str = "") -> HttpResponse:
     return error_response(PathNotFound("There is nothing at this address."))
 
 
-def _not_allowed(methods: Sequence[str]) -> HttpResponse:
+def _method_not_allowed(methods: Sequence[str]) -> HttpResponse:
     allowed = ", ".join(methods)
     response = error_response(MethodNotAllowed(f"This address takes {allowed} alone."))
     response["Allow"] = allowed
     return response
 
 
-def _challenge(error: ScaiWaveError) -> str:
+def _build_challenge(error: ScaiWaveError) -> str:
     """RFC 6750, section 3: a request that carries no token at all is told of no error."""
     missing = isinstance(error, TokenRequired)
     return 'Bearer realm="scaiwave"' + ("" if missing else ', error="invalid_token"')
 
 
-def _json(document: Any, status: int) -> HttpResponse:
+def _build_response(document: Any, status: int) -> HttpResponse:
     response = HttpResponse(
         to_json(document, indent=None), status=status, content_type="application/json"
     )

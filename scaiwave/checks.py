@@ -1,6 +1,6 @@
-"""System checks: what is configured so that it will not work, or not safely.
+"""System checks of the settings, which `scaiwave manage check` runs.
 
-`scaiwave manage check` runs them. E… will fail, W… is most likely not what somebody wanted.
+E… are settings that will fail, W… those that are probably a mistake.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 
 from scaiwave.config import SETTINGS, Configuration
-from scaiwave.config.configuration import unknown_names
+from scaiwave.config.configuration import find_unknown_names
 from scaiwave.config.database import uses_sqlite
 from scaiwave.config.definitions import SettingDefinition
 from scaiwave.config.secret_keys import FILE_NAME, get_encryption_keys
 from scaiwave.errors import SettingInvalid
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-OF_SCAIKEY = ("URL", "CLIENT_ID", "CLIENT_SECRET")
+SCAIKEY_SETTINGS = ("URL", "CLIENT_ID", "CLIENT_SECRET")
 
 
 @register("scaiwave")
@@ -34,15 +34,15 @@ def check_configuration(
     return [message for check in CHECKS for message in check(config)]
 
 
-def _values(config: Configuration) -> Iterator[CheckMessage]:
+def _check_values(config: Configuration) -> Iterator[CheckMessage]:
     for setting in SETTINGS:
         try:
-            _read(config, setting)
+            _read_setting(config, setting)
         except SettingInvalid as error:
             yield Error(error.message, hint=error.fix, id="scaiwave.E001")
 
 
-def _read(config: Configuration, setting: SettingDefinition) -> None:
+def _read_setting(config: Configuration, setting: SettingDefinition) -> None:
     """Ask for a value by its kind. URLs with a password in them are Django's to read."""
     if setting.type == "url" and not setting.secret:
         config.get_url(setting.name)
@@ -50,7 +50,7 @@ def _read(config: Configuration, setting: SettingDefinition) -> None:
         getattr(config, f"get_{setting.type}")(setting.name)
 
 
-def _encryption_keys(config: Configuration) -> Iterator[CheckMessage]:
+def _check_encryption_keys(config: Configuration) -> Iterator[CheckMessage]:
     for key in get_encryption_keys(config):
         try:
             Fernet(key)
@@ -63,12 +63,12 @@ def _encryption_keys(config: Configuration) -> Iterator[CheckMessage]:
             )
 
 
-def _unknown_names(config: Configuration) -> Iterator[CheckMessage]:
-    for name, meant in unknown_names(config).items():
+def _check_unknown_names(config: Configuration) -> Iterator[CheckMessage]:
+    for name, meant in find_unknown_names(config).items():
         yield Warning(f"{name} is set and unknown.", hint=f"Write {meant}.", id="scaiwave.W001")
 
 
-def _plain_http(config: Configuration) -> Iterator[CheckMessage]:
+def _check_plain_http(config: Configuration) -> Iterator[CheckMessage]:
     for name, what in (
         ("SCAIWAVE_PUBLIC_URL", "administrators' passwords"),
         ("SCAIWAVE_SCAIKEY_URL", "credentials and tokens"),
@@ -76,13 +76,13 @@ def _plain_http(config: Configuration) -> Iterator[CheckMessage]:
         address = urlsplit(config.get_url(name))
         if address.scheme == "http" and address.hostname not in LOOPBACK:
             yield Warning(
-                f"{name} begins with http://, so {what} travel in the clear.",
+                f"{name} begins with http://, so {what} are sent unencrypted.",
                 hint="Use https:// for every host but this one.",
                 id="scaiwave.W002",
             )
 
 
-def _missing_file(config: Configuration) -> Iterator[CheckMessage]:
+def _check_missing_file(config: Configuration) -> Iterator[CheckMessage]:
     if config.environment.get("SCAIWAVE_ENV_FILE") and not config.env_file.exists():
         yield Warning(
             f"SCAIWAVE_ENV_FILE names {config.env_file}, which does not exist.",
@@ -91,7 +91,7 @@ def _missing_file(config: Configuration) -> Iterator[CheckMessage]:
         )
 
 
-def _open_files(config: Configuration) -> Iterator[CheckMessage]:
+def _check_file_permissions(config: Configuration) -> Iterator[CheckMessage]:
     for path in (config.env_file, config.home / FILE_NAME):
         if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             yield Warning(
@@ -101,7 +101,7 @@ def _open_files(config: Configuration) -> Iterator[CheckMessage]:
             )
 
 
-def _server_name(config: Configuration) -> Iterator[CheckMessage]:
+def _check_server_name(config: Configuration) -> Iterator[CheckMessage]:
     if not uses_sqlite(config) and config.is_default("SCAIWAVE_SERVER_NAME"):
         yield Warning(
             "SCAIWAVE_SERVER_NAME is not set, so everybody is @name:localhost.",
@@ -110,8 +110,8 @@ def _server_name(config: Configuration) -> Iterator[CheckMessage]:
         )
 
 
-def _half_registered(config: Configuration) -> Iterator[CheckMessage]:
-    names = [f"SCAIWAVE_SCAIKEY_{part}" for part in OF_SCAIKEY]
+def _check_registration(config: Configuration) -> Iterator[CheckMessage]:
+    names = [f"SCAIWAVE_SCAIKEY_{part}" for part in SCAIKEY_SETTINGS]
     missing = [name for name in names if not config.get_str(name)]
     # A URL alone is how one begins.
     if missing and missing not in (names, names[1:]):
@@ -123,12 +123,12 @@ def _half_registered(config: Configuration) -> Iterator[CheckMessage]:
 
 
 CHECKS = (
-    _values,
-    _encryption_keys,
-    _unknown_names,
-    _plain_http,
-    _missing_file,
-    _open_files,
-    _server_name,
-    _half_registered,
+    _check_values,
+    _check_encryption_keys,
+    _check_unknown_names,
+    _check_plain_http,
+    _check_missing_file,
+    _check_file_permissions,
+    _check_server_name,
+    _check_registration,
 )

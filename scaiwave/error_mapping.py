@@ -30,14 +30,14 @@ from scaiwave.files import DISK_FULL_ERRNOS
 from scaiwave.media_storage import MediaStoreUnusable, s3_error_types
 
 # SQLSTATE codes (PostgreSQL docs, appendix A).
-_LACKING = {"42P01", "42703", "3F000"}  # a table, column or schema
-_DISK_FULL = {"53100"}
-_BUSY = {"40001", "40P01", "55P03", "57014"}  # serialisation, deadlock, lock, time-out
-_FORBIDDEN = {"42501", "25006"}  # no privilege, read only
+_MISSING_STATES = {"42P01", "42703", "3F000"}  # a table, column or schema
+_DISK_FULL_STATES = {"53100"}
+_BUSY_STATES = {"40001", "40P01", "55P03", "57014"}  # serialisation, deadlock, lock, time-out
+_FORBIDDEN_STATES = {"42501", "25006"}  # no privilege, read only
 
 # SQLite's primary result codes are the low byte of the extended ones.
-_SQLITE_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_SQLITE_UNUSABLE = {
+_SQLITE_BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_SQLITE_UNUSABLE_CODES = {
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_IOERR,
@@ -48,20 +48,25 @@ _SQLITE_UNUSABLE = {
 
 
 class DatabaseBusy(ConflictError):
+    """Another process has held the database, or the same rows, for too long."""
+
     code = "SW_DATABASE_BUSY"
     fix = "Try again in a moment; if it stays so, look for a process that holds the database."
 
 
 class DatabaseDamaged(ConfigurationError):
+    """All migrations are recorded as applied, but one of their tables or columns is missing."""
+
     code = "SW_DATABASE_DAMAGED"
     fix = "Restore it from a backup. If nobody has changed it by hand, report this as a defect."
 
 
 class AppendOnly(RefusedError):
-    """A trigger of ours has kept a table from being altered."""
+    """A command tried to change or delete an audit entry, and the database refused."""
 
     code = "SW_APPEND_ONLY"
     fix = "Nothing was changed. Write a further entry that sets the wrong one right."
+    remedy = "Nothing was changed. To correct a mistake, do the opposite; that is audited too."
 
 
 @contextmanager
@@ -74,7 +79,7 @@ def translate_errors() -> Iterator[None]:
     try:
         yield
     except Error as error:
-        if hidden := _signal_behind(error):
+        if hidden := _find_hidden_signal(error):
             raise hidden from None
         if (ours := map_database_error(error)) is None:
             raise
@@ -85,11 +90,11 @@ def translate_errors() -> Iterator[None]:
         raise ours from error
     except s3_error_types() as error:
         raise MediaStoreUnusable(
-            f"The media store can't be used: {_sentence(str(error))}"
+            f"The media store can't be used: {_format_sentence(str(error))}"
         ) from error
 
 
-def _signal_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+def _find_hidden_signal(error: BaseException | None) -> KeyboardInterrupt | None:
     """A signal that comes while a commit is sent leaves the session busy, and Django, which then
     rolls back, trips over that."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
@@ -119,44 +124,46 @@ def map_storage_error(error: Exception) -> ScaiWaveError:
 def map_database_error(error: Error) -> ScaiWaveError | None:
     cause = error.__cause__
     if isinstance(error, IntegrityError) and "is append-only" in str(cause):
-        return AppendOnly(f"{_name()} refuses that: {_sentence(str(cause))}")
+        return AppendOnly(f"{_format_database_name()} refuses that: {_format_sentence(str(cause))}")
     if isinstance(cause, sqlite3.Error):
-        return _from_sqlite(cause)
+        return _map_sqlite_error(cause)
     state = getattr(cause, "sqlstate", None)
-    if state in _LACKING:
-        return _lacking(str(cause))
-    if state in _DISK_FULL:
-        return DiskFull(f"{_name()} has no room left on its disk.")
-    if state in _BUSY:
-        return DatabaseBusy(f"{_name()} is busy with another transaction.")
+    if state in _MISSING_STATES:
+        return _missing_object_error(str(cause))
+    if state in _DISK_FULL_STATES:
+        return DiskFull(f"{_format_database_name()} has no room left on its disk.")
+    if state in _BUSY_STATES:
+        return DatabaseBusy(f"{_format_database_name()} is busy with another transaction.")
     unusable = isinstance(error, OperationalError | InterfaceError | NotSupportedError)
     # Not even connected: also what libpq says of options that it does not know.
-    if unusable or state in _FORBIDDEN or connection.connection is None:
-        return _unusable(str(cause or error))
+    if unusable or state in _FORBIDDEN_STATES or connection.connection is None:
+        return _unusable_error(str(cause or error))
     return None
 
 
-def _from_sqlite(cause: sqlite3.Error) -> ScaiWaveError | None:
+def _map_sqlite_error(cause: sqlite3.Error) -> ScaiWaveError | None:
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
     text = str(cause)
     if code == sqlite3.SQLITE_FULL:
-        return DiskFull(f"{_name()} has no room left on its disk.")
-    if code in _SQLITE_BUSY:
-        return DatabaseBusy(f"{_name()} is locked by another process.")
-    if code in _SQLITE_UNUSABLE:
-        return _unusable(text)
+        return DiskFull(f"{_format_database_name()} has no room left on its disk.")
+    if code in _SQLITE_BUSY_CODES:
+        return DatabaseBusy(f"{_format_database_name()} is locked by another process.")
+    if code in _SQLITE_UNUSABLE_CODES:
+        return _unusable_error(text)
     if any(sign in text for sign in ("no such table", "no such column", "has no column")):
-        return _lacking(text)
+        return _missing_object_error(text)
     return None
 
 
-def _lacking(what: str) -> ScaiWaveError:
-    if _is_behind():
-        return MigrationsPending(f"{_name()} is not migrated to this version.")
-    return DatabaseDamaged(f"{_name()} lacks what its migrations made: {_sentence(what)}")
+def _missing_object_error(what: str) -> ScaiWaveError:
+    if _has_pending_migrations():
+        return MigrationsPending(f"{_format_database_name()} is not migrated to this version.")
+    return DatabaseDamaged(
+        f"{_format_database_name()} lacks what its migrations made: {_format_sentence(what)}"
+    )
 
 
-def _is_behind() -> bool:
+def _has_pending_migrations() -> bool:
     """Whether migrations of this version wait to be applied."""
     from django.db.migrations.executor import MigrationExecutor
 
@@ -164,20 +171,22 @@ def _is_behind() -> bool:
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
-def _unusable(why: str) -> DatabaseUnreachable:
+def _unusable_error(why: str) -> DatabaseUnreachable:
     fix = "Check SCAIWAVE_DB_URL, and that the server is up and lets this user in."
     if connection.vendor == "sqlite":
         fix = "Check that it is an SQLite database, and that this user may write it and its folder."
-    return DatabaseUnreachable(f"{_name()} can't be used: {_sentence(why)}", fix=fix)
+    return DatabaseUnreachable(
+        f"{_format_database_name()} can't be used: {_format_sentence(why)}", fix=fix
+    )
 
 
-def _sentence(text: str) -> str:
+def _format_sentence(text: str) -> str:
     """The first line of what a database says, without our secrets and with a full stop."""
     first = settings.CONFIG.mask_secrets(text.strip().partition("\n")[0])
     return first.rstrip(".") + "."
 
 
-def _name() -> str:
+def _format_database_name() -> str:
     """What the database is called, without its password; begins a sentence."""
     given = connection.settings_dict
     if connection.vendor == "sqlite":

@@ -1,23 +1,24 @@
-"""Everything that can go wrong, as one tree.
+"""The tree of errors.
 
     ScaiWaveError                     code, message, fix; exit code and HTTP status by branch
     ├── DomainError            1 400  the request makes sense but can't be granted
-    │   ├── NotFoundError      1 404  no such thing, or outside the operator's scope
-    │   ├── ConflictError      1 409  it exists already, or somebody else is at it
-    │   └── RefusedError       1 400  a safety rule said no; nothing was changed
-    ├── ConfigurationError     2 500  settings, database or machine are not ready
-    │   └── UpstreamError      2 502  another server can't be reached or talks nonsense
-    ├── AuthError              3 401  who is asking is not known
-    │   └── PermissionDenied   3 403  known, and not allowed
-    └── Stopped              130 503  a signal ended it before it was done
+    │   ├── NotFoundError      1 404  no such object, or outside the operator's scope
+    │   ├── ConflictError      1 409  it exists already, or another process uses it
+    │   └── RefusedError       1 400  a safety rule forbids it; nothing was changed
+    ├── ConfigurationError     2 500  settings, database or host are not ready
+    │   └── UpstreamError      2 502  another server can't be reached, or its response is invalid
+    ├── AuthError              3 401  the caller is not known
+    │   └── PermissionDenied   3 403  the caller is known, but not allowed
+    └── ProcessInterrupted   130 503  a signal ended the process
 
-Apps derive their own errors from these branches in their `errors.py`. A class that is raised
-states a stable `SW_…` code; its message says what happened, its fix what to do about it. The
-exit codes are those of the ScaiWave command line (ScaiWave docs, reference/cli), and codes
-that the platform already has are reused (ScaiWave docs, reference/error-codes).
+Apps derive their own errors from these branches in their `errors.py`. A class that is raised has a
+stable `SW_…` code; its message states what failed, its fix what to do. The first paragraph of its
+docstring and its `remedy` are the code's row in docs/reference/troubleshooting.md, so they address
+operators. The exit codes are those of the ScaiWave command line (ScaiWave docs, reference/cli), and
+codes that the platform already has are reused (ScaiWave docs, reference/error-codes).
 
-Domain errors are not Django's `CommandError`, since jobs, views and the admin raise them too;
-`scaiwave.cli.command.OperatorCommand` turns them into exit codes, in one place.
+Domain errors are not Django's `CommandError`, since jobs, views and the admin raise them too.
+`scaiwave.cli.command.OperatorCommand` turns all of them into exit codes.
 """
 
 from __future__ import annotations
@@ -26,18 +27,19 @@ from typing import Any, ClassVar
 
 
 class ScaiWaveError(Exception):
-    """An error that an operator is meant to read.
+    """A defect of the suite.
 
-    `message` is one sentence about what happened, `fix` one about how to get on, `details`
-    what a program may want to know (JSON values only, never a secret).
+    Subclasses are the errors that an operator can cause or fix. `message` is one sentence about
+    what failed, `fix` one about what to do. `details` are for programs: JSON values only, never a
+    secret.
     """
 
     code: ClassVar[str] = "SW_INTERNAL"
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int] = 500
     fix: str = ""
-    remedy: ClassVar[str] = ""
-    """What docs/reference/troubleshooting.md advises, where `fix` is too short for it."""
+    remedy: ClassVar[str] = "[Report it](#when-it-is-a-defect)."
+    """The advice in docs/reference/troubleshooting.md, where `fix` is too short or varies."""
 
     def __init__(self, message: str, *, fix: str | None = None, **details: Any) -> None:
         super().__init__(message)
@@ -83,7 +85,7 @@ class PermissionDenied(AuthError):
 
 
 class ProcessInterrupted(ScaiWaveError):
-    """Raised by nobody: how a process that a signal ended says so."""
+    """A signal ended the process. It is reported, not raised."""
 
     exit_code = 130
     http_status = 503
@@ -91,28 +93,53 @@ class ProcessInterrupted(ScaiWaveError):
 
 
 class UsageError(ConfigurationError):
-    """The words on the command line don't fit; shares exit code 2 with configuration."""
+    """The command line is invalid: an unknown command or option, or options that conflict."""
 
     code = "SW_USAGE"
     http_status = 400
+    remedy = (
+        "The error names the nearest command. `scaiwave help <command>` shows options and examples."
+    )
 
 
 class ConfirmationNeeded(UsageError):
-    """A question would have to be asked, and nobody is there to answer it."""
+    """The command needs a confirmation, and there is no terminal to ask at."""
 
     code = "SW_CONFIRMATION_NEEDED"
+    remedy = (
+        "Run it at a terminal, or pass the option that the error names, such as `--no-input` "
+        "for yes."
+    )
 
 
 class SettingMissing(ConfigurationError):
+    """A setting that this command needs is not set."""
+
     code = "SW_CONFIG_MISSING"
+    remedy = (
+        "Set it in the environment or in the configuration file. See "
+        "[Configuration](configuration.md)."
+    )
+
+
+class NotRegistered(SettingMissing):
+    """The configuration has no credentials for ScaiKey."""
+
+    code = "SW_SYNC_NOT_REGISTERED"
+    fix = "Run `scaiwave sync register`."
 
 
 class SettingInvalid(ConfigurationError):
+    """A setting has an invalid value, or a configuration file can't be read."""
+
     code = "SW_CONFIG_INVALID"
+    remedy = (
+        "Set it as the error says. `scaiwave sync show-config` shows where each value comes from."
+    )
 
 
 class LibraryMissing(ConfigurationError):
-    """This Python lacks a library that the suite needs: most often it is the system's own."""
+    """This Python lacks a library that the suite needs; often it is the system's own Python."""
 
     code = "SW_LIBRARY_MISSING"
     fix = (
@@ -123,90 +150,140 @@ class LibraryMissing(ConfigurationError):
 
 
 class DatabaseUnreachable(ConfigurationError):
+    """The database can't be used: no connection, rejected credentials, a lost connection, or an
+    SQLite file that can't be opened.
+    """
+
     code = "SW_DATABASE_UNREACHABLE"
     http_status = 503
+    remedy = (
+        "Follow the error. Check SCAIWAVE_DB_URL with `scaiwave sync show-config`, then whether "
+        "the database server runs and accepts connections from this host."
+    )
 
 
 class FileUnwritable(ConfigurationError):
-    """A file of this server can't be written."""
+    """A file of this server, such as its configuration, can't be read or replaced."""
 
     code = "SW_FILE_UNWRITABLE"
+    remedy = "Give the directory of the file that the error names to the user that runs the suite."
 
 
 class MigrationsPending(ConfigurationError):
+    """The database is older than the code."""
+
     code = "SW_DATABASE_UNMIGRATED"
     fix = "Run `scaiwave manage migrate`, then try again."
 
 
 class DiskFull(DomainError):
+    """No space is left on a disk or in the database."""
+
     code = "SW_DISK_FULL"
     http_status = 507
     fix = "Free some space, then run the same command again; nothing was half written."
 
 
 class UpstreamUnreachable(UpstreamError):
-    """Name, TLS, connection or time-out: no answer came back."""
+    """Another server sent no response: DNS, TLS, connection or time-out."""
 
     code = "SW_UPSTREAM_UNREACHABLE"
+    remedy = (
+        "The error names the cause. Check the address, DNS, firewall and certificates from this "
+        "host."
+    )
 
 
 class UpstreamUnavailable(UpstreamError):
-    """An answer came, and it was 5xx or 429 for longer than we are patient."""
+    """Another server responded with 5xx or 429 to every attempt."""
 
     code = "SW_UPSTREAM_UNAVAILABLE"
+    remedy = "Wait, check that server's log, then run the same command again."
 
 
 class UpstreamInvalidResponse(UpstreamError):
-    """An answer came that isn't what the vendor documents."""
+    """Another server sent a response that is not as it documents. A sync changed nothing."""
 
     code = "SW_UPSTREAM_NONSENSE"
+    remedy = (
+        "Check the setting with its address. If that is correct, report it to the operator of "
+        "that server."
+    )
 
 
 class UpstreamUnauthorized(AuthError):
-    """The other server does not accept our credentials."""
+    """Another server rejected this server's credentials (401)."""
 
     code = "SW_UPSTREAM_CREDENTIALS_REFUSED"
+    remedy = (
+        "Check the client ID and secret, or the key, that the error names. For ScaiKey, check "
+        "also that the application may use client credentials."
+    )
 
 
 class UpstreamForbidden(PermissionDenied):
-    """The other server knows us and says 403 to something within our scope."""
+    """Another server does not allow the request (403). A sync changed nothing."""
 
     code = "SW_UPSTREAM_FORBIDDEN"
+    remedy = "Ask the operator of that server for the permission."
 
 
 class UpstreamNotFound(NotFoundError):
-    """The other server has no such thing."""
+    """Another server has no such object."""
 
     code = "SW_UPSTREAM_NOT_FOUND"
+    remedy = "Check the ID or the name, and the address of that server."
 
 
 class Interrupted(ProcessInterrupted):
+    """Ctrl-C ended the command."""
+
     code = "SW_INTERRUPTED"
 
 
 class Terminated(ProcessInterrupted):
+    """SIGTERM ended the command, for example when a service stopped."""
+
     code = "SW_TERMINATED"
     exit_code = 143
 
 
 class TerminationSignal(KeyboardInterrupt):
-    """SIGTERM as an exception. It derives from KeyboardInterrupt, which clean-up code lets pass."""
+    """SIGTERM as an exception; a KeyboardInterrupt, so that `except Exception` lets it pass."""
 
 
 class InvalidToken(AuthError):
+    """The token is not valid: malformed, wrongly signed, from another issuer, or issued for another
+    application. A token that is set is never ignored.
+    """
+
     code = "SW_AUTH_INVALID_TOKEN"
     fix = "Get a new ScaiKey token and export it as SCAIWAVE_ADMIN_TOKEN, or unset that variable."
 
 
 class ExpiredToken(AuthError):
+    """The token in SCAIWAVE_ADMIN_TOKEN, or in the request, has expired."""
+
     code = "SW_AUTH_EXPIRED_TOKEN"
     fix = "Get a new ScaiKey token and export it as SCAIWAVE_ADMIN_TOKEN, or unset that variable."
 
 
 class TokenRequired(AuthError):
+    """SCAIWAVE_REQUIRE_ADMIN_TOKEN is on and no token is set; over HTTP: the request has no bearer
+    token.
+    """
+
     code = "SW_AUTH_TOKEN_REQUIRED"
     fix = "Export a ScaiKey token as SCAIWAVE_ADMIN_TOKEN."
 
 
 class InsufficientPermission(PermissionDenied):
+    """The operator's role does not allow this command; over HTTP: the caller is not an active
+    participant of the tenant.
+    """
+
     code = "SW_AUTH_INSUFFICIENT_PERMISSION"
+    remedy = (
+        "Ask an operator with a role that the error names. `scaiwave admin show-participant` "
+        "shows why a person can't sign in. See [Permissions](permissions.md)."
+    )

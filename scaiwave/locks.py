@@ -12,6 +12,8 @@ from pathlib import Path
 from django.conf import settings
 from django.db import Error, connection
 
+from scaiwave.sql import fetch_one
+
 
 @contextmanager
 def process_lock(name: str) -> Iterator[bool]:
@@ -32,29 +34,26 @@ def lock_file(name: str) -> int | None:
     The lock ends when every copy of the returned descriptor is closed, so that a process can pass
     it to the one that it starts.
     """
-    return _locked_file(_path(name))
+    return _open_locked(_lock_path(name))
 
 
 @contextmanager
 def _postgresql_lock(name: str) -> Iterator[bool]:
     key = _advisory_key(name)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
-        free = bool(cursor.fetchone()[0])
+    (free,) = fetch_one("SELECT pg_try_advisory_lock(%s)", [key])
     try:
         yield free
     finally:
         if free:
-            _let_go(key)
+            _release(key)
 
 
-def _let_go(key: int) -> None:
+def _release(key: int) -> None:
     """What is raised here would hide why the work ended, and it may be that the server is gone."""
     if connection.connection is None or connection.connection.closed:
         return
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+        fetch_one("SELECT pg_advisory_unlock(%s)", [key])
     except Error:
         connection.close()  # which lets go of every lock of the session
 
@@ -67,8 +66,8 @@ def _advisory_key(name: str) -> int:
 
 @contextmanager
 def _file_lock(name: str) -> Iterator[bool]:
-    path = _path(name)
-    descriptor = _locked_file(path)
+    path = _lock_path(name)
+    descriptor = _open_locked(path)
     if descriptor is None:
         yield False
         return
@@ -79,7 +78,7 @@ def _file_lock(name: str) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _locked_file(path: Path) -> int | None:
+def _open_locked(path: Path) -> int | None:
     """The file, locked; None if somebody else has it.
 
     Whoever lets go removes the file, so one that was opened before that must be opened again.
@@ -88,7 +87,7 @@ def _locked_file(path: Path) -> int | None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_still(path, descriptor):
+            if _is_same_file(path, descriptor):
                 return descriptor
         except BlockingIOError:
             os.close(descriptor)
@@ -96,14 +95,14 @@ def _locked_file(path: Path) -> int | None:
         os.close(descriptor)
 
 
-def _is_still(path: Path, descriptor: int) -> bool:
+def _is_same_file(path: Path, descriptor: int) -> bool:
     try:
         return path.stat().st_ino == os.fstat(descriptor).st_ino
     except FileNotFoundError:
         return False
 
 
-def _path(name: str) -> Path:
+def _lock_path(name: str) -> Path:
     folder = Path(settings.HOME) / "locks"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder / f"{name}.lock"

@@ -19,8 +19,8 @@ from scaiwave.config import Configuration
 from scaiwave.errors import ConfigurationError, SettingMissing
 from scaiwave.files import atomic_write, make_directories
 
-INCOMING = "incoming"
-_S3 = ("ENDPOINT", "BUCKET", "ACCESS_KEY", "SECRET_KEY")
+DRAFT_DIRECTORY = "incoming"
+_S3_SETTINGS = ("ENDPOINT", "BUCKET", "ACCESS_KEY", "SECRET_KEY")
 _S3_ERRORS = {
     "botocore.exceptions": ("BotoCoreError", "ClientError"),
     "boto3.exceptions": ("Boto3Error",),
@@ -29,6 +29,8 @@ _S3_ERRORS = {
 
 
 class MediaStoreUnusable(ConfigurationError):
+    """The media store can't be written to, or returns other bytes than were written."""
+
     code = "SW_MEDIA_STORE_UNUSABLE"
     fix = "Check SCAIWAVE_MEDIA_ROOT or SCAIWAVE_S3_…, and that this server may write there."
 
@@ -61,7 +63,7 @@ class AtomicFileSystemStorage(FileSystemStorage):
 
     @property
     def _drafts(self) -> Path:
-        return Path(self.path(INCOMING))
+        return Path(self.path(DRAFT_DIRECTORY))
 
 
 def _draft_stem(name: str) -> str:
@@ -85,7 +87,7 @@ def storage_error_types() -> tuple[type[Exception], ...]:
 
 def storage_settings(config: Configuration) -> dict[str, Any]:
     """Django's settings of the media store. Raises `SettingMissing` for half an S3."""
-    given = {part: config.get_str(f"SCAIWAVE_S3_{part}") for part in _S3}
+    given = {part: config.get_str(f"SCAIWAVE_S3_{part}") for part in _S3_SETTINGS}
     if not given["BUCKET"]:
         return {
             "BACKEND": "scaiwave.media_storage.AtomicFileSystemStorage",

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-_looking = threading.Lock()
+_lock = threading.Lock()
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
@@ -21,7 +21,7 @@ def get_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     """The one decoder of a type, which threads may share."""
     found = _decoders.get(kind)
     if found is None:
-        with _looking:
+        with _lock:
             found = _decoders.setdefault(kind, msgspec.json.Decoder(kind))
     return found
 

@@ -12,23 +12,23 @@ from uuid import UUID
 if TYPE_CHECKING:
     from scaiwave.doctor.findings import Check
 
-TenantColumn = Callable[[Collection[UUID]], Mapping[UUID, Any]]
+TenantColumnProvider = Callable[[Collection[UUID]], Mapping[UUID, Any]]
 ParticipantFacts = Callable[[UUID], Sequence[tuple[str, Any]]]
-RoleUses = Callable[[UUID, str], Sequence[str]]
+RoleUseFinder = Callable[[UUID, str], Sequence[str]]
 
-_tenant_columns: dict[str, TenantColumn] = {}
+_tenant_columns: dict[str, TenantColumnProvider] = {}
 _participant_facts: list[ParticipantFacts] = []
-_role_uses: list[RoleUses] = []
+_role_uses: list[RoleUseFinder] = []
 _health_checks: dict[str, Check] = {}
 _tenant_slug: list[Callable[[str], str | None]] = []
 
 
-def register_tenant_columns(name: str, provide: TenantColumn) -> None:
+def register_tenant_columns(name: str, provide: TenantColumnProvider) -> None:
     """Give list-tenants and show-tenant a column: one query for all tenants, absent = unknown."""
     _tenant_columns[name] = provide
 
 
-def tenant_columns(tenant_ids: Collection[UUID]) -> dict[str, Mapping[UUID, Any]]:
+def get_tenant_columns(tenant_ids: Collection[UUID]) -> dict[str, Mapping[UUID, Any]]:
     """Every registered column for these tenants, by name."""
     return {name: provide(tenant_ids) for name, provide in _tenant_columns.items()}
 
@@ -44,13 +44,13 @@ def participant_facts(participant_id: UUID) -> list[tuple[str, Any]]:
     return [fact for tell in _participant_facts for fact in tell(participant_id)]
 
 
-def register_role_uses(find: RoleUses) -> None:
+def register_role_uses(find: RoleUseFinder) -> None:
     """Say what of a tenant names a role by its slug: (tenant id, slug) -> in words, each."""
     if find not in _role_uses:
         _role_uses.append(find)
 
 
-def role_uses(tenant_id: UUID, slug: str) -> list[str]:
+def find_role_uses(tenant_id: UUID, slug: str) -> list[str]:
     """Everything that names this role, in the order of registration."""
     return [use for find in _role_uses for use in find(tenant_id, slug)]
 
@@ -69,6 +69,6 @@ def register_health_check(check: Check) -> None:
     _health_checks[check.name] = check
 
 
-def health_checks() -> list[Check]:
+def get_health_checks() -> list[Check]:
     """Every registered check, in the order of the installed apps."""
     return list(_health_checks.values())

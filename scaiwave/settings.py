@@ -34,7 +34,7 @@ DATABASES = {"default": database.database_settings(CONFIG)}
 
 # Redis and RQ: only where there is a Redis. django_rq needs one even for work done inline, and
 # importing it is slow.
-REDIS_URL = database.redis_url(CONFIG)
+REDIS_URL = database.get_redis_url(CONFIG)
 if REDIS_URL and PROFILE == "full":
     INSTALLED_APPS.append("django_rq")
 RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 3600}} if REDIS_URL else {}

@@ -73,7 +73,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from rooms.services.search.runs import BackfillOptions
     from scaiwave.auth.operators import identify_operator
-    from scaiwave.console.output import standard_output
+    from scaiwave.console.output import make_standard_output
     from scaiwave.error_mapping import translate_errors
 
     since = _parse_since(arguments.since) if arguments.since else None
@@ -86,7 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
             act(
                 identify_operator(settings.CONFIG),
                 options,
-                standard_output(as_json=arguments.json),
+                make_standard_output(as_json=arguments.json),
             )
     finally:
         connections.close_all()

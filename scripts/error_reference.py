@@ -1,4 +1,8 @@
-"""The page of every `SW_…` code, from the tree of errors and the words in scripts/remedies."""
+"""Generate the page of every `SW_…` code from the error classes.
+
+A code means what the first paragraph of its class's docstring says; what to do is the class's
+`remedy`, or its `fix` where that is enough.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,19 @@ import importlib
 import inspect
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from scaiwave.errors import ScaiWaveError
-from scripts.remedies import REMEDIES, Words
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = "reference/troubleshooting.md"
 APPS = ("scaiwave", "tenants", "federation", "rooms", "identity_sync")
 DECLARED = 'code = "SW_'
-"""How a class says its code; what else is in its module needs no import."""
+"""How a class declares its code; modules without one are not imported."""
 
-# Title, and how its codes begin; the longest beginning decides.
+# Title, and the prefixes of its codes; the longest prefix decides.
 AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "The command line",
@@ -53,7 +56,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 class WordsMissing(Exception):
-    """The page can't be written: a code without words or area, or words without a code."""
+    """The page can't be written: a code has no meaning, advice or area, or links to no page."""
 
 
 @dataclass(frozen=True)
@@ -67,27 +70,27 @@ class Entry:
     remedy: str
 
 
-def entries(remedies: dict[str, Words] | None = None) -> list[Entry]:
-    """Every code in alphabetical order. Raises `WordsMissing`, naming every one that lacks."""
-    remedies = REMEDIES if remedies is None else remedies
-    found = [_entry(code, classes, remedies) for code, classes in sorted(_by_code().items())]
-    wrong = [entry.code for entry in found if not (entry.meaning and entry.remedy)]
-    if wrong:
-        raise WordsMissing(f"scripts/remedies lacks words for {', '.join(wrong)}.")
-    if left := sorted(set(remedies) - {entry.code for entry in found}):
-        raise WordsMissing(f"scripts/remedies has words for {', '.join(left)}, which no error has.")
-    return found
+def entries(errors: Iterable[type[ScaiWaveError]] | None = None) -> list[Entry]:
+    """Return every code in alphabetical order, by default those of all error classes.
+
+    Raises WordsMissing, which names all codes that lack a meaning or advice.
+    """
+    by_code: dict[str, list[type[ScaiWaveError]]] = {}
+    for error in find_errors() if errors is None else errors:
+        by_code.setdefault(error.code, []).append(error)
+    listed = [_build_entry(code, classes) for code, classes in sorted(by_code.items())]
+    if incomplete := [entry.code for entry in listed if not (entry.meaning and entry.remedy)]:
+        raise WordsMissing(f"No docstring, remedy or fix beside {', '.join(incomplete)}.")
+    return listed
 
 
-def _by_code() -> dict[str, list[type[ScaiWaveError]]]:
-    """Classes that state a code of their own; those that don't are branches of the tree."""
+def find_errors() -> Iterator[type[ScaiWaveError]]:
+    """Yield the classes that declare a code; those that don't are branches of the tree."""
     for module in _modules():
         importlib.import_module(module)
-    found: dict[str, list[type[ScaiWaveError]]] = {}
-    for error in _family(ScaiWaveError):
+    for error in _subclass_tree(ScaiWaveError):
         if "code" in vars(error) and error.__module__.partition(".")[0] in APPS:
-            found.setdefault(error.code, []).append(error)
-    return found
+            yield error
 
 
 def _modules() -> Iterator[str]:
@@ -98,59 +101,70 @@ def _modules() -> Iterator[str]:
                 yield ".".join(path.relative_to(top).with_suffix("").parts)
 
 
-def _family(error: type[ScaiWaveError]) -> Iterator[type[ScaiWaveError]]:
+def _subclass_tree(error: type[ScaiWaveError]) -> Iterator[type[ScaiWaveError]]:
     yield error
-    for heir in error.__subclasses__():
-        yield from _family(heir)
+    for subclass in error.__subclasses__():
+        yield from _subclass_tree(subclass)
 
 
-def _entry(code: str, classes: list[type[ScaiWaveError]], remedies: dict[str, Words]) -> Entry:
-    meaning, remedy = remedies.get(code, ("", ""))
+def _build_entry(code: str, classes: list[type[ScaiWaveError]]) -> Entry:
     return Entry(
         code,
-        _several(error.exit_code for error in classes),
-        _several(error.http_status for error in classes),
-        meaning or next(filter(None, map(_first_paragraph, classes)), ""),
-        remedy
-        or next((error.remedy for error in classes if error.remedy), "")
-        or next((error.fix for error in classes if error.fix), ""),
+        _join_distinct(error.exit_code for error in classes),
+        _join_distinct(error.http_status for error in classes),
+        next(filter(None, map(_get_meaning, classes)), ""),
+        next(filter(None, map(_get_advice, classes)), ""),
     )
 
 
-def _several(numbers: Iterator[int]) -> str:
+def _join_distinct(numbers: Iterator[int]) -> str:
     return ", ".join(map(str, sorted(set(numbers))))
 
 
-def _first_paragraph(error: type[ScaiWaveError]) -> str:
-    own = inspect.cleandoc(vars(error).get("__doc__") or "")
-    return " ".join(own.partition("\n\n")[0].split())
+def _get_meaning(error: type[ScaiWaveError]) -> str:
+    """Return the first paragraph of the class's own docstring."""
+    docstring = inspect.cleandoc(vars(error).get("__doc__") or "")
+    return " ".join(docstring.partition("\n\n")[0].split())
 
 
-def by_area(found: list[Entry]) -> dict[str, list[Entry]]:
-    """In the order of `AREAS`. Raises `WordsMissing` for a code that fits none."""
+def _get_advice(error: type[ScaiWaveError]) -> str:
+    """Return the remedy or the fix, the class's own before inherited ones.
+
+    That of ScaiWaveError is for defects, so it is not inherited.
+    """
+    for ancestor in error.__mro__:
+        if ancestor is ScaiWaveError and error is not ScaiWaveError:
+            break
+        if advice := vars(ancestor).get("remedy") or vars(ancestor).get("fix"):
+            return str(advice)
+    return ""
+
+
+def by_area(listed: list[Entry]) -> dict[str, list[Entry]]:
+    """Group the entries in the order of `AREAS`. Raises WordsMissing for a code without an area."""
     areas: dict[str, list[Entry]] = {title: [] for title, _ in AREAS}
-    for entry in found:
+    for entry in listed:
         areas[_area(entry.code)].append(entry)
     return areas
 
 
 def _area(code: str) -> str:
     name = code.removeprefix("SW_")
-    fits = [
-        (len(beginning), title)
-        for title, beginnings in AREAS
-        for beginning in beginnings
-        if name.startswith(beginning)
+    matches = [
+        (len(prefix), title)
+        for title, prefixes in AREAS
+        for prefix in prefixes
+        if name.startswith(prefix)
     ]
-    if not fits:
+    if not matches:
         raise WordsMissing(f"scripts/error_reference.py has no area for {code}.")
-    return max(fits)[1]
+    return max(matches)[1]
 
 
 INTRODUCTION = """
-Find the code of an error here. An error is one line of what happened and one of how to go on, and
-the code is in square brackets at the end of the first; with `--json` both are one line of JSON on
-stderr. Codes are stable, so scripts may rely on them; messages are for people and may change.
+This page lists every error code. An error is one line about what failed and one about how to fix
+it, and the code is in square brackets at the end of the first line. With `--json`, an error is one
+line of JSON on stderr. Codes are stable, so scripts may rely on them; messages may change.
 
 ```console
 $ scaiwave admin show-tenant nowhere
@@ -158,37 +172,36 @@ Error: There is no tenant 'nowhere'. [SW_TENANT_NOT_FOUND]
   Fix: `scaiwave admin list-tenants` shows those you may see; `scaiwave sync` fetches new ones.
 ```
 
-*Exit* is the exit code of the verb, *HTTP* the status where the HTTP API says it. What the error
-itself says is more exact than this page: it knows the name, the file and the flag.
+*Exit* is the exit code of the command, *HTTP* the status in the HTTP API. The error itself is more
+exact than this page: it names the object, the file and the option.
 
 ## Where to look first
 
-1. `scaiwave doctor` looks at configuration, database, Redis, disks, keys, ScaiKey, clocks and the
-   schedule, and says how to mend what it finds.
-2. `scaiwave sync status` shows the registration, the last runs and how they ended. A run that was
-   killed shows `SW_SYNC_INTERRUPTED`: no partial changes were made, and the next run continues.
-3. The same verb with `-v 3` logs each step to stderr.
-4. `scaiwave admin audit` says who changed what.
-5. On a bad day, such as people deactivated by mistake, lost keys or a leaked secret:
+1. `scaiwave doctor` checks configuration, database, Redis, disks, keys, ScaiKey, clocks and
+   scheduled jobs, and shows how to fix what it finds.
+2. `scaiwave sync status` shows the registration, the last runs and their results. A run that was
+   killed shows `SW_SYNC_INTERRUPTED`: it left no partial changes, and the next run continues.
+3. The same command with `-v 3` logs each step to stderr.
+4. `scaiwave admin audit` shows who changed what.
+5. For emergencies, such as people deactivated by mistake, lost keys or a leaked secret, see
    [Disaster](disaster.md).
 
-`SW_AI_NO_TOKEN` is not in the tables: the platform's servers say it, when they have no way to
-ScaiGrid. `python scripts/scaigrid_service_token_smoke.py` finds out why:
+`SW_AI_NO_TOKEN` is not in the tables: the platform's servers report it when they have no access to
+ScaiGrid. `python scripts/scaigrid_service_token_smoke.py` finds the cause:
 [When the AI does not answer](ai.md#when-the-ai-does-not-answer).
 
 ## When it is a defect
 
-A traceback at the console (exit code 1), or `SW_INTERNAL` in an answer of the HTTP API or in the
-record of a sync, is a defect of this suite. A verb that fails so has rolled back what it was doing.
-Report it with:
+A traceback at the console (exit code 1), or `SW_INTERNAL` in a response of the HTTP API or in the
+record of a sync, is a defect of this suite. A command that fails this way has rolled back its
+changes. Report it with:
 
-* the traceback; for the HTTP API it is in the log of the web server, below `A defect at …`;
-* the command as it was typed, and what `scaiwave doctor --json` and
-  `scaiwave --version` print;
-* which database, and whether it happens again.
+* the traceback; for the HTTP API it is in the web server's log, below `Unhandled error at …`;
+* the command as you typed it, and the output of `scaiwave doctor --json` and `scaiwave --version`;
+* which database you use, and whether it happens again.
 
-Look through it before you send it. This suite masks its own secrets, but a traceback may hold names
-of people and rooms.
+Read the report before you send it. The suite masks its own secrets, but a traceback may contain
+names of people and rooms.
 """.strip("\n")
 
 
@@ -200,7 +213,7 @@ def troubleshooting() -> str:
 def link_pages(text: str) -> str:
     """Complete links such as `](roles.md#slugs)`: errors name a page without its directory.
 
-    Raises `WordsMissing` for a page that does not exist.
+    Raises WordsMissing for a page that does not exist.
     """
     return re.sub(r"\]\(([a-z-]+\.md)", lambda link: f"]({_path_to(link[1])}", text)
 
@@ -214,20 +227,20 @@ def _path_to(page: str) -> str:
 
 def _sections() -> Iterator[str]:
     yield f"\n{INTRODUCTION}"
-    for title, listed in by_area(entries()).items():
-        if listed:
+    for title, area in by_area(entries()).items():
+        if area:
             yield f"\n## {title}\n\n| code | exit | HTTP | what it means | what to do |"
             yield "|---|---|---|---|---|"
-            yield from map(_row, listed)
+            yield from map(_format_row, area)
 
 
-def _row(entry: Entry) -> str:
+def _format_row(entry: Entry) -> str:
     cells = (entry.exit_codes, entry.statuses, entry.meaning, entry.remedy)
-    return f"| `{entry.code}` | " + " | ".join(map(_cell, cells)) + " |"
+    return f"| `{entry.code}` | " + " | ".join(map(_escape_cell, cells)) + " |"
 
 
-def _cell(text: str) -> str:
-    """Angle brackets are no HTML, outside of code as well as in it."""
+def _escape_cell(text: str) -> str:
+    """Escape bars, and angle brackets outside of code, which would be HTML."""
     parts = text.replace("|", "\\|").split("`")
     return "`".join(
         part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts)

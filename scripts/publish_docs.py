@@ -57,11 +57,11 @@ def main() -> int:
     # httpx, YAML and Markdown take long to import, and --help must be fast.
     from scaiwave.clients.scaicms import scaicms_client
     from scaiwave.config import load
-    from scaiwave.console.output import standard_output
+    from scaiwave.console.output import make_standard_output
     from scaiwave.publishing.publish import publish
     from scaiwave.publishing.report import COLUMNS
 
-    output = standard_output(as_json=options.json)
+    output = make_standard_output(as_json=options.json)
     with scaicms_client(load()) as client, output.progress("Pages") as progress:
         report = publish(
             docs=options.docs,

@@ -50,11 +50,11 @@ def main() -> int:
     from django.db import connections
 
     from scaiwave.auth.operators import identify_operator
-    from scaiwave.console.output import standard_output
+    from scaiwave.console.output import make_standard_output
     from scaiwave.error_mapping import translate_errors
     from tenants.queries.scaigrid_smoke import SmokeTestOptions, SmokeTestStep, smoke_test
 
-    output = standard_output(as_json=options.json)
+    output = make_standard_output(as_json=options.json)
 
     def print_step(step: SmokeTestStep) -> None:
         for line in step.lines():

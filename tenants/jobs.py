@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from scaiwave.auth.operators import host_operator
+from scaiwave.auth.operators import get_host_operator
 from tenants.services import usage as service
 from tenants.services.usage import build_usage_fetch
 
@@ -19,6 +19,6 @@ def refresh_usage() -> dict[str, Any]:
     has no session, and whoever set it up could read this server's configuration.
     """
     result = service.refresh_usage(
-        operator=host_operator(), fetch=build_usage_fetch(settings.CONFIG), now=timezone.now()
+        operator=get_host_operator(), fetch=build_usage_fetch(settings.CONFIG), now=timezone.now()
     )
     return result.document()

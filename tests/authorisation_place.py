@@ -12,7 +12,7 @@ from federation.services.keys import generate_key, rotate_key
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.models import Room, WorkspaceMember
 from rooms.services.exports.export_room import export_room
-from scaiwave.auth.operators import host_operator
+from scaiwave.auth.operators import get_host_operator
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, Participant, Partner, Role, RoleGrant, Tenant
 from tenants.services.audit import record_audit
@@ -45,7 +45,7 @@ class Place:
         tenant = rows.tenant("acme", partner=partner, scaikey_tenant_id="tnt-acme")
         anna = rows.participant(tenant, scaikey_id="usr-anna")
         record_audit(
-            operator=host_operator(), action="seen-to", subject=tenant, tenant=tenant, now=NOW
+            operator=get_host_operator(), action="seen-to", subject=tenant, tenant=tenant, now=NOW
         )
         return cls(
             scaikey,
@@ -87,7 +87,7 @@ class Place:
     def have_keys(self, count: int) -> None:
         for number in range(count):
             make = rotate_key if number else generate_key
-            make(operator=host_operator(), now=NOW)
+            make(operator=get_host_operator(), now=NOW)
 
     def key_id(self) -> str:
         """Of a key that signs no more."""
@@ -96,7 +96,7 @@ class Place:
     def bundle(self) -> str:
         path = self.folder / "in.zip"
         exported = export_room(
-            operator=host_operator(),
+            operator=get_host_operator(),
             tenant=self.tenant.slug,
             room=str(self.room.pk),
             window=WHOLE_ROOM,

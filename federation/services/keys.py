@@ -39,6 +39,7 @@ from federation.services.key_encryption import (
     load_encryption_keys,
 )
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.sql import execute
 from tenants.errors import AmbiguousName
 from tenants.services.audit import record_audit
 
@@ -436,8 +437,7 @@ def lock_keys() -> None:
     SQLite needs no lock, since only one transaction at a time can write.
     """
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(f"LOCK TABLE {ServerKey._meta.db_table} IN SHARE ROW EXCLUSIVE MODE")
+        execute(f"LOCK TABLE {ServerKey._meta.db_table} IN SHARE ROW EXCLUSIVE MODE")
 
 
 def new_key(now: datetime) -> ServerKey:

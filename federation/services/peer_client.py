@@ -103,7 +103,7 @@ def fetch(
     UpstreamInvalidResponse and ResponseTooLarge.
     """
     limits = peer.timeouts
-    backend = PinnedBackend(addresses, Deadline(limits.whole))
+    backend = PinnedBackend(addresses, Deadline(limits.total))
     context = httpx.create_ssl_context()
     try:
         with httpcore.ConnectionPool(ssl_context=context, network_backend=backend) as pool:

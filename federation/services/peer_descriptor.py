@@ -13,15 +13,15 @@ from federation.services.peer_addresses import NETWORKS_SETTING, Network, resolv
 from federation.services.peer_client import Headers, fetch
 from federation.services.server_names import ServerName
 from federation.services.signing import VerifyingKey, key_from_text, keys_from_descriptor
-from scaiwave.clients.dates import parse_http_date
 from scaiwave.clients.http.exceptions import Timeouts, UpstreamServer
+from scaiwave.clients.http.retry import parse_http_date
 from scaiwave.errors import UpstreamInvalidResponse, UpstreamUnavailable
 from tenants.queries.resolve import is_storable_text
 
 MAX_DESCRIPTOR_BYTES = 64 * 1024
 """A descriptor with a dozen previous keys has about 2,000 bytes."""
 
-TIMEOUTS = Timeouts(connect=10, read=10, write=10, whole=20)
+TIMEOUTS = Timeouts(connect=10, read=10, write=10, total=20)
 MAX_VERSIONS = 100
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from identity_sync.services.registration.credentials import find_waiting_credentials
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.config import SETTINGS, Configuration
-from scaiwave.config.configuration import unknown_names
+from scaiwave.config.configuration import find_unknown_names
 from scaiwave.config.definitions import SettingDefinition
 
 MASK = "****"
@@ -55,7 +55,7 @@ def show_config(*, operator: Operator, config: Configuration) -> ConfigReport:
         settings=[_build_view(setting, config) for setting in SETTINGS],
         home=str(config.home),
         env_file=str(config.env_file),
-        unknown=unknown_names(config),
+        unknown=find_unknown_names(config),
         waiting_request=waiting.request_id if waiting else "",
     )
 

@@ -10,12 +10,11 @@ from django.utils.timesince import timesince
 from identity_sync.models import Outcome, SyncRun
 from identity_sync.queries.status import summarise_skips
 from identity_sync.services.registration.credentials import verify_credentials
-from scaiwave.auth.operators import host_operator
-from scaiwave.clients.connect import NotRegistered
-from scaiwave.clients.dates import parse_http_date
+from scaiwave.auth.operators import get_host_operator
+from scaiwave.clients.http.retry import parse_http_date
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, State, failed, passed, warned
-from scaiwave.errors import ConfigurationError, ScaiWaveError
+from scaiwave.errors import ConfigurationError, NotRegistered, ScaiWaveError
 
 MAX_CLOCK_SKEW = timedelta(seconds=60)
 """The tolerance when tokens are verified here, and signatures by peers."""
@@ -98,7 +97,7 @@ def check_last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:
         )
     else:
         yield passed("sync", f"The last full sync was {_format_age(success.ended_at, now)} ago.")
-    _, postponed = summarise_skips(host_operator(), now)
+    _, postponed = summarise_skips(get_host_operator(), now)
     if postponed:
         yield warned("sync", postponed.message, postponed.fix)
     if latest and latest.error_code:

@@ -26,10 +26,9 @@ from identity_sync.services.registration.credentials import (
 )
 from identity_sync.services.sync.report import SyncReport
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
-from scaiwave.errors import ScaiWaveError
+from scaiwave.errors import NotRegistered, ScaiWaveError
 from tenants.queries.visibility import visible_tenants
 
 MAX_RUNS = 5

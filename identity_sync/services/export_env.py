@@ -8,8 +8,8 @@ from uuid import UUID
 
 from identity_sync.models import Registration
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import SETTINGS, Configuration
+from scaiwave.errors import NotRegistered
 from tenants.services.audit import record_audit
 
 PREFIX = "SCAIWAVE_SCAIKEY_"

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from scaiwave.console.output import Column, ColumnType, Output
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.output import Output
 from scaiwave.errors import UsageError
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType
 from tenants.queries.serializers import Row
 
 PLAN_COLUMNS = (

@@ -19,7 +19,7 @@ from rooms.bundle.manifest.schema import (
 )
 from rooms.models import Event, Room, RoomMedia
 from rooms.models.rooms import INCOGNITO_SCOPE
-from scaiwave.batching import batches
+from scaiwave.sql import batched
 from tenants.models import Participant
 
 
@@ -85,7 +85,7 @@ def _get_sender_keys(events: QuerySet[Event]) -> tuple[Iterable[UUID], int]:
 
 
 def _iter_senders(keys: Iterable[UUID], server_name: str) -> Iterator[tuple[str, Sender]]:
-    for batch in batches(keys):
+    for batch in batched(keys):
         for participant in Participant.objects.filter(pk__in=batch):
             yield (
                 str(participant.pk),

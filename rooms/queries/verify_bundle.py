@@ -28,7 +28,7 @@ from rooms.bundle.validator import BundleValidator
 from rooms.errors import NOTHING_IMPORTED, BundleError, BundleNotVerified
 from rooms.services.imports.source import open_seekable
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.console.output import ColumnType, Row
+from scaiwave.console.columns import ColumnType, Row
 from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import DatabaseUnreachable, MigrationsPending, ScaiWaveError, UsageError

@@ -10,18 +10,17 @@ from django.db import connection, transaction
 
 from rooms.search import documents
 from rooms.search.base import EventRange, IndexCounts, IndexingResult
-from rooms.search.documents import fetch, last_positions_sql, removed_sql, up_to_run_sql
+from rooms.search.documents import last_positions_sql, removed_sql, up_to_run_sql
 from rooms.search.query import SearchQuery
 from rooms.search.schema import TABLE, WORDS, complete_full_text
 from rooms.search.scope import (
-    CHANGED,
     EVENTS,
     FINDABLE,
     Scope,
+    changed_sql,
     eligible_sql,
-    parse_uuid,
-    uuid_param,
 )
+from scaiwave.sql import fetch, to_uuid, uuid_param
 
 _MAX_POSITION = 2**63 - 1
 _EXTRA_DOCUMENTS = 20
@@ -77,7 +76,7 @@ class DatabaseIndex:
             """,  # noqa: S608
             [*terms, uuid_param(tenant_id), before, page_size],
         )
-        return [(parse_uuid(event_id), position) for event_id, position in rows]
+        return [(to_uuid(event_id), position) for event_id, position in rows]
 
     def count(self, scope: Scope, run_id: UUID | None = None) -> dict[UUID, IndexCounts]:
         """Count for every tenant with events or documents; with a run, up to its last position."""
@@ -105,11 +104,11 @@ def filter_findable(tenant_id: UUID, event_ids: list[UUID], room_id: UUID | None
         SELECT e.id FROM {EVENTS} JOIN {TABLE} d
             ON d.event_id = e.id AND d.tenant_id = e.tenant_id
         WHERE e.tenant_id = %s AND e.id IN ({", ".join(["%s"] * len(event_ids))})
-            AND {FINDABLE} AND NOT {CHANGED} {in_room}
+            AND {FINDABLE} AND NOT {changed_sql()} {in_room}
         """,  # noqa: S608
         [uuid_param(tenant_id), *(uuid_param(event_id) for event_id in event_ids), *room_params],
     )
-    return {parse_uuid(row[0]) for row in rows}
+    return {to_uuid(row[0]) for row in rows}
 
 
 def _match_sql(query: SearchQuery) -> tuple[str, str, list[Any]]:
@@ -138,9 +137,9 @@ def _count_documents(scope: Scope, run_id: UUID | None) -> tuple[dict[UUID, Inde
     rows = fetch(
         f"""
         SELECT e.tenant_id,
-            count(*) FILTER (WHERE d.id IS NOT NULL AND NOT {CHANGED} AND {FINDABLE}),
+            count(*) FILTER (WHERE d.id IS NOT NULL AND NOT {changed_sql()} AND {FINDABLE}),
             count(*) FILTER (WHERE d.id IS NULL AND {eligible_sql()}),
-            count(*) FILTER (WHERE d.id IS NOT NULL AND {CHANGED} AND {eligible_sql()}),
+            count(*) FILTER (WHERE d.id IS NOT NULL AND {changed_sql()} AND {eligible_sql()}),
             count(*) FILTER (WHERE d.id IS NOT NULL AND {removed_sql()}),
             -count(d.id)
         FROM {EVENTS} {run_join} LEFT JOIN {TABLE} d
@@ -155,9 +154,7 @@ def _count_documents(scope: Scope, run_id: UUID | None) -> tuple[dict[UUID, Inde
         surplus[tenant_id] = surplus.get(tenant_id, 0) + documents_delta
         if documents_delta <= 0:  # a row about events, not about document totals
             eligible = indexed + missing + edited
-            counts[parse_uuid(tenant_id)] = IndexCounts(
-                eligible, indexed, missing, edited + removed
-            )
+            counts[to_uuid(tenant_id)] = IndexCounts(eligible, indexed, missing, edited + removed)
     return counts, scope.is_whole and any(surplus.values())
 
 
@@ -189,7 +186,7 @@ def _count_orphans(scope: Scope) -> dict[UUID, int]:
         """,  # noqa: S608
         params,
     )
-    return {parse_uuid(tenant_id): count for tenant_id, count in rows}
+    return {to_uuid(tenant_id): count for tenant_id, count in rows}
 
 
 def _tenant_sql(scope: Scope) -> tuple[str, list[Any]]:

@@ -8,21 +8,20 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from rooms.models import RemoteState, SearchDocument
 from rooms.search.base import EventRange
 from rooms.search.schema import TABLE
 from rooms.search.scope import (
-    CHANGED,
     EVENTS,
     FINDABLE,
     Scope,
     body_sql,
+    changed_sql,
     eligible_sql,
-    parse_uuid,
-    uuid_param,
 )
+from scaiwave.sql import execute, fetch, to_uuid, uuid_param
 
 _IN_RANGE = "e.tenant_id = %s AND e.stream_position > %s AND e.stream_position <= %s"
 
@@ -32,7 +31,7 @@ def removed_sql() -> str:
 
     An edited event that still has a text is not among them: its document is written again.
     """
-    return f"(NOT ({FINDABLE}) OR {CHANGED} AND NOT {eligible_sql()})"
+    return f"(NOT ({FINDABLE}) OR {changed_sql()} AND NOT {eligible_sql()})"
 
 
 def upsert(event_range: EventRange) -> int:
@@ -46,7 +45,7 @@ def upsert(event_range: EventRange) -> int:
     # In a first backfill there are no documents, and no event needs a lookup.
     if not event_range.rewrite and has_documents(event_range):
         join = f"LEFT JOIN {TABLE} d ON d.event_id = e.id AND d.tenant_id = e.tenant_id"
-        outdated = f"AND (d.id IS NULL OR {CHANGED})"
+        outdated = f"AND (d.id IS NULL OR {changed_sql()})"
     return execute(
         f"""
         INSERT INTO {TABLE} (tenant_id, event_id, stream_position, body, edited_at, remote)
@@ -91,13 +90,13 @@ def delete_orphans(tenant_id: UUID) -> int:
 def get_stale_events(event_range: EventRange, limit: int) -> list[UUID]:
     """Return event ids of documents that must no longer be found."""
     stale, params = _stale_sql(event_range)
-    return [parse_uuid(row[0]) for row in fetch(f"{stale} LIMIT %s", [*params, limit])]
+    return [to_uuid(row[0]) for row in fetch(f"{stale} LIMIT %s", [*params, limit])]
 
 
 def get_orphaned_events(tenant_id: UUID, limit: int) -> list[UUID]:
     """Return ids of deleted events that still have a document."""
     orphans, params = _orphans_sql(tenant_id)
-    return [parse_uuid(row[0]) for row in fetch(f"{orphans} LIMIT %s", [*params, limit])]
+    return [to_uuid(row[0]) for row in fetch(f"{orphans} LIMIT %s", [*params, limit])]
 
 
 def delete_events(tenant_id: UUID, event_ids: list[UUID]) -> None:
@@ -142,11 +141,13 @@ def pending_counts(scope: Scope, run_id: UUID | None = None) -> dict[UUID, int]:
         f"""
         SELECT e.tenant_id, count(*) FROM {EVENTS} {run_join}
         JOIN {TABLE} d ON d.event_id = e.id AND d.tenant_id = e.tenant_id
-        WHERE {condition} AND d.remote = 0 AND {FINDABLE} AND NOT {CHANGED} GROUP BY e.tenant_id
+        WHERE {condition} AND d.remote = 0 AND {FINDABLE}
+            AND NOT {changed_sql()}
+        GROUP BY e.tenant_id
         """,  # noqa: S608
         [*run_params, *scope_params],
     )
-    return {parse_uuid(tenant_id): count for tenant_id, count in rows}
+    return {to_uuid(tenant_id): count for tenant_id, count in rows}
 
 
 def up_to_run_sql(run_id: UUID | None) -> tuple[str, list[Any]]:
@@ -164,19 +165,6 @@ def last_positions_sql(run_id: UUID) -> tuple[str, list[Any]]:
     """Return a subquery `ends` with the last position of the run in each tenant."""
     ends = "SELECT tenant_id, max(last) AS last FROM sw_search_ranges WHERE backfill_id = %s"
     return f"({ends} GROUP BY tenant_id) ends", [uuid_param(run_id)]
-
-
-def execute(sql: str, params: list[Any]) -> int:
-    """Return the number of rows affected."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return int(cursor.rowcount)
-
-
-def fetch(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall())
 
 
 def _stale_sql(event_range: EventRange) -> tuple[str, list[Any]]:

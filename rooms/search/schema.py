@@ -16,6 +16,8 @@ from typing import Any
 from django.db import connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from scaiwave.sql import fetch_one
+
 TABLE = "sw_search_documents"
 WORDS = "sw_search_words"
 GIN = "sw_search_documents_words"
@@ -98,9 +100,7 @@ def has_word_index() -> bool:
     """Whether a search can use an index instead of reading every document."""
     if connection.vendor != "postgresql":
         return True
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [GIN])
-        return bool(cursor.fetchone()[0])
+    return bool(fetch_one("SELECT to_regclass(%s) IS NOT NULL", [GIN])[0])
 
 
 def complete_full_text() -> None:
@@ -132,12 +132,11 @@ def _repair_words() -> None:
     FTS5 keeps one size per indexed document, so a program that wrote without the triggers shows.
     """
     ensure_full_text(connection.alias)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT (SELECT count(*) FROM {TABLE}) = (SELECT count(*) FROM {WORDS}_docsize)"  # noqa: S608
-        )
-        if not cursor.fetchone()[0]:
-            _execute(connection, _REBUILD_WORDS)
+    (is_complete,) = fetch_one(
+        f"SELECT (SELECT count(*) FROM {TABLE}) = (SELECT count(*) FROM {WORDS}_docsize)"  # noqa: S608
+    )
+    if not is_complete:
+        _execute(connection, _REBUILD_WORDS)
 
 
 def _execute(database: Any, sql: str) -> None:

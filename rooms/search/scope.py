@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import connection
 
 from rooms.models.rooms import INCOGNITO_SCOPE, RoomType
+from scaiwave.sql import datetime_param, is_distinct, uuid_param
 
 MAX_BODY_CHARS = 16_000
 """Characters of a message that are indexed; a content may hold 64 KiB."""
@@ -25,7 +26,11 @@ FINDABLE = (
     f"AND r.room_type <> '{RoomType.INCOGNITO.value}' "
     f"AND COALESCE(r.scope_kind, '') <> '{INCOGNITO_SCOPE}'"
 )
-CHANGED = "(d.edited_at IS DISTINCT FROM e.edited_at)"
+
+
+def changed_sql() -> str:
+    """Return the condition for events that were edited since their document was written."""
+    return is_distinct("d.edited_at", "e.edited_at")
 
 
 def body_sql() -> str:
@@ -74,17 +79,8 @@ class Scope:
             params.append(uuid_param(self.room_id))
         if self.since is not None:
             conditions.append("(e.created_at >= %s OR e.edited_at >= %s OR e.redacted_at >= %s)")
-            params += [connection.ops.adapt_datetimefield_value(self.since)] * 3
+            params += [datetime_param(self.since)] * 3
         return " AND ".join(conditions), params
-
-
-def uuid_param(value: UUID) -> Any:
-    """Return an id as this database stores it."""
-    return value if connection.features.has_native_uuid_field else value.hex
-
-
-def parse_uuid(value: Any) -> UUID:
-    return value if isinstance(value, UUID) else UUID(value)
 
 
 def _text_sql() -> str:

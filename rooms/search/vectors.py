@@ -85,7 +85,7 @@ class Embedder:
         if self._client is None:
             from scaiwave.clients.scaigrid.client import scaigrid_client
 
-            self._client = scaigrid_client(self._config, patience=self._retry_policy)
+            self._client = scaigrid_client(self._config, retry_policy=self._retry_policy)
             configured = self._config.get_str("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
             self._model = configured or next(
                 (model.slug for model in self._client.models(modality="embedding", limit=1)), ""

@@ -81,7 +81,7 @@ class WeaviateIndex:
             return []
         text = " ".join(query.terms)
         vectors = self._embedder.embed([text])
-        rows = self._client.found(
+        rows = self._client.search(
             tenant_id.hex,
             text,
             vectors[0],
@@ -136,7 +136,7 @@ class WeaviateIndex:
         state = RemoteState.VECTOR if self._embedder.is_available else RemoteState.TEXT
         self._ensure_tenant(tenant_id)
         objects = [_build_object(*pair) for pair in zip(batch, vectors, strict=True)]
-        self._client.keep(tenant_id.hex, objects)
+        self._client.upsert(tenant_id.hex, objects)
         documents.mark_sent(
             tenant_id,
             [
@@ -147,13 +147,13 @@ class WeaviateIndex:
 
     def _remove(self, tenant_id: UUID, event_ids: list[UUID]) -> int:
         if tenant_id.hex in self._get_tenants():
-            self._client.drop(tenant_id.hex, [get_object_id(event_id) for event_id in event_ids])
+            self._client.delete(tenant_id.hex, [get_object_id(event_id) for event_id in event_ids])
         documents.delete_events(tenant_id, event_ids)
         return len(event_ids)
 
     def _get_tenants(self) -> set[str]:
         if self._tenants is None:
-            self._tenants = self._client.tenants()
+            self._tenants = self._client.list_tenants()
         return self._tenants
 
     def _ensure_tenant(self, tenant_id: UUID) -> None:

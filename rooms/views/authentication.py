@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest
 
-from scaiwave.auth.bearer import authenticate_bearer, client_address
+from scaiwave.auth.bearer import authenticate_bearer, get_client_address
 from tenants.queries.callers import Caller, get_caller
 
 
@@ -11,4 +11,4 @@ def authenticate(request: HttpRequest) -> Caller:
 
     Raises what `authenticate_bearer` and `get_caller` raise.
     """
-    return get_caller(authenticate_bearer(request), origin=client_address(request))
+    return get_caller(authenticate_bearer(request), origin=get_client_address(request))

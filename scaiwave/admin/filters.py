@@ -23,7 +23,7 @@ class ExactValueFilter(admin.FieldListFilter):
         model_admin: admin.ModelAdmin[Any],
         field_path: str,
     ) -> None:
-        self.parameter = chosen_parameter(field)
+        self.parameter = filter_parameter(field)
         chosen = params.get(self.parameter)
         self.chosen = chosen[-1] if chosen else None
         super().__init__(field, request, params, model, model_admin, field_path)
@@ -48,7 +48,7 @@ class ExactValueFilter(admin.FieldListFilter):
         return str(found or self.chosen)
 
 
-def chosen_parameter(field: Field[Any, Any]) -> str:
+def filter_parameter(field: Field[Any, Any]) -> str:
     """The name under which a list is asked for the rows with one value of this field."""
     if isinstance(field, ForeignKey):
         return f"{field.name}__{field.target_field.name}__exact"

@@ -15,61 +15,65 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-Show = Callable[[Any], Any]
+Display = Callable[[Any], Any]
 # What Django shows in lists where there is no value; on pages it would say None.
-NOTHING = "-"
+EMPTY_VALUE = "-"
 
 
-def field_display(model: type[Model], name: str) -> Show | str:
+def field_display(model: type[Model], name: str) -> Display | str:
     """The name itself, or where Django's own way is not enough a function that shows the field.
 
     The same function each time, since Django tells columns apart by identity.
     """
-    return _shown(model._meta.label, name)
+    return _build_display(model._meta.label, name)
 
 
 @cache
-def _shown(label: str, name: str) -> Show | str:
+def _build_display(label: str, name: str) -> Display | str:
     try:
         field = apps.get_model(label)._meta.get_field(name)
     except FieldDoesNotExist:
         return name
-    for kind, of in ((DateTimeField, _time), (JSONField, _json), (ForeignKey, _link)):
+    for kind, of in (
+        (DateTimeField, _make_time_display),
+        (JSONField, _make_json_display),
+        (ForeignKey, _make_link_display),
+    ):
         if isinstance(field, kind):
-            return _named(of(field.attname, field.name), field)
+            return _set_column_attributes(of(field.attname, field.name), field)
     return name
 
 
-def _named(show: Show, field: Any) -> Show:
+def _set_column_attributes(show: Display, field: Any) -> Display:
     show.short_description = field.verbose_name  # type: ignore[attr-defined]
     show.admin_order_field = field.name  # type: ignore[attr-defined]
     return show
 
 
-def _time(attribute: str, name: str) -> Show:
+def _make_time_display(attribute: str, name: str) -> Display:
     def show(row: Model) -> SafeString | str:
         at = getattr(row, attribute)
         if at is None:
-            return NOTHING
+            return EMPTY_VALUE
         written = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         return format_html('<span class="nowrap">{}</span>', written)
 
     return show
 
 
-def _json(attribute: str, name: str) -> Show:
+def _make_json_display(attribute: str, name: str) -> Display:
     def show(row: Model) -> SafeString | str:
         value = getattr(row, attribute)
         if value is None:
-            return NOTHING
+            return EMPTY_VALUE
         return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
 
     return show
 
 
-def _link(attribute: str, name: str) -> Show:
+def _make_link_display(attribute: str, name: str) -> Display:
     def show(row: Model) -> SafeString | str:
-        return link_to(getattr(row, name)) if getattr(row, attribute) else NOTHING
+        return link_to(getattr(row, name)) if getattr(row, attribute) else EMPTY_VALUE
 
     return show
 

@@ -14,7 +14,7 @@ else:
     _Paginator = Paginator
 
 # Counting a million rows, or skipping them, takes a database seconds. Nobody reads that far.
-MOST_ROWS = 10_000
+MAX_ROWS = 10_000
 
 
 class CappedPaginator(_Paginator):
@@ -24,12 +24,12 @@ class CappedPaginator(_Paginator):
 
     @cached_property
     def count(self) -> int:
-        return min(self._counted, MOST_ROWS)
+        return min(self._counted, MAX_ROWS)
 
     @property
     def there_are_more(self) -> bool:
-        return self._counted > MOST_ROWS
+        return self._counted > MAX_ROWS
 
     @cached_property
     def _counted(self) -> int:
-        return int(self.object_list.order_by()[: MOST_ROWS + 1].count())
+        return int(self.object_list.order_by()[: MAX_ROWS + 1].count())

@@ -18,21 +18,21 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from scaiwave.admin.filters import chosen_parameter
-from scaiwave.admin.pagination import MOST_ROWS
+from scaiwave.admin.filters import filter_parameter
+from scaiwave.admin.pagination import MAX_ROWS
 
-_BY_ID: dict[type[Model], list[tuple[type[Model], str]]] = defaultdict(list)
+_SOFT_REFERENCES: dict[type[Model], list[tuple[type[Model], str]]] = defaultdict(list)
 
 
 def register_soft_reference(model: type[Model], name: str, *, at: Sequence[type[Model]]) -> None:
     """Say that a field holds ids of rows of other models without being a foreign key."""
     for target in at:
-        _BY_ID[target].append((model, name))
+        _SOFT_REFERENCES[target].append((model, name))
 
 
 def soft_references(model: type[Model]) -> list[str]:
     """The fields of a model that hold ids without being foreign keys."""
-    pairs = (pair for pairs in _BY_ID.values() for pair in pairs)
+    pairs = (pair for pairs in _SOFT_REFERENCES.values() for pair in pairs)
     return sorted({name for pointing, name in pairs if pointing is model})
 
 
@@ -44,15 +44,17 @@ class RelatedLink:
 
     @property
     def number(self) -> str:
-        return f"{self.count:,}" if self.count <= MOST_ROWS else f"over {MOST_ROWS:,}"
+        return f"{self.count:,}" if self.count <= MAX_ROWS else f"over {MAX_ROWS:,}"
 
 
 def related_links(site: AdminSite, row: Model) -> list[RelatedLink]:
     """Everything registered that points at the row, with how many, counted in one query."""
-    fields = [field for field in _pointers(type(row)) if site.is_registered(field.model)]
+    fields = [
+        field for field in _find_pointing_fields(type(row)) if site.is_registered(field.model)
+    ]
     return [
-        RelatedLink(_label(field, row), list_url(field, row), count)
-        for field, count in zip(fields, _counts(fields, row), strict=True)
+        RelatedLink(_format_label(field, row), list_url(field, row), count)
+        for field, count in zip(fields, _count_rows(fields, row), strict=True)
     ]
 
 
@@ -60,27 +62,27 @@ def list_url(field: Field[Any, Any], row: Model) -> str:
     """The list of what points at the row with this field."""
     meta = field.model._meta
     url = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
-    return f"{url}?{urlencode({chosen_parameter(field): str(row.pk)})}"
+    return f"{url}?{urlencode({filter_parameter(field): str(row.pk)})}"
 
 
 def count_link(field: Field[Any, Any], row: Model, count: int) -> SafeString:
     return format_html('<a href="{}">{}</a>', list_url(field, row), f"{count:,}")
 
 
-def _pointers(model: type[Model]) -> list[Field[Any, Any]]:
+def _find_pointing_fields(model: type[Model]) -> list[Field[Any, Any]]:
     found = [relation.field for relation in model._meta.related_objects]
     keys = [field for field in found if isinstance(field, ForeignKey)]
-    return [*keys, *(pointing._meta.get_field(name) for pointing, name in _BY_ID[model])]  # type: ignore[list-item]
+    return [*keys, *(pointing._meta.get_field(name) for pointing, name in _SOFT_REFERENCES[model])]  # type: ignore[list-item]
 
 
-def _label(field: Field[Any, Any], row: Model) -> str:
+def _format_label(field: Field[Any, Any], row: Model) -> str:
     """The model's name; also the field's where it is not simply that of what it points at."""
     plural = str(field.model._meta.verbose_name_plural)
     plain = not isinstance(field, ForeignKey) or field.name == row._meta.model_name
     return plural if plain else f"{plural} ({field.verbose_name})"
 
 
-def _counts(fields: Sequence[Field[Any, Any]], row: Model) -> list[int]:
+def _count_rows(fields: Sequence[Field[Any, Any]], row: Model) -> list[int]:
     """How many point at the row with each field; stops counting after `MOST_ROWS`."""
     if not fields:
         return []
@@ -89,7 +91,7 @@ def _counts(fields: Sequence[Field[Any, Any]], row: Model) -> list[int]:
     # Names come from the models, so nothing a person typed gets into the SQL.
     selects = [
         f"SELECT {number}, COUNT(*) FROM (SELECT 1 FROM {quote(field.model._meta.db_table)}"  # noqa: S608
-        f" WHERE {quote(str(field.column))} = %s LIMIT {MOST_ROWS + 1}) AS pointing"
+        f" WHERE {quote(str(field.column))} = %s LIMIT {MAX_ROWS + 1}) AS pointing"
         for number, field in enumerate(fields)
     ]
     values = [field.get_db_prep_value(field.to_python(row.pk), connection) for field in fields]

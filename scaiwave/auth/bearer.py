@@ -1,4 +1,4 @@
-"""Who calls the HTTP API: the bearer of a ScaiKey token, and from where."""
+"""Authentication of the HTTP API: the claims of a ScaiKey token, and the caller's address."""
 
 from __future__ import annotations
 
@@ -9,33 +9,36 @@ from django.http import HttpRequest
 
 from scaiwave import registry
 from scaiwave.auth.jwks_cache import Jwks, JwksCache
-from scaiwave.auth.operators import fetch_jwks_of, verified_claims
+from scaiwave.auth.operators import fetch_scaikey_jwks, verify_scaikey_token
 from scaiwave.auth.tokens import Claims
 from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.errors import TokenRequired
 
-# A caller waits for this; a command in the night may wait longer.
-PATIENCE = RetryPolicy(total=5.0, first_contact=2.0)
+# Short, since a caller waits for it.
+_RETRY_POLICY = RetryPolicy(total=5.0, first_contact=2.0)
 
 
 def authenticate_bearer(request: HttpRequest) -> Claims:
-    """What the caller's token says. Raises what `verified_claims` raises, and `TokenRequired`."""
+    """Return the claims of the caller's token.
+
+    Raises TokenRequired, and what `verify_scaikey_token` raises.
+    """
     scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise TokenRequired("The request carries no bearer token.")
-    fetch = _keys.for_one_token(_slug_of)
-    return verified_claims(settings.CONFIG, token.strip(), fetch_jwks=fetch)
+        raise TokenRequired("The request has no bearer token.")
+    fetch = _jwks_cache.fetcher(_get_tenant_slug)
+    return verify_scaikey_token(settings.CONFIG, token.strip(), fetch_jwks=fetch)
 
 
-def client_address(request: HttpRequest) -> str:
-    """Whoever is connected; if that is a proxy on this machine, whom it says it speaks for.
+def get_client_address(request: HttpRequest) -> str:
+    """Return the peer's address, or that which a proxy on this host forwards for.
 
-    A proxy puts the address it sees last, so what a client has put there itself is not believed.
+    A proxy appends the address it sees, so only the last one is trusted, not what a client sent.
     """
     peer = request.META.get("REMOTE_ADDR", "")
-    named = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    if named and _is_address(named) and (not peer or ip_address(peer).is_loopback):
-        return named
+    forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    if forwarded and _is_address(forwarded) and (not peer or ip_address(peer).is_loopback):
+        return forwarded
     return str(peer)
 
 
@@ -47,14 +50,14 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _slug_of(tenant_id: str | None) -> str | None:
+def _get_tenant_slug(tenant_id: str | None) -> str | None:
     return registry.resolve_tenant_slug(tenant_id) if tenant_id else None
 
 
-def _fetch(tenant_slug: str | None) -> Jwks:
-    return fetch_jwks_of(
-        settings.CONFIG.get_url("SCAIWAVE_SCAIKEY_URL"), tenant_slug, patience=PATIENCE
+def _fetch_jwks(tenant_slug: str | None) -> Jwks:
+    return fetch_scaikey_jwks(
+        settings.CONFIG.get_url("SCAIWAVE_SCAIKEY_URL"), tenant_slug, retry_policy=_RETRY_POLICY
     )
 
 
-_keys = JwksCache(_fetch)
+_jwks_cache = JwksCache(_fetch_jwks)

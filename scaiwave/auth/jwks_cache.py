@@ -1,7 +1,7 @@
-"""ScaiKey's public keys, kept for some minutes by a process that verifies many tokens.
+"""A cache of ScaiKey's public keys, for processes that verify many tokens.
 
-Keys are rotated and revoked, so they are not kept long; a token whose key is not among them has
-them fetched again, but not every such token does: anybody can make up the id of a key.
+Keys are rotated and revoked, so they are cached for minutes only. A token with an unknown key has
+them fetched again, but at a limited rate: anyone can send a token with an invented key id.
 """
 
 from __future__ import annotations
@@ -16,70 +16,73 @@ from scaiwave.errors import ScaiWaveError
 
 Jwks = Mapping[str, Any]
 FetchBySlug = Callable[[str | None], Jwks]
-"""The keys of the tenant with this slug, or of the platform for None."""
+"""Fetches the keys of the tenant with this slug, or of the platform for None."""
 
-KEPT = 300.0
-"""Seconds after which keys are fetched again."""
+MAX_AGE_SECONDS = 300.0
+"""After this, keys are fetched again."""
 
-REFETCHED = 60.0
-"""Seconds before keys are fetched again for a token whose key is not among them."""
+MAX_AGE_UNKNOWN_KEY_SECONDS = 60.0
+"""After this, keys are fetched again for a token whose key is not among them."""
 
-FAILED = 5.0
-"""Seconds in which a ScaiKey that gave no keys is not asked again."""
+FAILURE_SECONDS = 5.0
+"""For this long a failure is repeated without another request."""
 
 
 @dataclass
-class _Answer:
-    """What was last answered to one question: `keys` at `kept_at`, and `error` at `failed_at` if
-    there were none the last time."""
+class _CacheEntry:
+    """The last keys of one slug, from `fetched_at`, and the error of the last request, if it
+    failed."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     keys: Jwks | None = None
-    kept_at: float = 0.0
+    fetched_at: float = 0.0
     error: ScaiWaveError | None = None
     failed_at: float = 0.0
 
 
 class JwksCache:
-    """Threads may share it: of those that need the same keys at once one fetches, and the others
-    wait for its answer, whatever that is."""
+    """Threads may share it: if several need the same keys, one fetches them and the others wait
+    for its result."""
 
     def __init__(self, fetch: FetchBySlug, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._answers: dict[str | None, _Answer] = {}
+        self._entries: dict[str | None, _CacheEntry] = {}
 
-    def for_one_token(
-        self, slug_of: Callable[[str | None], str | None]
-    ) -> Callable[[str | None], Jwks]:
-        """What `verify_token` takes. It asks a second time when the token's key is not there."""
-        oldest = KEPT
+    def fetcher(self, get_slug: Callable[[str | None], str | None]) -> Callable[[str | None], Jwks]:
+        """Return the `fetch_jwks` for one call of `verify_token`.
+
+        Its second call, which means that the token's key is unknown, accepts only newer keys.
+        """
+        max_age = MAX_AGE_SECONDS
 
         def fetch(tenant_id: str | None) -> Jwks:
-            nonlocal oldest
-            keys = self._keys(slug_of(tenant_id), oldest)
-            oldest = REFETCHED
+            nonlocal max_age
+            keys = self._get_keys(get_slug(tenant_id), max_age)
+            max_age = MAX_AGE_UNKNOWN_KEY_SECONDS
             return keys
 
         return fetch
 
-    def _keys(self, slug: str | None, oldest: float) -> Jwks:
-        answer = self._answers.setdefault(slug, _Answer())
-        with answer.lock:
+    def _get_keys(self, slug: str | None, max_age: float) -> Jwks:
+        entry = self._entries.setdefault(slug, _CacheEntry())
+        with entry.lock:
             now = self._clock()
-            if answer.keys is not None and now - answer.kept_at < oldest:
-                return answer.keys
-            if answer.error is not None and now - answer.failed_at < FAILED:
-                raise answer.error
-            return self._ask(slug, answer)
+            if entry.keys is not None and now - entry.fetched_at < max_age:
+                return entry.keys
+            if entry.error is not None and now - entry.failed_at < FAILURE_SECONDS:
+                raise entry.error
+            return self._refresh(slug, entry)
 
-    def _ask(self, slug: str | None, answer: _Answer) -> Jwks:
-        """A failure leaves the keys to those for whom they are young enough: else whoever makes up
-        the id of a key could take them from everybody while ScaiKey is down."""
+    def _refresh(self, slug: str | None, entry: _CacheEntry) -> Jwks:
+        """Fetch the keys. A failure keeps those that are cached.
+
+        Otherwise a caller with an invented key id could drop them for all while ScaiKey is down.
+        """
         try:
             keys = self._fetch(slug)
         except ScaiWaveError as error:
-            answer.error, answer.failed_at = error, self._clock()
+            entry.error, entry.failed_at = error, self._clock()
             raise
-        answer.keys, answer.kept_at, answer.error = keys, self._clock(), None
+        entry.keys, entry.fetched_at, entry.error = keys, self._clock(), None
         return keys

@@ -1,9 +1,9 @@
-"""Who acts, and what they may touch.
+"""The operator of a command, and what it may do.
 
-With SCAIWAVE_ADMIN_TOKEN the operator is whom that ScaiKey token says (ScaiKey docs,
-concepts/tokens-and-scopes). Without it, it is the host operator: whoever can read this server's
-configuration holds its database anyway. Services ask `operator.require(…)` in their first line,
-so that no command, job or view can walk past it.
+With SCAIWAVE_ADMIN_TOKEN the operator is the subject of that ScaiKey token (ScaiKey docs,
+concepts/tokens-and-scopes). Without a token it is the host operator, because a user who can read
+this server's configuration can use its database anyway. Services call `operator.require(…)` in
+their first line, so that no command, job or view can bypass it.
 """
 
 from __future__ import annotations
@@ -29,43 +29,46 @@ class Role(Enum):
     PARTNER_ADMIN = "partner_admin"
     TENANT_ADMIN = "tenant_admin"
     PLATFORM_READ = "platform_read"
-    # Whoever calls the HTTP API for themselves: no operator, and bound to their tenant.
+    # A caller of the HTTP API: not an operator, and limited to their own tenant.
     PARTICIPANT = "participant"
 
 
 class Permission(Enum):
-    """What can be asked for; the value completes 'may not …'."""
+    """What an operator can be allowed; the value completes 'may not …'."""
 
     MANAGE_PLATFORM = "manage the platform"
     MANAGE_TENANTS = "manage tenants"
     MANAGE_ROLES = "manage roles"
-    CARRY_ROOMS = "export and import rooms"
-    VIEW = "look at tenants"
-    VIEW_PLATFORM = "look at this server's configuration"
+    TRANSFER_ROOMS = "export and import rooms"
+    VIEW = "view tenants"
+    VIEW_PLATFORM = "view this server's configuration"
 
 
-_EVERYTHING = frozenset(Permission)
-GRANTED: dict[Role, frozenset[Permission]] = {
-    Role.HOST: _EVERYTHING,
-    Role.SUPER_ADMIN: _EVERYTHING,
+_ALL_PERMISSIONS = frozenset(Permission)
+ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.HOST: _ALL_PERMISSIONS,
+    Role.SUPER_ADMIN: _ALL_PERMISSIONS,
     Role.PARTNER_ADMIN: frozenset(
         {
             Permission.MANAGE_TENANTS,
             Permission.MANAGE_ROLES,
-            Permission.CARRY_ROOMS,
+            Permission.TRANSFER_ROOMS,
             Permission.VIEW,
         }
     ),
-    Role.TENANT_ADMIN: frozenset({Permission.CARRY_ROOMS, Permission.VIEW}),
+    Role.TENANT_ADMIN: frozenset({Permission.TRANSFER_ROOMS, Permission.VIEW}),
     Role.PLATFORM_READ: frozenset({Permission.VIEW, Permission.VIEW_PLATFORM}),
-    Role.PARTICIPANT: frozenset({Permission.CARRY_ROOMS}),
+    Role.PARTICIPANT: frozenset({Permission.TRANSFER_ROOMS}),
 }
 
 
 @dataclass(frozen=True)
 class Operator:
-    """Whoever acts. `partner_id` and `tenant_id` are ScaiKey ids and bound the scope; `subject`
-    is the ScaiKey id of whom a token was given to."""
+    """The caller of an act.
+
+    `partner_id` and `tenant_id` are ScaiKey ids that limit the scope. `subject` is the ScaiKey id
+    of the token's owner.
+    """
 
     name: str
     role: Role
@@ -75,59 +78,59 @@ class Operator:
     subject: str = ""
 
     def require(self, permission: Permission) -> None:
-        """Raise `InsufficientPermission` unless the role grants this at all."""
+        """Raise InsufficientPermission unless the role grants this permission."""
         if not self.may(permission):
             raise InsufficientPermission(
                 f"{self.name} ({self.role.value}) may not {permission.value}.",
-                fix="Ask an operator whose role allows it: "
+                fix="Ask an operator with one of these roles: "
                 + ", ".join(
                     role.value
-                    for role, granted in GRANTED.items()
+                    for role, granted in ROLE_PERMISSIONS.items()
                     if permission in granted and role is not Role.PARTICIPANT
                 )
                 + ".",
             )
 
     def may(self, permission: Permission) -> bool:
-        return permission in GRANTED[self.role]
+        return permission in ROLE_PERMISSIONS[self.role]
 
     @property
     def sees_everything(self) -> bool:
         return self.role in (Role.HOST, Role.SUPER_ADMIN, Role.PLATFORM_READ)
 
 
-def host_operator() -> Operator:
-    return Operator(_os_user(), Role.HOST, origin=socket.gethostname())
+def get_host_operator() -> Operator:
+    return Operator(_get_os_user(), Role.HOST, origin=socket.gethostname())
 
 
-def _os_user() -> str:
-    """By the process itself: the variables USER and LOGNAME say whatever somebody likes."""
+def _get_os_user() -> str:
+    """Ask the process itself: the variables USER and LOGNAME can be set to anything."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # no name for this uid, as in many containers
+    except KeyError:  # The uid has no name, as in many containers.
         return f"uid {os.geteuid()}"
 
 
 def identify_operator(config: Configuration) -> Operator:
-    """The operator of this process.
+    """Return the operator of this process.
 
-    Raises `InvalidToken` and its like (exit 3) for a token that is no good, whatever else would
-    be allowed without one; `UpstreamError` (exit 2) when ScaiKey's keys can't be fetched.
+    Raises AuthError (exit 3) for an invalid token, even where none is needed, and UpstreamError
+    (exit 2) if ScaiKey's keys can't be fetched.
     """
     token = config.get_str("SCAIWAVE_ADMIN_TOKEN")
     if token:
-        return _from_claims(verified_claims(config, token))
+        return _build_operator(verify_scaikey_token(config, token))
     if config.get_bool("SCAIWAVE_REQUIRE_ADMIN_TOKEN"):
-        raise TokenRequired("This server asks for an operator's token, and none is given.")
-    return host_operator()
+        raise TokenRequired("No operator token is set, and this server requires one.")
+    return get_host_operator()
 
 
-def verified_claims(
+def verify_scaikey_token(
     config: Configuration, token: str, *, fetch_jwks: FetchJwks | None = None
 ) -> Claims:
-    """What a ScaiKey token made for this server says. Raises what `identify_operator` raises.
+    """Return the claims of a ScaiKey token for this server. Raises what `identify_operator` raises.
 
-    `fetch_jwks` gives the keys from elsewhere than ScaiKey itself, such as a cache.
+    `fetch_jwks` replaces the request to ScaiKey for its keys, for example by a cache.
     """
     from scaiwave.auth.tokens import verify_token
 
@@ -139,28 +142,29 @@ def verified_claims(
         token,
         issuer=config.get_url("SCAIWAVE_SCAIKEY_ISSUER") or base_url,
         audience=audience,
-        fetch_jwks=fetch_jwks or (lambda tenant_id: fetch_jwks_of(base_url, _slug_of(tenant_id))),
+        fetch_jwks=fetch_jwks
+        or (lambda tenant_id: fetch_scaikey_jwks(base_url, _get_tenant_slug(tenant_id))),
     )
 
 
-def fetch_jwks_of(base_url: str, tenant_slug: str | None, **options: Any) -> dict[str, Any]:
-    """The keys that ScaiKey lists now; `options` are those of its client."""
+def fetch_scaikey_jwks(base_url: str, tenant_slug: str | None, **options: Any) -> dict[str, Any]:
+    """Fetch the current keys of ScaiKey; `options` are passed to its client."""
     from scaiwave.clients.scaikey.client import ScaiKeyClient
 
     with ScaiKeyClient(base_url, **options) as client:
         return client.fetch_jwks(tenant_slug=tenant_slug)
 
 
-def _slug_of(tenant_id: str | None) -> str | None:
+def _get_tenant_slug(tenant_id: str | None) -> str | None:
     return registry.resolve_tenant_slug(tenant_id) if tenant_id else None
 
 
-def _from_claims(claims: Claims) -> Operator:
-    role = _role(claims)
+def _build_operator(claims: Claims) -> Operator:
+    role = _get_role(claims)
     if role is Role.PARTNER_ADMIN and not claims.partner_id:
-        raise InvalidToken("The token says partner_admin but names no partner.")
+        raise InvalidToken("The token has the role partner_admin but no partner.")
     if role is Role.TENANT_ADMIN and not claims.tenant_id:
-        raise InvalidToken("The token says tenant_admin but names no tenant.")
+        raise InvalidToken("The token has the role tenant_admin but no tenant.")
     return Operator(
         name=claims.email or claims.name or claims.subject,
         role=role,
@@ -171,8 +175,8 @@ def _from_claims(claims: Claims) -> Operator:
     )
 
 
-def _role(claims: Claims) -> Role:
-    """A platform token has scopes instead of a role (ScaiKey docs, reference/admin-api)."""
+def _get_role(claims: Claims) -> Role:
+    """Return the role; a platform token has scopes instead (ScaiKey docs, reference/admin-api)."""
     if claims.role:
         return Role(claims.role)
     if claims.platform and "admin:write" in claims.scopes:
@@ -180,7 +184,7 @@ def _role(claims: Claims) -> Role:
     if claims.platform and "admin:read" in claims.scopes:
         return Role.PLATFORM_READ
     raise InsufficientPermission(
-        "The token carries no administrator role.",
+        "The token has no administrator role.",
         fix="Sign in to ScaiKey as super_admin, partner_admin or tenant_admin and export that "
         "token as SCAIWAVE_ADMIN_TOKEN.",
     )

@@ -1,7 +1,7 @@
-"""Verifies ScaiKey's access tokens (ScaiKey docs, concepts/tokens-and-scopes).
+"""Verification of ScaiKey's access tokens (ScaiKey docs, concepts/tokens-and-scopes).
 
-PyJWT checks the signature. Everything else is checked here, against a time that is passed in
-and with one precise sentence for each refusal; no sentence repeats what the token holds.
+PyJWT checks the signature. Everything else is checked here, against a time that is passed in.
+Each error has its own message, and no message repeats contents of the token.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from scaiwave.errors import ExpiredToken, InvalidToken, UpstreamInvalidResponse
 
 KEY_TYPES = {"RS256": "RSA", "ES256": "EC"}
-"""The algorithms that ScaiKey signs with. Nothing else is accepted, least of all a symmetric
-one, for which the public key would be the secret."""
+"""The algorithms that ScaiKey signs with, and their types of keys. Symmetric algorithms must never
+be accepted: the public key would be the secret."""
 
-SMALLEST_RSA = 2048
-"""Bits. Smaller keys are passed over as if they were not listed."""
+MIN_RSA_BITS = 2048
+"""Smaller keys are ignored."""
 
-LONGEST_TOKEN = 16 * 1024
-"""Characters. A token of ours has about 1,000."""
+MAX_TOKEN_CHARS = 16 * 1024
+"""A usual token has about 1,000."""
 
-LEEWAY = 60.0
-"""Seconds that clocks may differ (ScaiKey docs, concepts/tokens-and-scopes)."""
+LEEWAY_SECONDS = 60.0
+"""Allowed difference of clocks (ScaiKey docs, concepts/tokens-and-scopes)."""
 
-RANKS = ("super_admin", "partner_admin", "tenant_admin")
-"""The roles that administer, highest first."""
+ROLES_BY_RANK = ("super_admin", "partner_admin", "tenant_admin")
+"""The administrative roles, highest first."""
 
 FetchJwks = Callable[[str | None], Mapping[str, Any]]
-"""The keys of the tenant with this id, or of the platform for None."""
+"""Fetches the keys of the tenant with this id, or of the platform for None."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claims:
-    """What a verified token says. Texts are empty where it says nothing.
+    """The claims of a verified token. A text that the token lacks is empty.
 
-    `role` is the highest of `RANKS` among `roles`, or None. `platform` marks a token by client
-    credentials, which has scopes in place of roles. `expires_at` is in Unix seconds.
+    `role` is the highest of `ROLES_BY_RANK` among `roles`, or None. `platform` marks a token by
+    client credentials, which has scopes instead of roles. `expires_at` is in Unix seconds.
     """
 
     subject: str
@@ -66,27 +66,26 @@ def verify_token(
     audience: str,
     fetch_jwks: FetchJwks,
     now: float | None = None,
-    leeway: float = LEEWAY,
+    leeway: float = LEEWAY_SECONDS,
 ) -> Claims:
-    """Return the claims of a token that ScaiKey signed for us and that is valid now.
+    """Return the claims of a token that ScaiKey signed for this server and that is valid now.
 
-    `issuer` is ScaiKey's base URL or an issuer below it, `audience` our client id. Raises
-    InvalidToken, ExpiredToken, and whatever `fetch_jwks` raises: a ScaiKey that can't be reached
-    is not the token's fault.
+    `issuer` is ScaiKey's base URL or an issuer below it, `audience` this server's client id.
+    Raises InvalidToken, ExpiredToken, and what `fetch_jwks` raises.
     """
-    header = _header(token)
-    unverified = _payload(token)
-    tenant_id = _issuing_tenant(unverified, issuer.rstrip("/").partition("/tenants/")[0])
-    key = _key(header, lambda: fetch_jwks(tenant_id))
-    payload = _verified(token, key, header["alg"])
+    header = _parse_header(token)
+    unverified = _parse_payload(token)
+    tenant_id = _get_issuing_tenant(unverified, issuer.rstrip("/").partition("/tenants/")[0])
+    key = _find_key(header, lambda: fetch_jwks(tenant_id))
+    payload = _verify_signature(token, key, header["alg"])
     _check_audience(payload, audience)
     _check_time(payload, time.time() if now is None else now, leeway)
-    return _claims(payload)
+    return _build_claims(payload)
 
 
-def _header(token: str) -> dict[str, Any]:
-    if len(token) > LONGEST_TOKEN:
-        raise InvalidToken(f"The token is longer than {LONGEST_TOKEN} characters.")
+def _parse_header(token: str) -> dict[str, Any]:
+    if len(token) > MAX_TOKEN_CHARS:
+        raise InvalidToken(f"The token is longer than {MAX_TOKEN_CHARS} characters.")
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.InvalidTokenError, ValueError, RecursionError):
@@ -98,55 +97,55 @@ def _header(token: str) -> dict[str, Any]:
     return header
 
 
-def _payload(token: str) -> dict[str, Any]:
-    """Only to choose the keys by; nothing of it is believed before the signature is checked."""
+def _parse_payload(token: str) -> dict[str, Any]:
+    """Return the unverified claims, which only select the keys to verify with."""
     try:
         return jwt.decode(token, options={"verify_signature": False})
     except (jwt.InvalidTokenError, ValueError, RecursionError):
         raise InvalidToken("The token is malformed: its claims can't be read.") from None
 
 
-def _issuing_tenant(payload: Mapping[str, Any], base: str) -> str | None:
-    """None if the platform issued it, else the tenant that did, which must be the token's own."""
-    told = payload.get("iss")
-    if not isinstance(told, str):
+def _get_issuing_tenant(payload: Mapping[str, Any], base: str) -> str | None:
+    """Return the id of the tenant that issued the token, or None for the platform."""
+    issuer = payload.get("iss")
+    if not isinstance(issuer, str):
         raise InvalidToken("The token names no issuer.")
-    told = told.rstrip("/")
-    if told == base:
+    issuer = issuer.rstrip("/")
+    if issuer == base:
         return None
     tenant_id = payload.get("tenant_id")
-    if isinstance(tenant_id, str) and tenant_id and told == f"{base}/tenants/{tenant_id}":
+    if isinstance(tenant_id, str) and tenant_id and issuer == f"{base}/tenants/{tenant_id}":
         return tenant_id
     raise InvalidToken(f"The token was not issued by {base}.")
 
 
-def _key(header: Mapping[str, Any], fetch: Callable[[], Mapping[str, Any]]) -> Any:
-    """The public key to verify with; keys are rotated, so an unknown one is looked up twice."""
-    key = _find(header, fetch())
+def _find_key(header: Mapping[str, Any], fetch: Callable[[], Mapping[str, Any]]) -> Any:
+    """Return the public key to verify with. An unknown one is fetched again: keys are rotated."""
+    key = _select_key(header, fetch())
     if key is None:
-        key = _find(header, fetch())
+        key = _select_key(header, fetch())
     if key is None:
         raise InvalidToken("The token is signed with a key that ScaiKey does not list.")
     return key
 
 
-def _find(header: Mapping[str, Any], jwks: Mapping[str, Any]) -> Any:
-    """A key fits by its id; a token without a key id needs exactly one key that could be it."""
+def _select_key(header: Mapping[str, Any], jwks: Mapping[str, Any]) -> Any:
+    """Return the key with the token's key id. Without an id, exactly one key must be usable."""
     listed = jwks.get("keys")
     if not isinstance(listed, list):
         raise UpstreamInvalidResponse(
-            "ScaiKey's list of keys (JWKS) can't be read.",
+            "ScaiKey returned an invalid list of keys (JWKS).",
             fix="Check that SCAIWAVE_SCAIKEY_URL is the address of ScaiKey.",
         )
-    fitting = [entry for entry in listed if _fits(entry, header["alg"])]
+    usable = [entry for entry in listed if _is_usable(entry, header["alg"])]
     if header.get("kid") is not None:
-        fitting = [entry for entry in fitting if entry.get("kid") == header["kid"]]
-    keys = [key for entry in fitting if (key := _loaded(entry, header["alg"])) is not None]
+        usable = [entry for entry in usable if entry.get("kid") == header["kid"]]
+    keys = [key for entry in usable if (key := _load_key(entry, header["alg"])) is not None]
     return keys[0] if len(keys) == 1 else None
 
 
-def _fits(entry: object, algorithm: str) -> bool:
-    """Whether a listed key may verify signatures by this algorithm."""
+def _is_usable(entry: object, algorithm: str) -> bool:
+    """Whether a listed key may verify signatures of this algorithm."""
     if not isinstance(entry, dict):
         return False
     operations = entry.get("key_ops", ["verify"])
@@ -159,8 +158,8 @@ def _fits(entry: object, algorithm: str) -> bool:
     )
 
 
-def _loaded(entry: dict[str, Any], algorithm: str) -> Any:
-    """The key itself; None for one that is damaged, too small or on another curve."""
+def _load_key(entry: dict[str, Any], algorithm: str) -> Any:
+    """Return the key, or None if it is damaged, too small or on another curve."""
     public: dict[str, Any] = {
         name: entry[name] for name in ("kty", "n", "e", "crv", "x", "y") if name in entry
     }
@@ -169,44 +168,44 @@ def _loaded(entry: dict[str, Any], algorithm: str) -> Any:
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
     if isinstance(key, RSAPublicKey):
-        return key if key.key_size >= SMALLEST_RSA else None
+        return key if key.key_size >= MIN_RSA_BITS else None
     fits = isinstance(key, EllipticCurvePublicKey) and key.curve.name == "secp256r1"
     return key if fits else None
 
 
-def _verified(token: str, key: Any, algorithm: str) -> dict[str, Any]:
-    ours = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
-    ours |= {"verify_iss": False, "verify_sub": False, "verify_jti": False}
+def _verify_signature(token: str, key: Any, algorithm: str) -> dict[str, Any]:
+    options = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
+    options |= {"verify_iss": False, "verify_sub": False, "verify_jti": False}
     try:
-        return jwt.decode(token, key, algorithms=[algorithm], options=ours)  # type: ignore[arg-type]
+        return jwt.decode(token, key, algorithms=[algorithm], options=options)  # type: ignore[arg-type]
     except jwt.InvalidSignatureError:
-        problem = "The token's signature is wrong."
+        problem = "The token's signature is invalid."
     except (jwt.InvalidTokenError, jwt.InvalidKeyError, ValueError):
         problem = "The token is malformed: its signature can't be checked."
     raise InvalidToken(problem)
 
 
 def _check_audience(payload: Mapping[str, Any], audience: str) -> None:
-    """A token made for another application must not administer this one."""
-    told = payload.get("aud")
-    audiences = told if isinstance(told, list) else [told]
+    """Reject a token that was issued for another application."""
+    claim = payload.get("aud")
+    audiences = claim if isinstance(claim, list) else [claim]
     if not audience or audience not in [*audiences, payload.get("client_id")]:
-        raise InvalidToken("The token was made for another application (audience).")
+        raise InvalidToken("The token was issued for another application (audience).")
 
 
 def _check_time(payload: Mapping[str, Any], now: float, leeway: float) -> None:
-    expires = _moment(payload, "exp")
+    expires = _get_timestamp(payload, "exp")
     if expires is None:
-        raise InvalidToken("The token has no end (exp).")
+        raise InvalidToken("The token has no expiry (exp).")
     if now >= expires + leeway:
         raise ExpiredToken("The token has expired.")
     for name in ("nbf", "iat"):
-        begins = _moment(payload, name)
+        begins = _get_timestamp(payload, name)
         if begins is not None and now < begins - leeway:
             raise InvalidToken(f"The token is not yet valid ({name}).")
 
 
-def _moment(payload: Mapping[str, Any], name: str) -> float | None:
+def _get_timestamp(payload: Mapping[str, Any], name: str) -> float | None:
     value = payload.get(name)
     if value is None:
         return None
@@ -218,46 +217,49 @@ def _moment(payload: Mapping[str, Any], name: str) -> float | None:
 def _is_finite(value: float) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # An integer beyond what a double holds.
+    except OverflowError:  # The integer is too large for a double.
         return False
 
 
-def _claims(payload: Mapping[str, Any]) -> Claims:
-    roles = tuple(dict.fromkeys(_roles(payload)))
-    client_id = _text(payload, "client_id")
-    subject = _text(payload, "sub") or client_id
+def _build_claims(payload: Mapping[str, Any]) -> Claims:
+    roles = tuple(dict.fromkeys(_get_roles(payload)))
+    client_id = _get_text(payload, "client_id")
+    subject = _get_text(payload, "sub") or client_id
     if not subject:
         raise InvalidToken("The token names no subject (sub).")
     return Claims(
         subject=subject,
-        role=next((rank for rank in RANKS if rank in roles), None),
+        role=next((rank for rank in ROLES_BY_RANK if rank in roles), None),
         roles=roles,
-        tenant_id=_text(payload, "tenant_id"),
-        partner_id=_text(payload, "partner_id"),
-        scopes=frozenset(_words(payload, "scope")),
-        platform=_is_platform(payload),
-        name=_text(payload, "name"),
-        email=_text(payload, "email"),
+        tenant_id=_get_text(payload, "tenant_id"),
+        partner_id=_get_text(payload, "partner_id"),
+        scopes=frozenset(_get_words(payload, "scope")),
+        platform=_is_platform_wide(payload),
+        name=_get_text(payload, "name"),
+        email=_get_text(payload, "email"),
         client_id=client_id,
         expires_at=float(payload["exp"]),
     )
 
 
-def _is_platform(payload: Mapping[str, Any]) -> bool:
-    """A token by client credentials speaks for the platform only if its application is GLOBAL;
-    that of a PARTNER or TENANT application reaches no farther than its role."""
-    by_client = _text(payload, "token_type") == "client_credentials"
-    reach = _text(payload, "app_scope").upper()
-    return (payload.get("platform_token") is True or by_client) and reach in {"", "GLOBAL"}
+def _is_platform_wide(payload: Mapping[str, Any]) -> bool:
+    """Whether the token is for the whole platform.
+
+    A token by client credentials is, if its application is GLOBAL. That of a PARTNER or TENANT
+    application has only the scope of its role.
+    """
+    by_client = _get_text(payload, "token_type") == "client_credentials"
+    scope = _get_text(payload, "app_scope").upper()
+    return (payload.get("platform_token") is True or by_client) and scope in {"", "GLOBAL"}
 
 
-def _roles(payload: Mapping[str, Any]) -> list[str]:
-    """`role` and the plural `roles`, of which ScaiKey uses the first, in lower case."""
-    return [role.lower() for name in ("role", "roles") for role in _words(payload, name)]
+def _get_roles(payload: Mapping[str, Any]) -> list[str]:
+    """Return the roles in lower case, from `role`, which ScaiKey uses, and the plural `roles`."""
+    return [role.lower() for name in ("role", "roles") for role in _get_words(payload, name)]
 
 
-def _words(payload: Mapping[str, Any], name: str) -> list[str]:
-    """A claim that is one text of words, or a list of them."""
+def _get_words(payload: Mapping[str, Any], name: str) -> list[str]:
+    """Return the words of a claim that is one text of them, or a list."""
     value = payload.get(name)
     if value is None:
         return []
@@ -268,7 +270,7 @@ def _words(payload: Mapping[str, Any], name: str) -> list[str]:
     raise InvalidToken(f"The token is malformed: its {name} is not a text.")
 
 
-def _text(payload: Mapping[str, Any], name: str) -> str:
+def _get_text(payload: Mapping[str, Any], name: str) -> str:
     value = payload.get(name)
     if value is None:
         return ""

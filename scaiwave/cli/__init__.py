@@ -1,8 +1,9 @@
-"""The console script `scaiwave`: from words to a command, and from what happens to an exit code.
+"""The console script `scaiwave`: it finds the command that was typed, and returns its exit code.
 
 In the order in which a command passes through them: `entry` finds the command in the table of
-`verbs` without importing Django, `run` sets Django up and runs it, `command` is the base class
-of every command, `parsers` holds types of arguments, `completion` writes the shells' completions.
+`verbs` without importing Django, `dispatch` sets Django up and runs it, `command` is the base class
+of every command, `parsers` turns usage errors into the suite's own, and `completion` generates the
+shells' completion scripts.
 """
 
 from __future__ import annotations

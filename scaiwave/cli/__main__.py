@@ -1,4 +1,4 @@
-"""`python -m scaiwave.cli`, where the console script is not on the PATH."""
+"""`python -m scaiwave.cli`, for environments without the console script on the PATH."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base of every verb: options, operator, output, and questions."""
+"""The base class of every command: common options, operator, output and prompts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
 
 from scaiwave.auth import operators
-from scaiwave.cli.entry import BEGAN
+from scaiwave.cli.entry import STARTED_AT
 from scaiwave.cli.parsers import UsageErrorMixin
 from scaiwave.cli.verbs import EXIT_CODES, VERBS, Verb, VerbPath, subcommands
 from scaiwave.console.output import Output, is_terminal
@@ -23,14 +23,16 @@ LOG_LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO, 3: logging.
 
 
 class ConfirmationDeclined(RefusedError):
+    """The confirmation was declined."""
+
     code = "SW_DECLINED"
-    fix = "Nothing was changed. Answer yes, or pass --no-input to agree beforehand."
+    fix = "No changes were made. Answer yes, or pass --no-input to skip the prompt."
 
 
 class VerbFormatter(DjangoHelpFormatter):
-    """The verb's own options first; a text that has lines of its own keeps them."""
+    """Lists the command's own options first, and keeps the line breaks of a text."""
 
-    # What Django moves to the end; --json and its like belong there too.
+    # Django moves these options to the end; those of every command belong there too.
     show_last = DjangoHelpFormatter.show_last | {"--json", "--quiet", "--no-input"}
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
@@ -38,19 +40,19 @@ class VerbFormatter(DjangoHelpFormatter):
 
 
 class VerbParser(UsageErrorMixin, CommandParser):
-    """For the options of a verb."""
+    """The parser of a command's options."""
 
 
 class OperatorCommand(BaseCommand):
-    """A verb: reads its arguments, makes one call, prints the answer.
+    """A command: it parses its arguments, calls one function, and prints the result.
 
-    `changes` adds --dry-run; `began` is when the console script was started, None if something
-    else runs the verb. Errors are raised; the console script turns them into exit codes.
+    `changes` adds --dry-run. `started_at` is when the console script was started; None if the
+    command was run another way. Errors are raised; the console script turns them into exit codes.
     """
 
     requires_system_checks = []
     changes = False
-    began: datetime | None = None
+    started_at: datetime | None = None
     output: Output
     no_input: bool
 
@@ -59,23 +61,23 @@ class OperatorCommand(BaseCommand):
         return operators.identify_operator(settings.CONFIG)
 
     @classmethod
-    def verb(cls) -> tuple[VerbPath, Verb]:
-        """The words an operator types for this command, and what the table says of them."""
+    def get_verb(cls) -> tuple[VerbPath, Verb]:
+        """Return the words that an operator types for this command, and its entry in the table."""
         name = cls.__module__.rpartition(".")[2]
         return next((words, verb) for words, verb in VERBS.items() if verb.command == name)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Django's own parser would also take --settings, --pythonpath and others."""
-        words, verb = self.verb()
+        """Replace Django's parser, which would also accept --settings, --pythonpath and others."""
+        words, verb = self.get_verb()
         parser = VerbParser(
             prog=" ".join(("scaiwave", *words)),
             description=self.help or verb.help,
-            epilog=epilog(words, verb),
+            epilog=format_epilog(words, verb),
             formatter_class=VerbFormatter,
             allow_abbrev=False,
             **kwargs,
         )
-        # Django asks for these of every command.
+        # Django reads these options of every command.
         parser.set_defaults(
             settings=None, pythonpath=None, traceback=False, no_color=True, force_color=False
         )
@@ -84,15 +86,24 @@ class OperatorCommand(BaseCommand):
         return parser
 
     def _add_common_options(self, parser: ArgumentParser) -> None:
-        group = parser.add_argument_group("options of every verb")
+        group = parser.add_argument_group("common options")
         if self.changes:
             parser.add_argument(
-                "--dry-run", action="store_true", help="say what would change, and change nothing"
+                "--dry-run",
+                action="store_true",
+                help="show what would change, without changing anything",
             )
         group.add_argument("--json", action="store_true", help="print one JSON document")
-        group.add_argument("-q", "--quiet", action="store_true", help="print the answer only")
         group.add_argument(
-            "--no-input", action="store_true", help="never ask; agree to what would be asked"
+            "-q",
+            "--quiet",
+            action="store_true",
+            help="suppress progress and notices (results still go to stdout)",
+        )
+        group.add_argument(
+            "--no-input",
+            action="store_true",
+            help="do not prompt; answer yes to every confirmation",
         )
         group.add_argument(
             "-v",
@@ -101,14 +112,14 @@ class OperatorCommand(BaseCommand):
             type=int,
             choices=sorted(LOG_LEVELS),
             default=1,
-            help="how much to say on stderr: 0 errors, 1 what matters, 2 progress, 3 everything",
+            help="verbosity on stderr: 0 errors only, 1 normal (default), 2 details, 3 debug",
         )
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Parse and run. Raises whatever goes wrong."""
+        """Parse the arguments and run the command; errors are raised."""
         options = vars(self.create_parser(argv[0], argv[1]).parse_args(argv[2:]))
         set_log_level(options)
-        self.began = datetime.fromtimestamp(BEGAN, UTC)
+        self.started_at = datetime.fromtimestamp(STARTED_AT, UTC)
         self.execute(**options)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
@@ -117,7 +128,7 @@ class OperatorCommand(BaseCommand):
             cast(IO[str], options.get("stderr") or sys.stderr),
             as_json=options["json"],
             quiet=options["quiet"] or options["verbosity"] == 0,
-            chatty=options["verbosity"] >= 2,
+            verbose=options["verbosity"] >= 2,
             zone=settings.LOCAL_ZONE,
         )
         self.no_input = options["no_input"]
@@ -131,45 +142,47 @@ class OperatorCommand(BaseCommand):
         )
 
     def ask(self, question: str, *, flag: str, default: str = "") -> str:
-        """Ask at a terminal, until there is an answer; a script gets the default.
+        """Return the answer to a question. Without a terminal it is the default.
 
-        Raises `ConfirmationNeeded`, naming the flag, where nobody can be asked and there is no
-        default, and `ConfirmationDeclined` when the terminal is closed instead.
+        Raises ConfirmationNeeded, which names the option to pass, if there is neither a terminal
+        nor a default, and ConfirmationDeclined if the input ends.
         """
         if not self.can_ask():
             if default:
                 return default
-            raise ConfirmationNeeded(f"{question.rstrip('?: ')} is not given.", fix=f"Pass {flag}.")
+            raise ConfirmationNeeded(f"{question.rstrip('?: ')} is required.", fix=f"Pass {flag}.")
         while True:
             self.output.prompt(f"{question} [{default}]: " if default else f"{question}: ")
             line = sys.stdin.readline()
             if not line:
                 raise ConfirmationDeclined(
-                    "There was no answer.", fix=f"Nothing was changed. Pass {flag}."
+                    "Cancelled: no answer given.", fix=f"No changes were made. Pass {flag}."
                 )
             if answer := line.strip() or default:
                 return answer
 
     def confirm(self, question: str) -> None:
-        """Go on only when the operator agrees. Raises `ConfirmationDeclined` or
-        `ConfirmationNeeded`.
+        """Return if the operator agrees.
+
+        Raises ConfirmationDeclined if not, and ConfirmationNeeded without a terminal to ask at.
         """
         if self.no_input:
             return
         if not self.can_ask():
             raise ConfirmationNeeded(
-                f"This needs a yes: {question}", fix="Pass --no-input to agree beforehand."
+                f"Confirmation required: {question}",
+                fix="Run it in a terminal to confirm, or pass --no-input to skip the prompt.",
             )
         answer = self.ask(f"{question} (yes/no)", flag="--no-input")
         if answer.lower() not in {"y", "yes"}:
-            raise ConfirmationDeclined("It was not agreed to.")
+            raise ConfirmationDeclined("Cancelled: the answer was not yes.")
 
 
-def epilog(words: VerbPath, verb: Verb) -> str:
-    """Examples, exit codes, and the verbs that begin with the same words."""
-    typed = " ".join(("scaiwave", *words))
+def format_epilog(words: VerbPath, verb: Verb) -> str:
+    """Return examples, exit codes, and the commands that begin with the same words."""
+    usage = " ".join(("scaiwave", *words))
     sections = [
-        ["Examples:", *(verb.examples or (typed,))],
+        ["Examples:", *(verb.examples or (usage,))],
         ["Exit codes:", *(f"{code}  {meaning}" for code, meaning in EXIT_CODES)],
     ]
     if others := subcommands(words):
@@ -178,9 +191,9 @@ def epilog(words: VerbPath, verb: Verb) -> str:
 
 
 def set_log_level(options: dict[str, Any]) -> None:
-    """Logs go to stderr: as talkative as -v says, and not at all where a program reads JSON.
+    """Set the level of the log on stderr as -v asks; with --json nothing is logged.
 
-    A level that somebody has configured counts for more than the absence of -v.
+    Without -v the configured level stays.
     """
     if options["json"]:
         logging.disable()

@@ -1,4 +1,4 @@
-"""Runs one management command in this process, and returns its exit code."""
+"""Run one management command in this process, and return its exit code."""
 
 from __future__ import annotations
 
@@ -20,75 +20,74 @@ from django.db import connections
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ConfirmationNeeded, TerminationSignal, UsageError
 
-# Django's own words, which are not commands of an application.
-_OF_DJANGO = ("help", "version")
-# Commands of Django's that this suite keeps from its operators: what they would do, and what
-# there is instead.
-_REFUSED = {
+# Words of Django's that are not commands of an application.
+_DJANGO_WORDS = ("help", "version")
+# Commands of Django's that operators must not run: what they would do, and the alternative.
+_BLOCKED_COMMANDS = {
     "diffsettings": (
         "would print secrets",
         "`scaiwave sync show-config` shows what is configured, with secrets masked.",
     ),
     "flush": (
-        "would empty the audit, which is append-only",
-        "To begin anew, make an empty database and run `scaiwave manage migrate`.",
+        "would delete the audit log, which is append-only",
+        "To start over, create an empty database and run `scaiwave manage migrate`.",
     ),
 }
 
 
 def dispatch(command: str, arguments: Sequence[str]) -> int:
-    """Run `manage`, or the command of a verb, with these arguments."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """Run `manage`, or a management command of this suite, with these arguments."""
+    signal.signal(signal.SIGTERM, _raise_termination)
     try:
         with translate_errors():
-            _manage(arguments) if command == "manage" else _verb(command, arguments)
+            _run_manage(arguments) if command == "manage" else _run_command(command, arguments)
     except SystemExit as stop:
-        return _exit_code(stop)
+        return _get_exit_code(stop)
     finally:
         connections.close_all()
     return 0
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave through the finally blocks, so that locks and transactions are let go."""
+def _raise_termination(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave through the finally blocks, so that locks are released and transactions rolled back."""
     raise TerminationSignal
 
 
-def _verb(command: str, arguments: Sequence[str]) -> None:
+def _run_command(command: str, arguments: Sequence[str]) -> None:
     django.setup()
     load_command_class(get_commands()[command], command).run_from_argv(
         ["scaiwave", command, *arguments]
     )
 
 
-def _manage(arguments: Sequence[str]) -> None:
-    django.setup()  # before it, Django knows of no application's commands
+def _run_manage(arguments: Sequence[str]) -> None:
+    django.setup()  # Until then Django doesn't find the commands of applications.
     name = arguments[0] if arguments else "help"
-    if name in _REFUSED:
-        why, instead = _REFUSED[name]
-        raise UsageError(f"`scaiwave manage {name}` {why}.", fix=instead)
-    if not name.startswith("-") and name not in _OF_DJANGO and name not in get_commands():
-        raise _no_such_command(name)
+    if name in _BLOCKED_COMMANDS:
+        effect, alternative = _BLOCKED_COMMANDS[name]
+        raise UsageError(f"`scaiwave manage {name}` {effect}.", fix=alternative)
+    if not name.startswith("-") and name not in _DJANGO_WORDS and name not in get_commands():
+        raise _unknown_command_error(name)
     try:
         execute_from_command_line(["scaiwave manage", *arguments])
     except EOFError:
         raise ConfirmationNeeded(
-            f"`scaiwave manage {name}` asks a question, and nobody is there to answer it.",
-            fix="Run it at a terminal, or pass --no-input to agree beforehand.",
+            f"`scaiwave manage {name}` asks for input, and there is no terminal to ask at.",
+            fix="Run it in a terminal, or pass --no-input to skip the prompt.",
         ) from None
 
 
-def _no_such_command(name: str) -> UsageError:
-    near = get_close_matches(name, get_commands(), n=1)
+def _unknown_command_error(name: str) -> UsageError:
+    matches = get_close_matches(name, get_commands(), n=1)
     return UsageError(
-        f"There is no command `scaiwave manage {name}`.",
-        fix=f"Did you mean `scaiwave manage {near[0]}`?"
-        if near
+        f"Unknown command: `scaiwave manage {name}`.",
+        fix=f"Did you mean `scaiwave manage {matches[0]}`?"
+        if matches
         else "`scaiwave manage help` lists the commands.",
     )
 
 
-def _exit_code(stop: SystemExit) -> int:
+def _get_exit_code(stop: SystemExit) -> int:
     if stop.code is None or isinstance(stop.code, int):
         return stop.code or 0
     sys.stderr.write(f"{stop.code}\n")

@@ -1,8 +1,8 @@
-"""The console script: from words to a verb, and from whatever happens to an exit code.
+"""The console script: it finds the command that was typed, and turns errors into exit codes.
 
-Nothing of Django is imported before a verb runs, so that help and refusals are instant. The
-table of verbs is an allow-list too: `scaiwave flush` is not a verb, however well Django knows it.
-The words are the platform's own (ScaiWave docs, reference/cli).
+Django is imported only when a command runs, so that help and usage errors are instant. The table
+of commands is an allow-list: `scaiwave flush` is not a command, although Django has one of that
+name. The words are those of the platform (ScaiWave docs, reference/cli).
 """
 
 from __future__ import annotations
@@ -35,23 +35,25 @@ from scaiwave.errors import (
     UsageError,
 )
 
-BEGAN = time.time()
-"""Seconds since 1970: this module is the first that the console script imports."""
+STARTED_AT = time.time()
+"""Unix seconds. This is the first module that the console script imports."""
 
 SETTINGS_MODULE = "scaiwave.settings"
-HELP = ("--help", "-h")
-OURS = frozenset({"scaiwave", "tenants", "federation", "rooms", "identity_sync"})
+HELP_OPTIONS = ("--help", "-h")
+OWN_PACKAGES = frozenset({"scaiwave", "tenants", "federation", "rooms", "identity_sync"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the words say; returns the exit code."""
+    """Run the command that was typed, and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return run_guarded(lambda: _run(words), as_json=wants_json(words))
+    return run_guarded(lambda: _run_words(words), as_json=wants_json(words))
 
 
 def main_manage(argv: Sequence[str]) -> int:
-    """Django's own commands, with our errors for what an operator can cause."""
-    return run_guarded(lambda: _django("manage", *argv, profile="full"), as_json=wants_json(argv))
+    """Run one of Django's commands, and return its exit code."""
+    return run_guarded(
+        lambda: _run_django("manage", *argv, profile="full"), as_json=wants_json(argv)
+    )
 
 
 def wants_json(words: Sequence[str]) -> bool:
@@ -59,14 +61,14 @@ def wants_json(words: Sequence[str]) -> bool:
 
 
 def report_error(error: ScaiWaveError, *, as_json: bool) -> int:
-    """Say on stderr what went wrong; returns its exit code."""
-    from scaiwave.console.output import standard_output
+    """Print an error to stderr, and return its exit code."""
+    from scaiwave.console.output import make_standard_output
 
-    standard_output(as_json=as_json).print_error(error)
+    make_standard_output(as_json=as_json).print_error(error)
     return error.exit_code
 
 
-def _run(words: list[str]) -> int:
+def _run_words(words: list[str]) -> int:
     match words:
         case []:
             sys.stderr.write(format_verb_tree())
@@ -78,72 +80,72 @@ def _run(words: list[str]) -> int:
             sys.stdout.write(format_verb_tree())
             return 0
         case ["help", "manage", *rest]:
-            return _django("manage", *rest, "--help", profile="full")
+            return _run_django("manage", *rest, "--help", profile="full")
         case ["help", *rest]:
-            return _help(rest)
+            return _show_help(rest)
         case ["manage", *rest]:
-            return _django("manage", *rest, profile="full")
-    return _verb_or_group(words)
+            return _run_django("manage", *rest, profile="full")
+    return _run_verb_or_group(words)
 
 
-def _help(words: list[str]) -> int:
-    found = find_longest_match(words)
-    if found != tuple(words):
-        raise _no_such_verb(words)
-    return _verb_or_group([*found, HELP[0]])
+def _show_help(words: list[str]) -> int:
+    matched = find_longest_match(words)
+    if matched != tuple(words):
+        raise _unknown_command_error(words)
+    return _run_verb_or_group([*matched, HELP_OPTIONS[0]])
 
 
-def _verb_or_group(words: list[str]) -> int:
-    leading = list(takewhile(lambda word: not word.startswith("-"), words))
-    found = find_longest_match(leading)
-    rest = words[len(found) :]
-    if found in VERBS and (len(found) == len(leading) or not subcommands(found)):
-        return _verb(found, rest)
-    if found in GROUPS and len(found) == len(leading):
-        return _group(found, rest)
-    raise _no_such_verb(leading) if leading else _options_first(rest)
+def _run_verb_or_group(words: list[str]) -> int:
+    command_words = list(takewhile(lambda word: not word.startswith("-"), words))
+    matched = find_longest_match(command_words)
+    rest = words[len(matched) :]
+    if matched in VERBS and (len(matched) == len(command_words) or not subcommands(matched)):
+        return _run_verb(matched, rest)
+    if matched in GROUPS and len(matched) == len(command_words):
+        return _show_group(matched, rest)
+    raise _unknown_command_error(command_words) if command_words else _misplaced_option_error(rest)
 
 
-def _verb(words: VerbPath, rest: list[str]) -> int:
+def _run_verb(words: VerbPath, rest: list[str]) -> int:
     verb = VERBS[words]
-    return _django(verb.command, *rest, profile=verb.profile)
+    return _run_django(verb.command, *rest, profile=verb.profile)
 
 
-def _group(words: VerbPath, rest: list[str]) -> int:
-    """A group is no verb: it shows what is in it, and fails unless that was asked for."""
-    if rest and rest[0] not in HELP:
-        raise _options_first(rest, *words)
+def _show_group(words: VerbPath, rest: list[str]) -> int:
+    """Print the commands of a group. Without --help this is a usage error."""
+    if rest and rest[0] not in HELP_OPTIONS:
+        raise _misplaced_option_error(rest, *words)
     (sys.stdout if rest else sys.stderr).write(format_verb_tree(words))
     return 0 if rest else UsageError.exit_code
 
 
-def _options_first(rest: Sequence[str], *before: str) -> UsageError:
-    known = " ".join(("scaiwave", *before))
+def _misplaced_option_error(rest: Sequence[str], *group: str) -> UsageError:
+    prefix = " ".join(("scaiwave", *group))
     return UsageError(
-        f"`{known}` needs a verb before {rest[0]}.",
-        fix=f"Write options after the verb; `{known} --help` lists the verbs.",
+        f"`{prefix}` needs a command before {rest[0]}.",
+        fix=f"Write options after the command. `{prefix} --help` lists the commands.",
     )
 
 
-def _no_such_verb(words: Sequence[str]) -> UsageError:
+def _unknown_command_error(words: Sequence[str]) -> UsageError:
     hint = " or ".join(f"`scaiwave {name}`" for name in suggest(words))
     return UsageError(
-        f"There is no verb `scaiwave {' '.join(words)}`.",
-        fix=f"Did you mean {hint}?" if hint else "`scaiwave --help` lists the verbs.",
+        f"Unknown command: `scaiwave {' '.join(words)}`.",
+        fix=f"Did you mean {hint}?" if hint else "`scaiwave --help` lists the commands.",
     )
 
 
 def format_verb_tree(under: VerbPath = ()) -> str:
-    """The verbs below some words, as help."""
+    """Return the help that lists the commands below some words."""
     usage = " ".join(("scaiwave", *under))
-    lines = [f"Usage: {usage} <verb> [options]", ""]
+    lines = [f"Usage: {usage} <command> [options]", ""]
     if not under:
-        lines += ["The operator suite of the ScaiWave chat platform.", ""]
-    entries = [(" ".join(words), _summary(words)) for words in subcommands(under)]
+        lines += ["Operator tools for the ScaiWave chat platform.", ""]
+    entries = [(" ".join(words), _get_summary(words)) for words in subcommands(under)]
     if not under:
         entries += [
-            ("manage <command>", "Django's own commands: migrate, check, changepassword …"),
-            ("help <verb>", "the options, examples and exit codes of a verb"),
+            ("manage <command>", "run a Django command: migrate, check, changepassword …"),
+            ("help <command>", "show options, examples and exit codes of a command"),
         ]
     width = max(len(words) for words, _ in entries)
     lines += [f"  {words:<{width}}  {summary}" for words, summary in entries]
@@ -151,13 +153,13 @@ def format_verb_tree(under: VerbPath = ()) -> str:
     return "\n".join([*lines, "", *codes]) + "\n"
 
 
-def _summary(words: VerbPath) -> str:
+def _get_summary(words: VerbPath) -> str:
     if alias := canonical_path(words):
-        return f"the same as {' '.join(alias)}"
+        return f"same as {' '.join(alias)}"
     return VERBS[words].help
 
 
-def _django(command: str, *arguments: str, profile: str) -> int:
+def _run_django(command: str, *arguments: str, profile: str) -> int:
     os.environ["SCAIWAVE_PROFILE"] = profile
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS_MODULE)
     from scaiwave.cli.dispatch import dispatch
@@ -165,56 +167,56 @@ def _django(command: str, *arguments: str, profile: str) -> int:
     return dispatch(command, arguments)
 
 
-def run_guarded(act: Callable[[], int], *, as_json: bool) -> int:
-    """Run something as a well-behaved process; returns its exit code.
+def run_guarded(function: Callable[[], int], *, as_json: bool) -> int:
+    """Run a function, and return the exit code of the process.
 
-    Errors are said on stderr, a signal undoes what was begun, and a reader who has had enough
-    (`scaiwave … | head -1`) is no error.
+    Errors and signals are reported on stderr. It is not an error if the reader closes the pipe, as
+    in `scaiwave … | head -1`.
     """
     _prepare_streams()
     try:
-        code = act()
+        code = function()
         sys.stdout.flush()
     except ScaiWaveError as error:
         code = report_error(error, as_json=as_json)
     except KeyboardInterrupt as signal:
-        code = report_error(_stopped(signal), as_json=as_json)
+        code = report_error(_interruption_error(signal), as_json=as_json)
     except OSError as error:
-        code = _after_system_error(error, as_json=as_json)
+        code = _report_system_error(error, as_json=as_json)
     except ModuleNotFoundError as error:
-        code = report_error(_library_missing(error), as_json=as_json)
+        code = report_error(_missing_library_error(error), as_json=as_json)
     for stream in (sys.stdout, sys.stderr):
-        if not _flushes(stream):
-            _mute(stream)
+        if not _try_flush(stream):
+            _discard_output(stream)
     return code
 
 
-def _library_missing(error: ModuleNotFoundError) -> LibraryMissing:
-    """A module of ours that is missing is a defect, and keeps its traceback."""
+def _missing_library_error(error: ModuleNotFoundError) -> LibraryMissing:
+    """Return the error of a missing library; a missing module of this suite is raised again."""
     library = (error.name or "").partition(".")[0]
-    if not library or library in OURS:
+    if not library or library in OWN_PACKAGES:
         raise error
-    return LibraryMissing(f"{sys.executable} has no {library}.")
+    return LibraryMissing(f"Python library not found: {library} (in {sys.executable}).")
 
 
-def _stopped(signal: KeyboardInterrupt) -> ProcessInterrupted:
+def _interruption_error(signal: KeyboardInterrupt) -> ProcessInterrupted:
     if isinstance(signal, TerminationSignal):
         return Terminated("Terminated.")
     return Interrupted("Interrupted.")
 
 
-def _after_system_error(error: OSError, *, as_json: bool) -> int:
-    if isinstance(error, BrokenPipeError) and _is_unread(sys.stdout):
+def _report_system_error(error: OSError, *, as_json: bool) -> int:
+    if isinstance(error, BrokenPipeError) and _has_no_reader(sys.stdout):
         return 0
     from scaiwave.error_mapping import map_os_error
 
-    if (ours := map_os_error(error)) is None:
+    if (mapped := map_os_error(error)) is None:
         raise error
-    return report_error(ours, as_json=as_json)
+    return report_error(mapped, as_json=as_json)
 
 
 def _prepare_streams() -> None:
-    """Have an stdout and an stderr that take any text, even where the shell has closed them."""
+    """Make stdout and stderr accept any text, even if the shell has closed them."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
@@ -223,16 +225,16 @@ def _prepare_streams() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _is_unread(stream: TextIO) -> bool:
+def _has_no_reader(stream: TextIO) -> bool:
     """Whether the other end of a pipe is closed."""
     from select import POLLERR, POLLHUP, poll
 
-    watched = poll()
-    watched.register(stream.fileno(), 0)  # these two are always reported
-    return any(event & (POLLERR | POLLHUP) for _, event in watched.poll(0))
+    poller = poll()
+    poller.register(stream.fileno(), 0)  # These two events are always reported.
+    return any(event & (POLLERR | POLLHUP) for _, event in poller.poll(0))
 
 
-def _flushes(stream: TextIO) -> bool:
+def _try_flush(stream: TextIO) -> bool:
     try:
         stream.flush()
     except OSError:
@@ -240,8 +242,8 @@ def _flushes(stream: TextIO) -> bool:
     return True
 
 
-def _mute(stream: TextIO) -> None:
-    """Let go of what can't be written; Python would try again at exit, and complain."""
+def _discard_output(stream: TextIO) -> None:
+    """Discard buffered output that can't be written, so that Python does not retry at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)

@@ -1,4 +1,4 @@
-"""Parsers whose usage errors look like every other error, JSON included."""
+"""Parsers that report usage errors like all other errors, also as JSON."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from scaiwave.errors import UsageError
 
 
 class UsageErrorMixin:
-    """To be mixed into a parser of whatever kind."""
+    """Mix into a subclass of ArgumentParser."""
 
     prog: str
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(
             message[:1].upper() + message[1:].rstrip(".") + ".",
-            fix=f"`{self.prog} --help` lists what it takes.",
+            fix=f"Run `{self.prog} --help` for usage.",
         )
 
 
 class ScriptParser(UsageErrorMixin, ArgumentParser):
-    """For the scripts, which parse inside `scaiwave.cli.guarded`."""
+    """The parser of scripts, which run inside `scaiwave.cli.run_guarded`."""

@@ -1,4 +1,7 @@
-"""VERBS: every verb there is, what it runs, its one line of help and its examples."""
+"""VERBS: the table of commands, with what each runs, its line of help and its examples.
+
+In code a *verb* is an entry of this table; texts for operators call it a command.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ VerbPath = tuple[str, ...]
 
 
 class Verb(NamedTuple):
-    """One verb. `command` is its management command.
+    """An entry of the table. `command` is its management command.
 
-    `profile` trims the installed applications: `cli` for all that needs no admin site.
+    `profile` selects the installed applications; `cli` leaves out those of the admin site.
     """
 
     command: str
@@ -21,10 +24,10 @@ class Verb(NamedTuple):
 
 
 EXIT_CODES = (
-    (0, "done"),
-    (1, "refused, not found, or in conflict; nothing was half done"),
-    (2, "usage, configuration, or a server that can't be reached"),
-    (3, "not signed in, or not allowed"),
+    (0, "success"),
+    (1, "refused, not found or conflict; no partial changes"),
+    (2, "usage or configuration error, or a server can't be reached"),
+    (3, "not authenticated or not permitted"),
 )
 
 _REGISTER = Verb(
@@ -38,20 +41,20 @@ _REGISTER = Verb(
 )
 _STATUS = Verb(
     "sync_status",
-    "registration, last runs and drift",
+    "show registration, last runs and drift",
     ("scaiwave sync status", "scaiwave sync status --no-drift --json"),
 )
-_SHOW_CONFIG = Verb("sync_show_config", "every setting, secrets masked, and where it comes from")
+_SHOW_CONFIG = Verb("sync_show_config", "show all settings and where they come from")
 _EXPORT_ENV = Verb(
     "sync_export_env",
-    "the ScaiKey settings as shell lines, secrets included",
+    "print ScaiKey settings with secrets for a shell",
     ('eval "$(scaiwave sync export-env)"',),
 )
 
 VERBS: dict[VerbPath, Verb] = {
     ("sync",): Verb(
         "sync",
-        "make partners, tenants, people and groups equal to ScaiKey",
+        "sync partners, tenants, people and groups from ScaiKey",
         (
             "scaiwave sync",
             "scaiwave sync --dry-run",
@@ -65,7 +68,7 @@ VERBS: dict[VerbPath, Verb] = {
     ("sync", "export-env"): _EXPORT_ENV,
     ("admin", "list-tenants"): Verb(
         "list_tenants",
-        "tenants with members, rooms, storage and AI tokens",
+        "list tenants with members, rooms, storage and AI tokens",
         (
             "scaiwave admin list-tenants",
             "scaiwave admin list-tenants --sort members --status active",
@@ -73,7 +76,9 @@ VERBS: dict[VerbPath, Verb] = {
         ),
     ),
     ("admin", "show-tenant"): Verb(
-        "show_tenant", "one tenant, whole", ("scaiwave admin show-tenant acme",)
+        "show_tenant",
+        "show a tenant's details, limits and usage",
+        ("scaiwave admin show-tenant acme",),
     ),
     ("admin", "create-tenant"): Verb(
         "create_tenant",
@@ -86,18 +91,18 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "link-tenant"): Verb(
         "link_tenant",
-        "give a local tenant its ScaiKey tenant",
+        "link a local tenant to a ScaiKey tenant",
         ("scaiwave admin link-tenant lab --scaikey-tenant-id tnt_8f3a",),
     ),
     ("admin", "unlink-tenant"): Verb(
         "unlink_tenant",
-        "take a tenant out of ScaiKey's hands",
+        "stop syncing a tenant from ScaiKey",
         ("scaiwave admin unlink-tenant lab",),
     ),
-    ("admin", "list-partners"): Verb("list_partners", "partners with their tenants"),
+    ("admin", "list-partners"): Verb("list_partners", "list partners with their tenants"),
     ("admin", "list-participants"): Verb(
         "list_participants",
-        "people and other participants of a tenant",
+        "list people and other participants of a tenant",
         (
             "scaiwave admin list-participants --tenant acme --status inactive",
             "scaiwave admin list-participants --tenant acme --search anna",
@@ -105,7 +110,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "show-participant"): Verb(
         "show_participant",
-        "one participant: may they sign in, and if not why",
+        "show a participant, and why they can't sign in",
         (
             "scaiwave admin show-participant anna@acme.example",
             "scaiwave admin show-participant @anna:chat.example.com",
@@ -113,12 +118,12 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "list-groups"): Verb(
         "list_groups",
-        "groups of a tenant",
+        "list groups of a tenant",
         ("scaiwave admin list-groups --tenant acme",),
     ),
     ("admin", "show-group"): Verb(
         "show_group",
-        "one group and its members",
+        "show a group and its members",
         ("scaiwave admin show-group Engineering --tenant acme",),
     ),
     ("admin", "update-tenant"): Verb(
@@ -132,22 +137,22 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "suspend-tenant"): Verb(
         "suspend_tenant",
-        "suspend a tenant by hand",
+        "suspend a tenant manually",
         ('scaiwave admin suspend-tenant acme --reason "unpaid since May"',),
     ),
     ("admin", "resume-tenant"): Verb(
         "resume_tenant",
-        "end a tenant's suspension by hand",
+        "lift a tenant's manual suspension",
         ("scaiwave admin resume-tenant acme",),
     ),
     ("admin", "create-partner"): Verb(
         "create_partner",
-        "create a partner that ScaiKey hasn't",
+        "create a local partner (one that is not in ScaiKey)",
         ('scaiwave admin create-partner --slug northwind --name "Northwind" --max-tenants 20',),
     ),
     ("admin", "create-administrator"): Verb(
         "create_administrator",
-        "make somebody who may enter the admin site",
+        "create an account for the admin site",
         (
             "scaiwave admin create-administrator anna --email anna@example.com",
             "scaiwave admin create-administrator anna --password-file password.txt",
@@ -155,12 +160,12 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "refresh-usage"): Verb(
         "refresh_usage",
-        "fetch this month's AI tokens of all tenants from ScaiGrid",
+        "fetch this month's AI token usage from ScaiGrid",
         ("scaiwave admin refresh-usage", "scaiwave admin refresh-usage --dry-run"),
     ),
     ("admin", "audit"): Verb(
         "list_audit",
-        "who did what to which, when and from where",
+        "show the audit log",
         (
             "scaiwave admin audit --tenant acme --since 7d",
             "scaiwave admin audit --operator anna@example.com --action suspend-tenant",
@@ -169,12 +174,12 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "federation", "key", "generate"): Verb(
         "generate_key",
-        "make this server's first key",
+        "create this server's first signing key",
         ("scaiwave admin federation key generate",),
     ),
     ("admin", "federation", "key", "rotate"): Verb(
         "rotate_key",
-        "make a new key with a 30-day overlap",
+        "rotate the server's signing key (30-day overlap)",
         (
             "scaiwave admin federation key rotate",
             "scaiwave admin federation key rotate --overlap-days 7 --dry-run",
@@ -182,12 +187,12 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "federation", "key", "list"): Verb(
         "list_keys",
-        "this server's keys and their days left",
+        "list this server's keys and their days left",
         ("scaiwave admin federation key list",),
     ),
     ("admin", "federation", "key", "revoke"): Verb(
         "revoke_key",
-        "let a key verify nothing any more",
+        "revoke a key, and with it all its signatures",
         (
             "scaiwave admin federation key revoke kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
             "scaiwave admin federation key revoke "
@@ -196,22 +201,22 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "federation", "key", "check"): Verb(
         "check_keys",
-        "does every key decrypt and sign",
+        "check that every key decrypts and signs",
         ("scaiwave admin federation key check",),
     ),
     ("admin", "federation", "key", "reencrypt"): Verb(
         "reencrypt_keys",
-        "encrypt the keys under the newest of SCAIWAVE_ENCRYPTION_KEYS",
+        "re-encrypt keys with the newest encryption key",
         ("scaiwave admin federation key reencrypt",),
     ),
     ("admin", "federation", "descriptor"): Verb(
         "show_descriptor",
-        "what this server tells its peers",
+        "print this server's federation descriptor",
         ("scaiwave admin federation descriptor",),
     ),
     ("admin", "federation", "check-peer"): Verb(
         "check_peer",
-        "would the handshake with a server work",
+        "check if federation with a server would work",
         (
             "scaiwave admin federation check-peer chat.example.com",
             "scaiwave admin federation check-peer chat.example.com:8448 --dry-run --json",
@@ -219,12 +224,12 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "federation", "policy", "show"): Verb(
         "show_policy",
-        "whom this server federates with",
+        "show the federation policy",
         ("scaiwave admin federation policy show",),
     ),
     ("admin", "federation", "policy", "set"): Verb(
         "set_policy",
-        "change whom this server federates with",
+        "change the federation policy",
         (
             "scaiwave admin federation policy set --default-mode invite_only "
             "--allow-peer chat.example.com",
@@ -233,12 +238,12 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("role", "list"): Verb(
         "list_roles",
-        "roles of a tenant and how many hold them",
+        "list roles of a tenant with their holders",
         ("scaiwave role list --tenant acme",),
     ),
     ("role", "show"): Verb(
         "show_role",
-        "who holds a role, or which roles somebody holds and why",
+        "show a role's holders, or a participant's roles",
         (
             "scaiwave role show editors --tenant acme",
             "scaiwave role show anna@acme.example --tenant acme",
@@ -251,12 +256,12 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("role", "delete"): Verb(
         "delete_role",
-        "delete a role that nobody holds",
+        "delete a role that has no holders",
         ("scaiwave role delete editors --tenant acme",),
     ),
     ("role", "grant"): Verb(
         "grant_role",
-        "give a role to a participant or a group",
+        "grant a role to a participant or a group",
         (
             "scaiwave role grant editors --tenant acme --to anna@acme.example",
             "scaiwave role grant editors --tenant acme --to-group Engineering",
@@ -264,7 +269,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("role", "revoke"): Verb(
         "revoke_role",
-        "take a role from a participant or a group",
+        "revoke a role from a participant or a group",
         (
             "scaiwave role revoke editors --tenant acme --from anna@acme.example",
             "scaiwave role revoke editors --tenant acme --from-group Engineering --dry-run",
@@ -272,7 +277,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("room", "list"): Verb(
         "list_rooms",
-        "rooms of a tenant",
+        "list rooms of a tenant",
         (
             "scaiwave room list --tenant acme",
             "scaiwave room list --tenant acme --sort=-events --limit 10",
@@ -281,17 +286,17 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("room", "show"): Verb(
         "show_room",
-        "one room, its members and media",
+        "show a room, its members and media",
         ("scaiwave room show launch-party --tenant acme",),
     ),
     ("room", "workspaces"): Verb(
         "list_workspaces",
-        "workspaces of a tenant and who may import there",
+        "list workspaces and who may import to them",
         ("scaiwave room workspaces --tenant acme",),
     ),
     ("room", "search"): Verb(
         "search_rooms",
-        "messages of a tenant by their words",
+        "search a tenant's messages",
         (
             'scaiwave room search "launch date" --tenant acme',
             "scaiwave room search invoice --tenant acme --room lobby --limit 5 --json",
@@ -299,7 +304,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("room", "export"): Verb(
         "export_room",
-        "write a room as a bundle to stdout",
+        "export a room as a bundle to stdout",
         (
             "scaiwave room export lobby --tenant acme > lobby.zip",
             "scaiwave room export lobby --tenant acme --since 2026-11-01 --output november.zip",
@@ -308,7 +313,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("room", "import"): Verb(
         "import_room",
-        "read a bundle from stdin into a new room",
+        "import a bundle from stdin as a new room",
         (
             "scaiwave room import sales --tenant acme --as anna@acme.example < bundle.zip",
             "scaiwave room import sales --tenant acme --as @anna --input bundle.zip --dry-run",
@@ -318,7 +323,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("room", "verify"): Verb(
         "verify_bundle",
-        "check a bundle offline",
+        "verify a bundle offline",
         (
             "scaiwave room verify lobby.zip",
             "scaiwave room verify lobby.zip --descriptor chat.example.com.json --require-signature",
@@ -327,13 +332,13 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("doctor",): Verb(
         "doctor",
-        "check this server, and say how to mend what is wrong",
+        "check this server and suggest fixes",
         ("scaiwave doctor", "scaiwave doctor --json"),
         profile="full",
     ),
     ("completion",): Verb(
         "completion",
-        "completion of the command line for a shell",
+        "print the completion script of a shell",
         ("scaiwave completion bash", "scaiwave completion zsh", "scaiwave completion fish"),
     ),
     ("register",): _REGISTER,
@@ -348,7 +353,7 @@ GROUPS: frozenset[VerbPath] = frozenset(
 
 
 def find_longest_match(words: Sequence[str]) -> VerbPath:
-    """The longest beginning of the words that is a verb or a group of verbs."""
+    """Return the longest prefix of the words that is a command or a group of commands."""
     for length in range(len(words), 0, -1):
         candidate = tuple(words[:length])
         if candidate in VERBS or candidate in GROUPS:
@@ -357,7 +362,7 @@ def find_longest_match(words: Sequence[str]) -> VerbPath:
 
 
 def subcommands(words: VerbPath) -> dict[VerbPath, Verb]:
-    """The verbs that begin with these words and go on."""
+    """Return the commands below these words."""
     length = len(words)
     return {
         other: verb
@@ -367,19 +372,19 @@ def subcommands(words: VerbPath) -> dict[VerbPath, Verb]:
 
 
 def canonical_path(words: VerbPath) -> VerbPath | None:
-    """The words that this verb is listed under first, when they are others."""
+    """Return the words that an alias stands for; None for words that are not an alias."""
     first = next(other for other, verb in VERBS.items() if verb is VERBS[words])
     return first if first != words else None
 
 
 def suggest(words: Sequence[str]) -> list[str]:
-    """The verbs that somebody who typed these words may have meant, best first.
+    """Return the commands that these words may have been meant for, best first.
 
-    Whoever knows the last word has forgotten the ones before it (`list-tenants`).
+    If the last word is right, those before it were forgotten, as in `scaiwave list-tenants`.
     """
     from difflib import get_close_matches
 
-    if same_end := [" ".join(verb) for verb in VERBS if verb[-1] == words[-1]]:
-        return same_end
+    if same_last_word := [" ".join(verb) for verb in VERBS if verb[-1] == words[-1]]:
+        return same_last_word
     names = [" ".join(verb) for verb in VERBS if not canonical_path(verb) or len(words) == 1]
     return get_close_matches(" ".join(words), names, n=3, cutoff=0.6)

@@ -1,9 +1,9 @@
 """The client for ScaiCMS, where the documentation is published (ScaiCMS docs, docs-subsystem).
 
-A page is known by namespace, version and path; the server keeps the Markdown as it is sent and
-counts revisions. No list of pages, no way to remove one and no expected revision is documented.
-Assumptions: the layout of the address, that DELETE on it removes a page, and that an answer to a
-write is JSON or empty.
+A page is identified by namespace, version and path. The server stores Markdown as it was sent, and
+counts revisions. Listing pages, deleting them and expected revisions are not documented.
+Assumptions: the layout of the address, DELETE on it deletes a page, and the response to a write is
+JSON or empty.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ NAMESPACE, VERSION = "scaiwave", "v1"
 SERVICE = "ScaiCMS"
 
 FIXES: dict[str, str] = {
-    "AUTHENTICATION_REQUIRED": "A proxy takes the Authorization header away: let it pass to "
-    "ScaiCMS.",
-    "INVALID_API_KEY": "The key is wrong, revoked or of another ScaiCMS: make a new one and set "
-    "SCAIWAVE_SCAICMS_API_KEY.",
+    "AUTHENTICATION_REQUIRED": "A proxy removes the Authorization header: make it pass the "
+    "header to ScaiCMS.",
+    "INVALID_API_KEY": "The key is wrong, revoked or from another ScaiCMS: create a new one and "
+    "set SCAIWAVE_SCAICMS_API_KEY.",
     "SCOPE_DENIED": f"Give the key of SCAIWAVE_SCAICMS_API_KEY the scope docs:write:{NAMESPACE}.",
     "PERMISSION_DENIED": "Give the owner of the key of SCAIWAVE_SCAICMS_API_KEY the permission "
     "docs.write.",
 }
-"""What an operator can do about each code (ScaiCMS docs, reference/api-endpoints)."""
+"""The fix of each code (ScaiCMS docs, reference/api-endpoints)."""
 
 
 class LivePage(msgspec.Struct, kw_only=True, frozen=True):
-    """assumption: `rev` is the name of the counter, and the rest comes back as it was sent."""
+    """assumption: `rev` is the name of the counter, and the rest is returned as it was sent."""
 
     title: str
     body_md: str
@@ -50,26 +50,25 @@ class LivePage(msgspec.Struct, kw_only=True, frozen=True):
     rev: int | None = None
 
 
-class Written(msgspec.Struct, kw_only=True, frozen=True):
-    """`rev` is None where the server does not tell it."""
+class WriteResult(msgspec.Struct, kw_only=True, frozen=True):
+    """`rev` is None if the server does not report it."""
 
     rev: int | None = None
 
 
-class _Told(msgspec.Struct):
+class _ErrorDetail(msgspec.Struct):
     code: str = ""
     message: str = ""
 
 
-class _Body(msgspec.Struct):
-    detail: str | _Told
+class _ErrorBody(msgspec.Struct):
+    detail: str | _ErrorDetail
 
 
 class ScaiCmsClient:
-    """Use it in a `with`. Every call may raise what `HttpClient.request` raises.
+    """Use it in a `with`. Every method may raise what `HttpClient.request` raises.
 
-    All of them may be made twice, so that 429 and any 5xx are tried again, unless `retry` is
-    false.
+    All requests may be repeated, so those with a 429 or 5xx are retried unless `retry` is false.
     """
 
     def __init__(
@@ -79,15 +78,15 @@ class ScaiCmsClient:
         *,
         namespace: str = NAMESPACE,
         version: str = VERSION,
-        patience: RetryPolicy = RetryPolicy(total=30.0),  # noqa: B008 - frozen
+        retry_policy: RetryPolicy = RetryPolicy(total=30.0),  # noqa: B008 - frozen
     ) -> None:
         self.namespace = namespace
         self.http = HttpClient(
             base_url,
             service=SERVICE,
-            patience=patience,
-            refuse=scaicms_error_from_response,
-            in_flight=1,
+            retry_policy=retry_policy,
+            translate_response=scaicms_error_from_response,
+            max_concurrent_requests=1,
         )
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._pages = f"{DOCS}/{quote(namespace, safe='')}/{quote(version, safe='')}"
@@ -99,13 +98,13 @@ class ScaiCmsClient:
         self.http.close()
 
     def read_page(self, path: str, *, retry: bool = True) -> LivePage | None:
-        """None if there is no such page."""
+        """Return the page, or None if there is none."""
         try:
-            answer = self._call("GET", path, retry=retry)
+            response = self._request("GET", path, retry=retry)
         except UpstreamNotFound:
             return None
-        called = f"GET {answer.request.url.path}"
-        page: LivePage = decode_response(answer.content, LivePage, source=called, service=SERVICE)
+        source = f"GET {response.request.url.path}"
+        page: LivePage = decode_response(response.content, LivePage, source=source, service=SERVICE)
         return page
 
     def write_page(
@@ -116,39 +115,42 @@ class ScaiCmsClient:
         body_md: str,
         frontmatter: Mapping[str, Any],
         retry: bool = True,
-    ) -> Written:
-        """Make the page, or a new revision of it."""
+    ) -> WriteResult:
+        """Create the page, or a new revision of it."""
         page = {"title": title, "body_md": body_md, "frontmatter": dict(frontmatter)}
-        answer = self._call("PUT", path, json=page, retry=retry)
-        if not answer.content:
-            return Written()
-        called = f"PUT {answer.request.url.path}"
+        response = self._request("PUT", path, json=page, retry=retry)
+        if not response.content:
+            return WriteResult()
+        source = f"PUT {response.request.url.path}"
         try:
-            written: Written = decode_response(
-                answer.content, Written, source=called, service=SERVICE
+            result: WriteResult = decode_response(
+                response.content, WriteResult, source=source, service=SERVICE
             )
         except UpstreamInvalidResponse as error:
             error.fix = (
-                "Check that SCAIWAVE_SCAICMS_URL is ScaiCMS's address, then run it again to see "
-                "whether the page was written."
+                "Check that SCAIWAVE_SCAICMS_URL is ScaiCMS's address, then run it again to find "
+                "out whether the page was written."
             )
             raise
-        return written
+        return result
 
     def delete_page(self, path: str, *, retry: bool = True) -> None:
-        """A page that is not there is as good as removed: a try before may have been heard."""
+        """Delete the page. It may be gone already, by an earlier attempt."""
         try:
-            self._call("DELETE", path, retry=retry)
+            self._request("DELETE", path, retry=retry)
         except UpstreamNotFound:
             return
 
-    def _call(self, method: str, path: str, *, json: Any = None, retry: bool) -> httpx.Response:
+    def _request(self, method: str, path: str, *, json: Any = None, retry: bool) -> httpx.Response:
         address = f"{self._pages}/{quote(path, safe='/')}"
         return self.http.request(method, address, json=json, headers=self._headers, retry=retry)
 
 
 def scaicms_client(config: Configuration) -> ScaiCmsClient:
-    """It connects when it is first asked something. Raises SettingMissing, SettingInvalid."""
+    """Build the client of this server's configuration; it connects with the first request.
+
+    Raises SettingMissing or SettingInvalid.
+    """
     config.required("SCAIWAVE_SCAICMS_URL")
     return ScaiCmsClient(
         config.get_url("SCAIWAVE_SCAICMS_URL"), config.required("SCAIWAVE_SCAICMS_API_KEY")
@@ -156,25 +158,25 @@ def scaicms_client(config: Configuration) -> ScaiCmsClient:
 
 
 def scaicms_error_from_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
-    """As `answers.refusal`, with the codes of ScaiCMS; any 5xx may be tried again.
+    """Extend `error_from_response` by the codes of ScaiCMS; any 5xx may be retried.
 
     The body is `{"detail": "…"}` or `{"detail": {"code", "message"}}`.
     """
     fault = error_from_response(response, peer)
-    told = _told(response.content)
-    error, code = fault.error, redact(told.code, response.request)
+    detail = _parse_error(response.content)
+    error, code = fault.error, redact(detail.code, response.request)
     if code:
-        words = redact(told.message, response.request).rstrip(".")
-        error.message = f"{error.message.rstrip('.')}: {code}{', ' if words else ''}{words}."
+        message = redact(detail.message, response.request).rstrip(".")
+        error.message = f"{error.message.rstrip('.')}: {code}{', ' if message else ''}{message}."
         error.args = (error.message,)
         error.details["upstream_code"] = code
         error.fix = FIXES.get(code, error.fix)
     return replace(fault, transient=fault.transient or response.status_code >= 500)
 
 
-def _told(content: bytes) -> _Told:
+def _parse_error(content: bytes) -> _ErrorDetail:
     try:
-        body: _Body = get_decoder(_Body).decode(content)
+        body: _ErrorBody = get_decoder(_ErrorBody).decode(content)
     except (ValueError, RecursionError):
-        return _Told()
-    return body.detail if isinstance(body.detail, _Told) else _Told()
+        return _ErrorDetail()
+    return body.detail if isinstance(body.detail, _ErrorDetail) else _ErrorDetail()

@@ -1,7 +1,7 @@
 """The client for Weaviate, the search server (Weaviate docs, api/rest and api/graphql).
 
-One class with multi-tenancy: every call names the tenant, and Weaviate keeps each in a shard of
-its own.
+One class with multi-tenancy: every request names the tenant, and Weaviate stores each tenant in its
+own shard.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GRAPHQL = "/v1/graphql"
 
 
 class WeaviateObject(msgspec.Struct, kw_only=True, frozen=True):
-    """An object to be kept; without a vector it is found by its words alone."""
+    """An object to store; without a vector it is found by its words alone."""
 
     id: str
     properties: dict[str, str]
@@ -54,19 +54,19 @@ class _Result(msgspec.Struct):
     errors: Any = None
 
 
-class _Kept(msgspec.Struct):
+class _UpsertedObject(msgspec.Struct):
     result: _Result = msgspec.field(default_factory=_Result)
 
 
-class _Dropped(msgspec.Struct):
+class _DeleteCounts(msgspec.Struct):
     failed: int = 0
 
 
-class _Drop(msgspec.Struct):
-    results: _Dropped
+class _DeleteResponse(msgspec.Struct):
+    results: _DeleteCounts
 
 
-class _Answer(msgspec.Struct):
+class _GraphQLResponse(msgspec.Struct):
     data: dict[str, Any] | None = None
     errors: Any = None
 
@@ -75,26 +75,28 @@ class _Meta(msgspec.Struct):
     count: int
 
 
-class _Counted(msgspec.Struct):
+class _AggregateRow(msgspec.Struct):
     meta: _Meta
 
 
-class _Reason(msgspec.Struct):
+class _ErrorMessage(msgspec.Struct):
     message: str
 
 
-class _Refused(msgspec.Struct):
-    error: list[_Reason]
+class _ErrorBody(msgspec.Struct):
+    error: list[_ErrorMessage]
 
 
 class WeaviateClient:
-    """Close it, or use it in a `with`. Every call may raise what `HttpClient.request` raises."""
+    """Close it, or use it in a `with`. Methods may raise what `HttpClient.request` raises."""
 
-    def __init__(self, base_url: str, api_key: str, kind: str, **options: Any) -> None:
-        """`kind` is the class all of it is about; `options` are those of HttpClient."""
-        self.kind = kind
+    def __init__(self, base_url: str, api_key: str, class_name: str, **options: Any) -> None:
+        """`class_name` is Weaviate's class of all objects; `options` are passed to HttpClient."""
+        self.class_name = class_name
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = HttpClient(base_url, service="Weaviate", refuse=_refusal, **options)
+        self._http = HttpClient(
+            base_url, service="Weaviate", translate_response=_error_from_response, **options
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -106,93 +108,98 @@ class WeaviateClient:
         self._http.close()
 
     def ensure_class(self, properties: Sequence[Mapping[str, Any]]) -> None:
-        """Make the class unless it is there. Raises SettingInvalid where that has no tenants."""
-        if self._is_there():
+        """Create the class unless it exists. Raises SettingInvalid if it has no multi-tenancy."""
+        if self._class_exists():
             return
         definition = {
-            "class": self.kind,
+            "class": self.class_name,
             "vectorizer": "none",
             "multiTenancyConfig": {"enabled": True},
             "properties": list(properties),
         }
         try:
-            self._call("POST", SCHEMA, definition)
+            self._request("POST", SCHEMA, definition)
         except UpstreamRejected:
-            if not self._is_there():  # else somebody has made it at the same time
+            if not self._class_exists():  # Another process may have created it.
                 raise
 
-    def _is_there(self) -> bool:
+    def _class_exists(self) -> bool:
         try:
-            answer = self._call("GET", f"{SCHEMA}/{self.kind}")
+            response = self._request("GET", f"{SCHEMA}/{self.class_name}")
         except UpstreamNotFound:
             return False
-        there: _Class = _decoded(answer, _Class)
-        if there.multi_tenancy_config is None or not there.multi_tenancy_config.enabled:
+        schema: _Class = _decode(response, _Class)
+        if schema.multi_tenancy_config is None or not schema.multi_tenancy_config.enabled:
             raise SettingInvalid(
-                f"The class {self.kind} of Weaviate keeps no tenants apart.",
-                fix="Delete it there, since that can't be changed, or set SCAIWAVE_WEAVIATE_URL to "
-                "another Weaviate.",
+                f"The Weaviate class {self.class_name} has no multi-tenancy.",
+                fix="Delete the class in Weaviate, since this can't be changed, or set "
+                "SCAIWAVE_WEAVIATE_URL to another Weaviate.",
             )
         return True
 
-    def tenants(self) -> set[str]:
-        """None where there is no class either."""
+    def list_tenants(self) -> set[str]:
+        """Return the names of the tenants; none if the class does not exist."""
         try:
-            answer = self._call("GET", f"{SCHEMA}/{self.kind}/tenants")
+            response = self._request("GET", f"{SCHEMA}/{self.class_name}/tenants")
         except UpstreamNotFound:
             return set()
-        return {tenant.name for tenant in _decoded(answer, list[_Tenant])}
+        return {tenant.name for tenant in _decode(response, list[_Tenant])}
 
     def add_tenant(self, name: str) -> None:
         try:
-            self._call("POST", f"{SCHEMA}/{self.kind}/tenants", [{"name": name}])
+            self._request("POST", f"{SCHEMA}/{self.class_name}/tenants", [{"name": name}])
         except UpstreamRejected:
-            if name not in self.tenants():  # else somebody has made it at the same time
+            if name not in self.list_tenants():  # Another process may have created it.
                 raise
 
-    def keep(self, tenant: str, things: Sequence[WeaviateObject]) -> None:
-        """Put objects there, in the place of those with the same ids.
+    def upsert(self, tenant: str, objects: Sequence[WeaviateObject]) -> None:
+        """Store objects, and replace those with the same ids.
 
-        Raises UpstreamInvalidResponse where one of them is not taken: Weaviate answers 200 then.
+        Raises UpstreamInvalidResponse if one was not stored: Weaviate responds with 200 then.
         """
-        objects = [
+        documents = [
             {
-                "class": self.kind,
+                "class": self.class_name,
                 "tenant": tenant,
-                "id": thing.id,
-                "properties": thing.properties,
-                **({} if thing.vector is None else {"vector": thing.vector}),
+                "id": item.id,
+                "properties": item.properties,
+                **({} if item.vector is None else {"vector": item.vector}),
             }
-            for thing in things
+            for item in objects
         ]
-        answer = self._call("POST", OBJECTS, {"objects": objects})
-        kept = _decoded(answer, list[_Kept])
-        failed = [one for one in kept if one.result.status != "SUCCESS" or one.result.errors]
-        if failed or len(kept) != len(things):
-            told = json.dumps(failed[0].result.errors)[:200] if failed else "fewer answers"
-            raise _nonsense(f"of {len(things)} objects it has not taken all: {told}")
+        response = self._request("POST", OBJECTS, {"objects": documents})
+        results = _decode(response, list[_UpsertedObject])
+        failed = [item for item in results if item.result.status != "SUCCESS" or item.result.errors]
+        if failed or len(results) != len(objects):
+            reason = json.dumps(failed[0].result.errors)[:200] if failed else "fewer results"
+            raise _invalid_response_error(
+                f"not all of {len(objects)} objects were stored: {reason}"
+            )
 
-    def drop(self, tenant: str, ids: Sequence[str]) -> None:
-        """Take objects away; those that are not there are no error.
+    def delete(self, tenant: str, ids: Sequence[str]) -> None:
+        """Delete objects; those that do not exist are ignored.
 
-        Raises UpstreamInvalidResponse where one of them stays: Weaviate answers 200 then.
+        Raises UpstreamInvalidResponse if one was not deleted: Weaviate responds with 200 then.
         """
         where = {"path": ["id"], "operator": "ContainsAny", "valueTextArray": list(ids)}
-        answer = self._call(
-            "DELETE", OBJECTS, {"match": {"class": self.kind, "where": where}}, tenant=tenant
+        response = self._request(
+            "DELETE", OBJECTS, {"match": {"class": self.class_name, "where": where}}, tenant=tenant
         )
-        done: _Drop = _decoded(answer, _Drop)
-        if done.results.failed:
-            raise _nonsense(f"of {len(ids)} objects it keeps {done.results.failed}")
+        deletion: _DeleteResponse = _decode(response, _DeleteResponse)
+        if deletion.results.failed:
+            raise _invalid_response_error(
+                f"{deletion.results.failed} of {len(ids)} objects were not deleted"
+            )
 
     def count(self, tenant: str) -> int:
-        query = f"{{ Aggregate {{ {self.kind}(tenant: {_text(tenant)}) {{ meta {{ count }} }} }} }}"
-        counted = self._asked(query, "Aggregate", _Counted)
-        if len(counted) != 1:
-            raise _nonsense(f"it counts {len(counted)} times")
-        return counted[0].meta.count
+        source = f"{self.class_name}(tenant: {_quote(tenant)})"
+        query = f"{{ Aggregate {{ {source} {{ meta {{ count }} }} }} }}"
+        rows = self._query(query, "Aggregate", _AggregateRow)
+        if len(rows) != 1:
+            raise _invalid_response_error(f"{len(rows)} counts instead of one")
+        return rows[0].meta.count
 
-    def found(
+    def search(
         self,
         tenant: str,
         words: str,
@@ -202,33 +209,39 @@ class WeaviateClient:
         row: type[Row],
         where: tuple[str, str] | None = None,
     ) -> list[Row]:
-        """Those that fit best, with the properties that `row` has as fields; `where` is a property
-        and the text it must be."""
-        words_only = f"bm25: {{query: {_text(words)}}}"
-        both = f"hybrid: {{query: {_text(words)}, vector: {json.dumps(vector)}}}"
-        terms = [f"tenant: {_text(tenant)}", f"limit: {limit}", both if vector else words_only]
+        """Return the best matches, with the properties that are fields of `row`.
+
+        `where` is a property and the text that it must be.
+        """
+        by_words = f"bm25: {{query: {_quote(words)}}}"
+        by_both = f"hybrid: {{query: {_quote(words)}, vector: {json.dumps(vector)}}}"
+        terms = [f"tenant: {_quote(tenant)}", f"limit: {limit}", by_both if vector else by_words]
         if where is not None:
             path, value = where
             terms.append(
-                f"where: {{path: [{_text(path)}], operator: Equal, valueText: {_text(value)}}}"
+                f"where: {{path: [{_quote(path)}], operator: Equal, valueText: {_quote(value)}}}"
             )
         fields = " ".join(row.__struct_fields__)
-        query = f"{{ Get {{ {self.kind}({', '.join(terms)}) {{ {fields} }} }} }}"
-        return self._asked(query, "Get", row)
+        query = f"{{ Get {{ {self.class_name}({', '.join(terms)}) {{ {fields} }} }} }}"
+        return self._query(query, "Get", row)
 
-    def _asked(self, query: str, act: str, row: type[Row]) -> list[Row]:
-        answer: _Answer = _decoded(self._call("POST", GRAPHQL, {"query": query}), _Answer)
-        if answer.errors:
-            raise _nonsense(f"it refuses a query: {json.dumps(answer.errors)[:200]}")
+    def _query(self, query: str, operation: str, row: type[Row]) -> list[Row]:
+        response: _GraphQLResponse = _decode(
+            self._request("POST", GRAPHQL, {"query": query}), _GraphQLResponse
+        )
+        if response.errors:
+            raise _invalid_response_error(
+                f"a query was rejected: {json.dumps(response.errors)[:200]}"
+            )
         try:
-            return msgspec.convert((answer.data or {})[act][self.kind], list[row])  # type: ignore[valid-type]
+            return msgspec.convert((response.data or {})[operation][self.class_name], list[row])  # type: ignore[valid-type]
         except (KeyError, TypeError, msgspec.ValidationError):
-            raise _nonsense(f"{act} has other rows than were asked for") from None
+            raise _invalid_response_error(f"{operation} has rows of another form") from None
 
-    def _call(
+    def _request(
         self, method: str, path: str, body: Any = None, *, tenant: str | None = None
     ) -> httpx.Response:
-        """Each of our calls may be repeated: it says what is to be there, or gone."""
+        """Send a request. All may be repeated: they state what should exist, or not."""
         return self._http.request(
             method,
             path,
@@ -239,39 +252,39 @@ class WeaviateClient:
         )
 
 
-def weaviate_client(config: Configuration, kind: str, **options: Any) -> WeaviateClient:
-    """The client of SCAIWAVE_WEAVIATE_URL. Raises SettingInvalid."""
+def weaviate_client(config: Configuration, class_name: str, **options: Any) -> WeaviateClient:
+    """Build the client of this server's configuration. Raises SettingInvalid."""
     url = config.get_url("SCAIWAVE_WEAVIATE_URL")
-    return WeaviateClient(url, config.get_str("SCAIWAVE_WEAVIATE_API_KEY"), kind, **options)
+    return WeaviateClient(url, config.get_str("SCAIWAVE_WEAVIATE_API_KEY"), class_name, **options)
 
 
-def _text(text: str) -> str:
-    """A string of GraphQL is one of JSON, but that Weaviate reads no pair of surrogates as one
-    character."""
+def _quote(text: str) -> str:
+    """Return a string literal of GraphQL: that of JSON, but without surrogate pairs, which Weaviate
+    does not combine."""
     return json.dumps(text, ensure_ascii=False)
 
 
-def _refusal(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
-    """As `answers.refusal`, with the reason that Weaviate's own body gives."""
+def _error_from_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
+    """Extend `error_from_response` by the reason that Weaviate's body states."""
     fault = error_from_response(response, peer)
     try:
-        refused = msgspec.json.decode(response.content, type=_Refused)
+        body = msgspec.json.decode(response.content, type=_ErrorBody)
     except (ValueError, RecursionError):
         return fault
-    said = redact("; ".join(reason.message for reason in refused.error), response.request)
-    if said:
-        fault.error.message = f"{fault.error.message.rstrip('.')}: {said.rstrip('.')}."
+    detail = redact("; ".join(reason.message for reason in body.error), response.request)
+    if detail:
+        fault.error.message = f"{fault.error.message.rstrip('.')}: {detail.rstrip('.')}."
         fault.error.args = (fault.error.message,)
     return fault
 
 
-def _decoded(answer: httpx.Response, kind: Any) -> Any:
-    called = f"{answer.request.method} {answer.request.url.path}"
-    return decode_response(answer.content, kind, source=called, service="Weaviate")
+def _decode(response: httpx.Response, kind: Any) -> Any:
+    source = f"{response.request.method} {response.request.url.path}"
+    return decode_response(response.content, kind, source=source, service="Weaviate")
 
 
-def _nonsense(what: str) -> UpstreamInvalidResponse:
+def _invalid_response_error(problem: str) -> UpstreamInvalidResponse:
     return UpstreamInvalidResponse(
-        f"Weaviate's answer makes no sense: {what}.",
-        fix="Check the version and the log of Weaviate; what was indexed stays so.",
+        f"Weaviate returned an invalid response: {problem}.",
+        fix="Check the version and the log of Weaviate. What was indexed remains.",
     )

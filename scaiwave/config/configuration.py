@@ -27,19 +27,19 @@ __all__ = [
     "SETTINGS",
     "Configuration",
     "find_home",
+    "find_unknown_names",
     "load",
     "read_env_file",
-    "unknown_names",
 ]
 
 Source = Literal["environment", "file", "default"]
 
 # What this project's scripts and the console script itself read or set.
-_OF_SCRIPTS = re.compile(
+_SCRIPT_SETTINGS = re.compile(
     r"\ASCAIWAVE_(PROFILE|PYTHON|VENV|LOCK|REQUIRE_SERVICES|(TEST|DEMO|BENCH)_.*)\Z"
 )
 _LINE = re.compile(r"\A(export )?[A-Za-z_0-9]+=.*\Z")
-SHORTEST_SECRET = 6
+MIN_SECRET_CHARS = 6
 """Characters. To take shorter ones out of a message would take out half of its words."""
 
 
@@ -62,7 +62,7 @@ class Configuration:
     def raw(self, name: str) -> tuple[str, Source]:
         """The text of a setting and where it comes from; an empty value counts as not set."""
         for values, source in self._layers:
-            if value := _from_layer(values, name):
+            if value := _read_layer(values, name):
                 return value, source
         return BY_NAME[name].default, "default"
 
@@ -87,13 +87,13 @@ class Configuration:
     def get_int(self, name: str) -> int:
         value = int(self._cast(name, int, "a whole number"))
         if value < 0:
-            raise _invalid(name, "a whole number, 0 or more")
+            raise _invalid_error(name, "a whole number, 0 or more")
         return value
 
     def get_fraction(self, name: str) -> float:
         value = float(self._cast(name, float, "a number between 0 and 1"))
         if not 0 <= value <= 1:
-            raise _invalid(name, "a number between 0 and 1")
+            raise _invalid_error(name, "a number between 0 and 1")
         return value
 
     def get_bool(self, name: str) -> bool:
@@ -102,20 +102,20 @@ class Configuration:
             return True
         if value in {"false", "no", "off", "0", ""}:
             return False
-        raise _invalid(name, "true or false")
+        raise _invalid_error(name, "true or false")
 
     def get_choice(self, name: str) -> str:
         allowed = BY_NAME[name].choices
         for choice in allowed:
             if self.get_str(name).lower() == choice.lower():
                 return choice
-        raise _invalid(name, "one of " + ", ".join(allowed))
+        raise _invalid_error(name, "one of " + ", ".join(allowed))
 
     def get_url(self, name: str) -> str:
         """An http(s) URL without its trailing slash, or an empty text."""
         value = self.get_str(name).rstrip("/")
         if value and not _is_web_url(value):
-            raise _invalid(name, "a URL such as https://name.example.com, without a password")
+            raise _invalid_error(name, "a URL such as https://name.example.com, without a password")
         return value
 
     def get_list(self, name: str) -> list[str]:
@@ -130,17 +130,17 @@ class Configuration:
     def _secrets(self) -> Iterator[str]:
         for setting in SETTINGS:
             if setting.secret and (value := self.get_str(setting.name)):
-                parts = [value, *value.split(","), *_passwords(value)]
-                yield from (part for part in parts if len(part) >= SHORTEST_SECRET)
+                parts = [value, *value.split(","), *_find_passwords(value)]
+                yield from (part for part in parts if len(part) >= MIN_SECRET_CHARS)
 
     def _cast(self, name: str, cast: type, wanted: str) -> Any:
         try:
             return environ.Env.parse_value(self.get_str(name), cast)
         except ValueError:
-            raise _invalid(name, wanted) from None
+            raise _invalid_error(name, wanted) from None
 
 
-def _invalid(name: str, wanted: str) -> SettingInvalid:
+def _invalid_error(name: str, wanted: str) -> SettingInvalid:
     # The value itself stays out of the message: it may be a secret in the wrong place.
     return SettingInvalid(f"{name} is not {wanted}.", fix=f"Set {name} to {wanted}.")
 
@@ -155,27 +155,27 @@ def _is_web_url(value: str) -> bool:
         return False
 
 
-def _passwords(value: str) -> list[str]:
+def _find_passwords(value: str) -> list[str]:
     """The password in a URL, as written and as meant."""
     found = re.match(r"\A[a-z0-9+.-]+://[^:/]*:(.*)@", value)
     return [found[1], unquote(found[1])] if found else []
 
 
-def _from_layer(values: Mapping[str, str], name: str) -> str:
+def _read_layer(values: Mapping[str, str], name: str) -> str:
     if value := values.get(name):
         return value
     if path := values.get(f"{name}_FILE"):
-        return _from_named_file(f"{name}_FILE", Path(path))
+        return _read_named_file(f"{name}_FILE", Path(path))
     return ""
 
 
-def _from_named_file(name: str, path: Path) -> str:
+def _read_named_file(name: str, path: Path) -> str:
     """An empty file is an error: taking it for 'not set' could mean something weaker."""
     try:
         value = path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingInvalid(
-            f"{name} names {path}, which can't be read: {_why(error)}.",
+            f"{name} names {path}, which can't be read: {_format_reason(error)}.",
             fix=f"Make the file readable for this user, or unset {name}.",
         ) from None
     if not value:
@@ -186,7 +186,7 @@ def _from_named_file(name: str, path: Path) -> str:
     return value
 
 
-def _why(error: OSError | UnicodeDecodeError) -> str:
+def _format_reason(error: OSError | UnicodeDecodeError) -> str:
     return (error.strerror or "error") if isinstance(error, OSError) else "it is not UTF-8"
 
 
@@ -202,7 +202,7 @@ def read_env_file(path: Path) -> dict[str, str]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise SettingInvalid(
-            f"The configuration file {path} can't be read: {_why(error)}.",
+            f"The configuration file {path} can't be read: {_format_reason(error)}.",
             fix="Make it a text file that this user may read.",
         ) from None
     lines = text.splitlines()
@@ -212,10 +212,10 @@ def read_env_file(path: Path) -> dict[str, str]:
                 f"Line {number} of {path} is not NAME=value.",
                 fix="Write it without spaces around the equals sign, or remove it.",
             )
-    return _parsed("\n".join(line for line in lines if _LINE.match(line)))
+    return _parse_env("\n".join(line for line in lines if _LINE.match(line)))
 
 
-def _parsed(text: str) -> dict[str, str]:
+def _parse_env(text: str) -> dict[str, str]:
     class Reader(environ.Env):  # type: ignore[misc]  # django-environ ships no types
         ENVIRON: dict[str, str] = {}
 
@@ -223,7 +223,7 @@ def _parsed(text: str) -> dict[str, str]:
     return Reader.ENVIRON
 
 
-def unknown_names(config: Configuration) -> dict[str, str]:
+def find_unknown_names(config: Configuration) -> dict[str, str]:
     """SCAIWAVE_… names that are set and unknown here, with the known one each may stand for.
 
     The platform's server reads the same file, so an unknown name that is like none of ours is
@@ -236,7 +236,7 @@ def unknown_names(config: Configuration) -> dict[str, str]:
     given = sorted({*config.environment, *config.file_values} - known)
     guesses: dict[str, str] = {}
     for name in given:
-        if name.startswith("SCAIWAVE_") and not _OF_SCRIPTS.match(name):
+        if name.startswith("SCAIWAVE_") and not _SCRIPT_SETTINGS.match(name):
             tails = [other.removeprefix("SCAIWAVE_") for other in known]
             near = get_close_matches(name.removeprefix("SCAIWAVE_"), tails, n=1, cutoff=0.85)
             if near:

@@ -32,15 +32,15 @@ def database_settings(config: Configuration) -> dict[str, Any]:
     """Django's settings of the one database. Raises `SettingInvalid` for another scheme."""
     url = config.get_str("SCAIWAVE_DB_URL")
     if not url:
-        return _sqlite({"NAME": str(config.home / "scaiwave.sqlite3")})
+        return _sqlite_settings({"NAME": str(config.home / "scaiwave.sqlite3")})
     scheme = url.partition(":")[0]
     if scheme in {"postgres", "postgresql"}:
-        return _postgresql(_parsed(url))
+        return _postgresql_settings(_parse_url(url))
     if scheme == "sqlite" and url.startswith("sqlite:///"):
-        parsed = _parsed(url)
+        parsed = _parse_url(url)
         # Relative to the home, since cron and people start from different folders.
-        return _sqlite({**parsed, "NAME": str(config.home / parsed["NAME"])})
-    raise _invalid()
+        return _sqlite_settings({**parsed, "NAME": str(config.home / parsed["NAME"])})
+    raise _invalid_url_error()
 
 
 def restrict_permissions(settings: dict[str, Any]) -> None:
@@ -54,19 +54,19 @@ def restrict_permissions(settings: dict[str, Any]) -> None:
             os.close(os.open(settings["NAME"], os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def _parsed(url: str) -> dict[str, Any]:
+def _parse_url(url: str) -> dict[str, Any]:
     try:
         parsed = dict(environ.Env.db_url_config(url))
     except ValueError:
         # The URL holds a password, so neither it nor the parser's message is repeated.
-        raise _invalid() from None
+        raise _invalid_url_error() from None
     # An @ in the path is the end of a password with a slash in it that was not quoted.
     if not parsed["NAME"] or parsed["NAME"] == ":memory:" or "@" in parsed["NAME"]:
-        raise _invalid()
+        raise _invalid_url_error()
     return parsed
 
 
-def _invalid() -> SettingInvalid:
+def _invalid_url_error() -> SettingInvalid:
     return SettingInvalid(
         "SCAIWAVE_DB_URL is not a database URL this suite can use.",
         fix="Write it as postgres://user:password@host:5432/name, with special characters in the "
@@ -74,12 +74,12 @@ def _invalid() -> SettingInvalid:
     )
 
 
-def _sqlite(parsed: dict[str, Any]) -> dict[str, Any]:
+def _sqlite_settings(parsed: dict[str, Any]) -> dict[str, Any]:
     options = {**_SQLITE_OPTIONS, **parsed.get("OPTIONS", {})}
     return {**parsed, "ENGINE": SQLITE, "OPTIONS": options}
 
 
-def _postgresql(parsed: dict[str, Any]) -> dict[str, Any]:
+def _postgresql_settings(parsed: dict[str, Any]) -> dict[str, Any]:
     options = {**_POSTGRESQL_OPTIONS, **parsed.get("OPTIONS", {})}
     return {
         **parsed,
@@ -90,7 +90,7 @@ def _postgresql(parsed: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def redis_url(config: Configuration) -> str:
+def get_redis_url(config: Configuration) -> str:
     """Empty where there is none. Raises `SettingInvalid` for a URL that is not one of Redis."""
     url = config.get_str("SCAIWAVE_REDIS_URL")
     if url and not url.startswith(("redis://", "rediss://", "unix://")):

@@ -22,16 +22,16 @@ FILE_NAME = "secret-keys.env"
 
 
 def get_secret_key(config: Configuration) -> str:
-    return config.get_str("SCAIWAVE_SECRET_KEY") or _own(config, "SCAIWAVE_SECRET_KEY")
+    return config.get_str("SCAIWAVE_SECRET_KEY") or _load_or_create(config, "SCAIWAVE_SECRET_KEY")
 
 
 def get_encryption_keys(config: Configuration) -> list[str]:
     """Fernet keys, newest first."""
     name = "SCAIWAVE_ENCRYPTION_KEYS"
-    return config.get_list(name) or [_own(config, name)]
+    return config.get_list(name) or [_load_or_create(config, name)]
 
 
-def _own(config: Configuration, name: str) -> str:
+def _load_or_create(config: Configuration, name: str) -> str:
     if not uses_sqlite(config):
         raise SettingMissing(
             f"{name} is not set, and a database shared between machines needs it.",
@@ -40,7 +40,7 @@ def _own(config: Configuration, name: str) -> str:
         )
     path = config.home / FILE_NAME
     if not path.exists():
-        _make(path)
+        _create_key_file(path)
     value = read_env_file(path).get(name)
     if not value:
         raise SettingInvalid(
@@ -50,16 +50,16 @@ def _own(config: Configuration, name: str) -> str:
     return value
 
 
-def _fernet_key() -> str:
+def _generate_fernet_key() -> str:
     return base64.urlsafe_b64encode(os.urandom(32)).decode()
 
 
-def _make(path: Path) -> None:
+def _create_key_file(path: Path) -> None:
     """Write the file once, even when two processes start at the same moment."""
     text = (
         "# Made on first use. Back it up with the database: without it private keys are lost.\n"
         f"SCAIWAVE_SECRET_KEY={secrets.token_urlsafe(48)}\n"
-        f"SCAIWAVE_ENCRYPTION_KEYS={_fernet_key()}\n"
+        f"SCAIWAVE_ENCRYPTION_KEYS={_generate_fernet_key()}\n"
     )
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

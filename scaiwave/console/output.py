@@ -11,9 +11,8 @@ import re
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import Enum
 from functools import partial
@@ -22,54 +21,28 @@ from typing import IO, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.errors import ScaiWaveError, SettingInvalid
 
-Row = Mapping[str, Any]
-UNKNOWN = "-"
-PROGRESS_EVERY = 10.0
+EMPTY_CELL = "-"
+PROGRESS_INTERVAL_SECONDS = 10.0
 """Seconds between two lines of progress where nothing can be drawn."""
 
 # Control characters, line and paragraph separators, invisible marks, the controls of writing
 # direction, halves of characters. The joiners U+200C and U+200D stay: Persian, Hindi and emoji
 # need them, and they steer nothing.
-_STEERING = (
+_CONTROL_CHARS = (
     "\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f"
 )
-_STEERS_TERMINALS = re.compile(f"[\x00-\x1f{_STEERING}]")
+_TERMINAL_CONTROLS = re.compile(f"[\x00-\x1f{_CONTROL_CHARS}]")
 # What of it JSON does not escape by itself.
-_STEERS_IN_JSON = re.compile(f"[{_STEERING}]")
-
-
-class ColumnType(Enum):
-    """What a column holds, and so how it is written for people."""
-
-    TEXT = "text"
-    COUNT = "count"
-    BYTES = "bytes"
-    TIME = "time"
-    FLAG = "flag"
-
-
-@dataclass(frozen=True)
-class Column:
-    """`whole` cells are never folded: they are there to be copied. `spare` columns are left out,
-    the last one first, at a terminal that is too narrow for all."""
-
-    key: str
-    title: str
-    kind: ColumnType = ColumnType.TEXT
-    whole: bool = False
-    spare: bool = False
-
-    @property
-    def is_number(self) -> bool:
-        return self.kind in (ColumnType.COUNT, ColumnType.BYTES)
+_JSON_CONTROLS = re.compile(f"[{_CONTROL_CHARS}]")
 
 
 def strip_control_chars(text: str) -> str:
     """The text with what could steer a terminal replaced; names come from strangers."""
-    return _STEERS_TERMINALS.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _TERMINAL_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def format_bytes(count: int) -> str:
@@ -90,7 +63,7 @@ def get_timezone(name: str) -> tzinfo:
     The name of the machine's zone is asked for before Django sets TZ for the whole process.
     """
     try:
-        return ZoneInfo(name) if name else _machine_zone()
+        return ZoneInfo(name) if name else _get_system_timezone()
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise SettingInvalid(
             f"There is no time zone {name}.",
@@ -98,7 +71,7 @@ def get_timezone(name: str) -> tzinfo:
         ) from None
 
 
-def _machine_zone() -> tzinfo:
+def _get_system_timezone() -> tzinfo:
     """As the C library finds it: TZ, then /etc/localtime; UTC where neither says anything."""
     try:
         if name := os.environ.get("TZ", "").lstrip(":"):
@@ -123,7 +96,7 @@ def json_default(value: Any) -> Any:
 def to_json(document: Any, *, indent: int | None = 2, ascii_only: bool = False) -> str:
     """JSON that is safe to print at a terminal: what could steer it is escaped."""
     text = json.dumps(document, default=json_default, ensure_ascii=ascii_only, indent=indent)
-    return _STEERS_IN_JSON.sub(lambda found: json.dumps(found.group())[1:-1], text)
+    return _JSON_CONTROLS.sub(lambda found: json.dumps(found.group())[1:-1], text)
 
 
 def is_terminal(stream: IO[str]) -> bool:
@@ -140,14 +113,14 @@ class Output:
         *,
         as_json: bool = False,
         quiet: bool = False,
-        chatty: bool = False,
+        verbose: bool = False,
         zone: tzinfo = UTC,
     ) -> None:
         self.stdout = stdout
         self.stderr = stderr
         self.as_json = as_json
         self.quiet = quiet
-        self.chatty = chatty
+        self.verbose = verbose
         self.zone = zone
 
     def print_table(self, plural: str, columns: Sequence[Column], rows: Sequence[Row]) -> None:
@@ -220,7 +193,7 @@ class Output:
 
         Draws a bar at a terminal; elsewhere, with -v 2, writes a line now and then.
         """
-        if self.quiet or self.as_json or not (self.chatty or is_terminal(self.stderr)):
+        if self.quiet or self.as_json or not (self.verbose or is_terminal(self.stderr)):
             yield lambda done, total: None
         elif not is_terminal(self.stderr):
             yield self._progress_lines(what, kind)
@@ -238,7 +211,7 @@ class Output:
         def advance(done: int, total: int | None) -> None:
             nonlocal last
             now = time.monotonic()
-            if now - last >= PROGRESS_EVERY:
+            if now - last >= PROGRESS_INTERVAL_SECONDS:
                 last = now
                 of_total = "" if total is None else f" of {amount(total)}"
                 rate = amount(round(done / (now - began)))
@@ -248,11 +221,11 @@ class Output:
 
     def _cell(self, value: Any, kind: ColumnType) -> str:
         if value is None or value == "":
-            return UNKNOWN
+            return EMPTY_CELL
         if isinstance(value, datetime):
             return self._time(value)
         if isinstance(value, list | tuple):
-            return ", ".join(strip_control_chars(str(part)) for part in value) or UNKNOWN
+            return ", ".join(strip_control_chars(str(part)) for part in value) or EMPTY_CELL
         if isinstance(value, str):  # Also in a column of numbers, whose alignment it keeps.
             return strip_control_chars(value)
         match kind:
@@ -310,6 +283,6 @@ def _char_width(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
 
 
-def standard_output(*, as_json: bool = False, quiet: bool = False) -> Output:
+def make_standard_output(*, as_json: bool = False, quiet: bool = False) -> Output:
     """For what is said before, or without, a command."""
     return Output(sys.stdout, sys.stderr, as_json=as_json, quiet=quiet)

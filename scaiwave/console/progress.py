@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from scaiwave.console.output import ColumnType
+from scaiwave.console.columns import ColumnType
 
 ProgressCallback = Callable[[int, int | None], None]
 """Takes how much is done, and of how much if that is known."""

@@ -19,10 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from scaiwave.console.output import Column
+    from scaiwave.console.columns import Column
 
 
-_ENDLESS = 100_000
+_UNLIMITED_WIDTH = 100_000
 
 
 @contextmanager
@@ -59,25 +59,25 @@ def progress_bar(
 def print_rich_table(columns: Sequence[Column], cells: list[list[str]], stream: IO[str]) -> None:
     console = Console(file=stream, markup=False, highlight=False)
     shown = list(range(len(columns)))
-    while (spare := _last_spare(columns, shown)) is not None:
-        if _width(console, _drawing(columns, cells, shown)) <= console.width:
+    while (optional := _find_last_optional(columns, shown)) is not None:
+        if _measure_width(console, _build_table(columns, cells, shown)) <= console.width:
             break
-        shown.remove(spare)
-    console.print(_drawing(columns, cells, shown))
+        shown.remove(optional)
+    console.print(_build_table(columns, cells, shown))
     if missing := [column.title for at, column in enumerate(columns) if at not in shown]:
         console.print(f"A wider terminal also shows: {', '.join(missing)}.", style="dim")
 
 
-def _last_spare(columns: Sequence[Column], shown: list[int]) -> int | None:
-    return next((at for at in reversed(shown) if columns[at].spare), None)
+def _find_last_optional(columns: Sequence[Column], shown: list[int]) -> int | None:
+    return next((at for at in reversed(shown) if columns[at].optional), None)
 
 
-def _width(console: Console, drawing: Table) -> int:
+def _measure_width(console: Console, drawing: Table) -> int:
     """What it would take if there were no end to the right."""
-    return console.measure(drawing, options=console.options.update(width=_ENDLESS)).maximum
+    return console.measure(drawing, options=console.options.update(width=_UNLIMITED_WIDTH)).maximum
 
 
-def _drawing(columns: Sequence[Column], cells: list[list[str]], shown: list[int]) -> Table:
+def _build_table(columns: Sequence[Column], cells: list[list[str]], shown: list[int]) -> Table:
     drawing = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in (columns[at] for at in shown):
         drawing.add_column(
@@ -85,7 +85,7 @@ def _drawing(columns: Sequence[Column], cells: list[list[str]], shown: list[int]
             justify="right" if column.is_number else "left",
             overflow="fold",
             # A number that goes on in the next line is read as two.
-            no_wrap=column.whole or column.is_number,
+            no_wrap=column.no_wrap or column.is_number,
         )
     for line in cells:
         drawing.add_row(*(Text(line[at]) for at in shown))

@@ -21,15 +21,17 @@ from scaiwave.error_mapping import map_database_error
 from scaiwave.errors import ConfigurationError, DiskFull, MigrationsPending
 
 MIB = 1024 * 1024
-WARN_BELOW = 1024 * MIB
-FAIL_BELOW = 100 * MIB
+WARN_BELOW_BYTES = 1024 * MIB
+FAIL_BELOW_BYTES = 100 * MIB
 """Bytes that are free on a disk."""
 
-REDIS_PATIENCE = 3.0
+REDIS_TIMEOUT_SECONDS = 3.0
 """Seconds that Redis has to answer."""
 
 
 class RedisUnreachable(ConfigurationError):
+    """SCAIWAVE_REDIS_URL is set, and Redis does not respond."""
+
     code = "SW_REDIS_UNREACHABLE"
     fix = "Start it, or mend SCAIWAVE_REDIS_URL; until then the verbs work and the schedule stands."
 
@@ -38,7 +40,7 @@ class InvalidConfiguration(ConfigurationError):
     code = "SW_CONFIG_INVALID"
 
 
-def configuration(config: Configuration, now: datetime) -> Iterator[Finding]:
+def check_configuration(config: Configuration, now: datetime) -> Iterator[Finding]:
     """What `manage check` says of the settings."""
     from scaiwave.checks import check_configuration
 
@@ -53,21 +55,21 @@ def configuration(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield passed("configuration", f"Every setting is fit; the home is {config.home}.")
 
 
-def database(config: Configuration, now: datetime) -> Iterator[Finding]:
+def check_database(config: Configuration, now: datetime) -> Iterator[Finding]:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-            version = _version(cursor)
+            version = _get_version(cursor)
     except Error as error:
         if (ours := map_database_error(error)) is None:
             raise
         yield failed("database", ours)
         return
     yield passed("database", f"{version} answers.")
-    yield from _migrations()
+    yield from _check_migrations()
 
 
-def _version(cursor: Any) -> str:
+def _get_version(cursor: Any) -> str:
     if connection.vendor == "postgresql":
         cursor.execute("SHOW server_version")
         return f"PostgreSQL {cursor.fetchone()[0].partition(' ')[0]}"
@@ -75,7 +77,7 @@ def _version(cursor: Any) -> str:
     return f"SQLite {cursor.fetchone()[0]}"
 
 
-def _migrations() -> Iterator[Finding]:
+def _check_migrations() -> Iterator[Finding]:
     from django.db.migrations.executor import MigrationExecutor
 
     executor = MigrationExecutor(connection)
@@ -89,25 +91,25 @@ def _migrations() -> Iterator[Finding]:
         yield passed("migrations", "The database is migrated to this version.")
 
 
-def disks(config: Configuration, now: datetime) -> Iterator[Finding]:
+def check_disks(config: Configuration, now: datetime) -> Iterator[Finding]:
     """Each disk once, by the first of our folders on it."""
     seen = set()
-    for what, folder in _folders(config):
-        there = _existing(folder)
+    for what, folder in _list_directories(config):
+        there = _find_existing(folder)
         if (device := there.stat().st_dev) in seen:
             continue
         seen.add(device)
         free = shutil.disk_usage(there).free
         text = f"{format_bytes(free)} free for {what}, in {there}."
-        if free < FAIL_BELOW:
+        if free < FAIL_BELOW_BYTES:
             yield failed("disk", DiskFull(f"Only {text}", fix="Free some space."))
-        elif free < WARN_BELOW:
+        elif free < WARN_BELOW_BYTES:
             yield warned("disk", f"Only {text}", "Free some space before an import needs it.")
         else:
             yield passed("disk", text)
 
 
-def _folders(config: Configuration) -> Iterator[tuple[str, Path]]:
+def _list_directories(config: Configuration) -> Iterator[tuple[str, Path]]:
     yield "the home", config.home
     if not config.get_str("SCAIWAVE_S3_BUCKET"):
         yield "the attachments", media_storage.media_root(config)
@@ -116,12 +118,12 @@ def _folders(config: Configuration) -> Iterator[tuple[str, Path]]:
     yield "bundles on their way in", Path(tempfile.gettempdir())
 
 
-def _existing(folder: Path) -> Path:
+def _find_existing(folder: Path) -> Path:
     """The folder itself or the nearest one above it."""
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-def redis(config: Configuration, now: datetime) -> Iterator[Finding]:
+def check_redis(config: Configuration, now: datetime) -> Iterator[Finding]:
     if not settings.REDIS_URL:
         yield passed("redis", "None is configured; work runs inline.")
         return
@@ -129,12 +131,14 @@ def redis(config: Configuration, now: datetime) -> Iterator[Finding]:
     from redis.exceptions import RedisError
 
     client = Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=REDIS_PATIENCE, socket_timeout=REDIS_PATIENCE
+        settings.REDIS_URL,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
     )
     try:
         client.ping()
         yield passed("redis", "Redis answers.")
-        yield from _workers(client, now)
+        yield from _check_workers(client, now)
     except RedisError as error:
         message = config.mask_secrets(str(error)).rstrip(".")
         yield failed("redis", RedisUnreachable(f"Redis can't be used: {message}."))
@@ -142,7 +146,7 @@ def redis(config: Configuration, now: datetime) -> Iterator[Finding]:
         client.close()
 
 
-def _workers(client: Any, now: datetime) -> Iterator[Finding]:
+def _check_workers(client: Any, now: datetime) -> Iterator[Finding]:
     from rq import Queue, Worker
     from rq.job import Job
 

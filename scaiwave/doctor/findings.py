@@ -40,7 +40,7 @@ class Finding:
         }
 
 
-Look = Callable[[Configuration, datetime], Iterable[Finding]]
+CheckFunction = Callable[[Configuration, datetime], Iterable[Finding]]
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Check:
     """
 
     name: str
-    run: Look
+    run: CheckFunction
     needs_database: bool = True
-    mend: Look | None = None
+    mend: CheckFunction | None = None
 
 
 def passed(check: str, message: str) -> Finding:

@@ -19,10 +19,10 @@ from scaiwave.errors import ScaiWaveError
 
 DATABASE = ("database", "migrations")
 OWN_CHECKS = (
-    Check("configuration", machine.configuration, needs_database=False),
-    Check("database", machine.database, needs_database=False),
-    Check("disk", machine.disks, needs_database=False),
-    Check("redis", machine.redis, needs_database=False),
+    Check("configuration", machine.check_configuration, needs_database=False),
+    Check("database", machine.check_database, needs_database=False),
+    Check("disk", machine.check_disks, needs_database=False),
+    Check("redis", machine.check_redis, needs_database=False),
 )
 
 
@@ -67,17 +67,17 @@ def run_checks(
     """
     operator.require(Permission.VIEW_PLATFORM)
     mending = not dry_run and operator.may(Permission.MANAGE_PLATFORM)
-    first = [finding for check in OWN_CHECKS for finding in _run(check, config, now)]
+    first = [finding for check in OWN_CHECKS for finding in _run_check(check, config, now)]
     usable = not any(finding.state is State.FAIL for finding in first if finding.check in DATABASE)
     others = [
         finding
-        for check in registry.health_checks()
-        for finding in _run(check, config, now, usable=usable, mending=mending)
+        for check in registry.get_health_checks()
+        for finding in _run_check(check, config, now, usable=usable, mending=mending)
     ]
     return HealthReport([*first, *others])
 
 
-def _run(
+def _run_check(
     check: Check,
     config: Configuration,
     now: datetime,

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from scaiwave.console.output import Column
+from scaiwave.console.columns import Column
 from scaiwave.errors import ScaiWaveError
 from scaiwave.publishing.errors import PagesFailed
 from scaiwave.publishing.plan import CHANGES, Action, PageAction

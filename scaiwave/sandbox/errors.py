@@ -19,15 +19,21 @@ class InvalidMutation(DomainError):
     """The sandbox does not have the requested mutation, or its arguments are invalid."""
 
     code = "SW_SANDBOX_INVALID_MUTATION"
+    remedy = "Use one of the mutations that the error lists."
 
 
 class PortBusy(ConfigurationError):
     """Another process uses the sandbox's port, or this user may not open it."""
 
     code = "SW_SANDBOX_PORT_BUSY"
+    remedy = "Choose another port with `--port`, or stop the other process."
 
 
 class ForeignState(ConfigurationError):
     """The state directory belongs to a sandbox with another seed or other sizes."""
 
     code = "SW_SANDBOX_FOREIGN_STATE"
+    remedy = (
+        "Start it with the options that the error names, with another `--state-dir`, or delete "
+        "the file."
+    )

@@ -27,7 +27,7 @@ def download() -> dict[str, Any]:
     from django.conf import settings
 
     from identity_sync.services.sync.fetch import MIN_GROUPS_FOR_SCIM
-    from scaiwave.clients.connect import scaikey_client
+    from scaiwave.clients.scaikey.client import scaikey_client
 
     started = _start_clocks()
     with scaikey_client(settings.CONFIG) as client:
@@ -55,10 +55,10 @@ def download() -> dict[str, Any]:
 def sync() -> dict[str, Any]:
     """Run a sync as `scaiwave sync` does when its output is not a terminal."""
     from identity_sync.services.sync.run import SyncOptions, run_sync
-    from scaiwave.auth.operators import host_operator
+    from scaiwave.auth.operators import get_host_operator
     from scaiwave.console.progress import null_progress_factory
 
-    options = SyncOptions(operator=host_operator(), bars=null_progress_factory)
+    options = SyncOptions(operator=get_host_operator(), bars=null_progress_factory)
     started = _start_clocks()
     report = run_sync(options)
     return {

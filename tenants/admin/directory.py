@@ -14,7 +14,7 @@ from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.formatting import link_to
 from scaiwave.admin.related import count_link
 from scaiwave.console.output import format_bytes
-from scaiwave.registry import tenant_columns
+from scaiwave.registry import get_tenant_columns
 from tenants.admin.filters import PresenceFilter, StatusFilter
 from tenants.admin.usage import highlight_near_cap
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
@@ -97,7 +97,7 @@ class TenantAdmin(StatusAdmin):
     def _fill_columns(self, rows: list[Any]) -> None:
         """AI tokens, and what apps above this one know about tenants; they registered it."""
         ids = [row.pk for row in rows]
-        columns = tenant_columns(ids)
+        columns = get_tenant_columns(ids)
         usage = token_columns(Tenant.objects.filter(pk__in=ids), usage_month(timezone.now()))
         for row in rows:
             row.columns = {name: values.get(row.pk) for name, values in columns.items()}

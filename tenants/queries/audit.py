@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.sql import fetch_one
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry
 from tenants.queries.resolve import is_storable_text, parse_uuid, resolve_tenant
@@ -160,14 +161,12 @@ def committed_before_q() -> Q:
     """
     if connection.vendor != "postgresql":
         return Q()
-    with connection.cursor() as cursor:
-        # The writers first: who begins after this has an id after the clock's.
-        cursor.execute(
-            "SELECT least(min(xact_start), statement_timestamp()) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND backend_xid IS NOT NULL "
-            "AND pid <> pg_backend_pid()"
-        )
-        (oldest,) = cursor.fetchone()
+    # The writers first: who begins after this has an id after the clock's.
+    (oldest,) = fetch_one(
+        "SELECT least(min(xact_start), statement_timestamp()) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND backend_xid IS NOT NULL "
+        "AND pid <> pg_backend_pid()"
+    )
     return Q(pk__lt=min_uuid7_at(oldest - CLOCK_TOLERANCE))
 
 

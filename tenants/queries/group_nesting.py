@@ -7,14 +7,12 @@ or an edge, leads nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-from django.db.models import UUIDField
-
+from scaiwave.sql import fetch, to_uuid, uuid_param
 from tenants.models import Group, GroupMembership, Participant, Tenant
 
 PathStarts = dict[UUID, set[UUID]]
@@ -134,13 +132,13 @@ def effective_groups(participant: Participant) -> PathStarts:
 
     A direct group is there by way of itself.
     """
-    return _collect_paths(_fetch_rows(_PARTICIPANT_GROUPS_SQL, [participant.pk]))
+    return _collect_paths(fetch(_PARTICIPANT_GROUPS_SQL, [uuid_param(participant.pk)]))
 
 
 def restorable_groups(participant: Participant) -> set[UUID]:
     """Every group the participant is in, or would be in again if ScaiKey brought back groups that
     are gone."""
-    return {_parse_uuid(key) for (key,) in _fetch_rows(_RESTORABLE_GROUPS_SQL, [participant.pk])}
+    return {to_uuid(key) for (key,) in fetch(_RESTORABLE_GROUPS_SQL, [uuid_param(participant.pk)])}
 
 
 def effective_members(group: Group) -> PathStarts:
@@ -148,20 +146,22 @@ def effective_members(group: Group) -> PathStarts:
 
     A direct member is there by way of the group itself.
     """
-    return _collect_paths(_fetch_rows(_GROUP_MEMBERS_SQL, [group.pk] * 3))
+    return _collect_paths(fetch(_GROUP_MEMBERS_SQL, [uuid_param(group.pk)] * 3))
 
 
 def active_member_counts(tenant: Tenant) -> dict[UUID, int]:
     """For each group of a tenant how many active participants are in it, nested ones included;
     a group without any is left out."""
-    return {_parse_uuid(key): count for key, count in _fetch_rows(_ACTIVE_MEMBERS_SQL, [tenant.pk])}
+    return {
+        to_uuid(key): count for key, count in fetch(_ACTIVE_MEMBERS_SQL, [uuid_param(tenant.pk)])
+    }
 
 
 def role_holder_counts(tenant: Tenant) -> dict[UUID, int]:
     """For each role of a tenant how many active participants hold it, through nested groups too;
     a role without any is left out."""
     return {
-        _parse_uuid(key): count for key, count in _fetch_rows(_ROLE_HOLDERS_SQL, [tenant.pk] * 2)
+        to_uuid(key): count for key, count in fetch(_ROLE_HOLDERS_SQL, [uuid_param(tenant.pk)] * 2)
     }
 
 
@@ -191,25 +191,8 @@ def find_group_members(group_ids: Iterable[UUID]) -> set[UUID]:
     return members
 
 
-def _fetch_rows(sql: str, keys: Sequence[UUID]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [_uuid_param(key) for key in keys])
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
-
-
-def _uuid_param(key: UUID) -> Any:
-    field: UUIDField[UUID, UUID] = UUIDField()
-    return field.get_db_prep_value(key, connection)
-
-
 def _collect_paths(rows: list[tuple[Any, ...]]) -> PathStarts:
     through: PathStarts = {}
     for key, way in rows:
-        through.setdefault(_parse_uuid(key), set()).add(_parse_uuid(way))
+        through.setdefault(to_uuid(key), set()).add(to_uuid(way))
     return through
-
-
-def _parse_uuid(value: Any) -> UUID:
-    """PostgreSQL gives UUIDs, SQLite their 32 hexadecimal digits."""
-    return value if isinstance(value, UUID) else UUID(value)

@@ -57,9 +57,9 @@ def check_scaigrid(config: Configuration, now: datetime) -> Iterator[Finding]:
     from scaiwave.clients.scaigrid.client import scaigrid_client
 
     try:
-        with scaigrid_client(config, patience=RetryPolicy(total=5.0)) as client:
+        with scaigrid_client(config, retry_policy=RetryPolicy(total=5.0)) as client:
             client.ready()
             client.me()
-            yield passed("scaigrid", f"ScaiGrid is ready and accepts {client.access.described}.")
+            yield passed("scaigrid", f"ScaiGrid is ready and accepts {client.access.description}.")
     except ScaiWaveError as error:
         yield failed("scaigrid", error)

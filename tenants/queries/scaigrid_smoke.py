@@ -142,7 +142,7 @@ def _run_steps(
     """One after the other; `done` has those before."""
     wanted = [plan for plan in _STEPS if getattr(wish, plan[0], True) not in (False, None)]
     try:
-        client = scaigrid_client(config, patience=RETRY_POLICY)
+        client = scaigrid_client(config, retry_policy=RETRY_POLICY)
     except ScaiWaveError as error:
         yield SmokeTestStep("configured", StepOutcome.FAIL, error.message, error=error)
         for name, needs, _ in wanted:
@@ -181,7 +181,7 @@ def _run_step(
 
 
 def _describe_configuration(client: ScaiGridClient) -> str:
-    return f"ScaiGrid is at {client.http.peer.origin}; we come with {client.access.described}."
+    return f"ScaiGrid is at {client.http.peer.origin}; we come with {client.access.description}."
 
 
 def _check_reachable(run: _SmokeTestContext) -> str:

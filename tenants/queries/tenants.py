@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db.models import Count, Q, QuerySet
 
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.registry import tenant_columns
+from scaiwave.registry import get_tenant_columns
 from tenants.models import ACTIVE, AuditEntry, Group, Participant, Tenant
 from tenants.queries.resolve import resolve_partner, resolve_tenant
 from tenants.queries.serializers import Row, last_audit_entries, partner_row, tenant_row
@@ -63,7 +63,7 @@ def usage_month(now: datetime) -> date:
 
 def load_registered_columns(tenant_ids: list[UUID]) -> dict[UUID, Row]:
     """What other applications tell of these tenants; every column for every tenant."""
-    columns = tenant_columns(tenant_ids)
+    columns = get_tenant_columns(tenant_ids)
     names = dict.fromkeys((*REGISTERED_COLUMNS, *columns))
     return {
         tenant_id: {name: columns.get(name, {}).get(tenant_id) for name in names}

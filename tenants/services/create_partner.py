@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import connection, transaction
 
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.sql import execute
 from tenants.errors import PartnerConflict
 from tenants.models import Partner
 from tenants.queries.serializers import Row, partner_row
@@ -139,5 +140,4 @@ def _lock_partners() -> None:
     SQLite's transactions begin one after another as it is.
     """
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("LOCK TABLE sw_partners IN SHARE ROW EXCLUSIVE MODE")
+        execute("LOCK TABLE sw_partners IN SHARE ROW EXCLUSIVE MODE")

@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.registry import role_uses
+from scaiwave.registry import find_role_uses
 from tenants.errors import RoleBuiltIn, RoleConflict, RoleInUse
 from tenants.models import Role, RoleGrant, Tenant
 from tenants.queries.resolve import resolve_tenant
@@ -177,7 +177,9 @@ def delete_role(
                 details={"slug": found.slug, "name": found.name},
             )
             found.delete()
-    return DeleteRoleResult(row, within.slug, role_uses(within.pk, row["slug"]), dry_run=dry_run)
+    return DeleteRoleResult(
+        row, within.slug, find_role_uses(within.pk, row["slug"]), dry_run=dry_run
+    )
 
 
 def _ensure_not_granted(role: Role) -> None:

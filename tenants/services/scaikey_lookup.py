@@ -80,7 +80,8 @@ def build_tenant_lookup(config: Configuration) -> TenantLookup:
     It raises `NotRegistered` where there is no ScaiKey to ask.
     """
     # httpx is worth its import only where something is asked.
-    from scaiwave.clients.connect import NotRegistered, scaikey_client
+    from scaiwave.clients.scaikey.client import scaikey_client
+    from scaiwave.errors import NotRegistered
 
     def look_up(scaikey_tenant_id: str) -> ScaiKeyTenantRecord | None:
         try:

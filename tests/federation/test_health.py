@@ -9,7 +9,7 @@ from pytest_django import Settings
 from federation.models import ServerKey
 from federation.queries.health import check_federation_keys, check_federation_settings
 from federation.services.keys import generate_key, rotate_key
-from scaiwave.auth.operators import host_operator
+from scaiwave.auth.operators import get_host_operator
 from scaiwave.config import load
 from scaiwave.doctor.findings import State
 from tests.scaiwave.rows import NOW
@@ -31,13 +31,13 @@ def test_success_without_a_key_it_is_a_warning() -> None:
 
 
 def test_success_a_key_that_signs() -> None:
-    generate_key(operator=host_operator(), now=NOW)
+    generate_key(operator=get_host_operator(), now=NOW)
     (finding,) = check_federation_keys(load({}), NOW)
     assert finding.state is State.PASS
 
 
 def test_success_the_rotation_is_due() -> None:
-    generate_key(operator=host_operator(), now=NOW)
+    generate_key(operator=get_host_operator(), now=NOW)
     (finding,) = check_federation_keys(load({}), NOW + timedelta(days=340))
     assert (finding.state, finding.message) == (
         State.WARN,
@@ -46,7 +46,7 @@ def test_success_the_rotation_is_due() -> None:
 
 
 def test_fail_unreadable_key(settings: Settings) -> None:
-    generate_key(operator=host_operator(), now=NOW)
+    generate_key(operator=get_host_operator(), now=NOW)
     settings.CONFIG = load({"SCAIWAVE_ENCRYPTION_KEYS": Fernet.generate_key().decode()})
     (finding,) = check_federation_keys(load({}), NOW)
     key_id = ServerKey.objects.get().key_id
@@ -55,8 +55,8 @@ def test_fail_unreadable_key(settings: Settings) -> None:
 
 
 def test_fail_a_key_of_another() -> None:
-    generate_key(operator=host_operator(), now=NOW)
-    rotate_key(operator=host_operator(), now=NOW)
+    generate_key(operator=get_host_operator(), now=NOW)
+    rotate_key(operator=get_host_operator(), now=NOW)
     one, two = ServerKey.objects.order_by("pk")
     ServerKey.objects.filter(pk=one.pk).update(private_key_encrypted=two.private_key_encrypted)
     findings = list(check_federation_keys(load({}), NOW))

@@ -26,7 +26,7 @@ from tests.scaiwave.clients.certificates import Authority
 from tests.scaiwave.clients.loopback import hang_up
 
 NETWORKS = get_peer_networks(load({"SCAIWAVE_PEER_NETWORKS": "127.0.0.0/8"}))
-IMPATIENT = Timeouts(connect=0.3, read=0.3, write=0.3, whole=0.3)
+IMPATIENT = Timeouts(connect=0.3, read=0.3, write=0.3, total=0.3)
 Change = Callable[[dict[str, Any]], Any]
 
 
@@ -146,7 +146,7 @@ def test_fail_no_http(peer: FakePeer) -> None:
     peer.answer = lambda asked: hang_up(b"220 mail.example.com ESMTP\r\n\r\n")
     with pytest.raises(HandshakeIncompatible) as caught:
         fetch_from(peer.name)
-    assert caught.value.message == f"{peer.name} does not speak HTTP as we know it."
+    assert caught.value.message == f"{peer.name} sent a response that is not HTTP."
 
 
 def test_fail_hangs_up(peer: FakePeer) -> None:
@@ -154,7 +154,7 @@ def test_fail_hangs_up(peer: FakePeer) -> None:
     with pytest.raises(UpstreamUnreachable) as caught:
         fetch_from(peer.name)
     assert caught.value.message == (
-        f"{peer.name} broke the connection before its answer was complete."
+        f"{peer.name} closed the connection before its response was complete."
     )
 
 
@@ -219,7 +219,7 @@ def test_fail_untrusted_certificate(peer: FakePeer, monkeypatch: pytest.MonkeyPa
     with pytest.raises(UpstreamUnreachable) as caught:
         fetch_from(peer.name)
     assert caught.value.message == (
-        f"The certificate of {peer.name} is not signed by an authority that this machine trusts."
+        f"The certificate of {peer.name} is not signed by an authority that this host trusts."
     )
     assert peer.asked == []
 
@@ -237,7 +237,7 @@ def test_fail_certificate_for_another_name(peer: FakePeer, monkeypatch: pytest.M
     ):
         fetch_from(f"peer.example:{peer.port}")
     assert caught.value.message == (
-        f"The certificate of peer.example:{peer.port} is made out to another name."
+        f"The certificate of peer.example:{peer.port} is for another host name."
     )
     assert peer.asked == []
 

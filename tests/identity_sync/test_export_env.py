@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 
 from identity_sync.services.export_env import export_env, format_exports
 from scaiwave.auth.operators import Operator, Role
-from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import load
-from scaiwave.errors import InsufficientPermission
+from scaiwave.errors import InsufficientPermission, NotRegistered
 from tenants.models import AuditEntry
 from tests.identity_sync.registration.helpers import HOST_OPERATOR, NOW
 

@@ -19,9 +19,8 @@ from identity_sync.management.commands.sync_status import (
 from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
 from identity_sync.queries.status import next_scheduled, sync_status
 from scaiwave.auth.operators import Operator, Role
-from scaiwave.clients.connect import NotRegistered
 from scaiwave.config import Configuration, load
-from scaiwave.errors import UpstreamUnauthorized, UpstreamUnreachable
+from scaiwave.errors import NotRegistered, UpstreamUnauthorized, UpstreamUnreachable
 from scaiwave.sandbox import Sandbox
 from tenants.models import Partner, Tenant
 from tests.identity_sync.registration.helpers import HOST_OPERATOR as HOST

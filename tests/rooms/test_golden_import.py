@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rooms.services.imports.import_room import import_room
-from scaiwave.auth.operators import host_operator
+from scaiwave.auth.operators import get_host_operator
 from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY
 from tests.rooms.round_trip import Carried, carried, differences
 from tests.rooms.test_round_trip import a_home, exported, target
@@ -19,7 +19,7 @@ from tests.scaiwave.rows import NOW
 def test_success_everything_that_the_format_has(media_root: Path) -> None:
     home, golden = a_home(), GOLDEN.read_bytes()
     done = import_room(
-        operator=host_operator(),
+        operator=get_host_operator(),
         tenant=home.tenant.slug,
         workspace=home.workspace.slug,
         participant=str(home.anna.pk),

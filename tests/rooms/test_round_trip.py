@@ -17,7 +17,7 @@ from federation.services.keys import generate_key
 from rooms.bundle.manifest.schema import WHOLE_ROOM, TimeWindow
 from rooms.services.exports.export_room import export_room
 from rooms.services.imports.import_room import import_room
-from scaiwave.auth.operators import host_operator
+from scaiwave.auth.operators import get_host_operator
 from tests.rooms.exports.factories import make_window
 from tests.rooms.imports.factories import Home, make_home
 from tests.rooms.random_rooms import Drawn, build, rooms
@@ -30,13 +30,13 @@ _NUMBERS = count()
 def a_home() -> Home:
     """Bundles are signed, since what a stranger's says of a scan would not be kept."""
     if not ServerKey.objects.exists():
-        generate_key(operator=host_operator(), now=NOW)
+        generate_key(operator=get_host_operator(), now=NOW)
     return make_home(f"home{next(_NUMBERS)}")
 
 
 def exported(home: Home, room_id: str, window: TimeWindow = WHOLE_ROOM) -> bytes:
     export = export_room(
-        operator=host_operator(),
+        operator=get_host_operator(),
         tenant=home.tenant.slug,
         room=room_id,
         window=window,
@@ -48,7 +48,7 @@ def exported(home: Home, room_id: str, window: TimeWindow = WHOLE_ROOM) -> bytes
 
 def imported(home: Home, bundle: bytes) -> str:
     done = import_room(
-        operator=host_operator(),
+        operator=get_host_operator(),
         tenant=home.tenant.slug,
         workspace=home.workspace.slug,
         participant=str(home.anna.pk),

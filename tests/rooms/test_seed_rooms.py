@@ -18,7 +18,7 @@ from rooms.models import Event, Media, Room, RoomMedia, RoomMember, RoomType, Wo
 from rooms.services.seeding import seed_rooms as seeding
 from rooms.services.seeding.media import GeneratedFile
 from rooms.services.seeding.seed_rooms import SeedOptions, SeedResult, seed_rooms
-from scaiwave.auth.operators import Operator, Role, host_operator
+from scaiwave.auth.operators import Operator, Role, get_host_operator
 from scaiwave.errors import InsufficientPermission
 from tenants.models import AuditEntry, Participant, Tenant
 from tests.scaiwave import console
@@ -30,7 +30,7 @@ EVENTS = 1500
 
 def seed_tenant(tenant: str = "acme", **options: Any) -> SeedResult:
     return seed_rooms(
-        operator=host_operator(),
+        operator=get_host_operator(),
         tenant=tenant,
         workspace="talks",
         options=SeedOptions(**{"events": EVENTS, "media": 30, "media_bytes": 50, **options}),

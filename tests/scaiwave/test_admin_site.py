@@ -186,7 +186,7 @@ def test_success_times_are_shown_in_utc(client: Client) -> None:
 def test_success_long_lists_are_counted_only_so_far(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scaiwave.admin.pagination.MOST_ROWS", 3)
+    monkeypatch.setattr("scaiwave.admin.pagination.MAX_ROWS", 3)
     for number in range(5):
         rows.tenant(f"tenant{number}")
     assert CappedPaginator(Tenant.objects.order_by("slug"), 2).num_pages == 2

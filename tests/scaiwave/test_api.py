@@ -9,8 +9,8 @@ from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
 from django.test import RequestFactory
 
-from scaiwave.api import UNTOLD, api_view, json_response
-from scaiwave.auth.bearer import client_address
+from scaiwave.api import SERVER_ERROR_MESSAGE, api_view, json_response
+from scaiwave.auth.bearer import get_client_address
 from scaiwave.errors import (
     ConflictError,
     DatabaseUnreachable,
@@ -80,7 +80,7 @@ def test_fail_of_the_server_is_told_to_its_log_alone(
     error: Exception, status: int, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     found, _ = told(error)
-    assert found == (status, {"code": code, "message": UNTOLD})
+    assert found == (status, {"code": code, "message": SERVER_ERROR_MESSAGE})
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert str(error) in caplog.text
     assert ("Traceback" in caplog.text) is isinstance(error, ValueError)
@@ -109,4 +109,4 @@ def test_fail_request_that_can_not_be_read(error: Exception) -> None:
 def test_success_client_address(peer: str, named: str, address: str) -> None:
     """Behind a proxy on this machine, who is connected to the proxy; a socket has no address."""
     request = RequestFactory().get("/", REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR=named)
-    assert client_address(request) == address
+    assert get_client_address(request) == address

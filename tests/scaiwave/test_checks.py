@@ -58,7 +58,7 @@ CASES = [
     (
         {"SCAIWAVE_SCAIKEY_URL": "http://scaikey.example.com"},
         "scaiwave.W002",
-        "SCAIWAVE_SCAIKEY_URL begins with http://, so credentials and tokens travel in the clear.",
+        "SCAIWAVE_SCAIKEY_URL begins with http://, so credentials and tokens are sent unencrypted.",
         "Use https:// for every host but this one.",
     ),
     (

@@ -15,7 +15,7 @@ from scaiwave.cli.verbs import VERBS
 from tests.scaiwave.console import probe, scaiwave, shell
 
 TOP = Path(__file__).parents[2]
-LISTS_VERBS = "  Fix: `scaiwave --help` lists the verbs.\n"
+LISTS_VERBS = "  Fix: `scaiwave --help` lists the commands.\n"
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], ["help", "help"]])
@@ -43,7 +43,7 @@ def test_fail_no_words(capsys: pytest.CaptureFixture[str]) -> None:
 def test_success_help_of_a_group(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("Usage: scaiwave admin <verb> [options]\n")
+    assert shown.startswith("Usage: scaiwave admin <command> [options]\n")
     assert "admin create-tenant" in shown
     assert "sync register" not in shown
 
@@ -52,7 +52,7 @@ def test_fail_a_group_is_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["admin", "federation"]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert shown.err.startswith("Usage: scaiwave admin federation <verb> [options]\n")
+    assert shown.err.startswith("Usage: scaiwave admin federation <command> [options]\n")
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_fail_a_group_is_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
         ("admin list-tenant", "Did you mean `scaiwave admin list-tenants`"),
         ("admin list", "Did you mean `scaiwave admin"),
         ("regster", "Did you mean `scaiwave register`"),
-        ("flush", "`scaiwave --help` lists the verbs.\n"),
-        ("help nonsense", "`scaiwave --help` lists the verbs.\n"),
+        ("flush", "`scaiwave --help` lists the commands.\n"),
+        ("help nonsense", "`scaiwave --help` lists the commands.\n"),
         ("sync_register", "Did you mean `scaiwave sync register`"),
     ],
 )
@@ -76,7 +76,7 @@ def test_fail_unknown_verb(words: str, fix: str, capsys: pytest.CaptureFixture[s
     typed = words.removeprefix("help ").removesuffix(" --dry-run")
     assert shown.out == ""
     assert shown.err.startswith(
-        f"Error: There is no verb `scaiwave {typed}`. [SW_USAGE]\n  Fix: {fix}"
+        f"Error: Unknown command: `scaiwave {typed}`. [SW_USAGE]\n  Fix: {fix}"
     )
 
 
@@ -89,8 +89,8 @@ def test_fail_options_before_the_verb(
 ) -> None:
     assert main(words.split()) == 2
     assert capsys.readouterr().err == (
-        f"Error: `{known}` needs a verb before --quiet. [SW_USAGE]\n"
-        f"  Fix: Write options after the verb; `{known} --help` lists the verbs.\n"
+        f"Error: `{known}` needs a command before --quiet. [SW_USAGE]\n"
+        f"  Fix: Write options after the command. `{known} --help` lists the commands.\n"
     )
 
 
@@ -100,8 +100,8 @@ def test_fail_unknown_verb_as_json(option: str, capsys: pytest.CaptureFixture[st
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == (
-        '{"error": {"code": "SW_USAGE", "message": "There is no verb `scaiwave flush`.", '
-        '"fix": "`scaiwave --help` lists the verbs."}}\n'
+        '{"error": {"code": "SW_USAGE", "message": "Unknown command: `scaiwave flush`.", '
+        '"fix": "`scaiwave --help` lists the commands."}}\n'
     )
 
 
@@ -118,7 +118,7 @@ def test_fail_typed_words_do_not_steer_the_terminal(capsys: pytest.CaptureFixtur
 def test_fail_words_that_are_no_unicode() -> None:
     ended = shell("scaiwave \"$(printf '\\377')\"")
     assert ended.code == 2
-    assert ended.err == "Error: There is no verb `scaiwave \N{REPLACEMENT CHARACTER}`. " + (
+    assert ended.err == "Error: Unknown command: `scaiwave \N{REPLACEMENT CHARACTER}`. " + (
         "[SW_USAGE]\n" + LISTS_VERBS
     )
 
@@ -188,7 +188,8 @@ def test_fail_a_script_with_a_python_that_lacks_the_libraries(name: str, tmp_pat
     )
     told = json.loads(ended.stderr)["error"]
     assert (ended.returncode, ended.stdout, told["code"]) == (2, "", "SW_LIBRARY_MISSING")
-    assert told["message"].startswith(f"{sys.executable} has no ")
+    assert told["message"].startswith("Python library not found: ")
+    assert told["message"].endswith(f" (in {sys.executable}).")
 
 
 def test_fail_a_module_of_ours_that_is_missing_is_a_defect() -> None:

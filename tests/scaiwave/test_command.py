@@ -51,8 +51,7 @@ def test_fail_usage(words: list[str], message: str) -> None:
     ended = probe(*LIST, *words)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.replace("arguments: -- extra", "arguments: extra") == (
-        f"Error: {message} [SW_USAGE]\n"
-        "  Fix: `scaiwave admin list-tenants --help` lists what it takes.\n"
+        f"Error: {message} [SW_USAGE]\n  Fix: Run `scaiwave admin list-tenants --help` for usage.\n"
     )
 
 
@@ -63,7 +62,7 @@ def test_fail_usage_as_json() -> None:
         "error": {
             "code": "SW_USAGE",
             "message": "Unrecognized arguments: extra.",
-            "fix": "`scaiwave admin list-tenants --help` lists what it takes.",
+            "fix": "Run `scaiwave admin list-tenants --help` for usage.",
         }
     }
 
@@ -129,7 +128,7 @@ def test_fail_question_without_a_terminal_names_the_flag() -> None:
     ended = probe(*LIST, "--act", "ask")
     assert ended.code == 2
     assert ended.err == (
-        "Error: Which one is not given. [SW_CONFIRMATION_NEEDED]\n  Fix: Pass --which.\n"
+        "Error: Which one is required. [SW_CONFIRMATION_NEEDED]\n  Fix: Pass --which.\n"
     )
 
 
@@ -143,7 +142,10 @@ def test_success_question_at_a_terminal_is_asked_until_answered() -> None:
 def test_fail_terminal_is_closed_at_a_question() -> None:
     shown = at_terminal(*LIST, "--act", "ask", keys="\x04")
     assert shown.code == 1
-    assert "Error: There was no answer. [SW_DECLINED]\n  Fix: Nothing was changed. " in shown.out
+    assert (
+        "Error: Cancelled: no answer given. [SW_DECLINED]\n  Fix: No changes were made. "
+        in shown.out
+    )
 
 
 @pytest.mark.parametrize("option", ["--json", "--no-input"])
@@ -162,8 +164,8 @@ def test_fail_declined() -> None:
     shown = at_terminal(*LIST, "--act", "confirm", keys="no\n")
     assert shown.code == 1
     assert shown.out.endswith(
-        "Error: It was not agreed to. [SW_DECLINED]\n"
-        "  Fix: Nothing was changed. Answer yes, or pass --no-input to agree beforehand.\n"
+        "Error: Cancelled: the answer was not yes. [SW_DECLINED]\n"
+        "  Fix: No changes were made. Answer yes, or pass --no-input to skip the prompt.\n"
     )
 
 
@@ -171,8 +173,8 @@ def test_fail_confirmation_without_a_terminal() -> None:
     ended = probe(*LIST, "--act", "confirm")
     assert ended.code == 2
     assert ended.err == (
-        "Error: This needs a yes: Remove everything? [SW_CONFIRMATION_NEEDED]\n"
-        "  Fix: Pass --no-input to agree beforehand.\n"
+        "Error: Confirmation required: Remove everything? [SW_CONFIRMATION_NEEDED]\n"
+        "  Fix: Run it in a terminal to confirm, or pass --no-input to skip the prompt.\n"
     )
 
 

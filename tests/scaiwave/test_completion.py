@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from scaiwave.cli.completion import SCRIPTS, completion_script
+from scaiwave.cli.completion import SCRIPTS, get_completion_script
 from scaiwave.cli.completion.tree import build_tree
 from scaiwave.cli.verbs import VERBS
 from tests.scaiwave.console import scaiwave
@@ -47,7 +47,7 @@ Completions = Callable[[str], list[str]]
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scripts")
     for name in SCRIPTS:
-        (folder / name).write_text(completion_script(name), encoding="utf-8")
+        (folder / name).write_text(get_completion_script(name), encoding="utf-8")
     return folder
 
 
@@ -138,11 +138,11 @@ def test_success_every_verb_and_option_is_in_it(name: str, scripts: Path) -> Non
 
 def test_success_command() -> None:
     ended = scaiwave("completion", "fish")
-    assert (ended.code, ended.err, ended.out) == (0, "", completion_script("fish"))
+    assert (ended.code, ended.err, ended.out) == (0, "", get_completion_script("fish"))
     out = StringIO()
     call_command("completion", "zsh", "--json", stdout=out)
     assert json.loads(out.getvalue()) == {
-        "completion": {"shell": "zsh", "script": completion_script("zsh")}
+        "completion": {"shell": "zsh", "script": get_completion_script("zsh")}
     }
 
 

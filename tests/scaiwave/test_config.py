@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from identity_sync.services.env_file import quote_value
 from scaiwave.config import SETTINGS, Configuration, load
-from scaiwave.config.configuration import find_home, read_env_file, unknown_names
+from scaiwave.config.configuration import find_home, find_unknown_names, read_env_file
 from scaiwave.errors import SettingInvalid, SettingMissing
 from tests.scaiwave.console import scaiwave
 
@@ -180,8 +180,8 @@ def test_success_repr_tells_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_success_unknown_names(name: str, meant: str, tmp_path: Path) -> None:
-    assert unknown_names(configured(tmp_path, **{name: "x"})) == {name: meant}
-    assert unknown_names(configured(tmp_path, f"{name}=x")) == {name: meant}
+    assert find_unknown_names(configured(tmp_path, **{name: "x"})) == {name: meant}
+    assert find_unknown_names(configured(tmp_path, f"{name}=x")) == {name: meant}
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_success_unknown_names(name: str, meant: str, tmp_path: Path) -> None:
 )
 def test_success_names_of_others(name: str, tmp_path: Path) -> None:
     config = Configuration({name: "x"}, tmp_path, tmp_path / ".env")
-    assert unknown_names(config) == {}
+    assert find_unknown_names(config) == {}
 
 
 def test_success_homes(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scaiwave.config import load
-from scaiwave.config.database import database_settings, redis_url, uses_sqlite
+from scaiwave.config.database import database_settings, get_redis_url, uses_sqlite
 from scaiwave.errors import SettingInvalid
 from tests.scaiwave.console import scaiwave
 
@@ -81,13 +81,13 @@ def test_fail_url(url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["", "redis://:pw@host:6379/0", "rediss://host", "unix:///x"])
 def test_success_redis(url: str, tmp_path: Path) -> None:
     config = load({"SCAIWAVE_HOME": str(tmp_path), "SCAIWAVE_REDIS_URL": url})
-    assert redis_url(config) == url
+    assert get_redis_url(config) == url
 
 
 def test_fail_redis(tmp_path: Path) -> None:
     config = load({"SCAIWAVE_HOME": str(tmp_path), "SCAIWAVE_REDIS_URL": "http://:s3cret@host"})
     with pytest.raises(SettingInvalid) as caught:
-        redis_url(config)
+        get_redis_url(config)
     assert caught.value.message == "SCAIWAVE_REDIS_URL is not the URL of a Redis server."
     assert "s3cret" not in caught.value.fix
 

@@ -6,7 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from scaiwave.auth.jwks_cache import FAILED, KEPT, REFETCHED, Jwks, JwksCache
+from scaiwave.auth.jwks_cache import (
+    FAILURE_SECONDS,
+    MAX_AGE_SECONDS,
+    MAX_AGE_UNKNOWN_KEY_SECONDS,
+    Jwks,
+    JwksCache,
+)
 from scaiwave.errors import UpstreamUnreachable
 
 
@@ -26,13 +32,13 @@ class ScaiKey:
         return {"keys": [{"kid": f"{slug} {len(self.asked)}"}]}
 
     def token(self) -> Callable[[str | None], Jwks]:
-        return self.cache.for_one_token(lambda tenant_id: tenant_id and f"slug of {tenant_id}")
+        return self.cache.fetcher(lambda tenant_id: tenant_id and f"slug of {tenant_id}")
 
 
 def test_success_kept_for_some_minutes() -> None:
     scaikey = ScaiKey()
     first = scaikey.token()(None)
-    scaikey.now += KEPT - 1
+    scaikey.now += MAX_AGE_SECONDS - 1
     assert scaikey.token()(None) is first
     scaikey.now += 1
     assert scaikey.token()(None) != first
@@ -49,7 +55,7 @@ def test_success_each_issuer_for_itself() -> None:
 def test_success_looked_for_again_once_a_minute_for_keys_that_are_not_there() -> None:
     scaikey = ScaiKey()
     assert [_twice(scaikey) for _ in range(3)] == [1, 1, 1]
-    scaikey.now += REFETCHED
+    scaikey.now += MAX_AGE_UNKNOWN_KEY_SECONDS
     assert [_twice(scaikey) for _ in range(3)] == [2, 2, 2]
 
 
@@ -72,7 +78,7 @@ def test_success_those_who_need_the_same_keys_at_once_wait_for_one() -> None:
 
     cache = JwksCache(slow)
     with ThreadPoolExecutor(4) as pool:
-        waiting = [pool.submit(cache.for_one_token(lambda _: None), None) for _ in range(4)]
+        waiting = [pool.submit(cache.fetcher(lambda _: None), None) for _ in range(4)]
         assert asked.wait(30)
         answered.set()
         assert [found.result() for found in waiting] == [{"keys": []}] * 4
@@ -87,7 +93,7 @@ def test_fail_without_keys_is_not_asked_again_at_once() -> None:
             scaikey.token()(None)
     assert len(scaikey.asked) == 1
     scaikey.is_down = False
-    scaikey.now += FAILED
+    scaikey.now += FAILURE_SECONDS
     assert scaikey.token()(None) == {"keys": [{"kid": "None 2"}]}
 
 
@@ -96,7 +102,7 @@ def test_fail_old_keys_are_not_kept_when_there_are_no_new_ones() -> None:
     scaikey = ScaiKey()
     scaikey.token()(None)
     scaikey.is_down = True
-    scaikey.now += KEPT
+    scaikey.now += MAX_AGE_SECONDS
     with pytest.raises(UpstreamUnreachable):
         scaikey.token()(None)
 
@@ -105,7 +111,7 @@ def test_success_a_made_up_key_takes_nobody_their_keys_while_scaikey_is_down() -
     scaikey = ScaiKey()
     keys = scaikey.token()(None)
     scaikey.is_down = True
-    scaikey.now += REFETCHED
+    scaikey.now += MAX_AGE_UNKNOWN_KEY_SECONDS
     made_up = scaikey.token()
     assert made_up(None) is keys
     with pytest.raises(UpstreamUnreachable):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from scaiwave.auth.operators import GRANTED, Operator, Permission, Role, identify_operator
+from scaiwave.auth.operators import ROLE_PERMISSIONS, Operator, Permission, Role, identify_operator
 from scaiwave.config import load
 from scaiwave.errors import (
     ExpiredToken,
@@ -141,7 +141,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[ScaiWaveError], str]] = [
         "audience",
         {"aud": "another"},
         InvalidToken,
-        "The token was made for another application (audience).",
+        "The token was issued for another application (audience).",
     ),
     (
         "kid",
@@ -149,30 +149,30 @@ REFUSED: list[tuple[str, dict[str, Any], type[ScaiWaveError], str]] = [
         InvalidToken,
         "The token is signed with a key that ScaiKey does not list.",
     ),
-    ("no role", {"role": None}, InsufficientPermission, "The token carries no administrator role."),
+    ("no role", {"role": None}, InsufficientPermission, "The token has no administrator role."),
     (
         "user role",
         {"role": "viewer"},
         InsufficientPermission,
-        "The token carries no administrator role.",
+        "The token has no administrator role.",
     ),
     (
         "scope without a platform token",
         {"role": None, "scope": "admin:write"},
         InsufficientPermission,
-        "The token carries no administrator role.",
+        "The token has no administrator role.",
     ),
     (
         "no partner",
         {"role": "partner_admin"},
         InvalidToken,
-        "The token says partner_admin but names no partner.",
+        "The token has the role partner_admin but no partner.",
     ),
     (
         "no tenant",
         {"role": "tenant_admin"},
         InvalidToken,
-        "The token says tenant_admin but names no tenant.",
+        "The token has the role tenant_admin but no tenant.",
     ),
 ]
 
@@ -196,7 +196,7 @@ def test_fail_refused(
 def test_fail_signed_with_another_key(scaikey: Sandbox) -> None:
     with pytest.raises(InvalidToken) as caught:
         identified(scaikey, scaikey.issue_token(role="super_admin", key=scaikey.keys.foreign_key()))
-    assert caught.value.message == "The token's signature is wrong."
+    assert caught.value.message == "The token's signature is invalid."
 
 
 @pytest.mark.parametrize("scope", ["", "openid groups:read", "admin:reader"])
@@ -235,7 +235,7 @@ def test_fail_token_is_required() -> None:
     ended = scaiwave("sync", "show-config", SCAIWAVE_REQUIRE_ADMIN_TOKEN="true")
     assert ended.code == 3
     assert ended.err == (
-        "Error: This server asks for an operator's token, and none is given. "
+        "Error: No operator token is set, and this server requires one. "
         "[SW_AUTH_TOKEN_REQUIRED]\n  Fix: Export a ScaiKey token as SCAIWAVE_ADMIN_TOKEN.\n"
     )
 
@@ -245,9 +245,9 @@ def test_fail_role_may_not(scaikey: Sandbox) -> None:
     ended = scaiwave("sync", "show-config", **environment(scaikey, token))
     assert (ended.code, ended.out) == (3, "")
     assert ended.err == (
-        "Error: anna@example.com (tenant_admin) may not look at this server's configuration. "
+        "Error: anna@example.com (tenant_admin) may not view this server's configuration. "
         "[SW_AUTH_INSUFFICIENT_PERMISSION]\n"
-        "  Fix: Ask an operator whose role allows it: host, super_admin, platform_read.\n"
+        "  Fix: Ask an operator with one of these roles: host, super_admin, platform_read.\n"
     )
 
 
@@ -274,7 +274,7 @@ def test_fail_nothing_to_verify_with(name: str, scaikey: Sandbox) -> None:
 @pytest.mark.parametrize("permission", Permission)
 def test_success_permissions(role: Role, permission: Permission) -> None:
     operator = Operator("anna", role)
-    if permission in GRANTED[role]:
+    if permission in ROLE_PERMISSIONS[role]:
         operator.require(permission)
     else:
         with pytest.raises(InsufficientPermission, match=rf"\Aanna \({role.value}\) may not "):
@@ -284,10 +284,10 @@ def test_success_permissions(role: Role, permission: Permission) -> None:
 def test_success_the_table_of_roles() -> None:
     everything = set(Permission)
     looking = {Permission.VIEW}
-    assert GRANTED[Role.HOST] == GRANTED[Role.SUPER_ADMIN] == everything
-    assert GRANTED[Role.TENANT_ADMIN] == looking | {Permission.CARRY_ROOMS}
-    assert GRANTED[Role.PLATFORM_READ] == looking | {Permission.VIEW_PLATFORM}
-    assert GRANTED[Role.PARTNER_ADMIN] == everything - {
+    assert ROLE_PERMISSIONS[Role.HOST] == ROLE_PERMISSIONS[Role.SUPER_ADMIN] == everything
+    assert ROLE_PERMISSIONS[Role.TENANT_ADMIN] == looking | {Permission.TRANSFER_ROOMS}
+    assert ROLE_PERMISSIONS[Role.PLATFORM_READ] == looking | {Permission.VIEW_PLATFORM}
+    assert ROLE_PERMISSIONS[Role.PARTNER_ADMIN] == everything - {
         Permission.MANAGE_PLATFORM,
         Permission.VIEW_PLATFORM,
     }

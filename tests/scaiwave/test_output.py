@@ -13,11 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.output import (
-    Column,
-    ColumnType,
     Output,
-    Row,
     display_width,
     format_bytes,
     get_timezone,
@@ -252,8 +250,8 @@ def test_success_no_progress_in_a_pipe() -> None:
 
 
 def test_success_progress_lines_with_v2(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scaiwave.console.output.PROGRESS_EVERY", 0.0)
-    output, _, stderr = written(chatty=True)
+    monkeypatch.setattr("scaiwave.console.output.PROGRESS_INTERVAL_SECONDS", 0.0)
+    output, _, stderr = written(verbose=True)
     with output.progress("Fetching") as advance:
         advance(1500, 3000)
         advance(1501, None)
@@ -264,8 +262,8 @@ def test_success_progress_lines_with_v2(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_success_progress_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scaiwave.console.output.PROGRESS_EVERY", 0.0)
-    output, _, stderr = written(chatty=True)
+    monkeypatch.setattr("scaiwave.console.output.PROGRESS_INTERVAL_SECONDS", 0.0)
+    output, _, stderr = written(verbose=True)
     with output.progress("Reading", ColumnType.BYTES) as advance:
         advance(1_500_000, 3_000_000)
     line = stderr.getvalue()

@@ -4,15 +4,15 @@ from io import StringIO
 
 import pytest
 
-from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.rich_output import print_rich_table
 
 ID = "01a20f2b-4abc-71af-816e-0bab5a1b7229"
 COLUMNS = (
-    Column("id", "Id", whole=True),
+    Column("id", "Id", no_wrap=True),
     Column("name", "Name"),
-    Column("state", "State", spare=True),
-    Column("events", "Events", ColumnType.COUNT, spare=True),
+    Column("state", "State", optional=True),
+    Column("events", "Events", ColumnType.COUNT, optional=True),
 )
 CELLS = [[ID, "A name that is rather long", "open", "3,000"]]
 

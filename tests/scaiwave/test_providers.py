@@ -11,7 +11,7 @@ def test_success_tenant_columns() -> None:
     registry._tenant_columns.clear()
     try:
         registry.register_tenant_columns("probe", lambda asked: dict.fromkeys(asked, 7))
-        assert registry.tenant_columns(ids) == {"probe": {ids[0]: 7, ids[1]: 7}}
+        assert registry.get_tenant_columns(ids) == {"probe": {ids[0]: 7, ids[1]: 7}}
     finally:
         registry._tenant_columns.clear()
         registry._tenant_columns.update(before)
@@ -48,7 +48,7 @@ def test_success_role_uses_once_and_in_order() -> None:
         for find in (first, second, first):
             registry.register_role_uses(find)
         where = uuid4()
-        assert registry.role_uses(where, "crew") == [f"crew of {where}", "room A", "room B"]
+        assert registry.find_role_uses(where, "crew") == [f"crew of {where}", "room A", "room B"]
     finally:
         registry._role_uses[:] = before
 

@@ -116,7 +116,7 @@ def test_fail_unknown_command() -> None:
     ended = scaiwave("manage", "migrat")
     assert ended.code == 2
     assert ended.err == (
-        "Error: There is no command `scaiwave manage migrat`. [SW_USAGE]\n"
+        "Error: Unknown command: `scaiwave manage migrat`. [SW_USAGE]\n"
         "  Fix: Did you mean `scaiwave manage migrate`?\n"
     )
     assert scaiwave("manage", "qqqq").err.endswith(
@@ -137,8 +137,9 @@ def test_fail_command_that_would_empty_the_audit() -> None:
     ended = scaiwave("manage", "flush", "--no-input")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
-        "Error: `scaiwave manage flush` would empty the audit, which is append-only. [SW_USAGE]\n"
-        "  Fix: To begin anew, make an empty database and run `scaiwave manage migrate`.\n"
+        "Error: `scaiwave manage flush` would delete the audit log, which is append-only. "
+        "[SW_USAGE]\n"
+        "  Fix: To start over, create an empty database and run `scaiwave manage migrate`.\n"
     )
 
 
@@ -149,9 +150,9 @@ def test_fail_command_that_asks_nobody(migrated: Path) -> None:
     ended = scaiwave("manage", "remove_stale_contenttypes")
     assert ended.code == 2
     assert ended.err == (
-        "Error: `scaiwave manage remove_stale_contenttypes` asks a question, and nobody is there "
-        "to answer it. [SW_CONFIRMATION_NEEDED]\n"
-        "  Fix: Run it at a terminal, or pass --no-input to agree beforehand.\n"
+        "Error: `scaiwave manage remove_stale_contenttypes` asks for input, and there is no "
+        "terminal to ask at. [SW_CONFIRMATION_NEEDED]\n"
+        "  Fix: Run it in a terminal, or pass --no-input to skip the prompt.\n"
     )
 
 

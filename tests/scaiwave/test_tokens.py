@@ -49,7 +49,9 @@ class Keys:
 @pytest.fixture
 def keys(scaikey: Sandbox) -> Iterator[Keys]:
     slugs = {id_: row["slug"] for id_, row in scaikey.directory.tenants.items()}
-    with ScaiKeyClient(scaikey.url, patience=RetryPolicy(total=0.1, first_contact=0.1)) as client:
+    with ScaiKeyClient(
+        scaikey.url, retry_policy=RetryPolicy(total=0.1, first_contact=0.1)
+    ) as client:
         yield Keys(client, slugs)
 
 
@@ -197,12 +199,12 @@ def test_success_audience(scaikey: Sandbox, keys: Keys, claims: dict[str, Any]) 
 )
 def test_fail_audience(scaikey: Sandbox, keys: Keys, claims: dict[str, Any]) -> None:
     told = refusal(scaikey, keys, scaikey.issue_token(**claims), audience="ours")
-    assert told == "The token was made for another application (audience)."
+    assert told == "The token was issued for another application (audience)."
 
 
 def test_fail_no_audience_of_our_own(scaikey: Sandbox, keys: Keys) -> None:
     told = refusal(scaikey, keys, scaikey.issue_token(aud=""), audience="")
-    assert told == "The token was made for another application (audience)."
+    assert told == "The token was issued for another application (audience)."
 
 
 @pytest.mark.parametrize("late", [-3600, 0, 59])
@@ -237,7 +239,7 @@ def test_fail_not_yet_valid(scaikey: Sandbox, keys: Keys, name: str) -> None:
 
 
 def test_fail_without_an_end(scaikey: Sandbox, keys: Keys) -> None:
-    assert refusal(scaikey, keys, scaikey.issue_token(exp=None)) == "The token has no end (exp)."
+    assert refusal(scaikey, keys, scaikey.issue_token(exp=None)) == "The token has no expiry (exp)."
 
 
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
@@ -261,14 +263,14 @@ def test_fail_wrong_key(scaikey: Sandbox, keys: Keys) -> None:
     told = refusal(
         scaikey, keys, scaikey.issue_token(key=scaikey.keys.foreign_key(), role="super_admin")
     )
-    assert told == "The token's signature is wrong."
+    assert told == "The token's signature is invalid."
 
 
 def test_fail_changed(scaikey: Sandbox, keys: Keys) -> None:
     header, payload, signature = scaikey.issue_token(role="tenant_admin").split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
     changed = f"{header}.{_b64(json.dumps({**claims, 'role': 'super_admin'}))}.{signature}"
-    assert refusal(scaikey, keys, changed) == "The token's signature is wrong."
+    assert refusal(scaikey, keys, changed) == "The token's signature is invalid."
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS256", "RS512", "", "ES256K"])
@@ -421,13 +423,13 @@ def test_fail_no_subject(scaikey: Sandbox, keys: Keys) -> None:
 def test_fail_keys_unreadable(scaikey: Sandbox) -> None:
     with pytest.raises(UpstreamInvalidResponse) as caught:
         verify(scaikey, lambda tenant: {"keys": None}, scaikey.issue_token())
-    assert caught.value.message == "ScaiKey's list of keys (JWKS) can't be read."
+    assert caught.value.message == "ScaiKey returned an invalid list of keys (JWKS)."
 
 
 def test_fail_scaikey_unreachable() -> None:
     with Sandbox(people=1, tenants=1) as scaikey:
         token = scaikey.issue_token()
-    with ScaiKeyClient(scaikey.url, patience=RetryPolicy(total=0, first_contact=0)) as client:
+    with ScaiKeyClient(scaikey.url, retry_policy=RetryPolicy(total=0, first_contact=0)) as client:
         with pytest.raises(UpstreamUnreachable) as caught:
             verify(scaikey, lambda tenant: client.fetch_jwks(), token)
     assert caught.value.exit_code == 2

@@ -1,4 +1,4 @@
-"""The page of errors says everything an error can be, and nothing that none is."""
+"""The page of errors lists every code of the sources, and no other."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 
 from identity_sync.errors import RemovalLimitExceeded
+from scaiwave.errors import (
+    DomainError,
+    MigrationsPending,
+    NotRegistered,
+    ScaiWaveError,
+    SettingMissing,
+)
 from scripts import error_reference
 from scripts.error_reference import APPS, WordsMissing, by_area, entries
-from scripts.remedies import REMEDIES
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -29,27 +35,52 @@ def test_success_every_code_of_the_sources() -> None:
     assert sorted(re.findall(r"^\| `(SW_[A-Z_]+)`", page, re.MULTILINE)) == sorted(declared)
 
 
-def test_success_words_of_the_class_and_of_the_hand() -> None:
-    found = {entry.code: entry for entry in entries()}
-    limit = found["SW_SYNC_REMOVAL_LIMIT"]
+def test_success_words_of_the_class() -> None:
+    listed = {entry.code: entry for entry in entries()}
+    limit = listed["SW_SYNC_REMOVAL_LIMIT"]
     assert (limit.exit_codes, limit.statuses) == ("1", "400")
     assert limit.meaning.startswith("More would lose access than the removal limit allows.")
     assert limit.remedy == RemovalLimitExceeded.remedy
-    # A second paragraph of a docstring is for developers.
-    assert found["SW_NAME_AMBIGUOUS"].meaning == REMEDIES["SW_NAME_AMBIGUOUS"][0]
-    assert found["SW_UPSTREAM_NOT_FOUND"].meaning == "The other server has no such thing."
+    # Where a class has no remedy, its fix is the advice.
+    assert listed["SW_DATABASE_UNMIGRATED"].remedy == MigrationsPending.fix
+    assert listed["SW_UPSTREAM_NOT_FOUND"].meaning == "Another server has no such object."
+
+
+def test_success_the_own_fix_comes_before_an_inherited_remedy() -> None:
+    listed = {entry.code: entry for entry in entries()}
+    assert listed["SW_CONFIG_MISSING"].remedy == SettingMissing.remedy
+    assert listed["SW_SYNC_NOT_REGISTERED"].remedy == NotRegistered.fix
+
+
+def test_success_a_second_paragraph_is_for_developers() -> None:
+    assert list(entries([ScaiWaveError])) == [
+        error_reference.Entry(
+            "SW_INTERNAL",
+            "1",
+            "500",
+            "A defect of the suite.",
+            "[Report it](#when-it-is-a-defect).",
+        )
+    ]
 
 
 def test_fail_a_code_without_words() -> None:
-    poorer = {code: words for code, words in REMEDIES.items() if code != "SW_USAGE"}
-    with pytest.raises(WordsMissing, match=r"^scripts/remedies lacks words for SW_USAGE\.$"):
-        entries(poorer)
+    class Undocumented(DomainError):
+        code = "SW_USAGE"
+        remedy = "Document it."
+
+    with pytest.raises(WordsMissing, match=r"^No docstring, remedy or fix beside SW_USAGE\.$"):
+        entries([Undocumented])
 
 
-def test_fail_words_without_a_code() -> None:
-    richer = {**REMEDIES, "SW_NO_SUCH": ("It is not.", "Leave it out.")}
-    with pytest.raises(WordsMissing, match="has words for SW_NO_SUCH, which no error has"):
-        entries(richer)
+def test_fail_a_code_without_advice() -> None:
+    class Unadvised(DomainError):
+        """An error without advice, which is not that for defects."""
+
+        code = "SW_USAGE"
+
+    with pytest.raises(WordsMissing, match=r"^No docstring, remedy or fix beside SW_USAGE\.$"):
+        entries([Unadvised])
 
 
 def test_fail_a_code_without_an_area() -> None:

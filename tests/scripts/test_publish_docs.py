@@ -104,8 +104,9 @@ def test_fail_some(cms: Sandbox, docs: Path) -> None:
         "Error: Invalid page: b.md: no front matter. [SW_DOCS_BAD_PAGE]",
         "  Fix: Begin the page with a line ---, the fields title, path, audience, summary, status, "
         "and a line ---.",
-        f"Error: ScaiCMS at {cms.url} forbids PUT {address}: Fault 403. [SW_UPSTREAM_FORBIDDEN]",
-        "  Fix: Ask who runs ScaiCMS for the permission.",
+        f"Error: ScaiCMS at {cms.url} does not allow PUT {address}: Fault 403. "
+        "[SW_UPSTREAM_FORBIDDEN]",
+        "  Fix: Ask the operator of ScaiCMS for the permission.",
         "Created 2 pages.",
         "Error: 2 of 4 pages could not be published. [SW_DOCS_FAILED]",
         "  Fix: Correct the errors above, then run the script again; unchanged pages are not sent "
@@ -134,7 +135,7 @@ def test_fail_usage() -> None:
         "error": {
             "code": "SW_USAGE",
             "message": "Unrecognized arguments: --exec.",
-            "fix": "`scripts/publish_docs.py --help` lists what it takes.",
+            "fix": "Run `scripts/publish_docs.py --help` for usage.",
         }
     }
 

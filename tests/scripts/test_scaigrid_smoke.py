@@ -54,7 +54,7 @@ def test_fail_the_script_says_what_to_do(sandbox: Sandbox) -> None:
         "skip  claims",
         "pass  accepted",
         "fail  models",
-        "      Fix: Have",
+        "      Fix: Ask t",
         "1 of 6 steps fai",
     ]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from scaiwave.auth.operators import Permission, Role
-from scaiwave.auth.tokens import RANKS, Claims
+from scaiwave.auth.tokens import ROLES_BY_RANK, Claims
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.queries.callers import get_caller
@@ -34,18 +34,18 @@ def test_success_a_participant_sees_their_tenant_and_may_carry_rooms_alone() -> 
     assert (operator.origin, operator.subject) == ("203.0.113.7", "usr_anna")
     assert list(visible_tenants(operator)) == [acme]
     assert list(visible_partners(operator)) == []
-    assert [asked for asked in Permission if operator.may(asked)] == [Permission.CARRY_ROOMS]
+    assert [asked for asked in Permission if operator.may(asked)] == [Permission.TRANSFER_ROOMS]
 
 
 def test_success_no_token_says_that_an_operator_is_a_participant() -> None:
-    assert Role.PARTICIPANT.value not in RANKS
+    assert Role.PARTICIPANT.value not in ROLES_BY_RANK
 
 
 def test_success_nobody_is_told_to_ask_a_participant() -> None:
     with pytest.raises(InsufficientPermission) as caught:
-        READ_ONLY_OPERATOR.require(Permission.CARRY_ROOMS)
+        READ_ONLY_OPERATOR.require(Permission.TRANSFER_ROOMS)
     assert caught.value.fix == (
-        "Ask an operator whose role allows it: host, super_admin, partner_admin, tenant_admin."
+        "Ask an operator with one of these roles: host, super_admin, partner_admin, tenant_admin."
     )
 
 

@@ -208,7 +208,7 @@ def test_fail_without_scaigrid(sandbox: Sandbox, settings: Settings) -> None:
     settings.CONFIG = make_config(sandbox)
     with pytest.raises(SettingMissing) as caught:
         run_command("refresh_usage")
-    assert caught.value.message == "There is no ScaiGrid: SCAIWAVE_SCAIGRID_URL is not set."
+    assert caught.value.message == "ScaiGrid is not configured: SCAIWAVE_SCAIGRID_URL is not set."
 
 
 def test_fail_not_allowed() -> None:

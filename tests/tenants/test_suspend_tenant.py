@@ -87,12 +87,12 @@ def test_success_command() -> None:
 def test_fail_nobody_to_ask_or_not_agreed_to() -> None:
     def no(question: str) -> None:
         assert question == MEANING
-        raise ConfirmationDeclined("It was not agreed to.")
+        raise ConfirmationDeclined("Cancelled: the answer was not yes.")
 
     make_tenant()
     with pytest.raises(ConfirmationNeeded) as caught:
         run_command("suspend_tenant", "acme")
-    assert caught.value.message == f"This needs a yes: {MEANING}"
+    assert caught.value.message == f"Confirmation required: {MEANING}"
     with pytest.raises(ConfirmationDeclined):
         suspend(agree=no)
     assert Tenant.objects.get().is_active

@@ -92,13 +92,13 @@ def test_fail_nobody_to_ask() -> None:
     make_tenant()
     with pytest.raises(ConfirmationNeeded) as caught:
         run_command("unlink_tenant", "acme")
-    assert caught.value.message == f"This needs a yes: {MEANING}"
+    assert caught.value.message == f"Confirmation required: {MEANING}"
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
 
 
 def test_fail_not_agreed_to() -> None:
     def no(question: str) -> None:
-        raise ConfirmationDeclined("It was not agreed to.")
+        raise ConfirmationDeclined("Cancelled: the answer was not yes.")
 
     make_tenant()
     with pytest.raises(ConfirmationDeclined):

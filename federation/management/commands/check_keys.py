@@ -6,10 +6,10 @@ from django.utils import timezone
 
 from federation.queries.check_keys import check_keys
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column
+from scaiwave.console.columns import Column
 
 COLUMNS = (
-    Column("key_id", "Key ID", whole=True),
+    Column("key_id", "Key ID", no_wrap=True),
     Column("state", "State"),
     Column("outcome", "Outcome"),
 )

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from federation.services.check_peer import check_peer
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType
 
 COLUMNS = (
     Column("server_name", "Server"),

@@ -6,14 +6,14 @@ from django.utils import timezone
 
 from federation.queries.keys import list_keys
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType
 
 COLUMNS = (
-    Column("key_id", "Key ID", whole=True),
+    Column("key_id", "Key ID", no_wrap=True),
     Column("state", "State"),
-    Column("created_at", "Created", ColumnType.TIME, spare=True),
-    Column("signs_from", "Signs from", ColumnType.TIME, spare=True),
-    Column("verifies_until", "Verifies until", ColumnType.TIME, spare=True),
+    Column("created_at", "Created", ColumnType.TIME, optional=True),
+    Column("signs_from", "Signs from", ColumnType.TIME, optional=True),
+    Column("verifies_until", "Verifies until", ColumnType.TIME, optional=True),
     Column("days_left", "Days left", ColumnType.COUNT),
 )
 

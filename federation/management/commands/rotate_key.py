@@ -30,7 +30,7 @@ class Command(OperatorCommand):
             operator=self.operator,
             overlap_days=overlap_days,
             now=timezone.now(),
-            started_at=self.began,
+            started_at=self.started_at,
             dry_run=dry_run,
         )
         if self.output.as_json:

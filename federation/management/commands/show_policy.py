@@ -4,7 +4,7 @@ from typing import Any
 
 from federation.queries.policy import show_policy
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType
 
 COLUMNS = (
     Column("default_mode", "Mode"),

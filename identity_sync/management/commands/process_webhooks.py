@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from identity_sync.services.webhooks.process import PROCESS_LOCK, process_until_done
-from scaiwave.auth.operators import host_operator
+from scaiwave.auth.operators import get_host_operator
 from scaiwave.locks import lock_file
 
 
@@ -25,5 +25,5 @@ class Command(BaseCommand):
     def handle(self, lock: int | None, **options: Any) -> None:
         if lock is None:
             lock = lock_file(PROCESS_LOCK)
-        if not process_until_done(operator=host_operator(), lock=lock):
+        if not process_until_done(operator=get_host_operator(), lock=lock):
             self.stderr.write("Another process is handling webhooks.")

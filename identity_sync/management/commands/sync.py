@@ -10,7 +10,8 @@ from identity_sync.services.sync import history
 from identity_sync.services.sync.report import KINDS, SyncReport
 from identity_sync.services.sync.run import SyncOptions, run_sync
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType, Output
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize
 
 COLUMNS = [

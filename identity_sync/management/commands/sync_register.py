@@ -15,7 +15,7 @@ from identity_sync.services.registration.register import (
     register,
 )
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column
+from scaiwave.console.columns import Column
 
 FLAGS = ("url", "name", "scope", "partner_slug", "tenant_slug", "contact_email", "allow_http")
 TITLES = {

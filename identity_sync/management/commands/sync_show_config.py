@@ -6,7 +6,7 @@ from django.conf import settings
 
 from identity_sync.queries.config import show_config
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column
+from scaiwave.console.columns import Column
 
 COLUMNS = (Column("name", "Name"), Column("value", "Value"), Column("source", "Source"))
 

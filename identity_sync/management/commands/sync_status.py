@@ -10,7 +10,7 @@ from identity_sync.queries.status import SyncStatus, sync_status
 from identity_sync.services.sync.report import KINDS
 from identity_sync.services.sync.run import compute_drift
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType
 
 CHANGES = ("added", "updated", "deactivated", "restored", "skipped")
 FACTS = (

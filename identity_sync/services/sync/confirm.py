@@ -27,11 +27,12 @@ from identity_sync.services.sync.entities import ENTITIES, PARTICIPANTS, EntityS
 from identity_sync.services.sync.fetch import COLLECTIONS, FetchResult, restage_records
 from identity_sync.services.sync.removal_limit import RemovalLimit
 from identity_sync.services.sync.scope import DELETED_STATUSES, SyncScope
-from identity_sync.services.sync.staging import BATCH, copy_rows, execute, fetch_one, select
+from identity_sync.services.sync.staging import BATCH, copy_rows
 from scaiwave.clients.scaikey.client import Lookup, ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
+from scaiwave.sql import execute, fetch, fetch_one, is_distinct
 from tenants.models.directory import ACTIVE_STATUSES
 
 SAMPLE_SIZE = 30
@@ -171,14 +172,14 @@ class Confirmer:
         postponed if nothing is proven.
         """
         where, params = _open_claims(kind, tenant_id)
-        rows = select(
+        rows = fetch(
             f"SELECT scaikey_id FROM loss_claims WHERE {where} ORDER BY random() LIMIT %s",
             [*params, SAMPLE_SIZE],
         )
         ids = [row[0] for row in rows]
         self._look_up(kind, ids)
         states = dict(
-            select(
+            fetch(
                 "SELECT state, count(*) FROM loss_claims WHERE kind = %s AND scaikey_id IN "
                 f"({', '.join(['%s'] * len(ids))}) GROUP BY state",
                 [kind, *ids],
@@ -203,7 +204,7 @@ class Confirmer:
         total = _count_open(kind)
         decided = 0
         with self.bars(f"Looking up {kind}") as progress:
-            while rows := select(
+            while rows := fetch(
                 f"SELECT scaikey_id FROM loss_claims WHERE {where} ORDER BY scaikey_id LIMIT %s",
                 [*params, BATCH],
             ):
@@ -250,7 +251,7 @@ class Confirmer:
 
     def _warn(self, kind: str) -> None:
         states = dict(
-            select("SELECT state, count(*) FROM loss_claims WHERE kind = %s GROUP BY state", [kind])
+            fetch("SELECT state, count(*) FROM loss_claims WHERE kind = %s GROUP BY state", [kind])
         )
         if number := states.get("exists"):
             self.result.warnings.append(
@@ -258,7 +259,7 @@ class Confirmer:
                 "ID show that they still have it. Their access is unchanged."
             )
         if number := states.get("postponed"):
-            (note,) = select(
+            (note,) = fetch(
                 "SELECT note FROM loss_claims WHERE kind = %s AND state = 'postponed' LIMIT 1",
                 [kind],
             )[0]
@@ -283,7 +284,8 @@ def find_claims(entity: EntitySync, *, targets_only: bool = False) -> None:
             "LEFT JOIN stage_tenants new ON new.scaikey_id = s.tenant_scaikey_id"
         )
         moved = (
-            "(s.n IS NOT NULL AND s.tenant_scaikey_id <>! own.scaikey_tenant_id "
+            "(s.n IS NOT NULL "
+            f"AND {is_distinct('s.tenant_scaikey_id', 'own.scaikey_tenant_id')} "
             "AND (other.id IS NOT NULL OR new.n IS NOT NULL))"
         )
         is_moved = f"CASE WHEN {moved} THEN 1 ELSE 0 END"
@@ -410,8 +412,10 @@ def _compare_records(kind: str) -> None:
         loss_conditions.append(f"c.is_inactive = 1 AND s.scaikey_status NOT IN ({ACTIVE_SQL})")
     if kind in ("participants", "groups"):
         loss_conditions.append(
-            "s.tenant_scaikey_id <>! (SELECT t.scaikey_tenant_id FROM sw_tenants t "
-            "WHERE t.id = c.tenant_id)"
+            is_distinct(
+                "s.tenant_scaikey_id",
+                "(SELECT t.scaikey_tenant_id FROM sw_tenants t WHERE t.id = c.tenant_id)",
+            )
         )
     if kind == "participants":
         loss_conditions.append(f"c.role_losses > 0 AND s.roles IS NOT NULL AND {_LOST_ROLE}")
@@ -486,7 +490,7 @@ def _measure_open(kind: str, measure: str) -> int:
 
 def _measure_open_by_tenant(kind: str, measure: str, more_than: int) -> list[tuple[str, int]]:
     where, params = _open_claims(kind, "")
-    rows = select(
+    rows = fetch(
         f"SELECT tenant_id, {measure} FROM loss_claims WHERE {where} AND tenant_id IS NOT NULL "
         f"GROUP BY tenant_id HAVING {measure} > %s",
         [*params, more_than],

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from django.db import connection
-
-from identity_sync.services.sync.staging import execute, fetch_one
+from scaiwave.sql import datetime_param, execute, fetch_one, is_distinct
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class EntitySync:
 
     def _differs(self, column: str) -> str:
         sent = f"s.{column} IS NOT NULL AND " if column in self.preserved_columns else ""
-        return f"({sent}p.{column} <>! s.{column})"
+        return f"({sent}{is_distinct(f'p.{column}', f's.{column}')})"
 
     def count_active(self) -> int:
         """Count the active rows that ScaiKey manages, within the scope."""
@@ -193,10 +190,6 @@ class EntitySync:
             """,
             [datetime_param(now), datetime_param(now), self.kind],
         )
-
-
-def datetime_param(now: datetime) -> Any:
-    return connection.ops.adapt_datetimefield_value(now)
 
 
 PARTNERS = EntitySync(

@@ -15,7 +15,7 @@ import msgspec
 
 from identity_sync.errors import IncompleteListing, UnusableRecords
 from identity_sync.services.sync.scope import DELETED_STATUSES, SyncScope
-from identity_sync.services.sync.staging import copy_rows, deduplicate, execute, select, uuid_param
+from identity_sync.services.sync.staging import copy_rows, deduplicate
 from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import UnusableRecord
 from scaiwave.clients.scaikey.pagination import PageIterator
@@ -31,6 +31,7 @@ from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.console.text import pluralize
 from scaiwave.errors import UpstreamForbidden
 from scaiwave.ids import new_id_hex
+from scaiwave.sql import execute, fetch, uuid_param
 from tenants.models import Partner, Tenant
 from tenants.models.directory import MAX_EMAIL_CHARS, MAX_NAME_CHARS
 
@@ -224,7 +225,7 @@ def stage_records(kind: str, records: Iterable[Any]) -> None:
 def restage_records(kind: str, records: list[BaseRecord]) -> int:
     """Stage records that were looked up; return the number of the last row before them."""
     table = f"stage_{kind}"
-    last = int(select(f"SELECT COALESCE(max(n), 0) FROM {table}")[0][0])
+    last = int(fetch(f"SELECT COALESCE(max(n), 0) FROM {table}")[0][0])
     copy_rows(table, _number_rows([records], kind, start=last))
     return last
 
@@ -266,7 +267,7 @@ class _MemberReader:
         self, client: ScaiKeyClient, fetched: FetchResult, progress: ProgressCallback
     ) -> None:
         self.client, self.fetched, self.progress = client, fetched, progress
-        rows = select("SELECT scaikey_id, tenant_scaikey_id FROM stage_groups ORDER BY n")
+        rows = fetch("SELECT scaikey_id, tenant_scaikey_id FROM stage_groups ORDER BY n")
         self.tenants: dict[str, str] = dict(rows)
         self.documents: set[str] = set()
         self.lists: set[str] = set()
@@ -313,7 +314,7 @@ class _MemberReader:
 
 def _are_members_unknown() -> bool:
     """Return whether most of the first people in the documents are not in the list of people."""
-    known_count, total = select(
+    known_count, total = fetch(
         "SELECT count(p.n), count(*) FROM stage_memberships s "
         "LEFT JOIN stage_participants p ON p.scaikey_id = s.member_scaikey_id "
         "WHERE s.n <= 1000 AND s.is_group = 0"

@@ -12,13 +12,13 @@ from uuid import UUID
 from django.db import Error, connection
 
 from identity_sync.models import Outcome, SyncChange, SyncRun, SyncSkip, Trigger
-from identity_sync.services.sync.entities import datetime_param
 from identity_sync.services.sync.report import KINDS, SyncReport
-from identity_sync.services.sync.staging import BATCH, execute, select, uuid_param
+from identity_sync.services.sync.staging import BATCH
 from scaiwave.auth.operators import Operator
 from scaiwave.error_mapping import map_database_error, map_os_error
 from scaiwave.errors import ScaiWaveError, TerminationSignal
 from scaiwave.ids import new_id
+from scaiwave.sql import datetime_param, execute, fetch, uuid_param
 from tenants.models import Tenant
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def iter_changes() -> Iterator[list[tuple[Any, ...]]]:
     """Yield the plan in batches, kind by kind, with what is skipped but without first runs."""
     for kind in KINDS:
         last = uuid_param(UUID(int=0))
-        while rows := select(_CHANGES, [kind, last, BATCH]):
+        while rows := fetch(_CHANGES, [kind, last, BATCH]):
             yield rows
             last = rows[-1][0]
 
@@ -196,7 +196,7 @@ def record_skips(tenant: Tenant | None, now: datetime) -> None:
 
 
 def _find_new_skips() -> list[tuple[Any, ...]]:
-    return select(
+    return fetch(
         """
         SELECT d.kind, d.scaikey_id, d.tenant_id, d.name, d.reason FROM sync_plan d
         WHERE d.action = 'skipped' AND NOT EXISTS (

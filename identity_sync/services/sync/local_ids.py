@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from identity_sync.services.sync.staging import BATCH, copy_rows, select
+from identity_sync.services.sync.staging import BATCH, copy_rows
+from scaiwave.sql import fetch
 
 # A `+` separates the suffix. No preferred id contains one, so none can equal an id with a suffix.
 _FORBIDDEN = re.compile(r"[^a-z0-9._-]+")
@@ -54,7 +55,7 @@ def conflict_suffix(tenant_id: UUID, scaikey_id: str) -> str:
 def assign_local_ids() -> None:
     """Stage a preferred id and a suffix for each participant that the plan adds."""
     last = 0
-    while rows := select(_ADDED_PEOPLE, [last, BATCH]):
+    while rows := fetch(_ADDED_PEOPLE, [last, BATCH]):
         copy_rows("local_ids", _build_candidates(rows))
         last = rows[-1][0]
 

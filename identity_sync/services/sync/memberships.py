@@ -25,21 +25,14 @@ from identity_sync.services.sync.confirm import (
     Confirmation,
     LookupBudget,
 )
-from identity_sync.services.sync.entities import datetime_param
 from identity_sync.services.sync.fetch import MAX_NAMED, direct_memberships, join_examples
 from identity_sync.services.sync.removal_limit import RemovalLimit
 from identity_sync.services.sync.scope import SyncScope
-from identity_sync.services.sync.staging import (
-    BATCH,
-    analyze,
-    copy_rows,
-    execute,
-    fetch_one,
-    select,
-)
+from identity_sync.services.sync.staging import BATCH, analyze, copy_rows
 from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient
 from scaiwave.console.text import pluralize
 from scaiwave.ids import new_id_hex
+from scaiwave.sql import datetime_param, execute, fetch, fetch_one, is_distinct
 
 KIND = "memberships"
 
@@ -110,6 +103,7 @@ def find_claims() -> None:
 
     The edges of a member that was removed or moved need no further proof.
     """
+    moved = is_distinct("s.tenant_scaikey_id", "t.scaikey_tenant_id")
     for is_group, table, kind, column, _ in _MEMBER_TYPES:
         execute(
             f"""
@@ -122,7 +116,7 @@ def find_claims() -> None:
                           OR EXISTS (SELECT 1 FROM stage_{kind} s
                                      JOIN sw_tenants t ON t.id = m.tenant_id
                                      WHERE s.scaikey_id = m.scaikey_id
-                                       AND s.tenant_scaikey_id <>! t.scaikey_tenant_id)
+                                       AND {moved})
                         THEN 'proven' ELSE 'open' END, ''
             FROM fetched_group_rows w
             JOIN sw_group_memberships e ON e.group_id = w.group_id
@@ -139,6 +133,7 @@ def find_edges_of_lost_members() -> None:
 
     A run of everything reads every group, so only a run for single records needs this.
     """
+    moved = is_distinct("s.tenant_scaikey_id", "t.scaikey_tenant_id")
     for is_group, table, kind, column, _ in _MEMBER_TYPES:
         execute(
             f"""
@@ -156,7 +151,7 @@ def find_edges_of_lost_members() -> None:
                            AND x.scaikey_id = m.scaikey_id)
                    OR EXISTS (SELECT 1 FROM stage_{kind} s JOIN sw_tenants t ON t.id = m.tenant_id
                               WHERE s.scaikey_id = m.scaikey_id
-                                AND s.tenant_scaikey_id <>! t.scaikey_tenant_id))
+                                AND {moved}))
             """
         )
 
@@ -195,7 +190,7 @@ class EdgeConfirmer:
         if self.scope.tenant_only or self.limit.allowed is not None:
             # --allow-removals lifts the budget, so that every claim is looked up.
             return
-        rows = select(
+        rows = fetch(
             "SELECT tenant_id, count(*) FROM edge_claims WHERE state = 'open' GROUP BY tenant_id "
             "HAVING count(*) > %s",
             [self.limit.limit],
@@ -223,7 +218,7 @@ class EdgeConfirmer:
         self._read_again(groups)
         marks = ", ".join(["%s"] * len(groups))
         states = dict(
-            select(
+            fetch(
                 "SELECT state, count(*) FROM edge_claims "
                 f"WHERE group_scaikey_id IN ({marks}) GROUP BY state",
                 groups,
@@ -293,7 +288,7 @@ class EdgeConfirmer:
         number = _count("postponed") + _count("inconsistent")
         if not number:
             return
-        names = select(
+        names = fetch(
             """
             SELECT DISTINCT g.name, g.scaikey_id FROM edge_claims c
             JOIN sw_group_memberships e ON e.id = c.edge_id JOIN sw_groups g ON g.id = e.group_id
@@ -324,7 +319,7 @@ def _decide(group_id: str, lists: tuple[MemberList | None, ...], *, is_proof: bo
         if members is not None
         for pair in direct_memberships(members.records)
     }
-    claimed = select(
+    claimed = fetch(
         "SELECT group_scaikey_id, member_scaikey_id, is_group FROM edge_claims "
         "WHERE group_scaikey_id = %s AND state = 'open'",
         [group_id],
@@ -367,7 +362,7 @@ def _open_groups(*, limit: int, tenant_id: str = "", order: str = "group_scaikey
     where, params = "", []
     if tenant_id:
         where, params = "AND tenant_id = %s", [tenant_id]
-    rows = select(
+    rows = fetch(
         "SELECT group_scaikey_id FROM (SELECT DISTINCT group_scaikey_id FROM edge_claims "
         f"WHERE state = 'open' {where}) AS g ORDER BY {order} LIMIT %s",
         [*params, limit],

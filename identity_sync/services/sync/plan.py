@@ -20,8 +20,9 @@ from identity_sync.services.sync.entities import (
     EntitySync,
 )
 from identity_sync.services.sync.report import KindCounts
-from identity_sync.services.sync.staging import BATCH, analyze, execute, fetch_one, select
+from identity_sync.services.sync.staging import BATCH, analyze
 from identity_sync.services.sync.tenant_slugs import Conflict
+from scaiwave.sql import execute, fetch, fetch_one
 from tenants.models import Tenant
 
 
@@ -161,7 +162,7 @@ def count_plan(plan: Plan) -> None:
     for kind in (*(entity.kind for entity in ENTITIES), "memberships"):
         plan.kinds[kind] = KindCounts()
         plan.staged[kind] = int(fetch_one(f"SELECT count(*) FROM stage_{kind}")[0])
-    for kind, action, number in select(
+    for kind, action, number in fetch(
         "SELECT kind, action, count(*) FROM sync_plan GROUP BY kind, action"
     ):
         counts = plan.kinds[kind]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
 from identity_sync.services.sync.report import LOSSES, SyncReport
-from identity_sync.services.sync.staging import execute, fetch_one, select
+from scaiwave.sql import execute, fetch, fetch_one, is_distinct
 from tenants.models.directory import ACTIVE_STATUSES
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def find_losses() -> None:
     execute("DELETE FROM losses")
     _insert_lost_rows("partners", "partners")
     _insert_lost_rows("tenants", "tenants")
-    execute(_TENANTS_OF_LOST_PARTNERS)
+    execute(_tenants_of_lost_partners())
     _insert_lost_rows("people", "participants")
     execute(_PEOPLE_OF_LOST_TENANTS)
     execute("DELETE FROM losses WHERE kind = 'tenants of partners'")
@@ -157,7 +157,9 @@ def _insert_lost_rows(measure: str, kind: str) -> None:
     )
 
 
-_TENANTS_OF_LOST_PARTNERS = f"""
+def _tenants_of_lost_partners() -> str:
+    """Return the statement for tenants whose partner is lost, or whose new partner is inactive."""
+    return f"""
     INSERT INTO losses (kind, tenant_id, row_id)
     SELECT 'tenants of partners', t.id, t.id FROM sw_tenants t
     WHERE t.absent_since IS NULL AND t.partner_id IN (
@@ -168,10 +170,12 @@ _TENANTS_OF_LOST_PARTNERS = f"""
     SELECT 'tenants of partners', t.id, t.id FROM sync_plan d
     JOIN stage_tenants s ON s.n = d.n JOIN sw_tenants t ON t.id = d.row_id
     JOIN sw_partners p ON p.id = s.partner_id
-    WHERE d.kind = 'tenants' AND d.action = 'update' AND t.partner_id <>! s.partner_id
+    WHERE d.kind = 'tenants' AND d.action = 'update'
+      AND {is_distinct("t.partner_id", "s.partner_id")}
       AND (p.scaikey_status NOT IN ({_ACTIVE}) OR p.absent_since IS NOT NULL
            OR p.suspended_by_hand_at IS NOT NULL)
 """
+
 
 _PEOPLE_OF_LOST_TENANTS = f"""
     INSERT INTO losses (kind, tenant_id, row_id)
@@ -200,7 +204,7 @@ def count_losses() -> dict[str, int]:
     counts = dict.fromkeys(LOSSES, 0)
     counts |= {
         kind: int(number)
-        for kind, number in select("SELECT kind, count(*) FROM losses GROUP BY kind")
+        for kind, number in fetch("SELECT kind, count(*) FROM losses GROUP BY kind")
     }
     return counts
 
@@ -227,7 +231,7 @@ def _count_affected() -> int:
 
 def count_losses_by_tenant() -> dict[tuple[str, str], int]:
     """Count the losses by measure and tenant; those of a partner have no tenant."""
-    rows = select(
+    rows = fetch(
         "SELECT kind, tenant_id, count(*) FROM losses GROUP BY kind, tenant_id UNION ALL "
         f"SELECT '{AFFECTED}', tenant_id, count(*) FROM ({_AFFECTED}) AS a GROUP BY tenant_id"
     )
@@ -292,13 +296,13 @@ def format_allowance(plan: Plan, total: int) -> str:
 
 
 def _find_exceeding_tenants(limit: RemovalLimit) -> set[str]:
-    rows = select(
+    rows = fetch(
         "SELECT kind, tenant_id, count(*) FROM losses "
         "WHERE kind IN ('people', 'grants', 'memberships', 'groups') "
         "GROUP BY kind, tenant_id HAVING count(*) > %s",
         [0 if limit.spent else limit.limit],
     )
-    rows += select(
+    rows += fetch(
         f"SELECT '{AFFECTED}', tenant_id, count(*) FROM ({_AFFECTED}) AS a "
         "GROUP BY tenant_id HAVING count(*) > %s",
         [0 if limit.spent else limit.limit],
@@ -394,7 +398,7 @@ def _keep_slugs_of_skipped_tenants() -> None:
         WHERE d.kind = 'tenants' AND d.action = {action}
     """
     for action in ("'add'", "'update'", "'restore'"):
-        rows = [str(row[0]) for row in select(blocked.format(action=action))]
+        rows = [str(row[0]) for row in fetch(blocked.format(action=action))]
         for tenant_id in rows:
             only = "" if action == "'add'" else "AND kind = 'tenants'"
             execute(

@@ -17,16 +17,9 @@ from typing import Any
 
 import msgspec
 
-from identity_sync.services.sync.entities import datetime_param
-from identity_sync.services.sync.staging import (
-    BATCH,
-    analyze,
-    copy_rows,
-    execute,
-    fetch_one,
-    select,
-)
+from identity_sync.services.sync.staging import BATCH, analyze, copy_rows
 from scaiwave.ids import new_id_hex
+from scaiwave.sql import datetime_param, execute, fetch, fetch_one
 from tenants.queries.roles import BUILT_IN
 from tenants.services.validators import MAX_ROLE_SLUG_CHARS, default_role_name, is_role_slug
 
@@ -47,7 +40,7 @@ def stage_roles(after: int = 0) -> list[str]:
     invalid: set[str] = set()
     last = after
     number = int(fetch_one("SELECT COALESCE(max(n), 0) FROM stage_roles")[0])
-    while people := select(_PEOPLE, [last, BATCH]):
+    while people := fetch(_PEOPLE, [last, BATCH]):
         pairs = list(_iter_pairs(people, invalid))
         copy_rows("stage_roles", _build_rows(pairs, number))
         last, number = people[-1][0], number + len(pairs)

@@ -46,8 +46,7 @@ from identity_sync.services.sync.staging import temporary_tables
 from identity_sync.services.sync.targets import Targets, find_unproven, stage_targets
 from identity_sync.services.webhooks import events
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.clients.connect import scaikey_client
-from scaiwave.clients.scaikey.client import ScaiKeyClient
+from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
 from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize

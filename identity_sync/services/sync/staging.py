@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from itertools import islice
-from typing import Any, TypeVar, cast
-from uuid import UUID
+from typing import Any, TypeVar
 
 from django.db import Error, connection
+
+from scaiwave.sql import batched, execute, fetch_one
 
 # Columns of every temporary table. `n` numbers the rows as they arrive; `new_id` is the primary key
 # if the record turns out to be new. A column without a type is text.
@@ -171,38 +171,6 @@ BATCH = 5000
 T = TypeVar("T")
 
 
-def execute(sql: str, params: Sequence[Any] = ()) -> int:
-    """Run one statement written for both databases; returns the number of rows it touched.
-
-    `<>!` is inequality that takes NULL for a value: PostgreSQL calls it IS DISTINCT FROM, and
-    SQLite has said IS NOT for longer.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(adapt_sql(sql), params)
-        return int(cursor.rowcount)
-
-
-def select(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(adapt_sql(sql), params)
-        return cast(list[tuple[Any, ...]], cursor.fetchall())
-
-
-def fetch_one(sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:
-    return select(sql, params)[0]
-
-
-def adapt_sql(sql: str) -> str:
-    different = "IS DISTINCT FROM" if connection.vendor == "postgresql" else "IS NOT"
-    return sql.replace("<>!", different)
-
-
-def uuid_param(value: UUID | str) -> str:
-    """A UUID as this database's raw SQL wants it: SQLite keeps 32 hexadecimal digits."""
-    value = value if isinstance(value, UUID) else UUID(value)
-    return str(value) if connection.vendor == "postgresql" else value.hex
-
-
 @contextmanager
 def temporary_tables() -> Iterator[None]:
     """Create all tables, empty, and drop them afterwards."""
@@ -259,7 +227,7 @@ def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:
     columns = [column.split(" ")[0] for column in TABLES[table]]
     # If the database fails, close the source at once: it may own threads that fetch.
     with closing(_make_closable(rows)) as source:
-        for batch in batches(source, BATCH):
+        for batch in batched(source, BATCH):
             if connection.vendor == "postgresql":
                 _copy(table, columns, batch)
             else:
@@ -269,12 +237,6 @@ def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:
 def _make_closable(rows: Iterable[T]) -> Generator[T]:
     """Yield the rows from a generator, which can be closed whatever iterable they come from."""
     yield from rows
-
-
-def batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(rows)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def _copy(table: str, columns: list[str], batch: list[Sequence[Any]]) -> None:

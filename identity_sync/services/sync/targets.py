@@ -26,10 +26,11 @@ from identity_sync.services.sync.fetch import (
     stage_scope,
 )
 from identity_sync.services.sync.scope import DELETED_STATUSES, SyncScope
-from identity_sync.services.sync.staging import copy_rows, select
+from identity_sync.services.sync.staging import copy_rows
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.console.progress import null_progress_factory
+from scaiwave.sql import fetch
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 
 Target = tuple[str, str]
@@ -84,11 +85,11 @@ def find_unproven(targets: Targets) -> None:
     """Add the targets that the confirmation of the run could not decide; leave out those that it
     could."""
     decided = {
-        (kind, key) for kind, key in select("SELECT kind, scaikey_id FROM confirmed_removals")
+        (kind, key) for kind, key in fetch("SELECT kind, scaikey_id FROM confirmed_removals")
     }
     for target in decided & targets.unproven.keys():
         del targets.unproven[target]
-    undecided = select(
+    undecided = fetch(
         "SELECT kind, scaikey_id, note FROM loss_claims WHERE state = 'postponed' "
         "UNION SELECT 'groups', group_scaikey_id, note FROM edge_claims WHERE state = 'postponed'"
     )
@@ -206,11 +207,11 @@ _UNKNOWN_MEMBERS = """
 def _stage_unknown_members(client: ScaiKeyClient) -> None:
     """Stage members that are not active here, if they are in a tenant that is staged: their own
     event may be late, or lost."""
-    tenants = {row[0] for row in select("SELECT scaikey_id FROM stage_tenants")}
+    tenants = {row[0] for row in fetch("SELECT scaikey_id FROM stage_tenants")}
     budget = LookupBudget(MAX_UNKNOWN_MEMBERS, None)
     for is_group, kind in ((0, "participants"), (1, "groups")):
         sql = _UNKNOWN_MEMBERS.format(ours=f"sw_{kind}", staged=f"stage_{kind}")
-        ids = [row[0] for row in select(sql, [is_group])]
+        ids = [row[0] for row in fetch(sql, [is_group])]
         records: list[BaseRecord] = []
         with closing(client.look_up_all(COLLECTIONS[kind], budget.limit(ids))) as lookups:
             for _, lookup in lookups:

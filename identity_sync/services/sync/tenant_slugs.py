@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from identity_sync.services.sync.staging import execute, select
+from scaiwave.sql import execute, fetch
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def keep_slugs() -> list[str]:
 
     Returns warnings.
     """
-    without_slug = select(
+    without_slug = fetch(
         "SELECT t.slug, s.scaikey_id FROM stage_tenants s "
         "JOIN sw_tenants t ON t.scaikey_tenant_id = s.scaikey_id "
         "WHERE s.slug IS NULL ORDER BY t.slug"
@@ -112,7 +112,7 @@ def exclude_conflicts() -> list[Conflict]:
         """
     )
     _skip_dependent_tenants()
-    skipped = select(
+    skipped = fetch(
         """
         SELECT s.scaikey_id, s.name, s.slug, EXISTS (
             SELECT 1 FROM sw_tenants o WHERE o.slug = s.slug AND o.scaikey_tenant_id IS NULL)

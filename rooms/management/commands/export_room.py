@@ -15,7 +15,8 @@ from rooms.services.exports.export_room import ExportResult, export_room
 from rooms.services.exports.export_rooms import BulkExportResult, ExportOutcome, export_rooms
 from rooms.services.exports.sinks import write_to_file, write_to_stream
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType, Output
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize
 from scaiwave.errors import UsageError
 

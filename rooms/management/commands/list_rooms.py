@@ -6,20 +6,20 @@ from typing import Any
 from rooms.models import RoomState, RoomType
 from rooms.queries.rooms import SORTABLE, list_rooms
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType
 from tenants.management.arguments import positive_int
 
 COLUMNS = (
-    Column("id", "ID", whole=True),
+    Column("id", "ID", no_wrap=True),
     Column("name", "Name"),
-    Column("alias", "Alias", spare=True),
+    Column("alias", "Alias", optional=True),
     Column("type", "Type"),
-    Column("state", "State", spare=True),
-    Column("workspace", "Workspace", spare=True),
-    Column("members", "Members", ColumnType.COUNT, spare=True),
+    Column("state", "State", optional=True),
+    Column("workspace", "Workspace", optional=True),
+    Column("members", "Members", ColumnType.COUNT, optional=True),
     Column("events", "Events", ColumnType.COUNT),
-    Column("media_bytes", "Media", ColumnType.BYTES, spare=True),
-    Column("last_event_at", "Last event", ColumnType.TIME, spare=True),
+    Column("media_bytes", "Media", ColumnType.BYTES, optional=True),
+    Column("last_event_at", "Last event", ColumnType.TIME, optional=True),
     Column("exportable", "Exportable", ColumnType.FLAG),
 )
 

@@ -6,18 +6,18 @@ from typing import Any
 
 from rooms.queries.workspaces import list_workspaces
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType
 from tenants.queries.serializers import Row
 
 COLUMNS = (
-    Column("id", "ID", spare=True),
+    Column("id", "ID", optional=True),
     Column("slug", "Slug"),
-    Column("name", "Name", spare=True),
-    Column("rooms", "Rooms", ColumnType.COUNT, spare=True),
-    Column("owners", "Owners", ColumnType.COUNT, spare=True),
-    Column("editors", "Editors", ColumnType.COUNT, spare=True),
-    Column("viewers", "Viewers", ColumnType.COUNT, spare=True),
-    Column("importers", "May import (--as)", whole=True),
+    Column("name", "Name", optional=True),
+    Column("rooms", "Rooms", ColumnType.COUNT, optional=True),
+    Column("owners", "Owners", ColumnType.COUNT, optional=True),
+    Column("editors", "Editors", ColumnType.COUNT, optional=True),
+    Column("viewers", "Viewers", ColumnType.COUNT, optional=True),
+    Column("importers", "May import (--as)", no_wrap=True),
 )
 MAX_NAMED_IMPORTERS = 5
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from rooms.queries.search import search_rooms
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType
 from tenants.management.arguments import positive_int
 
 COLUMNS = (

@@ -16,7 +16,8 @@ from django.utils import timezone
 from rooms.models import RoomType
 from rooms.services.seeding.seed_rooms import SeedOptions, seed_rooms
 from scaiwave.auth.operators import identify_operator
-from scaiwave.console.output import Column, ColumnType, Output
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.output import Output
 
 MAX_COUNT = 100_000_000
 """Events in a room: at the seeded pace, 22 years of conversation."""

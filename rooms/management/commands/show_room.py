@@ -5,7 +5,8 @@ from typing import Any
 
 from rooms.queries.rooms import show_room
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType, format_bytes
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.output import format_bytes
 from tenants.management.output import AUDIT_COLUMNS, print_sections
 from tenants.queries.serializers import Row
 

@@ -196,7 +196,7 @@ def export_room(
     Raises `TenantNotFound`, `RoomNotFound`, `AmbiguousName`, `ExportRefused`, `KeyUnreadable` or
     `KeyDamaged`.
     """
-    operator.require(Permission.CARRY_ROOMS)
+    operator.require(Permission.TRANSFER_ROOMS)
     resolved = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
     options = ExportOptions(window, with_media, now, load_signer(now), progress)
     return start_export(operator=operator, room=resolved, options=options)
@@ -209,7 +209,7 @@ def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomEx
 
     Raises `NotMember`, before anything about the room is checked, and the errors of `export_room`.
     """
-    caller.operator.require(Permission.CARRY_ROOMS)
+    caller.operator.require(Permission.TRANSFER_ROOMS)
     resolved = resolve_room(caller.operator, room, tenant=caller.tenant)
     _require_member(resolved, caller.participant)
     options = ExportOptions(WHOLE_ROOM, True, now, load_signer(now), null_progress)
@@ -218,7 +218,7 @@ def export_as_participant(*, caller: Caller, room: str, now: datetime) -> RoomEx
 
 def start_export(*, operator: Operator, room: Room, options: ExportOptions) -> RoomExport:
     """Audit the export of a room that the operator may see. Raises `ExportRefused`."""
-    operator.require(Permission.CARRY_ROOMS)
+    operator.require(Permission.TRANSFER_ROOMS)
     ensure_exportable(room)
     window = msgspec.to_builtins(options.window.for_manifest)
     with transaction.atomic():

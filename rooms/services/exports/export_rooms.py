@@ -117,7 +117,7 @@ def export_rooms(
     Raises `TenantNotFound`, `AmbiguousName`, `UsageError`, `ExportRunning`, `DiskFull`,
     `KeyUnreadable`, `KeyDamaged` or a database error; the next run then continues.
     """
-    operator.require(Permission.CARRY_ROOMS)
+    operator.require(Permission.TRANSFER_ROOMS)
     resolved = resolve_tenant(operator, tenant)
     rooms = list(
         visible_rooms(operator).filter(tenant=resolved).select_related("tenant").order_by("pk")

@@ -43,7 +43,7 @@ from rooms.services.imports.permissions import (
 from rooms.services.imports.source import Source, open_seekable
 from rooms.services.stream_positions import lock_stream, reserve_positions
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.console.output import ColumnType
+from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.locks import process_lock
 from tenants.services.audit import record_audit
@@ -154,7 +154,7 @@ def import_room(
     `InvalidKey`, `ImportRefused`, `ImportRunning`, `TenantQuotaExceeded`, `BundleError`, `DiskFull`
     or `DatabaseBusy`; then nothing of the room is left.
     """
-    operator.require(Permission.CARRY_ROOMS)
+    operator.require(Permission.TRANSFER_ROOMS)
     target = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
     keys = trusted_keys(key)
 

@@ -21,9 +21,9 @@ from django.db import Error, connection, transaction
 from rooms.models import ImportIntent, Media
 from rooms.services.stream_positions import lock_stream
 from scaiwave.auth.operators import Operator
-from scaiwave.batching import batches
 from scaiwave.locks import process_lock
 from scaiwave.media_storage import AtomicFileSystemStorage, storage_error_types
+from scaiwave.sql import batched, execute
 from tenants.models import Tenant
 
 log = logging.getLogger(__name__)
@@ -74,8 +74,7 @@ def _force_synchronous_commit() -> None:
     If the row were lost in a crash, its files could never be found and deleted.
     """
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL synchronous_commit = on")
+        execute("SET LOCAL synchronous_commit = on")
 
 
 def clean_up_abandoned(now: datetime) -> int:
@@ -145,7 +144,7 @@ def _get_hashes_of_others(intent: ImportIntent) -> set[str]:
 
 def _get_stored_hashes(tenant_id: UUID, hashes: Collection[str]) -> set[str]:
     stored = set[str]()
-    for batch in batches(hashes):
+    for batch in batched(hashes):
         rows = Media.objects.filter(tenant_id=tenant_id, sha256__in=batch)
         stored.update(rows.values_list("sha256", flat=True))
     return stored

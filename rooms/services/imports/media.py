@@ -19,9 +19,9 @@ from rooms.errors import NOTHING_IMPORTED, BundleDamaged
 from rooms.models import Media, Room, RoomMedia, ScanStatus
 from rooms.queries.media import exists_with_size
 from rooms.services.disk_full import translate_disk_full
-from scaiwave.batching import batches
 from scaiwave.console.progress import ProgressCallback
 from scaiwave.error_mapping import map_storage_error
+from scaiwave.sql import batched
 
 if TYPE_CHECKING:
     from rooms.bundle.manifest.schema import MediaEntry
@@ -56,7 +56,7 @@ def plan_media(tenant_id: UUID, entries: Iterable[MediaEntry], *, trusted: bool)
     """Compare the bundle's files with the tenant's rows and the store. Writes nothing."""
     plan = MediaPlan(list(entries), trusted)
     by_hash = {entry.sha256: entry for entry in plan.entries}
-    for batch in batches(by_hash):
+    for batch in batched(by_hash):
         existing = {media.sha256: media for media in _find_media(tenant_id, batch)}
         for key in batch:
             _plan_file(plan, by_hash[key], existing.get(key))
@@ -157,12 +157,12 @@ def write_media(plan: MediaPlan, *, room: Room, now: datetime) -> dict[str, str]
     """
     new = {entry.sha256: entry for entry in plan.new}
     ids: dict[str, str] = {}
-    for batch in batches(sorted(plan.attached)):
+    for batch in batched(sorted(plan.attached)):
         rows = [_build_media(new[key], room.tenant_id, plan, now) for key in batch if key in new]
         Media.objects.bulk_create(rows, ignore_conflicts=True)
         media = _find_media(room.tenant_id, batch)
         ids.update((each.sha256, str(each.pk)) for each in media)
-    for links in batches(_iter_links(plan, ids, room, now)):
+    for links in batched(_iter_links(plan, ids, room, now)):
         RoomMedia.objects.bulk_create(links)
     return {entry.media_id: ids[entry.sha256] for entry in plan.entries if entry.sha256 in ids}
 

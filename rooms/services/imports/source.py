@@ -13,7 +13,7 @@ from typing import BinaryIO
 from rooms.bundle.format import MIB
 from rooms.errors import NOTHING_IMPORTED, BundleTooLarge, ImportRefused
 from rooms.services.disk_full import translate_disk_full
-from scaiwave.console.output import ColumnType
+from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressCallback, ProgressFactory, null_progress_factory
 
 _CHUNK_BYTES = MIB

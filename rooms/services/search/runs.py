@@ -13,10 +13,10 @@ from django.db.models import F, QuerySet
 
 from rooms.models import SearchBackfill, SearchRange
 from rooms.queries.resolve import resolve_room
-from rooms.search.documents import fetch
 from rooms.search.scope import Scope
 from scaiwave.auth.operators import Operator
 from scaiwave.errors import UsageError
+from scaiwave.sql import fetch
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.services.audit import record_audit

@@ -1,7 +1,7 @@
-"""Completion of the command line: a script for each shell that needs nothing but itself.
+"""Command-line completion: a self-contained script for each shell.
 
-Writing a script reads every verb's options once, which takes a second. What is written is a table
-and a few lines that look things up in it, so that a key press starts no process.
+Generating a script reads the options of all commands, which takes a second. The script holds them
+as a table that it searches itself, so that completion starts no process.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from scaiwave.cli.completion import bash, fish, zsh
 from scaiwave.cli.completion.tree import build_tree
 
-SCRIPTS = {"bash": bash.script, "zsh": zsh.script, "fish": fish.script}
+SCRIPTS = {"bash": bash.build_script, "zsh": zsh.build_script, "fish": fish.build_script}
 
 
-def completion_script(shell: str) -> str:
-    """The script for one of `SCRIPTS`."""
+def get_completion_script(shell: str) -> str:
+    """Return the script for one of `SCRIPTS`."""
     return SCRIPTS[shell](build_tree())

@@ -1,4 +1,4 @@
-"""For bash, of macOS too, which has stayed at 3.2: no associative arrays, no mapfile."""
+"""For bash 3.2 and later, since macOS has that: no associative arrays, no mapfile."""
 
 from __future__ import annotations
 
@@ -63,28 +63,29 @@ complete -F _scaiwave scaiwave
 """
 
 
-def script(nodes: Sequence[Node]) -> str:
-    arms = "\n".join(line for node in nodes for line in _arm(node))
-    known = " | ".join(quote(node.typed) for node in nodes if node.words)
+def build_script(nodes: Sequence[Node]) -> str:
+    arms = "\n".join(line for node in nodes for line in _build_case(node))
+    known = " | ".join(quote(node.path) for node in nodes if node.words)
     return _SCRIPT.format(version=__version__, arms=arms, known=known)
 
 
-def _arm(node: Node) -> Iterator[str]:
-    """What may follow these words; `before` is an option that asks for a value, or isn't."""
+def _build_case(node: Node) -> Iterator[str]:
+    """Yield the lines for what may follow these words, and for options that take a value."""
     flags = [flag for option in node.options for flag in option.flags]
-    yield f"    {quote(node.typed)})"
+    yield f"    {quote(node.path)})"
     yield f"      verbs={quote(' '.join(node.verbs))}"
     yield f"      options={quote(' '.join(flags))}"
-    if node.place.asks is not CompletionType.NOTHING:
-        yield f"      place={node.place.asks.value} values={quote(' '.join(node.place.choices))}"
-    asking = [option for option in node.options if option.value.asks is not CompletionType.NOTHING]
-    if asking:
+    positional = node.positional
+    if positional.kind is not CompletionType.NOTHING:
+        yield f"      place={positional.kind.value} values={quote(' '.join(positional.choices))}"
+    valued = [option for option in node.options if option.value.kind is not CompletionType.NOTHING]
+    if valued:
         yield "      case $before in"
-        for option in asking:
-            yield f"        {' | '.join(option.flags)}) {_asks(option.value)} ;;"
+        for option in valued:
+            yield f"        {' | '.join(option.flags)}) {_format_value(option.value)} ;;"
         yield "      esac"
     yield "      ;;"
 
 
-def _asks(value: Value) -> str:
-    return f"asks={value.asks.value} values={quote(' '.join(value.choices))}"
+def _format_value(value: Value) -> str:
+    return f"asks={value.kind.value} values={quote(' '.join(value.choices))}"

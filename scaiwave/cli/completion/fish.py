@@ -1,4 +1,4 @@
-"""For fish: one function that prints what may come next, each with its description."""
+"""For fish: one function that prints the possible words with their descriptions."""
 
 from __future__ import annotations
 
@@ -73,39 +73,39 @@ complete -c scaiwave -f -a '(__scaiwave)'
 """
 
 
-def script(nodes: Sequence[Node]) -> str:
-    arms = "\n".join(line for node in nodes for line in _arm(node))
-    known = _quoted(node.typed for node in nodes if node.words)
+def build_script(nodes: Sequence[Node]) -> str:
+    arms = "\n".join(line for node in nodes for line in _build_case(node))
+    known = _quote_words(node.path for node in nodes if node.words)
     return _SCRIPT.format(version=__version__, arms=arms, known=known)
 
 
-def _arm(node: Node) -> Iterator[str]:
-    told = ((flag, option.help) for option in node.options for flag in option.flags)
-    yield f"        case {_quote(node.typed)}"
-    yield f"            set verbs {_described(node.verbs.items())}"
-    yield f"            set options {_described(told)}"
-    if node.place.asks is not CompletionType.NOTHING:
-        yield f"            set place {node.place.asks.value}"
-        yield f"            set values {_quoted(node.place.choices)}"
-    asking = [option for option in node.options if option.value.asks is not CompletionType.NOTHING]
-    if asking:
+def _build_case(node: Node) -> Iterator[str]:
+    described = ((flag, option.help) for option in node.options for flag in option.flags)
+    yield f"        case {_quote(node.path)}"
+    yield f"            set verbs {_format_pairs(node.verbs.items())}"
+    yield f"            set options {_format_pairs(described)}"
+    if node.positional.kind is not CompletionType.NOTHING:
+        yield f"            set place {node.positional.kind.value}"
+        yield f"            set values {_quote_words(node.positional.choices)}"
+    valued = [option for option in node.options if option.value.kind is not CompletionType.NOTHING]
+    if valued:
         yield "            switch $before"
-        for option in asking:
-            yield f"                case {_quoted(option.flags)}"
-            yield from _asks(option.value)
+        for option in valued:
+            yield f"                case {_quote_words(option.flags)}"
+            yield from _format_value(option.value)
         yield "            end"
 
 
-def _asks(value: Value) -> Iterator[str]:
-    yield f"                    set asks {value.asks.value}"
-    yield f"                    set values {_quoted(value.choices)}"
+def _format_value(value: Value) -> Iterator[str]:
+    yield f"                    set asks {value.kind.value}"
+    yield f"                    set values {_quote_words(value.choices)}"
 
 
-def _described(pairs: Iterable[tuple[str, str]]) -> str:
-    return _quoted(f"{word}\t{told}" for word, told in pairs)
+def _format_pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    return _quote_words(f"{word}\t{text}" for word, text in pairs)
 
 
-def _quoted(words: Iterable[str]) -> str:
+def _quote_words(words: Iterable[str]) -> str:
     return " ".join(map(_quote, words))
 
 

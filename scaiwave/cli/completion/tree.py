@@ -1,4 +1,4 @@
-"""What can follow which words, from the table of verbs and the parser of each."""
+"""The tree of commands and options, from the table of commands and the parser of each."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from django.core.management import get_commands, load_command_class
 
 from scaiwave.cli.verbs import GROUPS, VERBS, VerbPath, canonical_path, subcommands
 
-# Words that are no verb; `help` takes the words of one.
-BESIDES = {
-    "help": "the options, examples and exit codes of a verb",
-    "manage": "Django's own commands",
+# Words that are not in the table; `help` takes the words of a command.
+BUILT_IN_WORDS = {
+    "help": "show options, examples and exit codes of a command",
+    "manage": "run a Django command",
 }
 
 
 class CompletionType(Enum):
-    """What an option or a place has to be followed or filled by."""
+    """The kind of value that an option or a positional argument takes."""
 
     NOTHING = ""
     WORD = "word"
@@ -29,9 +29,9 @@ class CompletionType(Enum):
 
 @dataclass(frozen=True)
 class Value:
-    """`choices` are all there are, if there are any."""
+    """The value of an option or positional argument; `choices` may be empty."""
 
-    asks: CompletionType = CompletionType.NOTHING
+    kind: CompletionType = CompletionType.NOTHING
     choices: tuple[str, ...] = ()
 
 
@@ -44,60 +44,69 @@ class Option:
 
 @dataclass(frozen=True)
 class Node:
-    """A place in the tree: what has been typed, and what may come next."""
+    """The words that were typed, and what may come next."""
 
     words: VerbPath
     verbs: dict[str, str] = field(default_factory=dict)
     options: tuple[Option, ...] = ()
-    place: Value = Value()
+    positional: Value = Value()
 
     @property
-    def typed(self) -> str:
+    def path(self) -> str:
         return " ".join(self.words)
 
 
 def build_tree() -> list[Node]:
-    """The beginning, every group and every verb."""
-    return [Node((), {**_verbs(()), **BESIDES}), *map(_node, sorted(GROUPS)), *map(_node, VERBS)]
+    """Return the nodes of the root, of every group and of every command."""
+    return [
+        Node((), {**_list_next_words(()), **BUILT_IN_WORDS}),
+        *map(_build_node, sorted(GROUPS)),
+        *map(_build_node, VERBS),
+    ]
 
 
-def _node(words: VerbPath) -> Node:
+def _build_node(words: VerbPath) -> Node:
     verb = VERBS.get(words)
     if verb is None:
-        return Node(words, _verbs(words))
+        return Node(words, _list_next_words(words))
     command = load_command_class(get_commands()[verb.command], verb.command)
     parser = command.create_parser("scaiwave", verb.command)
-    places = [_value(action) for action in parser._actions if not action.option_strings]
-    return Node(words, _verbs(words), tuple(_options(parser)), places[0] if places else Value())
+    positionals = [_get_value(action) for action in parser._actions if not action.option_strings]
+    return Node(
+        words,
+        _list_next_words(words),
+        tuple(_list_options(parser)),
+        positionals[0] if positionals else Value(),
+    )
 
 
-def _verbs(words: VerbPath) -> dict[str, str]:
-    """The next word of each verb below these, and what it does; a group does nothing itself."""
+def _list_next_words(words: VerbPath) -> dict[str, str]:
+    """Return the next words below these, each with the help of its command or its group."""
     length = len(words)
-    found: dict[str, str] = {}
+    next_words: dict[str, str] = {}
     for longer in subcommands(words):
         child = longer[: length + 1]
-        found.setdefault(child[-1], _summary(child))
-    return found
+        next_words.setdefault(child[-1], _get_summary(child))
+    return next_words
 
 
-def _summary(words: VerbPath) -> str:
+def _get_summary(words: VerbPath) -> str:
     if words in GROUPS:
         return ", ".join(dict.fromkeys(longer[len(words)] for longer in subcommands(words)))
     if alias := canonical_path(words):
-        return f"the same as {' '.join(alias)}"
+        return f"same as {' '.join(alias)}"
     return VERBS[words].help
 
 
-def _options(parser: ArgumentParser) -> Iterator[Option]:
+def _list_options(parser: ArgumentParser) -> Iterator[Option]:
     formatter = parser._get_formatter()
     for action in parser._actions:
         if action.option_strings and action.help != SUPPRESS:
-            told = formatter._expand_help(action) if action.help else ""
-            yield Option(tuple(action.option_strings), " ".join(told.split()), _value(action))
+            text = formatter._expand_help(action) if action.help else ""
+            yield Option(tuple(action.option_strings), " ".join(text.split()), _get_value(action))
 
 
-def _value(action: Action) -> Value:
+def _get_value(action: Action) -> Value:
     if action.nargs == 0:
         return Value()
     is_file = action.metavar == "FILE" or action.type is Path

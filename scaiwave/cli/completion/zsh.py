@@ -1,4 +1,4 @@
-"""For zsh: sourced, also before compinit, or as the file _scaiwave in a folder of fpath."""
+"""For zsh: sourced, even before compinit, or as the file _scaiwave in a directory of fpath."""
 
 from __future__ import annotations
 
@@ -68,35 +68,36 @@ fi
 """
 
 
-def script(nodes: Sequence[Node]) -> str:
-    arms = "\n".join(line for node in nodes for line in _arm(node))
-    known = "|".join(quote(node.typed) for node in nodes if node.words)
+def build_script(nodes: Sequence[Node]) -> str:
+    arms = "\n".join(line for node in nodes for line in _build_case(node))
+    known = "|".join(quote(node.path) for node in nodes if node.words)
     return _SCRIPT.format(version=__version__, arms=arms, known=known)
 
 
-def _arm(node: Node) -> Iterator[str]:
-    told = ((flag, option.help) for option in node.options for flag in option.flags)
-    yield f"    ({quote(node.typed)})"
-    yield f"      verbs=({_described(node.verbs.items())})"
-    yield f"      options=({_described(told)})"
-    if node.place.asks is not CompletionType.NOTHING:
-        yield f"      place={node.place.asks.value} values=({_quoted(node.place.choices)})"
-    asking = [option for option in node.options if option.value.asks is not CompletionType.NOTHING]
-    if asking:
+def _build_case(node: Node) -> Iterator[str]:
+    described = ((flag, option.help) for option in node.options for flag in option.flags)
+    yield f"    ({quote(node.path)})"
+    yield f"      verbs=({_format_pairs(node.verbs.items())})"
+    yield f"      options=({_format_pairs(described)})"
+    positional = node.positional
+    if positional.kind is not CompletionType.NOTHING:
+        yield f"      place={positional.kind.value} values=({_quote_words(positional.choices)})"
+    valued = [option for option in node.options if option.value.kind is not CompletionType.NOTHING]
+    if valued:
         yield "      case $before in"
-        for option in asking:
-            yield f"        ({'|'.join(option.flags)}) {_asks(option.value)} ;;"
+        for option in valued:
+            yield f"        ({'|'.join(option.flags)}) {_format_value(option.value)} ;;"
         yield "      esac"
     yield "      ;;"
 
 
-def _asks(value: Value) -> str:
-    return f"asks={value.asks.value} values=({_quoted(value.choices)})"
+def _format_value(value: Value) -> str:
+    return f"asks={value.kind.value} values=({_quote_words(value.choices)})"
 
 
-def _described(pairs: Iterable[tuple[str, str]]) -> str:
-    return _quoted(f"{word.replace(':', chr(92) + ':')}:{told}" for word, told in pairs)
+def _format_pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    return _quote_words(f"{word.replace(':', chr(92) + ':')}:{text}" for word, text in pairs)
 
 
-def _quoted(words: Iterable[str]) -> str:
+def _quote_words(words: Iterable[str]) -> str:
     return " ".join(map(quote, words))

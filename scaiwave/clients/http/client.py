@@ -1,7 +1,7 @@
-"""One HTTP client for all the servers we call: time-outs, retries, limits, one error mapping.
+"""The HTTP client for all other servers: time-outs, retries, limits, one mapping of errors.
 
-Nothing of httpx is raised from here. What goes wrong on the way is `foreign`'s to translate,
-what the server answers `answers`'; both are told apart from what may be tried again.
+It never raises exceptions of httpx: `exceptions` translates those of the connection, `responses`
+the statuses. Both mark which errors are worth a retry.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from scaiwave.errors import ScaiWaveError, SettingInvalid
 
 logger = logging.getLogger(__name__)
 
-# httpx logs every address with its query, and a registration's status token is in the query.
+# httpx logs every URL with its query, which can contain the status token of a registration.
 logging.getLogger("httpx").addFilter(lambda record: record.levelno >= logging.WARNING)
 
-IN_FLIGHT = 8
-"""Requests under way at once. More gains little at 30 ms a page, and servers limit clients."""
+MAX_CONCURRENT_REQUESTS = 8
+"""More gains little at 30 ms a page, and servers limit clients."""
 
-LARGEST_ANSWER = 32 * 1024 * 1024
-"""Bytes after decompression. A page of 100 people is about 40 KB."""
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+"""After decompression. A page of 100 people has about 40 KB."""
 
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
-class _TryAgain(Exception):
-    """Carries a transient fault from the attempt to the retry loop; never leaves this module."""
+class _RetryableError(Exception):
+    """A transient fault of one attempt, for the retry loop. It never leaves this module."""
 
     def __init__(self, fault: TranslatedError) -> None:
         super().__init__(fault.error.message)
@@ -51,7 +51,7 @@ class _TryAgain(Exception):
 
 
 class HttpClient:
-    """Calls one server. Threads may share an instance; close it, or use it in a `with`."""
+    """A client of one server. Threads may share it; close it, or use it in a `with`."""
 
     def __init__(
         self,
@@ -60,25 +60,29 @@ class HttpClient:
         service: str = "ScaiKey",
         user_agent: str = "scaiwave",
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
-        patience: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
-        in_flight: int = IN_FLIGHT,
-        largest_answer: int = LARGEST_ANSWER,
+        retry_policy: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        max_concurrent_requests: int = MAX_CONCURRENT_REQUESTS,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
         sleep: Callable[[float], object] | None = None,
-        refuse: Callable[[httpx.Response, UpstreamServer], TranslatedError] = error_from_response,
+        translate_response: Callable[
+            [httpx.Response, UpstreamServer], TranslatedError
+        ] = error_from_response,
     ) -> None:
-        """Connect to nothing yet. Raises SettingInvalid for an address that can't be called.
+        """Prepare the client; it connects with the first request.
 
-        `refuse` makes the error of an answer outside 200–299, for servers with bodies of their
-        own.
+        `translate_response` returns the error of a response outside 200–299, for servers whose
+        bodies have their own format. Raises SettingInvalid for an invalid address.
         """
-        self._url = _checked(base_url, service)
-        self.peer = UpstreamServer(service=service, origin=_origin(self._url), timeouts=timeouts)
-        self.patience = patience
-        self.in_flight = in_flight
-        self._largest_answer = largest_answer
+        self._url = _parse_base_url(base_url, service)
+        self.peer = UpstreamServer(
+            service=service, origin=_format_origin(self._url), timeouts=timeouts
+        )
+        self.retry_policy = retry_policy
+        self.max_concurrent_requests = max_concurrent_requests
+        self._max_response_bytes = max_response_bytes
         self._sleep = sleep
-        self._refuse = refuse
-        self._client = self._open(user_agent)
+        self._translate_response = translate_response
+        self._client = self._open_client(user_agent)
         self._requests = 0
         self._reached = False
         self._lock = threading.Lock()
@@ -101,7 +105,7 @@ class HttpClient:
 
     @property
     def requests(self) -> int:
-        """Requests that were really sent, tries included."""
+        """The number of requests that were sent, retries included."""
         return self._requests
 
     def request(
@@ -118,77 +122,77 @@ class HttpClient:
         stop: threading.Event | None = None,
         trace: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> httpx.Response:
-        """Return the answer if it is 200–299, fully read.
+        """Return the response if its status is 200–299, with its body read.
 
-        `path` is appended to the base URL; a whole address is called as it is. `retry` left
-        open means: if the method is idempotent. `stop`, once set, ends pauses and retries. `trace`
-        is called with the events of the connection (see `clients.http.recording`).
+        `path` is appended to the base URL; a complete URL is called as it is. `retry` is by default
+        whether the method is idempotent. `stop`, once set, ends pauses and retries. `trace` is
+        called with the events of the connection (see `clients.http.recording`).
 
-        Raises UpstreamUnreachable, UpstreamUnavailable, UpstreamInvalidResponse (and its kinds in
-        `clients.errors`), UpstreamUnauthorized, UpstreamForbidden, UpstreamNotFound,
-        UpstreamRejected, UpstreamConflict; SettingInvalid for what can't be sent at all.
+        Raises UpstreamUnreachable, UpstreamUnavailable, UpstreamInvalidResponse (and its subclasses
+        in `clients.errors`), UpstreamUnauthorized, UpstreamForbidden, UpstreamNotFound,
+        UpstreamRejected, UpstreamConflict; SettingInvalid for a request that can't be sent.
         """
         arguments = {"params": params, "json": json, "data": data, "headers": headers}
         if auth is not None:
             arguments["auth"] = auth
         if trace is not None:
             arguments["extensions"] = {"trace": trace}
-        again = method in IDEMPOTENT if retry is None else retry
-        retrying = self._retrying(stop or threading.Event(), again=again)
+        should_retry = method in IDEMPOTENT_METHODS if retry is None else retry
+        retrying = self._build_retrying(stop or threading.Event(), should_retry=should_retry)
         try:
             return retrying(self._attempt, method, path, arguments)
-        except _TryAgain as exhausted:
+        except _RetryableError as exhausted:
             error = exhausted.fault.error
         error.details["attempts"] = retrying.statistics["attempt_number"]
-        raise error  # Outside the handler, so that no foreign exception hangs on to it.
+        raise error  # Outside the handler, so that httpx's exception is not its context.
 
-    def _retrying(self, stop: threading.Event, *, again: bool) -> Retrying:
-        def gives_up(state: RetryCallState) -> bool:
+    def _build_retrying(self, stop: threading.Event, *, should_retry: bool) -> Retrying:
+        def should_stop(state: RetryCallState) -> bool:
             spent = max(state.seconds_since_start or 0.0, state.idle_for)
-            limit = self._limit(_fault(state))
-            return not again or stop.is_set() or spent + state.upcoming_sleep > limit
+            limit = self._get_retry_seconds(_get_fault(state))
+            return not should_retry or stop.is_set() or spent + state.upcoming_sleep > limit
 
         def pause(seconds: float) -> None:
             (self._sleep or stop.wait)(seconds)
 
         return Retrying(
-            retry=retry_if_exception_type(_TryAgain),
-            wait=lambda state: self.patience.pause(
-                state.attempt_number, _fault(state).error.details.get("retry_after")
+            retry=retry_if_exception_type(_RetryableError),
+            wait=lambda state: self.retry_policy.backoff_seconds(
+                state.attempt_number, _get_fault(state).error.details.get("retry_after")
             ),
-            stop=gives_up,
+            stop=should_stop,
             sleep=pause,
             reraise=True,
         )
 
-    def _limit(self, fault: TranslatedError) -> float:
+    def _get_retry_seconds(self, fault: TranslatedError) -> float:
         if fault.connecting and not self._reached:
-            return min(self.patience.first_contact, self.patience.total)
-        return self.patience.total
+            return min(self.retry_policy.first_contact, self.retry_policy.total)
+        return self.retry_policy.total
 
     def _attempt(self, method: str, path: str, arguments: dict[str, Any]) -> httpx.Response:
-        """One request. Raises _TryAgain for what may be tried again, else the error itself."""
-        began = time.monotonic()
-        self._count(1)
+        """Send one request. Raises _RetryableError if a retry may help, else the error itself."""
+        started = time.monotonic()
+        self._count_requests(1)
         try:
-            response = self._exchange(method, path, arguments, began)
+            response = self._send(method, path, arguments, started)
         except HTTPX_ERRORS as error:
             fault = translate_exception(error, self.peer)
-            self._count(-1 if fault.connecting else 0)
+            self._count_requests(-1 if fault.connecting else 0)
         else:
-            taken = (time.monotonic() - began) * 1000
-            logger.debug("%s %s: %d, %.0f ms", method, path, response.status_code, taken)
+            milliseconds = (time.monotonic() - started) * 1000
+            logger.debug("%s %s: %d, %.0f ms", method, path, response.status_code, milliseconds)
             if response.is_success:
                 return response
-            fault = self._refuse(response, self.peer)
-        raise _TryAgain(fault) if fault.transient else fault.error
+            fault = self._translate_response(response, self.peer)
+        raise _RetryableError(fault) if fault.transient else fault.error
 
-    def _exchange(
-        self, method: str, path: str, arguments: dict[str, Any], began: float
+    def _send(
+        self, method: str, path: str, arguments: dict[str, Any], started: float
     ) -> httpx.Response:
         with self._client.stream(method, path, **arguments) as response:
             self._reached = True
-            body = self._read(response, began + self.peer.timeouts.whole)
+            body = self._read_body(response, started + self.peer.timeouts.total)
         headers = [
             (name, value)
             for name, value in response.headers.multi_items()
@@ -198,62 +202,66 @@ class HttpClient:
             response.status_code, headers=headers, content=body, request=response.request
         )
 
-    def _read(self, response: httpx.Response, deadline: float) -> bytes:
-        """The body, decompressed; neither a lying size nor a trickle can hold us up."""
+    def _read_body(self, response: httpx.Response, deadline: float) -> bytes:
+        """Return the decompressed body, within the limits of size and time."""
         chunks, size = [], 0
         for chunk in response.iter_bytes():
             size += len(chunk)
-            if size > self._largest_answer:
-                raise self._too_large(response)
+            if size > self._max_response_bytes:
+                raise self._too_large_error(response)
             if time.monotonic() > deadline:
-                raise _TryAgain(deadline_error(self.peer))
+                raise _RetryableError(deadline_error(self.peer))
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _too_large(self, response: httpx.Response) -> ScaiWaveError:
-        limit = self._largest_answer // 1024
+    def _too_large_error(self, response: httpx.Response) -> ScaiWaveError:
+        limit = self._max_response_bytes // 1024
         return ResponseTooLarge(
-            f"{self.peer.name} answers {response.request.method} {response.request.url.path} "
-            f"with more than {limit} KB.",
+            f"{self.peer.name} responded to {response.request.method} "
+            f"{response.request.url.path} with more than {limit} KB.",
             fix=f"Check that {self.peer.setting} is the address of {self.peer.service}.",
         )
 
-    def _count(self, change: int) -> None:
+    def _count_requests(self, change: int) -> None:
         with self._lock:
             self._requests += change
 
-    def _open(self, user_agent: str) -> httpx.Client:
-        waits = self.peer.timeouts
+    def _open_client(self, user_agent: str) -> httpx.Client:
+        timeouts = self.peer.timeouts
         try:
             return httpx.Client(
                 base_url=self._url,
                 headers={"User-Agent": user_agent, "Accept": "application/json"},
                 timeout=httpx.Timeout(
-                    connect=waits.connect, read=waits.read, write=waits.write, pool=waits.pool
+                    connect=timeouts.connect,
+                    read=timeouts.read,
+                    write=timeouts.write,
+                    pool=timeouts.pool,
                 ),
                 limits=httpx.Limits(
-                    max_connections=self.in_flight, max_keepalive_connections=self.in_flight
+                    max_connections=self.max_concurrent_requests,
+                    max_keepalive_connections=self.max_concurrent_requests,
                 ),
                 verify=True,
                 follow_redirects=False,
             )
         except (OSError, ValueError, ImportError, httpx.InvalidURL):
             problem = SettingInvalid(
-                f"The proxy or certificate settings of the environment can't be used to call "
+                f"The environment's proxy or certificate settings can't be used for requests to "
                 f"{self.peer.name}.",
                 fix="Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.",
             )
         raise problem
 
 
-def _fault(state: RetryCallState) -> TranslatedError:
+def _get_fault(state: RetryCallState) -> TranslatedError:
     raised = state.outcome.exception() if state.outcome else None
-    if not isinstance(raised, _TryAgain):  # Only those are retried.
+    if not isinstance(raised, _RetryableError):  # Only these are retried.
         raise TypeError(f"{raised!r} is not a fault")
     return raised.fault
 
 
-def _checked(base_url: str, service: str) -> httpx.URL:
+def _parse_base_url(base_url: str, service: str) -> httpx.URL:
     setting = f"SCAIWAVE_{service.upper()}_URL"
     example = f"Set {setting} to something like https://{service.lower()}.example.org."
     try:
@@ -261,11 +269,11 @@ def _checked(base_url: str, service: str) -> httpx.URL:
     except httpx.InvalidURL:
         url = httpx.URL("")
     if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
-        raise SettingInvalid(f"{setting} is not a whole http:// or https:// address.", fix=example)
+        raise SettingInvalid(f"{setting} is not a complete http:// or https:// URL.", fix=example)
     if url.userinfo:
-        raise SettingInvalid(f"{setting} holds a user name or password.", fix=example)
+        raise SettingInvalid(f"{setting} contains a user name or password.", fix=example)
     return url
 
 
-def _origin(url: httpx.URL) -> str:
+def _format_origin(url: httpx.URL) -> str:
     return f"{url.scheme}://{url.netloc.decode()}"

@@ -1,6 +1,6 @@
-"""Record the bytes of responses the moment they arrive, before anything interprets them.
+"""Record the bytes of responses as they arrive, before anything interprets them.
 
-For answers that a server gives only once: between the socket and the recorder there is no system
+For responses that a server sends only once: between the socket and the recorder there is no system
 call, and no code of the HTTP libraries that could fail.
 """
 
@@ -24,12 +24,12 @@ class ResponseRecorder:
     def trace(self, event: str, info: dict[str, Any]) -> None:
         """Follow the events of httpcore (HTTPCore docs, Extensions, "trace")."""
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            self._tap(info["return_value"])
+            self._record_stream(info["return_value"])
         elif event.endswith(".send_request_headers.started"):
             self._begin()
 
-    def _tap(self, stream: Any) -> None:
-        """Record what this connection reads, which is the outermost once TLS is on it."""
+    def _record_stream(self, stream: Any) -> None:
+        """Record what this connection reads; with TLS its outermost stream is last to come here."""
         read = stream.read
 
         def read_and_record(*args: Any, **options: Any) -> bytes:

@@ -17,7 +17,7 @@ from scaiwave.clients.errors import (
     UpstreamRejected,
 )
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
-from scaiwave.clients.http.retry import retry_after
+from scaiwave.clients.http.retry import parse_retry_after
 from scaiwave.errors import (
     ScaiWaveError,
     UpstreamForbidden,
@@ -27,67 +27,69 @@ from scaiwave.errors import (
     UpstreamUnavailable,
 )
 
-LONGEST_DETAIL = 300
-"""Characters of a server's own words that we repeat."""
+MAX_DETAIL_CHARS = 300
+"""Longest part of a server's own message that is repeated."""
 
-SHORTEST_SECRET = 12
-"""A value of our request that is shorter is a word (`page=2`), not a secret to hide."""
+MIN_SECRET_CHARS = 12
+"""Shorter values of a request are words (`page=2`), not secrets to hide."""
 
-TRANSIENT = frozenset({429, 502, 503, 504})
+TRANSIENT_STATUSES = frozenset({429, 502, 503, 504})
 
 
 def error_from_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
-    """The error for an answer outside 200–299."""
+    """Return the error for a response outside 200–299."""
     status = response.status_code
     if status < 400:
-        return TranslatedError(error=_redirect(response, peer))
+        return TranslatedError(error=_redirect_error(response, peer))
     if status == 429:
-        return TranslatedError(error=_limited(response, peer), transient=True)
+        return TranslatedError(error=_rate_limit_error(response, peer), transient=True)
     if status >= 500:
-        return TranslatedError(error=_unavailable(response, peer), transient=status in TRANSIENT)
-    return TranslatedError(error=_refused(response, peer))
+        return TranslatedError(
+            error=_unavailable_error(response, peer), transient=status in TRANSIENT_STATUSES
+        )
+    return TranslatedError(error=_rejection_error(response, peer))
 
 
 def response_detail(response: httpx.Response) -> str:
-    """The server's own words, cut, on one line, without what our request kept secret."""
-    return redact(_words(response.content), response.request)
+    """Return the server's own message: one line, shortened, without secrets of the request."""
+    return redact(_extract_text(response.content), response.request)
 
 
-def redact(words: str, request: httpx.Request) -> str:
-    """A server's words, cut, on one line, without what our request kept secret."""
-    text = " ".join(words.split())
-    for secret in sorted(_secrets(request), key=len, reverse=True):
+def redact(text: str, request: httpx.Request) -> str:
+    """Return a text of the server as one line, shortened, without secrets of the request."""
+    text = " ".join(text.split())
+    for secret in sorted(_find_secrets(request), key=len, reverse=True):
         text = text.replace(secret, "[hidden]")
     text = "".join(character for character in text if character.isprintable())
-    return text if len(text) <= LONGEST_DETAIL else f"{text[: LONGEST_DETAIL - 1]}…"
+    return text if len(text) <= MAX_DETAIL_CHARS else f"{text[: MAX_DETAIL_CHARS - 1]}…"
 
 
-def _words(body: bytes) -> str:
+def _extract_text(body: bytes) -> str:
     try:
-        answer = msgspec.json.decode(body)
+        document = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         return ""
-    if not isinstance(answer, dict):
+    if not isinstance(document, dict):
         return ""
-    detail = answer.get("detail")
+    detail = document.get("detail")
     if isinstance(detail, list):
-        return "; ".join(filter(None, map(_complaint, detail)))
+        return "; ".join(filter(None, map(_format_complaint, detail)))
     if isinstance(detail, str):
         return detail
-    oauth = [answer.get("error"), answer.get("error_description")]
+    oauth = [document.get("error"), document.get("error_description")]
     return ": ".join(word for word in oauth if isinstance(word, str))
 
 
-def _complaint(item: object) -> str:
-    """One entry of FastAPI's 422: where and what; its `input` would repeat what we sent."""
+def _format_complaint(item: object) -> str:
+    """Format one entry of FastAPI's 422, without its `input`, which repeats what was sent."""
     if not isinstance(item, dict):
         return item if isinstance(item, str) else ""
-    where = item.get("loc")
-    place = ".".join(str(step) for step in where) if isinstance(where, list) else ""
-    return ": ".join(filter(None, [place, str(item.get("msg", ""))]))
+    location = item.get("loc")
+    path = ".".join(str(step) for step in location) if isinstance(location, list) else ""
+    return ": ".join(filter(None, [path, str(item.get("msg", ""))]))
 
 
-def _secrets(request: httpx.Request) -> set[str]:
+def _find_secrets(request: httpx.Request) -> set[str]:
     values = [value for _, value in parse_qsl(request.url.query.decode("ascii", "replace"))]
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     values.append(credentials)
@@ -97,121 +99,124 @@ def _secrets(request: httpx.Request) -> set[str]:
             values += [password, unquote_plus(password)]
         except (binascii.Error, UnicodeDecodeError):
             values.append(credentials)
-    return {value for value in values if len(value) >= SHORTEST_SECRET}
+    return {value for value in values if len(value) >= MIN_SECRET_CHARS}
 
 
-def _said(response: httpx.Response) -> str:
+def _format_detail(response: httpx.Response) -> str:
     detail = response_detail(response)
     return f": {detail.rstrip('.')}." if detail else "."
 
 
-def _call(response: httpx.Response) -> str:
+def _format_request(response: httpx.Response) -> str:
     return f"{response.request.method} {response.request.url.path}"
 
 
-def _redirect(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
-    asked = response.request.url
+def _redirect_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
+    source, request = response.request.url, _format_request(response)
     try:
-        place = asked.join(response.headers.get("Location", ""))
+        target = source.join(response.headers.get("Location", ""))
     except httpx.InvalidURL:
-        place = asked
-    shown = f"{place.scheme}://{place.netloc.decode()}{place.path}"
-    if _origin(place) == _origin(asked) and _differ_by_slash(place.path, asked.path):
+        target = source
+    same_origin = _get_origin(target) == _get_origin(source)
+    if same_origin and _differ_only_by_slash(target.path, source.path):
         return TrailingSlashRedirect(
-            f"{peer.name} redirects {_call(response)} to {place.path}, and the Authorization "
-            "header would be lost on the way.",
-            fix=f"Update this suite: it and {peer.service} disagree about the slash at the end.",
+            f"{peer.name} redirects {request} to {target.path}, which would lose the Authorization "
+            "header.",
+            fix=f"Update this suite: its addresses end differently from those of {peer.service}.",
         )
+    address = f"{target.scheme}://{target.netloc.decode()}{target.path}"
     return UpstreamRedirect(
-        f"{peer.name} redirects {_call(response)} to {shown}, and redirects are not followed.",
-        fix=f"Set {peer.setting} to the address where {peer.service} itself answers.",
+        f"{peer.name} redirects {request} to {address}, and redirects are not followed.",
+        fix=f"Set {peer.setting} to the address that {peer.service} itself answers at.",
     )
 
 
-def _differ_by_slash(one: str, other: str) -> bool:
+def _differ_only_by_slash(one: str, other: str) -> bool:
     return one != other and one.rstrip("/") == other.rstrip("/")
 
 
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+def _get_origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return (url.scheme, url.host, url.port)
 
 
-def _limited(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
-    wait = retry_after(response.headers.get("Retry-After"))
+def _rate_limit_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
+    wait = parse_retry_after(response.headers.get("Retry-After"))
     if wait is None:
         return UpstreamUnavailable(
-            f"{peer.name} limits how often we may call (429).",
+            f"{peer.name} limits the rate of requests (429).",
             fix="Wait a few minutes, then run the command again.",
         )
     return UpstreamUnavailable(
-        f"{peer.name} limits how often we may call (429) and asks to wait {wait:.0f} s.",
+        f"{peer.name} limits the rate of requests (429) and asks to wait {wait:.0f} s.",
         fix="Wait that long, then run the command again.",
         retry_after=wait,
     )
 
 
-def _unavailable(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
+def _unavailable_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
     status = response.status_code
-    wait = retry_after(response.headers.get("Retry-After"))
+    wait = parse_retry_after(response.headers.get("Retry-After"))
     asks = "" if wait is None else f" and asks to wait {wait:.0f} s"
     details = {} if wait is None else {"retry_after": wait}
     return UpstreamUnavailable(
-        f"{peer.name} answers {_call(response)} with {_reason(status)}{asks}.",
-        fix=f"Look at the log of {peer.service}, then run the command again.",
+        f"{peer.name} responded to {_format_request(response)} with {_get_reason(status)}{asks}.",
+        fix=f"Check the log of {peer.service}, then run the command again.",
         status=status,
         **details,
     )
 
 
-def _reason(status: int) -> str:
+def _get_reason(status: int) -> str:
     try:
         return f"{status} ({HTTPStatus(status).phrase})"
     except ValueError:
         return str(status)
 
 
-def _refused(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
-    call, said = _call(response), _said(response)
+def _rejection_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
+    request, detail = _format_request(response), _format_detail(response)
     match response.status_code:
         case 401:
             return UpstreamUnauthorized(
-                f"{peer.name} does not accept our credentials for {call}{said}",
+                f"{peer.name} rejected this server's credentials for {request}{detail}",
                 fix=f"Check the credentials for {peer.service}.",
             )
         case 403:
             return UpstreamForbidden(
-                f"{peer.name} forbids {call}{said}",
-                fix=f"Ask who runs {peer.service} for the permission.",
+                f"{peer.name} does not allow {request}{detail}",
+                fix=f"Ask the operator of {peer.service} for the permission.",
             )
         case 404:
-            return _not_found(response, peer)
+            return _not_found_error(response, peer)
         case 409:
             return UpstreamConflict(
-                f"{peer.name} says that {call} conflicts with what it has{said}",
-                fix="Look at what is there already, and decide which of the two is right.",
+                f"{peer.name} reports a conflict for {request}{detail}",
+                fix="Compare it with the existing object, and decide which one is correct.",
             )
         case 400 | 422:
             return UpstreamRejected(
-                f"{peer.name} rejects {call}{said}", fix="Correct what it names, then try again."
+                f"{peer.name} rejected {request}{detail}",
+                fix="Correct what it names, then try again.",
             )
         case status:
             return UpstreamInvalidResponse(
-                f"{peer.name} answers {call} with {_reason(status)}, which it does not document.",
+                f"{peer.name} responded to {request} with {_get_reason(status)}, which is not "
+                "documented.",
                 fix=f"Check that {peer.setting} is the address of {peer.service}.",
             )
 
 
-def _not_found(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
-    """A 404 counts only if it is an API's: a web server's page proves nothing about a thing."""
-    call = _call(response)
+def _not_found_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
+    """Return UpstreamNotFound only for a 404 in JSON: a web server's page proves nothing."""
+    request = _format_request(response)
     try:
         msgspec.json.decode(response.content)
     except (ValueError, RecursionError):
         return UpstreamInvalidResponse(
-            f"{peer.name} answers {call} with a 404 that is not {peer.service}'s.",
+            f"{peer.name} responded to {request} with a 404 that is not from {peer.service}.",
             fix=f"Check that {peer.setting} is the address of {peer.service}.",
         )
     return UpstreamNotFound(
-        f"{peer.service} has nothing at {response.request.url.path} (404).",
+        f"Not found in {peer.service}: {response.request.url.path} (404).",
         fix="Check the id or the name.",
     )

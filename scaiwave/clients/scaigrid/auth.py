@@ -1,8 +1,8 @@
-"""How we prove to ScaiGrid who we are: an API key of its own, or a service token from ScaiKey.
+"""Authentication at ScaiGrid, by an API key or by a service token from ScaiKey.
 
 (ScaiGrid docs, getting-started/authentication and reference/authentication)
 
-assumption: that a service token is what ScaiKey gives for client credentials; no page says so.
+assumption: a service token is what ScaiKey returns for client credentials; no page says so.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _KEY = re.compile(r"sgk_[!-~]{8,500}")
 
 
 def mask_credential(credential: str) -> str:
-    """`sgk_…1234`: first and last four characters, or none where too few would stay hidden."""
+    """Return the first and last four characters, as in `sgk_…1234`; of a short one, none."""
     return f"{credential[:4]}…{credential[-4:]}" if len(credential) >= 16 else "…"
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key of ScaiGrid's own, which does not run out by itself."""
+    """An API key of ScaiGrid, which does not expire."""
 
     key: str = field(repr=False)
 
@@ -39,26 +39,26 @@ class ApiKey:
             )
 
     @property
-    def described(self) -> str:
+    def description(self) -> str:
         return f"the API key {mask_credential(self.key)}"
 
     def bearer(self) -> str:
         return self.key
 
-    def renew(self, refused: str) -> bool:
+    def renew(self, rejected: str) -> bool:
         return False
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
 
 class ServiceToken:
-    """ScaiKey's token for our client credentials; keeps a connection to ScaiKey of its own."""
+    """ScaiKey's token for this server's client credentials, with its own connection."""
 
     def __init__(
         self, scaikey_url: str, *, client_id: str, client_secret: str, **options: Any
     ) -> None:
-        """`options` are those of HttpClient."""
+        """`options` are passed to HttpClient."""
         self._client_id = client_id
         self._http = HttpClient(scaikey_url, service="ScaiKey", **options)
         self._credentials = ClientCredentialsAuth(
@@ -69,14 +69,14 @@ class ServiceToken:
         )
 
     @property
-    def described(self) -> str:
+    def description(self) -> str:
         return f"a service token of client {self._client_id}"
 
     def bearer(self) -> str:
         return self._credentials.bearer()
 
-    def renew(self, refused: str) -> bool:
-        return self._credentials.renew(refused)
+    def renew(self, rejected: str) -> bool:
+        return self._credentials.renew(rejected)
 
     def close(self) -> None:
         self._http.close()
@@ -85,14 +85,14 @@ class ServiceToken:
 GridAccess = ApiKey | ServiceToken
 
 
-def configured_access(config: Configuration, **options: Any) -> GridAccess:
-    """The credential of this server. Raises SettingMissing, SettingInvalid."""
+def load_access(config: Configuration, **options: Any) -> GridAccess:
+    """Return this server's credential for ScaiGrid. Raises SettingMissing or SettingInvalid."""
     if key := config.get_str("SCAIWAVE_SCAIGRID_API_KEY"):
         return ApiKey(key)
     names = [f"SCAIWAVE_SCAIKEY_{name}" for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")]
     if missing := [name for name in names if not config.get_str(name)]:
         raise SettingMissing(
-            f"There is no credential for ScaiGrid: {', '.join(missing)} not set.",
+            f"No credential for ScaiGrid: {', '.join(missing)} not set.",
             fix="Run `scaiwave sync register`, or set SCAIWAVE_SCAIGRID_API_KEY.",
         )
     url, client_id, client_secret = (config.get_str(name) for name in names)

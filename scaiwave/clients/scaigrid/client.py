@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from scaiwave.clients.http.client import HttpClient
-from scaiwave.clients.scaigrid.auth import GridAccess, configured_access
+from scaiwave.clients.scaigrid.auth import GridAccess, load_access
 from scaiwave.clients.scaigrid.responses import scaigrid_error_from_response
 from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.config import Configuration
@@ -25,7 +25,7 @@ EMBED = "/v1/inference/embed"
 USAGE = "/v1/accounting/usage/summary"
 ME = "/v1/me"
 
-MOST_MODELS = 500
+MAX_MODELS = 500
 
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -40,9 +40,9 @@ class Model(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Usage(msgspec.Struct, kw_only=True, frozen=True):
-    """`group_key` is the tenant's id in ScaiKey where usage is grouped by tenant.
+    """The usage of one group. `group_key` is the tenant's ScaiKey id if usage is grouped by tenant.
 
-    assumption: that it is that id, and None for what no tenant used.
+    assumption: it is that id, and None for usage outside of tenants.
     """
 
     group_key: Text | None = None
@@ -52,7 +52,7 @@ class Usage(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Me(msgspec.Struct, kw_only=True, frozen=True):
-    """assumption: that the permissions are a list of texts; no page shows the answer."""
+    """assumption: the permissions are a list of texts; no page shows the response."""
 
     permissions: tuple[Text, ...] = ()
     tenant_id: Text | None = None
@@ -75,27 +75,26 @@ class _Vectors(msgspec.Struct):
     data: list[_Vector]
 
 
-class _Answer(msgspec.Struct):
+class _Envelope(msgspec.Struct):
     data: msgspec.Raw
 
 
 class ScaiGridClient:
-    """Threads may share an instance; close it, or use it in a `with`.
+    """Threads may share an instance; close it, or use it in a `with`. It also closes `access`.
 
-    Every call may raise what `HttpClient.request` raises, and BudgetExceeded; an error that
-    ScaiGrid gave a reason for has `upstream_code` and `request_id` in its details. It owns
-    `access` and closes it.
+    Every method may raise what `HttpClient.request` raises, and BudgetExceeded. An error for which
+    ScaiGrid stated a reason has `upstream_code` and `request_id` in its details.
     """
 
     def __init__(self, base_url: str, access: GridAccess, **options: Any) -> None:
-        """`options` are those of HttpClient."""
+        """`options` are passed to HttpClient."""
         self.access = access
         self.http = HttpClient(
-            base_url, service="ScaiGrid", refuse=scaigrid_error_from_response, **options
+            base_url, service="ScaiGrid", translate_response=scaigrid_error_from_response, **options
         )
 
     def __repr__(self) -> str:
-        return f"<ScaiGridClient {self.http.peer.origin} with {self.access.described}>"
+        return f"<ScaiGridClient {self.http.peer.origin} with {self.access.description}>"
 
     def __enter__(self) -> Self:
         return self
@@ -108,59 +107,64 @@ class ScaiGridClient:
         self.access.close()
 
     def health(self) -> str:
-        """The status that it says it has; needs no credential."""
-        return self._status(HEALTH)
+        """Return the status that ScaiGrid reports. Needs no credential."""
+        return self._get_status(HEALTH)
 
     def ready(self) -> str:
-        """Raises UpstreamUnavailable, which names what is not ready, at once."""
-        return self._status(READY)
+        """Return the status. Raises UpstreamUnavailable if something is not ready."""
+        return self._get_status(READY)
 
-    def _status(self, path: str) -> str:
-        answer = self.http.request("GET", path, retry=False)
-        told: _Health = _decoded(answer, _Health)
-        return told.status
+    def _get_status(self, path: str) -> str:
+        health: _Health = _decode(self.http.request("GET", path, retry=False), _Health)
+        return health.status
 
-    def models(self, modality: str | None = None, limit: int = MOST_MODELS) -> list[Model]:
+    def models(self, modality: str | None = None, limit: int = MAX_MODELS) -> list[Model]:
         query = {"limit": limit} | ({"modality": modality} if modality else {})
-        found: _Models = self._data("GET", MODELS, _Models, params=query)
-        return found.items
+        models: _Models = self._request("GET", MODELS, _Models, params=query)
+        return models.items
 
     def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
-        """One vector for each text, in their order. Repeated where it fails for a while.
+        """Return one vector for each text, in their order.
 
-        Raises UpstreamInvalidResponse too for other than one vector for each text, of equal length.
+        Raises UpstreamInvalidResponse also unless there is one vector for each text, all of the
+        same length.
         """
-        asked = {"model": model, "input": list(texts)}
-        given = self._data("POST", EMBED, _Vectors, json=asked).data
-        vectors = {vector.index: vector.embedding for vector in given}
-        if len(given) != len(texts) or vectors.keys() != set(range(len(texts))):
-            raise _nonsense("POST", EMBED, f"{len(texts)} texts have other vectors than one each")
+        document = {"model": model, "input": list(texts)}
+        embedded = self._request("POST", EMBED, _Vectors, json=document).data
+        vectors = {vector.index: vector.embedding for vector in embedded}
+        if len(embedded) != len(texts) or vectors.keys() != set(range(len(texts))):
+            raise _invalid_response_error(
+                "POST", EMBED, f"not one vector for each of {len(texts)} texts"
+            )
         if len({len(vector) for vector in vectors.values()}) > 1:
-            raise _nonsense("POST", EMBED, "its vectors differ in length")
+            raise _invalid_response_error("POST", EMBED, "vectors of different lengths")
         if not all(math.isfinite(number) for vector in vectors.values() for number in vector):
-            raise _nonsense("POST", EMBED, "a vector holds something that is no number")
-        return [vectors[place] for place in range(len(texts))]
+            raise _invalid_response_error(
+                "POST", EMBED, "a vector with an infinite or undefined number"
+            )
+        return [vectors[index] for index in range(len(texts))]
 
     def usage_summary(
         self, *, start: datetime, end: datetime, group_by: str = "tenant"
     ) -> list[Usage]:
-        """What was used from `start` until `end`, one row for each group.
+        """Return the usage from `start` until `end`, one row for each group.
 
         It lags by up to half a minute (ScaiGrid docs, core-concepts/accounting-and-budgets).
         """
-        query = {"group_by": group_by, "start": _moment(start), "end": _moment(end)}
-        rows: list[Usage] = self._data("GET", USAGE, list[Usage], params=query)
-        most = Counter(row.group_key for row in rows).most_common(1)
-        if most and most[0][1] > 1:
-            raise _nonsense("GET", USAGE, f"it names the group {most[0][0]} more than once")
+        query = {"group_by": group_by, "start": _format_time(start), "end": _format_time(end)}
+        rows: list[Usage] = self._request("GET", USAGE, list[Usage], params=query)
+        most_common = Counter(row.group_key for row in rows).most_common(1)
+        if most_common and most_common[0][1] > 1:
+            group = most_common[0][0]
+            raise _invalid_response_error("GET", USAGE, f"group {group} occurs more than once")
         return rows
 
     def me(self) -> Me:
-        """What our credential may do."""
-        found: Me = self._data("GET", ME, Me)
-        return found
+        """Return what this server's credential is allowed."""
+        identity: Me = self._request("GET", ME, Me)
+        return identity
 
-    def _data(
+    def _request(
         self,
         method: str,
         path: str,
@@ -169,18 +173,21 @@ class ScaiGridClient:
         params: Mapping[str, Any] | None = None,
         json: Any = None,
     ) -> Any:
-        """What stands under `data`, as `kind`. None of our calls changes anything over there,
-        so that each may be repeated; a 401 is answered once with a new token."""
+        """Return the response's `data` as `kind`.
+
+        No request changes anything in ScaiGrid, so each may be repeated. After a 401 it is repeated
+        once with a new token.
+        """
         token = self.access.bearer()
         try:
-            answer = self._send(method, path, token, params, json)
+            response = self._send(method, path, token, params, json)
         except UpstreamUnauthorized:
             if not self.access.renew(token):
                 raise
-            answer = self._send(method, path, self.access.bearer(), params, json)
-        wrapped: _Answer = _decoded(answer, _Answer)
+            response = self._send(method, path, self.access.bearer(), params, json)
+        envelope: _Envelope = _decode(response, _Envelope)
         return decode_response(
-            bytes(wrapped.data), kind, source=f"{method} {path}", service="ScaiGrid"
+            bytes(envelope.data), kind, source=f"{method} {path}", service="ScaiGrid"
         )
 
     def _send(
@@ -193,30 +200,30 @@ class ScaiGridClient:
 
 
 def scaigrid_client(config: Configuration, **options: Any) -> ScaiGridClient:
-    """The client of this server's configuration; `options` are those of HttpClient.
+    """Build the client of this server's configuration; `options` are passed to HttpClient.
 
-    It connects when it is first asked something. Raises SettingMissing, SettingInvalid.
+    It connects with the first request. Raises SettingMissing or SettingInvalid.
     """
     base_url = config.get_url("SCAIWAVE_SCAIGRID_URL")
     if not base_url:
         raise SettingMissing(
-            "There is no ScaiGrid: SCAIWAVE_SCAIGRID_URL is not set.",
+            "ScaiGrid is not configured: SCAIWAVE_SCAIGRID_URL is not set.",
             fix="Set SCAIWAVE_SCAIGRID_URL to something like https://scaigrid.example.org.",
         )
-    return ScaiGridClient(base_url, configured_access(config, **options), **options)
+    return ScaiGridClient(base_url, load_access(config, **options), **options)
 
 
-def _moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _format_time(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _decoded(answer: httpx.Response, kind: Any) -> Any:
-    called = f"{answer.request.method} {answer.request.url.path}"
-    return decode_response(answer.content, kind, source=called, service="ScaiGrid")
+def _decode(response: httpx.Response, kind: Any) -> Any:
+    source = f"{response.request.method} {response.request.url.path}"
+    return decode_response(response.content, kind, source=source, service="ScaiGrid")
 
 
-def _nonsense(method: str, path: str, what: str) -> UpstreamInvalidResponse:
+def _invalid_response_error(method: str, path: str, problem: str) -> UpstreamInvalidResponse:
     return UpstreamInvalidResponse(
-        f"ScaiGrid's answer to {method} {path} makes no sense: {what}.",
-        fix="Report this to who runs ScaiGrid. Nothing was changed.",
+        f"ScaiGrid returned an invalid response to {method} {path}: {problem}.",
+        fix="Report this to the operator of ScaiGrid. No changes were made.",
     )

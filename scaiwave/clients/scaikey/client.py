@@ -41,7 +41,9 @@ from scaiwave.clients.scaikey.schemas import (
     UserRecord,
 )
 from scaiwave.clients.scaikey.scim import ScimGroup
+from scaiwave.config import Configuration
 from scaiwave.errors import (
+    NotRegistered,
     ScaiWaveError,
     UpstreamForbidden,
     UpstreamInvalidResponse,
@@ -167,7 +169,7 @@ class ScaiKeyClient(RegistrationCalls):
     ) -> None:
         """`options` are those of HttpClient."""
         self.http = HttpClient(
-            base_url, service="ScaiKey", refuse=error_from_scaikey_response, **options
+            base_url, service="ScaiKey", translate_response=error_from_scaikey_response, **options
         )
         self._per_page = PER_PAGE
         self._has_scim = True
@@ -290,7 +292,7 @@ class ScaiKeyClient(RegistrationCalls):
         self, work: Callable[[Key, threading.Event], Result], keys: Iterable[Key], *, name: str
     ) -> Generator[Result]:
         remaining = iter(keys)
-        workers = self.http.in_flight
+        workers = self.http.max_concurrent_requests
         prefetcher = OrderedPrefetcher(work, workers=workers, name=name)
         try:
             for key in islice(remaining, workers * KEYS_AHEAD_PER_THREAD):
@@ -452,7 +454,7 @@ class ScaiKeyClient(RegistrationCalls):
         return PageIterator(
             fetch,
             source=f"GET {path}",
-            in_flight=in_flight or self.http.in_flight,
+            in_flight=in_flight or self.http.max_concurrent_requests,
             max_pages=max_pages,
             to_end=to_end,
         )
@@ -496,3 +498,21 @@ class ScaiKeyClient(RegistrationCalls):
             if not self._auth.renew(token):
                 raise
         return send(self._auth.bearer())
+
+
+def scaikey_client(config: Configuration) -> ScaiKeyClient:
+    """Build the client of this server's configuration. It connects with the first request.
+
+    It uses the operator's own token if there is one, else the client credentials of the server.
+    Raises NotRegistered if there is neither.
+    """
+    base_url = config.get_url("SCAIWAVE_SCAIKEY_URL")
+    if not base_url:
+        raise NotRegistered("This server is not registered with ScaiKey.")
+    if token := config.get_str("SCAIWAVE_ADMIN_TOKEN"):
+        return ScaiKeyClient(base_url, bearer=token)
+    client_id = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")
+    client_secret = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_SECRET")
+    if not (client_id and client_secret):
+        raise NotRegistered("This server has no ScaiKey credentials.")
+    return ScaiKeyClient(base_url, client_id=client_id, client_secret=client_secret)

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.cli.completion import SCRIPTS, completion_script
+from scaiwave.cli.completion import SCRIPTS, get_completion_script
 
 
 class Command(OperatorCommand):
@@ -25,7 +25,7 @@ needs the package bash-completion, or the line `source FILE` in ~/.bashrc."""
         parser.add_argument("shell", choices=list(SCRIPTS))
 
     def handle(self, shell: str, **options: Any) -> None:
-        script = completion_script(shell)
+        script = get_completion_script(shell)
         if self.output.as_json:
             self.output.print_json({"completion": {"shell": shell, "script": script}})
             return

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from shutil import get_terminal_size
 from typing import Any
 
@@ -7,8 +9,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, is_terminal
-from scaiwave.doctor.advice import format_advice
+from scaiwave.console.columns import Column
+from scaiwave.console.output import is_terminal
+from scaiwave.doctor.findings import Finding
 from scaiwave.doctor.runner import run_checks
 
 COLUMNS = (
@@ -16,6 +19,9 @@ COLUMNS = (
     Column("check", "Check"),
     Column("message", "What was found"),
 )
+
+# A command is there to be copied, so that no line ends within one.
+_WORD = re.compile(r"(?:`[^`]*`|\S)+")
 
 
 class Command(OperatorCommand):
@@ -45,3 +51,22 @@ class Command(OperatorCommand):
             self.output.print_line(found.sentence)
         if found.exit_code:
             raise SystemExit(found.exit_code)
+
+
+def format_advice(findings: Iterable[Finding], *, columns: int | None) -> Iterator[str]:
+    """The fix of each finding that has one; folded between words at a terminal of so many
+    columns, and in one line where there is none."""
+    for finding in findings:
+        if finding.fix:
+            text = f"  {finding.check}: {finding.fix}"
+            yield from [text] if columns is None else _fold(text, columns)
+
+
+def _fold(text: str, columns: int) -> Iterator[str]:
+    line = " "
+    for word in _WORD.findall(text):
+        if len(line) + 1 + len(word) > columns and line.strip():
+            yield line
+            line = "   "
+        line += f" {word}"
+    yield line

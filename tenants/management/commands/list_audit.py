@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType, to_json
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.output import to_json
 from tenants.management.arguments import PERIOD_HELP, positive_int, since, until
 from tenants.queries.audit import AuditFilter, AuditPage, follow_audit, list_audit
 from tenants.queries.serializers import Row
@@ -18,8 +19,8 @@ FILTER_OPTIONS = ("tenant", "operator", "action", "subject", "since", "until")
 COLUMNS = (
     Column("at", "When", ColumnType.TIME),
     Column("who", "Who"),
-    Column("origin", "From", spare=True),
-    Column("action", "What", whole=True),
+    Column("origin", "From", optional=True),
+    Column("action", "What", no_wrap=True),
     Column("which", "Of what"),
 )
 DETAILS = Column("details", "Details")

@@ -5,7 +5,8 @@ from contextlib import closing
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, to_json
+from scaiwave.console.columns import Column
+from scaiwave.console.output import to_json
 from tenants.management.arguments import positive_int
 from tenants.models import ParticipantType
 from tenants.queries.participants import list_participants
@@ -13,9 +14,9 @@ from tenants.queries.status_filters import STATUSES
 
 COLUMNS = (
     Column("display_name", "Name"),
-    Column("email", "E-mail", spare=True),
-    Column("fqid", "FQID", whole=True),
-    Column("type", "Type", spare=True),
+    Column("email", "E-mail", optional=True),
+    Column("fqid", "FQID", no_wrap=True),
+    Column("type", "Type", optional=True),
     Column("status", "Status"),
     Column("reason", "Reason"),
 )

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType
 from tenants.queries.partners import list_partners
 from tenants.queries.status_filters import STATUSES
 
@@ -15,7 +15,7 @@ COLUMNS = (
     Column("tenants", "Tenants", ColumnType.COUNT),
     Column("max_tenants", "Allowed", ColumnType.COUNT),
     Column("members", "Members", ColumnType.COUNT),
-    Column("scaikey_id", "ScaiKey id", whole=True, spare=True),
+    Column("scaikey_id", "ScaiKey id", no_wrap=True, optional=True),
 )
 
 

@@ -6,17 +6,17 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType
 from tenants.management.output import print_usage_notes
 from tenants.queries.status_filters import STATUSES
 from tenants.queries.tenants import SORT_KEYS, list_tenants
 from tenants.queries.usage import format_rows
 
 COLUMNS = (
-    Column("slug", "Slug", whole=True),
-    Column("name", "Name", spare=True),
+    Column("slug", "Slug", no_wrap=True),
+    Column("name", "Name", optional=True),
     Column("status", "Status"),
-    Column("partner", "Partner", spare=True),
+    Column("partner", "Partner", optional=True),
     Column("members", "Members", ColumnType.COUNT),
     Column("rooms", "Rooms", ColumnType.COUNT),
     Column("storage_bytes", "Storage", ColumnType.BYTES),

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType
 from tenants.management.output import (
     AUDIT_COLUMNS,
     format_membership_path,

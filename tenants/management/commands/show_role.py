@@ -4,7 +4,8 @@ from argparse import ArgumentParser
 from typing import Any
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType, Output
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.output import Output
 from tenants.management.output import format_status, print_sections, with_paths
 from tenants.queries.roles import show_role
 from tenants.queries.serializers import Row
@@ -20,12 +21,12 @@ ROLE = (
 _GRANT = (
     Column("source", "Source"),
     Column("granted_by", "Granted by"),
-    Column("created_at", "When", ColumnType.TIME, spare=True),
+    Column("created_at", "When", ColumnType.TIME, optional=True),
 )
-GRANTS = (Column("to", "Granted to", whole=True), *_GRANT)
+GRANTS = (Column("to", "Granted to", no_wrap=True), *_GRANT)
 HOLDERS = (
     Column("display_name", "Name"),
-    Column("fqid", "FQID", whole=True),
+    Column("fqid", "FQID", no_wrap=True),
     Column("status", "Status"),
     Column("way", "How"),
 )

@@ -7,7 +7,8 @@ from typing import Any
 from django.utils import timezone
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import UNKNOWN, Column, ColumnType, format_bytes, to_json
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.output import EMPTY_CELL, format_bytes, to_json
 from tenants.management.output import (
     AUDIT_COLUMNS,
     format_status,
@@ -90,7 +91,7 @@ def _format_limits(tenant: Row) -> list[Row]:
         rows.append(
             {
                 "what": what,
-                "used": marked or (UNKNOWN if used is None else written(used)),
+                "used": marked or (EMPTY_CELL if used is None else written(used)),
                 "limit": "no limit" if limit is None else written(limit),
             }
         )

@@ -145,7 +145,7 @@ def test_fail_an_empty_list_of_people_who_exist(scaikey: Sandbox) -> None:
 UNPROVEN: list[tuple[dict[str, Any], str]] = [
     ({"action": "not_json"}, "it is not JSON"),
     ({"action": "redirect", "location": "/elsewhere"}, "redirects GET"),
-    ({"action": "status", "status": 403}, "forbids GET"),
+    ({"action": "status", "status": 403}, "does not allow GET"),
     ({"action": "status", "status": 404, "body": {"message": "no route"}}, "404 that is not"),
     ({"action": "status", "status": 418}, "418"),
     ({"action": "wrong_shape", "body": {"id": "usr_another"}}, "a different ID"),

@@ -62,7 +62,7 @@ def make_impatient_client(config: Configuration) -> ScaiKeyClient:
         client_id=config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"),
         client_secret=config.get_str("SCAIWAVE_SCAIKEY_CLIENT_SECRET"),
         timeouts=replace(Timeouts(), read=0.3),
-        patience=RetryPolicy(total=0.6, first_contact=0.3, shortest=0.05),
+        retry_policy=RetryPolicy(total=0.6, first_contact=0.3, min_pause=0.05),
     )
 
 
@@ -86,25 +86,25 @@ def make_impatient_client(config: Configuration) -> ScaiKeyClient:
             {"action": "status", "status": 403, "path": USERS},
             "SW_UPSTREAM_FORBIDDEN",
             3,
-            "ScaiKey at URL forbids GET /api/v1/admin/users/: Fault 403.",
+            "ScaiKey at URL does not allow GET /api/v1/admin/users/: Fault 403.",
         ),
         (
             {"action": "status", "status": 403, "path": f"{ADMIN}/partners/"},
             "SW_UPSTREAM_FORBIDDEN",
             3,
-            "ScaiKey at URL forbids GET /api/v1/admin/partners/: Fault 403.",
+            "ScaiKey at URL does not allow GET /api/v1/admin/partners/: Fault 403.",
         ),
         (
             {"action": "status", "status": 403, "path": MEMBERS},
             "SW_UPSTREAM_FORBIDDEN",
             3,
-            "ScaiKey at URL forbids GET /api/v1/admin/groups/GROUP/members: Fault 403.",
+            "ScaiKey at URL does not allow GET /api/v1/admin/groups/GROUP/members: Fault 403.",
         ),
         (
             {"action": "status", "status": 401, "path": USERS},
             "SW_UPSTREAM_CREDENTIALS_REFUSED",
             3,
-            "ScaiKey at URL does not accept our credentials for GET /api/v1/admin/users/: Fault "
+            "ScaiKey at URL rejected this server's credentials for GET /api/v1/admin/users/: Fault "
             "401.",
         ),
     ],
@@ -129,12 +129,12 @@ def test_fail_answer(
         (
             {"action": "drop", "path": USERS},
             "SW_UPSTREAM_UNREACHABLE",
-            "ScaiKey at URL broke the connection before its answer was complete.",
+            "ScaiKey at URL closed the connection before its response was complete.",
         ),
         (
             {"action": "cut", "path": USERS},
             "SW_UPSTREAM_UNREACHABLE",
-            "ScaiKey at URL broke the connection before its answer was complete.",
+            "ScaiKey at URL closed the connection before its response was complete.",
         ),
         (
             {"action": "hang", "seconds": 5, "path": USERS},
@@ -144,12 +144,12 @@ def test_fail_answer(
         (
             {"action": "status", "status": 503, "path": USERS},
             "SW_UPSTREAM_UNAVAILABLE",
-            "ScaiKey at URL answers GET /api/v1/admin/users/ with 503 (Service Unavailable).",
+            "ScaiKey at URL responded to GET /api/v1/admin/users/ with 503 (Service Unavailable).",
         ),
         (
             {"action": "status", "status": 429, "headers": {"Retry-After": "60"}, "path": USERS},
             "SW_UPSTREAM_UNAVAILABLE",
-            "ScaiKey at URL limits how often we may call (429) and asks to wait 60 s.",
+            "ScaiKey at URL limits the rate of requests (429) and asks to wait 60 s.",
         ),
     ],
 )
@@ -185,7 +185,7 @@ def test_fail_wrong_secret(scaikey: Sandbox, settings: Settings) -> None:
     assert (error.code, error.exit_code) == ("SW_UPSTREAM_CREDENTIALS_REFUSED", 3)
     assert "another" not in error.message
     assert error.message == (
-        f"ScaiKey at {scaikey.url} does not accept our credentials for POST "
+        f"ScaiKey at {scaikey.url} rejected this server's credentials for POST "
         "/api/v1/platform/oauth/token: invalid_client."
     )
 

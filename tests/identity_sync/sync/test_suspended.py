@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scaiwave.auth.operators import host_operator
+from scaiwave.auth.operators import get_host_operator
 from scaiwave.sandbox import Sandbox
 from tenants.models import Tenant
 from tenants.services.suspend_tenant import resume_tenant, suspend_tenant
@@ -24,7 +24,7 @@ def make_suspended_tenant() -> Tenant:
     sync()
     tenant = Tenant.objects.order_by("slug")[0]
     suspend_tenant(
-        operator=host_operator(),
+        operator=get_host_operator(),
         name=tenant.slug,
         reason="",
         agree=lambda question: None,
@@ -53,7 +53,7 @@ def test_success_a_status_set_during_the_suspension_applies_after_it(scaikey: Sa
     scaikey.directory.update_tenant(tenant.scaikey_tenant_id, status="SUSPENDED")
     sync()
 
-    resume_tenant(operator=host_operator(), name=tenant.slug, reason="", now=NOW)
+    resume_tenant(operator=get_host_operator(), name=tenant.slug, reason="", now=NOW)
 
     tenant.refresh_from_db()
     assert tenant.inactive_reason == "suspended in ScaiKey"

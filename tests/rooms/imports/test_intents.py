@@ -17,7 +17,7 @@ from rooms.models import ImportIntent, Media
 from rooms.services.imports.intents import clean_up_abandoned, complete_intent, import_intent
 from tenants.models import Tenant
 from tests.scaiwave import rows
-from tests.scaiwave.test_process_locks import held_elsewhere
+from tests.scaiwave.test_locks import held_elsewhere
 from tests.tenants.factories import HOST_OPERATOR
 
 NOW = rows.NOW

@@ -12,7 +12,7 @@ from tests.rooms.imports.bundle_factories import Bundle, event
 from tests.rooms.imports.factories import NOW, Home, make_home
 from tests.rooms.imports.test_import_room import carry
 from tests.scaiwave import rows
-from tests.scaiwave.test_process_locks import held_elsewhere
+from tests.scaiwave.test_locks import held_elsewhere
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 BUNDLE = Bundle([event(1)])

@@ -19,7 +19,7 @@ from rooms.errors import (
 )
 from rooms.models import Event, ImportIntent, Media, Room, WorkspaceMember
 from rooms.services.imports.permissions import ensure_quota, resolve_target
-from scaiwave.console.output import ColumnType
+from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.errors import InsufficientPermission, ScaiWaveError
 from tenants.errors import ParticipantNotFound, TenantNotFound

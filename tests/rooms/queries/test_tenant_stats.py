@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from rooms.queries.tenant_stats import rooms_per_tenant, storage_per_tenant
-from scaiwave.registry import tenant_columns
+from scaiwave.registry import get_tenant_columns
 from tests.scaiwave import rows
 
 pytestmark = pytest.mark.django_db
@@ -44,5 +44,5 @@ def test_success_registered_columns_take_one_query_each() -> None:
             "storage_bytes": storage_per_tenant(ids),
         }
     assert len(caught) == 2
-    registered = tenant_columns(ids)
+    registered = get_tenant_columns(ids)
     assert {name: registered[name] for name in columns} == columns

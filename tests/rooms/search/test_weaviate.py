@@ -184,7 +184,9 @@ def test_fail_an_object_is_not_accepted(server: FakeWeaviate) -> None:
     server.refused = {"bad"}
     room = make_lobby()
     make_message(room, "bad")
-    with pytest.raises(UpstreamInvalidResponse, match=r"has not taken all: .*not accepted"):
+    with pytest.raises(
+        UpstreamInvalidResponse, match=r"not all of 1 objects were stored: .*not accepted"
+    ):
         backfill()
     assert SearchDocument.objects.get().remote == RemoteState.NOTHING
     server.refused = set()
@@ -260,7 +262,9 @@ def test_success_another_client_creates_class_and_tenant(server: FakeWeaviate) -
 def test_fail_a_class_without_tenants(server: FakeWeaviate) -> None:
     server.classes["ScaiwaveMessage"] = {"class": "ScaiwaveMessage"}
     make_message(make_lobby(), "word")
-    with pytest.raises(SettingInvalid, match=r"ScaiwaveMessage of Weaviate keeps no tenants apart"):
+    with pytest.raises(
+        SettingInvalid, match=r"The Weaviate class ScaiwaveMessage has no multi-tenancy"
+    ):
         backfill()
 
 
@@ -270,7 +274,7 @@ def test_fail_weaviate_does_not_delete(server: FakeWeaviate) -> None:
     backfill()
     redact_message(message)
     server.keeps_deleted = True
-    with pytest.raises(UpstreamInvalidResponse, match=r"of 1 objects it keeps 1"):
+    with pytest.raises(UpstreamInvalidResponse, match=r"1 of 1 objects were not deleted"):
         backfill()
     assert SearchDocument.objects.count() == 1
     assert find_event_ids("secret") == []
@@ -309,7 +313,7 @@ def test_fail_reports_the_reason_of_weaviate(server: FakeWeaviate) -> None:
         WeaviateClient(settings.CONFIG.get_url("SCAIWAVE_WEAVIATE_URL"), server.key, "X") as client,
         pytest.raises(UpstreamRejected, match=r'DELETE /v1/batch/objects: tenant not found: "x"\.'),
     ):
-        client.drop("x", [])
+        client.delete("x", [])
 
 
 def test_success_any_character_can_be_searched(server: FakeWeaviate) -> None:
@@ -333,7 +337,7 @@ def test_fail_down(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 
     defaults = HttpClient.__init__.__kwdefaults__
     assert defaults is not None
-    monkeypatch.setitem(defaults, "patience", RetryPolicy(total=0.0, first_contact=0.0))
+    monkeypatch.setitem(defaults, "retry_policy", RetryPolicy(total=0.0, first_contact=0.0))
     configure(sandbox, "http://127.0.0.1:1")
     make_message(make_lobby(), "word")
     with pytest.raises(UpstreamUnreachable, match="Weaviate"):

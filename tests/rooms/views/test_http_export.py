@@ -102,7 +102,7 @@ TOKENS: dict[str, tuple[dict[str, Any], int, str, str]] = {
         {"aud": "another"},
         401,
         "SW_AUTH_INVALID_TOKEN",
-        "The token was made for another application (audience).",
+        "The token was issued for another application (audience).",
     ),
     "unknown tenant": (
         {"tenant_id": "tnt_none"},
@@ -163,7 +163,7 @@ def test_fail_signed_with_an_unknown_key(server: LiveServer) -> None:
     assert get_error(export(server, "lobby", forged)) == (
         401,
         "SW_AUTH_INVALID_TOKEN",
-        "The token's signature is wrong.",
+        "The token's signature is invalid.",
     )
 
 
@@ -172,7 +172,7 @@ def test_fail_no_token(header: str | None, server: LiveServer) -> None:
     """A session cookie of the admin site is ignored."""
     headers = {"Cookie": "sessionid=x"} | ({} if header is None else {"Authorization": header})
     response = httpx.get(f"{server.url}/v1/rooms/lobby/export", headers=headers)
-    expected = (401, "SW_AUTH_TOKEN_REQUIRED", "The request carries no bearer token.")
+    expected = (401, "SW_AUTH_TOKEN_REQUIRED", "The request has no bearer token.")
     assert get_error(response) == expected
     assert response.headers["www-authenticate"] == 'Bearer realm="scaiwave"'
 

@@ -170,7 +170,7 @@ def test_fail_no_token(server: LiveServer) -> None:
     assert get_error(response) == (
         401,
         "SW_AUTH_TOKEN_REQUIRED",
-        "The request carries no bearer token.",
+        "The request has no bearer token.",
     )
 
 

@@ -31,12 +31,12 @@ from scaiwave.errors import (
 from tests.scaiwave.clients.certificates import Authority
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, hang_up, say
 
-QUICK = RetryPolicy(total=0.3, first_contact=0.1, shortest=0.01, longest=0.05)
-SHORT = Timeouts(connect=0.2, read=0.2, write=0.2, pool=0.2, whole=0.5)
+QUICK = RetryPolicy(total=0.3, first_contact=0.1, min_pause=0.01, max_pause=0.05)
+SHORT = Timeouts(connect=0.2, read=0.2, write=0.2, pool=0.2, total=0.5)
 
 
 def failure(url: str, **options: object) -> ScaiWaveError:
-    settings = {"patience": QUICK, **options}
+    settings = {"retry_policy": QUICK, **options}
     with HttpClient(url, **settings) as client, pytest.raises(ScaiWaveError) as caught:  # type: ignore[arg-type]
         client.request("GET", "/hello")
     return caught.value
@@ -96,13 +96,13 @@ def test_fail_unknown_name() -> None:
     error = failure("http://scaikey.invalid")
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == "The host name of ScaiKey at http://scaikey.invalid can't be resolved."
-    assert error.fix == "Check the spelling in SCAIWAVE_SCAIKEY_URL, and this machine's DNS."
+    assert error.fix == "Check the spelling in SCAIWAVE_SCAIKEY_URL, and this host's DNS."
 
 
 def test_fail_impossible_name() -> None:
     error = failure(f"http://{'a' * 70}.invalid")
     assert isinstance(error, SettingInvalid)
-    assert error.message == "SCAIWAVE_SCAIKEY_URL is not an address that can be called."
+    assert error.message == "SCAIWAVE_SCAIKEY_URL is not a valid URL."
 
 
 def test_fail_connect_timeout() -> None:
@@ -124,10 +124,10 @@ def test_fail_silence() -> None:
         return hang_up()
 
     with Loopback(wait) as server:
-        error = failure(server.origin, patience=RetryPolicy(total=0), timeouts=SHORT)
+        error = failure(server.origin, retry_policy=RetryPolicy(total=0), timeouts=SHORT)
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == f"ScaiKey at {server.origin} sent nothing for 0.2 s."
-    assert error.fix == "Look at the load of ScaiKey, then run the command again."
+    assert error.fix == "Check the load of ScaiKey, then run the command again."
 
 
 def test_fail_trickle() -> None:
@@ -144,9 +144,9 @@ def test_fail_trickle() -> None:
                 time.sleep(0.1)
 
     with Trickle(lambda asked: hang_up()) as server:
-        error = failure(server.origin, patience=RetryPolicy(total=0), timeouts=SHORT)
+        error = failure(server.origin, retry_policy=RetryPolicy(total=0), timeouts=SHORT)
     assert isinstance(error, UpstreamUnreachable)
-    assert error.message == f"ScaiKey at {server.origin} did not finish its answer within 0.5 s."
+    assert error.message == f"ScaiKey at {server.origin} did not finish its response within 0.5 s."
     assert len(served) == 1
 
 
@@ -159,7 +159,9 @@ def test_fail_pool_exhausted() -> None:
 
     waits = Timeouts(read=5, pool=0.1)
     with Loopback(wait) as server:
-        with HttpClient(server.origin, in_flight=1, timeouts=waits, patience=QUICK) as client:
+        with HttpClient(
+            server.origin, max_concurrent_requests=1, timeouts=waits, retry_policy=QUICK
+        ) as client:
             other = threading.Thread(target=client.request, args=("GET", "/slow"))
             other.start()
             while not server.asked:
@@ -189,11 +191,11 @@ def test_fail_dropped(raw: bytes) -> None:
         assert error.details["attempts"] == len(server.asked)
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == (
-        f"ScaiKey at {server.origin} broke the connection before its answer was complete."
+        f"ScaiKey at {server.origin} closed the connection before its response was complete."
     )
     assert error.fix == (
-        "Run the command again; if it happens again, look at the log of ScaiKey and of what "
-        "stands in front of it."
+        "Run the command again. If it happens again, check the logs of ScaiKey and of its "
+        "reverse proxy."
     )
 
 
@@ -210,7 +212,7 @@ def test_fail_reset() -> None:
         error = failure(server.origin)
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == (
-        f"ScaiKey at {server.origin} broke the connection before its answer was complete."
+        f"ScaiKey at {server.origin} closed the connection before its response was complete."
     )
 
 
@@ -219,7 +221,7 @@ def test_fail_not_http() -> None:
         error = failure(server.origin)
         assert len(server.asked) == 1
     assert isinstance(error, UpstreamInvalidResponse)
-    assert error.message == f"ScaiKey at {server.origin} does not speak HTTP as we know it."
+    assert error.message == f"ScaiKey at {server.origin} sent a response that is not HTTP."
     assert error.fix == "Check scheme and port in SCAIWAVE_SCAIKEY_URL."
 
 
@@ -247,7 +249,7 @@ def test_success_trusted_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             False,
             "127.0.0.1",
             (-1, 10),
-            "is not signed by an authority that this machine trusts",
+            "is not signed by an authority that this host trusts",
             "Save the authority's certificate to a file and name it in SSL_CERT_FILE.",
         ),
         (
@@ -255,20 +257,20 @@ def test_success_trusted_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             "127.0.0.1",
             (-9, -2),
             "has expired",
-            "Renew the certificate of ScaiKey, and check this machine's clock.",
+            "Renew the certificate of ScaiKey, and check this host's clock.",
         ),
         (
             True,
             "127.0.0.1",
             (2, 9),
             "is not valid yet",
-            "Renew the certificate of ScaiKey, and check this machine's clock.",
+            "Renew the certificate of ScaiKey, and check this host's clock.",
         ),
         (
             True,
             "127.0.0.9",
             (-1, 10),
-            "is made out to another address",
+            "is for another address",
             "Use the name in SCAIWAVE_SCAIKEY_URL.",
         ),
     ],
@@ -309,7 +311,10 @@ def test_fail_no_tls_there() -> None:
         error = failure(origin)
         server.shutdown()
     assert isinstance(error, UpstreamUnreachable)
-    assert error.message == f"ScaiKey at {origin} does not speak TLS as we know it."
+    assert (
+        error.message
+        == f"ScaiKey at {origin} does not support TLS, or not a version that is accepted here."
+    )
     assert error.fix == (
         "Check scheme and port in SCAIWAVE_SCAIKEY_URL: a server without TLS needs http://."
     )
@@ -320,7 +325,7 @@ def test_fail_certificate_file_missing(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(SettingInvalid) as caught:
         HttpClient("https://scaikey.example.org")
     assert caught.value.message == (
-        "The proxy or certificate settings of the environment can't be used to call ScaiKey at "
+        "The environment's proxy or certificate settings can't be used for requests to ScaiKey at "
         "https://scaikey.example.org."
     )
 
@@ -339,7 +344,7 @@ def test_fail_proxy_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", proxy.origin)
         error = failure("https://scaikey.example.org")
     assert error.message == (
-        "The proxy would not connect us to ScaiKey at https://scaikey.example.org."
+        "The proxy refused to connect to ScaiKey at https://scaikey.example.org."
     )
     assert error.fix == "Check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY."
 
@@ -350,7 +355,7 @@ def test_fail_unsendable_header(token: str) -> None:
         with HttpClient(server.origin) as client, pytest.raises(SettingInvalid) as caught:
             client.request("GET", "/hello", headers={"Authorization": f"Bearer {token}"})
     assert caught.value.message == (
-        f"A request to ScaiKey at {server.origin} holds characters that can't be sent."
+        f"A request to ScaiKey at {server.origin} contains characters that can't be sent."
     )
     assert caught.value.__context__ is None
 

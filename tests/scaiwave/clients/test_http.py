@@ -22,7 +22,7 @@ from scaiwave.clients.errors import (
     UpstreamRejected,
 )
 from scaiwave.clients.http.client import HttpClient
-from scaiwave.clients.http.retry import RetryPolicy, retry_after
+from scaiwave.clients.http.retry import RetryPolicy, parse_retry_after
 from scaiwave.errors import (
     ScaiWaveError,
     SettingInvalid,
@@ -35,7 +35,7 @@ from scaiwave.errors import (
 )
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, hang_up, say
 
-QUICK = RetryPolicy(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)
+QUICK = RetryPolicy(total=0.5, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 
 
 def in_turn(*answers: Said) -> Callable[[Asked], Said]:
@@ -46,7 +46,7 @@ def in_turn(*answers: Said) -> Callable[[Asked], Said]:
 
 def refused(said: Said, path: str = "/thing", method: str = "GET") -> tuple[ScaiWaveError, str]:
     with Loopback(lambda asked: said) as server:
-        with HttpClient(server.origin, patience=QUICK) as client:
+        with HttpClient(server.origin, retry_policy=QUICK) as client:
             with pytest.raises(ScaiWaveError) as caught:
                 client.request(method, path)
     return caught.value, server.origin
@@ -89,7 +89,7 @@ def test_success_decompresses() -> None:
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_success_after_trouble(status: int) -> None:
     with Loopback(in_turn(say({}, status=status), hang_up(), say({"a": 1}))) as server:
-        with HttpClient(server.origin, patience=QUICK) as client:
+        with HttpClient(server.origin, retry_policy=QUICK) as client:
             assert client.request("GET", "/thing").json() == {"a": 1}
             assert client.requests == 3
 
@@ -134,14 +134,14 @@ def test_success_honours_retry_after_as_a_date() -> None:
 )
 def test_success_retry_after_is_read(header: str | None, seconds: float | None) -> None:
     now = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
-    assert retry_after(header, now=now) == seconds
+    assert parse_retry_after(header, now=now) == seconds
 
 
 def test_success_pauses_grow_and_differ() -> None:
-    patience = RetryPolicy(shortest=0.25, longest=10)
+    policy = RetryPolicy(min_pause=0.25, max_pause=10)
     for tries in range(1, 40):
         ceiling = min(10, 0.25 * 2**tries)
-        pauses = {patience.pause(tries, None) for _ in range(20)}
+        pauses = {policy.backoff_seconds(tries, None) for _ in range(20)}
         assert len(pauses) > 1
         assert all(ceiling / 2 <= pause <= ceiling for pause in pauses)
 
@@ -155,7 +155,7 @@ def test_fail_asked_to_wait_longer_than_we_do() -> None:
         assert len(server.asked) == 1
     assert slept == []
     assert caught.value.message == (
-        f"ScaiKey at {server.origin} limits how often we may call (429) and asks to wait 300 s."
+        f"ScaiKey at {server.origin} limits the rate of requests (429) and asks to wait 300 s."
     )
     assert caught.value.fix == "Wait that long, then run the command again."
     assert caught.value.details == {"retry_after": 300.0, "attempts": 1}
@@ -169,21 +169,21 @@ def test_fail_patience_runs_out() -> None:
                 client.request("GET", "/thing")
     assert 30 < sum(slept) <= 60
     assert caught.value.message == (
-        f"ScaiKey at {server.origin} answers GET /thing with 503 (Service Unavailable)."
+        f"ScaiKey at {server.origin} responded to GET /thing with 503 (Service Unavailable)."
     )
-    assert caught.value.fix == "Look at the log of ScaiKey, then run the command again."
+    assert caught.value.fix == "Check the log of ScaiKey, then run the command again."
     assert caught.value.exit_code == 2
 
 
 def test_fail_limited_without_a_time() -> None:
     error, origin = refused(say({}, status=429))
     assert isinstance(error, UpstreamUnavailable)
-    assert error.message == f"ScaiKey at {origin} limits how often we may call (429)."
+    assert error.message == f"ScaiKey at {origin} limits the rate of requests (429)."
 
 
 def test_fail_server_error_at_once() -> None:
     with Loopback(lambda asked: say({}, status=500)) as server:
-        with HttpClient(server.origin, patience=QUICK) as client:
+        with HttpClient(server.origin, retry_policy=QUICK) as client:
             with pytest.raises(UpstreamUnavailable):
                 client.request("GET", "/thing")
         assert len(server.asked) == 1
@@ -192,7 +192,7 @@ def test_fail_server_error_at_once() -> None:
 @pytest.mark.parametrize("said", [say({}, status=503), hang_up()])
 def test_fail_post_is_sent_once(said: Said) -> None:
     with Loopback(lambda asked: said) as server:
-        with HttpClient(server.origin, patience=QUICK) as client:
+        with HttpClient(server.origin, retry_policy=QUICK) as client:
             with pytest.raises((UpstreamUnavailable, UpstreamUnreachable)):
                 client.request("POST", "/thing")
         assert len(server.asked) == 1
@@ -200,7 +200,7 @@ def test_fail_post_is_sent_once(said: Said) -> None:
 
 def test_success_post_is_retried_when_told() -> None:
     with Loopback(in_turn(hang_up(), say({}))) as server:
-        with HttpClient(server.origin, patience=QUICK) as client:
+        with HttpClient(server.origin, retry_policy=QUICK) as client:
             client.request("POST", "/thing", retry=True)
         assert len(server.asked) == 2
 
@@ -237,18 +237,18 @@ def test_fail_too_large(chunked: bool) -> None:
         head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         said = Said(head + b"".join([b"64\r\n", b" " * 100, b"\r\n"] * 50))
     with Loopback(lambda asked: said) as server:
-        with HttpClient(server.origin, largest_answer=2048) as client:
+        with HttpClient(server.origin, max_response_bytes=2048) as client:
             with pytest.raises(ResponseTooLarge) as caught:
                 client.request("GET", "/thing")
     assert caught.value.message == (
-        f"ScaiKey at {server.origin} answers GET /thing with more than 2 KB."
+        f"ScaiKey at {server.origin} responded to GET /thing with more than 2 KB."
     )
 
 
 def test_fail_too_large_once_decompressed() -> None:
     body = gzip.compress(b" " * 100_000)
     with Loopback(lambda a: say(body, headers={"Content-Encoding": "gzip"})) as server:
-        with HttpClient(server.origin, largest_answer=50_000) as client:
+        with HttpClient(server.origin, max_response_bytes=50_000) as client:
             with pytest.raises(ResponseTooLarge):
                 client.request("GET", "/thing")
 
@@ -267,11 +267,11 @@ def test_fail_slash_missing(status: int, absolute: bool) -> None:
     ):
         client.request("GET", "/api/users", params={"page": "1"})
     assert caught.value.message == (
-        f"ScaiKey at {server.origin} redirects GET /api/users to /api/users/, and the "
-        "Authorization header would be lost on the way."
+        f"ScaiKey at {server.origin} redirects GET /api/users to /api/users/, which would "
+        "lose the Authorization header."
     )
     assert caught.value.fix == (
-        "Update this suite: it and ScaiKey disagree about the slash at the end."
+        "Update this suite: its addresses end differently from those of ScaiKey."
     )
 
 
@@ -290,31 +290,32 @@ def test_fail_redirect(status: int, location: str, shown: str) -> None:
     assert error.message == (
         f"ScaiKey at {origin} redirects GET /thing to {shown}, and redirects are not followed."
     )
-    assert error.fix == "Set SCAIWAVE_SCAIKEY_URL to the address where ScaiKey itself answers."
+    assert error.fix == "Set SCAIWAVE_SCAIKEY_URL to the address that ScaiKey itself answers at."
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "message"),
     [
-        (400, UpstreamRejected, "ScaiKey at {origin} rejects GET /thing: no such page."),
-        (422, UpstreamRejected, "ScaiKey at {origin} rejects GET /thing: no such page."),
+        (400, UpstreamRejected, "ScaiKey at {origin} rejected GET /thing: no such page."),
+        (422, UpstreamRejected, "ScaiKey at {origin} rejected GET /thing: no such page."),
         (
             401,
             UpstreamUnauthorized,
-            "ScaiKey at {origin} does not accept our credentials for GET /thing: no such page.",
+            "ScaiKey at {origin} rejected this server's credentials for GET /thing: no such page.",
         ),
-        (403, UpstreamForbidden, "ScaiKey at {origin} forbids GET /thing: no such page."),
-        (404, UpstreamNotFound, "ScaiKey has nothing at /thing (404)."),
+        (403, UpstreamForbidden, "ScaiKey at {origin} does not allow GET /thing: no such page."),
+        (404, UpstreamNotFound, "Not found in ScaiKey: /thing (404)."),
         (
             409,
             UpstreamConflict,
-            "ScaiKey at {origin} says that GET /thing conflicts with what it has: no such page.",
+            "ScaiKey at {origin} reports a conflict for GET /thing: no such page.",
         ),
         (
             405,
             UpstreamInvalidResponse,
-            "ScaiKey at {origin} answers GET /thing with 405 (Method Not Allowed), which it does "
-            "not document.",
+            "ScaiKey at {origin} responded to GET /thing with 405 (Method Not Allowed), which is "
+            "not "
+            "documented.",
         ),
     ],
 )
@@ -329,7 +330,7 @@ def test_fail_page_not_found_is_not_an_answer() -> None:
     error, origin = refused(say(b"<html>404</html>", status=404))
     assert type(error) is UpstreamInvalidResponse
     assert error.message == (
-        f"ScaiKey at {origin} answers GET /thing with a 404 that is not ScaiKey's."
+        f"ScaiKey at {origin} responded to GET /thing with a 404 that is not from ScaiKey."
     )
 
 
@@ -350,7 +351,7 @@ def test_fail_page_not_found_is_not_an_answer() -> None:
 )
 def test_success_detail_is_told(body: object, words: str) -> None:
     error, origin = refused(say(body, status=403))
-    assert error.message == f"ScaiKey at {origin} forbids GET /thing{words}"
+    assert error.message == f"ScaiKey at {origin} does not allow GET /thing{words}"
 
 
 def test_success_secrets_are_hidden() -> None:
@@ -393,7 +394,7 @@ def test_fail_base_url(url: str) -> None:
     with pytest.raises(SettingInvalid) as caught:
         HttpClient(url)
     assert caught.value.message == (
-        "SCAIWAVE_SCAIKEY_URL is not a whole http:// or https:// address."
+        "SCAIWAVE_SCAIKEY_URL is not a complete http:// or https:// URL."
     )
     assert caught.value.fix == (
         "Set SCAIWAVE_SCAIKEY_URL to something like https://scaikey.example.org."
@@ -403,7 +404,7 @@ def test_fail_base_url(url: str) -> None:
 def test_fail_base_url_with_password() -> None:
     with pytest.raises(SettingInvalid) as caught:
         HttpClient("https://me:geheim@scaigrid", service="ScaiGrid")
-    assert caught.value.message == "SCAIWAVE_SCAIGRID_URL holds a user name or password."
+    assert caught.value.message == "SCAIWAVE_SCAIGRID_URL contains a user name or password."
 
 
 def test_success_counts_across_threads() -> None:

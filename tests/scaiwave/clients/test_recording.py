@@ -83,7 +83,10 @@ def test_success_recorded_before_the_client_has_looked_at_it() -> None:
     """Also when the client then finds that it can't use the response."""
     seen: list[bytes] = []
     recorder = ResponseRecorder(begin=list, record=seen.append)
-    with run_server(None) as url, HttpClient(url, sleep=lambda _: None, largest_answer=3) as client:
+    with (
+        run_server(None) as url,
+        HttpClient(url, sleep=lambda _: None, max_response_bytes=3) as client,
+    ):
         with pytest.raises(Exception, match="more than"):
             client.request("GET", "/status", trace=recorder.trace)
     assert b'{"sec' in b"".join(seen)

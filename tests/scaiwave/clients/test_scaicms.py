@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from scaiwave.clients.http.retry import RetryPolicy
-from scaiwave.clients.scaicms import FIXES, LivePage, ScaiCmsClient, Written, scaicms_client
+from scaiwave.clients.scaicms import FIXES, LivePage, ScaiCmsClient, WriteResult, scaicms_client
 from scaiwave.config import load
 from scaiwave.errors import (
     ScaiWaveError,
@@ -23,7 +23,7 @@ from scaiwave.errors import (
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
-QUICK = RetryPolicy(total=0.3, first_contact=0.1, shortest=0.01, longest=0.05)
+QUICK = RetryPolicy(total=0.3, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 KEY = "scai_live_0123456789abcdef"
 PAGE: dict[str, Any] = {"title": "A", "body_md": "# A\n", "frontmatter": {"status": "published"}}
 
@@ -36,19 +36,19 @@ def cms() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def client(cms: Sandbox) -> Iterator[ScaiCmsClient]:
-    with ScaiCmsClient(cms.url, cms.scaicms.api_key, patience=QUICK) as client:
+    with ScaiCmsClient(cms.url, cms.scaicms.api_key, retry_policy=QUICK) as client:
         yield client
 
 
 def asking(server: Loopback) -> ScaiCmsClient:
-    return ScaiCmsClient(server.origin, KEY, patience=QUICK)
+    return ScaiCmsClient(server.origin, KEY, retry_policy=QUICK)
 
 
 def test_success_pages(client: ScaiCmsClient) -> None:
     assert client.read_page("suite/a") is None
-    assert client.write_page("suite/a", **PAGE) == Written(rev=1)
+    assert client.write_page("suite/a", **PAGE) == WriteResult(rev=1)
     assert client.read_page("suite/a") == LivePage(**PAGE, rev=1)
-    assert client.write_page("suite/a", **{**PAGE, "title": "B"}) == Written(rev=2)
+    assert client.write_page("suite/a", **{**PAGE, "title": "B"}) == WriteResult(rev=2)
     client.delete_page("suite/a")
     assert client.read_page("suite/a") is None
     client.delete_page("suite/a")
@@ -56,7 +56,7 @@ def test_success_pages(client: ScaiCmsClient) -> None:
 
 def test_success_what_is_sent() -> None:
     with Loopback(lambda asked: say(b"", status=204)) as server, asking(server) as client:
-        assert client.write_page("suite/a b", **PAGE) == Written(rev=None)
+        assert client.write_page("suite/a b", **PAGE) == WriteResult(rev=None)
     (asked,) = server.asked
     assert (asked.method, asked.target) == ("PUT", "/api/v1/docs/scaiwave/v1/suite/a%20b")
     assert asked.headers["authorization"] == f"Bearer {KEY}"
@@ -70,7 +70,7 @@ def test_success_tried_again(status: int) -> None:
         return Said(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status) if first else say({})
 
     with Loopback(answers) as server, asking(server) as client:
-        assert client.write_page("a", **PAGE) == Written()
+        assert client.write_page("a", **PAGE) == WriteResult()
     assert [asked.method for asked in server.asked] == ["PUT", "PUT"]
 
 
@@ -90,7 +90,8 @@ def test_fail_not_tried_again_where_that_was_not_wanted() -> None:
             401,
             {"code": "INVALID_API_KEY", "message": "Invalid API key"},
             UpstreamUnauthorized,
-            "does not accept our credentials for GET /api/v1/docs/scaiwave/v1/a: INVALID_API_KEY, "
+            "rejected this server's credentials for GET /api/v1/docs/scaiwave/v1/a: "
+            "INVALID_API_KEY, "
             "Invalid API key.",
             FIXES["INVALID_API_KEY"],
         ),
@@ -98,30 +99,30 @@ def test_fail_not_tried_again_where_that_was_not_wanted() -> None:
             403,
             {"code": "SCOPE_DENIED"},
             UpstreamForbidden,
-            "forbids GET /api/v1/docs/scaiwave/v1/a: SCOPE_DENIED.",
+            "does not allow GET /api/v1/docs/scaiwave/v1/a: SCOPE_DENIED.",
             FIXES["SCOPE_DENIED"],
         ),
         (
             403,
             {"code": "NEW_CODE", "message": "Said."},
             UpstreamForbidden,
-            "forbids GET /api/v1/docs/scaiwave/v1/a: NEW_CODE, Said.",
-            "Ask who runs ScaiCMS for the permission.",
+            "does not allow GET /api/v1/docs/scaiwave/v1/a: NEW_CODE, Said.",
+            "Ask the operator of ScaiCMS for the permission.",
         ),
         (
             403,
             "Not today",
             UpstreamForbidden,
-            "forbids GET /api/v1/docs/scaiwave/v1/a: Not today.",
-            "Ask who runs ScaiCMS for the permission.",
+            "does not allow GET /api/v1/docs/scaiwave/v1/a: Not today.",
+            "Ask the operator of ScaiCMS for the permission.",
         ),
         (
             500,
             {"code": "OOPS", "message": f"with {KEY}"},
             UpstreamUnavailable,
-            "answers GET /api/v1/docs/scaiwave/v1/a with 500 (Internal Server Error): OOPS, with "
-            "[hidden].",
-            "Look at the log of ScaiCMS, then run the command again.",
+            "responded to GET /api/v1/docs/scaiwave/v1/a with 500 (Internal Server Error): OOPS, "
+            "with [hidden].",
+            "Check the log of ScaiCMS, then run the command again.",
         ),
     ],
 )
@@ -159,8 +160,8 @@ def test_fail_write_nonsense() -> None:
         with pytest.raises(UpstreamInvalidResponse) as caught:
             client.write_page("a", **PAGE)
     assert caught.value.fix == (
-        "Check that SCAIWAVE_SCAICMS_URL is ScaiCMS's address, then run it again to see whether "
-        "the page was written."
+        "Check that SCAIWAVE_SCAICMS_URL is ScaiCMS's address, then run it again to find out "
+        "whether the page was written."
     )
 
 

@@ -23,7 +23,7 @@ from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.api.scaigrid import build_usage_row, build_vector
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
-QUICK = RetryPolicy(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)
+QUICK = RetryPolicy(total=0.5, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 START, END = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 KEY = "sgk_0123456789abcdef"
 TOKEN = "/api/v1/platform/oauth/token"
@@ -49,12 +49,12 @@ def configuration(sandbox: Sandbox, **changes: str) -> Configuration:
 
 @pytest.fixture
 def client(scaigrid: Sandbox) -> Iterator[ScaiGridClient]:
-    with scaigrid_client(configuration(scaigrid), patience=QUICK) as client:
+    with scaigrid_client(configuration(scaigrid), retry_policy=QUICK) as client:
         yield client
 
 
 def with_key(url: str) -> ScaiGridClient:
-    return ScaiGridClient(url, ApiKey(KEY), patience=QUICK)
+    return ScaiGridClient(url, ApiKey(KEY), retry_policy=QUICK)
 
 
 def test_success_what_it_reads(scaigrid: Sandbox, client: ScaiGridClient) -> None:
@@ -159,10 +159,10 @@ def test_fail_an_answer_that_makes_no_sense(
 
 
 VECTORS = [
-    ([], "2 texts have other vectors than one each"),
-    ([(0, [1.0]), (0, [1.0])], "2 texts have other vectors than one each"),
-    ([(0, [1.0]), (2, [1.0])], "2 texts have other vectors than one each"),
-    ([(0, [1.0]), (1, [1.0, 0.0])], "its vectors differ in length"),
+    ([], "not one vector for each of 2 texts"),
+    ([(0, [1.0]), (0, [1.0])], "not one vector for each of 2 texts"),
+    ([(0, [1.0]), (2, [1.0])], "not one vector for each of 2 texts"),
+    ([(0, [1.0]), (1, [1.0, 0.0])], "vectors of different lengths"),
 ]
 
 
@@ -175,7 +175,7 @@ def test_fail_vectors_that_belong_to_no_text(
         with with_key(server.origin) as client, pytest.raises(UpstreamInvalidResponse) as caught:
             client.embed("embed-small", ["a", "b"])
     assert caught.value.message == (
-        f"ScaiGrid's answer to POST /v1/inference/embed makes no sense: {told}."
+        f"ScaiGrid returned an invalid response to POST /v1/inference/embed: {told}."
     )
 
 
@@ -186,7 +186,7 @@ def test_fail_usage_that_names_a_tenant_twice() -> None:
         return say({"data": rows})
 
     with Loopback(answers) as server, with_key(server.origin) as client:
-        with pytest.raises(UpstreamInvalidResponse, match="names the group tnt_1 more than once"):
+        with pytest.raises(UpstreamInvalidResponse, match="group tnt_1 occurs more than once"):
             client.usage_summary(start=START, end=END)
 
 
@@ -199,11 +199,11 @@ def test_fail_a_key_that_is_none(scaigrid: Sandbox) -> None:
 def test_fail_not_configured(scaigrid: Sandbox) -> None:
     with pytest.raises(SettingMissing) as caught:
         scaigrid_client(configuration(scaigrid, SCAIWAVE_SCAIGRID_URL=""))
-    assert caught.value.message == "There is no ScaiGrid: SCAIWAVE_SCAIGRID_URL is not set."
+    assert caught.value.message == "ScaiGrid is not configured: SCAIWAVE_SCAIGRID_URL is not set."
     with pytest.raises(SettingMissing) as caught:
         scaigrid_client(configuration(scaigrid, SCAIWAVE_SCAIKEY_CLIENT_SECRET=""))
     assert caught.value.message == (
-        "There is no credential for ScaiGrid: SCAIWAVE_SCAIKEY_CLIENT_SECRET not set."
+        "No credential for ScaiGrid: SCAIWAVE_SCAIKEY_CLIENT_SECRET not set."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scaiwave.clients.errors import BudgetExceeded, UpstreamRejected
-from scaiwave.clients.scaigrid.responses import MEANINGS
+from scaiwave.clients.scaigrid.responses import FIXES
 from scaiwave.errors import (
     ScaiWaveError,
     UpstreamForbidden,
@@ -55,13 +55,13 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("code", MEANINGS)
+@pytest.mark.parametrize("code", FIXES)
 def test_fail_every_code_says_what_to_do(code: str) -> None:
     status, kind = KINDS[code]
     error, tries = refused(error_of(code, status=status, retry_after=30))
     assert type(error) is kind
     assert error.message.endswith(f": {code}, As told (request req_1).")
-    assert error.fix == MEANINGS[code]
+    assert error.fix == FIXES[code]
     assert (error.details["upstream_code"], error.details["request_id"]) == (code, "req_1")
     assert tries == 1  # 30 s are longer than it is patient
     assert KEY not in str(error)
@@ -94,7 +94,7 @@ def test_fail_a_refusal_with_another_body_is_one_all_the_same(body: bytes) -> No
     with Loopback(lambda asked: say(body, status=403)) as server:
         with with_key(server.origin) as client, pytest.raises(UpstreamForbidden) as caught:
             client.me()
-        assert caught.value.message == f"ScaiGrid at {server.origin} forbids GET /v1/me."
+        assert caught.value.message == f"ScaiGrid at {server.origin} does not allow GET /v1/me."
 
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"detail": "Not Found"}'])
@@ -103,7 +103,7 @@ def test_fail_a_404_that_is_not_scaigrids_is_of_the_wrong_address(body: bytes) -
         with with_key(server.origin) as client, pytest.raises(UpstreamInvalidResponse) as caught:
             client.health()
         assert (caught.value.message, caught.value.fix, caught.value.exit_code) == (
-            f"There is nothing at {server.origin}/health (404), where ScaiGrid has something.",
+            f"{server.origin}/health was not found (404), although ScaiGrid has it.",
             "Set SCAIWAVE_SCAIGRID_URL to the address of ScaiGrid, without /v1 or any other path.",
             2,
         )
@@ -115,7 +115,7 @@ def test_fail_not_ready_names_what_is_not() -> None:
         with with_key(server.origin) as client, pytest.raises(UpstreamUnavailable) as caught:
             client.ready()
         assert caught.value.message == (
-            f"ScaiGrid at {server.origin} answers GET /health/ready with 503 (Service "
+            f"ScaiGrid at {server.origin} responded to GET /health/ready with 503 (Service "
             "Unavailable): not ready: redis."
         )
         assert len(server.asked) == 1

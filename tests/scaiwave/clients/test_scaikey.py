@@ -28,7 +28,7 @@ from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.http.faults import Action
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
-QUICK = RetryPolicy(total=0.5, first_contact=0.1, shortest=0.01, longest=0.05)
+QUICK = RetryPolicy(total=0.5, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 DISCOVERY = "/api/v1/platform/oauth/.well-known/openid-configuration"
 TOKEN = "/api/v1/platform/oauth/token"
 ENVELOPES = ("data+pagination", "data+total", "items+total", "data+meta", "bare")
@@ -51,7 +51,7 @@ def connected(scaikey: Sandbox, secret: str | None = None) -> ScaiKeyClient:
         scaikey.url,
         client_id=scaikey.client_id,
         client_secret=secret or scaikey.client_secret,
-        patience=QUICK,
+        retry_policy=QUICK,
     )
 
 
@@ -231,7 +231,7 @@ def test_fail_401_twice(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     assert tokens_asked(scaikey) == 2
     assert caught.value.exit_code == 3
     assert caught.value.message == (
-        f"ScaiKey at {scaikey.url} does not accept our credentials for GET "
+        f"ScaiKey at {scaikey.url} rejected this server's credentials for GET "
         "/api/v1/admin/users/usr_1: Fault 401."
     )
 
@@ -241,7 +241,7 @@ def test_fail_wrong_secret(scaikey: Sandbox) -> None:
         with pytest.raises(UpstreamUnauthorized) as caught:
             client.get_user("usr_1")
     assert caught.value.message == (
-        f"ScaiKey at {scaikey.url} does not accept our credentials for POST {TOKEN}: "
+        f"ScaiKey at {scaikey.url} rejected this server's credentials for POST {TOKEN}: "
         "invalid_client."
     )
     assert caught.value.fix == (
@@ -261,7 +261,7 @@ def test_fail_token_refused(scaikey: Sandbox, client: ScaiKeyClient, error: str)
     scaikey.faults.add("status", path=TOKEN, status=400, body={"error": error})
     with pytest.raises(UpstreamUnauthorized) as caught:
         client.get_user("usr_1")
-    assert caught.value.message == f"ScaiKey at {scaikey.url} rejects POST {TOKEN}: {error}."
+    assert caught.value.message == f"ScaiKey at {scaikey.url} rejected POST {TOKEN}: {error}."
 
 
 def test_success_token_request_is_retried(scaikey: Sandbox, client: ScaiKeyClient) -> None:
@@ -377,7 +377,7 @@ def test_fail_operators_token_is_refused(scaikey: Sandbox) -> None:
         with pytest.raises(UpstreamUnauthorized) as caught:
             client.get_user("usr_1")
     assert caught.value.message == (
-        f"ScaiKey at {scaikey.url} does not accept our credentials for GET "
+        f"ScaiKey at {scaikey.url} rejected this server's credentials for GET "
         "/api/v1/admin/users/usr_1: Invalid or expired token."
     )
     assert caught.value.fix == (
@@ -392,7 +392,8 @@ def test_fail_operators_role_is_too_low(scaikey: Sandbox) -> None:
         with pytest.raises(UpstreamForbidden) as caught:
             list(client.iter_pages("partners"))
     assert caught.value.message == (
-        f"ScaiKey at {scaikey.url} forbids GET /api/v1/admin/partners/: Super admin role required."
+        f"ScaiKey at {scaikey.url} does not allow GET /api/v1/admin/partners/: Super admin role "
+        "required."
     )
     assert caught.value.fix == (
         "Use the token of a ScaiKey administrator with access, or unset SCAIWAVE_ADMIN_TOKEN."
@@ -436,7 +437,7 @@ def test_fail_scope_missing(
     with pytest.raises(UpstreamForbidden) as caught:
         list(client.iter_pages(collection))
     assert caught.value.message == (
-        f"ScaiKey at {scaikey.url} forbids GET /api/v1/admin/{collection}/: {detail}."
+        f"ScaiKey at {scaikey.url} does not allow GET /api/v1/admin/{collection}/: {detail}."
     )
     assert caught.value.fix == fix
     assert caught.value.exit_code == 3

@@ -99,8 +99,8 @@ def test_fail_cancelled_too_late(scaikey: Sandbox, client: ScaiKeyClient) -> Non
     with pytest.raises(UpstreamConflict) as caught:
         client.cancel_registration(*_of(ticket))
     assert caught.value.message == (
-        f"ScaiKey at {scaikey.url} says that DELETE {PATH}/{ticket.request_id} conflicts with "
-        "what it has: Registration request is APPROVED."
+        f"ScaiKey at {scaikey.url} reports a conflict for DELETE {PATH}/{ticket.request_id}: "
+        "Registration request is APPROVED."
     )
 
 
@@ -109,7 +109,8 @@ def test_fail_wrong_token(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     with pytest.raises(UpstreamForbidden) as caught:
         client.registration_status(ticket.request_id, "not-the-status-token")
     assert caught.value.message == (
-        f"ScaiKey at {scaikey.url} forbids GET {PATH}/{ticket.request_id}/status: Invalid status "
+        f"ScaiKey at {scaikey.url} does not allow GET {PATH}/{ticket.request_id}/status: Invalid "
+        "status "
         "token."
     )
     assert caught.value.fix == (
@@ -120,14 +121,14 @@ def test_fail_wrong_token(scaikey: Sandbox, client: ScaiKeyClient) -> None:
 def test_fail_unknown_request(client: ScaiKeyClient) -> None:
     with pytest.raises(UpstreamNotFound) as caught:
         client.registration_status("req/none", "not-the-status-token")
-    assert caught.value.message == (f"ScaiKey has nothing at {PATH}/req/none/status (404).")
+    assert caught.value.message == (f"Not found in ScaiKey: {PATH}/req/none/status (404).")
 
 
 def test_fail_field_is_rejected(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     with pytest.raises(UpstreamRejected) as caught:
         register(client, contact_email="nobody")
     assert caught.value.message == (
-        f"ScaiKey at {scaikey.url} rejects POST {PATH}: body.contact_email: value is not a valid "
+        f"ScaiKey at {scaikey.url} rejected POST {PATH}: body.contact_email: value is not a valid "
         "email address."
     )
     assert caught.value.exit_code == 1

@@ -19,7 +19,7 @@ from scaiwave.clients.scaikey.schemas import UserRecord
 from scaiwave.errors import UpstreamInvalidResponse, UpstreamUnavailable
 from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
 
-QUICK = RetryPolicy(total=0.3, first_contact=0.1, shortest=0.01, longest=0.05)
+QUICK = RetryPolicy(total=0.3, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 USERS = "GET /api/v1/admin/users/"
 
 Shape = Callable[[list[Any], int, int], Any]
@@ -74,7 +74,7 @@ def server() -> Iterator[Loopback]:
 
 @pytest.fixture
 def client(server: Loopback) -> Iterator[ScaiKeyClient]:
-    with ScaiKeyClient(server.origin, bearer="token", patience=QUICK) as client:
+    with ScaiKeyClient(server.origin, bearer="token", retry_policy=QUICK) as client:
         yield client
 
 
@@ -245,7 +245,7 @@ def test_fail_error_in_the_middle(server: Loopback, client: ScaiKeyClient) -> No
     with pytest.raises(UpstreamUnavailable) as caught:
         next(pages)
     assert caught.value.message == (
-        f"ScaiKey at {server.origin} answers {USERS} with 500 (Internal Server Error)."
+        f"ScaiKey at {server.origin} responded to {USERS} with 500 (Internal Server Error)."
     )
     assert fetching_threads() == []
 

@@ -10,7 +10,7 @@ from django.conf import settings as django_settings
 from django.db import OperationalError
 
 from scaiwave import registry
-from scaiwave.auth.operators import Operator, Role, host_operator
+from scaiwave.auth.operators import Operator, Role, get_host_operator
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Check, Finding, State, passed, warned
 from scaiwave.doctor.runner import HealthReport, run_checks
@@ -29,7 +29,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(operator: Operator | None = None, *, dry_run: bool = False) -> HealthReport:
     return run_checks(
-        operator=operator or host_operator(),
+        operator=operator or get_host_operator(),
         config=django_settings.CONFIG,
         now=NOW,
         dry_run=dry_run,
@@ -77,8 +77,8 @@ def test_fail_what_the_database_raises_is_a_finding() -> None:
 @pytest.mark.parametrize(
     ("operator", "dry_run", "mended"),
     [
-        (host_operator(), False, True),
-        (host_operator(), True, False),
+        (get_host_operator(), False, True),
+        (get_host_operator(), True, False),
         (Operator("reader", Role.PLATFORM_READ), False, False),
     ],
 )

@@ -30,7 +30,7 @@ def states(findings: list[Finding]) -> list[tuple[str, str]]:
 
 @pytest.mark.django_db
 def test_success_the_database_answers() -> None:
-    findings = list(checks.database(django_settings.CONFIG, NOW))
+    findings = list(checks.check_database(django_settings.CONFIG, NOW))
     assert states(findings) == [("database", "pass"), ("migrations", "pass")]
     assert connection.vendor.startswith(findings[0].message[:6].lower())
 
@@ -43,7 +43,7 @@ def test_success_each_disk_is_looked_at_once(
 ) -> None:
     # The one thing about a disk that no test may bring about.
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(2**41, 0, free))
-    findings = list(checks.disks(load({"SCAIWAVE_HOME": str(home)}), NOW))
+    findings = list(checks.check_disks(load({"SCAIWAVE_HOME": str(home)}), NOW))
     assert {found for _, found in states(findings)} == {state}
     devices = {
         Path(finding.message.rpartition(" in ")[2][:-1]).stat().st_dev for finding in findings
@@ -53,14 +53,14 @@ def test_success_each_disk_is_looked_at_once(
 
 def test_success_no_redis_is_fine(settings: Settings, home: Path) -> None:
     settings.REDIS_URL = ""
-    findings = list(checks.redis(load({"SCAIWAVE_HOME": str(home)}), NOW))
+    findings = list(checks.check_redis(load({"SCAIWAVE_HOME": str(home)}), NOW))
     assert states(findings) == [("redis", "pass")]
 
 
 def test_fail_redis_is_down(settings: Settings, home: Path) -> None:
     settings.REDIS_URL = NOBODY
     config = load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_REDIS_URL": NOBODY})
-    (finding,) = checks.redis(config, NOW)
+    (finding,) = checks.check_redis(config, NOW)
     assert (finding.state, finding.code, finding.exit_code) == (
         State.FAIL,
         "SW_REDIS_UNREACHABLE",
@@ -74,7 +74,7 @@ def test_success_a_redis_without_workers_is_a_warning(
 ) -> None:
     settings.REDIS_URL = redis_url
     settings.RQ_QUEUES = {"default": {}}
-    findings = list(checks.redis(load({"SCAIWAVE_HOME": str(home)}), NOW))
+    findings = list(checks.check_redis(load({"SCAIWAVE_HOME": str(home)}), NOW))
     assert states(findings) == [("redis", "pass"), ("workers", "warn")]
     assert findings[1].fix == "Start one: `scaiwave manage rqworker default`."
 
@@ -92,9 +92,13 @@ def test_success_jobs_that_are_over_wait_no_more(
         client.flushdb()
         queue = Queue(connection=client)
         first, _ = [queue.enqueue("tenants.jobs.refresh_usage", ttl=60) for _ in range(2)]
-        assert list(checks.redis(config, NOW))[1].message == "No worker runs, and 2 jobs wait."
+        assert (
+            list(checks.check_redis(config, NOW))[1].message == "No worker runs, and 2 jobs wait."
+        )
         client.delete(first.key)  # as Redis does once the minute is over
-        assert list(checks.redis(config, NOW))[1].message == "No worker runs, and 1 job waits."
+        assert (
+            list(checks.check_redis(config, NOW))[1].message == "No worker runs, and 1 job waits."
+        )
         client.flushdb()
 
 
@@ -113,15 +117,15 @@ def test_success_a_worker_counts_while_its_heart_beats(
         worker.register_birth()  # type: ignore[no-untyped-call]
         try:
             now = timezone.now()
-            assert states(list(checks.redis(config, now)))[1] == ("workers", "pass")
+            assert states(list(checks.check_redis(config, now)))[1] == ("workers", "pass")
             later = now + timedelta(hours=1)
-            assert states(list(checks.redis(config, later)))[1] == ("workers", "warn")
+            assert states(list(checks.check_redis(config, later)))[1] == ("workers", "warn")
         finally:
             worker.register_death()  # type: ignore[no-untyped-call]
 
 
 def test_fail_a_setting_that_is_no_good(home: Path, settings: Settings) -> None:
     settings.CONFIG = load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_SYNC_REMOVAL_LIMIT": "many"})
-    findings = list(checks.configuration(settings.CONFIG, NOW))
+    findings = list(checks.check_configuration(settings.CONFIG, NOW))
     bad = [finding for finding in findings if finding.state is State.FAIL]
     assert [(finding.code, finding.exit_code) for finding in bad] == [("SW_CONFIG_INVALID", 2)]

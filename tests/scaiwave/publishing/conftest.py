@@ -15,7 +15,7 @@ from scaiwave.publishing.report import PublishReport
 from scaiwave.sandbox import Sandbox
 from tests.scaiwave.publishing.factories import make_page, write_page
 
-QUICK = RetryPolicy(total=0.15, first_contact=0.1, shortest=0.01, longest=0.03)
+QUICK = RetryPolicy(total=0.15, first_contact=0.1, min_pause=0.01, max_pause=0.03)
 Publish = Callable[..., PublishReport]
 
 
@@ -37,7 +37,7 @@ def cms() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def client(cms: Sandbox) -> Iterator[ScaiCmsClient]:
-    with ScaiCmsClient(cms.url, cms.scaicms.api_key, patience=QUICK) as client:
+    with ScaiCmsClient(cms.url, cms.scaicms.api_key, retry_policy=QUICK) as client:
         yield client
 
 

@@ -88,7 +88,8 @@ def test_success_the_refusal_says_what_to_do(run: Publish, cms: Sandbox) -> None
     cms.faults.add("status", method="PUT", path=ROLES, status=403, body={"detail": detail})
     (problem,) = run(execute=True).problems
     assert problem.message == (
-        f"ScaiCMS at {cms.url} forbids PUT {ROLES}: PERMISSION_DENIED, Permission docs.write "
+        f"ScaiCMS at {cms.url} does not allow PUT {ROLES}: PERMISSION_DENIED, Permission "
+        "docs.write "
         "required."
     )
     assert problem.fix == (

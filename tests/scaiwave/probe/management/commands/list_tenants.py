@@ -12,7 +12,7 @@ from typing import Any
 from django.db import ProgrammingError
 
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.output import Column, ColumnType
+from scaiwave.console.columns import Column, ColumnType
 from scaiwave.errors import NotFoundError
 
 COLUMNS = (

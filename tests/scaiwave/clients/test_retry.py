@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scaiwave.clients.dates import parse_http_date
+from scaiwave.clients.http.retry import parse_http_date
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from scaiwave.doctor.advice import format_advice
 from scaiwave.doctor.findings import passed, warned
+from scaiwave.management.commands.doctor import format_advice
 
 FIX = (
     "Put the old one back after the newest, or make a key: "

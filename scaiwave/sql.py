@@ -1,0 +1,67 @@
+"""Raw SQL that is written once for both databases: statements, parameters and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from django.db import connection
+
+T = TypeVar("T")
+
+MAX_STATEMENT_VALUES = 500
+"""Values in one statement; older builds of SQLite accept fewer than a thousand."""
+
+
+def execute(sql: str, params: Sequence[Any] = ()) -> int:
+    """Run a statement and return the number of rows it affected."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return int(cursor.rowcount)
+
+
+def fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Return all rows of a query."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return cast(list[tuple[Any, ...]], cursor.fetchall())
+
+
+def fetch_one(sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """Return the first row of a query that always has one, such as a count."""
+    return fetch(sql, params)[0]
+
+
+def uuid_param(value: UUID | str) -> str:
+    """Return a UUID as the database's raw SQL takes it; SQLite stores 32 hexadecimal digits."""
+    value = value if isinstance(value, UUID) else UUID(value)
+    return str(value) if connection.vendor == "postgresql" else value.hex
+
+
+def to_uuid(value: UUID | str) -> UUID:
+    """Return a UUID column's value as a UUID; SQLite returns 32 hexadecimal digits."""
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def datetime_param(value: datetime) -> Any:
+    """Return a time as the database's raw SQL takes it."""
+    return connection.ops.adapt_datetimefield_value(value)
+
+
+def is_distinct(left: str, right: str) -> str:
+    """Return SQL for "differs", in which NULL is a value like others.
+
+    SQLite knows IS NOT for this, and only from 3.39 on also the standard's IS DISTINCT FROM.
+    """
+    operator = "IS DISTINCT FROM" if connection.vendor == "postgresql" else "IS NOT"
+    return f"({left} {operator} {right})"
+
+
+def batched(values: Iterable[T], size: int = MAX_STATEMENT_VALUES) -> Iterator[list[T]]:
+    """Yield the values in lists of `size`, the last one shorter."""
+    iterator = iter(values)
+    while batch := list(islice(iterator, size)):
+        yield batch
