@@ -3,7 +3,8 @@
 `run.run_sync` goes through the modules in this order:
 
 1. `scope` reads from the token what the credentials can read.
-2. `fetch` reads the lists into the temporary tables of `staging`.
+2. `fetch` reads the lists into the temporary tables of `staging`, or `targets` the single records
+   that webhooks announce.
 3. `confirm` looks up every loss of access by id; `memberships` reads members again.
 4. `plan` compares the staged records with the rows: `entities` (with `tenant_slugs` and
    `local_ids`), `memberships` and `roles` plan their kinds.

@@ -272,9 +272,8 @@ class Confirmer:
 def find_claims(entity: EntitySync, *, targets_only: bool = False) -> None:
     """Stage a claim for each row that the lists omit, or show as moved or as not active.
 
-    A record that is listed but can't be used makes no claim. With
-    `targets_only` only a target can be omitted, and what is in a tenant that is confirmed as
-    removed.
+    A record that is listed but can't be used makes no claim. With `targets_only` only targets make
+    claims, and the rows of a tenant that is confirmed as removed.
     """
     is_moved, tenant_join, moved = "0", "", "false"
     if entity.in_tenant:

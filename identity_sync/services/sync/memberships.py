@@ -90,7 +90,7 @@ def count_active() -> int:
 
 
 def count_in_scope() -> int:
-    """Edges of every tenant in scope that are not absent, whatever was read."""
+    """Count the active edges of every tenant in scope, whatever was fetched."""
     sql = (
         "SELECT count(*) FROM sw_group_memberships e JOIN scope_tenants c "
         "ON c.tenant_id = e.tenant_id WHERE e.absent_since IS NULL"
@@ -129,9 +129,9 @@ def find_claims() -> None:
 
 
 def find_edges_of_lost_members() -> None:
-    """Find the edges in groups that were not read whose member is proven to be gone or has moved.
+    """Stage a proven claim for each edge of a removed or moved member in a group not fetched.
 
-    A run of everything reads every group, so only a run for single records needs this.
+    A full run fetches every group, so only a run for single records needs this.
     """
     moved = is_distinct("s.tenant_scaikey_id", "t.scaikey_tenant_id")
     for is_group, table, kind, column, _ in _MEMBER_TYPES:
@@ -421,7 +421,7 @@ def _plan_claims(action: str, reason: str, states: tuple[str, ...]) -> None:
 
 
 def count_unseen() -> int:
-    """Count the edges of the database in the groups that were read that no list showed."""
+    """Count the edges of the database in fetched groups that no list showed."""
     sql = (
         "SELECT count(*) FROM edge_claims WHERE state <> 'exists' "
         "AND group_scaikey_id IN (SELECT scaikey_id FROM fetched_group_rows)"

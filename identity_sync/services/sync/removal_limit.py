@@ -32,7 +32,7 @@ OVER_LIMIT = "over the removal limit of its tenant"
 
 _ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
 AFFECTED = "affected people"
-"""Who loses anything: a status, a role, or a group membership."""
+"""The measure of people who lose a status, a role or a group membership."""
 
 _LABELS = {
     AFFECTED: "people would lose access, a role or a group membership",
@@ -49,9 +49,9 @@ _LABELS = {
 class RemovalLimit:
     """The limit is exceeded by more than `limit` losses and more than `share` (0 to 1) of the rows.
 
-    `allowed`, if set, permits a plan with at most that many losses in total. `spent`
-    are losses of earlier runs, by measure and tenant, that count too: a series of small runs must
-    not take what one run may not.
+    `allowed`, if set, permits a plan with at most that many losses in total. `spent` has the losses
+    of earlier runs, by measure and tenant, which count too: a series of small runs must not remove
+    what a single run may not.
     """
 
     limit: int
@@ -66,7 +66,7 @@ class RemovalLimit:
         return self.allowed is not None and total <= self.allowed
 
     def count_spent(self, measure: str, tenant_id: str | None = None) -> int:
-        """Losses of earlier runs: of one tenant, or of all."""
+        """Count the losses of earlier runs, of one tenant or of all."""
         if tenant_id is not None:
             return self.spent.get((measure, tenant_id), 0)
         return sum(number for (kind, _), number in self.spent.items() if kind == measure)

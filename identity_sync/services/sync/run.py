@@ -62,9 +62,8 @@ class SyncOptions:
 
     `tenant` is the ID or slug of the only tenant to sync. `allow_removals` permits that many losses
     of access, `allow_no_super_admin` a plan that leaves no super admin. `on_planned` is called
-    while the plan can be read. `connect` creates the client. `targets` are
-    the single records of a run that reads nothing else; `waits` is true for a run that waits for
-    the lock.
+    while the plan can be read. `connect` creates the client. `targets` are the single records of a
+    run that reads nothing else. `waits` is true for a run that waits for the lock.
     """
 
     operator: Operator
@@ -142,7 +141,7 @@ def run_sync(options: SyncOptions) -> SyncReport:
         try:
             return _run_and_record(context, run)
         finally:
-            # What was announced before the lists were read is in them.
+            # The lists contain everything that was announced before they were read.
             if run.outcome in (Outcome.APPLIED, Outcome.PARTIAL):
                 events.finish(covered, run=run, now=_now())
 

@@ -48,10 +48,10 @@ def process_events(*, operator: Operator) -> None:
 
 
 def process_until_done(*, operator: Operator, lock: int | None) -> bool:
-    """Handle events in a process of its own; False if one is doing so on this host.
+    """Handle events in a separate process; return False if one is doing so on this host.
 
-    `lock` is the descriptor of `PROCESS_LOCK`, None if another process has it. Whoever finds it
-    locked starts no process, so events are looked for again after it is released.
+    `lock` is the descriptor of `PROCESS_LOCK`, None if another process has it. A receiver that
+    finds it locked starts no process, so this checks for events again after releasing it.
     """
     if lock is None:
         return False
