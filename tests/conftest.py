@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,20 @@ _GIVEN = {kind: os.environ.get(f"SCAIWAVE_TEST_{kind.upper()}_URL") for kind in 
 _BRIEF = os.environ.get("SCAIWAVE_TEST_BRIEF") == "1"
 _REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
 _DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_setup", "database_url"})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sigint_is_handled() -> Iterator[None]:
+    """Handle SIGINT even where the parent ignores it, as in `nohup … &`.
+
+    Processes that tests start inherit an ignored signal, but not a handler.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def pytest_configure(config: pytest.Config) -> None:

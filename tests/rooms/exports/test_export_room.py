@@ -154,8 +154,8 @@ def test_success_meets_the_schemas() -> None:
     rows.event(room, 1, original_content={}, event_uuid=KEY, edited_at=NOW, do_not_index=True)
     for window in (WHOLE_ROOM, make_window(since=EARLY)):
         bundle = export(room, window=window)
-        schema("manifest").validate(bundle.manifest)
-        schema("signature").validate(bundle.signature)
+        assert list(schema("manifest").iter_errors(bundle.manifest)) == []
+        assert list(schema("signature").iter_errors(bundle.signature)) == []
 
 
 def schema(name: str) -> Draft202012Validator:

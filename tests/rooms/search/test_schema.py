@@ -65,6 +65,7 @@ def test_success_the_word_index_matches_the_documents() -> None:
     backfill()
     backfill(restart=True)
     execute_sql(f"INSERT INTO {WORDS} ({WORDS}, rank) VALUES ('integrity-check', 1)")
+    assert len(find_event_ids("word")) == 20
 
 
 def test_success_the_words_are_looked_up_first() -> None:
