@@ -1,0 +1,191 @@
+"""From a delivery to a real web server until the database shows it, by processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from scaiwave.sandbox import Sandbox
+from tests.identity_sync.sync.directory import everybody
+from tests.identity_sync.sync.server import Server, wait_for
+from tests.identity_sync.test_schedule import MANAGE
+from tests.identity_sync.webhooks.live_server import LiveServer, serve
+from tests.scaiwave.console import CHECKOUT, SCRIPT
+
+pytestmark = pytest.mark.sandbox(people=30, tenants=2, groups=3)
+
+
+@pytest.fixture
+def synced(server: Server) -> Server:
+    """A server that is equal to the sandbox."""
+    subprocess.run([*SCRIPT, "sync"], cwd=CHECKOUT, check=True, capture_output=True)
+    return server
+
+
+@pytest.fixture
+def live(synced: Server, sandbox: Sandbox, home: Path) -> Iterator[LiveServer]:
+    with serve(synced.url, home, sandbox) as running:
+        yield running
+
+
+def suspend(sandbox: Sandbox) -> str:
+    person = next(row["id"] for row in everybody(sandbox) if row["status"] == "ACTIVE")
+    sandbox.directory.suspend_user(person)
+    return str(person)
+
+
+@contextmanager
+def slow(sandbox: Sandbox, seconds: float) -> Iterator[None]:
+    """Let every answer of ScaiKey take this long."""
+    sandbox.latency = seconds
+    try:
+        yield
+    finally:
+        sandbox.latency = 0.0
+
+
+def test_success_a_process_of_its_own_revokes_within_seconds(
+    live: LiveServer, sandbox: Sandbox
+) -> None:
+    person = suspend(sandbox)
+    began = time.monotonic()
+    with slow(sandbox, 0.1):
+        response = live.deliver("user.suspended", person)
+        assert (response.status_code, response.json()) == (200, {"handled": True})
+        wait_for(live.processes)
+        (pid,) = live.processes()
+        # It is in a session of its own, and none of the web server's children.
+        assert os.getsid(pid) != os.getsid(live.pid)
+        assert f"\nPPid:\t{live.pid}\n" not in Path(f"/proc/{pid}/status").read_text()
+        wait_for(lambda: live.status_of(person) == "SUSPENDED")
+    assert time.monotonic() - began < 20
+    wait_for(lambda: not live.processes())
+    assert live.states() == ["handled"]
+    assert live.runs() == [("manual", "applied"), ("webhook", "applied")]
+
+
+@pytest.mark.once
+def test_success_it_survives_the_death_of_the_web_server(
+    live: LiveServer, sandbox: Sandbox
+) -> None:
+    person = suspend(sandbox)
+    with slow(sandbox, 0.3):
+        live.deliver("user.suspended", person)
+        live.kill()
+        wait_for(lambda: live.states() == ["handled"])
+    assert live.status_of(person) == "SUSPENDED"
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("by", ["the next delivery", "sync"])
+def test_success_nothing_is_lost_when_it_is_killed(
+    live: LiveServer, sandbox: Sandbox, by: str
+) -> None:
+    one, two = suspend(sandbox), suspend(sandbox)
+    with slow(sandbox, 0.5):
+        live.deliver("user.suspended", one)
+        wait_for(lambda: ("webhook", "running") in live.runs())
+        for pid in live.processes():
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not live.processes())
+    assert live.states() == ["pending"]
+    if by == "sync":
+        subprocess.run([*SCRIPT, "sync"], cwd=CHECKOUT, check=True, capture_output=True)
+        assert live.states() == ["handled"]
+    else:
+        live.deliver("user.suspended", two)
+        wait_for(lambda: live.states() == ["handled", "handled"])
+    assert live.status_of(one) == live.status_of(two) == "SUSPENDED"
+    assert ("webhook", "failed") in live.runs()
+
+
+@pytest.mark.once
+def test_success_a_burst_is_one_process_and_every_event_is_stored_once(
+    live: LiveServer, sandbox: Sandbox
+) -> None:
+    people = [row["id"] for row in everybody(sandbox)[:15]]
+    for person in people:
+        sandbox.directory.suspend_user(person)
+    most = 0
+    with slow(sandbox, 0.05), ThreadPoolExecutor(8) as pool:
+        sent = [
+            pool.submit(live.deliver, "user.suspended", person, f"evt_burst_{person}")
+            for person in people
+            for _ in range(3)
+        ]
+        while not all(future.done() for future in sent) or "pending" in live.states():
+            most = max(most, len(live.processes()))
+            time.sleep(0.02)
+    assert {future.result().status_code for future in sent} == {200}
+    assert most == 1
+    assert live.states() == ["handled"] * 15
+    assert {live.status_of(person) for person in people} == {"SUSPENDED"}
+
+
+@pytest.mark.once
+def test_success_it_waits_for_a_full_sync(
+    live: LiveServer, synced: Server, sandbox: Sandbox
+) -> None:
+    with slow(sandbox, 0.3), synced.syncing() as process:
+        time.sleep(1.0)  # The lists are being read.
+        person = suspend(sandbox)
+        live.deliver("user.suspended", person)
+        process.communicate()
+        assert process.returncode == 0
+    wait_for(lambda: live.states() == ["handled"])
+    assert live.status_of(person) == "SUSPENDED"
+    assert live.runs() == [
+        ("manual", "applied"),
+        ("manual", "applied"),
+        ("webhook", "applied"),
+    ]
+
+
+def test_success_with_redis_a_job_does_it(
+    synced: Server,
+    sandbox: Sandbox,
+    home: Path,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    redis = Redis.from_url(redis_url)
+    redis.flushdb()
+    monkeypatch.setenv("SCAIWAVE_REDIS_URL", redis_url)
+    one, two = suspend(sandbox), suspend(sandbox)
+    with serve(synced.url, home, sandbox) as live:
+        live.deliver("user.suspended", one)
+        live.deliver("user.suspended", two)
+        assert redis.llen("rq:queue:default") == 1
+        assert live.states() == ["pending", "pending"]
+        subprocess.run([*MANAGE, "rqworker", "--burst", "default"], check=True, capture_output=True)
+        assert live.states() == ["handled", "handled"]
+        assert live.processes() == []
+        assert live.status_of(one) == live.status_of(two) == "SUSPENDED"
+    redis.close()
+
+
+@pytest.mark.once
+def test_success_without_the_redis_that_is_configured(
+    synced: Server, sandbox: Sandbox, home: Path
+) -> None:
+    person = suspend(sandbox)
+    with serve(synced.url, home, sandbox, SCAIWAVE_REDIS_URL="redis://127.0.0.1:1") as live:
+        live.deliver("user.suspended", person)
+        wait_for(lambda: live.states() == ["handled"])
+        assert "Webhooks are handled without Redis: ConnectionError." in (
+            home / "web.log"
+        ).read_text(encoding="utf-8")
+
+
+def test_success_by_hand_when_there_is_nothing_to_do(server: Server) -> None:
+    process = subprocess.run([*MANAGE, "process_webhooks"], check=True, capture_output=True)
+    assert (process.stdout, process.stderr) == (b"", b"")
