@@ -22,6 +22,13 @@ class InvalidMutation(DomainError):
     remedy = "Use one of the mutations that the error lists."
 
 
+class InvalidWebhook(DomainError):
+    """The sandbox can't send webhooks with these options."""
+
+    code = "SW_SANDBOX_INVALID_WEBHOOK"
+    fix = "Set `url` to an http or https address, `lose` and `repeat` to shares from 0 to 1."
+
+
 class PortBusy(ConfigurationError):
     """Another process uses the sandbox's port, or this user may not open it."""
 

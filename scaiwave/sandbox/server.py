@@ -27,6 +27,7 @@ from scaiwave.sandbox.http.routing import HTTPError, Request, Response, find_rou
 from scaiwave.sandbox.http.server import Server
 from scaiwave.sandbox.journal import Journal
 from scaiwave.sandbox.keys import KeyRing, PrivateKey
+from scaiwave.sandbox.webhooks import Webhooks
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.05
@@ -53,7 +54,8 @@ class Sandbox:
     seconds; `clock_offset` shifts the Date header only. Everything from `envelope` on may be
     changed while it runs, and so may `registrations.auto_approve`. A request for more than
     `max_per_page` rows gets that many; with `refuse_per_page` set, that limit applies instead and a
-    request above it is refused with 422. Without `scim` the SCIM paths return 404.
+    request above it is refused with 422. Without `scim` the SCIM paths return 404. Mutations are
+    announced to `webhook_url`; `webhooks` has more options.
     """
 
     seed: int = 1
@@ -76,6 +78,7 @@ class Sandbox:
     scim: bool = True
     token_lifetime: int = 3600
     clock_offset: float = 0.0
+    webhook_url: str = ""
     faults: Faults = field(default_factory=Faults, init=False)
     requests: RequestLog = field(default_factory=RequestLog, init=False)
 
@@ -98,6 +101,7 @@ class Sandbox:
         self.registrations = Registrations(auto_approve=self.auto_approve)
         self.scaicms = scaicms.ScaiCms(seed=self.seed)
         self.scaigrid = scaigrid.ScaiGrid(seed=self.seed)
+        self.webhooks = Webhooks(self.directory, seed=self.seed)
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -107,6 +111,8 @@ class Sandbox:
             for entry in journal.replay():
                 self.mutate(str(entry.pop("op")), **entry)
             self._journal = journal
+        # Only now: the mutations of earlier runs were announced then.
+        self.webhooks.configure({"url": self.webhook_url})
 
     @property
     def url(self) -> str:
@@ -132,6 +138,7 @@ class Sandbox:
             daemon=True,
         )
         self._thread.start()
+        self.webhooks.start()
         return self
 
     def stop(self) -> None:
@@ -143,6 +150,7 @@ class Sandbox:
         self._server.close_connections()
         self._server.server_close()
         self._thread.join()
+        self.webhooks.stop()
         self._server = self._thread = None
 
     def __enter__(self) -> Self:
@@ -280,6 +288,7 @@ class Sandbox:
             result = change(**arguments)
             if self._journal is not None:
                 self._journal.record(operation, arguments)
+        self.webhooks.announce_mutation(operation, arguments, result)
         return result
 
     def get_summary(self) -> dict[str, Any]:

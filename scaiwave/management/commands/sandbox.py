@@ -69,6 +69,11 @@ class Command(BaseCommand):
             help="error of the Date header in seconds (default 0)",
         )
         add(
+            "--webhook-url",
+            default="",
+            help="address that changes made through /sandbox/mutate are announced to",
+        )
+        add(
             "--state-dir",
             type=Path,
             help="directory in which changes made through /sandbox/mutate are stored",
@@ -91,6 +96,9 @@ class Command(BaseCommand):
         self.stdout.write(f"ScaiKey sandbox on {sandbox.url}: {counts} (seed {sandbox.seed}).")
         self.stdout.write(f"Register: scaiwave sync register --url {sandbox.url}")
         self.stdout.write(f"Approve:  {'automatic' if sandbox.auto_approve else approve}")
+        if sandbox.webhook_url:
+            secret = sandbox.webhooks.options.secret
+            self.stdout.write(f"Webhooks: to {sandbox.webhook_url}, signed with {secret}")
         self.stdout.write(f"Status:   GET {sandbox.url}/sandbox/\nStop:     Ctrl-C")
         self.stdout.flush()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from scaiwave.sandbox.errors import InvalidMutation, UnknownEntity
+from scaiwave.sandbox.errors import InvalidMutation, InvalidWebhook, UnknownEntity
 from scaiwave.sandbox.http.routing import (
     HTTPError,
     Request,
@@ -43,6 +43,30 @@ def add_fault(sandbox: SandboxState, request: Request) -> Response:
 def clear_faults(sandbox: SandboxState, request: Request) -> Response:
     sandbox.faults.clear()
     return Response(status=204)
+
+
+@route("GET", CONTROL_PREFIX + "/webhooks")
+def get_webhooks(sandbox: SandboxState, request: Request) -> Response:
+    """Return the options and the latest deliveries, oldest first."""
+    webhooks = sandbox.webhooks
+    return json_response({"options": webhooks.options, "recent": list(webhooks.recent)})
+
+
+@route("POST", CONTROL_PREFIX + "/webhooks")
+def configure_webhooks(sandbox: SandboxState, request: Request) -> Response:
+    """Change options, such as `{"url": "http://127.0.0.1:8000/v1/webhooks/scaikey"}`."""
+    try:
+        return json_response(sandbox.webhooks.configure(parse_json_body(request)))
+    except InvalidWebhook as error:
+        raise HTTPError(422, f"{error.message} {error.fix}") from None
+
+
+@route("POST", CONTROL_PREFIX + "/webhooks/send")
+def send_webhook(sandbox: SandboxState, request: Request) -> Response:
+    """Send an event that need not be true: `{"event_type": "user.deleted", "id": "usr_…"}`."""
+    event = parse_json_body(request)
+    event_type, resource_id = str(event.get("event_type", "")), str(event.get("id", ""))
+    return json_response({"event_id": sandbox.webhooks.announce(event_type, resource_id)})
 
 
 @route("POST", CONTROL_PREFIX + "/mutate")

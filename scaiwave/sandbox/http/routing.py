@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from scaiwave.sandbox.data.directory import Directory
     from scaiwave.sandbox.http.faults import Faults, Rule
     from scaiwave.sandbox.keys import KeyRing
+    from scaiwave.sandbox.webhooks import Webhooks
 
 JSON = "application/json"
 
@@ -100,6 +101,7 @@ class SandboxState(Protocol):
     faults: Faults
     scaicms: ScaiCms
     scaigrid: ScaiGrid
+    webhooks: Webhooks
 
     @property
     def url(self) -> str: ...
