@@ -66,9 +66,9 @@ def main() -> int:
             result = smoke_test(
                 operator=identify_operator(settings.CONFIG),
                 config=settings.CONFIG,
-                wish=SmokeTestOptions(options.embed, options.accounting, options.tenant),
+                options=SmokeTestOptions(options.embed, options.accounting, options.tenant),
                 now=datetime.now(UTC),
-                tell=print_step,
+                report=print_step,
             )
     finally:
         connections.close_all()

@@ -1,4 +1,34 @@
-"""What can go wrong with tenants, people and groups."""
+"""Errors of tenants, partners, participants, groups, roles, the audit log and administrators.
+
+DomainError
+├── AmbiguousName             a name matches more than one record
+├── InvalidSlug               not the slug of a tenant or partner
+├── InvalidName               a name, reason or ID can't be stored or printed
+├── InvalidRoleSlug           not the slug of a role
+├── InvalidLimit              not a limit
+├── InvalidFeature            not a feature's key or value
+├── InvalidAdministrator      not a user name or e-mail address
+└── WeakPassword              the password breaks a rule
+NotFoundError
+├── TenantNotFound, PartnerNotFound, ParticipantNotFound, GroupNotFound, RoleNotFound
+├── ScaiKeyTenantNotFound     ScaiKey has no such tenant
+└── ModelMissing              ScaiGrid does not list a configured model
+ConflictError
+├── TenantConflict, PartnerConflict, RoleConflict, AdministratorConflict
+└── ScaiKeyMismatch           ScaiKey has other values for the tenant
+RefusedError
+├── RoleBuiltIn               built-in roles are neither created nor deleted
+├── RoleInUse                 the role is still granted
+├── RoleHolderInactive        the holder was removed from ScaiKey
+├── RoleFromScaiKey           the grant belongs to ScaiKey
+├── LastSuperAdmin            no super_admin would remain
+└── ManagedByScaiKey          ScaiKey manages this field of the tenant
+PermissionDenied
+├── SuperAdminOnly            only a super_admin grants or revokes super_admin
+└── SelfElevation             operators can't grant themselves a role
+ConfigurationError
+└── AuditTriggersMissing      the database does not protect the audit log
+"""
 
 from __future__ import annotations
 
@@ -11,192 +41,191 @@ from scaiwave.errors import (
     RefusedError,
 )
 
+_SEE_ERROR = "Follow the rule that the error names."
+
 
 class TenantNotFound(NotFoundError):
-    """No such tenant, or it is outside your scope."""
+    """No such tenant within your scope."""
 
     code = "SW_TENANT_NOT_FOUND"
-    fix = "`scaiwave admin list-tenants` shows those you may see; `scaiwave sync` fetches new ones."
+    fix = (
+        "Run `scaiwave admin list-tenants` to see the tenants within your scope, or "
+        "`scaiwave sync` to fetch new ones."
+    )
 
 
 class PartnerNotFound(NotFoundError):
-    """No such partner, or it is outside your scope."""
+    """No such partner within your scope."""
 
     code = "SW_PARTNER_NOT_FOUND"
     fix = (
-        "`scaiwave admin list-partners` shows those you may see; `scaiwave sync` fetches new ones."
+        "Run `scaiwave admin list-partners` to see the partners within your scope, or "
+        "`scaiwave sync` to fetch new ones."
     )
 
 
 class ParticipantNotFound(NotFoundError):
-    """No such participant, or it is outside your scope."""
+    """No such participant within your scope."""
 
     code = "SW_PARTICIPANT_NOT_FOUND"
-    fix = "`scaiwave admin list-participants --tenant <slug> --search <name>` finds people."
-
-
-class GroupNotFound(NotFoundError):
-    """No such group, or it is outside your scope."""
-
-    code = "SW_GROUP_NOT_FOUND"
-    fix = "`scaiwave admin list-groups --tenant <slug>` shows the groups of a tenant."
-
-
-class ScaiKeyTenantNotFound(NotFoundError):
-    """ScaiKey has no such tenant, or it is outside the operator's scope."""
-
-    code = "SW_TENANT_NOT_AT_SCAIKEY"
-    remedy = (
-        "Check the ID in ScaiKey. For a tenant that will be created there later, pass "
-        "`--no-verify`."
+    fix = (
+        "Run `scaiwave admin list-participants --tenant <slug> --search <name>` to search a tenant."
     )
 
 
+class GroupNotFound(NotFoundError):
+    """No such group within your scope."""
+
+    code = "SW_GROUP_NOT_FOUND"
+    fix = "Run `scaiwave admin list-groups --tenant <slug>` to see a tenant's groups."
+
+
+class ScaiKeyTenantNotFound(NotFoundError):
+    """ScaiKey has no such tenant, or has it outside your scope."""
+
+    code = "SW_TENANT_NOT_AT_SCAIKEY"
+    remedy = "Check the ID in ScaiKey. If the tenant will be created there later, add --no-verify."
+
+
 class AmbiguousName(DomainError):
-    """The name fits several objects."""
+    """The name matches more than one record."""
 
     code = "SW_NAME_AMBIGUOUS"
-    remedy = "Use one of the IDs that the error lists."
+    remedy = "Use the ID of one of the records that the error lists."
 
 
 class InvalidSlug(DomainError):
-    """The slug can't be used for a tenant or partner."""
+    """The text is not a valid slug of a tenant or partner."""
 
     code = "SW_TENANT_BAD_SLUG"
-    remedy = "Correct it as the error says."
+    remedy = _SEE_ERROR
 
 
 class InvalidName(DomainError):
-    """The name or the ID is empty, too long or has characters that can't be stored or displayed."""
+    """A name, reason or ID is too long or contains characters that can't be printed."""
 
     code = "SW_TENANT_BAD_NAME"
-    remedy = "Correct it as the error says."
+    remedy = _SEE_ERROR
 
 
 class TenantConflict(ConflictError):
     """The slug or the ScaiKey tenant already belongs to another tenant."""
 
     code = "SW_TENANT_CONFLICT"
-    remedy = "Choose another slug, or check the ScaiKey ID. The error names the other tenant."
+    remedy = "Choose another slug, or check the ID in ScaiKey."
 
 
 class ScaiKeyMismatch(ConflictError):
-    """The given values differ from ScaiKey's, which would win at the next sync."""
+    """ScaiKey has other values for this tenant, and the next sync would apply them."""
 
     code = "SW_TENANT_SCAIKEY_DISAGREES"
-    remedy = "Pass the values that the error names, or change them in ScaiKey first."
+    remedy = "Pass the values that ScaiKey has, or change them in ScaiKey first."
 
 
 class RoleNotFound(NotFoundError):
     """The tenant has no such role."""
 
     code = "SW_ROLE_NOT_FOUND"
-    fix = "`scaiwave role list --tenant <slug>` shows the roles of a tenant."
+    fix = "Run `scaiwave role list --tenant <slug>` to see a tenant's roles."
 
 
 class InvalidRoleSlug(DomainError):
-    """The slug can't be used for a role."""
+    """The text is not a valid slug of a role."""
 
     code = "SW_ROLE_BAD_SLUG"
-    remedy = (
-        "Use 2 to 63 characters of a–z, 0–9, hyphen and underscore. See [Slugs](roles.md#slugs)."
-    )
+    remedy = "Use 2 to 63 characters of a–z, 0–9, hyphen and underscore. [Slugs](roles.md#slugs)."
 
 
 class RoleConflict(ConflictError):
-    """The slug already belongs to another role of the tenant."""
+    """The tenant already has a role with this slug and another name."""
 
     code = "SW_ROLE_CONFLICT"
     remedy = "Choose another slug, or pass the name that the role has."
 
 
 class RoleBuiltIn(RefusedError):
-    """Built-in roles exist in every tenant and can't be created or deleted."""
+    """Every tenant has this role. Built-in roles are neither created nor deleted."""
 
     code = "SW_ROLE_BUILT_IN"
-    remedy = "Grant or revoke it instead. A role without holders has no effect."
+    remedy = "Grant or revoke the role; a role without holders has no effect."
 
 
 class RoleInUse(RefusedError):
-    """A role that is granted can't be deleted."""
+    """The role can't be deleted while it is granted."""
 
     code = "SW_ROLE_HELD"
-    remedy = "Revoke it from each holder that the error names, then delete it."
+    remedy = "Revoke the role from each holder that the error names, then delete it."
 
 
 class RoleHolderInactive(RefusedError):
-    """Whom it would be granted to is gone from ScaiKey."""
+    """The participant or group that would get the role was removed from ScaiKey."""
 
     code = "SW_ROLE_HOLDER_GONE"
-    fix = "Bring them back in ScaiKey and run `scaiwave sync`, then grant it."
+    fix = "Restore the holder in ScaiKey, run `scaiwave sync`, then grant the role."
 
 
 class RoleFromScaiKey(RefusedError):
-    """ScaiKey grants the role, and would grant it again."""
+    """ScaiKey granted the role, and would grant it again."""
 
     code = "SW_ROLE_FROM_SCAIKEY"
-    remedy = "Revoke it in ScaiKey, then run `scaiwave sync`."
+    remedy = "Remove the role from the holder in ScaiKey, then run `scaiwave sync`."
 
 
 class LastSuperAdmin(RefusedError):
-    """The tenant would lose its last super_admin who is active, or who can sign in."""
+    """No active super_admin, or none who can sign in, would remain."""
 
     code = "SW_ROLE_LAST_SUPER_ADMIN"
-    remedy = (
-        "Grant super_admin to another participant first. See [Who "
-        "may](roles.md#who-may-grant-roles)."
-    )
+    remedy = "Grant super_admin to another person first. [Who may](roles.md#who-may-grant-roles)."
 
 
 class SuperAdminOnly(PermissionDenied):
-    """Only a super_admin gives and takes super_admin."""
+    """Only a super_admin can grant or revoke super_admin."""
 
     code = "SW_ROLE_SUPER_ADMIN_ONLY"
-    fix = "Ask a super_admin, or run it on the server itself."
+    fix = "Ask a super_admin, or run the command on the server itself."
 
 
 class SelfElevation(PermissionDenied):
-    """Nobody gives a role to themselves."""
+    """Operators can't grant a role to themselves."""
 
     code = "SW_ROLE_SELF_ELEVATION"
-    fix = "Ask another operator who may manage roles here."
+    fix = "Ask another operator who can manage roles in this tenant."
 
 
 class ManagedByScaiKey(RefusedError):
-    """ScaiKey manages the name, slug and partner of a linked tenant, and the next sync would undo
-    the change.
-    """
+    """ScaiKey manages name, slug and partner of a linked tenant; the next sync would undo the
+    change."""
 
     code = "SW_TENANT_KEPT_BY_SCAIKEY"
-    remedy = "Change it in ScaiKey, then run `scaiwave sync`. Limits and features are changed here."
+    remedy = "Change it in ScaiKey, then run `scaiwave sync`. Limits and features are set here."
 
 
 class InvalidLimit(DomainError):
-    """The limit is not valid."""
+    """The number is not a valid limit."""
 
     code = "SW_TENANT_BAD_LIMIT"
-    remedy = "Pass a whole number from 0 on, or `none`. The error names the maximum."
+    remedy = "Pass a whole number from 0 up to the maximum that the error names, or `none`."
 
 
 class InvalidFeature(DomainError):
-    """The key or the value can't be stored in a tenant's features."""
+    """The key or the value can't be used for a feature."""
 
     code = "SW_TENANT_BAD_FEATURE"
-    remedy = "Write it as `key=value` with a JSON value, as the error says."
+    remedy = "Write it as `key=value`, with the value in JSON."
 
 
 class PartnerConflict(ConflictError):
     """The slug or the ScaiKey partner already belongs to another partner."""
 
     code = "SW_PARTNER_CONFLICT"
-    remedy = "Choose another slug, or check the ScaiKey ID. The error names the other partner."
+    remedy = "Choose another slug, or check the ID in ScaiKey."
 
 
 class AuditTriggersMissing(ConfigurationError):
-    """The database triggers that protect the audit are missing."""
+    """The database lacks the triggers that protect the audit log from changes."""
 
     code = "SW_AUDIT_UNGUARDED"
-    fix = "`scaiwave manage migrate` makes them anew. Find out who took them away."
+    fix = "Run `scaiwave manage migrate` to create them again, and find out who removed them."
 
 
 class AdministratorConflict(ConflictError):
@@ -204,30 +233,30 @@ class AdministratorConflict(ConflictError):
 
     code = "SW_ADMINISTRATOR_CONFLICT"
     remedy = (
-        "Choose another name. `scaiwave manage changepassword <name>` sets a new password for "
-        "the existing one."
+        "Choose another name, or set a new password for the existing one with "
+        "`scaiwave manage changepassword <name>`."
     )
 
 
 class InvalidAdministrator(DomainError):
-    """The user name or e-mail address can't be used for an administrator."""
+    """The user name or the e-mail address of an administrator is not valid."""
 
     code = "SW_ADMINISTRATOR_BAD_NAME"
-    remedy = "Correct it as the error says."
+    remedy = _SEE_ERROR
 
 
 class WeakPassword(DomainError):
-    """The password breaks a rule, which the error names. Nothing was changed."""
+    """The password breaks a rule. No account was created."""
 
     code = "SW_ADMINISTRATOR_WEAK_PASSWORD"
-    remedy = "Choose a longer password that is not a common word and not like the name."
+    remedy = "Choose a longer password that is not a common word and not similar to the name."
 
 
 class ModelMissing(NotFoundError):
-    """ScaiGrid does not list a model that is configured here."""
+    """ScaiGrid does not list a model that is configured on this server."""
 
     code = "SW_AI_MODEL_MISSING"
     remedy = (
-        "Correct the name, or ask the operator of ScaiGrid to route the model to this server. "
-        "See [When the AI does not answer](ai.md#when-the-ai-does-not-answer)."
+        "Correct the name, or ask the operators of ScaiGrid to route the model to this server. "
+        "[When the AI does not answer](ai.md#when-the-ai-does-not-answer)."
     )

@@ -1,4 +1,4 @@
-"""What workers run: the same services as the verbs, with nobody watching."""
+"""Jobs for workers. They call the same services as the commands."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tenants.services.usage import build_usage_fetch
 
 
 def refresh_usage() -> dict[str, Any]:
-    """One scheduled refresh of the AI tokens; what it raises fails the job.
+    """Refresh the AI token figures on schedule. An error fails the job.
 
-    The host acts, also where SCAIWAVE_REQUIRE_ADMIN_TOKEN asks people for a token: a schedule
-    has no session, and whoever set it up could read this server's configuration.
+    The job runs as the host operator even if SCAIWAVE_REQUIRE_ADMIN_TOKEN is set: a schedule has
+    no session, and its author can read this server's configuration.
     """
     result = service.refresh_usage(
         operator=get_host_operator(), fetch=build_usage_fetch(settings.CONFIG), now=timezone.now()

@@ -51,7 +51,7 @@ def enqueue_search(operator: Operator) -> int:
 def smoke(operator: Operator) -> int:
     wish, config = scaigrid_smoke.SmokeTestOptions(), django_settings.CONFIG
     tested = scaigrid_smoke.smoke_test(
-        operator=operator, config=config, wish=wish, now=NOW, tell=lambda step: None
+        operator=operator, config=config, options=wish, now=NOW, report=lambda step: None
     )
     return tested.exit_code
 

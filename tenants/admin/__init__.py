@@ -1,4 +1,4 @@
-"""Partners, tenants, people, groups, roles and the ledgers, to look at."""
+"""Admin pages of partners, tenants, participants, groups, roles, audit log and usage."""
 
 from tenants.admin import accounts, audit, directory, roles
 

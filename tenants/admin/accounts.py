@@ -10,13 +10,13 @@ from django.http import HttpRequest
 from scaiwave.admin import ReadOnlyAdmin
 from tenants.models import AdminUser
 
-# Django's groups of administrators would stand beside the groups of people and be taken for them.
+# Django's permission groups would be mistaken for the groups of people.
 admin.site.unregister(PermissionGroup)
 
 
 @admin.register(AdminUser)
 class AdminUserAdmin(ReadOnlyAdmin):
-    """Who may sign in here. The first one comes by `scaiwave admin create-administrator`."""
+    """Accounts of the admin site. `scaiwave admin create-administrator` creates the first."""
 
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
     list_filter = ("is_active", "is_superuser")
@@ -26,5 +26,5 @@ class AdminUserAdmin(ReadOnlyAdmin):
     hidden_fields = ("password",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        # A permission's name needs its content type; without this each would be a query.
+        # The name of a permission includes its content type, which would be a query for each.
         return super().get_queryset(request).prefetch_related("user_permissions__content_type")

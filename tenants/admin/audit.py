@@ -13,15 +13,15 @@ register_soft_reference(AuditEntry, "subject_id", at=[Partner, Participant, Role
 
 @admin.register(TokenUsage)
 class TokenUsageAdmin(ReadOnlyAdmin):
-    list_display = ("of_month", "tenant", "tokens", "share", "inputs", "outputs", "fetched_at")
+    list_display = ("usage_month", "tenant", "tokens", "share", "inputs", "outputs", "fetched_at")
     list_select_related = ("tenant",)
     search_fields = ("tenant__slug",)
-    sortable_by = ("of_month", "tokens")
+    sortable_by = ("usage_month", "tokens")
     ordering = ("-month", "-id")
     more_fields = ("share",)
 
     @admin.display(description="month", ordering="month")
-    def of_month(self, usage: TokenUsage) -> str:
+    def usage_month(self, usage: TokenUsage) -> str:
         return f"{usage.month:%Y-%m}"
 
     @admin.display(description="total tokens", ordering="total_tokens")
@@ -36,11 +36,11 @@ class TokenUsageAdmin(ReadOnlyAdmin):
     def outputs(self, usage: TokenUsage) -> str:
         return f"{usage.output_tokens:,}"
 
-    @admin.display(description="share of today's cap")
+    @admin.display(description="share of current cap")
     def share(self, usage: TokenUsage) -> str | None:
-        share = cap_fraction(usage.total_tokens, usage.tenant.max_ai_tokens_month)
-        row = {"ai_tokens_share": share}
-        return None if share is None else highlight_near_cap(row, format_percent(row))
+        fraction = cap_fraction(usage.total_tokens, usage.tenant.max_ai_tokens_month)
+        row = {"ai_tokens_share": fraction}
+        return None if fraction is None else highlight_near_cap(row, format_percent(row))
 
 
 @admin.register(AuditEntry)

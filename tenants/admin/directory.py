@@ -23,49 +23,49 @@ from tenants.queries.usage import NO_USAGE, format_tokens, token_columns
 
 
 class StatusAdmin(ReadOnlyAdmin):
-    """Shows what the three facts of a standing amount to."""
+    """Adds a column with the status that results from the three status fields."""
 
-    more_fields: ClassVar[Sequence[str]] = ("standing",)
+    more_fields: ClassVar[Sequence[str]] = ("status_text",)
 
     @admin.display(description="status")
-    def standing(self, row: Any) -> str:
+    def status_text(self, row: Any) -> str:
         reason = row.inactive_reason
         return f"{row.status} ({reason})" if reason else str(row.status)
 
 
 class CountColumn:
-    """How many rows point at each row of a page, asked for once for all of them."""
+    """A column that counts related rows, with one query for all rows of a page."""
 
     def __init__(self, model: type[Model], name: str) -> None:
         self.field: Field[Any, Any] = model._meta.get_field(name)  # type: ignore[assignment]
 
     def fill(self, rows: Iterable[Any]) -> None:
         name = self.field.name
-        pointing = self.field.model._base_manager.filter(**{f"{name}__in": rows})
-        found = dict(pointing.values_list(name).annotate(Count("pk")).order_by())
+        related = self.field.model._base_manager.filter(**{f"{name}__in": rows})
+        counts = dict(related.values_list(name).annotate(Count("pk")).order_by())
         for row in rows:
-            row.pointing_count = found.get(row.pk, 0)
+            row.related_count = counts.get(row.pk, 0)
 
     def show(self, row: Any) -> str:
-        return count_link(self.field, row, row.pointing_count)
+        return count_link(self.field, row, row.related_count)
 
 
 @admin.register(Partner)
 class PartnerAdmin(StatusAdmin):
-    list_display = ("slug", "name", "standing", "tenant_count", "scaikey_id", "updated_at")
+    list_display = ("slug", "name", "status_text", "tenant_count", "scaikey_id", "updated_at")
     list_filter = (StatusFilter,)
     search_fields = ("slug", "name", "contact_email", "scaikey_id__exact")
     id_fields = ("id", "scaikey_id")
     sortable_by = ("slug", "name", "updated_at")
     ordering = ("slug", "-id")
-    counted = CountColumn(Tenant, "partner")
+    related = CountColumn(Tenant, "partner")
 
     def fill(self, rows: list[Any]) -> None:
-        self.counted.fill(rows)
+        self.related.fill(rows)
 
     @admin.display(description="tenants")
     def tenant_count(self, partner: Partner) -> str:
-        return self.counted.show(partner)
+        return self.related.show(partner)
 
 
 @admin.register(Tenant)
@@ -73,7 +73,7 @@ class TenantAdmin(StatusAdmin):
     list_display = (
         "slug",
         "name",
-        "standing",
+        "status_text",
         "partner",
         "participant_count",
         "rooms",
@@ -87,15 +87,15 @@ class TenantAdmin(StatusAdmin):
     id_fields = ("id", "scaikey_tenant_id")
     sortable_by = ("slug", "name", "updated_at")
     ordering = ("slug", "-id")
-    more_fields = ("standing", "rooms", "storage", "ai_tokens")
-    counted = CountColumn(Participant, "tenant")
+    more_fields = ("status_text", "rooms", "storage", "ai_tokens")
+    related = CountColumn(Participant, "tenant")
 
     def fill(self, rows: list[Any]) -> None:
-        self.counted.fill(rows)
+        self.related.fill(rows)
         self._fill_columns(rows)
 
     def _fill_columns(self, rows: list[Any]) -> None:
-        """AI tokens, and what apps above this one know about tenants; they registered it."""
+        """Load AI tokens, and the columns that other apps register for tenants."""
         ids = [row.pk for row in rows]
         columns = get_tenant_columns(ids)
         usage = token_columns(Tenant.objects.filter(pk__in=ids), usage_month(timezone.now()))
@@ -110,9 +110,9 @@ class TenantAdmin(StatusAdmin):
 
     @admin.display(description="participants")
     def participant_count(self, tenant: Tenant) -> str:
-        return self.counted.show(tenant)
+        return self.related.show(tenant)
 
-    @admin.display(description="rooms not closed")
+    @admin.display(description="open rooms")
     def rooms(self, tenant: Tenant) -> int | None:
         return self._column(tenant, "rooms")  # type: ignore[no-any-return]
 
@@ -134,15 +134,15 @@ class ParticipantAdmin(StatusAdmin):
         "email",
         "participant_type",
         "tenant",
-        "standing",
+        "status_text",
         "updated_at",
     )
     list_filter = (StatusFilter, "participant_type")
     list_select_related = ("tenant",)
     search_fields = ("display_name", "email", "local_id", "scaikey_id__exact")
-    search_help_text = "A name, an e-mail address, @local:server, or an id of ours or ScaiKey's."
+    search_help_text = "Search by name, e-mail address, @name:server, or ID (ScaiWave or ScaiKey)."
     id_fields = ("id", "scaikey_id")
-    more_fields = ("standing", "address")
+    more_fields = ("status_text", "address")
 
     @admin.display(description="name")
     def display_name_or_id(self, participant: Participant) -> str:
@@ -155,19 +155,19 @@ class ParticipantAdmin(StatusAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Whole addresses are found by index; only what is no address is looked for in the text."""
+        """Find complete addresses by index, and search the texts for everything else."""
         if "@" in search_term:
-            found = _filter_by_address(queryset, search_term.strip())
-            if found.exists():
-                return found, False
+            matches = _filter_by_address(queryset, search_term.strip())
+            if matches.exists():
+                return matches, False
         return super().get_search_results(request, queryset, search_term)
 
 
 def _filter_by_address(queryset: QuerySet[Any], address: str) -> QuerySet[Any]:
     local_id, colon, server_name = address.removeprefix("@").partition(":")
     if address.startswith("@") and colon:
-        own = server_name == settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME")
-        return queryset.filter(local_id=local_id, server_name="" if own else server_name)
+        is_own = server_name == settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME")
+        return queryset.filter(local_id=local_id, server_name="" if is_own else server_name)
     by_email: QuerySet[Any] = queryset.alias(address=Lower("email"))
     return by_email.filter(address=address.lower())
 
@@ -180,27 +180,27 @@ class GroupAdmin(ReadOnlyAdmin):
     search_fields = ("name", "scaikey_id__exact")
     id_fields = ("id", "scaikey_id")
     sortable_by = ("name", "updated_at")
-    counted = CountColumn(GroupMembership, "group")
+    related = CountColumn(GroupMembership, "group")
 
     def fill(self, rows: list[Any]) -> None:
-        self.counted.fill(rows)
+        self.related.fill(rows)
 
     @admin.display(description="direct members")
     def member_count(self, group: Group) -> str:
-        return self.counted.show(group)
+        return self.related.show(group)
 
 
 @admin.register(GroupMembership)
 class GroupMembershipAdmin(ReadOnlyAdmin):
-    list_display = ("kind", "member", "group", "tenant", "absent_since", "created_at")
+    list_display = ("member_type", "member", "group", "tenant", "absent_since", "created_at")
     list_filter = (PresenceFilter,)
     list_select_related = ("member_participant", "member_group", "group", "tenant")
     search_fields = ("id", "group", "member_participant", "member_group")
-    search_help_text = "The id of a membership, a group or a participant."
+    search_help_text = "Search by the ID of a membership, group or participant."
     id_fields = ("id", "group", "member_participant", "member_group")
 
-    @admin.display(description="kind")
-    def kind(self, membership: GroupMembership) -> str:
+    @admin.display(description="type")
+    def member_type(self, membership: GroupMembership) -> str:
         return "participant" if membership.member_participant_id else "group"
 
     @admin.display(description="member")

@@ -12,7 +12,7 @@ DEACTIVATED = Q(suspended_by_hand_at=None) & ~Q(absent_since=None)
 
 
 class ConditionFilter(admin.SimpleListFilter):
-    """A choice among conditions that are more than one value of one field."""
+    """A filter by conditions on several fields."""
 
     conditions: ClassVar[dict[str, Q]]
 
@@ -25,7 +25,7 @@ class ConditionFilter(admin.SimpleListFilter):
 
 
 class StatusFilter(ConditionFilter):
-    """By the status that the list shows, which is made of three fields."""
+    """Filter by the status that results from the three status fields."""
 
     title = "status"
     parameter_name = "status"

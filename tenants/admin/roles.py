@@ -24,6 +24,6 @@ class RoleGrantAdmin(ReadOnlyAdmin):
     search_fields = ("role__slug", "granted_by")
     id_fields = ("id", "role", "participant", "group")
 
-    @admin.display(description="held by")
+    @admin.display(description="holder")
     def holder(self, grant: RoleGrant) -> str:
         return link_to(grant.participant or grant.group)  # type: ignore[arg-type]

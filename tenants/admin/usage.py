@@ -1,4 +1,4 @@
-"""AI tokens beside their caps, as the pages show them."""
+"""Format AI token usage for admin pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tenants.queries.usage import is_near_cap
 
 
 def highlight_near_cap(usage: Row, text: str | None) -> str | None:
-    """The text, to be seen at once where the cap is close."""
+    """Highlight the text if usage is near the cap."""
     if text is None or not is_near_cap(usage):
         return text
     return format_html('<strong class="close-to-cap">{}</strong>', text)

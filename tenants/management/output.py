@@ -1,4 +1,4 @@
-"""What several verbs show in the same way."""
+"""Tables and texts that several commands print."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tenants.queries.serializers import Row
 from tenants.queries.usage import cap_warning, format_age
 
 AUDIT_COLUMNS = (
-    Column("at", "When", ColumnType.TIME),
-    Column("operator", "Who"),
-    Column("action", "What"),
-    Column("subject", "Of what"),
+    Column("at", "Time", ColumnType.TIME),
+    Column("operator", "Operator"),
+    Column("action", "Action"),
+    Column("subject", "Subject"),
 )
 
 Section = tuple[str, Sequence[Column], Sequence[Row]]
 
 
 def print_sections(output: Output, *sections: Section) -> None:
-    """Tables below each other, each under its title; one without rows is left out."""
+    """Print tables with titles, leaving out those without rows."""
     for title, columns, rows in sections:
         if rows:
             output.print_line()
@@ -29,13 +29,13 @@ def print_sections(output: Output, *sections: Section) -> None:
             output.print_table(title, columns, rows)
 
 
-def format_status(thing: Row) -> str:
-    """active, or why not."""
-    return str(thing["reason"] or thing["status"])
+def format_status(row: Row) -> str:
+    """Return `active`, or the reason why not."""
+    return str(row["reason"] or row["status"])
 
 
 def format_membership_path(rows: Sequence[Row]) -> list[Row]:
-    """How somebody is in a group: directly, or through which other groups."""
+    """Add how each participant is in the group: directly, or through which other groups."""
     return [
         {**row, "way": "directly" if row["direct"] else f"through {', '.join(row['through'])}"}
         for row in rows
@@ -43,7 +43,7 @@ def format_membership_path(rows: Sequence[Row]) -> list[Row]:
 
 
 def with_paths(rows: Sequence[Row]) -> list[Row]:
-    """From the group a person is in to the one that has the role, each in the next."""
+    """Add the path from the participant's group to the group that the role was granted to."""
     return [
         {**row, "way": f"through {' > '.join(row['path'])}" if row["path"] else "directly"}
         for row in rows
@@ -51,7 +51,7 @@ def with_paths(rows: Sequence[Row]) -> list[Row]:
 
 
 def print_usage_notes(output: Output, tenants: Sequence[Row], now: datetime) -> None:
-    """How old the figures are, and whose are close to their cap."""
+    """Print how old the AI token figures are, and which tenants are near their cap."""
     if note := format_age(tenants, now):
         output.log(note)
     if warning := cap_warning(tenants):

@@ -1,4 +1,4 @@
-"""How a password comes in: never as an argument, which every user of the machine can read."""
+"""Read passwords from a prompt or a file, never from arguments, which other users can see."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from scaiwave.errors import ConfirmationNeeded, UsageError
 
 FILE_FLAG = "--password-file"
 MAX_FILE_BYTES = 4096
-"""Bytes; what is longer is another file."""
+"""A larger file can't be a password file."""
 
 
 def read_password(command: OperatorCommand, file: str | None) -> str:
-    """The one line of the file, of stdin for `-`; without a file what is typed twice.
+    """Read the password from the file, from stdin for `-`, or prompt for it twice.
 
-    Raises UsageError for a file that can't be read or is no password, ConfirmationNeeded where
-    there is neither a file nor a terminal, and Declined when the terminal is closed instead.
+    Raises UsageError if the file can't be read or has more than one line, ConfirmationNeeded
+    without a file and a terminal, and ConfirmationDeclined at the end of input.
     """
     if file is not None:
         return _read_from_file(file)
     if not command.can_ask():
         raise ConfirmationNeeded(
-            "The password is not given.",
+            "A password is required.",
             fix=f"Pass {FILE_FLAG} FILE, or {FILE_FLAG} - to read it from stdin.",
         )
     try:
         while True:
             password = getpass("Password: ")
-            if password == getpass("Once more: "):
+            if password == getpass("Repeat password: "):
                 return password
-            command.output.warn("The two are different; type it again.")
+            command.output.warn("The passwords do not match. Try again.")
     except EOFError:
-        command.output.stderr.write("\n")  # the line with the question has not ended
-        raise ConfirmationDeclined("There was no password.", fix="Nothing was changed.") from None
+        command.output.stderr.write("\n")  # ends the line of the prompt
+        raise ConfirmationDeclined(
+            "Cancelled: no password was entered.", fix="No changes were made."
+        ) from None
 
 
 def _read_from_file(file: str) -> str:
@@ -48,19 +50,19 @@ def _read_from_file(file: str) -> str:
         raise _build_error(name, "it is not UTF-8") from None
     lines = text.splitlines()
     if len(lines) != 1 or len(text) > MAX_FILE_BYTES:
-        raise _build_error(name, "it has to hold one line, the password")
+        raise _build_error(name, "it must contain exactly one line")
     return lines[0]
 
 
 def _read_bytes(file: str) -> bytes:
     if file == "-":
         return sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-    with Path(file).open("rb") as opened:
-        return opened.read(MAX_FILE_BYTES + 1)
+    with Path(file).open("rb") as stream:
+        return stream.read(MAX_FILE_BYTES + 1)
 
 
-def _build_error(name: str, why: str) -> UsageError:
+def _build_error(name: str, reason: str) -> UsageError:
     return UsageError(
-        f"No password can be read from {name}: {why}.",
-        fix=f"Give {FILE_FLAG} a file whose one line is the password, or - for stdin.",
+        f"Can't read the password from {name}: {reason}.",
+        fix=f"Pass {FILE_FLAG} a file that contains only the password, or - for stdin.",
     )

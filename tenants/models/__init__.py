@@ -1,4 +1,4 @@
-"""Who there is: partners, tenants, people and other participants, groups, roles and the ledgers."""
+"""Models: partners, tenants, participants, groups, roles, audit log, usage, administrators."""
 
 from tenants.models.admin_user import AdminUser
 from tenants.models.audit import AuditEntry, TokenUsage

@@ -7,7 +7,7 @@ from scaiwave.ids import new_id
 
 
 class AdminUser(AbstractUser):
-    """Somebody who may enter the admin site of this suite; not a participant of the platform."""
+    """An account for the admin site of this suite; not a participant of the platform."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
 

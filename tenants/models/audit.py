@@ -7,11 +7,11 @@ from tenants.models.directory import Tenant
 
 
 class TokenUsage(models.Model):
-    """AI tokens of a tenant in one UTC calendar month, as ScaiGrid accounts them."""
+    """AI tokens that a tenant used in one UTC calendar month, as accounted by ScaiGrid."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="token_usage")
-    month = models.DateField(help_text="the first day of the month")
+    month = models.DateField(help_text="first day of the month")
     input_tokens = models.PositiveBigIntegerField(default=0)
     output_tokens = models.PositiveBigIntegerField(default=0)
     total_tokens = models.PositiveBigIntegerField()
@@ -28,15 +28,17 @@ class TokenUsage(models.Model):
 
 
 class AuditEntry(models.Model):
-    """Who did what to which. Ids and names are kept as text, so that an entry outlives its
+    """An action of an operator. IDs and names are stored as text, so that an entry outlives its
     subject."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     at = models.DateTimeField(db_index=True)
     operator = models.CharField(max_length=1000)
     operator_role = models.CharField(max_length=32)
-    origin = models.CharField(max_length=255, blank=True, help_text="the machine or address")
-    action = models.CharField(max_length=100, help_text="the verb, such as create-tenant")
+    origin = models.CharField(
+        max_length=255, blank=True, help_text="host or IP address of the operator"
+    )
+    action = models.CharField(max_length=100, help_text="command, such as create-tenant")
     tenant_id = models.CharField(max_length=64, blank=True, db_index=True)
     tenant_slug = models.CharField(max_length=200, blank=True)
     subject_type = models.CharField(max_length=64)

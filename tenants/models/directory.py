@@ -1,7 +1,7 @@
-"""Partners, tenants, participants, groups and who is in which.
+"""Partners, tenants, participants, groups and memberships.
 
-Whether something is active is three facts, never one flag: what ScaiKey says (`scaikey_status`),
-whether ScaiKey still has it (`absent_since`), and whether an operator suspended it here by hand
+Three fields decide whether a record is active: its status in ScaiKey (`scaikey_status`), whether
+ScaiKey still has it (`absent_since`), and whether an operator suspended it manually
 (`suspended_by_hand_at`). A sync writes the first two and never the third.
 """
 
@@ -13,34 +13,34 @@ from django.db.models.functions import Lower
 
 from scaiwave.ids import new_id
 
-# An empty status is one ScaiKey did not tell. A status this suite has never heard of counts as
-# not active: better to ask about somebody who can't sign in than to let in somebody who may not.
+# An empty status means that ScaiKey sent none. Unknown statuses count as inactive: it is safer to
+# block a person who may sign in than to admit one who may not.
 ACTIVE_STATUSES = ("", "ACTIVE")
 
-# Characters. What is indexed must fit in a third of a page of PostgreSQL's (2.7 KB) in any script.
+# An indexed value must fit in a third of a PostgreSQL page (2.7 KB) in any script.
 MAX_NAME_CHARS = 300
 MAX_EMAIL_CHARS = 320
 
 
-def active_q(path: str = "") -> Q:
-    """That what is reached by the path, such as `tenant__`, is active."""
-    facts = {
+def active_q(prefix: str = "") -> Q:
+    """Match active records; the prefix, such as `tenant__`, selects a related record."""
+    conditions = {
         "scaikey_status__in": ACTIVE_STATUSES,
         "absent_since": None,
         "suspended_by_hand_at": None,
     }
-    return Q(**{path + name: value for name, value in facts.items()})
+    return Q(**{prefix + name: value for name, value in conditions.items()})
 
 
 ACTIVE = active_q()
 
 
 class StatusFields(models.Model):
-    """The three facts, and when the row was made and changed."""
+    """The three fields that decide the status, and when the row was created and changed."""
 
     scaikey_status = models.CharField("ScaiKey status", max_length=200, blank=True, default="")
-    absent_since = models.DateTimeField(null=True, blank=True)
-    suspended_by_hand_at = models.DateTimeField(null=True, blank=True)
+    absent_since = models.DateTimeField("removed from ScaiKey", null=True, blank=True)
+    suspended_by_hand_at = models.DateTimeField("suspended manually", null=True, blank=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
@@ -53,18 +53,18 @@ class StatusFields(models.Model):
 
     @property
     def inactive_reason(self) -> str | None:
-        """Why not active, in an operator's words; the weightiest of several reasons."""
+        """Return why the record is inactive, or None. The most important reason comes first."""
         if self.suspended_by_hand_at is not None:
-            return "suspended by hand"
+            return "suspended manually"
         if self.absent_since is not None:
-            return "gone from ScaiKey"
+            return "removed from ScaiKey"
         if self.scaikey_status not in ACTIVE_STATUSES:
             return f"{self.scaikey_status.lower()} in ScaiKey"
         return None
 
     @property
     def status(self) -> str:
-        """active, suspended (by hand or in ScaiKey) or absent, for lists."""
+        """Return active, suspended (manually or in ScaiKey) or absent (removed from ScaiKey)."""
         if self.suspended_by_hand_at is None and self.absent_since is not None:
             return "absent"
         return "active" if self.is_active else "suspended"
@@ -74,7 +74,7 @@ class Partner(StatusFields):
     """A reseller or organisation that owns tenants (ScaiKey docs, reference/api/partners)."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    scaikey_id = models.CharField("ScaiKey id", max_length=200, null=True, blank=True)
+    scaikey_id = models.CharField("ScaiKey ID", max_length=200, null=True, blank=True)
     slug = models.CharField(max_length=200, blank=True)
     name = models.CharField(max_length=1000)
     contact_email = models.CharField("contact e-mail", max_length=1000, blank=True)
@@ -93,13 +93,13 @@ class Partner(StatusFields):
 
 
 class Tenant(StatusFields):
-    """One customer's part of the platform; every row of every other table belongs to one."""
+    """One customer of the platform. Nearly every other row belongs to a tenant."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     partner = models.ForeignKey(
         Partner, models.PROTECT, null=True, blank=True, related_name="tenants"
     )
-    scaikey_tenant_id = models.CharField("ScaiKey id", max_length=200, null=True, blank=True)
+    scaikey_tenant_id = models.CharField("ScaiKey ID", max_length=200, null=True, blank=True)
     slug = models.CharField(max_length=200)
     name = models.CharField(max_length=1000)
     contact_email = models.CharField("contact e-mail", max_length=1000, blank=True)
@@ -134,10 +134,10 @@ class ParticipantType(models.TextChoices):
 
 
 class Participant(StatusFields):
-    """Whoever can speak in a room: people, AI, bridge shadows, people of other servers.
+    """A person, AI or bridge shadow that can speak in rooms, of this server or of another one.
 
-    `local_id` is given at creation and never changes; `server_name` is empty for our own, so
-    that renaming this server costs nothing.
+    `local_id` is set at creation and never changes. `server_name` is empty for participants of
+    this server, so that renaming the server changes no rows.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -145,7 +145,7 @@ class Participant(StatusFields):
     participant_type = models.CharField(
         max_length=16, choices=ParticipantType, default=ParticipantType.HUMAN
     )
-    scaikey_id = models.CharField("ScaiKey id", max_length=200, null=True, blank=True)
+    scaikey_id = models.CharField("ScaiKey ID", max_length=200, null=True, blank=True)
     local_id = models.CharField(max_length=255)
     server_name = models.CharField(max_length=255, blank=True, default="")
     display_name = models.CharField(max_length=MAX_NAME_CHARS, blank=True)
@@ -186,14 +186,14 @@ class Participant(StatusFields):
 
 
 class Group(models.Model):
-    """A group of people or groups, as ScaiKey has it (ScaiKey docs, reference/api/groups)."""
+    """A group of people or groups, synced from ScaiKey (ScaiKey docs, reference/api/groups)."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="groups")
-    scaikey_id = models.CharField("ScaiKey id", max_length=200, null=True, blank=True)
+    scaikey_id = models.CharField("ScaiKey ID", max_length=200, null=True, blank=True)
     name = models.CharField(max_length=MAX_NAME_CHARS)
     group_type = models.CharField(max_length=200, blank=True)
-    absent_since = models.DateTimeField(null=True, blank=True)
+    absent_since = models.DateTimeField("removed from ScaiKey", null=True, blank=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
@@ -216,8 +216,10 @@ class Group(models.Model):
 
 
 class GroupMembership(models.Model):
-    """One direct edge: a participant, or a group, is in a group. Who is in it by way of others
-    is worked out when asked, by a recursive query; circles are allowed for."""
+    """A participant or a group that is a direct member of a group.
+
+    Indirect members are found by recursive queries, in which cycles end.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="group_memberships")
@@ -232,7 +234,7 @@ class GroupMembership(models.Model):
     member_group = models.ForeignKey(
         Group, models.CASCADE, null=True, blank=True, related_name="memberships_of_it"
     )
-    absent_since = models.DateTimeField(null=True, blank=True)
+    absent_since = models.DateTimeField("removed from ScaiKey", null=True, blank=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 

@@ -8,7 +8,7 @@ from tenants.models.directory import Group, Participant, Tenant
 
 
 class Role(models.Model):
-    """A role of a tenant; rooms and the platform's servers go by its slug."""
+    """A role of a tenant. Rooms and the platform's servers refer to it by its slug."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="roles")
@@ -31,7 +31,7 @@ class RoleSource(models.TextChoices):
 
 
 class RoleGrant(models.Model):
-    """A role held by a participant, or by everybody in a group."""
+    """A role that was granted to a participant, or to all members of a group."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="role_grants")

@@ -1,4 +1,4 @@
-"""Which entries of the audit nobody can slip in before any more."""
+"""Read the audit log."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from tenants.queries.serializers import Row
 from tenants.queries.visibility import visible_tenants
 
 BATCH_SIZE = 2000
+CLOCK_TOLERANCE = timedelta(seconds=2)
+"""How much the clocks of this server, of other servers and of the database may differ."""
 
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """Which entries; what is None does not matter. `until` is the first moment not meant.
+    """Conditions for entries; None matches all. `until` is exclusive.
 
-    `operator` and `subject` are whole names, in small or capital letters; a subject also its id.
+    `operator` and `subject` must match a whole name in any case; `subject` also matches an ID.
     """
 
     tenant: str | None = None
@@ -38,7 +40,7 @@ class AuditFilter:
 
 @dataclass(frozen=True)
 class AuditPage:
-    """Entries, the newest first. `next` is the entry to go on after; None when these are all."""
+    """Entries, newest first. `next` is the entry to continue after; None on the last page."""
 
     entries: list[Row]
     next: UUID | None
@@ -48,39 +50,40 @@ class AuditPage:
 
 
 def list_audit(
-    *, operator: Operator, only: AuditFilter, after: UUID | None = None, limit: int
+    *, operator: Operator, filters: AuditFilter, after: UUID | None = None, limit: int
 ) -> AuditPage:
-    """A page of the audit, the newest first, going on after the entry of that id.
+    """Return a page of the audit log, newest first, continuing after the entry with that ID.
 
-    Entries that are added meanwhile move nothing. Raises TenantNotFound and AmbiguousName.
+    Entries that are added between two calls do not shift the pages. Raises TenantNotFound and
+    AmbiguousName.
     """
     operator.require(Permission.VIEW)
-    found = _filter_entries(operator, only)
+    entries = _filter_entries(operator, filters)
     if after is not None:
-        found = found.filter(pk__lt=after)
-    entries = [audit_row(entry) for entry in found.order_by("-pk")[: limit + 1]]
-    more = len(entries) > limit
-    return AuditPage(entries[:limit], next=entries[limit - 1]["id"] if more else None)
+        entries = entries.filter(pk__lt=after)
+    rows = [audit_row(entry) for entry in entries.order_by("-pk")[: limit + 1]]
+    has_more = len(rows) > limit
+    return AuditPage(rows[:limit], next=rows[limit - 1]["id"] if has_more else None)
 
 
 def follow_audit(
     *,
     operator: Operator,
-    only: AuditFilter,
+    filters: AuditFilter,
     after: UUID | None = None,
     limit: int | None = None,
 ) -> Generator[Row, None, None]:
-    """The audit from its beginning, or from after the entry of that id, the oldest first.
+    """Return the audit log from the start, or after the entry with that ID, oldest first.
 
-    For whoever comes back with the last id and wants every entry once: what isn't settled yet
-    waits for the next time. One at a time, so that memory does not grow; close it when not all is
-    read. What can go wrong does so at once.
+    A caller that passes the last ID it has seen gets every entry exactly once: entries that could
+    still be preceded by an uncommitted one are left for the next call. Yields one row at a time
+    to save memory; close the generator if not all rows are read. Errors are raised at once.
     """
     operator.require(Permission.VIEW)
-    found = _filter_entries(operator, only).filter(committed_before_q())
+    entries = _filter_entries(operator, filters).filter(committed_before_q())
     if after is not None:
-        found = found.filter(pk__gt=after)
-    return _iter_rows(found.order_by("pk")[:limit].iterator(chunk_size=BATCH_SIZE))
+        entries = entries.filter(pk__gt=after)
+    return _iter_rows(entries.order_by("pk")[:limit].iterator(chunk_size=BATCH_SIZE))
 
 
 def _iter_rows(entries: Iterator[AuditEntry]) -> Generator[Row, None, None]:
@@ -105,30 +108,29 @@ def audit_row(entry: AuditEntry) -> Row:
     }
 
 
-def _filter_entries(operator: Operator, only: AuditFilter) -> QuerySet[AuditEntry]:
-    texts = (only.operator, only.action, only.subject)
+def _filter_entries(operator: Operator, filters: AuditFilter) -> QuerySet[AuditEntry]:
+    texts = (filters.operator, filters.action, filters.subject)
     if not all(is_storable_text(text) for text in texts if text is not None):
         return AuditEntry.objects.none()
-    found = AuditEntry.objects.filter(_scope_q(operator))
-    if only.tenant is not None:
-        found = found.filter(_tenant_q(operator, only.tenant))
-    if only.operator is not None:
-        found = found.filter(operator__iexact=only.operator)
-    if only.action is not None:
-        found = found.filter(action=only.action)
-    if only.subject is not None:
-        key = parse_uuid(only.subject)
-        named = Q(subject_id=str(key or only.subject)) | Q(subject_name__iexact=only.subject)
-        found = found.filter(named)
-    if only.since is not None:
-        found = found.filter(at__gte=only.since)
-    if only.until is not None:
-        found = found.filter(at__lt=only.until)
-    return found
+    entries = AuditEntry.objects.filter(_scope_q(operator))
+    if filters.tenant is not None:
+        entries = entries.filter(_tenant_q(operator, filters.tenant))
+    if filters.operator is not None:
+        entries = entries.filter(operator__iexact=filters.operator)
+    if filters.action is not None:
+        entries = entries.filter(action=filters.action)
+    if filters.subject is not None:
+        subject_id = str(parse_uuid(filters.subject) or filters.subject)
+        entries = entries.filter(Q(subject_id=subject_id) | Q(subject_name__iexact=filters.subject))
+    if filters.since is not None:
+        entries = entries.filter(at__gte=filters.since)
+    if filters.until is not None:
+        entries = entries.filter(at__lt=filters.until)
+    return entries
 
 
 def _scope_q(operator: Operator) -> Q:
-    """What has no tenant, such as a federation key, is for those who see the whole platform."""
+    """Entries without a tenant, such as those of federation keys, need platform scope."""
     if operator.sees_everything:
         return Q()
     keys = visible_tenants(operator).values_list("pk", flat=True)
@@ -136,32 +138,29 @@ def _scope_q(operator: Operator) -> Q:
 
 
 def _tenant_q(operator: Operator, name: str) -> Q:
-    """Entries outlive their tenant; one that is gone is found by what it was called."""
+    """Match a deleted tenant by the ID and slug that its entries have kept."""
     try:
         return Q(tenant_id=str(resolve_tenant(operator, name).pk))
     except TenantNotFound:
-        gone = Q(tenant_id=name) | Q(tenant_slug=name)
+        deleted = Q(tenant_id=name) | Q(tenant_slug=name)
         if not operator.sees_everything or not is_storable_text(name):
             raise
-        if not AuditEntry.objects.filter(gone).exists():
+        if not AuditEntry.objects.filter(deleted).exists():
             raise
-        return gone
-
-
-# By how much the clocks of this machine, of others and of the database may differ.
-CLOCK_TOLERANCE = timedelta(seconds=2)
+        return deleted
 
 
 def committed_before_q() -> Q:
-    """The entries older than every transaction that is still being written, and than now.
+    """Match entries that are older than every open transaction that writes, and than now.
 
-    Ids are in the order in which they were made, and become visible in the order of the commits.
-    Whoever goes on after the last id seen would never see one that was made before that and
-    committed later. SQLite has one writer at a time, so that both orders are the same there.
+    IDs are in the order of creation, but entries become visible in the order of the commits. A
+    caller that continues after the last ID it has seen would never see an entry that was created
+    before that one and committed later. SQLite has one writer at a time, so there both orders are
+    the same.
     """
     if connection.vendor != "postgresql":
         return Q()
-    # The writers first: who begins after this has an id after the clock's.
+    # Transactions that start after this query create IDs later than the database's clock.
     (oldest,) = fetch_one(
         "SELECT least(min(xact_start), statement_timestamp()) FROM pg_stat_activity "
         "WHERE datname = current_database() AND backend_xid IS NOT NULL "
@@ -170,6 +169,9 @@ def committed_before_q() -> Q:
     return Q(pk__lt=min_uuid7_at(oldest - CLOCK_TOLERANCE))
 
 
-def min_uuid7_at(at: datetime) -> UUID:
-    """Below every UUIDv7 of that moment: milliseconds since 1970 are its first 48 bits."""
-    return UUID(int=int(at.timestamp() * 1000) << 80)
+def min_uuid7_at(timestamp: datetime) -> UUID:
+    """Return a lower bound of all UUIDv7 values of a time.
+
+    The first 48 bits of a UUIDv7 are milliseconds since 1970.
+    """
+    return UUID(int=int(timestamp.timestamp() * 1000) << 80)

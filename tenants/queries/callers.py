@@ -1,4 +1,4 @@
-"""Who calls the HTTP API: a participant for themselves, in the one tenant of their token."""
+"""Identify callers of the HTTP API: a participant, in the one tenant of their token."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Caller:
-    """`operator` is the same person as services know them."""
+    """`operator` is the same person, in the form that services take."""
 
     tenant: Tenant
     participant: Participant
@@ -27,15 +27,15 @@ class Caller:
 
 
 def get_caller(claims: Claims, *, origin: str) -> Caller:
-    """The participant that a token was given to; `origin` is the address they call from.
+    """Return the participant that a token was issued to. `origin` is the caller's address.
 
-    Raises `TenantNotFound` for a tenant that is none of ours, and `InsufficientPermission` for
-    somebody whom it has no participant for, or who may not sign in.
+    Raises `TenantNotFound` if this server does not have the tenant, and `InsufficientPermission`
+    if the tenant does not have the participant, or they can't sign in.
     """
     tenant = _get_tenant(claims.tenant_id)
     participant = _get_participant(tenant, claims.subject)
-    if found := sign_in_blockers(participant):
-        raise InsufficientPermission(f"You may not sign in: {found[0]['reason']}.")
+    if blockers := sign_in_blockers(participant):
+        raise InsufficientPermission(f"You can't sign in: {blockers[0]['reason']}.")
     operator = Operator(
         name=participant.fqid(get_server_name()),
         role=Role.PARTICIPANT,
@@ -48,18 +48,18 @@ def get_caller(claims: Claims, *, origin: str) -> Caller:
 
 def _get_tenant(scaikey_tenant_id: str) -> Tenant:
     if not scaikey_tenant_id:
-        raise TenantNotFound("The token names no tenant.")
+        raise TenantNotFound("The token does not name a tenant.")
     if is_storable_text(scaikey_tenant_id):
         tenants = Tenant.objects.select_related("partner")
-        if found := tenants.filter(scaikey_tenant_id=scaikey_tenant_id).first():
-            return found
-    raise TenantNotFound("The tenant of the token is unknown here.")
+        if tenant := tenants.filter(scaikey_tenant_id=scaikey_tenant_id).first():
+            return tenant
+    raise TenantNotFound("This server does not have the tenant of the token.")
 
 
 def _get_participant(tenant: Tenant, scaikey_id: str) -> Participant:
     if is_storable_text(scaikey_id):
-        found = Participant.objects.filter(tenant=tenant, scaikey_id=scaikey_id).first()
-        if found is not None:
-            found.tenant = tenant
-            return found
-    raise InsufficientPermission(f"The token's user is no participant of tenant {tenant.slug}.")
+        participant = Participant.objects.filter(tenant=tenant, scaikey_id=scaikey_id).first()
+        if participant is not None:
+            participant.tenant = tenant
+            return participant
+    raise InsufficientPermission(f"The token's user is not a participant of tenant {tenant.slug}.")

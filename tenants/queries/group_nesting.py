@@ -1,8 +1,11 @@
-"""Who is in which group by way of other groups. Edges are direct; the rest is worked out here.
+"""Find indirect members of groups. The database stores only direct memberships.
 
-Groups nest to any depth (ScaiKey docs, reference/api/groups). UNION drops what was reached
-before, so that a circle of groups ends like everything else. What is gone from ScaiKey, a group
-or an edge, leads nowhere.
+Groups nest to any depth (ScaiKey docs, reference/api/groups). UNION drops rows that were reached
+before, so that cycles of groups end. Groups and memberships that are removed from ScaiKey lead
+nowhere.
+
+SQL aliases: `edge` is a direct membership, `grp` a group, `person` a participant, `role_grant` a
+grant; `up`, `down` and `inside` collect the groups that were reached.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from uuid import UUID
 from scaiwave.sql import fetch, to_uuid, uuid_param
 from tenants.models import Group, GroupMembership, Participant, Tenant
 
-PathStarts = dict[UUID, set[UUID]]
+ViaGroups = dict[UUID, set[UUID]]
+"""For each group or participant that was reached, the groups of the first or last direct edge."""
 
 _PARTICIPANT_GROUPS_SQL = """
 WITH RECURSIVE up (group_id, through_id) AS (
@@ -33,8 +37,8 @@ WITH RECURSIVE up (group_id, through_id) AS (
 SELECT group_id, through_id FROM up
 """
 
-# With groups that are gone: their own edges stay as they were, and the edge by which one is in
-# another group ends, and comes back with it.
+# Includes groups that are removed from ScaiKey. Their own members stay unchanged, while their
+# memberships in other groups end and come back with them.
 _RESTORABLE_GROUPS_SQL = """
 WITH RECURSIVE up (group_id) AS (
     SELECT edge.group_id FROM sw_group_memberships edge
@@ -73,7 +77,7 @@ WHERE edge.group_id = %s
   AND edge.member_participant_id IS NOT NULL AND edge.absent_since IS NULL
 """
 
-# Active people are said once more in SQL here; a test holds it against the model's own word.
+# Repeats in SQL which participants are active; a test compares it with the model.
 _ACTIVE_MEMBERS_SQL = """
 WITH RECURSIVE inside (top_id, group_id) AS (
     SELECT grp.id, grp.id FROM sw_groups grp WHERE grp.tenant_id = %s
@@ -93,12 +97,11 @@ WHERE edge.absent_since IS NULL AND person.absent_since IS NULL
 GROUP BY inside.top_id
 """
 
-# How many active participants hold each role of a tenant, directly or through groups.
 _ROLE_HOLDERS_SQL = """
 WITH RECURSIVE inside (role_id, group_id) AS (
-    SELECT given.role_id, given.group_id
-    FROM sw_role_grants given JOIN sw_groups grp ON grp.id = given.group_id
-    JOIN sw_roles role ON role.id = given.role_id
+    SELECT role_grant.role_id, role_grant.group_id
+    FROM sw_role_grants role_grant JOIN sw_groups grp ON grp.id = role_grant.group_id
+    JOIN sw_roles role ON role.id = role_grant.role_id
     WHERE grp.absent_since IS NULL AND role.tenant_id = %s
   UNION
     SELECT inside.role_id, edge.member_group_id
@@ -106,60 +109,62 @@ WITH RECURSIVE inside (role_id, group_id) AS (
     JOIN sw_group_memberships edge ON edge.group_id = inside.group_id
     JOIN sw_groups grp ON grp.id = edge.member_group_id
     WHERE edge.absent_since IS NULL AND grp.absent_since IS NULL
-), held (role_id, person_id) AS (
-    SELECT given.role_id, given.participant_id
-    FROM sw_role_grants given JOIN sw_roles role ON role.id = given.role_id
-    WHERE given.participant_id IS NOT NULL AND role.tenant_id = %s
+), holder (role_id, person_id) AS (
+    SELECT role_grant.role_id, role_grant.participant_id
+    FROM sw_role_grants role_grant JOIN sw_roles role ON role.id = role_grant.role_id
+    WHERE role_grant.participant_id IS NOT NULL AND role.tenant_id = %s
   UNION
     SELECT inside.role_id, edge.member_participant_id
     FROM inside JOIN sw_group_memberships edge ON edge.group_id = inside.group_id
     WHERE edge.member_participant_id IS NOT NULL AND edge.absent_since IS NULL
 )
-SELECT held.role_id, COUNT(*)
-FROM held JOIN sw_participants person ON person.id = held.person_id
+SELECT holder.role_id, COUNT(*)
+FROM holder JOIN sw_participants person ON person.id = holder.person_id
 WHERE person.absent_since IS NULL
   AND person.suspended_by_hand_at IS NULL AND person.scaikey_status IN ('', 'ACTIVE')
-GROUP BY held.role_id
+GROUP BY holder.role_id
 """
 
-# Without statistics PostgreSQL assumes that a column holds 200 different values. It looks a few of
-# them up in the index; for many it would read the whole table.
+# Without statistics PostgreSQL assumes that a column has 200 distinct values. It uses the index
+# for a few values, but would read the whole table for many.
 _GROUPS_PER_QUERY = 10
 
 
-def effective_groups(participant: Participant) -> PathStarts:
-    """Every group the participant is in, with the direct groups by way of which.
+def effective_groups(participant: Participant) -> ViaGroups:
+    """Return every group that the participant is in, with the direct groups that lead there.
 
-    A direct group is there by way of itself.
+    A direct group leads to itself.
     """
-    return _collect_paths(fetch(_PARTICIPANT_GROUPS_SQL, [uuid_param(participant.pk)]))
+    return _collect_via(fetch(_PARTICIPANT_GROUPS_SQL, [uuid_param(participant.pk)]))
 
 
 def restorable_groups(participant: Participant) -> set[UUID]:
-    """Every group the participant is in, or would be in again if ScaiKey brought back groups that
-    are gone."""
+    """Return every group that the participant is in, or would be in if ScaiKey restored removed
+    groups."""
     return {to_uuid(key) for (key,) in fetch(_RESTORABLE_GROUPS_SQL, [uuid_param(participant.pk)])}
 
 
-def effective_members(group: Group) -> PathStarts:
-    """Every participant in the group, with the member groups by way of which.
+def effective_members(group: Group) -> ViaGroups:
+    """Return every participant in the group, with the member groups that lead to them.
 
-    A direct member is there by way of the group itself.
+    For a direct member this is the group itself.
     """
-    return _collect_paths(fetch(_GROUP_MEMBERS_SQL, [uuid_param(group.pk)] * 3))
+    return _collect_via(fetch(_GROUP_MEMBERS_SQL, [uuid_param(group.pk)] * 3))
 
 
 def active_member_counts(tenant: Tenant) -> dict[UUID, int]:
-    """For each group of a tenant how many active participants are in it, nested ones included;
-    a group without any is left out."""
-    return {
-        to_uuid(key): count for key, count in fetch(_ACTIVE_MEMBERS_SQL, [uuid_param(tenant.pk)])
-    }
+    """Count the active participants in each group of a tenant, including nested groups.
+
+    Groups without active participants are left out.
+    """
+    return {to_uuid(key): count for key, count in fetch(_ACTIVE_MEMBERS_SQL, [uuid_param(tenant.pk)])}
 
 
 def role_holder_counts(tenant: Tenant) -> dict[UUID, int]:
-    """For each role of a tenant how many active participants hold it, through nested groups too;
-    a role without any is left out."""
+    """Count the active participants who hold each role of a tenant, directly or through groups.
+
+    Roles without active holders are left out.
+    """
     return {
         to_uuid(key): count for key, count in fetch(_ROLE_HOLDERS_SQL, [uuid_param(tenant.pk)] * 2)
     }
@@ -191,8 +196,8 @@ def find_group_members(group_ids: Iterable[UUID]) -> set[UUID]:
     return members
 
 
-def _collect_paths(rows: list[tuple[Any, ...]]) -> PathStarts:
-    through: PathStarts = {}
-    for key, way in rows:
-        through.setdefault(to_uuid(key), set()).add(to_uuid(way))
-    return through
+def _collect_via(rows: list[tuple[Any, ...]]) -> ViaGroups:
+    via: ViaGroups = {}
+    for key, direct_group in rows:
+        via.setdefault(to_uuid(key), set()).add(to_uuid(direct_group))
+    return via

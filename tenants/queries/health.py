@@ -1,4 +1,4 @@
-"""Health checks for `scaiwave doctor`: audit triggers, super admins, ScaiGrid."""
+"""Health checks for `scaiwave doctor`: audit log, super admins, ScaiGrid."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from tenants.services.audit_triggers import missing_triggers
 
 
 def check_audit(config: Configuration, now: datetime) -> Iterator[Finding]:
-    """Whether the database refuses to alter the audit. Raises `AuditTriggersMissing`."""
+    """Check that the database refuses changes of the audit log. Raises `AuditTriggersMissing`."""
     if missing := missing_triggers():
         raise AuditTriggersMissing(
-            f"The audit can be altered: the database lacks {', '.join(missing)}."
+            f"The audit log is not protected: triggers are missing: {', '.join(missing)}."
         )
-    yield passed("audit", "The audit is append-only.")
+    yield passed("audit", "The audit log is append-only.")
 
 
 def check_super_admin(config: Configuration, now: datetime) -> Iterator[Finding]:
-    """Whether anybody is left with super_admin: ScaiKey may take the last one, acts by hand not."""
+    """Warn if no super_admin is left. Commands prevent that, but ScaiKey can remove the last."""
     count = count_super_admins()
     if count.able:
-        who = "participant who is" if count.able == 1 else "participants who are"
-        yield passed(SUPER_ADMIN, f"{count.able:,} {who} super_admin can sign in.")
+        people = "person" if count.able == 1 else "people"
+        yield passed(SUPER_ADMIN, f"{count.able:,} {people} with super_admin can sign in.")
     elif not Role.objects.filter(slug=SUPER_ADMIN).exists():
-        # Nothing was lost, and operators of this suite have their rights from tokens.
-        yield passed(SUPER_ADMIN, "Nobody was ever granted super_admin here.")
+        # Nothing was lost, and operators of these commands get their permissions from tokens.
+        yield passed(SUPER_ADMIN, "No one has been granted super_admin.")
     elif count.active:
-        why = "`scaiwave admin show-participant <who>` says why somebody can't sign in"
         yield warned(
             SUPER_ADMIN,
-            "Nobody who is super_admin can sign in.",
-            f"Grant it to somebody: {GRANT_COMMAND}; {why}.",
+            "No one with super_admin can sign in.",
+            f"Grant super_admin to another person: {GRANT_COMMAND}. "
+            "`scaiwave admin show-participant <who>` shows what blocks a sign-in.",
         )
     else:
         yield warned(
             SUPER_ADMIN,
-            "Nobody active is super_admin any more.",
-            f"Grant it to somebody: {GRANT_COMMAND}.",
+            "No active person has super_admin.",
+            f"Grant super_admin: {GRANT_COMMAND}.",
         )
 
 
 def check_scaigrid(config: Configuration, now: datetime) -> Iterator[Finding]:
-    """Nothing where no ScaiGrid is configured: the suite works without."""
+    """Check the connection. Return no findings if ScaiGrid is not configured; it is optional."""
     if not config.get_str("SCAIWAVE_SCAIGRID_URL"):
         return
-    # httpx is worth its import only where something is asked.
+    # Importing httpx is slow, so only do it if a request is made.
     from scaiwave.clients.http.retry import RetryPolicy
     from scaiwave.clients.scaigrid.client import scaigrid_client
 

@@ -1,4 +1,4 @@
-"""Why somebody can't sign in: everything that stands in the way, not only the first thing."""
+"""List participants, show one, and find what blocks a sign-in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scaiwave import registry
 from scaiwave.auth.operators import Operator, Permission
 from tenants.models import AuditEntry, Group, Participant, ParticipantType, Partner, Tenant
 from tenants.models.directory import ACTIVE_STATUSES
-from tenants.queries.group_nesting import PathStarts, effective_groups
+from tenants.queries.group_nesting import ViaGroups, effective_groups
 from tenants.queries.resolve import is_storable_text, resolve_participant, resolve_tenant
 from tenants.queries.roles import assignment_row, effective_roles
 from tenants.queries.serializers import Row, get_server_name, last_audit_entries, participant_row
@@ -21,6 +21,7 @@ from tenants.queries.visibility import visible_participants
 
 BATCH_SIZE = 2000
 SEARCH_FIELDS = ("display_name", "email", "local_id")
+MAX_OTHER_ACCOUNTS = 10
 
 
 def list_participants(
@@ -28,22 +29,24 @@ def list_participants(
     operator: Operator,
     tenant: str,
     status: str = "all",
-    kind: str | None = None,
+    participant_type: str | None = None,
     search: str | None = None,
     limit: int | None = None,
 ) -> Generator[Row, None, None]:
-    """The participants of one tenant by name, one at a time, so that memory does not grow with
-    them. What can go wrong does so at once, not at the first row. Close it when not all is read.
+    """Return the participants of one tenant by name, one at a time to save memory.
 
-    `search` is a part of a name, an e-mail address or a local id, in small or capital letters.
+    Errors are raised at once, not at the first row. Close the generator if not all rows are read.
+    `search` is a part of a name, an e-mail address or a local id, in any case.
     """
     operator.require(Permission.VIEW)
-    found = Participant.objects.filter(status_q(status), tenant=resolve_tenant(operator, tenant))
-    if kind is not None:
-        found = found.filter(participant_type=kind)
+    resolved = resolve_tenant(operator, tenant)
+    participants = Participant.objects.filter(status_q(status), tenant=resolved)
+    if participant_type is not None:
+        participants = participants.filter(participant_type=participant_type)
     if search:
-        found = found.filter(_search_q(search))
-    return _iter_rows(found.order_by("display_name", "pk")[:limit].iterator(chunk_size=BATCH_SIZE))
+        participants = participants.filter(_search_q(search))
+    ordered = participants.order_by("display_name", "pk")[:limit]
+    return _iter_rows(ordered.iterator(chunk_size=BATCH_SIZE))
 
 
 def _iter_rows(participants: Iterator[Participant]) -> Generator[Row, None, None]:
@@ -53,7 +56,7 @@ def _iter_rows(participants: Iterator[Participant]) -> Generator[Row, None, None
 
 
 def _search_q(search: str) -> Q:
-    """A regular expression, since LIKE of SQLite folds the case of ASCII letters alone."""
+    """Use a regular expression, since SQLite's LIKE ignores the case of ASCII letters only."""
     if not is_storable_text(search):
         return Q(pk__in=[])
     pattern = re.escape(search)
@@ -64,25 +67,25 @@ def _search_q(search: str) -> Q:
 
 
 def show_participant(*, operator: Operator, name: str, tenant: str | None = None) -> Row:
-    """Everything about one participant, first whether they may sign in and if not why.
+    """Return everything about one participant, first whether they can sign in and if not why.
 
     Raises `ParticipantNotFound`, `TenantNotFound` or `AmbiguousName`.
     """
     operator.require(Permission.VIEW)
-    within = resolve_tenant(operator, tenant) if tenant is not None else None
-    person = resolve_participant(operator, name, tenant=within)
-    through = effective_groups(person)
-    groups = Group.objects.in_bulk([*through])
-    in_the_way = sign_in_blockers(person)
+    resolved_tenant = resolve_tenant(operator, tenant) if tenant is not None else None
+    person = resolve_participant(operator, name, tenant=resolved_tenant)
+    via = effective_groups(person)
+    groups = Group.objects.in_bulk([*via])
+    blockers = sign_in_blockers(person)
     audit = AuditEntry.objects.filter(tenant_id=str(person.tenant_id), subject_id=str(person.pk))
     return {
         **participant_row(person, server_name=get_server_name()),
         "tenant": person.tenant.slug,
         "avatar_url": person.avatar_url,
-        "may_sign_in": not in_the_way,
-        "obstacles": in_the_way,
-        "groups": _list_groups(groups, through),
-        "roles": [assignment_row(held) for held in effective_roles(person)],
+        "may_sign_in": not blockers,
+        "obstacles": blockers,
+        "groups": _list_groups(groups, via),
+        "roles": [assignment_row(assignment) for assignment in effective_roles(person)],
         "elsewhere": _list_other_accounts(operator, person),
         "facts": [
             {"title": title, "value": value}
@@ -92,16 +95,16 @@ def show_participant(*, operator: Operator, name: str, tenant: str | None = None
     }
 
 
-def _list_groups(groups: dict[UUID, Group], through: PathStarts) -> list[Row]:
-    """By name. `through` names the direct groups that lead to one that isn't direct."""
+def _list_groups(groups: dict[UUID, Group], via: ViaGroups) -> list[Row]:
+    """Return the groups by name. `through` names the direct groups that lead to an indirect one."""
     rows = [
         {
             "id": group.pk,
             "name": group.name,
             "type": group.group_type,
-            "direct": group.pk in through[group.pk],
+            "direct": group.pk in via[group.pk],
             "through": sorted(
-                groups[way].name for way in through[group.pk] if group.pk not in through[group.pk]
+                groups[key].name for key in via[group.pk] if group.pk not in via[group.pk]
             ),
         }
         for group in groups.values()
@@ -110,8 +113,10 @@ def _list_groups(groups: dict[UUID, Group], through: PathStarts) -> list[Row]:
 
 
 def _list_other_accounts(operator: Operator, person: Participant) -> list[Row]:
-    """The same ScaiKey user or e-mail address in other rows: somebody who has moved, or has two
-    accounts, is often the answer to why they can't sign in."""
+    """Return other participants with the same ScaiKey user or e-mail address.
+
+    A person who has moved to another tenant, or has two accounts, often tries the wrong one.
+    """
     same = Q(pk__in=[])
     if person.scaikey_id:
         same |= Q(scaikey_id=person.scaikey_id)
@@ -121,15 +126,15 @@ def _list_other_accounts(operator: Operator, person: Participant) -> list[Row]:
     server_name = get_server_name()
     return [
         {**participant_row(other, server_name=server_name), "tenant": other.tenant.slug}
-        for other in others.select_related("tenant").order_by("pk")[:10]
+        for other in others.select_related("tenant").order_by("pk")[:MAX_OTHER_ACCOUNTS]
     ]
 
 
 def sign_in_blockers(participant: Participant) -> list[Row]:
-    """What keeps this participant from signing in, with what to do; nothing if they may."""
+    """Return every reason why the participant can't sign in, each with a fix."""
     if participant.participant_type != ParticipantType.HUMAN:
-        kind = participant.participant_type
-        return [_build_blocker("participant", f"participants of type {kind} do not sign in", "")]
+        reason = f"participants of type {participant.participant_type} do not sign in"
+        return [_build_blocker("participant", reason, "")]
     return [*_person_blockers(participant), *_tenant_blockers(participant.tenant)]
 
 
@@ -155,29 +160,31 @@ def _tenant_blockers(tenant: Tenant) -> Iterator[Row]:
         yield from _status_blockers("partner", f"partner {tenant.partner}", tenant.partner)
 
 
-def _status_blockers(about: str, name: str, thing: Participant | Tenant | Partner) -> Iterator[Row]:
-    """Each of the three facts that is against it; one fact may hide another."""
-    if thing.suspended_by_hand_at is not None:
-        row = _build_blocker(about, f"{name} is suspended by hand", _format_resume_fix(thing))
-        yield {**row, "since": thing.suspended_by_hand_at}
-    if thing.absent_since is not None:
-        row = _build_blocker(
-            about, f"{name} is gone from ScaiKey", "Restore in ScaiKey, then run `scaiwave sync`."
+def _status_blockers(
+    about: str, label: str, entity: Participant | Tenant | Partner
+) -> Iterator[Row]:
+    """Check each of the three status fields, since one of them may hide another."""
+    if entity.suspended_by_hand_at is not None:
+        fix = (
+            f"Run `scaiwave admin resume-tenant {entity.slug}`; a sync can't lift the suspension."
+            if isinstance(entity, Tenant)
+            else "Lift the suspension on this server; a sync can't."
         )
-        yield {**row, "since": thing.absent_since}
-    if thing.scaikey_status not in ACTIVE_STATUSES:
-        status = thing.scaikey_status.lower()
+        row = _build_blocker(about, f"{label} is suspended manually", fix)
+        yield {**row, "since": entity.suspended_by_hand_at}
+    if entity.absent_since is not None:
+        row = _build_blocker(
+            about,
+            f"{label} is removed from ScaiKey",
+            "Restore it in ScaiKey, then run `scaiwave sync`.",
+        )
+        yield {**row, "since": entity.absent_since}
+    if entity.scaikey_status not in ACTIVE_STATUSES:
         yield _build_blocker(
             about,
-            f"{name} is {status} in ScaiKey",
-            "Activate in ScaiKey, then run `scaiwave sync`.",
+            f"{label} is {entity.scaikey_status.lower()} in ScaiKey",
+            "Activate it in ScaiKey, then run `scaiwave sync`.",
         )
-
-
-def _format_resume_fix(thing: Participant | Tenant | Partner) -> str:
-    if isinstance(thing, Tenant):
-        return f"`scaiwave admin resume-tenant {thing.slug}` lifts that; ScaiKey can't."
-    return "Lift the suspension here; ScaiKey can't."
 
 
 def _build_blocker(about: str, reason: str, fix: str) -> Row:

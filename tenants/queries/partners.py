@@ -1,3 +1,5 @@
+"""List partners."""
+
 from __future__ import annotations
 
 from django.db.models import Count
@@ -10,7 +12,7 @@ from tenants.queries.visibility import visible_partners
 
 
 def list_partners(*, operator: Operator, status: str = "all") -> list[Row]:
-    """The partners the operator may see, with how many active tenants and members they have."""
+    """Return the partners within the operator's scope, with their active tenants and members."""
     operator.require(Permission.VIEW)
     partners = visible_partners(operator).filter(status_q(status)).order_by("slug", "name", "pk")
     active = Tenant.objects.filter(status_q("active"), partner__in=partners)

@@ -1,8 +1,8 @@
-"""From what an operator types to the one thing that is meant.
+"""Find the record that an operator names.
 
-A thing is named by its UUID, its slug, its ScaiKey id; a participant also by FQID, local id or
-e-mail address, a group by its name. What is outside the operator's scope is not found, in the
-same words as what never was.
+Every record has a UUID, and a slug, name or ScaiKey ID; participants are also found by FQID, local
+id or e-mail address. A record outside the operator's scope raises the same error as one that does
+not exist.
 """
 
 from __future__ import annotations
@@ -35,31 +35,31 @@ from tenants.queries.visibility import (
 )
 
 MAX_CANDIDATES = 10
+_USE_ID = "Use the ID of the one you mean."
 
 Entity = TypeVar("Entity", Partner, Tenant, Participant, Group)
 
 
 def resolve_partner(operator: Operator, name: str) -> Partner:
     """Raises `PartnerNotFound` or `AmbiguousName`."""
-    found = _find_matches(visible_partners(operator), _name_q(name, "slug", "scaikey_id"))
-    return _get_only(
-        found,
-        missing=PartnerNotFound(f"There is no partner {name!r}."),
+    return _require_single(
+        _find_matches(visible_partners(operator), _name_q(name, "slug", "scaikey_id")),
+        missing=PartnerNotFound(f"Partner not found: {name}."),
         name=name,
         describe=lambda partner: f"{partner.pk} ({partner.name})",
-        precise="Use the id of the one you mean.",
+        fix=_USE_ID,
     )
 
 
 def resolve_tenant(operator: Operator, name: str) -> Tenant:
     """Raises `TenantNotFound` or `AmbiguousName`."""
     tenants = visible_tenants(operator).select_related("partner")
-    return _get_only(
+    return _require_single(
         _find_matches(tenants, _name_q(name, "slug", "scaikey_tenant_id")),
-        missing=TenantNotFound(f"There is no tenant {name!r}."),
+        missing=TenantNotFound(f"Tenant not found: {name}."),
         name=name,
         describe=lambda tenant: f"{tenant.pk} ({tenant.slug})",
-        precise="Use the id of the one you mean.",
+        fix=_USE_ID,
     )
 
 
@@ -68,19 +68,20 @@ def resolve_participant(
 ) -> Participant:
     """Raises `ParticipantNotFound` or `AmbiguousName`.
 
-    Who has moved to another tenant is still in the old one, absent; the present one is meant.
+    A person who moved to another tenant also remains in the old one with `absent_since` set; a
+    participant that is present takes precedence.
     """
     people = visible_participants(operator).select_related("tenant__partner")
     if tenant is not None:
         people = people.filter(tenant=tenant)
-    found = _find_matches(people.alias(folded=Lower("email")), _participant_q(name))
-    server = get_server_name()
-    return _get_only(
-        _prefer_present(found),
-        missing=ParticipantNotFound(f"There is no participant {name!r}{_format_scope(tenant)}."),
+    matches = _find_matches(people.alias(folded=Lower("email")), _participant_q(name))
+    server_name = get_server_name()
+    return _require_single(
+        _prefer_present(matches),
+        missing=ParticipantNotFound(f"Participant not found{_format_scope(tenant)}: {name}."),
         name=name,
-        describe=lambda person: f"{person.fqid(server)} ({person}, {person.tenant.slug})",
-        precise="Use the full @name:server of the one you mean, or its id.",
+        describe=lambda person: f"{person.fqid(server_name)} ({person}, {person.tenant.slug})",
+        fix="Use the full @name:server of the one you mean, or its ID.",
     )
 
 
@@ -89,19 +90,17 @@ def resolve_group(operator: Operator, name: str, *, tenant: Tenant | None = None
     groups = visible_groups(operator).select_related("tenant")
     if tenant is not None:
         groups = groups.filter(tenant=tenant)
-    return _get_only(
+    return _require_single(
         _prefer_present(_find_matches(groups, _name_q(name, "name", "scaikey_id"))),
-        missing=GroupNotFound(f"There is no group {name!r}{_format_scope(tenant)}."),
+        missing=GroupNotFound(f"Group not found{_format_scope(tenant)}: {name}."),
         name=name,
         describe=lambda group: f"{group.pk} (in {group.tenant.slug})",
-        precise="Use the id of the one you mean."
-        if tenant
-        else "Add --tenant <slug>, or use the id of the one you mean.",
+        fix=_USE_ID if tenant else "Add --tenant <slug>, or use the ID of the one you mean.",
     )
 
 
 def is_storable_text(text: str) -> bool:
-    """False for what no database row can hold: NUL, and bytes that were no text."""
+    """Return False if a database can't store the text: NUL, and bytes that were not text."""
     return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
 
 
@@ -115,10 +114,10 @@ def parse_uuid(text: str) -> UUID | None:
 def _name_q(name: str, *fields: str) -> Q:
     if not name or not is_storable_text(name):
         return Q(pk__in=[])
-    ways = [Q(**{field: name}) for field in fields]
+    conditions = [Q(**{field: name}) for field in fields]
     if (key := parse_uuid(name)) is not None:
-        ways.append(Q(pk=key))
-    return reduce(or_, ways)
+        conditions.append(Q(pk=key))
+    return reduce(or_, conditions)
 
 
 def _participant_q(name: str) -> Q:
@@ -133,42 +132,42 @@ def _participant_q(name: str) -> Q:
 
 
 def _fqid_q(name: str) -> Q:
-    """local_id:server, or the local id alone; a server name may carry a port."""
-    local_id, _, server = name.partition(":")
-    ours = server in {"", get_server_name()}
-    return Q(local_id=local_id, server_name="" if ours else server)
+    """Match local_id:server, or the local id alone; a server name may contain a port."""
+    local_id, _, server_name = name.partition(":")
+    is_own = server_name in {"", get_server_name()}
+    return Q(local_id=local_id, server_name="" if is_own else server_name)
 
 
 def _format_scope(tenant: Tenant | None) -> str:
     return f" in tenant {tenant.slug}" if tenant else ""
 
 
-def _find_matches(things: QuerySet[Entity], query: Q) -> list[Entity]:
-    return list(things.filter(query).order_by("pk")[: MAX_CANDIDATES + 1])
+def _find_matches(candidates: QuerySet[Entity], query: Q) -> list[Entity]:
+    return list(candidates.filter(query).order_by("pk")[: MAX_CANDIDATES + 1])
 
 
-def _prefer_present(found: list[Entity]) -> list[Entity]:
-    """The only one that ScaiKey still has, if there is only one; else all of them."""
-    present = [thing for thing in found if thing.absent_since is None]
-    return present if len(present) == 1 else found
+def _prefer_present(matches: list[Entity]) -> list[Entity]:
+    """Return the only match that ScaiKey still has, or all matches if there is no such one."""
+    present = [match for match in matches if match.absent_since is None]
+    return present if len(present) == 1 else matches
 
 
-def _get_only(
-    found: Sequence[Entity],
+def _require_single(
+    matches: Sequence[Entity],
     *,
     missing: NotFoundError,
     name: str,
     describe: Callable[[Entity], str],
-    precise: str,
+    fix: str,
 ) -> Entity:
-    if not found:
+    if not matches:
         raise missing
-    if len(found) == 1:
-        return found[0]
-    listed = "; ".join(describe(thing) for thing in found[:MAX_CANDIDATES])
-    more = "; and more" if len(found) > MAX_CANDIDATES else ""
+    if len(matches) == 1:
+        return matches[0]
+    listed = "; ".join(describe(match) for match in matches[:MAX_CANDIDATES])
+    more = "; and more" if len(matches) > MAX_CANDIDATES else ""
     raise AmbiguousName(
-        f"{name!r} may be any of these: {listed}{more}.",
-        fix=precise,
-        candidates=[str(thing.pk) for thing in found[:MAX_CANDIDATES]],
+        f"{name} is ambiguous: {listed}{more}.",
+        fix=fix,
+        candidates=[str(match.pk) for match in matches[:MAX_CANDIDATES]],
     )

@@ -1,6 +1,6 @@
-"""Is ScaiGrid there, and may we use it? Step by step, for whoever sees SW_AI_NO_TOKEN.
+"""Test the connection to ScaiGrid step by step, to find the cause of SW_AI_NO_TOKEN.
 
-A step that fails says what it means and what to do; those that need it are not tried.
+A failed step reports its cause and a fix. Steps that depend on it are skipped.
 """
 
 from __future__ import annotations
@@ -24,9 +24,15 @@ from tenants.queries.resolve import resolve_tenant
 from tenants.queries.tenants import usage_month
 from tenants.services.update_tenant import flatten_features
 
+RETRY_POLICY = RetryPolicy(total=10.0, first_contact=3.0)
+"""Short, because a person waits for the result."""
+VALID_DIMENSIONS = range(8, 65_537)
+"""How many numbers an embedding vector can have."""
+MAX_LISTED_MODELS = 10
+
 
 class StepOutcome(Enum):
-    PASS = "pass"  # noqa: S105 - no password
+    PASS = "pass"  # noqa: S105 - not a password
     FAIL = "fail"
     SKIP = "skip"
 
@@ -40,13 +46,13 @@ class SmokeTestStep:
     error: ScaiWaveError | None = None
 
     def lines(self) -> list[str]:
-        taken = "" if self.seconds is None else f"{self.seconds:.2f} s"
+        duration = "" if self.seconds is None else f"{self.seconds:.2f} s"
         code = f" [{self.error.code}]" if self.error else ""
-        first = f"{self.outcome.value}  {self.name:<10}  {taken:>8}  {self.message}{code}"
+        first = f"{self.outcome.value}  {self.name:<10}  {duration:>8}  {self.message}{code}"
         return [first, f"      Fix: {self.error.fix}"] if self.error and self.error.fix else [first]
 
     def document(self) -> dict[str, Any]:
-        told = self.error.details if self.error else {}
+        details = self.error.details if self.error else {}
         return {
             "step": self.name,
             "outcome": self.outcome.value,
@@ -54,8 +60,8 @@ class SmokeTestStep:
             "message": self.message,
             "code": self.error.code if self.error else "",
             "fix": self.error.fix if self.error else "",
-            "upstream_code": told.get("upstream_code", ""),
-            "request_id": told.get("request_id", ""),
+            "upstream_code": details.get("upstream_code", ""),
+            "request_id": details.get("request_id", ""),
         }
 
 
@@ -65,29 +71,25 @@ class SmokeTest:
 
     @property
     def exit_code(self) -> int:
-        """That of the first step that failed: what comes later may fail because of it."""
+        """The exit code of the first failed step; later steps may fail because of it."""
         return next((step.error.exit_code for step in self.steps if step.error), 0)
 
     @property
     def sentence(self) -> str:
-        count = {each: sum(step.outcome is each for step in self.steps) for each in StepOutcome}
-        if count[StepOutcome.FAIL]:
-            return f"{count[StepOutcome.FAIL]} of {len(self.steps)} steps failed."
-        return f"{count[StepOutcome.PASS]} of {len(self.steps)} steps passed, none failed."
+        counts = {
+            outcome: sum(step.outcome is outcome for step in self.steps) for outcome in StepOutcome
+        }
+        if counts[StepOutcome.FAIL]:
+            return f"{counts[StepOutcome.FAIL]} of {len(self.steps)} steps failed."
+        return f"{counts[StepOutcome.PASS]} of {len(self.steps)} steps passed, none failed."
 
     def document(self) -> dict[str, Any]:
         return {"ok": self.exit_code == 0, "steps": [step.document() for step in self.steps]}
 
 
-RETRY_POLICY = RetryPolicy(total=10.0, first_contact=3.0)
-"""Short: somebody watches."""
-VALID_DIMENSIONS = range(8, 65_537)
-"""Numbers in a vector."""
-
-
 @dataclass(frozen=True)
 class SmokeTestOptions:
-    """Which of the further steps to take; they cost tokens, or need more permissions."""
+    """The optional steps to run. They cost tokens or need more permissions."""
 
     embed: bool = False
     accounting: bool = False
@@ -95,16 +97,16 @@ class SmokeTestOptions:
 
 
 class _StepNotApplicable(Exception):
-    """There is nothing that the step could look at."""
+    """The step has nothing to check."""
 
 
 @dataclass
 class _SmokeTestContext:
-    """What the steps hand on to each other."""
+    """The inputs of every step, and the models that one step finds for later ones."""
 
     operator: Operator
     config: Configuration
-    wish: SmokeTestOptions
+    options: SmokeTestOptions
     now: datetime
     client: ScaiGridClient
     models: list[Model] = field(default_factory=list)
@@ -114,19 +116,19 @@ def smoke_test(
     *,
     operator: Operator,
     config: Configuration,
-    wish: SmokeTestOptions,
+    options: SmokeTestOptions,
     now: datetime,
-    tell: Callable[[SmokeTestStep], None],
+    report: Callable[[SmokeTestStep], None],
     clock: Callable[[], float] = time.perf_counter,
 ) -> SmokeTest:
-    """Take the steps, and `tell` of each as it ends. What goes wrong is in the steps."""
+    """Run the steps and call `report` after each. Errors are part of the steps."""
     operator.require(Permission.VIEW_PLATFORM)
     done: dict[str, SmokeTestStep] = {}
     for step in _run_steps(
-        operator=operator, config=config, wish=wish, now=now, clock=clock, done=done
+        operator=operator, config=config, options=options, now=now, clock=clock, done=done
     ):
         done[step.name] = step
-        tell(step)
+        report(step)
     return SmokeTest(list(done.values()))
 
 
@@ -134,175 +136,182 @@ def _run_steps(
     *,
     operator: Operator,
     config: Configuration,
-    wish: SmokeTestOptions,
+    options: SmokeTestOptions,
     now: datetime,
     clock: Callable[[], float],
     done: Mapping[str, SmokeTestStep],
 ) -> Iterator[SmokeTestStep]:
-    """One after the other; `done` has those before."""
-    wanted = [plan for plan in _STEPS if getattr(wish, plan[0], True) not in (False, None)]
+    """Yield one step after the other. The caller adds each to `done` before the next."""
+    selected = [step for step in _STEPS if getattr(options, step[0], True) not in (False, None)]
     try:
         client = scaigrid_client(config, retry_policy=RETRY_POLICY)
     except ScaiWaveError as error:
         yield SmokeTestStep("configured", StepOutcome.FAIL, error.message, error=error)
-        for name, needs, _ in wanted:
+        for name, needs, _ in selected:
             yield _skip_step(name, _find_unmet_need(needs, done))
         return
     with client:
         yield SmokeTestStep("configured", StepOutcome.PASS, _describe_configuration(client))
-        run = _SmokeTestContext(operator, config, wish, now, client)
-        for name, needs, act in wanted:
-            missing = _find_unmet_need(needs, done)
-            yield _skip_step(name, missing) if missing else _run_step(name, act, run, clock)
+        context = _SmokeTestContext(operator, config, options, now, client)
+        for name, needs, check in selected:
+            if unmet := _find_unmet_need(needs, done):
+                yield _skip_step(name, unmet)
+            else:
+                yield _run_step(name, check, context, clock)
 
 
 def _find_unmet_need(needs: tuple[str, ...], done: Mapping[str, SmokeTestStep]) -> str:
     return next((need for need in needs if done[need].outcome is not StepOutcome.PASS), "")
 
 
-def _skip_step(name: str, missing: str) -> SmokeTestStep:
-    return SmokeTestStep(name, StepOutcome.SKIP, f"Not tried, since it needs the step {missing}.")
+def _skip_step(name: str, unmet: str) -> SmokeTestStep:
+    return SmokeTestStep(name, StepOutcome.SKIP, f"Skipped: depends on step {unmet}.")
 
 
 def _run_step(
     name: str,
-    act: Callable[[_SmokeTestContext], str],
-    run: _SmokeTestContext,
+    check: Callable[[_SmokeTestContext], str],
+    context: _SmokeTestContext,
     clock: Callable[[], float],
 ) -> SmokeTestStep:
-    began = clock()
+    started = clock()
     try:
-        message = act(run)
-    except _StepNotApplicable as nothing:
-        return SmokeTestStep(name, StepOutcome.SKIP, str(nothing), clock() - began)
+        message = check(context)
+    except _StepNotApplicable as reason:
+        return SmokeTestStep(name, StepOutcome.SKIP, str(reason), clock() - started)
     except ScaiWaveError as error:
-        return SmokeTestStep(name, StepOutcome.FAIL, error.message, clock() - began, error)
-    return SmokeTestStep(name, StepOutcome.PASS, message, clock() - began)
+        return SmokeTestStep(name, StepOutcome.FAIL, error.message, clock() - started, error)
+    return SmokeTestStep(name, StepOutcome.PASS, message, clock() - started)
 
 
 def _describe_configuration(client: ScaiGridClient) -> str:
-    return f"ScaiGrid is at {client.http.peer.origin}; we come with {client.access.description}."
+    return f"ScaiGrid is at {client.http.peer.origin}; authentication by {client.access.description}."
 
 
-def _check_reachable(run: _SmokeTestContext) -> str:
-    health, ready = run.client.health(), run.client.ready()
-    return f"It answers that it is {health} and {ready}."
+def _check_reachable(context: _SmokeTestContext) -> str:
+    health, ready = context.client.health(), context.client.ready()
+    return f"ScaiGrid reports {health} and {ready}."
 
 
-def _check_token(run: _SmokeTestContext) -> str:
-    run.client.access.bearer()
-    if isinstance(run.client.access, ApiKey):
-        return "The API key is sent as it is."
-    return "ScaiKey gave us a token."
+def _check_token(context: _SmokeTestContext) -> str:
+    context.client.access.bearer()
+    if isinstance(context.client.access, ApiKey):
+        return "The API key is sent unchanged."
+    return "ScaiKey issued a token."
 
 
-def _check_claims(run: _SmokeTestContext) -> str:
-    if isinstance(run.client.access, ApiKey):
-        raise _StepNotApplicable("An API key says nothing of itself.")
-    claims = unverified_claims(run.client.access.bearer())
+def _check_claims(context: _SmokeTestContext) -> str:
+    if isinstance(context.client.access, ApiKey):
+        raise _StepNotApplicable("An API key has no readable claims.")
+    claims = unverified_claims(context.client.access.bearer())
     if not claims:
-        raise _StepNotApplicable("The token is opaque: it says nothing of itself.")
-    ends = _parse_expiry(claims)
-    if ends is not None and ends <= run.now:
+        raise _StepNotApplicable("The token is opaque and has no readable claims.")
+    expiry = _parse_expiry(claims)
+    if expiry is not None and expiry <= context.now:
         raise UpstreamUnauthorized(
-            f"The token that ScaiKey gave us ran out at {_format_utc(ends)}.",
-            fix="Check the clocks of this machine and of ScaiKey.",
+            f"The token from ScaiKey expired at {_format_utc(expiry)}.",
+            fix="Check the clocks of this server and of ScaiKey.",
         )
-    until = "without an end" if ends is None else f"good until {_format_utc(ends)}"
-    tenant = claims.get("tenant_id") or "none, it is the platform's"
-    return f"It is {until}; tenant: {tenant}; scope: {claims.get('scope') or 'none'}."
+    validity = "no expiry" if expiry is None else f"valid until {_format_utc(expiry)}"
+    tenant = claims.get("tenant_id") or "none (platform token)"
+    return f"Token: {validity}; tenant: {tenant}; scope: {claims.get('scope') or 'none'}."
 
 
 def _parse_expiry(claims: dict[str, Any]) -> datetime | None:
-    ends = claims.get("exp")
-    if not isinstance(ends, int | float):
+    expiry = claims.get("exp")
+    if not isinstance(expiry, int | float):
         return None
     try:
-        return datetime.fromtimestamp(ends, UTC)
+        return datetime.fromtimestamp(expiry, UTC)
     except (ValueError, OverflowError, OSError):
         return None
 
 
-def _format_utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def _format_utc(timestamp: datetime) -> str:
+    return timestamp.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _check_accepted(run: _SmokeTestContext) -> str:
-    permissions = run.client.me().permissions
-    return f"ScaiGrid knows us; permissions: {', '.join(permissions) or 'none that it tells'}."
+def _check_accepted(context: _SmokeTestContext) -> str:
+    permissions = context.client.me().permissions
+    listed = ", ".join(permissions) or "none reported"
+    return f"ScaiGrid accepts the credentials; permissions: {listed}."
 
 
-def _check_models(run: _SmokeTestContext) -> str:
-    run.models = run.client.models()
-    if not run.models:
+def _check_models(context: _SmokeTestContext) -> str:
+    context.models = context.client.models()
+    if not context.models:
         raise ModelMissing(
-            "ScaiGrid lists no models to us.",
-            fix="Have whoever runs ScaiGrid route models to our tenant or partner.",
+            "ScaiGrid lists no models for this server.",
+            fix="Ask the operators of ScaiGrid to route models to your tenant or partner.",
         )
-    wanted = run.config.get_str("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
+    configured = context.config.get_str("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
     _ensure_models_listed(
-        [wanted] if wanted else [], run, "SCAIWAVE_SCAIGRID_EMBEDDING_MODEL names"
+        [configured] if configured else [], context, "SCAIWAVE_SCAIGRID_EMBEDDING_MODEL"
     )
-    kinds = [model.modality or "of no modality" for model in run.models]
-    counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    return f"{len(run.models)} models: {counted}."
+    modalities = [model.modality or "without modality" for model in context.models]
+    counts = ", ".join(f"{modalities.count(name)} {name}" for name in dict.fromkeys(modalities))
+    total = len(context.models)
+    return f"{total} model{'' if total == 1 else 's'}: {counts}."
 
 
-def _ensure_models_listed(wanted: list[str], run: _SmokeTestContext, who: str) -> None:
-    listed = {model.slug for model in run.models}
-    if missing := [slug for slug in wanted if slug not in listed]:
+def _ensure_models_listed(models: list[str], context: _SmokeTestContext, source: str) -> None:
+    listed = {model.slug for model in context.models}
+    if missing := [slug for slug in models if slug not in listed]:
         raise ModelMissing(
-            f"{who} what ScaiGrid doesn't list: {', '.join(missing)}.",
-            fix="Correct the name, or have whoever runs ScaiGrid route the model to us. Listed "
-            f"are, among others: {', '.join(sorted(listed)[:10])}.",
+            f"{source} uses models that ScaiGrid does not list: {', '.join(missing)}.",
+            fix="Correct the name, or ask the operators of ScaiGrid to route the model to this "
+            f"server. Listed models include {', '.join(sorted(listed)[:MAX_LISTED_MODELS])}.",
         )
 
 
-def _check_embedding(run: _SmokeTestContext) -> str:
-    model = run.config.get_str("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL") or _find_embedding_model(run)
-    (vector,) = run.client.embed(model, ["smoke test"])
+def _check_embedding(context: _SmokeTestContext) -> str:
+    configured = context.config.get_str("SCAIWAVE_SCAIGRID_EMBEDDING_MODEL")
+    model = configured or _find_embedding_model(context)
+    (vector,) = context.client.embed(model, ["smoke test"])
     if len(vector) not in VALID_DIMENSIONS or not any(vector):
         raise UpstreamInvalidResponse(
-            f"{model} made a vector that can't be one: {len(vector)} numbers"
+            f"Model {model} returned an invalid vector: {len(vector)} numbers"
             f"{'' if any(vector) else ', all of them 0'}.",
-            fix="Tell whoever runs ScaiGrid, or take another embedding model.",
+            fix="Choose another embedding model, or report this to the operators of ScaiGrid.",
         )
-    return f"{model} made a vector of {len(vector)} numbers."
+    return f"Model {model} returned a vector of {len(vector)} numbers."
 
 
-def _find_embedding_model(run: _SmokeTestContext) -> str:
-    if found := run.client.models("embedding", 1):
-        return found[0].slug
+def _find_embedding_model(context: _SmokeTestContext) -> str:
+    if models := context.client.models("embedding", 1):
+        return models[0].slug
     raise ModelMissing(
-        "ScaiGrid lists no embedding model to us.",
-        fix="Have whoever runs ScaiGrid route one to us; search works without, by words alone.",
+        "ScaiGrid lists no embedding model for this server.",
+        fix="Ask the operators of ScaiGrid to route one to this server. Search works without it, "
+        "by words only.",
     )
 
 
-def _check_accounting(run: _SmokeTestContext) -> str:
-    month = usage_month(run.now)
+def _check_accounting(context: _SmokeTestContext) -> str:
+    month = usage_month(context.now)
     start = datetime(month.year, month.month, 1, tzinfo=UTC)
-    usage = run.client.usage_summary(start=start, end=run.now)
+    usage = context.client.usage_summary(start=start, end=context.now)
     tokens = sum(row.total_tokens for row in usage)
-    return f"{len(usage):,} tenants have used {tokens:,} tokens in {month:%Y-%m} (UTC)."
+    tenants = f"{len(usage):,} tenant{' has' if len(usage) == 1 else 's have'}"
+    return f"{tenants} used {tokens:,} tokens in {month:%Y-%m} (UTC)."
 
 
-def _check_tenant_models(run: _SmokeTestContext) -> str:
-    tenant = resolve_tenant(run.operator, run.wish.tenant or "")
+def _check_tenant_models(context: _SmokeTestContext) -> str:
+    tenant = resolve_tenant(context.operator, context.options.tenant or "")
     features = flatten_features(tenant.features)
-    given = [features.get("ai.model"), features.get("ai.models")]
-    wanted = [
+    values = [features.get("ai.model"), features.get("ai.models")]
+    models = [
         slug
-        for value in given
+        for value in values
         for slug in (value if isinstance(value, list) else [value])
         if isinstance(slug, str) and slug
     ]
-    if not wanted:
+    if not models:
         raise _StepNotApplicable(
-            f"Tenant {tenant.slug} names no models (features ai.model, ai.models)."
+            f"Tenant {tenant.slug} configures no models (features ai.model, ai.models)."
         )
-    _ensure_models_listed(wanted, run, f"Tenant {tenant.slug} uses")
-    return f"ScaiGrid lists what tenant {tenant.slug} uses: {', '.join(wanted)}."
+    _ensure_models_listed(models, context, f"Tenant {tenant.slug}")
+    return f"ScaiGrid lists the models of tenant {tenant.slug}: {', '.join(models)}."
 
 
 _STEPS: tuple[tuple[str, tuple[str, ...], Callable[[_SmokeTestContext], str]], ...] = (
@@ -315,4 +324,4 @@ _STEPS: tuple[tuple[str, tuple[str, ...], Callable[[_SmokeTestContext], str]], .
     ("accounting", ("accepted",), _check_accounting),
     ("tenant", ("models",), _check_tenant_models),
 )
-"""Each step after the first, with the steps that it needs."""
+"""The steps after `configured`: name, steps it depends on, and function."""

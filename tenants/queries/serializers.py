@@ -1,4 +1,4 @@
-"""What is said of one thing, wherever it is listed or shown. The keys are those of --json."""
+"""Convert models to rows with the keys of --json, for lists and single records."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def partner_row(partner: Partner) -> Row:
 
 
 def tenant_row(tenant: Tenant) -> Row:
-    """Reads the partner too, so fetch tenants with `select_related("partner")`."""
+    """Convert a tenant. Fetch it with `select_related("partner")`, since this reads the partner."""
     return {
         "id": tenant.pk,
         "slug": tenant.slug,
@@ -82,7 +82,7 @@ def group_row(group: Group) -> Row:
 
 
 def last_audit_entries(entries: QuerySet[AuditEntry]) -> list[Row]:
-    """The newest first."""
+    """Return the last entries, newest first."""
     return [
         {
             "at": entry.at,
@@ -98,11 +98,11 @@ def last_audit_entries(entries: QuerySet[AuditEntry]) -> list[Row]:
     ]
 
 
-def _status_columns(thing: Partner | Tenant | Participant) -> dict[str, datetime | str | None]:
+def _status_columns(entity: Partner | Tenant | Participant) -> dict[str, datetime | str | None]:
     return {
-        "scaikey_status": thing.scaikey_status,
-        "absent_since": thing.absent_since,
-        "suspended_by_hand_at": thing.suspended_by_hand_at,
-        "created_at": thing.created_at,
-        "updated_at": thing.updated_at,
+        "scaikey_status": entity.scaikey_status,
+        "absent_since": entity.absent_since,
+        "suspended_by_hand_at": entity.suspended_by_hand_at,
+        "created_at": entity.created_at,
+        "updated_at": entity.updated_at,
     }

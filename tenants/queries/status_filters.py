@@ -1,4 +1,4 @@
-"""Whether somebody is active, as a condition for the database."""
+"""Q objects that select partners, tenants and participants by status."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tenants.models import ACTIVE, ParticipantType
 STATUSES = ("active", "inactive", "suspended", "absent", "all")
 
 _ABSENT = Q(suspended_by_hand_at=None, absent_since__isnull=False)
-# The members of a tenant: those of its people who are active. AI, bridge shadows and people of
-# other servers are participants and not members.
+# The members of a tenant are its active people. AI, bridge shadows and people of other servers are
+# participants, but not members.
 MEMBERS = ACTIVE & Q(participant_type=ParticipantType.HUMAN)
 
 
 def status_q(status: str) -> Q:
-    """Those whose `status` is this one; `inactive` is suspended or absent."""
+    """Match the `status` property of the models; `inactive` is suspended or absent."""
     return {
         "active": ACTIVE,
         "inactive": ~ACTIVE,

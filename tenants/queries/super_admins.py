@@ -1,4 +1,4 @@
-"""How many there are who may do everything on the platform, or would be."""
+"""Count the participants who hold super_admin."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ class SuperAdmins:
     active: int
     able: int
 
-    def lost(self, after: SuperAdmins) -> str:
-        """Who is no more, if there was one of them before: "nobody …", or an empty text."""
+    def describe_loss(self, after: SuperAdmins) -> str:
+        """Name the kind of super_admin of which the last was lost, or return an empty text."""
         if self.active and not after.active:
-            return "nobody active on this platform"
+            return "no active super_admin"
         if self.able and not after.able:
-            return "nobody who can sign in"
+            return "no super_admin who can sign in"
         return ""
 
 
-def count_super_admins(*, besides: RoleGrant | Tenant | None = None) -> SuperAdmins:
-    """Count them, directly granted or through groups; without a grant, or the people of a tenant,
-    if one is given.
+def count_super_admins(*, excluding: RoleGrant | Tenant | None = None) -> SuperAdmins:
+    """Count holders of super_admin, directly or through groups.
 
-    A sync counts them after a bulk insert, when PostgreSQL has no statistics of what was inserted.
-    So it goes from the few grants to the people they reach, by keys alone: the number of rows read
+    `excluding` leaves out a grant, or the people of a tenant.
+
+    A sync counts them after a bulk insert, when PostgreSQL has no statistics of the new rows. So
+    this goes from the few grants to the people they reach, by keys alone: the number of rows read
     does not depend on how many tenants and people there are.
     """
-    grant = besides if isinstance(besides, RoleGrant) else None
+    grant = excluding if isinstance(excluding, RoleGrant) else None
     people = Participant.objects.prefetch_related("tenant__partner").in_bulk(_find_holders(grant))
     active = able = 0
     for person in people.values():
-        if person.is_active and person.tenant.is_active and person.tenant != besides:
+        if person.is_active and person.tenant.is_active and person.tenant != excluding:
             active += 1
             able += not sign_in_blockers(person)
     return SuperAdmins(active=active, able=able)

@@ -1,3 +1,5 @@
+"""List tenants and show one."""
+
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
@@ -15,7 +17,7 @@ from tenants.queries.status_filters import MEMBERS, status_q
 from tenants.queries.usage import NO_USAGE, token_columns
 from tenants.queries.visibility import visible_tenants
 
-# What may be typed after --sort, and the key it means.
+# The values of --sort, and the column that each selects.
 SORT_KEYS = {
     "slug": "slug",
     "name": "name",
@@ -26,7 +28,7 @@ SORT_KEYS = {
     "storage": "storage_bytes",
     "tokens": "ai_tokens_month",
 }
-# What upper applications tell, if they are there: None is unknown.
+# Columns that other apps register. The value is None if the app is not installed.
 REGISTERED_COLUMNS = ("rooms", "storage_bytes")
 
 
@@ -39,22 +41,22 @@ def list_tenants(
     sort: str = "slug",
     reverse: bool = False,
 ) -> list[Row]:
-    """The tenants the operator may see, with figures, in as many queries for 3 as for 3,000.
+    """Return the tenants within the operator's scope, with figures, in a fixed number of queries.
 
-    A minus before the column to sort by turns the order round, as `reverse` does; what is
-    unknown comes last either way.
+    A minus before the sort column reverses the order, as `reverse` does. Unknown values come last
+    in both orders.
     """
     operator.require(Permission.VIEW)
-    key, backwards = parse_sort(sort, SORT_KEYS, example="members")
+    key, is_descending = parse_sort(sort, SORT_KEYS, example="members")
     tenants = visible_tenants(operator).filter(status_q(status))
     if partner is not None:
         tenants = tenants.filter(partner=resolve_partner(operator, partner))
     rows = sorted(_build_rows(tenants, now), key=lambda row: str(row["slug"]))
-    return sort_rows(rows, key, reverse=backwards != reverse)
+    return sort_rows(rows, key, reverse=is_descending != reverse)
 
 
 def usage_month(now: datetime) -> date:
-    """The first day of the UTC month, by which AI tokens are accounted.
+    """Return the first day of the UTC month. AI tokens are accounted by month.
 
     assumption: that the platform's month to date is the calendar month in UTC.
     """
@@ -62,7 +64,7 @@ def usage_month(now: datetime) -> date:
 
 
 def load_registered_columns(tenant_ids: list[UUID]) -> dict[UUID, Row]:
-    """What other applications tell of these tenants; every column for every tenant."""
+    """Return the columns that other apps register; every column for every tenant."""
     columns = get_tenant_columns(tenant_ids)
     names = dict.fromkeys((*REGISTERED_COLUMNS, *columns))
     return {
@@ -75,10 +77,10 @@ def _build_rows(tenants: QuerySet[Tenant], now: datetime) -> list[Row]:
     members = _count_members(tenants)
     usage = token_columns(tenants, usage_month(now))
     rows = [tenant_row(tenant) for tenant in tenants.select_related("partner")]
-    provided = load_registered_columns([row["id"] for row in rows])
+    registered = load_registered_columns([row["id"] for row in rows])
     for row in rows:
         row["members"] = members.get(row["id"], 0)
-        row.update(provided[row["id"]])
+        row.update(registered[row["id"]])
         row.update(usage.get(row["id"], NO_USAGE))
     return rows
 
@@ -92,14 +94,14 @@ MIB = 1024 * 1024
 
 
 def show_tenant(*, operator: Operator, name: str, now: datetime) -> Row:
-    """Everything about one tenant. Raises `TenantNotFound` or `AmbiguousName`."""
+    """Return everything about one tenant. Raises `TenantNotFound` or `AmbiguousName`."""
     operator.require(Permission.VIEW)
     tenant = resolve_tenant(operator, name)
     participants = _count_participants(tenant)
-    provided = load_registered_columns([tenant.pk])[tenant.pk]
-    this = Tenant.objects.filter(pk=tenant.pk)
-    usage = token_columns(this, usage_month(now)).get(tenant.pk, NO_USAGE)
-    used = {**provided, **usage}
+    registered = load_registered_columns([tenant.pk])[tenant.pk]
+    tenants = Tenant.objects.filter(pk=tenant.pk)
+    usage = token_columns(tenants, usage_month(now)).get(tenant.pk, NO_USAGE)
+    used = {**registered, **usage}
     return {
         **tenant_row(tenant),
         "partner": _build_partner(tenant),
@@ -121,9 +123,9 @@ def _build_partner(tenant: Tenant) -> Row | None:
 
 
 def _count_participants(tenant: Tenant) -> list[Row]:
-    """How many of each type there are, by status; types without any are left out."""
-    of_each = Participant.objects.filter(tenant=tenant).values("participant_type")
-    counted = of_each.annotate(
+    """Count participants by type and status. Types without participants are left out."""
+    by_type = Participant.objects.filter(tenant=tenant).values("participant_type")
+    counts = by_type.annotate(
         active=Count("pk", filter=ACTIVE),
         suspended=Count("pk", filter=status_q("suspended")),
         absent=Count("pk", filter=status_q("absent")),
@@ -135,7 +137,7 @@ def _count_participants(tenant: Tenant) -> list[Row]:
             "suspended": row["suspended"],
             "absent": row["absent"],
         }
-        for row in counted.order_by("participant_type")
+        for row in counts.order_by("participant_type")
     ]
 
 
@@ -147,15 +149,15 @@ def _count_groups(tenant: Tenant) -> Row:
 
 
 def _build_limits(tenant: Tenant, used: Row, *, active: int) -> Row:
-    """What is used beside what is allowed; None is unknown, or no limit.
+    """Return usage and limits. A usage of None is unknown, a limit of None means unlimited.
 
     assumption: the limit of participants counts the active ones of every type.
     """
     storage = tenant.max_storage_mb
-    allowed = {
+    limits = {
         "participants": (active, tenant.max_participants),
         "rooms": (used["rooms"], tenant.max_rooms),
         "storage_bytes": (used["storage_bytes"], None if storage is None else storage * MIB),
         "ai_tokens_month": (used["ai_tokens_month"], tenant.max_ai_tokens_month),
     }
-    return {name: {"used": used, "limit": limit} for name, (used, limit) in allowed.items()}
+    return {name: {"used": used, "limit": limit} for name, (used, limit) in limits.items()}

@@ -1,4 +1,4 @@
-"""Who is within an operator's scope; whoever is not does not exist for them."""
+"""Limit queries to an operator's scope. Records outside it are treated as not existing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tenants.models import Group, Participant, Partner, Tenant
 
 
 def visible_partners(operator: Operator) -> QuerySet[Partner]:
-    """A tenant's administrator sees no partner: it is not part of the tenant."""
+    """A tenant's administrator sees no partner, since it is not part of the tenant."""
     if operator.sees_everything:
         return Partner.objects.all()
     if operator.role is Role.PARTNER_ADMIN:
@@ -38,6 +38,6 @@ def visible_groups(operator: Operator) -> QuerySet[Group]:
 
 
 def scaikey_tenant_slug(scaikey_tenant_id: str) -> str | None:
-    """The slug in a tenant's addresses at ScaiKey, which is the one we know it by."""
-    found = Tenant.objects.filter(scaikey_tenant_id=scaikey_tenant_id)
-    return found.values_list("slug", flat=True).first()
+    """Return the slug of a ScaiKey tenant, which is part of its addresses in ScaiKey."""
+    tenants = Tenant.objects.filter(scaikey_tenant_id=scaikey_tenant_id)
+    return tenants.values_list("slug", flat=True).first()

@@ -1,4 +1,4 @@
-"""The one function that writes the audit."""
+"""Write the audit log. No other module does."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def record_audit(
     tenant: Tenant | None = None,
     details: dict[str, Any] | None = None,
 ) -> AuditEntry:
-    """Say who did what to which; call it in the transaction that does it.
+    """Insert an audit entry. Call it in the transaction that makes the change.
 
-    `action` is the verb as typed, such as create-tenant; `details` holds JSON values, no secrets.
+    `action` is the command as typed, such as create-tenant. `details` has JSON values, no secrets.
     """
     return AuditEntry.objects.create(
         at=now,

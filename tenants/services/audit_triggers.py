@@ -1,8 +1,8 @@
-"""Keeps the audit append-only in the database itself, whoever writes there.
+"""Database triggers that keep the audit log append-only.
 
-Triggers are no part of a model's migrations: SQLite drops them with the table whenever a migration
-rebuilds it. So they are made anew after every migrate, which is the one place where this suite
-listens to a signal. The owner of the database can still take them away; nobody does by accident.
+Migrations can't keep triggers: SQLite drops them with the table whenever a migration rebuilds it.
+So a signal handler creates them again after every migrate. The owner of the database can still
+drop them, but not by accident.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ TABLE = AuditEntry._meta.db_table
 ERROR_TEXT = f"{TABLE} is append-only"
 _FUNCTION = f"{TABLE}_refuse"
 _REFUSED_STATEMENTS = ("update", "delete")
-# The refusal is of the class of broken constraints, as that of SQLite's is.
+# The error code is a constraint violation, as on SQLite.
 _CREATE_FUNCTION_SQL = (
     f"CREATE OR REPLACE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
     f"RAISE EXCEPTION '{ERROR_TEXT}' USING ERRCODE = 'restrict_violation'; END $$"
 )
 
 
-def install_audit_triggers(using: str = "default", **of_the_signal: Any) -> None:
-    """Make the triggers, or make them anew. For `post_migrate`, hence the further arguments.
+def install_audit_triggers(using: str = "default", **signal_arguments: Any) -> None:
+    """Create the triggers, replacing existing ones. Connected to `post_migrate`.
 
-    Where PostgreSQL has them they stay: making them waits for everybody who has read the audit in
-    a transaction that is still open, and keeps others waiting meanwhile.
+    Existing triggers stay on PostgreSQL: creating them waits for every open transaction that has
+    read the audit log, and blocks other transactions while it waits.
     """
     connection = connections[using]
     with transaction.atomic(using=using), connection.cursor() as cursor:
         if TABLE not in connection.introspection.table_names(cursor):
-            return  # migrated back to before there was an audit
+            return  # migrated back to a state without the audit table
         if connection.vendor == "postgresql":
             cursor.execute(_CREATE_FUNCTION_SQL)
             if not missing_triggers(using):
@@ -47,7 +47,7 @@ def install_audit_triggers(using: str = "default", **of_the_signal: Any) -> None
 
 
 def remove_audit_triggers(using: str = "default") -> None:
-    """Let the audit be emptied until the next migrate or flush ends; for tests alone."""
+    """Allow tests to empty the audit log until the next migrate or flush."""
     connection = connections[using]
     with transaction.atomic(using=using), connection.cursor() as cursor:
         for statement in _build_drop_statements(connection):
@@ -55,10 +55,12 @@ def remove_audit_triggers(using: str = "default") -> None:
 
 
 def trigger_names(vendor: str) -> list[str]:
-    """What has to be there. A REPLACE of SQLite's, and a TRUNCATE of PostgreSQL's, pass the
-    triggers of single rows by, so that each has one of its own."""
-    further = "truncate" if vendor == "postgresql" else "replace"
-    return [f"{TABLE}_no_{change}" for change in (*_REFUSED_STATEMENTS, further)]
+    """Return the names of all triggers that must exist.
+
+    SQLite's REPLACE and PostgreSQL's TRUNCATE don't fire row triggers, so each has its own.
+    """
+    bulk_statement = "truncate" if vendor == "postgresql" else "replace"
+    return [f"{TABLE}_no_{change}" for change in (*_REFUSED_STATEMENTS, bulk_statement)]
 
 
 def missing_triggers(using: str = "default") -> list[str]:
@@ -70,8 +72,8 @@ def missing_triggers(using: str = "default") -> list[str]:
     }
     with connection.cursor() as cursor:
         cursor.execute(catalogue[connection.vendor], [TABLE])
-        there = {name for (name,) in cursor.fetchall()}
-    return [name for name in trigger_names(connection.vendor) if name not in there]
+        existing = {name for (name,) in cursor.fetchall()}
+    return [name for name in trigger_names(connection.vendor) if name not in existing]
 
 
 def _build_drop_statements(connection: BaseDatabaseWrapper) -> list[str]:
@@ -89,13 +91,13 @@ def _build_create_statements(connection: BaseDatabaseWrapper) -> list[str]:
 
 def _build_sqlite_triggers() -> list[str]:
     refuse = f"BEGIN SELECT RAISE(ABORT, '{ERROR_TEXT}'); END"
-    there = f"EXISTS (SELECT 1 FROM {TABLE} WHERE id = NEW.id)"  # noqa: S608
+    exists = f"EXISTS (SELECT 1 FROM {TABLE} WHERE id = NEW.id)"  # noqa: S608
     return [
         *(
             f"CREATE TRIGGER {TABLE}_no_{change} BEFORE {change.upper()} ON {TABLE} {refuse}"
             for change in _REFUSED_STATEMENTS
         ),
-        f"CREATE TRIGGER {TABLE}_no_replace BEFORE INSERT ON {TABLE} WHEN {there} {refuse}",
+        f"CREATE TRIGGER {TABLE}_no_replace BEFORE INSERT ON {TABLE} WHEN {exists} {refuse}",
     ]
 
 

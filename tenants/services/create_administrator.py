@@ -1,3 +1,5 @@
+"""Create accounts for the admin site."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -28,7 +30,11 @@ class CreateAdministratorResult:
     @property
     def sentence(self) -> str:
         name = self.administrator["username"]
-        return f"{'Would create' if self.dry_run else 'Created'} administrator {name}."
+        return (
+            f"Would create administrator {name}."
+            if self.dry_run
+            else f"Administrator {name} created."
+        )
 
     def document(self) -> Row:
         document = {"administrator": self.administrator, "created": self.created}
@@ -44,9 +50,9 @@ def create_administrator(
     now: datetime,
     dry_run: bool = False,
 ) -> CreateAdministratorResult:
-    """Make somebody who may enter the admin site and see everything there.
+    """Create an account that can view everything in the admin site.
 
-    `password` is asked when everything else is in order, and not in a dry run. Raises
+    `password` is only called once all other values are valid, and not in a dry run. Raises
     InvalidAdministrator, AdministratorConflict and WeakPassword.
     """
     operator.require(Permission.MANAGE_PLATFORM)
@@ -68,39 +74,39 @@ def create_administrator(
 
 
 def _validate(user: AdminUser) -> None:
-    """By the rules of the model, which Django applies in forms only."""
+    """Apply the rules of the model, which Django applies in forms only."""
     field = AdminUser._meta.get_field("username")
     try:
         if not is_storable_text(user.username):
-            raise ValidationError("It has characters that can't be stored.")
+            raise ValidationError("The name contains characters that can't be stored.")
         field.clean(user.username, user)
         if user.email:
             validate_email(user.email)
     except ValidationError as error:
         raise InvalidAdministrator(
-            f"There can't be an administrator {user.username!r}"
-            f"{f' with the e-mail address {user.email!r}' if user.email else ''}.",
+            f"Invalid user name or e-mail address: {user.username!r}"
+            f"{f', {user.email!r}' if user.email else ''}.",
             fix=" ".join(error.messages),
         ) from None
 
 
 def _ensure_is_new(user: AdminUser) -> None:
-    """Raises `AdministratorConflict`, also for a name that differs in capital letters alone."""
-    if other := AdminUser.objects.filter(username__iexact=user.username).first():
+    """Raises `AdministratorConflict`, also if the names differ only in upper and lower case."""
+    if existing := AdminUser.objects.filter(username__iexact=user.username).first():
         raise AdministratorConflict(
-            f"There is an administrator {other.username!r} already.",
-            fix="Choose another name; `scaiwave manage changepassword "
-            f"{other.username}` gives that one another password.",
+            f"An administrator named {existing.username!r} already exists.",
+            fix="Choose another name, or set a new password for the existing account with "
+            f"`scaiwave manage changepassword {existing.username}`.",
         )
 
 
 def _set_password(user: AdminUser, password: str) -> None:
-    """Raises `WeakPassword`, by the validators of the settings."""
+    """Raises `WeakPassword` if a validator of the settings rejects the password."""
     try:
         validate_password(password, user)
     except ValidationError as error:
         raise WeakPassword(
-            "That password won't do; nothing was changed.", fix=" ".join(error.messages)
+            "Password rejected. No account was created.", fix=" ".join(error.messages)
         ) from None
     user.set_password(password)
 

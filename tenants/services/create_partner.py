@@ -1,3 +1,5 @@
+"""Create local partners, and partners that this server's ScaiKey credentials do not reach."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -18,7 +20,7 @@ from tenants.services.validators import validate_name, validate_scaikey_id, vali
 
 @dataclass(frozen=True)
 class PartnerSpec:
-    """What was asked for. A limit that is left out is none, one of None as well."""
+    """The requested partner. A limit that is left out or None means unlimited."""
 
     slug: str
     name: str
@@ -28,7 +30,7 @@ class PartnerSpec:
 
 @dataclass(frozen=True)
 class CreatePartnerResult:
-    """`created` is False when it was there already, and in a dry run."""
+    """`created` is False if the partner already exists, and in a dry run."""
 
     partner: Row
     created: bool
@@ -40,8 +42,8 @@ class CreatePartnerResult:
         if self.dry_run:
             return f"Would create partner {slug}."
         if self.created:
-            return f"Created partner {slug} ({self.partner['id']})."
-        return f"Partner {slug} is already there ({self.partner['id']})."
+            return f"Partner {slug} created ({self.partner['id']})."
+        return f"Partner {slug} already exists ({self.partner['id']}); nothing changed."
 
     def document(self) -> Row:
         document = {"partner": self.partner, "created": self.created}
@@ -49,54 +51,54 @@ class CreatePartnerResult:
 
 
 def create_partner(
-    *, operator: Operator, wanted: PartnerSpec, now: datetime, dry_run: bool = False
+    *, operator: Operator, spec: PartnerSpec, now: datetime, dry_run: bool = False
 ) -> CreatePartnerResult:
-    """Create a partner that no sync brings.
+    """Create a partner that syncs do not bring.
 
-    The same arguments once more find the partner there and change nothing. Raises InvalidSlug,
-    InvalidName, InvalidLimit and PartnerConflict.
+    Nothing changes if a partner with these values exists. Raises InvalidSlug, InvalidName,
+    InvalidLimit and PartnerConflict.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    validate_slug(wanted.slug, of="partner")
-    validate_name(wanted.name, of="partner")
-    if wanted.scaikey_id is not None:
-        validate_scaikey_id(wanted.scaikey_id, of="partner")
-    validate_limits(wanted.limits, of="partner")
-    if there := _find_existing(wanted):
-        return CreatePartnerResult(partner_row(there), created=False)
+    validate_slug(spec.slug, entity="partner")
+    validate_name(spec.name, entity="partner")
+    if spec.scaikey_id is not None:
+        validate_scaikey_id(spec.scaikey_id, entity="partner")
+    validate_limits(spec.limits, entity="partner")
+    if existing := _find_existing(spec):
+        return CreatePartnerResult(partner_row(existing), created=False)
     if dry_run:
-        row = {**partner_row(_build_partner(wanted, now)), "id": None}
+        row = {**partner_row(_build_partner(spec, now)), "id": None}
         return CreatePartnerResult(row, created=False, dry_run=True)
-    return _insert(operator, wanted, now)
+    return _insert(operator, spec, now)
 
 
-def _find_existing(wanted: PartnerSpec) -> Partner | None:
-    """The partner, if it is what is wanted. Raises `PartnerConflict` if it is another one."""
-    if other := Partner.objects.filter(slug=wanted.slug).order_by("pk").first():
-        if _matches_spec(other, wanted):
-            return other
-        at_scaikey = f"ScaiKey partner {other.scaikey_id}" if other.scaikey_id else "local"
+def _find_existing(spec: PartnerSpec) -> Partner | None:
+    """Raises `PartnerConflict` if a partner has the slug or ScaiKey ID, but differs."""
+    if existing := Partner.objects.filter(slug=spec.slug).order_by("pk").first():
+        if _matches_spec(existing, spec):
+            return existing
+        link = f"ScaiKey partner {existing.scaikey_id}" if existing.scaikey_id else "local"
         raise PartnerConflict(
-            f"There is another partner {other.slug!r} already: {other.name!r}, {at_scaikey}"
-            f"{_format_limits(other)}.",
-            fix="Choose another slug; `scaiwave admin list-partners` shows that one.",
+            f"Another partner {existing.slug} already exists: {existing.name!r}, {link}"
+            f"{_format_limits(existing)}.",
+            fix="Choose another slug. `scaiwave admin list-partners` shows that partner.",
         )
-    if wanted.scaikey_id is None:
+    if spec.scaikey_id is None:
         return None
-    if other := Partner.objects.filter(scaikey_id=wanted.scaikey_id).first():
+    if existing := Partner.objects.filter(scaikey_id=spec.scaikey_id).first():
         raise PartnerConflict(
-            f"The ScaiKey partner {other.scaikey_id} is here already, as partner "
-            f"{str(other)!r} ({other.name!r}).",
-            fix="Check the id in ScaiKey; `scaiwave admin list-partners` shows that one.",
+            f"ScaiKey partner {existing.scaikey_id} already exists as partner {existing} "
+            f"({existing.name!r}).",
+            fix="Check the ID in ScaiKey. `scaiwave admin list-partners` shows that partner.",
         )
     return None
 
 
-def _matches_spec(partner: Partner, wanted: PartnerSpec) -> bool:
+def _matches_spec(partner: Partner, spec: PartnerSpec) -> bool:
     return (
-        partner.name == wanted.name
-        and partner.scaikey_id == wanted.scaikey_id
-        and all(getattr(partner, name) == limit for name, limit in wanted.limits.items())
+        partner.name == spec.name
+        and partner.scaikey_id == spec.scaikey_id
+        and all(getattr(partner, name) == limit for name, limit in spec.limits.items())
     )
 
 
@@ -106,38 +108,38 @@ def _format_limits(partner: Partner) -> str:
     return "".join(f", {name} {limit}" for name, limit in limits.items() if limit is not None)
 
 
-def _build_partner(wanted: PartnerSpec, now: datetime) -> Partner:
+def _build_partner(spec: PartnerSpec, now: datetime) -> Partner:
     return Partner(
-        slug=wanted.slug,
-        name=wanted.name,
-        scaikey_id=wanted.scaikey_id,
+        slug=spec.slug,
+        name=spec.name,
+        scaikey_id=spec.scaikey_id,
         created_at=now,
         updated_at=now,
-        **wanted.limits,
+        **spec.limits,
     )
 
 
-def _insert(operator: Operator, wanted: PartnerSpec, now: datetime) -> CreatePartnerResult:
+def _insert(operator: Operator, spec: PartnerSpec, now: datetime) -> CreatePartnerResult:
     with transaction.atomic():
         _lock_partners()
-        if there := _find_existing(wanted):
-            return CreatePartnerResult(partner_row(there), created=False)
-        partner = _build_partner(wanted, now)
+        if existing := _find_existing(spec):
+            return CreatePartnerResult(partner_row(existing), created=False)
+        partner = _build_partner(spec, now)
         partner.save(force_insert=True)
         record_audit(
             operator=operator,
             action="create-partner",
             subject=partner,
             now=now,
-            details={"name": partner.name, "scaikey_id": partner.scaikey_id, **wanted.limits},
+            details={"name": partner.name, "scaikey_id": partner.scaikey_id, **spec.limits},
         )
     return CreatePartnerResult(partner_row(partner), created=True)
 
 
 def _lock_partners() -> None:
-    """Of two at once one waits: ScaiKey's partners may lack a slug, so it is not unique by itself.
+    """Make concurrent calls wait. Slugs are not unique: partners from ScaiKey may have none.
 
-    SQLite's transactions begin one after another as it is.
+    On SQLite, transactions that write already run one after another.
     """
     if connection.vendor == "postgresql":
         execute("LOCK TABLE sw_partners IN SHARE ROW EXCLUSIVE MODE")

@@ -1,5 +1,4 @@
-"""Slugs and ScaiKey tenants are unique. Who has one already is told only to those who may see
-that tenant."""
+"""Create tenants, linked to ScaiKey or local."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ from tenants.services.validators import validate_name, validate_scaikey_id, vali
 
 @dataclass(frozen=True)
 class TenantSpec:
-    """What was asked for, and what ScaiKey has added to it."""
+    """The requested tenant, completed with what ScaiKey has."""
 
     slug: str
     name: str
@@ -38,7 +37,7 @@ class TenantSpec:
 
 @dataclass(frozen=True)
 class CreateTenantResult:
-    """`created` is False when it was there already, and in a dry run."""
+    """`created` is False if the tenant already exists, and in a dry run."""
 
     tenant: Row
     created: bool
@@ -50,8 +49,8 @@ class CreateTenantResult:
         if self.dry_run:
             return f"Would create tenant {slug}."
         if self.created:
-            return f"Created tenant {slug} ({self.tenant['id']})."
-        return f"Tenant {slug} is already there ({self.tenant['id']})."
+            return f"Tenant {slug} created ({self.tenant['id']})."
+        return f"Tenant {slug} already exists ({self.tenant['id']}); nothing changed."
 
     def document(self) -> Row:
         document = {"tenant": self.tenant, "created": self.created}
@@ -69,25 +68,24 @@ def create_tenant(
     now: datetime,
     dry_run: bool = False,
 ) -> CreateTenantResult:
-    """Create a tenant, linked to one in ScaiKey or local (without `scaikey_tenant_id`).
+    """Create a tenant, linked to ScaiKey or local (without `scaikey_tenant_id`).
 
-    `lookup` asks ScaiKey whether it has that tenant, and so called; None takes the caller's word.
-    The same arguments once more find the tenant there and change nothing. A partner's
-    administrator creates under that partner alone.
+    `lookup` fetches the tenant from ScaiKey to compare slug and name; None skips the check.
+    Nothing changes if a tenant with these values exists. A partner's administrator can create
+    tenants only under that partner.
 
     Raises InvalidSlug, InvalidName, PartnerNotFound, AmbiguousName, TenantConflict,
-    ScaiKeyTenantNotFound, ScaiKeyMismatch, and what the client of ScaiKey raises.
+    ScaiKeyTenantNotFound, ScaiKeyMismatch, and what the ScaiKey client raises.
     """
     operator.require(Permission.MANAGE_TENANTS)
-    wanted = _build_spec(operator, slug, name, scaikey_tenant_id, partner)
-    if there := _find_existing(operator, wanted):
-        return CreateTenantResult(tenant_row(there), created=False)
-    wanted = _verify_in_scaikey(operator, wanted, lookup)
+    spec = _build_spec(operator, slug, name, scaikey_tenant_id, partner)
+    if existing := _find_existing(operator, spec):
+        return CreateTenantResult(tenant_row(existing), created=False)
+    spec = _verify_in_scaikey(operator, spec, lookup)
     if dry_run:
-        return CreateTenantResult(
-            {**tenant_row(_build_tenant(wanted, now)), "id": None}, False, dry_run=True
-        )
-    return _insert(operator, wanted, now)
+        row = {**tenant_row(_build_tenant(spec, now)), "id": None}
+        return CreateTenantResult(row, created=False, dry_run=True)
+    return _insert(operator, spec, now)
 
 
 def _build_spec(
@@ -97,76 +95,77 @@ def _build_spec(
     validate_name(name)
     if scaikey_tenant_id is not None:
         validate_scaikey_id(scaikey_tenant_id)
-    owner = (
-        resolve_partner(operator, partner) if partner is not None else _get_own_partner(operator)
-    )
+    if partner is not None:
+        owner: Partner | None = resolve_partner(operator, partner)
+    else:
+        owner = _get_own_partner(operator)
     return TenantSpec(slug, name, scaikey_tenant_id, owner)
 
 
 def _get_own_partner(operator: Operator) -> Partner | None:
-    """The partner that a partner's administrator creates under without saying so."""
+    """Return the partner of a partner's administrator, the default for new tenants."""
     if operator.role is not Role.PARTNER_ADMIN:
         return None
-    if (own := visible_partners(operator).first()) is None:
-        raise PartnerNotFound(f"There is no partner {operator.partner_id!r}.")
-    return own
+    if (partner := visible_partners(operator).first()) is None:
+        raise PartnerNotFound(f"Partner not found: {operator.partner_id}.")
+    return partner
 
 
-def _find_existing(operator: Operator, wanted: TenantSpec) -> Tenant | None:
-    """The tenant, if it is what is wanted. Raises `TenantConflict` if it is another one."""
+def _find_existing(operator: Operator, spec: TenantSpec) -> Tenant | None:
+    """Raises `TenantConflict` if a tenant has the slug or ScaiKey ID, but differs."""
     tenants = Tenant.objects.select_related("partner")
-    if other := tenants.filter(slug=wanted.slug).first():
-        if _matches_spec(other, wanted):
-            return other
-        raise slug_conflict(operator, other)
-    if wanted.scaikey_tenant_id is None:
+    if existing := tenants.filter(slug=spec.slug).first():
+        if _matches_spec(existing, spec):
+            return existing
+        raise build_slug_conflict(operator, existing)
+    if spec.scaikey_tenant_id is None:
         return None
-    if other := tenants.filter(scaikey_tenant_id=wanted.scaikey_tenant_id).first():
-        raise scaikey_id_conflict(operator, other)
+    if existing := tenants.filter(scaikey_tenant_id=spec.scaikey_tenant_id).first():
+        raise build_scaikey_id_conflict(operator, existing)
     return None
 
 
-def _matches_spec(tenant: Tenant, wanted: TenantSpec) -> bool:
+def _matches_spec(tenant: Tenant, spec: TenantSpec) -> bool:
     return (
-        tenant.name == wanted.name
-        and tenant.scaikey_tenant_id == wanted.scaikey_tenant_id
-        and (wanted.partner is None or tenant.partner_id == wanted.partner.pk)
+        tenant.name == spec.name
+        and tenant.scaikey_tenant_id == spec.scaikey_tenant_id
+        and (spec.partner is None or tenant.partner_id == spec.partner.pk)
     )
 
 
 def _verify_in_scaikey(
-    operator: Operator, wanted: TenantSpec, lookup: TenantLookup | None
+    operator: Operator, spec: TenantSpec, lookup: TenantLookup | None
 ) -> TenantSpec:
-    if wanted.scaikey_tenant_id is None:
-        return wanted
-    row = fetch_scaikey_tenant(operator, wanted.scaikey_tenant_id, lookup)
-    if row is None:
-        return wanted
-    validate_match(row, slug=wanted.slug, name=wanted.name, partner=wanted.partner)
+    if spec.scaikey_tenant_id is None:
+        return spec
+    record = fetch_scaikey_tenant(operator, spec.scaikey_tenant_id, lookup)
+    if record is None:
+        return spec
+    validate_match(record, slug=spec.slug, name=spec.name, partner=spec.partner)
     return replace(
-        wanted,
-        partner=wanted.partner or find_partner(operator, row),
-        scaikey_status=row.status,
-        contact_email=row.contact_email,
+        spec,
+        partner=spec.partner or find_partner(operator, record),
+        scaikey_status=record.status,
+        contact_email=record.contact_email,
     )
 
 
-def _build_tenant(wanted: TenantSpec, now: datetime) -> Tenant:
+def _build_tenant(spec: TenantSpec, now: datetime) -> Tenant:
     return Tenant(
-        slug=wanted.slug,
-        name=wanted.name,
-        partner=wanted.partner,
-        scaikey_tenant_id=wanted.scaikey_tenant_id,
-        scaikey_status=wanted.scaikey_status,
-        contact_email=wanted.contact_email,
+        slug=spec.slug,
+        name=spec.name,
+        partner=spec.partner,
+        scaikey_tenant_id=spec.scaikey_tenant_id,
+        scaikey_status=spec.scaikey_status,
+        contact_email=spec.contact_email,
         created_at=now,
         updated_at=now,
     )
 
 
-def _insert(operator: Operator, wanted: TenantSpec, now: datetime) -> CreateTenantResult:
-    """Insert it. Of two at once the database's unique constraints let one through."""
-    tenant = _build_tenant(wanted, now)
+def _insert(operator: Operator, spec: TenantSpec, now: datetime) -> CreateTenantResult:
+    """Insert the tenant. The unique constraints let only one of two concurrent calls succeed."""
+    tenant = _build_tenant(spec, now)
     try:
         with transaction.atomic():
             tenant.save(force_insert=True)
@@ -176,46 +175,46 @@ def _insert(operator: Operator, wanted: TenantSpec, now: datetime) -> CreateTena
                 subject=tenant,
                 tenant=tenant,
                 now=now,
-                details=_build_details(tenant),
+                details={
+                    "name": tenant.name,
+                    "scaikey_tenant_id": tenant.scaikey_tenant_id,
+                    "partner": str(tenant.partner) if tenant.partner else None,
+                },
             )
     except IntegrityError:
-        if there := _find_existing(operator, wanted):
-            return CreateTenantResult(tenant_row(there), created=False)
+        if existing := _find_existing(operator, spec):
+            return CreateTenantResult(tenant_row(existing), created=False)
         raise
     return CreateTenantResult(tenant_row(tenant), created=True)
 
 
-def _build_details(tenant: Tenant) -> Row:
-    return {
-        "name": tenant.name,
-        "scaikey_tenant_id": tenant.scaikey_tenant_id,
-        "partner": str(tenant.partner) if tenant.partner else None,
-    }
+# Slugs and ScaiKey IDs are unique on the whole platform. These errors name the tenant that has
+# one only to operators who may see that tenant.
 
 
-def slug_conflict(operator: Operator, other: Tenant) -> TenantConflict:
-    if not _sees(operator, other):
-        return TenantConflict(f"The slug {other.slug!r} is taken.", fix="Choose another slug.")
-    linked = f"ScaiKey tenant {other.scaikey_tenant_id}" if other.scaikey_tenant_id else "local"
+def build_slug_conflict(operator: Operator, other: Tenant) -> TenantConflict:
+    if not _is_visible(operator, other):
+        return TenantConflict(f"Slug {other.slug} is already in use.", fix="Choose another slug.")
+    link = f"ScaiKey tenant {other.scaikey_tenant_id}" if other.scaikey_tenant_id else "local"
     partner = f"partner {other.partner}" if other.partner else "no partner"
     return TenantConflict(
-        f"There is another tenant {other.slug!r} already: {other.name!r}, {linked}, {partner}.",
-        fix=f"Choose another slug; `scaiwave admin show-tenant {other.slug}` shows that one.",
+        f"Another tenant {other.slug} already exists: {other.name!r}, {link}, {partner}.",
+        fix=f"Choose another slug. `scaiwave admin show-tenant {other.slug}` shows that tenant.",
     )
 
 
-def scaikey_id_conflict(operator: Operator, other: Tenant) -> TenantConflict:
-    if not _sees(operator, other):
+def build_scaikey_id_conflict(operator: Operator, other: Tenant) -> TenantConflict:
+    scaikey_tenant = f"ScaiKey tenant {other.scaikey_tenant_id}"
+    if not _is_visible(operator, other):
         return TenantConflict(
-            f"The ScaiKey tenant {other.scaikey_tenant_id} is taken.",
-            fix="Check the id in ScaiKey.",
+            f"{scaikey_tenant} is already in use.", fix="Check the ID in ScaiKey."
         )
     return TenantConflict(
-        f"The ScaiKey tenant {other.scaikey_tenant_id} is here already, as tenant {other.slug!r} "
-        f"({other.name!r}).",
-        fix=f"Check the id in ScaiKey; `scaiwave admin show-tenant {other.slug}` shows that one.",
+        f"{scaikey_tenant} is already linked to tenant {other.slug} ({other.name!r}).",
+        fix="Check the ID in ScaiKey. "
+        f"`scaiwave admin show-tenant {other.slug}` shows the linked tenant.",
     )
 
 
-def _sees(operator: Operator, tenant: Tenant) -> bool:
+def _is_visible(operator: Operator, tenant: Tenant) -> bool:
     return visible_tenants(operator).filter(pk=tenant.pk).exists()

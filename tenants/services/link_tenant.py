@@ -1,9 +1,12 @@
+"""Link local tenants to ScaiKey tenants, and unlink them."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
@@ -14,7 +17,7 @@ from tenants.models.directory import ACTIVE_STATUSES
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row, tenant_row
 from tenants.services.audit import record_audit
-from tenants.services.create_tenant import scaikey_id_conflict
+from tenants.services.create_tenant import build_scaikey_id_conflict
 from tenants.services.role_rules import (
     ensure_super_admin_remains,
     ensure_super_admin_remains_after_unlink,
@@ -26,11 +29,13 @@ from tenants.services.validators import validate_scaikey_id
 if TYPE_CHECKING:
     from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord
 
+_LINK_COLUMNS = ("scaikey_tenant_id", "scaikey_status", "absent_since", "updated_at")
+
 
 @dataclass(frozen=True)
 class LinkTenantResult:
-    """`changed` is False when it was linked already, and in a dry run. `next_sync` has what
-    ScaiKey calls differently, so that the next sync changes it: {field: [from, to]}."""
+    """`changed` is False if the link already exists, and in a dry run. `next_sync` has the fields
+    that differ in ScaiKey, which the next sync changes: {field: [from, to]}."""
 
     tenant: Row
     changed: bool
@@ -42,8 +47,9 @@ class LinkTenantResult:
         slug, scaikey_id = self.tenant["slug"], self.tenant["scaikey_tenant_id"]
         if self.dry_run:
             return f"Would link tenant {slug}."
-        already = "" if self.changed else " already"
-        return f"Tenant {slug} is linked to the ScaiKey tenant {scaikey_id}{already}."
+        if self.changed:
+            return f"Tenant {slug} linked to ScaiKey tenant {scaikey_id}."
+        return f"Tenant {slug} is already linked to ScaiKey tenant {scaikey_id}; nothing changed."
 
     def document(self) -> Row:
         document = {"tenant": self.tenant, "changed": self.changed, "next_sync": self.next_sync}
@@ -59,72 +65,67 @@ def link_tenant(
     now: datetime,
     dry_run: bool = False,
 ) -> LinkTenantResult:
-    """Give a local tenant its tenant in ScaiKey; from then on the sync keeps it.
+    """Link a local tenant to a ScaiKey tenant. From then on, the sync manages it.
 
-    Linking what is linked to the same one already changes nothing. Raises TenantNotFound,
-    AmbiguousName, InvalidName, TenantConflict, ScaiKeyTenantNotFound, LastSuperAdmin where ScaiKey
-    has the tenant suspended, and what the client of ScaiKey raises.
+    Nothing changes if this link exists. Raises TenantNotFound, AmbiguousName, InvalidName,
+    TenantConflict, ScaiKeyTenantNotFound, LastSuperAdmin if the tenant is suspended in ScaiKey,
+    and what the ScaiKey client raises.
     """
     operator.require(Permission.MANAGE_TENANTS)
     validate_scaikey_id(scaikey_tenant_id)
     tenant = resolve_tenant(operator, name)
     if _is_linked(operator, tenant, scaikey_tenant_id):
         return LinkTenantResult(tenant_row(tenant), changed=False)
-    row = fetch_scaikey_tenant(operator, scaikey_tenant_id, lookup)
-    _ensure_not_suspending_last_super_admin(tenant, row)
+    record = fetch_scaikey_tenant(operator, scaikey_tenant_id, lookup)
+    _ensure_super_admin_remains(tenant, record)
     if dry_run:
-        changes = _find_next_sync_changes(tenant, row)
+        changes = _find_next_sync_changes(tenant, record)
         return LinkTenantResult(tenant_row(tenant), changed=False, next_sync=changes, dry_run=True)
     try:
-        return _link(operator, tenant, scaikey_tenant_id, row, now)
+        return _link(operator, tenant.pk, scaikey_tenant_id, record, now)
     except IntegrityError:
         _is_linked(operator, tenant, scaikey_tenant_id)
         raise
 
 
 def _is_linked(operator: Operator, tenant: Tenant, scaikey_tenant_id: str) -> bool:
-    """Raises `TenantConflict` if either of the two has another partner already."""
+    """Raises `TenantConflict` if either tenant is linked to another one."""
     if tenant.scaikey_tenant_id == scaikey_tenant_id:
         return True
     if tenant.scaikey_tenant_id is not None:
         raise TenantConflict(
-            f"Tenant {tenant.slug!r} is linked to the ScaiKey tenant "
-            f"{tenant.scaikey_tenant_id} already.",
-            fix=f"`scaiwave admin unlink-tenant {tenant.slug}` first, if that one is wrong.",
+            f"Tenant {tenant.slug} is already linked to ScaiKey tenant {tenant.scaikey_tenant_id}.",
+            fix=f"If that link is wrong, run `scaiwave admin unlink-tenant {tenant.slug}` first.",
         )
     if other := Tenant.objects.filter(scaikey_tenant_id=scaikey_tenant_id).first():
-        raise scaikey_id_conflict(operator, other)
+        raise build_scaikey_id_conflict(operator, other)
     return False
 
 
-def _ensure_not_suspending_last_super_admin(
-    tenant: Tenant, row: ScaiKeyTenantRecord | None
-) -> None:
-    """Raises `LastSuperAdmin` if the link would suspend the tenant, and with it the last one."""
-    if row is not None and row.status not in ACTIVE_STATUSES:
+def _ensure_super_admin_remains(tenant: Tenant, record: ScaiKeyTenantRecord | None) -> None:
+    """Raises `LastSuperAdmin` if the link suspends the tenant and with it the last super_admin."""
+    if record is not None and record.status not in ACTIVE_STATUSES:
         ensure_super_admin_remains(tenant)
 
 
 def _link(
     operator: Operator,
-    found: Tenant,
+    tenant_id: UUID,
     scaikey_tenant_id: str,
-    row: ScaiKeyTenantRecord | None,
+    record: ScaiKeyTenantRecord | None,
     now: datetime,
 ) -> LinkTenantResult:
     with transaction.atomic():
         lock_super_admins()
-        tenant = Tenant.objects.select_for_update().get(pk=found.pk)
+        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
         if _is_linked(operator, tenant, scaikey_tenant_id):
             return LinkTenantResult(tenant_row(tenant), changed=False)
-        _ensure_not_suspending_last_super_admin(tenant, row)
+        _ensure_super_admin_remains(tenant, record)
         tenant.scaikey_tenant_id = scaikey_tenant_id
-        tenant.scaikey_status = row.status if row else ""
+        tenant.scaikey_status = record.status if record else ""
         tenant.absent_since = None
         tenant.updated_at = now
-        tenant.save(
-            update_fields=["scaikey_tenant_id", "scaikey_status", "absent_since", "updated_at"]
-        )
+        tenant.save(update_fields=_LINK_COLUMNS)
         record_audit(
             operator=operator,
             action="link-tenant",
@@ -133,28 +134,27 @@ def _link(
             now=now,
             details={"scaikey_tenant_id": scaikey_tenant_id},
         )
-    return LinkTenantResult(
-        tenant_row(tenant), changed=True, next_sync=_find_next_sync_changes(tenant, row)
-    )
+    changes = _find_next_sync_changes(tenant, record)
+    return LinkTenantResult(tenant_row(tenant), changed=True, next_sync=changes)
 
 
 def _find_next_sync_changes(
-    tenant: Tenant, row: ScaiKeyTenantRecord | None
+    tenant: Tenant, record: ScaiKeyTenantRecord | None
 ) -> dict[str, list[str]]:
-    if row is None:
+    if record is None:
         return {}
     partner = tenant.partner.scaikey_id if tenant.partner else None
-    pairs = {
-        "slug": (tenant.slug, row.slug),
-        "name": (tenant.name, row.name),
-        "partner": (partner or "", row.partner_id),
+    values = {
+        "slug": (tenant.slug, record.slug),
+        "name": (tenant.name, record.name),
+        "partner": (partner or "", record.partner_id),
     }
-    return {name: [here, there] for name, (here, there) in pairs.items() if there and there != here}
+    return {name: [old, new] for name, (old, new) in values.items() if new and new != old}
 
 
 @dataclass(frozen=True)
 class UnlinkTenantResult:
-    """`changed` is False when it was local already, and in a dry run."""
+    """`changed` is False if the tenant was already local, and in a dry run."""
 
     tenant: Row
     changed: bool
@@ -165,7 +165,9 @@ class UnlinkTenantResult:
         slug = self.tenant["slug"]
         if self.dry_run:
             return f"Would unlink tenant {slug} from {self.tenant['scaikey_tenant_id']}."
-        return f"Tenant {slug} is {'now' if self.changed else 'already'} local."
+        if self.changed:
+            return f"Tenant {slug} unlinked from ScaiKey; it is now local."
+        return f"Tenant {slug} is already local; nothing changed."
 
     def document(self) -> Row:
         document = {"tenant": self.tenant, "changed": self.changed}
@@ -176,15 +178,15 @@ def unlink_tenant(
     *,
     operator: Operator,
     name: str,
-    agree: Callable[[str], None],
+    confirm: Callable[[str], None],
     now: datetime,
     dry_run: bool = False,
 ) -> UnlinkTenantResult:
-    """Take a tenant out of ScaiKey's hands: it stays, and syncs no longer touch it.
+    """Stop syncing a tenant from ScaiKey. It stays on this server as a local tenant.
 
-    What ScaiKey said of its standing goes with the link, so that it can be active again; a
-    suspension by hand stays. `agree` is told what this means, and raises when it is not agreed
-    to. Raises TenantNotFound, AmbiguousName and LastSuperAdmin.
+    Its status in ScaiKey is removed with the link, so it can become active again; a manual
+    suspension stays. `confirm` gets the question to ask, and raises if the answer is not yes.
+    Raises TenantNotFound, AmbiguousName and LastSuperAdmin.
     """
     operator.require(Permission.MANAGE_TENANTS)
     tenant = resolve_tenant(operator, name)
@@ -193,25 +195,25 @@ def unlink_tenant(
     ensure_super_admin_remains_after_unlink(tenant)
     if dry_run:
         return UnlinkTenantResult(tenant_row(tenant), changed=False, dry_run=True)
-    agree(_build_prompt(tenant))
-    return _unlink(operator, tenant, now)
+    confirm(_build_question(tenant))
+    return _unlink(operator, tenant.pk, now)
 
 
-def _build_prompt(tenant: Tenant) -> str:
-    standing = ""
+def _build_question(tenant: Tenant) -> str:
+    note = ""
     if not tenant.is_active and tenant.suspended_by_hand_at is None:
-        standing = f" It is {tenant.inactive_reason}, and will be active again."
+        note = f" The tenant is {tenant.inactive_reason}; it becomes active again."
     return (
-        f"Syncs will no longer touch tenant {tenant.slug}, and its people can't sign in until it "
-        f"is linked again.{standing} If ScaiKey still has {tenant.scaikey_tenant_id}, the next "
-        "full sync brings that in as another tenant. Unlink?"
+        f"This stops syncs for tenant {tenant.slug}, and blocks sign-in for its people until it is "
+        f"linked again.{note} If ScaiKey still has {tenant.scaikey_tenant_id}, the next full sync "
+        "creates another tenant for it. Continue?"
     )
 
 
-def _unlink(operator: Operator, found: Tenant, now: datetime) -> UnlinkTenantResult:
+def _unlink(operator: Operator, tenant_id: UUID, now: datetime) -> UnlinkTenantResult:
     with transaction.atomic():
         lock_super_admins()
-        tenant = Tenant.objects.select_for_update().get(pk=found.pk)
+        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
         if tenant.scaikey_tenant_id is None:
             return UnlinkTenantResult(tenant_row(tenant), changed=False)
         ensure_super_admin_remains_after_unlink(tenant)
@@ -224,9 +226,7 @@ def _unlink(operator: Operator, found: Tenant, now: datetime) -> UnlinkTenantRes
         tenant.scaikey_status = ""
         tenant.absent_since = None
         tenant.updated_at = now
-        tenant.save(
-            update_fields=["scaikey_tenant_id", "scaikey_status", "absent_since", "updated_at"]
-        )
+        tenant.save(update_fields=_LINK_COLUMNS)
         record_audit(
             operator=operator,
             action="unlink-tenant",

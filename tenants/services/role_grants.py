@@ -1,3 +1,5 @@
+"""Grant and revoke roles."""
+
 from __future__ import annotations
 
 from contextlib import nullcontext
@@ -30,7 +32,7 @@ from tenants.services.role_rules import (
 
 
 class GrantOutcome(Enum):
-    """`TAKEN_OVER` is a grant of ScaiKey's that is by hand from now on, and so outlives it."""
+    """`TAKEN_OVER` is a grant from ScaiKey that was converted to a manual one."""
 
     GRANTED = "granted"
     TAKEN_OVER = "taken_over"
@@ -39,7 +41,7 @@ class GrantOutcome(Enum):
 
 @dataclass(frozen=True)
 class GrantRoleResult:
-    """`outcome` is what a dry run would have come to, too."""
+    """In a dry run, `outcome` is what the grant would do."""
 
     role: Role
     holder: Holder
@@ -52,26 +54,35 @@ class GrantRoleResult:
 
     @property
     def sentences(self) -> list[str]:
-        return [self._told, *self._notes()]
+        return [self._format_outcome(), *self._format_notes()]
 
-    @property
-    def _told(self) -> str:
-        slug, who = self.role.slug, describe(self.holder, opens=True)
+    def _format_outcome(self) -> str:
+        slug, holder = self.role.slug, describe(self.holder, capitalise=True)
         if self.outcome is GrantOutcome.ALREADY:
-            return f"{who} has role {slug} by hand already."
+            return f"{holder} already has role {slug} (manual grant)."
         if self.outcome is GrantOutcome.GRANTED:
-            did = "Would grant" if self.dry_run else "Granted"
-            return f"{did} role {slug} to {describe(self.holder)}."
-        held = f"{who} has role {slug} from ScaiKey"
+            if self.dry_run:
+                return f"Would grant role {slug} to {describe(self.holder)}."
+            return f"Role {slug} granted to {describe(self.holder)}."
+        from_scaikey = f"{holder} has role {slug} from ScaiKey"
         if self.dry_run:
-            return f"{held}; would make that a grant by hand."
-        return f"{held}; it is a grant by hand now, and stays when ScaiKey takes its own away."
+            return f"{from_scaikey}; would convert it to a manual grant."
+        return (
+            f"{from_scaikey}; converted to a manual grant, which remains if ScaiKey removes its "
+            "own."
+        )
 
-    def _notes(self) -> list[str]:
+    def _format_notes(self) -> list[str]:
         tenant = self.role.tenant
-        reason = None if isinstance(self.holder, Group) else self.holder.inactive_reason
-        whose = {"they are": reason, f"tenant {tenant.slug} is": tenant.inactive_reason}
-        return [f"It counts for nothing while {who} {why}." for who, why in whose.items() if why]
+        inactive = {
+            str(self.holder): "" if isinstance(self.holder, Group) else self.holder.inactive_reason,
+            f"tenant {tenant.slug}": tenant.inactive_reason,
+        }
+        return [
+            f"The role has no effect while {name} is {reason}."
+            for name, reason in inactive.items()
+            if reason
+        ]
 
     def document(self) -> Row:
         document = {
@@ -88,48 +99,48 @@ def grant_role(
     operator: Operator,
     role: str,
     tenant: str,
-    to: str,
+    holder: str,
     is_group: bool,
     now: datetime,
     dry_run: bool = False,
 ) -> GrantRoleResult:
-    """Give a role by hand to a participant, or to a group and so to everybody in it.
+    """Grant a role manually to a participant, or to all members of a group.
 
-    Granting what was granted by hand already changes nothing. Granting what ScaiKey grants makes
-    that grant one by hand: a role and a holder have one row together, and the hand wins.
+    Nothing changes if there is a manual grant already. A grant from ScaiKey becomes a manual one:
+    a role and a holder share one row, in which the manual grant takes precedence.
 
     Raises RoleNotFound, TenantNotFound, ParticipantNotFound, GroupNotFound, AmbiguousName,
     RoleHolderInactive, SuperAdminOnly and SelfElevation.
     """
     operator.require(Permission.MANAGE_ROLES)
-    within = resolve_tenant(operator, tenant)
-    found = resolve_role(within, role)
-    ensure_authority(operator, found)
-    holder = resolve_holder(operator, within, to, is_group=is_group)
-    ensure_not_oneself(operator, holder)
-    ensure_present(holder)
+    resolved_tenant = resolve_tenant(operator, tenant)
+    resolved_role = resolve_role(resolved_tenant, role)
+    ensure_authority(operator, resolved_role)
+    recipient = resolve_holder(operator, resolved_tenant, holder, is_group=is_group)
+    ensure_not_oneself(operator, recipient)
+    ensure_present(recipient)
     if dry_run:
-        return GrantRoleResult(
-            found, holder, _decide_outcome(find_grant(found, holder)), dry_run=True
-        )
-    return _grant(operator, found, holder, now)
+        outcome = _decide_outcome(find_grant(resolved_role, recipient))
+        return GrantRoleResult(resolved_role, recipient, outcome, dry_run=True)
+    return _grant(operator, resolved_role, recipient, now)
 
 
-def _decide_outcome(there: RoleGrant | None) -> GrantOutcome:
-    if there is None:
+def _decide_outcome(existing: RoleGrant | None) -> GrantOutcome:
+    if existing is None:
         return GrantOutcome.GRANTED
-    return GrantOutcome.TAKEN_OVER if there.source == RoleSource.SCAIKEY else GrantOutcome.ALREADY
+    is_from_scaikey = existing.source == RoleSource.SCAIKEY
+    return GrantOutcome.TAKEN_OVER if is_from_scaikey else GrantOutcome.ALREADY
 
 
 @transaction.atomic
-def _grant(operator: Operator, found: Role, holder: Holder, now: datetime) -> GrantRoleResult:
-    role = lock_role(found, now=now)
+def _grant(operator: Operator, role: Role, holder: Holder, now: datetime) -> GrantRoleResult:
+    role = lock_role(role, now=now)
     outcome = _decide_outcome(find_grant(role, holder))
     if outcome is GrantOutcome.ALREADY:
         return GrantRoleResult(role, holder, outcome)
-    by_hand = {"source": RoleSource.MANUAL, "granted_by": operator.name, "created_at": now}
+    manual = {"source": RoleSource.MANUAL, "granted_by": operator.name, "created_at": now}
     RoleGrant.objects.update_or_create(
-        role=role, **holder_filter(holder), defaults={"tenant": role.tenant, **by_hand}
+        role=role, **holder_filter(holder), defaults={"tenant": role.tenant, **manual}
     )
     record_audit(
         operator=operator,
@@ -144,13 +155,13 @@ def _grant(operator: Operator, found: Role, holder: Holder, now: datetime) -> Gr
 
 @dataclass(frozen=True)
 class RevokeRoleResult:
-    """`granted` says whether there was a grant to take; `still` are the ways by which a
-    participant holds the role all the same."""
+    """`granted` tells whether there was a grant to revoke; `remaining` are the group grants
+    through which a participant keeps the role."""
 
     role: Role
     holder: Holder
     granted: bool
-    still: tuple[RoleAssignment, ...] = ()
+    remaining: tuple[RoleAssignment, ...] = ()
     dry_run: bool = False
 
     @property
@@ -159,19 +170,20 @@ class RevokeRoleResult:
 
     @property
     def sentences(self) -> list[str]:
-        return [self._told, *(self._remains(held) for held in self.still)]
+        return [self._format_outcome(), *map(self._format_remaining, self.remaining)]
 
-    @property
-    def _told(self) -> str:
-        slug, who = self.role.slug, describe(self.holder)
+    def _format_outcome(self) -> str:
+        slug, holder = self.role.slug, describe(self.holder)
         if not self.granted:
-            return f"Role {slug} is not granted to {who}."
-        return f"{'Would revoke' if self.dry_run else 'Revoked'} role {slug} from {who}."
+            return f"Role {slug} is not granted to {holder}; nothing changed."
+        if self.dry_run:
+            return f"Would revoke role {slug} from {holder}."
+        return f"Role {slug} revoked from {holder}."
 
-    def _remains(self, held: RoleAssignment) -> str:
+    def _format_remaining(self, assignment: RoleAssignment) -> str:
         return (
-            f"{held.participant} still holds {self.role.slug} through {' > '.join(held.names)}, "
-            f"granted by {held.grant.granted_by}."
+            f"{assignment.participant} still has role {self.role.slug} through "
+            f"{' > '.join(assignment.names)}, granted by {assignment.grant.granted_by}."
         )
 
     def document(self) -> Row:
@@ -179,7 +191,7 @@ class RevokeRoleResult:
             "role": role_row(self.role),
             **holder_row(self.holder),
             "changed": self.changed,
-            "still_through": [held.names for held in self.still],
+            "still_through": [assignment.names for assignment in self.remaining],
         }
         if self.dry_run:
             return {**document, "would_change": self.granted, "dry_run": True}
@@ -191,46 +203,48 @@ def revoke_role(
     operator: Operator,
     role: str,
     tenant: str,
-    of: str,
+    holder: str,
     is_group: bool,
     now: datetime,
     dry_run: bool = False,
 ) -> RevokeRoleResult:
-    """Take back a role that was granted by hand to this participant or group itself.
+    """Revoke a manual grant of a role to this participant or group itself.
 
-    Taking what was not granted changes nothing. What a participant holds through a group is
-    taken from the group, and what ScaiKey grants is taken in ScaiKey.
+    Nothing changes if there is none. What a participant has through a group must be revoked from
+    the group, and what ScaiKey grants must be removed in ScaiKey.
 
     Raises RoleNotFound, TenantNotFound, ParticipantNotFound, GroupNotFound, AmbiguousName,
     RoleFromScaiKey, SuperAdminOnly and LastSuperAdmin.
     """
     operator.require(Permission.MANAGE_ROLES)
-    within = resolve_tenant(operator, tenant)
-    found = resolve_role(within, role)
-    ensure_authority(operator, found)
-    holder = resolve_holder(operator, within, of, is_group=is_group)
-    if found._state.adding:  # Built in, and never granted.
-        return RevokeRoleResult(found, holder, granted=False, dry_run=dry_run)
-    # A plan alone takes no lock, and so needs nobody to wait.
+    resolved_tenant = resolve_tenant(operator, tenant)
+    resolved_role = resolve_role(resolved_tenant, role)
+    ensure_authority(operator, resolved_role)
+    grantee = resolve_holder(operator, resolved_tenant, holder, is_group=is_group)
+    if resolved_role._state.adding:  # a built-in role that was never granted
+        return RevokeRoleResult(resolved_role, grantee, granted=False, dry_run=dry_run)
+    # A dry run takes no lock, so that no other command has to wait for it.
     with nullcontext() if dry_run else transaction.atomic():
         if not dry_run:
-            found = lock_role(found, now=now)
-        grant = _find_manual_grant(found, holder)
+            resolved_role = lock_role(resolved_role, now=now)
+        grant = _find_manual_grant(resolved_role, grantee)
         if grant is not None and not dry_run:
-            _delete_grant(operator, grant, holder, now)
-    still = _find_remaining(found, holder, besides=grant)
-    return RevokeRoleResult(found, holder, grant is not None, still, dry_run=dry_run)
+            _delete_grant(operator, grant, grantee, now)
+    remaining = _find_remaining(resolved_role, grantee, revoked=grant)
+    return RevokeRoleResult(
+        resolved_role, grantee, grant is not None, remaining=remaining, dry_run=dry_run
+    )
 
 
 def _find_manual_grant(role: Role, holder: Holder) -> RoleGrant | None:
-    """The grant that may be taken, if there is one."""
+    """Return the grant that may be revoked. Raises RoleFromScaiKey and LastSuperAdmin."""
     if (grant := find_grant(role, holder)) is None:
         return None
     if grant.source == RoleSource.SCAIKEY:
-        who = describe(holder, opens=True)
         raise RoleFromScaiKey(
-            f"{who} has role {role.slug} from ScaiKey, not by hand.",
-            fix="Take it from them in ScaiKey, then run `scaiwave sync`.",
+            f"{describe(holder, capitalise=True)} has role {role.slug} through ScaiKey, not "
+            "through a manual grant.",
+            fix="Remove the role from the holder in ScaiKey, then run `scaiwave sync`.",
         )
     ensure_not_last_super_admin(grant)
     return grant
@@ -253,10 +267,13 @@ def _delete_grant(operator: Operator, grant: RoleGrant, holder: Holder, now: dat
 
 
 def _find_remaining(
-    role: Role, holder: Holder, *, besides: RoleGrant | None
+    role: Role, holder: Holder, *, revoked: RoleGrant | None
 ) -> tuple[RoleAssignment, ...]:
     if isinstance(holder, Group):
         return ()
-    taken = besides.pk if besides else None
-    held = [one for one in effective_roles(holder) if one.grant.role_id == role.pk]
-    return tuple(one for one in held if one.grant.pk != taken)
+    revoked_id = revoked.pk if revoked else None
+    return tuple(
+        assignment
+        for assignment in effective_roles(holder)
+        if assignment.grant.role_id == role.pk and assignment.grant.pk != revoked_id
+    )

@@ -1,4 +1,4 @@
-"""Who may give and take which role, besides what a permission says."""
+"""Rules that every change of role holders obeys, and the locks they need."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tenants.queries.serializers import Row, get_server_name, group_row, partici
 from tenants.queries.super_admins import GRANT_COMMAND, SuperAdmins, count_super_admins
 
 Holder = Participant | Group
+"""A participant, or a group whose members all get the role."""
 
 
 def resolve_holder(operator: Operator, tenant: Tenant, name: str, *, is_group: bool) -> Holder:
@@ -31,91 +32,112 @@ def resolve_holder(operator: Operator, tenant: Tenant, name: str, *, is_group: b
     return resolve_participant(operator, name, tenant=tenant)
 
 
-def ensure_present(holder: Holder) -> None:
-    """Refuse a holder that ScaiKey no longer has. Raises `RoleHolderInactive`."""
-    if holder.absent_since is not None:
-        raise RoleHolderInactive(f"{describe(holder, opens=True)} is gone from ScaiKey.")
-
-
-def describe(holder: Holder, *, opens: bool = False) -> str:
-    """In words, as they stand within a sentence or open one."""
+def describe(holder: Holder, *, capitalise: bool = False) -> str:
+    """Return a text such as `group Backend` or `Anna (@anna:chat.example.com)`."""
     if isinstance(holder, Group):
-        return f"{'Group' if opens else 'group'} {holder}"
+        return f"{'Group' if capitalise else 'group'} {holder}"
     return f"{holder} ({holder.fqid(get_server_name())})"
 
 
 def holder_row(holder: Holder) -> Row:
-    """{"participant": …} or {"group": …}, as the list verbs say them."""
+    """Return {"participant": …} or {"group": …}, as list commands print them."""
     if isinstance(holder, Group):
         return {"group": group_row(holder)}
     return {"participant": participant_row(holder, server_name=get_server_name())}
 
 
 def holder_filter(holder: Holder) -> dict[str, Any]:
-    """The column of a grant that names this holder."""
+    """Return the column of a grant that references this holder, with its value."""
     return {"group" if isinstance(holder, Group) else "participant": holder}
 
 
 def find_grant(role: Role, holder: Holder) -> RoleGrant | None:
-    """The one grant of the role to this holder itself, if there is one."""
+    """Return the grant of the role to this holder itself, not through a group."""
     if role._state.adding:
         return None
     grants = RoleGrant.objects.select_related("role", "participant", "group")
     return grants.filter(role=role, **holder_filter(holder)).first()
 
 
+def ensure_present(holder: Holder) -> None:
+    """Raises `RoleHolderInactive` if the holder was removed from ScaiKey."""
+    if holder.absent_since is not None:
+        raise RoleHolderInactive(f"{describe(holder, capitalise=True)} was removed from ScaiKey.")
+
+
 def ensure_authority(operator: Operator, role: Role) -> None:
-    """Raises `SuperAdminOnly` when somebody lesser would give or take super_admin."""
+    """Raises `SuperAdminOnly` if a lesser operator would grant or revoke super_admin."""
     if role.slug != SUPER_ADMIN or operator.role in (OperatorRole.HOST, OperatorRole.SUPER_ADMIN):
         return
     raise SuperAdminOnly(
-        f"{operator.name} ({operator.role.value}) may not grant or revoke {SUPER_ADMIN}."
+        f"{operator.name} ({operator.role.value}) can't grant or revoke {SUPER_ADMIN}."
     )
 
 
 def ensure_not_oneself(operator: Operator, holder: Holder) -> None:
-    """Raises `SelfElevation` when the operator is this participant, or is in this group, also by
-    way of groups that are gone for now.
+    """Raises `SelfElevation` if the operator is this participant, or a member of this group.
 
-    The host operator is nobody of the platform, and a platform's token is no person.
+    Membership counts through groups that are removed from ScaiKey too, since they can come back.
+    The host operator and a platform's token are no participants.
     """
     if not operator.subject:
         return
     if isinstance(holder, Participant):
-        reached = holder.scaikey_id == operator.subject
+        is_reached = holder.scaikey_id == operator.subject
     else:
-        themselves = Participant.objects.filter(
-            tenant=holder.tenant_id, scaikey_id=operator.subject
-        )
-        reached = any(holder.pk in restorable_groups(person) for person in themselves)
-    if reached:
-        inside = "" if isinstance(holder, Participant) else "in "
+        accounts = Participant.objects.filter(tenant=holder.tenant_id, scaikey_id=operator.subject)
+        is_reached = any(holder.pk in restorable_groups(person) for person in accounts)
+    if is_reached:
+        relation = "is" if isinstance(holder, Participant) else "is in"
         raise SelfElevation(
-            f"Nobody grants a role to themselves, and {operator.name} is "
-            f"{inside}{describe(holder)}."
+            f"You can't grant a role to yourself: {operator.name} {relation} {describe(holder)}."
         )
 
 
 def ensure_not_last_super_admin(grant: RoleGrant) -> None:
-    """Raises `LastSuperAdmin` if without this grant nobody active, in an active tenant, would be
-    super_admin, or nobody who can sign in. Call it with the roles locked."""
+    """Raises `LastSuperAdmin` if revoking this grant leaves no active super_admin in an active
+    tenant, or none who can sign in. Call it with the roles locked."""
     if grant.role.slug != SUPER_ADMIN:
         return
-    if nobody := count_super_admins().lost(count_super_admins(besides=grant)):
-        raise build_last_super_admin_error(
-            nobody, fix=f"Grant {SUPER_ADMIN} to somebody else first."
+    if loss := count_super_admins().describe_loss(count_super_admins(excluding=grant)):
+        raise _build_last_super_admin_error(
+            loss, fix=f"Grant {SUPER_ADMIN} to another person first."
         )
 
 
-def build_last_super_admin_error(nobody: str, *, fix: str) -> LastSuperAdmin:
-    return LastSuperAdmin(f"{nobody.capitalize()} would be {SUPER_ADMIN} any more.", fix=fix)
+def ensure_super_admin_remains(tenant: Tenant) -> None:
+    """Raises `LastSuperAdmin` if deactivating this tenant leaves no super_admin.
+
+    Call it with the super_admin roles locked, so that the answer stays true.
+    """
+    _ensure_not_lost(count_super_admins(excluding=tenant))
+
+
+def ensure_super_admin_remains_after_unlink(tenant: Tenant) -> None:
+    """Raises `LastSuperAdmin` if unlinking this tenant leaves no super_admin who can sign in.
+
+    The people of the tenant stay active. Call it with the super_admin roles locked.
+    """
+    able = count_super_admins(excluding=tenant).able
+    _ensure_not_lost(SuperAdmins(active=count_super_admins().active, able=able))
+
+
+def _ensure_not_lost(after: SuperAdmins) -> None:
+    if loss := count_super_admins().describe_loss(after):
+        raise _build_last_super_admin_error(
+            loss, fix=f"Grant it to a person of another tenant first: {GRANT_COMMAND}."
+        )
+
+
+def _build_last_super_admin_error(loss: str, *, fix: str) -> LastSuperAdmin:
+    return LastSuperAdmin(f"{loss.capitalize()} would remain.", fix=fix)
 
 
 def lock_role(role: Role, *, now: datetime) -> Role:
-    """Let nobody else grant, revoke or delete the role until the transaction ends; a built-in
-    role gets its row. Raises `RoleNotFound` when it was deleted meanwhile.
+    """Lock the role until the transaction ends, and give a built-in role its row.
 
-    super_admin is locked on the whole platform, since who is the last of them is too.
+    super_admin is locked for the whole platform, because the last super_admin is counted there.
+    Raises `RoleNotFound` if the role was deleted concurrently.
     """
     if role._state.adding:
         defaults = {"name": role.name, "is_built_in": True, "created_at": now}
@@ -125,38 +147,14 @@ def lock_role(role: Role, *, now: datetime) -> Role:
         return Role.objects.get(pk=role.pk)
     if locked := Role.objects.select_for_update().filter(pk=role.pk).first():
         return locked
-    raise RoleNotFound(f"The role {role.slug!r} was deleted meanwhile.")
+    raise RoleNotFound(f"Role {role.slug} was deleted by another command.")
 
 
 def lock_super_admins() -> None:
-    """Let no other act by hand change who is super_admin until the transaction ends.
+    """Lock every super_admin role, so that no other command changes its holders.
 
-    A sync, which grants while it holds tenants, needs not wait: so neither can wait for the other.
+    A sync grants roles while it holds locks on tenants. It does not wait for this lock, so the two
+    can't deadlock.
     """
     locked = Role.objects.select_for_update(no_key=True).filter(slug=SUPER_ADMIN)
     list(locked.order_by("pk"))
-
-
-def ensure_super_admin_remains(tenant: Tenant) -> None:
-    """Raises `LastSuperAdmin` if nobody would be super_admin once this tenant is not active.
-
-    To be sure of it, call it with the super_admins locked.
-    """
-    _ensure_not_lost(count_super_admins(besides=tenant))
-
-
-def ensure_super_admin_remains_after_unlink(tenant: Tenant) -> None:
-    """Raises `LastSuperAdmin` if nobody who is super_admin could sign in once ScaiKey's hands are
-    off this tenant; its people stay active. Lock the super_admins here too."""
-    _ensure_not_lost(
-        SuperAdmins(
-            active=count_super_admins().active, able=count_super_admins(besides=tenant).able
-        )
-    )
-
-
-def _ensure_not_lost(after: SuperAdmins) -> None:
-    if nobody := count_super_admins().lost(after):
-        raise build_last_super_admin_error(
-            nobody, fix=f"Grant it to somebody of another tenant first: {GRANT_COMMAND}."
-        )

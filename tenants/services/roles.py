@@ -1,3 +1,5 @@
+"""Create and delete roles."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -10,18 +12,21 @@ from django.db import IntegrityError, transaction
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.registry import find_role_uses
 from tenants.errors import RoleBuiltIn, RoleConflict, RoleInUse
-from tenants.models import Role, RoleGrant, Tenant
+from tenants.models import Role, RoleGrant, RoleSource, Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.roles import BUILT_IN, resolve_role, role_row
 from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
 from tenants.services.role_rules import describe, lock_role
-from tenants.services.validators import validate_role_name, validate_role_slug
+from tenants.services.validators import validate_name, validate_role_slug
+
+MAX_LISTED = 10
+"""How many holders or rooms a message lists by name."""
 
 
 @dataclass(frozen=True)
 class CreateRoleResult:
-    """`created` is False when it was there already, and in a dry run."""
+    """`created` is False if the role already exists, and in a dry run."""
 
     role: Row
     tenant: str
@@ -30,12 +35,12 @@ class CreateRoleResult:
 
     @property
     def sentence(self) -> str:
-        what = f"role {self.role['slug']} in tenant {self.tenant}"
+        slug = self.role["slug"]
         if self.dry_run:
-            return f"Would create {what}."
+            return f"Would create role {slug} in tenant {self.tenant}."
         if self.created:
-            return f"Created {what} ({self.role['id']})."
-        return f"Role {self.role['slug']} is already there in tenant {self.tenant}."
+            return f"Role {slug} created in tenant {self.tenant} ({self.role['id']})."
+        return f"Role {slug} already exists in tenant {self.tenant}; nothing changed."
 
     def document(self) -> Row:
         document = {"role": self.role, "tenant": self.tenant, "created": self.created}
@@ -51,41 +56,41 @@ def create_role(
     now: datetime,
     dry_run: bool = False,
 ) -> CreateRoleResult:
-    """Make a role that rooms can ask for and that can be granted.
+    """Create a role that rooms can require and that can be granted.
 
-    The same arguments once more find it there and change nothing. Raises InvalidRoleSlug,
-    InvalidName, RoleBuiltIn, RoleConflict, TenantNotFound and AmbiguousName.
+    Nothing changes if a role with this slug and name exists. Raises InvalidRoleSlug, InvalidName,
+    RoleBuiltIn, RoleConflict, TenantNotFound and AmbiguousName.
     """
     operator.require(Permission.MANAGE_ROLES)
-    within = resolve_tenant(operator, tenant)
+    resolved = resolve_tenant(operator, tenant)
     validate_role_slug(slug)
-    validate_role_name(name)
+    validate_name(name, entity="role")
     if slug in BUILT_IN:
         raise RoleBuiltIn(
-            f"Every tenant has the role {slug} from the start.",
-            fix=f"Grant it: `scaiwave role grant {slug} --tenant {within.slug} --to <who>`.",
+            f"Role {slug} is built in; every tenant already has it.",
+            fix=f"Grant it: `scaiwave role grant {slug} --tenant {resolved.slug} --to <who>`.",
         )
-    if there := _find_existing(within, slug, name):
-        return CreateRoleResult(role_row(there), within.slug, created=False)
-    role = Role(tenant=within, slug=slug, name=name, created_at=now)
+    if existing := _find_existing(resolved, slug, name):
+        return CreateRoleResult(role_row(existing), resolved.slug, created=False)
+    role = Role(tenant=resolved, slug=slug, name=name, created_at=now)
     if dry_run:
-        return CreateRoleResult(role_row(role), within.slug, created=False, dry_run=True)
+        return CreateRoleResult(role_row(role), resolved.slug, created=False, dry_run=True)
     return _insert(operator, role, now)
 
 
 def _find_existing(tenant: Tenant, slug: str, name: str) -> Role | None:
-    """The role, if it is so called. Raises `RoleConflict` if it is another one."""
-    there = Role.objects.filter(tenant=tenant, slug=slug).first()
-    if there is not None and there.name != name:
+    """Raises `RoleConflict` if the role exists with another name."""
+    existing = Role.objects.filter(tenant=tenant, slug=slug).first()
+    if existing is not None and existing.name != name:
         raise RoleConflict(
-            f"Tenant {tenant.slug} has a role {slug} already, called {there.name!r}.",
-            fix="Choose another slug, or give that name.",
+            f"Role {slug} already exists in tenant {tenant.slug} with the name {existing.name!r}.",
+            fix="Choose another slug, or pass that name.",
         )
-    return there
+    return existing
 
 
 def _insert(operator: Operator, role: Role, now: datetime) -> CreateRoleResult:
-    """Insert it. Of two at once the database's unique constraint lets one through."""
+    """Insert the role. The unique constraint lets only one of two concurrent calls succeed."""
     tenant = role.tenant
     try:
         with transaction.atomic():
@@ -99,19 +104,15 @@ def _insert(operator: Operator, role: Role, now: datetime) -> CreateRoleResult:
                 details={"slug": role.slug, "name": role.name},
             )
     except IntegrityError:
-        if there := _find_existing(tenant, role.slug, role.name):
-            return CreateRoleResult(role_row(there), tenant.slug, created=False)
+        if existing := _find_existing(tenant, role.slug, role.name):
+            return CreateRoleResult(role_row(existing), tenant.slug, created=False)
         raise
     return CreateRoleResult(role_row(role), tenant.slug, created=True)
 
 
-MAX_NAMED = 10
-"""Holders, or what else names the role, that are told one by one."""
-
-
 @dataclass(frozen=True)
 class DeleteRoleResult:
-    """`named_by` is what still lets in whoever has a role of this slug, in words."""
+    """`named_by` describes what still grants access to holders of a role with this slug."""
 
     role: Row
     tenant: str
@@ -120,18 +121,20 @@ class DeleteRoleResult:
 
     @property
     def sentence(self) -> str:
-        did = "Would delete" if self.dry_run else "Deleted"
-        return f"{did} role {self.role['slug']} of tenant {self.tenant}."
+        slug = self.role["slug"]
+        if self.dry_run:
+            return f"Would delete role {slug} of tenant {self.tenant}."
+        return f"Role {slug} of tenant {self.tenant} deleted."
 
     @property
     def warning(self) -> str:
-        """Empty if nothing names the role."""
+        """Empty if nothing refers to the role."""
         if not self.named_by:
             return ""
-        named = _join_names(self.named_by, len(self.named_by))
         return (
-            f"Still read by holders of {self.role['slug']}: {named}. Nobody holds it now; whoever "
-            "is granted a role made later with this slug can read them."
+            f"Still open to holders of {self.role['slug']}: "
+            f"{_join_names(self.named_by, len(self.named_by))}. No one holds the role now, but "
+            "anyone who is granted a new role with this slug can read them."
         )
 
     def document(self) -> Row:
@@ -147,60 +150,60 @@ class DeleteRoleResult:
 def delete_role(
     *, operator: Operator, role: str, tenant: str, now: datetime, dry_run: bool = False
 ) -> DeleteRoleResult:
-    """Delete a role that was granted to nobody, or whose grants are all revoked.
+    """Delete a role without grants.
 
-    Rooms that name it are no obstacle: nobody reads them by it, and they are changed elsewhere.
+    Rooms that refer to it do not prevent this: no one can read them through the role any longer.
 
     Raises RoleNotFound, TenantNotFound, AmbiguousName, RoleBuiltIn and RoleInUse.
     """
     operator.require(Permission.MANAGE_ROLES)
-    within = resolve_tenant(operator, tenant)
-    found = resolve_role(within, role)
-    if found.is_built_in:
+    resolved_tenant = resolve_tenant(operator, tenant)
+    resolved_role = resolve_role(resolved_tenant, role)
+    if resolved_role.is_built_in:
         raise RoleBuiltIn(
-            f"The role {found.slug} is built in and can't be deleted.",
-            fix="Revoke it from its holders; a role that nobody holds does nothing.",
+            f"Role {resolved_role.slug} is built in and can't be deleted.",
+            fix="Revoke it from its holders; a role without holders has no effect.",
         )
-    # A plan alone takes no lock, and so needs nobody to wait.
+    # A dry run takes no lock, so that no other command has to wait for it.
     with nullcontext() if dry_run else transaction.atomic():
         if not dry_run:
-            found = lock_role(found, now=now)
-        _ensure_not_granted(found)
-        row = role_row(found)
+            resolved_role = lock_role(resolved_role, now=now)
+        _ensure_not_granted(resolved_role)
+        row = role_row(resolved_role)
         if not dry_run:
             record_audit(
                 operator=operator,
                 action="role delete",
-                subject=found,
-                tenant=within,
+                subject=resolved_role,
+                tenant=resolved_tenant,
                 now=now,
-                details={"slug": found.slug, "name": found.name},
+                details={"slug": resolved_role.slug, "name": resolved_role.name},
             )
-            found.delete()
-    return DeleteRoleResult(
-        row, within.slug, find_role_uses(within.pk, row["slug"]), dry_run=dry_run
-    )
+            resolved_role.delete()
+    uses = find_role_uses(resolved_tenant.pk, row["slug"])
+    return DeleteRoleResult(row, resolved_tenant.slug, uses, dry_run=dry_run)
 
 
 def _ensure_not_granted(role: Role) -> None:
     grants = RoleGrant.objects.filter(role=role).select_related("participant", "group")
-    if not (number := grants.count()):
+    if not (count := grants.count()):
         return
-    named = [_describe_grant(grant) for grant in grants.order_by("pk")[:MAX_NAMED]]
+    names = [_describe_grant(grant) for grant in grants.order_by("pk")[:MAX_LISTED]]
     raise RoleInUse(
-        f"The role {role.slug} is granted {number:,} times: {_join_names(named, number)}.",
-        fix=f"Revoke each first: `scaiwave role revoke {role.slug} --tenant {role.tenant.slug} "
-        "--from <participant>` or `--from-group <group>`; those from ScaiKey are taken there.",
+        f"Role {role.slug} has {count:,} grant{'' if count == 1 else 's'}: "
+        f"{_join_names(names, count)}.",
+        fix=f"Revoke each grant first: `scaiwave role revoke {role.slug} --tenant "
+        f"{role.tenant.slug} --from <participant>` or `--from-group <group>`. Remove grants from "
+        "ScaiKey in ScaiKey.",
     )
 
 
-def _join_names(names: Sequence[str], number: int) -> str:
-    """The first of so many."""
-    more = f"; and {number - MAX_NAMED:,} more" if number > MAX_NAMED else ""
-    return "; ".join(names[:MAX_NAMED]) + more
+def _join_names(names: Sequence[str], count: int) -> str:
+    more = f"; and {count - MAX_LISTED:,} more" if count > MAX_LISTED else ""
+    return "; ".join(names[:MAX_LISTED]) + more
 
 
 def _describe_grant(grant: RoleGrant) -> str:
     holder = grant.participant or grant.group
-    from_scaikey = " from ScaiKey" if grant.source == "scaikey" else ""
-    return f"to {describe(holder)}{from_scaikey}"  # type: ignore[arg-type]  # One of them is set.
+    suffix = " from ScaiKey" if grant.source == RoleSource.SCAIKEY else ""
+    return f"to {describe(holder)}{suffix}"  # type: ignore[arg-type]  # One of them is set.

@@ -1,4 +1,7 @@
-"""What ScaiKey says of a tenant that is to be linked to it; network, so never in a transaction."""
+"""Look up tenants in ScaiKey before they are linked.
+
+These are network requests, so don't call them inside a transaction.
+"""
 
 from __future__ import annotations
 
@@ -19,77 +22,76 @@ if TYPE_CHECKING:
 def fetch_scaikey_tenant(
     operator: Operator, scaikey_tenant_id: str, lookup: TenantLookup | None
 ) -> ScaiKeyTenantRecord | None:
-    """The tenant as ScaiKey has it, or None when it is not to be asked.
+    """Return the tenant from ScaiKey, or None without a lookup.
 
-    Not asking is for those who run the whole platform: others could take a tenant that ScaiKey
-    has given to somebody else. Raises `ScaiKeyTenantNotFound`, also for a tenant outside the
-    operator's scope, and what the client raises.
+    Only operators of the whole platform may skip the lookup: others could take a tenant that
+    belongs to another customer in ScaiKey. Raises `ScaiKeyTenantNotFound`, also for a tenant
+    outside the operator's scope, and what the client raises.
     """
     if lookup is None:
         operator.require(Permission.MANAGE_PLATFORM)
         return None
-    row = lookup(scaikey_tenant_id)
-    if row is None or not _is_in_scope(operator, row):
+    record = lookup(scaikey_tenant_id)
+    if record is None or not _is_in_scope(operator, record):
         raise ScaiKeyTenantNotFound(
-            f"ScaiKey has no tenant {scaikey_tenant_id!r}.",
-            fix="Check the id in ScaiKey. For a tenant that will be made there later, pass "
+            f"Tenant not found in ScaiKey: {scaikey_tenant_id}.",
+            fix="Check the ID in ScaiKey. If the tenant will be created there later, add "
             "--no-verify.",
         )
-    return row
+    return record
 
 
-def find_partner(operator: Operator, row: ScaiKeyTenantRecord) -> Partner | None:
-    """The partner that ScaiKey names, if a sync has brought it already."""
-    return visible_partners(operator).filter(scaikey_id=row.partner_id or None).first()
+def find_partner(operator: Operator, record: ScaiKeyTenantRecord) -> Partner | None:
+    """Return the partner that owns the tenant in ScaiKey, if this server has it."""
+    return visible_partners(operator).filter(scaikey_id=record.partner_id or None).first()
 
 
 def validate_match(
-    row: ScaiKeyTenantRecord, *, slug: str, name: str, partner: Partner | None
+    record: ScaiKeyTenantRecord, *, slug: str, name: str, partner: Partner | None
 ) -> None:
-    """Raises `ScaiKeyMismatch` when the next sync would change what was asked for.
+    """Raises `ScaiKeyMismatch` if the next sync would change the requested values.
 
-    What ScaiKey leaves out is not compared; `partner` is None when none was asked for.
+    Values that ScaiKey leaves empty are not compared; `partner` is None if none was requested.
     """
-    if (row.slug and row.slug != slug) or (row.name and row.name != name):
-        has_slug, has_name = row.slug or slug, row.name or name
+    if (record.slug and record.slug != slug) or (record.name and record.name != name):
+        scaikey_slug, scaikey_name = record.slug or slug, record.name or name
         raise ScaiKeyMismatch(
-            f"ScaiKey has tenant {row.id} with the slug {has_slug!r} and the name {has_name!r}, "
-            "and its next sync would change yours to these.",
-            fix=f"Pass --slug {shlex.quote(has_slug)} --name {shlex.quote(has_name)}, or change "
-            "it in ScaiKey first.",
+            f"In ScaiKey, tenant {record.id} has the slug {scaikey_slug!r} and the name "
+            f"{scaikey_name!r}. The next sync would apply these.",
+            fix=f"Pass --slug {shlex.quote(scaikey_slug)} --name {shlex.quote(scaikey_name)}, or "
+            "change them in ScaiKey first.",
         )
-    if partner is not None and partner.scaikey_id != (row.partner_id or None):
-        has = f"partner {row.partner_id}" if row.partner_id else "no partner"
+    if partner is not None and partner.scaikey_id != (record.partner_id or None):
+        scaikey_partner = f"partner {record.partner_id}" if record.partner_id else "no partner"
         raise ScaiKeyMismatch(
-            f"ScaiKey has tenant {row.id} under {has}, not under {partner}.",
-            fix="Leave out --partner-id to take ScaiKey's partner, or move the tenant in ScaiKey "
-            "first.",
+            f"In ScaiKey, tenant {record.id} belongs to {scaikey_partner}, not to {partner}.",
+            fix="Omit --partner-id to use ScaiKey's partner, or move the tenant in ScaiKey first.",
         )
 
 
-def _is_in_scope(operator: Operator, row: ScaiKeyTenantRecord) -> bool:
-    return operator.sees_everything or row.partner_id == operator.partner_id
+def _is_in_scope(operator: Operator, record: ScaiKeyTenantRecord) -> bool:
+    return operator.sees_everything or record.partner_id == operator.partner_id
 
 
 TenantLookup = Callable[[str], "ScaiKeyTenantRecord | None"]
 
 
 def build_tenant_lookup(config: Configuration) -> TenantLookup:
-    """A function that asks ScaiKey for one tenant by its id; None if it has no such tenant.
+    """Return a function that fetches one tenant from ScaiKey by its ID, or None if not found.
 
-    It raises `NotRegistered` where there is no ScaiKey to ask.
+    It raises `NotRegistered` if this server is not registered with a ScaiKey.
     """
-    # httpx is worth its import only where something is asked.
+    # Importing httpx is slow, so only do it if a request is made.
     from scaiwave.clients.scaikey.client import scaikey_client
     from scaiwave.errors import NotRegistered
 
-    def look_up(scaikey_tenant_id: str) -> ScaiKeyTenantRecord | None:
+    def fetch_tenant(scaikey_tenant_id: str) -> ScaiKeyTenantRecord | None:
         try:
             client = scaikey_client(config)
         except NotRegistered as error:
-            error.fix += " Or pass --no-verify to have it taken as given."
+            error.fix += " Or add --no-verify to skip the check."
             raise
         with client:
             return client.get_tenant(scaikey_tenant_id)
 
-    return look_up
+    return fetch_tenant

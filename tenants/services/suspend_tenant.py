@@ -1,8 +1,11 @@
+"""Suspend tenants manually, and resume them."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 
@@ -17,7 +20,7 @@ from tenants.services.validators import validate_reason
 
 @dataclass(frozen=True)
 class SuspendTenantResult:
-    """`changed` is False when it was suspended by hand already, and in a dry run."""
+    """`changed` is False if the tenant was already suspended manually, and in a dry run."""
 
     tenant: Row
     changed: bool
@@ -28,7 +31,9 @@ class SuspendTenantResult:
         slug = self.tenant["slug"]
         if self.dry_run:
             return f"Would suspend tenant {slug}."
-        return f"Tenant {slug} is {'now' if self.changed else 'already'} suspended by hand."
+        if self.changed:
+            return f"Tenant {slug} suspended."
+        return f"Tenant {slug} is already suspended (manually)."
 
     def document(self) -> Row:
         document = {"tenant": self.tenant, "changed": self.changed}
@@ -40,14 +45,14 @@ def suspend_tenant(
     operator: Operator,
     name: str,
     reason: str,
-    agree: Callable[[str], None],
+    confirm: Callable[[str], None],
     now: datetime,
     dry_run: bool = False,
 ) -> SuspendTenantResult:
-    """Suspend a tenant by hand, whatever ScaiKey says of it; syncs leave that alone.
+    """Suspend a tenant manually, whatever its status in ScaiKey. Syncs do not change this.
 
-    The reason, which may be empty, is kept in the audit. `agree` is told what this means, and
-    raises when it is not agreed to. Raises TenantNotFound, AmbiguousName, InvalidName and
+    The reason goes into the audit log and may be empty. `confirm` gets the question to ask, and
+    raises if the answer is not yes. Raises TenantNotFound, AmbiguousName, InvalidName and
     LastSuperAdmin.
     """
     operator.require(Permission.MANAGE_TENANTS)
@@ -58,17 +63,19 @@ def suspend_tenant(
     ensure_super_admin_remains(tenant)
     if dry_run:
         return SuspendTenantResult(tenant_row(tenant), changed=False, dry_run=True)
-    agree(
-        f"Nobody of tenant {tenant.slug} ({tenant.name}) can sign in until `scaiwave admin "
-        f"resume-tenant {tenant.slug}`; syncs leave it so. Suspend?"
+    confirm(
+        f"This blocks sign-in for everyone in tenant {tenant.slug} ({tenant.name}) until you run "
+        f"`scaiwave admin resume-tenant {tenant.slug}`. Syncs do not change this. Continue?"
     )
-    return _suspend(operator, tenant, reason, now)
+    return _suspend(operator, tenant.pk, reason, now)
 
 
-def _suspend(operator: Operator, found: Tenant, reason: str, now: datetime) -> SuspendTenantResult:
+def _suspend(
+    operator: Operator, tenant_id: UUID, reason: str, now: datetime
+) -> SuspendTenantResult:
     with transaction.atomic():
         lock_super_admins()
-        tenant = Tenant.objects.select_for_update().get(pk=found.pk)
+        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
         if tenant.suspended_by_hand_at is not None:
             return SuspendTenantResult(tenant_row(tenant), changed=False)
         ensure_super_admin_remains(tenant)
@@ -87,7 +94,7 @@ def _suspend(operator: Operator, found: Tenant, reason: str, now: datetime) -> S
 
 @dataclass(frozen=True)
 class ResumeTenantResult:
-    """`changed` is False when it was not suspended by hand, and in a dry run."""
+    """`changed` is False if the tenant was not suspended manually, and in a dry run."""
 
     tenant: Row
     changed: bool
@@ -99,11 +106,8 @@ class ResumeTenantResult:
         if self.dry_run:
             return f"Would resume tenant {slug}."
         if not self.changed:
-            standing = f"it is {reason}" if reason else "it is active"
-            return f"Tenant {slug} is not suspended by hand; {standing}."
-        return (
-            f"Tenant {slug} is {f'resumed here, and still {reason}' if reason else 'active again'}."
-        )
+            return f"Tenant {slug} is not suspended manually; it is {reason or 'active'}."
+        return f"Tenant {slug} resumed{f', but it is still {reason}' if reason else ''}."
 
     def document(self) -> Row:
         document = {"tenant": self.tenant, "changed": self.changed}
@@ -113,9 +117,9 @@ class ResumeTenantResult:
 def resume_tenant(
     *, operator: Operator, name: str, reason: str, now: datetime, dry_run: bool = False
 ) -> ResumeTenantResult:
-    """End a suspension by hand; what ScaiKey says of the tenant counts again.
+    """Lift a manual suspension. The tenant's status in ScaiKey applies again.
 
-    The reason, which may be empty, is kept in the audit. Raises TenantNotFound, AmbiguousName and
+    The reason goes into the audit log and may be empty. Raises TenantNotFound, AmbiguousName and
     InvalidName.
     """
     operator.require(Permission.MANAGE_TENANTS)
@@ -125,12 +129,12 @@ def resume_tenant(
         return ResumeTenantResult(tenant_row(tenant), changed=False)
     if dry_run:
         return ResumeTenantResult(tenant_row(tenant), changed=False, dry_run=True)
-    return _resume(operator, tenant, reason, now)
+    return _resume(operator, tenant.pk, reason, now)
 
 
-def _resume(operator: Operator, found: Tenant, reason: str, now: datetime) -> ResumeTenantResult:
+def _resume(operator: Operator, tenant_id: UUID, reason: str, now: datetime) -> ResumeTenantResult:
     with transaction.atomic():
-        tenant = Tenant.objects.select_for_update().get(pk=found.pk)
+        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
         since = tenant.suspended_by_hand_at
         if since is None:
             return ResumeTenantResult(tenant_row(tenant), changed=False)

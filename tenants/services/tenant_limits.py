@@ -1,4 +1,4 @@
-"""What a tenant may be limited to, and whether it uses more than that already."""
+"""Limits of tenants and partners, and warnings if current usage exceeds them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenants.errors import InvalidLimit
 from tenants.models import Tenant
 from tenants.queries.tenants import MIB, show_tenant
 
-# What the columns hold.
+# The largest values of the columns.
 _INTEGER, _BIG_INTEGER = 2**31 - 1, 2**63 - 1
 MAX_LIMITS = {
     "max_participants": _INTEGER,
@@ -27,21 +27,21 @@ _USAGE_TEXTS = {
 }
 
 
-def validate_limits(limits: Mapping[str, int | None], *, of: str = "tenant") -> None:
-    """Raises `InvalidLimit`. None is no limit; `of` is what is limited, in words."""
+def validate_limits(limits: Mapping[str, int | None], *, entity: str = "tenant") -> None:
+    """Raises `InvalidLimit`. None means unlimited; `entity` is tenant or partner."""
     for name, limit in limits.items():
-        greatest = MAX_LIMITS.get(name, _INTEGER)
-        if limit is not None and not 0 <= limit <= greatest:
+        maximum = MAX_LIMITS.get(name, _INTEGER)
+        if limit is not None and not 0 <= limit <= maximum:
             raise InvalidLimit(
-                f"{limit} can't be the {name} of a {of}.",
-                fix=f"A limit is a whole number from 0 to {greatest}, or none.",
+                f"Invalid limit {name} of a {entity}: {limit}.",
+                fix=f"Pass a whole number from 0 to {maximum}, or `none`.",
             )
 
 
 def limit_warnings(
     operator: Operator, tenant: Tenant, limits: Mapping[str, int | None], now: datetime
 ) -> list[str]:
-    """A sentence for each of these limits that is below what the tenant uses already."""
+    """Return a sentence for each of these limits that current usage exceeds."""
     if all(limit is None for limit in limits.values()):
         return []
     used = show_tenant(operator=operator, name=str(tenant.pk), now=now)["limits"]
@@ -54,10 +54,12 @@ def limit_warnings(
 
 
 def _format_warning(tenant: Tenant, name: str, limit: int, used: int | None) -> str:
-    """Empty when it is within the limit, or when nobody knows."""
+    """Return an empty text if usage is within the limit or unknown."""
     is_storage = name == "max_storage_mb"
     if used is None or used <= (limit * MIB if is_storage else limit):
         return ""
-    act = _USAGE_TEXTS[name][1].format(format_bytes(used) if is_storage else used)
+    usage = _USAGE_TEXTS[name][1].format(format_bytes(used) if is_storage else used)
     allowed = format_bytes(limit * MIB) if is_storage else f"{limit:,}"
-    return f"Tenant {tenant.slug} {act}, more than the {allowed} allowed; nothing is removed."
+    return (
+        f"Tenant {tenant.slug} {usage}, more than the new limit of {allowed}. Nothing is deleted."
+    )

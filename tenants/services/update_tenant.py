@@ -1,4 +1,4 @@
-"""What is different about a tenant, field by field."""
+"""Change limits, features, name, slug and partner of a tenant."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tenants.models import Tenant
 from tenants.queries.resolve import is_storable_text, resolve_partner, resolve_tenant
 from tenants.queries.serializers import Row, tenant_row
 from tenants.services.audit import record_audit
-from tenants.services.create_tenant import slug_conflict
+from tenants.services.create_tenant import build_slug_conflict
 from tenants.services.tenant_limits import MAX_LIMITS, limit_warnings, validate_limits
 from tenants.services.validators import validate_name, validate_slug
 
@@ -29,7 +29,7 @@ _SCAIKEY_FIELDS = ("name", "slug", "partner")
 
 @dataclass(frozen=True)
 class TenantUpdate:
-    """What is to be changed; what is left out stays. A limit of None is no limit."""
+    """The requested changes. Omitted values stay; a limit of None means unlimited."""
 
     limits: Mapping[str, int | None] = field(default_factory=dict)
     features: Sequence[tuple[str, Any]] = ()
@@ -41,14 +41,14 @@ class TenantUpdate:
 
     @property
     def is_empty(self) -> bool:
-        called = (self.name, self.slug, self.partner)
-        said = self.limits or self.features or self.remove_features or self.no_partner
-        return not said and all(name is None for name in called)
+        texts = (self.name, self.slug, self.partner)
+        others = (self.limits, self.features, self.remove_features, self.no_partner)
+        return not any(others) and all(text is None for text in texts)
 
 
 @dataclass(frozen=True)
 class UpdateTenantResult:
-    """`tenant` is as it is now; in a dry run as it would be."""
+    """`tenant` has the new values, in a dry run too."""
 
     tenant: Row
     changes: list[FieldChange]
@@ -59,11 +59,14 @@ class UpdateTenantResult:
     def lines(self) -> list[str]:
         slug = self.tenant["slug"]
         if not self.changes:
-            return [f"Nothing to change: tenant {slug} is so already."]
-        first = f"{'Would change' if self.dry_run else 'Changed'} tenant {slug}:"
+            return [f"Tenant {slug} already has these values; nothing changed."]
+        heading = f"Would change tenant {slug}:" if self.dry_run else f"Tenant {slug} changed:"
         width = max(len(change.field) for change in self.changes)
-        told = (f"  {one.field:<{width}}  {one.was} → {one.becomes}" for one in self.changes)
-        return [first, *told]
+        lines = (
+            f"  {change.field:<{width}}  {change.old_text} → {change.new_text}"
+            for change in self.changes
+        )
+        return [heading, *lines]
 
     def document(self) -> Row:
         document = {
@@ -79,103 +82,107 @@ def update_tenant(
     *,
     operator: Operator,
     tenant: str,
-    wanted: TenantUpdate,
+    update: TenantUpdate,
     now: datetime,
     dry_run: bool = False,
 ) -> UpdateTenantResult:
-    """Change limits and features of a tenant; of one without ScaiKey also what it is called.
+    """Change limits and features of a tenant, and name, slug and partner of a local one.
 
-    A limit may be below what is used already: that is warned about, and nothing is removed.
+    A limit may be below current usage. This adds a warning; nothing is deleted.
 
-    Raises UsageError when nothing is asked for, InvalidLimit, InvalidFeature, InvalidName,
+    Raises UsageError if no changes were requested, InvalidLimit, InvalidFeature, InvalidName,
     InvalidSlug, TenantNotFound, PartnerNotFound, AmbiguousName, ManagedByScaiKey and
-    TenantConflict; for a tenant that is to have no partner InsufficientPermission, since it leaves
-    the scope of a partner's administrator.
+    TenantConflict. Removing the partner moves a tenant out of the scope of the partner's
+    administrators, who get InsufficientPermission.
     """
     operator.require(Permission.MANAGE_TENANTS)
-    _validate(operator, wanted)
-    found = resolve_tenant(operator, tenant)
-    give = _build_setter(operator, wanted)
+    _validate(operator, update)
+    resolved = resolve_tenant(operator, tenant)
+    set_values = _build_setter(operator, update)
     if dry_run:
-        changes = _apply(operator, found, give)
+        changes = _apply(operator, resolved, set_values)
     else:
-        found, changes = _save(operator, found, give, now)
+        resolved, changes = _save(operator, resolved, set_values, now)
     limits = {change.field: change.new for change in changes if change.field in MAX_LIMITS}
     return UpdateTenantResult(
-        tenant=_build_row(found),
+        tenant=_build_row(resolved),
         changes=changes,
-        warnings=limit_warnings(operator, found, limits, now),
+        warnings=limit_warnings(operator, resolved, limits, now),
         dry_run=dry_run,
     )
 
 
-def _validate(operator: Operator, wanted: TenantUpdate) -> None:
-    if wanted.is_empty:
+def _validate(operator: Operator, update: TenantUpdate) -> None:
+    if update.is_empty:
         raise UsageError(
-            "Nothing is said of what to change.",
+            "No changes were requested.",
             fix="Pass a limit such as --max-participants 100, a feature, or a name.",
         )
-    validate_limits(wanted.limits)
-    for key in (*wanted.remove_features, *(key for key, _ in wanted.features)):
+    validate_limits(update.limits)
+    for key in (*update.remove_features, *(key for key, _ in update.features)):
         validate_feature_key(key)
-    if wanted.name is not None:
-        validate_name(wanted.name)
-    if wanted.slug is not None:
-        validate_slug(wanted.slug)
-    if wanted.no_partner:
+    if update.name is not None:
+        validate_name(update.name)
+    if update.slug is not None:
+        validate_slug(update.slug)
+    if update.no_partner:
         operator.require(Permission.MANAGE_PLATFORM)
 
 
-def _build_setter(operator: Operator, wanted: TenantUpdate) -> Callable[[Tenant], None]:
-    """What gives a tenant the wanted values, without saving it."""
-    partner = resolve_partner(operator, wanted.partner) if wanted.partner is not None else None
+def _build_setter(operator: Operator, update: TenantUpdate) -> Callable[[Tenant], None]:
+    """Return a function that sets the new values on a tenant without saving it."""
+    partner = resolve_partner(operator, update.partner) if update.partner is not None else None
 
-    def give(tenant: Tenant) -> None:
-        for name, limit in wanted.limits.items():
+    def set_values(tenant: Tenant) -> None:
+        for name, limit in update.limits.items():
             setattr(tenant, name, limit)
         tenant.features = apply_feature_changes(
-            tenant.features, wanted.features, wanted.remove_features
+            tenant.features, update.features, update.remove_features
         )
-        tenant.name = tenant.name if wanted.name is None else wanted.name
-        tenant.slug = tenant.slug if wanted.slug is None else wanted.slug
-        if partner is not None or wanted.no_partner:
+        tenant.name = tenant.name if update.name is None else update.name
+        tenant.slug = tenant.slug if update.slug is None else update.slug
+        if partner is not None or update.no_partner:
             tenant.partner = partner
 
-    return give
+    return set_values
 
 
 def _save(
-    operator: Operator, found: Tenant, give: Callable[[Tenant], None], now: datetime
+    operator: Operator, current: Tenant, set_values: Callable[[Tenant], None], now: datetime
 ) -> tuple[Tenant, list[FieldChange]]:
     try:
         with transaction.atomic():
-            tenant = Tenant.objects.select_for_update().get(pk=found.pk)
-            changes = _apply(operator, tenant, give)
+            tenant = Tenant.objects.select_for_update().get(pk=current.pk)
+            changes = _apply(operator, tenant, set_values)
             if changes:
                 tenant.updated_at = now
                 tenant.save()
                 _record(operator, tenant, changes, now)
     except IntegrityError:
-        give(found)
-        _ensure_slug_is_free(operator, found)
+        set_values(current)
+        _ensure_slug_is_free(operator, current)
         raise
     return tenant, changes
 
 
-def _apply(operator: Operator, tenant: Tenant, give: Callable[[Tenant], None]) -> list[FieldChange]:
-    """Give the tenant its new values, and say what they change, if they may."""
+def _apply(
+    operator: Operator, tenant: Tenant, set_values: Callable[[Tenant], None]
+) -> list[FieldChange]:
+    """Set the new values on the tenant and return the changes.
+
+    Raises ManagedByScaiKey and TenantConflict.
+    """
     before = snapshot(tenant)
-    give(tenant)
+    set_values(tenant)
     changes = compare_snapshots(before, snapshot(tenant))
-    kept = [change.field for change in changes if change.field in _SCAIKEY_FIELDS]
-    if kept and tenant.scaikey_tenant_id is not None:
+    identity_fields = [change.field for change in changes if change.field in _SCAIKEY_FIELDS]
+    if identity_fields and tenant.scaikey_tenant_id is not None:
         raise ManagedByScaiKey(
-            f"ScaiKey keeps the {' and '.join(kept)} of tenant {before['slug']} "
+            f"ScaiKey manages the {' and '.join(identity_fields)} of tenant {before['slug']} "
             f"({tenant.scaikey_tenant_id}).",
-            fix="Change that in ScaiKey, and the next `scaiwave sync` brings it here; limits and "
-            "features are changed here.",
+            fix="Change it in ScaiKey, then run `scaiwave sync`.",
         )
-    if "slug" in kept:
+    if "slug" in identity_fields:
         _ensure_slug_is_free(operator, tenant)
     return changes
 
@@ -183,7 +190,7 @@ def _apply(operator: Operator, tenant: Tenant, give: Callable[[Tenant], None]) -
 def _ensure_slug_is_free(operator: Operator, tenant: Tenant) -> None:
     others = Tenant.objects.exclude(pk=tenant.pk).select_related("partner")
     if other := others.filter(slug=tenant.slug).first():
-        raise slug_conflict(operator, other)
+        raise build_slug_conflict(operator, other)
 
 
 def _record(operator: Operator, tenant: Tenant, changes: list[FieldChange], now: datetime) -> None:
@@ -208,20 +215,20 @@ _FEATURE_PREFIX = "features."
 
 @dataclass(frozen=True)
 class FieldChange:
-    """One field, or one key of the features: JSON values, and words for people."""
+    """A changed field, or a changed key of the features, as JSON values and as texts."""
 
     field: str
     old: Any
     new: Any
-    was: str
-    becomes: str
+    old_text: str
+    new_text: str
 
     def document(self) -> Row:
         return {"field": self.field, "old": self.old, "new": self.new}
 
 
 def snapshot(tenant: Tenant) -> Snapshot:
-    """What can be changed of a tenant, with the features by their dotted keys."""
+    """Return the fields that can be changed, with features by their dotted keys."""
     return {
         "name": tenant.name,
         "slug": tenant.slug,
@@ -239,8 +246,8 @@ def compare_snapshots(before: Snapshot, after: Snapshot) -> list[FieldChange]:
             field,
             before.get(field),
             after.get(field),
-            was=_format_value(before, field),
-            becomes=_format_value(after, field),
+            old_text=_format_value(before, field),
+            new_text=_format_value(after, field),
         )
         for field in {**before, **after}
         if _format_value(before, field) != _format_value(after, field)
@@ -248,7 +255,7 @@ def compare_snapshots(before: Snapshot, after: Snapshot) -> list[FieldChange]:
 
 
 def _format_value(state: Snapshot, field: str) -> str:
-    """Different for different values: to Python 1 equals true, and null what isn't there."""
+    """Return different texts for different values; in Python 1 == True, and None is also absent."""
     if field not in state:
         return "not set"
     value = state[field]
@@ -265,26 +272,25 @@ _FEATURE_EXAMPLES = "--feature search.semantic=true or --feature 'theme=\"dark\"
 
 
 def parse_feature(text: str) -> tuple[str, Any]:
-    """The key and the value of `key.dotted=value`, where the value is JSON. Raises
-    `InvalidFeature`.
-    """
+    """Parse `dotted.key=value`, with the value in JSON. Raises `InvalidFeature`."""
     key, equals, value = text.partition("=")
     if not equals:
         raise InvalidFeature(
-            f"{text!r} gives no value.", fix=f"Write it as in {_FEATURE_EXAMPLES}."
+            f"Feature without a value: {text}.",
+            fix=f"Pass a key and a value, as in {_FEATURE_EXAMPLES}.",
         )
     validate_feature_key(key)
     try:
         parsed = json.loads(value)
     except (ValueError, RecursionError):
         raise InvalidFeature(
-            f"The value of feature {key} is no JSON: {value[:100]!r}.",
-            fix=f"Write true, false, a number, or other JSON, as in {_FEATURE_EXAMPLES}.",
+            f"Feature {key}: the value is not valid JSON: {value[:100]}.",
+            fix=f"Pass true, false, a number or other JSON, as in {_FEATURE_EXAMPLES}.",
         ) from None
     if not _is_storable_value(parsed):
         raise InvalidFeature(
-            f"The value of feature {key} can't be stored.",
-            fix="Numbers have to be finite and within 64 bits, texts without the character U+0000.",
+            f"Feature {key}: the value can't be stored.",
+            fix="Use finite numbers within 64 bits, and texts without the character U+0000.",
         )
     return key, parsed
 
@@ -297,8 +303,8 @@ def validate_feature_key(key: str) -> None:
         or strip_control_chars(key) != key
     ):
         raise InvalidFeature(
-            f"{key!r} can't be the key of a feature.",
-            fix=f"A key is words with dots between them, such as search.semantic, of up to "
+            f"Invalid feature key: {key}.",
+            fix="Pass words separated by dots, such as search.semantic, of up to "
             f"{MAX_FEATURE_KEY_CHARS} characters.",
         )
 
@@ -306,7 +312,7 @@ def validate_feature_key(key: str) -> None:
 def apply_feature_changes(
     features: Features, given: Sequence[tuple[str, Any]], removed: Sequence[str]
 ) -> Features:
-    """A copy without the removed keys and with the given ones. Raises `InvalidFeature`."""
+    """Return a copy without the removed keys and with the given ones. Raises `InvalidFeature`."""
     changed = deepcopy(features)
     for key in removed:
         _remove_feature(changed, key.split("."))
@@ -316,20 +322,20 @@ def apply_feature_changes(
 
 
 def flatten_features(features: Features) -> Features:
-    """{"a": {"b": 1}} → {"a.b": 1}; an empty object is a value."""
+    """Convert {"a": {"b": 1}} to {"a.b": 1}. An empty object counts as a value."""
     return dict(_iter_leaves(features))
 
 
-def _iter_leaves(features: Features, before: str = "") -> Iterator[tuple[str, Any]]:
+def _iter_leaves(features: Features, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in features.items():
         if isinstance(value, dict) and value:
-            yield from _iter_leaves(value, f"{before}{name}.")
+            yield from _iter_leaves(value, f"{prefix}{name}.")
         else:
-            yield before + name, value
+            yield prefix + name, value
 
 
 def _remove_feature(features: Features, path: Sequence[str]) -> None:
-    """An object that the removal leaves empty goes too."""
+    """Remove the value, and every object that becomes empty by this."""
     first, *rest = path
     if not rest:
         features.pop(first, None)
@@ -342,16 +348,16 @@ def _remove_feature(features: Features, path: Sequence[str]) -> None:
 
 def _set_feature(features: Features, key: str, value: Any) -> None:
     *outer, last = key.split(".")
-    place = features
+    target = features
     for number, name in enumerate(outer, 1):
-        place = place.setdefault(name, {})
-        if not isinstance(place, dict):
-            above = ".".join(outer[:number])
+        target = target.setdefault(name, {})
+        if not isinstance(target, dict):
+            parent = ".".join(outer[:number])
             raise InvalidFeature(
-                f"Feature {key} can't be set: {above} is {json.dumps(place)}, not an object.",
-                fix=f"Pass --remove-feature {above} too, if that may go.",
+                f"Feature {key} can't be set: {parent} is {json.dumps(target)}, not an object.",
+                fix=f"Add --remove-feature {parent} to replace that value.",
             )
-    place[last] = value
+    target[last] = value
 
 
 def _is_storable_value(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The way to ScaiGrid for what services ask of it before they write."""
+"""Fetch how many AI tokens each tenant has used from ScaiGrid, and store it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 BATCH_SIZE = 500
-"""Rows of one statement: SQLite takes some 30,000 values, and these rows have seven."""
+"""Rows in one statement. SQLite allows about 30,000 values, and a row has seven."""
 MAX_NAMED = 10
-"""Unknown ids that are named; more of them are counted."""
+"""How many unknown IDs a warning names."""
 
 
 @dataclass(frozen=True)
 class RefreshUsageResult:
-    """`updated` is how many tenants have a figure now, `silent` how many linked ones ScaiGrid
-    has no row for, `unknown` the group keys that are no tenant of ours (none: "")."""
+    """`updated` counts tenants with new figures, `silent` linked tenants without a row in
+    ScaiGrid. `unknown` has the group keys that match no tenant; "" is an empty key."""
 
     month: date
     updated: int
@@ -41,25 +41,24 @@ class RefreshUsageResult:
 
     @property
     def sentences(self) -> list[str]:
-        done = "Would update" if self.dry_run else "Updated"
+        verb = "Would update" if self.dry_run else "Updated"
         tenants = f"{self.updated:,} tenant{'' if self.updated == 1 else 's'}"
-        first = f"{done} {tenants}: {self.total_tokens:,} AI tokens in {self.month:%Y-%m} (UTC)."
+        first = f"{verb} {tenants}: {self.total_tokens:,} AI tokens in {self.month:%Y-%m} (UTC)."
         if not self.silent:
             return [first]
         others = f"{self.silent:,} other{'' if self.silent == 1 else 's'}"
-        return [first, f"ScaiGrid has no usage of {others}; what is known of them stays."]
+        return [first, f"ScaiGrid has no usage for {others}; their stored figures were kept."]
 
     @property
     def warning(self) -> str | None:
         if not self.unknown:
             return None
+        count = len(self.unknown)
         named = ", ".join(key or "(no tenant)" for key in self.unknown[:MAX_NAMED])
-        more = (
-            f" and {len(self.unknown) - MAX_NAMED:,} more" if len(self.unknown) > MAX_NAMED else ""
-        )
+        more = f" and {count - MAX_NAMED:,} more" if count > MAX_NAMED else ""
         return (
-            f"ScaiGrid has usage of {len(self.unknown):,} that are no tenants here: {named}{more}. "
-            "`scaiwave sync` fetches new tenants."
+            f"ScaiGrid has usage for {count:,} unknown tenant{'' if count == 1 else 's'}: "
+            f"{named}{more}. `scaiwave sync` fetches new tenants."
         )
 
     def document(self) -> Row:
@@ -77,10 +76,10 @@ class RefreshUsageResult:
 def refresh_usage(
     *, operator: Operator, fetch: UsageFetch, now: datetime, dry_run: bool = False
 ) -> RefreshUsageResult:
-    """Fetch the AI tokens of all tenants in this UTC month, and keep them.
+    """Fetch and store the AI tokens that all tenants have used in this UTC month.
 
-    One call, matched by ScaiKey tenant id. A tenant that ScaiGrid has no row for keeps what is
-    known of it, which may be nothing. Raises what the client of ScaiGrid raises.
+    One request returns all tenants, matched by ScaiKey tenant ID. A tenant without a row in
+    ScaiGrid keeps its stored figures. Raises what the ScaiGrid client raises.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     month = usage_month(now)
@@ -98,7 +97,7 @@ def refresh_usage(
 def _match_tenants(
     usage: Sequence[Usage], month: date, now: datetime, *, dry_run: bool = False
 ) -> tuple[list[TokenUsage], RefreshUsageResult]:
-    """The rows to be kept, and what will be said of them."""
+    """Return the rows to store, and the result to report."""
     linked = Tenant.objects.filter(scaikey_tenant_id__isnull=False)
     ids = dict(linked.values_list("scaikey_tenant_id", "pk"))
     rows = [
@@ -126,7 +125,7 @@ def _match_tenants(
 
 
 def _save(rows: list[TokenUsage]) -> None:
-    """In the order of the tenants, so that two at once wait for each other and don't block."""
+    """Write in the order of tenant IDs, so that concurrent runs can't deadlock."""
     TokenUsage.objects.bulk_create(
         sorted(rows, key=lambda row: row.tenant_id),
         batch_size=BATCH_SIZE,
@@ -138,11 +137,11 @@ def _save(rows: list[TokenUsage]) -> None:
 
 def _record(operator: Operator, result: RefreshUsageResult) -> None:
     month = f"{result.month:%Y-%m}"
-    everybody = TokenUsage(id=month, tenant=Tenant(slug="all tenants"), month=result.month)
+    subject = TokenUsage(id=month, tenant=Tenant(slug="all tenants"), month=result.month)
     record_audit(
         operator=operator,
         action="refresh-usage",
-        subject=everybody,
+        subject=subject,
         now=result.fetched_at,
         details={
             "month": month,
@@ -157,13 +156,13 @@ UsageFetch = Callable[[datetime, datetime], "Sequence[Usage]"]
 
 
 def build_usage_fetch(config: Configuration) -> UsageFetch:
-    """A function that asks ScaiGrid what every tenant used between two moments, in one call.
+    """Return a function that fetches every tenant's usage between two times from ScaiGrid.
 
-    It raises SettingMissing where there is no ScaiGrid to ask, and what the client raises.
+    It raises SettingMissing if no ScaiGrid is configured, and what the client raises.
     """
 
     def fetch(start: datetime, end: datetime) -> Sequence[Usage]:
-        # httpx is worth its import only where something is asked.
+        # Importing httpx is slow, so only do it if a request is made.
         from scaiwave.clients.scaigrid.client import scaigrid_client
 
         with scaigrid_client(config) as client:

@@ -34,7 +34,7 @@ def grant(holder: Participant | Group, role: str = "editors", **changes: Any) ->
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "tenant": "acme",
-        "to": str(holder.pk),
+        "holder": str(holder.pk),
         "is_group": isinstance(holder, Group),
         "now": NOW,
     }
@@ -45,7 +45,7 @@ def revoke(holder: Participant | Group, role: str = "editors", **changes: Any) -
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "tenant": "acme",
-        "of": str(holder.pk),
+        "holder": str(holder.pk),
         "is_group": isinstance(holder, Group),
         "now": NOW,
     }

@@ -29,8 +29,8 @@ def create(**changes: Any) -> CreatePartnerResult:
         "operator": changes.pop("operator", HOST_OPERATOR),
         "dry_run": changes.pop("dry_run", False),
     }
-    wanted = PartnerSpec(**{"slug": "northwind", "name": "Northwind", **changes})
-    return create_partner(wanted=wanted, now=NOW, **who)
+    spec = PartnerSpec(**{"slug": "northwind", "name": "Northwind", **changes})
+    return create_partner(spec=spec, now=NOW, **who)
 
 
 def test_success_created_and_audited() -> None:

@@ -51,9 +51,9 @@ def write(
 
 
 def found(by: Operator = HOST_OPERATOR, **only: Any) -> list[UUID]:
-    page = list_audit(operator=by, only=AuditFilter(**only), limit=100)
+    page = list_audit(operator=by, filters=AuditFilter(**only), limit=100)
     assert page.next is None
-    followed = follow_audit(operator=by, only=AuditFilter(**only))
+    followed = follow_audit(operator=by, filters=AuditFilter(**only))
     assert [row["id"] for row in followed] == [row["id"] for row in reversed(page.entries)]
     return [row["id"] for row in page.entries]
 
@@ -68,7 +68,7 @@ def test_success_who_did_what_to_which_when_and_from_where() -> None:
         now=NOW,
         details={"reason": "unpaid"},
     )
-    page = list_audit(operator=HOST_OPERATOR, only=AuditFilter(), limit=1)
+    page = list_audit(operator=HOST_OPERATOR, filters=AuditFilter(), limit=1)
     assert page.entries == [
         {
             "id": entry.pk,
@@ -138,10 +138,10 @@ def test_success_of_a_tenant_that_is_gone_for_those_who_see_everything() -> None
 
 def test_success_pages_stay_while_entries_are_added() -> None:
     ids = [write(number) for number in range(5)]
-    page = list_audit(operator=HOST_OPERATOR, only=AuditFilter(), limit=2)
+    page = list_audit(operator=HOST_OPERATOR, filters=AuditFilter(), limit=2)
     write(6)
-    older = list_audit(operator=HOST_OPERATOR, only=AuditFilter(), limit=2, after=page.next)
-    last = list_audit(operator=HOST_OPERATOR, only=AuditFilter(), limit=2, after=older.next)
+    older = list_audit(operator=HOST_OPERATOR, filters=AuditFilter(), limit=2, after=page.next)
+    last = list_audit(operator=HOST_OPERATOR, filters=AuditFilter(), limit=2, after=older.next)
     seen = [row["id"] for shown in (page, older, last) for row in shown.entries]
     assert (seen, last.next) == (ids[::-1], None)
 
@@ -149,12 +149,12 @@ def test_success_pages_stay_while_entries_are_added() -> None:
 def test_success_followed_from_the_last_one_seen() -> None:
     ids = [write(number) for number in range(3)]
     only = AuditFilter()
-    first = list(follow_audit(operator=HOST_OPERATOR, only=only, limit=2))
+    first = list(follow_audit(operator=HOST_OPERATOR, filters=only, limit=2))
     assert [row["id"] for row in first] == ids[:2]
     ids.append(write(4))
-    rest = follow_audit(operator=HOST_OPERATOR, only=only, after=first[-1]["id"])
+    rest = follow_audit(operator=HOST_OPERATOR, filters=only, after=first[-1]["id"])
     assert [row["id"] for row in rest] == ids[2:]
-    assert list(follow_audit(operator=HOST_OPERATOR, only=only, after=ids[-1])) == []
+    assert list(follow_audit(operator=HOST_OPERATOR, filters=only, after=ids[-1])) == []
 
 
 def test_success_command(settings: Settings) -> None:
@@ -240,13 +240,13 @@ def test_success_what_may_still_be_slipped_in_before_waits(
             began: datetime = cursor.fetchone()[1]
         early = write(0)
         late = write(0, id=min_uuid7_at(began + timedelta(milliseconds=1)))
-        assert len(list_audit(operator=HOST_OPERATOR, only=AuditFilter(), limit=9).entries) == 2
+        assert len(list_audit(operator=HOST_OPERATOR, filters=AuditFilter(), limit=9).entries) == 2
         only = AuditFilter()
-        assert [row["id"] for row in follow_audit(operator=HOST_OPERATOR, only=only)] == [early]
+        assert [row["id"] for row in follow_audit(operator=HOST_OPERATOR, filters=only)] == [early]
         writer.rollback()
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_sleep(0.01)")
-        assert [row["id"] for row in follow_audit(operator=HOST_OPERATOR, only=only)] == [
+        assert [row["id"] for row in follow_audit(operator=HOST_OPERATOR, filters=only)] == [
             early,
             late,
         ]

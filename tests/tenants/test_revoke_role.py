@@ -97,7 +97,7 @@ def test_fail_unknown_and_not_allowed() -> None:
     with pytest.raises(RoleNotFound):
         revoke(anna, "nope")
     with pytest.raises(ParticipantNotFound):
-        revoke(anna, of="nope")
+        revoke(anna, holder="nope")
     with pytest.raises(GroupNotFound):
         revoke(anna, is_group=True)
     with pytest.raises(InsufficientPermission):

@@ -40,9 +40,9 @@ def smoke(config: Configuration, **wish: Any) -> SmokeTest:
     result = smoke_test(
         operator=HOST_OPERATOR,
         config=config,
-        wish=SmokeTestOptions(**wish),
+        options=SmokeTestOptions(**wish),
         now=NOW,
-        tell=told.append,
+        report=told.append,
         clock=lambda: 0.0,
     )
     assert told == result.steps
@@ -243,4 +243,6 @@ def test_fail_no_models(modality: str, sandbox: Sandbox, config: Configuration) 
 def test_fail_not_allowed(config: Configuration) -> None:
     operator = make_partner_admin(make_partner())
     with pytest.raises(InsufficientPermission):
-        smoke_test(operator=operator, config=config, wish=SmokeTestOptions(), now=NOW, tell=print)
+        smoke_test(
+            operator=operator, config=config, options=SmokeTestOptions(), now=NOW, report=print
+        )

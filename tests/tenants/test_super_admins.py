@@ -46,14 +46,14 @@ def suspend(tenant: Tenant, **changes: Any) -> None:
     arguments = {
         "operator": HOST_OPERATOR,
         "reason": "",
-        "agree": lambda question: None,
+        "confirm": lambda question: None,
         "now": NOW,
     }
     suspend_tenant(name=tenant.slug, **{**arguments, **changes})
 
 
 def unlink(tenant: Tenant, **changes: Any) -> None:
-    arguments = {"operator": HOST_OPERATOR, "agree": lambda question: None, "now": NOW}
+    arguments = {"operator": HOST_OPERATOR, "confirm": lambda question: None, "now": NOW}
     unlink_tenant(name=tenant.slug, **{**arguments, **changes})
 
 
@@ -87,7 +87,7 @@ def test_fail_the_tenant_of_the_last_one(
     last = super_admin_in("acme")
     super_admin_in("globex", suspended_by_hand_at=EARLIER)
     with pytest.raises(LastSuperAdmin) as caught:
-        act(last.tenant, agree=asked, dry_run=dry_run)
+        act(last.tenant, confirm=asked, dry_run=dry_run)
     assert (caught.value.message, caught.value.fix) == (message, ELSEWHERE)
     last.tenant.refresh_from_db()
     assert (last.tenant.is_active, last.tenant.scaikey_tenant_id) == (True, "tnt_acme")
@@ -180,7 +180,7 @@ def test_success_the_database_counts_as_show_participant_does() -> None:
         able=sum(not sign_in_blockers(person) for person in everybody),
     )
     assert count_super_admins() == SuperAdmins(active=12, able=2)
-    assert count_super_admins(besides=tenants[0]) == SuperAdmins(active=9, able=1)
+    assert count_super_admins(excluding=tenants[0]) == SuperAdmins(active=9, able=1)
 
 
 # One group and six people a tenant; all of them are in the group and have a role of another slug.

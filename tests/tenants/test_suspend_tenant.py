@@ -35,7 +35,7 @@ def suspend(**changes: Any) -> SuspendTenantResult:
         "operator": HOST_OPERATOR,
         "name": "acme",
         "reason": "unpaid",
-        "agree": lambda question: None,
+        "confirm": lambda question: None,
         "now": NOW,
     }
     return suspend_tenant(**{**arguments, **changes})
@@ -60,7 +60,7 @@ def test_success_also_one_that_scaikey_has_suspended() -> None:
 def test_success_again_does_not_ask_and_changes_nothing() -> None:
     make_tenant(suspended_by_hand_at=EARLIER)
     asked: list[str] = []
-    assert not suspend(agree=asked.append).changed
+    assert not suspend(confirm=asked.append).changed
     assert asked == []
     assert Tenant.objects.get().suspended_by_hand_at == EARLIER
     assert not AuditEntry.objects.exists()
@@ -69,7 +69,7 @@ def test_success_again_does_not_ask_and_changes_nothing() -> None:
 def test_success_suspended_meanwhile() -> None:
     make_tenant()
     inner: list[SuspendTenantResult] = []
-    assert not suspend(agree=lambda question: inner.append(suspend())).changed
+    assert not suspend(confirm=lambda question: inner.append(suspend())).changed
     assert (inner[0].changed, AuditEntry.objects.count()) == (True, 1)
 
 
@@ -94,7 +94,7 @@ def test_fail_nobody_to_ask_or_not_agreed_to() -> None:
         run_command("suspend_tenant", "acme")
     assert caught.value.message == f"Confirmation required: {MEANING}"
     with pytest.raises(ConfirmationDeclined):
-        suspend(agree=no)
+        suspend(confirm=no)
     assert Tenant.objects.get().is_active
 
 

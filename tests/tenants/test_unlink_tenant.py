@@ -34,7 +34,7 @@ def unlink(**changes: Any) -> UnlinkTenantResult:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "name": "acme",
-        "agree": lambda question: None,
+        "confirm": lambda question: None,
         "now": NOW,
     }
     return unlink_tenant(**{**arguments, **changes})
@@ -62,8 +62,8 @@ def test_success_suspended_by_hand_stays_suspended() -> None:
 def test_success_again_asks_and_changes_nothing() -> None:
     make_tenant()
     asked: list[str] = []
-    assert unlink(agree=asked.append).changed
-    assert not unlink(agree=asked.append).changed
+    assert unlink(confirm=asked.append).changed
+    assert not unlink(confirm=asked.append).changed
     assert asked == [MEANING]
     assert AuditEntry.objects.count() == 1
 
@@ -71,7 +71,7 @@ def test_success_again_asks_and_changes_nothing() -> None:
 def test_success_says_when_it_becomes_active_again() -> None:
     make_tenant(scaikey_status="SUSPENDED")
     asked: list[str] = []
-    unlink(agree=asked.append)
+    unlink(confirm=asked.append)
     assert " It is suspended in ScaiKey, and will be active again." in asked[0]
 
 
@@ -102,7 +102,7 @@ def test_fail_not_agreed_to() -> None:
 
     make_tenant()
     with pytest.raises(ConfirmationDeclined):
-        unlink(agree=no)
+        unlink(confirm=no)
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
 
 
@@ -117,7 +117,7 @@ def test_fail_outside_the_scope_or_not_allowed() -> None:
 
 def test_success_unlinked_meanwhile() -> None:
     make_tenant()
-    assert not unlink(agree=lambda question: _ignore(unlink())).changed
+    assert not unlink(confirm=lambda question: _ignore(unlink())).changed
     assert AuditEntry.objects.count() == 1
 
 

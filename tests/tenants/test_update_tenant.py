@@ -34,14 +34,14 @@ from tests.tenants.factories import (
 pytestmark = pytest.mark.django_db
 
 
-def update(wanted: TenantUpdate, **changes: Any) -> UpdateTenantResult:
+def update(changes: TenantUpdate, **options: Any) -> UpdateTenantResult:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "tenant": "acme",
         "now": NOW,
-        "wanted": wanted,
+        "update": changes,
     }
-    return update_tenant(**{**arguments, **changes})
+    return update_tenant(**{**arguments, **options})
 
 
 def limited(**limits: int | None) -> TenantUpdate:

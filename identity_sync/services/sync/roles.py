@@ -21,7 +21,7 @@ from identity_sync.services.sync.staging import BATCH, analyze, copy_rows
 from scaiwave.ids import new_id_hex
 from scaiwave.sql import datetime_param, execute, fetch, fetch_one
 from tenants.queries.roles import BUILT_IN
-from tenants.services.validators import MAX_ROLE_SLUG_CHARS, default_role_name, is_role_slug
+from tenants.services.validators import MAX_SLUG_CHARS, default_role_name, is_role_slug
 
 GRANTED_BY = "ScaiKey"
 
@@ -64,7 +64,7 @@ def _iter_pairs(people: list[tuple[Any, ...]], invalid: set[str]) -> Iterator[tu
     for person_n, roles in people:
         names = {name.strip().lower() for name in msgspec.json.decode(roles, type=list[str])}
         slugs = {name for name in names if is_role_slug(name)}
-        invalid |= {name[:MAX_ROLE_SLUG_CHARS] for name in names - slugs}
+        invalid |= {name[:MAX_SLUG_CHARS] for name in names - slugs}
         for slug in sorted(slugs):
             yield person_n, slug
 

@@ -303,17 +303,17 @@ def _apply_and_check(context: _SyncContext, plan: Plan) -> None:
     options, report = context.options, context.report
     before = count_super_admins() if report.has_losses else None
     apply_plan(_now())
-    if before is None or not (lost := before.lost(count_super_admins())):
+    if before is None or not (loss := before.describe_loss(count_super_admins())):
         return
     if options.allow_no_super_admin:
         report.warnings.append(
-            f"After this sync {lost} is super_admin. Grant the role to someone: {GRANT_COMMAND}."
+            f"This sync leaves {loss}. Grant the role to another person: {GRANT_COMMAND}."
         )
         return
     raise LastSuperAdminLost(
-        f"After this sync {lost} would be super_admin. No changes were made.",
+        f"This sync would leave {loss}. No changes were made.",
         report=report,
-        fix=f"Grant the role to someone who remains: {GRANT_COMMAND}. To accept it instead: "
+        fix=f"Grant super_admin to a person who remains: {GRANT_COMMAND}. Or accept the loss: "
         f"`{plan.command} --allow-no-super-admin`.",
     )
 

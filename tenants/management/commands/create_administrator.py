@@ -12,15 +12,17 @@ from tenants.services.create_administrator import create_administrator
 
 class Command(OperatorCommand):
     help = (
-        "Make somebody who may enter the admin site and see everything there. The password is "
-        "asked for at a terminal. Who is there already is not changed."
+        "Create an administrator: an account that can view everything in the admin site. Prompts "
+        "for the password unless --password-file is given. Existing accounts are not changed."
     )
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("username", help="what is typed to sign in")
-        parser.add_argument("--email", default="", help="where to write to")
-        parser.add_argument(FILE_FLAG, metavar="FILE", help="read the password here; - is stdin")
+        parser.add_argument("username", help="name to sign in with")
+        parser.add_argument("--email", default="", help="e-mail address")
+        parser.add_argument(
+            FILE_FLAG, metavar="FILE", help="read the password from FILE, or from stdin for -"
+        )
 
     def handle(self, username: str, email: str, dry_run: bool, **options: Any) -> None:
         result = create_administrator(

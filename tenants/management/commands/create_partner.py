@@ -10,16 +10,16 @@ from tenants.management.arguments import add_limits, limits_from_options
 from tenants.services.create_partner import PartnerSpec, create_partner
 
 LIMITS = {
-    "max_tenants": "most tenants (default no limit)",
-    "max_users_per_tenant": "most people in each of its tenants",
-    "max_applications_per_tenant": "most applications in each of its tenants",
+    "max_tenants": "maximum number of tenants (default no limit)",
+    "max_users_per_tenant": "maximum number of people in each of its tenants",
+    "max_applications_per_tenant": "maximum number of applications in each of its tenants",
 }
 
 
 class Command(OperatorCommand):
     help = (
-        "Create a partner that ScaiKey hasn't. The same arguments once more find it there and "
-        "change nothing."
+        "Create a local partner (one that is not in ScaiKey). Running it again with the same "
+        "arguments changes nothing."
     )
     changes = True
 
@@ -29,15 +29,15 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--scaikey-id",
             metavar="ID",
-            help="its id in ScaiKey, for a server whose credentials don't reach partners there: "
-            "it ties that partner's administrators to it",
+            help="ID in ScaiKey, for servers whose credentials can't read partners; needed for the "
+            "partner's administrators to be recognised",
         )
         add_limits(parser, **LIMITS)
 
     def handle(self, slug: str, name: str, scaikey_id: str | None, **options: Any) -> None:
         result = create_partner(
             operator=self.operator,
-            wanted=PartnerSpec(slug, name, scaikey_id, limits_from_options(options, *LIMITS)),
+            spec=PartnerSpec(slug, name, scaikey_id, limits_from_options(options, *LIMITS)),
             now=timezone.now(),
             dry_run=options["dry_run"],
         )

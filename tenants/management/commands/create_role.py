@@ -10,13 +10,13 @@ from tenants.services.roles import create_role
 
 
 class Command(OperatorCommand):
-    help = "Create a role. The same arguments once more find it there and change nothing."
+    help = "Create a role. Running it again with the same arguments changes nothing."
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
-        parser.add_argument("--slug", required=True, help="what rooms ask for: editors")
-        parser.add_argument("--name", required=True, help='what people read: "Editors"')
+        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
+        parser.add_argument("--slug", required=True, help="short name that rooms refer to: editors")
+        parser.add_argument("--name", required=True, help='display name: "Editors"')
 
     def handle(self, tenant: str, slug: str, name: str, dry_run: bool, **options: Any) -> None:
         result = create_role(

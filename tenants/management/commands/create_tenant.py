@@ -12,22 +12,24 @@ from tenants.services.scaikey_lookup import build_tenant_lookup
 
 
 class Command(OperatorCommand):
-    help = "Create a tenant. The same arguments once more find it there and change nothing."
+    help = "Create a tenant. Running it again with the same arguments changes nothing."
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--slug", required=True, help="short name, as in addresses: acme")
         parser.add_argument("--name", required=True, help='full name: "Acme Corp"')
-        where = parser.add_mutually_exclusive_group(required=True)
-        where.add_argument("--scaikey-tenant-id", metavar="ID", help="its id in ScaiKey: tnt_8f3a")
-        where.add_argument("--local", action="store_true", help="a tenant that ScaiKey hasn't")
+        origin = parser.add_mutually_exclusive_group(required=True)
+        origin.add_argument("--scaikey-tenant-id", metavar="ID", help="ID in ScaiKey: tnt_8f3a")
+        origin.add_argument(
+            "--local", action="store_true", help="create a local tenant (not in ScaiKey)"
+        )
         parser.add_argument(
             "--partner-id",
             metavar="ID",
-            help="its partner, by ScaiKey id, id or slug (default: the one ScaiKey names)",
+            help="partner, by slug, ID or ScaiKey ID (default: the partner in ScaiKey)",
         )
         parser.add_argument(
-            "--no-verify", action="store_true", help="take the arguments without asking ScaiKey"
+            "--no-verify", action="store_true", help="do not check the ID against ScaiKey"
         )
 
     def handle(self, slug: str, name: str, no_verify: bool, **options: Any) -> None:

@@ -10,12 +10,12 @@ from tenants.services.roles import delete_role
 
 
 class Command(OperatorCommand):
-    help = "Delete a role that is granted to nobody. Built-in roles stay."
+    help = "Delete a role without grants. Built-in roles can't be deleted."
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("role", help="slug or id")
-        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
+        parser.add_argument("role", help="slug or ID")
+        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
 
     def handle(self, role: str, tenant: str, dry_run: bool, **options: Any) -> None:
         result = delete_role(

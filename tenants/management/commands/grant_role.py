@@ -11,19 +11,21 @@ from tenants.services.role_grants import grant_role
 
 class Command(OperatorCommand):
     help = (
-        "Give a role by hand to a participant, or to a group and so to everybody in it. It "
-        "survives every sync."
+        "Grant a role manually to a participant, or to all members of a group. Syncs do not remove "
+        "manual grants."
     )
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("role", help="slug or id")
-        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
-        who = parser.add_mutually_exclusive_group(required=True)
-        who.add_argument(
-            "--to", metavar="PARTICIPANT", help="e-mail, @name:server, local id, id, or ScaiKey id"
+        parser.add_argument("role", help="slug or ID")
+        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
+        holder = parser.add_mutually_exclusive_group(required=True)
+        holder.add_argument(
+            "--to",
+            metavar="PARTICIPANT",
+            help="e-mail address, @name:server, local id, ID or ScaiKey ID",
         )
-        who.add_argument("--to-group", metavar="GROUP", help="name, id, or ScaiKey id")
+        holder.add_argument("--to-group", metavar="GROUP", help="name, ID or ScaiKey ID")
 
     def handle(
         self, role: str, tenant: str, to: str | None, to_group: str | None, **options: Any
@@ -32,7 +34,7 @@ class Command(OperatorCommand):
             operator=self.operator,
             role=role,
             tenant=tenant,
-            to=to_group or to or "",
+            holder=to_group or to or "",
             is_group=to_group is not None,
             now=timezone.now(),
             dry_run=options["dry_run"],

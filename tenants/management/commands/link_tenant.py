@@ -12,16 +12,16 @@ from tenants.services.scaikey_lookup import build_tenant_lookup
 
 
 class Command(OperatorCommand):
-    help = "Give a local tenant its tenant in ScaiKey; from then on `scaiwave sync` keeps it."
+    help = "Link a local tenant to a ScaiKey tenant. From then on, `scaiwave sync` manages it."
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="slug or id")
+        parser.add_argument("tenant", help="slug or ID")
         parser.add_argument(
-            "--scaikey-tenant-id", metavar="ID", required=True, help="its id in ScaiKey: tnt_8f3a"
+            "--scaikey-tenant-id", metavar="ID", required=True, help="ID in ScaiKey: tnt_8f3a"
         )
         parser.add_argument(
-            "--no-verify", action="store_true", help="take the id without asking ScaiKey"
+            "--no-verify", action="store_true", help="do not check the ID against ScaiKey"
         )
 
     def handle(
@@ -38,5 +38,5 @@ class Command(OperatorCommand):
         if self.output.as_json:
             self.output.print_json(result.document())
         self.output.print_line(result.sentence)
-        for field, (here, there) in result.next_sync.items():
-            self.output.warn(f"The next sync changes the {field} from {here!r} to {there!r}.")
+        for field, (old, new) in result.next_sync.items():
+            self.output.warn(f"The next sync changes the {field} from {old!r} to {new!r}.")

@@ -9,7 +9,7 @@ from uuid import UUID
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import to_json
-from tenants.management.arguments import PERIOD_HELP, positive_int, since, until
+from tenants.management.arguments import TIME_FORMATS, positive_int, since, until
 from tenants.queries.audit import AuditFilter, AuditPage, follow_audit, list_audit
 from tenants.queries.serializers import Row
 
@@ -17,11 +17,11 @@ DEFAULT_LIMIT = 50
 FILTER_OPTIONS = ("tenant", "operator", "action", "subject", "since", "until")
 
 COLUMNS = (
-    Column("at", "When", ColumnType.TIME),
-    Column("who", "Who"),
+    Column("at", "Time", ColumnType.TIME),
+    Column("who", "Operator"),
     Column("origin", "From", optional=True),
-    Column("action", "What", no_wrap=True),
-    Column("which", "Of what"),
+    Column("action", "Action", no_wrap=True),
+    Column("which", "Subject"),
 )
 DETAILS = Column("details", "Details")
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -29,41 +29,48 @@ _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 class Command(OperatorCommand):
     help = (
-        "Who did what to which, when and from where: the newest first. With --jsonl all of it, the "
-        "oldest first, one JSON object a line: a collector comes back with --after and the last "
-        "id it has seen, and gets every entry once. On PostgreSQL those of the last seconds wait "
-        "for its next time, since older ones may still be on their way."
+        "Show the audit log, newest first. --jsonl prints all entries, oldest first, one JSON "
+        "object per line. A collector that passes the last ID it has seen to --after gets every "
+        "entry exactly once. On PostgreSQL, the entries of the last seconds are left for its next "
+        "call, because earlier ones may not be committed yet."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", help="only entries of this tenant: slug, id, or ScaiKey id")
-        parser.add_argument("--operator", metavar="NAME", help="only what this operator did")
-        parser.add_argument("--action", metavar="VERB", help="only this, such as create-tenant")
-        parser.add_argument("--subject", metavar="NAME", help="only of this one: name or id")
-        parser.add_argument("--since", metavar="WHEN", type=since, help=PERIOD_HELP)
-        parser.add_argument("--until", metavar="WHEN", type=until, help="a day is meant whole")
+        parser.add_argument("--tenant", help="only this tenant, by slug, ID or ScaiKey ID")
+        parser.add_argument("--operator", metavar="NAME", help="only actions of this operator")
+        parser.add_argument(
+            "--action", metavar="COMMAND", help="only this command, such as create-tenant"
+        )
+        parser.add_argument("--subject", metavar="NAME", help="only this subject, by name or ID")
+        parser.add_argument(
+            "--since", metavar="WHEN", type=since, help=f"start of the period: {TIME_FORMATS}"
+        )
+        parser.add_argument(
+            "--until",
+            metavar="WHEN",
+            type=until,
+            help="end of the period (a date includes the whole day)",
+        )
         parser.add_argument(
             "--limit",
             metavar="N",
             type=positive_int,
-            help=f"no more than so many (default {DEFAULT_LIMIT}; with --jsonl all)",
+            help=f"maximum number of entries (default {DEFAULT_LIMIT}; with --jsonl all)",
         )
-        parser.add_argument("--after", metavar="ID", type=UUID, help="go on after this entry")
-        parser.add_argument(
-            "--details", action="store_true", help="what was done, in a further column"
-        )
-        parser.add_argument("--jsonl", action="store_true", help="print one JSON object a line")
+        parser.add_argument("--after", metavar="ID", type=UUID, help="continue after this entry")
+        parser.add_argument("--details", action="store_true", help="add a column with details")
+        parser.add_argument("--jsonl", action="store_true", help="print one JSON object per line")
 
     def handle(self, jsonl: bool, limit: int | None, after: UUID | None, **options: Any) -> None:
-        only = AuditFilter(**{name: options[name] for name in FILTER_OPTIONS})
+        filters = AuditFilter(**{name: options[name] for name in FILTER_OPTIONS})
         if not jsonl:
             page = list_audit(
-                operator=self.operator, only=only, after=after, limit=limit or DEFAULT_LIMIT
+                operator=self.operator, filters=filters, after=after, limit=limit or DEFAULT_LIMIT
             )
             self._print(page, with_details=options["details"])
             return
-        # Whoever reads may stop reading; the cursor has to be gone before the connection is.
-        entries = follow_audit(operator=self.operator, only=only, after=after, limit=limit)
+        # If the reader stops early, the cursor must be closed before the connection.
+        entries = follow_audit(operator=self.operator, filters=filters, after=after, limit=limit)
         with closing(entries):
             for entry in entries:
                 self.output.stdout.write(to_json(entry, indent=None) + "\n")
@@ -75,7 +82,7 @@ class Command(OperatorCommand):
         columns = [*COLUMNS, DETAILS] if with_details else COLUMNS
         self.output.print_table("audit_entries", columns, _format_entries(page.entries))
         if page.next is not None:
-            self.output.log(f"There are older ones: add --after {page.next}")
+            self.output.log(f"More entries: add --after {page.next}")
 
 
 def _format_entries(entries: Sequence[Row]) -> list[Row]:

@@ -13,20 +13,20 @@ COLUMNS = (
     Column("status", "Status"),
     Column("direct_people", "Direct people", ColumnType.COUNT),
     Column("direct_groups", "Direct groups", ColumnType.COUNT),
-    Column("active_people", "Active people in all", ColumnType.COUNT),
+    Column("active_people", "Active people (total)", ColumnType.COUNT),
 )
 
 
 class Command(OperatorCommand):
-    help = "List the groups of a tenant. The last column counts people of nested groups too."
+    help = "List the groups of a tenant. The last column includes people in nested groups."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
+        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
         parser.add_argument(
             "--status",
             choices=GROUP_STATUSES,
             default="active",
-            help="absent: gone from ScaiKey (default active)",
+            help="only with this status; absent means removed from ScaiKey (default active)",
         )
 
     def handle(self, tenant: str, status: str, **options: Any) -> None:

@@ -23,16 +23,24 @@ COLUMNS = (
 
 
 class Command(OperatorCommand):
-    help = "List people and other participants of a tenant, by name."
+    help = "List the participants of a tenant, by name."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
-        parser.add_argument("--status", choices=STATUSES, default="all", help="(default all)")
-        parser.add_argument("--type", choices=ParticipantType.values, help="(default every type)")
-        parser.add_argument("--search", metavar="TEXT", help="part of a name, e-mail or local id")
-        parser.add_argument("--limit", metavar="N", type=positive_int, help="no more than so many")
+        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
         parser.add_argument(
-            "--jsonl", action="store_true", help="print one JSON object a line, as they are read"
+            "--status", choices=STATUSES, default="all", help="only with this status (default all)"
+        )
+        parser.add_argument(
+            "--type", choices=ParticipantType.values, help="only of this type (default all)"
+        )
+        parser.add_argument(
+            "--search", metavar="TEXT", help="part of a name, e-mail address or local id"
+        )
+        parser.add_argument(
+            "--limit", metavar="N", type=positive_int, help="maximum number of results"
+        )
+        parser.add_argument(
+            "--jsonl", action="store_true", help="print one JSON object per line, as rows are read"
         )
 
     def handle(self, tenant: str, status: str, jsonl: bool, **options: Any) -> None:
@@ -40,14 +48,14 @@ class Command(OperatorCommand):
             operator=self.operator,
             tenant=tenant,
             status=status,
-            kind=options["type"],
+            participant_type=options["type"],
             search=options["search"],
             limit=options["limit"],
         )
         if not jsonl:
             self.output.print_table("participants", COLUMNS, list(participants))
             return
-        # Whoever reads may stop reading; the cursor has to be gone before the connection is.
+        # If the reader stops early, the cursor must be closed before the connection.
         with closing(participants):
             for participant in participants:
                 self.output.stdout.write(to_json(participant, indent=None) + "\n")

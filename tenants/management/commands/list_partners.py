@@ -13,17 +13,19 @@ COLUMNS = (
     Column("name", "Name"),
     Column("status", "Status"),
     Column("tenants", "Tenants", ColumnType.COUNT),
-    Column("max_tenants", "Allowed", ColumnType.COUNT),
+    Column("max_tenants", "Max tenants", ColumnType.COUNT),
     Column("members", "Members", ColumnType.COUNT),
-    Column("scaikey_id", "ScaiKey id", no_wrap=True, optional=True),
+    Column("scaikey_id", "ScaiKey ID", no_wrap=True, optional=True),
 )
 
 
 class Command(OperatorCommand):
-    help = "List partners with how many active tenants they have, and how many active people."
+    help = "List partners with their active tenants and active people."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--status", choices=STATUSES, default="all", help="(default all)")
+        parser.add_argument(
+            "--status", choices=STATUSES, default="all", help="only with this status (default all)"
+        )
 
     def handle(self, status: str, **options: Any) -> None:
         partners = list_partners(operator=self.operator, status=status)

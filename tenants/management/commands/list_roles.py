@@ -19,12 +19,12 @@ COLUMNS = (
 
 class Command(OperatorCommand):
     help = (
-        "List the roles of a tenant: how often each is granted to participants directly and to "
-        "groups, and how many active participants hold it in all, through nested groups too."
+        "List the roles of a tenant. Counts the grants to participants and to groups, and all "
+        "active participants who hold the role directly or through groups."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
+        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
 
     def handle(self, tenant: str, **options: Any) -> None:
         roles = list_roles(operator=self.operator, tenant=tenant)

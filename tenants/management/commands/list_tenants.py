@@ -26,9 +26,9 @@ COLUMNS = (
 
 class Command(OperatorCommand):
     help = (
-        "List tenants. Members are the active people; AI tokens those of this UTC month "
-        "as `admin refresh-usage` last fetched them, with their share of the cap from 80 % on; "
-        "a dash is what nobody knows."
+        "List tenants. Members are active people. AI tokens are those of the current UTC month, as "
+        "last fetched by `admin refresh-usage`, with a percentage above 80 % of the cap. A dash "
+        "means unknown."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,11 +36,15 @@ class Command(OperatorCommand):
             "--sort",
             default="slug",
             metavar="COLUMN",
-            help=f"{', '.join(SORT_KEYS)} (default slug); --sort=-members has the most first",
+            help=f"{', '.join(SORT_KEYS)} (default slug); --sort=-members sorts descending",
         )
-        parser.add_argument("--reverse", action="store_true", help="turn the order round")
-        parser.add_argument("--partner", help="only tenants of this partner (slug or id)")
-        parser.add_argument("--status", choices=STATUSES, default="all", help="(default all)")
+        parser.add_argument("--reverse", action="store_true", help="reverse the sort order")
+        parser.add_argument(
+            "--partner", help="only tenants of this partner, by slug, ID or ScaiKey ID"
+        )
+        parser.add_argument(
+            "--status", choices=STATUSES, default="all", help="only with this status (default all)"
+        )
 
     def handle(
         self, sort: str, reverse: bool, partner: str | None, status: str, **options: Any
@@ -54,6 +58,6 @@ class Command(OperatorCommand):
             sort=sort,
             reverse=reverse,
         )
-        answer = tenants if self.output.as_json else format_rows(tenants)
-        self.output.print_table("tenants", COLUMNS, answer)
+        rows = tenants if self.output.as_json else format_rows(tenants)
+        self.output.print_table("tenants", COLUMNS, rows)
         print_usage_notes(self.output, tenants, now)

@@ -11,8 +11,8 @@ from tenants.services.usage import build_usage_fetch, refresh_usage
 
 class Command(OperatorCommand):
     help = (
-        "Fetch the AI tokens that each tenant has used in this UTC month from ScaiGrid, in one "
-        "call. list-tenants shows them; the schedule does this every hour."
+        "Fetch the AI tokens that each tenant has used in the current UTC month from ScaiGrid. "
+        "list-tenants shows them. The schedule runs this every hour."
     )
     changes = True
 

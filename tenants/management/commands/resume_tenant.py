@@ -10,12 +10,12 @@ from tenants.services.suspend_tenant import resume_tenant
 
 
 class Command(OperatorCommand):
-    help = "End a tenant's suspension by hand; what ScaiKey says of it counts again."
+    help = "Lift a manual suspension. The tenant's status in ScaiKey applies again."
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="slug, id, or ScaiKey id")
-        parser.add_argument("--reason", default="", help="why, for the audit")
+        parser.add_argument("tenant", help="slug, ID or ScaiKey ID")
+        parser.add_argument("--reason", default="", help="reason for the audit log")
 
     def handle(self, tenant: str, reason: str, dry_run: bool, **options: Any) -> None:
         result = resume_tenant(

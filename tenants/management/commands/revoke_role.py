@@ -11,31 +11,36 @@ from tenants.services.role_grants import revoke_role
 
 class Command(OperatorCommand):
     help = (
-        "Take back a role that was granted by hand to a participant or a group. What ScaiKey "
-        "grants is taken in ScaiKey."
+        "Revoke a manual grant of a role from a participant or a group. Remove grants from ScaiKey "
+        "in ScaiKey."
     )
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("role", help="slug or id")
-        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
-        who = parser.add_mutually_exclusive_group(required=True)
-        who.add_argument(
+        parser.add_argument("role", help="slug or ID")
+        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
+        holder = parser.add_mutually_exclusive_group(required=True)
+        holder.add_argument(
             "--from",
-            dest="of",
+            dest="from_participant",
             metavar="PARTICIPANT",
-            help="e-mail, @name:server, local id, id, or ScaiKey id",
+            help="e-mail address, @name:server, local id, ID or ScaiKey ID",
         )
-        who.add_argument("--from-group", metavar="GROUP", help="name, id, or ScaiKey id")
+        holder.add_argument("--from-group", metavar="GROUP", help="name, ID or ScaiKey ID")
 
     def handle(
-        self, role: str, tenant: str, of: str | None, from_group: str | None, **options: Any
+        self,
+        role: str,
+        tenant: str,
+        from_participant: str | None,
+        from_group: str | None,
+        **options: Any,
     ) -> None:
         result = revoke_role(
             operator=self.operator,
             role=role,
             tenant=tenant,
-            of=from_group or of or "",
+            holder=from_group or from_participant or "",
             is_group=from_group is not None,
             now=timezone.now(),
             dry_run=options["dry_run"],

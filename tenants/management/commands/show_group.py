@@ -13,12 +13,12 @@ FACTS = (
     Column("tenant", "Tenant"),
     Column("type", "Type"),
     Column("status", "Status"),
-    Column("id", "Id"),
-    Column("scaikey_id", "ScaiKey id"),
+    Column("id", "ID"),
+    Column("scaikey_id", "ScaiKey ID"),
     Column("active_people", "Active people", ColumnType.COUNT),
     Column("created_at", "Created", ColumnType.TIME),
 )
-NEIGHBOUR = (Column("name", "Group"), Column("id", "Id"))
+NEIGHBOUR = (Column("name", "Group"), Column("id", "ID"))
 MEMBERS = (
     Column("display_name", "Name"),
     Column("email", "E-mail"),
@@ -30,23 +30,23 @@ ROLES = (Column("slug", "Role"), Column("name", "Name"), Column("source", "Sourc
 
 
 class Command(OperatorCommand):
-    help = "Show one group: its members, direct and by way of other groups, and its roles."
+    help = "Show a group with its direct and indirect members, and its roles."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("group", help="name, id, or ScaiKey id")
-        parser.add_argument("--tenant", help="look in this tenant only")
+        parser.add_argument("group", help="name, ID or ScaiKey ID")
+        parser.add_argument("--tenant", help="only search this tenant")
 
     def handle(self, group: str, tenant: str | None, **options: Any) -> None:
-        found = show_group(operator=self.operator, name=group, tenant=tenant)
+        document = show_group(operator=self.operator, name=group, tenant=tenant)
         if self.output.as_json:
-            self.output.print_json({"group": found})
+            self.output.print_json({"group": document})
             return
-        self.output.print_record(FACTS, found)
+        self.output.print_record(FACTS, document)
         print_sections(
             self.output,
-            ("Is in", NEIGHBOUR, found["member_of"]),
-            ("Has in it", NEIGHBOUR, found["groups"]),
-            ("Members", MEMBERS, format_membership_path(found["members"])),
-            ("Roles", ROLES, found["roles"]),
-            ("Last changes", AUDIT_COLUMNS, found["audit"]),
+            ("Member of", NEIGHBOUR, document["member_of"]),
+            ("Nested groups", NEIGHBOUR, document["groups"]),
+            ("Members", MEMBERS, format_membership_path(document["members"])),
+            ("Roles", ROLES, document["roles"]),
+            ("Recent changes", AUDIT_COLUMNS, document["audit"]),
         )

@@ -16,22 +16,22 @@ from tenants.queries.participants import show_participant
 from tenants.queries.serializers import Row
 
 FACTS = (
-    Column("may_sign_in", "May sign in", ColumnType.FLAG),
+    Column("may_sign_in", "Can sign in", ColumnType.FLAG),
     Column("display_name", "Name"),
     Column("email", "E-mail"),
     Column("fqid", "FQID"),
     Column("type", "Type"),
     Column("tenant", "Tenant"),
     Column("status", "Status"),
-    Column("id", "Id"),
-    Column("scaikey_id", "ScaiKey id"),
+    Column("id", "ID"),
+    Column("scaikey_id", "ScaiKey ID"),
     Column("created_at", "Created", ColumnType.TIME),
     Column("updated_at", "Changed", ColumnType.TIME),
 )
-OBSTACLES = (
-    Column("reason", "Why not"),
+BLOCKERS = (
+    Column("reason", "Reason"),
     Column("since", "Since", ColumnType.TIME),
-    Column("fix", "What to do"),
+    Column("fix", "Fix"),
 )
 GROUPS = (Column("name", "Group"), Column("type", "Type"), Column("way", "How"))
 ROLES = (
@@ -49,31 +49,33 @@ ELSEWHERE = (
 
 
 class Command(OperatorCommand):
-    help = "Show one participant: may they sign in, and if not why; groups, roles, changes."
+    help = "Show a participant, and why they can't sign in; groups, roles, recent changes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("participant", help="e-mail, @name:server, local id, id, or ScaiKey id")
-        parser.add_argument("--tenant", help="look in this tenant only")
+        parser.add_argument(
+            "participant", help="e-mail address, @name:server, local id, ID or ScaiKey ID"
+        )
+        parser.add_argument("--tenant", help="only search this tenant")
 
     def handle(self, participant: str, tenant: str | None, **options: Any) -> None:
-        found = show_participant(operator=self.operator, name=participant, tenant=tenant)
+        document = show_participant(operator=self.operator, name=participant, tenant=tenant)
         if self.output.as_json:
-            self.output.print_json({"participant": found})
+            self.output.print_json({"participant": document})
             return
-        told, row = _add_extra_facts(found)
-        self.output.print_record([*FACTS, *told], row)
+        columns, row = _add_extra_facts(document)
+        self.output.print_record([*FACTS, *columns], row)
         print_sections(
             self.output,
-            ("In the way", OBSTACLES, found["obstacles"]),
-            ("Groups", GROUPS, format_membership_path(found["groups"])),
-            ("Roles", ROLES, with_paths(found["roles"])),
-            ("The same user or e-mail elsewhere", ELSEWHERE, found["elsewhere"]),
-            ("Last changes", AUDIT_COLUMNS, found["audit"]),
+            ("Sign-in blocked by", BLOCKERS, document["obstacles"]),
+            ("Groups", GROUPS, format_membership_path(document["groups"])),
+            ("Roles", ROLES, with_paths(document["roles"])),
+            ("Other accounts with this user or e-mail", ELSEWHERE, document["elsewhere"]),
+            ("Recent changes", AUDIT_COLUMNS, document["audit"]),
         )
 
 
 def _add_extra_facts(participant: Row) -> tuple[list[Column], Row]:
-    """The columns of what other applications tell, and the row with their values in it."""
+    """Return columns for the facts that other apps register, and the row with their values."""
     facts = {f"fact {index}": fact for index, fact in enumerate(participant["facts"])}
     columns = [Column(key, fact["title"]) for key, fact in facts.items()]
     values = {key: fact["value"] for key, fact in facts.items()}

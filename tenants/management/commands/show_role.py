@@ -15,13 +15,13 @@ ROLE = (
     Column("name", "Name"),
     Column("tenant", "Tenant"),
     Column("built_in", "Built in", ColumnType.FLAG),
-    Column("id", "Id"),
+    Column("id", "ID"),
     Column("created_at", "Created", ColumnType.TIME),
 )
 _GRANT = (
     Column("source", "Source"),
     Column("granted_by", "Granted by"),
-    Column("created_at", "When", ColumnType.TIME, optional=True),
+    Column("created_at", "Granted", ColumnType.TIME, optional=True),
 )
 GRANTS = (Column("to", "Granted to", no_wrap=True), *_GRANT)
 HOLDERS = (
@@ -36,42 +36,45 @@ PARTICIPANT = (
     Column("fqid", "FQID"),
     Column("tenant", "Tenant"),
     Column("status", "Status"),
-    Column("id", "Id"),
+    Column("id", "ID"),
 )
 ROLES = (Column("slug", "Role"), Column("way", "How"), *_GRANT)
 
 
 class Command(OperatorCommand):
     help = (
-        "Show who holds a role, or which roles a participant holds, and why: directly or through "
-        "which groups, where the grant comes from, who made it and when."
+        "Show who holds a role, or which roles a participant holds: directly or through which "
+        "groups, and who granted it when."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "name",
             metavar="role-or-participant",
-            help="a role's slug or id; or a participant's e-mail, @name:server, local id or id",
+            help="slug or ID of a role; or e-mail address, @name:server, local id or ID of a "
+            "participant",
         )
-        parser.add_argument("--tenant", required=True, help="slug, id, or ScaiKey id")
-        what = parser.add_mutually_exclusive_group()
-        for kind in ("role", "participant"):
-            what.add_argument(
-                f"--{kind}",
-                dest="of",
+        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
+        choice = parser.add_mutually_exclusive_group()
+        for entity_type in ("role", "participant"):
+            choice.add_argument(
+                f"--{entity_type}",
+                dest="entity_type",
                 action="store_const",
-                const=kind,
-                help=f"the name is a {kind}'s, should there be both",
+                const=entity_type,
+                help=f"treat the name as a {entity_type}, if both exist",
             )
 
-    def handle(self, name: str, tenant: str, of: str | None, **options: Any) -> None:
-        found = show_role(operator=self.operator, name=name, tenant=tenant, of=of)
+    def handle(self, name: str, tenant: str, entity_type: str | None, **options: Any) -> None:
+        document = show_role(
+            operator=self.operator, name=name, tenant=tenant, entity_type=entity_type
+        )
         if self.output.as_json:
-            self.output.print_json(found)
-        elif "role" in found:
-            _print_role(self.output, found["role"])
+            self.output.print_json(document)
+        elif "role" in document:
+            _print_role(self.output, document["role"])
         else:
-            _print_participant(self.output, found["participant"])
+            _print_participant(self.output, document["participant"])
 
 
 def _print_role(output: Output, role: Row) -> None:
@@ -82,7 +85,7 @@ def _print_role(output: Output, role: Row) -> None:
     )
     if not role["holders"]:
         output.print_line()
-        output.print_line("Nobody holds it.")
+        output.print_line("No one holds this role.")
 
 
 def _print_participant(output: Output, participant: Row) -> None:
@@ -90,9 +93,9 @@ def _print_participant(output: Output, participant: Row) -> None:
     print_sections(output, ("Roles", ROLES, with_paths(participant["roles"])))
     if not participant["roles"]:
         output.print_line()
-        output.print_line("They hold no role.")
+        output.print_line("This participant holds no roles.")
 
 
 def _format_grantee(grant: Row) -> str:
-    gone = ", gone from ScaiKey" if grant["group_absent_since"] else ""
-    return str(grant["participant"] or f"group {grant['group']}{gone}")
+    suffix = ", removed from ScaiKey" if grant["group_absent_since"] else ""
+    return str(grant["participant"] or f"group {grant['group']}{suffix}")

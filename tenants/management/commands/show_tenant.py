@@ -22,8 +22,8 @@ from tenants.queries.usage import format_tokens
 FACTS = (
     Column("slug", "Slug"),
     Column("name", "Name"),
-    Column("id", "Id"),
-    Column("scaikey_tenant_id", "ScaiKey id"),
+    Column("id", "ID"),
+    Column("scaikey_tenant_id", "ScaiKey ID"),
     Column("status", "Status"),
     Column("partner", "Partner"),
     Column("contact_email", "Contact"),
@@ -33,7 +33,7 @@ FACTS = (
     Column("created_at", "Created", ColumnType.TIME),
     Column("updated_at", "Changed", ColumnType.TIME),
 )
-LIMITS = (Column("what", "What"), Column("used", "Used"), Column("limit", "Allowed"))
+LIMITS = (Column("limit_name", "Limit"), Column("used", "Used"), Column("limit", "Maximum"))
 PARTICIPANTS = (
     Column("type", "Type"),
     Column("active", "Active", ColumnType.COUNT),
@@ -49,50 +49,50 @@ _LIMIT_ROWS: tuple[tuple[str, str, Callable[[int], str]], ...] = (
 
 
 class Command(OperatorCommand):
-    help = "Show one tenant: its standing, its partner, limits beside usage, and who is in it."
+    help = "Show a tenant's status, partner, limits, usage and participants."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="slug, id, or ScaiKey id")
+        parser.add_argument("tenant", help="slug, ID or ScaiKey ID")
 
     def handle(self, tenant: str, **options: Any) -> None:
         now = timezone.now()
-        found = show_tenant(operator=self.operator, name=tenant, now=now)
+        document = show_tenant(operator=self.operator, name=tenant, now=now)
         if self.output.as_json:
-            self.output.print_json({"tenant": found})
+            self.output.print_json({"tenant": document})
             return
-        self.output.print_record(FACTS, _format_facts(found))
+        self.output.print_record(FACTS, _format_facts(document))
         print_sections(
             self.output,
-            ("Limits", LIMITS, _format_limits(found)),
-            ("Participants", PARTICIPANTS, found["participants"]),
-            ("Last changes", AUDIT_COLUMNS, found["audit"]),
+            ("Limits", LIMITS, _format_limits(document)),
+            ("Participants", PARTICIPANTS, document["participants"]),
+            ("Recent changes", AUDIT_COLUMNS, document["audit"]),
         )
-        print_usage_notes(self.output, [found], now)
+        print_usage_notes(self.output, [document], now)
 
 
 def _format_facts(tenant: Row) -> Row:
     groups, partner = tenant["groups"], tenant["partner"]
-    absent = f" and {groups['absent']:,} gone from ScaiKey" if groups["absent"] else ""
+    removed = f" and {groups['absent']:,} removed from ScaiKey" if groups["absent"] else ""
     return {
         **tenant,
-        "scaikey_tenant_id": tenant["scaikey_tenant_id"] or "none, it is local",
+        "scaikey_tenant_id": tenant["scaikey_tenant_id"] or "none (local tenant)",
         "status": format_status(tenant),
         "partner": partner and f"{partner['slug'] or partner['name']} ({format_status(partner)})",
-        "groups": f"{groups['active']:,}{absent}",
+        "groups": f"{groups['active']:,}{removed}",
         "features": to_json(tenant["features"], indent=None) if tenant["features"] else None,
     }
 
 
 def _format_limits(tenant: Row) -> list[Row]:
     rows = []
-    for key, what, written in _LIMIT_ROWS:
+    for key, label, format_number in _LIMIT_ROWS:
         used, limit = tenant["limits"][key]["used"], tenant["limits"][key]["limit"]
-        marked = format_tokens(tenant) if key == "ai_tokens_month" else None
+        highlighted = format_tokens(tenant) if key == "ai_tokens_month" else None
         rows.append(
             {
-                "what": what,
-                "used": marked or (EMPTY_CELL if used is None else written(used)),
-                "limit": "no limit" if limit is None else written(limit),
+                "limit_name": label,
+                "used": highlighted or (EMPTY_CELL if used is None else format_number(used)),
+                "limit": "no limit" if limit is None else format_number(limit),
             }
         )
     return rows

@@ -10,19 +10,22 @@ from tenants.services.suspend_tenant import suspend_tenant
 
 
 class Command(OperatorCommand):
-    help = "Suspend a tenant by hand: nobody of it can sign in. Syncs leave that alone."
+    help = (
+        "Suspend a tenant manually. No one in it can sign in until you resume it; syncs do not "
+        "lift the suspension."
+    )
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="slug, id, or ScaiKey id")
-        parser.add_argument("--reason", default="", help="why, for the audit")
+        parser.add_argument("tenant", help="slug, ID or ScaiKey ID")
+        parser.add_argument("--reason", default="", help="reason for the audit log")
 
     def handle(self, tenant: str, reason: str, dry_run: bool, **options: Any) -> None:
         result = suspend_tenant(
             operator=self.operator,
             name=tenant,
             reason=reason,
-            agree=self.confirm,
+            confirm=self.confirm,
             now=timezone.now(),
             dry_run=dry_run,
         )

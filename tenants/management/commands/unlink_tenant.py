@@ -10,17 +10,17 @@ from tenants.services.link_tenant import unlink_tenant
 
 
 class Command(OperatorCommand):
-    help = "Take a tenant out of ScaiKey's hands: it stays, and syncs no longer touch it."
+    help = "Stop syncing a tenant from ScaiKey. It stays on this server as a local tenant."
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="slug, id, or ScaiKey id")
+        parser.add_argument("tenant", help="slug, ID or ScaiKey ID")
 
     def handle(self, tenant: str, dry_run: bool, **options: Any) -> None:
         result = unlink_tenant(
             operator=self.operator,
             name=tenant,
-            agree=self.confirm,
+            confirm=self.confirm,
             now=timezone.now(),
             dry_run=dry_run,
         )

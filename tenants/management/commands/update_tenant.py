@@ -10,22 +10,22 @@ from tenants.management.arguments import add_limits, limits_from_options
 from tenants.services.update_tenant import TenantUpdate, parse_feature, update_tenant
 
 LIMITS = {
-    "max_participants": "most active participants; `none` is no limit",
-    "max_rooms": "most rooms",
-    "max_storage_mb": "most storage in MiB",
-    "max_ai_tokens_month": "most AI tokens in a month",
+    "max_participants": "maximum number of active participants, or `none` for no limit",
+    "max_rooms": "maximum number of rooms",
+    "max_storage_mb": "maximum storage in MiB",
+    "max_ai_tokens_month": "maximum AI tokens per month",
 }
 
 
 class Command(OperatorCommand):
     help = (
-        "Change a tenant's limits and features, and of one that is not linked to ScaiKey also its "
-        "name, slug and partner. What is not given stays as it is."
+        "Change a tenant's limits and features, and the name, slug and partner of a local tenant. "
+        "Omitted values stay unchanged."
     )
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="slug, id, or ScaiKey id")
+        parser.add_argument("tenant", help="slug, ID or ScaiKey ID")
         add_limits(parser, **LIMITS)
         parser.add_argument(
             "--feature",
@@ -33,23 +33,23 @@ class Command(OperatorCommand):
             type=parse_feature,
             action="append",
             default=[],
-            help="set a feature, such as search.semantic=true; may be given several times",
+            help="set a feature, such as search.semantic=true (repeatable)",
         )
         parser.add_argument(
             "--remove-feature",
             metavar="KEY",
             action="append",
             default=[],
-            help="remove a feature; removals come before what is set",
+            help="remove a feature, before others are set (repeatable)",
         )
-        parser.add_argument("--name", help="another full name")
-        parser.add_argument("--slug", help="another short name; links with the old one end")
+        parser.add_argument("--name", help="new full name")
+        parser.add_argument("--slug", help="new short name; links with the old one stop working")
         owner = parser.add_mutually_exclusive_group()
-        owner.add_argument("--partner", help="another partner, by slug, id or ScaiKey id")
-        owner.add_argument("--no-partner", action="store_true", help="belongs to no partner")
+        owner.add_argument("--partner", help="new partner, by slug, ID or ScaiKey ID")
+        owner.add_argument("--no-partner", action="store_true", help="remove the partner")
 
     def handle(self, tenant: str, **options: Any) -> None:
-        wanted = TenantUpdate(
+        update = TenantUpdate(
             limits=limits_from_options(options, *LIMITS),
             features=options["feature"],
             remove_features=options["remove_feature"],
@@ -61,7 +61,7 @@ class Command(OperatorCommand):
         result = update_tenant(
             operator=self.operator,
             tenant=tenant,
-            wanted=wanted,
+            update=update,
             now=timezone.now(),
             dry_run=options["dry_run"],
         )

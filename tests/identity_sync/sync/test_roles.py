@@ -50,7 +50,7 @@ def grant_manually(slug: str, person: str) -> None:
         defaults = {"name": slug, "created_at": LONG_AGO}
         Role.objects.get_or_create(tenant=tenant, slug=slug, defaults=defaults)
     grant_role(
-        operator=HOST, role=slug, tenant=tenant.slug, to=person, is_group=False, now=LONG_AGO
+        operator=HOST, role=slug, tenant=tenant.slug, holder=person, is_group=False, now=LONG_AGO
     )
 
 
@@ -177,7 +177,7 @@ def test_success_taken_over_by_hand_outlives_scaikeys(scaikey: Sandbox) -> None:
     sync()
     tenant = Tenant.objects.get(participants__scaikey_id=anna)
     revoke_role(
-        operator=HOST, role="editors", tenant=tenant.slug, of=anna, is_group=False, now=LONG_AGO
+        operator=HOST, role="editors", tenant=tenant.slug, holder=anna, is_group=False, now=LONG_AGO
     )
     sync()
     assert list_grants() == {(anna, "editors", "scaikey")}

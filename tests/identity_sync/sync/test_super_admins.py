@@ -61,7 +61,7 @@ def assert_stopped(**options: Any) -> SyncReport:
 def grant_super_admin(person: str) -> None:
     tenant = Participant.objects.get(scaikey_id=person).tenant.slug
     grant_role(
-        operator=HOST, role="super_admin", tenant=tenant, to=person, is_group=False, now=LONG_AGO
+        operator=HOST, role="super_admin", tenant=tenant, holder=person, is_group=False, now=LONG_AGO
     )
 
 
@@ -101,7 +101,7 @@ def test_success_the_group_that_had_it_is_gone(scaikey: Sandbox) -> None:
         operator=HOST,
         role="super_admin",
         tenant=group.tenant.slug,
-        to=str(group.pk),
+        holder=str(group.pk),
         is_group=True,
         now=LONG_AGO,
     )

@@ -27,7 +27,7 @@ def make_suspended_tenant() -> Tenant:
         operator=get_host_operator(),
         name=tenant.slug,
         reason="",
-        agree=lambda question: None,
+        confirm=lambda question: None,
         now=NOW,
     )
     return tenant
