@@ -168,7 +168,7 @@ line of JSON on stderr. Codes are stable, so scripts may rely on them; messages 
 
 ```console
 $ scaiwave admin show-tenant nowhere
-Error: There is no tenant 'nowhere'. [SW_TENANT_NOT_FOUND]
+Error: Tenant not found: nowhere. [SW_TENANT_NOT_FOUND]
   Fix: `scaiwave admin list-tenants` shows those you may see; `scaiwave sync` fetches new ones.
 ```
 

@@ -35,4 +35,4 @@ class StatusFilter(ConditionFilter):
 class PresenceFilter(ConditionFilter):
     title = "presence in ScaiKey"
     parameter_name = "presence"
-    conditions = {"present": Q(absent_since=None), "gone": ~Q(absent_since=None)}
+    conditions = {"present": Q(absent_since=None), "removed": ~Q(absent_since=None)}

@@ -157,7 +157,9 @@ def active_member_counts(tenant: Tenant) -> dict[UUID, int]:
 
     Groups without active participants are left out.
     """
-    return {to_uuid(key): count for key, count in fetch(_ACTIVE_MEMBERS_SQL, [uuid_param(tenant.pk)])}
+    return {
+        to_uuid(key): count for key, count in fetch(_ACTIVE_MEMBERS_SQL, [uuid_param(tenant.pk)])
+    }
 
 
 def role_holder_counts(tenant: Tenant) -> dict[UUID, int]:

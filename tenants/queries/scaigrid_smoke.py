@@ -185,7 +185,9 @@ def _run_step(
 
 
 def _describe_configuration(client: ScaiGridClient) -> str:
-    return f"ScaiGrid is at {client.http.peer.origin}; authentication by {client.access.description}."
+    return (
+        f"ScaiGrid is at {client.http.peer.origin}; authentication by {client.access.description}."
+    )
 
 
 def _check_reachable(context: _SmokeTestContext) -> str:

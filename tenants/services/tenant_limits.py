@@ -19,11 +19,12 @@ MAX_LIMITS = {
     "max_storage_mb": _INTEGER,
     "max_ai_tokens_month": _BIG_INTEGER,
 }
-_USAGE_TEXTS = {
-    "max_participants": ("participants", "has {:,} active participants"),
-    "max_rooms": ("rooms", "has {:,} rooms"),
-    "max_storage_mb": ("storage_bytes", "stores {}"),
-    "max_ai_tokens_month": ("ai_tokens_month", "has used {:,} AI tokens this month"),
+# For each limit the key of its usage, and its name in a warning.
+_USAGE = {
+    "max_participants": ("participants", "active participants"),
+    "max_rooms": ("rooms", "rooms"),
+    "max_storage_mb": ("storage_bytes", "storage"),
+    "max_ai_tokens_month": ("ai_tokens_month", "AI tokens this month"),
 }
 
 
@@ -46,7 +47,7 @@ def limit_warnings(
         return []
     used = show_tenant(operator=operator, name=str(tenant.pk), now=now)["limits"]
     sentences = (
-        _format_warning(tenant, name, limit, used[_USAGE_TEXTS[name][0]]["used"])
+        _format_warning(tenant, name, limit, used[_USAGE[name][0]]["used"])
         for name, limit in limits.items()
         if limit is not None
     )
@@ -58,8 +59,9 @@ def _format_warning(tenant: Tenant, name: str, limit: int, used: int | None) -> 
     is_storage = name == "max_storage_mb"
     if used is None or used <= (limit * MIB if is_storage else limit):
         return ""
-    usage = _USAGE_TEXTS[name][1].format(format_bytes(used) if is_storage else used)
+    in_use = format_bytes(used) if is_storage else f"{used:,}"
     allowed = format_bytes(limit * MIB) if is_storage else f"{limit:,}"
     return (
-        f"Tenant {tenant.slug} {usage}, more than the new limit of {allowed}. Nothing is deleted."
+        f"Tenant {tenant.slug} exceeds the new limit for {_USAGE[name][1]}: {in_use} in use, "
+        f"{allowed} allowed. Nothing is deleted."
     )

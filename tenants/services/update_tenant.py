@@ -276,7 +276,7 @@ def parse_feature(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise InvalidFeature(
-            f"Feature without a value: {text}.",
+            f"Feature without a value: {text!r}.",
             fix=f"Pass a key and a value, as in {_FEATURE_EXAMPLES}.",
         )
     validate_feature_key(key)
@@ -284,7 +284,7 @@ def parse_feature(text: str) -> tuple[str, Any]:
         parsed = json.loads(value)
     except (ValueError, RecursionError):
         raise InvalidFeature(
-            f"Feature {key}: the value is not valid JSON: {value[:100]}.",
+            f"Feature {key}: the value is not valid JSON: {value[:100]!r}.",
             fix=f"Pass true, false, a number or other JSON, as in {_FEATURE_EXAMPLES}.",
         ) from None
     if not _is_storable_value(parsed):
@@ -303,7 +303,7 @@ def validate_feature_key(key: str) -> None:
         or strip_control_chars(key) != key
     ):
         raise InvalidFeature(
-            f"Invalid feature key: {key}.",
+            f"Invalid feature key: {key!r}.",
             fix="Pass words separated by dots, such as search.semantic, of up to "
             f"{MAX_FEATURE_KEY_CHARS} characters.",
         )

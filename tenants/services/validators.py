@@ -25,8 +25,8 @@ undefined v1 well-known ws www
 RESERVED = frozenset(_RESERVED.split())
 SLUG_RULES = (
     f"A slug has {MIN_SLUG_CHARS} to {MAX_SLUG_CHARS} characters: a–z, 0–9 and hyphens. It begins "
-    "and ends with a letter or digit, has no two hyphens in a row, does not look like a UUID, and "
-    f"is none of these reserved words: {', '.join(sorted(RESERVED))}."
+    "and ends with a letter or digit, has no two hyphens in a row, and does not look like a UUID. "
+    f"Reserved words: {', '.join(sorted(RESERVED))}."
 )
 ROLE_SLUG_RULES = (
     f"A role's slug has {MIN_SLUG_CHARS} to {MAX_SLUG_CHARS} characters: a–z, 0–9, hyphens and "
@@ -45,15 +45,17 @@ def validate_slug(slug: str, *, entity: str = "tenant") -> None:
     """Raises `InvalidSlug`, whose fix lists all the rules."""
     if problem := _find_slug_problem(slug):
         suggestion = _suggest_slug(slug)
-        hint = f"Try {suggestion}. " if suggestion else ""
-        raise InvalidSlug(f"Invalid slug of a {entity}: {slug}: {problem}.", fix=hint + SLUG_RULES)
+        hint = f"Try {suggestion!r}. " if suggestion else ""
+        raise InvalidSlug(
+            f"Invalid slug of a {entity}: {slug!r}: {problem}.", fix=hint + SLUG_RULES
+        )
 
 
 def validate_name(name: str, *, entity: str = "tenant") -> None:
     """Raises `InvalidName`."""
     if not name.strip() or len(name) > MAX_NAME_CHARS or strip_control_chars(name) != name:
         raise InvalidName(
-            f"Invalid name of a {entity}: {strip_control_chars(name[:100])!r}.",
+            f"Invalid name of a {entity}: {name[:100]!r}.",
             fix=f"Pass 1 to {MAX_NAME_CHARS} printable characters.",
         )
 
@@ -80,8 +82,8 @@ def validate_role_slug(slug: str) -> None:
     """Raises `InvalidRoleSlug`, whose fix lists all the rules."""
     if not is_role_slug(slug):
         suggestion = re.sub(r"([-_])[-_]+", r"\1", slugify(slug))[:MAX_SLUG_CHARS].strip("-_")
-        hint = f"Try {suggestion}. " if is_role_slug(suggestion) else ""
-        raise InvalidRoleSlug(f"Invalid slug of a role: {slug}.", fix=hint + ROLE_SLUG_RULES)
+        hint = f"Try {suggestion!r}. " if is_role_slug(suggestion) else ""
+        raise InvalidRoleSlug(f"Invalid slug of a role: {slug!r}.", fix=hint + ROLE_SLUG_RULES)
 
 
 def is_role_slug(slug: str) -> bool:

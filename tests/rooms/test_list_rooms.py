@@ -209,7 +209,7 @@ def test_success_none(acme: Tenant) -> None:
 def test_fail_unknown_column_and_workspace(acme: Tenant) -> None:
     with pytest.raises(UsageError) as caught:
         list_names(sort="-size")
-    assert caught.value.message == "There is no column 'size' to sort by."
+    assert caught.value.message == "Unknown sort column: size."
     assert caught.value.fix == (
         "Sort by one of name, alias, type, state, workspace, members, events, media, last-event, "
         "created; with a minus before it, as in --sort=-events, the order is turned round."
@@ -221,4 +221,4 @@ def test_fail_unknown_column_and_workspace(acme: Tenant) -> None:
 def test_fail_outside_the_scope(acme: Tenant) -> None:
     with pytest.raises(TenantNotFound) as caught:
         list_rooms(operator=make_tenant_admin(make_tenant("globex")), tenant="acme")
-    assert caught.value.message == "There is no tenant 'acme'."
+    assert caught.value.message == "Tenant not found: acme."

@@ -142,7 +142,7 @@ def test_success_plain_text(lobby: Room) -> None:
         f"File       Type       Size  Scan   Missing  SHA-256\n"
         f"photo.png  image/png   5 B  clean  lost     {photo.sha256}\n"
         "\n"
-        "Last changes\n"
+        "Recent changes\n"
         "When                     Who   What         Of what\n"
         "2026-03-04 05:06:07 UTC  root  export-room  Lobby\n"
     )

@@ -30,23 +30,23 @@ def make_grant(role: Role, holder: Participant | Group, **fields: Any) -> RoleGr
     return RoleGrant.objects.create(tenant=role.tenant, role=role, **{side: holder}, **values)
 
 
-def grant(holder: Participant | Group, role: str = "editors", **changes: Any) -> GrantRoleResult:
+def grant(grantee: Participant | Group, role: str = "editors", **changes: Any) -> GrantRoleResult:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "tenant": "acme",
-        "holder": str(holder.pk),
-        "is_group": isinstance(holder, Group),
+        "holder": str(grantee.pk),
+        "is_group": isinstance(grantee, Group),
         "now": NOW,
     }
     return grant_role(role=role, **{**arguments, **changes})
 
 
-def revoke(holder: Participant | Group, role: str = "editors", **changes: Any) -> RevokeRoleResult:
+def revoke(grantee: Participant | Group, role: str = "editors", **changes: Any) -> RevokeRoleResult:
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "tenant": "acme",
-        "holder": str(holder.pk),
-        "is_group": isinstance(holder, Group),
+        "holder": str(grantee.pk),
+        "is_group": isinstance(grantee, Group),
         "now": NOW,
     }
     return revoke_role(role=role, **{**arguments, **changes})

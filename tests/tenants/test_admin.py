@@ -77,8 +77,8 @@ def test_success_participant_is_found_by(search: str, acme: Tenant, client: Clie
 def test_success_reason_stands_in_the_list(acme: Tenant, client: Client) -> None:
     page = client.get(reverse(PARTICIPANTS)).content.decode()
     for reason in (
-        "absent (gone from ScaiKey)",
-        "suspended (suspended by hand)",
+        "absent (removed from ScaiKey)",
+        "suspended (suspended manually)",
         "suspended (suspended in ScaiKey)",
     ):
         assert reason in page

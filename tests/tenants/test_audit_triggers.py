@@ -167,12 +167,12 @@ def test_success_a_trigger_that_was_changed_is_made_anew() -> None:
     assert missing_triggers() == [name]
     with pytest.raises(AuditTriggersMissing) as caught:
         list(check_audit(settings.CONFIG, NOW))
-    assert caught.value.message == f"The audit can be altered: the database lacks {name}."
+    assert caught.value.message == f"The audit log is not protected: triggers are missing: {name}."
     install_audit_triggers()
     install_audit_triggers()
     assert name in triggers()
     assert [finding.message for finding in check_audit(settings.CONFIG, NOW)] == [
-        "The audit is append-only."
+        "The audit log is append-only."
     ]
 
 

@@ -62,7 +62,7 @@ def test_fail_nobody_here(subject: str) -> None:
     make_person(make_tenant("globex"), "berta", scaikey_id="usr_berta")
     with pytest.raises(InsufficientPermission) as caught:
         get_caller(claims(subject=subject), origin="")
-    assert caught.value.message == "The token's user is no participant of tenant acme."
+    assert caught.value.message == "The token's user is not a participant of tenant acme."
 
 
 def test_fail_who_may_not_sign_in() -> None:
@@ -70,4 +70,4 @@ def test_fail_who_may_not_sign_in() -> None:
     make_person(tenant, scaikey_id="usr_anna")
     with pytest.raises(InsufficientPermission) as caught:
         get_caller(claims(), origin="")
-    assert caught.value.message == ("You may not sign in: partner northwind is suspended by hand.")
+    assert caught.value.message == ("You can't sign in: partner northwind is suspended manually.")

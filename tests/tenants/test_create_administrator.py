@@ -94,10 +94,10 @@ def test_fail_there_already(username: str) -> None:
     create()
     with pytest.raises(AdministratorConflict) as caught:
         create(username=username, password=never)
-    assert caught.value.message == "There is an administrator 'anna' already."
+    assert caught.value.message == "An administrator named 'anna' already exists."
     assert caught.value.fix == (
-        "Choose another name; `scaiwave manage changepassword anna` gives that one another "
-        "password."
+        "Choose another name, or set a new password for the existing account with "
+        "`scaiwave manage changepassword anna`."
     )
 
 
@@ -114,12 +114,12 @@ def test_fail_made_by_somebody_else_meanwhile() -> None:
 def test_fail_weak_password() -> None:
     with pytest.raises(WeakPassword) as caught:
         create(password=lambda: "12345")
-    assert caught.value.message == "That password won't do; nothing was changed."
+    assert caught.value.message == "Password rejected. No account was created."
     assert caught.value.fix == (
         "This password is too short. It must contain at least 8 characters. This password is too "
         "common. This password is entirely numeric."
     )
-    with pytest.raises(WeakPassword, match="won't do"):
+    with pytest.raises(WeakPassword, match="Password rejected"):
         create(password=lambda: "anna@example.com")
     assert not AdminUser.objects.exists()
 
@@ -129,19 +129,19 @@ def test_fail_weak_password() -> None:
     [
         (
             {"username": "a b", "email": ""},
-            "There can't be an administrator 'a b'.",
+            "Invalid user name or e-mail address: 'a b'.",
             "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ "
             "characters.",
         ),
         (
             {"email": "nope"},
-            "There can't be an administrator 'anna' with the e-mail address 'nope'.",
+            "Invalid user name or e-mail address: 'anna', 'nope'.",
             "Enter a valid email address.",
         ),
         (
             {"username": "\ud800", "email": ""},
-            "There can't be an administrator '\\ud800'.",
-            "It has characters that can't be stored.",
+            "Invalid user name or e-mail address: '\\ud800'.",
+            "The name contains characters that can't be stored.",
         ),
     ],
 )
@@ -160,7 +160,7 @@ def test_fail_not_allowed() -> None:
 def test_fail_nobody_to_ask() -> None:
     with pytest.raises(ConfirmationNeeded) as caught:
         run_command("create_administrator", "anna")
-    assert caught.value.message == "The password is not given."
+    assert caught.value.message == "A password is required."
     assert caught.value.fix == (
         "Pass --password-file FILE, or --password-file - to read it from stdin."
     )
@@ -169,9 +169,9 @@ def test_fail_nobody_to_ask() -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "it has to hold one line, the password"),
-        (b"one\ntwo\n", "it has to hold one line, the password"),
-        (b"a" * 5000, "it has to hold one line, the password"),
+        (b"", "it must contain exactly one line"),
+        (b"one\ntwo\n", "it must contain exactly one line"),
+        (b"a" * 5000, "it must contain exactly one line"),
         (b"\xff", "it is not UTF-8"),
         (None, "no such file or directory"),
     ],
@@ -182,7 +182,7 @@ def test_fail_password_file(tmp_path: Path, content: bytes | None, why: str) -> 
         file.write_bytes(content)
     with pytest.raises(UsageError) as caught:
         run_command("create_administrator", "anna", "--password-file", str(file))
-    assert caught.value.message == f"No password can be read from {file}: {why}."
+    assert caught.value.message == f"Can't read the password from {file}: {why}."
 
 
 def test_success_password_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,12 +194,13 @@ def test_success_password_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_success_typed_twice_at_a_terminal_and_not_shown(database_url: str, migrated: str) -> None:
     copy_database(migrated, database_url)
     closed = (
-        "Password: \nError: There was no password. [SW_DECLINED]\n  Fix: Nothing was changed.\n"
+        "Password: \nError: Cancelled: no password was entered. [SW_DECLINED]\n"
+        "  Fix: No changes were made.\n"
     )
     assert typing(END_OF_FILE) == (closed, 1)
     assert typing("first try", "second try", PASSWORD, PASSWORD) == (
-        "Password: \nOnce more: \nWarning: The two are different; type it again.\n"
-        "Password: \nOnce more: \nCreated administrator anna.\n",
+        "Password: \nRepeat password: \nWarning: The passwords do not match. Try again.\n"
+        "Password: \nRepeat password: \nAdministrator anna created.\n",
         0,
     )
     ended = scaiwave("admin", "audit", "--json")

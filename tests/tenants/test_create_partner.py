@@ -64,7 +64,10 @@ def test_success_command() -> None:
     document = json.loads(run_command(*words, "--json"))
     partner = Partner.objects.get()
     assert (document["created"], document["partner"]["id"]) == (True, str(partner.pk))
-    assert run_command(*words) == f"Partner northwind is already there ({partner.pk}).\n"
+    assert (
+        run_command(*words)
+        == f"Partner northwind already exists ({partner.pk}); nothing changed.\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,11 +78,11 @@ def test_fail_slug_is_taken(changes: dict[str, Any]) -> None:
     with pytest.raises(PartnerConflict) as caught:
         create(**{"scaikey_id": "prt_northwind", **changes})
     assert caught.value.message == (
-        "There is another partner 'northwind' already: 'Northwind', ScaiKey partner "
+        "Another partner northwind already exists: 'Northwind', ScaiKey partner "
         "prt_northwind, max_tenants 20, max_users_per_tenant 5."
     )
     assert caught.value.fix == (
-        "Choose another slug; `scaiwave admin list-partners` shows that one."
+        "Choose another slug. `scaiwave admin list-partners` shows that partner."
     )
 
 
@@ -88,20 +91,20 @@ def test_fail_scaikey_id_is_taken() -> None:
     with pytest.raises(PartnerConflict) as caught:
         create(scaikey_id="prt_1")
     assert caught.value.message == (
-        "The ScaiKey partner prt_1 is here already, as partner 'other' ('Other')."
+        "ScaiKey partner prt_1 already exists as partner other ('Other')."
     )
 
 
 def test_fail_what_is_not_valid() -> None:
     with pytest.raises(InvalidSlug) as slug:
         create(slug="North")
-    assert slug.value.message == "'North' can't be a partner's slug: 'N' is not allowed in it."
+    assert slug.value.message == "Invalid slug of a partner: 'North': 'N' is not allowed."
     with pytest.raises(InvalidName) as name:
         create(name="")
-    assert name.value.message == "That can't be a partner's name."
+    assert name.value.message == "Invalid name of a partner: ''."
     with pytest.raises(InvalidName) as scaikey_id:
         create(scaikey_id="a b")
-    assert scaikey_id.value.message == "'a b' can't be the id of a partner in ScaiKey."
+    assert scaikey_id.value.message == "Invalid ScaiKey ID of a partner: 'a b'."
     assert scaikey_id.value.fix == (
         "Copy the id from ScaiKey; leave it out for a partner that ScaiKey hasn't."
     )

@@ -66,8 +66,8 @@ def test_success_again_finds_it_there() -> None:
     assert not Role.objects.exists()
     made = run_command(*words)
     role = Role.objects.get()
-    assert made == f"Created role editors in tenant acme ({role.pk}).\n"
-    assert run_command(*words) == "Role editors is already there in tenant acme.\n"
+    assert made == f"Role editors created in tenant acme ({role.pk}).\n"
+    assert run_command(*words) == "Role editors already exists in tenant acme; nothing changed.\n"
     document = json.loads(run_command(*words, "--json"))
     assert (document["role"]["id"], document["created"]) == (str(role.pk), False)
     dry = json.loads(run_command(*words[:4], "writers", *words[5:], "--json", "--dry-run"))
@@ -130,7 +130,7 @@ def test_success_slugs(slug: str) -> None:
 def test_fail_slugs(slug: str, hint: str) -> None:
     with pytest.raises(InvalidRoleSlug) as caught:
         validate_role_slug(slug)
-    assert caught.value.message == f"{slug!r} can't be the slug of a role."
+    assert caught.value.message == f"Invalid slug of a role: {slug!r}."
     assert caught.value.fix == hint + ROLE_SLUG_RULES
 
 
@@ -146,14 +146,17 @@ def test_fail_another_role_has_the_slug() -> None:
     make_role(make_tenant(), name="Writers")
     with pytest.raises(RoleConflict) as caught:
         create()
-    assert caught.value.message == "Tenant acme has a role editors already, called 'Writers'."
+    assert (
+        caught.value.message
+        == "Role editors already exists in tenant acme with the name 'Writers'."
+    )
 
 
 def test_fail_built_in() -> None:
     make_tenant()
     with pytest.raises(RoleBuiltIn) as caught:
         create(slug="tenant_admin")
-    assert caught.value.message == "Every tenant has the role tenant_admin from the start."
+    assert caught.value.message == "Role tenant_admin is built in; every tenant already has it."
     assert caught.value.exit_code == 1
     assert not Role.objects.exists()
 
@@ -163,7 +166,7 @@ def test_fail_names(name: str) -> None:
     make_tenant()
     with pytest.raises(InvalidName) as caught:
         create(name=name)
-    assert caught.value.message == "That can't be the name of a role."
+    assert caught.value.message == f"Invalid name of a role: {name[:100]!r}."
 
 
 def test_fail_not_allowed_and_out_of_scope() -> None:

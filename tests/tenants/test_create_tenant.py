@@ -166,7 +166,7 @@ def test_fail_what_is_not_valid() -> None:
         create(scaikey_tenant_id="")
     with pytest.raises(PartnerNotFound) as caught:
         create(partner="nobody")
-    assert caught.value.message == "There is no partner 'nobody'."
+    assert caught.value.message == "Partner not found: nobody."
 
 
 def test_fail_slug_is_taken() -> None:
@@ -174,11 +174,10 @@ def test_fail_slug_is_taken() -> None:
     with pytest.raises(TenantConflict) as caught:
         create()
     assert caught.value.message == (
-        "There is another tenant 'acme' already: 'Acme', ScaiKey tenant tnt_acme, partner "
-        "northwind."
+        "Another tenant acme already exists: 'Acme', ScaiKey tenant tnt_acme, partner northwind."
     )
     assert caught.value.fix == (
-        "Choose another slug; `scaiwave admin show-tenant acme` shows that one."
+        "Choose another slug. `scaiwave admin show-tenant acme` shows that tenant."
     )
 
 
@@ -195,10 +194,10 @@ def test_fail_scaikey_tenant_is_taken() -> None:
     with pytest.raises(TenantConflict) as caught:
         create(scaikey_tenant_id="tnt_globex")
     assert caught.value.message == (
-        "The ScaiKey tenant tnt_globex is here already, as tenant 'globex' ('Globex')."
+        "ScaiKey tenant tnt_globex is already linked to tenant globex ('Globex')."
     )
     assert caught.value.fix == (
-        "Check the id in ScaiKey; `scaiwave admin show-tenant globex` shows that one."
+        "Check the ID in ScaiKey. `scaiwave admin show-tenant globex` shows the linked tenant."
     )
 
 
@@ -208,14 +207,14 @@ def test_fail_taken_outside_the_scope_names_nobody() -> None:
     with pytest.raises(TenantConflict) as slug:
         create(operator=paula, slug="globex")
     assert (slug.value.message, slug.value.fix) == (
-        "The slug 'globex' is taken.",
+        "Slug globex is already in use.",
         "Choose another slug.",
     )
     with pytest.raises(TenantConflict) as key:
         create(operator=paula, scaikey_tenant_id="tnt_globex")
     assert (key.value.message, key.value.fix) == (
-        "The ScaiKey tenant tnt_globex is taken.",
-        "Check the id in ScaiKey.",
+        "ScaiKey tenant tnt_globex is already in use.",
+        "Check the ID in ScaiKey.",
     )
 
 
@@ -223,7 +222,7 @@ def test_fail_scaikey_has_no_such_tenant(lookup: TenantLookup) -> None:
     for key in ("tnt_nope", "..", "../partners"):
         with pytest.raises(ScaiKeyTenantNotFound) as caught:
             create(scaikey_tenant_id=key, lookup=lookup)
-        assert caught.value.message == f"ScaiKey has no tenant '{key}'."
+        assert caught.value.message == f"Tenant not found in ScaiKey: {key}."
     assert not Tenant.objects.exists()
 
 
@@ -234,11 +233,11 @@ def test_fail_scaikey_calls_it_otherwise(
     with pytest.raises(ScaiKeyMismatch) as caught:
         zenith.create(lookup, **changes)
     assert caught.value.message == (
-        f"ScaiKey has tenant {zenith.id} with the slug 'zenith' and the name 'Zenith Corp', and "
-        "its next sync would change yours to these."
+        f"In ScaiKey, tenant {zenith.id} has the slug 'zenith' and the name 'Zenith Corp'. The "
+        "next sync would apply these."
     )
     assert caught.value.fix == (
-        "Pass --slug zenith --name 'Zenith Corp', or change it in ScaiKey first."
+        "Pass --slug zenith --name 'Zenith Corp', or change them in ScaiKey first."
     )
 
 
@@ -246,11 +245,11 @@ def test_fail_it_belongs_to_another_partner(zenith: AtScaiKey, lookup: TenantLoo
     with pytest.raises(ScaiKeyMismatch) as caught:
         zenith.create(lookup, partner=zenith.other_partner.slug)
     assert caught.value.message == (
-        f"ScaiKey has tenant {zenith.id} under partner {zenith.partner.scaikey_id}, not under "
+        f"In ScaiKey, tenant {zenith.id} belongs to partner {zenith.partner.scaikey_id}, not to "
         f"{zenith.other_partner.slug}."
     )
     assert caught.value.fix == (
-        "Leave out --partner-id to take ScaiKey's partner, or move the tenant in ScaiKey first."
+        "Omit --partner-id to use ScaiKey's partner, or move the tenant in ScaiKey first."
     )
 
 
@@ -260,7 +259,7 @@ def test_fail_it_belongs_to_no_partner(
     sandbox.directory.update_tenant(zenith.id, partner_id=None)
     with pytest.raises(ScaiKeyMismatch) as caught:
         zenith.create(lookup, partner=zenith.partner.slug)
-    assert f"has tenant {zenith.id} under no partner, not under" in caught.value.message
+    assert f"tenant {zenith.id} belongs to no partner, not to " in caught.value.message
     assert zenith.create(lookup).tenant["partner"] is None
 
 
@@ -290,7 +289,7 @@ def test_fail_partner_admin_outside_the_own_partner(
         create(operator=paula, partner=zenith.partner.slug)
     with pytest.raises(ScaiKeyTenantNotFound) as caught:
         zenith.create(lookup, operator=paula)
-    assert caught.value.message == f"ScaiKey has no tenant '{zenith.id}'."
+    assert caught.value.message == f"Tenant not found in ScaiKey: {zenith.id}."
     with pytest.raises(InsufficientPermission):
         zenith.create(None, operator=paula)
     zenith.other_partner.delete()
@@ -305,7 +304,7 @@ def test_fail_not_registered(settings: Settings) -> None:
         run_command(*_words("tnt_1"))
     assert caught.value.message == "This server is not registered with ScaiKey."
     assert caught.value.fix == (
-        "Run `scaiwave sync register`. Or pass --no-verify to have it taken as given."
+        "Run `scaiwave sync register`. Or add --no-verify to skip the check."
     )
     assert caught.value.exit_code == 2
 
@@ -335,11 +334,11 @@ def test_success_command(zenith: AtScaiKey, lookup: TenantLookup) -> None:
     document = json.loads(run_command(*words, "--json"))
     key = Tenant.objects.get().pk
     assert (document["tenant"]["id"], document["created"]) == (str(key), True)
-    assert run_command(*words) == f"Tenant zenith is already there ({key}).\n"
+    assert run_command(*words) == f"Tenant zenith already exists ({key}); nothing changed.\n"
     again = json.loads(run_command(*words, "--json"))
     assert again == {"tenant": document["tenant"], "created": False}
     assert run_command("create_tenant", "--slug", "lab", "--name", "Lab", "--local") == (
-        f"Created tenant lab ({Tenant.objects.get(slug='lab').pk}).\n"
+        f"Tenant lab created ({Tenant.objects.get(slug='lab').pk}).\n"
     )
 
 
@@ -370,7 +369,7 @@ def test_fail_somebody_else_takes_the_slug_meanwhile(
     with pytest.raises(TenantConflict) as caught:
         zenith.create(overtaken)
     assert caught.value.message == (
-        "There is another tenant 'zenith' already: 'Another', local, no partner."
+        "Another tenant zenith already exists: 'Another', local, no partner."
     )
     assert AuditEntry.objects.count() == 1
 

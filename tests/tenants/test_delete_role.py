@@ -36,7 +36,7 @@ def test_success_gone_and_audited() -> None:
     words = ("delete_role", "editors", "--tenant", "acme")
     assert run_command(*words, "--dry-run") == "Would delete role editors of tenant acme.\n"
     assert Role.objects.exists()
-    assert run_command(*words) == "Deleted role editors of tenant acme.\n"
+    assert run_command(*words) == "Role editors of tenant acme deleted.\n"
     assert not Role.objects.exists()
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.subject_id, entry.subject_name) == (
@@ -69,8 +69,8 @@ def test_success_still_named_by_rooms() -> None:
     planned = delete(dry_run=True)
     assert planned.document()["named_by"] == ["room Attic", "room Lab"]
     assert planned.warning == (
-        "Still read by holders of editors: room Attic; room Lab. Nobody holds it now; whoever is "
-        "granted a role made later with this slug can read them."
+        "Still open to holders of editors: room Attic; room Lab. No one holds the role now, but "
+        "anyone who is granted a new role with this slug can read them."
     )
     assert delete().warning == planned.warning
 
@@ -85,12 +85,12 @@ def test_fail_held() -> None:
     with pytest.raises(RoleInUse) as caught:
         delete()
     assert caught.value.message == (
-        "The role editors is granted 2 times: to Anna (@anna.acme:localhost) from ScaiKey; to "
+        "Role editors has 2 grants: to Anna (@anna.acme:localhost) from ScaiKey; to "
         "group Engineering."
     )
     assert caught.value.fix == (
-        "Revoke each first: `scaiwave role revoke editors --tenant acme --from <participant>` or "
-        "`--from-group <group>`; those from ScaiKey are taken there."
+        "Revoke each grant first: `scaiwave role revoke editors --tenant acme --from "
+        "<participant>` or `--from-group <group>`. Remove grants from ScaiKey in ScaiKey."
     )
     assert not AuditEntry.objects.exists()
 
@@ -102,7 +102,7 @@ def test_fail_held_by_many() -> None:
         make_grant(role, make_person(tenant, f"p{number}"))
     with pytest.raises(RoleInUse) as caught:
         delete()
-    assert caught.value.message.startswith("The role editors is granted 12 times: to P0 (")
+    assert caught.value.message.startswith("Role editors has 12 grants: to P0 (")
     assert caught.value.message.endswith("; and 2 more.")
 
 
@@ -111,7 +111,7 @@ def test_fail_built_in() -> None:
     for slug in ("super_admin", "tenant_admin"):
         with pytest.raises(RoleBuiltIn) as caught:
             delete(role=slug)
-        assert caught.value.message == f"The role {slug} is built in and can't be deleted."
+        assert caught.value.message == f"Role {slug} is built in and can't be deleted."
 
 
 def test_fail_unknown_and_out_of_scope() -> None:
@@ -120,7 +120,7 @@ def test_fail_unknown_and_out_of_scope() -> None:
     elsewhere = make_role(globex)
     with pytest.raises(RoleNotFound) as caught:
         delete()
-    assert caught.value.message == "There is no role 'editors' in tenant acme."
+    assert caught.value.message == "Role not found in tenant acme: editors."
     with pytest.raises(RoleNotFound):
         delete(role=str(elsewhere.pk))
     with pytest.raises(TenantNotFound):

@@ -45,18 +45,18 @@ def test_success_read(text: str, expected: tuple[str, Any] | None) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a", "'a' gives no value."),
-        ("a=", "The value of feature a is no JSON: ''."),
-        ("a=yes", "The value of feature a is no JSON: 'yes'."),
-        ("a=" + "[" * 100_000, f"The value of feature a is no JSON: {'[' * 100!r}."),
-        ("a=NaN", "The value of feature a can't be stored."),
-        ("a=1e999", "The value of feature a can't be stored."),
-        ("a=9223372036854775808", "The value of feature a can't be stored."),
-        ('a="\\u0000"', "The value of feature a can't be stored."),
-        ('a={"\\ud800": 1}', "The value of feature a can't be stored."),
-        ("=1", "'' can't be the key of a feature."),
-        ("a..b=1", "'a..b' can't be the key of a feature."),
-        ("a\n=1", "'a\\n' can't be the key of a feature."),
+        ("a", "Feature without a value: 'a'."),
+        ("a=", "Feature a: the value is not valid JSON: ''."),
+        ("a=yes", "Feature a: the value is not valid JSON: 'yes'."),
+        ("a=" + "[" * 100_000, f"Feature a: the value is not valid JSON: {'[' * 100!r}."),
+        ("a=NaN", "Feature a: the value can't be stored."),
+        ("a=1e999", "Feature a: the value can't be stored."),
+        ("a=9223372036854775808", "Feature a: the value can't be stored."),
+        ('a="\\u0000"', "Feature a: the value can't be stored."),
+        ('a={"\\ud800": 1}', "Feature a: the value can't be stored."),
+        ("=1", "Invalid feature key: ''."),
+        ("a..b=1", "Invalid feature key: 'a..b'."),
+        ("a\n=1", "Invalid feature key: 'a\\n'."),
     ],
 )
 def test_fail_not_readable(text: str, message: str) -> None:
@@ -82,7 +82,7 @@ def test_fail_below_what_is_no_object() -> None:
     with pytest.raises(InvalidFeature) as caught:
         apply_feature_changes({"a": {"b": True}}, [("a.b.c", 1)], [])
     assert caught.value.message == "Feature a.b.c can't be set: a.b is true, not an object."
-    assert caught.value.fix == "Pass --remove-feature a.b too, if that may go."
+    assert caught.value.fix == "Add --remove-feature a.b to replace that value."
 
 
 @given(features, keys, leaves)

@@ -41,7 +41,7 @@ def test_success_to_a_participant_and_audited() -> None:
     tenant = make_tenant()
     anna, role = make_person(tenant), make_role(tenant)
     result = grant(anna)
-    assert result.sentences == ["Granted role editors to Anna (@anna.acme:localhost)."]
+    assert result.sentences == ["Role editors granted to Anna (@anna.acme:localhost)."]
     given, entry = RoleGrant.objects.get(), AuditEntry.objects.get()
     assert (given.role, given.participant, given.group, given.tenant) == (role, anna, None, tenant)
     assert (given.source, given.granted_by, given.created_at) == ("manual", "root", NOW)
@@ -63,8 +63,8 @@ def test_success_command() -> None:
     words = ("grant_role", "editors", "--tenant", "acme", "--to-group", "Engineering")
     assert run_command(*words, "--dry-run") == "Would grant role editors to group Engineering.\n"
     assert not RoleGrant.objects.exists()
-    assert run_command(*words) == "Granted role editors to group Engineering.\n"
-    assert run_command(*words) == "Group Engineering has role editors by hand already.\n"
+    assert run_command(*words) == "Role editors granted to group Engineering.\n"
+    assert run_command(*words) == "Group Engineering already has role editors (manual grant).\n"
     assert AuditEntry.objects.count() == 1
     document = json.loads(run_command(*words, "--json"))
     assert (document["group"]["id"], document["outcome"], document["changed"]) == (
@@ -79,7 +79,7 @@ def test_success_command() -> None:
         False,
         True,
     )
-    assert run_command(*words) == "Granted role editors to Anna (@anna.acme:localhost).\n"
+    assert run_command(*words) == "Role editors granted to Anna (@anna.acme:localhost).\n"
 
 
 def test_success_built_in_gets_its_row() -> None:
@@ -103,12 +103,12 @@ def test_success_the_hand_wins_over_scaikey() -> None:
     anna = make_person(tenant)
     given = make_grant(make_role(tenant), anna, source="scaikey", granted_by="ScaiKey")
     assert grant(anna, dry_run=True).sentences == [
-        "Anna (@anna.acme:localhost) has role editors from ScaiKey; would make that a grant by "
-        "hand."
+        "Anna (@anna.acme:localhost) has role editors from ScaiKey; would convert it to a manual "
+        "grant."
     ]
     assert grant(anna).sentences == [
-        "Anna (@anna.acme:localhost) has role editors from ScaiKey; it is a grant by hand now, and "
-        "stays when ScaiKey takes its own away."
+        "Anna (@anna.acme:localhost) has role editors from ScaiKey; converted to a manual grant, "
+        "which remains if ScaiKey removes its own."
     ]
     again = RoleGrant.objects.get()
     assert (again.pk, again.source, again.granted_by) == (given.pk, "manual", "root")
@@ -118,7 +118,7 @@ def test_success_the_hand_wins_over_scaikey() -> None:
 def test_success_in_a_tenant_that_is_suspended() -> None:
     tenant = make_tenant(scaikey_status="SUSPENDED")
     make_role(tenant)
-    counts = "It counts for nothing while tenant acme is suspended in ScaiKey."
+    counts = "The role has no effect while tenant acme is suspended in ScaiKey."
     assert grant(make_group(tenant)).sentences[1:] == [counts]
     person = make_person(tenant, suspended_by_hand_at=EARLIER)
     assert grant(person, dry_run=True).sentences[2:] == [counts]
@@ -128,7 +128,7 @@ def test_success_to_somebody_who_is_suspended() -> None:
     tenant = make_tenant()
     make_role(tenant)
     assert grant(make_person(tenant, suspended_by_hand_at=EARLIER)).sentences[1:] == [
-        "It counts for nothing while they are suspended by hand."
+        "The role has no effect while Anna is suspended manually."
     ]
 
 
@@ -172,7 +172,7 @@ def test_fail_unknown() -> None:
         grant(anna, tenant="nope")
     with pytest.raises(ParticipantNotFound) as caught:
         grant(make_person(globex))
-    assert caught.value.message.endswith(" in tenant acme.")
+    assert caught.value.message.startswith("Participant not found in tenant acme: ")
     with pytest.raises(GroupNotFound):
         grant(make_group(globex))
     make_group(acme, "Sales"), make_group(acme, "Sales")
@@ -192,10 +192,10 @@ def test_fail_gone_from_scaikey() -> None:
     make_role(tenant)
     with pytest.raises(RoleHolderInactive) as caught:
         grant(make_person(tenant, absent_since=EARLIER))
-    assert caught.value.message == "Anna (@anna.acme:localhost) is gone from ScaiKey."
+    assert caught.value.message == "Anna (@anna.acme:localhost) was removed from ScaiKey."
     with pytest.raises(RoleHolderInactive) as caught:
         grant(make_group(tenant, absent_since=EARLIER))
-    assert caught.value.message == "Group Engineering is gone from ScaiKey."
+    assert caught.value.message == "Group Engineering was removed from ScaiKey."
 
 
 def test_fail_not_allowed() -> None:

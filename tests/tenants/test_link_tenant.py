@@ -82,8 +82,8 @@ def test_success_command(lab: Tenant, at_scaikey: str, lookup: TenantLookup) -> 
     call_command(*words, stdout=out, stderr=err)
     assert out.getvalue() == (
         "Would link tenant lab.\n"
-        f"Tenant lab is linked to the ScaiKey tenant {at_scaikey}.\n"
-        f"Tenant lab is linked to the ScaiKey tenant {at_scaikey} already.\n"
+        f"Tenant lab linked to ScaiKey tenant {at_scaikey}.\n"
+        f"Tenant lab is already linked to ScaiKey tenant {at_scaikey}; nothing changed.\n"
     )
     warning = "Warning: The next sync changes the slug from 'lab' to 'laboratory'.\n"
     assert err.getvalue().count(warning) == 2
@@ -97,8 +97,10 @@ def test_fail_linked_to_another() -> None:
     make_tenant("lab", scaikey_tenant_id="tnt_old")
     with pytest.raises(TenantConflict) as caught:
         link("tnt_new")
-    assert caught.value.message == "Tenant 'lab' is linked to the ScaiKey tenant tnt_old already."
-    assert caught.value.fix == "`scaiwave admin unlink-tenant lab` first, if that one is wrong."
+    assert caught.value.message == "Tenant lab is already linked to ScaiKey tenant tnt_old."
+    assert caught.value.fix == (
+        "If that link is wrong, run `scaiwave admin unlink-tenant lab` first."
+    )
 
 
 def test_fail_scaikey_tenant_is_taken(lab: Tenant) -> None:
@@ -106,7 +108,7 @@ def test_fail_scaikey_tenant_is_taken(lab: Tenant) -> None:
     with pytest.raises(TenantConflict) as caught:
         link("tnt_acme")
     assert caught.value.message == (
-        "The ScaiKey tenant tnt_acme is here already, as tenant 'acme' ('Acme')."
+        "ScaiKey tenant tnt_acme is already linked to tenant acme ('Acme')."
     )
 
 
@@ -126,7 +128,7 @@ def test_fail_taken_meanwhile(lab: Tenant, at_scaikey: str, lookup: TenantLookup
 
     with pytest.raises(TenantConflict) as caught:
         link(at_scaikey, overtaken)
-    assert "as tenant 'fast'" in caught.value.message
+    assert "to tenant fast " in caught.value.message
     assert not AuditEntry.objects.exists()
 
 

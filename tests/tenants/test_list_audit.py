@@ -118,7 +118,7 @@ def test_success_scope() -> None:
     for name in ("other", str(other.pk)):
         with pytest.raises(TenantNotFound) as caught:
             found(make_partner_admin(partner), tenant=name)
-        assert caught.value.message == f"There is no tenant {name!r}."
+        assert caught.value.message == f"Tenant not found: {name}."
 
 
 def test_success_of_a_tenant_that_is_gone_for_those_who_see_everything() -> None:
@@ -166,7 +166,7 @@ def test_success_command(settings: Settings) -> None:
     write(3, "rotate-key", origin="vm", subject_name="")
     shown = run_command("list_audit", "--details")
     assert [" ".join(line.split()) for line in shown.splitlines()] == [
-        "When Who From What Of what Details",
+        "Time Operator From Action Subject Details",
         "2025-03-04 12:03:00 UTC root (host) vm rotate-key key key3 -",
         "2025-03-04 12:02:00 UTC root (host) - revoke-role tenant acme -",
         "2025-03-04 12:01:00 UTC root (host) - update-tenant tenant acme max_rooms null → 3, "
@@ -215,8 +215,8 @@ def test_fail_no_moment(moment: str) -> None:
     with pytest.raises(UsageError) as caught:
         run_command("list_audit", f"--until={moment}")
     assert caught.value.message == (
-        f"Argument --until: {moment!r} is not a date, 2026-11-24T09:30, or how long ago: 90m, "
-        "12h, 7d."
+        f"Argument --until: {moment!r} is not a date, a time such as 2026-11-24T09:30, or an age: "
+        "90m, 12h, 7d."
     )
 
 

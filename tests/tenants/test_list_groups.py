@@ -86,8 +86,8 @@ def test_success_printed() -> None:
     tenant = make_tenant()
     add_members(make_group(tenant, group_type="SECURITY"), make_person(tenant))
     assert run_command("list_groups", "--tenant", "acme") == (
-        "Name         Type      Status  Direct people  Direct groups  Active people in all\n"
-        "Engineering  SECURITY  active              1              0                     1\n"
+        "Name         Type      Status  Direct people  Direct groups  Active people (total)\n"
+        "Engineering  SECURITY  active              1              0                      1\n"
     )
     assert json.loads(run_command("list_groups", "--tenant", "acme", "--json"))["groups"][0][
         "name"

@@ -44,7 +44,7 @@ def test_success_filters(acme: Tenant) -> None:
     assert names(status="inactive") == ["Berta", "Carla"]
     assert names(status="suspended") == ["Berta"]
     assert names(status="absent") == ["Carla"]
-    assert names(kind="model") == ["Gpt"]
+    assert names(participant_type="model") == ["Gpt"]
     assert names(limit=2) == ["Anna", "Berta"]
     assert names(search="ACME.example", status="suspended") == ["Berta"]
 
@@ -76,7 +76,7 @@ def test_success_plain_table(acme: Tenant) -> None:
     assert run_command("list_participants", "--tenant", "acme", "--status", "inactive") == (
         "Name   E-mail              FQID                   Type   Status     Reason\n"
         "Berta  berta@acme.example  @berta.acme:localhost  human  suspended  suspended in ScaiKey\n"
-        "Carla  carla@acme.example  @carla.acme:localhost  human  absent     gone from ScaiKey\n"
+        "Carla  carla@acme.example  @carla.acme:localhost  human  absent     removed from ScaiKey\n"
     )
 
 

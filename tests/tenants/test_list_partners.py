@@ -40,7 +40,7 @@ def test_success_counts_what_is_active() -> None:
 def test_success_printed() -> None:
     make_partner("north", max_tenants=100)
     assert run_command("list_partners") == (
-        "Slug   Name   Status  Tenants  Allowed  Members  ScaiKey id\n"
-        "north  North  active        0      100        0  prt_north\n"
+        "Slug   Name   Status  Tenants  Max tenants  Members  ScaiKey ID\n"
+        "north  North  active        0          100        0  prt_north\n"
     )
     assert json.loads(run_command("list_partners", "--json"))["partners"][0]["max_tenants"] == 100

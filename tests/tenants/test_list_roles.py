@@ -83,7 +83,7 @@ def test_success_each_tenant_for_itself() -> None:
     assert len(list_roles(operator=make_tenant_admin(acme), tenant="acme")) == 4
     with pytest.raises(TenantNotFound) as caught:
         list_roles(operator=make_tenant_admin(acme), tenant=globex.slug)
-    assert caught.value.message == "There is no tenant 'globex'."
+    assert caught.value.message == "Tenant not found: globex."
 
 
 def test_fail_no_tenant_named() -> None:

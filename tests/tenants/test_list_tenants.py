@@ -185,14 +185,14 @@ def test_success_none() -> None:
 def test_fail_unknown_column() -> None:
     with pytest.raises(UsageError) as caught:
         slugs(sort="-size")
-    assert caught.value.message == "There is no column 'size' to sort by."
+    assert caught.value.message == "Unknown sort column: size."
     assert caught.value.fix == (
-        "Sort by one of slug, name, status, partner, members, rooms, storage, tokens; with a "
-        "minus before it, as in --sort=-members, the order is turned round."
+        "Sort by one of slug, name, status, partner, members, rooms, storage, tokens. Put a minus "
+        "before it to reverse the order: --sort=-members."
     )
 
 
 def test_fail_unknown_partner() -> None:
     with pytest.raises(PartnerNotFound) as caught:
         run_command("list_tenants", "--partner", "nobody")
-    assert caught.value.message == "There is no partner 'nobody'."
+    assert caught.value.message == "Partner not found: nobody."

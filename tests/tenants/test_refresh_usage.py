@@ -91,7 +91,9 @@ def test_success_a_second_time_updates() -> None:
     assert kept() == {"acme": 15, "globex": 20}
     moments = dict(TokenUsage.objects.values_list("tenant__slug", "fetched_at"))
     assert moments == {"acme": later, "globex": NOW}
-    assert result.sentences[1] == "ScaiGrid has no usage of 1 other; what is known of them stays."
+    assert (
+        result.sentences[1] == "ScaiGrid has no usage for 1 other; their stored figures were kept."
+    )
 
 
 def test_success_a_tenant_without_a_row_gets_none() -> None:
@@ -108,7 +110,7 @@ def test_success_unknown_keys_are_told() -> None:
     result = refresh(rows)
     assert (result.total_tokens, result.unknown) == (1, ("", "tnt_gone"))
     assert result.warning == (
-        "ScaiGrid has usage of 2 that are no tenants here: (no tenant), tnt_gone. `scaiwave sync` "
+        "ScaiGrid has usage for 2 unknown tenants: (no tenant), tnt_gone. `scaiwave sync` "
         "fetches new tenants."
     )
     many = refresh(usage(**{f"x{number:02}": 1 for number in range(12)}))
@@ -186,7 +188,7 @@ def test_success_the_verb_warns_of_unknown_tenants(grid: Sandbox) -> None:
     out, err = StringIO(), StringIO()
     call_command("refresh_usage", stdout=out, stderr=err)
     assert out.getvalue().startswith("Updated 0 tenants: 0 AI tokens in ")
-    assert err.getvalue().startswith("Warning: ScaiGrid has usage of 3 that are no tenants here: ")
+    assert err.getvalue().startswith("Warning: ScaiGrid has usage for 3 unknown tenants: ")
 
 
 def test_success_the_job(grid: Sandbox) -> None:

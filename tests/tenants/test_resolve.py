@@ -88,10 +88,10 @@ def test_fail_ambiguous_participant() -> None:
     with pytest.raises(AmbiguousName) as caught:
         resolve_participant(HOST_OPERATOR, "anna@x.example")
     assert caught.value.message == (
-        "'anna@x.example' may be any of these: @anna.acme:localhost (Anna, acme); "
+        "anna@x.example is ambiguous: @anna.acme:localhost (Anna, acme); "
         "@anna.globex:localhost (Anna, globex)."
     )
-    assert caught.value.fix == "Use the full @name:server of the one you mean, or its id."
+    assert caught.value.fix == "Use the full @name:server of the one you mean, or its ID."
     assert resolve_participant(HOST_OPERATOR, "anna@x.example", tenant=acme).tenant == acme
 
 
@@ -101,7 +101,7 @@ def test_fail_ambiguous_group_lists_ten() -> None:
     with pytest.raises(AmbiguousName) as caught:
         resolve_group(HOST_OPERATOR, "Sales")
     assert caught.value.message.endswith("(in acme); and more.")
-    assert caught.value.fix == "Add --tenant <slug>, or use the id of the one you mean."
+    assert caught.value.fix == "Add --tenant <slug>, or use the ID of the one you mean."
     assert caught.value.details["candidates"] == [str(group.pk) for group in groups[:10]]
 
 
@@ -134,10 +134,10 @@ def test_fail_within_another_tenant_says_so() -> None:
     make_group(acme, "Sales")
     with pytest.raises(ParticipantNotFound) as nobody:
         resolve_participant(HOST_OPERATOR, "anna@acme.example", tenant=globex)
-    assert nobody.value.message == "There is no participant 'anna@acme.example' in tenant globex."
+    assert nobody.value.message == "Participant not found in tenant globex: anna@acme.example."
     with pytest.raises(GroupNotFound) as nothing:
         resolve_group(HOST_OPERATOR, "Sales", tenant=globex)
-    assert nothing.value.message == "There is no group 'Sales' in tenant globex."
+    assert nothing.value.message == "Group not found in tenant globex: Sales."
 
 
 def _told(resolve: Resolve, operator: Operator, name: str) -> tuple[str, ...]:
@@ -177,7 +177,7 @@ def test_success_within_the_scope() -> None:
         assert resolve_participant(operator, str(person.pk)) == person
     with pytest.raises(TenantNotFound) as caught:
         resolve_tenant(HOST_OPERATOR, "nope")
-    assert caught.value.message == "There is no tenant 'nope'."
+    assert caught.value.message == "Tenant not found: nope."
 
 
 def test_success_ambiguity_ends_at_the_scope() -> None:

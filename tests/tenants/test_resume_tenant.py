@@ -44,14 +44,14 @@ def test_success_active_again_and_audited() -> None:
         "reason": "paid",
         "suspended_by_hand_at": "2026-11-01T08:30:00+00:00",
     }
-    assert result.sentence == "Tenant acme is active again."
+    assert result.sentence == "Tenant acme resumed."
 
 
 def test_success_what_scaikey_says_counts_again() -> None:
     make_tenant(suspended_by_hand_at=EARLIER, scaikey_status="SUSPENDED")
-    assert resume().sentence == "Tenant acme is resumed here, and still suspended in ScaiKey."
+    assert resume().sentence == "Tenant acme resumed, but it is still suspended in ScaiKey."
     assert resume().sentence == (
-        "Tenant acme is not suspended by hand; it is suspended in ScaiKey."
+        "Tenant acme is not suspended manually; it is suspended in ScaiKey."
     )
     assert AuditEntry.objects.count() == 1
 
@@ -60,8 +60,8 @@ def test_success_command() -> None:
     make_tenant(suspended_by_hand_at=EARLIER)
     assert run_command("resume_tenant", "acme", "--dry-run") == "Would resume tenant acme.\n"
     assert not AuditEntry.objects.exists()
-    assert run_command("resume_tenant", "acme", "--reason=paid") == "Tenant acme is active again.\n"
-    shown = "Tenant acme is not suspended by hand; it is active.\n"
+    assert run_command("resume_tenant", "acme", "--reason=paid") == "Tenant acme resumed.\n"
+    shown = "Tenant acme is not suspended manually; it is active.\n"
     assert run_command("resume_tenant", "acme") == shown
     document = json.loads(run_command("resume_tenant", "acme", "--json"))
     assert (document["changed"], document["tenant"]["status"]) == (False, "active")

@@ -25,7 +25,7 @@ def test_success_taken_and_audited() -> None:
     role = make_role(tenant)
     make_grant(role, anna)
     make_grant(role, make_person(tenant, "berta"))
-    assert revoke(anna).sentences == ["Revoked role editors from Anna (@anna.acme:localhost)."]
+    assert revoke(anna).sentences == ["Role editors revoked from Anna (@anna.acme:localhost)."]
     assert list(role.grants.values_list("participant__local_id", flat=True)) == ["berta.acme"]
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.subject_id) == ("role revoke", str(anna.pk))
@@ -44,8 +44,11 @@ def test_success_command() -> None:
     dry = json.loads(run_command(*words, "--dry-run", "--json"))
     assert (dry["changed"], dry["would_change"], dry["dry_run"]) == (False, True, True)
     assert RoleGrant.objects.count() == 1
-    assert run_command(*words) == "Revoked role editors from group Engineering.\n"
-    assert run_command(*words) == "Role editors is not granted to group Engineering.\n"
+    assert run_command(*words) == "Role editors revoked from group Engineering.\n"
+    assert (
+        run_command(*words)
+        == "Role editors is not granted to group Engineering; nothing changed.\n"
+    )
     document = json.loads(run_command(*words, "--json"))
     assert (document["group"]["name"], document["changed"]) == ("Engineering", False)
     assert AuditEntry.objects.count() == 1
@@ -57,12 +60,12 @@ def test_success_what_stays_is_said() -> None:
     role = make_role(tenant)
     make_grant(role, anna)
     make_grant(role, everybody)
-    still = "Anna still holds editors through Backend > Engineering > All, granted by root."
+    still = "Anna still has role editors through Backend > Engineering > All, granted by root."
     for dry_run in (True, False):
         result = revoke(anna, dry_run=dry_run)
         assert result.sentences[1:] == [still]
     assert revoke(anna).sentences == [
-        "Role editors is not granted to Anna (@anna.acme:localhost).",
+        "Role editors is not granted to Anna (@anna.acme:localhost); nothing changed.",
         still,
     ]
     assert revoke(anna).document()["still_through"] == [["Backend", "Engineering", "All"]]
@@ -83,9 +86,11 @@ def test_fail_from_scaikey() -> None:
     with pytest.raises(RoleFromScaiKey) as caught:
         revoke(anna)
     assert caught.value.message == (
-        "Anna (@anna.acme:localhost) has role editors from ScaiKey, not by hand."
+        "Anna (@anna.acme:localhost) has role editors through ScaiKey, not through a manual grant."
     )
-    assert caught.value.fix == "Take it from them in ScaiKey, then run `scaiwave sync`."
+    assert (
+        caught.value.fix == "Remove the role from the holder in ScaiKey, then run `scaiwave sync`."
+    )
     assert caught.value.exit_code == 1
     assert RoleGrant.objects.exists()
 

@@ -40,7 +40,7 @@ def test_fail_only_super_admin_gives_and_takes_super_admin() -> None:
     with pytest.raises(SuperAdminOnly) as caught:
         grant(anna, "super_admin", operator=paula)
     assert (caught.value.message, caught.value.exit_code) == (
-        "paula (partner_admin) may not grant or revoke super_admin.",
+        "paula (partner_admin) can't grant or revoke super_admin.",
         3,
     )
     sue = make_super_admin_operator(make_person(acme, "sue"))
@@ -63,7 +63,7 @@ def test_fail_nobody_elevates_themselves() -> None:
             grant(sue, operator=operator)
         assert caught.value.exit_code == 3
         assert caught.value.message == (
-            f"Nobody grants a role to themselves, and {operator.name} is Sue (@sue.acme:localhost)."
+            f"You can't grant a role to yourself: {operator.name} is Sue (@sue.acme:localhost)."
         )
     assert not RoleGrant.objects.exists()
     assert not AuditEntry.objects.exists()
@@ -76,7 +76,7 @@ def test_fail_nobody_elevates_themselves_through_a_group() -> None:
     make_role(tenant)
     with pytest.raises(SelfElevation) as caught:
         grant(everybody, operator=make_super_admin_operator(anna))
-    assert caught.value.message == ("Nobody grants a role to themselves, and sue is in group All.")
+    assert caught.value.message == "You can't grant a role to yourself: sue is in group All."
     assert grant(make_group(tenant, "Others"), operator=make_super_admin_operator(anna)).changed
 
 
@@ -124,10 +124,10 @@ def test_fail_the_last_super_admin() -> None:
         revoke(anna, "super_admin", dry_run=True)
     with pytest.raises(LastSuperAdmin) as caught:
         revoke(anna, "super_admin")
-    assert caught.value.message == ("Nobody active on this platform would be super_admin any more.")
+    assert caught.value.message == ("No active super_admin would remain.")
     assert (caught.value.exit_code, caught.value.fix) == (
         1,
-        "Grant super_admin to somebody else first.",
+        "Grant super_admin to another person first.",
     )
     assert RoleGrant.objects.count() == 2
 
@@ -164,8 +164,8 @@ def test_success_the_same_person_by_another_way() -> None:
     grant(anna, "super_admin")
     grant(everybody, "super_admin")
     assert revoke(anna, "super_admin").sentences == [
-        "Revoked role super_admin from Anna (@anna.acme:localhost).",
-        "Anna still holds super_admin through Backend > Engineering > All, granted by root.",
+        "Role super_admin revoked from Anna (@anna.acme:localhost).",
+        "Anna still has role super_admin through Backend > Engineering > All, granted by root.",
     ]
 
 

@@ -63,17 +63,17 @@ def test_success_with_a_service_token(sandbox: Sandbox, config: Configuration) -
     assert result.sentence == "8 of 8 steps passed, none failed."
     messages = {step.name: step.message for step in result.steps}
     claims = messages.pop("claims")
-    assert claims.startswith("It is good until 2")
-    assert claims.endswith("; tenant: none, it is the platform's; scope: admin:read.")
+    assert claims.startswith("Token: valid until 2")
+    assert claims.endswith("; tenant: none (platform token); scope: admin:read.")
     assert messages.pop("accounting").startswith("3 tenants have used ")
     assert messages == {
-        "configured": f"ScaiGrid is at {sandbox.url}; we come with a service token of client "
+        "configured": f"ScaiGrid is at {sandbox.url}; authentication by a service token of client "
         f"{sandbox.client_id}.",
-        "reachable": "It answers that it is ok and ready.",
-        "token": "ScaiKey gave us a token.",
-        "accepted": f"ScaiGrid knows us; permissions: {PERMISSIONS}.",
+        "reachable": "ScaiGrid reports ok and ready.",
+        "token": "ScaiKey issued a token.",
+        "accepted": f"ScaiGrid accepts the credentials; permissions: {PERMISSIONS}.",
         "models": "4 models: 2 text, 2 embedding.",
-        "embed": "embed-small made a vector of 384 numbers.",
+        "embed": "Model embed-small returned a vector of 384 numbers.",
     }
 
 
@@ -95,7 +95,7 @@ def test_success_with_a_key_which_has_no_claims(sandbox: Sandbox) -> None:
 def test_success_the_configured_embedding_model(sandbox: Sandbox) -> None:
     config = configured(sandbox, SCAIWAVE_SCAIGRID_EMBEDDING_MODEL="embed-large")
     message = of(smoke(config, embed=True), "embed").message
-    assert message == "embed-large made a vector of 1024 numbers."
+    assert message == "Model embed-large returned a vector of 1024 numbers."
 
 
 @pytest.mark.django_db
@@ -109,7 +109,7 @@ def test_success_the_configured_embedding_model(sandbox: Sandbox) -> None:
 def test_success_a_tenants_models(features: dict[str, Any], config: Configuration) -> None:
     make_tenant("acme", features=features)
     step = of(smoke(config, tenant="acme"), "tenant")
-    assert step.message == "ScaiGrid lists what tenant acme uses: chat-small, chat-large."
+    assert step.message == "ScaiGrid lists the models of tenant acme: chat-small, chat-large."
 
 
 @pytest.mark.django_db
@@ -125,13 +125,13 @@ def test_fail_a_tenants_model_is_missing(config: Configuration) -> None:
     result = smoke(config, tenant="acme")
     step = of(result, "tenant")
     assert (result.exit_code, step.document()["code"]) == (1, "SW_AI_MODEL_MISSING")
-    assert step.message == "Tenant acme uses what ScaiGrid doesn't list: gone."
+    assert step.message == "Tenant acme uses models that ScaiGrid does not list: gone."
 
 
 @pytest.mark.django_db
 def test_fail_no_such_tenant(config: Configuration) -> None:
     result = smoke(config, tenant="nobody")
-    assert (result.exit_code, of(result, "tenant").message) == (1, "There is no tenant 'nobody'.")
+    assert (result.exit_code, of(result, "tenant").message) == (1, "Tenant not found: nobody.")
 
 
 def test_fail_nothing_configured_stops_everything(sandbox: Sandbox) -> None:
@@ -148,7 +148,7 @@ def test_fail_unreachable(sandbox: Sandbox) -> None:
     result = smoke(configured(sandbox, SCAIWAVE_SCAIGRID_URL="http://127.0.0.1:1"))
     assert result.exit_code == 2
     assert outcomes(result)["claims"] == "pass"  # ScaiKey is somewhere else.
-    assert of(result, "accepted").message == "Not tried, since it needs the step reachable."
+    assert of(result, "accepted").message == "Skipped: depends on step reachable."
 
 
 def test_fail_no_token(sandbox: Sandbox) -> None:
@@ -166,7 +166,7 @@ def test_fail_the_token_has_run_out(sandbox: Sandbox, config: Configuration) -> 
     sandbox.faults.add("wrong_shape", path="*/oauth/token", body=grant)
     result = smoke(config)
     assert of(result, "claims").message == (
-        "The token that ScaiKey gave us ran out at 2023-11-14 22:13:20 UTC."
+        "The token from ScaiKey expired at 2023-11-14 22:13:20 UTC."
     )
     refused = of(result, "accepted").document()
     assert (result.exit_code, refused["upstream_code"]) == (3, "SERVICE_TOKEN_INVALID")
@@ -176,7 +176,7 @@ def test_fail_the_token_has_run_out(sandbox: Sandbox, config: Configuration) -> 
 def test_success_an_opaque_token(sandbox: Sandbox, config: Configuration) -> None:
     sandbox.faults.add("wrong_shape", path="*/oauth/token", body={"access_token": "opaque"})
     claims = of(smoke(config), "claims")
-    assert claims.message == "The token is opaque: it says nothing of itself."
+    assert claims.message == "The token is opaque and has no readable claims."
 
 
 @pytest.mark.parametrize(
@@ -220,14 +220,14 @@ def test_fail_the_embedding_model_is_missing(sandbox: Sandbox) -> None:
     assert result.exit_code == 1
 
 
-@pytest.mark.parametrize(("size", "told"), [(3, "3 numbers"), (8, "8 numbers, all of them 0")])
+@pytest.mark.parametrize(("size", "described"), [(3, "3 numbers"), (8, "8 numbers, all of them 0")])
 def test_fail_a_vector_that_is_none(
-    size: int, told: str, sandbox: Sandbox, config: Configuration
+    size: int, described: str, sandbox: Sandbox, config: Configuration
 ) -> None:
     body = {"data": {"data": [{"index": 0, "embedding": [0.0 if size == 8 else 1.0] * size}]}}
     sandbox.faults.add("wrong_shape", path="*/embed", body=body)
     step = of(smoke(config, embed=True), "embed")
-    assert step.message == f"embed-small made a vector that can't be one: {told}."
+    assert step.message == f"Model embed-small returned an invalid vector: {described}."
 
 
 @pytest.mark.parametrize("modality", ["", "embedding"])

@@ -56,17 +56,17 @@ def test_success_plain_text() -> None:
         "Tenant         acme\n"
         "Type           -\n"
         "Status         active\n"
-        f"Id             {top.pk}\n"
-        f"ScaiKey id     {top.scaikey_id}\n"
+        f"ID             {top.pk}\n"
+        f"ScaiKey ID     {top.scaikey_id}\n"
         "Active people  3\n"
         "Created        2026-11-01 08:30:00 UTC\n"
         "\n"
-        "Is in\n"
-        "Group  Id\n"
+        "Member of\n"
+        "Group  ID\n"
         f"Low    {low.pk}\n"
         "\n"
-        "Has in it\n"
-        "Group   Id\n"
+        "Nested groups\n"
+        "Group   ID\n"
         f"Middle  {middle.pk}\n"
         "\n"
         "Members\n"
@@ -93,7 +93,7 @@ def test_fail_unknown_ambiguous_and_outside_the_scope() -> None:
     make_group(globex, "Sales")
     with pytest.raises(GroupNotFound) as caught:
         show_group(operator=HOST_OPERATOR, name="Marketing")
-    assert caught.value.message == "There is no group 'Marketing'."
+    assert caught.value.message == "Group not found: Marketing."
     with pytest.raises(AmbiguousName):
         show_group(operator=HOST_OPERATOR, name="Sales")
     assert show_group(operator=make_tenant_admin(acme), name="Sales")["tenant"] == "acme"

@@ -50,25 +50,25 @@ def test_success_everything_that_is_in_the_way_is_named() -> None:
     tenant = make_tenant(partner=partner, absent_since=EARLIER, scaikey_status="LOCKED")
     anna = make_person(tenant, suspended_by_hand_at=EARLIER, scaikey_status="SUSPENDED")
     assert reasons(anna) == [
-        "the person is suspended by hand",
+        "the person is suspended manually",
         "the person is suspended in ScaiKey",
-        "tenant acme is gone from ScaiKey",
+        "tenant acme is removed from ScaiKey",
         "tenant acme is locked in ScaiKey",
         "partner northwind is suspended in ScaiKey",
     ]
     assert show(anna)["obstacles"][0] == {
         "about": "participant",
-        "reason": "the person is suspended by hand",
+        "reason": "the person is suspended manually",
         "since": EARLIER,
-        "fix": "Lift the suspension here; ScaiKey can't.",
+        "fix": "Lift the suspension on this server; a sync can't.",
     }
 
 
 def test_success_whose_tenant_is_suspended_by_hand() -> None:
     (obstacle,) = show(make_person(make_tenant(suspended_by_hand_at=EARLIER)))["obstacles"]
     assert (obstacle["reason"], obstacle["fix"]) == (
-        "tenant acme is suspended by hand",
-        "`scaiwave admin resume-tenant acme` lifts that; ScaiKey can't.",
+        "tenant acme is suspended manually",
+        "Run `scaiwave admin resume-tenant acme`; a sync can't lift the suspension.",
     )
 
 
@@ -159,21 +159,21 @@ def test_success_plain_text() -> None:
     anna = make_person(tenant, scaikey_id="usr_1")
     add_members(make_group(tenant, group_type="SECURITY"), anna)
     assert run_command("show_participant", "anna@acme.example") == (
-        "May sign in  no\n"
+        "Can sign in  no\n"
         "Name         Anna\n"
         "E-mail       anna@acme.example\n"
         "FQID         @anna.acme:localhost\n"
         "Type         human\n"
         "Tenant       acme\n"
         "Status       active\n"
-        f"Id           {anna.pk}\n"
-        "ScaiKey id   usr_1\n"
+        f"ID           {anna.pk}\n"
+        "ScaiKey ID   usr_1\n"
         "Created      2026-11-01 08:30:00 UTC\n"
         "Changed      2026-11-01 08:30:00 UTC\n"
         "\n"
-        "In the way\n"
-        "Why not                              Since  What to do\n"
-        "tenant acme is suspended in ScaiKey  -      Activate in ScaiKey, then run `scaiwave "
+        "Sign-in blocked by\n"
+        "Reason                               Since  Fix\n"
+        "tenant acme is suspended in ScaiKey  -      Activate it in ScaiKey, then run `scaiwave "
         "sync`.\n"
         "\n"
         "Groups\n"
@@ -195,7 +195,7 @@ def test_fail_unknown_and_ambiguous() -> None:
         make_person(make_tenant(slug), email="anna@x.example")
     with pytest.raises(ParticipantNotFound) as caught:
         run_command("show_participant", "bert@x.example")
-    assert caught.value.message == "There is no participant 'bert@x.example'."
+    assert caught.value.message == "Participant not found: bert@x.example."
     with pytest.raises(AmbiguousName):
         run_command("show_participant", "anna@x.example")
     assert "Tenant       globex\n" in run_command(

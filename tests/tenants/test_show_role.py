@@ -37,11 +37,11 @@ def test_success_who_holds_a_role_and_by_which_way() -> None:
         "Name      Editors\n"
         "Tenant    acme\n"
         "Built in  no\n"
-        f"Id        {role.pk}\n"
+        f"ID        {role.pk}\n"
         "Created   2026-11-01 08:30:00 UTC\n"
         "\n"
         "Grants\n"
-        "Granted to             Source   Granted by  When\n"
+        "Granted to             Source   Granted by  Granted\n"
         "@anna.acme:localhost   manual   root        2026-11-01 08:30:00 UTC\n"
         "@berta.acme:localhost  manual   root        2026-11-01 08:30:00 UTC\n"
         "group All              scaikey  ScaiKey     2026-11-01 08:30:00 UTC\n"
@@ -77,10 +77,10 @@ def test_success_which_roles_somebody_holds_and_why() -> None:
         "FQID    @anna.acme:localhost\n"
         "Tenant  acme\n"
         "Status  active\n"
-        f"Id      {anna.pk}\n"
+        f"ID      {anna.pk}\n"
         "\n"
         "Roles\n"
-        "Role      How                                  Source   Granted by  When\n"
+        "Role      How                                  Source   Granted by  Granted\n"
         "auditors  directly                             scaikey  ScaiKey     "
         "2026-11-01 08:30:00 UTC\n"
         "editors   through Backend > Engineering > All  manual   root        "
@@ -94,11 +94,11 @@ def test_success_what_is_gone_leads_nowhere() -> None:
     role = make_role(tenant)
     make_grant(role, everybody)
     tenant.groups.filter(name="Engineering").update(absent_since=EARLIER)
-    assert "Nobody holds it.\n" in show("editors")
-    assert "They hold no role.\n" in show(str(anna.pk))
+    assert "No one holds this role.\n" in show("editors")
+    assert "This participant holds no roles.\n" in show(str(anna.pk))
     tenant.groups.update(absent_since=None)
     make_grant(make_role(tenant, "gone"), make_group(tenant, "Gone", absent_since=EARLIER))
-    assert "group Gone, gone from ScaiKey" in show("gone")
+    assert "group Gone, removed from ScaiKey" in show("gone")
 
 
 def test_success_built_in_without_a_row() -> None:
@@ -129,9 +129,9 @@ def test_fail_both_a_role_and_a_participant() -> None:
     with pytest.raises(AmbiguousName) as caught:
         show("editors")
     assert caught.value.message == (
-        "'editors' is both a role of tenant acme and a participant (@editors:localhost)."
+        "editors is both a role of tenant acme and a participant (@editors:localhost)."
     )
-    assert caught.value.fix == "Add --role or --participant to say which is meant."
+    assert caught.value.fix == "Add --role or --participant."
     assert show("editors", "--role").startswith("Role      editors\n")
     assert show("editors", "--participant").startswith("Name    Ed\n")
 
@@ -144,8 +144,8 @@ def test_fail_a_role_and_several_participants() -> None:
     with pytest.raises(AmbiguousName) as caught:
         show("editors")
     assert caught.value.fix == (
-        "--role means the role of that name. Use the full @name:server of the one you mean, or "
-        "its id."
+        "Add --role for the role of that name. Use the full @name:server of the one you mean, or "
+        "its ID."
     )
 
 
@@ -153,18 +153,14 @@ def test_fail_neither() -> None:
     make_tenant()
     with pytest.raises(RoleNotFound) as caught:
         show("nope")
-    assert caught.value.message == (
-        "There is neither a role nor a participant 'nope' in tenant acme."
-    )
+    assert caught.value.message == "Role or participant not found in tenant acme: nope."
     assert caught.value.fix == (
-        "`scaiwave role list --tenant acme` shows the roles, `scaiwave admin list-participants "
-        "--tenant acme --search <name>` finds people."
+        "Run `scaiwave role list --tenant acme` to see its roles, or `scaiwave admin "
+        "list-participants --tenant acme --search <name>` to find people."
     )
     with pytest.raises(RoleNotFound) as caught:
         show("no\0pe", "--role")
-    assert (
-        caught.value.message == "There is no role 'no\N{REPLACEMENT CHARACTER}pe' in tenant acme."
-    )
+    assert caught.value.message == "Role not found in tenant acme: no\0pe."
     with pytest.raises(ParticipantNotFound):
         show("super_admin", "--participant")
 

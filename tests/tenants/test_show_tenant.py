@@ -116,9 +116,9 @@ def test_success_plain_text() -> None:
     assert run_command("show_tenant", "acme") == (
         "Slug        acme\n"
         "Name        Acme\n"
-        f"Id          {tenant.pk}\n"
-        "ScaiKey id  tnt_acme\n"
-        "Status      gone from ScaiKey\n"
+        f"ID          {tenant.pk}\n"
+        "ScaiKey ID  tnt_acme\n"
+        "Status      removed from ScaiKey\n"
         "Partner     northwind (suspended in ScaiKey)\n"
         "Contact     -\n"
         "Members     1\n"
@@ -128,7 +128,7 @@ def test_success_plain_text() -> None:
         "Changed     2026-11-01 08:30:00 UTC\n"
         "\n"
         "Limits\n"
-        "What                  Used  Allowed\n"
+        "Limit                 Used  Maximum\n"
         "Active participants   1     no limit\n"
         "Rooms                 -     no limit\n"
         "Storage               -     2.0 GiB\n"
@@ -138,9 +138,9 @@ def test_success_plain_text() -> None:
         "Type   Active  Suspended  Absent\n"
         "human       1          0       0\n"
         "\n"
-        "Last changes\n"
-        "When                     Who   What         Of what\n"
-        "2026-11-24 12:00:00 UTC  root  link-tenant  acme\n"
+        "Recent changes\n"
+        "Time                     Operator  Action       Subject\n"
+        "2026-11-24 12:00:00 UTC  root      link-tenant  acme\n"
     )
 
 
@@ -155,5 +155,5 @@ def test_success_json_is_one_document() -> None:
 def test_fail_unknown() -> None:
     with pytest.raises(TenantNotFound) as caught:
         run_command("show_tenant", "nope")
-    assert caught.value.message == "There is no tenant 'nope'."
+    assert caught.value.message == "Tenant not found: nope."
     assert (caught.value.code, caught.value.exit_code) == ("SW_TENANT_NOT_FOUND", 1)

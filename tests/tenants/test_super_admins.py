@@ -34,10 +34,10 @@ from tests.tenants.role_factories import grant, make_grant, make_nested_groups, 
 
 pytestmark = pytest.mark.django_db
 
-NOBODY_ACTIVE = "Nobody active on this platform would be super_admin any more."
-NOBODY_SIGNS_IN = "Nobody who can sign in would be super_admin any more."
+NOBODY_ACTIVE = "No active super_admin would remain."
+NOBODY_SIGNS_IN = "No super_admin who can sign in would remain."
 ELSEWHERE = (
-    "Grant it to somebody of another tenant first: `scaiwave role grant super_admin --tenant "
+    "Grant it to a person of another tenant first: `scaiwave role grant super_admin --tenant "
     "<slug> --to <who>`."
 )
 
@@ -285,12 +285,12 @@ def found() -> Finding:
 def test_success_doctor_says_how_many() -> None:
     assert (found().state, found().message) == (
         State.PASS,
-        "Nobody was ever granted super_admin here.",
+        "No one has been granted super_admin.",
     )
     super_admin_in("acme")
     assert (found().state, found().message) == (
         State.PASS,
-        "1 participant who is super_admin can sign in.",
+        "1 person with super_admin can sign in.",
     )
 
 
@@ -299,16 +299,16 @@ def test_fail_doctor_warns_of_nobody() -> None:
     Tenant.objects.update(scaikey_tenant_id=None)
     assert (found().state, found().message) == (
         State.WARN,
-        "Nobody who is super_admin can sign in.",
+        "No one with super_admin can sign in.",
     )
     assert found().fix == (
-        "Grant it to somebody: `scaiwave role grant super_admin --tenant <slug> --to <who>`; "
-        "`scaiwave admin show-participant <who>` says why somebody can't sign in."
+        "Grant super_admin to another person: `scaiwave role grant super_admin --tenant <slug> "
+        "--to <who>`. `scaiwave admin show-participant <who>` shows what blocks a sign-in."
     )
     Participant.objects.filter(pk=person.pk).update(absent_since=EARLIER)
     assert (found().state, found().message) == (
         State.WARN,
-        "Nobody active is super_admin any more.",
+        "No active person has super_admin.",
     )
     Role.objects.get().grants.all().delete()
     assert found().state is State.WARN

@@ -24,9 +24,9 @@ from tests.tenants.factories import (
 
 pytestmark = pytest.mark.django_db
 
-MEANING = (
-    "Nobody of tenant acme (Acme) can sign in until `scaiwave admin resume-tenant acme`; syncs "
-    "leave it so. Suspend?"
+QUESTION = (
+    "This blocks sign-in for everyone in tenant acme (Acme) until you run `scaiwave admin "
+    "resume-tenant acme`. Syncs do not change this. Continue?"
 )
 
 
@@ -46,7 +46,7 @@ def test_success_suspended_and_audited() -> None:
     result = suspend()
     tenant, entry = Tenant.objects.get(), AuditEntry.objects.get()
     assert (tenant.suspended_by_hand_at, tenant.updated_at) == (NOW, NOW)
-    assert tenant.inactive_reason == "suspended by hand"
+    assert tenant.inactive_reason == "suspended manually"
     assert (entry.action, entry.tenant_id) == ("suspend-tenant", str(tenant.pk))
     assert entry.details == {"reason": "unpaid"}
     assert result.tenant["status"] == "suspended"
@@ -78,21 +78,21 @@ def test_success_command() -> None:
     assert run_command("suspend_tenant", "acme", "--dry-run") == "Would suspend tenant acme.\n"
     assert not AuditEntry.objects.exists()
     shown = run_command("suspend_tenant", "acme", "--reason", "unpaid", "--no-input")
-    assert shown == "Tenant acme is now suspended by hand.\n"
-    assert run_command("suspend_tenant", "acme") == "Tenant acme is already suspended by hand.\n"
+    assert shown == "Tenant acme suspended.\n"
+    assert run_command("suspend_tenant", "acme") == "Tenant acme is already suspended (manually).\n"
     document = json.loads(run_command("suspend_tenant", "acme", "--json"))
     assert (document["changed"], document["tenant"]["status"]) == (False, "suspended")
 
 
 def test_fail_nobody_to_ask_or_not_agreed_to() -> None:
     def no(question: str) -> None:
-        assert question == MEANING
+        assert question == QUESTION
         raise ConfirmationDeclined("Cancelled: the answer was not yes.")
 
     make_tenant()
     with pytest.raises(ConfirmationNeeded) as caught:
         run_command("suspend_tenant", "acme")
-    assert caught.value.message == f"Confirmation required: {MEANING}"
+    assert caught.value.message == f"Confirmation required: {QUESTION}"
     with pytest.raises(ConfirmationDeclined):
         suspend(confirm=no)
     assert Tenant.objects.get().is_active
@@ -103,7 +103,7 @@ def test_fail_reason_that_is_no_line() -> None:
     for reason in ("a\nb", "a" * 1001):
         with pytest.raises(InvalidName) as caught:
             suspend(reason=reason)
-        assert caught.value.message == "That can't be kept as a reason."
+        assert caught.value.message == "The reason is too long or can't be printed."
 
 
 def test_fail_outside_the_scope_or_not_allowed() -> None:

@@ -23,10 +23,9 @@ from tests.tenants.factories import (
 
 pytestmark = pytest.mark.django_db
 
-MEANING = (
-    "Syncs will no longer touch tenant acme, and its people can't sign in until it is linked "
-    "again. If ScaiKey still has tnt_acme, the next full sync brings that in as another tenant. "
-    "Unlink?"
+QUESTION = (
+    "This stops syncs for tenant acme, and blocks sign-in for its people until it is linked again. "
+    "If ScaiKey still has tnt_acme, the next full sync creates another tenant for it. Continue?"
 )
 
 
@@ -56,7 +55,7 @@ def test_success_local_and_active_from_then_on_and_audited() -> None:
 def test_success_suspended_by_hand_stays_suspended() -> None:
     make_tenant(suspended_by_hand_at=EARLIER)
     unlink()
-    assert Tenant.objects.get().inactive_reason == "suspended by hand"
+    assert Tenant.objects.get().inactive_reason == "suspended manually"
 
 
 def test_success_again_asks_and_changes_nothing() -> None:
@@ -64,7 +63,7 @@ def test_success_again_asks_and_changes_nothing() -> None:
     asked: list[str] = []
     assert unlink(confirm=asked.append).changed
     assert not unlink(confirm=asked.append).changed
-    assert asked == [MEANING]
+    assert asked == [QUESTION]
     assert AuditEntry.objects.count() == 1
 
 
@@ -72,7 +71,7 @@ def test_success_says_when_it_becomes_active_again() -> None:
     make_tenant(scaikey_status="SUSPENDED")
     asked: list[str] = []
     unlink(confirm=asked.append)
-    assert " It is suspended in ScaiKey, and will be active again." in asked[0]
+    assert " The tenant is suspended in ScaiKey; it becomes active again." in asked[0]
 
 
 def test_success_command() -> None:
@@ -82,8 +81,13 @@ def test_success_command() -> None:
         == "Would unlink tenant acme from tnt_acme.\n"
     )
     assert AuditEntry.objects.count() == 0
-    assert run_command("unlink_tenant", "acme", "--no-input") == "Tenant acme is now local.\n"
-    assert run_command("unlink_tenant", "acme") == "Tenant acme is already local.\n"
+    assert (
+        run_command("unlink_tenant", "acme", "--no-input")
+        == "Tenant acme unlinked from ScaiKey; it is now local.\n"
+    )
+    assert (
+        run_command("unlink_tenant", "acme") == "Tenant acme is already local; nothing changed.\n"
+    )
     document = json.loads(run_command("unlink_tenant", "acme", "--json"))
     assert (document["tenant"]["id"], document["changed"]) == (str(tenant.pk), False)
 
@@ -92,7 +96,7 @@ def test_fail_nobody_to_ask() -> None:
     make_tenant()
     with pytest.raises(ConfirmationNeeded) as caught:
         run_command("unlink_tenant", "acme")
-    assert caught.value.message == f"Confirmation required: {MEANING}"
+    assert caught.value.message == f"Confirmation required: {QUESTION}"
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
 
 

@@ -59,7 +59,7 @@ def test_success_limits() -> None:
     assert (tenant.max_participants, tenant.max_rooms) == (10, None)
     assert (tenant.max_ai_tokens_month, tenant.updated_at) == (2**63 - 1, NOW)
     assert result.lines == [
-        "Changed tenant acme:",
+        "Tenant acme changed:",
         "  max_participants     no limit → 10",
         "  max_rooms            5 → no limit",
         "  max_ai_tokens_month  no limit → 9,223,372,036,854,775,807",
@@ -96,7 +96,7 @@ def test_success_nothing_to_change() -> None:
         partner="northwind",
     )
     result = update(wanted)
-    assert result.lines == ["Nothing to change: tenant acme is so already."]
+    assert result.lines == ["Tenant acme already has these values; nothing changed."]
     assert result.document()["changed"] is False
     assert not AuditEntry.objects.exists()
     assert Tenant.objects.get().updated_at == before.updated_at
@@ -115,7 +115,7 @@ def test_success_local_tenant_is_called_otherwise() -> None:
     tenant.refresh_from_db()
     assert (tenant.name, tenant.slug, tenant.partner) == ("Lab", "lab", partner)
     assert result.lines == [
-        "Changed tenant lab:",
+        "Tenant lab changed:",
         "  name     Acme → Lab",
         "  slug     acme → lab",
         "  partner  none → northwind",
@@ -152,9 +152,11 @@ def test_success_limit_below_what_is_used_is_warned_about() -> None:
         update(wanted, dry_run=True).warnings
         == update(wanted).warnings
         == [
-            "Tenant acme has 4 active participants, more than the 3 allowed; nothing is removed.",
-            "Tenant acme has 2 rooms, more than the 1 allowed; nothing is removed.",
-            "Tenant acme stores 3.0 MiB, more than the 2.0 MiB allowed; nothing is removed.",
+            "Tenant acme exceeds the new limit for active participants: 4 in use, 3 allowed. "
+            "Nothing is deleted.",
+            "Tenant acme exceeds the new limit for rooms: 2 in use, 1 allowed. Nothing is deleted.",
+            "Tenant acme exceeds the new limit for storage: 3.0 MiB in use, 2.0 MiB allowed. "
+            "Nothing is deleted.",
         ]
     )
     assert Room.objects.count() == 2
@@ -176,7 +178,8 @@ def test_success_command() -> None:
     assert document["changes"] == [{"field": "max_participants", "old": None, "new": 0}]
     assert document["tenant"]["max_participants"] == 0
     assert document["warnings"] == [
-        "Tenant acme has 1 active participants, more than the 0 allowed; nothing is removed."
+        "Tenant acme exceeds the new limit for active participants: 1 in use, 0 allowed. Nothing "
+        "is deleted."
     ]
 
 
@@ -186,7 +189,7 @@ def test_fail_no_limit_at_all(limit: str) -> None:
     with pytest.raises(UsageError) as caught:
         run_command("update_tenant", "acme", f"--max-rooms={limit}")
     assert caught.value.message == (
-        f"Argument --max-rooms: {limit!r} is neither a whole number nor none."
+        f"Argument --max-rooms: {limit!r} is not a whole number or `none`."
     )
 
 
@@ -194,15 +197,15 @@ def test_fail_limit_that_no_column_holds() -> None:
     make_tenant()
     with pytest.raises(InvalidLimit) as caught:
         update(limited(max_rooms=2**31))
-    assert caught.value.message == "2147483648 can't be the max_rooms of a tenant."
-    assert caught.value.fix == "A limit is a whole number from 0 to 2147483647, or none."
+    assert caught.value.message == "Invalid limit max_rooms of a tenant: 2147483648."
+    assert caught.value.fix == "Pass a whole number from 0 to 2147483647, or `none`."
 
 
 def test_fail_nothing_is_asked_for() -> None:
     make_tenant()
     with pytest.raises(UsageError) as caught:
         run_command("update_tenant", "acme")
-    assert caught.value.message == "Nothing is said of what to change."
+    assert caught.value.message == "No changes were requested."
 
 
 @pytest.mark.parametrize(
@@ -219,11 +222,8 @@ def test_fail_kept_by_scaikey(wanted: TenantUpdate, kept: str) -> None:
     for dry_run in (True, False):
         with pytest.raises(ManagedByScaiKey) as caught:
             update(wanted, dry_run=dry_run)
-        assert caught.value.message == f"ScaiKey keeps the {kept} of tenant acme (tnt_acme)."
-        assert caught.value.fix == (
-            "Change that in ScaiKey, and the next `scaiwave sync` brings it here; limits and "
-            "features are changed here."
-        )
+        assert caught.value.message == f"ScaiKey manages the {kept} of tenant acme (tnt_acme)."
+        assert caught.value.fix == "Change it in ScaiKey, then run `scaiwave sync`."
     assert (Tenant.objects.get().max_rooms, Tenant.objects.get().name) == (None, "Acme")
 
 
@@ -234,8 +234,7 @@ def test_fail_slug_is_taken() -> None:
         with pytest.raises(TenantConflict) as caught:
             update(TenantUpdate(slug="other"), dry_run=dry_run)
         assert caught.value.message == (
-            "There is another tenant 'other' already: 'Other', ScaiKey tenant tnt_other, no "
-            "partner."
+            "Another tenant other already exists: 'Other', ScaiKey tenant tnt_other, no partner."
         )
 
 

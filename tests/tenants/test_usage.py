@@ -101,7 +101,7 @@ def test_success_the_worst_are_named_first_and_the_rest_counted() -> None:
         (
             [180],
             "AI tokens were fetched from ScaiGrid, 3 hours ago. "
-            "`scaiwave admin refresh-usage` fetches them anew.",
+            "Run `scaiwave admin refresh-usage` to update them.",
         ),
     ],
 )

@@ -72,7 +72,7 @@ class Command(OperatorCommand):
             self.output,
             ("Members", MEMBER_COLUMNS, row["memberships"]),
             ("Media", MEDIA_COLUMNS, row["media"]),
-            ("Last changes", AUDIT_COLUMNS, row["audit"]),
+            ("Recent changes", AUDIT_COLUMNS, row["audit"]),
         )
 
 

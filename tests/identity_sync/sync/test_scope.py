@@ -93,7 +93,7 @@ def test_fail_partner_admin_elsewhere(scaikey: Sandbox, settings: Settings) -> N
 
     with pytest.raises(TenantNotFound) as caught:
         sync(operator=operator, tenant=other_tenant.slug)
-    assert caught.value.message == f"There is no tenant '{other_tenant.slug}'."
+    assert caught.value.message == f"Tenant not found: {other_tenant.slug}."
     with pytest.raises(TenantNotFound) as unknown:
         sync(operator=operator, tenant="never-was")
     assert unknown.value.code == caught.value.code

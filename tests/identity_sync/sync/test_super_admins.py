@@ -61,7 +61,12 @@ def assert_stopped(**options: Any) -> SyncReport:
 def grant_super_admin(person: str) -> None:
     tenant = Participant.objects.get(scaikey_id=person).tenant.slug
     grant_role(
-        operator=HOST, role="super_admin", tenant=tenant, holder=person, is_group=False, now=LONG_AGO
+        operator=HOST,
+        role="super_admin",
+        tenant=tenant,
+        holder=person,
+        is_group=False,
+        now=LONG_AGO,
     )
 
 

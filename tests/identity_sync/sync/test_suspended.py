@@ -43,7 +43,7 @@ def test_success_a_tenant_that_scaikey_changes_stays_suspended(scaikey: Sandbox)
 
     tenant.refresh_from_db()
     assert (tenant.name, tenant.suspended_by_hand_at) == ("Renamed", NOW)
-    assert tenant.inactive_reason == "suspended by hand"
+    assert tenant.inactive_reason == "suspended manually"
     assert read_database() == read_directory(scaikey)
 
 

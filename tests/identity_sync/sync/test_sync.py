@@ -123,7 +123,7 @@ def test_success_leaves_and_returns_as_the_same(scaikey: Sandbox) -> None:
     assert (removed.pk, removed.local_id, removed.inactive_reason) == (
         before.pk,
         before.local_id,
-        "gone from ScaiKey",
+        "removed from ScaiKey",
     )
     assert ("participants", "deactivate", str(removed), "", "removed from ScaiKey") in get_changes()
 
@@ -181,7 +181,7 @@ def test_success_suspended_by_hand_stays_suspended(scaikey: Sandbox) -> None:
 
     assert get_changed_counts(sync()) == {"participants": {"updated": 1}}
     person.refresh_from_db()
-    assert (person.display_name, person.inactive_reason) == ("Renamed", "suspended by hand")
+    assert (person.display_name, person.inactive_reason) == ("Renamed", "suspended manually")
 
 
 def test_success_tenants_swap_slugs(scaikey: Sandbox) -> None:
@@ -230,7 +230,7 @@ def test_success_partner_gone_and_tenant_moved(scaikey: Sandbox) -> None:
     assert get_changed_counts(report)["partners"] == {"deactivated": 1}
     assert read_database() == read_directory(scaikey)
     assert {row[3] for row in get_changes() if row[0] == "tenants"} == {"partner_id"}
-    assert Partner.objects.get(scaikey_id=first).inactive_reason == "gone from ScaiKey"
+    assert Partner.objects.get(scaikey_id=first).inactive_reason == "removed from ScaiKey"
 
 
 def test_success_groups(scaikey: Sandbox) -> None:

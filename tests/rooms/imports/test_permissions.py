@@ -85,7 +85,7 @@ def test_fail_participant_is_not_active() -> None:
     home.anna.save()
     error = refused(home)
     assert isinstance(error, WorkspaceForbidden)
-    assert error.message == "Anna can't import into workspace main: suspended by hand."
+    assert error.message == "Anna can't import into workspace main: suspended manually."
 
 
 def test_fail_tenant_is_suspended() -> None:

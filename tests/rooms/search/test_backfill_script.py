@@ -114,7 +114,8 @@ def test_fail_search_text_without_a_word(database: DatabaseProbe) -> None:
         (("--restart",), "--inline and --restart need --execute."),
         (
             ("--execute", "--since", "yesterday"),
-            "--since 'yesterday' is not a date, 2026-11-24T09:30, or how long ago: 90m, 12h, 7d.",
+            "--since 'yesterday' is not a date, a time such as 2026-11-24T09:30, or an age: "
+            "90m, 12h, 7d.",
         ),
         (("--room", "lobby"), "--room needs --tenant."),
     ],
@@ -128,7 +129,7 @@ def test_fail_usage(words: tuple[str, ...], error: str) -> None:
 def test_fail_unknown_tenant(database: DatabaseProbe) -> None:
     ended = run_backfill("--tenant", "nobody")
     assert (ended.code, ended.out) == (1, "")
-    assert ended.err.startswith("Error: There is no tenant 'nobody'. [SW_TENANT_NOT_FOUND]")
+    assert ended.err.startswith("Error: Tenant not found: nobody. [SW_TENANT_NOT_FOUND]")
 
 
 def test_fail_no_redis(database: DatabaseProbe) -> None:

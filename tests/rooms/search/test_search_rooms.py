@@ -190,7 +190,7 @@ def test_fail_tenant_of_another_administrator() -> None:
     administrator = make_tenant_admin(own_room.tenant)
     assert find_event_ids("report", operator=administrator) == [own_message.pk]
     for name in ("globex", str(other_room.tenant_id), "never-was"):
-        with pytest.raises(TenantNotFound, match=f"There is no tenant '{name}'."):
+        with pytest.raises(TenantNotFound, match=f"Tenant not found: {name}."):
             find_event_ids("report", tenant=name, operator=administrator)
 
 

@@ -126,25 +126,25 @@ TOKENS: dict[str, tuple[dict[str, Any], int, str, str]] = {
         {"sub": "usr_nobody"},
         403,
         "SW_AUTH_INSUFFICIENT_PERMISSION",
-        "The token's user is no participant of tenant acme.",
+        "The token's user is not a participant of tenant acme.",
     ),
     "user of another tenant": (
         {"tenant_id": "tnt_globex"},
         403,
         "SW_AUTH_INSUFFICIENT_PERMISSION",
-        "The token's user is no participant of tenant globex.",
+        "The token's user is not a participant of tenant globex.",
     ),
     "suspended": (
         {"sub": "usr_dora"},
         403,
         "SW_AUTH_INSUFFICIENT_PERMISSION",
-        "You may not sign in: the person is suspended by hand.",
+        "You can't sign in: the person is suspended manually.",
     ),
     "administrator's role": (
         {"sub": "usr_nobody", "role": "super_admin"},
         403,
         "SW_AUTH_INSUFFICIENT_PERMISSION",
-        "The token's user is no participant of tenant acme.",
+        "The token's user is not a participant of tenant acme.",
     ),
 }
 

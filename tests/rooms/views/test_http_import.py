@@ -143,7 +143,7 @@ def test_fail_unsigned_where_a_signature_is_required(server: LiveServer, bundle:
             "sales",
             403,
             "SW_AUTH_INSUFFICIENT_PERMISSION",
-            "You may not sign in: the person is suspended by hand.",
+            "You can't sign in: the person is suspended manually.",
         ),
     ],
 )
