@@ -212,7 +212,7 @@ def test_fail_unknown_column_and_workspace(acme: Tenant) -> None:
     assert caught.value.message == "Unknown sort column: size."
     assert caught.value.fix == (
         "Sort by one of name, alias, type, state, workspace, members, events, media, last-event, "
-        "created; with a minus before it, as in --sort=-events, the order is turned round."
+        "created. Put a minus before it to reverse the order: --sort=-events."
     )
     with pytest.raises(WorkspaceNotFound):
         list_names(workspace="nowhere")

@@ -143,8 +143,8 @@ def test_success_plain_text(lobby: Room) -> None:
         f"photo.png  image/png   5 B  clean  lost     {photo.sha256}\n"
         "\n"
         "Recent changes\n"
-        "When                     Who   What         Of what\n"
-        "2026-03-04 05:06:07 UTC  root  export-room  Lobby\n"
+        "Time                     Operator  Action       Subject\n"
+        "2026-03-04 05:06:07 UTC  root      export-room  Lobby\n"
     )
     document = json.loads(run_command("show_room", "lobby", "--tenant", "acme", "--json"))
     assert document == {"room": json.loads(to_json(show()))}

@@ -307,13 +307,13 @@ def _apply_and_check(context: _SyncContext, plan: Plan) -> None:
         return
     if options.allow_no_super_admin:
         report.warnings.append(
-            f"This sync leaves {loss}. Grant the role to another person: {GRANT_COMMAND}."
+            f"This sync leaves {loss}. Grant the role to someone: {GRANT_COMMAND}."
         )
         return
     raise LastSuperAdminLost(
         f"This sync would leave {loss}. No changes were made.",
         report=report,
-        fix=f"Grant super_admin to a person who remains: {GRANT_COMMAND}. Or accept the loss: "
+        fix=f"Grant the role to someone who remains: {GRANT_COMMAND}. To accept it instead: "
         f"`{plan.command} --allow-no-super-admin`.",
     )
 

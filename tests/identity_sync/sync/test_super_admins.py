@@ -27,10 +27,7 @@ pytestmark = [
 ]
 
 GRANT = "`scaiwave role grant super_admin --tenant <slug> --to <who>`"
-WARNING = (
-    "After this sync nobody active on this platform is super_admin. Grant the role to someone: "
-    f"{GRANT}."
-)
+WARNING = f"This sync leaves no active super_admin. Grant the role to someone: {GRANT}."
 
 
 def assert_stopped(**options: Any) -> SyncReport:
@@ -41,8 +38,7 @@ def assert_stopped(**options: Any) -> SyncReport:
         with pytest.raises(LastSuperAdminLost) as caught:
             sync(**options, **extra)
         assert caught.value.message == (
-            "After this sync nobody active on this platform would be super_admin. No changes were "
-            "made."
+            "This sync would leave no active super_admin. No changes were made."
         )
         assert caught.value.fix == (
             f"Grant the role to someone who remains: {GRANT}. To accept it instead: `scaiwave sync "
