@@ -105,9 +105,7 @@ def test_fail_what_is_not_valid() -> None:
     with pytest.raises(InvalidName) as scaikey_id:
         create(scaikey_id="a b")
     assert scaikey_id.value.message == "Invalid ScaiKey ID of a partner: 'a b'."
-    assert scaikey_id.value.fix == (
-        "Copy the id from ScaiKey; leave it out for a partner that ScaiKey hasn't."
-    )
+    assert scaikey_id.value.fix == ("Copy the ID from ScaiKey. Omit it to create a local partner.")
     with pytest.raises(InvalidLimit) as limit:
         create(limits={"max_tenants": 2**31})
     assert limit.value.message == "2147483648 can't be the max_tenants of a partner."

@@ -207,8 +207,8 @@ def test_fail_the_budget_is_used_up(sandbox: Sandbox, config: Configuration) -> 
     assert of(result, "embed").lines() == [
         "fail  embed         0.00 s  ScaiGrid's budget is used up: BUDGET_EXCEEDED, No money. "
         "[SW_AI_BUDGET_EXCEEDED]",
-        "      Fix: The budget for this month is used up: raise it in ScaiGrid, or wait for the "
-        "next month. Trying again does not help.",
+        "      Fix: This month's budget is used up: raise it in ScaiGrid, or wait for the next "
+        "month.",
     ]
 
 
