@@ -116,7 +116,7 @@ rooms = st.builds(
 )
 
 
-def build(drawn: Drawn, home: Home) -> Room:
+def create_room(drawn: Drawn, home: Home) -> Room:
     """The room in the database, its files in the store."""
     people = [_person(home, kind) for kind in SENDERS]
     room = rows.room(home.workspace, home.anna, **drawn.room)

@@ -1,4 +1,4 @@
-"""Compares a bundle with the one that comes out of a server it was imported on.
+"""Compare a bundle with an export of the room that was imported from it.
 
 Written from the page about the format alone: what an import keeps, strips and rewrites.
 """
@@ -29,7 +29,7 @@ SENDER = "_imported_sender"
 
 
 @dataclass(frozen=True)
-class Carried:
+class ReadBundle:
     """A bundle as read by Python's own zipfile and json. `files` are the bytes by name of entry."""
 
     manifest: Json
@@ -41,12 +41,12 @@ class Carried:
         return events
 
 
-def carried(data: bytes) -> Carried:
+def read_bundle(data: bytes) -> ReadBundle:
     with zipfile.ZipFile(BytesIO(data)) as archive:
         assert archive.testzip() is None
         files = {name: archive.read(name) for name in archive.namelist()}
     # As numbers are written, for 1e308 is equal to the integer that PostgreSQL writes for it.
-    return Carried(json.loads(files.pop("manifest.json"), parse_float=Decimal), files)
+    return ReadBundle(json.loads(files.pop("manifest.json"), parse_float=Decimal), files)
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,25 @@ class Target:
     importer: Json = field(default_factory=dict)
 
 
-def differences(first: Carried, second: Carried, target: Target) -> Iterator[str]:
+def find_differences(first: ReadBundle, second: ReadBundle, target: Target) -> Iterator[str]:
     """What the second has and should not have, or the other way round."""
     return Comparison(first, second, target).all()
 
 
-def same(one: Any, other: Any) -> bool:
+def is_same_json(one: Any, other: Any) -> bool:
     """Whether two JSON values are equal: 1 and 1.0 are, 1 and true are not."""
     match one, other:
         case dict(), dict():
-            return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+            return one.keys() == other.keys() and all(
+                is_same_json(one[key], other[key]) for key in one
+            )
         case list(), list():
-            return len(one) == len(other) and all(map(same, one, other))
+            return len(one) == len(other) and all(map(is_same_json, one, other))
     return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
 
 
 class Comparison:
-    def __init__(self, first: Carried, second: Carried, target: Target) -> None:
+    def __init__(self, first: ReadBundle, second: ReadBundle, target: Target) -> None:
         self.first = first
         self.second = second
         self.target = target
@@ -93,7 +95,7 @@ class Comparison:
             yield from part
 
     def differ(self, where: str, expected: Any, found: Any) -> Iterator[str]:
-        if not same(expected, found):
+        if not is_same_json(expected, found):
             yield f"{where}: {found!r} instead of {expected!r}"
 
     def head(self) -> Iterator[str]:

@@ -10,8 +10,8 @@ import pytest
 from rooms.services.imports.import_room import import_room
 from scaiwave.auth.operators import get_host_operator
 from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY
-from tests.rooms.round_trip import Carried, carried, differences
-from tests.rooms.test_round_trip import a_home, exported, target
+from tests.rooms.round_trip import ReadBundle, find_differences, read_bundle
+from tests.rooms.test_round_trip import a_home, export_bytes, target
 from tests.scaiwave.rows import NOW
 
 
@@ -37,11 +37,11 @@ def test_success_everything_that_the_format_has(media_root: Path) -> None:
     }
     media = (done.media_stored, done.media_already_there, done.media_infected, done.media_missing)
     assert media == (2, 0, 1, 2)
-    again = carried(exported(home, str(done.room_id)))
-    assert list(differences(known(carried(golden)), again, target(home))) == []
+    again = read_bundle(export_bytes(home, str(done.room_id)))
+    assert list(find_differences(drop_unknown_keys(read_bundle(golden)), again, target(home))) == []
 
 
-def known(bundle: Carried) -> Carried:
+def drop_unknown_keys(bundle: ReadBundle) -> ReadBundle:
     """Without the keys that it has to show that unknown ones are ignored."""
     manifest = bundle.manifest
     for place in (manifest, manifest["room"], *manifest["media"], *manifest["senders"].values()):

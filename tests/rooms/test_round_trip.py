@@ -20,8 +20,8 @@ from rooms.services.imports.import_room import import_room
 from scaiwave.auth.operators import get_host_operator
 from tests.rooms.exports.factories import make_window
 from tests.rooms.imports.factories import Home, make_home
-from tests.rooms.random_rooms import Drawn, build, rooms
-from tests.rooms.round_trip import Target, carried, differences
+from tests.rooms.random_rooms import Drawn, create_room, rooms
+from tests.rooms.round_trip import Target, find_differences, read_bundle
 from tests.scaiwave.rows import NOW
 
 _NUMBERS = count()
@@ -34,7 +34,7 @@ def a_home() -> Home:
     return make_home(f"home{next(_NUMBERS)}")
 
 
-def exported(home: Home, room_id: str, window: TimeWindow = WHOLE_ROOM) -> bytes:
+def export_bytes(home: Home, room_id: str, window: TimeWindow = WHOLE_ROOM) -> bytes:
     export = export_room(
         operator=get_host_operator(),
         tenant=home.tenant.slug,
@@ -46,7 +46,7 @@ def exported(home: Home, room_id: str, window: TimeWindow = WHOLE_ROOM) -> bytes
     return b"".join(export)
 
 
-def imported(home: Home, bundle: bytes) -> str:
+def import_bytes(home: Home, bundle: bytes) -> str:
     done = import_room(
         operator=get_host_operator(),
         tenant=home.tenant.slug,
@@ -85,9 +85,9 @@ def window_of(drawn: Drawn) -> TimeWindow:
 @given(drawn=rooms)
 def test_success_any_room(media_root: Path, drawn: Drawn) -> None:
     home = a_home()
-    room = build(drawn, home)
-    first = exported(home, str(room.pk), window_of(drawn))
+    room = create_room(drawn, home)
+    first = export_bytes(home, str(room.pk), window_of(drawn))
     for there in (a_home(), home):
-        second = exported(there, imported(there, first))
-        assert list(differences(carried(first), carried(second), target(there))) == []
+        second = export_bytes(there, import_bytes(there, first))
+        assert list(find_differences(read_bundle(first), read_bundle(second), target(there))) == []
         first = second

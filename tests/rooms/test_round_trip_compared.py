@@ -11,9 +11,16 @@ from typing import Any
 
 import pytest
 
-from tests.rooms.random_rooms import Drawn, build
-from tests.rooms.round_trip import Carried, Json, Target, carried, differences, same
-from tests.rooms.test_round_trip import a_home, exported, imported, target
+from tests.rooms.random_rooms import Drawn, create_room
+from tests.rooms.round_trip import (
+    Json,
+    ReadBundle,
+    Target,
+    find_differences,
+    is_same_json,
+    read_bundle,
+)
+from tests.rooms.test_round_trip import a_home, export_bytes, import_bytes, target
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 FILES = [
@@ -72,38 +79,42 @@ FREE = {
 
 
 @pytest.fixture
-def pair(media_root: Path) -> tuple[Carried, Carried, Target]:
+def pair(media_root: Path) -> tuple[ReadBundle, ReadBundle, Target]:
     files = [{**file, "mime_type": "image/png"} for file in FILES]
     home, there = a_home(), a_home()
-    room = build(Drawn(ROOM, copy.deepcopy(EVENTS), files, None), home)
-    first = exported(home, str(room.pk))
-    return carried(first), carried(exported(there, imported(there, first))), target(there)
+    room = create_room(Drawn(ROOM, copy.deepcopy(EVENTS), files, None), home)
+    first = export_bytes(home, str(room.pk))
+    return (
+        read_bundle(first),
+        read_bundle(export_bytes(there, import_bytes(there, first))),
+        target(there),
+    )
 
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def noticed(first: Carried, second: Carried, there: Target) -> bool:
+def is_noticed(first: ReadBundle, second: ReadBundle, there: Target) -> bool:
     """What is not even a manifest any more makes the comparison fail, which a test notices."""
     try:
-        return bool(list(differences(first, second, there)))
+        return bool(list(find_differences(first, second, there)))
     except (KeyError, TypeError, AttributeError, IndexError):
         return True
 
 
 def test_success_every_change_of_the_manifest_is_noticed(
-    pair: tuple[Carried, Carried, Target],
+    pair: tuple[ReadBundle, ReadBundle, Target],
 ) -> None:
     first, second, there = pair
-    assert list(differences(*pair)) == []
+    assert list(find_differences(*pair)) == []
     assert [event["event_type"] for event in second.events] == [
         "swp.room.message", "swp.room.message", "swp.room.reaction", "swp.room.redaction",
         "swp.room.message", "org.example.x",
     ]  # fmt: skip
     unnoticed = set()
     for path, manifest in changes(second.manifest):
-        changed = Carried(manifest, second.files)
-        if not noticed(first, changed, there):
+        changed = ReadBundle(manifest, second.files)
+        if not is_noticed(first, changed, there):
             unnoticed.add(path)
     assert unnoticed == FREE
 
@@ -128,7 +139,7 @@ def _changes_of_object(value: Json) -> Iterator[tuple[str, Any]]:
     for key, member in value.items():
         yield f"without {key}", {name: value[name] for name in value if name != key}
         for path, changed in changes(member):
-            yield _joined(key, path), {**value, key: changed}
+            yield _join(key, path), {**value, key: changed}
 
 
 def _changes_of_list(value: list[Any]) -> Iterator[tuple[str, Any]]:
@@ -139,7 +150,7 @@ def _changes_of_list(value: list[Any]) -> Iterator[tuple[str, Any]]:
         yield f"without [{number}]", [*before, *after]
         yield f"with [{number}] twice", [*before, item, item, *after]
         for path, changed in changes(item):
-            yield _joined(f"[{number}]", path), [*before, changed, *after]
+            yield _join(f"[{number}]", path), [*before, changed, *after]
 
 
 def _another(text: str) -> str:
@@ -149,20 +160,22 @@ def _another(text: str) -> str:
     return f"{text}x"
 
 
-def _joined(key: str, path: str) -> str:
+def _join(key: str, path: str) -> str:
     return f"{key}.{path}".replace(".[", "[").rstrip(".")
 
 
-def test_success_every_change_of_a_file_is_noticed(pair: tuple[Carried, Carried, Target]) -> None:
+def test_success_every_change_of_a_file_is_noticed(
+    pair: tuple[ReadBundle, ReadBundle, Target],
+) -> None:
     first, second, there = pair
     names = [name for name in second.files if name.startswith("media/")]
     assert len(names) == 2
     for name in names:
         fewer = {key: data for key, data in second.files.items() if key != name}
         for files in (fewer, {**second.files, name: b"other"}):
-            assert noticed(first, Carried(second.manifest, files), there)
+            assert is_noticed(first, ReadBundle(second.manifest, files), there)
     more = {**second.files, f"media/{'0' * 64}/x": b""}
-    assert noticed(first, Carried(second.manifest, more), there)
+    assert is_noticed(first, ReadBundle(second.manifest, more), there)
 
 
 @pytest.mark.parametrize(
@@ -181,5 +194,5 @@ def test_success_every_change_of_a_file_is_noticed(pair: tuple[Carried, Carried,
     ],
 )
 def test_success_equality_of_json(one: Any, other: Any, expected: bool) -> None:
-    assert same(one, other) is expected
-    assert same(other, one) is expected
+    assert is_same_json(one, other) is expected
+    assert is_same_json(other, one) is expected

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.environment import own_settings
-from tests.rooms.round_trip import Carried, Target, carried, differences
+from tests.rooms.round_trip import ReadBundle, Target, find_differences, read_bundle
 from tests.scaiwave import console
 from tests.services.postgres import create_database
 
@@ -33,9 +33,9 @@ class Server:
         made: dict[str, Any] = self.run("manage", "seed_rooms", "--tenant", tenant, *words)
         return made
 
-    def export(self, tenant: str, room: str, file: Path) -> Carried:
+    def export(self, tenant: str, room: str, file: Path) -> ReadBundle:
         self.run("room", "export", room, "--tenant", tenant, "--output", str(file))
-        return carried(file.read_bytes())
+        return read_bundle(file.read_bytes())
 
     def public_key(self) -> str:
         return str(self.run("admin", "federation", "descriptor")["public_key"])
@@ -82,5 +82,5 @@ def test_success_from_sqlite_to_postgresql_and_back(
         file = tmp_path / f"{number}.zip"
         after = there.export("beta", room, file)
         target = Target({"slug": "seeded", "name": "seeded"}, owner)
-        assert list(differences(before, after, target)) == []
+        assert list(find_differences(before, after, target)) == []
         before = after

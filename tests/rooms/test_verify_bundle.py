@@ -17,22 +17,22 @@ from federation.models import ServerKey
 from rooms.bundle.format import MIB
 from rooms.queries.verify_bundle import VerifiedBundle, verify_bundle
 from scaiwave.errors import UsageError
-from tests.rooms.bundle.archive_factories import zip_of
+from tests.rooms.bundle.archive_factories import make_zip
 from tests.rooms.bundle.corpus_archives import ARCHIVES
 from tests.rooms.bundle.corpus_events import EVENTS
 from tests.rooms.bundle.corpus_names import NAMES
 from tests.rooms.bundle.factories import (
-    bundle,
-    event,
-    manifest,
-    manifest_bytes,
-    media_row,
-    part,
-    reaction,
-    signature,
-    uid,
+    encode_manifest,
+    make_bundle,
+    make_event,
+    make_manifest,
+    make_media_row,
+    make_part,
+    make_reaction,
+    make_signature,
+    make_uid,
 )
-from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY, signing_key
+from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY, make_signing_key
 from tests.scaiwave.console import at_terminal, scaiwave, shell
 from tests.tenants.factories import HOST_OPERATOR, NOW
 
@@ -48,7 +48,7 @@ def verify(raw: bytes, **changes: Any) -> VerifiedBundle:
 
 def own_key() -> None:
     """The key of the golden bundle, as this server's own; its private half is not needed."""
-    public = signing_key().public_key().public_bytes_raw()
+    public = make_signing_key().public_key().public_bytes_raw()
     ServerKey.objects.create(
         key_id=KEY_ID,
         public_key=base64.b64encode(public).decode(),
@@ -105,7 +105,7 @@ def test_success_unknown_signer() -> None:
 
 def test_success_unsigned() -> None:
     for signed in (True, False):
-        found = verify(bundle(manifest(event(1)), signed=signed))
+        found = verify(make_bundle(make_manifest(make_event(1)), signed=signed))
         assert found.sentence == (
             "The bundle is valid. It is unsigned, so its origin can't be verified."
         )
@@ -113,7 +113,7 @@ def test_success_unsigned() -> None:
 
 def test_fail_signature_required() -> None:
     for found in (
-        verify(bundle(manifest(event(1))), require_signature=True),
+        verify(make_bundle(make_manifest(make_event(1))), require_signature=True),
         verify(GOLDEN.read_bytes(), key=OTHER_KEY, require_signature=True),
     ):
         assert found.error is not None
@@ -128,9 +128,9 @@ def test_fail_wrong_signature() -> None:
         "algorithm": "ed25519",
         "signature": base64.b64encode(bytes(64)).decode(),
     }
-    document = manifest(event(1))
-    entries = {"manifest.json": manifest_bytes(document)}
-    found = verify(bundle(document, signed=signature(entries, document, **forged)))
+    document = make_manifest(make_event(1))
+    entries = {"manifest.json": encode_manifest(document)}
+    found = verify(make_bundle(document, signed=make_signature(entries, document, **forged)))
     assert found.error is not None
     assert found.error.message == (
         "The bundle's signature is not valid. "
@@ -142,16 +142,19 @@ def test_fail_each_wrong_missing_and_extra_entry_is_named() -> None:
     """One of each, in one archive; names are in the order of their hashes."""
     names = sorted(f"media/{sha256(one).hexdigest()}/{one.decode()}" for one in (b"a", b"b", b"c"))
     damaged, lying, extra = names
-    document = manifest(
-        event(1),
-        media=[media_row(damaged[-1].encode(), damaged[-1]), media_row(b"d", "d", media_id=uid(4))],
+    document = make_manifest(
+        make_event(1),
+        media=[
+            make_media_row(damaged[-1].encode(), damaged[-1]),
+            make_media_row(b"d", "d", media_id=make_uid(4)),
+        ],
     )
-    raw = zip_of(
-        part("manifest.json", manifest_bytes(document)),
-        replace(part(damaged, damaged[-1].encode()), crc=7),
-        part(lying, b"x"),
-        part(extra, extra[-1].encode()),
-        part("signature.json", json.dumps(signature({}, document)).encode()),
+    raw = make_zip(
+        make_part("manifest.json", encode_manifest(document)),
+        replace(make_part(damaged, damaged[-1].encode()), crc=7),
+        make_part(lying, b"x"),
+        make_part(extra, extra[-1].encode()),
+        make_part("signature.json", json.dumps(make_signature({}, document)).encode()),
     )
     missing = f"media/{sha256(b'd').hexdigest()}/d"
     found = verify(raw)
@@ -171,23 +174,25 @@ def test_fail_each_wrong_missing_and_extra_entry_is_named() -> None:
 @pytest.mark.parametrize("name", ["out of order", "event ids twice", "reaction to nothing"])
 def test_fail_manifest(name: str) -> None:
     bad = EVENTS[name]
-    found = verify(bundle(bad.document))
+    found = verify(make_bundle(bad.document))
     assert [problem.message for problem in found.problems] == [bad.message]
     row = found.problem_rows()[0]
     assert (row["code"], row["entry"]) == (bad.error.code, "manifest.json")
     assert (found.header, found.counts) == (None, None)
-    assert found.manifest_sha256 == sha256(manifest_bytes(bad.document)).hexdigest()
+    assert found.manifest_sha256 == sha256(encode_manifest(bad.document)).hexdigest()
     assert found.error is not None
     assert found.error.message == "The bundle is not valid: 1 problem found."
 
 
 def test_fail_manifest_that_can_not_be_unpacked() -> None:
     """What signs for it is not blamed as well, and its hash is not made up."""
-    document = manifest(event(1))
-    raw = manifest_bytes(document)
-    signed = json.dumps(signature({"manifest.json": raw}, document)).encode()
+    document = make_manifest(make_event(1))
+    raw = encode_manifest(document)
+    signed = json.dumps(make_signature({"manifest.json": raw}, document)).encode()
     found = verify(
-        zip_of(replace(part("manifest.json", raw), crc=1), part("signature.json", signed))
+        make_zip(
+            replace(make_part("manifest.json", raw), crc=1), make_part("signature.json", signed)
+        )
     )
     assert [problem.message for problem in found.problems] == [
         "Entry manifest.json is damaged: its checksum does not match."
@@ -253,7 +258,7 @@ def test_fail_command_says_how_to_do_without_a_database() -> None:
 
 def test_fail_command(tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
-    path.write_bytes(bundle(manifest(event(1), reaction(2, to=9))))
+    path.write_bytes(make_bundle(make_manifest(make_event(1), make_reaction(2, to=9))))
     ended = scaiwave("room", "verify", str(path), "--key", PUBLIC_KEY)
     bad = "Events refer to events that are not in the bundle: event 2 "
     assert ended.code == 1
@@ -266,7 +271,7 @@ def test_fail_command(tmp_path: Path) -> None:
 
 def test_fail_command_json_from_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
-    path.write_bytes(bundle(manifest(event(1), media=[media_row(b"x")])))
+    path.write_bytes(make_bundle(make_manifest(make_event(1), media=[make_media_row(b"x")])))
     ended = shell(f"cat {path} | scaiwave room verify - --json --key {PUBLIC_KEY}")
     assert ended.code == 1
     problems = json.loads(ended.out)["bundle"]["problems"]

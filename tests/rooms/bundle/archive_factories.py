@@ -38,7 +38,7 @@ class Part:
     def body(self) -> bytes:
         if self.packed is not None:
             return self.packed
-        return deflated(self.data) if self.method == 8 else self.data
+        return deflate(self.data) if self.method == 8 else self.data
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -93,12 +93,12 @@ class Zip:
         return locals_ + centrals + end + self.comment
 
 
-def deflated(data: bytes) -> bytes:
+def deflate(data: bytes) -> bytes:
     packer = zlib.compressobj(6, zlib.DEFLATED, -15)
     return packer.compress(data) + packer.flush()
 
 
-def described(part: Part, *, wide: bool = False, signed: bool = True) -> Part:
+def add_descriptor(part: Part, *, wide: bool = False, signed: bool = True) -> Part:
     """The part with its sizes behind its data, as archives have that are written to pipes."""
     crc, packed, size = part.sizes
     after = (b"PK\7\b" if signed else b"") + struct.pack(
@@ -107,5 +107,5 @@ def described(part: Part, *, wide: bool = False, signed: bool = True) -> Part:
     return replace(part, flags=part.flags | 8, local_sizes=(0, 0, 0), after=after)
 
 
-def zip_of(*parts: Part) -> bytes:
+def make_zip(*parts: Part) -> bytes:
     return Zip(list(parts)).to_bytes()

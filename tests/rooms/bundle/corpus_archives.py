@@ -16,40 +16,42 @@ from rooms.errors import (
     BundleTooLarge,
     DecompressionBomb,
 )
-from tests.rooms.bundle.archive_factories import Zip, deflated, described, zip_of
-from tests.rooms.bundle.factories import LIMITS, part
-from tests.rooms.bundle.malformed_bundles import GOOD, HASH, MIB, Hostile, media
+from tests.rooms.bundle.archive_factories import Zip, add_descriptor, deflate, make_zip
+from tests.rooms.bundle.factories import LIMITS, make_part
+from tests.rooms.bundle.malformed_bundles import GOOD, HASH, MIB, MalformedBundle, make_media_part
 
 ZEROS = b"\0" * 2 * MIB
 
 
-def nested_bomb() -> bytes:
+def make_nested_bomb() -> bytes:
     """Ten levels of ZIP files in a ZIP file, the innermost one of zeros."""
     data = b"\0" * 8 * MIB
     for _ in range(10):
-        data = zip_of(part("bomb.zip", data))
-    return zip_of(GOOD, part("bomb.zip", data))
+        data = make_zip(make_part("bomb.zip", data))
+    return make_zip(GOOD, make_part("bomb.zip", data))
 
 
-def overlapping() -> bytes:
+def make_overlapping_entries() -> bytes:
     """Two entries of the directory that share one header and its data."""
-    return zip_of(GOOD, media("a.png"), replace(media("b.png"), offset=len(GOOD.local())))
+    return make_zip(
+        GOOD, make_media_part("a.png"), replace(make_media_part("b.png"), offset=len(GOOD.local()))
+    )
 
 
-def quoted() -> bytes:
+def make_quoting_entries() -> bytes:
     """An entry whose data are the header of the next one, and go on into its data."""
-    inner = media("inner.png", random.Random(1).randbytes(1000))
+    inner = make_media_part("inner.png", random.Random(1).randbytes(1000))
     outer = replace(
-        media("outer.png"),
+        make_media_part("outer.png"),
         method=0,
         data=inner.local(),
         packed=b"",
         packed_size=len(inner.local()),
     )
-    return zip_of(GOOD, outer, inner)
+    return make_zip(GOOD, outer, inner)
 
 
-def end_of_zip64(raw: bytes, **changes: int) -> bytes:
+def add_zip64_records(raw: bytes, **changes: int) -> bytes:
     """The archive with ZIP64 records before its end; the changes are what they lie about."""
     end = raw[-22:]
     _, _, _, _, count, size, offset, _ = struct.unpack("<4s4H2LH", end)
@@ -62,12 +64,12 @@ def end_of_zip64(raw: bytes, **changes: int) -> bytes:
     return raw[:-22] + record + locator + end
 
 
-def zip64(*values: int) -> bytes:
+def make_zip64_extra(*values: int) -> bytes:
     """The extra field of ZIP64: size, packed size, and so on."""
     return struct.pack(f"<2H{len(values)}Q", 1, 8 * len(values), *values)
 
 
-def by_zipfile(*, encrypted: bool = False) -> bytes:
+def make_with_zipfile(*, encrypted: bool = False) -> bytes:
     """What Python's own module writes, with its flag of encryption set by hand."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -79,210 +81,215 @@ def by_zipfile(*, encrypted: bool = False) -> bytes:
     return bytes(raw)
 
 
-ARCHIVES: dict[str, Hostile] = {
-    "empty file": Hostile(lambda: b"", BundleNotZip, "The bundle is empty: 0 bytes."),
-    "text": Hostile(lambda: b"hello\n" * 100, BundleNotZip, "The bundle is not a ZIP file."),
-    "gzip": Hostile(
+ARCHIVES: dict[str, MalformedBundle] = {
+    "empty file": MalformedBundle(lambda: b"", BundleNotZip, "The bundle is empty: 0 bytes."),
+    "text": MalformedBundle(
+        lambda: b"hello\n" * 100, BundleNotZip, "The bundle is not a ZIP file."
+    ),
+    "gzip": MalformedBundle(
         lambda: b"\x1f\x8b\x08" + b"\0" * 99, BundleNotZip, "The bundle is not a ZIP file."
     ),
-    "no entries": Hostile(zip_of, BundleDamaged, "The archive has no manifest.json."),
-    "no manifest": Hostile(
-        lambda: zip_of(media("a.png")), BundleDamaged, "The archive has no manifest.json."
+    "no entries": MalformedBundle(make_zip, BundleDamaged, "The archive has no manifest.json."),
+    "no manifest": MalformedBundle(
+        lambda: make_zip(make_media_part("a.png")),
+        BundleDamaged,
+        "The archive has no manifest.json.",
     ),
-    "without its end": Hostile(
-        lambda: zip_of(GOOD)[:-1],
+    "without its end": MalformedBundle(
+        lambda: make_zip(GOOD)[:-1],
         BundleNotZip,
         "The archive is incomplete: its end is missing.",
     ),
-    "comment": Hostile(
+    "comment": MalformedBundle(
         lambda: Zip([GOOD], comment=b"hi").to_bytes(),
         BundleDamaged,
         "The archive has a comment, or bytes after its end.",
     ),
-    "bytes behind": Hostile(
-        lambda: zip_of(GOOD) + b"more",
+    "bytes behind": MalformedBundle(
+        lambda: make_zip(GOOD) + b"more",
         BundleDamaged,
         "The archive has a comment, or bytes after its end.",
     ),
-    "bytes before, offsets as without": Hostile(
-        lambda: b"#!/bin/sh\n" + zip_of(GOOD),
+    "bytes before, offsets as without": MalformedBundle(
+        lambda: b"#!/bin/sh\n" + make_zip(GOOD),
         BundleDamaged,
         "The archive's directory is not where its end record says.",
     ),
-    "bytes before, offsets right": Hostile(
+    "bytes before, offsets right": MalformedBundle(
         lambda: Zip([GOOD], before=b"#!/bin/sh\n").to_bytes(),
         BundleDamaged,
         "The archive has bytes before its first entry.",
     ),
-    "bytes between": Hostile(
+    "bytes between": MalformedBundle(
         lambda: Zip([GOOD], between=b"hidden").to_bytes(),
         BundleDamaged,
         "Bytes after entry manifest.json do not belong to any entry.",
     ),
-    "directory has more": Hostile(
-        lambda: Zip([GOOD, media("a.png")], count=1).to_bytes(),
+    "directory has more": MalformedBundle(
+        lambda: Zip([GOOD, make_media_part("a.png")], count=1).to_bytes(),
         BundleDamaged,
         "The archive's directory has more entries than its end record says.",
     ),
-    "directory has fewer": Hostile(
+    "directory has fewer": MalformedBundle(
         lambda: Zip([GOOD], count=2).to_bytes(),
         BundleDamaged,
         "The archive's directory has fewer entries than its end record says.",
     ),
-    "too many entries": Hostile(
-        lambda: end_of_zip64(Zip([GOOD], count=0xFFFF).to_bytes(), count=10**9),
+    "too many entries": MalformedBundle(
+        lambda: add_zip64_records(Zip([GOOD], count=0xFFFF).to_bytes(), count=10**9),
         BundleTooLarge,
         "The archive has 1,000,000,000 entries (maximum 100,002).",
     ),
-    "two ends that disagree": Hostile(
-        lambda: end_of_zip64(zip_of(GOOD), count=2),
+    "two ends that disagree": MalformedBundle(
+        lambda: add_zip64_records(make_zip(GOOD), count=2),
         BundleDamaged,
         "The archive's two end records disagree about its directory.",
     ),
-    "one part of several": Hostile(
-        lambda: zip_of(GOOD)[:-18] + b"\1" + zip_of(GOOD)[-17:],
+    "one part of several": MalformedBundle(
+        lambda: make_zip(GOOD)[:-18] + b"\1" + make_zip(GOOD)[-17:],
         BundleDamaged,
         "The archive is split into several parts.",
     ),
-    "entry with a comment": Hostile(
-        lambda: zip_of(replace(GOOD, comment=b"hi")),
+    "entry with a comment": MalformedBundle(
+        lambda: make_zip(replace(GOOD, comment=b"hi")),
         BundleDamaged,
         "Entry b'manifest.json' has a comment, or is on another disk.",
     ),
-    "encrypted": Hostile(
-        lambda: by_zipfile(encrypted=True),
+    "encrypted": MalformedBundle(
+        lambda: make_with_zipfile(encrypted=True),
         BundleEncrypted,
         "Entry manifest.json is encrypted.",
     ),
-    "encrypted by method": Hostile(
-        lambda: zip_of(replace(GOOD, method=99)),
+    "encrypted by method": MalformedBundle(
+        lambda: make_zip(replace(GOOD, method=99)),
         BundleEncrypted,
         "Entry manifest.json is encrypted.",
     ),
-    "other method": Hostile(
-        lambda: zip_of(replace(GOOD, method=12)),
+    "other method": MalformedBundle(
+        lambda: make_zip(replace(GOOD, method=12)),
         BundleDamaged,
         "Entry manifest.json uses an unsupported compression (method 12).",
     ),
-    "unknown flag": Hostile(
-        lambda: zip_of(replace(GOOD, flags=0x20)),
+    "unknown flag": MalformedBundle(
+        lambda: make_zip(replace(GOOD, flags=0x20)),
         BundleDamaged,
         "Entry manifest.json uses an unsupported compression (method 8).",
     ),
-    "directory disagrees about the name": Hostile(
-        lambda: zip_of(replace(GOOD, local_name=b"MANIFEST.json")),
+    "directory disagrees about the name": MalformedBundle(
+        lambda: make_zip(replace(GOOD, local_name=b"MANIFEST.json")),
         BundleDamaged,
         "The local header of entry manifest.json does not match the archive's directory.",
     ),
-    "directory disagrees about the method": Hostile(
-        lambda: zip_of(replace(GOOD, local_method=0)),
+    "directory disagrees about the method": MalformedBundle(
+        lambda: make_zip(replace(GOOD, local_method=0)),
         BundleDamaged,
         "The local header of entry manifest.json does not match the archive's directory.",
     ),
-    "directory disagrees about flags": Hostile(
-        lambda: zip_of(replace(GOOD, local_flags=1)),
+    "directory disagrees about flags": MalformedBundle(
+        lambda: make_zip(replace(GOOD, local_flags=1)),
         BundleDamaged,
         "The local header of entry manifest.json does not match the archive's directory.",
     ),
-    "directory disagrees about sizes": Hostile(
-        lambda: zip_of(replace(GOOD, local_sizes=(0, 1, 1))),
+    "directory disagrees about sizes": MalformedBundle(
+        lambda: make_zip(replace(GOOD, local_sizes=(0, 1, 1))),
         BundleDamaged,
         "The local header of entry manifest.json does not match the archive's directory.",
     ),
-    "directory disagrees with what is behind the data": Hostile(
-        lambda: zip_of(replace(described(GOOD), after=b"PK\7\b" + b"\0" * 12)),
+    "directory disagrees with what is behind the data": MalformedBundle(
+        lambda: make_zip(replace(add_descriptor(GOOD), after=b"PK\7\b" + b"\0" * 12)),
         BundleDamaged,
         "The local header of entry manifest.json does not match the archive's directory.",
     ),
-    "nothing behind the data": Hostile(
-        lambda: zip_of(replace(described(GOOD), after=b"")),
+    "nothing behind the data": MalformedBundle(
+        lambda: make_zip(replace(add_descriptor(GOOD), after=b"")),
         BundleDamaged,
         "The sizes after the data of entry manifest.json are missing.",
     ),
-    "entry that is not there": Hostile(
-        lambda: zip_of(GOOD).replace(b"PK\3\4", b"PK\3\5"),
+    "entry that is not there": MalformedBundle(
+        lambda: make_zip(GOOD).replace(b"PK\3\4", b"PK\3\5"),
         BundleDamaged,
         "Entry manifest.json is not where the directory says.",
     ),
-    "ZIP64 without its sizes": Hostile(
-        lambda: zip_of(replace(GOOD, size=0xFFFFFFFF)),
+    "ZIP64 without its sizes": MalformedBundle(
+        lambda: make_zip(replace(GOOD, size=0xFFFFFFFF)),
         BundleDamaged,
         "Entry b'manifest.json' has no ZIP64 sizes.",
     ),
-    "ZIP64 sizes besides the others": Hostile(
-        lambda: zip_of(replace(GOOD, extra=zip64(1, 1))),
+    "ZIP64 sizes besides the others": MalformedBundle(
+        lambda: make_zip(replace(GOOD, extra=make_zip64_extra(1, 1))),
         BundleDamaged,
         "Entry b'manifest.json' has unexpected ZIP64 sizes.",
     ),
-    "ZIP64 sizes that disagree before the data": Hostile(
-        lambda: zip_of(replace(GOOD, local_extra=zip64(1, 1))),
+    "ZIP64 sizes that disagree before the data": MalformedBundle(
+        lambda: make_zip(replace(GOOD, local_extra=make_zip64_extra(1, 1))),
         BundleDamaged,
         "Entry b'manifest.json' has unexpected ZIP64 sizes.",
     ),
-    "ZIP64 field with more than sizes": Hostile(
-        lambda: zip_of(replace(GOOD, local_extra=zip64(*reversed(GOOD.sizes[1:]), 7))),
+    "ZIP64 field with more than sizes": MalformedBundle(
+        lambda: make_zip(replace(GOOD, local_extra=make_zip64_extra(*reversed(GOOD.sizes[1:]), 7))),
         BundleDamaged,
         "Entry b'manifest.json' has unexpected ZIP64 sizes.",
     ),
-    "many extra fields": Hostile(
-        lambda: zip_of(replace(GOOD, extra=b"\x55\x55\0\0" * 16_383)),
+    "many extra fields": MalformedBundle(
+        lambda: make_zip(replace(GOOD, extra=b"\x55\x55\0\0" * 16_383)),
         BundleDamaged,
         "Entry b'manifest.json' has 65,532 bytes of extra fields (maximum 1,024).",
     ),
-    "wrong checksum": Hostile(
-        lambda: zip_of(replace(GOOD, crc=1)),
+    "wrong checksum": MalformedBundle(
+        lambda: make_zip(replace(GOOD, crc=1)),
         BundleDamaged,
         "Entry manifest.json is damaged: its checksum does not match.",
     ),
-    "deflate that is none": Hostile(
-        lambda: zip_of(replace(GOOD, packed=b"\xff" * 50)),
+    "deflate that is none": MalformedBundle(
+        lambda: make_zip(replace(GOOD, packed=b"\xff" * 50)),
         BundleDamaged,
         "Entry manifest.json is damaged: its checksum does not match.",
     ),
-    "deflate that ends early": Hostile(
-        lambda: zip_of(replace(GOOD, packed=deflated(GOOD.data)[:-9])),
+    "deflate that ends early": MalformedBundle(
+        lambda: make_zip(replace(GOOD, packed=deflate(GOOD.data)[:-9])),
         BundleDamaged,
         "Entry manifest.json is damaged: its checksum does not match.",
     ),
-    "bytes behind the deflate": Hostile(
-        lambda: zip_of(replace(GOOD, packed=deflated(GOOD.data) + b"hidden")),
+    "bytes behind the deflate": MalformedBundle(
+        lambda: make_zip(replace(GOOD, packed=deflate(GOOD.data) + b"hidden")),
         BundleDamaged,
         "Entry manifest.json is damaged: its checksum does not match.",
     ),
-    "less than declared": Hostile(
-        lambda: zip_of(replace(GOOD, size=len(GOOD.data) + 1)),
+    "less than declared": MalformedBundle(
+        lambda: make_zip(replace(GOOD, size=len(GOOD.data) + 1)),
         BundleDamaged,
         "Entry manifest.json is damaged: its checksum does not match.",
     ),
-    "more than declared": Hostile(
-        lambda: zip_of(GOOD, replace(media("a.png", b"\0" * 8 * MIB), size=100)),
+    "more than declared": MalformedBundle(
+        lambda: make_zip(GOOD, replace(make_media_part("a.png", b"\0" * 8 * MIB), size=100)),
         DecompressionBomb,
         f"Entry media/{HASH}/a.png decompresses to more than the 100 bytes that it declares.",
     ),
-    "ratio": Hostile(
-        lambda: zip_of(GOOD, media("a.png", ZEROS)),
+    "ratio": MalformedBundle(
+        lambda: make_zip(GOOD, make_media_part("a.png", ZEROS)),
         DecompressionBomb,
-        f"Entry media/{HASH}/a.png decompresses from {len(deflated(ZEROS)):,} to "
+        f"Entry media/{HASH}/a.png decompresses from {len(deflate(ZEROS)):,} to "
         "2,097,152 bytes, which is more than 200 to 1.",
     ),
-    "entries that share bytes": Hostile(
-        overlapping,
+    "entries that share bytes": MalformedBundle(
+        make_overlapping_entries,
         DecompressionBomb,
         f"Entry media/{HASH}/a.png overlaps another entry.",
     ),
-    "entries that quote each other": Hostile(
-        quoted,
+    "entries that quote each other": MalformedBundle(
+        make_quoting_entries,
         DecompressionBomb,
         f"Entry media/{HASH}/outer.png overlaps another entry.",
     ),
-    "ZIP files in each other": Hostile(
-        nested_bomb,
+    "ZIP files in each other": MalformedBundle(
+        make_nested_bomb,
         BundleBadName,
         "Invalid entry name: 'bomb.zip' is not part of the bundle format.",
     ),
-    "too large unpacked": Hostile(
-        lambda: zip_of(
-            GOOD, replace(media("a.png", b"x"), size=LIMITS.max_bytes, packed_size=400_000)
+    "too large unpacked": MalformedBundle(
+        lambda: make_zip(
+            GOOD,
+            replace(make_media_part("a.png", b"x"), size=LIMITS.max_bytes, packed_size=400_000),
         ),
         BundleTooLarge,
         "The bundle decompresses to more than 64 MiB.",

@@ -1,4 +1,4 @@
-"""Bundles as the page about the format describes them, put together by hand."""
+"""Bundles as the page about the format describes them, built without the product's code."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from rooms.bundle.archive.reader import Limits
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.bundle.manifest.reader import EventCounts
 from rooms.bundle.reader import ValidatedBundle, read_bundle
-from tests.rooms.bundle.archive_factories import Part, zip_of
+from tests.rooms.bundle.archive_factories import Part, make_zip
 
 LIMITS = Limits(max_bytes=64 * 1024 * 1024)
 WHEN = "2026-11-24T19:05:00.000000Z"
 JSON = dict[str, Any]
 
 
-def uid(number: int) -> str:
+def make_uid(number: int) -> str:
     return f"01900000-0000-7000-8000-{number:012x}"
 
 
-ANNA, BO = uid(0xA), uid(0xB)
+ANNA, BO = make_uid(0xA), make_uid(0xB)
 ROOM: JSON = {
-    "id": uid(1),
+    "id": make_uid(1),
     "name": "Launch",
     "topic": "",
     "room_type": "group",
@@ -37,11 +37,11 @@ ROOM: JSON = {
     "room_alias": "",
     "creator_id": ANNA,
     "created_at": WHEN,
-    "workspace": {"id": uid(2), "slug": "main", "name": "Main"},
+    "workspace": {"id": make_uid(2), "slug": "main", "name": "Main"},
 }
 
 
-def sender(name: str = "Anna", **changes: Any) -> JSON:
+def make_sender(name: str = "Anna", **changes: Any) -> JSON:
     return {
         "display_name": name,
         "avatar_url": "",
@@ -52,9 +52,9 @@ def sender(name: str = "Anna", **changes: Any) -> JSON:
     }
 
 
-def event(number: int, **changes: Any) -> JSON:
+def make_event(number: int, **changes: Any) -> JSON:
     return {
-        "id": uid(0x1000 + number),
+        "id": make_uid(0x1000 + number),
         "sender_id": ANNA,
         "event_type": "swp.room.message",
         "content": {"msgtype": "swp.text", "body": f"message {number}"},
@@ -65,19 +65,19 @@ def event(number: int, **changes: Any) -> JSON:
     }
 
 
-def reaction(number: int, to: int, kind: str = "swp.room.reaction", **changes: Any) -> JSON:
-    content = {"event_id": uid(0x1000 + to), "emoji": "👍"}
-    return event(number, event_type=kind, content=content, **changes)
+def make_reaction(number: int, to: int, kind: str = "swp.room.reaction", **changes: Any) -> JSON:
+    content = {"event_id": make_uid(0x1000 + to), "emoji": "👍"}
+    return make_event(number, event_type=kind, content=content, **changes)
 
 
-def reply(number: int, to: int, **changes: Any) -> JSON:
-    content = {"body": f"reply {number}", "reply_to_event_id": uid(0x1000 + to)}
-    return event(number, content=content, **changes)
+def make_reply(number: int, to: int, **changes: Any) -> JSON:
+    content = {"body": f"reply {number}", "reply_to_event_id": make_uid(0x1000 + to)}
+    return make_event(number, content=content, **changes)
 
 
-def media_row(data: bytes, name: str = "photo.png", **changes: Any) -> JSON:
+def make_media_row(data: bytes, name: str = "photo.png", **changes: Any) -> JSON:
     return {
-        "media_id": uid(0x5000 + len(data)),
+        "media_id": make_uid(0x5000 + len(data)),
         "sha256": sha256(data).hexdigest(),
         "size": len(data),
         "mime_type": "image/png",
@@ -88,7 +88,7 @@ def media_row(data: bytes, name: str = "photo.png", **changes: Any) -> JSON:
     }
 
 
-def manifest(*events: JSON, **changes: Any) -> JSON:
+def make_manifest(*events: JSON, **changes: Any) -> JSON:
     return {
         "format": "scaiwave-room-bundle",
         "version": 1,
@@ -97,15 +97,15 @@ def manifest(*events: JSON, **changes: Any) -> JSON:
         "exported_at": WHEN,
         "room": ROOM,
         "window": None,
-        "senders": {ANNA: sender(), BO: sender("Bo", is_foreign=True)},
+        "senders": {ANNA: make_sender(), BO: make_sender("Bo", is_foreign=True)},
         "media": [],
         "events": list(events),
         **changes,
     }
 
 
-def manifest_bytes(document: JSON) -> bytes:
-    """As this suite writes it: one event on each line."""
+def encode_manifest(document: JSON) -> bytes:
+    """Encode it as an export does: one event per line."""
     head = {key: value for key, value in document.items() if key != "events"}
     lines = ",\n".join(_json(one) for one in document["events"])
     return f'{_json(head)[:-1]}, "events": [\n{lines}\n]}}\n'.encode()
@@ -115,8 +115,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def signature(entries: dict[str, bytes], document: JSON, /, **changes: Any) -> JSON:
-    """An unsigned signature.json that is right."""
+def make_signature(entries: dict[str, bytes], document: JSON, /, **changes: Any) -> JSON:
+    """Return a correct, unsigned signature.json."""
     return {
         "format": "scaiwave-room-bundle",
         "version": 1,
@@ -139,36 +139,36 @@ def signature(entries: dict[str, bytes], document: JSON, /, **changes: Any) -> J
     }
 
 
-def entries_of(document: JSON, *media: tuple[str, bytes]) -> dict[str, bytes]:
+def make_entries(document: JSON, *media: tuple[str, bytes]) -> dict[str, bytes]:
     return {
-        "manifest.json": manifest_bytes(document),
+        "manifest.json": encode_manifest(document),
         **{f"media/{sha256(data).hexdigest()}/{name}": data for name, data in media},
     }
 
 
-def bundle(document: JSON, *media: tuple[str, bytes], signed: JSON | bool = True) -> bytes:
+def make_bundle(document: JSON, *media: tuple[str, bytes], signed: JSON | bool = True) -> bytes:
     """`signed` is the signature.json, or whether there is one."""
-    entries = entries_of(document, *media)
-    parts = [part(name, data) for name, data in entries.items()]
+    entries = make_entries(document, *media)
+    parts = [make_part(name, data) for name, data in entries.items()]
     if signed:
-        one = signature(entries, document) if signed is True else signed
-        parts.append(part("signature.json", json.dumps(one).encode()))
-    return zip_of(*parts)
+        one = make_signature(entries, document) if signed is True else signed
+        parts.append(make_part("signature.json", json.dumps(one).encode()))
+    return make_zip(*parts)
 
 
-def part(name: str, data: bytes) -> Part:
+def make_part(name: str, data: bytes) -> Part:
     return Part(name.encode(), data, flags=0 if name.isascii() else 0x800)
 
 
-def of_manifest(raw: bytes) -> bytes:
-    """A bundle of nothing but this manifest."""
-    return zip_of(Part(b"manifest.json", raw, method=0))
+def make_manifest_bundle(raw: bytes) -> bytes:
+    """Return a bundle that contains only this manifest."""
+    return make_zip(Part(b"manifest.json", raw, method=0))
 
 
-def checked(raw: bytes, **options: Any) -> ValidatedBundle:
+def validate(raw: bytes, **options: Any) -> ValidatedBundle:
     return read_bundle(io.BytesIO(raw), **{"limits": LIMITS, **options})
 
 
-def read(raw: bytes, **options: Any) -> tuple[EventCounts, list[BundleEvent]]:
-    with checked(raw, **options) as found:
+def read_events(raw: bytes, **options: Any) -> tuple[EventCounts, list[BundleEvent]]:
+    with validate(raw, **options) as found:
         return found.counts, list(found.iter_events())

@@ -13,28 +13,28 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tests.rooms.bundle.archive_factories import described, zip_of
+from tests.rooms.bundle.archive_factories import add_descriptor, make_zip
 from tests.rooms.bundle.factories import (
     JSON,
     ROOM,
     WHEN,
-    entries_of,
-    event,
-    manifest,
-    media_row,
-    part,
-    reaction,
-    reply,
-    sender,
-    signature,
-    uid,
+    make_entries,
+    make_event,
+    make_manifest,
+    make_media_row,
+    make_part,
+    make_reaction,
+    make_reply,
+    make_sender,
+    make_signature,
+    make_uid,
 )
 
 GOLDEN = Path(__file__).with_name("golden-v1.zip")
 SEED = sha256(b"the key that signed the golden bundle").digest()
 PUBLIC_KEY = "ed25519:uLGTh3Ej5HVH1Dz68GU6CuPtDjvIYBBPYzVjRYXS8gE="
 
-ANNA, MODEL, PEER, BRIDGED = (uid(number) for number in (0xA, 0xB, 0xC, 0xD))
+ANNA, MODEL, PEER, BRIDGED = (make_uid(number) for number in (0xA, 0xB, 0xC, 0xD))
 PHOTO = bytes(range(256)) * 8
 NOTES = "Größe: 5 µm — 日本語\n".encode() * 20
 SCRIPTS = (
@@ -43,58 +43,63 @@ SCRIPTS = (
 )
 
 SENDERS: JSON = {
-    ANNA: sender("Anna", avatar_url="https://chat.example.com/a.png"),
-    MODEL: sender("Poolnoodle", participant_type="model", fqid="@poolnoodle:chat.example.com"),
-    PEER: sender(
+    ANNA: make_sender("Anna", avatar_url="https://chat.example.com/a.png"),
+    MODEL: make_sender("Poolnoodle", participant_type="model", fqid="@poolnoodle:chat.example.com"),
+    PEER: make_sender(
         "Zoë", fqid="@zoe:peer.example.org", participant_type="federated", is_foreign=True
     ),
-    BRIDGED: sender(
+    BRIDGED: make_sender(
         "Юрий", fqid="@yuri:chat.example.com", participant_type="bridge", is_foreign=True,
         unknown_key="kept out",
     ),
 }  # fmt: skip
 
 MEDIA = [
-    media_row(PHOTO, "launch.png", unknown_key=1),
-    media_row(PHOTO, "same bytes: another name.png"),
-    media_row(NOTES, "größe 日本.txt", mime_type="text/plain", scan_status="pending"),
-    media_row(b"virus", "invoice.exe", scan_status="infected", missing="infected"),
-    media_row(b"gone!!", "gone.bin", missing="lost"),
-    media_row(b"stayed.", "stayed.bin", missing="left out"),
+    make_media_row(PHOTO, "launch.png", unknown_key=1),
+    make_media_row(PHOTO, "same bytes: another name.png"),
+    make_media_row(NOTES, "größe 日本.txt", mime_type="text/plain", scan_status="pending"),
+    make_media_row(b"virus", "invoice.exe", scan_status="infected", missing="infected"),
+    make_media_row(b"gone!!", "gone.bin", missing="lost"),
+    make_media_row(b"stayed.", "stayed.bin", missing="left out"),
 ]
 
 
-def _said(row: JSON) -> JSON:
+def _get_imported_sender(row: JSON) -> JSON:
     return {key: row[key] for key in ("display_name", "avatar_url", "fqid")}
 
 
-def _events() -> list[JSON]:
+def _make_events() -> list[JSON]:
     later = "2026-11-24T19:06:07.891234Z"
     elsewhere = {"display_name": "Eve", "avatar_url": "", "fqid": "@eve:old.example.net"}
     return [
-        event(1, content={"msgtype": "swp.text", "body": SCRIPTS, "mentions": [ANNA, MODEL]}),
-        reply(2, to=1, sender_id=MODEL, event_uuid=uid(0xE002)),
-        event(
+        make_event(1, content={"msgtype": "swp.text", "body": SCRIPTS, "mentions": [ANNA, MODEL]}),
+        make_reply(2, to=1, sender_id=MODEL, event_uuid=make_uid(0xE002)),
+        make_event(
             3,
             sender_id=PEER,
-            content={"body": "from afar", "_imported_sender": _said(SENDERS[PEER])},
+            content={"body": "from afar", "_imported_sender": _get_imported_sender(SENDERS[PEER])},
         ),
-        event(
+        make_event(
             4,
             sender_id=BRIDGED,
-            content={"body": "over the bridge", "_imported_sender": _said(SENDERS[BRIDGED])},
+            content={
+                "body": "over the bridge",
+                "_imported_sender": _get_imported_sender(SENDERS[BRIDGED]),
+            },
         ),
-        event(5, content={"body": "said before", "_imported_sender": elsewhere}, do_not_index=True),
-        event(
+        make_event(
+            5, content={"body": "said before", "_imported_sender": elsewhere}, do_not_index=True
+        ),
+        make_event(
             6,
-            content={"body": "new", "reply_to_event_id": uid(0x1002)},
-            original_content={"body": "old", "reply_to_event_id": uid(0x1001)},
+            content={"body": "new", "reply_to_event_id": make_uid(0x1002)},
+            original_content={"body": "old", "reply_to_event_id": make_uid(0x1001)},
             edited_at=later,
         ),
-        reaction(7, to=1, sender_id=MODEL),
-        reaction(8, to=4, kind="swp.room.redaction", unknown_key={"a": [1, {"b": None}]}),
-        event(9, content={}, redacted_at=later),
-        event(
+        make_reaction(7, to=1, sender_id=MODEL),
+        make_reaction(8, to=4, kind="swp.room.redaction", unknown_key={"a": [1, {"b": None}]}),
+        make_event(9, content={}, redacted_at=later),
+        make_event(
             10,
             content={
                 "msgtype": "swp.media",
@@ -103,8 +108,8 @@ def _events() -> list[JSON]:
                 "thumbnail_id": MEDIA[2]["media_id"],
             },
         ),
-        event(11, content={"msgtype": "swp.media", "media_id": MEDIA[3]["media_id"]}),
-        event(
+        make_event(11, content={"msgtype": "swp.media", "media_id": MEDIA[3]["media_id"]}),
+        make_event(
             12,
             event_type="com.example.poll",
             content={
@@ -116,17 +121,17 @@ def _events() -> list[JSON]:
                 "clé 日本": "keys in every script",
             },
         ),
-        event(13, event_type="swp.room.read_marker", content={"event_id": uid(0x1001)}),
-        event(14, event_type="swp.sidekick.note", content={"note": "private"}),
-        reaction(15, to=14),
-        reply(16, to=13),
-        event(17, event_type="swp.room.member", content={"participant_id": MODEL}),
-        event(18, event_type="swp.room.name", content={"name": "Launch"}),
-        event(19, event_type="swp.call.started", content={}, stream_position=2**62),
+        make_event(13, event_type="swp.room.read_marker", content={"event_id": make_uid(0x1001)}),
+        make_event(14, event_type="swp.sidekick.note", content={"note": "private"}),
+        make_reaction(15, to=14),
+        make_reply(16, to=13),
+        make_event(17, event_type="swp.room.member", content={"participant_id": MODEL}),
+        make_event(18, event_type="swp.room.name", content={"name": "Launch"}),
+        make_event(19, event_type="swp.call.started", content={}, stream_position=2**62),
     ]
 
 
-def document() -> JSON:
+def make_document() -> JSON:
     room = {
         **ROOM,
         "name": "Launch 🚀",
@@ -139,24 +144,26 @@ def document() -> JSON:
         "room_alias": "launch",
         "unknown_key": [],
     }
-    return manifest(*_events(), room=room, senders=SENDERS, media=MEDIA, unknown_key={"a": 1})
+    return make_manifest(
+        *_make_events(), room=room, senders=SENDERS, media=MEDIA, unknown_key={"a": 1}
+    )
 
 
-def signing_key() -> Any:
+def make_signing_key() -> Any:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     return Ed25519PrivateKey.from_private_bytes(SEED)
 
 
-def signed(unsigned: JSON) -> JSON:
+def sign_document(unsigned: JSON) -> JSON:
     """The document with key id and signature, by nothing of the product's own code."""
-    public = signing_key().public_key().public_bytes_raw()
+    public = make_signing_key().public_key().public_bytes_raw()
     x = _url_safe(public)
     thumbprint = sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'.encode()).digest()
     whole = {**unsigned, "key_id": _url_safe(thumbprint), "algorithm": "ed25519"}
     del whole["signature"]
     text = json.dumps(whole, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    by_key = signing_key().sign(text.encode())
+    by_key = make_signing_key().sign(text.encode())
     return {**whole, "signature": base64.b64encode(by_key).decode()}
 
 
@@ -164,16 +171,16 @@ def _url_safe(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def golden() -> bytes:
-    whole = document()
-    entries = entries_of(whole, ("launch.png", PHOTO), ("größe 日本.txt", NOTES))
-    parts = [part(name, data) for name, data in entries.items()]
+def make_golden() -> bytes:
+    whole = make_document()
+    entries = make_entries(whole, ("launch.png", PHOTO), ("größe 日本.txt", NOTES))
+    parts = [make_part(name, data) for name, data in entries.items()]
     # Stored and deflated, with and without sizes behind the data.
-    parts[0] = described(parts[0])
+    parts[0] = add_descriptor(parts[0])
     parts[2] = replace(parts[2], method=0)
-    signed_by = signed(signature(entries, whole, signed_at=WHEN))
-    return zip_of(*parts, part("signature.json", json.dumps(signed_by).encode()))
+    signed_by = sign_document(make_signature(entries, whole, signed_at=WHEN))
+    return make_zip(*parts, make_part("signature.json", json.dumps(signed_by).encode()))
 
 
 if __name__ == "__main__":
-    GOLDEN.write_bytes(golden())
+    GOLDEN.write_bytes(make_golden())

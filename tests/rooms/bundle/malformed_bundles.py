@@ -1,4 +1,4 @@
-"""What the corpora of hostile archives have in common."""
+"""Malformed archives: what the corpora share."""
 
 from __future__ import annotations
 
@@ -7,28 +7,32 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rooms.errors import BundleBadName, BundleError
-from tests.rooms.bundle.archive_factories import Part, zip_of
-from tests.rooms.bundle.factories import event, manifest, manifest_bytes, part
+from tests.rooms.bundle.archive_factories import Part, make_zip
+from tests.rooms.bundle.factories import encode_manifest, make_event, make_manifest, make_part
 
-GOOD = part("manifest.json", manifest_bytes(manifest(event(1))))
+GOOD = make_part("manifest.json", encode_manifest(make_manifest(make_event(1))))
 HASH = "ab" * 32
 MIB = 1024 * 1024
 
 
-class Hostile(NamedTuple):
+class MalformedBundle(NamedTuple):
     build: Callable[[], bytes]
     error: type[BundleError]
     message: str
 
 
-def named(name: str, **changes: object) -> bytes:
-    """A bundle with an entry of this name behind its manifest."""
-    return zip_of(GOOD, replace(part(name, b"x"), **changes))  # type: ignore[arg-type]
+def make_bundle_with_entry(name: str, **changes: object) -> bytes:
+    """Return a bundle with an entry of this name after its manifest."""
+    return make_zip(GOOD, replace(make_part(name, b"x"), **changes))  # type: ignore[arg-type]
 
 
-def media(name: str, data: bytes = b"x") -> Part:
-    return part(f"media/{HASH}/{name}", data)
+def make_media_part(name: str, data: bytes = b"x") -> Part:
+    return make_part(f"media/{HASH}/{name}", data)
 
 
-def bad_name(name: str, reason: str) -> Hostile:
-    return Hostile(lambda: named(name), BundleBadName, f"Invalid entry name: {name!r} {reason}.")
+def make_bad_name(name: str, reason: str) -> MalformedBundle:
+    return MalformedBundle(
+        lambda: make_bundle_with_entry(name),
+        BundleBadName,
+        f"Invalid entry name: {name!r} {reason}.",
+    )

@@ -10,18 +10,18 @@ import pytest
 from rooms.bundle.archive.reader import Limits
 from rooms.bundle.reader import read_bundle
 from rooms.errors import BundleDamaged, BundleError, BundleTooLarge
-from tests.rooms.bundle.archive_factories import Zip, zip_of
-from tests.rooms.bundle.corpus_archives import ARCHIVES, end_of_zip64
+from tests.rooms.bundle.archive_factories import Zip, make_zip
+from tests.rooms.bundle.corpus_archives import ARCHIVES, add_zip64_records
 from tests.rooms.bundle.corpus_names import NAMES
 from tests.rooms.bundle.factories import (
     LIMITS,
-    bundle,
-    checked,
-    event,
-    manifest,
-    manifest_bytes,
-    media_row,
-    read,
+    encode_manifest,
+    make_bundle,
+    make_event,
+    make_manifest,
+    make_media_row,
+    read_events,
+    validate,
 )
 from tests.rooms.bundle.malformed_bundles import GOOD
 
@@ -45,25 +45,25 @@ class Pipe(io.RawIOBase):
 def test_fail_hostile_archive(name: str) -> None:
     hostile = {**ARCHIVES, **NAMES}[name]
     with pytest.raises(BundleError) as caught:
-        checked(hostile.build())
+        validate(hostile.build())
     assert (type(caught.value), caught.value.message) == (hostile.error, hostile.message)
 
 
 def test_fail_larger_than_the_limit() -> None:
-    raw = bundle(manifest(event(1)))
+    raw = make_bundle(make_manifest(make_event(1)))
     with pytest.raises(BundleTooLarge) as caught:
-        checked(raw, limits=Limits(max_bytes=len(raw) - 1))
+        validate(raw, limits=Limits(max_bytes=len(raw) - 1))
     assert caught.value.message == "The bundle is larger than 0 MiB."
     with pytest.raises(BundleTooLarge) as caught:
-        checked(raw, limits=Limits(max_bytes=len(raw)))
+        validate(raw, limits=Limits(max_bytes=len(raw)))
     assert caught.value.message == "The bundle decompresses to more than 0 MiB."
 
 
 def test_success_a_bomb_as_an_attachment_is_only_bytes() -> None:
     """Nobody unpacks what people attach."""
     bomb = ARCHIVES["ZIP files in each other"].build()
-    document = manifest(media=[media_row(bomb, "bomb.zip")])
-    with checked(bundle(document, ("bomb.zip", bomb))) as found:
+    document = make_manifest(media=[make_media_row(bomb, "bomb.zip")])
+    with validate(make_bundle(document, ("bomb.zip", bomb))) as found:
         with found.open_media(sha256(bomb).hexdigest()) as file:
             assert file.read() == bomb
 
@@ -74,34 +74,37 @@ def test_success_what_python_writes(method: int, wide: bool) -> None:
     for file in (io.BytesIO(), Pipe()):
         with zipfile.ZipFile(file, "w", method) as archive:
             with archive.open("manifest.json", "w", force_zip64=wide) as entry:
-                entry.write(manifest_bytes(manifest(event(1))))
+                entry.write(encode_manifest(make_manifest(make_event(1))))
         raw = file.written if isinstance(file, Pipe) else file.getvalue()
-        assert read(raw)[0].events == 1
+        assert read_events(raw)[0].events == 1
 
 
 def test_success_zip64_ends() -> None:
-    raw = zip_of(GOOD)
-    for wide in (end_of_zip64(raw), end_of_zip64(Zip([GOOD], count=0xFFFF).to_bytes(), count=1)):
-        assert read(wide)[0].events == 1
+    raw = make_zip(GOOD)
+    for wide in (
+        add_zip64_records(raw),
+        add_zip64_records(Zip([GOOD], count=0xFFFF).to_bytes(), count=1),
+    ):
+        assert read_events(wide)[0].events == 1
 
 
 def test_success_extra_fields_of_other_programs() -> None:
     with_time = replace(GOOD, extra=b"UT\5\0\1aaaa", local_extra=b"UT\5\0\1aaaa")
-    assert read(zip_of(with_time)) == read(zip_of(GOOD))
+    assert read_events(make_zip(with_time)) == read_events(make_zip(GOOD))
 
 
 def test_success_progress_in_bytes() -> None:
     photo = bytes(1000)
-    document = manifest(event(1), media=[media_row(photo)])
+    document = make_manifest(make_event(1), media=[make_media_row(photo)])
     seen: list[tuple[int, int | None]] = []
-    raw = bundle(document, ("photo.png", photo), signed=False)
-    checked(raw, progress=lambda done, total: seen.append((done, total))).close()
-    total = len(manifest_bytes(document)) + 1000
+    raw = make_bundle(document, ("photo.png", photo), signed=False)
+    validate(raw, progress=lambda done, total: seen.append((done, total))).close()
+    total = len(encode_manifest(document)) + 1000
     assert seen == [(total - 1000, total), (total, total)]
 
 
 def test_fail_file_that_becomes_shorter() -> None:
-    raw = zip_of(replace(GOOD, method=0))
+    raw = make_zip(replace(GOOD, method=0))
     file = io.BytesIO(raw)
     with read_bundle(file, limits=LIMITS) as found:
         file.truncate(100)

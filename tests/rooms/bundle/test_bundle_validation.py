@@ -11,58 +11,60 @@ import pytest
 
 from rooms.bundle.reader import read_bundle
 from rooms.errors import BundleDamaged, BundleDuplicate, BundleError, BundleVersion
-from tests.rooms.bundle.archive_factories import described, zip_of
+from tests.rooms.bundle.archive_factories import add_descriptor, make_zip
 from tests.rooms.bundle.factories import (
     LIMITS,
-    bundle,
-    checked,
-    entries_of,
-    event,
-    manifest,
-    manifest_bytes,
-    media_row,
-    part,
-    signature,
+    encode_manifest,
+    make_bundle,
+    make_entries,
+    make_event,
+    make_manifest,
+    make_media_row,
+    make_part,
+    make_signature,
+    validate,
 )
 
 PHOTO = b"bytes of a photo"
 HASH = sha256(PHOTO).hexdigest()
-DOCUMENT = manifest(event(1), media=[media_row(PHOTO), media_row(PHOTO, "copy.png")])
+DOCUMENT = make_manifest(
+    make_event(1), media=[make_media_row(PHOTO), make_media_row(PHOTO, "copy.png")]
+)
 ATTACHED = ("photo.png", PHOTO)
 NAME = f"media/{HASH}/photo.png"
 
 
-def refused(raw: bytes) -> tuple[type[BundleError], str, str | None]:
+def validate_and_fail(raw: bytes) -> tuple[type[BundleError], str, str | None]:
     with pytest.raises(BundleError) as caught:
-        checked(raw)
+        validate(raw)
     return type(caught.value), caught.value.message, caught.value.details.get("entry")
 
 
-def signed(**changes: Any) -> bytes:
-    one = signature(entries_of(DOCUMENT, ATTACHED), DOCUMENT, **changes)
-    return bundle(DOCUMENT, ATTACHED, signed=one)
+def make_signed_bundle(**changes: Any) -> bytes:
+    one = make_signature(make_entries(DOCUMENT, ATTACHED), DOCUMENT, **changes)
+    return make_bundle(DOCUMENT, ATTACHED, signed=one)
 
 
-def rows(**changes: Any) -> list[dict[str, Any]]:
+def make_signed_rows(**changes: Any) -> list[dict[str, Any]]:
     """The entries of signature.json with the changes in the second."""
-    first, second = signature(entries_of(DOCUMENT, ATTACHED), DOCUMENT)["entries"]
+    first, second = make_signature(make_entries(DOCUMENT, ATTACHED), DOCUMENT)["entries"]
     return [first, {**second, **changes}]
 
 
 def test_success_media() -> None:
-    with checked(bundle(DOCUMENT, ATTACHED)) as found:
+    with validate(make_bundle(DOCUMENT, ATTACHED)) as found:
         with found.open_media(HASH) as file:
             assert file.read() == PHOTO
         with pytest.raises(KeyError):
             found.open_media("0" * 64)
         assert [row.name for row in found.header.media] == ["photo.png", "copy.png"]
-        assert found.manifest_sha256 == sha256(manifest_bytes(DOCUMENT)).hexdigest()
+        assert found.manifest_sha256 == sha256(encode_manifest(DOCUMENT)).hexdigest()
 
 
 def test_success_two_readers_at_once() -> None:
     data = bytes(range(256)) * 4000
-    document = manifest(event(1), event(2), media=[media_row(data)])
-    with checked(bundle(document, ("photo.png", data))) as found:
+    document = make_manifest(make_event(1), make_event(2), media=[make_media_row(data)])
+    with validate(make_bundle(document, ("photo.png", data))) as found:
         events = found.iter_events()
         with found.open_media(sha256(data).hexdigest()) as file:
             half = file.read(500_000)
@@ -74,41 +76,46 @@ def test_success_two_readers_at_once() -> None:
 @pytest.mark.parametrize("form", [(False, True), (False, False), (True, True), (True, False)])
 def test_success_sizes_behind_the_data(form: tuple[bool, bool]) -> None:
     wide, with_signature = form
-    one = part("manifest.json", manifest_bytes(manifest(event(1))))
-    with checked(zip_of(described(one, wide=wide, signed=with_signature))) as found:
+    one = make_part("manifest.json", encode_manifest(make_manifest(make_event(1))))
+    with validate(make_zip(add_descriptor(one, wide=wide, signed=with_signature))) as found:
         assert found.signature is None
         assert found.counts.events == 1
 
 
 @pytest.mark.parametrize("reason", ["infected", "lost", "left out"])
 def test_success_missing_media(reason: str) -> None:
-    document = manifest(media=[media_row(PHOTO, missing=reason)])
-    with checked(bundle(document)) as found:
+    document = make_manifest(media=[make_media_row(PHOTO, missing=reason)])
+    with validate(make_bundle(document)) as found:
         assert found.header.media[0].missing == reason
 
 
 def test_fail_hash_that_lies() -> None:
-    raw = bundle(DOCUMENT, ATTACHED)
-    lie = zip_of(
-        part("manifest.json", manifest_bytes(DOCUMENT)), part(NAME, PHOTO.replace(b"b", b"B"))
+    raw = make_bundle(DOCUMENT, ATTACHED)
+    lie = make_zip(
+        make_part("manifest.json", encode_manifest(DOCUMENT)),
+        make_part(NAME, PHOTO.replace(b"b", b"B")),
     )
-    assert refused(lie) == (
+    assert validate_and_fail(lie) == (
         BundleDamaged,
         f"Entry {NAME} does not have the hash in its name.",
         NAME,
     )
-    checked(raw).close()
+    validate(raw).close()
 
 
 def test_fail_media_that_is_not_there() -> None:
-    assert refused(bundle(DOCUMENT)) == (BundleDamaged, f"Entry {NAME} is missing.", NAME)
+    assert validate_and_fail(make_bundle(DOCUMENT)) == (
+        BundleDamaged,
+        f"Entry {NAME} is missing.",
+        NAME,
+    )
 
 
 def test_fail_media_that_the_manifest_does_not_have() -> None:
     other = f"media/{HASH}/other.png"
-    for document, name in ((manifest(), NAME), (DOCUMENT, other)):
-        raw = bundle(document, (name.rpartition("/")[2], PHOTO))
-        assert refused(raw) == (
+    for document, name in ((make_manifest(), NAME), (DOCUMENT, other)):
+        raw = make_bundle(document, (name.rpartition("/")[2], PHOTO))
+        assert validate_and_fail(raw) == (
             BundleDamaged,
             f"Entry {name} is not in the manifest's `media`.",
             name,
@@ -116,8 +123,8 @@ def test_fail_media_that_the_manifest_does_not_have() -> None:
 
 
 def test_fail_media_that_is_there_and_missing() -> None:
-    document = manifest(media=[media_row(PHOTO, missing="lost")])
-    assert refused(bundle(document, ATTACHED)) == (
+    document = make_manifest(media=[make_media_row(PHOTO, missing="lost")])
+    assert validate_and_fail(make_bundle(document, ATTACHED)) == (
         BundleDamaged,
         f"Entry {NAME} exists, but is missing according to the manifest (lost).",
         NAME,
@@ -125,8 +132,8 @@ def test_fail_media_that_is_there_and_missing() -> None:
 
 
 def test_fail_media_of_another_size() -> None:
-    document = manifest(media=[media_row(PHOTO, size=99)])
-    assert refused(bundle(document, ATTACHED)) == (
+    document = make_manifest(media=[make_media_row(PHOTO, size=99)])
+    assert validate_and_fail(make_bundle(document, ATTACHED)) == (
         BundleDamaged,
         f"Entry {NAME} has 16 bytes, but 99 according to the manifest.",
         NAME,
@@ -136,33 +143,33 @@ def test_fail_media_of_another_size() -> None:
 def test_fail_media_twice() -> None:
     twice = ATTACHED, ("copy.png", PHOTO)
     copy = f"media/{HASH}/copy.png"
-    assert refused(bundle(DOCUMENT, *twice)) == (
+    assert validate_and_fail(make_bundle(DOCUMENT, *twice)) == (
         BundleDuplicate,
         f"The archive has two entries with the bytes of {copy}.",
         copy,
     )
 
 
-COUNTS = signature({}, DOCUMENT)["counts"]
+COUNTS = make_signature({}, DOCUMENT)["counts"]
 SIGNATURES: dict[str, tuple[dict[str, Any], str]] = {
     "another hash": (
-        {"entries": rows(sha256="0" * 64)},
+        {"entries": make_signed_rows(sha256="0" * 64)},
         f"Entry {NAME} does not have the hash and size in signature.json.",
     ),
     "another size": (
-        {"entries": rows(size=1)},
+        {"entries": make_signed_rows(size=1)},
         f"Entry {NAME} does not have the hash and size in signature.json.",
     ),
     "an entry too many": (
-        {"entries": [*rows(), {"name": "x", "sha256": "", "size": 0}]},
+        {"entries": [*make_signed_rows(), {"name": "x", "sha256": "", "size": 0}]},
         "signature.json lists 'x' twice, or it is not in the archive.",
     ),
     "an entry twice": (
-        {"entries": [*rows(), *rows()]},
+        {"entries": [*make_signed_rows(), *make_signed_rows()]},
         "signature.json lists 'manifest.json' twice, or it is not in the archive.",
     ),
     "an entry too few": (
-        {"entries": rows()[:1]},
+        {"entries": make_signed_rows()[:1]},
         f"signature.json does not list {NAME}.",
     ),
     **{
@@ -200,12 +207,12 @@ SIGNATURES: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_fail_signature_that_disagrees(name: str) -> None:
     changes, message = SIGNATURES[name]
-    error, said, _ = refused(signed(**changes))
+    error, said, _ = validate_and_fail(make_signed_bundle(**changes))
     assert (error, said) == (BundleDamaged, message)
 
 
 def test_fail_signature_of_the_next_version() -> None:
-    assert refused(signed(version=2)) == (
+    assert validate_and_fail(make_signed_bundle(version=2)) == (
         BundleVersion,
         "Unsupported version of signature.json: 2; this release reads 1.",
         "signature.json",
@@ -213,19 +220,21 @@ def test_fail_signature_of_the_next_version() -> None:
 
 
 def test_fail_signature_that_is_not_json() -> None:
-    parts = [part(name, data) for name, data in entries_of(DOCUMENT, ATTACHED).items()]
+    parts = [make_part(name, data) for name, data in make_entries(DOCUMENT, ATTACHED).items()]
     for raw, expected in (
         (b"", "signature.json ends too early."),
         (b"{}", "Unsupported version of signature.json: None; this release reads 1."),
         (b'{"version": 1, "version": 1}', "signature.json has a duplicate key 'version'."),
     ):
-        _, message, _ = refused(zip_of(*parts, part("signature.json", raw)))
+        _, message, _ = validate_and_fail(make_zip(*parts, make_part("signature.json", raw)))
         assert message == expected
 
 
 def test_fail_file_that_changes_after_the_check() -> None:
-    one = replace(part("manifest.json", manifest_bytes(manifest(event(1)))), method=0)
-    file = io.BytesIO(zip_of(one))
+    one = replace(
+        make_part("manifest.json", encode_manifest(make_manifest(make_event(1)))), method=0
+    )
+    file = io.BytesIO(make_zip(one))
     with read_bundle(file, limits=LIMITS) as found:
         at = file.getvalue().index(b"message 1")
         for change in (b"message 2", b'message"1', b"message\xff1"):

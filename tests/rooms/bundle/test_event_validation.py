@@ -1,4 +1,4 @@
-"""The fast lane never takes what the strict one refuses, and both read the same values."""
+"""Decoding a batch never accepts what decoding one by one refuses; both return the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rooms.bundle.json_stream import JsonStream
 from rooms.bundle.manifest.event_validation import ValidatingEventDecoder
 from rooms.bundle.manifest.events import BundleEvent
 from scaiwave.errors import ScaiWaveError
-from tests.rooms.bundle.factories import WHEN, event, uid
+from tests.rooms.bundle.factories import WHEN, make_event, make_uid
 
 LEAF = st.one_of(
     st.none(),
@@ -31,9 +31,11 @@ VALUE = st.recursive(
     max_leaves=12,
 )
 ODD: st.SearchStrategy[Any] = st.sampled_from(
-    [None, "", 0, -1, 1.0, True, [], {}, "x", WHEN, uid(7), 2**63, 10**30]
+    [None, "", 0, -1, 1.0, True, [], {}, "x", WHEN, make_uid(7), 2**63, 10**30]
 )
-CHANGES = st.dictionaries(st.sampled_from([*event(1), "edited_at", "do_not_index", "other"]), ODD)
+CHANGES = st.dictionaries(
+    st.sampled_from([*make_event(1), "edited_at", "do_not_index", "other"]), ODD
+)
 SEPARATORS = st.sampled_from(
     [(", ", ": "), (",", ":"), (" , ", " : "), (",\t", "  :"), (",", "\n:")]
 )
@@ -43,12 +45,12 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-def fast(raw: bytes) -> list[BundleEvent] | None:
+def decode_batch(raw: bytes) -> list[BundleEvent] | None:
     return ValidatingEventDecoder().decode_batch(raw)
 
 
-def strict(raw: bytes) -> list[BundleEvent] | None:
-    """What the strict lane makes of the same text, a list of events with commas between."""
+def decode_each(raw: bytes) -> list[BundleEvent] | None:
+    """Decode the same text, events with commas between them, one by one."""
     stream = JsonStream(iter([b"[" + raw + b"]"]), max_bytes=2**20)
     decoder, events = ValidatingEventDecoder(), []
     try:
@@ -62,30 +64,32 @@ def strict(raw: bytes) -> list[BundleEvent] | None:
         return None
 
 
-def written(*events: dict[str, Any], separators: tuple[str, str], ascii_only: bool) -> bytes:
+def write_events(*events: dict[str, Any], separators: tuple[str, str], ascii_only: bool) -> bytes:
     texts = (json.dumps(one, ensure_ascii=ascii_only, separators=separators) for one in events)
     return ",\n".join(texts).encode(errors="surrogatepass")
 
 
 def assert_agree(raw: bytes) -> None:
-    taken = fast(raw)
+    taken = decode_batch(raw)
     if taken is not None:
-        assert repr(taken) == repr(strict(raw))
+        assert repr(taken) == repr(decode_each(raw))
 
 
 @given(st.lists(VALUE, min_size=1, max_size=3), CHANGES, SEPARATORS, st.booleans())
 def test_success_values(
     values: list[Any], changes: dict[str, Any], separators: tuple[str, str], ascii_only: bool
 ) -> None:
-    events = [event(number, content={"v": one}) for number, one in enumerate(values, 1)]
+    events = [make_event(number, content={"v": one}) for number, one in enumerate(values, 1)]
     events[-1] |= changes
-    assert_agree(written(*events, separators=separators, ascii_only=ascii_only))
+    assert_agree(write_events(*events, separators=separators, ascii_only=ascii_only))
 
 
 @given(st.data(), SEPARATORS, st.booleans())
 def test_success_bytes(data: st.DataObject, separators: tuple[str, str], ascii_only: bool) -> None:
     content = {"body": 'a "b": c', "a": {"b": [1, "x"]}, "id": "x"}
-    raw = written(event(1), event(2, content=content), separators=separators, ascii_only=ascii_only)
+    raw = write_events(
+        make_event(1), make_event(2, content=content), separators=separators, ascii_only=ascii_only
+    )
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(raw)))
         cut = data.draw(st.integers(0, 4))
@@ -109,29 +113,31 @@ DUPLICATES = (
 
 @pytest.mark.parametrize("content", DUPLICATES)
 def test_fail_duplicate_keys(content: bytes) -> None:
-    raw = written(event(1, content="mark"), separators=(",", ":"), ascii_only=True)
+    raw = write_events(make_event(1, content="mark"), separators=(",", ":"), ascii_only=True)
     raw = raw.replace(b'"mark"', content)
-    assert (fast(raw), strict(raw)) == (None, None)
+    assert (decode_batch(raw), decode_each(raw)) == (None, None)
 
 
 @pytest.mark.parametrize("key", ["id", "sender_id", "edited_at", "do_not_index", "other"])
 def test_fail_duplicate_keys_of_the_event(key: str) -> None:
-    one = event(1, edited_at=WHEN, do_not_index=True, other="x")
-    raw = written(one, separators=(",", ":"), ascii_only=True)
+    one = make_event(1, edited_at=WHEN, do_not_index=True, other="x")
+    raw = write_events(one, separators=(",", ":"), ascii_only=True)
     for again in (one[key], None, False):
         twice = raw[:-1] + f',"{key}":{json.dumps(again)}}}'.encode()
-        assert (fast(twice), strict(twice)) == (None, None)
+        assert (decode_batch(twice), decode_each(twice)) == (None, None)
 
 
 def test_success_what_is_fast() -> None:
-    """So that the other tests say something: this is taken without the strict lane."""
+    """Show that the other tests do test batches: this text is decoded as one."""
     nested = {"a": {"b": [1, 2.5, {"c": None}]}}
-    events = [event(1, content=nested), event(2, content={})]
-    events.append(event(9, edited_at=WHEN, redacted_at=WHEN, event_uuid=uid(1), do_not_index=True))
+    events = [make_event(1, content=nested), make_event(2, content={})]
+    events.append(
+        make_event(9, edited_at=WHEN, redacted_at=WHEN, event_uuid=make_uid(1), do_not_index=True)
+    )
     for separators in ((",", ":"), (", ", ": "), (", ", " : ")):
-        raw = written(*events, separators=separators, ascii_only=False)
-        assert fast(raw) == strict(raw)
-        assert fast(raw) is not None
+        raw = write_events(*events, separators=separators, ascii_only=False)
+        assert decode_batch(raw) == decode_each(raw)
+        assert decode_batch(raw) is not None
 
 
 @pytest.mark.parametrize("text", ['{"json": "in a text"}', ":-)", " : ", "\\", '\\":', '":"'])
@@ -139,7 +145,7 @@ def test_success_what_is_fast() -> None:
 def test_success_texts_that_look_like_keys_are_fast_too(
     text: str, separators: tuple[str, str]
 ) -> None:
-    one = event(1, content={"body": text, "list": [text, text]})
-    raw = written(one, event(2), separators=separators, ascii_only=False)
-    assert fast(raw) == strict(raw)
-    assert fast(raw) is not None
+    one = make_event(1, content={"body": text, "list": [text, text]})
+    raw = write_events(one, make_event(2), separators=separators, ascii_only=False)
+    assert decode_batch(raw) == decode_each(raw)
+    assert decode_batch(raw) is not None

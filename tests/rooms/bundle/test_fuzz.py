@@ -18,18 +18,18 @@ from rooms.bundle.manifest.events import BundleEvent
 from rooms.errors import BundleError, BundleNotZip, ContentTooLarge, ImportRefused
 from tests.rooms.bundle.factories import (
     WHEN,
-    bundle,
-    checked,
-    event,
-    manifest,
-    manifest_bytes,
-    media_row,
-    of_manifest,
-    reaction,
-    reply,
-    uid,
+    encode_manifest,
+    make_bundle,
+    make_event,
+    make_manifest,
+    make_manifest_bundle,
+    make_media_row,
+    make_reaction,
+    make_reply,
+    make_uid,
+    validate,
 )
-from tests.rooms.bundle.golden import GOLDEN, document
+from tests.rooms.bundle.golden import GOLDEN, make_document
 
 REFUSALS = (BundleError, ImportRefused, ContentTooLarge)
 MOST_MEMORY = 16 * 1024 * 1024
@@ -38,9 +38,11 @@ PHOTO = random.Random(3).randbytes(50_000)
 
 def long_bundle() -> bytes:
     """About 60,000 bytes, most of them an attachment."""
-    events = [reply(number, to=1) for number in range(2, 120)]
-    whole = manifest(event(1), *events, reaction(120, to=3), media=[media_row(PHOTO)])
-    return bundle(whole, ("photo.png", PHOTO))
+    events = [make_reply(number, to=1) for number in range(2, 120)]
+    whole = make_manifest(
+        make_event(1), *events, make_reaction(120, to=3), media=[make_media_row(PHOTO)]
+    )
+    return make_bundle(whole, ("photo.png", PHOTO))
 
 
 LONG = long_bundle()
@@ -49,7 +51,7 @@ SHORT = GOLDEN.read_bytes()
 
 def read(raw: bytes) -> tuple[Any, list[BundleEvent], list[bytes]]:
     """All that a bundle says."""
-    with checked(raw) as found:
+    with validate(raw) as found:
         media = []
         for row in found.header.media:
             if row.missing is None:
@@ -76,7 +78,7 @@ def test_success_is_about_60_kb() -> None:
 @pytest.mark.parametrize("size", range(1000, len(LONG), 1000))
 def test_fail_truncated(size: int) -> None:
     with pytest.raises(BundleNotZip) as caught:
-        checked(LONG[:size])
+        validate(LONG[:size])
     assert caught.value.message == "The archive is incomplete: its end is missing."
 
 
@@ -107,13 +109,13 @@ def test_fail_bytes_changed(data: st.DataObject) -> None:
 
 @given(st.binary(max_size=300))
 def test_fail_noise(noise: bytes) -> None:
-    for raw in (noise, b"PK\3\4" + noise, noise + SHORT[-22:], of_manifest(noise)):
+    for raw in (noise, b"PK\3\4" + noise, noise + SHORT[-22:], make_manifest_bundle(noise)):
         with little_memory(), pytest.raises(REFUSALS):
             read(raw)
 
 
 ODD: list[Any] = [
-    None, True, 0, -1, 1.5, "", "x", "\0", WHEN, uid(3), [], {}, [[]], {"a": {"a": 1}}, 2**63,
+    None, True, 0, -1, 1.5, "", "x", "\0", WHEN, make_uid(3), [], {}, [[]], {"a": {"a": 1}}, 2**63,
     2**70, 10**400, float("nan"), float("inf"), "\ud800", "x" * 70_000,
 ]  # fmt: skip
 
@@ -131,7 +133,7 @@ def spots(value: Any) -> list[tuple[Any, Any]]:
 
 @given(st.data(), st.booleans())
 def test_fail_values_changed(data: st.DataObject, lines: bool) -> None:
-    changed = copy.deepcopy(document())
+    changed = copy.deepcopy(make_document())
     del changed["media"][:3]
     for _ in range(data.draw(st.integers(1, 3))):
         places = spots(changed)
@@ -146,12 +148,12 @@ def test_fail_values_changed(data: st.DataObject, lines: bool) -> None:
             case _:
                 container[f"{key}2"] = copy.deepcopy(container[key])
     try:
-        raw = manifest_bytes(changed) if lines else json.dumps(changed).encode()
+        raw = encode_manifest(changed) if lines else json.dumps(changed).encode()
     except (UnicodeEncodeError, KeyError, TypeError):
         raw = json.dumps(changed).encode()
     with little_memory():
         try:
-            head, events, _ = read(of_manifest(raw))
+            head, events, _ = read(make_manifest_bundle(raw))
         except REFUSALS:
             return
     given_events = {one["id"]: one for one in changed["events"]}

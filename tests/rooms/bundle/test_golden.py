@@ -19,7 +19,7 @@ from rooms.bundle.reader import ValidatedBundle
 from rooms.bundle.signature import VerificationStatus, verify_signature
 from tests.rooms.bundle.corpus_events import EVENTS
 from tests.rooms.bundle.corpus_manifests import MANIFESTS
-from tests.rooms.bundle.factories import checked
+from tests.rooms.bundle.factories import validate
 from tests.rooms.bundle.golden import (
     GOLDEN,
     NOTES,
@@ -27,8 +27,8 @@ from tests.rooms.bundle.golden import (
     PUBLIC_KEY,
     SCRIPTS,
     SENDERS,
-    document,
-    golden,
+    make_document,
+    make_golden,
 )
 
 BAD = {**MANIFESTS, **EVENTS}
@@ -46,8 +46,8 @@ BEYOND_SCHEMA = {
 }  # fmt: skip
 
 
-def opened() -> ValidatedBundle:
-    return checked(GOLDEN.read_bytes())
+def open_golden() -> ValidatedBundle:
+    return validate(GOLDEN.read_bytes())
 
 
 def entry(name: str) -> Any:
@@ -62,7 +62,7 @@ def schema(name: str) -> Draft202012Validator:
 
 
 def test_success_counts() -> None:
-    with opened() as bundle:
+    with open_golden() as bundle:
         assert bundle.counts == EventCounts(
             events=19,
             kept=16,
@@ -73,7 +73,7 @@ def test_success_counts() -> None:
 
 
 def test_success_head() -> None:
-    with opened() as bundle:
+    with open_golden() as bundle:
         head = bundle.header
         assert (head.room.name, head.room.read_role_slugs) == ("Launch 🚀", ["crew", "press"])
         assert head.window is None
@@ -82,9 +82,9 @@ def test_success_head() -> None:
 
 
 def test_success_events() -> None:
-    with opened() as bundle:
+    with open_golden() as bundle:
         found = {one.stream_position: one for one in bundle.iter_events()}
-    given = {one["stream_position"]: one for one in document()["events"]}
+    given = {one["stream_position"]: one for one in make_document()["events"]}
     for position in (130, 140, 150):
         del given[position]
     del given[160]["content"]["reply_to_event_id"]
@@ -99,7 +99,7 @@ def test_success_events() -> None:
 
 
 def test_success_media() -> None:
-    with opened() as bundle:
+    with open_golden() as bundle:
         rows = bundle.header.media
         for row, data in ((rows[0], PHOTO), (rows[2], NOTES)):
             with bundle.open_media(row.sha256) as file:
@@ -108,14 +108,14 @@ def test_success_media() -> None:
 
 def test_success_signature() -> None:
     key = key_from_text(PUBLIC_KEY)
-    with opened() as bundle:
+    with open_golden() as bundle:
         assert (
             verify_signature(bundle.signature, {key.key_id: key}).status is VerificationStatus.VALID
         )
 
 
 def test_success_what_wrote_it_writes_the_same_today() -> None:
-    with zipfile.ZipFile(GOLDEN) as old, zipfile.ZipFile(io.BytesIO(golden())) as new:
+    with zipfile.ZipFile(GOLDEN) as old, zipfile.ZipFile(io.BytesIO(make_golden())) as new:
         assert old.namelist() == new.namelist()
         assert all(old.read(name) == new.read(name) for name in old.namelist())
 

@@ -10,31 +10,31 @@ from tests.rooms.bundle.corpus_events import CONTENTS, EVENTS
 from tests.rooms.bundle.corpus_manifests import MANIFESTS
 from tests.rooms.bundle.factories import (
     JSON,
-    checked,
-    event,
-    manifest,
-    manifest_bytes,
-    media_row,
-    of_manifest,
-    read,
-    uid,
+    encode_manifest,
+    make_event,
+    make_manifest,
+    make_manifest_bundle,
+    make_media_row,
+    make_uid,
+    read_events,
+    validate,
 )
 
 
-def one_line(document: JSON) -> bytes:
+def encode_one_line(document: JSON) -> bytes:
     return json.dumps(document).encode()
 
 
-def events_first(document: JSON) -> bytes:
+def encode_events_first(document: JSON) -> bytes:
     head = {key: value for key, value in document.items() if key != "events"}
-    return one_line({"events": document["events"], **head})
+    return encode_one_line({"events": document["events"], **head})
 
 
-def indented(document: JSON) -> bytes:
+def encode_indented(document: JSON) -> bytes:
     return json.dumps(document, indent=2).encode()
 
 
-LAYOUTS = [manifest_bytes, one_line, events_first, indented]
+LAYOUTS = [encode_manifest, encode_one_line, encode_events_first, encode_indented]
 
 
 @pytest.mark.parametrize("name", [*MANIFESTS, *EVENTS])
@@ -42,10 +42,10 @@ def test_fail_bad_manifest(name: str) -> None:
     """In every layout: events on lines are read fast, others one by one."""
     bad = {**MANIFESTS, **EVENTS}[name]
     for layout in LAYOUTS:
-        if layout in (manifest_bytes, events_first) and "events" not in bad.document:
+        if layout in (encode_manifest, encode_events_first) and "events" not in bad.document:
             continue
         with pytest.raises(ScaiWaveError) as caught:
-            checked(of_manifest(layout(bad.document)))
+            validate(make_manifest_bundle(layout(bad.document)))
         assert (type(caught.value), caught.value.message) == (bad.error, bad.message)
         assert caught.value.details["entry"] == "manifest.json"
 
@@ -54,21 +54,25 @@ def test_fail_bad_manifest(name: str) -> None:
 def test_fail_content_that_json_has_not(name: str) -> None:
     raw, message = CONTENTS[name]
     mark = json.dumps("mark")
-    document = manifest(event(1), event(2, content="mark"), event(3))
+    document = make_manifest(make_event(1), make_event(2, content="mark"), make_event(3))
     for layout in LAYOUTS:
         with pytest.raises(BundleBadManifest) as caught:
-            checked(of_manifest(layout(document).replace(mark.encode(), raw.encode())))
+            validate(make_manifest_bundle(layout(document).replace(mark.encode(), raw.encode())))
         assert caught.value.message.startswith("Event 2 ")
-        assert message in caught.value.message.replace(f"({uid(0x1002)}) ", "")
+        assert message in caught.value.message.replace(f"({make_uid(0x1002)}) ", "")
 
 
 def test_fail_says_which_event() -> None:
     with pytest.raises(BundleBadManifest) as caught:
-        checked(of_manifest(manifest_bytes(manifest(event(1), event(2, origin_ts=10**15)))))
+        validate(
+            make_manifest_bundle(
+                encode_manifest(make_manifest(make_event(1), make_event(2, origin_ts=10**15)))
+            )
+        )
     assert caught.value.details == {
         "entry": "manifest.json",
         "event": 2,
-        "event_id": uid(0x1002),
+        "event_id": make_uid(0x1002),
     }
 
 
@@ -98,41 +102,46 @@ TEXTS = {
     b'{"events": [,]}': "Event 1 is not JSON: a value is missing (at 12).",
     b'{"senders": []}': "The manifest is not JSON: `{` expected (at 12).",
     b'{"media": {}}': "The manifest is not JSON: `[` expected (at 10).",
-    manifest_bytes(manifest(event(1)))[:-3]: "The manifest ends too early.",
-    manifest_bytes(manifest(event(1)))[:-5]: "Event 1 ends too early.",
-    manifest_bytes(manifest(event(1))) + b"{}": "The manifest continues after its end (at 1,273).",
+    encode_manifest(make_manifest(make_event(1)))[:-3]: "The manifest ends too early.",
+    encode_manifest(make_manifest(make_event(1)))[:-5]: "Event 1 ends too early.",
+    encode_manifest(make_manifest(make_event(1)))
+    + b"{}": "The manifest continues after its end (at 1,273).",
 }
 
 
 @pytest.mark.parametrize("raw", TEXTS)
 def test_fail_not_json(raw: bytes) -> None:
     with pytest.raises(BundleBadManifest) as caught:
-        checked(of_manifest(raw))
+        validate(make_manifest_bundle(raw))
     assert caught.value.message == TEXTS[raw]
 
 
 def test_success_any_layout_says_the_same() -> None:
     texts = ('{"json": "in a text"}' if number % 40 == 0 else "" for number in range(1, 2000))
-    document = manifest(*[event(n, content={"n": n, "t": t}) for n, t in enumerate(texts, 1)])
-    expected = read(of_manifest(manifest_bytes(document)))
+    document = make_manifest(
+        *[make_event(n, content={"n": n, "t": t}) for n, t in enumerate(texts, 1)]
+    )
+    expected = read_events(make_manifest_bundle(encode_manifest(document)))
     assert len(expected[1]) == 1999
     for layout in LAYOUTS:
-        assert read(of_manifest(layout(document))) == expected
+        assert read_events(make_manifest_bundle(layout(document))) == expected
 
 
 @pytest.mark.parametrize(
     ("limit", "document", "message"),
     [
-        ("_MAX_KEYS", manifest(event(1), extra=1), "The manifest has more than 10 keys."),
-        ("MAX_SENDERS", manifest(event(1)), "The manifest has more than 1 keys."),
+        ("_MAX_KEYS", make_manifest(make_event(1), extra=1), "The manifest has more than 10 keys."),
+        ("MAX_SENDERS", make_manifest(make_event(1)), "The manifest has more than 1 keys."),
         (
             "MAX_MEDIA",
-            manifest(media=[media_row(b"x", missing="lost"), media_row(b"yy", missing="lost")]),
+            make_manifest(
+                media=[make_media_row(b"x", missing="lost"), make_media_row(b"yy", missing="lost")]
+            ),
             "The manifest has an array of more than 1 values.",
         ),
         (
             "MAX_HEADER_BYTES",
-            manifest(event(1)),
+            make_manifest(make_event(1)),
             "The manifest has more than 1 bytes besides its events.",
         ),
     ],
@@ -143,14 +152,14 @@ def test_fail_too_much_beside_the_events(
     most = 10 if limit == "_MAX_KEYS" else 1
     monkeypatch.setattr(f"rooms.bundle.manifest.reader.{limit}", most)
     with pytest.raises(BundleBadManifest) as caught:
-        checked(of_manifest(manifest_bytes(document)))
+        validate(make_manifest_bundle(encode_manifest(document)))
     assert caught.value.message == message
 
 
 def test_fail_events_by_too_many_senders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the events come first, and what `senders` would hold is not known yet."""
     monkeypatch.setattr("rooms.bundle.manifest.reader.MAX_SENDERS", 2)
-    events = [event(number, sender_id=uid(number)) for number in range(1, 4)]
+    events = [make_event(number, sender_id=make_uid(number)) for number in range(1, 4)]
     with pytest.raises(BundleBadManifest) as caught:
-        checked(of_manifest(events_first(manifest(*events))))
+        validate(make_manifest_bundle(encode_events_first(make_manifest(*events))))
     assert caught.value.message == "The manifest has events of more than 2 senders."

@@ -14,12 +14,12 @@ from rooms.errors import BundleError
 from tests.rooms.bundle.corpus_archives import ARCHIVES
 from tests.rooms.bundle.corpus_events import EVENTS
 from tests.rooms.bundle.factories import (
-    checked,
-    event,
-    manifest,
-    manifest_bytes,
-    of_manifest,
-    reaction,
+    encode_manifest,
+    make_event,
+    make_manifest,
+    make_manifest_bundle,
+    make_reaction,
+    validate,
 )
 
 pytestmark = pytest.mark.once
@@ -42,10 +42,10 @@ print(peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def peak(path: Path, events: int) -> int:
     """Of a process that checks and reads so many events, in whatever unit the system has."""
     many = (
-        reaction(number, to=number - 1) if number % 5 == 0 else event(number)
+        make_reaction(number, to=number - 1) if number % 5 == 0 else make_event(number)
         for number in range(1, events + 1)
     )
-    path.write_bytes(of_manifest(manifest_bytes(manifest(*many))))
+    path.write_bytes(make_manifest_bundle(encode_manifest(make_manifest(*many))))
     count, size = map(int, run(MEASURE, path).split())
     assert count == events
     return size
@@ -71,16 +71,18 @@ def test_success_no_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """SQLite is told the folder by its own variable."""
     monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    many = of_manifest(manifest_bytes(manifest(*[event(n) for n in range(1, 3000)])))
-    with checked(many) as found:
+    many = make_manifest_bundle(
+        encode_manifest(make_manifest(*[make_event(n) for n in range(1, 3000)]))
+    )
+    with validate(many) as found:
         assert sum(1 for _ in found.iter_events()) == 2999
     for raw in (
         many[:5000],
         ARCHIVES["wrong checksum"].build(),
-        of_manifest(manifest_bytes(EVENTS["event ids twice"].document)),
+        make_manifest_bundle(encode_manifest(EVENTS["event ids twice"].document)),
     ):
         with pytest.raises(BundleError):
-            checked(raw)
+            validate(raw)
     assert list(tmp_path.glob("*etilqs*")) == []
 
 
@@ -99,6 +101,6 @@ except DiskFull as error:
 
 
 def test_fail_disk_full(tmp_path: Path) -> None:
-    many = manifest(*[event(number) for number in range(1, 50_000)])
-    (tmp_path / "many.zip").write_bytes(of_manifest(manifest_bytes(many)))
+    many = make_manifest(*[make_event(number) for number in range(1, 50_000)])
+    (tmp_path / "many.zip").write_bytes(make_manifest_bundle(encode_manifest(many)))
     assert run(FULL, tmp_path / "many.zip").split() == ["SW_DISK_FULL"]

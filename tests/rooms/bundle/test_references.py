@@ -6,15 +6,15 @@ import pytest
 
 from rooms.bundle.manifest.reader import EventCounts
 from tests.rooms.bundle.factories import (
-    checked,
-    event,
-    manifest,
-    manifest_bytes,
-    of_manifest,
-    reaction,
-    read,
-    reply,
-    uid,
+    encode_manifest,
+    make_event,
+    make_manifest,
+    make_manifest_bundle,
+    make_reaction,
+    make_reply,
+    make_uid,
+    read_events,
+    validate,
 )
 
 REDACTION = "swp.room.redaction"
@@ -22,43 +22,53 @@ WINDOW = {"since": None, "until": "2026-11-24T00:00:00.000000Z"}
 
 
 def raw(*events: dict[str, object], **changes: object) -> bytes:
-    return of_manifest(manifest_bytes(manifest(*events, **changes)))
+    return make_manifest_bundle(encode_manifest(make_manifest(*events, **changes)))
 
 
 def test_success_references_that_are_there_stay() -> None:
-    events = [event(1), reply(2, to=1), reaction(3, to=2), reaction(4, to=3, kind=REDACTION)]
-    counts, found = read(raw(*events))
+    events = [
+        make_event(1),
+        make_reply(2, to=1),
+        make_reaction(3, to=2),
+        make_reaction(4, to=3, kind=REDACTION),
+    ]
+    counts, found = read_events(raw(*events))
     assert counts == EventCounts(events=4, kept=4)
     assert [one.content for one in found] == [one["content"] for one in events]
 
 
 def test_success_reference_to_a_later_event() -> None:
-    assert read(raw(reply(1, to=2), event(2)))[0].references_cut == 0
+    assert read_events(raw(make_reply(1, to=2), make_event(2)))[0].references_cut == 0
 
 
 def test_success_cut_when_the_bundle_is_a_window_or_when_told() -> None:
-    events = [reply(1, to=90), reaction(2, to=91), reaction(3, to=92, kind=REDACTION), event(4)]
+    events = [
+        make_reply(1, to=90),
+        make_reaction(2, to=91),
+        make_reaction(3, to=92, kind=REDACTION),
+        make_event(4),
+    ]
     expected = EventCounts(
         events=4, kept=2, references_cut=1, reactions_stripped=1, redactions_stripped=1
     )
     for counts, found in (
-        read(raw(*events, window=WINDOW)),
-        read(raw(*events), cut_references=True),
+        read_events(raw(*events, window=WINDOW)),
+        read_events(raw(*events), cut_references=True),
     ):
         assert counts == expected
-        assert [one.id for one in found] == [uid(0x1001), uid(0x1004)]
+        assert [one.id for one in found] == [make_uid(0x1001), make_uid(0x1004)]
         assert found[0].content == {"body": "reply 1"}
 
 
 def test_success_what_refers_to_stripped_events_is_cut_without_being_told() -> None:
     events = [
-        event(1, event_type="swp.room.read_marker"),
-        event(2, event_type="swp.sidekick.note"),
-        event(3, event_type="swp.sidekick.other"),
-        reply(4, to=2),
-        reaction(5, to=1),
+        make_event(1, event_type="swp.room.read_marker"),
+        make_event(2, event_type="swp.sidekick.note"),
+        make_event(3, event_type="swp.sidekick.other"),
+        make_reply(4, to=2),
+        make_reaction(5, to=1),
     ]
-    counts, found = read(raw(*events))
+    counts, found = read_events(raw(*events))
     assert counts == EventCounts(
         events=5,
         kept=1,
@@ -71,26 +81,28 @@ def test_success_what_refers_to_stripped_events_is_cut_without_being_told() -> N
 
 def test_success_what_refers_to_what_was_cut_is_cut_too() -> None:
     """A chain as long as the room: each redaction redacts the one before it."""
-    chain = [reaction(number, to=number - 1, kind=REDACTION) for number in range(2, 3000)]
-    events = [event(1, event_type="swp.room.read_marker"), *chain, reply(3001, to=2999)]
-    counts, found = read(raw(*events))
+    chain = [make_reaction(number, to=number - 1, kind=REDACTION) for number in range(2, 3000)]
+    events = [make_event(1, event_type="swp.room.read_marker"), *chain, make_reply(3001, to=2999)]
+    counts, found = read_events(raw(*events))
     assert (counts.kept, counts.redactions_stripped, counts.references_cut) == (1, 2998, 1)
     assert [one.content for one in found] == [{"body": "reply 3001"}]
 
 
 def test_success_original_content_is_cut_but_strips_nothing() -> None:
-    original = {"event_id": uid(9), "emoji": "👎"}
-    counts, found = read(
-        raw(event(1), reaction(2, to=1, original_content=original)), cut_references=True
+    original = {"event_id": make_uid(9), "emoji": "👎"}
+    counts, found = read_events(
+        raw(make_event(1), make_reaction(2, to=1, original_content=original)), cut_references=True
     )
     assert (counts.kept, counts.references_cut, counts.reactions_stripped) == (2, 1, 0)
-    assert found[1].content == {"event_id": uid(0x1001), "emoji": "👍"}
+    assert found[1].content == {"event_id": make_uid(0x1001), "emoji": "👍"}
     assert found[1].original_content == {"emoji": "👎"}
 
 
 def test_success_both_contents_are_cut() -> None:
-    message = reply(1, to=9, original_content={"body": "old", "reply_to_event_id": uid(8)})
-    counts, found = read(raw(message), cut_references=True)
+    message = make_reply(
+        1, to=9, original_content={"body": "old", "reply_to_event_id": make_uid(8)}
+    )
+    counts, found = read_events(raw(message), cut_references=True)
     assert counts.references_cut == 1
     assert (found[0].content, found[0].original_content) == ({"body": "reply 1"}, {"body": "old"})
 
@@ -98,20 +110,20 @@ def test_success_both_contents_are_cut() -> None:
 def test_success_no_reference_where_the_key_is_absent_or_null() -> None:
     """As in a reaction whose content was emptied when it was redacted."""
     events = [
-        event(1, event_type="swp.room.reaction", content={}),
-        event(2, content={"reply_to_event_id": None}),
-        event(3, event_type="custom", content={"event_id": uid(9)}),
+        make_event(1, event_type="swp.room.reaction", content={}),
+        make_event(2, content={"reply_to_event_id": None}),
+        make_event(3, event_type="custom", content={"event_id": make_uid(9)}),
     ]
-    assert read(raw(*events))[0] == EventCounts(events=3, kept=3)
+    assert read_events(raw(*events))[0] == EventCounts(events=3, kept=3)
 
 
 def test_success_many_events_are_cut_where_they_should_be() -> None:
     """Over several batches, so that the numbers of the events are put to the test."""
     events = [
-        reaction(number, to=90_000) if number % 700 == 0 else event(number)
+        make_reaction(number, to=90_000) if number % 700 == 0 else make_event(number)
         for number in range(1, 5001)
     ]
-    counts, found = read(raw(*events), cut_references=True)
+    counts, found = read_events(raw(*events), cut_references=True)
     assert counts.reactions_stripped == 7
     expected = [one["id"] for one in events if one["event_type"] == "swp.room.message"]
     assert [one.id for one in found] == expected
@@ -123,7 +135,7 @@ def test_success_what_ends_in_the_middle_ends_without_a_word(
     """An import that is interrupted lets go of the bundle before it lets go of its events."""
     said: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", said.append)
-    found = checked(raw(*[reply(number, to=99) for number in range(1, 9)], window=WINDOW))
+    found = validate(raw(*[make_reply(number, to=99) for number in range(1, 9)], window=WINDOW))
     events = found.iter_events()
     next(events)
     found.close()

@@ -15,18 +15,25 @@ from rooms.bundle.signature import (
     verify_signature,
 )
 from rooms.errors import ImportRefused
-from tests.rooms.bundle.factories import bundle, checked, entries_of, event, manifest, signature
-from tests.rooms.bundle.golden import PUBLIC_KEY, signed
+from tests.rooms.bundle.factories import (
+    make_bundle,
+    make_entries,
+    make_event,
+    make_manifest,
+    make_signature,
+    validate,
+)
+from tests.rooms.bundle.golden import PUBLIC_KEY, sign_document
 
-DOCUMENT = manifest(event(1))
+DOCUMENT = make_manifest(make_event(1))
 KEY = key_from_text(PUBLIC_KEY)
 KEYS = {KEY.key_id: KEY}
-ENTRIES = entries_of(DOCUMENT)
-RIGHT = signed(signature(ENTRIES, DOCUMENT, extra={"b": [1.5, "é\u2028"], "a": None}))
+ENTRIES = make_entries(DOCUMENT)
+RIGHT = sign_document(make_signature(ENTRIES, DOCUMENT, extra={"b": [1.5, "é\u2028"], "a": None}))
 
 
 def read(document: dict[str, object]) -> SignatureDocument:
-    with checked(bundle(DOCUMENT, signed=document)) as found:
+    with validate(make_bundle(DOCUMENT, signed=document)) as found:
         assert found.signature is not None
         return found.signature
 
@@ -50,7 +57,7 @@ def test_success_what_is_signed_is_the_canonical_form() -> None:
 
 
 def test_success_unsigned() -> None:
-    assert verdict(signature(ENTRIES, DOCUMENT)) is VerificationStatus.UNSIGNED
+    assert verdict(make_signature(ENTRIES, DOCUMENT)) is VerificationStatus.UNSIGNED
     assert verify_signature(None, KEYS) == VerificationResult(VerificationStatus.UNSIGNED)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.databases import copy_database, prepared
-from tests.rooms.exports.processes import Server, fill
+from tests.rooms.exports.processes import Server, fill_database
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def filled(
 ) -> Iterator[str]:
     """A database with a room of several thousand events, to copy."""
     home = tmp_path_factory.mktemp("filled")
-    with prepared(request, home, fill=lambda url: fill(Server(url))) as url:
+    with prepared(request, home, fill=lambda url: fill_database(Server(url))) as url:
         yield url
 
 

@@ -1,4 +1,4 @@
-"""Rooms to export, and bundles as they are read by nothing of ours."""
+"""Rooms to export, and bundles read with Python's own zipfile and json."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def make_window(since: datetime | None = None, until: datetime | None = None) ->
     )
 
 
-def beginning(of: Room, **changes: Any) -> Callable[[], RoomExport]:
-    """An export of the room by the host operator, but for the changes, to be begun."""
+def prepare_export(of: Room, **changes: Any) -> Callable[[], RoomExport]:
+    """Return a function that starts an export by the host operator, with changes."""
     arguments: dict[str, Any] = {
         "operator": HOST_OPERATOR,
         "tenant": of.tenant.slug,
@@ -86,9 +86,9 @@ def beginning(of: Room, **changes: Any) -> Callable[[], RoomExport]:
     return partial(export_room, **arguments)
 
 
-def export(of: Room, **changes: Any) -> Bundle:
+def export_bundle(of: Room, **changes: Any) -> Bundle:
     stream = BytesIO()
-    result = write_to_stream(beginning(of, **changes), stream)
+    result = write_to_stream(prepare_export(of, **changes), stream)
     return Bundle(stream.getvalue(), result)
 
 
@@ -99,8 +99,10 @@ def make_room(tenant: Tenant | None = None, **fields: Any) -> Room:
     return rows.room(place, rows.participant(of, f"anna{number}"), **fields)
 
 
-def show(room: Room, content: bytes, *names: str, stored: bool = True, **fields: Any) -> Media:
-    """Let the room show these bytes under these names."""
+def attach_media(
+    room: Room, content: bytes, *names: str, stored: bool = True, **fields: Any
+) -> Media:
+    """Attach these bytes to the room under these names."""
     digest = sha256(content).hexdigest()
     given = {"sha256": digest, "size": len(content), **fields}
     media = rows.media(room.tenant, **given)

@@ -49,7 +49,7 @@ class Server(RawDatabase):
         )
 
 
-def fill(server: Server) -> None:
+def fill_database(server: Server) -> None:
     no = "false" if server.is_postgres else "0"
     tenant, workspace, room, anna = map(server.key, (TENANT, WORKSPACE, ROOM, ANNA))
     times = f"'{NOW}', '{NOW}'"
@@ -76,7 +76,7 @@ def fill(server: Server) -> None:
 
 
 @contextmanager
-def exporting(
+def start_export(
     *words: str, prepare: str = "", **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """An export whose stdout nobody has read yet; killed if it is still there at the end.

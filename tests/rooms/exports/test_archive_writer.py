@@ -26,7 +26,7 @@ ENTRIES = {
 }
 
 
-def written(entries: dict[str, list[bytes]], *, stored: bool = False) -> bytes:
+def write_zip(entries: dict[str, list[bytes]], *, stored: bool = False) -> bytes:
     archive, out = ZipStreamWriter(NOW), bytearray()
     for name, chunks in entries.items():
         for part in archive.encode_entry(
@@ -44,13 +44,13 @@ def read(data: bytes) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("stored", [True, False])
 def test_success_what_goes_in_comes_out(stored: bool) -> None:
-    data = written({name: [content] for name, content in ENTRIES.items()}, stored=stored)
+    data = write_zip({name: [content] for name, content in ENTRIES.items()}, stored=stored)
     assert read(data) == ENTRIES
 
 
 @pytest.mark.parametrize("stored", [True, False])
 def test_success_what_goes_in_comes_out_of_a_pipe(stored: bool) -> None:
-    data = written({name: [content] for name, content in ENTRIES.items()}, stored=stored)
+    data = write_zip({name: [content] for name, content in ENTRIES.items()}, stored=stored)
     assert dict(as_it_comes(BytesIO(data))) == ENTRIES
 
 
@@ -70,7 +70,7 @@ def as_it_comes(file: BytesIO) -> Iterator[tuple[str, bytes]]:
 
 
 def test_success_without_entries() -> None:
-    assert read(written({})) == {}
+    assert read(write_zip({})) == {}
 
 
 @given(
@@ -83,33 +83,33 @@ def test_success_without_entries() -> None:
 )
 def test_success_any_chunks(entries: dict[str, list[bytes]], stored: bool) -> None:
     expected = {name: b"".join(chunks) for name, chunks in entries.items()}
-    assert read(written(entries, stored=stored)) == expected
+    assert read(write_zip(entries, stored=stored)) == expected
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_534, 65_535, 65_536, 131_070, 131_071])
 def test_success_stored_blocks_of_any_size(size: int) -> None:
-    assert read(written({"a": [b"x" * size]}, stored=True)) == {"a": b"x" * size}
+    assert read(write_zip({"a": [b"x" * size]}, stored=True)) == {"a": b"x" * size}
 
 
 def test_success_nothing_shrinks_so_far_that_it_looks_like_a_bomb() -> None:
     """Text that repeats itself is stored; what is around it, and refers to it, is deflated."""
     dull, lively = b"x" * 2**20, b"".join(b'{"id": "%064d"}' % number for number in range(9_999))
     chunks = [lively, dull, dull[:7], lively, dull, b"x", lively + dull]
-    data = written({"manifest.json": chunks})
+    data = write_zip({"manifest.json": chunks})
     assert read(data) == {"manifest.json": b"".join(chunks)}
     assert len(data) < sum(map(len, chunks)) - 2 * len(lively)
-    dull_data = written({"manifest.json": [dull] * 3})
+    dull_data = write_zip({"manifest.json": [dull] * 3})
     assert len(dull) * 3 < 200 * len(dull_data)
 
 
 def test_success_more_entries_than_the_old_record_counts() -> None:
     names = [f"media/{number}" for number in range(65_600)]
-    with zipfile.ZipFile(BytesIO(written({name: [] for name in names}, stored=True))) as archive:
+    with zipfile.ZipFile(BytesIO(write_zip({name: [] for name in names}, stored=True))) as archive:
         assert archive.namelist() == names
 
 
 def test_success_dates_and_modes() -> None:
-    with zipfile.ZipFile(BytesIO(written({"a": [b"a"]}))) as archive:
+    with zipfile.ZipFile(BytesIO(write_zip({"a": [b"a"]}))) as archive:
         (info,) = archive.infolist()
     assert info.date_time == (2026, 11, 24, 19, 5, 42)
     assert info.external_attr >> 16 == 0o100600
@@ -123,7 +123,7 @@ def test_success_other_programs(command: tuple[str, ...], tmp_path: Path) -> Non
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     path = tmp_path / "bundle.zip"
-    path.write_bytes(written({name: [content] for name, content in ENTRIES.items()}))
+    path.write_bytes(write_zip({name: [content] for name, content in ENTRIES.items()}))
     ended = subprocess.run(
         [*command, path], capture_output=True, text=True, timeout=60, check=False
     )
@@ -133,7 +133,7 @@ def test_success_other_programs(command: tuple[str, ...], tmp_path: Path) -> Non
 
 
 def test_fail_without_its_end_it_is_no_archive() -> None:
-    data = written({name: [content] for name, content in ENTRIES.items()})
+    data = write_zip({name: [content] for name, content in ENTRIES.items()})
     for length in range(0, len(data), len(data) // 50):
         with pytest.raises(zipfile.BadZipFile):
             zipfile.ZipFile(BytesIO(data[:length]))

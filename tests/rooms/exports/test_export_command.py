@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scaiwave.errors import UsageError
-from tests.rooms.exports.processes import EVENTS, EXPORT, NOW, ROOM, TENANT, Server, exporting
+from tests.rooms.exports.processes import EVENTS, EXPORT, NOW, ROOM, TENANT, Server, start_export
 from tests.scaiwave.console import at_terminal, scaiwave
 from tests.tenants.factories import run_command
 
@@ -21,7 +21,7 @@ OURS = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
 
 @pytest.mark.usefixtures("server")
 def test_success_to_stdout() -> None:
-    with exporting() as process:
+    with start_export() as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     with zipfile.ZipFile(BytesIO(out)) as archive:
@@ -36,7 +36,7 @@ def test_success_to_stdout() -> None:
 
 @pytest.mark.usefixtures("server")
 def test_success_quiet_says_nothing() -> None:
-    with exporting(*EXPORT, "--quiet", "--since", "2030-01-01") as process:
+    with start_export(*EXPORT, "--quiet", "--since", "2030-01-01") as process:
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
     assert out.startswith(b"PK")

@@ -15,7 +15,14 @@ from rooms.bundle.manifest.schema import TimeWindow
 from rooms.errors import ExportDamaged
 from rooms.models import Event, Room
 from rooms.queries.export_events import parse_positions
-from tests.rooms.exports.factories import CONTENTS, EARLY, KEY, export, make_room, make_window
+from tests.rooms.exports.factories import (
+    CONTENTS,
+    EARLY,
+    KEY,
+    export_bundle,
+    make_room,
+    make_window,
+)
 from tests.scaiwave import rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,7 +43,7 @@ def test_success_events() -> None:
         redacted_at=EARLY.replace(microsecond=0),
         do_not_index=True,
     )
-    first, second = export(room).events
+    first, second = export_bundle(room).events
     assert list(first) == [
         "id",
         "sender_id",
@@ -67,7 +74,7 @@ def test_success_content_is_carried_untouched() -> None:
     room = make_room()
     for number, content in enumerate(CONTENTS):
         rows.event(room, number + 1, content=content, original_content=content)
-    events = export(room).events
+    events = export_bundle(room).events
     assert [event["content"] for event in events] == CONTENTS
     assert [event["original_content"] for event in events] == CONTENTS
 
@@ -91,7 +98,7 @@ def test_success_any_content_is_carried_untouched(contents: list[dict[str, Any]]
     Event.objects.all().delete()
     for number, content in enumerate(contents):
         rows.event(made, number + 1, content=content)
-    assert [event["content"] for event in export(made).events] == contents
+    assert [event["content"] for event in export_bundle(made).events] == contents
 
 
 def test_success_one_event_a_line_in_the_order_of_the_stream() -> None:
@@ -99,7 +106,7 @@ def test_success_one_event_a_line_in_the_order_of_the_stream() -> None:
     for position in (5, 1, 400_000, 30):
         rows.event(room, position)
         rows.event(other, position)
-    bundle = export(room)
+    bundle = export_bundle(room)
     _, _, lines = bundle.files["manifest.json"].partition(b'"events": [\n')
     assert [
         json.loads(line.rstrip(b","))["stream_position"] for line in lines.splitlines()[:4]
@@ -113,7 +120,7 @@ def test_success_one_event_a_line_in_the_order_of_the_stream() -> None:
 
 
 def test_success_no_events() -> None:
-    bundle = export(make_room())
+    bundle = export_bundle(make_room())
     assert (bundle.events, bundle.manifest["senders"]) == ([], {})
     assert bundle.result.events == 0
 
@@ -122,7 +129,7 @@ def test_success_many_events_in_several_pieces() -> None:
     room = make_room()
     for number in range(40):
         rows.event(room, number + 1, content={"n": number, "body": "x" * 20_000})
-    bundle = export(room)
+    bundle = export_bundle(room)
     assert [event["content"]["n"] for event in bundle.events] == list(range(40))
     assert bundle.signature["counts"]["events"] == 40
 
@@ -133,7 +140,7 @@ def test_success_small_events_before_large_ones() -> None:
     for number in range(400):
         body = "x" * (30_000 if number > 390 else number % 7)
         rows.event(room, 3 * number + 1, content={"n": number, "body": body})
-    bundle = export(room)
+    bundle = export_bundle(room)
     assert [event["content"]["n"] for event in bundle.events] == list(range(400))
     assert bundle.signature["counts"]["events"] == 400
 
@@ -161,7 +168,7 @@ def test_success_foreign_senders() -> None:
     rows.event(room, 3, sender=irc, content={})
     rows.event(room, 4, sender=fred, content={"_imported_sender": told, "body": "kept"})
     rows.event(room, 5, content={"_imported_sender": told})
-    bundle = export(room)
+    bundle = export_bundle(room)
     assert [event["content"] for event in bundle.events[1:]] == [
         {
             "body": "hi",
@@ -208,7 +215,7 @@ def test_success_foreign_sender_however_content_is_written(written: str, keys: l
         cursor.execute("UPDATE sw_events SET content = %s WHERE id = %s", [written, event.pk.hex])
 
     # As a list of pairs, in which a key that is there twice shows.
-    manifest = json.loads(export(room).files["manifest.json"], object_pairs_hook=list)
+    manifest = json.loads(export_bundle(room).files["manifest.json"], object_pairs_hook=list)
 
     [found] = dict(manifest)["events"]
     assert sorted(key for key, _ in dict(found)["content"]) == keys
@@ -222,14 +229,14 @@ def test_success_window() -> None:
         rows.event(room, number + 5, sender=who, origin_ts=int(noon.timestamp()) + number)
 
     def positions(window: TimeWindow) -> list[int]:
-        return [event["stream_position"] for event in export(room, window=window).events]
+        return [event["stream_position"] for event in export_bundle(room, window=window).events]
 
     later = noon + timedelta(seconds=2)
     assert positions(make_window(since=noon)) == [5, 6, 7]
     assert positions(make_window(until=noon)) == [4]
     assert positions(make_window(noon, later)) == [5, 6]
     assert positions(make_window(noon + timedelta(seconds=0.5), later)) == [6]
-    bundle = export(room, window=make_window(noon, later))
+    bundle = export_bundle(room, window=make_window(noon, later))
     assert list(bundle.manifest["senders"]) == [str(anna.pk)]
     assert bundle.manifest["window"] == {
         "since": "2026-11-24T12:00:00.000000Z",

@@ -11,7 +11,7 @@ from rooms.models import Room
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry
-from tests.rooms.exports.factories import beginning, export, make_room
+from tests.rooms.exports.factories import export_bundle, make_room, prepare_export
 from tests.scaiwave import rows
 from tests.tenants.factories import HOST_OPERATOR, READ_ONLY_OPERATOR, make_tenant_admin
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_fail_rooms_that_stay(fields: dict[str, Any], reason: str) -> None:
     room = make_room(**fields)
     with pytest.raises(ExportRefused) as caught:
-        export(room)
+        export_bundle(room)
     assert caught.value.message == f"Can't export room {room.pk}: {reason}."
     assert not AuditEntry.objects.exists()
 
@@ -40,26 +40,26 @@ def test_fail_outside_the_scope_it_does_not_exist() -> None:
     room, other = make_room(), rows.tenant("other", scaikey_tenant_id="tnt_other")
     for operator, tenant in ((HOST_OPERATOR, "other"), (make_tenant_admin(other), "other")):
         with pytest.raises(RoomNotFound) as caught:
-            export(room, operator=operator, tenant=tenant)
+            export_bundle(room, operator=operator, tenant=tenant)
         assert caught.value.message == f"Room not found in tenant other: {room.pk}."
     with pytest.raises(TenantNotFound):
-        export(room, operator=make_tenant_admin(other))
+        export_bundle(room, operator=make_tenant_admin(other))
     assert not AuditEntry.objects.exists()
 
 
 def test_fail_operator_who_may_not() -> None:
     with pytest.raises(InsufficientPermission):
-        export(make_room(), operator=READ_ONLY_OPERATOR)
+        export_bundle(make_room(), operator=READ_ONLY_OPERATOR)
 
 
 def test_fail_changed_between_the_request_and_the_first_byte() -> None:
     room = make_room()
-    begun = beginning(room)()
+    begun = prepare_export(room)()
     Room.objects.update(is_federated=True)
     with pytest.raises(ExportRefused):
         next(begun)
     Room.objects.update(is_federated=False)
-    begun = beginning(room)()
+    begun = prepare_export(room)()
     Room.objects.all().delete()
     with pytest.raises(RoomNotFound) as caught:
         next(begun)

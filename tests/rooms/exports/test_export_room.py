@@ -24,11 +24,11 @@ from tests.rooms.exports.factories import (
     CONTENTS,
     EARLY,
     KEY,
-    beginning,
-    export,
+    attach_media,
+    export_bundle,
     make_room,
     make_window,
-    show,
+    prepare_export,
 )
 from tests.scaiwave import rows
 from tests.tenants.factories import NOW
@@ -47,7 +47,7 @@ def test_success_a_room_whole() -> None:
         created_at=EARLY,
     )
     rows.event(room, 7)
-    bundle = export(room, room="lobby")
+    bundle = export_bundle(room, room="lobby")
     assert list(bundle.files) == ["manifest.json", "signature.json"]
     manifest = {**bundle.manifest}
     assert list(manifest) == [
@@ -104,7 +104,7 @@ def test_success_signed_by_the_servers_key() -> None:
         created_at=NOW,
         signs_from=NOW,
     )
-    bundle = export(make_room())
+    bundle = export_bundle(make_room())
     document = bundle.signature
     signature = base64.b64decode(document.pop("signature"), validate=True)
     private.public_key().verify(signature, rfc8785.dumps(document))
@@ -117,7 +117,7 @@ def test_success_readable_by_whoever_imports() -> None:
     room = make_room()
     for number, content in enumerate(CONTENTS):
         rows.event(room, number + 1, content={**content, "_imported_sender": None})
-    bundle = export(room)
+    bundle = export_bundle(room)
     with read_bundle(BytesIO(bundle.data), limits=Limits(max_bytes=2**24)) as checked:
         assert checked.header.room.id == str(room.pk)
         assert checked.manifest_sha256 == bundle.result.manifest_sha256
@@ -130,7 +130,7 @@ def test_success_readable_however_dull() -> None:
     room = make_room()
     for number in range(40):
         rows.event(room, number + 1, content={"body": "x" * 60_000})
-    bundle = export(room)
+    bundle = export_bundle(room)
     with read_bundle(BytesIO(bundle.data), limits=Limits(max_bytes=2**24)) as checked:
         assert len(list(checked.iter_events())) == 40
 
@@ -140,7 +140,7 @@ def test_success_readable_however_old() -> None:
     ancient = datetime(1, 2, 3, 4, 5, 6, 7, tzinfo=UTC)
     room = make_room(created_at=ancient)
     rows.event(room, 1, created_at=ancient, edited_at=ancient)
-    bundle = export(room, window=make_window(until=EARLY), now=ancient)
+    bundle = export_bundle(room, window=make_window(until=EARLY), now=ancient)
     with read_bundle(BytesIO(bundle.data), limits=Limits(max_bytes=2**24)) as checked:
         (found,) = checked.iter_events()
         assert checked.header.room.created_at == "0001-02-03T04:05:06.000007Z"
@@ -149,11 +149,11 @@ def test_success_readable_however_old() -> None:
 
 def test_success_meets_the_schemas() -> None:
     room = make_room(room_alias="lobby")
-    show(room, b"bytes")
-    show(room, b"lost", stored=False)
+    attach_media(room, b"bytes")
+    attach_media(room, b"lost", stored=False)
     rows.event(room, 1, original_content={}, event_uuid=KEY, edited_at=NOW, do_not_index=True)
     for window in (WHOLE_ROOM, make_window(since=EARLY)):
-        bundle = export(room, window=window)
+        bundle = export_bundle(room, window=window)
         assert list(schema("manifest").iter_errors(bundle.manifest)) == []
         assert list(schema("signature").iter_errors(bundle.signature)) == []
 
@@ -165,7 +165,7 @@ def schema(name: str) -> Draft202012Validator:
 
 def test_success_audited_before_the_first_byte() -> None:
     room = make_room(name="Lobby")
-    begun = beginning(room, window=make_window(until=EARLY), with_media=False)()
+    begun = prepare_export(room, window=make_window(until=EARLY), with_media=False)()
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.operator, entry.at) == ("export-room", "root", NOW)
     assert (entry.subject_id, entry.subject_name) == (str(room.pk), "Lobby")
@@ -181,7 +181,7 @@ def test_success_closed_early_leaves_the_connection_as_it_was() -> None:
     room = make_room()
     for number in range(30):
         rows.event(room, number + 1, content={"body": "x" * 20_000})
-    begun = beginning(room)()
+    begun = prepare_export(room)()
     for _ in range(3):
         assert next(begun)
     begun.close()
@@ -192,12 +192,12 @@ def test_success_closed_early_leaves_the_connection_as_it_was() -> None:
         assert not connection.connection.in_transaction
     rows.event(room, 31)
     assert list(begun) == []
-    assert len(export(room).events) == 31
+    assert len(export_bundle(room).events) == 31
 
 
 def test_success_what_is_told() -> None:
     room = make_room(name="Lobby")
     rows.event(room, 1)
-    told = list(export(room).result.sentences())
+    told = list(export_bundle(room).result.sentences())
     assert told[0].startswith("Exported room 'Lobby': 1 event from 1 sender, 0 attachments, ")
     assert told[1:] == ["Not signed: this server has no signing key."]

@@ -19,7 +19,7 @@ from rooms.services.exports.export_rooms import BulkExportResult, export_rooms
 from scaiwave.errors import InsufficientPermission, UsageError
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tests.rooms.exports.factories import make_room, make_window, show
+from tests.rooms.exports.factories import attach_media, make_room, make_window
 from tests.scaiwave import rows
 from tests.tenants.factories import HOST_OPERATOR, NOW, READ_ONLY_OPERATOR, make_tenant_admin
 
@@ -59,7 +59,7 @@ def test_success_each_into_its_file(tenant: Tenant, directory: Path) -> None:
     first, second = make_room(tenant, name="First"), make_room(tenant, name="")
     make_room(rows.tenant("other"))
     rows.event(first, 1)
-    show(first, b"bytes")
+    attach_media(first, b"bytes")
     exported = export_all(directory)
     assert sorted(path.name for path in directory.iterdir()) == [
         f"{first.pk}.zip",
@@ -85,7 +85,7 @@ def test_success_each_into_its_file(tenant: Tenant, directory: Path) -> None:
 
 def test_success_again_keeps_what_is_there(tenant: Tenant, directory: Path) -> None:
     kept, missing, cut, other = (make_room(tenant) for _ in range(4))
-    show(kept, b"bytes", "a.png", "b.png")
+    attach_media(kept, b"bytes", "a.png", "b.png")
     export_all(directory)
     before = (directory / f"{kept.pk}.zip").stat().st_ino
     (directory / f"{missing.pk}.zip").unlink()
@@ -104,7 +104,7 @@ def test_success_damaged_ones_are_made_again(tenant: Tenant, directory: Path) ->
     """By one bit, in the events, in an attachment, or in what is said of both."""
     room = make_room(tenant)
     rows.event(room, 1, content={"body": "".join(map(str, range(3_000)))})
-    show(room, random.Random(1).randbytes(9_000))
+    attach_media(room, random.Random(1).randbytes(9_000))
     export_all(directory)
     path = directory / f"{room.pk}.zip"
     with zipfile.ZipFile(path) as archive:
@@ -120,7 +120,7 @@ def test_success_damaged_ones_are_made_again(tenant: Tenant, directory: Path) ->
 def test_success_what_the_store_had_lost_is_fetched_when_it_is_back(
     tenant: Tenant, directory: Path
 ) -> None:
-    photo = show(make_room(tenant), b"bytes", stored=False)
+    photo = attach_media(make_room(tenant), b"bytes", stored=False)
     assert [row["missing_media"] for row in export_all(directory).rooms] == [1]
     assert outcomes(export_all(directory)) == ["kept"]
     default_storage.save(photo.storage_name, ContentFile(b"bytes"))
@@ -131,7 +131,7 @@ def test_success_what_the_store_had_lost_is_fetched_when_it_is_back(
 def test_success_another_window_or_other_media_is_another_bundle(
     tenant: Tenant, directory: Path
 ) -> None:
-    show(make_room(tenant), b"bytes")
+    attach_media(make_room(tenant), b"bytes")
     window = make_window(until=NOW)
     for changes in (
         {},
@@ -157,7 +157,7 @@ def test_success_refused_ones_are_named_and_hold_up_nobody(tenant: Tenant, direc
 
 def test_fail_one_does_not_stop_the_rest(tenant: Tenant, directory: Path) -> None:
     damaged, whole = make_room(tenant), make_room(tenant)
-    photo = show(damaged, b"bytes")
+    photo = attach_media(damaged, b"bytes")
     Path(default_storage.path(photo.storage_name)).write_bytes(b"other")
     exported = export_all(directory)
     assert outcomes(exported) == ["failed", "exported"]

@@ -13,7 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.rooms.exports.processes import EVENTS, EXPORT, Server, exporting, fill, is_zip
+from tests.rooms.exports.processes import (
+    EVENTS,
+    EXPORT,
+    Server,
+    fill_database,
+    is_zip,
+    start_export,
+)
 from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended, scaiwave, shell
 from tests.services.manager import manage_service
 
@@ -104,7 +111,7 @@ def test_fail_signal_leaves_no_draft(
 ) -> None:
     target = tmp_path / "room.zip"
     target.write_bytes(b"old")
-    with exporting(*EXPORT, "--output", str(target), prepare=HANG) as process:
+    with start_export(*EXPORT, "--output", str(target), prepare=HANG) as process:
         while not any(path.stat().st_size > 100_000 for path in tmp_path.glob(".room.zip.*")):
             assert process.poll() is None
         process.send_signal(number)
@@ -119,7 +126,7 @@ def test_fail_signal_leaves_no_draft(
 @pytest.mark.parametrize(("number", "code", "name"), SIGNALS)
 @pytest.mark.usefixtures("server")
 def test_fail_signal_in_a_pipe(number: signal.Signals, code: int, name: str) -> None:
-    with exporting() as process:
+    with start_export() as process:
         assert process.stdout is not None
         begun = process.stdout.read(1000)
         process.send_signal(number)
@@ -131,7 +138,7 @@ def test_fail_signal_in_a_pipe(number: signal.Signals, code: int, name: str) -> 
 
 @pytest.mark.only_on("postgresql")
 def test_fail_database_hangs_up(server: Server) -> None:
-    with exporting() as process:
+    with start_export() as process:
         assert process.stdout is not None
         begun = process.stdout.read(1000)
         server.do(
@@ -153,9 +160,9 @@ def test_fail_database_is_killed(home: Path, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv("SCAIWAVE_DB_URL", url)
         assert scaiwave("manage", "migrate", "--verbosity", "0").code == 0
         server = Server(url)
-        fill(server)
+        fill_database(server)
         (postmaster,) = server.rows("SELECT pg_read_file('postmaster.pid')")[0]
-        with exporting() as process:
+        with start_export() as process:
             assert process.stdout is not None
             begun = process.stdout.read(1000)
             _kill_with_children(int(postmaster.splitlines()[0]))
@@ -182,7 +189,7 @@ def test_fail_database_is_damaged_in_the_middle(server: Server) -> None:
         for page in range(size // 4096 // 2, size // 4096):
             file.seek(page * 4096)
             file.write(b"\xff" * 64)
-    with exporting() as process:
+    with start_export() as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "Traceback" not in err.decode()
@@ -191,7 +198,7 @@ def test_fail_database_is_damaged_in_the_middle(server: Server) -> None:
 
 def test_success_one_moment_while_others_write(server: Server) -> None:
     """Events that are added while it runs are in none of its parts, or the counts would differ."""
-    with exporting() as process:
+    with start_export() as process:
         assert process.stdout is not None
         begun = process.stdout.read(1000)
         server.add_events(EVENTS + 1, 2 * EVENTS)

@@ -18,7 +18,7 @@ from rooms.bundle.reader import read_bundle
 from rooms.errors import ExportDamaged
 from rooms.models import Media, Room
 from rooms.services.exports.sinks import write_to_stream
-from tests.rooms.exports.factories import beginning, export, make_room, show
+from tests.rooms.exports.factories import attach_media, export_bundle, make_room, prepare_export
 from tests.rooms.exports.processes import is_zip
 from tests.scaiwave import rows
 
@@ -35,16 +35,16 @@ def failing(room: Room) -> tuple[ExportDamaged, bytes]:
     """What an export raises, and what it has written by then."""
     stream = BytesIO()
     with pytest.raises(ExportDamaged) as caught:
-        write_to_stream(beginning(room), stream)
+        write_to_stream(prepare_export(room), stream)
     return caught.value, stream.getvalue()
 
 
 def test_success_bytes_once_under_the_first_of_their_names() -> None:
     room = make_room()
-    photo = show(room, CONTENT, "photo.png", "again/../photo.png", mime_type="image/png")
-    empty = show(room, b"", ".hidden")
-    show(make_room(rows.tenant("other")), b"of another tenant's room")
-    bundle = export(room)
+    photo = attach_media(room, CONTENT, "photo.png", "again/../photo.png", mime_type="image/png")
+    empty = attach_media(room, b"", ".hidden")
+    attach_media(make_room(rows.tenant("other")), b"of another tenant's room")
+    bundle = export_bundle(room)
     assert list(bundle.files) == [
         "manifest.json",
         entry(CONTENT, "photo.png"),
@@ -85,13 +85,13 @@ def test_success_bytes_once_under_the_first_of_their_names() -> None:
 
 def test_success_missing_ones_are_named_with_their_reason() -> None:
     room = make_room()
-    show(room, b"whole")
-    show(room, b"infected", stored=False, scan_status="infected")
-    show(room, b"infected, and still there", scan_status="infected")
-    show(room, b"lost", "one.png", "two.png", stored=False)
-    cut = show(room, b"shorter than it was")
+    attach_media(room, b"whole")
+    attach_media(room, b"infected", stored=False, scan_status="infected")
+    attach_media(room, b"infected, and still there", scan_status="infected")
+    attach_media(room, b"lost", "one.png", "two.png", stored=False)
+    cut = attach_media(room, b"shorter than it was")
     Path(default_storage.path(cut.storage_name)).write_bytes(b"short")
-    bundle = export(room)
+    bundle = export_bundle(room)
     assert [row["missing"] for row in bundle.manifest["media"]] == [
         None,
         "infected",
@@ -120,10 +120,10 @@ def test_success_missing_ones_are_named_with_their_reason() -> None:
 
 def test_success_left_out() -> None:
     room = make_room()
-    show(room, CONTENT)
-    show(room, b"lost", stored=False)
-    show(room, b"infected", scan_status="infected")
-    bundle = export(room, with_media=False)
+    attach_media(room, CONTENT)
+    attach_media(room, b"lost", stored=False)
+    attach_media(room, b"infected", scan_status="infected")
+    bundle = export_bundle(room, with_media=False)
     assert list(bundle.files) == ["manifest.json", "signature.json"]
     assert [row["missing"] for row in bundle.manifest["media"]] == [
         "left out",
@@ -134,7 +134,7 @@ def test_success_left_out() -> None:
 
 def test_fail_other_bytes_than_their_hash_says() -> None:
     room = make_room()
-    photo = show(room, CONTENT)
+    photo = attach_media(room, CONTENT)
     Path(default_storage.path(photo.storage_name)).write_bytes(CONTENT[::-1])
     error, written = failing(room)
     assert error.message == (
@@ -147,9 +147,9 @@ def test_fail_other_bytes_than_their_hash_says() -> None:
 def test_fail_gone_after_it_was_seen() -> None:
     """Deleted, and so on, between the manifest and its own turn."""
     room = make_room()
-    photo = show(room, CONTENT)
+    photo = attach_media(room, CONTENT)
     path = Path(default_storage.path(photo.storage_name))
-    begun = beginning(room)()
+    begun = prepare_export(room)()
     next(begun)
     path.unlink()
     with pytest.raises(ExportDamaged) as caught:
@@ -162,7 +162,7 @@ def test_fail_gone_after_it_was_seen() -> None:
 def test_fail_store_that_can_not_be_read() -> None:
     """A folder where the file should be: it is there, and as large as it says, but no file."""
     room = make_room()
-    photo = show(room, b"", stored=False)
+    photo = attach_media(room, b"", stored=False)
     path = Path(default_storage.path(photo.storage_name))
     path.mkdir(parents=True)
     Media.objects.update(size=path.stat().st_size)
@@ -175,7 +175,7 @@ def test_fail_store_that_can_not_be_read() -> None:
 
 def test_fail_store_that_can_not_be_asked(settings: Settings, tmp_path: Path) -> None:
     room = make_room()
-    photo = show(room, CONTENT, stored=False)
+    photo = attach_media(room, CONTENT, stored=False)
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     options = {"location": str(loop)}
@@ -188,7 +188,7 @@ def test_fail_store_that_can_not_be_asked(settings: Settings, tmp_path: Path) ->
 
 def test_success_a_file_that_is_saved_later_is_there_the_next_time() -> None:
     room = make_room()
-    photo = show(room, CONTENT, stored=False)
-    assert export(room).manifest["media"][0]["missing"] == "lost"
+    photo = attach_media(room, CONTENT, stored=False)
+    assert export_bundle(room).manifest["media"][0]["missing"] == "lost"
     default_storage.save(photo.storage_name, ContentFile(CONTENT))
-    assert export(room).manifest["media"][0]["missing"] is None
+    assert export_bundle(room).manifest["media"][0]["missing"] is None

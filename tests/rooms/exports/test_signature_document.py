@@ -22,7 +22,7 @@ class Key:
         return KEY.sign(data)
 
 
-def written(signer: Key | None, *names: str) -> bytes:
+def encode_document(signer: Key | None, *names: str) -> bytes:
     document = SignatureDocumentBuilder('chat.example.com "é', "2026-11-24T19:05:00.000000Z")
     for number, name in enumerate(names):
         document.add(SignedEntry(name, f"{number:064x}", number))
@@ -30,7 +30,7 @@ def written(signer: Key | None, *names: str) -> bytes:
 
 
 def test_success_signature_is_over_the_canonical_form_of_the_rest() -> None:
-    text = written(Key(), "manifest.json", "media/00/Grüße \u2028 東京 \U0001f600 \x1f.png")
+    text = encode_document(Key(), "manifest.json", "media/00/Grüße \u2028 東京 \U0001f600 \x1f.png")
     document = json.loads(text)
     signature = base64.b64decode(document.pop("signature"), validate=True)
     KEY.public_key().verify(signature, rfc8785.dumps(document))
@@ -54,11 +54,11 @@ def test_success_signature_is_over_the_canonical_form_of_the_rest() -> None:
 
 
 def test_success_without_a_key() -> None:
-    document = json.loads(written(None, "manifest.json"))
+    document = json.loads(encode_document(None, "manifest.json"))
     assert [document[key] for key in ("key_id", "algorithm", "signature")] == [None, None, None]
     assert len(document["entries"]) == 1
 
 
 def test_success_a_name_that_looks_like_the_place_of_the_entries() -> None:
-    document = json.loads(written(Key('","entries":[],"x":"'), 'a","entries":[', "b"))
+    document = json.loads(encode_document(Key('","entries":[],"x":"'), 'a","entries":[', "b"))
     assert [entry["name"] for entry in document["entries"]] == ['a","entries":[', "b"]

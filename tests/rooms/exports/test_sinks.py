@@ -14,7 +14,7 @@ from rooms.errors import ExportRefused
 from rooms.services.exports.export_room import RoomExport
 from rooms.services.exports.sinks import write_to_file, write_to_stream
 from scaiwave.errors import UsageError
-from tests.rooms.exports.factories import beginning, export, make_room
+from tests.rooms.exports.factories import export_bundle, make_room, prepare_export
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,8 +41,8 @@ def assert_unchanged(target: Path) -> None:
 
 def test_success_private_and_whole(tmp_path: Path) -> None:
     room, target = make_room(), tmp_path / "room.zip"
-    result = write_to_file(beginning(room), target)
-    assert target.read_bytes() == export(room).data
+    result = write_to_file(prepare_export(room), target)
+    assert target.read_bytes() == export_bundle(room).data
     assert target.stat().st_mode & 0o777 == 0o600
     assert result.size == target.stat().st_size
     assert list(tmp_path.glob(".room*")) == []
@@ -68,7 +68,7 @@ def test_fail_refused_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "room.zip"
     target.write_bytes(b"old")
     with pytest.raises(ExportRefused):
-        write_to_file(beginning(make_room(is_federated=True)), target)
+        write_to_file(prepare_export(make_room(is_federated=True)), target)
     assert [path.name for path in tmp_path.glob("*.zip*")] == ["room.zip"]
     assert target.read_bytes() == b"old"
 
@@ -96,4 +96,4 @@ def test_fail_stream_of_another_kind(tmp_path: Path) -> None:
             raise OSError(5, "Input/output error")
 
     with pytest.raises(OSError, match="Input/output error"):
-        write_to_stream(beginning(make_room()), Broken())
+        write_to_stream(prepare_export(make_room()), Broken())

@@ -33,15 +33,15 @@ START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECOND = 1_767_323_045
 
 
-def event_id(number: int) -> str:
+def make_event_id(number: int) -> str:
     """Return an ID that begins with a time, as older servers create them."""
     return f"019ab{number >> 16:03x}-{number & 0xFFFF:04x}-7000-8000-{number:012x}"
 
 
-def event(number: int, **changes: Any) -> dict[str, Any]:
+def make_event(number: int, **changes: Any) -> dict[str, Any]:
     """Return a message from Anna, with changes."""
     given = {
-        "id": event_id(number),
+        "id": make_event_id(number),
         "sender_id": ANNA,
         "event_type": "swp.room.message",
         "content": {"msgtype": "swp.text", "body": f"Message {number}\twith a \\ and 東京"},
@@ -52,7 +52,7 @@ def event(number: int, **changes: Any) -> dict[str, Any]:
     return {**given, **changes}
 
 
-def attachment(name: str, data: bytes, **changes: Any) -> MediaEntry:
+def make_attachment(name: str, data: bytes, **changes: Any) -> MediaEntry:
     digest = sha256(data).hexdigest()
     given = {
         "media_id": f"019ab111-0000-7000-8000-{digest[:12]}",
@@ -79,7 +79,7 @@ class Bundle:
 
     def add(self, name: str, data: bytes, **changes: Any) -> str:
         """Add an attachment and return its media ID."""
-        row = attachment(name, data, **changes)
+        row = make_attachment(name, data, **changes)
         self.media.append((row, data))
         return row.media_id
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.databases import copy_database, environment, prepared
-from tests.rooms.imports.bundle_factories import Bundle, event
-from tests.rooms.imports.import_environment import Site
+from tests.rooms.imports.bundle_factories import Bundle, make_event
+from tests.rooms.imports.import_environment import ImportEnvironment
 from tests.scaiwave.console import CHECKOUT
 
 EVENTS = 8_000
@@ -23,11 +23,11 @@ def furnished(
 ) -> Iterator[str]:
     """A database with a tenant to import into, to copy."""
     home = tmp_path_factory.mktemp("furnished")
-    with prepared(request, home, fill=lambda url: furnish(home, url)) as url:
+    with prepared(request, home, fill=lambda url: fill_database(home, url)) as url:
         yield url
 
 
-def furnish(home: Path, url: str) -> None:
+def fill_database(home: Path, url: str) -> None:
     subprocess.run(
         [sys.executable, "-c", f"{_HOME}make_home()"],
         env={**environment(home, url), "DJANGO_SETTINGS_MODULE": "scaiwave.settings"},
@@ -37,15 +37,15 @@ def furnish(home: Path, url: str) -> None:
 
 
 @pytest.fixture
-def site(database_url: str, furnished: str, home: Path) -> Site:
+def site(database_url: str, furnished: str, home: Path) -> ImportEnvironment:
     copy_database(furnished, database_url)
-    return Site(database_url, home)
+    return ImportEnvironment(database_url, home)
 
 
 @pytest.fixture(scope="session")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of EVENTS events and FILES files, whose import can be stopped in the middle."""
-    bundle = Bundle(event(number) for number in range(1, EVENTS + 1))
+    bundle = Bundle(make_event(number) for number in range(1, EVENTS + 1))
     for number in range(FILES):
         bundle.add(f"{number}.bin", bytes([number]) * 50_000)
     return bundle.save(tmp_path_factory.mktemp("bundles") / "large.zip")

@@ -1,4 +1,4 @@
-"""Where rooms are carried to in tests: a tenant with one workspace and one person who owns it."""
+"""The target of imports: a tenant with one workspace and one participant who owns it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Home:
 
     @property
     def names(self) -> dict[str, str]:
-        """As the service wants them."""
+        """Return them as arguments of `import_room`."""
         return {
             "tenant": self.tenant.slug,
             "workspace": self.workspace.slug,

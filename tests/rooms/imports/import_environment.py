@@ -1,4 +1,4 @@
-"""A server of its own whose imports are processes: what it has, and ways to stop one."""
+"""A separate server whose imports are processes, with ways to stop them and to check the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
-class Site(RawDatabase):
+class ImportEnvironment(RawDatabase):
     """`home` has the media store; the database has the tenant of `places.make_home`."""
 
     home: Path
@@ -29,12 +29,12 @@ class Site(RawDatabase):
         return int(self.rows(f"SELECT count(*) FROM sw_{table}")[0][0])
 
     @contextmanager
-    def importing(
+    def start_import(
         self, bundle: Path, *words: str, largest_file: int | None = None, **changes: str
     ) -> Iterator[subprocess.Popen[str]]:
-        """A running import; killed if it is still there at the end.
+        """Start an import; kill it at the end if it is still running.
 
-        `largest_file`: bytes that no file it writes may become larger than.
+        `largest_file` limits the size of each file that it writes, in bytes.
         """
         process = subprocess.Popen(
             [*SCRIPT, *IMPORT, "--input", str(bundle), *words],
@@ -53,20 +53,20 @@ class Site(RawDatabase):
             finally:
                 process.kill()
 
-    def carry(
+    def run_import(
         self, bundle: Path, *words: str, largest_file: int | None = None, **changes: str
     ) -> Ended:
-        with self.importing(bundle, *words, largest_file=largest_file, **changes) as process:
+        with self.start_import(bundle, *words, largest_file=largest_file, **changes) as process:
             out, err = process.communicate(timeout=PATIENCE)
         return Ended(process.returncode, out, err)
 
-    def wait_until_let_go(self) -> None:
-        """PostgreSQL notices a killed client when it next reads from it or writes to it."""
+    def wait_until_released(self) -> None:
+        """Wait until PostgreSQL has noticed that a client was killed, and releases its locks."""
         if self.is_postgres:
             wait_for(lambda: not self.locks("locktype = 'advisory'"))
 
     def wait_for_intent(self, process: subprocess.Popen[str], *, files: int = 0) -> None:
-        """Until the import has announced its files and has put so many, or has ended."""
+        """Wait until the import has announced its files and stored this many, or has ended."""
         folder = self.home / "media" / "tenant"
         wait_for(
             lambda: (
@@ -76,20 +76,20 @@ class Site(RawDatabase):
         )
 
     def files(self) -> dict[str, int]:
-        """Everything in the media store, drafts too, with its size."""
+        """Return the size of every file in the media store, drafts included."""
         root = self.home / "media"
         found = (path for path in root.rglob("*") if path.is_file())
         return {str(path.relative_to(root)): path.stat().st_size for path in found}
 
-    def require_whole(self, events: int) -> None:
-        """Every room has so many events, one member and its source, and nothing else is there."""
+    def assert_complete(self, events: int) -> None:
+        """Check that every room has this many events, one member and a source, and nothing else."""
         rooms = self.count("rooms")
         counts = self.rows("SELECT room_id, count(*) FROM sw_events GROUP BY room_id")
         assert [count for _, count in counts] == [events] * rooms
         assert self.count("room_members") == self.count("room_imports") == rooms
 
-    def require_tidy(self) -> None:
-        """The files in the store are those that have rows, and no import is announced."""
+    def assert_clean(self) -> None:
+        """Check that exactly the files with rows are stored, and that no import is announced."""
         assert self.count("import_intents") == 0
         rows = self.rows("SELECT tenant_id, sha256, size FROM sw_media")
         wanted = {f"tenant/{_hyphens(str(key))}/{sha256}": size for key, sha256, size in rows}

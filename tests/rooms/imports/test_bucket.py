@@ -16,9 +16,9 @@ from rooms.queries.rooms import list_room_media
 from scaiwave.config import load
 from scaiwave.error_mapping import translate_errors
 from scaiwave.media_storage import MediaStoreUnusable
-from tests.rooms.imports.bundle_factories import Bundle, event
+from tests.rooms.imports.bundle_factories import Bundle, make_event
 from tests.rooms.imports.factories import NOW, make_home
-from tests.rooms.imports.test_import_room import carry
+from tests.rooms.imports.test_import_room import import_bundle
 from tests.scaiwave import rows
 from tests.scaiwave.bucket import SAID, TOLD, refuse_everything
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def with_a_file() -> Bundle:
-    bundle = Bundle([event(1)])
+    bundle = Bundle([make_event(1)])
     bundle.add("cat.png", b"cat")
     return bundle
 
@@ -42,7 +42,7 @@ def test_fail_import(
     stores = settings.STORAGES
     refuse_everything(monkeypatch, settings)
     with pytest.raises(MediaStoreUnusable) as caught, translate_errors():
-        carry(home, with_a_file())
+        import_bundle(home, with_a_file())
     assert (caught.value.message, caught.value.exit_code) == (TOLD, 2)
     intent = ImportIntent.objects.get()
     assert caplog.record_tuples[-1][1:] == (
@@ -51,7 +51,7 @@ def test_fail_import(
     )
     assert (Room.objects.count(), Media.objects.count()) == (0, 0)
     settings.STORAGES = stores
-    carry(home, with_a_file())
+    import_bundle(home, with_a_file())
     assert not ImportIntent.objects.exists()
     assert default_storage.exists(Media.objects.get().storage_name)
 
@@ -67,7 +67,7 @@ def test_fail_what_is_here_can_not_be_asked_for(
     )
     refuse_everything(monkeypatch, settings)
     with pytest.raises(MediaStoreUnusable), translate_errors():
-        carry(home, with_a_file(), dry_run=True)
+        import_bundle(home, with_a_file(), dry_run=True)
     with pytest.raises(ExportDamaged) as caught:
         list_room_media(room)
     assert "ClientError" in caught.value.message

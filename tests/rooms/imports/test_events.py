@@ -14,7 +14,7 @@ from rooms.models import Room
 from rooms.services.imports.events import EventDestination, write_events
 from rooms.services.imports.id_mapping import EventRewriter, IdMapper
 from scaiwave.error_mapping import DatabaseBusy
-from tests.rooms.imports.bundle_factories import event
+from tests.rooms.imports.bundle_factories import make_event
 from tests.rooms.imports.factories import make_home
 from tests.scaiwave import rows
 
@@ -55,7 +55,7 @@ def test_success_any_content(
 ) -> None:
     room.events.all().delete()
     events = [
-        event(number, content=content, original_content=original, event_type=kind)
+        make_event(number, content=content, original_content=original, event_type=kind)
         for number, (content, original, kind) in enumerate(given, 1)
     ]
     write(room, events)
@@ -64,14 +64,14 @@ def test_success_any_content(
 
 
 def test_success_progress(room: Room) -> None:
-    events = [event(number, content={SAID: None}) for number in range(1, 2502)]
+    events = [make_event(number, content={SAID: None}) for number in range(1, 2502)]
     told = write(room, events)
     assert told == [(0, 2501), (1000, 2501), (2000, 2501), (2501, 2501)]
 
 
 def test_fail_position_that_somebody_else_has_taken(room: Room) -> None:
     rows.event(room, 12)
-    events = [event(number, content={SAID: None}) for number in range(1, 6)]
+    events = [make_event(number, content={SAID: None}) for number in range(1, 6)]
     with pytest.raises(DatabaseBusy) as caught, transaction.atomic():
         write(room, events, first=10)
     assert caught.value.message == (

@@ -26,7 +26,7 @@ from rooms.models import (
 from rooms.services.imports.id_mapping import IdMapper
 from rooms.services.imports.import_room import ImportResult, import_room
 from tenants.models import AuditEntry
-from tests.rooms.imports.bundle_factories import ANNA, BOB, ROOM, Bundle, event, event_id
+from tests.rooms.imports.bundle_factories import ANNA, BOB, ROOM, Bundle, make_event, make_event_id
 from tests.rooms.imports.factories import NOW, Home, make_home
 from tests.scaiwave import rows
 from tests.tenants.factories import HOST_OPERATOR
@@ -46,13 +46,13 @@ def home() -> Home:
     return make_home()
 
 
-def carry(home: Home, bundle: Bundle, **changes: Any) -> ImportResult:
+def import_bundle(home: Home, bundle: Bundle, **changes: Any) -> ImportResult:
     given = {"operator": HOST_OPERATOR, "file": bundle.file(), "max_bytes": 64 * MIB, "now": NOW}
     return import_room(**{**given, **home.names, **changes})
 
 
-def carried(home: Home, bundle: Bundle, **changes: Any) -> Room:
-    return Room.objects.get(pk=str(carry(home, bundle, **changes).room_id))
+def import_as_room(home: Home, bundle: Bundle, **changes: Any) -> Room:
+    return Room.objects.get(pk=str(import_bundle(home, bundle, **changes).room_id))
 
 
 def contents(room: Room) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ def contents(room: Room) -> list[dict[str, Any]]:
 
 
 def test_success_room(home: Home) -> None:
-    room = carried(home, Bundle([event(1)], room={"is_public": True}))
+    room = import_as_room(home, Bundle([make_event(1)], room={"is_public": True}))
     assert (room.tenant, room.workspace, room.creator) == (home.tenant, home.workspace, home.anna)
     assert (room.name, room.topic, room.room_type) == ("Launch", "Up and away", "group")
     assert (room.is_public, room.visibility, room.read_role_slugs) == (True, "members", ["crew"])
@@ -72,7 +72,7 @@ def test_success_room(home: Home) -> None:
 
 
 def test_success_importer_is_the_only_member(home: Home) -> None:
-    member = RoomMember.objects.get(room=carried(home, Bundle([event(1)])))
+    member = RoomMember.objects.get(room=import_as_room(home, Bundle([make_event(1)])))
     assert (member.participant, member.membership, member.power_level) == (home.anna, "join", 100)
     assert (member.joined_at, member.tenant) == (NOW, home.tenant)
 
@@ -86,8 +86,8 @@ def test_success_events(home: Home) -> None:
         "redacted_at": "2026-01-02T03:04:08.000000Z",
         "event_type": "com.example.\\odd\ttype",
     }
-    plain, full = event(1), event(2, sender_id=BOB, **changed)
-    room = carried(home, Bundle([plain, full]))
+    plain, full = make_event(1), make_event(2, sender_id=BOB, **changed)
+    room = import_as_room(home, Bundle([plain, full]))
     first, second = room.events.order_by("stream_position")
     new_id = IdMapper(room.pk)
     assert (str(first.pk), str(second.pk)) == (new_id(plain["id"]), new_id(full["id"]))
@@ -120,7 +120,7 @@ def test_success_events_are_kept_as_django_keeps_them(home: Home) -> None:
         "event_uuid": "019ab333-0000-7000-8000-000000000009",
         "original_content": {"body": "é"},
     }
-    room = carried(home, Bundle([event(1), event(2, **changed)]))
+    room = import_as_room(home, Bundle([make_event(1), make_event(2, **changed)]))
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM sw_events ORDER BY id")
         by_hand = cursor.fetchall()
@@ -133,19 +133,19 @@ def test_success_events_are_kept_as_django_keeps_them(home: Home) -> None:
 def test_success_positions_follow_those_of_the_tenant(home: Home) -> None:
     before = rows.room(home.workspace, home.anna)
     rows.event(before, 500)
-    room = carried(home, Bundle([event(number) for number in (1, 5, 9)]))
+    room = import_as_room(home, Bundle([make_event(number) for number in (1, 5, 9)]))
     positions = room.events.order_by("stream_position").values_list("stream_position", flat=True)
     assert list(positions) == [501, 502, 503]
     assert StreamCounter.objects.get().last_position == 503
 
 
 def test_success_references_lead_to_the_new_events(home: Home) -> None:
-    reply = event(2, content={"body": "Yes", "reply_to_event_id": event_id(1)})
-    emoji = {"event_id": event_id(2), "sender_id": ANNA, "emoji": "🎉"}
-    reaction = event(3, event_type="swp.room.reaction", content=emoji)
-    gone = {"event_id": event_id(3), "redacted_by": BOB, "reason": None}
-    redaction = event(4, event_type="swp.room.redaction", content=gone)
-    room = carried(home, Bundle([event(1), reply, reaction, redaction]))
+    reply = make_event(2, content={"body": "Yes", "reply_to_event_id": make_event_id(1)})
+    emoji = {"event_id": make_event_id(2), "sender_id": ANNA, "emoji": "🎉"}
+    reaction = make_event(3, event_type="swp.room.reaction", content=emoji)
+    gone = {"event_id": make_event_id(3), "redacted_by": BOB, "reason": None}
+    redaction = make_event(4, event_type="swp.room.redaction", content=gone)
+    room = import_as_room(home, Bundle([make_event(1), reply, reaction, redaction]))
     one, two, three, four = room.events.order_by("stream_position")
     assert two.content["reply_to_event_id"] == str(one.pk)
     assert three.content["event_id"] == str(two.pk)
@@ -155,12 +155,14 @@ def test_success_references_lead_to_the_new_events(home: Home) -> None:
 
 
 def test_success_stripped_and_cut(home: Home) -> None:
-    marker = event(2, event_type="swp.room.read_marker", content={"event_id": event_id(1)})
-    aside = event(3, event_type="swp.sidekick.note", content={"text": "psst"})
-    reply = event(4, content={"body": "Yes", "reply_to_event_id": event_id(3)})
-    emoji = {"event_id": event_id(3), "emoji": "🎉"}
-    reaction = event(5, event_type="swp.room.reaction", content=emoji)
-    result = carry(home, Bundle([event(1), marker, aside, reply, reaction]))
+    marker = make_event(
+        2, event_type="swp.room.read_marker", content={"event_id": make_event_id(1)}
+    )
+    aside = make_event(3, event_type="swp.sidekick.note", content={"text": "psst"})
+    reply = make_event(4, content={"body": "Yes", "reply_to_event_id": make_event_id(3)})
+    emoji = {"event_id": make_event_id(3), "emoji": "🎉"}
+    reaction = make_event(5, event_type="swp.room.reaction", content=emoji)
+    result = import_bundle(home, Bundle([make_event(1), marker, aside, reply, reaction]))
     assert (result.events, result.references_cut) == (2, 1)
     assert result.stripped == {
         "swp.room.read_marker": 1,
@@ -179,8 +181,8 @@ def test_success_media(home: Home) -> None:
     bundle = Bundle()
     cat, dog = bundle.add("cat.png", b"cat"), bundle.add("dog.png", b"dog", missing="lost")
     told = {"msgtype": "swp.media", "body": "", "media_id": cat, "thumbnail_id": dog}
-    bundle.events = [event(1, content=told)]
-    result = carry(home, bundle)
+    bundle.events = [make_event(1, content=told)]
+    result = import_bundle(home, bundle)
     assert (result.media_stored, result.media_missing) == (1, 1)
     assert result.warnings == (UNSIGNED, "1 attachment is missing from the bundle.")
     media = Media.objects.get()
@@ -194,16 +196,16 @@ def test_success_media(home: Home) -> None:
 
 
 def test_success_media_is_stored_once_per_tenant(home: Home) -> None:
-    bundle = Bundle([event(1)])
+    bundle = Bundle([make_event(1)])
     bundle.add("cat.png", b"cat")
-    carry(home, bundle)
-    result = carry(home, bundle)
+    import_bundle(home, bundle)
+    result = import_bundle(home, bundle)
     assert (result.media_stored, result.media_already_there) == (0, 1)
     assert (Media.objects.count(), RoomMedia.objects.count()) == (1, 2)
 
 
 def test_success_dm_becomes_a_group_and_an_archived_room_is_open(home: Home) -> None:
-    result = carry(home, Bundle(room={"room_type": "dm", "state": "archived", "name": ""}))
+    result = import_bundle(home, Bundle(room={"room_type": "dm", "state": "archived", "name": ""}))
     room = Room.objects.get()
     assert (room.room_type, room.state, room.name) == ("group", "open", "")
     assert result.warnings == (
@@ -224,7 +226,7 @@ def test_success_dm_becomes_a_group_and_an_archived_room_is_open(home: Home) -> 
 def test_success_a_part_of_a_room_is_told(
     home: Home, since: str | None, until: str | None, bounds: str
 ) -> None:
-    result = carry(home, Bundle([event(1)], window=TimeWindow(since, until)))
+    result = import_bundle(home, Bundle([make_event(1)], window=TimeWindow(since, until)))
     assert result.warnings == (
         UNSIGNED,
         f"The bundle is partial: it contains only events sent {bounds}.",
@@ -232,15 +234,15 @@ def test_success_a_part_of_a_room_is_told(
 
 
 def test_success_twice_makes_two_rooms(home: Home) -> None:
-    bundle = Bundle([event(1), event(2)])
-    first, second = carried(home, bundle), carried(home, bundle)
+    bundle = Bundle([make_event(1), make_event(2)])
+    first, second = import_as_room(home, bundle), import_as_room(home, bundle)
     assert first.pk != second.pk
     assert Event.objects.count() == 4
     assert contents(first) == contents(second)
 
 
 def test_success_remembered_and_audited(home: Home) -> None:
-    room = carried(home, Bundle([event(1)]))
+    room = import_as_room(home, Bundle([make_event(1)]))
     source = RoomImport.objects.get(room=room)
     assert (source.source_room_id, source.source_server_name) == (ROOM, "old.example")
     assert (source.operator, source.created_at, source.tenant) == ("root", NOW, home.tenant)
@@ -263,15 +265,15 @@ def test_success_from_what_can_be_read_only_once(home: Home) -> None:
         def seekable(self) -> bool:
             return False
 
-    room = carried(home, Bundle(), file=Pipe(Bundle([event(1)]).data()))
+    room = import_as_room(home, Bundle(), file=Pipe(Bundle([make_event(1)]).data()))
     assert room.events.count() == 1
 
 
 def test_success_dry_run_writes_nothing(home: Home, media_root: Any) -> None:
-    bundle = Bundle([event(1), event(2)])
+    bundle = Bundle([make_event(1), make_event(2)])
     bundle.add("cat.png", b"cat")
     left = ImportIntent.objects.create(tenant=home.tenant, operator="root", started_at=NOW)
-    result = carry(home, bundle, dry_run=True)
+    result = import_bundle(home, bundle, dry_run=True)
     assert (result.imported, result.dry_run, result.room_id) == (False, True, None)
     assert (result.events, result.media_stored) == (2, 1)
     assert result.sentence == (
@@ -286,12 +288,12 @@ def test_success_dry_run_writes_nothing(home: Home, media_root: Any) -> None:
 def test_success_what_killed_ones_left_is_taken_away_before(home: Home) -> None:
     other = rows.tenant("other")
     ImportIntent.objects.create(tenant=other, hashes=[], operator="root", started_at=NOW)
-    carry(home, Bundle())
+    import_bundle(home, Bundle())
     assert not ImportIntent.objects.exists()
 
 
 def test_success_what_it_says(home: Home) -> None:
-    result = carry(home, Bundle([event(1)]))
+    result = import_bundle(home, Bundle([make_event(1)]))
     assert result.sentence == "Imported room 'Launch' into workspace main."
     assert result.document() == {
         "room": {"id": result.room_id, "name": "Launch", "workspace": "main"},

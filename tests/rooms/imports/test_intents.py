@@ -36,12 +36,12 @@ def acme(media_root: Path) -> Tenant:
     return rows.tenant()
 
 
-def put(tenant: Tenant, key: str) -> str:
+def store(tenant: Tenant, key: str) -> str:
     name = Media(tenant=tenant, sha256=key).storage_name
     return default_storage.save(name, ContentFile(b"bytes"))
 
 
-def abandoned(tenant: Tenant, *hashes: str) -> ImportIntent:
+def create_abandoned_intent(tenant: Tenant, *hashes: str) -> ImportIntent:
     """What an import that was killed has left."""
     return ImportIntent.objects.create(
         tenant=tenant, hashes=list(hashes), operator="root", started_at=NOW
@@ -54,7 +54,7 @@ def end(intent: ImportIntent) -> None:
         complete_intent(intent)
 
 
-def gone(*_: object) -> None:
+def raise_database_error(*_: object) -> None:
     raise DatabaseError("gone")
 
 
@@ -67,7 +67,7 @@ def fail(tenant: Tenant, *hashes: str, last: Callable[[], object] = lambda: None
 def fails(tenant: Tenant, hashes: Collection[str], last: Callable[[], object]) -> None:
     with import_intent(hashes, operator=HOST_OPERATOR, tenant=tenant, now=NOW):
         for key in hashes:
-            put(tenant, key)
+            store(tenant, key)
         last()
         raise Failed
 
@@ -104,7 +104,7 @@ def test_fail_leaves_what_another_import_wants(acme: Tenant) -> None:
 def test_fail_takes_what_only_another_tenant_wants(acme: Tenant) -> None:
     other = rows.tenant("other")
     rows.media(other, sha256=ONE)
-    put(other, ONE)
+    store(other, ONE)
     fail(acme, ONE)
     assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
     assert default_storage.exists(Media(tenant=other, sha256=ONE).storage_name)
@@ -114,7 +114,7 @@ def test_fail_without_a_database_is_left_to_the_next(
     acme: Tenant, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ExitStack() as stack:
-        wrapper = connection.execute_wrapper(gone)
+        wrapper = connection.execute_wrapper(raise_database_error)
         fail(acme, ONE, last=lambda: stack.enter_context(wrapper))
     key = ImportIntent.objects.get().pk
     assert caplog.messages == [f"Could not clean up after import {key}; the next import will."]
@@ -126,8 +126,8 @@ def test_fail_without_a_database_is_left_to_the_next(
 def test_success_clean_up_takes_what_killed_ones_left(acme: Tenant) -> None:
     other = rows.tenant("other")
     for tenant in (acme, other):
-        abandoned(tenant, ONE, TWO)
-        put(tenant, ONE)
+        create_abandoned_intent(tenant, ONE, TWO)
+        store(tenant, ONE)
     assert clean_up_abandoned(NOW + timedelta(hours=1)) == 2
     assert not ImportIntent.objects.exists()
     assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
@@ -135,8 +135,8 @@ def test_success_clean_up_takes_what_killed_ones_left(acme: Tenant) -> None:
 
 
 def test_success_clean_up_leaves_living_ones_alone(acme: Tenant) -> None:
-    intent = abandoned(acme, ONE)
-    put(acme, ONE)
+    intent = create_abandoned_intent(acme, ONE)
+    store(acme, ONE)
     with held_elsewhere(f"import-{intent.pk}"):
         assert clean_up_abandoned(NOW) == 0
         assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
@@ -156,7 +156,7 @@ def test_success_clean_up_takes_drafts_too(acme: Tenant, media_root: Path) -> No
     """A draft of a file that another import wants may be that import's, until it has ended."""
     mine, wanted = (draft(acme, media_root, key) for key in (ONE, TWO))
     others = draft(rows.tenant("other"), media_root, ONE)
-    abandoned(acme, ONE, TWO)
+    create_abandoned_intent(acme, ONE, TWO)
     with import_intent([TWO], operator=HOST_OPERATOR, tenant=acme, now=NOW) as living:
         assert clean_up_abandoned(NOW) == 1
         assert [path.exists() for path in (mine, wanted, others)] == [False, True, True]
@@ -167,7 +167,7 @@ def test_success_clean_up_takes_drafts_too(acme: Tenant, media_root: Path) -> No
 @pytest.mark.only_on("sqlite")
 def test_success_the_last_who_wants_a_file_takes_its_drafts(acme: Tenant, media_root: Path) -> None:
     left = draft(acme, media_root, ONE)
-    living = abandoned(acme, ONE)
+    living = create_abandoned_intent(acme, ONE)
     with import_intent([ONE], operator=HOST_OPERATOR, tenant=acme, now=NOW) as first:
         end(first)
     assert left.exists()

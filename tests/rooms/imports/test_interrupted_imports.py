@@ -15,8 +15,8 @@ import psycopg
 import pytest
 
 from tests.databases import migrate
-from tests.rooms.imports.conftest import EVENTS, FILES, furnish
-from tests.rooms.imports.import_environment import Site, wait_for
+from tests.rooms.imports.conftest import EVENTS, FILES, fill_database
+from tests.rooms.imports.import_environment import ImportEnvironment, wait_for
 from tests.services.manager import manage_service
 
 pytestmark = pytest.mark.once
@@ -24,31 +24,31 @@ pytestmark = pytest.mark.once
 KILLS = int(os.environ.get("SCAIWAVE_TEST_KILLS", "5"))
 
 
-def test_fail_killed(site: Site, large: Path, small: Path) -> None:
+def test_fail_killed(site: ImportEnvironment, large: Path, small: Path) -> None:
     """While it checks, when it has announced its files, has put some, and writes the events."""
     luck = random.Random(7)
     for number in range(KILLS):
-        with site.importing(large) as process:
+        with site.start_import(large) as process:
             files = (0, 0, luck.randrange(1, FILES), FILES)[number % 4]
             if number % 4:
                 site.wait_for_intent(process, files=files)
             time.sleep(luck.uniform(0, 0.3))
             process.kill()
             process.communicate()
-        site.wait_until_let_go()
-        site.require_whole(EVENTS)
-        assert site.carry(small).code == 0
+        site.wait_until_released()
+        site.assert_complete(EVENTS)
+        assert site.run_import(small).code == 0
         _forget_small(site)
-        site.require_tidy()
+        site.assert_clean()
     before = site.count("rooms")
-    assert site.carry(large).code == 0
+    assert site.run_import(large).code == 0
     assert site.count("rooms") == before + 1
-    site.require_whole(EVENTS)
-    site.require_tidy()
+    site.assert_complete(EVENTS)
+    site.assert_clean()
     assert len(site.files()) == FILES
 
 
-def _forget_small(site: Site) -> None:
+def _forget_small(site: ImportEnvironment) -> None:
     """The room that was only imported so that something tidies up."""
     small = "SELECT id FROM sw_rooms WHERE name = 'Small'"
     with site.connected() as connection:
@@ -65,30 +65,30 @@ def _forget_small(site: Site) -> None:
     ],
 )
 def test_fail_signal(
-    site: Site, large: Path, number: signal.Signals, files: int, code: int, name: str
+    site: ImportEnvironment, large: Path, number: signal.Signals, files: int, code: int, name: str
 ) -> None:
     """It tidies up by itself, wherever it is."""
-    with site.importing(large) as process:
+    with site.start_import(large) as process:
         site.wait_for_intent(process, files=files)
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert (process.returncode, f"[{name}]" in err) == (code, True), err
     assert "Traceback" not in err
     assert site.count("rooms") == 0
-    site.require_whole(EVENTS)
-    site.require_tidy()
-    assert site.carry(large).code == 0
+    site.assert_complete(EVENTS)
+    site.assert_clean()
+    assert site.run_import(large).code == 0
 
 
 @contextmanager
-def own_cluster(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def own_cluster(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ImportEnvironment]:
     """A PostgreSQL of this test's own, since its other sessions die too."""
     with manage_service("postgres") as manager:
         url = manager.wait_for_service().url
         monkeypatch.setenv("SCAIWAVE_DB_URL", url)
         migrate(home, url)
-        furnish(home, url)
-        yield Site(url, home)
+        fill_database(home, url)
+        yield ImportEnvironment(url, home)
 
 
 @pytest.mark.only_on("postgresql")
@@ -97,7 +97,7 @@ def test_fail_database_is_killed(
 ) -> None:
     """One of its processes dies by SIGKILL, so it ends every session and recovers by its log."""
     with own_cluster(home, monkeypatch) as site:
-        with site.importing(large) as process:
+        with site.start_import(large) as process:
             os.kill(_copying(site, process), signal.SIGKILL)
             _, err = process.communicate(timeout=60)
         assert process.returncode == 2
@@ -107,14 +107,14 @@ def test_fail_database_is_killed(
         wait_for(lambda: _answers(site))
         assert (site.count("rooms"), site.count("events")) == (0, 0)
         assert (site.count("import_intents"), len(site.files())) == (1, FILES)
-        assert site.carry(small).code == 0
-        site.require_tidy()
+        assert site.run_import(small).code == 0
+        site.assert_clean()
         assert site.files() == {}
-        assert site.carry(large).code == 0
-        site.require_tidy()
+        assert site.run_import(large).code == 0
+        site.assert_clean()
 
 
-def _copying(site: Site, process: subprocess.Popen[str]) -> int:
+def _copying(site: ImportEnvironment, process: subprocess.Popen[str]) -> int:
     """The server's process that takes in events, as soon as it does."""
     with site.connected() as connection:
         while process.poll() is None:
@@ -126,7 +126,7 @@ def _copying(site: Site, process: subprocess.Popen[str]) -> int:
     pytest.fail(f"It took in no events: {process.communicate()}")
 
 
-def _answers(site: Site) -> bool:
+def _answers(site: ImportEnvironment) -> bool:
     try:
         return site.rows("SELECT 1") == [(1,)]
     except psycopg.OperationalError:

@@ -13,24 +13,24 @@ from django.db import connection
 
 from rooms.errors import BundleBadManifest, BundleDamaged, BundleNotZip
 from scaiwave.errors import ScaiWaveError
-from tests.rooms.bundle.archive_factories import zip_of
+from tests.rooms.bundle.archive_factories import make_zip
 from tests.rooms.bundle.corpus_archives import ARCHIVES
 from tests.rooms.bundle.corpus_events import CONTENTS, EVENTS
 from tests.rooms.bundle.corpus_manifests import MANIFESTS
 from tests.rooms.bundle.corpus_names import NAMES
 from tests.rooms.bundle.factories import (
-    event,
-    manifest,
-    manifest_bytes,
-    media_row,
-    of_manifest,
-    part,
+    encode_manifest,
+    make_event,
+    make_manifest,
+    make_manifest_bundle,
+    make_media_row,
+    make_part,
 )
 from tests.rooms.bundle.test_fuzz import LONG
 from tests.rooms.bundle.test_manifest import TEXTS
 from tests.rooms.imports.bundle_factories import Bundle
 from tests.rooms.imports.factories import make_home
-from tests.rooms.imports.test_import_room import carry
+from tests.rooms.imports.test_import_room import import_bundle
 
 
 def hostile() -> Iterator[tuple[str, bytes, str]]:
@@ -38,20 +38,20 @@ def hostile() -> Iterator[tuple[str, bytes, str]]:
     for name, archive in {**ARCHIVES, **NAMES}.items():
         yield name, archive.build(), archive.error.code
     for name, bad in {**MANIFESTS, **EVENTS}.items():
-        yield name, of_manifest(json.dumps(bad.document).encode()), bad.error.code
+        yield name, make_manifest_bundle(json.dumps(bad.document).encode()), bad.error.code
     for name, (content, _) in CONTENTS.items():
-        raw = manifest_bytes(manifest(event(1, content="mark"))).replace(
+        raw = encode_manifest(make_manifest(make_event(1, content="mark"))).replace(
             b'"mark"', content.encode()
         )
-        yield name, of_manifest(raw), BundleBadManifest.code
+        yield name, make_manifest_bundle(raw), BundleBadManifest.code
     for raw, message in TEXTS.items():
-        yield f"{raw[-20:]!r}: {message}", of_manifest(raw), BundleBadManifest.code
+        yield f"{raw[-20:]!r}: {message}", make_manifest_bundle(raw), BundleBadManifest.code
     for size in range(1000, len(LONG), 1000):
         yield f"cut off at {size}", LONG[:size], BundleNotZip.code
-    row = media_row(b"true")
-    manifest_part = part("manifest.json", manifest_bytes(manifest(media=[row])))
-    lie = part(f"media/{row['sha256']}/photo.png", b"lies")
-    yield "hash that lies", zip_of(manifest_part, lie), BundleDamaged.code
+    row = make_media_row(b"true")
+    manifest_part = make_part("manifest.json", encode_manifest(make_manifest(media=[row])))
+    lie = make_part(f"media/{row['sha256']}/photo.png", b"lies")
+    yield "hash that lies", make_zip(manifest_part, lie), BundleDamaged.code
 
 
 def only_read(execute: Callable[..., Any], sql: str, *others: Any) -> Any:
@@ -66,7 +66,7 @@ def test_fail_before_the_first_row(media_root: Path) -> None:
     for name, raw, code in hostile():
         expected[name] = code
         with connection.execute_wrapper(only_read), pytest.raises(ScaiWaveError) as caught:
-            carry(home, Bundle(), file=BytesIO(raw))
+            import_bundle(home, Bundle(), file=BytesIO(raw))
         found[name] = caught.value.code
     assert found == expected
     assert not media_root.exists()

@@ -17,7 +17,7 @@ from rooms.errors import BundleDamaged
 from rooms.models import Media, Room, RoomMedia
 from rooms.services.imports.media import MediaPlan, plan_media, store_files, write_media
 from scaiwave.media_storage import AtomicFileSystemStorage, MediaStoreUnusable
-from tests.rooms.imports.bundle_factories import attachment
+from tests.rooms.imports.bundle_factories import make_attachment
 from tests.rooms.imports.factories import NOW, Home, make_home
 from tests.scaiwave import rows
 
@@ -26,7 +26,7 @@ DATA = b"bytes of a cat"
 
 
 def media_row(name: str, data: bytes, **changes: Any) -> MediaEntry:
-    return attachment(name, data, **changes)
+    return make_attachment(name, data, **changes)
 
 
 CAT = media_row("cat.png", DATA)
@@ -46,7 +46,7 @@ def plan(home: Home, *media: MediaEntry) -> MediaPlan:
     return plan_media(home.tenant.pk, media, trusted=True)
 
 
-def put(home: Home, planned: MediaPlan, data: bytes = DATA) -> None:
+def store(home: Home, planned: MediaPlan, data: bytes = DATA) -> None:
     store_files(
         planned,
         tenant_id=home.tenant.pk,
@@ -63,7 +63,7 @@ def here(home: Home, *, data: bytes | None = DATA, **fields: Any) -> Media:
     return media
 
 
-def stored(home: Home) -> bytes | None:
+def read_stored(home: Home) -> bytes | None:
     name = Media(tenant=home.tenant, sha256=CAT.sha256).storage_name
     if not default_storage.exists(name):
         return None
@@ -74,8 +74,8 @@ def stored(home: Home) -> bytes | None:
 def test_success_new_file(home: Home, room: Room) -> None:
     planned = plan(home, CAT)
     assert (planned.to_store, planned.new, planned.added_bytes) == ([CAT], [CAT], len(DATA))
-    put(home, planned)
-    assert stored(home) == DATA
+    store(home, planned)
+    assert read_stored(home) == DATA
     ids = write_media(planned, room=room, now=NOW)
     media = Media.objects.get()
     assert ids == {CAT.media_id: str(media.pk)}
@@ -110,8 +110,8 @@ def test_success_lost_file_gets_its_bytes_back(data: bytes | None, home: Home, r
     media = here(home, data=data)
     planned = plan(home, CAT)
     assert (planned.to_store, planned.new, planned.added_bytes) == ([CAT], [], 0)
-    put(home, planned)
-    assert stored(home) == DATA
+    store(home, planned)
+    assert read_stored(home) == DATA
     assert write_media(planned, room=room, now=NOW) == {CAT.media_id: str(media.pk)}
 
 
@@ -174,15 +174,15 @@ def test_success_more_files_than_fit_in_a_statement(home: Home, room: Room) -> N
 @pytest.mark.parametrize("data", [b"bytes of a dog", b"", DATA + b"!"])
 def test_fail_bytes_that_are_not_what_was_checked(data: bytes, home: Home, tmp_path: Path) -> None:
     with pytest.raises(BundleDamaged) as caught:
-        put(home, plan(home, CAT), data)
+        store(home, plan(home, CAT), data)
     assert caught.value.message == "The bytes of cat.png do not match their hash."
-    assert stored(home) is None
+    assert read_stored(home) is None
 
 
 def test_fail_store_that_is_a_file(home: Home, media_root: Path) -> None:
     media_root.write_text("in the way")
     with pytest.raises(MediaStoreUnusable) as caught:
-        put(home, plan(home, CAT))
+        store(home, plan(home, CAT))
     assert caught.value.message == "The media store can't be written to: File exists."
 
 
@@ -197,17 +197,17 @@ def test_fail_bytes_that_are_not_what_was_checked_read_no_further_than_their_siz
     home: Home, settings: Settings
 ) -> None:
     backend = {"BACKEND": f"{__name__}.Sparing"}
-    store = {**settings.STORAGES["default"], **backend}
-    settings.STORAGES = {**settings.STORAGES, "default": store}
+    options = {**settings.STORAGES["default"], **backend}
+    settings.STORAGES = {**settings.STORAGES, "default": options}
     with pytest.raises(BundleDamaged):
-        put(home, plan(home, CAT), DATA[::-1])
-    assert stored(home) is None
+        store(home, plan(home, CAT), DATA[::-1])
+    assert read_stored(home) is None
 
 
 def test_success_what_strangers_say_of_a_scan_counts_for_nothing(home: Home, room: Room) -> None:
     infected = media_row("dog.png", b"woof", missing="infected", scan_status="infected")
     planned = plan_media(home.tenant.pk, [CAT, infected], trusted=False)
-    put(home, planned)
+    store(home, planned)
     write_media(planned, room=room, now=NOW)
     media = Media.objects.get()
     assert (media.sha256, media.scan_status) == (CAT.sha256, "pending")

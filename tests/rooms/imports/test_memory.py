@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rooms.imports.import_environment import IMPORT, Site
+from tests.rooms.imports.import_environment import IMPORT, ImportEnvironment
 from tests.scaiwave.console import CHECKOUT
 
 pytestmark = pytest.mark.once
@@ -31,7 +31,9 @@ sys.exit(code)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
-def test_success_memory_does_not_grow_with_the_room(site: Site, tmp_path: Path) -> None:
+def test_success_memory_does_not_grow_with_the_room(
+    site: ImportEnvironment, tmp_path: Path
+) -> None:
     few, many = (_peaks(tmp_path / f"{events}.zip", events) for events in (EVENTS // 10, EVENTS))
     assert site.rows("SELECT count(*) FROM sw_room_imports") == [(2,)]
     assert max(few + many) < MOST, (few, many)

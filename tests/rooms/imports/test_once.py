@@ -8,14 +8,14 @@ import pytest
 
 from rooms.errors import ImportRunning
 from rooms.models import Event, Room, RoomImport
-from tests.rooms.imports.bundle_factories import Bundle, event
+from tests.rooms.imports.bundle_factories import Bundle, make_event
 from tests.rooms.imports.factories import NOW, Home, make_home
-from tests.rooms.imports.test_import_room import carry
+from tests.rooms.imports.test_import_room import import_bundle
 from tests.scaiwave import rows
 from tests.scaiwave.test_locks import held_elsewhere
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
-BUNDLE = Bundle([event(1)])
+BUNDLE = Bundle([make_event(1)])
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def home() -> Home:
 
 
 def test_success_second_time_names_the_first_room(home: Home) -> None:
-    first, again = carry(home, BUNDLE, once=True), carry(home, BUNDLE, once=True)
+    first, again = import_bundle(home, BUNDLE, once=True), import_bundle(home, BUNDLE, once=True)
     assert (first.imported, again.imported) == (True, False)
     assert again.room_id == first.room_id
     assert again.sentence == (
@@ -35,46 +35,46 @@ def test_success_second_time_names_the_first_room(home: Home) -> None:
 
 
 def test_success_name_and_workspace_are_those_of_now(home: Home) -> None:
-    carry(home, BUNDLE)
+    import_bundle(home, BUNDLE)
     Room.objects.update(name="Renamed", state="closed")
-    assert carry(home, BUNDLE, once=True).name == "Renamed"
+    assert import_bundle(home, BUNDLE, once=True).name == "Renamed"
 
 
 def test_success_newest_of_several(home: Home) -> None:
-    carry(home, BUNDLE)
-    newest = carry(home, BUNDLE, now=NOW + timedelta(minutes=1))
-    assert carry(home, BUNDLE, once=True).room_id == newest.room_id
+    import_bundle(home, BUNDLE)
+    newest = import_bundle(home, BUNDLE, now=NOW + timedelta(minutes=1))
+    assert import_bundle(home, BUNDLE, once=True).room_id == newest.room_id
 
 
 def test_success_room_that_is_gone_is_made_again(home: Home) -> None:
-    carry(home, BUNDLE, once=True)
+    import_bundle(home, BUNDLE, once=True)
     Room.objects.all().delete()
-    assert carry(home, BUNDLE, once=True).imported
+    assert import_bundle(home, BUNDLE, once=True).imported
 
 
 def test_success_another_bundle_or_another_workspace(home: Home) -> None:
-    carry(home, BUNDLE, once=True)
-    assert carry(home, Bundle([event(2)]), once=True).imported
+    import_bundle(home, BUNDLE, once=True)
+    assert import_bundle(home, Bundle([make_event(2)]), once=True).imported
     other = make_home("other")
-    assert carry(other, BUNDLE, once=True).imported
+    assert import_bundle(other, BUNDLE, once=True).imported
     Room.objects.filter(tenant=home.tenant).update(workspace=rows.workspace(home.tenant, "side"))
-    assert carry(home, BUNDLE, once=True).imported
+    assert import_bundle(home, BUNDLE, once=True).imported
 
 
 def test_success_dry_run_says_so_too(home: Home) -> None:
-    carry(home, BUNDLE)
-    assert not carry(home, BUNDLE, once=True, dry_run=True).imported
+    import_bundle(home, BUNDLE)
+    assert not import_bundle(home, BUNDLE, once=True, dry_run=True).imported
     assert Room.objects.count() == 1
 
 
 def test_fail_two_at_once(home: Home) -> None:
-    carry(home, BUNDLE)
+    import_bundle(home, BUNDLE)
     key = RoomImport.objects.get().manifest_sha256
     with (
         held_elsewhere(f"import-{home.workspace.pk}-{key}"),
         pytest.raises(ImportRunning) as caught,
     ):
-        carry(home, BUNDLE, once=True)
+        import_bundle(home, BUNDLE, once=True)
     assert caught.value.message == (
         "Another import of this bundle into this workspace is in progress."
     )

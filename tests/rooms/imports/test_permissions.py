@@ -23,9 +23,9 @@ from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.errors import InsufficientPermission, ScaiWaveError
 from tenants.errors import ParticipantNotFound, TenantNotFound
-from tests.rooms.imports.bundle_factories import Bundle, event
+from tests.rooms.imports.bundle_factories import Bundle, make_event
 from tests.rooms.imports.factories import NOW, Home, make_home
-from tests.rooms.imports.test_import_room import carry
+from tests.rooms.imports.test_import_room import import_bundle
 from tests.scaiwave import rows
 from tests.tenants.factories import HOST_OPERATOR, READ_ONLY_OPERATOR, make_tenant_admin
 
@@ -43,9 +43,9 @@ class Unread(BytesIO):
         raise AssertionError("It was looked at.")
 
 
-def refused(home: Home, **changes: Any) -> ScaiWaveError:
+def import_and_fail(home: Home, **changes: Any) -> ScaiWaveError:
     with pytest.raises(ScaiWaveError) as caught:
-        carry(home, Bundle(), file=Unread(), **changes)
+        import_bundle(home, Bundle(), file=Unread(), **changes)
     return caught.value
 
 
@@ -63,7 +63,7 @@ def test_success_owners_and_editors(role: str) -> None:
 
 
 def test_fail_viewer() -> None:
-    error = refused(make_home(role="viewer"))
+    error = import_and_fail(make_home(role="viewer"))
     assert isinstance(error, WorkspaceForbidden)
     assert error.message == (
         "Anna is viewer of workspace main; only owners and editors may import there."
@@ -74,7 +74,7 @@ def test_fail_viewer() -> None:
 def test_fail_no_member() -> None:
     home = make_home()
     WorkspaceMember.objects.all().delete()
-    error = refused(home)
+    error = import_and_fail(home)
     assert error.message == "Anna is not a member of workspace main."
     assert error.fix == WHO
 
@@ -83,13 +83,13 @@ def test_fail_participant_is_not_active() -> None:
     home = make_home()
     home.anna.suspended_by_hand_at = NOW
     home.anna.save()
-    error = refused(home)
+    error = import_and_fail(home)
     assert isinstance(error, WorkspaceForbidden)
     assert error.message == "Anna can't import into workspace main: suspended manually."
 
 
 def test_fail_tenant_is_suspended() -> None:
-    error = refused(make_home(scaikey_status="SUSPENDED"))
+    error = import_and_fail(make_home(scaikey_status="SUSPENDED"))
     assert isinstance(error, ImportRefused)
     assert error.message == "Can't import into tenant acme: it is suspended in ScaiKey."
     assert error.fix == "Nothing was imported. For details, run `scaiwave admin show-tenant acme`."
@@ -97,30 +97,32 @@ def test_fail_tenant_is_suspended() -> None:
 
 def test_fail_of_another_tenant() -> None:
     home, other = make_home(), make_home("other")
-    assert isinstance(refused(home, workspace=str(other.workspace.pk)), WorkspaceNotFound)
-    assert isinstance(refused(home, participant=str(other.anna.pk)), ParticipantNotFound)
+    assert isinstance(import_and_fail(home, workspace=str(other.workspace.pk)), WorkspaceNotFound)
+    assert isinstance(import_and_fail(home, participant=str(other.anna.pk)), ParticipantNotFound)
 
 
 def test_fail_out_of_scope_or_not_allowed() -> None:
     home, other = make_home(scaikey_tenant_id="tnt_a"), make_home("other", scaikey_tenant_id="b")
-    assert isinstance(refused(home, operator=make_tenant_admin(other.tenant)), TenantNotFound)
-    assert isinstance(refused(home, operator=READ_ONLY_OPERATOR), InsufficientPermission)
+    assert isinstance(
+        import_and_fail(home, operator=make_tenant_admin(other.tenant)), TenantNotFound
+    )
+    assert isinstance(import_and_fail(home, operator=READ_ONLY_OPERATOR), InsufficientPermission)
 
 
 def test_success_rooms_that_are_closed_do_not_count() -> None:
     home = make_home(max_rooms=2)
     for state in ("closed", "closed", "archived"):
         rows.room(home.workspace, home.anna, state=state)
-    assert carry(home, Bundle()).imported
+    assert import_bundle(home, Bundle()).imported
 
 
 def test_fail_too_many_rooms() -> None:
     home = make_home(max_rooms=1)
     rows.room(home.workspace, home.anna)
     with pytest.raises(TenantQuotaExceeded):
-        carry(home, Bundle([event(1)]), dry_run=True)
+        import_bundle(home, Bundle([make_event(1)]), dry_run=True)
     with pytest.raises(TenantQuotaExceeded) as caught:
-        carry(home, Bundle([event(1)]))
+        import_bundle(home, Bundle([make_event(1)]))
     assert caught.value.message == "Limit of tenant acme exceeded: 1 of 1 rooms are in use."
     assert caught.value.fix == (
         "Nothing was imported. Raise the limit with `scaiwave admin update-tenant acme`, or "
@@ -132,10 +134,10 @@ def test_fail_too_many_rooms() -> None:
 def test_fail_too_many_bytes() -> None:
     home = make_home(max_storage_mb=1)
     rows.media(home.tenant, size=MIB - 2)
-    bundle = Bundle([event(1)])
+    bundle = Bundle([make_event(1)])
     bundle.add("cat.png", b"cat")
     with pytest.raises(TenantQuotaExceeded) as caught:
-        carry(home, bundle)
+        import_bundle(home, bundle)
     assert caught.value.message == (
         "Limit of tenant acme exceeded: 1.0 MiB of 1.0 MiB storage are in use, and the attachments "
         "need 3 B."
@@ -146,24 +148,24 @@ def test_fail_too_many_bytes() -> None:
 
 def test_success_bytes_that_are_here_already_add_nothing() -> None:
     home = make_home()
-    bundle = Bundle([event(1)])
+    bundle = Bundle([make_event(1)])
     bundle.add("cat.png", b"cat")
-    carry(home, bundle)
+    import_bundle(home, bundle)
     Media.objects.update(size=3)
     home.tenant.max_storage_mb = 0
     home.tenant.save()
-    assert carry(home, bundle).imported
+    assert import_bundle(home, bundle).imported
     bundle.add("dog.png", b"dog")
     with pytest.raises(TenantQuotaExceeded):
-        carry(home, bundle)
+        import_bundle(home, bundle)
 
 
 def test_success_just_enough() -> None:
     home = make_home(max_storage_mb=1, max_rooms=1)
     rows.media(home.tenant, size=MIB - 3)
-    bundle = Bundle([event(1)])
+    bundle = Bundle([make_event(1)])
     bundle.add("cat.png", b"cat")
-    assert carry(home, bundle).imported
+    assert import_bundle(home, bundle).imported
 
 
 def test_fail_limits_are_reached_while_it_is_written() -> None:
@@ -184,7 +186,7 @@ def test_fail_limits_are_reached_while_it_is_written() -> None:
 
 def test_fail_no_bundle_at_all() -> None:
     with pytest.raises(BundleNotZip):
-        carry(make_home(), Bundle(), file=BytesIO())
+        import_bundle(make_home(), Bundle(), file=BytesIO())
 
 
 @pytest.mark.parametrize("change", [{"role": "viewer"}, None], ids=["viewer", "gone"])
@@ -197,9 +199,9 @@ def test_fail_no_editor_any_more_when_it_is_written(change: dict[str, str] | Non
         members.update(**change) if change else members.delete()
         yield null_progress
 
-    bundle = Bundle([event(1)])
+    bundle = Bundle([make_event(1)])
     bundle.add("cat.png", b"cat")
     with pytest.raises(WorkspaceForbidden):
-        carry(home, bundle, bars=removing)
+        import_bundle(home, bundle, bars=removing)
     left = (Room.objects, Event.objects, Media.objects, ImportIntent.objects)
     assert [rows_of.count() for rows_of in left] == [0, 0, 0, 0]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.rooms.imports.bundle_factories import Bundle, event
+from tests.rooms.imports.bundle_factories import Bundle, make_event
 from tests.rooms.imports.conftest import EVENTS, FILES
-from tests.rooms.imports.import_environment import IMPORT, Site
+from tests.rooms.imports.import_environment import IMPORT, ImportEnvironment
 from tests.scaiwave.console import CHECKOUT, SCRIPT, at_terminal, scaiwave
 
 pytestmark = pytest.mark.once
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.once
 DJANGO = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
 
 
-def test_success_what_it_prints(site: Site, tmp_path: Path) -> None:
-    bundle = Bundle([event(1), event(2, event_type="swp.room.read_marker", content={})])
+def test_success_what_it_prints(site: ImportEnvironment, tmp_path: Path) -> None:
+    bundle = Bundle([make_event(1), make_event(2, event_type="swp.room.read_marker", content={})])
     bundle.add("cat.png", b"cat")
     bundle.add("dog.png", b"dog", missing="left out")
-    ended = site.carry(bundle.save(tmp_path / "bundle.zip"))
+    ended = site.run_import(bundle.save(tmp_path / "bundle.zip"))
     ((room,),) = site.rows("SELECT id FROM sw_rooms")
     assert ended.code == 0
     *lines, identity = sorted(ended.out.splitlines(), key=lambda line: line.startswith("ID"))
@@ -46,7 +46,7 @@ def test_success_what_it_prints(site: Site, tmp_path: Path) -> None:
     )
 
 
-def test_success_json_through_a_pipe(site: Site, small: Path) -> None:
+def test_success_json_through_a_pipe(site: ImportEnvironment, small: Path) -> None:
     with small.open("rb") as file:
         cat = subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE)
         with cat:
@@ -59,13 +59,13 @@ def test_success_json_through_a_pipe(site: Site, small: Path) -> None:
             )
     first = json.loads(done.stdout)
     assert (first["imported"], first["room"]["name"], done.stderr) == (True, "Small", b"")
-    again = json.loads(site.carry(small, "--once", "--json").out)
+    again = json.loads(site.run_import(small, "--once", "--json").out)
     assert (again["imported"], again["room"]) == (False, first["room"])
     assert site.count("rooms") == 1
 
 
-def test_success_dry_run(site: Site, large: Path) -> None:
-    ended = site.carry(large, "--dry-run")
+def test_success_dry_run(site: ImportEnvironment, large: Path) -> None:
+    ended = site.run_import(large, "--dry-run")
     assert ended.code == 0
     assert ended.out.splitlines()[0] == (
         "Would import room 'Launch' into workspace main. No changes were made."
@@ -74,7 +74,7 @@ def test_success_dry_run(site: Site, large: Path) -> None:
     assert (site.count("rooms"), site.files()) == (0, {})
 
 
-def test_fail_stdin_is_a_terminal(site: Site) -> None:
+def test_fail_stdin_is_a_terminal(site: ImportEnvironment) -> None:
     ended = at_terminal(*IMPORT, **DJANGO)
     assert (ended.code, site.count("rooms")) == (2, 0)
     assert ended.out == (
@@ -102,22 +102,22 @@ def test_fail_nothing_comes() -> None:
     assert (ended.code, ended.out, "[SW_BUNDLE_NOT_ZIP]" in ended.err) == (1, "", True)
 
 
-def test_fail_larger_than_the_limit(site: Site, large: Path) -> None:
-    ended = site.carry(large, SCAIWAVE_IMPORT_LIMIT_MB="1")
+def test_fail_larger_than_the_limit(site: ImportEnvironment, large: Path) -> None:
+    ended = site.run_import(large, SCAIWAVE_IMPORT_LIMIT_MB="1")
     assert (ended.code, "[SW_BUNDLE_TOO_LARGE]" in ended.err) == (1, True)
-    site.require_tidy()
+    site.assert_clean()
 
 
-def test_success_two_at_once(site: Site, large: Path) -> None:
+def test_success_two_at_once(site: ImportEnvironment, large: Path) -> None:
     """Both rooms are whole, no position is given twice, and the files are there once."""
-    with site.importing(large) as one, site.importing(large) as two:
+    with site.start_import(large) as one, site.start_import(large) as two:
         for process in (one, two):
             _, err = process.communicate(timeout=60)
             assert (process.returncode, "Error" in err) == (0, False), err
     assert site.count("rooms") == 2
-    site.require_whole(EVENTS)
+    site.assert_complete(EVENTS)
     positions = "min(stream_position), max(stream_position), count(DISTINCT stream_position)"
     found = site.rows(f"SELECT {positions} FROM sw_events GROUP BY room_id ORDER BY 1")
     assert found == [(1, EVENTS, EVENTS), (EVENTS + 1, 2 * EVENTS, EVENTS)]
-    site.require_tidy()
+    site.assert_clean()
     assert len(site.files()) == FILES

@@ -12,9 +12,9 @@ from federation.errors import InvalidKey
 from federation.services.ed25519 import thumbprint
 from rooms.errors import ImportRefused
 from rooms.models import Room
-from tests.rooms.imports.bundle_factories import Bundle, event
+from tests.rooms.imports.bundle_factories import Bundle, make_event
 from tests.rooms.imports.factories import Home, make_home
-from tests.rooms.imports.test_import_room import UNSIGNED, carry
+from tests.rooms.imports.test_import_room import UNSIGNED, import_bundle
 from tests.rooms.imports.test_permissions import Unread
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
@@ -65,13 +65,13 @@ def signer(private: Ed25519PrivateKey) -> Signer:
 
 
 def test_success_known_key(home: Home, signer: Signer) -> None:
-    bundle = Bundle([event(1)], signer=signer)
-    result = carry(home, bundle, key=signer.key, require_signature=True)
+    bundle = Bundle([make_event(1)], signer=signer)
+    result = import_bundle(home, bundle, key=signer.key, require_signature=True)
     assert (result.signature, result.warnings) == ("valid", ())
 
 
 def test_success_unknown_key_is_said(home: Home, signer: Signer) -> None:
-    result = carry(home, Bundle([event(1)], signer=signer))
+    result = import_bundle(home, Bundle([make_event(1)], signer=signer))
     assert result.signature == "unknown signer"
     assert result.warnings == (
         f"The bundle claims to be signed by old.example with key {signer.key_id}, but this key is "
@@ -80,23 +80,23 @@ def test_success_unknown_key_is_said(home: Home, signer: Signer) -> None:
 
 
 def test_success_unsigned_is_said(home: Home) -> None:
-    result = carry(home, Bundle([event(1)]))
+    result = import_bundle(home, Bundle([make_event(1)]))
     assert (result.signature, result.warnings) == ("unsigned", (UNSIGNED,))
 
 
 def test_fail_wrong(home: Home, private: Ed25519PrivateKey) -> None:
     forger = Forger(private)
     with pytest.raises(ImportRefused) as caught:
-        carry(home, Bundle([event(1)], signer=forger), key=forger.key)
+        import_bundle(home, Bundle([make_event(1)], signer=forger), key=forger.key)
     assert caught.value.message.startswith("The bundle's signature is not valid. ")
     assert not Room.objects.exists()
 
 
 @pytest.mark.parametrize("signed", [True, False])
 def test_fail_required(signed: bool, home: Home, signer: Signer) -> None:
-    bundle = Bundle([event(1)], signer=signer if signed else None)
+    bundle = Bundle([make_event(1)], signer=signer if signed else None)
     with pytest.raises(ImportRefused) as caught:
-        carry(home, bundle, require_signature=True)
+        import_bundle(home, bundle, require_signature=True)
     assert caught.value.message == (
         "The bundle has no signature from a known key, which --require-signature demands."
     )
@@ -109,4 +109,4 @@ def test_fail_required(signed: bool, home: Home, signer: Signer) -> None:
 def test_fail_key_that_is_none(home: Home) -> None:
     """Said before a bundle of many gigabytes is read."""
     with pytest.raises(InvalidKey):
-        carry(home, Bundle(), file=Unread(), key="ed25519:short")
+        import_bundle(home, Bundle(), file=Unread(), key="ed25519:short")

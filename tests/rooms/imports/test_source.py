@@ -22,7 +22,7 @@ from scaiwave.errors import DiskFull
 
 
 @contextmanager
-def piped(size: int) -> Iterator[BinaryIO]:
+def open_pipe(size: int) -> Iterator[BinaryIO]:
     """A pipe that so many bytes come out of."""
     code = f"import os\nfor _ in range({size // 1024}): os.write(1, b'x' * 1024)"
     process = subprocess.Popen(
@@ -60,7 +60,7 @@ def test_success_memory_is_read_where_it_lies() -> None:
 def test_success_a_pipe_is_copied_without_a_name(
     folder: Path,
 ) -> None:
-    with piped(3 * MIB) as pipe, open_seekable(pipe, max_bytes=3 * MIB) as source:
+    with open_pipe(3 * MIB) as pipe, open_seekable(pipe, max_bytes=3 * MIB) as source:
         assert source.file.read() == b"x" * 3 * MIB
         assert source.file.seek(0) == 0
         assert list(folder.iterdir()) == []
@@ -79,7 +79,7 @@ def test_success_what_is_left_of_a_file_is_copied(tmp_path: Path) -> None:
 
 def test_fail_more_than_the_limit_is_not_even_read() -> None:
     with (
-        piped(200 * MIB) as pipe,
+        open_pipe(200 * MIB) as pipe,
         pytest.raises(BundleTooLarge) as caught,
         open_seekable(pipe, max_bytes=2 * MIB),
     ):
@@ -120,7 +120,7 @@ def small_files() -> Iterator[None]:
 @pytest.mark.usefixtures("small_files")
 def test_fail_no_room_for_the_copy(folder: Path) -> None:
     with (
-        piped(3 * MIB) as pipe,
+        open_pipe(3 * MIB) as pipe,
         pytest.raises(DiskFull) as caught,
         open_seekable(pipe, max_bytes=9 * MIB),
     ):

@@ -11,7 +11,7 @@ import pytest
 from rooms.models import StreamCounter
 from rooms.services.stream_positions import reserve_positions
 from tests.rooms.imports.factories import make_home
-from tests.rooms.imports.import_environment import Site
+from tests.rooms.imports.import_environment import ImportEnvironment
 from tests.scaiwave import rows
 from tests.scaiwave.console import CHECKOUT
 
@@ -43,7 +43,7 @@ def test_success_nothing_below_what_the_platform_has_written() -> None:
     assert reserve_positions(home.tenant.pk, 10) == 711
 
 
-def test_success_two_processes_never_get_the_same(site: Site) -> None:
+def test_success_two_processes_never_get_the_same(site: ImportEnvironment) -> None:
     ((tenant,),) = site.rows("SELECT id FROM sw_tenants")
     takers = [_python(TAKE, str(tenant)) for _ in range(2)]
     for taker in takers:
