@@ -40,7 +40,7 @@ def test_success_the_script(sandbox: Sandbox) -> None:
     process = run_script("--embed", "--json", **build_environment(sandbox))
     document = json.loads(process.stdout)
     assert (process.returncode, process.stderr, document["ok"]) == (0, "", True)
-    assert document["steps"][-1]["message"] == "embed-small made a vector of 384 numbers."
+    assert document["steps"][-1]["message"] == "Model embed-small returned a vector of 384 numbers."
 
 
 def test_fail_the_script_says_what_to_do(sandbox: Sandbox) -> None:

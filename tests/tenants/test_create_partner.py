@@ -108,7 +108,7 @@ def test_fail_what_is_not_valid() -> None:
     assert scaikey_id.value.fix == ("Copy the ID from ScaiKey. Omit it to create a local partner.")
     with pytest.raises(InvalidLimit) as limit:
         create(limits={"max_tenants": 2**31})
-    assert limit.value.message == "2147483648 can't be the max_tenants of a partner."
+    assert limit.value.message == "Invalid limit max_tenants of a partner: 2147483648."
 
 
 def test_fail_not_allowed() -> None:

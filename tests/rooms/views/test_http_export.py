@@ -108,19 +108,19 @@ TOKENS: dict[str, tuple[dict[str, Any], int, str, str]] = {
         {"tenant_id": "tnt_none"},
         404,
         "SW_TENANT_NOT_FOUND",
-        "The tenant of the token is unknown here.",
+        "This server does not have the tenant of the token.",
     ),
     "tenant that can't be stored": (
         {"tenant_id": "tnt\0"},
         404,
         "SW_TENANT_NOT_FOUND",
-        "The tenant of the token is unknown here.",
+        "This server does not have the tenant of the token.",
     ),
     "no tenant": (
         {"tenant_id": None},
         404,
         "SW_TENANT_NOT_FOUND",
-        "The token names no tenant.",
+        "The token does not name a tenant.",
     ),
     "unknown user": (
         {"sub": "usr_nobody"},
