@@ -18,10 +18,10 @@ FILTER_OPTIONS = ("tenant", "operator", "action", "subject", "since", "until")
 
 COLUMNS = (
     Column("at", "Time", ColumnType.TIME),
-    Column("who", "Operator"),
+    Column("by", "Operator"),
     Column("origin", "From", optional=True),
     Column("action", "Action", no_wrap=True),
-    Column("which", "Subject"),
+    Column("on", "Subject"),
 )
 DETAILS = Column("details", "Details")
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -89,8 +89,8 @@ def _format_entries(entries: Sequence[Row]) -> list[Row]:
     return [
         {
             **entry,
-            "who": f"{entry['operator']} ({entry['role']})",
-            "which": _format_subject(entry),
+            "by": f"{entry['operator']} ({entry['role']})",
+            "on": _format_subject(entry),
             "details": _format_details(entry["details"]),
         }
         for entry in entries
@@ -98,21 +98,21 @@ def _format_entries(entries: Sequence[Row]) -> list[Row]:
 
 
 def _format_subject(entry: Row) -> str:
-    which = f"{entry['subject_type']} {entry['subject'] or entry['subject_id']}"
+    subject = f"{entry['subject_type']} {entry['subject'] or entry['subject_id']}"
     if entry["tenant"] is None or entry["subject_id"] == entry["tenant_id"]:
-        return which
-    return f"{which}, tenant {entry['tenant']}"
+        return subject
+    return f"{subject}, tenant {entry['tenant']}"
 
 
 def _format_details(details: Row) -> str:
-    """What is empty tells nothing; PostgreSQL has an order of its own, so it is by name."""
-    told = ((name, value) for name, value in sorted(details.items()) if value not in _EMPTY)
-    return ", ".join(_format_detail(name, value) for name, value in told)
+    """Leave out empty values, and sort by name, since PostgreSQL does not keep the order."""
+    items = ((name, value) for name, value in sorted(details.items()) if value not in _EMPTY)
+    return ", ".join(_format_detail(name, value) for name, value in items)
 
 
 def _format_detail(name: str, value: Any) -> str:
     if name == "changes" and isinstance(value, list):
-        return _format_changes((one["field"], one["old"], one["new"]) for one in value)
+        return _format_changes((item["field"], item["old"], item["new"]) for item in value)
     if name == "changed" and isinstance(value, dict):
         return _format_changes((field, *pair) for field, pair in value.items())
     return f"{name} {_format_value(value)}"
