@@ -32,7 +32,7 @@ class RoomsConfig(AppConfig):
         register_tenant_columns("storage_bytes", storage_per_tenant)
         register_role_uses(rooms_using_role)
         register_health_check(Check("media", _check_media_store, needs_database=False))
-        register_health_check(Check("imports", _check_imports, mend=_clean_up_imports))
+        register_health_check(Check("imports", _check_imports, clean_up=_clean_up_imports))
         register_health_check(Check("search", _check_search))
         post_migrate.connect(ensure_full_text, sender=self)
 

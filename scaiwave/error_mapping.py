@@ -1,4 +1,4 @@
-"""Foreign exceptions become ours here, once: databases, disks and the bucket of the media."""
+"""Translate database, filesystem and S3 exceptions into errors of this suite."""
 
 from __future__ import annotations
 
@@ -51,30 +51,30 @@ class DatabaseBusy(ConflictError):
     """Another process has held the database, or the same rows, for too long."""
 
     code = "SW_DATABASE_BUSY"
-    fix = "Try again in a moment; if it stays so, look for a process that holds the database."
+    fix = "Try again in a moment. If it happens again, find the process that holds the database."
 
 
 class DatabaseDamaged(ConfigurationError):
     """All migrations are recorded as applied, but one of their tables or columns is missing."""
 
     code = "SW_DATABASE_DAMAGED"
-    fix = "Restore it from a backup. If nobody has changed it by hand, report this as a defect."
+    fix = "Restore it from a backup. If it was not changed manually, report this as a defect."
 
 
 class AppendOnly(RefusedError):
     """A command tried to change or delete an audit entry, and the database refused."""
 
     code = "SW_APPEND_ONLY"
-    fix = "Nothing was changed. Write a further entry that sets the wrong one right."
+    fix = "No changes were made. Add another entry that corrects the wrong one."
     remedy = "Nothing was changed. To correct a mistake, do the opposite; that is audited too."
 
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Let our errors pass, and raise ours for what an operator or a machine can cause.
+    """Replace exceptions that an operator or the environment can cause by errors of this suite.
 
-    A signal that a database's complaint has hidden is raised again. What is left over is a defect
-    of this suite, and keeps its traceback.
+    A signal that a database error has hidden is raised again. Other exceptions are defects, and
+    keep their traceback.
     """
     try:
         yield
@@ -95,8 +95,10 @@ def translate_errors() -> Iterator[None]:
 
 
 def _find_hidden_signal(error: BaseException | None) -> KeyboardInterrupt | None:
-    """A signal that comes while a commit is sent leaves the session busy, and Django, which then
-    rolls back, trips over that."""
+    """Return the signal that a database error was raised after, if any.
+
+    A signal during a commit leaves the session busy, so that Django's rollback fails.
+    """
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error
@@ -104,7 +106,7 @@ def _find_hidden_signal(error: BaseException | None) -> KeyboardInterrupt | None
 
 def map_os_error(error: OSError) -> ScaiWaveError | None:
     if error.errno in DISK_FULL_ERRNOS:
-        return DiskFull(f"There is no room to write {error.filename or 'the answer'}.")
+        return DiskFull(f"No space left to write {error.filename or 'the output'}.")
     if isinstance(error, PermissionError) and error.filename:
         return SettingInvalid(
             f"{error.filename} can't be used: permission denied.",
@@ -114,11 +116,11 @@ def map_os_error(error: OSError) -> ScaiWaveError | None:
 
 
 def map_storage_error(error: Exception) -> ScaiWaveError:
-    """Of what `storage_error_types` has, raised while something was written there."""
-    if isinstance(error, OSError) and (told := map_os_error(error)):
-        return told
-    why = getattr(error, "strerror", None) or str(error).rstrip(".")
-    return MediaStoreUnusable(f"The media store can't be written to: {why}.")
+    """Map an exception of `storage_error_types`, raised while the media store was written to."""
+    if isinstance(error, OSError) and (mapped := map_os_error(error)):
+        return mapped
+    reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+    return MediaStoreUnusable(f"The media store can't be written to: {reason}.")
 
 
 def map_database_error(error: Error) -> ScaiWaveError | None:
@@ -131,11 +133,11 @@ def map_database_error(error: Error) -> ScaiWaveError | None:
     if state in _MISSING_STATES:
         return _missing_object_error(str(cause))
     if state in _DISK_FULL_STATES:
-        return DiskFull(f"{_format_database_name()} has no room left on its disk.")
+        return DiskFull(f"{_format_database_name()} has no space left on its disk.")
     if state in _BUSY_STATES:
         return DatabaseBusy(f"{_format_database_name()} is busy with another transaction.")
     unusable = isinstance(error, OperationalError | InterfaceError | NotSupportedError)
-    # Not even connected: also what libpq says of options that it does not know.
+    # Not connected: this includes connection options that libpq does not know.
     if unusable or state in _FORBIDDEN_STATES or connection.connection is None:
         return _unusable_error(str(cause or error))
     return None
@@ -145,12 +147,12 @@ def _map_sqlite_error(cause: sqlite3.Error) -> ScaiWaveError | None:
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
     text = str(cause)
     if code == sqlite3.SQLITE_FULL:
-        return DiskFull(f"{_format_database_name()} has no room left on its disk.")
+        return DiskFull(f"{_format_database_name()} has no space left on its disk.")
     if code in _SQLITE_BUSY_CODES:
         return DatabaseBusy(f"{_format_database_name()} is locked by another process.")
     if code in _SQLITE_UNUSABLE_CODES:
         return _unusable_error(text)
-    if any(sign in text for sign in ("no such table", "no such column", "has no column")):
+    if any(phrase in text for phrase in ("no such table", "no such column", "has no column")):
         return _missing_object_error(text)
     return None
 
@@ -159,35 +161,36 @@ def _missing_object_error(what: str) -> ScaiWaveError:
     if _has_pending_migrations():
         return MigrationsPending(f"{_format_database_name()} is not migrated to this version.")
     return DatabaseDamaged(
-        f"{_format_database_name()} lacks what its migrations made: {_format_sentence(what)}"
+        f"{_format_database_name()} lacks a table or column of its migrations: "
+        f"{_format_sentence(what)}"
     )
 
 
 def _has_pending_migrations() -> bool:
-    """Whether migrations of this version wait to be applied."""
+    """Whether migrations of this version are pending."""
     from django.db.migrations.executor import MigrationExecutor
 
     executor = MigrationExecutor(connection)
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
-def _unusable_error(why: str) -> DatabaseUnreachable:
-    fix = "Check SCAIWAVE_DB_URL, and that the server is up and lets this user in."
+def _unusable_error(reason: str) -> DatabaseUnreachable:
+    fix = "Check SCAIWAVE_DB_URL, and that the server runs and accepts this user."
     if connection.vendor == "sqlite":
-        fix = "Check that it is an SQLite database, and that this user may write it and its folder."
+        fix = "Check that it is an SQLite database, and that it and its directory are writable."
     return DatabaseUnreachable(
-        f"{_format_database_name()} can't be used: {_format_sentence(why)}", fix=fix
+        f"{_format_database_name()} can't be used: {_format_sentence(reason)}", fix=fix
     )
 
 
 def _format_sentence(text: str) -> str:
-    """The first line of what a database says, without our secrets and with a full stop."""
+    """Return the first line of a database's message, without secrets and with a full stop."""
     first = settings.CONFIG.mask_secrets(text.strip().partition("\n")[0])
     return first.rstrip(".") + "."
 
 
 def _format_database_name() -> str:
-    """What the database is called, without its password; begins a sentence."""
+    """Return the name of the database, without its password, to begin a sentence with."""
     given = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"The database {given['NAME']}"

@@ -1,4 +1,4 @@
-"""The one place where primary keys are made."""
+"""Generation of primary keys."""
 
 from __future__ import annotations
 

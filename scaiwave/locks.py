@@ -1,4 +1,4 @@
-"""Locks that are gone with their process, however that ended."""
+"""Locks that end with their process, however that ends."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from scaiwave.sql import fetch_one
 
 @contextmanager
 def process_lock(name: str) -> Iterator[bool]:
-    """Try to hold the lock of this name; yields whether it was free, at once.
+    """Try to acquire a lock without waiting; yields whether it was free.
 
-    On PostgreSQL a session advisory lock, so every machine is covered (a pooler must not share
-    the session, such as pgbouncer in transaction mode); on SQLite a lock on a file of the home,
-    which is where the database is. `name` is letters, digits and dashes.
+    On PostgreSQL it is a session advisory lock, which covers all hosts (a pooler must not share the
+    session, as pgbouncer does in transaction mode); on SQLite it is a lock on a file of the home
+    directory. `name` consists of letters, digits and dashes.
     """
-    held = _postgresql_lock(name) if connection.vendor == "postgresql" else _file_lock(name)
-    with held as free:
+    lock = _postgresql_lock(name) if connection.vendor == "postgresql" else _file_lock(name)
+    with lock as free:
         yield free
 
 
@@ -49,17 +49,17 @@ def _postgresql_lock(name: str) -> Iterator[bool]:
 
 
 def _release(key: int) -> None:
-    """What is raised here would hide why the work ended, and it may be that the server is gone."""
+    """Release without raising: an error, such as a lost connection, would hide that of the work."""
     if connection.connection is None or connection.connection.closed:
         return
     try:
         fetch_one("SELECT pg_advisory_unlock(%s)", [key])
     except Error:
-        connection.close()  # which lets go of every lock of the session
+        connection.close()  # This releases every lock of the session.
 
 
 def _advisory_key(name: str) -> int:
-    """PostgreSQL knows such locks by signed 64-bit numbers."""
+    """Return the signed 64-bit number that PostgreSQL identifies the lock by."""
     digest = blake2b(b"scaiwave " + name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
@@ -79,9 +79,9 @@ def _file_lock(name: str) -> Iterator[bool]:
 
 
 def _open_locked(path: Path) -> int | None:
-    """The file, locked; None if somebody else has it.
+    """Return the descriptor of the locked file, or None if another process has the lock.
 
-    Whoever lets go removes the file, so one that was opened before that must be opened again.
+    On release the file is deleted, so one that was opened before that must be opened again.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -103,6 +103,6 @@ def _is_same_file(path: Path, descriptor: int) -> bool:
 
 
 def _lock_path(name: str) -> Path:
-    folder = Path(settings.HOME) / "locks"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder / f"{name}.lock"
+    directory = Path(settings.HOME) / "locks"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return directory / f"{name}.lock"

@@ -1,7 +1,7 @@
-"""Where attachments are: files below SCAIWAVE_MEDIA_ROOT, or an S3 bucket.
+"""The media store: files below SCAIWAVE_MEDIA_ROOT, or an S3 bucket.
 
-A file's name holds its hash, so a name that is taken holds the same bytes, and writing it again
-does no harm.
+A file's name contains its hash, so an existing file of this name has the same bytes, and writing it
+again does no harm.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class MediaStoreUnusable(ConfigurationError):
 
 
 class AtomicFileSystemStorage(FileSystemStorage):
-    """Files that are there whole or not at all: written under another name, synced, renamed.
+    """Files that are complete or do not exist: written as a draft, synced, then renamed.
 
-    What a killed process leaves lies in the folder `incoming`, under its name with dashes for
-    slashes, a dot, and something random.
+    Drafts of killed processes remain in the directory `incoming`, under the file's name with dashes
+    for slashes, a dot, and a random suffix.
     """
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
@@ -55,7 +55,7 @@ class AtomicFileSystemStorage(FileSystemStorage):
         return name
 
     def remove_drafts(self, names: Collection[str]) -> None:
-        """Take away what killed processes have left of these files, if nobody writes them now."""
+        """Delete the drafts of these files, which no process may be writing."""
         stems = set(map(_draft_stem, names))
         for draft in self._drafts.glob("*"):
             if draft.name.rpartition(".")[0] in stems:
@@ -67,12 +67,12 @@ class AtomicFileSystemStorage(FileSystemStorage):
 
 
 def _draft_stem(name: str) -> str:
-    """All of the name: two tenants may have the same file on its way."""
+    """Return the whole name: two tenants may be importing the same file."""
     return name.replace("/", "-")
 
 
 def s3_error_types() -> tuple[type[Exception], ...]:
-    """What S3's client raises, if this process has loaded it; files raise OSError."""
+    """Return the exceptions of S3's client, if this process has loaded it."""
     return tuple(
         getattr(sys.modules[module], name)
         for module, names in _S3_ERRORS.items()
@@ -86,15 +86,15 @@ def storage_error_types() -> tuple[type[Exception], ...]:
 
 
 def storage_settings(config: Configuration) -> dict[str, Any]:
-    """Django's settings of the media store. Raises `SettingMissing` for half an S3."""
-    given = {part: config.get_str(f"SCAIWAVE_S3_{part}") for part in _S3_SETTINGS}
-    if not given["BUCKET"]:
+    """Return Django's settings of the media store. Raises SettingMissing for an incomplete S3."""
+    settings = {part: config.get_str(f"SCAIWAVE_S3_{part}") for part in _S3_SETTINGS}
+    if not settings["BUCKET"]:
         return {
             "BACKEND": "scaiwave.media_storage.AtomicFileSystemStorage",
             "OPTIONS": {"location": str(media_root(config))},
         }
     for part in ("ACCESS_KEY", "SECRET_KEY"):
-        if not given[part]:
+        if not settings[part]:
             raise SettingMissing(
                 f"SCAIWAVE_S3_BUCKET is set, but SCAIWAVE_S3_{part} is not.",
                 fix="Set both keys of the bucket, or unset SCAIWAVE_S3_BUCKET to keep files here.",
@@ -102,18 +102,18 @@ def storage_settings(config: Configuration) -> dict[str, Any]:
     return {
         "BACKEND": "storages.backends.s3.S3Storage",
         "OPTIONS": {
-            "endpoint_url": given["ENDPOINT"] or None,
-            "bucket_name": given["BUCKET"],
-            "access_key": given["ACCESS_KEY"],
-            "secret_key": given["SECRET_KEY"],
+            "endpoint_url": settings["ENDPOINT"] or None,
+            "bucket_name": settings["BUCKET"],
+            "access_key": settings["ACCESS_KEY"],
+            "secret_key": settings["SECRET_KEY"],
             "file_overwrite": True,
             "default_acl": None,
-            # Its default holds the whole of a file in memory.
+            # By default the whole file is in memory.
             "max_memory_size": 16 * 1024 * 1024,
         },
     }
 
 
 def media_root(config: Configuration) -> Path:
-    """Relative to the home, since cron and people start from different folders."""
+    """Resolve a relative path from the home directory, since cron has another working directory."""
     return config.home / (config.get_str("SCAIWAVE_MEDIA_ROOT") or "media")

@@ -1,6 +1,6 @@
-"""How upper apps give lower ones what these must not import.
+"""What apps provide to apps below them, which must not import them.
 
-An app registers in its `AppConfig.ready()`; nothing is asked before a verb needs it.
+An app registers in its `AppConfig.ready()`; nothing is called before a command needs it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _tenant_slug: list[Callable[[str], str | None]] = []
 
 
 def register_tenant_columns(name: str, provide: TenantColumnProvider) -> None:
-    """Give list-tenants and show-tenant a column: one query for all tenants, absent = unknown."""
+    """Add a column to list-tenants and show-tenant; tenants without a value are unknown."""
     _tenant_columns[name] = provide
 
 
 def get_tenant_columns(tenant_ids: Collection[UUID]) -> dict[str, Mapping[UUID, Any]]:
-    """Every registered column for these tenants, by name."""
+    """Return every registered column for these tenants, by name."""
     return {name: provide(tenant_ids) for name, provide in _tenant_columns.items()}
 
 
@@ -45,18 +45,18 @@ def participant_facts(participant_id: UUID) -> list[tuple[str, Any]]:
 
 
 def register_role_uses(find: RoleUseFinder) -> None:
-    """Say what of a tenant names a role by its slug: (tenant id, slug) -> in words, each."""
+    """Register a function that lists, as texts, what in a tenant uses a role of this slug."""
     if find not in _role_uses:
         _role_uses.append(find)
 
 
 def find_role_uses(tenant_id: UUID, slug: str) -> list[str]:
-    """Everything that names this role, in the order of registration."""
+    """Return everything that uses this role, in the order of registration."""
     return [use for find in _role_uses for use in find(tenant_id, slug)]
 
 
 def register_tenant_slug(find: Callable[[str], str | None]) -> None:
-    """Say how a ScaiKey tenant id becomes the slug in that tenant's addresses at ScaiKey."""
+    """Register how to get the slug in a tenant's addresses at ScaiKey from its ScaiKey id."""
     _tenant_slug[:] = [find]
 
 
@@ -65,10 +65,10 @@ def resolve_tenant_slug(scaikey_tenant_id: str) -> str | None:
 
 
 def register_health_check(check: Check) -> None:
-    """Give `scaiwave doctor` a check of the app's own."""
+    """Add a check to `scaiwave doctor`."""
     _health_checks[check.name] = check
 
 
 def get_health_checks() -> list[Check]:
-    """Every registered check, in the order of the installed apps."""
+    """Return every registered check, in the order of the installed apps."""
     return list(_health_checks.values())

@@ -1,4 +1,4 @@
-"""Every address this suite answers to."""
+"""The URLs of this suite."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -1,7 +1,7 @@
-"""What every page of the admin site shares: looking, never changing.
+"""The read-only admin site: what its pages share.
 
-Whatever changes something is a verb, where scope, audit and dry runs are. The site is for looking
-around, and must stay quick with a million rows in a table.
+Changes are made by commands, which have scopes, an audit and dry runs. The pages must stay fast
+with a million rows in a table.
 """
 
 from __future__ import annotations
@@ -15,6 +15,6 @@ __all__ = ["ReadOnlyAdmin", "register_soft_reference"]
 
 admin.site.site_header = "ScaiWave operators"
 admin.site.site_title = "ScaiWave operators"
-admin.site.index_title = "Look around; changes are made with the scaiwave command"
+admin.site.index_title = "Read-only view; use the scaiwave command to make changes"
 admin.site.index_template = "scaiwave/admin/index.html"
 admin.site.site_url = None

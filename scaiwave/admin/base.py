@@ -23,10 +23,10 @@ else:
 
 
 class ReadOnlyAdmin(_Admin):
-    """Lists and pages to read. Number of queries and rows read do not grow with the table.
+    """Read-only lists and pages, which read the same number of rows however large the table is.
 
     `list_display` and `sortable_by` take names of fields and methods. Times are shown in UTC, JSON
-    laid out, and whatever a row points at is a link. `more_fields` are methods shown on a row's
+    indented, and references to other rows as links. `more_fields` are methods shown on a row's
     page above its fields, `hidden_fields` are fields shown nowhere, and `id_fields` are searched
     exactly when the search is a UUID.
     """
@@ -68,13 +68,13 @@ class ReadOnlyAdmin(_Admin):
         return [field_display(self.model, name) for name in self.sortable_by]
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        """Also whatever a link of another page may have chosen."""
+        """Add filters for the values that links of other pages select."""
         foreign = [field.name for field in self.model._meta.fields if isinstance(field, ForeignKey)]
         names = [*foreign, *soft_references(self.model)]
         return [*self.list_filter, *((name, ExactValueFilter) for name in names)]
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
-        """What is worked out about the row first, and its times at the end."""
+        """Return computed fields first, and times last."""
         meta = self.model._meta
         fields = [*meta.fields, *meta.many_to_many]
         times = [field.name for field in fields if isinstance(field, DateTimeField)]
@@ -96,12 +96,12 @@ class ReadOnlyAdmin(_Admin):
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         changelist = super().get_changelist_instance(request)
         rows = list(changelist.result_list)
-        self.fill(rows)
+        self.prefetch_columns(rows)
         changelist.result_list = rows
         return changelist
 
-    def fill(self, rows: list[Any]) -> None:
-        """Give the rows of one page what their columns need beyond the fields, for all at once."""
+    def prefetch_columns(self, rows: list[Any]) -> None:
+        """Load what the columns of a page need beyond the fields, for all its rows at once."""
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -1,4 +1,4 @@
-"""Filters that offer nothing to choose from, for tables that are too big to list choices of."""
+"""Filters without choices, for tables that are too large to list them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 
 class ExactValueFilter(admin.FieldListFilter):
-    """Appears only when a link has chosen something, says what, and lets go of it."""
+    """Appears when a link has selected a value: shows the value, and removes it."""
 
     def __init__(  # noqa: PLR0917 - as Django calls it
         self,
@@ -38,18 +38,18 @@ class ExactValueFilter(admin.FieldListFilter):
         everything = changelist.get_query_string(remove=[self.parameter])
         yield {"selected": False, "query_string": everything, "display": "All"}
         here = changelist.get_query_string()
-        yield {"selected": True, "query_string": here, "display": self._name()}
+        yield {"selected": True, "query_string": here, "display": self._get_display_name()}
 
-    def _name(self) -> str:
-        """Asked for when the list is drawn, by when a value that is no key has been refused."""
+    def _get_display_name(self) -> str:
+        """Return the row's name. By now Django has rejected values that are not keys."""
         if not isinstance(self.field, ForeignKey):
             return str(self.chosen)
-        found = self.field.related_model._base_manager.filter(pk=self.chosen).first()
-        return str(found or self.chosen)
+        row = self.field.related_model._base_manager.filter(pk=self.chosen).first()
+        return str(row or self.chosen)
 
 
 def filter_parameter(field: Field[Any, Any]) -> str:
-    """The name under which a list is asked for the rows with one value of this field."""
+    """Return the query parameter that selects the rows with one value of this field."""
     if isinstance(field, ForeignKey):
         return f"{field.name}__{field.target_field.name}__exact"
     return f"{field.name}__exact"

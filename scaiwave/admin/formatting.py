@@ -1,4 +1,4 @@
-"""How the values of fields are shown, in lists and on pages alike."""
+"""Formatting of field values, in lists and on pages."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 Display = Callable[[Any], Any]
-# What Django shows in lists where there is no value; on pages it would say None.
+# What Django shows in lists for a missing value; on pages it would show None.
 EMPTY_VALUE = "-"
 
 
 def field_display(model: type[Model], name: str) -> Display | str:
-    """The name itself, or where Django's own way is not enough a function that shows the field.
+    """Return a function that displays the field, or its name if Django's own display will do.
 
-    The same function each time, since Django tells columns apart by identity.
+    It is the same function each time, since Django distinguishes columns by identity.
     """
     return _build_display(model._meta.label, name)
 
@@ -34,13 +34,13 @@ def _build_display(label: str, name: str) -> Display | str:
         field = apps.get_model(label)._meta.get_field(name)
     except FieldDoesNotExist:
         return name
-    for kind, of in (
+    for field_type, make_display in (
         (DateTimeField, _make_time_display),
         (JSONField, _make_json_display),
         (ForeignKey, _make_link_display),
     ):
-        if isinstance(field, kind):
-            return _set_column_attributes(of(field.attname, field.name), field)
+        if isinstance(field, field_type):
+            return _set_column_attributes(make_display(field.attname, field.name), field)
     return name
 
 
@@ -55,8 +55,8 @@ def _make_time_display(attribute: str, name: str) -> Display:
         at = getattr(row, attribute)
         if at is None:
             return EMPTY_VALUE
-        written = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        return format_html('<span class="nowrap">{}</span>', written)
+        text = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return format_html('<span class="nowrap">{}</span>', text)
 
     return show
 

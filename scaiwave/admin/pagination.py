@@ -1,4 +1,4 @@
-"""Pages that cost the same however long the table is."""
+"""Pagination whose cost does not grow with the table."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 else:
     _Paginator = Paginator
 
-# Counting a million rows, or skipping them, takes a database seconds. Nobody reads that far.
+# Counting or skipping a million rows takes a database seconds, and no one reads that far.
 MAX_ROWS = 10_000
 
 
 class CappedPaginator(_Paginator):
-    """Knows the first `MOST_ROWS` rows, and whether there are more."""
+    """Shows the first `MAX_ROWS` rows, and whether there are more."""
 
     object_list: QuerySet[Any]
 
     @cached_property
     def count(self) -> int:
-        return min(self._counted, MAX_ROWS)
+        return min(self._capped_count, MAX_ROWS)
 
     @property
-    def there_are_more(self) -> bool:
-        return self._counted > MAX_ROWS
+    def is_capped(self) -> bool:
+        return self._capped_count > MAX_ROWS
 
     @cached_property
-    def _counted(self) -> int:
+    def _capped_count(self) -> int:
         return int(self.object_list.order_by()[: MAX_ROWS + 1].count())

@@ -1,6 +1,7 @@
-"""Links from a row to the lists of what points at it: every relation can be walked both ways.
+"""Links from a row to the lists of rows that refer to it.
 
-Read from the models, so that an app's pages lead to apps above it without knowing them.
+They are derived from the models, so that an app's pages link to apps above it without importing
+them.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ _SOFT_REFERENCES: dict[type[Model], list[tuple[type[Model], str]]] = defaultdict
 
 
 def register_soft_reference(model: type[Model], name: str, *, at: Sequence[type[Model]]) -> None:
-    """Say that a field holds ids of rows of other models without being a foreign key."""
+    """Register a field that contains ids of rows of other models without being a foreign key."""
     for target in at:
         _SOFT_REFERENCES[target].append((model, name))
 
 
 def soft_references(model: type[Model]) -> list[str]:
-    """The fields of a model that hold ids without being foreign keys."""
+    """Return the fields of a model that contain ids without being foreign keys."""
     pairs = (pair for pairs in _SOFT_REFERENCES.values() for pair in pairs)
     return sorted({name for pointing, name in pairs if pointing is model})
 
@@ -48,7 +49,7 @@ class RelatedLink:
 
 
 def related_links(site: AdminSite, row: Model) -> list[RelatedLink]:
-    """Everything registered that points at the row, with how many, counted in one query."""
+    """Return the registered lists that refer to the row, with their counts, from one query."""
     fields = [
         field for field in _find_pointing_fields(type(row)) if site.is_registered(field.model)
     ]
@@ -59,7 +60,7 @@ def related_links(site: AdminSite, row: Model) -> list[RelatedLink]:
 
 
 def list_url(field: Field[Any, Any], row: Model) -> str:
-    """The list of what points at the row with this field."""
+    """Return the URL of the list of rows that refer to this row by this field."""
     meta = field.model._meta
     url = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
     return f"{url}?{urlencode({filter_parameter(field): str(row.pk)})}"
@@ -70,20 +71,20 @@ def count_link(field: Field[Any, Any], row: Model, count: int) -> SafeString:
 
 
 def _find_pointing_fields(model: type[Model]) -> list[Field[Any, Any]]:
-    found = [relation.field for relation in model._meta.related_objects]
-    keys = [field for field in found if isinstance(field, ForeignKey)]
+    fields = [relation.field for relation in model._meta.related_objects]
+    keys = [field for field in fields if isinstance(field, ForeignKey)]
     return [*keys, *(pointing._meta.get_field(name) for pointing, name in _SOFT_REFERENCES[model])]  # type: ignore[list-item]
 
 
 def _format_label(field: Field[Any, Any], row: Model) -> str:
-    """The model's name; also the field's where it is not simply that of what it points at."""
+    """Return the model's name, with the field's unless that only repeats the target."""
     plural = str(field.model._meta.verbose_name_plural)
     plain = not isinstance(field, ForeignKey) or field.name == row._meta.model_name
     return plural if plain else f"{plural} ({field.verbose_name})"
 
 
 def _count_rows(fields: Sequence[Field[Any, Any]], row: Model) -> list[int]:
-    """How many point at the row with each field; stops counting after `MOST_ROWS`."""
+    """Count the rows that refer to the row by each field, up to `MAX_ROWS`."""
     if not fields:
         return []
     connection = connections[router.db_for_read(type(row))]

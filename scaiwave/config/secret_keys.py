@@ -1,7 +1,7 @@
-"""The two secrets a server can't do without, and the one file they are made in.
+"""The two secrets that every server needs, and the file they are created in.
 
-With SQLite they are made once in the home, so that a laptop needs no set-up. With any other
-database several machines share the data and must share the secrets, so they are asked for.
+With SQLite they are created in the home directory on first use. With PostgreSQL several hosts may
+share the data and so the secrets, which must therefore be configured.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def get_encryption_keys(config: Configuration) -> list[str]:
 def _load_or_create(config: Configuration, name: str) -> str:
     if not uses_sqlite(config):
         raise SettingMissing(
-            f"{name} is not set, and a database shared between machines needs it.",
-            fix=f"Make a key with `openssl rand -base64 32 | tr '+/' '-_'` and set {name} to it, "
-            "the same on each machine.",
+            f"{name} is not set, which PostgreSQL installations need.",
+            fix=f"Create a key with `openssl rand -base64 32 | tr '+/' '-_'` and set {name} to it, "
+            "the same on each host.",
         )
     path = config.home / FILE_NAME
     if not path.exists():
@@ -55,7 +55,7 @@ def _generate_fernet_key() -> str:
 
 
 def _create_key_file(path: Path) -> None:
-    """Write the file once, even when two processes start at the same moment."""
+    """Write the file once, even if two processes start at the same moment."""
     text = (
         "# Made on first use. Back it up with the database: without it private keys are lost.\n"
         f"SCAIWAVE_SECRET_KEY={secrets.token_urlsafe(48)}\n"
@@ -63,11 +63,11 @@ def _create_key_file(path: Path) -> None:
     )
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Fails when another process was first, whose secrets are as good.
+        # FileExistsError: another process was first, and its secrets are as good.
         with suppress(FileExistsError), atomic_write(path, overwrite=False) as file:
             file.write(text.encode())
     except OSError as error:
         raise SettingInvalid(
-            f"The home {path.parent} can't be written to: {error.strerror}.",
-            fix="Make it writable for this user, or name another in SCAIWAVE_HOME.",
+            f"The home directory {path.parent} can't be written to: {error.strerror}.",
+            fix="Make it writable for this user, or set SCAIWAVE_HOME to another directory.",
         ) from None

@@ -1,6 +1,6 @@
-"""Rows in, text out: tables for people, plain columns for pipes, JSON for programs.
+"""The output of commands: tables at terminals, plain columns in pipes, JSON for programs.
 
-stdout is the answer, stderr the talk. With JSON, stdout is one document and nothing else.
+Results go to stdout, messages to stderr. With --json, stdout is one document and nothing else.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from scaiwave.errors import ScaiWaveError, SettingInvalid
 
 EMPTY_CELL = "-"
 PROGRESS_INTERVAL_SECONDS = 10.0
-"""Seconds between two lines of progress where nothing can be drawn."""
+"""Between two lines of progress without a terminal."""
 
 # Control characters, line and paragraph separators, invisible marks, the controls of writing
 # direction, halves of characters. The joiners U+200C and U+200D stay: Persian, Hindi and emoji
-# need them, and they steer nothing.
+# need them, and they control nothing.
 _CONTROL_CHARS = (
     "\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f"
 )
 _TERMINAL_CONTROLS = re.compile(f"[\x00-\x1f{_CONTROL_CHARS}]")
-# What of it JSON does not escape by itself.
+# The part of it that JSON does not escape itself.
 _JSON_CONTROLS = re.compile(f"[{_CONTROL_CHARS}]")
 
 
 def strip_control_chars(text: str) -> str:
-    """The text with what could steer a terminal replaced; names come from strangers."""
+    """Replace characters that could control a terminal; names are untrusted."""
     return _TERMINAL_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def format_bytes(count: int) -> str:
-    """1536 → '1.5 KiB'; binary units, as limits are given in MiB."""
+    """Format a number of bytes in binary units, as '1.5 KiB'."""
     if count < 1024:
         return f"{count} B"
     size = count / 1024
@@ -58,21 +58,21 @@ def format_bytes(count: int) -> str:
 
 
 def get_timezone(name: str) -> tzinfo:
-    """The zone of the given name, or the machine's own when the name is empty.
+    """Return the time zone of this name, or the host's if the name is empty.
 
-    The name of the machine's zone is asked for before Django sets TZ for the whole process.
+    Call it before Django sets TZ for the whole process. Raises SettingInvalid.
     """
     try:
         return ZoneInfo(name) if name else _get_system_timezone()
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise SettingInvalid(
-            f"There is no time zone {name}.",
+            f"Time zone not found: {name}.",
             fix="Set SCAIWAVE_TIME_ZONE to a name such as Europe/Amsterdam.",
         ) from None
 
 
 def _get_system_timezone() -> tzinfo:
-    """As the C library finds it: TZ, then /etc/localtime; UTC where neither says anything."""
+    """Find it as the C library does: TZ, then /etc/localtime, else UTC."""
     try:
         if name := os.environ.get("TZ", "").lstrip(":"):
             return ZoneInfo(name)
@@ -83,7 +83,7 @@ def _get_system_timezone() -> tzinfo:
 
 
 def json_default(value: Any) -> Any:
-    """UUIDs as text and times as ISO 8601 in UTC; everything else as it is."""
+    """Encode UUIDs as text, times as ISO 8601 in UTC, and enums as their values."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     if isinstance(value, UUID):
@@ -94,9 +94,9 @@ def json_default(value: Any) -> Any:
 
 
 def to_json(document: Any, *, indent: int | None = 2, ascii_only: bool = False) -> str:
-    """JSON that is safe to print at a terminal: what could steer it is escaped."""
+    """Encode as JSON, with characters escaped that could control a terminal."""
     text = json.dumps(document, default=json_default, ensure_ascii=ascii_only, indent=indent)
-    return _JSON_CONTROLS.sub(lambda found: json.dumps(found.group())[1:-1], text)
+    return _JSON_CONTROLS.sub(lambda match: json.dumps(match.group())[1:-1], text)
 
 
 def is_terminal(stream: IO[str]) -> bool:
@@ -104,7 +104,7 @@ def is_terminal(stream: IO[str]) -> bool:
 
 
 class Output:
-    """Where one command writes its answer and its talk."""
+    """The output of one command: results to stdout, messages to stderr."""
 
     def __init__(
         self,
@@ -131,54 +131,55 @@ class Output:
             self.log(f"No {plural.replace('_', ' ')}.")
         else:
             cells = [
-                [self._cell(row.get(column.key), column.kind) for column in columns] for row in rows
+                [self._format_cell(row.get(column.key), column.kind) for column in columns]
+                for row in rows
             ]
-            self._table(columns, cells)
+            self._print_cells(columns, cells)
 
     def print_record(self, columns: Sequence[Column], row: Row) -> None:
-        """Print one thing as lines of name and value, or as a JSON object."""
+        """Print one object as lines of name and value, or as a JSON object."""
         if self.as_json:
             self.print_json(row)
             return
         width = max(len(column.title) for column in columns)
         for column in columns:
-            value = self._cell(row.get(column.key), column.kind)
+            value = self._format_cell(row.get(column.key), column.kind)
             self.print_line(f"{column.title:<{width}}  {value}")
 
     def print_json(self, document: Any) -> None:
-        """JSON is UTF-8; where the stream takes something else, ASCII is right in both."""
+        """Print a JSON document in UTF-8, or in ASCII if the stream has another encoding."""
         encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         ascii_only = encoding.lower().replace("-", "") != "utf8"
         self.stdout.write(to_json(document, ascii_only=ascii_only) + "\n")
 
     def print_line(self, text: str = "") -> None:
-        """A line of the answer, for people; programs read the document."""
+        """Print a line of the result. With --json there is only the document."""
         if not self.as_json:
             self.stdout.write(strip_control_chars(text).rstrip() + "\n")
 
     def log(self, text: str) -> None:
-        """Talk: never part of the answer, silent with --quiet and with --json."""
+        """Print a message to stderr, unless --quiet or --json is given."""
         if not (self.quiet or self.as_json):
-            self._talk(strip_control_chars(text) + "\n")
+            self._write_stderr(strip_control_chars(text) + "\n")
 
     def warn(self, text: str) -> None:
-        """A warning is said even when the talk is off, unless a program listens."""
+        """Print a warning to stderr, also with --quiet, but not with --json."""
         if not self.as_json:
-            self._talk(f"Warning: {strip_control_chars(text)}\n")
+            self._write_stderr(f"Warning: {strip_control_chars(text)}\n")
 
     def prompt(self, question: str) -> None:
-        self._talk(strip_control_chars(question))
+        self._write_stderr(strip_control_chars(question))
 
     def print_error(self, error: ScaiWaveError) -> None:
         if self.as_json:
             body = {"code": error.code, "message": error.message, "fix": error.fix}
-            self._talk(to_json({"error": body}, indent=None) + "\n")
+            self._write_stderr(to_json({"error": body}, indent=None) + "\n")
             return
         fix = f"  Fix: {strip_control_chars(error.fix)}\n" if error.fix else ""
-        self._talk(f"Error: {strip_control_chars(error.message)} [{error.code}]\n{fix}")
+        self._write_stderr(f"Error: {strip_control_chars(error.message)} [{error.code}]\n{fix}")
 
-    def _talk(self, text: str) -> None:
-        """Nobody listening to the talk is no reason to stop the work."""
+    def _write_stderr(self, text: str) -> None:
+        """Ignore a closed stderr; keep working."""
         try:
             self.stderr.write(text)
             self.stderr.flush()
@@ -187,26 +188,26 @@ class Output:
 
     @contextmanager
     def progress(
-        self, what: str, kind: ColumnType = ColumnType.COUNT, /
+        self, label: str, kind: ColumnType = ColumnType.COUNT, /
     ) -> Iterator[Callable[[int, int | None], None]]:
-        """Yield a function to call with (done, total or None), in things or in bytes.
+        """Yield a function to call with (done, total or None), in items or in bytes.
 
-        Draws a bar at a terminal; elsewhere, with -v 2, writes a line now and then.
+        At a terminal it draws a bar; elsewhere, with -v 2, it prints a line from time to time.
         """
         if self.quiet or self.as_json or not (self.verbose or is_terminal(self.stderr)):
             yield lambda done, total: None
         elif not is_terminal(self.stderr):
-            yield self._progress_lines(what, kind)
+            yield self._progress_lines(label, kind)
         else:
-            # rich is only worth its import where it draws.
+            # Imported only to draw, since it is slow.
             from scaiwave.console.rich_output import progress_bar
 
-            with progress_bar(what, partial(self._cell, kind=kind), self.stderr) as advance:
+            with progress_bar(label, partial(self._format_cell, kind=kind), self.stderr) as advance:
                 yield advance
 
-    def _progress_lines(self, what: str, kind: ColumnType) -> Callable[[int, int | None], None]:
-        began = last = time.monotonic()
-        amount = partial(self._cell, kind=kind)
+    def _progress_lines(self, label: str, kind: ColumnType) -> Callable[[int, int | None], None]:
+        started = last = time.monotonic()
+        amount = partial(self._format_cell, kind=kind)
 
         def advance(done: int, total: int | None) -> None:
             nonlocal last
@@ -214,19 +215,19 @@ class Output:
             if now - last >= PROGRESS_INTERVAL_SECONDS:
                 last = now
                 of_total = "" if total is None else f" of {amount(total)}"
-                rate = amount(round(done / (now - began)))
-                self.log(f"{what}: {amount(done)}{of_total}, {rate}/s")
+                rate = amount(round(done / (now - started)))
+                self.log(f"{label}: {amount(done)}{of_total}, {rate}/s")
 
         return advance
 
-    def _cell(self, value: Any, kind: ColumnType) -> str:
+    def _format_cell(self, value: Any, kind: ColumnType) -> str:
         if value is None or value == "":
             return EMPTY_CELL
         if isinstance(value, datetime):
-            return self._time(value)
+            return self._format_time(value)
         if isinstance(value, list | tuple):
             return ", ".join(strip_control_chars(str(part)) for part in value) or EMPTY_CELL
-        if isinstance(value, str):  # Also in a column of numbers, whose alignment it keeps.
+        if isinstance(value, str):  # Possible in a column of numbers too.
             return strip_control_chars(value)
         match kind:
             case ColumnType.BYTES:
@@ -237,41 +238,41 @@ class Output:
                 return "yes" if value else "no"
         return strip_control_chars(str(value))
 
-    def _time(self, moment: datetime) -> str:
+    def _format_time(self, time_: datetime) -> str:
         try:
-            local = moment.astimezone(self.zone)
-        except OverflowError:  # Its year is 1 or 9999, and not the same in that zone.
-            local = moment.astimezone(UTC)
+            local = time_.astimezone(self.zone)
+        except OverflowError:  # In that zone its year would be 0 or 10000.
+            local = time_.astimezone(UTC)
         return f"{local.replace(tzinfo=None).isoformat(' ', 'seconds')} {local.tzname()}"
 
-    def _table(self, columns: Sequence[Column], cells: list[list[str]]) -> None:
+    def _print_cells(self, columns: Sequence[Column], cells: list[list[str]]) -> None:
         if is_terminal(self.stdout):
             from scaiwave.console.rich_output import print_rich_table
 
             print_rich_table(columns, cells, self.stdout)
         else:
-            self._plain_table(columns, cells)
+            self._print_plain_table(columns, cells)
 
-    def _plain_table(self, columns: Sequence[Column], cells: list[list[str]]) -> None:
+    def _print_plain_table(self, columns: Sequence[Column], cells: list[list[str]]) -> None:
         lines = [[column.title for column in columns], *cells]
         widths = [
             max(display_width(line[index]) for line in lines) for index in range(len(columns))
         ]
         for line in lines:
             padded = (
-                _pad(cell, to, right=column.is_number)
-                for cell, to, column in zip(line, widths, columns, strict=True)
+                _pad(cell, width, right=column.is_number)
+                for cell, width, column in zip(line, widths, columns, strict=True)
             )
             self.stdout.write("  ".join(padded).rstrip() + "\n")
 
 
-def _pad(cell: str, to: int, *, right: bool) -> str:
-    gap = " " * (to - display_width(cell))
+def _pad(cell: str, width: int, *, right: bool) -> str:
+    gap = " " * (width - display_width(cell))
     return gap + cell if right else cell + gap
 
 
 def display_width(text: str) -> int:
-    """Columns that a text takes at a terminal: wide characters take two, marks none."""
+    """Return the columns of a text at a terminal: wide characters take two, marks none."""
     if text.isascii():
         return len(text)
     return sum(map(_char_width, text))
@@ -284,5 +285,5 @@ def _char_width(char: str) -> int:
 
 
 def make_standard_output(*, as_json: bool = False, quiet: bool = False) -> Output:
-    """For what is said before, or without, a command."""
+    """Return the output for errors outside of a command."""
     return Output(sys.stdout, sys.stderr, as_json=as_json, quiet=quiet)

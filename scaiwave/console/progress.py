@@ -1,4 +1,4 @@
-"""How long work says how far it has come, without knowing who listens."""
+"""Progress reporting for long-running work, independent of how it is displayed."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Protocol
 from scaiwave.console.columns import ColumnType
 
 ProgressCallback = Callable[[int, int | None], None]
-"""Takes how much is done, and of how much if that is known."""
+"""Takes the amount done, and the total or None."""
 
 
 class ProgressFactory(Protocol):
     def __call__(
-        self, what: str, kind: ColumnType = ColumnType.COUNT, /
+        self, label: str, kind: ColumnType = ColumnType.COUNT, /
     ) -> AbstractContextManager[ProgressCallback]:
-        """For one part of the work, what is counted being things or bytes."""
+        """Start one part of the work, which is counted in items or bytes."""
 
 
 def null_progress(done: int, total: int | None) -> None:
-    """For whoever does not want to know."""
+    """Ignore progress."""
 
 
 @contextmanager
 def null_progress_factory(
-    what: str, kind: ColumnType = ColumnType.COUNT, /
+    label: str, kind: ColumnType = ColumnType.COUNT, /
 ) -> Iterator[ProgressCallback]:
     yield null_progress

@@ -1,4 +1,4 @@
-"""What is drawn at a terminal, with rich; imported only where something is drawn."""
+"""Tables and progress bars at a terminal; imports rich, so it is imported only to draw."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _UNLIMITED_WIDTH = 100_000
 
 @contextmanager
 def progress_bar(
-    what: str, amount: Callable[[int], str], stream: IO[str]
+    label: str, format_amount: Callable[[int], str], stream: IO[str]
 ) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar with rate and time left, cleared when the work is done; `amount` writes numbers."""
+    """Draw a bar with rate and time left, which disappears at the end."""
     bars = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -41,7 +41,7 @@ def progress_bar(
         transient=True,
     )
     with bars:
-        task = bars.add_task(what, total=None, amount="", rate="")
+        task = bars.add_task(label, total=None, amount="", rate="")
 
         def advance(done: int, total: int | None) -> None:
             speed = bars.tasks[0].finished_speed or bars.tasks[0].speed
@@ -49,8 +49,10 @@ def progress_bar(
                 task,
                 completed=done,
                 total=total,
-                amount=amount(done) if total is None else f"{amount(done)}/{amount(total)}",
-                rate=f"{amount(round(speed))}/s" if speed else "",
+                amount=format_amount(done)
+                if total is None
+                else f"{format_amount(done)}/{format_amount(total)}",
+                rate=f"{format_amount(round(speed))}/s" if speed else "",
             )
 
         yield advance
@@ -72,21 +74,21 @@ def _find_last_optional(columns: Sequence[Column], shown: list[int]) -> int | No
     return next((at for at in reversed(shown) if columns[at].optional), None)
 
 
-def _measure_width(console: Console, drawing: Table) -> int:
-    """What it would take if there were no end to the right."""
-    return console.measure(drawing, options=console.options.update(width=_UNLIMITED_WIDTH)).maximum
+def _measure_width(console: Console, table: Table) -> int:
+    """Return the width that the table takes without a limit."""
+    return console.measure(table, options=console.options.update(width=_UNLIMITED_WIDTH)).maximum
 
 
 def _build_table(columns: Sequence[Column], cells: list[list[str]], shown: list[int]) -> Table:
-    drawing = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in (columns[at] for at in shown):
-        drawing.add_column(
+        table.add_column(
             Text(column.title),
             justify="right" if column.is_number else "left",
             overflow="fold",
-            # A number that goes on in the next line is read as two.
+            # A number that continues in the next line looks like two.
             no_wrap=column.no_wrap or column.is_number,
         )
     for line in cells:
-        drawing.add_row(*(Text(line[at]) for at in shown))
-    return drawing
+        table.add_row(*(Text(line[at]) for at in shown))
+    return table

@@ -1,4 +1,4 @@
-"""What `scaiwave doctor` looks at, and in which order.
+"""The checks of `scaiwave doctor`.
 
 A check is a function of (configuration, now) that yields findings; apps register theirs through
 `scaiwave.registry`.

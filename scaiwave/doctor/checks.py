@@ -1,4 +1,4 @@
-"""Checks of the configuration, the database, Redis and the disks of this machine."""
+"""Checks of the configuration, the database, Redis and the disks of this host."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from django.db import Error, connection
 from scaiwave import media_storage
 from scaiwave.config import Configuration
 from scaiwave.console.output import format_bytes
+from scaiwave.console.text import pluralize
 from scaiwave.doctor.findings import Finding, State, failed, passed, warned
 from scaiwave.error_mapping import map_database_error
 from scaiwave.errors import ConfigurationError, DiskFull, MigrationsPending
@@ -23,17 +24,20 @@ from scaiwave.errors import ConfigurationError, DiskFull, MigrationsPending
 MIB = 1024 * 1024
 WARN_BELOW_BYTES = 1024 * MIB
 FAIL_BELOW_BYTES = 100 * MIB
-"""Bytes that are free on a disk."""
+"""Free space on a disk."""
 
 REDIS_TIMEOUT_SECONDS = 3.0
-"""Seconds that Redis has to answer."""
+"""How long to wait for Redis."""
 
 
 class RedisUnreachable(ConfigurationError):
     """SCAIWAVE_REDIS_URL is set, and Redis does not respond."""
 
     code = "SW_REDIS_UNREACHABLE"
-    fix = "Start it, or mend SCAIWAVE_REDIS_URL; until then the verbs work and the schedule stands."
+    fix = (
+        "Start Redis or correct SCAIWAVE_REDIS_URL. Commands still work, but scheduled jobs do "
+        "not run."
+    )
 
 
 class InvalidConfiguration(ConfigurationError):
@@ -41,7 +45,7 @@ class InvalidConfiguration(ConfigurationError):
 
 
 def check_configuration(config: Configuration, now: datetime) -> Iterator[Finding]:
-    """What `manage check` says of the settings."""
+    """Report what `manage check` finds in the settings."""
     from scaiwave.checks import check_configuration
 
     messages = check_configuration(None)
@@ -52,7 +56,7 @@ def check_configuration(config: Configuration, now: datetime) -> Iterator[Findin
         else:
             yield warned("configuration", message.msg, fix)
     if not messages:
-        yield passed("configuration", f"Every setting is fit; the home is {config.home}.")
+        yield passed("configuration", f"All settings are valid. Home directory: {config.home}.")
 
 
 def check_database(config: Configuration, now: datetime) -> Iterator[Finding]:
@@ -61,11 +65,11 @@ def check_database(config: Configuration, now: datetime) -> Iterator[Finding]:
             cursor.execute("SELECT 1")
             version = _get_version(cursor)
     except Error as error:
-        if (ours := map_database_error(error)) is None:
+        if (mapped := map_database_error(error)) is None:
             raise
-        yield failed("database", ours)
+        yield failed("database", mapped)
         return
-    yield passed("database", f"{version} answers.")
+    yield passed("database", f"{version} is available.")
     yield from _check_migrations()
 
 
@@ -81,26 +85,28 @@ def _check_migrations() -> Iterator[Finding]:
     from django.db.migrations.executor import MigrationExecutor
 
     executor = MigrationExecutor(connection)
-    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    if waiting:
-        names = ", ".join(str(migration) for migration, _ in waiting[:3])
-        more = " and more" if len(waiting) > 3 else ""
-        error = MigrationsPending(f"{len(waiting)} migrations wait: {names}{more}.")
+    pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if pending:
+        names = ", ".join(str(migration) for migration, _ in pending[:3])
+        more = " and more" if len(pending) > 3 else ""
+        error = MigrationsPending(
+            f"{pluralize(len(pending), 'migration is', 'migrations are')} pending: {names}{more}."
+        )
         yield failed("migrations", error)
     else:
-        yield passed("migrations", "The database is migrated to this version.")
+        yield passed("migrations", "All migrations are applied.")
 
 
 def check_disks(config: Configuration, now: datetime) -> Iterator[Finding]:
-    """Each disk once, by the first of our folders on it."""
+    """Report the free space of each disk with a directory of the suite, once."""
     seen = set()
-    for what, folder in _list_directories(config):
-        there = _find_existing(folder)
-        if (device := there.stat().st_dev) in seen:
+    for purpose, directory in _list_directories(config):
+        path = _find_existing(directory)
+        if (device := path.stat().st_dev) in seen:
             continue
         seen.add(device)
-        free = shutil.disk_usage(there).free
-        text = f"{format_bytes(free)} free for {what}, in {there}."
+        free = shutil.disk_usage(path).free
+        text = f"{format_bytes(free)} free for {purpose}, in {path}."
         if free < FAIL_BELOW_BYTES:
             yield failed("disk", DiskFull(f"Only {text}", fix="Free some space."))
         elif free < WARN_BELOW_BYTES:
@@ -110,22 +116,22 @@ def check_disks(config: Configuration, now: datetime) -> Iterator[Finding]:
 
 
 def _list_directories(config: Configuration) -> Iterator[tuple[str, Path]]:
-    yield "the home", config.home
+    yield "the home directory", config.home
     if not config.get_str("SCAIWAVE_S3_BUCKET"):
         yield "the attachments", media_storage.media_root(config)
     if connection.vendor == "sqlite":
         yield "the database", Path(connection.settings_dict["NAME"]).parent
-    yield "bundles on their way in", Path(tempfile.gettempdir())
+    yield "temporary files of imports", Path(tempfile.gettempdir())
 
 
-def _find_existing(folder: Path) -> Path:
-    """The folder itself or the nearest one above it."""
-    return next(path for path in (folder, *folder.parents) if path.exists())
+def _find_existing(directory: Path) -> Path:
+    """Return the directory itself or the nearest one above it that exists."""
+    return next(path for path in (directory, *directory.parents) if path.exists())
 
 
 def check_redis(config: Configuration, now: datetime) -> Iterator[Finding]:
     if not settings.REDIS_URL:
-        yield passed("redis", "None is configured; work runs inline.")
+        yield passed("redis", "Not configured; jobs run inline.")
         return
     from redis import Redis
     from redis.exceptions import RedisError
@@ -137,7 +143,7 @@ def check_redis(config: Configuration, now: datetime) -> Iterator[Finding]:
     )
     try:
         client.ping()
-        yield passed("redis", "Redis answers.")
+        yield passed("redis", "Redis is available.")
         yield from _check_workers(client, now)
     except RedisError as error:
         message = config.mask_secrets(str(error)).rstrip(".")
@@ -152,27 +158,29 @@ def _check_workers(client: Any, now: datetime) -> Iterator[Finding]:
 
     workers = [worker for worker in Worker.all(connection=client) if _is_alive(worker, now)]
     queued = [id_ for name in settings.RQ_QUEUES for id_ in Queue(name, connection=client).job_ids]
-    # A job that waited for too long is gone, and stands in its queue until a worker looks.
+    # An expired job remains in its queue until a worker looks at it.
     count = sum(Job.exists(id_, connection=client) for id_ in queued)
-    waiting = f"{count:,} {'job waits' if count == 1 else 'jobs wait'}"
+    waiting = f"{pluralize(count, 'job is', 'jobs are')} waiting"
     if workers:
-        yield passed("workers", f"{len(workers)} at work; {waiting}.")
+        yield passed(
+            "workers", f"{pluralize(len(workers), 'worker is', 'workers are')} running; {waiting}."
+        )
     else:
         yield warned(
             "workers",
-            f"No worker runs, and {waiting}.",
-            "Start one: `scaiwave manage rqworker default`.",
+            f"No worker is running; {waiting}.",
+            "Start a worker: `scaiwave manage rqworker default`.",
         )
 
 
 def _is_alive(worker: Any, now: datetime) -> bool:
-    """A killed worker stays registered until its heartbeat is old."""
-    beat = worker.last_heartbeat
-    if beat is None:
+    """Whether its heartbeat is recent; a killed worker stays registered."""
+    heartbeat = worker.last_heartbeat
+    if heartbeat is None:
         return False
-    beat = beat if beat.tzinfo else beat.replace(tzinfo=UTC)
-    return bool(now - beat < timedelta(seconds=worker.worker_ttl + 60))
+    heartbeat = heartbeat if heartbeat.tzinfo else heartbeat.replace(tzinfo=UTC)
+    return bool(now - heartbeat < timedelta(seconds=worker.worker_ttl + 60))
 
 
 def skipped(check: str) -> Finding:
-    return Finding(check, State.SKIP, "Not checked, since the database can't be used.")
+    return Finding(check, State.SKIP, "Skipped: the database is unavailable.")

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""Checks, and the findings that they return."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the examination; `exit_code` counts where the state is FAIL."""
+    """One line of the report. `exit_code` counts if the state is FAIL."""
 
     check: str
     state: State
@@ -45,15 +45,15 @@ CheckFunction = Callable[[Configuration, datetime], Iterable[Finding]]
 
 @dataclass(frozen=True)
 class Check:
-    """A registered check. One that needs the database is skipped where that can't be used.
+    """A registered check. One that needs the database is skipped if that can't be used.
 
-    `mend` runs before it and puts right what needs nobody's decision.
+    `clean_up` runs before it, and fixes what needs no decision.
     """
 
     name: str
     run: CheckFunction
     needs_database: bool = True
-    mend: CheckFunction | None = None
+    clean_up: CheckFunction | None = None
 
 
 def passed(check: str, message: str) -> Finding:

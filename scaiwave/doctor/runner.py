@@ -1,4 +1,4 @@
-"""Runs every check and sums up."""
+"""Run all checks and summarise them."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ OWN_CHECKS = (
 
 @dataclass(frozen=True)
 class HealthReport:
-    """Everything that was found, in order."""
+    """All findings, in the order of the checks."""
 
     findings: list[Finding]
 
     @property
     def exit_code(self) -> int:
-        """That of the first check that failed: what comes later may fail because of it."""
+        """That of the first failed check, since later ones may have failed because of it."""
         failures = (item.exit_code for item in self.findings if item.state is State.FAIL)
         return next(failures, 0)
 
     @property
-    def sentence(self) -> str:
-        failures = self._counted(State.FAIL, "check failed", "checks failed")
-        warnings = self._counted(State.WARN, "warning", "warnings")
+    def summary(self) -> str:
+        failures = self._format_count(State.FAIL, "check failed", "checks failed")
+        warnings = self._format_count(State.WARN, "warning", "warnings")
         if failures:
             return f"{failures}, {warnings}." if warnings else f"{failures}."
         return f"Healthy, with {warnings}." if warnings else "Healthy."
 
-    def _counted(self, state: State, one: str, more: str) -> str:
-        """Empty where there is none."""
+    def _format_count(self, state: State, singular: str, plural: str) -> str:
+        """Return the number with its noun, or an empty text for none."""
         count = sum(finding.state is state for finding in self.findings)
-        return f"{count} {one if count == 1 else more}" if count else ""
+        return f"{count} {singular if count == 1 else plural}" if count else ""
 
     def document(self) -> dict[str, Any]:
         return {
@@ -61,18 +61,19 @@ class HealthReport:
 def run_checks(
     *, operator: Operator, config: Configuration, now: datetime, dry_run: bool = False
 ) -> HealthReport:
-    """Look at everything this server needs. What a check raises is its finding.
+    """Check everything that this server needs. An error of a check is its finding.
 
-    What killed processes left is removed, unless it is a dry run or the operator may only look.
+    What interrupted processes left behind is removed, unless this is a dry run or the operator may
+    only view the platform.
     """
     operator.require(Permission.VIEW_PLATFORM)
-    mending = not dry_run and operator.may(Permission.MANAGE_PLATFORM)
+    cleans_up = not dry_run and operator.may(Permission.MANAGE_PLATFORM)
     first = [finding for check in OWN_CHECKS for finding in _run_check(check, config, now)]
     usable = not any(finding.state is State.FAIL for finding in first if finding.check in DATABASE)
     others = [
         finding
         for check in registry.get_health_checks()
-        for finding in _run_check(check, config, now, usable=usable, mending=mending)
+        for finding in _run_check(check, config, now, usable=usable, cleans_up=cleans_up)
     ]
     return HealthReport([*first, *others])
 
@@ -83,18 +84,18 @@ def _run_check(
     now: datetime,
     *,
     usable: bool = True,
-    mending: bool = False,
+    cleans_up: bool = False,
 ) -> Iterator[Finding]:
     if check.needs_database and not usable:
         yield machine.skipped(check.name)
         return
     try:
-        if mending and check.mend is not None:
-            yield from check.mend(config, now)
+        if cleans_up and check.clean_up is not None:
+            yield from check.clean_up(config, now)
         yield from check.run(config, now)
     except ScaiWaveError as error:
         yield failed(check.name, error)
     except Error as error:
-        if (ours := map_database_error(error)) is None:
+        if (mapped := map_database_error(error)) is None:
             raise
-        yield failed(check.name, ours)
+        yield failed(check.name, mapped)

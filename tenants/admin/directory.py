@@ -39,7 +39,7 @@ class CountColumn:
     def __init__(self, model: type[Model], name: str) -> None:
         self.field: Field[Any, Any] = model._meta.get_field(name)  # type: ignore[assignment]
 
-    def fill(self, rows: Iterable[Any]) -> None:
+    def prefetch_columns(self, rows: Iterable[Any]) -> None:
         name = self.field.name
         related = self.field.model._base_manager.filter(**{f"{name}__in": rows})
         counts = dict(related.values_list(name).annotate(Count("pk")).order_by())
@@ -60,8 +60,8 @@ class PartnerAdmin(StatusAdmin):
     ordering = ("slug", "-id")
     related = CountColumn(Tenant, "partner")
 
-    def fill(self, rows: list[Any]) -> None:
-        self.related.fill(rows)
+    def prefetch_columns(self, rows: list[Any]) -> None:
+        self.related.prefetch_columns(rows)
 
     @admin.display(description="tenants")
     def tenant_count(self, partner: Partner) -> str:
@@ -90,8 +90,8 @@ class TenantAdmin(StatusAdmin):
     more_fields = ("status_text", "rooms", "storage", "ai_tokens")
     related = CountColumn(Participant, "tenant")
 
-    def fill(self, rows: list[Any]) -> None:
-        self.related.fill(rows)
+    def prefetch_columns(self, rows: list[Any]) -> None:
+        self.related.prefetch_columns(rows)
         self._fill_columns(rows)
 
     def _fill_columns(self, rows: list[Any]) -> None:
@@ -182,8 +182,8 @@ class GroupAdmin(ReadOnlyAdmin):
     sortable_by = ("name", "updated_at")
     related = CountColumn(GroupMembership, "group")
 
-    def fill(self, rows: list[Any]) -> None:
-        self.related.fill(rows)
+    def prefetch_columns(self, rows: list[Any]) -> None:
+        self.related.prefetch_columns(rows)
 
     @admin.display(description="direct members")
     def member_count(self, group: Group) -> str:

@@ -153,7 +153,7 @@ def test_fail_another_encryption_key(monkeypatch: pytest.MonkeyPatch) -> None:
         ("nonsense", "SCAIWAVE_ENCRYPTION_KEYS contains a value that is not a Fernet key."),
         (
             "",
-            "SCAIWAVE_ENCRYPTION_KEYS is not set, and a database shared between machines needs it.",
+            "SCAIWAVE_ENCRYPTION_KEYS is not set, which PostgreSQL installations need.",
         ),
     ],
 )

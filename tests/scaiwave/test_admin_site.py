@@ -191,4 +191,4 @@ def test_success_long_lists_are_counted_only_so_far(
         rows.tenant(f"tenant{number}")
     assert CappedPaginator(Tenant.objects.order_by("slug"), 2).num_pages == 2
     page = text(client, address(Tenant, "changelist"))
-    assert "There are more than these 3; search or filter to get at the others." in page
+    assert "Only the first 3 rows are shown; search or filter to see others." in page

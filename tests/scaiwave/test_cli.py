@@ -154,7 +154,7 @@ def test_fail_stdout_is_full() -> None:
     ended = shell("scaiwave admin list-tenants >/dev/full")
     assert ended.code == 1
     assert ended.err == (
-        "talking\nError: There is no room to write the answer. [SW_DISK_FULL]\n"
+        "talking\nError: No space left to write the output. [SW_DISK_FULL]\n"
         "  Fix: Free some space, then run the same command again; nothing was half written.\n"
     )
 

@@ -227,7 +227,7 @@ def test_success_every_setting_is_described() -> None:
         ("SCAIWAVE_REDIS_URL=nonsense", "SCAIWAVE_REDIS_URL is not the URL of a Redis server."),
         ("SCAIWAVE_DB_URL=nonsense", "SCAIWAVE_DB_URL is not a database URL"),
         ("SCAIWAVE_LOG_LEVEL=nonsense", "SCAIWAVE_LOG_LEVEL is not one of DEBUG, INFO, "),
-        ("SCAIWAVE_TIME_ZONE=nonsense", "There is no time zone nonsense."),
+        ("SCAIWAVE_TIME_ZONE=nonsense", "Time zone not found: nonsense."),
         ("SCAIWAVE_DB_URL_FILE=/nonsense", "SCAIWAVE_DB_URL_FILE names /nonsense, which can't be"),
     ],
 )

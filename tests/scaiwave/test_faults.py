@@ -18,7 +18,7 @@ from tests.scaiwave.console import CHECKOUT, PROBE, SCRIPT, SECONDS, Ended, prob
 LIST = ("admin", "list-tenants")
 MIGRATE = "  Fix: Run `scaiwave manage migrate`, then try again.\n"
 USE_SQLITE = (
-    "  Fix: Check that it is an SQLite database, and that this user may write it and its folder.\n"
+    "  Fix: Check that it is an SQLite database, and that it and its directory are writable.\n"
 )
 
 
@@ -51,7 +51,7 @@ def test_fail_a_table_is_gone(migrated: Path) -> None:
     ended = probe("admin", "create-tenant")
     assert ended.code == 2
     assert ended.err == (
-        f"Error: {name(migrated.parent)} lacks what its migrations made: "
+        f"Error: {name(migrated.parent)} lacks a table or column of its migrations: "
         "no such table: sw_tenants. [SW_DATABASE_DAMAGED]\n"
         "  Fix: Restore it from a backup. If nobody has changed it by hand, report this as a "
         "defect.\n"
@@ -131,7 +131,8 @@ def test_fail_home_is_read_only(
     ended = as_user(unprivileged, "sync", "show-config")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
-        f"Error: The home {home} can't be written to: Permission denied. [SW_CONFIG_INVALID]\n"
+        f"Error: The home directory {home} can't be written to: Permission denied. "
+        "[SW_CONFIG_INVALID]\n"
         "  Fix: Make it writable for this user, or name another in SCAIWAVE_HOME.\n"
     )
 
@@ -182,7 +183,7 @@ def test_fail_disk_is_full(migrated: Path) -> None:
     ended = probe("admin", "create-tenant", "--sql", ";;".join(statements))
     assert ended.code == 1
     assert ended.err == (
-        f"Error: {name(migrated.parent)} has no room left on its disk. [SW_DISK_FULL]\n"
+        f"Error: {name(migrated.parent)} has no space left on its disk. [SW_DISK_FULL]\n"
         "  Fix: Free some space, then run the same command again; nothing was half written.\n"
     )
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.once
 LIST = ("admin", "list-tenants")
 MARKER = "h1dden-marker"
 MIGRATE = "  Fix: Run `scaiwave manage migrate`, then try again.\n"
-USE_POSTGRES = "  Fix: Check SCAIWAVE_DB_URL, and that the server is up and lets this user in.\n"
+USE_POSTGRES = "  Fix: Check SCAIWAVE_DB_URL, and that the server runs and accepts this user.\n"
 
 
 def with_parts(url: str, **changes: str) -> str:
@@ -91,7 +91,7 @@ class TestServer:
     @pytest.mark.parametrize(
         ("state", "code", "said"),
         [
-            ("53100", 1, "has no room left on its disk. [SW_DISK_FULL]"),
+            ("53100", 1, "has no space left on its disk. [SW_DISK_FULL]"),
             ("40P01", 1, "is busy with another transaction. [SW_DATABASE_BUSY]"),
             ("55P03", 1, "is busy with another transaction. [SW_DATABASE_BUSY]"),
             ("42501", 2, "can't be used: told to fail. [SW_DATABASE_UNREACHABLE]"),

@@ -204,7 +204,7 @@ def test_success_local_zone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fail_unknown_zone(name: str) -> None:
     with pytest.raises(SettingInvalid) as caught:
         get_timezone(name)
-    assert caught.value.message == f"There is no time zone {name}."
+    assert caught.value.message == f"Time zone not found: {name}."
 
 
 def test_success_nothing_steers_the_pipe() -> None:

@@ -53,11 +53,11 @@ def test_fail_missing_where_machines_share_a_database(tmp_path: Path) -> None:
     with pytest.raises(SettingMissing) as caught:
         get_secret_key(configured(tmp_path, SCAIWAVE_DB_URL=POSTGRES))
     assert caught.value.message == (
-        "SCAIWAVE_SECRET_KEY is not set, and a database shared between machines needs it."
+        "SCAIWAVE_SECRET_KEY is not set, which PostgreSQL installations need."
     )
     assert caught.value.fix == (
-        "Make a key with `openssl rand -base64 32 | tr '+/' '-_'` and set SCAIWAVE_SECRET_KEY "
-        "to it, the same on each machine."
+        "Create a key with `openssl rand -base64 32 | tr '+/' '-_'` and set SCAIWAVE_SECRET_KEY "
+        "to it, the same on each host."
     )
 
 

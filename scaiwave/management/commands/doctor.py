@@ -17,45 +17,49 @@ from scaiwave.doctor.runner import run_checks
 COLUMNS = (
     Column("state", "State"),
     Column("check", "Check"),
-    Column("message", "What was found"),
+    Column("message", "Finding"),
 )
 
-# A command is there to be copied, so that no line ends within one.
+# Commands are not broken over lines, so that they can be copied.
 _WORD = re.compile(r"(?:`[^`]*`|\S)+")
 
 
 class Command(OperatorCommand):
     help = (
-        "Check this server, and say how to mend what is wrong.\n\n"
+        "Check this server and suggest fixes.\n\n"
         "The exit code is that of the first check that failed, 0 if none did: a warning is no\n"
         "failure. What killed imports left behind is removed; nothing else is changed."
     )
     changes = True
 
     def handle(self, **options: Any) -> None:
-        found = run_checks(
+        report = run_checks(
             operator=self.operator,
             config=settings.CONFIG,
             now=timezone.now(),
             dry_run=options["dry_run"],
         )
         if self.output.as_json:
-            self.output.print_json(found.document())
+            self.output.print_json(report.document())
         else:
-            self.output.print_table("checks", COLUMNS, [item.document() for item in found.findings])
+            self.output.print_table(
+                "checks", COLUMNS, [item.document() for item in report.findings]
+            )
             terminal = is_terminal(self.output.stdout)
             columns = get_terminal_size().columns if terminal else None
-            for line in format_advice(found.findings, columns=columns):
+            for line in format_advice(report.findings, columns=columns):
                 self.output.print_line(line)
             self.output.print_line()
-            self.output.print_line(found.sentence)
-        if found.exit_code:
-            raise SystemExit(found.exit_code)
+            self.output.print_line(report.summary)
+        if report.exit_code:
+            raise SystemExit(report.exit_code)
 
 
 def format_advice(findings: Iterable[Finding], *, columns: int | None) -> Iterator[str]:
-    """The fix of each finding that has one; folded between words at a terminal of so many
-    columns, and in one line where there is none."""
+    """Yield the fix of each finding that has one.
+
+    Lines are wrapped between words at the given number of columns; None for no wrapping.
+    """
     for finding in findings:
         if finding.fix:
             text = f"  {finding.check}: {finding.fix}"

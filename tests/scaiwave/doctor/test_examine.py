@@ -43,7 +43,7 @@ def test_success_findings_of_the_apps_come_after_our_own() -> None:
     found = run()
     assert [finding.check for finding in found.findings][-2:] == ["tea", "milk"]
     assert found.exit_code == 0
-    assert found.sentence.startswith("Healthy, with")
+    assert found.summary.startswith("Healthy, with")
 
 
 @pytest.mark.usefixtures("registered")
@@ -60,7 +60,7 @@ def test_fail_the_first_failure_gives_the_exit_code() -> None:
     assert found.exit_code == 1
     tea = next(finding for finding in found.findings if finding.check == "tea")
     assert (tea.state, tea.message, tea.code) == (State.FAIL, "There is no room.", "SW_DISK_FULL")
-    assert found.sentence.startswith("2 checks failed")
+    assert found.summary.startswith("2 checks failed")
 
 
 @pytest.mark.usefixtures("registered")
@@ -88,7 +88,7 @@ def test_success_only_who_may_change_things_mends(
     def mend(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield passed("tea", "Mended.")
 
-    registry.register_health_check(Check("tea", lambda c, n: [], mend=mend))
+    registry.register_health_check(Check("tea", lambda c, n: [], clean_up=mend))
     messages = [finding.message for finding in run(operator, dry_run=dry_run).findings]
     assert ("Mended." in messages) is mended
 
@@ -102,7 +102,7 @@ def test_fail_an_unmigrated_database_skips_what_needs_it(home: Path, database_ur
     ended = scaiwave("doctor")
     assert ended.code == 2
     assert "fail   migrations" in ended.out
-    assert "skip   sync           Not checked, since the database can't be used." in ended.out
+    assert "skip   sync           Skipped: the database is unavailable." in ended.out
     assert ended.err == ""
 
 

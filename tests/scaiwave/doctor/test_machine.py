@@ -76,7 +76,7 @@ def test_success_a_redis_without_workers_is_a_warning(
     settings.RQ_QUEUES = {"default": {}}
     findings = list(checks.check_redis(load({"SCAIWAVE_HOME": str(home)}), NOW))
     assert states(findings) == [("redis", "pass"), ("workers", "warn")]
-    assert findings[1].fix == "Start one: `scaiwave manage rqworker default`."
+    assert findings[1].fix == "Start a worker: `scaiwave manage rqworker default`."
 
 
 def test_success_jobs_that_are_over_wait_no_more(
@@ -93,11 +93,13 @@ def test_success_jobs_that_are_over_wait_no_more(
         queue = Queue(connection=client)
         first, _ = [queue.enqueue("tenants.jobs.refresh_usage", ttl=60) for _ in range(2)]
         assert (
-            list(checks.check_redis(config, NOW))[1].message == "No worker runs, and 2 jobs wait."
+            list(checks.check_redis(config, NOW))[1].message
+            == "No worker is running; 2 jobs are waiting."
         )
         client.delete(first.key)  # as Redis does once the minute is over
         assert (
-            list(checks.check_redis(config, NOW))[1].message == "No worker runs, and 1 job waits."
+            list(checks.check_redis(config, NOW))[1].message
+            == "No worker is running; 1 job is waiting."
         )
         client.flushdb()
 
