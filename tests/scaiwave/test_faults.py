@@ -133,7 +133,7 @@ def test_fail_home_is_read_only(
     assert ended.err == (
         f"Error: The home directory {home} can't be written to: Permission denied. "
         "[SW_CONFIG_INVALID]\n"
-        "  Fix: Make it writable for this user, or name another in SCAIWAVE_HOME.\n"
+        "  Fix: Make it writable for this user, or set SCAIWAVE_HOME to another directory.\n"
     )
 
 

@@ -212,5 +212,5 @@ def test_fail_said_in_plain_words() -> None:
     )
     assert caught.value.exit_code == 1
     assert caught.value.fix == (
-        "Nothing was changed. Write a further entry that sets the wrong one right."
+        "No changes were made. Add another entry that corrects the wrong one."
     )
