@@ -53,7 +53,7 @@ def test_fail_a_table_is_gone(migrated: Path) -> None:
     assert ended.err == (
         f"Error: {name(migrated.parent)} lacks a table or column of its migrations: "
         "no such table: sw_tenants. [SW_DATABASE_DAMAGED]\n"
-        "  Fix: Restore it from a backup. If nobody has changed it by hand, report this as a "
+        "  Fix: Restore it from a backup. If it was not changed manually, report this as a "
         "defect.\n"
     )
 
@@ -168,7 +168,7 @@ def test_fail_locked(migrated: Path) -> None:
     assert ended.code == 1
     assert ended.err == (
         f"Error: {name(migrated.parent)} is locked by another process. [SW_DATABASE_BUSY]\n"
-        "  Fix: Try again in a moment; if it stays so, look for a process that holds the "
+        "  Fix: Try again in a moment. If it happens again, find the process that holds the "
         "database.\n"
     )
 
