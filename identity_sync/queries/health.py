@@ -9,6 +9,7 @@ from django.utils.timesince import timesince
 
 from identity_sync.models import Outcome, SyncRun
 from identity_sync.queries.status import summarise_skips
+from identity_sync.queries.webhooks import summarise_webhooks
 from identity_sync.services.registration.credentials import verify_credentials
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.clients.http.retry import parse_http_date
@@ -84,6 +85,10 @@ def scaikey_clock_skew(base_url: str) -> timedelta | None:
     return remote_time + timedelta(milliseconds=500) - local_time
 
 
+MAX_WEBHOOK_LAG = timedelta(seconds=60)
+"""Longer than a webhook waits for anything but a full sync."""
+
+
 def check_last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:
     ended = SyncRun.objects.full().ended().newest_first()
     latest, success = ended.first(), ended.filter(outcome=Outcome.APPLIED).first()
@@ -105,6 +110,27 @@ def check_last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:
             "sync",
             f"The latest full sync ended with {latest.error_code}: {latest.error_message}",
             "Check the last runs with `scaiwave sync status`, then run `scaiwave sync` again.",
+        )
+    yield from _check_webhooks(config, now)
+
+
+def _check_webhooks(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Report webhooks only if something is wrong: not every server receives them."""
+    webhooks = summarise_webhooks(config, now)
+    if webhooks["lag_seconds"] > MAX_WEBHOOK_LAG.total_seconds():
+        yield warned(
+            "webhooks",
+            f"Waiting webhooks: {webhooks['waiting']:,}, the oldest for "
+            f"{webhooks['lag_seconds']:,} s.",
+            "Check that a worker is running, or run `scaiwave manage process_webhooks`.",
+        )
+    if webhooks["failed"]:
+        error = webhooks["last_failure"]["error"]
+        yield warned(
+            "webhooks",
+            f"Webhooks left to the next full sync: {webhooks['failed']:,}, the latest with "
+            f"{error['code']}: {error['message']}",
+            "Run `scaiwave sync`.",
         )
 
 

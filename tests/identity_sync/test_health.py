@@ -10,7 +10,7 @@ from scaiwave.config import load
 from scaiwave.doctor.findings import State
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.registration.helpers import NOW
-from tests.identity_sync.test_status import make_config, make_run, make_tenant
+from tests.identity_sync.test_status import make_config, make_event, make_run, make_tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -88,4 +88,26 @@ def test_success_an_old_sync_and_a_failed_one_are_warnings() -> None:
     assert old.message == "The last successful full sync was 2 hours, 59 minutes ago."
     assert (
         failed.message == "The latest full sync ended with SW_SYNC_REMOVAL_LIMIT: Too many losses."
+    )
+
+
+def test_success_webhooks_are_not_mentioned_while_they_are_handled() -> None:
+    make_run(ended_at=NOW)
+    make_event(received_at=NOW - timedelta(seconds=60))
+    make_event(state="handled", ended_at=NOW)
+    assert [finding.check for finding in check_last_sync(load({}), NOW)] == ["sync"]
+
+
+def test_fail_webhooks_that_wait_or_failed() -> None:
+    make_run(ended_at=NOW)
+    make_event(received_at=NOW - timedelta(seconds=61))
+    make_event(state="failed", ended_at=NOW, error_code="SW_X", error_message="why")
+    _, waiting, failed = check_last_sync(load({}), NOW)
+    assert (waiting.state, waiting.message) == (
+        State.WARN,
+        "Waiting webhooks: 1, the oldest for 61 s.",
+    )
+    assert (failed.state, failed.message) == (
+        State.WARN,
+        "Webhooks left to the next full sync: 1, the latest with SW_X: why",
     )

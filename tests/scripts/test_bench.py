@@ -16,7 +16,9 @@ def test_fail_unknown_benchmark() -> None:
         [TOP / "scripts/bench", "nonsense"], capture_output=True, text=True, check=False
     )
     assert process.returncode == 2
-    assert process.stderr == ("Unknown benchmark: nonsense.\nUse cli, rooms, search or sync.\n")
+    assert process.stderr == (
+        "Unknown benchmark: nonsense.\nUse cli, rooms, search, sync or webhooks.\n"
+    )
 
 
 def test_success_cli() -> None:
