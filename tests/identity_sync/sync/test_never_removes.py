@@ -111,7 +111,7 @@ def run_sync_once(
             scaikey.url,
             client_id=scaikey.client_id,
             client_secret=scaikey.client_secret,
-            in_flight=in_flight,
+            max_concurrent_requests=in_flight,
         )
 
     options: dict[str, Any] = {"connect": connect, "allow_removals": allowed}
