@@ -139,6 +139,14 @@ class WebhookInvalid(RefusedError):
     fix = "Report this to the operators of ScaiKey."
 
 
+class WebhookNotStored(ConfigurationError):
+    """The database could not store a webhook in time. ScaiKey delivers it again."""
+
+    code = "SW_WEBHOOK_NOT_STORED"
+    http_status = 503
+    fix = "Check the database with `scaiwave doctor`."
+
+
 class WebhookTooLarge(RefusedError):
     """The body of a webhook is larger than 256 KiB."""
 

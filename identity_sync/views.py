@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
-from identity_sync.errors import WebhookTooLarge
+from identity_sync.errors import WebhookSignatureInvalid, WebhookTooLarge
 from identity_sync.services.webhooks.receive import receive_event
 from identity_sync.services.webhooks.signature import HEADER, get_secrets, verify_signature
 from identity_sync.services.webhooks.wake import wake
@@ -14,6 +16,8 @@ from scaiwave.api import BadApiRequest, LengthRequired, api_view
 from scaiwave.console.output import to_json
 
 MAX_BODY_BYTES = 256 * 1024
+
+logger = logging.getLogger(__name__)
 
 
 @api_view("POST")
@@ -27,7 +31,11 @@ def scaikey_webhook_view(request: HttpRequest) -> HttpResponseBase:
     body = _read_body(request)
     now = timezone.now()
     signature = request.headers.get(HEADER, "")
-    verify_signature(signature, body, secrets=secrets, now=now.timestamp())
+    try:
+        verify_signature(signature, body, secrets=secrets, now=now.timestamp())
+    except WebhookSignatureInvalid as error:
+        logger.warning("A webhook was refused: %s", error.message)
+        raise
     is_handled = receive_event(body, now=now)
     if is_handled:
         wake()

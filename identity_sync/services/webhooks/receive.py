@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from django.db import OperationalError
 
-from identity_sync.errors import WebhookInvalid
+from identity_sync.errors import WebhookInvalid, WebhookNotStored
 from identity_sync.models import WebhookEvent, WebhookState
 from scaiwave.clients.scaikey.schemas import CONTROL_CHARACTERS, MAX_ID_CHARS
 from scaiwave.msgspec_decoders import get_decoder
@@ -38,25 +39,28 @@ def receive_event(body: bytes, *, now: datetime) -> bool:
     """Store the event, once however often it is delivered; returns whether its type is handled.
 
     Every event about a partner, a tenant, a user or a group is: it means that the record may have
-    changed. Raises `WebhookInvalid`.
+    changed. Raises `WebhookInvalid`, and `WebhookNotStored` if ScaiKey has to deliver it again.
     """
     try:
         envelope: _Envelope = get_decoder(_Envelope).decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise WebhookInvalid(f"The body is not an event: {error}.") from None
     kind, scaikey_id = _find_subject(envelope)
-    WebhookEvent.objects.get_or_create(
-        event_id=_require_id("event_id", envelope.event_id),
-        defaults={
-            "event_type": _require_id("event_type", envelope.event_type),
-            "kind": kind,
-            "scaikey_id": scaikey_id,
-            "state": WebhookState.PENDING if kind else WebhookState.IGNORED,
-            "occurred_at": _parse_time(envelope.timestamp),
-            "received_at": now,
-            "ended_at": None if kind else now,
-        },
-    )
+    event_id = _require_id("event_id", envelope.event_id)
+    values = {
+        "event_type": _require_id("event_type", envelope.event_type),
+        "kind": kind,
+        "scaikey_id": scaikey_id,
+        "state": WebhookState.PENDING if kind else WebhookState.IGNORED,
+        "occurred_at": _parse_time(envelope.timestamp),
+        "received_at": now,
+        "ended_at": None if kind else now,
+    }
+    try:
+        WebhookEvent.objects.get_or_create(event_id=event_id, defaults=values)
+    except OperationalError as error:
+        # A status of 4xx, such as that of a busy database, might count as final.
+        raise WebhookNotStored(f"A webhook could not be stored: {error}") from error
     return bool(kind)
 
 

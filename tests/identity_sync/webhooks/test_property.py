@@ -163,18 +163,34 @@ def _make_body(event: Announced, number: int) -> bytes:
     return msgspec.json.encode(envelope)
 
 
+class Announcer:
+    """Collects the events of every change of a directory, also of those during a sync."""
+
+    def __init__(self, directory: RemoteDirectory) -> None:
+        self.events: list[Announced] = []
+        apply = directory.apply
+
+        def apply_and_announce(change: DirectoryChange) -> None:
+            before = Snapshot.of(directory)
+            apply(change)
+            self.events += announce(before, Snapshot.of(directory))
+
+        directory.apply = apply_and_announce  # type: ignore[method-assign]
+
+    def take(self) -> list[Announced]:
+        events, self.events = self.events, []
+        return events
+
+
 def change_and_announce(
-    scaikey: ScriptedScaiKey, delivery: Delivery, numbers: Iterator[int]
+    scaikey: ScriptedScaiKey, announcer: Announcer, delivery: Delivery, numbers: Iterator[int]
 ) -> bool:
     """Make the changes and store their events; returns whether one is missing."""
-    before = Snapshot.of(scaikey.directory)
     if not delivery.during_sync:
         for change in delivery.changes:
             scaikey.directory.apply(change)
         scaikey.begin_run(PLAIN_SCRIPT)
-        return arrive(
-            announce(before, Snapshot.of(scaikey.directory)), delivery, scaikey.directory, numbers
-        )
+        return arrive(announcer.take(), delivery, scaikey.directory, numbers)
     random = Random(delivery.seed)
     scaikey.begin_run(
         Script(
@@ -188,8 +204,7 @@ def change_and_announce(
 
     def announce_changes() -> None:
         nonlocal missing
-        events = announce(before, Snapshot.of(scaikey.directory))
-        missing = arrive(events, delivery, scaikey.directory, numbers)
+        missing = arrive(announcer.take(), delivery, scaikey.directory, numbers)
 
     sync(on_planned=announce_changes, allow_removals=EVERYTHING)
     return missing
@@ -223,7 +238,7 @@ SIZE = Size(seed=4, partners=2, tenants=3, people=20, groups=5, members=5)
 
 
 @settings(
-    max_examples=300 if NIGHTLY else 15,
+    max_examples=600 if NIGHTLY else 25,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     phases=[phase for phase in Phase if phase is not Phase.explain],
 )
@@ -256,11 +271,12 @@ def test_success_however_they_arrive(
     numbers = count()
     with transaction.atomic():
         scaikey.load(RemoteDirectory(size))
+        announcer = Announcer(scaikey.directory)
         scaikey.begin_run(PLAIN_SCRIPT)
         sync()
         is_complete = True
         for delivery in story:
-            if change_and_announce(scaikey, delivery, numbers):
+            if change_and_announce(scaikey, announcer, delivery, numbers):
                 is_complete = False
             assert_handled(scaikey)
             if is_complete:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from pytest_django import Settings
 
@@ -146,6 +147,18 @@ def test_success_nearly_too_large() -> None:
 )
 def test_fail_not_an_event(body: bytes, woken: list[int]) -> None:
     assert code_of(post(body)) == (400, "SW_WEBHOOK_INVALID")
+    assert woken == []
+
+
+def test_fail_a_busy_database_asks_for_another_delivery(
+    monkeypatch: pytest.MonkeyPatch, woken: list[int]
+) -> None:
+    def busy(**values: object) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(WebhookEvent.objects, "get_or_create", busy)
+    answer = post(make_body("user.updated", "usr_1"))
+    assert code_of(answer) == (503, "SW_WEBHOOK_NOT_STORED")
     assert woken == []
 
 
