@@ -70,6 +70,7 @@ def test_success_a_lie_about_someone_who_exists(scaikey: Sandbox) -> None:
     assert get_changes() == []
     # The token, its endpoints, the person and their tenant; no list.
     assert scaikey.requests.count("/api/v1/admin/*/") == 0
+    assert scaikey.requests.total <= 4
 
 
 def test_success_a_lie_about_someone_who_never_was(scaikey: Sandbox) -> None:
@@ -100,6 +101,27 @@ def test_success_a_member_who_left(scaikey: Sandbox) -> None:
         "memberships": {"deactivated": 1}
     }
     assert read_database() == read_directory(scaikey)
+
+
+@pytest.mark.parametrize("kind", ["people", "groups"])
+def test_success_someone_who_returns_to_their_groups(scaikey: Sandbox, kind: str) -> None:
+    if kind == "groups":
+        target = list_groups(scaikey)[0]
+        parent = scaikey.directory.add_group(target["tenant_id"], name="Parent")
+        scaikey.directory.add_member(parent, member_group_id=target["id"])
+        record, path = ("groups", target["id"]), f"/api/v1/admin/groups/{target['id']}"
+    else:
+        _, person = group_with_people(scaikey)
+        record, path = ("participants", person), f"/api/v1/admin/users/{person}"
+    sync()
+    before = read_database()
+    # ScaiKey denies the record for a while, and its groups never change.
+    scaikey.faults.add("status", path=path, status=404, body={"detail": "Not found"})
+    sync_records(record)
+    assert read_database() != before
+    scaikey.faults.clear()
+    sync_records(record)
+    assert read_database() == before == read_directory(scaikey)
 
 
 def test_success_a_moved_person(scaikey: Sandbox) -> None:
