@@ -23,16 +23,16 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from identity_sync.services.sync import roles
-from identity_sync.services.sync.entities import ENTITIES, PARTICIPANTS, EntitySync
+from identity_sync.services.sync.entities import ENTITIES, PARTICIPANTS, TENANTS, EntitySync
 from identity_sync.services.sync.fetch import COLLECTIONS, FetchResult, restage_records
 from identity_sync.services.sync.removal_limit import RemovalLimit
 from identity_sync.services.sync.scope import DELETED_STATUSES, SyncScope
 from identity_sync.services.sync.staging import BATCH, copy_rows
 from scaiwave.clients.scaikey.client import Lookup, ScaiKeyClient
-from scaiwave.clients.scaikey.schemas import BaseRecord
+from scaiwave.clients.scaikey.schemas import BaseRecord, TenantScopedRecord
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
-from scaiwave.sql import execute, fetch, fetch_one, is_distinct
+from scaiwave.sql import batched, execute, fetch, fetch_one, is_distinct
 from tenants.models.directory import ACTIVE_STATUSES
 
 SAMPLE_SIZE = 30
@@ -43,9 +43,14 @@ ACTIVE_SQL = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
 
 REMOVED = "removed from ScaiKey"
 MOVED = "moved to another tenant"
+NO_CONTROL = "postponed: ScaiKey responds with 404 to IDs that exist, so that a 404 proves nothing"
+LISTED = "postponed: ScaiKey lists it, but responds with 404 to its ID"
 OUT_OF_SCOPE = "no longer within the scope of this server's credentials"
 TENANT_LOST = "its tenant was removed from ScaiKey"
 BUDGET_SPENT = "postponed: the look-up limit of this run is reached"
+MAX_CONTROLS = 3
+"""Records that are tried before 404s are taken for those of a server without look-ups."""
+
 INCONSISTENT = "postponed: ScaiKey's list is inconsistent"
 NOTHING_PROVEN = "postponed: the look-ups proved nothing"
 
@@ -93,6 +98,7 @@ class Confirmation:
     assumed_tenants: set[str] = field(default_factory=set)
     roles_are_staged: bool = False
     warnings: list[str] = field(default_factory=list)
+    controls: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class Confirmer:
             self._confirm_roles()
 
     def _confirm_kind(self, entity: EntitySync, present: int) -> None:
-        find_claims(entity, targets_only=self.scope.targets_only)
+        find_claims(entity, self.scope)
         _settle_lost_tenants(entity)
         if not _count_open(entity.kind):
             return
@@ -205,7 +211,8 @@ class Confirmer:
         decided = 0
         with self.bars(f"Looking up {kind}") as progress:
             while rows := fetch(
-                f"SELECT scaikey_id FROM loss_claims WHERE {where} ORDER BY scaikey_id LIMIT %s",
+                # In random order: else the same claims would spend the budget of each run.
+                f"SELECT scaikey_id FROM loss_claims WHERE {where} ORDER BY random() LIMIT %s",
                 [*params, BATCH],
             ):
                 if not self._look_up(kind, [row[0] for row in rows]):
@@ -222,10 +229,11 @@ class Confirmer:
         """Look up ids and decide their claims; return False if the budget did not suffice."""
         records: list[BaseRecord] = []
         results: list[tuple[str, str, str, str]] = []
+        claims = _load_claims(kind, ids)
         lookups = self.client.look_up_all(COLLECTIONS[kind], self.budget.limit(ids))
         with closing(lookups):
             for record_id, lookup in lookups:
-                result, note = self._judge(kind, lookup)
+                result, note = self._judge(kind, lookup, claims[record_id])
                 if result == "found":
                     records.append(lookup.record)
                 results.append((kind, record_id, result, note))
@@ -234,20 +242,40 @@ class Confirmer:
         _decide_claims(kind, records, with_roles=self.result.roles_are_staged)
         return len(results) == len(ids)
 
-    def _judge(self, kind: str, lookup: Lookup) -> tuple[str, str]:
+    def _judge(self, kind: str, lookup: Lookup, claim: _Claim) -> tuple[str, str]:
         """Return what a response proves (`found`, `removed` or `unknown`), and the reason."""
         if lookup.is_missing:
-            return "removed", REMOVED
-        if lookup.record is not None:
-            if lookup.record.status in DELETED_STATUSES:
+            if not claim.is_absent:
+                return "unknown", LISTED
+            return ("removed", REMOVED) if self._has_control(kind) else ("unknown", NO_CONTROL)
+        record = lookup.record
+        if record is not None:
+            if record.status in DELETED_STATUSES:
                 return "removed", REMOVED
-            tenant_id = getattr(lookup.record, "tenant_id", self.scope.tenant_id)
-            if self.scope.tenant_only and tenant_id != self.scope.tenant_id:
-                return "removed", MOVED
+            if isinstance(record, TenantScopedRecord):
+                _complete_tenant(record, claim.tenant_scaikey_id)
+                if self.scope.tenant_only and record.tenant_id != self.scope.tenant_id:
+                    return "removed", MOVED
             return "found", ""
         if lookup.is_forbidden and kind == "tenants" and self.scope.name != "GLOBAL":
-            return "removed", OUT_OF_SCOPE
+            if self._has_control(kind):
+                return "removed", OUT_OF_SCOPE
+            return "unknown", NO_CONTROL
         return "unknown", f"postponed: {lookup.reason}"[:255]
+
+    def _has_control(self, kind: str) -> bool:
+        """Return whether ScaiKey returns records by their ID at all.
+
+        A server or gateway without that route responds to every ID as if the record were missing.
+        One record that exists is enough to know; of the same kind, where there is one. Where
+        ScaiKey lists nothing at all, the operator decides with --allow-removals.
+        """
+        if kind not in self.result.controls:
+            self.result.controls[kind] = (self.limit.allowed is not None and _is_empty()) or any(
+                self.client.look_up(COLLECTIONS[other], record_id).record is not None
+                for other, record_id in _find_controls(kind)
+            )
+        return self.result.controls[kind]
 
     def _warn(self, kind: str) -> None:
         states = dict(
@@ -269,46 +297,89 @@ class Confirmer:
             )
 
 
-def find_claims(entity: EntitySync, *, targets_only: bool = False) -> None:
+def find_claims(entity: EntitySync, scope: SyncScope) -> None:
     """Stage a claim for each row that the lists omit, or show as moved or as not active.
 
-    A record that is listed but can't be used makes no claim. With `targets_only` only targets make
-    claims, and the rows of a tenant that is confirmed as removed.
+    A record that is listed but can't be used makes no claim. In a run for single records only a
+    target can be omitted, and what is in a tenant that is confirmed as removed. A tenant counts as
+    moved if its new partner is not active. Rows outside of the scope can only be claimed to have
+    moved into it.
     """
-    is_moved, tenant_join, moved = "0", "", "false"
-    if entity.in_tenant:
-        tenant_join = (
-            "JOIN sw_tenants own ON own.id = p.tenant_id "
-            "LEFT JOIN sw_tenants other ON other.scaikey_tenant_id = s.tenant_scaikey_id "
-            "LEFT JOIN stage_tenants new ON new.scaikey_id = s.tenant_scaikey_id"
-        )
-        moved = (
-            "(s.n IS NOT NULL "
-            f"AND {is_distinct('s.tenant_scaikey_id', 'own.scaikey_tenant_id')} "
-            "AND (other.id IS NOT NULL OR new.n IS NOT NULL))"
-        )
-        is_moved = f"CASE WHEN {moved} THEN 1 ELSE 0 END"
+    joins, moved = _find_moves(entity)
     inactive = "false"
     if entity.has_status:
         inactive = (
-            f"(s.scaikey_status NOT IN ({ACTIVE_SQL}) AND p.scaikey_status IN ({ACTIVE_SQL}) "
-            "AND p.suspended_by_hand_at IS NULL)"
+            f"(s.scaikey_status NOT IN ({ACTIVE_SQL}) AND p.scaikey_status IN ({ACTIVE_SQL}))"
         )
-    execute(
-        f"""
+    columns = f"""
         INSERT INTO loss_claims (kind, scaikey_id, row_id, tenant_id, is_absent, is_moved,
                                  is_inactive, role_losses, state, note)
         SELECT %s, p.{entity.identity}, p.id, {entity.tenant_expression},
-               CASE WHEN s.n IS NULL THEN 1 ELSE 0 END, {is_moved},
+               CASE WHEN s.n IS NULL THEN 1 ELSE 0 END, CASE WHEN {moved} THEN 1 ELSE 0 END,
                CASE WHEN {inactive} THEN 1 ELSE 0 END, 0, 'open', ''
-        FROM {entity.table} p {entity.scope_join}
-        LEFT JOIN {entity.staging_table} s ON s.scaikey_id = p.{entity.identity} {tenant_join}
-        WHERE {entity.owned_condition} AND (s.n IS NULL OR {moved} OR {inactive})
-          AND NOT EXISTS (SELECT 1 FROM unusable_records u
-                          WHERE u.kind = %s AND u.scaikey_id = p.{entity.identity})
-          {_target_condition(entity) if targets_only else ""}
+    """
+    condition = f"""
+        {entity.owned_condition} AND NOT EXISTS (
+            SELECT 1 FROM unusable_records u
+            WHERE u.kind = %s AND u.scaikey_id = p.{entity.identity})
+        {_target_condition(entity) if scope.targets_only else ""}
+    """
+    execute(
+        f"""
+        {columns} FROM {entity.table} p {entity.scope_join}
+        LEFT JOIN {entity.staging_table} s ON s.scaikey_id = p.{entity.identity} {joins}
+        WHERE (s.n IS NULL OR {moved} OR {inactive}) AND {condition}
         """,
         [entity.kind, entity.kind],
+    )
+    if entity.in_tenant:
+        execute(
+            f"""
+            {columns} FROM {_join_outside_scope(entity, scope)}
+            WHERE p.scaikey_id = s.scaikey_id AND own.id = p.tenant_id
+              AND own.id NOT IN (SELECT tenant_id FROM scope_tenants) AND {moved} AND {condition}
+            """,
+            [entity.kind, entity.kind],
+        )
+
+
+def _join_outside_scope(entity: EntitySync, scope: SyncScope) -> str:
+    """Join the staged records with rows and tenants, the smallest table first."""
+    tables = [f"{entity.staging_table} s", f"{entity.table} p", "sw_tenants own"]
+    if scope.name == "GLOBAL" and not scope.tenant_only:
+        tables.reverse()  # Only tenants that are not linked are outside.
+    return " CROSS JOIN ".join(tables)
+
+
+def _find_moves(entity: EntitySync) -> tuple[str, str]:
+    """Return joins, and the condition that the list shows a row in another tenant.
+
+    For a tenant it is that the list shows it with another partner, which is not active.
+    """
+    if entity.in_tenant:
+        is_elsewhere = is_distinct("s.tenant_scaikey_id", "own.scaikey_tenant_id")
+        return (
+            "JOIN sw_tenants own ON own.id = p.tenant_id",
+            f"(s.tenant_scaikey_id <> '' AND {is_elsewhere})",
+        )
+    if entity is not TENANTS:
+        return "", "(0 = 1)"
+    return (
+        """
+        LEFT JOIN sw_partners own ON own.id = p.partner_id
+        LEFT JOIN sw_partners other ON other.scaikey_id = s.partner_scaikey_id
+        LEFT JOIN stage_partners new ON new.scaikey_id = s.partner_scaikey_id
+        """,
+        f"""
+        (s.partner_scaikey_id IS NOT NULL
+         AND {is_distinct("s.partner_scaikey_id", "own.scaikey_id")}
+         AND (other.id IS NOT NULL OR new.n IS NOT NULL)
+         AND (other.suspended_by_hand_at IS NOT NULL
+              OR COALESCE(new.scaikey_status, other.scaikey_status, '') NOT IN ({ACTIVE_SQL})
+              OR (new.n IS NULL AND other.absent_since IS NOT NULL)
+              OR EXISTS (SELECT 1 FROM confirmed_removals r WHERE r.kind = 'partners'
+                         AND r.scaikey_id = s.partner_scaikey_id)))
+        """,
     )
 
 
@@ -380,6 +451,67 @@ def _settle_lost_tenants(entity: EntitySync) -> None:
     )
 
 
+@dataclass(frozen=True)
+class _Claim:
+    """What is claimed about one record; `tenant_scaikey_id` is the tenant of its row."""
+
+    is_absent: bool
+    tenant_scaikey_id: str
+
+
+def _load_claims(kind: str, ids: list[str]) -> dict[str, _Claim]:
+    claims = {}
+    for batch in batched(ids):
+        rows = fetch(
+            "SELECT c.scaikey_id, c.is_absent, t.scaikey_tenant_id FROM loss_claims c "
+            "LEFT JOIN sw_tenants t ON t.id = c.tenant_id WHERE c.kind = %s "
+            f"AND c.scaikey_id IN ({', '.join(['%s'] * len(batch))})",
+            [kind, *batch],
+        )
+        claims.update({key: _Claim(bool(absent), tenant or "") for key, absent, tenant in rows})
+    return claims
+
+
+def _complete_tenant(record: TenantScopedRecord, known: str) -> None:
+    """Give a record without a tenant the known one; also where only the spelling differs."""
+    if not record.tenant_id or (
+        record.tenant_id.strip().casefold() == known.casefold()
+        and not fetch_one(
+            "SELECT EXISTS (SELECT 1 FROM sw_tenants WHERE scaikey_tenant_id = %s)",
+            [record.tenant_id],
+        )[0]
+    ):
+        record.tenant_id = known
+
+
+def _find_controls(kind: str) -> Iterator[tuple[str, str]]:
+    """Yield a few records that should exist: listed ones of this kind, or else any others."""
+    entity = next(entity for entity in ENTITIES if entity.kind == kind)
+    if listed := _find_unclaimed(kind, entity.staging_table, "scaikey_id", "0 = 0"):
+        yield from listed
+        return
+    for other in (entity, *ENTITIES):
+        yield from _find_unclaimed(other.kind, other.staging_table, "scaikey_id", "0 = 0")
+        yield from _find_unclaimed(other.kind, other.table, other.identity, other.owned_condition)
+
+
+def _is_empty() -> bool:
+    """Return whether no list has any record."""
+    return not any(fetch(f"SELECT 1 FROM {entity.staging_table} LIMIT 1") for entity in ENTITIES)
+
+
+def _find_unclaimed(kind: str, table: str, identity: str, condition: str) -> list[tuple[str, str]]:
+    rows = fetch(
+        f"""
+        SELECT p.{identity} FROM {table} p WHERE {condition} AND NOT EXISTS (
+            SELECT 1 FROM loss_claims c WHERE c.kind = %s AND c.scaikey_id = p.{identity})
+        LIMIT %s
+        """,
+        [kind, MAX_CONTROLS],
+    )
+    return [(kind, row[0]) for row in rows]
+
+
 def _decide_claims(kind: str, records: list[BaseRecord], *, with_roles: bool) -> None:
     """Set the state of each claim, and stage the records found instead of the listed ones."""
     _unstage(kind, "scaikey_id IN (SELECT scaikey_id FROM lookups WHERE result <> 'unknown')")
@@ -408,7 +540,18 @@ def _compare_records(kind: str) -> None:
     table = f"stage_{kind}"
     loss_conditions = []
     if kind != "groups":
-        loss_conditions.append(f"c.is_inactive = 1 AND s.scaikey_status NOT IN ({ACTIVE_SQL})")
+        loss_conditions.append(
+            f"s.scaikey_status NOT IN ({ACTIVE_SQL}) AND EXISTS (SELECT 1 FROM sw_{kind} p "
+            f"WHERE p.id = c.row_id AND p.scaikey_status IN ({ACTIVE_SQL}))"
+        )
+    if kind == "tenants":
+        own_partner = (
+            "(SELECT o.scaikey_id FROM sw_tenants t JOIN sw_partners o ON o.id = t.partner_id "
+            "WHERE t.id = c.row_id)"
+        )
+        loss_conditions.append(
+            f"c.is_moved = 1 AND {is_distinct('s.partner_scaikey_id', own_partner)}"
+        )
     if kind in ("participants", "groups"):
         loss_conditions.append(
             is_distinct(
@@ -440,6 +583,9 @@ def unstage_undecided(kind: str) -> None:
     if kind != "groups":
         where = undecided.format("is_inactive")
         execute(f"UPDATE {table} SET scaikey_status = NULL WHERE {where}", [kind])
+    if kind == "tenants":
+        where = undecided.format("is_moved")
+        execute(f"UPDATE {table} SET partner_scaikey_id = NULL WHERE {where}", [kind])
     if kind in ("participants", "groups"):
         _unstage(kind, undecided.format("is_moved"), [kind])
 

@@ -99,7 +99,10 @@ class EntitySync:
         )
 
     def plan_moves(self) -> None:
-        """Plan to deactivate the rows that ScaiKey now lists in another tenant."""
+        """Plan to deactivate the rows that are confirmed to be in another tenant now.
+
+        That tenant need not be known here.
+        """
         if not self.in_tenant:
             return
         execute(
@@ -107,11 +110,14 @@ class EntitySync:
             INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
             SELECT %s, 'move', p.id, p.tenant_id, p.scaikey_id, {self.row_name_expression},
                    'moved to another tenant'
-            FROM {self.staging_table} s {self._tenant_join}
-            JOIN {self.table} p ON p.scaikey_id = s.scaikey_id
-            WHERE p.tenant_id <> t.tenant_id AND {self.owned_condition}
+            FROM loss_claims c JOIN {self.table} p ON p.id = c.row_id
+            JOIN sw_tenants t ON t.id = p.tenant_id
+            JOIN {self.staging_table} s ON s.scaikey_id = c.scaikey_id
+            WHERE c.kind = %s AND c.state IN ('lost', 'assumed')
+              AND {is_distinct("s.tenant_scaikey_id", "t.scaikey_tenant_id")}
+              AND {self.owned_condition}
             """,
-            [self.kind],
+            [self.kind, self.kind],
         )
 
     def plan_changes(self) -> None:
@@ -124,7 +130,7 @@ class EntitySync:
         tenant = "t.tenant_id" if self.in_tenant else "NULL"
         if self.kind == "tenants":
             tenant = "COALESCE(p.id, s.new_id)"
-        guard = "AND s.skipped = 0" if self.kind == "tenants" else ""
+        guard = "AND s.skipped <> 1" if self.kind == "tenants" else ""
         if self.ownership_condition:
             guard = f"AND (p.id IS NULL OR ({self.ownership_condition}))"
         execute(

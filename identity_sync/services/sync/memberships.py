@@ -103,7 +103,6 @@ def find_claims() -> None:
 
     The edges of a member that was removed or moved need no further proof.
     """
-    moved = is_distinct("s.tenant_scaikey_id", "t.scaikey_tenant_id")
     for is_group, table, kind, column, _ in _MEMBER_TYPES:
         execute(
             f"""
@@ -113,10 +112,7 @@ def find_claims() -> None:
                    CASE WHEN m.absent_since IS NOT NULL
                           OR EXISTS (SELECT 1 FROM confirmed_removals x WHERE x.kind = '{kind}'
                                      AND x.scaikey_id = m.scaikey_id)
-                          OR EXISTS (SELECT 1 FROM stage_{kind} s
-                                     JOIN sw_tenants t ON t.id = m.tenant_id
-                                     WHERE s.scaikey_id = m.scaikey_id
-                                       AND {moved})
+                          OR {_is_moved(kind)}
                         THEN 'proven' ELSE 'open' END, ''
             FROM fetched_group_rows w
             JOIN sw_group_memberships e ON e.group_id = w.group_id
@@ -128,12 +124,21 @@ def find_claims() -> None:
         )
 
 
+def _is_moved(kind: str) -> str:
+    """SQL for whether member `m` is confirmed to be in another tenant now."""
+    return (
+        f"EXISTS (SELECT 1 FROM loss_claims y JOIN stage_{kind} s ON s.scaikey_id = y.scaikey_id "
+        "JOIN sw_tenants t ON t.id = m.tenant_id "
+        f"WHERE y.kind = '{kind}' AND y.row_id = m.id AND y.state IN ('lost', 'assumed') "
+        f"AND {is_distinct('s.tenant_scaikey_id', 't.scaikey_tenant_id')})"
+    )
+
+
 def find_edges_of_lost_members() -> None:
     """Stage a proven claim for each edge of a removed or moved member in a group not fetched.
 
     A full run fetches every group, so only a run for single records needs this.
     """
-    moved = is_distinct("s.tenant_scaikey_id", "t.scaikey_tenant_id")
     for is_group, table, kind, column, _ in _MEMBER_TYPES:
         execute(
             f"""
@@ -149,9 +154,7 @@ def find_edges_of_lost_members() -> None:
                                    UNION SELECT scaikey_id FROM stage_{kind})
               AND (EXISTS (SELECT 1 FROM confirmed_removals x WHERE x.kind = '{kind}'
                            AND x.scaikey_id = m.scaikey_id)
-                   OR EXISTS (SELECT 1 FROM stage_{kind} s JOIN sw_tenants t ON t.id = m.tenant_id
-                              WHERE s.scaikey_id = m.scaikey_id
-                                AND {moved}))
+                   OR {_is_moved(kind)})
             """
         )
 
@@ -242,9 +245,9 @@ class EdgeConfirmer:
 
         Returns False if the budget was spent before the last group.
         """
-        documents = self._read_documents(groups)
         with closing(self.client.iter_members(self.budget.limit(groups), to_end=True)) as lists:
             first_lists = dict(lists)
+        documents = self._read_documents(first_lists)
         sizes = {
             group_id: _other_page_size(members)
             for group_id, members in first_lists.items()
@@ -254,15 +257,15 @@ class EdgeConfirmer:
         for group_id, first in first_lists.items():
             document = documents.get(group_id)
             if document is not None:
-                # A document is complete by itself. A list must agree with it, if one can be read.
-                is_proof = first is None or first.is_complete
+                # Documents may be cut off, so one alone is no proof, nor are two.
+                is_proof = first is not None and first.is_complete
                 _decide(group_id, (document, first), is_proof=is_proof)
             else:
                 second = second_lists.get(group_id)
                 _decide(group_id, (first, second), is_proof=_are_proof(first, second))
         return len(first_lists) == len(groups)
 
-    def _read_documents(self, groups: list[str]) -> dict[str, MemberList]:
+    def _read_documents(self, groups: Iterable[str]) -> dict[str, MemberList]:
         """Read the groups by id whose members were fetched by SCIM."""
         documents = {}
         for group_id in groups:

@@ -195,7 +195,13 @@ def _count_unchanged(plan: Plan, kind: str, counts: KindCounts) -> None:
 
 def _count_unplaced(kind: str) -> int:
     if kind == "tenants":
-        return int(fetch_one("SELECT count(*) FROM stage_tenants WHERE skipped = 1")[0])
+        return int(
+            fetch_one(
+                "SELECT count(*) FROM stage_tenants s WHERE s.skipped = 1 OR (s.skipped = 2 "
+                "AND s.n NOT IN (SELECT n FROM sync_plan WHERE kind = 'tenants' "
+                "AND n IS NOT NULL))"
+            )[0]
+        )
     if kind == "partners":
         return 0
     return int(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
 from identity_sync.services.sync.report import LOSSES, SyncReport
-from scaiwave.sql import execute, fetch, fetch_one, is_distinct
+from scaiwave.sql import execute, fetch, fetch_one
 from tenants.models.directory import ACTIVE_STATUSES
 
 if TYPE_CHECKING:
@@ -104,8 +104,9 @@ def enforce_removal_limit(
     slugs = sorted(_skip_tenant(tenant_id) for tenant_id in skipped)
     if skipped:
         _skip_consequences()
-        plan.skipped_losses = total - sum(count_losses().values())
+        find_losses()
         report.losses = count_losses()
+        plan.skipped_losses = total - sum(report.losses.values())
     return slugs
 
 
@@ -114,10 +115,9 @@ def find_losses() -> None:
     execute("DELETE FROM losses")
     _insert_lost_rows("partners", "partners")
     _insert_lost_rows("tenants", "tenants")
-    execute(_tenants_of_lost_partners())
     _insert_lost_rows("people", "participants")
+    _find_tenant_access()
     execute(_PEOPLE_OF_LOST_TENANTS)
-    execute("DELETE FROM losses WHERE kind = 'tenants of partners'")
     execute(
         "INSERT INTO losses (kind, tenant_id, row_id) SELECT 'groups', tenant_id, row_id "
         "FROM sync_plan WHERE kind = 'groups' AND action IN ('deactivate', 'move')"
@@ -140,6 +140,8 @@ def find_losses() -> None:
               AND NOT EXISTS (SELECT 1 FROM losses o WHERE o.row_id = b.id AND o.kind = '{kind}')
             """
         )
+    execute("DELETE FROM affected_through_groups")
+    execute(_AFFECTED_THROUGH_GROUPS)
 
 
 def _insert_lost_rows(measure: str, kind: str) -> None:
@@ -157,39 +159,74 @@ def _insert_lost_rows(measure: str, kind: str) -> None:
     )
 
 
-def _tenants_of_lost_partners() -> str:
-    """Return the statement for tenants whose partner is lost, or whose new partner is inactive."""
-    return f"""
-    INSERT INTO losses (kind, tenant_id, row_id)
-    SELECT 'tenants of partners', t.id, t.id FROM sw_tenants t
-    WHERE t.absent_since IS NULL AND t.partner_id IN (
-        SELECT row_id FROM losses WHERE kind = 'partners')
-      AND NOT EXISTS (SELECT 1 FROM stage_tenants s
-                      WHERE s.scaikey_id = t.scaikey_tenant_id AND s.partner_id <> t.partner_id)
-    UNION
-    SELECT 'tenants of partners', t.id, t.id FROM sync_plan d
-    JOIN stage_tenants s ON s.n = d.n JOIN sw_tenants t ON t.id = d.row_id
-    JOIN sw_partners p ON p.id = s.partner_id
-    WHERE d.kind = 'tenants' AND d.action = 'update'
-      AND {is_distinct("t.partner_id", "s.partner_id")}
-      AND (p.scaikey_status NOT IN ({_ACTIVE}) OR p.absent_since IS NOT NULL
-           OR p.suspended_by_hand_at IS NOT NULL)
+def _find_tenant_access() -> None:
+    """Stage which tenants give their people access, before and after the plan.
+
+    That takes a tenant and a partner that are active, and each may change or be changed for
+    another in the same run.
+    """
+    execute("DELETE FROM partner_access")
+    execute("DELETE FROM tenant_access")
+    if fetch(
+        "SELECT 1 FROM sync_plan WHERE kind IN ('partners', 'tenants') "
+        "AND action IN ('update', 'restore', 'deactivate') LIMIT 1"
+    ):
+        execute(_PARTNER_ACCESS)
+        execute(_TENANT_ACCESS)
+
+
+def _is_active(row: str, staged: str, plan: str) -> str:
+    """SQL for whether a row will be active after the plan."""
+    status = f"COALESCE({staged}.scaikey_status, {row}.scaikey_status)"
+    return (
+        f"({row}.suspended_by_hand_at IS NULL AND COALESCE({plan}.action, '') <> 'deactivate' "
+        f"AND ({row}.absent_since IS NULL OR {plan}.action = 'restore') "
+        f"AND {status} IN ({_ACTIVE}))"
+    )
+
+
+def _was_active(row: str) -> str:
+    return (
+        f"({row}.suspended_by_hand_at IS NULL AND {row}.absent_since IS NULL "
+        f"AND {row}.scaikey_status IN ({_ACTIVE}))"
+    )
+
+
+_PLANNED = "d.action IN ('update', 'restore', 'deactivate')"
+
+_PARTNER_ACCESS = f"""
+    INSERT INTO partner_access (partner_id, was_active, is_active)
+    SELECT p.id, CASE WHEN {_was_active("p")} THEN 1 ELSE 0 END,
+           CASE WHEN {_is_active("p", "s", "d")} THEN 1 ELSE 0 END
+    FROM sw_partners p
+    LEFT JOIN sync_plan d ON d.kind = 'partners' AND d.row_id = p.id AND {_PLANNED}
+    LEFT JOIN stage_partners s ON s.n = d.n
+    UNION ALL
+    SELECT d.row_id, 0, CASE WHEN COALESCE(s.scaikey_status, '') IN ({_ACTIVE}) THEN 1 ELSE 0 END
+    FROM sync_plan d JOIN stage_partners s ON s.n = d.n
+    WHERE d.kind = 'partners' AND d.action = 'add'
 """
 
+_TENANT_ACCESS = f"""
+    INSERT INTO tenant_access (tenant_id, was_active, is_active)
+    SELECT t.id,
+           CASE WHEN {_was_active("t")} AND COALESCE(o.was_active, 1) = 1 THEN 1 ELSE 0 END,
+           CASE WHEN {_is_active("t", "s", "d")} AND COALESCE(a.is_active, 1) = 1
+                THEN 1 ELSE 0 END
+    FROM sw_tenants t
+    LEFT JOIN sync_plan d ON d.kind = 'tenants' AND d.row_id = t.id AND {_PLANNED}
+    LEFT JOIN stage_tenants s ON s.n = d.n
+    LEFT JOIN partner_access o ON o.partner_id = t.partner_id
+    LEFT JOIN partner_access a ON a.partner_id = COALESCE(s.partner_id, t.partner_id)
+"""
+
+_LOST_TENANTS = "SELECT tenant_id FROM tenant_access WHERE was_active = 1 AND is_active = 0"
 
 _PEOPLE_OF_LOST_TENANTS = f"""
     INSERT INTO losses (kind, tenant_id, row_id)
-    SELECT DISTINCT 'people', p.tenant_id, p.id
-    FROM losses l JOIN sw_tenants t ON t.id = l.row_id
-    JOIN sw_participants p ON p.tenant_id = t.id
-    LEFT JOIN sw_partners o ON o.id = t.partner_id
-    WHERE l.kind IN ('tenants', 'tenants of partners') AND p.participant_type = 'human'
-      AND p.absent_since IS NULL AND p.suspended_by_hand_at IS NULL
-      AND p.scaikey_status IN ({_ACTIVE})
-      AND t.absent_since IS NULL AND t.suspended_by_hand_at IS NULL
-      AND t.scaikey_status IN ({_ACTIVE})
-      AND (o.id IS NULL OR (o.absent_since IS NULL AND o.suspended_by_hand_at IS NULL
-                            AND o.scaikey_status IN ({_ACTIVE})))
+    SELECT 'people', p.tenant_id, p.id FROM sw_participants p
+    WHERE p.tenant_id IN ({_LOST_TENANTS}) AND p.participant_type = 'human'
+      AND {_was_active("p")}
       AND NOT EXISTS (SELECT 1 FROM losses x WHERE x.row_id = p.id AND x.kind = 'people')
 """
 
@@ -218,7 +255,26 @@ _AFFECTED = """
     SELECT l.tenant_id, m.member_participant_id
     FROM losses l JOIN sw_group_memberships m ON m.id = l.row_id
     WHERE l.kind = 'memberships' AND m.member_participant_id IS NOT NULL
+    UNION
+    SELECT tenant_id, person_id FROM affected_through_groups
 """
+
+_AFFECTED_THROUGH_GROUPS = """
+    WITH RECURSIVE lost (tenant_id, group_id) AS (
+        SELECT l.tenant_id, m.member_group_id
+        FROM losses l JOIN sw_group_memberships m ON m.id = l.row_id
+        WHERE l.kind = 'memberships' AND m.member_group_id IS NOT NULL
+        UNION
+        SELECT l.tenant_id, m.member_group_id
+        FROM lost l JOIN sw_group_memberships m ON m.group_id = l.group_id
+        WHERE m.member_group_id IS NOT NULL AND m.absent_since IS NULL
+    )
+    INSERT INTO affected_through_groups (tenant_id, person_id)
+    SELECT DISTINCT l.tenant_id, m.member_participant_id
+    FROM lost l JOIN sw_group_memberships m ON m.group_id = l.group_id
+    WHERE m.member_participant_id IS NOT NULL AND m.absent_since IS NULL
+"""
+"""The people in a group that is no longer a member of another, and so may lose its roles."""
 
 
 def _count_affected() -> int:
@@ -346,13 +402,13 @@ def _skip_tenant(tenant_id: str) -> str:
     execute(
         "UPDATE sync_plan SET action = 'skipped', reason = %s "
         "WHERE action IN ('update', 'deactivate') AND ((kind = 'tenants' AND row_id = %s "
-        "AND row_id IN (SELECT row_id FROM losses WHERE kind = 'tenants')) "
+        "AND row_id IN (SELECT row_id FROM losses WHERE kind = 'tenants' "
+        f"UNION {_LOST_TENANTS})) "
         "OR (kind = 'partners' AND row_id IN (SELECT row_id FROM losses WHERE kind = 'partners') "
         "AND row_id = (SELECT partner_id FROM sw_tenants WHERE id = %s)))",
         [OVER_LIMIT, tenant_id, tenant_id],
     )
     execute("DELETE FROM role_plan WHERE action = 'revoke' AND tenant_id = %s", [tenant_id])
-    execute("DELETE FROM losses WHERE tenant_id = %s", [tenant_id])
     return str(fetch_one("SELECT slug FROM sw_tenants WHERE id = %s", [tenant_id])[0])
 
 
@@ -381,10 +437,6 @@ def _skip_consequences() -> None:
     execute(
         "DELETE FROM sync_plan WHERE kind = 'participants' AND action = 'update' "
         "AND fields = 'roles' AND row_id NOT IN (SELECT participant_id FROM role_plan)"
-    )
-    execute(
-        "DELETE FROM losses WHERE kind = 'partners' AND row_id IN (SELECT row_id FROM "
-        "sync_plan WHERE kind = 'partners' AND action = 'skipped')"
     )
     _keep_slugs_of_skipped_tenants()
 

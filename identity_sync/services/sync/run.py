@@ -301,7 +301,9 @@ def _write(context: _SyncContext, plan: Plan) -> None:
 
 def _apply_and_check(context: _SyncContext, plan: Plan) -> None:
     options, report = context.options, context.report
-    before = count_super_admins() if report.has_losses else None
+    # Not only where losses are counted: the database itself shows who is left.
+    may_lose = any(counts.updated + counts.deactivated for counts in report.kinds.values())
+    before = count_super_admins() if may_lose or report.has_losses else None
     apply_plan(_now())
     if before is None or not (loss := before.describe_loss(count_super_admins())):
         return

@@ -7,13 +7,13 @@ from typing import Any
 
 from identity_sync.errors import TenantGone
 from scaiwave.clients.scaikey.client import ScaiKeyClient
-from scaiwave.clients.scaikey.schemas import ScaiKeyTenantRecord, parse_role_names
+from scaiwave.clients.scaikey.schemas import DELETED, ScaiKeyTenantRecord, parse_role_names
 from tenants.models import Tenant
 
 _SCOPE_OF_ROLE = {"super_admin": "GLOBAL", "partner_admin": "PARTNER", "tenant_admin": "TENANT"}
 
 # assumption: a deleted record may still be returned by id, or even be listed, with this status.
-DELETED_STATUSES = ("DELETED",)
+DELETED_STATUSES = (DELETED,)
 
 
 @dataclass(frozen=True)

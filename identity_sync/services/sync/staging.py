@@ -130,6 +130,11 @@ TABLES: dict[str, tuple[str, ...]] = {
     "confirmed_removals": ("kind", "scaikey_id", "reason"),
     # Every loss of access in the plan: people, grants, memberships, groups, tenants, partners.
     "losses": ("kind", "tenant_id uuid", "row_id uuid"),
+    # Whether partners and tenants let their people in, before and after the plan; and the people
+    # of groups that are no longer a member of another.
+    "partner_access": ("partner_id uuid", "was_active integer", "is_active integer"),
+    "tenant_access": ("tenant_id uuid", "was_active integer", "is_active integer"),
+    "affected_through_groups": ("tenant_id uuid", "person_id uuid"),
     # Tenants whose rows may be deactivated; the tenants and groups that ScaiKey returned.
     "scope_tenants": ("tenant_id uuid",),
     "tenant_map": ("scaikey_id", "tenant_id uuid", "is_first integer"),
@@ -163,6 +168,8 @@ _SMALL_INDEXES = {
     "lookups": ("kind", "scaikey_id"),
     "confirmed_removals": ("kind", "scaikey_id"),
     "losses": ("row_id",),
+    "partner_access": ("partner_id",),
+    "tenant_access": ("tenant_id",),
     "local_ids": ("n",),
 }
 

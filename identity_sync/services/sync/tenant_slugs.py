@@ -1,7 +1,8 @@
 """Resolve conflicts between the slugs of tenants, which are unique in this database.
 
 A tenant of ScaiKey gets its slug even if a tenant that was removed from ScaiKey has it. It does not
-if a local tenant or another tenant of ScaiKey has it: then the tenant is skipped, with a warning.
+if a local tenant or another tenant of ScaiKey has it: then a new tenant is skipped and an existing
+one keeps its slug, with a warning.
 """
 
 from __future__ import annotations
@@ -83,7 +84,10 @@ def resolve_partners() -> None:
 
 
 def exclude_conflicts() -> list[Conflict]:
-    """Skip the staged tenants whose slug is in use, and return them."""
+    """Skip the staged tenants whose slug is in use, and return them.
+
+    In `skipped` 1 means that the tenant is left out, 2 that it only does not get its slug.
+    """
     # Of several staged tenants with the same slug, the one that has it already keeps it.
     execute(
         """
@@ -117,6 +121,15 @@ def exclude_conflicts() -> list[Conflict]:
         SELECT s.scaikey_id, s.name, s.slug, EXISTS (
             SELECT 1 FROM sw_tenants o WHERE o.slug = s.slug AND o.scaikey_tenant_id IS NULL)
         FROM stage_tenants s WHERE s.skipped = 1 ORDER BY s.n
+        """
+    )
+    # A tenant that is here keeps its slug, and everything else of it follows ScaiKey.
+    execute(
+        """
+        UPDATE stage_tenants SET skipped = 2, slug = (
+            SELECT t.slug FROM sw_tenants t WHERE t.scaikey_tenant_id = stage_tenants.scaikey_id)
+        WHERE skipped = 1 AND EXISTS (
+            SELECT 1 FROM sw_tenants t WHERE t.scaikey_tenant_id = stage_tenants.scaikey_id)
         """
     )
     return [

@@ -94,7 +94,8 @@ class _Jwks(msgspec.Struct):
 class Lookup:
     """ScaiKey's response about one id: the `record`, or that it `is_missing`, or neither.
 
-    If neither, nothing is proven; `reason` has the cause, and `is_forbidden` is true for a 403.
+    If neither, nothing is proven; `reason` has the cause, and `is_forbidden` is true for a 403 of
+    ScaiKey's own.
     """
 
     record: Any = None
@@ -122,11 +123,13 @@ class MemberList:
 def error_from_scaikey_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
     """Return the error for a response outside 200–299.
 
-    A 404 is ScaiKey's own only if its body has the `detail` of FastAPI. A 404 of a gateway in front
-    of it proves nothing about a record.
+    A 404 is ScaiKey's own only if its body is JSON with the `detail` of FastAPI. A 404 of a gateway
+    in front of it proves nothing about a record.
     """
     translated = error_from_response(response, peer)
-    if isinstance(translated.error, UpstreamNotFound) and not _has_detail(response.content):
+    if isinstance(translated.error, UpstreamForbidden) and not _is_own_error(response):
+        translated.error.details["from_gateway"] = True
+    if isinstance(translated.error, UpstreamNotFound) and not _is_own_error(response):
         return TranslatedError(
             error=UpstreamInvalidResponse(
                 f"{peer.name} responded to {response.request.method} {response.request.url.path} "
@@ -137,12 +140,16 @@ def error_from_scaikey_response(response: httpx.Response, peer: UpstreamServer) 
     return translated
 
 
-def _has_detail(body: bytes) -> bool:
+def _is_own_error(response: httpx.Response) -> bool:
+    """Return whether an error response has the form of ScaiKey's own, not of a gateway's."""
+    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        return False
     try:
-        document = msgspec.json.decode(body)
+        document = msgspec.json.decode(response.content)
     except (ValueError, RecursionError):
         return False
-    return isinstance(document, dict) and "detail" in document
+    detail = document.get("detail") if isinstance(document, dict) else None
+    return isinstance(detail, str) and bool(detail.strip())
 
 
 def is_path_segment(text: str) -> bool:
@@ -387,7 +394,7 @@ class ScaiKeyClient(RegistrationCalls):
         except UpstreamUnauthorized:
             raise
         except UpstreamForbidden as error:
-            return Lookup(reason=error.message, is_forbidden=True)
+            return Lookup(reason=error.message, is_forbidden="from_gateway" not in error.details)
         except ScaiWaveError as error:
             return Lookup(reason=error.message)
         return Lookup(record=record, is_missing=record is None)

@@ -38,8 +38,7 @@ class PageIterator(Generic[AnyRecord]):
     `is_truncated` is true if an empty page came before that total, `totals_agree` if every page
     reported the same total and no more rows came, `ended_empty` if the last page was empty.
 
-    With `to_end` reading ends at an empty page, whatever total is reported, or after a first page
-    that is the whole list by its own total.
+    With `to_end` reading ends at an empty page, whatever total is reported.
 
     Leaving the loop ends the threads. If an exception keeps the frame of the loop alive, `with` or
     `close()` ends them at once.
@@ -186,7 +185,7 @@ class PageIterator(Generic[AnyRecord]):
 
     def _has_reached_end(self) -> bool:
         if self._to_end:
-            return self.page_count == 1 and self._max_total == self.row_count
+            return False
         if self._max_total is not None:
             return self.row_count == self._max_total
         return self._reported_pages is not None and self.page_count >= self._reported_pages

@@ -17,6 +17,11 @@ import msgspec
 MAX_ID_CHARS = 200
 """Length of the database columns; ScaiKey's own ids have about 20 characters."""
 
+DELETED = "DELETED"
+
+# assumption: the words for memberships that only follow from a nested group.
+INDIRECT_TYPES = frozenset({"INDIRECT", "NESTED", "INHERITED", "TRANSITIVE"})
+
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """C0, DEL, C1 and lone surrogates: no name has them, and no database stores all of them."""
 
@@ -54,12 +59,18 @@ class ScaiKeyRecord(msgspec.Struct, kw_only=True, gc=False):
 
 
 class BaseRecord(ScaiKeyRecord, kw_only=True, gc=False):
+    """A record with a status. assumption: a deleted one may say so in one of two other fields."""
+
     id: Id
     status: Text = ""
+    deleted_at: Any = None
+    is_deleted: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.status = self.status.strip().upper()
+        if self.deleted_at or self.is_deleted is True:
+            self.status = DELETED
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -170,7 +181,7 @@ class MemberRecord(ScaiKeyRecord, kw_only=True, gc=False):
     @property
     def is_direct(self) -> bool:
         """False for a membership that only follows from a nested group."""
-        return self.membership_type in {"", "DIRECT"}
+        return self.membership_type not in INDIRECT_TYPES
 
 
 def _get_text_fields(
