@@ -21,6 +21,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP))
 
+from scaiwave.cli.overview import MANAGE_COMMANDS  # noqa: E402
 from scaiwave.cli.verbs import EXIT_CODES, VERBS, Verb, VerbPath, canonical_path  # noqa: E402
 from scaiwave.config.definitions import SETTINGS, SettingDefinition  # noqa: E402
 from scripts import error_reference  # noqa: E402
@@ -82,13 +83,17 @@ def build_command_reference() -> Iterator[str]:
     for code, meaning in EXIT_CODES:
         yield f"| {code} | {meaning} |"
     yield "| 130, 143 | ended by an interrupt, or by SIGTERM |"
-    yield "\n## Options of every command\n"
+    yield "\n## Options of every command"
     yield from _build_options(_create_parser(VERBS["sync",]), common=True)
     for words, verb in VERBS.items():
         yield from _build_section(words, verb)
     yield "\n## scaiwave manage"
-    yield "\nDjango's own commands, such as `migrate`, `check` and `changepassword`."
-    yield "`scaiwave manage help` lists them."
+    yield "\n`scaiwave manage help` lists the commands that have no words of their own. Django's"
+    yield "other commands run as well. To create an administrator, use `scaiwave admin"
+    yield "create-administrator` instead of `createsuperuser`: it writes to the audit log."
+    yield "\n| command | |\n|---|---|"
+    for name, summary in MANAGE_COMMANDS.items():
+        yield f"| `{name}` | {summary} |"
     yield from _see_also(
         "[A tour of the commands](../tutorials/tour.md)",
         "[Permissions](permissions.md), [JSON output](json-output.md)",
@@ -114,6 +119,7 @@ def _build_section(words: VerbPath, verb: Verb) -> Iterator[str]:
     else:
         parser = _create_parser(verb)
         yield f"\n{_format_sentence(parser.description or verb.help)}\n"
+        yield f"```text\n{parser.format_usage().rstrip()}\n```"
         yield from _build_options(parser, common=False)
         yield "\n```sh"
         yield from verb.examples or (f"scaiwave {' '.join(words)}",)
@@ -140,7 +146,7 @@ def _build_options(parser: argparse.ArgumentParser, *, common: bool) -> Iterator
         and action.help != argparse.SUPPRESS
     ]
     if actions:
-        yield "| option | |\n|---|---|"
+        yield "\n| option | |\n|---|---|"
     for action in actions:
         yield f"| `{_format_spelling(action)}` | {_format_meaning(action)} |"
 

@@ -326,7 +326,7 @@ def _format_revoke_question(key: ServerKey, now: datetime) -> str:
     signing = signing_key(now)
     if signing is not None and signing.pk == key.pk:
         effects += " It is the signing key: nothing is signed until you generate a new one."
-    return f"{effects} Revoke it?"
+    return f"{effects} Continue?"
 
 
 def _revoke(operator: Operator, key: ServerKey, now: datetime) -> None:

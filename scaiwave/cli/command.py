@@ -14,8 +14,9 @@ from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFo
 
 from scaiwave.auth import operators
 from scaiwave.cli.entry import STARTED_AT
-from scaiwave.cli.parsers import UsageErrorMixin
-from scaiwave.cli.verbs import EXIT_CODES, VERBS, Verb, VerbPath, subcommands
+from scaiwave.cli.overview import format_subcommands
+from scaiwave.cli.parsers import UsageErrorMixin, format_usage
+from scaiwave.cli.verbs import EXIT_CODES, VERBS, Verb, VerbPath
 from scaiwave.console.output import Output, is_terminal
 from scaiwave.errors import ConfirmationNeeded, RefusedError
 
@@ -26,7 +27,7 @@ class ConfirmationDeclined(RefusedError):
     """The confirmation was declined."""
 
     code = "SW_DECLINED"
-    fix = "No changes were made. Answer yes, or pass --no-input to skip the prompt."
+    fix = "Answer y to confirm, or pass --no-input to skip the prompt."
 
 
 class VerbFormatter(DjangoHelpFormatter):
@@ -83,6 +84,7 @@ class OperatorCommand(BaseCommand):
         )
         self.add_arguments(parser)
         self._add_common_options(parser)
+        parser.usage = format_usage(parser)
         return parser
 
     def _add_common_options(self, parser: ArgumentParser) -> None:
@@ -173,9 +175,12 @@ class OperatorCommand(BaseCommand):
                 f"Confirmation required: {question}",
                 fix="Run it in a terminal to confirm, or pass --no-input to skip the prompt.",
             )
-        answer = self.ask(f"{question} (yes/no)", flag="--no-input")
-        if answer.lower() not in {"y", "yes"}:
-            raise ConfirmationDeclined("Cancelled: the answer was not yes.")
+        self.output.prompt(f"{question} [y/N] ")
+        answer = sys.stdin.readline()
+        if not answer:
+            self.output.prompt("\n")  # After Ctrl-D the cursor is still behind the question.
+        if answer.strip().lower() not in {"y", "yes"}:
+            raise ConfirmationDeclined("Cancelled. No changes were made.")
 
 
 def format_epilog(words: VerbPath, verb: Verb) -> str:
@@ -185,8 +190,8 @@ def format_epilog(words: VerbPath, verb: Verb) -> str:
         ["Examples:", *(verb.examples or (usage,))],
         ["Exit codes:", *(f"{code}  {meaning}" for code, meaning in EXIT_CODES)],
     ]
-    if others := subcommands(words):
-        sections.append(["See also:", *(" ".join(("scaiwave", *other)) for other in others)])
+    if others := format_subcommands(words):
+        sections.insert(0, ["Other commands:", *others])
     return "\n\n".join("\n  ".join(section) for section in sections)
 
 

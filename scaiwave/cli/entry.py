@@ -15,16 +15,8 @@ from itertools import takewhile
 from typing import TextIO
 
 from scaiwave import __version__
-from scaiwave.cli.verbs import (
-    EXIT_CODES,
-    GROUPS,
-    VERBS,
-    VerbPath,
-    canonical_path,
-    find_longest_match,
-    subcommands,
-    suggest,
-)
+from scaiwave.cli.overview import format_group, format_manage_help, format_overview
+from scaiwave.cli.verbs import GROUPS, VERBS, VerbPath, find_longest_match, subcommands
 from scaiwave.errors import (
     Interrupted,
     LibraryMissing,
@@ -71,13 +63,16 @@ def report_error(error: ScaiWaveError, *, as_json: bool) -> int:
 def _run_words(words: list[str]) -> int:
     match words:
         case []:
-            sys.stderr.write(format_verb_tree())
+            sys.stderr.write(format_overview())
             return UsageError.exit_code
         case ["--version" | "-V"]:
             sys.stdout.write(f"scaiwave {__version__}\n")
             return 0
         case ["--help" | "-h"] | ["help"] | ["help", "help" | "--help" | "-h"]:
-            sys.stdout.write(format_verb_tree())
+            sys.stdout.write(format_overview())
+            return 0
+        case ["manage"] | ["manage", "help" | "--help" | "-h"] | ["help", "manage"]:
+            sys.stdout.write(format_manage_help())
             return 0
         case ["help", "manage", *rest]:
             return _run_django("manage", *rest, "--help", profile="full")
@@ -115,7 +110,7 @@ def _show_group(words: VerbPath, rest: list[str]) -> int:
     """Print the commands of a group. Without --help this is a usage error."""
     if rest and rest[0] not in HELP_OPTIONS:
         raise _misplaced_option_error(rest, *words)
-    (sys.stdout if rest else sys.stderr).write(format_verb_tree(words))
+    (sys.stdout if rest else sys.stderr).write(format_group(words))
     return 0 if rest else UsageError.exit_code
 
 
@@ -128,35 +123,9 @@ def _misplaced_option_error(rest: Sequence[str], *group: str) -> UsageError:
 
 
 def _unknown_command_error(words: Sequence[str]) -> UsageError:
-    hint = " or ".join(f"`scaiwave {name}`" for name in suggest(words))
-    return UsageError(
-        f"Unknown command: `scaiwave {' '.join(words)}`.",
-        fix=f"Did you mean {hint}?" if hint else "`scaiwave --help` lists the commands.",
-    )
+    from scaiwave.cli.hints import find_fix
 
-
-def format_verb_tree(under: VerbPath = ()) -> str:
-    """Return the help that lists the commands below some words."""
-    usage = " ".join(("scaiwave", *under))
-    lines = [f"Usage: {usage} <command> [options]", ""]
-    if not under:
-        lines += ["Operator tools for the ScaiWave chat platform.", ""]
-    entries = [(" ".join(words), _get_summary(words)) for words in subcommands(under)]
-    if not under:
-        entries += [
-            ("manage <command>", "run a Django command: migrate, check, changepassword …"),
-            ("help <command>", "show options, examples and exit codes of a command"),
-        ]
-    width = max(len(words) for words, _ in entries)
-    lines += [f"  {words:<{width}}  {summary}" for words, summary in entries]
-    codes = ["Exit codes:", *(f"  {code}  {meaning}" for code, meaning in EXIT_CODES)]
-    return "\n".join([*lines, "", *codes]) + "\n"
-
-
-def _get_summary(words: VerbPath) -> str:
-    if alias := canonical_path(words):
-        return f"same as {' '.join(alias)}"
-    return VERBS[words].help
+    return UsageError(f"Unknown command: `scaiwave {' '.join(words)}`.", fix=find_fix(words))
 
 
 def _run_django(command: str, *arguments: str, profile: str) -> int:

@@ -2,23 +2,114 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import NoReturn
+import sys
+from argparse import SUPPRESS, Action, ArgumentParser
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Any, NoReturn
 
 from scaiwave.errors import UsageError
 
+USAGE_WIDTH = 80
 
-class UsageErrorMixin:
-    """Mix into a subclass of ArgumentParser."""
 
-    prog: str
+class UsageErrorMixin(ArgumentParser):
+    """Mix into a subclass of ArgumentParser.
+
+    Errors show the usage line, and the nearest option for one that is unknown.
+    """
+
+    _typed: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._typed = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        parsed, rest = self.parse_known_args(args, namespace)
+        if rest:
+            self._reject(rest)
+        return parsed
+
+    def _reject(self, rest: Sequence[str]) -> NoReturn:
+        first = next(word for word in rest if word != "--")
+        if first.startswith("-"):
+            raise self._unknown_option_error(first)
+        raise UsageError(f"Unexpected argument: {first}.", fix=self._usage_fix())
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(
-            message[:1].upper() + message[1:].rstrip(".") + ".",
-            fix=f"Run `{self.prog} --help` for usage.",
-        )
+        """Report an unknown option first: an argument that seems to be missing is often its."""
+        for word in takewhile(lambda word: word != "--", self._typed):
+            if word.startswith("--") and word.partition("=")[0] not in self._option_string_actions:
+                raise self._unknown_option_error(word)
+        raise UsageError(message[:1].upper() + message[1:].rstrip(".") + ".", fix=self._usage_fix())
+
+    def _unknown_option_error(self, word: str) -> UsageError:
+        from difflib import get_close_matches
+
+        option = word.partition("=")[0]
+        known = [
+            name
+            for name, action in self._option_string_actions.items()
+            if name.startswith("--") and action.help != SUPPRESS
+        ]
+        nearest = get_close_matches(option, known, n=1, cutoff=0.7)
+        hint = f"Did you mean `{nearest[0]}`? " if nearest else ""
+        return UsageError(f"Unknown option: {option}.", fix=f"{hint}{self._usage_fix()}")
+
+    def _usage_fix(self) -> str:
+        return f"Use `{' '.join(_list_usage(self))}`; `--help` lists the options."
 
 
 class ScriptParser(UsageErrorMixin, ArgumentParser):
     """The parser of scripts, which run inside `scaiwave.cli.run_guarded`."""
+
+
+def format_usage(parser: ArgumentParser) -> str:
+    """Return the usage of a command, with what it needs by name and all else as [options]."""
+    prog, *parts = _list_usage(parser)
+    lines = [prog]
+    for part in parts:
+        if len(f"usage: {lines[-1]} {part}") > USAGE_WIDTH:
+            lines.append(" " * len(prog))
+        lines[-1] += f" {part}"
+    return "\n       ".join(lines).replace("%", "%%")
+
+
+def _list_usage(parser: ArgumentParser) -> list[str]:
+    """Return the program and the parts of its usage, each of which stays in one line."""
+    groups = [
+        group
+        for group in parser._mutually_exclusive_groups
+        if group.required or not all(action.option_strings for action in group._group_actions)
+    ]
+    grouped = {id(action) for group in groups for action in group._group_actions}
+    single = [action for action in parser._actions if id(action) not in grouped]
+    positionals = [_format_positional(action) for action in single if not action.option_strings]
+    choices = [f"({' | '.join(map(_format_action, group._group_actions))})" for group in groups]
+    required = [_format_option(action) for action in single if _is_required_option(action)]
+    return [parser.prog, *positionals, *required, *choices, "[options]"]
+
+
+def _is_required_option(action: Action) -> bool:
+    return bool(action.option_strings) and action.required
+
+
+def _format_action(action: Action) -> str:
+    return _format_option(action) if action.option_strings else f"<{_get_value_name(action)}>"
+
+
+def _format_option(action: Action) -> str:
+    flag = action.option_strings[-1]
+    return flag if action.nargs == 0 else f"{flag} {_get_value_name(action).upper()}"
+
+
+def _format_positional(action: Action) -> str:
+    text = _format_action(action)
+    return f"[{text}]" if action.nargs in ("?", "*") else text
+
+
+def _get_value_name(action: Action) -> str:
+    if isinstance(action.metavar, str):
+        return action.metavar if action.option_strings else action.metavar.lower()
+    return "|".join(map(str, action.choices)) if action.choices else action.dest

@@ -1,4 +1,5 @@
-"""VERBS: the table of commands, with what each runs, its line of help and its examples.
+"""VERBS: the table of commands, with what each runs, its line of help and its examples. AREAS: how
+help groups them.
 
 In code a *verb* is an entry of this table; texts for operators call it a command.
 """
@@ -32,7 +33,7 @@ EXIT_CODES = (
 
 _REGISTER = Verb(
     "sync_register",
-    "register this server with ScaiKey",
+    "Register this server with ScaiKey",
     (
         "scaiwave sync register",
         "scaiwave sync register --url https://scaikey.example.com --scope GLOBAL "
@@ -41,20 +42,20 @@ _REGISTER = Verb(
 )
 _STATUS = Verb(
     "sync_status",
-    "show registration, last runs and drift",
+    "Show registration, last runs and drift",
     ("scaiwave sync status", "scaiwave sync status --no-drift --json"),
 )
-_SHOW_CONFIG = Verb("sync_show_config", "show all settings and where they come from")
+_SHOW_CONFIG = Verb("sync_show_config", "Show all settings and where they come from")
 _EXPORT_ENV = Verb(
     "sync_export_env",
-    "print ScaiKey settings with secrets for a shell",
+    "Print ScaiKey settings with secrets for a shell",
     ('eval "$(scaiwave sync export-env)"',),
 )
 
 VERBS: dict[VerbPath, Verb] = {
     ("sync",): Verb(
         "sync",
-        "sync partners, tenants, people and groups from ScaiKey",
+        "Sync partners, tenants, people and groups from ScaiKey",
         (
             "scaiwave sync",
             "scaiwave sync --dry-run",
@@ -68,7 +69,7 @@ VERBS: dict[VerbPath, Verb] = {
     ("sync", "export-env"): _EXPORT_ENV,
     ("admin", "list-tenants"): Verb(
         "list_tenants",
-        "list tenants with members, rooms, storage and AI tokens",
+        "List tenants with their usage",
         (
             "scaiwave admin list-tenants",
             "scaiwave admin list-tenants --sort members --status active",
@@ -77,12 +78,12 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "show-tenant"): Verb(
         "show_tenant",
-        "show a tenant's details, limits and usage",
+        "Show a tenant's details, limits and usage",
         ("scaiwave admin show-tenant acme",),
     ),
     ("admin", "create-tenant"): Verb(
         "create_tenant",
-        "create a tenant",
+        "Create a tenant",
         (
             'scaiwave admin create-tenant --slug acme --name "Acme Corp" '
             "--scaikey-tenant-id tnt_8f3a",
@@ -91,18 +92,18 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "link-tenant"): Verb(
         "link_tenant",
-        "link a local tenant to a ScaiKey tenant",
+        "Link a local tenant to a ScaiKey tenant",
         ("scaiwave admin link-tenant lab --scaikey-tenant-id tnt_8f3a",),
     ),
     ("admin", "unlink-tenant"): Verb(
         "unlink_tenant",
-        "stop syncing a tenant from ScaiKey",
+        "Stop syncing a tenant from ScaiKey",
         ("scaiwave admin unlink-tenant lab",),
     ),
-    ("admin", "list-partners"): Verb("list_partners", "list partners with their tenants"),
+    ("admin", "list-partners"): Verb("list_partners", "List partners with their tenants"),
     ("admin", "list-participants"): Verb(
         "list_participants",
-        "list people and other participants of a tenant",
+        "List people and other participants of a tenant",
         (
             "scaiwave admin list-participants --tenant acme --status inactive",
             "scaiwave admin list-participants --tenant acme --search anna",
@@ -110,7 +111,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "show-participant"): Verb(
         "show_participant",
-        "show a participant, and why they can't sign in",
+        "Show a participant and why they can't sign in",
         (
             "scaiwave admin show-participant anna@acme.example",
             "scaiwave admin show-participant @anna:chat.example.com",
@@ -118,17 +119,17 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "list-groups"): Verb(
         "list_groups",
-        "list groups of a tenant",
+        "List groups of a tenant",
         ("scaiwave admin list-groups --tenant acme",),
     ),
     ("admin", "show-group"): Verb(
         "show_group",
-        "show a group and its members",
+        "Show a group and its members",
         ("scaiwave admin show-group Engineering --tenant acme",),
     ),
     ("admin", "update-tenant"): Verb(
         "update_tenant",
-        "change a tenant's limits and features",
+        "Change a tenant's limits and features",
         (
             "scaiwave admin update-tenant acme --max-participants 200 --max-storage-mb none",
             "scaiwave admin update-tenant acme --feature search.semantic=true",
@@ -137,22 +138,22 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "suspend-tenant"): Verb(
         "suspend_tenant",
-        "suspend a tenant manually",
+        "Suspend a tenant manually",
         ('scaiwave admin suspend-tenant acme --reason "unpaid since May"',),
     ),
     ("admin", "resume-tenant"): Verb(
         "resume_tenant",
-        "lift a tenant's manual suspension",
+        "Lift a tenant's manual suspension",
         ("scaiwave admin resume-tenant acme",),
     ),
     ("admin", "create-partner"): Verb(
         "create_partner",
-        "create a local partner (one that is not in ScaiKey)",
+        "Create a local partner",
         ('scaiwave admin create-partner --slug northwind --name "Northwind" --max-tenants 20',),
     ),
     ("admin", "create-administrator"): Verb(
         "create_administrator",
-        "create an account for the admin site",
+        "Create an account for the admin site",
         (
             "scaiwave admin create-administrator anna --email anna@example.com",
             "scaiwave admin create-administrator anna --password-file password.txt",
@@ -160,12 +161,12 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "refresh-usage"): Verb(
         "refresh_usage",
-        "fetch this month's AI token usage from ScaiGrid",
+        "Fetch this month's AI token usage from ScaiGrid",
         ("scaiwave admin refresh-usage", "scaiwave admin refresh-usage --dry-run"),
     ),
     ("admin", "audit"): Verb(
         "list_audit",
-        "show the audit log",
+        "Show the audit log",
         (
             "scaiwave admin audit --tenant acme --since 7d",
             "scaiwave admin audit --operator anna@example.com --action suspend-tenant",
@@ -174,12 +175,12 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "federation", "key", "generate"): Verb(
         "generate_key",
-        "create this server's first signing key",
+        "Create this server's first signing key",
         ("scaiwave admin federation key generate",),
     ),
     ("admin", "federation", "key", "rotate"): Verb(
         "rotate_key",
-        "rotate the server's signing key (30-day overlap)",
+        "Rotate the server's signing key",
         (
             "scaiwave admin federation key rotate",
             "scaiwave admin federation key rotate --overlap-days 7 --dry-run",
@@ -187,12 +188,12 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "federation", "key", "list"): Verb(
         "list_keys",
-        "list this server's keys and their days left",
+        "List this server's keys and their days left",
         ("scaiwave admin federation key list",),
     ),
     ("admin", "federation", "key", "revoke"): Verb(
         "revoke_key",
-        "revoke a key, and with it all its signatures",
+        "Revoke a key and all its signatures",
         (
             "scaiwave admin federation key revoke kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
             "scaiwave admin federation key revoke "
@@ -201,22 +202,22 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "federation", "key", "check"): Verb(
         "check_keys",
-        "check that every key decrypts and signs",
+        "Check that every key decrypts and signs",
         ("scaiwave admin federation key check",),
     ),
     ("admin", "federation", "key", "reencrypt"): Verb(
         "reencrypt_keys",
-        "re-encrypt keys with the newest encryption key",
+        "Re-encrypt keys with the newest encryption key",
         ("scaiwave admin federation key reencrypt",),
     ),
     ("admin", "federation", "descriptor"): Verb(
         "show_descriptor",
-        "print this server's federation descriptor",
+        "Print this server's federation descriptor",
         ("scaiwave admin federation descriptor",),
     ),
     ("admin", "federation", "check-peer"): Verb(
         "check_peer",
-        "check if federation with a server would work",
+        "Check whether federation with a server works",
         (
             "scaiwave admin federation check-peer chat.example.com",
             "scaiwave admin federation check-peer chat.example.com:8448 --dry-run --json",
@@ -224,12 +225,12 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "federation", "policy", "show"): Verb(
         "show_policy",
-        "show the federation policy",
+        "Show the federation policy",
         ("scaiwave admin federation policy show",),
     ),
     ("admin", "federation", "policy", "set"): Verb(
         "set_policy",
-        "change the federation policy",
+        "Change the federation policy",
         (
             "scaiwave admin federation policy set --default-mode invite_only "
             "--allow-peer chat.example.com",
@@ -238,12 +239,12 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("role", "list"): Verb(
         "list_roles",
-        "list roles of a tenant with their holders",
+        "List roles of a tenant with their holders",
         ("scaiwave role list --tenant acme",),
     ),
     ("role", "show"): Verb(
         "show_role",
-        "show a role's holders, or a participant's roles",
+        "Show a role's holders, or a participant's roles",
         (
             "scaiwave role show editors --tenant acme",
             "scaiwave role show anna@acme.example --tenant acme",
@@ -251,17 +252,17 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("role", "create"): Verb(
         "create_role",
-        "create a role",
+        "Create a role",
         ('scaiwave role create --tenant acme --slug editors --name "Editors"',),
     ),
     ("role", "delete"): Verb(
         "delete_role",
-        "delete a role that has no holders",
+        "Delete a role that has no holders",
         ("scaiwave role delete editors --tenant acme",),
     ),
     ("role", "grant"): Verb(
         "grant_role",
-        "grant a role to a participant or a group",
+        "Grant a role to a participant or a group",
         (
             "scaiwave role grant editors --tenant acme --to anna@acme.example",
             "scaiwave role grant editors --tenant acme --to-group Engineering",
@@ -269,7 +270,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("role", "revoke"): Verb(
         "revoke_role",
-        "revoke a role from a participant or a group",
+        "Revoke a role from a participant or a group",
         (
             "scaiwave role revoke editors --tenant acme --from anna@acme.example",
             "scaiwave role revoke editors --tenant acme --from-group Engineering --dry-run",
@@ -277,7 +278,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("room", "list"): Verb(
         "list_rooms",
-        "list rooms of a tenant",
+        "List rooms of a tenant",
         (
             "scaiwave room list --tenant acme",
             "scaiwave room list --tenant acme --sort=-events --limit 10",
@@ -286,17 +287,17 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("room", "show"): Verb(
         "show_room",
-        "show a room, its members and media",
+        "Show a room, its members and media",
         ("scaiwave room show launch-party --tenant acme",),
     ),
     ("room", "workspaces"): Verb(
         "list_workspaces",
-        "list workspaces and who may import to them",
+        "List workspaces and who may import to them",
         ("scaiwave room workspaces --tenant acme",),
     ),
     ("room", "search"): Verb(
         "search_rooms",
-        "search a tenant's messages",
+        "Search a tenant's messages",
         (
             'scaiwave room search "launch date" --tenant acme',
             "scaiwave room search invoice --tenant acme --room lobby --limit 5 --json",
@@ -304,7 +305,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("room", "export"): Verb(
         "export_room",
-        "export a room as a bundle to stdout",
+        "Export a room as a bundle to stdout",
         (
             "scaiwave room export lobby --tenant acme > lobby.zip",
             "scaiwave room export lobby --tenant acme --since 2026-11-01 --output november.zip",
@@ -313,7 +314,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("room", "import"): Verb(
         "import_room",
-        "import a bundle from stdin as a new room",
+        "Import a bundle from stdin as a new room",
         (
             "scaiwave room import sales --tenant acme --as anna@acme.example < bundle.zip",
             "scaiwave room import sales --tenant acme --as @anna --input bundle.zip --dry-run",
@@ -323,7 +324,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("room", "verify"): Verb(
         "verify_bundle",
-        "verify a bundle offline",
+        "Verify a bundle offline",
         (
             "scaiwave room verify lobby.zip",
             "scaiwave room verify lobby.zip --descriptor chat.example.com.json --require-signature",
@@ -332,13 +333,13 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("doctor",): Verb(
         "doctor",
-        "check this server and suggest fixes",
+        "Check this server and suggest fixes",
         ("scaiwave doctor", "scaiwave doctor --json"),
         profile="full",
     ),
     ("completion",): Verb(
         "completion",
-        "print the completion script of a shell",
+        "Print the completion script of a shell",
         ("scaiwave completion bash", "scaiwave completion zsh", "scaiwave completion fish"),
     ),
     ("register",): _REGISTER,
@@ -350,6 +351,68 @@ VERBS: dict[VerbPath, Verb] = {
 GROUPS: frozenset[VerbPath] = frozenset(
     words[:length] for words in VERBS for length in range(1, len(words))
 ) - set(VERBS)
+
+
+class Area(NamedTuple):
+    """A heading of the help, and the management commands below it.
+
+    The overview lists those of `everyday`, the help of a group those of `commands`.
+    """
+
+    title: str
+    everyday: frozenset[str]
+    others: frozenset[str]
+
+    @property
+    def commands(self) -> frozenset[str]:
+        return self.everyday | self.others
+
+
+def _area(title: str, *everyday: str, others: str = "") -> Area:
+    return Area(title, frozenset(everyday), frozenset(others.split()))
+
+
+AREAS = (
+    _area(
+        "Sync with ScaiKey",
+        "sync",
+        "sync_register",
+        "sync_status",
+        others="sync_show_config sync_export_env",
+    ),
+    _area(
+        "Tenants and partners",
+        "list_tenants",
+        "create_tenant",
+        "suspend_tenant",
+        others="show_tenant link_tenant unlink_tenant update_tenant resume_tenant list_partners "
+        "create_partner refresh_usage",
+    ),
+    _area(
+        "People, groups and roles",
+        "show_participant",
+        "grant_role",
+        others="list_participants list_groups show_group list_roles show_role create_role "
+        "delete_role revoke_role",
+    ),
+    _area(
+        "Rooms",
+        "export_room",
+        "import_room",
+        others="list_rooms show_room list_workspaces search_rooms verify_bundle",
+    ),
+    _area(
+        "Federation",
+        others="generate_key rotate_key list_keys revoke_key check_keys reencrypt_keys "
+        "show_descriptor check_peer show_policy set_policy",
+    ),
+    _area(
+        "This server",
+        "doctor",
+        "list_audit",
+        others="create_administrator completion",
+    ),
+)
 
 
 def find_longest_match(words: Sequence[str]) -> VerbPath:
@@ -375,16 +438,3 @@ def canonical_path(words: VerbPath) -> VerbPath | None:
     """Return the words that an alias stands for; None for words that are not an alias."""
     first = next(other for other, verb in VERBS.items() if verb is VERBS[words])
     return first if first != words else None
-
-
-def suggest(words: Sequence[str]) -> list[str]:
-    """Return the commands that these words may have been meant for, best first.
-
-    If the last word is right, those before it were forgotten, as in `scaiwave list-tenants`.
-    """
-    from difflib import get_close_matches
-
-    if same_last_word := [" ".join(verb) for verb in VERBS if verb[-1] == words[-1]]:
-        return same_last_word
-    names = [" ".join(verb) for verb in VERBS if not canonical_path(verb) or len(words) == 1]
-    return get_close_matches(" ".join(words), names, n=3, cutoff=0.6)

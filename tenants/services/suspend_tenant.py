@@ -10,9 +10,11 @@ from uuid import UUID
 from django.db import transaction
 
 from scaiwave.auth.operators import Operator, Permission
-from tenants.models import Tenant
+from scaiwave.console.text import pluralize
+from tenants.models import Participant, Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row, tenant_row
+from tenants.queries.status_filters import MEMBERS
 from tenants.services.audit import record_audit
 from tenants.services.role_rules import ensure_super_admin_remains, lock_super_admins
 from tenants.services.validators import validate_reason
@@ -63,11 +65,17 @@ def suspend_tenant(
     ensure_super_admin_remains(tenant)
     if dry_run:
         return SuspendTenantResult(tenant_row(tenant), changed=False, dry_run=True)
-    confirm(
-        f"This blocks sign-in for everyone in tenant {tenant.slug} ({tenant.name}) until you run "
-        f"`scaiwave admin resume-tenant {tenant.slug}`. Syncs do not change this. Continue?"
-    )
+    confirm(_build_question(tenant))
     return _suspend(operator, tenant.pk, reason, now)
+
+
+def _build_question(tenant: Tenant) -> str:
+    people = Participant.objects.filter(MEMBERS, tenant=tenant).count()
+    blocked = f"all {people:,} people" if people > 1 else pluralize(people, "person", "people")
+    return (
+        f"This blocks sign-in for {blocked} in {tenant.slug} until you run `scaiwave admin "
+        f"resume-tenant {tenant.slug}`; syncs do not change this. Continue?"
+    )
 
 
 def _suspend(

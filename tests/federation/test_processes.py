@@ -159,7 +159,7 @@ def test_success_revoked_and_generated_again(server: Server) -> None:
     declined = at_terminal(*KEY, "revoke", key_id, keys="no\n", **REAL)
     assert (declined.code, load_current_ids(server)) == (1, [key_id])
     assert (
-        "nothing is signed until you generate a new one. Revoke it? (yes/no): "
+        "nothing is signed until you generate a new one. Continue? [y/N] "
         in declined.out.replace("\n", " ")
     )
     agreed = run_key_command("revoke", key_id, "--yes", "--json")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from scaiwave import __version__
 from scaiwave.cli import main
-from scaiwave.cli.entry import format_verb_tree, run_guarded
-from scaiwave.cli.verbs import VERBS
+from scaiwave.cli.entry import run_guarded
+from scaiwave.cli.hints import HINTS
+from scaiwave.cli.overview import MANAGE_COMMANDS, format_group, format_overview
+from scaiwave.cli.verbs import GROUPS, VERBS, canonical_path, find_longest_match
 from tests.scaiwave.console import probe, scaiwave, shell
 
 TOP = Path(__file__).parents[2]
@@ -22,10 +25,27 @@ LISTS_VERBS = "  Fix: `scaiwave --help` lists the commands.\n"
 def test_success_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
     shown = capsys.readouterr()
-    assert shown.out == format_verb_tree()
+    assert shown.out == format_overview()
     assert shown.err == ""
-    for verb in VERBS:
-        assert f"\n  {' '.join(verb)}  " in shown.out
+
+
+def test_success_help_fits_a_screen() -> None:
+    lines = format_overview().splitlines()
+    assert len(lines) <= 30
+    lines += [line for group in GROUPS for line in format_group(group).splitlines()]
+    assert max(map(len, lines)) <= 80
+
+
+def test_success_help_lists_every_command() -> None:
+    """The help of its first word does; `sync --help` is that of a command with others below it."""
+    for words in VERBS:
+        if canonical_path(words):
+            continue
+        if words[:1] in GROUPS:
+            listed = f"\n  {' '.join(words[1:])}  " in format_group(words[:1])
+        else:
+            listed = words[0] in {"sync", "doctor", "completion"}
+        assert listed, words
 
 
 def test_success_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,7 +56,7 @@ def test_success_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_fail_no_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", format_verb_tree())
+    assert (shown.out, shown.err) == ("", format_overview())
 
 
 @pytest.mark.parametrize("words", [["admin", "--help"], ["help", "admin"]])
@@ -44,7 +64,7 @@ def test_success_help_of_a_group(words: list[str], capsys: pytest.CaptureFixture
     assert main(words) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("Usage: scaiwave admin <command> [options]\n")
-    assert "admin create-tenant" in shown
+    assert "\n  create-tenant  " in shown
     assert "sync register" not in shown
 
 
@@ -68,6 +88,17 @@ def test_fail_a_group_is_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
         ("flush", "`scaiwave --help` lists the commands.\n"),
         ("help nonsense", "`scaiwave --help` lists the commands.\n"),
         ("sync_register", "Did you mean `scaiwave sync register`"),
+        ("admin nonsense", "`scaiwave admin --help` lists the commands.\n"),
+        ("admin list-tenant acme", "Did you mean `scaiwave admin list-tenants`, "),
+        ("admin federation keys list", "Did you mean `scaiwave admin federation key list`?\n"),
+        ("federation key list", "Did you mean `scaiwave admin federation key list`?\n"),
+        ("rol", "Did you mean `scaiwave role`?\n"),
+        ("room exprt lobby", "Did you mean `scaiwave room export`?\n"),
+        ("role assign editors", "Run `scaiwave role grant`.\n"),
+        ("role members", "Run `scaiwave role show <role> --tenant <tenant>`.\n"),
+        ("sync history", "Run `scaiwave sync status`; it shows the last runs.\n"),
+        ("admin delete-tenant acme", "Tenants are never deleted. Run `scaiwave admin suspend-"),
+        ("migrate tenants", "Run `scaiwave manage migrate tenants`.\n"),
     ],
 )
 def test_fail_unknown_verb(words: str, fix: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,6 +109,19 @@ def test_fail_unknown_verb(words: str, fix: str, capsys: pytest.CaptureFixture[s
     assert shown.err.startswith(
         f"Error: Unknown command: `scaiwave {typed}`. [SW_USAGE]\n  Fix: {fix}"
     )
+
+
+def test_success_hints_name_commands_that_exist() -> None:
+    for words, fix in HINTS.items():
+        typed = words.split()
+        assert tuple(typed) not in VERBS
+        assert "--help" not in fix
+        for named in re.findall(r"`scaiwave ([^`]*)`", fix):
+            first = named.split()
+            is_known = find_longest_match(first) in VERBS or first[0] in {"manage", "--version"}
+            assert is_known, fix
+            if first[0] == "manage":
+                assert first[1] in MANAGE_COMMANDS
 
 
 @pytest.mark.parametrize(

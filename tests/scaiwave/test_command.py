@@ -12,6 +12,7 @@ from tests.scaiwave.console import at_terminal, probe
 from tests.scaiwave.probe.management.commands import create_tenant, list_tenants
 
 LIST = ("admin", "list-tenants")
+USAGE = "Use `scaiwave admin list-tenants [options]`; `--help` lists the options."
 
 
 def test_success_help_keeps_its_lines() -> None:
@@ -38,11 +39,10 @@ def test_success_help_words() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--dry-run"], "Unrecognized arguments: --dry-run."),
-        (["--settings", "x"], "Unrecognized arguments: --settings x."),
-        (["--jso"], "Unrecognized arguments: --jso."),
-        (["extra"], "Unrecognized arguments: extra."),
-        (["--", "extra"], "Unrecognized arguments: extra."),
+        (["--dry-run"], "Unknown option: --dry-run."),
+        (["--settings", "x"], "Unknown option: --settings."),
+        (["extra"], "Unexpected argument: extra."),
+        (["--", "extra"], "Unexpected argument: extra."),
         (["--act"], "Argument --act: expected one argument."),
         (["-v", "x"], "Argument -v/--verbosity: invalid int value: 'x'."),
     ],
@@ -50,20 +50,59 @@ def test_success_help_words() -> None:
 def test_fail_usage(words: list[str], message: str) -> None:
     ended = probe(*LIST, *words)
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.replace("arguments: -- extra", "arguments: extra") == (
-        f"Error: {message} [SW_USAGE]\n  Fix: Run `scaiwave admin list-tenants --help` for usage.\n"
+    assert ended.err == f"Error: {message} [SW_USAGE]\n  Fix: {USAGE}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "nearest"),
+    [
+        (["--jso"], "--jso", "--json"),
+        (["--quite=yes"], "--quite", "--quiet"),
+        (["--act", "rows", "--hlep"], "--hlep", "--help"),
+    ],
+)
+def test_fail_unknown_option_names_the_nearest(words: list[str], option: str, nearest: str) -> None:
+    ended = probe(*LIST, *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        f"Error: Unknown option: {option}. [SW_USAGE]\n  Fix: Did you mean `{nearest}`? {USAGE}\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "fix"),
+    [
+        (
+            "role grant",
+            "The following arguments are required: role, --tenant.",
+            "Use `scaiwave role grant <role> --tenant TENANT (--to PARTICIPANT | --to-group GROUP) "
+            "[options]`; `--help` lists the options.",
+        ),
+        (
+            "room list --tenent acme",
+            "Unknown option: --tenent.",
+            "Did you mean `--tenant`? Use `scaiwave room list --tenant TENANT [options]`; `--help` "
+            "lists the options.",
+        ),
+        (
+            "completion",
+            "The following arguments are required: shell.",
+            "Use `scaiwave completion <bash|zsh|fish> [options]`; `--help` lists the options.",
+        ),
+    ],
+)
+def test_fail_missing_arguments_show_the_usage(
+    words: str, message: str, fix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    assert capsys.readouterr().err == f"Error: {message} [SW_USAGE]\n  Fix: {fix}\n"
 
 
 def test_fail_usage_as_json() -> None:
     ended = probe(*LIST, "extra", "--json")
     assert (ended.code, ended.out) == (2, "")
     assert json.loads(ended.err) == {
-        "error": {
-            "code": "SW_USAGE",
-            "message": "Unrecognized arguments: extra.",
-            "fix": "Run `scaiwave admin list-tenants --help` for usage.",
-        }
+        "error": {"code": "SW_USAGE", "message": "Unexpected argument: extra.", "fix": USAGE}
     }
 
 
@@ -156,16 +195,20 @@ def test_fail_question_that_must_not_be_asked(option: str) -> None:
 
 
 def test_success_confirmed() -> None:
-    assert at_terminal(*LIST, "--act", "confirm", keys="yes\n").out.endswith("agreed\n")
+    for answer in ("y", "yes", "Y"):
+        shown = at_terminal(*LIST, "--act", "confirm", keys=f"{answer}\n")
+        assert shown.out.endswith("agreed\n")
     assert probe(*LIST, "--act", "confirm", "--no-input").out == "agreed\n"
 
 
-def test_fail_declined() -> None:
-    shown = at_terminal(*LIST, "--act", "confirm", keys="no\n")
+@pytest.mark.parametrize("keys", ["no\n", "\n", "perhaps\n", "\x04"])
+def test_fail_declined(keys: str) -> None:
+    shown = at_terminal(*LIST, "--act", "confirm", keys=keys)
+    assert "Remove everything? [y/N] " in shown.out
     assert shown.code == 1
     assert shown.out.endswith(
-        "Error: Cancelled: the answer was not yes. [SW_DECLINED]\n"
-        "  Fix: No changes were made. Answer yes, or pass --no-input to skip the prompt.\n"
+        "Error: Cancelled. No changes were made. [SW_DECLINED]\n"
+        "  Fix: Answer y to confirm, or pass --no-input to skip the prompt.\n"
     )
 
 
@@ -184,7 +227,7 @@ def test_success_called_from_python(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_fail_called_from_python() -> None:
-    with pytest.raises(UsageError, match=r"\AUnrecognized arguments: extra\.\Z"):
+    with pytest.raises(UsageError, match=r"\AUnexpected argument: extra\.\Z"):
         call_command(create_tenant.Command(), "extra")
 
 

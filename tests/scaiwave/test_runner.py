@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from scaiwave.cli.overview import MANAGE_COMMANDS, format_manage_help
+from scaiwave.cli.verbs import VERBS
 from tests.scaiwave.console import probe, scaiwave, started
 
 pytestmark = pytest.mark.once
 
 STOPPED = "  Fix: No transaction was left half done; run the same command again to finish.\n"
+REDIS = {"SCAIWAVE_REDIS_URL": "redis://127.0.0.1:1/0"}
 SIGNALS = [
     (signal.SIGINT, 130, "Error: Interrupted. [SW_INTERRUPTED]\n"),
     (signal.SIGTERM, 143, "Error: Terminated. [SW_TERMINATED]\n"),
@@ -102,14 +105,23 @@ def test_success_manage_check() -> None:
 
 def test_success_manage_check_with_redis_configured() -> None:
     """No server is needed for it: nothing is connected to before there is work."""
-    ended = scaiwave("manage", "check", SCAIWAVE_REDIS_URL="redis://127.0.0.1:1/0")
+    ended = scaiwave("manage", "check", **REDIS)
     assert (ended.code, ended.err) == (0, "")
 
 
 def test_success_manage_alone_lists_the_commands() -> None:
     ended = scaiwave("manage")
-    assert ended.code == 0
-    assert "    migrate\n" in ended.out
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out == format_manage_help()
+    for words in (("manage", "help"), ("help", "manage"), ("manage", "--help")):
+        assert scaiwave(*words).out == ended.out
+
+
+def test_success_manage_lists_what_has_no_words_of_its_own() -> None:
+    known = scaiwave("manage", "help", "--commands", **REDIS).out.split()
+    assert MANAGE_COMMANDS.keys() <= set(known)
+    assert not MANAGE_COMMANDS.keys() & {verb.command for verb in VERBS.values()}
+    assert max(map(len, format_manage_help().splitlines())) <= 80
 
 
 def test_fail_unknown_command() -> None:

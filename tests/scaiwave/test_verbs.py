@@ -9,7 +9,9 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 from scaiwave.cli.command import OperatorCommand
+from scaiwave.cli.hints import suggest
 from scaiwave.cli.verbs import (
+    AREAS,
     GROUPS,
     VERBS,
     Verb,
@@ -17,7 +19,6 @@ from scaiwave.cli.verbs import (
     canonical_path,
     find_longest_match,
     subcommands,
-    suggest,
 )
 
 BUILT = list(VERBS.items())
@@ -123,7 +124,21 @@ def test_success_nearest() -> None:
     assert suggest(["qqqq"]) == []
 
 
-def test_success_help_lines_are_short() -> None:
+def test_success_summaries_are_imperative_and_short() -> None:
     for words, verb in VERBS.items():
-        assert len(verb.help) <= 66, words
-        assert not verb.help.endswith(".")
+        assert len(verb.help) < 60, words
+        assert verb.help[0].isupper(), words
+        assert not verb.help.endswith("."), words
+
+
+def test_success_every_command_has_one_area() -> None:
+    """A new command belongs into one of `AREAS`, or help does not list it."""
+    listed = sorted(name for area in AREAS for name in area.commands)
+    assert listed == sorted({verb.command for verb in VERBS.values()})
+
+
+@every_verb
+def test_success_usage_fits_the_screen(words: VerbPath, verb: Verb) -> None:
+    usage = command(verb).create_parser("", verb.command).format_usage()
+    assert max(map(len, usage.splitlines())) <= 80
+    assert usage.endswith("[options]\n")

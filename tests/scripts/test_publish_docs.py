@@ -134,8 +134,9 @@ def test_fail_usage() -> None:
     assert json.loads(process.stderr) == {
         "error": {
             "code": "SW_USAGE",
-            "message": "Unrecognized arguments: --exec.",
-            "fix": "Run `scripts/publish_docs.py --help` for usage.",
+            "message": "Unknown option: --exec.",
+            "fix": "Did you mean `--execute`? Use `scripts/publish_docs.py [options]`; `--help` "
+            "lists the options.",
         }
     }
 

@@ -17,6 +17,7 @@ from tests.tenants.factories import (
     READ_ONLY_OPERATOR,
     make_partner,
     make_partner_admin,
+    make_person,
     make_tenant,
     make_tenant_admin,
     run_command,
@@ -25,8 +26,8 @@ from tests.tenants.factories import (
 pytestmark = pytest.mark.django_db
 
 QUESTION = (
-    "This blocks sign-in for everyone in tenant acme (Acme) until you run `scaiwave admin "
-    "resume-tenant acme`. Syncs do not change this. Continue?"
+    "This blocks sign-in for 0 people in acme until you run `scaiwave admin resume-tenant acme`; "
+    "syncs do not change this. Continue?"
 )
 
 
@@ -50,6 +51,18 @@ def test_success_suspended_and_audited() -> None:
     assert (entry.action, entry.tenant_id) == ("suspend-tenant", str(tenant.pk))
     assert entry.details == {"reason": "unpaid"}
     assert result.tenant["status"] == "suspended"
+
+
+@pytest.mark.parametrize(("people", "blocked"), [(1, "1 person"), (3, "all 3 people")])
+def test_success_question_counts_the_people_who_can_sign_in(people: int, blocked: str) -> None:
+    tenant = make_tenant()
+    for number in range(people):
+        make_person(tenant, f"person-{number}")
+    make_person(tenant, "left", absent_since=NOW)
+    make_person(make_tenant("other"), "elsewhere")
+    asked: list[str] = []
+    suspend(confirm=asked.append)
+    assert asked == [QUESTION.replace("0 people", blocked)]
 
 
 def test_success_also_one_that_scaikey_has_suspended() -> None:
@@ -87,7 +100,7 @@ def test_success_command() -> None:
 def test_fail_nobody_to_ask_or_not_agreed_to() -> None:
     def no(question: str) -> None:
         assert question == QUESTION
-        raise ConfirmationDeclined("Cancelled: the answer was not yes.")
+        raise ConfirmationDeclined("Cancelled. No changes were made.")
 
     make_tenant()
     with pytest.raises(ConfirmationNeeded) as caught:

@@ -102,7 +102,7 @@ def test_fail_nobody_to_ask() -> None:
 
 def test_fail_not_agreed_to() -> None:
     def no(question: str) -> None:
-        raise ConfirmationDeclined("Cancelled: the answer was not yes.")
+        raise ConfirmationDeclined("Cancelled. No changes were made.")
 
     make_tenant()
     with pytest.raises(ConfirmationDeclined):

@@ -14,8 +14,8 @@ from scaiwave.cli.verbs import GROUPS, VERBS, VerbPath, canonical_path, subcomma
 
 # Words that are not in the table; `help` takes the words of a command.
 BUILT_IN_WORDS = {
-    "help": "show options, examples and exit codes of a command",
-    "manage": "run a Django command",
+    "help": "Show options, examples and exit codes of a command",
+    "manage": "Run a Django command",
 }
 
 
@@ -94,7 +94,7 @@ def _get_summary(words: VerbPath) -> str:
     if words in GROUPS:
         return ", ".join(dict.fromkeys(longer[len(words)] for longer in subcommands(words)))
     if alias := canonical_path(words):
-        return f"same as {' '.join(alias)}"
+        return f"Same as {' '.join(alias)}"
     return VERBS[words].help
 
 

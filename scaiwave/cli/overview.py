@@ -1,0 +1,119 @@
+"""The help texts that list commands: the overview, those of one group, and those of `manage`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scaiwave.cli.verbs import AREAS, VerbPath, canonical_path, subcommands
+
+_OVERVIEW_WIDTH = 23
+"""Characters for the words of a command in the overview."""
+
+MANAGE_COMMANDS = {
+    "migrate": "Create or update the tables of the database",
+    "showmigrations": "List migrations and whether they are applied",
+    "check": "Check the configuration; --deploy adds security checks",
+    "changepassword": "Change the password of an administrator",
+    "shell": "Open a Python shell with the models",
+    "dbshell": "Open the command-line client of the database",
+    "rqworker": "Run background jobs, with SCAIWAVE_REDIS_URL",
+    "rqcron": "Schedule background jobs, with SCAIWAVE_REDIS_URL",
+    "process_webhooks": "Process stored webhooks without Redis",
+    "runserver": "Serve the admin site and the API for development",
+    "sandbox": "Serve a sandbox of the platform with sample data",
+    "seed_rooms": "Create rooms with sample data",
+}
+"""What `scaiwave manage help` lists.
+
+An operator may need these, and none has words of its own. `createsuperuser` is not among them:
+`scaiwave admin create-administrator` does the same and writes to the audit log.
+"""
+
+# Entries of the overview that are not in the table of commands.
+_MANAGE = ("manage <command>", "Run a Django command: migrate, check, shell …")
+_LEARN_MORE = (
+    ("scaiwave admin --help", "All of admin, with federation; also role, room, sync"),
+    ("scaiwave help <command>", "Options, examples and exit codes"),
+)
+
+
+def format_overview() -> str:
+    """Return the help of the console script: the commands of every day by area."""
+    lines = [
+        "Operator tools for the ScaiWave chat platform.",
+        "",
+        "Usage: scaiwave <command> [options]",
+    ]
+    verbs = subcommands(())
+    for area in filter(lambda area: area.everyday, AREAS):
+        entries = [
+            (" ".join(words), verb.help)
+            for words, verb in verbs.items()
+            if verb.command in area.everyday and not canonical_path(words)
+        ]
+        entries += [_MANAGE] if area is AREAS[-1] else []
+        lines += ["", area.title, *_format_entries(entries, _OVERVIEW_WIDTH)]
+    lines += ["", "Learn more", *_format_entries(_LEARN_MORE, _OVERVIEW_WIDTH)]
+    return "\n".join(lines) + "\n"
+
+
+def format_group(group: VerbPath) -> str:
+    """Return the help of some words: all commands that begin with them."""
+    prefix = " ".join(("scaiwave", *group))
+    return "\n".join(
+        [
+            f"Usage: {prefix} <command> [options]",
+            *_format_areas(group),
+            "",
+            "Add --help to a command for its options, examples and exit codes.",
+            "",
+        ]
+    )
+
+
+def format_manage_help() -> str:
+    """Return the help of `scaiwave manage`."""
+    return "\n".join(
+        [
+            "Usage: scaiwave manage <command> [options]",
+            "",
+            *_format_entries(MANAGE_COMMANDS.items(), max(map(len, MANAGE_COMMANDS))),
+            "",
+            "Add --help to a command for its options. Django's other commands run as well:",
+            "`scaiwave manage help --commands` lists all names.",
+            "",
+        ]
+    )
+
+
+def _format_areas(group: VerbPath) -> Iterable[str]:
+    """Yield the commands below some words by area; without a title if there is only one area."""
+    verbs = subcommands(group)
+    names = {words: " ".join(words[len(group) :]) for words in verbs}
+    width = max(map(len, names.values()))
+    used = {verb.command for verb in verbs.values()}
+    areas = [area for area in AREAS if used & area.commands]
+    for area in areas:
+        yield ""
+        yield from [area.title] if len(areas) > 1 else []
+        yield from _format_entries(
+            (
+                (names[words], verb.help)
+                for words, verb in verbs.items()
+                if verb.command in area.commands
+            ),
+            width,
+        )
+
+
+def format_subcommands(words: VerbPath) -> list[str]:
+    """Return a line for each command that begins with the words of a command."""
+    entries = [
+        (" ".join(("scaiwave", *other)), verb.help) for other, verb in subcommands(words).items()
+    ]
+    width = max((len(name) for name, _ in entries), default=0)
+    return [f"{name:<{width}}  {summary}" for name, summary in entries]
+
+
+def _format_entries(entries: Iterable[tuple[str, str]], width: int) -> list[str]:
+    return [f"  {name:<{width}}  {summary}" for name, summary in entries]
