@@ -55,7 +55,7 @@ _EXPORT_ENV = Verb(
 VERBS: dict[VerbPath, Verb] = {
     ("sync",): Verb(
         "sync",
-        "Sync partners, tenants, people and groups from ScaiKey",
+        "Sync partners, tenants, people and groups",
         (
             "scaiwave sync",
             "scaiwave sync --dry-run",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from scaiwave.cli.verbs import VERBS, VerbPath
+from scaiwave.cli.verbs import GROUPS, VERBS, VerbPath
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if path.name != "CHANGELOG.md")
@@ -45,7 +45,7 @@ def find_verb(words: list[str]) -> VerbPath:
 
 def find_unknown(words: list[str]) -> list[str]:
     """Return the words of the command that don't exist."""
-    if not words or words[0] in OTHERS:
+    if not words or words[0] in OTHERS or (tuple(words[:-1]) in GROUPS and words[-1] == "--help"):
         return []
     verb = find_verb(words)
     if not verb:
