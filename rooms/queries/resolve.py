@@ -16,6 +16,7 @@ from rooms.queries.visibility import visible_rooms, visible_workspaces
 from scaiwave.auth.operators import Operator
 from tenants.errors import AmbiguousName
 from tenants.models import Tenant
+from tenants.queries.nearest import find_nearest, suggest_nearest
 from tenants.queries.resolve import is_storable_text, parse_uuid
 
 RoomOrWorkspace = TypeVar("RoomOrWorkspace", Room, Workspace)
@@ -31,7 +32,15 @@ def resolve_room(operator: Operator, name: str, *, tenant: Tenant) -> Room:
         rooms.select_related("workspace", "creator", "tenant"), name, "room_alias"
     )
     if not matches:
-        raise RoomNotFound(f"Room not found in tenant {tenant.slug}: {name}.")
+        named = rooms.exclude(room_alias="")
+        raise RoomNotFound(
+            f"Room not found in tenant {tenant.slug}: {name}.",
+            fix=suggest_nearest(
+                find_nearest(operator, name, named, "room_alias"),
+                f"`scaiwave room list --tenant {tenant.slug}` lists all.",
+                RoomNotFound.fix.replace("<slug>", tenant.slug),
+            ),
+        )
     return _require_single(matches, name)
 
 
@@ -40,7 +49,14 @@ def resolve_workspace(operator: Operator, name: str, *, tenant: Tenant) -> Works
     workspaces = visible_workspaces(operator).filter(tenant=tenant)
     matches = _find_matches(workspaces.select_related("tenant"), name, "slug")
     if not matches:
-        raise WorkspaceNotFound(f"Workspace not found in tenant {tenant.slug}: {name}.")
+        raise WorkspaceNotFound(
+            f"Workspace not found in tenant {tenant.slug}: {name}.",
+            fix=suggest_nearest(
+                find_nearest(operator, name, workspaces, "slug"),
+                f"`scaiwave room workspaces --tenant {tenant.slug}` lists all.",
+                WorkspaceNotFound.fix.replace("<slug>", tenant.slug),
+            ),
+        )
     return _require_single(matches, name)
 
 

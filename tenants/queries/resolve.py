@@ -26,6 +26,7 @@ from tenants.errors import (
     TenantNotFound,
 )
 from tenants.models import Group, Participant, Partner, Tenant
+from tenants.queries.nearest import find_nearest, find_nearest_participant, suggest_nearest
 from tenants.queries.serializers import get_server_name
 from tenants.queries.visibility import (
     visible_groups,
@@ -42,9 +43,17 @@ Entity = TypeVar("Entity", Partner, Tenant, Participant, Group)
 
 def resolve_partner(operator: Operator, name: str) -> Partner:
     """Raises `PartnerNotFound` or `AmbiguousName`."""
+    partners = visible_partners(operator)
     return _require_single(
-        _find_matches(visible_partners(operator), _name_q(name, "slug", "scaikey_id")),
-        missing=PartnerNotFound(f"Partner not found: {name}."),
+        _find_matches(partners, _name_q(name, "slug", "scaikey_id")),
+        missing=lambda: PartnerNotFound(
+            f"Partner not found: {name}.",
+            fix=suggest_nearest(
+                find_nearest(operator, name, partners, "slug"),
+                "`scaiwave admin list-partners` lists all.",
+                PartnerNotFound.fix,
+            ),
+        ),
         name=name,
         describe=lambda partner: f"{partner.pk} ({partner.name})",
         fix=_USE_ID,
@@ -56,7 +65,14 @@ def resolve_tenant(operator: Operator, name: str) -> Tenant:
     tenants = visible_tenants(operator).select_related("partner")
     return _require_single(
         _find_matches(tenants, _name_q(name, "slug", "scaikey_tenant_id")),
-        missing=TenantNotFound(f"Tenant not found: {name}."),
+        missing=lambda: TenantNotFound(
+            f"Tenant not found: {name}.",
+            fix=suggest_nearest(
+                find_nearest(operator, name, tenants, "slug"),
+                "`scaiwave admin list-tenants` lists all.",
+                TenantNotFound.fix,
+            ),
+        ),
         name=name,
         describe=lambda tenant: f"{tenant.pk} ({tenant.slug})",
         fix=_USE_ID,
@@ -78,7 +94,14 @@ def resolve_participant(
     server_name = get_server_name()
     return _require_single(
         _prefer_present(matches),
-        missing=ParticipantNotFound(f"Participant not found{_format_scope(tenant)}: {name}."),
+        missing=lambda: ParticipantNotFound(
+            f"Participant not found{_format_scope(tenant)}: {name}.",
+            fix=suggest_nearest(
+                find_nearest_participant(operator, name, people),
+                _fill_in_tenant(ParticipantNotFound.fix, tenant),
+                _fill_in_tenant(ParticipantNotFound.fix, tenant),
+            ),
+        ),
         name=name,
         describe=lambda person: f"{person.fqid(server_name)} ({person}, {person.tenant.slug})",
         fix="Use the full @name:server of the one you mean, or its ID.",
@@ -92,7 +115,15 @@ def resolve_group(operator: Operator, name: str, *, tenant: Tenant | None = None
         groups = groups.filter(tenant=tenant)
     return _require_single(
         _prefer_present(_find_matches(groups, _name_q(name, "name", "scaikey_id"))),
-        missing=GroupNotFound(f"Group not found{_format_scope(tenant)}: {name}."),
+        missing=lambda: GroupNotFound(
+            f"Group not found{_format_scope(tenant)}: {name}.",
+            fix=suggest_nearest(
+                # The index of names begins with the tenant.
+                find_nearest(operator, name, groups, "name") if tenant else None,
+                _fill_in_tenant("`scaiwave admin list-groups --tenant <slug>` lists all.", tenant),
+                _fill_in_tenant(GroupNotFound.fix, tenant),
+            ),
+        ),
         name=name,
         describe=lambda group: f"{group.pk} (in {group.tenant.slug})",
         fix=_USE_ID if tenant else "Add --tenant <slug>, or use the ID of the one you mean.",
@@ -142,6 +173,10 @@ def _format_scope(tenant: Tenant | None) -> str:
     return f" in tenant {tenant.slug}" if tenant else ""
 
 
+def _fill_in_tenant(fix: str, tenant: Tenant | None) -> str:
+    return fix.replace("<slug>", tenant.slug) if tenant else fix
+
+
 def _find_matches(candidates: QuerySet[Entity], query: Q) -> list[Entity]:
     return list(candidates.filter(query).order_by("pk")[: MAX_CANDIDATES + 1])
 
@@ -155,13 +190,13 @@ def _prefer_present(matches: list[Entity]) -> list[Entity]:
 def _require_single(
     matches: Sequence[Entity],
     *,
-    missing: NotFoundError,
+    missing: Callable[[], NotFoundError],
     name: str,
     describe: Callable[[Entity], str],
     fix: str,
 ) -> Entity:
     if not matches:
-        raise missing
+        raise missing()
     if len(matches) == 1:
         return matches[0]
     listed = "; ".join(describe(match) for match in matches[:MAX_CANDIDATES])

@@ -19,6 +19,11 @@ from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import AmbiguousName, ParticipantNotFound, RoleNotFound
 from tenants.models import Group, GroupMembership, Participant, Role, RoleGrant, Tenant
 from tenants.queries.group_nesting import role_holder_counts
+from tenants.queries.nearest import (
+    find_nearest,
+    find_nearest_participant,
+    suggest_nearest,
+)
 from tenants.queries.resolve import (
     is_storable_text,
     parse_uuid,
@@ -26,6 +31,7 @@ from tenants.queries.resolve import (
     resolve_tenant,
 )
 from tenants.queries.serializers import Row, get_server_name, participant_row
+from tenants.queries.visibility import visible_participants
 
 SUPER_ADMIN = "super_admin"
 # The three roles of ScaiKey's tokens (ScaiKey docs, concepts/tokens-and-scopes). Every tenant has
@@ -54,7 +60,7 @@ class RoleAssignment:
         return [group.name for group in self.path]
 
 
-def resolve_role(tenant: Tenant, name: str) -> Role:
+def resolve_role(operator: Operator, tenant: Tenant, name: str) -> Role:
     """Return a role by slug or ID; a built-in role without a row is unsaved.
 
     Raises `RoleNotFound`.
@@ -62,9 +68,17 @@ def resolve_role(tenant: Tenant, name: str) -> Role:
     if (role := find_role(tenant, name)) is None:
         raise RoleNotFound(
             f"Role not found in tenant {tenant.slug}: {name}.",
-            fix=f"Run `scaiwave role list --tenant {tenant.slug}` to see its roles.",
+            fix=suggest_nearest(
+                _find_nearest_role(operator, tenant, name),
+                f"`scaiwave role list --tenant {tenant.slug}` lists all.",
+                f"Run `scaiwave role list --tenant {tenant.slug}` to see its roles.",
+            ),
         )
     return role
+
+
+def _find_nearest_role(operator: Operator, tenant: Tenant, name: str) -> str | None:
+    return find_nearest(operator, name, Role.objects.filter(tenant=tenant), "slug", *BUILT_IN)
 
 
 def find_role(tenant: Tenant, name: str) -> Role | None:
@@ -142,7 +156,7 @@ def _resolve_role_or_participant(
     operator: Operator, name: str, tenant: Tenant, entity_type: str | None
 ) -> Role | Participant:
     if entity_type == "role":
-        return resolve_role(tenant, name)
+        return resolve_role(operator, tenant, name)
     if entity_type == "participant":
         return resolve_participant(operator, name, tenant=tenant)
     role = find_role(tenant, name)
@@ -155,11 +169,17 @@ def _resolve_role_or_participant(
         )
     if match := role or person:
         return match
+    people = visible_participants(operator).filter(tenant=tenant)
     raise RoleNotFound(
         f"Role or participant not found in tenant {tenant.slug}: {name}.",
-        fix=f"Run `scaiwave role list --tenant {tenant.slug}` to see its roles, or "
-        f"`scaiwave admin list-participants --tenant {tenant.slug} --search <name>` to find "
-        "people.",
+        fix=suggest_nearest(
+            _find_nearest_role(operator, tenant, name)
+            or find_nearest_participant(operator, name, people),
+            f"`scaiwave role list --tenant {tenant.slug}` lists the roles.",
+            f"Run `scaiwave role list --tenant {tenant.slug}` to see its roles, or "
+            f"`scaiwave admin list-participants --tenant {tenant.slug} --search <name>` to find "
+            "people.",
+        ),
     )
 
 

@@ -114,7 +114,7 @@ def grant_role(
     """
     operator.require(Permission.MANAGE_ROLES)
     resolved_tenant = resolve_tenant(operator, tenant)
-    resolved_role = resolve_role(resolved_tenant, role)
+    resolved_role = resolve_role(operator, resolved_tenant, role)
     ensure_authority(operator, resolved_role)
     recipient = resolve_holder(operator, resolved_tenant, holder, is_group=is_group)
     ensure_not_oneself(operator, recipient)
@@ -218,7 +218,7 @@ def revoke_role(
     """
     operator.require(Permission.MANAGE_ROLES)
     resolved_tenant = resolve_tenant(operator, tenant)
-    resolved_role = resolve_role(resolved_tenant, role)
+    resolved_role = resolve_role(operator, resolved_tenant, role)
     ensure_authority(operator, resolved_role)
     grantee = resolve_holder(operator, resolved_tenant, holder, is_group=is_group)
     if resolved_role._state.adding:  # a built-in role that was never granted

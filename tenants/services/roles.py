@@ -158,7 +158,7 @@ def delete_role(
     """
     operator.require(Permission.MANAGE_ROLES)
     resolved_tenant = resolve_tenant(operator, tenant)
-    resolved_role = resolve_role(resolved_tenant, role)
+    resolved_role = resolve_role(operator, resolved_tenant, role)
     if resolved_role.is_built_in:
         raise RoleBuiltIn(
             f"Role {resolved_role.slug} is built in and can't be deleted.",

@@ -6,6 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from rooms.errors import RoomNotFound, WorkspaceNotFound
 from rooms.queries.resolve import resolve_room, resolve_workspace
+from scaiwave.auth.operators import Operator, Role
 from tenants.errors import AmbiguousName
 from tests.scaiwave.rows import participant, room, tenant, workspace
 from tests.tenants.factories import HOST_OPERATOR, make_tenant, make_tenant_admin
@@ -76,3 +77,46 @@ def test_fail_alias_that_equals_an_id() -> None:
     workspace(acme, str(main.pk))
     with pytest.raises(AmbiguousName):
         resolve_workspace(HOST_OPERATOR, str(main.pk), tenant=acme)
+
+
+def test_fail_names_the_nearest_of_the_same_tenant() -> None:
+    acme, globex = make_tenant("acme"), make_tenant("globex")
+    anna, main = participant(acme), workspace(acme)
+    room(main, anna, room_alias="lobby")
+    room(main, anna, "Nameless")
+    with pytest.raises(RoomNotFound) as no_room:
+        resolve_room(HOST_OPERATOR, "lbby", tenant=acme)
+    assert no_room.value.fix == (
+        "Did you mean `lobby`? `scaiwave room list --tenant acme` lists all."
+    )
+    with pytest.raises(WorkspaceNotFound) as no_workspace:
+        resolve_workspace(HOST_OPERATOR, "mian", tenant=acme)
+    assert no_workspace.value.fix == (
+        "Did you mean `main`? `scaiwave room workspaces --tenant acme` lists all."
+    )
+    outsiders = [
+        (HOST_OPERATOR, globex),
+        (make_tenant_admin(globex), acme),
+        (Operator("anna", Role.PARTICIPANT, tenant_id=acme.scaikey_tenant_id), acme),
+    ]
+    for operator, searched in outsiders:
+        with pytest.raises(RoomNotFound) as unnamed:
+            resolve_room(operator, "lbby", tenant=searched)
+        assert unnamed.value.fix == (
+            f"Run `scaiwave room list --tenant {searched.slug}` to list the rooms of a tenant."
+        )
+
+
+def test_fail_neighbours_of_rooms_are_read_from_an_index() -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL reads a small table without its index")
+    with CaptureQueriesContext(connection) as queries, pytest.raises(RoomNotFound):
+        resolve_room(HOST_OPERATOR, "lbby", tenant=tenant())
+    neighbours = [query["sql"] for query in queries.captured_queries if "LIMIT" in query["sql"]]
+    assert len(neighbours) == 2
+    for sql in neighbours:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            plan = " ".join(str(row[-1]) for row in cursor.fetchall())
+        assert "INDEX sw_rooms_alias" in plan
+        assert "TEMP B-TREE" not in plan
