@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -10,8 +12,10 @@ from django.test.utils import CaptureQueriesContext
 
 from scaiwave import registry
 from scaiwave.auth.operators import Operator
+from scaiwave.console.rich_output import print_rich_table
 from scaiwave.errors import UsageError
 from tenants.errors import PartnerNotFound
+from tenants.management.commands.list_tenants import COLUMNS
 from tenants.models import Tenant, TokenUsage
 from tenants.queries.tenants import list_tenants
 from tests.tenants.factories import (
@@ -131,10 +135,26 @@ def test_success_plain_table(columns: dict[str, dict[Tenant, Any]]) -> None:
     columns["rooms"] = {acme: 12345}
     columns["storage_bytes"] = {acme: 1536}
     assert run_command("list_tenants") == (
-        "Slug  Name       Status  Partner    Members   Rooms  Storage  AI tokens MTD\n"
-        "acme  Acme Corp  active  northwind        1  12,345  1.5 KiB              -\n"
-        "lab   Łab        active  -                0       -        -              -\n"
+        "Slug  Name       Members   Rooms  Storage  AI tokens MTD  Status  Partner\n"
+        "acme  Acme Corp        1  12,345  1.5 KiB              -  active  northwind\n"
+        "lab   Łab              0       -        -              -  active  -\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("width", "more"),
+    [(80, []), (95, ["Status"]), (120, ["Status", "Partner"])],
+)
+def test_success_table_at_a_terminal_keeps_the_six_columns(
+    width: int, more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    texts = ("thalassa", "Thalassa Chemicals & Co", "12,345", "300", "1.5 KiB", "-", "active")
+    shown = StringIO()
+    print_rich_table(COLUMNS, [[*texts, "northwind"]], shown)
+    header = shown.getvalue().splitlines()[1]
+    titles = ["Slug", "Name", "Members", "Rooms", "Storage", "AI tokens MTD", *more]
+    assert re.split(r"\s{2,}", header.strip()) == titles
 
 
 def test_success_json_has_every_key_and_raw_bytes(columns: dict[str, dict[Tenant, Any]]) -> None:

@@ -14,13 +14,13 @@ from tenants.queries.usage import format_rows
 
 COLUMNS = (
     Column("slug", "Slug", no_wrap=True),
-    Column("name", "Name", optional=True),
-    Column("status", "Status"),
-    Column("partner", "Partner", optional=True),
+    Column("name", "Name"),
     Column("members", "Members", ColumnType.COUNT),
     Column("rooms", "Rooms", ColumnType.COUNT),
     Column("storage_bytes", "Storage", ColumnType.BYTES),
     Column("ai_tokens_month", "AI tokens MTD", ColumnType.COUNT),
+    Column("status", "Status", optional=True),
+    Column("partner", "Partner", optional=True),
 )
 
 
