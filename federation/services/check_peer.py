@@ -56,8 +56,7 @@ class CheckPeerResult:
     dry_run: bool
 
     def document(self) -> Row:
-        document = {"peer": self.peer, "warnings": self.warnings, "handshake": not self.problem}
-        return {**document, "dry_run": True} if self.dry_run else document
+        return {"peer": self.peer, "ok": self.problem is None, "warnings": self.warnings}
 
 
 def check_peer(
@@ -154,10 +153,10 @@ def _build_row(
         "public_key": format_public_key(descriptor.key.public_key),
         "previous_key_ids": list(descriptor.previous),
         "protocol_versions": descriptor.protocol_versions,
-        "key_seen": comparison.status.value,
-        "key_seen_since": comparison.since,
+        "key_status": comparison.status.value,
+        "key_seen_at": comparison.since,
         "last_key_id": comparison.last_key_id,
-        "policy_lets_in": decision.is_allowed,
+        "policy_allows": decision.is_allowed,
         "policy": decision.reason,
         "clock_offset_seconds": None if offset is None else round(offset),
     }

@@ -67,9 +67,7 @@ class GenerateKeyResult:
         return f"Key {self.key['key_id']} created; it signs from now on."
 
     def document(self) -> Row:
-        if self.key is None:
-            return {"key": None, "generated": False, "dry_run": True}
-        return {"key": self.key, "generated": True}
+        return {"key": self.key, "changed": True}
 
 
 def generate_key(*, operator: Operator, now: datetime, dry_run: bool = False) -> GenerateKeyResult:
@@ -118,7 +116,7 @@ class RotateKeyResult:
 
     @property
     def sentence(self) -> str:
-        old, until = self.previous["key_id"], self.previous["verifies_until"]
+        old, until = self.previous["key_id"], self.previous["verification_ends_at"]
         if self.key is None:
             return f"Would create a new key; {old} would verify until {until:%Y-%m-%d %H:%M} UTC."
         new = self.key["key_id"]
@@ -130,8 +128,12 @@ class RotateKeyResult:
         )
 
     def document(self) -> Row:
-        document = {"key": self.key, "previous": self.previous, "rotated": self.rotated}
-        return {**document, "dry_run": True} if self.key is None else document
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {
+            "key": self.key,
+            "previous_key": self.previous,
+            "changed": self.rotated or self.key is None,
+        }
 
 
 def rotate_key(
@@ -242,7 +244,7 @@ class RevokeKeyResult:
 
     key: Row
     revoked: bool
-    nothing_signs: bool
+    no_signing_key: bool
     dry_run: bool = False
 
     @property
@@ -257,7 +259,7 @@ class RevokeKeyResult:
     @property
     def warning(self) -> str:
         """What to do if this server has no signing key now; empty if it has one."""
-        if not self.nothing_signs:
+        if not self.no_signing_key:
             return ""
         return (
             "This server has no signing key now. Run `scaiwave admin federation key generate`, "
@@ -265,12 +267,12 @@ class RevokeKeyResult:
         )
 
     def document(self) -> Row:
-        document = {
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {
             "key": self.key,
-            "revoked": self.revoked,
-            "nothing_signs": self.nothing_signs,
+            "changed": self.revoked or (self.dry_run and self.key["revoked_at"] is None),
+            "no_signing_key": self.no_signing_key,
         }
-        return {**document, "dry_run": True} if self.dry_run else document
 
 
 def revoke_key(
@@ -347,7 +349,7 @@ def _build_revoke_result(
 ) -> RevokeKeyResult:
     signing = signing_key(now)
     return RevokeKeyResult(
-        build_key_row(key, signing, now), revoked, nothing_signs=signing is None, dry_run=dry_run
+        build_key_row(key, signing, now), revoked, no_signing_key=signing is None, dry_run=dry_run
     )
 
 
@@ -380,8 +382,11 @@ class ReencryptKeysResult:
         )
 
     def document(self) -> Row:
-        document: Row = {"reencrypted": self.reencrypted, "unchanged": self.unchanged}
-        return {**document, "dry_run": True} if self.dry_run else document
+        return {
+            "reencrypted": self.reencrypted,
+            "unchanged": self.unchanged,
+            "changed": bool(self.reencrypted),
+        }
 
 
 def reencrypt_keys(

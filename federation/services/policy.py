@@ -60,8 +60,12 @@ class SetPolicyResult:
         )
 
     def document(self) -> Row:
-        document = {"policy": self.policy, "changed": self.changed}
-        return {**document, "dry_run": True} if self.dry_run else document
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        changes = [
+            {"field": field, "old": before, "new": after}
+            for field, (before, after) in self.changed.items()
+        ]
+        return {"policy": self.policy, "changed": bool(changes), "changes": changes}
 
 
 def set_policy(

@@ -146,7 +146,7 @@ def _check_credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveE
             problem = error
     document = {
         "accepted": problem is None,
-        "reach": token_scope or None,
+        "token_scope": token_scope or None,
         "error": {"code": problem.code, "message": problem.message} if problem else None,
     }
     return document, problem

@@ -15,6 +15,7 @@ from scaiwave.errors import UsageError
 if TYPE_CHECKING:
     from rooms.queries.verify_bundle import VerifiedBundle
     from rooms.services.imports.import_room import ImportResult
+    from tenants.queries.serializers import Row
 
 IMPORT_COLUMNS = (
     Column("name", "Name"),
@@ -67,11 +68,31 @@ def print_import_result(output: Output, imported: ImportResult) -> None:
     for warning in imported.warnings:
         output.warn(warning)
     if output.as_json:
-        output.print_json(imported.document())
+        output.print_json(build_import_document(imported))
         return
     output.print_line(imported.sentence)
     is_new = imported.imported or imported.dry_run
     output.print_record(IMPORT_COLUMNS if is_new else EXISTING_ROOM_COLUMNS, imported.row())
+
+
+def build_import_document(imported: ImportResult) -> Row:
+    """Return what --json prints; the HTTP API has a document of its own, `imported.document()`.
+
+    `changed` is also true for what a dry run would change.
+    """
+    document = imported.document()
+    changed, media = document.pop("imported"), document.pop("media")
+    return {
+        "room": document.pop("room"),
+        "changed": changed or imported.dry_run,
+        **document,
+        "media": {
+            "stored": media["stored"],
+            "already_stored": media["already_there"],
+            "infected": media["infected"],
+            "missing": media["missing"],
+        },
+    }
 
 
 def print_verification(output: Output, verified: VerifiedBundle) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Generator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
+from uuid import UUID
 
 from django.db.models import BigIntegerField, Count, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
@@ -24,10 +26,11 @@ from rooms.queries.media import mark_missing
 from rooms.queries.resolve import resolve_room, resolve_workspace
 from rooms.queries.visibility import visible_rooms
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.sql import batched
 from tenants.models import AuditEntry
 from tenants.queries.resolve import is_storable_text, resolve_tenant
 from tenants.queries.serializers import Row, get_server_name, last_audit_entries
-from tenants.queries.sorting import parse_sort, sort_rows
+from tenants.queries.sorting import parse_sort, sort_ids
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
@@ -45,6 +48,15 @@ SORTABLE = {
     "last-event": "last_event_at",
     "created": "created_at",
 }
+# The fields of those keys that are named differently in the models and in `RoomStats`.
+SORT_FIELDS = {
+    "alias": "room_alias",
+    "type": "room_type",
+    "workspace": "workspace__slug",
+    "members": "members_joined",
+    "events": "event_count",
+}
+BATCH_SIZE = 500
 
 
 class RoomStats(TypedDict):
@@ -65,12 +77,13 @@ def list_rooms(
     sort: str = "name",
     reverse: bool = False,
     limit: int | None = None,
-) -> list[Row]:
-    """Return the rooms of one tenant with their figures, in a constant number of queries.
+) -> Generator[Row, None, None]:
+    """Return the rooms of one tenant with their figures.
 
+    Yields one row at a time, in one query for each batch; only the values to sort by are held.
     `search` is a part of a name or alias, in any case. A minus before the sort column reverses the
     order, as does `reverse`; empty values come last either way. Raises `TenantNotFound`,
-    `WorkspaceNotFound`, `AmbiguousName` or `UsageError`.
+    `WorkspaceNotFound`, `AmbiguousName` or `UsageError`, at once.
     """
     operator.require(Permission.VIEW)
     key, is_descending = parse_sort(sort, SORTABLE, example="events")
@@ -78,8 +91,23 @@ def list_rooms(
     rooms = visible_rooms(operator).filter(_filter_q(room_type, state, search), tenant=resolved)
     if workspace is not None:
         rooms = rooms.filter(workspace=resolve_workspace(operator, workspace, tenant=resolved))
-    rows = sorted((_build_room_row(room) for room in _annotate_stats(rooms)), key=_name_sort_key)
-    return sort_rows(rows, key, reverse=is_descending != reverse)[:limit]
+    values = _get_sort_values(rooms, key)
+    return _iter_rows(sort_ids(values, reverse=is_descending != reverse)[:limit])
+
+
+def _get_sort_values(rooms: QuerySet[Room], key: str) -> dict[UUID, Any]:
+    """Return the values of a column, in the order of the names; rooms without a name come last."""
+    field = SORT_FIELDS.get(key, key)
+    values = _annotate_stats(rooms).order_by().values_list("pk", "name", field)
+    ordered = sorted(values, key=lambda row: (not row[1], row[1].casefold(), str(row[0])))
+    return {room_id: value for room_id, _, value in ordered}
+
+
+def _iter_rows(ids: list[UUID]) -> Generator[Row, None, None]:
+    for batch in batched(ids, BATCH_SIZE):
+        rooms = {room.pk: room for room in _annotate_stats(Room.objects.filter(pk__in=batch))}
+        for room_id in filter(rooms.__contains__, batch):
+            yield _build_room_row(rooms[room_id])
 
 
 def show_room(*, operator: Operator, name: str, tenant: str) -> Row:
@@ -103,15 +131,15 @@ def show_room(*, operator: Operator, name: str, tenant: str) -> Row:
         "imported_from": _get_source(room),
         "memberships": _list_members(room, server_name),
         "media": list_room_media(room),
-        "audit": last_audit_entries(audit),
+        "audit_entries": last_audit_entries(audit),
     }
 
 
 def list_room_media(room: Room) -> list[Row]:
     """Return the attachments of a room by file name.
 
-    `missing` is the reason why the bytes are missing, in the words of a bundle, or None. Looks up
-    each file in the media store once. Raises `ExportDamaged` if the media store can't be read.
+    `missing_reason` is why the bytes are missing, in the words of a bundle, or None. Looks up each
+    file in the media store once. Raises `ExportDamaged` if the media store can't be read.
     """
     attachments = mark_missing(room.tenant_id, get_media(room), with_bytes=True)
     return [
@@ -119,10 +147,10 @@ def list_room_media(room: Room) -> list[Row]:
             "id": attachment.media_id,
             "name": attachment.name,
             "sha256": attachment.sha256,
-            "size": attachment.size,
+            "size_bytes": attachment.size,
             "mime_type": attachment.mime_type,
             "scan_status": attachment.scan_status,
-            "missing": attachment.missing,
+            "missing_reason": attachment.missing,
         }
         for attachment in sorted(attachments, key=lambda each: (each.name, each.sha256))
     ]
@@ -145,10 +173,6 @@ def _search_q(search: str) -> Q:
         return Q(pk__in=[])
     pattern = re.escape(search)
     return Q(name__iregex=pattern) | Q(room_alias__iregex=pattern)
-
-
-def _name_sort_key(row: Row) -> tuple[bool, str, str]:
-    return not row["name"], str(row["name"]).casefold(), str(row["id"])
 
 
 def _annotate_stats(rooms: QuerySet[Room]) -> QuerySet[WithAnnotations[Room, RoomStats]]:
@@ -227,5 +251,5 @@ def _get_source(room: Room) -> Row | None:
         "server_name": source.source_server_name,
         "manifest_sha256": source.manifest_sha256,
         "operator": source.operator,
-        "at": source.created_at,
+        "imported_at": source.created_at,
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from rooms.models import Event, SearchBackfill
 from rooms.queries.resolve import resolve_room
@@ -12,18 +14,22 @@ from rooms.search.base import IndexCounts
 from rooms.search.query import SearchQuery, make_snippet, parse_query
 from rooms.services.search.runs import BackfillOptions, build_scope, pending_ranges
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.sql import batched
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row
 
+BATCH_SIZE = 500
+
 
 def search_rooms(
     *, operator: Operator, text: str, tenant: str, room: str | None = None, limit: int = 20
-) -> list[Row]:
+) -> Generator[Row, None, None]:
     """Return messages of one tenant that contain every word of the text, the best first.
 
-    Raises `SearchEmpty`, `SearchTooLong`, `TenantNotFound`, `RoomNotFound` or `AmbiguousName`,
-    and what calling the search server raises if one is configured.
+    Yields one row at a time. Raises `SearchEmpty`, `SearchTooLong`, `TenantNotFound`,
+    `RoomNotFound` or `AmbiguousName`, and what calling the search server raises if one is
+    configured, at once.
     """
     operator.require(Permission.VIEW)
     query = parse_query(text)
@@ -31,9 +37,17 @@ def search_rooms(
     room_id = resolve_room(operator, room, tenant=resolved).pk if room is not None else None
     with open_index(interactive=True) as index:
         event_ids = index.search(resolved.pk, query, room_id=room_id, limit=limit)
-    events = Event.objects.filter(tenant=resolved).select_related("room", "sender")
-    by_id = events.in_bulk(event_ids)  # in several statements if there are very many
-    return [_build_hit(by_id[key], query) for key in event_ids if key in by_id]
+    return _iter_hits(resolved, event_ids, query)
+
+
+def _iter_hits(
+    tenant: Tenant, event_ids: list[UUID], query: SearchQuery
+) -> Generator[Row, None, None]:
+    for batch in batched(event_ids, BATCH_SIZE):
+        events = Event.objects.filter(tenant=tenant).select_related("room", "sender")
+        by_id = events.in_bulk(batch)
+        for event_id in filter(by_id.__contains__, batch):
+            yield _build_hit(by_id[event_id], query)
 
 
 def _build_hit(event: Event, query: SearchQuery) -> Row:
@@ -41,7 +55,7 @@ def _build_hit(event: Event, query: SearchQuery) -> Row:
     content = event.content
     body = content.get("body") if isinstance(content, dict) else None
     return {
-        "event_id": event.pk,
+        "id": event.pk,
         "room_id": event.room_id,
         "room": str(event.room),
         "sender_id": event.sender_id,

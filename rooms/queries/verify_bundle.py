@@ -122,19 +122,17 @@ class VerifiedBundle:
     def document(self) -> Row:
         document = self.signature
         signature = {
-            "verdict": self.verification.status.value,
-            "why": self.verification.reason or None,
+            "status": self.verification.status.value,
+            "reason": self.verification.reason or None,
             "key_id": document.key_id if document else None,
             "server_name": document.server_name if document else None,
             "signed_at": document.signed_at if document else None,
         }
         return {
-            "bundle": {
-                **self.facts(),
-                "good": self.error is None,
-                "signature": signature,
-                "problems": self.problem_rows(),
-            }
+            "valid": self.error is None,
+            **self.facts(),
+            "signature": signature,
+            "problems": self.problem_rows(),
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Generator, Iterator, Sequence
 from uuid import UUID
 
 from django.db.models import Count
@@ -10,10 +11,12 @@ from django.db.models import Count
 from rooms.models import Room, Workspace, WorkspaceMember, WorkspaceRole
 from rooms.queries.visibility import visible_workspaces
 from scaiwave.auth.operators import Operator, Permission
-from tenants.models import ACTIVE, Participant, Tenant
+from scaiwave.sql import batched
+from tenants.models import Participant, active_q
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row, get_server_name
 
+BATCH_SIZE = 200
 MAY_IMPORT = (WorkspaceRole.OWNER, WorkspaceRole.EDITOR)
 
 
@@ -22,34 +25,35 @@ def can_import_somewhere(participant: Participant) -> bool:
     return WorkspaceMember.objects.filter(participant=participant, role__in=MAY_IMPORT).exists()
 
 
-def list_workspaces(*, operator: Operator, tenant: str) -> list[Row]:
-    """Return the workspaces of one tenant by slug, in a constant number of queries.
+def list_workspaces(
+    *, operator: Operator, tenant: str, limit: int | None = None
+) -> Generator[Row, None, None]:
+    """Return the workspaces of one tenant by slug, in a constant number of queries for each batch.
 
-    `may_import` lists the active owners and editors, owners first; each can be named in an import.
-    Raises `TenantNotFound` or `AmbiguousName`.
+    `importers` lists the active owners and editors, owners first; each can be named in an import.
+    Yields one row at a time. Raises `TenantNotFound` or `AmbiguousName`, at once.
     """
     operator.require(Permission.VIEW)
     resolved = resolve_tenant(operator, tenant)
-    room_counts = dict(
-        Room.objects.filter(tenant=resolved)
-        .values_list("workspace")
-        .annotate(Count("pk"))
-        .order_by()
-    )
-    role_counts, importers = _count_roles(resolved), _list_importers(resolved)
     workspaces = visible_workspaces(operator).filter(tenant=resolved).order_by("slug", "pk")
-    return [
-        {
-            **_build_workspace_row(workspace),
-            "rooms": room_counts.get(workspace.pk, 0),
-            **{
-                f"{role}s": role_counts.get((workspace.pk, role), 0)
-                for role in WorkspaceRole.values
-            },
-            "may_import": importers[workspace.pk],
-        }
-        for workspace in workspaces
-    ]
+    return _iter_rows(workspaces[:limit].iterator(chunk_size=BATCH_SIZE))
+
+
+def _iter_rows(workspaces: Iterator[Workspace]) -> Generator[Row, None, None]:
+    for batch in batched(workspaces, BATCH_SIZE):
+        rooms = Room.objects.filter(workspace__in=batch).values_list("workspace")
+        room_counts = dict(rooms.annotate(Count("pk")).order_by())
+        role_counts, importers = _count_roles(batch), _list_importers(batch)
+        for workspace in batch:
+            yield {
+                **_build_workspace_row(workspace),
+                "rooms": room_counts.get(workspace.pk, 0),
+                **{
+                    f"{role}s": role_counts.get((workspace.pk, role), 0)
+                    for role in WorkspaceRole.values
+                },
+                "importers": importers[workspace.pk],
+            }
 
 
 def _build_workspace_row(workspace: Workspace) -> Row:
@@ -64,18 +68,16 @@ def _build_workspace_row(workspace: Workspace) -> Row:
     }
 
 
-def _count_roles(tenant: Tenant) -> dict[tuple[UUID, str], int]:
+def _count_roles(workspaces: Sequence[Workspace]) -> dict[tuple[UUID, str], int]:
     """Count the members of each role in each workspace, active or not."""
-    members = WorkspaceMember.objects.filter(tenant=tenant)
+    members = WorkspaceMember.objects.filter(workspace__in=workspaces)
     rows = members.values_list("workspace", "role").annotate(count=Count("pk")).order_by()
     return {(workspace_id, role): count for workspace_id, role, count in rows}
 
 
-def _list_importers(tenant: Tenant) -> defaultdict[UUID, list[Row]]:
+def _list_importers(workspaces: Sequence[Workspace]) -> defaultdict[UUID, list[Row]]:
     members = WorkspaceMember.objects.filter(
-        tenant=tenant,
-        role__in=MAY_IMPORT,
-        participant__in=Participant.objects.filter(ACTIVE, tenant=tenant),
+        active_q("participant__"), workspace__in=workspaces, role__in=MAY_IMPORT
     ).select_related("participant")
     server_name = get_server_name()
     importers: defaultdict[UUID, list[Row]] = defaultdict(list)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from argparse import ArgumentParser
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import IO, Any, cast
@@ -15,10 +17,11 @@ from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFo
 from scaiwave.auth import operators
 from scaiwave.cli.entry import STARTED_AT
 from scaiwave.cli.overview import format_subcommands
-from scaiwave.cli.parsers import UsageErrorMixin, format_usage
+from scaiwave.cli.parsers import UsageErrorMixin, format_usage, positive_int
 from scaiwave.cli.verbs import EXIT_CODES, VERBS, Verb, VerbPath
+from scaiwave.console.columns import Column, Row
 from scaiwave.console.output import Output, is_terminal
-from scaiwave.errors import ConfirmationNeeded, RefusedError
+from scaiwave.errors import ConfirmationNeeded, RefusedError, UsageError
 
 LOG_LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO, 3: logging.DEBUG}
 
@@ -34,7 +37,7 @@ class VerbFormatter(DjangoHelpFormatter):
     """Lists the command's own options first, and keeps the line breaks of a text."""
 
     # Django moves these options to the end; those of every command belong there too.
-    show_last = DjangoHelpFormatter.show_last | {"--json", "--quiet", "--no-input"}
+    show_last = DjangoHelpFormatter.show_last | {"--json", "--quiet", "--no-input", "--yes"}
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text if "\n" in text else super()._fill_text(text, width, indent)
@@ -47,15 +50,18 @@ class VerbParser(UsageErrorMixin, CommandParser):
 class OperatorCommand(BaseCommand):
     """A command: it parses its arguments, calls one function, and prints the result.
 
-    `changes` adds --dry-run. `started_at` is when the console script was started; None if the
-    command was run another way. Errors are raised; the console script turns them into exit codes.
+    `changes` adds --dry-run; `destructive` adds --yes. `started_at` is when the console script was
+    started; None if the command was run another way. Errors are raised; the console script turns
+    them into exit codes.
     """
 
     requires_system_checks = []
     changes = False
+    destructive = False
     started_at: datetime | None = None
     output: Output
     no_input: bool
+    dry_run: bool
 
     @cached_property
     def operator(self) -> operators.Operator:
@@ -107,6 +113,13 @@ class OperatorCommand(BaseCommand):
             action="store_true",
             help="do not prompt; answer yes to every confirmation",
         )
+        if self.destructive:
+            parser.add_argument(
+                "--yes",
+                action="store_true",
+                dest="no_input",
+                help="do not ask for confirmation; same as --no-input",
+            )
         group.add_argument(
             "-v",
             "--verbosity",
@@ -134,7 +147,13 @@ class OperatorCommand(BaseCommand):
             zone=settings.LOCAL_ZONE,
         )
         self.no_input = options["no_input"]
+        self.dry_run = options.get("dry_run", False)
         return super().execute(*args, **options)
+
+    def print_result(self, document: Mapping[str, Any]) -> None:
+        """With --json, print what the command did: every act says whether it was a dry run."""
+        if self.output.as_json:
+            self.output.print_json({**document, "dry_run": self.dry_run})
 
     def can_ask(self) -> bool:
         return (
@@ -181,6 +200,94 @@ class OperatorCommand(BaseCommand):
             self.output.prompt("\n")  # After Ctrl-D the cursor is still behind the question.
         if answer.strip().lower() not in {"y", "yes"}:
             raise ConfirmationDeclined("Cancelled. No changes were made.")
+
+
+class ListCommand(OperatorCommand):
+    """A command that prints a list. It reads the rows one by one, and never holds them all.
+
+    `plural` is the key of the list in JSON. `keys` are the columns of --csv: every key of a row,
+    with `partner.slug` for the key of a nested object. `default_limit` None means no limit.
+    `json_lines` adds --jsonl.
+    """
+
+    plural: str
+    columns: Sequence[Column]
+    keys: Sequence[str]
+    default_limit: int | None = None
+    json_lines = False
+
+    def load_rows(self, *args: Any, **options: Any) -> Iterable[Row]:
+        """Return the rows as JSON has them. A generator is closed if not all rows are read."""
+        raise NotImplementedError
+
+    def get_columns(self, **options: Any) -> Sequence[Column]:
+        return self.columns
+
+    def format_row(self, row: Row) -> Row:
+        """Return the row for tables."""
+        return row
+
+    def format_csv_row(self, row: Row) -> Row:
+        return row
+
+    def load_rest(self) -> Mapping[str, Any]:
+        """Return further keys of the JSON document, once all rows are printed."""
+        return {}
+
+    def print_notes(self) -> None:
+        """Print messages below the table."""
+
+    def get_keys(self) -> Sequence[str]:
+        """Return the columns of --csv."""
+        return self.keys
+
+    def _add_common_options(self, parser: ArgumentParser) -> None:
+        default = "all" if self.default_limit is None else self.default_limit
+        note = "; with --jsonl all" if self.json_lines and self.default_limit is not None else ""
+        parser.add_argument(
+            "--limit",
+            metavar="N",
+            type=positive_int,
+            help=f"maximum number of results (default {default}{note})",
+        )
+        parser.add_argument(
+            "--csv", action="store_true", help="print comma-separated values with all columns"
+        )
+        if self.json_lines:
+            parser.add_argument(
+                "--jsonl",
+                action="store_true",
+                help="print one JSON object per line, as rows are read",
+            )
+        super()._add_common_options(parser)
+
+    def handle(self, **options: Any) -> None:
+        is_json_lines = options.get("jsonl", False)
+        self._check_formats(options)
+        if options["limit"] is None and not is_json_lines:
+            options["limit"] = self.default_limit
+        rows = self.load_rows(**options)
+        # If the reader stops early, the cursor must be closed before the connection.
+        with closing(rows) if isinstance(rows, Generator) else nullcontext():
+            if is_json_lines:
+                self.output.print_json_lines(rows)
+            elif options["csv"]:
+                self.output.print_csv(self.get_keys(), map(self.format_csv_row, rows))
+            else:
+                shown = rows if self.output.as_json else map(self.format_row, rows)
+                self.output.print_table(
+                    self.plural, self.get_columns(**options), shown, load_rest=self.load_rest
+                )
+        if not is_json_lines:
+            self.print_notes()
+
+    def _check_formats(self, options: Mapping[str, Any]) -> None:
+        """Raises `UsageError`."""
+        formats = [f"--{name}" for name in ("json", "jsonl", "csv") if options.get(name)]
+        if len(formats) > 1:
+            raise UsageError(
+                f"Can't combine {' and '.join(formats)}.", fix="Choose one output format."
+            )
 
 
 def format_epilog(words: VerbPath, verb: Verb) -> str:

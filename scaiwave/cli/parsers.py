@@ -1,9 +1,9 @@
-"""Parsers that report usage errors like all other errors, also as JSON."""
+"""Parsers that report usage errors like all other errors, also as JSON, and types of options."""
 
 from __future__ import annotations
 
 import sys
-from argparse import SUPPRESS, Action, ArgumentParser
+from argparse import SUPPRESS, Action, ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any, NoReturn
@@ -11,6 +11,13 @@ from typing import Any, NoReturn
 from scaiwave.errors import UsageError
 
 USAGE_WIDTH = 80
+
+
+def positive_int(text: str) -> int:
+    """Parse a whole number above 0."""
+    if not text.isdecimal() or int(text) == 0:
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 class UsageErrorMixin(ArgumentParser):

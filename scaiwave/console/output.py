@@ -1,21 +1,25 @@
-"""The output of commands: tables at terminals, plain columns in pipes, JSON for programs.
+"""The output of commands: tables at terminals, plain columns in pipes, JSON and CSV for programs.
 
 Results go to stdout, messages to stderr. With --json, stdout is one document and nothing else.
+Lists are printed while their rows are read. The first row is read before anything is printed, so
+that an error leaves stdout empty.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
 from enum import Enum
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
@@ -25,6 +29,10 @@ from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.errors import ScaiWaveError, SettingInvalid
 
 EMPTY_CELL = "-"
+MAX_MEASURED_ROWS = 1000
+"""Rows that decide the width of plain columns; longer cells of later rows are not aligned."""
+FORMULA_SIGNS = ("=", "+", "-", "@")
+"""A spreadsheet takes a text that begins with one of them for a formula."""
 PROGRESS_INTERVAL_SECONDS = 10.0
 """Between two lines of progress without a terminal."""
 
@@ -123,18 +131,46 @@ class Output:
         self.verbose = verbose
         self.zone = zone
 
-    def print_table(self, plural: str, columns: Sequence[Column], rows: Sequence[Row]) -> None:
-        """Print rows as a table, or as {plural: [...]} with every key a row has."""
+    def print_table(
+        self,
+        plural: str,
+        columns: Sequence[Column],
+        rows: Iterable[Row],
+        *,
+        load_rest: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        """Print rows as a table, or as {plural: [...]} with every key a row has.
+
+        Only a table at a terminal holds all rows. `load_rest` is called after the last row and
+        returns further keys of the JSON document.
+        """
+        iterator = iter(rows)
+        first = list(islice(iterator, 1))
         if self.as_json:
-            self.print_json({plural: list(rows)})
-        elif not rows:
+            self._print_json_list(plural, chain(first, iterator), load_rest)
+        elif not first:
             self.log(f"No {plural.replace('_', ' ')}.")
         else:
-            cells = [
-                [self._format_cell(row.get(column.key), column.kind) for column in columns]
-                for row in rows
-            ]
-            self._print_cells(columns, cells)
+            self._print_cells(columns, chain(first, iterator))
+
+    def print_csv(self, keys: Sequence[str], rows: Iterable[Row]) -> None:
+        """Print a header of these keys, then a line for each row.
+
+        `partner.slug` is the slug of the partner; its header is `partner_slug`. Lists are joined by
+        a space, and other objects are JSON. Texts that a spreadsheet would take for a formula
+        begin with an apostrophe.
+        """
+        iterator = iter(rows)
+        first = list(islice(iterator, 1))
+        writer = csv.writer(self.stdout, lineterminator="\n")
+        writer.writerow(key.replace(".", "_") for key in keys)
+        for row in chain(first, iterator):
+            writer.writerow(_format_csv_cell(_look_up(row, key)) for key in keys)
+
+    def print_json_lines(self, rows: Iterable[Row]) -> None:
+        """Print each row as one line of JSON, as soon as it is read."""
+        for row in rows:
+            self.stdout.write(to_json(row, indent=None) + "\n")
 
     def print_record(self, columns: Sequence[Column], row: Row) -> None:
         """Print one object as lines of name and value, or as a JSON object."""
@@ -148,9 +184,28 @@ class Output:
 
     def print_json(self, document: Any) -> None:
         """Print a JSON document in UTF-8, or in ASCII if the stream has another encoding."""
+        self.stdout.write(to_json(document, ascii_only=self._is_ascii_only) + "\n")
+
+    def _print_json_list(
+        self, plural: str, rows: Iterator[Row], load_rest: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        """Print what `print_json` prints for the whole document."""
+        before = after = ""
+        opening = f"{{\n  {to_json(plural)}: ["
+        for row in rows:
+            text = to_json(row, ascii_only=self._is_ascii_only).replace("\n", "\n    ")
+            self.stdout.write(f"{opening}{before}\n    {text}")
+            opening, before, after = "", ",", "\n  "
+        self.stdout.write(f"{opening}{after}]")
+        for key, value in load_rest().items():
+            text = to_json(value, ascii_only=self._is_ascii_only).replace("\n", "\n  ")
+            self.stdout.write(f",\n  {to_json(key)}: {text}")
+        self.stdout.write("\n}\n")
+
+    @property
+    def _is_ascii_only(self) -> bool:
         encoding = getattr(self.stdout, "encoding", None) or "utf-8"
-        ascii_only = encoding.lower().replace("-", "") != "utf8"
-        self.stdout.write(to_json(document, ascii_only=ascii_only) + "\n")
+        return encoding.lower().replace("-", "") != "utf8"
 
     def print_line(self, text: str = "") -> None:
         """Print a line of the result. With --json there is only the document."""
@@ -245,25 +300,58 @@ class Output:
             local = time_.astimezone(UTC)
         return f"{local.replace(tzinfo=None).isoformat(' ', 'seconds')} {local.tzname()}"
 
-    def _print_cells(self, columns: Sequence[Column], cells: list[list[str]]) -> None:
+    def _print_cells(self, columns: Sequence[Column], rows: Iterable[Row]) -> None:
+        cells = (
+            [self._format_cell(row.get(column.key), column.kind) for column in columns]
+            for row in rows
+        )
         if is_terminal(self.stdout):
             from scaiwave.console.rich_output import print_rich_table
 
-            print_rich_table(columns, cells, self.stdout)
+            print_rich_table(columns, list(cells), self.stdout)
         else:
             self._print_plain_table(columns, cells)
 
-    def _print_plain_table(self, columns: Sequence[Column], cells: list[list[str]]) -> None:
-        lines = [[column.title for column in columns], *cells]
+    def _print_plain_table(self, columns: Sequence[Column], cells: Iterator[list[str]]) -> None:
+        measured = [[column.title for column in columns], *islice(cells, MAX_MEASURED_ROWS)]
         widths = [
-            max(display_width(line[index]) for line in lines) for index in range(len(columns))
+            max(display_width(line[index]) for line in measured) for index in range(len(columns))
         ]
-        for line in lines:
+        for line in chain(measured, cells):
             padded = (
                 _pad(cell, width, right=column.is_number)
                 for cell, width, column in zip(line, widths, columns, strict=True)
             )
             self.stdout.write("  ".join(padded).rstrip() + "\n")
+
+
+def _look_up(row: Row, key: str) -> Any:
+    """Return the value of a key such as `partner.slug`; None if there is no partner."""
+    value: Any = row
+    for part in key.split("."):
+        value = None if value is None else value[part]
+    return value
+
+
+def _format_csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, datetime | UUID | Enum):
+        value = json_default(value)
+    elif isinstance(value, list | tuple):
+        value = " ".join(map(_format_csv_part, value))
+    elif isinstance(value, Mapping):
+        value = to_json(value, indent=None)
+    text = strip_control_chars(str(value))
+    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+
+
+def _format_csv_part(value: Any) -> str:
+    return value if isinstance(value, str) else to_json(value, indent=None)
 
 
 def _pad(cell: str, width: int, *, right: bool) -> str:

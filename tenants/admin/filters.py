@@ -29,7 +29,7 @@ class StatusFilter(ConditionFilter):
 
     title = "status"
     parameter_name = "status"
-    conditions = {"active": ACTIVE, "suspended": ~ACTIVE & ~DEACTIVATED, "absent": DEACTIVATED}
+    conditions = {"active": ACTIVE, "suspended": ~ACTIVE & ~DEACTIVATED, "deactivated": DEACTIVATED}
 
 
 class PresenceFilter(ConditionFilter):

@@ -13,13 +13,6 @@ from django.utils import timezone
 NO_LIMIT = "none"
 
 
-def positive_int(text: str) -> int:
-    """Parse a whole number above 0."""
-    if not text.isdecimal() or int(text) == 0:
-        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
 def limit_arg(text: str) -> int | str:
     """Parse a limit. The word `none` means unlimited; Python's None means the option is omitted."""
     if text == NO_LIMIT:

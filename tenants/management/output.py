@@ -8,14 +8,19 @@ from datetime import datetime
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
 from tenants.queries.serializers import Row
-from tenants.queries.usage import cap_warning, format_age
+from tenants.queries.usage import UsageSummary
 
 AUDIT_COLUMNS = (
-    Column("at", "Time", ColumnType.TIME),
+    Column("created_at", "Time", ColumnType.TIME),
     Column("operator", "Operator"),
     Column("action", "Action"),
     Column("subject", "Subject"),
 )
+
+STATUS_KEYS = (
+    *("scaikey_status", "deactivated_at", "suspended_manually_at", "created_at", "updated_at"),
+)
+"""The keys of partners, tenants and participants that tell more about their status."""
 
 Section = tuple[str, Sequence[Column], Sequence[Row]]
 
@@ -50,9 +55,9 @@ def with_paths(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def print_usage_notes(output: Output, tenants: Sequence[Row], now: datetime) -> None:
+def print_usage_notes(output: Output, usage: UsageSummary, now: datetime) -> None:
     """Print how old the AI token figures are, and which tenants are near their cap."""
-    if note := format_age(tenants, now):
+    if note := usage.format_age(now):
         output.log(note)
-    if warning := cap_warning(tenants):
+    if warning := usage.format_warning():
         output.warn(warning)

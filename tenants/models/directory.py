@@ -7,6 +7,9 @@ ScaiKey still has it (`absent_since`), and whether an operator suspended it manu
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -35,6 +38,11 @@ def active_q(prefix: str = "") -> Q:
 ACTIVE = active_q()
 
 
+def format_removal(removed_at: datetime) -> str:
+    """Return the reason of a record that ScaiKey no longer has, with the local date."""
+    return f"removed from ScaiKey on {removed_at.astimezone(settings.LOCAL_ZONE):%Y-%m-%d}"
+
+
 class StatusFields(models.Model):
     """The three fields that decide the status, and when the row was created and changed."""
 
@@ -57,16 +65,16 @@ class StatusFields(models.Model):
         if self.suspended_by_hand_at is not None:
             return "suspended manually"
         if self.absent_since is not None:
-            return "removed from ScaiKey"
+            return format_removal(self.absent_since)
         if self.scaikey_status not in ACTIVE_STATUSES:
             return f"{self.scaikey_status.lower()} in ScaiKey"
         return None
 
     @property
     def status(self) -> str:
-        """Return active, suspended (manually or in ScaiKey) or absent (removed from ScaiKey)."""
+        """Return active, suspended (manually or in ScaiKey), or deactivated (not in ScaiKey)."""
         if self.suspended_by_hand_at is None and self.absent_since is not None:
-            return "absent"
+            return "deactivated"
         return "active" if self.is_active else "suspended"
 
 
@@ -213,6 +221,15 @@ class Group(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def inactive_reason(self) -> str | None:
+        return None if self.absent_since is None else format_removal(self.absent_since)
+
+    @property
+    def status(self) -> str:
+        """Return active or deactivated (removed from ScaiKey)."""
+        return "active" if self.absent_since is None else "deactivated"
 
 
 class GroupMembership(models.Model):

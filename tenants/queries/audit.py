@@ -38,15 +38,26 @@ class AuditFilter:
     until: datetime | None = None
 
 
-@dataclass(frozen=True)
 class AuditPage:
-    """Entries, newest first. `next` is the entry to continue after; None on the last page."""
+    """Entries, newest first, one at a time to save memory.
 
-    entries: list[Row]
-    next: UUID | None
+    `next_id` is the entry to continue after, once all entries are read; None on the last page.
+    """
 
-    def document(self) -> Row:
-        return {"audit_entries": self.entries, "next": self.next}
+    def __init__(self, entries: QuerySet[AuditEntry], limit: int) -> None:
+        self._entries = entries
+        self._limit = limit
+        self.next_id: UUID | None = None
+
+    def __iter__(self) -> Generator[Row, None, None]:
+        last_id = None
+        rows = self._entries[: self._limit + 1].iterator(chunk_size=BATCH_SIZE)
+        for number, entry in enumerate(rows):
+            if number == self._limit:
+                self.next_id = last_id
+                return
+            last_id = entry.pk
+            yield audit_row(entry)
 
 
 def list_audit(
@@ -61,9 +72,7 @@ def list_audit(
     entries = _filter_entries(operator, filters)
     if after is not None:
         entries = entries.filter(pk__lt=after)
-    rows = [audit_row(entry) for entry in entries.order_by("-pk")[: limit + 1]]
-    has_more = len(rows) > limit
-    return AuditPage(rows[:limit], next=rows[limit - 1]["id"] if has_more else None)
+    return AuditPage(entries.order_by("-pk"), limit)
 
 
 def follow_audit(
@@ -94,7 +103,7 @@ def _iter_rows(entries: Iterator[AuditEntry]) -> Generator[Row, None, None]:
 def audit_row(entry: AuditEntry) -> Row:
     return {
         "id": entry.pk,
-        "at": entry.at,
+        "created_at": entry.at,
         "operator": entry.operator,
         "role": entry.operator_role,
         "origin": entry.origin,

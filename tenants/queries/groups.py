@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
+from typing import TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from django.db.models import Count, Q
@@ -19,15 +20,27 @@ from tenants.queries.serializers import (
     participant_row,
 )
 
-GROUP_STATUSES = ("active", "absent", "all")
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
+
+GROUP_STATUSES = ("active", "deactivated", "all")
+BATCH_SIZE = 2000
 
 _PRESENT_EDGE = Q(memberships__absent_since=None)
 
 
-def list_groups(*, operator: Operator, tenant: str, status: str = "active") -> list[Row]:
+class MemberCounts(TypedDict):
+    direct_people: int
+    direct_groups: int
+
+
+def list_groups(
+    *, operator: Operator, tenant: str, status: str = "active", limit: int | None = None
+) -> Generator[Row, None, None]:
     """Return the groups of one tenant, with their direct members and all active members.
 
-    Members of nested groups count as active members. Raises `TenantNotFound` or `AmbiguousName`.
+    Members of nested groups count as active members. Yields one row at a time. Raises
+    `TenantNotFound` or `AmbiguousName`, at once.
     """
     operator.require(Permission.VIEW)
     resolved = resolve_tenant(operator, tenant)
@@ -35,22 +48,28 @@ def list_groups(*, operator: Operator, tenant: str, status: str = "active") -> l
         direct_people=Count("memberships__member_participant", filter=_PRESENT_EDGE),
         direct_groups=Count("memberships__member_group", filter=_PRESENT_EDGE),
     )
-    active = active_member_counts(resolved)
-    return [
-        {
+    ordered = groups.order_by("name", "pk")[:limit]
+    return _iter_rows(
+        ordered.iterator(chunk_size=BATCH_SIZE), active=active_member_counts(resolved)
+    )
+
+
+def _iter_rows(
+    groups: Iterator[WithAnnotations[Group, MemberCounts]], *, active: Mapping[UUID, int]
+) -> Generator[Row, None, None]:
+    for group in groups:
+        yield {
             **group_row(group),
             "direct_people": group.direct_people,
             "direct_groups": group.direct_groups,
             "active_people": active.get(group.pk, 0),
         }
-        for group in groups.order_by("name", "pk")
-    ]
 
 
 def _status_q(status: str) -> Q:
     return {
         "active": Q(absent_since=None),
-        "absent": Q(absent_since__isnull=False),
+        "deactivated": Q(absent_since__isnull=False),
         "all": Q(),
     }[status]
 
@@ -73,7 +92,7 @@ def show_group(*, operator: Operator, name: str, tenant: str | None = None) -> R
         "groups": _list_children(group),
         "members": members,
         "roles": _list_roles(group),
-        "audit": last_audit_entries(audit),
+        "audit_entries": last_audit_entries(audit),
     }
 
 

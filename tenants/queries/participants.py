@@ -82,16 +82,16 @@ def show_participant(*, operator: Operator, name: str, tenant: str | None = None
         **participant_row(person, server_name=get_server_name()),
         "tenant": person.tenant.slug,
         "avatar_url": person.avatar_url,
-        "may_sign_in": not blockers,
-        "obstacles": blockers,
+        "can_sign_in": not blockers,
+        "sign_in_blockers": blockers,
         "groups": _list_groups(groups, via),
         "roles": [assignment_row(assignment) for assignment in effective_roles(person)],
-        "elsewhere": _list_other_accounts(operator, person),
+        "other_accounts": _list_other_accounts(operator, person),
         "facts": [
             {"title": title, "value": value}
             for title, value in registry.participant_facts(person.pk)
         ],
-        "audit": last_audit_entries(audit),
+        "audit_entries": last_audit_entries(audit),
     }
 
 
@@ -171,14 +171,14 @@ def _status_blockers(
             else "Lift the suspension on this server; a sync can't."
         )
         row = _build_blocker(about, f"{label} is suspended manually", fix)
-        yield {**row, "since": entity.suspended_by_hand_at}
+        yield {**row, "started_at": entity.suspended_by_hand_at}
     if entity.absent_since is not None:
         row = _build_blocker(
             about,
             f"{label} is removed from ScaiKey",
             "Restore it in ScaiKey, then run `scaiwave sync`.",
         )
-        yield {**row, "since": entity.absent_since}
+        yield {**row, "started_at": entity.absent_since}
     if entity.scaikey_status not in ACTIVE_STATUSES:
         yield _build_blocker(
             about,
@@ -188,4 +188,4 @@ def _status_blockers(
 
 
 def _build_blocker(about: str, reason: str, fix: str) -> Row:
-    return {"about": about, "reason": reason, "since": None, "fix": fix or None}
+    return {"subject_type": about, "reason": reason, "started_at": None, "fix": fix or None}

@@ -8,7 +8,7 @@ groups end, and groups or memberships that are removed from ScaiKey lead nowhere
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db.models import Count, Q
 
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.sql import batched
 from tenants.errors import AmbiguousName, ParticipantNotFound, RoleNotFound
 from tenants.models import Group, GroupMembership, Participant, Role, RoleGrant, Tenant
 from tenants.queries.group_nesting import role_holder_counts
@@ -110,31 +111,41 @@ def role_row(role: Role) -> Row:
     }
 
 
-def list_roles(*, operator: Operator, tenant: str) -> list[Row]:
+def list_roles(
+    *, operator: Operator, tenant: str, limit: int | None = None
+) -> Generator[Row, None, None]:
     """Return the roles of one tenant by slug, including built-in roles that were never granted.
 
-    Each row counts the grants, and the active participants who hold the role in any way. Raises
-    `TenantNotFound` or `AmbiguousName`.
+    Each row counts the grants, and the active participants who hold the role in any way. Yields
+    one row at a time. Raises `TenantNotFound` or `AmbiguousName`, at once.
     """
     operator.require(Permission.VIEW)
     resolved = resolve_tenant(operator, tenant)
-    holders = role_holder_counts(resolved)
-    roles = Role.objects.filter(tenant=resolved).annotate(
-        participants=Count("grants__participant"), groups=Count("grants__group")
-    )
-    rows = [
-        {
-            **role_row(role),
-            "participants": role.participants,
-            "groups": role.groups,
-            "holders": holders.get(role.pk, 0),
-        }
-        for role in roles
-    ]
-    for slug in BUILT_IN.keys() - {row["slug"] for row in rows}:
-        row = role_row(_build_built_in_role(resolved, slug))
-        rows.append({**row, "participants": 0, "groups": 0, "holders": 0})
-    return sorted(rows, key=lambda row: str(row["slug"]))
+    stored = Role.objects.filter(tenant=resolved).values_list("slug", flat=True)
+    slugs = sorted({*stored, *BUILT_IN})[:limit]
+    return _iter_rows(resolved, slugs, holders=role_holder_counts(resolved))
+
+
+def _iter_rows(
+    tenant: Tenant, slugs: Sequence[str], *, holders: Mapping[UUID, int]
+) -> Generator[Row, None, None]:
+    for batch in batched(slugs):
+        roles = Role.objects.filter(tenant=tenant, slug__in=batch).annotate(
+            participants=Count("grants__participant"), groups=Count("grants__group")
+        )
+        by_slug = {role.slug: role for role in roles}
+        for slug in batch:
+            role = by_slug.get(slug)
+            if role is None and slug in BUILT_IN:
+                row = role_row(_build_built_in_role(tenant, slug))
+                yield {**row, "participants": 0, "groups": 0, "holders": 0}
+            elif role is not None:
+                yield {
+                    **role_row(role),
+                    "participants": role.participants,
+                    "groups": role.groups,
+                    "holders": holders.get(role.pk, 0),
+                }
 
 
 def show_role(*, operator: Operator, name: str, tenant: str, entity_type: str | None = None) -> Row:
@@ -227,11 +238,11 @@ def _list_grants(role: Role) -> list[Row]:
             "id": grant.pk,
             "source": grant.source,
             "granted_by": grant.granted_by,
-            "created_at": grant.created_at,
+            "granted_at": grant.created_at,
             "participant": grant.participant.fqid(server_name) if grant.participant else None,
             "group": grant.group.name if grant.group else None,
             "group_id": grant.group_id,
-            "group_absent_since": grant.group.absent_since if grant.group else None,
+            "group_deactivated_at": grant.group.absent_since if grant.group else None,
         }
         for grant in grants.order_by("pk")
     ]
@@ -256,7 +267,7 @@ def assignment_row(assignment: RoleAssignment) -> Row:
         "path": assignment.names,
         "source": grant.source,
         "granted_by": grant.granted_by,
-        "created_at": grant.created_at,
+        "granted_at": grant.created_at,
     }
 
 

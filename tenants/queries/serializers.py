@@ -19,6 +19,13 @@ def get_server_name() -> str:
     return str(settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"))
 
 
+def partner_reference(partner: Partner | None) -> Row | None:
+    """Return a partner as it appears in other objects."""
+    if partner is None:
+        return None
+    return {"id": partner.pk, "slug": partner.slug, "name": partner.name}
+
+
 def partner_row(partner: Partner) -> Row:
     return {
         "id": partner.pk,
@@ -43,8 +50,7 @@ def tenant_row(tenant: Tenant) -> Row:
         "name": tenant.name,
         "status": tenant.status,
         "reason": tenant.inactive_reason,
-        "partner": str(tenant.partner) if tenant.partner else None,
-        "partner_id": tenant.partner_id,
+        "partner": partner_reference(tenant.partner),
         "scaikey_tenant_id": tenant.scaikey_tenant_id,
         "contact_email": tenant.contact_email,
         **_status_columns(tenant),
@@ -72,10 +78,11 @@ def group_row(group: Group) -> Row:
         "id": group.pk,
         "name": group.name,
         "type": group.group_type,
-        "status": "active" if group.absent_since is None else "absent",
+        "status": group.status,
+        "reason": group.inactive_reason,
         "tenant_id": group.tenant_id,
         "scaikey_id": group.scaikey_id,
-        "absent_since": group.absent_since,
+        "deactivated_at": group.absent_since,
         "created_at": group.created_at,
         "updated_at": group.updated_at,
     }
@@ -85,7 +92,7 @@ def last_audit_entries(entries: QuerySet[AuditEntry]) -> list[Row]:
     """Return the last entries, newest first."""
     return [
         {
-            "at": entry.at,
+            "created_at": entry.at,
             "operator": entry.operator,
             "role": entry.operator_role,
             "action": entry.action,
@@ -101,8 +108,8 @@ def last_audit_entries(entries: QuerySet[AuditEntry]) -> list[Row]:
 def _status_columns(entity: Partner | Tenant | Participant) -> dict[str, datetime | str | None]:
     return {
         "scaikey_status": entity.scaikey_status,
-        "absent_since": entity.absent_since,
-        "suspended_by_hand_at": entity.suspended_by_hand_at,
+        "deactivated_at": entity.absent_since,
+        "suspended_manually_at": entity.suspended_by_hand_at,
         "created_at": entity.created_at,
         "updated_at": entity.updated_at,
     }

@@ -1,12 +1,12 @@
-"""Sort the rows of list commands by the column of --sort."""
+"""Sort lists by the column of --sort."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from scaiwave.errors import UsageError
-from tenants.queries.serializers import Row
 
 _EMPTY_VALUES = (None, "")
 
@@ -26,11 +26,14 @@ def parse_sort(sort: str, sortable: Mapping[str, str], *, example: str) -> tuple
     return sortable[column], sort.startswith("-")
 
 
-def sort_rows(rows: list[Row], key: str, *, reverse: bool) -> list[Row]:
-    """Sort without regard to case, with empty values last in both orders. The sort is stable."""
-    sortable = [row for row in rows if row[key] not in _EMPTY_VALUES]
-    sortable.sort(key=lambda row: _fold_case(row[key]), reverse=reverse)
-    return sortable + [row for row in rows if row[key] in _EMPTY_VALUES]
+def sort_ids(values: Mapping[UUID, Any], *, reverse: bool) -> list[UUID]:
+    """Return the IDs in the order of their values, so that rows can be read one batch at a time.
+
+    Ignores case, and puts empty values last in both orders. The sort is stable.
+    """
+    ids = [key for key, value in values.items() if value not in _EMPTY_VALUES]
+    ids.sort(key=lambda key: _fold_case(values[key]), reverse=reverse)
+    return ids + [key for key, value in values.items() if value in _EMPTY_VALUES]
 
 
 def _fold_case(value: Any) -> Any:

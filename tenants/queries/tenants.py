@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from datetime import UTC, date, datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
 
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.registry import get_tenant_columns
+from scaiwave.sql import batched
 from tenants.models import ACTIVE, AuditEntry, Group, Participant, Tenant
 from tenants.queries.resolve import resolve_partner, resolve_tenant
-from tenants.queries.serializers import Row, last_audit_entries, partner_row, tenant_row
-from tenants.queries.sorting import parse_sort, sort_rows
+from tenants.queries.serializers import Row, last_audit_entries, tenant_row
+from tenants.queries.sorting import parse_sort, sort_ids
 from tenants.queries.status_filters import MEMBERS, status_q
 from tenants.queries.usage import NO_USAGE, token_columns
 from tenants.queries.visibility import visible_tenants
@@ -28,6 +31,7 @@ SORT_KEYS = {
     "storage": "storage_bytes",
     "tokens": "ai_tokens_month",
 }
+BATCH_SIZE = 500
 # Columns that other apps register. The value is None if the app is not installed.
 REGISTERED_COLUMNS = ("rooms", "storage_bytes")
 
@@ -40,19 +44,48 @@ def list_tenants(
     partner: str | None = None,
     sort: str = "slug",
     reverse: bool = False,
-) -> list[Row]:
-    """Return the tenants within the operator's scope, with figures, in a fixed number of queries.
+    limit: int | None = None,
+) -> Generator[Row, None, None]:
+    """Return the tenants within the operator's scope, with figures.
 
-    A minus before the sort column reverses the order, as `reverse` does. Unknown values come last
-    in both orders.
+    Yields one row at a time, in a fixed number of queries for each batch; only the values to sort
+    by are held. Errors are raised at once. A minus before the sort column reverses the order, as
+    `reverse` does. Unknown values come last in both orders.
     """
     operator.require(Permission.VIEW)
     key, is_descending = parse_sort(sort, SORT_KEYS, example="members")
     tenants = visible_tenants(operator).filter(status_q(status))
     if partner is not None:
         tenants = tenants.filter(partner=resolve_partner(operator, partner))
-    rows = sorted(_build_rows(tenants, now), key=lambda row: str(row["slug"]))
-    return sort_rows(rows, key, reverse=is_descending != reverse)
+    values = _get_sort_values(tenants, key, now)
+    return _iter_rows(sort_ids(values, reverse=is_descending != reverse)[:limit], now)
+
+
+def _get_sort_values(tenants: QuerySet[Tenant], key: str, now: datetime) -> dict[UUID, Any]:
+    """Return the values of a column, in the order of the slugs."""
+    slugs = dict(tenants.values_list("pk", "slug"))
+    ids = sorted(slugs, key=lambda tenant_id: slugs[tenant_id])
+    return dict.fromkeys(ids) | _get_column(tenants, key, ids, now)
+
+
+def _get_column(
+    tenants: QuerySet[Tenant], key: str, ids: list[UUID], now: datetime
+) -> dict[UUID, Any]:
+    if key in {"slug", "name"}:
+        return dict(tenants.values_list("pk", key))
+    if key == "members":
+        return dict.fromkeys(ids, 0) | _count_members(tenants)
+    if key == "ai_tokens_month":
+        usage = token_columns(tenants, usage_month(now))
+        return {tenant_id: columns[key] for tenant_id, columns in usage.items()}
+    if key in REGISTERED_COLUMNS:
+        return {tenant_id: row[key] for tenant_id, row in load_registered_columns(ids).items()}
+    # The status and the name of the partner are properties of the models.
+    rows = tenants.select_related("partner").iterator(chunk_size=BATCH_SIZE)
+    return {
+        tenant.pk: tenant.status if key == "status" else str(tenant.partner or "")
+        for tenant in rows
+    }
 
 
 def usage_month(now: datetime) -> date:
@@ -73,16 +106,20 @@ def load_registered_columns(tenant_ids: list[UUID]) -> dict[UUID, Row]:
     }
 
 
-def _build_rows(tenants: QuerySet[Tenant], now: datetime) -> list[Row]:
-    members = _count_members(tenants)
-    usage = token_columns(tenants, usage_month(now))
-    rows = [tenant_row(tenant) for tenant in tenants.select_related("partner")]
-    registered = load_registered_columns([row["id"] for row in rows])
-    for row in rows:
-        row["members"] = members.get(row["id"], 0)
-        row.update(registered[row["id"]])
-        row.update(usage.get(row["id"], NO_USAGE))
-    return rows
+def _iter_rows(ids: list[UUID], now: datetime) -> Generator[Row, None, None]:
+    for batch in batched(ids, BATCH_SIZE):
+        tenants = Tenant.objects.filter(pk__in=batch)
+        by_id = tenants.select_related("partner").in_bulk()
+        members = _count_members(tenants)
+        usage = token_columns(tenants, usage_month(now))
+        registered = load_registered_columns(batch)
+        for tenant_id in filter(by_id.__contains__, batch):
+            yield {
+                **tenant_row(by_id[tenant_id]),
+                "members": members.get(tenant_id, 0),
+                **registered[tenant_id],
+                **usage.get(tenant_id, NO_USAGE),
+            }
 
 
 def _count_members(tenants: QuerySet[Tenant]) -> dict[UUID, int]:
@@ -104,22 +141,16 @@ def show_tenant(*, operator: Operator, name: str, now: datetime) -> Row:
     used = {**registered, **usage}
     return {
         **tenant_row(tenant),
-        "partner": _build_partner(tenant),
+        "partner_status": tenant.partner.status if tenant.partner else None,
+        "partner_reason": tenant.partner.inactive_reason if tenant.partner else None,
         "members": Participant.objects.filter(MEMBERS, tenant=tenant).count(),
         **used,
         "limits": _build_limits(tenant, used, active=sum(row["active"] for row in participants)),
         "features": tenant.features,
         "participants": participants,
         "groups": _count_groups(tenant),
-        "audit": last_audit_entries(AuditEntry.objects.filter(tenant_id=str(tenant.pk))),
+        "audit_entries": last_audit_entries(AuditEntry.objects.filter(tenant_id=str(tenant.pk))),
     }
-
-
-def _build_partner(tenant: Tenant) -> Row | None:
-    if tenant.partner is None:
-        return None
-    row = partner_row(tenant.partner)
-    return {key: row[key] for key in ("id", "slug", "name", "status", "reason", "scaikey_id")}
 
 
 def _count_participants(tenant: Tenant) -> list[Row]:
@@ -128,14 +159,14 @@ def _count_participants(tenant: Tenant) -> list[Row]:
     counts = by_type.annotate(
         active=Count("pk", filter=ACTIVE),
         suspended=Count("pk", filter=status_q("suspended")),
-        absent=Count("pk", filter=status_q("absent")),
+        deactivated=Count("pk", filter=status_q("deactivated")),
     )
     return [
         {
             "type": row["participant_type"],
             "active": row["active"],
             "suspended": row["suspended"],
-            "absent": row["absent"],
+            "deactivated": row["deactivated"],
         }
         for row in counts.order_by("participant_type")
     ]
@@ -144,7 +175,7 @@ def _count_participants(tenant: Tenant) -> list[Row]:
 def _count_groups(tenant: Tenant) -> Row:
     return Group.objects.filter(tenant=tenant).aggregate(
         active=Count("pk", filter=Q(absent_since=None)),
-        absent=Count("pk", filter=Q(absent_since__isnull=False)),
+        deactivated=Count("pk", filter=Q(absent_since__isnull=False)),
     )
 
 

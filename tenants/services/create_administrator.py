@@ -37,8 +37,8 @@ class CreateAdministratorResult:
         )
 
     def document(self) -> Row:
-        document = {"administrator": self.administrator, "created": self.created}
-        return {**document, "dry_run": True} if self.dry_run else document
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {"administrator": self.administrator, "changed": self.created or self.dry_run}
 
 
 def create_administrator(

@@ -46,8 +46,8 @@ class CreatePartnerResult:
         return f"Partner {slug} already exists ({self.partner['id']}); nothing changed."
 
     def document(self) -> Row:
-        document = {"partner": self.partner, "created": self.created}
-        return {**document, "dry_run": True} if self.dry_run else document
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {"partner": self.partner, "changed": self.created or self.dry_run}
 
 
 def create_partner(

@@ -53,8 +53,8 @@ class CreateTenantResult:
         return f"Tenant {slug} already exists ({self.tenant['id']}); nothing changed."
 
     def document(self) -> Row:
-        document = {"tenant": self.tenant, "created": self.created}
-        return {**document, "dry_run": True} if self.dry_run else document
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {"tenant": self.tenant, "changed": self.created or self.dry_run}
 
 
 def create_tenant(

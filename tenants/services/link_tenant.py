@@ -52,8 +52,15 @@ class LinkTenantResult:
         return f"Tenant {slug} is already linked to ScaiKey tenant {scaikey_id}; nothing changed."
 
     def document(self) -> Row:
-        document = {"tenant": self.tenant, "changed": self.changed, "next_sync": self.next_sync}
-        return {**document, "dry_run": True} if self.dry_run else document
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {
+            "tenant": self.tenant,
+            "changed": self.changed or self.dry_run,
+            "next_sync_changes": [
+                {"field": field, "old": old, "new": new}
+                for field, (old, new) in self.next_sync.items()
+            ],
+        }
 
 
 def link_tenant(
@@ -170,8 +177,8 @@ class UnlinkTenantResult:
         return f"Tenant {slug} is already local; nothing changed."
 
     def document(self) -> Row:
-        document = {"tenant": self.tenant, "changed": self.changed}
-        return {**document, "dry_run": True} if self.dry_run else document
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {"tenant": self.tenant, "changed": self.changed or self.dry_run}
 
 
 def unlink_tenant(

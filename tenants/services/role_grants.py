@@ -36,7 +36,7 @@ class GrantOutcome(Enum):
 
     GRANTED = "granted"
     TAKEN_OVER = "taken_over"
-    ALREADY = "already"
+    ALREADY = "already_granted"
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,13 @@ class GrantRoleResult:
         ]
 
     def document(self) -> Row:
-        document = {
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {
             "role": role_row(self.role),
             **holder_row(self.holder),
             "outcome": self.outcome.value,
-            "changed": self.changed,
+            "changed": self.outcome is not GrantOutcome.ALREADY,
         }
-        return {**document, "dry_run": True} if self.dry_run else document
 
 
 def grant_role(
@@ -187,15 +187,13 @@ class RevokeRoleResult:
         )
 
     def document(self) -> Row:
-        document = {
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {
             "role": role_row(self.role),
             **holder_row(self.holder),
-            "changed": self.changed,
-            "still_through": [assignment.names for assignment in self.remaining],
+            "changed": self.granted,
+            "remaining_paths": [assignment.names for assignment in self.remaining],
         }
-        if self.dry_run:
-            return {**document, "would_change": self.granted, "dry_run": True}
-        return document
 
 
 def revoke_role(

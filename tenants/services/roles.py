@@ -43,8 +43,9 @@ class CreateRoleResult:
         return f"Role {slug} already exists in tenant {self.tenant}; nothing changed."
 
     def document(self) -> Row:
-        document = {"role": self.role, "tenant": self.tenant, "created": self.created}
-        return {**document, "dry_run": True} if self.dry_run else document
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        role = {**self.role, "tenant": self.tenant}
+        return {"role": role, "changed": self.created or self.dry_run}
 
 
 def create_role(
@@ -112,11 +113,11 @@ def _insert(operator: Operator, role: Role, now: datetime) -> CreateRoleResult:
 
 @dataclass(frozen=True)
 class DeleteRoleResult:
-    """`named_by` describes what still grants access to holders of a role with this slug."""
+    """`used_by` describes what still grants access to holders of a role with this slug."""
 
     role: Row
     tenant: str
-    named_by: list[str]
+    used_by: list[str]
     dry_run: bool = False
 
     @property
@@ -129,22 +130,17 @@ class DeleteRoleResult:
     @property
     def warning(self) -> str:
         """Empty if nothing refers to the role."""
-        if not self.named_by:
+        if not self.used_by:
             return ""
         return (
             f"Still open to holders of {self.role['slug']}: "
-            f"{_join_names(self.named_by, len(self.named_by))}. No one holds the role now, but "
+            f"{_join_names(self.used_by, len(self.used_by))}. No one holds the role now, but "
             "anyone who is granted a new role with this slug can read them."
         )
 
     def document(self) -> Row:
-        document = {
-            "role": self.role,
-            "tenant": self.tenant,
-            "deleted": not self.dry_run,
-            "named_by": self.named_by,
-        }
-        return {**document, "dry_run": True} if self.dry_run else document
+        role = {**self.role, "tenant": self.tenant}
+        return {"role": role, "changed": True, "used_by": self.used_by}
 
 
 def delete_role(

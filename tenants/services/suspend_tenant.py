@@ -38,8 +38,8 @@ class SuspendTenantResult:
         return f"Tenant {slug} is already suspended (manually)."
 
     def document(self) -> Row:
-        document = {"tenant": self.tenant, "changed": self.changed}
-        return {**document, "dry_run": True} if self.dry_run else document
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {"tenant": self.tenant, "changed": self.changed or self.dry_run}
 
 
 def suspend_tenant(
@@ -118,8 +118,8 @@ class ResumeTenantResult:
         return f"Tenant {slug} resumed{f', but it is still {reason}' if reason else ''}."
 
     def document(self) -> Row:
-        document = {"tenant": self.tenant, "changed": self.changed}
-        return {**document, "dry_run": True} if self.dry_run else document
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {"tenant": self.tenant, "changed": self.changed or self.dry_run}
 
 
 def resume_tenant(

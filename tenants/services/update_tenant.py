@@ -69,13 +69,13 @@ class UpdateTenantResult:
         return [heading, *lines]
 
     def document(self) -> Row:
-        document = {
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {
             "tenant": self.tenant,
-            "changed": bool(self.changes) and not self.dry_run,
+            "changed": bool(self.changes),
             "changes": [change.document() for change in self.changes],
             "warnings": self.warnings,
         }
-        return {**document, "dry_run": True} if self.dry_run else document
 
 
 def update_tenant(

@@ -62,15 +62,18 @@ class RefreshUsageResult:
         )
 
     def document(self) -> Row:
-        document = {
-            "month": f"{self.month:%Y-%m}",
-            "updated": self.updated,
-            "silent": self.silent,
-            "total_tokens": self.total_tokens,
-            "unknown": list(self.unknown),
-            "fetched_at": self.fetched_at,
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {
+            "usage": {
+                "month": f"{self.month:%Y-%m}",
+                "total_tokens": self.total_tokens,
+                "fetched_at": self.fetched_at,
+            },
+            "changed": bool(self.updated),
+            "updated_tenants": self.updated,
+            "tenants_without_usage": self.silent,
+            "unknown_group_keys": list(self.unknown),
         }
-        return {**document, "dry_run": True} if self.dry_run else document
 
 
 def refresh_usage(

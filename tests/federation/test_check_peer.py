@@ -62,15 +62,15 @@ def test_success_first_seen(peer: FakePeer) -> None:
         "public_key": PUBLIC_KEY,
         "previous_key_ids": [],
         "protocol_versions": ["v1"],
-        "key_seen": "first seen",
-        "key_seen_since": None,
+        "key_status": "first seen",
+        "key_seen_at": None,
         "last_key_id": None,
-        "policy_lets_in": True,
+        "policy_allows": True,
         "policy": "is open to every server",
         "clock_offset_seconds": None,
     }
     assert (result.warnings, result.problem) == ([], None)
-    assert result.document() == {"peer": result.peer, "warnings": [], "handshake": True}
+    assert result.document() == {"peer": result.peer, "ok": True, "warnings": []}
     known = KnownPeer.objects.get()
     assert (known.server_name, f"ed25519:{known.public_key}") == (peer.name, PUBLIC_KEY)
     assert (known.first_seen_at, known.last_seen_at, known.key_changed_at) == (NOW, NOW, None)
@@ -85,7 +85,7 @@ def test_success_first_seen_by_two_at_once(peer: FakePeer, monkeypatch: pytest.M
         return compare_key(known, descriptor)
 
     monkeypatch.setattr("federation.services.check_peer.compare_key", compare_late)
-    assert check(peer, now=LATER).peer["key_seen"] == "first seen"
+    assert check(peer, now=LATER).peer["key_status"] == "first seen"
     known = KnownPeer.objects.get()
     assert (known.first_seen_at, known.last_seen_at, known.key_changed_at) == (NOW, LATER, None)
 
@@ -115,7 +115,7 @@ def test_success_same_key(peer: FakePeer) -> None:
     check(peer)
     peer.describe(public_key=PUBLIC_KEY.rstrip("="))
     again = check(peer, now=LATER)
-    assert (again.peer["key_seen"], again.peer["key_seen_since"]) == ("same", NOW)
+    assert (again.peer["key_status"], again.peer["key_seen_at"]) == ("same", NOW)
     assert again.warnings == []
     assert KnownPeer.objects.get().last_seen_at == LATER
 
@@ -126,7 +126,7 @@ def test_success_changed_and_announced(peer: FakePeer) -> None:
     expiring = {"public_key": PUBLIC_KEY, "expires_at": "2099-01-01T00:00:00Z"}
     peer.describe(public_key=OTHER_PUBLIC_KEY, previous_keys=[expiring])
     changed = check(peer, now=LATER)
-    assert changed.peer["key_seen"] == "changed"
+    assert changed.peer["key_status"] == "changed"
     assert changed.peer["previous_key_ids"] == [key_id(PUBLIC_KEY)]
     assert changed.warnings == [
         f"The key of {peer.name} has changed since it was last seen on 2026-11-24 12:00 UTC. It "
@@ -135,7 +135,7 @@ def test_success_changed_and_announced(peer: FakePeer) -> None:
     known = KnownPeer.objects.get()
     assert (known.key_changed_at, f"ed25519:{known.public_key}") == (LATER, OTHER_PUBLIC_KEY)
     again = check(peer, now=LATER + DAY)
-    assert (again.peer["key_seen"], again.peer["key_seen_since"]) == ("same", LATER)
+    assert (again.peer["key_status"], again.peer["key_seen_at"]) == ("same", LATER)
 
 
 @pytest.mark.usefixtures("ready")
@@ -154,7 +154,7 @@ def test_success_changed_unannounced(peer: FakePeer) -> None:
 @pytest.mark.usefixtures("ready")
 def test_success_dry_run_stores_nothing(peer: FakePeer) -> None:
     result = check(peer, dry_run=True)
-    assert result.document()["dry_run"] is True
+    assert result.dry_run
     assert not KnownPeer.objects.exists()
     assert not AuditEntry.objects.exists()
 
@@ -217,7 +217,7 @@ def test_fail_policy(peer: FakePeer, policy: dict[str, Any] | None, reason: str)
         "Run `scaiwave admin federation policy set --default-mode invite_only --allow-peer "
         f"{peer.name}` to allow it."
     )
-    assert result.document()["handshake"] is False
+    assert result.document()["ok"] is False
     assert KnownPeer.objects.exists()
 
 

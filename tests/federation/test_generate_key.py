@@ -34,7 +34,7 @@ def generate(**changes: Any) -> GenerateKeyResult:
 def test_success_first() -> None:
     result = generate()
     key = ServerKey.objects.get()
-    assert result.document() == {"key": result.key, "generated": True}
+    assert result.document() == {"key": result.key, "changed": True}
     assert result.sentence == f"Key {key.key_id} created; it signs from now on."
     assert result.key is not None
     assert (result.key["key_id"], result.key["state"]) == (key.key_id, KeyState.SIGNING.value)
@@ -74,7 +74,7 @@ def test_success_after_the_last_was_revoked() -> None:
 
 def test_success_dry_run() -> None:
     result = generate(dry_run=True)
-    assert result.document() == {"key": None, "generated": False, "dry_run": True}
+    assert result.document() == {"key": None, "changed": True}
     assert result.sentence == "Would create a key that signs from now on."
     assert not ServerKey.objects.exists()
     assert not AuditEntry.objects.exists()

@@ -40,8 +40,8 @@ def test_success_one_row() -> None:
             "state": "signing",
             "public_key": f"ed25519:{key.public_key}",
             "created_at": key.created_at,
-            "signs_from": key.signs_from,
-            "verifies_until": None,
+            "signing_starts_at": key.signs_from,
+            "verification_ends_at": None,
             "revoked_at": None,
             "days_left": 300,
             "rotation_due_at": NOW + 300 * DAY,
@@ -50,7 +50,7 @@ def test_success_one_row() -> None:
     assert list_all().warnings == []
 
 
-def test_success_nothing_signs() -> None:
+def test_success_no_signing_key() -> None:
     assert list_all() == ListKeysResult([], [NO_KEY])
     make_key(retires_at=NOW + DAY)
     make_key(revoked_at=NOW)

@@ -164,7 +164,7 @@ def test_success_revoked_and_generated_again(server: Server) -> None:
     )
     agreed = run_key_command("revoke", key_id, "--yes", "--json")
     assert (agreed.code, load_current_ids(server)) == (0, [])
-    assert json.loads(agreed.out)["nothing_signs"] is True
+    assert json.loads(agreed.out)["no_signing_key"] is True
     listed = run_key_command("list")
     assert listed.code == 0
     assert listed.err.startswith("Warning: This server has no signing key")

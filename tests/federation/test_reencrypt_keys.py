@@ -48,7 +48,11 @@ def keys() -> list[ServerKey]:
 def test_success(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch) -> None:
     configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=f"{NEWEST},{get_configured_keys()}")
     result = reencrypt()
-    assert result.document() == {"reencrypted": [key.key_id for key in keys[:2]], "unchanged": []}
+    assert result.document() == {
+        "reencrypted": [key.key_id for key in keys[:2]],
+        "unchanged": [],
+        "changed": True,
+    }
     assert result.sentence == (
         "Re-encrypted 2 keys with the newest of SCAIWAVE_ENCRYPTION_KEYS; the older ones are "
         "needed only for backups."
@@ -86,7 +90,7 @@ def test_success_dry_run(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch)
     assert result.sentence == (
         "Would re-encrypt 2 keys with the newest of SCAIWAVE_ENCRYPTION_KEYS."
     )
-    assert result.document()["dry_run"] is True
+    assert result.dry_run
     assert load_stored_texts() == before
     assert not AuditEntry.objects.exists()
 

@@ -36,7 +36,7 @@ def test_success_the_signing_one() -> None:
     assert (old.revoked_at, bool(old.private_key_encrypted)) == (None, True)
     assert result.sentence == f"Key {key.key_id} revoked; its signatures are no longer valid."
     assert result.warning == WARNING
-    assert result.document() == {"key": result.key, "revoked": True, "nothing_signs": True}
+    assert result.document() == {"key": result.key, "changed": True, "no_signing_key": True}
     assert result.key["state"] == "revoked"
 
 
@@ -69,7 +69,8 @@ def test_success_dry_run() -> None:
     result = revoke(key.key_id, dry_run=True, confirm=refuse)
     key.refresh_from_db()
     assert (key.revoked_at, result.sentence) == (None, f"Would revoke key {key.key_id}.")
-    assert result.document()["dry_run"] is True
+    assert result.dry_run
+    assert result.document()["changed"] is True
 
 
 def test_fail_not_confirmed() -> None:

@@ -42,7 +42,7 @@ def test_success() -> None:
     assert (result.key["key_id"], result.key["state"]) == (new.key_id, "signing")
     assert (result.previous["key_id"], result.previous["state"]) == (old.key_id, "verifying")
     assert (result.previous["days_left"], result.key["days_left"]) == (30, 365)
-    assert result.document()["rotated"] is True
+    assert result.document()["changed"] is True
     assert result.sentence == (
         f"Key {new.key_id} created; it signs from now on. Key {old.key_id} verifies until "
         "2027-10-20 12:00 UTC."
@@ -81,9 +81,8 @@ def test_success_dry_run() -> None:
     )
     assert result.document() == {
         "key": None,
-        "previous": result.previous,
-        "rotated": False,
-        "dry_run": True,
+        "previous_key": result.previous,
+        "changed": True,
     }
     assert ServerKey.objects.get().retires_at is None
     assert not AuditEntry.objects.exists()

@@ -97,7 +97,7 @@ def test_success_registered(home: Path, sandbox: Sandbox) -> None:
     make_run(outcome="running", started_at=NOW - timedelta(seconds=5), ended_at=None, counts={})
     status = sync_status(operator=HOST, config=make_config(home, sandbox), now=NOW, drift=None)
     assert status.problem is None
-    assert status.credentials == {"accepted": True, "reach": "GLOBAL", "error": None}
+    assert status.credentials == {"accepted": True, "token_scope": "GLOBAL", "error": None}
     assert [run["requests"] for run in status.runs] == [0, 1, 2, 3, 4]
     assert status.runs[0]["age_seconds"] == 9 * 60 - 4
     assert status.running is not None

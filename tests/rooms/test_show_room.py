@@ -48,7 +48,7 @@ def test_success_by_id_and_by_alias(lobby: Room) -> None:
     assert row == show(str(lobby.pk))
     assert (row["name"], row["topic"], row["tenant"]) == ("Lobby", "Hello", "acme")
     assert (row["creator"], row["events"]) == ("@anna.acme:localhost", 1)
-    assert (row["exportable"], row["imported_from"], row["audit"]) == (True, None, [])
+    assert (row["exportable"], row["imported_from"], row["audit_entries"]) == (True, None, [])
 
 
 def test_success_members_by_power_level(lobby: Room) -> None:
@@ -78,7 +78,7 @@ def test_success_media_and_missing_files(lobby: Room) -> None:
     attach(lobby, "longer", "d.txt", stored="short")
     attach(lobby, "virus", "e.txt", stored="", scan_status="infected")
     row = show()
-    assert [(row["name"], row["size"], row["missing"]) for row in row["media"]] == [
+    assert [(row["name"], row["size_bytes"], row["missing_reason"]) for row in row["media"]] == [
         ("a.txt", 5, None),
         ("b.txt", 5, None),
         ("c.txt", 4, "lost"),
@@ -98,7 +98,7 @@ def test_success_source_of_an_imported_room(lobby: Room) -> None:
         "server_name": "old.example",
         "manifest_sha256": "0" * 64,
         "operator": "root",
-        "at": NOW,
+        "imported_at": NOW,
     }
 
 

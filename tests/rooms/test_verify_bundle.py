@@ -67,11 +67,11 @@ def descriptor(path: Path, **changes: object) -> Path:
 def test_success_valid() -> None:
     found = verify(GOLDEN.read_bytes(), require_signature=True)
     assert found.sentence == f"The bundle is valid. {SIGNED}"
-    document = found.document()["bundle"]
-    assert (document["good"], document["problems"]) == (True, [])
+    document = found.document()
+    assert (document["valid"], document["problems"]) == (True, [])
     assert document["signature"] == {
-        "verdict": "valid",
-        "why": None,
+        "status": "valid",
+        "reason": None,
         "key_id": KEY_ID,
         "server_name": "chat.example.com",
         "signed_at": "2026-11-24T19:05:00.000000Z",
@@ -274,7 +274,7 @@ def test_fail_command_json_from_a_pipe(tmp_path: Path) -> None:
     path.write_bytes(make_bundle(make_manifest(make_event(1), media=[make_media_row(b"x")])))
     ended = shell(f"cat {path} | scaiwave room verify - --json --key {PUBLIC_KEY}")
     assert ended.code == 1
-    problems = json.loads(ended.out)["bundle"]["problems"]
+    problems = json.loads(ended.out)["problems"]
     assert [row["code"] for row in problems] == ["SW_BUNDLE_DAMAGED"]
     assert json.loads(ended.err)["error"]["code"] == "SW_BUNDLE_NOT_VERIFIED"
 

@@ -97,7 +97,7 @@ def test_success_verbs(completions: Completions) -> None:
 
 def test_success_options_and_their_values(completions: Completions) -> None:
     assert sorted(completions("scaiwave admin list-tenants --s")) == ["--sort", "--status"]
-    statuses = ["absent", "active", "all", "inactive", "suspended"]
+    statuses = ["active", "all", "deactivated", "inactive", "suspended"]
     assert sorted(completions("scaiwave admin list-tenants --status ")) == statuses
     assert completions("scaiwave admin list-tenants --partner ") == []
     assert completions("scaiwave admin list-tenants --quiet --st") == ["--status"]

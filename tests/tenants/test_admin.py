@@ -47,7 +47,7 @@ def acme() -> Tenant:
     ("status", "expected"),
     [
         ("active", {"anna.acme"}),
-        ("absent", {"ben.acme"}),
+        ("deactivated", {"ben.acme"}),
         ("suspended", {"cleo.acme", "dana.acme", "eli.acme"}),
     ],
 )
@@ -77,7 +77,7 @@ def test_success_participant_is_found_by(search: str, acme: Tenant, client: Clie
 def test_success_reason_stands_in_the_list(acme: Tenant, client: Client) -> None:
     page = client.get(reverse(PARTICIPANTS)).content.decode()
     for reason in (
-        "absent (removed from ScaiKey)",
+        "deactivated (removed from ScaiKey on 2026-03-04)",
         "suspended (suspended manually)",
         "suspended (suspended in ScaiKey)",
     ):

@@ -78,7 +78,7 @@ def test_success_created_by_several_at_once(tables: str) -> None:
         ends = list(pool.map(lambda _: scaiwave(*CREATE, "--local", "--json"), range(4)))
     assert [(ended.code, ended.err) for ended in ends] == [(0, "")] * 4
     documents = [json.loads(ended.out) for ended in ends]
-    assert sorted(document["created"] for document in documents) == [False, False, False, True]
+    assert sorted(document["changed"] for document in documents) == [False, False, False, True]
     assert len({document["tenant"]["id"] for document in documents}) == 1
 
 
@@ -88,7 +88,7 @@ def test_success_roles_by_several_at_once(tables: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         ends = list(pool.map(lambda _: scaiwave(*words), range(4)))
     assert [(ended.code, ended.err) for ended in ends] == [(0, "")] * 4
-    created = [json.loads(ended.out)["created"] for ended in ends]
+    created = [json.loads(ended.out)["changed"] for ended in ends]
     assert sorted(created) == [False, False, False, True]
     listed = json.loads(scaiwave("role", "list", "--tenant", "zenith", "--json").out)
     assert listed["roles"][0]["slug"] == "editors"

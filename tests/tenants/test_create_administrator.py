@@ -61,7 +61,7 @@ def test_success_may_enter_the_admin_site() -> None:
     assert user.check_password(PASSWORD)
     assert result.document() == {
         "administrator": {"id": user.pk, "username": "anna", "email": "anna@example.com"},
-        "created": True,
+        "changed": True,
     }
 
 

@@ -53,7 +53,7 @@ def test_success_again_is_already_there() -> None:
 
 def test_success_dry_run_writes_nothing() -> None:
     result = create(dry_run=True)
-    assert (result.partner["id"], result.document()["dry_run"]) == (None, True)
+    assert (result.partner["id"], result.dry_run) == (None, True)
     assert not Partner.objects.exists()
     assert not AuditEntry.objects.exists()
 
@@ -63,7 +63,7 @@ def test_success_command() -> None:
     assert run_command(*words, "--dry-run") == "Would create partner northwind.\n"
     document = json.loads(run_command(*words, "--json"))
     partner = Partner.objects.get()
-    assert (document["created"], document["partner"]["id"]) == (True, str(partner.pk))
+    assert (document["changed"], document["partner"]["id"]) == (True, str(partner.pk))
     assert (
         run_command(*words)
         == f"Partner northwind already exists ({partner.pk}); nothing changed.\n"

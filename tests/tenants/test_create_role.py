@@ -69,9 +69,9 @@ def test_success_again_finds_it_there() -> None:
     assert made == f"Role editors created in tenant acme ({role.pk}).\n"
     assert run_command(*words) == "Role editors already exists in tenant acme; nothing changed.\n"
     document = json.loads(run_command(*words, "--json"))
-    assert (document["role"]["id"], document["created"]) == (str(role.pk), False)
+    assert (document["role"]["id"], document["changed"]) == (str(role.pk), False)
     dry = json.loads(run_command(*words[:4], "writers", *words[5:], "--json", "--dry-run"))
-    assert (dry["role"]["id"], dry["created"], dry["dry_run"]) == (None, False, True)
+    assert (dry["role"]["id"], dry["changed"], dry["dry_run"]) == (None, True, True)
     assert AuditEntry.objects.count() == 1
 
 

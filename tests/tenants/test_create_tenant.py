@@ -121,7 +121,7 @@ def test_success_verified_takes_partner_and_standing_from_scaikey(
 
 def test_success_partner_by_any_of_its_names(zenith: AtScaiKey, lookup: TenantLookup) -> None:
     for name in (zenith.partner.slug, zenith.partner.scaikey_id, str(zenith.partner.pk)):
-        assert zenith.create(lookup, partner=name).tenant["partner_id"] == zenith.partner.pk
+        assert zenith.create(lookup, partner=name).tenant["partner"]["id"] == zenith.partner.pk
     assert Tenant.objects.count() == 1
 
 
@@ -148,9 +148,9 @@ def test_success_dry_run_checks_everything_and_writes_nothing(
     zenith: AtScaiKey, lookup: TenantLookup
 ) -> None:
     result = zenith.create(lookup, dry_run=True)
-    assert result.document()["created"] is False
-    assert result.document()["dry_run"] is True
-    assert (result.tenant["id"], result.tenant["partner_id"]) == (None, zenith.partner.pk)
+    assert (result.created, result.dry_run) == (False, True)
+    assert result.document()["changed"] is True
+    assert (result.tenant["id"], result.tenant["partner"]["id"]) == (None, zenith.partner.pk)
     assert not Tenant.objects.exists()
     assert not AuditEntry.objects.exists()
     with pytest.raises(ScaiKeyMismatch):
@@ -277,8 +277,8 @@ def test_success_partner_admin_creates_under_the_own_partner(
     zenith: AtScaiKey, lookup: TenantLookup
 ) -> None:
     paula = make_partner_admin(zenith.partner)
-    assert create(operator=paula).tenant["partner_id"] == zenith.partner.pk
-    assert zenith.create(lookup, operator=paula).tenant["partner_id"] == zenith.partner.pk
+    assert create(operator=paula).tenant["partner"]["id"] == zenith.partner.pk
+    assert zenith.create(lookup, operator=paula).tenant["partner"]["id"] == zenith.partner.pk
 
 
 def test_fail_partner_admin_outside_the_own_partner(
@@ -333,10 +333,10 @@ def test_success_command(zenith: AtScaiKey, lookup: TenantLookup) -> None:
     assert run_command(*words, "--dry-run") == "Would create tenant zenith.\n"
     document = json.loads(run_command(*words, "--json"))
     key = Tenant.objects.get().pk
-    assert (document["tenant"]["id"], document["created"]) == (str(key), True)
+    assert (document["tenant"]["id"], document["changed"]) == (str(key), True)
     assert run_command(*words) == f"Tenant zenith already exists ({key}); nothing changed.\n"
     again = json.loads(run_command(*words, "--json"))
-    assert again == {"tenant": document["tenant"], "created": False}
+    assert again == {"tenant": document["tenant"], "changed": False, "dry_run": False}
     assert run_command("create_tenant", "--slug", "lab", "--name", "Lab", "--local") == (
         f"Tenant lab created ({Tenant.objects.get(slug='lab').pk}).\n"
     )

@@ -50,9 +50,9 @@ def test_success_json() -> None:
     role = make_role(make_tenant())
     words = ("delete_role", str(role.pk), "--tenant", "acme", "--json")
     dry = json.loads(run_command(*words, "--dry-run"))
-    assert (dry["deleted"], dry["dry_run"]) == (False, True)
+    assert (dry["changed"], dry["dry_run"]) == (True, True)
     document = json.loads(run_command(*words))
-    assert (document["role"]["id"], document["deleted"]) == (str(role.pk), True)
+    assert (document["role"]["id"], document["changed"]) == (str(role.pk), True)
 
 
 def test_success_still_named_by_rooms() -> None:
@@ -67,7 +67,7 @@ def test_success_still_named_by_rooms() -> None:
         place = rows.workspace(tenant, name.lower())
         rows.room(place, make_person(tenant, name.lower()), name=name, read_role_slugs=slugs)
     planned = delete(dry_run=True)
-    assert planned.document()["named_by"] == ["room Attic", "room Lab"]
+    assert planned.document()["used_by"] == ["room Attic", "room Lab"]
     assert planned.warning == (
         "Still open to holders of editors: room Attic; room Lab. No one holds the role now, but "
         "anyone who is granted a new role with this slug can read them."

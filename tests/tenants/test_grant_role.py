@@ -52,7 +52,7 @@ def test_success_to_a_participant_and_audited() -> None:
     )
     assert entry.details == {"role": "editors", "outcome": "granted"}
     shown = show_participant(operator=HOST_OPERATOR, name=str(anna.pk))
-    assert [row["action"] for row in shown["audit"]] == ["role grant"]
+    assert [row["action"] for row in shown["audit_entries"]] == ["role grant"]
 
 
 def test_success_command() -> None:
@@ -69,14 +69,14 @@ def test_success_command() -> None:
     document = json.loads(run_command(*words, "--json"))
     assert (document["group"]["id"], document["outcome"], document["changed"]) == (
         str(group.pk),
-        "already",
+        "already_granted",
         False,
     )
     words = ("grant_role", "editors", "--tenant", "acme", "--to", "anna@acme.example")
     document = json.loads(run_command(*words, "--json", "--dry-run"))
     assert (document["outcome"], document["changed"], document["dry_run"]) == (
         "granted",
-        False,
+        True,
         True,
     )
     assert run_command(*words) == "Role editors granted to Anna (@anna.acme:localhost).\n"

@@ -67,7 +67,7 @@ def test_success_again_changes_nothing(lab: Tenant) -> None:
 
 def test_success_dry_run(lab: Tenant, at_scaikey: str, lookup: TenantLookup) -> None:
     result = link(at_scaikey, lookup, dry_run=True)
-    assert result.document()["dry_run"] is True
+    assert result.dry_run
     assert result.next_sync["slug"] == ["lab", "laboratory"]
     lab.refresh_from_db()
     assert lab.scaikey_tenant_id is None

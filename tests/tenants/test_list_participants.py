@@ -43,7 +43,7 @@ def test_success_filters(acme: Tenant) -> None:
     assert names(status="active") == ["Anna", "Gpt"]
     assert names(status="inactive") == ["Berta", "Carla"]
     assert names(status="suspended") == ["Berta"]
-    assert names(status="absent") == ["Carla"]
+    assert names(status="deactivated") == ["Carla"]
     assert names(participant_type="model") == ["Gpt"]
     assert names(limit=2) == ["Anna", "Berta"]
     assert names(search="ACME.example", status="suspended") == ["Berta"]
@@ -74,9 +74,11 @@ def test_success_search_folds_case_and_takes_signs_for_what_they_are(
 
 def test_success_plain_table(acme: Tenant) -> None:
     assert run_command("list_participants", "--tenant", "acme", "--status", "inactive") == (
-        "Name   E-mail              FQID                   Type   Status     Reason\n"
-        "Berta  berta@acme.example  @berta.acme:localhost  human  suspended  suspended in ScaiKey\n"
-        "Carla  carla@acme.example  @carla.acme:localhost  human  absent     removed from ScaiKey\n"
+        "Name   E-mail              FQID                   Type   Status       Reason\n"
+        "Berta  berta@acme.example  @berta.acme:localhost  human  suspended    "
+        "suspended in ScaiKey\n"
+        "Carla  carla@acme.example  @carla.acme:localhost  human  deactivated  "
+        "removed from ScaiKey on 2026-11-01\n"
     )
 
 

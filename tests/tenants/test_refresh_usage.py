@@ -135,7 +135,7 @@ def test_success_dry_run_writes_nothing() -> None:
     result = refresh(usage(acme=3), dry_run=True)
     assert (TokenUsage.objects.count(), AuditEntry.objects.count()) == (0, 0)
     assert result.sentences == ["Would update 1 tenant: 3 AI tokens in 2026-11 (UTC)."]
-    assert result.document()["dry_run"] is True
+    assert result.dry_run
 
 
 def test_success_as_many_queries_for_100_tenants_as_for_3() -> None:
@@ -164,11 +164,12 @@ def test_success_the_verb_asks_scaigrid_once(grid: Sandbox) -> None:
     make_tenant("acme", scaikey_tenant_id=ids[0])
     make_tenant("quiet", scaikey_tenant_id=ids[3])
     document = json.loads(run_command("refresh_usage", "--json"))
-    month = document["month"]
+    month = document["usage"]["month"]
     total = build_usage_row(grid.seed, ids[0], month)["total_tokens"]
     assert kept() == {"acme": total}
-    assert (document["updated"], document["silent"], document["total_tokens"]) == (1, 1, total)
-    assert document["unknown"] == sorted(ids[1:3])
+    assert (document["updated_tenants"], document["tenants_without_usage"]) == (1, 1)
+    assert (document["usage"]["total_tokens"], document["changed"]) == (total, True)
+    assert document["unknown_group_keys"] == sorted(ids[1:3])
     assert grid.requests.count("/v1/*") == 1
 
 
@@ -193,7 +194,7 @@ def test_success_the_verb_warns_of_unknown_tenants(grid: Sandbox) -> None:
 
 def test_success_the_job(grid: Sandbox) -> None:
     make_tenant("acme", scaikey_tenant_id=next(iter(grid.directory.tenants)))
-    assert jobs.refresh_usage()["updated"] == 1
+    assert jobs.refresh_usage()["updated_tenants"] == 1
     assert AuditEntry.objects.get().operator_role == "host"
 
 

@@ -37,11 +37,11 @@ def show(person: Participant) -> dict[str, Any]:
 
 def reasons(person: Participant) -> list[str]:
     found = show(person)
-    assert found["may_sign_in"] is not bool(found["obstacles"])
-    return [row["reason"] for row in found["obstacles"]]
+    assert found["can_sign_in"] is not bool(found["sign_in_blockers"])
+    return [row["reason"] for row in found["sign_in_blockers"]]
 
 
-def test_success_may_sign_in() -> None:
+def test_success_can_sign_in() -> None:
     assert reasons(make_person(make_tenant(partner=make_partner()))) == []
 
 
@@ -56,16 +56,16 @@ def test_success_everything_that_is_in_the_way_is_named() -> None:
         "tenant acme is locked in ScaiKey",
         "partner northwind is suspended in ScaiKey",
     ]
-    assert show(anna)["obstacles"][0] == {
-        "about": "participant",
+    assert show(anna)["sign_in_blockers"][0] == {
+        "subject_type": "participant",
         "reason": "the person is suspended manually",
-        "since": EARLIER,
+        "started_at": EARLIER,
         "fix": "Lift the suspension on this server; a sync can't.",
     }
 
 
 def test_success_whose_tenant_is_suspended_by_hand() -> None:
-    (obstacle,) = show(make_person(make_tenant(suspended_by_hand_at=EARLIER)))["obstacles"]
+    (obstacle,) = show(make_person(make_tenant(suspended_by_hand_at=EARLIER)))["sign_in_blockers"]
     assert (obstacle["reason"], obstacle["fix"]) == (
         "tenant acme is suspended manually",
         "Run `scaiwave admin resume-tenant acme`; a sync can't lift the suspension.",
@@ -137,9 +137,9 @@ def test_success_the_same_user_elsewhere_within_the_scope() -> None:
     here = make_person(new, scaikey_id="usr_1")
     make_person(other, email=here.email)
     make_person(other, "nobody", email="", scaikey_id=None)
-    assert [row["tenant"] for row in show(here)["elsewhere"]] == ["old", "other"]
+    assert [row["tenant"] for row in show(here)["other_accounts"]] == ["old", "other"]
     found = show_participant(operator=make_tenant_admin(new), name="usr_1")
-    assert found["elsewhere"] == []
+    assert found["other_accounts"] == []
 
 
 def test_success_facts_and_audit() -> None:
@@ -150,7 +150,7 @@ def test_success_facts_and_audit() -> None:
     )
     found = show(anna)
     assert found["facts"] == [{"title": "Last sync", "value": f"none for {anna.pk}"}]
-    assert [entry["action"] for entry in found["audit"]] == ["suspend"]
+    assert [entry["action"] for entry in found["audit_entries"]] == ["suspend"]
     assert f"Last sync    none for {anna.pk}\n" in run_command("show_participant", str(anna.pk))
 
 
@@ -187,7 +187,7 @@ def test_success_json_is_one_document() -> None:
     document = json.loads(run_command("show_participant", "anna@acme.example", "--json"))
     assert list(document) == ["participant"]
     assert document["participant"]["id"] == str(anna.pk)
-    assert document["participant"]["may_sign_in"] is True
+    assert document["participant"]["can_sign_in"] is True
 
 
 def test_fail_unknown_and_ambiguous() -> None:

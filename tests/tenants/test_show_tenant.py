@@ -69,7 +69,7 @@ def test_success_tokens_have_an_age_and_a_mark() -> None:
     )
     document = json.loads(run_command("show_tenant", "acme", "--json"))["tenant"]
     assert (document["ai_tokens_month"], document["ai_tokens_share"]) == (91_000, 0.91)
-    assert document["ai_tokens_as_of"] == now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert document["ai_tokens_fetched_at"] == now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def test_success_counts_those_who_are_not_active_too() -> None:
@@ -83,10 +83,10 @@ def test_success_counts_those_who_are_not_active_too() -> None:
     make_person(make_tenant("other"))
     found = show()
     assert found["participants"] == [
-        {"type": "agent", "active": 1, "suspended": 0, "absent": 0},
-        {"type": "human", "active": 1, "suspended": 1, "absent": 1},
+        {"type": "agent", "active": 1, "suspended": 0, "deactivated": 0},
+        {"type": "human", "active": 1, "suspended": 1, "deactivated": 1},
     ]
-    assert (found["members"], found["groups"]) == (1, {"active": 1, "absent": 1})
+    assert (found["members"], found["groups"]) == (1, {"active": 1, "deactivated": 1})
 
 
 def test_success_last_ten_audit_entries_newest_first() -> None:
@@ -100,7 +100,7 @@ def test_success_last_ten_audit_entries_newest_first() -> None:
             now=NOW.replace(day=day),
         )
     record_audit(operator=HOST_OPERATOR, action="elsewhere", subject=other, tenant=other, now=NOW)
-    actions = [entry["action"] for entry in show()["audit"]]
+    actions = [entry["action"] for entry in show()["audit_entries"]]
     assert actions == [f"act-{day}" for day in range(12, 2, -1)]
 
 
@@ -118,7 +118,7 @@ def test_success_plain_text() -> None:
         "Name        Acme\n"
         f"ID          {tenant.pk}\n"
         "ScaiKey ID  tnt_acme\n"
-        "Status      removed from ScaiKey\n"
+        "Status      removed from ScaiKey on 2026-11-01\n"
         "Partner     northwind (suspended in ScaiKey)\n"
         "Contact     -\n"
         "Members     1\n"
@@ -135,8 +135,8 @@ def test_success_plain_text() -> None:
         "AI tokens this month  -     no limit\n"
         "\n"
         "Participants\n"
-        "Type   Active  Suspended  Absent\n"
-        "human       1          0       0\n"
+        "Type   Active  Suspended  Deactivated\n"
+        "human       1          0            0\n"
         "\n"
         "Recent changes\n"
         "Time                     Operator  Action       Subject\n"

@@ -16,7 +16,7 @@ from scaiwave.console.rich_output import print_rich_table
 from tenants.management.commands.list_tenants import COLUMNS
 from tenants.models import Tenant, TokenUsage
 from tenants.queries.tenants import list_tenants
-from tenants.queries.usage import cap_fraction, cap_warning, format_age, format_rows
+from tenants.queries.usage import UsageSummary, cap_fraction, format_row
 from tests.tenants.factories import HOST_OPERATOR, NOW, make_tenant
 
 
@@ -30,7 +30,7 @@ def row(slug: str, tokens: int | None = 1, age: int = 0, share: float | None = N
     return {
         "slug": slug,
         "ai_tokens_month": tokens,
-        "ai_tokens_as_of": fetched,
+        "ai_tokens_fetched_at": fetched,
         "ai_tokens_share": share,
     }
 
@@ -41,7 +41,7 @@ def test_success_only_this_month_with_its_age_and_share() -> None:
     use(acme, 91_000, fetched_at=NOW - timedelta(minutes=12))
     use(acme, 5, month=date(2026, 10, 1))
     late = datetime(2026, 10, 31, 23, 59, tzinfo=UTC)
-    columns = ("ai_tokens_month", "ai_tokens_share", "ai_tokens_as_of")
+    columns = ("ai_tokens_month", "ai_tokens_share", "ai_tokens_fetched_at")
     (now,) = list_tenants(operator=HOST_OPERATOR, now=NOW)
     assert [now[name] for name in columns] == [91_000, 0.91, NOW - timedelta(minutes=12)]
     (then,) = list_tenants(operator=HOST_OPERATOR, now=late)
@@ -83,13 +83,14 @@ def test_success_80_columns_are_enough_for_every_figure(monkeypatch: pytest.Monk
 
 def test_success_marked_are_those_over_80_percent() -> None:
     rows = [row("a", 91_000, share=0.91), row("b", 80, share=0.8), row("c", 7), row("d", None)]
-    assert [each["ai_tokens_month"] for each in format_rows(rows)] == ["91,000 (91 %)", 80, 7, None]
+    shown = [format_row(each)["ai_tokens_month"] for each in rows]
+    assert shown == ["91,000 (91 %)", 80, 7, None]
 
 
 def test_success_the_worst_are_named_first_and_the_rest_counted() -> None:
-    assert cap_warning([row("a", share=0.5), row("b")]) is None
+    assert UsageSummary([row("a", share=0.5), row("b")]).format_warning() is None
     rows = [row(f"t{number}", share=0.9 + number) for number in range(12)]
-    told = cap_warning(rows)
+    told = UsageSummary(rows).format_warning()
     assert told is not None
     assert told.startswith("Over 80 % of this month's AI tokens are used by t11 (1,190 %), t10 (")
     assert told.endswith("t2 (290 %) and 2 more.")
@@ -111,7 +112,7 @@ def test_success_the_worst_are_named_first_and_the_rest_counted() -> None:
 )
 def test_success_age(ages: list[int], told: str | None) -> None:
     rows = [row("none", None), *(row(f"t{age}", age=age) for age in ages)]
-    assert format_age(rows, NOW) == told
+    assert UsageSummary(rows).format_age(NOW) == told
 
 
 @given(tokens=st.integers(0, 2**63 - 1), cap=st.integers(1, 2**63 - 1))

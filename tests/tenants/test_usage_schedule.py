@@ -60,7 +60,7 @@ def test_success_a_worker_fetches_the_usage(server: Redis) -> None:
     subprocess.run([*MANAGE, "rqworker", "--burst", "default"], check=True, capture_output=True)
     result = job.return_value()
     assert result is not None
-    assert (result["updated"], len(result["unknown"])) == (0, 2)
+    assert (result["updated_tenants"], len(result["unknown_group_keys"])) == (0, 2)
 
 
 @pytest.mark.sandbox(people=3, tenants=2, groups=1)

@@ -13,8 +13,8 @@ COLUMNS = (
     Column("server_name", "Server"),
     Column("key_id", "Key ID"),
     Column("public_key", "Public key"),
-    Column("key_seen", "Key status"),
-    Column("key_seen_since", "Since", ColumnType.TIME),
+    Column("key_status", "Key status"),
+    Column("key_seen_at", "Since", ColumnType.TIME),
     Column("previous_key_ids", "Previous keys"),
     Column("protocol_versions", "Protocol versions"),
     Column("policy", "This server's policy"),
@@ -46,9 +46,8 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        if self.output.as_json:
-            self.output.print_json(result.document())
-        else:
+        self.print_result(result.document())
+        if not self.output.as_json:
             self.output.print_record(COLUMNS, result.peer)
         for warning in result.warnings:
             self.output.warn(warning)

@@ -14,6 +14,5 @@ class Command(OperatorCommand):
 
     def handle(self, dry_run: bool, **options: Any) -> None:
         result = generate_key(operator=self.operator, now=timezone.now(), dry_run=dry_run)
-        if self.output.as_json:
-            self.output.print_json(result.document())
+        self.print_result(result.document())
         self.output.print_line(result.sentence)

@@ -1,31 +1,45 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.utils import timezone
 
 from federation.queries.keys import list_keys
-from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
 
 COLUMNS = (
     Column("key_id", "Key ID", no_wrap=True),
     Column("state", "State"),
     Column("created_at", "Created", ColumnType.TIME, optional=True),
-    Column("signs_from", "Signs from", ColumnType.TIME, optional=True),
-    Column("verifies_until", "Verifies until", ColumnType.TIME, optional=True),
+    Column("signing_starts_at", "Signs from", ColumnType.TIME, optional=True),
+    Column("verification_ends_at", "Verifies until", ColumnType.TIME, optional=True),
     Column("days_left", "Days left", ColumnType.COUNT),
 )
 
 
-class Command(OperatorCommand):
+KEYS = (
+    *("key_id", "state", "public_key", "created_at", "signing_starts_at"),
+    *("verification_ends_at", "revoked_at", "days_left", "rotation_due_at"),
+)
+
+
+class Command(ListCommand):
+    plural = "keys"
+    columns = COLUMNS
+    keys = KEYS
+    warnings: Sequence[str] = ()
     help = (
         "List this server's keys, newest first. `Days left` counts the days until the signing "
         "key's yearly rotation is due, or until an older key stops verifying."
     )
 
-    def handle(self, **options: Any) -> None:
+    def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
         result = list_keys(operator=self.operator, now=timezone.now())
-        self.output.print_table("keys", COLUMNS, result.keys)
-        for warning in result.warnings:
+        self.warnings = result.warnings
+        return result.keys[:limit]
+
+    def print_notes(self) -> None:
+        for warning in self.warnings:
             self.output.warn(warning)

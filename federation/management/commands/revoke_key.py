@@ -15,13 +15,11 @@ class Command(OperatorCommand):
         "if someone else may have the key; to replace a key, rotate it."
     )
     changes = True
+    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "key_id", metavar="KEY_ID", help="key ID, or at least its first 8 characters"
-        )
-        parser.add_argument(
-            "--yes", action="store_true", dest="no_input", help="do not prompt; same as --no-input"
         )
 
     def handle(self, key_id: str, dry_run: bool, **options: Any) -> None:
@@ -32,8 +30,7 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        if self.output.as_json:
-            self.output.print_json(result.document())
+        self.print_result(result.document())
         self.output.print_line(result.sentence)
         if result.warning:
             self.output.warn(result.warning)

@@ -33,6 +33,5 @@ class Command(OperatorCommand):
             started_at=self.started_at,
             dry_run=dry_run,
         )
-        if self.output.as_json:
-            self.output.print_json(result.document())
+        self.print_result(result.document())
         self.output.print_line(result.sentence)

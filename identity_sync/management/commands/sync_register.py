@@ -30,9 +30,9 @@ TITLES = {
     "client_id": "Client ID",
     "client_secret": "Client secret",
     "application_id": "Application ID",
-    "reach": "Token scope",
+    "token_scope": "Token scope",
     "env_file": "Configuration file",
-    "receipt": "Receipt",
+    "receipt_file": "Receipt",
 }
 
 
@@ -85,18 +85,28 @@ class Command(OperatorCommand):
             operator=self.operator, config=settings.CONFIG, now=timezone.now(), dry_run=dry_run
         )
         outcome = "planned" if dry_run else "cancelled"
-        row = {"outcome": outcome, "request_id": receipt.request_id, "url": receipt.url}
+        row: dict[str, str | None] = {
+            "outcome": outcome,
+            "request_id": receipt.request_id,
+            "url": receipt.url,
+        }
+        if self.output.as_json:
+            del row["outcome"]
+            self.print_result({"registration": row, "outcome": outcome, "changed": True})
+            return
         self.output.print_record([Column(key, TITLES[key]) for key in row], row)
 
     def _print_result(self, result: RegistrationResult) -> None:
-        row = result.document()
+        self.print_result(result.document())
         for name in result.overridden:
             self.output.warn(
                 f"The environment sets {name} to a different value, which overrides the file. "
                 "Unset it."
             )
-        columns = [Column(key, title) for key, title in TITLES.items() if row[key]]
-        self.output.print_record(columns, row)
+        if not self.output.as_json:
+            row = {"outcome": result.outcome, **result.facts()}
+            columns = [Column(key, title) for key, title in TITLES.items() if row[key]]
+            self.output.print_record(columns, row)
         self.output.log(f"Next: {result.next_step}")
 
 

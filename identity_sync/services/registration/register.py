@@ -54,8 +54,9 @@ class RegistrationResult:
     """The state of a registration after one `sync register`.
 
     `outcome` is planned, pending, registered or already_registered. `client_secret` is masked.
-    `reach` is the scope of the token that was fetched to verify the credentials. `overridden` are
-    the settings that the environment sets to another value than the configuration file.
+    `token_scope` is the scope of the token that was fetched to verify the credentials.
+    `overridden` are the settings that the environment sets to another value than the configuration
+    file.
     """
 
     outcome: str
@@ -69,13 +70,28 @@ class RegistrationResult:
     client_id: str = ""
     client_secret: str = ""
     application_id: str = ""
-    reach: str = ""
+    token_scope: str = ""
     env_file: str = ""
-    receipt: str = ""
+    receipt_file: str = ""
     overridden: list[str] = field(default_factory=list)
 
     def document(self) -> dict[str, object]:
-        return asdict(self)
+        """Return what --json prints; what is unknown is null."""
+        registration = {name: value or None for name, value in self.facts().items()}
+        return {
+            "registration": registration,
+            "outcome": self.outcome,
+            "changed": self.outcome != "already_registered",
+            "overridden_settings": self.overridden,
+        }
+
+    def facts(self) -> dict[str, str]:
+        """Return what is known of the registration."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in {"outcome", "overridden"}
+        }
 
     @property
     def next_step(self) -> str:
@@ -186,7 +202,7 @@ def _verify_registered(config: Configuration, flags: RegistrationFlags) -> Regis
         client_id=client_id,
         client_secret=mask_secret(client_secret),
         application_id=config.get_str("SCAIWAVE_SCAIKEY_APP_ID"),
-        reach=token_scope,
+        token_scope=token_scope,
         env_file=str(config.env_file),
     )
 
@@ -302,8 +318,8 @@ def _finish(
         client_id=credentials.client_id,
         client_secret=mask_secret(credentials.client_secret),
         application_id=credentials.application_id,
-        reach=token_scope,
-        receipt="",
+        token_scope=token_scope,
+        receipt_file="",
         overridden=find_overridden_settings(context.config, receipt.url, credentials),
     )
 
@@ -321,5 +337,5 @@ def _build_result(
         scope_slug=receipt.scope_slug,
         contact_email=receipt.contact_email,
         env_file=str(context.config.env_file),
-        receipt=str(receipt_path(context.config.home)),
+        receipt_file=str(receipt_path(context.config.home)),
     )

@@ -27,7 +27,7 @@ COLUMNS = (
     Column("events", "Events", ColumnType.COUNT),
     Column("media", "Media", ColumnType.COUNT),
     Column("missing_media", "Missing", ColumnType.COUNT),
-    Column("bytes", "Size", ColumnType.BYTES),
+    Column("size_bytes", "Size", ColumnType.BYTES),
     Column("reason", "Reason"),
 )
 

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
 from rooms.models import RoomState, RoomType
 from rooms.queries.rooms import SORTABLE, list_rooms
-from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
-from tenants.management.arguments import positive_int
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
 
 COLUMNS = (
     Column("id", "ID", no_wrap=True),
@@ -24,7 +24,17 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+KEYS = (
+    *("id", "name", "alias", "type", "state", "workspace", "workspace_id", "members", "events"),
+    *("media_bytes", "last_event_at", "exportable", "reason", "is_public", "is_federated"),
+    *("tenant_id", "creator_id", "created_at", "updated_at"),
+)
+
+
+class Command(ListCommand):
+    plural = "rooms"
+    columns = COLUMNS
+    keys = KEYS
     help = "List the rooms of a tenant. Members are participants who have joined."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -42,10 +52,11 @@ class Command(OperatorCommand):
             "a leading minus reverses the order: --sort=-events",
         )
         add("--reverse", action="store_true", help="reverse the order")
-        add("--limit", metavar="N", type=positive_int, help="maximum number of rooms (default all)")
 
-    def handle(self, tenant: str, sort: str, reverse: bool, **options: Any) -> None:
-        rooms = list_rooms(
+    def load_rows(
+        self, tenant: str, sort: str, reverse: bool, limit: int | None, **options: Any
+    ) -> Iterable[Row]:
+        return list_rooms(
             operator=self.operator,
             tenant=tenant,
             room_type=options["type"],
@@ -54,6 +65,5 @@ class Command(OperatorCommand):
             search=options["search"],
             sort=sort,
             reverse=reverse,
-            limit=options["limit"],
+            limit=limit,
         )
-        self.output.print_table("rooms", COLUMNS, rooms)

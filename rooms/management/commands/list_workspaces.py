@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rooms.queries.workspaces import list_workspaces
-from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
-from tenants.queries.serializers import Row
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
 
 COLUMNS = (
     Column("id", "ID", optional=True),
@@ -22,7 +21,16 @@ COLUMNS = (
 MAX_NAMED_IMPORTERS = 5
 
 
-class Command(OperatorCommand):
+KEYS = (
+    *("id", "slug", "name", "description", "tenant_id", "created_at", "updated_at", "rooms"),
+    *("owners", "editors", "viewers", "importers"),
+)
+
+
+class Command(ListCommand):
+    plural = "workspaces"
+    columns = COLUMNS
+    keys = KEYS
     help = (
         "List the workspaces of a tenant. The last column names active owners and editors, as "
         "accepted by `scaiwave room import --as`; --json lists all of them."
@@ -31,13 +39,14 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
 
-    def handle(self, tenant: str, **options: Any) -> None:
-        workspaces = list_workspaces(operator=self.operator, tenant=tenant)
-        if not self.output.as_json:
-            workspaces = [
-                {**row, "importers": _format_importers(row["may_import"])} for row in workspaces
-            ]
-        self.output.print_table("workspaces", COLUMNS, workspaces)
+    def load_rows(self, tenant: str, limit: int | None, **options: Any) -> Iterable[Row]:
+        return list_workspaces(operator=self.operator, tenant=tenant, limit=limit)
+
+    def format_row(self, row: Row) -> Row:
+        return {**row, "importers": _format_importers(row["importers"])}
+
+    def format_csv_row(self, row: Row) -> Row:
+        return {**row, "importers": [person["fqid"] for person in row["importers"]]}
 
 
 def _format_importers(importers: Sequence[Row]) -> list[str]:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
 from rooms.queries.search import search_rooms
-from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
-from tenants.management.arguments import positive_int
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
 
 COLUMNS = (
     Column("sent_at", "Time", ColumnType.TIME),
@@ -16,7 +16,14 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+KEYS = (*("id", "room_id", "room", "sender_id", "sender", "sent_at", "stream_position", "snippet"),)
+
+
+class Command(ListCommand):
+    plural = "messages"
+    columns = COLUMNS
+    keys = KEYS
+    default_limit = 20
     help = "Search a tenant's messages. A message must contain every word of the search text."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -24,20 +31,12 @@ class Command(OperatorCommand):
         add("text", metavar="TEXT", help="words to search for (no wildcards)")
         add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         add("--room", help="only messages in this room (ID or alias)")
-        add(
-            "--limit",
-            metavar="N",
-            type=positive_int,
-            default=20,
-            help="maximum number of messages (default 20)",
-        )
 
-    def handle(self, text: str, tenant: str, **options: Any) -> None:
-        messages = search_rooms(
+    def load_rows(self, text: str, tenant: str, limit: int, **options: Any) -> Iterable[Row]:
+        return search_rooms(
             operator=self.operator,
             text=text,
             tenant=tenant,
             room=options["room"],
-            limit=options["limit"],
+            limit=limit,
         )
-        self.output.print_table("messages", COLUMNS, messages)

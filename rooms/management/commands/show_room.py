@@ -45,9 +45,9 @@ MEMBER_COLUMNS = (
 MEDIA_COLUMNS = (
     Column("name", "File"),
     Column("mime_type", "Type"),
-    Column("size", "Size", ColumnType.BYTES),
+    Column("size_bytes", "Size", ColumnType.BYTES),
     Column("scan_status", "Scan"),
-    Column("missing", "Missing"),
+    Column("missing_reason", "Missing"),
     Column("sha256", "SHA-256"),
 )
 
@@ -72,7 +72,7 @@ class Command(OperatorCommand):
             self.output,
             ("Members", MEMBER_COLUMNS, row["memberships"]),
             ("Media", MEDIA_COLUMNS, row["media"]),
-            ("Recent changes", AUDIT_COLUMNS, row["audit"]),
+            ("Recent changes", AUDIT_COLUMNS, row["audit_entries"]),
         )
 
 
@@ -86,7 +86,10 @@ def _format_room(room: Row) -> Row:
 
 
 def _format_attachments(room: Row) -> str:
-    count, missing = len(room["media"]), sum(row["missing"] is not None for row in room["media"])
+    count, missing = (
+        len(room["media"]),
+        sum(row["missing_reason"] is not None for row in room["media"]),
+    )
     text = f"{count:,} ({format_bytes(room['media_bytes'])})" if count else "none"
     return f"{text}; {missing:,} missing" if missing else text
 

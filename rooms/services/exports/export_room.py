@@ -97,14 +97,15 @@ class ExportResult:
     def document(self) -> Row:
         return {
             "room": {"id": self.room_id, "name": self.name},
-            "window": msgspec.to_builtins(self.window),
+            "window": self.window
+            and {"starts_at": self.window.since, "ends_at": self.window.until},
             "events": self.events,
             "senders": self.senders,
             "media": self.media,
             "missing_media": {
                 reason: self.missing[reason] for reason in (INFECTED, LOST, LEFT_OUT)
             },
-            "bytes": self.size,
+            "size_bytes": self.size,
             "manifest_sha256": self.manifest_sha256,
             "key_id": self.key_id,
         }

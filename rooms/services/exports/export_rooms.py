@@ -63,7 +63,7 @@ class RoomOutcome:
             "events": result.events if result else None,
             "media": result.media if result else None,
             "missing_media": result.missing.total() if result else None,
-            "bytes": self.file.stat().st_size if self.file else None,
+            "size_bytes": self.file.stat().st_size if self.file else None,
             "file": str(self.file) if self.file else None,
             "reason": self.reason,
         }

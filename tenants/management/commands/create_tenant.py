@@ -24,8 +24,9 @@ class Command(OperatorCommand):
             "--local", action="store_true", help="create a local tenant (not in ScaiKey)"
         )
         parser.add_argument(
+            "--partner",
             "--partner-id",
-            metavar="ID",
+            metavar="PARTNER",
             help="partner, by slug, ID or ScaiKey ID (default: the partner in ScaiKey)",
         )
         parser.add_argument(
@@ -38,11 +39,10 @@ class Command(OperatorCommand):
             slug=slug,
             name=name,
             scaikey_tenant_id=options["scaikey_tenant_id"],
-            partner=options["partner_id"],
+            partner=options["partner"],
             lookup=None if no_verify else build_tenant_lookup(settings.CONFIG),
             now=timezone.now(),
             dry_run=options["dry_run"],
         )
-        if self.output.as_json:
-            self.output.print_json(result.document())
+        self.print_result(result.document())
         self.output.print_line(result.sentence)

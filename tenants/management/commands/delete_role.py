@@ -21,8 +21,7 @@ class Command(OperatorCommand):
         result = delete_role(
             operator=self.operator, role=role, tenant=tenant, now=timezone.now(), dry_run=dry_run
         )
-        if self.output.as_json:
-            self.output.print_json(result.document())
+        self.print_result(result.document())
         self.output.print_line(result.sentence)
         if result.warning:
             self.output.warn(result.warning)

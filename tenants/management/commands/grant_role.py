@@ -39,7 +39,6 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=options["dry_run"],
         )
-        if self.output.as_json:
-            self.output.print_json(result.document())
+        self.print_result(result.document())
         for sentence in result.sentences:
             self.output.print_line(sentence)

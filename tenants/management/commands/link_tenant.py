@@ -35,8 +35,7 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        if self.output.as_json:
-            self.output.print_json(result.document())
+        self.print_result(result.document())
         self.output.print_line(result.sentence)
         for field, (old, new) in result.next_sync.items():
             self.output.warn(f"The next sync changes the {field} from {old!r} to {new!r}.")

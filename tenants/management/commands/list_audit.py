@@ -2,22 +2,20 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from typing import Any
 from uuid import UUID
 
-from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.output import to_json
-from tenants.management.arguments import TIME_FORMATS, positive_int, since, until
+from tenants.management.arguments import TIME_FORMATS, since, until
 from tenants.queries.audit import AuditFilter, AuditPage, follow_audit, list_audit
-from tenants.queries.serializers import Row
 
 DEFAULT_LIMIT = 50
 FILTER_OPTIONS = ("tenant", "operator", "action", "subject", "since", "until")
 
 COLUMNS = (
-    Column("at", "Time", ColumnType.TIME),
+    Column("created_at", "Time", ColumnType.TIME),
     Column("by", "Operator"),
     Column("origin", "From", optional=True),
     Column("action", "Action", no_wrap=True),
@@ -25,9 +23,19 @@ COLUMNS = (
 )
 DETAILS = Column("details", "Details")
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
+KEYS = (
+    *("id", "created_at", "operator", "role", "origin", "action", "tenant_id", "tenant"),
+    *("subject_type", "subject_id", "subject", "details"),
+)
 
 
-class Command(OperatorCommand):
+class Command(ListCommand):
+    plural = "audit_entries"
+    columns = COLUMNS
+    keys = KEYS
+    default_limit = DEFAULT_LIMIT
+    json_lines = True
+    page: AuditPage
     help = (
         "Show the audit log, newest first. --jsonl prints all entries, oldest first, one JSON "
         "object per line. A collector that passes the last ID it has seen to --after gets every "
@@ -51,50 +59,35 @@ class Command(OperatorCommand):
             type=until,
             help="end of the period (a date includes the whole day)",
         )
-        parser.add_argument(
-            "--limit",
-            metavar="N",
-            type=positive_int,
-            help=f"maximum number of entries (default {DEFAULT_LIMIT}; with --jsonl all)",
-        )
         parser.add_argument("--after", metavar="ID", type=UUID, help="continue after this entry")
         parser.add_argument("--details", action="store_true", help="add a column with details")
-        parser.add_argument("--jsonl", action="store_true", help="print one JSON object per line")
 
-    def handle(self, jsonl: bool, limit: int | None, after: UUID | None, **options: Any) -> None:
+    def load_rows(self, limit: int | None, after: UUID | None, **options: Any) -> Iterable[Row]:
         filters = AuditFilter(**{name: options[name] for name in FILTER_OPTIONS})
-        if not jsonl:
-            page = list_audit(
-                operator=self.operator, filters=filters, after=after, limit=limit or DEFAULT_LIMIT
-            )
-            self._print(page, with_details=options["details"])
-            return
-        # If the reader stops early, the cursor must be closed before the connection.
-        entries = follow_audit(operator=self.operator, filters=filters, after=after, limit=limit)
-        with closing(entries):
-            for entry in entries:
-                self.output.stdout.write(to_json(entry, indent=None) + "\n")
+        if options["jsonl"]:
+            return follow_audit(operator=self.operator, filters=filters, after=after, limit=limit)
+        self.page = list_audit(
+            operator=self.operator, filters=filters, after=after, limit=limit or DEFAULT_LIMIT
+        )
+        return iter(self.page)
 
-    def _print(self, page: AuditPage, *, with_details: bool) -> None:
-        if self.output.as_json:
-            self.output.print_json(page.document())
-            return
-        columns = [*COLUMNS, DETAILS] if with_details else COLUMNS
-        self.output.print_table("audit_entries", columns, _format_entries(page.entries))
-        if page.next is not None:
-            self.output.log(f"More entries: add --after {page.next}")
+    def get_columns(self, **options: Any) -> Sequence[Column]:
+        return [*COLUMNS, DETAILS] if options["details"] else COLUMNS
 
-
-def _format_entries(entries: Sequence[Row]) -> list[Row]:
-    return [
-        {
-            **entry,
-            "by": f"{entry['operator']} ({entry['role']})",
-            "on": _format_subject(entry),
-            "details": _format_details(entry["details"]),
+    def format_row(self, row: Row) -> Row:
+        return {
+            **row,
+            "by": f"{row['operator']} ({row['role']})",
+            "on": _format_subject(row),
+            "details": _format_details(row["details"]),
         }
-        for entry in entries
-    ]
+
+    def load_rest(self) -> Row:
+        return {"next_id": self.page.next_id}
+
+    def print_notes(self) -> None:
+        if self.page.next_id is not None:
+            self.output.log(f"More entries: add --after {self.page.next_id}")
 
 
 def _format_subject(entry: Row) -> str:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
-from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
 from tenants.queries.groups import GROUP_STATUSES, list_groups
 
 COLUMNS = (
@@ -17,7 +18,16 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+KEYS = (
+    *("id", "name", "type", "status", "reason", "tenant_id", "scaikey_id", "deactivated_at"),
+    *("created_at", "updated_at", "direct_people", "direct_groups", "active_people"),
+)
+
+
+class Command(ListCommand):
+    plural = "groups"
+    columns = COLUMNS
+    keys = KEYS
     help = "List the groups of a tenant. The last column includes people in nested groups."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -26,9 +36,10 @@ class Command(OperatorCommand):
             "--status",
             choices=GROUP_STATUSES,
             default="active",
-            help="only with this status; absent means removed from ScaiKey (default active)",
+            help="only with this status; deactivated means removed from ScaiKey (default active)",
         )
 
-    def handle(self, tenant: str, status: str, **options: Any) -> None:
-        groups = list_groups(operator=self.operator, tenant=tenant, status=status)
-        self.output.print_table("groups", COLUMNS, groups)
+    def load_rows(
+        self, tenant: str, status: str, limit: int | None, **options: Any
+    ) -> Iterable[Row]:
+        return list_groups(operator=self.operator, tenant=tenant, status=status, limit=limit)

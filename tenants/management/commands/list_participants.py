@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from contextlib import closing
+from collections.abc import Iterable
 from typing import Any
 
-from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column
-from scaiwave.console.output import to_json
-from tenants.management.arguments import positive_int
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, Row
+from tenants.management.output import STATUS_KEYS
 from tenants.models import ParticipantType
 from tenants.queries.participants import list_participants
 from tenants.queries.status_filters import STATUSES
@@ -22,7 +21,17 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+KEYS = (
+    *("id", "fqid", "display_name", "email", "type", "status", "reason", "tenant_id"),
+    *("scaikey_id", "local_id", *STATUS_KEYS),
+)
+
+
+class Command(ListCommand):
+    plural = "participants"
+    columns = COLUMNS
+    keys = KEYS
+    json_lines = True
     help = "List the participants of a tenant, by name."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,26 +45,15 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--search", metavar="TEXT", help="part of a name, e-mail address or local id"
         )
-        parser.add_argument(
-            "--limit", metavar="N", type=positive_int, help="maximum number of results"
-        )
-        parser.add_argument(
-            "--jsonl", action="store_true", help="print one JSON object per line, as rows are read"
-        )
 
-    def handle(self, tenant: str, status: str, jsonl: bool, **options: Any) -> None:
-        participants = list_participants(
+    def load_rows(
+        self, tenant: str, status: str, limit: int | None, **options: Any
+    ) -> Iterable[Row]:
+        return list_participants(
             operator=self.operator,
             tenant=tenant,
             status=status,
             participant_type=options["type"],
             search=options["search"],
-            limit=options["limit"],
+            limit=limit,
         )
-        if not jsonl:
-            self.output.print_table("participants", COLUMNS, list(participants))
-            return
-        # If the reader stops early, the cursor must be closed before the connection.
-        with closing(participants):
-            for participant in participants:
-                self.output.stdout.write(to_json(participant, indent=None) + "\n")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
-from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
+from tenants.management.output import STATUS_KEYS
 from tenants.queries.partners import list_partners
 from tenants.queries.status_filters import STATUSES
 
@@ -19,7 +21,17 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+KEYS = (
+    *("id", "slug", "name", "status", "reason", "scaikey_id", "contact_email"),
+    *("max_tenants", "max_users_per_tenant", "max_applications_per_tenant", *STATUS_KEYS),
+    *("tenants", "members"),
+)
+
+
+class Command(ListCommand):
+    plural = "partners"
+    columns = COLUMNS
+    keys = KEYS
     help = "List partners with their active tenants and active people."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,6 +39,5 @@ class Command(OperatorCommand):
             "--status", choices=STATUSES, default="all", help="only with this status (default all)"
         )
 
-    def handle(self, status: str, **options: Any) -> None:
-        partners = list_partners(operator=self.operator, status=status)
-        self.output.print_table("partners", COLUMNS, partners)
+    def load_rows(self, status: str, limit: int | None, **options: Any) -> Iterable[Row]:
+        return list_partners(operator=self.operator, status=status, limit=limit)

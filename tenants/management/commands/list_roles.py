@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
-from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
 from tenants.queries.roles import list_roles
 
 COLUMNS = (
@@ -17,7 +18,13 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+KEYS = (*("id", "slug", "name", "built_in", "created_at", "participants", "groups", "holders"),)
+
+
+class Command(ListCommand):
+    plural = "roles"
+    columns = COLUMNS
+    keys = KEYS
     help = (
         "List the roles of a tenant. Counts the grants to participants and to groups, and all "
         "active participants who hold the role directly or through groups."
@@ -26,6 +33,5 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
 
-    def handle(self, tenant: str, **options: Any) -> None:
-        roles = list_roles(operator=self.operator, tenant=tenant)
-        self.output.print_table("roles", COLUMNS, roles)
+    def load_rows(self, tenant: str, limit: int | None, **options: Any) -> Iterable[Row]:
+        return list_roles(operator=self.operator, tenant=tenant, limit=limit)

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Generator, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 
-from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
-from tenants.management.output import print_usage_notes
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.registry import get_tenant_columns
+from tenants.management.output import STATUS_KEYS, print_usage_notes
 from tenants.queries.status_filters import STATUSES
-from tenants.queries.tenants import SORT_KEYS, list_tenants
-from tenants.queries.usage import format_rows
+from tenants.queries.tenants import REGISTERED_COLUMNS, SORT_KEYS, list_tenants
+from tenants.queries.usage import NO_USAGE, UsageSummary, format_row
 
 COLUMNS = (
     Column("slug", "Slug", no_wrap=True),
@@ -24,7 +27,19 @@ COLUMNS = (
 )
 
 
-class Command(OperatorCommand):
+KEYS = (
+    *("id", "slug", "name", "status", "reason", "partner.id", "partner.slug", "partner.name"),
+    *("scaikey_tenant_id", "contact_email", *STATUS_KEYS),
+    *("members", *REGISTERED_COLUMNS, *NO_USAGE),
+)
+
+
+class Command(ListCommand):
+    plural = "tenants"
+    columns = COLUMNS
+    keys = KEYS
+    usage: UsageSummary
+    now: datetime
     help = (
         "List tenants. Members are active people. AI tokens are those of the current UTC month, as "
         "last fetched by `admin refresh-usage`, with a percentage above 80 % of the cap. A dash "
@@ -46,18 +61,41 @@ class Command(OperatorCommand):
             "--status", choices=STATUSES, default="all", help="only with this status (default all)"
         )
 
-    def handle(
-        self, sort: str, reverse: bool, partner: str | None, status: str, **options: Any
-    ) -> None:
-        now = timezone.now()
+    def load_rows(
+        self,
+        sort: str,
+        reverse: bool,
+        partner: str | None,
+        status: str,
+        limit: int | None,
+        **options: Any,
+    ) -> Iterable[Row]:
+        self.usage = UsageSummary()
+        self.now = timezone.now()
         tenants = list_tenants(
             operator=self.operator,
-            now=now,
+            now=self.now,
             status=status,
             partner=partner,
             sort=sort,
             reverse=reverse,
+            limit=limit,
         )
-        rows = tenants if self.output.as_json else format_rows(tenants)
-        self.output.print_table("tenants", COLUMNS, rows)
-        print_usage_notes(self.output, tenants, now)
+        return _note_usage(tenants, self.usage)
+
+    def get_keys(self) -> Sequence[str]:
+        """Return the columns of --csv, with those that other apps register."""
+        return tuple(dict.fromkeys((*KEYS, *get_tenant_columns([]))))
+
+    def format_row(self, row: Row) -> Row:
+        partner = row["partner"]
+        return {**format_row(row), "partner": partner and (partner["slug"] or partner["name"])}
+
+    def print_notes(self) -> None:
+        print_usage_notes(self.output, self.usage, self.now)
+
+
+def _note_usage(tenants: Iterable[Row], usage: UsageSummary) -> Generator[Row, None, None]:
+    for tenant in tenants:
+        usage.add(tenant)
+        yield tenant

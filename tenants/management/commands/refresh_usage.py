@@ -23,8 +23,7 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        if self.output.as_json:
-            self.output.print_json(result.document())
+        self.print_result(result.document())
         for sentence in result.sentences:
             self.output.print_line(sentence)
         if result.warning:

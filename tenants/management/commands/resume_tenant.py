@@ -25,6 +25,5 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        if self.output.as_json:
-            self.output.print_json(result.document())
+        self.print_result(result.document())
         self.output.print_line(result.sentence)

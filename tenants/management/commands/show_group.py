@@ -48,5 +48,5 @@ class Command(OperatorCommand):
             ("Nested groups", NEIGHBOUR, document["groups"]),
             ("Members", MEMBERS, format_membership_path(document["members"])),
             ("Roles", ROLES, document["roles"]),
-            ("Recent changes", AUDIT_COLUMNS, document["audit"]),
+            ("Recent changes", AUDIT_COLUMNS, document["audit_entries"]),
         )

@@ -16,7 +16,7 @@ from tenants.queries.participants import show_participant
 from tenants.queries.serializers import Row
 
 FACTS = (
-    Column("may_sign_in", "Can sign in", ColumnType.FLAG),
+    Column("can_sign_in", "Can sign in", ColumnType.FLAG),
     Column("display_name", "Name"),
     Column("email", "E-mail"),
     Column("fqid", "FQID"),
@@ -30,7 +30,7 @@ FACTS = (
 )
 BLOCKERS = (
     Column("reason", "Reason"),
-    Column("since", "Since", ColumnType.TIME),
+    Column("started_at", "Since", ColumnType.TIME),
     Column("fix", "Fix"),
 )
 GROUPS = (Column("name", "Group"), Column("type", "Type"), Column("way", "How"))
@@ -40,7 +40,7 @@ ROLES = (
     Column("source", "Source"),
     Column("granted_by", "Granted by"),
 )
-ELSEWHERE = (
+OTHER_ACCOUNTS = (
     Column("fqid", "FQID"),
     Column("tenant", "Tenant"),
     Column("email", "E-mail"),
@@ -66,11 +66,11 @@ class Command(OperatorCommand):
         self.output.print_record([*FACTS, *columns], row)
         print_sections(
             self.output,
-            ("Sign-in blocked by", BLOCKERS, document["obstacles"]),
+            ("Sign-in blocked by", BLOCKERS, document["sign_in_blockers"]),
             ("Groups", GROUPS, format_membership_path(document["groups"])),
             ("Roles", ROLES, with_paths(document["roles"])),
-            ("Other accounts with this user or e-mail", ELSEWHERE, document["elsewhere"]),
-            ("Recent changes", AUDIT_COLUMNS, document["audit"]),
+            ("Other accounts with this user or e-mail", OTHER_ACCOUNTS, document["other_accounts"]),
+            ("Recent changes", AUDIT_COLUMNS, document["audit_entries"]),
         )
 
 

@@ -21,7 +21,7 @@ ROLE = (
 _GRANT = (
     Column("source", "Source"),
     Column("granted_by", "Granted by"),
-    Column("created_at", "Granted", ColumnType.TIME, optional=True),
+    Column("granted_at", "Granted", ColumnType.TIME, optional=True),
 )
 GRANTS = (Column("to", "Granted to", no_wrap=True), *_GRANT)
 HOLDERS = (
@@ -97,5 +97,5 @@ def _print_participant(output: Output, participant: Row) -> None:
 
 
 def _format_grantee(grant: Row) -> str:
-    suffix = ", removed from ScaiKey" if grant["group_absent_since"] else ""
+    suffix = ", removed from ScaiKey" if grant["group_deactivated_at"] else ""
     return str(grant["participant"] or f"group {grant['group']}{suffix}")

@@ -17,7 +17,7 @@ from tenants.management.output import (
 )
 from tenants.queries.serializers import Row
 from tenants.queries.tenants import show_tenant
-from tenants.queries.usage import format_tokens
+from tenants.queries.usage import UsageSummary, format_tokens
 
 FACTS = (
     Column("slug", "Slug"),
@@ -38,7 +38,7 @@ PARTICIPANTS = (
     Column("type", "Type"),
     Column("active", "Active", ColumnType.COUNT),
     Column("suspended", "Suspended", ColumnType.COUNT),
-    Column("absent", "Absent", ColumnType.COUNT),
+    Column("deactivated", "Deactivated", ColumnType.COUNT),
 )
 _LIMIT_ROWS: tuple[tuple[str, str, Callable[[int], str]], ...] = (
     ("participants", "Active participants", "{:,}".format),
@@ -65,22 +65,29 @@ class Command(OperatorCommand):
             self.output,
             ("Limits", LIMITS, _format_limits(document)),
             ("Participants", PARTICIPANTS, document["participants"]),
-            ("Recent changes", AUDIT_COLUMNS, document["audit"]),
+            ("Recent changes", AUDIT_COLUMNS, document["audit_entries"]),
         )
-        print_usage_notes(self.output, [document], now)
+        print_usage_notes(self.output, UsageSummary([document]), now)
 
 
 def _format_facts(tenant: Row) -> Row:
-    groups, partner = tenant["groups"], tenant["partner"]
-    removed = f" and {groups['absent']:,} removed from ScaiKey" if groups["absent"] else ""
+    groups = tenant["groups"]
+    removed = f" and {groups['deactivated']:,} deactivated" if groups["deactivated"] else ""
     return {
         **tenant,
         "scaikey_tenant_id": tenant["scaikey_tenant_id"] or "none (local tenant)",
         "status": format_status(tenant),
-        "partner": partner and f"{partner['slug'] or partner['name']} ({format_status(partner)})",
+        "partner": _format_partner(tenant),
         "groups": f"{groups['active']:,}{removed}",
         "features": to_json(tenant["features"], indent=None) if tenant["features"] else None,
     }
+
+
+def _format_partner(tenant: Row) -> str | None:
+    if (partner := tenant["partner"]) is None:
+        return None
+    status = tenant["partner_reason"] or tenant["partner_status"]
+    return f"{partner['slug'] or partner['name']} ({status})"
 
 
 def _format_limits(tenant: Row) -> list[Row]:

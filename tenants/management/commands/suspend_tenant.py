@@ -15,6 +15,7 @@ class Command(OperatorCommand):
         "lift the suspension."
     )
     changes = True
+    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("tenant", help="slug, ID or ScaiKey ID")
@@ -29,6 +30,5 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        if self.output.as_json:
-            self.output.print_json(result.document())
+        self.print_result(result.document())
         self.output.print_line(result.sentence)

@@ -12,6 +12,7 @@ from tenants.services.link_tenant import unlink_tenant
 class Command(OperatorCommand):
     help = "Stop syncing a tenant from ScaiKey. It stays on this server as a local tenant."
     changes = True
+    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("tenant", help="slug, ID or ScaiKey ID")
@@ -24,6 +25,5 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=dry_run,
         )
-        if self.output.as_json:
-            self.output.print_json(result.document())
+        self.print_result(result.document())
         self.output.print_line(result.sentence)

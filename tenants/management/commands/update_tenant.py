@@ -65,8 +65,7 @@ class Command(OperatorCommand):
             now=timezone.now(),
             dry_run=options["dry_run"],
         )
-        if self.output.as_json:
-            self.output.print_json(result.document())
+        self.print_result(result.document())
         for line in result.lines:
             self.output.print_line(line)
         for warning in result.warnings:

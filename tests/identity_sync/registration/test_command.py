@@ -65,7 +65,7 @@ def test_success_command_json(command_server: ServerHome, sandbox: Sandbox) -> N
     call_command("sync_register", *flags(command_server), "--json", stdout=out, stderr=err)
     document = json.loads(out.getvalue())
     assert document["outcome"] == "registered"
-    assert "****" in document["client_secret"]
+    assert "****" in document["registration"]["client_secret"]
     assert err.getvalue() == ""
 
 

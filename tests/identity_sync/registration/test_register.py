@@ -39,7 +39,11 @@ def test_success_whole_way(server: ServerHome, sandbox: Sandbox) -> None:
     approve(sandbox, pending.request_id)
 
     result = server.resume()
-    assert (result.outcome, result.state, result.reach) == ("registered", "APPROVED", "GLOBAL")
+    assert (result.outcome, result.state, result.token_scope) == (
+        "registered",
+        "APPROVED",
+        "GLOBAL",
+    )
     written = read_env_file(server.env_file)
     assert written == {
         "SCAIWAVE_SERVER_NAME": "chat.example.com",
@@ -131,7 +135,7 @@ def test_success_other_scopes(
     result = register(
         server.make_context(), flags=server.make_flags(scope=scope.lower(), **{flag: slug})
     )
-    assert (result.scope, result.scope_slug, result.reach) == (scope, slug, scope)
+    assert (result.scope, result.scope_slug, result.token_scope) == (scope, slug, scope)
 
 
 def test_fail_unknown_slug(server: ServerHome) -> None:

@@ -8,6 +8,7 @@ from django.db import connection
 from identity_sync.models import SyncChange
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
+from tenants.models.directory import format_removal
 from tests.identity_sync.sync.helpers import (
     age_rows,
     count_duplicate_names,
@@ -119,11 +120,12 @@ def test_success_leaves_and_returns_as_the_same(scaikey: Sandbox) -> None:
     report = sync()
 
     removed = Participant.objects.get(scaikey_id=person)
+    assert removed.absent_since is not None
     assert get_changed_counts(report)["participants"] == {"deactivated": 1}
     assert (removed.pk, removed.local_id, removed.inactive_reason) == (
         before.pk,
         before.local_id,
-        "removed from ScaiKey",
+        format_removal(removed.absent_since),
     )
     assert ("participants", "deactivate", str(removed), "", "removed from ScaiKey") in get_changes()
 
@@ -230,7 +232,7 @@ def test_success_partner_gone_and_tenant_moved(scaikey: Sandbox) -> None:
     assert get_changed_counts(report)["partners"] == {"deactivated": 1}
     assert read_database() == read_directory(scaikey)
     assert {row[3] for row in get_changes() if row[0] == "tenants"} == {"partner_id"}
-    assert Partner.objects.get(scaikey_id=first).inactive_reason == "removed from ScaiKey"
+    assert Partner.objects.get(scaikey_id=first).status == "deactivated"
 
 
 def test_success_groups(scaikey: Sandbox) -> None:

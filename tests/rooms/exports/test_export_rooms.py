@@ -76,7 +76,7 @@ def test_success_each_into_its_file(tenant: Tenant, directory: Path) -> None:
         "events": 1,
         "media": 1,
         "missing_media": 0,
-        "bytes": (directory / f"{first.pk}.zip").stat().st_size,
+        "size_bytes": (directory / f"{first.pk}.zip").stat().st_size,
         "file": str(directory / f"{first.pk}.zip"),
         "reason": None,
     }

@@ -58,9 +58,9 @@ def test_success_json_through_a_pipe(site: ImportEnvironment, small: Path) -> No
                 check=True,
             )
     first = json.loads(done.stdout)
-    assert (first["imported"], first["room"]["name"], done.stderr) == (True, "Small", b"")
+    assert (first["changed"], first["room"]["name"], done.stderr) == (True, "Small", b"")
     again = json.loads(site.run_import(small, "--once", "--json").out)
-    assert (again["imported"], again["room"]) == (False, first["room"])
+    assert (again["changed"], again["room"]) == (False, first["room"])
     assert site.count("rooms") == 1
 
 

@@ -28,9 +28,9 @@ def test_success_the_row_of_a_hit() -> None:
     room = make_lobby()
     message = make_message(room, "The launch\nis on Friday")
     backfill()
-    assert search_rooms(operator=HOST_OPERATOR, text="friday launch", tenant="acme") == [
+    assert list(search_rooms(operator=HOST_OPERATOR, text="friday launch", tenant="acme")) == [
         {
-            "event_id": message.pk,
+            "id": message.pk,
             "room_id": room.pk,
             "room": "Lobby",
             "sender_id": message.sender_id,
@@ -223,7 +223,8 @@ def test_success_content_changed_manually() -> None:
     backfill()
     message.content = ["report"]
     message.save()
-    assert search_rooms(operator=HOST_OPERATOR, text="report", tenant="acme")[0]["snippet"] == ""
+    hit = next(search_rooms(operator=HOST_OPERATOR, text="report", tenant="acme"))
+    assert hit["snippet"] == ""
 
 
 def test_success_pages_without_findable_messages(monkeypatch: pytest.MonkeyPatch) -> None:
