@@ -12,12 +12,18 @@ from functools import cached_property
 from typing import IO, Any, cast
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
+from django.core.management.base import CommandParser, DjangoHelpFormatter
 
 from scaiwave.auth import operators
+from scaiwave.cli.django_entry import (
+    STRICT_PROGRAM,
+    DjangoCommand,
+    VerbParser,
+    add_django_options,
+)
 from scaiwave.cli.entry import STARTED_AT
 from scaiwave.cli.overview import format_subcommands
-from scaiwave.cli.parsers import UsageErrorMixin, format_usage, positive_int
+from scaiwave.cli.parsers import format_usage, positive_int
 from scaiwave.cli.verbs import EXIT_CODES, VERBS, Verb, VerbPath
 from scaiwave.console.columns import Column, Row
 from scaiwave.console.output import Output, is_terminal
@@ -43,11 +49,7 @@ class VerbFormatter(DjangoHelpFormatter):
         return text if "\n" in text else super()._fill_text(text, width, indent)
 
 
-class VerbParser(UsageErrorMixin, CommandParser):
-    """The parser of a command's options."""
-
-
-class OperatorCommand(BaseCommand):
+class OperatorCommand(DjangoCommand):
     """A command: it parses its arguments, calls one function, and prints the result.
 
     `changes` adds --dry-run; `destructive` adds --yes. `started_at` is when the console script was
@@ -74,7 +76,7 @@ class OperatorCommand(BaseCommand):
         return next((words, verb) for words, verb in VERBS.items() if verb.command == name)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Replace Django's parser, which would also accept --settings, --pythonpath and others."""
+        """Replace Django's parser; Django's options are added for manage.py and `call_command`."""
         words, verb = self.get_verb()
         parser = VerbParser(
             prog=" ".join(("scaiwave", *words)),
@@ -82,14 +84,13 @@ class OperatorCommand(BaseCommand):
             epilog=format_epilog(words, verb),
             formatter_class=VerbFormatter,
             allow_abbrev=False,
+            called_from_command_line=self._called_from_command_line,
             **kwargs,
-        )
-        # Django reads these options of every command.
-        parser.set_defaults(
-            settings=None, pythonpath=None, traceback=False, no_color=True, force_color=False
         )
         self.add_arguments(parser)
         self._add_common_options(parser)
+        strict = prog_name == STRICT_PROGRAM
+        add_django_options(parser, self.get_version(), strict=strict)
         parser.usage = format_usage(parser)
         return parser
 
@@ -132,6 +133,7 @@ class OperatorCommand(BaseCommand):
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Parse the arguments and run the command; errors are raised."""
+        self._called_from_command_line = True
         options = vars(self.create_parser(argv[0], argv[1]).parse_args(argv[2:]))
         set_log_level(options)
         self.started_at = datetime.fromtimestamp(STARTED_AT, UTC)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from importlib.util import find_spec
+from itertools import takewhile
 from types import FrameType
 from typing import NoReturn
 
@@ -15,8 +18,10 @@ from django.core.management import (
     get_commands,
     load_command_class,
 )
+from django.core.management.base import CommandParser
 from django.db import connections
 
+from scaiwave.cli.verbs import VERBS, VerbPath, find_longest_match
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ConfirmationNeeded, TerminationSignal, UsageError
 
@@ -24,10 +29,6 @@ from scaiwave.errors import ConfirmationNeeded, TerminationSignal, UsageError
 _DJANGO_WORDS = ("help", "version")
 # Commands of Django's that operators must not run: what they would do, and the alternative.
 _BLOCKED_COMMANDS = {
-    "diffsettings": (
-        "would print secrets",
-        "`scaiwave sync show-config` shows what is configured, with secrets masked.",
-    ),
     "flush": (
         "would delete the audit log, which is append-only",
         "To start over, create an empty database and run `scaiwave manage migrate`.",
@@ -61,11 +62,17 @@ def _run_command(command: str, arguments: Sequence[str]) -> None:
 
 
 def _run_manage(arguments: Sequence[str]) -> None:
+    _apply_default_options(arguments)
     django.setup()  # Until then Django doesn't find the commands of applications.
     name = arguments[0] if arguments else "help"
     if name in _BLOCKED_COMMANDS:
         effect, alternative = _BLOCKED_COMMANDS[name]
         raise UsageError(f"`scaiwave manage {name}` {effect}.", fix=alternative)
+    if words := _find_suite_words(arguments):
+        raise UsageError(
+            f"Unknown command: `scaiwave manage {' '.join(words)}`.",
+            fix=f"Run `scaiwave {' '.join(words)}`, or `scaiwave manage {VERBS[words].command}`.",
+        )
     if not name.startswith("-") and name not in _DJANGO_WORDS and name not in get_commands():
         raise _unknown_command_error(name)
     try:
@@ -75,6 +82,39 @@ def _run_manage(arguments: Sequence[str]) -> None:
             f"`scaiwave manage {name}` asks for input, and there is no terminal to ask at.",
             fix="Run it in a terminal, or pass --no-input to skip the prompt.",
         ) from None
+
+
+def _apply_default_options(arguments: Sequence[str]) -> None:
+    """Apply --settings and --pythonpath before settings are read, as Django's manage.py does."""
+    parser = CommandParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--settings")
+    parser.add_argument("--pythonpath")
+    parser.add_argument("words", nargs="*")
+    options, _ = parser.parse_known_args(arguments)
+    if options.pythonpath:
+        sys.path.insert(0, options.pythonpath)
+    if options.settings:
+        if not _has_module(options.settings):
+            raise UsageError(
+                f"Settings module not found: {options.settings}.",
+                fix="Pass --settings scaiwave.settings, or omit it.",
+            )
+        os.environ["DJANGO_SETTINGS_MODULE"] = options.settings
+
+
+def _has_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # the package that would contain it
+        return False
+
+
+def _find_suite_words(arguments: Sequence[str]) -> VerbPath:
+    """Return the words of the suite's command that were typed in place of its name in Django."""
+    typed = list(takewhile(lambda word: not word.startswith("-"), arguments))
+    words = find_longest_match(typed)
+    is_name = len(words) == 1 and words[0] in get_commands()
+    return () if is_name or words not in VERBS else words
 
 
 def _unknown_command_error(name: str) -> UsageError:

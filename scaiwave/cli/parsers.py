@@ -41,15 +41,19 @@ class UsageErrorMixin(ArgumentParser):
     def _reject(self, rest: Sequence[str]) -> NoReturn:
         first = next(word for word in rest if word != "--")
         if first.startswith("-"):
-            raise self._unknown_option_error(first)
-        raise UsageError(f"Unexpected argument: {first}.", fix=self._usage_fix())
+            self.raise_error(self._unknown_option_error(first))
+        self.raise_error(UsageError(f"Unexpected argument: {first}.", fix=self._usage_fix()))
 
     def error(self, message: str) -> NoReturn:
         """Report an unknown option first: an argument that seems to be missing is often its."""
         for word in takewhile(lambda word: word != "--", self._typed):
             if word.startswith("--") and word.partition("=")[0] not in self._option_string_actions:
-                raise self._unknown_option_error(word)
-        raise UsageError(message[:1].upper() + message[1:].rstrip(".") + ".", fix=self._usage_fix())
+                self.raise_error(self._unknown_option_error(word))
+        sentence = message[:1].upper() + message[1:].rstrip(".") + "."
+        self.raise_error(UsageError(sentence, fix=self._usage_fix()))
+
+    def raise_error(self, error: UsageError) -> NoReturn:
+        raise error
 
     def _unknown_option_error(self, word: str) -> UsageError:
         from difflib import get_close_matches

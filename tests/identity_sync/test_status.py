@@ -19,6 +19,7 @@ from identity_sync.management.commands.sync_status import (
 from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
 from identity_sync.queries.status import next_scheduled, sync_status
 from scaiwave.auth.operators import Operator, Role
+from scaiwave.cli.django_entry import CommandFailed
 from scaiwave.config import Configuration, load
 from scaiwave.errors import NotRegistered, UpstreamUnauthorized, UpstreamUnreachable
 from scaiwave.sandbox import Sandbox
@@ -287,9 +288,9 @@ def test_fail_drift_can_not_be_measured(home: Path, sandbox: Sandbox, settings: 
     settings.CONFIG = make_config(home, sandbox)
     sandbox.faults.add("status", path="/api/v1/admin/tenants/", status=403)
     out = StringIO()
-    with pytest.raises(Exception) as caught:  # noqa: PT011
+    with pytest.raises(CommandFailed) as caught:
         call_command("sync_status", stdout=out, stderr=StringIO())
-    assert caught.value.code == "SW_UPSTREAM_FORBIDDEN"  # type: ignore[attr-defined]
+    assert caught.value.error.code == "SW_UPSTREAM_FORBIDDEN"
     assert "Drift now           not measured\n" in out.getvalue()
 
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from scaiwave.cli import main
 from scaiwave.cli.verbs import EXIT_CODES
@@ -227,8 +228,25 @@ def test_success_called_from_python(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_fail_called_from_python() -> None:
-    with pytest.raises(UsageError, match=r"\AUnexpected argument: extra\.\Z"):
+    with pytest.raises(CommandError, match=r"\AUnexpected argument: extra\. ") as caught:
         call_command(create_tenant.Command(), "extra")
+    assert caught.value.returncode == 2
+    assert isinstance(caught.value.__cause__, UsageError)
+
+
+def test_fail_called_from_python_has_the_exit_code() -> None:
+    with pytest.raises(CommandError) as caught:
+        call_command(list_tenants.Command(), "--act", "missing", stdout=StringIO())
+    assert caught.value.returncode == 1
+    assert str(caught.value) == (
+        "There is no tenant \x1b[31mred. [SW_PROBE_NOT_FOUND]\n  Fix: Look elsewhere."
+    )
+
+
+def test_success_called_from_python_with_options_of_django() -> None:
+    out = StringIO()
+    call_command(list_tenants.Command(), quiet=True, no_color=True, skip_checks=True, stdout=out)
+    assert out.getvalue().startswith("Slug")
 
 
 def test_success_sync_takes_no_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from scaiwave import __version__
 from scaiwave.cli.overview import MANAGE_COMMANDS, format_manage_help
 from scaiwave.cli.verbs import VERBS
-from tests.scaiwave.console import probe, scaiwave, started
+from tests.scaiwave.console import CHECKOUT, probe, scaiwave, started
 
 pytestmark = pytest.mark.once
 
@@ -136,13 +140,100 @@ def test_fail_unknown_command() -> None:
     )
 
 
-def test_fail_command_that_would_tell_secrets() -> None:
-    ended = scaiwave("manage", "diffsettings")
+@pytest.mark.parametrize("options", [(), ("--all",), ("--output", "unified")])
+def test_success_diffsettings_masks_secrets(options: tuple[str, ...]) -> None:
+    secrets = {
+        "SCAIWAVE_DB_URL": "postgres://anna:h1dden-database@127.0.0.1:1/chat",
+        "SCAIWAVE_REDIS_URL": "redis://:h1dden-redis@127.0.0.1:1/0",
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET": "h1dden-client",
+        "SCAIWAVE_SECRET_KEY": "h1dden-key-" + "k" * 60,
+    }
+    ended = scaiwave("manage", "diffsettings", *options, **secrets)
+    assert (ended.code, ended.err) == (0, "")
+    assert "h1dden" not in ended.out
+    assert "SECRET_KEY = '****" in ended.out
+    assert "127.0.0.1" in ended.out
+    assert ("EMAIL_HOST_PASSWORD" in ended.out) == ("--all" in options)
+    compared = scaiwave(
+        "manage", "diffsettings", "--all", "--default", "scaiwave.settings", **secrets
+    )
+    assert compared.code == 0
+    assert "h1dden" not in compared.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "fix"),
+    [
+        ("sync register", "Run `scaiwave sync register`, or `scaiwave manage sync_register`."),
+        ("status", "Run `scaiwave status`, or `scaiwave manage sync_status`."),
+        (
+            "admin list-tenants --json-lines",
+            "Run `scaiwave admin list-tenants`, or `scaiwave manage list_tenants`.",
+        ),
+    ],
+)
+def test_fail_words_of_the_suite_name_the_command(typed: str, fix: str) -> None:
+    ended = scaiwave("manage", *typed.split())
+    words = typed.partition(" --")[0]
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
-        "Error: `scaiwave manage diffsettings` would print secrets. [SW_USAGE]\n"
-        "  Fix: `scaiwave sync show-config` shows what is configured, with secrets masked.\n"
+        f"Error: Unknown command: `scaiwave manage {words}`. [SW_USAGE]\n  Fix: {fix}\n"
     )
+
+
+def manage(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run manage.py."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *words],
+        cwd=CHECKOUT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--settings", "scaiwave.settings"),
+        ("--settings=scaiwave.settings", "--pythonpath=."),
+        ("--no-color", "--skip-checks"),
+        ("--force-color",),
+        ("--traceback",),
+    ],
+)
+def test_success_manage_py_takes_the_options_of_django(
+    options: tuple[str, ...], migrated: Path
+) -> None:
+    ended = manage("list_tenants", "--json", *options)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == '{\n  "tenants": []\n}\n'
+
+
+def test_success_manage_py_version_and_traceback(migrated: Path) -> None:
+    assert manage("list_tenants", "--version").stdout == f"scaiwave {__version__}\n"
+    ended = manage("show_tenant", "nope", "--traceback")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Traceback (most recent call last):\n")
+    assert "\nError: Tenant not found: nope. [SW_TENANT_NOT_FOUND]\n" in ended.stderr
+    assert "Traceback" not in manage("show_tenant", "nope").stderr
+
+
+def test_fail_manage_py_with_settings_that_do_not_exist() -> None:
+    ended = manage("list_tenants", "--settings", "nowhere")
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "Error: Settings module not found: nowhere. [SW_USAGE]\n"
+        "  Fix: Pass --settings scaiwave.settings, or omit it.\n"
+    )
+
+
+def test_fail_the_console_script_stays_strict() -> None:
+    for option in ("--settings=x", "--traceback", "--no-color", "--skip-checks", "--version"):
+        ended = scaiwave("admin", "list-tenants", option)
+        assert ended.code == 2
+        assert f"Unknown option: {option.partition('=')[0]}." in ended.err
 
 
 def test_fail_command_that_would_empty_the_audit() -> None:

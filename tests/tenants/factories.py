@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management import call_command
 
 from scaiwave.auth.operators import Operator, Role
+from scaiwave.cli.django_entry import CommandFailed
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -65,9 +66,12 @@ def add_members(group: Group, *members: Participant | Group, **fields: Any) -> N
 
 
 def run_command(command: str, *words: str) -> str:
-    """What the verb's command prints on stdout."""
+    """What the verb's command prints on stdout. Raises its own error, not Django's."""
     out = StringIO()
-    call_command(command, *words, stdout=out, stderr=StringIO())
+    try:
+        call_command(command, *words, stdout=out, stderr=StringIO())
+    except CommandFailed as failed:
+        raise failed.error from failed
     return out.getvalue()
 
 
