@@ -132,7 +132,8 @@ def collect_local_facts() -> set[Fact]:
     columns = "scaikey_tenant_id", "scaikey_status", "partner__scaikey_id"
     for key, status, partner in Tenant.objects.filter(**active).values_list(*columns):
         facts |= {("tenant", str(key)), ("tenant status", str(key), status)}
-        facts.add(("tenant of", str(key), str(partner)))
+        if partner is not None:  # A new tenant whose partner was added while the lists were read.
+            facts.add(("tenant of", str(key), str(partner)))
     id_columns = "tenant__scaikey_tenant_id", "scaikey_id"
     for *ids, status in Participant.objects.filter(**active).values_list(
         *id_columns, "scaikey_status"
