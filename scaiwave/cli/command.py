@@ -184,6 +184,11 @@ class OperatorCommand(DjangoCommand):
             if answer := line.strip() or default:
                 return answer
 
+    def confirm_at_terminal(self, question: str) -> None:
+        """Like `confirm`, but a script needs no --yes."""
+        if self.can_ask():
+            self.confirm(question)
+
     def confirm(self, question: str) -> None:
         """Return if the operator agrees.
 

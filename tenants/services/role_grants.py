@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -204,11 +205,13 @@ def revoke_role(
     holder: str,
     is_group: bool,
     now: datetime,
+    confirm: Callable[[str], None] | None = None,
     dry_run: bool = False,
 ) -> RevokeRoleResult:
     """Revoke a manual grant of a role to this participant or group itself.
 
-    Nothing changes if there is none. What a participant has through a group must be revoked from
+    `confirm` is called with the question and raises unless the operator agrees. Nothing changes if
+    there is no grant. What a participant has through a group must be revoked from
     the group, and what ScaiKey grants must be removed in ScaiKey.
 
     Raises RoleNotFound, TenantNotFound, ParticipantNotFound, GroupNotFound, AmbiguousName,
@@ -221,6 +224,8 @@ def revoke_role(
     grantee = resolve_holder(operator, resolved_tenant, holder, is_group=is_group)
     if resolved_role._state.adding:  # a built-in role that was never granted
         return RevokeRoleResult(resolved_role, grantee, granted=False, dry_run=dry_run)
+    if confirm is not None and not dry_run and _find_manual_grant(resolved_role, grantee):
+        confirm(f"This revokes role {resolved_role.slug} from {describe(grantee)}. Continue?")
     # A dry run takes no lock, so that no other command has to wait for it.
     with nullcontext() if dry_run else transaction.atomic():
         if not dry_run:

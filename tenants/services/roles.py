@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -144,9 +144,17 @@ class DeleteRoleResult:
 
 
 def delete_role(
-    *, operator: Operator, role: str, tenant: str, now: datetime, dry_run: bool = False
+    *,
+    operator: Operator,
+    role: str,
+    tenant: str,
+    now: datetime,
+    confirm: Callable[[str], None] | None = None,
+    dry_run: bool = False,
 ) -> DeleteRoleResult:
     """Delete a role without grants.
+
+    `confirm` is called with the question and raises unless the operator agrees.
 
     Rooms that refer to it do not prevent this: no one can read them through the role any longer.
 
@@ -159,6 +167,11 @@ def delete_role(
         raise RoleBuiltIn(
             f"Role {resolved_role.slug} is built in and can't be deleted.",
             fix="Revoke it from its holders; a role without holders has no effect.",
+        )
+    if confirm is not None and not dry_run:
+        _ensure_not_granted(resolved_role)
+        confirm(
+            f"This deletes role {resolved_role.slug} of tenant {resolved_tenant.slug}. Continue?"
         )
     # A dry run takes no lock, so that no other command has to wait for it.
     with nullcontext() if dry_run else transaction.atomic():

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import csv
 import io
 import json
 import unicodedata
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
@@ -269,3 +271,80 @@ def test_success_progress_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     line = stderr.getvalue()
     assert line.startswith("Reading: 1.4 MiB of 2.9 MiB, ")
     assert line.endswith("B/s\n")
+
+
+def rows_then_error(count: int) -> Iterator[Row]:
+    yield from ({"name": f"n{number}", "size": number} for number in range(count))
+    raise UsageError("The rows can't be read.")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_fail_before_the_first_row_leaves_stdout_empty(as_json: bool) -> None:
+    output, stdout, _ = written(as_json=as_json)
+    with pytest.raises(UsageError):
+        output.print_table("tenants", COLUMNS, rows_then_error(0))
+    with pytest.raises(UsageError):
+        output.print_csv(["name"], rows_then_error(0))
+    assert stdout.getvalue() == ""
+
+
+@pytest.mark.parametrize("rest", [{}, {"next_id": None, "more": {"a": [1]}}])
+@pytest.mark.parametrize(
+    "rows", [[], [{"name": "a\nb", "size": {"deep": [1, 2]}}], [{"name": "a"}, {"name": "b"}]]
+)
+def test_success_json_list_looks_like_the_whole_document(
+    rows: list[Row], rest: dict[str, Any]
+) -> None:
+    output, stdout, _ = written(as_json=True)
+    output.print_table("tenants", COLUMNS, iter(rows), load_rest=lambda: rest)
+    assert stdout.getvalue() == to_json({"tenants": rows, **rest}) + "\n"
+
+
+def test_success_plain_columns_are_as_wide_as_the_first_rows_need() -> None:
+    output, stdout, _ = written()
+    names = ["x" * (20 if number == 1500 else 3) for number in range(2000)]
+    output.print_table(
+        "names",
+        (Column("name", "Name"), Column("b", "B")),
+        ({"name": name, "b": "y"} for name in names),
+    )
+    lines = stdout.getvalue().splitlines()
+    assert lines[:2] == ["Name  B", "xxx   y"]
+    assert lines[1501] == f"{'x' * 20}  y"
+    assert len(lines) == 2001
+
+
+def test_success_csv() -> None:
+    output, stdout, _ = written()
+    partner = {"id": UUID(int=1), "slug": "north", "name": "North, Inc."}
+    row = {
+        "name": '=SUM("A1")',
+        "partner": partner,
+        "count": -3,
+        "share": 0.5,
+        "open": True,
+        "tags": ["-a", "b"],
+        "details": {"a": [1]},
+        "created_at": datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),
+        "email": None,
+    }
+    keys = ["name", "partner.slug", "partner.name", *[*row][2:]]
+    output.print_csv(keys, [row, {**row, "name": "+1\x1b[2J\n", "partner": None}])
+    header, *lines = csv.reader(io.StringIO(stdout.getvalue()))
+    assert header[:4] == ["name", "partner_slug", "partner_name", "count"]
+    assert lines == [
+        [
+            *('\'=SUM("A1")', "north", "North, Inc.", "-3", "0.5", "true", "'-a b"),
+            *('{"a": [1]}', "2026-03-04T05:06:07Z", ""),
+        ],
+        [
+            *("'+1\ufffd[2J\ufffd", "", "", "-3", "0.5", "true", "'-a b"),
+            *('{"a": [1]}', "2026-03-04T05:06:07Z", ""),
+        ],
+    ]
+
+
+def test_success_csv_without_rows_has_a_header() -> None:
+    output, stdout, _ = written()
+    output.print_csv(["id", "partner.slug"], [])
+    assert stdout.getvalue() == "id,partner_slug\n"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import RoleBuiltIn, RoleInUse, RoleNotFound, TenantNotFound
 from tenants.models import AuditEntry, Role
@@ -128,3 +129,19 @@ def test_fail_unknown_and_out_of_scope() -> None:
     with pytest.raises(InsufficientPermission):
         delete(operator=make_tenant_admin(acme))
     assert Role.objects.exists()
+
+
+def test_fail_not_confirmed() -> None:
+    make_role(make_tenant())
+    questions: list[str] = []
+
+    def decline(question: str) -> None:
+        questions.append(question)
+        raise ConfirmationDeclined("Cancelled. No changes were made.")
+
+    with pytest.raises(ConfirmationDeclined):
+        delete(confirm=decline)
+    assert questions == ["This deletes role editors of tenant acme. Continue?"]
+    assert Role.objects.count() == 1
+    delete(confirm=questions.append)
+    assert not Role.objects.exists()

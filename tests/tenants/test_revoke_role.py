@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.errors import InsufficientPermission, UsageError
 from tenants.errors import GroupNotFound, ParticipantNotFound, RoleFromScaiKey, RoleNotFound
 from tenants.models import AuditEntry, Role, RoleGrant
@@ -110,3 +111,21 @@ def test_fail_unknown_and_not_allowed() -> None:
     with pytest.raises(UsageError):
         run_command("revoke_role", "editors", "--tenant", "acme")
     assert RoleGrant.objects.exists()
+
+
+def test_fail_not_confirmed() -> None:
+    tenant = make_tenant()
+    role, anna = make_role(tenant), make_person(tenant)
+    make_grant(role, anna)
+    questions: list[str] = []
+
+    def decline(question: str) -> None:
+        questions.append(question)
+        raise ConfirmationDeclined("Cancelled. No changes were made.")
+
+    with pytest.raises(ConfirmationDeclined):
+        revoke(anna, confirm=decline)
+    assert questions == ["This revokes role editors from Anna (@anna.acme:localhost). Continue?"]
+    assert RoleGrant.objects.count() == 1
+    revoke(anna, confirm=questions.append)
+    assert not RoleGrant.objects.exists()

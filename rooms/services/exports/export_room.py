@@ -103,7 +103,8 @@ class ExportResult:
             "senders": self.senders,
             "media": self.media,
             "missing_media": {
-                reason: self.missing[reason] for reason in (INFECTED, LOST, LEFT_OUT)
+                reason.replace(" ", "_"): self.missing[reason]
+                for reason in (INFECTED, LOST, LEFT_OUT)
             },
             "size_bytes": self.size,
             "manifest_sha256": self.manifest_sha256,

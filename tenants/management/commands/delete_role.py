@@ -12,6 +12,7 @@ from tenants.services.roles import delete_role
 class Command(OperatorCommand):
     help = "Delete a role without grants. Built-in roles can't be deleted."
     changes = True
+    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("role", help="slug or ID")
@@ -19,7 +20,12 @@ class Command(OperatorCommand):
 
     def handle(self, role: str, tenant: str, dry_run: bool, **options: Any) -> None:
         result = delete_role(
-            operator=self.operator, role=role, tenant=tenant, now=timezone.now(), dry_run=dry_run
+            operator=self.operator,
+            role=role,
+            tenant=tenant,
+            now=timezone.now(),
+            confirm=self.confirm_at_terminal,
+            dry_run=dry_run,
         )
         self.print_result(result.document())
         self.output.print_line(result.sentence)

@@ -15,6 +15,7 @@ class Command(OperatorCommand):
         "in ScaiKey."
     )
     changes = True
+    destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("role", help="slug or ID")
@@ -43,6 +44,7 @@ class Command(OperatorCommand):
             holder=from_group or from_participant or "",
             is_group=from_group is not None,
             now=timezone.now(),
+            confirm=self.confirm_at_terminal,
             dry_run=options["dry_run"],
         )
         self.print_result(result.document())

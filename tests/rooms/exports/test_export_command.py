@@ -55,7 +55,7 @@ def test_success_to_a_file(tmp_path: Path) -> None:
         "events": EVENTS,
         "senders": 1,
         "media": 0,
-        "missing_media": {"infected": 0, "lost": 0, "left out": 0},
+        "missing_media": {"infected": 0, "lost": 0, "left_out": 0},
         "size_bytes": target.stat().st_size,
         "key_id": None,
         "file": str(target),

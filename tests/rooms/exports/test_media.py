@@ -114,7 +114,7 @@ def test_success_missing_ones_are_named_with_their_reason() -> None:
     assert bundle.result.document()["missing_media"] == {
         "infected": 2,
         "lost": 3,
-        "left out": 0,
+        "left_out": 0,
     }
 
 
