@@ -23,9 +23,12 @@ class Command(OperatorCommand):
 
     def handle(self, **options: Any) -> None:
         result = check_keys(operator=self.operator, now=timezone.now())
-        rows = [{**row, "outcome": "pass" if row["ok"] else "fail"} for row in result.keys]
-        self.output.print_table("keys", COLUMNS, rows)
-        for problem in filter(None, (row["problem"] for row in rows)):
+        if self.output.as_json:
+            self.output.print_json({"keys": result.keys})
+        else:
+            rows = [{**row, "outcome": "pass" if row["ok"] else "fail"} for row in result.keys]
+            self.output.print_table("keys", COLUMNS, rows)
+        for problem in filter(None, (row["problem"] for row in result.keys)):
             self.output.print_line(problem)
         if result.problem is not None:
             raise result.problem
