@@ -18,7 +18,7 @@ import msgspec
 
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
-from scaiwave.clients.http.responses import error_from_response, redact
+from scaiwave.clients.http.responses import error_from_response, redact, wrong_path_error
 from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.config import Configuration
@@ -164,6 +164,9 @@ def scaicms_error_from_response(response: httpx.Response, peer: UpstreamServer) 
     """
     fault = error_from_response(response, peer)
     detail = _parse_error(response.content)
+    if response.status_code == 404 and response.request.method == "PUT" and not detail.code:
+        # Writing a page creates it, so that only the address can be wrong.
+        return TranslatedError(error=wrong_path_error(response, peer))
     error, code = fault.error, redact(detail.code, response.request)
     if code:
         message = redact(detail.message, response.request).rstrip(".")

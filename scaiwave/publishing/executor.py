@@ -37,12 +37,17 @@ class PageExecutor:
         return replace(step, rev=live.rev) if live else None
 
     def execute(self, step: PageAction) -> PageAction:
-        """Write or delete the page, and return the step with its outcome."""
+        """Write or delete the page, and return the step with its outcome.
+
+        Raises UpstreamInvalidResponse if the address of ScaiCMS is wrong.
+        """
         if not step.is_due:
             return step
         try:
             rev = self._write(step)
         except ScaiWaveError as error:
+            if error.details.get("wrong_path"):
+                raise  # It is not the page's fault, and the others would fail as well.
             return replace(step, problems=(error,))
         return replace(step, rev=rev, done=True)
 

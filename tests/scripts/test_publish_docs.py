@@ -86,6 +86,17 @@ def test_success(cms: Sandbox, docs: Path) -> None:
     assert pruned.stderr == "Updated 2 pages, removed 1 page.\n"
 
 
+@pytest.mark.parametrize("suffix", ["/api", "/api/v1/"])
+def test_fail_an_address_with_a_path_is_configuration(
+    cms: Sandbox, docs: Path, suffix: str
+) -> None:
+    process = run_script("--docs", docs, "--execute", SCAIWAVE_SCAICMS_URL=f"{cms.url}{suffix}")
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.count("Error: ") == 1
+    assert "was not found (404), although ScaiCMS has it. [SW_UPSTREAM_NONSENSE]" in process.stderr
+    assert "  Fix: Set SCAIWAVE_SCAICMS_URL to the address of ScaiCMS, without" in process.stderr
+
+
 def test_fail_some(cms: Sandbox, docs: Path) -> None:
     write_page(docs, "b.md", "# B\n")
     cms.faults.add("status", method="PUT", path="*/operator-suite/pages", status=403)

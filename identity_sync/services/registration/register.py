@@ -270,7 +270,12 @@ def _post_request(
             **slugs,
         )
     except UpstreamNotFound as error:
-        error.fix = "Check --url, and the slug of the partner or tenant if you passed one."
+        error.fix = "Check --url."
+        if request.scope_slug:
+            kind = request.scope.lower()
+            error.message = f"{kind.capitalize()} not found in ScaiKey: {request.scope_slug}."
+            error.args = (error.message,)
+            error.fix = f"Check --{kind}-slug: it is the slug in ScaiKey."
         raise
     if not ticket.request_id.isprintable() or len(ticket.request_id) > MAX_REQUEST_ID_CHARS:
         raise UpstreamInvalidResponse(

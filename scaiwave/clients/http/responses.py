@@ -206,6 +206,16 @@ def _rejection_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWave
             )
 
 
+def wrong_path_error(response: httpx.Response, peer: UpstreamServer) -> UpstreamInvalidResponse:
+    """Return the error of a 404 where the server always has something."""
+    return UpstreamInvalidResponse(
+        f"{peer.origin}{response.request.url.path} was not found (404), although {peer.service} "
+        "has it.",
+        fix=f"Set {peer.setting} to the address of {peer.service}, without /v1 or any other path.",
+        wrong_path=True,
+    )
+
+
 def _not_found_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveError:
     """Return UpstreamNotFound only for a 404 in JSON: a web server's page proves nothing."""
     request = _format_request(response)

@@ -15,8 +15,8 @@ import msgspec
 
 from scaiwave.clients.errors import BudgetExceeded
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
-from scaiwave.clients.http.responses import error_from_response, redact
-from scaiwave.errors import ScaiWaveError, UpstreamInvalidResponse
+from scaiwave.clients.http.responses import error_from_response, redact, wrong_path_error
+from scaiwave.errors import ScaiWaveError
 from scaiwave.msgspec_decoders import get_decoder
 
 _CREDENTIAL = (
@@ -77,7 +77,9 @@ def scaigrid_error_from_response(response: httpx.Response, peer: UpstreamServer)
     if body is not None and body.checks is not None:
         return _not_ready_error(fault, body.checks, response.request)
     if body is None or body.error is None or not body.error.code:
-        return _wrong_server_error(response, peer) if response.status_code == 404 else fault
+        if response.status_code == 404:  # ScaiGrid itself would have sent a code.
+            return TranslatedError(error=wrong_path_error(response, peer))
+        return fault
     return _describe_error(fault, body.error, body.meta or _Meta(), response.request)
 
 
@@ -87,17 +89,6 @@ def _parse_body(content: bytes) -> _ErrorBody | None:
     except (ValueError, RecursionError):
         return None
     return body
-
-
-def _wrong_server_error(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
-    """Return the error of a 404 without a code, which ScaiGrid itself would have sent."""
-    path = response.request.url.path
-    return TranslatedError(
-        error=UpstreamInvalidResponse(
-            f"{peer.origin}{path} was not found (404), although ScaiGrid has it.",
-            fix=f"Set {peer.setting} to the address of ScaiGrid, without /v1 or any other path.",
-        )
-    )
 
 
 def _not_ready_error(

@@ -17,9 +17,15 @@ from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
 from scaiwave.clients.http.prefetch import OrderedPrefetcher
-from scaiwave.clients.http.responses import error_from_response
+from scaiwave.clients.http.responses import (
+    error_from_response,
+    response_detail,
+    wrong_path_error,
+)
 from scaiwave.clients.scaikey import scim
 from scaiwave.clients.scaikey.auth import (
+    JWKS,
+    TOKEN,
     AnonymousAuth,
     BearerAuth,
     ClientCredentialsAuth,
@@ -30,7 +36,7 @@ from scaiwave.clients.scaikey.auth import (
 )
 from scaiwave.clients.scaikey.decoding import RecordPage, decode_item, decode_page, decode_response
 from scaiwave.clients.scaikey.pagination import MAX_PAGES, PageIterator
-from scaiwave.clients.scaikey.registration import RegistrationCalls
+from scaiwave.clients.scaikey.registration import REGISTER, RegistrationCalls
 from scaiwave.clients.scaikey.schemas import (
     BaseRecord,
     GroupRecord,
@@ -124,9 +130,12 @@ def error_from_scaikey_response(response: httpx.Response, peer: UpstreamServer) 
     """Return the error for a response outside 200–299.
 
     A 404 is ScaiKey's own only if its body is JSON with the `detail` of FastAPI. A 404 of a gateway
-    in front of it proves nothing about a record.
+    in front of it proves nothing about a record. That of an unknown route, where ScaiKey always has
+    one, means that the configured address is wrong.
     """
     translated = error_from_response(response, peer)
+    if _is_unknown_route(response):
+        return TranslatedError(error=wrong_path_error(response, peer))
     if isinstance(translated.error, UpstreamForbidden) and not _is_own_error(response):
         translated.error.details["from_gateway"] = True
     if isinstance(translated.error, UpstreamNotFound) and not _is_own_error(response):
@@ -138,6 +147,17 @@ def error_from_scaikey_response(response: httpx.Response, peer: UpstreamServer) 
             )
         )
     return translated
+
+
+def _is_unknown_route(response: httpx.Response) -> bool:
+    """Whether this is FastAPI's response to an unknown route, for a path that has no id in it."""
+    path = response.request.url.path
+    routes = (TOKEN, JWKS, REGISTER, *(f"{ADMIN}/{name}/" for name in RECORDS))
+    return (
+        response.status_code == 404
+        and path.endswith(routes)
+        and response_detail(response) == "Not Found"
+    )
 
 
 def _is_own_error(response: httpx.Response) -> bool:

@@ -143,9 +143,8 @@ def test_fail_unknown_slug(server: ServerHome) -> None:
         register(
             server.make_context(), flags=server.make_flags(scope="TENANT", tenant_slug="unknown")
         )
-    assert caught.value.fix == (
-        "Check --url, and the slug of the partner or tenant if you passed one."
-    )
+    assert caught.value.message == "Tenant not found in ScaiKey: unknown."
+    assert caught.value.fix == "Check --tenant-slug: it is the slug in ScaiKey."
     assert not Registration.objects.exists()
 
 

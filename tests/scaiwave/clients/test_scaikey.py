@@ -6,7 +6,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jwt
 import pytest
@@ -312,6 +312,31 @@ def test_success_without_discovery(scaikey: Sandbox, client: ScaiKeyClient, faul
     scaikey.faults.add(fault, path=DISCOVERY, status=404)
     assert client.get_user("usr_nobody") is None
     assert client.fetch_jwks() == scaikey.keys.build_jwks()
+
+
+@pytest.mark.parametrize("suffix", ["/api/v1", "/api/v1/", "/scaikey"])
+def test_fail_an_address_with_a_path_is_configuration(scaikey: Sandbox, suffix: str) -> None:
+    credentials = {"client_id": scaikey.client_id, "client_secret": scaikey.client_secret}
+    with ScaiKeyClient(f"{scaikey.url}{suffix}", retry_policy=QUICK, **credentials) as client:
+        calls: list[Callable[[], object]] = [
+            client.fetch_jwks,
+            lambda: client.get_user("usr_nobody"),
+            lambda: client.register_application(
+                name="chat", scope="GLOBAL", contact_email="ops@example.com", redirect_uris=[]
+            ),
+        ]
+        for call in calls:
+            with pytest.raises(UpstreamInvalidResponse) as caught:
+                call()
+            assert caught.value.exit_code == 2
+            assert "was not found (404), although ScaiKey has it." in caught.value.message
+            assert caught.value.fix.endswith(
+                " to the address of ScaiKey, without /v1 or any other path."
+            )
+
+
+def test_success_an_unknown_record_is_not_a_wrong_address(client: ScaiKeyClient) -> None:
+    assert client.get_user("usr_nobody") is None
 
 
 def test_success_discovered_endpoints_are_used(scaikey: Sandbox, client: ScaiKeyClient) -> None:
