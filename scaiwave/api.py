@@ -1,8 +1,8 @@
 """What every address of the HTTP API has in common: its envelope, its errors, who is calling.
 
 Success is `{"data": …, "meta": …}`, failure `{"error": {"code", "message"}}` with the status of the
-error (ScaiWave docs, reference/error-codes). Nobody is signed in by a cookie here, so there is no
-request to forge and no CSRF token.
+error (ScaiWave docs, reference/error-codes). Cookies authenticate no request, so there is
+no request to forge and no CSRF token.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def json_response(
 
 
 def error_response(error: ScaiWaveError) -> HttpResponse:
-    """What is the server's own trouble is told to its log, and to nobody else."""
+    """Build the response for an error. Details of server errors go to the log only."""
     message = error.message
     if error.http_status >= 500 and message != SERVER_ERROR_MESSAGE:
         logger.error("%s [%s] %s", message, error.code, error.fix)
@@ -111,9 +111,9 @@ def error_response(error: ScaiWaveError) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler of what it refuses before any view, such as the name of another host."""
+    """Handle a request that Django rejects before any view, for example for an unknown host."""
     if request.path.startswith(PREFIX):
-        return error_response(BadApiRequest("The request was refused before it was read."))
+        return error_response(BadApiRequest("The request was rejected before it was read."))
     return cast(HttpResponse, defaults.bad_request(request, exception))
 
 
@@ -130,7 +130,7 @@ def _method_not_allowed(methods: Sequence[str]) -> HttpResponse:
 
 
 def _build_challenge(error: ScaiWaveError) -> str:
-    """RFC 6750, section 3: a request that carries no token at all is told of no error."""
+    """Return the challenge. RFC 6750, section 3: no error code if the request has no token."""
     missing = isinstance(error, TokenRequired)
     return 'Bearer realm="scaiwave"' + ("" if missing else ', error="invalid_token"')
 

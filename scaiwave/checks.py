@@ -86,7 +86,7 @@ def _check_missing_file(config: Configuration) -> Iterator[CheckMessage]:
     if config.environment.get("SCAIWAVE_ENV_FILE") and not config.env_file.exists():
         yield Warning(
             f"SCAIWAVE_ENV_FILE names {config.env_file}, which does not exist.",
-            hint="Mend the name, or make the file; until then defaults apply.",
+            hint="Correct the path, or create the file; until then defaults apply.",
             id="scaiwave.W003",
         )
 
@@ -95,7 +95,7 @@ def _check_file_permissions(config: Configuration) -> Iterator[CheckMessage]:
     for path in (config.env_file, config.home / FILE_NAME):
         if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             yield Warning(
-                f"{path} holds secrets, and others than its owner may use it.",
+                f"{path} contains secrets, but other users than its owner have access.",
                 hint=f"Run `chmod 600 {path}`.",
                 id="scaiwave.W004",
             )
@@ -104,7 +104,7 @@ def _check_file_permissions(config: Configuration) -> Iterator[CheckMessage]:
 def _check_server_name(config: Configuration) -> Iterator[CheckMessage]:
     if not uses_sqlite(config) and config.is_default("SCAIWAVE_SERVER_NAME"):
         yield Warning(
-            "SCAIWAVE_SERVER_NAME is not set, so everybody is @name:localhost.",
+            "SCAIWAVE_SERVER_NAME is not set, so all participants are @name:localhost.",
             hint="Set it to the name by which other servers know this one.",
             id="scaiwave.W005",
         )
@@ -113,10 +113,10 @@ def _check_server_name(config: Configuration) -> Iterator[CheckMessage]:
 def _check_registration(config: Configuration) -> Iterator[CheckMessage]:
     names = [f"SCAIWAVE_SCAIKEY_{part}" for part in SCAIKEY_SETTINGS]
     missing = [name for name in names if not config.get_str(name)]
-    # A URL alone is how one begins.
+    # The URL is set first; registration fills in the rest.
     if missing and missing not in (names, names[1:]):
         yield Warning(
-            f"ScaiKey is configured only in part: {' and '.join(missing)} missing.",
+            f"ScaiKey is only partly configured: {' and '.join(missing)} missing.",
             hint="Run `scaiwave sync register`, or set what is missing.",
             id="scaiwave.W006",
         )

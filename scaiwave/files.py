@@ -117,8 +117,8 @@ def create_private_file(path: Path, *, locked: bool = False, owner_of: Path | No
     """Create a file with mode 0600 and return its descriptor; raises OSError.
 
     With `locked` an flock on it shows to other processes that its creator is running. With
-    `owner_of` it gets the owner of that file; if there is none and this is root, that of its
-    directory.
+    `owner_of` it gets the owner of that file; if that doesn't exist and this is root, the owner
+    of its directory.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     owner = _owner_to_set(owner_of) if owner_of is not None else None

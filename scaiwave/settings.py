@@ -13,7 +13,7 @@ from scaiwave.console.output import get_timezone
 CONFIG = load()
 HOME = CONFIG.home
 
-# Applications. `cli` is what a verb needs; the web server, workers and `manage` get everything.
+# Applications. Commands use the profile `cli`; the web server, workers and `manage` need them all.
 PROFILE = os.environ.get("SCAIWAVE_PROFILE", "full")
 
 OUR_APPS = ["scaiwave", "tenants", "federation", "rooms", "identity_sync"]
@@ -32,8 +32,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Database
 DATABASES = {"default": database.database_settings(CONFIG)}
 
-# Redis and RQ: only where there is a Redis. django_rq needs one even for work done inline, and
-# importing it is slow.
+# Redis and RQ, only if Redis is configured: django_rq needs it even for work done inline, and is
+# slow to import.
 REDIS_URL = database.get_redis_url(CONFIG)
 if REDIS_URL and PROFILE == "full":
     INSTALLED_APPS.append("django_rq")
@@ -53,7 +53,7 @@ ALLOWED_HOSTS = CONFIG.get_list("SCAIWAVE_ALLOWED_HOSTS") or [
     "127.0.0.1",
     "[::1]",
 ]
-# By this name other servers ask for the descriptor; it may have a port.
+# Other servers request the descriptor by this name, which may have a port.
 ALLOWED_HOSTS.append(re.sub(r":\d+$", "", CONFIG.get_str("SCAIWAVE_SERVER_NAME")))
 CSRF_TRUSTED_ORIGINS = [f"{urlsplit(PUBLIC_URL).scheme}://{urlsplit(PUBLIC_URL).netloc}"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
@@ -102,14 +102,14 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
-# Language and time: stored in UTC, shown in the machine's zone.
+# Language and time: stored in UTC, shown in the zone of the host.
 LANGUAGE_CODE = "en-gb"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 LOCAL_ZONE = get_timezone(CONFIG.get_str("SCAIWAVE_TIME_ZONE"))
 
-# Logging: to stderr, since stdout is the answer.
+# Logging goes to stderr: stdout is for results.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

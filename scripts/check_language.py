@@ -93,6 +93,8 @@ ALLOWED: tuple[tuple[str, str, str], ...] = (
     ("docs/CONTRIBUTING.md", "verb", r"`Verb`|imperative verb"),
     ("scaiwave/cli/*", "verb", r""),  # the table of commands, and what works with it
     ("tests/scaiwave/*cli*", "verb", r""),
+    ("tests/services/unprivileged_user.py", "nobody", r""),  # a user of the operating system
+    ("*", "is no …", r"\bis no proof\b"),  # idiomatic
     ("*", "verb", r"\bcli\.verbs\b|\bVerb(?:Path)?\b|\bVERBS\b|cli/verbs\.py"),
 )
 """Quoted contracts, names in code, and the pages that describe the terms themselves."""

@@ -1,4 +1,4 @@
-"""A place in which every verb finds what it needs."""
+"""A database in which every command finds what it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what with the scripts that act as an operator: as for the verbs."""
+"""Permissions of the scripts that act as an operator: as for the commands."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ MAX_FOREIGN_PARTICIPANTS = 2**31 - 1
 
 @dataclass(frozen=True)
 class PolicyUpdate:
-    """The changes to make. `max_foreign` applies only with `limit_foreign`; None is no limit."""
+    """The changes to make. `max_foreign`, None for no limit, applies only with `limit_foreign`."""
 
     default_mode: str | None = None
     allow_peers: Sequence[str] = ()

@@ -33,7 +33,7 @@ class Embedder:
     A gateway that is down or a budget that is used up would otherwise be tried again for every
     batch, each time for the whole retry period. A message without a vector is found by its words,
     and gets a vector in a later backfill. One refused text, for example a text too long for the
-    model, is no failure: only that text goes without a vector.
+    model, isn't a failure: only that text goes without a vector.
     """
 
     def __init__(self, config: Configuration, retry_policy: RetryPolicy) -> None:

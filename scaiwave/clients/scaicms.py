@@ -98,7 +98,7 @@ class ScaiCmsClient:
         self.http.close()
 
     def read_page(self, path: str, *, retry: bool = True) -> LivePage | None:
-        """Return the page, or None if there is none."""
+        """Return the page, or None if it doesn't exist."""
         try:
             response = self._request("GET", path, retry=retry)
         except UpstreamNotFound:

@@ -151,12 +151,12 @@ def _is_web_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, half an IPv6 address
+    except ValueError:  # an invalid port, an incomplete IPv6 address
         return False
 
 
 def _find_passwords(value: str) -> list[str]:
-    """The password in a URL, as written and as meant."""
+    """Return the password of a URL, as written and as decoded."""
     found = re.match(r"\A[a-z0-9+.-]+://[^:/]*:(.*)@", value)
     return [found[1], unquote(found[1])] if found else []
 
@@ -255,7 +255,7 @@ def find_home(environment: Mapping[str, str]) -> Path:
 
 
 def load(environment: Mapping[str, str] | None = None) -> Configuration:
-    """Find the home and the file, and read both sources once."""
+    """Find the home directory and the settings file, and read both sources once."""
     environment = dict(os.environ if environment is None else environment)
     home = find_home(environment)
     env_file = Path(environment.get("SCAIWAVE_ENV_FILE") or home / ".env").expanduser()

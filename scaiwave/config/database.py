@@ -1,4 +1,4 @@
-"""The database of a configuration, SQLite in the home or PostgreSQL by URL, and its Redis."""
+"""Database and Redis settings: SQLite in the home directory, or PostgreSQL by URL."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from scaiwave.errors import SettingInvalid
 POSTGRESQL = "django.db.backends.postgresql"
 SQLITE = "django.db.backends.sqlite3"
 
-# Several verbs may run at once: readers never wait (WAL), a writer takes its lock when it begins
-# (IMMEDIATE) and so waits for the other instead of failing in the middle.
+# Several commands may run at once: readers never wait (WAL), and a writer takes its lock when its
+# transaction begins (IMMEDIATE), so it waits for other writers instead of failing later.
 _SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 30,
@@ -29,7 +29,7 @@ def uses_sqlite(config: Configuration) -> bool:
 
 
 def database_settings(config: Configuration) -> dict[str, Any]:
-    """Django's settings of the one database. Raises `SettingInvalid` for another scheme."""
+    """Return Django's settings of the database. Raises `SettingInvalid` for another scheme."""
     url = config.get_str("SCAIWAVE_DB_URL")
     if not url:
         return _sqlite_settings({"NAME": str(config.home / "scaiwave.sqlite3")})
@@ -38,16 +38,16 @@ def database_settings(config: Configuration) -> dict[str, Any]:
         return _postgresql_settings(_parse_url(url))
     if scheme == "sqlite" and url.startswith("sqlite:///"):
         parsed = _parse_url(url)
-        # Relative to the home, since cron and people start from different folders.
+        # Relative to the home directory: cron and people start in different directories.
         return _sqlite_settings({**parsed, "NAME": str(config.home / parsed["NAME"])})
     raise _invalid_url_error()
 
 
 def restrict_permissions(settings: dict[str, Any]) -> None:
-    """Make SQLite's file before SQLite does, which would let every user of the machine read it.
+    """Create SQLite's file with mode 0600; SQLite would let every user of the host read it.
 
-    The files it keeps beside it get the same mode. Where the file can't be made, opening the
-    database says so.
+    SQLite gives its other files the same mode. If the file can't be created, opening the database
+    reports it.
     """
     if settings["ENGINE"] == SQLITE:
         with suppress(OSError):
@@ -60,7 +60,7 @@ def _parse_url(url: str) -> dict[str, Any]:
     except ValueError:
         # The URL holds a password, so neither it nor the parser's message is repeated.
         raise _invalid_url_error() from None
-    # An @ in the path is the end of a password with a slash in it that was not quoted.
+    # An @ in the path is the end of a password with an unquoted slash.
     if not parsed["NAME"] or parsed["NAME"] == ":memory:" or "@" in parsed["NAME"]:
         raise _invalid_url_error()
     return parsed
@@ -68,7 +68,7 @@ def _parse_url(url: str) -> dict[str, Any]:
 
 def _invalid_url_error() -> SettingInvalid:
     return SettingInvalid(
-        "SCAIWAVE_DB_URL is not a database URL this suite can use.",
+        "SCAIWAVE_DB_URL is not a URL of PostgreSQL or SQLite.",
         fix="Write it as postgres://user:password@host:5432/name, with special characters in the "
         "password as %2F and so on, or leave it empty for SQLite.",
     )
@@ -91,7 +91,7 @@ def _postgresql_settings(parsed: dict[str, Any]) -> dict[str, Any]:
 
 
 def get_redis_url(config: Configuration) -> str:
-    """Empty where there is none. Raises `SettingInvalid` for a URL that is not one of Redis."""
+    """Return the URL of Redis, or "" if it isn't set. Raises `SettingInvalid` for another URL."""
     url = config.get_str("SCAIWAVE_REDIS_URL")
     if url and not url.startswith(("redis://", "rediss://", "unix://")):
         raise SettingInvalid(

@@ -1,4 +1,4 @@
-"""Everything that can be configured, in one table."""
+"""All settings, with help, default and type."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SettingType = Literal["str", "url", "int", "fraction", "bool", "choice"]
 
 @dataclass(frozen=True)
 class SettingDefinition:
-    """One name an operator can set; `secret` ones are masked wherever they are shown."""
+    """A setting. The values of `secret` settings are masked wherever they are shown."""
 
     name: str
     help: str
@@ -25,13 +25,13 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     SettingDefinition(
         "SCAIWAVE_DB_URL",
         "Database, as postgres://user:password@host:5432/name; "
-        "empty is an SQLite file in the home.",
+        "empty: SQLite in the home directory.",
         secret=True,
         type="url",
     ),
     SettingDefinition(
         "SCAIWAVE_REDIS_URL",
-        "Redis for background jobs; empty runs the work inline.",
+        "Redis for background jobs; empty: they run in the process that starts them.",
         secret=True,
         type="url",
     ),
@@ -42,19 +42,19 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_PUBLIC_URL",
-        "Where browsers reach this server.",
+        "Base URL of this server for browsers.",
         "http://localhost:8000",
         type="url",
     ),
     SettingDefinition(
         "SCAIWAVE_SECRET_KEY",
-        "Signs sessions; made in the home when the database is SQLite.",
+        "Key that signs sessions; with SQLite it is created in the home directory.",
         secret=True,
     ),
     SettingDefinition(
         "SCAIWAVE_ENCRYPTION_KEYS",
         "Fernet keys that encrypt private keys at rest, newest "
-        "first, separated by commas; made in the home when the database is SQLite.",
+        "first, separated by commas; with SQLite they are created in the home directory.",
         secret=True,
     ),
     SettingDefinition(
@@ -62,13 +62,13 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         "Base URL of ScaiKey, the identity provider.",
         type="url",
     ),
-    SettingDefinition("SCAIWAVE_SCAIKEY_CLIENT_ID", "Client id; written by `sync register`."),
+    SettingDefinition("SCAIWAVE_SCAIKEY_CLIENT_ID", "Client ID; written by `sync register`."),
     SettingDefinition(
         "SCAIWAVE_SCAIKEY_CLIENT_SECRET",
         "Client secret; written by `sync register`.",
         secret=True,
     ),
-    SettingDefinition("SCAIWAVE_SCAIKEY_APP_ID", "Application id; written by `sync register`."),
+    SettingDefinition("SCAIWAVE_SCAIKEY_APP_ID", "Application ID; written by `sync register`."),
     SettingDefinition(
         "SCAIWAVE_SCAIKEY_ISSUER",
         "Issuer of tokens; written by `sync register`.",
@@ -76,21 +76,21 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_SCAIKEY_AUDIENCE",
-        "Audience that an operator's token must have; empty is our client id.",
+        "Audience that an operator's token must have; empty: SCAIWAVE_SCAIKEY_CLIENT_ID.",
     ),
     SettingDefinition(
         "SCAIWAVE_SCAIKEY_WEBHOOK_SECRET",
-        "Shared secret of ScaiKey's webhooks; empty refuses them.",
+        "Shared secret of ScaiKey's webhooks; empty: they are rejected.",
         secret=True,
     ),
     SettingDefinition(
         "SCAIWAVE_SCAIKEY_WEBHOOK_SECRET_PREVIOUS",
-        "Former secret of ScaiKey's webhooks, accepted too while you rotate it.",
+        "Previous secret of ScaiKey's webhooks, also accepted while you rotate it.",
         secret=True,
     ),
     SettingDefinition(
         "SCAIWAVE_WEBHOOK_RETENTION_DAYS",
-        "Days that received webhooks are kept.",
+        "Days for which received webhooks are kept.",
         "30",
         type="int",
     ),
@@ -101,7 +101,7 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_REQUIRE_ADMIN_TOKEN",
-        "Refuse to work without SCAIWAVE_ADMIN_TOKEN.",
+        "Reject commands without SCAIWAVE_ADMIN_TOKEN.",
         "false",
         type="bool",
     ),
@@ -114,42 +114,42 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_REMOVAL_SHARE",
-        "Removal limit as a share of the people who are there (0 to 1).",
+        "Removal limit as a share of the active people (0 to 1).",
         "0.10",
         type="fraction",
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_LOOKUP_LIMIT",
-        "Look-ups by id with which one sync confirms removals; the rest is postponed.",
+        "Maximum number of look-ups with which a sync confirms removals; others are postponed.",
         "10000",
         type="int",
     ),
     SettingDefinition(
         "SCAIWAVE_SYNC_LOOKUP_SECONDS",
-        "Seconds that one sync spends on these look-ups.",
+        "Maximum duration of these look-ups in seconds.",
         "120",
         type="int",
     ),
     SettingDefinition("SCAIWAVE_SCAIGRID_URL", "Base URL of ScaiGrid, the AI gateway.", type="url"),
     SettingDefinition(
         "SCAIWAVE_SCAIGRID_API_KEY",
-        "ScaiGrid API key (sgk_…); empty takes a service token from ScaiKey.",
+        "ScaiGrid API key (sgk_…); empty: a service token from ScaiKey is used.",
         secret=True,
     ),
     SettingDefinition(
         "SCAIWAVE_SCAIGRID_EMBEDDING_MODEL",
-        "Model that makes vectors of texts; empty is the first that ScaiGrid lists.",
+        "Embedding model; empty: the first that ScaiGrid lists.",
     ),
     SettingDefinition(
         "SCAIWAVE_WEAVIATE_URL",
-        "Base URL of Weaviate, which then finds messages; empty is the database's own search.",
+        "Base URL of Weaviate, for message search; empty: search in the database.",
         type="url",
     ),
     SettingDefinition(
-        "SCAIWAVE_WEAVIATE_API_KEY", "Weaviate API key, if it asks for one.", secret=True
+        "SCAIWAVE_WEAVIATE_API_KEY", "Weaviate API key, if it requires one.", secret=True
     ),
     SettingDefinition(
-        "SCAIWAVE_SCAICMS_URL", "Base URL of ScaiCMS, which shows the docs.", type="url"
+        "SCAIWAVE_SCAICMS_URL", "Base URL of ScaiCMS, to which the docs are published.", type="url"
     ),
     SettingDefinition(
         "SCAIWAVE_SCAICMS_API_KEY",
@@ -158,55 +158,53 @@ SETTINGS: tuple[SettingDefinition, ...] = (
     ),
     SettingDefinition(
         "SCAIWAVE_MEDIA_ROOT",
-        "Folder of the attachments, where no S3 bucket holds them; empty is media in the home.",
+        "Directory of attachments if there is no S3 bucket; empty: media in the home directory.",
     ),
     SettingDefinition(
         "SCAIWAVE_S3_ENDPOINT",
-        "S3 server of the attachments; empty is Amazon's.",
+        "URL of the S3 server for attachments; empty: Amazon S3.",
         type="url",
     ),
     SettingDefinition(
-        "SCAIWAVE_S3_BUCKET", "S3 bucket of the attachments; empty keeps them as files."
+        "SCAIWAVE_S3_BUCKET", "S3 bucket for attachments; empty: they are stored as files."
     ),
     SettingDefinition("SCAIWAVE_S3_ACCESS_KEY", "Access key of the bucket.", secret=True),
     SettingDefinition("SCAIWAVE_S3_SECRET_KEY", "Secret key of the bucket.", secret=True),
     SettingDefinition(
         "SCAIWAVE_IMPORT_LIMIT_MB",
-        "The largest room bundle that is imported, in MiB, packed or unpacked.",
+        "Maximum size of a room bundle to import in MiB, compressed or uncompressed.",
         "20480",
         type="int",
     ),
     SettingDefinition(
         "SCAIWAVE_PEER_NETWORKS",
-        "Private networks in which federation peers may be, as 10.0.0.0/8, separated by commas; "
-        "empty is none.",
+        "Private networks that federation peers may be in, as 10.0.0.0/8, separated by commas; "
+        "empty: none.",
     ),
     SettingDefinition(
         "SCAIWAVE_ALLOWED_HOSTS",
         "Host names the web server answers to, separated by commas; "
-        "empty is the host of SCAIWAVE_PUBLIC_URL and the loopback names. "
-        "That of SCAIWAVE_SERVER_NAME is always one.",
+        "empty: the host of SCAIWAVE_PUBLIC_URL and the loopback names. "
+        "The host of SCAIWAVE_SERVER_NAME is always accepted.",
     ),
     SettingDefinition(
         "SCAIWAVE_LOG_FORMAT",
-        "How log lines look.",
+        "Format of log lines.",
         "text",
         type="choice",
         choices=("text", "json"),
     ),
     SettingDefinition(
         "SCAIWAVE_LOG_LEVEL",
-        "The least level that is logged.",
+        "Lowest level that is logged.",
         "INFO",
         type="choice",
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
     ),
-    SettingDefinition(
-        "SCAIWAVE_TIME_ZONE", "Zone of the times in tables; empty is the machine's own."
-    ),
+    SettingDefinition("SCAIWAVE_TIME_ZONE", "Time zone of tables; empty: the host's."),
 )
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 
-# Found before the table can be read, so not part of it.
+# These locate the other settings, so they are not part of the table.
 LOCATING_NAMES = ("SCAIWAVE_HOME", "SCAIWAVE_ENV_FILE")

@@ -1,4 +1,4 @@
-"""The verbs as processes: several at once, killed ones, and what they print."""
+"""Commands as processes: concurrent ones, killed ones, and what they print."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.once
 
 KEY = ("admin", "federation", "key")
 REAL = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
-"""`started` and `at_terminal` run a console of their own unless told otherwise."""
+"""`started` and `at_terminal` run a console of their own unless given another one."""
 
 
 def run_key_command(*words: str, **environment: str) -> Ended:

@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 @pytest.fixture
 def media_root(tmp_path: Path, settings: Settings) -> Path:
-    """The folder of a media store of this test's own."""
+    """The directory of a media store for this test."""
     folder = tmp_path / "media"
     files = {
         "BACKEND": "scaiwave.media_storage.AtomicFileSystemStorage",

@@ -95,7 +95,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def is_noticed(first: ReadBundle, second: ReadBundle, there: Target) -> bool:
-    """What is not even a manifest any more makes the comparison fail, which a test notices."""
+    """Something that is no longer a manifest makes the comparison fail, which a test notices."""
     try:
         return bool(list(find_differences(first, second, there)))
     except (KeyError, TypeError, AttributeError, IndexError):

@@ -1,4 +1,4 @@
-"""A made-up room carried from SQLite to PostgreSQL and back, each with a home of its own."""
+"""A sample room from SQLite to PostgreSQL and back, each with its own home directory."""
 
 from __future__ import annotations
 

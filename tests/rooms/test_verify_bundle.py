@@ -47,7 +47,7 @@ def verify(raw: bytes, **changes: Any) -> VerifiedBundle:
 
 
 def own_key() -> None:
-    """The key of the golden bundle, as this server's own; its private half is not needed."""
+    """The key of the golden bundle, as this server's own; the private key is not needed."""
     public = make_signing_key().public_key().public_bytes_raw()
     ServerKey.objects.create(
         key_id=KEY_ID,
@@ -228,10 +228,10 @@ def test_fail_keys_that_are_none(tmp_path: Path) -> None:
 
 
 def test_success_command_needs_no_database(tmp_path: Path) -> None:
-    """The home has no database yet, and the one that is named can't be reached."""
+    """The home directory has no database yet, and the configured one can't be reached."""
     ended = scaiwave(
         "room", "verify", str(GOLDEN), "--key", PUBLIC_KEY, "--require-signature",
-        SCAIWAVE_DB_URL="postgres://nobody@127.0.0.1:1/none",
+        SCAIWAVE_DB_URL="postgres://unknown@127.0.0.1:1/none",
     )  # fmt: skip
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.splitlines()[0] == "Room              Launch 🚀"
@@ -244,7 +244,7 @@ def test_success_command_needs_no_database(tmp_path: Path) -> None:
 def test_fail_command_says_how_to_do_without_a_database() -> None:
     unmigrated = scaiwave("room", "verify", str(GOLDEN))
     unreachable = scaiwave(
-        "room", "verify", str(GOLDEN), SCAIWAVE_DB_URL="postgres://nobody@127.0.0.1:1/none"
+        "room", "verify", str(GOLDEN), SCAIWAVE_DB_URL="postgres://unknown@127.0.0.1:1/none"
     )
     for ended, code in (
         (unmigrated, "[SW_DATABASE_UNMIGRATED]"),

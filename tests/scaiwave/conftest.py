@@ -23,6 +23,6 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def migrated(home: Path, migrated_file: Path) -> Path:
-    """A migrated SQLite database in the home of the test."""
+    """A migrated SQLite database in the test's home directory."""
     assert "SCAIWAVE_DB_URL" not in os.environ
     return Path(shutil.copy(migrated_file, home))

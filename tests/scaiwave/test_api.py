@@ -107,6 +107,6 @@ def test_fail_request_that_can_not_be_read(error: Exception) -> None:
     ],
 )
 def test_success_client_address(peer: str, named: str, address: str) -> None:
-    """Behind a proxy on this machine, who is connected to the proxy; a socket has no address."""
+    """Behind a proxy on this host, the client of the proxy; a Unix socket has no address."""
     request = RequestFactory().get("/", REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR=named)
     assert get_client_address(request) == address

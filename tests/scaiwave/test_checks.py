@@ -65,18 +65,18 @@ CASES = [
         {"SCAIWAVE_ENV_FILE": "/nowhere/at/all"},
         "scaiwave.W003",
         "SCAIWAVE_ENV_FILE names /nowhere/at/all, which does not exist.",
-        "Mend the name, or make the file; until then defaults apply.",
+        "Correct the path, or create the file; until then defaults apply.",
     ),
     (
         POSTGRES,
         "scaiwave.W005",
-        "SCAIWAVE_SERVER_NAME is not set, so everybody is @name:localhost.",
+        "SCAIWAVE_SERVER_NAME is not set, so all participants are @name:localhost.",
         "Set it to the name by which other servers know this one.",
     ),
     (
         {"SCAIWAVE_SCAIKEY_URL": "https://x.example", "SCAIWAVE_SCAIKEY_CLIENT_ID": "x"},
         "scaiwave.W006",
-        "ScaiKey is configured only in part: SCAIWAVE_SCAIKEY_CLIENT_SECRET missing.",
+        "ScaiKey is only partly configured: SCAIWAVE_SCAIKEY_CLIENT_SECRET missing.",
         "Run `scaiwave sync register`, or set what is missing.",
     ),
 ]

@@ -20,7 +20,7 @@ def test_success_help_keeps_its_lines() -> None:
     ended = probe(*LIST, "--help", COLUMNS="60")
     assert ended.code == 0
     assert ended.out.startswith("usage: scaiwave admin list-tenants ")
-    assert "\n\nA verb that changes nothing.\n\n" in ended.out
+    assert "\n\nA command that changes nothing.\n\n" in ended.out
     codes = "".join(f"  {code}  {meaning}\n" for code, meaning in EXIT_CODES)
     assert ended.out.endswith(f"\n\nExit codes:\n{codes}")
     assert "\nExamples:\n  scaiwave admin list-tenants\n  scaiwave admin list" in ended.out
@@ -250,7 +250,7 @@ def test_success_called_from_python_with_options_of_django() -> None:
 
 
 def test_success_sync_takes_no_words(capsys: pytest.CaptureFixture[str]) -> None:
-    """A misspelt verb of sync must never start a sync."""
+    """A misspelt subcommand of sync must never start a sync."""
     for words in (["regster"], ["--dry-run", "regster"], ["--", "regster"], ["--dry", "x"]):
         assert main(["sync", *words]) == 2
         assert "[SW_USAGE]" in capsys.readouterr().err

@@ -134,7 +134,7 @@ def test_fail_named_file_is_absent(tmp_path: Path) -> None:
 
 
 def test_fail_named_file_is_empty(tmp_path: Path) -> None:
-    """Or a token file that was not filled would make the host operator of whoever it was for."""
+    """Otherwise an empty token file would give its user the rights of the host operator."""
     path = _written(tmp_path, "\n")
     with pytest.raises(SettingInvalid) as caught:
         configured(tmp_path, SCAIWAVE_ADMIN_TOKEN_FILE=str(path)).get_str("SCAIWAVE_ADMIN_TOKEN")

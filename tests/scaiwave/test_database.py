@@ -74,7 +74,7 @@ def test_success_postgresql_on_a_unix_socket(tmp_path: Path) -> None:
 def test_fail_url(url: str, tmp_path: Path) -> None:
     with pytest.raises(SettingInvalid) as caught:
         settings(tmp_path, url)
-    assert caught.value.message == "SCAIWAVE_DB_URL is not a database URL this suite can use."
+    assert caught.value.message == "SCAIWAVE_DB_URL is not a URL of PostgreSQL or SQLite."
     assert "s3" not in caught.value.fix
 
 

@@ -80,7 +80,7 @@ def test_fail_database_is_a_folder(home: Path) -> None:
 
 @pytest.fixture
 def unprivileged(home: Path) -> Iterator[int | None]:
-    """A user that permissions mean something to: ourselves, or somebody else if we are root."""
+    """A user to whom permissions apply: this one, or another one if this is root."""
     if os.geteuid() != 0:
         yield None
         return
@@ -174,7 +174,7 @@ def test_fail_locked(migrated: Path) -> None:
 
 
 def test_fail_disk_is_full(migrated: Path) -> None:
-    """SQLite is told that there are no more pages than it has."""
+    """SQLite's limit of pages is set to the number that it has."""
     statements = [
         "PRAGMA max_page_count = 1",
         "CREATE TABLE x (y)",

@@ -94,12 +94,12 @@ class TestServer:
             ("53100", 1, "has no space left on its disk. [SW_DISK_FULL]"),
             ("40P01", 1, "is busy with another transaction. [SW_DATABASE_BUSY]"),
             ("55P03", 1, "is busy with another transaction. [SW_DATABASE_BUSY]"),
-            ("42501", 2, "can't be used: told to fail. [SW_DATABASE_UNREACHABLE]"),
-            ("57P01", 2, "can't be used: told to fail. [SW_DATABASE_UNREACHABLE]"),
+            ("42501", 2, "can't be used: failed on purpose. [SW_DATABASE_UNREACHABLE]"),
+            ("57P01", 2, "can't be used: failed on purpose. [SW_DATABASE_UNREACHABLE]"),
         ],
     )
     def test_fail_in_the_middle(self, state: str, code: int, said: str, postgres_url: str) -> None:
-        raising = f"DO $$ BEGIN RAISE 'told to fail' USING ERRCODE = '{state}'; END $$"
+        raising = f"DO $$ BEGIN RAISE 'failed on purpose' USING ERRCODE = '{state}'; END $$"
         ended = probe("admin", "create-tenant", "--sql", raising, SCAIWAVE_DB_URL=postgres_url)
         assert ended.code == code
         assert said in ended.err

@@ -80,7 +80,7 @@ def test_success_mode_whatever_the_umask(path: Path) -> None:
     before = os.umask(0o077)
     try:
         with atomic_write(path, mode=0o640) as file:
-            # Nobody else may read it before it is complete, either.
+            # No other user may read it before it is complete, either.
             assert mode(next(path.parent.glob(".file.*.draft"))) == 0o640
             file.write(b"x")
     finally:

@@ -1,4 +1,4 @@
-"""Locks that nobody else gets while they are held, and everybody once their process is gone."""
+"""Locks: exclusive while they are held, and free again once their process has ended."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_success_let_go_by_a_killed_process() -> None:
 
 
 def same_locks() -> dict[str, str]:
-    """What makes another process use the home and the database of this one."""
+    """The environment with which another process uses this home directory and database."""
     environment = {
         "DJANGO_SETTINGS_MODULE": "scaiwave.settings",
         "SCAIWAVE_HOME": str(settings.HOME),

@@ -1,4 +1,4 @@
-"""Attachments as files: whole or not at all, and nobody else's to read."""
+"""Attachments as files: written completely or not at all, and private."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_success_saved_again_under_the_same_name(files: AtomicFileSystemStorage)
 def test_success_lasts_through_a_power_cut(
     files: AtomicFileSystemStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file, then its name in its folder; and each new folder's name in the one above."""
+    """The file, then its directory, and the parents of new directories are synced."""
     synced: list[Path] = []
     sync = os.fsync
 

@@ -175,7 +175,7 @@ def test_success_record() -> None:
     ],
 )
 def test_success_times_at_the_ends_of_all_time(moment: datetime, zone: str, shown: str) -> None:
-    """A room that somebody has made up may have them, and must not take the table with it."""
+    """A room name may contain them, and must not break the table."""
     output, stdout, _ = written(zone=ZoneInfo(zone))
     output.print_record((Column("at", "At", ColumnType.TIME),), {"at": moment})
     assert stdout.getvalue() == f"At  {shown}\n"

@@ -1,4 +1,4 @@
-"""Every verb of the table keeps what the table says of it."""
+"""Every command behaves as the table of commands describes it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scaiwave.cli.verbs import (
 
 BUILT = list(VERBS.items())
 every_verb = pytest.mark.parametrize(
-    ("words", "verb"), BUILT, ids=[" ".join(words) for words, _ in BUILT]
+    ("words", "command"), BUILT, ids=[" ".join(words) for words, _ in BUILT]
 )
 # The platform's own words (ScaiWave docs, reference/cli): they never change.
 OF_THE_PLATFORM = [
@@ -88,14 +88,14 @@ def simple_commands(example: str) -> list[list[str]]:
 
 @every_verb
 def test_success_verbs_with_verbs_below_take_no_words(words: VerbPath, verb: Verb) -> None:
-    """Or a misspelt verb would be taken for an argument."""
+    """Otherwise a misspelt command would be taken for an argument."""
     if subcommands(words):
         parser = command(verb).create_parser("", str(verb.command))
         assert not [action for action in parser._actions if not action.option_strings]
 
 
 def test_success_no_command_is_out_of_reach() -> None:
-    """Every verb's command is in the table: there is no other door to it."""
+    """Every command of the apps is in the table: there is no other way to run it."""
     ours = {
         name
         for name, app in get_commands().items()

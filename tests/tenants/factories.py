@@ -66,7 +66,7 @@ def add_members(group: Group, *members: Participant | Group, **fields: Any) -> N
 
 
 def run_command(command: str, *words: str) -> str:
-    """What the verb's command prints on stdout. Raises its own error, not Django's."""
+    """Return what the command prints on stdout. Raises its own error, not Django's."""
     out = StringIO()
     try:
         call_command(command, *words, stdout=out, stderr=StringIO())

@@ -48,7 +48,7 @@ def execute(statement: str, *parameters: Any) -> None:
 
 
 def update(one: AuditEntry) -> None:
-    AuditEntry.objects.filter(pk=one.pk).update(operator="nobody")
+    AuditEntry.objects.filter(pk=one.pk).update(operator="changed")
 
 
 def save(one: AuditEntry) -> None:

@@ -1,4 +1,4 @@
-"""The verbs as processes of their own, each with a database that it has to find."""
+"""Commands as separate processes, each with a database that it has to find."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def test_success_typed_twice_at_a_terminal_and_not_shown(database_url: str, migr
 
 
 def typing(*answers: str) -> tuple[str, int]:
-    """What the verb shows at a terminal where each question gets the next answer, and its code."""
+    """Run the command at a terminal with these answers. Returns its output and exit code."""
     ours, theirs = pty.openpty()
     words = ("admin", "create-administrator", "anna")
     process = subprocess.Popen(

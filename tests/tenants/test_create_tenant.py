@@ -165,8 +165,8 @@ def test_fail_what_is_not_valid() -> None:
     with pytest.raises(InvalidName):
         create(scaikey_tenant_id="")
     with pytest.raises(PartnerNotFound) as caught:
-        create(partner="nobody")
-    assert caught.value.message == "Partner not found: nobody."
+        create(partner="unknown")
+    assert caught.value.message == "Partner not found: unknown."
 
 
 def test_fail_slug_is_taken() -> None:
@@ -201,7 +201,7 @@ def test_fail_scaikey_tenant_is_taken() -> None:
     )
 
 
-def test_fail_taken_outside_the_scope_names_nobody() -> None:
+def test_fail_taken_outside_the_scope_names_unknown() -> None:
     paula = make_partner_admin(make_partner())
     make_tenant("globex", name="Secret")
     with pytest.raises(TenantConflict) as slug:

@@ -93,7 +93,7 @@ def test_success_what_was_set_is_there_and_what_was_removed_is_not(
     try:
         after = apply_feature_changes(removed, [(key, value)], [])
     except InvalidFeature:
-        return  # something above it is no object
+        return  # a parent isn't an object
     assert flatten_features(after)[key] == value
     others = {name for name in flatten_features(before) if not f"{name}.".startswith(f"{key}.")}
     assert others - {name for name in others if key.startswith(f"{name}.")} <= set(

@@ -217,5 +217,5 @@ def test_fail_unknown_column() -> None:
 
 def test_fail_unknown_partner() -> None:
     with pytest.raises(PartnerNotFound) as caught:
-        run_command("list_tenants", "--partner", "nobody")
-    assert caught.value.message == "Partner not found: nobody."
+        run_command("list_tenants", "--partner", "unknown")
+    assert caught.value.message == "Partner not found: unknown."

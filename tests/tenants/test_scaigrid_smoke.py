@@ -130,8 +130,8 @@ def test_fail_a_tenants_model_is_missing(config: Configuration) -> None:
 
 @pytest.mark.django_db
 def test_fail_no_such_tenant(config: Configuration) -> None:
-    result = smoke(config, tenant="nobody")
-    assert (result.exit_code, of(result, "tenant").message) == (1, "Tenant not found: nobody.")
+    result = smoke(config, tenant="unknown")
+    assert (result.exit_code, of(result, "tenant").message) == (1, "Tenant not found: unknown.")
 
 
 def test_fail_nothing_configured_stops_everything(sandbox: Sandbox) -> None:

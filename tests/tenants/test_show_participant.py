@@ -136,7 +136,7 @@ def test_success_the_same_user_elsewhere_within_the_scope() -> None:
     make_person(old, scaikey_id="usr_1", absent_since=EARLIER)
     here = make_person(new, scaikey_id="usr_1")
     make_person(other, email=here.email)
-    make_person(other, "nobody", email="", scaikey_id=None)
+    make_person(other, "unlinked", email="", scaikey_id=None)
     assert [row["tenant"] for row in show(here)["other_accounts"]] == ["old", "other"]
     found = show_participant(operator=make_tenant_admin(new), name="usr_1")
     assert found["other_accounts"] == []

@@ -1,4 +1,4 @@
-"""That acts by hand leave somebody with super_admin, and who counts as somebody."""
+"""Manual changes leave at least one super_admin, and who counts as one."""
 
 from __future__ import annotations
 

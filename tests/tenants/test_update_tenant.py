@@ -243,7 +243,7 @@ def test_fail_what_is_not_valid() -> None:
     for wanted, error in (
         (TenantUpdate(name=" "), InvalidName),
         (TenantUpdate(slug="A"), InvalidSlug),
-        (TenantUpdate(partner="nobody"), PartnerNotFound),
+        (TenantUpdate(partner="unknown"), PartnerNotFound),
     ):
         with pytest.raises(error):
             update(wanted)

@@ -90,14 +90,14 @@ def test_success_marked_are_those_over_80_percent() -> None:
 def test_success_the_worst_are_named_first_and_the_rest_counted() -> None:
     assert UsageSummary([row("a", share=0.5), row("b")]).format_warning() is None
     rows = [row(f"t{number}", share=0.9 + number) for number in range(12)]
-    told = UsageSummary(rows).format_warning()
-    assert told is not None
-    assert told.startswith("Over 80 % of this month's AI tokens are used by t11 (1,190 %), t10 (")
-    assert told.endswith("t2 (290 %) and 2 more.")
+    warning = UsageSummary(rows).format_warning()
+    assert warning is not None
+    assert warning.startswith("Over 80 % of this month's AI tokens are used by t11 (1,190 %), t10 (")
+    assert warning.endswith("t2 (290 %) and 2 more.")
 
 
 @pytest.mark.parametrize(
-    ("ages", "told"),
+    ("ages", "text"),
     [
         ([], None),
         ([0], "AI tokens were fetched from ScaiGrid, just now."),
@@ -110,9 +110,9 @@ def test_success_the_worst_are_named_first_and_the_rest_counted() -> None:
         ),
     ],
 )
-def test_success_age(ages: list[int], told: str | None) -> None:
+def test_success_age(ages: list[int], text: str | None) -> None:
     rows = [row("none", None), *(row(f"t{age}", age=age) for age in ages)]
-    assert UsageSummary(rows).format_age(NOW) == told
+    assert UsageSummary(rows).format_age(NOW) == text
 
 
 @given(tokens=st.integers(0, 2**63 - 1), cap=st.integers(1, 2**63 - 1))

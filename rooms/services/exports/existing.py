@@ -45,8 +45,8 @@ _decode_header = msgspec.json.Decoder(_StoredHeader).decode
 def is_up_to_date(path: Path, room: Room, *, window: TimeWindow, with_media: bool) -> bool:
     """Return whether a file is a complete bundle of this room with the same window and media.
 
-    Every byte is compared with its hash, because a damaged file is no backup. That is still only a
-    part of the work of an export; `scaiwave room verify` also checks each event. A bundle with
+    Every byte is compared with its hash, because a damaged file is useless as a backup. That is
+    still less work than an export; `scaiwave room verify` also checks each event. A bundle with
     lost attachments is out of date once the media store has one of them again.
     """
     try:

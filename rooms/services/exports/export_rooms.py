@@ -46,7 +46,7 @@ class ExportOutcome(Enum):
 
 @dataclass(frozen=True)
 class RoomOutcome:
-    """The outcome for one room: its file, the result of a new export, and why there is none."""
+    """The outcome for one room: its file, and the result of a new export or why there isn't one."""
 
     room: Room
     outcome: ExportOutcome

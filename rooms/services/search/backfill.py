@@ -111,7 +111,7 @@ def backfill_one_range(
 ) -> dict[str, Any]:
     """Process one free range, enqueue a job for the next, and finish the run after the last.
 
-    A run that was finished or restarted since the job was enqueued is no error: the job is late.
+    A run that was finished or restarted since the job was enqueued isn't an error: the job is late.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     run = SearchBackfill.objects.filter(pk=run_id, finished_at=None).first()

@@ -9,8 +9,8 @@ from scaiwave.cli.completion import SCRIPTS, get_completion_script
 
 class Command(OperatorCommand):
     help = """\
-Print a script that completes verbs, options and their values in a shell. Write
-it to where the shell looks for it, and once more after each upgrade:
+Print a script that completes commands, options and their values in a shell.
+Write it to where the shell looks for it, and repeat this after each upgrade:
 
   bash  scaiwave completion bash \\
           > ~/.local/share/bash-completion/completions/scaiwave
@@ -18,8 +18,9 @@ it to where the shell looks for it, and once more after each upgrade:
         with `fpath+=~/.zfunc` before compinit in ~/.zshrc
   fish  scaiwave completion fish > ~/.config/fish/completions/scaiwave.fish
 
-Folders that aren't there yet have to be made; new shells have it. In bash it
-needs the package bash-completion, or the line `source FILE` in ~/.bashrc."""
+Create missing directories first; completion works in shells that you start then.
+In bash it needs the package bash-completion, or the line `source FILE` in
+~/.bashrc."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("shell", choices=list(SCRIPTS))

@@ -27,8 +27,8 @@ _WORD = re.compile(r"(?:`[^`]*`|\S)+")
 class Command(OperatorCommand):
     help = (
         "Check this server and suggest fixes.\n\n"
-        "The exit code is that of the first check that failed, 0 if none did: a warning is no\n"
-        "failure. What killed imports left behind is removed; nothing else is changed."
+        "The exit code is that of the first check that failed, or 0; warnings don't count.\n"
+        "Files of interrupted imports are removed; nothing else is changed."
     )
     changes = True
 

@@ -22,7 +22,7 @@ from scaiwave.config import Configuration, load
 from scaiwave.errors import ConfirmationNeeded
 from scaiwave.sandbox import Sandbox
 
-HOST_OPERATOR = Operator("ops@example.com", Role.HOST, origin="machine")
+HOST_OPERATOR = Operator("ops@example.com", Role.HOST, origin="host")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 

@@ -274,7 +274,7 @@ def test_success_a_404_without_a_text_is_no_proof(scaikey: Sandbox, detail: obje
 
 
 def test_success_listed_and_missing_contradict_each_other(scaikey: Sandbox) -> None:
-    """The list shows somebody suspended, and a look-up knows nobody: neither is believed."""
+    """The list shows a suspended person, and the look-up finds no one: neither is believed."""
     sync()
     before = read_database()
     person = next(row for row in list_people(scaikey) if row["status"] == "ACTIVE")["id"]

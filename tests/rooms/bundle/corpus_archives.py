@@ -70,7 +70,7 @@ def make_zip64_extra(*values: int) -> bytes:
 
 
 def make_with_zipfile(*, encrypted: bool = False) -> bytes:
-    """What Python's own module writes, with its flag of encryption set by hand."""
+    """An archive of Python's zipfile in which the encryption flag was set afterwards."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("manifest.json", GOOD.data)
@@ -240,7 +240,7 @@ ARCHIVES: dict[str, MalformedBundle] = {
         BundleDamaged,
         "Entry manifest.json is damaged: its checksum does not match.",
     ),
-    "deflate that is none": MalformedBundle(
+    "invalid deflate": MalformedBundle(
         lambda: make_zip(replace(GOOD, packed=b"\xff" * 50)),
         BundleDamaged,
         "Entry manifest.json is damaged: its checksum does not match.",

@@ -78,7 +78,7 @@ EVENTS: dict[str, BadManifest] = {
         + "; ".join(f"event {n} ({make_uid(0x1000 + n)}) to {make_uid(0x1063)}" for n in (1, 2, 3))
         + "; 2 more.",
     ),
-    "reference that is no text": BadManifest(
+    "reference that isn't text": BadManifest(
         make_manifest(make_event(1, content={"reply_to_event_id": 7})),
         DanglingReference,
         f"Events refer to events that are not in the bundle: event 1 ({make_uid(0x1001)}) to 7.",
@@ -98,15 +98,15 @@ EVENTS: dict[str, BadManifest] = {
         BundleBadManifest,
         f"Event 2 ({'0' * 32}) has an invalid id: '{'0' * 32}'.",
     ),
-    "day that is none": make_second_bad(
+    "invalid day": make_second_bad(
         "has an invalid created_at: '2026-02-29T00:00:00.000000Z'.",
         created_at="2026-02-29T00:00:00.000000Z",
     ),
-    "hour that is none": make_second_bad(
+    "invalid hour": make_second_bad(
         "has an invalid edited_at: '2026-02-28T24:00:00.000000Z'.",
         edited_at="2026-02-28T24:00:00.000000Z",
     ),
-    "second that is none": make_second_bad(
+    "invalid second": make_second_bad(
         "has an invalid redacted_at: '2026-02-28T23:59:60.000000Z'.",
         redacted_at="2026-02-28T23:59:60.000000Z",
     ),

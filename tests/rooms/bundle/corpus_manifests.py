@@ -94,7 +94,7 @@ MANIFESTS: dict[str, BadManifest] = {
         make_manifest(room=remove_key(ROOM, "name")),
         "`room` of the manifest does not match the format: Object missing required field `name`.",
     ),
-    "room made on a day that is none": make_bad(
+    "room created on an invalid day": make_bad(
         make_room_manifest(created_at="2026-02-30T00:00:00.000000Z"),
         "`room` of the manifest has an invalid timestamp: '2026-02-30T00:00:00.000000Z'.",
     ),

@@ -25,13 +25,15 @@ NAMES: dict[str, MalformedBundle] = {
     "media that leads out": make_bad_name(f"media/{HASH}/..", "leads out of the directory"),
     "backslash": make_bad_name("media\\..\\x", "contains a backslash"),
     "NUL": make_bad_name("manifest.json\0.png", "contains U+0000"),
-    "folder": make_bad_name("media/", "is a directory"),
+    "directory": make_bad_name("media/", "is a directory"),
     "other name": make_bad_name("readme.txt", "is not part of the bundle format"),
     "media without a hash": make_bad_name("media/photo.png", "is not part of the bundle format"),
     "hash in upper case": make_bad_name(
         f"media/{'AB' * 32}/a.png", "is not part of the bundle format"
     ),
-    "media in a folder": make_bad_name(f"media/{HASH}/a/b.png", "is not part of the bundle format"),
+    "media in a subdirectory": make_bad_name(
+        f"media/{HASH}/a/b.png", "is not part of the bundle format"
+    ),
     "hidden media": make_bad_name(f"media/{HASH}/.bashrc", "is not part of the bundle format"),
     "turned text": make_bad_name(
         f"media/{HASH}/a\u202egnp.exe", "is not part of the bundle format"
@@ -62,7 +64,7 @@ NAMES: dict[str, MalformedBundle] = {
         BundleBadName,
         f"Entry media/{HASH}/a.png is a link or another special file.",
     ),
-    "folder by its attributes": MalformedBundle(
+    "directory by its attributes": MalformedBundle(
         lambda: make_bundle_with_entry(f"media/{HASH}/a.png", attributes=0x10),
         BundleBadName,
         f"Entry media/{HASH}/a.png is a link or another special file.",

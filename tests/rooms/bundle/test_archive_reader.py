@@ -60,7 +60,7 @@ def test_fail_larger_than_the_limit() -> None:
 
 
 def test_success_a_bomb_as_an_attachment_is_only_bytes() -> None:
-    """Nobody unpacks what people attach."""
+    """Attachments that are archives are not unpacked."""
     bomb = ARCHIVES["ZIP files in each other"].build()
     document = make_manifest(media=[make_media_row(bomb, "bomb.zip")])
     with validate(make_bundle(document, ("bomb.zip", bomb))) as found:

@@ -184,7 +184,7 @@ SIGNATURES: dict[str, tuple[dict[str, Any], str]] = {
         "signature.json has an incomplete signature: key_id, algorithm and signature belong "
         "together.",
     ),
-    "a day that is none": (
+    "an invalid day": (
         {"signed_at": "2026-02-30T00:00:00.000000Z"},
         "signature.json has an invalid timestamp: '2026-02-30T00:00:00.000000Z'.",
     ),

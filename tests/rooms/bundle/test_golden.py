@@ -34,11 +34,11 @@ from tests.rooms.bundle.golden import (
 BAD = {**MANIFESTS, **EVENTS}
 # What only a program can say of a manifest, and not its schema.
 BEYOND_SCHEMA = {
-    "room made on a day that is none", "two sizes of one hash", "two hashes of one id",
+    "room created on an invalid day", "two sizes of one hash", "two hashes of one id",
     "one name of one hash twice",
     "sender that is not there", "event ids twice", "out of order", "one position twice",
-    "reaction to nothing", "many references to nothing", "reference that is no text",
-    "reference in the original content", "day that is none", "year 0", "U+0000", "U+0000 in a key",
+    "reaction to nothing", "many references to nothing", "reference that isn't text",
+    "reference in the original content", "invalid day", "year 0", "U+0000", "U+0000 in a key",
     "too deep", "far too deep", "integer of more than 64 bits", "integer of less than 64 bits",
     "huge integer", "content too large", "imported sender too large", "original content too large",
     "event too long",

@@ -68,7 +68,7 @@ def test_success_memory_is_flat(tmp_path: Path) -> None:
 
 
 def test_success_no_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite is told the folder by its own variable."""
+    """SQLite takes the directory from a variable of its own."""
     monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     many = make_manifest_bundle(

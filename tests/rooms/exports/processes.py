@@ -79,7 +79,7 @@ def fill_database(server: Server) -> None:
 def start_export(
     *words: str, prepare: str = "", **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """An export whose stdout nobody has read yet; killed if it is still there at the end.
+    """An export whose stdout was not read yet; killed if it still runs at the end.
 
     `prepare` is Python that runs in that process before it.
     """

@@ -1,4 +1,4 @@
-"""The verb as it is typed."""
+"""The command as it is typed."""
 
 from __future__ import annotations
 

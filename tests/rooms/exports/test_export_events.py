@@ -196,7 +196,7 @@ def test_success_foreign_senders() -> None:
     assert [senders[key]["is_foreign"] for key in sorted(senders)].count(True) == 2
 
 
-@pytest.mark.only_on("sqlite")  # PostgreSQL writes jsonb anew, in one way only
+@pytest.mark.only_on("sqlite")  # PostgreSQL normalises jsonb
 @pytest.mark.parametrize(
     ("written", "keys"),
     [

@@ -1,4 +1,4 @@
-"""All the ways in which an export ends early; what is there then is no bundle."""
+"""All the ways in which an export ends early; it then leaves no bundle."""
 
 from __future__ import annotations
 

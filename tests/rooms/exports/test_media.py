@@ -160,7 +160,7 @@ def test_fail_gone_after_it_was_seen() -> None:
 
 
 def test_fail_store_that_can_not_be_read() -> None:
-    """A folder where the file should be: it is there, and as large as it says, but no file."""
+    """A directory in the place of the file: it exists with the right size, but isn't a file."""
     room = make_room()
     photo = attach_media(room, b"", stored=False)
     path = Path(default_storage.path(photo.storage_name))

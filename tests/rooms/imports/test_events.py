@@ -37,7 +37,7 @@ def room() -> Room:
 
 
 def write(room: Room, events: list[dict[str, Any]], first: int = 1) -> list[tuple[int, int | None]]:
-    """Returns what the progress was told."""
+    """Return the calls of the progress callback."""
     told: list[tuple[int, int | None]] = []
     write_events(
         (BundleEvent(**one) for one in events),

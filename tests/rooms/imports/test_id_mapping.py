@@ -102,7 +102,7 @@ def test_success_what_is_no_id_stays(value: Any) -> None:
 
 
 def test_success_imported_sender_that_is_there_stays() -> None:
-    before = {"body": "x", IMPORTED_SENDER: {"display_name": "Somebody", "more": [1]}}
+    before = {"body": "x", IMPORTED_SENDER: {"display_name": "Someone", "more": [1]}}
     assert rewritten(before) == (before, None)
 
 

@@ -1,4 +1,4 @@
-"""Announced files: gone when their import fails, and never somebody else's."""
+"""Announced files: deleted when their import fails, but never files of others."""
 
 from __future__ import annotations
 

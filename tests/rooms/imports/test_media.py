@@ -150,7 +150,7 @@ def test_success_missing_leaves_no_row(missing: str, home: Home, room: Room) -> 
 
 @pytest.mark.parametrize("missing", ["lost", "left out", "infected"])
 def test_success_hash_alone_gives_nobody_the_file(missing: str, home: Home, room: Room) -> None:
-    """Else a bundle made by hand would open every file whose hash somebody knows."""
+    """Otherwise a forged bundle would give access to every file whose hash is known."""
     here(home)
     planned = plan(home, media_row("cat.png", DATA, missing=missing))
     assert write_media(planned, room=room, now=NOW) == {}

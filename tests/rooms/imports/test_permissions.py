@@ -34,7 +34,7 @@ WHO = "Run `scaiwave room workspaces --tenant <slug>` to list owners and editors
 
 
 class Unread(BytesIO):
-    """A bundle that nobody may look at before it is known who asks."""
+    """A bundle that must not be read before the operator is known."""
 
     def read(self, *_: Any) -> bytes:
         raise AssertionError("It was read.")

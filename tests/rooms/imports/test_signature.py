@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @dataclass(frozen=True)
 class Signer:
-    """A server that this one does not know, unless it is told its key."""
+    """A server that this one does not know, unless it is given its key."""
 
     private: Ed25519PrivateKey
 

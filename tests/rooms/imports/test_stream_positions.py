@@ -1,4 +1,4 @@
-"""Positions in a tenant's stream are handed out once each, whoever asks at the same time."""
+"""Each position in a tenant's stream is handed out once, also to concurrent imports."""
 
 from __future__ import annotations
 

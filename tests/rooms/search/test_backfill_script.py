@@ -127,9 +127,9 @@ def test_fail_usage(words: tuple[str, ...], error: str) -> None:
 
 
 def test_fail_unknown_tenant(database: DatabaseProbe) -> None:
-    ended = run_backfill("--tenant", "nobody")
+    ended = run_backfill("--tenant", "unknown")
     assert (ended.code, ended.out) == (1, "")
-    assert ended.err.startswith("Error: Tenant not found: nobody. [SW_TENANT_NOT_FOUND]")
+    assert ended.err.startswith("Error: Tenant not found: unknown. [SW_TENANT_NOT_FOUND]")
 
 
 def test_fail_no_redis(database: DatabaseProbe) -> None:

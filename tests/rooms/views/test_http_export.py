@@ -93,7 +93,7 @@ TOKENS: dict[str, tuple[dict[str, Any], int, str, str]] = {
         "The token has expired.",
     ),
     "unknown key": (
-        {"kid": "made-up"},
+        {"kid": "unknown"},
         401,
         "SW_AUTH_INVALID_TOKEN",
         "The token is signed with a key that ScaiKey does not list.",
@@ -227,7 +227,7 @@ def test_fail_unknown_address(method: str, path: str, server: LiveServer) -> Non
 
 def test_fail_host(server: LiveServer) -> None:
     response = httpx.get(f"{server.url}/v1/rooms/lobby/export", headers={"Host": "evil.example"})
-    expected = (400, "SW_REQUEST_INVALID", "The request was refused before it was read.")
+    expected = (400, "SW_REQUEST_INVALID", "The request was rejected before it was read.")
     assert get_error(response) == expected
     assert httpx.get(server.url, headers={"Host": "evil.example"}).status_code == 400
 

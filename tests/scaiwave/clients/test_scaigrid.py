@@ -147,14 +147,14 @@ MALFORMED = [
 ]
 
 
-@pytest.mark.parametrize(("call", "arguments", "body", "told"), MALFORMED)
+@pytest.mark.parametrize(("call", "arguments", "body", "problem"), MALFORMED)
 def test_fail_an_answer_that_makes_no_sense(
-    call: str, arguments: dict[str, Any], body: bytes, told: str
+    call: str, arguments: dict[str, Any], body: bytes, problem: str
 ) -> None:
     with Loopback(lambda asked: say(body)) as server, with_key(server.origin) as client:
         with pytest.raises(UpstreamInvalidResponse) as caught:
             getattr(client, call)(**arguments)
-    assert caught.value.message == f"Invalid response from ScaiGrid, {told}."
+    assert caught.value.message == f"Invalid response from ScaiGrid, {problem}."
     assert "SCAIWAVE_SCAIGRID_URL" in caught.value.fix
 
 
@@ -166,16 +166,16 @@ VECTORS = [
 ]
 
 
-@pytest.mark.parametrize(("vectors", "told"), VECTORS)
+@pytest.mark.parametrize(("vectors", "problem"), VECTORS)
 def test_fail_vectors_that_belong_to_no_text(
-    vectors: list[tuple[int, list[float]]], told: str
+    vectors: list[tuple[int, list[float]]], problem: str
 ) -> None:
     rows = [{"index": index, "embedding": numbers} for index, numbers in vectors]
     with Loopback(lambda asked: say({"data": {"data": rows}})) as server:
         with with_key(server.origin) as client, pytest.raises(UpstreamInvalidResponse) as caught:
             client.embed("embed-small", ["a", "b"])
     assert caught.value.message == (
-        f"ScaiGrid returned an invalid response to POST /v1/inference/embed: {told}."
+        f"ScaiGrid returned an invalid response to POST /v1/inference/embed: {problem}."
     )
 
 

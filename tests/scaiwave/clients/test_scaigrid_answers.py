@@ -23,7 +23,7 @@ from tests.scaiwave.clients.test_scaigrid import KEY, with_key
 def error_of(code: str, *, status: int, **error: Any) -> Said:
     body = {
         "status": "error",
-        "error": {"code": code, "message": "As told.", **error},
+        "error": {"code": code, "message": "As sent.", **error},
         "meta": {"request_id": "req_1"},
     }
     return say(body, status=status)
@@ -60,7 +60,7 @@ def test_fail_every_code_says_what_to_do(code: str) -> None:
     status, kind = KINDS[code]
     error, tries = refused(error_of(code, status=status, retry_after=30))
     assert type(error) is kind
-    assert error.message.endswith(f": {code}, As told (request req_1).")
+    assert error.message.endswith(f": {code}, As sent (request req_1).")
     assert error.fix == FIXES[code]
     assert (error.details["upstream_code"], error.details["request_id"]) == (code, "req_1")
     assert tries == 1  # 30 s are longer than it is patient
@@ -72,7 +72,7 @@ def test_fail_a_budget_is_not_tried_again() -> None:
     assert tries == 1
     assert (error.code, error.exit_code) == ("SW_AI_BUDGET_EXCEEDED", 1)
     assert error.message == (
-        "ScaiGrid's budget is used up: BUDGET_EXCEEDED, As told (request req_1)."
+        "ScaiGrid's budget is used up: BUDGET_EXCEEDED, As sent (request req_1)."
     )
 
 

@@ -126,7 +126,7 @@ def test_fail_unknown_request(client: ScaiKeyClient) -> None:
 
 def test_fail_field_is_rejected(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     with pytest.raises(UpstreamRejected) as caught:
-        register(client, contact_email="nobody")
+        register(client, contact_email="invalid")
     assert caught.value.message == (
         f"ScaiKey at {scaikey.url} rejected POST {PATH}: body.contact_email: value is not a valid "
         "email address."

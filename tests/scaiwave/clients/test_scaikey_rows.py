@@ -41,16 +41,16 @@ def test_success_null_is_the_same_as_missing(kind: type[ScaiKeyRecord]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "status"),
+    ("sent", "status"),
     [("ACTIVE", "ACTIVE"), (" suspended ", "SUSPENDED"), ("neu", "NEU"), (None, "")],
 )
-def test_success_status(told: str | None, status: str) -> None:
-    assert read(UserRecord, id="x", status=told).status == status
+def test_success_status(sent: str | None, status: str) -> None:
+    assert read(UserRecord, id="x", status=sent).status == status
 
 
 @pytest.mark.parametrize("kind", [UserRecord, GroupRecord])
 @pytest.mark.parametrize(
-    ("told", "tenant_id"),
+    ("sent", "tenant_id"),
     [
         ({"tenant_id": "t"}, "t"),
         ({"tenant": {"id": "t", "name": "T"}}, "t"),
@@ -61,8 +61,8 @@ def test_success_status(told: str | None, status: str) -> None:
         ({"tenant": {"id": None}}, ""),
     ],
 )
-def test_success_tenant(kind: type[ScaiKeyRecord], told: dict[str, Any], tenant_id: str) -> None:
-    assert read(kind, id="x", **told).tenant_id == tenant_id
+def test_success_tenant(kind: type[ScaiKeyRecord], sent: dict[str, Any], tenant_id: str) -> None:
+    assert read(kind, id="x", **sent).tenant_id == tenant_id
 
 
 def test_success_partner_limits() -> None:
@@ -76,7 +76,7 @@ def test_fail_number_too_big() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "roles"),
+    ("sent", "roles"),
     [
         (["a", "b"], ("a", "b")),
         ([{"name": "a"}, {"id": 1}, "", 3, None], ("a",)),
@@ -90,12 +90,12 @@ def test_fail_number_too_big() -> None:
         ([{"id": 1}, 3], None),
     ],
 )
-def test_success_roles(told: object, roles: tuple[str, ...] | None) -> None:
-    assert read(UserRecord, id="x", roles=told).roles == roles
+def test_success_roles(sent: object, roles: tuple[str, ...] | None) -> None:
+    assert read(UserRecord, id="x", roles=sent).roles == roles
 
 
 @pytest.mark.parametrize(
-    ("told", "key"),
+    ("sent", "key"),
     [
         ({"user_id": "u"}, ("u", "")),
         ({"user_id": "u", "group_id": "container", "id": "m"}, ("u", "")),
@@ -108,25 +108,25 @@ def test_success_roles(told: object, roles: tuple[str, ...] | None) -> None:
         ({"member_group_id": "g", "group_id": "container"}, ("", "g")),
     ],
 )
-def test_success_member(told: dict[str, Any], key: tuple[str, str]) -> None:
-    assert read(MemberRecord, **told).key == key
+def test_success_member(sent: dict[str, Any], key: tuple[str, str]) -> None:
+    assert read(MemberRecord, **sent).key == key
 
 
-@pytest.mark.parametrize("told", [{}, {"id": "x"}, {"user_id": ""}, {"type": "USER"}])
-def test_fail_member_is_nobody(told: dict[str, Any]) -> None:
+@pytest.mark.parametrize("sent", [{}, {"id": "x"}, {"user_id": ""}, {"type": "USER"}])
+def test_fail_member_without_a_person_or_group(sent: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError, match="Neither a user nor a group has an id"):
-        read(MemberRecord, **told)
+        read(MemberRecord, **sent)
 
 
 @pytest.mark.parametrize(
-    ("told", "direct"), [(None, True), ("direct", True), ("DIRECT", True), ("INHERITED", False)]
+    ("sent", "direct"), [(None, True), ("direct", True), ("DIRECT", True), ("INHERITED", False)]
 )
-def test_success_direct_membership(told: str | None, direct: bool) -> None:
-    assert read(MemberRecord, user_id="u", membership_type=told).is_direct is direct
+def test_success_direct_membership(sent: str | None, direct: bool) -> None:
+    assert read(MemberRecord, user_id="u", membership_type=sent).is_direct is direct
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
-def test_success_roles_of_any_shape(told: Any) -> None:
-    roles = read(UserRecord, id="x", roles=told).roles
+def test_success_roles_of_any_shape(sent: Any) -> None:
+    roles = read(UserRecord, id="x", roles=sent).roles
     assert roles is None or isinstance(roles, tuple)
     assert all(isinstance(role, str) for role in roles or ())

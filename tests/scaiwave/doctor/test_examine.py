@@ -75,7 +75,7 @@ def test_fail_what_the_database_raises_is_a_finding() -> None:
 
 @pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize(
-    ("operator", "dry_run", "mended"),
+    ("operator", "dry_run", "fixed"),
     [
         (get_host_operator(), False, True),
         (get_host_operator(), True, False),
@@ -83,14 +83,14 @@ def test_fail_what_the_database_raises_is_a_finding() -> None:
     ],
 )
 def test_success_only_who_may_change_things_mends(
-    operator: Operator, dry_run: bool, mended: bool
+    operator: Operator, dry_run: bool, fixed: bool
 ) -> None:
     def mend(config: Configuration, now: datetime) -> Iterator[Finding]:
-        yield passed("tea", "Mended.")
+        yield passed("tea", "Fixed.")
 
     registry.register_health_check(Check("tea", lambda c, n: [], clean_up=mend))
     messages = [finding.message for finding in run(operator, dry_run=dry_run).findings]
-    assert ("Mended." in messages) is mended
+    assert ("Fixed." in messages) is fixed
 
 
 def test_fail_a_tenants_administrator_may_not() -> None:

@@ -1,5 +1,5 @@
-"""An application whose commands stand in the place of two verbs, to try the kernel with.
+"""An application whose commands replace two of the product, to test the kernel with.
 
 A process that runs with the settings `tests.scaiwave.probe.settings` goes the whole way from the
-console script to a command, whatever the verbs of the product need.
+console script to a command, whatever the commands of the product need.
 """

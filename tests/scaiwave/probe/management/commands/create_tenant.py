@@ -12,7 +12,7 @@ from tenants.models import Tenant
 
 
 class Command(OperatorCommand):
-    help = "A verb that changes something."
+    help = "A command that changes something."
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -32,7 +32,7 @@ class Nothing(NotFoundError):
 
 
 class Command(OperatorCommand):
-    help = "A verb that changes nothing."
+    help = "A command that changes nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--act", default="rows", choices=sorted(self.acts()))
@@ -95,7 +95,7 @@ class Command(OperatorCommand):
         ours, theirs = socket.socketpair()
         with ours:
             theirs.close()
-            ours.sendall(b"anybody?")
+            ours.sendall(b"hello?")
 
     def act_defect(self, options: dict[str, Any]) -> None:
         raise ZeroDivisionError("a defect")
