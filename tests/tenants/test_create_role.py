@@ -108,6 +108,7 @@ def test_success_made_by_several_at_once() -> None:
 )
 def test_success_slugs(slug: str) -> None:
     validate_role_slug(slug)
+    assert is_role_slug(slug)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,9 @@ def test_success_the_worst_are_named_first_and_the_rest_counted() -> None:
     rows = [row(f"t{number}", share=0.9 + number) for number in range(12)]
     warning = UsageSummary(rows).format_warning()
     assert warning is not None
-    assert warning.startswith("Over 80 % of this month's AI tokens are used by t11 (1,190 %), t10 (")
+    assert warning.startswith(
+        "Over 80 % of this month's AI tokens are used by t11 (1,190 %), t10 ("
+    )
     assert warning.endswith("t2 (290 %) and 2 more.")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -16,9 +17,17 @@ from tenants.services.validators import (
 )
 
 
+def is_accepted(validate: Callable[[str], None], value: str) -> bool:
+    try:
+        validate(value)
+    except (InvalidName, InvalidSlug):
+        return False
+    return True
+
+
 @pytest.mark.parametrize("slug", ["ab", "acme", "acme-corp", "4you", "a1", "x" * 63])
 def test_success_slug(slug: str) -> None:
-    validate_slug(slug)
+    assert is_accepted(validate_slug, slug)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +81,7 @@ def test_success_refused_or_as_the_rules_say(slug: str) -> None:
 
 def test_success_name() -> None:
     for name in ("Acme Corp", "Волна Foods", "x" * 1000):
-        validate_name(name)
+        assert is_accepted(validate_name, name)
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 1001, "a\0b", "a\x1b[2J", "a\nb", "\udcff"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -93,7 +94,16 @@ def test_success_waiting_until_approved(
     server: ServerHome, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("identity_sync.services.registration.poll.POLL_SECONDS", 0.05)
-    approval = threading.Timer(0.3, lambda: setattr(sandbox.registrations, "auto_approve", True))
+
+    def approve_after_the_first_request() -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not any(
+            message.startswith("Waiting") for message in list(server.messages)
+        ):
+            time.sleep(0.01)
+        sandbox.registrations.auto_approve = True
+
+    approval = threading.Thread(target=approve_after_the_first_request)
     approval.start()
     assert server.register(wait=30).outcome == "registered"
     approval.join()

@@ -19,17 +19,26 @@ def verify(
     verify_signature(header, body, secrets=secrets or (SECRET,), now=now)
 
 
+def is_accepted(header: str) -> bool:
+    try:
+        verify(header)
+    except WebhookSignatureInvalid:
+        return False
+    return True
+
+
 def test_success_a_known_vector() -> None:
     digest = "6b2c5b01d7cc1bd64a7dc1d8bd9bd0aa9fc4ebc4f4b21ba5e12b8b3a3ae5e1b1"
     with pytest.raises(WebhookSignatureInvalid, match="doesn't match"):
         verify(f"t=1800000000,v1={digest}")
     # printf '1800000000.{"event_id": "evt_1"}' | openssl dgst -sha256 -hmac whsec-current
-    verify("t=1800000000,v1=e661f6bf8659d50da49fe90938c033b330be39255c3c0d70889af2199e35f2ee")
+    digest = "e661f6bf8659d50da49fe90938c033b330be39255c3c0d70889af2199e35f2ee"
+    assert is_accepted(f"t=1800000000,v1={digest}")
 
 
 @pytest.mark.parametrize("offset", [-300, 0, 300])
 def test_success_within_300_seconds(offset: int) -> None:
-    verify(sign(BODY, at=NOW + offset))
+    assert is_accepted(sign(BODY, at=NOW + offset))
 
 
 @pytest.mark.parametrize("offset", [-301, 301, -(10**9)])
@@ -47,7 +56,7 @@ def test_success_either_of_two_secrets() -> None:
 
 def test_success_one_of_several_signatures() -> None:
     moment, digest = sign(BODY, at=NOW).split(",")
-    verify(f"{moment},v1={'0' * 64},{digest},v0=abc")
+    assert is_accepted(f"{moment},v1={'0' * 64},{digest},v0=abc")
 
 
 @pytest.mark.parametrize(
