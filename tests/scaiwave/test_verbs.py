@@ -23,7 +23,7 @@ from scaiwave.cli.verbs import (
 
 BUILT = list(VERBS.items())
 every_verb = pytest.mark.parametrize(
-    ("words", "command"), BUILT, ids=[" ".join(words) for words, _ in BUILT]
+    ("words", "verb"), BUILT, ids=[" ".join(words) for words, _ in BUILT]
 )
 # The platform's own words (ScaiWave docs, reference/cli): they never change.
 OF_THE_PLATFORM = [
