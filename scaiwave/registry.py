@@ -33,15 +33,15 @@ def get_tenant_columns(tenant_ids: Collection[UUID]) -> dict[str, Mapping[UUID, 
     return {name: provide(tenant_ids) for name, provide in _tenant_columns.items()}
 
 
-def register_participant_facts(tell: ParticipantFacts) -> None:
-    """Give show-participant lines of its own: (title, value), for one participant."""
-    if tell not in _participant_facts:
-        _participant_facts.append(tell)
+def register_participant_facts(provide: ParticipantFacts) -> None:
+    """Add lines to show-participant: pairs of title and value for a participant."""
+    if provide not in _participant_facts:
+        _participant_facts.append(provide)
 
 
-def participant_facts(participant_id: UUID) -> list[tuple[str, Any]]:
-    """Every registered line about this participant, in the order of registration."""
-    return [fact for tell in _participant_facts for fact in tell(participant_id)]
+def get_participant_facts(participant_id: UUID) -> list[tuple[str, Any]]:
+    """Return every registered line about this participant, in the order of registration."""
+    return [fact for provide in _participant_facts for fact in provide(participant_id)]
 
 
 def register_role_uses(find: RoleUseFinder) -> None:

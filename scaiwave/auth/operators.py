@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scaiwave.auth.tokens import Claims, FetchJwks
 
 
-class Role(Enum):
+class OperatorRole(Enum):
     HOST = "host"
     SUPER_ADMIN = "super_admin"
     PARTNER_ADMIN = "partner_admin"
@@ -45,10 +45,10 @@ class Permission(Enum):
 
 
 _ALL_PERMISSIONS = frozenset(Permission)
-ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    Role.HOST: _ALL_PERMISSIONS,
-    Role.SUPER_ADMIN: _ALL_PERMISSIONS,
-    Role.PARTNER_ADMIN: frozenset(
+ROLE_PERMISSIONS: dict[OperatorRole, frozenset[Permission]] = {
+    OperatorRole.HOST: _ALL_PERMISSIONS,
+    OperatorRole.SUPER_ADMIN: _ALL_PERMISSIONS,
+    OperatorRole.PARTNER_ADMIN: frozenset(
         {
             Permission.MANAGE_TENANTS,
             Permission.MANAGE_ROLES,
@@ -56,9 +56,9 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.VIEW,
         }
     ),
-    Role.TENANT_ADMIN: frozenset({Permission.TRANSFER_ROOMS, Permission.VIEW}),
-    Role.PLATFORM_READ: frozenset({Permission.VIEW, Permission.VIEW_PLATFORM}),
-    Role.PARTICIPANT: frozenset({Permission.TRANSFER_ROOMS}),
+    OperatorRole.TENANT_ADMIN: frozenset({Permission.TRANSFER_ROOMS, Permission.VIEW}),
+    OperatorRole.PLATFORM_READ: frozenset({Permission.VIEW, Permission.VIEW_PLATFORM}),
+    OperatorRole.PARTICIPANT: frozenset({Permission.TRANSFER_ROOMS}),
 }
 
 
@@ -71,7 +71,7 @@ class Operator:
     """
 
     name: str
-    role: Role
+    role: OperatorRole
     partner_id: str | None = None
     tenant_id: str | None = None
     origin: str = ""
@@ -79,28 +79,32 @@ class Operator:
 
     def require(self, permission: Permission) -> None:
         """Raise InsufficientPermission unless the role grants this permission."""
-        if not self.may(permission):
+        if not self.has_permission(permission):
             raise InsufficientPermission(
                 f"{self.name} ({self.role.value}) may not {permission.value}.",
                 fix="Ask an operator with one of these roles: "
                 + ", ".join(
                     role.value
                     for role, granted in ROLE_PERMISSIONS.items()
-                    if permission in granted and role is not Role.PARTICIPANT
+                    if permission in granted and role is not OperatorRole.PARTICIPANT
                 )
                 + ".",
             )
 
-    def may(self, permission: Permission) -> bool:
+    def has_permission(self, permission: Permission) -> bool:
         return permission in ROLE_PERMISSIONS[self.role]
 
     @property
     def sees_everything(self) -> bool:
-        return self.role in (Role.HOST, Role.SUPER_ADMIN, Role.PLATFORM_READ)
+        return self.role in (
+            OperatorRole.HOST,
+            OperatorRole.SUPER_ADMIN,
+            OperatorRole.PLATFORM_READ,
+        )
 
 
 def get_host_operator() -> Operator:
-    return Operator(_get_os_user(), Role.HOST, origin=socket.gethostname())
+    return Operator(_get_os_user(), OperatorRole.HOST, origin=socket.gethostname())
 
 
 def _get_os_user() -> str:
@@ -161,28 +165,28 @@ def _get_tenant_slug(tenant_id: str | None) -> str | None:
 
 def _build_operator(claims: Claims) -> Operator:
     role = _get_role(claims)
-    if role is Role.PARTNER_ADMIN and not claims.partner_id:
+    if role is OperatorRole.PARTNER_ADMIN and not claims.partner_id:
         raise InvalidToken("The token has the role partner_admin but no partner.")
-    if role is Role.TENANT_ADMIN and not claims.tenant_id:
+    if role is OperatorRole.TENANT_ADMIN and not claims.tenant_id:
         raise InvalidToken("The token has the role tenant_admin but no tenant.")
     return Operator(
         name=claims.email or claims.name or claims.subject,
         role=role,
-        partner_id=claims.partner_id if role is Role.PARTNER_ADMIN else None,
-        tenant_id=claims.tenant_id if role is Role.TENANT_ADMIN else None,
+        partner_id=claims.partner_id if role is OperatorRole.PARTNER_ADMIN else None,
+        tenant_id=claims.tenant_id if role is OperatorRole.TENANT_ADMIN else None,
         origin=socket.gethostname(),
         subject=claims.subject,
     )
 
 
-def _get_role(claims: Claims) -> Role:
+def _get_role(claims: Claims) -> OperatorRole:
     """Return the role; a platform token has scopes instead (ScaiKey docs, reference/admin-api)."""
     if claims.role:
-        return Role(claims.role)
+        return OperatorRole(claims.role)
     if claims.platform and "admin:write" in claims.scopes:
-        return Role.SUPER_ADMIN
+        return OperatorRole.SUPER_ADMIN
     if claims.platform and "admin:read" in claims.scopes:
-        return Role.PLATFORM_READ
+        return OperatorRole.PLATFORM_READ
     raise InsufficientPermission(
         "The token has no administrator role.",
         fix="Sign in to ScaiKey as super_admin, partner_admin or tenant_admin and export that "

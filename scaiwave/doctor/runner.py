@@ -67,7 +67,7 @@ def run_checks(
     only view the platform.
     """
     operator.require(Permission.VIEW_PLATFORM)
-    cleans_up = not dry_run and operator.may(Permission.MANAGE_PLATFORM)
+    cleans_up = not dry_run and operator.has_permission(Permission.MANAGE_PLATFORM)
     first = [finding for check in OWN_CHECKS for finding in _run_check(check, config, now)]
     usable = not any(finding.state is State.FAIL for finding in first if finding.check in DATABASE)
     others = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
@@ -38,7 +38,7 @@ def get_caller(claims: Claims, *, origin: str) -> Caller:
         raise InsufficientPermission(f"You can't sign in: {blockers[0]['reason']}.")
     operator = Operator(
         name=participant.fqid(get_server_name()),
-        role=Role.PARTICIPANT,
+        role=OperatorRole.PARTICIPANT,
         tenant_id=tenant.scaikey_tenant_id,
         origin=origin,
         subject=claims.subject,

@@ -69,7 +69,7 @@ def suggest_nearest(nearest: str | None, more: str, otherwise: str) -> str:
 
 def _is_comparable(operator: Operator, name: str) -> bool:
     is_text = name.isprintable() and 0 < len(name) <= _MAX_CHARS
-    return is_text and operator.may(Permission.VIEW)
+    return is_text and operator.has_permission(Permission.VIEW)
 
 
 def _list_neighbours(records: QuerySet[Any], field: str, typed: Any, *columns: str) -> list[Any]:

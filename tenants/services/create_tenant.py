@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
-from scaiwave.auth.operators import Operator, Permission, Role
+from scaiwave.auth.operators import Operator, OperatorRole, Permission
 from tenants.errors import PartnerNotFound, TenantConflict
 from tenants.models import Partner, Tenant
 from tenants.queries.resolve import resolve_partner
@@ -104,7 +104,7 @@ def _build_spec(
 
 def _get_own_partner(operator: Operator) -> Partner | None:
     """Return the partner of a partner's administrator, the default for new tenants."""
-    if operator.role is not Role.PARTNER_ADMIN:
+    if operator.role is not OperatorRole.PARTNER_ADMIN:
         return None
     if (partner := visible_partners(operator).first()) is None:
         raise PartnerNotFound(f"Partner not found: {operator.partner_id}.")

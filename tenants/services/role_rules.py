@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from scaiwave.auth.operators import Operator
-from scaiwave.auth.operators import Role as OperatorRole
+from scaiwave.auth.operators import Operator, OperatorRole
 from tenants.errors import (
     LastSuperAdmin,
     RoleHolderInactive,

@@ -13,14 +13,14 @@ from federation.models import ServerKey
 from federation.queries.keys import signing_key
 from federation.services import ed25519
 from federation.services.key_encryption import decrypt_seed, encrypt_seed
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.config import Configuration
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
-HOST_OPERATOR = Operator("root", Role.HOST)
-READ_ONLY_OPERATOR = Operator("monitor", Role.PLATFORM_READ)
-TENANT_ADMIN = Operator("tom", Role.TENANT_ADMIN, tenant_id="tnt_acme")
+HOST_OPERATOR = Operator("root", OperatorRole.HOST)
+READ_ONLY_OPERATOR = Operator("monitor", OperatorRole.PLATFORM_READ)
+TENANT_ADMIN = Operator("tom", OperatorRole.TENANT_ADMIN, tenant_id="tnt_acme")
 
 
 def make_key(*, created_at: datetime = NOW, **fields: Any) -> ServerKey:

@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from identity_sync.services.export_env import export_env, format_exports
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.config import load
 from scaiwave.errors import InsufficientPermission, NotRegistered
 from tenants.models import AuditEntry
@@ -81,8 +81,15 @@ def test_fail_nothing_is_set(home: Path) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("role", [Role.PARTNER_ADMIN, Role.TENANT_ADMIN, Role.PLATFORM_READ])
-def test_fail_role(home: Path, role: Role) -> None:
+@pytest.mark.parametrize(
+    "role",
+    [
+        OperatorRole.PARTNER_ADMIN,
+        OperatorRole.TENANT_ADMIN,
+        OperatorRole.PLATFORM_READ,
+    ],
+)
+def test_fail_role(home: Path, role: OperatorRole) -> None:
     config = load({"SCAIWAVE_HOME": str(home), **VALUES})
     with pytest.raises(InsufficientPermission):
         export_env(operator=Operator("anna", role), config=config, now=NOW)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identity_sync.queries.config import mask_secret, mask_url, show_config
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.config import SETTINGS, load
 from scaiwave.errors import InsufficientPermission
 from tests.identity_sync.registration.helpers import HOST_OPERATOR
@@ -101,7 +101,7 @@ def test_success_command_json(home: Path, settings: Any) -> None:
     assert document["settings"][0].keys() == {"name", "value", "source", "help"}
 
 
-@pytest.mark.parametrize("role", [Role.PARTNER_ADMIN, Role.TENANT_ADMIN])
-def test_fail_role(home: Path, role: Role) -> None:
+@pytest.mark.parametrize("role", [OperatorRole.PARTNER_ADMIN, OperatorRole.TENANT_ADMIN])
+def test_fail_role(home: Path, role: OperatorRole) -> None:
     with pytest.raises(InsufficientPermission):
         show_config(operator=Operator("anna", role), config=load({"SCAIWAVE_HOME": str(home)}))

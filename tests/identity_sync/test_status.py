@@ -18,7 +18,7 @@ from identity_sync.management.commands.sync_status import (
 )
 from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
 from identity_sync.queries.status import next_scheduled, sync_status
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.cli.django_entry import CommandFailed
 from scaiwave.config import Configuration, load
 from scaiwave.errors import NotRegistered, UpstreamUnauthorized, UpstreamUnreachable
@@ -185,7 +185,7 @@ def test_success_webhooks_are_not_configured(home: Path, sandbox: Sandbox) -> No
 
 def test_success_a_tenant_admin_sees_nothing_of_webhooks(home: Path, sandbox: Sandbox) -> None:
     make_tenant("acme", "tnt_1")
-    operator = Operator("t", Role.TENANT_ADMIN, tenant_id="tnt_1")
+    operator = Operator("t", OperatorRole.TENANT_ADMIN, tenant_id="tnt_1")
     status = sync_status(operator=operator, config=make_config(home, sandbox), now=NOW, drift=None)
     assert status.webhooks is None
 
@@ -235,8 +235,8 @@ def test_fail_scaikey_is_down(home: Path, sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     "operator",
     [
-        Operator("anna", Role.PARTNER_ADMIN, partner_id="prt_1"),
-        Operator("bert", Role.TENANT_ADMIN, tenant_id="tnt_1"),
+        Operator("anna", OperatorRole.PARTNER_ADMIN, partner_id="prt_1"),
+        Operator("bert", OperatorRole.TENANT_ADMIN, tenant_id="tnt_1"),
     ],
 )
 def test_success_others_see_their_own(home: Path, sandbox: Sandbox, operator: Operator) -> None:

@@ -18,7 +18,7 @@ from rooms.models import Event, Media, Room, RoomMedia, RoomMember, RoomType, Wo
 from rooms.services.seeding import seed_rooms as seeding
 from rooms.services.seeding.media import GeneratedFile
 from rooms.services.seeding.seed_rooms import SeedOptions, SeedResult, seed_rooms
-from scaiwave.auth.operators import Operator, Role, get_host_operator
+from scaiwave.auth.operators import Operator, OperatorRole, get_host_operator
 from scaiwave.errors import InsufficientPermission
 from tenants.models import AuditEntry, Participant, Tenant
 from tests.scaiwave import console
@@ -219,7 +219,7 @@ def test_success_a_room_is_created_completely_or_not_at_all(
 def test_fail_not_the_platforms_operator() -> None:
     with pytest.raises(InsufficientPermission):
         seed_rooms(
-            operator=Operator("anna", Role.TENANT_ADMIN),
+            operator=Operator("anna", OperatorRole.TENANT_ADMIN),
             tenant="acme",
             workspace="talks",
             options=SeedOptions(),

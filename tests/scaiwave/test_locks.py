@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from django.conf import settings
@@ -16,6 +13,7 @@ from django.db import DatabaseError, connection
 
 from scaiwave.locks import process_lock
 from tests.scaiwave.console import CHECKOUT
+from tests.scaiwave.locks import hold_lock_elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,35 +27,13 @@ with process_lock("work") as free:
 """
 
 
-@contextmanager
-def held_elsewhere(name: str) -> Iterator[None]:
-    """The lock, held by another thread, which has a database connection of its own."""
-    held, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with process_lock(name) as free:
-            assert free
-            held.set()
-            done.wait(30)
-        connection.close()
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    try:
-        assert held.wait(30)
-        yield
-    finally:
-        done.set()
-        holder.join()
-
-
 def is_free(name: str) -> bool:
     with process_lock(name) as free:
         return free
 
 
 def test_success_free_then_held_then_free() -> None:
-    with held_elsewhere("work"):
+    with hold_lock_elsewhere("work"):
         assert not is_free("work")
         assert is_free("other-work")
     assert is_free("work")
@@ -66,7 +42,7 @@ def test_success_free_then_held_then_free() -> None:
 def test_success_let_go_after_a_failure() -> None:
     with pytest.raises(ZeroDivisionError), process_lock("work"):
         raise ZeroDivisionError
-    with held_elsewhere("work"):
+    with hold_lock_elsewhere("work"):
         pass
 
 
@@ -111,7 +87,7 @@ def test_success_a_broken_session_has_let_go() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     connection.close()
-    with held_elsewhere("work"):
+    with hold_lock_elsewhere("work"):
         pass
 
 
@@ -119,5 +95,5 @@ def test_success_a_broken_session_has_let_go() -> None:
 def test_success_a_failed_transaction_lets_go() -> None:
     with pytest.raises(DatabaseError, match="division by zero"), process_lock("work"):
         connection.cursor().execute("BEGIN; SELECT 1 / 0")
-    with held_elsewhere("work"):
+    with hold_lock_elsewhere("work"):
         pass

@@ -12,7 +12,13 @@ from typing import Any
 
 import pytest
 
-from scaiwave.auth.operators import ROLE_PERMISSIONS, Operator, Permission, Role, identify_operator
+from scaiwave.auth.operators import (
+    ROLE_PERMISSIONS,
+    Operator,
+    OperatorRole,
+    Permission,
+    identify_operator,
+)
 from scaiwave.config import load
 from scaiwave.errors import (
     ExpiredToken,
@@ -55,7 +61,7 @@ def test_success_host_operator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USER", "mallory")
     monkeypatch.setenv("LOGNAME", "mallory")
     operator = identify_operator(load({}))
-    assert operator.role is Role.HOST
+    assert operator.role is OperatorRole.HOST
     assert operator.name == pwd.getpwuid(os.geteuid()).pw_name
     assert operator.sees_everything
 
@@ -63,19 +69,29 @@ def test_success_host_operator(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("claims", "role", "partner_id", "tenant_id"),
     [
-        ({"role": "super_admin"}, Role.SUPER_ADMIN, None, None),
-        ({"role": "SUPER_ADMIN"}, Role.SUPER_ADMIN, None, None),
-        ({"roles": ["viewer", "super_admin", "tenant_admin"]}, Role.SUPER_ADMIN, None, None),
-        ({"role": "partner_admin", "partner_id": "prt_1"}, Role.PARTNER_ADMIN, "prt_1", None),
+        ({"role": "super_admin"}, OperatorRole.SUPER_ADMIN, None, None),
+        ({"role": "SUPER_ADMIN"}, OperatorRole.SUPER_ADMIN, None, None),
+        (
+            {"roles": ["viewer", "super_admin", "tenant_admin"]},
+            OperatorRole.SUPER_ADMIN,
+            None,
+            None,
+        ),
+        (
+            {"role": "partner_admin", "partner_id": "prt_1"},
+            OperatorRole.PARTNER_ADMIN,
+            "prt_1",
+            None,
+        ),
         (
             {"role": "tenant_admin", "partner_id": "prt_1", "tenant_id": "tnt_1"},
-            Role.TENANT_ADMIN,
+            OperatorRole.TENANT_ADMIN,
             None,
             "tnt_1",
         ),
         (
             {"role": "super_admin", "partner_id": "prt_1", "tenant_id": "tnt_1"},
-            Role.SUPER_ADMIN,
+            OperatorRole.SUPER_ADMIN,
             None,
             None,
         ),
@@ -83,7 +99,7 @@ def test_success_host_operator(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_success_roles(
     claims: dict[str, Any],
-    role: Role,
+    role: OperatorRole,
     partner_id: str | None,
     tenant_id: str | None,
     scaikey: Sandbox,
@@ -99,19 +115,19 @@ def test_success_roles(
 @pytest.mark.parametrize(
     ("scope", "role"),
     [
-        ("admin:read", Role.PLATFORM_READ),
-        ("admin:write", Role.SUPER_ADMIN),
-        ("openid admin:read admin:write", Role.SUPER_ADMIN),
+        ("admin:read", OperatorRole.PLATFORM_READ),
+        ("admin:write", OperatorRole.SUPER_ADMIN),
+        ("openid admin:read admin:write", OperatorRole.SUPER_ADMIN),
     ],
 )
-def test_success_platform_tokens(scope: str, role: Role, scaikey: Sandbox) -> None:
+def test_success_platform_tokens(scope: str, role: OperatorRole, scaikey: Sandbox) -> None:
     assert identified(scaikey, scaikey.issue_platform_token(scope=scope)).role is role
 
 
 def test_success_audience_of_its_own(scaikey: Sandbox) -> None:
     token = scaikey.issue_token(role="super_admin", aud="other-app")
     operator = identified(scaikey, token, SCAIWAVE_SCAIKEY_AUDIENCE="other-app")
-    assert operator.role is Role.SUPER_ADMIN
+    assert operator.role is OperatorRole.SUPER_ADMIN
 
 
 @pytest.mark.django_db
@@ -270,9 +286,9 @@ def test_fail_nothing_to_verify_with(name: str, scaikey: Sandbox) -> None:
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("role", OperatorRole)
 @pytest.mark.parametrize("permission", Permission)
-def test_success_permissions(role: Role, permission: Permission) -> None:
+def test_success_permissions(role: OperatorRole, permission: Permission) -> None:
     operator = Operator("anna", role)
     if permission in ROLE_PERMISSIONS[role]:
         operator.require(permission)
@@ -284,10 +300,14 @@ def test_success_permissions(role: Role, permission: Permission) -> None:
 def test_success_the_table_of_roles() -> None:
     everything = set(Permission)
     looking = {Permission.VIEW}
-    assert ROLE_PERMISSIONS[Role.HOST] == ROLE_PERMISSIONS[Role.SUPER_ADMIN] == everything
-    assert ROLE_PERMISSIONS[Role.TENANT_ADMIN] == looking | {Permission.TRANSFER_ROOMS}
-    assert ROLE_PERMISSIONS[Role.PLATFORM_READ] == looking | {Permission.VIEW_PLATFORM}
-    assert ROLE_PERMISSIONS[Role.PARTNER_ADMIN] == everything - {
+    assert (
+        ROLE_PERMISSIONS[OperatorRole.HOST]
+        == ROLE_PERMISSIONS[OperatorRole.SUPER_ADMIN]
+        == everything
+    )
+    assert ROLE_PERMISSIONS[OperatorRole.TENANT_ADMIN] == looking | {Permission.TRANSFER_ROOMS}
+    assert ROLE_PERMISSIONS[OperatorRole.PLATFORM_READ] == looking | {Permission.VIEW_PLATFORM}
+    assert ROLE_PERMISSIONS[OperatorRole.PARTNER_ADMIN] == everything - {
         Permission.MANAGE_PLATFORM,
         Permission.VIEW_PLATFORM,
     }

@@ -9,25 +9,25 @@ from typing import Any
 
 from django.core.management import call_command
 
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.cli.django_entry import CommandFailed
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 EARLIER = datetime(2026, 11, 1, 8, 30, tzinfo=UTC)
 
-HOST_OPERATOR = Operator("root", Role.HOST)
-READ_ONLY_OPERATOR = Operator("monitor", Role.PLATFORM_READ)
+HOST_OPERATOR = Operator("root", OperatorRole.HOST)
+READ_ONLY_OPERATOR = Operator("monitor", OperatorRole.PLATFORM_READ)
 
 _numbers = count(1)
 
 
 def make_partner_admin(partner: Partner) -> Operator:
-    return Operator("paula", Role.PARTNER_ADMIN, partner_id=partner.scaikey_id)
+    return Operator("paula", OperatorRole.PARTNER_ADMIN, partner_id=partner.scaikey_id)
 
 
 def make_tenant_admin(tenant: Tenant) -> Operator:
-    return Operator("tom", Role.TENANT_ADMIN, tenant_id=tenant.scaikey_tenant_id)
+    return Operator("tom", OperatorRole.TENANT_ADMIN, tenant_id=tenant.scaikey_tenant_id)
 
 
 def make_partner(slug: str = "northwind", **fields: Any) -> Partner:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaiwave.auth.operators import Operator
-from scaiwave.auth.operators import Role as OperatorRole
+from scaiwave.auth.operators import Operator, OperatorRole
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
 from tenants.services.role_grants import GrantRoleResult, RevokeRoleResult, grant_role, revoke_role
 from tests.tenants.factories import (

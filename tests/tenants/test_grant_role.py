@@ -6,8 +6,7 @@ import threading
 import pytest
 from django.db import connection
 
-from scaiwave.auth.operators import Operator
-from scaiwave.auth.operators import Role as OperatorRole
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.errors import InsufficientPermission, UsageError
 from tenants.errors import (
     AmbiguousName,

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.errors import UsageError
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 
 NOW = datetime(2025, 3, 4, 12, 0, tzinfo=UTC)
 """Long ago for every clock: what is younger than now may not be settled."""
-ANNA = Operator("Anna@example.com", Role.SUPER_ADMIN, origin="laptop")
+ANNA = Operator("Anna@example.com", OperatorRole.SUPER_ADMIN, origin="laptop")
 
 
 def write(

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.errors import NotFoundError
 from tenants.models import Participant
 from tenants.queries import nearest
@@ -76,7 +76,7 @@ def test_success_never_one_outside_the_scope() -> None:
         ):
             fix = get_fix(resolve, operator, typed)
             assert "Did you mean" not in fix
-    caller = Operator("anna", Role.PARTICIPANT, tenant_id=acme.scaikey_tenant_id)
+    caller = Operator("anna", OperatorRole.PARTICIPANT, tenant_id=acme.scaikey_tenant_id)
     assert "Did you mean" not in get_fix(resolve_tenant, caller, "acmee")
 
 

@@ -7,8 +7,7 @@ import threading
 import pytest
 from django.db import connection
 
-from scaiwave.auth.operators import Operator
-from scaiwave.auth.operators import Role as OperatorRole
+from scaiwave.auth.operators import Operator, OperatorRole
 from tenants.errors import LastSuperAdmin, SelfElevation, SuperAdminOnly
 from tenants.models import AuditEntry, Group, GroupMembership, RoleGrant
 from tests.tenants.factories import (

@@ -17,12 +17,12 @@ from identity_sync.services.registration.register import (
     RegistrationResult,
     register,
 )
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.config import Configuration, load
 from scaiwave.errors import ConfirmationNeeded
 from scaiwave.sandbox import Sandbox
 
-HOST_OPERATOR = Operator("ops@example.com", Role.HOST, origin="host")
+HOST_OPERATOR = Operator("ops@example.com", OperatorRole.HOST, origin="host")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 

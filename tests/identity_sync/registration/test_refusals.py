@@ -8,7 +8,7 @@ from identity_sync.errors import RegistrationConflict
 from identity_sync.services.registration.answers import RegistrationFlags
 from identity_sync.services.registration.cancel import cancel_registration
 from identity_sync.services.registration.register import register
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.errors import (
     InsufficientPermission,
     UpstreamUnauthorized,
@@ -27,8 +27,15 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("role", [Role.PARTNER_ADMIN, Role.TENANT_ADMIN, Role.PLATFORM_READ])
-def test_fail_role(server: ServerHome, sandbox: Sandbox, role: Role) -> None:
+@pytest.mark.parametrize(
+    "role",
+    [
+        OperatorRole.PARTNER_ADMIN,
+        OperatorRole.TENANT_ADMIN,
+        OperatorRole.PLATFORM_READ,
+    ],
+)
+def test_fail_role(server: ServerHome, sandbox: Sandbox, role: OperatorRole) -> None:
     operator = Operator("anna", role, partner_id="prt_1", tenant_id="tnt_1")
     with pytest.raises(InsufficientPermission):
         register(server.make_context(operator=operator), flags=server.make_flags())

@@ -15,13 +15,13 @@ from identity_sync.models import SyncChange, SyncRun
 from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.run import SyncOptions, run_sync
 from identity_sync.services.sync.staging import TABLES
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.data.population import EVERYTHING
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
 
-HOST = Operator("root", Role.HOST)
+HOST = Operator("root", OperatorRole.HOST)
 ADMIN = "/api/v1/admin"
 USERS = f"{ADMIN}/users/"
 MEMBERS = f"{ADMIN}/groups/*/members"

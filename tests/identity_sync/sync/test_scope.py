@@ -7,7 +7,7 @@ from pytest_django import Settings
 
 from identity_sync.models import SyncRun
 from identity_sync.services.sync.run import compute_drift, sync_lock
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.errors import InsufficientPermission
 from scaiwave.sandbox import Sandbox
@@ -38,7 +38,7 @@ pytestmark = [
 def make_partner_admin(sandbox: Sandbox, settings: Settings, partner: str) -> Operator:
     token = sandbox.issue_token(role="partner_admin", partner_id=partner)
     settings.CONFIG = make_config(sandbox, SCAIWAVE_ADMIN_TOKEN=token)
-    return Operator("paula", Role.PARTNER_ADMIN, partner_id=partner)
+    return Operator("paula", OperatorRole.PARTNER_ADMIN, partner_id=partner)
 
 
 def use_application(sandbox: Sandbox, settings: Settings, scope: str, target: str) -> None:
@@ -100,8 +100,15 @@ def test_fail_partner_admin_elsewhere(scaikey: Sandbox, settings: Settings) -> N
     assert SyncRun.objects.count() == runs
 
 
-@pytest.mark.parametrize("role", [Role.PARTNER_ADMIN, Role.TENANT_ADMIN, Role.PLATFORM_READ])
-def test_fail_full_sync_is_not_theirs(scaikey: Sandbox, role: Role) -> None:
+@pytest.mark.parametrize(
+    "role",
+    [
+        OperatorRole.PARTNER_ADMIN,
+        OperatorRole.TENANT_ADMIN,
+        OperatorRole.PLATFORM_READ,
+    ],
+)
+def test_fail_full_sync_is_not_theirs(scaikey: Sandbox, role: OperatorRole) -> None:
     operator = Operator("pia", role, partner_id="prt_1", tenant_id="tnt_1")
     with pytest.raises(InsufficientPermission) as caught:
         sync(operator=operator)
@@ -110,8 +117,8 @@ def test_fail_full_sync_is_not_theirs(scaikey: Sandbox, role: Role) -> None:
     assert scaikey.requests.total == 0
 
 
-@pytest.mark.parametrize("role", [Role.TENANT_ADMIN, Role.PLATFORM_READ])
-def test_fail_one_tenant_is_not_theirs_either(scaikey: Sandbox, role: Role) -> None:
+@pytest.mark.parametrize("role", [OperatorRole.TENANT_ADMIN, OperatorRole.PLATFORM_READ])
+def test_fail_one_tenant_is_not_theirs_either(scaikey: Sandbox, role: OperatorRole) -> None:
     sync()
     tenant = next(iter(scaikey.directory.tenants))
     with pytest.raises(InsufficientPermission):

@@ -14,7 +14,7 @@ from identity_sync.services.sync.run import SyncOptions, run_sync
 from identity_sync.services.webhooks import events, process
 from identity_sync.services.webhooks.process import process_events
 from identity_sync.services.webhooks.receive import receive_event
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.errors import InsufficientPermission
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant
@@ -220,7 +220,14 @@ def test_success_old_events_are_deleted(scaikey: Sandbox) -> None:
     assert SyncRun.objects.full().exists()
 
 
-@pytest.mark.parametrize("role", [Role.PARTNER_ADMIN, Role.TENANT_ADMIN, Role.PLATFORM_READ])
-def test_fail_not_allowed(role: Role) -> None:
+@pytest.mark.parametrize(
+    "role",
+    [
+        OperatorRole.PARTNER_ADMIN,
+        OperatorRole.TENANT_ADMIN,
+        OperatorRole.PLATFORM_READ,
+    ],
+)
+def test_fail_not_allowed(role: OperatorRole) -> None:
     with pytest.raises(InsufficientPermission):
         process_events(operator=Operator("someone", role))

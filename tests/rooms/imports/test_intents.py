@@ -17,7 +17,7 @@ from rooms.models import ImportIntent, Media
 from rooms.services.imports.intents import clean_up_abandoned, complete_intent, import_intent
 from tenants.models import Tenant
 from tests.scaiwave import rows
-from tests.scaiwave.test_locks import held_elsewhere
+from tests.scaiwave.locks import hold_lock_elsewhere
 from tests.tenants.factories import HOST_OPERATOR
 
 NOW = rows.NOW
@@ -137,7 +137,7 @@ def test_success_clean_up_takes_what_killed_ones_left(acme: Tenant) -> None:
 def test_success_clean_up_leaves_living_ones_alone(acme: Tenant) -> None:
     intent = create_abandoned_intent(acme, ONE)
     store(acme, ONE)
-    with held_elsewhere(f"import-{intent.pk}"):
+    with hold_lock_elsewhere(f"import-{intent.pk}"):
         assert clean_up_abandoned(NOW) == 0
         assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
     assert clean_up_abandoned(NOW) == 1

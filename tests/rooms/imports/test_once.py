@@ -12,7 +12,7 @@ from tests.rooms.imports.bundle_factories import Bundle, make_event
 from tests.rooms.imports.factories import NOW, Home, make_home
 from tests.rooms.imports.test_import_room import import_bundle
 from tests.scaiwave import rows
-from tests.scaiwave.test_locks import held_elsewhere
+from tests.scaiwave.locks import hold_lock_elsewhere
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 BUNDLE = Bundle([make_event(1)])
@@ -71,7 +71,7 @@ def test_fail_two_at_once(home: Home) -> None:
     import_bundle(home, BUNDLE)
     key = RoomImport.objects.get().manifest_sha256
     with (
-        held_elsewhere(f"import-{home.workspace.pk}-{key}"),
+        hold_lock_elsewhere(f"import-{home.workspace.pk}-{key}"),
         pytest.raises(ImportRunning) as caught,
     ):
         import_bundle(home, BUNDLE, once=True)

@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from rooms.errors import RoomNotFound, WorkspaceNotFound
 from rooms.queries.resolve import resolve_room, resolve_workspace
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from tenants.errors import AmbiguousName
 from tests.scaiwave.rows import participant, room, tenant, workspace
 from tests.tenants.factories import HOST_OPERATOR, make_tenant, make_tenant_admin
@@ -97,7 +97,7 @@ def test_fail_names_the_nearest_of_the_same_tenant() -> None:
     outsiders = [
         (HOST_OPERATOR, globex),
         (make_tenant_admin(globex), acme),
-        (Operator("anna", Role.PARTICIPANT, tenant_id=acme.scaikey_tenant_id), acme),
+        (Operator("anna", OperatorRole.PARTICIPANT, tenant_id=acme.scaikey_tenant_id), acme),
     ]
     for operator, searched in outsiders:
         with pytest.raises(RoomNotFound) as unnamed:

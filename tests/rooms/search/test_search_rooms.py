@@ -8,7 +8,7 @@ from rooms.errors import RoomNotFound
 from rooms.models import RoomType
 from rooms.queries.search import search_rooms
 from rooms.search import database
-from scaiwave.auth.operators import Operator, Role
+from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tests.rooms.search.factories import (
@@ -196,7 +196,7 @@ def test_fail_tenant_of_another_administrator() -> None:
 
 def test_fail_participant() -> None:
     make_lobby()
-    participant = Operator("anna", Role.PARTICIPANT)
+    participant = Operator("anna", OperatorRole.PARTICIPANT)
     with pytest.raises(InsufficientPermission):
         search_rooms(operator=participant, text="report", tenant="acme")
 

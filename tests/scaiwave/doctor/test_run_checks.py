@@ -10,7 +10,7 @@ from django.conf import settings as django_settings
 from django.db import OperationalError
 
 from scaiwave import registry
-from scaiwave.auth.operators import Operator, Role, get_host_operator
+from scaiwave.auth.operators import Operator, OperatorRole, get_host_operator
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Check, Finding, State, passed, warned
 from scaiwave.doctor.runner import HealthReport, run_checks
@@ -79,7 +79,7 @@ def test_fail_what_the_database_raises_is_a_finding() -> None:
     [
         (get_host_operator(), False, True),
         (get_host_operator(), True, False),
-        (Operator("reader", Role.PLATFORM_READ), False, False),
+        (Operator("reader", OperatorRole.PLATFORM_READ), False, False),
     ],
 )
 def test_success_only_who_may_change_things_mends(
@@ -95,7 +95,7 @@ def test_success_only_who_may_change_things_mends(
 
 def test_fail_a_tenants_administrator_may_not() -> None:
     with pytest.raises(InsufficientPermission):
-        run(Operator("t", Role.TENANT_ADMIN, tenant_id="x"))
+        run(Operator("t", OperatorRole.TENANT_ADMIN, tenant_id="x"))
 
 
 def test_fail_an_unmigrated_database_skips_what_needs_it(home: Path, database_url: str) -> None:

@@ -30,7 +30,11 @@ def test_success_participant_facts_once_and_in_order() -> None:
         for tell in (first, second, first):
             registry.register_participant_facts(tell)
         who = uuid4()
-        assert registry.participant_facts(who) == [("First", who), ("Second", 1), ("Third", None)]
+        assert registry.get_participant_facts(who) == [
+            ("First", who),
+            ("Second", 1),
+            ("Third", None),
+        ]
     finally:
         registry._participant_facts[:] = before
 
