@@ -144,7 +144,7 @@ def verify_bundle(
     key: str | None = None,
     descriptor: Path | None = None,
     require_signature: bool = False,
-    bars: ProgressFactory = null_progress_factory,
+    progress_factory: ProgressFactory = null_progress_factory,
 ) -> VerifiedBundle:
     """Validate every entry of a bundle and its signature. Needs no network.
 
@@ -157,8 +157,8 @@ def verify_bundle(
     keys = _load_keys(operator, key, descriptor)
     try:
         with (
-            open_seekable(file, max_bytes=max_bytes, bars=bars) as source,
-            bars("Checking", ColumnType.BYTES) as progress,
+            open_seekable(file, max_bytes=max_bytes, progress_factory=progress_factory) as source,
+            progress_factory("Checking", ColumnType.BYTES) as progress,
         ):
             archive = Archive(source.file, Limits(max_bytes))
             return _validate(archive, keys, require_signature, progress)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rooms.models import Event, Room, RoomMedia
 from scaiwave.ids import new_id
 from tenants.models import Participant
-from tests.rooms.imports.factories import Home
+from tests.rooms.imports.factories import ImportTargetRows
 from tests.scaiwave import rows
 
 SENDERS = ("human", "model", "federated", "bridge")
@@ -116,7 +116,7 @@ rooms = st.builds(
 )
 
 
-def create_room(drawn: Drawn, home: Home) -> Room:
+def create_room(drawn: Drawn, home: ImportTargetRows) -> Room:
     """The room in the database, its files in the store."""
     people = [_person(home, kind) for kind in SENDERS]
     room = rows.room(home.workspace, home.anna, **drawn.room)
@@ -147,7 +147,7 @@ def create_room(drawn: Drawn, home: Home) -> Room:
     return room
 
 
-def _person(home: Home, kind: str) -> Participant:
+def _person(home: ImportTargetRows, kind: str) -> Participant:
     server = "far.example" if kind == "federated" else ""
     given = {"participant_type": kind, "server_name": server, "avatar_url": f"https://x/{kind}"}
     return rows.participant(home.tenant, f'"{kind}" \\ 東', **given)

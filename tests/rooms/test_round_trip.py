@@ -19,7 +19,7 @@ from rooms.services.exports.export_room import export_room
 from rooms.services.imports.import_room import import_room
 from scaiwave.auth.operators import get_host_operator
 from tests.rooms.exports.factories import make_window
-from tests.rooms.imports.factories import Home, make_home
+from tests.rooms.imports.factories import ImportTargetRows, make_home
 from tests.rooms.random_rooms import Drawn, create_room, rooms
 from tests.rooms.round_trip import Target, find_differences, read_bundle
 from tests.scaiwave.rows import NOW
@@ -27,14 +27,14 @@ from tests.scaiwave.rows import NOW
 _NUMBERS = count()
 
 
-def a_home() -> Home:
+def a_home() -> ImportTargetRows:
     """Bundles are signed, since what a stranger's says of a scan would not be kept."""
     if not ServerKey.objects.exists():
         generate_key(operator=get_host_operator(), now=NOW)
     return make_home(f"home{next(_NUMBERS)}")
 
 
-def export_bytes(home: Home, room_id: str, window: TimeWindow = WHOLE_ROOM) -> bytes:
+def export_bytes(home: ImportTargetRows, room_id: str, window: TimeWindow = WHOLE_ROOM) -> bytes:
     export = export_room(
         operator=get_host_operator(),
         tenant=home.tenant.slug,
@@ -46,7 +46,7 @@ def export_bytes(home: Home, room_id: str, window: TimeWindow = WHOLE_ROOM) -> b
     return b"".join(export)
 
 
-def import_bytes(home: Home, bundle: bytes) -> str:
+def import_bytes(home: ImportTargetRows, bundle: bytes) -> str:
     done = import_room(
         operator=get_host_operator(),
         tenant=home.tenant.slug,
@@ -59,7 +59,7 @@ def import_bytes(home: Home, bundle: bytes) -> str:
     return str(done.room_id)
 
 
-def target(home: Home) -> Target:
+def target(home: ImportTargetRows) -> Target:
     place, anna = home.workspace, home.anna
     return Target(
         {"id": str(place.pk), "slug": place.slug, "name": place.name},

@@ -22,7 +22,7 @@ def client() -> Client:
     return client
 
 
-def found(client: Client, **given: str) -> set[str]:
+def find_local_ids(client: Client, **given: str) -> set[str]:
     answer = client.get(reverse(PARTICIPANTS), given)
     return {participant.local_id for participant in answer.context["cl"].result_list}
 
@@ -54,7 +54,7 @@ def acme() -> Tenant:
 def test_success_status_filter_agrees_with_the_column(
     status: str, expected: set[str], acme: Tenant, client: Client
 ) -> None:
-    assert found(client, status=status) == expected
+    assert find_local_ids(client, status=status) == expected
     everybody = Participant.objects.all()
     assert {each.local_id for each in everybody if each.status == status} == expected
 
@@ -71,7 +71,7 @@ def test_success_status_filter_agrees_with_the_column(
     ],
 )
 def test_success_participant_is_found_by(search: str, acme: Tenant, client: Client) -> None:
-    assert found(client, q=search) == {"anna.acme"}
+    assert find_local_ids(client, q=search) == {"anna.acme"}
 
 
 def test_success_reason_stands_in_the_list(acme: Tenant, client: Client) -> None:

@@ -64,7 +64,7 @@ def create(**changes: Any) -> CreateTenantResult:
 
 
 @dataclass(frozen=True)
-class AtScaiKey:
+class UnsyncedTenant:
     """A tenant of the sandbox that has not been synced, and what it takes to create it."""
 
     id: str
@@ -77,7 +77,7 @@ class AtScaiKey:
 
 
 @pytest.fixture
-def zenith(sandbox: Sandbox) -> AtScaiKey:
+def zenith(sandbox: Sandbox) -> UnsyncedTenant:
     first, second = (
         make_partner(row["slug"], scaikey_id=row["id"])
         for row in sandbox.directory.partners.values()
@@ -86,7 +86,7 @@ def zenith(sandbox: Sandbox) -> AtScaiKey:
     key = sandbox.directory.add_tenant(
         name="Zenith Corp", slug="zenith", partner_id=first.scaikey_id
     )
-    return AtScaiKey(key, first, second)
+    return UnsyncedTenant(key, first, second)
 
 
 def test_success_local() -> None:
@@ -110,7 +110,7 @@ def test_success_audited() -> None:
 
 
 def test_success_verified_takes_partner_and_standing_from_scaikey(
-    zenith: AtScaiKey, lookup: TenantLookup, sandbox: Sandbox
+    zenith: UnsyncedTenant, lookup: TenantLookup, sandbox: Sandbox
 ) -> None:
     sandbox.directory.update_tenant(zenith.id, status="SUSPENDED")
     assert zenith.create(lookup).created
@@ -119,14 +119,14 @@ def test_success_verified_takes_partner_and_standing_from_scaikey(
     assert (tenant.scaikey_status, tenant.status) == ("SUSPENDED", "suspended")
 
 
-def test_success_partner_by_any_of_its_names(zenith: AtScaiKey, lookup: TenantLookup) -> None:
+def test_success_partner_by_any_of_its_names(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
     for name in (zenith.partner.slug, zenith.partner.scaikey_id, str(zenith.partner.pk)):
         assert zenith.create(lookup, partner=name).tenant["partner"]["id"] == zenith.partner.pk
     assert Tenant.objects.count() == 1
 
 
 def test_success_partner_that_no_sync_has_brought_yet(
-    zenith: AtScaiKey, lookup: TenantLookup
+    zenith: UnsyncedTenant, lookup: TenantLookup
 ) -> None:
     Partner.objects.all().delete()
     assert zenith.create(lookup).tenant["partner"] is None
@@ -137,7 +137,7 @@ def test_success_not_verified_is_taken_as_given() -> None:
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_later"
 
 
-def test_success_again_is_already_there(zenith: AtScaiKey, lookup: TenantLookup) -> None:
+def test_success_again_is_already_there(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
     first, again = zenith.create(lookup), zenith.create(lookup)
     assert (first.created, again.created) == (True, False)
     assert again.tenant == first.tenant
@@ -145,7 +145,7 @@ def test_success_again_is_already_there(zenith: AtScaiKey, lookup: TenantLookup)
 
 
 def test_success_dry_run_checks_everything_and_writes_nothing(
-    zenith: AtScaiKey, lookup: TenantLookup
+    zenith: UnsyncedTenant, lookup: TenantLookup
 ) -> None:
     result = zenith.create(lookup, dry_run=True)
     assert (result.created, result.dry_run) == (False, True)
@@ -228,7 +228,7 @@ def test_fail_scaikey_has_no_such_tenant(lookup: TenantLookup) -> None:
 
 @pytest.mark.parametrize("changes", [{"slug": "zen"}, {"name": "Zen's"}])
 def test_fail_scaikey_calls_it_otherwise(
-    zenith: AtScaiKey, lookup: TenantLookup, changes: dict[str, str]
+    zenith: UnsyncedTenant, lookup: TenantLookup, changes: dict[str, str]
 ) -> None:
     with pytest.raises(ScaiKeyMismatch) as caught:
         zenith.create(lookup, **changes)
@@ -241,7 +241,7 @@ def test_fail_scaikey_calls_it_otherwise(
     )
 
 
-def test_fail_it_belongs_to_another_partner(zenith: AtScaiKey, lookup: TenantLookup) -> None:
+def test_fail_it_belongs_to_another_partner(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
     with pytest.raises(ScaiKeyMismatch) as caught:
         zenith.create(lookup, partner=zenith.other_partner.slug)
     assert caught.value.message == (
@@ -254,7 +254,7 @@ def test_fail_it_belongs_to_another_partner(zenith: AtScaiKey, lookup: TenantLoo
 
 
 def test_fail_it_belongs_to_no_partner(
-    zenith: AtScaiKey, lookup: TenantLookup, sandbox: Sandbox
+    zenith: UnsyncedTenant, lookup: TenantLookup, sandbox: Sandbox
 ) -> None:
     sandbox.directory.update_tenant(zenith.id, partner_id=None)
     with pytest.raises(ScaiKeyMismatch) as caught:
@@ -274,7 +274,7 @@ def test_fail_role_may_not(who: Operator) -> None:
 
 
 def test_success_partner_admin_creates_under_the_own_partner(
-    zenith: AtScaiKey, lookup: TenantLookup
+    zenith: UnsyncedTenant, lookup: TenantLookup
 ) -> None:
     paula = make_partner_admin(zenith.partner)
     assert create(operator=paula).tenant["partner"]["id"] == zenith.partner.pk
@@ -282,7 +282,7 @@ def test_success_partner_admin_creates_under_the_own_partner(
 
 
 def test_fail_partner_admin_outside_the_own_partner(
-    zenith: AtScaiKey, lookup: TenantLookup
+    zenith: UnsyncedTenant, lookup: TenantLookup
 ) -> None:
     paula = make_partner_admin(zenith.other_partner)
     with pytest.raises(PartnerNotFound):
@@ -327,7 +327,7 @@ def _words(key: str) -> tuple[str, ...]:
     return ("create_tenant", "--slug", "acme", "--name", "Acme", "--scaikey-tenant-id", key)
 
 
-def test_success_command(zenith: AtScaiKey, lookup: TenantLookup) -> None:
+def test_success_command(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
     named = ("create_tenant", "--slug", "zenith", "--name", "Zenith Corp")
     words = (*named, "--scaikey-tenant-id", zenith.id)
     assert run_command(*words, "--dry-run") == "Would create tenant zenith.\n"
@@ -349,7 +349,7 @@ def test_fail_command_neither_local_nor_linked() -> None:
 
 
 def test_success_somebody_else_creates_it_meanwhile(
-    zenith: AtScaiKey, lookup: TenantLookup
+    zenith: UnsyncedTenant, lookup: TenantLookup
 ) -> None:
     def overtaken(key: str) -> Any:
         zenith.create(lookup)
@@ -360,7 +360,7 @@ def test_success_somebody_else_creates_it_meanwhile(
 
 
 def test_fail_somebody_else_takes_the_slug_meanwhile(
-    zenith: AtScaiKey, lookup: TenantLookup
+    zenith: UnsyncedTenant, lookup: TenantLookup
 ) -> None:
     def overtaken(key: str) -> Any:
         create(slug="zenith", name="Another")

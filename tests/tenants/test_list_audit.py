@@ -50,7 +50,7 @@ def write(
     return AuditEntry.objects.create(**{**entry, **subject, "action": action, **changes}).pk
 
 
-def found(by: Operator = HOST_OPERATOR, **only: Any) -> list[UUID]:
+def find_entries(by: Operator = HOST_OPERATOR, **only: Any) -> list[UUID]:
     entries, next_id = read_page(by, AuditFilter(**only), limit=100)
     assert next_id is None
     followed = follow_audit(operator=by, filters=AuditFilter(**only))
@@ -101,17 +101,22 @@ def test_success_filters() -> None:
     one = write(1, "create-tenant", acme)
     two = write(2, "create-tenant", other, operator="Anna@example.com")
     three = write(3, "rotate-key")
-    assert found() == [three, two, one]
-    assert found(tenant="acme") == found(tenant="tnt_acme") == found(tenant=str(acme.pk)) == [one]
-    assert found(operator="anna@EXAMPLE.com") == [two]
-    assert found(operator="anna") == found(action="create") == []
-    assert found(action="create-tenant") == [two, one]
-    assert found(subject="ACME") == found(subject=acme.pk.hex.upper()) == [one]
-    assert found(subject="key 3") == found(subject="key3") == [three]
-    assert found(since=NOW + timedelta(minutes=2)) == [three, two]
-    assert found(until=NOW + timedelta(minutes=2)) == [one]
-    assert found(action="create-tenant", operator="root") == [one]
-    assert found(subject="\0") == found(operator="\ud800") == []
+    assert find_entries() == [three, two, one]
+    assert (
+        find_entries(tenant="acme")
+        == find_entries(tenant="tnt_acme")
+        == find_entries(tenant=str(acme.pk))
+        == [one]
+    )
+    assert find_entries(operator="anna@EXAMPLE.com") == [two]
+    assert find_entries(operator="anna") == find_entries(action="create") == []
+    assert find_entries(action="create-tenant") == [two, one]
+    assert find_entries(subject="ACME") == find_entries(subject=acme.pk.hex.upper()) == [one]
+    assert find_entries(subject="key 3") == find_entries(subject="key3") == [three]
+    assert find_entries(since=NOW + timedelta(minutes=2)) == [three, two]
+    assert find_entries(until=NOW + timedelta(minutes=2)) == [one]
+    assert find_entries(action="create-tenant", operator="root") == [one]
+    assert find_entries(subject="\0") == find_entries(operator="\ud800") == []
 
 
 def test_success_scope() -> None:
@@ -120,13 +125,13 @@ def test_success_scope() -> None:
     other = make_tenant("other", partner=elsewhere)
     ours = [write(1, tenant=acme), write(2, tenant=zenith)]
     everything = [*ours, write(3, tenant=other), write(4)]
-    assert found(READ_ONLY_OPERATOR) == found(HOST_OPERATOR) == everything[::-1]
-    assert found(make_partner_admin(partner)) == ours[::-1]
-    assert found(make_tenant_admin(acme)) == ours[:1]
-    assert found(make_partner_admin(make_partner("new"))) == []
+    assert find_entries(READ_ONLY_OPERATOR) == find_entries(HOST_OPERATOR) == everything[::-1]
+    assert find_entries(make_partner_admin(partner)) == ours[::-1]
+    assert find_entries(make_tenant_admin(acme)) == ours[:1]
+    assert find_entries(make_partner_admin(make_partner("new"))) == []
     for name in ("other", str(other.pk)):
         with pytest.raises(TenantNotFound) as caught:
-            found(make_partner_admin(partner), tenant=name)
+            find_entries(make_partner_admin(partner), tenant=name)
         assert caught.value.message == f"Tenant not found: {name}."
 
 
@@ -135,14 +140,14 @@ def test_success_of_a_tenant_that_is_gone_for_those_who_see_everything() -> None
     entry = write(1, tenant=acme)
     key = str(acme.pk)
     acme.delete()
-    assert found(tenant="acme") == found(READ_ONLY_OPERATOR, tenant=key) == [entry]
+    assert find_entries(tenant="acme") == find_entries(READ_ONLY_OPERATOR, tenant=key) == [entry]
     for operator, name in (
         (make_partner_admin(make_partner()), "acme"),
         (HOST_OPERATOR, "nope"),
         (HOST_OPERATOR, "\0"),
     ):
         with pytest.raises(TenantNotFound):
-            found(operator, tenant=name)
+            find_entries(operator, tenant=name)
 
 
 def test_success_pages_stay_while_entries_are_added() -> None:

@@ -53,7 +53,7 @@ def outcomes(result: SmokeTest) -> dict[str, str]:
     return {step.name: step.outcome.value for step in result.steps}
 
 
-def of(result: SmokeTest, name: str) -> SmokeTestStep:
+def get_step(result: SmokeTest, name: str) -> SmokeTestStep:
     return next(step for step in result.steps if step.name == name)
 
 
@@ -94,7 +94,7 @@ def test_success_with_a_key_which_has_no_claims(sandbox: Sandbox) -> None:
 
 def test_success_the_configured_embedding_model(sandbox: Sandbox) -> None:
     config = configured(sandbox, SCAIWAVE_SCAIGRID_EMBEDDING_MODEL="embed-large")
-    message = of(smoke(config, embed=True), "embed").message
+    message = get_step(smoke(config, embed=True), "embed").message
     assert message == "Model embed-large returned a vector of 1024 numbers."
 
 
@@ -108,7 +108,7 @@ def test_success_the_configured_embedding_model(sandbox: Sandbox) -> None:
 )
 def test_success_a_tenants_models(features: dict[str, Any], config: Configuration) -> None:
     make_tenant("acme", features=features)
-    step = of(smoke(config, tenant="acme"), "tenant")
+    step = get_step(smoke(config, tenant="acme"), "tenant")
     assert step.message == "ScaiGrid lists the models of tenant acme: chat-small, chat-large."
 
 
@@ -123,7 +123,7 @@ def test_success_a_tenant_that_names_no_models(config: Configuration) -> None:
 def test_fail_a_tenants_model_is_missing(config: Configuration) -> None:
     make_tenant("acme", features={"ai": {"models": ["chat-small", "gone"]}})
     result = smoke(config, tenant="acme")
-    step = of(result, "tenant")
+    step = get_step(result, "tenant")
     assert (result.exit_code, step.document()["code"]) == (1, "SW_AI_MODEL_MISSING")
     assert step.message == "Tenant acme uses models that ScaiGrid does not list: gone."
 
@@ -131,7 +131,10 @@ def test_fail_a_tenants_model_is_missing(config: Configuration) -> None:
 @pytest.mark.django_db
 def test_fail_no_such_tenant(config: Configuration) -> None:
     result = smoke(config, tenant="unknown")
-    assert (result.exit_code, of(result, "tenant").message) == (1, "Tenant not found: unknown.")
+    assert (result.exit_code, get_step(result, "tenant").message) == (
+        1,
+        "Tenant not found: unknown.",
+    )
 
 
 def test_fail_nothing_configured_stops_everything(sandbox: Sandbox) -> None:
@@ -148,7 +151,7 @@ def test_fail_unreachable(sandbox: Sandbox) -> None:
     result = smoke(configured(sandbox, SCAIWAVE_SCAIGRID_URL="http://127.0.0.1:1"))
     assert result.exit_code == 2
     assert outcomes(result)["claims"] == "pass"  # ScaiKey is somewhere else.
-    assert of(result, "accepted").message == "Skipped: depends on step reachable."
+    assert get_step(result, "accepted").message == "Skipped: depends on step reachable."
 
 
 def test_fail_no_token(sandbox: Sandbox) -> None:
@@ -165,17 +168,17 @@ def test_fail_the_token_has_run_out(sandbox: Sandbox, config: Configuration) -> 
     }
     sandbox.faults.add("wrong_shape", path="*/oauth/token", body=grant)
     result = smoke(config)
-    assert of(result, "claims").message == (
+    assert get_step(result, "claims").message == (
         "The token from ScaiKey expired at 2023-11-14 22:13:20 UTC."
     )
-    refused = of(result, "accepted").document()
+    refused = get_step(result, "accepted").document()
     assert (result.exit_code, refused["upstream_code"]) == (3, "SERVICE_TOKEN_INVALID")
     assert refused["request_id"].startswith("req_")
 
 
 def test_success_an_opaque_token(sandbox: Sandbox, config: Configuration) -> None:
     sandbox.faults.add("wrong_shape", path="*/oauth/token", body={"access_token": "opaque"})
-    claims = of(smoke(config), "claims")
+    claims = get_step(smoke(config), "claims")
     assert claims.message == "The token is opaque and has no readable claims."
 
 
@@ -194,7 +197,7 @@ def test_fail_a_permission_is_missing(
     named = {"SCAIWAVE_SCAIGRID_EMBEDDING_MODEL": "embed-small"}
     result = smoke(configured(sandbox, **named), embed=True, accounting=True)
     assert [name for name, outcome in outcomes(result).items() if outcome == "fail"] == [step]
-    failed = of(result, step).document()
+    failed = get_step(result, step).document()
     assert (result.exit_code, failed["upstream_code"]) == (3, "AUTHZ_PERMISSION_DENIED")
     assert permission in failed["fix"]
 
@@ -204,7 +207,7 @@ def test_fail_the_budget_is_used_up(sandbox: Sandbox, config: Configuration) -> 
     sandbox.faults.add("status", path="*/embed", status=429, body=body)
     result = smoke(config, embed=True)
     assert result.exit_code == 1
-    assert of(result, "embed").lines() == [
+    assert get_step(result, "embed").lines() == [
         "fail  embed         0.00 s  ScaiGrid's budget is used up: BUDGET_EXCEEDED, No money. "
         "[SW_AI_BUDGET_EXCEEDED]",
         "      Fix: This month's budget is used up: raise it in ScaiGrid, or wait for the next "
@@ -214,7 +217,7 @@ def test_fail_the_budget_is_used_up(sandbox: Sandbox, config: Configuration) -> 
 
 def test_fail_the_embedding_model_is_missing(sandbox: Sandbox) -> None:
     result = smoke(configured(sandbox, SCAIWAVE_SCAIGRID_EMBEDDING_MODEL="gone"), embed=True)
-    failed = [of(result, name).document() for name in ("models", "embed")]
+    failed = [get_step(result, name).document() for name in ("models", "embed")]
     assert [step["code"] for step in failed] == ["SW_AI_MODEL_MISSING", "SW_UPSTREAM_NOT_FOUND"]
     assert failed[1]["upstream_code"] == "MODEL_NOT_FOUND"
     assert result.exit_code == 1
@@ -226,7 +229,7 @@ def test_fail_a_vector_that_is_none(
 ) -> None:
     body = {"data": {"data": [{"index": 0, "embedding": [0.0 if size == 8 else 1.0] * size}]}}
     sandbox.faults.add("wrong_shape", path="*/embed", body=body)
-    step = of(smoke(config, embed=True), "embed")
+    step = get_step(smoke(config, embed=True), "embed")
     assert step.message == f"Model embed-small returned an invalid vector: {described}."
 
 
@@ -235,7 +238,7 @@ def test_fail_no_models(modality: str, sandbox: Sandbox, config: Configuration) 
     query = {"modality": modality} if modality else {}
     sandbox.faults.add("wrong_shape", path="/v1/models", query=query, body={"data": {"items": []}})
     result = smoke(config, embed=True)
-    assert of(result, "embed").document()["code"] == "SW_AI_MODEL_MISSING"
+    assert get_step(result, "embed").document()["code"] == "SW_AI_MODEL_MISSING"
     assert (outcomes(result)["models"] == "pass") is bool(modality)
 
 

@@ -24,7 +24,7 @@ from tests.tenants.factories import (
 pytestmark = pytest.mark.django_db
 
 
-def nested() -> Group:
+def make_nested_groups() -> Group:
     """Top holds anna and Middle; Middle holds anna, berta and Low; Low holds carla and Top."""
     tenant = make_tenant()
     top, middle, low = (make_group(tenant, name) for name in ("Top", "Middle", "Low"))
@@ -36,7 +36,7 @@ def nested() -> Group:
 
 
 def test_success_members_direct_and_by_way_of_groups() -> None:
-    nested()
+    make_nested_groups()
     found = show_group(operator=HOST_OPERATOR, name="Top")
     assert [(row["display_name"], row["direct"], row["through"]) for row in found["members"]] == [
         ("Anna", True, []),
@@ -49,7 +49,7 @@ def test_success_members_direct_and_by_way_of_groups() -> None:
 
 
 def test_success_plain_text() -> None:
-    top = nested()
+    top = make_nested_groups()
     middle, low = Group.objects.get(name="Middle"), Group.objects.get(name="Low")
     assert run_command("show_group", "Top", "--tenant", "acme") == (
         "Name           Top\n"

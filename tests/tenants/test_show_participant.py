@@ -84,7 +84,7 @@ def test_success_only_people_sign_in() -> None:
     assert reasons(bot) == ["participants of type agent do not sign in"]
 
 
-def nested(tenant: Tenant) -> Participant:
+def make_nested_participant(tenant: Tenant) -> Participant:
     """anna in Backend in Engineering in All in Engineering, a circle."""
     anna = make_person(tenant)
     backend, engineering, everybody = (
@@ -100,7 +100,7 @@ def nested(tenant: Tenant) -> Participant:
 
 
 def test_success_groups_direct_and_nested() -> None:
-    found = show(nested(make_tenant()))
+    found = show(make_nested_participant(make_tenant()))
     assert [(row["name"], row["direct"], row["through"]) for row in found["groups"]] == [
         ("All", False, ["Backend"]),
         ("Backend", True, []),
@@ -110,7 +110,7 @@ def test_success_groups_direct_and_nested() -> None:
 
 def test_success_roles_direct_and_through_groups() -> None:
     tenant = make_tenant()
-    anna = nested(tenant)
+    anna = make_nested_participant(tenant)
     slugs = ("auditor", "developer", "other")
     roles = [
         Role.objects.create(tenant=tenant, slug=slug, name=slug.title(), created_at=EARLIER)

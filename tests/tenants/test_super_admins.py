@@ -277,18 +277,18 @@ def test_success_no_table_but_that_of_the_roles_is_read_whole() -> None:
     assert [step for step in steps if step.startswith("SCAN")] == ["SCAN sw_roles"]
 
 
-def found() -> Finding:
+def get_finding() -> Finding:
     (finding,) = check_super_admin(settings.CONFIG, NOW)
     return finding
 
 
 def test_success_doctor_says_how_many() -> None:
-    assert (found().state, found().message) == (
+    assert (get_finding().state, get_finding().message) == (
         State.PASS,
         "No one has been granted super_admin.",
     )
     super_admin_in("acme")
-    assert (found().state, found().message) == (
+    assert (get_finding().state, get_finding().message) == (
         State.PASS,
         "1 person with super_admin can sign in.",
     )
@@ -297,21 +297,21 @@ def test_success_doctor_says_how_many() -> None:
 def test_fail_doctor_warns_of_nobody() -> None:
     person = super_admin_in("acme")
     Tenant.objects.update(scaikey_tenant_id=None)
-    assert (found().state, found().message) == (
+    assert (get_finding().state, get_finding().message) == (
         State.WARN,
         "No one with super_admin can sign in.",
     )
-    assert found().fix == (
+    assert get_finding().fix == (
         "Grant super_admin to another person: `scaiwave role grant super_admin --tenant <slug> "
         "--to <who>`. `scaiwave admin show-participant <who>` shows what blocks a sign-in."
     )
     Participant.objects.filter(pk=person.pk).update(absent_since=EARLIER)
-    assert (found().state, found().message) == (
+    assert (get_finding().state, get_finding().message) == (
         State.WARN,
         "No active person has super_admin.",
     )
     Role.objects.get().grants.all().delete()
-    assert found().state is State.WARN
+    assert get_finding().state is State.WARN
 
 
 @pytest.mark.only_on("postgresql")

@@ -44,7 +44,7 @@ def update(changes: TenantUpdate, **options: Any) -> UpdateTenantResult:
     return update_tenant(**{**arguments, **options})
 
 
-def limited(**limits: int | None) -> TenantUpdate:
+def make_limits(**limits: int | None) -> TenantUpdate:
     return TenantUpdate(limits=limits)
 
 
@@ -54,7 +54,7 @@ def make_local(**fields: Any) -> Tenant:
 
 def test_success_limits() -> None:
     make_tenant(max_rooms=5)
-    result = update(limited(max_participants=10, max_rooms=None, max_ai_tokens_month=2**63 - 1))
+    result = update(make_limits(max_participants=10, max_rooms=None, max_ai_tokens_month=2**63 - 1))
     tenant = Tenant.objects.get()
     assert (tenant.max_participants, tenant.max_rooms) == (10, None)
     assert (tenant.max_ai_tokens_month, tenant.updated_at) == (2**63 - 1, NOW)
@@ -147,7 +147,7 @@ def test_success_limit_below_what_is_used_is_warned_about() -> None:
     for name in ("Lobby", "Kitchen"):
         rows.room(place, creator, name)
     rows.media(tenant, size=3 * 1024 * 1024)
-    wanted = limited(max_participants=3, max_rooms=1, max_storage_mb=2, max_ai_tokens_month=0)
+    wanted = make_limits(max_participants=3, max_rooms=1, max_storage_mb=2, max_ai_tokens_month=0)
     assert (
         update(wanted, dry_run=True).warnings
         == update(wanted).warnings
@@ -160,7 +160,7 @@ def test_success_limit_below_what_is_used_is_warned_about() -> None:
         ]
     )
     assert Room.objects.count() == 2
-    assert update(limited(max_participants=4, max_rooms=2)).warnings == []
+    assert update(make_limits(max_participants=4, max_rooms=2)).warnings == []
 
 
 def test_success_command() -> None:
@@ -196,7 +196,7 @@ def test_fail_no_limit_at_all(limit: str) -> None:
 def test_fail_limit_that_no_column_holds() -> None:
     make_tenant()
     with pytest.raises(InvalidLimit) as caught:
-        update(limited(max_rooms=2**31))
+        update(make_limits(max_rooms=2**31))
     assert caught.value.message == "Invalid limit max_rooms of a tenant: 2147483648."
     assert caught.value.fix == "Pass a whole number from 0 to 2147483647, or `none`."
 
@@ -252,7 +252,7 @@ def test_fail_what_is_not_valid() -> None:
 def test_fail_outside_the_scope_or_not_allowed() -> None:
     own = make_partner("own")
     tenant = make_local(partner=own)
-    wanted = limited(max_rooms=1)
+    wanted = make_limits(max_rooms=1)
     with pytest.raises(TenantNotFound):
         update(wanted, operator=make_partner_admin(make_partner()))
     for operator in (READ_ONLY_OPERATOR, make_tenant_admin(tenant)):

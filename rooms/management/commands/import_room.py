@@ -72,6 +72,6 @@ class Command(OperatorCommand):
                 dry_run=options["dry_run"],
                 key=options["key"],
                 require_signature=options["require_signature"],
-                bars=self.output.progress,
+                progress_factory=self.output.progress,
             )
         print_import_result(self.output, imported)

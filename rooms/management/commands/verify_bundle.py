@@ -54,6 +54,6 @@ class Command(OperatorCommand):
                 key=key,
                 descriptor=options["descriptor"],
                 require_signature=options["require_signature"],
-                bars=self.output.progress,
+                progress_factory=self.output.progress,
             )
         print_verification(self.output, verified)

@@ -119,7 +119,7 @@ class _ImportContext:
     bundle: ValidatedBundle
     signature_status: VerificationStatus
     now: datetime
-    bars: ProgressFactory
+    progress_factory: ProgressFactory
 
 
 def import_room(
@@ -136,7 +136,7 @@ def import_room(
     dry_run: bool = False,
     key: str | None = None,
     require_signature: bool = False,
-    bars: ProgressFactory = null_progress_factory,
+    progress_factory: ProgressFactory = null_progress_factory,
 ) -> ImportResult:
     """Create a room, owned by the participant, from the bundle in `file`, which may be a pipe.
 
@@ -161,9 +161,9 @@ def import_room(
     if not dry_run:
         clean_up_abandoned(now)
 
-    with _open_bundle(file, max_bytes, cut_references, bars) as (source, bundle):
+    with _open_bundle(file, max_bytes, cut_references, progress_factory) as (source, bundle):
         status = check_signature(bundle.signature, keys, required=require_signature)
-        context = _ImportContext(operator, target, source, bundle, status, now, bars)
+        context = _ImportContext(operator, target, source, bundle, status, now, progress_factory)
 
         with _lock_bundle(context) if once else nullcontext():
             if once and (existing := _find_imported(context)):
@@ -184,10 +184,10 @@ def trusted_keys(key: str | None) -> dict[str, VerifyingKey]:
 
 @contextmanager
 def _open_bundle(
-    file: BinaryIO, max_bytes: int, cut_references: bool, bars: ProgressFactory
+    file: BinaryIO, max_bytes: int, cut_references: bool, progress_factory: ProgressFactory
 ) -> Iterator[tuple[Source, ValidatedBundle]]:
-    with open_seekable(file, max_bytes=max_bytes, bars=bars) as source:
-        with bars("Checking", ColumnType.BYTES) as progress:
+    with open_seekable(file, max_bytes=max_bytes, progress_factory=progress_factory) as source:
+        with progress_factory("Checking", ColumnType.BYTES) as progress:
             bundle = read_bundle(
                 source.file,
                 limits=Limits(max_bytes=max_bytes),
@@ -255,7 +255,7 @@ def _write(context: _ImportContext, plan: MediaPlan) -> Room:
     tenant, bundle = context.target.tenant, context.bundle
     hashes = [entry.sha256 for entry in plan.to_store]
     with import_intent(hashes, operator=context.operator, tenant=tenant, now=context.now) as intent:
-        with context.bars("Storing attachments", ColumnType.BYTES) as progress:
+        with context.progress_factory("Storing attachments", ColumnType.BYTES) as progress:
             store_files(plan, tenant_id=tenant.pk, open_media=bundle.open_media, progress=progress)
 
         total = bundle.counts.kept
@@ -271,7 +271,7 @@ def _write(context: _ImportContext, plan: MediaPlan) -> Room:
                 IdMapper(room.pk), senders=bundle.header.senders, media_ids=media_ids
             )
             destination = EventDestination(room, first_position, rewriter)
-            with context.bars("Writing events") as progress:
+            with context.progress_factory("Writing events") as progress:
                 write_events(bundle.iter_events(), destination, total=total, progress=progress)
             _complete(context, room, plan, intent)
     return room

@@ -40,7 +40,7 @@ class Source:
 
 @contextmanager
 def open_seekable(
-    file: BinaryIO, *, max_bytes: int, bars: ProgressFactory = null_progress_factory
+    file: BinaryIO, *, max_bytes: int, progress_factory: ProgressFactory = null_progress_factory
 ) -> Iterator[Source]:
     """Yield the file itself if it can be read again from its beginning; otherwise a copy.
 
@@ -56,7 +56,7 @@ def open_seekable(
             fix=f"{NOTHING_IMPORTED} Set TMPDIR to a directory with more space, or save the bundle "
             "as a file and pass it with --input.",
         )
-        with bars("Reading", ColumnType.BYTES) as progress, disk_full:
+        with progress_factory("Reading", ColumnType.BYTES) as progress, disk_full:
             _copy(file, copy, max_bytes, progress)
         yield Source(copy, _get_stamp(copy))
 

@@ -15,7 +15,7 @@ def _media_of_its_own(media_root: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def filled(
+def filled_database(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A database with a room of several thousand events, to copy."""
@@ -25,7 +25,7 @@ def filled(
 
 
 @pytest.fixture
-def server(filled: str, database_url: str) -> Server:
+def server(filled_database: str, database_url: str) -> Server:
     """A server of its own, for processes that export from it."""
-    copy_database(filled, database_url)
+    copy_database(filled_database, database_url)
     return Server(database_url)

@@ -18,7 +18,7 @@ _HOME = "import django; django.setup(); from tests.rooms.imports.factories impor
 
 
 @pytest.fixture(scope="session")
-def furnished(
+def prepared_database(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A database with a tenant to import into, to copy."""
@@ -37,8 +37,8 @@ def fill_database(home: Path, url: str) -> None:
 
 
 @pytest.fixture
-def site(database_url: str, furnished: str, home: Path) -> ImportEnvironment:
-    copy_database(furnished, database_url)
+def site(database_url: str, prepared_database: str, home: Path) -> ImportEnvironment:
+    copy_database(prepared_database, database_url)
     return ImportEnvironment(database_url, home)
 
 

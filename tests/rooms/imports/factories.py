@@ -13,7 +13,7 @@ NOW = rows.NOW
 
 
 @dataclass(frozen=True)
-class Home:
+class ImportTargetRows:
     tenant: Tenant
     workspace: Workspace
     anna: Participant
@@ -28,9 +28,9 @@ class Home:
         }
 
 
-def make_home(slug: str = "acme", role: str = "owner", **limits: Any) -> Home:
+def make_home(slug: str = "acme", role: str = "owner", **limits: Any) -> ImportTargetRows:
     tenant = rows.tenant(slug, **limits)
-    home = Home(tenant, rows.workspace(tenant), rows.participant(tenant))
+    home = ImportTargetRows(tenant, rows.workspace(tenant), rows.participant(tenant))
     WorkspaceMember.objects.create(
         tenant=tenant,
         workspace=home.workspace,

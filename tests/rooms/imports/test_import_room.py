@@ -27,7 +27,7 @@ from rooms.services.imports.id_mapping import IdMapper
 from rooms.services.imports.import_room import ImportResult, import_room
 from tenants.models import AuditEntry
 from tests.rooms.imports.bundle_factories import ANNA, BOB, ROOM, Bundle, make_event, make_event_id
-from tests.rooms.imports.factories import NOW, Home, make_home
+from tests.rooms.imports.factories import NOW, ImportTargetRows, make_home
 from tests.scaiwave import rows
 from tests.tenants.factories import HOST_OPERATOR
 
@@ -42,16 +42,16 @@ ANNA_WAS = {
 
 
 @pytest.fixture
-def home() -> Home:
+def home() -> ImportTargetRows:
     return make_home()
 
 
-def import_bundle(home: Home, bundle: Bundle, **changes: Any) -> ImportResult:
+def import_bundle(home: ImportTargetRows, bundle: Bundle, **changes: Any) -> ImportResult:
     given = {"operator": HOST_OPERATOR, "file": bundle.file(), "max_bytes": 64 * MIB, "now": NOW}
     return import_room(**{**given, **home.names, **changes})
 
 
-def import_as_room(home: Home, bundle: Bundle, **changes: Any) -> Room:
+def import_as_room(home: ImportTargetRows, bundle: Bundle, **changes: Any) -> Room:
     return Room.objects.get(pk=str(import_bundle(home, bundle, **changes).room_id))
 
 
@@ -59,7 +59,7 @@ def contents(room: Room) -> list[dict[str, Any]]:
     return list(room.events.order_by("stream_position").values_list("content", flat=True))
 
 
-def test_success_room(home: Home) -> None:
+def test_success_room(home: ImportTargetRows) -> None:
     room = import_as_room(home, Bundle([make_event(1)], room={"is_public": True}))
     assert (room.tenant, room.workspace, room.creator) == (home.tenant, home.workspace, home.anna)
     assert (room.name, room.topic, room.room_type) == ("Launch", "Up and away", "group")
@@ -71,13 +71,13 @@ def test_success_room(home: Home) -> None:
     assert room.pk != UUID(ROOM)
 
 
-def test_success_importer_is_the_only_member(home: Home) -> None:
+def test_success_importer_is_the_only_member(home: ImportTargetRows) -> None:
     member = RoomMember.objects.get(room=import_as_room(home, Bundle([make_event(1)])))
     assert (member.participant, member.membership, member.power_level) == (home.anna, "join", 100)
     assert (member.joined_at, member.tenant) == (NOW, home.tenant)
 
 
-def test_success_events(home: Home) -> None:
+def test_success_events(home: ImportTargetRows) -> None:
     changed = {
         "original_content": {"body": "Befor\\e"},
         "event_uuid": "019ab333-0000-7000-8000-000000000009",
@@ -112,7 +112,7 @@ def test_success_events(home: Home) -> None:
 
 
 @pytest.mark.only_on("sqlite")
-def test_success_events_are_kept_as_django_keeps_them(home: Home) -> None:
+def test_success_events_are_kept_as_django_keeps_them(home: ImportTargetRows) -> None:
     """Else lookups by time, id or content would find only some rows."""
     changed = {
         "created_at": "2026-01-02T03:04:06.000007Z",
@@ -130,7 +130,7 @@ def test_success_events_are_kept_as_django_keeps_them(home: Home) -> None:
         assert cursor.fetchall() == by_hand
 
 
-def test_success_positions_follow_those_of_the_tenant(home: Home) -> None:
+def test_success_positions_follow_those_of_the_tenant(home: ImportTargetRows) -> None:
     before = rows.room(home.workspace, home.anna)
     rows.event(before, 500)
     room = import_as_room(home, Bundle([make_event(number) for number in (1, 5, 9)]))
@@ -139,7 +139,7 @@ def test_success_positions_follow_those_of_the_tenant(home: Home) -> None:
     assert StreamCounter.objects.get().last_position == 503
 
 
-def test_success_references_lead_to_the_new_events(home: Home) -> None:
+def test_success_references_lead_to_the_new_events(home: ImportTargetRows) -> None:
     reply = make_event(2, content={"body": "Yes", "reply_to_event_id": make_event_id(1)})
     emoji = {"event_id": make_event_id(2), "sender_id": ANNA, "emoji": "🎉"}
     reaction = make_event(3, event_type="swp.room.reaction", content=emoji)
@@ -154,7 +154,7 @@ def test_success_references_lead_to_the_new_events(home: Home) -> None:
     assert four.content["redacted_by"] == BOB
 
 
-def test_success_stripped_and_cut(home: Home) -> None:
+def test_success_stripped_and_cut(home: ImportTargetRows) -> None:
     marker = make_event(
         2, event_type="swp.room.read_marker", content={"event_id": make_event_id(1)}
     )
@@ -177,7 +177,7 @@ def test_success_stripped_and_cut(home: Home) -> None:
     }
 
 
-def test_success_media(home: Home) -> None:
+def test_success_media(home: ImportTargetRows) -> None:
     bundle = Bundle()
     cat, dog = bundle.add("cat.png", b"cat"), bundle.add("dog.png", b"dog", missing="lost")
     told = {"msgtype": "swp.media", "body": "", "media_id": cat, "thumbnail_id": dog}
@@ -195,7 +195,7 @@ def test_success_media(home: Home) -> None:
     assert not ImportIntent.objects.exists()
 
 
-def test_success_media_is_stored_once_per_tenant(home: Home) -> None:
+def test_success_media_is_stored_once_per_tenant(home: ImportTargetRows) -> None:
     bundle = Bundle([make_event(1)])
     bundle.add("cat.png", b"cat")
     import_bundle(home, bundle)
@@ -204,7 +204,7 @@ def test_success_media_is_stored_once_per_tenant(home: Home) -> None:
     assert (Media.objects.count(), RoomMedia.objects.count()) == (1, 2)
 
 
-def test_success_dm_becomes_a_group_and_an_archived_room_is_open(home: Home) -> None:
+def test_success_dm_becomes_a_group_and_an_archived_room_is_open(home: ImportTargetRows) -> None:
     result = import_bundle(home, Bundle(room={"room_type": "dm", "state": "archived", "name": ""}))
     room = Room.objects.get()
     assert (room.room_type, room.state, room.name) == ("group", "open", "")
@@ -224,7 +224,7 @@ def test_success_dm_becomes_a_group_and_an_archived_room_is_open(home: Home) -> 
     ],
 )
 def test_success_a_part_of_a_room_is_told(
-    home: Home, since: str | None, until: str | None, bounds: str
+    home: ImportTargetRows, since: str | None, until: str | None, bounds: str
 ) -> None:
     result = import_bundle(home, Bundle([make_event(1)], window=TimeWindow(since, until)))
     assert result.warnings == (
@@ -233,7 +233,7 @@ def test_success_a_part_of_a_room_is_told(
     )
 
 
-def test_success_twice_makes_two_rooms(home: Home) -> None:
+def test_success_twice_makes_two_rooms(home: ImportTargetRows) -> None:
     bundle = Bundle([make_event(1), make_event(2)])
     first, second = import_as_room(home, bundle), import_as_room(home, bundle)
     assert first.pk != second.pk
@@ -241,7 +241,7 @@ def test_success_twice_makes_two_rooms(home: Home) -> None:
     assert contents(first) == contents(second)
 
 
-def test_success_remembered_and_audited(home: Home) -> None:
+def test_success_remembered_and_audited(home: ImportTargetRows) -> None:
     room = import_as_room(home, Bundle([make_event(1)]))
     source = RoomImport.objects.get(room=room)
     assert (source.source_room_id, source.source_server_name) == (ROOM, "old.example")
@@ -260,7 +260,7 @@ def test_success_remembered_and_audited(home: Home) -> None:
     }
 
 
-def test_success_from_what_can_be_read_only_once(home: Home) -> None:
+def test_success_from_what_can_be_read_only_once(home: ImportTargetRows) -> None:
     class Pipe(BytesIO):
         def seekable(self) -> bool:
             return False
@@ -269,7 +269,7 @@ def test_success_from_what_can_be_read_only_once(home: Home) -> None:
     assert room.events.count() == 1
 
 
-def test_success_dry_run_writes_nothing(home: Home, media_root: Any) -> None:
+def test_success_dry_run_writes_nothing(home: ImportTargetRows, media_root: Any) -> None:
     bundle = Bundle([make_event(1), make_event(2)])
     bundle.add("cat.png", b"cat")
     left = ImportIntent.objects.create(tenant=home.tenant, operator="root", started_at=NOW)
@@ -285,14 +285,14 @@ def test_success_dry_run_writes_nothing(home: Home, media_root: Any) -> None:
     assert not media_root.exists()
 
 
-def test_success_what_killed_ones_left_is_taken_away_before(home: Home) -> None:
+def test_success_what_killed_ones_left_is_taken_away_before(home: ImportTargetRows) -> None:
     other = rows.tenant("other")
     ImportIntent.objects.create(tenant=other, hashes=[], operator="root", started_at=NOW)
     import_bundle(home, Bundle())
     assert not ImportIntent.objects.exists()
 
 
-def test_success_what_it_says(home: Home) -> None:
+def test_success_what_it_says(home: ImportTargetRows) -> None:
     result = import_bundle(home, Bundle([make_event(1)]))
     assert result.sentence == "Imported room 'Launch' into workspace main."
     assert result.document() == {

@@ -18,7 +18,7 @@ from rooms.models import Media, Room, RoomMedia
 from rooms.services.imports.media import MediaPlan, plan_media, store_files, write_media
 from scaiwave.media_storage import AtomicFileSystemStorage, MediaStoreUnusable
 from tests.rooms.imports.bundle_factories import make_attachment
-from tests.rooms.imports.factories import NOW, Home, make_home
+from tests.rooms.imports.factories import NOW, ImportTargetRows, make_home
 from tests.scaiwave import rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_root")]
@@ -33,20 +33,20 @@ CAT = media_row("cat.png", DATA)
 
 
 @pytest.fixture
-def home() -> Home:
+def home() -> ImportTargetRows:
     return make_home()
 
 
 @pytest.fixture
-def room(home: Home) -> Room:
+def room(home: ImportTargetRows) -> Room:
     return rows.room(home.workspace, home.anna)
 
 
-def plan(home: Home, *media: MediaEntry) -> MediaPlan:
+def plan(home: ImportTargetRows, *media: MediaEntry) -> MediaPlan:
     return plan_media(home.tenant.pk, media, trusted=True)
 
 
-def store(home: Home, planned: MediaPlan, data: bytes = DATA) -> None:
+def store(home: ImportTargetRows, planned: MediaPlan, data: bytes = DATA) -> None:
     store_files(
         planned,
         tenant_id=home.tenant.pk,
@@ -55,7 +55,7 @@ def store(home: Home, planned: MediaPlan, data: bytes = DATA) -> None:
     )
 
 
-def here(home: Home, *, data: bytes | None = DATA, **fields: Any) -> Media:
+def here(home: ImportTargetRows, *, data: bytes | None = DATA, **fields: Any) -> Media:
     """The tenant's own cat; without bytes where `data` is None."""
     media = rows.media(home.tenant, sha256=CAT.sha256, size=len(DATA), **fields)
     if data is not None:
@@ -63,7 +63,7 @@ def here(home: Home, *, data: bytes | None = DATA, **fields: Any) -> Media:
     return media
 
 
-def read_stored(home: Home) -> bytes | None:
+def read_stored(home: ImportTargetRows) -> bytes | None:
     name = Media(tenant=home.tenant, sha256=CAT.sha256).storage_name
     if not default_storage.exists(name):
         return None
@@ -71,7 +71,7 @@ def read_stored(home: Home) -> bytes | None:
         return bytes(file.read())
 
 
-def test_success_new_file(home: Home, room: Room) -> None:
+def test_success_new_file(home: ImportTargetRows, room: Room) -> None:
     planned = plan(home, CAT)
     assert (planned.to_store, planned.new, planned.added_bytes) == ([CAT], [CAT], len(DATA))
     store(home, planned)
@@ -85,7 +85,7 @@ def test_success_new_file(home: Home, room: Room) -> None:
     assert (link.media, link.room, link.name) == (media, room, "cat.png")
 
 
-def test_success_file_under_several_names_and_ids(home: Home, room: Room) -> None:
+def test_success_file_under_several_names_and_ids(home: ImportTargetRows, room: Room) -> None:
     again = media_row("katze.png", DATA, media_id="019ab222-0000-7000-8000-000000000001")
     planned = plan(home, CAT, again)
     assert (len(planned.to_store), planned.added_bytes) == (1, len(DATA))
@@ -95,7 +95,7 @@ def test_success_file_under_several_names_and_ids(home: Home, room: Room) -> Non
     assert sorted(RoomMedia.objects.values_list("name", flat=True)) == ["cat.png", "katze.png"]
 
 
-def test_success_file_that_is_here_is_not_written_again(home: Home, room: Room) -> None:
+def test_success_file_that_is_here_is_not_written_again(home: ImportTargetRows, room: Room) -> None:
     media = here(home, scan_status="pending")
     planned = plan(home, CAT)
     assert (planned.to_store, planned.new, planned.added_bytes) == ([], [], 0)
@@ -106,7 +106,9 @@ def test_success_file_that_is_here_is_not_written_again(home: Home, room: Room) 
 
 
 @pytest.mark.parametrize("data", [None, b"half"])
-def test_success_lost_file_gets_its_bytes_back(data: bytes | None, home: Home, room: Room) -> None:
+def test_success_lost_file_gets_its_bytes_back(
+    data: bytes | None, home: ImportTargetRows, room: Room
+) -> None:
     media = here(home, data=data)
     planned = plan(home, CAT)
     assert (planned.to_store, planned.new, planned.added_bytes) == ([CAT], [], 0)
@@ -115,12 +117,12 @@ def test_success_lost_file_gets_its_bytes_back(data: bytes | None, home: Home, r
     assert write_media(planned, room=room, now=NOW) == {CAT.media_id: str(media.pk)}
 
 
-def test_success_file_of_another_tenant_is_new_here(home: Home) -> None:
+def test_success_file_of_another_tenant_is_new_here(home: ImportTargetRows) -> None:
     here(make_home("other"))
     assert plan(home, CAT).to_store == [CAT]
 
 
-def test_success_infected_here_stays_infected(home: Home, room: Room) -> None:
+def test_success_infected_here_stays_infected(home: ImportTargetRows, room: Room) -> None:
     media = here(home, data=None, scan_status="infected")
     planned = plan(home, CAT)
     assert (planned.to_store, planned.new, planned.infected) == ([], [], 1)
@@ -130,7 +132,7 @@ def test_success_infected_here_stays_infected(home: Home, room: Room) -> None:
 
 @pytest.mark.parametrize("missing", ["infected", None])
 def test_success_infected_there_leaves_a_row_without_bytes(
-    missing: str | None, home: Home, room: Room
+    missing: str | None, home: ImportTargetRows, room: Room
 ) -> None:
     infected = media_row("cat.png", DATA, missing=missing, scan_status="infected")
     planned = plan(home, infected)
@@ -141,7 +143,7 @@ def test_success_infected_there_leaves_a_row_without_bytes(
 
 
 @pytest.mark.parametrize("missing", ["lost", "left out"])
-def test_success_missing_leaves_no_row(missing: str, home: Home, room: Room) -> None:
+def test_success_missing_leaves_no_row(missing: str, home: ImportTargetRows, room: Room) -> None:
     planned = plan(home, media_row("cat.png", DATA, missing=missing))
     assert (planned.to_store, planned.new, planned.missing) == ([], [], 1)
     assert write_media(planned, room=room, now=NOW) == {}
@@ -149,7 +151,9 @@ def test_success_missing_leaves_no_row(missing: str, home: Home, room: Room) -> 
 
 
 @pytest.mark.parametrize("missing", ["lost", "left out", "infected"])
-def test_success_hash_alone_gives_nobody_the_file(missing: str, home: Home, room: Room) -> None:
+def test_success_hash_alone_gives_nobody_the_file(
+    missing: str, home: ImportTargetRows, room: Room
+) -> None:
     """Otherwise a forged bundle would give access to every file whose hash is known."""
     here(home)
     planned = plan(home, media_row("cat.png", DATA, missing=missing))
@@ -158,13 +162,15 @@ def test_success_hash_alone_gives_nobody_the_file(missing: str, home: Home, room
     assert Media.objects.get().scan_status == "clean"
 
 
-def test_success_row_that_somebody_else_has_written_meanwhile(home: Home, room: Room) -> None:
+def test_success_row_that_somebody_else_has_written_meanwhile(
+    home: ImportTargetRows, room: Room
+) -> None:
     planned = plan(home, CAT)
     media = here(home)
     assert write_media(planned, room=room, now=NOW) == {CAT.media_id: str(media.pk)}
 
 
-def test_success_more_files_than_fit_in_a_statement(home: Home, room: Room) -> None:
+def test_success_more_files_than_fit_in_a_statement(home: ImportTargetRows, room: Room) -> None:
     many = [media_row(f"{number}.png", str(number).encode()) for number in range(1203)]
     planned = plan(home, *many)
     assert len(write_media(planned, room=room, now=NOW)) == 1203
@@ -172,14 +178,16 @@ def test_success_more_files_than_fit_in_a_statement(home: Home, room: Room) -> N
 
 
 @pytest.mark.parametrize("data", [b"bytes of a dog", b"", DATA + b"!"])
-def test_fail_bytes_that_are_not_what_was_checked(data: bytes, home: Home, tmp_path: Path) -> None:
+def test_fail_bytes_that_are_not_what_was_checked(
+    data: bytes, home: ImportTargetRows, tmp_path: Path
+) -> None:
     with pytest.raises(BundleDamaged) as caught:
         store(home, plan(home, CAT), data)
     assert caught.value.message == "The bytes of cat.png do not match their hash."
     assert read_stored(home) is None
 
 
-def test_fail_store_that_is_a_file(home: Home, media_root: Path) -> None:
+def test_fail_store_that_is_a_file(home: ImportTargetRows, media_root: Path) -> None:
     media_root.write_text("in the way")
     with pytest.raises(MediaStoreUnusable) as caught:
         store(home, plan(home, CAT))
@@ -194,7 +202,7 @@ class Sparing(AtomicFileSystemStorage):
 
 
 def test_fail_bytes_that_are_not_what_was_checked_read_no_further_than_their_size(
-    home: Home, settings: Settings
+    home: ImportTargetRows, settings: Settings
 ) -> None:
     backend = {"BACKEND": f"{__name__}.Sparing"}
     options = {**settings.STORAGES["default"], **backend}
@@ -204,7 +212,9 @@ def test_fail_bytes_that_are_not_what_was_checked_read_no_further_than_their_siz
     assert read_stored(home) is None
 
 
-def test_success_what_strangers_say_of_a_scan_counts_for_nothing(home: Home, room: Room) -> None:
+def test_success_what_strangers_say_of_a_scan_counts_for_nothing(
+    home: ImportTargetRows, room: Room
+) -> None:
     infected = media_row("dog.png", b"woof", missing="infected", scan_status="infected")
     planned = plan_media(home.tenant.pk, [CAT, infected], trusted=False)
     store(home, planned)

@@ -9,7 +9,7 @@ import pytest
 from rooms.errors import ImportRunning
 from rooms.models import Event, Room, RoomImport
 from tests.rooms.imports.bundle_factories import Bundle, make_event
-from tests.rooms.imports.factories import NOW, Home, make_home
+from tests.rooms.imports.factories import NOW, ImportTargetRows, make_home
 from tests.rooms.imports.test_import_room import import_bundle
 from tests.scaiwave import rows
 from tests.scaiwave.locks import hold_lock_elsewhere
@@ -19,11 +19,11 @@ BUNDLE = Bundle([make_event(1)])
 
 
 @pytest.fixture
-def home() -> Home:
+def home() -> ImportTargetRows:
     return make_home()
 
 
-def test_success_second_time_names_the_first_room(home: Home) -> None:
+def test_success_second_time_names_the_first_room(home: ImportTargetRows) -> None:
     first, again = import_bundle(home, BUNDLE, once=True), import_bundle(home, BUNDLE, once=True)
     assert (first.imported, again.imported) == (True, False)
     assert again.room_id == first.room_id
@@ -34,25 +34,25 @@ def test_success_second_time_names_the_first_room(home: Home) -> None:
     assert (Room.objects.count(), Event.objects.count()) == (1, 1)
 
 
-def test_success_name_and_workspace_are_those_of_now(home: Home) -> None:
+def test_success_name_and_workspace_are_those_of_now(home: ImportTargetRows) -> None:
     import_bundle(home, BUNDLE)
     Room.objects.update(name="Renamed", state="closed")
     assert import_bundle(home, BUNDLE, once=True).name == "Renamed"
 
 
-def test_success_newest_of_several(home: Home) -> None:
+def test_success_newest_of_several(home: ImportTargetRows) -> None:
     import_bundle(home, BUNDLE)
     newest = import_bundle(home, BUNDLE, now=NOW + timedelta(minutes=1))
     assert import_bundle(home, BUNDLE, once=True).room_id == newest.room_id
 
 
-def test_success_room_that_is_gone_is_made_again(home: Home) -> None:
+def test_success_room_that_is_gone_is_made_again(home: ImportTargetRows) -> None:
     import_bundle(home, BUNDLE, once=True)
     Room.objects.all().delete()
     assert import_bundle(home, BUNDLE, once=True).imported
 
 
-def test_success_another_bundle_or_another_workspace(home: Home) -> None:
+def test_success_another_bundle_or_another_workspace(home: ImportTargetRows) -> None:
     import_bundle(home, BUNDLE, once=True)
     assert import_bundle(home, Bundle([make_event(2)]), once=True).imported
     other = make_home("other")
@@ -61,13 +61,13 @@ def test_success_another_bundle_or_another_workspace(home: Home) -> None:
     assert import_bundle(home, BUNDLE, once=True).imported
 
 
-def test_success_dry_run_says_so_too(home: Home) -> None:
+def test_success_dry_run_says_so_too(home: ImportTargetRows) -> None:
     import_bundle(home, BUNDLE)
     assert not import_bundle(home, BUNDLE, once=True, dry_run=True).imported
     assert Room.objects.count() == 1
 
 
-def test_fail_two_at_once(home: Home) -> None:
+def test_fail_two_at_once(home: ImportTargetRows) -> None:
     import_bundle(home, BUNDLE)
     key = RoomImport.objects.get().manifest_sha256
     with (

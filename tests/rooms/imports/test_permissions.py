@@ -24,7 +24,7 @@ from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.errors import InsufficientPermission, ScaiWaveError
 from tenants.errors import ParticipantNotFound, TenantNotFound
 from tests.rooms.imports.bundle_factories import Bundle, make_event
-from tests.rooms.imports.factories import NOW, Home, make_home
+from tests.rooms.imports.factories import NOW, ImportTargetRows, make_home
 from tests.rooms.imports.test_import_room import import_bundle
 from tests.scaiwave import rows
 from tests.tenants.factories import HOST_OPERATOR, READ_ONLY_OPERATOR, make_tenant_admin
@@ -43,7 +43,7 @@ class Unread(BytesIO):
         raise AssertionError("It was looked at.")
 
 
-def import_and_fail(home: Home, **changes: Any) -> ScaiWaveError:
+def import_and_fail(home: ImportTargetRows, **changes: Any) -> ScaiWaveError:
     with pytest.raises(ScaiWaveError) as caught:
         import_bundle(home, Bundle(), file=Unread(), **changes)
     return caught.value
@@ -202,6 +202,6 @@ def test_fail_no_editor_any_more_when_it_is_written(change: dict[str, str] | Non
     bundle = Bundle([make_event(1)])
     bundle.add("cat.png", b"cat")
     with pytest.raises(WorkspaceForbidden):
-        import_bundle(home, bundle, bars=removing)
+        import_bundle(home, bundle, progress_factory=removing)
     left = (Room.objects, Event.objects, Media.objects, ImportIntent.objects)
     assert [rows_of.count() for rows_of in left] == [0, 0, 0, 0]

@@ -13,7 +13,7 @@ from federation.services.ed25519 import thumbprint
 from rooms.errors import ImportRefused
 from rooms.models import Room
 from tests.rooms.imports.bundle_factories import Bundle, make_event
-from tests.rooms.imports.factories import Home, make_home
+from tests.rooms.imports.factories import ImportTargetRows, make_home
 from tests.rooms.imports.test_import_room import UNSIGNED, import_bundle
 from tests.rooms.imports.test_permissions import Unread
 
@@ -50,7 +50,7 @@ class Forger(Signer):
 
 
 @pytest.fixture
-def home() -> Home:
+def home() -> ImportTargetRows:
     return make_home()
 
 
@@ -64,13 +64,13 @@ def signer(private: Ed25519PrivateKey) -> Signer:
     return Signer(private)
 
 
-def test_success_known_key(home: Home, signer: Signer) -> None:
+def test_success_known_key(home: ImportTargetRows, signer: Signer) -> None:
     bundle = Bundle([make_event(1)], signer=signer)
     result = import_bundle(home, bundle, key=signer.key, require_signature=True)
     assert (result.signature, result.warnings) == ("valid", ())
 
 
-def test_success_unknown_key_is_said(home: Home, signer: Signer) -> None:
+def test_success_unknown_key_is_said(home: ImportTargetRows, signer: Signer) -> None:
     result = import_bundle(home, Bundle([make_event(1)], signer=signer))
     assert result.signature == "unknown signer"
     assert result.warnings == (
@@ -79,12 +79,12 @@ def test_success_unknown_key_is_said(home: Home, signer: Signer) -> None:
     )
 
 
-def test_success_unsigned_is_said(home: Home) -> None:
+def test_success_unsigned_is_said(home: ImportTargetRows) -> None:
     result = import_bundle(home, Bundle([make_event(1)]))
     assert (result.signature, result.warnings) == ("unsigned", (UNSIGNED,))
 
 
-def test_fail_wrong(home: Home, private: Ed25519PrivateKey) -> None:
+def test_fail_wrong(home: ImportTargetRows, private: Ed25519PrivateKey) -> None:
     forger = Forger(private)
     with pytest.raises(ImportRefused) as caught:
         import_bundle(home, Bundle([make_event(1)], signer=forger), key=forger.key)
@@ -93,7 +93,7 @@ def test_fail_wrong(home: Home, private: Ed25519PrivateKey) -> None:
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_fail_required(signed: bool, home: Home, signer: Signer) -> None:
+def test_fail_required(signed: bool, home: ImportTargetRows, signer: Signer) -> None:
     bundle = Bundle([make_event(1)], signer=signer if signed else None)
     with pytest.raises(ImportRefused) as caught:
         import_bundle(home, bundle, require_signature=True)
@@ -106,7 +106,7 @@ def test_fail_required(signed: bool, home: Home, signer: Signer) -> None:
     assert not Room.objects.exists()
 
 
-def test_fail_key_that_is_none(home: Home) -> None:
+def test_fail_key_that_is_none(home: ImportTargetRows) -> None:
     """Said before a bundle of many gigabytes is read."""
     with pytest.raises(InvalidKey):
         import_bundle(home, Bundle(), file=Unread(), key="ed25519:short")

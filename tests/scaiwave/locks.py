@@ -1,0 +1,33 @@
+"""Hold the product's locks from outside of a test."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+
+from scaiwave.locks import process_lock
+
+
+@contextmanager
+def hold_lock_elsewhere(name: str) -> Iterator[None]:
+    """Hold a lock in another thread, which has a database connection of its own."""
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with process_lock(name) as free:
+            assert free
+            held.set()
+            done.wait(30)
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(30)
+        yield
+    finally:
+        done.set()
+        holder.join()
