@@ -208,7 +208,7 @@ def test_success_everybody_may_do_what_they_may(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    check(words, who, scaikey, place, settings, monkeypatch)
+    assert_permissions(words, who, scaikey, place, settings, monkeypatch)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -222,10 +222,10 @@ def test_success_the_same_of_verbs_with_transactions_of_their_own(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    check(words, who, scaikey, place, settings, monkeypatch)
+    assert_permissions(words, who, scaikey, place, settings, monkeypatch)
 
 
-def check(
+def assert_permissions(
     words: VerbPath,
     who: str,
     scaikey: Sandbox,
