@@ -51,8 +51,8 @@ CASES = [
     (
         {"SCAIWAVE_PUBLIC_URL": "http://chat.example.com"},
         "scaiwave.W002",
-        "SCAIWAVE_PUBLIC_URL begins with http://, so administrators' passwords travel in the "
-        "clear.",
+        "SCAIWAVE_PUBLIC_URL begins with http://, so administrators' passwords are sent "
+        "unencrypted.",
         "Use https:// for every host but this one.",
     ),
     (

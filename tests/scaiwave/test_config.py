@@ -225,7 +225,7 @@ def test_success_every_setting_is_described() -> None:
         ("nonsense", "Line 1 of {path} is not NAME=value."),
         ("SCAIWAVE_PUBLIC_URL=nonsense", "SCAIWAVE_PUBLIC_URL is not a URL such as"),
         ("SCAIWAVE_REDIS_URL=nonsense", "SCAIWAVE_REDIS_URL is not the URL of a Redis server."),
-        ("SCAIWAVE_DB_URL=nonsense", "SCAIWAVE_DB_URL is not a database URL"),
+        ("SCAIWAVE_DB_URL=nonsense", "SCAIWAVE_DB_URL is not a URL"),
         ("SCAIWAVE_LOG_LEVEL=nonsense", "SCAIWAVE_LOG_LEVEL is not one of DEBUG, INFO, "),
         ("SCAIWAVE_TIME_ZONE=nonsense", "Time zone not found: nonsense."),
         ("SCAIWAVE_DB_URL_FILE=/nonsense", "SCAIWAVE_DB_URL_FILE names /nonsense, which can't be"),
