@@ -204,7 +204,7 @@ def read_document(
 @pytest.mark.django_db
 @pytest.mark.parametrize("words", of_kind(List, Item, Act, Report, commits=False), ids=" ".join)
 def test_success_document(words: VerbPath, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_document(words, place, monkeypatch)
+    assert_documented(words, place, monkeypatch)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -212,10 +212,10 @@ def test_success_document(words: VerbPath, place: Place, monkeypatch: pytest.Mon
 def test_success_document_of_commands_with_transactions(
     words: VerbPath, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_document(words, place, monkeypatch)
+    assert_documented(words, place, monkeypatch)
 
 
-def check_document(words: VerbPath, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def assert_documented(words: VerbPath, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     shape, arguments = SHAPES[words], get_arguments(words, place)
     expected = {*shape.others, shape.name} - {""}
     if isinstance(shape, Act):
@@ -230,22 +230,22 @@ def check_document(words: VerbPath, place: Place, monkeypatch: pytest.MonkeyPatc
     if isinstance(shape, List):
         assert isinstance(document[shape.name], list)
         assert document[shape.name]
-    check_names(document)
+    assert_names(document)
     assert match(document, read_page()[words]), "docs/reference/json-output.md"
 
 
-def check_names(value: Any, name: str = "") -> None:
+def assert_names(value: Any, name: str = "") -> None:
     """Check the names of all keys, and that partners, times and sizes look alike everywhere."""
     if isinstance(value, list):
         for each in value:
-            check_names(each, name)
+            assert_names(each, name)
     elif isinstance(value, dict) and name not in OPAQUE:
         if name == "partner" and "status" not in value:
             assert set(value) == {"id", "slug", "name"}
         for key, each in value.items():
             assert KEY.fullmatch(key), key
             assert key not in BANNED, key
-            check_names(each, key)
+            assert_names(each, key)
     elif name == "partner":
         assert value is None
     elif isinstance(value, str) and TIME.match(value):
