@@ -43,8 +43,9 @@ ACTIVE_SQL = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
 
 REMOVED = "removed from ScaiKey"
 MOVED = "moved to another tenant"
-NO_CONTROL = "postponed: ScaiKey responds with 404 to IDs that exist, so that a 404 proves nothing"
-LISTED = "postponed: ScaiKey lists it, but responds with 404 to its ID"
+NO_CONTROL = "postponed: ScaiKey does not return records by ID that exist, so a 404 proves nothing"
+LISTED = "postponed: ScaiKey lists it, but does not return it by its ID"
+UNKNOWN_TENANT = "postponed: ScaiKey returns it with a tenant that does not exist"
 OUT_OF_SCOPE = "no longer within the scope of this server's credentials"
 TENANT_LOST = "its tenant was removed from ScaiKey"
 BUDGET_SPENT = "postponed: the look-up limit of this run is reached"
@@ -99,6 +100,7 @@ class Confirmation:
     roles_are_staged: bool = False
     warnings: list[str] = field(default_factory=list)
     controls: dict[str, bool] = field(default_factory=dict)
+    tenants: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -245,37 +247,61 @@ class Confirmer:
     def _judge(self, kind: str, lookup: Lookup, claim: _Claim) -> tuple[str, str]:
         """Return what a response proves (`found`, `removed` or `unknown`), and the reason."""
         if lookup.is_missing:
-            if not claim.is_absent:
-                return "unknown", LISTED
-            return ("removed", REMOVED) if self._has_control(kind) else ("unknown", NO_CONTROL)
-        record = lookup.record
-        if record is not None:
-            if record.status in DELETED_STATUSES:
-                return "removed", REMOVED
-            if isinstance(record, TenantScopedRecord):
-                _complete_tenant(record, claim.tenant_scaikey_id)
-                if self.scope.tenant_only and record.tenant_id != self.scope.tenant_id:
-                    return "removed", MOVED
-            return "found", ""
+            return self._judge_absence(kind, claim, REMOVED)
+        if lookup.record is not None:
+            return self._judge_record(lookup.record, claim)
         if lookup.is_forbidden and kind == "tenants" and self.scope.name != "GLOBAL":
-            if self._has_control(kind):
-                return "removed", OUT_OF_SCOPE
-            return "unknown", NO_CONTROL
+            return self._judge_absence(kind, claim, OUT_OF_SCOPE)
         return "unknown", f"postponed: {lookup.reason}"[:255]
+
+    def _judge_absence(self, kind: str, claim: _Claim, reason: str) -> tuple[str, str]:
+        if not claim.is_absent:
+            return "unknown", LISTED
+        if claim.has_lost_parent or self._has_control(kind):
+            return "removed", reason
+        return "unknown", NO_CONTROL
+
+    def _judge_record(self, record: BaseRecord, claim: _Claim) -> tuple[str, str]:
+        if record.status in DELETED_STATUSES:
+            return "removed", REMOVED
+        if isinstance(record, TenantScopedRecord):
+            _complete_tenant(record, claim.tenant_scaikey_id)
+            if not self._is_known_tenant(record.tenant_id):
+                return "unknown", UNKNOWN_TENANT
+            if self.scope.tenant_only and record.tenant_id != self.scope.tenant_id:
+                return "removed", MOVED
+        return "found", ""
 
     def _has_control(self, kind: str) -> bool:
         """Return whether ScaiKey returns records by their ID at all.
 
         A server or gateway without that route responds to every ID as if the record were missing.
-        One record that exists is enough to know; of the same kind, where there is one. Where
-        ScaiKey lists nothing at all, the operator decides with --allow-removals.
+        One record of the same kind that exists is enough to know. Where there is none to try, the
+        operator decides with --allow-removals.
         """
         if kind not in self.result.controls:
-            self.result.controls[kind] = (self.limit.allowed is not None and _is_empty()) or any(
-                self.client.look_up(COLLECTIONS[other], record_id).record is not None
-                for other, record_id in _find_controls(kind)
-            )
+            controls = _find_controls(kind)
+            self.result.controls[kind] = any(
+                self.client.look_up(COLLECTIONS[kind], record_id).record is not None
+                for record_id in controls
+            ) or (self.limit.allowed is not None and _is_empty(kind))
         return self.result.controls[kind]
+
+    def _is_known_tenant(self, scaikey_id: str) -> bool:
+        """Return whether a tenant is known here, or else to ScaiKey."""
+        if scaikey_id not in self.result.tenants:
+            is_here = fetch_one(
+                "SELECT EXISTS (SELECT 1 FROM sw_tenants WHERE scaikey_tenant_id = %s) "
+                "OR EXISTS (SELECT 1 FROM stage_tenants WHERE scaikey_id = %s)",
+                [scaikey_id, scaikey_id],
+            )[0]
+            is_known = bool(is_here)
+            if not is_known:
+                lookup = self.client.look_up("tenants", scaikey_id)
+                is_foreign = lookup.is_forbidden and self.scope.name != "GLOBAL"
+                is_known = lookup.record is not None or is_foreign
+            self.result.tenants[scaikey_id] = is_known
+        return self.result.tenants[scaikey_id]
 
     def _warn(self, kind: str) -> None:
         states = dict(
@@ -332,23 +358,17 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
         """,
         [entity.kind, entity.kind],
     )
-    if entity.in_tenant:
+    if entity.in_tenant and (scope.name != "GLOBAL" or scope.tenant_only):
         execute(
             f"""
-            {columns} FROM {_join_outside_scope(entity, scope)}
+            {columns}
+            FROM {entity.staging_table} s CROSS JOIN {entity.table} p CROSS JOIN sw_tenants own
             WHERE p.scaikey_id = s.scaikey_id AND own.id = p.tenant_id
-              AND own.id NOT IN (SELECT tenant_id FROM scope_tenants) AND {moved} AND {condition}
+              AND own.id NOT IN (SELECT tenant_id FROM scope_tenants)
+              AND own.scaikey_tenant_id IS NOT NULL AND {moved} AND {condition}
             """,
             [entity.kind, entity.kind],
         )
-
-
-def _join_outside_scope(entity: EntitySync, scope: SyncScope) -> str:
-    """Join the staged records with rows and tenants, the smallest table first."""
-    tables = [f"{entity.staging_table} s", f"{entity.table} p", "sw_tenants own"]
-    if scope.name == "GLOBAL" and not scope.tenant_only:
-        tables.reverse()  # Only tenants that are not linked are outside.
-    return " CROSS JOIN ".join(tables)
 
 
 def _find_moves(entity: EntitySync) -> tuple[str, str]:
@@ -453,22 +473,30 @@ def _settle_lost_tenants(entity: EntitySync) -> None:
 
 @dataclass(frozen=True)
 class _Claim:
-    """What is claimed about one record; `tenant_scaikey_id` is the tenant of its row."""
+    """What is claimed about one record; `tenant_scaikey_id` is the tenant of its row.
+
+    `has_lost_parent` is true for a tenant whose partner is confirmed as removed.
+    """
 
     is_absent: bool
     tenant_scaikey_id: str
+    has_lost_parent: bool
 
 
 def _load_claims(kind: str, ids: list[str]) -> dict[str, _Claim]:
     claims = {}
     for batch in batched(ids):
         rows = fetch(
-            "SELECT c.scaikey_id, c.is_absent, t.scaikey_tenant_id FROM loss_claims c "
+            "SELECT c.scaikey_id, c.is_absent, t.scaikey_tenant_id, "
+            "c.kind = 'tenants' AND EXISTS (SELECT 1 FROM confirmed_removals r "
+            "JOIN sw_partners p ON p.scaikey_id = r.scaikey_id "
+            "WHERE r.kind = 'partners' AND p.id = t.partner_id) FROM loss_claims c "
             "LEFT JOIN sw_tenants t ON t.id = c.tenant_id WHERE c.kind = %s "
             f"AND c.scaikey_id IN ({', '.join(['%s'] * len(batch))})",
             [kind, *batch],
         )
-        claims.update({key: _Claim(bool(absent), tenant or "") for key, absent, tenant in rows})
+        for key, is_absent, tenant, has_lost_parent in rows:
+            claims[key] = _Claim(bool(is_absent), tenant or "", bool(has_lost_parent))
     return claims
 
 
@@ -484,32 +512,32 @@ def _complete_tenant(record: TenantScopedRecord, known: str) -> None:
         record.tenant_id = known
 
 
-def _find_controls(kind: str) -> Iterator[tuple[str, str]]:
-    """Yield a few records that should exist: listed ones of this kind, or else any others."""
+def _find_controls(kind: str) -> list[str]:
+    """Return the ids of a few records of this kind that should exist: listed ones, if there are."""
     entity = next(entity for entity in ENTITIES if entity.kind == kind)
-    if listed := _find_unclaimed(kind, entity.staging_table, "scaikey_id", "0 = 0"):
-        yield from listed
-        return
-    for other in (entity, *ENTITIES):
-        yield from _find_unclaimed(other.kind, other.staging_table, "scaikey_id", "0 = 0")
-        yield from _find_unclaimed(other.kind, other.table, other.identity, other.owned_condition)
-
-
-def _is_empty() -> bool:
-    """Return whether no list has any record."""
-    return not any(fetch(f"SELECT 1 FROM {entity.staging_table} LIMIT 1") for entity in ENTITIES)
-
-
-def _find_unclaimed(kind: str, table: str, identity: str, condition: str) -> list[tuple[str, str]]:
-    rows = fetch(
+    claimed = "SELECT 1 FROM loss_claims c WHERE c.kind = %s AND c.scaikey_id = {}"
+    listed = fetch(
         f"""
-        SELECT p.{identity} FROM {table} p WHERE {condition} AND NOT EXISTS (
-            SELECT 1 FROM loss_claims c WHERE c.kind = %s AND c.scaikey_id = p.{identity})
+        SELECT s.scaikey_id FROM {entity.staging_table} s
+        ORDER BY CASE WHEN EXISTS ({claimed.format("s.scaikey_id")}) THEN 1 ELSE 0 END LIMIT %s
+        """,
+        [kind, MAX_CONTROLS],
+    )
+    present = fetch(
+        f"""
+        SELECT p.{entity.identity} FROM {entity.table} p
+        WHERE {entity.owned_condition} AND NOT EXISTS ({claimed.format(f"p.{entity.identity}")})
         LIMIT %s
         """,
         [kind, MAX_CONTROLS],
     )
-    return [(kind, row[0]) for row in rows]
+    return [row[0] for row in listed or present]
+
+
+def _is_empty(kind: str) -> bool:
+    """Return whether the list of this kind has no record."""
+    entity = next(entity for entity in ENTITIES if entity.kind == kind)
+    return not fetch(f"SELECT 1 FROM {entity.staging_table} LIMIT 1")
 
 
 def _decide_claims(kind: str, records: list[BaseRecord], *, with_roles: bool) -> None:

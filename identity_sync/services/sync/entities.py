@@ -101,7 +101,8 @@ class EntitySync:
     def plan_moves(self) -> None:
         """Plan to deactivate the rows that are confirmed to be in another tenant now.
 
-        That tenant need not be known here.
+        That tenant need not be known here. People and groups of a tenant that is not linked have no
+        access and need no confirmation; they leave it for a tenant that this server has.
         """
         if not self.in_tenant:
             return
@@ -118,6 +119,18 @@ class EntitySync:
               AND {self.owned_condition}
             """,
             [self.kind, self.kind],
+        )
+        execute(
+            f"""
+            INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason)
+            SELECT %s, 'move', p.id, p.tenant_id, p.scaikey_id, {self.row_name_expression},
+                   'moved to another tenant'
+            FROM sw_tenants o CROSS JOIN {self.table} p CROSS JOIN {self.staging_table} s
+            {self._tenant_join}
+            WHERE o.scaikey_tenant_id IS NULL AND p.tenant_id = o.id
+              AND s.scaikey_id = p.scaikey_id AND {self.owned_condition}
+            """,
+            [self.kind],
         )
 
     def plan_changes(self) -> None:

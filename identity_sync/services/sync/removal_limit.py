@@ -140,6 +140,11 @@ def find_losses() -> None:
               AND NOT EXISTS (SELECT 1 FROM losses o WHERE o.row_id = b.id AND o.kind = '{kind}')
             """
         )
+    # In a tenant that is not linked no one can sign in, so that nothing can be lost there.
+    execute(
+        "DELETE FROM losses WHERE tenant_id IN "
+        "(SELECT id FROM sw_tenants WHERE scaikey_tenant_id IS NULL)"
+    )
     execute("DELETE FROM affected_through_groups")
     execute(_AFFECTED_THROUGH_GROUPS)
 
@@ -314,7 +319,10 @@ def _has_few_rows(measure: str, present: dict[str, int]) -> bool:
 
 
 def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> None:
-    if plan.targets_only or plan.staged[kind] or not plan.kinds[kind].deactivated:
+    counts = plan.kinds[kind]
+    # Without any record in the list a postponed removal has nothing to be compared with.
+    removals = counts.deactivated + (counts.skipped if kind != "memberships" else 0)
+    if plan.targets_only or plan.staged[kind] or not removals:
         return
     name = {"participants": "users", "memberships": "group members"}.get(kind, kind)
     raise SyncCollectionEmpty(
@@ -322,7 +330,7 @@ def _ensure_not_empty(plan: Plan, kind: str, report: SyncReport, total: int) -> 
         "made.",
         report=report,
         fix="Check the scopes of this server's application in ScaiKey. If ScaiKey really has none, "
-        + format_allowance(plan, total),
+        + format_allowance(plan, total or plan.claimed),
     )
 
 
@@ -425,8 +433,10 @@ def _skip_consequences() -> None:
         [OVER_LIMIT],
     )
     never_added = (
-        "SELECT row_id FROM sync_plan WHERE action = 'skipped' AND fields = '' "
-        "AND kind IN ('participants', 'groups') AND n IS NOT NULL"
+        "SELECT d.row_id FROM sync_plan d WHERE d.action = 'skipped' AND d.n IS NOT NULL "
+        "AND d.kind IN ('participants', 'groups') AND NOT EXISTS (SELECT 1 FROM sw_participants p "
+        "WHERE p.id = d.row_id AND p.absent_since IS NULL) AND NOT EXISTS (SELECT 1 FROM sw_groups "
+        "g WHERE g.id = d.row_id AND g.absent_since IS NULL)"
     )
     execute(
         "DELETE FROM sync_plan WHERE kind = 'memberships' AND action IN ('add', 'restore') "

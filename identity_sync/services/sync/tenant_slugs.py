@@ -195,7 +195,7 @@ def free_slugs() -> None:
         SET slug = substr(slug, 1, 150) || '-gone-' || substr(CAST(id AS text), 25)
         WHERE scaikey_tenant_id IS NOT NULL AND EXISTS (
             SELECT 1 FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
-            WHERE d.kind = 'tenants' AND d.action <> 'deactivate'
+            WHERE d.kind = 'tenants' AND d.action IN ('add', 'update', 'restore')
               AND s.slug = sw_tenants.slug AND d.row_id <> sw_tenants.id)
         """
     )

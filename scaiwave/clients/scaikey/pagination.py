@@ -12,10 +12,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Generic, Self, TypeVar
 
+from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.http.prefetch import OrderedPrefetcher
 from scaiwave.clients.scaikey.decoding import RecordPage, UnusableRecord
 from scaiwave.clients.scaikey.schemas import ScaiKeyRecord
-from scaiwave.errors import UpstreamInvalidResponse
+from scaiwave.errors import UpstreamInvalidResponse, UpstreamNotFound
 
 AnyRecord = TypeVar("AnyRecord", bound=ScaiKeyRecord)
 
@@ -38,7 +39,8 @@ class PageIterator(Generic[AnyRecord]):
     `is_truncated` is true if an empty page came before that total, `totals_agree` if every page
     reported the same total and no more rows came, `ended_empty` if the last page was empty.
 
-    With `to_end` reading ends at an empty page, whatever total is reported.
+    With `to_end` reading ends at an empty page, whatever total is reported, or where the server has
+    no page behind a list that matches its only total.
 
     Leaving the loop ends the threads. If an exception keeps the frame of the loop alive, `with` or
     `close()` ends them at once.
@@ -119,7 +121,14 @@ class PageIterator(Generic[AnyRecord]):
                 yield page.records
                 if self._has_reached_end():
                     return
-                page = self._prefetcher.take()
+                try:
+                    page = self._prefetcher.take()
+                except (UpstreamNotFound, UpstreamRejected):
+                    # Some servers respond so to a page behind the last one.
+                    if not self._matches_total():
+                        raise
+                    self.ended_empty = True
+                    return
         finally:
             self.close()
 
@@ -127,6 +136,9 @@ class PageIterator(Generic[AnyRecord]):
         """Count a page; return False if it is the empty page that ends the list."""
         if not page.count:
             self._record_end(page)
+            return False
+        if self._to_end and self._matches_total() and self._is_repeated(page):
+            self.ended_empty = True
             return False
         self.page_count += 1
         self._check_progress(page)
@@ -165,10 +177,22 @@ class PageIterator(Generic[AnyRecord]):
         self._max_total = total if self._max_total is None else max(total, self._max_total)
         self._min_total = total if self._min_total is None else min(total, self._min_total)
 
+    def _matches_total(self) -> bool:
+        """Return whether all rows of the only total that was reported have been read."""
+        return self._to_end and self._min_total == self._max_total == self.row_count
+
+    def _is_repeated(self, page: RecordPage[AnyRecord]) -> bool:
+        """Return whether a page begins and ends as the one before it."""
+        return bool(page.records) and self._get_ends(page) == self._previous
+
+    @staticmethod
+    def _get_ends(page: RecordPage[AnyRecord]) -> tuple[object, ...]:
+        if not page.records:
+            return ()
+        return (page.records[0].key, page.records[-1].key, page.count)
+
     def _check_progress(self, page: RecordPage[AnyRecord]) -> None:
-        ends: tuple[object, ...] = ()
-        if page.records:
-            ends = (page.records[0].key, page.records[-1].key, page.count)
+        ends = self._get_ends(page)
         if ends and ends == self._previous:
             raise UpstreamInvalidResponse(
                 f"ScaiKey returned the same records for pages {self.page_count - 1} and "

@@ -255,7 +255,7 @@ def test_success_a_server_without_look_ups_proves_nothing(
     report = sync()
 
     assert_nothing_lost(before)
-    assert any("404 to IDs that exist" in warning for warning in report.warnings)
+    assert any("does not return" in warning for warning in report.warnings)
     assert SyncSkip.objects.filter(is_postponed=True).exists()
 
 
@@ -431,18 +431,26 @@ def test_success_a_list_that_omits_the_suspended(scaikey: Sandbox) -> None:
     assert {person.scaikey_status for person in suspended} == {"SUSPENDED"}
 
 
-def test_success_somebody_moved_to_an_unknown_tenant(scaikey: Sandbox) -> None:
-    """The record itself says so, and so they leave the tenant that they are no longer in."""
+@pytest.mark.parametrize("exists", [True, False])
+def test_success_somebody_moved_to_a_tenant_that_is_not_here(
+    scaikey: Sandbox, exists: bool
+) -> None:
+    """They leave the tenant that they are no longer in, if ScaiKey has the other one."""
     sync()
+    before = read_database()
     person = list_people(scaikey)[0]
     moved = person | {"tenant_id": "tnt_elsewhere", "tenant": None}
     list_as(scaikey, USERS, list_with(list_people(scaikey), person["id"], **moved))
     answer_as(scaikey, f"{USERS}{person['id']}", moved)
+    if exists:
+        answer_as(scaikey, f"{TENANTS}tnt_elsewhere", {"id": "tnt_elsewhere", "slug": "elsewhere"})
 
-    report = sync(allow_removals=100)
+    sync(allow_removals=100)
 
-    assert get_changed_counts(report)["participants"] == {"deactivated": 1, "skipped": 1}
-    assert Participant.objects.get(scaikey_id=person["id"]).absent_since is not None
+    if exists:
+        assert Participant.objects.get(scaikey_id=person["id"]).absent_since is not None
+    else:
+        assert_nothing_lost(before)
 
 
 def test_fail_a_slug_in_use_does_not_hide_a_suspension(scaikey: Sandbox) -> None:
@@ -458,3 +466,104 @@ def test_fail_a_slug_in_use_does_not_hide_a_suspension(scaikey: Sandbox) -> None
     assert "its slug mine is in use by a local tenant" in caught.value.report.warnings[0]
     tenant = Tenant.objects.get(scaikey_tenant_id=key)
     assert (tenant.slug, tenant.scaikey_status) == (slug, "SUSPENDED")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [(USERS, "users"), (TENANTS, "tenants"), (PARTNERS, "partners")]
+)
+def test_success_records_of_another_kind_are_no_control(
+    scaikey: Sandbox, path: str, kind: str
+) -> None:
+    """One record is omitted, all others are shown suspended, and none is returned by its ID."""
+    sync()
+    before = read_database()
+    rows = {
+        "users": list_people(scaikey),
+        "tenants": [dict(row) for row in scaikey.directory.tenants.values()],
+        "partners": [dict(row) for row in scaikey.directory.partners.values()],
+    }[kind]
+    list_as(scaikey, path, [row | {"status": "SUSPENDED"} for row in rows[1:]])
+    scaikey.faults.add("status", path=f"{path}?*", status=404, body={"detail": "Not Found"})
+
+    sync()
+
+    assert_nothing_lost(before)
+
+
+def test_success_a_403_does_not_remove_a_tenant_that_is_listed(
+    scaikey: Sandbox, settings: Settings
+) -> None:
+    partner = next(iter(scaikey.directory.partners))
+    tenant = scaikey.directory.add_tenant(partner_id=partner, name="More", slug="more")
+    use_application(scaikey, settings, "PARTNER", partner)
+    sync()
+    rows = [dict(row) for row in scaikey.directory.tenants.values() if row["partner_id"] == partner]
+    list_as(scaikey, TENANTS, list_with(rows, tenant, status="SUSPENDED"))
+    scaikey.faults.add("status", path=f"{TENANTS}{tenant}", status=403)
+
+    sync()
+
+    assert Tenant.objects.get(scaikey_tenant_id=tenant).is_active
+
+
+def test_fail_people_of_an_unlinked_tenant_stay_where_they_are(scaikey: Sandbox) -> None:
+    """ScaiKey still has the tenant, but its slug is in use by the local one that it was."""
+    sync()
+    key = max(scaikey.directory.tenants, key=lambda key: len(list_people_of_tenant(scaikey, key)))
+    people = set(Participant.objects.filter(tenant__scaikey_tenant_id=key).values_list("pk"))
+    assert len(people) > 20
+    Tenant.objects.filter(scaikey_tenant_id=key).update(scaikey_tenant_id=None)
+
+    with pytest.raises(SyncPartial) as caught:
+        sync()
+
+    assert caught.value.report.losses["people"] == 0
+    present = Participant.objects.filter(tenant__scaikey_tenant_id=None, absent_since=None)
+    assert people <= set(present.values_list("pk"))
+    Tenant.objects.filter(scaikey_tenant_id=None).update(slug="renamed")
+    sync()
+    assert read_database() == read_directory(scaikey)
+
+
+@pytest.mark.parametrize("fault", [{"status": 404}, {"status": 422}, None])
+def test_success_a_server_without_a_page_behind_the_last(
+    scaikey: Sandbox, fault: dict[str, int] | None
+) -> None:
+    """It refuses such a page, or returns the last one again."""
+    sync()
+    group, people = pick_members(scaikey)
+    edges = GroupMembership.objects.filter(group__scaikey_id=group, member_group__isnull=False)
+    rows: list[dict[str, Any]] = [{"user_id": person} for person in people[1:]]
+    rows += [
+        {"member_group_id": str(child)}
+        for child in edges.values_list("member_group__scaikey_id", flat=True)
+    ]
+    path = f"{GROUPS}{group}/members"
+    list_as(scaikey, path, rows)
+    if fault is not None:
+        scaikey.faults.add("status", path=path, **fault)
+    else:
+        body = {"data": rows, "total": len(rows)}
+        scaikey.faults.add("wrong_shape", path=path, body=body)
+
+    report = sync()
+
+    assert get_changed_counts(report) == {"memberships": {"deactivated": 1}}
+
+
+@pytest.mark.sandbox(partners=2, tenants=8, people=400, groups=0)
+def test_fail_a_tenant_whose_removal_is_skipped_keeps_its_slug(scaikey: Sandbox) -> None:
+    sync()
+    sizes = {key: len(list_people_of_tenant(scaikey, key)) for key in scaikey.directory.tenants}
+    removed = min((key for key in sizes if sizes[key] > 25), key=lambda key: sizes[key])
+    assert sizes[removed] < 40
+    slug = Tenant.objects.get(scaikey_tenant_id=removed).slug
+    other, third = (key for key in list(sizes)[:3] if key != removed)
+    scaikey.directory.remove_tenant(removed)
+    scaikey.directory.update_tenant(other, slug=slug)
+    scaikey.directory.update_tenant(third, name="Renamed")
+
+    with pytest.raises(SyncPartial):
+        sync()
+
+    assert Tenant.objects.get(scaikey_tenant_id=removed).slug == slug

@@ -216,7 +216,14 @@ def assert_handled(scaikey: ScriptedScaiKey) -> None:
     process_events(operator=HOST)
     assert_nothing_lost(scaikey, before, None, set())
     unhandled = WebhookEvent.objects.exclude(state=WebhookState.HANDLED)
-    assert list(unhandled.values_list("event_type", "error_message")) == []
+    rows = list(unhandled.values_list("event_type", "error_message"))
+    for event_type, message in rows:
+        # The last record of a kind leaves no other that proves look-ups to work.
+        collection = f"{event_type.partition('.')[0]}s"
+        assert "proves nothing" in message
+        assert not scaikey.directory.lists[collection].rows
+    if rows:
+        sync(allow_removals=EVERYTHING, allow_no_super_admin=True)
 
 
 def deliveries() -> st.SearchStrategy[Delivery]:
