@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -54,6 +55,15 @@ def sigint_is_handled() -> Iterator[None]:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.fixture(autouse=True)
+def log_level_is_restored() -> Iterator[None]:
+    """Undo what `--json`, `--quiet` and `-v` of a command in this process do to the log."""
+    level, disabled = logging.root.level, logging.root.manager.disable
+    yield
+    logging.root.setLevel(level)
+    logging.disable(disabled)
 
 
 def pytest_configure(config: pytest.Config) -> None:
