@@ -276,7 +276,7 @@ class Confirmer:
         """Return whether ScaiKey returns records by their ID at all.
 
         A server or gateway without that route responds to every ID as if the record were missing.
-        One record of the same kind that exists is enough to know. Where there is none to try, the
+        One record of the same kind that exists is enough to know. Without one to try, the
         operator decides with --allow-removals.
         """
         if kind not in self.result.controls:
