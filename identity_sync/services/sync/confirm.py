@@ -49,7 +49,7 @@ UNKNOWN_TENANT = "postponed: ScaiKey returns it with a tenant that does not exis
 OUT_OF_SCOPE = "no longer within the scope of this server's credentials"
 TENANT_LOST = "its tenant was removed from ScaiKey"
 BUDGET_SPENT = "postponed: the look-up limit of this run is reached"
-MAX_CONTROLS = 3
+MAX_CONTROLS = 8
 """Records that are tried before 404s are taken for those of a server without look-ups."""
 
 INCONSISTENT = "postponed: ScaiKey's list is inconsistent"
@@ -513,7 +513,10 @@ def _complete_tenant(record: TenantScopedRecord, known: str) -> None:
 
 
 def _find_controls(kind: str) -> list[str]:
-    """Return the ids of a few records of this kind that should exist: listed ones, if there are."""
+    """Return the ids of a few records of this kind that should exist: listed ones, if there are.
+
+    Of the rows of the database any may be removed from ScaiKey too, so these are drawn at random.
+    """
     entity = next(entity for entity in ENTITIES if entity.kind == kind)
     claimed = "SELECT 1 FROM loss_claims c WHERE c.kind = %s AND c.scaikey_id = {}"
     listed = fetch(
@@ -527,7 +530,7 @@ def _find_controls(kind: str) -> list[str]:
         f"""
         SELECT p.{entity.identity} FROM {entity.table} p
         WHERE {entity.owned_condition} AND NOT EXISTS ({claimed.format(f"p.{entity.identity}")})
-        LIMIT %s
+        ORDER BY random() LIMIT %s
         """,
         [kind, MAX_CONTROLS],
     )
