@@ -92,6 +92,8 @@ class Confirmation:
     `inconsistent` has the kinds whose removals stop. `is_assumed` is true if claims over the
     removal limit were not looked up one by one; the plan must then be refused. `assumed_tenants`
     has the ids of tenants that exceed the limit on their own; their losses must be skipped.
+    `controls` records by kind whether ScaiKey returns records by their ID, `tenants` by ScaiKey ID
+    whether a tenant exists here or there.
     """
 
     inconsistent: list[str] = field(default_factory=list)

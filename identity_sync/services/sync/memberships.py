@@ -257,7 +257,7 @@ class EdgeConfirmer:
         for group_id, first in first_lists.items():
             document = documents.get(group_id)
             if document is not None:
-                # Documents may be cut off, so one alone is no proof, nor are two.
+                # Documents may be cut off, so that neither one nor two of them prove anything.
                 is_proof = first is not None and first.is_complete
                 _decide(group_id, (document, first), is_proof=is_proof)
             else:
