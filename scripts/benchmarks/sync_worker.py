@@ -58,7 +58,7 @@ def sync() -> dict[str, Any]:
     from scaiwave.auth.operators import get_host_operator
     from scaiwave.console.progress import null_progress_factory
 
-    options = SyncOptions(operator=get_host_operator(), bars=null_progress_factory)
+    options = SyncOptions(operator=get_host_operator(), progress_factory=null_progress_factory)
     started = _start_clocks()
     report = run_sync(options)
     return {

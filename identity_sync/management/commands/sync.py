@@ -67,7 +67,7 @@ class Command(OperatorCommand):
     ) -> None:
         sync_options = SyncOptions(
             operator=self.operator,
-            bars=self.output.progress,
+            progress_factory=self.output.progress,
             tenant=tenant,
             dry_run=dry_run,
             allow_removals=allow_removals,

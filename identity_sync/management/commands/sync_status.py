@@ -52,7 +52,7 @@ class Command(OperatorCommand):
 
     def handle(self, no_drift: bool, **options: Any) -> None:
         def drift() -> Any:
-            return compute_drift(operator=self.operator, bars=self.output.progress)
+            return compute_drift(operator=self.operator, progress_factory=self.output.progress)
 
         status = sync_status(
             operator=self.operator,

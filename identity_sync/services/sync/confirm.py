@@ -113,7 +113,7 @@ class Confirmer:
     scope: SyncScope
     limit: RemovalLimit
     budget: LookupBudget
-    bars: ProgressFactory
+    progress_factory: ProgressFactory
     result: Confirmation = field(default_factory=Confirmation)
 
     def confirm(self, fetched: FetchResult, present: dict[str, int]) -> None:
@@ -213,7 +213,7 @@ class Confirmer:
         where, params = _open_claims(kind, "")
         total = _count_open(kind)
         decided = 0
-        with self.bars(f"Looking up {kind}") as progress:
+        with self.progress_factory(f"Looking up {kind}") as progress:
             while rows := fetch(
                 # In random order: else the same claims would spend the budget of each run.
                 f"SELECT scaikey_id FROM loss_claims WHERE {where} ORDER BY random() LIMIT %s",

@@ -101,7 +101,11 @@ class FetchResult:
 
 
 def stage_all(
-    client: ScaiKeyClient, scope: SyncScope, *, fetched: FetchResult, bars: ProgressFactory
+    client: ScaiKeyClient,
+    scope: SyncScope,
+    *,
+    fetched: FetchResult,
+    progress_factory: ProgressFactory,
 ) -> None:
     """Read everything within the scope into the temporary tables.
 
@@ -112,13 +116,13 @@ def stage_all(
     if scope.tenant_only:
         stage_records("tenants", [scope.fetch_tenant(client)])
     else:
-        _stage_partners(client, scope, fetched=fetched, bars=bars)
-        with bars("Tenants") as progress:
+        _stage_partners(client, scope, fetched=fetched, progress_factory=progress_factory)
+        with progress_factory("Tenants") as progress:
             stage_collection(client, "tenants", fetched=fetched, progress=progress)
     for kind, title in (("participants", "People"), ("groups", "Groups")):
-        with bars(title) as progress:
+        with progress_factory(title) as progress:
             stage_collection(client, kind, fetched=fetched, progress=progress, params=scope.params)
-    with bars("Group members") as progress:
+    with progress_factory("Group members") as progress:
         stage_members(client, fetched=fetched, progress=progress)
     for kind, records in fetched.unusable.items():
         rows = ((kind, record.id, record.reason) for record in records if record.id)
@@ -136,10 +140,14 @@ def stage_scope(scope: SyncScope) -> None:
 
 
 def _stage_partners(
-    client: ScaiKeyClient, scope: SyncScope, *, fetched: FetchResult, bars: ProgressFactory
+    client: ScaiKeyClient,
+    scope: SyncScope,
+    *,
+    fetched: FetchResult,
+    progress_factory: ProgressFactory,
 ) -> None:
     if scope.name == "GLOBAL":
-        with bars("Partners") as progress:
+        with progress_factory("Partners") as progress:
             stage_collection(client, "partners", fetched=fetched, progress=progress)
     elif scope.partner_id:
         stage_records("partners", fetch_own_partner(client, scope.partner_id))

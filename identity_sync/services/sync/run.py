@@ -67,7 +67,7 @@ class SyncOptions:
     """
 
     operator: Operator
-    bars: ProgressFactory
+    progress_factory: ProgressFactory
     tenant: str | None = None
     dry_run: bool = False
     allow_removals: int | None = None
@@ -146,11 +146,11 @@ def run_sync(options: SyncOptions) -> SyncReport:
                 events.finish(covered, run=run, now=_now())
 
 
-def compute_drift(*, operator: Operator, bars: ProgressFactory) -> SyncReport:
+def compute_drift(*, operator: Operator, progress_factory: ProgressFactory) -> SyncReport:
     """Return what a full sync would change now; nothing is written and no run is recorded."""
     operator.require(Permission.VIEW_PLATFORM)
     report = SyncReport(run_id=None)
-    options = SyncOptions(operator, bars, dry_run=True, allow_removals=sys.maxsize)
+    options = SyncOptions(operator, progress_factory, dry_run=True, allow_removals=sys.maxsize)
     with (
         options.connect(settings.CONFIG) as client,
         suppress(SyncPartial, LastSuperAdminLost),  # The report has these counts.
@@ -192,7 +192,7 @@ def _run(context: _SyncContext) -> None:
             scope = resolve_scope(client, context.tenant)
             fetched = FetchResult()
             if options.targets is None:
-                stage_all(client, scope, fetched=fetched, bars=options.bars)
+                stage_all(client, scope, fetched=fetched, progress_factory=options.progress_factory)
             else:
                 scope = replace(scope, targets_only=True)
                 stage_targets(client, scope, options.targets, fetched=fetched)
@@ -225,7 +225,7 @@ def _confirm(
             config.get_int("SCAIWAVE_SYNC_LOOKUP_LIMIT"),
             config.get_int("SCAIWAVE_SYNC_LOOKUP_SECONDS"),
         )
-    confirmer = Confirmer(context.client, scope, limit, budget, context.options.bars)
+    confirmer = Confirmer(context.client, scope, limit, budget, context.options.progress_factory)
     confirmer.confirm(fetched, present)
     if "memberships" in fetched.kinds:
         edges = EdgeConfirmer(context.client, limit, budget, scope, confirmer.result)

@@ -207,7 +207,7 @@ def test_success_drift(scaikey: Sandbox) -> None:
     runs = SyncRun.objects.count()
 
     with sync_lock():
-        drift = compute_drift(operator=HOST, bars=null_progress_factory)
+        drift = compute_drift(operator=HOST, progress_factory=null_progress_factory)
 
     assert SyncRun.objects.count() == runs
     assert list_temporary_tables() == []
