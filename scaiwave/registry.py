@@ -21,6 +21,7 @@ _participant_facts: list[ParticipantFacts] = []
 _role_uses: list[RoleUseFinder] = []
 _health_checks: dict[str, Check] = {}
 _tenant_slug: list[Callable[[str], str | None]] = []
+_suspension_check: list[Callable[[str], bool]] = []
 
 
 def register_tenant_columns(name: str, provide: TenantColumnProvider) -> None:
@@ -62,6 +63,15 @@ def register_tenant_slug(find: Callable[[str], str | None]) -> None:
 
 def resolve_tenant_slug(scaikey_tenant_id: str) -> str | None:
     return _tenant_slug[0](scaikey_tenant_id) if _tenant_slug else None
+
+
+def register_suspension_check(is_suspended: Callable[[str], bool]) -> None:
+    """Register how to find out whether this server has suspended a ScaiKey user manually."""
+    _suspension_check[:] = [is_suspended]
+
+
+def is_suspended(scaikey_id: str) -> bool:
+    return any(check(scaikey_id) for check in _suspension_check)
 
 
 def register_health_check(check: Check) -> None:

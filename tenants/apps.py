@@ -17,11 +17,17 @@ class TenantsConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         from scaiwave.doctor.findings import Check
-        from scaiwave.registry import register_health_check, register_tenant_slug
+        from scaiwave.registry import (
+            register_health_check,
+            register_suspension_check,
+            register_tenant_slug,
+        )
+        from tenants.queries.callers import is_suspended_manually
         from tenants.queries.visibility import scaikey_tenant_slug
         from tenants.services.audit_triggers import install_audit_triggers
 
         register_tenant_slug(scaikey_tenant_slug)
+        register_suspension_check(is_suspended_manually)
         register_health_check(Check("audit", _check_audit))
         register_health_check(Check("super_admin", _check_super_admin))
         register_health_check(Check("scaigrid", _check_scaigrid, needs_database=False))

@@ -24,7 +24,7 @@ RefusedError
 ├── LastSuperAdmin            no super_admin would remain
 └── ManagedByScaiKey          ScaiKey manages this field of the tenant
 PermissionDenied
-├── SuperAdminOnly            only a super_admin grants or revokes super_admin
+├── SuperAdminOnly            only a super_admin changes the access of a super_admin
 └── SelfElevation             operators can't grant themselves a role
 ConfigurationError
 └── AuditTriggersMissing      the database does not protect the audit log
@@ -179,7 +179,7 @@ class LastSuperAdmin(RefusedError):
 
 
 class SuperAdminOnly(PermissionDenied):
-    """Only a super_admin can grant or revoke super_admin."""
+    """Only a super_admin can grant or revoke super_admin, or suspend someone who has it."""
 
     code = "SW_ROLE_SUPER_ADMIN_ONLY"
     fix = "Ask a super_admin, or run the command on the server itself."

@@ -35,6 +35,7 @@ class Place:
     local_tenant: Tenant
     suspended_tenant: Tenant
     anna: Participant
+    suspended_person: Participant
     group: Group
     room: Room
 
@@ -57,6 +58,7 @@ class Place:
             rows.tenant("lab", partner=partner),
             rows.tenant("idle", partner=partner, suspended_by_hand_at=NOW),
             anna,
+            rows.participant(tenant, "bert", scaikey_id="usr-bert", suspended_by_hand_at=NOW),
             _crew(tenant),
             _room(tenant, anna),
         )

@@ -106,6 +106,8 @@ ROWS: dict[VerbPath, Row] = {
     ),
     ("admin", "list-participants"): Row(LOOK, of_tenant()),
     ("admin", "show-participant"): Row(LOOK, lambda place: [str(place.anna.pk)]),
+    ("admin", "suspend-participant"): Row(TENANT, lambda place: [str(place.anna.pk), "--no-input"]),
+    ("admin", "resume-participant"): Row(TENANT, lambda place: [str(place.suspended_person.pk)]),
     ("admin", "list-groups"): Row(LOOK, of_tenant()),
     ("admin", "show-group"): Row(LOOK, lambda place: [str(place.group.pk)]),
     ("admin", "update-tenant"): Row(TENANT, lambda place: [place.tenant.slug, "--max-rooms", "9"]),

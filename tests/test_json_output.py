@@ -98,6 +98,8 @@ SHAPES: dict[VerbPath, Shape] = {
     ("admin", "update-tenant"): Act("tenant", also("changes", "warnings")),
     ("admin", "suspend-tenant"): Act("tenant"),
     ("admin", "resume-tenant"): Act("tenant"),
+    ("admin", "suspend-participant"): Act("participant"),
+    ("admin", "resume-participant"): Act("participant"),
     ("admin", "create-partner"): Act("partner"),
     ("admin", "create-administrator"): Act("administrator"),
     ("admin", "refresh-usage"): Act(
@@ -152,6 +154,7 @@ SHAPES: dict[VerbPath, Shape] = {
 UNCHANGED = {("sync", "register"), ("admin", "refresh-usage")}
 """Acts that change nothing here: the server is registered, and ScaiGrid lacks its tenants."""
 DESTRUCTIVE = {
+    ("admin", "suspend-participant"),
     ("admin", "suspend-tenant"),
     ("admin", "unlink-tenant"),
     ("admin", "federation", "key", "revoke"),

@@ -118,15 +118,26 @@ def _get_os_user() -> str:
 def identify_operator(config: Configuration) -> Operator:
     """Return the operator of this process.
 
-    Raises AuthError (exit 3) for an invalid token, even where none is needed, and UpstreamError
-    (exit 2) if ScaiKey's keys can't be fetched.
+    Raises AuthError (exit 3) for an invalid token, even where none is needed, or if this server has
+    suspended its owner, and UpstreamError (exit 2) if ScaiKey's keys can't be fetched.
     """
     token = config.get_str("SCAIWAVE_ADMIN_TOKEN")
     if token:
-        return _build_operator(verify_scaikey_token(config, token))
+        operator = _build_operator(verify_scaikey_token(config, token))
+        _ensure_not_suspended(operator)
+        return operator
     if config.get_bool("SCAIWAVE_REQUIRE_ADMIN_TOKEN"):
         raise TokenRequired("No operator token is set, and this server requires one.")
     return get_host_operator()
+
+
+def _ensure_not_suspended(operator: Operator) -> None:
+    if registry.is_suspended(operator.subject):
+        raise InsufficientPermission(
+            f"{operator.name} is suspended manually on this server.",
+            fix="Ask another operator to run `scaiwave admin resume-participant "
+            f"{operator.subject}`.",
+        )
 
 
 def verify_scaikey_token(

@@ -117,6 +117,16 @@ VERBS: dict[VerbPath, Verb] = {
             "scaiwave admin show-participant @anna:chat.example.com",
         ),
     ),
+    ("admin", "suspend-participant"): Verb(
+        "suspend_participant",
+        "Suspend a participant manually",
+        ('scaiwave admin suspend-participant anna@acme.example --reason "lost laptop"',),
+    ),
+    ("admin", "resume-participant"): Verb(
+        "resume_participant",
+        "Lift a participant's manual suspension",
+        ("scaiwave admin resume-participant anna@acme.example",),
+    ),
     ("admin", "list-groups"): Verb(
         "list_groups",
         "List groups of a tenant",
@@ -392,8 +402,8 @@ AREAS = (
         "People, groups and roles",
         "show_participant",
         "grant_role",
-        others="list_participants list_groups show_group list_roles show_role create_role "
-        "delete_role revoke_role",
+        others="list_participants suspend_participant resume_participant list_groups show_group "
+        "list_roles show_role create_role delete_role revoke_role",
     ),
     _area(
         "Rooms",

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 
 from scaiwave.admin import ReadOnlyAdmin, register_soft_reference
 from tenants.admin.usage import highlight_near_cap
 from tenants.models import AuditEntry, Participant, Partner, Role, Tenant, TokenUsage
+from tenants.queries.audit_subjects import load_participant_names
 from tenants.queries.usage import cap_fraction, format_percent
 
 register_soft_reference(AuditEntry, "tenant_id", at=[Tenant])
@@ -49,7 +52,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         "at",
         "action",
         "subject_type",
-        "subject_name",
+        "subject",
         "tenant_slug",
         "operator",
         "operator_role",
@@ -60,3 +63,12 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     id_fields = ("id", "subject_id", "tenant_id")
     sortable_by = ("at",)
     ordering = ("-at", "-id")
+
+    def prefetch_columns(self, rows: list[Any]) -> None:
+        names = load_participant_names(rows)
+        for row in rows:
+            row.present_name = names.get(row.subject_id, row.subject_name)
+
+    @admin.display(description="subject")
+    def subject(self, entry: Any) -> str:
+        return str(entry.present_name)

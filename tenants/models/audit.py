@@ -29,7 +29,7 @@ class TokenUsage(models.Model):
 
 class AuditEntry(models.Model):
     """An action of an operator. IDs and names are stored as text, so that an entry outlives its
-    subject."""
+    subject. Of participants there is an ID and no name."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     at = models.DateTimeField(db_index=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,14 +11,17 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.sql import fetch_one
+from scaiwave.sql import batched, fetch_one
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry
+from tenants.queries.audit_subjects import PARTICIPANT, load_participant_names
 from tenants.queries.resolve import is_storable_text, parse_uuid, resolve_tenant
 from tenants.queries.serializers import Row
-from tenants.queries.visibility import visible_tenants
+from tenants.queries.visibility import visible_participants, visible_tenants
 
 BATCH_SIZE = 2000
+MAX_NAMESAKES = 500
+"""Participants with the name or e-mail address of a filter."""
 CLOCK_TOLERANCE = timedelta(seconds=2)
 """How much the clocks of this server, of other servers and of the database may differ."""
 
@@ -51,13 +54,13 @@ class AuditPage:
 
     def __iter__(self) -> Generator[Row, None, None]:
         last_id = None
-        rows = self._entries[: self._limit + 1].iterator(chunk_size=BATCH_SIZE)
-        for number, entry in enumerate(rows):
+        entries = self._entries[: self._limit + 1].iterator(chunk_size=BATCH_SIZE)
+        for number, row in enumerate(_iter_rows(entries)):
             if number == self._limit:
                 self.next_id = last_id
                 return
-            last_id = entry.pk
-            yield audit_row(entry)
+            last_id = row["id"]
+            yield row
 
 
 def list_audit(
@@ -96,11 +99,13 @@ def follow_audit(
 
 
 def _iter_rows(entries: Iterator[AuditEntry]) -> Generator[Row, None, None]:
-    for entry in entries:
-        yield audit_row(entry)
+    for batch in batched(entries):
+        names = load_participant_names(batch)
+        for entry in batch:
+            yield _build_row(entry, names)
 
 
-def audit_row(entry: AuditEntry) -> Row:
+def _build_row(entry: AuditEntry, participant_names: Mapping[str, str]) -> Row:
     return {
         "id": entry.pk,
         "created_at": entry.at,
@@ -112,7 +117,7 @@ def audit_row(entry: AuditEntry) -> Row:
         "tenant": entry.tenant_slug or None,
         "subject_type": entry.subject_type,
         "subject_id": entry.subject_id,
-        "subject": entry.subject_name,
+        "subject": participant_names.get(entry.subject_id, entry.subject_name),
         "details": entry.details,
     }
 
@@ -129,13 +134,25 @@ def _filter_entries(operator: Operator, filters: AuditFilter) -> QuerySet[AuditE
     if filters.action is not None:
         entries = entries.filter(action=filters.action)
     if filters.subject is not None:
-        subject_id = str(parse_uuid(filters.subject) or filters.subject)
-        entries = entries.filter(Q(subject_id=subject_id) | Q(subject_name__iexact=filters.subject))
+        entries = entries.filter(_subject_q(operator, filters.subject))
     if filters.since is not None:
         entries = entries.filter(at__gte=filters.since)
     if filters.until is not None:
         entries = entries.filter(at__lt=filters.until)
     return entries
+
+
+def _subject_q(operator: Operator, subject: str) -> Q:
+    """Match an ID or a name: that of the entry, or the present name of a participant."""
+    people = visible_participants(operator).filter(
+        Q(display_name__iexact=subject) | Q(email__iexact=subject)
+    )
+    keys = [str(key) for key in people.values_list("pk", flat=True)[:MAX_NAMESAKES]]
+    return (
+        Q(subject_id=str(parse_uuid(subject) or subject))
+        | Q(subject_name__iexact=subject)
+        | Q(subject_type=PARTICIPANT, subject_id__in=keys)
+    )
 
 
 def _scope_q(operator: Operator) -> Q:

@@ -1,9 +1,14 @@
-"""Identify callers of the HTTP API: a participant, in the one tenant of their token."""
+"""Identify callers of the HTTP API: a participant, in the one tenant of their token.
+
+The tokens of participants who are suspended manually are refused, there and on the command line.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from django.db import Error
 
 from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.errors import InsufficientPermission
@@ -44,6 +49,21 @@ def get_caller(claims: Claims, *, origin: str) -> Caller:
         subject=claims.subject,
     )
     return Caller(tenant, participant, operator)
+
+
+def is_suspended_manually(scaikey_id: str) -> bool:
+    """Whether the ScaiKey user is a participant that an operator of this server has suspended.
+
+    False if the database can't be read: then nothing can be changed in it either, and `doctor` and
+    `show-config` must still show why.
+    """
+    if not is_storable_text(scaikey_id):
+        return False
+    people = Participant.objects.filter(scaikey_id=scaikey_id, absent_since=None)
+    try:
+        return people.exclude(suspended_by_hand_at=None).exists()
+    except Error:
+        return False
 
 
 def _get_tenant(scaikey_tenant_id: str) -> Tenant:

@@ -165,12 +165,7 @@ def _status_blockers(
 ) -> Iterator[Row]:
     """Check each of the three status fields, since one of them may hide another."""
     if entity.suspended_by_hand_at is not None:
-        fix = (
-            f"Run `scaiwave admin resume-tenant {entity.slug}`; a sync can't lift the suspension."
-            if isinstance(entity, Tenant)
-            else "Lift the suspension on this server; a sync can't."
-        )
-        row = _build_blocker(about, f"{label} is suspended manually", fix)
+        row = _build_blocker(about, f"{label} is suspended manually", _resume_fix(entity))
         yield {**row, "started_at": entity.suspended_by_hand_at}
     if entity.absent_since is not None:
         row = _build_blocker(
@@ -185,6 +180,16 @@ def _status_blockers(
             f"{label} is {entity.scaikey_status.lower()} in ScaiKey",
             "Activate it in ScaiKey, then run `scaiwave sync`.",
         )
+
+
+def _resume_fix(entity: Participant | Tenant | Partner) -> str:
+    if isinstance(entity, Partner):
+        return "Lift the suspension on this server; a sync can't."
+    if isinstance(entity, Tenant):
+        command = f"resume-tenant {entity.slug}"
+    else:
+        command = f"resume-participant {entity.fqid(get_server_name())}"
+    return f"Run `scaiwave admin {command}`; a sync can't lift the suspension."
 
 
 def _build_blocker(about: str, reason: str, fix: str) -> Row:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from tenants.models import AuditEntry, Group, Participant, Partner, Tenant
+from tenants.queries.audit_subjects import load_participant_names
 
 Row = dict[str, Any]
 
@@ -90,6 +91,8 @@ def group_row(group: Group) -> Row:
 
 def last_audit_entries(entries: QuerySet[AuditEntry]) -> list[Row]:
     """Return the last entries, newest first."""
+    latest = list(entries.order_by("-at", "-id")[:MAX_AUDIT_ENTRIES])
+    names = load_participant_names(latest)
     return [
         {
             "created_at": entry.at,
@@ -98,10 +101,10 @@ def last_audit_entries(entries: QuerySet[AuditEntry]) -> list[Row]:
             "action": entry.action,
             "subject_type": entry.subject_type,
             "subject_id": entry.subject_id,
-            "subject": entry.subject_name,
+            "subject": names.get(entry.subject_id, entry.subject_name),
             "details": entry.details,
         }
-        for entry in entries.order_by("-at", "-id")[:MAX_AUDIT_ENTRIES]
+        for entry in latest
     ]
 
 

@@ -29,10 +29,10 @@ class SuperAdmins:
         return ""
 
 
-def count_super_admins(*, excluding: RoleGrant | Tenant | None = None) -> SuperAdmins:
+def count_super_admins(*, excluding: RoleGrant | Tenant | Participant | None = None) -> SuperAdmins:
     """Count holders of super_admin, directly or through groups.
 
-    `excluding` leaves out a grant, or the people of a tenant.
+    `excluding` leaves out a grant, the people of a tenant, or one person.
 
     A sync counts them after a bulk insert, when PostgreSQL has no statistics of the new rows. So
     this goes from the few grants to the people they reach, by keys alone: the number of rows read
@@ -42,7 +42,9 @@ def count_super_admins(*, excluding: RoleGrant | Tenant | None = None) -> SuperA
     people = Participant.objects.prefetch_related("tenant__partner").in_bulk(_find_holders(grant))
     active = able = 0
     for person in people.values():
-        if person.is_active and person.tenant.is_active and person.tenant != excluding:
+        if excluding in (person, person.tenant):
+            continue
+        if person.is_active and person.tenant.is_active:
             active += 1
             able += not sign_in_blockers(person)
     return SuperAdmins(active=active, able=able)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Model
 
 from scaiwave.auth.operators import Operator
-from tenants.models import AuditEntry, Tenant
+from tenants.models import AuditEntry, Participant, Tenant
 
 
 def record_audit(
@@ -22,8 +22,10 @@ def record_audit(
 ) -> AuditEntry:
     """Insert an audit entry. Call it in the transaction that makes the change.
 
-    `action` is the command as typed, such as create-tenant. `details` has JSON values, no secrets.
+    `action` is the command as typed, such as create-tenant. `details` has JSON values, no secrets,
+    and of participants nothing but IDs: entries can't be changed when a person's data is erased.
     """
+    is_participant = isinstance(subject, Participant)
     return AuditEntry.objects.create(
         at=now,
         operator=operator.name,
@@ -34,6 +36,6 @@ def record_audit(
         tenant_slug=tenant.slug if tenant else "",
         subject_type=subject._meta.model_name or "",
         subject_id=str(subject.pk),
-        subject_name=str(subject)[:1000],
+        subject_name="" if is_participant else str(subject)[:1000],
         details=details or {},
     )

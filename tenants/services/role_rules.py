@@ -16,7 +16,7 @@ from tenants.errors import (
 from tenants.models import Group, Participant, Role, RoleGrant, Tenant
 from tenants.queries.group_nesting import restorable_groups
 from tenants.queries.resolve import resolve_group, resolve_participant
-from tenants.queries.roles import SUPER_ADMIN
+from tenants.queries.roles import SUPER_ADMIN, effective_roles
 from tenants.queries.serializers import Row, get_server_name, group_row, participant_row
 from tenants.queries.super_admins import GRANT_COMMAND, SuperAdmins, count_super_admins
 
@@ -104,12 +104,22 @@ def ensure_not_last_super_admin(grant: RoleGrant) -> None:
         )
 
 
-def ensure_super_admin_remains(tenant: Tenant) -> None:
-    """Raises `LastSuperAdmin` if deactivating this tenant leaves no super_admin.
+def ensure_may_change_access(operator: Operator, person: Participant) -> None:
+    """Raises `SuperAdminOnly` if a lesser operator would suspend or resume a super_admin."""
+    if operator.role in (OperatorRole.HOST, OperatorRole.SUPER_ADMIN):
+        return
+    if any(assignment.grant.role.slug == SUPER_ADMIN for assignment in effective_roles(person)):
+        raise SuperAdminOnly(
+            f"{operator.name} ({operator.role.value}) can't suspend or resume a {SUPER_ADMIN}."
+        )
+
+
+def ensure_super_admin_remains(entity: Tenant | Participant) -> None:
+    """Raises `LastSuperAdmin` if deactivating this tenant or person leaves no super_admin.
 
     Call it with the super_admin roles locked, so that the answer stays true.
     """
-    _ensure_not_lost(count_super_admins(excluding=tenant))
+    _ensure_not_lost(count_super_admins(excluding=entity), entity)
 
 
 def ensure_super_admin_remains_after_unlink(tenant: Tenant) -> None:
@@ -118,13 +128,14 @@ def ensure_super_admin_remains_after_unlink(tenant: Tenant) -> None:
     The people of the tenant stay active. Call it with the super_admin roles locked.
     """
     able = count_super_admins(excluding=tenant).able
-    _ensure_not_lost(SuperAdmins(active=count_super_admins().active, able=able))
+    _ensure_not_lost(SuperAdmins(active=count_super_admins().active, able=able), tenant)
 
 
-def _ensure_not_lost(after: SuperAdmins) -> None:
+def _ensure_not_lost(after: SuperAdmins, entity: Tenant | Participant) -> None:
     if loss := count_super_admins().describe_loss(after):
+        other = "a person of another tenant" if isinstance(entity, Tenant) else "another person"
         raise _build_last_super_admin_error(
-            loss, fix=f"Grant it to a person of another tenant first: {GRANT_COMMAND}."
+            loss, fix=f"Grant it to {other} first: {GRANT_COMMAND}."
         )
 
 

@@ -30,8 +30,12 @@ from scaiwave.errors import (
     UpstreamUnreachable,
 )
 from scaiwave.sandbox import Sandbox
-from tenants.models import Tenant
+from tenants.models import Participant, Tenant
 from tests.scaiwave.console import scaiwave
+from tests.tenants.factories import NOW, make_person, make_tenant
+
+# The owner of a token may be a participant who is suspended.
+pytestmark = pytest.mark.django_db
 
 LIST = ("admin", "list-tenants")
 NEW_TOKEN = "Get a new ScaiKey token and export it as SCAIWAVE_ADMIN_TOKEN, or unset that variable."
@@ -130,7 +134,6 @@ def test_success_audience_of_its_own(scaikey: Sandbox) -> None:
     assert operator.role is OperatorRole.SUPER_ADMIN
 
 
-@pytest.mark.django_db
 def test_success_token_of_a_tenant(scaikey: Sandbox) -> None:
     """Its keys are at the tenant's own address, which its slug is part of."""
     id_, row = next(iter(scaikey.directory.tenants.items()))
@@ -264,6 +267,19 @@ def test_fail_role_may_not(scaikey: Sandbox) -> None:
         "Error: anna@example.com (tenant_admin) may not view this server's configuration. "
         "[SW_AUTH_INSUFFICIENT_PERMISSION]\n"
         "  Fix: Ask an operator with one of these roles: host, super_admin, platform_read.\n"
+    )
+
+
+def test_fail_suspended_manually_on_this_server(scaikey: Sandbox) -> None:
+    person = make_person(make_tenant(), scaikey_id="usr_anna")
+    token = scaikey.issue_token(role="super_admin", sub="usr_anna", email="anna@example.com")
+    assert identified(scaikey, token).subject == "usr_anna"
+    Participant.objects.filter(pk=person.pk).update(suspended_by_hand_at=NOW)
+    with pytest.raises(InsufficientPermission) as caught:
+        identified(scaikey, token)
+    assert caught.value.message == "anna@example.com is suspended manually on this server."
+    assert caught.value.fix == (
+        "Ask another operator to run `scaiwave admin resume-participant usr_anna`."
     )
 
 

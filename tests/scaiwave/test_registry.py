@@ -66,3 +66,15 @@ def test_success_nobody_knows_the_tenant() -> None:
         assert registry.resolve_tenant_slug("tnt_1") == "acme"
     finally:
         registry._tenant_slug[:] = before
+
+
+def test_success_suspended_if_the_registered_check_finds_it() -> None:
+    before = list(registry._suspension_check)
+    registry._suspension_check.clear()
+    try:
+        assert not registry.is_suspended("usr_1")
+        registry.register_suspension_check({"usr_1"}.__contains__)
+        assert registry.is_suspended("usr_1")
+        assert not registry.is_suspended("usr_2")
+    finally:
+        registry._suspension_check[:] = before

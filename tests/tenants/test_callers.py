@@ -8,7 +8,8 @@ from scaiwave.auth.operators import OperatorRole, Permission
 from scaiwave.auth.tokens import ROLES_BY_RANK, Claims
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
-from tenants.queries.callers import get_caller
+from tenants.models import Participant
+from tenants.queries.callers import get_caller, is_suspended_manually
 from tenants.queries.visibility import visible_partners, visible_tenants
 from tests.tenants.factories import NOW, READ_ONLY_OPERATOR, make_partner, make_person, make_tenant
 
@@ -65,6 +66,25 @@ def test_fail_nobody_here(subject: str) -> None:
     with pytest.raises(InsufficientPermission) as caught:
         get_caller(claims(subject=subject), origin="")
     assert caught.value.message == "The token's user is not a participant of tenant acme."
+
+
+def test_fail_a_participant_suspended_manually() -> None:
+    make_person(make_tenant(), scaikey_id="usr_anna", suspended_by_hand_at=NOW)
+    with pytest.raises(InsufficientPermission) as caught:
+        get_caller(claims(), origin="")
+    assert caught.value.message == "You can't sign in: the person is suspended manually."
+
+
+def test_success_suspended_manually_where_the_person_is_now() -> None:
+    make_person(make_tenant(), scaikey_id="usr_anna", suspended_by_hand_at=NOW)
+    make_person(make_tenant("globex"), scaikey_id="usr_bert")
+    assert is_suspended_manually("usr_anna")
+    assert not is_suspended_manually("usr_bert")
+    assert not is_suspended_manually("usr_unknown")
+    assert not is_suspended_manually("usr\0")
+    Participant.objects.filter(scaikey_id="usr_anna").update(absent_since=NOW)
+    make_person(make_tenant("initech"), scaikey_id="usr_anna")
+    assert not is_suspended_manually("usr_anna")
 
 
 def test_fail_who_may_not_sign_in() -> None:

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.errors import UsageError
 from tenants.errors import TenantNotFound
-from tenants.models import AuditEntry, Tenant
+from tenants.models import AuditEntry, Participant, Tenant
 from tenants.queries.audit import AuditFilter, follow_audit, list_audit, min_uuid7_at
 from tenants.services.audit import record_audit
 from tests.tenants.factories import (
@@ -21,6 +21,7 @@ from tests.tenants.factories import (
     READ_ONLY_OPERATOR,
     make_partner,
     make_partner_admin,
+    make_person,
     make_tenant,
     make_tenant_admin,
     run_command,
@@ -266,3 +267,38 @@ def test_success_what_may_still_be_slipped_in_before_waits(
         ]
     finally:
         writer.close()
+
+
+def write_about(person: Participant, number: int = 1) -> UUID:
+    subject = {"subject_type": "participant", "subject_id": str(person.pk), "subject_name": ""}
+    return write(number, "role grant", person.tenant, **subject)
+
+
+def test_success_an_entry_about_a_participant_has_an_id_and_no_name() -> None:
+    anna = make_person(make_tenant())
+    entry = record_audit(operator=ANNA, action="x", subject=anna, tenant=anna.tenant, now=NOW)
+    assert (entry.subject_type, entry.subject_id) == ("participant", str(anna.pk))
+    assert entry.subject_name == ""
+
+
+def test_success_participants_are_shown_by_their_present_name() -> None:
+    anna = make_person(make_tenant())
+    key = write_about(anna)
+    for name in ("anna", "ANNA@acme.example", str(anna.pk)):
+        assert find_entries(subject=name) == [key]
+    assert "participant Anna" in run_command("list_audit")
+
+    Participant.objects.update(display_name="Renamed", email="")
+    assert find_entries(subject="anna") == []
+    (row,) = json.loads(run_command("list_audit", "--json"))["audit_entries"]
+    assert row["subject"] == "Renamed"
+    shown = json.loads(run_command("show_participant", str(anna.pk), "--json"))["participant"]
+    assert [entry["subject"] for entry in shown["audit_entries"]] == ["Renamed"]
+
+
+def test_success_the_names_of_a_filter_are_those_in_scope() -> None:
+    acme, globex = make_tenant(), make_tenant("globex")
+    here = write_about(make_person(acme))
+    elsewhere = write_about(make_person(globex), 2)
+    assert find_entries(subject="Anna") == [elsewhere, here]
+    assert find_entries(make_tenant_admin(acme), subject="Anna") == [here]

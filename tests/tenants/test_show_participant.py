@@ -60,7 +60,8 @@ def test_success_everything_that_is_in_the_way_is_named() -> None:
         "subject_type": "participant",
         "reason": "the person is suspended manually",
         "started_at": EARLIER,
-        "fix": "Lift the suspension on this server; a sync can't.",
+        "fix": "Run `scaiwave admin resume-participant @anna.acme:localhost`; a sync can't lift "
+        "the suspension.",
     }
 
 

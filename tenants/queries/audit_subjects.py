@@ -1,0 +1,21 @@
+"""The names of the subjects of audit entries.
+
+Entries about participants carry an ID and no name, because they can't be changed when a person's
+data is erased. Their names are read from the participants, as they are now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from tenants.models import AuditEntry, Participant
+
+PARTICIPANT = "participant"
+
+
+def load_participant_names(entries: Iterable[AuditEntry]) -> dict[str, str]:
+    """Return the present names of the participants among the subjects, by subject ID."""
+    keys = {UUID(entry.subject_id) for entry in entries if entry.subject_type == PARTICIPANT}
+    people = Participant.objects.in_bulk(keys) if keys else {}
+    return {str(key): str(person) for key, person in people.items()}
