@@ -119,14 +119,23 @@ class KeyRing:
             raise jwt.InvalidIssuerError("Invalid issuer")
         return claims
 
-    def _decode(self, token: str) -> Claims:
+    def decode_expired(self, token: str) -> Claims:
+        """Return the claims of a token that may have expired. Raises jwt.InvalidTokenError."""
+        return self._decode(token, verify_exp=False)
+
+    def _decode(self, token: str, **checks: bool) -> Claims:
         kid = jwt.get_unverified_header(token).get("kid")
         for key in self._keys:
             if key.kid == kid:
                 public = key.private.public_key()
-                options: Any = {"verify_aud": False, "require": ["exp", "iss", "sub"]}
+                required = ["exp", "iss", "sub"]
+                options: Any = {"verify_aud": False, "require": required, **checks}
                 return jwt.decode(token, public, algorithms=[key.alg], options=options)
         raise jwt.InvalidTokenError("Unknown key ID")
+
+    def sign(self, claims: Claims) -> str:
+        """Return a valid token with these claims."""
+        return self.forge_token(claims, key=None, alg=None, kid=None, headers=None)
 
     def forge_token(
         self,

@@ -15,12 +15,22 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from scaiwave.sandbox.api import admin_api, control, oauth, registration, scaicms, scaigrid, scim
+from scaiwave.sandbox.api import (
+    admin_api,
+    control,
+    oauth,
+    registration,
+    scaicms,
+    scaigrid,
+    scim,
+    sign_in,
+)
 from scaiwave.sandbox.api.pagination import ENVELOPES
 from scaiwave.sandbox.api.registration import Registrations
 from scaiwave.sandbox.clients import Client, Clients
 from scaiwave.sandbox.data.directory import MUTATIONS, Directory
 from scaiwave.sandbox.errors import InvalidMutation, PortBusy
+from scaiwave.sandbox.grants import Grants
 from scaiwave.sandbox.http.faults import CONNECTION_FAULTS, Faults
 from scaiwave.sandbox.http.request_log import RequestLog
 from scaiwave.sandbox.http.routing import HTTPError, Request, Response, find_route, json_response
@@ -41,7 +51,10 @@ HANDLERS: tuple[ModuleType, ...] = (
     scaicms,
     scaigrid,
     scim,
+    sign_in,
 )
+ISSUE_CLIENT = "issue_client"
+"""The operation in the journal that registers the redirect URIs of a client."""
 logger = logging.getLogger("scaiwave.sandbox")
 
 
@@ -98,6 +111,7 @@ class Sandbox:
         )
         self.client_id = self.clients.fixed.client_id
         self.client_secret = self.clients.get_secret(self.clients.fixed) or ""
+        self.grants = Grants()
         self.registrations = Registrations(auto_approve=self.auto_approve)
         self.scaicms = scaicms.ScaiCms(seed=self.seed)
         self.scaigrid = scaigrid.ScaiGrid(seed=self.seed)
@@ -109,10 +123,16 @@ class Sandbox:
         if self.state_dir is not None:
             journal = Journal(self.state_dir, directory={"seed": self.seed, **sizes})
             for entry in journal.replay():
-                self.mutate(str(entry.pop("op")), **entry)
+                self._replay(str(entry.pop("op")), entry)
             self._journal = journal
         # Only now: the mutations of earlier runs were announced then.
         self.webhooks.configure({"url": self.webhook_url})
+
+    def _replay(self, operation: str, arguments: dict[str, Any]) -> None:
+        if operation == ISSUE_CLIENT:
+            self.clients.register_redirects(**arguments)
+        else:
+            self.mutate(operation, **arguments)
 
     @property
     def url(self) -> str:
@@ -229,6 +249,16 @@ class Sandbox:
         prefix, _, tenant_id = issuer.rpartition("/tenants/")
         return issuer == self.url or (prefix == self.url and tenant_id in self.directory.tenants)
 
+    def issue_client(self, **fields: Any) -> Client:
+        """Issue a client, see `Clients.issue`, and record its redirect URIs in the journal."""
+        with self.directory.lock:
+            client = self.clients.issue(**fields)
+            names = ("client_id", "redirect_uris", "post_logout_redirect_uris")
+            if self._journal is not None:
+                arguments = {name: getattr(client, name) for name in names}
+                self._journal.record(ISSUE_CLIENT, arguments)
+        return client
+
     def list_applications(self, client_id: str) -> list[dict[str, Any]]:
         """Return the applications of the fixed, the approved and the calling client."""
         clients = [self.clients.fixed, *self.registrations.approved_clients()]
@@ -311,6 +341,7 @@ def _build_application(client: Client) -> dict[str, Any]:
         "scope": client.app_scope,
         "application_type": client.app_type,
         "status": "ACTIVE",
+        "redirect_uris": list(client.redirect_uris),
         "tenant_id": client.tenant_id,
         "partner_id": client.partner_id,
     }

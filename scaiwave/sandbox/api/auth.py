@@ -10,6 +10,7 @@ from typing import Any
 
 import jwt
 
+from scaiwave.sandbox.api.sessions import is_token_revoked
 from scaiwave.sandbox.http.routing import HTTPError, Request, SandboxState
 
 NEEDS_SCOPE = "Platform token requires admin:read or admin:write scope"
@@ -41,6 +42,8 @@ def authenticate(sandbox: SandboxState, request: Request) -> Principal:
         claims = sandbox.keys.verify(token, is_trusted_issuer=sandbox.is_trusted_issuer)
     except jwt.InvalidTokenError:
         raise HTTPError(401, "Invalid or expired token", headers=BEARER) from None
+    if is_token_revoked(sandbox, claims):
+        raise HTTPError(401, "Invalid or expired token", headers=BEARER)
     return _build_principal(claims)
 
 

@@ -93,6 +93,17 @@ def reject(sandbox: SandboxState, request: Request) -> Response:
     return _decide(sandbox, request, "REJECTED", reason)
 
 
+@route("POST", CONTROL_PREFIX + "/registrations/{request_id}/cancel")
+def cancel(sandbox: SandboxState, request: Request) -> Response:
+    """Cancel a request as an administrator of ScaiKey does; the applicant uses DELETE."""
+    return _decide(sandbox, request, "CANCELLED", None)
+
+
+@route("POST", CONTROL_PREFIX + "/registrations/{request_id}/expire")
+def expire(sandbox: SandboxState, request: Request) -> Response:
+    return _decide(sandbox, request, "EXPIRED", None)
+
+
 def _decide(sandbox: SandboxState, request: Request, status: str, reason: str | None) -> Response:
     pending = sandbox.registrations.decide(request.params["request_id"], status, reason)
     return json_response({"request_id": pending.request_id, "status": pending.status})

@@ -1,4 +1,4 @@
-"""Discovery, JWKS and the token endpoint (ScaiKey docs, reference/oauth-endpoints)."""
+"""Discovery, JWKS, token and userinfo endpoints (ScaiKey docs, reference/oauth-endpoints)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
+from scaiwave.sandbox.api import sessions
+from scaiwave.sandbox.api.oauth_errors import BASIC, NO_STORE, build_oauth_error
 from scaiwave.sandbox.clients import SCOPES, Client
 from scaiwave.sandbox.errors import UnknownEntity
 from scaiwave.sandbox.http.routing import (
@@ -21,9 +23,10 @@ from scaiwave.sandbox.http.routing import (
 
 PLATFORM = "/api/v1/platform"
 TENANT = "/api/v1/auth/tenants/{slug}"
-BASIC = {"WWW-Authenticate": 'Basic realm="scaikey"'}
-# Intermediaries must not store a token response (RFC 6749, 5.1).
-NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+CLAIMS = (
+    *("sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid"),
+    *("name", "given_name", "family_name", "picture", "email", "email_verified"),
+)
 
 
 @route("GET", PLATFORM + "/oauth/.well-known/openid-configuration")
@@ -34,7 +37,7 @@ def get_platform_discovery(sandbox: SandboxState, request: Request) -> Response:
 
 @route("GET", TENANT + "/.well-known/openid-configuration")
 def get_tenant_discovery(sandbox: SandboxState, request: Request) -> Response:
-    tenant = _find_tenant(sandbox, request)
+    tenant = find_tenant(sandbox, request)
     paths = f"{sandbox.url}{TENANT.format(slug=tenant['slug'])}"
     return _build_discovery(sandbox, sandbox.get_issuer(tenant["id"]), f"{paths}/oauth", paths)
 
@@ -46,14 +49,20 @@ def _build_discovery(sandbox: SandboxState, issuer: str, oauth: str, keys: str) 
             "authorization_endpoint": f"{oauth}/authorize",
             "token_endpoint": f"{oauth}/token",
             "userinfo_endpoint": f"{oauth}/userinfo",
+            "end_session_endpoint": f"{oauth}/logout",
             "jwks_uri": f"{keys}/.well-known/jwks.json",
             "scopes_supported": list(SCOPES),
             "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
             "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
             "token_endpoint_auth_methods_supported": ["client_secret_basic"],
             "id_token_signing_alg_values_supported": [sandbox.keys.alg],
             "code_challenge_methods_supported": ["S256"],
             "subject_types_supported": ["public"],
+            "claims_supported": list(CLAIMS),
+            "authorization_response_iss_parameter_supported": True,
+            "request_parameter_supported": False,
+            "request_uri_parameter_supported": False,
         }
     )
 
@@ -66,7 +75,7 @@ def get_platform_jwks(sandbox: SandboxState, request: Request) -> Response:
 @route("GET", TENANT + "/.well-known/jwks.json")
 def get_tenant_jwks(sandbox: SandboxState, request: Request) -> Response:
     """Return the platform's keys (an assumption)."""
-    _find_tenant(sandbox, request)
+    find_tenant(sandbox, request)
     return json_response(sandbox.keys.build_jwks())
 
 
@@ -80,14 +89,28 @@ def grant_platform_token(sandbox: SandboxState, request: Request) -> Response:
 @route("POST", TENANT + "/oauth/token")
 def grant_tenant_token(sandbox: SandboxState, request: Request) -> Response:
     """Issue a tenant token to the tenant's apps, and to those of its partner (an assumption)."""
-    tenant = _find_tenant(sandbox, request)
+    tenant = find_tenant(sandbox, request)
     client = _authenticate(sandbox, request)
     if client.target not in (tenant["id"], tenant["partner_id"]):
-        raise _build_oauth_error("invalid_client", status=401, headers=BASIC)
+        raise build_oauth_error("invalid_client", status=401, headers=BASIC)
     return _grant(sandbox, request, client, sandbox.get_issuer(tenant["id"]))
 
 
-def _find_tenant(sandbox: SandboxState, request: Request) -> dict[str, Any]:
+@route("GET", PLATFORM + "/oauth/userinfo")
+@route("POST", PLATFORM + "/oauth/userinfo")
+def get_platform_userinfo(sandbox: SandboxState, request: Request) -> Response:
+    return sessions.get_userinfo(sandbox, request)
+
+
+@route("GET", TENANT + "/oauth/userinfo")
+@route("POST", TENANT + "/oauth/userinfo")
+def get_tenant_userinfo(sandbox: SandboxState, request: Request) -> Response:
+    find_tenant(sandbox, request)
+    return sessions.get_userinfo(sandbox, request)
+
+
+def find_tenant(sandbox: SandboxState, request: Request) -> dict[str, Any]:
+    """Return the tenant that the path names. Raises HTTPError 404."""
     try:
         return sandbox.directory.get_tenant_by_slug(request.params["slug"])
     except UnknownEntity:
@@ -100,10 +123,10 @@ def _authenticate(sandbox: SandboxState, request: Request) -> Client:
     )
     public = sandbox.clients.find(unquote_plus(name))
     if public and sandbox.clients.get_secret(public) is None:
-        raise _build_oauth_error("unauthorized_client")
+        raise build_oauth_error("unauthorized_client")
     client = sandbox.clients.authenticate(unquote_plus(name), unquote_plus(secret))
     if client is None:
-        raise _build_oauth_error("invalid_client", status=401, headers=BASIC)
+        raise build_oauth_error("invalid_client", status=401, headers=BASIC)
     return client
 
 
@@ -120,20 +143,26 @@ def _parse_basic_credentials(header: str) -> str:
 
 def _grant(sandbox: SandboxState, request: Request, client: Client, issuer: str) -> Response:
     form = _parse_form(request)
-    if form.get("grant_type") != "client_credentials":
-        has_grant_type = "grant_type" in form
-        raise _build_oauth_error("unsupported_grant_type" if has_grant_type else "invalid_request")
+    grant_type = form.get("grant_type")
+    if grant_type in ("authorization_code", "refresh_token") and client.app_type != "WEB":
+        raise build_oauth_error("unauthorized_client")
+    if grant_type == "authorization_code":
+        return sessions.redeem_code(sandbox, client, form, issuer)
+    if grant_type == "refresh_token":
+        return sessions.refresh_tokens(sandbox, client, form, issuer)
+    if grant_type != "client_credentials":
+        raise build_oauth_error("unsupported_grant_type" if grant_type else "invalid_request")
+    return _grant_client_credentials(sandbox, client, form, issuer)
+
+
+def _grant_client_credentials(
+    sandbox: SandboxState, client: Client, form: dict[str, str], issuer: str
+) -> Response:
     scopes = form["scope"].split() if form.get("scope") else list(client.scopes)
     if not set(scopes) <= set(client.scopes):
-        raise _build_oauth_error("invalid_scope")
+        raise build_oauth_error("invalid_scope")
     scope = " ".join(scopes)
-    token = sandbox.keys.forge_token(
-        build_client_claims(sandbox, client, scope=scope, issuer=issuer),
-        key=None,
-        alg=None,
-        kid=None,
-        headers=None,
-    )
+    token = sandbox.keys.sign(build_client_claims(sandbox, client, scope=scope, issuer=issuer))
     body = {
         "access_token": token,
         "token_type": "Bearer",
@@ -146,8 +175,11 @@ def _grant(sandbox: SandboxState, request: Request, client: Client, issuer: str)
 def _parse_form(request: Request) -> dict[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise _build_oauth_error("invalid_request")
-    return dict(parse_qsl(request.body.decode("utf-8", "replace")))
+        raise build_oauth_error("invalid_request")
+    pairs = parse_qsl(request.body.decode("utf-8", "replace"))
+    if len(dict(pairs)) < len(pairs):
+        raise build_oauth_error("invalid_request", "A parameter is repeated.")
+    return dict(pairs)
 
 
 def build_client_claims(
@@ -175,13 +207,3 @@ def build_client_claims(
     if client.tenant_id:
         return {**claims, "tenant_id": client.tenant_id, "role": "tenant_admin"}
     return {**claims, "platform_token": True}
-
-
-def _build_oauth_error(
-    error: str, *, status: int = 400, headers: dict[str, str] | None = None
-) -> HTTPError:
-    http_error = HTTPError(status, None)
-    http_error.response = json_response(
-        {"error": error}, status=status, headers={**NO_STORE, **(headers or {})}
-    )
-    return http_error

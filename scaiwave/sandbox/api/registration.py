@@ -10,9 +10,9 @@ import hmac
 import secrets
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from scaiwave.sandbox.clients import APP_SCOPES, APP_TYPES, SCOPES, Client
 from scaiwave.sandbox.errors import UnknownEntity
@@ -30,6 +30,7 @@ from scaiwave.sandbox.http.routing import (
 BASE = "/api/v1/public/register/applications"
 WEEK_SECONDS = 7 * 24 * 3600.0
 REQUIRED_STRINGS = ("name", "scope", "contact_email", "application_type")
+URI_LISTS = ("redirect_uris", "post_logout_redirect_uris")
 
 
 @dataclass(slots=True)
@@ -59,13 +60,12 @@ class Registrations:
         self._lock = threading.Lock()
         self._requests: dict[str, PendingApplication] = {}
 
-    def create(self, build_client: Callable[[int], Client]) -> PendingApplication:
-        """Add a request; `build_client(number)` returns the client that it is for."""
+    def create(self, client: Client) -> PendingApplication:
+        """Add a request for this client."""
+        pending = PendingApplication(client, time.monotonic() + self.lifetime)
         with self._lock:
-            client = build_client(len(self._requests) + 1)
-            pending = PendingApplication(client, time.monotonic() + self.lifetime)
             self._requests[pending.request_id] = pending
-            return pending
+        return pending
 
     def get(self, request_id: str, token: str | None = None) -> PendingApplication:
         """Return a request. Raises HTTPError 404 for an unknown one, 403 for a wrong token."""
@@ -110,17 +110,15 @@ class Registrations:
 def register(sandbox: SandboxState, request: Request) -> Response:
     body = parse_json_body(request)
     _check_body(body)
-    target, scopes = (_find_target_id(sandbox, body), body.get("requested_scopes", ["admin:read"]))
-    pending = sandbox.registrations.create(
-        lambda number: sandbox.clients.issue(
-            number=number,
-            name=body["name"],
-            app_scope=body["scope"],
-            app_type=body["application_type"],
-            target=target,
-            scopes=scopes,
-        )
+    client = sandbox.issue_client(
+        name=body["name"],
+        app_scope=body["scope"],
+        app_type=body["application_type"],
+        target=_find_target_id(sandbox, body),
+        scopes=body.get("requested_scopes", ["admin:read"]),
+        **{name: body.get(name, []) for name in URI_LISTS},
     )
+    pending = sandbox.registrations.create(client)
     fields = ("request_id", "status", "status_token")
     return json_response({name: getattr(pending, name) for name in fields}, status=201)
 
@@ -138,10 +136,26 @@ def _check_body(body: dict[str, Any]) -> None:
         raise validation_error(
             ["body", "contact_email"], "value is not a valid email address", "value_error"
         )
-    for name in ("redirect_uris", "requested_scopes"):
+    for name in (*URI_LISTS, "requested_scopes"):
         if not isinstance(body.get(name, []), list):
             raise validation_error(["body", name], "Input should be a valid list", "list_type")
+    for name in URI_LISTS:
+        for uri in body.get(name, []):
+            _check_redirect_uri(name, uri)
+    if body["application_type"] == "WEB" and not body.get("redirect_uris"):
+        raise validation_error(["body", "redirect_uris"], "Field required", "missing", body)
     _check_choices("requested_scopes", body.get("requested_scopes", []), SCOPES)
+
+
+def _check_redirect_uri(name: str, uri: Any) -> None:
+    """Require an absolute URI without a fragment (RFC 6749, 3.1.2)."""
+    try:
+        parts = urlsplit(uri) if isinstance(uri, str) else urlsplit("")
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and "#" not in uri
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise validation_error(["body", name], "Input should be a valid URL", "url_parsing", uri)
 
 
 def _check_choices(name: str, values: list[Any], choices: tuple[str, ...]) -> None:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from scaiwave.sandbox.api.registration import Registrations
     from scaiwave.sandbox.api.scaicms import ScaiCms
     from scaiwave.sandbox.api.scaigrid import ScaiGrid
-    from scaiwave.sandbox.clients import Clients
+    from scaiwave.sandbox.clients import Client, Clients
     from scaiwave.sandbox.data.directory import Directory
+    from scaiwave.sandbox.grants import Grants
     from scaiwave.sandbox.http.faults import Faults, Rule
     from scaiwave.sandbox.keys import KeyRing
     from scaiwave.sandbox.webhooks import Webhooks
@@ -97,6 +98,7 @@ class SandboxState(Protocol):
     directory: Directory
     keys: KeyRing
     clients: Clients
+    grants: Grants
     registrations: Registrations
     faults: Faults
     scaicms: ScaiCms
@@ -109,6 +111,8 @@ class SandboxState(Protocol):
     def get_issuer(self, tenant_id: str | None) -> str: ...
 
     def is_trusted_issuer(self, issuer: str) -> bool: ...
+
+    def issue_client(self, **fields: Any) -> Client: ...
 
     def list_applications(self, client_id: str) -> list[dict[str, Any]]: ...
 

@@ -44,7 +44,6 @@ def make_partner_admin(sandbox: Sandbox, settings: Settings, partner: str) -> Op
 def use_application(sandbox: Sandbox, settings: Settings, scope: str, target: str) -> None:
     """Configure credentials as a registration with this scope issues them."""
     client = sandbox.clients.issue(
-        number=1,
         name="narrow",
         app_scope=scope,
         app_type="SERVICE",

@@ -1,0 +1,274 @@
+"""Sign-in and sign-out in a browser: the authorisation and the end-session endpoint.
+
+(RFC 6749, 4.1.1; RFC 7636; OpenID Connect Core, 3.1.2; OpenID Connect RP-Initiated Logout)
+
+A request is answered with a redirect only once its client and redirect URI are known to belong
+together; until then every error is a page.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import jwt
+import msgspec
+
+from scaiwave.sandbox.api import pages
+from scaiwave.sandbox.api.oauth import PLATFORM, TENANT, find_tenant
+from scaiwave.sandbox.api.oauth_errors import NO_STORE
+from scaiwave.sandbox.api.sessions import find_active_person
+from scaiwave.sandbox.clients import Client
+from scaiwave.sandbox.data.population import ListFilter
+from scaiwave.sandbox.grants import Grant
+from scaiwave.sandbox.http.routing import Request, Response, SandboxState, route
+
+MAX_PEOPLE = 50
+"""How many people the sign-in page lists; a search finds the others."""
+
+_CHALLENGE = re.compile(r"\A[A-Za-z0-9_-]{43}\Z")
+_NOT_SUPPORTED = {
+    "request": "request_not_supported",
+    "request_uri": "request_uri_not_supported",
+    "registration": "registration_not_supported",
+}
+
+
+class _AuthorizationError(Exception):
+    """An error that the client is sent, as a redirect."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(error)
+        self.parameters = {"error": error, "error_description": description}
+
+
+@route("GET", PLATFORM + "/oauth/authorize")
+@route("POST", PLATFORM + "/oauth/authorize")
+def authorize_for_platform(sandbox: SandboxState, request: Request) -> Response:
+    return _authorize(sandbox, request, None)
+
+
+@route("GET", TENANT + "/oauth/authorize")
+@route("POST", TENANT + "/oauth/authorize")
+def authorize_for_tenant(sandbox: SandboxState, request: Request) -> Response:
+    return _authorize(sandbox, request, find_tenant(sandbox, request))
+
+
+def _authorize(sandbox: SandboxState, request: Request, tenant: dict[str, Any] | None) -> Response:
+    """Show the sign-in page, and redirect with a code once a person was chosen on it."""
+    pairs = _read_pairs(request)
+    values = dict(pairs)
+    client = _find_client(sandbox, pairs, tenant)
+    redirect_uri = _find_redirect_uri(client, pairs)
+    issuer = sandbox.get_issuer(tenant["id"] if tenant else None)
+    echoed = {"iss": issuer}  # RFC 9207, against mix-up of servers
+    if "state" in values:
+        echoed["state"] = values["state"]
+    try:
+        scopes = _check_request(client, pairs)
+        if values.get("sandbox_decision") == "deny":
+            raise _AuthorizationError("access_denied", "The person has declined.")
+    except _AuthorizationError as error:
+        return _redirect(redirect_uri, {**error.parameters, **echoed})
+    people = _build_people_filter(client, tenant)
+    user_id = values.get("sandbox_person", "")
+    if request.method != "POST" or not user_id:
+        return _show_sign_in(sandbox, request, client, values, people)
+    if not _may_sign_in(sandbox, user_id, people):
+        return _show_sign_in(
+            sandbox, request, client, values, people, problem="This person can't sign in."
+        )
+    grant = Grant(
+        client_id=client.client_id,
+        redirect_uri=redirect_uri,
+        user_id=user_id,
+        scopes=scopes,
+        issuer=issuer,
+        code_challenge=values["code_challenge"],
+        nonce=values.get("nonce"),
+    )
+    return _redirect(redirect_uri, {"code": sandbox.grants.add(grant), **echoed})
+
+
+def _read_pairs(request: Request) -> list[tuple[str, str]]:
+    """Return the parameters of the query, or of a POST's form; empty ones count as omitted."""
+    if request.method == "POST":
+        return parse_qsl(request.body.decode("utf-8", "replace"))
+    return parse_qsl(request.target.partition("?")[2])
+
+
+def _get_repeated(pairs: list[tuple[str, str]]) -> list[str]:
+    names = [name for name, _ in pairs]
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def _find_client(
+    sandbox: SandboxState, pairs: list[tuple[str, str]], tenant: dict[str, Any] | None
+) -> Client:
+    """Return the client. Raises HTTPError with a page: no redirect URI can be trusted yet."""
+    repeated = {"client_id", "redirect_uri"}.intersection(_get_repeated(pairs))
+    if repeated:
+        raise pages.build_error(f"Repeated parameter: {', '.join(sorted(repeated))}.")
+    client = sandbox.clients.find(dict(pairs).get("client_id", ""))
+    if client is None:
+        raise pages.build_error("Unknown client_id.")
+    if tenant is not None and client.target not in (tenant["id"], tenant["partner_id"]):
+        raise pages.build_error(f"The application does not belong to tenant {tenant['slug']}.")
+    return client
+
+
+def _find_redirect_uri(client: Client, pairs: list[tuple[str, str]]) -> str:
+    """Return the redirect URI if it is exactly a registered one. Raises HTTPError with a page."""
+    redirect_uri = dict(pairs).get("redirect_uri", "")
+    if not client.redirect_uris:
+        raise pages.build_error(
+            "No redirect URI is registered for this application. A sandbox that was restarted "
+            "knows the earlier ones only with --state-dir."
+        )
+    if redirect_uri not in client.redirect_uris:
+        raise pages.build_error(
+            f"redirect_uri is not registered: {redirect_uri or '(missing)'}. Registered: "
+            f"{', '.join(client.redirect_uris)}."
+        )
+    return redirect_uri
+
+
+def _check_request(client: Client, pairs: list[tuple[str, str]]) -> tuple[str, ...]:
+    """Return the requested scopes. Raises `_AuthorizationError`."""
+    values = dict(pairs)
+    if repeated := _get_repeated(pairs):
+        raise _AuthorizationError("invalid_request", f"Repeated parameter: {repeated[0]}.")
+    for name, error in _NOT_SUPPORTED.items():
+        if name in values:
+            raise _AuthorizationError(error, f"The parameter {name} is not supported.")
+    if "response_type" not in values:
+        raise _AuthorizationError("invalid_request", "response_type is missing.")
+    if values["response_type"] != "code":
+        raise _AuthorizationError("unsupported_response_type", "Only code is supported.")
+    if values.get("response_mode", "query") != "query":
+        raise _AuthorizationError("invalid_request", "Only response_mode=query is supported.")
+    if client.app_type != "WEB":
+        raise _AuthorizationError("unauthorized_client", "Only WEB applications sign people in.")
+    scopes = tuple(values.get("scope", "").split())
+    if not scopes or not set(scopes) <= set(client.scopes):
+        raise _AuthorizationError(
+            "invalid_scope", f"The application may request: {' '.join(client.scopes)}."
+        )
+    _check_challenge(values)
+    _check_prompt(values.get("prompt", "").split())
+    return scopes
+
+
+def _check_challenge(values: dict[str, str]) -> None:
+    """Require PKCE with S256. Without a method a client means plain (RFC 7636, 4.3)."""
+    if "code_challenge" not in values:
+        raise _AuthorizationError("invalid_request", "code_challenge is missing.")
+    if values.get("code_challenge_method", "plain") != "S256":
+        raise _AuthorizationError("invalid_request", "code_challenge_method must be S256.")
+    if not _CHALLENGE.match(values["code_challenge"]):
+        raise _AuthorizationError("invalid_request", "code_challenge is not a SHA-256 hash.")
+
+
+def _check_prompt(prompts: list[str]) -> None:
+    """The sandbox keeps no sessions, so that it can't sign anyone in without a page."""
+    if "none" in prompts and len(prompts) > 1:
+        raise _AuthorizationError("invalid_request", "prompt=none excludes other values.")
+    if "none" in prompts:
+        raise _AuthorizationError("login_required", "No one is signed in.")
+
+
+def _build_people_filter(client: Client, tenant: dict[str, Any] | None) -> ListFilter:
+    return ListFilter(
+        kind="ACTIVE",
+        scope_partner_id=client.partner_id,
+        scope_tenant_id=tenant["id"] if tenant else client.tenant_id,
+    )
+
+
+def _may_sign_in(sandbox: SandboxState, user_id: str, people: ListFilter) -> bool:
+    if find_active_person(sandbox, user_id) is None:
+        return False
+    return people.admits(sandbox.directory.get_tenant_of_user(user_id))
+
+
+def _show_sign_in(
+    sandbox: SandboxState,
+    request: Request,
+    client: Client,
+    values: dict[str, str],
+    people: ListFilter,
+    *,
+    problem: str = "",
+) -> Response:
+    search = values.get("sandbox_search", values.get("login_hint", ""))
+    rows, total = sandbox.directory.list_users(
+        replace(people, search=search or None), 0, MAX_PEOPLE
+    )
+    return pages.build_sign_in(
+        action=request.path,
+        application=client.name,
+        hidden={name: value for name, value in values.items() if _is_repeated_by_form(name)},
+        people=[msgspec.json.decode(row) for row in rows],
+        total=total,
+        search=search,
+        problem=problem,
+    )
+
+
+def _is_repeated_by_form(name: str) -> bool:
+    """All but the page's own fields, and the hint, which is in the field for the search."""
+    return not name.startswith("sandbox_") and name != "login_hint"
+
+
+def _redirect(uri: str, parameters: dict[str, str]) -> Response:
+    """Redirect with parameters, after those that the URI has already."""
+    parts = urlsplit(uri)
+    query = "&".join(filter(None, (parts.query, urlencode(parameters))))
+    location = urlunsplit(parts._replace(query=query))
+    return Response(status=303, headers={**NO_STORE, "Location": location})
+
+
+@route("GET", PLATFORM + "/oauth/logout")
+@route("POST", PLATFORM + "/oauth/logout")
+def end_platform_session(sandbox: SandboxState, request: Request) -> Response:
+    return _end_session(sandbox, request)
+
+
+@route("GET", TENANT + "/oauth/logout")
+@route("POST", TENANT + "/oauth/logout")
+def end_tenant_session(sandbox: SandboxState, request: Request) -> Response:
+    find_tenant(sandbox, request)
+    return _end_session(sandbox, request)
+
+
+def _end_session(sandbox: SandboxState, request: Request) -> Response:
+    """Revoke the tokens of the sign-in, and redirect to a registered URI if one is given."""
+    values = dict(_read_pairs(request))
+    hint = _read_hint(sandbox, values.get("id_token_hint"))
+    client_id = values.get("client_id", hint.get("aud", ""))
+    if hint and hint.get("aud") != client_id:
+        raise pages.build_error("id_token_hint was issued to another client_id.")
+    redirect_uri = values.get("post_logout_redirect_uri")
+    client = sandbox.clients.find(client_id)
+    if redirect_uri and (client is None or redirect_uri not in client.post_logout_redirect_uris):
+        raise pages.build_error(f"post_logout_redirect_uri is not registered: {redirect_uri}.")
+    if "sid" in hint:
+        sandbox.grants.revoke(str(hint["sid"]))
+    if redirect_uri:
+        return _redirect(redirect_uri, {"state": values["state"]} if "state" in values else {})
+    return pages.build_page("Signed out", "<p>You are signed out.</p>")
+
+
+def _read_hint(sandbox: SandboxState, token: str | None) -> dict[str, Any]:
+    """Return the claims of an ID token, which may have expired. Raises HTTPError with a page."""
+    if token is None:
+        return {}
+    try:
+        claims = sandbox.keys.decode_expired(token)
+    except jwt.InvalidTokenError:
+        raise pages.build_error("id_token_hint is not a token of this server.") from None
+    if not sandbox.is_trusted_issuer(str(claims["iss"])):
+        raise pages.build_error("id_token_hint is not a token of this server.")
+    return claims
