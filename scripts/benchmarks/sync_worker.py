@@ -43,9 +43,9 @@ def download() -> dict[str, Any]:
         read: set[str] = set()
         for _, groups in client.iter_scim_groups(several):
             for group in groups or ():
-                if group.members is not None:
+                if group.people is not None:
                     read.add(group.id)
-                    rows += len(group.members)
+                    rows += len(group.people) + len(group.groups)
         remaining = [group_id for group_id in tenants if group_id not in read]
         for _, members in client.iter_members(remaining):
             rows += sum(member.is_direct for member in members.records) if members else 0

@@ -288,11 +288,11 @@ class _MemberReader:
         with closing(self.client.iter_scim_groups(tenants)) as responses:
             for tenant_id, groups in responses:
                 for group in groups or ():
-                    if group.members is None or self.tenants.get(group.id) != tenant_id:
+                    if group.people is None or self.tenants.get(group.id) != tenant_id:
                         continue
                     self.documents.add(group.id)
                     self.progress(len(self.documents), len(self.tenants))
-                    yield from self._number(group.id, group.members)
+                    yield from self._number(group.id, group.iter_memberships())
 
     def read_lists(self) -> Iterator[tuple[Any, ...]]:
         remaining = [group_id for group_id in self.tenants if group_id not in self.documents]
@@ -305,7 +305,7 @@ class _MemberReader:
                 self.lists.add(group_id)
                 self.fetched.repeated_members += members.repeated
                 self.unusable.extend(_unusable_members(group_id, members))
-                yield from self._number(group_id, members.records)
+                yield from self._number(group_id, direct_memberships(members.records))
 
     def list_groups(self) -> Iterator[tuple[str, str]]:
         """Yield the groups whose members were read, with the tenant if that was by SCIM."""
@@ -314,8 +314,10 @@ class _MemberReader:
         for group_id in self.documents:
             yield group_id, self.tenants[group_id]
 
-    def _number(self, group_id: str, members: list[MemberRecord]) -> Iterator[tuple[Any, ...]]:
-        for pair in direct_memberships(members):
+    def _number(
+        self, group_id: str, members: Iterator[tuple[str, int]]
+    ) -> Iterator[tuple[Any, ...]]:
+        for pair in members:
             self.total += 1
             yield (self.total, new_id_hex(), group_id, *pair)
 

@@ -13,7 +13,7 @@ a claim, `w` a group whose members were fetched, `t` a tenant, `d` a row of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +30,7 @@ from identity_sync.services.sync.removal_limit import RemovalLimit
 from identity_sync.services.sync.scope import SyncScope
 from identity_sync.services.sync.staging import BATCH, analyze, copy_rows
 from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient
+from scaiwave.clients.scaikey.scim import ScimGroup
 from scaiwave.console.text import pluralize
 from scaiwave.ids import new_id_hex
 from scaiwave.sql import datetime_param, execute, fetch, fetch_one, is_distinct
@@ -265,7 +266,7 @@ class EdgeConfirmer:
                 _decide(group_id, (first, second), is_proof=_are_proof(first, second))
         return len(first_lists) == len(groups)
 
-    def _read_documents(self, groups: Iterable[str]) -> dict[str, MemberList]:
+    def _read_documents(self, groups: Iterable[str]) -> dict[str, ScimGroup]:
         """Read the groups by id whose members were fetched by SCIM."""
         documents = {}
         for group_id in groups:
@@ -273,14 +274,8 @@ class EdgeConfirmer:
                 "SELECT scim_tenant_id FROM fetched_groups WHERE scaikey_id = %s", [group_id]
             )[0]
             group = self.client.get_scim_group(tenant_id, group_id) if tenant_id else None
-            if group is not None and group.members is not None:
-                documents[group_id] = MemberList(
-                    records=group.members,
-                    repeated=0,
-                    unusable=0,
-                    page_size=len(group.members),
-                    is_complete=True,
-                )
+            if group is not None and group.people is not None:
+                documents[group_id] = group
         return documents
 
     def _warn(self) -> None:
@@ -310,7 +305,9 @@ def _other_page_size(members: MemberList) -> int:
     return max(1, members.page_size * 2 // 3)
 
 
-def _decide(group_id: str, lists: tuple[MemberList | None, ...], *, is_proof: bool) -> None:
+def _decide(
+    group_id: str, lists: tuple[MemberList | ScimGroup | None, ...], *, is_proof: bool
+) -> None:
     """Decide the open claims about one group.
 
     An edge in any of the lists exists. One in none of them has ended if the lists are proof, and is
@@ -320,7 +317,7 @@ def _decide(group_id: str, lists: tuple[MemberList | None, ...], *, is_proof: bo
         (group_id, *pair)
         for members in lists
         if members is not None
-        for pair in direct_memberships(members.records)
+        for pair in _iter_memberships(members)
     }
     claimed = fetch(
         "SELECT group_scaikey_id, member_scaikey_id, is_group FROM edge_claims "
@@ -340,6 +337,12 @@ def _decide(group_id: str, lists: tuple[MemberList | None, ...], *, is_proof: bo
         "WHERE group_scaikey_id = %s AND state = 'open'",
         ["lost" if is_proof else "postponed", "" if is_proof else NOT_COMPLETE, group_id],
     )
+
+
+def _iter_memberships(members: MemberList | ScimGroup) -> Iterator[tuple[str, int]]:
+    if isinstance(members, ScimGroup):
+        return members.iter_memberships()
+    return direct_memberships(members.records)
 
 
 def _are_proof(first: MemberList | None, second: MemberList | None) -> bool:

@@ -316,13 +316,18 @@ class ScaiKeyClient(RegistrationCalls):
         yield from self._prefetch(fetch, group_ids, name="members")
 
     def _prefetch(
-        self, work: Callable[[Key, threading.Event], Result], keys: Iterable[Key], *, name: str
+        self,
+        work: Callable[[Key, threading.Event], Result],
+        keys: Iterable[Key],
+        *,
+        name: str,
+        ahead: int = KEYS_AHEAD_PER_THREAD,
     ) -> Generator[Result]:
         remaining = iter(keys)
         workers = self.http.max_concurrent_requests
         prefetcher = OrderedPrefetcher(work, workers=workers, name=name)
         try:
-            for key in islice(remaining, workers * KEYS_AHEAD_PER_THREAD):
+            for key in islice(remaining, workers * ahead):
                 prefetcher.submit(key)
             while len(prefetcher):
                 yield prefetcher.take()
@@ -367,14 +372,15 @@ class ScaiKeyClient(RegistrationCalls):
             if not self._has_scim or not is_path_segment(tenant_id):
                 return tenant_id, None
             try:
-                return tenant_id, scim.read_groups(self._get_scim, tenant_id, count=self._per_page)
+                return tenant_id, scim.read_groups(self._get_scim, tenant_id)
             except UpstreamUnauthorized:
                 raise
             except scim.UNAVAILABLE:
                 self._has_scim = False
                 return tenant_id, None
 
-        yield from self._prefetch(fetch, tenant_ids, name="scim")
+        # A result has all members of all groups of a tenant, so few of them wait to be taken.
+        yield from self._prefetch(fetch, tenant_ids, name="scim", ahead=1)
 
     def get_scim_group(self, tenant_id: str, group_id: str) -> ScimGroup | None:
         """Return one group with its members by SCIM; None if it can't be read that way.

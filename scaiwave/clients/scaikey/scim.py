@@ -7,9 +7,8 @@ every caller needs an alternative.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -17,7 +16,7 @@ import msgspec
 
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.scaikey.decoding import decode_response
-from scaiwave.clients.scaikey.schemas import MAX_ID_CHARS, MemberRecord
+from scaiwave.clients.scaikey.schemas import MAX_ID_CHARS
 from scaiwave.errors import UpstreamError, UpstreamForbidden, UpstreamNotFound
 
 ACCEPT = "application/scim+json, application/json"
@@ -25,21 +24,35 @@ ACCEPT = "application/scim+json, application/json"
 UNAVAILABLE = (UpstreamError, UpstreamForbidden, UpstreamNotFound, UpstreamRejected)
 """Errors that mean that groups can't be read by SCIM now; a rejected token is not one of them."""
 
+MAX_GROUPS_PER_PAGE = 20
+"""A page holds all members of its groups, so its size depends on how few groups are requested."""
+
 Get = Callable[[str, dict[str, int]], httpx.Response]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScimGroup:
-    """One group; `members` is None if the document has none: an empty group, or omitted members."""
+    """One group with the ids of its direct members.
+
+    `people` is None if the document has no members: an empty group, or omitted members.
+    """
 
     id: str
-    members: list[MemberRecord] | None
+    people: list[str] | None
+    groups: list[str]
+
+    def iter_memberships(self) -> Iterator[tuple[str, int]]:
+        """Yield the members as (ScaiKey id, 1 for a group)."""
+        for person_id in self.people or ():
+            yield person_id, 0
+        for group_id in self.groups:
+            yield group_id, 1
 
 
 class _Member(msgspec.Struct):
     value: str
     type: str | None = None
-    ref: str | None = msgspec.field(name="$ref", default=None)
+    ref: msgspec.Raw = msgspec.field(name="$ref", default=msgspec.Raw(b""))
 
 
 class _Group(msgspec.Struct):
@@ -56,20 +69,24 @@ def groups_path(tenant_id: str) -> str:
     return f"/api/v1/tenants/{quote(tenant_id, safe='')}/scim/v2/Groups"
 
 
-def read_groups(get: Get, tenant_id: str, *, count: int) -> list[ScimGroup] | None:
+def read_groups(get: Get, tenant_id: str) -> list[ScimGroup] | None:
     """Read all groups of a tenant, page by page; return None if they can't be read completely.
 
-    A server may return fewer than `count` groups, so each page begins where the last one ended.
+    A server may return fewer groups than requested, so each page begins where the last one ended.
     """
     path = groups_path(tenant_id)
     groups: list[ScimGroup] = []
     while True:
-        response = get(path, {"startIndex": len(groups) + 1, "count": count})
-        page: _Groups = decode_response(response.content, _Groups, source=f"GET {path}")
-        groups += map(_convert, page.resources)
+        params = {"startIndex": len(groups) + 1, "count": MAX_GROUPS_PER_PAGE}
+        page: _Groups = decode_response(get(path, params).content, _Groups, source=f"GET {path}")
+        is_last = not page.resources
+        # The members of a large group exist twice only until its turn has come.
+        page.resources.reverse()
+        while page.resources:
+            groups.append(_convert(page.resources.pop()))
         if len(groups) >= page.total:
             return groups if len({group.id for group in groups}) == page.total else None
-        if not page.resources:
+        if is_last:
             return None
 
 
@@ -82,21 +99,17 @@ def read_group(get: Get, tenant_id: str, group_id: str) -> ScimGroup | None:
 
 def _convert(group: _Group) -> ScimGroup:
     if group.members is None or any(not _is_usable(member) for member in group.members):
-        return ScimGroup(group.id, None)
-    members = {
-        (record.user_id, record.member_group_id): record
-        for record in map(_convert_member, group.members)
-    }
-    return ScimGroup(group.id, list(members.values()))
+        return ScimGroup(group.id, None, [])
+    ids: tuple[dict[str, None], dict[str, None]] = {}, {}
+    for member in group.members:
+        ids[_is_group(member)][member.value] = None
+    people, groups = map(list, ids)
+    return ScimGroup(group.id, people, groups)
 
 
 def _is_usable(member: _Member) -> bool:
     return 0 < len(member.value) <= MAX_ID_CHARS and member.value.isprintable()
 
 
-def _convert_member(member: _Member) -> MemberRecord:
-    member_type = (member.type or "").lower()
-    options: dict[str, Any] = {"user_id": member.value}
-    if member_type == "group" or (not member_type and "/Groups/" in (member.ref or "")):
-        options = {"member_group_id": member.value}
-    return MemberRecord(**options)
+def _is_group(member: _Member) -> bool:
+    return member.type.lower() == "group" if member.type else b"/Groups/" in bytes(member.ref)
