@@ -74,6 +74,15 @@ class EntitySync:
         same_tenant = "AND p.tenant_id = t.tenant_id" if self.in_tenant else ""
         return f"LEFT JOIN {self.table} p ON p.{self.identity} = s.scaikey_id {same_tenant}"
 
+    @property
+    def _free_identity(self) -> str:
+        """SQL for whether no row of others has the ScaiKey id, which one active row may have."""
+        owned = self.ownership_condition.replace("p.", "o.")
+        return (
+            f"NOT EXISTS (SELECT 1 FROM {self.table} o WHERE o.{self.identity} = s.scaikey_id "
+            f"AND o.absent_since IS NULL AND NOT ({owned}))"
+        )
+
     def _differs(self, column: str) -> str:
         sent = f"s.{column} IS NOT NULL AND " if column in self.preserved_columns else ""
         return f"({sent}{is_distinct(f'p.{column}', f's.{column}')})"
@@ -145,7 +154,10 @@ class EntitySync:
             tenant = "COALESCE(p.id, s.new_id)"
         guard = "AND s.skipped <> 1" if self.kind == "tenants" else ""
         if self.ownership_condition:
-            guard = f"AND (p.id IS NULL OR ({self.ownership_condition}))"
+            guard = (
+                f"AND (p.id IS NULL OR ({self.ownership_condition})) "
+                f"AND (p.id IS NOT NULL AND p.absent_since IS NULL OR {self._free_identity})"
+            )
         execute(
             f"""
             INSERT INTO sync_plan

@@ -103,7 +103,9 @@ def plan_changes() -> None:
         LEFT JOIN sw_participants p ON p.scaikey_id = s.scaikey_id AND p.tenant_id = t.tenant_id
         LEFT JOIN sw_roles r ON r.tenant_id = t.tenant_id AND r.slug = x.slug
         LEFT JOIN sw_role_grants g ON g.role_id = r.id AND g.participant_id = p.id
-        WHERE g.id IS NULL AND (p.id IS NULL OR p.participant_type = 'human')
+        WHERE g.id IS NULL AND (p.participant_type = 'human' OR p.id IS NULL AND EXISTS (
+            SELECT 1 FROM sync_plan d
+            WHERE d.kind = 'participants' AND d.action = 'add' AND d.n = s.n))
         """
     )
     if fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:

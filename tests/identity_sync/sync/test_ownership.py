@@ -1,0 +1,285 @@
+"""What belongs to ScaiKey follows it, and nothing else is touched, whatever a run changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from scaiwave.sandbox import Sandbox
+from tenants.models import Participant, Partner, RoleGrant, Tenant
+from tenants.queries.resolve import resolve_participant
+from tenants.services.role_grants import grant_role
+from tenants.services.suspend_participant import resume_participant, suspend_participant
+from tests.identity_sync.sync.helpers import (
+    HOST,
+    LONG_AGO,
+    count_duplicate_names,
+    get_changed_counts,
+    get_changes,
+    list_people_of_tenant,
+    pick_two_people,
+    read_database,
+    read_directory,
+    sync,
+)
+from tests.tenants.factories import make_person, make_tenant
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=30, groups=4),
+]
+
+
+def get_person(scaikey_id: str) -> Participant:
+    return Participant.objects.get(scaikey_id=scaikey_id, absent_since=None)
+
+
+def restore_user(scaikey: Sandbox, person: str, tenant: str) -> None:
+    index = scaikey.directory.people.ids.decode(person)
+    assert index is not None
+    scaikey.directory.people.roster.move(index, (tenant, "ACTIVE"))
+    scaikey.directory.clear_cache()
+
+
+def rename(scaikey: Sandbox, person: str) -> None:
+    scaikey.directory.update_user(person, display_name="Renamed")
+
+
+def suspend(scaikey: Sandbox, person: str) -> None:
+    scaikey.directory.suspend_user(person)
+
+
+def remove(scaikey: Sandbox, person: str) -> None:
+    scaikey.directory.remove_user(person)
+
+
+def move(scaikey: Sandbox, person: str) -> None:
+    *_, last = scaikey.directory.tenants
+    scaikey.directory.move_user(person, last)
+
+
+CHANGES = (rename, suspend, remove, move)
+Change = Callable[[Sandbox, str], None]
+
+
+@pytest.mark.parametrize("participant_type", ["model", "agent", "helper", "bridge", "federated"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_success_a_participant_that_is_not_a_person(
+    scaikey: Sandbox, change: Change, participant_type: str
+) -> None:
+    """Even with the ScaiKey ID of a person who changes."""
+    sync()
+    anna, bert = pick_two_people(scaikey)
+    Participant.objects.filter(scaikey_id=anna).update(participant_type=participant_type)
+    make_person(
+        get_person(bert).tenant, "other", participant_type=participant_type, scaikey_id="usr_other"
+    )
+    others = Participant.objects.exclude(participant_type="human").order_by("pk")
+    before = list(others.values_list())
+    scaikey.directory.set_roles(anna, ["editors"])
+    change(scaikey, anna)
+    change(scaikey, bert)
+
+    report = sync()
+
+    assert report.outcome == "applied"
+    assert list(others.values_list()) == before
+    assert not RoleGrant.objects.exists()
+    assert get_changed_counts(sync()) == {}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_success_a_person_of_a_tenant_without_a_scaikey_id(
+    scaikey: Sandbox, change: Change
+) -> None:
+    sync()
+    anna, _ = pick_two_people(scaikey)
+    local = make_tenant("lab", scaikey_tenant_id=None)
+    make_person(local, "anna", scaikey_id="usr_lab")
+    tenants = Tenant.objects.filter(pk=local.pk)
+    people = Participant.objects.filter(tenant=local).order_by("pk")
+    before = [*tenants.values_list(), *people.values_list()]
+    change(scaikey, anna)
+    scaikey.directory.update_tenant(next(iter(scaikey.directory.tenants)), name="Renamed")
+
+    sync()
+
+    assert [*tenants.values_list(), *people.values_list()] == before
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_success_a_manual_grant(scaikey: Sandbox, change: Change) -> None:
+    sync()
+    anna, _ = pick_two_people(scaikey)
+    holder = get_person(anna)
+    grant_role(
+        operator=HOST,
+        role="tenant_admin",
+        tenant=holder.tenant.slug,
+        holder=anna,
+        is_group=False,
+        now=LONG_AGO,
+    )
+    before = list(RoleGrant.objects.values_list())
+    scaikey.directory.set_roles(anna, [])
+    change(scaikey, anna)
+
+    sync()
+
+    assert list(RoleGrant.objects.values_list()) == before
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_success_a_manual_suspension(scaikey: Sandbox, change: Change) -> None:
+    sync()
+    anna, _ = pick_two_people(scaikey)
+    person = get_person(anna)
+    suspend_participant(
+        operator=HOST, name=anna, reason="", confirm=lambda question: None, now=LONG_AGO
+    )
+    assert get_changed_counts(sync()) == {}
+    change(scaikey, anna)
+
+    sync()
+
+    person.refresh_from_db()
+    assert person.suspended_by_hand_at == LONG_AGO
+    assert person.inactive_reason == "suspended manually"
+    if change in (remove, move):
+        restore_user(scaikey, anna, str(person.tenant.scaikey_tenant_id))
+        sync()
+        person.refresh_from_db()
+        assert (person.absent_since, person.suspended_by_hand_at) == (None, LONG_AGO)
+    resume_participant(operator=HOST, name=anna, reason="", now=LONG_AGO)
+    person.refresh_from_db()
+    assert person.is_active is (change is not suspend)
+
+
+def test_success_a_manual_suspension_of_a_partner(scaikey: Sandbox) -> None:
+    sync()
+    first = next(iter(scaikey.directory.partners))
+    Partner.objects.filter(scaikey_id=first).update(suspended_by_hand_at=LONG_AGO)
+    scaikey.directory.update_partner(first, name="Renamed", status="ACTIVE")
+
+    sync()
+
+    partner = Partner.objects.get(scaikey_id=first)
+    assert (partner.name, partner.suspended_by_hand_at) == ("Renamed", LONG_AGO)
+
+
+def test_success_a_tenant_moves_to_another_partner_and_back(scaikey: Sandbox) -> None:
+    sync()
+    row = next(iter(scaikey.directory.tenants.values()))
+    source = row["partner_id"]
+    target = next(key for key in scaikey.directory.partners if key != source)
+    tenant = Tenant.objects.get(scaikey_tenant_id=row["id"])
+    people = set(Participant.objects.filter(tenant=tenant).values_list("pk", "absent_since"))
+    for partner in (target, source):
+        scaikey.directory.update_tenant(row["id"], partner_id=partner)
+        assert get_changed_counts(sync()) == {"tenants": {"updated": 1}}
+        changes = [change for change in get_changes() if change[0] == "tenants"]
+        assert changes == [("tenants", "update", tenant.name, "partner_id", "changed in ScaiKey")]
+        tenant.refresh_from_db()
+        assert tenant.partner is not None
+        assert tenant.partner.scaikey_id == partner
+        assert read_database() == read_directory(scaikey)
+    assert (
+        set(Participant.objects.filter(tenant=tenant).values_list("pk", "absent_since")) == people
+    )
+
+
+def test_success_two_tenants_swap_slugs_and_partners(scaikey: Sandbox) -> None:
+    sync()
+    first, second, *_ = scaikey.directory.tenants.values()
+    keys = ("slug", "partner_id")
+    old_first, old_second = ({key: row[key] for key in keys} for row in (first, second))
+    scaikey.directory.update_tenant(first["id"], slug="in-between")
+    scaikey.directory.update_tenant(second["id"], **old_first)
+    scaikey.directory.update_tenant(first["id"], **old_second)
+    ids = {tenant.scaikey_tenant_id: tenant.pk for tenant in Tenant.objects.all()}
+
+    assert get_changed_counts(sync()) == {"tenants": {"updated": 2}}
+
+    assert read_database() == read_directory(scaikey)
+    assert {tenant.scaikey_tenant_id: tenant.pk for tenant in Tenant.objects.all()} == ids
+    assert Tenant.objects.get(slug=old_first["slug"]).scaikey_tenant_id == second["id"]
+    assert get_changed_counts(sync()) == {}
+
+
+def test_success_two_people_swap_tenants(scaikey: Sandbox) -> None:
+    sync()
+    first, second, *_ = scaikey.directory.tenants
+    anna, bert = (list_people_of_tenant(scaikey, key)[0]["id"] for key in (first, second))
+    old = {get_person(anna).pk, get_person(bert).pk}
+    scaikey.directory.move_user(anna, second)
+    scaikey.directory.move_user(bert, first)
+
+    report = sync()
+
+    assert get_changed_counts(report)["participants"] == {"added": 2, "deactivated": 2}
+    assert read_database() == read_directory(scaikey)
+    assert not old & {get_person(anna).pk, get_person(bert).pk}
+    assert count_duplicate_names() == 0
+    scaikey.directory.move_user(anna, first)
+    scaikey.directory.move_user(bert, second)
+    sync()
+    assert {get_person(anna).pk, get_person(bert).pk} == old
+    assert get_changed_counts(sync()) == {}
+
+
+def test_success_two_people_swap_e_mail_addresses(scaikey: Sandbox) -> None:
+    sync()
+    anna, bert = pick_two_people(scaikey)
+    before = {key: get_person(key) for key in (anna, bert)}
+    scaikey.directory.update_user(anna, email="in-between@example.org")
+    scaikey.directory.update_user(bert, email=before[anna].email)
+    scaikey.directory.update_user(anna, email=before[bert].email)
+
+    report = sync()
+
+    assert get_changed_counts(report) == {"participants": {"updated": 2}}
+    assert {change[3] for change in get_changes()} == {"email"}
+    assert read_database() == read_directory(scaikey)
+    for key, other in ((anna, bert), (bert, anna)):
+        after = get_person(key)
+        assert (after.pk, after.local_id) == (before[key].pk, before[key].local_id)
+        assert after.display_name == before[key].display_name
+        assert resolve_participant(HOST, before[other].email) == after
+    assert get_changed_counts(sync()) == {}
+
+
+def test_success_an_e_mail_address_changes_in_case_only(scaikey: Sandbox) -> None:
+    sync()
+    anna, _ = pick_two_people(scaikey)
+    before = get_person(anna)
+    scaikey.directory.update_user(anna, email=before.email.upper())
+
+    assert get_changed_counts(sync()) == {"participants": {"updated": 1}}
+
+    after = get_person(anna)
+    assert (after.pk, after.local_id) == (before.pk, before.local_id)
+    assert after.email == before.email.upper() != before.email
+    assert get_changes()[0][3:] == ("email", "changed in ScaiKey")
+    assert resolve_participant(HOST, before.email) == after
+    assert get_changed_counts(sync()) == {}
+
+
+def test_success_a_person_returns_with_other_values(scaikey: Sandbox) -> None:
+    sync()
+    anna, _ = pick_two_people(scaikey)
+    before = get_person(anna)
+    scaikey.directory.remove_user(anna)
+    sync()
+    restore_user(scaikey, anna, str(before.tenant.scaikey_tenant_id))
+    values: dict[str, Any] = {"display_name": "Renamed", "email": "renamed@example.org"}
+    scaikey.directory.update_user(anna, **values)
+
+    report = sync()
+
+    assert get_changed_counts(report)["participants"] == {"restored": 1}
+    after = get_person(anna)
+    assert (after.pk, after.local_id, after.is_active) == (before.pk, before.local_id, True)
+    assert (after.display_name, after.email) == ("Renamed", "renamed@example.org")
+    assert read_database() == read_directory(scaikey)
