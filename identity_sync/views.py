@@ -11,7 +11,7 @@ from django.utils import timezone
 from identity_sync.errors import WebhookSignatureInvalid, WebhookTooLarge
 from identity_sync.services.webhooks.receive import receive_event
 from identity_sync.services.webhooks.signature import HEADER, get_secrets, verify_signature
-from identity_sync.services.webhooks.wake import wake
+from identity_sync.services.webhooks.start import start_processing
 from scaiwave.api import BadApiRequest, LengthRequired, api_view
 from scaiwave.console.output import to_json
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @api_view("POST")
 def scaikey_webhook_view(request: HttpRequest) -> HttpResponseBase:
-    """Store the event and respond at once; a job or another process does the work.
+    """Store the event and respond at once; a job or another process handles it.
 
     The response is ScaiKey's own form, `{"handled": true}` (ScaiKey docs, reference/webhooks), or
     false for a type of event that is ignored.
@@ -38,7 +38,7 @@ def scaikey_webhook_view(request: HttpRequest) -> HttpResponseBase:
         raise
     is_handled = receive_event(body, now=now)
     if is_handled:
-        wake()
+        start_processing()
     answer = to_json({"handled": is_handled}, indent=None)
     return HttpResponse(answer, content_type="application/json")
 

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from scaiwave.doctor.findings import Check
 
 TenantColumnProvider = Callable[[Collection[UUID]], Mapping[UUID, Any]]
-ParticipantFacts = Callable[[UUID], Sequence[tuple[str, Any]]]
+ParticipantDetailProvider = Callable[[UUID], Sequence[tuple[str, Any]]]
 RoleUseFinder = Callable[[UUID, str], Sequence[str]]
 
 _tenant_columns: dict[str, TenantColumnProvider] = {}
-_participant_facts: list[ParticipantFacts] = []
+_participant_details: list[ParticipantDetailProvider] = []
 _role_uses: list[RoleUseFinder] = []
 _health_checks: dict[str, Check] = {}
 _tenant_slug: list[Callable[[str], str | None]] = []
@@ -34,15 +34,15 @@ def get_tenant_columns(tenant_ids: Collection[UUID]) -> dict[str, Mapping[UUID, 
     return {name: provide(tenant_ids) for name, provide in _tenant_columns.items()}
 
 
-def register_participant_facts(provide: ParticipantFacts) -> None:
+def register_participant_details(provide: ParticipantDetailProvider) -> None:
     """Add lines to show-participant: pairs of title and value for a participant."""
-    if provide not in _participant_facts:
-        _participant_facts.append(provide)
+    if provide not in _participant_details:
+        _participant_details.append(provide)
 
 
-def get_participant_facts(participant_id: UUID) -> list[tuple[str, Any]]:
+def get_participant_details(participant_id: UUID) -> list[tuple[str, Any]]:
     """Return every registered line about this participant, in the order of registration."""
-    return [fact for provide in _participant_facts for fact in provide(participant_id)]
+    return [detail for provide in _participant_details for detail in provide(participant_id)]
 
 
 def register_role_uses(find: RoleUseFinder) -> None:

@@ -89,7 +89,7 @@ def show_participant(*, operator: Operator, name: str, tenant: str | None = None
         "other_accounts": _list_other_accounts(operator, person),
         "facts": [
             {"title": title, "value": value}
-            for title, value in registry.get_participant_facts(person.pk)
+            for title, value in registry.get_participant_details(person.pk)
         ],
         "audit_entries": last_audit_entries(audit),
     }

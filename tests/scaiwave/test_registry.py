@@ -17,26 +17,26 @@ def test_success_tenant_columns() -> None:
         registry._tenant_columns.update(before)
 
 
-def test_success_participant_facts_once_and_in_order() -> None:
+def test_success_participant_details_once_and_in_order() -> None:
     def first(participant_id: UUID) -> list[tuple[str, object]]:
         return [("First", participant_id)]
 
     def second(participant_id: UUID) -> list[tuple[str, object]]:
         return [("Second", 1), ("Third", None)]
 
-    before = list(registry._participant_facts)
-    registry._participant_facts.clear()
+    before = list(registry._participant_details)
+    registry._participant_details.clear()
     try:
         for tell in (first, second, first):
-            registry.register_participant_facts(tell)
+            registry.register_participant_details(tell)
         who = uuid4()
-        assert registry.get_participant_facts(who) == [
+        assert registry.get_participant_details(who) == [
             ("First", who),
             ("Second", 1),
             ("Third", None),
         ]
     finally:
-        registry._participant_facts[:] = before
+        registry._participant_details[:] = before
 
 
 def test_success_role_uses_once_and_in_order() -> None:

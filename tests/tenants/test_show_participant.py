@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _no_upper_applications(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_participant_facts", [])
+    monkeypatch.setattr(registry, "_participant_details", [])
 
 
 def show(person: Participant) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def test_success_the_same_user_elsewhere_within_the_scope() -> None:
 
 def test_success_facts_and_audit() -> None:
     anna = make_person(make_tenant())
-    registry.register_participant_facts(lambda key: [("Last sync", f"none for {key}")])
+    registry.register_participant_details(lambda key: [("Last sync", f"none for {key}")])
     record_audit(
         operator=HOST_OPERATOR, action="suspend", subject=anna, tenant=anna.tenant, now=NOW
     )

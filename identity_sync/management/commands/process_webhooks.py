@@ -1,6 +1,6 @@
-"""`scaiwave manage process_webhooks`: work off stored webhooks without Redis.
+"""`scaiwave manage process_webhooks`: handle stored webhooks without Redis.
 
-The web server starts it when a webhook arrives; it ends when none is left.
+The web server starts it when a webhook arrives. It ends when all are handled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scaiwave.locks import lock_file
 
 
 class Command(BaseCommand):
-    help = "Handle the webhooks that are stored, then end. The web server starts it by itself."
+    help = "Handle the stored webhooks. The web server starts this when webhooks arrive."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -43,7 +43,7 @@ from identity_sync.services.sync.removal_limit import (
 from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.scope import SyncScope, resolve_scope
 from identity_sync.services.sync.staging import temporary_tables
-from identity_sync.services.sync.targets import Targets, find_unproven, stage_targets
+from identity_sync.services.sync.targets import Targets, stage_targets, update_unproven
 from identity_sync.services.webhooks import events
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
@@ -133,7 +133,7 @@ def run_sync(options: SyncOptions) -> SyncReport:
         tenant = _require_linked(resolve_tenant(options.operator, options.tenant))
     with options.connect(settings.CONFIG) as client, sync_lock(waits=options.waits):
         history.close_interrupted(_now())
-        covered = events.find_open() if options.is_full else []
+        covered = events.list_unhandled() if options.is_full else []
         run = history.start_run(
             operator=options.operator, trigger=options.trigger, tenant=tenant, now=_now()
         )
@@ -143,7 +143,7 @@ def run_sync(options: SyncOptions) -> SyncReport:
         finally:
             # The lists contain everything that was announced before they were read.
             if run.outcome in (Outcome.APPLIED, Outcome.PARTIAL):
-                events.finish(covered, run=run, now=_now())
+                events.mark_handled(covered, run=run, now=_now())
 
 
 def compute_drift(*, operator: Operator, progress_factory: ProgressFactory) -> SyncReport:
@@ -205,7 +205,7 @@ def _run(context: _SyncContext) -> None:
             unusable = sum(map(len, fetched.unusable.values()))
             stopped = _apply(context, present, confirmation, unusable)
             if options.targets is not None:
-                find_unproven(options.targets)
+                update_unproven(options.targets)
             if options.on_planned:
                 options.on_planned()
     finally:

@@ -1,9 +1,9 @@
 """Stage single records, for a run that reads nothing else: what webhooks announce.
 
-Each target is looked up by its ID and staged as if it had been listed; from there on the run is
-that of a full sync. What a full sync would know from its lists is looked up as well: the tenants of
-people and groups, the partners of tenants, tenants that hold a slug which is given away here, and
-members of a group that are not known here.
+Each target is looked up by its ID and staged as if it had been listed; the rest of the run is the
+same as in a full sync. Records that a full sync would find in its lists are looked up as well: the
+tenants of people and groups, the partners of tenants, tenants whose slug now belongs to another
+one, and members of a group that are not known here.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ Target = tuple[str, str]
 """A kind (partners, tenants, participants, groups) and a ScaiKey ID."""
 
 MAX_UNKNOWN_MEMBERS = 1000
-"""Look-ups of unknown members in one run; the next full sync finds the rest."""
+"""Look-ups of unknown members in one run; the next full sync reads the rest."""
 
 
 @dataclass
 class Targets:
-    """The records of one run.
+    """The records of one run, as ScaiKey IDs by kind.
 
-    `unproven` are those about which the look-ups proved nothing, with the reason; `new_tenants` are
-    the ScaiKey IDs of tenants that were not active here before, whose people and groups the run has
-    not read.
+    `unproven` has the reason for each record about which the look-ups proved nothing. `new_tenants`
+    has the ScaiKey IDs of tenants that were not present here before: the run has not read their
+    people and groups.
     """
 
     ids: dict[str, set[str]]
@@ -64,8 +64,10 @@ class Targets:
 def stage_targets(
     client: ScaiKeyClient, scope: SyncScope, targets: Targets, *, fetched: FetchResult
 ) -> None:
-    """Look the targets up and stage what ScaiKey has of them. Raises `UpstreamUnauthorized`, and
-    what reading the members of groups raises."""
+    """Look up the targets, and stage those that exist.
+
+    Raises `UpstreamUnauthorized`, and the errors of `stage_members`.
+    """
     targets.unproven.clear()
     targets.new_tenants.clear()
     stage_scope(scope)
@@ -75,15 +77,14 @@ def stage_targets(
         stage_records(kind, records.values())
         if kind != "partners" or scope.name == "GLOBAL":
             fetched.kinds.append(kind)
-    copy_rows("targets", ((kind, key) for kind, keys in reader.asked.items() for key in keys))
+    copy_rows("targets", ((kind, key) for kind, keys in reader.looked_up.items() for key in keys))
     with null_progress_factory("Group members") as progress:
         stage_members(client, fetched=fetched, progress=progress, use_scim=False)
     _stage_unknown_members(client)
 
 
-def find_unproven(targets: Targets) -> None:
-    """Add the targets that the confirmation of the run could not decide; leave out those that it
-    could."""
+def update_unproven(targets: Targets) -> None:
+    """Remove the targets that the confirmation has decided, and add those that it could not."""
     decided = {
         (kind, key) for kind, key in fetch("SELECT kind, scaikey_id FROM confirmed_removals")
     }
@@ -98,12 +99,12 @@ def find_unproven(targets: Targets) -> None:
 
 
 class _TargetReader:
-    """Looks targets up, with what they depend on; each record once."""
+    """Looks up targets and the records on which they depend, each once."""
 
     def __init__(self, client: ScaiKeyClient, scope: SyncScope, targets: Targets) -> None:
         self.client, self.scope, self.targets = client, scope, targets
         self.records: dict[str, dict[str, Any]] = {kind: {} for kind in COLLECTIONS}
-        self.asked: dict[str, set[str]] = {kind: set() for kind in COLLECTIONS}
+        self.looked_up: dict[str, set[str]] = {kind: set() for kind in COLLECTIONS}
 
     def read(self) -> None:
         ids = self.targets.ids
@@ -115,14 +116,14 @@ class _TargetReader:
         while self._read_dependencies():
             pass
         known = Tenant.objects.filter(absent_since=None).values_list("scaikey_tenant_id", flat=True)
-        found = set(self.records["tenants"])
-        self.targets.new_tenants |= found - set(known.filter(scaikey_tenant_id__in=found))
-        self._note_unplaced()
+        fetched = set(self.records["tenants"])
+        self.targets.new_tenants |= fetched - set(known.filter(scaikey_tenant_id__in=fetched))
+        self._mark_unplaced()
 
     def _look_up(self, kind: str, ids: Iterable[str]) -> int:
-        """Look up the IDs that were not asked for before; returns how many these were."""
-        new = sorted({key for key in ids if key} - self.asked[kind])
-        self.asked[kind].update(new)
+        """Look up the IDs that were not looked up before, and return their number."""
+        new = sorted({key for key in ids if key} - self.looked_up[kind])
+        self.looked_up[kind].update(new)
         with closing(self.client.look_up_all(COLLECTIONS[kind], new)) as lookups:
             for key, lookup in lookups:
                 if lookup.record is not None:
@@ -133,20 +134,20 @@ class _TargetReader:
         return len(new)
 
     def _look_up_partners(self, ids: Iterable[str]) -> int:
-        """Like `_look_up`; credentials with a narrower scope can read their own partner at most."""
+        """Look up partners; credentials with a narrower scope can read at most their own."""
         if self.scope.name == "GLOBAL":
             return self._look_up("partners", ids)
         own = self.scope.partner_id
-        if not own or own not in set(ids) or own in self.asked["partners"]:
+        if not own or own not in set(ids) or own in self.looked_up["partners"]:
             return 0
-        self.asked["partners"].add(own)
+        self.looked_up["partners"].add(own)
         self.records["partners"] |= {
             record.id: record for record in fetch_own_partner(self.client, own)
         }
         return 1
 
     def _read_dependencies(self) -> int:
-        """Read what the records read so far depend on; returns how many were new."""
+        """Look up the records on which those read so far depend; return how many were new."""
         dependents = (*self.records["participants"].values(), *self.records["groups"].values())
         tenants = self.records["tenants"]
         partner_ids = {tenant.partner_id for tenant in tenants.values()} - {""}
@@ -154,26 +155,26 @@ class _TargetReader:
         partner_ids -= set(known.values_list("scaikey_id", flat=True))
         return (
             self._look_up("tenants", {record.tenant_id for record in dependents})
-            + self._look_up("tenants", self._find_rivals())
+            + self._look_up("tenants", self._find_slug_conflicts())
             + self._look_up("tenants", self._find_tenants_of_missing_partners())
             + self._look_up_partners(partner_ids)
         )
 
-    def _find_rivals(self) -> set[str]:
-        """Local tenants whose slug another one has in ScaiKey now: both may have changed theirs."""
+    def _find_slug_conflicts(self) -> set[str]:
+        """Return the local tenants whose slug another one has in ScaiKey: both may have changed."""
         slugs = {tenant.slug for tenant in self.records["tenants"].values()} - {""}
-        rivals = Tenant.objects.filter(slug__in=slugs).exclude(scaikey_tenant_id=None)
-        return {str(key) for key in rivals.values_list("scaikey_tenant_id", flat=True)}
+        tenants = Tenant.objects.filter(slug__in=slugs).exclude(scaikey_tenant_id=None)
+        return {str(key) for key in tenants.values_list("scaikey_tenant_id", flat=True)}
 
     def _find_tenants_of_missing_partners(self) -> set[str]:
-        missing = self.asked["partners"] - self.records["partners"].keys()
+        missing = self.looked_up["partners"] - self.records["partners"].keys()
         missing -= {key for kind, key in self.targets.unproven if kind == "partners"}
         tenants = Tenant.objects.filter(partner__scaikey_id__in=missing, absent_since=None)
         keys = tenants.exclude(scaikey_tenant_id=None).values_list("scaikey_tenant_id", flat=True)
         return {str(key) for key in keys}
 
     def _find_former_groups(self) -> set[str]:
-        """Groups of which people or groups that return were members: they may be so again."""
+        """Return the groups of returning people and groups: these may be members again."""
         people = Participant.objects.filter(
             scaikey_id__in=self.records["participants"].keys(), absent_since__isnull=False
         )
@@ -187,8 +188,8 @@ class _TargetReader:
         keys = edges.exclude(group__scaikey_id=None).values_list("group__scaikey_id", flat=True)
         return {str(key) for key in keys}
 
-    def _note_unplaced(self) -> None:
-        """A person or a group can't be placed where the look-up of the tenant proved nothing."""
+    def _mark_unplaced(self) -> None:
+        """Mark people and groups as unproven if the look-up of their tenant proved nothing."""
         for kind in ("participants", "groups"):
             for key, record in self.records[kind].items():
                 if reason := self.targets.unproven.get(("tenants", record.tenant_id)):
@@ -198,19 +199,21 @@ class _TargetReader:
 _UNKNOWN_MEMBERS = """
     SELECT DISTINCT s.member_scaikey_id FROM stage_memberships s
     WHERE s.is_group = %s AND NOT EXISTS (
-        SELECT 1 FROM {ours} p
+        SELECT 1 FROM {local} p
         WHERE p.scaikey_id = s.member_scaikey_id AND p.absent_since IS NULL)
       AND NOT EXISTS (SELECT 1 FROM {staged} m WHERE m.scaikey_id = s.member_scaikey_id)
 """
 
 
 def _stage_unknown_members(client: ScaiKeyClient) -> None:
-    """Stage members that are not active here, if they are in a tenant that is staged: their own
-    event may be late, or lost."""
+    """Stage members that are not present here, if their tenant is staged.
+
+    Their own event may be late, or lost.
+    """
     tenants = {row[0] for row in fetch("SELECT scaikey_id FROM stage_tenants")}
     budget = LookupBudget(MAX_UNKNOWN_MEMBERS, None)
     for is_group, kind in ((0, "participants"), (1, "groups")):
-        sql = _UNKNOWN_MEMBERS.format(ours=f"sw_{kind}", staged=f"stage_{kind}")
+        sql = _UNKNOWN_MEMBERS.format(local=f"sw_{kind}", staged=f"stage_{kind}")
         ids = [row[0] for row in fetch(sql, [is_group])]
         records: list[BaseRecord] = []
         with closing(client.look_up_all(COLLECTIONS[kind], budget.limit(ids))) as lookups:

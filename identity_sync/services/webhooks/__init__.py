@@ -1,7 +1,13 @@
 """Webhooks from ScaiKey (ScaiKey docs, reference/webhooks): the fast path of the sync.
 
-`signature` verifies a request, `receive` stores its event, `wake` starts a job or a process, and
-`process` looks up what the stored events name and syncs it. An event is a hint which record to look
-up, nothing more: its data is neither used nor stored, so that its order, repetition and truth don't
-matter. `events` has what becomes of the stored rows.
+A request goes through the modules in this order:
+
+1. `signature` verifies that ScaiKey signed it.
+2. `receive` stores its event.
+3. `start` starts a job or a process.
+4. `process` looks up the records that the stored events name, and syncs them.
+5. `events` sets the state of the stored events: handled, to be tried again, or failed.
+
+An event only names a record to look up. Its data is neither used nor stored, so that the order of
+events, repeated events and wrong data do not matter.
 """

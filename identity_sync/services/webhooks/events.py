@@ -1,4 +1,4 @@
-"""What becomes of stored events: pending, then handled, or failed and left to a full sync."""
+"""The state of stored events: pending, then handled, or failed and left to a full sync."""
 
 from __future__ import annotations
 
@@ -10,32 +10,36 @@ from django.db.models import Q, QuerySet
 
 from identity_sync.models import Outcome, SyncRun, Trigger, WebhookEvent, WebhookState
 from scaiwave.errors import ScaiWaveError
+from scaiwave.sql import batched
 
 MAX_ATTEMPTS = 5
-MAX_BATCH = 500
+MAX_BATCH_EVENTS = 500
 """Events that one run handles."""
 
 
-def pending() -> QuerySet[WebhookEvent]:
+def pending_events() -> QuerySet[WebhookEvent]:
     return WebhookEvent.objects.filter(state=WebhookState.PENDING)
 
 
-def next_batch(now: datetime) -> list[WebhookEvent]:
-    """The events to handle now, oldest first; new ones together, then failed ones one by one, so
-    that one that can't be handled stops no other."""
-    due = pending().filter(Q(next_attempt_at=None) | Q(next_attempt_at__lte=now))
-    batch = list(due.filter(attempts=0).order_by("received_at", "id")[:MAX_BATCH])
+def load_batch(now: datetime) -> list[WebhookEvent]:
+    """Return the events to handle now, oldest first.
+
+    These are all new events, or else one that failed before: an event that can't be handled must
+    not stop others.
+    """
+    due = pending_events().filter(Q(next_attempt_at=None) | Q(next_attempt_at__lte=now))
+    batch = list(due.filter(attempts=0).order_by("received_at", "id")[:MAX_BATCH_EVENTS])
     return batch or list(due.order_by("next_attempt_at", "id")[:1])
 
 
-def find_open() -> list[UUID]:
-    """The events that a full sync covers if it starts to read now."""
-    open_states = (WebhookState.PENDING, WebhookState.FAILED)
-    return list(WebhookEvent.objects.filter(state__in=open_states).values_list("pk", flat=True))
+def list_unhandled() -> list[UUID]:
+    """Return the keys of the events that a full sync covers if it starts to read now."""
+    unhandled = (WebhookState.PENDING, WebhookState.FAILED)
+    return list(WebhookEvent.objects.filter(state__in=unhandled).values_list("pk", flat=True))
 
 
-def finish(pks: Iterable[UUID], *, run: SyncRun | None, now: datetime) -> None:
-    for batch in _batches(list(pks)):
+def mark_handled(pks: Iterable[UUID], *, run: SyncRun, now: datetime) -> None:
+    for batch in batched(pks):
         WebhookEvent.objects.filter(pk__in=batch).update(
             state=WebhookState.HANDLED,
             ended_at=now,
@@ -75,12 +79,7 @@ def delete_old(*, before: datetime) -> None:
 
 
 def _save(event: WebhookEvent) -> None:
-    """Unless a full sync has handled it since it was read."""
+    """Save the state of an event, unless a full sync has handled it since it was read."""
     fields = ("state", "attempts", "next_attempt_at", "ended_at", "error_code", "error_message")
     values = {name: getattr(event, name) for name in (*fields, "run_id")}
-    pending().filter(pk=event.pk).update(**values)
-
-
-def _batches(pks: list[UUID]) -> Iterable[list[UUID]]:
-    for start in range(0, len(pks), MAX_BATCH):
-        yield pks[start : start + MAX_BATCH]
+    pending_events().filter(pk=event.pk).update(**values)

@@ -1,4 +1,4 @@
-"""Work off stored events: look up what they name and sync it."""
+"""Process stored events: look up the records that they name, and sync them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from scaiwave.locks import lock_file, process_lock
 from tenants.models import Tenant
 
 PROCESS_LOCK = "webhooks-process"
-"""The file that is locked while a host has a process of its own for webhooks."""
+"""The file that is locked while a separate process for webhooks runs on this host."""
 
 POLL_SECONDS = 0.5
-"""How often new events are looked for while failed ones wait for their next attempt."""
+"""The interval between queries for new events while failed ones wait for their next attempt."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,16 +33,16 @@ logger = logging.getLogger(__name__)
 def process_events(*, operator: Operator) -> None:
     """Handle the pending events until there are none.
 
-    Only one process does this at a time. What is stored while another one does is seen by that
-    one, since it looks again after it has released the lock. Each run waits for a sync that is in
-    progress.
+    Only one process does this at a time: the others return. It checks for events again after it has
+    released the lock, so that it also handles those for which another process returned. Each run
+    waits for a sync that is in progress.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    while events.pending().exists():
-        with process_lock("webhooks") as free:
-            if not free:
+    while events.pending_events().exists():
+        with process_lock("webhooks") as acquired:
+            if not acquired:
                 return
-            _drain(operator)
+            _process_pending(operator)
     retention = settings.CONFIG.get_int("SCAIWAVE_WEBHOOK_RETENTION_DAYS")
     events.delete_old(before=_now() - timedelta(days=retention))
 
@@ -60,28 +60,28 @@ def process_until_done(*, operator: Operator, lock: int | None) -> bool:
             process_events(operator=operator)
         finally:
             os.close(lock)
-        if not events.pending().exists():
+        if not events.pending_events().exists():
             break
         time.sleep(POLL_SECONDS)  # Another host is handling them.
         lock = lock_file(PROCESS_LOCK)
     return True
 
 
-def _drain(operator: Operator) -> None:
-    while events.pending().exists():
-        if batch := events.next_batch(_now()):
+def _process_pending(operator: Operator) -> None:
+    while events.pending_events().exists():
+        if batch := events.load_batch(_now()):
             _process_batch(operator, batch)
         else:
             time.sleep(POLL_SECONDS)
 
 
 def _process_batch(operator: Operator, batch: list[WebhookEvent]) -> None:
-    """Sync the records of a batch in one run; keep on each event how that ended."""
+    """Sync the records of a batch in one run, and record the result in each event."""
     targets = Targets.from_pairs((event.kind, event.scaikey_id) for event in batch)
     try:
         run_id = _sync(operator, targets=targets)
     except SyncStopped as stopped:
-        # The removal limit and the last super_admin are for a full sync, and people, to decide.
+        # A person decides what exceeds the removal limit or removes the last super_admin.
         for event in batch:
             events.leave_to_full_sync(
                 event, error=stopped, run_id=stopped.report.run_id, now=_now()
@@ -95,12 +95,15 @@ def _process_batch(operator: Operator, batch: list[WebhookEvent]) -> None:
         for event in batch:
             events.retry_later(event, code=ScaiWaveError.code, message="A defect.", now=_now())
     else:
-        _keep_results(batch, targets, run_id)
-        _read_new_tenants(operator, targets)
+        _record_results(batch, targets, run_id)
+        _sync_new_tenants(operator, targets)
 
 
 def _sync(operator: Operator, *, targets: Targets | None = None, tenant: str | None = None) -> UUID:
-    """Returns the ID of the run. Raises what `run_sync` raises, unless only a part was skipped."""
+    """Run a sync, and return the ID of its run.
+
+    Raises the errors of `run_sync`, except the one for a run that skipped a part.
+    """
     options = SyncOptions(
         operator,
         null_progress_factory,
@@ -118,8 +121,8 @@ def _sync(operator: Operator, *, targets: Targets | None = None, tenant: str | N
     return report.run_id
 
 
-def _keep_results(batch: list[WebhookEvent], targets: Targets, run_id: UUID) -> None:
-    """What was looked up in vain is tried again."""
+def _record_results(batch: list[WebhookEvent], targets: Targets, run_id: UUID) -> None:
+    """Mark the events as handled, or to be tried again if their look-up proved nothing."""
     handled = []
     for event in batch:
         reason = targets.unproven.get((event.kind, event.scaikey_id))
@@ -127,11 +130,11 @@ def _keep_results(batch: list[WebhookEvent], targets: Targets, run_id: UUID) -> 
             handled.append(event.pk)
         else:
             events.retry_later(event, code="SW_SYNC_POSTPONED", message=reason, now=_now())
-    events.finish(handled, run=SyncRun.objects.get(pk=run_id), now=_now())
+    events.mark_handled(handled, run=SyncRun.objects.get(pk=run_id), now=_now())
 
 
-def _read_new_tenants(operator: Operator, targets: Targets) -> None:
-    """Read the people and groups of tenants that are new here, as `sync --tenant` does."""
+def _sync_new_tenants(operator: Operator, targets: Targets) -> None:
+    """Sync the people and groups of tenants that are new here, as `sync --tenant` does."""
     tenants = Tenant.objects.filter(
         scaikey_tenant_id__in=targets.new_tenants, absent_since=None
     ).order_by("slug")

@@ -36,10 +36,11 @@ class _Envelope(msgspec.Struct):
 
 
 def receive_event(body: bytes, *, now: datetime) -> bool:
-    """Store the event, once however often it is delivered; returns whether its type is handled.
+    """Store the event, and return whether its type is handled. A repeated event is stored once.
 
-    Every event about a partner, a tenant, a user or a group is: it means that the record may have
-    changed. Raises `WebhookInvalid`, and `WebhookNotStored` if ScaiKey has to deliver it again.
+    All events about a partner, a tenant, a user or a group are handled: each means that the record
+    may have changed. Raises `WebhookInvalid`, and `WebhookNotStored` if ScaiKey must deliver the
+    event again.
     """
     try:
         envelope: _Envelope = get_decoder(_Envelope).decode(body)
@@ -65,7 +66,7 @@ def receive_event(body: bytes, *, now: datetime) -> bool:
 
 
 def _find_subject(envelope: _Envelope) -> tuple[str, str]:
-    """The kind and the ScaiKey ID of the record to look up; empty for a type that is ignored."""
+    """Return the kind and the ScaiKey ID of the record to look up; empty for an ignored type."""
     resource = envelope.resource
     kind = KINDS.get(envelope.event_type.partition(".")[0], "")
     if not kind:
@@ -87,9 +88,9 @@ def _require_id(name: str, value: object) -> str:
 
 
 def _parse_time(value: object) -> datetime | None:
-    """The time of the event; it is only shown, so that an unreadable one is left out."""
+    """Return the time of the event, or None if it is unreadable: it is only shown."""
     try:
-        moment = msgspec.convert(value, datetime)
+        timestamp = msgspec.convert(value, datetime)
     except msgspec.ValidationError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)

@@ -18,23 +18,22 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def get_secrets(config: Configuration) -> list[str]:
-    """The secrets that are accepted: the current one, and the former one while it is rotated.
+    """Return the accepted secrets: the current one, and the previous one while it is rotated.
 
-    Raises `WebhookNotConfigured` without a current one.
+    Raises `WebhookNotConfigured` if there is no current one.
     """
     current = config.get_str("SCAIWAVE_SCAIKEY_WEBHOOK_SECRET")
     if not current:
         raise WebhookNotConfigured("A webhook arrived, but no webhook secret is configured.")
-    former = config.get_str("SCAIWAVE_SCAIKEY_WEBHOOK_SECRET_PREVIOUS")
-    return [current, former] if former else [current]
+    previous = config.get_str("SCAIWAVE_SCAIKEY_WEBHOOK_SECRET_PREVIOUS")
+    return [current, previous] if previous else [current]
 
 
 def verify_signature(header: str, body: bytes, *, secrets: Sequence[str], now: float) -> None:
     """Check that ScaiKey signed these bytes within the last 300 s.
 
     `header` is `t=<Unix seconds>,v1=<hex>`, where `v1` may be repeated. Each digest is compared
-    with each secret, in a time that doesn't depend on which of them fits. Raises
-    `WebhookSignatureInvalid`.
+    with each secret, in constant time. Raises `WebhookSignatureInvalid`.
     """
     timestamp, digests = _parse_header(header)
     if abs(now - int(timestamp)) > TOLERANCE_SECONDS:
@@ -43,7 +42,8 @@ def verify_signature(header: str, body: bytes, *, secrets: Sequence[str], now: f
             "clock."
         )
     expected = [compute_signature(timestamp, body, secret) for secret in secrets]
-    matches = [hmac.compare_digest(one, other) for one in digests for other in expected]
+    # All pairs: the time must not show which of them matches.
+    matches = [hmac.compare_digest(digest, own) for digest in digests for own in expected]
     if not any(matches):
         raise WebhookSignatureInvalid("The signature doesn't match.")
 

@@ -1,4 +1,4 @@
-"""See that stored events are worked off soon, by a job or else by a process of their own."""
+"""Start the processing of stored events: in a job, or else in a separate process."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ _REDIS_TIMEOUT_SECONDS = 2.0
 logger = logging.getLogger(__name__)
 
 
-def wake() -> None:
-    """Start the work, unless it has been started already; returns at once.
+def start_processing() -> None:
+    """Start a job or a process, unless one has been started already, and return at once.
 
-    What fails here is logged only: the event is stored, and the next delivery or full sync handles
-    it.
+    Failures are only logged: the event is stored, and the next delivery or full sync handles it.
     """
     try:
         if not (settings.REDIS_URL and _enqueue()):
@@ -38,7 +37,7 @@ def wake() -> None:
 
 
 def _enqueue() -> bool:
-    """Put a job into the queue unless one waits there; returns whether Redis could be used."""
+    """Enqueue a job unless the queue already has one; return whether Redis could be used."""
     from redis import Redis, RedisError
     from rq import Queue
 
@@ -66,12 +65,12 @@ def _enqueue() -> bool:
 def _start_process() -> None:
     """Start a detached process unless one is running on this host.
 
-    It inherits the locked file, so that no second one is started while it starts, and it is not a
-    child of the web worker: it survives that one and leaves no zombie.
+    It inherits the locked file, so that no second process is started while it starts. It is not a
+    child of the web worker, so it outlives that worker and leaves no zombie.
     """
     descriptor = lock_file(PROCESS_LOCK)
     if descriptor is None:
-        return  # It looks for new events after it has released the lock.
+        return  # The process that has it checks for events again after it has released it.
     try:
         subprocess.run(
             ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, *COMMAND, f"--lock={descriptor}"],
