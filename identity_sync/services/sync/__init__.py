@@ -5,7 +5,8 @@
 1. `scope` reads from the token what the credentials can read.
 2. `fetch` reads the lists into the temporary tables of `staging`, or `targets` the single records
    that webhooks announce.
-3. `confirm` looks up every loss of access by id; `memberships` reads members again.
+3. `claims` finds the rows that would lose access by the lists, and `confirm` looks up each of them
+   by id; `memberships` reads members again.
 4. `plan` compares the staged records with the rows: `entities` (with `tenant_slugs` and
    `local_ids`), `memberships` and `roles` plan their kinds.
 5. `removal_limit` refuses the plan, or skips a part of it, if too many would lose access.

@@ -103,7 +103,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     # Records of a list that can't be used; their rows stay unchanged.
     "unusable_records": ("kind", "scaikey_id", "reason"),
     # Rows that would lose access by the lists, and what the look-ups by id showed: `state` is open,
-    # lost, exists, postponed, inconsistent or assumed (see confirm.py).
+    # lost, exists, postponed, inconsistent or assumed (see claims.py).
     "loss_claims": (
         "kind",
         "scaikey_id",
