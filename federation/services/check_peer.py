@@ -83,17 +83,7 @@ def check_peer(
         comparison = compare_key(known, descriptor)
         if not dry_run:
             peer = save_peer(known, name, descriptor, now)
-            record_audit(
-                operator=operator,
-                action="federation check-peer",
-                subject=peer,
-                now=now,
-                details={
-                    "key_id": comparison.key_id,
-                    "seen": comparison.status.value,
-                    "last_key_id": comparison.last_key_id,
-                },
-            )
+            _record_check(operator, peer, comparison, now)
     # 3. Check this server's side: its policy and its key.
     decision = evaluate_policy(name.text)
     return CheckPeerResult(
@@ -138,6 +128,22 @@ def save_peer(
     peer.last_seen_at = now
     peer.save()
     return peer
+
+
+def _record_check(
+    operator: Operator, peer: KnownPeer, comparison: PeerKeyComparison, now: datetime
+) -> None:
+    record_audit(
+        operator=operator,
+        action="federation check-peer",
+        subject=peer,
+        now=now,
+        details={
+            "key_id": comparison.key_id,
+            "seen": comparison.status.value,
+            "last_key_id": comparison.last_key_id,
+        },
+    )
 
 
 def _build_row(

@@ -168,17 +168,13 @@ def rotate_key(
         )
     # 3. Replace the key, unless another run does so while this one waits for the lock.
     logger.info("Replacing key %s.", old.key_id)
-    with transaction.atomic():
-        lock_keys()
-        current = _require_current_key()
-        rotated = current.pk == old.pk
-        if rotated:
-            _replace_key(operator, current, new, retires_at, now)
+    signing = _replace_key(operator, old, new, retires_at, now)
     # 4. Report the key that signs now, and the one it replaced.
     old.refresh_from_db()
-    signing = new if rotated else current
     return RotateKeyResult(
-        build_key_row(signing, signing, now), build_key_row(old, signing, now), rotated=rotated
+        build_key_row(signing, signing, now),
+        build_key_row(old, signing, now),
+        rotated=signing is new,
     )
 
 
@@ -218,21 +214,28 @@ def _find_key_replaced_since(started_at: datetime, *, current: ServerKey) -> Ser
 
 def _replace_key(
     operator: Operator, old: ServerKey, new: ServerKey, retires_at: datetime, now: datetime
-) -> None:
-    old.retires_at = retires_at
-    old.save(update_fields=["retires_at"])
-    save_key(new)
-    record_audit(
-        operator=operator,
-        action="federation key rotate",
-        subject=new,
-        now=now,
-        details={
-            "public_key": new.public_key,
-            "previous_key_id": old.key_id,
-            "previous_verifies_until": retires_at.isoformat(),
-        },
-    )
+) -> ServerKey:
+    """Replace the old key, unless another run has done so. Return the key that signs now."""
+    with transaction.atomic():
+        lock_keys()
+        current = _require_current_key()
+        if current.pk != old.pk:
+            return current
+        current.retires_at = retires_at
+        current.save(update_fields=["retires_at"])
+        save_key(new)
+        record_audit(
+            operator=operator,
+            action="federation key rotate",
+            subject=new,
+            now=now,
+            details={
+                "public_key": new.public_key,
+                "previous_key_id": current.key_id,
+                "previous_verifies_until": retires_at.isoformat(),
+            },
+        )
+    return new
 
 
 # Revoke

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -154,9 +153,8 @@ def delete_role(
 ) -> DeleteRoleResult:
     """Delete a role without grants.
 
-    `confirm` is called with the question and raises unless the operator agrees.
-
     Rooms that refer to it do not prevent this: no one can read them through the role any longer.
+    `confirm` is called with the question and raises unless the operator agrees.
 
     Raises RoleNotFound, TenantNotFound, AmbiguousName, RoleBuiltIn and RoleInUse.
     """
@@ -173,24 +171,32 @@ def delete_role(
         confirm(
             f"This deletes role {resolved_role.slug} of tenant {resolved_tenant.slug}. Continue?"
         )
-    # A dry run takes no lock, so that no other command has to wait for it.
-    with nullcontext() if dry_run else transaction.atomic():
-        if not dry_run:
-            resolved_role = lock_role(resolved_role, now=now)
+    if dry_run:
+        # It takes no lock, so that no other command has to wait for it.
         _ensure_not_granted(resolved_role)
         row = role_row(resolved_role)
-        if not dry_run:
-            record_audit(
-                operator=operator,
-                action="role delete",
-                subject=resolved_role,
-                tenant=resolved_tenant,
-                now=now,
-                details={"slug": resolved_role.slug, "name": resolved_role.name},
-            )
-            resolved_role.delete()
+    else:
+        row = _delete(operator, resolved_role, resolved_tenant, now)
     uses = find_role_uses(resolved_tenant.pk, row["slug"])
     return DeleteRoleResult(row, resolved_tenant.slug, uses, dry_run=dry_run)
+
+
+def _delete(operator: Operator, role: Role, tenant: Tenant, now: datetime) -> Row:
+    """Delete a role, and return it as it was. Raises `RoleInUse`."""
+    with transaction.atomic():
+        role = lock_role(role, now=now)
+        _ensure_not_granted(role)
+        row = role_row(role)
+        record_audit(
+            operator=operator,
+            action="role delete",
+            subject=role,
+            tenant=tenant,
+            now=now,
+            details={"slug": role.slug, "name": role.name},
+        )
+        role.delete()
+    return row
 
 
 def _ensure_not_granted(role: Role) -> None:

@@ -88,7 +88,25 @@ def exclude_conflicts() -> list[Conflict]:
 
     In `skipped` 1 means that the tenant is left out, 2 that it only does not get its slug.
     """
-    # Of several staged tenants with the same slug, the one that has it already keeps it.
+    _skip_repeated_slugs()
+    _skip_used_slugs()
+    _skip_dependent_tenants()
+    skipped = fetch(
+        """
+        SELECT s.scaikey_id, s.name, s.slug, EXISTS (
+            SELECT 1 FROM sw_tenants o WHERE o.slug = s.slug AND o.scaikey_tenant_id IS NULL)
+        FROM stage_tenants s WHERE s.skipped = 1 ORDER BY s.n
+        """
+    )
+    _keep_slugs_of_existing_tenants()
+    return [
+        Conflict(scaikey_id, name, slug, bool(is_local))
+        for scaikey_id, name, slug, is_local in skipped
+    ]
+
+
+def _skip_repeated_slugs() -> None:
+    """Skip all but one of the staged tenants with the same slug: one that has it keeps it."""
     execute(
         """
         UPDATE stage_tenants SET skipped = 1 WHERE n NOT IN (
@@ -102,6 +120,10 @@ def exclude_conflicts() -> list[Conflict]:
             ) AS ranked WHERE place = 1)
         """
     )
+
+
+def _skip_used_slugs() -> None:
+    """Skip the staged tenants whose slug belongs to a tenant that this run does not change."""
     execute(
         """
         UPDATE stage_tenants SET skipped = 1 WHERE EXISTS (
@@ -115,15 +137,10 @@ def exclude_conflicts() -> list[Conflict]:
                                            WHERE kind = 'tenants')))
         """
     )
-    _skip_dependent_tenants()
-    skipped = fetch(
-        """
-        SELECT s.scaikey_id, s.name, s.slug, EXISTS (
-            SELECT 1 FROM sw_tenants o WHERE o.slug = s.slug AND o.scaikey_tenant_id IS NULL)
-        FROM stage_tenants s WHERE s.skipped = 1 ORDER BY s.n
-        """
-    )
-    # A tenant that is here keeps its slug, and everything else of it follows ScaiKey.
+
+
+def _keep_slugs_of_existing_tenants() -> None:
+    """Let skipped tenants that exist here keep their slug; all else of them follows ScaiKey."""
     execute(
         """
         UPDATE stage_tenants SET skipped = 2, slug = (
@@ -132,10 +149,6 @@ def exclude_conflicts() -> list[Conflict]:
             SELECT 1 FROM sw_tenants t WHERE t.scaikey_tenant_id = stage_tenants.scaikey_id)
         """
     )
-    return [
-        Conflict(scaikey_id, name, slug, bool(is_local))
-        for scaikey_id, name, slug, is_local in skipped
-    ]
 
 
 def _skip_dependent_tenants() -> None:

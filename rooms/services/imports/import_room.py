@@ -140,36 +140,32 @@ def import_room(
 ) -> ImportResult:
     """Create a room, owned by the participant, from the bundle in `file`, which may be a pipe.
 
-    1. Check the permission, find the target, and load the keys that are trusted.
-    2. Clean up after interrupted imports.
-    3. Read and validate the whole bundle, and verify its signature.
-    4. With `once`, return the room of an earlier import of this bundle into the workspace.
-    5. Plan the attachments and check the tenant's limits; a dry run ends here.
-    6. Store the files, then write all rows in one transaction (`_write`).
-
-    `max_bytes` limits the bundle, compressed and decompressed. `key` is trusted besides this
-    server's own keys.
+    `max_bytes` limits the bundle, compressed and decompressed. With `once`, a bundle that was
+    imported into the workspace before is not imported again. `key` is trusted besides this server's
+    own keys.
 
     Raises `TenantNotFound`, `WorkspaceNotFound`, `ParticipantNotFound`, `WorkspaceForbidden`,
     `InvalidKey`, `ImportRefused`, `ImportRunning`, `TenantQuotaExceeded`, `BundleError`, `DiskFull`
     or `DatabaseBusy`; then nothing of the room is left.
     """
+    # 1. Check the permission, find the target, and load the keys that are trusted.
     operator.require(Permission.TRANSFER_ROOMS)
     target = resolve_target(operator, tenant=tenant, workspace=workspace, participant=participant)
     keys = trusted_keys(key)
-
+    # 2. Clean up after interrupted imports.
     if not dry_run:
         clean_up_abandoned(now)
-
+    # 3. Read and validate the whole bundle, and verify its signature.
     with _open_bundle(file, max_bytes, cut_references, progress_factory) as (source, bundle):
         status = check_signature(bundle.signature, keys, required=require_signature)
         context = _ImportContext(operator, target, source, bundle, status, now, progress_factory)
-
+        # 4. With `once`, return the room of an earlier import of this bundle.
         with _lock_bundle(context) if once else nullcontext():
             if once and (existing := _find_imported(context)):
                 return _build_existing_result(existing)
-
+            # 5. Plan the attachments and check the tenant's limits; a dry run ends here.
             plan = _plan_media(context)
+            # 6. Store the files, then write all rows in one transaction.
             room = None if dry_run else _write(context, plan)
             return _build_result(context, plan, room)
 
