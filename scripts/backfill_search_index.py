@@ -35,21 +35,30 @@ def main(words: Sequence[str] | None = None) -> int:
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     add = parser.add_argument
-    add("--execute", action="store_true", help="fill the index, by the workers of the job queue")
-    add("--inline", action="store_true", help="with --execute: in this process, without the queue")
+    add(
+        "--execute",
+        action="store_true",
+        help="indexing by the workers of the job queue; without it, the plan is printed",
+    )
+    add(
+        "--inline",
+        action="store_true",
+        help="with --execute: indexing in this process, without the queue",
+    )
     add("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
     add("--room", help="only this room of the tenant (ID or alias)")
     add(
         "--since",
         metavar="TIME",
-        help="only messages sent or changed since TIME: 2026-11-01, 2026-11-24T09:30, or 7d ago",
+        help="only messages sent or changed since this time (2026-11-01, "
+        "2026-11-24T09:30 or 7d ago)",
     )
     add(
         "--restart",
         action="store_true",
-        help="ignore the progress of an unfinished run and reindex everything",
+        help="indexing from the beginning, without the progress of an unfinished run",
     )
-    add("--json", action="store_true", help="print one JSON document")
+    add("--json", action="store_true", help="output as one JSON document")
     parser.epilog = (
         "exit codes: 0 success; 1 the index does not match the events, or unknown tenant or room; "
         "2 usage, configuration or an unreachable server; 3 not signed in or not permitted"

@@ -31,7 +31,9 @@ def _build_parser() -> ScriptParser:
     )
     add = parser.add_argument
     add(
-        "--execute", action="store_true", help="write what differs; without it, only print the plan"
+        "--execute",
+        action="store_true",
+        help="upload of what differs; without it, the plan is printed",
     )
     add(
         "--prune",
@@ -48,7 +50,7 @@ def _build_parser() -> ScriptParser:
         metavar="DIR",
         help="directory of the pages (default docs/)",
     )
-    add("--json", action="store_true", help="print one JSON document")
+    add("--json", action="store_true", help="output as one JSON document")
     return parser
 
 

@@ -100,26 +100,26 @@ class OperatorCommand(DjangoCommand):
             parser.add_argument(
                 "--dry-run",
                 action="store_true",
-                help="show what would change, without changing anything",
+                help="preview of the changes; nothing is changed",
             )
-        group.add_argument("--json", action="store_true", help="print one JSON document")
+        group.add_argument("--json", action="store_true", help="output as one JSON document")
         group.add_argument(
             "-q",
             "--quiet",
             action="store_true",
-            help="suppress progress and notices (results still go to stdout)",
+            help="no progress and no notices (results still go to stdout)",
         )
         group.add_argument(
             "--no-input",
             action="store_true",
-            help="do not prompt; answer yes to every confirmation",
+            help="no prompts; every confirmation counts as yes",
         )
         if self.destructive:
             parser.add_argument(
                 "--yes",
                 action="store_true",
                 dest="no_input",
-                help="do not ask for confirmation; same as --no-input",
+                help="no confirmation; same as --no-input",
             )
         group.add_argument(
             "-v",
@@ -179,7 +179,8 @@ class OperatorCommand(DjangoCommand):
             line = sys.stdin.readline()
             if not line:
                 raise ConfirmationDeclined(
-                    "Cancelled: no answer given.", fix=f"No changes were made. Pass {flag}."
+                    "Cancelled: no answer was entered.",
+                    fix=f"Run the command again and answer, or pass {flag}.",
                 )
             if answer := line.strip() or default:
                 return answer
@@ -258,13 +259,13 @@ class ListCommand(OperatorCommand):
             help=f"maximum number of results (default {default}{note})",
         )
         parser.add_argument(
-            "--csv", action="store_true", help="print comma-separated values with all columns"
+            "--csv", action="store_true", help="output as comma-separated values, with all columns"
         )
         if self.json_lines:
             parser.add_argument(
                 "--jsonl",
                 action="store_true",
-                help="print one JSON object per line, as rows are read",
+                help="output as one JSON object per line, as rows are read",
             )
         super()._add_common_options(parser)
 

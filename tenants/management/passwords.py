@@ -36,7 +36,8 @@ def read_password(command: OperatorCommand, file: str | None) -> str:
     except EOFError:
         command.output.stderr.write("\n")  # ends the line of the prompt
         raise ConfirmationDeclined(
-            "Cancelled: no password was entered.", fix="No changes were made."
+            "Cancelled: no password was entered. No changes were made.",
+            fix=f"Run the command again and enter one, or pass {FILE_FLAG} FILE.",
         ) from None
 
 

@@ -24,6 +24,7 @@ from tenants.services.role_rules import (
     lock_super_admins,
 )
 from tenants.services.scaikey_lookup import TenantLookup, fetch_scaikey_tenant
+from tenants.services.suspend_tenant import TenantChangeResult, describe_members
 from tenants.services.validators import validate_scaikey_id
 
 if TYPE_CHECKING:
@@ -33,14 +34,11 @@ _LINK_COLUMNS = ("scaikey_tenant_id", "scaikey_status", "absent_since", "updated
 
 
 @dataclass(frozen=True)
-class LinkTenantResult:
-    """`changed` is False if the link already exists, and in a dry run. `next_sync` has the fields
-    that differ in ScaiKey, which the next sync changes: {field: [from, to]}."""
+class LinkTenantResult(TenantChangeResult):
+    """`next_sync` has the fields that differ in ScaiKey, which the next sync changes:
+    {field: [from, to]}."""
 
-    tenant: Row
-    changed: bool
     next_sync: dict[str, list[str]] = field(default_factory=dict)
-    dry_run: bool = False
 
     @property
     def sentence(self) -> str:
@@ -52,10 +50,8 @@ class LinkTenantResult:
         return f"Tenant {slug} is already linked to ScaiKey tenant {scaikey_id}; nothing changed."
 
     def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
         return {
-            "tenant": self.tenant,
-            "changed": self.changed or self.dry_run,
+            **super().document(),
             "next_sync_changes": [
                 {"field": field, "old": old, "new": new}
                 for field, (old, new) in self.next_sync.items()
@@ -159,14 +155,7 @@ def _find_next_sync_changes(
     return {name: [old, new] for name, (old, new) in values.items() if new and new != old}
 
 
-@dataclass(frozen=True)
-class UnlinkTenantResult:
-    """`changed` is False if the tenant was already local, and in a dry run."""
-
-    tenant: Row
-    changed: bool
-    dry_run: bool = False
-
+class UnlinkTenantResult(TenantChangeResult):
     @property
     def sentence(self) -> str:
         slug = self.tenant["slug"]
@@ -175,10 +164,6 @@ class UnlinkTenantResult:
         if self.changed:
             return f"Tenant {slug} unlinked from ScaiKey; it is now local."
         return f"Tenant {slug} is already local; nothing changed."
-
-    def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
-        return {"tenant": self.tenant, "changed": self.changed or self.dry_run}
 
 
 def unlink_tenant(
@@ -211,9 +196,9 @@ def _build_question(tenant: Tenant) -> str:
     if not tenant.is_active and tenant.suspended_by_hand_at is None:
         note = f" The tenant is {tenant.inactive_reason}; it becomes active again."
     return (
-        f"This stops syncs for tenant {tenant.slug}, and blocks sign-in for its people until it is "
-        f"linked again.{note} If ScaiKey still has {tenant.scaikey_tenant_id}, the next full sync "
-        "creates another tenant for it. Continue?"
+        f"This stops syncs for tenant {tenant.slug}, and blocks sign-in for "
+        f"{describe_members(tenant)} until it is linked again.{note} If ScaiKey still has "
+        f"{tenant.scaikey_tenant_id}, the next full sync creates another tenant for it. Continue?"
     )
 
 

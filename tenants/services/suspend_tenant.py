@@ -21,13 +21,19 @@ from tenants.services.validators import validate_reason
 
 
 @dataclass(frozen=True)
-class SuspendTenantResult:
-    """`changed` is False if the tenant was already suspended manually, and in a dry run."""
+class TenantChangeResult:
+    """`changed` is False if there was nothing to change, and in a dry run."""
 
     tenant: Row
     changed: bool
     dry_run: bool = False
 
+    def document(self) -> Row:
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {"tenant": self.tenant, "changed": self.changed or self.dry_run}
+
+
+class SuspendTenantResult(TenantChangeResult):
     @property
     def sentence(self) -> str:
         slug = self.tenant["slug"]
@@ -36,10 +42,6 @@ class SuspendTenantResult:
         if self.changed:
             return f"Tenant {slug} suspended."
         return f"Tenant {slug} is already suspended (manually)."
-
-    def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
-        return {"tenant": self.tenant, "changed": self.changed or self.dry_run}
 
 
 def suspend_tenant(
@@ -70,12 +72,17 @@ def suspend_tenant(
 
 
 def _build_question(tenant: Tenant) -> str:
-    people = Participant.objects.filter(MEMBERS, tenant=tenant).count()
-    blocked = f"all {people:,} people" if people > 1 else pluralize(people, "person", "people")
     return (
-        f"This blocks sign-in for {blocked} in {tenant.slug} until you run `scaiwave admin "
+        f"This blocks sign-in for {describe_members(tenant)} until you run `scaiwave admin "
         f"resume-tenant {tenant.slug}`; syncs do not change this. Continue?"
     )
+
+
+def describe_members(tenant: Tenant) -> str:
+    """Say how many people are active in a tenant: `all 36 people in acme`."""
+    count = Participant.objects.filter(MEMBERS, tenant=tenant).count()
+    people = f"all {count:,} people" if count > 1 else pluralize(count, "person", "people")
+    return f"{people} in {tenant.slug}"
 
 
 def _suspend(
@@ -100,14 +107,7 @@ def _suspend(
     return SuspendTenantResult(tenant_row(tenant), changed=True)
 
 
-@dataclass(frozen=True)
-class ResumeTenantResult:
-    """`changed` is False if the tenant was not suspended manually, and in a dry run."""
-
-    tenant: Row
-    changed: bool
-    dry_run: bool = False
-
+class ResumeTenantResult(TenantChangeResult):
     @property
     def sentence(self) -> str:
         slug, reason = self.tenant["slug"], self.tenant["reason"]
@@ -116,10 +116,6 @@ class ResumeTenantResult:
         if not self.changed:
             return f"Tenant {slug} is not suspended manually; it is {reason or 'active'}."
         return f"Tenant {slug} resumed{f', but it is still {reason}' if reason else ''}."
-
-    def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
-        return {"tenant": self.tenant, "changed": self.changed or self.dry_run}
 
 
 def resume_tenant(

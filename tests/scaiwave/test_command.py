@@ -183,9 +183,9 @@ def test_fail_terminal_is_closed_at_a_question() -> None:
     shown = at_terminal(*LIST, "--act", "ask", keys="\x04")
     assert shown.code == 1
     assert (
-        "Error: Cancelled: no answer given. [SW_DECLINED]\n  Fix: No changes were made. "
-        in shown.out
-    )
+        "Error: Cancelled: no answer was entered. [SW_DECLINED]\n"
+        "  Fix: Run the command again and answer, or pass --which.\n"
+    ) in shown.out.replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize("option", ["--json", "--no-input"])

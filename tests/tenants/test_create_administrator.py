@@ -194,8 +194,8 @@ def test_success_password_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_success_typed_twice_at_a_terminal_and_not_shown(database_url: str, migrated: str) -> None:
     copy_database(migrated, database_url)
     closed = (
-        "Password: \nError: Cancelled: no password was entered. [SW_DECLINED]\n"
-        "  Fix: No changes were made.\n"
+        "Password: \nError: Cancelled: no password was entered. No changes were made. "
+        "[SW_DECLINED]\n  Fix: Run the command again and enter one, or pass --password-file FILE.\n"
     )
     assert typing(END_OF_FILE) == (closed, 1)
     assert typing("first try", "second try", PASSWORD, PASSWORD) == (

@@ -16,6 +16,7 @@ from tests.tenants.factories import (
     NOW,
     make_partner,
     make_partner_admin,
+    make_person,
     make_tenant,
     make_tenant_admin,
     run_command,
@@ -24,8 +25,9 @@ from tests.tenants.factories import (
 pytestmark = pytest.mark.django_db
 
 QUESTION = (
-    "This stops syncs for tenant acme, and blocks sign-in for its people until it is linked again. "
-    "If ScaiKey still has tnt_acme, the next full sync creates another tenant for it. Continue?"
+    "This stops syncs for tenant acme, and blocks sign-in for 0 people in acme until it is linked "
+    "again. If ScaiKey still has tnt_acme, the next full sync creates another tenant for it. "
+    "Continue?"
 )
 
 
@@ -65,6 +67,16 @@ def test_success_again_asks_and_changes_nothing() -> None:
     assert not unlink(confirm=asked.append).changed
     assert asked == [QUESTION]
     assert AuditEntry.objects.count() == 1
+
+
+def test_success_question_counts_the_people_who_can_sign_in() -> None:
+    tenant = make_tenant()
+    for number in range(3):
+        make_person(tenant, f"person-{number}")
+    make_person(tenant, "left", absent_since=NOW)
+    asked: list[str] = []
+    unlink(confirm=asked.append)
+    assert asked == [QUESTION.replace("0 people", "all 3 people")]
 
 
 def test_success_says_when_it_becomes_active_again() -> None:

@@ -35,7 +35,7 @@ class Command(OperatorCommand):
             "--max-foreign-participants",
             type=_parse_limit,
             metavar="N",
-            help="maximum number of participants from other servers in a room, or none",
+            help="maximum number of participants from other servers in a room (`none`: no limit)",
         )
 
     def handle(self, dry_run: bool, **options: Any) -> None:

@@ -43,19 +43,21 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", help="only this tenant: ID or slug")
+        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
         parser.add_argument(
             "--allow-removals",
             type=parse_removals,
             metavar="N",
-            help="allow up to N losses of access in this run, overriding the removal limit",
+            help="maximum number of losses of access in this run, instead of the removal limit",
         )
         parser.add_argument(
             "--allow-no-super-admin",
             action="store_true",
-            help="allow a run that leaves no one with the role super_admin",
+            help="permission to leave no one with the role super_admin",
         )
-        parser.add_argument("--scheduled", action="store_true", help="record cron as the trigger")
+        parser.add_argument(
+            "--scheduled", action="store_true", help="run with the trigger cron in the history"
+        )
 
     def handle(
         self,

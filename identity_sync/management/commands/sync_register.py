@@ -42,23 +42,34 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--url", help="URL of ScaiKey (default SCAIWAVE_SCAIKEY_URL)")
-        add("--name", help="name that ScaiKey's administrators see")
+        add("--url", help="URL of ScaiKey (default: SCAIWAVE_SCAIKEY_URL)")
+        add("--name", help="name of this server in ScaiKey")
         add("--scope", type=str.upper, choices=SCOPES, help="what this server may read in ScaiKey")
         add("--partner-slug", help="partner to register for (with --scope PARTNER)")
         add("--tenant-slug", help="tenant to register for (with --scope TENANT)")
         add("--contact-email", help="e-mail address for questions from ScaiKey's administrators")
-        add("--allow-http", action="store_true", help="register without encryption")
+        add("--allow-http", action="store_true", help="registration without encryption")
         add("--wait", action="store_true", help="wait until the request is approved or rejected")
-        add("--timeout", type=parse_seconds, default=3600, help="seconds to --wait (default 3600)")
-        add("--force", action="store_true", help="register although credentials are configured")
+        add(
+            "--timeout",
+            type=parse_seconds,
+            default=3600,
+            help="maximum number of seconds to --wait (default 3600)",
+        )
+        add(
+            "--force",
+            action="store_true",
+            help="new registration although credentials are configured",
+        )
         group = parser.add_mutually_exclusive_group()
         group.add_argument(
             "--restart",
             action="store_true",
-            help="cancel the pending request and start a new one",
+            help="new request, after the pending one is cancelled",
         )
-        group.add_argument("--cancel", action="store_true", help="cancel the pending request")
+        group.add_argument(
+            "--cancel", action="store_true", help="cancellation of the pending request"
+        )
 
     def handle(self, **options: Any) -> None:
         if options["cancel"]:

@@ -47,7 +47,7 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--no-drift", action="store_true", help="do not read ScaiKey's lists to measure drift"
+            "--no-drift", action="store_true", help="no drift, for which ScaiKey's lists are read"
         )
 
     def handle(self, no_drift: bool, **options: Any) -> None:

@@ -40,18 +40,22 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("room", nargs="?", help="room to export (ID or alias)")
-        add("--tenant", required=True, help="tenant of the room (slug or ID)")
-        add("--output", type=Path, metavar="FILE", help="write to FILE instead of stdout")
-        add("--since", metavar="TIME", help="leave out events sent before TIME")
-        add("--until", metavar="TIME", help="leave out events sent at TIME or later")
-        add("--no-media", action="store_true", help="leave out the attachments' files")
-        add("--all", action="store_true", help="export all rooms of the tenant")
+        add("room", nargs="?", help="room (ID or alias)")
+        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        add("--output", type=Path, metavar="FILE", help="file to write instead of stdout")
+        add("--since", metavar="TIME", help="start of the period: earlier events are left out")
+        add(
+            "--until",
+            metavar="TIME",
+            help="end of the period: events at this time or later are left out",
+        )
+        add("--no-media", action="store_true", help="bundle without the attachments' files")
+        add("--all", action="store_true", help="all rooms of the tenant")
         add(
             "--output-dir",
             type=Path,
             metavar="DIR",
-            help="with --all: write DIR/<room-id>.zip for each room; existing bundles are kept",
+            help="with --all: directory for one <room-id>.zip per room; existing bundles are kept",
         )
 
     def handle(self, room: str | None, output: Path | None, **options: Any) -> None:

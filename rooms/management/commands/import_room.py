@@ -21,27 +21,26 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("workspace", help="workspace for the new room (ID or slug)")
-        add("--tenant", required=True, help="tenant of the workspace (slug or ID)")
+        add("workspace", help="workspace of the new room (slug or ID)")
+        add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         add(
             "--as",
             dest="participant",
             metavar="PARTICIPANT",
             required=True,
-            help="creator of the new room, an owner or editor of the workspace (ID, e-mail or "
-            "@name)",
+            help="creator of the new room: an owner or editor of the workspace (e-mail "
+            "address, @name:server, local ID, ID or ScaiKey ID)",
         )
-        add("--input", metavar="FILE", help="read the bundle from FILE instead of stdin")
+        add("--input", metavar="FILE", help="bundle file to read instead of stdin")
         add(
             "--once",
             action="store_true",
-            help="do nothing if this bundle was already imported into the workspace; report the "
-            "existing room",
+            help="no second import of a bundle into the workspace; the result is the existing room",
         )
         add(
             "--cut-references",
             action="store_true",
-            help="drop references to events that are not in the bundle",
+            help="removal of references to events that are not in the bundle",
         )
         add(
             "--key",
@@ -50,7 +49,7 @@ class Command(OperatorCommand):
         add(
             "--require-signature",
             action="store_true",
-            help="refuse a bundle without a valid signature from a known key",
+            help="failure unless the bundle has a valid signature from a known key",
         )
 
     def handle(self, workspace: str, input: str | None, **options: Any) -> None:  # noqa: A002

@@ -40,8 +40,8 @@ class Command(ListCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
-        add("--type", choices=RoomType.values, help="only rooms of this type")
-        add("--state", choices=RoomState.values, help="only rooms in this state")
+        add("--type", choices=RoomType.values, help="only this type (default all)")
+        add("--state", choices=RoomState.values, help="only this state (default all)")
         add("--workspace", help="only rooms of this workspace (slug or ID)")
         add("--search", metavar="TEXT", help="only rooms with TEXT in their name or alias")
         add(
@@ -51,7 +51,7 @@ class Command(ListCommand):
             help=f"sort column: {', '.join(SORTABLE)} (default name); "
             "a leading minus reverses the order: --sort=-events",
         )
-        add("--reverse", action="store_true", help="reverse the order")
+        add("--reverse", action="store_true", help="reverse sort order")
 
     def load_rows(
         self, tenant: str, sort: str, reverse: bool, limit: int | None, **options: Any

@@ -79,8 +79,20 @@ class Command(BaseCommand):
             help="workspace; created if it does not exist (default seeded)",
         )
         add("--rooms", metavar="N", type=_count, default=1, help="number of rooms (default 1)")
-        add("--events", metavar="N", type=_count, default=1000, help="events per room (1,000)")
-        add("--media", metavar="N", type=_count, default=0, help="files per room (default 0)")
+        add(
+            "--events",
+            metavar="N",
+            type=_count,
+            default=1000,
+            help="number of events per room (default 1,000)",
+        )
+        add(
+            "--media",
+            metavar="N",
+            type=_count,
+            default=0,
+            help="number of files per room (default 0)",
+        )
         add(
             "--media-bytes",
             metavar="N",
@@ -111,7 +123,7 @@ class Command(BaseCommand):
             help=f"room type: {', '.join(RoomType.values)} (default group)",
         )
         add("--seed", metavar="N", type=int, default=1, help="random seed (default 1)")
-        add("--json", action="store_true", help="print one JSON document")
+        add("--json", action="store_true", help="output as one JSON document")
 
     def handle(self, tenant: str, workspace: str, **options: Any) -> None:
         output = Output(sys.stdout, sys.stderr, as_json=options["json"], zone=settings.LOCAL_ZONE)

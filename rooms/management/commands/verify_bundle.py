@@ -26,7 +26,7 @@ class Command(OperatorCommand):
         )
         parser.add_argument(
             "--key",
-            help="public key of the signer (ed25519:…) (default: this server's own keys)",
+            help="public key of the signer (ed25519:…; default: this server's own keys)",
         )
         parser.add_argument(
             "--descriptor",
@@ -37,7 +37,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--require-signature",
             action="store_true",
-            help="fail unless the bundle has a valid signature from a known key",
+            help="failure unless the bundle has a valid signature from a known key",
         )
 
     def handle(self, bundle: str, key: str | None, **options: Any) -> None:

@@ -190,17 +190,16 @@ def export_room(
 ) -> RoomExport:
     """Start the export of a room, named by its ID or alias.
 
-    1. Check the permission and find the room.
-    2. Decrypt the signing key.
-    3. Refuse a room that must not leave its server, and audit the export (`start_export`).
-    4. Return the bundle, which is built while it is read (`_ExportRun.iter_parts`).
-
     Raises `TenantNotFound`, `RoomNotFound`, `AmbiguousName`, `ExportRefused`, `KeyUnreadable` or
     `KeyDamaged`.
     """
+    # 1. Check the permission and find the room.
     operator.require(Permission.TRANSFER_ROOMS)
     resolved = resolve_room(operator, room, tenant=resolve_tenant(operator, tenant))
+    # 2. Decrypt the signing key.
     options = ExportOptions(window, with_media, now, load_signer(now), progress)
+    # 3. Refuse a room that must not leave its server, and audit the export. The bundle is built
+    #    while it is read, by `_ExportRun.iter_parts`.
     return start_export(operator=operator, room=resolved, options=options)
 
 
@@ -269,21 +268,19 @@ class _ExportRun:
         self.event_count = 0
 
     def iter_parts(self) -> Generator[bytes]:
-        """Yield the bundle.
-
-        1. Begin a snapshot, and check the room as it is there.
-        2. Read the senders and attachments, which the manifest lists before the events.
-        3. Write the manifest while the database encodes the events.
-        4. Write the attachments; the snapshot is no longer needed.
-        5. Write the signature and the end of the archive.
-        """
+        """Yield the bytes of the bundle in pieces."""
+        # 1. Begin a snapshot, and check the room as it is there.
         with snapshot() as read_connection:
             self.room = _load_exportable(self.room)
+            # 2. Read the senders and attachments, which the manifest lists before the events.
             self.header, event_total = self._build_header()
+            # 3. Write the manifest while the database encodes the events.
             self.writer = BundleWriter(self.header)
             with closing(self._stream_events(event_total, read_connection)) as events:
                 yield from self.writer.encode_manifest(events)
+        # 4. Write the attachments, which need no snapshot.
         yield from self._iter_attachments()
+        # 5. Write the signature and the end of the archive.
         yield from self.writer.encode_end(events=self.event_count, signer=self.options.signer)
 
     def _build_header(self) -> tuple[ManifestHeader, int]:

@@ -241,27 +241,22 @@ def _plan_media(context: _ImportContext) -> MediaPlan:
 
 
 def _write(context: _ImportContext, plan: MediaPlan) -> Room:
-    """Write the room.
-
-    1. Announce the files and store them.
-    2. Reserve stream positions, before the transaction, so that no other writer has to wait.
-    3. In one transaction: check the target again, write the room with its media and events, check
-       what must be true at the end, and delete the announcement.
-    """
+    """Write the room, and return it."""
     tenant, bundle = context.target.tenant, context.bundle
     hashes = [entry.sha256 for entry in plan.to_store]
+    # 1. Announce the files and store them.
     with import_intent(hashes, operator=context.operator, tenant=tenant, now=context.now) as intent:
         with context.progress_factory("Storing attachments", ColumnType.BYTES) as progress:
             store_files(plan, tenant_id=tenant.pk, open_media=bundle.open_media, progress=progress)
-
+        # 2. Reserve stream positions before the transaction, so that no other writer has to wait.
         total = bundle.counts.kept
         first_position = reserve_positions(tenant.pk, total)
-
+        # 3. In one transaction, check the target again and write the room.
         with transaction.atomic(durable=True):
             target = revalidate_target(context.operator, context.target)
             context = replace(context, target=target)
             room = _write_room(context)
-            # The events need the new IDs of the media.
+            # 4. Write the media, whose new IDs the events need, and the events.
             media_ids = write_media(plan, room=room, now=context.now)
             rewriter = EventRewriter(
                 IdMapper(room.pk), senders=bundle.header.senders, media_ids=media_ids
@@ -269,6 +264,7 @@ def _write(context: _ImportContext, plan: MediaPlan) -> Room:
             destination = EventDestination(room, first_position, rewriter)
             with context.progress_factory("Writing events") as progress:
                 write_events(bundle.iter_events(), destination, total=total, progress=progress)
+            # 5. Check the limits again, and delete the announcement.
             _complete(context, room, plan, intent)
     return room
 

@@ -145,17 +145,8 @@ class _RoomSeeder:
             label=f"{options.seed}/{number}/{options.media_bytes}",
             now=now,
         )
-        first_position = reserve_positions(room.tenant_id, options.events)
         senders = self.participants.senders[: 2 if options.room_type == RoomType.DM else None]
-        plan = RoomPlan(
-            tenant_id=room.tenant_id,
-            room_id=room.pk,
-            senders=[str(sender.pk) for sender in senders],
-            media=[str(file.media_id) for file in files],
-            events=options.events,
-            first_position=first_position,
-            until=now,
-        )
+        plan = self._plan_events(room, senders, files)
         generator = EventGenerator(
             plan, sentences=self.sentences, rng=make_random("talk", options.seed, number)
         )
@@ -172,6 +163,20 @@ class _RoomSeeder:
             "media": len(files),
             "members": len(senders),
         }
+
+    def _plan_events(
+        self, room: Room, senders: list[Participant], files: list[RoomMedia]
+    ) -> RoomPlan:
+        """Reserve the positions of the events, and return who sends what."""
+        return RoomPlan(
+            tenant_id=room.tenant_id,
+            room_id=room.pk,
+            senders=[str(sender.pk) for sender in senders],
+            media=[str(file.media_id) for file in files],
+            events=self.options.events,
+            first_position=reserve_positions(room.tenant_id, self.options.events),
+            until=self.now,
+        )
 
     def _build_room(self, number: int) -> Room:
         options, name = self.options, ROOM_NAMES[number % len(ROOM_NAMES)]

@@ -36,26 +36,31 @@ class Command(BaseCommand):
             default=1,
             help="seed; the same seed and sizes give the same people and IDs (default 1)",
         )
-        add("--latency", type=float, default=0.0, help="delay of each response in seconds")
+        add(
+            "--latency",
+            type=float,
+            default=0.0,
+            help="delay of each response in seconds (default 0)",
+        )
         add(
             "--max-per-page",
             type=_number,
             default=100,
-            help="maximum number of rows a page; larger requests are capped (default 100)",
+            help="maximum number of rows per page; larger requests are capped (default 100)",
         )
         add(
             "--refuse-per-page",
             type=_number,
-            help="maximum number of rows a page; larger requests get 422 (default: none)",
+            help="maximum number of rows per page; larger requests get status 422 (default: none)",
         )
-        add("--no-scim", dest="scim", action="store_false", help="return 404 for SCIM requests")
+        add("--no-scim", dest="scim", action="store_false", help="status 404 for SCIM requests")
         add(
             "--envelope",
             choices=ENVELOPES,
             default=ENVELOPES[0],
             help=f"format of lists (default {ENVELOPES[0]})",
         )
-        add("--auto-approve", action="store_true", help="approve registrations automatically")
+        add("--auto-approve", action="store_true", help="automatic approval of registrations")
         add(
             "--token-lifetime",
             type=_number,
@@ -71,7 +76,7 @@ class Command(BaseCommand):
         add(
             "--webhook-url",
             default="",
-            help="address that changes made through /sandbox/mutate are announced to",
+            help="address to which changes made through /sandbox/mutate are announced",
         )
         add(
             "--state-dir",

@@ -11,8 +11,9 @@ from tenants.services.create_partner import PartnerSpec, create_partner
 
 LIMITS = {
     "max_tenants": "maximum number of tenants (default no limit)",
-    "max_users_per_tenant": "maximum number of people in each of its tenants",
-    "max_applications_per_tenant": "maximum number of applications in each of its tenants",
+    "max_users_per_tenant": "maximum number of people in each of its tenants (default no limit)",
+    "max_applications_per_tenant": "maximum number of applications in each of its tenants (default "
+    "no limit)",
 }
 
 

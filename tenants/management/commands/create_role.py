@@ -14,7 +14,7 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
+        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         parser.add_argument("--slug", required=True, help="short name that rooms refer to: editors")
         parser.add_argument("--name", required=True, help='display name: "Editors"')
 

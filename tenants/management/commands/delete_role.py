@@ -15,8 +15,8 @@ class Command(OperatorCommand):
     destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("role", help="slug or ID")
-        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
+        parser.add_argument("role", help="role (slug or ID)")
+        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
 
     def handle(self, role: str, tenant: str, dry_run: bool, **options: Any) -> None:
         result = delete_role(

@@ -17,15 +17,15 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("role", help="slug or ID")
-        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
+        parser.add_argument("role", help="role (slug or ID)")
+        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         holder = parser.add_mutually_exclusive_group(required=True)
         holder.add_argument(
             "--to",
             metavar="PARTICIPANT",
-            help="e-mail address, @name:server, local id, ID or ScaiKey ID",
+            help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
         )
-        holder.add_argument("--to-group", metavar="GROUP", help="name, ID or ScaiKey ID")
+        holder.add_argument("--to-group", metavar="GROUP", help="group (name, ID or ScaiKey ID)")
 
     def handle(
         self, role: str, tenant: str, to: str | None, to_group: str | None, **options: Any

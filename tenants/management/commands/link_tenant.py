@@ -16,12 +16,12 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="slug or ID")
+        parser.add_argument("tenant", help="tenant (slug or ID)")
         parser.add_argument(
             "--scaikey-tenant-id", metavar="ID", required=True, help="ID in ScaiKey: tnt_8f3a"
         )
         parser.add_argument(
-            "--no-verify", action="store_true", help="do not check the ID against ScaiKey"
+            "--no-verify", action="store_true", help="no check of the ID in ScaiKey"
         )
 
     def handle(

@@ -44,23 +44,25 @@ class Command(ListCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", help="only this tenant, by slug, ID or ScaiKey ID")
+        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
         parser.add_argument("--operator", metavar="NAME", help="only actions of this operator")
         parser.add_argument(
             "--action", metavar="COMMAND", help="only this command, such as create-tenant"
         )
-        parser.add_argument("--subject", metavar="NAME", help="only this subject, by name or ID")
+        parser.add_argument("--subject", metavar="NAME", help="only this subject (name or ID)")
         parser.add_argument(
-            "--since", metavar="WHEN", type=since, help=f"start of the period: {TIME_FORMATS}"
+            "--since", metavar="TIME", type=since, help=f"start of the period: {TIME_FORMATS}"
         )
         parser.add_argument(
             "--until",
-            metavar="WHEN",
+            metavar="TIME",
             type=until,
             help="end of the period (a date includes the whole day)",
         )
-        parser.add_argument("--after", metavar="ID", type=UUID, help="continue after this entry")
-        parser.add_argument("--details", action="store_true", help="add a column with details")
+        parser.add_argument(
+            "--after", metavar="ID", type=UUID, help="entry after which the list continues"
+        )
+        parser.add_argument("--details", action="store_true", help="additional column with details")
 
     def load_rows(self, limit: int | None, after: UUID | None, **options: Any) -> Iterable[Row]:
         filters = AuditFilter(**{name: options[name] for name in FILTER_OPTIONS})

@@ -31,12 +31,12 @@ class Command(ListCommand):
     help = "List the groups of a tenant. The last column includes people in nested groups."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
+        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         parser.add_argument(
             "--status",
             choices=GROUP_STATUSES,
             default="active",
-            help="only with this status; deactivated means removed from ScaiKey (default active)",
+            help="only this status; deactivated means removed from ScaiKey (default active)",
         )
 
     def load_rows(

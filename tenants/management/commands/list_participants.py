@@ -35,15 +35,15 @@ class Command(ListCommand):
     help = "List the participants of a tenant, by name."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
+        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         parser.add_argument(
-            "--status", choices=STATUSES, default="all", help="only with this status (default all)"
+            "--status", choices=STATUSES, default="all", help="only this status (default all)"
         )
         parser.add_argument(
-            "--type", choices=ParticipantType.values, help="only of this type (default all)"
+            "--type", choices=ParticipantType.values, help="only this type (default all)"
         )
         parser.add_argument(
-            "--search", metavar="TEXT", help="part of a name, e-mail address or local id"
+            "--search", metavar="TEXT", help="part of a name, e-mail address or local ID"
         )
 
     def load_rows(

@@ -36,7 +36,7 @@ class Command(ListCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--status", choices=STATUSES, default="all", help="only with this status (default all)"
+            "--status", choices=STATUSES, default="all", help="only this status (default all)"
         )
 
     def load_rows(self, status: str, limit: int | None, **options: Any) -> Iterable[Row]:

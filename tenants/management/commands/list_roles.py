@@ -31,7 +31,7 @@ class Command(ListCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
+        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
 
     def load_rows(self, tenant: str, limit: int | None, **options: Any) -> Iterable[Row]:
         return list_roles(operator=self.operator, tenant=tenant, limit=limit)

@@ -53,12 +53,12 @@ class Command(ListCommand):
             metavar="COLUMN",
             help=f"{', '.join(SORT_KEYS)} (default slug); --sort=-members sorts descending",
         )
-        parser.add_argument("--reverse", action="store_true", help="reverse the sort order")
+        parser.add_argument("--reverse", action="store_true", help="reverse sort order")
         parser.add_argument(
-            "--partner", help="only tenants of this partner, by slug, ID or ScaiKey ID"
+            "--partner", help="only tenants of this partner (slug, ID or ScaiKey ID)"
         )
         parser.add_argument(
-            "--status", choices=STATUSES, default="all", help="only with this status (default all)"
+            "--status", choices=STATUSES, default="all", help="only this status (default all)"
         )
 
     def load_rows(

@@ -14,7 +14,7 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="slug, ID or ScaiKey ID")
+        parser.add_argument("tenant", help="tenant (slug, ID or ScaiKey ID)")
         parser.add_argument("--reason", default="", help="reason for the audit log")
 
     def handle(self, tenant: str, reason: str, dry_run: bool, **options: Any) -> None:

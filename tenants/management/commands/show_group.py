@@ -33,8 +33,8 @@ class Command(OperatorCommand):
     help = "Show a group with its direct and indirect members, and its roles."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("group", help="name, ID or ScaiKey ID")
-        parser.add_argument("--tenant", help="only search this tenant")
+        parser.add_argument("group", help="group (name, ID or ScaiKey ID)")
+        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
 
     def handle(self, group: str, tenant: str | None, **options: Any) -> None:
         document = show_group(operator=self.operator, name=group, tenant=tenant)

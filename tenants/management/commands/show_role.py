@@ -51,10 +51,10 @@ class Command(OperatorCommand):
         parser.add_argument(
             "name",
             metavar="role-or-participant",
-            help="slug or ID of a role; or e-mail address, @name:server, local id or ID of a "
-            "participant",
+            help="role (slug or ID), or participant (e-mail address, @name:server, local "
+            "ID, ID or ScaiKey ID)",
         )
-        parser.add_argument("--tenant", required=True, help="tenant, by slug, ID or ScaiKey ID")
+        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         choice = parser.add_mutually_exclusive_group()
         for entity_type in ("role", "participant"):
             choice.add_argument(
@@ -62,7 +62,7 @@ class Command(OperatorCommand):
                 dest="entity_type",
                 action="store_const",
                 const=entity_type,
-                help=f"treat the name as a {entity_type}, if both exist",
+                help=f"the {entity_type}, if the name matches both",
             )
 
     def handle(self, name: str, tenant: str, entity_type: str | None, **options: Any) -> None:

@@ -52,7 +52,7 @@ class Command(OperatorCommand):
     help = "Show a tenant's status, partner, limits, usage and participants."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="slug, ID or ScaiKey ID")
+        parser.add_argument("tenant", help="tenant (slug, ID or ScaiKey ID)")
 
     def handle(self, tenant: str, **options: Any) -> None:
         now = timezone.now()

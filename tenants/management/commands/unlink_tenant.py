@@ -15,7 +15,7 @@ class Command(OperatorCommand):
     destructive = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="slug, ID or ScaiKey ID")
+        parser.add_argument("tenant", help="tenant (slug, ID or ScaiKey ID)")
 
     def handle(self, tenant: str, dry_run: bool, **options: Any) -> None:
         result = unlink_tenant(

@@ -10,10 +10,10 @@ from tenants.management.arguments import add_limits, limits_from_options
 from tenants.services.update_tenant import TenantUpdate, parse_feature, update_tenant
 
 LIMITS = {
-    "max_participants": "maximum number of active participants, or `none` for no limit",
-    "max_rooms": "maximum number of rooms",
-    "max_storage_mb": "maximum storage in MiB",
-    "max_ai_tokens_month": "maximum AI tokens per month",
+    "max_participants": "maximum number of active participants (`none`: no limit)",
+    "max_rooms": "maximum number of rooms (`none`: no limit)",
+    "max_storage_mb": "maximum storage in MiB (`none`: no limit)",
+    "max_ai_tokens_month": "maximum AI tokens per month (`none`: no limit)",
 }
 
 
@@ -25,7 +25,7 @@ class Command(OperatorCommand):
     changes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="slug, ID or ScaiKey ID")
+        parser.add_argument("tenant", help="tenant (slug, ID or ScaiKey ID)")
         add_limits(parser, **LIMITS)
         parser.add_argument(
             "--feature",
@@ -33,20 +33,20 @@ class Command(OperatorCommand):
             type=parse_feature,
             action="append",
             default=[],
-            help="set a feature, such as search.semantic=true (repeatable)",
+            help="feature to set, such as search.semantic=true (repeatable)",
         )
         parser.add_argument(
             "--remove-feature",
             metavar="KEY",
             action="append",
             default=[],
-            help="remove a feature, before others are set (repeatable)",
+            help="feature to remove before others are set (repeatable)",
         )
         parser.add_argument("--name", help="new full name")
         parser.add_argument("--slug", help="new short name; links with the old one stop working")
         owner = parser.add_mutually_exclusive_group()
-        owner.add_argument("--partner", help="new partner, by slug, ID or ScaiKey ID")
-        owner.add_argument("--no-partner", action="store_true", help="remove the partner")
+        owner.add_argument("--partner", help="new partner (slug, ID or ScaiKey ID)")
+        owner.add_argument("--no-partner", action="store_true", help="tenant without a partner")
 
     def handle(self, tenant: str, **options: Any) -> None:
         update = TenantUpdate(

@@ -22,7 +22,9 @@ def woken(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How often the work was started."""
     settings.CONFIG = load({"SCAIWAVE_SCAIKEY_WEBHOOK_SECRET": SECRET})
     calls: list[int] = []
-    monkeypatch.setattr(views, "start_processing", lambda: calls.append(WebhookEvent.objects.count()))
+    monkeypatch.setattr(
+        views, "start_processing", lambda: calls.append(WebhookEvent.objects.count())
+    )
     return calls
 
 
