@@ -194,14 +194,14 @@ def test_success_looks_again_after_the_lock_is_released(
     """An event that comes between the last look and the release is not left behind."""
     person = list_people(scaikey)[0]["id"]
     store("user.updated", person)
-    real, late = process._drain, iter([True])
+    real, late = process._process_pending, iter([True])
 
     def drain(operator: Operator) -> None:
         real(operator)
         if next(late, False):
             store("user.updated", person)
 
-    monkeypatch.setattr(process, "_drain", drain)
+    monkeypatch.setattr(process, "_process_pending", drain)
     process_events(operator=HOST)
     assert [state for state, _, _ in states()] == ["handled", "handled"]
 
