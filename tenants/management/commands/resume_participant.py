@@ -15,9 +15,10 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "participant", help="e-mail address, @name:server, local id, ID or ScaiKey ID"
+            "participant",
+            help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
         )
-        parser.add_argument("--tenant", help="only search this tenant")
+        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
         parser.add_argument("--reason", default="", help="reason for the audit log")
 
     def handle(
