@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from tests import network
-from tests.environment import own_settings
+from tests import network_guard
 from tests.services.manager import manage_service
 from tests.services.postgres import create_database
 from tests.services.unprivileged_user import ServiceUnavailable
+from tests.settings_env import own_settings
 
 if TYPE_CHECKING:
     from scaiwave.sandbox import Sandbox
@@ -102,16 +102,16 @@ def _touches_database(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def _guarded_network() -> Iterator[None]:
-    with network.guarded():
+    with network_guard.guard_network():
         yield
 
 
 @pytest.fixture(autouse=True)
 def _no_outside_connection() -> Iterator[None]:
-    network.attempts.clear()
+    network_guard.attempts.clear()
     yield
-    if network.attempts:
-        pytest.fail(f"The test tried to connect to {', '.join(network.attempts)}.")
+    if network_guard.attempts:
+        pytest.fail(f"The test tried to connect to {', '.join(network_guard.attempts)}.")
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.environment import own_settings
-from tests.scaiwave.console import CHECKOUT, SCRIPT
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
 from tests.services.postgres import create_database
+from tests.settings_env import own_settings
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from scaiwave.config import load
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ScaiWaveError
 from scaiwave.sandbox import Sandbox
-from tests.authorisation_place import Place
+from tests.authorisation_fixtures import SampleData
 
 ABSENT = "a token is required and absent"
 SUPER = "super_admin"
@@ -34,7 +34,7 @@ OTHER_TENANT = "tenant_admin of another"
 READ = "platform read"
 WRITE = "platform write"
 GARBAGE = "garbage"
-EVERYBODY = (
+OPERATORS = (
     ABSENT,
     SUPER,
     OWN_PARTNER,
@@ -47,8 +47,8 @@ EVERYBODY = (
 )
 
 # Exit codes: 0 done, 1 as if the object did not exist, 3 not permitted.
-NOBODY = dict.fromkeys(EVERYBODY, 3)
-PLATFORM = {**NOBODY, SUPER: 0, WRITE: 0}
+ALL_REFUSED = dict.fromkeys(OPERATORS, 3)
+PLATFORM = {**ALL_REFUSED, SUPER: 0, WRITE: 0}
 """The whole server: its keys, its registration, its partners."""
 LOOK_AT_PLATFORM = {**PLATFORM, READ: 0}
 TENANT = {**PLATFORM, OWN_PARTNER: 0, OTHER_PARTNER: 1}
@@ -56,10 +56,10 @@ TENANT = {**PLATFORM, OWN_PARTNER: 0, OTHER_PARTNER: 1}
 ROOMS = {**TENANT, OWN_TENANT: 0, OTHER_TENANT: 1}
 """Exports and imports of rooms, which tenant administrators may run too."""
 LOOK = {**ROOMS, READ: 0}
-"""Showing one thing of a tenant."""
+"""Shows one object of a tenant."""
 LISTS = {**LOOK, OTHER_PARTNER: 0, OTHER_TENANT: 0}
 """Lists, which contain the objects in the operator's scope."""
-ANYBODY = dict.fromkeys(EVERYBODY, 0)
+ALL_ALLOWED = dict.fromkeys(OPERATORS, 0)
 """Needs no operator, because it uses nothing of the server."""
 
 
@@ -68,8 +68,8 @@ class Row:
     """A command with valid arguments, and the exit code for each operator."""
 
     codes: dict[str, int]
-    arguments: Callable[[Place], list[str]] = lambda place: []
-    seen: Callable[[Place], str] | None = None
+    arguments: Callable[[SampleData], list[str]] = lambda sample: []
+    seen: Callable[[SampleData], str] | None = None
     """Of a list: a value that only operators with the object in their scope may see."""
     blind: frozenset[str] = frozenset({OTHER_PARTNER, OTHER_TENANT})
     keys: int = 1
@@ -78,93 +78,99 @@ class Row:
     """The command has its own transactions, so the test can't run in one."""
 
 
-def of_tenant(*words: str) -> Callable[[Place], list[str]]:
-    return lambda place: [*words, "--tenant", place.tenant.slug]
+def of_tenant(*words: str) -> Callable[[SampleData], list[str]]:
+    return lambda sample: [*words, "--tenant", sample.tenant.slug]
 
 
 ROWS: dict[VerbPath, Row] = {
-    ("sync",): Row(PLATFORM, lambda place: ["--dry-run"]),
-    ("sync", "register"): Row(PLATFORM, lambda place: place.registration()),
-    ("sync", "status"): Row(LISTS, lambda place: ["--no-drift"]),
+    ("sync",): Row(PLATFORM, lambda sample: ["--dry-run"]),
+    ("sync", "register"): Row(PLATFORM, lambda sample: sample.get_registration_arguments()),
+    ("sync", "status"): Row(LISTS, lambda sample: ["--no-drift"]),
     ("sync", "show-config"): Row(LOOK_AT_PLATFORM),
     ("sync", "export-env"): Row(PLATFORM),
-    ("admin", "list-tenants"): Row(LISTS, seen=lambda place: place.tenant.slug),
-    ("admin", "show-tenant"): Row(LOOK, lambda place: [place.tenant.slug]),
+    ("admin", "list-tenants"): Row(LISTS, seen=lambda sample: sample.tenant.slug),
+    ("admin", "show-tenant"): Row(LOOK, lambda sample: [sample.tenant.slug]),
     ("admin", "create-tenant"): Row(
         {**TENANT, OTHER_PARTNER: 0},  # under the partner of the operator who creates it
-        lambda place: ["--slug", "new-one", "--name", "New", "--local"],
+        lambda sample: ["--slug", "new-one", "--name", "New", "--local"],
     ),
     ("admin", "link-tenant"): Row(
         {**TENANT, OWN_PARTNER: 3},  # skipping the check takes more than a partner's token
-        lambda place: [place.local_tenant.slug, "--scaikey-tenant-id", "new", "--no-verify"],
+        lambda sample: [sample.local_tenant.slug, "--scaikey-tenant-id", "new", "--no-verify"],
     ),
-    ("admin", "unlink-tenant"): Row(TENANT, lambda place: [place.tenant.slug, "--no-input"]),
+    ("admin", "unlink-tenant"): Row(TENANT, lambda sample: [sample.tenant.slug, "--no-input"]),
     ("admin", "list-partners"): Row(
         LISTS,
-        seen=lambda place: place.partner.slug,
+        seen=lambda sample: sample.partner.slug,
         blind=frozenset({OTHER_PARTNER, OTHER_TENANT, OWN_TENANT}),
     ),
     ("admin", "list-participants"): Row(LOOK, of_tenant()),
-    ("admin", "show-participant"): Row(LOOK, lambda place: [str(place.anna.pk)]),
-    ("admin", "suspend-participant"): Row(TENANT, lambda place: [str(place.anna.pk), "--no-input"]),
-    ("admin", "resume-participant"): Row(TENANT, lambda place: [str(place.suspended_person.pk)]),
+    ("admin", "show-participant"): Row(LOOK, lambda sample: [str(sample.anna.pk)]),
+    ("admin", "suspend-participant"): Row(
+        TENANT, lambda sample: [str(sample.anna.pk), "--no-input"]
+    ),
+    ("admin", "resume-participant"): Row(TENANT, lambda sample: [str(sample.suspended_person.pk)]),
     ("admin", "list-groups"): Row(LOOK, of_tenant()),
-    ("admin", "show-group"): Row(LOOK, lambda place: [str(place.group.pk)]),
-    ("admin", "update-tenant"): Row(TENANT, lambda place: [place.tenant.slug, "--max-rooms", "9"]),
-    ("admin", "suspend-tenant"): Row(TENANT, lambda place: [place.tenant.slug, "--no-input"]),
-    ("admin", "resume-tenant"): Row(TENANT, lambda place: [place.suspended_tenant.slug]),
-    ("admin", "create-partner"): Row(PLATFORM, lambda place: ["--slug", "west", "--name", "West"]),
+    ("admin", "show-group"): Row(LOOK, lambda sample: [str(sample.group.pk)]),
+    ("admin", "update-tenant"): Row(
+        TENANT, lambda sample: [sample.tenant.slug, "--max-rooms", "9"]
+    ),
+    ("admin", "suspend-tenant"): Row(TENANT, lambda sample: [sample.tenant.slug, "--no-input"]),
+    ("admin", "resume-tenant"): Row(TENANT, lambda sample: [sample.suspended_tenant.slug]),
+    ("admin", "create-partner"): Row(PLATFORM, lambda sample: ["--slug", "west", "--name", "West"]),
     ("admin", "create-administrator"): Row(
-        PLATFORM, lambda place: ["root", "--password-file", place.password_file()]
+        PLATFORM, lambda sample: ["root", "--password-file", sample.write_password_file()]
     ),
     ("admin", "refresh-usage"): Row(PLATFORM),
     ("admin", "audit"): Row(
-        LISTS, lambda place: ["--action", "seen-to"], seen=lambda place: place.tenant.slug
+        LISTS, lambda sample: ["--action", "sample-action"], seen=lambda sample: sample.tenant.slug
     ),
     ("admin", "federation", "key", "generate"): Row(PLATFORM, keys=0),
     ("admin", "federation", "key", "rotate"): Row(PLATFORM),
     ("admin", "federation", "key", "list"): Row(LOOK_AT_PLATFORM),
     ("admin", "federation", "key", "revoke"): Row(
-        PLATFORM, lambda place: [place.key_id(), "--yes"], keys=2
+        PLATFORM, lambda sample: [sample.get_old_key_id(), "--yes"], keys=2
     ),
     ("admin", "federation", "key", "check"): Row(PLATFORM),
     ("admin", "federation", "key", "reencrypt"): Row(PLATFORM),
     ("admin", "federation", "descriptor"): Row(LOOK_AT_PLATFORM),
-    # Nothing answers there, which is found out by those alone who may ask.
+    # No server responds at that address, but only operators with the permission get so far.
     ("admin", "federation", "check-peer"): Row(
-        {**NOBODY, SUPER: 2, WRITE: 2}, lambda place: ["127.0.0.1:1", "--dry-run"]
+        {**ALL_REFUSED, SUPER: 2, WRITE: 2}, lambda sample: ["127.0.0.1:1", "--dry-run"]
     ),
     ("admin", "federation", "policy", "show"): Row(LOOK_AT_PLATFORM),
     ("admin", "federation", "policy", "set"): Row(
-        PLATFORM, lambda place: ["--default-mode", "open"]
+        PLATFORM, lambda sample: ["--default-mode", "open"]
     ),
     ("role", "list"): Row(LOOK, of_tenant()),
     ("role", "show"): Row(LOOK, of_tenant("crew-lead")),
     ("role", "create"): Row(TENANT, of_tenant("--slug", "new-role", "--name", "New")),
-    ("role", "delete"): Row(TENANT, of_tenant("unheld")),
-    ("role", "grant"): Row(TENANT, of_tenant("unheld", "--to-group", "Crew")),
+    ("role", "delete"): Row(TENANT, of_tenant("unused")),
+    ("role", "grant"): Row(TENANT, of_tenant("unused", "--to-group", "Crew")),
     ("role", "revoke"): Row(TENANT, of_tenant("crew-lead", "--from-group", "Crew")),
     ("room", "list"): Row(LOOK, of_tenant()),
-    ("room", "show"): Row(LOOK, lambda place: of_tenant(str(place.room.pk))(place)),
+    ("room", "show"): Row(LOOK, lambda sample: of_tenant(str(sample.room.pk))(sample)),
     ("room", "workspaces"): Row(LOOK, of_tenant()),
     ("room", "search"): Row(LOOK, of_tenant("anything")),
     ("room", "export"): Row(
         ROOMS,
-        lambda place: of_tenant(str(place.room.pk), "--output", f"{place.folder}/out.zip")(place),
+        lambda sample: of_tenant(str(sample.room.pk), "--output", f"{sample.directory}/out.zip")(
+            sample
+        ),
         commits=True,
     ),
     ("room", "import"): Row(
         ROOMS,
-        lambda place: of_tenant("main", "--as", str(place.anna.pk), "--input", place.bundle())(
-            place
-        ),
+        lambda sample: of_tenant(
+            "main", "--as", str(sample.anna.pk), "--input", sample.write_bundle()
+        )(sample),
         commits=True,
     ),
     ("room", "verify"): Row(
-        {**ANYBODY, ABSENT: 3, GARBAGE: 3}, lambda place: [place.bundle()], commits=True
+        {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3}, lambda sample: [sample.write_bundle()], commits=True
     ),
     ("doctor",): Row(LOOK_AT_PLATFORM),
-    ("completion",): Row(ANYBODY, lambda place: ["bash"]),
+    ("completion",): Row(ALL_ALLOWED, lambda sample: ["bash"]),
 }
 
 
@@ -175,83 +181,83 @@ def scaikey() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def place(scaikey: Sandbox, tmp_path: Path) -> Place:
-    return Place.made(scaikey, tmp_path)
+def sample(scaikey: Sandbox, tmp_path: Path) -> SampleData:
+    return SampleData.create(scaikey, tmp_path)
 
 
-def token(scaikey: Sandbox, place: Place, who: str) -> str:
+def make_token(scaikey: Sandbox, sample: SampleData, operator_type: str) -> str:
     claims: dict[str, dict[str, Any]] = {
         SUPER: {"role": "super_admin"},
-        OWN_PARTNER: {"role": "partner_admin", "partner_id": place.partner.scaikey_id},
-        OTHER_PARTNER: {"role": "partner_admin", "partner_id": place.other_partner.scaikey_id},
-        OWN_TENANT: {"role": "tenant_admin", "tenant_id": place.tenant.scaikey_tenant_id},
-        OTHER_TENANT: {"role": "tenant_admin", "tenant_id": place.other_tenant.scaikey_tenant_id},
+        OWN_PARTNER: {"role": "partner_admin", "partner_id": sample.partner.scaikey_id},
+        OTHER_PARTNER: {"role": "partner_admin", "partner_id": sample.other_partner.scaikey_id},
+        OWN_TENANT: {"role": "tenant_admin", "tenant_id": sample.tenant.scaikey_tenant_id},
+        OTHER_TENANT: {"role": "tenant_admin", "tenant_id": sample.other_tenant.scaikey_tenant_id},
     }
     scopes = {READ: "admin:read", WRITE: "admin:write"}
-    if who in claims:
-        return scaikey.issue_token(**claims[who])
-    if who in scopes:
-        return scaikey.issue_platform_token(scope=scopes[who])
-    return "no.token.at-all" if who == GARBAGE else ""
+    if operator_type in claims:
+        return scaikey.issue_token(**claims[operator_type])
+    if operator_type in scopes:
+        return scaikey.issue_platform_token(scope=scopes[operator_type])
+    return "no.token.at-all" if operator_type == GARBAGE else ""
 
 
-def rows(*, commits: bool) -> list[VerbPath]:
+def list_verb_paths(*, commits: bool) -> list[VerbPath]:
     return [words for words in VERBS if words in ROWS and ROWS[words].commits is commits]
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("who", EVERYBODY)
-@pytest.mark.parametrize("words", rows(commits=False), ids=" ".join)
-def test_success_everybody_may_do_what_they_may(
+@pytest.mark.parametrize("operator_type", OPERATORS)
+@pytest.mark.parametrize("words", list_verb_paths(commits=False), ids=" ".join)
+def test_success_only_permitted_operators_succeed(
     words: VerbPath,
-    who: str,
+    operator_type: str,
     scaikey: Sandbox,
-    place: Place,
+    sample: SampleData,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert_permissions(words, who, scaikey, place, settings, monkeypatch)
+    assert_permissions(words, operator_type, scaikey, sample, settings, monkeypatch)
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("who", EVERYBODY)
-@pytest.mark.parametrize("words", rows(commits=True), ids=" ".join)
-def test_success_the_same_of_verbs_with_transactions_of_their_own(
+@pytest.mark.parametrize("operator_type", OPERATORS)
+@pytest.mark.parametrize("words", list_verb_paths(commits=True), ids=" ".join)
+def test_success_only_permitted_operators_succeed_with_commits(
     words: VerbPath,
-    who: str,
+    operator_type: str,
     scaikey: Sandbox,
-    place: Place,
+    sample: SampleData,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert_permissions(words, who, scaikey, place, settings, monkeypatch)
+    assert_permissions(words, operator_type, scaikey, sample, settings, monkeypatch)
 
 
 def assert_permissions(
     words: VerbPath,
-    who: str,
+    operator_type: str,
     scaikey: Sandbox,
-    place: Place,
+    sample: SampleData,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     row = ROWS[words]
     settings.CONFIG = load(
-        {**place.environment, "SCAIWAVE_ADMIN_TOKEN": token(scaikey, place, who)}
+        {**sample.environment, "SCAIWAVE_ADMIN_TOKEN": make_token(scaikey, sample, operator_type)}
     )
-    place.have_keys(row.keys)
-    arguments = row.arguments(place)
-    before = contents(), files(place.folder)
+    sample.create_keys(row.keys)
+    arguments = row.arguments(sample)
+    before = read_tables(), read_files(sample.directory)
     code, out = run(words, arguments, monkeypatch)
-    assert code == row.codes[who], out
+    assert code == row.codes[operator_type], out
     if code:
-        assert (contents(), files(place.folder)) == before
+        assert (read_tables(), read_files(sample.directory)) == before
     if row.seen is not None and code == 0:
-        assert (row.seen(place) in out) is (who not in row.blind)
+        assert (row.seen(sample) in out) is (operator_type not in row.blind)
 
 
 def run(words: VerbPath, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
-    """The exit code, and what was said or raised."""
+    """Return the exit code, and the output or the error."""
     stdout = io.BytesIO()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(stdout, write_through=True))
@@ -267,7 +273,7 @@ def run(words: VerbPath, arguments: list[str], monkeypatch: pytest.MonkeyPatch) 
     return 0, stdout.getvalue().decode(errors="replace")
 
 
-def contents() -> dict[str, list[tuple[Any, ...]]]:
+def read_tables() -> dict[str, list[tuple[Any, ...]]]:
     """Return every row of every table of the suite."""
     return {
         model._meta.db_table: sorted(model._default_manager.values_list(), key=repr)
@@ -276,11 +282,11 @@ def contents() -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-def files(directory: Path) -> dict[Path, bytes]:
+def read_files(directory: Path) -> dict[Path, bytes]:
     """Return the contents of all files in the directory, except for locks."""
     paths = (path for path in directory.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {path: path.read_bytes() for path in paths}
 
 
-def test_success_every_verb_has_a_row() -> None:
+def test_success_every_command_has_a_row() -> None:
     assert set(VERBS) - set(ROWS) == {words for words in VERBS if canonical_path(words)}

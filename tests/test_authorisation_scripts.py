@@ -18,18 +18,18 @@ from scaiwave.config import load
 from scaiwave.errors import ScaiWaveError
 from scaiwave.sandbox import Sandbox
 from tenants.queries import scaigrid_smoke
-from tests.authorisation_place import Place
-from tests.scaiwave.console import CHECKOUT
-from tests.scaiwave.rows import NOW
+from tests.authorisation_fixtures import SampleData
+from tests.scaiwave.cli_helpers import CHECKOUT
+from tests.scaiwave.row_factories import NOW
 from tests.test_authorisation import (
-    EVERYBODY,
+    ALL_REFUSED,
     LOOK_AT_PLATFORM,
-    NOBODY,
+    OPERATORS,
     PLATFORM,
     SUPER,
     WRITE,
-    contents,
-    token,
+    make_token,
+    read_tables,
 )
 
 
@@ -56,13 +56,13 @@ def smoke(operator: Operator) -> int:
     return tested.exit_code
 
 
-# By the name of the file: what it calls once it knows who asks, and the exit code of each.
+# By file name: what the script calls with its operator, and the exit code for each operator.
 SCRIPTS: dict[str, list[tuple[Callable[[Operator], int], dict[str, int]]]] = {
     "backfill_search_index.py": [
         (plan_search, LOOK_AT_PLATFORM),
         (fill_search, PLATFORM),
-        # There is no queue, which is found out by those alone who may ask.
-        (enqueue_search, {**NOBODY, SUPER: 2, WRITE: 2}),
+        # There is no queue, but only operators with the permission get so far.
+        (enqueue_search, {**ALL_REFUSED, SUPER: 2, WRITE: 2}),
     ],
     "scaigrid_service_token_smoke.py": [(smoke, LOOK_AT_PLATFORM)],
 }
@@ -76,41 +76,41 @@ def scaikey() -> Iterator[Sandbox]:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("who", EVERYBODY)
+@pytest.mark.parametrize("operator_type", OPERATORS)
 @pytest.mark.parametrize(("act", "codes"), ACTS)
-def test_success_everybody_may_do_what_they_may(
+def test_success_only_permitted_operators_succeed(
     act: Callable[[Operator], int],
     codes: dict[str, int],
-    who: str,
+    operator_type: str,
     scaikey: Sandbox,
     tmp_path: Path,
     settings: Settings,
 ) -> None:
-    place = Place.made(scaikey, tmp_path)
+    sample = SampleData.create(scaikey, tmp_path)
     settings.CONFIG = load(
-        {**place.environment, "SCAIWAVE_ADMIN_TOKEN": token(scaikey, place, who)}
+        {**sample.environment, "SCAIWAVE_ADMIN_TOKEN": make_token(scaikey, sample, operator_type)}
     )
-    before = contents()
+    before = read_tables()
     try:
-        code, said = act(identify_operator(settings.CONFIG)), ""
+        code, message = act(identify_operator(settings.CONFIG)), ""
     except ScaiWaveError as error:
-        code, said = error.exit_code, f"{error.code}: {error.message}"
-    assert code == codes[who], said
+        code, message = error.exit_code, f"{error.code}: {error.message}"
+    assert code == codes[operator_type], message
     if code:
-        assert contents() == before
+        assert read_tables() == before
 
 
-def test_success_every_script_that_asks_who_acts_is_here() -> None:
-    asking = {
+def test_success_every_script_with_an_operator_has_a_row() -> None:
+    scripts = {
         path.name
         for path in (CHECKOUT / "scripts").glob("*.py")
         if "identify_operator" in path.read_text(encoding="utf-8")
     }
-    assert asking == set(SCRIPTS)
+    assert scripts == set(SCRIPTS)
 
 
-def test_success_an_alias_is_the_same_verb() -> None:
-    """So that what is tested of one holds for both."""
+def test_success_an_alias_is_the_same_command() -> None:
+    """The tests of a command therefore cover its alias."""
     aliases = {words: first for words in VERBS if (first := canonical_path(words))}
     assert {" ".join(words) for words in aliases} == {
         "register",

@@ -23,9 +23,9 @@ from scaiwave.cli.command import ListCommand, OperatorCommand
 from scaiwave.cli.verbs import VERBS, VerbPath, canonical_path
 from scaiwave.config import load
 from scaiwave.sandbox import Sandbox
-from tests.authorisation_place import Place
+from tests.authorisation_fixtures import SampleData
 from tests.rooms.search.factories import backfill
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 from tests.test_authorisation import ROWS, run, scaikey
 
 __all__ = ["scaikey"]
@@ -179,20 +179,20 @@ def of_kind(*kinds: type[Shape], commits: bool) -> list[VerbPath]:
 
 
 @pytest.fixture
-def place(scaikey: Sandbox, tmp_path: Path, settings: Settings) -> Place:
-    place = Place.made(scaikey, tmp_path)
-    rows.event(place.room, 99)
-    environment = {**place.environment, "SCAIWAVE_REQUIRE_ADMIN_TOKEN": "false"}
+def sample(scaikey: Sandbox, tmp_path: Path, settings: Settings) -> SampleData:
+    sample = SampleData.create(scaikey, tmp_path)
+    row_factories.make_event(sample.room, 99)
+    environment = {**sample.environment, "SCAIWAVE_REQUIRE_ADMIN_TOKEN": "false"}
     settings.CONFIG = load(environment)
-    return place
+    return sample
 
 
-def get_arguments(words: VerbPath, place: Place) -> list[str]:
-    place.have_keys(ROWS[words].keys)
+def get_arguments(words: VerbPath, sample: SampleData) -> list[str]:
+    sample.create_keys(ROWS[words].keys)
     if words == ("room", "search"):
         backfill()
-        return ["Grüße", "--tenant", place.tenant.slug]
-    return ROWS[words].arguments(place)
+        return ["Grüße", "--tenant", sample.tenant.slug]
+    return ROWS[words].arguments(sample)
 
 
 def read_document(
@@ -206,20 +206,22 @@ def read_document(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("words", of_kind(List, Item, Act, Report, commits=False), ids=" ".join)
-def test_success_document(words: VerbPath, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert_documented(words, place, monkeypatch)
+def test_success_document(
+    words: VerbPath, sample: SampleData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_documented(words, sample, monkeypatch)
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("words", of_kind(Item, Act, Report, commits=True), ids=" ".join)
 def test_success_document_of_commands_with_transactions(
-    words: VerbPath, place: Place, monkeypatch: pytest.MonkeyPatch
+    words: VerbPath, sample: SampleData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert_documented(words, place, monkeypatch)
+    assert_documented(words, sample, monkeypatch)
 
 
-def assert_documented(words: VerbPath, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    shape, arguments = SHAPES[words], get_arguments(words, place)
+def assert_documented(words: VerbPath, sample: SampleData, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape, arguments = SHAPES[words], get_arguments(words, sample)
     expected = {*shape.others, shape.name} - {""}
     if isinstance(shape, Act):
         expected |= {"changed", "dry_run"}
@@ -281,9 +283,9 @@ def read_page() -> dict[VerbPath, Any]:
 @pytest.mark.django_db
 @pytest.mark.parametrize("words", of_kind(List, commits=False), ids=" ".join)
 def test_success_lists_have_a_limit_and_csv(
-    words: VerbPath, place: Place, monkeypatch: pytest.MonkeyPatch
+    words: VerbPath, sample: SampleData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = get_arguments(words, place)
+    arguments = get_arguments(words, sample)
     first = read_document(words, [*arguments, "--limit=1"], monkeypatch)[SHAPES[words].name]
     assert len(first) == 1
     code, out = run(words, [*arguments, "--limit=1", "--csv"], monkeypatch)

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from scripts.benchmarks.metrics import describe_host, format_table
-from tests.environment import own_settings
+from tests.settings_env import own_settings
 
 TENANTS = 12
 # The console script next to the interpreter.

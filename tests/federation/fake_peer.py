@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from federation.services import ed25519
-from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
 
 PUBLIC_KEY = ed25519.format_public_key(ed25519.derive_public_key(b"\1" * 32))
 OTHER_PUBLIC_KEY = ed25519.format_public_key(ed25519.derive_public_key(b"\2" * 32))

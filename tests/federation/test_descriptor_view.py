@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from tests.scaiwave.console import CHECKOUT, scaiwave
+from tests.scaiwave.cli_helpers import CHECKOUT, run_scaiwave
 
 ADDRESS = "/.well-known/scaiwave/server"
 
@@ -44,8 +44,8 @@ def run_gunicorn() -> Iterator[int]:
 @pytest.mark.usefixtures("server")
 def test_success(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCAIWAVE_SERVER_NAME", "chat.example.com:8448")
-    assert scaiwave("admin", "federation", "key", "generate").code == 0
-    shown = scaiwave("admin", "federation", "descriptor", "--json").out
+    assert run_scaiwave("admin", "federation", "key", "generate").code == 0
+    shown = run_scaiwave("admin", "federation", "descriptor", "--json").out
     with run_gunicorn() as port, closing(http.client.HTTPConnection("127.0.0.1", port)) as peer:
         peer.request("GET", ADDRESS)
         response = peer.getresponse()

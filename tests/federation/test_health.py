@@ -12,7 +12,7 @@ from federation.services.keys import generate_key, rotate_key
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.config import load
 from scaiwave.doctor.findings import State
-from tests.scaiwave.rows import NOW
+from tests.scaiwave.row_factories import NOW
 
 pytestmark = pytest.mark.django_db
 

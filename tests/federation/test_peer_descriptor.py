@@ -23,7 +23,7 @@ from scaiwave.config import load
 from scaiwave.errors import UpstreamUnavailable, UpstreamUnreachable
 from tests.federation.fake_peer import PUBLIC_KEY, FakePeer, build_document, run_peer
 from tests.scaiwave.clients.certificates import Authority
-from tests.scaiwave.clients.loopback import hang_up
+from tests.scaiwave.clients.raw_socket_server import hang_up
 
 NETWORKS = get_peer_networks(load({"SCAIWAVE_PEER_NETWORKS": "127.0.0.0/8"}))
 IMPATIENT = Timeouts(connect=0.3, read=0.3, write=0.3, total=0.3)

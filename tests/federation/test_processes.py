@@ -13,17 +13,17 @@ import pytest
 from cryptography.fernet import Fernet
 
 from tests.identity_sync.sync.processes import Server, wait_for
-from tests.scaiwave.console import Ended, at_terminal, scaiwave, started
+from tests.scaiwave.cli_helpers import ProcessResult, run_at_terminal, run_scaiwave, start_example
 
 pytestmark = pytest.mark.once
 
 KEY = ("admin", "federation", "key")
 REAL = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
-"""`started` and `at_terminal` run a console of their own unless given another one."""
+"""`start_example` and `run_at_terminal` use the settings of the example app unless given others."""
 
 
-def run_key_command(*words: str, **environment: str) -> Ended:
-    return scaiwave(*KEY, *words, **environment)
+def run_key_command(*words: str, **environment: str) -> ProcessResult:
+    return run_scaiwave(*KEY, *words, **environment)
 
 
 def load_current_ids(server: Server) -> list[str]:
@@ -68,7 +68,8 @@ def test_success_two_rotations_at_once_make_one_key(server: Server) -> None:
     with ExitStack() as stack:
         with locked_keys(server):
             rotations = [
-                stack.enter_context(started(*KEY, "rotate", "-v", "2", **REAL)) for _ in range(2)
+                stack.enter_context(start_example(*KEY, "rotate", "-v", "2", **REAL))
+                for _ in range(2)
             ]
             for process in rotations:
                 wait_for_line(process, f"Replacing key {old}.")
@@ -87,7 +88,7 @@ def test_success_rotations_started_together_make_one_key(server: Server) -> None
     """Also if one of them is done before the other has read the keys."""
     assert run_key_command("generate").code == 0
     with ExitStack() as stack:
-        runs = [stack.enter_context(started(*KEY, "rotate", **REAL)) for _ in range(2)]
+        runs = [stack.enter_context(start_example(*KEY, "rotate", **REAL)) for _ in range(2)]
         outs = [process.communicate(timeout=60)[0] for process in runs]
     assert sorted(out.split(" ")[0] for out in outs) == ["Another", "Key"]
     assert count_rows(server) == 2
@@ -96,7 +97,7 @@ def test_success_rotations_started_together_make_one_key(server: Server) -> None
 def test_success_two_generations_at_once_make_one_key(server: Server) -> None:
     with ExitStack() as stack:
         with locked_keys(server):
-            runs = [stack.enter_context(started(*KEY, "generate", **REAL)) for _ in range(3)]
+            runs = [stack.enter_context(start_example(*KEY, "generate", **REAL)) for _ in range(3)]
             if server.is_postgres:  # On SQLite writers wait for each other as it is.
                 wait_for(lambda: server.locks("NOT granted") == len(runs))
         ended = [process.communicate(timeout=60) for process in runs]
@@ -115,7 +116,7 @@ def test_success_killed_rotations_leave_usable_keys(server: Server) -> None:
     assert run_key_command("generate").code == 0
     for _ in range(6):
         before = count_rows(server)
-        with started(*KEY, "rotate", "-v", "2", **REAL) as process:
+        with start_example(*KEY, "rotate", "-v", "2", **REAL) as process:
             wait_for_line(process, "Replacing key")
             time.sleep(rng.uniform(0, 0.02))
             process.kill()
@@ -156,7 +157,7 @@ def test_success_revoked_and_generated_again(server: Server) -> None:
     refused = run_key_command("revoke", key_id)
     assert (refused.code, refused.out) == (2, "")
     assert "[SW_CONFIRMATION_NEEDED]" in refused.err
-    declined = at_terminal(*KEY, "revoke", key_id, keys="no\n", **REAL)
+    declined = run_at_terminal(*KEY, "revoke", key_id, keys="no\n", **REAL)
     assert (declined.code, load_current_ids(server)) == (1, [key_id])
     assert (
         "nothing is signed until you generate a new one. Continue? [y/N] "
@@ -175,7 +176,7 @@ def test_success_revoked_and_generated_again(server: Server) -> None:
 def test_success_a_terminal_of_80_columns_folds_nothing_of_a_key(server: Server) -> None:
     run_key_command("generate")
     run_key_command("rotate")
-    lines = at_terminal(*KEY, "list", **REAL).out.splitlines()
+    lines = run_at_terminal(*KEY, "list", **REAL).out.splitlines()
     rows = [line for line in lines if "signing" in line or "verifying" in line]
     assert [row.split()[1:] for row in rows] == [["signing", "365"], ["verifying", "30"]]
     assert "A wider terminal also shows: Created, Signs from, Verifies until." in lines[-1]
@@ -183,21 +184,22 @@ def test_success_a_terminal_of_80_columns_folds_nothing_of_a_key(server: Server)
 
 def test_success_policy_and_descriptor(server: Server) -> None:
     policy = ("admin", "federation", "policy")
-    ended = scaiwave(*policy, "set", "--default-mode", "invite_only", "--allow-peer", "a.example",
-                     "--allow-peer", "b.example", "--max-foreign-participants", "50")  # fmt: skip
+    options = ("--default-mode", "invite_only", "--max-foreign-participants", "50")
+    peers = ("--allow-peer", "a.example", "--allow-peer", "b.example")
+    ended = run_scaiwave(*policy, "set", *options, *peers)
     assert (ended.code, len(ended.out.splitlines())) == (0, 3)
-    ended = scaiwave(*policy, "set", "--max-foreign-participants", "none", "--remove-peer",
-                     "b.example", "--json")  # fmt: skip
-    shown = json.loads(scaiwave(*policy, "show", "--json").out)
+    options = ("--max-foreign-participants", "none", "--remove-peer", "b.example")
+    ended = run_scaiwave(*policy, "set", *options, "--json")
+    shown = json.loads(run_scaiwave(*policy, "show", "--json").out)
     assert shown["policy"] == json.loads(ended.out)["policy"]
     assert shown["policy"]["allowed_peers"] == ["a.example"]
     assert shown["policy"]["max_foreign_participants_per_room"] is None
-    assert "invite_only" in scaiwave(*policy, "show").out
+    assert "invite_only" in run_scaiwave(*policy, "show").out
     for limit in ("-1", "many"):
-        refused = scaiwave(*policy, "set", f"--max-foreign-participants={limit}")
+        refused = run_scaiwave(*policy, "set", f"--max-foreign-participants={limit}")
         assert (refused.code, "[SW_USAGE]" in refused.err) == (2, True)
     plain, as_json = (
-        scaiwave("admin", "federation", "descriptor", *words, SCAIWAVE_SERVER_NAME="a.example")
+        run_scaiwave("admin", "federation", "descriptor", *words, SCAIWAVE_SERVER_NAME="a.example")
         for words in ((), ("--json",))
     )
     assert plain.out == as_json.out
@@ -205,5 +207,5 @@ def test_success_policy_and_descriptor(server: Server) -> None:
     assert plain.err.startswith(
         "Peers fetch it from https://a.example/.well-known/scaiwave/server.\n"
     )
-    ended = scaiwave("admin", "federation", "descriptor", SCAIWAVE_SERVER_NAME="https://a/")
+    ended = run_scaiwave("admin", "federation", "descriptor", SCAIWAVE_SERVER_NAME="https://a/")
     assert (ended.code, "Peers fetch it" in ended.err) == (0, False)

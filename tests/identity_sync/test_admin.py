@@ -6,17 +6,17 @@ from django.urls import reverse
 
 from identity_sync.models import SyncChange, SyncRun
 from tenants.models import AdminUser
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db
 
 
 def test_success_run_says_what_it_did_and_what_failed() -> None:
-    rows.everything(1)
+    row_factories.make_row_of_every_model(1)
     SyncRun.objects.create(
         operator="root",
         outcome="refused",
-        started_at=rows.NOW,
+        started_at=row_factories.NOW,
         error_code="SW_SYNC_REMOVAL_LIMIT",
         error_message="Too many losses.",
         counts={
@@ -39,7 +39,7 @@ def test_success_run_says_what_it_did_and_what_failed() -> None:
 
 
 def test_success_old_changes_of_held_rows_are_shown_as_skipped() -> None:
-    rows.everything(1)
+    row_factories.make_row_of_every_model(1)
     change = SyncChange.objects.get(kind="participants")
     SyncChange.objects.filter(pk=change.pk).update(action="held")
     client = Client()
@@ -56,7 +56,7 @@ def test_success_old_changes_of_held_rows_are_shown_as_skipped() -> None:
 
 
 def test_success_a_change_leads_to_its_subject() -> None:
-    rows.everything(1)
+    row_factories.make_row_of_every_model(1)
     change = SyncChange.objects.get(kind="participants")
     client = Client()
     client.force_login(AdminUser.objects.create_superuser("root"))

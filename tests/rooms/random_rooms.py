@@ -15,7 +15,7 @@ from rooms.models import Event, Room, RoomMedia
 from scaiwave.ids import new_id
 from tenants.models import Participant
 from tests.rooms.imports.factories import ImportTargetRows
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 
 SENDERS = ("human", "model", "federated", "bridge")
 
@@ -119,7 +119,7 @@ rooms = st.builds(
 def create_room(drawn: Drawn, home: ImportTargetRows) -> Room:
     """The room in the database, its files in the store."""
     people = [_person(home, kind) for kind in SENDERS]
-    room = rows.room(home.workspace, home.anna, **drawn.room)
+    room = row_factories.make_room(home.workspace, home.anna, **drawn.room)
     media = [_media(room, file) for file in drawn.files]
     ids = [new_id() for _ in drawn.events]
     for position, (key, given) in enumerate(zip(ids, drawn.events, strict=True), 1):
@@ -150,12 +150,12 @@ def create_room(drawn: Drawn, home: ImportTargetRows) -> Room:
 def _person(home: ImportTargetRows, kind: str) -> Participant:
     server = "far.example" if kind == "federated" else ""
     given = {"participant_type": kind, "server_name": server, "avatar_url": f"https://x/{kind}"}
-    return rows.participant(home.tenant, f'"{kind}" \\ 東', **given)
+    return row_factories.make_participant(home.tenant, f'"{kind}" \\ 東', **given)
 
 
 def _media(room: Room, file: dict[str, Any]) -> str:
     digest = sha256(file["data"]).hexdigest()
-    media = rows.media(
+    media = row_factories.make_media(
         room.tenant,
         sha256=digest,
         size=len(file["data"]),
@@ -164,7 +164,7 @@ def _media(room: Room, file: dict[str, Any]) -> str:
     )
     for name in file["names"]:
         RoomMedia.objects.create(
-            tenant=room.tenant, room=room, media=media, name=name, created_at=rows.NOW
+            tenant=room.tenant, room=room, media=media, name=name, created_at=row_factories.NOW
         )
     if file["is_there"] and file["status"] != "infected":
         default_storage.save(media.storage_name, ContentFile(file["data"]))

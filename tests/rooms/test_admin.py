@@ -5,7 +5,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tenants.models import AdminUser
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db
 
@@ -18,11 +18,13 @@ def client() -> Client:
 
 
 def test_success_events_of_a_room_are_newest_first_and_cut_short(client: Client) -> None:
-    tenant = rows.tenant()
-    lobby = rows.room(rows.workspace(tenant), rows.participant(tenant))
+    tenant = row_factories.make_tenant()
+    lobby = row_factories.make_room(
+        row_factories.make_workspace(tenant), row_factories.make_participant(tenant)
+    )
     for position, body in ((2, "b" * 500), (3, "<i>hello</i>"), (1, "first")):
-        rows.event(lobby, position, content={"body": body})
-    rows.event(lobby, 4, event_type="swp.room.topic", content={"topic": "Grüße"})
+        row_factories.make_event(lobby, position, content={"body": body})
+    row_factories.make_event(lobby, 4, event_type="swp.room.topic", content={"topic": "Grüße"})
     url = reverse("admin:rooms_event_changelist")
     response = client.get(url, {"room__id__exact": str(lobby.pk)})
     positions = [event.stream_position for event in response.context["cl"].result_list]
@@ -35,9 +37,11 @@ def test_success_events_of_a_room_are_newest_first_and_cut_short(client: Client)
 
 
 def test_success_content_is_laid_out_on_its_page(client: Client) -> None:
-    tenant = rows.tenant()
-    lobby = rows.room(rows.workspace(tenant), rows.participant(tenant))
-    event = rows.event(lobby, 1, content={"body": "東京", "mentions": []})
+    tenant = row_factories.make_tenant()
+    lobby = row_factories.make_room(
+        row_factories.make_workspace(tenant), row_factories.make_participant(tenant)
+    )
+    event = row_factories.make_event(lobby, 1, content={"body": "東京", "mentions": []})
     page = client.get(reverse("admin:rooms_event_change", args=[event.pk])).content.decode()
     laid_out = "<pre>{\n  &quot;body&quot;: &quot;東京&quot;,\n  &quot;mentions&quot;: []\n}</pre>"
     assert laid_out in page

@@ -12,7 +12,7 @@ from scaiwave.auth.operators import get_host_operator
 from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY
 from tests.rooms.round_trip import ReadBundle, find_differences, read_bundle
 from tests.rooms.test_round_trip import a_home, export_bytes, target
-from tests.scaiwave.rows import NOW
+from tests.scaiwave.row_factories import NOW
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,8 +9,8 @@ from rooms.models import ImportIntent
 from rooms.queries.health import check_imports, check_media_store, clean_up_imports
 from scaiwave.config import load
 from scaiwave.doctor.findings import Finding, State
-from tests.scaiwave import rows
-from tests.scaiwave.rows import NOW
+from tests.scaiwave import row_factories
+from tests.scaiwave.row_factories import NOW
 
 
 def summarize(findings: Iterator[Finding]) -> list[tuple[State, str]]:
@@ -36,7 +36,7 @@ def test_fail_a_store_that_is_a_file(media_root: Path) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_success_cleans_up_after_an_interrupted_import(media_root: Path) -> None:
-    tenant = rows.tenant()
+    tenant = row_factories.make_tenant()
     ImportIntent.objects.create(tenant=tenant, hashes=["a" * 64], operator="root", started_at=NOW)
     leftover = media_root / "tenant" / str(tenant.pk) / ("a" * 64)
     leftover.parent.mkdir(parents=True)

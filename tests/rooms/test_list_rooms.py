@@ -14,8 +14,16 @@ from rooms.queries.rooms import list_rooms
 from scaiwave.errors import UsageError
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
-from tests.scaiwave.rows import NOW, event, media, participant, room, tenant, workspace
-from tests.tenants.factories import HOST_OPERATOR, make_tenant, make_tenant_admin, run_command
+from tests.scaiwave.row_factories import (
+    NOW,
+    make_event,
+    make_media,
+    make_participant,
+    make_room,
+    make_tenant,
+    make_workspace,
+)
+from tests.tenants.factories import HOST_OPERATOR, make_tenant_admin, run_command
 
 pytestmark = pytest.mark.django_db
 
@@ -33,14 +41,14 @@ def join(joined: Room, person: Participant, membership: str = "join") -> None:
 @pytest.fixture
 def acme() -> Tenant:
     """Create four rooms, one without a name, and one of another tenant."""
-    acme, other = tenant(), tenant("other")
-    main, side = workspace(acme), workspace(acme, "side")
-    anna = participant(acme)
-    room(main, anna, "beta", room_alias="second", state="archived")
-    room(main, anna, "Alpha", room_type="public", room_alias="launch")
-    room(side, anna, "Übung", room_type="incognito")
-    room(side, anna, "", room_type="dm")
-    room(workspace(other), participant(other, "olga"), "Elsewhere")
+    acme, other = make_tenant(), make_tenant("other")
+    main, side = make_workspace(acme), make_workspace(acme, "side")
+    anna = make_participant(acme)
+    make_room(main, anna, "beta", room_alias="second", state="archived")
+    make_room(main, anna, "Alpha", room_type="public", room_alias="launch")
+    make_room(side, anna, "Übung", room_type="incognito")
+    make_room(side, anna, "", room_type="dm")
+    make_room(make_workspace(other), make_participant(other, "olga"), "Elsewhere")
     return acme
 
 
@@ -72,18 +80,22 @@ def test_success_search_of_name_and_alias(acme: Tenant, search: str, expected: l
 
 
 def test_success_figures_of_each_room() -> None:
-    acme, other = tenant(), tenant("other")
-    main, anna, berta = workspace(acme), participant(acme), participant(acme, "berta")
-    lobby, empty = room(main, anna), room(main, anna, "Quiet")
+    acme, other = make_tenant(), make_tenant("other")
+    main, anna, berta = (
+        make_workspace(acme),
+        make_participant(acme),
+        make_participant(acme, "berta"),
+    )
+    lobby, empty = make_room(main, anna), make_room(main, anna, "Quiet")
     join(lobby, anna)
     join(lobby, berta, "leave")
     join(empty, berta, "invite")
     for position in (3, 1, 2):
-        event(lobby, position, created_at=NOW + timedelta(minutes=position))
-    elsewhere = room(workspace(other), participant(other, "olga"))
-    event(elsewhere, 1)
+        make_event(lobby, position, created_at=NOW + timedelta(minutes=position))
+    elsewhere = make_room(make_workspace(other), make_participant(other, "olga"))
+    make_event(elsewhere, 1)
     for file, name in (("four", "a"), ("four", "b"), ("virus", "c"), ("seven!!", "a")):
-        attachment = acme.media.filter(size=len(file)).first() or media(
+        attachment = acme.media.filter(size=len(file)).first() or make_media(
             acme, file, scan_status="infected" if file == "virus" else "clean"
         )
         RoomMedia.objects.create(
@@ -111,15 +123,15 @@ def test_success_figures_of_each_room() -> None:
     ],
 )
 def test_success_exportable(fields: dict[str, Any], reason: str | None) -> None:
-    acme = tenant()
-    room(workspace(acme), participant(acme), **fields)
+    acme = make_tenant()
+    make_room(make_workspace(acme), make_participant(acme), **fields)
     row = next(list_rooms(operator=HOST_OPERATOR, tenant="acme"))
     assert (row["exportable"], row["reason"]) == (reason is None, reason)
 
 
 def test_success_empty_values_sort_last_in_both_directions(acme: Tenant) -> None:
-    event(Room.objects.get(name="Übung"), 1)
-    event(Room.objects.get(name="beta"), 2, created_at=NOW + timedelta(days=1))
+    make_event(Room.objects.get(name="Übung"), 1)
+    make_event(Room.objects.get(name="beta"), 2, created_at=NOW + timedelta(days=1))
     assert list_names(sort="alias") == ["Alpha", "beta", "Übung", ""]
     assert list_names(sort="-alias") == ["beta", "Alpha", "Übung", ""]
     assert list_names(sort="last-event") == ["Übung", "beta", "Alpha", ""]
@@ -129,13 +141,13 @@ def test_success_empty_values_sort_last_in_both_directions(acme: Tenant) -> None
 
 
 def test_success_as_many_queries_for_30_rooms_as_for_3() -> None:
-    acme = tenant()
-    main, anna = workspace(acme), participant(acme)
+    acme = make_tenant()
+    main, anna = make_workspace(acme), make_participant(acme)
     counts = []
     for numbers in (range(1, 4), range(4, 31)):
         for number in numbers:
-            lobby = room(main, anna, f"Room {number}")
-            event(lobby, number)
+            lobby = make_room(main, anna, f"Room {number}")
+            make_event(lobby, number)
             join(lobby, anna)
         with CaptureQueriesContext(connection) as queries:
             list(list_rooms(operator=HOST_OPERATOR, tenant="acme", workspace="main", sort="events"))
@@ -156,7 +168,7 @@ def test_success_events_are_counted_by_their_index(acme: Tenant) -> None:
 
 def test_success_plain_table(acme: Tenant) -> None:
     launch = Room.objects.get(name="Alpha")
-    event(launch, 1)
+    make_event(launch, 1)
     join(launch, launch.creator)
     beta = Room.objects.get(name="beta")
     assert run_command("list_rooms", "--tenant", "acme", "--workspace", "main") == (
@@ -220,5 +232,8 @@ def test_fail_unknown_column_and_workspace(acme: Tenant) -> None:
 
 def test_fail_outside_the_scope(acme: Tenant) -> None:
     with pytest.raises(TenantNotFound) as caught:
-        list_rooms(operator=make_tenant_admin(make_tenant("globex")), tenant="acme")
+        list_rooms(
+            operator=make_tenant_admin(make_tenant("globex", scaikey_tenant_id="tnt_globex")),
+            tenant="acme",
+        )
     assert caught.value.message == "Tenant not found: acme."

@@ -10,8 +10,14 @@ from rooms.models import Workspace, WorkspaceMember
 from rooms.queries.workspaces import list_workspaces
 from tenants.errors import TenantNotFound
 from tenants.models import Participant, Tenant
-from tests.scaiwave.rows import NOW, participant, room, tenant, workspace
-from tests.tenants.factories import HOST_OPERATOR, make_tenant, make_tenant_admin, run_command
+from tests.scaiwave.row_factories import (
+    NOW,
+    make_participant,
+    make_room,
+    make_tenant,
+    make_workspace,
+)
+from tests.tenants.factories import HOST_OPERATOR, make_tenant_admin, run_command
 
 pytestmark = pytest.mark.django_db
 
@@ -25,17 +31,17 @@ def add_member(to: Workspace, person: Participant, role: str) -> None:
 @pytest.fixture
 def acme() -> Tenant:
     """Create a workspace with every role and a deactivated owner, and an empty workspace."""
-    acme, other = tenant(), tenant("other")
-    sales = workspace(acme, "sales")
-    workspace(acme, "empty")
-    anna = participant(acme)
-    add_member(sales, participant(acme, "berta"), "editor")
+    acme, other = make_tenant(), make_tenant("other")
+    sales = make_workspace(acme, "sales")
+    make_workspace(acme, "empty")
+    anna = make_participant(acme)
+    add_member(sales, make_participant(acme, "berta"), "editor")
     add_member(sales, anna, "owner")
-    add_member(sales, participant(acme, "carla"), "viewer")
-    add_member(sales, participant(acme, "dora", absent_since=NOW), "owner")
-    add_member(workspace(other), participant(other, "olga"), "owner")
-    room(sales, anna)
-    room(sales, anna, "Second", state="closed")
+    add_member(sales, make_participant(acme, "carla"), "viewer")
+    add_member(sales, make_participant(acme, "dora", absent_since=NOW), "owner")
+    add_member(make_workspace(other), make_participant(other, "olga"), "owner")
+    make_room(sales, anna)
+    make_room(sales, anna, "Second", state="closed")
     return acme
 
 
@@ -62,10 +68,10 @@ def test_success_plain_table(acme: Tenant) -> None:
 
 
 def test_success_many_importers() -> None:
-    acme = tenant()
-    main = workspace(acme)
+    acme = make_tenant()
+    main = make_workspace(acme)
     for number in range(7):
-        add_member(main, participant(acme, f"p{number}"), "editor")
+        add_member(main, make_participant(acme, f"p{number}"), "editor")
     line = run_command("list_workspaces", "--tenant", "acme").splitlines()[1]
     assert line.endswith("@p3.acme:localhost, @p4.acme:localhost, and 2 more")
     document = json.loads(run_command("list_workspaces", "--tenant", "acme", "--json"))
@@ -105,7 +111,7 @@ def test_success_constant_queries(acme: Tenant) -> None:
     counts = []
     for numbers in (range(3), range(3, 30)):
         for number in numbers:
-            add_member(workspace(acme, f"w{number}"), anna, "owner")
+            add_member(make_workspace(acme, f"w{number}"), anna, "owner")
         with CaptureQueriesContext(connection) as queries:
             list(list_workspaces(operator=HOST_OPERATOR, tenant="acme"))
         counts.append(len(queries))
@@ -114,4 +120,7 @@ def test_success_constant_queries(acme: Tenant) -> None:
 
 def test_fail_outside_the_scope(acme: Tenant) -> None:
     with pytest.raises(TenantNotFound):
-        list_workspaces(operator=make_tenant_admin(make_tenant("globex")), tenant="acme")
+        list_workspaces(
+            operator=make_tenant_admin(make_tenant("globex", scaikey_tenant_id="tnt_globex")),
+            tenant="acme",
+        )

@@ -10,15 +10,17 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import RestrictedError
 
 from rooms.models import Event, Media, Room, RoomMedia, RoomMember, WorkspaceMember
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def lobby() -> Room:
-    tenant = rows.tenant()
-    return rows.room(rows.workspace(tenant), rows.participant(tenant))
+    tenant = row_factories.make_tenant()
+    return row_factories.make_room(
+        row_factories.make_workspace(tenant), row_factories.make_participant(tenant)
+    )
 
 
 def make_member(room: Room, **fields: Any) -> RoomMember:
@@ -28,7 +30,11 @@ def make_member(room: Room, **fields: Any) -> RoomMember:
 
 
 def make_workspace_member(room: Room, **fields: Any) -> WorkspaceMember:
-    joined = {"workspace": room.workspace, "participant": room.creator, "created_at": rows.NOW}
+    joined = {
+        "workspace": room.workspace,
+        "participant": room.creator,
+        "created_at": row_factories.NOW,
+    }
     return WorkspaceMember.objects.create(tenant=room.tenant, **joined, **fields)
 
 
@@ -38,26 +44,32 @@ def call_twice(make: Callable[[], object]) -> None:
 
 
 REFUSED: dict[str, Callable[[Room], object]] = {
-    "room type": lambda room: rows.room(room.workspace, room.creator, room_type="cave"),
-    "room state": lambda room: rows.room(room.workspace, room.creator, state="lost"),
-    "scope": lambda room: rows.room(room.workspace, room.creator, scope_kind="public"),
-    "same alias": lambda room: call_twice(
-        lambda: rows.room(room.workspace, room.creator, room_alias="#lobby")
+    "room type": lambda room: row_factories.make_room(
+        room.workspace, room.creator, room_type="cave"
     ),
-    "same workspace slug": lambda room: rows.workspace(room.tenant, room.workspace.slug),
+    "room state": lambda room: row_factories.make_room(room.workspace, room.creator, state="lost"),
+    "scope": lambda room: row_factories.make_room(
+        room.workspace, room.creator, scope_kind="public"
+    ),
+    "same alias": lambda room: call_twice(
+        lambda: row_factories.make_room(room.workspace, room.creator, room_alias="#lobby")
+    ),
+    "same workspace slug": lambda room: row_factories.make_workspace(
+        room.tenant, room.workspace.slug
+    ),
     "workspace role": lambda room: make_workspace_member(room, role="king"),
     "workspace member twice": lambda room: call_twice(lambda: make_workspace_member(room)),
     "membership": lambda room: make_member(room, membership="asleep"),
     "power over 100": lambda room: make_member(room, power_level=101),
     "member twice": lambda room: call_twice(lambda: make_member(room)),
-    "position taken": lambda room: call_twice(lambda: rows.event(room, 1)),
-    "position 0": lambda room: rows.event(room, 0),
-    "same bytes twice": lambda room: call_twice(lambda: rows.media(room.tenant)),
-    "short hash": lambda room: rows.media(room.tenant, sha256="abc"),
-    "path as hash": lambda room: rows.media(room.tenant, sha256="../" * 21 + "a"),
-    "hash in capitals": lambda room: rows.media(room.tenant, sha256="A" * 64),
-    "scan status": lambda room: rows.media(room.tenant, scan_status="odd"),
-    "size below 0": lambda room: rows.media(room.tenant, size=-1),
+    "position taken": lambda room: call_twice(lambda: row_factories.make_event(room, 1)),
+    "position 0": lambda room: row_factories.make_event(room, 0),
+    "same bytes twice": lambda room: call_twice(lambda: row_factories.make_media(room.tenant)),
+    "short hash": lambda room: row_factories.make_media(room.tenant, sha256="abc"),
+    "path as hash": lambda room: row_factories.make_media(room.tenant, sha256="../" * 21 + "a"),
+    "hash in capitals": lambda room: row_factories.make_media(room.tenant, sha256="A" * 64),
+    "scan status": lambda room: row_factories.make_media(room.tenant, scan_status="odd"),
+    "size below 0": lambda room: row_factories.make_media(room.tenant, size=-1),
 }
 
 
@@ -68,50 +80,52 @@ def test_fail_database_refuses(name: str, lobby: Room) -> None:
 
 
 def test_success_rows_that_differ_are_accepted(lobby: Room) -> None:
-    other = rows.tenant("other")
-    rows.workspace(other, lobby.workspace.slug)
-    rows.media(lobby.tenant)
-    rows.media(other)
-    rows.room(lobby.workspace, lobby.creator)
-    elsewhere = rows.room(rows.workspace(other, "second"), rows.participant(other))
-    rows.event(lobby, 1)
-    rows.event(elsewhere, 1)
+    other = row_factories.make_tenant("other")
+    row_factories.make_workspace(other, lobby.workspace.slug)
+    row_factories.make_media(lobby.tenant)
+    row_factories.make_media(other)
+    row_factories.make_room(lobby.workspace, lobby.creator)
+    elsewhere = row_factories.make_room(
+        row_factories.make_workspace(other, "second"), row_factories.make_participant(other)
+    )
+    row_factories.make_event(lobby, 1)
+    row_factories.make_event(elsewhere, 1)
     assert (Room.objects.count(), Media.objects.count(), Event.objects.count()) == (3, 2, 2)
 
 
 def test_success_one_media_has_several_names_in_a_room(lobby: Room) -> None:
-    link = {"tenant": lobby.tenant, "room": lobby, "media": rows.media(lobby.tenant)}
+    link = {"tenant": lobby.tenant, "room": lobby, "media": row_factories.make_media(lobby.tenant)}
     for name in ("a.png", "b.png"):
-        RoomMedia.objects.create(name=name, created_at=rows.NOW, **link)
+        RoomMedia.objects.create(name=name, created_at=row_factories.NOW, **link)
     with pytest.raises(IntegrityError), transaction.atomic():
-        RoomMedia.objects.create(name="b.png", created_at=rows.NOW, **link)
+        RoomMedia.objects.create(name="b.png", created_at=row_factories.NOW, **link)
 
 
 def test_fail_media_of_a_room_and_senders_cannot_be_deleted(lobby: Room) -> None:
-    media = rows.media(lobby.tenant)
+    media = row_factories.make_media(lobby.tenant)
     link = {"tenant": lobby.tenant, "room": lobby, "media": media}
-    RoomMedia.objects.create(name="a.png", created_at=rows.NOW, **link)
-    rows.event(lobby, 1)
+    RoomMedia.objects.create(name="a.png", created_at=row_factories.NOW, **link)
+    row_factories.make_event(lobby, 1)
     for referenced in (media, lobby.creator):
         with pytest.raises(RestrictedError):
             referenced.delete()
 
 
 def test_success_deleting_a_tenant_deletes_its_rows() -> None:
-    rows.everything(1).delete()
+    row_factories.make_row_of_every_model(1).delete()
     assert not Event.objects.exists()
     assert not Media.objects.exists()
 
 
 def test_success_content_is_stored_unchanged(lobby: Room) -> None:
     content = {"body": "Grüße 東京 👋", "x": [1, 1.5, None, {"deep": True}], "": ""}
-    event = rows.event(lobby, 1, content=content)
+    event = row_factories.make_event(lobby, 1, content=content)
     event.refresh_from_db()
     assert event.content == content
 
 
 def test_success_media_is_stored_by_tenant_and_hash(lobby: Room) -> None:
-    media = rows.media(lobby.tenant)
+    media = row_factories.make_media(lobby.tenant)
     assert media.storage_name == f"tenant/{lobby.tenant_id}/{media.sha256}"
 
 

@@ -22,7 +22,7 @@ from tests.rooms.exports.factories import make_window
 from tests.rooms.imports.factories import ImportTargetRows, make_home
 from tests.rooms.random_rooms import Drawn, create_room, rooms
 from tests.rooms.round_trip import Target, find_differences, read_bundle
-from tests.scaiwave.rows import NOW
+from tests.scaiwave.row_factories import NOW
 
 _NUMBERS = count()
 

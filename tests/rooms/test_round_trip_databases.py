@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.environment import own_settings
 from tests.rooms.round_trip import ReadBundle, Target, find_differences, read_bundle
-from tests.scaiwave import console
+from tests.scaiwave import cli_helpers
 from tests.services.postgres import create_database
+from tests.settings_env import own_settings
 
 pytestmark = pytest.mark.only_on("postgresql")
 
@@ -25,7 +25,7 @@ class Server:
     environment: dict[str, str]
 
     def run(self, *words: str) -> Any:
-        ended = console.scaiwave(*words, "--json", **self.environment)
+        ended = cli_helpers.run_scaiwave(*words, "--json", **self.environment)
         assert ended.code == 0, ended.err
         return json.loads(ended.out) if ended.out else None
 
@@ -48,7 +48,7 @@ class Server:
 def server(home: Path, url: str) -> Server:
     home.mkdir(mode=0o700)
     environment = {**own_settings(home), "SCAIWAVE_DB_URL": url}
-    ended = console.scaiwave("manage", "migrate", "-v", "0", "--skip-checks", **environment)
+    ended = cli_helpers.run_scaiwave("manage", "migrate", "-v", "0", "--skip-checks", **environment)
     assert ended.code == 0, ended.err
     made = Server(environment)
     made.run("admin", "federation", "key", "generate")

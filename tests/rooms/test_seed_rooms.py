@@ -21,7 +21,7 @@ from rooms.services.seeding.seed_rooms import SeedOptions, SeedResult, seed_room
 from scaiwave.auth.operators import Operator, OperatorRole, get_host_operator
 from scaiwave.errors import InsufficientPermission
 from tenants.models import AuditEntry, Participant, Tenant
-from tests.scaiwave import console
+from tests.scaiwave import cli_helpers
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_root")]
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -262,6 +262,6 @@ def test_success_command(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_fail_usage(words: tuple[str, ...], message: str) -> None:
-    ended = console.scaiwave("manage", "seed_rooms", "--tenant", "acme", *words)
+    ended = cli_helpers.run_scaiwave("manage", "seed_rooms", "--tenant", "acme", *words)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.splitlines()[-1] == f"scaiwave manage seed_rooms: error: {message}"

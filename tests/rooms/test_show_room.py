@@ -13,17 +13,27 @@ from rooms.queries.rooms import show_room
 from scaiwave.console.output import to_json
 from tenants.errors import TenantNotFound
 from tenants.services.audit import record_audit
-from tests.scaiwave.rows import NOW, event, media, participant, room, tenant, workspace
-from tests.tenants.factories import HOST_OPERATOR, make_tenant, make_tenant_admin, run_command
+from tests.scaiwave.row_factories import (
+    NOW,
+    make_event,
+    make_media,
+    make_participant,
+    make_room,
+    make_tenant,
+    make_workspace,
+)
+from tests.tenants.factories import HOST_OPERATOR, make_tenant_admin, run_command
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def lobby() -> Room:
-    acme = tenant()
-    anna = participant(acme)
-    return room(workspace(acme), anna, room_alias="lobby", topic="Hello", visibility="shared")
+    acme = make_tenant()
+    anna = make_participant(acme)
+    return make_room(
+        make_workspace(acme), anna, room_alias="lobby", topic="Hello", visibility="shared"
+    )
 
 
 def show(name: str = "lobby", **options: Any) -> dict[str, Any]:
@@ -32,7 +42,7 @@ def show(name: str = "lobby", **options: Any) -> dict[str, Any]:
 
 def attach(lobby: Room, text: str, *names: str, stored: str | None = None, **fields: Any) -> Media:
     """Attach a file with the hash of the text; its bytes are `stored`, by default the text."""
-    attachment = media(lobby.tenant, text, **fields)
+    attachment = make_media(lobby.tenant, text, **fields)
     if stored != "":
         default_storage.save(attachment.storage_name, ContentFile((stored or text).encode()))
     for name in names:
@@ -43,7 +53,7 @@ def attach(lobby: Room, text: str, *names: str, stored: str | None = None, **fie
 
 
 def test_success_by_id_and_by_alias(lobby: Room) -> None:
-    event(lobby, 7)
+    make_event(lobby, 7)
     row = show()
     assert row == show(str(lobby.pk))
     assert (row["name"], row["topic"], row["tenant"]) == ("Lobby", "Hello", "acme")
@@ -55,8 +65,8 @@ def test_success_members_by_power_level(lobby: Room) -> None:
     acme = lobby.tenant
     people = (
         (lobby.creator, "join", 50),
-        (participant(acme, "berta", suspended_by_hand_at=NOW), "ban", 0),
-        (participant(acme, "chris", participant_type="model"), "join", 100),
+        (make_participant(acme, "berta", suspended_by_hand_at=NOW), "ban", 0),
+        (make_participant(acme, "chris", participant_type="model"), "join", 100),
     )
     for person, membership, power in people:
         RoomMember.objects.create(
@@ -155,4 +165,4 @@ def test_fail_unknown_and_outside_the_scope(lobby: Room) -> None:
         show("attic")
     assert caught.value.message == "Room not found in tenant acme: attic."
     with pytest.raises(TenantNotFound):
-        show(operator=make_tenant_admin(make_tenant("globex")))
+        show(operator=make_tenant_admin(make_tenant("globex", scaikey_tenant_id="tnt_globex")))

@@ -33,7 +33,7 @@ from tests.rooms.bundle.factories import (
     make_uid,
 )
 from tests.rooms.bundle.golden import GOLDEN, PUBLIC_KEY, make_signing_key
-from tests.scaiwave.console import at_terminal, scaiwave, shell
+from tests.scaiwave.cli_helpers import run_at_terminal, run_scaiwave, run_shell
 from tests.tenants.factories import HOST_OPERATOR, NOW
 
 OTHER_KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
@@ -229,7 +229,7 @@ def test_fail_keys_that_are_none(tmp_path: Path) -> None:
 
 def test_success_command_needs_no_database(tmp_path: Path) -> None:
     """The home directory has no database yet, and the configured one can't be reached."""
-    ended = scaiwave(
+    ended = run_scaiwave(
         "room", "verify", str(GOLDEN), "--key", PUBLIC_KEY, "--require-signature",
         SCAIWAVE_DB_URL="postgres://unknown@127.0.0.1:1/none",
     )  # fmt: skip
@@ -242,8 +242,8 @@ def test_success_command_needs_no_database(tmp_path: Path) -> None:
 
 
 def test_fail_command_says_how_to_do_without_a_database() -> None:
-    unmigrated = scaiwave("room", "verify", str(GOLDEN))
-    unreachable = scaiwave(
+    unmigrated = run_scaiwave("room", "verify", str(GOLDEN))
+    unreachable = run_scaiwave(
         "room", "verify", str(GOLDEN), SCAIWAVE_DB_URL="postgres://unknown@127.0.0.1:1/none"
     )
     for ended, code in (
@@ -259,7 +259,7 @@ def test_fail_command_says_how_to_do_without_a_database() -> None:
 def test_fail_command(tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
     path.write_bytes(make_bundle(make_manifest(make_event(1), make_reaction(2, to=9))))
-    ended = scaiwave("room", "verify", str(path), "--key", PUBLIC_KEY)
+    ended = run_scaiwave("room", "verify", str(path), "--key", PUBLIC_KEY)
     bad = "Events refer to events that are not in the bundle: event 2 "
     assert ended.code == 1
     assert f"\nProblem: {bad}" in ended.out
@@ -272,7 +272,7 @@ def test_fail_command(tmp_path: Path) -> None:
 def test_fail_command_json_from_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
     path.write_bytes(make_bundle(make_manifest(make_event(1), media=[make_media_row(b"x")])))
-    ended = shell(f"cat {path} | scaiwave room verify - --json --key {PUBLIC_KEY}")
+    ended = run_shell(f"cat {path} | scaiwave room verify - --json --key {PUBLIC_KEY}")
     assert ended.code == 1
     problems = json.loads(ended.out)["problems"]
     assert [row["code"] for row in problems] == ["SW_BUNDLE_DAMAGED"]
@@ -280,15 +280,15 @@ def test_fail_command_json_from_a_pipe(tmp_path: Path) -> None:
 
 
 def test_fail_command_says_what_it_reads() -> None:
-    ended = scaiwave("room", "verify", "/nowhere/bundle.zip", "--key", PUBLIC_KEY)
+    ended = run_scaiwave("room", "verify", "/nowhere/bundle.zip", "--key", PUBLIC_KEY)
     assert (ended.code, ended.err.splitlines()[0]) == (
         2,
         "Error: Can't read /nowhere/bundle.zip: No such file or directory. [SW_USAGE]",
     )
-    ended = at_terminal("room", "verify", "--key", PUBLIC_KEY)
+    ended = run_at_terminal("room", "verify", "--key", PUBLIC_KEY)
     assert ended.code == 2
     assert "Can't read a bundle from a terminal." in ended.out
-    ended = scaiwave("room", "verify", "--key", PUBLIC_KEY)
+    ended = run_scaiwave("room", "verify", "--key", PUBLIC_KEY)
     assert (ended.code, ended.err.splitlines()[0]) == (
         1,
         "Error: The bundle is empty: 0 bytes. [SW_BUNDLE_NOT_ZIP]",

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.environment import own_settings
-from tests.scaiwave.console import scaiwave
+from tests.scaiwave.cli_helpers import run_scaiwave
+from tests.settings_env import own_settings
 
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite database with every table, to be copied."""
     home = tmp_path_factory.mktemp("migrated")
-    ended = scaiwave("manage", "migrate", "-v0", **own_settings(home))
+    ended = run_scaiwave("manage", "migrate", "-v0", **own_settings(home))
     assert ended.code == 0, ended.err
     return home / "scaiwave.sqlite3"
 

@@ -17,7 +17,7 @@ from django.urls import reverse
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.pagination import CappedPaginator
 from tenants.models import AdminUser, Participant, Tenant
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 
 OURS = {"tenants", "federation", "rooms", "identity_sync", "scaiwave"}
 MODELS = [model for model in apps.get_models() if model._meta.app_label in OURS]
@@ -60,7 +60,7 @@ def test_success_every_model_can_be_looked_at(model: type[Model]) -> None:
 
 @every_model
 def test_fail_nothing_can_be_changed(model: type[Model], client: Client) -> None:
-    rows.everything(1)
+    row_factories.make_row_of_every_model(1)
     row = model._default_manager.order_by("pk").first()
     assert row is not None
     refused = [
@@ -79,10 +79,10 @@ def test_fail_nothing_can_be_changed(model: type[Model], client: Client) -> None
 def test_success_no_list_asks_more_for_more_rows(client: Client) -> None:
     lists = [address(model, "changelist") for model in MODELS]
     for number in range(2):
-        rows.everything(number)
+        row_factories.make_row_of_every_model(number)
     few = {url: queries(client, url) for url in lists}
     for number in range(2, 12):
-        rows.everything(number)
+        row_factories.make_row_of_every_model(number)
     assert {url: queries(client, url) for url in lists} == few
 
 
@@ -90,7 +90,7 @@ def test_success_no_list_asks_more_for_more_rows(client: Client) -> None:
 def test_success_rows_are_shown_without_inputs_or_secrets(
     model: type[Model], client: Client
 ) -> None:
-    rows.everything(1)
+    row_factories.make_row_of_every_model(1)
     for row in model._default_manager.all():
         page = text(client, address(model, "change", row.pk))
         assert "<select" not in page.partition('id="content-main"')[2]
@@ -101,7 +101,7 @@ def test_success_rows_are_shown_without_inputs_or_secrets(
 
 @every_model
 def test_success_every_list_can_be_searched(model: type[Model], client: Client) -> None:
-    rows.everything(1)
+    row_factories.make_row_of_every_model(1)
     for search in ("tenant1", "0197b0e2-4c1f-7a3e-8000-000000000000", "%", "'", "a@b", "@a:b"):
         answer = client.get(address(model, "changelist"), {"q": search})
         assert answer.status_code == HTTPStatus.OK, search
@@ -109,8 +109,8 @@ def test_success_every_list_can_be_searched(model: type[Model], client: Client) 
 
 @every_model
 def test_success_a_row_is_found_by_its_id(model: type[Model], client: Client) -> None:
-    rows.everything(1)
-    rows.everything(2)
+    row_factories.make_row_of_every_model(1)
+    row_factories.make_row_of_every_model(2)
     row = model._default_manager.order_by("pk").first()
     assert row is not None
     answer = client.get(address(model, "changelist"), {"q": str(row.pk)})
@@ -119,8 +119,8 @@ def test_success_a_row_is_found_by_its_id(model: type[Model], client: Client) ->
 
 @every_model
 def test_success_every_link_on_a_row_leads_somewhere(model: type[Model], client: Client) -> None:
-    rows.everything(1)
-    rows.everything(2)
+    row_factories.make_row_of_every_model(1)
+    row_factories.make_row_of_every_model(2)
     row = model._default_manager.order_by("pk").first()
     assert row is not None
     answer = client.get(address(model, "change", row.pk))
@@ -169,8 +169,8 @@ def test_fail_link_with_a_bad_id_is_refused(client: Client) -> None:
 
 
 def test_success_chosen_row_is_named_and_let_go_of(client: Client) -> None:
-    of = rows.everything(1)
-    rows.everything(2)
+    of = row_factories.make_row_of_every_model(1)
+    row_factories.make_row_of_every_model(2)
     page = client.get(address(Participant, "changelist"), {"tenant__id__exact": str(of.pk)})
     assert [each.tenant for each in page.context["cl"].result_list] == [of]
     filters = {spec.title: spec for spec in page.context["cl"].filter_specs}
@@ -179,7 +179,7 @@ def test_success_chosen_row_is_named_and_let_go_of(client: Client) -> None:
 
 
 def test_success_times_are_shown_in_utc(client: Client) -> None:
-    rows.everything(1)
+    row_factories.make_row_of_every_model(1)
     assert "2026-03-04 05:06:07 UTC" in text(client, address(Tenant, "changelist"))
 
 
@@ -188,7 +188,7 @@ def test_success_long_lists_are_counted_only_so_far(
 ) -> None:
     monkeypatch.setattr("scaiwave.admin.pagination.MAX_ROWS", 3)
     for number in range(5):
-        rows.tenant(f"tenant{number}")
+        row_factories.make_tenant(f"tenant{number}")
     assert CappedPaginator(Tenant.objects.order_by("slug"), 2).num_pages == 2
     page = text(client, address(Tenant, "changelist"))
     assert "Only the first 3 rows are shown; search or filter to see others." in page

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from scaiwave.checks import check_configuration
 from scaiwave.config import load
-from tests.scaiwave.console import scaiwave
+from tests.scaiwave.cli_helpers import run_scaiwave
 
 Check = Callable[..., list[CheckMessage]]
 KEY = Fernet.generate_key().decode()
@@ -119,6 +119,6 @@ def test_success_registered() -> None:
 
 
 def test_success_said_by_manage_check(home: Path) -> None:
-    ended = scaiwave("manage", "check", SCAIWAVE_SCAIKY_URL="x")
+    ended = run_scaiwave("manage", "check", SCAIWAVE_SCAIKY_URL="x")
     assert ended.code == 0
     assert "(scaiwave.W001) SCAIWAVE_SCAIKY_URL is set and unknown." in ended.err

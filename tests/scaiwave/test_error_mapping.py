@@ -13,7 +13,15 @@ from tempfile import gettempdir
 
 import pytest
 
-from tests.scaiwave.console import CHECKOUT, PROBE, SCRIPT, SECONDS, Ended, probe, scaiwave
+from tests.scaiwave.cli_helpers import (
+    CHECKOUT,
+    EXAMPLE_APP,
+    SCRIPT,
+    TIMEOUT_SECONDS,
+    ProcessResult,
+    run_example,
+    run_scaiwave,
+)
 
 LIST = ("admin", "list-tenants")
 MIGRATE = "  Fix: Run `scaiwave manage migrate`, then try again.\n"
@@ -29,7 +37,7 @@ def name(home: Path) -> str:
 @pytest.mark.parametrize("words", [LIST, ("manage", "createsuperuser", "--no-input")])
 def test_fail_unmigrated(words: tuple[str, ...], home: Path) -> None:
     environment = {"DJANGO_SUPERUSER_USERNAME": "a", "DJANGO_SUPERUSER_PASSWORD": "b"}
-    ended = scaiwave(*words, DJANGO_SUPERUSER_EMAIL="", **environment)
+    ended = run_scaiwave(*words, DJANGO_SUPERUSER_EMAIL="", **environment)
     assert ended.code == 2
     assert ended.err.endswith(
         f"Error: {name(home)} is not migrated to this version. [SW_DATABASE_UNMIGRATED]\n{MIGRATE}"
@@ -38,9 +46,9 @@ def test_fail_unmigrated(words: tuple[str, ...], home: Path) -> None:
 
 
 def test_fail_partly_migrated(home: Path) -> None:
-    ended = scaiwave("manage", "migrate", "-v0", "contenttypes")
+    ended = run_scaiwave("manage", "migrate", "-v0", "contenttypes")
     assert ended.code == 0
-    assert "[SW_DATABASE_UNMIGRATED]" in scaiwave(*LIST).err
+    assert "[SW_DATABASE_UNMIGRATED]" in run_scaiwave(*LIST).err
 
 
 def test_fail_a_table_is_gone(migrated: Path) -> None:
@@ -48,7 +56,7 @@ def test_fail_a_table_is_gone(migrated: Path) -> None:
     with sqlite3.connect(migrated) as connection:
         connection.execute("DROP TABLE sw_tenants")
     connection.close()
-    ended = probe("admin", "create-tenant")
+    ended = run_example("admin", "create-tenant")
     assert ended.code == 2
     assert ended.err == (
         f"Error: {name(migrated.parent)} lacks a table or column of its migrations: "
@@ -60,7 +68,7 @@ def test_fail_a_table_is_gone(migrated: Path) -> None:
 
 def test_fail_no_database_file(home: Path) -> None:
     (home / "scaiwave.sqlite3").write_text("This is a text, and long enough to be looked at.\n" * 9)
-    ended = scaiwave(*LIST)
+    ended = run_scaiwave(*LIST)
     assert ended.code == 2
     assert ended.err == (
         f"Error: {name(home)} can't be used: file is not a database. [SW_DATABASE_UNREACHABLE]\n"
@@ -70,7 +78,7 @@ def test_fail_no_database_file(home: Path) -> None:
 
 def test_fail_database_is_a_folder(home: Path) -> None:
     (home / "scaiwave.sqlite3").mkdir()
-    ended = scaiwave(*LIST)
+    ended = run_scaiwave(*LIST)
     assert ended.code == 2
     assert ended.err == (
         f"Error: {name(home)} can't be used: unable to open database file. "
@@ -103,18 +111,18 @@ def _can_run(user: int) -> bool:
     return ended.returncode == 0
 
 
-def as_user(user: int | None, *words: str) -> Ended:
+def as_user(user: int | None, *words: str) -> ProcessResult:
     ended = subprocess.run(
         [*SCRIPT, *words],
-        env={**os.environ, **PROBE},
+        env={**os.environ, **EXAMPLE_APP},
         cwd=CHECKOUT,
         user=user,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    return ProcessResult(ended.returncode, ended.stdout, ended.stderr)
 
 
 def test_fail_home_is_read_only(
@@ -162,7 +170,7 @@ def test_fail_locked(migrated: Path) -> None:
     holder.execute("BEGIN IMMEDIATE")
     try:
         url = f"sqlite:///{migrated}?timeout=0"
-        ended = probe("admin", "create-tenant", SCAIWAVE_DB_URL=url)
+        ended = run_example("admin", "create-tenant", SCAIWAVE_DB_URL=url)
     finally:
         holder.close()
     assert ended.code == 1
@@ -180,7 +188,7 @@ def test_fail_disk_is_full(migrated: Path) -> None:
         "CREATE TABLE x (y)",
         *["INSERT INTO x VALUES (zeroblob(100000))"] * 3,
     ]
-    ended = probe("admin", "create-tenant", "--sql", ";;".join(statements))
+    ended = run_example("admin", "create-tenant", "--sql", ";;".join(statements))
     assert ended.code == 1
     assert ended.err == (
         f"Error: {name(migrated.parent)} has no space left on its disk. [SW_DISK_FULL]\n"
@@ -200,11 +208,11 @@ def test_fail_disk_is_full_for_real(migrated: Path, tmp_path: Path) -> None:
     command = [*SCRIPT, "admin", "create-tenant"]
     ended = subprocess.run(
         ["unshare", "-m", "sh", "-c", script, "sh", *command],
-        env={**os.environ, **PROBE, "SCAIWAVE_HOME": str(small)},
+        env={**os.environ, **EXAMPLE_APP, "SCAIWAVE_HOME": str(small)},
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     if "unshare" in ended.stderr or "mount" in ended.stderr:
@@ -215,6 +223,6 @@ def test_fail_disk_is_full_for_real(migrated: Path, tmp_path: Path) -> None:
 
 
 def test_fail_a_defect_in_a_statement_keeps_its_traceback(migrated: Path) -> None:
-    ended = probe("admin", "create-tenant", "--sql", "NONSENSE")
+    ended = run_example("admin", "create-tenant", "--sql", "NONSENSE")
     assert ended.code == 1
     assert "Traceback" in ended.err

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from tests.scaiwave.console import probe, scaiwave
+from tests.scaiwave.cli_helpers import run_example, run_scaiwave
 from tests.services.postgres import create_database
 
 pytestmark = pytest.mark.once
@@ -37,7 +37,7 @@ def free_port() -> int:
 
 def test_fail_postgresql_is_down() -> None:
     port = free_port()
-    ended = scaiwave(*LIST, SCAIWAVE_DB_URL=f"postgres://anna:{MARKER}@127.0.0.1:{port}/chat")
+    ended = run_scaiwave(*LIST, SCAIWAVE_DB_URL=f"postgres://anna:{MARKER}@127.0.0.1:{port}/chat")
     assert ended.code == 2
     assert ended.err.startswith(
         f"Error: The database chat on 127.0.0.1:{port} can't be used: connection failed: "
@@ -49,7 +49,7 @@ def test_fail_postgresql_is_down() -> None:
 
 def test_fail_host_of_postgresql_is_unknown() -> None:
     url = f"postgres://anna:{MARKER}@no-such-host.invalid/chat"
-    ended = scaiwave(*LIST, SCAIWAVE_DB_URL=url)
+    ended = run_scaiwave(*LIST, SCAIWAVE_DB_URL=url)
     assert ended.code == 2
     assert "[SW_DATABASE_UNREACHABLE]" in ended.err
     assert MARKER not in ended.err
@@ -57,7 +57,7 @@ def test_fail_host_of_postgresql_is_unknown() -> None:
 
 def test_fail_option_of_postgresql_is_unknown() -> None:
     url = f"postgres://anna:{MARKER}@127.0.0.1/chat?nonsense=1"
-    ended = scaiwave(*LIST, SCAIWAVE_DB_URL=url)
+    ended = run_scaiwave(*LIST, SCAIWAVE_DB_URL=url)
     assert ended.code == 2
     assert ended.err == (
         "Error: The database chat on 127.0.0.1 can't be used: invalid connection option "
@@ -69,21 +69,21 @@ def test_fail_option_of_postgresql_is_unknown() -> None:
 class TestServer:
     def test_fail_unknown_user(self, postgres_url: str) -> None:
         url = with_parts(postgres_url, user="nobody_at_all", password=MARKER)
-        ended = scaiwave(*LIST, SCAIWAVE_DB_URL=url)
+        ended = run_scaiwave(*LIST, SCAIWAVE_DB_URL=url)
         assert ended.code == 2
         assert "[SW_DATABASE_UNREACHABLE]" in ended.err
         assert MARKER not in ended.err
 
     def test_fail_unknown_database(self, postgres_url: str) -> None:
         url = with_parts(postgres_url, path="/no_such_database")
-        ended = scaiwave(*LIST, SCAIWAVE_DB_URL=url)
+        ended = run_scaiwave(*LIST, SCAIWAVE_DB_URL=url)
         assert ended.code == 2
         assert "The database no_such_database on " in ended.err
         assert "[SW_DATABASE_UNREACHABLE]" in ended.err
 
     def test_fail_unmigrated(self, postgres_url: str) -> None:
         with create_database(postgres_url) as url:
-            ended = scaiwave(*LIST, SCAIWAVE_DB_URL=url)
+            ended = run_scaiwave(*LIST, SCAIWAVE_DB_URL=url)
         assert ended.code == 2
         assert "is not migrated to this version. [SW_DATABASE_UNMIGRATED]" in ended.err
         assert ended.err.endswith(MIGRATE)
@@ -100,19 +100,21 @@ class TestServer:
     )
     def test_fail_in_the_middle(self, state: str, code: int, said: str, postgres_url: str) -> None:
         raising = f"DO $$ BEGIN RAISE 'failed on purpose' USING ERRCODE = '{state}'; END $$"
-        ended = probe("admin", "create-tenant", "--sql", raising, SCAIWAVE_DB_URL=postgres_url)
+        ended = run_example(
+            "admin", "create-tenant", "--sql", raising, SCAIWAVE_DB_URL=postgres_url
+        )
         assert ended.code == code
         assert said in ended.err
         assert ended.err.count("\n") == 2
 
     def test_fail_server_ends_the_connection(self, postgres_url: str) -> None:
         sql = "SELECT pg_terminate_backend(pg_backend_pid())"
-        ended = probe("admin", "create-tenant", "--sql", sql, SCAIWAVE_DB_URL=postgres_url)
+        ended = run_example("admin", "create-tenant", "--sql", sql, SCAIWAVE_DB_URL=postgres_url)
         assert ended.code == 2
         assert "[SW_DATABASE_UNREACHABLE]" in ended.err
 
     def test_fail_read_only(self, postgres_url: str) -> None:
         sql = "SET TRANSACTION READ ONLY;;CREATE TABLE x (y int)"
-        ended = probe("admin", "create-tenant", "--sql", sql, SCAIWAVE_DB_URL=postgres_url)
+        ended = run_example("admin", "create-tenant", "--sql", sql, SCAIWAVE_DB_URL=postgres_url)
         assert ended.code == 2
         assert "read-only transaction. [SW_DATABASE_UNREACHABLE]" in ended.err

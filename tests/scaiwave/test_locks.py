@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from scaiwave.locks import process_lock
-from tests.scaiwave.console import CHECKOUT
-from tests.scaiwave.locks import hold_lock_elsewhere
+from tests.scaiwave.cli_helpers import CHECKOUT
+from tests.scaiwave.lock_helpers import hold_lock_elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.scaiwave.console import CHECKOUT
+from tests.scaiwave.cli_helpers import CHECKOUT
 
 pytestmark = pytest.mark.once
 

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from scaiwave.admin.related import RelatedLink
 from tenants.models import AdminUser, Group, GroupMembership, Participant, Tenant, TokenUsage
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db
 PARTICIPANTS = "admin:tenants_participant_changelist"
@@ -34,12 +34,14 @@ def links(client: Client, row: Tenant | Participant | Group) -> dict[str, Relate
 
 @pytest.fixture
 def acme() -> Tenant:
-    of = rows.tenant(scaikey_tenant_id="T1")
-    rows.participant(of, "anna", scaikey_id="U1")
-    rows.participant(of, "ben", absent_since=rows.NOW)
-    rows.participant(of, "cleo", suspended_by_hand_at=rows.NOW)
-    rows.participant(of, "dana", scaikey_status="SUSPENDED")
-    rows.participant(of, "eli", absent_since=rows.NOW, suspended_by_hand_at=rows.NOW)
+    of = row_factories.make_tenant(scaikey_tenant_id="T1")
+    row_factories.make_participant(of, "anna", scaikey_id="U1")
+    row_factories.make_participant(of, "ben", absent_since=row_factories.NOW)
+    row_factories.make_participant(of, "cleo", suspended_by_hand_at=row_factories.NOW)
+    row_factories.make_participant(of, "dana", scaikey_status="SUSPENDED")
+    row_factories.make_participant(
+        of, "eli", absent_since=row_factories.NOW, suspended_by_hand_at=row_factories.NOW
+    )
     return of
 
 
@@ -85,15 +87,15 @@ def test_success_reason_stands_in_the_list(acme: Tenant, client: Client) -> None
 
 
 def test_success_tenant_leads_to_apps_above_it(client: Client) -> None:
-    of = rows.everything(1)
-    rows.everything(2)
+    of = row_factories.make_row_of_every_model(1)
+    row_factories.make_row_of_every_model(2)
     led_to = links(client, of)
     assert {"participants", "rooms", "events", "sync runs", "audit entries"} <= set(led_to)
     assert {link.count for label, link in led_to.items() if label != "sync changes"} == {1}
 
 
 def test_success_participant_leads_to_groups_and_changes(client: Client) -> None:
-    anna = Participant.objects.get(tenant=rows.everything(1))
+    anna = Participant.objects.get(tenant=row_factories.make_row_of_every_model(1))
     counts = {label: link.count for label, link in links(client, anna).items()}
     assert counts == {
         "group memberships (member participant)": 1,
@@ -108,25 +110,30 @@ def test_success_participant_leads_to_groups_and_changes(client: Client) -> None
 
 def test_success_group_tells_members_from_being_one(acme: Tenant, client: Client) -> None:
     outer, inner = (
-        Group.objects.create(tenant=acme, name=name, **rows.SINCE) for name in ("outer", "inner")
+        Group.objects.create(tenant=acme, name=name, **row_factories.TIMESTAMPS)
+        for name in ("outer", "inner")
     )
-    GroupMembership.objects.create(tenant=acme, group=outer, member_group=inner, **rows.SINCE)
+    GroupMembership.objects.create(
+        tenant=acme, group=outer, member_group=inner, **row_factories.TIMESTAMPS
+    )
     held = {label: link.count for label, link in links(client, outer).items()}
     assert held["group memberships"] == 1
     assert held["group memberships (member group)"] == 0
 
 
 def test_success_tenants_show_what_other_apps_know(client: Client) -> None:
-    of = rows.everything(1)
-    rows.media(of, "more", size=3 * 1024 * 1024)
+    of = row_factories.make_row_of_every_model(1)
+    row_factories.make_media(of, "more", size=3 * 1024 * 1024)
     page = client.get(reverse("admin:tenants_tenant_changelist")).content.decode()
     assert '<td class="field-rooms">1</td>' in page
     assert '<td class="field-storage">3.0 MiB</td>' in page
 
 
 def spend(slug: str, tokens: int, month: date, **changes: Any) -> Tenant:
-    of = rows.tenant(slug, **changes)
-    TokenUsage.objects.create(tenant=of, month=month, total_tokens=tokens, fetched_at=rows.NOW)
+    of = row_factories.make_tenant(slug, **changes)
+    TokenUsage.objects.create(
+        tenant=of, month=month, total_tokens=tokens, fetched_at=row_factories.NOW
+    )
     return of
 
 

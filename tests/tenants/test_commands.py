@@ -12,7 +12,7 @@ import pytest
 
 from scaiwave.sandbox import Sandbox
 from tests.databases import copy_database
-from tests.scaiwave.console import CHECKOUT, Ended, scaiwave, started
+from tests.scaiwave.cli_helpers import CHECKOUT, ProcessResult, run_scaiwave, start_example
 
 CREATE = ("admin", "create-tenant", "--slug", "zenith", "--name", "Zenith Corp")
 
@@ -24,7 +24,7 @@ def tables(database_url: str, migrated: str) -> str:
     return database_url
 
 
-def error_of(ended: Ended) -> dict[str, str]:
+def error_of(ended: ProcessResult) -> dict[str, str]:
     assert ended.out == ""
     error: dict[str, str] = json.loads(ended.err)["error"]
     return error
@@ -38,11 +38,11 @@ def test_success_a_tenant_from_creation_to_the_list(tables: str, sandbox: Sandbo
         "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
         "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
     }
-    created = scaiwave(*CREATE, "--scaikey-tenant-id", key, "--json", **environment)
+    created = run_scaiwave(*CREATE, "--scaikey-tenant-id", key, "--json", **environment)
     assert (created.code, created.err) == (0, "")
-    listed = scaiwave("admin", "list-tenants", "--json", **environment)
+    listed = run_scaiwave("admin", "list-tenants", "--json", **environment)
     assert [row["slug"] for row in json.loads(listed.out)["tenants"]] == ["zenith"]
-    shown = scaiwave("admin", "show-tenant", key, **environment)
+    shown = run_scaiwave("admin", "show-tenant", key, **environment)
     assert (shown.code, shown.err) == (0, "")
     assert shown.out.startswith("Slug        zenith\n")
 
@@ -64,7 +64,7 @@ Participant.objects.bulk_create(
 def test_success_reader_that_has_had_enough(tables: str) -> None:
     filled = {**os.environ, "DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
     subprocess.run([sys.executable, "-c", FILL], cwd=CHECKOUT, env=filled, check=True)
-    with started("admin", "list-participants", "--tenant", "acme", "--jsonl") as process:
+    with start_example("admin", "list-participants", "--tenant", "acme", "--jsonl") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert json.loads(process.stdout.readline())["type"] == "human"
@@ -75,7 +75,7 @@ def test_success_reader_that_has_had_enough(tables: str) -> None:
 
 def test_success_created_by_several_at_once(tables: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        ends = list(pool.map(lambda _: scaiwave(*CREATE, "--local", "--json"), range(4)))
+        ends = list(pool.map(lambda _: run_scaiwave(*CREATE, "--local", "--json"), range(4)))
     assert [(ended.code, ended.err) for ended in ends] == [(0, "")] * 4
     documents = [json.loads(ended.out) for ended in ends]
     assert sorted(document["changed"] for document in documents) == [False, False, False, True]
@@ -83,14 +83,14 @@ def test_success_created_by_several_at_once(tables: str) -> None:
 
 
 def test_success_roles_by_several_at_once(tables: str) -> None:
-    assert scaiwave(*CREATE, "--local").code == 0
+    assert run_scaiwave(*CREATE, "--local").code == 0
     words = ("role", "create", "--tenant", "zenith", "--slug", "editors", "--name", "Ed", "--json")
     with ThreadPoolExecutor(4) as pool:
-        ends = list(pool.map(lambda _: scaiwave(*words), range(4)))
+        ends = list(pool.map(lambda _: run_scaiwave(*words), range(4)))
     assert [(ended.code, ended.err) for ended in ends] == [(0, "")] * 4
     created = [json.loads(ended.out)["changed"] for ended in ends]
     assert sorted(created) == [False, False, False, True]
-    listed = json.loads(scaiwave("role", "list", "--tenant", "zenith", "--json").out)
+    listed = json.loads(run_scaiwave("role", "list", "--tenant", "zenith", "--json").out)
     assert listed["roles"][0]["slug"] == "editors"
 
 
@@ -101,32 +101,32 @@ def test_fail_nobody_elevates_themselves_by_token(tables: str, sandbox: Sandbox)
         "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
         "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
     }
-    assert scaiwave("sync", **environment).code == 0
+    assert run_scaiwave("sync", **environment).code == 0
     tenant = next(iter(sandbox.directory.tenants.values()))["slug"]
     people = json.loads(
-        scaiwave("admin", "list-participants", "--tenant", tenant, "--json", **environment).out
+        run_scaiwave("admin", "list-participants", "--tenant", tenant, "--json", **environment).out
     )["participants"]
     me, other = (person["scaikey_id"] for person in people)
     environment["SCAIWAVE_ADMIN_TOKEN"] = sandbox.issue_token(role="super_admin", sub=me)
     words = ("role", "grant", "tenant_admin", "--tenant", tenant, "--json", "--to")
-    refused = scaiwave(*words, me, **environment)
+    refused = run_scaiwave(*words, me, **environment)
     assert (refused.code, error_of(refused)["code"]) == (3, "SW_ROLE_SELF_ELEVATION")
-    assert scaiwave(*words, other, **environment).code == 0
+    assert run_scaiwave(*words, other, **environment).code == 0
 
 
 def test_fail_codes_and_exit_codes(tables: str) -> None:
-    unknown = scaiwave("admin", "show-tenant", "nope", "--json")
+    unknown = run_scaiwave("admin", "show-tenant", "nope", "--json")
     assert (unknown.code, error_of(unknown)["code"]) == (1, "SW_TENANT_NOT_FOUND")
-    bad = scaiwave("admin", "create-tenant", "--slug=A", "--name=A", "--local", "--json")
+    bad = run_scaiwave("admin", "create-tenant", "--slug=A", "--name=A", "--local", "--json")
     assert (bad.code, error_of(bad)["code"]) == (1, "SW_TENANT_BAD_SLUG")
-    unset = scaiwave(*CREATE, "--scaikey-tenant-id", "tnt_1", "--json")
+    unset = run_scaiwave(*CREATE, "--scaikey-tenant-id", "tnt_1", "--json")
     assert (unset.code, error_of(unset)["code"]) == (2, "SW_SYNC_NOT_REGISTERED")
-    usage = scaiwave(*CREATE, "--json")
+    usage = run_scaiwave(*CREATE, "--json")
     assert (usage.code, error_of(usage)["code"]) == (2, "SW_USAGE")
-    barred = scaiwave("admin", "list-tenants", "--json", SCAIWAVE_REQUIRE_ADMIN_TOKEN="true")
+    barred = run_scaiwave("admin", "list-tenants", "--json", SCAIWAVE_REQUIRE_ADMIN_TOKEN="true")
     assert (barred.code, error_of(barred)["code"]) == (3, "SW_AUTH_TOKEN_REQUIRED")
 
 
 def test_fail_unmigrated(database_url: str) -> None:
-    ended = scaiwave("admin", "list-tenants", "--json")
+    ended = run_scaiwave("admin", "list-tenants", "--json")
     assert (ended.code, error_of(ended)["code"]) == (2, "SW_DATABASE_UNMIGRATED")

@@ -15,7 +15,7 @@ from tenants.errors import AdministratorConflict, InvalidAdministrator, WeakPass
 from tenants.models import AdminUser, AuditEntry
 from tenants.services.create_administrator import CreateAdministratorResult, create_administrator
 from tests.databases import copy_database
-from tests.scaiwave.console import CHECKOUT, SCRIPT, scaiwave
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, run_scaiwave
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
@@ -203,7 +203,7 @@ def test_success_typed_twice_at_a_terminal_and_not_shown(database_url: str, migr
         "Password: \nRepeat password: \nAdministrator anna created.\n",
         0,
     )
-    ended = scaiwave("admin", "audit", "--json")
+    ended = run_scaiwave("admin", "audit", "--json")
     actions = [row["action"] for row in json.loads(ended.out)["audit_entries"]]
     assert actions == ["create-administrator"]
 

@@ -10,7 +10,7 @@ from scaiwave.errors import InsufficientPermission
 from tenants.errors import RoleBuiltIn, RoleInUse, RoleNotFound, TenantNotFound
 from tenants.models import AuditEntry, Role
 from tenants.services.roles import DeleteRoleResult, delete_role
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
@@ -65,8 +65,10 @@ def test_success_still_named_by_rooms() -> None:
         (acme, "Hall", ["editors-2"]),
         (globex, "Elsewhere", ["editors"]),
     ):
-        place = rows.workspace(tenant, name.lower())
-        rows.room(place, make_person(tenant, name.lower()), name=name, read_role_slugs=slugs)
+        place = row_factories.make_workspace(tenant, name.lower())
+        row_factories.make_room(
+            place, make_person(tenant, name.lower()), name=name, read_role_slugs=slugs
+        )
     planned = delete(dry_run=True)
     assert planned.document()["used_by"] == ["room Attic", "room Lab"]
     assert planned.warning == (

@@ -18,7 +18,7 @@ from tenants.errors import (
 )
 from tenants.models import AuditEntry, Tenant
 from tenants.services.update_tenant import TenantUpdate, UpdateTenantResult, update_tenant
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
@@ -142,11 +142,11 @@ def test_success_limit_below_what_is_used_is_warned_about() -> None:
     tenant = make_tenant()
     for name in ("anna", "berta", "cleo"):
         make_person(tenant, name)
-    place = rows.workspace(tenant)
+    place = row_factories.make_workspace(tenant)
     creator = make_person(tenant, "dora")
     for name in ("Lobby", "Kitchen"):
-        rows.room(place, creator, name)
-    rows.media(tenant, size=3 * 1024 * 1024)
+        row_factories.make_room(place, creator, name)
+    row_factories.make_media(tenant, size=3 * 1024 * 1024)
     wanted = make_limits(max_participants=3, max_rooms=1, max_storage_mb=2, max_ai_tokens_month=0)
     assert (
         update(wanted, dry_run=True).warnings

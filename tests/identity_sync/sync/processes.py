@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.databases import RawDatabase
-from tests.scaiwave.console import CHECKOUT, SCRIPT
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
 
 TABLES = ("partners", "tenants", "participants", "groups", "group_memberships", "sync_changes")
 MAX_WAIT_SECONDS = 30.0

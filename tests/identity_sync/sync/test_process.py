@@ -14,15 +14,15 @@ import pytest
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.sync.helpers import USERS, list_people
 from tests.identity_sync.sync.processes import Server, wait_for
-from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended, scaiwave
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, ProcessResult, run_scaiwave
 
 pytestmark = [pytest.mark.once, pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9)]
 KINDS = ("partners", "tenants", "participants", "groups", "memberships")
 COUNTS = ("seen", "added", "updated", "deactivated", "restored", "unchanged", "skipped")
 
 
-def sync(*words: str, **environment: str) -> Ended:
-    return scaiwave("sync", *words, **environment)
+def sync(*words: str, **environment: str) -> ProcessResult:
+    return run_scaiwave("sync", *words, **environment)
 
 
 def test_success_json(server: Server) -> None:

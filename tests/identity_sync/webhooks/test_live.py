@@ -21,7 +21,7 @@ from tests.identity_sync.sync.processes import Server, wait_for
 from tests.identity_sync.test_schedule import MANAGE
 from tests.identity_sync.webhooks.deliver import SECRET
 from tests.identity_sync.webhooks.live_server import LiveServer, serve
-from tests.scaiwave.console import CHECKOUT, SCRIPT
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
 
 pytestmark = pytest.mark.sandbox(people=30, tenants=2, groups=3)
 

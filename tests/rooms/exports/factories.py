@@ -21,7 +21,7 @@ from rooms.models import Media, Room, RoomMedia
 from rooms.services.exports.export_room import ExportResult, RoomExport, export_room
 from rooms.services.exports.sinks import write_to_stream
 from tenants.models import Tenant
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, NOW
 
 Json = dict[str, Any]
@@ -93,10 +93,12 @@ def export_bundle(of: Room, **changes: Any) -> Bundle:
 
 
 def make_room(tenant: Tenant | None = None, **fields: Any) -> Room:
-    of = tenant or rows.tenant()
+    of = tenant or row_factories.make_tenant()
     number = of.workspaces.count()
-    place = rows.workspace(of, f"place{number}")
-    return rows.room(place, rows.participant(of, f"anna{number}"), **fields)
+    place = row_factories.make_workspace(of, f"place{number}")
+    return row_factories.make_room(
+        place, row_factories.make_participant(of, f"anna{number}"), **fields
+    )
 
 
 def attach_media(
@@ -105,7 +107,7 @@ def attach_media(
     """Attach these bytes to the room under these names."""
     digest = sha256(content).hexdigest()
     given = {"sha256": digest, "size": len(content), **fields}
-    media = rows.media(room.tenant, **given)
+    media = row_factories.make_media(room.tenant, **given)
     for name in names or ("photo.png",):
         RoomMedia.objects.create(
             tenant=room.tenant, room=room, media=media, name=name, created_at=NOW

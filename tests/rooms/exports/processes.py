@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.databases import RawDatabase
-from tests.scaiwave.console import CHECKOUT, SCRIPT
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
 
 TENANT, WORKSPACE, ROOM, ANNA = (uuid.UUID(int=number) for number in range(1, 5))
 EVENTS = 10_000

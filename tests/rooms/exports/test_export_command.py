@@ -12,10 +12,10 @@ import pytest
 
 from scaiwave.errors import UsageError
 from tests.rooms.exports.processes import EVENTS, EXPORT, NOW, ROOM, TENANT, Server, start_export
-from tests.scaiwave.console import at_terminal, scaiwave
+from tests.scaiwave.cli_helpers import run_at_terminal, run_scaiwave
 from tests.tenants.factories import run_command
 
-# The probe's settings know nothing of rooms.
+# The settings of the example app have no rooms.
 OURS = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
 
 
@@ -45,7 +45,7 @@ def test_success_quiet_says_nothing() -> None:
 @pytest.mark.usefixtures("server")
 def test_success_to_a_file(tmp_path: Path) -> None:
     target = tmp_path / "room.zip"
-    ended = scaiwave(*EXPORT, "--output", str(target), "--json")
+    ended = run_scaiwave(*EXPORT, "--output", str(target), "--json")
     assert (ended.code, ended.err) == (0, "")
     document = json.loads(ended.out)
     assert document.pop("manifest_sha256")
@@ -60,7 +60,7 @@ def test_success_to_a_file(tmp_path: Path) -> None:
         "key_id": None,
         "file": str(target),
     }
-    told = scaiwave(*EXPORT, "--output", str(target))
+    told = run_scaiwave(*EXPORT, "--output", str(target))
     assert told.out.startswith("Exported room 'Lobby': ")
     assert (told.code, told.err) == (0, "")
 
@@ -68,10 +68,10 @@ def test_success_to_a_file(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("server")
 def test_success_all(tmp_path: Path) -> None:
     words = ("room", "export", "--all", "--tenant", "acme", "--output-dir", str(tmp_path))
-    ended = scaiwave(*words)
+    ended = run_scaiwave(*words)
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.splitlines()[-1] == "1 room: 1 exported."
-    document = json.loads(scaiwave(*words, "--json").out)
+    document = json.loads(run_scaiwave(*words, "--json").out)
     assert [row["outcome"] for row in document["rooms"]] == ["kept"]
     assert (document["kept"], document["exported"], document["failed"]) == (1, 0, 0)
 
@@ -92,7 +92,7 @@ def test_fail_all_when_one_failed(server: Server, tmp_path: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_bytes(b"other")
     words = ("room", "export", "--all", "--tenant", "acme", "--output-dir", str(tmp_path), "--json")
-    ended = scaiwave(*words)
+    ended = run_scaiwave(*words)
     assert ended.code == 1
     assert json.loads(ended.out)["failed"] == 1
     assert json.loads(ended.err)["error"]["code"] == "SW_ROOM_EXPORT_INCOMPLETE"
@@ -102,7 +102,7 @@ def test_fail_all_when_one_failed(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_fail_terminal() -> None:
-    ended = at_terminal(*EXPORT, **OURS)
+    ended = run_at_terminal(*EXPORT, **OURS)
     assert ended.code == 2
     assert ended.out == (
         "Error: Can't write a ZIP file to a terminal. [SW_USAGE]\n"
@@ -133,7 +133,7 @@ def test_fail_usage(words: tuple[str, ...], message: str) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_fail_no_such_room() -> None:
-    ended = scaiwave("room", "export", "attic", "--tenant", "acme")
+    ended = run_scaiwave("room", "export", "attic", "--tenant", "acme")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith(
         "Error: Room not found in tenant acme: attic. [SW_ROOM_NOT_FOUND]\n"

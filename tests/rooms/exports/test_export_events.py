@@ -23,15 +23,15 @@ from tests.rooms.exports.factories import (
     make_room,
     make_window,
 )
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_success_events() -> None:
     room = make_room()
-    rows.event(room, 1, origin_ts=-5)
-    rows.event(
+    row_factories.make_event(room, 1, origin_ts=-5)
+    row_factories.make_event(
         room,
         2**62,
         id=KEY,
@@ -73,7 +73,7 @@ def test_success_events() -> None:
 def test_success_content_is_carried_untouched() -> None:
     room = make_room()
     for number, content in enumerate(CONTENTS):
-        rows.event(room, number + 1, content=content, original_content=content)
+        row_factories.make_event(room, number + 1, content=content, original_content=content)
     events = export_bundle(room).events
     assert [event["content"] for event in events] == CONTENTS
     assert [event["original_content"] for event in events] == CONTENTS
@@ -97,15 +97,15 @@ def test_success_any_content_is_carried_untouched(contents: list[dict[str, Any]]
     made = Room.objects.first() or make_room()
     Event.objects.all().delete()
     for number, content in enumerate(contents):
-        rows.event(made, number + 1, content=content)
+        row_factories.make_event(made, number + 1, content=content)
     assert [event["content"] for event in export_bundle(made).events] == contents
 
 
 def test_success_one_event_a_line_in_the_order_of_the_stream() -> None:
-    room, other = make_room(), make_room(rows.tenant("other"))
+    room, other = make_room(), make_room(row_factories.make_tenant("other"))
     for position in (5, 1, 400_000, 30):
-        rows.event(room, position)
-        rows.event(other, position)
+        row_factories.make_event(room, position)
+        row_factories.make_event(other, position)
     bundle = export_bundle(room)
     _, _, lines = bundle.files["manifest.json"].partition(b'"events": [\n')
     assert [
@@ -128,7 +128,7 @@ def test_success_no_events() -> None:
 def test_success_many_events_in_several_pieces() -> None:
     room = make_room()
     for number in range(40):
-        rows.event(room, number + 1, content={"n": number, "body": "x" * 20_000})
+        row_factories.make_event(room, number + 1, content={"n": number, "body": "x" * 20_000})
     bundle = export_bundle(room)
     assert [event["content"]["n"] for event in bundle.events] == list(range(40))
     assert bundle.signature["counts"]["events"] == 40
@@ -139,7 +139,7 @@ def test_success_small_events_before_large_ones() -> None:
     room = make_room()
     for number in range(400):
         body = "x" * (30_000 if number > 390 else number % 7)
-        rows.event(room, 3 * number + 1, content={"n": number, "body": body})
+        row_factories.make_event(room, 3 * number + 1, content={"n": number, "body": body})
     bundle = export_bundle(room)
     assert [event["content"]["n"] for event in bundle.events] == list(range(400))
     assert bundle.signature["counts"]["events"] == 400
@@ -153,7 +153,7 @@ def test_fail_another_order_than_the_streams(positions: str, after: int) -> None
 
 def test_success_foreign_senders() -> None:
     room = make_room()
-    fred = rows.participant(
+    fred = row_factories.make_participant(
         room.tenant,
         "fred",
         participant_type="federated",
@@ -161,13 +161,15 @@ def test_success_foreign_senders() -> None:
         display_name='Fréd "F"',
         avatar_url="https://far.example/f.png",
     )
-    irc = rows.participant(room.tenant, "irc", participant_type="bridge")
+    irc = row_factories.make_participant(room.tenant, "irc", participant_type="bridge")
     told = {"display_name": "Earlier", "avatar_url": "", "fqid": "@earlier:x"}
-    rows.event(room, 1)
-    rows.event(room, 2, sender=fred, content={"body": "hi"})
-    rows.event(room, 3, sender=irc, content={})
-    rows.event(room, 4, sender=fred, content={"_imported_sender": told, "body": "kept"})
-    rows.event(room, 5, content={"_imported_sender": told})
+    row_factories.make_event(room, 1)
+    row_factories.make_event(room, 2, sender=fred, content={"body": "hi"})
+    row_factories.make_event(room, 3, sender=irc, content={})
+    row_factories.make_event(
+        room, 4, sender=fred, content={"_imported_sender": told, "body": "kept"}
+    )
+    row_factories.make_event(room, 5, content={"_imported_sender": told})
     bundle = export_bundle(room)
     assert [event["content"] for event in bundle.events[1:]] == [
         {
@@ -209,8 +211,8 @@ def test_success_foreign_senders() -> None:
 )
 def test_success_foreign_sender_however_content_is_written(written: str, keys: list[str]) -> None:
     room = make_room()
-    fred = rows.participant(room.tenant, "fred", participant_type="bridge")
-    event = rows.event(room, 1, sender=fred)
+    fred = row_factories.make_participant(room.tenant, "fred", participant_type="bridge")
+    event = row_factories.make_event(room, 1, sender=fred)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sw_events SET content = %s WHERE id = %s", [written, event.pk.hex])
 
@@ -223,10 +225,12 @@ def test_success_foreign_sender_however_content_is_written(written: str, keys: l
 
 def test_success_window() -> None:
     room = make_room()
-    anna, berta = room.creator, rows.participant(room.tenant, "berta")
+    anna, berta = room.creator, row_factories.make_participant(room.tenant, "berta")
     noon = datetime(2026, 11, 24, 12, tzinfo=UTC)
     for number, who in ((-1, berta), (0, anna), (1, anna), (2, berta)):
-        rows.event(room, number + 5, sender=who, origin_ts=int(noon.timestamp()) + number)
+        row_factories.make_event(
+            room, number + 5, sender=who, origin_ts=int(noon.timestamp()) + number
+        )
 
     def positions(window: TimeWindow) -> list[int]:
         return [event["stream_position"] for event in export_bundle(room, window=window).events]

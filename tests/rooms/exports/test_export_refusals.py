@@ -12,7 +12,7 @@ from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry
 from tests.rooms.exports.factories import export_bundle, make_room, prepare_export
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, READ_ONLY_OPERATOR, make_tenant_admin
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,7 +37,7 @@ def test_fail_rooms_that_stay(fields: dict[str, Any], reason: str) -> None:
 
 
 def test_fail_outside_the_scope_it_does_not_exist() -> None:
-    room, other = make_room(), rows.tenant("other", scaikey_tenant_id="tnt_other")
+    room, other = make_room(), row_factories.make_tenant("other", scaikey_tenant_id="tnt_other")
     for operator, tenant in ((HOST_OPERATOR, "other"), (make_tenant_admin(other), "other")):
         with pytest.raises(RoomNotFound) as caught:
             export_bundle(room, operator=operator, tenant=tenant)

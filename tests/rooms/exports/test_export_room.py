@@ -30,7 +30,7 @@ from tests.rooms.exports.factories import (
     make_window,
     prepare_export,
 )
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 from tests.tenants.factories import NOW
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,7 +46,7 @@ def test_success_a_room_whole() -> None:
         is_public=True,
         created_at=EARLY,
     )
-    rows.event(room, 7)
+    row_factories.make_event(room, 7)
     bundle = export_bundle(room, room="lobby")
     assert list(bundle.files) == ["manifest.json", "signature.json"]
     manifest = {**bundle.manifest}
@@ -116,7 +116,7 @@ def test_success_signed_by_the_servers_key() -> None:
 def test_success_readable_by_whoever_imports() -> None:
     room = make_room()
     for number, content in enumerate(CONTENTS):
-        rows.event(room, number + 1, content={**content, "_imported_sender": None})
+        row_factories.make_event(room, number + 1, content={**content, "_imported_sender": None})
     bundle = export_bundle(room)
     with read_bundle(BytesIO(bundle.data), limits=Limits(max_bytes=2**24)) as checked:
         assert checked.header.room.id == str(room.pk)
@@ -129,7 +129,7 @@ def test_success_readable_however_dull() -> None:
     """Messages that would be packed to a four-hundredth are not taken for a bomb."""
     room = make_room()
     for number in range(40):
-        rows.event(room, number + 1, content={"body": "x" * 60_000})
+        row_factories.make_event(room, number + 1, content={"body": "x" * 60_000})
     bundle = export_bundle(room)
     with read_bundle(BytesIO(bundle.data), limits=Limits(max_bytes=2**24)) as checked:
         assert len(list(checked.iter_events())) == 40
@@ -139,7 +139,7 @@ def test_success_readable_however_old() -> None:
     """A room that was imported may be of any time that a bundle can tell."""
     ancient = datetime(1, 2, 3, 4, 5, 6, 7, tzinfo=UTC)
     room = make_room(created_at=ancient)
-    rows.event(room, 1, created_at=ancient, edited_at=ancient)
+    row_factories.make_event(room, 1, created_at=ancient, edited_at=ancient)
     bundle = export_bundle(room, window=make_window(until=EARLY), now=ancient)
     with read_bundle(BytesIO(bundle.data), limits=Limits(max_bytes=2**24)) as checked:
         (found,) = checked.iter_events()
@@ -151,7 +151,9 @@ def test_success_meets_the_schemas() -> None:
     room = make_room(room_alias="lobby")
     attach_media(room, b"bytes")
     attach_media(room, b"lost", stored=False)
-    rows.event(room, 1, original_content={}, event_uuid=KEY, edited_at=NOW, do_not_index=True)
+    row_factories.make_event(
+        room, 1, original_content={}, event_uuid=KEY, edited_at=NOW, do_not_index=True
+    )
     for window in (WHOLE_ROOM, make_window(since=EARLY)):
         bundle = export_bundle(room, window=window)
         assert list(schema("manifest").iter_errors(bundle.manifest)) == []
@@ -180,7 +182,7 @@ def test_success_audited_before_the_first_byte() -> None:
 def test_success_closed_early_leaves_the_connection_as_it_was() -> None:
     room = make_room()
     for number in range(30):
-        rows.event(room, number + 1, content={"body": "x" * 20_000})
+        row_factories.make_event(room, number + 1, content={"body": "x" * 20_000})
     begun = prepare_export(room)()
     for _ in range(3):
         assert next(begun)
@@ -190,14 +192,14 @@ def test_success_closed_early_leaves_the_connection_as_it_was() -> None:
     assert not connection.in_atomic_block
     if connection.vendor == "sqlite":
         assert not connection.connection.in_transaction
-    rows.event(room, 31)
+    row_factories.make_event(room, 31)
     assert list(begun) == []
     assert len(export_bundle(room).events) == 31
 
 
 def test_success_what_is_told() -> None:
     room = make_room(name="Lobby")
-    rows.event(room, 1)
+    row_factories.make_event(room, 1)
     told = list(export_bundle(room).result.sentences())
     assert told[0].startswith("Exported room 'Lobby': 1 event from 1 sender, 0 attachments, ")
     assert told[1:] == ["Not signed: this server has no signing key."]

@@ -20,7 +20,7 @@ from scaiwave.errors import InsufficientPermission, UsageError
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
 from tests.rooms.exports.factories import attach_media, make_room, make_window
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, NOW, READ_ONLY_OPERATOR, make_tenant_admin
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def tenant() -> Tenant:
-    return rows.tenant("acme", scaikey_tenant_id="tnt_acme")
+    return row_factories.make_tenant("acme", scaikey_tenant_id="tnt_acme")
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def outcomes(exported: BulkExportResult) -> list[str]:
 
 def test_success_each_into_its_file(tenant: Tenant, directory: Path) -> None:
     first, second = make_room(tenant, name="First"), make_room(tenant, name="")
-    make_room(rows.tenant("other"))
-    rows.event(first, 1)
+    make_room(row_factories.make_tenant("other"))
+    row_factories.make_event(first, 1)
     attach_media(first, b"bytes")
     exported = export_all(directory)
     assert sorted(path.name for path in directory.iterdir()) == [
@@ -103,7 +103,7 @@ def test_success_again_keeps_what_is_there(tenant: Tenant, directory: Path) -> N
 def test_success_damaged_ones_are_made_again(tenant: Tenant, directory: Path) -> None:
     """By one bit, in the events, in an attachment, or in what is said of both."""
     room = make_room(tenant)
-    rows.event(room, 1, content={"body": "".join(map(str, range(3_000)))})
+    row_factories.make_event(room, 1, content={"body": "".join(map(str, range(3_000)))})
     attach_media(room, random.Random(1).randbytes(9_000))
     export_all(directory)
     path = directory / f"{room.pk}.zip"
@@ -212,7 +212,7 @@ def test_fail_no_folder(name: str, tenant: Tenant, tmp_path: Path) -> None:
 
 
 def test_fail_who_may_not(tenant: Tenant, directory: Path) -> None:
-    other = rows.tenant("other", scaikey_tenant_id="tnt_other")
+    other = row_factories.make_tenant("other", scaikey_tenant_id="tnt_other")
     with pytest.raises(TenantNotFound):
         export_all(directory, operator=make_tenant_admin(other))
     with pytest.raises(InsufficientPermission):

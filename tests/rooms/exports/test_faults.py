@@ -21,7 +21,7 @@ from tests.rooms.exports.processes import (
     is_zip,
     start_export,
 )
-from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended, scaiwave, shell
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, ProcessResult, run_scaiwave, run_shell
 from tests.services.manager import manage_service
 
 pytestmark = pytest.mark.once
@@ -43,7 +43,7 @@ zip_stream._DESCRIPTOR = Slow()
 def test_fail_reader_closes_the_pipe(tmp_path: Path) -> None:
     part, code = tmp_path / "part", tmp_path / "code"
     line = f"{{ scaiwave {' '.join(EXPORT)}; echo $? > {code}; }} | head -c 1000 > {part}"
-    ended = shell(line, **OURS)
+    ended = run_shell(line, **OURS)
     assert code.read_text() == "1\n"
     assert ended.err == (
         "Error: The reader closed the pipe before the export finished. The data it received is "
@@ -57,7 +57,7 @@ def _limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 
 
-def _with_full_disk(*words: str, stdout: int) -> Ended:
+def _with_full_disk(*words: str, stdout: int) -> ProcessResult:
     """A file may not become larger than 300 KB, which is what a full disk looks like."""
     ended = subprocess.run(
         [*SCRIPT, *words],
@@ -70,7 +70,7 @@ def _with_full_disk(*words: str, stdout: int) -> Ended:
         timeout=60,
         check=False,
     )
-    return Ended(ended.returncode, "", ended.stderr)
+    return ProcessResult(ended.returncode, "", ended.stderr)
 
 
 @pytest.mark.only_on("postgresql")
@@ -158,7 +158,7 @@ def test_fail_database_is_killed(home: Path, monkeypatch: pytest.MonkeyPatch) ->
     with manage_service("postgres") as manager:
         url = manager.wait_for_service().url
         monkeypatch.setenv("SCAIWAVE_DB_URL", url)
-        assert scaiwave("manage", "migrate", "--verbosity", "0").code == 0
+        assert run_scaiwave("manage", "migrate", "--verbosity", "0").code == 0
         server = Server(url)
         fill_database(server)
         (postmaster,) = server.rows("SELECT pg_read_file('postmaster.pid')")[0]

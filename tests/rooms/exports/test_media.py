@@ -20,7 +20,7 @@ from rooms.models import Media, Room
 from rooms.services.exports.sinks import write_to_stream
 from tests.rooms.exports.factories import attach_media, export_bundle, make_room, prepare_export
 from tests.rooms.exports.processes import is_zip
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,7 +43,7 @@ def test_success_bytes_once_under_the_first_of_their_names() -> None:
     room = make_room()
     photo = attach_media(room, CONTENT, "photo.png", "again/../photo.png", mime_type="image/png")
     empty = attach_media(room, b"", ".hidden")
-    attach_media(make_room(rows.tenant("other")), b"of another tenant's room")
+    attach_media(make_room(row_factories.make_tenant("other")), b"of another tenant's room")
     bundle = export_bundle(room)
     assert list(bundle.files) == [
         "manifest.json",

@@ -10,7 +10,7 @@ import pytest
 from tests.databases import copy_database, environment, prepared
 from tests.rooms.imports.bundle_factories import Bundle, make_event
 from tests.rooms.imports.import_environment import ImportEnvironment
-from tests.scaiwave.console import CHECKOUT
+from tests.scaiwave.cli_helpers import CHECKOUT
 
 EVENTS = 8_000
 FILES = 30

@@ -7,9 +7,9 @@ from typing import Any
 
 from rooms.models import Workspace, WorkspaceMember
 from tenants.models import Participant, Tenant
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 
-NOW = rows.NOW
+NOW = row_factories.NOW
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,10 @@ class ImportTargetRows:
 
 
 def make_home(slug: str = "acme", role: str = "owner", **limits: Any) -> ImportTargetRows:
-    tenant = rows.tenant(slug, **limits)
-    home = ImportTargetRows(tenant, rows.workspace(tenant), rows.participant(tenant))
+    tenant = row_factories.make_tenant(slug, **limits)
+    home = ImportTargetRows(
+        tenant, row_factories.make_workspace(tenant), row_factories.make_participant(tenant)
+    )
     WorkspaceMember.objects.create(
         tenant=tenant,
         workspace=home.workspace,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.databases import RawDatabase
-from tests.scaiwave.console import CHECKOUT, SCRIPT, Ended
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, ProcessResult
 
 IMPORT = ("room", "import", "main", "--tenant", "acme", "--as", "anna@example.com")
 PATIENCE = 60.0
@@ -55,10 +55,10 @@ class ImportEnvironment(RawDatabase):
 
     def run_import(
         self, bundle: Path, *words: str, largest_file: int | None = None, **changes: str
-    ) -> Ended:
+    ) -> ProcessResult:
         with self.start_import(bundle, *words, largest_file=largest_file, **changes) as process:
             out, err = process.communicate(timeout=PATIENCE)
-        return Ended(process.returncode, out, err)
+        return ProcessResult(process.returncode, out, err)
 
     def wait_until_released(self) -> None:
         """Wait until PostgreSQL has noticed that a client was killed, and releases its locks."""

@@ -19,8 +19,8 @@ from scaiwave.media_storage import MediaStoreUnusable
 from tests.rooms.imports.bundle_factories import Bundle, make_event
 from tests.rooms.imports.factories import NOW, make_home
 from tests.rooms.imports.test_import_room import import_bundle
-from tests.scaiwave import rows
-from tests.scaiwave.bucket import SAID, TOLD, refuse_everything
+from tests.scaiwave import row_factories
+from tests.scaiwave.fake_s3 import MESSAGE, S3_MESSAGE, use_refusing_bucket
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,10 +40,10 @@ def test_fail_import(
     """The bucket keeps what was put there, too, until it can be asked again."""
     home = make_home()
     stores = settings.STORAGES
-    refuse_everything(monkeypatch, settings)
+    use_refusing_bucket(monkeypatch, settings)
     with pytest.raises(MediaStoreUnusable) as caught, translate_errors():
         import_bundle(home, with_a_file())
-    assert (caught.value.message, caught.value.exit_code) == (TOLD, 2)
+    assert (caught.value.message, caught.value.exit_code) == (MESSAGE, 2)
     intent = ImportIntent.objects.get()
     assert caplog.record_tuples[-1][1:] == (
         logging.WARNING,
@@ -60,12 +60,12 @@ def test_fail_what_is_here_can_not_be_asked_for(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     home = make_home()
-    media = rows.media(home.tenant, "cat")
-    room = rows.room(home.workspace, home.anna)
+    media = row_factories.make_media(home.tenant, "cat")
+    room = row_factories.make_room(home.workspace, home.anna)
     RoomMedia.objects.create(
         tenant=home.tenant, room=room, media=media, name="cat.png", created_at=NOW
     )
-    refuse_everything(monkeypatch, settings)
+    use_refusing_bucket(monkeypatch, settings)
     with pytest.raises(MediaStoreUnusable), translate_errors():
         import_bundle(home, with_a_file(), dry_run=True)
     with pytest.raises(ExportDamaged) as caught:
@@ -74,10 +74,10 @@ def test_fail_what_is_here_can_not_be_asked_for(
 
 
 def test_fail_doctor(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    refuse_everything(monkeypatch, settings)
+    use_refusing_bucket(monkeypatch, settings)
     (finding,) = check_media_store(load({}), NOW)
-    assert finding.message == f"The media store can't be written to: {SAID}."
-    tenant = rows.tenant()
+    assert finding.message == f"The media store can't be written to: {S3_MESSAGE}."
+    tenant = row_factories.make_tenant()
     ImportIntent.objects.create(tenant=tenant, hashes=["a" * 64], operator="root", started_at=NOW)
     with pytest.raises(MediaStoreUnusable):
         list(clean_up_imports(load({}), NOW))

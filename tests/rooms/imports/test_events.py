@@ -16,7 +16,7 @@ from rooms.services.imports.id_mapping import EventRewriter, IdMapper
 from scaiwave.error_mapping import DatabaseBusy
 from tests.rooms.imports.bundle_factories import make_event
 from tests.rooms.imports.factories import make_home
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 
 SAID = "_imported_sender"
 # What no bundle may hold is left out: U+0000 and halves of surrogate pairs.
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def room() -> Room:
     home = make_home()
-    return rows.room(home.workspace, home.anna)
+    return row_factories.make_room(home.workspace, home.anna)
 
 
 def write(room: Room, events: list[dict[str, Any]], first: int = 1) -> list[tuple[int, int | None]]:
@@ -70,7 +70,7 @@ def test_success_progress(room: Room) -> None:
 
 
 def test_fail_position_that_somebody_else_has_taken(room: Room) -> None:
-    rows.event(room, 12)
+    row_factories.make_event(room, 12)
     events = [make_event(number, content={SAID: None}) for number in range(1, 6)]
     with pytest.raises(DatabaseBusy) as caught, transaction.atomic():
         write(room, events, first=10)

@@ -28,7 +28,7 @@ from rooms.services.imports.import_room import ImportResult, import_room
 from tenants.models import AuditEntry
 from tests.rooms.imports.bundle_factories import ANNA, BOB, ROOM, Bundle, make_event, make_event_id
 from tests.rooms.imports.factories import NOW, ImportTargetRows, make_home
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
@@ -131,8 +131,8 @@ def test_success_events_are_kept_as_django_keeps_them(home: ImportTargetRows) ->
 
 
 def test_success_positions_follow_those_of_the_tenant(home: ImportTargetRows) -> None:
-    before = rows.room(home.workspace, home.anna)
-    rows.event(before, 500)
+    before = row_factories.make_room(home.workspace, home.anna)
+    row_factories.make_event(before, 500)
     room = import_as_room(home, Bundle([make_event(number) for number in (1, 5, 9)]))
     positions = room.events.order_by("stream_position").values_list("stream_position", flat=True)
     assert list(positions) == [501, 502, 503]
@@ -286,7 +286,7 @@ def test_success_dry_run_writes_nothing(home: ImportTargetRows, media_root: Any)
 
 
 def test_success_what_killed_ones_left_is_taken_away_before(home: ImportTargetRows) -> None:
-    other = rows.tenant("other")
+    other = row_factories.make_tenant("other")
     ImportIntent.objects.create(tenant=other, hashes=[], operator="root", started_at=NOW)
     import_bundle(home, Bundle())
     assert not ImportIntent.objects.exists()

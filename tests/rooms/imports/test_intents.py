@@ -16,11 +16,11 @@ from django.db import DatabaseError, connection, transaction
 from rooms.models import ImportIntent, Media
 from rooms.services.imports.intents import clean_up_abandoned, complete_intent, import_intent
 from tenants.models import Tenant
-from tests.scaiwave import rows
-from tests.scaiwave.locks import hold_lock_elsewhere
+from tests.scaiwave import row_factories
+from tests.scaiwave.lock_helpers import hold_lock_elsewhere
 from tests.tenants.factories import HOST_OPERATOR
 
-NOW = rows.NOW
+NOW = row_factories.NOW
 ONE, TWO = (sha256(text).hexdigest() for text in (b"one", b"two"))
 
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def acme(media_root: Path) -> Tenant:
-    return rows.tenant()
+    return row_factories.make_tenant()
 
 
 def store(tenant: Tenant, key: str) -> str:
@@ -88,7 +88,7 @@ def test_fail_takes_its_files_away(acme: Tenant) -> None:
 
 
 def test_fail_leaves_what_has_a_row(acme: Tenant) -> None:
-    rows.media(acme, sha256=ONE)
+    row_factories.make_media(acme, sha256=ONE)
     fail(acme, ONE)
     assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
 
@@ -102,8 +102,8 @@ def test_fail_leaves_what_another_import_wants(acme: Tenant) -> None:
 
 
 def test_fail_takes_what_only_another_tenant_wants(acme: Tenant) -> None:
-    other = rows.tenant("other")
-    rows.media(other, sha256=ONE)
+    other = row_factories.make_tenant("other")
+    row_factories.make_media(other, sha256=ONE)
     store(other, ONE)
     fail(acme, ONE)
     assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
@@ -124,7 +124,7 @@ def test_fail_without_a_database_is_left_to_the_next(
 
 
 def test_success_clean_up_takes_what_killed_ones_left(acme: Tenant) -> None:
-    other = rows.tenant("other")
+    other = row_factories.make_tenant("other")
     for tenant in (acme, other):
         create_abandoned_intent(tenant, ONE, TWO)
         store(tenant, ONE)
@@ -155,7 +155,7 @@ def draft(tenant: Tenant, media_root: Path, key: str) -> Path:
 def test_success_clean_up_takes_drafts_too(acme: Tenant, media_root: Path) -> None:
     """A draft of a file that another import wants may be that import's, until it has ended."""
     mine, wanted = (draft(acme, media_root, key) for key in (ONE, TWO))
-    others = draft(rows.tenant("other"), media_root, ONE)
+    others = draft(row_factories.make_tenant("other"), media_root, ONE)
     create_abandoned_intent(acme, ONE, TWO)
     with import_intent([TWO], operator=HOST_OPERATOR, tenant=acme, now=NOW) as living:
         assert clean_up_abandoned(NOW) == 1

@@ -19,7 +19,7 @@ from rooms.services.imports.media import MediaPlan, plan_media, store_files, wri
 from scaiwave.media_storage import AtomicFileSystemStorage, MediaStoreUnusable
 from tests.rooms.imports.bundle_factories import make_attachment
 from tests.rooms.imports.factories import NOW, ImportTargetRows, make_home
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_root")]
 DATA = b"bytes of a cat"
@@ -39,7 +39,7 @@ def home() -> ImportTargetRows:
 
 @pytest.fixture
 def room(home: ImportTargetRows) -> Room:
-    return rows.room(home.workspace, home.anna)
+    return row_factories.make_room(home.workspace, home.anna)
 
 
 def plan(home: ImportTargetRows, *media: MediaEntry) -> MediaPlan:
@@ -57,7 +57,7 @@ def store(home: ImportTargetRows, planned: MediaPlan, data: bytes = DATA) -> Non
 
 def here(home: ImportTargetRows, *, data: bytes | None = DATA, **fields: Any) -> Media:
     """The tenant's own cat; without bytes where `data` is None."""
-    media = rows.media(home.tenant, sha256=CAT.sha256, size=len(DATA), **fields)
+    media = row_factories.make_media(home.tenant, sha256=CAT.sha256, size=len(DATA), **fields)
     if data is not None:
         default_storage.save(media.storage_name, ContentFile(data))
     return media

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.rooms.imports.import_environment import IMPORT, ImportEnvironment
-from tests.scaiwave.console import CHECKOUT
+from tests.scaiwave.cli_helpers import CHECKOUT
 
 pytestmark = pytest.mark.once
 

@@ -11,8 +11,8 @@ from rooms.models import Event, Room, RoomImport
 from tests.rooms.imports.bundle_factories import Bundle, make_event
 from tests.rooms.imports.factories import NOW, ImportTargetRows, make_home
 from tests.rooms.imports.test_import_room import import_bundle
-from tests.scaiwave import rows
-from tests.scaiwave.locks import hold_lock_elsewhere
+from tests.scaiwave import row_factories
+from tests.scaiwave.lock_helpers import hold_lock_elsewhere
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
 BUNDLE = Bundle([make_event(1)])
@@ -57,7 +57,9 @@ def test_success_another_bundle_or_another_workspace(home: ImportTargetRows) -> 
     assert import_bundle(home, Bundle([make_event(2)]), once=True).imported
     other = make_home("other")
     assert import_bundle(other, BUNDLE, once=True).imported
-    Room.objects.filter(tenant=home.tenant).update(workspace=rows.workspace(home.tenant, "side"))
+    Room.objects.filter(tenant=home.tenant).update(
+        workspace=row_factories.make_workspace(home.tenant, "side")
+    )
     assert import_bundle(home, BUNDLE, once=True).imported
 
 

@@ -26,7 +26,7 @@ from tenants.errors import ParticipantNotFound, TenantNotFound
 from tests.rooms.imports.bundle_factories import Bundle, make_event
 from tests.rooms.imports.factories import NOW, ImportTargetRows, make_home
 from tests.rooms.imports.test_import_room import import_bundle
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, READ_ONLY_OPERATOR, make_tenant_admin
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media_root")]
@@ -112,13 +112,13 @@ def test_fail_out_of_scope_or_not_allowed() -> None:
 def test_success_rooms_that_are_closed_do_not_count() -> None:
     home = make_home(max_rooms=2)
     for state in ("closed", "closed", "archived"):
-        rows.room(home.workspace, home.anna, state=state)
+        row_factories.make_room(home.workspace, home.anna, state=state)
     assert import_bundle(home, Bundle()).imported
 
 
 def test_fail_too_many_rooms() -> None:
     home = make_home(max_rooms=1)
-    rows.room(home.workspace, home.anna)
+    row_factories.make_room(home.workspace, home.anna)
     with pytest.raises(TenantQuotaExceeded):
         import_bundle(home, Bundle([make_event(1)]), dry_run=True)
     with pytest.raises(TenantQuotaExceeded) as caught:
@@ -133,7 +133,7 @@ def test_fail_too_many_rooms() -> None:
 
 def test_fail_too_many_bytes() -> None:
     home = make_home(max_storage_mb=1)
-    rows.media(home.tenant, size=MIB - 2)
+    row_factories.make_media(home.tenant, size=MIB - 2)
     bundle = Bundle([make_event(1)])
     bundle.add("cat.png", b"cat")
     with pytest.raises(TenantQuotaExceeded) as caught:
@@ -162,7 +162,7 @@ def test_success_bytes_that_are_here_already_add_nothing() -> None:
 
 def test_success_just_enough() -> None:
     home = make_home(max_storage_mb=1, max_rooms=1)
-    rows.media(home.tenant, size=MIB - 3)
+    row_factories.make_media(home.tenant, size=MIB - 3)
     bundle = Bundle([make_event(1)])
     bundle.add("cat.png", b"cat")
     assert import_bundle(home, bundle).imported
@@ -171,14 +171,14 @@ def test_success_just_enough() -> None:
 def test_fail_limits_are_reached_while_it_is_written() -> None:
     """Of two imports that both would have fitted, the last to finish finds no room."""
     home = make_home(max_rooms=1, max_storage_mb=1)
-    rows.room(home.workspace, home.anna)
+    row_factories.make_room(home.workspace, home.anna)
     ensure_quota(home.tenant, added_bytes=0, written=True)
-    rows.media(home.tenant, size=MIB)
+    row_factories.make_media(home.tenant, size=MIB)
     ensure_quota(home.tenant, added_bytes=3, written=True)
-    rows.media(home.tenant, "other", size=1)
+    row_factories.make_media(home.tenant, "other", size=1)
     with pytest.raises(TenantQuotaExceeded):
         ensure_quota(home.tenant, added_bytes=3, written=True)
-    rows.room(home.workspace, home.anna, "Other")
+    row_factories.make_room(home.workspace, home.anna, "Other")
     with pytest.raises(TenantQuotaExceeded) as caught:
         ensure_quota(home.tenant, added_bytes=0, written=True)
     assert caught.value.message == "Limit of tenant acme exceeded: 1 of 1 rooms are in use."

@@ -11,7 +11,7 @@ import pytest
 from tests.rooms.imports.bundle_factories import Bundle, make_event
 from tests.rooms.imports.conftest import EVENTS, FILES
 from tests.rooms.imports.import_environment import IMPORT, ImportEnvironment
-from tests.scaiwave.console import CHECKOUT, SCRIPT, at_terminal, scaiwave
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, run_at_terminal, run_scaiwave
 
 pytestmark = pytest.mark.once
 
@@ -75,7 +75,7 @@ def test_success_dry_run(site: ImportEnvironment, large: Path) -> None:
 
 
 def test_fail_stdin_is_a_terminal(site: ImportEnvironment) -> None:
-    ended = at_terminal(*IMPORT, **DJANGO)
+    ended = run_at_terminal(*IMPORT, **DJANGO)
     assert (ended.code, site.count("rooms")) == (2, 0)
     assert ended.out == (
         "Error: Can't read a bundle from a terminal. [SW_USAGE]\n"
@@ -88,7 +88,7 @@ def test_fail_stdin_is_a_terminal(site: ImportEnvironment) -> None:
 )
 @pytest.mark.usefixtures("site")
 def test_fail_file_that_cannot_be_read(name: str, why: str) -> None:
-    ended = scaiwave(*IMPORT, "--input", name)
+    ended = run_scaiwave(*IMPORT, "--input", name)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
         f"Error: Can't read {name}: {why}. [SW_USAGE]\n"
@@ -98,7 +98,7 @@ def test_fail_file_that_cannot_be_read(name: str, why: str) -> None:
 
 @pytest.mark.usefixtures("site")
 def test_fail_nothing_comes() -> None:
-    ended = scaiwave(*IMPORT)
+    ended = run_scaiwave(*IMPORT)
     assert (ended.code, ended.out, "[SW_BUNDLE_NOT_ZIP]" in ended.err) == (1, "", True)
 
 

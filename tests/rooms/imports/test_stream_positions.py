@@ -12,8 +12,8 @@ from rooms.models import StreamCounter
 from rooms.services.stream_positions import reserve_positions
 from tests.rooms.imports.factories import make_home
 from tests.rooms.imports.import_environment import ImportEnvironment
-from tests.scaiwave import rows
-from tests.scaiwave.console import CHECKOUT
+from tests.scaiwave import row_factories
+from tests.scaiwave.cli_helpers import CHECKOUT
 
 TAKE = """
 import sys, django
@@ -27,7 +27,7 @@ for _ in range(40):
 
 @pytest.mark.django_db
 def test_success_blocks_follow_one_another() -> None:
-    tenant, other = rows.tenant(), rows.tenant("other")
+    tenant, other = row_factories.make_tenant(), row_factories.make_tenant("other")
     assert [reserve_positions(tenant.pk, count) for count in (3, 5, 1)] == [1, 4, 9]
     assert reserve_positions(other.pk, 2) == 1
     assert StreamCounter.objects.get(tenant=tenant).last_position == 9
@@ -36,10 +36,10 @@ def test_success_blocks_follow_one_another() -> None:
 @pytest.mark.django_db
 def test_success_nothing_below_what_the_platform_has_written() -> None:
     home = make_home()
-    room = rows.room(home.workspace, home.anna)
-    rows.event(room, 700)
+    room = row_factories.make_room(home.workspace, home.anna)
+    row_factories.make_event(room, 700)
     assert reserve_positions(home.tenant.pk, 10) == 701
-    rows.event(room, 705)
+    row_factories.make_event(room, 705)
     assert reserve_positions(home.tenant.pk, 10) == 711
 
 

@@ -8,15 +8,15 @@ from rooms.errors import RoomNotFound, WorkspaceNotFound
 from rooms.queries.resolve import resolve_room, resolve_workspace
 from scaiwave.auth.operators import Operator, OperatorRole
 from tenants.errors import AmbiguousName
-from tests.scaiwave.rows import participant, room, tenant, workspace
-from tests.tenants.factories import HOST_OPERATOR, make_tenant, make_tenant_admin
+from tests.scaiwave.row_factories import make_participant, make_room, make_tenant, make_workspace
+from tests.tenants.factories import HOST_OPERATOR, make_tenant_admin
 
 pytestmark = pytest.mark.django_db
 
 
 def test_success_room_by_id_and_by_alias() -> None:
-    acme = tenant()
-    lobby = room(workspace(acme), participant(acme), room_alias="lobby")
+    acme = make_tenant()
+    lobby = make_room(make_workspace(acme), make_participant(acme), room_alias="lobby")
     with CaptureQueriesContext(connection) as queries:
         for name in (str(lobby.pk), str(lobby.pk).upper(), lobby.pk.hex, "lobby"):
             resolved = resolve_room(HOST_OPERATOR, name, tenant=acme)
@@ -26,9 +26,9 @@ def test_success_room_by_id_and_by_alias() -> None:
 
 
 def test_success_workspace_by_id_and_by_slug() -> None:
-    acme, globex = tenant(), tenant("globex")
-    main = workspace(acme)
-    workspace(globex)
+    acme, globex = make_tenant(), make_tenant("globex")
+    main = make_workspace(acme)
+    make_workspace(globex)
     for name in (str(main.pk), "main"):
         assert resolve_workspace(HOST_OPERATOR, name, tenant=acme) == main
 
@@ -38,8 +38,8 @@ def test_success_workspace_by_id_and_by_slug() -> None:
     ["", "Lobby", "LOBBY", "a\0", "\udcff", "87705c77-8c7d-4a07-aca9-e91d6df09604", "x" * 9999],
 )
 def test_fail_unknown(name: str) -> None:
-    acme = tenant()
-    room(workspace(acme), participant(acme), room_alias="lobby")
+    acme = make_tenant()
+    make_room(make_workspace(acme), make_participant(acme), room_alias="lobby")
     with pytest.raises(RoomNotFound) as no_room:
         resolve_room(HOST_OPERATOR, name, tenant=acme)
     assert no_room.value.message == f"Room not found in tenant acme: {name}."
@@ -49,8 +49,9 @@ def test_fail_unknown(name: str) -> None:
 
 
 def test_fail_rooms_of_another_tenant_and_outside_the_scope() -> None:
-    acme, globex = make_tenant("acme"), make_tenant("globex")
-    lobby = room(workspace(acme), participant(acme), room_alias="lobby")
+    acme = make_tenant("acme", scaikey_tenant_id="tnt_acme")
+    globex = make_tenant("globex", scaikey_tenant_id="tnt_globex")
+    lobby = make_room(make_workspace(acme), make_participant(acme), room_alias="lobby")
     for operator, searched in ((HOST_OPERATOR, globex), (make_tenant_admin(globex), acme)):
         for name in (str(lobby.pk), "lobby"):
             with pytest.raises(RoomNotFound):
@@ -61,10 +62,10 @@ def test_fail_rooms_of_another_tenant_and_outside_the_scope() -> None:
 
 
 def test_fail_alias_that_equals_an_id() -> None:
-    acme = tenant()
-    main, anna = workspace(acme), participant(acme)
-    lobby = room(main, anna)
-    other = room(main, anna, "Other", room_alias=str(lobby.pk))
+    acme = make_tenant()
+    main, anna = make_workspace(acme), make_participant(acme)
+    lobby = make_room(main, anna)
+    other = make_room(main, anna, "Other", room_alias=str(lobby.pk))
     with pytest.raises(AmbiguousName) as caught:
         resolve_room(HOST_OPERATOR, str(lobby.pk), tenant=acme)
     assert caught.value.message == (
@@ -74,16 +75,17 @@ def test_fail_alias_that_equals_an_id() -> None:
         "The alias or slug of one is the ID of the other. Use the other name of the one you mean."
     )
     assert resolve_room(HOST_OPERATOR, str(other.pk), tenant=acme) == other
-    workspace(acme, str(main.pk))
+    make_workspace(acme, str(main.pk))
     with pytest.raises(AmbiguousName):
         resolve_workspace(HOST_OPERATOR, str(main.pk), tenant=acme)
 
 
 def test_fail_names_the_nearest_of_the_same_tenant() -> None:
-    acme, globex = make_tenant("acme"), make_tenant("globex")
-    anna, main = participant(acme), workspace(acme)
-    room(main, anna, room_alias="lobby")
-    room(main, anna, "Nameless")
+    acme = make_tenant("acme", scaikey_tenant_id="tnt_acme")
+    globex = make_tenant("globex", scaikey_tenant_id="tnt_globex")
+    anna, main = make_participant(acme), make_workspace(acme)
+    make_room(main, anna, room_alias="lobby")
+    make_room(main, anna, "Nameless")
     with pytest.raises(RoomNotFound) as no_room:
         resolve_room(HOST_OPERATOR, "lbby", tenant=acme)
     assert no_room.value.fix == (
@@ -111,7 +113,7 @@ def test_fail_neighbours_of_rooms_are_read_from_an_index() -> None:
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL reads a small table without its index")
     with CaptureQueriesContext(connection) as queries, pytest.raises(RoomNotFound):
-        resolve_room(HOST_OPERATOR, "lbby", tenant=tenant())
+        resolve_room(HOST_OPERATOR, "lbby", tenant=make_tenant())
     neighbours = [query["sql"] for query in queries.captured_queries if "LIMIT" in query["sql"]]
     assert len(neighbours) == 2
     for sql in neighbours:

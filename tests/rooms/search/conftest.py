@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import ON_POSTGRES
-from tests.environment import own_settings
 from tests.rooms.search.helpers import SEED, DatabaseProbe
-from tests.scaiwave.console import CHECKOUT, SCRIPT
+from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
 from tests.services.postgres import create_database
+from tests.settings_env import own_settings
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from rooms.queries.search import search_rooms
 from rooms.services.search.backfill import BackfillResult, backfill_search
 from rooms.services.search.runs import BackfillOptions
 from tenants.models import Tenant
-from tests.scaiwave import rows
+from tests.scaiwave import row_factories
 from tests.tenants.factories import HOST_OPERATOR, make_tenant
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -22,14 +22,14 @@ _positions = count(1)
 def make_lobby(slug: str = "acme", **fields: Any) -> Room:
     """Create a room in the tenant of this slug, which is created if it does not exist."""
     tenant = Tenant.objects.filter(slug=slug).first() or make_tenant(slug)
-    workspace = tenant.workspaces.first() or rows.workspace(tenant)
-    owner = tenant.participants.first() or rows.participant(tenant)
-    return rows.room(workspace, owner, **fields)
+    workspace = tenant.workspaces.first() or row_factories.make_workspace(tenant)
+    owner = tenant.participants.first() or row_factories.make_participant(tenant)
+    return row_factories.make_room(workspace, owner, **fields)
 
 
 def make_message(room: Room, body: Any, **fields: Any) -> Event:
     values = {"content": {"msgtype": "swp.text", "body": body}, **fields}
-    return rows.event(room, next(_positions), **values)
+    return row_factories.make_event(room, next(_positions), **values)
 
 
 def edit_message(event: Event, body: str, after: int = 1) -> None:

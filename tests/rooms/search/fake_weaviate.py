@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
 
 _TENANT = re.compile(r'tenant: "(.*?)"')
 _QUERY = re.compile(r'query: ("(?:[^"\\]|\\.)*")')

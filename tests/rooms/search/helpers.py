@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from tests.scaiwave.console import CHECKOUT, Ended
+from tests.scaiwave.cli_helpers import CHECKOUT, ProcessResult
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
 SEED = f"""
@@ -23,7 +23,7 @@ BACKFILL = (sys.executable, "scripts/backfill_search_index.py")
 TIMEOUT_SECONDS = 60.0
 
 
-def run_backfill(*words: str, **environment: str) -> Ended:
+def run_backfill(*words: str, **environment: str) -> ProcessResult:
     ended = subprocess.run(
         [*BACKFILL, *words],
         env={**os.environ, **environment},
@@ -34,7 +34,7 @@ def run_backfill(*words: str, **environment: str) -> Ended:
         timeout=TIMEOUT_SECONDS,
         check=False,
     )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    return ProcessResult(ended.returncode, ended.stdout, ended.stderr)
 
 
 def get_json(*words: str) -> Any:

@@ -19,7 +19,7 @@ from tests.rooms.search.helpers import (
     run_backfill,
     start_process,
 )
-from tests.scaiwave.console import scaiwave
+from tests.scaiwave.cli_helpers import run_scaiwave
 
 pytestmark = pytest.mark.once
 
@@ -41,7 +41,7 @@ def test_success_killed_several_times(database: DatabaseProbe) -> None:
         oldest = database.rows(OLDEST)
         assert oldest == (first or oldest)
         first = oldest
-    assert "«the»" in scaiwave("room", "search", "the", "--tenant", "acme").out
+    assert "«the»" in run_scaiwave("room", "search", "the", "--tenant", "acme").out
     unfinished = get_json("--tenant", "acme")["unfinished"]
     result = get_json(*INLINE, "--tenant", "acme")
     assert (result["resumed"], result["run_id"]) == (True, unfinished["run_id"])
@@ -91,14 +91,14 @@ def test_success_plan_backfill_and_search(database: DatabaseProbe) -> None:
     done = run_backfill(*INLINE)
     assert (done.code, done.err) == (0, "Done.\n")
     assert [line.split()[0] for line in done.out.splitlines()[1:]] == list(TENANTS)
-    some = scaiwave("room", "search", "the", "--tenant", "acme", "--limit", "2", "--json")
+    some = run_scaiwave("room", "search", "the", "--tenant", "acme", "--limit", "2", "--json")
     assert len(json.loads(some.out)["messages"]) == 2
-    none = scaiwave("room", "search", "nosuchword", "--tenant", "acme")
+    none = run_scaiwave("room", "search", "nosuchword", "--tenant", "acme")
     assert (none.code, none.out, none.err) == (0, "", "No messages.\n")
 
 
 def test_fail_search_text_without_a_word(database: DatabaseProbe) -> None:
-    empty = scaiwave("room", "search", " - ", "--tenant", "acme")
+    empty = run_scaiwave("room", "search", " - ", "--tenant", "acme")
     assert (empty.code, empty.out, empty.err) == (
         2,
         "",

@@ -13,7 +13,7 @@ from redis import Redis
 
 from rooms.services.search.queue import JOB
 from tests.rooms.search.helpers import DatabaseProbe, get_json, run_backfill, start_process
-from tests.scaiwave.console import SCRIPT
+from tests.scaiwave.cli_helpers import SCRIPT
 
 WORKER = (*SCRIPT, "manage", "rqworker", "--burst", "default")
 pytestmark = [pytest.mark.once, pytest.mark.redis]

@@ -13,7 +13,7 @@ import pytest
 from rooms.search.vectors import MAX_REFUSED_TEXTS, Embedder
 from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.config import Configuration
-from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
 
 
 @dataclass

@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 
 from scaiwave.sandbox import Sandbox
-from tests.environment import own_settings
-from tests.scaiwave.console import CHECKOUT
+from tests.scaiwave.cli_helpers import CHECKOUT
+from tests.settings_env import own_settings
 
 GUNICORN = (
     "-m",

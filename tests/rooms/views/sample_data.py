@@ -11,19 +11,27 @@ from django.core.files.storage import default_storage
 
 from rooms.models import Event, Room, RoomMedia, RoomMember, Workspace, WorkspaceMember
 from tenants.models import Participant, Tenant
-from tests.scaiwave.rows import NOW, event, media, participant, room, tenant, workspace
+from tests.scaiwave.row_factories import (
+    NOW,
+    make_event,
+    make_media,
+    make_participant,
+    make_room,
+    make_tenant,
+    make_workspace,
+)
 
 BIG_EVENTS = 800
 """Events of the room `big`: 15 KB each, incompressible, so that sockets can't buffer them all."""
 
 
 def create_sample_data() -> dict[str, dict[str, str]]:
-    acme = tenant("acme", scaikey_tenant_id="tnt_acme")
-    globex = tenant("globex", scaikey_tenant_id="tnt_globex")
+    acme = make_tenant("acme", scaikey_tenant_id="tnt_acme")
+    globex = make_tenant("globex", scaikey_tenant_id="tnt_globex")
     people = {name: _make_person(acme, name) for name in ("anna", "berta", "carla", "emil")}
     _make_person(acme, "dora", suspended_by_hand_at=NOW)
-    sales, other = workspace(acme, "sales"), workspace(globex, "other")
-    side = workspace(acme, "side")
+    sales, other = make_workspace(acme, "sales"), make_workspace(globex, "other")
+    side = make_workspace(acme, "side")
     for member_of, name, role in (
         (sales, "anna", "owner"),
         (sales, "berta", "editor"),
@@ -39,8 +47,8 @@ def create_sample_data() -> dict[str, dict[str, str]]:
         "lobby": _make_lobby(sales, people),
         "big": _make_big_room(sales, anna),
         "damaged": _make_damaged_room(sales, anna),
-        "bridge": _add_member(room(sales, anna, "IRC", room_type="bridge"), anna),
-        "elsewhere": room(other, _make_person(globex, "olga"), "Elsewhere"),
+        "bridge": _add_member(make_room(sales, anna, "IRC", room_type="bridge"), anna),
+        "elsewhere": make_room(other, _make_person(globex, "olga"), "Elsewhere"),
     }
     return {
         "rooms": {name: str(created.pk) for name, created in rooms.items()},
@@ -49,7 +57,7 @@ def create_sample_data() -> dict[str, dict[str, str]]:
 
 
 def _make_person(tenant_: Tenant, name: str, **fields: Any) -> Participant:
-    return participant(tenant_, name, scaikey_id=f"usr_{name}", **fields)
+    return make_participant(tenant_, name, scaikey_id=f"usr_{name}", **fields)
 
 
 def _add_member(to_room: Room, person: Participant, membership: str = "join") -> Room:
@@ -65,11 +73,11 @@ def _add_member(to_room: Room, person: Participant, membership: str = "join") ->
 
 def _make_lobby(in_workspace: Workspace, people: dict[str, Participant]) -> Room:
     """Anna has joined, Berta has left, Carla never was a member. The second event is a reply."""
-    lobby = room(in_workspace, people["anna"], "Grüße aus 東京", room_alias="lobby")
+    lobby = make_room(in_workspace, people["anna"], "Grüße aus 東京", room_alias="lobby")
     _add_member(lobby, people["anna"])
     _add_member(lobby, people["berta"], "leave")
-    first = event(lobby, 1)
-    event(
+    first = make_event(lobby, 1)
+    make_event(
         lobby,
         2,
         sender=people["berta"],
@@ -80,7 +88,7 @@ def _make_lobby(in_workspace: Workspace, people: dict[str, Participant]) -> Room
 
 
 def _make_big_room(in_workspace: Workspace, anna: Participant) -> Room:
-    big = _add_member(room(in_workspace, anna, "Big"), anna)
+    big = _add_member(make_room(in_workspace, anna, "Big"), anna)
     generator = random.Random(1)
     Event.objects.bulk_create(
         (
@@ -103,14 +111,14 @@ def _make_big_room(in_workspace: Workspace, anna: Participant) -> Room:
 
 def _make_damaged_room(in_workspace: Workspace, anna: Participant) -> Room:
     """Its attachment has the right size and wrong bytes, which is only detected at its end."""
-    damaged = _add_member(room(in_workspace, anna, "Damaged"), anna)
-    event(damaged, 3)
+    damaged = _add_member(make_room(in_workspace, anna, "Damaged"), anna)
+    make_event(damaged, 3)
     _attach(damaged, "a" * 300_000, "b" * 300_000)
     return damaged
 
 
 def _attach(to_room: Room, text: str, stored: str) -> None:
-    attachment = media(to_room.tenant, text)
+    attachment = make_media(to_room.tenant, text)
     default_storage.save(attachment.storage_name, ContentFile(stored.encode()))
     RoomMedia.objects.create(
         tenant=to_room.tenant, room=to_room, media=attachment, name="file.txt", created_at=NOW

@@ -33,7 +33,7 @@ from scaiwave.errors import (
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
-from tests.scaiwave.clients.loopback import Asked, Loopback, Said, hang_up, say
+from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, hang_up, say
 
 QUICK = RetryPolicy(total=0.5, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 

@@ -29,7 +29,7 @@ from scaiwave.errors import (
     UpstreamUnreachable,
 )
 from tests.scaiwave.clients.certificates import Authority
-from tests.scaiwave.clients.loopback import Asked, Loopback, Said, hang_up, say
+from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, hang_up, say
 
 QUICK = RetryPolicy(total=0.3, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 SHORT = Timeouts(connect=0.2, read=0.2, write=0.2, pool=0.2, total=0.5)

@@ -17,7 +17,7 @@ from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.pagination import PageIterator
 from scaiwave.clients.scaikey.schemas import UserRecord
 from scaiwave.errors import UpstreamInvalidResponse, UpstreamUnavailable
-from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
 
 QUICK = RetryPolicy(total=0.3, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 USERS = "GET /api/v1/admin/users/"

@@ -21,7 +21,7 @@ from scaiwave.errors import (
     UpstreamUnavailable,
 )
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
 
 QUICK = RetryPolicy(total=0.3, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 KEY = "scai_live_0123456789abcdef"

@@ -21,7 +21,7 @@ from scaiwave.errors import (
 )
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.api.scaigrid import build_usage_row, build_vector
-from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
 
 QUICK = RetryPolicy(total=0.5, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 START, END = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 24, 12, 30, tzinfo=UTC)

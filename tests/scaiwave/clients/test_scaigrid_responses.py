@@ -16,7 +16,7 @@ from scaiwave.errors import (
     UpstreamUnauthorized,
     UpstreamUnavailable,
 )
-from tests.scaiwave.clients.loopback import Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import Loopback, Said, say
 from tests.scaiwave.clients.test_scaigrid import KEY, with_key
 
 

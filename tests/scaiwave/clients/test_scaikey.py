@@ -26,7 +26,7 @@ from scaiwave.errors import (
 )
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.http.faults import Action
-from tests.scaiwave.clients.loopback import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
 
 QUICK = RetryPolicy(total=0.5, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 DISCOVERY = "/api/v1/platform/oauth/.well-known/openid-configuration"

@@ -16,8 +16,8 @@ from scaiwave.doctor.findings import Check, Finding, State, passed, warned
 from scaiwave.doctor.runner import HealthReport, run_checks
 from scaiwave.errors import DiskFull, InsufficientPermission
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.console import scaiwave
-from tests.scaiwave.rows import NOW
+from tests.scaiwave.cli_helpers import run_scaiwave
+from tests.scaiwave.row_factories import NOW
 
 pytestmark = pytest.mark.django_db
 
@@ -99,7 +99,7 @@ def test_fail_a_tenants_administrator_may_not() -> None:
 
 
 def test_fail_an_unmigrated_database_skips_what_needs_it(home: Path, database_url: str) -> None:
-    ended = scaiwave("doctor")
+    ended = run_scaiwave("doctor")
     assert ended.code == 2
     assert "fail   migrations" in ended.out
     assert "skip   sync           Skipped: the database is unavailable." in ended.out
@@ -107,7 +107,7 @@ def test_fail_an_unmigrated_database_skips_what_needs_it(home: Path, database_ur
 
 
 def test_fail_no_database_at_all(home: Path) -> None:
-    ended = scaiwave(
+    ended = run_scaiwave(
         "doctor", "--json", SCAIWAVE_DB_URL=f"postgres://u:hush-hush-secret@/x?host={home}"
     )
     found = json.loads(ended.out)
@@ -127,13 +127,13 @@ def test_success_a_healthy_server_is_exit_0(
         ("CLIENT_SECRET", sandbox.client_secret),
     ):
         monkeypatch.setenv(f"SCAIWAVE_SCAIKEY_{name}", value)
-    assert scaiwave("manage", "migrate", "-v0").code == 0
-    ended = scaiwave("doctor", "--json")
+    assert run_scaiwave("manage", "migrate", "-v0").code == 0
+    ended = run_scaiwave("doctor", "--json")
     found = json.loads(ended.out)
     assert [item for item in found["checks"] if item["state"] == "fail"] == []
     assert ended.code == 0
     assert sandbox.client_secret not in ended.out
-    refused = scaiwave("doctor", SCAIWAVE_SCAIKEY_CLIENT_SECRET="another-secret-altogether")
+    refused = run_scaiwave("doctor", SCAIWAVE_SCAIKEY_CLIENT_SECRET="another-secret-altogether")
     assert refused.code == 3
     assert "fail   scaikey" in refused.out
     assert "another-secret" not in refused.out + refused.err

@@ -8,7 +8,7 @@ import pytest
 from scaiwave.config import load
 from scaiwave.config.database import database_settings, get_redis_url, uses_sqlite
 from scaiwave.errors import SettingInvalid
-from tests.scaiwave.console import scaiwave
+from tests.scaiwave.cli_helpers import run_scaiwave
 
 
 def settings(home: Path, url: str) -> dict[str, object]:
@@ -93,7 +93,7 @@ def test_fail_redis(tmp_path: Path) -> None:
 
 
 def test_success_nobody_else_reads_sqlite(home: Path) -> None:
-    assert scaiwave("manage", "migrate", "--verbosity", "0").code == 0
+    assert run_scaiwave("manage", "migrate", "--verbosity", "0").code == 0
     made = {path.name: stat.S_IMODE(path.stat().st_mode) for path in home.iterdir()}
     assert made == {"scaiwave.sqlite3": 0o600}
 
@@ -101,5 +101,5 @@ def test_success_nobody_else_reads_sqlite(home: Path) -> None:
 def test_success_the_mode_of_an_existing_file_is_its_owners_business(home: Path) -> None:
     path = home / "scaiwave.sqlite3"
     path.touch(mode=0o640)
-    assert scaiwave("manage", "migrate", "--verbosity", "0").code == 0
+    assert run_scaiwave("manage", "migrate", "--verbosity", "0").code == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o640

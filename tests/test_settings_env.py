@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from tests import conftest, environment
+from tests import conftest, settings_env
 
 TOP = Path(__file__).parents[1]
 
@@ -19,14 +19,14 @@ TOP = Path(__file__).parents[1]
 def test_success_a_test_has_a_home_of_its_own(home: Path, tmp_path: Path) -> None:
     names = {name for name in os.environ if name.startswith("SCAIWAVE_")}
 
-    assert names == set(environment.own_settings(home))
+    assert names == set(settings_env.own_settings(home))
     assert os.environ["SCAIWAVE_HOME"] == str(home)
     assert home.parent == tmp_path
     assert not list(home.iterdir())
 
 
 def test_success_settings_come_from_the_home_of_the_session() -> None:
-    assert settings.HOME == environment.SESSION_HOME
+    assert settings.HOME == settings_env.SESSION_HOME
 
 
 def test_success_the_database_is_the_one_of_the_run() -> None:
@@ -36,7 +36,7 @@ def test_success_the_database_is_the_one_of_the_run() -> None:
 def test_success_settings_of_the_machine_do_not_reach_tests() -> None:
     inherited = {**os.environ, "SCAIWAVE_DB_URL": "postgres://production", "PGHOST": "production"}
     code = (
-        "import tests.environment, os\n"
+        "import tests.settings_env, os\n"
         "print(sorted(name for name in os.environ if name.startswith(('SCAIWAVE_', 'PG'))))"
     )
 
@@ -49,7 +49,7 @@ def test_success_settings_of_the_machine_do_not_reach_tests() -> None:
         check=True,
     )
 
-    assert result.stdout.strip() == str(sorted(environment.own_settings(Path())))
+    assert result.stdout.strip() == str(sorted(settings_env.own_settings(Path())))
 
 
 @pytest.mark.only_on("sqlite")

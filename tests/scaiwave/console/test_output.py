@@ -25,7 +25,7 @@ from scaiwave.console.output import (
     to_json,
 )
 from scaiwave.errors import SettingInvalid, UsageError
-from tests.scaiwave.console import at_terminal, probe
+from tests.scaiwave.cli_helpers import run_at_terminal, run_example
 
 LIST = ("admin", "list-tenants")
 JOINERS = {"\u200c", "\u200d"}
@@ -189,7 +189,7 @@ def test_success_failure() -> None:
 
 
 def test_success_json_where_the_stream_is_not_utf8() -> None:
-    ended = probe(*LIST, "--json", PYTHONIOENCODING="latin-1")
+    ended = run_example(*LIST, "--json", PYTHONIOENCODING="latin-1")
     assert ended.out.isascii()
     assert json.loads(ended.out)["tenants"][1]["slug"] == "日本"
 
@@ -210,7 +210,7 @@ def test_fail_unknown_zone(name: str) -> None:
 
 
 def test_success_nothing_steers_the_pipe() -> None:
-    ended = probe(*LIST)
+    ended = run_example(*LIST)
     assert ended.out == (
         "Slug  Name                    Storage\n"
         "acme  Acme [bold]Corp[/bold]  2.0 KiB\n"
@@ -220,7 +220,7 @@ def test_success_nothing_steers_the_pipe() -> None:
 
 def test_success_nothing_steers_the_terminal() -> None:
     """Drawn with rich, whose markup names must not speak either."""
-    shown = at_terminal(*LIST)
+    shown = run_at_terminal(*LIST)
     assert shown.code == 0
     assert "Acme [bold]Corp[/bold]" in shown.out
     assert "evil �[2J�gnp.exe�31m" in shown.out
@@ -229,25 +229,25 @@ def test_success_nothing_steers_the_terminal() -> None:
 
 
 def test_success_json_at_a_terminal() -> None:
-    shown = at_terminal(*LIST, "--json")
+    shown = run_at_terminal(*LIST, "--json")
     assert "\x1b" not in shown.out
     assert "\x9b" not in shown.out
     assert json.loads(shown.out)["tenants"][1]["name"] == "evil \x1b[2J\u202egnp.exe\x9b31m"
 
 
 def test_success_dumb_terminal_gets_plain_text() -> None:
-    assert at_terminal(*LIST, TERM="dumb").out.startswith("talking\nSlug  Name ")
+    assert run_at_terminal(*LIST, TERM="dumb").out.startswith("talking\nSlug  Name ")
 
 
 def test_success_progress_is_drawn_at_a_terminal() -> None:
-    shown = at_terminal(*LIST, "--act", "progress")
+    shown = run_at_terminal(*LIST, "--act", "progress")
     assert "Fetching [bold]people[/bold]" in shown.out
     assert "3/3" in shown.out
     assert shown.out.endswith("fetched\n")
 
 
 def test_success_no_progress_in_a_pipe() -> None:
-    ended = probe(*LIST, "--act", "progress")
+    ended = run_example(*LIST, "--act", "progress")
     assert (ended.out, ended.err) == ("fetched\n", "")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scaiwave.config import SETTINGS
-from tests.scaiwave.console import Ended, probe, scaiwave
+from tests.scaiwave.cli_helpers import ProcessResult, run_example, run_scaiwave
 
 SLOW = {
     "django.contrib.admin",
@@ -42,7 +42,9 @@ def test_success_help_imports_no_django() -> None:
 
 @pytest.mark.parametrize("redis", ["", "redis://127.0.0.1:1/0"])
 def test_success_a_verb_imports_nothing_slow(redis: str, home: Path) -> None:
-    ended = probe("admin", "list-tenants", "--act", "modules", "--quiet", SCAIWAVE_REDIS_URL=redis)
+    ended = run_example(
+        "admin", "list-tenants", "--act", "modules", "--quiet", SCAIWAVE_REDIS_URL=redis
+    )
     assert ended.code == 0
     loaded = set(ended.err.split())
     assert "tenants.models" in loaded
@@ -94,9 +96,9 @@ def test_fail_without_telling_a_secret(fault: str, source: str, home: Path) -> N
 
 def run_with(
     secrets: dict[str, str], source: str, home: Path, words: tuple[str, ...], broken: dict[str, str]
-) -> Ended:
+) -> ProcessResult:
     if source == "environment":
-        return scaiwave(*words, **{**secrets, **broken})
+        return run_scaiwave(*words, **{**secrets, **broken})
     cleared = dict.fromkeys(secrets, "")
     lines = []
     for name, value in secrets.items():
@@ -106,4 +108,4 @@ def run_with(
             (home / name).write_text(value)
             lines.append(f"{name}_FILE={home / name}")
     (home / ".env").write_text("\n".join(lines))
-    return scaiwave(*words, **{**cleared, **broken})
+    return run_scaiwave(*words, **{**cleared, **broken})

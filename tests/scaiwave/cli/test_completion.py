@@ -16,8 +16,8 @@ from django.core.management import call_command
 from scaiwave.cli.completion import SCRIPTS, get_completion_script
 from scaiwave.cli.completion.tree import build_tree
 from scaiwave.cli.verbs import VERBS
-from tests.scaiwave.console import scaiwave
-from tests.scaiwave.terminal import PROMPT, shell
+from tests.scaiwave.cli.pty_helpers import PROMPT, open_shell
+from tests.scaiwave.cli_helpers import run_scaiwave
 
 # Read at import: the `home` fixture takes it out of the environment.
 REQUIRED = os.environ.get("SCAIWAVE_REQUIRE_SERVICES") == "1"
@@ -69,7 +69,7 @@ def completions(
     start, settings = {"bash": (".bashrc", BASH), "zsh": (".zshrc", ZSH)}[name]
     (folder / start).write_text(settings.replace("SCRIPT", str(script)), encoding="utf-8")
     command = {"bash": ["bash", "--noprofile", "-i"], "zsh": ["zsh", "-d", "-i"]}[name]
-    with shell(command, folder) as running:
+    with open_shell(command, folder) as running:
         yield running.completions
 
 
@@ -137,7 +137,7 @@ def test_success_every_verb_and_option_is_in_it(name: str, scripts: Path) -> Non
 
 
 def test_success_command() -> None:
-    ended = scaiwave("completion", "fish")
+    ended = run_scaiwave("completion", "fish")
     assert (ended.code, ended.err, ended.out) == (0, "", get_completion_script("fish"))
     out = StringIO()
     call_command("completion", "zsh", "--json", stdout=out)
@@ -161,7 +161,7 @@ def test_success_zsh_that_has_not_begun_to_complete(scripts: Path, tmp_path: Pat
 
 
 def test_success_help_says_where_it_goes() -> None:
-    shown = scaiwave("completion", "--help").out
+    shown = run_scaiwave("completion", "--help").out
     for file in (
         "~/.local/share/bash-completion/completions/scaiwave",
         "~/.zfunc/_scaiwave",
@@ -171,6 +171,6 @@ def test_success_help_says_where_it_goes() -> None:
 
 
 def test_fail_another_shell() -> None:
-    ended = scaiwave("completion", "csh")
+    ended = run_scaiwave("completion", "csh")
     assert ended.code == 2
     assert "'csh'" in ended.err

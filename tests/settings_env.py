@@ -14,14 +14,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
-# Settings of the test runner, not of the product.
-_KEPT = ("SCAIWAVE_TEST_", "SCAIWAVE_REQUIRE_SERVICES")
-_FOREIGN = ("SCAIWAVE_", "PG", "DJANGO_")
+_OF_TEST_RUNNER = ("SCAIWAVE_TEST_", "SCAIWAVE_REQUIRE_SERVICES")
+_INHERITED = ("SCAIWAVE_", "PG", "DJANGO_")
 
 
 def _drop_inherited() -> None:
     for name in list(os.environ):
-        if name.startswith(_FOREIGN) and not name.startswith(_KEPT):
+        if name.startswith(_INHERITED) and not name.startswith(_OF_TEST_RUNNER):
             del os.environ[name]
 
 

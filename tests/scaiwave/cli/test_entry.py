@@ -15,9 +15,9 @@ from scaiwave.cli.entry import run_guarded
 from scaiwave.cli.hints import HINTS
 from scaiwave.cli.overview import MANAGE_COMMANDS, format_group, format_overview
 from scaiwave.cli.verbs import GROUPS, VERBS, canonical_path, find_longest_match
-from tests.scaiwave.console import probe, scaiwave, shell
+from tests.scaiwave.cli_helpers import run_example, run_scaiwave, run_shell
 
-TOP = Path(__file__).parents[2]
+TOP = Path(__file__).parents[3]
 LISTS_VERBS = "  Fix: `scaiwave --help` lists the commands.\n"
 
 
@@ -160,7 +160,7 @@ def test_fail_typed_words_do_not_steer_the_terminal(capsys: pytest.CaptureFixtur
 
 
 def test_fail_words_that_are_no_unicode() -> None:
-    ended = shell("scaiwave \"$(printf '\\377')\"")
+    ended = run_shell("scaiwave \"$(printf '\\377')\"")
     assert ended.code == 2
     assert ended.err == "Error: Unknown command: `scaiwave \N{REPLACEMENT CHARACTER}`. " + (
         "[SW_USAGE]\n" + LISTS_VERBS
@@ -169,33 +169,33 @@ def test_fail_words_that_are_no_unicode() -> None:
 
 @pytest.mark.parametrize("words", ["--help", "admin list-tenants --act many"])
 def test_success_reader_has_had_enough(words: str) -> None:
-    ended = shell(f"{{ scaiwave {words}; echo $? >&3; }} 3>&2 | head -c 1 >/dev/null")
+    ended = run_shell(f"{{ scaiwave {words}; echo $? >&3; }} 3>&2 | head -c 1 >/dev/null")
     assert ended.err == "0\n"
 
 
 @pytest.mark.parametrize("words", ["--help", "admin list-tenants --act rows"])
 def test_success_stdout_is_closed(words: str) -> None:
-    ended = shell(f"scaiwave {words} >&-; echo $?")
+    ended = run_shell(f"scaiwave {words} >&-; echo $?")
     assert ended.out == "0\n"
     assert "Traceback" not in ended.err
 
 
 def test_success_nobody_listens_to_the_talk() -> None:
     """The work goes on, and its answer is printed."""
-    ended = shell(
+    ended = run_shell(
         "exec 3>&1; { scaiwave admin list-tenants --act talk 2>&1 >&3; echo $? >&3; } | true"
     )
     assert ended.out == "the answer\n0\n"
 
 
 def test_fail_keeps_its_code_when_nobody_listens() -> None:
-    ended = shell("exec 3>&1; { scaiwave flush 2>&1 >/dev/null; echo $? >&3; } | true")
+    ended = run_shell("exec 3>&1; { scaiwave flush 2>&1 >/dev/null; echo $? >&3; } | true")
     assert ended.out == "2\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
 def test_fail_stdout_is_full() -> None:
-    ended = shell("scaiwave admin list-tenants >/dev/full")
+    ended = run_shell("scaiwave admin list-tenants >/dev/full")
     assert ended.code == 1
     assert ended.err == (
         "talking\nError: No space left to write the output. [SW_DISK_FULL]\n"
@@ -204,19 +204,19 @@ def test_fail_stdout_is_full() -> None:
 
 
 def test_fail_broken_pipe_elsewhere_is_not_taken_for_a_reader_who_left() -> None:
-    ended = probe("admin", "list-tenants", "--act", "socket")
+    ended = run_example("admin", "list-tenants", "--act", "socket")
     assert ended.code == 1
     assert "BrokenPipeError" in ended.err
 
 
 def test_success_any_encoding() -> None:
-    ended = probe("admin", "list-tenants", PYTHONIOENCODING="ascii")
+    ended = run_example("admin", "list-tenants", PYTHONIOENCODING="ascii")
     assert ended.code == 0
     assert "\\u65e5\\u672c" in ended.out
 
 
 def test_success_help_of_djangos_commands() -> None:
-    ended = scaiwave("help", "manage", "migrate")
+    ended = run_scaiwave("help", "manage", "migrate")
     assert ended.code == 0
     assert ended.out.startswith("usage: scaiwave manage migrate")
 

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from scaiwave.config import load
 from scaiwave.doctor import checks
 from scaiwave.doctor.findings import Finding, State
-from tests.scaiwave.rows import NOW
+from tests.scaiwave.row_factories import NOW
 
 NOBODY = "redis://:hush-hush-secret@127.0.0.1:1/0"
 

@@ -10,7 +10,7 @@ from identity_sync.services.env_file import quote_value
 from scaiwave.config import SETTINGS, Configuration, load
 from scaiwave.config.configuration import find_home, find_unknown_names, read_env_file
 from scaiwave.errors import SettingInvalid, SettingMissing
-from tests.scaiwave.console import scaiwave
+from tests.scaiwave.cli_helpers import run_scaiwave
 
 URL = "SCAIWAVE_SCAIKEY_URL"
 SECRET = "SCAIWAVE_SCAIKEY_CLIENT_SECRET"
@@ -203,7 +203,7 @@ def test_success_names_of_others(name: str, tmp_path: Path) -> None:
 
 
 def test_success_homes(tmp_path: Path) -> None:
-    checkout = Path(__file__).resolve().parents[2]
+    checkout = Path(__file__).resolve().parents[3]
     assert find_home({}) == checkout
     assert find_home({"SCAIWAVE_HOME": ""}) == checkout
     assert find_home({"SCAIWAVE_HOME": "~/x"}) == Path("~/x").expanduser()
@@ -233,7 +233,7 @@ def test_success_every_setting_is_described() -> None:
 )
 def test_fail_configuration_of_a_process(text: str, message: str, home: Path) -> None:
     (home / ".env").write_text(text)
-    ended = scaiwave("manage", "check")
+    ended = run_scaiwave("manage", "check")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("Error: " + message.format(path=home / ".env"))
     assert ended.err.count("\n") == 2

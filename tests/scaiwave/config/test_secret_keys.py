@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 from scaiwave.config import Configuration, load
 from scaiwave.config.secret_keys import get_encryption_keys, get_secret_key
 from scaiwave.errors import SettingInvalid, SettingMissing
-from tests.scaiwave.console import scaiwave
+from tests.scaiwave.cli_helpers import run_scaiwave
 
 POSTGRES = "postgres://user:password@host/name"
 
@@ -73,7 +73,7 @@ def test_fail_file_lacks_a_name(tmp_path: Path) -> None:
 def test_fail_home_is_a_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SCAIWAVE_SECRET_KEY")
     (home / "file").write_text("")
-    ended = scaiwave("sync", "show-config", SCAIWAVE_HOME=str(home / "file" / "home"))
+    ended = run_scaiwave("sync", "show-config", SCAIWAVE_HOME=str(home / "file" / "home"))
     assert ended.code == 2
     assert ended.err.startswith("Error: The ")
     assert ended.err.endswith(".\n")

@@ -1,4 +1,4 @@
-"""A shell at a terminal, in which keys are pressed."""
+"""Interactive shells at a pseudo-terminal, to test what the Tab key completes."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PROMPT = "your turn: "
-SECONDS = 20
-"""After which a shell that has not answered is a failure."""
+TIMEOUT_SECONDS = 20
+"""A shell that does not respond in that time fails its test."""
 
 
 class Shell:
-    """`scaiwave` is a function in it that shows the words it is called with, as «words»."""
+    """A shell with a function `scaiwave` that prints its arguments, as «arguments»."""
 
     def __init__(self, terminal: int) -> None:
         self._terminal = terminal
         self._shown = ""
 
     def run(self, keys: str) -> str:
-        """Press these keys at the next prompt, and return; what `scaiwave` was called with."""
-        self._until(re.escape(PROMPT))
+        """Press these keys and Return at the next prompt; return the arguments of `scaiwave`."""
+        self._read_until(re.escape(PROMPT))
         os.write(self._terminal, f"{keys}\n".encode())
-        return self._until("«(.*?)»").group(1)
+        return self._read_until("«(.*?)»").group(1)
 
     def completions(self, line: str) -> list[str]:
         """What the last word is replaced with by one press of the Tab key, which is to be bound
@@ -37,18 +37,18 @@ class Shell:
         words = self.run(f"{line}\t").split(" ")[len(before.split(" ")) - 1 :]
         return [word for word in words if word and word != last]
 
-    def _until(self, pattern: str) -> re.Match[str]:
-        deadline = time.monotonic() + SECONDS
+    def _read_until(self, pattern: str) -> re.Match[str]:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not (match := re.search(pattern, self._shown)):
             if not select.select([self._terminal], [], [], deadline - time.monotonic())[0]:
-                raise AssertionError(f"the shell has not shown {pattern!r} but {self._shown!r}")
+                raise AssertionError(f"The shell printed {self._shown!r}, without {pattern!r}.")
             self._shown += os.read(self._terminal, 65536).decode(errors="replace")
         self._shown = self._shown[match.end() :]
         return match
 
 
 @contextmanager
-def shell(command: Sequence[str], home: Path) -> Iterator[Shell]:
+def open_shell(command: Sequence[str], home: Path) -> Iterator[Shell]:
     ours, theirs = pty.openpty()
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "ZDOTDIR": str(home)}
     process = subprocess.Popen(

@@ -13,7 +13,7 @@ import pytest
 from scaiwave import __version__
 from scaiwave.cli.overview import MANAGE_COMMANDS, format_manage_help
 from scaiwave.cli.verbs import VERBS
-from tests.scaiwave.console import CHECKOUT, probe, scaiwave, started
+from tests.scaiwave.cli_helpers import CHECKOUT, run_example, run_scaiwave, start_example
 
 pytestmark = pytest.mark.once
 
@@ -29,7 +29,7 @@ SIGNALS = [
 def test_fail_a_signal_undoes_what_was_begun(
     number: signal.Signals, code: int, said: str, migrated: Path
 ) -> None:
-    with started("admin", "create-tenant", "--wait", "60") as process:
+    with start_example("admin", "create-tenant", "--wait", "60") as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "begun\n"
         process.send_signal(number)
@@ -44,7 +44,7 @@ def test_fail_a_signal_in_the_middle_of_a_statement(
     number: signal.Signals, code: int, said: str, postgres_url: str
 ) -> None:
     sql = ["--sql", "SELECT pg_sleep(0);;SELECT pg_sleep(60)"]
-    with started("admin", "create-tenant", *sql, SCAIWAVE_DB_URL=postgres_url) as process:
+    with start_example("admin", "create-tenant", *sql, SCAIWAVE_DB_URL=postgres_url) as process:
         _until_asleep(postgres_url)
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
@@ -69,13 +69,13 @@ def _until_asleep(url: str) -> None:
 
 
 def test_fail_a_signal_that_the_database_complains_of() -> None:
-    ended = probe("admin", "list-tenants", "--act", "hide")
+    ended = run_example("admin", "list-tenants", "--act", "hide")
     _, code, said = SIGNALS[1]
     assert (ended.code, ended.err) == (code, said + STOPPED)
 
 
 def test_fail_interrupt_as_json(migrated: Path) -> None:
-    with started("admin", "list-tenants", "--act", "wait", "-v2") as process:
+    with start_example("admin", "list-tenants", "--act", "wait", "-v2") as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("waiting ")
         process.send_signal(signal.SIGINT)
@@ -83,7 +83,7 @@ def test_fail_interrupt_as_json(migrated: Path) -> None:
 
 
 def test_success_what_is_committed_stays(migrated: Path) -> None:
-    assert probe("admin", "create-tenant").out == "1 tenants\n"
+    assert run_example("admin", "create-tenant").out == "1 tenants\n"
     assert _tenants(migrated) == 1
 
 
@@ -96,46 +96,46 @@ def _tenants(database: Path) -> int:
 
 
 def test_fail_a_defect_keeps_its_traceback() -> None:
-    ended = probe("admin", "list-tenants", "--act", "defect")
+    ended = run_example("admin", "list-tenants", "--act", "defect")
     assert ended.code == 1
     assert ended.err.endswith("ZeroDivisionError: a defect\n")
 
 
 def test_success_manage_check() -> None:
-    ended = scaiwave("manage", "check")
+    ended = run_scaiwave("manage", "check")
     assert ended.code == 0
     assert ended.out == "System check identified no issues (0 silenced).\n"
 
 
 def test_success_manage_check_with_redis_configured() -> None:
     """No server is needed for it: nothing is connected to before there is work."""
-    ended = scaiwave("manage", "check", **REDIS)
+    ended = run_scaiwave("manage", "check", **REDIS)
     assert (ended.code, ended.err) == (0, "")
 
 
 def test_success_manage_alone_lists_the_commands() -> None:
-    ended = scaiwave("manage")
+    ended = run_scaiwave("manage")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out == format_manage_help()
     for words in (("manage", "help"), ("help", "manage"), ("manage", "--help")):
-        assert scaiwave(*words).out == ended.out
+        assert run_scaiwave(*words).out == ended.out
 
 
 def test_success_manage_lists_what_has_no_words_of_its_own() -> None:
-    known = scaiwave("manage", "help", "--commands", **REDIS).out.split()
+    known = run_scaiwave("manage", "help", "--commands", **REDIS).out.split()
     assert MANAGE_COMMANDS.keys() <= set(known)
     assert not MANAGE_COMMANDS.keys() & {verb.command for verb in VERBS.values()}
     assert max(map(len, format_manage_help().splitlines())) <= 80
 
 
 def test_fail_unknown_command() -> None:
-    ended = scaiwave("manage", "migrat")
+    ended = run_scaiwave("manage", "migrat")
     assert ended.code == 2
     assert ended.err == (
         "Error: Unknown command: `scaiwave manage migrat`. [SW_USAGE]\n"
         "  Fix: Did you mean `scaiwave manage migrate`?\n"
     )
-    assert scaiwave("manage", "qqqq").err.endswith(
+    assert run_scaiwave("manage", "qqqq").err.endswith(
         "  Fix: `scaiwave manage help` lists the commands.\n"
     )
 
@@ -148,13 +148,13 @@ def test_success_diffsettings_masks_secrets(options: tuple[str, ...]) -> None:
         "SCAIWAVE_SCAIKEY_CLIENT_SECRET": "h1dden-client",
         "SCAIWAVE_SECRET_KEY": "h1dden-key-" + "k" * 60,
     }
-    ended = scaiwave("manage", "diffsettings", *options, **secrets)
+    ended = run_scaiwave("manage", "diffsettings", *options, **secrets)
     assert (ended.code, ended.err) == (0, "")
     assert "h1dden" not in ended.out
     assert "SECRET_KEY = '****" in ended.out
     assert "127.0.0.1" in ended.out
     assert ("EMAIL_HOST_PASSWORD" in ended.out) == ("--all" in options)
-    compared = scaiwave(
+    compared = run_scaiwave(
         "manage", "diffsettings", "--all", "--default", "scaiwave.settings", **secrets
     )
     assert compared.code == 0
@@ -173,7 +173,7 @@ def test_success_diffsettings_masks_secrets(options: tuple[str, ...]) -> None:
     ],
 )
 def test_fail_words_of_the_suite_name_the_command(typed: str, fix: str) -> None:
-    ended = scaiwave("manage", *typed.split())
+    ended = run_scaiwave("manage", *typed.split())
     words = typed.partition(" --")[0]
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
@@ -231,13 +231,13 @@ def test_fail_manage_py_with_settings_that_do_not_exist() -> None:
 
 def test_fail_the_console_script_stays_strict() -> None:
     for option in ("--settings=x", "--traceback", "--no-color", "--skip-checks", "--version"):
-        ended = scaiwave("admin", "list-tenants", option)
+        ended = run_scaiwave("admin", "list-tenants", option)
         assert ended.code == 2
         assert f"Unknown option: {option.partition('=')[0]}." in ended.err
 
 
 def test_fail_command_that_would_empty_the_audit() -> None:
-    ended = scaiwave("manage", "flush", "--no-input")
+    ended = run_scaiwave("manage", "flush", "--no-input")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
         "Error: `scaiwave manage flush` would delete the audit log, which is append-only. "
@@ -250,7 +250,7 @@ def test_fail_command_that_asks_nobody(migrated: Path) -> None:
     stale = "INSERT INTO django_content_type (app_label, model) VALUES ('tenants', 'gone')"
     with closing(sqlite3.connect(migrated)) as connection, connection:
         connection.execute(stale)
-    ended = scaiwave("manage", "remove_stale_contenttypes")
+    ended = run_scaiwave("manage", "remove_stale_contenttypes")
     assert ended.code == 2
     assert ended.err == (
         "Error: `scaiwave manage remove_stale_contenttypes` asks for input, and there is no "
@@ -260,10 +260,10 @@ def test_fail_command_that_asks_nobody(migrated: Path) -> None:
 
 
 def test_fail_usage_of_a_command() -> None:
-    assert scaiwave("manage", "migrate", "--nonsense").code == 2
+    assert run_scaiwave("manage", "migrate", "--nonsense").code == 2
 
 
 def test_fail_command_error() -> None:
-    ended = scaiwave("manage", "migrate", "nonsense")
+    ended = run_scaiwave("manage", "migrate", "nonsense")
     assert ended.code == 1
     assert ended.err.startswith("CommandError: No installed app with label 'nonsense'.")

@@ -31,7 +31,7 @@ from scaiwave.errors import (
 )
 from scaiwave.sandbox import Sandbox
 from tenants.models import Participant, Tenant
-from tests.scaiwave.console import scaiwave
+from tests.scaiwave.cli_helpers import run_scaiwave
 from tests.tenants.factories import NOW, make_person, make_tenant
 
 # The owner of a token may be a participant who is suspended.
@@ -229,7 +229,7 @@ def test_fail_platform_token_without_a_scope(scope: str, scaikey: Sandbox) -> No
 def test_fail_garbage_never_falls_back_to_the_host(
     words: tuple[str, ...], token: str, scaikey: Sandbox, migrated: Path
 ) -> None:
-    ended = scaiwave(*words, **environment(scaikey, token))
+    ended = run_scaiwave(*words, **environment(scaikey, token))
     assert (ended.code, ended.out) == (3, "")
     assert "SW_AUTH_INVALID_TOKEN" in ended.err
     assert NEW_TOKEN in ended.err
@@ -238,20 +238,20 @@ def test_fail_garbage_never_falls_back_to_the_host(
 
 def test_fail_token_of_an_empty_file(home: Path) -> None:
     (home / "token").write_text("\n")
-    ended = scaiwave("sync", "show-config", SCAIWAVE_ADMIN_TOKEN_FILE=str(home / "token"))
+    ended = run_scaiwave("sync", "show-config", SCAIWAVE_ADMIN_TOKEN_FILE=str(home / "token"))
     assert (ended.code, ended.out) == (2, "")
 
 
 def test_success_token_at_the_console(scaikey: Sandbox, migrated: Path) -> None:
     good = scaikey.issue_token(role="super_admin")
-    ended = scaiwave(*LIST, **environment(scaikey, good, SCAIWAVE_REQUIRE_ADMIN_TOKEN="true"))
+    ended = run_scaiwave(*LIST, **environment(scaikey, good, SCAIWAVE_REQUIRE_ADMIN_TOKEN="true"))
     assert (ended.code, ended.err) == (0, "No tenants.\n")
 
 
 def test_fail_token_is_required() -> None:
     with pytest.raises(TokenRequired):
         identify_operator(load({"SCAIWAVE_REQUIRE_ADMIN_TOKEN": "true"}))
-    ended = scaiwave("sync", "show-config", SCAIWAVE_REQUIRE_ADMIN_TOKEN="true")
+    ended = run_scaiwave("sync", "show-config", SCAIWAVE_REQUIRE_ADMIN_TOKEN="true")
     assert ended.code == 3
     assert ended.err == (
         "Error: No operator token is set, and this server requires one. "
@@ -261,7 +261,7 @@ def test_fail_token_is_required() -> None:
 
 def test_fail_role_may_not(scaikey: Sandbox) -> None:
     token = scaikey.issue_token(role="tenant_admin", tenant_id="tnt_1", email="anna@example.com")
-    ended = scaiwave("sync", "show-config", **environment(scaikey, token))
+    ended = run_scaiwave("sync", "show-config", **environment(scaikey, token))
     assert (ended.code, ended.out) == (3, "")
     assert ended.err == (
         "Error: anna@example.com (tenant_admin) may not view this server's configuration. "

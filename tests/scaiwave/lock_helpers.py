@@ -1,4 +1,4 @@
-"""Hold the product's locks from outside of a test."""
+"""Hold locks of the suite in another thread."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from scaiwave.locks import process_lock
 @contextmanager
 def hold_lock_elsewhere(name: str) -> Iterator[None]:
     """Hold a lock in another thread, which has a database connection of its own."""
-    held, done = threading.Event(), threading.Event()
+    is_held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with process_lock(name) as free:
-            assert free
-            held.set()
+        with process_lock(name) as is_free:
+            assert is_free
+            is_held.set()
             done.wait(30)
         connection.close()
 
     holder = threading.Thread(target=hold)
     holder.start()
     try:
-        assert held.wait(30)
+        assert is_held.wait(30)
         yield
     finally:
         done.set()

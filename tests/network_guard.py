@@ -18,7 +18,7 @@ class OutsideConnection(OSError):
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
+def guard_network() -> Iterator[None]:
     """Let Python's sockets connect to loopback addresses and Unix sockets only."""
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
 

@@ -9,15 +9,15 @@ from django.core.management import CommandError, call_command
 from scaiwave.cli import main
 from scaiwave.cli.verbs import EXIT_CODES
 from scaiwave.errors import UsageError
-from tests.scaiwave.console import at_terminal, probe
-from tests.scaiwave.probe.management.commands import create_tenant, list_tenants
+from tests.scaiwave.cli_helpers import run_at_terminal, run_example
+from tests.scaiwave.example_app.management.commands import create_tenant, list_tenants
 
 LIST = ("admin", "list-tenants")
 USAGE = "Use `scaiwave admin list-tenants [options]`; `--help` lists the options."
 
 
 def test_success_help_keeps_its_lines() -> None:
-    ended = probe(*LIST, "--help", COLUMNS="60")
+    ended = run_example(*LIST, "--help", COLUMNS="60")
     assert ended.code == 0
     assert ended.out.startswith("usage: scaiwave admin list-tenants ")
     assert "\n\nA command that changes nothing.\n\n" in ended.out
@@ -27,14 +27,14 @@ def test_success_help_keeps_its_lines() -> None:
 
 
 def test_success_help_puts_the_verbs_own_options_first() -> None:
-    shown = probe("admin", "create-tenant", "--help").out
+    shown = run_example("admin", "create-tenant", "--help").out
     assert shown.index("--slug") < shown.index("--dry-run") < shown.index("--json")
     for hidden in ("--settings", "--pythonpath", "--traceback", "--no-color", "--version"):
         assert hidden not in shown
 
 
 def test_success_help_words() -> None:
-    assert probe("help", *LIST).out == probe(*LIST, "--help").out
+    assert run_example("help", *LIST).out == run_example(*LIST, "--help").out
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_success_help_words() -> None:
     ],
 )
 def test_fail_usage(words: list[str], message: str) -> None:
-    ended = probe(*LIST, *words)
+    ended = run_example(*LIST, *words)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == f"Error: {message} [SW_USAGE]\n  Fix: {USAGE}\n"
 
@@ -63,7 +63,7 @@ def test_fail_usage(words: list[str], message: str) -> None:
     ],
 )
 def test_fail_unknown_option_names_the_nearest(words: list[str], option: str, nearest: str) -> None:
-    ended = probe(*LIST, *words)
+    ended = run_example(*LIST, *words)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
         f"Error: Unknown option: {option}. [SW_USAGE]\n  Fix: Did you mean `{nearest}`? {USAGE}\n"
@@ -100,7 +100,7 @@ def test_fail_missing_arguments_show_the_usage(
 
 
 def test_fail_usage_as_json() -> None:
-    ended = probe(*LIST, "extra", "--json")
+    ended = run_example(*LIST, "extra", "--json")
     assert (ended.code, ended.out) == (2, "")
     assert json.loads(ended.err) == {
         "error": {"code": "SW_USAGE", "message": "Unexpected argument: extra.", "fix": USAGE}
@@ -108,13 +108,13 @@ def test_fail_usage_as_json() -> None:
 
 
 def test_success_json_is_one_document() -> None:
-    ended = probe(*LIST, "--json", "-v3")
+    ended = run_example(*LIST, "--json", "-v3")
     assert (ended.code, ended.err) == (0, "")
     assert json.loads(ended.out) == {"tenants": list(list_tenants.ROWS)}
 
 
 def test_fail_error_of_the_domain() -> None:
-    ended = probe(*LIST, "--act", "missing")
+    ended = run_example(*LIST, "--act", "missing")
     assert (ended.code, ended.out) == (1, "begun\n")
     assert ended.err == (
         "Error: There is no tenant \N{REPLACEMENT CHARACTER}[31mred. [SW_PROBE_NOT_FOUND]\n"
@@ -123,7 +123,7 @@ def test_fail_error_of_the_domain() -> None:
 
 
 def test_fail_error_as_json_is_one_line() -> None:
-    ended = probe(*LIST, "--act", "missing", "--json")
+    ended = run_example(*LIST, "--act", "missing", "--json")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.count("\n") == 1
     assert json.loads(ended.err)["error"]["code"] == "SW_PROBE_NOT_FOUND"
@@ -142,30 +142,32 @@ def test_fail_error_as_json_is_one_line() -> None:
     ],
 )
 def test_success_log_levels(options: list[str], said: list[str]) -> None:
-    ended = probe(*LIST, "--act", "levels", *options)
+    ended = run_example(*LIST, "--act", "levels", *options)
     levels = [line.rpartition(" ")[2] for line in ended.err.splitlines() if "a line at" in line]
     assert levels == said
     assert ("Warning: a warning" in ended.err) == ("--json" not in options)
 
 
 def test_success_a_configured_log_level_counts() -> None:
-    ended = probe(*LIST, "--act", "levels", SCAIWAVE_LOG_LEVEL="DEBUG", SCAIWAVE_LOG_FORMAT="json")
+    ended = run_example(
+        *LIST, "--act", "levels", SCAIWAVE_LOG_LEVEL="DEBUG", SCAIWAVE_LOG_FORMAT="json"
+    )
     assert json.loads(ended.err.splitlines()[0])["message"] == "a line at debug"
 
 
 @pytest.mark.parametrize("option", ["--quiet", "-q", "-v0", "--json"])
 def test_success_quiet_prints_the_answer_only(option: str) -> None:
-    ended = probe(*LIST, option)
+    ended = run_example(*LIST, option)
     assert ended.out
     assert ended.err == ""
 
 
 def test_success_dry_run_of_a_verb_that_changes(migrated: object) -> None:
-    assert probe("admin", "create-tenant", "--dry-run").out == "0 tenants\n"
+    assert run_example("admin", "create-tenant", "--dry-run").out == "0 tenants\n"
 
 
 def test_fail_question_without_a_terminal_names_the_flag() -> None:
-    ended = probe(*LIST, "--act", "ask")
+    ended = run_example(*LIST, "--act", "ask")
     assert ended.code == 2
     assert ended.err == (
         "Error: Which one is required. [SW_CONFIRMATION_NEEDED]\n  Fix: Pass --which.\n"
@@ -173,14 +175,14 @@ def test_fail_question_without_a_terminal_names_the_flag() -> None:
 
 
 def test_success_question_at_a_terminal_is_asked_until_answered() -> None:
-    shown = at_terminal(*LIST, "--act", "ask", keys="\n\nthis one\n")
+    shown = run_at_terminal(*LIST, "--act", "ask", keys="\n\nthis one\n")
     assert shown.code == 0
     assert shown.out.count("Which one: ") == 3
     assert shown.out.endswith("this one\n")
 
 
 def test_fail_terminal_is_closed_at_a_question() -> None:
-    shown = at_terminal(*LIST, "--act", "ask", keys="\x04")
+    shown = run_at_terminal(*LIST, "--act", "ask", keys="\x04")
     assert shown.code == 1
     assert (
         "Error: Cancelled: no answer was entered. [SW_DECLINED]\n"
@@ -190,21 +192,21 @@ def test_fail_terminal_is_closed_at_a_question() -> None:
 
 @pytest.mark.parametrize("option", ["--json", "--no-input"])
 def test_fail_question_that_must_not_be_asked(option: str) -> None:
-    shown = at_terminal(*LIST, "--act", "ask", option)
+    shown = run_at_terminal(*LIST, "--act", "ask", option)
     assert shown.code == 2
     assert "SW_CONFIRMATION_NEEDED" in shown.out
 
 
 def test_success_confirmed() -> None:
     for answer in ("y", "yes", "Y"):
-        shown = at_terminal(*LIST, "--act", "confirm", keys=f"{answer}\n")
+        shown = run_at_terminal(*LIST, "--act", "confirm", keys=f"{answer}\n")
         assert shown.out.endswith("agreed\n")
-    assert probe(*LIST, "--act", "confirm", "--no-input").out == "agreed\n"
+    assert run_example(*LIST, "--act", "confirm", "--no-input").out == "agreed\n"
 
 
 @pytest.mark.parametrize("keys", ["no\n", "\n", "perhaps\n", "\x04"])
 def test_fail_declined(keys: str) -> None:
-    shown = at_terminal(*LIST, "--act", "confirm", keys=keys)
+    shown = run_at_terminal(*LIST, "--act", "confirm", keys=keys)
     assert "Remove everything? [y/N] " in shown.out
     assert shown.code == 1
     assert shown.out.endswith(
@@ -214,7 +216,7 @@ def test_fail_declined(keys: str) -> None:
 
 
 def test_fail_confirmation_without_a_terminal() -> None:
-    ended = probe(*LIST, "--act", "confirm")
+    ended = run_example(*LIST, "--act", "confirm")
     assert ended.code == 2
     assert ended.err == (
         "Error: Confirmation required: Remove everything? [SW_CONFIRMATION_NEEDED]\n"

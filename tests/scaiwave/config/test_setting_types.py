@@ -9,7 +9,7 @@ import pytest
 
 from scaiwave.config import Configuration
 from scaiwave.errors import SettingInvalid
-from tests.scaiwave.test_config import configured
+from tests.scaiwave.config.test_configuration import configured
 
 READERS: dict[str, Callable[[Configuration, str], object]] = {
     "SCAIWAVE_SYNC_REMOVAL_LIMIT": Configuration.get_int,

@@ -1,0 +1,137 @@
+"""Sample data with which every command works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from federation.models import ServerKey
+from federation.services.keys import generate_key, rotate_key
+from rooms.bundle.manifest.schema import WHOLE_ROOM
+from rooms.models import Room, WorkspaceMember
+from rooms.services.exports.export_room import export_room
+from scaiwave.auth.operators import get_host_operator
+from scaiwave.sandbox import Sandbox
+from tenants.models import Group, Participant, Partner, Role, RoleGrant, Tenant
+from tenants.services.audit import record_audit
+from tests.scaiwave import row_factories
+from tests.scaiwave.row_factories import NOW
+
+ENCRYPTION_KEY = Fernet.generate_key().decode()
+
+
+@dataclass(frozen=True)
+class SampleData:
+    """A tenant of a partner, which commands act on, and others that they must not touch."""
+
+    scaikey: Sandbox
+    directory: Path
+    partner: Partner
+    other_partner: Partner
+    tenant: Tenant
+    other_tenant: Tenant
+    local_tenant: Tenant
+    suspended_tenant: Tenant
+    anna: Participant
+    suspended_person: Participant
+    group: Group
+    room: Room
+
+    @classmethod
+    def create(cls, scaikey: Sandbox, directory: Path) -> SampleData:
+        partner = row_factories.make_partner("north", scaikey_id="prt-north")
+        other_partner = row_factories.make_partner("south", scaikey_id="prt-south")
+        tenant = row_factories.make_tenant("acme", partner=partner, scaikey_tenant_id="tnt-acme")
+        anna = row_factories.make_participant(tenant, scaikey_id="usr-anna")
+        record_audit(
+            operator=get_host_operator(),
+            action="sample-action",
+            subject=tenant,
+            tenant=tenant,
+            now=NOW,
+        )
+        return cls(
+            scaikey,
+            directory,
+            partner,
+            other_partner,
+            tenant,
+            row_factories.make_tenant(
+                "globex", partner=other_partner, scaikey_tenant_id="tnt-globex"
+            ),
+            row_factories.make_tenant("lab", partner=partner),
+            row_factories.make_tenant("idle", partner=partner, suspended_by_hand_at=NOW),
+            anna,
+            row_factories.make_participant(
+                tenant, "bert", scaikey_id="usr-bert", suspended_by_hand_at=NOW
+            ),
+            _make_crew(tenant),
+            _make_room(tenant, anna),
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "SCAIWAVE_HOME": str(self.directory),
+            "SCAIWAVE_ENCRYPTION_KEYS": ENCRYPTION_KEY,
+            "SCAIWAVE_SCAIKEY_URL": self.scaikey.url,
+            "SCAIWAVE_SCAIKEY_CLIENT_ID": self.scaikey.client_id,
+            "SCAIWAVE_SCAIKEY_CLIENT_SECRET": self.scaikey.client_secret,
+            "SCAIWAVE_SCAIGRID_URL": self.scaikey.url,
+            "SCAIWAVE_PEER_NETWORKS": "127.0.0.0/8",
+            "SCAIWAVE_REQUIRE_ADMIN_TOKEN": "true",
+        }
+
+    def get_registration_arguments(self) -> list[str]:
+        options = ["--name", "chat", "--contact-email", "ops@example.com"]
+        return ["--url", self.scaikey.url, "--scope", "GLOBAL", *options, "--no-input"]
+
+    def write_password_file(self) -> str:
+        path = self.directory / "password"
+        path.write_text("correct horse battery staple\n")
+        path.chmod(0o600)
+        return str(path)
+
+    def create_keys(self, count: int) -> None:
+        for number in range(count):
+            make = rotate_key if number else generate_key
+            make(operator=get_host_operator(), now=NOW)
+
+    def get_old_key_id(self) -> str:
+        """Return the ID of the oldest key, which no longer signs if there are several."""
+        return ServerKey.objects.order_by("signs_from", "pk")[0].key_id
+
+    def write_bundle(self) -> str:
+        path = self.directory / "in.zip"
+        exported = export_room(
+            operator=get_host_operator(),
+            tenant=self.tenant.slug,
+            room=str(self.room.pk),
+            window=WHOLE_ROOM,
+            with_media=True,
+            now=NOW,
+        )
+        path.write_bytes(b"".join(exported))
+        return str(path)
+
+
+def _make_crew(tenant: Tenant) -> Group:
+    group = Group.objects.create(tenant=tenant, name="Crew", **row_factories.TIMESTAMPS)
+    role = Role.objects.create(tenant=tenant, slug="crew-lead", name="Lead", created_at=NOW)
+    RoleGrant.objects.create(
+        tenant=tenant, role=role, group=group, granted_by="root", created_at=NOW
+    )
+    Role.objects.create(tenant=tenant, slug="unused", name="Unused", created_at=NOW)
+    return group
+
+
+def _make_room(tenant: Tenant, anna: Participant) -> Room:
+    workspace = row_factories.make_workspace(tenant)
+    WorkspaceMember.objects.create(
+        tenant=tenant, workspace=workspace, participant=anna, role="owner", created_at=NOW
+    )
+    room = row_factories.make_room(workspace, anna)
+    row_factories.make_event(room, 1)
+    return room
