@@ -7,28 +7,39 @@ After a run without misbehaviour both sets are equal.
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, Phase, event, example, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.config import Configuration
 from scaiwave.errors import ScaiWaveError
-from tenants.models import Group, GroupMembership, Participant, Partner, RoleGrant, Tenant
-from tests.identity_sync.sync.helpers import sync
-from tests.identity_sync.sync.scripted_scaikey import (
-    COLLECTIONS,
-    DIRECTORY_CHANGES,
+from tests.identity_sync.scripted_scaikey.assertions import (
+    assert_nothing_lost,
+    collect_access,
+    collect_local_facts,
+    find_people_who_lost,
+    format_facts,
+)
+from tests.identity_sync.scripted_scaikey.directory import RemoteDirectory, Size
+from tests.identity_sync.scripted_scaikey.helpers import (
+    CHANGE_NAMES,
+    EVERYTHING,
+    NIGHTLY,
+    PHASES,
+    PLAIN_SCRIPT,
+    UNCHECKED,
+    serve_scripted_scaikey,
+)
+from tests.identity_sync.scripted_scaikey.records import COLLECTIONS, Fact
+from tests.identity_sync.scripted_scaikey.script import (
     ENVELOPES,
     ORDERS,
     REPEATS,
@@ -37,25 +48,15 @@ from tests.identity_sync.sync.scripted_scaikey import (
     TOTALS,
     CompactRepr,
     DirectoryChange,
-    Fact,
     ListBehaviour,
-    RemoteDirectory,
     Script,
-    ScriptedScaiKey,
-    Size,
-    is_person,
 )
+from tests.identity_sync.scripted_scaikey.server import ScriptedScaiKey
+from tests.identity_sync.sync.helpers import sync
 
 pytestmark = pytest.mark.django_db
 
-# Read at import: the `home` fixture removes such variables from the environment.
-NIGHTLY = os.environ.get("SCAIWAVE_TEST_NIGHTLY") == "1"
 SMALL_EXAMPLES, LARGE_EXAMPLES = (900, 100) if NIGHTLY else (30, 5)
-UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
-PHASES = [phase for phase in Phase if phase is not Phase.explain]  # This phase takes minutes.
-EVERYTHING = 10**6
-CHANGE_NAMES = tuple(sorted(DIRECTORY_CHANGES))
-PLAIN_SCRIPT = Script()
 
 # The default removal limit: a run may not exceed both.
 LIMIT, SHARE = 20, 0.10
@@ -82,18 +83,8 @@ class Story(CompactRepr):
 
 @pytest.fixture
 def scaikey(settings: Settings) -> Iterator[ScriptedScaiKey]:
-    with ScriptedScaiKey() as server:
-        settings.CONFIG = Configuration(
-            {
-                "SCAIWAVE_SCAIKEY_URL": server.url,
-                "SCAIWAVE_SCAIKEY_CLIENT_ID": server.client_id,
-                "SCAIWAVE_SCAIKEY_CLIENT_SECRET": server.client_secret,
-            },
-            Path("/nonexistent"),
-            Path("/nonexistent/.env"),
-        )
+    with serve_scripted_scaikey(settings) as server:
         yield server
-    assert server.problems == []
 
 
 def run_sync_once(
@@ -121,63 +112,6 @@ def run_sync_once(
     except ScaiWaveError as error:
         return error
     return None
-
-
-def collect_local_facts() -> set[Fact]:
-    """Collect the facts of the linked and active rows, as `RemoteDirectory.collect_facts` does."""
-    active: dict[str, Any] = {"absent_since": None}
-    facts: set[Fact] = set()
-    for key, status in Partner.objects.filter(**active).values_list("scaikey_id", "scaikey_status"):
-        facts |= {("partner", str(key)), ("partner status", str(key), status)}
-    columns = "scaikey_tenant_id", "scaikey_status", "partner__scaikey_id"
-    for key, status, partner in Tenant.objects.filter(**active).values_list(*columns):
-        facts |= {("tenant", str(key)), ("tenant status", str(key), status)}
-        if partner is not None:  # A new tenant whose partner was added while the lists were read.
-            facts.add(("tenant of", str(key), str(partner)))
-    id_columns = "tenant__scaikey_tenant_id", "scaikey_id"
-    for *ids, status in Participant.objects.filter(**active).values_list(
-        *id_columns, "scaikey_status"
-    ):
-        facts |= {("person", *map(str, ids)), ("person status", *map(str, ids), status)}
-    groups = Group.objects.filter(**active).values_list(*id_columns)
-    facts.update(("group", str(tenant), str(key)) for tenant, key in groups)
-    edges = GroupMembership.objects.filter(**active, group__absent_since=None)
-    for column in ("member_participant", "member_group"):
-        present = edges.filter(**{f"{column}__isnull": False, f"{column}__absent_since": None})
-        pairs = present.values_list("group__scaikey_id", f"{column}__scaikey_id")
-        facts.update(("member", str(group), str(member)) for group, member in pairs)
-    grants = RoleGrant.objects.filter(source="scaikey", participant__absent_since=None)
-    columns = "tenant__scaikey_tenant_id", "participant__scaikey_id", "role__slug"
-    facts.update(("role", *map(str, grant)) for grant in grants.values_list(*columns))
-    return facts
-
-
-def format_facts(facts: set[Fact]) -> str:
-    """Format the number of facts of each kind, and some examples, for a message."""
-    counter = Counter(fact[0] for fact in facts)
-    counts = ", ".join(f"{number} {kind}" for kind, number in sorted(counter.items()))
-    examples = "; ".join(" ".join(fact) for fact in sorted(facts)[:5])
-    return f"{counts} ({examples} …)" if facts else "nothing"
-
-
-def assert_nothing_lost(
-    scaikey: ScriptedScaiKey, before: set[Fact], ending: object, transient: set[Fact]
-) -> None:
-    """Assert that the run lost no fact that stayed true in ScaiKey, and invented none.
-
-    A suspension is nothing that can be lost, and the partner of a tenant matters only if it is not
-    active. `transient` are facts that were true for a time since the run before.
-    """
-    unchanged = (before & scaikey.unchanged) - scaikey.find_undetectable_facts()
-    after = collect_local_facts()
-    lost = {
-        fact for fact in unchanged - after if fact[0] != "tenant of" and fact[-1] != "SUSPENDED"
-    }
-    assert not lost, f"Removed, but still in ScaiKey: {format_facts(lost)}. {ending!r}"
-    people = find_people_who_lost(unchanged, after)
-    assert not people, f"{len(people)} people lost access that they still have. {ending!r}"
-    invented = after - before - scaikey.past_facts - transient
-    assert not invented, f"Never in ScaiKey: {format_facts(invented)}. {ending!r}"
 
 
 def assert_in_sync(scaikey: ScriptedScaiKey, script: Script) -> None:
@@ -212,33 +146,6 @@ def assert_story(scaikey: ScriptedScaiKey, story: Story) -> list[str]:
         assert_in_sync(scaikey, story.quiet)
         transaction.set_rollback(True)
     return endings
-
-
-def collect_access(facts: set[Fact]) -> dict[str, set[Fact]]:
-    """Return the access of each person: being active in their tenant, their roles and groups."""
-    partners = {fact[1] for fact in facts if fact[0] == "partner status" and fact[2] == "ACTIVE"}
-    behind = {fact[1] for fact in facts if fact[0] == "tenant of" and fact[2] in partners}
-    active = {fact[1] for fact in facts if fact[0] == "tenant status" and fact[2] == "ACTIVE"}
-    access: dict[str, set[Fact]] = {}
-    for fact in facts:
-        match fact:
-            case ("person status", tenant, person, "ACTIVE") if tenant in active & behind:
-                access.setdefault(person, set()).add(("active", tenant))
-            case ("role", _, person, _):
-                access.setdefault(person, set()).add(fact)
-            case ("member", _, person) if is_person(person):
-                access.setdefault(person, set()).add(fact)
-    return access
-
-
-def find_people_who_lost(before: set[Fact], after: set[Fact]) -> set[str]:
-    """Return the people who have less access after than before."""
-    access = collect_access(after)
-    return {
-        person
-        for person, old_access in collect_access(before).items()
-        if old_access - access.get(person, set())
-    }
 
 
 def is_over_limit(lost: set[str], people: set[str]) -> bool:

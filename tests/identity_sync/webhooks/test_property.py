@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -18,40 +17,33 @@ import msgspec
 import pytest
 from django.db import transaction
 from django.utils import timezone
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
 from identity_sync.models import WebhookEvent, WebhookState
 from identity_sync.services.webhooks.process import process_events
 from identity_sync.services.webhooks.receive import receive_event
-from scaiwave.config import Configuration
-from tests.identity_sync.sync.helpers import HOST, get_changed_counts, sync
-from tests.identity_sync.sync.scripted_scaikey import (
-    COLLECTIONS,
-    CONTAINED,
-    DIRECTORY_CHANGES,
-    CompactRepr,
-    DirectoryChange,
-    RemoteDirectory,
-    Script,
-    ScriptedScaiKey,
-    Size,
-)
-from tests.identity_sync.sync.test_never_removes import (
+from tests.identity_sync.scripted_scaikey.assertions import assert_nothing_lost, collect_local_facts
+from tests.identity_sync.scripted_scaikey.directory import RemoteDirectory, Size
+from tests.identity_sync.scripted_scaikey.helpers import (
+    CHANGE_NAMES,
     EVERYTHING,
     NIGHTLY,
+    PHASES,
     PLAIN_SCRIPT,
-    assert_nothing_lost,
-    collect_local_facts,
+    serve_scripted_scaikey,
 )
+from tests.identity_sync.scripted_scaikey.records import COLLECTIONS, CONTAINED
+from tests.identity_sync.scripted_scaikey.script import CompactRepr, DirectoryChange, Script
+from tests.identity_sync.scripted_scaikey.server import ScriptedScaiKey
+from tests.identity_sync.sync.helpers import HOST, get_changed_counts, sync
 
 pytestmark = pytest.mark.django_db
 
 RESOURCES = {"partners": "partner", "tenants": "tenant", "users": "user", "groups": "group"}
-CHANGE_NAMES = tuple(sorted(DIRECTORY_CHANGES))
 
-Announced = tuple[str, str]
+Announcement = tuple[str, str]
 """A type of event and the ID of its resource."""
 
 
@@ -59,33 +51,23 @@ Announced = tuple[str, str]
 class Delivery(CompactRepr):
     """Some changes, and how they are announced.
 
-    `repeats` and `lies` count further events, `lost` is the share that never arrives. With
+    `repeats` and `unfounded` count further events, `lost` is the share that never arrives. With
     `during_sync` the changes happen while a full sync reads its lists.
     """
 
     changes: tuple[DirectoryChange, ...] = ()
     seed: int = 0
     repeats: int = 0
-    lies: int = 0
+    unfounded: int = 0
     lost: float = 0.0
     during_sync: bool = False
 
 
 @pytest.fixture
 def scaikey(settings: Settings) -> Iterator[ScriptedScaiKey]:
-    with ScriptedScaiKey() as server:
-        settings.CONFIG = Configuration(
-            {
-                "SCAIWAVE_SCAIKEY_URL": server.url,
-                "SCAIWAVE_SCAIKEY_CLIENT_ID": server.client_id,
-                "SCAIWAVE_SCAIKEY_CLIENT_SECRET": server.client_secret,
-                "SCAIWAVE_SYNC_REMOVAL_LIMIT": "1000000",
-            },
-            Path("/nonexistent"),
-            Path("/nonexistent/.env"),
-        )
+    limit = {"SCAIWAVE_SYNC_REMOVAL_LIMIT": "1000000"}
+    with serve_scripted_scaikey(settings, **limit) as server:
         yield server
-    assert server.problems == []
 
 
 @dataclass(frozen=True)
@@ -101,9 +83,9 @@ class Snapshot:
         return cls(rows, {group: set(listing.rows) for group, listing in directory.members.items()})
 
 
-def announce(before: Snapshot, after: Snapshot) -> list[Announced]:
+def announce(before: Snapshot, after: Snapshot) -> list[Announcement]:
     """The events that ScaiKey has to send: one for each record that changed by itself."""
-    events: list[Announced] = []
+    events: list[Announcement] = []
     removed: set[str] = set()
     moved: set[str] = set()
     for name in COLLECTIONS:
@@ -136,13 +118,16 @@ def _is_inside(name: str, row: dict[str, Any], removed: set[str]) -> bool:
 
 
 def arrive(
-    events: list[Announced], delivery: Delivery, directory: RemoteDirectory, numbers: Iterator[int]
+    events: list[Announcement],
+    delivery: Delivery,
+    directory: RemoteDirectory,
+    numbers: Iterator[int],
 ) -> bool:
     """Store the events as they arrive; returns whether one is missing."""
     random = Random(delivery.seed)
     delivered = [event for event in events if random.random() >= delivery.lost]
-    lies = [_make_lie(random, directory) for _ in range(delivery.lies)]
-    bodies = [_make_body(event, next(numbers)) for event in (*delivered, *lies)]
+    unfounded = [_make_unfounded_event(random, directory) for _ in range(delivery.unfounded)]
+    bodies = [_make_body(event, next(numbers)) for event in (*delivered, *unfounded)]
     bodies += random.choices(bodies, k=delivery.repeats) if bodies else []
     random.shuffle(bodies)
     for body in bodies:
@@ -150,13 +135,13 @@ def arrive(
     return len(delivered) < len(events)
 
 
-def _make_lie(random: Random, directory: RemoteDirectory) -> Announced:
+def _make_unfounded_event(random: Random, directory: RemoteDirectory) -> Announcement:
     name = random.choice(COLLECTIONS)
     keys = [*directory.lists[name].rows, f"{RESOURCES[name]}_never"]
     return f"{RESOURCES[name]}.deleted", random.choice(keys)
 
 
-def _make_body(event: Announced, number: int) -> bytes:
+def _make_body(event: Announcement, number: int) -> bytes:
     event_type, key = event
     resource = {"type": event_type.partition(".")[0], "id": key}
     envelope = {"event_id": f"evt_{number}", "event_type": event_type, "resource": resource}
@@ -167,7 +152,7 @@ class Announcer:
     """Collects the events of every change of a directory, also of those during a sync."""
 
     def __init__(self, directory: RemoteDirectory) -> None:
-        self.events: list[Announced] = []
+        self.events: list[Announcement] = []
         apply = directory.apply
 
         def apply_and_announce(change: DirectoryChange) -> None:
@@ -177,7 +162,7 @@ class Announcer:
 
         directory.apply = apply_and_announce  # type: ignore[method-assign]
 
-    def take(self) -> list[Announced]:
+    def take(self) -> list[Announcement]:
         events, self.events = self.events, []
         return events
 
@@ -235,7 +220,7 @@ def deliveries() -> st.SearchStrategy[Delivery]:
         changes=st.lists(changes, max_size=5).map(tuple),
         seed=st.integers(0, 999),
         repeats=st.integers(0, 3),
-        lies=st.integers(0, 3),
+        unfounded=st.integers(0, 3),
         lost=st.sampled_from((0.0, 0.0, 0.4)),
         during_sync=st.booleans(),
     )
@@ -247,7 +232,7 @@ SIZE = Size(seed=4, partners=2, tenants=3, people=20, groups=5, members=5)
 @settings(
     max_examples=600 if NIGHTLY else 25,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    phases=[phase for phase in Phase if phase is not Phase.explain],
+    phases=PHASES,
 )
 @given(
     size=st.builds(
@@ -271,7 +256,7 @@ SIZE = Size(seed=4, partners=2, tenants=3, people=20, groups=5, members=5)
         Delivery((DirectoryChange("revive_people", 4),)),
     ],
 )
-@example(size=SIZE, story=[Delivery(lies=5)])
+@example(size=SIZE, story=[Delivery(unfounded=5)])
 def test_success_however_they_arrive(
     scaikey: ScriptedScaiKey, size: Size, story: list[Delivery]
 ) -> None:
