@@ -14,6 +14,7 @@ from identity_sync.models import (
     PRESENT_NAMES,
     Registration,
     SyncChange,
+    SyncChangeValues,
     SyncRun,
     SyncSkip,
     WebhookEvent,
@@ -142,7 +143,18 @@ class SyncChangeAdmin(ReadOnlyAdmin):
 
     @admin.display(description="fields")
     def fields_changed(self, change: SyncChange) -> str:
-        return change.fields.replace(",", ", ")
+        return ", ".join(change.get_fields())
+
+
+@admin.register(SyncChangeValues)
+class SyncChangeValuesAdmin(ReadOnlyAdmin):
+    """The page of a change links to its values."""
+
+    list_display = ("change", "values")
+    list_select_related = ("change",)
+    search_fields = ("change_id",)
+    id_fields = ("change_id",)
+    ordering = ("-change_id",)
 
 
 @admin.register(SyncSkip)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 from django.apps import AppConfig
 
@@ -15,10 +17,20 @@ class IdentitySyncConfig(AppConfig):
 
     def ready(self) -> None:
         from scaiwave.doctor.findings import Check
-        from scaiwave.registry import register_health_check
+        from scaiwave.registry import register_health_check, register_participant_changes
 
+        register_participant_changes(_find_changes_of_participant)
         register_health_check(Check("scaikey", _check_scaikey, needs_database=False))
         register_health_check(Check("sync", _check_last_sync))
+
+
+# The queries are only imported by a command that needs them.
+
+
+def _find_changes_of_participant(participant_id: UUID) -> list[dict[str, Any]]:
+    from identity_sync.queries.runs import find_changes_of_participant
+
+    return find_changes_of_participant(participant_id)
 
 
 def _check_scaikey(config: Configuration, now: datetime) -> Iterable[Finding]:

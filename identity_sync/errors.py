@@ -102,6 +102,13 @@ class SyncPartial(SyncStopped):
     )
 
 
+class SyncRunNotFound(NotFoundError):
+    """No run of the sync has this ID, or it is outside of your scope."""
+
+    code = "SW_SYNC_RUN_NOT_FOUND"
+    fix = "`scaiwave sync runs` lists the runs with their IDs; `last` is the newest."
+
+
 class RemovalsPostponed(RefusedError):
     """Removals have been postponed for more than 24 hours, because look-ups prove nothing."""
 

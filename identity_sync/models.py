@@ -12,6 +12,8 @@ from tenants.models import Tenant
 
 PRESENT_NAMES = {"held": "skipped"}
 """What names in old rows are called now."""
+PRESENT_FIELDS = {"partner_id": "partner"}
+"""What fields in old changes are called now."""
 
 
 class RegistrationState(models.TextChoices):
@@ -119,6 +121,7 @@ class SyncRun(models.Model):
     duration_seconds = models.FloatField(null=True, blank=True)
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
+    error_fix = models.TextField(blank=True, default="")
     warnings = models.JSONField(default=list, blank=True)
     losses = models.JSONField("losses of access", default=list, blank=True)
 
@@ -147,9 +150,10 @@ class SyncRun(models.Model):
 
 
 class SyncChange(models.Model):
-    """One change of a run, with its reason and the names of fields, but never their values.
+    """One change of a run, with its reason and the names of fields.
 
-    `action` is `held` for `skipped` in old rows; read it with `get_action`.
+    The values are in `SyncChangeValues`, which are kept for a shorter time. `action` is `held` for
+    `skipped` in old rows; read it with `get_action`.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -172,6 +176,30 @@ class SyncChange(models.Model):
     def get_action(self) -> str:
         """Return the action by its present name, also for old rows."""
         return PRESENT_NAMES.get(self.action, self.action)
+
+    def get_fields(self) -> list[str]:
+        """Return the names of the fields, also for old rows."""
+        return [PRESENT_FIELDS.get(name, name) for name in self.fields.split(",") if name]
+
+
+class SyncChangeValues(models.Model):
+    """The values of a change, which are personal data: {field: [before, after]}.
+
+    They have a table of their own, so that old ones can be deleted without rewriting the changes.
+    The primary key begins with the time, so that no further index is needed to find them.
+    """
+
+    change = models.OneToOneField(
+        SyncChange, models.CASCADE, primary_key=True, related_name="stored_values"
+    )
+    values = models.JSONField()
+
+    class Meta:
+        db_table = "sw_sync_change_values"
+        verbose_name_plural = "sync change values"
+
+    def __str__(self) -> str:
+        return f"values of {self.change_id}"
 
 
 class SyncSkip(models.Model):

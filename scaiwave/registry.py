@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 TenantColumnProvider = Callable[[Collection[UUID]], Mapping[UUID, Any]]
 ParticipantDetailProvider = Callable[[UUID], Sequence[tuple[str, Any]]]
+ParticipantChangeFinder = Callable[[UUID], Sequence[Mapping[str, Any]]]
 RoleUseFinder = Callable[[UUID, str], Sequence[str]]
 
 _tenant_columns: dict[str, TenantColumnProvider] = {}
 _participant_details: list[ParticipantDetailProvider] = []
+_participant_changes: list[ParticipantChangeFinder] = []
 _role_uses: list[RoleUseFinder] = []
 _health_checks: dict[str, Check] = {}
 _tenant_slug: list[Callable[[str], str | None]] = []
@@ -43,6 +45,17 @@ def register_participant_details(provide: ParticipantDetailProvider) -> None:
 def get_participant_details(participant_id: UUID) -> list[tuple[str, Any]]:
     """Return every registered line about this participant, in the order of registration."""
     return [detail for provide in _participant_details for detail in provide(participant_id)]
+
+
+def register_participant_changes(find: ParticipantChangeFinder) -> None:
+    """Add changes to show-participant: rows about a participant, newest first."""
+    if find not in _participant_changes:
+        _participant_changes.append(find)
+
+
+def get_participant_changes(participant_id: UUID) -> list[Mapping[str, Any]]:
+    """Return every registered change of this participant, in the order of registration."""
+    return [row for find in _participant_changes for row in find(participant_id)]
 
 
 def register_role_uses(find: RoleUseFinder) -> None:

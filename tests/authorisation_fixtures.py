@@ -9,6 +9,7 @@ from cryptography.fernet import Fernet
 
 from federation.models import ServerKey
 from federation.services.keys import generate_key, rotate_key
+from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
 from rooms.bundle.manifest.schema import WHOLE_ROOM
 from rooms.models import Room, WorkspaceMember
 from rooms.services.exports.export_room import export_room
@@ -38,6 +39,7 @@ class SampleData:
     suspended_person: Participant
     group: Group
     room: Room
+    sync_run: SyncRun
 
     @classmethod
     def create(cls, scaikey: Sandbox, directory: Path) -> SampleData:
@@ -69,6 +71,7 @@ class SampleData:
             ),
             _make_crew(tenant),
             _make_room(tenant, anna),
+            _make_sync_run(anna),
         )
 
     @property
@@ -135,3 +138,22 @@ def _make_room(tenant: Tenant, anna: Participant) -> Room:
     room = row_factories.make_room(workspace, anna)
     row_factories.make_event(room, 1)
     return room
+
+
+def _make_sync_run(anna: Participant) -> SyncRun:
+    run = SyncRun.objects.create(
+        tenant=anna.tenant, operator="root", outcome="applied", started_at=NOW, ended_at=NOW
+    )
+    change = SyncChange.objects.create(
+        run=run,
+        tenant=anna.tenant,
+        kind="participants",
+        action="update",
+        subject_id=anna.pk,
+        subject_scaikey_id="usr-anna",
+        subject_name="Anna",
+        fields="display_name",
+        reason="changed in ScaiKey",
+    )
+    SyncChangeValues.objects.create(change=change, values={"display_name": ["Ann", "Anna"]})
+    return run

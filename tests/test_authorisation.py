@@ -86,6 +86,8 @@ ROWS: dict[VerbPath, Row] = {
     ("sync",): Row(PLATFORM, lambda sample: ["--dry-run"]),
     ("sync", "register"): Row(PLATFORM, lambda sample: sample.get_registration_arguments()),
     ("sync", "status"): Row(LISTS, lambda sample: ["--no-drift"]),
+    ("sync", "runs"): Row(LISTS, seen=lambda sample: str(sample.sync_run.pk)[:13]),
+    ("sync", "show-run"): Row(LOOK, lambda sample: [str(sample.sync_run.pk)]),
     ("sync", "show-config"): Row(LOOK_AT_PLATFORM),
     ("sync", "export-env"): Row(PLATFORM),
     ("admin", "list-tenants"): Row(LISTS, seen=lambda sample: sample.tenant.slug),

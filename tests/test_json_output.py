@@ -83,6 +83,8 @@ SHAPES: dict[VerbPath, Shape] = {
             "warnings",
         )
     ),
+    ("sync", "runs"): List("runs"),
+    ("sync", "show-run"): List("changes", also("run")),
     ("sync", "show-config"): Report(others=also("settings", "home", "env_file", "unknown")),
     ("sync", "export-env"): Item("environment"),
     ("admin", "list-tenants"): List("tenants"),

@@ -7,18 +7,16 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
-
 from identity_sync.errors import RemovalsPostponed
 from identity_sync.models import (
     Outcome,
     Registration,
     RegistrationState,
-    SyncRun,
     SyncRunQuerySet,
     SyncSkip,
     Trigger,
 )
+from identity_sync.queries.runs import age_seconds, describe_run, visible_runs
 from identity_sync.queries.webhooks import summarise_webhooks
 from identity_sync.services.registration.credentials import (
     find_waiting_credentials,
@@ -81,10 +79,10 @@ def sync_status(
     status = SyncStatus(
         registration=_describe_registration(operator, config),
         credentials=credentials,
-        runs=[_describe_run(run, operator, now) for run in _ended_runs(operator)[:MAX_RUNS]],
+        runs=[describe_run(run, operator, now) for run in _ended_runs(operator)[:MAX_RUNS]],
         running=_find_running(operator, now),
         last_success_at=success.ended_at if success else None,
-        last_success_age_seconds=_age_seconds(success.ended_at, now) if success else None,
+        last_success_age_seconds=age_seconds(success.ended_at, now) if success else None,
         next_run_at=next_scheduled(now),
         problem=problem,
     )
@@ -189,47 +187,12 @@ def _describe_registration(operator: Operator, config: Configuration) -> dict[st
 
 def _ended_runs(operator: Operator) -> SyncRunQuerySet:
     """Return the ended runs that the operator may see, newest first, without those of webhooks."""
-    return _visible_runs(operator).ended().exclude(trigger=Trigger.WEBHOOK)
-
-
-def _visible_runs(operator: Operator) -> SyncRunQuerySet:
-    runs = SyncRun.objects.select_related("tenant").newest_first()
-    if operator.sees_everything:
-        return runs
-    return runs.filter(Q(tenant=None) | Q(tenant__in=visible_tenants(operator)))
+    return visible_runs(operator).ended().exclude(trigger=Trigger.WEBHOOK)
 
 
 def _find_running(operator: Operator, now: datetime) -> dict[str, Any] | None:
-    run = _visible_runs(operator).filter(outcome=Outcome.RUNNING).first()
-    return _describe_run(run, operator, now) if run else None
-
-
-def _describe_run(run: SyncRun, operator: Operator, now: datetime) -> dict[str, Any]:
-    is_visible = operator.sees_everything or run.tenant is not None
-    return {
-        "run_id": run.pk,
-        "started_at": run.started_at,
-        "ended_at": run.ended_at,
-        "age_seconds": _age_seconds(run.ended_at or run.started_at, now),
-        "trigger": run.trigger,
-        "tenant": run.tenant.slug if run.tenant else None,
-        "outcome": run.outcome,
-        "kinds": run.get_counts() if is_visible else None,
-        "requests": run.requests if is_visible else None,
-        "duration_seconds": run.duration_seconds,
-        "error": _describe_error(run, with_message=is_visible),
-    }
-
-
-def _describe_error(run: SyncRun, *, with_message: bool) -> dict[str, str | None] | None:
-    if not run.error_code:
-        return None
-    return {"code": run.error_code, "message": run.error_message if with_message else None}
-
-
-def _age_seconds(timestamp: datetime | None, now: datetime) -> int | None:
-    """Return whole seconds, never negative: the clock of another server may be ahead."""
-    return None if timestamp is None else max(0, int((now - timestamp).total_seconds()))
+    run = visible_runs(operator).filter(outcome=Outcome.RUNNING).first()
+    return describe_run(run, operator, now) if run else None
 
 
 def _add_drift(status: SyncStatus, drift: Drift) -> None:

@@ -45,6 +45,23 @@ _STATUS = Verb(
     "Show registration, last runs and drift",
     ("scaiwave sync status", "scaiwave sync status --no-drift --json"),
 )
+_RUNS = Verb(
+    "sync_runs",
+    "List runs of the sync",
+    (
+        "scaiwave sync runs",
+        "scaiwave sync runs --tenant acme --since 7d",
+        "scaiwave sync runs --outcome refused --json",
+    ),
+)
+_SHOW_RUN = Verb(
+    "sync_show_run",
+    "Show what a run changed, for whom and why",
+    (
+        "scaiwave sync show-run last",
+        "scaiwave sync show-run 019aab53-0c1f --tenant acme --action deactivate",
+    ),
+)
 _SHOW_CONFIG = Verb("sync_show_config", "Show all settings and where they come from")
 _EXPORT_ENV = Verb(
     "sync_export_env",
@@ -65,6 +82,8 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("sync", "register"): _REGISTER,
     ("sync", "status"): _STATUS,
+    ("sync", "runs"): _RUNS,
+    ("sync", "show-run"): _SHOW_RUN,
     ("sync", "show-config"): _SHOW_CONFIG,
     ("sync", "export-env"): _EXPORT_ENV,
     ("admin", "list-tenants"): Verb(
@@ -388,7 +407,7 @@ AREAS = (
         "sync",
         "sync_register",
         "sync_status",
-        others="sync_show_config sync_export_env",
+        others="sync_runs sync_show_run sync_show_config sync_export_env",
     ),
     _area(
         "Tenants and partners",

@@ -130,6 +130,13 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         "120",
         type="int",
     ),
+    SettingDefinition(
+        "SCAIWAVE_SYNC_VALUES_RETENTION_DAYS",
+        "Days for which the history of syncs keeps the values of fields before and after a change; "
+        "0: values are not stored.",
+        "30",
+        type="int",
+    ),
     SettingDefinition("SCAIWAVE_SCAIGRID_URL", "Base URL of ScaiGrid, the AI gateway.", type="url"),
     SettingDefinition(
         "SCAIWAVE_SCAIGRID_API_KEY",

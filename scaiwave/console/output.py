@@ -212,6 +212,19 @@ class Output:
         if not self.as_json:
             self.stdout.write(strip_control_chars(text).rstrip() + "\n")
 
+    def print_styled(self, *parts: tuple[str, str]) -> None:
+        """Print a line of the result from (text, style) pairs; styles are for terminals only.
+
+        The styles are rich's, such as `bold` or `red`. NO_COLOR leaves out the colours.
+        """
+        text = "".join(part for part, _ in parts)
+        if self.as_json or not is_terminal(self.stdout):
+            self.print_line(text)
+            return
+        from scaiwave.console.rich_output import print_rich_line
+
+        print_rich_line([(strip_control_chars(part), style) for part, style in parts], self.stdout)
+
     def log(self, text: str) -> None:
         """Print a message to stderr, unless --quiet or --json is given."""
         if not (self.quiet or self.as_json):

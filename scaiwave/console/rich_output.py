@@ -58,6 +58,11 @@ def progress_bar(
         yield advance
 
 
+def print_rich_line(parts: Sequence[tuple[str, str]], stream: IO[str]) -> None:
+    console = Console(file=stream, markup=False, highlight=False)
+    console.print(Text.assemble(*parts), soft_wrap=True)
+
+
 def print_rich_table(columns: Sequence[Column], cells: list[list[str]], stream: IO[str]) -> None:
     console = Console(file=stream, markup=False, highlight=False)
     shown = list(range(len(columns)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
@@ -45,6 +46,27 @@ def format_membership_path(rows: Sequence[Row]) -> list[Row]:
         {**row, "way": "directly" if row["direct"] else f"through {', '.join(row['through'])}"}
         for row in rows
     ]
+
+
+def format_sync_changes(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Add what changed from what to what; without stored values the names of the fields."""
+    return [{**row, "what": format_values(row["fields"], row["values"])} for row in rows]
+
+
+def format_values(fields: Sequence[str], values: Sequence[Row] | None) -> str:
+    """Format `{field, old, new}` as `name Ann → Anna`; without values only the fields."""
+    if values is None:
+        return ", ".join(fields)
+    return ", ".join(
+        f"{value['field']} {_format_value(value['old'])} → {_format_value(value['new'])}"
+        for value in values
+    )
+
+
+def _format_value(value: Any) -> str:
+    if value is None or value in ("", []):
+        return "none"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def with_paths(rows: Sequence[Row]) -> list[Row]:

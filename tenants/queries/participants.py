@@ -91,6 +91,7 @@ def show_participant(*, operator: Operator, name: str, tenant: str | None = None
             {"title": title, "value": value}
             for title, value in registry.get_participant_details(person.pk)
         ],
+        "sync_changes": registry.get_participant_changes(person.pk),
         "audit_entries": last_audit_entries(audit),
     }
 

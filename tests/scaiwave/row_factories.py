@@ -9,7 +9,14 @@ from typing import Any
 from django.contrib.auth.models import Permission
 
 from federation.models import KnownPeer, Policy, ServerKey
-from identity_sync.models import Registration, SyncChange, SyncRun, SyncSkip, WebhookEvent
+from identity_sync.models import (
+    Registration,
+    SyncChange,
+    SyncChangeValues,
+    SyncRun,
+    SyncSkip,
+    WebhookEvent,
+)
 from rooms.models import (
     Event,
     ImportIntent,
@@ -158,7 +165,7 @@ def _make_sync_rows(tenant: Tenant, anna: Participant, number: int) -> None:
         outcome="applied",
         started_at=NOW,
     )
-    SyncChange.objects.create(
+    change = SyncChange.objects.create(
         run=run,
         tenant=tenant,
         subject_id=anna.pk,
@@ -167,6 +174,7 @@ def _make_sync_rows(tenant: Tenant, anna: Participant, number: int) -> None:
         action="added",
         reason="new in ScaiKey",
     )
+    SyncChangeValues.objects.create(change=change, values={"email": ["a@b.example", "c@d.example"]})
     SyncSkip.objects.create(
         tenant=tenant,
         kind="participants",

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from identity_sync.errors import SyncStopped
+from identity_sync.management.output import print_plan
 from identity_sync.models import Trigger
-from identity_sync.services.sync import history
 from identity_sync.services.sync.report import KINDS, SyncReport
 from identity_sync.services.sync.run import SyncOptions, run_sync
 from scaiwave.cli.command import OperatorCommand
@@ -67,6 +67,7 @@ class Command(OperatorCommand):
         dry_run: bool,
         **options: Any,
     ) -> None:
+        print_changes = partial(print_plan, self.output, with_values=dry_run)
         sync_options = SyncOptions(
             operator=self.operator,
             progress_factory=self.output.progress,
@@ -75,7 +76,7 @@ class Command(OperatorCommand):
             allow_removals=allow_removals,
             allow_no_super_admin=allow_no_super_admin,
             trigger=Trigger.CRON if options["scheduled"] else Trigger.MANUAL,
-            on_planned=(lambda: print_changes(self.output)) if options["verbosity"] > 1 else None,
+            on_planned=print_changes if options["verbosity"] > 1 else None,
         )
         try:
             report = run_sync(sync_options)
@@ -105,19 +106,6 @@ def print_report(output: Output, report: SyncReport) -> None:
     if report.has_losses:
         output.print_line(f"Losses of access: {format_losses(report)}.")
     output.print_line(format_summary(report))
-
-
-def print_changes(output: Output) -> None:
-    """Print the plan, one change a line.
-
-    This happens in the middle of the run, which a closed pipe must not end.
-    """
-    with suppress(BrokenPipeError):
-        for rows in history.iter_changes():
-            for _, _, kind, action, scaikey_id, name, fields, reason in rows:
-                detail = f"{reason}: {fields.replace(',', ', ')}" if fields else reason
-                output.print_line(f"{action:<10}  {kind:<12}  {name or scaikey_id} ({detail})")
-        output.stdout.flush()
 
 
 def format_losses(report: SyncReport) -> str:

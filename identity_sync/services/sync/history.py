@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import Error, connection
 
-from identity_sync.models import Outcome, SyncChange, SyncRun, SyncSkip, Trigger
-from identity_sync.services.sync.report import KINDS, SyncReport
+from identity_sync.models import (
+    Outcome,
+    SyncChange,
+    SyncChangeValues,
+    SyncRun,
+    SyncSkip,
+    Trigger,
+)
+from identity_sync.services.sync.changes import PlannedChange, iter_recorded_changes
+from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.staging import BATCH
 from scaiwave.auth.operators import Operator
 from scaiwave.error_mapping import map_database_error, map_os_error
@@ -20,6 +27,10 @@ from scaiwave.errors import ScaiWaveError, TerminationSignal
 from scaiwave.ids import new_id
 from scaiwave.sql import datetime_param, execute, fetch, uuid_param
 from tenants.models import Tenant
+from tenants.queries.audit import min_uuid7_at
+
+MAX_DELETED_VALUES = 100_000
+"""Old values that one run deletes."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +63,7 @@ def finish_run(
     run.ended_at = now
     run.duration_seconds = report.duration_seconds
     run.warnings = report.warnings
-    run.error_code, run.error_message = ("", "") if error is None else _describe_error(error)
+    run.error_code, run.error_message, run.error_fix = _describe_error(error)
     run.save()
 
 
@@ -83,72 +94,92 @@ def count_webhook_losses() -> dict[tuple[str, str], int]:
     return dict(counts)
 
 
-def _describe_error(error: BaseException) -> tuple[str, str]:
-    """Return code and message of an error; database and disk errors as operators see them."""
+def _describe_error(error: BaseException | None) -> tuple[str, str, str]:
+    """Return code, message and fix; database and disk errors as operators see them."""
+    if error is None:
+        return "", "", ""
     if isinstance(error, TerminationSignal):
-        return "SW_TERMINATED", "Terminated."
+        return "SW_TERMINATED", "Terminated.", ""
     if isinstance(error, KeyboardInterrupt):
-        return "SW_INTERRUPTED", "Interrupted."
+        return "SW_INTERRUPTED", "Interrupted.", ""
     mapped: BaseException | None = error
     if isinstance(error, Error):
         mapped = map_database_error(error)
     elif isinstance(error, OSError):
         mapped = map_os_error(error)
     if isinstance(mapped, ScaiWaveError):
-        return mapped.code, mapped.message
-    return "SW_INTERNAL", type(error).__name__
+        return mapped.code, mapped.message, mapped.fix
+    return "SW_INTERNAL", type(error).__name__, ""
 
 
-# The first run of a tenant is recorded as counts only: everyone in it is new.
-_CHANGES = """
-    SELECT d.row_id, d.tenant_id, d.kind, d.action, d.scaikey_id, d.name, d.fields, d.reason
-    FROM sync_plan d
-    WHERE d.kind = %s AND d.row_id > %s AND (d.kind IN ('partners', 'tenants')
-        OR d.tenant_id NOT IN (SELECT tenant_id FROM tenant_map WHERE is_first = 1))
-    ORDER BY d.row_id LIMIT %s
-"""
+def record_changes(run: SyncRun, *, with_values: bool) -> None:
+    """Record what the run is about to change, and what it skips for the first time.
 
-
-def iter_changes() -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the plan in batches, kind by kind, with what is skipped but without first runs."""
-    for kind in KINDS:
-        last = uuid_param(UUID(int=0))
-        while rows := fetch(_CHANGES, [kind, last, BATCH]):
-            yield rows
-            last = rows[-1][0]
-
-
-def record_changes(run: SyncRun) -> None:
-    """Record what the run changed, and what it skips for the first time."""
-    for rows in iter_changes():
-        known_skips = _find_known_skips(rows)
+    This must be called before the plan is applied, in the same transaction.
+    """
+    for changes in iter_recorded_changes():
+        known_skips = _find_known_skips(changes)
+        recorded = [
+            (new_id(), change)
+            for change in changes
+            if change.action != "skipped" or (change.kind, change.scaikey_id) not in known_skips
+        ]
         SyncChange.objects.bulk_create(
-            (
-                SyncChange(
-                    id=new_id(),
-                    run=run,
-                    subject_id=row_id,
-                    tenant_id=tenant_id,
-                    kind=kind,
-                    action=action,
-                    subject_scaikey_id=scaikey_id,
-                    subject_name=name or "",
-                    fields=fields or "",
-                    reason=reason,
-                )
-                for row_id, tenant_id, kind, action, scaikey_id, name, fields, reason in rows
-                if action != "skipped" or (kind, scaikey_id) not in known_skips
-            ),
-            batch_size=1000,
+            (_build_row(run, key, change) for key, change in recorded), batch_size=1000
         )
+        if with_values:
+            SyncChangeValues.objects.bulk_create(
+                (
+                    SyncChangeValues(change_id=key, values=change.values)
+                    for key, change in recorded
+                    if change.values
+                ),
+                batch_size=1000,
+            )
 
 
-def _find_known_skips(rows: list[tuple[Any, ...]]) -> set[tuple[str, str]]:
-    skipped = [(row[2], row[4]) for row in rows if row[3] == "skipped"]
+def _build_row(run: SyncRun, key: UUID, change: PlannedChange) -> SyncChange:
+    return SyncChange(
+        id=key,
+        run=run,
+        subject_id=change.row_id,
+        tenant_id=change.tenant_id,
+        kind=change.kind,
+        action=change.action,
+        subject_scaikey_id=change.scaikey_id,
+        subject_name=change.name,
+        fields=",".join(change.fields),
+        reason=change.reason,
+    )
+
+
+def delete_expired_values(now: datetime, *, days: int) -> int:
+    """Delete values of changes that are older than `days`, and return how many.
+
+    Each batch has a transaction of its own, and the rest is left to the next run, so that nothing
+    else waits. Errors of the database are logged only: the run itself has ended.
+    """
+    expired = SyncChangeValues.objects.filter(pk__lt=min_uuid7_at(now - timedelta(days=days)))
+    deleted = 0
+    try:
+        while deleted < MAX_DELETED_VALUES:
+            keys = list(expired.order_by("pk").values_list("pk", flat=True)[:BATCH])
+            if not keys:
+                break
+            deleted += expired.filter(pk__lte=keys[-1]).delete()[0]
+    except Error:
+        logger.warning("Old values of changes could not be deleted; the next sync tries again.")
+    return deleted
+
+
+def _find_known_skips(changes: list[PlannedChange]) -> set[tuple[str, str]]:
+    """Return kind and ScaiKey ID of what earlier runs skipped, of changes of one kind."""
+    skipped = [change for change in changes if change.action == "skipped"]
     if not skipped:
         return set()
     rows_of_skips = SyncSkip.objects.filter(
-        kind=skipped[0][0], subject_scaikey_id__in=[scaikey_id for _, scaikey_id in skipped]
+        kind=skipped[0].kind,
+        subject_scaikey_id__in=[change.scaikey_id for change in skipped],
     )
     return set(rows_of_skips.values_list("kind", "subject_scaikey_id"))
 

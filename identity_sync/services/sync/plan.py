@@ -226,7 +226,6 @@ def apply_plan(now: datetime) -> None:
 
     Deactivations come first: a person who moved may be active in one tenant only.
     """
-    analyze("sync_plan")
     for entity in ENTITIES:
         entity.deactivate(now)
     memberships.deactivate(now)

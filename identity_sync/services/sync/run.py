@@ -42,7 +42,7 @@ from identity_sync.services.sync.removal_limit import (
 )
 from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.scope import SyncScope, resolve_scope
-from identity_sync.services.sync.staging import temporary_tables
+from identity_sync.services.sync.staging import analyze, temporary_tables
 from identity_sync.services.sync.targets import Targets, stage_targets, update_unproven
 from identity_sync.services.webhooks import events
 from scaiwave.auth.operators import Operator, Permission
@@ -144,6 +144,8 @@ def run_sync(options: SyncOptions) -> SyncReport:
             # The lists contain everything that was announced before they were read.
             if run.outcome in (Outcome.APPLIED, Outcome.PARTIAL):
                 events.mark_handled(covered, run=run, now=_now())
+            if options.is_full:
+                history.delete_expired_values(_now(), days=_value_days())
 
 
 def compute_drift(*, operator: Operator, progress_factory: ProgressFactory) -> SyncReport:
@@ -282,6 +284,8 @@ def _decide(
 def _write(context: _SyncContext, plan: Plan) -> None:
     """Write the plan. If this raises `LastSuperAdminLost`, nothing is written."""
     options, report = context.options, context.report
+    if report.change_count:
+        analyze("sync_plan")
     if options.dry_run:
         if report.has_losses:
             with transaction.atomic():  # Rolled back: it only shows who would remain super admin.
@@ -290,9 +294,9 @@ def _write(context: _SyncContext, plan: Plan) -> None:
         return
     if report.change_count:
         with transaction.atomic():
+            if context.run is not None:
+                history.record_changes(context.run, with_values=_value_days() > 0)
             _apply_and_check(context, plan)
-        if context.run is not None:
-            history.record_changes(context.run)
         refresh_statistics(report.change_count)
     # A run for single records can't tell which other rows are no longer skipped.
     if context.run is not None and options.targets is None:
@@ -364,6 +368,10 @@ def _removal_limit(options: SyncOptions) -> RemovalLimit:
         allowed=options.allow_removals,
         spent={} if options.targets is None else history.count_webhook_losses(),
     )
+
+
+def _value_days() -> int:
+    return settings.CONFIG.get_int("SCAIWAVE_SYNC_VALUES_RETENTION_DAYS")
 
 
 def _now() -> datetime:

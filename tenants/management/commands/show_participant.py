@@ -9,6 +9,7 @@ from tenants.management.output import (
     AUDIT_COLUMNS,
     format_membership_path,
     format_status,
+    format_sync_changes,
     print_sections,
     with_paths,
 )
@@ -39,6 +40,13 @@ ROLES = (
     Column("way", "How"),
     Column("source", "Source"),
     Column("granted_by", "Granted by"),
+)
+SYNC_CHANGES = (
+    Column("changed_at", "Time", ColumnType.TIME),
+    Column("action", "Action"),
+    Column("subject", "Subject"),
+    Column("what", "From → to"),
+    Column("reason", "Reason"),
 )
 OTHER_ACCOUNTS = (
     Column("fqid", "FQID"),
@@ -71,6 +79,7 @@ class Command(OperatorCommand):
             ("Groups", GROUPS, format_membership_path(document["groups"])),
             ("Roles", ROLES, with_paths(document["roles"])),
             ("Other accounts with this user or e-mail", OTHER_ACCOUNTS, document["other_accounts"]),
+            ("Last changes by syncs", SYNC_CHANGES, format_sync_changes(document["sync_changes"])),
             ("Recent changes", AUDIT_COLUMNS, document["audit_entries"]),
         )
 

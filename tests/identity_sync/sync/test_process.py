@@ -12,7 +12,12 @@ import time
 import pytest
 
 from scaiwave.sandbox import Sandbox
-from tests.identity_sync.sync.helpers import USERS, list_people
+from tests.identity_sync.sync.helpers import (
+    USERS,
+    get_display_name,
+    get_tenant_id,
+    list_people,
+)
 from tests.identity_sync.sync.processes import Server, wait_for
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, ProcessResult, run_scaiwave
 
@@ -56,9 +61,13 @@ def test_success_what_it_prints(server: Server, sandbox: Sandbox) -> None:
     person = next(row for row in list_people(sandbox) if row["status"] == "ACTIVE")
     sandbox.directory.update_user(person["id"], display_name="Renamed", email="a@b.example")
     plan = sync("--dry-run", "-v", "2")
-    assert plan.out.splitlines()[0] == (
-        "update      participants  Renamed (changed in ScaiKey: display_name, email)"
-    )
+    slug = sandbox.directory.tenants[get_tenant_id(person)]["slug"]
+    old = f"display_name {get_display_name(person)} → Renamed, email {person['email']} → "
+    assert plan.out.splitlines()[:3] == [
+        f"Tenant {slug}",
+        "  participants",
+        f"    update      Renamed: {old}a@b.example (changed in ScaiKey)",
+    ]
     assert plan.out.splitlines()[-1].startswith("Planned 1 change; none were applied; ")
 
 

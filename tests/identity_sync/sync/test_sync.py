@@ -231,7 +231,7 @@ def test_success_partner_gone_and_tenant_moved(scaikey: Sandbox) -> None:
 
     assert get_changed_counts(report)["partners"] == {"deactivated": 1}
     assert read_database() == read_directory(scaikey)
-    assert {row[3] for row in get_changes() if row[0] == "tenants"} == {"partner_id"}
+    assert {row[3] for row in get_changes() if row[0] == "tenants"} == {"partner"}
     assert Partner.objects.get(scaikey_id=first).status == "deactivated"
 
 

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterable
+from typing import Any
+
+from django.utils import timezone
+
+from identity_sync.management.output import format_change_count, format_duration
+from identity_sync.models import Outcome, Trigger
+from identity_sync.queries.runs import SHORT_ID_CHARS, RunFilter, list_runs
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
+from tenants.management.arguments import TIME_FORMATS, since
+
+DEFAULT_LIMIT = 20
+
+COLUMNS = (
+    Column("short_id", "ID", no_wrap=True),
+    Column("started_at", "Started", ColumnType.TIME),
+    Column("trigger", "Trigger"),
+    Column("tenant", "Tenant"),
+    Column("outcome", "Outcome"),
+    Column("changes", "Changes"),
+    Column("duration", "Duration", optional=True),
+    Column("error_code", "Error", optional=True),
+)
+KEYS = (
+    *("run_id", "started_at", "ended_at", "age_seconds", "trigger", "tenant", "operator"),
+    *("outcome", "change_count", "planned_count", "kinds", "requests", "duration_seconds", "error"),
+)
+
+
+class Command(ListCommand):
+    plural = "runs"
+    columns = COLUMNS
+    keys = KEYS
+    default_limit = DEFAULT_LIMIT
+    help = (
+        "List runs of the sync, newest first. `scaiwave sync show-run <id>` shows one; an ID may "
+        "be shortened."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--outcome", choices=Outcome.values, help="only with this outcome (default all)"
+        )
+        parser.add_argument(
+            "--trigger", choices=Trigger.values, help="only with this trigger (default all)"
+        )
+        parser.add_argument(
+            "--tenant", help="only runs for this tenant, or that changed something in it"
+        )
+        parser.add_argument(
+            "--since", metavar="WHEN", type=since, help=f"start of the period: {TIME_FORMATS}"
+        )
+
+    def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
+        names = ("outcome", "trigger", "tenant", "since")
+        return list_runs(
+            operator=self.operator,
+            filters=RunFilter(**{name: options[name] for name in names}),
+            now=timezone.now(),
+            limit=limit,
+        )
+
+    def format_row(self, row: Row) -> Row:
+        return {
+            **row,
+            "short_id": str(row["run_id"])[:SHORT_ID_CHARS],
+            "changes": format_change_count(row),
+            "duration": format_duration(row["duration_seconds"]),
+            "error_code": row["error"] and row["error"]["code"],
+        }

@@ -1,0 +1,65 @@
+"""Texts about runs and their changes that several commands print."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from identity_sync.services.sync.changes import PlannedChange, iter_sections
+from scaiwave.console.columns import Row
+from scaiwave.console.output import Output
+from tenants.management.output import format_values
+
+_STYLES = {
+    "add": "green",
+    "restore": "green",
+    "update": "yellow",
+    "deactivate": "red",
+    "move": "red",
+    "skipped": "dim",
+}
+_NOT_WRITTEN = {"planned": "planned", "refused": "refused"}
+
+
+def format_change_count(run: Row) -> str | None:
+    """Return how many changes were made; a plan that was not applied is named as such."""
+    if run["change_count"] is None:
+        return None
+    what = _NOT_WRITTEN.get(run["outcome"])
+    if what is None or not run["planned_count"]:
+        return f"{run['change_count']:,}"
+    return f"0 ({run['planned_count']:,} {what})"
+
+
+def format_duration(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds:.1f} s"
+
+
+def print_plan(output: Output, *, with_values: bool) -> None:
+    """Print the plan, one change a line, by tenant and kind.
+
+    `with_values` is for plans that are not applied yet. This happens in the middle of the run,
+    which a closed pipe must not end.
+    """
+    with suppress(BrokenPipeError):
+        heading: str | None = ""
+        for section in iter_sections():
+            if section.tenant != heading:
+                heading = section.tenant
+                title = "Partners" if heading is None else f"Tenant {heading}"
+                output.print_styled((title, "bold"))
+            output.print_styled((f"  {section.kind}", "bold"))
+            for changes in section.batches:
+                for change in changes:
+                    output.print_styled(*_format_change(change, with_values=with_values))
+        output.stdout.flush()
+
+
+def _format_change(change: PlannedChange, *, with_values: bool) -> list[tuple[str, str]]:
+    style = _STYLES[change.action]
+    detail = format_values(change.fields, change.list_values() if with_values else None)
+    return [
+        (f"    {change.action:<10}  ", style),
+        (change.name or change.scaikey_id, ""),
+        (f": {detail}" if detail else "", ""),
+        (f" ({change.reason})", "dim"),
+    ]

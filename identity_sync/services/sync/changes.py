@@ -1,0 +1,258 @@
+"""Read the planned changes with their values before and after, in batches.
+
+The values are in the rows of the database and in the staged records, so this must be done before
+the plan is applied. Nothing is read of a run without changes.
+
+In SQL: `d` is a row of the plan, `p` a row of the database, `s` a staged record, `t` a tenant, `e`
+an edge, `g` a group, `r` a role, `x` a staged role.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from identity_sync.models import PRESENT_FIELDS
+from identity_sync.services.sync.entities import ENTITIES, PARTICIPANTS, EntitySync
+from identity_sync.services.sync.report import KINDS
+from identity_sync.services.sync.staging import BATCH
+from scaiwave.sql import batched, execute, fetch, fetch_one, to_uuid, uuid_param
+from tenants.models.directory import ACTIVE_STATUSES
+
+FieldValues = dict[str, tuple[Any, Any]]
+"""The values of fields, by name: before and after."""
+
+ROLES = "roles"
+
+
+@dataclass(frozen=True)
+class PlannedChange:
+    """A row of the plan. `values` has the fields that change; of what is skipped it is empty."""
+
+    kind: str
+    action: str
+    row_id: UUID
+    tenant_id: UUID | None
+    scaikey_id: str
+    name: str
+    fields: tuple[str, ...]
+    reason: str
+    values: FieldValues = field(default_factory=dict)
+
+    def list_values(self) -> list[dict[str, Any]]:
+        """Return the values as JSON documents have them."""
+        return [{"field": name, "old": old, "new": new} for name, (old, new) in self.values.items()]
+
+
+@dataclass(frozen=True)
+class ChangeSection:
+    """The changes of one kind in one tenant; `tenant` is its slug, None for partners."""
+
+    tenant: str | None
+    kind: str
+    batches: Iterator[list[PlannedChange]]
+
+
+# The first run of a tenant is recorded as counts only: everyone in it is new.
+_NOT_FIRST = """
+    (d.kind IN ('partners', 'tenants')
+     OR d.tenant_id NOT IN (SELECT tenant_id FROM tenant_map WHERE is_first = 1))
+"""
+
+
+def iter_recorded_changes() -> Iterator[list[PlannedChange]]:
+    """Yield the plan in batches, kind by kind, with what is skipped but without first runs."""
+    for kind in KINDS:
+        yield from _iter_batches(kind, _NOT_FIRST, [])
+
+
+def iter_sections() -> Iterator[ChangeSection]:
+    """Yield the whole plan: partners, then tenant by tenant and kind by kind."""
+    execute(
+        "CREATE INDEX IF NOT EXISTS sync_plan_tenant ON sync_plan (tenant_id, kind, row_id, action)"
+    )
+    sections = fetch(
+        """
+        SELECT d.tenant_id, d.kind, COALESCE(t.slug, s.slug)
+        FROM (SELECT DISTINCT tenant_id, kind FROM sync_plan) AS d
+        LEFT JOIN sw_tenants t ON t.id = d.tenant_id
+        LEFT JOIN stage_tenants s ON t.id IS NULL AND s.new_id = d.tenant_id
+        """
+    )
+    sections.sort(key=lambda row: (row[2] or "", KINDS.index(row[1])))
+    for tenant_id, kind, slug in sections:
+        if tenant_id is None:
+            batches = _iter_batches(kind, "d.tenant_id IS NULL", [])
+        else:
+            batches = _iter_batches(kind, "d.tenant_id = %s", [uuid_param(str(tenant_id))])
+        yield ChangeSection(slug, kind, batches)
+
+
+def _iter_batches(kind: str, where: str, params: list[Any]) -> Iterator[list[PlannedChange]]:
+    entity = next((entity for entity in ENTITIES if entity.kind == kind), None)
+    sql = _MEMBERSHIPS if entity is None else _build_entity_sql(entity)
+    sql = (
+        f"{sql} WHERE d.kind = %s AND {where} AND (d.row_id, d.action) > (%s, %s) "
+        "ORDER BY d.row_id, d.action LIMIT %s"
+    )
+    last = (uuid_param(UUID(int=0)), "")
+    while rows := fetch(sql, [kind, *params, *last, BATCH]):
+        changes = [_build_change(kind, entity, row) for row in rows]
+        if entity is PARTICIPANTS:
+            _add_roles(changes)
+        yield changes
+        if len(rows) < BATCH:
+            return
+        # Without it each batch would sort the whole plan.
+        execute("CREATE INDEX IF NOT EXISTS sync_plan_row ON sync_plan (kind, row_id, action)")
+        last = (uuid_param(to_uuid(rows[-1][0])), rows[-1][2])
+
+
+_COLUMNS = "SELECT d.row_id, d.tenant_id, d.action, d.scaikey_id, d.name, d.fields, d.reason"
+_COLUMN_COUNT = 7
+
+_MEMBERSHIPS = f"""
+    {_COLUMNS}, COALESCE(g.name, n.name)
+    FROM sync_plan d
+    LEFT JOIN sw_group_memberships e ON e.id = d.row_id
+    LEFT JOIN sw_groups g ON g.id = COALESCE(e.group_id, d.group_id)
+    LEFT JOIN stage_memberships s ON s.n = d.n
+    LEFT JOIN stage_groups n ON g.id IS NULL AND n.scaikey_id = s.group_scaikey_id
+"""
+
+# Where a person or group moves to: a tenant of this server, or one that only ScaiKey has.
+_NEW_TENANT = """
+    (SELECT COALESCE(t.slug, s.slug, m.tenant_scaikey_id) FROM {table} m
+     LEFT JOIN sw_tenants t ON t.scaikey_tenant_id = m.tenant_scaikey_id
+     LEFT JOIN stage_tenants s ON s.scaikey_id = m.tenant_scaikey_id
+     WHERE d.action = 'move' AND m.scaikey_id = d.scaikey_id)
+"""
+_OLD_PARTNER = "(SELECT o.slug FROM sw_partners o WHERE o.id = p.partner_id)"
+_NEW_PARTNER = """
+    COALESCE((SELECT o.slug FROM sw_partners o WHERE o.id = s.partner_id),
+             (SELECT n.slug FROM stage_partners n WHERE n.new_id = s.partner_id))
+"""
+
+
+def _build_entity_sql(entity: EntitySync) -> str:
+    old = [f"p.{column}" for column in entity.columns]
+    new = [f"s.{column}" for column in entity.columns]
+    if "partner_id" in entity.columns:
+        old[entity.columns.index("partner_id")] = _OLD_PARTNER
+        new[entity.columns.index("partner_id")] = _NEW_PARTNER
+    status = ("p.suspended_by_hand_at", "p.absent_since", "p.scaikey_status")
+    moved = ("NULL", "NULL")
+    if not entity.has_status:
+        status = ("NULL", "p.absent_since", "''")
+    if entity.in_tenant:
+        moved = (
+            "(SELECT t.slug FROM sw_tenants t WHERE t.id = d.tenant_id)",
+            _NEW_TENANT.format(table=entity.staging_table),
+        )
+    return f"""
+        {_COLUMNS}, {", ".join((*status, *moved, *old, *new))}
+        FROM sync_plan d
+        LEFT JOIN {entity.table} p ON p.id = d.row_id
+        LEFT JOIN {entity.staging_table} s ON s.n = d.n
+    """
+
+
+def _build_change(kind: str, entity: EntitySync | None, row: tuple[Any, ...]) -> PlannedChange:
+    row_id, tenant_id, action, scaikey_id, name, fields, reason = row[:_COLUMN_COUNT]
+    names = tuple(PRESENT_FIELDS.get(name, name) for name in (fields or "").split(",") if name)
+    values: FieldValues = {}
+    if action != "skipped":
+        rest = row[_COLUMN_COUNT:]
+        if entity is None:
+            values = {"group": (rest[0], None) if action == "deactivate" else (None, rest[0])}
+        else:
+            values = _compare(entity, action, names, rest)
+    return PlannedChange(
+        kind=kind,
+        action=action,
+        row_id=to_uuid(row_id),
+        tenant_id=None if tenant_id is None else to_uuid(tenant_id),
+        scaikey_id=scaikey_id,
+        name=name or "",
+        fields=names,
+        reason=reason,
+        values=values,
+    )
+
+
+def _compare(
+    entity: EntitySync, action: str, names: Sequence[str], row: tuple[Any, ...]
+) -> FieldValues:
+    suspended, absent, scaikey_status, old_tenant, new_tenant, *columns = row
+    fields = [PRESENT_FIELDS.get(column, column) for column in entity.columns]
+    old = dict(zip(fields, columns, strict=False))
+    new = dict(zip(fields, columns[len(fields) :], strict=True))
+    if action == "add":
+        return {name: (None, value) for name, value in new.items() if value not in (None, "")}
+    values: FieldValues = {name: (old[name], new[name]) for name in names if name in old}
+    status = _describe_status(suspended, absent, scaikey_status)
+    if action in ("deactivate", "move"):
+        after = "suspended" if suspended is not None else "deactivated"
+        values["status"] = (status, after)
+    if action == "move":
+        values["tenant"] = (old_tenant, new_tenant)
+    if action == "restore":
+        new_status = new.get("scaikey_status") or scaikey_status
+        values["status"] = (status, _describe_status(suspended, None, new_status))
+    return values
+
+
+def _describe_status(suspended: Any, absent: Any, scaikey_status: str) -> str:
+    """Return the status as `StatusFields.status` does."""
+    if suspended is None and absent is not None:
+        return "deactivated"
+    is_active = suspended is None and scaikey_status in ACTIVE_STATUSES
+    return "active" if is_active else "suspended"
+
+
+_OLD_ROLES = """
+    SELECT g.participant_id, r.slug FROM sw_role_grants g JOIN sw_roles r ON r.id = g.role_id
+    WHERE g.source = 'scaikey' AND g.participant_id IN ({marks})
+"""
+_REVOKED_ROLES = """
+    SELECT d.participant_id, r.slug FROM role_plan d
+    JOIN sw_role_grants g ON g.id = d.grant_id JOIN sw_roles r ON r.id = g.role_id
+    WHERE d.action = 'revoke' AND d.participant_id IN ({marks})
+"""
+_GRANTED_ROLES = """
+    SELECT d.participant_id, x.slug FROM role_plan d JOIN stage_roles x ON x.n = d.n
+    WHERE d.action = 'grant' AND d.participant_id IN ({marks})
+"""
+
+
+def _add_roles(changes: list[PlannedChange]) -> None:
+    """Add the roles from ScaiKey to the values of the people whose roles change."""
+    people = {
+        change.row_id: change
+        for change in changes
+        if change.action == "add" or ROLES in change.fields
+    }
+    if not people or not fetch_one("SELECT EXISTS (SELECT 1 FROM role_plan)")[0]:
+        return
+    execute("CREATE INDEX IF NOT EXISTS role_plan_person ON role_plan (participant_id)")
+    for batch in batched(people):
+        old, revoked, granted = (
+            _load_roles(sql, batch) for sql in (_OLD_ROLES, _REVOKED_ROLES, _GRANTED_ROLES)
+        )
+        for row_id in batch:
+            before = sorted(old[row_id])
+            after = sorted((old[row_id] - revoked[row_id]) | granted[row_id])
+            if before != after:
+                is_new = people[row_id].action == "add"
+                people[row_id].values[ROLES] = (None if is_new else before, after)
+
+
+def _load_roles(sql: str, people: list[UUID]) -> defaultdict[UUID, set[str]]:
+    roles: defaultdict[UUID, set[str]] = defaultdict(set)
+    marks = ", ".join(["%s"] * len(people))
+    for person, slug in fetch(sql.format(marks=marks), [uuid_param(key) for key in people]):
+        roles[to_uuid(person)].add(slug)
+    return roles
