@@ -51,5 +51,5 @@ def test_success_every_test_asserts() -> None:
         ("self.assert_running()", []),
     ],
 )
-def test_success_what_counts(body: str, missing: list[str]) -> None:
+def test_success_what_counts_as_an_assertion(body: str, missing: list[str]) -> None:
     assert list(find_tests_without_assertions(f"def test_a():\n    {body or 'pass'}\n")) == missing

@@ -99,11 +99,11 @@ def assert_commands_print(page: str, sandbox: Sandbox) -> None:
         assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
-def test_success_the_tour_prints_what_it_says(sandbox: Sandbox) -> None:
+def test_success_the_tour_prints_the_documented_output(sandbox: Sandbox) -> None:
     assert_commands_print(TOUR, sandbox)
 
 
-def test_success_the_readme_prints_what_it_says(sandbox: Sandbox) -> None:
+def test_success_the_readme_prints_the_documented_output(sandbox: Sandbox) -> None:
     register = next(command for command, _ in find_sessions(TOUR) if " register " in command)
     assert run(register.replace(SANDBOX_URL, sandbox.url)).returncode == 0
     assert run("scaiwave sync").returncode == 0
@@ -114,7 +114,7 @@ def test_success_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= MAX_README_LINES
 
 
-def test_success_links_of_the_readme_lead_somewhere() -> None:
+def test_success_links_of_the_readme_exist() -> None:
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README)
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
@@ -158,7 +158,7 @@ def test_success_the_commands_of_the_shell_blocks_exist(command: str, home: Path
         assert option in done.stdout, f"{command}: {option} is not an option"
 
 
-def test_success_every_verb_that_works_is_shown_somewhere() -> None:
+def test_success_every_command_is_documented() -> None:
     from scaiwave.cli.verbs import VERBS
 
     shown = TOUR + (ROOT / "docs/reference/command-reference.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from tests import conftest, settings_env
 TOP = Path(__file__).parents[1]
 
 
-def test_success_a_test_has_a_home_of_its_own(home: Path, tmp_path: Path) -> None:
+def test_success_each_test_has_its_own_home_directory(home: Path, tmp_path: Path) -> None:
     names = {name for name in os.environ if name.startswith("SCAIWAVE_")}
 
     assert names == set(settings_env.own_settings(home))
@@ -33,7 +33,7 @@ def test_success_the_database_is_the_one_of_the_run() -> None:
     assert connection.vendor == ("postgresql" if conftest.ON_POSTGRES else "sqlite")
 
 
-def test_success_settings_of_the_machine_do_not_reach_tests() -> None:
+def test_success_settings_of_the_host_do_not_reach_tests() -> None:
     inherited = {**os.environ, "SCAIWAVE_DB_URL": "postgres://production", "PGHOST": "production"}
     code = (
         "import tests.settings_env, os\n"

@@ -57,7 +57,7 @@ def test_fail_no_key() -> None:
     assert caught.value.message == "This server has no private key to check."
 
 
-def test_fail_one_does_not_match() -> None:
+def test_fail_public_key_does_not_match() -> None:
     good = make_key()
     bad = make_key(
         created_at=NOW - DAY, retires_at=NOW + DAY, private_key_encrypted=good.private_key_encrypted
@@ -78,7 +78,7 @@ def test_fail_decrypted_text_is_not_a_seed(monkeypatch: pytest.MonkeyPatch) -> N
     assert check().keys[0]["key_id"] == key.key_id
 
 
-def test_fail_unreadable_counts_for_more() -> None:
+def test_fail_unreadable_key_outranks_a_mismatch() -> None:
     good = make_key()
     make_key(created_at=NOW - DAY, retires_at=NOW, private_key_encrypted=good.private_key_encrypted)
     lost = encrypt_with_another_key(make_key(created_at=NOW - 2 * DAY, retires_at=NOW))

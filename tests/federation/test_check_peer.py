@@ -78,7 +78,9 @@ def test_success_first_seen(peer: FakePeer) -> None:
 
 
 @pytest.mark.usefixtures("ready")
-def test_success_first_seen_by_two_at_once(peer: FakePeer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_success_first_seen_by_two_processes_at_once(
+    peer: FakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def compare_late(known: KnownPeer | None, descriptor: PeerDescriptor) -> PeerKeyComparison:
         """Another run stores the peer between the lookup and the insert."""
         save_peer(known, parse_server_name(peer.name), descriptor, NOW)

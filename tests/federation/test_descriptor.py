@@ -72,7 +72,7 @@ def test_success_previous_keys_without_a_signing_one() -> None:
     assert (document["public_key"], len(document["previous_keys"])) == ("", 1)
 
 
-def test_success_a_peer_reads_what_it_needs() -> None:
+def test_success_descriptor_has_the_fields_that_peers_read() -> None:
     signing, previous = make_key(), make_key(created_at=NOW - 2 * DAY, retires_at=NOW + DAY)
     keys = keys_from_descriptor(build_descriptor(NOW).document)
     own = own_keys()
@@ -140,7 +140,7 @@ def test_fail_no_database(client: Client, monkeypatch: pytest.MonkeyPatch) -> No
     assert "10.1.2.3" not in response.content.decode()
 
 
-def test_success_shown_is_what_peers_fetch(client: Client) -> None:
+def test_success_shown_document_equals_the_served_one(client: Client) -> None:
     make_key(created_at=timezone.now() - DAY)
     result = show_descriptor(operator=READ_ONLY_OPERATOR, now=timezone.now())
     assert result.document == client.get(ADDRESS).json()

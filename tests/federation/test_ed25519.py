@@ -55,7 +55,7 @@ def test_success_rfc_8032(secret: str, public: str, message: str, signature: str
 
 
 @VECTORS
-def test_fail_anything_changed(secret: str, public: str, message: str, signature: str) -> None:
+def test_fail_any_changed_byte(secret: str, public: str, message: str, signature: str) -> None:
     valid = bytes.fromhex(signature)
     data, key = bytes.fromhex(message), bytes.fromhex(public)
     assert not ed25519.verify(valid, data + b"x", key)

@@ -65,7 +65,7 @@ def test_success_audited_without_secrets() -> None:
     assert (entry.subject_name, entry.details) == (key.key_id, {"public_key": key.public_key})
 
 
-def test_success_after_the_last_was_revoked() -> None:
+def test_success_after_the_only_key_was_revoked() -> None:
     make_key(revoked_at=NOW)
     make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
     assert generate().key

@@ -54,7 +54,7 @@ def test_fail_unreadable_key(settings: Settings) -> None:
     assert key_id in finding.message
 
 
-def test_fail_a_key_of_another() -> None:
+def test_fail_private_key_of_another_key() -> None:
     generate_key(operator=get_host_operator(), now=NOW)
     rotate_key(operator=get_host_operator(), now=NOW)
     one, two = ServerKey.objects.order_by("pk")

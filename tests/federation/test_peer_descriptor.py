@@ -149,7 +149,7 @@ def test_fail_no_http(peer: FakePeer) -> None:
     assert caught.value.message == f"{peer.name} sent a response that is not HTTP."
 
 
-def test_fail_hangs_up(peer: FakePeer) -> None:
+def test_fail_connection_closed_early(peer: FakePeer) -> None:
     peer.answer = lambda asked: hang_up(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
     with pytest.raises(UpstreamUnreachable) as caught:
         fetch_from(peer.name)
@@ -158,7 +158,7 @@ def test_fail_hangs_up(peer: FakePeer) -> None:
     )
 
 
-def test_fail_lies_about_its_size(peer: FakePeer) -> None:
+def test_fail_wrong_content_length(peer: FakePeer) -> None:
     chunk = b"ffff\r\n" + b" " * 0xFFFF + b"\r\n"
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     peer.answer = lambda asked: hang_up(head + chunk * 3)
@@ -167,7 +167,7 @@ def test_fail_lies_about_its_size(peer: FakePeer) -> None:
     assert caught.value.message == f"{peer.name} returned more than 64 KB."
 
 
-def test_fail_silent(peer: FakePeer) -> None:
+def test_fail_no_response(peer: FakePeer) -> None:
     done = threading.Event()
     peer.answer = lambda asked: hang_up(b"" if done.wait(20) else b"late")
     try:
@@ -179,7 +179,7 @@ def test_fail_silent(peer: FakePeer) -> None:
     assert caught.value.exit_code == 2
 
 
-def test_fail_trickles() -> None:
+def test_fail_response_is_too_slow() -> None:
     """Each byte arrives in time, but the response never ends."""
     ended = threading.Event()
 
@@ -253,7 +253,7 @@ def test_success_resolves_once_and_connects_there(
     assert plain_peer.asked[0].headers["host"] == name
 
 
-def test_success_next_address_when_one_refuses(
+def test_success_next_address_if_one_refuses(
     plain_peer: FakePeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"peer.example:{plain_peer.port}"
@@ -290,7 +290,7 @@ def test_fail_plain_http_to_a_public_address(monkeypatch: pytest.MonkeyPatch) ->
     )
 
 
-def test_success_every_foreign_error_has_a_twin() -> None:
+def test_success_every_http_error_is_mapped() -> None:
     """Connection errors of httpcore have a class of the same name in httpx."""
     kinds = [kind for kind in vars(httpcore).values() if isinstance(kind, type)]
     errors = [kind for kind in kinds if issubclass(kind, Exception)]

@@ -95,7 +95,7 @@ def test_success_dry_run(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch)
     assert not AuditEntry.objects.exists()
 
 
-def test_fail_none_is_changed_when_one_is_lost(
+def test_fail_one_unreadable_key_changes_none(
     keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = Fernet(Fernet.generate_key()).encrypt(b"\0" * 32).decode()
@@ -110,7 +110,9 @@ def test_fail_none_is_changed_when_one_is_lost(
     assert load_stored_texts() == before
 
 
-def test_fail_all_are_lost(keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fail_all_keys_are_unreadable(
+    keys: list[ServerKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
     configure(monkeypatch, SCAIWAVE_ENCRYPTION_KEYS=NEWEST)
     with pytest.raises(KeyUnreadable) as caught:
         reencrypt()

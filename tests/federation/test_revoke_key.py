@@ -27,7 +27,7 @@ def refuse(question: str) -> None:
     raise ConfirmationNeeded(question)
 
 
-def test_success_the_signing_one() -> None:
+def test_success_signing_key() -> None:
     key, old = make_key(), make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
     result = revoke(key.key_id)
     key.refresh_from_db()
@@ -40,7 +40,7 @@ def test_success_the_signing_one() -> None:
     assert result.key["state"] == "revoked"
 
 
-def test_success_an_old_one_by_its_row() -> None:
+def test_success_old_key_by_its_id() -> None:
     make_key()
     old = make_key(created_at=NOW - DAY, retires_at=NOW + DAY)
     result = revoke(str(old.pk))

@@ -88,7 +88,7 @@ def test_success_dry_run() -> None:
     assert not AuditEntry.objects.exists()
 
 
-def test_success_again_and_again() -> None:
+def test_success_repeated_rotations() -> None:
     make_key()
     for times in range(4):
         rotate(now=LATER + times * DAY)
@@ -96,7 +96,7 @@ def test_success_again_and_again() -> None:
     assert ServerKey.objects.count() == 5
 
 
-def test_success_another_run_was_first_since_this_one_began() -> None:
+def test_success_another_rotation_finished_first() -> None:
     old = make_key()
     first = rotate()
     assert first.key is not None
@@ -142,7 +142,7 @@ def test_fail_no_key() -> None:
     assert caught.value.fix == "Run `scaiwave admin federation key generate`."
 
 
-def test_fail_a_key_that_does_not_work_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fail_a_key_that_does_not_work_is_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the database had stored something other than what it was given."""
     old = make_key()
     stored_instead = make_key(retires_at=NOW).private_key_encrypted

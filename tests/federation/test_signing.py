@@ -52,7 +52,7 @@ def test_success_no_key_signs_nothing() -> None:
 
 
 @pytest.mark.django_db
-def test_success_rotated_since() -> None:
+def test_success_key_rotated_since_the_signature() -> None:
     key = make_key()
     signature = sign(b"data", now=NOW)
     assert signature

@@ -11,7 +11,7 @@ from tests.scaiwave import row_factories
 pytestmark = pytest.mark.django_db
 
 
-def test_success_run_says_what_it_did_and_what_failed() -> None:
+def test_success_run_shows_its_changes_and_errors() -> None:
     row_factories.make_row_of_every_model(1)
     SyncRun.objects.create(
         operator="root",
@@ -38,7 +38,7 @@ def test_success_run_says_what_it_did_and_what_failed() -> None:
     assert "tenants " not in page.partition('id="result_list"')[2].partition("</table>")[0]
 
 
-def test_success_old_changes_of_held_rows_are_shown_as_skipped() -> None:
+def test_success_old_held_changes_are_shown_as_skipped() -> None:
     row_factories.make_row_of_every_model(1)
     change = SyncChange.objects.get(kind="participants")
     SyncChange.objects.filter(pk=change.pk).update(action="held")

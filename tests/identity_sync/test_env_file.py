@@ -42,7 +42,9 @@ def mode(path: Path) -> int:
 
 
 @given(values=st.dictionaries(NAMES, VALUES, max_size=5), others=st.dictionaries(NAMES, TEXTS))
-def test_success_reader_gives_back_the_same(values: dict[str, str], others: dict[str, str]) -> None:
+def test_success_written_values_are_read_back(
+    values: dict[str, str], others: dict[str, str]
+) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, ".env")
         update_env_file(path, others)
@@ -52,7 +54,7 @@ def test_success_reader_gives_back_the_same(values: dict[str, str], others: dict
 
 @hypothesis_settings(max_examples=40)
 @given(value=VALUES)
-def test_success_shell_gives_back_the_same(value: str) -> None:
+def test_success_written_values_are_read_back_by_a_shell(value: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "env")
         update_env_file(path, {"VALUE": value})
@@ -61,7 +63,7 @@ def test_success_shell_gives_back_the_same(value: str) -> None:
         assert completed.stdout.decode() == value
 
 
-def test_success_everything_else_is_kept(env_file: Path) -> None:
+def test_success_other_lines_stay(env_file: Path) -> None:
     env_file.write_text("# first\nA=1\n\nexport SECRET='old'\nB=2\nSECRET=older\n#SECRET=x\nC=3")
     update_env_file(env_file, {"SECRET": "new one", "D": "4"})
     assert env_file.read_text() == (
@@ -69,7 +71,7 @@ def test_success_everything_else_is_kept(env_file: Path) -> None:
     )
 
 
-def test_success_line_endings_are_kept(env_file: Path) -> None:
+def test_success_line_endings_stay(env_file: Path) -> None:
     env_file.write_bytes(b"A=1\r\nSECRET=old\r\n")
     update_env_file(env_file, {"SECRET": "new", "D": "4"})
     assert env_file.read_bytes() == b"A=1\r\nSECRET=new\r\nD=4\r\n"
@@ -93,7 +95,7 @@ def test_success_open_file_becomes_private(env_file: Path) -> None:
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can give files away")
-def test_success_owner_is_kept(env_file: Path) -> None:
+def test_success_owner_stays(env_file: Path) -> None:
     env_file.write_text("A=1\n")
     os.chown(env_file, NOBODY, NOBODY)
     update_env_file(env_file, {"A": "2"})
@@ -118,7 +120,7 @@ def test_success_link_is_followed(tmp_path: Path, env_file: Path) -> None:
     assert target.read_text() == "A=2\n"
 
 
-def test_success_link_to_nothing_makes_the_target(tmp_path: Path, env_file: Path) -> None:
+def test_success_target_of_a_dangling_link_is_created(tmp_path: Path, env_file: Path) -> None:
     env_file.symlink_to("real.env")
     update_env_file(env_file, {"A": "1"})
     assert env_file.is_symlink()
@@ -126,7 +128,7 @@ def test_success_link_to_nothing_makes_the_target(tmp_path: Path, env_file: Path
 
 
 @pytest.mark.parametrize("bad", ["a\nb", "a\rb", "\0", "tab\t", "\x85", "\u2028", "\ud800", "\x1b"])
-def test_fail_value_that_no_line_can_hold(env_file: Path, bad: str) -> None:
+def test_fail_value_that_does_not_fit_into_a_line(env_file: Path, bad: str) -> None:
     env_file.write_text("A=1\n")
     with pytest.raises(ValueUnwritable) as caught:
         update_env_file(env_file, {"SECRET": bad})
@@ -256,7 +258,7 @@ def test_fail_killed_at_any_moment_leaves_a_whole_file(env_file: Path) -> None:
     assert [path.name for path in env_file.parent.glob(".env*")] == [".env"]
 
 
-def test_success_rehearsal_leaves_nothing_behind(env_file: Path) -> None:
+def test_success_check_leaves_no_files(env_file: Path) -> None:
     env_file.write_text("A=1\n")
     check_writable(env_file)
     assert env_file.read_text() == "A=1\n"

@@ -44,7 +44,7 @@ def test_success_eval_restores_exactly(shell: str, value: str) -> None:
 
 
 @pytest.mark.django_db
-def test_success_what_is_set_and_an_audit_entry(home: Path) -> None:
+def test_success_set_variables_and_an_audit_entry(home: Path) -> None:
     config = load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_SERVER_NAME": "chat", **VALUES})
     assert export_env(operator=HOST_OPERATOR, config=config, now=NOW) == VALUES
     entry = AuditEntry.objects.get()

@@ -32,14 +32,14 @@ def test_fail_credentials_refused(home: Path, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=1, groups=0, clock_offset=90.0)
-def test_fail_a_clock_that_is_off(home: Path, sandbox: Sandbox) -> None:
+def test_fail_clocks_are_far_apart(home: Path, sandbox: Sandbox) -> None:
     clock = list(check_scaikey(make_config(home, sandbox), NOW))[1]
     assert (clock.state, clock.code, clock.exit_code) == (State.FAIL, "SW_CLOCK_WRONG", 2)
     assert "s ahead of this server's." in clock.message
 
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=1, groups=0, clock_offset=-20.0)
-def test_success_a_clock_that_is_a_little_off_is_a_warning(home: Path, sandbox: Sandbox) -> None:
+def test_success_clocks_slightly_apart_are_a_warning(home: Path, sandbox: Sandbox) -> None:
     clock = list(check_scaikey(make_config(home, sandbox), NOW))[1]
     assert clock.state is State.WARN
     assert "s behind this server's." in clock.message
@@ -64,7 +64,7 @@ def test_fail_not_registered(home: Path) -> None:
     assert (finding.state, finding.code) == (State.FAIL, "SW_SYNC_NOT_REGISTERED")
 
 
-def test_success_a_sync_of_late(home: Path) -> None:
+def test_success_a_recent_sync(home: Path) -> None:
     make_run()
     (finding,) = check_last_sync(load({}), NOW)
     assert (finding.state, finding.message) == (
@@ -98,7 +98,7 @@ def test_success_webhooks_are_not_mentioned_while_they_are_handled() -> None:
     assert [finding.check for finding in check_last_sync(load({}), NOW)] == ["sync"]
 
 
-def test_fail_webhooks_that_wait_or_failed() -> None:
+def test_fail_waiting_or_failed_webhooks() -> None:
     make_run(ended_at=NOW)
     make_event(received_at=NOW - timedelta(seconds=61))
     make_event(state="failed", ended_at=NOW, error_code="SW_X", error_message="why")

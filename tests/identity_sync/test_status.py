@@ -64,7 +64,7 @@ def make_tenant(slug: str, scaikey_id: str, partner: Partner | None = None) -> T
 
 
 @given(st.datetimes(timezones=st.just(UTC), max_value=datetime(9000, 1, 1)))  # noqa: DTZ001
-def test_success_next_run_is_the_first_off_the_tens(now: datetime) -> None:
+def test_success_next_run_avoids_multiples_of_ten_minutes(now: datetime) -> None:
     next_run = next_scheduled(now)
     assert next_run.minute % 10 == 3
     assert (next_run.second, next_run.microsecond) == (0, 0)
@@ -108,14 +108,16 @@ def test_success_registered(home: Path, sandbox: Sandbox) -> None:
     assert sandbox.client_secret not in str(status.document())
 
 
-def test_success_old_counts_of_held_rows_are_read_as_skipped(home: Path, sandbox: Sandbox) -> None:
+def test_success_old_held_counts_are_read_as_skipped(home: Path, sandbox: Sandbox) -> None:
     make_run(counts={"groups": {"seen": 5, "held": 2}})
     status = sync_status(operator=HOST, config=make_config(home, sandbox), now=NOW, drift=None)
     assert status.runs[0]["kinds"] == {"groups": {"seen": 5, "skipped": 2}}
     assert format_changes(status.runs[0]["kinds"]) == "2 skipped"
 
 
-def test_success_a_dry_run_or_one_tenant_is_no_success(home: Path, sandbox: Sandbox) -> None:
+def test_success_dry_runs_and_runs_of_one_tenant_do_not_count_as_success(
+    home: Path, sandbox: Sandbox
+) -> None:
     make_run(outcome="planned")
     make_run(outcome="failed", error_code="SW_X", error_message="why")
     make_run(tenant=make_tenant("acme", "tnt_1"))
@@ -239,7 +241,9 @@ def test_fail_scaikey_is_down(home: Path, sandbox: Sandbox) -> None:
         Operator("bert", OperatorRole.TENANT_ADMIN, tenant_id="tnt_1"),
     ],
 )
-def test_success_others_see_their_own(home: Path, sandbox: Sandbox, operator: Operator) -> None:
+def test_success_administrators_see_their_own_skips(
+    home: Path, sandbox: Sandbox, operator: Operator
+) -> None:
     partner = Partner.objects.create(slug="north", name="North", scaikey_id="prt_1", **TIMES)
     make_run(tenant=make_tenant("acme", "tnt_1", partner))
     make_run(tenant=make_tenant("other", "tnt_2"))

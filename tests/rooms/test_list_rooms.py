@@ -212,7 +212,7 @@ def test_success_json_has_every_key(acme: Tenant) -> None:
     }
 
 
-def test_success_none(acme: Tenant) -> None:
+def test_success_no_rooms(acme: Tenant) -> None:
     assert json.loads(run_command("list_rooms", "--tenant=acme", "--type=bridge", "--json")) == {
         "rooms": []
     }

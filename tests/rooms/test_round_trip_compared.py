@@ -102,7 +102,7 @@ def is_noticed(first: ReadBundle, second: ReadBundle, there: Target) -> bool:
         return True
 
 
-def test_success_every_change_of_the_manifest_is_noticed(
+def test_success_every_change_of_the_manifest_is_detected(
     pair: tuple[ReadBundle, ReadBundle, Target],
 ) -> None:
     first, second, there = pair
@@ -164,7 +164,7 @@ def _join(key: str, path: str) -> str:
     return f"{key}.{path}".replace(".[", "[").rstrip(".")
 
 
-def test_success_every_change_of_a_file_is_noticed(
+def test_success_every_change_of_a_file_is_detected(
     pair: tuple[ReadBundle, ReadBundle, Target],
 ) -> None:
     first, second, there = pair

@@ -209,7 +209,7 @@ def test_fail_dangerous_archive(name: str) -> None:
     assert caught.value.fix == "Export the room again, and transfer the file unchanged."
 
 
-def test_fail_keys_that_are_none(tmp_path: Path) -> None:
+def test_fail_invalid_keys(tmp_path: Path) -> None:
     raw = GOLDEN.read_bytes()
     with pytest.raises(InvalidKey):
         verify(raw, key="hello")
@@ -241,7 +241,7 @@ def test_success_command_needs_no_database(tmp_path: Path) -> None:
     ]
 
 
-def test_fail_command_says_how_to_do_without_a_database() -> None:
+def test_fail_command_names_the_option_that_needs_no_database() -> None:
     unmigrated = run_scaiwave("room", "verify", str(GOLDEN))
     unreachable = run_scaiwave(
         "room", "verify", str(GOLDEN), SCAIWAVE_DB_URL="postgres://unknown@127.0.0.1:1/none"
@@ -279,7 +279,7 @@ def test_fail_command_json_from_a_pipe(tmp_path: Path) -> None:
     assert json.loads(ended.err)["error"]["code"] == "SW_BUNDLE_NOT_VERIFIED"
 
 
-def test_fail_command_says_what_it_reads() -> None:
+def test_fail_command_names_its_input() -> None:
     ended = run_scaiwave("room", "verify", "/nowhere/bundle.zip", "--key", PUBLIC_KEY)
     assert (ended.code, ended.err.splitlines()[0]) == (
         2,

@@ -61,7 +61,9 @@ class Taken(ConflictError):
         ),
     ],
 )
-def test_fail_told(error: Exception, status: int, code: str, challenge: str | None) -> None:
+def test_fail_errors_are_returned(
+    error: Exception, status: int, code: str, challenge: str | None
+) -> None:
     found, response = told(error)
     assert found == (status, {"code": code, "message": str(error)})
     assert response.get("WWW-Authenticate") == challenge
@@ -76,7 +78,7 @@ def test_fail_told(error: Exception, status: int, code: str, challenge: str | No
         (ValueError("secret"), 500, "SW_INTERNAL"),
     ],
 )
-def test_fail_of_the_server_is_told_to_its_log_alone(
+def test_fail_server_errors_are_only_logged(
     error: Exception, status: int, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     found, _ = told(error)

@@ -83,7 +83,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("environment", "id_", "message", "hint"), CASES)
-def test_success_found(
+def test_success_problems_are_found(
     environment: dict[str, str], id_: str, message: str, hint: str, check: Check
 ) -> None:
     (found,) = check(**environment)
@@ -101,7 +101,7 @@ def test_success_found(
         | {"SCAIWAVE_SCAIKEY_CLIENT_SECRET": "x"},
     ],
 )
-def test_success_nothing_to_say(environment: dict[str, str], check: Check) -> None:
+def test_success_no_problems(environment: dict[str, str], check: Check) -> None:
     assert check(**environment) == []
 
 
@@ -118,7 +118,7 @@ def test_success_registered() -> None:
     assert run_checks(tags=["scaiwave"]) == []
 
 
-def test_success_said_by_manage_check(home: Path) -> None:
+def test_success_reported_by_manage_check(home: Path) -> None:
     ended = run_scaiwave("manage", "check", SCAIWAVE_SCAIKY_URL="x")
     assert ended.code == 0
     assert "(scaiwave.W001) SCAIWAVE_SCAIKY_URL is set and unknown." in ended.err

@@ -51,7 +51,7 @@ def test_fail_partly_migrated(home: Path) -> None:
     assert "[SW_DATABASE_UNMIGRATED]" in run_scaiwave(*LIST).err
 
 
-def test_fail_a_table_is_gone(migrated: Path) -> None:
+def test_fail_missing_table(migrated: Path) -> None:
     """All migrations are applied, so that migrating would not help."""
     with sqlite3.connect(migrated) as connection:
         connection.execute("DROP TABLE sw_tenants")
@@ -76,7 +76,7 @@ def test_fail_no_database_file(home: Path) -> None:
     )
 
 
-def test_fail_database_is_a_folder(home: Path) -> None:
+def test_fail_database_is_a_directory(home: Path) -> None:
     (home / "scaiwave.sqlite3").mkdir()
     ended = run_scaiwave(*LIST)
     assert ended.code == 2

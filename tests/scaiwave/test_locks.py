@@ -32,21 +32,21 @@ def is_free(name: str) -> bool:
         return free
 
 
-def test_success_free_then_held_then_free() -> None:
+def test_success_free_then_locked_then_free() -> None:
     with hold_lock_elsewhere("work"):
         assert not is_free("work")
         assert is_free("other-work")
     assert is_free("work")
 
 
-def test_success_let_go_after_a_failure() -> None:
+def test_success_released_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), process_lock("work"):
         raise ZeroDivisionError
     with hold_lock_elsewhere("work"):
         pass
 
 
-def test_success_let_go_by_a_killed_process() -> None:
+def test_success_released_by_a_killed_process() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD],
         cwd=CHECKOUT,
@@ -81,7 +81,7 @@ def same_locks() -> dict[str, str]:
 
 
 @pytest.mark.only_on("postgresql")
-def test_success_a_broken_session_has_let_go() -> None:
+def test_success_released_by_a_broken_session() -> None:
     """What ended the work is what is raised, not that there is nothing left to unlock."""
     with pytest.raises(DatabaseError, match="terminating connection"), process_lock("work"):
         with connection.cursor() as cursor:
@@ -92,7 +92,7 @@ def test_success_a_broken_session_has_let_go() -> None:
 
 
 @pytest.mark.only_on("postgresql")
-def test_success_a_failed_transaction_lets_go() -> None:
+def test_success_released_by_a_failed_transaction() -> None:
     with pytest.raises(DatabaseError, match="division by zero"), process_lock("work"):
         connection.cursor().execute("BEGIN; SELECT 1 / 0")
     with hold_lock_elsewhere("work"):

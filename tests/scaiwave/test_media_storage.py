@@ -83,7 +83,7 @@ def test_success_larger_than_a_chunk(files: AtomicFileSystemStorage, tmp_path: P
 
 
 @pytest.mark.parametrize("before", [None, b"whole"])
-def test_fail_in_the_middle_leaves_what_was_there(
+def test_fail_error_while_saving_leaves_the_old_file(
     files: AtomicFileSystemStorage, before: bytes | None
 ) -> None:
     if before:
@@ -106,7 +106,7 @@ def test_success_drafts_of_some_files_are_removed(files: AtomicFileSystemStorage
     assert {path.name for path in drafts.iterdir()} == left
 
 
-def test_success_in_the_home_or_where_it_is_said(tmp_path: Path) -> None:
+def test_success_in_the_home_directory_or_the_configured_one(tmp_path: Path) -> None:
     def root(**given: str) -> Path:
         return media_root(load({"SCAIWAVE_HOME": str(tmp_path), **given}))
 
@@ -131,7 +131,7 @@ def test_success_configured_as_a_bucket(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lacking", ["ACCESS_KEY", "SECRET_KEY"])
-def test_fail_half_a_bucket(lacking: str, tmp_path: Path) -> None:
+def test_fail_incomplete_bucket_configuration(lacking: str, tmp_path: Path) -> None:
     given = {"BUCKET": "chat", "ACCESS_KEY": "key", "SECRET_KEY": "secret", lacking: ""}
     environment = {f"SCAIWAVE_S3_{part}": value for part, value in given.items()}
     with pytest.raises(SettingMissing) as caught:

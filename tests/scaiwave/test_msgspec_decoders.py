@@ -29,7 +29,7 @@ print("alive")
 """
 
 
-def test_success_threads_that_meet_a_type_at_once() -> None:
+def test_success_threads_use_a_new_type_at_once() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", THREADS_MEET_NEW_TYPES], capture_output=True, text=True, check=False
     )

@@ -57,7 +57,7 @@ def test_success_role_uses_once_and_in_order() -> None:
         registry._role_uses[:] = before
 
 
-def test_success_nobody_knows_the_tenant() -> None:
+def test_success_tenant_unknown_to_every_app() -> None:
     before = list(registry._tenant_slug)
     registry._tenant_slug.clear()
     try:

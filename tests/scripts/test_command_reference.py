@@ -64,7 +64,7 @@ def test_fail_stale_until_written(copy: Path) -> None:
     assert run_script(copy, "--check").returncode == 0
 
 
-def test_success_every_verb_has_a_section() -> None:
+def test_success_every_command_has_a_section() -> None:
     page = (TOP / "docs/reference/command-reference.md").read_text(encoding="utf-8")
     for words in VERBS:
         assert f"\n## scaiwave {' '.join(words)}\n" in page

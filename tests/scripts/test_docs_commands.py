@@ -58,7 +58,7 @@ def find_unknown(words: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_success_every_command_is_there(page: Path) -> None:
+def test_success_every_documented_command_exists(page: Path) -> None:
     commands = list(find_commands(page.read_text(encoding="utf-8")))
     assert [(words, find_unknown(words)) for words in commands if find_unknown(words)] == []
 
@@ -75,5 +75,5 @@ def test_success_commands_are_found() -> None:
     ("text", "expected"),
     [("`scaiwave snyc`", ["snyc"]), ("`scaiwave sync --alow-removals 3`", ["--alow-removals"])],
 )
-def test_fail_what_is_not_there(text: str, expected: list[str]) -> None:
+def test_fail_unknown_commands_are_reported(text: str, expected: list[str]) -> None:
     assert [find_unknown(words) for words in find_commands(text)] == [expected]

@@ -68,7 +68,7 @@ def test_fail_no_python(tmp_path: Path) -> None:
     )
 
 
-def test_fail_the_chosen_python_is_none() -> None:
+def test_fail_the_chosen_python_does_not_run() -> None:
     result = run_sh("choose_python venv", SCAIWAVE_PYTHON="/bin/false")
 
     assert result.returncode == 2
@@ -97,7 +97,7 @@ def test_success_inherited_settings_are_dropped() -> None:
     ]
 
 
-def test_fail_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+def test_fail_a_directory_of_someone_else_stays_unchanged(tmp_path: Path) -> None:
     venv = tmp_path / "project" / "venv"
     venv.mkdir(parents=True)
     (venv / "precious").touch()

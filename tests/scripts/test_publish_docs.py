@@ -97,7 +97,7 @@ def test_fail_an_address_with_a_path_is_configuration(
     assert "  Fix: Set SCAIWAVE_SCAICMS_URL to the address of ScaiCMS, without" in process.stderr
 
 
-def test_fail_some(cms: Sandbox, docs: Path) -> None:
+def test_fail_some_pages(cms: Sandbox, docs: Path) -> None:
     write_page(docs, "b.md", "# B\n")
     cms.faults.add("status", method="PUT", path="*/operator-suite/pages", status=403)
     write_page(docs, "c.md", make_page("C", "suite/c"))

@@ -43,7 +43,7 @@ def test_success_the_script(sandbox: Sandbox) -> None:
     assert document["steps"][-1]["message"] == "Model embed-small returned a vector of 384 numbers."
 
 
-def test_fail_the_script_says_what_to_do(sandbox: Sandbox) -> None:
+def test_fail_the_script_prints_the_fix(sandbox: Sandbox) -> None:
     sandbox.scaigrid.permissions.remove("models:list")
     process = run_script(**build_environment(sandbox))
     assert process.returncode == 3
@@ -59,7 +59,7 @@ def test_fail_the_script_says_what_to_do(sandbox: Sandbox) -> None:
     ]
 
 
-def test_fail_the_script_without_the_token_that_is_asked_for(sandbox: Sandbox) -> None:
+def test_fail_the_script_without_the_required_token(sandbox: Sandbox) -> None:
     process = run_script(
         "--tenant", "acme", SCAIWAVE_REQUIRE_ADMIN_TOKEN="true", **build_environment(sandbox)
     )

@@ -36,7 +36,7 @@ def write_program(path: Path, body: str) -> None:
 
 
 @pytest.mark.postgres
-def test_success_postgres_serves_and_goes() -> None:
+def test_success_postgres_starts_and_stops() -> None:
     with manage_service("postgres") as manager:
         url = manager.wait_for_service().url
         with psycopg.connect(url) as connection:
@@ -48,7 +48,7 @@ def test_success_postgres_serves_and_goes() -> None:
 
 
 @pytest.mark.redis
-def test_success_redis_serves_and_goes() -> None:
+def test_success_redis_starts_and_stops() -> None:
     with manage_service("redis") as manager:
         url = manager.wait_for_service().url
         with redis.Redis.from_url(url) as connection:
@@ -65,7 +65,7 @@ def test_success_redis_serves_and_goes() -> None:
         pytest.param("redis", marks=pytest.mark.redis),
     ],
 )
-def test_success_a_server_goes_when_its_owner_is_killed(kind: str) -> None:
+def test_success_a_server_stops_when_its_owner_is_killed(kind: str) -> None:
     owner = (
         "import time; from tests.services.manager import manage_service\n"
         f"with manage_service({kind!r}) as manager:\n"
@@ -125,7 +125,7 @@ def test_fail_redis_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user run the server")
-def test_success_programs_are_copied_to_where_the_other_user_can_read_them(
+def test_success_programs_are_copied_to_a_readable_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     programs = tmp_path / "package" / "install" / "bin"

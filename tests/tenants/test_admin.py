@@ -76,7 +76,7 @@ def test_success_participant_is_found_by(search: str, acme: Tenant, client: Clie
     assert find_local_ids(client, q=search) == {"anna.acme"}
 
 
-def test_success_reason_stands_in_the_list(acme: Tenant, client: Client) -> None:
+def test_success_list_shows_the_reason(acme: Tenant, client: Client) -> None:
     page = client.get(reverse(PARTICIPANTS)).content.decode()
     for reason in (
         "deactivated (removed from ScaiKey on 2026-03-04)",
@@ -86,7 +86,7 @@ def test_success_reason_stands_in_the_list(acme: Tenant, client: Client) -> None
         assert reason in page
 
 
-def test_success_tenant_leads_to_apps_above_it(client: Client) -> None:
+def test_success_tenant_links_to_rows_of_other_apps(client: Client) -> None:
     of = row_factories.make_row_of_every_model(1)
     row_factories.make_row_of_every_model(2)
     led_to = links(client, of)
@@ -94,7 +94,7 @@ def test_success_tenant_leads_to_apps_above_it(client: Client) -> None:
     assert {link.count for label, link in led_to.items() if label != "sync changes"} == {1}
 
 
-def test_success_participant_leads_to_groups_and_changes(client: Client) -> None:
+def test_success_participant_links_to_groups_and_changes(client: Client) -> None:
     anna = Participant.objects.get(tenant=row_factories.make_row_of_every_model(1))
     counts = {label: link.count for label, link in links(client, anna).items()}
     assert counts == {
@@ -108,7 +108,9 @@ def test_success_participant_leads_to_groups_and_changes(client: Client) -> None
     }
 
 
-def test_success_group_tells_members_from_being_one(acme: Tenant, client: Client) -> None:
+def test_success_group_distinguishes_members_from_its_own_memberships(
+    acme: Tenant, client: Client
+) -> None:
     outer, inner = (
         Group.objects.create(tenant=acme, name=name, **row_factories.TIMESTAMPS)
         for name in ("outer", "inner")
@@ -121,7 +123,7 @@ def test_success_group_tells_members_from_being_one(acme: Tenant, client: Client
     assert held["group memberships (member group)"] == 0
 
 
-def test_success_tenants_show_what_other_apps_know(client: Client) -> None:
+def test_success_tenants_show_columns_of_other_apps(client: Client) -> None:
     of = row_factories.make_row_of_every_model(1)
     row_factories.make_media(of, "more", size=3 * 1024 * 1024)
     page = client.get(reverse("admin:tenants_tenant_changelist")).content.decode()
@@ -137,7 +139,7 @@ def spend(slug: str, tokens: int, month: date, **changes: Any) -> Tenant:
     return of
 
 
-def test_success_tenants_show_their_tokens_and_mark_who_is_close_to_the_cap(client: Client) -> None:
+def test_success_tenants_show_token_usage_and_mark_those_near_the_cap(client: Client) -> None:
     month = datetime.now(UTC).date().replace(day=1)
     acme = spend("acme", 91_000, month, max_ai_tokens_month=100_000)
     spend("lab", 5_000, month, max_ai_tokens_month=100_000)
@@ -150,7 +152,7 @@ def test_success_tenants_show_their_tokens_and_mark_who_is_close_to_the_cap(clie
     assert marked in client.get(url).content.decode()
 
 
-def test_success_token_usage_stands_beside_the_cap(client: Client) -> None:
+def test_success_token_usage_is_shown_beside_the_cap(client: Client) -> None:
     spend("acme", 91_000, date(2026, 11, 1), max_ai_tokens_month=100_000)
     spend("lab", 5_000, date(2026, 11, 1))
     page = client.get(reverse("admin:tenants_tokenusage_changelist")).content.decode()

@@ -79,7 +79,7 @@ def assert_refused(act: Callable[[], object]) -> None:
 
 
 @pytest.mark.django_db
-def test_success_triggers_are_there() -> None:
+def test_success_triggers_exist() -> None:
     assert triggers() == set(trigger_names(connection.vendor))
 
 
@@ -111,7 +111,7 @@ def test_fail_replaced() -> None:
 
 
 @pytest.mark.django_db
-def test_success_goes_on_being_written() -> None:
+def test_success_entries_can_still_be_added() -> None:
     entry()
     record_audit(operator=HOST_OPERATOR, action="second", subject=make_tenant("other"), now=NOW)
     assert AuditEntry.objects.count() == 2
@@ -124,7 +124,7 @@ def test_success_no_foreign_keys() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_success_there_again_after_a_migration_that_rebuilds_the_table() -> None:
+def test_success_triggers_return_after_a_migration_that_rebuilds_the_table() -> None:
     one = entry()
     before = AuditEntry._meta.get_field("origin")
     longer = models.CharField(max_length=300, blank=True)
@@ -140,7 +140,7 @@ def test_success_there_again_after_a_migration_that_rebuilds_the_table() -> None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_success_there_again_after_a_flush() -> None:
+def test_success_triggers_return_after_a_flush() -> None:
     """As it happens after each test with real commits."""
     entry()
     remove_audit_triggers()
@@ -159,7 +159,7 @@ def test_fail_flushed() -> None:
 
 
 @pytest.mark.django_db
-def test_success_a_trigger_that_was_changed_is_made_anew() -> None:
+def test_success_a_changed_trigger_is_created_again() -> None:
     name = trigger_names(connection.vendor)[0]
     on = " ON sw_audit_entries" if connection.vendor == "postgresql" else ""
     execute(f"DROP TRIGGER {name}{on}")
@@ -178,7 +178,7 @@ def test_success_a_trigger_that_was_changed_is_made_anew() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.only_on("postgresql")
-def test_success_a_trigger_that_was_switched_off_is_made_anew() -> None:
+def test_success_a_disabled_trigger_is_created_again() -> None:
     execute("ALTER TABLE sw_audit_entries DISABLE TRIGGER USER")
     assert missing_triggers() == trigger_names("postgresql")
     install_audit_triggers()
@@ -186,7 +186,7 @@ def test_success_a_trigger_that_was_switched_off_is_made_anew() -> None:
 
 
 @pytest.mark.django_db
-def test_success_migrated_back_to_before_there_was_an_audit() -> None:
+def test_success_migration_back_to_before_the_audit_log() -> None:
     with transaction.atomic():
         if connection.vendor == "postgresql":
             execute("ALTER TABLE sw_audit_entries RENAME TO sw_elsewhere")
@@ -198,7 +198,7 @@ def test_success_migrated_back_to_before_there_was_an_audit() -> None:
 
 
 @pytest.mark.django_db
-def test_fail_said_in_plain_words() -> None:
+def test_fail_refusal_is_a_domain_error() -> None:
     one = entry()
     with (
         pytest.raises(error_mapping.AppendOnly) as caught,

@@ -23,7 +23,7 @@ def claims(**said: Any) -> Claims:
     return Claims(**{**silent, **given, **said})
 
 
-def test_success_a_participant_sees_their_tenant_and_may_carry_rooms_alone() -> None:
+def test_success_a_participant_sees_their_tenant_and_may_only_move_rooms() -> None:
     acme = make_tenant(partner=make_partner())
     make_tenant("globex")
     make_tenant("local", scaikey_tenant_id=None)
@@ -40,11 +40,11 @@ def test_success_a_participant_sees_their_tenant_and_may_carry_rooms_alone() -> 
     ]
 
 
-def test_success_no_token_says_that_an_operator_is_a_participant() -> None:
+def test_success_no_token_makes_an_operator_a_participant() -> None:
     assert OperatorRole.PARTICIPANT.value not in ROLES_BY_RANK
 
 
-def test_success_nobody_is_told_to_ask_a_participant() -> None:
+def test_success_no_error_refers_to_a_participant_as_administrator() -> None:
     with pytest.raises(InsufficientPermission) as caught:
         READ_ONLY_OPERATOR.require(Permission.TRANSFER_ROOMS)
     assert caught.value.fix == (
@@ -53,14 +53,14 @@ def test_success_nobody_is_told_to_ask_a_participant() -> None:
 
 
 @pytest.mark.parametrize("tenant_id", ["", "tnt_none", "acme", "tnt\0"])
-def test_fail_tenant_that_is_none_of_ours(tenant_id: str) -> None:
+def test_fail_unknown_tenant(tenant_id: str) -> None:
     make_person(make_tenant(scaikey_tenant_id=None), scaikey_id="usr_anna")
     with pytest.raises(TenantNotFound):
         get_caller(claims(tenant_id=tenant_id), origin="")
 
 
 @pytest.mark.parametrize("subject", ["usr_berta", "", "usr\0"])
-def test_fail_nobody_here(subject: str) -> None:
+def test_fail_unknown_participant(subject: str) -> None:
     make_person(make_tenant(), scaikey_id=None)
     make_person(make_tenant("globex"), "berta", scaikey_id="usr_berta")
     with pytest.raises(InsufficientPermission) as caught:
@@ -87,7 +87,7 @@ def test_success_suspended_manually_where_the_person_is_now() -> None:
     assert not is_suspended_manually("usr_anna")
 
 
-def test_fail_who_may_not_sign_in() -> None:
+def test_fail_participant_may_not_sign_in() -> None:
     tenant = make_tenant(partner=make_partner(suspended_by_hand_at=NOW))
     make_person(tenant, scaikey_id="usr_anna")
     with pytest.raises(InsufficientPermission) as caught:

@@ -61,7 +61,7 @@ Participant.objects.bulk_create(
 """
 
 
-def test_success_reader_that_has_had_enough(tables: str) -> None:
+def test_success_reader_closes_the_pipe(tables: str) -> None:
     filled = {**os.environ, "DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
     subprocess.run([sys.executable, "-c", FILL], cwd=CHECKOUT, env=filled, check=True)
     with start_example("admin", "list-participants", "--tenant", "acme", "--jsonl") as process:
@@ -73,7 +73,7 @@ def test_success_reader_that_has_had_enough(tables: str) -> None:
         assert process.wait() == 0
 
 
-def test_success_created_by_several_at_once(tables: str) -> None:
+def test_success_tenant_created_by_several_processes_at_once(tables: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         ends = list(pool.map(lambda _: run_scaiwave(*CREATE, "--local", "--json"), range(4)))
     assert [(ended.code, ended.err) for ended in ends] == [(0, "")] * 4
@@ -82,7 +82,7 @@ def test_success_created_by_several_at_once(tables: str) -> None:
     assert len({document["tenant"]["id"] for document in documents}) == 1
 
 
-def test_success_roles_by_several_at_once(tables: str) -> None:
+def test_success_roles_created_by_several_processes_at_once(tables: str) -> None:
     assert run_scaiwave(*CREATE, "--local").code == 0
     words = ("role", "create", "--tenant", "zenith", "--slug", "editors", "--name", "Ed", "--json")
     with ThreadPoolExecutor(4) as pool:
@@ -95,7 +95,7 @@ def test_success_roles_by_several_at_once(tables: str) -> None:
 
 
 @pytest.mark.sandbox(partners=1, tenants=1, people=2, groups=0)
-def test_fail_nobody_elevates_themselves_by_token(tables: str, sandbox: Sandbox) -> None:
+def test_fail_operators_cannot_elevate_themselves_by_token(tables: str, sandbox: Sandbox) -> None:
     environment = {
         "SCAIWAVE_SCAIKEY_URL": sandbox.url,
         "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,

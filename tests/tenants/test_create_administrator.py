@@ -53,7 +53,7 @@ def password_file(tmp_path: Path) -> Path:
     return file
 
 
-def test_success_may_enter_the_admin_site() -> None:
+def test_success_created_administrator_can_sign_in() -> None:
     result = create()
     user = AdminUser.objects.get()
     assert (user.is_staff, user.is_superuser, user.is_active) == (True, True, True)
@@ -90,7 +90,7 @@ def test_success_command(password_file: Path) -> None:
 
 
 @pytest.mark.parametrize("username", ["anna", "Anna"])
-def test_fail_there_already(username: str) -> None:
+def test_fail_administrator_exists(username: str) -> None:
     create()
     with pytest.raises(AdministratorConflict) as caught:
         create(username=username, password=never)
@@ -101,7 +101,7 @@ def test_fail_there_already(username: str) -> None:
     )
 
 
-def test_fail_made_by_somebody_else_meanwhile() -> None:
+def test_fail_created_concurrently() -> None:
     def slow() -> str:
         create()
         return PASSWORD
@@ -157,7 +157,7 @@ def test_fail_not_allowed() -> None:
             create(operator=operator, password=never)
 
 
-def test_fail_nobody_to_ask() -> None:
+def test_fail_password_prompt_without_a_terminal() -> None:
     with pytest.raises(ConfirmationNeeded) as caught:
         run_command("create_administrator", "anna")
     assert caught.value.message == "A password is required."

@@ -44,7 +44,7 @@ def test_success_created_and_audited() -> None:
     assert entry.details == {"name": "Northwind", "scaikey_id": "prt_1", "max_tenants": 20}
 
 
-def test_success_again_is_already_there() -> None:
+def test_success_repeated_finds_the_partner() -> None:
     first, again = create(limits={"max_tenants": 20}), create(limits={"max_tenants": 20})
     assert (first.created, again.created) == (True, False)
     assert again.partner == first.partner == create().partner

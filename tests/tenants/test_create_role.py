@@ -40,7 +40,7 @@ def create(**changes: Any) -> CreateRoleResult:
     return create_role(**{**arguments, **changes})
 
 
-def test_success_made_and_audited() -> None:
+def test_success_created_and_audited() -> None:
     tenant = make_tenant()
     assert create().created
     role, entry = Role.objects.get(), AuditEntry.objects.get()
@@ -59,7 +59,7 @@ def test_success_made_and_audited() -> None:
     assert entry.details == {"slug": "editors", "name": "Editors"}
 
 
-def test_success_again_finds_it_there() -> None:
+def test_success_repeated_finds_the_role() -> None:
     make_tenant()
     words = ("create_role", "--tenant", "acme", "--slug", "editors", "--name", "Editors")
     assert run_command(*words, "--dry-run") == "Would create role editors in tenant acme.\n"
@@ -83,7 +83,7 @@ def test_success_the_same_slug_in_another_tenant() -> None:
 
 @pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_success_made_by_several_at_once() -> None:
+def test_success_created_by_concurrent_calls() -> None:
     make_tenant()
     ready, created = threading.Barrier(4), []
 

@@ -109,7 +109,7 @@ def test_success_audited() -> None:
     }
 
 
-def test_success_verified_takes_partner_and_standing_from_scaikey(
+def test_success_verified_takes_partner_and_status_from_scaikey(
     zenith: UnsyncedTenant, lookup: TenantLookup, sandbox: Sandbox
 ) -> None:
     sandbox.directory.update_tenant(zenith.id, status="SUSPENDED")
@@ -125,19 +125,19 @@ def test_success_partner_by_any_of_its_names(zenith: UnsyncedTenant, lookup: Ten
     assert Tenant.objects.count() == 1
 
 
-def test_success_partner_that_no_sync_has_brought_yet(
+def test_success_partner_that_was_not_synced_yet(
     zenith: UnsyncedTenant, lookup: TenantLookup
 ) -> None:
     Partner.objects.all().delete()
     assert zenith.create(lookup).tenant["partner"] is None
 
 
-def test_success_not_verified_is_taken_as_given() -> None:
+def test_success_without_verification_the_options_are_used() -> None:
     assert create(scaikey_tenant_id="tnt_later").created
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_later"
 
 
-def test_success_again_is_already_there(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
+def test_success_repeated_finds_the_tenant(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
     first, again = zenith.create(lookup), zenith.create(lookup)
     assert (first.created, again.created) == (True, False)
     assert again.tenant == first.tenant
@@ -227,7 +227,7 @@ def test_fail_scaikey_has_no_such_tenant(lookup: TenantLookup) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"slug": "zen"}, {"name": "Zen's"}])
-def test_fail_scaikey_calls_it_otherwise(
+def test_fail_another_name_in_scaikey(
     zenith: UnsyncedTenant, lookup: TenantLookup, changes: dict[str, str]
 ) -> None:
     with pytest.raises(ScaiKeyMismatch) as caught:
@@ -241,7 +241,7 @@ def test_fail_scaikey_calls_it_otherwise(
     )
 
 
-def test_fail_it_belongs_to_another_partner(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
+def test_fail_another_partner_in_scaikey(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
     with pytest.raises(ScaiKeyMismatch) as caught:
         zenith.create(lookup, partner=zenith.other_partner.slug)
     assert caught.value.message == (
@@ -253,7 +253,7 @@ def test_fail_it_belongs_to_another_partner(zenith: UnsyncedTenant, lookup: Tena
     )
 
 
-def test_fail_it_belongs_to_no_partner(
+def test_fail_no_partner_in_scaikey(
     zenith: UnsyncedTenant, lookup: TenantLookup, sandbox: Sandbox
 ) -> None:
     sandbox.directory.update_tenant(zenith.id, partner_id=None)
@@ -348,9 +348,7 @@ def test_fail_command_neither_local_nor_linked() -> None:
     assert caught.value.message == ("One of the arguments --scaikey-tenant-id --local is required.")
 
 
-def test_success_somebody_else_creates_it_meanwhile(
-    zenith: UnsyncedTenant, lookup: TenantLookup
-) -> None:
+def test_success_created_concurrently(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
     def overtaken(key: str) -> Any:
         zenith.create(lookup)
         return lookup(key)
@@ -359,9 +357,7 @@ def test_success_somebody_else_creates_it_meanwhile(
     assert (Tenant.objects.count(), AuditEntry.objects.count()) == (1, 1)
 
 
-def test_fail_somebody_else_takes_the_slug_meanwhile(
-    zenith: UnsyncedTenant, lookup: TenantLookup
-) -> None:
+def test_fail_slug_is_taken_concurrently(zenith: UnsyncedTenant, lookup: TenantLookup) -> None:
     def overtaken(key: str) -> Any:
         create(slug="zenith", name="Another")
         return lookup(key)
@@ -376,7 +372,7 @@ def test_fail_somebody_else_takes_the_slug_meanwhile(
 
 @pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_success_of_many_at_once_the_database_lets_one_through() -> None:
+def test_success_concurrent_calls_create_one_tenant() -> None:
     start = threading.Barrier(4)
     ends: list[str] = []
 

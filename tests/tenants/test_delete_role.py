@@ -32,7 +32,7 @@ def delete(**changes: Any) -> DeleteRoleResult:
     return delete_role(**{"role": "editors", **arguments, **changes})
 
 
-def test_success_gone_and_audited() -> None:
+def test_success_deleted_and_audited() -> None:
     role = make_role(make_tenant())
     words = ("delete_role", "editors", "--tenant", "acme")
     assert run_command(*words, "--dry-run") == "Would delete role editors of tenant acme.\n"
@@ -56,7 +56,7 @@ def test_success_json() -> None:
     assert (document["role"]["id"], document["changed"]) == (str(role.pk), True)
 
 
-def test_success_still_named_by_rooms() -> None:
+def test_success_rooms_that_still_use_it_are_reported() -> None:
     acme, globex = make_tenant("acme"), make_tenant("globex")
     make_role(acme)
     for tenant, name, slugs in (
@@ -78,7 +78,7 @@ def test_success_still_named_by_rooms() -> None:
     assert delete().warning == planned.warning
 
 
-def test_fail_held() -> None:
+def test_fail_role_is_granted() -> None:
     tenant = make_tenant()
     role = make_role(tenant)
     make_grant(role, make_person(tenant), source="scaikey")
@@ -98,7 +98,7 @@ def test_fail_held() -> None:
     assert not AuditEntry.objects.exists()
 
 
-def test_fail_held_by_many() -> None:
+def test_fail_role_is_granted_to_many() -> None:
     tenant = make_tenant()
     role = make_role(tenant)
     for number in range(12):

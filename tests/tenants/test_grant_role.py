@@ -97,7 +97,7 @@ def test_success_built_in_gets_its_row() -> None:
     assert role.grants.count() == 2
 
 
-def test_success_the_hand_wins_over_scaikey() -> None:
+def test_success_manual_grant_replaces_that_of_scaikey() -> None:
     tenant = make_tenant()
     anna = make_person(tenant)
     given = make_grant(make_role(tenant), anna, source="scaikey", granted_by="ScaiKey")
@@ -123,7 +123,7 @@ def test_success_in_a_tenant_that_is_suspended() -> None:
     assert grant(person, dry_run=True).sentences[2:] == [counts]
 
 
-def test_success_to_somebody_who_is_suspended() -> None:
+def test_success_to_a_suspended_participant() -> None:
     tenant = make_tenant()
     make_role(tenant)
     assert grant(make_person(tenant, suspended_by_hand_at=EARLIER)).sentences[1:] == [
@@ -140,7 +140,7 @@ def test_success_partner_within_its_scope() -> None:
 
 @pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_success_several_at_once_make_one_grant() -> None:
+def test_success_concurrent_calls_create_one_grant() -> None:
     anna = make_person(make_tenant())
     ready, changed = threading.Barrier(4), []
 
@@ -186,7 +186,7 @@ def test_fail_usage(words: tuple[str, ...]) -> None:
         run_command("grant_role", "editors", "--tenant", "acme", *words)
 
 
-def test_fail_gone_from_scaikey() -> None:
+def test_fail_participant_was_removed_from_scaikey() -> None:
     tenant = make_tenant()
     make_role(tenant)
     with pytest.raises(RoleHolderInactive) as caught:

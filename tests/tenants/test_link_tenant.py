@@ -112,7 +112,7 @@ def test_fail_scaikey_tenant_is_taken(lab: Tenant) -> None:
     )
 
 
-def test_fail_unknown_here_or_there(lab: Tenant, lookup: TenantLookup) -> None:
+def test_fail_tenant_is_unknown_locally_or_in_scaikey(lab: Tenant, lookup: TenantLookup) -> None:
     with pytest.raises(TenantNotFound):
         link("tnt_1", name="nope")
     with pytest.raises(ScaiKeyTenantNotFound):
@@ -121,7 +121,9 @@ def test_fail_unknown_here_or_there(lab: Tenant, lookup: TenantLookup) -> None:
         link("")
 
 
-def test_fail_taken_meanwhile(lab: Tenant, at_scaikey: str, lookup: TenantLookup) -> None:
+def test_fail_linked_to_another_tenant_concurrently(
+    lab: Tenant, at_scaikey: str, lookup: TenantLookup
+) -> None:
     def overtaken(key: str) -> Any:
         make_tenant("fast", scaikey_tenant_id=key)
         return lookup(key)
@@ -132,7 +134,7 @@ def test_fail_taken_meanwhile(lab: Tenant, at_scaikey: str, lookup: TenantLookup
     assert not AuditEntry.objects.exists()
 
 
-def test_success_linked_meanwhile(lab: Tenant, at_scaikey: str, lookup: TenantLookup) -> None:
+def test_success_linked_concurrently(lab: Tenant, at_scaikey: str, lookup: TenantLookup) -> None:
     def overtaken(key: str) -> Any:
         link(key)
         return lookup(key)

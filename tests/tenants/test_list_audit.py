@@ -136,7 +136,7 @@ def test_success_scope() -> None:
         assert caught.value.message == f"Tenant not found: {name}."
 
 
-def test_success_of_a_tenant_that_is_gone_for_those_who_see_everything() -> None:
+def test_success_entries_of_a_deleted_tenant_for_platform_operators() -> None:
     acme = make_tenant()
     entry = write(1, tenant=acme)
     key = str(acme.pk)
@@ -161,7 +161,7 @@ def test_success_pages_stay_while_entries_are_added() -> None:
     assert (seen, next_id) == (ids[::-1], None)
 
 
-def test_success_followed_from_the_last_one_seen() -> None:
+def test_success_entries_after_an_id() -> None:
     ids = [write(number) for number in range(3)]
     only = AuditFilter()
     first = list(follow_audit(operator=HOST_OPERATOR, filters=only, limit=2))
@@ -197,7 +197,7 @@ def test_success_command(settings: Settings) -> None:
     assert len(run_command("list_audit", "--after", str(ids[1])).splitlines()) == 2
 
 
-def test_success_what_became_of_what() -> None:
+def test_success_details_show_old_and_new_values() -> None:
     """As the policy of the federation says it."""
     changed = {"default_mode": ["closed", "open"], "allowed_peers": [[], ["a.example"]]}
     write(1, details={"changed": changed})
@@ -206,7 +206,7 @@ def test_success_what_became_of_what() -> None:
     assert 'allowed_peers [] → ["a.example"]' in line
 
 
-def test_success_moments(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_success_times(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.LOCAL_ZONE = ZoneInfo("Asia/Tokyo")
     write(1)  # 21:01 in Tokyo
     write(60 * 24)
@@ -226,7 +226,7 @@ def test_success_moments(settings: Settings, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("moment", ["yesterday", "2026-13-01", "٣d", "9999999d", "9999-12-31", ""])
-def test_fail_no_moment(moment: str) -> None:
+def test_fail_invalid_time(moment: str) -> None:
     with pytest.raises(UsageError) as caught:
         run_command("list_audit", f"--until={moment}")
     assert caught.value.message == (
@@ -235,7 +235,7 @@ def test_fail_no_moment(moment: str) -> None:
     )
 
 
-def test_fail_no_id() -> None:
+def test_fail_invalid_id() -> None:
     with pytest.raises(UsageError) as caught:
         run_command("list_audit", "--after", "nope")
     assert caught.value.message == "Argument --after: invalid UUID value: 'nope'."
@@ -243,7 +243,7 @@ def test_fail_no_id() -> None:
 
 @pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_success_what_may_still_be_slipped_in_before_waits(
+def test_success_entries_wait_for_uncommitted_earlier_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tenants.queries.audit.CLOCK_TOLERANCE", timedelta(0))

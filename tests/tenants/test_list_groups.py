@@ -61,7 +61,7 @@ def test_success_active_people_are_those_whom_the_model_calls_active() -> None:
     assert listed["Engineering"] == shown["active_people"] == 2
 
 
-def test_success_gone_ones_when_asked_for() -> None:
+def test_success_deactivated_groups_on_request() -> None:
     tenant = make_tenant()
     make_group(tenant, "Here")
     make_group(tenant, "Gone", absent_since=EARLIER)

@@ -126,7 +126,7 @@ def test_success_memory_does_not_grow_with_the_people(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "ten", "1.5"])
-def test_fail_limit_that_is_none(acme: Tenant, limit: str) -> None:
+def test_fail_invalid_limit(acme: Tenant, limit: str) -> None:
     with pytest.raises(UsageError) as caught:
         run_command("list_participants", "--tenant", "acme", f"--limit={limit}")
     assert caught.value.message == (f"Argument --limit: '{limit}' is not a whole number above 0.")

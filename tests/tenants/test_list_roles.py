@@ -76,7 +76,7 @@ def test_success_a_built_in_role_with_a_row_is_listed_once() -> None:
     assert document["roles"][0]["id"] is None
 
 
-def test_success_each_tenant_for_itself() -> None:
+def test_success_roles_of_one_tenant_only() -> None:
     acme, globex = make_tenant("acme"), make_tenant("globex")
     make_grant(make_role(acme), make_person(acme))
     assert len([*list_roles(operator=READ_ONLY_OPERATOR, tenant="globex")]) == 3

@@ -65,7 +65,7 @@ def test_success_members_are_the_active_people() -> None:
     assert [row["members"] for row in list_tenants(operator=HOST_OPERATOR, now=NOW)] == [1]
 
 
-def test_success_tokens_of_this_month_alone() -> None:
+def test_success_tokens_of_this_month_only() -> None:
     acme, globex = make_tenant("acme"), make_tenant("globex")
     use_tokens(acme, 7)
     use_tokens(globex, 9, month=date(2026, 10, 1))
@@ -191,7 +191,7 @@ def test_success_json_has_every_key_and_raw_bytes(columns: dict[str, dict[Tenant
     }
 
 
-def test_success_figures_that_no_application_tells_are_unknown(
+def test_success_columns_that_no_app_registered_are_unknown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(registry, "_tenant_columns", {})
@@ -200,7 +200,7 @@ def test_success_figures_that_no_application_tells_are_unknown(
     assert (row["rooms"], row["storage_bytes"]) == (None, None)
 
 
-def test_success_none() -> None:
+def test_success_no_tenants() -> None:
     assert json.loads(run_command("list_tenants", "--json")) == {"tenants": []}
     assert run_command("list_tenants") == ""
 

@@ -52,14 +52,14 @@ def test_success_tenant_and_partner() -> None:
 
 
 @pytest.mark.parametrize("typed", ["nonsense", "", "ac\0me", "acme\udcff", "acme" * 1000])
-def test_success_none_for_what_resembles_nothing(typed: str) -> None:
+def test_success_no_suggestion_for_a_name_that_resembles_none(typed: str) -> None:
     make_tenant("acme")
     assert get_fix(resolve_tenant, HOST_OPERATOR, typed).startswith(
         "Run `scaiwave admin list-tenants` to see the tenants within your scope"
     )
 
 
-def test_success_never_one_outside_the_scope() -> None:
+def test_success_no_suggestion_outside_the_scope() -> None:
     ours, theirs = make_partner("ours"), make_partner("their")
     mine = make_tenant("mine", partner=ours)
     acme = make_tenant("acme", partner=theirs)

@@ -60,7 +60,7 @@ def grid(sandbox: Sandbox, settings: Settings) -> Sandbox:
     return sandbox
 
 
-def test_success_kept_under_the_month_with_their_age() -> None:
+def test_success_stored_by_month_with_the_time() -> None:
     make_tenant("acme")
     result = refresh(usage(acme=120))
     row = TokenUsage.objects.get()
@@ -82,7 +82,7 @@ def test_success_asks_for_the_utc_month_to_date_once() -> None:
     assert asked == [(datetime(2026, 11, 1, tzinfo=UTC), late)]
 
 
-def test_success_a_second_time_updates() -> None:
+def test_success_repeated_updates_the_figures() -> None:
     make_tenant("acme")
     make_tenant("globex")
     refresh(usage(acme=10, globex=20))
@@ -104,7 +104,7 @@ def test_success_a_tenant_without_a_row_gets_none() -> None:
     assert (result.updated, result.silent) == (0, 1)
 
 
-def test_success_unknown_keys_are_told() -> None:
+def test_success_unknown_keys_are_reported() -> None:
     make_tenant("acme")
     rows = [*usage(acme=1, gone=5), Usage(group_key=None, total_tokens=7)]
     result = refresh(rows)
@@ -159,7 +159,7 @@ def test_success_no_network_in_the_transaction() -> None:
     refresh([], fetch=fetch)
 
 
-def test_success_the_verb_asks_scaigrid_once(grid: Sandbox) -> None:
+def test_success_the_command_requests_scaigrid_once(grid: Sandbox) -> None:
     ids = list(grid.directory.tenants)
     make_tenant("acme", scaikey_tenant_id=ids[0])
     make_tenant("quiet", scaikey_tenant_id=ids[3])
@@ -173,7 +173,7 @@ def test_success_the_verb_asks_scaigrid_once(grid: Sandbox) -> None:
     assert grid.requests.count("/v1/*") == 1
 
 
-def test_success_looking_at_tenants_asks_nobody(grid: Sandbox) -> None:
+def test_success_showing_tenants_sends_no_request(grid: Sandbox) -> None:
     make_tenant("acme")
     month = datetime.now(UTC).date().replace(day=1)
     stale = datetime.now(UTC) - timedelta(days=1)
@@ -185,7 +185,7 @@ def test_success_looking_at_tenants_asks_nobody(grid: Sandbox) -> None:
     assert grid.requests.total == 0
 
 
-def test_success_the_verb_warns_of_unknown_tenants(grid: Sandbox) -> None:
+def test_success_the_command_warns_of_unknown_tenants(grid: Sandbox) -> None:
     out, err = StringIO(), StringIO()
     call_command("refresh_usage", stdout=out, stderr=err)
     assert out.getvalue().startswith("Updated 0 tenants: 0 AI tokens in ")
@@ -198,7 +198,7 @@ def test_success_the_job(grid: Sandbox) -> None:
     assert AuditEntry.objects.get().operator_role == "host"
 
 
-def test_fail_scaigrid_says_no_and_nothing_is_changed(grid: Sandbox) -> None:
+def test_fail_refusal_of_scaigrid_changes_nothing(grid: Sandbox) -> None:
     grid.scaigrid.permissions.remove("accounting:view_partner")
     with pytest.raises(UpstreamForbidden) as caught:
         run_command("refresh_usage")

@@ -66,7 +66,7 @@ def test_success_e_mail_outside_ascii_as_it_is_written() -> None:
     assert resolve_participant(HOST_OPERATOR, "Ärzte@ACME.example") == person
 
 
-def test_success_who_has_moved_is_found_where_they_are_now() -> None:
+def test_success_moved_participant_is_found_in_the_new_tenant() -> None:
     old, new = make_tenant("old"), make_tenant("new")
     make_person(old, scaikey_id="usr_1", email="anna@x.example", absent_since=EARLIER)
     here = make_person(new, scaikey_id="usr_1", email="anna@x.example")
@@ -122,7 +122,7 @@ def test_fail_nothing_by_that_name(resolve: Resolve, name: str) -> None:
 
 
 @given(name=st.text(st.characters(), max_size=20))
-def test_fail_in_words_for_whatever_is_typed(name: str) -> None:
+def test_fail_any_text_is_a_plain_error(name: str) -> None:
     for resolve in (resolve_tenant, resolve_partner, resolve_participant, resolve_group):
         with pytest.raises(NotFoundError):
             resolve(HOST_OPERATOR, name)
@@ -147,7 +147,7 @@ def _told(resolve: Resolve, operator: Operator, name: str) -> tuple[str, ...]:
     return error.code, error.message.replace(name, "…"), error.fix, str(error.exit_code)
 
 
-def test_fail_outside_the_scope_in_the_same_words_as_what_never_was() -> None:
+def test_fail_outside_the_scope_as_if_unknown() -> None:
     ours, theirs = make_partner("ours"), make_partner("theirs")
     mine = make_tenant("mine", partner=ours)
     hidden = make_tenant("hidden", partner=theirs)
@@ -180,7 +180,7 @@ def test_success_within_the_scope() -> None:
     assert caught.value.message == "Tenant not found: nope."
 
 
-def test_success_ambiguity_ends_at_the_scope() -> None:
+def test_success_ambiguity_is_limited_to_the_scope() -> None:
     mine, other = make_tenant("mine"), make_tenant("other")
     anna = make_person(mine, email="anna@x.example")
     make_person(other, email="anna@x.example")

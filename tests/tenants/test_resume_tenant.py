@@ -47,7 +47,7 @@ def test_success_active_again_and_audited() -> None:
     assert result.sentence == "Tenant acme resumed."
 
 
-def test_success_what_scaikey_says_counts_again() -> None:
+def test_success_status_of_scaikey_applies_again() -> None:
     make_tenant(suspended_by_hand_at=EARLIER, scaikey_status="SUSPENDED")
     assert resume().sentence == "Tenant acme resumed, but it is still suspended in ScaiKey."
     assert resume().sentence == (

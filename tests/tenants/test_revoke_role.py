@@ -20,7 +20,7 @@ from tests.tenants.role_factories import make_grant, make_nested_groups, make_ro
 pytestmark = pytest.mark.django_db
 
 
-def test_success_taken_and_audited() -> None:
+def test_success_revoked_and_audited() -> None:
     tenant = make_tenant()
     anna = make_person(tenant)
     role = make_role(tenant)
@@ -55,7 +55,7 @@ def test_success_command() -> None:
     assert AuditEntry.objects.count() == 1
 
 
-def test_success_what_stays_is_said() -> None:
+def test_success_remaining_grants_are_reported() -> None:
     tenant = make_tenant()
     anna, everybody = make_nested_groups(tenant)
     role = make_role(tenant)

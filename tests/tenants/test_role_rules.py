@@ -31,7 +31,7 @@ from tests.tenants.role_factories import (
 pytestmark = pytest.mark.django_db
 
 
-def test_fail_only_super_admin_gives_and_takes_super_admin() -> None:
+def test_fail_only_a_super_admin_grants_and_revokes_super_admin() -> None:
     partner = make_partner()
     acme = make_tenant("acme", partner=partner)
     anna, berta = make_person(acme), make_person(acme, "berta")
@@ -50,7 +50,7 @@ def test_fail_only_super_admin_gives_and_takes_super_admin() -> None:
     assert revoke(anna, "super_admin", operator=make_super_admin_operator(berta)).changed
 
 
-def test_fail_nobody_elevates_themselves() -> None:
+def test_fail_operators_cannot_elevate_themselves() -> None:
     tenant = make_tenant(partner=make_partner())
     sue = make_person(tenant, "sue")
     paula = Operator(
@@ -69,7 +69,7 @@ def test_fail_nobody_elevates_themselves() -> None:
     assert grant(make_person(tenant, "berta"), operator=paula).changed
 
 
-def test_fail_nobody_elevates_themselves_through_a_group() -> None:
+def test_fail_operators_cannot_elevate_themselves_through_a_group() -> None:
     tenant = make_tenant()
     anna, everybody = make_nested_groups(tenant)
     make_role(tenant)
@@ -79,7 +79,7 @@ def test_fail_nobody_elevates_themselves_through_a_group() -> None:
     assert grant(make_group(tenant, "Others"), operator=make_super_admin_operator(anna)).changed
 
 
-def test_fail_nor_through_a_group_that_may_return() -> None:
+def test_fail_operators_cannot_elevate_themselves_through_a_deactivated_group() -> None:
     """As a sync leaves a group between two others: gone, with the edge of the one above it."""
     tenant = make_tenant()
     anna, everybody = make_nested_groups(tenant)
@@ -98,7 +98,7 @@ def test_success_a_group_that_the_operator_has_left() -> None:
     assert grant(everybody, operator=make_super_admin_operator(anna)).changed
 
 
-def test_fail_not_even_what_they_have_from_scaikey() -> None:
+def test_fail_operators_cannot_grant_themselves_their_scaikey_roles() -> None:
     tenant = make_tenant()
     anna = make_person(tenant)
     make_grant(make_role(tenant), anna, source="scaikey")
@@ -106,7 +106,7 @@ def test_fail_not_even_what_they_have_from_scaikey() -> None:
         grant(anna, operator=make_super_admin_operator(anna))
 
 
-def test_success_a_token_of_nobody_here() -> None:
+def test_success_a_token_of_an_unknown_person() -> None:
     tenant = make_tenant()
     make_role(tenant)
     local = make_person(tenant, scaikey_id=None)
@@ -131,7 +131,7 @@ def test_fail_the_last_super_admin() -> None:
     assert RoleGrant.objects.count() == 2
 
 
-def test_success_another_one_in_another_tenant() -> None:
+def test_success_another_super_admin_in_another_tenant() -> None:
     acme, globex = make_tenant("acme"), make_tenant("globex")
     anna, berta = make_person(acme), make_person(globex, "berta")
     grant(anna, "super_admin")
@@ -147,7 +147,7 @@ def test_success_another_one_in_another_tenant() -> None:
         revoke(berta, "super_admin", tenant="globex")
 
 
-def test_fail_the_last_ones_by_way_of_a_group() -> None:
+def test_fail_the_last_super_admins_of_a_group() -> None:
     tenant = make_tenant()
     anna, everybody = make_nested_groups(tenant)
     grant(everybody, "super_admin")
@@ -157,7 +157,7 @@ def test_fail_the_last_ones_by_way_of_a_group() -> None:
     assert revoke(everybody, "super_admin").changed
 
 
-def test_success_the_same_person_by_another_way() -> None:
+def test_success_the_same_person_through_another_grant() -> None:
     tenant = make_tenant()
     anna, everybody = make_nested_groups(tenant)
     grant(anna, "super_admin")
@@ -168,7 +168,7 @@ def test_success_the_same_person_by_another_way() -> None:
     ]
 
 
-def test_success_who_counts_for_nothing_may_go() -> None:
+def test_success_an_inactive_super_admin_may_lose_the_role() -> None:
     tenant = make_tenant()
     berta = make_person(tenant, "berta", suspended_by_hand_at=EARLIER)
     empty = make_group(tenant)
@@ -188,7 +188,7 @@ def test_success_scaikeys_super_admins_count() -> None:
 
 @pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_success_two_at_once_leave_one() -> None:
+def test_success_concurrent_calls_leave_one_super_admin() -> None:
     people = [make_person(make_tenant(slug), slug) for slug in ("acme", "globex")]
     for person in people:
         grant(person, "super_admin", tenant=person.tenant.slug)

@@ -137,7 +137,7 @@ def test_fail_no_such_tenant(config: Configuration) -> None:
     )
 
 
-def test_fail_nothing_configured_stops_everything(sandbox: Sandbox) -> None:
+def test_fail_missing_configuration_skips_all_steps(sandbox: Sandbox) -> None:
     result = smoke(configured(sandbox, SCAIWAVE_SCAIGRID_URL=""), embed=True)
     assert outcomes(result) == {
         "configured": "fail",
@@ -161,7 +161,7 @@ def test_fail_no_token(sandbox: Sandbox) -> None:
     assert outcomes(result)["models"] == "skip"
 
 
-def test_fail_the_token_has_run_out(sandbox: Sandbox, config: Configuration) -> None:
+def test_fail_the_token_has_expired(sandbox: Sandbox, config: Configuration) -> None:
     grant = {
         "access_token": sandbox.issue_platform_token(exp=1_700_000_000),
         "token_type": "Bearer",
@@ -224,7 +224,7 @@ def test_fail_the_embedding_model_is_missing(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(("size", "described"), [(3, "3 numbers"), (8, "8 numbers, all of them 0")])
-def test_fail_a_vector_that_is_none(
+def test_fail_invalid_vector(
     size: int, described: str, sandbox: Sandbox, config: Configuration
 ) -> None:
     body = {"data": {"data": [{"index": 0, "embedding": [0.0 if size == 8 else 1.0] * size}]}}

@@ -35,7 +35,7 @@ def make_nested_groups() -> Group:
     return top
 
 
-def test_success_members_direct_and_by_way_of_groups() -> None:
+def test_success_members_direct_and_through_groups() -> None:
     make_nested_groups()
     found = show_group(operator=HOST_OPERATOR, name="Top")
     assert [(row["display_name"], row["direct"], row["through"]) for row in found["members"]] == [
@@ -78,7 +78,7 @@ def test_success_plain_text() -> None:
     assert json.loads(run_command("show_group", "Top", "--json"))["group"]["id"] == str(top.pk)
 
 
-def test_success_group_that_holds_itself() -> None:
+def test_success_group_that_contains_itself() -> None:
     tenant = make_tenant()
     group = make_group(tenant)
     add_members(group, group, make_person(tenant))

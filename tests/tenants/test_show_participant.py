@@ -45,7 +45,7 @@ def test_success_can_sign_in() -> None:
     assert reasons(make_person(make_tenant(partner=make_partner()))) == []
 
 
-def test_success_everything_that_is_in_the_way_is_named() -> None:
+def test_success_every_sign_in_blocker_is_named() -> None:
     partner = make_partner(scaikey_status="SUSPENDED")
     tenant = make_tenant(partner=partner, absent_since=EARLIER, scaikey_status="LOCKED")
     anna = make_person(tenant, suspended_by_hand_at=EARLIER, scaikey_status="SUSPENDED")
@@ -65,7 +65,7 @@ def test_success_everything_that_is_in_the_way_is_named() -> None:
     }
 
 
-def test_success_whose_tenant_is_suspended_by_hand() -> None:
+def test_success_tenant_is_suspended_manually() -> None:
     (obstacle,) = show(make_person(make_tenant(suspended_by_hand_at=EARLIER)))["sign_in_blockers"]
     assert (obstacle["reason"], obstacle["fix"]) == (
         "tenant acme is suspended manually",
@@ -73,7 +73,7 @@ def test_success_whose_tenant_is_suspended_by_hand() -> None:
     )
 
 
-def test_success_who_is_not_in_scaikey_cannot_sign_in_there() -> None:
+def test_success_participant_without_a_scaikey_id_cannot_sign_in() -> None:
     assert reasons(make_person(make_tenant(scaikey_tenant_id=None), scaikey_id=None)) == [
         "the person is not linked to ScaiKey, which signs people in",
         "tenant acme is not linked to ScaiKey, which signs people in",

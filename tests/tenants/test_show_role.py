@@ -25,7 +25,7 @@ def show(name: str, *options: str) -> str:
     return run_command("show_role", name, "--tenant", "acme", *options)
 
 
-def test_success_who_holds_a_role_and_by_which_way() -> None:
+def test_success_holders_of_a_role_and_their_paths() -> None:
     tenant = make_tenant()
     anna, everybody = make_nested_groups(tenant)
     role = make_role(tenant)
@@ -54,7 +54,7 @@ def test_success_who_holds_a_role_and_by_which_way() -> None:
     )
 
 
-def test_success_the_shortest_way_of_several() -> None:
+def test_success_the_shortest_of_several_paths() -> None:
     tenant = make_tenant()
     anna, everybody = make_nested_groups(tenant)
     add_members(tenant.groups.get(name="Engineering"), anna)
@@ -65,7 +65,7 @@ def test_success_the_shortest_way_of_several() -> None:
     assert [row["path"] for row in found["roles"]] == [["Engineering", "All"]]
 
 
-def test_success_which_roles_somebody_holds_and_why() -> None:
+def test_success_roles_of_a_participant_and_their_paths() -> None:
     tenant = make_tenant()
     anna, everybody = make_nested_groups(tenant)
     make_grant(make_role(tenant, "auditors"), anna, source="scaikey", granted_by="ScaiKey")
@@ -88,7 +88,7 @@ def test_success_which_roles_somebody_holds_and_why() -> None:
     )
 
 
-def test_success_what_is_gone_leads_nowhere() -> None:
+def test_success_deactivated_rows_give_no_roles() -> None:
     tenant = make_tenant()
     anna, everybody = make_nested_groups(tenant)
     role = make_role(tenant)
@@ -101,7 +101,7 @@ def test_success_what_is_gone_leads_nowhere() -> None:
     assert "group Gone, removed from ScaiKey" in show("gone")
 
 
-def test_success_built_in_without_a_row() -> None:
+def test_success_built_in_role_without_a_row() -> None:
     make_tenant()
     assert json.loads(show("super_admin", "--json")) == {
         "role": {
@@ -149,7 +149,7 @@ def test_fail_a_role_and_several_participants() -> None:
     )
 
 
-def test_fail_neither() -> None:
+def test_fail_neither_a_role_nor_a_participant() -> None:
     make_tenant()
     with pytest.raises(RoleNotFound) as caught:
         show("nope")
@@ -165,7 +165,7 @@ def test_fail_neither() -> None:
         show("super_admin", "--participant")
 
 
-def test_fail_of_another_tenant() -> None:
+def test_fail_role_of_another_tenant() -> None:
     acme, globex = make_tenant("acme"), make_tenant("globex")
     role = make_role(globex)
     with pytest.raises(RoleNotFound):

@@ -72,7 +72,7 @@ def test_success_tokens_have_an_age_and_a_mark() -> None:
     assert document["ai_tokens_fetched_at"] == now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def test_success_counts_those_who_are_not_active_too() -> None:
+def test_success_inactive_people_are_counted_too() -> None:
     tenant = make_tenant()
     make_person(tenant)
     make_person(tenant, "berta", suspended_by_hand_at=EARLIER)

@@ -11,7 +11,7 @@ from tests.tenants.factories import EARLIER, make_person, make_tenant
 pytestmark = pytest.mark.django_db
 
 
-def test_success_the_database_says_what_the_model_says() -> None:
+def test_success_filters_agree_with_the_model() -> None:
     tenant = make_tenant()
     facts = product(("", "ACTIVE", "SUSPENDED", "ODD"), (None, EARLIER), (None, EARLIER))
     for index, (at_scaikey, absent, by_hand) in enumerate(facts):

@@ -81,7 +81,7 @@ def asked(question: str) -> None:
 
 @pytest.mark.parametrize(("act", "message"), [(suspend, NOBODY_ACTIVE), (unlink, NOBODY_SIGNS_IN)])
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_fail_the_tenant_of_the_last_one(
+def test_fail_the_tenant_of_the_last_super_admin(
     act: Callable[..., None], message: str, dry_run: bool
 ) -> None:
     last = super_admin_in("acme")
@@ -95,7 +95,7 @@ def test_fail_the_tenant_of_the_last_one(
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_fail_linked_to_what_scaikey_has_suspended(dry_run: bool) -> None:
+def test_fail_linked_to_a_tenant_suspended_in_scaikey(dry_run: bool) -> None:
     last = super_admin_in("acme", scaikey_tenant_id=None)
     with pytest.raises(LastSuperAdmin):
         link(last.tenant, status="SUSPENDED", dry_run=dry_run)
@@ -104,21 +104,21 @@ def test_fail_linked_to_what_scaikey_has_suspended(dry_run: bool) -> None:
 
 
 @pytest.mark.parametrize("act", [suspend, unlink])
-def test_success_another_tenant_has_one(act: Callable[..., None]) -> None:
+def test_success_another_tenant_has_a_super_admin(act: Callable[..., None]) -> None:
     anna, _ = super_admin_in("acme"), super_admin_in("globex")
     act(anna.tenant)
     assert AuditEntry.objects.count() == 1
 
 
 @pytest.mark.parametrize("act", [suspend, unlink])
-def test_success_a_tenant_without_any(act: Callable[..., None]) -> None:
+def test_success_a_tenant_without_a_super_admin(act: Callable[..., None]) -> None:
     act(make_tenant("globex"))
     super_admin_in("acme")
     act(make_tenant("initech"))
     assert AuditEntry.objects.count() == 2
 
 
-def test_fail_a_tenant_whose_group_has_it() -> None:
+def test_fail_a_tenant_whose_group_has_the_last_super_admins() -> None:
     tenant = make_tenant()
     _, everybody = make_nested_groups(tenant)
     grant(everybody, "super_admin")
@@ -126,7 +126,7 @@ def test_fail_a_tenant_whose_group_has_it() -> None:
         suspend(tenant)
 
 
-def test_success_who_can_not_sign_in_anyway_may_be_unlinked() -> None:
+def test_success_a_tenant_that_cannot_sign_in_may_be_unlinked() -> None:
     """A person that ScaiKey never had is active, and stays so."""
     person = make_person(make_tenant(), scaikey_id=None)
     grant(person, "super_admin")
@@ -136,7 +136,7 @@ def test_success_who_can_not_sign_in_anyway_may_be_unlinked() -> None:
     assert caught.value.message == NOBODY_ACTIVE
 
 
-def test_fail_revoked_from_the_last_one_who_can_sign_in() -> None:
+def test_fail_revoked_from_the_last_super_admin_who_can_sign_in() -> None:
     anna = super_admin_in("acme")
     local = super_admin_in("globex", scaikey_tenant_id=None)
     with pytest.raises(LastSuperAdmin) as caught:
@@ -264,7 +264,7 @@ def test_success_rows_read_do_not_grow_with_the_platform() -> None:
 
 
 @pytest.mark.only_on("sqlite")
-def test_success_no_table_but_that_of_the_roles_is_read_whole() -> None:
+def test_success_only_the_table_of_roles_is_read_completely() -> None:
     grant_super_admin_to_a_person_and_nested_groups()
     with CaptureQueriesContext(connection) as captured:
         assert count_super_admins() == SuperAdmins(active=2, able=2)
@@ -282,7 +282,7 @@ def get_finding() -> Finding:
     return finding
 
 
-def test_success_doctor_says_how_many() -> None:
+def test_success_doctor_reports_the_number() -> None:
     assert (get_finding().state, get_finding().message) == (
         State.PASS,
         "No one has been granted super_admin.",
@@ -294,7 +294,7 @@ def test_success_doctor_says_how_many() -> None:
     )
 
 
-def test_fail_doctor_warns_of_nobody() -> None:
+def test_fail_doctor_warns_if_no_super_admin_can_sign_in() -> None:
     person = super_admin_in("acme")
     Tenant.objects.update(scaikey_tenant_id=None)
     assert (get_finding().state, get_finding().message) == (
@@ -316,7 +316,7 @@ def test_fail_doctor_warns_of_nobody() -> None:
 
 @pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_success_two_at_once_leave_one() -> None:
+def test_success_concurrent_calls_leave_one_super_admin() -> None:
     acme, globex = (super_admin_in(slug) for slug in ("acme", "globex"))
     ready, ends = threading.Barrier(2), []
 

@@ -65,12 +65,12 @@ def test_success_question_counts_the_people_who_can_sign_in(people: int, blocked
     assert asked == [QUESTION.replace("0 people", blocked)]
 
 
-def test_success_also_one_that_scaikey_has_suspended() -> None:
+def test_success_tenant_that_is_suspended_in_scaikey() -> None:
     make_tenant(scaikey_status="SUSPENDED")
     assert suspend().changed
 
 
-def test_success_again_does_not_ask_and_changes_nothing() -> None:
+def test_success_repeated_changes_nothing_without_a_prompt() -> None:
     make_tenant(suspended_by_hand_at=EARLIER)
     asked: list[str] = []
     assert not suspend(confirm=asked.append).changed
@@ -79,7 +79,7 @@ def test_success_again_does_not_ask_and_changes_nothing() -> None:
     assert not AuditEntry.objects.exists()
 
 
-def test_success_suspended_meanwhile() -> None:
+def test_success_suspended_concurrently() -> None:
     make_tenant()
     inner: list[SuspendTenantResult] = []
     assert not suspend(confirm=lambda question: inner.append(suspend())).changed
@@ -97,7 +97,7 @@ def test_success_command() -> None:
     assert (document["changed"], document["tenant"]["status"]) == (False, "suspended")
 
 
-def test_fail_nobody_to_ask_or_not_agreed_to() -> None:
+def test_fail_no_terminal_or_declined() -> None:
     def no(question: str) -> None:
         assert question == QUESTION
         raise ConfirmationDeclined("Cancelled. No changes were made.")
@@ -111,7 +111,7 @@ def test_fail_nobody_to_ask_or_not_agreed_to() -> None:
     assert Tenant.objects.get().is_active
 
 
-def test_fail_reason_that_is_no_line() -> None:
+def test_fail_invalid_reason() -> None:
     make_tenant()
     for reason in ("a\nb", "a" * 1001):
         with pytest.raises(InvalidName) as caught:

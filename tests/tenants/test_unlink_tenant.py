@@ -41,7 +41,7 @@ def unlink(**changes: Any) -> UnlinkTenantResult:
     return unlink_tenant(**{**arguments, **changes})
 
 
-def test_success_local_and_active_from_then_on_and_audited() -> None:
+def test_success_unlinked_and_audited() -> None:
     make_tenant(scaikey_status="SUSPENDED", absent_since=EARLIER)
     assert unlink().changed
     tenant, entry = Tenant.objects.get(), AuditEntry.objects.get()
@@ -54,13 +54,13 @@ def test_success_local_and_active_from_then_on_and_audited() -> None:
     }
 
 
-def test_success_suspended_by_hand_stays_suspended() -> None:
+def test_success_manual_suspension_stays() -> None:
     make_tenant(suspended_by_hand_at=EARLIER)
     unlink()
     assert Tenant.objects.get().inactive_reason == "suspended manually"
 
 
-def test_success_again_asks_and_changes_nothing() -> None:
+def test_success_repeated_changes_nothing_without_a_prompt() -> None:
     make_tenant()
     asked: list[str] = []
     assert unlink(confirm=asked.append).changed
@@ -79,7 +79,7 @@ def test_success_question_counts_the_people_who_can_sign_in() -> None:
     assert asked == [QUESTION.replace("0 people", "all 3 people")]
 
 
-def test_success_says_when_it_becomes_active_again() -> None:
+def test_success_reports_that_the_tenant_becomes_active() -> None:
     make_tenant(scaikey_status="SUSPENDED")
     asked: list[str] = []
     unlink(confirm=asked.append)
@@ -104,7 +104,7 @@ def test_success_command() -> None:
     assert (document["tenant"]["id"], document["changed"]) == (str(tenant.pk), False)
 
 
-def test_fail_nobody_to_ask() -> None:
+def test_fail_prompt_without_a_terminal() -> None:
     make_tenant()
     with pytest.raises(ConfirmationNeeded) as caught:
         run_command("unlink_tenant", "acme")
@@ -112,7 +112,7 @@ def test_fail_nobody_to_ask() -> None:
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
 
 
-def test_fail_not_agreed_to() -> None:
+def test_fail_declined() -> None:
     def no(question: str) -> None:
         raise ConfirmationDeclined("Cancelled. No changes were made.")
 
@@ -131,7 +131,7 @@ def test_fail_outside_the_scope_or_not_allowed() -> None:
     assert Tenant.objects.get().scaikey_tenant_id == "tnt_acme"
 
 
-def test_success_unlinked_meanwhile() -> None:
+def test_success_unlinked_concurrently() -> None:
     make_tenant()
     assert not unlink(confirm=lambda question: _ignore(unlink())).changed
     assert AuditEntry.objects.count() == 1

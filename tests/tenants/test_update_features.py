@@ -78,7 +78,7 @@ def test_success_removals_come_first() -> None:
     assert before == {"a": True, "b": {"c": {"d": 1}, "e": 2}}
 
 
-def test_fail_below_what_is_no_object() -> None:
+def test_fail_key_below_a_value_that_is_not_an_object() -> None:
     with pytest.raises(InvalidFeature) as caught:
         apply_feature_changes({"a": {"b": True}}, [("a.b.c", 1)], [])
     assert caught.value.message == "Feature a.b.c can't be set: a.b is true, not an object."
@@ -86,7 +86,7 @@ def test_fail_below_what_is_no_object() -> None:
 
 
 @given(features, keys, leaves)
-def test_success_what_was_set_is_there_and_what_was_removed_is_not(
+def test_success_set_keys_exist_and_removed_keys_do_not(
     before: dict[str, Any], key: str, value: Any
 ) -> None:
     removed = apply_feature_changes(before, [], [key])

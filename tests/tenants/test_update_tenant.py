@@ -108,7 +108,7 @@ def test_success_true_is_not_one() -> None:
     assert update(TenantUpdate(remove_features=["b"])).lines[1] == "  features.b  null → not set"
 
 
-def test_success_local_tenant_is_called_otherwise() -> None:
+def test_success_local_tenant_is_renamed() -> None:
     tenant = make_local()
     partner = make_partner()
     result = update(TenantUpdate(name="Lab", slug="lab", partner="northwind"))
@@ -125,7 +125,7 @@ def test_success_local_tenant_is_called_otherwise() -> None:
     assert tenant.partner is None
 
 
-def test_success_dry_run_says_the_same_and_writes_nothing() -> None:
+def test_success_dry_run_reports_the_same_and_writes_nothing() -> None:
     make_local()
     wanted = TenantUpdate(name="Lab", limits={"max_rooms": 0})
     result = update(wanted, dry_run=True)
@@ -138,7 +138,7 @@ def test_success_dry_run_says_the_same_and_writes_nothing() -> None:
     assert (Tenant.objects.get().name, AuditEntry.objects.count()) == ("Acme", 0)
 
 
-def test_success_limit_below_what_is_used_is_warned_about() -> None:
+def test_success_limit_below_the_usage_is_a_warning() -> None:
     tenant = make_tenant()
     for name in ("anna", "berta", "cleo"):
         make_person(tenant, name)
@@ -184,7 +184,7 @@ def test_success_command() -> None:
 
 
 @pytest.mark.parametrize("limit", ["-1", "1.5", "many", "١", "9" * 20, ""])
-def test_fail_no_limit_at_all(limit: str) -> None:
+def test_fail_invalid_limit(limit: str) -> None:
     make_tenant()
     with pytest.raises(UsageError) as caught:
         run_command("update_tenant", "acme", f"--max-rooms={limit}")
@@ -193,7 +193,7 @@ def test_fail_no_limit_at_all(limit: str) -> None:
     )
 
 
-def test_fail_limit_that_no_column_holds() -> None:
+def test_fail_limit_larger_than_its_column() -> None:
     make_tenant()
     with pytest.raises(InvalidLimit) as caught:
         update(make_limits(max_rooms=2**31))
@@ -201,7 +201,7 @@ def test_fail_limit_that_no_column_holds() -> None:
     assert caught.value.fix == "Pass a whole number from 0 to 2147483647, or `none`."
 
 
-def test_fail_nothing_is_asked_for() -> None:
+def test_fail_no_option() -> None:
     make_tenant()
     with pytest.raises(UsageError) as caught:
         run_command("update_tenant", "acme")
@@ -216,7 +216,7 @@ def test_fail_nothing_is_asked_for() -> None:
         (TenantUpdate(partner="northwind"), "partner"),
     ],
 )
-def test_fail_kept_by_scaikey(wanted: TenantUpdate, kept: str) -> None:
+def test_fail_field_is_managed_by_scaikey(wanted: TenantUpdate, kept: str) -> None:
     make_tenant()
     make_partner()
     for dry_run in (True, False):
@@ -238,7 +238,7 @@ def test_fail_slug_is_taken() -> None:
         )
 
 
-def test_fail_what_is_not_valid() -> None:
+def test_fail_invalid_values() -> None:
     make_local()
     for wanted, error in (
         (TenantUpdate(name=" "), InvalidName),

@@ -51,7 +51,7 @@ def test_success_only_this_month_with_its_age_and_share() -> None:
 
 
 @pytest.mark.django_db
-def test_success_what_the_verb_prints() -> None:
+def test_success_text_output() -> None:
     month = datetime.now(UTC).date().replace(day=1)
     fetched = {"month": month, "fetched_at": datetime.now(UTC)}
     use(make_tenant("acme", max_ai_tokens_month=100_000), 91_000, **fetched)
@@ -81,13 +81,13 @@ def test_success_80_columns_are_enough_for_every_figure(monkeypatch: pytest.Monk
     assert missing == "A wider terminal also shows: Status, Partner."
 
 
-def test_success_marked_are_those_over_80_percent() -> None:
+def test_success_tenants_over_80_percent_are_marked() -> None:
     rows = [row("a", 91_000, share=0.91), row("b", 80, share=0.8), row("c", 7), row("d", None)]
     shown = [format_row(each)["ai_tokens_month"] for each in rows]
     assert shown == ["91,000 (91 %)", 80, 7, None]
 
 
-def test_success_the_worst_are_named_first_and_the_rest_counted() -> None:
+def test_success_the_highest_are_named_and_the_rest_counted() -> None:
     assert UsageSummary([row("a", share=0.5), row("b")]).format_warning() is None
     rows = [row(f"t{number}", share=0.9 + number) for number in range(12)]
     warning = UsageSummary(rows).format_warning()

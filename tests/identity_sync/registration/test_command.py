@@ -42,7 +42,7 @@ def flags(server: ServerHome) -> list[str]:
     ]
 
 
-def test_success_command_says_what_is_next(command_server: ServerHome) -> None:
+def test_success_command_prints_the_next_step(command_server: ServerHome) -> None:
     out, err = StringIO(), StringIO()
     call_command("sync_register", *flags(command_server), stdout=out, stderr=err)
     row = Registration.objects.get()

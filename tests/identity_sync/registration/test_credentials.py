@@ -42,7 +42,7 @@ pytestmark = [
 ]
 
 
-def test_fail_configuration_file_is_found_unwritable_before_asking(
+def test_fail_unwritable_configuration_file_before_the_request(
     server: ServerHome, sandbox: Sandbox
 ) -> None:
     approve(sandbox, server.register().request_id)
@@ -57,7 +57,7 @@ def test_fail_configuration_file_is_found_unwritable_before_asking(
     assert server.resume().outcome == "registered"
 
 
-def test_fail_full_disk_is_found_before_asking(server: ServerHome, sandbox: Sandbox) -> None:
+def test_fail_full_disk_before_the_request(server: ServerHome, sandbox: Sandbox) -> None:
     approve(sandbox, server.register().request_id)
     with pytest.raises(DiskFull), file_size_limit(0):
         server.resume()
@@ -65,7 +65,9 @@ def test_fail_full_disk_is_found_before_asking(server: ServerHome, sandbox: Sand
     assert server.resume().outcome == "registered"
 
 
-def test_fail_configuration_file_breaks_between(server: ServerHome, sandbox: Sandbox) -> None:
+def test_fail_configuration_file_becomes_unwritable_during_the_request(
+    server: ServerHome, sandbox: Sandbox
+) -> None:
     approve(sandbox, server.register().request_id)
     run_before_answer(sandbox, server.env_file.mkdir)
     with pytest.raises(CredentialsNotInstalled) as caught:
@@ -110,7 +112,7 @@ def restore_home(server: ServerHome) -> None:
     server.home.with_name("lost").rename(server.home)
 
 
-def test_fail_home_breaks_between(
+def test_fail_home_directory_becomes_unwritable_during_the_request(
     server: ServerHome, sandbox: Sandbox, other_directory: Path
 ) -> None:
     approve(sandbox, server.register().request_id)
@@ -129,7 +131,7 @@ def test_fail_home_breaks_between(
     assert written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] not in caught.value.message
 
 
-def test_success_only_the_receipt_breaks_between(
+def test_success_only_the_receipt_becomes_unwritable(
     server: ServerHome, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     server.environment["SCAIWAVE_ENV_FILE"] = str(tmp_path / "elsewhere.env")
@@ -149,7 +151,7 @@ def response_files(server: ServerHome) -> list[Path]:
     return list(server.home.glob(".scaikey-registration.json.*.response"))
 
 
-def test_success_disk_full_between(server: ServerHome, sandbox: Sandbox) -> None:
+def test_success_disk_becomes_full_during_the_request(server: ServerHome, sandbox: Sandbox) -> None:
     """The space for ScaiKey's answer was reserved, so that it survives where it came in."""
     approve(sandbox, server.register().request_id)
     run_before_answer(sandbox, lambda: set_file_size_limit(0))
@@ -173,7 +175,7 @@ def lose_home_and_space(server: ServerHome) -> None:
     set_file_size_limit(0)
 
 
-def test_fail_nowhere_to_write_and_answer_with_default(
+def test_fail_credentials_cannot_be_written_anywhere(
     server: ServerHome, sandbox: Sandbox, no_terminal: Path
 ) -> None:
     approve(sandbox, server.register().request_id)
@@ -189,7 +191,7 @@ def test_fail_nowhere_to_write_and_answer_with_default(
     assert server.resume().outcome == "registered"
 
 
-def test_fail_nowhere_to_write_but_a_terminal(
+def test_fail_credentials_are_printed_at_a_terminal_if_nothing_is_writable(
     server: ServerHome, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     master, slave = os.openpty()
@@ -208,7 +210,7 @@ def test_fail_nowhere_to_write_but_a_terminal(
     )
 
 
-def test_success_after_a_kill_between_fetching_and_configuring(
+def test_success_killed_before_the_configuration_is_written(
     server: ServerHome, sandbox: Sandbox
 ) -> None:
     """The receipt then holds the credentials, and ScaiKey would not hand them out again."""
@@ -220,7 +222,7 @@ def test_success_after_a_kill_between_fetching_and_configuring(
     assert server.resume().outcome == "registered"
 
 
-def test_success_interrupt_waits_until_the_credentials_are_kept(
+def test_success_interrupt_waits_until_the_credentials_are_saved(
     server: ServerHome, sandbox: Sandbox
 ) -> None:
     approve(sandbox, server.register().request_id)

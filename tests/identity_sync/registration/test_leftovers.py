@@ -91,7 +91,9 @@ def assert_only_configured(server: ServerHome, receipt: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["draft", "response", "chunked"])
-def test_success_used_without_asking_again(server: ServerHome, sandbox: Sandbox, kind: str) -> None:
+def test_success_leftover_file_is_used_without_a_request(
+    server: ServerHome, sandbox: Sandbox, kind: str
+) -> None:
     server.register()
     receipt = fetch_credentials(server, sandbox)
     if kind == "draft":
@@ -106,7 +108,9 @@ def test_success_used_without_asking_again(server: ServerHome, sandbox: Sandbox,
     assert_only_configured(server, receipt)
 
 
-def test_success_the_complete_one_among_several(server: ServerHome, sandbox: Sandbox) -> None:
+def test_success_complete_leftover_file_among_several_is_used(
+    server: ServerHome, sandbox: Sandbox
+) -> None:
     server.register()
     receipt = fetch_credentials(server, sandbox)
     receipt_json = json.dumps(receipt).encode()
@@ -119,7 +123,9 @@ def test_success_the_complete_one_among_several(server: ServerHome, sandbox: San
     assert_only_configured(server, receipt)
 
 
-def test_success_without_its_receipt(server: ServerHome, sandbox: Sandbox) -> None:
+def test_success_leftover_file_without_a_receipt_is_used(
+    server: ServerHome, sandbox: Sandbox
+) -> None:
     """As after a kill between the deletion of the receipt and that of the rest."""
     server.register()
     receipt = fetch_credentials(server, sandbox)
@@ -129,7 +135,9 @@ def test_success_without_its_receipt(server: ServerHome, sandbox: Sandbox) -> No
     assert_only_configured(server, receipt)
 
 
-def test_success_beside_a_damaged_receipt(server: ServerHome, sandbox: Sandbox) -> None:
+def test_success_leftover_file_beside_a_damaged_receipt_is_used(
+    server: ServerHome, sandbox: Sandbox
+) -> None:
     server.register()
     receipt = fetch_credentials(server, sandbox)
     create_leftover(server, json.dumps(receipt).encode())
@@ -138,7 +146,7 @@ def test_success_beside_a_damaged_receipt(server: ServerHome, sandbox: Sandbox) 
     assert_only_configured(server, receipt)
 
 
-def test_fail_of_another_request(server: ServerHome, sandbox: Sandbox) -> None:
+def test_fail_leftover_file_of_another_request(server: ServerHome, sandbox: Sandbox) -> None:
     server.register()
     receipt = fetch_credentials(server, sandbox)
     other = {**receipt, "request_id": "req_other"}
@@ -149,7 +157,7 @@ def test_fail_of_another_request(server: ServerHome, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 100, 300])
-def test_fail_incomplete(server: ServerHome, sandbox: Sandbox, cut: int) -> None:
+def test_fail_incomplete_leftover_file(server: ServerHome, sandbox: Sandbox, cut: int) -> None:
     server.register()
     receipt = fetch_credentials(server, sandbox)
     create_leftover(server, json.dumps(receipt).encode()[:-cut])
@@ -159,14 +167,14 @@ def test_fail_incomplete(server: ServerHome, sandbox: Sandbox, cut: int) -> None
     assert not list(server.home.glob(".scaikey*"))
 
 
-def test_fail_restart_would_give_them_up(server: ServerHome, sandbox: Sandbox) -> None:
+def test_fail_restart_would_discard_credentials(server: ServerHome, sandbox: Sandbox) -> None:
     server.register()
     create_leftover(server, json.dumps(fetch_credentials(server, sandbox)).encode())
     with pytest.raises(RegistrationConflict):
         server.register(restart=True)
 
 
-def test_fail_of_a_process_that_runs(server: ServerHome, sandbox: Sandbox) -> None:
+def test_fail_file_of_a_running_process(server: ServerHome, sandbox: Sandbox) -> None:
     """The second process leaves alone what the first has written so far."""
     server.register()
     draft = create_leftover(server, json.dumps(fetch_credentials(server, sandbox)).encode())
@@ -175,7 +183,7 @@ def test_fail_of_a_process_that_runs(server: ServerHome, sandbox: Sandbox) -> No
     assert draft.exists()
 
 
-def test_success_rescued_elsewhere(
+def test_success_credentials_saved_elsewhere_are_used(
     server: ServerHome, sandbox: Sandbox, other_directory: Path
 ) -> None:
     """Used from there once the home directory can be written again, and removed there."""
@@ -206,7 +214,7 @@ def create_rescue_file(receipt: dict[str, Any], directory: Path) -> Path:
 
 
 @pytest.mark.parametrize("flaw", ["cut", "foreign", "open", "link"])
-def test_fail_rescued_file_that_is_not_ours(
+def test_fail_invalid_file_saved_elsewhere(
     server: ServerHome, sandbox: Sandbox, other_directory: Path, tmp_path: Path, flaw: str
 ) -> None:
     server.register()
@@ -227,7 +235,7 @@ def test_fail_rescued_file_that_is_not_ours(
     assert stat.S_ISLNK(path.lstat().st_mode) == (flaw == "link")
 
 
-def test_success_status_and_show_config_tell_of_them(
+def test_success_status_and_show_config_report_leftover_files(
     server: ServerHome, sandbox: Sandbox, settings: Any
 ) -> None:
     server.register()

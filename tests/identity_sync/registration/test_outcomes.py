@@ -62,7 +62,7 @@ def test_fail_expired(server: ServerHome, sandbox: Sandbox) -> None:
     assert caught.value.fix == "Run `scaiwave sync register` to start again."
 
 
-def test_fail_cancelled_there(server: ServerHome, sandbox: Sandbox) -> None:
+def test_fail_cancelled_in_scaikey(server: ServerHome, sandbox: Sandbox) -> None:
     request_id = server.register().request_id
     sandbox.registrations.decide(request_id, "CANCELLED")
     with pytest.raises(RegistrationClosed) as caught:
@@ -78,7 +78,7 @@ def test_fail_state_that_is_not_documented(server: ServerHome, sandbox: Sandbox)
     assert server.receipt.exists()
 
 
-def test_fail_scaikey_forgot_the_request(server: ServerHome, sandbox: Sandbox) -> None:
+def test_fail_request_is_unknown_to_scaikey(server: ServerHome, sandbox: Sandbox) -> None:
     request_id = server.register().request_id
     sandbox.registrations._requests.clear()
     with pytest.raises(UpstreamNotFound) as caught:
@@ -116,7 +116,7 @@ def test_success_cancel_dry_run_changes_nothing(server: ServerHome, sandbox: San
     assert server.receipt.exists()
 
 
-def test_fail_cancel_nothing(server: ServerHome) -> None:
+def test_fail_cancel_without_a_request(server: ServerHome) -> None:
     with pytest.raises(NoPendingRegistration) as caught:
         cancel_registration(operator=HOST_OPERATOR, config=server.config, now=NOW)
     assert caught.value.message == (f"No registration request is pending in {server.home}.")
@@ -134,14 +134,14 @@ def test_fail_cancel_after_the_decision(server: ServerHome, sandbox: Sandbox) ->
     assert server.receipt.exists()
 
 
-def test_success_restart_cancels_and_begins_again(server: ServerHome, sandbox: Sandbox) -> None:
+def test_success_restart_cancels_and_requests_again(server: ServerHome, sandbox: Sandbox) -> None:
     first = server.register().request_id
     second = server.register(restart=True).request_id
     assert sandbox.registrations.get(first).status == "CANCELLED"
     assert sandbox.registrations.get(second).status == "PENDING"
 
 
-def test_success_restart_gives_up_a_decided_request(server: ServerHome, sandbox: Sandbox) -> None:
+def test_success_restart_discards_a_decided_request(server: ServerHome, sandbox: Sandbox) -> None:
     first = server.register().request_id
     approve(sandbox, first)
     assert server.register(restart=True).outcome == "pending"
@@ -151,7 +151,7 @@ def test_success_restart_gives_up_a_decided_request(server: ServerHome, sandbox:
     ) in server.messages
 
 
-def test_fail_other_answers_than_the_pending_request(server: ServerHome) -> None:
+def test_fail_answers_differ_from_the_pending_request(server: ServerHome) -> None:
     server.register()
     with pytest.raises(RegistrationConflict) as caught:
         register(server.make_context(), flags=RegistrationFlags(name="other"))

@@ -86,7 +86,7 @@ def test_success_dry_run_sends_nothing(server: ServerHome, sandbox: Sandbox) -> 
     assert server.receipt.exists()
 
 
-def test_success_environment_that_beats_the_file_is_named(
+def test_success_overriding_environment_variables_are_named(
     server: ServerHome, sandbox: Sandbox
 ) -> None:
     sandbox.registrations.auto_approve = True

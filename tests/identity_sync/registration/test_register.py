@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 
-def test_success_whole_way(server: ServerHome, sandbox: Sandbox) -> None:
+def test_success_requested_approved_and_configured(server: ServerHome, sandbox: Sandbox) -> None:
     server.env_file.write_text("# mine\nSCAIWAVE_SERVER_NAME=chat.example.com\n")
     pending = server.register()
     assert (pending.outcome, pending.state) == ("pending", "PENDING")
@@ -68,7 +68,7 @@ def test_success_whole_way(server: ServerHome, sandbox: Sandbox) -> None:
     ]
 
 
-def test_success_again_does_nothing(server: ServerHome, sandbox: Sandbox) -> None:
+def test_success_repeated_changes_nothing(server: ServerHome, sandbox: Sandbox) -> None:
     approve(sandbox, server.register().request_id)
     server.resume()
     before = server.env_file.read_text()
@@ -111,7 +111,7 @@ def test_success_waiting_until_approved(
     assert "Waiting for approval in ScaiKey (0 s) …" in server.messages
 
 
-def test_success_waiting_outlasts_a_restart_of_scaikey(
+def test_success_waiting_continues_after_a_restart_of_scaikey(
     server: ServerHome, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("identity_sync.services.registration.poll.POLL_SECONDS", 0.05)

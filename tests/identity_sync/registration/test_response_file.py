@@ -73,7 +73,7 @@ def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return str(request.param)
 
 
-def test_success_in_the_file_at_once(path: Path, storage: str) -> None:
+def test_success_response_is_written_immediately(path: Path, storage: str) -> None:
     with ResponseFile(path, b"header") as file:
         receive(file, HEAD, BODY[:10], BODY[10:])
         header, response = split_header(path.read_bytes())
@@ -109,7 +109,7 @@ def test_success_response_that_is_too_long_is_cut(path: Path, storage: str) -> N
         assert file.credentials() == CREDENTIALS
 
 
-def test_success_replaces_what_a_killed_process_left(path: Path) -> None:
+def test_success_replaces_the_file_of_a_killed_process(path: Path) -> None:
     path.write_bytes(b"left" * 10)
     with ResponseFile(path, b"header"):
         assert path.read_bytes().startswith(b"header\n\0")

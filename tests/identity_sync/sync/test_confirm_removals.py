@@ -38,7 +38,7 @@ pytestmark = [
 CHANGED = "ScaiKey's list of users changed while it was read."
 
 
-def test_success_list_misses_somebody(scaikey: Sandbox) -> None:
+def test_success_person_missing_from_a_list_is_looked_up(scaikey: Sandbox) -> None:
     sync()
     age_rows()
     scaikey.faults.add("shift", path=USERS, query={"page": "2"}, rows=1)
@@ -52,7 +52,7 @@ def test_success_list_misses_somebody(scaikey: Sandbox) -> None:
     assert get_last_run().warnings == report.warnings
 
 
-def test_success_list_hides_somebody_whom_the_item_still_has(scaikey: Sandbox) -> None:
+def test_success_person_hidden_from_a_list_stays(scaikey: Sandbox) -> None:
     sync()
     person = list_people(scaikey)[-1]["id"]
     age_rows()
@@ -68,7 +68,7 @@ def test_success_list_hides_somebody_whom_the_item_still_has(scaikey: Sandbox) -
     assert count_rewritten_rows() == {}
 
 
-def test_success_deleted_by_id_counts_as_gone(scaikey: Sandbox) -> None:
+def test_success_person_deleted_by_look_up_is_removed(scaikey: Sandbox) -> None:
     sync()
     person = list_people(scaikey)[-1]["id"]
     hide_from_list(scaikey, person)
@@ -155,7 +155,7 @@ UNPROVEN: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("response", "reason"), UNPROVEN)
-def test_success_an_answer_that_proves_nothing_postpones(
+def test_success_inconclusive_look_up_postpones_the_removal(
     scaikey: Sandbox, response: dict[str, Any], reason: str
 ) -> None:
     """A person was removed, but ScaiKey's response to the look-up does not prove it."""
@@ -180,7 +180,7 @@ def test_success_an_answer_that_proves_nothing_postpones(
 @pytest.mark.parametrize(
     "scaikey_id", ["..", ".", "usr/../../x", "usr_a%2fb", "usr?x=1", "usr_ä b"]
 )
-def test_success_an_id_that_is_no_path_segment_is_postponed(
+def test_success_id_that_does_not_fit_into_a_path_is_postponed(
     scaikey: Sandbox, scaikey_id: str
 ) -> None:
     sync()
@@ -222,7 +222,7 @@ def test_success_the_budget_postpones_the_rest(
     }
 
 
-def test_success_people_of_a_tenant_that_is_gone_are_not_asked_for(scaikey: Sandbox) -> None:
+def test_success_people_of_a_removed_tenant_are_not_looked_up(scaikey: Sandbox) -> None:
     sync()
     tenant = min(
         scaikey.directory.tenants, key=lambda key: len(list_people_of_tenant(scaikey, key))

@@ -109,7 +109,7 @@ def make_impatient_client(config: Configuration) -> ScaiKeyClient:
         ),
     ],
 )
-def test_fail_answer(
+def test_fail_invalid_response(
     scaikey: Sandbox, fault: dict[str, Any], code: str, exit_code: int, message: str
 ) -> None:
     sync()
@@ -153,7 +153,9 @@ def test_fail_answer(
         ),
     ],
 )
-def test_fail_breaks(scaikey: Sandbox, fault: dict[str, Any], code: str, message: str) -> None:
+def test_fail_connection_breaks(
+    scaikey: Sandbox, fault: dict[str, Any], code: str, message: str
+) -> None:
     sync()
     scaikey.faults.add_json(fault)
 
@@ -190,7 +192,7 @@ def test_fail_wrong_secret(scaikey: Sandbox, settings: Settings) -> None:
     )
 
 
-def test_success_patience(scaikey: Sandbox) -> None:
+def test_success_waits_and_tries_again(scaikey: Sandbox) -> None:
     scaikey.faults.add("status", status=503, path=USERS, times=2)
     scaikey.faults.add(
         "status", status=429, headers={"Retry-After": "0"}, path=f"{ADMIN}/groups/", times=1
@@ -202,7 +204,7 @@ def test_success_patience(scaikey: Sandbox) -> None:
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_token_runs_out_in_the_middle(scaikey: Sandbox) -> None:
+def test_success_token_expires_during_the_run(scaikey: Sandbox) -> None:
     scaikey.faults.add("status", status=401, path=USERS, query={"page": "2"}, times=1)
     scaikey.faults.add("status", status=401, path=MEMBERS, nth=3)
 
@@ -210,7 +212,7 @@ def test_success_token_runs_out_in_the_middle(scaikey: Sandbox) -> None:
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_the_lock_is_let_go(scaikey: Sandbox) -> None:
+def test_success_the_lock_is_released_after_an_error(scaikey: Sandbox) -> None:
     scaikey.faults.add("not_json", path=USERS)
     assert_sync_fails(scaikey)
     assert sync().outcome == "applied"

@@ -304,7 +304,7 @@ is allowed, but not alone."""
         groups=ListBehaviour(replicas="parity", lagging=True, caps=(1,)),
     )
 )
-def test_success_small(scaikey: ScriptedScaiKey, story: Story) -> None:
+def test_success_small_directories(scaikey: ScriptedScaiKey, story: Story) -> None:
     for ending in assert_story(scaikey, story):
         event(f"a run ended with {ending}")
 
@@ -318,12 +318,12 @@ def test_success_small(scaikey: ScriptedScaiKey, story: Story) -> None:
 @example(LEAVING[2])
 @example(make_story(LARGE_SIZE, users=ListBehaviour(order="shuffle")))
 @example(make_story(LARGE_SIZE, users=ListBehaviour(replicas="parity", offset=0)))
-def test_success_large(scaikey: ScriptedScaiKey, story: Story) -> None:
+def test_success_large_directories(scaikey: ScriptedScaiKey, story: Story) -> None:
     for ending in assert_story(scaikey, story):
         event(f"a run ended with {ending}")
 
 
-def test_success_roles_of_two_who_change(scaikey: ScriptedScaiKey) -> None:
+def test_success_changed_roles_of_two_people(scaikey: ScriptedScaiKey) -> None:
     """Both are looked up by id, in a different order than they are listed."""
     directory = RemoteDirectory(Size(people=3))
     directory.lists["users"].keys = ["usr_3", "usr_2", "usr_1"]
@@ -364,7 +364,7 @@ REVERSIBLE = (
     replicas=st.sampled_from(REPLICAS),
     allowed=st.sampled_from((None, EVERYTHING)),
 )
-def test_success_old_rows(
+def test_success_lists_with_old_rows(
     scaikey: ScriptedScaiKey,
     size: Size,
     applied: list[DirectoryChange],
@@ -479,7 +479,7 @@ def assert_limited(before: set[Fact], remote: set[Fact], error: ScaiWaveError | 
 @example(Size(tenants=6, people=120), 0, ["tenants are removed"], 0.84, None)
 @example(Size(tenants=3, people=60), 0, ["groups are removed"], 0.5, None)
 @example(Size(tenants=2, people=30), 0, ["roles are emptied", "groups are removed"], 0.5, None)
-def test_success_mass_changes_meet_the_limit(
+def test_success_mass_changes_respect_the_removal_limit(
     scaikey: ScriptedScaiKey,
     size: Size,
     super_admins: int,

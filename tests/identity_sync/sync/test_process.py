@@ -49,7 +49,7 @@ def test_success_json(server: Server) -> None:
     assert len(server.rows("SELECT id FROM sw_sync_runs")) == 1
 
 
-def test_success_what_it_prints(server: Server, sandbox: Sandbox) -> None:
+def test_success_text_output(server: Server, sandbox: Sandbox) -> None:
     first = sync()
     assert (first.code, first.err) == (0, "")
     *_, last = first.out.splitlines()
@@ -71,27 +71,27 @@ def test_success_what_it_prints(server: Server, sandbox: Sandbox) -> None:
     assert plan.out.splitlines()[-1].startswith("Planned 1 change; none were applied; ")
 
 
-def test_success_a_reader_who_has_had_enough_does_not_end_the_run(server: Server) -> None:
+def test_success_a_closed_pipe_does_not_end_the_run(server: Server) -> None:
     line = f"'{SCRIPT[0]}' -c '{SCRIPT[2]}' sync -v 2 | head -n 1"
     subprocess.run(["sh", "-c", line], cwd=CHECKOUT, check=True, stdout=subprocess.DEVNULL)
     assert server.runs() == [("applied", "")]
 
 
-def test_success_a_sync_by_hand_needs_no_redis(server: Server) -> None:
+def test_success_manual_sync_needs_no_redis(server: Server) -> None:
     result = sync(SCAIWAVE_REDIS_URL="redis://127.0.0.1:1/0")
     assert (result.code, result.err) == (0, "")
     assert "redis" not in result.out.lower()
     assert server.runs() == [("applied", "")]
 
 
-def test_success_a_crontab_is_told_from_a_hand(server: Server) -> None:
+def test_success_scheduled_and_manual_runs_are_distinguished(server: Server) -> None:
     sync("--scheduled")
     sync()
     triggers = server.rows("SELECT trigger FROM sw_sync_runs ORDER BY started_at")
     assert triggers == [("cron",), ("manual",)]
 
 
-def test_fail_refused(server: Server, sandbox: Sandbox) -> None:
+def test_fail_over_the_removal_limit(server: Server, sandbox: Sandbox) -> None:
     sync()
     before = server.dump()
     for row in list_people(sandbox)[:40]:
@@ -111,7 +111,7 @@ def test_fail_refused(server: Server, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("number", ["-1", "many"])
 @pytest.mark.usefixtures("server")
-def test_fail_removals_that_are_no_number(number: str) -> None:
+def test_fail_allowed_removals_are_not_a_number(number: str) -> None:
     result = sync(f"--allow-removals={number}")
     assert (result.code, "[SW_USAGE]" in result.err) == (2, True)
 
@@ -180,7 +180,7 @@ def test_fail_killed(server: Server, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.only_on("postgresql")
-def test_fail_database_hangs_up(server: Server, sandbox: Sandbox) -> None:
+def test_fail_database_closes_the_connection(server: Server, sandbox: Sandbox) -> None:
     sync()
     before = server.dump()
     sandbox.directory.change_share(0.05)

@@ -220,7 +220,7 @@ def test_success_a_record_without_a_tenant_is_where_it_was(
     assert_nothing_lost(before)
 
 
-def test_success_a_tenant_that_is_only_spelled_differently(scaikey: Sandbox) -> None:
+def test_success_a_tenant_id_in_another_case_is_the_same_tenant(scaikey: Sandbox) -> None:
     sync()
     before = read_database()
     tenant = next(iter(scaikey.directory.tenants))
@@ -432,9 +432,7 @@ def test_success_a_list_that_omits_the_suspended(scaikey: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_success_somebody_moved_to_a_tenant_that_is_not_here(
-    scaikey: Sandbox, exists: bool
-) -> None:
+def test_success_person_moved_to_an_unknown_tenant(scaikey: Sandbox, exists: bool) -> None:
     """They leave the tenant that they are no longer in, if ScaiKey has the other one."""
     sync()
     before = read_database()

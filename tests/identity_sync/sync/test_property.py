@@ -153,7 +153,9 @@ def _swap_slugs(sandbox: Sandbox, first: str, second: str) -> None:
         max_size=20,
     )
 )
-def test_success_any_story(settings: Settings, story: list[tuple[str, int, int, str]]) -> None:
+def test_success_any_sequence_of_changes(
+    settings: Settings, story: list[tuple[str, int, int, str]]
+) -> None:
     sandbox = Sandbox(partners=2, tenants=3, people=24, groups=6)
     with sandbox, transaction.atomic():
         settings.CONFIG = make_config(sandbox)

@@ -54,7 +54,7 @@ def grant_manually(slug: str, person: str) -> None:
     )
 
 
-def test_success_first_run_brings_them(scaikey: Sandbox) -> None:
+def test_success_first_run_creates_grants(scaikey: Sandbox) -> None:
     anna, bert = pick_two_people(scaikey)
     scaikey.directory.set_roles(anna, ["editors", "tenant_admin"])
     scaikey.directory.set_roles(bert, ["Editors "])
@@ -93,7 +93,7 @@ def test_success_second_run_writes_nothing(scaikey: Sandbox) -> None:
     assert get_changes() == []
 
 
-def test_success_given_and_taken_later(scaikey: Sandbox) -> None:
+def test_success_grants_follow_scaikey(scaikey: Sandbox) -> None:
     anna, bert = pick_two_people(scaikey)
     scaikey.directory.set_roles(anna, ["editors"])
     sync()
@@ -116,7 +116,7 @@ def test_success_given_and_taken_later(scaikey: Sandbox) -> None:
     assert list_grants() == {(bert, "editors", "scaikey")}
 
 
-def test_success_told_nothing_takes_nothing(scaikey: Sandbox) -> None:
+def test_success_missing_roles_field_revokes_nothing(scaikey: Sandbox) -> None:
     anna, bert = pick_two_people(scaikey)
     for person in (anna, bert):
         scaikey.directory.set_roles(person, ["editors"])
@@ -128,7 +128,7 @@ def test_success_told_nothing_takes_nothing(scaikey: Sandbox) -> None:
     assert list_grants() == {(anna, "editors", "scaikey"), (bert, "editors", "scaikey")}
 
 
-def test_success_by_hand_is_never_touched(scaikey: Sandbox) -> None:
+def test_success_manual_grants_stay(scaikey: Sandbox) -> None:
     anna, bert = pick_two_people(scaikey)
     sync()
     grant_manually("editors", anna)
@@ -143,7 +143,7 @@ def test_success_by_hand_is_never_touched(scaikey: Sandbox) -> None:
     assert list_grants() == {(anna, "editors", "manual"), (bert, "tenant_admin", "manual")}
 
 
-def test_success_granted_by_hand_while_the_run_writes(
+def test_success_manual_grant_during_the_run_stays(
     scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The grant comes after planning, so it is not in the plan."""
@@ -164,7 +164,7 @@ def test_success_granted_by_hand_while_the_run_writes(
     assert list_grants() == {(anna, "editors", "manual"), (bert, "editors", "scaikey")}
 
 
-def test_success_taken_over_by_hand_outlives_scaikeys(scaikey: Sandbox) -> None:
+def test_success_manual_grant_outlives_that_of_scaikey(scaikey: Sandbox) -> None:
     anna, _ = pick_two_people(scaikey)
     scaikey.directory.set_roles(anna, ["editors"])
     sync()
@@ -201,7 +201,7 @@ def test_success_an_inconsistent_list_takes_what_the_look_up_confirms(scaikey: S
     assert list_grants() == {(anna, "auditors", "scaikey"), (bert, "editors", "scaikey")}
 
 
-def test_success_who_leaves_keeps_them_for_the_return(scaikey: Sandbox) -> None:
+def test_success_grants_of_a_removed_person_return_with_them(scaikey: Sandbox) -> None:
     anna, bert = pick_two_people(scaikey)
     scaikey.directory.set_roles(anna, ["editors"])
     sync()
@@ -221,7 +221,7 @@ def test_success_who_leaves_keeps_them_for_the_return(scaikey: Sandbox) -> None:
     assert [fields for _, action, _, fields, _ in get_changes() if action == "restore"] == ["roles"]
 
 
-def test_success_mover_holds_them_in_the_new_tenant(scaikey: Sandbox) -> None:
+def test_success_moved_person_has_the_grants_in_the_new_tenant(scaikey: Sandbox) -> None:
     source, target = scaikey.directory.tenants
     anna = list_people_of_tenant(scaikey, source)[0]["id"]
     scaikey.directory.set_roles(anna, ["editors"])
@@ -234,7 +234,7 @@ def test_success_mover_holds_them_in_the_new_tenant(scaikey: Sandbox) -> None:
     assert Role.objects.filter(slug="editors").count() == 2
 
 
-def test_success_what_is_no_slug_is_left_out_and_said(scaikey: Sandbox) -> None:
+def test_success_invalid_role_slug_is_skipped_and_reported(scaikey: Sandbox) -> None:
     anna, _ = pick_two_people(scaikey)
     names = ["Sales Team", "x", "a\nb", "編集者", "a b", "a  c", "editors", ""]
     scaikey.directory.set_roles(anna, names)
@@ -249,7 +249,7 @@ def test_success_what_is_no_slug_is_left_out_and_said(scaikey: Sandbox) -> None:
     assert get_last_run().warnings == report.warnings
 
 
-def test_success_dry_run_says_and_writes_nothing(scaikey: Sandbox) -> None:
+def test_success_dry_run_reports_changes_and_writes_nothing(scaikey: Sandbox) -> None:
     anna, _ = pick_two_people(scaikey)
     sync()
     scaikey.directory.set_roles(anna, ["editors"])
@@ -276,7 +276,7 @@ def test_success_one_tenant_only(scaikey: Sandbox) -> None:
     assert list_grants() == {(other, "editors", "scaikey")}
 
 
-def test_success_only_people_are_given_any(scaikey: Sandbox) -> None:
+def test_success_only_people_get_grants(scaikey: Sandbox) -> None:
     anna, _ = pick_two_people(scaikey)
     sync()
     Participant.objects.filter(scaikey_id=anna).update(participant_type="agent")
@@ -294,7 +294,7 @@ REPORTED_ROLES = st.none() | st.frozensets(st.sampled_from(["editors", "auditors
     then=st.tuples(REPORTED_ROLES, REPORTED_ROLES),
     manual=st.sampled_from(["", "editors"]),
 )
-def test_success_any_history(
+def test_success_any_sequence_of_roles(
     first: tuple[frozenset[str] | None, ...],
     then: tuple[frozenset[str] | None, ...],
     manual: str,

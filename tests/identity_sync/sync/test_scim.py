@@ -67,7 +67,7 @@ def find_largest_group(scaikey: Sandbox) -> tuple[str, str]:
     return group, next(row["user_id"] for row in list_members(scaikey, group) if row.get("user_id"))
 
 
-def test_success_a_request_a_tenant_instead_of_one_a_group(scaikey: Sandbox) -> None:
+def test_success_one_request_per_tenant_instead_of_one_per_group(scaikey: Sandbox) -> None:
     sync()
     assert read_database() == read_directory(scaikey)
     assert scaikey.requests.count(f"GET {MEMBERS}") == 0
@@ -111,7 +111,7 @@ def test_success_members_that_are_left_out_are_read_from_the_lists(scaikey: Sand
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_ids_of_another_world_are_not_taken(scaikey: Sandbox) -> None:
+def test_success_scim_ids_unknown_to_the_admin_api_are_ignored(scaikey: Sandbox) -> None:
     for tenant_id in scaikey.directory.tenants:
         groups = [group["id"] for group in list_groups(scaikey) if group["tenant_id"] == tenant_id]
         foreign = [{"id": group, "members": [{"value": f"scim-{group}"}]} for group in groups]
@@ -124,7 +124,7 @@ def test_success_ids_of_another_world_are_not_taken(scaikey: Sandbox) -> None:
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_a_list_that_leaves_somebody_out_ends_nothing(scaikey: Sandbox) -> None:
+def test_success_a_list_without_a_member_removes_nothing(scaikey: Sandbox) -> None:
     sync()
     _, person = find_largest_group(scaikey)
     omit_from_scim_lists(scaikey, person)
@@ -137,7 +137,7 @@ def test_success_a_list_that_leaves_somebody_out_ends_nothing(scaikey: Sandbox) 
     assert "that still exist" in report.warnings[0]
 
 
-def test_success_a_document_that_leaves_somebody_out_ends_nothing(scaikey: Sandbox) -> None:
+def test_success_a_document_without_a_member_removes_nothing(scaikey: Sandbox) -> None:
     """The list of members decides, if it can be read."""
     sync()
     group, person = find_largest_group(scaikey)
@@ -149,7 +149,7 @@ def test_success_a_document_that_leaves_somebody_out_ends_nothing(scaikey: Sandb
     assert count_rewritten_rows() == {}
 
 
-def test_success_a_list_that_is_not_whole_postpones(scaikey: Sandbox) -> None:
+def test_success_an_incomplete_list_postpones_removals(scaikey: Sandbox) -> None:
     sync()
     group, person = find_largest_group(scaikey)
     scaikey.directory.remove_member(group, user_id=person)

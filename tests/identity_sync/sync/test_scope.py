@@ -82,7 +82,7 @@ def test_success_partner_admin_syncs_its_tenant(scaikey: Sandbox, settings: Sett
     assert Participant.objects.get(display_name="Renamed").scaikey_id == person
 
 
-def test_fail_partner_admin_elsewhere(scaikey: Sandbox, settings: Settings) -> None:
+def test_fail_partner_admin_of_another_partner(scaikey: Sandbox, settings: Settings) -> None:
     sync()
     first, second = scaikey.directory.partners
     other_tenant = Tenant.objects.filter(partner__scaikey_id=second).first()
@@ -107,7 +107,7 @@ def test_fail_partner_admin_elsewhere(scaikey: Sandbox, settings: Settings) -> N
         OperatorRole.PLATFORM_READ,
     ],
 )
-def test_fail_full_sync_is_not_theirs(scaikey: Sandbox, role: OperatorRole) -> None:
+def test_fail_full_sync_is_not_allowed(scaikey: Sandbox, role: OperatorRole) -> None:
     operator = Operator("pia", role, partner_id="prt_1", tenant_id="tnt_1")
     with pytest.raises(InsufficientPermission) as caught:
         sync(operator=operator)
@@ -117,7 +117,7 @@ def test_fail_full_sync_is_not_theirs(scaikey: Sandbox, role: OperatorRole) -> N
 
 
 @pytest.mark.parametrize("role", [OperatorRole.TENANT_ADMIN, OperatorRole.PLATFORM_READ])
-def test_fail_one_tenant_is_not_theirs_either(scaikey: Sandbox, role: OperatorRole) -> None:
+def test_fail_sync_of_one_tenant_is_not_allowed(scaikey: Sandbox, role: OperatorRole) -> None:
     sync()
     tenant = next(iter(scaikey.directory.tenants))
     with pytest.raises(InsufficientPermission):
@@ -132,7 +132,7 @@ def test_fail_empty_tenant_is_not_everything(scaikey: Sandbox) -> None:
     assert scaikey.requests.total == 0
 
 
-def test_success_one_tenant_leaves_others_alone(scaikey: Sandbox) -> None:
+def test_success_sync_of_one_tenant_changes_no_other(scaikey: Sandbox) -> None:
     sync()
     first, second, *_ = scaikey.directory.tenants
     for tenant in (first, second):

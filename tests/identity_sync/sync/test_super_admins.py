@@ -66,7 +66,7 @@ def grant_super_admin(person: str) -> None:
     )
 
 
-def test_success_the_last_one_left(scaikey: Sandbox) -> None:
+def test_success_the_last_super_admin_was_removed(scaikey: Sandbox) -> None:
     anna, bert = pick_two_people(scaikey)
     assert sync().warnings == []
     for person in (anna, bert):
@@ -79,7 +79,7 @@ def test_success_the_last_one_left(scaikey: Sandbox) -> None:
     assert sync().warnings == []
 
 
-def test_success_scaikey_took_its_own_back(scaikey: Sandbox) -> None:
+def test_success_scaikey_revoked_the_last_super_admin(scaikey: Sandbox) -> None:
     anna, _ = pick_two_people(scaikey)
     scaikey.directory.set_roles(anna, ["super_admin"])
     assert sync().warnings == []
@@ -87,7 +87,7 @@ def test_success_scaikey_took_its_own_back(scaikey: Sandbox) -> None:
     assert_stopped()
 
 
-def test_success_their_tenant_was_suspended(scaikey: Sandbox) -> None:
+def test_success_the_tenant_of_the_last_super_admin_was_suspended(scaikey: Sandbox) -> None:
     anna, _ = pick_two_people(scaikey)
     sync()
     grant_super_admin(anna)
@@ -95,7 +95,7 @@ def test_success_their_tenant_was_suspended(scaikey: Sandbox) -> None:
     assert_stopped()
 
 
-def test_success_the_group_that_had_it_is_gone(scaikey: Sandbox) -> None:
+def test_success_the_group_with_the_last_super_admin_was_removed(scaikey: Sandbox) -> None:
     sync()
     group = GroupMembership.objects.filter(member_participant__scaikey_status="ACTIVE")[0].group
     grant_role(

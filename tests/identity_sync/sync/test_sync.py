@@ -49,7 +49,7 @@ def test_success_first_run(scaikey: Sandbox) -> None:
     assert list_temporary_tables() == []
 
 
-def test_success_first_run_of_a_tenant_is_told_as_counts(scaikey: Sandbox) -> None:
+def test_success_first_run_of_a_tenant_is_reported_as_counts(scaikey: Sandbox) -> None:
     sync()
     assert {kind for kind, *_ in get_changes()} == {"partners", "tenants"}
 
@@ -95,7 +95,7 @@ def test_success_fields_of_people(scaikey: Sandbox) -> None:
     assert not Participant.objects.get(scaikey_id=third).is_active
 
 
-def test_success_status_that_is_not_told_keeps_ours(scaikey: Sandbox) -> None:
+def test_success_missing_status_keeps_the_stored_one(scaikey: Sandbox) -> None:
     sync()
     tenant = next(iter(scaikey.directory.tenants))
     person = list_people_of_tenant(scaikey, tenant)[0]["id"]
@@ -110,7 +110,7 @@ def test_success_status_that_is_not_told_keeps_ours(scaikey: Sandbox) -> None:
     assert Participant.objects.get(scaikey_id=person).inactive_reason == "suspended in ScaiKey"
 
 
-def test_success_leaves_and_returns_as_the_same(scaikey: Sandbox) -> None:
+def test_success_returning_person_is_the_same_participant(scaikey: Sandbox) -> None:
     sync()
     tenant = next(iter(scaikey.directory.tenants))
     person = list_people_of_tenant(scaikey, tenant)[0]["id"]
@@ -146,7 +146,7 @@ def test_success_leaves_and_returns_as_the_same(scaikey: Sandbox) -> None:
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_moves_there_and_back(scaikey: Sandbox) -> None:
+def test_success_person_moves_to_another_tenant_and_back(scaikey: Sandbox) -> None:
     sync()
     source, target, *_ = scaikey.directory.tenants
     person = list_people_of_tenant(scaikey, source)[0]["id"]
@@ -172,7 +172,7 @@ def test_success_moves_there_and_back(scaikey: Sandbox) -> None:
     assert get_changed_counts(sync()) == {}
 
 
-def test_success_suspended_by_hand_stays_suspended(scaikey: Sandbox) -> None:
+def test_success_manually_suspended_person_stays_suspended(scaikey: Sandbox) -> None:
     sync()
     person = Participant.objects.first()
     assert person is not None
@@ -203,7 +203,7 @@ def test_success_tenants_swap_slugs(scaikey: Sandbox) -> None:
     assert get_changed_counts(sync()) == {}
 
 
-def test_success_slug_of_a_gone_tenant_is_taken(scaikey: Sandbox) -> None:
+def test_success_slug_of_a_removed_tenant_is_reused(scaikey: Sandbox) -> None:
     sync()
     removed = next(iter(scaikey.directory.tenants.values()))
     scaikey.directory.remove_tenant(removed["id"])
@@ -219,7 +219,7 @@ def test_success_slug_of_a_gone_tenant_is_taken(scaikey: Sandbox) -> None:
     assert get_changed_counts(sync()) == {}
 
 
-def test_success_partner_gone_and_tenant_moved(scaikey: Sandbox) -> None:
+def test_success_partner_removed_and_tenant_moved(scaikey: Sandbox) -> None:
     sync()
     first, second = scaikey.directory.partners
     for tenant in list(scaikey.directory.tenants.values()):
@@ -321,7 +321,7 @@ def test_success_group_moves_to_another_tenant(scaikey: Sandbox) -> None:
     }
 
 
-def test_success_others_are_never_touched(scaikey: Sandbox) -> None:
+def test_success_local_and_remote_participants_stay_unchanged(scaikey: Sandbox) -> None:
     from tests.tenants.factories import (
         add_members,
         make_group,
@@ -400,7 +400,7 @@ def test_success_local_id_after_a_tenant_is_linked_elsewhere(scaikey: Sandbox) -
     assert read_database() == read_directory(scaikey)
 
 
-def test_success_odd_values(scaikey: Sandbox) -> None:
+def test_success_unusual_values(scaikey: Sandbox) -> None:
     """Values that no column can store: long texts, and limits that mean unlimited."""
     tenant = next(iter(scaikey.directory.tenants))
     partner = next(iter(scaikey.directory.partners))
@@ -416,7 +416,7 @@ def test_success_odd_values(scaikey: Sandbox) -> None:
     assert get_changed_counts(sync()) == {}
 
 
-def test_success_the_run_is_kept(scaikey: Sandbox) -> None:
+def test_success_the_run_is_recorded(scaikey: Sandbox) -> None:
     report = sync()
     run = get_last_run()
     assert (run.pk, run.outcome, run.counts) == (report.run_id, "applied", report.counts())

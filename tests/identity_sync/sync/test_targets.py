@@ -62,7 +62,7 @@ def test_success_a_removed_person_leaves_the_groups(scaikey: Sandbox) -> None:
     assert get_changed_counts(sync()) == {}
 
 
-def test_success_a_lie_about_someone_who_exists(scaikey: Sandbox) -> None:
+def test_success_deletion_event_of_an_existing_person(scaikey: Sandbox) -> None:
     sync()
     scaikey.requests.reset()
     report = sync_records(("participants", list_people(scaikey)[0]["id"]))
@@ -73,7 +73,7 @@ def test_success_a_lie_about_someone_who_exists(scaikey: Sandbox) -> None:
     assert scaikey.requests.total <= 4
 
 
-def test_success_a_lie_about_someone_who_never_was(scaikey: Sandbox) -> None:
+def test_success_deletion_event_of_an_unknown_person(scaikey: Sandbox) -> None:
     sync()
     assert (
         get_changed_counts(sync_records(("participants", "usr_nobody"), ("groups", "grp_none")))
@@ -135,7 +135,7 @@ def test_success_a_moved_person(scaikey: Sandbox) -> None:
     assert get_changed_counts(sync()) == {}
 
 
-def test_success_a_removed_group_with_what_it_was_in(scaikey: Sandbox) -> None:
+def test_success_a_removed_group_and_the_groups_it_was_in(scaikey: Sandbox) -> None:
     groups = list_groups(scaikey)
     child = groups[0]
     parent = scaikey.directory.add_group(child["tenant_id"], name="Parent")
@@ -192,7 +192,7 @@ def test_success_a_new_tenant_is_named_as_new(scaikey: Sandbox) -> None:
     assert here.partner.scaikey_id == partner
 
 
-def test_success_other_rows_that_are_skipped_stay_so(scaikey: Sandbox) -> None:
+def test_success_other_skipped_rows_stay_skipped(scaikey: Sandbox) -> None:
     sync()
     person = list_people(scaikey)[0]["id"]
     scaikey.directory.remove_user(person)
@@ -203,7 +203,7 @@ def test_success_other_rows_that_are_skipped_stay_so(scaikey: Sandbox) -> None:
     assert SyncSkip.objects.get().runs == 1
 
 
-def test_success_what_proves_nothing_is_named(scaikey: Sandbox) -> None:
+def test_success_inconclusive_look_ups_are_named(scaikey: Sandbox) -> None:
     sync()
     one, two = (row["id"] for row in list_people(scaikey)[:2])
     scaikey.directory.remove_user(one)

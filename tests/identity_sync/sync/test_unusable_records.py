@@ -112,7 +112,7 @@ def test_success_long_names_of_few(scaikey: Sandbox, kind: str) -> None:
     assert sync().outcome == "applied"
 
 
-def test_success_a_slug_that_becomes_null_is_kept(scaikey: Sandbox) -> None:
+def test_success_a_slug_that_becomes_null_keeps_its_value(scaikey: Sandbox) -> None:
     sync()
     tenant = next(iter(scaikey.directory.tenants.values()))
     rows = [

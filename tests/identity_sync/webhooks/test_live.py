@@ -55,7 +55,7 @@ def slow(sandbox: Sandbox, seconds: float) -> Iterator[None]:
         sandbox.latency = 0.0
 
 
-def test_success_a_process_of_its_own_revokes_within_seconds(
+def test_success_background_process_revokes_within_seconds(
     live: LiveServer, sandbox: Sandbox
 ) -> None:
     person = suspend(sandbox)
@@ -76,7 +76,7 @@ def test_success_a_process_of_its_own_revokes_within_seconds(
 
 
 @pytest.mark.once
-def test_success_it_survives_the_death_of_the_web_server(
+def test_success_background_process_survives_the_web_server(
     live: LiveServer, sandbox: Sandbox
 ) -> None:
     person = suspend(sandbox)
@@ -89,7 +89,7 @@ def test_success_it_survives_the_death_of_the_web_server(
 
 @pytest.mark.once
 @pytest.mark.parametrize("by", ["the next delivery", "sync"])
-def test_success_nothing_is_lost_when_it_is_killed(
+def test_success_no_event_is_lost_when_the_process_is_killed(
     live: LiveServer, sandbox: Sandbox, by: str
 ) -> None:
     one, two = suspend(sandbox), suspend(sandbox)
@@ -169,7 +169,7 @@ def test_success_announced_by_the_sandbox_repeated_and_out_of_order(
 
 
 @pytest.mark.once
-def test_success_it_waits_for_a_full_sync(
+def test_success_process_waits_for_a_full_sync(
     live: LiveServer, synced: Server, sandbox: Sandbox
 ) -> None:
     with slow(sandbox, 0.3), synced.syncing() as process:
@@ -187,7 +187,7 @@ def test_success_it_waits_for_a_full_sync(
     ]
 
 
-def test_success_with_redis_a_job_does_it(
+def test_success_with_redis_a_job_handles_events(
     synced: Server,
     sandbox: Sandbox,
     home: Path,
@@ -211,7 +211,7 @@ def test_success_with_redis_a_job_does_it(
 
 
 @pytest.mark.once
-def test_success_without_the_redis_that_is_configured(
+def test_success_background_process_if_redis_is_down(
     synced: Server, sandbox: Sandbox, home: Path
 ) -> None:
     person = suspend(sandbox)
@@ -223,6 +223,6 @@ def test_success_without_the_redis_that_is_configured(
         ).read_text(encoding="utf-8")
 
 
-def test_success_by_hand_when_there_is_nothing_to_do(server: Server) -> None:
+def test_success_command_without_events(server: Server) -> None:
     process = subprocess.run([*MANAGE, "process_webhooks"], check=True, capture_output=True)
     assert (process.stdout, process.stderr) == (b"", b"")

@@ -88,7 +88,7 @@ def test_success_a_new_tenant_is_read_whole(scaikey: Sandbox) -> None:
     assert [run.tenant and run.tenant.slug for run in runs] == [None, "new"]
 
 
-def test_success_tried_again_until_scaikey_answers(scaikey: Sandbox, waits: list[float]) -> None:
+def test_success_retried_until_scaikey_responds(scaikey: Sandbox, waits: list[float]) -> None:
     person = list_people(scaikey)[0]["id"]
     scaikey.directory.suspend_user(person)
     path = f"/api/v1/admin/users/{person}"
@@ -102,7 +102,7 @@ def test_success_tried_again_until_scaikey_answers(scaikey: Sandbox, waits: list
     assert Participant.objects.get(scaikey_id=person).scaikey_status == "SUSPENDED"
 
 
-def test_fail_after_five_attempts_it_is_left_to_the_next_full_sync(scaikey: Sandbox) -> None:
+def test_fail_after_five_attempts_the_next_full_sync_takes_over(scaikey: Sandbox) -> None:
     one, two = (row["id"] for row in list_people(scaikey)[:2])
     for person in (one, two):
         scaikey.directory.suspend_user(person)
@@ -137,7 +137,7 @@ def test_fail_a_defect_stops_no_other_event(
     assert states() == [("failed", 5, "SW_INTERNAL"), ("handled", 1, "")]
 
 
-def test_fail_over_the_removal_limit_nothing_is_tried_again(scaikey: Sandbox) -> None:
+def test_fail_over_the_removal_limit_events_are_not_retried(scaikey: Sandbox) -> None:
     for row in list_people(scaikey)[:21]:
         scaikey.directory.remove_user(row["id"])
         store("user.deleted", row["id"])
@@ -188,7 +188,7 @@ def test_success_only_one_process_at_a_time(
     assert [state for state, _, _ in states()] == ["pending"]
 
 
-def test_success_looks_again_after_the_lock_is_released(
+def test_success_events_during_the_last_run_are_handled(
     scaikey: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An event that comes between the last look and the release is not left behind."""

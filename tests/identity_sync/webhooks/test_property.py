@@ -257,7 +257,7 @@ SIZE = Size(seed=4, partners=2, tenants=3, people=20, groups=5, members=5)
     ],
 )
 @example(size=SIZE, story=[Delivery(unfounded=5)])
-def test_success_however_they_arrive(
+def test_success_any_delivery_ends_in_sync(
     scaikey: ScriptedScaiKey, size: Size, story: list[Delivery]
 ) -> None:
     numbers = count()

@@ -42,7 +42,7 @@ class Pipe(io.RawIOBase):
 
 
 @pytest.mark.parametrize("name", [*ARCHIVES, *NAMES])
-def test_fail_hostile_archive(name: str) -> None:
+def test_fail_malformed_archive(name: str) -> None:
     hostile = {**ARCHIVES, **NAMES}[name]
     with pytest.raises(BundleError) as caught:
         validate(hostile.build())
@@ -59,7 +59,7 @@ def test_fail_larger_than_the_limit() -> None:
     assert caught.value.message == "The bundle decompresses to more than 0 MiB."
 
 
-def test_success_a_bomb_as_an_attachment_is_only_bytes() -> None:
+def test_success_zip_bomb_as_attachment_is_not_unpacked() -> None:
     """Attachments that are archives are not unpacked."""
     bomb = ARCHIVES["ZIP files in each other"].build()
     document = make_manifest(media=[make_media_row(bomb, "bomb.zip")])
@@ -70,7 +70,7 @@ def test_success_a_bomb_as_an_attachment_is_only_bytes() -> None:
 
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_success_what_python_writes(method: int, wide: bool) -> None:
+def test_success_archive_written_by_python(method: int, wide: bool) -> None:
     for file in (io.BytesIO(), Pipe()):
         with zipfile.ZipFile(file, "w", method) as archive:
             with archive.open("manifest.json", "w", force_zip64=wide) as entry:

@@ -89,7 +89,7 @@ def test_success_missing_media(reason: str) -> None:
         assert found.header.media[0].missing == reason
 
 
-def test_fail_hash_that_lies() -> None:
+def test_fail_wrong_hash() -> None:
     raw = make_bundle(DOCUMENT, ATTACHED)
     lie = make_zip(
         make_part("manifest.json", encode_manifest(DOCUMENT)),
@@ -103,7 +103,7 @@ def test_fail_hash_that_lies() -> None:
     validate(raw).close()
 
 
-def test_fail_media_that_is_not_there() -> None:
+def test_fail_media_without_an_entry() -> None:
     assert validate_and_fail(make_bundle(DOCUMENT)) == (
         BundleDamaged,
         f"Entry {NAME} is missing.",
@@ -111,7 +111,7 @@ def test_fail_media_that_is_not_there() -> None:
     )
 
 
-def test_fail_media_that_the_manifest_does_not_have() -> None:
+def test_fail_media_that_is_not_in_the_manifest() -> None:
     other = f"media/{HASH}/other.png"
     for document, name in ((make_manifest(), NAME), (DOCUMENT, other)):
         raw = make_bundle(document, (name.rpartition("/")[2], PHOTO))
@@ -122,7 +122,7 @@ def test_fail_media_that_the_manifest_does_not_have() -> None:
         )
 
 
-def test_fail_media_that_is_there_and_missing() -> None:
+def test_fail_media_with_an_entry_listed_as_missing() -> None:
     document = make_manifest(media=[make_media_row(PHOTO, missing="lost")])
     assert validate_and_fail(make_bundle(document, ATTACHED)) == (
         BundleDamaged,

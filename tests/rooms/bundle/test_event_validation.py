@@ -127,7 +127,7 @@ def test_fail_duplicate_keys_of_the_event(key: str) -> None:
         assert (decode_batch(twice), decode_each(twice)) == (None, None)
 
 
-def test_success_what_is_fast() -> None:
+def test_success_valid_events_take_the_fast_path() -> None:
     """Show that the other tests do test batches: this text is decoded as one."""
     nested = {"a": {"b": [1, 2.5, {"c": None}]}}
     events = [make_event(1, content=nested), make_event(2, content={})]
@@ -142,7 +142,7 @@ def test_success_what_is_fast() -> None:
 
 @pytest.mark.parametrize("text", ['{"json": "in a text"}', ":-)", " : ", "\\", '\\":', '":"'])
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
-def test_success_texts_that_look_like_keys_are_fast_too(
+def test_success_texts_that_look_like_keys_take_the_fast_path(
     text: str, separators: tuple[str, str]
 ) -> None:
     one = make_event(1, content={"body": text, "list": [text, text]})

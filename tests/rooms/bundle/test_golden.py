@@ -114,7 +114,7 @@ def test_success_signature() -> None:
         )
 
 
-def test_success_what_wrote_it_writes_the_same_today() -> None:
+def test_success_writing_it_again_gives_the_same_bytes() -> None:
     with zipfile.ZipFile(GOLDEN) as old, zipfile.ZipFile(io.BytesIO(make_golden())) as new:
         assert old.namelist() == new.namelist()
         assert all(old.read(name) == new.read(name) for name in old.namelist())

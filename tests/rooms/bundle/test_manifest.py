@@ -51,7 +51,7 @@ def test_fail_bad_manifest(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CONTENTS)
-def test_fail_content_that_json_has_not(name: str) -> None:
+def test_fail_content_that_json_cannot_express(name: str) -> None:
     raw, message = CONTENTS[name]
     mark = json.dumps("mark")
     document = make_manifest(make_event(1), make_event(2, content="mark"), make_event(3))
@@ -62,7 +62,7 @@ def test_fail_content_that_json_has_not(name: str) -> None:
         assert message in caught.value.message.replace(f"({make_uid(0x1002)}) ", "")
 
 
-def test_fail_says_which_event() -> None:
+def test_fail_error_names_the_event() -> None:
     with pytest.raises(BundleBadManifest) as caught:
         validate(
             make_manifest_bundle(
@@ -116,7 +116,7 @@ def test_fail_not_json(raw: bytes) -> None:
     assert caught.value.message == TEXTS[raw]
 
 
-def test_success_any_layout_says_the_same() -> None:
+def test_success_layout_does_not_matter() -> None:
     texts = ('{"json": "in a text"}' if number % 40 == 0 else "" for number in range(1, 2000))
     document = make_manifest(
         *[make_event(n, content={"n": n, "t": t}) for n, t in enumerate(texts, 1)]
@@ -146,7 +146,7 @@ def test_success_any_layout_says_the_same() -> None:
         ),
     ],
 )
-def test_fail_too_much_beside_the_events(
+def test_fail_manifest_without_events_is_too_large(
     limit: str, document: JSON, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 10 if limit == "_MAX_KEYS" else 1

@@ -16,7 +16,7 @@ def test_success_results_come_in_the_order_of_the_items() -> None:
     assert list(map_in_background(_twice, range(100))) == [2 * number for number in range(100)]
 
 
-def test_success_nothing_comes_of_nothing() -> None:
+def test_success_no_items_give_no_results() -> None:
     assert list(map_in_background(_twice, [])) == []
 
 
@@ -24,7 +24,7 @@ def test_success_a_single_item_needs_no_thread() -> None:
     assert list(map_in_background(lambda _: threading.get_ident(), [1])) == [threading.get_ident()]
 
 
-def test_success_an_item_is_made_while_the_one_before_is_worked_on() -> None:
+def test_success_an_item_is_produced_while_the_previous_one_is_processed() -> None:
     made = threading.Event()
 
     def items() -> Iterator[int]:
@@ -35,7 +35,7 @@ def test_success_an_item_is_made_while_the_one_before_is_worked_on() -> None:
     assert list(map_in_background(lambda item: item == 1 or made.wait(10), items())) == [True] * 3
 
 
-def test_fail_work_raises_what_it_raises_after_the_results_before() -> None:
+def test_fail_error_of_a_function_comes_after_the_previous_results() -> None:
     def work(item: int) -> int:
         return 6 // item
 
@@ -45,7 +45,7 @@ def test_fail_work_raises_what_it_raises_after_the_results_before() -> None:
         next(found)
 
 
-def test_fail_items_that_end_with_an_error_leave_no_thread() -> None:
+def test_fail_error_of_the_items_leaves_no_thread() -> None:
     def items() -> Iterator[int]:
         yield from (1, 2)
         raise OSError("gone")

@@ -62,12 +62,12 @@ def run(program: str, path: Path) -> str:
     ).stdout
 
 
-def test_success_memory_is_flat(tmp_path: Path) -> None:
+def test_success_memory_does_not_grow_with_the_bundle(tmp_path: Path) -> None:
     few, many = peak(tmp_path / "few.zip", 10_000), peak(tmp_path / "many.zip", 60_000)
     assert many < few * 1.1
 
 
-def test_success_no_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_success_no_temporary_file_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite takes the directory from a variable of its own."""
     monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -25,7 +25,7 @@ def raw(*events: dict[str, object], **changes: object) -> bytes:
     return make_manifest_bundle(encode_manifest(make_manifest(*events, **changes)))
 
 
-def test_success_references_that_are_there_stay() -> None:
+def test_success_references_to_existing_events_stay() -> None:
     events = [
         make_event(1),
         make_reply(2, to=1),
@@ -41,7 +41,7 @@ def test_success_reference_to_a_later_event() -> None:
     assert read_events(raw(make_reply(1, to=2), make_event(2)))[0].references_cut == 0
 
 
-def test_success_cut_when_the_bundle_is_a_window_or_when_told() -> None:
+def test_success_references_are_cut_in_a_window_or_on_request() -> None:
     events = [
         make_reply(1, to=90),
         make_reaction(2, to=91),
@@ -60,7 +60,7 @@ def test_success_cut_when_the_bundle_is_a_window_or_when_told() -> None:
         assert found[0].content == {"body": "reply 1"}
 
 
-def test_success_what_refers_to_stripped_events_is_cut_without_being_told() -> None:
+def test_success_references_to_stripped_events_are_always_cut() -> None:
     events = [
         make_event(1, event_type="swp.room.read_marker"),
         make_event(2, event_type="swp.sidekick.note"),
@@ -79,7 +79,7 @@ def test_success_what_refers_to_stripped_events_is_cut_without_being_told() -> N
     assert [one.content for one in found] == [{"body": "reply 4"}]
 
 
-def test_success_what_refers_to_what_was_cut_is_cut_too() -> None:
+def test_success_references_to_cut_events_are_cut() -> None:
     """A chain as long as the room: each redaction redacts the one before it."""
     chain = [make_reaction(number, to=number - 1, kind=REDACTION) for number in range(2, 3000)]
     events = [make_event(1, event_type="swp.room.read_marker"), *chain, make_reply(3001, to=2999)]
@@ -129,7 +129,7 @@ def test_success_many_events_are_cut_where_they_should_be() -> None:
     assert [one.id for one in found] == expected
 
 
-def test_success_what_ends_in_the_middle_ends_without_a_word(
+def test_success_reader_that_stops_early_gets_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An import that is interrupted lets go of the bundle before it lets go of its events."""

@@ -15,7 +15,7 @@ def test_success_numbers_that_64_bits_or_a_double_hold(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 12_345_678_901_234_567_890, 10**309])
-def test_fail_integers_that_neither_holds(number: int) -> None:
+def test_fail_integers_that_are_too_large(number: int) -> None:
     with pytest.raises(StrictJSONError, match=r"^has an integer of more than 64 bits$"):
         loads(str(number).encode())
 

@@ -43,13 +43,13 @@ def read(data: bytes) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_success_what_goes_in_comes_out(stored: bool) -> None:
+def test_success_entries_are_read_back(stored: bool) -> None:
     data = write_zip({name: [content] for name, content in ENTRIES.items()}, stored=stored)
     assert read(data) == ENTRIES
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_success_what_goes_in_comes_out_of_a_pipe(stored: bool) -> None:
+def test_success_entries_are_read_back_from_a_pipe(stored: bool) -> None:
     data = write_zip({name: [content] for name, content in ENTRIES.items()}, stored=stored)
     assert dict(as_it_comes(BytesIO(data))) == ENTRIES
 
@@ -91,7 +91,7 @@ def test_success_stored_blocks_of_any_size(size: int) -> None:
     assert read(write_zip({"a": [b"x" * size]}, stored=True)) == {"a": b"x" * size}
 
 
-def test_success_nothing_shrinks_so_far_that_it_looks_like_a_bomb() -> None:
+def test_success_compression_ratio_stays_below_the_limit_of_readers() -> None:
     """Text that repeats itself is stored; what is around it, and refers to it, is deflated."""
     dull, lively = b"x" * 2**20, b"".join(b'{"id": "%064d"}' % number for number in range(9_999))
     chunks = [lively, dull, dull[:7], lively, dull, b"x", lively + dull]
@@ -102,7 +102,7 @@ def test_success_nothing_shrinks_so_far_that_it_looks_like_a_bomb() -> None:
     assert len(dull) * 3 < 200 * len(dull_data)
 
 
-def test_success_more_entries_than_the_old_record_counts() -> None:
+def test_success_more_entries_than_zip32_can_count() -> None:
     names = [f"media/{number}" for number in range(65_600)]
     with zipfile.ZipFile(BytesIO(write_zip({name: [] for name in names}, stored=True))) as archive:
         assert archive.namelist() == names
@@ -132,7 +132,7 @@ def test_success_other_programs(command: tuple[str, ...], tmp_path: Path) -> Non
     assert "warning" not in ended.stdout.lower()
 
 
-def test_fail_without_its_end_it_is_no_archive() -> None:
+def test_fail_truncated_archive_is_invalid() -> None:
     data = write_zip({name: [content] for name, content in ENTRIES.items()})
     for length in range(0, len(data), len(data) // 50):
         with pytest.raises(zipfile.BadZipFile):

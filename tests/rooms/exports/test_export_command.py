@@ -35,7 +35,7 @@ def test_success_to_stdout() -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_success_quiet_says_nothing() -> None:
+def test_success_quiet_prints_nothing() -> None:
     with start_export(*EXPORT, "--quiet", "--since", "2030-01-01") as process:
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
@@ -76,7 +76,7 @@ def test_success_all(tmp_path: Path) -> None:
     assert (document["kept"], document["exported"], document["failed"]) == (1, 0, 0)
 
 
-def test_fail_all_when_one_failed(server: Server, tmp_path: Path) -> None:
+def test_fail_all_if_one_room_failed(server: Server, tmp_path: Path) -> None:
     """Its attachment has other bytes than it should."""
     tenant, room, now = server.key(TENANT), server.key(ROOM), f"'{NOW}'"
     media, digest = room, "0" * 64

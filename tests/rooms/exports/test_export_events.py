@@ -70,7 +70,7 @@ def test_success_events() -> None:
     }
 
 
-def test_success_content_is_carried_untouched() -> None:
+def test_success_content_is_exported_unchanged() -> None:
     room = make_room()
     for number, content in enumerate(CONTENTS):
         row_factories.make_event(room, number + 1, content=content, original_content=content)
@@ -93,7 +93,7 @@ VALUES = st.recursive(
 
 @hypothesis.settings(max_examples=15)
 @hypothesis.given(st.lists(st.dictionaries(TEXTS, VALUES, max_size=4), min_size=1, max_size=20))
-def test_success_any_content_is_carried_untouched(contents: list[dict[str, Any]]) -> None:
+def test_success_any_content_is_exported_unchanged(contents: list[dict[str, Any]]) -> None:
     made = Room.objects.first() or make_room()
     Event.objects.all().delete()
     for number, content in enumerate(contents):

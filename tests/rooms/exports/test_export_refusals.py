@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
         ({"is_federated": True}, "it is federated"),
     ],
 )
-def test_fail_rooms_that_stay(fields: dict[str, Any], reason: str) -> None:
+def test_fail_rooms_that_cannot_be_exported(fields: dict[str, Any], reason: str) -> None:
     room = make_room(**fields)
     with pytest.raises(ExportRefused) as caught:
         export_bundle(room)
@@ -47,7 +47,7 @@ def test_fail_outside_the_scope_it_does_not_exist() -> None:
     assert not AuditEntry.objects.exists()
 
 
-def test_fail_operator_who_may_not() -> None:
+def test_fail_not_allowed() -> None:
     with pytest.raises(InsufficientPermission):
         export_bundle(make_room(), operator=READ_ONLY_OPERATOR)
 

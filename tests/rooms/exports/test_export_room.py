@@ -36,7 +36,7 @@ from tests.tenants.factories import NOW
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_success_a_room_whole() -> None:
+def test_success_complete_room() -> None:
     room = make_room(
         name='The "Lobby" \\',
         topic="Alles\nMögliche",
@@ -113,7 +113,7 @@ def test_success_signed_by_the_servers_key() -> None:
     assert list(bundle.result.sentences())[-1] == "Signed with key kid."
 
 
-def test_success_readable_by_whoever_imports() -> None:
+def test_success_bundle_is_read_by_an_import() -> None:
     room = make_room()
     for number, content in enumerate(CONTENTS):
         row_factories.make_event(room, number + 1, content={**content, "_imported_sender": None})
@@ -125,7 +125,7 @@ def test_success_readable_by_whoever_imports() -> None:
         assert checked.signature is not None
 
 
-def test_success_readable_however_dull() -> None:
+def test_success_bundle_of_repetitive_messages_is_readable() -> None:
     """Messages that would be packed to a four-hundredth are not taken for a bomb."""
     room = make_room()
     for number in range(40):
@@ -135,7 +135,7 @@ def test_success_readable_however_dull() -> None:
         assert len(list(checked.iter_events())) == 40
 
 
-def test_success_readable_however_old() -> None:
+def test_success_bundle_with_old_times_is_readable() -> None:
     """A room that was imported may be of any time that a bundle can tell."""
     ancient = datetime(1, 2, 3, 4, 5, 6, 7, tzinfo=UTC)
     room = make_room(created_at=ancient)
@@ -197,7 +197,7 @@ def test_success_closed_early_leaves_the_connection_as_it_was() -> None:
     assert len(export_bundle(room).events) == 31
 
 
-def test_success_what_is_told() -> None:
+def test_success_result_sentences() -> None:
     room = make_room(name="Lobby")
     row_factories.make_event(room, 1)
     told = list(export_bundle(room).result.sentences())

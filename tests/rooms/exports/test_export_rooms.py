@@ -83,7 +83,7 @@ def test_success_each_into_its_file(tenant: Tenant, directory: Path) -> None:
     assert AuditEntry.objects.filter(action="export-room").count() == 2
 
 
-def test_success_again_keeps_what_is_there(tenant: Tenant, directory: Path) -> None:
+def test_success_repeated_keeps_existing_files(tenant: Tenant, directory: Path) -> None:
     kept, missing, cut, other = (make_room(tenant) for _ in range(4))
     attach_media(kept, b"bytes", "a.png", "b.png")
     export_all(directory)
@@ -100,7 +100,7 @@ def test_success_again_keeps_what_is_there(tenant: Tenant, directory: Path) -> N
     assert AuditEntry.objects.count() == 7
 
 
-def test_success_damaged_ones_are_made_again(tenant: Tenant, directory: Path) -> None:
+def test_success_damaged_bundles_are_exported_again(tenant: Tenant, directory: Path) -> None:
     """By one bit, in the events, in an attachment, or in what is said of both."""
     room = make_room(tenant)
     row_factories.make_event(room, 1, content={"body": "".join(map(str, range(3_000)))})
@@ -117,9 +117,7 @@ def test_success_damaged_ones_are_made_again(tenant: Tenant, directory: Path) ->
         assert outcomes(export_all(directory)) == ["kept"]
 
 
-def test_success_what_the_store_had_lost_is_fetched_when_it_is_back(
-    tenant: Tenant, directory: Path
-) -> None:
+def test_success_missing_media_is_exported_once_it_is_back(tenant: Tenant, directory: Path) -> None:
     photo = attach_media(make_room(tenant), b"bytes", stored=False)
     assert [row["missing_media"] for row in export_all(directory).rooms] == [1]
     assert outcomes(export_all(directory)) == ["kept"]
@@ -145,7 +143,9 @@ def test_success_another_window_or_other_media_is_another_bundle(
         assert outcomes(export_all(directory, **changes)) == ["kept"]
 
 
-def test_success_refused_ones_are_named_and_hold_up_nobody(tenant: Tenant, directory: Path) -> None:
+def test_success_refused_rooms_are_named_and_do_not_stop_others(
+    tenant: Tenant, directory: Path
+) -> None:
     bridge = make_room(tenant, name="IRC", room_type="bridge")
     make_room(tenant)
     exported = export_all(directory)
@@ -155,7 +155,7 @@ def test_success_refused_ones_are_named_and_hold_up_nobody(tenant: Tenant, direc
     assert not (directory / f"{bridge.pk}.zip").exists()
 
 
-def test_fail_one_does_not_stop_the_rest(tenant: Tenant, directory: Path) -> None:
+def test_fail_a_failed_room_does_not_stop_the_rest(tenant: Tenant, directory: Path) -> None:
     damaged, whole = make_room(tenant), make_room(tenant)
     photo = attach_media(damaged, b"bytes")
     Path(default_storage.path(photo.storage_name)).write_bytes(b"other")
@@ -169,7 +169,7 @@ def test_fail_one_does_not_stop_the_rest(tenant: Tenant, directory: Path) -> Non
     assert outcomes(export_all(directory)) == ["exported", "kept"]
 
 
-def test_success_drafts_of_killed_runs_are_removed(tenant: Tenant, directory: Path) -> None:
+def test_success_drafts_of_killed_processes_are_removed(tenant: Tenant, directory: Path) -> None:
     room = make_room(tenant)
     (directory / f".{room.pk}.zip.0123456789abcdef.draft").write_bytes(b"half")
     foreign = directory / ".notes.zip.0123456789abcdef.draft"
@@ -198,20 +198,20 @@ def test_fail_two_at_once(tenant: Tenant, directory: Path) -> None:
     assert outcomes(export_all(directory)) == ["kept"]
 
 
-def test_success_the_folder_is_made_for_its_owner_alone(tenant: Tenant, tmp_path: Path) -> None:
+def test_success_the_directory_is_created_private(tenant: Tenant, tmp_path: Path) -> None:
     export_all(tmp_path / "new")
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("name", ["no/such", "file", "file/below"])
-def test_fail_no_folder(name: str, tenant: Tenant, tmp_path: Path) -> None:
+def test_fail_no_directory(name: str, tenant: Tenant, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError) as caught:
         export_all(tmp_path / name)
     assert caught.value.message == f"{tmp_path / name} is not a directory and can't be created."
 
 
-def test_fail_who_may_not(tenant: Tenant, directory: Path) -> None:
+def test_fail_not_allowed(tenant: Tenant, directory: Path) -> None:
     other = row_factories.make_tenant("other", scaikey_tenant_id="tnt_other")
     with pytest.raises(TenantNotFound):
         export_all(directory, operator=make_tenant_admin(other))

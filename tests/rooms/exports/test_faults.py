@@ -137,7 +137,7 @@ def test_fail_signal_in_a_pipe(number: signal.Signals, code: int, name: str) -> 
 
 
 @pytest.mark.only_on("postgresql")
-def test_fail_database_hangs_up(server: Server) -> None:
+def test_fail_database_closes_the_connection(server: Server) -> None:
     with start_export() as process:
         assert process.stdout is not None
         begun = process.stdout.read(1000)
@@ -196,7 +196,7 @@ def test_fail_database_is_damaged_in_the_middle(server: Server) -> None:
     assert not is_zip(out)
 
 
-def test_success_one_moment_while_others_write(server: Server) -> None:
+def test_success_one_snapshot_during_other_writes(server: Server) -> None:
     """Events that are added while it runs are in none of its parts, or the counts would differ."""
     with start_export() as process:
         assert process.stdout is not None

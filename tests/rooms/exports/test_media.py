@@ -39,7 +39,7 @@ def failing(room: Room) -> tuple[ExportDamaged, bytes]:
     return caught.value, stream.getvalue()
 
 
-def test_success_bytes_once_under_the_first_of_their_names() -> None:
+def test_success_bytes_are_exported_once_under_the_first_name() -> None:
     room = make_room()
     photo = attach_media(room, CONTENT, "photo.png", "again/../photo.png", mime_type="image/png")
     empty = attach_media(room, b"", ".hidden")
@@ -83,7 +83,7 @@ def test_success_bytes_once_under_the_first_of_their_names() -> None:
             assert file.read() == CONTENT
 
 
-def test_success_missing_ones_are_named_with_their_reason() -> None:
+def test_success_missing_media_is_listed_with_the_reason() -> None:
     room = make_room()
     attach_media(room, b"whole")
     attach_media(room, b"infected", stored=False, scan_status="infected")
@@ -118,7 +118,7 @@ def test_success_missing_ones_are_named_with_their_reason() -> None:
     }
 
 
-def test_success_left_out() -> None:
+def test_success_without_media() -> None:
     room = make_room()
     attach_media(room, CONTENT)
     attach_media(room, b"lost", stored=False)
@@ -144,7 +144,7 @@ def test_fail_other_bytes_than_their_hash_says() -> None:
     assert not is_zip(written)
 
 
-def test_fail_gone_after_it_was_seen() -> None:
+def test_fail_media_is_deleted_during_the_export() -> None:
     """Deleted, and so on, between the manifest and its own turn."""
     room = make_room()
     photo = attach_media(room, CONTENT)
@@ -159,7 +159,7 @@ def test_fail_gone_after_it_was_seen() -> None:
     )
 
 
-def test_fail_store_that_can_not_be_read() -> None:
+def test_fail_store_cannot_be_read() -> None:
     """A directory in the place of the file: it exists with the right size, but isn't a file."""
     room = make_room()
     photo = attach_media(room, b"", stored=False)
@@ -173,7 +173,7 @@ def test_fail_store_that_can_not_be_read() -> None:
     assert not is_zip(written)
 
 
-def test_fail_store_that_can_not_be_asked(settings: Settings, tmp_path: Path) -> None:
+def test_fail_store_cannot_be_queried(settings: Settings, tmp_path: Path) -> None:
     room = make_room()
     photo = attach_media(room, CONTENT, stored=False)
     loop = tmp_path / "loop"
@@ -186,7 +186,7 @@ def test_fail_store_that_can_not_be_asked(settings: Settings, tmp_path: Path) ->
     assert not is_zip(written)
 
 
-def test_success_a_file_that_is_saved_later_is_there_the_next_time() -> None:
+def test_success_media_saved_later_is_exported_the_next_time() -> None:
     room = make_room()
     photo = attach_media(room, CONTENT, stored=False)
     assert export_bundle(room).manifest["media"][0]["missing"] == "lost"

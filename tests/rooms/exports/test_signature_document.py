@@ -59,6 +59,6 @@ def test_success_without_a_key() -> None:
     assert len(document["entries"]) == 1
 
 
-def test_success_a_name_that_looks_like_the_place_of_the_entries() -> None:
+def test_success_room_name_that_looks_like_the_entries() -> None:
     document = json.loads(encode_document(Key('","entries":[],"x":"'), 'a","entries":[', "b"))
     assert [entry["name"] for entry in document["entries"]] == ['a","entries":[', "b"]

@@ -39,7 +39,7 @@ def assert_unchanged(target: Path) -> None:
     assert target.read_bytes() == b"old"
 
 
-def test_success_private_and_whole(tmp_path: Path) -> None:
+def test_success_file_is_private_and_complete(tmp_path: Path) -> None:
     room, target = make_room(), tmp_path / "room.zip"
     result = write_to_file(prepare_export(room), target)
     assert target.read_bytes() == export_bundle(room).data
@@ -58,13 +58,13 @@ def test_success_replaces_a_file_at_the_end(tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o600
 
 
-def test_success_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_success_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_to_file(start_fake_export(), Path("room.zip"))
     assert Path("room.zip").read_bytes() == b"new"
 
 
-def test_fail_refused_leaves_the_old_file(tmp_path: Path) -> None:
+def test_fail_refusal_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "room.zip"
     target.write_bytes(b"old")
     with pytest.raises(ExportRefused):
@@ -73,7 +73,7 @@ def test_fail_refused_leaves_the_old_file(tmp_path: Path) -> None:
     assert target.read_bytes() == b"old"
 
 
-def test_fail_targets_that_can_not_be_written(tmp_path: Path) -> None:
+def test_fail_target_cannot_be_written(tmp_path: Path) -> None:
     pipe, long = tmp_path / "pipe", tmp_path / ("x" * 250)
     os.mkfifo(pipe)
     for target, message in (

@@ -65,7 +65,7 @@ def test_success_document() -> None:
         "٢٠٢٦-11-24",
     ],
 )
-def test_fail_no_time(text: str) -> None:
+def test_fail_invalid_time(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_time_window(None, text)
     assert (
@@ -74,7 +74,7 @@ def test_fail_no_time(text: str) -> None:
     )
 
 
-def test_fail_nothing_between() -> None:
+def test_fail_empty_window() -> None:
     with pytest.raises(UsageError) as caught:
         parse_time_window("2026-11-24", "2026-11-24T00:00:00Z")
     assert caught.value.message == (

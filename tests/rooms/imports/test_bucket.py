@@ -56,7 +56,7 @@ def test_fail_import(
     assert default_storage.exists(Media.objects.get().storage_name)
 
 
-def test_fail_what_is_here_can_not_be_asked_for(
+def test_fail_stored_media_cannot_be_queried(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     home = make_home()

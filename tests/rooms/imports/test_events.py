@@ -69,7 +69,7 @@ def test_success_progress(room: Room) -> None:
     assert told == [(0, 2501), (1000, 2501), (2000, 2501), (2501, 2501)]
 
 
-def test_fail_position_that_somebody_else_has_taken(room: Room) -> None:
+def test_fail_position_is_taken(room: Room) -> None:
     row_factories.make_event(room, 12)
     events = [make_event(number, content={SAID: None}) for number in range(1, 6)]
     with pytest.raises(DatabaseBusy) as caught, transaction.atomic():

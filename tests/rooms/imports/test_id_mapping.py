@@ -43,7 +43,7 @@ def test_success_new_ids_keep_the_time_of_old_ones() -> None:
     assert len(set(news)) == len(olds)
 
 
-def test_success_new_ids_keep_nothing_of_what_is_no_time() -> None:
+def test_success_new_ids_of_ids_without_a_time_are_random() -> None:
     news = [IdMapper(ROOM)(f"00000000-0000-4000-8000-{number:012x}") for number in range(500)]
     assert len({new[:8] for new in news}) == len(news)
 
@@ -72,7 +72,7 @@ def rewritten(
         ("swp.room.redaction", "event_id"),
     ],
 )
-def test_success_references_follow(event_type: str, key: str) -> None:
+def test_success_references_are_mapped(event_type: str, key: str) -> None:
     old = str(new_id())
     content, original = rewritten({key: old}, event_type, {key: old})
     assert content[key] == IdMapper(ROOM)(old)
@@ -84,7 +84,7 @@ def test_success_references_of_other_types_stay() -> None:
     assert rewritten(content, "com.example.poll")[0] == {**content, IMPORTED_SENDER: ANNA}
 
 
-def test_success_media_here_keeps_working_and_other_media_leads_nowhere() -> None:
+def test_success_stored_media_is_mapped_and_other_media_is_not() -> None:
     (known, here), unknown = next(iter(HERE.items())), str(uuid4())
     content, _ = rewritten({"media_id": known, "thumbnail_id": unknown})
     assert content["media_id"] == here
@@ -94,19 +94,19 @@ def test_success_media_here_keeps_working_and_other_media_leads_nowhere() -> Non
 @pytest.mark.parametrize(
     "value", [None, "", "cat.png", 7, ["x"], {"id": "x"}, "BF1A336E-A15E-4518-9437-E1E22A814A75"]
 )
-def test_success_what_is_no_id_stays(value: Any) -> None:
+def test_success_values_that_are_not_ids_stay(value: Any) -> None:
     given_content = {"media_id": value, "reply_to_event_id": value}
     content, original = rewritten(given_content, original=given_content)
     assert content == {**given_content, IMPORTED_SENDER: ANNA}
     assert original == given_content
 
 
-def test_success_imported_sender_that_is_there_stays() -> None:
+def test_success_existing_imported_sender_stays() -> None:
     before = {"body": "x", IMPORTED_SENDER: {"display_name": "Someone", "more": [1]}}
     assert rewritten(before) == (before, None)
 
 
-def test_success_what_stands_in_every_event_is_short() -> None:
+def test_success_the_added_sender_is_short() -> None:
     """A sender of a mebibyte would make a bundle of thousand events a gibibyte of rows."""
     long = dict.fromkeys(ANNA, "x" * 2**20)
     event = SimpleNamespace(

@@ -112,7 +112,7 @@ def test_success_events(home: ImportTargetRows) -> None:
 
 
 @pytest.mark.only_on("sqlite")
-def test_success_events_are_kept_as_django_keeps_them(home: ImportTargetRows) -> None:
+def test_success_events_are_stored_as_django_stores_them(home: ImportTargetRows) -> None:
     """Else lookups by time, id or content would find only some rows."""
     changed = {
         "created_at": "2026-01-02T03:04:06.000007Z",
@@ -139,7 +139,7 @@ def test_success_positions_follow_those_of_the_tenant(home: ImportTargetRows) ->
     assert StreamCounter.objects.get().last_position == 503
 
 
-def test_success_references_lead_to_the_new_events(home: ImportTargetRows) -> None:
+def test_success_references_point_to_the_new_events(home: ImportTargetRows) -> None:
     reply = make_event(2, content={"body": "Yes", "reply_to_event_id": make_event_id(1)})
     emoji = {"event_id": make_event_id(2), "sender_id": ANNA, "emoji": "🎉"}
     reaction = make_event(3, event_type="swp.room.reaction", content=emoji)
@@ -223,7 +223,7 @@ def test_success_dm_becomes_a_group_and_an_archived_room_is_open(home: ImportTar
         (START_TEXT, END_TEXT, f"since {START_TEXT} and before {END_TEXT}"),
     ],
 )
-def test_success_a_part_of_a_room_is_told(
+def test_success_a_partial_room_is_reported(
     home: ImportTargetRows, since: str | None, until: str | None, bounds: str
 ) -> None:
     result = import_bundle(home, Bundle([make_event(1)], window=TimeWindow(since, until)))
@@ -241,7 +241,7 @@ def test_success_twice_makes_two_rooms(home: ImportTargetRows) -> None:
     assert contents(first) == contents(second)
 
 
-def test_success_remembered_and_audited(home: ImportTargetRows) -> None:
+def test_success_recorded_and_audited(home: ImportTargetRows) -> None:
     room = import_as_room(home, Bundle([make_event(1)]))
     source = RoomImport.objects.get(room=room)
     assert (source.source_room_id, source.source_server_name) == (ROOM, "old.example")
@@ -260,7 +260,7 @@ def test_success_remembered_and_audited(home: ImportTargetRows) -> None:
     }
 
 
-def test_success_from_what_can_be_read_only_once(home: ImportTargetRows) -> None:
+def test_success_from_a_stream_that_can_be_read_only_once(home: ImportTargetRows) -> None:
     class Pipe(BytesIO):
         def seekable(self) -> bool:
             return False
@@ -285,14 +285,14 @@ def test_success_dry_run_writes_nothing(home: ImportTargetRows, media_root: Any)
     assert not media_root.exists()
 
 
-def test_success_what_killed_ones_left_is_taken_away_before(home: ImportTargetRows) -> None:
+def test_success_intents_of_killed_imports_are_removed_first(home: ImportTargetRows) -> None:
     other = row_factories.make_tenant("other")
     ImportIntent.objects.create(tenant=other, hashes=[], operator="root", started_at=NOW)
     import_bundle(home, Bundle())
     assert not ImportIntent.objects.exists()
 
 
-def test_success_what_it_says(home: ImportTargetRows) -> None:
+def test_success_result_sentences(home: ImportTargetRows) -> None:
     result = import_bundle(home, Bundle([make_event(1)]))
     assert result.sentence == "Imported room 'Launch' into workspace main."
     assert result.document() == {

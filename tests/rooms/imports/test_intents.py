@@ -72,7 +72,7 @@ def fails(tenant: Tenant, hashes: Collection[str], last: Callable[[], object]) -
         raise Failed
 
 
-def test_success_told_while_it_lasts(acme: Tenant) -> None:
+def test_success_intent_exists_during_the_import(acme: Tenant) -> None:
     with import_intent([TWO, ONE], operator=HOST_OPERATOR, tenant=acme, now=NOW) as intent:
         kept = ImportIntent.objects.get()
         assert (kept, kept.hashes, kept.operator) == (intent, sorted([ONE, TWO]), "root")
@@ -80,20 +80,20 @@ def test_success_told_while_it_lasts(acme: Tenant) -> None:
     assert not ImportIntent.objects.exists()
 
 
-def test_fail_takes_its_files_away(acme: Tenant) -> None:
+def test_fail_removes_its_files(acme: Tenant) -> None:
     fail(acme, ONE, TWO)
     assert not ImportIntent.objects.exists()
     assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
     assert not default_storage.exists(Media(tenant=acme, sha256=TWO).storage_name)
 
 
-def test_fail_leaves_what_has_a_row(acme: Tenant) -> None:
+def test_fail_keeps_files_with_a_row(acme: Tenant) -> None:
     row_factories.make_media(acme, sha256=ONE)
     fail(acme, ONE)
     assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
 
 
-def test_fail_leaves_what_another_import_wants(acme: Tenant) -> None:
+def test_fail_keeps_files_of_another_import(acme: Tenant) -> None:
     with import_intent([ONE], operator=HOST_OPERATOR, tenant=acme, now=NOW) as other:
         fail(acme, ONE, TWO)
         assert default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
@@ -101,7 +101,7 @@ def test_fail_leaves_what_another_import_wants(acme: Tenant) -> None:
         end(other)
 
 
-def test_fail_takes_what_only_another_tenant_wants(acme: Tenant) -> None:
+def test_fail_removes_files_that_only_another_tenant_imports(acme: Tenant) -> None:
     other = row_factories.make_tenant("other")
     row_factories.make_media(other, sha256=ONE)
     store(other, ONE)
@@ -110,7 +110,7 @@ def test_fail_takes_what_only_another_tenant_wants(acme: Tenant) -> None:
     assert default_storage.exists(Media(tenant=other, sha256=ONE).storage_name)
 
 
-def test_fail_without_a_database_is_left_to_the_next(
+def test_fail_without_a_database_the_next_import_cleans_up(
     acme: Tenant, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ExitStack() as stack:
@@ -123,7 +123,7 @@ def test_fail_without_a_database_is_left_to_the_next(
     assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
 
 
-def test_success_clean_up_takes_what_killed_ones_left(acme: Tenant) -> None:
+def test_success_clean_up_removes_files_of_killed_imports(acme: Tenant) -> None:
     other = row_factories.make_tenant("other")
     for tenant in (acme, other):
         create_abandoned_intent(tenant, ONE, TWO)
@@ -134,7 +134,7 @@ def test_success_clean_up_takes_what_killed_ones_left(acme: Tenant) -> None:
     assert clean_up_abandoned(NOW) == 0
 
 
-def test_success_clean_up_leaves_living_ones_alone(acme: Tenant) -> None:
+def test_success_clean_up_keeps_files_of_running_imports(acme: Tenant) -> None:
     intent = create_abandoned_intent(acme, ONE)
     store(acme, ONE)
     with hold_lock_elsewhere(f"import-{intent.pk}"):
@@ -152,7 +152,7 @@ def draft(tenant: Tenant, media_root: Path, key: str) -> Path:
 
 
 @pytest.mark.only_on("sqlite")
-def test_success_clean_up_takes_drafts_too(acme: Tenant, media_root: Path) -> None:
+def test_success_clean_up_removes_drafts(acme: Tenant, media_root: Path) -> None:
     """A draft of a file that another import wants may be that import's, until it has ended."""
     mine, wanted = (draft(acme, media_root, key) for key in (ONE, TWO))
     others = draft(row_factories.make_tenant("other"), media_root, ONE)
@@ -165,7 +165,9 @@ def test_success_clean_up_takes_drafts_too(acme: Tenant, media_root: Path) -> No
 
 
 @pytest.mark.only_on("sqlite")
-def test_success_the_last_who_wants_a_file_takes_its_drafts(acme: Tenant, media_root: Path) -> None:
+def test_success_the_last_import_of_a_file_removes_its_drafts(
+    acme: Tenant, media_root: Path
+) -> None:
     left = draft(acme, media_root, ONE)
     living = create_abandoned_intent(acme, ONE)
     with import_intent([ONE], operator=HOST_OPERATOR, tenant=acme, now=NOW) as first:

@@ -60,7 +60,7 @@ def only_read(execute: Callable[..., Any], sql: str, *others: Any) -> Any:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_fail_before_the_first_row(media_root: Path) -> None:
+def test_fail_malformed_bundle_writes_no_row(media_root: Path) -> None:
     home = make_home()
     found, expected = {}, {}
     for name, raw, code in hostile():

@@ -95,7 +95,7 @@ def test_success_file_under_several_names_and_ids(home: ImportTargetRows, room: 
     assert sorted(RoomMedia.objects.values_list("name", flat=True)) == ["cat.png", "katze.png"]
 
 
-def test_success_file_that_is_here_is_not_written_again(home: ImportTargetRows, room: Room) -> None:
+def test_success_stored_file_is_not_written_again(home: ImportTargetRows, room: Room) -> None:
     media = here(home, scan_status="pending")
     planned = plan(home, CAT)
     assert (planned.to_store, planned.new, planned.added_bytes) == ([], [], 0)
@@ -106,7 +106,7 @@ def test_success_file_that_is_here_is_not_written_again(home: ImportTargetRows, 
 
 
 @pytest.mark.parametrize("data", [None, b"half"])
-def test_success_lost_file_gets_its_bytes_back(
+def test_success_lost_file_is_restored(
     data: bytes | None, home: ImportTargetRows, room: Room
 ) -> None:
     media = here(home, data=data)
@@ -117,12 +117,12 @@ def test_success_lost_file_gets_its_bytes_back(
     assert write_media(planned, room=room, now=NOW) == {CAT.media_id: str(media.pk)}
 
 
-def test_success_file_of_another_tenant_is_new_here(home: ImportTargetRows) -> None:
+def test_success_file_of_another_tenant_is_stored_again(home: ImportTargetRows) -> None:
     here(make_home("other"))
     assert plan(home, CAT).to_store == [CAT]
 
 
-def test_success_infected_here_stays_infected(home: ImportTargetRows, room: Room) -> None:
+def test_success_file_marked_as_infected_stays_infected(home: ImportTargetRows, room: Room) -> None:
     media = here(home, data=None, scan_status="infected")
     planned = plan(home, CAT)
     assert (planned.to_store, planned.new, planned.infected) == ([], [], 1)
@@ -131,7 +131,7 @@ def test_success_infected_here_stays_infected(home: ImportTargetRows, room: Room
 
 
 @pytest.mark.parametrize("missing", ["infected", None])
-def test_success_infected_there_leaves_a_row_without_bytes(
+def test_success_infected_file_of_a_bundle_becomes_a_row_without_bytes(
     missing: str | None, home: ImportTargetRows, room: Room
 ) -> None:
     infected = media_row("cat.png", DATA, missing=missing, scan_status="infected")
@@ -143,7 +143,9 @@ def test_success_infected_there_leaves_a_row_without_bytes(
 
 
 @pytest.mark.parametrize("missing", ["lost", "left out"])
-def test_success_missing_leaves_no_row(missing: str, home: ImportTargetRows, room: Room) -> None:
+def test_success_missing_file_becomes_no_row(
+    missing: str, home: ImportTargetRows, room: Room
+) -> None:
     planned = plan(home, media_row("cat.png", DATA, missing=missing))
     assert (planned.to_store, planned.new, planned.missing) == ([], [], 1)
     assert write_media(planned, room=room, now=NOW) == {}
@@ -151,7 +153,7 @@ def test_success_missing_leaves_no_row(missing: str, home: ImportTargetRows, roo
 
 
 @pytest.mark.parametrize("missing", ["lost", "left out", "infected"])
-def test_success_hash_alone_gives_nobody_the_file(
+def test_success_a_hash_alone_gives_no_access_to_a_file(
     missing: str, home: ImportTargetRows, room: Room
 ) -> None:
     """Otherwise a forged bundle would give access to every file whose hash is known."""
@@ -162,9 +164,7 @@ def test_success_hash_alone_gives_nobody_the_file(
     assert Media.objects.get().scan_status == "clean"
 
 
-def test_success_row_that_somebody_else_has_written_meanwhile(
-    home: ImportTargetRows, room: Room
-) -> None:
+def test_success_row_written_concurrently(home: ImportTargetRows, room: Room) -> None:
     planned = plan(home, CAT)
     media = here(home)
     assert write_media(planned, room=room, now=NOW) == {CAT.media_id: str(media.pk)}
@@ -178,7 +178,7 @@ def test_success_more_files_than_fit_in_a_statement(home: ImportTargetRows, room
 
 
 @pytest.mark.parametrize("data", [b"bytes of a dog", b"", DATA + b"!"])
-def test_fail_bytes_that_are_not_what_was_checked(
+def test_fail_bytes_changed_after_the_check(
     data: bytes, home: ImportTargetRows, tmp_path: Path
 ) -> None:
     with pytest.raises(BundleDamaged) as caught:
@@ -201,7 +201,7 @@ class Sparing(AtomicFileSystemStorage):
         return super()._save(name, ContentFile(content.read(content.size)))
 
 
-def test_fail_bytes_that_are_not_what_was_checked_read_no_further_than_their_size(
+def test_fail_changed_bytes_are_read_up_to_their_size_only(
     home: ImportTargetRows, settings: Settings
 ) -> None:
     backend = {"BACKEND": f"{__name__}.Sparing"}
@@ -212,7 +212,7 @@ def test_fail_bytes_that_are_not_what_was_checked_read_no_further_than_their_siz
     assert read_stored(home) is None
 
 
-def test_success_what_strangers_say_of_a_scan_counts_for_nothing(
+def test_success_scan_results_of_unknown_signers_are_ignored(
     home: ImportTargetRows, room: Room
 ) -> None:
     infected = media_row("dog.png", b"woof", missing="infected", scan_status="infected")

@@ -34,19 +34,19 @@ def test_success_second_time_names_the_first_room(home: ImportTargetRows) -> Non
     assert (Room.objects.count(), Event.objects.count()) == (1, 1)
 
 
-def test_success_name_and_workspace_are_those_of_now(home: ImportTargetRows) -> None:
+def test_success_current_name_and_workspace_are_reported(home: ImportTargetRows) -> None:
     import_bundle(home, BUNDLE)
     Room.objects.update(name="Renamed", state="closed")
     assert import_bundle(home, BUNDLE, once=True).name == "Renamed"
 
 
-def test_success_newest_of_several(home: ImportTargetRows) -> None:
+def test_success_newest_of_several_rooms_is_named(home: ImportTargetRows) -> None:
     import_bundle(home, BUNDLE)
     newest = import_bundle(home, BUNDLE, now=NOW + timedelta(minutes=1))
     assert import_bundle(home, BUNDLE, once=True).room_id == newest.room_id
 
 
-def test_success_room_that_is_gone_is_made_again(home: ImportTargetRows) -> None:
+def test_success_deleted_room_is_imported_again(home: ImportTargetRows) -> None:
     import_bundle(home, BUNDLE, once=True)
     Room.objects.all().delete()
     assert import_bundle(home, BUNDLE, once=True).imported
@@ -63,7 +63,7 @@ def test_success_another_bundle_or_another_workspace(home: ImportTargetRows) -> 
     assert import_bundle(home, BUNDLE, once=True).imported
 
 
-def test_success_dry_run_says_so_too(home: ImportTargetRows) -> None:
+def test_success_dry_run_names_the_first_room(home: ImportTargetRows) -> None:
     import_bundle(home, BUNDLE)
     assert not import_bundle(home, BUNDLE, once=True, dry_run=True).imported
     assert Room.objects.count() == 1

@@ -71,7 +71,7 @@ def test_fail_viewer() -> None:
     assert (error.fix, error.exit_code) == (WHO, 1)
 
 
-def test_fail_no_member() -> None:
+def test_fail_not_a_member() -> None:
     home = make_home()
     WorkspaceMember.objects.all().delete()
     error = import_and_fail(home)
@@ -95,7 +95,7 @@ def test_fail_tenant_is_suspended() -> None:
     assert error.fix == "Nothing was imported. For details, run `scaiwave admin show-tenant acme`."
 
 
-def test_fail_of_another_tenant() -> None:
+def test_fail_participant_of_another_tenant() -> None:
     home, other = make_home(), make_home("other")
     assert isinstance(import_and_fail(home, workspace=str(other.workspace.pk)), WorkspaceNotFound)
     assert isinstance(import_and_fail(home, participant=str(other.anna.pk)), ParticipantNotFound)
@@ -146,7 +146,7 @@ def test_fail_too_many_bytes() -> None:
     assert not ImportIntent.objects.exists()
 
 
-def test_success_bytes_that_are_here_already_add_nothing() -> None:
+def test_success_stored_bytes_do_not_count_again() -> None:
     home = make_home()
     bundle = Bundle([make_event(1)])
     bundle.add("cat.png", b"cat")
@@ -160,7 +160,7 @@ def test_success_bytes_that_are_here_already_add_nothing() -> None:
         import_bundle(home, bundle)
 
 
-def test_success_just_enough() -> None:
+def test_success_exactly_at_the_limit() -> None:
     home = make_home(max_storage_mb=1, max_rooms=1)
     row_factories.make_media(home.tenant, size=MIB - 3)
     bundle = Bundle([make_event(1)])
@@ -168,7 +168,7 @@ def test_success_just_enough() -> None:
     assert import_bundle(home, bundle).imported
 
 
-def test_fail_limits_are_reached_while_it_is_written() -> None:
+def test_fail_limits_are_reached_during_the_import() -> None:
     """Of two imports that both would have fitted, the last to finish finds no room."""
     home = make_home(max_rooms=1, max_storage_mb=1)
     row_factories.make_room(home.workspace, home.anna)
@@ -184,13 +184,13 @@ def test_fail_limits_are_reached_while_it_is_written() -> None:
     assert caught.value.message == "Limit of tenant acme exceeded: 1 of 1 rooms are in use."
 
 
-def test_fail_no_bundle_at_all() -> None:
+def test_fail_not_a_bundle() -> None:
     with pytest.raises(BundleNotZip):
         import_bundle(make_home(), Bundle(), file=BytesIO())
 
 
 @pytest.mark.parametrize("change", [{"role": "viewer"}, None], ids=["viewer", "gone"])
-def test_fail_no_editor_any_more_when_it_is_written(change: dict[str, str] | None) -> None:
+def test_fail_editor_role_is_lost_during_the_import(change: dict[str, str] | None) -> None:
     """To check a large bundle takes minutes."""
     home, members = make_home(), WorkspaceMember.objects.all()
 

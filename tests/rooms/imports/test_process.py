@@ -18,7 +18,7 @@ pytestmark = pytest.mark.once
 DJANGO = {"DJANGO_SETTINGS_MODULE": "scaiwave.settings"}
 
 
-def test_success_what_it_prints(site: ImportEnvironment, tmp_path: Path) -> None:
+def test_success_text_output(site: ImportEnvironment, tmp_path: Path) -> None:
     bundle = Bundle([make_event(1), make_event(2, event_type="swp.room.read_marker", content={})])
     bundle.add("cat.png", b"cat")
     bundle.add("dog.png", b"dog", missing="left out")
@@ -97,7 +97,7 @@ def test_fail_file_that_cannot_be_read(name: str, why: str) -> None:
 
 
 @pytest.mark.usefixtures("site")
-def test_fail_nothing_comes() -> None:
+def test_fail_empty_input() -> None:
     ended = run_scaiwave(*IMPORT)
     assert (ended.code, ended.out, "[SW_BUNDLE_NOT_ZIP]" in ended.err) == (1, "", True)
 

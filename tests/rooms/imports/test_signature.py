@@ -70,7 +70,7 @@ def test_success_known_key(home: ImportTargetRows, signer: Signer) -> None:
     assert (result.signature, result.warnings) == ("valid", ())
 
 
-def test_success_unknown_key_is_said(home: ImportTargetRows, signer: Signer) -> None:
+def test_success_unknown_key_is_reported(home: ImportTargetRows, signer: Signer) -> None:
     result = import_bundle(home, Bundle([make_event(1)], signer=signer))
     assert result.signature == "unknown signer"
     assert result.warnings == (
@@ -79,12 +79,12 @@ def test_success_unknown_key_is_said(home: ImportTargetRows, signer: Signer) -> 
     )
 
 
-def test_success_unsigned_is_said(home: ImportTargetRows) -> None:
+def test_success_unsigned_bundle_is_reported(home: ImportTargetRows) -> None:
     result = import_bundle(home, Bundle([make_event(1)]))
     assert (result.signature, result.warnings) == ("unsigned", (UNSIGNED,))
 
 
-def test_fail_wrong(home: ImportTargetRows, private: Ed25519PrivateKey) -> None:
+def test_fail_wrong_signature(home: ImportTargetRows, private: Ed25519PrivateKey) -> None:
     forger = Forger(private)
     with pytest.raises(ImportRefused) as caught:
         import_bundle(home, Bundle([make_event(1)], signer=forger), key=forger.key)
@@ -93,7 +93,7 @@ def test_fail_wrong(home: ImportTargetRows, private: Ed25519PrivateKey) -> None:
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_fail_required(signed: bool, home: ImportTargetRows, signer: Signer) -> None:
+def test_fail_signature_is_required(signed: bool, home: ImportTargetRows, signer: Signer) -> None:
     bundle = Bundle([make_event(1)], signer=signer if signed else None)
     with pytest.raises(ImportRefused) as caught:
         import_bundle(home, bundle, require_signature=True)
@@ -106,7 +106,7 @@ def test_fail_required(signed: bool, home: ImportTargetRows, signer: Signer) -> 
     assert not Room.objects.exists()
 
 
-def test_fail_key_that_is_none(home: ImportTargetRows) -> None:
+def test_fail_invalid_key(home: ImportTargetRows) -> None:
     """Said before a bundle of many gigabytes is read."""
     with pytest.raises(InvalidKey):
         import_bundle(home, Bundle(), file=Unread(), key="ed25519:short")

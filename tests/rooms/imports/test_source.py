@@ -42,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
-def test_success_a_file_is_read_where_it_lies(tmp_path: Path) -> None:
+def test_success_a_file_is_not_copied(tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
     path.write_bytes(b"bundle")
     with path.open("rb") as file, open_seekable(file, max_bytes=MIB) as source:
@@ -50,7 +50,7 @@ def test_success_a_file_is_read_where_it_lies(tmp_path: Path) -> None:
         source.require_unchanged()
 
 
-def test_success_memory_is_read_where_it_lies() -> None:
+def test_success_bytes_in_memory_are_not_copied() -> None:
     file = BytesIO(b"bundle")
     with open_seekable(file, max_bytes=MIB) as source:
         assert source.file is file
@@ -68,7 +68,7 @@ def test_success_a_pipe_is_copied_without_a_name(
     assert source.file.closed
 
 
-def test_success_what_is_left_of_a_file_is_copied(tmp_path: Path) -> None:
+def test_success_the_rest_of_a_partly_read_file_is_copied(tmp_path: Path) -> None:
     path = tmp_path / "two.zip"
     path.write_bytes(b"onetwo")
     with path.open("rb") as file:
@@ -77,7 +77,7 @@ def test_success_what_is_left_of_a_file_is_copied(tmp_path: Path) -> None:
             assert source.file.read() == b"two"
 
 
-def test_fail_more_than_the_limit_is_not_even_read() -> None:
+def test_fail_larger_than_the_limit_is_not_read() -> None:
     with (
         open_pipe(200 * MIB) as pipe,
         pytest.raises(BundleTooLarge) as caught,
@@ -91,7 +91,7 @@ def test_fail_more_than_the_limit_is_not_even_read() -> None:
 
 
 @pytest.mark.parametrize("change", ["longer", "touched"])
-def test_fail_the_file_is_changed_meanwhile(change: str, tmp_path: Path) -> None:
+def test_fail_the_file_changes_while_it_is_read(change: str, tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
     path.write_bytes(b"bundle")
     with path.open("rb") as file, open_seekable(file, max_bytes=MIB) as source:
@@ -118,7 +118,7 @@ def small_files() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_files")
-def test_fail_no_room_for_the_copy(folder: Path) -> None:
+def test_fail_disk_is_full(folder: Path) -> None:
     with (
         open_pipe(3 * MIB) as pipe,
         pytest.raises(DiskFull) as caught,

@@ -26,7 +26,7 @@ for _ in range(40):
 
 
 @pytest.mark.django_db
-def test_success_blocks_follow_one_another() -> None:
+def test_success_blocks_are_consecutive() -> None:
     tenant, other = row_factories.make_tenant(), row_factories.make_tenant("other")
     assert [reserve_positions(tenant.pk, count) for count in (3, 5, 1)] == [1, 4, 9]
     assert reserve_positions(other.pk, 2) == 1
@@ -34,7 +34,7 @@ def test_success_blocks_follow_one_another() -> None:
 
 
 @pytest.mark.django_db
-def test_success_nothing_below_what_the_platform_has_written() -> None:
+def test_success_positions_are_above_those_of_the_platform() -> None:
     home = make_home()
     room = row_factories.make_room(home.workspace, home.anna)
     row_factories.make_event(room, 700)
@@ -43,7 +43,7 @@ def test_success_nothing_below_what_the_platform_has_written() -> None:
     assert reserve_positions(home.tenant.pk, 10) == 711
 
 
-def test_success_two_processes_never_get_the_same(site: ImportEnvironment) -> None:
+def test_success_two_processes_get_different_positions(site: ImportEnvironment) -> None:
     ((tenant,),) = site.rows("SELECT id FROM sw_tenants")
     takers = [_python(TAKE, str(tenant)) for _ in range(2)]
     for taker in takers:

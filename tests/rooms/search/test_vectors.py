@@ -86,7 +86,7 @@ def test_success_waits_at_the_rate_limit(origin: str, scaigrid: ScaiGrid) -> Non
         assert embedder.is_available
 
 
-def test_success_gives_up_when_waiting_would_take_too_long(origin: str, scaigrid: ScaiGrid) -> None:
+def test_success_stops_when_waiting_would_take_too_long(origin: str, scaigrid: ScaiGrid) -> None:
     scaigrid.limited = 1
     with open_embedder(origin, total=0.5) as embedder:
         assert embedder.embed(["word"]) == [None]

@@ -35,7 +35,7 @@ def read_manifest(bundle: bytes) -> dict[str, Any]:
     return document
 
 
-def test_success_a_whole_bundle(server: LiveServer) -> None:
+def test_success_complete_bundle(server: LiveServer) -> None:
     response = export(server, "lobby", server.token())
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/zip"

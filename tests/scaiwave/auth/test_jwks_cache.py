@@ -35,7 +35,7 @@ class ScaiKey:
         return self.cache.fetcher(lambda tenant_id: tenant_id and f"slug of {tenant_id}")
 
 
-def test_success_kept_for_some_minutes() -> None:
+def test_success_keys_are_cached_for_some_minutes() -> None:
     scaikey = ScaiKey()
     first = scaikey.token()(None)
     scaikey.now += MAX_AGE_SECONDS - 1
@@ -45,14 +45,14 @@ def test_success_kept_for_some_minutes() -> None:
     assert scaikey.asked == [None, None]
 
 
-def test_success_each_issuer_for_itself() -> None:
+def test_success_each_issuer_is_cached_separately() -> None:
     scaikey = ScaiKey()
     for tenant_id in ("a", None, "b", "a"):
         scaikey.token()(tenant_id)
     assert scaikey.asked == ["slug of a", None, "slug of b"]
 
 
-def test_success_looked_for_again_once_a_minute_for_keys_that_are_not_there() -> None:
+def test_success_unknown_keys_are_fetched_once_a_minute() -> None:
     scaikey = ScaiKey()
     assert [_twice(scaikey) for _ in range(3)] == [1, 1, 1]
     scaikey.now += MAX_AGE_UNKNOWN_KEY_SECONDS
@@ -66,7 +66,7 @@ def _twice(scaikey: ScaiKey) -> int:
     return int(fetch(None)["keys"][0]["kid"].removeprefix("None "))
 
 
-def test_success_those_who_need_the_same_keys_at_once_wait_for_one() -> None:
+def test_success_concurrent_requests_fetch_the_keys_once() -> None:
     asked, answered = threading.Event(), threading.Event()
     fetched: list[str | None] = []
 
@@ -85,7 +85,7 @@ def test_success_those_who_need_the_same_keys_at_once_wait_for_one() -> None:
     assert fetched == [None]
 
 
-def test_fail_without_keys_is_not_asked_again_at_once() -> None:
+def test_fail_failed_fetch_is_not_repeated_immediately() -> None:
     scaikey = ScaiKey()
     scaikey.is_down = True
     for _ in range(3):
@@ -97,7 +97,7 @@ def test_fail_without_keys_is_not_asked_again_at_once() -> None:
     assert scaikey.token()(None) == {"keys": [{"kid": "None 2"}]}
 
 
-def test_fail_old_keys_are_not_kept_when_there_are_no_new_ones() -> None:
+def test_fail_expired_keys_are_not_used_if_the_fetch_fails() -> None:
     """They may have been revoked."""
     scaikey = ScaiKey()
     scaikey.token()(None)
@@ -107,7 +107,7 @@ def test_fail_old_keys_are_not_kept_when_there_are_no_new_ones() -> None:
         scaikey.token()(None)
 
 
-def test_success_a_made_up_key_takes_nobody_their_keys_while_scaikey_is_down() -> None:
+def test_success_an_unknown_key_does_not_discard_cached_keys_while_scaikey_is_down() -> None:
     scaikey = ScaiKey()
     keys = scaikey.token()(None)
     scaikey.is_down = True

@@ -128,7 +128,7 @@ def test_success_platform_tokens(scope: str, role: OperatorRole, scaikey: Sandbo
     assert identified(scaikey, scaikey.issue_platform_token(scope=scope)).role is role
 
 
-def test_success_audience_of_its_own(scaikey: Sandbox) -> None:
+def test_success_configured_audience(scaikey: Sandbox) -> None:
     token = scaikey.issue_token(role="super_admin", aud="other-app")
     operator = identified(scaikey, token, SCAIWAVE_SCAIKEY_AUDIENCE="other-app")
     assert operator.role is OperatorRole.SUPER_ADMIN
@@ -226,7 +226,7 @@ def test_fail_platform_token_without_a_scope(scope: str, scaikey: Sandbox) -> No
 
 @pytest.mark.parametrize("token", ["garbage", " ", "a.b.c", "é", "x" * 20_000])
 @pytest.mark.parametrize("words", [LIST, ("admin", "list-tenants", "--json")])
-def test_fail_garbage_never_falls_back_to_the_host(
+def test_fail_malformed_token_never_falls_back_to_the_host(
     words: tuple[str, ...], token: str, scaikey: Sandbox, migrated: Path
 ) -> None:
     ended = run_scaiwave(*words, **environment(scaikey, token))
@@ -259,7 +259,7 @@ def test_fail_token_is_required() -> None:
     )
 
 
-def test_fail_role_may_not(scaikey: Sandbox) -> None:
+def test_fail_role_is_not_allowed(scaikey: Sandbox) -> None:
     token = scaikey.issue_token(role="tenant_admin", tenant_id="tnt_1", email="anna@example.com")
     ended = run_scaiwave("sync", "show-config", **environment(scaikey, token))
     assert (ended.code, ended.out) == (3, "")
@@ -283,7 +283,7 @@ def test_fail_suspended_manually_on_this_server(scaikey: Sandbox) -> None:
     )
 
 
-def test_fail_keys_are_out_of_reach(scaikey: Sandbox) -> None:
+def test_fail_keys_cannot_be_fetched(scaikey: Sandbox) -> None:
     gone = Sandbox(people=1, seed=3)
     with gone:
         token = gone.issue_token(role="super_admin")
@@ -295,7 +295,7 @@ def test_fail_keys_are_out_of_reach(scaikey: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("name", ["SCAIWAVE_SCAIKEY_URL", "SCAIWAVE_SCAIKEY_CLIENT_ID"])
-def test_fail_nothing_to_verify_with(name: str, scaikey: Sandbox) -> None:
+def test_fail_scaikey_is_not_configured(name: str, scaikey: Sandbox) -> None:
     with pytest.raises(SettingMissing) as caught:
         identified(scaikey, scaikey.issue_token(role="super_admin"), **{name: ""})
     assert caught.value.message == f"{name} is not set."

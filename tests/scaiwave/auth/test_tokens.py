@@ -238,13 +238,13 @@ def test_fail_not_yet_valid(scaikey: Sandbox, keys: Keys, name: str) -> None:
     assert told == f"The token is not yet valid ({name})."
 
 
-def test_fail_without_an_end(scaikey: Sandbox, keys: Keys) -> None:
+def test_fail_no_expiry(scaikey: Sandbox, keys: Keys) -> None:
     assert refusal(scaikey, keys, scaikey.issue_token(exp=None)) == "The token has no expiry (exp)."
 
 
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
 @pytest.mark.parametrize("value", ["soon", True, [1], 10**400])
-def test_fail_time_is_no_time(scaikey: Sandbox, keys: Keys, name: str, value: object) -> None:
+def test_fail_time_is_not_a_number(scaikey: Sandbox, keys: Keys, name: str, value: object) -> None:
     header, _, _ = scaikey.issue_token().split(".")
     claims = {"iss": scaikey.url, "aud": scaikey.client_id, "exp": time.time() + 99, name: value}
     message = f"{header}.{_b64(json.dumps(claims))}"
@@ -408,7 +408,7 @@ def test_fail_too_long(scaikey: Sandbox, keys: Keys) -> None:
         ({"sub": 5}, "sub"),
     ],
 )
-def test_fail_claim_is_no_text(
+def test_fail_claim_is_not_a_text(
     scaikey: Sandbox, keys: Keys, claims: dict[str, Any], name: str
 ) -> None:
     told = refusal(scaikey, keys, scaikey.issue_token(**claims))
@@ -436,6 +436,6 @@ def test_fail_scaikey_unreachable() -> None:
 
 
 @given(st.text(max_size=60) | st.from_regex(r"[\w-]{0,20}\.[\w-]{0,20}\.[\w-]{0,20}"))
-def test_fail_anything_else(token: str) -> None:
+def test_fail_any_malformed_token(token: str) -> None:
     with pytest.raises(InvalidToken):
         verify_token(token, issuer="http://x", audience="y", fetch_jwks=lambda t: {"keys": []})

@@ -26,7 +26,7 @@ def test_success_help_keeps_its_lines() -> None:
     assert "\nExamples:\n  scaiwave admin list-tenants\n  scaiwave admin list" in ended.out
 
 
-def test_success_help_puts_the_verbs_own_options_first() -> None:
+def test_success_help_lists_the_commands_own_options_first() -> None:
     shown = run_example("admin", "create-tenant", "--help").out
     assert shown.index("--slug") < shown.index("--dry-run") < shown.index("--json")
     for hidden in ("--settings", "--pythonpath", "--traceback", "--no-color", "--version"):
@@ -148,7 +148,7 @@ def test_success_log_levels(options: list[str], said: list[str]) -> None:
     assert ("Warning: a warning" in ended.err) == ("--json" not in options)
 
 
-def test_success_a_configured_log_level_counts() -> None:
+def test_success_a_configured_log_level_applies() -> None:
     ended = run_example(
         *LIST, "--act", "levels", SCAIWAVE_LOG_LEVEL="DEBUG", SCAIWAVE_LOG_FORMAT="json"
     )
@@ -156,13 +156,13 @@ def test_success_a_configured_log_level_counts() -> None:
 
 
 @pytest.mark.parametrize("option", ["--quiet", "-q", "-v0", "--json"])
-def test_success_quiet_prints_the_answer_only(option: str) -> None:
+def test_success_quiet_prints_only_the_result(option: str) -> None:
     ended = run_example(*LIST, option)
     assert ended.out
     assert ended.err == ""
 
 
-def test_success_dry_run_of_a_verb_that_changes(migrated: object) -> None:
+def test_success_dry_run_of_a_command_that_changes_something(migrated: object) -> None:
     assert run_example("admin", "create-tenant", "--dry-run").out == "0 tenants\n"
 
 
@@ -251,7 +251,7 @@ def test_success_called_from_python_with_options_of_django() -> None:
     assert out.getvalue().startswith("Slug")
 
 
-def test_success_sync_takes_no_words(capsys: pytest.CaptureFixture[str]) -> None:
+def test_success_sync_takes_no_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     """A misspelt subcommand of sync must never start a sync."""
     for words in (["regster"], ["--dry-run", "regster"], ["--", "regster"], ["--dry", "x"]):
         assert main(["sync", *words]) == 2

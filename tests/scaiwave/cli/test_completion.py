@@ -86,7 +86,7 @@ def in_fish(script: Path, folder: Path, line: str) -> list[str]:
     return [shown.partition("\t")[0] for shown in ended.stdout.splitlines()]
 
 
-def test_success_verbs(completions: Completions) -> None:
+def test_success_commands(completions: Completions) -> None:
     assert sorted(completions("scaiwave ro")) == ["role", "room"]
     assert completions("scaiwave room ex") == ["export"]
     assert completions("scaiwave admin list-tenan") == ["list-tenants"]
@@ -114,12 +114,12 @@ def test_success_aliases(completions: Completions) -> None:
     assert completions("scaiwave status --no-d") == ["--no-drift"]
 
 
-def test_success_help_of_a_verb(completions: Completions) -> None:
+def test_success_help_of_a_command(completions: Completions) -> None:
     assert completions("scaiwave hel") == ["help"]
     assert completions("scaiwave help admin fed") == ["federation"]
 
 
-def test_success_places_and_files(completions: Completions) -> None:
+def test_success_arguments_and_files(completions: Completions) -> None:
     assert sorted(completions("scaiwave completion ")) == ["bash", "fish", "zsh"]
     assert completions("scaiwave admin show-tenant ") == []
     files = completions("scaiwave admin create-administrator anna --password-file pass")
@@ -127,7 +127,7 @@ def test_success_places_and_files(completions: Completions) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_success_every_verb_and_option_is_in_it(name: str, scripts: Path) -> None:
+def test_success_every_command_and_option_is_included(name: str, scripts: Path) -> None:
     script = (scripts / name).read_text(encoding="utf-8")
     for node in build_tree():
         assert all(word in script for word in node.words)
@@ -146,7 +146,7 @@ def test_success_command() -> None:
     }
 
 
-def test_success_zsh_that_has_not_begun_to_complete(scripts: Path, tmp_path: Path) -> None:
+def test_success_zsh_before_its_completion_is_loaded(scripts: Path, tmp_path: Path) -> None:
     """As with a line at the top of .zshrc."""
     if shutil.which("zsh") is None:
         (pytest.fail if REQUIRED else pytest.skip)("zsh is not installed")
@@ -160,7 +160,7 @@ def test_success_zsh_that_has_not_begun_to_complete(scripts: Path, tmp_path: Pat
     assert (ended.stdout, ended.stderr) == ("_scaiwave\n", "")
 
 
-def test_success_help_says_where_it_goes() -> None:
+def test_success_help_names_the_file_to_write() -> None:
     shown = run_scaiwave("completion", "--help").out
     for file in (
         "~/.local/share/bash-completion/completions/scaiwave",

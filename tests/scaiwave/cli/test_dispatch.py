@@ -26,7 +26,7 @@ SIGNALS = [
 
 
 @pytest.mark.parametrize(("number", "code", "said"), SIGNALS)
-def test_fail_a_signal_undoes_what_was_begun(
+def test_fail_a_signal_rolls_back(
     number: signal.Signals, code: int, said: str, migrated: Path
 ) -> None:
     with start_example("admin", "create-tenant", "--wait", "60") as process:
@@ -68,7 +68,7 @@ def _until_asleep(url: str) -> None:
     pytest.fail("The statement did not begin.")
 
 
-def test_fail_a_signal_that_the_database_complains_of() -> None:
+def test_fail_a_signal_during_a_commit() -> None:
     ended = run_example("admin", "list-tenants", "--act", "hide")
     _, code, said = SIGNALS[1]
     assert (ended.code, ended.err) == (code, said + STOPPED)
@@ -121,7 +121,7 @@ def test_success_manage_alone_lists_the_commands() -> None:
         assert run_scaiwave(*words).out == ended.out
 
 
-def test_success_manage_lists_what_has_no_words_of_its_own() -> None:
+def test_success_manage_lists_commands_without_words() -> None:
     known = run_scaiwave("manage", "help", "--commands", **REDIS).out.split()
     assert MANAGE_COMMANDS.keys() <= set(known)
     assert not MANAGE_COMMANDS.keys() & {verb.command for verb in VERBS.values()}
@@ -172,7 +172,7 @@ def test_success_diffsettings_masks_secrets(options: tuple[str, ...]) -> None:
         ),
     ],
 )
-def test_fail_words_of_the_suite_name_the_command(typed: str, fix: str) -> None:
+def test_fail_words_of_the_suite_after_manage(typed: str, fix: str) -> None:
     ended = run_scaiwave("manage", *typed.split())
     words = typed.partition(" --")[0]
     assert (ended.code, ended.out) == (2, "")
@@ -236,7 +236,7 @@ def test_fail_the_console_script_stays_strict() -> None:
         assert f"Unknown option: {option.partition('=')[0]}." in ended.err
 
 
-def test_fail_command_that_would_empty_the_audit() -> None:
+def test_fail_command_that_would_delete_the_audit_log() -> None:
     ended = run_scaiwave("manage", "flush", "--no-input")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
@@ -246,7 +246,7 @@ def test_fail_command_that_would_empty_the_audit() -> None:
     )
 
 
-def test_fail_command_that_asks_nobody(migrated: Path) -> None:
+def test_fail_django_command_that_needs_a_confirmation(migrated: Path) -> None:
     stale = "INSERT INTO django_content_type (app_label, model) VALUES ('tenants', 'gone')"
     with closing(sqlite3.connect(migrated)) as connection, connection:
         connection.execute(stale)

@@ -68,7 +68,7 @@ def test_success_help_of_a_group(words: list[str], capsys: pytest.CaptureFixture
     assert "sync register" not in shown
 
 
-def test_fail_a_group_is_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
+def test_fail_a_group_is_not_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["admin", "federation"]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -101,7 +101,7 @@ def test_fail_a_group_is_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
         ("migrate tenants", "Run `scaiwave manage migrate tenants`.\n"),
     ],
 )
-def test_fail_unknown_verb(words: str, fix: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fail_unknown_command(words: str, fix: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words.split()) == 2
     shown = capsys.readouterr()
     typed = words.removeprefix("help ").removesuffix(" --dry-run")
@@ -128,7 +128,7 @@ def test_success_hints_name_commands_that_exist() -> None:
     ("words", "known"),
     [("--quiet sync", "scaiwave"), ("admin --quiet list-tenants", "scaiwave admin")],
 )
-def test_fail_options_before_the_verb(
+def test_fail_options_before_the_command(
     words: str, known: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words.split()) == 2
@@ -139,7 +139,7 @@ def test_fail_options_before_the_verb(
 
 
 @pytest.mark.parametrize("option", ["--json", "--jsonl"])
-def test_fail_unknown_verb_as_json(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fail_unknown_command_as_json(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["flush", option]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -159,7 +159,7 @@ def test_fail_typed_words_do_not_steer_the_terminal(capsys: pytest.CaptureFixtur
     assert "\x1b" not in capsys.readouterr().err
 
 
-def test_fail_words_that_are_no_unicode() -> None:
+def test_fail_words_that_are_not_unicode() -> None:
     ended = run_shell("scaiwave \"$(printf '\\377')\"")
     assert ended.code == 2
     assert ended.err == "Error: Unknown command: `scaiwave \N{REPLACEMENT CHARACTER}`. " + (
@@ -168,7 +168,7 @@ def test_fail_words_that_are_no_unicode() -> None:
 
 
 @pytest.mark.parametrize("words", ["--help", "admin list-tenants --act many"])
-def test_success_reader_has_had_enough(words: str) -> None:
+def test_success_reader_closes_the_pipe(words: str) -> None:
     ended = run_shell(f"{{ scaiwave {words}; echo $? >&3; }} 3>&2 | head -c 1 >/dev/null")
     assert ended.err == "0\n"
 
@@ -180,7 +180,7 @@ def test_success_stdout_is_closed(words: str) -> None:
     assert "Traceback" not in ended.err
 
 
-def test_success_nobody_listens_to_the_talk() -> None:
+def test_success_stderr_is_a_closed_pipe() -> None:
     """The work goes on, and its answer is printed."""
     ended = run_shell(
         "exec 3>&1; { scaiwave admin list-tenants --act talk 2>&1 >&3; echo $? >&3; } | true"
@@ -188,7 +188,7 @@ def test_success_nobody_listens_to_the_talk() -> None:
     assert ended.out == "the answer\n0\n"
 
 
-def test_fail_keeps_its_code_when_nobody_listens() -> None:
+def test_fail_exit_code_stays_if_stderr_is_a_closed_pipe() -> None:
     ended = run_shell("exec 3>&1; { scaiwave flush 2>&1 >/dev/null; echo $? >&3; } | true")
     assert ended.out == "2\n"
 
@@ -203,7 +203,7 @@ def test_fail_stdout_is_full() -> None:
     )
 
 
-def test_fail_broken_pipe_elsewhere_is_not_taken_for_a_reader_who_left() -> None:
+def test_fail_another_broken_pipe_is_not_taken_for_that_of_stdout() -> None:
     ended = run_example("admin", "list-tenants", "--act", "socket")
     assert ended.code == 1
     assert "BrokenPipeError" in ended.err
@@ -236,7 +236,7 @@ def test_fail_a_script_with_a_python_that_lacks_the_libraries(name: str, tmp_pat
     assert told["message"].endswith(f" (in {sys.executable}).")
 
 
-def test_fail_a_module_of_ours_that_is_missing_is_a_defect() -> None:
+def test_fail_a_missing_module_of_the_suite_is_a_defect() -> None:
     def act() -> int:
         importlib.import_module("scaiwave.nowhere")
         return 0

@@ -41,7 +41,7 @@ def test_success_help_imports_no_django() -> None:
 
 
 @pytest.mark.parametrize("redis", ["", "redis://127.0.0.1:1/0"])
-def test_success_a_verb_imports_nothing_slow(redis: str, home: Path) -> None:
+def test_success_a_command_imports_no_slow_module(redis: str, home: Path) -> None:
     ended = run_example(
         "admin", "list-tenants", "--act", "modules", "--quiet", SCAIWAVE_REDIS_URL=redis
     )
@@ -82,7 +82,7 @@ FAULTS = {
         *((fault, source) for fault in ("token", "check") for source in ("file", "named file")),
     ],
 )
-def test_fail_without_telling_a_secret(fault: str, source: str, home: Path) -> None:
+def test_fail_error_hides_secrets(fault: str, source: str, home: Path) -> None:
     words, broken = FAULTS[fault]
     secrets = {
         setting.name: f"{MARKER}-of-{setting.name.lower()}"

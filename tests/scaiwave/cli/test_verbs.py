@@ -87,14 +87,14 @@ def simple_commands(example: str) -> list[list[str]]:
 
 
 @every_verb
-def test_success_verbs_with_verbs_below_take_no_words(words: VerbPath, verb: Verb) -> None:
+def test_success_commands_with_subcommands_take_no_arguments(words: VerbPath, verb: Verb) -> None:
     """Otherwise a misspelt command would be taken for an argument."""
     if subcommands(words):
         parser = command(verb).create_parser("", str(verb.command))
         assert not [action for action in parser._actions if not action.option_strings]
 
 
-def test_success_no_command_is_out_of_reach() -> None:
+def test_success_every_command_is_reachable() -> None:
     """Every command of the apps is in the table: there is no other way to run it."""
     ours = {
         name

@@ -87,7 +87,7 @@ def test_success_decompresses() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_success_after_trouble(status: int) -> None:
+def test_success_retried_after_an_error(status: int) -> None:
     with Loopback(in_turn(say({}, status=status), hang_up(), say({"a": 1}))) as server:
         with HttpClient(server.origin, retry_policy=QUICK) as client:
             assert client.request("GET", "/thing").json() == {"a": 1}
@@ -146,7 +146,7 @@ def test_success_pauses_grow_and_differ() -> None:
         assert all(ceiling / 2 <= pause <= ceiling for pause in pauses)
 
 
-def test_fail_asked_to_wait_longer_than_we_do() -> None:
+def test_fail_retry_after_is_too_long() -> None:
     slept: list[float] = []
     with Loopback(lambda a: say({}, status=429, headers={"Retry-After": "300"})) as server:
         with HttpClient(server.origin, sleep=slept.append) as client:
@@ -161,7 +161,7 @@ def test_fail_asked_to_wait_longer_than_we_do() -> None:
     assert caught.value.details == {"retry_after": 300.0, "attempts": 1}
 
 
-def test_fail_patience_runs_out() -> None:
+def test_fail_retries_are_used_up() -> None:
     slept: list[float] = []
     with Loopback(lambda asked: say({}, status=503)) as server:
         with HttpClient(server.origin, sleep=slept.append) as client:
@@ -175,13 +175,13 @@ def test_fail_patience_runs_out() -> None:
     assert caught.value.exit_code == 2
 
 
-def test_fail_limited_without_a_time() -> None:
+def test_fail_rate_limited_without_retry_after() -> None:
     error, origin = refused(say({}, status=429))
     assert isinstance(error, UpstreamUnavailable)
     assert error.message == f"ScaiKey at {origin} limits the rate of requests (429)."
 
 
-def test_fail_server_error_at_once() -> None:
+def test_fail_server_error_without_retries() -> None:
     with Loopback(lambda asked: say({}, status=500)) as server:
         with HttpClient(server.origin, retry_policy=QUICK) as client:
             with pytest.raises(UpstreamUnavailable):
@@ -198,7 +198,7 @@ def test_fail_post_is_sent_once(said: Said) -> None:
         assert len(server.asked) == 1
 
 
-def test_success_post_is_retried_when_told() -> None:
+def test_success_post_is_retried_on_request() -> None:
     with Loopback(in_turn(hang_up(), say({}))) as server:
         with HttpClient(server.origin, retry_policy=QUICK) as client:
             client.request("POST", "/thing", retry=True)
@@ -326,7 +326,7 @@ def test_fail_refused(status: int, kind: type[ScaiWaveError], message: str) -> N
     assert error.fix.endswith(".")
 
 
-def test_fail_page_not_found_is_not_an_answer() -> None:
+def test_fail_html_404_is_an_unexpected_response() -> None:
     error, origin = refused(say(b"<html>404</html>", status=404))
     assert type(error) is UpstreamInvalidResponse
     assert error.message == (
@@ -349,7 +349,7 @@ def test_fail_page_not_found_is_not_an_answer() -> None:
         ({"detail": "bell \x07 and \u202e turn"}, ": bell  and  turn."),
     ],
 )
-def test_success_detail_is_told(body: object, words: str) -> None:
+def test_success_detail_is_reported(body: object, words: str) -> None:
     error, origin = refused(say(body, status=403))
     assert error.message == f"ScaiKey at {origin} does not allow GET /thing{words}"
 

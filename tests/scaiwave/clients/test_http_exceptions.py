@@ -118,7 +118,7 @@ def test_fail_connect_timeout() -> None:
     }
 
 
-def test_fail_silence() -> None:
+def test_fail_read_timeout() -> None:
     def wait(asked: Asked) -> Said:
         time.sleep(0.5)
         return hang_up()
@@ -130,7 +130,7 @@ def test_fail_silence() -> None:
     assert error.fix == "Check the load of ScaiKey, then run the command again."
 
 
-def test_fail_trickle() -> None:
+def test_fail_response_is_too_slow() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     served = []
 

@@ -156,7 +156,7 @@ def test_success_a_short_bare_list_is_two_requests(server: Loopback, client: Sca
 
 
 @pytest.mark.parametrize(("shape", "wasted"), [("data", 0), ("pages only", 0), ("bare", 12)])
-def test_success_asks_for_little_more_than_there_is(
+def test_success_requests_at_most_a_few_pages_beyond_the_end(
     server: Loopback, client: ScaiKeyClient, shape: str, wasted: int
 ) -> None:
     server.answers = numbered(people(300), shape)
@@ -202,7 +202,7 @@ def test_success_abandoned(server: Loopback, client: ScaiKeyClient) -> None:
     assert len(server.asked) == asked
 
 
-def test_success_left_by_an_exception(server: Loopback, client: ScaiKeyClient) -> None:
+def test_success_iteration_ended_by_an_exception(server: Loopback, client: ScaiKeyClient) -> None:
     server.answers = numbered(people(1000), "data")
     listing = client.iter_pages("users", per_page=10)
     steps = iter(listing)
@@ -213,7 +213,7 @@ def test_success_left_by_an_exception(server: Loopback, client: ScaiKeyClient) -
     assert fetching_threads() == []
 
 
-def test_success_a_hung_server_does_not_hold_up_the_end(
+def test_success_a_hanging_server_does_not_delay_the_end(
     server: Loopback, client: ScaiKeyClient
 ) -> None:
     serve, release = numbered(people(1000), "data"), threading.Event()
@@ -250,7 +250,7 @@ def test_fail_error_in_the_middle(server: Loopback, client: ScaiKeyClient) -> No
     assert fetching_threads() == []
 
 
-def test_success_trouble_in_the_middle(server: Loopback, client: ScaiKeyClient) -> None:
+def test_success_error_in_the_middle_is_retried(server: Loopback, client: ScaiKeyClient) -> None:
     serve, failed = numbered(people(200), "data"), set()
 
     def once(asked: Asked) -> Said:
@@ -489,7 +489,7 @@ def test_success_a_large_page_is_refused_once(server: Loopback, client: ScaiKeyC
         ([], [3], False),
     ],
 )
-def test_success_what_a_complete_list_is(
+def test_success_complete_lists(
     server: Loopback,
     client: ScaiKeyClient,
     pages: list[int],

@@ -54,7 +54,7 @@ def test_success_pages(client: ScaiCmsClient) -> None:
     client.delete_page("suite/a")
 
 
-def test_success_what_is_sent() -> None:
+def test_success_requests() -> None:
     with Loopback(lambda asked: say(b"", status=204)) as server, asking(server) as client:
         assert client.write_page("suite/a b", **PAGE) == WriteResult(rev=None)
     (asked,) = server.asked
@@ -64,7 +64,7 @@ def test_success_what_is_sent() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
-def test_success_tried_again(status: int) -> None:
+def test_success_retried(status: int) -> None:
     def answers(asked: Asked) -> Said:
         first = len(server.asked) == 1
         return Said(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status) if first else say({})
@@ -74,7 +74,7 @@ def test_success_tried_again(status: int) -> None:
     assert [asked.method for asked in server.asked] == ["PUT", "PUT"]
 
 
-def test_fail_not_tried_again_where_that_was_not_wanted() -> None:
+def test_fail_not_retried_on_request() -> None:
     with Loopback(lambda asked: say({}, status=503)) as server, asking(server) as client:
         with pytest.raises(UpstreamUnavailable):
             client.write_page("a", **PAGE, retry=False)
@@ -140,7 +140,7 @@ def test_fail_refused(
 @pytest.mark.parametrize(
     "body", [b"<html>", b"[]", b'{"title": "A"}', b'{"title": 1, "body_md": ""}', b""]
 )
-def test_fail_read_nonsense(body: bytes) -> None:
+def test_fail_read_invalid_response(body: bytes) -> None:
     with Loopback(lambda asked: say(body)) as server, asking(server) as client:
         with pytest.raises(UpstreamInvalidResponse) as caught:
             client.read_page("a")
@@ -155,7 +155,7 @@ def test_fail_read_404_of_something_else() -> None:
             client.read_page("a")
 
 
-def test_fail_write_nonsense() -> None:
+def test_fail_write_invalid_response() -> None:
     with Loopback(lambda asked: say(b"<html>")) as server, asking(server) as client:
         with pytest.raises(UpstreamInvalidResponse) as caught:
             client.write_page("a", **PAGE)

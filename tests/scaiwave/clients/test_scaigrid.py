@@ -57,7 +57,7 @@ def with_key(url: str) -> ScaiGridClient:
     return ScaiGridClient(url, ApiKey(KEY), retry_policy=QUICK)
 
 
-def test_success_what_it_reads(scaigrid: Sandbox, client: ScaiGridClient) -> None:
+def test_success_responses(scaigrid: Sandbox, client: ScaiGridClient) -> None:
     assert (client.health(), client.ready()) == ("ok", "ready")
     assert client.me().permissions[0] == "accounting:view_partner"
     assert client.models("embedding", 1) == [
@@ -96,7 +96,7 @@ def test_success_one_service_token_for_many_calls(
     assert scaigrid.requests.count(TOKEN) == 1
 
 
-def test_success_a_token_that_is_void_is_renewed(scaigrid: Sandbox, client: ScaiGridClient) -> None:
+def test_success_an_invalid_token_is_renewed(scaigrid: Sandbox, client: ScaiGridClient) -> None:
     client.me()
     scaigrid.rotate_keys(keep_old=False)
     client.me()
@@ -112,7 +112,7 @@ def test_success_a_key_needs_no_scaikey(scaigrid: Sandbox) -> None:
     assert scaigrid.requests.count(TOKEN) == 0
 
 
-def test_success_a_limit_is_waited_out(scaigrid: Sandbox, client: ScaiGridClient) -> None:
+def test_success_waits_at_a_rate_limit(scaigrid: Sandbox, client: ScaiGridClient) -> None:
     body = {"status": "error", "error": {"code": "RATE_LIMITED", "retry_after": 0.05}}
     scaigrid.faults.add("status", path="/v1/me", times=2, status=429, body=body)
     client.me()
@@ -148,7 +148,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("call", "arguments", "body", "problem"), MALFORMED)
-def test_fail_an_answer_that_makes_no_sense(
+def test_fail_invalid_response(
     call: str, arguments: dict[str, Any], body: bytes, problem: str
 ) -> None:
     with Loopback(lambda asked: say(body)) as server, with_key(server.origin) as client:
@@ -167,9 +167,7 @@ VECTORS = [
 
 
 @pytest.mark.parametrize(("vectors", "problem"), VECTORS)
-def test_fail_vectors_that_belong_to_no_text(
-    vectors: list[tuple[int, list[float]]], problem: str
-) -> None:
+def test_fail_vectors_without_a_text(vectors: list[tuple[int, list[float]]], problem: str) -> None:
     rows = [{"index": index, "embedding": numbers} for index, numbers in vectors]
     with Loopback(lambda asked: say({"data": {"data": rows}})) as server:
         with with_key(server.origin) as client, pytest.raises(UpstreamInvalidResponse) as caught:
@@ -190,7 +188,7 @@ def test_fail_usage_that_names_a_tenant_twice() -> None:
             client.usage_summary(start=START, end=END)
 
 
-def test_fail_a_key_that_is_none(scaigrid: Sandbox) -> None:
+def test_fail_invalid_key(scaigrid: Sandbox) -> None:
     with pytest.raises(SettingInvalid) as caught:
         scaigrid_client(configuration(scaigrid, SCAIWAVE_SCAIGRID_API_KEY="a.jwt.perhaps"))
     assert caught.value.message == "SCAIWAVE_SCAIGRID_API_KEY is not an API key of ScaiGrid."
@@ -207,7 +205,7 @@ def test_fail_not_configured(scaigrid: Sandbox) -> None:
     )
 
 
-def test_fail_scaikey_gives_no_token(scaigrid: Sandbox) -> None:
+def test_fail_scaikey_refuses_a_token(scaigrid: Sandbox) -> None:
     config = configuration(scaigrid, SCAIWAVE_SCAIKEY_CLIENT_SECRET="not-the-secret-at-all")
     with scaigrid_client(config) as client, pytest.raises(UpstreamUnauthorized) as caught:
         client.me()

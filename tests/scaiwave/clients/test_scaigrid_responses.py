@@ -56,7 +56,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("code", FIXES)
-def test_fail_every_code_says_what_to_do(code: str) -> None:
+def test_fail_every_code_has_a_fix(code: str) -> None:
     status, kind = KINDS[code]
     error, tries = refused(error_of(code, status=status, retry_after=30))
     assert type(error) is kind
@@ -67,7 +67,7 @@ def test_fail_every_code_says_what_to_do(code: str) -> None:
     assert KEY not in str(error)
 
 
-def test_fail_a_budget_is_not_tried_again() -> None:
+def test_fail_exceeded_budget_is_not_retried() -> None:
     error, tries = refused(error_of("BUDGET_EXCEEDED", status=429))
     assert tries == 1
     assert (error.code, error.exit_code) == ("SW_AI_BUDGET_EXCEEDED", 1)
@@ -76,12 +76,12 @@ def test_fail_a_budget_is_not_tried_again() -> None:
     )
 
 
-def test_fail_a_busy_model_is_tried_again() -> None:
+def test_fail_busy_model_is_retried() -> None:
     _, tries = refused(error_of("MODEL_UNAVAILABLE", status=503))
     assert tries > 1
 
 
-def test_fail_the_words_of_the_server_are_cut_and_hide_our_key() -> None:
+def test_fail_message_of_the_server_is_cut_without_our_key() -> None:
     said = error_of("AUTH_TOKEN_INVALID", status=401, message=f"Bad {KEY}\n{'x' * 400}")
     error, _ = refused(said)
     assert KEY not in error.message
@@ -90,7 +90,7 @@ def test_fail_the_words_of_the_server_are_cut_and_hide_our_key() -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"error": 7}', b'{"error": {}}'])
-def test_fail_a_refusal_with_another_body_is_one_all_the_same(body: bytes) -> None:
+def test_fail_refusal_with_another_body(body: bytes) -> None:
     with Loopback(lambda asked: say(body, status=403)) as server:
         with with_key(server.origin) as client, pytest.raises(UpstreamForbidden) as caught:
             client.me()
@@ -98,7 +98,7 @@ def test_fail_a_refusal_with_another_body_is_one_all_the_same(body: bytes) -> No
 
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"detail": "Not Found"}'])
-def test_fail_a_404_that_is_not_scaigrids_is_of_the_wrong_address(body: bytes) -> None:
+def test_fail_404_of_another_server_is_a_wrong_address(body: bytes) -> None:
     with Loopback(lambda asked: say(body, status=404)) as server:
         with with_key(server.origin) as client, pytest.raises(UpstreamInvalidResponse) as caught:
             client.health()
@@ -109,7 +109,7 @@ def test_fail_a_404_that_is_not_scaigrids_is_of_the_wrong_address(body: bytes) -
         )
 
 
-def test_fail_not_ready_names_what_is_not() -> None:
+def test_fail_not_ready_names_the_components() -> None:
     body = {"status": "not_ready", "checks": {"database": "ok", "redis": "down"}}
     with Loopback(lambda asked: say(body, status=503)) as server:
         with with_key(server.origin) as client, pytest.raises(UpstreamUnavailable) as caught:

@@ -170,7 +170,7 @@ def test_success_ids_are_encoded() -> None:
         (b"<html>", "Invalid response from ScaiKey, GET {path}: it is not JSON."),
     ],
 )
-def test_fail_item_is_nonsense(body: object, message: str) -> None:
+def test_fail_item_is_invalid(body: object, message: str) -> None:
     with Loopback(lambda asked: say(body)) as server:
         with ScaiKeyClient(server.origin, bearer="t") as client:
             with pytest.raises(UpstreamInvalidResponse) as caught:
@@ -214,7 +214,7 @@ def test_success_token_is_renewed_after_a_401(scaikey: Sandbox, client: ScaiKeyC
     assert tokens_asked(scaikey) == 2
 
 
-def test_success_walk_outlives_its_token(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+def test_success_token_expires_during_a_list(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     seen = 0
     for page in client.iter_pages("users", per_page=10, in_flight=4):
         seen += len(page)
@@ -280,7 +280,7 @@ def test_success_token_request_is_retried(scaikey: Sandbox, client: ScaiKeyClien
         ({"access_token": ""}, None),
     ],
 )
-def test_fail_grant_is_nonsense(
+def test_fail_token_response_is_invalid(
     scaikey: Sandbox, client: ScaiKeyClient, grant: object, what: str | None
 ) -> None:
     scaikey.faults.add("status", path=TOKEN, status=200, body=grant)
@@ -290,7 +290,7 @@ def test_fail_grant_is_nonsense(
     assert told in caught.value.message
 
 
-def test_success_opaque_token_says_nothing(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+def test_success_opaque_token_has_no_claims(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     body = {"access_token": "opaque", "token_type": "bearer"}
     scaikey.faults.add("status", path=TOKEN, status=200, body=body)
     assert client.claims() == {}
@@ -298,7 +298,7 @@ def test_success_opaque_token_says_nothing(scaikey: Sandbox, client: ScaiKeyClie
 
 
 @pytest.mark.parametrize("token", ["", "a", "a.b", "a.!.c", "a.bm90IGpzb24.c", "a.WzFd.c", "a.ü.c"])
-def test_success_no_claims_of_what_is_no_jwt(token: str) -> None:
+def test_success_malformed_token_has_no_claims(token: str) -> None:
     assert unverified_claims(token) == {}
 
 
@@ -371,7 +371,9 @@ def test_fail_discovery_points_elsewhere(
     assert tokens_asked(scaikey) == 0
 
 
-def test_success_https_of_the_same_host_is_good(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+def test_success_https_of_the_same_host_is_accepted(
+    scaikey: Sandbox, client: ScaiKeyClient
+) -> None:
     body = {"token_endpoint": "https://127.0.0.1:1/token"}
     scaikey.faults.add("status", path=DISCOVERY, status=200, body=body)
     assert client.endpoints().token == "https://127.0.0.1:1/token"
@@ -426,7 +428,7 @@ def test_fail_operators_role_is_too_low(scaikey: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\nb", "ü"])
-def test_fail_operators_token_is_no_token(token: str) -> None:
+def test_fail_operators_token_is_malformed(token: str) -> None:
     with pytest.raises(InvalidToken) as caught:
         ScaiKeyClient("http://127.0.0.1:1", bearer=token)
     assert caught.value.message == "The ScaiKey token contains characters that no token may have."
@@ -493,7 +495,7 @@ def test_fail_unreachable(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     assert client.requests == 0
 
 
-def test_success_nothing_shows_secrets(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+def test_success_reprs_hide_secrets(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     client.get_user("usr_nobody")
     token = client._auth.bearer()
     shown = repr(client) + repr(client._auth) + repr(client.http) + repr(vars(client))
@@ -514,7 +516,7 @@ def test_success_nothing_shows_secrets(scaikey: Sandbox, client: ScaiKeyClient) 
         ("wrong_length", {}),
     ],
 )
-def test_fail_every_fault_is_told(
+def test_fail_every_fault_is_reported(
     scaikey: Sandbox, client: ScaiKeyClient, fault: Action, settings: dict[str, object]
 ) -> None:
     scaikey.faults.add(fault, path="/api/v1/admin/users/", query={"page": "2"}, **settings)
@@ -526,7 +528,7 @@ def test_fail_every_fault_is_told(
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("pages")]
 
 
-def test_success_faults_that_pass(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+def test_success_temporary_faults_are_retried(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     users = "/api/v1/admin/users/"
     faults: list[Action] = ["drop", "cut", "wrong_length", "status"]
     for page, fault in enumerate(faults, start=1):
@@ -534,7 +536,7 @@ def test_success_faults_that_pass(scaikey: Sandbox, client: ScaiKeyClient) -> No
     assert sum(len(page) for page in client.iter_pages("users", per_page=50)) == 250
 
 
-def test_success_rows_seen_twice_are_kept(scaikey: Sandbox, client: ScaiKeyClient) -> None:
+def test_success_repeated_rows_are_returned(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     """Judging an inconsistent listing is the reader's business; it has what it needs."""
     scaikey.faults.add("shift", path="/api/v1/admin/users/", query={"page": "2"}, rows=-3)
     listing = client.iter_pages("users")

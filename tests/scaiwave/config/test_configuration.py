@@ -21,7 +21,7 @@ def configured(folder: Path, text: str = "", **environment: str) -> Configuratio
     return load({"SCAIWAVE_HOME": str(folder), **environment})
 
 
-def test_success_environment_beats_file_beats_default(tmp_path: Path) -> None:
+def test_success_environment_overrides_file_overrides_default(tmp_path: Path) -> None:
     name = "SCAIWAVE_SERVER_NAME"
     assert configured(tmp_path).raw(name) == ("localhost", "default")
     assert configured(tmp_path, f"{name}=file").raw(name) == ("file", "file")
@@ -89,7 +89,7 @@ def test_success_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["nonsense", "A = b", " A=b", "A-B=c", "=x", "\ufeffA=b"])
-def test_fail_line_that_is_none(line: str, tmp_path: Path) -> None:
+def test_fail_invalid_line(line: str, tmp_path: Path) -> None:
     path = _written(tmp_path, f"# fine\n{line}\n")
     with pytest.raises(SettingInvalid) as caught:
         read_env_file(path)
@@ -97,7 +97,7 @@ def test_fail_line_that_is_none(line: str, tmp_path: Path) -> None:
     assert caught.value.fix == "Write it without spaces around the equals sign, or remove it."
 
 
-def test_fail_file_is_a_folder(tmp_path: Path) -> None:
+def test_fail_file_is_a_directory(tmp_path: Path) -> None:
     with pytest.raises(SettingInvalid) as caught:
         read_env_file(tmp_path)
     assert caught.value.message == (
@@ -166,7 +166,7 @@ def test_success_masked(tmp_path: Path) -> None:
     assert config.mask_secrets("second-key, short") == "****, short"
 
 
-def test_success_repr_tells_nothing(tmp_path: Path) -> None:
+def test_success_repr_hides_values(tmp_path: Path) -> None:
     assert "s3cret" not in repr(configured(tmp_path, f"{SECRET}=s3cret", OTHER="s3cret"))
 
 
@@ -202,7 +202,7 @@ def test_success_names_of_others(name: str, tmp_path: Path) -> None:
     assert find_unknown_names(config) == {}
 
 
-def test_success_homes(tmp_path: Path) -> None:
+def test_success_home_directories(tmp_path: Path) -> None:
     checkout = Path(__file__).resolve().parents[3]
     assert find_home({}) == checkout
     assert find_home({"SCAIWAVE_HOME": ""}) == checkout

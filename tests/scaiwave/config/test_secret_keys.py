@@ -19,7 +19,7 @@ def configured(home: Path, **environment: str) -> Configuration:
     return load({"SCAIWAVE_HOME": str(home), **environment})
 
 
-def test_success_made_once(tmp_path: Path) -> None:
+def test_success_created_once(tmp_path: Path) -> None:
     home = tmp_path / "new" / "home"
     first = get_secret_key(configured(home)), get_encryption_keys(configured(home))
     assert (get_secret_key(configured(home)), get_encryption_keys(configured(home))) == first
@@ -31,7 +31,7 @@ def test_success_made_once(tmp_path: Path) -> None:
     assert list(home.iterdir()) == [path]
 
 
-def test_success_made_once_by_many_at_once(tmp_path: Path) -> None:
+def test_success_created_once_by_concurrent_processes(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = set(pool.map(lambda _: get_secret_key(configured(tmp_path)), range(32)))
     assert len(made) == 1
@@ -49,7 +49,7 @@ def test_success_configured(tmp_path: Path) -> None:
     assert not (tmp_path / "secret-keys.env").exists()
 
 
-def test_fail_missing_where_machines_share_a_database(tmp_path: Path) -> None:
+def test_fail_missing_if_hosts_share_a_database(tmp_path: Path) -> None:
     with pytest.raises(SettingMissing) as caught:
         get_secret_key(configured(tmp_path, SCAIWAVE_DB_URL=POSTGRES))
     assert caught.value.message == (

@@ -43,25 +43,25 @@ def written(**options: Any) -> tuple[Output, io.StringIO, io.StringIO]:
 
 
 @given(st.text())
-def test_success_printable_steers_nothing(text: str) -> None:
+def test_success_printable_removes_control_characters(text: str) -> None:
     shown = strip_control_chars(text)
     assert not any(map(steers, shown))
     assert len(shown) == len(text)
 
 
 @given(st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"])))
-def test_success_printable_leaves_names_alone(text: str) -> None:
+def test_success_printable_keeps_names(text: str) -> None:
     assert strip_control_chars(text) == text
 
 
-def test_success_printable_leaves_joiners_alone() -> None:
+def test_success_printable_keeps_joiners() -> None:
     assert strip_control_chars("می\u200cخواهم 👩\u200d💻") == "می\u200cخواهم 👩\u200d💻"
 
 
 @given(
     st.recursive(st.text() | st.integers() | st.none(), lambda of: st.dictionaries(st.text(), of))
 )
-def test_success_json_steers_nothing_and_says_the_same(value: Any) -> None:
+def test_success_json_escapes_control_characters_and_keeps_the_value(value: Any) -> None:
     text = to_json(value, indent=None)
     assert not any(map(steers, text))
     assert json.loads(text) == value
@@ -174,7 +174,7 @@ def test_success_record() -> None:
         (datetime(801, 7, 1, 12, tzinfo=UTC), "UTC", "0801-07-01 12:00:00 UTC"),
     ],
 )
-def test_success_times_at_the_ends_of_all_time(moment: datetime, zone: str, shown: str) -> None:
+def test_success_earliest_and_latest_times(moment: datetime, zone: str, shown: str) -> None:
     """A room name may contain them, and must not break the table."""
     output, stdout, _ = written(zone=ZoneInfo(zone))
     output.print_record((Column("at", "At", ColumnType.TIME),), {"at": moment})
@@ -209,7 +209,7 @@ def test_fail_unknown_zone(name: str) -> None:
     assert caught.value.message == f"Time zone not found: {name}."
 
 
-def test_success_nothing_steers_the_pipe() -> None:
+def test_success_no_control_characters_in_a_pipe() -> None:
     ended = run_example(*LIST)
     assert ended.out == (
         "Slug  Name                    Storage\n"
@@ -218,7 +218,7 @@ def test_success_nothing_steers_the_pipe() -> None:
     )
 
 
-def test_success_nothing_steers_the_terminal() -> None:
+def test_success_no_control_characters_at_a_terminal() -> None:
     """Drawn with rich, whose markup names must not speak either."""
     shown = run_at_terminal(*LIST)
     assert shown.code == 0
@@ -292,7 +292,7 @@ def test_fail_before_the_first_row_leaves_stdout_empty(as_json: bool) -> None:
 @pytest.mark.parametrize(
     "rows", [[], [{"name": "a\nb", "size": {"deep": [1, 2]}}], [{"name": "a"}, {"name": "b"}]]
 )
-def test_success_json_list_looks_like_the_whole_document(
+def test_success_json_list_equals_the_complete_document(
     rows: list[Row], rest: dict[str, Any]
 ) -> None:
     output, stdout, _ = written(as_json=True)

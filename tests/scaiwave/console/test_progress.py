@@ -30,7 +30,7 @@ def test_success_a_wide_terminal_shows_all(monkeypatch: pytest.MonkeyPatch) -> N
     assert "wider" not in shown
 
 
-def test_success_a_narrow_one_leaves_out_what_is_spare(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_success_a_narrow_terminal_omits_optional_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the last one on, and no more than has to go."""
     shown = drawn(monkeypatch, 78)
     assert "open" in shown
@@ -38,7 +38,7 @@ def test_success_a_narrow_one_leaves_out_what_is_spare(monkeypatch: pytest.Monke
     assert "A wider terminal also shows: Events.\n" in shown
 
 
-def test_success_a_very_narrow_one_folds_all_but_what_is_whole(
+def test_success_a_very_narrow_terminal_folds_all_but_numbers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shown = drawn(monkeypatch, 50)

@@ -38,7 +38,7 @@ def test_success_the_database_answers() -> None:
 @pytest.mark.parametrize(
     ("free", "state"), [(50 * checks.MIB, "fail"), (500 * checks.MIB, "warn"), (2**40, "pass")]
 )
-def test_success_each_disk_is_looked_at_once(
+def test_success_each_disk_is_checked_once(
     home: Path, monkeypatch: pytest.MonkeyPatch, free: int, state: str
 ) -> None:
     # The one thing about a disk that no test may bring about.
@@ -79,7 +79,7 @@ def test_success_a_redis_without_workers_is_a_warning(
     assert findings[1].fix == "Start a worker: `scaiwave manage rqworker default`."
 
 
-def test_success_jobs_that_are_over_wait_no_more(
+def test_success_finished_jobs_are_not_counted(
     settings: Settings, home: Path, redis_url: str
 ) -> None:
     from redis import Redis
@@ -104,7 +104,7 @@ def test_success_jobs_that_are_over_wait_no_more(
         client.flushdb()
 
 
-def test_success_a_worker_counts_while_its_heart_beats(
+def test_success_workers_count_while_they_send_heartbeats(
     settings: Settings, home: Path, redis_url: str
 ) -> None:
     from django.utils import timezone
@@ -126,7 +126,7 @@ def test_success_a_worker_counts_while_its_heart_beats(
             worker.register_death()  # type: ignore[no-untyped-call]
 
 
-def test_fail_a_setting_that_is_no_good(home: Path, settings: Settings) -> None:
+def test_fail_invalid_setting(home: Path, settings: Settings) -> None:
     settings.CONFIG = load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_SYNC_REMOVAL_LIMIT": "many"})
     findings = list(checks.check_configuration(settings.CONFIG, NOW))
     bad = [finding for finding in findings if finding.state is State.FAIL]

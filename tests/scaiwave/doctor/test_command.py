@@ -14,7 +14,7 @@ def test_success_in_a_pipe_one_line_each() -> None:
     assert list(format_advice(FINDINGS, columns=None)) == [f"  keys: {FIX}"]
 
 
-def test_success_at_a_terminal_between_words_and_no_command_in_two() -> None:
+def test_success_at_a_terminal_lines_break_between_words_outside_commands() -> None:
     assert list(format_advice(FINDINGS, columns=50)) == [
         "  keys: Put the old one back after the newest, or",
         "    make a key:",
@@ -23,7 +23,7 @@ def test_success_at_a_terminal_between_words_and_no_command_in_two() -> None:
     ]
 
 
-def test_success_what_is_longer_than_a_line_has_one_of_its_own() -> None:
+def test_success_long_commands_have_a_separate_line() -> None:
     lines = list(format_advice(FINDINGS, columns=20))
     assert "    `openssl rand -base64 32 | tr '+/' '-_'`;" in lines
     assert lines[0] == "  keys: Put the old"

@@ -82,7 +82,7 @@ def test_fail_what_the_database_raises_is_a_finding() -> None:
         (Operator("reader", OperatorRole.PLATFORM_READ), False, False),
     ],
 )
-def test_success_only_who_may_change_things_mends(
+def test_success_only_operators_with_write_access_apply_fixes(
     operator: Operator, dry_run: bool, fixed: bool
 ) -> None:
     def mend(config: Configuration, now: datetime) -> Iterator[Finding]:
@@ -93,7 +93,7 @@ def test_success_only_who_may_change_things_mends(
     assert ("Fixed." in messages) is fixed
 
 
-def test_fail_a_tenants_administrator_may_not() -> None:
+def test_fail_tenant_administrator_is_not_allowed() -> None:
     with pytest.raises(InsufficientPermission):
         run(Operator("t", OperatorRole.TENANT_ADMIN, tenant_id="x"))
 
@@ -106,7 +106,7 @@ def test_fail_an_unmigrated_database_skips_what_needs_it(home: Path, database_ur
     assert ended.err == ""
 
 
-def test_fail_no_database_at_all(home: Path) -> None:
+def test_fail_no_database(home: Path) -> None:
     ended = run_scaiwave(
         "doctor", "--json", SCAIWAVE_DB_URL=f"postgres://u:hush-hush-secret@/x?host={home}"
     )

@@ -57,7 +57,7 @@ def test_fail_paths(path: str) -> None:
     ]
 
 
-def test_fail_none() -> None:
+def test_fail_no_front_matter() -> None:
     assert list_problems("# A\n\nText.\n") == [("Invalid page: a.md: no front matter.", FORM)]
     assert list_problems("") == [("Invalid page: a.md: no front matter.", FORM)]
 
@@ -117,5 +117,5 @@ def test_fail_choices(name: str, choices: str) -> None:
     assert list_problems(make_page("A", "a", **{name: "all"})) == expected
 
 
-def test_fail_everything_is_told_at_once() -> None:
+def test_fail_all_problems_are_reported_together() -> None:
     assert len(list_problems("---\ntitle: A\npath: /a\nstatus: new\n---\n")) == 4

@@ -131,7 +131,7 @@ def test_fail(text: str, message: str, fix: str, docs: Path) -> None:
     assert [(problem.message, problem.fix) for problem in problems] == [(message, fix)]
 
 
-def test_fail_all_are_told(docs: Path) -> None:
+def test_fail_all_links_are_reported(docs: Path) -> None:
     assert len(rewrite(docs, "[a](b.md) [c](d.md) [e](#f)")[1]) == 3
 
 

@@ -78,7 +78,7 @@ def test_success_only_what_differs_is_written(run: Publish, cms: Sandbox, docs: 
     assert get_live_revisions(cms) == {"operator-suite/pages": 1, "suite/roles": 1, "suite/sync": 2}
 
 
-def test_success_a_change_by_hand_is_undone(run: Publish, cms: Sandbox) -> None:
+def test_success_a_manual_change_is_overwritten(run: Publish, cms: Sandbox) -> None:
     run(execute=True)
     key = ("scaiwave", "v1", "suite/sync")
     before = cms.scaicms.pages[key]
@@ -93,7 +93,9 @@ def test_success_drafts_are_not_sent(run: Publish, cms: Sandbox, docs: Path) -> 
     assert "suite/plan" not in get_live_revisions(cms)
 
 
-def test_success_gone_stays_until_it_is_pruned(run: Publish, cms: Sandbox, docs: Path) -> None:
+def test_success_removed_page_stays_until_it_is_pruned(
+    run: Publish, cms: Sandbox, docs: Path
+) -> None:
     run(execute=True)
     (docs / "roles.md").unlink()
     report = run(execute=True)
@@ -113,7 +115,7 @@ def test_success_gone_stays_until_it_is_pruned(run: Publish, cms: Sandbox, docs:
     assert set(get_actions(run()).values()) == {"unchanged"}
 
 
-def test_success_a_page_that_became_a_draft_is_gone(run: Publish, docs: Path) -> None:
+def test_success_a_page_that_became_a_draft_counts_as_removed(run: Publish, docs: Path) -> None:
     run(execute=True)
     write_page(docs, "roles.md", make_page("Roles", "suite/roles", status="draft"))
     report = run()
@@ -124,7 +126,7 @@ def test_success_a_page_that_became_a_draft_is_gone(run: Publish, docs: Path) ->
     ]
 
 
-def test_success_what_was_removed_by_hand_leaves_the_list(
+def test_success_manually_removed_page_leaves_the_index(
     run: Publish, cms: Sandbox, docs: Path
 ) -> None:
     run(execute=True)
@@ -154,7 +156,9 @@ def test_success_one_bad_page_does_not_stop_the_rest(
 
 
 @pytest.mark.parametrize("path", ["suite/sync", "suite/never", "/suite/roles"])
-def test_fail_prune_what_is_not_gone(path: str, run: Publish, cms: Sandbox, docs: Path) -> None:
+def test_fail_prune_a_page_that_still_exists(
+    path: str, run: Publish, cms: Sandbox, docs: Path
+) -> None:
     run(execute=True)
     (docs / "roles.md").unlink()
     cms.requests.reset()

@@ -45,7 +45,7 @@ def get_outcomes(report: PublishReport) -> dict[str, tuple[bool, list[str]]]:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_success_in_the_second_try(
+def test_success_retried_once(
     action: Action, settings: dict[str, Any], method: str, run: Publish, cms: Sandbox
 ) -> None:
     cms.faults.add(action, method=method, path=ROLES, times=1, **settings)
@@ -83,7 +83,7 @@ def test_success_the_rest_is_written(
     assert run(execute=True).problems == []
 
 
-def test_success_the_refusal_says_what_to_do(run: Publish, cms: Sandbox) -> None:
+def test_success_refusal_has_a_fix(run: Publish, cms: Sandbox) -> None:
     detail = {"code": "PERMISSION_DENIED", "message": "Permission docs.write required"}
     cms.faults.add("status", method="PUT", path=ROLES, status=403, body={"detail": detail})
     (problem,) = run(execute=True).problems
@@ -97,7 +97,7 @@ def test_success_the_refusal_says_what_to_do(run: Publish, cms: Sandbox) -> None
     )
 
 
-def test_success_patience_is_used_up_once(run: Publish, cms: Sandbox, docs: Path) -> None:
+def test_success_retries_are_used_up_once(run: Publish, cms: Sandbox, docs: Path) -> None:
     for number in range(5):
         write_page(docs, f"{number}.md", make_page(f"P{number}", f"suite/p{number}"))
     cms.faults.add("status", method="PUT", status=500)
@@ -110,7 +110,7 @@ def test_success_patience_is_used_up_once(run: Publish, cms: Sandbox, docs: Path
     assert puts == first + 7
 
 
-def test_success_patient_again_after_a_success(run: Publish, cms: Sandbox) -> None:
+def test_success_retries_start_over_after_a_success(run: Publish, cms: Sandbox) -> None:
     cms.faults.add("status", method="PUT", path=INDEX, status=500)
     cms.faults.add("status", method="PUT", path="*/suite/sync", status=500, times=1)
     assert get_outcomes(run(execute=True)) == {
@@ -120,7 +120,7 @@ def test_success_patient_again_after_a_success(run: Publish, cms: Sandbox) -> No
     }
 
 
-def test_success_a_removal_that_fails_stays_in_the_list(
+def test_success_a_failed_removal_stays_in_the_index(
     run: Publish, cms: Sandbox, docs: Path
 ) -> None:
     run(execute=True)
@@ -133,7 +133,7 @@ def test_success_a_removal_that_fails_stays_in_the_list(
     assert run("suite/roles", execute=True).problems == []
 
 
-def test_success_a_removal_whose_answer_is_lost(run: Publish, cms: Sandbox, docs: Path) -> None:
+def test_success_a_removal_whose_response_is_lost(run: Publish, cms: Sandbox, docs: Path) -> None:
     run(execute=True)
     (docs / "roles.md").unlink()
     cms.faults.add("cut", method="DELETE", times=1)
@@ -141,7 +141,7 @@ def test_success_a_removal_whose_answer_is_lost(run: Publish, cms: Sandbox, docs
     assert ("scaiwave", "v1", "suite/roles") not in cms.scaicms.pages
 
 
-def test_success_a_gone_page_that_cannot_be_read_stays_in_the_list(
+def test_success_an_unreadable_removed_page_stays_in_the_index(
     run: Publish, cms: Sandbox, docs: Path
 ) -> None:
     run(execute=True)
@@ -164,7 +164,7 @@ def test_success_a_gone_page_that_cannot_be_read_stays_in_the_list(
         ("status", {"status": 403}, UpstreamForbidden, 3),
     ],
 )
-def test_fail_before_anything_is_known(
+def test_fail_index_cannot_be_read(
     action: Action,
     settings: dict[str, Any],
     error: type[ScaiWaveError],

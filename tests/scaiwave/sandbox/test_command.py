@@ -36,7 +36,7 @@ def run_sandbox(*flags: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_success_serves_until_told_to_stop(number: signal.Signals) -> None:
+def test_success_serves_until_it_is_stopped(number: signal.Signals) -> None:
     with run_sandbox("--auto-approve") as (process, lines):
         match = re.match(r"ScaiKey sandbox on (http://127\.0\.0\.1:\d+): ", lines[0])
         assert match
@@ -55,7 +55,7 @@ def test_success_serves_until_told_to_stop(number: signal.Signals) -> None:
         assert process.stderr.read() == ""
 
 
-def test_success_says_how_to_approve() -> None:
+def test_success_prints_how_to_approve() -> None:
     with run_sandbox() as (_, lines):
         assert re.fullmatch(
             r"Approve:  POST http://127\.0\.0\.1:\d+/sandbox/registrations/<request id>/approve",
@@ -81,7 +81,7 @@ def test_fail_busy_port() -> None:
     assert "Traceback" not in message
 
 
-def test_fail_no_number() -> None:
+def test_fail_option_is_not_a_number() -> None:
     code, message = run_command("--people", "many")
 
     assert code == 2

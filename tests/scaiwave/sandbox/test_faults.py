@@ -70,7 +70,7 @@ def test_success_redirect(sandbox: Sandbox, api: httpx.Client) -> None:
     )
 
 
-def test_success_nonsense(sandbox: Sandbox, api: httpx.Client) -> None:
+def test_success_invalid_json(sandbox: Sandbox, api: httpx.Client) -> None:
     sandbox.faults.add("not_json", times=1)
     sandbox.faults.add("wrong_shape", times=1)
     sandbox.faults.add("wrong_shape", body="text", times=1)
@@ -97,7 +97,7 @@ def test_success_latency(sandbox: Sandbox, api: httpx.Client) -> None:
     assert time.monotonic() - started >= 0.2
 
 
-def test_success_spoilt_pages(sandbox: Sandbox, api: httpx.Client) -> None:
+def test_success_damaged_pages(sandbox: Sandbox, api: httpx.Client) -> None:
     good = get_rows(api.get(USERS).json())
 
     def get_faulty_page(action: Any, **settings: Any) -> tuple[list[Any], int]:

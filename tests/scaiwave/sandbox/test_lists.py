@@ -105,7 +105,7 @@ def test_success_page_sizes(sandbox: Sandbox, api: httpx.Client) -> None:
     assert get_size(per_page=500) == get_size(per_page=999) == 130
 
 
-def test_fail_page_too_big_where_that_is_refused(sandbox: Sandbox, api: httpx.Client) -> None:
+def test_fail_page_is_larger_than_accepted(sandbox: Sandbox, api: httpx.Client) -> None:
     """Up to the limit the page is complete, also above `max_per_page`."""
     sandbox.refuse_per_page = 120
 

@@ -97,7 +97,7 @@ def apply_act(
     model[user_id] = {**model[user_id], **change}
 
 
-def test_success_one_and_the_same_for_a_seed() -> None:
+def test_success_same_seed_gives_the_same_directory() -> None:
     assert list_people(make_directory()) == list_people(make_directory())
     assert {row["id"] for row in list_people(make_directory(6))}.isdisjoint(
         row["id"] for row in list_people(make_directory())
@@ -206,7 +206,7 @@ def test_success_soft_deletion_of_a_person_and_a_group(api: httpx.Client, sandbo
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_success_soft_deletion_reaches_what_belongs_to_it(nested: bool) -> None:
+def test_success_soft_deletion_includes_contained_records(nested: bool) -> None:
     directory = Directory(
         seed=5, partners=2, tenants=3, people=100, groups=12, nested_tenant=nested
     )
@@ -271,7 +271,7 @@ def test_success_change_share_twice_differs_by_seed() -> None:
     assert outcomes[0] == outcomes[1] != outcomes[2]
 
 
-def test_fail_mutations_say_why() -> None:
+def test_fail_mutations_report_the_reason() -> None:
     directory = make_directory()
     tenant = next(iter(directory.tenants))
     slug = directory.tenants[tenant]["slug"]

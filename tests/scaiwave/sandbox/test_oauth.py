@@ -58,7 +58,7 @@ def test_success_client_credentials(alg: str) -> None:
         }
 
 
-def test_success_all_scopes_unless_told(sandbox: Sandbox, api: httpx.Client) -> None:
+def test_success_all_scopes_by_default(sandbox: Sandbox, api: httpx.Client) -> None:
     assert fetch_token(sandbox, api).json()["scope"] == "admin:read admin:write"
 
 
@@ -192,7 +192,7 @@ def test_fail_bad_tokens(sandbox: Sandbox) -> None:
     )
 
 
-def test_success_bad_tokens_are_what_they_say(sandbox: Sandbox) -> None:
+def test_success_bad_tokens_are_bad_as_named(sandbox: Sandbox) -> None:
     unsigned = sandbox.issue_token(role="super_admin", alg="none")
     confused = sandbox.issue_token(role="super_admin", alg="HS256", headers={"typ": None})
 

@@ -72,7 +72,7 @@ def test_success_credentials_once(sandbox: Sandbox, api: httpx.Client) -> None:
 
 
 @pytest.mark.sandbox(**SMALL, auto_approve=True)
-def test_success_once_also_when_many_ask(api: httpx.Client) -> None:
+def test_success_credentials_once_to_concurrent_requests(api: httpx.Client) -> None:
     request = register(api)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: poll(api, request), range(24)))

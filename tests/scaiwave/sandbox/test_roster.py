@@ -11,12 +11,12 @@ from scaiwave.sandbox.data.roster import IndexRange, MemberSequence
 
 
 @given(value=st.integers(0, MASK))
-def test_success_mix_has_a_way_back(value: int) -> None:
+def test_success_mixing_is_reversible(value: int) -> None:
     assert unscramble(scramble(value)) == value
 
 
 @given(index=st.integers(0, MASK), seed=st.integers())
-def test_success_ids_have_a_way_back(index: int, seed: int) -> None:
+def test_success_ids_are_reversible(index: int, seed: int) -> None:
     ids = Ids(prefix="usr", seed=seed)
     assert ids.decode(ids.encode(index)) == index
 
@@ -28,7 +28,7 @@ def test_fail_foreign_ids() -> None:
 
 
 @given(key=st.integers(0, 2**32), block=st.integers(2, 50), size=st.integers(0, 500))
-def test_success_ranks_have_a_way_back(key: int, block: int, size: int) -> None:
+def test_success_ranks_are_reversible(key: int, block: int, size: int) -> None:
     range_ = IndexRange("tnt", 0, size, key, block)
     kinds = [range_.is_odd(position) for position in range(size)]
     assert range_.count_odd_before(size) == sum(kinds)

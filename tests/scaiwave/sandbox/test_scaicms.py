@@ -41,7 +41,7 @@ def test_success_pages(cms: httpx.Client) -> None:
     assert cms.put(ROLES, json=PAGE).json()["rev"] == 1
 
 
-def test_success_markdown_for_everybody(sandbox: Sandbox, cms: httpx.Client) -> None:
+def test_success_markdown_without_a_key(sandbox: Sandbox, cms: httpx.Client) -> None:
     cms.put(ROLES, json=PAGE)
     with make_client(sandbox) as anonymous:
         response = anonymous.get("/docs/scaiwave/suite/roles.md")

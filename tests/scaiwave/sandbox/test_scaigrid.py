@@ -48,7 +48,9 @@ def test_success_the_key_is_the_same_after_a_restart(sandbox: Sandbox, key: str)
     assert Sandbox(**{**SMALL, "seed": 8}).scaigrid.api_key != key
 
 
-def test_success_a_key_and_a_service_token_may_the_same(sandbox: Sandbox, key: str) -> None:
+def test_success_a_key_and_a_service_token_have_the_same_permissions(
+    sandbox: Sandbox, key: str
+) -> None:
     for credential in (key, sandbox.issue_platform_token()):
         assert get(sandbox, "/v1/me", credential).json()["data"] == {
             "permissions": [
@@ -81,7 +83,7 @@ def test_success_vectors_depend_on_the_text_and_come_last_first(sandbox: Sandbox
     assert second["embedding"] != first["embedding"]
 
 
-def test_success_usage_of_all_tenants_but_the_silent_ones(sandbox: Sandbox, key: str) -> None:
+def test_success_usage_of_all_tenants_with_requests(sandbox: Sandbox, key: str) -> None:
     rows = get(sandbox, USAGE, key, **MONTH).json()["data"]
     tenants = list(sandbox.directory.tenants)
     assert [row["group_key"] for row in rows] == tenants[:3]
@@ -91,7 +93,7 @@ def test_success_usage_of_all_tenants_but_the_silent_ones(sandbox: Sandbox, key:
     assert again == rows
 
 
-def test_success_usage_ends_where_the_token_does(sandbox: Sandbox) -> None:
+def test_success_usage_is_limited_to_the_scope_of_the_token(sandbox: Sandbox) -> None:
     tenant_id, tenant = next(iter(sandbox.directory.tenants.items()))
     tokens = {
         "tenant": sandbox.issue_token(role="tenant_admin", tenant_id=tenant_id),

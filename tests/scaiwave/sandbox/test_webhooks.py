@@ -102,7 +102,7 @@ def test_success_signed_as_scaikey_documents_it(announcing: Sandbox, receiver: R
     assert headers["X-ScaiKey-Signature"] == f"t={moment},v1={digest}"
 
 
-def test_success_every_mutation_of_one_thing(announcing: Sandbox, receiver: Receiver) -> None:
+def test_success_every_mutation_of_one_record(announcing: Sandbox, receiver: Receiver) -> None:
     mutate = announcing.mutate
     partner = mutate("add_partner", name="P", slug="p")
     tenant = mutate("add_tenant", name="T", slug="t", partner_id=partner)
@@ -128,7 +128,9 @@ def test_success_every_mutation_of_one_thing(announcing: Sandbox, receiver: Rece
     assert {event_type for event_type, _ in receiver.events()} == set(EVENT_TYPES.values())
 
 
-def test_success_again_until_it_is_accepted(announcing: Sandbox, receiver: Receiver) -> None:
+def test_success_delivery_is_retried_until_accepted(
+    announcing: Sandbox, receiver: Receiver
+) -> None:
     receiver.statuses = [503, 400]
     event_id = announcing.webhooks.announce("user.deleted", "usr_1")
     wait_for(lambda: len(receiver.received) == 3)
@@ -137,7 +139,7 @@ def test_success_again_until_it_is_accepted(announcing: Sandbox, receiver: Recei
     assert [delivery.status for delivery in announcing.webhooks.recent] == [503, 400, 200]
 
 
-def test_fail_nobody_listens(announcing: Sandbox) -> None:
+def test_fail_receiver_is_down(announcing: Sandbox) -> None:
     announcing.webhooks.configure({"url": "http://127.0.0.1:1/hook"})
     announcing.webhooks.announce("user.deleted", "usr_1")
     wait_for(lambda: len(announcing.webhooks.recent) == MAX_ATTEMPTS)
