@@ -146,13 +146,13 @@ def _backfill_inline(operator: Operator, options: BackfillOptions, output: Outpu
 
 def _enqueue(operator: Operator, options: BackfillOptions, output: Output) -> None:
     from rooms.services.search.backfill import enqueue_backfill
+    from scaiwave.console.text import pluralize
 
     queued = enqueue_backfill(operator=operator, options=options, now=datetime.now(UTC))
     if output.as_json:
         output.print_json(queued.document())
         return
-    ranges = "1 range" if queued.ranges == 1 else f"{queued.ranges:,} ranges"
-    jobs = "1 job" if queued.jobs == 1 else f"{queued.jobs} jobs"
+    ranges, jobs = pluralize(queued.ranges, "range"), pluralize(queued.jobs, "job")
     output.print_line(f"{ranges} to process; {jobs} in the queue.")
     output.log("Run the same command without --execute to see the progress.")
 
