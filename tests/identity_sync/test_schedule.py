@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
-import sys
-import time
 
 import pytest
 from pytest_django import Settings
@@ -18,29 +15,24 @@ from identity_sync.queries.status import SCHEDULED_MINUTES
 from identity_sync.schedule import SYNC_CRON
 from scaiwave.config import load
 from scaiwave.sandbox import Sandbox
-
-MANAGE = [sys.executable, "-m", "scaiwave.cli", "manage"]
+from tests.queue_helpers import MANAGE, run_scheduler, run_worker, use_redis
 
 
 @pytest.fixture
-def server(
+def redis(
     database_url: str,
     redis_url: str,
     sandbox: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Redis:
-    """A migrated server whose processes have Redis and the credentials of a sandbox."""
-    values = {
-        "SCAIWAVE_REDIS_URL": redis_url,
+    """A Redis for processes that have a migrated database and the credentials of a sandbox."""
+    environment = {
         "SCAIWAVE_SCAIKEY_URL": sandbox.url,
         "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
         "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
     }
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
+    redis = use_redis(monkeypatch, redis_url, environment)
     subprocess.run([*MANAGE, "migrate", "--verbosity", "0"], check=True)
-    redis = Redis.from_url(redis_url)
-    redis.flushdb()
     return redis
 
 
@@ -52,33 +44,21 @@ def load_runs() -> list[dict[str, object]]:
 
 
 @pytest.mark.sandbox(people=20, tenants=3, groups=4)
-def test_success_a_worker_runs_the_job_and_leaves_a_run(server: Redis) -> None:
+def test_success_a_worker_runs_the_job_and_leaves_a_run(redis: Redis) -> None:
     enqueue = (
         "import django_rq; from identity_sync.jobs import full_sync; "
         "django_rq.get_queue('default').enqueue(full_sync)"
     )
     subprocess.run([*MANAGE, "shell", "--verbosity", "0", "-c", enqueue], check=True)
-    subprocess.run([*MANAGE, "rqworker", "--burst", "default"], check=True, capture_output=True)
+    run_worker()
     (run,) = load_runs()
     assert (run["trigger"], run["outcome"], run["error_code"]) == ("cron", "applied", "")
     assert run["counts"]["participants"]["added"] == 20  # type: ignore[index]
 
 
 @pytest.mark.sandbox(people=20, tenants=3, groups=4)
-def test_success_the_scheduler_announces_the_job_and_stops_on_sigterm(server: Redis) -> None:
-    scheduler = subprocess.Popen(
-        [*MANAGE, "rqcron", "identity_sync.schedule"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        deadline = time.monotonic() + 30
-        while not server.keys("rq:cron_scheduler*") and time.monotonic() < deadline:
-            time.sleep(0.1)
-    finally:
-        scheduler.send_signal(signal.SIGTERM)
-        output, _ = scheduler.communicate(timeout=30)
+def test_success_the_scheduler_announces_the_job_and_stops_on_sigterm(redis: Redis) -> None:
+    output = run_scheduler(redis)
     assert "identity_sync.jobs.full_sync" in output
     assert SYNC_CRON in output
 

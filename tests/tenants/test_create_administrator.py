@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from scaiwave.errors import ConfirmationNeeded, InsufficientPermission, UsageError
 from tenants.errors import AdministratorConflict, InvalidAdministrator, WeakPassword
 from tenants.models import AdminUser, AuditEntry
-from tenants.services.create_administrator import CreateAdministratorResult, create_administrator
+from tenants.services.create_administrator import create_administrator
 from tests.databases import copy_database
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT, run_scaiwave
 from tests.tenants.factories import (
@@ -31,15 +32,14 @@ PASSWORD = "correct horse battery"
 END_OF_FILE = "\x04"
 
 
-def create(**changes: Any) -> CreateAdministratorResult:
-    arguments: dict[str, Any] = {
-        "operator": HOST_OPERATOR,
-        "username": "anna",
-        "email": "anna@example.com",
-        "password": lambda: PASSWORD,
-        "now": NOW,
-    }
-    return create_administrator(**{**arguments, **changes})
+create = partial(
+    create_administrator,
+    operator=HOST_OPERATOR,
+    username="anna",
+    email="anna@example.com",
+    password=lambda: PASSWORD,
+    now=NOW,
+)
 
 
 def never() -> str:
@@ -145,7 +145,7 @@ def test_fail_weak_password() -> None:
         ),
     ],
 )
-def test_fail_bad_name(changes: dict[str, str], message: str, fix: str) -> None:
+def test_fail_bad_name(changes: dict[str, Any], message: str, fix: str) -> None:
     with pytest.raises(InvalidAdministrator) as caught:
         create(**changes, password=never)
     assert (caught.value.message, caught.value.fix) == (message, fix)

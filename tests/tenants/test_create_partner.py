@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import InvalidLimit, InvalidName, InvalidSlug, PartnerConflict
 from tenants.models import AuditEntry, Partner
 from tenants.services.create_partner import CreatePartnerResult, PartnerSpec, create_partner
+from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
@@ -122,20 +121,6 @@ def test_fail_not_allowed() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_success_two_at_once_make_one() -> None:
     """The slug is not unique in the database, so one has to wait for the other."""
-    results: list[CreatePartnerResult] = []
-    barrier = threading.Barrier(2)
-
-    def act() -> None:
-        barrier.wait()
-        try:
-            results.append(create())
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=act) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    results = run_concurrently(create, create)
     assert sorted(result.created for result in results) == [False, True]
     assert (Partner.objects.count(), AuditEntry.objects.count()) == (1, 1)

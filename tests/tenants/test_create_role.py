@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 import json
-import threading
-from typing import Any
+from functools import partial
 
 import pytest
-from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import InvalidName, InvalidRoleSlug, RoleBuiltIn, RoleConflict, TenantNotFound
 from tenants.models import AuditEntry, Role
-from tenants.services.roles import CreateRoleResult, create_role
+from tenants.services.roles import create_role
 from tenants.services.validators import ROLE_SLUG_RULES, is_role_slug, validate_role_slug
+from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
@@ -29,15 +28,9 @@ from tests.tenants.role_factories import make_role
 pytestmark = pytest.mark.django_db
 
 
-def create(**changes: Any) -> CreateRoleResult:
-    arguments: dict[str, Any] = {
-        "operator": HOST_OPERATOR,
-        "tenant": "acme",
-        "slug": "editors",
-        "name": "Editors",
-        "now": NOW,
-    }
-    return create_role(**{**arguments, **changes})
+create = partial(
+    create_role, operator=HOST_OPERATOR, tenant="acme", slug="editors", name="Editors", now=NOW
+)
 
 
 def test_success_created_and_audited() -> None:
@@ -85,21 +78,8 @@ def test_success_the_same_slug_in_another_tenant() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_success_created_by_concurrent_calls() -> None:
     make_tenant()
-    ready, created = threading.Barrier(4), []
-
-    def work() -> None:
-        ready.wait()
-        try:
-            created.append(create().created)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(created) == [False, False, False, True]
+    results = run_concurrently(*[create] * 4)
+    assert sorted(result.created for result in results) == [False, False, False, True]
     assert AuditEntry.objects.count() == 1
 
 

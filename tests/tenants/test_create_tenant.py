@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
 from pytest_django import Settings
 
 from scaiwave.auth.operators import Operator
@@ -31,6 +30,7 @@ from tenants.errors import (
 from tenants.models import AuditEntry, Partner, Tenant
 from tenants.services.create_tenant import CreateTenantResult, create_tenant
 from tenants.services.scaikey_lookup import TenantLookup, build_tenant_lookup
+from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
@@ -49,18 +49,17 @@ pytestmark = [
 ]
 
 
-def create(**changes: Any) -> CreateTenantResult:
-    """A local tenant acme by the host operator, but for the changes."""
-    arguments: dict[str, Any] = {
-        "operator": HOST_OPERATOR,
-        "slug": "acme",
-        "name": "Acme Corp",
-        "scaikey_tenant_id": None,
-        "partner": None,
-        "lookup": None,
-        "now": NOW,
-    }
-    return create_tenant(**{**arguments, **changes})
+create = partial(
+    create_tenant,
+    operator=HOST_OPERATOR,
+    slug="acme",
+    name="Acme Corp",
+    scaikey_tenant_id=None,
+    partner=None,
+    lookup=None,
+    now=NOW,
+)
+"""Create a local tenant acme as the host operator; other arguments replace these."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,11 @@ def test_fail_slug_is_taken() -> None:
 def test_fail_same_slug_with_another_name_or_partner() -> None:
     create(partner=make_partner().slug)
     assert not create().created
-    for changes in ({"name": "Acme"}, {"partner": make_partner("south").slug}):
+    other_values: tuple[dict[str, Any], ...] = (
+        {"name": "Acme"},
+        {"partner": make_partner("south").slug},
+    )
+    for changes in other_values:
         with pytest.raises(TenantConflict):
             create(**changes)
 
@@ -373,22 +376,12 @@ def test_fail_slug_is_taken_concurrently(zenith: UnsyncedTenant, lookup: TenantL
 @pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
 def test_success_concurrent_calls_create_one_tenant() -> None:
-    start = threading.Barrier(4)
-    ends: list[str] = []
-
-    def attempt(name: str) -> None:
+    def attempt(name: str) -> str:
         try:
-            start.wait()
-            ends.append("created" if create(name=name).created else "there")
+            return "created" if create(name=name).created else "exists"
         except ScaiWaveError as error:
-            ends.append(error.code)
-        finally:
-            connection.close()
+            return error.code
 
-    threads = [threading.Thread(target=attempt, args=[name]) for name in ("A", "A", "B", "B")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(ends) == ["SW_TENANT_CONFLICT", "SW_TENANT_CONFLICT", "created", "there"]
+    outcomes = run_concurrently(*[partial(attempt, name) for name in ("A", "A", "B", "B")])
+    assert sorted(outcomes) == ["SW_TENANT_CONFLICT", "SW_TENANT_CONFLICT", "created", "exists"]
     assert (Tenant.objects.count(), AuditEntry.objects.count()) == (1, 1)

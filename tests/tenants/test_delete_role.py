@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from functools import partial
 
 import pytest
 
@@ -9,7 +9,7 @@ from scaiwave.cli.command import ConfirmationDeclined
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import RoleBuiltIn, RoleInUse, RoleNotFound, TenantNotFound
 from tenants.models import AuditEntry, Role
-from tenants.services.roles import DeleteRoleResult, delete_role
+from tenants.services.roles import delete_role
 from tests.scaiwave import row_factories
 from tests.tenants.factories import (
     HOST_OPERATOR,
@@ -27,9 +27,7 @@ from tests.tenants.role_factories import make_grant, make_role
 pytestmark = pytest.mark.django_db
 
 
-def delete(**changes: Any) -> DeleteRoleResult:
-    arguments: dict[str, Any] = {"operator": HOST_OPERATOR, "tenant": "acme", "now": NOW}
-    return delete_role(**{"role": "editors", **arguments, **changes})
+delete = partial(delete_role, operator=HOST_OPERATOR, tenant="acme", role="editors", now=NOW)
 
 
 def test_success_deleted_and_audited() -> None:

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import json
-import threading
 
 import pytest
-from django.db import connection
 
 from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.errors import InsufficientPermission, UsageError
@@ -18,6 +16,7 @@ from tenants.errors import (
 )
 from tenants.models import AuditEntry, Role, RoleGrant
 from tenants.queries.participants import show_participant
+from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -142,21 +141,8 @@ def test_success_partner_within_its_scope() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_success_concurrent_calls_create_one_grant() -> None:
     anna = make_person(make_tenant())
-    ready, changed = threading.Barrier(4), []
-
-    def work() -> None:
-        ready.wait()
-        try:
-            changed.append(grant(anna, "tenant_admin").changed)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(changed) == [False, False, False, True]
+    results = run_concurrently(*[lambda: grant(anna, "tenant_admin")] * 4)
+    assert sorted(result.changed for result in results) == [False, False, False, True]
     assert (Role.objects.count(), RoleGrant.objects.count()) == (1, 1)
     assert AuditEntry.objects.count() == 1
 

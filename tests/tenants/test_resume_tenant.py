@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from functools import partial
 
 import pytest
 
 from scaiwave.errors import InsufficientPermission
 from tenants.errors import TenantNotFound
 from tenants.models import AuditEntry, Tenant
-from tenants.services.suspend_tenant import ResumeTenantResult, resume_tenant
+from tenants.services.suspend_tenant import resume_tenant
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -24,14 +24,7 @@ from tests.tenants.factories import (
 pytestmark = pytest.mark.django_db
 
 
-def resume(**changes: Any) -> ResumeTenantResult:
-    arguments: dict[str, Any] = {
-        "operator": HOST_OPERATOR,
-        "name": "acme",
-        "reason": "",
-        "now": NOW,
-    }
-    return resume_tenant(**{**arguments, **changes})
+resume = partial(resume_tenant, operator=HOST_OPERATOR, name="acme", reason="", now=NOW)
 
 
 def test_success_active_again_and_audited() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+from functools import partial
 
 import pytest
-from django.db import connection
 
 from scaiwave.auth.operators import Operator, OperatorRole
 from tenants.errors import LastSuperAdmin, SelfElevation, SuperAdminOnly
-from tenants.models import AuditEntry, Group, GroupMembership, RoleGrant
+from tenants.models import AuditEntry, Group, GroupMembership, Participant, RoleGrant
+from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     EARLIER,
     add_members,
@@ -193,22 +193,14 @@ def test_success_concurrent_calls_leave_one_super_admin() -> None:
     for person in people:
         grant(person, "super_admin", tenant=person.tenant.slug)
     add_members(make_group(people[0].tenant), people[0])
-    ready, ends = threading.Barrier(2), []
 
-    def work(place: int) -> None:
-        ready.wait()
+    def attempt(person: Participant) -> str:
         try:
-            revoke(people[place], "super_admin", tenant=people[place].tenant.slug)
-            ends.append("revoked")
+            revoke(person, "super_admin", tenant=person.tenant.slug)
         except LastSuperAdmin:
-            ends.append("refused")
-        finally:
-            connection.close()
+            return "refused"
+        return "revoked"
 
-    threads = [threading.Thread(target=work, args=(place,)) for place in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(ends) == ["refused", "revoked"]
+    outcomes = run_concurrently(*[partial(attempt, person) for person in people])
+    assert sorted(outcomes) == ["refused", "revoked"]
     assert RoleGrant.objects.count() == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ from tenants.queries.participants import sign_in_blockers
 from tenants.queries.super_admins import SuperAdmins, count_super_admins
 from tenants.services.link_tenant import link_tenant, unlink_tenant
 from tenants.services.suspend_tenant import suspend_tenant
+from tests.concurrency import run_concurrently
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -318,26 +318,17 @@ def test_fail_doctor_warns_if_no_super_admin_can_sign_in() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_success_concurrent_calls_leave_one_super_admin() -> None:
     acme, globex = (super_admin_in(slug) for slug in ("acme", "globex"))
-    ready, ends = threading.Barrier(2), []
 
-    def work(act: Callable[[], object]) -> None:
-        ready.wait()
+    def attempt(act: Callable[[], object]) -> str:
         try:
             act()
-            ends.append("done")
         except LastSuperAdmin:
-            ends.append("refused")
-        finally:
-            connection.close()
+            return "refused"
+        return "done"
 
-    acts = [
-        lambda: suspend(acme.tenant),
-        lambda: revoke(globex, "super_admin", tenant="globex"),
-    ]
-    threads = [threading.Thread(target=work, args=(act,)) for act in acts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(ends) == ["done", "refused"]
+    outcomes = run_concurrently(
+        lambda: attempt(lambda: suspend(acme.tenant)),
+        lambda: attempt(lambda: revoke(globex, "super_admin", tenant="globex")),
+    )
+    assert sorted(outcomes) == ["done", "refused"]
     assert count_super_admins().able == 1

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from functools import partial
 
 import pytest
 
@@ -31,15 +31,14 @@ QUESTION = (
 )
 
 
-def suspend(**changes: Any) -> SuspendTenantResult:
-    arguments: dict[str, Any] = {
-        "operator": HOST_OPERATOR,
-        "name": "acme",
-        "reason": "unpaid",
-        "confirm": lambda question: None,
-        "now": NOW,
-    }
-    return suspend_tenant(**{**arguments, **changes})
+suspend = partial(
+    suspend_tenant,
+    operator=HOST_OPERATOR,
+    name="acme",
+    reason="unpaid",
+    confirm=lambda question: None,
+    now=NOW,
+)
 
 
 def test_success_suspended_and_audited() -> None:

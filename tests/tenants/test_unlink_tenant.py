@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from functools import partial
 
 import pytest
 
@@ -31,14 +31,13 @@ QUESTION = (
 )
 
 
-def unlink(**changes: Any) -> UnlinkTenantResult:
-    arguments: dict[str, Any] = {
-        "operator": HOST_OPERATOR,
-        "name": "acme",
-        "confirm": lambda question: None,
-        "now": NOW,
-    }
-    return unlink_tenant(**{**arguments, **changes})
+unlink = partial(
+    unlink_tenant,
+    operator=HOST_OPERATOR,
+    name="acme",
+    confirm=lambda question: None,
+    now=NOW,
+)
 
 
 def test_success_unlinked_and_audited() -> None:

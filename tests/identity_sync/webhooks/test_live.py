@@ -18,9 +18,9 @@ from redis import Redis
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.sync.helpers import list_people
 from tests.identity_sync.sync.processes import Server, wait_for
-from tests.identity_sync.test_schedule import MANAGE
 from tests.identity_sync.webhooks.deliver import SECRET
 from tests.identity_sync.webhooks.live_server import LiveServer, serve
+from tests.queue_helpers import MANAGE, run_worker
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
 
 pytestmark = pytest.mark.sandbox(people=30, tenants=2, groups=3)
@@ -203,7 +203,7 @@ def test_success_with_redis_a_job_handles_events(
         live.deliver("user.suspended", two)
         assert redis.llen("rq:queue:default") == 1
         assert live.states() == ["pending", "pending"]
-        subprocess.run([*MANAGE, "rqworker", "--burst", "default"], check=True, capture_output=True)
+        run_worker()
         assert live.states() == ["handled", "handled"]
         assert live.processes() == []
         assert live.status_of(one) == live.status_of(two) == "SUSPENDED"
