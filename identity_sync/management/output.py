@@ -9,6 +9,8 @@ from scaiwave.console.columns import Row
 from scaiwave.console.output import Output
 from tenants.management.output import format_values
 
+CHANGES = ("added", "updated", "deactivated", "restored", "skipped")
+
 _STYLES = {
     "add": "green",
     "restore": "green",
@@ -32,6 +34,24 @@ def format_change_count(run: Row) -> str | None:
 
 def format_duration(seconds: float | None) -> str | None:
     return None if seconds is None else f"{seconds:.1f} s"
+
+
+def format_changes(kinds: dict[str, dict[str, int]] | None) -> str:
+    """Format counts as `2 added, 1 deactivated`; empty if the operator may not see them."""
+    if kinds is None:
+        return ""
+    totals = {name: sum(kind.get(name, 0) for kind in kinds.values()) for name in CHANGES}
+    return ", ".join(f"{count:,} {name}" for name, count in totals.items() if count) or "nothing"
+
+
+def format_age(seconds: int | None) -> str:
+    """Format an age as `5 min ago`, in the largest unit that fits, rounded down."""
+    if seconds is None:
+        return "never"
+    for name, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {name} ago"
+    return f"{seconds} s ago"
 
 
 def print_plan(output: Output, *, with_values: bool) -> None:

@@ -1,4 +1,4 @@
-"""How the webhooks from ScaiKey are doing."""
+"""The state of webhooks from ScaiKey: deliveries, lag and failures."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from identity_sync.models import WebhookEvent, WebhookState
+from identity_sync.queries.runs import age_seconds
 from scaiwave.config import Configuration
 
 
 def summarise_webhooks(config: Configuration, now: datetime) -> dict[str, Any]:
-    """The last delivery, the lag and the failures.
+    """Return the last delivery, the lag and the failures.
 
     `lag_seconds` is the age of the oldest event that waits, 0 if none does;
     `last_handled_seconds` is how long the latest one that was handled took from its arrival.
@@ -25,12 +26,12 @@ def summarise_webhooks(config: Configuration, now: datetime) -> dict[str, Any]:
     return {
         "configured": bool(config.get_str("SCAIWAVE_SCAIKEY_WEBHOOK_SECRET")),
         "last_delivery_at": last.received_at if last else None,
-        "last_delivery_age_seconds": _seconds(last.received_at, now) if last else None,
+        "last_delivery_age_seconds": age_seconds(last.received_at, now) if last else None,
         "waiting": waiting.count(),
-        "lag_seconds": _seconds(oldest.received_at, now) if oldest else 0,
+        "lag_seconds": age_seconds(oldest.received_at, now) if oldest else 0,
         "last_handled_seconds": _last_handled_seconds(),
         "failed": failed.count(),
-        "last_failure": _failure(failure) if failure else None,
+        "last_failure": _describe_failure(failure) if failure else None,
     }
 
 
@@ -45,15 +46,10 @@ def _last_handled_seconds() -> float | None:
     return round(max(0.0, (event.ended_at - event.received_at).total_seconds()), 3)
 
 
-def _failure(event: WebhookEvent) -> dict[str, Any]:
+def _describe_failure(event: WebhookEvent) -> dict[str, Any]:
     return {
         "event_id": event.event_id,
         "event_type": event.event_type,
         "failed_at": event.ended_at,
         "error": {"code": event.error_code, "message": event.error_message},
     }
-
-
-def _seconds(moment: datetime, now: datetime) -> int:
-    """Whole seconds, never negative: another host's clock may be ahead."""
-    return max(0, int((now - moment).total_seconds()))

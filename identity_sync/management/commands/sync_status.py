@@ -6,13 +6,13 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from identity_sync.management.output import CHANGES, format_age, format_changes
 from identity_sync.queries.status import SyncStatus, sync_status
 from identity_sync.services.sync.report import KINDS
 from identity_sync.services.sync.run import compute_drift
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 
-CHANGES = ("added", "updated", "deactivated", "restored", "skipped")
 FACTS = (
     Column("state", "Registration"),
     Column("url", "ScaiKey"),
@@ -115,24 +115,6 @@ def drift_rows(status: SyncStatus) -> list[dict[str, Any]]:
     drift = status.drift or {}
     rows = [{"kind": kind, **drift[kind]} for kind in KINDS if kind in drift]
     return [row for row in rows if any(row[name] for name in CHANGES)]
-
-
-def format_changes(kinds: dict[str, dict[str, int]] | None) -> str:
-    """Format counts as `2 added, 1 deactivated`; empty if the operator may not see them."""
-    if kinds is None:
-        return ""
-    totals = {name: sum(kind.get(name, 0) for kind in kinds.values()) for name in CHANGES}
-    return ", ".join(f"{count:,} {name}" for name, count in totals.items() if count) or "nothing"
-
-
-def format_age(seconds: int | None) -> str:
-    """Format an age as `5 min ago`, in the largest unit that fits, rounded down."""
-    if seconds is None:
-        return "never"
-    for name, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {name} ago"
-    return f"{seconds} s ago"
 
 
 def format_running(run: dict[str, Any] | None) -> str:
