@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +9,7 @@ from django.apps import AppConfig
 
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding
+from scaiwave.registry import PurgedPerson
 
 
 class IdentitySyncConfig(AppConfig):
@@ -17,9 +18,14 @@ class IdentitySyncConfig(AppConfig):
 
     def ready(self) -> None:
         from scaiwave.doctor.findings import Check
-        from scaiwave.registry import register_health_check, register_participant_changes
+        from scaiwave.registry import (
+            register_health_check,
+            register_participant_changes,
+            register_personal_data_eraser,
+        )
 
         register_participant_changes(_find_changes_of_participant)
+        register_personal_data_eraser(_erase_names)
         register_health_check(Check("scaikey", _check_scaikey, needs_database=False))
         register_health_check(Check("sync", _check_last_sync))
 
@@ -31,6 +37,12 @@ def _find_changes_of_participant(participant_id: UUID) -> list[dict[str, Any]]:
     from identity_sync.queries.runs import find_changes_of_participant
 
     return find_changes_of_participant(participant_id)
+
+
+def _erase_names(people: Sequence[PurgedPerson], replacement: str) -> None:
+    from identity_sync.services.erase_names import erase_names
+
+    erase_names(people, replacement)
 
 
 def _check_scaikey(config: Configuration, now: datetime) -> Iterable[Finding]:

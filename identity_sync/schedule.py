@@ -8,11 +8,12 @@ from rq import cron
 
 from identity_sync.jobs import full_sync
 from identity_sync.queries.status import SCHEDULED_MINUTES
-from tenants.jobs import refresh_usage
+from tenants.jobs import purge_participants, refresh_usage
 
 _FIRST, _LAST, _STEP = SCHEDULED_MINUTES.start, SCHEDULED_MINUTES.stop - 1, SCHEDULED_MINUTES.step
 SYNC_CRON = f"{_FIRST}-{_LAST}/{_STEP} * * * *"
 USAGE_CRON = "7 * * * *"
+PURGE_CRON = "23 4 * * *"
 
 MINUTE, DAY = 60, 24 * 60 * 60
 
@@ -36,5 +37,14 @@ if settings.CONFIG.get_str(
         cron=USAGE_CRON,
         job_timeout=10 * MINUTE,
         ttl=59 * MINUTE,
+        failure_ttl=7 * DAY,
+    )
+if settings.CONFIG.get_int("SCAIWAVE_PURGE_AFTER_DAYS"):
+    cron.register(
+        purge_participants,
+        queue_name="default",
+        cron=PURGE_CRON,
+        job_timeout=60 * MINUTE,
+        ttl=12 * 60 * MINUTE,
         failure_ttl=7 * DAY,
     )

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.apps import AppConfig
 
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding
+from scaiwave.registry import PurgedPerson
 
 
 class RoomsConfig(AppConfig):
@@ -24,6 +25,7 @@ class RoomsConfig(AppConfig):
         from scaiwave.doctor.findings import Check
         from scaiwave.registry import (
             register_health_check,
+            register_personal_data_eraser,
             register_role_uses,
             register_tenant_columns,
         )
@@ -31,10 +33,17 @@ class RoomsConfig(AppConfig):
         register_tenant_columns("rooms", rooms_per_tenant)
         register_tenant_columns("storage_bytes", storage_per_tenant)
         register_role_uses(rooms_using_role)
+        register_personal_data_eraser(_erase_senders)
         register_health_check(Check("media", _check_media_store, needs_database=False))
         register_health_check(Check("imports", _check_imports, clean_up=_clean_up_imports))
         register_health_check(Check("search", _check_search))
         post_migrate.connect(ensure_full_text, sender=self)
+
+
+def _erase_senders(people: Sequence[PurgedPerson], replacement: str) -> None:
+    from rooms.services.erase_senders import erase_senders
+
+    erase_senders(people, replacement)
 
 
 # `rooms.queries.health` is only imported by a command that runs the checks.

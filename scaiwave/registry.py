@@ -6,6 +6,7 @@ An app registers in its `AppConfig.ready()`; nothing is called before a command 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,12 +18,31 @@ ParticipantDetailProvider = Callable[[UUID], Sequence[tuple[str, Any]]]
 ParticipantChangeFinder = Callable[[UUID], Sequence[Mapping[str, Any]]]
 RoleUseFinder = Callable[[UUID, str], Sequence[str]]
 
+
+@dataclass(frozen=True)
+class PurgedPerson:
+    """A person whose personal data is erased, with the values to look for.
+
+    `fqid` is @local_id:server_name. `email` is empty if another participant has the same one.
+    """
+
+    participant_id: UUID
+    scaikey_id: str
+    fqid: str
+    email: str
+
+
+PersonalDataEraser = Callable[[Sequence[PurgedPerson], str], None]
+"""Erases what an app has stored about people, in the caller's transaction; takes the name that
+replaces theirs."""
+
 _tenant_columns: dict[str, TenantColumnProvider] = {}
 _participant_details: list[ParticipantDetailProvider] = []
 _participant_changes: list[ParticipantChangeFinder] = []
 _role_uses: list[RoleUseFinder] = []
 _health_checks: dict[str, Check] = {}
 _tenant_slug: list[Callable[[str], str | None]] = []
+_personal_data_erasers: list[PersonalDataEraser] = []
 _suspension_check: list[Callable[[str], bool]] = []
 
 
@@ -85,6 +105,18 @@ def register_suspension_check(is_suspended: Callable[[str], bool]) -> None:
 
 def is_suspended(scaikey_id: str) -> bool:
     return any(check(scaikey_id) for check in _suspension_check)
+
+
+def register_personal_data_eraser(erase: PersonalDataEraser) -> None:
+    """Register how to erase what an app has stored about people."""
+    if erase not in _personal_data_erasers:
+        _personal_data_erasers.append(erase)
+
+
+def erase_personal_data(people: Sequence[PurgedPerson], replacement: str) -> None:
+    """Erase what every app has stored about these people. Call it in a transaction."""
+    for erase in _personal_data_erasers:
+        erase(people, replacement)
 
 
 def register_health_check(check: Check) -> None:

@@ -22,6 +22,8 @@ RefusedError
 ├── RoleHolderInactive        the holder was removed from ScaiKey
 ├── RoleFromScaiKey           the grant belongs to ScaiKey
 ├── LastSuperAdmin            no super_admin would remain
+├── PurgeRefused              the person is not removed from ScaiKey
+├── PurgeLimitExceeded        more people than expected would be purged
 └── ManagedByScaiKey          ScaiKey manages this field of the tenant
 PermissionDenied
 ├── SuperAdminOnly            only a super_admin changes the access of a super_admin
@@ -176,6 +178,26 @@ class LastSuperAdmin(RefusedError):
 
     code = "SW_ROLE_LAST_SUPER_ADMIN"
     remedy = "Grant super_admin to another person first. [Who may](roles.md#who-may-grant-roles)."
+
+
+class PurgeRefused(RefusedError):
+    """Only people who were removed from ScaiKey can be purged."""
+
+    code = "SW_PARTICIPANT_NOT_PURGEABLE"
+    remedy = (
+        "Remove the person in ScaiKey, run `scaiwave sync`, then purge them. "
+        "[Erasing a person's data](erasure.md)."
+    )
+
+
+class PurgeLimitExceeded(RefusedError):
+    """More people are due than the limit allows. No one was purged."""
+
+    code = "SW_PARTICIPANT_PURGE_LIMIT"
+    remedy = (
+        "Preview them with --dry-run. If they are right, allow the number with --limit, or always "
+        "with SCAIWAVE_PURGE_LIMIT."
+    )
 
 
 class SuperAdminOnly(PermissionDenied):

@@ -8,7 +8,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from scaiwave.auth.operators import get_host_operator
+from scaiwave.console.progress import null_progress_factory
+from tenants.services import purge_participant as purge_service
 from tenants.services import usage as service
+from tenants.services.purge_participant import PurgeOptions
 from tenants.services.usage import build_usage_fetch
 
 
@@ -22,3 +25,25 @@ def refresh_usage() -> dict[str, Any]:
         operator=get_host_operator(), fetch=build_usage_fetch(settings.CONFIG), now=timezone.now()
     )
     return result.document()
+
+
+def purge_participants() -> dict[str, Any]:
+    """Erase the personal data of people who were removed from ScaiKey long enough ago.
+
+    More of them than SCAIWAVE_PURGE_LIMIT fail the job.
+    """
+    config = settings.CONFIG
+    days = config.get_int("SCAIWAVE_PURGE_AFTER_DAYS")
+    if days < 1:  # It was turned off after the job had been queued.
+        return {"due": 0, "purged": 0}
+    result = purge_service.purge_participants(
+        operator=get_host_operator(),
+        options=PurgeOptions(
+            days=days,
+            limit=config.get_int("SCAIWAVE_PURGE_LIMIT"),
+        ),
+        confirm=lambda question: None,
+        now=timezone.now(),
+        progress_factory=null_progress_factory,
+    )
+    return {"due": result.due, "purged": result.purged}

@@ -37,6 +37,7 @@ class SampleData:
     suspended_tenant: Tenant
     anna: Participant
     suspended_person: Participant
+    removed_person: Participant
     group: Group
     room: Room
     sync_run: SyncRun
@@ -69,6 +70,7 @@ class SampleData:
             row_factories.make_participant(
                 tenant, "bert", scaikey_id="usr-bert", suspended_by_hand_at=NOW
             ),
+            row_factories.make_participant(tenant, "cleo", scaikey_id="usr-cleo", absent_since=NOW),
             _make_crew(tenant),
             _make_room(tenant, anna),
             _make_sync_run(anna),

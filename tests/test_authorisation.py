@@ -112,6 +112,9 @@ ROWS: dict[VerbPath, Row] = {
         TENANT, lambda sample: [str(sample.anna.pk), "--no-input"]
     ),
     ("admin", "resume-participant"): Row(TENANT, lambda sample: [str(sample.suspended_person.pk)]),
+    ("admin", "purge-participant"): Row(
+        TENANT, lambda sample: [str(sample.removed_person.pk), "--no-input"]
+    ),
     ("admin", "list-groups"): Row(LOOK, of_tenant()),
     ("admin", "show-group"): Row(LOOK, lambda sample: [str(sample.group.pk)]),
     ("admin", "update-tenant"): Row(

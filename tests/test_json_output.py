@@ -102,6 +102,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ("admin", "resume-tenant"): Act("tenant"),
     ("admin", "suspend-participant"): Act("participant"),
     ("admin", "resume-participant"): Act("participant"),
+    ("admin", "purge-participant"): Act("participant"),
     ("admin", "create-partner"): Act("partner"),
     ("admin", "create-administrator"): Act("administrator"),
     ("admin", "refresh-usage"): Act(
@@ -157,6 +158,7 @@ UNCHANGED = {("sync", "register"), ("admin", "refresh-usage")}
 """Acts that change nothing here: the server is registered, and ScaiGrid lacks its tenants."""
 DESTRUCTIVE = {
     ("admin", "suspend-participant"),
+    ("admin", "purge-participant"),
     ("admin", "suspend-tenant"),
     ("admin", "unlink-tenant"),
     ("admin", "federation", "key", "revoke"),

@@ -146,6 +146,15 @@ VERBS: dict[VerbPath, Verb] = {
         "Lift a participant's manual suspension",
         ("scaiwave admin resume-participant anna@acme.example",),
     ),
+    ("admin", "purge-participant"): Verb(
+        "purge_participant",
+        "Erase the data of people removed from ScaiKey",
+        (
+            "scaiwave admin purge-participant @anna:chat.example.com --dry-run",
+            "scaiwave admin purge-participant --purge-after 90 --yes",
+            "scaiwave admin purge-participant --purge-after 90 --tenant acme --limit 500",
+        ),
+    ),
     ("admin", "list-groups"): Verb(
         "list_groups",
         "List groups of a tenant",
@@ -421,8 +430,8 @@ AREAS = (
         "People, groups and roles",
         "show_participant",
         "grant_role",
-        others="list_participants suspend_participant resume_participant list_groups show_group "
-        "list_roles show_role create_role delete_role revoke_role",
+        others="list_participants suspend_participant resume_participant purge_participant "
+        "list_groups show_group list_roles show_role create_role delete_role revoke_role",
     ),
     _area(
         "Rooms",

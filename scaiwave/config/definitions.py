@@ -137,6 +137,19 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         "30",
         type="int",
     ),
+    SettingDefinition(
+        "SCAIWAVE_PURGE_AFTER_DAYS",
+        "Days after which the personal data of people removed from ScaiKey is erased every night; "
+        "0: never.",
+        "0",
+        type="int",
+    ),
+    SettingDefinition(
+        "SCAIWAVE_PURGE_LIMIT",
+        "Maximum number of people purged at a time; if more are due, no one is.",
+        "100",
+        type="int",
+    ),
     SettingDefinition("SCAIWAVE_SCAIGRID_URL", "Base URL of ScaiGrid, the AI gateway.", type="url"),
     SettingDefinition(
         "SCAIWAVE_SCAIGRID_API_KEY",

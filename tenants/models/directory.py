@@ -24,6 +24,9 @@ ACTIVE_STATUSES = ("", "ACTIVE")
 MAX_NAME_CHARS = 300
 MAX_EMAIL_CHARS = 320
 
+DELETED_NAME = "Deleted user"
+"""The name of a person whose personal data was erased."""
+
 
 def active_q(prefix: str = "") -> Q:
     """Match active records; the prefix, such as `tenant__`, selects a related record."""
@@ -145,7 +148,8 @@ class Participant(StatusFields):
     """A person, AI or bridge shadow that can speak in rooms, of this server or of another one.
 
     `local_id` is set at creation and never changes. `server_name` is empty for participants of
-    this server, so that renaming the server changes no rows.
+    this server, so that renaming the server changes no rows. `purged_at` is when the personal data
+    of a person was erased; a sync clears it when ScaiKey has the person again.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -159,6 +163,7 @@ class Participant(StatusFields):
     display_name = models.CharField(max_length=MAX_NAME_CHARS, blank=True)
     email = models.CharField("e-mail", max_length=MAX_EMAIL_CHARS, blank=True)
     avatar_url = models.CharField("avatar URL", max_length=1000, blank=True)
+    purged_at = models.DateTimeField("personal data erased", null=True, blank=True)
 
     class Meta:
         db_table = "sw_participants"
@@ -183,6 +188,11 @@ class Participant(StatusFields):
         indexes = [
             models.Index(Lower("email"), name="sw_participants_email"),
             models.Index(fields=["tenant", "display_name"], name="sw_participants_name"),
+            models.Index(
+                fields=["absent_since"],
+                condition=Q(absent_since__isnull=False, purged_at=None),
+                name="sw_participants_removed",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -71,6 +71,7 @@ def participant_row(participant: Participant, *, server_name: str) -> Row:
         "scaikey_id": participant.scaikey_id,
         "local_id": participant.local_id,
         **_status_columns(participant),
+        "purged_at": participant.purged_at,
     }
 
 

@@ -15,7 +15,7 @@ from scaiwave.sql import datetime_param, execute, fetch_one, is_distinct
 @dataclass(frozen=True)
 class EntitySync:
     """One kind. `synced_columns` follow ScaiKey; `preserved_columns` keep their value if ScaiKey
-    sends none.
+    sends none; `cleared_columns` become NULL with every update.
 
     `identity` is the column with the ScaiKey id. `ownership_condition` selects the rows that a sync
     may change, among those with a ScaiKey id. `name_expression` is the name of a record. In SQL:
@@ -28,6 +28,7 @@ class EntitySync:
     identity: str
     synced_columns: tuple[str, ...]
     preserved_columns: tuple[str, ...] = ()
+    cleared_columns: tuple[str, ...] = ()
     in_tenant: bool = False
     has_status: bool = True
     ownership_condition: str = ""
@@ -193,9 +194,11 @@ class EntitySync:
             else f"{column} = s.{column}"
             for column in self.columns
         )
+        cleared = "".join(f"{column} = NULL, " for column in self.cleared_columns)
         execute(
             f"""
-            UPDATE {self.table} AS p SET {assignments}, absent_since = NULL, updated_at = %s
+            UPDATE {self.table} AS p
+            SET {assignments}, {cleared} absent_since = NULL, updated_at = %s
             FROM sync_plan d JOIN {self.staging_table} s ON s.n = d.n
             WHERE d.kind = %s AND d.action IN ('update', 'restore') AND p.id = d.row_id
             """,
@@ -250,6 +253,7 @@ PARTICIPANTS = EntitySync(
     identity="scaikey_id",
     synced_columns=("display_name", "email", "avatar_url"),
     preserved_columns=("scaikey_status",),
+    cleared_columns=("purged_at",),
     in_tenant=True,
     ownership_condition="p.participant_type = 'human'",
     name_expression="s.display_name",

@@ -23,7 +23,7 @@ COLUMNS = (
 
 KEYS = (
     *("id", "fqid", "display_name", "email", "type", "status", "reason", "tenant_id"),
-    *("scaikey_id", "local_id", *STATUS_KEYS),
+    *("scaikey_id", "local_id", *STATUS_KEYS, "purged_at"),
 )
 
 

@@ -29,6 +29,7 @@ FACTS = (
     Column("created_at", "Created", ColumnType.TIME),
     Column("updated_at", "Changed", ColumnType.TIME),
 )
+PURGED = Column("purged_at", "Data erased", ColumnType.TIME)
 BLOCKERS = (
     Column("reason", "Reason"),
     Column("started_at", "Since", ColumnType.TIME),
@@ -88,5 +89,7 @@ def _add_extra_facts(participant: Row) -> tuple[list[Column], Row]:
     """Return columns for the facts that other apps register, and the row with their values."""
     facts = {f"fact {index}": fact for index, fact in enumerate(participant["facts"])}
     columns = [Column(key, fact["title"]) for key, fact in facts.items()]
+    if participant["purged_at"] is not None:
+        columns.insert(0, PURGED)
     values = {key: fact["value"] for key, fact in facts.items()}
     return columns, {**participant, "status": format_status(participant), **values}

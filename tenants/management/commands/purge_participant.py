@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.cli.parsers import positive_int
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.errors import UsageError
+from tenants.services.purge_participant import PurgeOptions, purge_participant, purge_participants
+
+PEOPLE = (
+    Column("fqid", "FQID"),
+    Column("tenant", "Tenant"),
+    Column("deactivated_at", "Removed", ColumnType.TIME),
+)
+
+
+class Command(OperatorCommand):
+    help = (
+        "Erase the personal data of people who were removed from ScaiKey: name, e-mail address and "
+        "avatar. Their messages stay, by a neutral author.\n\n"
+        "Name one person, or pass --purge-after for everyone who was removed that long ago."
+    )
+    changes = True
+    destructive = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        whom = parser.add_mutually_exclusive_group(required=True)
+        whom.add_argument(
+            "participant",
+            nargs="?",
+            help="e-mail address, @name:server, local id, ID or ScaiKey ID",
+        )
+        whom.add_argument(
+            "--purge-after",
+            metavar="DAYS",
+            type=positive_int,
+            help="everyone who was removed at least this many days ago",
+        )
+        parser.add_argument("--tenant", help="only people of this tenant")
+        parser.add_argument(
+            "--limit",
+            metavar="N",
+            type=positive_int,
+            help="with --purge-after: refuse if more people are due (default SCAIWAVE_PURGE_LIMIT)",
+        )
+        parser.add_argument(
+            "--reason", default="", help="reason for the audit log, without personal data"
+        )
+
+    def handle(self, participant: str | None, purge_after: int | None, **options: Any) -> None:
+        if participant is not None:
+            if options["limit"] is not None:
+                raise UsageError("--limit needs --purge-after.", fix="Leave out --limit.")
+            self._purge_one(participant, **options)
+        elif purge_after is not None:
+            if options["reason"]:
+                raise UsageError("--reason needs a participant.", fix="Leave out --reason.")
+            self._purge_due(purge_after, **options)
+
+    def _purge_one(
+        self, participant: str, tenant: str | None, reason: str, dry_run: bool, **options: Any
+    ) -> None:
+        result = purge_participant(
+            operator=self.operator,
+            name=participant,
+            tenant=tenant,
+            reason=reason,
+            confirm=self.confirm,
+            now=timezone.now(),
+            dry_run=dry_run,
+        )
+        self.print_result(result.document())
+        self.output.print_line(result.sentence)
+
+    def _purge_due(
+        self, days: int, tenant: str | None, limit: int | None, dry_run: bool, **options: Any
+    ) -> None:
+        limit = limit or settings.CONFIG.get_int("SCAIWAVE_PURGE_LIMIT")
+        result = purge_participants(
+            operator=self.operator,
+            options=PurgeOptions(days=days, limit=limit, tenant=tenant, dry_run=dry_run),
+            confirm=self.confirm,
+            now=timezone.now(),
+            progress_factory=self.output.progress,
+        )
+        self.print_result(result.document())
+        if dry_run and result.people and not self.output.as_json:
+            self.output.print_table("participants", PEOPLE, result.people)
+        self.output.print_line(result.sentence)
