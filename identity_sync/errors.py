@@ -254,7 +254,7 @@ class RegistrationRejected(RefusedError):
     code = "SW_REGISTRATION_REJECTED"
     fix = (
         "Resolve the reason with a ScaiKey administrator, then run `scaiwave sync register` to "
-        "start again."
+        "apply again; other answers are flags, such as `--name`."
     )
 
 
@@ -262,7 +262,7 @@ class RegistrationClosed(RefusedError):
     """The request has expired or was cancelled in ScaiKey."""
 
     code = "SW_REGISTRATION_OVER"
-    fix = "Run `scaiwave sync register` to start again."
+    fix = "Run `scaiwave sync register` to apply again with the same answers."
 
 
 class RegistrationBusy(ConflictError):
@@ -277,8 +277,8 @@ class RegistrationConflict(ConflictError):
 
     code = "SW_REGISTRATION_CONFLICT"
     remedy = (
-        "Pass the flag that the error names: `--force` replaces credentials, `--restart` discards "
-        "a request."
+        "Pass the flag that the error names: `--replace` replaces credentials, `--restart` "
+        "discards a request."
     )
 
 

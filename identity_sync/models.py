@@ -26,6 +26,11 @@ class RegistrationState(models.TextChoices):
     EXPIRED = "EXPIRED"
 
 
+class RegistrationQuerySet(models.QuerySet["Registration"]):
+    def newest_first(self) -> Self:
+        return self.order_by("-requested_at", "-id")
+
+
 class Registration(models.Model):
     """One request to register with ScaiKey. Its secrets are in the home directory, never here."""
 
@@ -44,6 +49,8 @@ class Registration(models.Model):
     application_id = models.CharField(max_length=200, blank=True)
     requested_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RegistrationQuerySet.as_manager()
 
     class Meta:
         db_table = "sw_registrations"

@@ -85,7 +85,9 @@ SHAPES: dict[VerbPath, Shape] = {
     ),
     ("sync", "runs"): List("runs"),
     ("sync", "show-run"): List("changes", also("run")),
-    ("sync", "show-config"): Report(others=also("settings", "home", "env_file", "unknown")),
+    ("sync", "show-config"): Report(
+        others=also("settings", "home", "env_file", "unknown", "warnings")
+    ),
     ("sync", "export-env"): Item("environment"),
     ("admin", "list-tenants"): List("tenants"),
     ("admin", "show-tenant"): Item("tenant"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from identity_sync.services.registration.credentials import find_waiting_credentials
+from identity_sync.services.registration.redirects import find_redirect_problem
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.config import SETTINGS, Configuration
 from scaiwave.config.configuration import find_unknown_names
@@ -32,32 +34,41 @@ class SettingView:
 
 @dataclass(frozen=True)
 class ConfigReport:
-    """`unknown` has names that are set and look like a misspelt setting: {name: suggestion}."""
+    """`unknown` has names that are set and look like a misspelt setting: {name: suggestion}.
+
+    `warnings` are about the registration with ScaiKey.
+    """
 
     settings: list[SettingView]
     home: str
     env_file: str
     unknown: dict[str, str]
-    waiting_request: str = ""
-    """Id of an approved request whose credentials are saved but not configured yet."""
+    warnings: list[str]
 
     def document(self) -> dict[str, Any]:
-        document = asdict(self)
-        del document["waiting_request"]
-        return document
+        return asdict(self)
 
 
 def show_config(*, operator: Operator, config: Configuration) -> ConfigReport:
     """Return every setting. Raises `SettingInvalid` for a file that can't be read."""
     operator.require(Permission.VIEW_PLATFORM)
-    waiting = find_waiting_credentials(config)
     return ConfigReport(
         settings=[_build_view(setting, config) for setting in SETTINGS],
         home=str(config.home),
         env_file=str(config.env_file),
         unknown=find_unknown_names(config),
-        waiting_request=waiting.request_id if waiting else "",
+        warnings=list(_find_warnings(config)),
     )
+
+
+def _find_warnings(config: Configuration) -> Iterator[str]:
+    if waiting := find_waiting_credentials(config):
+        yield (
+            f"ScaiKey has approved request {waiting.request_id}, and its credentials are saved but "
+            "not configured: run `scaiwave sync register`."
+        )
+    if problem := find_redirect_problem(config):
+        yield problem
 
 
 def _build_view(setting: SettingDefinition, config: Configuration) -> SettingView:

@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 from django.utils.timesince import timesince
 
 from identity_sync.models import Outcome, SyncRun
-from identity_sync.queries.status import summarise_skips
+from identity_sync.queries.status import describe_missing_registration, summarise_skips
 from identity_sync.queries.webhooks import summarise_webhooks
 from identity_sync.services.registration.credentials import verify_credentials
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.clients.http.retry import parse_http_date
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, State, failed, passed, warned
-from scaiwave.errors import ConfigurationError, NotRegistered, ScaiWaveError
+from scaiwave.errors import ConfigurationError, ScaiWaveError
 
 MAX_CLOCK_SKEW = timedelta(seconds=60)
 """The tolerance when tokens are verified here, and signatures by peers."""
@@ -37,7 +37,7 @@ def check_scaikey(config: Configuration, now: datetime) -> Iterator[Finding]:
         config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
     ]
     if not all(values):
-        yield failed("scaikey", NotRegistered("This server is not registered with ScaiKey."))
+        yield failed("scaikey", describe_missing_registration(config))
         return
     try:
         token_scope = verify_credentials(*values)

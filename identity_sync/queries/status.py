@@ -22,6 +22,8 @@ from identity_sync.services.registration.credentials import (
     find_waiting_credentials,
     verify_credentials,
 )
+from identity_sync.services.registration.receipt import MAX_ID_CHARS
+from identity_sync.services.registration.redirects import find_redirect_problem
 from identity_sync.services.sync.report import SyncReport
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.config import Configuration
@@ -89,6 +91,8 @@ def sync_status(
     status.skipped, postponed = summarise_skips(operator, now)
     if operator.sees_everything:
         status.webhooks = summarise_webhooks(config, now)
+        if redirect_problem := find_redirect_problem(config):
+            status.warnings.append(redirect_problem)
     if status.problem is None:
         status.problem = postponed
     if drift is not None and problem is None and operator.sees_everything:
@@ -136,7 +140,7 @@ def _check_credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveE
     problem: ScaiWaveError | None = None
     token_scope = ""
     if not all(values):
-        problem = _not_registered(config)
+        problem = describe_missing_registration(config)
     else:
         try:
             token_scope = verify_credentials(*values)
@@ -150,25 +154,69 @@ def _check_credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveE
     return document, problem
 
 
-def _not_registered(config: Configuration) -> NotRegistered:
+def describe_missing_registration(config: Configuration) -> NotRegistered:
+    """Return the error for a server without credentials: how far its last request has come."""
     if waiting := find_waiting_credentials(config):
         return NotRegistered(
             f"ScaiKey has approved request {waiting.request_id}, and its credentials are saved but "
             "not configured.",
             fix="Run `scaiwave sync register` to configure them.",
         )
-    row = Registration.objects.order_by("-requested_at").first()
-    if row is not None and row.state == RegistrationState.PENDING:
-        return NotRegistered(
-            "This server's registration with ScaiKey is not approved yet.",
-            fix=f"Approve request {row.request_id} in ScaiKey, then run `scaiwave sync register`.",
-        )
-    return NotRegistered("This server is not registered with ScaiKey.")
+    row = Registration.objects.newest_first().first()
+    if row is None:
+        return NotRegistered("This server is not registered with ScaiKey.")
+    return _describe_last_request(row)
+
+
+def _describe_last_request(row: Registration) -> NotRegistered:
+    again = "Run `scaiwave sync register` to apply again with the same answers."
+    match row.state:
+        case RegistrationState.PENDING:
+            return NotRegistered(
+                "This server's registration with ScaiKey is not approved yet.",
+                fix=f"Approve request {row.request_id} in ScaiKey, then run `scaiwave sync "
+                "register`.",
+            )
+        case RegistrationState.REJECTED:
+            reason = row.rejection_reason.rstrip(".") or "no reason given"
+            return NotRegistered(
+                f"This server is not registered: ScaiKey rejected request {row.request_id}: "
+                f"{reason}.",
+                fix=f"Resolve the reason with a ScaiKey administrator. {again}",
+            )
+        case RegistrationState.EXPIRED | RegistrationState.CANCELLED:
+            how = "has expired" if row.state == RegistrationState.EXPIRED else "was cancelled"
+            return NotRegistered(
+                f"This server is not registered: request {row.request_id} {how}.", fix=again
+            )
+        case _:
+            return NotRegistered(
+                f"This server was registered by request {row.request_id}, but no credentials are "
+                "configured.",
+                fix="Restore the configuration file, or run `scaiwave sync register` to register "
+                "again.",
+            )
+
+
+def _find_rows(config: Configuration) -> tuple[Registration | None, Registration | None]:
+    """Return the registration in use, and the request that is pending to replace it.
+
+    Without credentials the newest request is the one in use.
+    """
+    rows = Registration.objects.newest_first()
+    newest = rows.first()
+    client_id = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")[:MAX_ID_CHARS]
+    if not client_id:
+        return newest, None
+    in_use = rows.filter(client_id=client_id).first()
+    if newest is not None and newest.state == RegistrationState.PENDING:
+        return in_use, newest
+    return in_use or newest, None
 
 
 def _describe_registration(operator: Operator, config: Configuration) -> dict[str, Any]:
-    """Return the newest request and what is configured; credentials may be set manually, too."""
-    row = Registration.objects.order_by("-requested_at").first()
+    """Return the request in use and what is configured; credentials may be set manually, too."""
+    row, pending = _find_rows(config)
     document: dict[str, Any] = {
         "state": row.state if row else None,
         "url": config.get_url("SCAIWAVE_SCAIKEY_URL") or (row.scaikey_url if row else None),
@@ -181,6 +229,8 @@ def _describe_registration(operator: Operator, config: Configuration) -> dict[st
         **document,
         "client_id": config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID") or None,
         "application_id": config.get_str("SCAIWAVE_SCAIKEY_APP_ID") or None,
+        "redirect_uri": config.get_str("SCAIWAVE_SCAIKEY_REDIRECT_URI") or None,
+        "pending_request_id": pending.request_id if pending else None,
         **{name: (getattr(row, name) or None) if row else None for name in names + times},
     }
 
@@ -202,4 +252,4 @@ def _add_drift(status: SyncStatus, drift: Drift) -> None:
         status.problem = error
     else:
         status.drift = report.counts()
-        status.warnings = report.warnings
+        status.warnings += report.warnings

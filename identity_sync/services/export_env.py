@@ -49,4 +49,4 @@ def _find_subject(url: str, client_id: str) -> Registration:
     """Return the configured registration; credentials that were set manually have no row."""
     rows = Registration.objects.filter(scaikey_url=url.rstrip("/"), client_id=client_id)
     manual = Registration(id=UUID(int=0), scaikey_url=url, name="manual", state="APPROVED")
-    return rows.order_by("-requested_at").first() or manual
+    return rows.newest_first().first() or manual

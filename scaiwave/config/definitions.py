@@ -75,6 +75,10 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         type="url",
     ),
     SettingDefinition(
+        "SCAIWAVE_SCAIKEY_REDIRECT_URI",
+        "Redirect URI that is registered in ScaiKey for signing in; written by `sync register`.",
+    ),
+    SettingDefinition(
         "SCAIWAVE_SCAIKEY_AUDIENCE",
         "Audience that an operator's token must have; empty: SCAIWAVE_SCAIKEY_CLIENT_ID.",
     ),

@@ -97,7 +97,7 @@ def test_success_command_json(home: Path, settings: Any) -> None:
     out = StringIO()
     call_command("sync_show_config", "--json", stdout=out, stderr=StringIO())
     document = json.loads(out.getvalue())
-    assert set(document) == {"settings", "home", "env_file", "unknown"}
+    assert set(document) == {"settings", "home", "env_file", "unknown", "warnings"}
     assert document["settings"][0].keys() == {"name", "value", "source", "help"}
 
 

@@ -15,7 +15,8 @@ from identity_sync.services.registration.register import (
     register,
 )
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column
+from scaiwave.console.columns import Column, ColumnType
+from scaiwave.errors import UsageError
 
 FLAGS = ("url", "name", "scope", "partner_slug", "tenant_slug", "contact_email", "allow_http")
 TITLES = {
@@ -27,13 +28,18 @@ TITLES = {
     "scope": "Scope",
     "scope_slug": "Slug",
     "contact_email": "Contact",
+    "redirect_uri": "Redirect URI",
+    "requested_at": "Requested",
     "client_id": "Client ID",
     "client_secret": "Client secret",
     "application_id": "Application ID",
+    "replaced_client_id": "Replaced client ID",
     "token_scope": "Token scope",
     "env_file": "Configuration file",
     "receipt_file": "Receipt",
 }
+TIMES = {"requested_at": ColumnType.TIME}
+WAIT_SECONDS = 3600.0
 
 
 class Command(OperatorCommand):
@@ -53,13 +59,12 @@ class Command(OperatorCommand):
         add(
             "--timeout",
             type=parse_seconds,
-            default=3600,
             help="maximum number of seconds to --wait (default 3600)",
         )
         add(
-            "--force",
+            "--replace",
             action="store_true",
-            help="new registration although credentials are configured",
+            help="new registration; the configured credentials stay in use until it works",
         )
         group = parser.add_mutually_exclusive_group()
         group.add_argument(
@@ -72,6 +77,7 @@ class Command(OperatorCommand):
         )
 
     def handle(self, **options: Any) -> None:
+        check_combinations(options)
         if options["cancel"]:
             self._cancel(dry_run=options["dry_run"])
             return
@@ -80,12 +86,12 @@ class Command(OperatorCommand):
             config=settings.CONFIG,
             console=Console(prompt=self.ask, log=self.output.log, interactive=self.can_ask()),
             clock=timezone.now,
-            wait_seconds=options["timeout"] if options["wait"] else None,
+            wait_seconds=get_wait_seconds(options),
         )
         result = register(
             context,
             flags=RegistrationFlags(**{name: options[name] for name in FLAGS}),
-            force=options["force"],
+            replace_credentials=options["replace"],
             restart=options["restart"],
             dry_run=options["dry_run"],
         )
@@ -116,9 +122,28 @@ class Command(OperatorCommand):
             )
         if not self.output.as_json:
             row = {"outcome": result.outcome, **result.facts()}
-            columns = [Column(key, title) for key, title in TITLES.items() if row[key]]
+            columns = [
+                Column(key, title, TIMES.get(key, ColumnType.TEXT))
+                for key, title in TITLES.items()
+                if row[key]
+            ]
             self.output.print_record(columns, row)
         self.output.log(f"Next: {result.next_step}")
+
+
+def check_combinations(options: dict[str, Any]) -> None:
+    """Raise UsageError for options that have no effect together."""
+    if options["timeout"] is not None and not options["wait"]:
+        raise UsageError("--timeout needs --wait.", fix="Add --wait, or leave --timeout out.")
+    if options["cancel"] and options["replace"]:
+        raise UsageError("Can't combine --cancel and --replace.", fix="Choose one of them.")
+
+
+def get_wait_seconds(options: dict[str, Any]) -> float | None:
+    """Return how long to wait for a decision; None to ask once."""
+    if not options["wait"]:
+        return None
+    return WAIT_SECONDS if options["timeout"] is None else float(options["timeout"])
 
 
 def parse_seconds(text: str) -> float:

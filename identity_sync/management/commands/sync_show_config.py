@@ -23,11 +23,8 @@ class Command(OperatorCommand):
         self.output.print_table("settings", COLUMNS, document["settings"])
         for name, suggestion in report.unknown.items():
             self.output.warn(f"{name} is not a setting. Did you mean {suggestion}?")
-        if report.waiting_request:
-            self.output.warn(
-                f"ScaiKey has approved request {report.waiting_request}, and its credentials are "
-                "saved but not configured: run `scaiwave sync register`."
-            )
+        for warning in report.warnings:
+            self.output.warn(warning)
         self.output.print_line()
         self.output.print_line(f"Home directory:      {report.home}")
         self.output.print_line(f"Configuration file:  {report.env_file}")

@@ -15,6 +15,7 @@ from scaiwave.console.columns import Column, ColumnType
 
 FACTS = (
     Column("state", "Registration"),
+    Column("pending_request_id", "Replacement"),
     Column("url", "ScaiKey"),
     Column("scope", "Scope"),
     Column("client_id", "Client ID"),
@@ -27,6 +28,7 @@ FACTS = (
     Column("webhooks", "Webhooks"),
     Column("drift", "Drift now"),
 )
+OPTIONAL = {"pending_request_id"}
 RUNS = (
     Column("started_at", "Started", ColumnType.TIME),
     Column("age", "Age"),
@@ -70,7 +72,9 @@ class Command(OperatorCommand):
     def _print_status(self, status: SyncStatus) -> None:
         for warning in status.warnings:
             self.output.warn(warning)
-        self.output.print_record(FACTS, status_facts(status))
+        facts = status_facts(status)
+        shown = [column for column in FACTS if column.key not in OPTIONAL or facts[column.key]]
+        self.output.print_record(shown, facts)
         tables = (("runs", RUNS, run_rows(status)), ("drift", DRIFT, drift_rows(status)))
         for name, columns, rows in tables:
             if rows:
@@ -84,6 +88,7 @@ def status_facts(status: SyncStatus) -> dict[str, Any]:
     error = credentials["error"]
     return {
         "state": registration["state"],
+        "pending_request_id": format_pending(registration.get("pending_request_id")),
         "url": registration["url"],
         "scope": " ".join(filter(None, map(registration.get, ("scope", "scope_slug")))),
         "client_id": registration.get("client_id"),
@@ -96,6 +101,10 @@ def status_facts(status: SyncStatus) -> dict[str, Any]:
         "webhooks": format_webhooks(status.webhooks),
         "drift": format_drift(status.drift),
     }
+
+
+def format_pending(request_id: str | None) -> str:
+    return f"pending (request {request_id})" if request_id else ""
 
 
 def run_rows(status: SyncStatus) -> list[dict[str, Any]]:

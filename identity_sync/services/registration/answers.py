@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from identity_sync.errors import InsecureAddress, InvalidAnswer, RegistrationConflict
+from identity_sync.models import Registration
 from identity_sync.services.registration.receipt import PendingRegistration
 from scaiwave.auth.operators import Operator
 from scaiwave.config import Configuration
@@ -80,7 +81,7 @@ Check = Callable[[str], str]
 def collect_answers(
     *, flags: RegistrationFlags, console: Console, config: Configuration, operator: Operator
 ) -> RegistrationRequest:
-    """Return every answer, checked.
+    """Return every answer, checked; what is not passed defaults to that of the last request.
 
     Raises `InvalidAnswer`, `InsecureAddress`, `UsageError` or `ConfirmationNeeded`.
     """
@@ -98,10 +99,11 @@ def collect_answers(
         flags.url,
         "URL of ScaiKey",
         "--url",
-        config.get_str("SCAIWAVE_SCAIKEY_URL"),
+        config.get_str("SCAIWAVE_SCAIKEY_URL") or _get_last_url(),
         lambda text: check_url(text, allow_http=flags.allow_http),
     )
-    server_name = suggest(config.get_str("SCAIWAVE_SERVER_NAME"))
+    last = Registration.objects.filter(scaikey_url=url).newest_first().first()
+    server_name = last.name if last else suggest(config.get_str("SCAIWAVE_SERVER_NAME"))
     name = get_answer(
         flags.name,
         "Name of this server in ScaiKey",
@@ -109,12 +111,13 @@ def collect_answers(
         server_name,
         _build_text_check("--name"),
     )
-    scope = get_answer(
-        flags.scope, f"Scope ({SCOPE_LIST})", "--scope", suggest("GLOBAL"), _check_scope
-    )
+    last_scope = last.scope if last else suggest("GLOBAL")
+    scope = get_answer(flags.scope, f"Scope ({SCOPE_LIST})", "--scope", last_scope, _check_scope)
     check_slugs(flags, scope)
-    scope_slug = _collect_slug(flags, scope, get_answer)
-    contact = suggest(operator.name if "@" in operator.name else "")
+    last_slug = last.scope_slug if last and last.scope == scope else ""
+    scope_slug = _collect_slug(flags, scope, last_slug, get_answer)
+    own_email = suggest(operator.name if "@" in operator.name else "")
+    contact = last.contact_email if last else own_email
     email = get_answer(
         flags.contact_email, "Contact e-mail", "--contact-email", contact, _check_email
     )
@@ -123,13 +126,21 @@ def collect_answers(
     )
 
 
-def _collect_slug(flags: RegistrationFlags, scope: str, get_answer: Callable[..., str]) -> str:
+def _get_last_url() -> str:
+    last = Registration.objects.newest_first().first()
+    return last.scaikey_url if last else ""
+
+
+def _collect_slug(
+    flags: RegistrationFlags, scope: str, default: str, get_answer: Callable[..., str]
+) -> str:
     if scope == "GLOBAL":
         return ""
     entity = scope.lower()
     flag = f"--{entity}-slug"
     value = flags.partner_slug if scope == "PARTNER" else flags.tenant_slug
-    return get_answer(value, f"Slug of the {entity} in ScaiKey", flag, "", _build_text_check(flag))
+    question = f"Slug of the {entity} in ScaiKey"
+    return get_answer(value, question, flag, default, _build_text_check(flag))
 
 
 def _prompt(console: Console, question: str, flag: str, default: str, check: Check) -> str:

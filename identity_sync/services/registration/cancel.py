@@ -7,7 +7,11 @@ from datetime import datetime
 
 from identity_sync.errors import NoPendingRegistration, ReceiptUnreadable, RegistrationConflict
 from identity_sync.models import RegistrationState
-from identity_sync.services.registration.credentials import delete_pending, load_pending
+from identity_sync.services.registration.credentials import (
+    delete_pending,
+    load_pending,
+    replaces_other_credentials,
+)
 from identity_sync.services.registration.receipt import (
     PendingRegistration,
     record_state,
@@ -27,16 +31,18 @@ def cancel_registration(
 ) -> PendingRegistration:
     """Cancel the pending request of this home directory, here and in ScaiKey, and return it.
 
-    Raises `NoPendingRegistration`, and `RegistrationConflict` if it is approved or rejected.
+    Credentials that are saved but not configured are discarded if others are configured. Raises
+    `NoPendingRegistration`, and `RegistrationConflict` if it is approved or rejected.
     """
     operator.require(Permission.MANAGE_PLATFORM)
     with registration_lock(config.home):
         receipt = load_pending(config)
         if receipt is None:
             raise NoPendingRegistration(f"No registration request is pending in {config.home}.")
-        _ensure_no_credentials(config, receipt)
+        _ensure_not_needed(config, receipt)
         if not dry_run:
-            _cancel_at_scaikey(receipt)
+            if receipt.credentials is None:
+                _cancel_at_scaikey(receipt)
             _discard(operator, config, receipt, now)
         return receipt
 
@@ -52,7 +58,7 @@ def discard_pending(
     """Discard a pending request so that a new one can be sent; return whether there was one.
 
     A request that ScaiKey has decided on, or does not know, is discarded too. Raises
-    `RegistrationConflict` if its credentials are saved here.
+    `RegistrationConflict` if its credentials are saved here and no others are configured.
     """
     try:
         receipt = load_pending(config)
@@ -63,18 +69,28 @@ def discard_pending(
         return True
     if receipt is None:
         return False
-    _ensure_no_credentials(config, receipt)
+    _ensure_not_needed(config, receipt)
     if not dry_run:
-        try:
-            _cancel_at_scaikey(receipt)
-        except RegistrationConflict as error:
-            log(f"{error.message} The result is discarded.")
+        _end_request(receipt, log)
         _discard(operator, config, receipt, now)
     return True
 
 
-def _ensure_no_credentials(config: Configuration, receipt: PendingRegistration) -> None:
+def _end_request(receipt: PendingRegistration, log: Callable[[str], None]) -> None:
     if receipt.credentials is not None:
+        application = receipt.credentials.application_id or receipt.credentials.client_id
+        log(f"Its credentials are discarded. Remove application {application} in ScaiKey.")
+        return
+    try:
+        _cancel_at_scaikey(receipt)
+    except RegistrationConflict as error:
+        log(f"{error.message} The result is discarded.")
+
+
+def _ensure_not_needed(config: Configuration, receipt: PendingRegistration) -> None:
+    """Refuse to discard the only credentials of this server, which ScaiKey hands out once."""
+    credentials = receipt.credentials
+    if credentials and not replaces_other_credentials(config, receipt, credentials):
         raise RegistrationConflict(
             f"ScaiKey has approved request {receipt.request_id}, and its credentials are saved in "
             f"{config.home}.",

@@ -33,8 +33,13 @@ from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.registration import Credentials
 from scaiwave.config import Configuration
 from scaiwave.config.configuration import read_env_file
-from scaiwave.errors import ScaiWaveError, UpstreamUnauthorized
+from scaiwave.errors import ScaiWaveError, SettingInvalid, UpstreamUnauthorized
 
+CREDENTIAL_SETTINGS = (
+    "SCAIWAVE_SCAIKEY_URL",
+    "SCAIWAVE_SCAIKEY_CLIENT_ID",
+    "SCAIWAVE_SCAIKEY_CLIENT_SECRET",
+)
 TERMINAL = Path("/dev/tty")
 ON_TERMINAL = "on your terminal and nowhere else"
 RESCUE_PREFIX = "scaiwave-credentials-"
@@ -43,15 +48,36 @@ RESCUE_SUFFIX = ".env"
 SHARED_DIRECTORIES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
 
 
-def build_settings(url: str, credentials: Credentials) -> dict[str, str]:
+def build_settings(receipt: PendingRegistration, credentials: Credentials) -> dict[str, str]:
     """Return the lines of the configuration file; what ScaiKey leaves out is set to empty."""
     return {
-        "SCAIWAVE_SCAIKEY_URL": url,
+        "SCAIWAVE_SCAIKEY_URL": receipt.url,
         "SCAIWAVE_SCAIKEY_CLIENT_ID": credentials.client_id,
         "SCAIWAVE_SCAIKEY_CLIENT_SECRET": credentials.client_secret,
         "SCAIWAVE_SCAIKEY_APP_ID": credentials.application_id,
         "SCAIWAVE_SCAIKEY_ISSUER": credentials.issuer,
+        "SCAIWAVE_SCAIKEY_REDIRECT_URI": receipt.redirect_uri,
     }
+
+
+def has_credentials(config: Configuration) -> bool:
+    return all(config.get_str(name) for name in CREDENTIAL_SETTINGS)
+
+
+def replaces_other_credentials(
+    config: Configuration, receipt: PendingRegistration, credentials: Credentials
+) -> bool:
+    """Return whether other credentials are configured, which an installation would replace.
+
+    A configuration file that can't be read has none; the installation then reports it.
+    """
+    settings = build_settings(receipt, credentials)
+    try:
+        return has_credentials(config) and any(
+            config.get_str(name) != settings[name] for name in CREDENTIAL_SETTINGS
+        )
+    except SettingInvalid:
+        return False
 
 
 def check_writable(config: Configuration) -> None:
@@ -83,7 +109,7 @@ def save_credentials(
     `CredentialsSavedElsewhere` or `CredentialsLost` if the home directory can't be used.
     """
     approved = replace(receipt, credentials=credentials)
-    settings = build_settings(receipt.url, credentials)
+    settings = build_settings(receipt, credentials)
     is_synced = _sync(response_file)
     try:
         save_receipt(config.home, approved)
@@ -107,13 +133,15 @@ def save_credentials(
     raise problem
 
 
-def install_credentials(config: Configuration, url: str, credentials: Credentials) -> None:
+def install_credentials(
+    config: Configuration, receipt: PendingRegistration, credentials: Credentials
+) -> None:
     """Write the credentials of the receipt to the configuration file.
 
     Raises `CredentialsNotInstalled` if that fails; the receipt still has them then.
     """
     try:
-        update_env_file(config.env_file, build_settings(url, credentials))
+        update_env_file(config.env_file, build_settings(receipt, credentials))
     except ScaiWaveError as error:
         problem = CredentialsNotInstalled(
             f"{error.message} The credentials are saved in {receipt_path(config.home)}.",
@@ -125,12 +153,12 @@ def install_credentials(config: Configuration, url: str, credentials: Credential
 
 
 def find_overridden_settings(
-    config: Configuration, url: str, credentials: Credentials
+    config: Configuration, receipt: PendingRegistration, credentials: Credentials
 ) -> list[str]:
     """Return the settings to which the environment gives another value than the file has now."""
     return [
         name
-        for name, value in build_settings(url, credentials).items()
+        for name, value in build_settings(receipt, credentials).items()
         if config.raw(name)[1] == "environment" and config.get_str(name) != value
     ]
 
@@ -146,9 +174,35 @@ def verify_credentials(url: str, client_id: str, client_secret: str) -> str:
         except UpstreamUnauthorized as error:
             error.fix = (
                 "Check the settings with `scaiwave sync show-config`, or get new credentials with "
-                "`scaiwave sync register --force`."
+                "`scaiwave sync register --replace`."
             )
             raise
+
+
+def verify_replacement(
+    receipt: PendingRegistration, credentials: Credentials, configured_in: Path
+) -> str:
+    """Fetch a token with new credentials and read a tenant with it; return the token's scope.
+
+    Raises what ScaiKey's client raises, with advice that the configured credentials are unchanged.
+    """
+    with ScaiKeyClient(
+        receipt.url, client_id=credentials.client_id, client_secret=credentials.client_secret
+    ) as client:
+        try:
+            token_scope = client.app_scope
+            with client.iter_pages("tenants", per_page=1, in_flight=1) as pages:
+                next(iter(pages), None)
+        except ScaiWaveError as error:
+            error.message = f"The new credentials do not work yet. {error.message}"
+            error.args = (error.message,)
+            error.fix = (
+                f"The credentials in {configured_in} are unchanged. Check application "
+                f"{credentials.application_id or credentials.client_id} in ScaiKey, then run "
+                "`scaiwave sync register` again, or with --cancel to discard the new ones."
+            )
+            raise
+    return token_scope
 
 
 def load_pending(config: Configuration) -> PendingRegistration | None:
@@ -283,9 +337,9 @@ def _read_rescue_file(path: Path, receipt: PendingRegistration) -> Credentials |
         values = read_env_file(path)
     except (OSError, UnicodeDecodeError, ScaiWaveError):
         return None
-    names = list(build_settings("", Credentials("", "")))
+    names = list(build_settings(receipt, Credentials("", "")))
     if not lines or lines[0] != _rescue_heading(receipt) or not lines[-1].endswith("\n"):
         return None
-    if [line.partition("=")[0] for line in lines[1:]] != names:
-        return None
-    return Credentials(*(values.get(name, "") for name in names[1:]))
+    if [line.partition("=")[0] for line in lines[1:]] not in (names, names[:-1]):
+        return None  # An earlier release wrote no redirect URI, which is the last.
+    return Credentials(*(values.get(name, "") for name in names[1:-1]))

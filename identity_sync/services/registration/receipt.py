@@ -44,7 +44,8 @@ class PendingRegistration(msgspec.Struct, frozen=True, kw_only=True):
     """One request, from the moment it was sent until its credentials are configured.
 
     ScaiKey shows `status_token` once and hands out `credentials` once; until then the home
-    directory has the only copy.
+    directory has the only copy. `redirect_uri` is empty in receipts of releases that did not
+    register one for signing in. `replaces` is the client ID that was configured at the request.
     """
 
     url: str
@@ -55,6 +56,8 @@ class PendingRegistration(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     status_token: str
     requested_at: datetime
+    redirect_uri: str = ""
+    replaces: str = ""
     credentials: Credentials | None = None
 
     def __repr__(self) -> str:
@@ -155,7 +158,7 @@ def record_state(
         row, _ = Registration.objects.update_or_create(
             scaikey_url=receipt.url, request_id=receipt.request_id, defaults=fields
         )
-        _record_audit(operator, row, now)
+        _record_audit(operator, row, now, replaces=receipt.replaces)
     return row
 
 
@@ -168,14 +171,13 @@ def cancel_registration_row(*, operator: Operator, row: Registration, now: datet
         _record_audit(operator, row, now)
 
 
-def _record_audit(operator: Operator, row: Registration, now: datetime) -> None:
-    record_audit(
-        operator=operator,
-        action="register",
-        subject=row,
-        now=now,
-        details={"state": str(row.state), "url": row.scaikey_url, "client_id": row.client_id},
-    )
+def _record_audit(
+    operator: Operator, row: Registration, now: datetime, *, replaces: str = ""
+) -> None:
+    details = {"state": str(row.state), "url": row.scaikey_url, "client_id": row.client_id}
+    if replaces:
+        details["replaced_client_id"] = replaces
+    record_audit(operator=operator, action="register", subject=row, now=now, details=details)
 
 
 def _read_receipt(home: Path) -> PendingRegistration | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from identity_sync.errors import RegistrationConflict
 from identity_sync.models import Registration, RegistrationState
@@ -27,9 +28,12 @@ from identity_sync.services.registration.credentials import (
     check_writable,
     delete_pending,
     find_overridden_settings,
+    has_credentials,
     install_credentials,
     load_pending,
+    replaces_other_credentials,
     verify_credentials,
+    verify_replacement,
 )
 from identity_sync.services.registration.poll import RegistrationPoller
 from identity_sync.services.registration.receipt import (
@@ -40,11 +44,13 @@ from identity_sync.services.registration.receipt import (
     registration_lock,
     save_receipt,
 )
+from identity_sync.services.registration.redirects import build_redirect_uri
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.registration import Credentials, RegistrationTicket
 from scaiwave.config import Configuration
 from scaiwave.errors import ScaiWaveError, UpstreamInvalidResponse, UpstreamNotFound
+from scaiwave.files import remove_abandoned_drafts
 
 MAX_REQUEST_ID_CHARS = 200
 
@@ -54,6 +60,8 @@ class RegistrationResult:
     """The state of a registration after one `sync register`.
 
     `outcome` is planned, pending, registered or already_registered. `client_secret` is masked.
+    `replaced_client_id` is that of the credentials which were configured before, or still are while
+    the request is pending.
     `token_scope` is the scope of the token that was fetched to verify the credentials.
     `overridden` are the settings that the environment sets to another value than the configuration
     file.
@@ -67,9 +75,12 @@ class RegistrationResult:
     scope: str = ""
     scope_slug: str = ""
     contact_email: str = ""
+    redirect_uri: str = ""
+    requested_at: datetime | None = None
     client_id: str = ""
     client_secret: str = ""
     application_id: str = ""
+    replaced_client_id: str = ""
     token_scope: str = ""
     env_file: str = ""
     receipt_file: str = ""
@@ -85,7 +96,7 @@ class RegistrationResult:
             "overridden_settings": self.overridden,
         }
 
-    def facts(self) -> dict[str, str]:
+    def facts(self) -> dict[str, Any]:
         """Return what is known of the registration."""
         return {
             name: value
@@ -101,6 +112,11 @@ class RegistrationResult:
             return (
                 f"approve request {self.request_id} in ScaiKey, then run "
                 "`scaiwave sync register` again."
+            )
+        if self.replaced_client_id:
+            return (
+                "run `scaiwave sync`, restart the processes of this server, and remove client "
+                f"{self.replaced_client_id} in ScaiKey once no other host uses it."
             )
         return "run `scaiwave sync`."
 
@@ -120,14 +136,16 @@ def register(
     context: RegistrationContext,
     *,
     flags: RegistrationFlags,
-    force: bool = False,
+    replace_credentials: bool = False,
     restart: bool = False,
     dry_run: bool = False,
 ) -> RegistrationResult:
     """Register, continue a pending registration, or verify that this server is registered.
 
-    `force` registers although credentials are configured, `restart` discards a pending request
-    first. Raises `RegistrationBusy`, `RegistrationConflict`, what `collect_answers` and
+    `replace_credentials` registers although credentials are configured, which stay in use until the
+    new ones work. `restart` discards a pending request first.
+
+    Raises `RegistrationBusy`, `RegistrationConflict`, what `collect_answers` and
     `RegistrationPoller` raise, and `CredentialsNotInstalled` if only the configuration file can't
     be written.
     """
@@ -140,14 +158,16 @@ def register(
 
         # 2. Send a request, unless one is pending or the server is registered already.
         if receipt is None:
-            if not (force or is_discarded) and _has_credentials(config):
+            if not dry_run:
+                remove_abandoned_drafts(receipt_path(config.home))
+            if not (replace_credentials or is_discarded) and has_credentials(config):
                 return _verify_registered(config, flags)
             _ensure_no_other_pending(context, restart=restart, dry_run=dry_run)
             request = collect_answers(
                 flags=flags, console=context.console, config=config, operator=context.operator
             )
             if dry_run:
-                return RegistrationResult(outcome="planned", state="", **asdict(request))
+                return _build_plan(config, request)
             receipt = _send_request(context, request)
         ensure_matches(flags, receipt)
         if dry_run:
@@ -158,16 +178,8 @@ def register(
         if receipt.credentials is None:
             return _build_result(context, receipt, "pending")
 
-        # 4. Install the credentials, and verify that ScaiKey accepts them.
+        # 4. Verify that ScaiKey accepts the credentials, and install them.
         return _finish(context, receipt, receipt.credentials)
-
-
-def build_redirect_uris(config: Configuration) -> list[str]:
-    """Return where ScaiKey may send browsers back to.
-
-    assumption: the root will do; a SERVICE application never sends a browser anywhere.
-    """
-    return [config.get_url("SCAIWAVE_PUBLIC_URL") + "/"]
 
 
 def _discard_pending(context: RegistrationContext, *, dry_run: bool) -> bool:
@@ -180,9 +192,18 @@ def _discard_pending(context: RegistrationContext, *, dry_run: bool) -> bool:
     )
 
 
-def _has_credentials(config: Configuration) -> bool:
-    names = ("URL", "CLIENT_ID", "CLIENT_SECRET")
-    return all(config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in names)
+def _build_plan(config: Configuration, request: RegistrationRequest) -> RegistrationResult:
+    return RegistrationResult(
+        outcome="planned",
+        state="",
+        **asdict(request),
+        redirect_uri=build_redirect_uri(config),
+        replaced_client_id=_get_replaced_client_id(config),
+    )
+
+
+def _get_replaced_client_id(config: Configuration) -> str:
+    return config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID") if has_credentials(config) else ""
 
 
 def _verify_registered(config: Configuration, flags: RegistrationFlags) -> RegistrationResult:
@@ -190,7 +211,7 @@ def _verify_registered(config: Configuration, flags: RegistrationFlags) -> Regis
     if flags.url is not None and flags.url.strip().rstrip("/") != url:
         raise RegistrationConflict(
             f"This server is already registered with {url}.",
-            fix="Pass --force to register it again and replace those credentials.",
+            fix="Pass --replace to register it again and replace those credentials.",
         )
     client_id = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")
     client_secret = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_SECRET")
@@ -202,6 +223,7 @@ def _verify_registered(config: Configuration, flags: RegistrationFlags) -> Regis
         client_id=client_id,
         client_secret=mask_secret(client_secret),
         application_id=config.get_str("SCAIWAVE_SCAIKEY_APP_ID"),
+        redirect_uri=config.get_str("SCAIWAVE_SCAIKEY_REDIRECT_URI"),
         token_scope=token_scope,
         env_file=str(config.env_file),
     )
@@ -212,7 +234,7 @@ def _ensure_no_other_pending(context: RegistrationContext, *, restart: bool, dry
 
     This also reports an unusable database before anything is sent.
     """
-    row = Registration.objects.order_by("-requested_at").first()
+    row = Registration.objects.newest_first().first()
     if row is None or row.state != RegistrationState.PENDING:
         return
     if not restart:
@@ -229,15 +251,18 @@ def _send_request(
     context: RegistrationContext, request: RegistrationRequest
 ) -> PendingRegistration:
     """Send the request and save its receipt before anything else happens."""
-    home = context.config.home
-    check_writable(context.config)
+    config = context.config
+    home, redirect_uri = config.home, build_redirect_uri(config)
+    check_writable(config)
     with ScaiKeyClient(request.url) as client, block_signals():
-        ticket = _post_request(client, context.config, request)
+        ticket = _post_request(client, request, redirect_uri)
         receipt = PendingRegistration(
             **asdict(request),
             request_id=ticket.request_id,
             status_token=ticket.status_token,
             requested_at=context.clock(),
+            redirect_uri=redirect_uri,
+            replaces=_get_replaced_client_id(config),
         )
         try:
             save_receipt(home, receipt)
@@ -254,11 +279,13 @@ def _send_request(
     context.console.log(
         f"Request {receipt.request_id} sent. Its status token is saved in {receipt_path(home)}."
     )
+    if receipt.replaces:
+        context.console.log("The configured credentials stay in use until the new ones work.")
     return receipt
 
 
 def _post_request(
-    client: ScaiKeyClient, config: Configuration, request: RegistrationRequest
+    client: ScaiKeyClient, request: RegistrationRequest, redirect_uri: str
 ) -> RegistrationTicket:
     slugs = {f"{request.scope.lower()}_slug": request.scope_slug} if request.scope_slug else {}
     try:
@@ -266,7 +293,7 @@ def _post_request(
             name=request.name,
             scope=request.scope,
             contact_email=request.contact_email,
-            redirect_uris=build_redirect_uris(config),
+            redirect_uris=[redirect_uri],
             **slugs,
         )
     except UpstreamNotFound as error:
@@ -306,17 +333,26 @@ def _await_decision(
 def _finish(
     context: RegistrationContext, receipt: PendingRegistration, credentials: Credentials
 ) -> RegistrationResult:
-    """Install the credentials, record the approval, and only then verify them."""
-    install_credentials(context.config, receipt.url, credentials)
+    """Install the credentials, record the approval, and only then verify them.
+
+    Credentials that replace others are verified before, because those others may still work.
+    """
+    config, token_scope = context.config, None
+    if replaces_other_credentials(config, receipt, credentials):
+        token_scope = verify_replacement(receipt, credentials, config.env_file)
+    install_credentials(config, receipt, credentials)
     record_state(
         operator=context.operator,
         receipt=receipt,
         state=RegistrationState.APPROVED,
         now=context.clock(),
     )
-    delete_pending(context.config, receipt)
-    context.console.log(f"Request approved. The credentials are in {context.config.env_file}.")
-    token_scope = verify_credentials(receipt.url, credentials.client_id, credentials.client_secret)
+    delete_pending(config, receipt)
+    context.console.log(f"Request approved. The credentials are in {config.env_file}.")
+    if token_scope is None:
+        token_scope = verify_credentials(
+            receipt.url, credentials.client_id, credentials.client_secret
+        )
     return replace(
         _build_result(context, receipt, "registered"),
         state=RegistrationState.APPROVED,
@@ -325,7 +361,7 @@ def _finish(
         application_id=credentials.application_id,
         token_scope=token_scope,
         receipt_file="",
-        overridden=find_overridden_settings(context.config, receipt.url, credentials),
+        overridden=find_overridden_settings(config, receipt, credentials),
     )
 
 
@@ -341,6 +377,9 @@ def _build_result(
         scope=receipt.scope,
         scope_slug=receipt.scope_slug,
         contact_email=receipt.contact_email,
+        redirect_uri=receipt.redirect_uri,
+        requested_at=receipt.requested_at,
+        replaced_client_id=receipt.replaces,
         env_file=str(context.config.env_file),
         receipt_file=str(receipt_path(context.config.home)),
     )

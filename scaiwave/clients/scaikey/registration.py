@@ -19,6 +19,14 @@ from scaiwave.errors import UpstreamForbidden, UpstreamNotFound, UpstreamUnautho
 
 REGISTER = "/api/v1/public/register/applications"
 
+APPLICATION_TYPE = "WEB"
+"""Only a WEB application signs people in. assumption: it needs no fields beyond those of a SERVICE
+application, and its client credentials are accepted by the admin API, for which ScaiKey's docs name
+SERVICE applications."""
+
+REQUESTED_SCOPES = ("admin:read", "openid", "profile", "email")
+"""To sync, and to sign people in. assumption: what a sign-in requests must be registered too."""
+
 
 class RegistrationTicket(msgspec.Struct, frozen=True):
     """`status_token` is shown once, and is the only way to get the decision."""
@@ -65,8 +73,8 @@ class RegistrationCalls:
         scope: str,
         contact_email: str,
         redirect_uris: Sequence[str],
-        requested_scopes: Sequence[str] = ("admin:read",),
-        application_type: str = "SERVICE",
+        requested_scopes: Sequence[str] = REQUESTED_SCOPES,
+        application_type: str = APPLICATION_TYPE,
         partner_slug: str | None = None,
         tenant_slug: str | None = None,
     ) -> RegistrationTicket:

@@ -1,11 +1,13 @@
 """Register in child processes, each of which is killed at another step; run as a program.
 
-    python -m tests.identity_sync.registration.kill_steps DIRECTORY URL
+    python -m tests.identity_sync.registration.kill_steps DIRECTORY URL [replace]
 
-Each home directory below DIRECTORY is a separate server. A step is a call of the operating system
-that changes files, or an SQL statement. For each step one process is killed (SIGKILL) before it and
-one after it, then a second process runs the same command to its end. Prints one JSON line per kill:
-the step, the home directory, and whether the first process was killed.
+With `replace` each server is registered before, and the process that is killed replaces its
+credentials. Each home directory below DIRECTORY is a separate server. A step is a call of the
+operating system that changes files, or an SQL statement. For each step one process is killed
+(SIGKILL) before it and one after it, then a second process runs the command to its end. Prints one
+JSON line per kill: the step, the home directory, whether the first process was killed, whether the
+second one succeeded, and the settings that were configured between them.
 """
 
 from __future__ import annotations
@@ -95,12 +97,12 @@ class Steps:
         connection.execute_wrappers.append(statement)
 
 
-def run_register(home: Path, url: str) -> None:
+def run_register(home: Path, url: str, *, replace: bool = False) -> None:
     """Run `sync register` with every answer passed as a flag."""
     from tests.identity_sync.registration.helpers import ServerHome
 
     home.mkdir(mode=0o700, exist_ok=True)
-    result = ServerHome(home, url).register(wait=5)
+    result = ServerHome(home, url).register(wait=5, replace_credentials=replace)
     if result.outcome not in {"registered", "already_registered"}:
         raise SystemExit(f"outcome {result.outcome}")
 
@@ -121,16 +123,18 @@ def run_in_child(action: Callable[[], None]) -> int:
     return os.waitpid(child, 0)[1]
 
 
-def count_steps(home: Path, url: str) -> list[str]:
+def count_steps(home: Path, url: str, *, replace: bool) -> list[str]:
     names = home.with_suffix(".json")
 
     def record_steps() -> None:
         steps = Steps(None, after=False)
         steps.install()
-        run_register(home, url)
+        run_register(home, url, replace=replace)
         recorded = list(steps.names)
         names.write_text(json.dumps(recorded))
 
+    if replace:
+        run_in_child(lambda: run_register(home, url))
     if run_in_child(record_steps) != 0:
         raise SystemExit("The run without a kill failed.")
     result: list[str] = json.loads(names.read_text())
@@ -154,13 +158,19 @@ def warm_up(home: Path, url: str) -> None:
     connection.close()
 
 
-def main(directory: Path, url: str) -> None:
+def read_configured(home: Path) -> dict[str, str]:
+    from scaiwave.config.configuration import read_env_file
+
+    return read_env_file(home / ".env")
+
+
+def main(directory: Path, url: str, *, replace: bool) -> None:
     django.setup()
     # Reading the certificates of the system takes most of the time of a run without encryption.
     context = ssl.create_default_context()
     ssl.create_default_context = lambda *args, **options: context
     warm_up(directory / "warm", url)
-    steps = count_steps(directory / "counted", url)
+    steps = count_steps(directory / "counted", url, replace=replace)
     run_in_child(delete_registrations)
     for number, name in enumerate(steps):
         for after in (False, True):
@@ -170,22 +180,26 @@ def main(directory: Path, url: str) -> None:
                 number: int = number, after: bool = after, home: Path = home
             ) -> None:
                 Steps(number, after=after).install()
-                run_register(home, url)
+                run_register(home, url, replace=replace)
 
             def run_again(home: Path = home) -> None:
                 run_register(home, url)
 
+            if replace:
+                run_in_child(run_again)
             status = run_in_child(run_until_killed)
+            configured = read_configured(home)
             resumed_status = run_in_child(run_again)
             line = {
                 "step": f"{number} {name}",
                 "home": str(home),
                 "killed": os.WIFSIGNALED(status),
                 "resumed": resumed_status == 0,
+                "configured": configured,
             }
             print(json.dumps(line), flush=True)  # noqa: T201
             run_in_child(delete_registrations)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], replace="replace" in sys.argv[3:])

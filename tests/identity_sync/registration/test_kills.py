@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,9 +55,10 @@ def clients_handed_out(sandbox: Sandbox) -> set[str]:
     return {request.client.client_id for request in pending if request.is_retrieved}
 
 
-def test_success_killed_at_each_step(
-    sandbox: Sandbox, tmp_path: Path, database_url: str, home: Path
-) -> None:
+def kill_at_each_step(
+    sandbox: Sandbox, tmp_path: Path, *options: str
+) -> tuple[Path, list[dict[str, Any]]]:
+    """Return the directory of the servers, and what `kill_steps` printed, without failures."""
     sandbox.registrations.auto_approve = True
     subprocess.run([sys.executable, "-m", "scaiwave.cli", "manage", "migrate", "-v0"], check=True)
     servers = tmp_path / "servers"
@@ -66,6 +69,7 @@ def test_success_killed_at_each_step(
         "tests.identity_sync.registration.kill_steps",
         str(servers),
         sandbox.url,
+        *options,
     ]
     completed = subprocess.run(
         command,
@@ -79,12 +83,40 @@ def test_success_killed_at_each_step(
     assert len(kills) > 60
     assert [kill["step"] for kill in kills if not kill["killed"]] == [], completed.stderr
     assert [kill["step"] for kill in kills if not kill["resumed"]] == [], completed.stderr
+    return servers, kills
+
+
+def test_success_killed_at_each_step(
+    sandbox: Sandbox, tmp_path: Path, database_url: str, home: Path
+) -> None:
+    servers, kills = kill_at_each_step(sandbox, tmp_path)
     homes = [servers / "warm", servers / "counted", *(Path(kill["home"]) for kill in kills)]
     for server_home in homes:
         assert_registered(server_home, sandbox)
     configured = {read_env_file(path / ".env")["SCAIWAVE_SCAIKEY_CLIENT_ID"] for path in homes}
     # ScaiKey was asked for no credentials but those that are in use.
     assert clients_handed_out(sandbox) == configured
+
+
+def test_success_replacement_killed_at_each_step(
+    sandbox: Sandbox, tmp_path: Path, database_url: str, home: Path
+) -> None:
+    """Whenever it is killed, one set of credentials is configured completely, and works."""
+    _, kills = kill_at_each_step(sandbox, tmp_path, "replace")
+    for kill in kills:
+        settings = kill["configured"]
+        client = sandbox.clients.authenticate(
+            settings["SCAIWAVE_SCAIKEY_CLIENT_ID"], settings["SCAIWAVE_SCAIKEY_CLIENT_SECRET"]
+        )
+        assert client is not None, kill["step"]
+        assert settings["SCAIWAVE_SCAIKEY_APP_ID"] == client.application_id, kill["step"]
+        assert_registered(Path(kill["home"]), sandbox)
+    configured_after = [
+        read_env_file(Path(kill["home"]) / ".env")["SCAIWAVE_SCAIKEY_CLIENT_ID"] for kill in kills
+    ]
+    configured_between = [kill["configured"]["SCAIWAVE_SCAIKEY_CLIENT_ID"] for kill in kills]
+    # Some were killed before the replacement, and then continued with it.
+    assert any(map(operator.ne, configured_between, configured_after))
 
 
 @pytest.fixture
@@ -136,7 +168,7 @@ def test_success_killed_at_any_moment(
     for _ in range(RANDOM_KILLS):
         before = clients_handed_out(sandbox)
         with subprocess.Popen(
-            [*command, "--force"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, "--replace"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
             wait_until(lambda: bool(sent_sizes))
             sent_sizes.clear()

@@ -45,11 +45,11 @@ def test_fail_rejected(server: ServerHome, sandbox: Sandbox) -> None:
     assert caught.value.message == f"ScaiKey rejected request {request_id}: Not one of ours."
     assert caught.value.fix == (
         "Resolve the reason with a ScaiKey administrator, then run `scaiwave sync register` to "
-        "start again."
+        "apply again; other answers are flags, such as `--name`."
     )
     row = Registration.objects.get()
     assert (row.state, row.rejection_reason) == ("REJECTED", "Not one of ours.")
-    assert server.register().request_id != request_id
+    assert server.resume().request_id != request_id
 
 
 def test_fail_expired(server: ServerHome, sandbox: Sandbox) -> None:
@@ -59,7 +59,9 @@ def test_fail_expired(server: ServerHome, sandbox: Sandbox) -> None:
     row = Registration.objects.get()
     assert row.state == "EXPIRED"
     assert caught.value.message == f"Request {row.request_id} has expired in ScaiKey."
-    assert caught.value.fix == "Run `scaiwave sync register` to start again."
+    assert caught.value.fix == (
+        "Run `scaiwave sync register` to apply again with the same answers."
+    )
 
 
 def test_fail_cancelled_in_scaikey(server: ServerHome, sandbox: Sandbox) -> None:

@@ -54,7 +54,7 @@ def test_fail_configured_credentials_are_refused(server: ServerHome, sandbox: Sa
     assert caught.value.exit_code == 3
     assert caught.value.fix == (
         "Check the settings with `scaiwave sync show-config`, or get new credentials with "
-        "`scaiwave sync register --force`."
+        "`scaiwave sync register --replace`."
     )
 
 

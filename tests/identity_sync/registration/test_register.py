@@ -53,6 +53,7 @@ def test_success_requested_approved_and_configured(server: ServerHome, sandbox: 
         "SCAIWAVE_SCAIKEY_CLIENT_SECRET": written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"],
         "SCAIWAVE_SCAIKEY_APP_ID": result.application_id,
         "SCAIWAVE_SCAIKEY_ISSUER": sandbox.get_issuer(None),
+        "SCAIWAVE_SCAIKEY_REDIRECT_URI": "http://localhost:8000/oidc/callback/",
     }
     assert written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"] not in str(result.document())
     assert get_mode(server.env_file) == 0o600
@@ -82,7 +83,7 @@ def test_success_repeated_changes_nothing(server: ServerHome, sandbox: Sandbox) 
 def test_success_force_registers_again(server: ServerHome, sandbox: Sandbox) -> None:
     approve(sandbox, server.register().request_id)
     first = server.resume()
-    again = server.register(force=True)
+    again = server.register(replace_credentials=True)
     approve(sandbox, again.request_id)
     second = server.resume()
     assert second.client_id != first.client_id

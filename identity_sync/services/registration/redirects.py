@@ -1,0 +1,31 @@
+"""The redirect URI with which people can sign in to this server at ScaiKey."""
+
+from __future__ import annotations
+
+from scaiwave.config import Configuration
+
+CALLBACK_PATH = "/oidc/callback/"
+
+
+def build_redirect_uri(config: Configuration) -> str:
+    """Return where ScaiKey sends a browser back to after a sign-in."""
+    return config.get_url("SCAIWAVE_PUBLIC_URL") + CALLBACK_PATH
+
+
+def find_redirect_problem(config: Configuration) -> str | None:
+    """Return a warning if the configured registration lacks the present redirect URI.
+
+    So does one of a release that registered as a SERVICE application, and one that was made before
+    SCAIWAVE_PUBLIC_URL was changed. None if no credentials are configured.
+    """
+    if not config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"):
+        return None
+    expected = build_redirect_uri(config)
+    registered = config.get_str("SCAIWAVE_SCAIKEY_REDIRECT_URI")
+    if registered == expected:
+        return None
+    present = f"only {registered}" if registered else "no redirect URI"
+    return (
+        f"ScaiKey can't sign people in to this server: its registration has {present}, not "
+        f"{expected}. Run `scaiwave sync register --replace`; syncs do not need it."
+    )
