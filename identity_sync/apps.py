@@ -19,11 +19,13 @@ class IdentitySyncConfig(AppConfig):
     def ready(self) -> None:
         from scaiwave.doctor.findings import Check
         from scaiwave.registry import (
+            register_application_scope,
             register_health_check,
             register_participant_changes,
             register_personal_data_eraser,
         )
 
+        register_application_scope(_find_application_scope)
         register_participant_changes(_find_changes_of_participant)
         register_personal_data_eraser(_erase_names)
         register_health_check(Check("scaikey", _check_scaikey, needs_database=False))
@@ -43,6 +45,15 @@ def _erase_names(people: Sequence[PurgedPerson], replacement: str) -> None:
     from identity_sync.services.erase_names import erase_names
 
     erase_names(people, replacement)
+
+
+def _find_application_scope(client_id: str) -> str:
+    from identity_sync.models import Registration, RegistrationState
+
+    registrations = Registration.objects.filter(
+        client_id=client_id, state=RegistrationState.APPROVED
+    )
+    return registrations.order_by("requested_at").values_list("scope", flat=True).last() or ""
 
 
 def _check_scaikey(config: Configuration, now: datetime) -> Iterable[Finding]:

@@ -44,6 +44,7 @@ _health_checks: dict[str, Check] = {}
 _tenant_slug: list[Callable[[str], str | None]] = []
 _personal_data_erasers: list[PersonalDataEraser] = []
 _suspension_check: list[Callable[[str], bool]] = []
+_application_scope: list[Callable[[str], str]] = []
 
 
 def register_tenant_columns(name: str, provide: TenantColumnProvider) -> None:
@@ -117,6 +118,16 @@ def erase_personal_data(people: Sequence[PurgedPerson], replacement: str) -> Non
     """Erase what every app has stored about these people. Call it in a transaction."""
     for erase in _personal_data_erasers:
         erase(people, replacement)
+
+
+def register_application_scope(find: Callable[[str], str]) -> None:
+    """Register how to find the scope of this server's application by its client id."""
+    _application_scope[:] = [find]
+
+
+def find_application_scope(client_id: str) -> str:
+    """Return GLOBAL, PARTNER or TENANT; empty if this server has not registered the application."""
+    return _application_scope[0](client_id) if _application_scope and client_id else ""
 
 
 def register_health_check(check: Check) -> None:

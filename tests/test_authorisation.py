@@ -33,6 +33,7 @@ OWN_TENANT = "tenant_admin of it"
 OTHER_TENANT = "tenant_admin of another"
 READ = "platform read"
 WRITE = "platform write"
+SERVICE = "application of its partner"
 GARBAGE = "garbage"
 OPERATORS = (
     ABSENT,
@@ -43,6 +44,7 @@ OPERATORS = (
     OTHER_TENANT,
     READ,
     WRITE,
+    SERVICE,
     GARBAGE,
 )
 
@@ -55,7 +57,7 @@ TENANT = {**PLATFORM, OWN_PARTNER: 0, OTHER_PARTNER: 1}
 """Changes to a tenant, which its own administrators may not make."""
 ROOMS = {**TENANT, OWN_TENANT: 0, OTHER_TENANT: 1}
 """Exports and imports of rooms, which tenant administrators may run too."""
-LOOK = {**ROOMS, READ: 0}
+LOOK = {**ROOMS, READ: 0, SERVICE: 0}
 """Shows one object of a tenant."""
 LISTS = {**LOOK, OTHER_PARTNER: 0, OTHER_TENANT: 0}
 """Lists, which contain the objects in the operator's scope."""
@@ -83,7 +85,8 @@ def of_tenant(*words: str) -> Callable[[SampleData], list[str]]:
 
 
 ROWS: dict[VerbPath, Row] = {
-    ("sync",): Row(PLATFORM, lambda sample: ["--dry-run"]),
+    # This server's own application may sync all that its token reaches.
+    ("sync",): Row({**PLATFORM, SERVICE: 0}, lambda sample: ["--dry-run", "--allow-removals", "9"]),
     ("sync", "register"): Row(PLATFORM, lambda sample: sample.get_registration_arguments()),
     ("sync", "status"): Row(LISTS, lambda sample: ["--no-drift"]),
     ("sync", "runs"): Row(LISTS, seen=lambda sample: str(sample.sync_run.pk)[:13]),
@@ -201,6 +204,13 @@ def make_token(scaikey: Sandbox, sample: SampleData, operator_type: str) -> str:
     scopes = {READ: "admin:read", WRITE: "admin:write"}
     if operator_type in claims:
         return scaikey.issue_token(**claims[operator_type])
+    if operator_type == SERVICE:
+        return scaikey.issue_platform_token(
+            app_scope="PARTNER",
+            partner_id=sample.partner.scaikey_id,
+            platform_token=None,
+            role="partner_admin",
+        )
     if operator_type in scopes:
         return scaikey.issue_platform_token(scope=scopes[operator_type])
     return "no.token.at-all" if operator_type == GARBAGE else ""

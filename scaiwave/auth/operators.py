@@ -29,6 +29,8 @@ class OperatorRole(Enum):
     PARTNER_ADMIN = "partner_admin"
     TENANT_ADMIN = "tenant_admin"
     PLATFORM_READ = "platform_read"
+    # An application with a PARTNER or TENANT registration that may read ScaiKey but not change it.
+    SERVICE = "service"
     # A caller of the HTTP API: not an operator, and limited to their own tenant.
     PARTICIPANT = "participant"
 
@@ -38,6 +40,7 @@ class Permission(Enum):
 
     MANAGE_PLATFORM = "manage the platform"
     MANAGE_TENANTS = "manage tenants"
+    SYNC_TENANTS = "sync tenants"
     MANAGE_ROLES = "manage roles"
     TRANSFER_ROOMS = "export and import rooms"
     VIEW = "view tenants"
@@ -51,13 +54,17 @@ ROLE_PERMISSIONS: dict[OperatorRole, frozenset[Permission]] = {
     OperatorRole.PARTNER_ADMIN: frozenset(
         {
             Permission.MANAGE_TENANTS,
+            Permission.SYNC_TENANTS,
             Permission.MANAGE_ROLES,
             Permission.TRANSFER_ROOMS,
             Permission.VIEW,
         }
     ),
-    OperatorRole.TENANT_ADMIN: frozenset({Permission.TRANSFER_ROOMS, Permission.VIEW}),
+    OperatorRole.TENANT_ADMIN: frozenset(
+        {Permission.SYNC_TENANTS, Permission.TRANSFER_ROOMS, Permission.VIEW}
+    ),
     OperatorRole.PLATFORM_READ: frozenset({Permission.VIEW, Permission.VIEW_PLATFORM}),
+    OperatorRole.SERVICE: frozenset({Permission.SYNC_TENANTS, Permission.VIEW}),
     OperatorRole.PARTICIPANT: frozenset({Permission.TRANSFER_ROOMS}),
 }
 
@@ -67,7 +74,8 @@ class Operator:
     """The caller of an act.
 
     `partner_id` and `tenant_id` are ScaiKey ids that limit the scope. `subject` is the ScaiKey id
-    of the token's owner.
+    of the token's owner. `is_own_application` is true for the token that this server itself gets
+    by its client credentials.
     """
 
     name: str
@@ -76,6 +84,7 @@ class Operator:
     tenant_id: str | None = None
     origin: str = ""
     subject: str = ""
+    is_own_application: bool = False
 
     def require(self, permission: Permission) -> None:
         """Raise InsufficientPermission unless the role grants this permission."""
@@ -86,7 +95,8 @@ class Operator:
                 + ", ".join(
                     role.value
                     for role, granted in ROLE_PERMISSIONS.items()
-                    if permission in granted and role is not OperatorRole.PARTICIPANT
+                    if permission in granted
+                    and role not in (OperatorRole.PARTICIPANT, OperatorRole.SERVICE)
                 )
                 + ".",
             )
@@ -123,7 +133,8 @@ def identify_operator(config: Configuration) -> Operator:
     """
     token = config.get_str("SCAIWAVE_ADMIN_TOKEN")
     if token:
-        operator = _build_operator(verify_scaikey_token(config, token))
+        claims = verify_scaikey_token(config, token)
+        operator = _build_operator(claims, config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"))
         _ensure_not_suspended(operator)
         return operator
     if config.get_bool("SCAIWAVE_REQUIRE_ADMIN_TOKEN"):
@@ -174,32 +185,71 @@ def _get_tenant_slug(tenant_id: str | None) -> str | None:
     return registry.resolve_tenant_slug(tenant_id) if tenant_id else None
 
 
-def _build_operator(claims: Claims) -> Operator:
-    role = _get_role(claims)
-    if role is OperatorRole.PARTNER_ADMIN and not claims.partner_id:
-        raise InvalidToken("The token has the role partner_admin but no partner.")
-    if role is OperatorRole.TENANT_ADMIN and not claims.tenant_id:
-        raise InvalidToken("The token has the role tenant_admin but no tenant.")
+MAX_NAME_CHARS = 200
+"""Names from tokens are cut to this length: they are repeated in errors and the audit log."""
+
+_SCOPES = {
+    OperatorRole.SUPER_ADMIN: "GLOBAL",
+    OperatorRole.PARTNER_ADMIN: "PARTNER",
+    OperatorRole.TENANT_ADMIN: "TENANT",
+}
+_ROLES = {scope: role for role, scope in _SCOPES.items()}
+
+
+def _build_operator(claims: Claims, own_client_id: str) -> Operator:
+    role, scope = _get_role_and_scope(claims)
+    if scope == "PARTNER" and not claims.partner_id:
+        raise InvalidToken(f"The token has the role {role.value} but no partner.")
+    if scope == "TENANT" and not claims.tenant_id:
+        raise InvalidToken(f"The token has the role {role.value} but no tenant.")
     return Operator(
-        name=claims.email or claims.name or claims.subject,
+        name=(claims.email or claims.name or claims.subject)[:MAX_NAME_CHARS],
         role=role,
-        partner_id=claims.partner_id if role is OperatorRole.PARTNER_ADMIN else None,
-        tenant_id=claims.tenant_id if role is OperatorRole.TENANT_ADMIN else None,
+        partner_id=claims.partner_id if scope == "PARTNER" else None,
+        tenant_id=claims.tenant_id if scope == "TENANT" else None,
         origin=socket.gethostname(),
         subject=claims.subject,
+        is_own_application=claims.by_client and claims.client_id == own_client_id,
     )
 
 
-def _get_role(claims: Claims) -> OperatorRole:
-    """Return the role; a platform token has scopes instead (ScaiKey docs, reference/admin-api)."""
-    if claims.role:
-        return OperatorRole(claims.role)
-    if claims.platform and "admin:write" in claims.scopes:
-        return OperatorRole.SUPER_ADMIN
-    if claims.platform and "admin:read" in claims.scopes:
-        return OperatorRole.PLATFORM_READ
+def _get_role_and_scope(claims: Claims) -> tuple[OperatorRole, str]:
+    """Return the role and what it reaches, one of `APPLICATION_SCOPES`.
+
+    What an application may do depends on the scopes of its token (ScaiKey docs,
+    reference/admin-api), also if the token names a role.
+    """
+    if claims.by_client:
+        if found := _get_role_of_application(claims):
+            return found
+    elif claims.role:
+        role = OperatorRole(claims.role)
+        return role, _SCOPES[role]
+    if claims.issuing_tenant_id and not {"super_admin", "partner_admin"}.isdisjoint(claims.roles):
+        raise InsufficientPermission(
+            "The token claims a role of the platform, but a tenant has issued it.",
+            fix="Sign in to ScaiKey's platform, not to a tenant, and export that token as "
+            "SCAIWAVE_ADMIN_TOKEN.",
+        )
     raise InsufficientPermission(
         "The token has no administrator role.",
         fix="Sign in to ScaiKey as super_admin, partner_admin or tenant_admin and export that "
         "token as SCAIWAVE_ADMIN_TOKEN.",
     )
+
+
+def _get_role_of_application(claims: Claims) -> tuple[OperatorRole, str] | None:
+    scope = claims.app_scope or registry.find_application_scope(claims.client_id)
+    if not scope:
+        raise InsufficientPermission(
+            "The token does not name the scope of its application (app_scope), and this server "
+            "has no registration for that application.",
+            fix="Use a token of the application that `scaiwave sync register` has registered.",
+        )
+    if scope not in _ROLES or (claims.issuing_tenant_id and scope != "TENANT"):
+        return None
+    if "admin:write" in claims.scopes:
+        return _ROLES[scope], scope
+    if "admin:read" in claims.scopes:
+        return OperatorRole.PLATFORM_READ if scope == "GLOBAL" else OperatorRole.SERVICE, scope
+    return None

@@ -6,6 +6,7 @@ Each error has its own message, and no message repeats contents of the token.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -34,6 +35,13 @@ LEEWAY_SECONDS = 60.0
 ROLES_BY_RANK = ("super_admin", "partner_admin", "tenant_admin")
 """The administrative roles, highest first."""
 
+TENANT_ISSUER_ROLES = ("tenant_admin",)
+"""The roles that a tenant's own issuer can grant, in its tenant. assumption: a partner_admin signs
+in at the platform's issuer, as a super_admin does; nothing is documented for them."""
+
+APPLICATION_SCOPES = ("GLOBAL", "PARTNER", "TENANT")
+"""What an application may reach, widest first (ScaiKey docs, concepts/applications)."""
+
 FetchJwks = Callable[[str | None], Mapping[str, Any]]
 """Fetches the keys of the tenant with this id, or of the platform for None."""
 
@@ -42,8 +50,11 @@ FetchJwks = Callable[[str | None], Mapping[str, Any]]
 class Claims:
     """The claims of a verified token. A text that the token lacks is empty.
 
-    `role` is the highest of `ROLES_BY_RANK` among `roles`, or None. `platform` marks a token by
-    client credentials, which has scopes instead of roles. `expires_at` is in Unix seconds.
+    `role` is the highest of `ROLES_BY_RANK` among `roles` that the token's issuer can grant, or
+    None. `issuing_tenant_id` is that of the tenant whose key signed it, empty for the platform. A
+    token `by_client` credentials has scopes instead of roles; its `app_scope` is that of the
+    application, one of `APPLICATION_SCOPES` or empty if the token does not say. `expires_at` is in
+    Unix seconds.
     """
 
     subject: str
@@ -51,8 +62,10 @@ class Claims:
     roles: tuple[str, ...]
     tenant_id: str
     partner_id: str
+    issuing_tenant_id: str
     scopes: frozenset[str]
-    platform: bool
+    by_client: bool
+    app_scope: str
     name: str
     email: str
     client_id: str
@@ -80,7 +93,7 @@ def verify_token(
     payload = _verify_signature(token, key, header["alg"])
     _check_audience(payload, audience)
     _check_time(payload, time.time() if now is None else now, leeway)
-    return _build_claims(payload)
+    return _build_claims(payload, tenant_id or "")
 
 
 def _parse_header(token: str) -> dict[str, Any]:
@@ -90,7 +103,7 @@ def _parse_header(token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)
     except (jwt.InvalidTokenError, ValueError, RecursionError):
         raise InvalidToken("The token is malformed: it is not a signed JWT.") from None
-    if header.get("alg") not in KEY_TYPES:
+    if not isinstance(header.get("alg"), str) or header["alg"] not in KEY_TYPES:
         raise InvalidToken("The token's algorithm is neither RS256 nor ES256.")
     if "crit" in header or header.get("b64") is False:
         raise InvalidToken("The token is malformed: its header demands extensions.")
@@ -100,9 +113,12 @@ def _parse_header(token: str) -> dict[str, Any]:
 def _parse_payload(token: str) -> dict[str, Any]:
     """Return the unverified claims, which only select the keys to verify with."""
     try:
-        return jwt.decode(token, options={"verify_signature": False})
+        payload: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+        # JSON can name half of a surrogate pair, which no database or terminal takes.
+        json.dumps(payload, ensure_ascii=False).encode()
     except (jwt.InvalidTokenError, ValueError, RecursionError):
         raise InvalidToken("The token is malformed: its claims can't be read.") from None
+    return payload
 
 
 def _get_issuing_tenant(payload: Mapping[str, Any], base: str) -> str | None:
@@ -113,8 +129,8 @@ def _get_issuing_tenant(payload: Mapping[str, Any], base: str) -> str | None:
     issuer = issuer.rstrip("/")
     if issuer == base:
         return None
-    tenant_id = payload.get("tenant_id")
-    if isinstance(tenant_id, str) and tenant_id and issuer == f"{base}/tenants/{tenant_id}":
+    tenant_id = _get_id(payload, "tenant_id")
+    if tenant_id and issuer == f"{base}/tenants/{tenant_id}":
         return tenant_id
     raise InvalidToken(f"The token was not issued by {base}.")
 
@@ -221,36 +237,30 @@ def _is_finite(value: float) -> bool:
         return False
 
 
-def _build_claims(payload: Mapping[str, Any]) -> Claims:
+def _build_claims(payload: Mapping[str, Any], issuing_tenant_id: str) -> Claims:
     roles = tuple(dict.fromkeys(_get_roles(payload)))
-    client_id = _get_text(payload, "client_id")
-    subject = _get_text(payload, "sub") or client_id
+    ranks = TENANT_ISSUER_ROLES if issuing_tenant_id else ROLES_BY_RANK
+    client_id = _get_id(payload, "client_id")
+    subject = _get_id(payload, "sub") or client_id
     if not subject:
         raise InvalidToken("The token names no subject (sub).")
+    by_client = _get_text(payload, "token_type") == "client_credentials"
+    is_platform = payload.get("platform_token") is True
     return Claims(
         subject=subject,
-        role=next((rank for rank in ROLES_BY_RANK if rank in roles), None),
+        role=next((rank for rank in ranks if rank in roles), None),
         roles=roles,
-        tenant_id=_get_text(payload, "tenant_id"),
-        partner_id=_get_text(payload, "partner_id"),
+        tenant_id=_get_id(payload, "tenant_id"),
+        partner_id=_get_id(payload, "partner_id"),
+        issuing_tenant_id=issuing_tenant_id,
         scopes=frozenset(_get_words(payload, "scope")),
-        platform=_is_platform_wide(payload),
+        by_client=by_client or is_platform,
+        app_scope=_get_text(payload, "app_scope").upper() or ("GLOBAL" if is_platform else ""),
         name=_get_text(payload, "name"),
         email=_get_text(payload, "email"),
         client_id=client_id,
         expires_at=float(payload["exp"]),
     )
-
-
-def _is_platform_wide(payload: Mapping[str, Any]) -> bool:
-    """Whether the token is for the whole platform.
-
-    A token by client credentials is, if its application is GLOBAL. That of a PARTNER or TENANT
-    application has only the scope of its role.
-    """
-    by_client = _get_text(payload, "token_type") == "client_credentials"
-    scope = _get_text(payload, "app_scope").upper()
-    return (payload.get("platform_token") is True or by_client) and scope in {"", "GLOBAL"}
 
 
 def _get_roles(payload: Mapping[str, Any]) -> list[str]:
@@ -268,6 +278,14 @@ def _get_words(payload: Mapping[str, Any], name: str) -> list[str]:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return [item.strip() for item in value if item.strip()]
     raise InvalidToken(f"The token is malformed: its {name} is not a text.")
+
+
+def _get_id(payload: Mapping[str, Any], name: str) -> str:
+    """Return an id, which may contain no control characters: a database refuses some of them."""
+    value = _get_text(payload, name)
+    if value and not value.isprintable():
+        raise InvalidToken(f"The token is malformed: its {name} is not an ID.")
+    return value
 
 
 def _get_text(payload: Mapping[str, Any], name: str) -> str:

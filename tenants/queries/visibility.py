@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 
-from scaiwave.auth.operators import Operator, OperatorRole
+from scaiwave.auth.operators import Operator
 from tenants.models import Group, Participant, Partner, Tenant
 
 
@@ -12,7 +12,7 @@ def visible_partners(operator: Operator) -> QuerySet[Partner]:
     """A tenant's administrator sees no partner, since it is not part of the tenant."""
     if operator.sees_everything:
         return Partner.objects.all()
-    if operator.role is OperatorRole.PARTNER_ADMIN:
+    if operator.partner_id:
         return Partner.objects.filter(scaikey_id=operator.partner_id)
     return Partner.objects.none()
 
@@ -20,7 +20,7 @@ def visible_partners(operator: Operator) -> QuerySet[Partner]:
 def visible_tenants(operator: Operator) -> QuerySet[Tenant]:
     if operator.sees_everything:
         return Tenant.objects.all()
-    if operator.role is OperatorRole.PARTNER_ADMIN:
+    if operator.partner_id:
         return Tenant.objects.filter(partner__scaikey_id=operator.partner_id)
     return Tenant.objects.filter(scaikey_tenant_id=operator.tenant_id)
 

@@ -41,7 +41,7 @@ from identity_sync.services.sync.removal_limit import (
     format_allowance,
 )
 from identity_sync.services.sync.report import SyncReport
-from identity_sync.services.sync.scope import SyncScope, resolve_scope
+from identity_sync.services.sync.scope import SyncScope, require_whole_scope, resolve_scope
 from identity_sync.services.sync.staging import analyze, temporary_tables
 from identity_sync.services.sync.targets import Targets, stage_targets, update_unproven
 from identity_sync.services.webhooks import events
@@ -123,13 +123,12 @@ def run_sync(options: SyncOptions) -> SyncReport:
     `TenantNotFound` and `TenantNotLinked`. After any error the database is unchanged, or as the
     report describes, and the run is recorded.
     """
-    # An empty name is still a name; it must not select all tenants.
-    is_for_one_tenant = options.tenant is not None
-    options.operator.require(
-        Permission.MANAGE_TENANTS if is_for_one_tenant else Permission.MANAGE_PLATFORM
-    )
     tenant = None
-    if options.tenant is not None:
+    # An empty name is still a name; it must not select all tenants.
+    if options.tenant is None:
+        require_whole_scope(options.operator, settings.CONFIG)
+    else:
+        options.operator.require(Permission.SYNC_TENANTS)
         tenant = _require_linked(resolve_tenant(options.operator, options.tenant))
     with options.connect(settings.CONFIG) as client, sync_lock(waits=options.waits):
         history.close_interrupted(_now())

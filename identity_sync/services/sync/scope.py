@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from identity_sync.errors import TenantGone
-from scaiwave.clients.scaikey.client import ScaiKeyClient
+from scaiwave.auth.operators import Operator, Permission
+from scaiwave.clients.scaikey.client import ScaiKeyClient, own_scaikey_client
 from scaiwave.clients.scaikey.schemas import DELETED, ScaiKeyTenantRecord, parse_role_names
+from scaiwave.config import Configuration
+from scaiwave.errors import InsufficientPermission, NotRegistered
 from tenants.models import Tenant
 
 _SCOPE_OF_ROLE = {"super_admin": "GLOBAL", "partner_admin": "PARTNER", "tenant_admin": "TENANT"}
@@ -54,6 +57,39 @@ def resolve_scope(client: ScaiKeyClient, tenant: Tenant | None) -> SyncScope:
         partner_id=str(claims.get("partner_id") or ""),
         tenant_id=str(claims.get("tenant_id") or ""),
     )
+
+
+def require_whole_scope(operator: Operator, config: Configuration) -> None:
+    """Raise InsufficientPermission unless the operator may run a full sync.
+
+    That takes a role for the whole platform, or for exactly what this server's own credentials can
+    read: its partner, or its only tenant. An operator who reaches less would leave rows unread that
+    a full sync is expected to cover. Raises what a request for a token raises.
+    """
+    if operator.has_permission(Permission.MANAGE_PLATFORM):
+        return
+    operator.require(Permission.SYNC_TENANTS)
+    if operator.is_own_application or _is_whole_scope(operator, config):
+        return
+    raise InsufficientPermission(
+        f"{operator.name} ({operator.role.value}) may not sync everything that this server's "
+        "credentials can read.",
+        fix="Sync one tenant: `scaiwave sync --tenant <slug>`, or ask an operator with the role "
+        "super_admin.",
+    )
+
+
+def _is_whole_scope(operator: Operator, config: Configuration) -> bool:
+    try:
+        with own_scaikey_client(config) as client:
+            scope = resolve_scope(client, None)
+    except NotRegistered:
+        return False
+    if scope.name == "PARTNER":
+        return bool(scope.partner_id) and scope.partner_id == operator.partner_id
+    if scope.name == "TENANT":
+        return bool(scope.tenant_id) and scope.tenant_id == operator.tenant_id
+    return False
 
 
 def _get_scope_name(claims: dict[str, Any]) -> str:

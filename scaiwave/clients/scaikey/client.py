@@ -544,8 +544,17 @@ def scaikey_client(config: Configuration) -> ScaiKeyClient:
         raise NotRegistered("This server is not registered with ScaiKey.")
     if token := config.get_str("SCAIWAVE_ADMIN_TOKEN"):
         return ScaiKeyClient(base_url, bearer=token)
+    return own_scaikey_client(config)
+
+
+def own_scaikey_client(config: Configuration) -> ScaiKeyClient:
+    """Build the client that uses this server's credentials, even if the operator has a token.
+
+    Raises NotRegistered if there are none.
+    """
+    base_url = config.get_url("SCAIWAVE_SCAIKEY_URL")
     client_id = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")
     client_secret = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_SECRET")
-    if not (client_id and client_secret):
+    if not (base_url and client_id and client_secret):
         raise NotRegistered("This server has no ScaiKey credentials.")
     return ScaiKeyClient(base_url, client_id=client_id, client_secret=client_secret)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from identity_sync.models import Registration, RegistrationState
 from scaiwave.auth.operators import (
     ROLE_PERMISSIONS,
     Operator,
@@ -182,6 +183,24 @@ REFUSED: list[tuple[str, dict[str, Any], type[ScaiWaveError], str]] = [
         "The token has no administrator role.",
     ),
     (
+        "application without a scope",
+        {"role": None, "scope": "admin:write", "token_type": "client_credentials"},
+        InsufficientPermission,
+        "The token does not name the scope of its application (app_scope), and this server has "
+        "no registration for that application.",
+    ),
+    (
+        "application with an unknown scope",
+        {
+            "role": None,
+            "scope": "admin:write",
+            "token_type": "client_credentials",
+            "app_scope": "ALL",
+        },
+        InsufficientPermission,
+        "The token has no administrator role.",
+    ),
+    (
         "no partner",
         {"role": "partner_admin"},
         InvalidToken,
@@ -210,6 +229,80 @@ def test_fail_refused(
     assert caught.value.message == message.format(url=scaikey.url)
     assert caught.value.exit_code == 3
     assert token not in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("app_scope", "scope", "role"),
+    [
+        ("PARTNER", "admin:read", OperatorRole.SERVICE),
+        ("PARTNER", "admin:write", OperatorRole.PARTNER_ADMIN),
+        ("TENANT", "admin:read", OperatorRole.SERVICE),
+        ("TENANT", "admin:write", OperatorRole.TENANT_ADMIN),
+    ],
+)
+def test_success_application_of_a_partner_or_tenant(
+    app_scope: str, scope: str, role: OperatorRole, scaikey: Sandbox
+) -> None:
+    token = scaikey.issue_platform_token(
+        scope=scope,
+        app_scope=app_scope,
+        platform_token=None,
+        **{f"{app_scope.lower()}_id": "one"},
+    )
+    operator = identified(scaikey, token)
+    assert operator.role is role
+    assert operator.is_own_application
+    assert (operator.partner_id, operator.tenant_id) == (
+        ("one", None) if app_scope == "PARTNER" else (None, "one")
+    )
+
+
+@pytest.mark.parametrize(
+    ("scope", "role"),
+    [
+        ("GLOBAL", OperatorRole.PLATFORM_READ),
+        ("PARTNER", OperatorRole.SERVICE),
+        ("TENANT", OperatorRole.SERVICE),
+    ],
+)
+def test_success_application_has_the_scope_of_its_registration(
+    scope: str, role: OperatorRole, scaikey: Sandbox
+) -> None:
+    Registration.objects.create(
+        scaikey_url=scaikey.url,
+        request_id="req_1",
+        name="here",
+        scope=scope,
+        client_id=scaikey.client_id,
+        state=RegistrationState.APPROVED,
+        requested_at=NOW,
+    )
+    claims: dict[str, Any] = {"app_scope": None, "platform_token": None}
+    claims |= {"partner_id": "p", "tenant_id": "t"}
+    assert identified(scaikey, scaikey.issue_platform_token(**claims)).role is role
+
+
+def test_fail_tenant_issues_a_token_for_the_platform(scaikey: Sandbox) -> None:
+    id_, row = next(iter(scaikey.directory.tenants.items()))
+    make_tenant(row["slug"], scaikey_tenant_id=id_)
+    claims = {"tenant_id": id_, "iss": scaikey.get_issuer(id_)}
+    for role in ("super_admin", "partner_admin"):
+        with pytest.raises(InsufficientPermission) as caught:
+            identified(scaikey, scaikey.issue_token(role=role, partner_id="prt_1", **claims))
+        assert caught.value.message == (
+            "The token claims a role of the platform, but a tenant has issued it."
+        )
+    for scope in ("GLOBAL", "PARTNER"):
+        token = scaikey.issue_platform_token(
+            scope="admin:write", app_scope=scope, partner_id="prt_1", **claims
+        )
+        with pytest.raises(InsufficientPermission):
+            identified(scaikey, token)
+
+
+def test_success_name_is_cut(scaikey: Sandbox) -> None:
+    token = scaikey.issue_token(role="super_admin", email="x" * 5_000)
+    assert identified(scaikey, token).name == "x" * 200
 
 
 def test_fail_signed_with_another_key(scaikey: Sandbox) -> None:
@@ -321,7 +414,9 @@ def test_success_the_table_of_roles() -> None:
         == ROLE_PERMISSIONS[OperatorRole.SUPER_ADMIN]
         == everything
     )
-    assert ROLE_PERMISSIONS[OperatorRole.TENANT_ADMIN] == looking | {Permission.TRANSFER_ROOMS}
+    syncing = looking | {Permission.SYNC_TENANTS}
+    assert ROLE_PERMISSIONS[OperatorRole.SERVICE] == syncing
+    assert ROLE_PERMISSIONS[OperatorRole.TENANT_ADMIN] == syncing | {Permission.TRANSFER_ROOMS}
     assert ROLE_PERMISSIONS[OperatorRole.PLATFORM_READ] == looking | {Permission.VIEW_PLATFORM}
     assert ROLE_PERMISSIONS[OperatorRole.PARTNER_ADMIN] == everything - {
         Permission.MANAGE_PLATFORM,

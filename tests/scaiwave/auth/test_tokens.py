@@ -60,6 +60,14 @@ def verify(scaikey: Sandbox, keys: Any, token: str, **changes: Any) -> Claims:
     return verify_token(token, **{**settings, **changes})
 
 
+def sign(scaikey: Sandbox, header: dict[str, Any], claims: dict[str, Any]) -> str:
+    """Sign anything that Python's JSON can express, also what no JSON should contain."""
+    message = ".".join(_b64(json.dumps(part)) for part in (header, claims))
+    algorithm = jwt.get_algorithm_by_name(scaikey.alg)
+    signature = algorithm.sign(message.encode(), scaikey.keys.current.private)
+    return f"{message}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
 def refusal(scaikey: Sandbox, keys: Any, token: str, **changes: Any) -> str:
     with pytest.raises(InvalidToken) as caught:
         verify(scaikey, keys, token, **changes)
@@ -88,7 +96,9 @@ def test_success(scaikey: Sandbox, keys: Keys) -> None:
         tenant_id="tnt_1",
         partner_id="prt_1",
         scopes=frozenset({"admin:read", "openid"}),
-        platform=False,
+        issuing_tenant_id="",
+        by_client=False,
+        app_scope="",
         name="Ada",
         email="ada@example.org",
         client_id="other",
@@ -123,28 +133,44 @@ def test_success_role(
 
 
 @pytest.mark.parametrize(
-    ("claims", "platform"),
+    ("claims", "by_client", "scope"),
     [
-        ({"platform_token": True}, True),
-        ({"token_type": "client_credentials"}, True),
-        ({"token_type": "client_credentials", "app_scope": "GLOBAL"}, True),
-        ({"token_type": "client_credentials", "app_scope": "PARTNER"}, False),
-        ({"platform_token": True, "app_scope": "tenant"}, False),
-        ({"platform_token": "true"}, False),
-        ({}, False),
+        ({"platform_token": True}, True, "GLOBAL"),
+        ({"token_type": "client_credentials"}, True, ""),
+        ({"token_type": "client_credentials", "app_scope": "global"}, True, "GLOBAL"),
+        ({"token_type": "client_credentials", "app_scope": "PARTNER"}, True, "PARTNER"),
+        ({"platform_token": True, "app_scope": "tenant"}, True, "TENANT"),
+        ({"platform_token": "true"}, False, ""),
+        ({}, False, ""),
     ],
 )
-def test_success_platform(
-    scaikey: Sandbox, keys: Keys, claims: dict[str, Any], platform: bool
+def test_success_application(
+    scaikey: Sandbox, keys: Keys, claims: dict[str, Any], by_client: bool, scope: str
 ) -> None:
-    assert verify(scaikey, keys, scaikey.issue_token(**claims)).platform is platform
+    verified = verify(scaikey, keys, scaikey.issue_token(**claims))
+    assert (verified.by_client, verified.app_scope) == (by_client, scope)
 
 
 def test_success_token_by_client_credentials(scaikey: Sandbox, keys: Keys) -> None:
     claims = verify(scaikey, keys, scaikey.issue_platform_token(scope="admin:read"))
-    assert claims.platform
+    assert (claims.by_client, claims.app_scope) == (True, "GLOBAL")
     assert claims.scopes == {"admin:read"}
     assert claims.subject == claims.client_id == scaikey.client_id
+
+
+@pytest.mark.parametrize("claim", ["super_admin", "partner_admin"])
+@pytest.mark.parametrize("also_tenant_admin", [True, False])
+def test_success_a_tenant_grants_no_role_beyond_itself(
+    scaikey: Sandbox, keys: Keys, claim: str, also_tenant_admin: bool
+) -> None:
+    (tenant_id, *_) = scaikey.directory.tenants
+    roles = [claim, "tenant_admin"] if also_tenant_admin else [claim]
+    token = scaikey.issue_token(
+        iss=f"{scaikey.url}/tenants/{tenant_id}", tenant_id=tenant_id, roles=roles
+    )
+    claims = verify(scaikey, keys, token)
+    assert claims.role == ("tenant_admin" if also_tenant_admin else None)
+    assert claims.issuing_tenant_id == tenant_id
 
 
 def test_success_scopes_as_a_list(scaikey: Sandbox, keys: Keys) -> None:
@@ -285,6 +311,13 @@ def test_fail_algorithm(scaikey: Sandbox, keys: Keys, algorithm: str) -> None:
     assert keys.asked == []
 
 
+@pytest.mark.parametrize("value", [["RS256"], {"RS256": 1}, 256, True, None])
+def test_fail_algorithm_is_no_text(scaikey: Sandbox, keys: Keys, value: object) -> None:
+    header = {"alg": value, "kid": scaikey.keys.current.kid}
+    told = refusal(scaikey, keys, sign(scaikey, header, {"iss": scaikey.url}))
+    assert told == "The token's algorithm is neither RS256 nor ES256."
+
+
 def test_fail_algorithm_of_another_key(scaikey: Sandbox, keys: Keys) -> None:
     """The header may not choose how a key is used."""
     other = {"RS256": "ES256", "ES256": "RS256"}[scaikey.keys.alg]
@@ -415,6 +448,27 @@ def test_fail_claim_is_not_a_text(
     assert told == f"The token is malformed: its {name} is not a text."
 
 
+@pytest.mark.parametrize("name", ["sub", "tenant_id", "partner_id", "client_id"])
+@pytest.mark.parametrize("value", ["a\x00b", "a\x1b[2J", "a\u2028b"])
+def test_fail_id_with_control_characters(
+    scaikey: Sandbox, keys: Keys, name: str, value: str
+) -> None:
+    claims: dict[str, Any] = {name: value}
+    told = refusal(scaikey, keys, scaikey.issue_token(**claims))
+    assert told == f"The token is malformed: its {name} is not an ID."
+
+
+@pytest.mark.parametrize("claims", [{"name": "\ud800"}, {"x": ["\udfff"]}, {"\udc00": 1}])
+def test_fail_half_a_surrogate_pair(scaikey: Sandbox, keys: Keys, claims: dict[str, Any]) -> None:
+    token = sign(
+        scaikey,
+        {"alg": scaikey.alg, "kid": scaikey.keys.current.kid},
+        {"iss": scaikey.url, "aud": scaikey.client_id, "sub": "a", "exp": 4e9, **claims},
+    )
+    told = refusal(scaikey, keys, token)
+    assert told == "The token is malformed: its claims can't be read."
+
+
 def test_fail_no_subject(scaikey: Sandbox, keys: Keys) -> None:
     told = refusal(scaikey, keys, scaikey.issue_token(sub=None))
     assert told == "The token names no subject (sub)."
@@ -433,6 +487,41 @@ def test_fail_scaikey_unreachable() -> None:
         with pytest.raises(UpstreamUnreachable) as caught:
             verify(scaikey, lambda tenant: client.fetch_jwks(), token)
     assert caught.value.exit_code == 2
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children),
+    max_leaves=5,
+)
+HEADER_NAMES = ("alg", "kid", "typ", "crit", "b64", "jwk", "jku", "x5c")
+CLAIM_NAMES = (
+    *("iss", "aud", "sub", "exp", "nbf", "iat", "role", "roles", "tenant_id", "partner_id"),
+    *("scope", "client_id", "app_scope", "token_type", "platform_token", "name", "email"),
+)
+
+
+@given(
+    headers=st.dictionaries(st.sampled_from(HEADER_NAMES), JSON, max_size=3),
+    claims=st.dictionaries(st.sampled_from(CLAIM_NAMES), JSON, max_size=4),
+)
+def test_success_or_refused_whatever_is_signed(
+    scaikey: Sandbox, headers: dict[str, Any], claims: dict[str, Any]
+) -> None:
+    """Whatever ScaiKey's key has signed, the token is either valid or refused."""
+    public = scaikey.keys.build_jwks()
+    now = int(time.time())
+    token = sign(
+        scaikey,
+        {"alg": scaikey.alg, **headers},
+        {"iss": scaikey.url, "aud": scaikey.client_id, "sub": "a", "exp": now + 60, **claims},
+    )
+    try:
+        verified = verify(scaikey, lambda tenant: public, token)
+    except InvalidToken:
+        return
+    verified.name.encode()
+    assert all(text.isprintable() for text in (verified.subject, verified.tenant_id))
 
 
 @given(st.text(max_size=60) | st.from_regex(r"[\w-]{0,20}\.[\w-]{0,20}\.[\w-]{0,20}"))
