@@ -84,7 +84,7 @@ class Trigger(models.TextChoices):
 
 
 class SyncRunQuerySet(models.QuerySet["SyncRun"]):
-    """Runs, newest first wherever one of these is asked for."""
+    """Filters and the order of runs."""
 
     def ended(self) -> Self:
         return self.exclude(outcome=Outcome.RUNNING)

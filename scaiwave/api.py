@@ -1,8 +1,8 @@
-"""What every address of the HTTP API has in common: its envelope, its errors, who is calling.
+"""What all endpoints of the HTTP API share: allowed methods, the envelope and errors.
 
-Success is `{"data": …, "meta": …}`, failure `{"error": {"code", "message"}}` with the status of the
-error (ScaiWave docs, reference/error-codes). Cookies authenticate no request, so there is
-no request to forge and no CSRF token.
+A success is `{"data": …, "meta": …}`, a failure `{"error": {"code", "message"}}` with the status of
+the error (ScaiWave docs, reference/error-codes). Cookies do not authenticate requests, so requests
+can't be forged across sites, and no CSRF token is needed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import NotFoundError, RefusedError, ScaiWaveError, TokenRequired
 
 PREFIX = "/v1/"
-SERVER_ERROR_MESSAGE = "The server can't do this now. Its log says why."
+SERVER_ERROR_MESSAGE = "The server failed to process the request. Its log has the details."
 
 _SEE_PAGE = "See [the HTTP API](http-api.md) for the request that this address takes."
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class PathNotFound(NotFoundError):
-    """No such address below `/v1/`."""
+    """There is no such address below `/v1/`."""
 
     code = "SW_NOT_FOUND"
     remedy = _SEE_PAGE
@@ -64,15 +64,15 @@ class LengthRequired(RefusedError):
 
 
 def api_view(*methods: str) -> Callable[[View[P]], View[P]]:
-    """Make an address of the API of a view: these methods alone, and errors in the envelope.
+    """Turn a view into an endpoint that accepts these methods, with errors in the envelope.
 
-    What goes wrong while an answer is streaming is beyond this, since its status has been sent.
+    An error while a response is streamed is raised: the status has been sent by then.
     """
 
     def decorate(view: View[P]) -> View[P]:
         @csrf_exempt
         @functools.wraps(view)
-        def answered(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        def endpoint(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if request.method not in methods:
                 return _method_not_allowed(methods)
             try:
@@ -86,7 +86,7 @@ def api_view(*methods: str) -> Callable[[View[P]], View[P]]:
                 logger.exception("Unhandled error at %s %s", request.method, request.path)
                 return error_response(ScaiWaveError(SERVER_ERROR_MESSAGE))
 
-        return cast(View[P], answered)
+        return cast(View[P], endpoint)
 
     return decorate
 
@@ -119,12 +119,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 @csrf_exempt
 def not_found(request: HttpRequest, rest: str = "") -> HttpResponse:
-    return error_response(PathNotFound("There is nothing at this address."))
+    return error_response(PathNotFound("There is no such address."))
 
 
 def _method_not_allowed(methods: Sequence[str]) -> HttpResponse:
     allowed = ", ".join(methods)
-    response = error_response(MethodNotAllowed(f"This address takes {allowed} alone."))
+    response = error_response(MethodNotAllowed(f"This address supports {allowed} only."))
     response["Allow"] = allowed
     return response
 

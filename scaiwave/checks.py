@@ -43,7 +43,7 @@ def _check_values(config: Configuration) -> Iterator[CheckMessage]:
 
 
 def _read_setting(config: Configuration, setting: SettingDefinition) -> None:
-    """Ask for a value by its kind. URLs with a password in them are Django's to read."""
+    """Read a setting as its type, except URLs with passwords, which have checks of their own."""
     if setting.type == "url" and not setting.secret:
         config.get_url(setting.name)
     elif setting.type in {"int", "fraction", "bool", "choice"}:
@@ -56,28 +56,27 @@ def _check_encryption_keys(config: Configuration) -> Iterator[CheckMessage]:
             Fernet(key)
         except ValueError:
             yield Error(
-                "SCAIWAVE_ENCRYPTION_KEYS holds something that is not a Fernet key.",
-                hint="A key is 32 random bytes in URL-safe base64: "
-                "`openssl rand -base64 32 | tr '+/' '-_'` makes one.",
+                "SCAIWAVE_ENCRYPTION_KEYS contains a value that is not a Fernet key.",
+                hint="Create a key with `openssl rand -base64 32 | tr '+/' '-_'`.",
                 id="scaiwave.E002",
             )
 
 
 def _check_unknown_names(config: Configuration) -> Iterator[CheckMessage]:
-    for name, meant in find_unknown_names(config).items():
-        yield Warning(f"{name} is set and unknown.", hint=f"Write {meant}.", id="scaiwave.W001")
+    for name, suggestion in find_unknown_names(config).items():
+        yield Warning(f"Unknown setting: {name}.", hint=f"Write {suggestion}.", id="scaiwave.W001")
 
 
 def _check_plain_http(config: Configuration) -> Iterator[CheckMessage]:
-    for name, what in (
+    for name, secrets in (
         ("SCAIWAVE_PUBLIC_URL", "administrators' passwords"),
         ("SCAIWAVE_SCAIKEY_URL", "credentials and tokens"),
     ):
         address = urlsplit(config.get_url(name))
         if address.scheme == "http" and address.hostname not in LOOPBACK:
             yield Warning(
-                f"{name} begins with http://, so {what} are sent unencrypted.",
-                hint="Use https:// for every host but this one.",
+                f"{name} begins with http://, so {secrets} are sent unencrypted.",
+                hint="Use https:// unless the host is this server.",
                 id="scaiwave.W002",
             )
 
@@ -86,7 +85,7 @@ def _check_missing_file(config: Configuration) -> Iterator[CheckMessage]:
     if config.environment.get("SCAIWAVE_ENV_FILE") and not config.env_file.exists():
         yield Warning(
             f"SCAIWAVE_ENV_FILE names {config.env_file}, which does not exist.",
-            hint="Correct the path, or create the file; until then defaults apply.",
+            hint="Correct the path or create the file. Until then, the defaults apply.",
             id="scaiwave.W003",
         )
 
@@ -95,7 +94,7 @@ def _check_file_permissions(config: Configuration) -> Iterator[CheckMessage]:
     for path in (config.env_file, config.home / FILE_NAME):
         if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             yield Warning(
-                f"{path} contains secrets, but other users than its owner have access.",
+                f"{path} contains secrets, but users other than its owner have access.",
                 hint=f"Run `chmod 600 {path}`.",
                 id="scaiwave.W004",
             )

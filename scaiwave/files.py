@@ -1,10 +1,10 @@
-"""Write files that are complete or not there at all, readable by their owner only, and durable.
+"""Write files that are complete or absent, readable by their owner only, and durable.
 
-A file is written as a draft: `.<name>.<random>.draft` beside it, locked while its process lives,
-synced, then renamed over the file. Whatever kills the process leaves the old file or the new one.
+A file is written as a draft: `.<name>.<random>.draft` beside it, locked while its process runs,
+synced, then renamed over the file. After a kill, the old file or the new one is there.
 
 `atomic_write` streams and raises OSError; `replace_file` takes all bytes at once, raises errors for
-operators, and removes the drafts of processes that were killed. `check_replaceable` finds out
+operators, and removes the drafts of processes that were killed. `check_replaceable` checks
 beforehand whether a file can be written.
 """
 
@@ -138,7 +138,7 @@ def create_private_file(path: Path, *, locked: bool = False, owner_of: Path | No
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink > 0:
             return descriptor
-        # Another process took it for abandoned before the lock was on it.
+        # Another process took it for abandoned before it was locked.
         os.close(descriptor)
 
 

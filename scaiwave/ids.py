@@ -14,5 +14,5 @@ def new_id() -> UUID:
 
 
 def new_id_hex() -> str:
-    """Another one as 32 hexadecimal digits: five times as fast where hundred thousands are made."""
+    """Return a UUIDv7 as 32 hexadecimal digits, five times as fast, for hundreds of thousands."""
     return uuid_utils.uuid7().hex

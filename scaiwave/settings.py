@@ -133,7 +133,7 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": CONFIG.get_choice("SCAIWAVE_LOG_LEVEL")},
     "loggers": {
-        # Each request of httpx at INFO would drown what an operator looks for.
+        # httpx logs each request at INFO, which would hide other messages.
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
     },

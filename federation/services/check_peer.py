@@ -1,4 +1,4 @@
-"""Check whether federation with a peer would work, and remember the peer's key."""
+"""Check whether federation with a peer would work, and store the peer's key."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def _find_warnings(config: Configuration) -> Iterator[str]:
 
 
 def _build_view(setting: SettingDefinition, config: Configuration) -> SettingView:
-    value, source = config.raw(setting.name)
+    value, source = config.get_raw(setting.name)
     return SettingView(setting.name, mask_setting(setting, value), source, setting.help)
 
 

@@ -80,10 +80,10 @@ def list_rooms(
 ) -> Generator[Row, None, None]:
     """Return the rooms of one tenant with their figures.
 
-    Yields one row at a time, in one query for each batch; only the values to sort by are held.
-    `search` is a part of a name or alias, in any case. A minus before the sort column reverses the
-    order, as does `reverse`; empty values come last either way. Raises `TenantNotFound`,
-    `WorkspaceNotFound`, `AmbiguousName` or `UsageError`, at once.
+    Yields one row at a time, in one query for each batch, and keeps only the values to sort by in
+    memory. `search` is a part of a name or alias, in any case. A minus before the sort column
+    reverses the order, as does `reverse`; empty values come last either way. Raises
+    `TenantNotFound`, `WorkspaceNotFound`, `AmbiguousName` or `UsageError`, at once.
     """
     operator.require(Permission.VIEW)
     key, is_descending = parse_sort(sort, SORTABLE, example="events")

@@ -160,8 +160,8 @@ def verify_scaikey_token(
     """
     from scaiwave.auth.tokens import verify_token
 
-    base_url = config.get_url("SCAIWAVE_SCAIKEY_URL") or config.required("SCAIWAVE_SCAIKEY_URL")
-    audience = config.get_str("SCAIWAVE_SCAIKEY_AUDIENCE") or config.required(
+    base_url = config.get_url("SCAIWAVE_SCAIKEY_URL") or config.get_required("SCAIWAVE_SCAIKEY_URL")
+    audience = config.get_str("SCAIWAVE_SCAIKEY_AUDIENCE") or config.get_required(
         "SCAIWAVE_SCAIKEY_CLIENT_ID"
     )
     return verify_token(

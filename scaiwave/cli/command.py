@@ -153,7 +153,7 @@ class OperatorCommand(DjangoCommand):
         return super().execute(*args, **options)
 
     def print_result(self, document: Mapping[str, Any]) -> None:
-        """With --json, print what the command did: every act says whether it was a dry run."""
+        """With --json, print what the command did, and whether it was a dry run."""
         if self.output.as_json:
             self.output.print_json({**document, "dry_run": self.dry_run})
 
@@ -211,7 +211,7 @@ class OperatorCommand(DjangoCommand):
 
 
 class ListCommand(OperatorCommand):
-    """A command that prints a list. It reads the rows one by one, and never holds them all.
+    """A command that prints a list, row by row: it never keeps all rows in memory.
 
     `plural` is the key of the list in JSON. `keys` are the columns of --csv: every key of a row,
     with `partner.slug` for the key of a nested object. `default_limit` None means no limit.

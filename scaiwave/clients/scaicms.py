@@ -151,9 +151,9 @@ def scaicms_client(config: Configuration) -> ScaiCmsClient:
 
     Raises SettingMissing or SettingInvalid.
     """
-    config.required("SCAIWAVE_SCAICMS_URL")
+    config.get_required("SCAIWAVE_SCAICMS_URL")
     return ScaiCmsClient(
-        config.get_url("SCAIWAVE_SCAICMS_URL"), config.required("SCAIWAVE_SCAICMS_API_KEY")
+        config.get_url("SCAIWAVE_SCAICMS_URL"), config.get_required("SCAIWAVE_SCAICMS_API_KEY")
     )
 
 

@@ -1,7 +1,7 @@
-"""Where configuration comes from: the process environment, then a file, then the default.
+"""Read the configuration: from the process environment, else from a file, else the defaults.
 
-The table of `scaiwave.config.definitions` names everything that can be configured. `settings.py`,
-`sync show-config`, `.env.example` and the configuration page of the docs are all made from it.
+`scaiwave.config.definitions` is the table of all settings, from which `settings.py`, `sync
+show-config`, `.env.example` and the configuration page of the docs are made too.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ __all__ = [
 
 Source = Literal["environment", "file", "default"]
 
-# What this project's scripts and the console script itself read or set.
+# Names that the scripts of this project and the console script read or set.
 _SCRIPT_SETTINGS = re.compile(
     r"\ASCAIWAVE_(PROFILE|PYTHON|VENV|LOCK|REQUIRE_SERVICES|(TEST|DEMO|BENCH)_.*)\Z"
 )
 _LINE = re.compile(r"\A(export )?[A-Za-z_0-9]+=.*\Z")
 MIN_SECRET_CHARS = 6
-"""Characters. To take shorter ones out of a message would take out half of its words."""
+"""Shorter secrets are not masked in messages: they may be parts of ordinary words."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What is configured, and where each value comes from.
+    """The values of all settings, and the source of each.
 
-    Values are strings until they are asked for by kind. Raises `SettingMissing` or
-    `SettingInvalid` when a value that is asked for is absent or makes no sense.
+    Values are texts; `get_<type>` converts them. Its methods raise `SettingMissing` or
+    `SettingInvalid` for a setting that is not set or has an invalid value.
     """
 
-    environment: Mapping[str, str] = field(repr=False)  # full of secrets, not only ours
+    environment: Mapping[str, str] = field(repr=False)  # It may contain secrets of others, too.
     home: Path
     env_file: Path
 
@@ -59,8 +59,8 @@ class Configuration:
     def file_values(self) -> dict[str, str]:
         return read_env_file(self.env_file)
 
-    def raw(self, name: str) -> tuple[str, Source]:
-        """The text of a setting and where it comes from; an empty value counts as not set."""
+    def get_raw(self, name: str) -> tuple[str, Source]:
+        """Return the text of a setting and its source. An empty value counts as not set."""
         for values, source in self._layers:
             if value := _read_layer(values, name):
                 return value, source
@@ -71,12 +71,12 @@ class Configuration:
         return (self.environment, "environment"), (self.file_values, "file")
 
     def is_default(self, name: str) -> bool:
-        return self.raw(name)[1] == "default"
+        return self.get_raw(name)[1] == "default"
 
     def get_str(self, name: str) -> str:
-        return self.raw(name)[0]
+        return self.get_raw(name)[0]
 
-    def required(self, name: str) -> str:
+    def get_required(self, name: str) -> str:
         if value := self.get_str(name):
             return value
         raise SettingMissing(
@@ -112,7 +112,7 @@ class Configuration:
         raise _invalid_error(name, "one of " + ", ".join(allowed))
 
     def get_url(self, name: str) -> str:
-        """An http(s) URL without its trailing slash, or an empty text."""
+        """Return an http(s) URL without its trailing slash, or an empty text."""
         value = self.get_str(name).rstrip("/")
         if value and not _is_web_url(value):
             raise _invalid_error(name, "a URL such as https://name.example.com, without a password")
@@ -122,7 +122,7 @@ class Configuration:
         return [part.strip() for part in self.get_str(name).split(",") if part.strip()]
 
     def mask_secrets(self, text: str) -> str:
-        """A foreign text with every secret of this configuration taken out."""
+        """Mask every secret of this configuration in a text that comes from outside."""
         for secret in sorted(self._secrets(), key=len, reverse=True):
             text = text.replace(secret, "****")
         return text
@@ -141,7 +141,7 @@ class Configuration:
 
 
 def _invalid_error(name: str, wanted: str) -> SettingInvalid:
-    # The value itself stays out of the message: it may be a secret in the wrong place.
+    # The message omits the value: it may be a secret in the wrong setting.
     return SettingInvalid(f"{name} is not {wanted}.", fix=f"Set {name} to {wanted}.")
 
 
@@ -157,8 +157,8 @@ def _is_web_url(value: str) -> bool:
 
 def _find_passwords(value: str) -> list[str]:
     """Return the password of a URL, as written and as decoded."""
-    found = re.match(r"\A[a-z0-9+.-]+://[^:/]*:(.*)@", value)
-    return [found[1], unquote(found[1])] if found else []
+    match = re.match(r"\A[a-z0-9+.-]+://[^:/]*:(.*)@", value)
+    return [match[1], unquote(match[1])] if match else []
 
 
 def _read_layer(values: Mapping[str, str], name: str) -> str:
@@ -170,7 +170,11 @@ def _read_layer(values: Mapping[str, str], name: str) -> str:
 
 
 def _read_named_file(name: str, path: Path) -> str:
-    """An empty file is an error: taking it for 'not set' could mean something weaker."""
+    """Return the value in a file.
+
+    Raises `SettingInvalid` for an empty file too: with the setting unset, this server could be less
+    secure than intended.
+    """
     try:
         value = path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -191,10 +195,10 @@ def _format_reason(error: OSError | UnicodeDecodeError) -> str:
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The NAME=value lines of a file, or nothing when there is no such file.
+    """Return the NAME=value lines of a file; none if the file does not exist.
 
-    The value is everything after the equals sign, without a pair of quotes around it; the last
-    line of a name counts, as in a shell. Nothing is expanded.
+    The value is everything after the equals sign, without a pair of quotes around it. The last
+    line of a name counts, as in a shell. Nothing is expanded. Raises `SettingInvalid`.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -224,28 +228,28 @@ def _parse_env(text: str) -> dict[str, str]:
 
 
 def find_unknown_names(config: Configuration) -> dict[str, str]:
-    """SCAIWAVE_… names that are set and unknown here, with the known one each may stand for.
+    """Return names that look like misspelt settings: {name: nearest setting}.
 
-    The platform's server reads the same file, so an unknown name that is like none of ours is
-    most likely one of its own, and is left out.
+    The platform's server reads the same file, so an unknown name that resembles no setting of this
+    suite is most likely one of the platform, and is left out.
     """
     from difflib import get_close_matches
 
     known = {*BY_NAME, *LOCATING_NAMES}
     known |= {f"{name}_FILE" for name in BY_NAME}
-    given = sorted({*config.environment, *config.file_values} - known)
-    guesses: dict[str, str] = {}
-    for name in given:
+    unknown = sorted({*config.environment, *config.file_values} - known)
+    suggestions: dict[str, str] = {}
+    for name in unknown:
         if name.startswith("SCAIWAVE_") and not _SCRIPT_SETTINGS.match(name):
             tails = [other.removeprefix("SCAIWAVE_") for other in known]
             near = get_close_matches(name.removeprefix("SCAIWAVE_"), tails, n=1, cutoff=0.85)
             if near:
-                guesses[name] = f"SCAIWAVE_{near[0]}"
-    return guesses
+                suggestions[name] = f"SCAIWAVE_{near[0]}"
+    return suggestions
 
 
 def find_home(environment: Mapping[str, str]) -> Path:
-    """SCAIWAVE_HOME; else the checkout this package lies in; else ~/.scaiwave."""
+    """Return SCAIWAVE_HOME, else the checkout that contains this package, else ~/.scaiwave."""
     if home := environment.get("SCAIWAVE_HOME"):
         return Path(home).expanduser().absolute()
     checkout = Path(__file__).resolve().parents[2]

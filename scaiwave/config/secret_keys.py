@@ -1,4 +1,4 @@
-"""The two secrets that every server needs, and the file they are created in.
+"""The two secrets that every server needs, and the file in which they are created.
 
 With SQLite they are created in the home directory on first use. With PostgreSQL several hosts may
 share the data and so the secrets, which must therefore be configured.
@@ -26,7 +26,7 @@ def get_secret_key(config: Configuration) -> str:
 
 
 def get_encryption_keys(config: Configuration) -> list[str]:
-    """Fernet keys, newest first."""
+    """Return the Fernet keys, newest first."""
     name = "SCAIWAVE_ENCRYPTION_KEYS"
     return config.get_list(name) or [_load_or_create(config, name)]
 
@@ -55,9 +55,9 @@ def _generate_fernet_key() -> str:
 
 
 def _create_key_file(path: Path) -> None:
-    """Write the file once, even if two processes start at the same moment."""
+    """Write the file once, even if two processes start at the same time."""
     text = (
-        "# Made on first use. Back it up with the database: without it private keys are lost.\n"
+        "# Created on first use. Back it up with the database: without it private keys are lost.\n"
         f"SCAIWAVE_SECRET_KEY={secrets.token_urlsafe(48)}\n"
         f"SCAIWAVE_ENCRYPTION_KEYS={_generate_fernet_key()}\n"
     )

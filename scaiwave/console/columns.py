@@ -11,7 +11,7 @@ Row = Mapping[str, Any]
 
 
 class ColumnType(Enum):
-    """What a column holds, which decides how people see it."""
+    """The type of a column's values, which decides how they are formatted."""
 
     TEXT = "text"
     COUNT = "count"

@@ -1,7 +1,7 @@
 """Webhooks of the sandbox (ScaiKey docs, reference/webhooks): each mutation is announced.
 
-They are signed and sent from a thread, again until the receiver answers 2xx, and on demand badly:
-lost, repeated, out of order, or about something that did not happen.
+They are signed, and sent from a thread until the receiver responds with 2xx. Options make them
+unreliable: lost, repeated, out of order, or about something that did not happen.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class WebhookOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Where events are sent, and how badly.
+    """Where events are sent, and how unreliably.
 
     `lose` and `repeat` are shares (0 to 1) of the events that are never sent, or sent twice. Events
     wait `hold_seconds` for others; what has gathered is sent in random order.
@@ -75,7 +75,7 @@ register_structs(WebhookOptions)
 
 
 class Delivery(msgspec.Struct):
-    """One attempt; `status` is 0 if no answer came."""
+    """One attempt; `status` is 0 without a response."""
 
     event_id: str
     event_type: str

@@ -77,7 +77,7 @@ def ensure_not_oneself(operator: Operator, holder: Holder) -> None:
     """Raises `SelfElevation` if the operator is this participant, or a member of this group.
 
     Membership counts through groups that are removed from ScaiKey too, since they can come back.
-    The host operator and a platform's token are no participants.
+    The host operator and a platform's token are not participants.
     """
     if not operator.subject:
         return

@@ -79,7 +79,7 @@ def _build_question(tenant: Tenant) -> str:
 
 
 def describe_members(tenant: Tenant) -> str:
-    """Say how many people are active in a tenant: `all 36 people in acme`."""
+    """Format the number of active people in a tenant, as `all 36 people in acme`."""
     count = Participant.objects.filter(MEMBERS, tenant=tenant).count()
     people = f"all {count:,} people" if count > 1 else pluralize(count, "person", "people")
     return f"{people} in {tenant.slug}"

@@ -38,14 +38,14 @@ CASES = [
     (
         {"SCAIWAVE_ENCRYPTION_KEYS": f"{KEY},s3cret"},
         "scaiwave.E002",
-        "SCAIWAVE_ENCRYPTION_KEYS holds something that is not a Fernet key.",
+        "SCAIWAVE_ENCRYPTION_KEYS contains a value that is not a Fernet key.",
         "A key is 32 random bytes in URL-safe base64: "
         "`openssl rand -base64 32 | tr '+/' '-_'` makes one.",
     ),
     (
         {"SCAIWAVE_SCAIKY_URL": "https://scaikey.example.com"},
         "scaiwave.W001",
-        "SCAIWAVE_SCAIKY_URL is set and unknown.",
+        "Unknown setting: SCAIWAVE_SCAIKY_URL.",
         "Write SCAIWAVE_SCAIKEY_URL.",
     ),
     (
@@ -53,13 +53,13 @@ CASES = [
         "scaiwave.W002",
         "SCAIWAVE_PUBLIC_URL begins with http://, so administrators' passwords are sent "
         "unencrypted.",
-        "Use https:// for every host but this one.",
+        "Use https:// unless the host is this server.",
     ),
     (
         {"SCAIWAVE_SCAIKEY_URL": "http://scaikey.example.com"},
         "scaiwave.W002",
         "SCAIWAVE_SCAIKEY_URL begins with http://, so credentials and tokens are sent unencrypted.",
-        "Use https:// for every host but this one.",
+        "Use https:// unless the host is this server.",
     ),
     (
         {"SCAIWAVE_ENV_FILE": "/nowhere/at/all"},
@@ -121,4 +121,4 @@ def test_success_registered() -> None:
 def test_success_reported_by_manage_check(home: Path) -> None:
     ended = run_scaiwave("manage", "check", SCAIWAVE_SCAIKY_URL="x")
     assert ended.code == 0
-    assert "(scaiwave.W001) SCAIWAVE_SCAIKY_URL is set and unknown." in ended.err
+    assert "(scaiwave.W001) Unknown setting: SCAIWAVE_SCAIKY_URL." in ended.err

@@ -159,7 +159,7 @@ def find_overridden_settings(
     return [
         name
         for name, value in build_settings(receipt, credentials).items()
-        if config.raw(name)[1] == "environment" and config.get_str(name) != value
+        if config.get_raw(name)[1] == "environment" and config.get_str(name) != value
     ]
 
 

@@ -98,7 +98,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "group_id uuid",
         "member_id uuid",
     ),
-    # What a run for single records is about; see targets.py.
+    # The records of a run for single records; see targets.py.
     "targets": ("kind", "scaikey_id"),
     # Records of a list that can't be used; their rows stay unchanged.
     "unusable_records": ("kind", "scaikey_id", "reason"),

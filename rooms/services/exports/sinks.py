@@ -1,4 +1,4 @@
-"""Write an export to a stream, or to a file that is complete or not there at all."""
+"""Write an export to a stream, or to a file that is complete or absent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns an answer that is not a success into one of our errors."""
+"""Convert responses other than 2xx into errors of this suite."""
 
 from __future__ import annotations
 

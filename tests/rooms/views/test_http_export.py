@@ -214,7 +214,7 @@ def test_fail_method(method: str, server: LiveServer) -> None:
     if method != "HEAD":
         assert response.json()["error"] == {
             "code": "SW_METHOD_NOT_ALLOWED",
-            "message": "This address takes GET alone.",
+            "message": "This address supports GET only.",
         }
 
 
@@ -222,7 +222,7 @@ def test_fail_method(method: str, server: LiveServer) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_fail_unknown_address(method: str, path: str, server: LiveServer) -> None:
     response = httpx.request(method, server.url + path)
-    assert get_error(response) == (404, "SW_NOT_FOUND", "There is nothing at this address.")
+    assert get_error(response) == (404, "SW_NOT_FOUND", "There is no such address.")
 
 
 def test_fail_host(server: LiveServer) -> None:

@@ -23,16 +23,16 @@ def configured(folder: Path, text: str = "", **environment: str) -> Configuratio
 
 def test_success_environment_overrides_file_overrides_default(tmp_path: Path) -> None:
     name = "SCAIWAVE_SERVER_NAME"
-    assert configured(tmp_path).raw(name) == ("localhost", "default")
-    assert configured(tmp_path, f"{name}=file").raw(name) == ("file", "file")
+    assert configured(tmp_path).get_raw(name) == ("localhost", "default")
+    assert configured(tmp_path, f"{name}=file").get_raw(name) == ("file", "file")
     config = configured(tmp_path, f"{name}=file", SCAIWAVE_SERVER_NAME="env")
-    assert config.raw(name) == ("env", "environment")
+    assert config.get_raw(name) == ("env", "environment")
 
 
 def test_success_empty_is_not_set(tmp_path: Path) -> None:
     config = configured(tmp_path, f"{URL}=https://one.example", SCAIWAVE_SCAIKEY_URL="")
-    assert config.raw(URL) == ("https://one.example", "file")
-    assert configured(tmp_path, f"{URL}=").raw(URL) == ("", "default")
+    assert config.get_raw(URL) == ("https://one.example", "file")
+    assert configured(tmp_path, f"{URL}=").get_raw(URL) == ("", "default")
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ def test_success_value_from_a_named_file(tmp_path: Path) -> None:
     path = _written(tmp_path, "  s3cret # not a comment \n")
     meant = ("  s3cret # not a comment ", "environment")
     name_file = {f"{SECRET}_FILE": str(path)}
-    assert configured(tmp_path, **name_file).raw(SECRET) == meant
-    assert configured(tmp_path, f"{SECRET}_FILE={path}").raw(SECRET) == (meant[0], "file")
-    assert configured(tmp_path, f"{SECRET}=other", **name_file).raw(SECRET) == meant
+    assert configured(tmp_path, **name_file).get_raw(SECRET) == meant
+    assert configured(tmp_path, f"{SECRET}_FILE={path}").get_raw(SECRET) == (meant[0], "file")
+    assert configured(tmp_path, f"{SECRET}=other", **name_file).get_raw(SECRET) == meant
     direct = {SECRET: "direct", **name_file}
-    assert configured(tmp_path, **direct).raw(SECRET) == ("direct", "environment")
+    assert configured(tmp_path, **direct).get_raw(SECRET) == ("direct", "environment")
 
 
 def test_fail_named_file_is_absent(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_fail_named_file_is_empty(tmp_path: Path) -> None:
 
 def test_fail_required(tmp_path: Path) -> None:
     with pytest.raises(SettingMissing) as caught:
-        configured(tmp_path).required(URL)
+        configured(tmp_path).get_required(URL)
     assert caught.value.message == f"{URL} is not set."
     assert caught.value.fix == f"Set {URL} in the environment or in {tmp_path / '.env'}."
 
