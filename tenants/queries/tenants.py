@@ -48,9 +48,9 @@ def list_tenants(
 ) -> Generator[Row, None, None]:
     """Return the tenants within the operator's scope, with figures.
 
-    Yields one row at a time, in a fixed number of queries for each batch; only the values to sort
-    by are held. Errors are raised at once. A minus before the sort column reverses the order, as
-    `reverse` does. Unknown values come last in both orders.
+    Yields one row at a time, in a fixed number of queries for each batch, and keeps only the
+    values to sort by in memory. Errors are raised at once. A minus before the sort column reverses
+    the order, as `reverse` does. Unknown values come last in both orders.
     """
     operator.require(Permission.VIEW)
     key, is_descending = parse_sort(sort, SORT_KEYS, example="members")

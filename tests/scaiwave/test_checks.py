@@ -39,8 +39,7 @@ CASES = [
         {"SCAIWAVE_ENCRYPTION_KEYS": f"{KEY},s3cret"},
         "scaiwave.E002",
         "SCAIWAVE_ENCRYPTION_KEYS contains a value that is not a Fernet key.",
-        "A key is 32 random bytes in URL-safe base64: "
-        "`openssl rand -base64 32 | tr '+/' '-_'` makes one.",
+        "Create a key with `openssl rand -base64 32 | tr '+/' '-_'`.",
     ),
     (
         {"SCAIWAVE_SCAIKY_URL": "https://scaikey.example.com"},
@@ -65,7 +64,7 @@ CASES = [
         {"SCAIWAVE_ENV_FILE": "/nowhere/at/all"},
         "scaiwave.W003",
         "SCAIWAVE_ENV_FILE names /nowhere/at/all, which does not exist.",
-        "Correct the path, or create the file; until then defaults apply.",
+        "Correct the path or create the file. Until then, the defaults apply.",
     ),
     (
         POSTGRES,
