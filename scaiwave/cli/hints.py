@@ -15,6 +15,10 @@ _MAX_SUGGESTIONS = 3
 
 _NO_DELETION = "Tenants are never deleted. Run `scaiwave admin suspend-tenant <tenant>` instead."
 _PEOPLE_FROM_SCAIKEY = "Add, change and remove people in ScaiKey, then run `scaiwave sync`."
+_PEOPLE_TO_ERASE = (
+    "Remove people in ScaiKey, then run `scaiwave sync`. To erase their data afterwards, run "
+    "`scaiwave admin purge-participant`."
+)
 _SIGN_IN = "Set SCAIWAVE_ADMIN_TOKEN to a ScaiKey token; there is no command to sign in."
 _NO_ROOM_CREATION = (
     "There is no command that creates an empty room; `scaiwave room import` creates one from a "
@@ -66,9 +70,11 @@ HINTS: dict[str, str] = {
     "admin list-people": "Run `scaiwave admin list-participants --tenant <tenant>`.",
     "admin show-user": "Run `scaiwave admin show-participant <participant>`.",
     "admin create-user": _PEOPLE_FROM_SCAIKEY,
-    "admin delete-user": _PEOPLE_FROM_SCAIKEY,
+    "admin delete-user": _PEOPLE_TO_ERASE,
+    "admin erase-participant": _PEOPLE_TO_ERASE,
+    "admin suspend-user": "Run `scaiwave admin suspend-participant <participant>`.",
     "admin create-participant": _PEOPLE_FROM_SCAIKEY,
-    "admin delete-participant": _PEOPLE_FROM_SCAIKEY,
+    "admin delete-participant": _PEOPLE_TO_ERASE,
     "admin create-group": "Create groups in ScaiKey, then run `scaiwave sync`.",
     "admin delete-group": "Delete groups in ScaiKey, then run `scaiwave sync`.",
     "createsuperuser": "Run `scaiwave admin create-administrator <username>`.",
