@@ -40,7 +40,7 @@ class Term:
 TERMS = (
     Term("anew", "again, new"),
     Term("any more", "no longer"),
-    Term("anybody", "anyone"),
+    Term("anybody, everybody", "anyone, everyone", r"(?:any|every)body"),
     Term("brake", "removal limit"),
     Term("by hand", "manually"),
     Term("carry in, carry out", "import, export", r"carr(?:y|ies|ied|ying) (?:in|out)"),
@@ -65,11 +65,17 @@ TERMS = (
     Term("ScaiKey hasn't", "… is not in ScaiKey"),
     Term("somebody", "someone, or name the actor", r"somebody(?:'s)?"),
     Term("the home", "the home directory", r"the home(?! director)"),
-    Term("told", "reported, given"),
+    Term(
+        "says why",
+        "report, show, state",
+        r"(?:say|says|said) (?:so|why|what|who|how|where|whether)",
+    ),
+    Term("told", "reported, given", r"tells|told"),
     Term("under way", "in progress"),
     Term("verb", "command (in code: Verb, for the table of commands)", r"verbs?"),
     Term("what came of", "result"),
     Term("whoever", "name the actor"),
+    Term("work off", "handle, process", r"work(?:s|ed|ing)? off"),
 )
 
 PROSE = {tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.COMMENT)}
@@ -94,7 +100,6 @@ ALLOWED: tuple[tuple[str, str, str], ...] = (
     ("scaiwave/cli/*", "verb", r""),  # the table of commands, and what works with it
     ("tests/scaiwave/cli/*", "verb", r""),
     ("tests/services/unprivileged_user.py", "nobody", r""),  # a user of the operating system
-    ("*", "is no …", r"\bis no proof\b"),  # idiomatic
     ("*", "verb", r"\bcli\.verbs\b|\bVerb(?:Path)?\b|\bVERBS\b|cli/verbs\.py"),
 )
 """Quoted contracts, names in code, and the pages that describe the terms themselves."""

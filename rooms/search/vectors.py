@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 Vector = list[float]
 
 BACKFILL_RETRIES = RetryPolicy(total=300.0)
-"""ScaiGrid allows 60 calls a minute per key and tells a caller above that how long to wait, so
-several workers with one key take turns."""
+"""ScaiGrid allows 60 calls a minute per key, and its refusals have the time to wait, so several
+workers with one key take turns."""
 INTERACTIVE_RETRIES = RetryPolicy(total=5.0, first_contact=2.0)
 """For a person who waits, and for whom an answer without vectors is good enough."""
 MAX_REFUSED_TEXTS = 8

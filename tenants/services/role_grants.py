@@ -156,7 +156,7 @@ def _grant(operator: Operator, role: Role, holder: Holder, now: datetime) -> Gra
 
 @dataclass(frozen=True)
 class RevokeRoleResult:
-    """`granted` tells whether there was a grant to revoke; `remaining` are the group grants
+    """`granted` is true if there was a grant to revoke; `remaining` are the group grants
     through which a participant keeps the role."""
 
     role: Role

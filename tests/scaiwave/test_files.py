@@ -212,7 +212,7 @@ def test_success_only_drafts_of_this_file_are_removed(path: Path) -> None:
     assert names(path) == sorted(others)
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux says what is open")
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux lists what is open")
 def test_success_lasts_through_a_power_failure(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,7 @@ def test_success_saved_again_under_the_same_name(files: AtomicFileSystemStorage)
     assert content(files) == b"bytes"
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux says what is open")
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux lists what is open")
 def test_success_lasts_through_a_power_cut(
     files: AtomicFileSystemStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

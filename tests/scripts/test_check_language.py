@@ -44,6 +44,15 @@ def test_success_this_checkout() -> None:
         ("This is no ZIP file. There is no room, and it is no longer there.", [("is no …", 1)]),
         ("One that ScaiKey hasn't, serialized.", [("ScaiKey hasn't", 1), ("serialize", 1)]),
         ("It carried in what we carry out.", [("carry in, carry out", 1)] * 2),
+        (
+            "It says why; everybody works off what it tells.",
+            [
+                ("anybody, everybody", 1),
+                ("says why", 1),
+                ("told", 1),
+                ("work off", 1),
+            ],
+        ),
     ],
 )
 def test_success_whole_words(tmp_path: Path, text: str, terms: list[tuple[str, int]]) -> None:

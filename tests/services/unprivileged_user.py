@@ -14,7 +14,7 @@ from typing import Any
 
 
 class ServiceUnavailable(Exception):
-    """A server can't be started on this host; the message says why, and what to install."""
+    """A server can't be started on this host; the message has the reason, and what to install."""
 
 
 def format_reason(error: Exception) -> str:

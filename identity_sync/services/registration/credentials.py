@@ -249,7 +249,7 @@ def _sync(response_file: ResponseFile) -> bool:
 def _rescue_credentials(
     reason: str, receipt: PendingRegistration, settings: Mapping[str, str]
 ) -> ScaiWaveError:
-    """Save the settings outside of the home directory; return the error that says where."""
+    """Save the settings outside of the home directory; return the error that names the place."""
     lines = _rescue_heading(receipt) + "".join(
         f"{name}={quote_value(name, value)}\n" for name, value in settings.items()
     )

@@ -169,7 +169,7 @@ def _check_sizes(records: dict[str, CentralDirectoryRecord], limits: Limits) -> 
         )
 
 
-# The local headers, which say where the data of each entry is.
+# The local headers, which have the position of the data of each entry.
 
 
 def _locate_entries(

@@ -2,7 +2,7 @@
 
 (ScaiGrid docs, getting-started/authentication and reference/authentication)
 
-assumption: a service token is what ScaiKey returns for client credentials; no page says so.
+assumption: a service token is what ScaiKey returns for client credentials; no page states it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fault injection: rules that select requests and say what goes wrong with them.
+"""Fault injection: rules that select requests, and the fault of each.
 
 A rule as JSON; only `action` is required:
 `{"action": "status", "method": "GET", "path": "/api/v1/admin/users/*", "query": {"page": "3"},

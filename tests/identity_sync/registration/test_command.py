@@ -132,7 +132,7 @@ def read_until(master: int, question: str | None) -> str:
     while question is None or not output.endswith(question):
         try:
             part = os.read(master, 4096).decode()
-        except OSError:  # Linux says so; others end the input.
+        except OSError:  # Linux reports it; others end the input.
             part = ""
         if not part:
             assert question is None, output

@@ -155,7 +155,7 @@ def kill_once_received(process: subprocess.Popen[bytes], port: int, delay: float
     process.kill()
 
 
-@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells what is unread")
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux reports what is unread")
 def test_success_killed_at_any_moment(
     server: ServerHome, sandbox: Sandbox, database_url: str, home: Path, sent_sizes: list[int]
 ) -> None:

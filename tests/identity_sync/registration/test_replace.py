@@ -221,7 +221,7 @@ def test_success_dry_run(server: ServerHome, sandbox: Sandbox, first: Registrati
 def test_success_registration_of_an_earlier_release(
     server: ServerHome, sandbox: Sandbox, first: RegistrationResult
 ) -> None:
-    """It has no redirect URI: syncs work, and everything says how to get one."""
+    """It has no redirect URI: syncs work, and every command shows how to get one."""
     text = server.env_file.read_text()
     server.env_file.write_text(text.replace("SCAIWAVE_SCAIKEY_REDIRECT_URI=", "# "))
     warning = (

@@ -377,7 +377,7 @@ def test_success_a_manual_suspension_hides_no_claim(scaikey: Sandbox) -> None:
 
 
 def test_fail_people_behind_a_nested_group_count(scaikey: Sandbox) -> None:
-    """One membership ends between two groups, and with it a role of everybody in one of them."""
+    """One membership ends between two groups, and with it a role of everyone in one of them."""
     tenant = max(
         scaikey.directory.tenants, key=lambda key: len(list_people_of_tenant(scaikey, key))
     )

@@ -62,7 +62,7 @@ class LiveServer:
         return [tuple(row) for row in self.database.rows(sql)]
 
     def processes(self) -> list[int]:
-        """The processes that work off webhooks of this server."""
+        """The processes that handle webhooks of this server."""
         return [pid for pid in _list_pids() if self._is_worker(pid)]
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""A bucket that refuses requests: the error says so, and nothing is left of the import."""
+"""A bucket that refuses requests: the error names it, and nothing is left of the import."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ sys.exit(code)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux reports the peak")
 def test_success_memory_does_not_grow_with_the_room(
     site: ImportEnvironment, tmp_path: Path
 ) -> None:
