@@ -59,7 +59,7 @@ class ScaiKeyRecord(msgspec.Struct, kw_only=True, gc=False):
 
 
 class BaseRecord(ScaiKeyRecord, kw_only=True, gc=False):
-    """A record with a status. assumption: a deleted one may be marked in one of two other fields."""
+    """A record with a status. assumption: a deleted one may have it in one of two other fields."""
 
     id: Id
     status: Text = ""

@@ -4,6 +4,6 @@ Responses by id are always correct. A list may change its order with each page, 
 replicas, repeat rows, cap its pages and report a wrong total, and the directory may change while a
 list is read. It shares no code with the sandbox, so that a defect of one can't hide in the other.
 
-`script` defines how the lists behave, `records` and `directory` are what ScaiKey really has, `pages`
+`script` defines how lists behave, `records` and `directory` are what ScaiKey really has, `pages`
 are what a list returns, `reads` finds what no client can detect, and `server` serves all of it.
 """
