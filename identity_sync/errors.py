@@ -50,13 +50,17 @@ class UnusableRecords(UpstreamError):
 
 
 class SyncStopped(RefusedError):
-    """All or part of a plan was not applied; `report` is the report of the run."""
+    """All or part of a plan was not applied; `report` is the report of the run.
+
+    `summary` is the message for the history: without the names of people, which would stay there.
+    """
 
     outcome: ClassVar[str] = "refused"
 
-    def __init__(self, message: str, *, report: SyncReport, fix: str) -> None:
+    def __init__(self, message: str, *, report: SyncReport, fix: str, summary: str = "") -> None:
         super().__init__(message, fix=fix)
         self.report = report
+        self.summary = summary or message
 
 
 class RemovalLimitExceeded(SyncStopped):
@@ -99,6 +103,40 @@ class SyncPartial(SyncStopped):
     outcome = "partial"
     remedy = (
         "Follow the advice of the error; `scaiwave sync --dry-run -v 2` shows what still differs."
+    )
+
+
+class SyncPlanInvalid(RefusedError):
+    """The file is not a plan of this server: it was cut off, changed, or made by another server or
+    release, for another database, ScaiKey or tenant. No changes were made.
+    """
+
+    code = "SW_SYNC_PLAN_INVALID"
+    fix = "Make a new plan with `scaiwave sync --plan`, and apply it as it was written."
+
+
+class SyncPlanExpired(RefusedError):
+    """The plan is more than 24 hours old. No changes were made."""
+
+    code = "SW_SYNC_PLAN_EXPIRED"
+    fix = "Make a new plan with `scaiwave sync --plan`, and review it."
+
+
+class SyncPlanUnreadable(ConfigurationError):
+    """The plan file does not exist, or this user can't read it."""
+
+    code = "SW_SYNC_PLAN_UNREADABLE"
+    fix = "Name the file that `scaiwave sync --plan` wrote, and run the command as its owner."
+
+
+class SyncPlanChanged(SyncStopped):
+    """Others would lose access than in the plan that was reviewed. No changes were made."""
+
+    code = "SW_SYNC_PLAN_CHANGED"
+    remedy = (
+        "The error names who was added to the losses of access, and who left them. Make a new plan "
+        "with `scaiwave sync --plan`, review it, and apply that one. See [Applying a reviewed "
+        "plan](../how-to/sync-changes.md#applying-a-reviewed-plan)."
     )
 
 

@@ -35,18 +35,19 @@ def atomic_write(
     mode: int = 0o600,
     overwrite: bool = True,
     keep_owner: bool = True,
+    follow_links: bool = True,
     draft: Path | None = None,
 ) -> Iterator[BinaryIO]:
     """Yield a new file that takes the place of `path` at the end, and is deleted on an exception.
 
-    The file is on disk, with its name, before this returns. A symbolic link is followed. With
-    `keep_owner` an existing file keeps its owner, and a new file that root writes gets the owner
-    of its directory. `draft` names the draft, on the same file system, for callers that clean up
-    themselves.
+    The file is on disk, with its name, before this returns. A symbolic link is followed, or, if
+    `follow_links` is false, replaced. With `keep_owner` an existing file keeps its owner, and a new
+    file that root writes gets the owner of its directory. `draft` names the draft, on the same file
+    system, for callers that clean up themselves.
 
     Raises OSError, and FileExistsError without `overwrite`.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(path)) if follow_links else path.absolute()
     draft = draft or _name_draft(target)
     descriptor = create_private_file(draft, locked=True, owner_of=target if keep_owner else None)
     try:

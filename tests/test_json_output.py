@@ -73,7 +73,9 @@ def also(*names: str) -> frozenset[str]:
 
 SHAPES: dict[VerbPath, Shape] = {
     ("sync",): Report(
-        others=also("run_id", "outcome", "kinds", "losses", "requests", "duration_seconds")
+        others=also(
+            *("run_id", "outcome", "kinds", "losses", "requests", "duration_seconds", "plan")
+        )
     ),
     ("sync", "register"): Act("registration", also("outcome", "overridden_settings")),
     ("sync", "status"): Report(

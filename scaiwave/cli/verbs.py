@@ -77,6 +77,8 @@ VERBS: dict[VerbPath, Verb] = {
             "scaiwave sync",
             "scaiwave sync --dry-run",
             "scaiwave sync --tenant acme",
+            "scaiwave sync --plan plan.json",
+            "scaiwave sync --apply plan.json",
             "scaiwave sync --allow-removals 120",
         ),
     ),

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from identity_sync.errors import SyncStopped
 from identity_sync.management.output import print_plan
 from identity_sync.models import Trigger
+from identity_sync.services.sync.plan_writer import format_apply_command
 from identity_sync.services.sync.report import KINDS, SyncReport
+from identity_sync.services.sync.reviewed_plans import apply_sync_plan, write_sync_plan
 from identity_sync.services.sync.run import SyncOptions, run_sync
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize
+from scaiwave.errors import UsageError
 
 COLUMNS = [
     Column("kind", "Kind"),
@@ -55,35 +60,71 @@ class Command(OperatorCommand):
             action="store_true",
             help="permission to leave no one with the role super_admin",
         )
+        plans = parser.add_mutually_exclusive_group()
+        plans.add_argument(
+            "--plan",
+            metavar="FILE",
+            type=Path,
+            help="file to write the plan to, for review; nothing else is changed",
+        )
+        plans.add_argument(
+            "--apply",
+            metavar="FILE",
+            type=Path,
+            help="reviewed plan to apply, with exactly its losses of access",
+        )
         parser.add_argument(
             "--scheduled", action="store_true", help="run with the trigger cron in the history"
         )
 
-    def handle(
-        self,
-        tenant: str | None,
-        allow_removals: int | None,
-        allow_no_super_admin: bool,
-        dry_run: bool,
-        **options: Any,
-    ) -> None:
+    def handle(self, **options: Any) -> None:
+        _check_usage(options)
+        dry_run = self.dry_run or options["plan"] is not None
         print_changes = partial(print_plan, self.output, with_values=dry_run)
         sync_options = SyncOptions(
             operator=self.operator,
             progress_factory=self.output.progress,
-            tenant=tenant,
+            tenant=options["tenant"],
             dry_run=dry_run,
-            allow_removals=allow_removals,
-            allow_no_super_admin=allow_no_super_admin,
+            allow_removals=options["allow_removals"],
+            allow_no_super_admin=options["allow_no_super_admin"],
             trigger=Trigger.CRON if options["scheduled"] else Trigger.MANUAL,
             on_planned=print_changes if options["verbosity"] > 1 else None,
         )
         try:
-            report = run_sync(sync_options)
+            report = self._sync(sync_options, plan=options["plan"], reviewed=options["apply"])
         except SyncStopped as stopped:
-            print_report(self.output, stopped.report)
+            self._print_report(stopped.report, options["plan"])
             raise
+        self._print_report(report, options["plan"])
+
+    def _sync(
+        self, options: SyncOptions, *, plan: Path | None, reviewed: Path | None
+    ) -> SyncReport:
+        if plan is not None:
+            return write_sync_plan(options, plan)
+        if reviewed is not None:
+            return apply_sync_plan(options, reviewed)
+        return run_sync(options)
+
+    def _print_report(self, report: SyncReport, plan: Path | None) -> None:
         print_report(self.output, report)
+        if plan is not None and report.plan is not None:
+            self.output.print_line(
+                f"Plan written to {plan}. To apply it: `{format_apply_command(plan)}`."
+            )
+
+
+def _check_usage(options: Mapping[str, Any]) -> None:
+    """Raises `UsageError`."""
+    if options["apply"] is None:
+        return
+    for name in ("tenant", "allow_removals"):
+        if options[name] is not None:
+            raise UsageError(
+                f"Can't combine --apply and --{name.replace('_', '-')}.",
+                fix="Leave it out: the plan decides.",
+            )
 
 
 def parse_removals(text: str) -> int:

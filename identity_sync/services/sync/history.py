@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import Error, connection
 
+from identity_sync.errors import SyncStopped
 from identity_sync.models import (
     Outcome,
     SyncChange,
@@ -102,6 +103,8 @@ def _describe_error(error: BaseException | None) -> tuple[str, str, str]:
         return "SW_TERMINATED", "Terminated.", ""
     if isinstance(error, KeyboardInterrupt):
         return "SW_INTERRUPTED", "Interrupted.", ""
+    if isinstance(error, SyncStopped):
+        return error.code, error.summary, error.fix
     mapped: BaseException | None = error
     if isinstance(error, Error):
         mapped = map_database_error(error)

@@ -36,6 +36,7 @@ class Plan:
     those that the lists claimed; `is_assumed` is true if not all of them were looked up. `tenant`
     is the only one of the run, or None. The losses of a run for single records (`targets_only`) are
     compared with everything in scope; `edges_in_scope` are all group memberships there.
+    `apply_command` is the command that applies the file of a plan for review.
     """
 
     tenant: Tenant | None = None
@@ -51,10 +52,15 @@ class Plan:
     is_assumed: bool = False
     targets_only: bool = False
     edges_in_scope: int = 0
+    apply_command: str = ""
 
     @property
     def command(self) -> str:
-        """The command that makes this plan again."""
+        """The command that makes this plan again, or applies its file."""
+        return self.apply_command or self.plan_command
+
+    @property
+    def plan_command(self) -> str:
         return f"scaiwave sync --tenant {self.tenant.slug}" if self.tenant else "scaiwave sync"
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
 from identity_sync.services.sync.report import LOSSES, SyncReport
 from scaiwave.sql import execute, fetch, fetch_one
+from tenants.models import Tenant
 from tenants.models.directory import ACTIVE_STATUSES
 
 if TYPE_CHECKING:
@@ -87,13 +88,7 @@ def enforce_removal_limit(
     if limit.allows(total) and not (plan.is_assumed or assumed_tenants):
         return []
     present = _count_present(plan)
-    for kind in plan.present:
-        _ensure_not_empty(plan, kind, report, allowance)
-    for measure, number in [*report.losses.items(), (AFFECTED, _count_affected())]:
-        spent = limit.count_spent(measure) if number else 0
-        is_exceeded = limit.is_exceeded(number + spent, present[measure] + spent)
-        if is_exceeded and not _has_few_rows(measure, present):
-            raise _build_error(plan, limit, report, (measure, number, present[measure]), allowance)
+    _ensure_within_limit(plan, limit, report, present, allowance)
     if plan.is_assumed:
         measure = max(LOSSES, key=lambda name: report.losses[name])
         exceeded = measure, report.losses[measure], present[measure]
@@ -108,6 +103,43 @@ def enforce_removal_limit(
         report.losses = count_losses()
         plan.skipped_losses = total - sum(report.losses.values())
     return slugs
+
+
+def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> None:
+    """Check the staged losses of a plan that has all of them, also those that a sync would skip.
+
+    Raises `SyncCollectionEmpty` or `RemovalLimitExceeded`.
+    """
+    total = sum(report.losses.values())
+    if limit.allows(total):
+        return
+    _ensure_within_limit(plan, limit, report, _count_present(plan), total)
+    exceeding = _find_exceeding_tenants(limit) if plan.tenant is None else set()
+    if exceeding:
+        tenants = Tenant.objects.filter(pk__in=exceeding).order_by("slug")
+        slugs = ", ".join(tenants.values_list("slug", flat=True))
+        raise RemovalLimitExceeded(
+            f"This plan has losses of access over the removal limit of a tenant: {slugs}. "
+            "No changes were made.",
+            report=report,
+            fix="If this is correct, " + format_allowance(plan, total),
+        )
+
+
+def _ensure_within_limit(
+    plan: Plan,
+    limit: RemovalLimit,
+    report: SyncReport,
+    present: dict[str, int],
+    allowance: int,
+) -> None:
+    for kind in plan.present:
+        _ensure_not_empty(plan, kind, report, allowance)
+    for measure, number in [*report.losses.items(), (AFFECTED, _count_affected())]:
+        spent = limit.count_spent(measure) if number else 0
+        is_exceeded = limit.is_exceeded(number + spent, present[measure] + spent)
+        if is_exceeded and not _has_few_rows(measure, present):
+            raise _build_error(plan, limit, report, (measure, number, present[measure]), allowance)
 
 
 def find_losses() -> None:
@@ -353,6 +385,8 @@ def format_allowance(plan: Plan, total: int) -> str:
     """Format the command that allows this plan and no larger one."""
     if plan.targets_only:
         return "let a full sync decide: `scaiwave sync --dry-run -v 2` shows its plan."
+    if plan.apply_command:
+        return f"review the plan, then apply exactly its losses of access: `{plan.apply_command}`."
     return (
         f"allow exactly this plan: `{plan.command} --allow-removals {total}`. "
         f"To review it first: `{plan.command} --dry-run -v 2`."

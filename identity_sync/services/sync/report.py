@@ -33,7 +33,8 @@ class SyncReport:
     """`outcome` is applied, planned, refused, partial or failed.
 
     `losses` counts the losses of access among the changes, or among what was refused;
-    `losses_by_tenant` those of the changes by measure and tenant.
+    `losses_by_tenant` those of the changes by measure and tenant. `plan` describes the file that
+    the plan was written to or read from.
     """
 
     run_id: UUID | None
@@ -46,6 +47,7 @@ class SyncReport:
     requests: int = 0
     duration_seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
+    plan: dict[str, Any] | None = None
 
     @property
     def change_count(self) -> int:
@@ -74,4 +76,5 @@ class SyncReport:
             "losses": self.losses,
             "requests": self.requests,
             "duration_seconds": round(self.duration_seconds, 3),
+            "plan": self.plan,
         }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -17,6 +19,7 @@ from identity_sync.errors import (
     SyncConflict,
     SyncLocked,
     SyncPartial,
+    SyncPlanChanged,
     SyncStopped,
     TenantNotLinked,
 )
@@ -34,13 +37,25 @@ from identity_sync.services.sync.plan import (
     plan_removals,
     refresh_statistics,
 )
+from identity_sync.services.sync.plan_file import ReviewedPlan
+from identity_sync.services.sync.plan_writer import (
+    PlanWriter,
+    describe_plan,
+    format_apply_command,
+)
 from identity_sync.services.sync.removal_limit import (
     RemovalLimit,
+    check_removal_limit,
     count_losses_by_tenant,
     enforce_removal_limit,
     format_allowance,
 )
 from identity_sync.services.sync.report import SyncReport
+from identity_sync.services.sync.reviewed_losses import (
+    compute_digest,
+    describe_difference,
+    list_losses,
+)
 from identity_sync.services.sync.scope import SyncScope, require_whole_scope, resolve_scope
 from identity_sync.services.sync.staging import analyze, temporary_tables
 from identity_sync.services.sync.targets import Targets, stage_targets, update_unproven
@@ -63,7 +78,9 @@ class SyncOptions:
     `tenant` is the ID or slug of the only tenant to sync. `allow_removals` permits that many losses
     of access, `allow_no_super_admin` a plan that leaves no super admin. `on_planned` is called
     while the plan can be read. `connect` creates the client. `targets` are the single records of a
-    run that reads nothing else. `waits` is true for a run that waits for the lock.
+    run that reads nothing else. `waits` is true for a run that waits for the lock. `plan_writer`
+    writes the plan of a dry run to a file; `reviewed` is the plan whose losses of access this run
+    must have, and may have.
     """
 
     operator: Operator
@@ -77,6 +94,15 @@ class SyncOptions:
     connect: Callable[[Configuration], ScaiKeyClient] = scaikey_client
     targets: Targets | None = None
     waits: bool = False
+    removals: bool = True
+    plan_writer: PlanWriter | None = None
+    reviewed: ReviewedPlan | None = None
+
+    @property
+    def plan_path(self) -> Path | None:
+        """The file that the plan is written to, or was read from."""
+        source = self.plan_writer or self.reviewed
+        return source.path if source else None
 
     @property
     def is_full(self) -> bool:
@@ -207,6 +233,10 @@ def _run(context: _SyncContext) -> None:
             stopped = _apply(context, present, confirmation, unusable)
             if options.targets is not None:
                 update_unproven(options.targets)
+            if options.plan_writer is not None:
+                options.plan_writer.write(
+                    report, tenant=context.tenant, removals=options.removals, now=_now()
+                )
             if options.on_planned:
                 options.on_planned()
     finally:
@@ -219,7 +249,7 @@ def _run(context: _SyncContext) -> None:
 def _confirm(
     context: _SyncContext, scope: SyncScope, fetched: FetchResult, present: dict[str, int]
 ) -> Confirmation:
-    config, limit = settings.CONFIG, _removal_limit(context.options)
+    config, limit = settings.CONFIG, _effective_limit(context.options)
     budget = LookupBudget(None, None)
     if limit.allowed is None:
         budget = LookupBudget(
@@ -260,20 +290,26 @@ def _decide(
         tenant=context.tenant,
         targets_only=options.targets is not None,
     )
+    if options.plan_path is not None:
+        plan.apply_command = format_apply_command(options.plan_path)
     report.kinds = plan.kinds
     report.warnings += plan.warnings
     try:
         skipped_tenants = enforce_removal_limit(
             plan,
-            _removal_limit(options),
+            _effective_limit(options),
             report,
             assumed_tenants=confirmation.assumed_tenants,
         )
         if skipped_tenants:
             count_plan(plan)
         report.losses_by_tenant = count_losses_by_tenant()
+        if options.reviewed is not None:
+            _ensure_as_reviewed(options.reviewed, plan, report)
         report.outcome = "planned" if options.dry_run else "applied"
         _write(context, plan)
+        if options.plan_writer is not None:
+            check_removal_limit(plan, _removal_limit(options), report)
     except SyncStopped as error:
         report.outcome = error.outcome
         return error
@@ -366,6 +402,29 @@ def _removal_limit(options: SyncOptions) -> RemovalLimit:
         share=config.get_fraction("SCAIWAVE_SYNC_REMOVAL_SHARE"),
         allowed=options.allow_removals,
         spent={} if options.targets is None else history.count_webhook_losses(),
+    )
+
+
+def _effective_limit(options: SyncOptions) -> RemovalLimit:
+    """Return the limit that is applied. A plan for review has every loss, looked up one by one."""
+    limit = _removal_limit(options)
+    return limit if options.plan_path is None else replace(limit, allowed=sys.maxsize)
+
+
+def _ensure_as_reviewed(reviewed: ReviewedPlan, plan: Plan, report: SyncReport) -> None:
+    """Raises `SyncPlanChanged` if the losses of access are not those of the reviewed plan."""
+    report.plan = describe_plan(reviewed.path, reviewed.head)
+    with list_losses():
+        if compute_digest() == reviewed.head.digest:
+            return
+        difference = describe_difference(reviewed.iter_losses())
+    summary = f"The losses of access are not those of {reviewed.path}"
+    raise SyncPlanChanged(
+        f"{summary}: {difference}. No changes were made.",
+        report=report,
+        summary=f"{summary}. No changes were made.",
+        fix=f"Make a new plan and review it: `{plan.plan_command} --plan "
+        f"{shlex.quote(str(reviewed.path))}`.",
     )
 
 

@@ -145,6 +145,12 @@ TABLES: dict[str, tuple[str, ...]] = {
     "local_ids": ("n integer", "candidate", "suffix"),
 }
 
+# Only for plans that are written to a file or read from one.
+REVIEW_TABLES: dict[str, tuple[str, ...]] = {
+    "listed_losses": ("kind", "row_id uuid"),
+    "reviewed_losses": ("kind", "row_id uuid", "name", "tenant"),
+}
+
 _INDEXES = {
     "stage_partners": (("n",), ("scaikey_id",)),
     "stage_tenants": (("n",), ("scaikey_id",)),
@@ -200,11 +206,26 @@ def _abandon_tables() -> None:
 
 def _create_tables() -> None:
     for name, columns in TABLES.items():
-        definitions = ", ".join(_define_column(column) for column in columns)
-        execute(f"DROP TABLE IF EXISTS {_qualify(name)}")
-        execute(f"CREATE TEMPORARY TABLE {name} ({definitions})")
+        _create_table(name, columns)
     for name, columns in _SMALL_INDEXES.items():
         execute(f"CREATE INDEX {name}_{columns[0]} ON {name} ({', '.join(columns)})")
+
+
+def _create_table(name: str, columns: tuple[str, ...]) -> None:
+    definitions = ", ".join(_define_column(column) for column in columns)
+    execute(f"DROP TABLE IF EXISTS {_qualify(name)}")
+    execute(f"CREATE TEMPORARY TABLE {name} ({definitions})")
+
+
+def create_review_tables() -> None:
+    for name, columns in REVIEW_TABLES.items():
+        _create_table(name, columns)
+        execute(f"CREATE INDEX {name}_row ON {name} (kind, row_id)")
+
+
+def drop_review_tables() -> None:
+    for name in REVIEW_TABLES:
+        execute(f"DROP TABLE IF EXISTS {_qualify(name)}")
 
 
 def _drop_tables() -> None:
@@ -231,7 +252,7 @@ def copy_rows(table: str, rows: Iterable[Sequence[Any]]) -> None:
     A batch is collected before a statement begins, so that no statement or transaction stays open
     while the rows arrive over a slow network.
     """
-    columns = [column.split(" ")[0] for column in TABLES[table]]
+    columns = [column.split(" ")[0] for column in (TABLES | REVIEW_TABLES)[table]]
     # If the database fails, close the source at once: it may own threads that fetch.
     with closing(_make_closable(rows)) as source:
         for batch in batched(source, BATCH):

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,7 @@ def test_success_json(server: Server) -> None:
         "losses",
         "requests",
         "duration_seconds",
+        "plan",
     ]
     assert tuple(document["kinds"]) == KINDS
     assert all(tuple(row) == COUNTS for row in document["kinds"].values())
@@ -232,7 +234,7 @@ def test_fail_disk_is_full(server: Server) -> None:
     assert sync().code == 0
 
 
-def _measure_peak_memory(people: int) -> int:
+def _measure_peak_memory(people: int, *words: str) -> int:
     """Return the peak memory, in kilobytes, of a first sync with this number of people."""
     with Sandbox(partners=2, tenants=5, people=people, groups=50) as sandbox:
         environment = {
@@ -242,7 +244,7 @@ def _measure_peak_memory(people: int) -> int:
             "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
         }
         process = subprocess.Popen(
-            [*SCRIPT, "sync", "--allow-removals", "1000000"],
+            [*SCRIPT, "sync", "--allow-removals", "1000000", *words],
             env=environment,
             cwd=CHECKOUT,
             stdout=subprocess.DEVNULL,
@@ -257,3 +259,53 @@ def _measure_peak_memory(people: int) -> int:
 def test_success_memory_does_not_grow_with_the_directory() -> None:
     small, large = _measure_peak_memory(5_000), _measure_peak_memory(20_000)
     assert large < small * 1.25
+
+
+@pytest.mark.usefixtures("server")
+def test_success_memory_does_not_grow_with_the_plan(tmp_path: Path) -> None:
+    words = ("--plan", str(tmp_path / "plan.json"))
+    small, large = _measure_peak_memory(2_000, *words), _measure_peak_memory(10_000, *words)
+    assert large < small * 1.25
+
+
+@pytest.mark.usefixtures("server")
+def test_success_a_plan_is_written_and_applied(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = str(tmp_path / "plan.json")
+    sync()
+    person = next(row for row in list_people(sandbox) if row["status"] == "ACTIVE")
+    sandbox.directory.remove_user(person["id"])
+
+    planned = sync("--plan", path, "--json")
+
+    document = json.loads(planned.out)
+    assert (planned.code, document["outcome"], document["plan"]["path"]) == (
+        0,
+        "planned",
+        path,
+    )
+    applied = sync("--apply", path)
+    assert applied.code == 0
+    assert applied.out.splitlines()[-1].startswith("Applied ")
+    refused = sync("--apply", path, "--json")
+    assert refused.code == 1
+    assert json.loads(refused.err)["error"]["code"] == "SW_SYNC_PLAN_CHANGED"
+    assert json.loads(refused.out)["outcome"] == "refused"
+    again = sync("--plan", path)
+    assert again.out.splitlines()[-1] == (
+        f"Plan written to {path}. To apply it: `scaiwave sync --apply {path}`."
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--plan", "a", "--apply", "b"),
+        ("--apply", "a", "--tenant", "acme"),
+        ("--apply", "a", "--allow-removals", "3"),
+    ],
+)
+@pytest.mark.usefixtures("server")
+def test_fail_options_that_exclude_each_other(words: tuple[str, ...]) -> None:
+    result = sync(*words)
+    assert (result.code, "[SW_USAGE]" in result.err) == (2, True)
+    assert words[2] in result.err

@@ -1,0 +1,283 @@
+"""Plan files: what a sync would do, written for review and read again to apply exactly its losses.
+
+A plan file is one JSON document with one row a line, so that a plan of any size is written and read
+in little memory. Its last line is a signature over everything before it, made with this server's
+secret key: a plan that was cut off, changed or made by another server is recognised. For the other
+things that bind a plan see `PlanHead`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.utils.crypto import salted_hmac
+
+from identity_sync.errors import SyncPlanExpired, SyncPlanInvalid, SyncPlanUnreadable
+from identity_sync.services.sync.reviewed_losses import LOSS_KINDS, Loss
+from scaiwave.console.output import to_json
+from scaiwave.errors import FileUnwritable
+from scaiwave.files import atomic_write, remove_abandoned_drafts, translate_write_errors
+
+FORMAT = "scaiwave-sync-plan"
+VERSION = 1
+MAX_AGE = timedelta(hours=24)
+"""Older plans are refused: a review does not stay true for ever."""
+
+MAX_BYTES = 4 * 1024**3
+MAX_HEAD_BYTES = 1024**2
+MAX_LINE_BYTES = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
+
+_SALT = "identity_sync.plan_file"
+_LOSSES = '"losses": [\n'
+_CHANGES = '],\n"changes": [\n'
+_TAIL = re.compile(rb'\],\n"signature": "([0-9a-f]{64})"\n\}\n')
+_TAIL_BYTES = len('],\n"signature": ""\n}\n') + 64
+
+
+class PlanHead(msgspec.Struct, frozen=True):
+    """What a plan is bound to, and what it has.
+
+    A plan is for one server (`server_name`), one ScaiKey (`scaikey_url`), one database (which has
+    its `run_id`) and one tenant or all (None). `losses` counts the losses of access by kind;
+    `digest` identifies their set. `removals` is false for a plan with `--no-removals`.
+    """
+
+    format: str
+    version: int
+    created_at: datetime
+    server_name: str
+    scaikey_url: str
+    run_id: UUID
+    tenant_id: UUID | None
+    tenant: str | None
+    removals: bool
+    kinds: dict[str, dict[str, int]]
+    losses: dict[str, int]
+    digest: str
+    warnings: list[str]
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.created_at + MAX_AGE
+
+
+@contextmanager
+def open_new_plan(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file for a plan that takes the place of `path` at the end, with mode 0600.
+
+    An existing plan is replaced. A symbolic link, and a file of another user, are not: the plan
+    has personal data. Raises `FileUnwritable` or `DiskFull`; `path` is then unchanged.
+    """
+    target = path.absolute()
+    _ensure_replaceable(target)
+    with _open_draft(target) as file:
+        yield file
+    with translate_write_errors(target):
+        remove_abandoned_drafts(target)
+
+
+@contextmanager
+def _open_draft(target: Path) -> Iterator[BinaryIO]:
+    """Translate only errors of this file: others pass unchanged."""
+    draft = atomic_write(target, keep_owner=False, follow_links=False)
+    with translate_write_errors(target):
+        file = draft.__enter__()
+    try:
+        yield file
+    except BaseException as error:
+        with suppress(BaseException):
+            draft.__exit__(type(error), error, error.__traceback__)
+        raise
+    with translate_write_errors(target):
+        draft.__exit__(None, None, None)
+
+
+def _ensure_replaceable(target: Path) -> None:
+    with translate_write_errors(target):
+        try:
+            status = target.lstat()
+        except FileNotFoundError:
+            return
+    problem = None
+    if stat.S_ISLNK(status.st_mode):
+        problem = "it is a symbolic link"
+    elif not stat.S_ISREG(status.st_mode):
+        problem = "it is not a regular file"
+    elif status.st_uid != os.geteuid():
+        problem = "it belongs to another user"
+    if problem:
+        raise FileUnwritable(
+            f"{target} can't be written: {problem}.",
+            fix="Name another file, in a directory of your own.",
+        )
+
+
+def write_plan(
+    file: BinaryIO,
+    path: Path,
+    head: PlanHead,
+    *,
+    losses: Iterable[Loss],
+    changes: Iterable[dict[str, Any]],
+) -> None:
+    """Write a plan. Raises `DiskFull` or `FileUnwritable`."""
+    mac = salted_hmac(_SALT, b"", algorithm="sha256")
+
+    def write(text: str) -> None:
+        data = text.encode("utf-8", "replace")
+        mac.update(data)
+        with translate_write_errors(path):
+            file.write(data)
+
+    write("{\n")
+    for name, value in msgspec.to_builtins(head).items():
+        key = "loss_counts" if name == "losses" else name
+        write(f"{to_json(key)}: {to_json(value, indent=None)},\n")
+    write(f'"expires_at": {to_json(head.expires_at, indent=None)},\n')
+    write(_LOSSES)
+    _write_rows(write, (loss.document() for loss in losses))
+    write(_CHANGES)
+    _write_rows(write, changes)
+    with translate_write_errors(path):
+        file.write(f'],\n"signature": "{mac.hexdigest()}"\n}}\n'.encode())
+
+
+def _write_rows(write: Callable[[str], None], rows: Iterable[dict[str, Any]]) -> None:
+    separator = ""
+    for row in rows:
+        write(separator + to_json(row, indent=None))
+        separator = ",\n"
+    if separator:
+        write("\n")
+
+
+@dataclass(frozen=True)
+class ReviewedPlan:
+    """A plan file that is open for reading; its signature is valid."""
+
+    path: Path
+    head: PlanHead
+    file: BinaryIO
+
+    def iter_losses(self) -> Iterator[Loss]:
+        """Read the losses. Raises `SyncPlanInvalid`."""
+        self.file.seek(0)
+        _read_head(self.file, self.path)
+        for line in _iter_lines(self.file, self.path):
+            if line.rstrip() == b"],":
+                return
+            yield _parse_loss(line, self.path)
+
+
+@contextmanager
+def open_plan(path: Path, *, now: datetime) -> Iterator[ReviewedPlan]:
+    """Open a plan file, and check that it was made by this server for this ScaiKey.
+
+    Raises `SyncPlanUnreadable`, `SyncPlanInvalid` and `SyncPlanExpired`.
+    """
+    with _open_file(path) as file:
+        _check_signature(file, path)
+        file.seek(0)
+        head = _read_head(file, path)
+        _check_head(head, path, now)
+        yield ReviewedPlan(path, head, file)
+
+
+@contextmanager
+def _open_file(path: Path) -> Iterator[BinaryIO]:
+    try:
+        # Not blocking: it might be a pipe that nothing is written to.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "the name is invalid"
+        raise SyncPlanUnreadable(f"{path} can't be read: {reason}.") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise SyncPlanUnreadable(f"{path} can't be read: it is not a regular file.")
+    with os.fdopen(descriptor, "rb") as file:
+        if status.st_size > MAX_BYTES:
+            raise SyncPlanInvalid(f"{path} is not a plan: it is too large.")
+        yield file
+
+
+def _check_signature(file: BinaryIO, path: Path) -> None:
+    size = os.fstat(file.fileno()).st_size
+    remaining = size - _TAIL_BYTES
+    mac = salted_hmac(_SALT, b"", algorithm="sha256")
+    while remaining > 0:
+        chunk = file.read(min(_CHUNK_BYTES, remaining))
+        if not chunk:
+            break
+        mac.update(chunk)
+        remaining -= len(chunk)
+    tail = _TAIL.fullmatch(file.read(_TAIL_BYTES + 1))
+    if tail is None:
+        raise SyncPlanInvalid(f"{path} is not a whole plan.")
+    if not hmac.compare_digest(mac.hexdigest().encode(), tail.group(1)):
+        raise SyncPlanInvalid(f"{path} was changed after it was written, or by another server.")
+
+
+def _read_head(file: BinaryIO, path: Path) -> PlanHead:
+    """Read everything before the losses."""
+    lines, size = [], 0
+    for line in _iter_lines(file, path):
+        if line == _LOSSES.encode():
+            break
+        lines.append(line)
+        size += len(line)
+        if size > MAX_HEAD_BYTES:
+            raise SyncPlanInvalid(f"{path} is not a plan: its head is too large.")
+    else:
+        raise SyncPlanInvalid(f"{path} is not a plan.")
+    text = b"".join(lines).rstrip().removesuffix(b",") + b"}"
+    try:
+        values = json.loads(text)
+        if (values.get("format"), values.get("version")) != (FORMAT, VERSION):
+            raise SyncPlanInvalid(f"{path} was written by another release.")
+        return msgspec.convert({**values, "losses": values.get("loss_counts")}, PlanHead)
+    except (ValueError, AttributeError, RecursionError, msgspec.ValidationError):
+        raise SyncPlanInvalid(f"{path} is not a plan.") from None
+
+
+def _iter_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        if len(line) > MAX_LINE_BYTES:
+            raise SyncPlanInvalid(f"{path} is not a plan: a line is too long.")
+        yield line
+
+
+def _parse_loss(line: bytes, path: Path) -> Loss:
+    try:
+        loss = msgspec.json.decode(line.rstrip().removesuffix(b","), type=Loss)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
+        raise SyncPlanInvalid(f"{path} is not a plan: a loss can't be read.") from None
+    if loss.kind not in LOSS_KINDS:
+        raise SyncPlanInvalid(f"{path} is not a plan: a loss can't be read.")
+    return loss
+
+
+def _check_head(head: PlanHead, path: Path, now: datetime) -> None:
+    config = settings.CONFIG
+    if head.server_name != config.get_str("SCAIWAVE_SERVER_NAME"):
+        raise SyncPlanInvalid(f"{path} is a plan for server {head.server_name}.")
+    if head.scaikey_url != config.get_url("SCAIWAVE_SCAIKEY_URL"):
+        raise SyncPlanInvalid(f"{path} is a plan for the ScaiKey at {head.scaikey_url}.")
+    if now > head.expires_at:
+        raise SyncPlanExpired(
+            f"{path} is more than {MAX_AGE.total_seconds() / 3600:.0f} hours old."
+        )

@@ -1,0 +1,522 @@
+"""Write a plan to a file, and apply it: exactly its losses of access, and nothing else of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tracemalloc
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.utils.crypto import salted_hmac
+from pytest_django import Settings
+
+from identity_sync.errors import (
+    LastSuperAdminLost,
+    RemovalLimitExceeded,
+    SyncCollectionEmpty,
+    SyncPlanChanged,
+    SyncPlanExpired,
+    SyncPlanInvalid,
+    SyncPlanUnreadable,
+    TenantNotLinked,
+)
+from identity_sync.models import SyncRun
+from identity_sync.services.sync import plan_file
+from identity_sync.services.sync.plan_file import PlanHead, open_new_plan, open_plan
+from identity_sync.services.sync.report import SyncReport
+from identity_sync.services.sync.reviewed_losses import Loss
+from identity_sync.services.sync.reviewed_plans import apply_sync_plan, write_sync_plan
+from identity_sync.services.sync.run import SyncOptions
+from scaiwave.auth.operators import Operator, OperatorRole
+from scaiwave.console.progress import null_progress_factory
+from scaiwave.errors import DiskFull, FileUnwritable, InsufficientPermission
+from scaiwave.sandbox import Sandbox
+from tenants.models import Group, GroupMembership, Participant, RoleGrant, Tenant
+from tests.identity_sync.sync.helpers import (
+    HOST,
+    USERS,
+    dump_rows,
+    get_changed_counts,
+    get_last_run,
+    list_groups,
+    list_people,
+    list_people_of_tenant,
+    list_temporary_tables,
+    pick_two_people,
+    read_database,
+    read_directory,
+    sync,
+)
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sandbox(partners=2, tenants=3, people=120, groups=9, scim=False),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "plan.json"
+
+
+def make_plan(path: Path, **options: Any) -> SyncReport:
+    operator = options.pop("operator", HOST)
+    return write_sync_plan(SyncOptions(operator, null_progress_factory, **options), path)
+
+
+def apply(path: Path, **options: Any) -> SyncReport:
+    operator = options.pop("operator", HOST)
+    return apply_sync_plan(SyncOptions(operator, null_progress_factory, **options), path)
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
+
+
+def remove_people(sandbox: Sandbox, number: int) -> list[str]:
+    """Remove people across all tenants, without groups; return their ScaiKey IDs."""
+    for group in list_groups(sandbox):
+        sandbox.directory.remove_group(group["id"])
+    sync(allow_removals=10_000)
+    people = [row["id"] for row in list_people(sandbox)]
+    removed = people[:: len(people) // number][:number]
+    for person in removed:
+        sandbox.directory.remove_user(person)
+    return removed
+
+
+def test_success_what_is_in_a_plan(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    first, second = pick_two_people(scaikey)
+    before = Participant.objects.get(scaikey_id=first)
+    scaikey.directory.update_user(first, display_name="Anna")
+    scaikey.directory.remove_user(second)
+    tenant = before.tenant
+    scaikey.directory.add_user(str(tenant.scaikey_tenant_id), display_name="New")
+    rows = dump_rows()
+
+    report = make_plan(path)
+
+    assert dump_rows() == rows
+    assert report.outcome == "planned"
+    assert get_last_run().outcome == "planned"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [entry.name for entry in path.parent.iterdir() if "plan" in entry.name] == ["plan.json"]
+    plan = read_plan(path)
+    assert (plan["format"], plan["version"], plan["tenant"]) == ("scaiwave-sync-plan", 1, None)
+    assert report.plan is not None
+    assert report.plan["digest"] == plan["digest"]
+    assert plan["kinds"] == report.counts()
+    assert plan["loss_counts"] == report.losses
+    changes = {(row["kind"], row["action"]): row for row in plan["changes"]}
+    update = changes["participants", "update"]
+    assert update["values"] == [
+        {"field": "display_name", "old": before.display_name, "new": "Anna"}
+    ]
+    assert (update["tenant"], update["subject"], update["reason"]) == (
+        tenant.slug,
+        "Anna",
+        "changed in ScaiKey",
+    )
+    assert {"field": "display_name", "old": None, "new": "New"} in changes["participants", "add"][
+        "values"
+    ]
+    assert changes["participants", "deactivate"]["reason"] == "removed from ScaiKey"
+    lost = Participant.objects.get(scaikey_id=second)
+    assert {"kind": "people", "id": str(lost.pk), "name": str(lost), "tenant": tenant.slug} in plan[
+        "losses"
+    ]
+    assert len(plan["losses"]) == sum(report.losses.values())
+    assert list_temporary_tables() == []
+
+
+def test_success_a_first_sync_has_everyone(scaikey: Sandbox, path: Path) -> None:
+    report = make_plan(path)
+    plan = read_plan(path)
+    assert len(plan["changes"]) == report.change_count > 120
+    tenants = list(dict.fromkeys(row["tenant"] for row in plan["changes"]))
+    assert tenants == [None, *sorted(row["slug"] for row in scaikey.directory.tenants.values())]
+    assert apply(path).outcome == "applied"
+    assert read_database() == read_directory(scaikey)
+
+
+def test_success_over_the_removal_limit(scaikey: Sandbox, path: Path) -> None:
+    """The plan has all losses, each looked up, and is the permission for exactly these."""
+    sync()
+    removed = remove_people(scaikey, 60)
+
+    with pytest.raises(RemovalLimitExceeded) as caught:
+        make_plan(path)
+
+    assert caught.value.fix == (
+        "If this is correct, review the plan, then apply exactly its losses of access: "
+        f"`scaiwave sync --apply {path}`."
+    )
+    assert get_last_run().outcome == "refused"
+    assert len(read_plan(path)["losses"]) == len(removed) == 60
+    with pytest.raises(RemovalLimitExceeded):
+        sync()
+    # Additions and updates may move on.
+    remaining = list_people(scaikey)[0]["id"]
+    scaikey.directory.update_user(remaining, display_name="Anna")
+    scaikey.requests.reset()
+
+    report = apply(path)
+
+    assert get_changed_counts(report) == {"participants": {"deactivated": 60, "updated": 1}}
+    assert report.plan is not None
+    assert report.plan["path"] == str(path)
+    assert scaikey.requests.count(f"{USERS}*") >= len(removed)
+    assert read_database() == read_directory(scaikey)
+    with pytest.raises(SyncPlanChanged):
+        apply(path)
+
+
+def test_success_of_one_tenant(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    first, other, *_ = scaikey.directory.tenants
+    for tenant in (first, other):
+        for row in list_people_of_tenant(scaikey, tenant)[:2]:
+            scaikey.directory.remove_user(row["id"])
+    slug = scaikey.directory.tenants[first]["slug"]
+    make_plan(path, tenant=slug)
+    plan = read_plan(path)
+    assert {row["tenant"] for row in plan["losses"]} == {slug} == {plan["tenant"]}
+
+    report = apply(path)
+
+    assert get_changed_counts(report)["participants"] == {"deactivated": 2}
+    assert str(get_last_run().tenant) == slug
+
+
+def test_fail_more_losses_or_fewer(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    first, second = pick_two_people(scaikey)
+    scaikey.directory.remove_user(first)
+    make_plan(path)
+    scaikey.directory.remove_user(second)
+    index = scaikey.directory.people.ids.decode(first)
+    assert index is not None
+    tenant = Participant.objects.get(scaikey_id=first).tenant
+    scaikey.directory.people.roster.move(index, (str(tenant.scaikey_tenant_id), "ACTIVE"))
+    scaikey.directory.clear_cache()
+    before = dump_rows()
+
+    with pytest.raises(SyncPlanChanged) as caught:
+        apply(path)
+
+    assert dump_rows() == before
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_CHANGED", 1)
+    for person, text in ((second, " new ("), (first, " no longer among them (")):
+        name = Participant.objects.get(scaikey_id=person).display_name
+        part = caught.value.message.partition(text)[2]
+        assert f"person {name} in {tenant.slug}" in part
+    assert caught.value.fix == f"Make a new plan and review it: `scaiwave sync --plan {path}`."
+    run = get_last_run()
+    assert (run.outcome, run.error_code) == ("refused", "SW_SYNC_PLAN_CHANGED")
+    # The history keeps no names, which would outlive those that are erased.
+    assert run.error_message == (
+        f"The losses of access are not those of {path}. No changes were made."
+    )
+
+
+def test_fail_many_differences_are_counted(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    make_plan(path)
+    remove_people(scaikey, 15)
+    with pytest.raises(SyncPlanChanged, match=r"15 new \(person .* and 10 more\)"):
+        apply(path)
+
+
+def test_fail_every_kind_of_loss_is_named(scaikey: Sandbox, path: Path) -> None:
+    person, _ = pick_two_people(scaikey)
+    scaikey.directory.set_roles(person, ["editor", "viewer"])
+    sync()
+    make_plan(path)
+    scaikey.directory.set_roles(person, ["viewer"])
+    with pytest.raises(SyncPlanChanged, match="1 new \\(role grant editor of "):
+        apply(path)
+    scaikey.directory.set_roles(person, ["editor", "viewer"])
+    group = list_groups(scaikey)[0]
+    row = Group.objects.get(scaikey_id=group["id"])
+    members = GroupMembership.objects.filter(group=row, absent_since=None)
+    scaikey.directory.remove_group(group["id"])
+    with pytest.raises(SyncPlanChanged) as caught:
+        apply(path)
+    assert f"group {row.name} in {row.tenant.slug}" in caught.value.message or members.count() > 4
+    assert " in " + row.name in caught.value.message
+    assert RoleGrant.objects.filter(participant__scaikey_id=person).count() == 2
+
+
+def test_success_a_dry_run_only_compares(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    scaikey.directory.remove_user(pick_two_people(scaikey)[0])
+    make_plan(path)
+    before = dump_rows()
+    assert apply(path, dry_run=True).outcome == "planned"
+    assert dump_rows() == before
+
+
+def test_fail_the_last_super_admin_needs_its_own_permission(scaikey: Sandbox, path: Path) -> None:
+    first, second = pick_two_people(scaikey)
+    scaikey.directory.set_roles(first, ["super_admin"])
+    scaikey.directory.set_roles(second, [])
+    sync()
+    scaikey.directory.remove_user(first)
+    with pytest.raises(LastSuperAdminLost) as caught:
+        make_plan(path)
+    assert f"`scaiwave sync --apply {path} --allow-no-super-admin`" in caught.value.fix
+    with pytest.raises(LastSuperAdminLost):
+        apply(path)
+    assert apply(path, allow_no_super_admin=True).outcome == "applied"
+
+
+def test_fail_an_empty_collection(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    scaikey.faults.add("wrong_shape", path=USERS, body={"data": [], "total": 0})
+    scaikey.faults.add("status", path=f"{USERS}*", status=404)
+    with pytest.raises((SyncCollectionEmpty, RemovalLimitExceeded)):
+        make_plan(path)
+    assert read_plan(path)["format"] == "scaiwave-sync-plan"
+
+
+def test_success_an_allowance_makes_a_plan_over_the_limit_a_success(
+    scaikey: Sandbox, path: Path
+) -> None:
+    sync()
+    remove_people(scaikey, 60)
+    with pytest.raises(RemovalLimitExceeded):
+        make_plan(path, allow_removals=59)
+    assert make_plan(path, allow_removals=60).outcome == "planned"
+
+
+def edit(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def change_file(path: Path) -> None:
+        path.write_bytes(change(path.read_bytes()))
+
+    return change_file
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (edit(lambda data: b""), "is not a whole plan"),
+        (edit(lambda data: b"{}"), "is not a whole plan"),
+        (edit(lambda data: data[:-1]), "is not a whole plan"),
+        (edit(lambda data: data[: len(data) // 2]), "is not a whole plan"),
+        (edit(lambda data: data + b"\n"), "is not a whole plan"),
+        (edit(lambda data: data.replace(b'"name": "', b'"name": "X', 1)), "was changed after"),
+        (edit(lambda data: data.replace(b'"losses": [\n', b'"losses": [\n{},\n')), "was changed"),
+        (edit(lambda data: os.urandom(5000)), "is not a whole plan"),
+        (edit(lambda data: b"[" * 100_000), "is not a whole plan"),
+        (edit(lambda data: json.dumps(json.loads(data)).encode()), "is not a whole plan"),
+    ],
+)
+def test_fail_damaged(
+    scaikey: Sandbox, path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    sync()
+    scaikey.directory.remove_user(pick_two_people(scaikey)[0])
+    make_plan(path)
+    damage(path)
+    runs = SyncRun.objects.count()
+    with pytest.raises(SyncPlanInvalid, match=message) as caught:
+        apply(path)
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_INVALID", 1)
+    assert SyncRun.objects.count() == runs
+
+
+def sign(path: Path, head: dict[str, Any], losses: str = "") -> None:
+    """Write a plan with a valid signature, whatever it has."""
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in head.items())
+    text = f'{{\n{lines},\n"losses": [\n{losses}],\n"changes": [\n'
+    mac = salted_hmac(plan_file._SALT, b"", algorithm="sha256")
+    mac.update(text.encode())
+    path.write_text(f'{text}],\n"signature": "{mac.hexdigest()}"\n}}\n')
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 2}, "was written by another release"),
+        ({"format": "other"}, "was written by another release"),
+        ({"server_name": "other.example.com"}, "is a plan for server other.example.com"),
+        ({"scaikey_url": "https://other.example"}, "is a plan for the ScaiKey at https://other"),
+        ({"run_id": "019aab53-0c1f-7000-8000-000000000001"}, "is a plan for another database"),
+        ({"tenant_id": "019aab53-0c1f-7000-8000-000000000001"}, "is a plan for another database"),
+        ({"loss_counts": None}, "is not a plan"),
+        ({"kinds": "x" * plan_file.MAX_LINE_BYTES}, "a line is too long"),
+        ({str(number): "x" * 60_000 for number in range(20)}, "its head is too large"),
+    ],
+)
+def test_fail_signed_but_not_for_here(
+    scaikey: Sandbox, path: Path, changes: dict[str, Any], message: str
+) -> None:
+    make_plan(path)
+    plan = read_plan(path)
+    head = {
+        name: value
+        for name, value in plan.items()
+        if name not in ("losses", "changes", "signature")
+    }
+    sign(path, head | changes)
+    with pytest.raises(SyncPlanInvalid, match=message):
+        apply(path)
+
+
+def test_fail_a_signed_plan_with_a_loss_that_can_not_be_read(scaikey: Sandbox, path: Path) -> None:
+    make_plan(path)
+    plan = read_plan(path)
+    head = {
+        name: value
+        for name, value in plan.items()
+        if name not in ("losses", "changes", "signature")
+    }
+    head["digest"] = "sha256:0"
+    unknown = json.dumps({"kind": "x", "id": plan["run_id"], "name": ""})
+    for loss in ("{}", unknown, "[" * 50_000):
+        sign(path, head, losses=f"{loss}\n")
+        with pytest.raises(SyncPlanInvalid, match="a loss can't be read"):
+            apply(path)
+
+
+def test_fail_expired(scaikey: Sandbox, path: Path) -> None:
+    make_plan(path)
+    now = datetime.now(UTC)
+    with open_plan(path, now=now + timedelta(hours=23)) as plan:
+        assert plan.head.expires_at - plan.head.created_at == timedelta(hours=24)
+    with (
+        pytest.raises(SyncPlanExpired, match="more than 24 hours old") as caught,
+        open_plan(path, now=now + timedelta(hours=25)),
+    ):
+        pass
+    assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_EXPIRED", 1)
+
+
+def test_fail_another_key(scaikey: Sandbox, path: Path, settings: Settings) -> None:
+    make_plan(path)
+    settings.SECRET_KEY = "another"
+    with pytest.raises(SyncPlanInvalid, match="or by another server"):
+        apply(path)
+
+
+def test_fail_unreadable(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for path in (tmp_path / "missing", tmp_path, fifo, Path("/dev/zero"), Path("a\0b")):
+        with pytest.raises(SyncPlanUnreadable) as caught:
+            apply(path)
+        assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_UNREADABLE", 2)
+
+
+def test_fail_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(plan_file.MAX_BYTES + 1)
+    with pytest.raises(SyncPlanInvalid, match="too large"):
+        apply(path)
+
+
+def measure_peak(path: Path, head: PlanHead, number: int) -> int:
+    """Return the peak memory for writing and reading a plan with this number of rows."""
+    losses = (Loss("people", UUID(int=key), f"Person {key}", "acme") for key in range(number))
+    changes = ({"kind": "participants", "subject_id": UUID(int=key)} for key in range(number))
+    tracemalloc.start()
+    with open_new_plan(path) as file:
+        plan_file.write_plan(file, path, head, losses=losses, changes=changes)
+    with open_plan(path, now=datetime.now(UTC)) as plan:
+        assert sum(1 for _ in plan.iter_losses()) == number
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_success_memory_does_not_grow_with_the_plan(scaikey: Sandbox, path: Path) -> None:
+    make_plan(path)
+    with open_plan(path, now=datetime.now(UTC)) as plan:
+        head = plan.head
+    few = measure_peak(path, head, 5_000)
+    assert measure_peak(path, head, 50_000) < few * 1.2
+
+
+def test_success_an_older_plan_is_replaced(scaikey: Sandbox, path: Path) -> None:
+    path.write_text("old")
+    path.chmod(0o644)
+    make_plan(path)
+    assert read_plan(path)["version"] == 1
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_fail_places_a_plan_is_not_written_to(scaikey: Sandbox, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("mine")
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "nowhere")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    runs = SyncRun.objects.count()
+    for path in (link, dangling, fifo, tmp_path, tmp_path / "no directory" / "plan"):
+        with pytest.raises(FileUnwritable) as caught:
+            make_plan(path)
+        assert caught.value.exit_code == 2
+    assert target.read_text() == "mine"
+    assert link.is_symlink()
+    assert not (tmp_path / "nowhere").exists()
+    assert SyncRun.objects.count() == runs
+
+
+def write_to_full_disk(path: Path) -> None:
+    with Path("/dev/full").open("wb") as full, open_new_plan(path) as file:
+        os.dup2(full.fileno(), file.fileno())
+        file.write(b"x")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full device")
+def test_fail_the_disk_is_full(path: Path) -> None:
+    path.write_text("old")
+    with pytest.raises(DiskFull):
+        write_to_full_disk(path)
+    assert path.read_text() == "old"
+    assert list(path.parent.glob(".plan*")) == []
+
+
+def test_fail_scaikey_is_down(scaikey: Sandbox, path: Path) -> None:
+    path.write_text("old")
+    scaikey.faults.add("status", path=USERS, status=403)
+    with pytest.raises(Exception, match="403"):
+        make_plan(path)
+    assert path.read_text() == "old"
+    assert list(path.parent.glob(".plan*")) == []
+
+
+def test_fail_permissions(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    tenant = Tenant.objects.exclude(scaikey_tenant_id=None)[0]
+    make_plan(path)
+    admin = Operator("tom", OperatorRole.TENANT_ADMIN, tenant_id=tenant.scaikey_tenant_id)
+    for call in (make_plan, apply):
+        with pytest.raises(InsufficientPermission):
+            call(path, operator=admin)
+    partner = Operator("paula", OperatorRole.PARTNER_ADMIN, partner_id="prt_other")
+    with pytest.raises(InsufficientPermission):
+        apply(path, operator=partner)
+    with pytest.raises(InsufficientPermission):
+        make_plan(path.with_name("other"), operator=partner)
+    assert not path.with_name("other").exists()
+
+
+def test_fail_the_tenant_is_not_linked_any_more(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    tenant = Tenant.objects.exclude(scaikey_tenant_id=None)[0]
+    make_plan(path, tenant=tenant.slug)
+    Tenant.objects.filter(pk=tenant.pk).update(scaikey_tenant_id=None)
+    with pytest.raises(TenantNotLinked):
+        apply(path)
