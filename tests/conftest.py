@@ -80,10 +80,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     The run on PostgreSQL follows the one on SQLite, which has run the tests without a database.
     """
-    kept = [item for item in items if _belongs(item)]
+    selected = [item for item in items if _belongs(item)]
     if left_out := [item for item in items if not _belongs(item)]:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = kept
+        items[:] = selected
 
 
 def _belongs(item: pytest.Item) -> bool:

@@ -8,7 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from federation.services import ed25519
-from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import (
+    RawRequest,
+    RawResponse,
+    RawServer,
+    make_response,
+)
 
 PUBLIC_KEY = ed25519.format_public_key(ed25519.derive_public_key(b"\1" * 32))
 OTHER_PUBLIC_KEY = ed25519.format_public_key(ed25519.derive_public_key(b"\2" * 32))
@@ -32,11 +37,13 @@ class FakePeer:
     """A server whose response a test can change while it runs; `name` is its server name."""
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
-        self.loopback = Loopback(self._answer, tls=tls)
-        self.answer: Callable[[Asked], Said] = lambda asked: say(build_document(self.name))
+        self.loopback = RawServer(self._respond, tls=tls)
+        self.respond: Callable[[RawRequest], RawResponse] = lambda request: make_response(
+            build_document(self.name)
+        )
 
-    def _answer(self, asked: Asked) -> Said:
-        return self.answer(asked)
+    def _respond(self, request: RawRequest) -> RawResponse:
+        return self.respond(request)
 
     @property
     def name(self) -> str:
@@ -47,11 +54,11 @@ class FakePeer:
         return self.loopback.port
 
     @property
-    def asked(self) -> list[Asked]:
-        return self.loopback.asked
+    def requests(self) -> list[RawRequest]:
+        return self.loopback.requests
 
     def respond_with(self, body: Any = None, **arguments: Any) -> None:
-        self.answer = lambda asked: say(body, **arguments)
+        self.respond = lambda request: make_response(body, **arguments)
 
     def describe(self, **changes: Any) -> None:
         self.respond_with(build_document(self.name, **changes))

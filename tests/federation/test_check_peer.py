@@ -95,9 +95,9 @@ def test_success_first_seen_by_two_processes_at_once(
 @pytest.mark.usefixtures("ready")
 def test_success_asks_for_the_descriptor_alone(peer: FakePeer) -> None:
     check(peer)
-    (asked,) = peer.asked
-    assert (asked.method, asked.target) == ("GET", "/.well-known/scaiwave/server")
-    assert (asked.headers["host"], asked.body) == (peer.name, b"")
+    (request,) = peer.requests
+    assert (request.method, request.target) == ("GET", "/.well-known/scaiwave/server")
+    assert (request.headers["host"], request.body) == (peer.name, b"")
 
 
 @pytest.mark.usefixtures("ready")
@@ -255,4 +255,4 @@ def test_fail_invalid_networks(peer: FakePeer, monkeypatch: pytest.MonkeyPatch) 
 def test_fail_not_allowed(peer: FakePeer) -> None:
     with pytest.raises(InsufficientPermission):
         check(peer, operator=READ_ONLY_OPERATOR)
-    assert peer.asked == []
+    assert peer.requests == []

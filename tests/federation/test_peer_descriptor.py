@@ -40,18 +40,18 @@ def fake_resolver(
     monkeypatch: pytest.MonkeyPatch, name: str, *addresses: str
 ) -> Iterator[list[str]]:
     """Resolve one name to these addresses; yield the lookups of it."""
-    asked: list[str] = []
+    request: list[str] = []
     real = socket.getaddrinfo
 
     def getaddrinfo(host: str, port: Any, *args: Any, **kwargs: Any) -> Any:
         if host != name:
             return real(host, port, *args, **kwargs)
-        asked.append(host)
+        request.append(host)
         return [row for address in addresses for row in real(address, port, *args, **kwargs)]
 
     with monkeypatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", getaddrinfo)
-        yield asked
+        yield request
 
 
 def without(key: str) -> Change:
@@ -130,7 +130,7 @@ def test_fail_no_descriptor(peer: FakePeer, status: int, reason: str) -> None:
     with pytest.raises(HandshakeIncompatible) as caught:
         fetch_from(peer.name)
     assert caught.value.message == f"{peer.name} {reason}"
-    assert len(peer.asked) == 1
+    assert len(peer.requests) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -143,14 +143,14 @@ def test_fail_unavailable(peer: FakePeer, status: int) -> None:
 
 
 def test_fail_no_http(peer: FakePeer) -> None:
-    peer.answer = lambda asked: hang_up(b"220 mail.example.com ESMTP\r\n\r\n")
+    peer.respond = lambda request: hang_up(b"220 mail.example.com ESMTP\r\n\r\n")
     with pytest.raises(HandshakeIncompatible) as caught:
         fetch_from(peer.name)
     assert caught.value.message == f"{peer.name} sent a response that is not HTTP."
 
 
 def test_fail_connection_closed_early(peer: FakePeer) -> None:
-    peer.answer = lambda asked: hang_up(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
+    peer.respond = lambda request: hang_up(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
     with pytest.raises(UpstreamUnreachable) as caught:
         fetch_from(peer.name)
     assert caught.value.message == (
@@ -161,7 +161,7 @@ def test_fail_connection_closed_early(peer: FakePeer) -> None:
 def test_fail_wrong_content_length(peer: FakePeer) -> None:
     chunk = b"ffff\r\n" + b" " * 0xFFFF + b"\r\n"
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    peer.answer = lambda asked: hang_up(head + chunk * 3)
+    peer.respond = lambda request: hang_up(head + chunk * 3)
     with pytest.raises(HandshakeIncompatible) as caught:
         fetch_from(peer.name)
     assert caught.value.message == f"{peer.name} returned more than 64 KB."
@@ -169,7 +169,7 @@ def test_fail_wrong_content_length(peer: FakePeer) -> None:
 
 def test_fail_no_response(peer: FakePeer) -> None:
     done = threading.Event()
-    peer.answer = lambda asked: hang_up(b"" if done.wait(20) else b"late")
+    peer.respond = lambda request: hang_up(b"" if done.wait(20) else b"late")
     try:
         with pytest.raises(UpstreamUnreachable) as caught:
             fetch_from(peer.name, timeouts=IMPATIENT)
@@ -221,7 +221,7 @@ def test_fail_untrusted_certificate(peer: FakePeer, monkeypatch: pytest.MonkeyPa
     assert caught.value.message == (
         f"The certificate of {peer.name} is not signed by an authority that this host trusts."
     )
-    assert peer.asked == []
+    assert peer.requests == []
 
 
 def test_fail_certificate_has_expired(authority: Authority) -> None:
@@ -239,7 +239,7 @@ def test_fail_certificate_for_another_name(peer: FakePeer, monkeypatch: pytest.M
     assert caught.value.message == (
         f"The certificate of peer.example:{peer.port} is for another host name."
     )
-    assert peer.asked == []
+    assert peer.requests == []
 
 
 def test_success_resolves_once_and_connects_there(
@@ -247,10 +247,10 @@ def test_success_resolves_once_and_connects_there(
 ) -> None:
     name = f"peer.example:{plain_peer.port}"
     plain_peer.respond_with(build_document(name))
-    with fake_resolver(monkeypatch, "peer.example", "127.0.0.1") as asked:
+    with fake_resolver(monkeypatch, "peer.example", "127.0.0.1") as request:
         descriptor = fetch_from(name, plain_http=True)
-    assert (descriptor.public_key, asked) == (PUBLIC_KEY, ["peer.example"])
-    assert plain_peer.asked[0].headers["host"] == name
+    assert (descriptor.public_key, request) == (PUBLIC_KEY, ["peer.example"])
+    assert plain_peer.requests[0].headers["host"] == name
 
 
 def test_success_next_address_if_one_refuses(

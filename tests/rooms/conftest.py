@@ -9,10 +9,10 @@ from pytest_django import Settings
 @pytest.fixture
 def media_root(tmp_path: Path, settings: Settings) -> Path:
     """The directory of a media store for this test."""
-    folder = tmp_path / "media"
+    directory = tmp_path / "media"
     files = {
         "BACKEND": "scaiwave.media_storage.AtomicFileSystemStorage",
-        "OPTIONS": {"location": str(folder)},
+        "OPTIONS": {"location": str(directory)},
     }
     settings.STORAGES = {**settings.STORAGES, "default": files}
-    return folder
+    return directory

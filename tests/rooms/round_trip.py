@@ -16,8 +16,8 @@ from typing import Any
 
 Json = dict[str, Any]
 
-KEPT_OF_ROOM = ("name", "topic", "created_at", "visibility", "read_role_slugs", "is_public")
-KEPT_OF_EVENT = (
+COMPARED_ROOM_KEYS = ("name", "topic", "created_at", "visibility", "read_role_slugs", "is_public")
+COMPARED_EVENT_KEYS = (
     "event_type", "origin_ts", "created_at", "edited_at", "redacted_at", "event_uuid",
 )  # fmt: skip
 REFERENCE = {
@@ -81,9 +81,9 @@ class Comparison:
         self.first = first
         self.second = second
         self.target = target
-        self.kept = kept_events(first.events)
+        self.exported_events = select_exported_events(first.events)
         after = second.events
-        pairs = zip(self.kept, after, strict=False)
+        pairs = zip(self.exported_events, after, strict=False)
         self.new_ids = {old["id"]: new["id"] for old, new in pairs}
         by_hash = {media["sha256"]: media["media_id"] for media in second.manifest["media"]}
         self.new_media = {
@@ -107,7 +107,7 @@ class Comparison:
 
     def room(self) -> Iterator[str]:
         before, after = self.first.manifest["room"], self.second.manifest["room"]
-        expected = {key: before[key] for key in KEPT_OF_ROOM} | {
+        expected = {key: before[key] for key in COMPARED_ROOM_KEYS} | {
             "room_type": "public" if before["room_type"] == "public" else "group",
             "scope_kind": None,
             "state": "open",
@@ -127,7 +127,7 @@ class Comparison:
 
     def senders(self) -> Iterator[str]:
         senders = self.second.manifest["senders"]
-        expected = [self.target.importer_id] if self.kept else []
+        expected = [self.target.importer_id] if self.exported_events else []
         yield from self.differ("senders", expected, list(senders))
         keys = {tuple(sender) for sender in self.first.manifest["senders"].values()}
         for sender in senders.values():
@@ -138,20 +138,20 @@ class Comparison:
 
     def events(self) -> Iterator[str]:
         after = self.second.events
-        yield from self.differ("number of events", len(self.kept), len(after))
+        yield from self.differ("number of events", len(self.exported_events), len(after))
         if len(set(self.new_ids.values()) - {event["id"] for event in self.first.events}) != len(
-            self.kept
+            self.exported_events
         ):
             yield "ids of events: some are old, or not unique"
         positions = [event["stream_position"] for event in after]
         if positions and positions != list(range(positions[0], positions[0] + len(after))):
             yield "positions of events: not one after the other"
-        for number, (old, new) in enumerate(zip(self.kept, after, strict=False)):
+        for number, (old, new) in enumerate(zip(self.exported_events, after, strict=False)):
             yield from self.differ(f"events[{number}]", self.rewritten(old, new), new)
 
     def rewritten(self, old: Json, new: Json) -> Json:
         """What the old event should have become; id and position are the new one's."""
-        event = {key: old[key] for key in KEPT_OF_EVENT if key in old} | {
+        event = {key: old[key] for key in COMPARED_EVENT_KEYS if key in old} | {
             "id": new["id"],
             "stream_position": new["stream_position"],
             "sender_id": self.target.importer_id,
@@ -162,8 +162,8 @@ class Comparison:
             event["original_content"] = self.followed(old, "original_content", new)
         if SENDER not in old["content"]:
             sender = self.first.manifest["senders"][old["sender_id"]]
-            told = {key: sender[key] for key in ("display_name", "avatar_url", "fqid")}
-            event["content"][SENDER] = told
+            imported_sender = {key: sender[key] for key in ("display_name", "avatar_url", "fqid")}
+            event["content"][SENDER] = imported_sender
         return event
 
     def followed(self, old: Json, place: str, new: Json) -> Json:
@@ -190,7 +190,7 @@ class Comparison:
         rows = self.first.manifest["media"]
         before = [media for media in rows if media["missing"] in {None, "infected"}]
         after = self.second.manifest["media"]
-        yield from self.differ("media", _kept_media(before), _kept_media(after))
+        yield from self.differ("media", _list_media(before), _list_media(after))
         ids = {media["media_id"] for media in after}
         if ids & self.new_media.keys():
             yield "ids of media: some are old"
@@ -202,7 +202,7 @@ class Comparison:
                 yield f"{name}: other bytes"
 
 
-def kept_events(events: list[Json]) -> list[Json]:
+def select_exported_events(events: list[Json]) -> list[Json]:
     """Without what an import strips: by its type, or because it is about something not there."""
     left = [event for event in events if not _is_stripped(event["event_type"])]
     while True:
@@ -224,10 +224,10 @@ def _needs_another(event: Json, ids: set[str]) -> bool:
     return target is not None and target not in ids
 
 
-def _kept_media(media: list[Json]) -> list[Json]:
+def _list_media(media: list[Json]) -> list[Json]:
     """In an order that has nothing to do with ids."""
-    kept = ({key: each[key] for key in each if key != "media_id"} for each in media)
-    return sorted(kept, key=lambda each: (each["sha256"], each["name"]))
+    rows = ({key: each[key] for key in each if key != "media_id"} for each in media)
+    return sorted(rows, key=lambda each: (each["sha256"], each["name"]))
 
 
 def _hashes(files: dict[str, bytes]) -> list[str]:

@@ -202,10 +202,10 @@ def test_fail_manifest_that_can_not_be_unpacked() -> None:
 
 @pytest.mark.parametrize("name", ["text", "ratio", "encrypted", "backslash", "duplicate names"])
 def test_fail_dangerous_archive(name: str) -> None:
-    hostile = {**ARCHIVES, **NAMES}[name]
-    with pytest.raises(hostile.error) as caught:
-        verify(hostile.build())
-    assert caught.value.message == hostile.message
+    malformed = {**ARCHIVES, **NAMES}[name]
+    with pytest.raises(malformed.error) as caught:
+        verify(malformed.build())
+    assert caught.value.message == malformed.message
     assert caught.value.fix == "Export the room again, and transfer the file unchanged."
 
 

@@ -20,10 +20,12 @@ from scaiwave.errors import (
     UpstreamUnreachable,
 )
 
-Told = tuple[int, dict[str, str]]
+StatusAndError = tuple[int, dict[str, str]]
 
 
-def told(error: Exception, request: HttpRequest | None = None) -> tuple[Told, HttpResponseBase]:
+def build_response(
+    error: Exception, request: HttpRequest | None = None
+) -> tuple[StatusAndError, HttpResponseBase]:
     """What a view that raises this answers."""
 
     @api_view("GET")
@@ -64,7 +66,7 @@ class Taken(ConflictError):
 def test_fail_errors_are_returned(
     error: Exception, status: int, code: str, challenge: str | None
 ) -> None:
-    found, response = told(error)
+    found, response = build_response(error)
     assert found == (status, {"code": code, "message": str(error)})
     assert response.get("WWW-Authenticate") == challenge
 
@@ -81,7 +83,7 @@ def test_fail_errors_are_returned(
 def test_fail_server_errors_are_only_logged(
     error: Exception, status: int, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found, _ = told(error)
+    found, _ = build_response(error)
     assert found == (status, {"code": code, "message": SERVER_ERROR_MESSAGE})
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert str(error) in caplog.text
@@ -91,7 +93,7 @@ def test_fail_server_errors_are_only_logged(
 @pytest.mark.parametrize("error", [RequestDataTooBig("Too much."), UnreadablePostError("Gone.")])
 def test_fail_request_that_can_not_be_read(error: Exception) -> None:
     message = f"The request can't be read: {error}"
-    assert told(error)[0] == (400, {"code": "SW_REQUEST_INVALID", "message": message})
+    assert build_response(error)[0] == (400, {"code": "SW_REQUEST_INVALID", "message": message})
 
 
 @pytest.mark.parametrize(

@@ -92,14 +92,14 @@ def unprivileged(home: Path) -> Iterator[int | None]:
     if os.geteuid() != 0:
         yield None
         return
-    nobody = 65534
-    for folder in (home, *home.parents):
-        if folder == Path(folder.anchor) or folder == Path(gettempdir()):
+    other_user = 65534
+    for directory in (home, *home.parents):
+        if directory == Path(directory.anchor) or directory == Path(gettempdir()):
             break
-        folder.chmod(0o755)
-    if not _can_run(nobody):
+        directory.chmod(0o755)
+    if not _can_run(other_user):
         pytest.skip("root has no other user here who can run this Python")
-    yield nobody
+    yield other_user
 
 
 def _can_run(user: int) -> bool:

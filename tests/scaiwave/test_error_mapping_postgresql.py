@@ -89,7 +89,7 @@ class TestServer:
         assert ended.err.endswith(MIGRATE)
 
     @pytest.mark.parametrize(
-        ("state", "code", "said"),
+        ("state", "code", "message"),
         [
             ("53100", 1, "has no space left on its disk. [SW_DISK_FULL]"),
             ("40P01", 1, "is busy with another transaction. [SW_DATABASE_BUSY]"),
@@ -98,13 +98,15 @@ class TestServer:
             ("57P01", 2, "can't be used: failed on purpose. [SW_DATABASE_UNREACHABLE]"),
         ],
     )
-    def test_fail_in_the_middle(self, state: str, code: int, said: str, postgres_url: str) -> None:
+    def test_fail_in_the_middle(
+        self, state: str, code: int, message: str, postgres_url: str
+    ) -> None:
         raising = f"DO $$ BEGIN RAISE 'failed on purpose' USING ERRCODE = '{state}'; END $$"
         ended = run_example(
             "admin", "create-tenant", "--sql", raising, SCAIWAVE_DB_URL=postgres_url
         )
         assert ended.code == code
-        assert said in ended.err
+        assert message in ended.err
         assert ended.err.count("\n") == 2
 
     def test_fail_server_ends_the_connection(self, postgres_url: str) -> None:

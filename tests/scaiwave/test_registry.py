@@ -10,7 +10,7 @@ def test_success_tenant_columns() -> None:
     before = dict(registry._tenant_columns)
     registry._tenant_columns.clear()
     try:
-        registry.register_tenant_columns("probe", lambda asked: dict.fromkeys(asked, 7))
+        registry.register_tenant_columns("probe", lambda tenant_ids: dict.fromkeys(tenant_ids, 7))
         assert registry.get_tenant_columns(ids) == {"probe": {ids[0]: 7, ids[1]: 7}}
     finally:
         registry._tenant_columns.clear()

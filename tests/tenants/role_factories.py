@@ -59,10 +59,10 @@ def make_super_admin_operator(person: Participant) -> Operator:
 def make_nested_groups(tenant: Tenant) -> tuple[Participant, Group]:
     """anna, in Backend in Engineering in All in Engineering, a circle; and All."""
     anna = make_person(tenant)
-    backend, engineering, everybody = (
+    backend, engineering, all_group = (
         make_group(tenant, name) for name in ("Backend", "Engineering", "All")
     )
     add_members(backend, anna)
-    add_members(engineering, backend, everybody)
-    add_members(everybody, engineering)
-    return anna, everybody
+    add_members(engineering, backend, all_group)
+    add_members(all_group, engineering)
+    return anna, all_group

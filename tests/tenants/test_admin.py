@@ -57,8 +57,8 @@ def test_success_status_filter_agrees_with_the_column(
     status: str, expected: set[str], acme: Tenant, client: Client
 ) -> None:
     assert find_local_ids(client, status=status) == expected
-    everybody = Participant.objects.all()
-    assert {each.local_id for each in everybody if each.status == status} == expected
+    people = Participant.objects.all()
+    assert {each.local_id for each in people if each.status == status} == expected
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_success_group_distinguishes_members_from_its_own_memberships(
     GroupMembership.objects.create(
         tenant=acme, group=outer, member_group=inner, **row_factories.TIMESTAMPS
     )
-    held = {label: link.count for label, link in links(client, outer).items()}
-    assert held["group memberships"] == 1
-    assert held["group memberships (member group)"] == 0
+    counts = {label: link.count for label, link in links(client, outer).items()}
+    assert counts["group memberships"] == 1
+    assert counts["group memberships (member group)"] == 0
 
 
 def test_success_tenants_show_columns_of_other_apps(client: Client) -> None:

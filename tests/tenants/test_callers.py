@@ -16,11 +16,11 @@ from tests.tenants.factories import NOW, READ_ONLY_OPERATOR, make_partner, make_
 pytestmark = pytest.mark.django_db
 
 
-def claims(**said: Any) -> Claims:
+def claims(**overrides: Any) -> Claims:
     silent: dict[str, Any] = dict.fromkeys(("name", "email", "client_id", "partner_id"), "")
     silent |= {"role": None, "roles": (), "scopes": frozenset(), "platform": False}
     given = {"subject": "usr_anna", "tenant_id": "tnt_acme", "expires_at": 0.0}
-    return Claims(**{**silent, **given, **said})
+    return Claims(**{**silent, **given, **overrides})
 
 
 def test_success_a_participant_sees_their_tenant_and_may_only_move_rooms() -> None:
@@ -35,7 +35,7 @@ def test_success_a_participant_sees_their_tenant_and_may_only_move_rooms() -> No
     assert (operator.origin, operator.subject) == ("203.0.113.7", "usr_anna")
     assert list(visible_tenants(operator)) == [acme]
     assert list(visible_partners(operator)) == []
-    assert [asked for asked in Permission if operator.has_permission(asked)] == [
+    assert [permission for permission in Permission if operator.has_permission(permission)] == [
         Permission.TRANSFER_ROOMS
     ]
 

@@ -43,7 +43,7 @@ create = partial(
 
 
 def never() -> str:
-    raise AssertionError("the password was asked for")
+    raise AssertionError("prompted for the password")
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_success_built_in_roles_always() -> None:
 
 def test_success_holders_are_active_and_counted_once() -> None:
     tenant = make_tenant()
-    anna, everybody = make_nested_groups(tenant)
+    anna, all_group = make_nested_groups(tenant)
     engineering = tenant.groups.get(name="Engineering")
     add_members(engineering, make_person(tenant, "berta"))
     add_members(engineering, make_person(tenant, "carl", suspended_by_hand_at=EARLIER))
@@ -43,13 +43,15 @@ def test_success_holders_are_active_and_counted_once() -> None:
     role = make_role(tenant)
     make_grant(role, anna)
     make_grant(role, make_person(tenant, "emil", absent_since=EARLIER))
-    make_grant(role, everybody)
+    make_grant(role, all_group)
     gone = make_group(tenant, "Gone", absent_since=EARLIER)
     add_members(gone, make_person(tenant, "finn"))
     make_grant(role, gone)
     row = next(list_roles(operator=HOST_OPERATOR, tenant="acme"))
     assert (row["slug"], row["participants"], row["groups"], row["holders"]) == ("editors", 2, 2, 2)
-    reached = {held.participant.pk for held in role_holders(role) if held.participant.is_active}
+    reached = {
+        grants.participant.pk for grants in role_holders(role) if grants.participant.is_active
+    }
     assert len(reached) == row["holders"]
 
 

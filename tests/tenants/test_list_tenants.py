@@ -37,15 +37,15 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def columns(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[Tenant, Any]]:
     """What upper applications tell, by column and tenant; nothing to begin with."""
-    told: dict[str, dict[Tenant, Any]] = {}
+    values: dict[str, dict[Tenant, Any]] = {}
     monkeypatch.setattr(registry, "_tenant_columns", {})
     for name in ("rooms", "storage_bytes"):
 
         def provide(ids: Any, name: str = name) -> dict[Any, Any]:
-            return {tenant.pk: value for tenant, value in told.get(name, {}).items()}
+            return {tenant.pk: value for tenant, value in values.get(name, {}).items()}
 
         registry.register_tenant_columns(name, provide)
-    return told
+    return values
 
 
 def slugs(operator: Operator = HOST_OPERATOR, **options: Any) -> list[str]:

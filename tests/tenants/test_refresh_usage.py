@@ -49,7 +49,7 @@ def refresh(rows: Sequence[Usage], **options: Any) -> RefreshUsageResult:
     return refresh_usage(**given)
 
 
-def kept() -> dict[str, int]:
+def read_totals() -> dict[str, int]:
     return dict(TokenUsage.objects.values_list("tenant__slug", "total_tokens"))
 
 
@@ -71,15 +71,15 @@ def test_success_stored_by_month_with_the_time() -> None:
 
 
 def test_success_asks_for_the_utc_month_to_date_once() -> None:
-    asked = []
+    periods = []
 
     def fetch(start: datetime, end: datetime) -> list[Usage]:
-        asked.append((start, end))
+        periods.append((start, end))
         return []
 
     late = datetime.fromisoformat("2026-12-01T00:30:00+02:00")
     refresh([], fetch=fetch, now=late)
-    assert asked == [(datetime(2026, 11, 1, tzinfo=UTC), late)]
+    assert periods == [(datetime(2026, 11, 1, tzinfo=UTC), late)]
 
 
 def test_success_repeated_updates_the_figures() -> None:
@@ -88,7 +88,7 @@ def test_success_repeated_updates_the_figures() -> None:
     refresh(usage(acme=10, globex=20))
     later = NOW + timedelta(hours=1)
     result = refresh(usage(acme=15), now=later)
-    assert kept() == {"acme": 15, "globex": 20}
+    assert read_totals() == {"acme": 15, "globex": 20}
     moments = dict(TokenUsage.objects.values_list("tenant__slug", "fetched_at"))
     assert moments == {"acme": later, "globex": NOW}
     assert (
@@ -100,7 +100,7 @@ def test_success_a_tenant_without_a_row_gets_none() -> None:
     make_tenant("acme")
     make_tenant("local", scaikey_tenant_id=None)
     result = refresh([])
-    assert kept() == {}
+    assert read_totals() == {}
     assert (result.updated, result.silent) == (0, 1)
 
 
@@ -166,7 +166,7 @@ def test_success_the_command_requests_scaigrid_once(grid: Sandbox) -> None:
     document = json.loads(run_command("refresh_usage", "--json"))
     month = document["usage"]["month"]
     total = build_usage_row(grid.seed, ids[0], month)["total_tokens"]
-    assert kept() == {"acme": total}
+    assert read_totals() == {"acme": total}
     assert (document["updated_tenants"], document["tenants_without_usage"]) == (1, 1)
     assert (document["usage"]["total_tokens"], document["changed"]) == (total, True)
     assert document["unknown_group_keys"] == sorted(ids[1:3])

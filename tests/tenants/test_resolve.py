@@ -132,15 +132,17 @@ def test_fail_within_another_tenant_says_so() -> None:
     acme, globex = make_tenant("acme"), make_tenant("globex")
     make_person(acme, "anna")
     make_group(acme, "Sales")
-    with pytest.raises(ParticipantNotFound) as nobody:
+    with pytest.raises(ParticipantNotFound) as no_participant:
         resolve_participant(HOST_OPERATOR, "anna@acme.example", tenant=globex)
-    assert nobody.value.message == "Participant not found in tenant globex: anna@acme.example."
+    assert (
+        no_participant.value.message == "Participant not found in tenant globex: anna@acme.example."
+    )
     with pytest.raises(GroupNotFound) as nothing:
         resolve_group(HOST_OPERATOR, "Sales", tenant=globex)
     assert nothing.value.message == "Group not found in tenant globex: Sales."
 
 
-def _told(resolve: Resolve, operator: Operator, name: str) -> tuple[str, ...]:
+def get_error_parts(resolve: Resolve, operator: Operator, name: str) -> tuple[str, ...]:
     with pytest.raises(ScaiWaveError) as caught:
         resolve(operator, name)
     error = caught.value
@@ -152,15 +154,17 @@ def test_fail_outside_the_scope_as_if_unknown() -> None:
     mine = make_tenant("mine", partner=ours)
     hidden = make_tenant("hidden", partner=theirs)
     person, group = make_person(hidden), make_group(hidden)
-    things: list[tuple[Resolve, object]] = [
+    cases: list[tuple[Resolve, object]] = [
         (resolve_partner, theirs.pk),
         (resolve_tenant, hidden.pk),
         (resolve_participant, person.pk),
         (resolve_group, group.pk),
     ]
     for operator in (make_partner_admin(ours), make_tenant_admin(mine)):
-        for resolve, key in things:
-            assert _told(resolve, operator, str(key)) == _told(resolve, operator, str(uuid.uuid4()))
+        for resolve, key in cases:
+            assert get_error_parts(resolve, operator, str(key)) == get_error_parts(
+                resolve, operator, str(uuid.uuid4())
+            )
 
 
 def test_success_within_the_scope() -> None:

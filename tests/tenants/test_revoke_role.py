@@ -57,10 +57,10 @@ def test_success_command() -> None:
 
 def test_success_remaining_grants_are_reported() -> None:
     tenant = make_tenant()
-    anna, everybody = make_nested_groups(tenant)
+    anna, all_group = make_nested_groups(tenant)
     role = make_role(tenant)
     make_grant(role, anna)
-    make_grant(role, everybody)
+    make_grant(role, all_group)
     still = "Anna still has role editors through Backend > Engineering > All, granted by root."
     for dry_run in (True, False):
         result = revoke(anna, dry_run=dry_run)

@@ -71,10 +71,10 @@ def test_fail_operators_cannot_elevate_themselves() -> None:
 
 def test_fail_operators_cannot_elevate_themselves_through_a_group() -> None:
     tenant = make_tenant()
-    anna, everybody = make_nested_groups(tenant)
+    anna, all_group = make_nested_groups(tenant)
     make_role(tenant)
     with pytest.raises(SelfElevation) as caught:
-        grant(everybody, operator=make_super_admin_operator(anna))
+        grant(all_group, operator=make_super_admin_operator(anna))
     assert caught.value.message == "You can't grant a role to yourself: sue is in group All."
     assert grant(make_group(tenant, "Others"), operator=make_super_admin_operator(anna)).changed
 
@@ -82,20 +82,20 @@ def test_fail_operators_cannot_elevate_themselves_through_a_group() -> None:
 def test_fail_operators_cannot_elevate_themselves_through_a_deactivated_group() -> None:
     """As a sync leaves a group between two others: gone, with the edge of the one above it."""
     tenant = make_tenant()
-    anna, everybody = make_nested_groups(tenant)
+    anna, all_group = make_nested_groups(tenant)
     make_role(tenant)
     Group.objects.filter(name="Engineering").update(absent_since=EARLIER)
     GroupMembership.objects.filter(member_group__name="Engineering").update(absent_since=EARLIER)
     with pytest.raises(SelfElevation):
-        grant(everybody, operator=make_super_admin_operator(anna))
+        grant(all_group, operator=make_super_admin_operator(anna))
 
 
 def test_success_a_group_that_the_operator_has_left() -> None:
     tenant = make_tenant()
-    anna, everybody = make_nested_groups(tenant)
+    anna, all_group = make_nested_groups(tenant)
     make_role(tenant)
     GroupMembership.objects.filter(member_participant=anna).update(absent_since=EARLIER)
-    assert grant(everybody, operator=make_super_admin_operator(anna)).changed
+    assert grant(all_group, operator=make_super_admin_operator(anna)).changed
 
 
 def test_fail_operators_cannot_grant_themselves_their_scaikey_roles() -> None:
@@ -149,19 +149,19 @@ def test_success_another_super_admin_in_another_tenant() -> None:
 
 def test_fail_the_last_super_admins_of_a_group() -> None:
     tenant = make_tenant()
-    anna, everybody = make_nested_groups(tenant)
-    grant(everybody, "super_admin")
+    anna, all_group = make_nested_groups(tenant)
+    grant(all_group, "super_admin")
     with pytest.raises(LastSuperAdmin):
-        revoke(everybody, "super_admin")
+        revoke(all_group, "super_admin")
     grant(anna, "super_admin")
-    assert revoke(everybody, "super_admin").changed
+    assert revoke(all_group, "super_admin").changed
 
 
 def test_success_the_same_person_through_another_grant() -> None:
     tenant = make_tenant()
-    anna, everybody = make_nested_groups(tenant)
+    anna, all_group = make_nested_groups(tenant)
     grant(anna, "super_admin")
-    grant(everybody, "super_admin")
+    grant(all_group, "super_admin")
     assert revoke(anna, "super_admin").sentences == [
         "Role super_admin revoked from Anna (@anna.acme:localhost).",
         "Anna still has role super_admin through Backend > Engineering > All, granted by root.",

@@ -36,16 +36,16 @@ def configured(sandbox: Sandbox, **changes: str) -> Configuration:
 
 
 def smoke(config: Configuration, **wish: Any) -> SmokeTest:
-    told: list[SmokeTestStep] = []
+    reported: list[SmokeTestStep] = []
     result = smoke_test(
         operator=HOST_OPERATOR,
         config=config,
         options=SmokeTestOptions(**wish),
         now=NOW,
-        report=told.append,
+        report=reported.append,
         clock=lambda: 0.0,
     )
-    assert told == result.steps
+    assert reported == result.steps
     return result
 
 

@@ -88,12 +88,12 @@ def test_success_only_people_sign_in() -> None:
 def make_nested_participant(tenant: Tenant) -> Participant:
     """anna in Backend in Engineering in All in Engineering, a circle."""
     anna = make_person(tenant)
-    backend, engineering, everybody = (
+    backend, engineering, all_group = (
         make_group(tenant, name) for name in ("Backend", "Engineering", "All")
     )
     add_members(backend, anna)
-    add_members(engineering, backend, everybody)
-    add_members(everybody, engineering)
+    add_members(engineering, backend, all_group)
+    add_members(all_group, engineering)
     gone, left = make_group(tenant, "Gone", absent_since=EARLIER), make_group(tenant, "Left")
     add_members(gone, anna)
     add_members(left, anna, absent_since=EARLIER)
@@ -118,12 +118,12 @@ def test_success_roles_direct_and_through_groups() -> None:
         for slug in slugs
     ]
     common = {"tenant": tenant, "granted_by": "root", "created_at": EARLIER}
-    everybody = tenant.groups.get(name="All")
+    all_group = tenant.groups.get(name="All")
     RoleGrant.objects.create(role=roles[0], participant=anna, **common)
-    RoleGrant.objects.create(role=roles[1], group=everybody, source="scaikey", **common)
+    RoleGrant.objects.create(role=roles[1], group=all_group, source="scaikey", **common)
     RoleGrant.objects.create(role=roles[2], participant=make_person(tenant, "berta"), **common)
-    held = [(row["slug"], row["group"], row["source"]) for row in show(anna)["roles"]]
-    assert held == [("auditor", None, "manual"), ("developer", "All", "scaikey")]
+    grants = [(row["slug"], row["group"], row["source"]) for row in show(anna)["roles"]]
+    assert grants == [("auditor", None, "manual"), ("developer", "All", "scaikey")]
     assert run_command("show_participant", str(anna.pk)).endswith(
         "Roles\n"
         "Role       How                                  Source   Granted by\n"

@@ -27,9 +27,9 @@ def show(name: str, *options: str) -> str:
 
 def test_success_holders_of_a_role_and_their_paths() -> None:
     tenant = make_tenant()
-    anna, everybody = make_nested_groups(tenant)
+    anna, all_group = make_nested_groups(tenant)
     role = make_role(tenant)
-    make_grant(role, everybody, source="scaikey", granted_by="ScaiKey")
+    make_grant(role, all_group, source="scaikey", granted_by="ScaiKey")
     make_grant(role, anna)
     make_grant(role, make_person(tenant, "berta", suspended_by_hand_at=EARLIER))
     assert show("editors") == (
@@ -56,9 +56,9 @@ def test_success_holders_of_a_role_and_their_paths() -> None:
 
 def test_success_the_shortest_of_several_paths() -> None:
     tenant = make_tenant()
-    anna, everybody = make_nested_groups(tenant)
+    anna, all_group = make_nested_groups(tenant)
     add_members(tenant.groups.get(name="Engineering"), anna)
-    make_grant(make_role(tenant), everybody)
+    make_grant(make_role(tenant), all_group)
     role = show_role(operator=HOST_OPERATOR, name="editors", tenant="acme")["role"]
     assert [row["path"] for row in role["holders"]] == [["Engineering", "All"]]
     found = show_role(operator=HOST_OPERATOR, name=str(anna.pk), tenant="acme")["participant"]
@@ -67,9 +67,9 @@ def test_success_the_shortest_of_several_paths() -> None:
 
 def test_success_roles_of_a_participant_and_their_paths() -> None:
     tenant = make_tenant()
-    anna, everybody = make_nested_groups(tenant)
+    anna, all_group = make_nested_groups(tenant)
     make_grant(make_role(tenant, "auditors"), anna, source="scaikey", granted_by="ScaiKey")
-    make_grant(make_role(tenant), everybody)
+    make_grant(make_role(tenant), all_group)
     make_grant(make_role(tenant, "others"), make_group(tenant, "Others"))
     assert show("anna@acme.example") == (
         "Name    Anna\n"
@@ -90,9 +90,9 @@ def test_success_roles_of_a_participant_and_their_paths() -> None:
 
 def test_success_deactivated_rows_give_no_roles() -> None:
     tenant = make_tenant()
-    anna, everybody = make_nested_groups(tenant)
+    anna, all_group = make_nested_groups(tenant)
     role = make_role(tenant)
-    make_grant(role, everybody)
+    make_grant(role, all_group)
     tenant.groups.filter(name="Engineering").update(absent_since=EARLIER)
     assert "No one holds this role.\n" in show("editors")
     assert "This participant holds no roles.\n" in show(str(anna.pk))

@@ -22,10 +22,10 @@ def test_success_filters_agree_with_the_model() -> None:
             absent_since=absent,
             suspended_by_hand_at=by_hand,
         )
-    everybody = list(Participant.objects.all())
+    people = list(Participant.objects.all())
     for status in STATUSES:
-        expected = {person for person in everybody if status in {person.status, "all"}}
+        expected = {person for person in people if status in {person.status, "all"}}
         if status == "inactive":
-            expected = {person for person in everybody if not person.is_active}
+            expected = {person for person in people if not person.is_active}
         assert set(Participant.objects.filter(status_q(status))) == expected
         assert expected

@@ -34,8 +34,8 @@ from tests.tenants.role_factories import grant, make_grant, make_nested_groups, 
 
 pytestmark = pytest.mark.django_db
 
-NOBODY_ACTIVE = "No active super_admin would remain."
-NOBODY_SIGNS_IN = "No super_admin who can sign in would remain."
+NO_ACTIVE_SUPER_ADMIN = "No active super_admin would remain."
+NO_SUPER_ADMIN_CAN_SIGN_IN = "No super_admin who can sign in would remain."
 ELSEWHERE = (
     "Grant it to a person of another tenant first: `scaiwave role grant super_admin --tenant "
     "<slug> --to <who>`."
@@ -75,11 +75,13 @@ def super_admin_in(slug: str, **fields: Any) -> Participant:
     return person
 
 
-def asked(question: str) -> None:
-    pytest.fail("it was asked before it was refused")
+def fail_if_prompted(question: str) -> None:
+    pytest.fail("prompted before the refusal")
 
 
-@pytest.mark.parametrize(("act", "message"), [(suspend, NOBODY_ACTIVE), (unlink, NOBODY_SIGNS_IN)])
+@pytest.mark.parametrize(
+    ("act", "message"), [(suspend, NO_ACTIVE_SUPER_ADMIN), (unlink, NO_SUPER_ADMIN_CAN_SIGN_IN)]
+)
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_fail_the_tenant_of_the_last_super_admin(
     act: Callable[..., None], message: str, dry_run: bool
@@ -87,7 +89,7 @@ def test_fail_the_tenant_of_the_last_super_admin(
     last = super_admin_in("acme")
     super_admin_in("globex", suspended_by_hand_at=EARLIER)
     with pytest.raises(LastSuperAdmin) as caught:
-        act(last.tenant, confirm=asked, dry_run=dry_run)
+        act(last.tenant, confirm=fail_if_prompted, dry_run=dry_run)
     assert (caught.value.message, caught.value.fix) == (message, ELSEWHERE)
     last.tenant.refresh_from_db()
     assert (last.tenant.is_active, last.tenant.scaikey_tenant_id) == (True, "tnt_acme")
@@ -133,7 +135,7 @@ def test_success_a_tenant_that_cannot_sign_in_may_be_unlinked() -> None:
     unlink(person.tenant)
     with pytest.raises(LastSuperAdmin) as caught:
         suspend(person.tenant)
-    assert caught.value.message == NOBODY_ACTIVE
+    assert caught.value.message == NO_ACTIVE_SUPER_ADMIN
 
 
 def test_fail_revoked_from_the_last_super_admin_who_can_sign_in() -> None:
@@ -141,7 +143,7 @@ def test_fail_revoked_from_the_last_super_admin_who_can_sign_in() -> None:
     local = super_admin_in("globex", scaikey_tenant_id=None)
     with pytest.raises(LastSuperAdmin) as caught:
         revoke(anna, "super_admin")
-    assert caught.value.message == NOBODY_SIGNS_IN
+    assert caught.value.message == NO_SUPER_ADMIN_CAN_SIGN_IN
     assert revoke(local, "super_admin", tenant="globex").changed
 
 

@@ -86,9 +86,9 @@ def test_success_also_one_that_is_inactive_or_not_a_person(fields: dict[str, Any
 
 def test_success_again_does_not_ask_and_changes_nothing() -> None:
     make_person(make_tenant(), suspended_by_hand_at=EARLIER)
-    asked: list[str] = []
-    assert not suspend(confirm=asked.append).changed
-    assert asked == []
+    questions: list[str] = []
+    assert not suspend(confirm=questions.append).changed
+    assert questions == []
     assert Participant.objects.get().suspended_by_hand_at == EARLIER
     assert not AuditEntry.objects.exists()
 

@@ -59,9 +59,9 @@ def test_success_question_counts_the_people_who_can_sign_in(people: int, blocked
         make_person(tenant, f"person-{number}")
     make_person(tenant, "left", absent_since=NOW)
     make_person(make_tenant("other"), "elsewhere")
-    asked: list[str] = []
-    suspend(confirm=asked.append)
-    assert asked == [QUESTION.replace("0 people", blocked)]
+    questions: list[str] = []
+    suspend(confirm=questions.append)
+    assert questions == [QUESTION.replace("0 people", blocked)]
 
 
 def test_success_tenant_that_is_suspended_in_scaikey() -> None:
@@ -71,9 +71,9 @@ def test_success_tenant_that_is_suspended_in_scaikey() -> None:
 
 def test_success_repeated_changes_nothing_without_a_prompt() -> None:
     make_tenant(suspended_by_hand_at=EARLIER)
-    asked: list[str] = []
-    assert not suspend(confirm=asked.append).changed
-    assert asked == []
+    questions: list[str] = []
+    assert not suspend(confirm=questions.append).changed
+    assert questions == []
     assert Tenant.objects.get().suspended_by_hand_at == EARLIER
     assert not AuditEntry.objects.exists()
 

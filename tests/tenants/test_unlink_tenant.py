@@ -61,10 +61,10 @@ def test_success_manual_suspension_stays() -> None:
 
 def test_success_repeated_changes_nothing_without_a_prompt() -> None:
     make_tenant()
-    asked: list[str] = []
-    assert unlink(confirm=asked.append).changed
-    assert not unlink(confirm=asked.append).changed
-    assert asked == [QUESTION]
+    questions: list[str] = []
+    assert unlink(confirm=questions.append).changed
+    assert not unlink(confirm=questions.append).changed
+    assert questions == [QUESTION]
     assert AuditEntry.objects.count() == 1
 
 
@@ -73,16 +73,16 @@ def test_success_question_counts_the_people_who_can_sign_in() -> None:
     for number in range(3):
         make_person(tenant, f"person-{number}")
     make_person(tenant, "left", absent_since=NOW)
-    asked: list[str] = []
-    unlink(confirm=asked.append)
-    assert asked == [QUESTION.replace("0 people", "all 3 people")]
+    questions: list[str] = []
+    unlink(confirm=questions.append)
+    assert questions == [QUESTION.replace("0 people", "all 3 people")]
 
 
 def test_success_reports_that_the_tenant_becomes_active() -> None:
     make_tenant(scaikey_status="SUSPENDED")
-    asked: list[str] = []
-    unlink(confirm=asked.append)
-    assert " The tenant is suspended in ScaiKey; it becomes active again." in asked[0]
+    questions: list[str] = []
+    unlink(confirm=questions.append)
+    assert " The tenant is suspended in ScaiKey; it becomes active again." in questions[0]
 
 
 def test_success_command() -> None:

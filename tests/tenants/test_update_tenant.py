@@ -87,7 +87,7 @@ def test_success_audited_with_old_and_new() -> None:
 
 def test_success_nothing_to_change() -> None:
     before = make_local(max_rooms=3, features={"a": 1}, partner=make_partner())
-    wanted = TenantUpdate(
+    requested = TenantUpdate(
         limits={"max_rooms": 3},
         features=[("a", 1)],
         remove_features=["b.c"],
@@ -95,7 +95,7 @@ def test_success_nothing_to_change() -> None:
         slug="acme",
         partner="northwind",
     )
-    result = update(wanted)
+    result = update(requested)
     assert result.lines == ["Tenant acme already has these values; nothing changed."]
     assert result.document()["changed"] is False
     assert not AuditEntry.objects.exists()
@@ -127,8 +127,8 @@ def test_success_local_tenant_is_renamed() -> None:
 
 def test_success_dry_run_reports_the_same_and_writes_nothing() -> None:
     make_local()
-    wanted = TenantUpdate(name="Lab", limits={"max_rooms": 0})
-    result = update(wanted, dry_run=True)
+    requested = TenantUpdate(name="Lab", limits={"max_rooms": 0})
+    result = update(requested, dry_run=True)
     assert result.lines == [
         "Would change tenant acme:",
         "  name       Acme → Lab",
@@ -147,10 +147,12 @@ def test_success_limit_below_the_usage_is_a_warning() -> None:
     for name in ("Lobby", "Kitchen"):
         row_factories.make_room(place, creator, name)
     row_factories.make_media(tenant, size=3 * 1024 * 1024)
-    wanted = make_limits(max_participants=3, max_rooms=1, max_storage_mb=2, max_ai_tokens_month=0)
+    requested = make_limits(
+        max_participants=3, max_rooms=1, max_storage_mb=2, max_ai_tokens_month=0
+    )
     assert (
-        update(wanted, dry_run=True).warnings
-        == update(wanted).warnings
+        update(requested, dry_run=True).warnings
+        == update(requested).warnings
         == [
             "Tenant acme exceeds the new limit for active participants: 4 in use, 3 allowed. "
             "Nothing is deleted.",
@@ -209,20 +211,20 @@ def test_fail_no_option() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "kept"),
+    ("requested", "managed"),
     [
         (TenantUpdate(name="Lab"), "name"),
         (TenantUpdate(name="Lab", slug="lab", limits={"max_rooms": 3}), "name and slug"),
         (TenantUpdate(partner="northwind"), "partner"),
     ],
 )
-def test_fail_field_is_managed_by_scaikey(wanted: TenantUpdate, kept: str) -> None:
+def test_fail_field_is_managed_by_scaikey(requested: TenantUpdate, managed: str) -> None:
     make_tenant()
     make_partner()
     for dry_run in (True, False):
         with pytest.raises(ManagedByScaiKey) as caught:
-            update(wanted, dry_run=dry_run)
-        assert caught.value.message == f"ScaiKey manages the {kept} of tenant acme (tnt_acme)."
+            update(requested, dry_run=dry_run)
+        assert caught.value.message == f"ScaiKey manages the {managed} of tenant acme (tnt_acme)."
         assert caught.value.fix == "Change it in ScaiKey, then run `scaiwave sync`."
     assert (Tenant.objects.get().max_rooms, Tenant.objects.get().name) == (None, "Acme")
 
@@ -240,27 +242,27 @@ def test_fail_slug_is_taken() -> None:
 
 def test_fail_invalid_values() -> None:
     make_local()
-    for wanted, error in (
+    for requested, error in (
         (TenantUpdate(name=" "), InvalidName),
         (TenantUpdate(slug="A"), InvalidSlug),
         (TenantUpdate(partner="unknown"), PartnerNotFound),
     ):
         with pytest.raises(error):
-            update(wanted)
+            update(requested)
 
 
 def test_fail_outside_the_scope_or_not_allowed() -> None:
     own = make_partner("own")
     tenant = make_local(partner=own)
-    wanted = make_limits(max_rooms=1)
+    requested = make_limits(max_rooms=1)
     with pytest.raises(TenantNotFound):
-        update(wanted, operator=make_partner_admin(make_partner()))
+        update(requested, operator=make_partner_admin(make_partner()))
     for operator in (READ_ONLY_OPERATOR, make_tenant_admin(tenant)):
         with pytest.raises(InsufficientPermission):
-            update(wanted, operator=operator)
+            update(requested, operator=operator)
     with pytest.raises(PartnerNotFound):
         update(TenantUpdate(partner="northwind"), operator=make_partner_admin(own))
     with pytest.raises(InsufficientPermission):
         update(TenantUpdate(no_partner=True), operator=make_partner_admin(own))
     assert not AuditEntry.objects.exists()
-    assert update(wanted, operator=make_partner_admin(own)).changes
+    assert update(requested, operator=make_partner_admin(own)).changes

@@ -55,10 +55,10 @@ def add_zip64_records(raw: bytes, **changes: int) -> bytes:
     """The archive with ZIP64 records before its end; the changes are what they lie about."""
     end = raw[-22:]
     _, _, _, _, count, size, offset, _ = struct.unpack("<4s4H2LH", end)
-    said = {"count": count, "size": size, "offset": offset, **changes}
+    fields = {"count": count, "size": size, "offset": offset, **changes}
     record = struct.pack(
-        "<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, said["count"], said["count"], said["size"],
-        said["offset"],
+        "<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, fields["count"], fields["count"], fields["size"],
+        fields["offset"],
     )  # fmt: skip
     locator = struct.pack("<4sLQL", b"PK\6\7", 0, len(raw) - 22, 1)
     return raw[:-22] + record + locator + end

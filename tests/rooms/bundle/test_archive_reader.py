@@ -43,10 +43,10 @@ class Pipe(io.RawIOBase):
 
 @pytest.mark.parametrize("name", [*ARCHIVES, *NAMES])
 def test_fail_malformed_archive(name: str) -> None:
-    hostile = {**ARCHIVES, **NAMES}[name]
+    malformed = {**ARCHIVES, **NAMES}[name]
     with pytest.raises(BundleError) as caught:
-        validate(hostile.build())
-    assert (type(caught.value), caught.value.message) == (hostile.error, hostile.message)
+        validate(malformed.build())
+    assert (type(caught.value), caught.value.message) == (malformed.error, malformed.message)
 
 
 def test_fail_larger_than_the_limit() -> None:

@@ -91,11 +91,11 @@ def test_success_missing_media(reason: str) -> None:
 
 def test_fail_wrong_hash() -> None:
     raw = make_bundle(DOCUMENT, ATTACHED)
-    lie = make_zip(
+    changed = make_zip(
         make_part("manifest.json", encode_manifest(DOCUMENT)),
         make_part(NAME, PHOTO.replace(b"b", b"B")),
     )
-    assert validate_and_fail(lie) == (
+    assert validate_and_fail(changed) == (
         BundleDamaged,
         f"Entry {NAME} does not have the hash in its name.",
         NAME,
@@ -207,8 +207,8 @@ SIGNATURES: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_fail_signature_that_disagrees(name: str) -> None:
     changes, message = SIGNATURES[name]
-    error, said, _ = validate_and_fail(make_signed_bundle(**changes))
-    assert (error, said) == (BundleDamaged, message)
+    error, reported, _ = validate_and_fail(make_signed_bundle(**changes))
+    assert (error, reported) == (BundleDamaged, message)
 
 
 def test_fail_signature_of_the_next_version() -> None:

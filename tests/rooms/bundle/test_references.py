@@ -133,11 +133,11 @@ def test_success_reader_that_stops_early_gets_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An import that is interrupted lets go of the bundle before it lets go of its events."""
-    said: list[object] = []
-    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    errors: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", errors.append)
     found = validate(raw(*[make_reply(number, to=99) for number in range(1, 9)], window=WINDOW))
     events = found.iter_events()
     next(events)
     found.close()
     del events
-    assert said == []
+    assert errors == []

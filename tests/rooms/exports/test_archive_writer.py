@@ -58,8 +58,8 @@ def as_it_comes(file: BytesIO) -> Iterator[tuple[str, bytes]]:
     """What Java's ZipInputStream does, and others that can't wait for the directory: sizes behind
     the data are taken for 32 bits where what was unpacked is not larger."""
     while (header := file.read(30)).startswith(b"PK\3\4"):
-        *said, length, extra = struct.unpack("<6x2H8x2L2H", header)
-        assert (said, extra) == ([0x0808, 8, 0, 0], 0)
+        *header_fields, length, extra = struct.unpack("<6x2H8x2L2H", header)
+        assert (header_fields, extra) == ([0x0808, 8, 0, 0], 0)
         name, rest = file.read(length).decode(), file.read()
         inflater = zlib.decompressobj(-15)
         content, behind = inflater.decompress(rest), inflater.unused_data

@@ -60,9 +60,9 @@ def test_success_to_a_file(tmp_path: Path) -> None:
         "key_id": None,
         "file": str(target),
     }
-    told = run_scaiwave(*EXPORT, "--output", str(target))
-    assert told.out.startswith("Exported room 'Lobby': ")
-    assert (told.code, told.err) == (0, "")
+    exported = run_scaiwave(*EXPORT, "--output", str(target))
+    assert exported.out.startswith("Exported room 'Lobby': ")
+    assert (exported.code, exported.err) == (0, "")
 
 
 @pytest.mark.usefixtures("server")

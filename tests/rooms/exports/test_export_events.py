@@ -162,14 +162,14 @@ def test_success_foreign_senders() -> None:
         avatar_url="https://far.example/f.png",
     )
     irc = row_factories.make_participant(room.tenant, "irc", participant_type="bridge")
-    told = {"display_name": "Earlier", "avatar_url": "", "fqid": "@earlier:x"}
+    sender = {"display_name": "Earlier", "avatar_url": "", "fqid": "@earlier:x"}
     row_factories.make_event(room, 1)
     row_factories.make_event(room, 2, sender=fred, content={"body": "hi"})
     row_factories.make_event(room, 3, sender=irc, content={})
     row_factories.make_event(
-        room, 4, sender=fred, content={"_imported_sender": told, "body": "kept"}
+        room, 4, sender=fred, content={"_imported_sender": sender, "body": "kept"}
     )
-    row_factories.make_event(room, 5, content={"_imported_sender": told})
+    row_factories.make_event(room, 5, content={"_imported_sender": sender})
     bundle = export_bundle(room)
     assert [event["content"] for event in bundle.events[1:]] == [
         {
@@ -187,8 +187,8 @@ def test_success_foreign_senders() -> None:
                 "fqid": "@irc.acme:localhost",
             }
         },
-        {"_imported_sender": told, "body": "kept"},
-        {"_imported_sender": told},
+        {"_imported_sender": sender, "body": "kept"},
+        {"_imported_sender": sender},
     ]
     assert "_imported_sender" not in bundle.events[0]["content"]
     senders = bundle.manifest["senders"]

@@ -200,6 +200,6 @@ def test_success_closed_early_leaves_the_connection_as_it_was() -> None:
 def test_success_result_sentences() -> None:
     room = make_room(name="Lobby")
     row_factories.make_event(room, 1)
-    told = list(export_bundle(room).result.sentences())
-    assert told[0].startswith("Exported room 'Lobby': 1 event from 1 sender, 0 attachments, ")
-    assert told[1:] == ["Not signed: this server has no signing key."]
+    sentences = list(export_bundle(room).result.sentences())
+    assert sentences[0].startswith("Exported room 'Lobby': 1 event from 1 sender, 0 attachments, ")
+    assert sentences[1:] == ["Not signed: this server has no signing key."]

@@ -84,18 +84,18 @@ def test_success_each_into_its_file(tenant: Tenant, directory: Path) -> None:
 
 
 def test_success_repeated_keeps_existing_files(tenant: Tenant, directory: Path) -> None:
-    kept, missing, cut, other = (make_room(tenant) for _ in range(4))
-    attach_media(kept, b"bytes", "a.png", "b.png")
+    existing, missing, cut, other = (make_room(tenant) for _ in range(4))
+    attach_media(existing, b"bytes", "a.png", "b.png")
     export_all(directory)
-    before = (directory / f"{kept.pk}.zip").stat().st_ino
+    before = (directory / f"{existing.pk}.zip").stat().st_ino
     (directory / f"{missing.pk}.zip").unlink()
     path = directory / f"{cut.pk}.zip"
     path.write_bytes(path.read_bytes()[:-30])
-    (directory / f"{other.pk}.zip").write_bytes((directory / f"{kept.pk}.zip").read_bytes())
+    (directory / f"{other.pk}.zip").write_bytes((directory / f"{existing.pk}.zip").read_bytes())
     exported = export_all(directory)
     assert outcomes(exported) == ["kept", "exported", "exported", "exported"]
     assert exported.sentence == "4 rooms: 3 exported, 1 kept."
-    assert (directory / f"{kept.pk}.zip").stat().st_ino == before
+    assert (directory / f"{existing.pk}.zip").stat().st_ino == before
     assert outcomes(export_all(directory)) == ["kept"] * 4
     assert AuditEntry.objects.count() == 7
 

@@ -67,11 +67,11 @@ class ImportEnvironment(RawDatabase):
 
     def wait_for_intent(self, process: subprocess.Popen[str], *, files: int = 0) -> None:
         """Wait until the import has announced its files and stored this many, or has ended."""
-        folder = self.home / "media" / "tenant"
+        directory = self.home / "media" / "tenant"
         wait_for(
             lambda: (
                 process.poll() is not None
-                or (self.count("import_intents") and sum(1 for _ in folder.glob("*/*")) >= files)
+                or (self.count("import_intents") and sum(1 for _ in directory.glob("*/*")) >= files)
             )
         )
 

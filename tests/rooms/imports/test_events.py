@@ -18,7 +18,7 @@ from tests.rooms.imports.bundle_factories import make_event
 from tests.rooms.imports.factories import make_home
 from tests.scaiwave import row_factories
 
-SAID = "_imported_sender"
+IMPORTED_SENDER = "_imported_sender"
 # What no bundle may hold is left out: U+0000 and halves of surrogate pairs.
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 values = st.recursive(
@@ -26,7 +26,9 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
-contents = st.dictionaries(texts, values, max_size=4).map(lambda content: {**content, SAID: None})
+contents = st.dictionaries(texts, values, max_size=4).map(
+    lambda content: {**content, IMPORTED_SENDER: None}
+)
 pytestmark = pytest.mark.django_db
 
 
@@ -38,14 +40,14 @@ def room() -> Room:
 
 def write(room: Room, events: list[dict[str, Any]], first: int = 1) -> list[tuple[int, int | None]]:
     """Return the calls of the progress callback."""
-    told: list[tuple[int, int | None]] = []
+    reported: list[tuple[int, int | None]] = []
     write_events(
         (BundleEvent(**one) for one in events),
         EventDestination(room, first, EventRewriter(IdMapper(room.pk), senders={}, media_ids={})),
         total=len(events),
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: reported.append((done, total)),
     )
-    return told
+    return reported
 
 
 @given(st.lists(st.tuples(contents, st.none() | contents, texts.filter(bool)), max_size=5))
@@ -59,19 +61,19 @@ def test_success_any_content(
         for number, (content, original, kind) in enumerate(given, 1)
     ]
     write(room, events)
-    kept = room.events.order_by("stream_position")
-    assert list(kept.values_list("content", "original_content", "event_type")) == given
+    stored = room.events.order_by("stream_position")
+    assert list(stored.values_list("content", "original_content", "event_type")) == given
 
 
 def test_success_progress(room: Room) -> None:
-    events = [make_event(number, content={SAID: None}) for number in range(1, 2502)]
-    told = write(room, events)
-    assert told == [(0, 2501), (1000, 2501), (2000, 2501), (2501, 2501)]
+    events = [make_event(number, content={IMPORTED_SENDER: None}) for number in range(1, 2502)]
+    reported = write(room, events)
+    assert reported == [(0, 2501), (1000, 2501), (2000, 2501), (2501, 2501)]
 
 
 def test_fail_position_is_taken(room: Room) -> None:
     row_factories.make_event(room, 12)
-    events = [make_event(number, content={SAID: None}) for number in range(1, 6)]
+    events = [make_event(number, content={IMPORTED_SENDER: None}) for number in range(1, 6)]
     with pytest.raises(DatabaseBusy) as caught, transaction.atomic():
         write(room, events, first=10)
     assert caught.value.message == (

@@ -114,8 +114,8 @@ def test_success_the_added_sender_is_short() -> None:
     )
     senders = cast(Any, {SENDER: SimpleNamespace(**long)})
     EventRewriter(IdMapper(ROOM), senders=senders, media_ids={}).rewrite(cast(Any, event))
-    said = event.content[IMPORTED_SENDER]
-    assert {key: len(value) for key, value in said.items()} == {
+    sender = event.content[IMPORTED_SENDER]
+    assert {key: len(value) for key, value in sender.items()} == {
         "display_name": 300,
         "avatar_url": 0,
         "fqid": 512,

@@ -180,8 +180,8 @@ def test_success_stripped_and_cut(home: ImportTargetRows) -> None:
 def test_success_media(home: ImportTargetRows) -> None:
     bundle = Bundle()
     cat, dog = bundle.add("cat.png", b"cat"), bundle.add("dog.png", b"dog", missing="lost")
-    told = {"msgtype": "swp.media", "body": "", "media_id": cat, "thumbnail_id": dog}
-    bundle.events = [make_event(1, content=told)]
+    content = {"msgtype": "swp.media", "body": "", "media_id": cat, "thumbnail_id": dog}
+    bundle.events = [make_event(1, content=content)]
     result = import_bundle(home, bundle)
     assert (result.media_stored, result.media_missing) == (1, 1)
     assert result.warnings == (UNSIGNED, "1 attachment is missing from the bundle.")

@@ -74,8 +74,8 @@ def fails(tenant: Tenant, hashes: Collection[str], last: Callable[[], object]) -
 
 def test_success_intent_exists_during_the_import(acme: Tenant) -> None:
     with import_intent([TWO, ONE], operator=HOST_OPERATOR, tenant=acme, now=NOW) as intent:
-        kept = ImportIntent.objects.get()
-        assert (kept, kept.hashes, kept.operator) == (intent, sorted([ONE, TWO]), "root")
+        stored = ImportIntent.objects.get()
+        assert (stored, stored.hashes, stored.operator) == (intent, sorted([ONE, TWO]), "root")
         end(intent)
     assert not ImportIntent.objects.exists()
 
@@ -157,10 +157,10 @@ def test_success_clean_up_removes_drafts(acme: Tenant, media_root: Path) -> None
     mine, wanted = (draft(acme, media_root, key) for key in (ONE, TWO))
     others = draft(row_factories.make_tenant("other"), media_root, ONE)
     create_abandoned_intent(acme, ONE, TWO)
-    with import_intent([TWO], operator=HOST_OPERATOR, tenant=acme, now=NOW) as living:
+    with import_intent([TWO], operator=HOST_OPERATOR, tenant=acme, now=NOW) as running:
         assert clean_up_abandoned(NOW) == 1
         assert [path.exists() for path in (mine, wanted, others)] == [False, True, True]
-        end(living)
+        end(running)
     assert [path.exists() for path in (mine, wanted, others)] == [False, False, True]
 
 
@@ -169,9 +169,9 @@ def test_success_the_last_import_of_a_file_removes_its_drafts(
     acme: Tenant, media_root: Path
 ) -> None:
     left = draft(acme, media_root, ONE)
-    living = create_abandoned_intent(acme, ONE)
+    running = create_abandoned_intent(acme, ONE)
     with import_intent([ONE], operator=HOST_OPERATOR, tenant=acme, now=NOW) as first:
         end(first)
     assert left.exists()
-    end(living)
+    end(running)
     assert not left.exists()

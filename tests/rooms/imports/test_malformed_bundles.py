@@ -33,7 +33,7 @@ from tests.rooms.imports.factories import make_home
 from tests.rooms.imports.test_import_room import import_bundle
 
 
-def hostile() -> Iterator[tuple[str, bytes, str]]:
+def list_malformed_bundles() -> Iterator[tuple[str, bytes, str]]:
     """What it is, the bundle, and the code of its refusal."""
     for name, archive in {**ARCHIVES, **NAMES}.items():
         yield name, archive.build(), archive.error.code
@@ -50,8 +50,8 @@ def hostile() -> Iterator[tuple[str, bytes, str]]:
         yield f"cut off at {size}", LONG[:size], BundleNotZip.code
     row = make_media_row(b"true")
     manifest_part = make_part("manifest.json", encode_manifest(make_manifest(media=[row])))
-    lie = make_part(f"media/{row['sha256']}/photo.png", b"lies")
-    yield "hash that lies", make_zip(manifest_part, lie), BundleDamaged.code
+    changed = make_part(f"media/{row['sha256']}/photo.png", b"lies")
+    yield "hash that lies", make_zip(manifest_part, changed), BundleDamaged.code
 
 
 def only_read(execute: Callable[..., Any], sql: str, *others: Any) -> Any:
@@ -63,7 +63,7 @@ def only_read(execute: Callable[..., Any], sql: str, *others: Any) -> Any:
 def test_fail_malformed_bundle_writes_no_row(media_root: Path) -> None:
     home = make_home()
     found, expected = {}, {}
-    for name, raw, code in hostile():
+    for name, raw, code in list_malformed_bundles():
         expected[name] = code
         with connection.execute_wrapper(only_read), pytest.raises(ScaiWaveError) as caught:
             import_bundle(home, Bundle(), file=BytesIO(raw))

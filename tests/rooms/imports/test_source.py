@@ -34,7 +34,7 @@ def open_pipe(size: int) -> Iterator[BinaryIO]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where copies are made."""
     made = tmp_path / "copies"
     made.mkdir()
@@ -58,12 +58,12 @@ def test_success_bytes_in_memory_are_not_copied() -> None:
 
 
 def test_success_a_pipe_is_copied_without_a_name(
-    folder: Path,
+    directory: Path,
 ) -> None:
     with open_pipe(3 * MIB) as pipe, open_seekable(pipe, max_bytes=3 * MIB) as source:
         assert source.file.read() == b"x" * 3 * MIB
         assert source.file.seek(0) == 0
-        assert list(folder.iterdir()) == []
+        assert list(directory.iterdir()) == []
         source.require_unchanged()
     assert source.file.closed
 
@@ -118,16 +118,16 @@ def small_files() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_files")
-def test_fail_disk_is_full(folder: Path) -> None:
+def test_fail_disk_is_full(directory: Path) -> None:
     with (
         open_pipe(3 * MIB) as pipe,
         pytest.raises(DiskFull) as caught,
         open_seekable(pipe, max_bytes=9 * MIB),
     ):
         pytest.fail("It was let through.")
-    assert caught.value.message == f"Not enough disk space for the bundle in {folder}."
+    assert caught.value.message == f"Not enough disk space for the bundle in {directory}."
     assert caught.value.fix == (
         "Nothing was imported. Set TMPDIR to a directory with more space, or save the bundle as a "
         "file and pass it with --input."
     )
-    assert list(folder.iterdir()) == []
+    assert list(directory.iterdir()) == []

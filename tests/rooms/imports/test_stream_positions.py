@@ -50,9 +50,9 @@ def test_success_two_processes_get_different_positions(site: ImportEnvironment) 
         assert taker.stdin
         taker.stdin.write("go\n")
         taker.stdin.flush()
-    said = [taker.communicate(timeout=60)[0] for taker in takers]
+    outputs = [taker.communicate(timeout=60)[0] for taker in takers]
     assert [taker.returncode for taker in takers] == [0, 0]
-    firsts = sorted(int(line) for text in said for line in text.split())
+    firsts = sorted(int(line) for text in outputs for line in text.split())
     assert firsts[0] == 1
     assert {b - a for a, b in pairwise(firsts)} == {7}
     assert len(firsts) == 80

@@ -11,7 +11,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import (
+    RawRequest,
+    RawResponse,
+    RawServer,
+    make_response,
+)
 
 _TENANT = re.compile(r'tenant: "(.*?)"')
 _QUERY = re.compile(r'query: ("(?:[^"\\]|\\.)*")')
@@ -34,31 +39,33 @@ class FakeWeaviate:
     """Another client creates each class and tenant a moment before us."""
     queries: list[str] = field(default_factory=list)
 
-    def serve(self) -> Loopback:
-        return Loopback(self.answer)
+    def serve(self) -> RawServer:
+        return RawServer(self.respond)
 
-    def answer(self, asked: Asked) -> Said:
-        if self.key and asked.headers.get("authorization") != f"Bearer {self.key}":
-            return say({"error": [{"message": "anonymous access not enabled"}]}, status=401)
-        body: Any = json.loads(asked.body) if asked.body else None
-        path = asked.path.removeprefix("/v1/")
+    def respond(self, request: RawRequest) -> RawResponse:
+        if self.key and request.headers.get("authorization") != f"Bearer {self.key}":
+            return make_response(
+                {"error": [{"message": "anonymous access not enabled"}]}, status=401
+            )
+        body: Any = json.loads(request.body) if request.body else None
+        path = request.path.removeprefix("/v1/")
         if path.startswith("schema"):
-            return self.handle_schema(asked.method, path.split("/")[1:], body)
-        if (asked.method, path) == ("POST", "batch/objects"):
-            return say([self.store(item) for item in body["objects"]])
-        if (asked.method, path) == ("DELETE", "batch/objects"):
-            return self.delete(asked.query["tenant"], body["match"]["where"]["valueTextArray"])
-        return say(self.search(body["query"]) if self.response is None else self.response)
+            return self.handle_schema(request.method, path.split("/")[1:], body)
+        if (request.method, path) == ("POST", "batch/objects"):
+            return make_response([self.store(item) for item in body["objects"]])
+        if (request.method, path) == ("DELETE", "batch/objects"):
+            return self.delete(request.query["tenant"], body["match"]["where"]["valueTextArray"])
+        return make_response(self.search(body["query"]) if self.response is None else self.response)
 
-    def handle_schema(self, method: str, path: list[str], body: Any) -> Said:
+    def handle_schema(self, method: str, path: list[str], body: Any) -> RawResponse:
         match method, path:
             case "GET", [name]:
                 stored = self.classes.get(name)
-                return say(stored) if stored else say({}, status=404)
+                return make_response(stored) if stored else make_response({}, status=404)
             case "GET", [name, "tenants"]:
                 if name not in self.classes:
-                    return say({}, status=404)
-                return say([{"name": name} for name in self.tenants])
+                    return make_response({}, status=404)
+                return make_response([{"name": name} for name in self.tenants])
             case "POST", []:
                 existing, self.classes[body["class"]] = self.classes.get(body["class"]), body
                 if existing or self.has_competitor:
@@ -67,9 +74,9 @@ class FakeWeaviate:
                 self.tenants |= {item["name"]: self.tenants.get(item["name"], {}) for item in body}
                 if self.has_competitor:
                     return _build_error("tenant already exists")
-        return say(body)
+        return make_response(body)
 
-    def delete(self, tenant: str, keys: list[str]) -> Said:
+    def delete(self, tenant: str, keys: list[str]) -> RawResponse:
         if tenant not in self.tenants:
             return _build_error(f'tenant not found: "{tenant}"')
         matches = [key for key in keys if key in self.tenants[tenant]]
@@ -77,7 +84,7 @@ class FakeWeaviate:
             del self.tenants[tenant][key]
         failed = len(matches) if self.keeps_deleted else 0
         results = {"matches": len(matches), "failed": failed, "successful": len(matches) - failed}
-        return say({"results": {**results, "limit": 10000, "objects": None}})
+        return make_response({"results": {**results, "limit": 10000, "objects": None}})
 
     def store(self, item: dict[str, Any]) -> dict[str, Any]:
         objects = self.tenants.get(item["tenant"])
@@ -114,8 +121,8 @@ class FakeWeaviate:
         return {item["properties"]["body"] for item in self.tenants.get(tenant, {}).values()}
 
 
-def _build_error(reason: str) -> Said:
-    return say({"error": [{"message": reason}]}, status=422)
+def _build_error(reason: str) -> RawResponse:
+    return make_response({"error": [{"message": reason}]}, status=422)
 
 
 def _build_failure(reason: str) -> dict[str, Any]:

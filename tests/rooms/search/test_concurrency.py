@@ -165,7 +165,7 @@ def test_success_a_message_is_redacted_behind_the_checkpoint(
 ) -> None:
     """Completion removes it."""
     room = make_lobby()
-    kept, redacted = make_message(room, "word"), make_message(room, "word")
+    remaining, redacted = make_message(room, "word"), make_message(room, "word")
     original = DatabaseIndex.end_backfill
 
     def end_backfill(self: DatabaseIndex) -> None:
@@ -175,7 +175,7 @@ def test_success_a_message_is_redacted_behind_the_checkpoint(
     monkeypatch.setattr(DatabaseIndex, "end_backfill", end_backfill)
     (row,) = backfill().tenants
     assert (row["written"], row["removed"], row["stale"]) == (2, 1, 0)
-    assert find_event_ids("word") == [kept.pk]
+    assert find_event_ids("word") == [remaining.pk]
 
 
 def test_success_steps_aim_at_a_second() -> None:

@@ -72,9 +72,9 @@ def test_success_the_words_are_looked_up_first() -> None:
     """Looking up each document of the tenant instead would take minutes if there are many."""
     make_message(make_lobby(), "word")
     backfill()
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         find_event_ids("word")
-    (search,) = (query["sql"] for query in asked if " MATCH " in query["sql"])
+    (search,) = (query["sql"] for query in queries if " MATCH " in query["sql"])
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {search}")
         plan = [row[-1] for row in cursor.fetchall()]

@@ -13,7 +13,12 @@ import pytest
 from rooms.search.vectors import MAX_REFUSED_TEXTS, Embedder
 from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.config import Configuration
-from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import (
+    RawRequest,
+    RawResponse,
+    RawServer,
+    make_response,
+)
 
 
 @dataclass
@@ -21,21 +26,23 @@ class ScaiGrid:
     refuses: str = "too long"
     limited: int = 0
     """So many calls are answered with a rate limit of one second."""
-    asked: list[list[str]] = field(default_factory=list)
+    requests: list[list[str]] = field(default_factory=list)
 
-    def answer(self, asked: Asked) -> Said:
-        texts = json.loads(asked.body)["input"]
-        self.asked.append(texts)
+    def respond(self, request: RawRequest) -> RawResponse:
+        texts = json.loads(request.body)["input"]
+        self.requests.append(texts)
         if self.limited:
             self.limited -= 1
             error = {"code": "RATE_LIMITED", "message": "slow down"}
-            return say({"error": error}, status=429, headers={"Retry-After": "1"})
+            return make_response({"error": error}, status=429, headers={"Retry-After": "1"})
         if any(self.refuses in text for text in texts):
-            return say({"error": {"code": "VALIDATION_ERROR", "message": "no"}}, status=422)
+            return make_response(
+                {"error": {"code": "VALIDATION_ERROR", "message": "no"}}, status=422
+            )
         vectors = [
             {"index": number, "embedding": [float(len(text))]} for number, text in enumerate(texts)
         ]
-        return say({"data": {"data": vectors}})
+        return make_response({"data": {"data": vectors}})
 
 
 @pytest.fixture
@@ -45,7 +52,7 @@ def scaigrid() -> ScaiGrid:
 
 @pytest.fixture
 def origin(scaigrid: ScaiGrid) -> Iterator[str]:
-    with Loopback(scaigrid.answer) as loopback:
+    with RawServer(scaigrid.respond) as loopback:
         yield loopback.origin
 
 
@@ -75,7 +82,7 @@ def test_fail_every_text_is_refused(origin: str, scaigrid: ScaiGrid) -> None:
     with open_embedder(origin) as embedder:
         assert embedder.embed(["too long"] * 64) == [None] * 64
         assert not embedder.is_available
-        assert sum(len(texts) == 1 for texts in scaigrid.asked) == MAX_REFUSED_TEXTS
+        assert sum(len(texts) == 1 for texts in scaigrid.requests) == MAX_REFUSED_TEXTS
         assert embedder.embed(["word"]) == [None]
 
 

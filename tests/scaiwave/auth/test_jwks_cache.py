@@ -21,15 +21,15 @@ class ScaiKey:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.asked: list[str | None] = []
+        self.requested: list[str | None] = []
         self.is_down = False
         self.cache = JwksCache(self.answer, clock=lambda: self.now)
 
     def answer(self, slug: str | None) -> Jwks:
-        self.asked.append(slug)
+        self.requested.append(slug)
         if self.is_down:
             raise UpstreamUnreachable("ScaiKey does not answer.")
-        return {"keys": [{"kid": f"{slug} {len(self.asked)}"}]}
+        return {"keys": [{"kid": f"{slug} {len(self.requested)}"}]}
 
     def token(self) -> Callable[[str | None], Jwks]:
         return self.cache.fetcher(lambda tenant_id: tenant_id and f"slug of {tenant_id}")
@@ -42,14 +42,14 @@ def test_success_keys_are_cached_for_some_minutes() -> None:
     assert scaikey.token()(None) is first
     scaikey.now += 1
     assert scaikey.token()(None) != first
-    assert scaikey.asked == [None, None]
+    assert scaikey.requested == [None, None]
 
 
 def test_success_each_issuer_is_cached_separately() -> None:
     scaikey = ScaiKey()
     for tenant_id in ("a", None, "b", "a"):
         scaikey.token()(tenant_id)
-    assert scaikey.asked == ["slug of a", None, "slug of b"]
+    assert scaikey.requested == ["slug of a", None, "slug of b"]
 
 
 def test_success_unknown_keys_are_fetched_once_a_minute() -> None:
@@ -91,7 +91,7 @@ def test_fail_failed_fetch_is_not_repeated_immediately() -> None:
     for _ in range(3):
         with pytest.raises(UpstreamUnreachable):
             scaikey.token()(None)
-    assert len(scaikey.asked) == 1
+    assert len(scaikey.requested) == 1
     scaikey.is_down = False
     scaikey.now += FAILURE_SECONDS
     assert scaikey.token()(None) == {"keys": [{"kid": "None 2"}]}
@@ -112,9 +112,9 @@ def test_success_an_unknown_key_does_not_discard_cached_keys_while_scaikey_is_do
     keys = scaikey.token()(None)
     scaikey.is_down = True
     scaikey.now += MAX_AGE_UNKNOWN_KEY_SECONDS
-    made_up = scaikey.token()
-    assert made_up(None) is keys
+    unknown_key = scaikey.token()
+    assert unknown_key(None) is keys
     with pytest.raises(UpstreamUnreachable):
-        made_up(None)
+        unknown_key(None)
     assert scaikey.token()(None) is keys
-    assert scaikey.asked == [None, None]
+    assert scaikey.requested == [None, None]

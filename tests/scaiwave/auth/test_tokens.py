@@ -205,8 +205,8 @@ def test_success_tenant_is_the_issuer(scaikey: Sandbox, keys: Keys) -> None:
 )
 def test_fail_issuer(scaikey: Sandbox, keys: Keys, issuer: str, tenant_id: str | None) -> None:
     token = scaikey.issue_token(iss=issuer.format(url=scaikey.url), tenant_id=tenant_id)
-    told = refusal(scaikey, keys, token)
-    assert told == f"The token was not issued by {scaikey.url}."
+    message = refusal(scaikey, keys, token)
+    assert message == f"The token was not issued by {scaikey.url}."
     assert keys.asked == []
 
 
@@ -224,13 +224,13 @@ def test_success_audience(scaikey: Sandbox, keys: Keys, claims: dict[str, Any]) 
     "claims", [{"aud": "x"}, {"aud": None}, {"aud": []}, {"aud": {"ours": 1}}, {"aud": "ours2"}]
 )
 def test_fail_audience(scaikey: Sandbox, keys: Keys, claims: dict[str, Any]) -> None:
-    told = refusal(scaikey, keys, scaikey.issue_token(**claims), audience="ours")
-    assert told == "The token was issued for another application (audience)."
+    message = refusal(scaikey, keys, scaikey.issue_token(**claims), audience="ours")
+    assert message == "The token was issued for another application (audience)."
 
 
 def test_fail_no_audience_of_our_own(scaikey: Sandbox, keys: Keys) -> None:
-    told = refusal(scaikey, keys, scaikey.issue_token(aud=""), audience="")
-    assert told == "The token was issued for another application (audience)."
+    message = refusal(scaikey, keys, scaikey.issue_token(aud=""), audience="")
+    assert message == "The token was issued for another application (audience)."
 
 
 @pytest.mark.parametrize("late", [-3600, 0, 59])
@@ -260,8 +260,8 @@ def test_fail_not_yet_valid(scaikey: Sandbox, keys: Keys, name: str) -> None:
     soon: dict[str, Any] = {name: now + 59}
     later: dict[str, Any] = {name: now + 61}
     assert verify(scaikey, keys, scaikey.issue_token(**soon), now=now).subject
-    told = refusal(scaikey, keys, scaikey.issue_token(**later), now=now)
-    assert told == f"The token is not yet valid ({name})."
+    message = refusal(scaikey, keys, scaikey.issue_token(**later), now=now)
+    assert message == f"The token is not yet valid ({name})."
 
 
 def test_fail_no_expiry(scaikey: Sandbox, keys: Keys) -> None:
@@ -273,11 +273,11 @@ def test_fail_no_expiry(scaikey: Sandbox, keys: Keys) -> None:
 def test_fail_time_is_not_a_number(scaikey: Sandbox, keys: Keys, name: str, value: object) -> None:
     header, _, _ = scaikey.issue_token().split(".")
     claims = {"iss": scaikey.url, "aud": scaikey.client_id, "exp": time.time() + 99, name: value}
-    message = f"{header}.{_b64(json.dumps(claims))}"
+    signed = f"{header}.{_b64(json.dumps(claims))}"
     algorithm = jwt.get_algorithm_by_name(scaikey.keys.alg)
-    signature = algorithm.sign(message.encode(), scaikey.keys.current.private)
-    told = refusal(scaikey, keys, f"{message}.{_b64(signature)}")
-    assert told == f"The token is malformed: its {name} is not a time."
+    signature = algorithm.sign(signed.encode(), scaikey.keys.current.private)
+    message = refusal(scaikey, keys, f"{signed}.{_b64(signature)}")
+    assert message == f"The token is malformed: its {name} is not a time."
 
 
 def _b64(data: str | bytes) -> str:
@@ -286,10 +286,10 @@ def _b64(data: str | bytes) -> str:
 
 
 def test_fail_wrong_key(scaikey: Sandbox, keys: Keys) -> None:
-    told = refusal(
+    message = refusal(
         scaikey, keys, scaikey.issue_token(key=scaikey.keys.foreign_key(), role="super_admin")
     )
-    assert told == "The token's signature is invalid."
+    assert message == "The token's signature is invalid."
 
 
 def test_fail_changed(scaikey: Sandbox, keys: Keys) -> None:
@@ -306,8 +306,8 @@ def test_fail_algorithm(scaikey: Sandbox, keys: Keys, algorithm: str) -> None:
         token = scaikey.issue_token(alg=algorithm, role="super_admin")
     else:
         token = f"{_b64(json.dumps({'alg': algorithm, 'typ': 'JWT'}))}.{payload}.{signature}"
-    told = refusal(scaikey, keys, token)
-    assert told == "The token's algorithm is neither RS256 nor ES256."
+    message = refusal(scaikey, keys, token)
+    assert message == "The token's algorithm is neither RS256 nor ES256."
     assert keys.asked == []
 
 
@@ -323,19 +323,19 @@ def test_fail_algorithm_of_another_key(scaikey: Sandbox, keys: Keys) -> None:
     other = {"RS256": "ES256", "ES256": "RS256"}[scaikey.keys.alg]
     _, payload, signature = scaikey.issue_token().split(".")
     header = _b64(json.dumps({"alg": other, "kid": scaikey.keys.current.kid}))
-    told = refusal(scaikey, keys, f"{header}.{payload}.{signature}")
-    assert told == "The token is signed with a key that ScaiKey does not list."
+    message = refusal(scaikey, keys, f"{header}.{payload}.{signature}")
+    assert message == "The token is signed with a key that ScaiKey does not list."
 
 
 @pytest.mark.parametrize("headers", [{"crit": ["exp"]}, {"crit": ["b64"], "b64": False}])
 def test_fail_extensions(scaikey: Sandbox, keys: Keys, headers: dict[str, Any]) -> None:
-    told = refusal(scaikey, keys, scaikey.issue_token(headers=headers))
-    assert told.startswith("The token is malformed: ")
+    message = refusal(scaikey, keys, scaikey.issue_token(headers=headers))
+    assert message.startswith("The token is malformed: ")
 
 
 def test_fail_unknown_key_is_looked_up_twice(scaikey: Sandbox, keys: Keys) -> None:
-    told = refusal(scaikey, keys, scaikey.issue_token(kid="unknown"))
-    assert told == "The token is signed with a key that ScaiKey does not list."
+    message = refusal(scaikey, keys, scaikey.issue_token(kid="unknown"))
+    assert message == "The token is signed with a key that ScaiKey does not list."
     assert keys.asked == [None, None]
 
 
@@ -378,8 +378,8 @@ def test_success_key_fits(scaikey: Sandbox, changes: dict[str, Any]) -> None:
 )
 def test_fail_key_does_not_fit(scaikey: Sandbox, changes: dict[str, Any]) -> None:
     jwks = {"keys": [_entry(scaikey, **changes)]}
-    told = refusal(scaikey, lambda tenant: jwks, scaikey.issue_token())
-    assert told == "The token is signed with a key that ScaiKey does not list."
+    message = refusal(scaikey, lambda tenant: jwks, scaikey.issue_token())
+    assert message == "The token is signed with a key that ScaiKey does not list."
 
 
 def test_fail_key_is_weak(scaikey: Sandbox) -> None:
@@ -390,8 +390,8 @@ def test_fail_key_is_weak(scaikey: Sandbox) -> None:
         weak = ec.generate_private_key(ec.SECP384R1())
         entry = jwt.algorithms.ECAlgorithm.to_jwk(weak.public_key(), as_dict=True)
     jwks = {"keys": [{**entry, "kid": "weak", "key_ops": ["verify"]}]}
-    told = refusal(scaikey, lambda tenant: jwks, scaikey.issue_token(kid="weak"))
-    assert told == "The token is signed with a key that ScaiKey does not list."
+    message = refusal(scaikey, lambda tenant: jwks, scaikey.issue_token(kid="weak"))
+    assert message == "The token is signed with a key that ScaiKey does not list."
 
 
 def test_success_without_key_id(scaikey: Sandbox) -> None:
@@ -402,16 +402,16 @@ def test_success_without_key_id(scaikey: Sandbox) -> None:
 def test_fail_without_key_id_among_many(scaikey: Sandbox) -> None:
     token = scaikey.issue_token(headers={"kid": None})
     jwks = {"keys": [_entry(scaikey), _entry(scaikey, kid="second")]}
-    told = refusal(scaikey, lambda tenant: jwks, token)
-    assert told == "The token is signed with a key that ScaiKey does not list."
+    message = refusal(scaikey, lambda tenant: jwks, token)
+    assert message == "The token is signed with a key that ScaiKey does not list."
 
 
 @pytest.mark.parametrize(
     "token", ["", "a", "a.b", "a.b.c", "a.b.c.d", "ü.b.c", "..", "e30.e30.", "W10.e30.x"]
 )
 def test_fail_malformed(scaikey: Sandbox, keys: Keys, token: str) -> None:
-    told = refusal(scaikey, keys, token)
-    assert told in {
+    message = refusal(scaikey, keys, token)
+    assert message in {
         "The token is malformed: it is not a signed JWT.",
         "The token's algorithm is neither RS256 nor ES256.",
     }
@@ -420,13 +420,13 @@ def test_fail_malformed(scaikey: Sandbox, keys: Keys, token: str) -> None:
 def test_fail_claims_unreadable(scaikey: Sandbox, keys: Keys) -> None:
     header, _, signature = scaikey.issue_token().split(".")
     for payload in ("[1]", "{", "7", "[" * 9000):
-        told = refusal(scaikey, keys, f"{header}.{_b64(payload)}.{signature}")
-        assert told == "The token is malformed: its claims can't be read."
+        message = refusal(scaikey, keys, f"{header}.{_b64(payload)}.{signature}")
+        assert message == "The token is malformed: its claims can't be read."
 
 
 def test_fail_too_long(scaikey: Sandbox, keys: Keys) -> None:
-    told = refusal(scaikey, keys, scaikey.issue_token(name="x" * 20_000))
-    assert told == "The token is longer than 16384 characters."
+    message = refusal(scaikey, keys, scaikey.issue_token(name="x" * 20_000))
+    assert message == "The token is longer than 16384 characters."
 
 
 @pytest.mark.parametrize(
@@ -444,8 +444,8 @@ def test_fail_too_long(scaikey: Sandbox, keys: Keys) -> None:
 def test_fail_claim_is_not_a_text(
     scaikey: Sandbox, keys: Keys, claims: dict[str, Any], name: str
 ) -> None:
-    told = refusal(scaikey, keys, scaikey.issue_token(**claims))
-    assert told == f"The token is malformed: its {name} is not a text."
+    message = refusal(scaikey, keys, scaikey.issue_token(**claims))
+    assert message == f"The token is malformed: its {name} is not a text."
 
 
 @pytest.mark.parametrize("name", ["sub", "tenant_id", "partner_id", "client_id"])
@@ -470,8 +470,8 @@ def test_fail_half_a_surrogate_pair(scaikey: Sandbox, keys: Keys, claims: dict[s
 
 
 def test_fail_no_subject(scaikey: Sandbox, keys: Keys) -> None:
-    told = refusal(scaikey, keys, scaikey.issue_token(sub=None))
-    assert told == "The token names no subject (sub)."
+    message = refusal(scaikey, keys, scaikey.issue_token(sub=None))
+    assert message == "The token names no subject (sub)."
 
 
 def test_fail_keys_unreadable(scaikey: Sandbox) -> None:

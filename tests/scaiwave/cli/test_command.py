@@ -130,7 +130,7 @@ def test_fail_error_as_json_is_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "levels_printed"),
     [
         (["-v0"], ["error"]),
         (["--quiet"], ["error"]),
@@ -141,10 +141,10 @@ def test_fail_error_as_json_is_one_line() -> None:
         (["--json", "-v3"], []),
     ],
 )
-def test_success_log_levels(options: list[str], said: list[str]) -> None:
+def test_success_log_levels(options: list[str], levels_printed: list[str]) -> None:
     ended = run_example(*LIST, "--act", "levels", *options)
     levels = [line.rpartition(" ")[2] for line in ended.err.splitlines() if "a line at" in line]
-    assert levels == said
+    assert levels == levels_printed
     assert ("Warning: a warning" in ended.err) == ("--json" not in options)
 
 

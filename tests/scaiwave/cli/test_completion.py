@@ -45,10 +45,10 @@ Completions = Callable[[str], list[str]]
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("scripts")
+    directory = tmp_path_factory.mktemp("scripts")
     for name in SCRIPTS:
-        (folder / name).write_text(get_completion_script(name), encoding="utf-8")
-    return folder
+        (directory / name).write_text(get_completion_script(name), encoding="utf-8")
+    return directory
 
 
 @pytest.fixture(params=list(SCRIPTS))
@@ -60,24 +60,24 @@ def completions(
     if shutil.which(name) is None:
         (pytest.fail if REQUIRED else pytest.skip)(f"{name} is not installed")
     script = scripts / name
-    folder = tmp_path / "home of the shell"
-    folder.mkdir()
-    (folder / "password.txt").touch()
+    directory = tmp_path / "home of the shell"
+    directory.mkdir()
+    (directory / "password.txt").touch()
     if name == "fish":
-        yield lambda line: in_fish(script, folder, line)
+        yield lambda line: in_fish(script, directory, line)
         return
     start, settings = {"bash": (".bashrc", BASH), "zsh": (".zshrc", ZSH)}[name]
-    (folder / start).write_text(settings.replace("SCRIPT", str(script)), encoding="utf-8")
+    (directory / start).write_text(settings.replace("SCRIPT", str(script)), encoding="utf-8")
     command = {"bash": ["bash", "--noprofile", "-i"], "zsh": ["zsh", "-d", "-i"]}[name]
-    with open_shell(command, folder) as running:
+    with open_shell(command, directory) as running:
         yield running.completions
 
 
-def in_fish(script: Path, folder: Path, line: str) -> list[str]:
+def in_fish(script: Path, directory: Path, line: str) -> list[str]:
     ended = subprocess.run(
         ["fish", "--no-config", "--command", f"source {script}; complete --do-complete '{line}'"],
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"},
-        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(directory), "LC_ALL": "C.UTF-8"},
+        cwd=directory,
         capture_output=True,
         text=True,
         check=True,

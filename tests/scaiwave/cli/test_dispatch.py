@@ -25,30 +25,30 @@ SIGNALS = [
 ]
 
 
-@pytest.mark.parametrize(("number", "code", "said"), SIGNALS)
+@pytest.mark.parametrize(("number", "code", "message"), SIGNALS)
 def test_fail_a_signal_rolls_back(
-    number: signal.Signals, code: int, said: str, migrated: Path
+    number: signal.Signals, code: int, message: str, migrated: Path
 ) -> None:
     with start_example("admin", "create-tenant", "--wait", "60") as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "begun\n"
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (code, "", said + STOPPED)
+    assert (process.returncode, out, err) == (code, "", message + STOPPED)
     assert _tenants(migrated) == 0
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize(("number", "code", "said"), SIGNALS)
+@pytest.mark.parametrize(("number", "code", "message"), SIGNALS)
 def test_fail_a_signal_in_the_middle_of_a_statement(
-    number: signal.Signals, code: int, said: str, postgres_url: str
+    number: signal.Signals, code: int, message: str, postgres_url: str
 ) -> None:
     sql = ["--sql", "SELECT pg_sleep(0);;SELECT pg_sleep(60)"]
     with start_example("admin", "create-tenant", *sql, SCAIWAVE_DB_URL=postgres_url) as process:
         _until_asleep(postgres_url)
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (code, "", said + STOPPED)
+    assert (process.returncode, out, err) == (code, "", message + STOPPED)
 
 
 def _until_asleep(url: str) -> None:
@@ -70,8 +70,8 @@ def _until_asleep(url: str) -> None:
 
 def test_fail_a_signal_during_a_commit() -> None:
     ended = run_example("admin", "list-tenants", "--act", "hide")
-    _, code, said = SIGNALS[1]
-    assert (ended.code, ended.err) == (code, said + STOPPED)
+    _, code, message = SIGNALS[1]
+    assert (ended.code, ended.err) == (code, message + STOPPED)
 
 
 def test_fail_interrupt_as_json(migrated: Path) -> None:

@@ -230,10 +230,10 @@ def test_fail_a_script_with_a_python_that_lacks_the_libraries(name: str, tmp_pat
     ended = subprocess.run(
         command, cwd=TOP, env=environment, capture_output=True, text=True, check=False
     )
-    told = json.loads(ended.stderr)["error"]
-    assert (ended.returncode, ended.stdout, told["code"]) == (2, "", "SW_LIBRARY_MISSING")
-    assert told["message"].startswith("Python library not found: ")
-    assert told["message"].endswith(f" (in {sys.executable}).")
+    error = json.loads(ended.stderr)["error"]
+    assert (ended.returncode, ended.stdout, error["code"]) == (2, "", "SW_LIBRARY_MISSING")
+    assert error["message"].startswith("Python library not found: ")
+    assert error["message"].endswith(f" (in {sys.executable}).")
 
 
 def test_fail_a_missing_module_of_the_suite_is_a_defect() -> None:

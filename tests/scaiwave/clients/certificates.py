@@ -16,9 +16,9 @@ from cryptography.x509.oid import NameOID
 class Authority:
     """Signs certificates; `file` is its own, for SSL_CERT_FILE."""
 
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "authority.pem"
-        self._folder = folder
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "authority.pem"
+        self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
         builder = self._builder(self._name, self._key.public_key(), days=(-1, 10))
@@ -52,7 +52,7 @@ class Authority:
         builder = builder.add_extension(names, critical=False)
         signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = builder.add_extension(signer, critical=False)
-        chain, secret = self._folder / "server.pem", self._folder / "server.key"
+        chain, secret = self._directory / "server.pem", self._directory / "server.key"
         self._write(chain, builder.sign(self._key, hashes.SHA256()))
         secret.write_bytes(
             key.private_bytes(

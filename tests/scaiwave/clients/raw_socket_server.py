@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback that says exactly the bytes a test wants said."""
+"""A small HTTP server on loopback that sends exactly the bytes of a test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 @dataclass
-class Asked:
+class RawRequest:
     method: str
     target: str
     headers: dict[str, str]
@@ -31,42 +31,42 @@ class Asked:
 
 
 @dataclass
-class Said:
+class RawResponse:
     """Raw bytes; the connection is closed after them if `close`."""
 
     raw: bytes
     close: bool = False
 
 
-Answers = Callable[[Asked], Said]
+Responder = Callable[[RawRequest], RawResponse]
 
 
-def say(
+def make_response(
     body: Any = None,
     *,
     status: int = 200,
     headers: dict[str, str] | None = None,
     close: bool = False,
-) -> Said:
-    """An answer; anything but bytes goes out as JSON."""
+) -> RawResponse:
+    """Make a response; a body that is not bytes is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
     fields = {"Content-Length": str(len(content)), "Content-Type": "application/json"}
     lines += [f"{name}: {value}" for name, value in {**fields, **(headers or {})}.items()]
-    return Said("\r\n".join([*lines, "", ""]).encode() + content, close=close)
+    return RawResponse("\r\n".join([*lines, "", ""]).encode() + content, close=close)
 
 
-def hang_up(raw: bytes = b"") -> Said:
-    return Said(raw, close=True)
+def hang_up(raw: bytes = b"") -> RawResponse:
+    return RawResponse(raw, close=True)
 
 
 @dataclass
-class Loopback:
-    """Serves in threads while used as a context manager; `asked` holds what came in."""
+class RawServer:
+    """Serves in threads as a context manager, and records the requests."""
 
-    answers: Answers
+    respond: Responder
     tls: ssl.SSLContext | None = None
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[RawRequest] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         outer = self
@@ -121,9 +121,9 @@ class Loopback:
                 name, _, value = field_line.partition(":")
                 headers[name.lower()] = value.strip()
             body = handler.rfile.read(int(headers.get("content-length", 0)))
-            asked = Asked(method, target, headers, body)
-            self.asked.append(asked)
-            said = self.answers(asked)
-            handler.wfile.write(said.raw)
-            if said.close:
+            request = RawRequest(method, target, headers, body)
+            self.requests.append(request)
+            response = self.respond(request)
+            handler.wfile.write(response.raw)
+            if response.close:
                 return

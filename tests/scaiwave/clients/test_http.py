@@ -1,4 +1,4 @@
-"""Retries, limits and answers that are no success."""
+"""Retries, limits and unsuccessful responses."""
 
 from __future__ import annotations
 
@@ -33,19 +33,27 @@ from scaiwave.errors import (
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
-from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, hang_up, say
+from tests.scaiwave.clients.raw_socket_server import (
+    RawRequest,
+    RawResponse,
+    RawServer,
+    hang_up,
+    make_response,
+)
 
 QUICK = RetryPolicy(total=0.5, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 
 
-def in_turn(*answers: Said) -> Callable[[Asked], Said]:
-    """The first answer to the first request and so on; the last one for ever."""
+def respond_in_turn(*responses: RawResponse) -> Callable[[RawRequest], RawResponse]:
+    """Return the first response to the first request and so on; the last one repeatedly."""
     turns: Iterator[int] = count()
-    return lambda asked: answers[min(next(turns), len(answers) - 1)]
+    return lambda request: responses[min(next(turns), len(responses) - 1)]
 
 
-def refused(said: Said, path: str = "/thing", method: str = "GET") -> tuple[ScaiWaveError, str]:
-    with Loopback(lambda asked: said) as server:
+def refused(
+    response: RawResponse, path: str = "/thing", method: str = "GET"
+) -> tuple[ScaiWaveError, str]:
+    with RawServer(lambda request: response) as server:
         with HttpClient(server.origin, retry_policy=QUICK) as client:
             with pytest.raises(ScaiWaveError) as caught:
                 client.request(method, path)
@@ -53,27 +61,27 @@ def refused(said: Said, path: str = "/thing", method: str = "GET") -> tuple[Scai
 
 
 def test_success_sends_and_reads() -> None:
-    with Loopback(lambda asked: say({"a": "ü"}, headers={"X-Seen": "yes"})) as server:
+    with RawServer(lambda request: make_response({"a": "ü"}, headers={"X-Seen": "yes"})) as server:
         with HttpClient(f"{server.origin}/base/", user_agent="suite/1") as client:
-            answer = client.request("POST", "/thing/", params={"q": "1"}, json={"b": 2})
+            response = client.request("POST", "/thing/", params={"q": "1"}, json={"b": 2})
             assert client.requests == 1
-    assert answer.json() == {"a": "ü"}
-    assert answer.headers["X-Seen"] == "yes"
-    (asked,) = server.asked
-    assert (asked.method, asked.target) == ("POST", "/base/thing/?q=1")
-    assert asked.body == b'{"b":2}'
-    assert asked.headers["user-agent"] == "suite/1"
+    assert response.json() == {"a": "ü"}
+    assert response.headers["X-Seen"] == "yes"
+    (request,) = server.requests
+    assert (request.method, request.target) == ("POST", "/base/thing/?q=1")
+    assert request.body == b'{"b":2}'
+    assert request.headers["user-agent"] == "suite/1"
 
 
 def test_success_keeps_the_connection() -> None:
     connections = []
 
-    class Counting(Loopback):
+    class Counting(RawServer):
         def _serve(self, handler: object) -> None:
             connections.append(1)
             super()._serve(handler)  # type: ignore[arg-type]
 
-    with Counting(lambda asked: say({})) as server, HttpClient(server.origin) as client:
+    with Counting(lambda request: make_response({})) as server, HttpClient(server.origin) as client:
         for _ in range(5):
             client.request("GET", "/thing")
     assert len(connections) == 1
@@ -81,14 +89,16 @@ def test_success_keeps_the_connection() -> None:
 
 def test_success_decompresses() -> None:
     body = gzip.compress(b'{"a": 1}')
-    with Loopback(lambda a: say(body, headers={"Content-Encoding": "gzip"})) as server:
+    with RawServer(lambda a: make_response(body, headers={"Content-Encoding": "gzip"})) as server:
         with HttpClient(server.origin) as client:
             assert client.request("GET", "/thing").json() == {"a": 1}
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_success_retried_after_an_error(status: int) -> None:
-    with Loopback(in_turn(say({}, status=status), hang_up(), say({"a": 1}))) as server:
+    with RawServer(
+        respond_in_turn(make_response({}, status=status), hang_up(), make_response({"a": 1}))
+    ) as server:
         with HttpClient(server.origin, retry_policy=QUICK) as client:
             assert client.request("GET", "/thing").json() == {"a": 1}
             assert client.requests == 3
@@ -96,8 +106,8 @@ def test_success_retried_after_an_error(status: int) -> None:
 
 def test_success_honours_retry_after() -> None:
     slept: list[float] = []
-    busy = say({}, status=429, headers={"Retry-After": "7"})
-    with Loopback(in_turn(busy, say({}))) as server:
+    busy = make_response({}, status=429, headers={"Retry-After": "7"})
+    with RawServer(respond_in_turn(busy, make_response({}))) as server:
         with HttpClient(server.origin, sleep=slept.append) as client:
             client.request("GET", "/thing")
     assert len(slept) == 1
@@ -107,8 +117,8 @@ def test_success_honours_retry_after() -> None:
 def test_success_honours_retry_after_as_a_date() -> None:
     slept: list[float] = []
     moment = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
-    busy = say({}, status=503, headers={"Retry-After": moment})
-    with Loopback(in_turn(busy, say({}))) as server:
+    busy = make_response({}, status=503, headers={"Retry-After": moment})
+    with RawServer(respond_in_turn(busy, make_response({}))) as server:
         with HttpClient(server.origin, sleep=slept.append) as client:
             client.request("GET", "/thing")
     assert len(slept) == 1
@@ -148,11 +158,13 @@ def test_success_pauses_grow_and_differ() -> None:
 
 def test_fail_retry_after_is_too_long() -> None:
     slept: list[float] = []
-    with Loopback(lambda a: say({}, status=429, headers={"Retry-After": "300"})) as server:
+    with RawServer(
+        lambda a: make_response({}, status=429, headers={"Retry-After": "300"})
+    ) as server:
         with HttpClient(server.origin, sleep=slept.append) as client:
             with pytest.raises(UpstreamUnavailable) as caught:
                 client.request("GET", "/thing")
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
     assert slept == []
     assert caught.value.message == (
         f"ScaiKey at {server.origin} limits the rate of requests (429) and asks to wait 300 s."
@@ -163,7 +175,7 @@ def test_fail_retry_after_is_too_long() -> None:
 
 def test_fail_retries_are_used_up() -> None:
     slept: list[float] = []
-    with Loopback(lambda asked: say({}, status=503)) as server:
+    with RawServer(lambda request: make_response({}, status=503)) as server:
         with HttpClient(server.origin, sleep=slept.append) as client:
             with pytest.raises(UpstreamUnavailable) as caught:
                 client.request("GET", "/thing")
@@ -176,39 +188,39 @@ def test_fail_retries_are_used_up() -> None:
 
 
 def test_fail_rate_limited_without_retry_after() -> None:
-    error, origin = refused(say({}, status=429))
+    error, origin = refused(make_response({}, status=429))
     assert isinstance(error, UpstreamUnavailable)
     assert error.message == f"ScaiKey at {origin} limits the rate of requests (429)."
 
 
 def test_fail_server_error_without_retries() -> None:
-    with Loopback(lambda asked: say({}, status=500)) as server:
+    with RawServer(lambda request: make_response({}, status=500)) as server:
         with HttpClient(server.origin, retry_policy=QUICK) as client:
             with pytest.raises(UpstreamUnavailable):
                 client.request("GET", "/thing")
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("said", [say({}, status=503), hang_up()])
-def test_fail_post_is_sent_once(said: Said) -> None:
-    with Loopback(lambda asked: said) as server:
+@pytest.mark.parametrize("response", [make_response({}, status=503), hang_up()])
+def test_fail_post_is_sent_once(response: RawResponse) -> None:
+    with RawServer(lambda request: response) as server:
         with HttpClient(server.origin, retry_policy=QUICK) as client:
             with pytest.raises((UpstreamUnavailable, UpstreamUnreachable)):
                 client.request("POST", "/thing")
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
 def test_success_post_is_retried_on_request() -> None:
-    with Loopback(in_turn(hang_up(), say({}))) as server:
+    with RawServer(respond_in_turn(hang_up(), make_response({}))) as server:
         with HttpClient(server.origin, retry_policy=QUICK) as client:
             client.request("POST", "/thing", retry=True)
-        assert len(server.asked) == 2
+        assert len(server.requests) == 2
 
 
 def test_success_a_restart_is_waited_out() -> None:
     """A server that answered before gets the whole patience, not that of a first contact."""
     slept: list[float] = []
-    with Loopback(lambda asked: say({}, close=True)) as server:
+    with RawServer(lambda request: make_response({}, close=True)) as server:
         client = HttpClient(server.origin, sleep=slept.append)
         client.request("GET", "/thing")
     with client, pytest.raises(UpstreamUnreachable):
@@ -219,24 +231,26 @@ def test_success_a_restart_is_waited_out() -> None:
 
 def test_success_stop_ends_the_pauses() -> None:
     stop = threading.Event()
-    with Loopback(lambda a: say({}, status=503, headers={"Retry-After": "30"})) as server:
+    with RawServer(
+        lambda a: make_response({}, status=503, headers={"Retry-After": "30"})
+    ) as server:
         with HttpClient(server.origin) as client:
             threading.Timer(0.1, stop.set).start()
             began = time.monotonic()
             with pytest.raises(UpstreamUnavailable):
                 client.request("GET", "/thing", stop=stop)
     assert time.monotonic() - began < 5
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("chunked", [True, False])
 def test_fail_too_large(chunked: bool) -> None:
     body = b" " * 5000
-    said = say(body)
+    response = make_response(body)
     if chunked:
         head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-        said = Said(head + b"".join([b"64\r\n", b" " * 100, b"\r\n"] * 50))
-    with Loopback(lambda asked: said) as server:
+        response = RawResponse(head + b"".join([b"64\r\n", b" " * 100, b"\r\n"] * 50))
+    with RawServer(lambda request: response) as server:
         with HttpClient(server.origin, max_response_bytes=2048) as client:
             with pytest.raises(ResponseTooLarge) as caught:
                 client.request("GET", "/thing")
@@ -247,7 +261,7 @@ def test_fail_too_large(chunked: bool) -> None:
 
 def test_fail_too_large_once_decompressed() -> None:
     body = gzip.compress(b" " * 100_000)
-    with Loopback(lambda a: say(body, headers={"Content-Encoding": "gzip"})) as server:
+    with RawServer(lambda a: make_response(body, headers={"Content-Encoding": "gzip"})) as server:
         with HttpClient(server.origin, max_response_bytes=50_000) as client:
             with pytest.raises(ResponseTooLarge):
                 client.request("GET", "/thing")
@@ -256,12 +270,12 @@ def test_fail_too_large_once_decompressed() -> None:
 @pytest.mark.parametrize("status", [307, 308])
 @pytest.mark.parametrize("absolute", [True, False])
 def test_fail_slash_missing(status: int, absolute: bool) -> None:
-    def place(asked: Asked) -> Said:
-        start = f"http://{asked.headers['host']}" if absolute else ""
-        return say({}, status=status, headers={"Location": f"{start}/api/users/?page=1"})
+    def place(request: RawRequest) -> RawResponse:
+        start = f"http://{request.headers['host']}" if absolute else ""
+        return make_response({}, status=status, headers={"Location": f"{start}/api/users/?page=1"})
 
     with (
-        Loopback(place) as server,
+        RawServer(place) as server,
         HttpClient(server.origin) as client,
         pytest.raises(TrailingSlashRedirect) as caught,
     ):
@@ -284,7 +298,7 @@ def test_fail_slash_missing(status: int, absolute: bool) -> None:
     ],
 )
 def test_fail_redirect(status: int, location: str, shown: str) -> None:
-    error, origin = refused(say({}, status=status, headers={"Location": location}))
+    error, origin = refused(make_response({}, status=status, headers={"Location": location}))
     shown = shown.format(origin=origin)
     assert type(error) is UpstreamRedirect
     assert error.message == (
@@ -320,14 +334,14 @@ def test_fail_redirect(status: int, location: str, shown: str) -> None:
     ],
 )
 def test_fail_refused(status: int, kind: type[ScaiWaveError], message: str) -> None:
-    error, origin = refused(say({"detail": "no such\n page."}, status=status))
+    error, origin = refused(make_response({"detail": "no such\n page."}, status=status))
     assert type(error) is kind
     assert error.message == message.format(origin=origin)
     assert error.fix.endswith(".")
 
 
 def test_fail_html_404_is_an_unexpected_response() -> None:
-    error, origin = refused(say(b"<html>404</html>", status=404))
+    error, origin = refused(make_response(b"<html>404</html>", status=404))
     assert type(error) is UpstreamInvalidResponse
     assert error.message == (
         f"ScaiKey at {origin} responded to GET /thing with a 404 that is not from ScaiKey."
@@ -350,19 +364,19 @@ def test_fail_html_404_is_an_unexpected_response() -> None:
     ],
 )
 def test_success_detail_is_reported(body: object, words: str) -> None:
-    error, origin = refused(say(body, status=403))
+    error, origin = refused(make_response(body, status=403))
     assert error.message == f"ScaiKey at {origin} does not allow GET /thing{words}"
 
 
 def test_success_secrets_are_hidden() -> None:
     """Even a server that repeats what we sent does not make us print it."""
 
-    def echo(asked: Asked) -> Said:
-        scheme, _, sent = asked.headers["authorization"].partition(" ")
+    def echo(request: RawRequest) -> RawResponse:
+        scheme, _, sent = request.headers["authorization"].partition(" ")
         basic = base64.b64decode(sent).decode() if scheme == "Basic" else ""
-        return say({"detail": f"{asked.target} {sent} {basic}"}, status=401)
+        return make_response({"detail": f"{request.target} {sent} {basic}"}, status=401)
 
-    with Loopback(echo) as server, HttpClient(server.origin) as client:
+    with RawServer(echo) as server, HttpClient(server.origin) as client:
         with pytest.raises(UpstreamUnauthorized) as bearer:
             client.request(
                 "GET",
@@ -373,14 +387,17 @@ def test_success_secrets_are_hidden() -> None:
         with pytest.raises(UpstreamUnauthorized) as basic:
             client.request("POST", "/thing", auth=("app", "client-secret-value"))
     assert "page=1" in bearer.value.message
-    told = "".join(map(repr, [bearer.value, basic.value, client, bearer.value.details]))
-    assert "-value" not in told
-    assert "[hidden]" in told
+    reprs = "".join(map(repr, [bearer.value, basic.value, client, bearer.value.details]))
+    assert "-value" not in reprs
+    assert "[hidden]" in reprs
 
 
 def test_success_log_has_no_query(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with Loopback(lambda asked: say({})) as server, HttpClient(server.origin) as client:
+    with (
+        RawServer(lambda request: make_response({})) as server,
+        HttpClient(server.origin) as client,
+    ):
         client.request("GET", "/thing", params={"status_token": "status-token-value"})
     assert "GET /thing: 200" in caplog.text
     assert "status-token-value" not in caplog.text
@@ -408,7 +425,10 @@ def test_fail_base_url_with_password() -> None:
 
 
 def test_success_counts_across_threads() -> None:
-    with Loopback(lambda asked: say({})) as server, HttpClient(server.origin) as client:
+    with (
+        RawServer(lambda request: make_response({})) as server,
+        HttpClient(server.origin) as client,
+    ):
 
         def call() -> None:
             for _ in range(10):
@@ -419,4 +439,4 @@ def test_success_counts_across_threads() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert client.requests == len(server.asked) == 80
+        assert client.requests == len(server.requests) == 80

@@ -1,4 +1,4 @@
-"""What can go wrong before an answer is there; each fault is really caused."""
+"""What can go wrong before a response is complete; each fault is really caused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ from scaiwave.errors import (
     UpstreamUnreachable,
 )
 from tests.scaiwave.clients.certificates import Authority
-from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, hang_up, say
+from tests.scaiwave.clients.raw_socket_server import (
+    RawRequest,
+    RawResponse,
+    RawServer,
+    hang_up,
+    make_response,
+)
 
 QUICK = RetryPolicy(total=0.3, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 SHORT = Timeouts(connect=0.2, read=0.2, write=0.2, pool=0.2, total=0.5)
@@ -119,11 +125,11 @@ def test_fail_connect_timeout() -> None:
 
 
 def test_fail_read_timeout() -> None:
-    def wait(asked: Asked) -> Said:
+    def wait(request: RawRequest) -> RawResponse:
         time.sleep(0.5)
         return hang_up()
 
-    with Loopback(wait) as server:
+    with RawServer(wait) as server:
         error = failure(server.origin, retry_policy=RetryPolicy(total=0), timeouts=SHORT)
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == f"ScaiKey at {server.origin} sent nothing for 0.2 s."
@@ -134,7 +140,7 @@ def test_fail_response_is_too_slow() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     served = []
 
-    class Trickle(Loopback):
+    class Trickle(RawServer):
         def _serve(self, handler: object) -> None:
             served.append(1)
             handler.rfile.readline()  # type: ignore[attr-defined]
@@ -143,7 +149,7 @@ def test_fail_response_is_too_slow() -> None:
                 handler.wfile.write(b"1\r\n \r\n")  # type: ignore[attr-defined]
                 time.sleep(0.1)
 
-    with Trickle(lambda asked: hang_up()) as server:
+    with Trickle(lambda request: hang_up()) as server:
         error = failure(server.origin, retry_policy=RetryPolicy(total=0), timeouts=SHORT)
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == f"ScaiKey at {server.origin} did not finish its response within 0.5 s."
@@ -151,20 +157,20 @@ def test_fail_response_is_too_slow() -> None:
 
 
 def test_fail_pool_exhausted() -> None:
-    def wait(asked: Asked) -> Said:
+    def wait(request: RawRequest) -> RawResponse:
         time.sleep(0.6)
-        return say({})
+        return make_response({})
 
     import threading
 
     waits = Timeouts(read=5, pool=0.1)
-    with Loopback(wait) as server:
+    with RawServer(wait) as server:
         with HttpClient(
             server.origin, max_concurrent_requests=1, timeouts=waits, retry_policy=QUICK
         ) as client:
             other = threading.Thread(target=client.request, args=("GET", "/slow"))
             other.start()
-            while not server.asked:
+            while not server.requests:
                 time.sleep(0.01)
             with pytest.raises(UpstreamUnreachable) as caught:
                 client.request("GET", "/hello", retry=False)
@@ -182,13 +188,13 @@ def test_fail_pool_exhausted() -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
         b"HTTP/1.1 200 OK\r\nContent-Le",
     ],
-    ids=["before the answer", "in the body", "in a chunk", "in the header"],
+    ids=["before the response", "in the body", "in a chunk", "in the header"],
 )
 def test_fail_dropped(raw: bytes) -> None:
-    with Loopback(lambda asked: hang_up(raw)) as server:
+    with RawServer(lambda request: hang_up(raw)) as server:
         error = failure(server.origin)
-        assert len(server.asked) > 1
-        assert error.details["attempts"] == len(server.asked)
+        assert len(server.requests) > 1
+        assert error.details["attempts"] == len(server.requests)
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == (
         f"ScaiKey at {server.origin} closed the connection before its response was complete."
@@ -202,13 +208,13 @@ def test_fail_dropped(raw: bytes) -> None:
 def test_fail_reset() -> None:
     import struct
 
-    class Reset(Loopback):
+    class Reset(RawServer):
         def _serve(self, handler: object) -> None:
             handler.rfile.readline()  # type: ignore[attr-defined]
             linger = struct.pack("ii", 1, 0)
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)  # type: ignore[attr-defined]
 
-    with Reset(lambda asked: hang_up()) as server:
+    with Reset(lambda request: hang_up()) as server:
         error = failure(server.origin)
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == (
@@ -217,16 +223,18 @@ def test_fail_reset() -> None:
 
 
 def test_fail_not_http() -> None:
-    with Loopback(lambda asked: hang_up(b"-ERR unknown command\r\n\r\n")) as server:
+    with RawServer(lambda request: hang_up(b"-ERR unknown command\r\n\r\n")) as server:
         error = failure(server.origin)
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
     assert isinstance(error, UpstreamInvalidResponse)
     assert error.message == f"ScaiKey at {server.origin} sent a response that is not HTTP."
     assert error.fix == "Check scheme and port in SCAIWAVE_SCAIKEY_URL."
 
 
 def test_fail_wrong_encoding() -> None:
-    with Loopback(lambda a: say(b"plain", headers={"Content-Encoding": "gzip"})) as server:
+    with RawServer(
+        lambda a: make_response(b"plain", headers={"Content-Encoding": "gzip"})
+    ) as server:
         error = failure(server.origin)
     assert isinstance(error, UpstreamInvalidResponse)
     assert error.message == (
@@ -237,7 +245,7 @@ def test_fail_wrong_encoding() -> None:
 def test_success_trusted_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-    with Loopback(lambda asked: say({"a": 1}), tls=authority.server()) as server:
+    with RawServer(lambda request: make_response({"a": 1}), tls=authority.server()) as server:
         with HttpClient(server.origin) as client:
             assert client.request("GET", "/hello").json() == {"a": 1}
 
@@ -288,7 +296,9 @@ def test_fail_bad_certificate(
     authority = Authority(tmp_path)
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-    with Loopback(lambda asked: say({}), tls=authority.server(address, days)) as server:
+    with RawServer(
+        lambda request: make_response({}), tls=authority.server(address, days)
+    ) as server:
         error = failure(server.origin)
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == f"The certificate of ScaiKey at {server.origin} {what}."
@@ -340,7 +350,7 @@ def test_fail_proxy_of_unknown_kind(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fail_proxy_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Loopback(lambda asked: say({}, status=403)) as proxy:
+    with RawServer(lambda request: make_response({}, status=403)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.origin)
         error = failure("https://scaikey.example.org")
     assert error.message == (
@@ -351,7 +361,7 @@ def test_fail_proxy_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("token", ["top\nsecret-value", "geheimé-secret"])
 def test_fail_unsendable_header(token: str) -> None:
-    with Loopback(lambda asked: say({})) as server:
+    with RawServer(lambda request: make_response({})) as server:
         with HttpClient(server.origin) as client, pytest.raises(SettingInvalid) as caught:
             client.request("GET", "/hello", headers={"Authorization": f"Bearer {token}"})
     assert caught.value.message == (

@@ -17,7 +17,12 @@ from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.pagination import PageIterator
 from scaiwave.clients.scaikey.schemas import UserRecord
 from scaiwave.errors import UpstreamInvalidResponse, UpstreamUnavailable
-from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import (
+    RawRequest,
+    RawResponse,
+    RawServer,
+    make_response,
+)
 
 QUICK = RetryPolicy(total=0.3, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 USERS = "GET /api/v1/admin/users/"
@@ -42,38 +47,38 @@ def people(count: int) -> list[dict[str, str]]:
     return [{"id": f"usr_{number}"} for number in range(count)]
 
 
-def numbered(rows: list[Any], shape: str, *, cap: int = 100) -> Callable[[Asked], Said]:
+def numbered(rows: list[Any], shape: str, *, cap: int = 100) -> Callable[[RawRequest], RawResponse]:
     """A list with pages of `per_page` rows, but never more than `cap`."""
 
-    def answers(asked: Asked) -> Said:
-        size = min(cap, int(asked.query["per_page"]))
-        start = (int(asked.query["page"]) - 1) * size
+    def respond(request: RawRequest) -> RawResponse:
+        size = min(cap, int(request.query["per_page"]))
+        start = (int(request.query["page"]) - 1) * size
         total, pages = len(rows), -(-len(rows) // size)
-        return say(SHAPES[shape](rows[start : start + size], total, pages))
+        return make_response(SHAPES[shape](rows[start : start + size], total, pages))
 
-    return answers
+    return respond
 
 
-def split(pages: list[list[Any]], shape: str) -> Callable[[Asked], Said]:
+def split(pages: list[list[Any]], shape: str) -> Callable[[RawRequest], RawResponse]:
     """A list with just these pages."""
     total = sum(map(len, pages))
 
-    def answers(asked: Asked) -> Said:
-        page = int(asked.query["page"])
+    def respond(request: RawRequest) -> RawResponse:
+        page = int(request.query["page"])
         rows = pages[page - 1] if page <= len(pages) else []
-        return say(SHAPES[shape](rows, total, len(pages)))
+        return make_response(SHAPES[shape](rows, total, len(pages)))
 
-    return answers
+    return respond
 
 
 @pytest.fixture
-def server() -> Iterator[Loopback]:
-    with Loopback(lambda asked: say([])) as running:
+def server() -> Iterator[RawServer]:
+    with RawServer(lambda request: make_response([])) as running:
         yield running
 
 
 @pytest.fixture
-def client(server: Loopback) -> Iterator[ScaiKeyClient]:
+def client(server: RawServer) -> Iterator[ScaiKeyClient]:
     with ScaiKeyClient(server.origin, bearer="token", retry_policy=QUICK) as client:
         yield client
 
@@ -100,7 +105,7 @@ any_number = settings(
     shape=st.sampled_from(list(SHAPES)),
 )
 def test_success_every_row_once_in_order(
-    server: Loopback,
+    server: RawServer,
     client: ScaiKeyClient,
     count: int,
     per_page: int,
@@ -109,7 +114,7 @@ def test_success_every_row_once_in_order(
     shape: str,
 ) -> None:
     rows = people(count)
-    server.answers = numbered(rows, shape, cap=cap)
+    server.respond = numbered(rows, shape, cap=cap)
     listing = client.iter_pages("users", per_page=per_page, in_flight=in_flight)
     assert ids(listing) == [row["id"] for row in rows]
     assert listing.row_count == count
@@ -129,11 +134,11 @@ def test_success_every_row_once_in_order(
     shape=st.sampled_from(list(SHAPES)),
 )
 def test_success_any_split_into_pages(
-    server: Loopback, client: ScaiKeyClient, sizes: list[int], in_flight: int, shape: str
+    server: RawServer, client: ScaiKeyClient, sizes: list[int], in_flight: int, shape: str
 ) -> None:
     rows = iter(people(sum(sizes)))
     pages = [[next(rows) for _ in range(size)] for size in sizes]
-    server.answers = split(pages, shape)
+    server.respond = split(pages, shape)
     listing = client.iter_pages("users", in_flight=in_flight)
     assert [[row.id for row in page] for page in listing] == [[r["id"] for r in p] for p in pages]
     assert not listing.is_truncated
@@ -141,69 +146,71 @@ def test_success_any_split_into_pages(
     assert fetching_threads() == []
 
 
-def test_success_one_page_is_one_request(server: Loopback, client: ScaiKeyClient) -> None:
-    server.answers = numbered(people(5), "data")
+def test_success_one_page_is_one_request(server: RawServer, client: ScaiKeyClient) -> None:
+    server.respond = numbered(people(5), "data")
     assert len(ids(client.iter_pages("users", params={"tenant_id": "tnt_1"}))) == 5
-    (asked,) = server.asked
-    assert asked.target == "/api/v1/admin/users/?tenant_id=tnt_1&page=1&per_page=500"
-    assert asked.headers["authorization"] == "Bearer token"
+    (request,) = server.requests
+    assert request.target == "/api/v1/admin/users/?tenant_id=tnt_1&page=1&per_page=500"
+    assert request.headers["authorization"] == "Bearer token"
 
 
-def test_success_a_short_bare_list_is_two_requests(server: Loopback, client: ScaiKeyClient) -> None:
-    server.answers = numbered(people(5), "bare")
+def test_success_a_short_bare_list_is_two_requests(
+    server: RawServer, client: ScaiKeyClient
+) -> None:
+    server.respond = numbered(people(5), "bare")
     assert len(ids(client.iter_pages("users"))) == 5
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(("shape", "wasted"), [("data", 0), ("pages only", 0), ("bare", 12)])
 def test_success_requests_at_most_a_few_pages_beyond_the_end(
-    server: Loopback, client: ScaiKeyClient, shape: str, wasted: int
+    server: RawServer, client: ScaiKeyClient, shape: str, wasted: int
 ) -> None:
-    server.answers = numbered(people(300), shape)
+    server.respond = numbered(people(300), shape)
     assert len(ids(client.iter_pages("users", per_page=10))) == 300
-    assert len(server.asked) <= 30 + wasted
+    assert len(server.requests) <= 30 + wasted
 
 
 def test_success_pages_are_fetched_ahead_but_not_far(
-    server: Loopback, client: ScaiKeyClient
+    server: RawServer, client: ScaiKeyClient
 ) -> None:
-    server.answers = numbered(people(1000), "data")
+    server.respond = numbered(people(1000), "data")
     listing = iter(client.iter_pages("users", per_page=10, in_flight=4))
     next(listing)
     time.sleep(0.3)
-    assert len(server.asked) == 9
+    assert len(server.requests) == 9
     next(listing)
     time.sleep(0.3)
-    assert len(server.asked) == 10
+    assert len(server.requests) == 10
     del listing
     assert fetching_threads() == []
 
 
-def test_success_latency_is_shared(server: Loopback, client: ScaiKeyClient) -> None:
+def test_success_latency_is_shared(server: RawServer, client: ScaiKeyClient) -> None:
     serve = numbered(people(160), "data")
 
-    def slowly(asked: Asked) -> Said:
+    def slowly(request: RawRequest) -> RawResponse:
         time.sleep(0.05)
-        return serve(asked)
+        return serve(request)
 
-    server.answers = slowly
+    server.respond = slowly
     began = time.monotonic()
     assert len(ids(client.iter_pages("users", per_page=10))) == 160
     assert time.monotonic() - began < 16 * 0.05
 
 
-def test_success_abandoned(server: Loopback, client: ScaiKeyClient) -> None:
-    server.answers = numbered(people(1000), "data")
+def test_success_abandoned(server: RawServer, client: ScaiKeyClient) -> None:
+    server.respond = numbered(people(1000), "data")
     for _ in client.iter_pages("users", per_page=10):
         break
     assert fetching_threads() == []
-    asked = len(server.asked)
+    request = len(server.requests)
     time.sleep(0.1)
-    assert len(server.asked) == asked
+    assert len(server.requests) == request
 
 
-def test_success_iteration_ended_by_an_exception(server: Loopback, client: ScaiKeyClient) -> None:
-    server.answers = numbered(people(1000), "data")
+def test_success_iteration_ended_by_an_exception(server: RawServer, client: ScaiKeyClient) -> None:
+    server.respond = numbered(people(1000), "data")
     listing = client.iter_pages("users", per_page=10)
     steps = iter(listing)
     next(steps)
@@ -214,16 +221,16 @@ def test_success_iteration_ended_by_an_exception(server: Loopback, client: ScaiK
 
 
 def test_success_a_hanging_server_does_not_delay_the_end(
-    server: Loopback, client: ScaiKeyClient
+    server: RawServer, client: ScaiKeyClient
 ) -> None:
     serve, release = numbered(people(1000), "data"), threading.Event()
 
-    def hang(asked: Asked) -> Said:
-        if asked.query["page"] != "1":
+    def hang(request: RawRequest) -> RawResponse:
+        if request.query["page"] != "1":
             release.wait(10)
-        return serve(asked)
+        return serve(request)
 
-    server.answers = hang
+    server.respond = hang
     listing = client.iter_pages("users", per_page=10)
     next(iter(listing))
     began = time.monotonic()
@@ -235,10 +242,10 @@ def test_success_a_hanging_server_does_not_delay_the_end(
         time.sleep(0.01)
 
 
-def test_fail_error_in_the_middle(server: Loopback, client: ScaiKeyClient) -> None:
+def test_fail_error_in_the_middle(server: RawServer, client: ScaiKeyClient) -> None:
     serve = numbered(people(1000), "data")
-    server.answers = lambda asked: (
-        say({}, status=500) if asked.query["page"] == "4" else serve(asked)
+    server.respond = lambda request: (
+        make_response({}, status=500) if request.query["page"] == "4" else serve(request)
     )
     pages = iter(client.iter_pages("users", per_page=10))
     assert [next(pages)[0].id for _ in range(3)] == ["usr_0", "usr_10", "usr_20"]
@@ -250,29 +257,31 @@ def test_fail_error_in_the_middle(server: Loopback, client: ScaiKeyClient) -> No
     assert fetching_threads() == []
 
 
-def test_success_error_in_the_middle_is_retried(server: Loopback, client: ScaiKeyClient) -> None:
+def test_success_error_in_the_middle_is_retried(server: RawServer, client: ScaiKeyClient) -> None:
     serve, failed = numbered(people(200), "data"), set()
 
-    def once(asked: Asked) -> Said:
-        if asked.target in failed:
-            return serve(asked)
-        failed.add(asked.target)
-        return say({}, status=503)
+    def once(request: RawRequest) -> RawResponse:
+        if request.target in failed:
+            return serve(request)
+        failed.add(request.target)
+        return make_response({}, status=503)
 
-    server.answers = once
+    server.respond = once
     assert len(ids(client.iter_pages("users", per_page=10))) == 200
     assert client.requests == 40
 
 
 @pytest.mark.parametrize("in_flight", [1, 8])
-def test_fail_truncated(server: Loopback, client: ScaiKeyClient, in_flight: int) -> None:
+def test_fail_truncated(server: RawServer, client: ScaiKeyClient, in_flight: int) -> None:
     rows = people(100)
 
-    def cut(asked: Asked) -> Said:
-        page = int(asked.query["page"])
-        return say({"data": rows[page * 10 - 10 : page * 10] if page < 5 else [], "total": 100})
+    def cut(request: RawRequest) -> RawResponse:
+        page = int(request.query["page"])
+        return make_response(
+            {"data": rows[page * 10 - 10 : page * 10] if page < 5 else [], "total": 100}
+        )
 
-    server.answers = cut
+    server.respond = cut
     listing = client.iter_pages("users", per_page=10, in_flight=in_flight)
     assert len(ids(listing)) == 40
     assert listing.is_truncated
@@ -280,9 +289,9 @@ def test_fail_truncated(server: Loopback, client: ScaiKeyClient, in_flight: int)
     assert listing.totals_agree
 
 
-def test_fail_truncated_by_pages(server: Loopback, client: ScaiKeyClient) -> None:
-    server.answers = lambda asked: say(
-        {"data": people(1) if asked.query["page"] == "1" else [], "meta": {"total_pages": 3}}
+def test_fail_truncated_by_pages(server: RawServer, client: ScaiKeyClient) -> None:
+    server.respond = lambda request: make_response(
+        {"data": people(1) if request.query["page"] == "1" else [], "meta": {"total_pages": 3}}
     )
     listing = client.iter_pages("users")
     assert len(ids(listing)) == 1
@@ -290,16 +299,16 @@ def test_fail_truncated_by_pages(server: Loopback, client: ScaiKeyClient) -> Non
     assert listing.reported_total is None
 
 
-def test_fail_empty_at_once(server: Loopback, client: ScaiKeyClient) -> None:
-    server.answers = lambda asked: say({"data": [], "total": 7})
+def test_fail_empty_at_once(server: RawServer, client: ScaiKeyClient) -> None:
+    server.respond = lambda request: make_response({"data": [], "total": 7})
     listing = client.iter_pages("users")
     assert ids(listing) == []
     assert listing.is_truncated
     assert listing.reported_total == 7
 
 
-def test_success_empty(server: Loopback, client: ScaiKeyClient) -> None:
-    server.answers = lambda asked: say({"data": [], "total": 0})
+def test_success_empty(server: RawServer, client: ScaiKeyClient) -> None:
+    server.respond = lambda request: make_response({"data": [], "total": 0})
     listing = client.iter_pages("users")
     assert ids(listing) == []
     assert (
@@ -312,16 +321,16 @@ def test_success_empty(server: Loopback, client: ScaiKeyClient) -> None:
 
 @pytest.mark.parametrize(("later", "total"), [(101, 101), (None, 100), (99, 99)])
 def test_fail_totals_disagree(
-    server: Loopback, client: ScaiKeyClient, later: int | None, total: int
+    server: RawServer, client: ScaiKeyClient, later: int | None, total: int
 ) -> None:
     rows = people(total)
 
-    def answers(asked: Asked) -> Said:
-        page = int(asked.query["page"])
-        told = {"total": 100 if page == 1 else later}
-        return say({"data": rows[page * 10 - 10 : page * 10], **told})
+    def respond(request: RawRequest) -> RawResponse:
+        page = int(request.query["page"])
+        reported = 100 if page == 1 else later
+        return make_response({"data": rows[page * 10 - 10 : page * 10], "total": reported})
 
-    server.answers = answers
+    server.respond = respond
     listing = client.iter_pages("users", per_page=10)
     assert len(ids(listing)) == total
     assert not listing.totals_agree
@@ -329,15 +338,15 @@ def test_fail_totals_disagree(
     assert listing.reported_total == total
 
 
-def test_fail_total_too_small(server: Loopback, client: ScaiKeyClient) -> None:
+def test_fail_total_too_small(server: RawServer, client: ScaiKeyClient) -> None:
     """Rows beyond the total prove it wrong, so only an empty page is believed."""
     rows = people(95)
 
-    def answers(asked: Asked) -> Said:
-        page = int(asked.query["page"])
-        return say({"data": rows[page * 10 - 10 : page * 10], "total": 15})
+    def respond(request: RawRequest) -> RawResponse:
+        page = int(request.query["page"])
+        return make_response({"data": rows[page * 10 - 10 : page * 10], "total": 15})
 
-    server.answers = answers
+    server.respond = respond
     listing = client.iter_pages("users", per_page=10)
     assert len(ids(listing)) == 95
     assert not listing.totals_agree
@@ -346,8 +355,8 @@ def test_fail_total_too_small(server: Loopback, client: ScaiKeyClient) -> None:
 
 
 @pytest.mark.parametrize("shape", ["data", "bare"])
-def test_fail_page_is_ignored(server: Loopback, client: ScaiKeyClient, shape: str) -> None:
-    server.answers = lambda asked: say(SHAPES[shape](people(100), 500, 5))
+def test_fail_page_is_ignored(server: RawServer, client: ScaiKeyClient, shape: str) -> None:
+    server.respond = lambda request: make_response(SHAPES[shape](people(100), 500, 5))
     with pytest.raises(UpstreamInvalidResponse) as caught:
         ids(client.iter_pages("users"))
     assert (
@@ -360,27 +369,27 @@ def test_fail_page_is_ignored(server: Loopback, client: ScaiKeyClient, shape: st
     assert fetching_threads() == []
 
 
-def test_fail_endless(server: Loopback, client: ScaiKeyClient) -> None:
-    server.answers = lambda asked: say([{"id": f"usr_{asked.query['page']}"}])
+def test_fail_endless(server: RawServer, client: ScaiKeyClient) -> None:
+    server.respond = lambda request: make_response([{"id": f"usr_{request.query['page']}"}])
     with pytest.raises(UpstreamInvalidResponse) as caught:
         ids(client.iter_pages("users", max_pages=50))
     assert caught.value.message == (
         f"ScaiKey's list {USERS} has more than 50 pages. No changes were made."
     )
-    assert len(server.asked) < 70
+    assert len(server.requests) < 70
 
 
-def test_fail_huge_total(server: Loopback, client: ScaiKeyClient) -> None:
-    server.answers = lambda asked: say(
-        {"data": people(10) if asked.query["page"] == "1" else [], "total": 2**53}
+def test_fail_huge_total(server: RawServer, client: ScaiKeyClient) -> None:
+    server.respond = lambda request: make_response(
+        {"data": people(10) if request.query["page"] == "1" else [], "total": 2**53}
     )
     listing = client.iter_pages("users")
     assert len(ids(listing)) == 10
     assert listing.is_truncated
-    assert len(server.asked) < 20
+    assert len(server.requests) < 20
 
 
-def test_fail_iterated_twice(server: Loopback, client: ScaiKeyClient) -> None:
+def test_fail_iterated_twice(server: RawServer, client: ScaiKeyClient) -> None:
     listing = client.iter_pages("users")
     assert ids(listing) == []
     with pytest.raises(RuntimeError, match="a list can be iterated over once"):
@@ -402,24 +411,29 @@ UNUSABLE: list[tuple[str, str, str]] = [
 ]
 
 
-def with_row(row: str, shape: str) -> Callable[[Asked], Said]:
+def with_row(row: str, shape: str) -> Callable[[RawRequest], RawResponse]:
     """Ten good records, then two more and this one."""
     pages = {"1": json.dumps(people(10)), "2": f'[{{"id": "a"}}, {{"id": "b"}}, {row}]'}
 
-    def answers(asked: Asked) -> Said:
-        rows = pages.get(asked.query["page"], "[]")
+    def respond(request: RawRequest) -> RawResponse:
+        rows = pages.get(request.query["page"], "[]")
         body = rows if shape == "bare" else f'{{"{shape}": {rows}, "total": 13}}'
-        return say(body.encode())
+        return make_response(body.encode())
 
-    return answers
+    return respond
 
 
 @pytest.mark.parametrize(("row", "record_id", "reason"), UNUSABLE)
 @pytest.mark.parametrize("shape", ["data", "items", "bare"])
 def test_success_an_unusable_record_is_set_aside(
-    server: Loopback, client: ScaiKeyClient, row: str, record_id: str, reason: str, shape: str
+    server: RawServer,
+    client: ScaiKeyClient,
+    row: str,
+    record_id: str,
+    reason: str,
+    shape: str,
 ) -> None:
-    server.answers = with_row(row, shape)
+    server.respond = with_row(row, shape)
     listing = client.iter_pages("users", per_page=10)
     assert len(ids(listing)) == 12
     (unusable,) = listing.unusable
@@ -443,29 +457,29 @@ def test_success_an_unusable_record_is_set_aside(
 )
 @pytest.mark.parametrize("shape", ["data", "bare"])
 def test_success_control_characters_are_dropped(
-    server: Loopback, client: ScaiKeyClient, row: str, name: str, value: str, shape: str
+    server: RawServer, client: ScaiKeyClient, row: str, name: str, value: str, shape: str
 ) -> None:
-    server.answers = with_row(row, shape)
+    server.respond = with_row(row, shape)
     listing = client.iter_pages("users", per_page=10)
     records = [record for page in listing for record in page]
     assert getattr(records[-1], name) == value
     assert listing.unusable == []
 
 
-def test_success_a_large_page_is_refused_once(server: Loopback, client: ScaiKeyClient) -> None:
+def test_success_a_large_page_is_refused_once(server: RawServer, client: ScaiKeyClient) -> None:
     """From then on every list is asked for in smaller pages."""
 
-    def answers(asked: Asked) -> Said:
-        if int(asked.query["per_page"]) > 100:
+    def respond(request: RawRequest) -> RawResponse:
+        if int(request.query["per_page"]) > 100:
             detail = [{"loc": ["query", "per_page"], "msg": "too many", "type": "less_than"}]
-            return say({"detail": detail}, status=422)
-        return numbered(people(250), "data")(asked)
+            return make_response({"detail": detail}, status=422)
+        return numbered(people(250), "data")(request)
 
-    server.answers = answers
+    server.respond = respond
     assert len(ids(client.iter_pages("users"))) == 250
     assert len(ids(client.iter_pages("users", per_page=200))) == 250
     assert sum(map(len, client.iter_pages("tenants"))) == 250
-    sizes = [asked.query["per_page"] for asked in server.asked]
+    sizes = [request.query["per_page"] for request in server.requests]
     assert sizes == ["500", *["100"] * 3, "200", *["100"] * 6]
 
 
@@ -490,7 +504,7 @@ def test_success_a_large_page_is_refused_once(server: Loopback, client: ScaiKeyC
     ],
 )
 def test_success_complete_lists(
-    server: Loopback,
+    server: RawServer,
     client: ScaiKeyClient,
     pages: list[int],
     totals: list[int | None],
@@ -501,7 +515,9 @@ def test_success_complete_lists(
         {"data": [next(rows) for _ in range(size)], "total": total}
         for size, total in zip([*pages, 0], totals, strict=True)
     ]
-    server.answers = lambda asked: say(bodies[min(int(asked.query["page"]), len(bodies)) - 1])
+    server.respond = lambda request: make_response(
+        bodies[min(int(request.query["page"]), len(bodies)) - 1]
+    )
     listing = client.iter_pages("users", to_end=True, in_flight=1)
     assert len(ids(listing)) == sum(pages)
     assert listing.is_complete is is_complete
@@ -524,8 +540,8 @@ def test_success_complete_lists(
         (b'"text"', "neither `data` nor `items` is a list"),
     ],
 )
-def test_fail_not_a_list(server: Loopback, client: ScaiKeyClient, body: bytes, what: str) -> None:
-    server.answers = lambda asked: say(body)
+def test_fail_not_a_list(server: RawServer, client: ScaiKeyClient, body: bytes, what: str) -> None:
+    server.respond = lambda request: make_response(body)
     with pytest.raises(UpstreamInvalidResponse) as caught:
         ids(client.iter_pages("users"))
     assert caught.value.message == f"Invalid response from ScaiKey, page 1 of {USERS}: {what}."

@@ -1,4 +1,4 @@
-"""The client for ScaiCMS: against the sandbox, and against answers the sandbox never gives."""
+"""The client for ScaiCMS, with the sandbox and with responses that the sandbox never sends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ from scaiwave.errors import (
     UpstreamUnavailable,
 )
 from scaiwave.sandbox import Sandbox
-from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import (
+    RawRequest,
+    RawResponse,
+    RawServer,
+    make_response,
+)
 
 QUICK = RetryPolicy(total=0.3, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 KEY = "scai_live_0123456789abcdef"
@@ -40,7 +45,7 @@ def client(cms: Sandbox) -> Iterator[ScaiCmsClient]:
         yield client
 
 
-def asking(server: Loopback) -> ScaiCmsClient:
+def asking(server: RawServer) -> ScaiCmsClient:
     return ScaiCmsClient(server.origin, KEY, retry_policy=QUICK)
 
 
@@ -55,36 +60,46 @@ def test_success_pages(client: ScaiCmsClient) -> None:
 
 
 def test_success_requests() -> None:
-    with Loopback(lambda asked: say(b"", status=204)) as server, asking(server) as client:
+    with (
+        RawServer(lambda request: make_response(b"", status=204)) as server,
+        asking(server) as client,
+    ):
         assert client.write_page("suite/a b", **PAGE) == WriteResult(rev=None)
-    (asked,) = server.asked
-    assert (asked.method, asked.target) == ("PUT", "/api/v1/docs/scaiwave/v1/suite/a%20b")
-    assert asked.headers["authorization"] == f"Bearer {KEY}"
-    assert msgspec.json.decode(asked.body) == PAGE
+    (request,) = server.requests
+    assert (request.method, request.target) == ("PUT", "/api/v1/docs/scaiwave/v1/suite/a%20b")
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert msgspec.json.decode(request.body) == PAGE
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
 def test_success_retried(status: int) -> None:
-    def answers(asked: Asked) -> Said:
-        first = len(server.asked) == 1
-        return Said(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status) if first else say({})
+    def respond(request: RawRequest) -> RawResponse:
+        first = len(server.requests) == 1
+        return (
+            RawResponse(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status)
+            if first
+            else make_response({})
+        )
 
-    with Loopback(answers) as server, asking(server) as client:
+    with RawServer(respond) as server, asking(server) as client:
         assert client.write_page("a", **PAGE) == WriteResult()
-    assert [asked.method for asked in server.asked] == ["PUT", "PUT"]
+    assert [request.method for request in server.requests] == ["PUT", "PUT"]
 
 
 def test_fail_not_retried_on_request() -> None:
-    with Loopback(lambda asked: say({}, status=503)) as server, asking(server) as client:
+    with (
+        RawServer(lambda request: make_response({}, status=503)) as server,
+        asking(server) as client,
+    ):
         with pytest.raises(UpstreamUnavailable):
             client.write_page("a", **PAGE, retry=False)
         with pytest.raises(UpstreamUnavailable):
             client.read_page("a", retry=False)
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(
-    ("status", "detail", "error", "said", "fix"),
+    ("status", "detail", "error", "response", "fix"),
     [
         (
             401,
@@ -127,12 +142,12 @@ def test_fail_not_retried_on_request() -> None:
     ],
 )
 def test_fail_refused(
-    status: int, detail: Any, error: type[ScaiWaveError], said: str, fix: str
+    status: int, detail: Any, error: type[ScaiWaveError], response: str, fix: str
 ) -> None:
-    with Loopback(lambda asked: say({"detail": detail}, status=status)) as server:
+    with RawServer(lambda request: make_response({"detail": detail}, status=status)) as server:
         with asking(server) as client, pytest.raises(error) as caught:
             client.read_page("a")
-    assert caught.value.message == f"ScaiCMS at {server.origin} {said}"
+    assert caught.value.message == f"ScaiCMS at {server.origin} {response}"
     assert caught.value.fix == fix
     assert str(caught.value) == caught.value.message
 
@@ -141,7 +156,7 @@ def test_fail_refused(
     "body", [b"<html>", b"[]", b'{"title": "A"}', b'{"title": 1, "body_md": ""}', b""]
 )
 def test_fail_read_invalid_response(body: bytes) -> None:
-    with Loopback(lambda asked: say(body)) as server, asking(server) as client:
+    with RawServer(lambda request: make_response(body)) as server, asking(server) as client:
         with pytest.raises(UpstreamInvalidResponse) as caught:
             client.read_page("a")
     assert caught.value.message.startswith(
@@ -150,13 +165,19 @@ def test_fail_read_invalid_response(body: bytes) -> None:
 
 
 def test_fail_read_404_of_something_else() -> None:
-    with Loopback(lambda asked: say(b"<html>", status=404)) as server, asking(server) as client:
+    with (
+        RawServer(lambda request: make_response(b"<html>", status=404)) as server,
+        asking(server) as client,
+    ):
         with pytest.raises(UpstreamInvalidResponse):
             client.read_page("a")
 
 
 def test_fail_write_invalid_response() -> None:
-    with Loopback(lambda asked: say(b"<html>")) as server, asking(server) as client:
+    with (
+        RawServer(lambda request: make_response(b"<html>")) as server,
+        asking(server) as client,
+    ):
         with pytest.raises(UpstreamInvalidResponse) as caught:
             client.write_page("a", **PAGE)
     assert caught.value.fix == (

@@ -21,7 +21,12 @@ from scaiwave.errors import (
 )
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.api.scaigrid import build_usage_row, build_vector
-from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import (
+    RawRequest,
+    RawResponse,
+    RawServer,
+    make_response,
+)
 
 QUICK = RetryPolicy(total=0.5, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 START, END = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
@@ -72,8 +77,8 @@ def test_success_responses(scaigrid: Sandbox, client: ScaiGridClient) -> None:
     tenant_id = next(iter(scaigrid.directory.tenants))
     expected = build_usage_row(scaigrid.seed, tenant_id, "2026-11")
     assert (usage[0].group_key, usage[0].total_tokens) == (tenant_id, expected["total_tokens"])
-    asked = scaigrid.requests.recent[-1][0]
-    assert asked == (
+    request = scaigrid.requests.recent[-1][0]
+    assert request == (
         "GET /v1/accounting/usage/summary?group_by=tenant&start=2026-11-01T00%3A00%3A00Z"
         "&end=2026-11-24T12%3A30%3A00Z"
     )
@@ -151,7 +156,10 @@ MALFORMED = [
 def test_fail_invalid_response(
     call: str, arguments: dict[str, Any], body: bytes, problem: str
 ) -> None:
-    with Loopback(lambda asked: say(body)) as server, with_key(server.origin) as client:
+    with (
+        RawServer(lambda request: make_response(body)) as server,
+        with_key(server.origin) as client,
+    ):
         with pytest.raises(UpstreamInvalidResponse) as caught:
             getattr(client, call)(**arguments)
     assert caught.value.message == f"Invalid response from ScaiGrid, {problem}."
@@ -169,7 +177,7 @@ VECTORS = [
 @pytest.mark.parametrize(("vectors", "problem"), VECTORS)
 def test_fail_vectors_without_a_text(vectors: list[tuple[int, list[float]]], problem: str) -> None:
     rows = [{"index": index, "embedding": numbers} for index, numbers in vectors]
-    with Loopback(lambda asked: say({"data": {"data": rows}})) as server:
+    with RawServer(lambda request: make_response({"data": {"data": rows}})) as server:
         with with_key(server.origin) as client, pytest.raises(UpstreamInvalidResponse) as caught:
             client.embed("embed-small", ["a", "b"])
     assert caught.value.message == (
@@ -180,10 +188,10 @@ def test_fail_vectors_without_a_text(vectors: list[tuple[int, list[float]]], pro
 def test_fail_usage_that_names_a_tenant_twice() -> None:
     rows = [{"group_key": "tnt_1", "total_tokens": 1}] * 2
 
-    def answers(asked: Asked) -> Said:
-        return say({"data": rows})
+    def respond(request: RawRequest) -> RawResponse:
+        return make_response({"data": rows})
 
-    with Loopback(answers) as server, with_key(server.origin) as client:
+    with RawServer(respond) as server, with_key(server.origin) as client:
         with pytest.raises(UpstreamInvalidResponse, match="group tnt_1 occurs more than once"):
             client.usage_summary(start=START, end=END)
 

@@ -16,25 +16,25 @@ from scaiwave.errors import (
     UpstreamUnauthorized,
     UpstreamUnavailable,
 )
-from tests.scaiwave.clients.raw_socket_server import Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import RawResponse, RawServer, make_response
 from tests.scaiwave.clients.test_scaigrid import KEY, with_key
 
 
-def error_of(code: str, *, status: int, **error: Any) -> Said:
+def error_of(code: str, *, status: int, **error: Any) -> RawResponse:
     body = {
         "status": "error",
         "error": {"code": code, "message": "As sent.", **error},
         "meta": {"request_id": "req_1"},
     }
-    return say(body, status=status)
+    return make_response(body, status=status)
 
 
-def refused(answer: Said) -> tuple[ScaiWaveError, int]:
+def refused(respond: RawResponse) -> tuple[ScaiWaveError, int]:
     """The error of a call that gets this answer, and how often it was tried."""
-    with Loopback(lambda asked: answer) as server, with_key(server.origin) as client:
+    with RawServer(lambda request: respond) as server, with_key(server.origin) as client:
         with pytest.raises(ScaiWaveError) as caught:
             client.me()
-        return caught.value, len(server.asked)
+        return caught.value, len(server.requests)
 
 
 KINDS = {
@@ -82,8 +82,8 @@ def test_fail_busy_model_is_retried() -> None:
 
 
 def test_fail_message_of_the_server_is_cut_without_our_key() -> None:
-    said = error_of("AUTH_TOKEN_INVALID", status=401, message=f"Bad {KEY}\n{'x' * 400}")
-    error, _ = refused(said)
+    response = error_of("AUTH_TOKEN_INVALID", status=401, message=f"Bad {KEY}\n{'x' * 400}")
+    error, _ = refused(response)
     assert KEY not in error.message
     assert "Bad [hidden] xxx" in error.message
     assert len(error.message) < 500
@@ -91,7 +91,7 @@ def test_fail_message_of_the_server_is_cut_without_our_key() -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"error": 7}', b'{"error": {}}'])
 def test_fail_refusal_with_another_body(body: bytes) -> None:
-    with Loopback(lambda asked: say(body, status=403)) as server:
+    with RawServer(lambda request: make_response(body, status=403)) as server:
         with with_key(server.origin) as client, pytest.raises(UpstreamForbidden) as caught:
             client.me()
         assert caught.value.message == f"ScaiGrid at {server.origin} does not allow GET /v1/me."
@@ -99,7 +99,7 @@ def test_fail_refusal_with_another_body(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"detail": "Not Found"}'])
 def test_fail_404_of_another_server_is_a_wrong_address(body: bytes) -> None:
-    with Loopback(lambda asked: say(body, status=404)) as server:
+    with RawServer(lambda request: make_response(body, status=404)) as server:
         with with_key(server.origin) as client, pytest.raises(UpstreamInvalidResponse) as caught:
             client.health()
         assert (caught.value.message, caught.value.fix, caught.value.exit_code) == (
@@ -111,11 +111,11 @@ def test_fail_404_of_another_server_is_a_wrong_address(body: bytes) -> None:
 
 def test_fail_not_ready_names_the_components() -> None:
     body = {"status": "not_ready", "checks": {"database": "ok", "redis": "down"}}
-    with Loopback(lambda asked: say(body, status=503)) as server:
+    with RawServer(lambda request: make_response(body, status=503)) as server:
         with with_key(server.origin) as client, pytest.raises(UpstreamUnavailable) as caught:
             client.ready()
         assert caught.value.message == (
             f"ScaiGrid at {server.origin} responded to GET /health/ready with 503 (Service "
             "Unavailable): not ready: redis."
         )
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1

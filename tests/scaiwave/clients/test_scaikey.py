@@ -26,7 +26,12 @@ from scaiwave.errors import (
 )
 from scaiwave.sandbox import Sandbox
 from scaiwave.sandbox.http.faults import Action
-from tests.scaiwave.clients.raw_socket_server import Asked, Loopback, Said, say
+from tests.scaiwave.clients.raw_socket_server import (
+    RawRequest,
+    RawResponse,
+    RawServer,
+    make_response,
+)
 
 QUICK = RetryPolicy(total=0.5, first_contact=0.1, min_pause=0.01, max_pause=0.05)
 DISCOVERY = "/api/v1/platform/oauth/.well-known/openid-configuration"
@@ -141,11 +146,11 @@ def test_success_unknown_item_is_none(client: ScaiKeyClient, unknown: str) -> No
 def test_success_ids_are_encoded() -> None:
     seen = []
 
-    def answers(asked: Asked) -> Said:
-        seen.append(asked.target)
-        return say({"data": {"id": "tnt_ü+b"}})
+    def respond(request: RawRequest) -> RawResponse:
+        seen.append(request.target)
+        return make_response({"data": {"id": "tnt_ü+b"}})
 
-    with Loopback(answers) as server, ScaiKeyClient(server.origin, bearer="t") as client:
+    with RawServer(respond) as server, ScaiKeyClient(server.origin, bearer="t") as client:
         row = client.get_tenant("tnt_ü+b")
         for unsafe in ("a/b", "a%2Fb", "a?b", "a#b", "..", "a\\b", "a b", ""):
             assert client.get_tenant(unsafe) is None
@@ -171,7 +176,7 @@ def test_success_ids_are_encoded() -> None:
     ],
 )
 def test_fail_item_is_invalid(body: object, message: str) -> None:
-    with Loopback(lambda asked: say(body)) as server:
+    with RawServer(lambda request: make_response(body)) as server:
         with ScaiKeyClient(server.origin, bearer="t") as client:
             with pytest.raises(UpstreamInvalidResponse) as caught:
                 client.get_user("x")
@@ -286,8 +291,8 @@ def test_fail_token_response_is_invalid(
     scaikey.faults.add("status", path=TOKEN, status=200, body=grant)
     with pytest.raises(UpstreamInvalidResponse) as caught:
         client.get_user("usr_1")
-    told = "returned something that is not a bearer token" if what is None else what
-    assert told in caught.value.message
+    problem = "returned something that is not a bearer token" if what is None else what
+    assert problem in caught.value.message
 
 
 def test_success_opaque_token_has_no_claims(scaikey: Sandbox, client: ScaiKeyClient) -> None:

@@ -16,9 +16,9 @@ URL = "SCAIWAVE_SCAIKEY_URL"
 SECRET = "SCAIWAVE_SCAIKEY_CLIENT_SECRET"
 
 
-def configured(folder: Path, text: str = "", **environment: str) -> Configuration:
-    (folder / ".env").write_text(text, encoding="utf-8")
-    return load({"SCAIWAVE_HOME": str(folder), **environment})
+def configured(directory: Path, text: str = "", **environment: str) -> Configuration:
+    (directory / ".env").write_text(text, encoding="utf-8")
+    return load({"SCAIWAVE_HOME": str(directory), **environment})
 
 
 def test_success_environment_overrides_file_overrides_default(tmp_path: Path) -> None:
@@ -64,8 +64,10 @@ def test_success_values_of_a_file(written: str, meant: str, tmp_path: Path) -> N
 def test_success_what_register_writes_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, value: str
 ) -> None:
-    folder = tmp_path_factory.getbasetemp()
-    assert configured(folder, f"{SECRET}={quote_value(SECRET, value)}\n").get_str(SECRET) == value
+    directory = tmp_path_factory.getbasetemp()
+    assert (
+        configured(directory, f"{SECRET}={quote_value(SECRET, value)}\n").get_str(SECRET) == value
+    )
 
 
 @pytest.mark.parametrize("value", ["$HOME", "${HOME}", "a#b", "'x'", ' "x" ', "a b"])
@@ -79,9 +81,9 @@ def test_success_comments_empty_lines_and_the_last_line_of_a_name(tmp_path: Path
     assert read_env_file(_written(tmp_path, text)) == {URL: "https://two.example"}
 
 
-def _written(folder: Path, text: str) -> Path:
-    (folder / "file").write_text(text, encoding="utf-8")
-    return folder / "file"
+def _written(directory: Path, text: str) -> Path:
+    (directory / "file").write_text(text, encoding="utf-8")
+    return directory / "file"
 
 
 def test_success_no_file(tmp_path: Path) -> None:

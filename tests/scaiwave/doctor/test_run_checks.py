@@ -85,10 +85,10 @@ def test_fail_what_the_database_raises_is_a_finding() -> None:
 def test_success_only_operators_with_write_access_apply_fixes(
     operator: Operator, dry_run: bool, fixed: bool
 ) -> None:
-    def mend(config: Configuration, now: datetime) -> Iterator[Finding]:
+    def fix(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield passed("tea", "Fixed.")
 
-    registry.register_health_check(Check("tea", lambda c, n: [], clean_up=mend))
+    registry.register_health_check(Check("tea", lambda c, n: [], clean_up=fix))
     messages = [finding.message for finding in run(operator, dry_run=dry_run).findings]
     assert ("Fixed." in messages) is fixed
 
