@@ -65,11 +65,12 @@ class PurgeParticipantResult:
 @dataclass(frozen=True)
 class PurgeOptions:
     """Whom to purge: people removed from ScaiKey for `days`, at most `limit` of them, in one tenant
-    or in all."""
+    or in all. The reason goes into the audit log and may be empty."""
 
     days: int
     limit: int
     tenant: str | None = None
+    reason: str = ""
     dry_run: bool = False
 
 
@@ -144,15 +145,17 @@ def purge_participants(
 
     `confirm` gets the question to ask, and raises if the answer is not yes. Each batch has its own
     transaction, so an interrupted call has purged some people completely, and the next one
-    continues. Raises PurgeLimitExceeded, TenantNotFound and AmbiguousName.
+    continues. Raises PurgeLimitExceeded, TenantNotFound, AmbiguousName and InvalidName.
     """
     operator.require(Permission.MANAGE_TENANTS)
+    validate_reason(options.reason)
     due = _find_due(operator, options, now)
     count = due.count()
     if count > options.limit:
         raise PurgeLimitExceeded(
-            f"{count:,} people were removed from ScaiKey at least {options.days} days ago, more "
-            f"than the limit of {options.limit:,}. No changes were made.",
+            f"{pluralize(count, 'person was', 'people were')} removed from ScaiKey at least "
+            f"{options.days} days ago, more than the limit of {options.limit:,}. No changes were "
+            "made.",
             fix="Preview them: add --dry-run --limit "
             f"{count}. If they are right, run it with --limit {count}.",
         )
@@ -165,9 +168,9 @@ def purge_participants(
         f"at least {options.days} days ago. This can't be undone. Continue?"
     )
     purged = 0
+    details = {"reason": options.reason, "purge_after_days": options.days}
     with progress_factory("People purged") as progress:
         for keys in _iter_batches(due, options.limit):
-            details = {"purge_after_days": options.days}
             purged += _purge_batch(operator, keys, now, details, skip_locked=True)
             progress(purged, count)
     return PurgeParticipantsResult(count, purged, people)

@@ -33,20 +33,21 @@ class Command(OperatorCommand):
         whom.add_argument(
             "participant",
             nargs="?",
-            help="e-mail address, @name:server, local id, ID or ScaiKey ID",
+            help="participant (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
         )
         whom.add_argument(
             "--purge-after",
             metavar="DAYS",
             type=positive_int,
-            help="everyone who was removed at least this many days ago",
+            help="everyone whose removal is at least this many days ago",
         )
-        parser.add_argument("--tenant", help="only people of this tenant")
+        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
         parser.add_argument(
             "--limit",
             metavar="N",
             type=positive_int,
-            help="with --purge-after: refuse if more people are due (default SCAIWAVE_PURGE_LIMIT)",
+            help="maximum number of people for --purge-after; if more are due, none is purged "
+            "(default SCAIWAVE_PURGE_LIMIT)",
         )
         parser.add_argument(
             "--reason", default="", help="reason for the audit log, without personal data"
@@ -58,8 +59,6 @@ class Command(OperatorCommand):
                 raise UsageError("--limit needs --purge-after.", fix="Leave out --limit.")
             self._purge_one(participant, **options)
         elif purge_after is not None:
-            if options["reason"]:
-                raise UsageError("--reason needs a participant.", fix="Leave out --reason.")
             self._purge_due(purge_after, **options)
 
     def _purge_one(
@@ -78,12 +77,18 @@ class Command(OperatorCommand):
         self.output.print_line(result.sentence)
 
     def _purge_due(
-        self, days: int, tenant: str | None, limit: int | None, dry_run: bool, **options: Any
+        self,
+        days: int,
+        tenant: str | None,
+        reason: str,
+        limit: int | None,
+        dry_run: bool,
+        **options: Any,
     ) -> None:
         limit = limit or settings.CONFIG.get_int("SCAIWAVE_PURGE_LIMIT")
         result = purge_participants(
             operator=self.operator,
-            options=PurgeOptions(days=days, limit=limit, tenant=tenant, dry_run=dry_run),
+            options=PurgeOptions(days, limit, tenant, reason, dry_run),
             confirm=self.confirm,
             now=timezone.now(),
             progress_factory=self.output.progress,
