@@ -114,7 +114,10 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "text": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "text": {
+            "()": "scaiwave.log_formatter.SingleLineFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+        },
         "json": {
             "()": "pythonjsonlogger.json.JsonFormatter",
             "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
@@ -125,9 +128,11 @@ LOGGING = {
             },
         },
     },
+    "filters": {"refused_requests": {"()": "scaiwave.log_formatter.RefusedRequestFilter"}},
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
+            "filters": ["refused_requests"],
             "formatter": CONFIG.get_choice("SCAIWAVE_LOG_FORMAT"),
         }
     },

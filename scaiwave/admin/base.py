@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import DateTimeField, ForeignKey, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from scaiwave.admin.filters import ExactValueFilter
+from scaiwave.admin.filters import ExactValueFilter, filter_parameter
 from scaiwave.admin.formatting import field_display
 from scaiwave.admin.pagination import CappedPaginator
 from scaiwave.admin.related import related_links, soft_references
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Any]
 else:
     _Admin = admin.ModelAdmin
+
+
+_FILTER_SUFFIXES = ("", "__exact", "__isnull", "__gte", "__lt")
+"""What Django's filters append to the name of their field."""
 
 
 class ReadOnlyAdmin(_Admin):
@@ -72,6 +77,25 @@ class ReadOnlyAdmin(_Admin):
         foreign = [field.name for field in self.model._meta.fields if isinstance(field, ForeignKey)]
         names = [*foreign, *soft_references(self.model)]
         return [*self.list_filter, *((name, ExactValueFilter) for name in names)]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Allow only what the filters of the list select by.
+
+        Any other one could reveal values that no page shows: with `password__startswith`, a hash
+        can be guessed character by character.
+        """
+        return lookup in self._get_filter_parameters(request)
+
+    def _get_filter_parameters(self, request: HttpRequest) -> set[str]:
+        parameters: set[str] = set()
+        for list_filter in self.get_list_filter(request):
+            if isinstance(list_filter, type) and issubclass(list_filter, SimpleListFilter):
+                parameters.add(str(list_filter.parameter_name))
+            elif isinstance(list_filter, tuple):
+                parameters.add(filter_parameter(self.model._meta.get_field(list_filter[0])))
+            else:
+                parameters |= {f"{list_filter}{suffix}" for suffix in _FILTER_SUFFIXES}
+        return parameters
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
         """Return computed fields first, and times last."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.db.models import Model
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from federation.models import ServerKey
+from identity_sync.models import SyncChange
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.pagination import CappedPaginator
 from tenants.models import AdminUser, Participant, Tenant
@@ -166,6 +170,84 @@ def test_fail_link_with_a_bad_id_is_refused(client: Client) -> None:
     url = address(Participant, "changelist")
     answer = client.get(url, {"tenant__id__exact": "not an id"})
     assert (answer.status_code, answer.headers["Location"]) == (302, f"{url}?e=1")
+
+
+def list_lookups(model: type[Model], prefix: str = "", depth: int = 0) -> Iterator[str]:
+    """Yield the fields of a model, and of those it refers to and that refer to it."""
+    for field in model._meta.get_fields():
+        yield prefix + field.name
+        if field.related_model and depth < 2:
+            yield from list_lookups(field.related_model, f"{prefix}{field.name}__", depth + 1)
+
+
+@every_model
+def test_fail_no_lookup_can_guess_a_value(model: type[Model], client: Client) -> None:
+    lookups = [
+        f"{name}__{operator}"
+        for name in list_lookups(model)
+        for operator in ("startswith", "contains", "regex", "gt", "lte", "in")
+    ]
+    request = RequestFactory().get("/")
+    request.user = AdminUser()
+    model_admin = admin.site.get_model_admin(model)
+    assert [name for name in lookups if model_admin.lookup_allowed(name, "x", request)] == []
+    url = address(model, "changelist")
+    for name in lookups[:6]:
+        assert client.get(url, {name: "x"}).status_code == HTTPStatus.BAD_REQUEST, name
+
+
+@pytest.mark.parametrize(
+    ("model", "lookup"),
+    [
+        (AdminUser, "password__startswith"),
+        (AdminUser, "password"),
+        (AdminUser, "password__exact"),
+        (ServerKey, "private_key_encrypted__startswith"),
+        (ServerKey, "private_key_encrypted__isnull"),
+        (Participant, "tenant__contact_email__startswith"),
+        (SyncChange, "subject_name__gte"),
+        (Tenant, "nonsense"),
+    ],
+)
+def test_fail_lookup_of_a_hidden_or_related_field(
+    model: type[Model], lookup: str, client: Client
+) -> None:
+    answer = client.get(address(model, "changelist"), {lookup: "p"})
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+
+
+@every_model
+def test_success_every_choice_of_every_filter_works(model: type[Model], client: Client) -> None:
+    row_factories.make_row_of_every_model(1)
+    url = address(model, "changelist")
+    changelist = client.get(url).context["cl"]
+    for spec in changelist.filter_specs:
+        for choice in spec.choices(changelist):
+            assert client.get(url + choice["query_string"]).status_code == HTTPStatus.OK
+
+
+@every_model
+def test_success_view_permission_shows_one_model_only(model: type[Model]) -> None:
+    row_factories.make_row_of_every_model(1)
+    row = model._default_manager.order_by("pk").first()
+    assert row is not None
+    user = AdminUser.objects.create_user("viewer", is_staff=True)
+    codename = f"view_{model._meta.model_name}"
+    user.user_permissions.add(
+        Permission.objects.get(codename=codename, content_type__app_label=model._meta.app_label)
+    )
+    client = Client()
+    client.force_login(user)
+    page = text(client, address(model, "change", row.pk))
+    assert not [secret for secret in SECRETS if secret in page]
+    text(client, address(model, "changelist"))
+    others = [other for other in MODELS if other is not model]
+    answers = {client.get(address(other, "changelist")).status_code for other in others}
+    assert answers == {HTTPStatus.FORBIDDEN}
+    assert client.post(address(model, "change", row.pk), {}).status_code == HTTPStatus.FORBIDDEN
+    lookup = {"id__startswith": "0"}
+    answer = client.get(address(model, "changelist"), lookup)
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
 
 
 def test_success_chosen_row_is_named_and_can_be_cleared(client: Client) -> None:
