@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Check that texts use the terms of docs/CONTRIBUTING.md: scripts/check_language.py [options]
 
-Searches all tracked text for the terms below: docs, scripts, and of Python the comments and
-strings, without names. Terms that are still in use have an entry in scripts/language_baseline.txt,
-and their number may only fall. Without that file, none of the terms is accepted.
+Searches all tracked text for the terms below: docs, scripts, and of Python the comments, strings
+and names of tests, but no other names. Terms that are still in use have an entry in
+scripts/language_baseline.txt, and their number may only fall. Without that file, none of the terms
+is accepted.
 """
 
 from __future__ import annotations
@@ -172,13 +173,18 @@ def find_uses(top: Path, files: Iterable[str]) -> Iterator[Use]:
 
 
 def python_prose(source: str) -> str:
-    """Return the comments and strings of a module, each on its own line. The rest is blank."""
+    """Return the comments, strings and names of tests in a module, each on its own line.
+
+    The rest is blank.
+    """
     lines = [""] * (source.count("\n") + 2)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         text = token.string
         if token.type == tokenize.STRING:
             if "f" in text[: text.index(text[-1])].lower():  # an f-string, before Python 3.12
                 text = re.sub(r"\{[^{}]*\}", "{}", text)
+        elif token.type == tokenize.NAME and token.string.startswith("test_"):
+            text = token.string.replace("_", " ")
         elif token.type not in PROSE:
             continue
         text = text.removeprefix("#")  # a term may go on in the next line of a comment

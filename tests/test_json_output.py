@@ -121,7 +121,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ("admin", "federation", "key", "reencrypt"): Report(
         others=also("reencrypted", "unchanged", "changed", "dry_run")
     ),
-    # A contract of its own: peers read it too.
+    # A separate contract, because peers read it too.
     ("admin", "federation", "descriptor"): Shape(),
     # It needs a peer: tests/federation/test_check_peer.py compares its document.
     ("admin", "federation", "check-peer"): Shape(),

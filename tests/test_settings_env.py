@@ -25,7 +25,7 @@ def test_success_each_test_has_its_own_home_directory(home: Path, tmp_path: Path
     assert not list(home.iterdir())
 
 
-def test_success_settings_come_from_the_home_of_the_session() -> None:
+def test_success_settings_come_from_the_session_home() -> None:
     assert settings.HOME == settings_env.SESSION_HOME
 
 

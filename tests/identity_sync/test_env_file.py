@@ -254,7 +254,7 @@ def test_fail_killed_at_any_moment_leaves_a_whole_file(env_file: Path) -> None:
         assert secret == "SECRET=" + secret[-1] * 3000
         assert mode(env_file) == 0o600
     update_env_file(env_file, {"SECRET": "x"})
-    # What the killed ones left beside it is gone.
+    # The drafts of the killed processes were removed.
     assert [path.name for path in env_file.parent.glob(".env*")] == [".env"]
 
 

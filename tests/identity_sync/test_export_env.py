@@ -99,7 +99,7 @@ CONSOLE = [sys.executable, "-m", "scaiwave.cli"]
 
 
 def test_success_through_a_real_shell_in_another_locale(home: Path, database_url: str) -> None:
-    """The file is UTF-8 whatever the terminal is; `eval` must not change a byte."""
+    """The file is UTF-8 with any locale of the terminal, and `eval` must not change a byte."""
     secret = 'wörd \'n "quotes" $HOME `id` \\ 日本'
     (home / ".env").write_text(f"SCAIWAVE_SCAIKEY_CLIENT_SECRET={secret}\n", encoding="utf-8")
     subprocess.run([*CONSOLE, "manage", "migrate", "-v", "0"], check=True)

@@ -38,7 +38,7 @@ moments = st.integers(0, 4_102_444_800_000_000).map(
 imported_senders: st.SearchStrategy[dict[str, str]] = st.fixed_dictionaries(
     {"display_name": texts, "avatar_url": texts, "fqid": texts}
 ) | st.just({})
-# A place in the room, of whatever length it turns out to be; an event may speak of later ones.
+# A position in the room, whose length is not known yet; an event may refer to later ones.
 places = st.integers(0, 99)
 
 TYPES = (

@@ -51,8 +51,10 @@ def read_bundle(data: bytes) -> ReadBundle:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the first bundle went, as far as is known: keys of the manifest's `room.workspace`,
-    and who imported it, with keys of its `senders`."""
+    """Where the first bundle was imported, as far as that is known.
+
+    `workspace` has keys of the manifest's `room.workspace`, and `importer` of its `senders`.
+    """
 
     workspace: Json
     importer_id: str
@@ -150,7 +152,7 @@ class Comparison:
             yield from self.differ(f"events[{number}]", self.rewritten(old, new), new)
 
     def rewritten(self, old: Json, new: Json) -> Json:
-        """What the old event should have become; id and position are the new one's."""
+        """Return the expected new event, with the id and position of the actual one."""
         event = {key: old[key] for key in COMPARED_EVENT_KEYS if key in old} | {
             "id": new["id"],
             "stream_position": new["stream_position"],
@@ -180,7 +182,7 @@ class Comparison:
         return content
 
     def media_id(self, old: str, found: Any) -> Any:
-        """Media that isn't there has some id, the same each time, which nothing else has."""
+        """Missing media has an id that is the same each time and that no other object has."""
         expected = self.new_media.get(old)
         if expected is None and found != old and found not in self.new_media.values():
             self.new_media[old] = expected = found
@@ -203,7 +205,7 @@ class Comparison:
 
 
 def select_exported_events(events: list[Json]) -> list[Json]:
-    """Without what an import strips: by its type, or because it is about something not there."""
+    """Return the events that an import does not strip because of their type or a missing target."""
     left = [event for event in events if not _is_stripped(event["event_type"])]
     while True:
         ids = {event["id"] for event in left}
@@ -225,7 +227,7 @@ def _needs_another(event: Json, ids: set[str]) -> bool:
 
 
 def _list_media(media: list[Json]) -> list[Json]:
-    """In an order that has nothing to do with ids."""
+    """Return media in an order that does not depend on ids."""
     rows = ({key: each[key] for key in each if key != "media_id"} for each in media)
     return sorted(rows, key=lambda each: (each["sha256"], each["name"]))
 

@@ -1,4 +1,4 @@
-"""Constraints that the database enforces, whichever program writes."""
+"""Constraints that the database enforces for every program."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_success_events_are_read_by_index_and_not_sorted(owner: str, lobby: Room
     events = Event.objects.filter(**{owner: {"room": lobby, "tenant": lobby.tenant}[owner]})
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # PostgreSQL scans an empty table, whatever indexes it has.
+            # PostgreSQL scans an empty table even if it has indexes.
             cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
     plan = events.order_by("stream_position").filter(stream_position__gt=5).explain()
     assert "sw_events" in plan

@@ -1,5 +1,7 @@
-"""Whatever is in a room: exported, imported and exported again it is the same room, but for what
-an import is documented to change."""
+"""Any room is the same after an export, an import and another export.
+
+Except for what an import changes, as documented.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ _NUMBERS = count()
 
 
 def a_home() -> ImportTargetRows:
-    """Bundles are signed, since what a stranger's says of a scan would not be kept."""
+    """Bundles are signed, because scan results of unknown signers are ignored."""
     if not ServerKey.objects.exists():
         generate_key(operator=get_host_operator(), now=NOW)
     return make_home(f"home{next(_NUMBERS)}")

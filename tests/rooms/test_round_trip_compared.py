@@ -1,4 +1,4 @@
-"""That the comparison of `test_round_trip` notices whatever is changed."""
+"""The comparison of `test_round_trip` detects every change."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.only_on("postgresql")
 
 @dataclass(frozen=True)
 class Server:
-    """A server of its own: commands run with these settings."""
+    """A server whose commands run with these settings."""
 
     environment: dict[str, str]
 

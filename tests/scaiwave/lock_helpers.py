@@ -13,7 +13,7 @@ from scaiwave.locks import process_lock
 
 @contextmanager
 def hold_lock_elsewhere(name: str) -> Iterator[None]:
-    """Hold a lock in another thread, which has a database connection of its own."""
+    """Hold a lock in another thread, with its own database connection."""
     is_held, done = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -1,4 +1,4 @@
-"""What holds for every page of the admin site, whatever the model."""
+"""Rules for every page of the admin site, with any model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each fault is caused for real, in a process of its own."""
+"""Each fault is really caused, in a separate process."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_fail_database_is_a_directory(home: Path) -> None:
 
 @pytest.fixture
 def unprivileged(home: Path) -> Iterator[int | None]:
-    """A user to whom permissions apply: this one, or another one if this is root."""
+    """Return a user to whom permissions apply: another user if this one is root."""
     if os.geteuid() != 0:
         yield None
         return
@@ -198,7 +198,7 @@ def test_fail_disk_is_full(migrated: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="mounts need root")
 def test_fail_disk_is_full_for_real(migrated: Path, tmp_path: Path) -> None:
-    """On a file system of its own, of which not a block is left."""
+    """On a separate file system without a free block."""
     small = tmp_path / "small"
     small.mkdir()
     script = (

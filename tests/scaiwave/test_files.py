@@ -1,4 +1,4 @@
-"""Atomic, private, durable writes: whatever happens, the old file or the new one is there."""
+"""Atomic, private, durable writes: in every case the old file or the new one exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks: exclusive while they are held, and free again once their process has ended."""
+"""Locks are exclusive, and free once their process has ended."""
 
 from __future__ import annotations
 

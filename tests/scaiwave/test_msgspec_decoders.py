@@ -1,4 +1,4 @@
-"""In a process of its own: what goes wrong here is a segmentation fault."""
+"""In a separate process, because a defect here is a segmentation fault."""
 
 from __future__ import annotations
 

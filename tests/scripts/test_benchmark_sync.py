@@ -39,7 +39,7 @@ def test_success_table_and_single_runs(tmp_path: Path) -> None:
     [block] = json.loads(file.read_text())
     assert list(block["runs"]) == NAMES
     bare, first, second, changed = (runs[0] for runs in block["runs"].values())
-    # The same pages: whatever the sync asks for, the bare download has asked for too.
+    # The same pages: the bare download requests everything that the sync requests.
     assert bare["requests"] == first["requests"] == second["requests"]
     assert bare["rows"] == first["rows"] == first["changed"]
     assert second["changed"] == 0

@@ -73,6 +73,11 @@ def test_success_python_without_names(tmp_path: Path) -> None:
     assert "told" not in python_prose(source)
 
 
+def test_success_names_of_tests(tmp_path: Path) -> None:
+    source = "def test_fail_taken_meanwhile() -> None:\n    assert nobody\n"
+    assert find_terms(tmp_path, "test_a.py", source) == [("meanwhile", 1)]
+
+
 def test_success_allowed(tmp_path: Path) -> None:
     assert find_terms(tmp_path, "scaiwave/cli/a.md", "A verb.") == []
     assert find_terms(tmp_path, "docs/CONTRIBUTING.md", "| a | brake |\nA brake.") == [("brake", 2)]

@@ -10,6 +10,6 @@ from tests.tenants.fake_scaikey import make_config
 
 @pytest.fixture
 def lookup(sandbox: Sandbox, settings: Settings) -> TenantLookup:
-    """Asks the sandbox, with which this server is registered."""
+    """Looks tenants up in the sandbox, with which this server is registered."""
     settings.CONFIG = make_config(sandbox)
     return build_tenant_lookup(settings.CONFIG)

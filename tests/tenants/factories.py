@@ -1,4 +1,4 @@
-"""Partners, tenants, people and groups for tests, and who looks at them."""
+"""Factories for partners, tenants, people and groups, and operators."""
 
 from __future__ import annotations
 

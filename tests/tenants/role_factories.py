@@ -23,7 +23,7 @@ def make_role(tenant: Tenant, slug: str = "editors", **fields: Any) -> Role:
 
 
 def make_grant(role: Role, holder: Participant | Group, **fields: Any) -> RoleGrant:
-    """A grant as it may be there already, whatever the rules say of making it."""
+    """Make a grant without the checks of the service."""
     side = "group" if isinstance(holder, Group) else "participant"
     values = {"granted_by": "root", "created_at": EARLIER, **fields}
     return RoleGrant.objects.create(tenant=role.tenant, role=role, **{side: holder}, **values)

@@ -119,7 +119,7 @@ def test_success_entries_can_still_be_added() -> None:
 
 @pytest.mark.django_db
 def test_success_no_foreign_keys() -> None:
-    """An entry outlives its subject, and nothing else removes one by way of it."""
+    """An entry outlives its subject, and no deletion cascades to it."""
     assert not [field for field in AuditEntry._meta.get_fields() if field.is_relation]
 
 

@@ -1,4 +1,4 @@
-"""What doctor says of ScaiGrid."""
+"""What doctor reports about ScaiGrid."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_success_a_tenant_from_creation_to_the_list(tables: str, sandbox: Sandbo
     assert shown.out.startswith("Slug        zenith\n")
 
 
-# More than a pipe holds.
+# More than a pipe can buffer.
 FILL = """
 import django
 django.setup()

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def create(**changes: Any) -> CreatePartnerResult:
-    """Northwind by the host operator, but for the changes."""
+    """Create Northwind as the host operator; the changes replace its values."""
     who = {
         "operator": changes.pop("operator", HOST_OPERATOR),
         "dry_run": changes.pop("dry_run", False),

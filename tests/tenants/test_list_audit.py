@@ -198,7 +198,7 @@ def test_success_command(settings: Settings) -> None:
 
 
 def test_success_details_show_old_and_new_values() -> None:
-    """As the policy of the federation says it."""
+    """In the form of changes of the federation policy."""
     changed = {"default_mode": ["closed", "open"], "allowed_peers": [[], ["a.example"]]}
     write(1, details={"changed": changed})
     (_, line) = run_command("list_audit", "--details").splitlines()

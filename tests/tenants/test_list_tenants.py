@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def columns(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[Tenant, Any]]:
-    """What upper applications tell, by column and tenant; nothing to begin with."""
+    """The values of other apps, by column and tenant; empty at first."""
     values: dict[str, dict[Tenant, Any]] = {}
     monkeypatch.setattr(registry, "_tenant_columns", {})
     for name in ("rooms", "storage_bytes"):

@@ -128,7 +128,7 @@ def test_fail_any_text_is_a_plain_error(name: str) -> None:
             resolve(HOST_OPERATOR, name)
 
 
-def test_fail_within_another_tenant_says_so() -> None:
+def test_fail_name_of_another_tenant() -> None:
     acme, globex = make_tenant("acme"), make_tenant("globex")
     make_person(acme, "anna")
     make_group(acme, "Sales")

@@ -80,7 +80,7 @@ def test_fail_operators_cannot_elevate_themselves_through_a_group() -> None:
 
 
 def test_fail_operators_cannot_elevate_themselves_through_a_deactivated_group() -> None:
-    """As a sync leaves a group between two others: gone, with the edge of the one above it."""
+    """A sync deactivates a group between two others, with its membership in the outer one."""
     tenant = make_tenant()
     anna, all_group = make_nested_groups(tenant)
     make_role(tenant)

@@ -150,7 +150,7 @@ def test_fail_missing_configuration_skips_all_steps(sandbox: Sandbox) -> None:
 def test_fail_unreachable(sandbox: Sandbox) -> None:
     result = smoke(configured(sandbox, SCAIWAVE_SCAIGRID_URL="http://127.0.0.1:1"))
     assert result.exit_code == 2
-    assert outcomes(result)["claims"] == "pass"  # ScaiKey is somewhere else.
+    assert outcomes(result)["claims"] == "pass"  # ScaiKey has another address.
     assert get_step(result, "accepted").message == "Skipped: depends on step reachable."
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 def make_nested_groups() -> Group:
-    """Top holds anna and Middle; Middle holds anna, berta and Low; Low holds carla and Top."""
+    """Top contains anna and Middle; Middle anna, berta and Low; Low carla and Top."""
     tenant = make_tenant()
     top, middle, low = (make_group(tenant, name) for name in ("Top", "Middle", "Low"))
     anna, berta, carla = (make_person(tenant, name) for name in ("anna", "berta", "carla"))

@@ -1,4 +1,4 @@
-"""What list-tenants says of AI tokens: only this month's, how old, and whose cap is close."""
+"""AI tokens in list-tenants: those of this month, their age, and tenants near their cap."""
 
 from __future__ import annotations
 

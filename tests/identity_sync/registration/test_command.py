@@ -93,7 +93,7 @@ def terminal() -> Iterator[tuple[int, int]]:
 def test_success_interactive(
     server: ServerHome, sandbox: Sandbox, database_url: str, terminal: tuple[int, int]
 ) -> None:
-    """Every answer is asked for at a terminal, again after an invalid one."""
+    """The command prompts at a terminal, and again after an invalid answer."""
     sandbox.registrations.auto_approve = True
     master, slave = terminal
     subprocess.run([*CONSOLE, "manage", "migrate", "-v", "0"], check=True)

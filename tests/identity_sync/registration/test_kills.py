@@ -36,7 +36,7 @@ REGISTER = [
 
 
 def assert_registered(home: Path, sandbox: Sandbox) -> None:
-    """The very credentials that were handed out are configured, and lie nowhere else."""
+    """The credentials that ScaiKey returned are configured, and are in no other file."""
     written = read_env_file(home / ".env")
     secret = written["SCAIWAVE_SCAIKEY_CLIENT_SECRET"]
     assert sandbox.clients.authenticate(written["SCAIWAVE_SCAIKEY_CLIENT_ID"], secret)
@@ -94,7 +94,7 @@ def test_success_killed_at_each_step(
     for server_home in homes:
         assert_registered(server_home, sandbox)
     configured = {read_env_file(path / ".env")["SCAIWAVE_SCAIKEY_CLIENT_ID"] for path in homes}
-    # ScaiKey was asked for no credentials but those that are in use.
+    # ScaiKey returned no credentials except those that are in use.
     assert clients_handed_out(sandbox) == configured
 
 

@@ -175,7 +175,7 @@ def test_fail_restart_would_discard_credentials(server: ServerHome, sandbox: San
 
 
 def test_fail_file_of_a_running_process(server: ServerHome, sandbox: Sandbox) -> None:
-    """The second process leaves alone what the first has written so far."""
+    """The second process does not change what the first one has written so far."""
     server.register()
     draft = create_leftover(server, json.dumps(fetch_credentials(server, sandbox)).encode())
     with registration_lock(server.home), pytest.raises(RegistrationBusy):

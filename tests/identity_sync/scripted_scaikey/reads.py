@@ -11,8 +11,8 @@ from tests.identity_sync.scripted_scaikey.pages import ServedPage
 def find_omitted_members(served: list[ServedPage], members: set[str]) -> set[str]:
     """Return the members that two complete reads with different page sizes omitted.
 
-    No client with these responses could know that they are still members. A read is complete if it
-    continues to an empty page, repeats no one, and each reported total equals the number of rows.
+    No client with these responses could detect that they are still members. A read is complete if
+    it continues to an empty page, repeats no one, and each reported total is the number of rows.
     Its page size is that of the returned pages, not the requested one: two reads whose pages are
     capped equally are the same read twice.
     """

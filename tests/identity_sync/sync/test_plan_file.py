@@ -513,7 +513,7 @@ def test_fail_permissions(scaikey: Sandbox, path: Path) -> None:
     assert not path.with_name("other").exists()
 
 
-def test_fail_the_tenant_is_not_linked_any_more(scaikey: Sandbox, path: Path) -> None:
+def test_fail_the_tenant_was_unlinked_since(scaikey: Sandbox, path: Path) -> None:
     sync()
     tenant = Tenant.objects.exclude(scaikey_tenant_id=None)[0]
     make_plan(path, tenant=tenant.slug)

@@ -260,7 +260,7 @@ def test_success_a_server_without_look_ups_proves_nothing(
 
 
 @pytest.mark.parametrize("detail", [None, "", [], {"loc": "id"}])
-def test_success_a_404_without_a_text_is_no_proof(scaikey: Sandbox, detail: object) -> None:
+def test_success_a_404_without_a_text_proves_nothing(scaikey: Sandbox, detail: object) -> None:
     sync()
     before = read_database()
     rows = list_people(scaikey)
@@ -308,7 +308,7 @@ def test_success_an_unknown_tenant_ends_no_membership(
 
 
 def test_success_a_total_that_is_the_size_of_the_page_proves_nothing(scaikey: Sandbox) -> None:
-    """Each page of members says that it is all there is."""
+    """The total of each page of members is the size of that page."""
     sync()
     before = read_database()
     group, people = pick_members(scaikey)
@@ -345,10 +345,10 @@ def test_success_any_word_but_an_indirect_one_is_a_member(scaikey: Sandbox, word
 @pytest.mark.parametrize(
     "body", [None, {"detail": ""}, {"title": "Forbidden", "status": 403}, {"message": "blocked"}]
 )
-def test_success_a_403_of_a_gateway_is_no_proof(
+def test_success_a_403_of_a_gateway_proves_nothing(
     scaikey: Sandbox, settings: Settings, body: dict[str, Any] | None
 ) -> None:
-    """Only ScaiKey's own 403 says that a tenant is out of scope."""
+    """Only a 403 from ScaiKey itself means that a tenant is out of scope."""
     partner = next(iter(scaikey.directory.partners))
     tenant = scaikey.directory.add_tenant(partner_id=partner, name="More", slug="more")
     use_application(scaikey, settings, "PARTNER", partner)

@@ -167,7 +167,7 @@ def test_success_an_incomplete_list_postpones_removals(scaikey: Sandbox) -> None
     assert get_changed_counts(sync()) == {"memberships": {"deactivated": 1}}
 
 
-def test_success_the_document_alone_is_no_proof(scaikey: Sandbox) -> None:
+def test_success_the_document_alone_proves_nothing(scaikey: Sandbox) -> None:
     """Documents may be cut off, so that a list must agree."""
     sync()
     group, person = find_largest_group(scaikey)

@@ -1,4 +1,4 @@
-"""From a delivery to a real web server until the database shows it, by processes of their own."""
+"""Deliveries to a real web server, until a background process has changed the database."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_success_background_process_revokes_within_seconds(
         assert (response.status_code, response.json()) == (200, {"handled": True})
         wait_for(live.processes)
         (pid,) = live.processes()
-        # It is in a session of its own, and none of the web server's children.
+        # It has its own session, and is not a child of the web server.
         assert os.getsid(pid) != os.getsid(live.pid)
         assert f"\nPPid:\t{live.pid}\n" not in Path(f"/proc/{pid}/status").read_text()
         wait_for(lambda: live.status_of(person) == "SUSPENDED")
@@ -149,7 +149,7 @@ def change_everything(sandbox: Sandbox) -> None:
     sandbox.mutate("update_user", user_id=people[2], display_name="Renamed")
     sandbox.mutate("move_user", user_id=people[3], tenant_id=two)
     sandbox.mutate("update_tenant", tenant_id=two, name="Renamed too")
-    sandbox.webhooks.announce("user.deleted", people[4])  # a lie
+    sandbox.webhooks.announce("user.deleted", people[4])  # no one was deleted
 
 
 def test_success_announced_by_the_sandbox_repeated_and_out_of_order(

@@ -1,8 +1,8 @@
-"""However webhooks arrive, what is here becomes what a full sync would make of it.
+"""Any delivery of webhooks has the same result as a full sync.
 
 Events are out of order, repeated, lost, about records that never changed, and about changes that
-happen while a full sync reads its lists. They say no more than which records changed: where a
-tenant is removed, nothing is announced of its people.
+happen while a full sync reads its lists. They only name the records that changed: if a tenant is
+removed, there are no events for its people.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def scaikey(settings: Settings) -> Iterator[ScriptedScaiKey]:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What there was: the encoded rows of each list, and the members of each group."""
+    """The rows of each list and the members of each group at one time."""
 
     rows: dict[str, dict[str, dict[str, Any]]]
     members: dict[str, set[str]]
@@ -83,8 +83,8 @@ class Snapshot:
         return cls(rows, {group: set(listing.rows) for group, listing in directory.members.items()})
 
 
-def announce(before: Snapshot, after: Snapshot) -> list[Announcement]:
-    """The events that ScaiKey has to send: one for each record that changed by itself."""
+def list_events(before: Snapshot, after: Snapshot) -> list[Announcement]:
+    """Return the events that ScaiKey must send: one for each record that changed by itself."""
     events: list[Announcement] = []
     removed: set[str] = set()
     moved: set[str] = set()
@@ -109,7 +109,7 @@ def announce(before: Snapshot, after: Snapshot) -> list[Announcement]:
 
 
 def _is_inside(name: str, row: dict[str, Any], removed: set[str]) -> bool:
-    """Whether what a record belongs to was removed as well."""
+    """Return whether the record that contains this one was removed as well."""
     for outer, columns in CONTAINED.items():
         for inner, column in columns:
             if inner == name and row[column] in removed and outer:
@@ -117,13 +117,13 @@ def _is_inside(name: str, row: dict[str, Any], removed: set[str]) -> bool:
     return False
 
 
-def arrive(
+def deliver(
     events: list[Announcement],
     delivery: Delivery,
     directory: RemoteDirectory,
     numbers: Iterator[int],
 ) -> bool:
-    """Store the events as they arrive; returns whether one is missing."""
+    """Store the events in the order of their delivery. Return whether one was lost."""
     random = Random(delivery.seed)
     delivered = [event for event in events if random.random() >= delivery.lost]
     unfounded = [_make_unfounded_event(random, directory) for _ in range(delivery.unfounded)]
@@ -158,7 +158,7 @@ class Announcer:
         def apply_and_announce(change: DirectoryChange) -> None:
             before = Snapshot.of(directory)
             apply(change)
-            self.events += announce(before, Snapshot.of(directory))
+            self.events += list_events(before, Snapshot.of(directory))
 
         directory.apply = apply_and_announce  # type: ignore[method-assign]
 
@@ -170,12 +170,12 @@ class Announcer:
 def change_and_announce(
     scaikey: ScriptedScaiKey, announcer: Announcer, delivery: Delivery, numbers: Iterator[int]
 ) -> bool:
-    """Make the changes and store their events; returns whether one is missing."""
+    """Make the changes and store their events. Return whether one was lost."""
     if not delivery.during_sync:
         for change in delivery.changes:
             scaikey.directory.apply(change)
         scaikey.begin_run(PLAIN_SCRIPT)
-        return arrive(announcer.take(), delivery, scaikey.directory, numbers)
+        return deliver(announcer.take(), delivery, scaikey.directory, numbers)
     random = Random(delivery.seed)
     scaikey.begin_run(
         Script(
@@ -189,7 +189,7 @@ def change_and_announce(
 
     def announce_changes() -> None:
         nonlocal missing
-        missing = arrive(announcer.take(), delivery, scaikey.directory, numbers)
+        missing = deliver(announcer.take(), delivery, scaikey.directory, numbers)
 
     sync(on_planned=announce_changes, allow_removals=EVERYTHING)
     return missing
@@ -203,7 +203,7 @@ def assert_handled(scaikey: ScriptedScaiKey) -> None:
     unhandled = WebhookEvent.objects.exclude(state=WebhookState.HANDLED)
     rows = list(unhandled.values_list("event_type", "error_message"))
     for event_type, message in rows:
-        # The last record of a kind leaves no other that proves look-ups to work.
+        # Without another record of that kind, nothing proves that look-ups work.
         collection = f"{event_type.partition('.')[0]}s"
         assert "proves nothing" in message
         assert not scaikey.directory.lists[collection].rows

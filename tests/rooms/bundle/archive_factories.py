@@ -71,7 +71,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Zip:
-    """An archive of these parts. `count`, `before` and `comment` are what its end says."""
+    """Make an archive. `count`, `before` and `comment` are fields of its end record."""
 
     parts: list[Part] = field(default_factory=list)
     count: int | None = None

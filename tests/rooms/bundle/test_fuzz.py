@@ -1,4 +1,4 @@
-"""Whatever comes in: a clean refusal, or a bundle that reads as it should."""
+"""Any input is either refused with an error of the suite, or read as a correct bundle."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SHORT = GOLDEN.read_bytes()
 
 
 def read(raw: bytes) -> tuple[Any, list[BundleEvent], list[bytes]]:
-    """All that a bundle says."""
+    """Return everything that a bundle contains."""
     with validate(raw) as found:
         media = []
         for row in found.header.media:
@@ -103,7 +103,7 @@ def test_fail_bytes_changed(data: st.DataObject) -> None:
             found = read(bytes(changed))
         except REFUSALS:
             return
-        # What came through says the same, whatever changed: a time in a header, say.
+        # What was accepted has the same content; only a time in a header may have changed.
         assert found == read(raw)
 
 
@@ -121,7 +121,7 @@ ODD: list[Any] = [
 
 
 def spots(value: Any) -> list[tuple[Any, Any]]:
-    """Every place in it that a value stands in: a container, and a key or an index."""
+    """Yield the position of every value: its container, and its key or index."""
     found = []
     children = value.items() if isinstance(value, dict) else enumerate(value)
     for key, child in list(children):

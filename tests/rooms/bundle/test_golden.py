@@ -32,7 +32,7 @@ from tests.rooms.bundle.golden import (
 )
 
 BAD = {**MANIFESTS, **EVENTS}
-# What only a program can say of a manifest, and not its schema.
+# Rules that the reader checks, and that the schema can't express.
 BEYOND_SCHEMA = {
     "room created on an invalid day", "two sizes of one hash", "two hashes of one id",
     "one name of one hash twice",

@@ -157,7 +157,7 @@ def test_fail_manifest_without_events_is_too_large(
 
 
 def test_fail_events_by_too_many_senders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the events come first, and what `senders` would hold is not known yet."""
+    """The events come first, when the content of `senders` is not known yet."""
     monkeypatch.setattr("rooms.bundle.manifest.reader.MAX_SENDERS", 2)
     events = [make_event(number, sender_id=make_uid(number)) for number in range(1, 4)]
     with pytest.raises(BundleBadManifest) as caught:

@@ -40,7 +40,7 @@ print(peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def peak(path: Path, events: int) -> int:
-    """Of a process that checks and reads so many events, in whatever unit the system has."""
+    """Return the peak memory of a process that reads so many events, in the unit of the system."""
     many = (
         make_reaction(number, to=number - 1) if number % 5 == 0 else make_event(number)
         for number in range(1, events + 1)
@@ -68,7 +68,7 @@ def test_success_memory_does_not_grow_with_the_bundle(tmp_path: Path) -> None:
 
 
 def test_success_no_temporary_file_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite takes the directory from a variable of its own."""
+    """SQLite reads its directory from another variable."""
     monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     many = make_manifest_bundle(

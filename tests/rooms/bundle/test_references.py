@@ -132,7 +132,7 @@ def test_success_many_events_are_cut_where_they_should_be() -> None:
 def test_success_reader_that_stops_early_gets_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An import that is interrupted lets go of the bundle before it lets go of its events."""
+    """An interrupted import closes the bundle before it closes its events."""
     errors: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", errors.append)
     found = validate(raw(*[make_reply(number, to=99) for number in range(1, 9)], window=WINDOW))

@@ -50,7 +50,7 @@ def test_success_valid() -> None:
 
 
 def test_success_what_is_signed_is_the_canonical_form() -> None:
-    """Also with keys that no bundle of ours has, whose order is by UTF-16."""
+    """Also with keys outside the Basic Multilingual Plane, which are ordered by UTF-16."""
     odd = {**RIGHT, "\U0001f600": 1, "\ufb33": 2, "€": {"\U0001f600": 1, "\ufb33": 2}, "é": 0.1}
     unsigned = {key: value for key, value in odd.items() if key != "signature"}
     assert read(odd).message == rfc8785.dumps(unsigned)

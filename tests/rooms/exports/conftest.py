@@ -26,6 +26,6 @@ def filled_database(
 
 @pytest.fixture
 def server(filled_database: str, database_url: str) -> Server:
-    """A server of its own, for processes that export from it."""
+    """A database for processes that export from it."""
     copy_database(filled_database, database_url)
     return Server(database_url)

@@ -15,7 +15,7 @@ from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
 
 TENANT, WORKSPACE, ROOM, ANNA = (uuid.UUID(int=number) for number in range(1, 5))
 EVENTS = 10_000
-"""Events in the room `lobby`: megabytes, so that no pipe and no socket holds them."""
+"""Events in the room `lobby`: megabytes, so that no pipe or socket can buffer them."""
 EXPORT = ("room", "export", "lobby", "--tenant", "acme")
 NOW = "2026-03-04 05:06:07"
 
@@ -101,5 +101,5 @@ def start_export(
 
 
 def is_zip(data: bytes) -> bool:
-    """By the end of its central directory, which no part of a bundle holds by chance."""
+    """Look for the end of a central directory, which no part of a bundle contains by chance."""
     return b"PK\x05\x06" in data[-22:]

@@ -55,8 +55,10 @@ def test_success_entries_are_read_back_from_a_pipe(stored: bool) -> None:
 
 
 def as_it_comes(file: BytesIO) -> Iterator[tuple[str, bytes]]:
-    """What Java's ZipInputStream does, and others that can't wait for the directory: sizes behind
-    the data are taken for 32 bits where what was unpacked is not larger."""
+    """Read an archive like Java's ZipInputStream and others that don't wait for the directory.
+
+    They expect 32-bit sizes behind the data, unless the unpacked data is larger.
+    """
     while (header := file.read(30)).startswith(b"PK\3\4"):
         *header_fields, length, extra = struct.unpack("<6x2H8x2L2H", header)
         assert (header_fields, extra) == ([0x0808, 8, 0, 0], 0)

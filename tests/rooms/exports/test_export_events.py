@@ -216,7 +216,7 @@ def test_success_foreign_sender_however_content_is_written(written: str, keys: l
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sw_events SET content = %s WHERE id = %s", [written, event.pk.hex])
 
-    # As a list of pairs, in which a key that is there twice shows.
+    # As a list of pairs, which shows repeated keys.
     manifest = json.loads(export_bundle(room).files["manifest.json"], object_pairs_hook=list)
 
     [found] = dict(manifest)["events"]

@@ -126,7 +126,7 @@ def test_success_bundle_is_read_by_an_import() -> None:
 
 
 def test_success_bundle_of_repetitive_messages_is_readable() -> None:
-    """Messages that would be packed to a four-hundredth are not taken for a bomb."""
+    """Messages that compress to a four-hundredth are not refused as a ZIP bomb."""
     room = make_room()
     for number in range(40):
         row_factories.make_event(room, number + 1, content={"body": "x" * 60_000})
@@ -136,7 +136,7 @@ def test_success_bundle_of_repetitive_messages_is_readable() -> None:
 
 
 def test_success_bundle_with_old_times_is_readable() -> None:
-    """A room that was imported may be of any time that a bundle can tell."""
+    """An imported room may have any time that a bundle can express."""
     ancient = datetime(1, 2, 3, 4, 5, 6, 7, tzinfo=UTC)
     room = make_room(created_at=ancient)
     row_factories.make_event(room, 1, created_at=ancient, edited_at=ancient)

@@ -101,7 +101,7 @@ def test_success_repeated_keeps_existing_files(tenant: Tenant, directory: Path) 
 
 
 def test_success_damaged_bundles_are_exported_again(tenant: Tenant, directory: Path) -> None:
-    """By one bit, in the events, in an attachment, or in what is said of both."""
+    """One bit is changed: in the events, in an attachment, or in their metadata."""
     room = make_room(tenant)
     row_factories.make_event(room, 1, content={"body": "".join(map(str, range(3_000)))})
     attach_media(room, random.Random(1).randbytes(9_000))

@@ -1,4 +1,4 @@
-"""All the ways in which an export ends early; it then leaves no bundle."""
+"""Exports that end early leave no bundle."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_fail_database_closes_the_connection(server: Server) -> None:
 
 @pytest.mark.postgres
 def test_fail_database_is_killed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cluster of its own, of which no process is left from one moment to the next."""
+    """All processes of a separate PostgreSQL cluster are killed at once."""
     with manage_service("postgres") as manager:
         url = manager.wait_for_service().url
         monkeypatch.setenv("SCAIWAVE_DB_URL", url)
@@ -197,7 +197,7 @@ def test_fail_database_is_damaged_in_the_middle(server: Server) -> None:
 
 
 def test_success_one_snapshot_during_other_writes(server: Server) -> None:
-    """Events that are added while it runs are in none of its parts, or the counts would differ."""
+    """Events that are added during the export are in no part of the bundle."""
     with start_export() as process:
         assert process.stdout is not None
         begun = process.stdout.read(1000)

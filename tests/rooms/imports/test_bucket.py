@@ -37,7 +37,7 @@ def test_fail_import(
     settings: Settings,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The bucket keeps what was put there, too, until it can be asked again."""
+    """Files also stay in the bucket until it accepts requests again."""
     home = make_home()
     stores = settings.STORAGES
     use_refusing_bucket(monkeypatch, settings)

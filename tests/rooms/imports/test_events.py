@@ -19,7 +19,7 @@ from tests.rooms.imports.factories import make_home
 from tests.scaiwave import row_factories
 
 IMPORTED_SENDER = "_imported_sender"
-# What no bundle may hold is left out: U+0000 and halves of surrogate pairs.
+# Without characters that no bundle may contain: U+0000 and single surrogates.
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | texts,

@@ -1,4 +1,4 @@
-"""No room left, for files or for rows: nothing is kept, and with more room it works."""
+"""Full disks, for files or for rows: nothing remains, and with more space the import works."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_fail_no_room_for_media(site: ImportEnvironment, tmp_path: Path) -> None
 
 @pytest.mark.only_on("sqlite")
 def test_fail_database_may_not_grow(site: ImportEnvironment, large: Path) -> None:
-    """SQLite says the same of its own limit as of the disk's."""
+    """SQLite reports its own limit like a full disk."""
     pages = site.rows("PRAGMA page_count")[0][0] + 200
     limited = f"{site.url}?init_command=PRAGMA journal_mode=WAL; PRAGMA max_page_count={pages}"
     ended = site.run_import(large, SCAIWAVE_DB_URL=limited)

@@ -1,4 +1,4 @@
-"""What an import keeps, strips and rewrites, and what it says of it."""
+"""What an import stores, strips and rewrites, and what it reports."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_success_events(home: ImportTargetRows) -> None:
 
 @pytest.mark.only_on("sqlite")
 def test_success_events_are_stored_as_django_stores_them(home: ImportTargetRows) -> None:
-    """Else lookups by time, id or content would find only some rows."""
+    """Otherwise lookups by time, id or content would find only some rows."""
     changed = {
         "created_at": "2026-01-02T03:04:06.000007Z",
         "edited_at": "2026-01-02T03:04:07.500000Z",
@@ -285,7 +285,7 @@ def test_success_dry_run_writes_nothing(home: ImportTargetRows, media_root: Any)
     assert not media_root.exists()
 
 
-def test_success_intents_of_killed_imports_are_removed_first(home: ImportTargetRows) -> None:
+def test_success_intents_of_interrupted_imports_are_removed_first(home: ImportTargetRows) -> None:
     other = row_factories.make_tenant("other")
     ImportIntent.objects.create(tenant=other, hashes=[], operator="root", started_at=NOW)
     import_bundle(home, Bundle())

@@ -123,7 +123,7 @@ def test_fail_without_a_database_the_next_import_cleans_up(
     assert not default_storage.exists(Media(tenant=acme, sha256=ONE).storage_name)
 
 
-def test_success_clean_up_removes_files_of_killed_imports(acme: Tenant) -> None:
+def test_success_clean_up_removes_files_of_interrupted_imports(acme: Tenant) -> None:
     other = row_factories.make_tenant("other")
     for tenant in (acme, other):
         create_abandoned_intent(tenant, ONE, TWO)

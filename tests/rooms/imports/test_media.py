@@ -1,4 +1,4 @@
-"""Which files of a bundle come in, and which rows they get."""
+"""Which files of a bundle are stored, and which rows they get."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_fail_store_that_is_a_file(home: ImportTargetRows, media_root: Path) -> 
 
 
 class Sparing(AtomicFileSystemStorage):
-    """Reads as much as a file says it is long, and no more, as S3's client does with small ones."""
+    """Reads no more than the declared size of a file, as S3's client does with small files."""
 
     def _save(self, name: str, content: File[Any]) -> str:
         return super()._save(name, ContentFile(content.read(content.size)))

@@ -19,7 +19,7 @@ EVENTS = int(os.environ.get("SCAIWAVE_TEST_EVENTS", "60000"))
 MOST = 100 * 1024
 """Kilobytes."""
 
-# A process begins with the peak of the one that started it, but for what the kernel says of it.
+# A process inherits the peak of its parent, except in the kernel's own figure.
 _TELL_PEAK = """
 import sys
 from scaiwave.cli import main

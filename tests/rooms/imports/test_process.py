@@ -109,7 +109,7 @@ def test_fail_larger_than_the_limit(site: ImportEnvironment, large: Path) -> Non
 
 
 def test_success_two_at_once(site: ImportEnvironment, large: Path) -> None:
-    """Both rooms are whole, no position is given twice, and the files are there once."""
+    """Both rooms are complete, no position occurs twice, and each file is stored once."""
     with site.start_import(large) as one, site.start_import(large) as two:
         for process in (one, two):
             _, err = process.communicate(timeout=60)

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @dataclass(frozen=True)
 class Signer:
-    """A server that this one does not know, unless it is given its key."""
+    """A server that this one only knows if it gets its key."""
 
     private: Ed25519PrivateKey
 
@@ -43,7 +43,7 @@ class Signer:
 
 
 class Forger(Signer):
-    """Signs something else."""
+    """Signs another text."""
 
     def sign(self, data: bytes) -> bytes:
         return super().sign(data + b" ")
@@ -107,6 +107,6 @@ def test_fail_signature_is_required(signed: bool, home: ImportTargetRows, signer
 
 
 def test_fail_invalid_key(home: ImportTargetRows) -> None:
-    """Said before a bundle of many gigabytes is read."""
+    """The error comes before a bundle of many gigabytes is read."""
     with pytest.raises(InvalidKey):
         import_bundle(home, Bundle(), file=Unread(), key="ed25519:short")

@@ -1,4 +1,4 @@
-"""A bundle is read where it lies, or copied once, up to a limit."""
+"""A bundle is read without a copy, or copied once, up to a limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Create the data of the live server; runs in a process of its own."""
+"""Create the data of the live server, in a separate process."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from scaiwave.errors import UpstreamUnreachable
 
 
 class ScaiKey:
-    """Counts what it was asked, at a time that the test sets."""
+    """Records the requests for keys; the test sets the time."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -62,7 +62,7 @@ def identified(scaikey: Sandbox, token: str, **others: str) -> Operator:
 
 
 def test_success_host_operator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the process's own user, not by what the environment says."""
+    """The name is that of the process's user, not of environment variables."""
     monkeypatch.setenv("USER", "mallory")
     monkeypatch.setenv("LOGNAME", "mallory")
     operator = identify_operator(load({}))

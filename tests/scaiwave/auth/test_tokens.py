@@ -312,7 +312,7 @@ def test_fail_algorithm(scaikey: Sandbox, keys: Keys, algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("value", [["RS256"], {"RS256": 1}, 256, True, None])
-def test_fail_algorithm_is_no_text(scaikey: Sandbox, keys: Keys, value: object) -> None:
+def test_fail_algorithm_is_not_a_text(scaikey: Sandbox, keys: Keys, value: object) -> None:
     header = {"alg": value, "kid": scaikey.keys.current.kid}
     told = refusal(scaikey, keys, sign(scaikey, header, {"iss": scaikey.url}))
     assert told == "The token's algorithm is neither RS256 nor ES256."
@@ -508,7 +508,7 @@ CLAIM_NAMES = (
 def test_success_or_refused_whatever_is_signed(
     scaikey: Sandbox, headers: dict[str, Any], claims: dict[str, Any]
 ) -> None:
-    """Whatever ScaiKey's key has signed, the token is either valid or refused."""
+    """Any token signed with ScaiKey's key is either valid or refused."""
     public = scaikey.keys.build_jwks()
     now = int(time.time())
     token = sign(

@@ -31,8 +31,10 @@ class Shell:
         return self._read_until("«(.*?)»").group(1)
 
     def completions(self, line: str) -> list[str]:
-        """What the last word is replaced with by one press of the Tab key, which is to be bound
-        to whatever inserts everything there is."""
+        """Return what one press of the Tab key replaces the last word with.
+
+        The key must be bound to the function that inserts all completions.
+        """
         before, _, last = line.rpartition(" ")
         words = self.run(f"{line}\t").split(" ")[len(before.split(" ")) - 1 :]
         return [word for word in words if word and word != last]

@@ -25,7 +25,7 @@ BUILT = list(VERBS.items())
 every_verb = pytest.mark.parametrize(
     ("words", "verb"), BUILT, ids=[" ".join(words) for words, _ in BUILT]
 )
-# The platform's own words (ScaiWave docs, reference/cli): they never change.
+# The words of the platform's command line (ScaiWave docs, reference/cli), which never change.
 OF_THE_PLATFORM = [
     "sync",
     "sync register",
@@ -88,7 +88,7 @@ def simple_commands(example: str) -> list[list[str]]:
 
 @every_verb
 def test_success_commands_with_subcommands_take_no_arguments(words: VerbPath, verb: Verb) -> None:
-    """Otherwise a misspelt command would be taken for an argument."""
+    """Otherwise a misspelt command would count as an argument."""
     if subcommands(words):
         parser = command(verb).create_parser("", str(verb.command))
         assert not [action for action in parser._actions if not action.option_strings]

@@ -467,7 +467,7 @@ def test_success_control_characters_are_dropped(
 
 
 def test_success_a_large_page_is_refused_once(server: RawServer, client: ScaiKeyClient) -> None:
-    """From then on every list is asked for in smaller pages."""
+    """From then on every list is requested in smaller pages."""
 
     def respond(request: RawRequest) -> RawResponse:
         if int(request.query["per_page"]) > 100:

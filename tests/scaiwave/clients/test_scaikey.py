@@ -92,7 +92,7 @@ def test_success_walk_of_one_tenant(client: ScaiKeyClient) -> None:
 
 
 def members_of(client: ScaiKeyClient, group_ids: list[str]) -> dict[str, list[MemberRecord]]:
-    """Of groups that are there."""
+    """Members of existing groups."""
     found = dict(client.iter_members(group_ids))
     return {group_id: rows.records for group_id, rows in found.items() if rows is not None}
 
@@ -139,7 +139,7 @@ def test_success_items(client: ScaiKeyClient) -> None:
 
 
 @pytest.mark.parametrize("unknown", ["usr_nobody", "", ".", "..", "a/b", "a?b#c", "ü", "%2e"])
-def test_success_unknown_item_is_none(client: ScaiKeyClient, unknown: str) -> None:
+def test_success_unknown_item_returns_none(client: ScaiKeyClient, unknown: str) -> None:
     assert client.get_user(unknown) is None
 
 
@@ -542,7 +542,7 @@ def test_success_temporary_faults_are_retried(scaikey: Sandbox, client: ScaiKeyC
 
 
 def test_success_repeated_rows_are_returned(scaikey: Sandbox, client: ScaiKeyClient) -> None:
-    """Judging an inconsistent listing is the reader's business; it has what it needs."""
+    """The caller decides about an inconsistent list, and gets what it needs for that."""
     scaikey.faults.add("shift", path="/api/v1/admin/users/", query={"page": "2"}, rows=-3)
     listing = client.iter_pages("users")
     seen = [row.id for page in listing for row in page]

@@ -24,7 +24,7 @@ def test_success_created_once(tmp_path: Path) -> None:
     first = get_secret_key(configured(home)), get_encryption_keys(configured(home))
     assert (get_secret_key(configured(home)), get_encryption_keys(configured(home))) == first
     assert Fernet(first[1][0]).decrypt(Fernet(first[1][0]).encrypt(b"text")) == b"text"
-    assert len(first[0]) >= 50  # what Django's deployment check asks for
+    assert len(first[0]) >= 50  # required by Django's deployment check
     path = home / "secret-keys.env"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(home.stat().st_mode) == 0o700

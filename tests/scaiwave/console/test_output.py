@@ -219,7 +219,7 @@ def test_success_no_control_characters_in_a_pipe() -> None:
 
 
 def test_success_no_control_characters_at_a_terminal() -> None:
-    """Drawn with rich, whose markup names must not speak either."""
+    """The table is drawn with rich, and names must not be interpreted as its markup."""
     shown = run_at_terminal(*LIST)
     assert shown.code == 0
     assert "Acme [bold]Corp[/bold]" in shown.out

@@ -18,7 +18,7 @@ def api(sandbox: Sandbox) -> Iterator[httpx.Client]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Use a small directory unless a test asks for another."""
+    """Use a small directory unless the test has a marker with other options."""
     for item in items:
         if item.path.parent.name == "sandbox" and item.get_closest_marker("sandbox") is None:
             item.add_marker(pytest.mark.sandbox(people=130, tenants=4, groups=30, seed=7))

@@ -112,7 +112,7 @@ def test_success_every_mutation_of_one_record(announcing: Sandbox, receiver: Rec
     mutate("update_tenant", tenant_id=tenant, name="T2")
     mutate("update_group", group_id=group, name="G2")
     mutate("add_member", group_id=group, user_id=person)
-    mutate("add_member", group_id=group, user_id=person)  # in already: nothing to announce
+    mutate("add_member", group_id=group, user_id=person)  # already a member: no event
     mutate("remove_member", group_id=group, user_id=person)
     mutate("set_roles", user_id=person, roles=["editors"])
     mutate("update_user", user_id=person, display_name="U2")
