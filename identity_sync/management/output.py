@@ -1,8 +1,9 @@
-"""Texts about runs and their changes that several commands print."""
+"""Texts about runs, their changes and webhooks."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from identity_sync.services.sync.changes import PlannedChange, iter_sections
 from scaiwave.console.columns import Row
@@ -52,6 +53,26 @@ def format_age(seconds: int | None) -> str:
         if seconds >= size:
             return f"{seconds // size} {name} ago"
     return f"{seconds} s ago"
+
+
+def format_webhooks(webhooks: dict[str, Any] | None) -> str | None:
+    """`last delivery 5 min ago; 2 waiting for 3 s; 1 failed (SW_UPSTREAM_UNREACHABLE)`."""
+    if webhooks is None:
+        return None
+    if not webhooks["configured"] and webhooks["last_delivery_at"] is None:
+        return "not configured"
+    age = webhooks["last_delivery_age_seconds"]
+    parts = ["no delivery yet" if age is None else f"last delivery {format_age(age)}"]
+    if not webhooks["configured"]:
+        parts.insert(0, "no longer configured")
+    if webhooks["waiting"]:
+        parts.append(f"{webhooks['waiting']:,} waiting for {webhooks['lag_seconds']:,} s")
+    elif webhooks["last_handled_seconds"] is not None:
+        parts.append(f"handled in {webhooks['last_handled_seconds']:.1f} s")
+    if webhooks["failed"]:
+        code = webhooks["last_failure"]["error"]["code"]
+        parts.append(f"{webhooks['failed']:,} failed ({code}), left to the next full sync")
+    return "; ".join(parts)
 
 
 def print_plan(output: Output, *, with_values: bool) -> None:

@@ -11,8 +11,7 @@ from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity_sync.management.commands.sync_status import format_webhooks
-from identity_sync.management.output import format_age, format_changes
+from identity_sync.management.output import format_age, format_changes, format_webhooks
 from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
 from identity_sync.queries.status import next_scheduled, sync_status
 from scaiwave.auth.operators import Operator, OperatorRole

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from identity_sync.management.output import CHANGES, format_age, format_changes
+from identity_sync.management.output import CHANGES, format_age, format_changes, format_webhooks
 from identity_sync.queries.status import SyncStatus, sync_status
 from identity_sync.services.sync.report import KINDS
 from identity_sync.services.sync.run import compute_drift
@@ -141,23 +141,3 @@ def format_skipped(skipped: dict[str, Any] | None) -> str:
     if not skipped or not skipped["count"]:
         return "nothing"
     return f"{skipped['count']:,}, including {skipped['postponed']:,} postponed removals"
-
-
-def format_webhooks(webhooks: dict[str, Any] | None) -> str | None:
-    """`last delivery 5 min ago; 2 waiting for 3 s; 1 failed (SW_UPSTREAM_UNREACHABLE)`."""
-    if webhooks is None:
-        return None
-    if not webhooks["configured"] and webhooks["last_delivery_at"] is None:
-        return "not configured"
-    age = webhooks["last_delivery_age_seconds"]
-    parts = ["no delivery yet" if age is None else f"last delivery {format_age(age)}"]
-    if not webhooks["configured"]:
-        parts.insert(0, "no longer configured")
-    if webhooks["waiting"]:
-        parts.append(f"{webhooks['waiting']:,} waiting for {webhooks['lag_seconds']:,} s")
-    elif webhooks["last_handled_seconds"] is not None:
-        parts.append(f"handled in {webhooks['last_handled_seconds']:.1f} s")
-    if webhooks["failed"]:
-        code = webhooks["last_failure"]["error"]["code"]
-        parts.append(f"{webhooks['failed']:,} failed ({code}), left to the next full sync")
-    return "; ".join(parts)
