@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from urllib.parse import urlsplit, urlunsplit
 
 from tests.services.manager import manage_service
@@ -54,6 +56,23 @@ def postgresql_database() -> Iterator[Database]:
     with manage_service("postgres") as manager:
         service = manager.wait_for_service()
         yield Database(service.name, service.version, service.url)
+
+
+def open_databases(choice: str, stack: ExitStack) -> Iterator[Database]:
+    """Yield the chosen database, or both; `stack` closes them."""
+    if choice != "postgresql":
+        yield sqlite_database()
+    if choice != "sqlite":
+        yield stack.enter_context(postgresql_database())
+
+
+def exit_on_termination() -> None:
+    """End this process through its finally blocks on SIGTERM, which stops the servers."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def _get_version(url: str) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,14 +18,13 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from types import FrameType
 
 from scripts.benchmarks.databases import (
     POSTGRES_URL,
     Database,
     empty_home,
-    postgresql_database,
-    sqlite_database,
+    exit_on_termination,
+    open_databases,
 )
 from scripts.benchmarks.metrics import MIB, BenchmarkError, describe_host, format_table
 from scripts.benchmarks.rooms_baseline import Baseline, make_baseline
@@ -116,11 +114,11 @@ class Block:
 
 def main(arguments: list[str]) -> int:
     options = _build_parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    exit_on_termination()
     blocks: list[Block] = []
     try:
         with ExitStack() as stack:
-            databases = list(_open_databases(options.database, stack))
+            databases = list(open_databases(options.database, stack))
             print(describe_host(*(database.title for database in databases)))
             print(
                 f"Median of {options.repeat} runs each.\n\n{NOTES}",
@@ -165,17 +163,6 @@ def _build_parser() -> argparse.ArgumentParser:
 
 def _parse_sizes(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
-
-
-def _exit_on_signal(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
-
-
-def _open_databases(choice: str, stack: ExitStack) -> Iterator[Database]:
-    if choice != "postgresql":
-        yield sqlite_database()
-    if choice != "sqlite":
-        yield stack.enter_context(postgresql_database())
 
 
 def _measure_database(database: Database, events: int, repeat: int) -> Iterator[Block]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,6 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
-from types import FrameType
 from typing import Any, Protocol
 
 from rooms.search.schema import LEXEMES, TOKENIZER
@@ -28,6 +26,7 @@ from scripts.benchmarks.databases import (
     TOP,
     Database,
     empty_home,
+    exit_on_termination,
     postgresql_database,
     sqlite_database,
 )
@@ -195,7 +194,7 @@ def build_rows(count: int, runs: dict[str, list[float]]) -> Iterator[list[str]]:
 
 def main(arguments: list[str]) -> int:
     options = _build_parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    exit_on_termination()
     try:
         if options.database != "postgresql":
             _print_runs(sqlite_database(), options)
@@ -215,10 +214,6 @@ def _print_runs(database: Database, options: argparse.Namespace) -> None:
     print(format_table(("", *TITLES), list(build_rows(count, runs))), flush=True)
     if options.json:
         print(json.dumps({"database": database.title, "messages": count, "runs": runs}))
-
-
-def _exit_on_signal(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
 
 
 def _build_parser() -> argparse.ArgumentParser:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from types import FrameType
 from typing import Any
 
 from scripts.benchmarks.databases import (
@@ -26,8 +24,8 @@ from scripts.benchmarks.databases import (
     TOP,
     Database,
     empty_home,
-    postgresql_database,
-    sqlite_database,
+    exit_on_termination,
+    open_databases,
 )
 from scripts.benchmarks.fake_scaikey import ScaiKeyServer, run_scaikey
 from scripts.benchmarks.metrics import MIB, BenchmarkError, describe_host, format_table
@@ -80,10 +78,10 @@ _TIMES = ("seconds", "processor_seconds")
 
 def main(arguments: list[str]) -> int:
     options = _build_parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    exit_on_termination()
     try:
         with ExitStack() as stack:
-            databases = list(_open_databases(options.database, stack))
+            databases = list(open_databases(options.database, stack))
             print(describe_host(*(database.title for database in databases)))
             print(
                 f"Directory: {options.people:,} people, {options.partners:,} partners, "
@@ -124,17 +122,6 @@ def _build_parser() -> argparse.ArgumentParser:
 
 def _parse_latencies(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
-
-
-def _exit_on_signal(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
-
-
-def _open_databases(choice: str, stack: ExitStack) -> Iterator[Database]:
-    if choice != "postgresql":
-        yield sqlite_database()
-    if choice != "sqlite":
-        yield stack.enter_context(postgresql_database())
 
 
 def _measure_databases(databases: list[Database], options: argparse.Namespace) -> Iterator[Block]:
