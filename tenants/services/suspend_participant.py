@@ -24,13 +24,19 @@ from tenants.services.validators import validate_reason
 
 
 @dataclass(frozen=True)
-class SuspendParticipantResult:
-    """`changed` is False if they were already suspended manually, and in a dry run."""
+class ParticipantChangeResult:
+    """`changed` is False if there was nothing to change, and in a dry run."""
 
     participant: Row
     changed: bool
     dry_run: bool = False
 
+    def document(self) -> Row:
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {"participant": self.participant, "changed": self.changed or self.dry_run}
+
+
+class SuspendParticipantResult(ParticipantChangeResult):
     @property
     def sentence(self) -> str:
         fqid = self.participant["fqid"]
@@ -39,10 +45,6 @@ class SuspendParticipantResult:
         if self.changed:
             return f"Participant {fqid} suspended."
         return f"Participant {fqid} is already suspended (manually)."
-
-    def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
-        return {"participant": self.participant, "changed": self.changed or self.dry_run}
 
 
 def suspend_participant(
@@ -100,14 +102,7 @@ def _suspend(
     return SuspendParticipantResult(_row(person), changed=True)
 
 
-@dataclass(frozen=True)
-class ResumeParticipantResult:
-    """`changed` is False if they were not suspended manually, and in a dry run."""
-
-    participant: Row
-    changed: bool
-    dry_run: bool = False
-
+class ResumeParticipantResult(ParticipantChangeResult):
     @property
     def sentence(self) -> str:
         fqid, reason = self.participant["fqid"], self.participant["reason"]
@@ -120,10 +115,6 @@ class ResumeParticipantResult:
                 else f"Participant {fqid} is not suspended manually, but active."
             )
         return f"Participant {fqid} resumed{f', but is still {reason}' if reason else ''}."
-
-    def document(self) -> Row:
-        """Return what --json prints; `changed` is also true for what a dry run would change."""
-        return {"participant": self.participant, "changed": self.changed or self.dry_run}
 
 
 def resume_participant(
