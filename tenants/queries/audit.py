@@ -55,7 +55,7 @@ class AuditPage:
     def __iter__(self) -> Generator[Row, None, None]:
         last_id = None
         entries = self._entries[: self._limit + 1].iterator(chunk_size=BATCH_SIZE)
-        for number, row in enumerate(_iter_rows(entries)):
+        for number, row in enumerate(_iter_rows_with_names(entries)):
             if number == self._limit:
                 self.next_id = last_id
                 return
@@ -88,8 +88,9 @@ def follow_audit(
     """Return the audit log from the start, or after the entry with that ID, oldest first.
 
     A caller that passes the last ID it has seen gets every entry exactly once: entries that could
-    still be preceded by an uncommitted one are left for the next call. Yields one row at a time
-    to save memory; close the generator if not all rows are read. Errors are raised at once.
+    still be preceded by an uncommitted one are left for the next call. Participants are not named,
+    so that copies of the log have no personal data to erase. Yields one row at a time to save
+    memory; close the generator if not all rows are read. Errors are raised at once.
     """
     operator.require(Permission.VIEW)
     entries = _filter_entries(operator, filters).filter(committed_before_q())
@@ -99,6 +100,11 @@ def follow_audit(
 
 
 def _iter_rows(entries: Iterator[AuditEntry]) -> Generator[Row, None, None]:
+    for entry in entries:
+        yield _build_row(entry, {})
+
+
+def _iter_rows_with_names(entries: Iterator[AuditEntry]) -> Generator[Row, None, None]:
     for batch in batched(entries):
         names = load_participant_names(batch)
         for entry in batch:

@@ -296,6 +296,13 @@ def test_success_participants_are_shown_by_their_present_name() -> None:
     assert [entry["subject"] for entry in shown["audit_entries"]] == ["Renamed"]
 
 
+def test_success_copies_of_the_log_do_not_name_participants() -> None:
+    anna = make_person(make_tenant())
+    write_about(anna)
+    entry = json.loads(run_command("list_audit", "--jsonl"))
+    assert (entry["subject_id"], entry["subject"]) == (str(anna.pk), "")
+
+
 def test_success_the_names_of_a_filter_are_those_in_scope() -> None:
     acme, globex = make_tenant(), make_tenant("globex")
     here = write_about(make_person(acme))
