@@ -8,7 +8,6 @@ from datetime import datetime
 from federation.errors import KeyDamaged, KeyUnreadable, NoSigningKey
 from federation.models import ServerKey
 from federation.queries.keys import (
-    Row,
     find_signing_key,
     get_key_state,
     get_rotation_due_at,
@@ -18,6 +17,7 @@ from federation.queries.keys import (
 from federation.services.keys import self_test
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.errors import ScaiWaveError
+from tenants.queries.serializers import Row
 
 Problem = KeyUnreadable | KeyDamaged
 

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
 
 from federation.models import ServerKey
 from federation.services.ed25519 import format_stored_key
 from scaiwave.auth.operators import Operator, Permission
-
-Row = dict[str, Any]
+from tenants.queries.serializers import Row
 
 MAX_CLOCK_DRIFT = timedelta(seconds=60)
 """How far clocks may differ (ScaiWave docs, troubleshooting/federation-handshake-fails)."""

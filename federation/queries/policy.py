@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from federation.models import FederationMode, Policy
 from scaiwave.auth.operators import Operator, Permission
-
-Row = dict[str, Any]
+from tenants.queries.serializers import Row
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -20,9 +19,8 @@ from federation.services.peer_descriptor import PeerDescriptor, fetch_descriptor
 from federation.services.server_names import ServerName, parse_server_name
 from federation.services.signing import key_from_text
 from scaiwave.auth.operators import Operator, Permission
+from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
-
-Row = dict[str, Any]
 
 
 class PeerKeyStatus(Enum):

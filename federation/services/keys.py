@@ -25,7 +25,6 @@ from federation.errors import (
 )
 from federation.models import ServerKey
 from federation.queries.keys import (
-    Row,
     build_key_row,
     find_current_key,
     load_keys,
@@ -41,6 +40,7 @@ from federation.services.key_encryption import (
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.sql import execute
 from tenants.errors import AmbiguousName
+from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
 
 logger = logging.getLogger(__name__)

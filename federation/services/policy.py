@@ -11,9 +11,10 @@ from django.db import transaction
 
 from federation.errors import InvalidPolicy
 from federation.models import FederationMode, Policy
-from federation.queries.policy import Row, build_policy_row, get_policy
+from federation.queries.policy import build_policy_row, get_policy
 from federation.services.server_names import parse_server_name
 from scaiwave.auth.operators import Operator, Permission
+from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
 
 MAX_FOREIGN_PARTICIPANTS = 2**31 - 1

@@ -86,7 +86,7 @@ def scaikey_clock_skew(base_url: str) -> timedelta | None:
 
 
 MAX_WEBHOOK_LAG = timedelta(seconds=60)
-"""Longer than a webhook waits for anything but a full sync."""
+"""Webhooks wait less than this, except while a full sync is in progress."""
 
 
 def check_last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:

@@ -23,9 +23,8 @@ from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import AmbiguousName
 from tenants.models import GroupMembership
 from tenants.queries.resolve import resolve_tenant
+from tenants.queries.serializers import Row
 from tenants.queries.visibility import visible_tenants
-
-Row = dict[str, Any]
 
 BATCH_SIZE = 2000
 LAST = "last"

@@ -72,8 +72,8 @@ def sync_status(
     """Return the status; what can't be read is null, and its error becomes `problem`.
 
     `drift` reads ScaiKey's lists; None omits it, and so does an operator who does not see the whole
-    platform. Such an operator sees only the counts of runs for their own tenants,
-    and nothing of webhooks, whose runs are not among the last runs.
+    platform. Such an operator sees only the counts of runs for their own tenants, and nothing of
+    webhooks, whose runs are not among the last runs.
     """
     operator.require(Permission.VIEW)
     credentials, problem = _check_credentials(config)
@@ -198,13 +198,14 @@ def _describe_last_request(row: Registration) -> NotRegistered:
             )
 
 
-def _find_rows(config: Configuration) -> tuple[Registration | None, Registration | None]:
+def _find_registrations(config: Configuration) -> tuple[Registration | None, Registration | None]:
     """Return the registration in use, and the request that is pending to replace it.
 
     Without credentials the newest request is the one in use.
     """
     rows = Registration.objects.newest_first()
     newest = rows.first()
+    # The column has no more characters.
     client_id = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")[:MAX_ID_CHARS]
     if not client_id:
         return newest, None
@@ -216,7 +217,7 @@ def _find_rows(config: Configuration) -> tuple[Registration | None, Registration
 
 def _describe_registration(operator: Operator, config: Configuration) -> dict[str, Any]:
     """Return the request in use and what is configured; credentials may be set manually, too."""
-    row, pending = _find_rows(config)
+    row, pending = _find_registrations(config)
     document: dict[str, Any] = {
         "state": row.state if row else None,
         "url": config.get_url("SCAIWAVE_SCAIKEY_URL") or (row.scaikey_url if row else None),

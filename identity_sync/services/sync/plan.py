@@ -21,7 +21,7 @@ from identity_sync.services.sync.entities import (
 )
 from identity_sync.services.sync.report import KindCounts
 from identity_sync.services.sync.staging import BATCH, analyze
-from identity_sync.services.sync.tenant_slugs import Conflict
+from identity_sync.services.sync.tenant_slugs import SlugConflict
 from scaiwave.sql import execute, fetch, fetch_one
 from tenants.models import Tenant
 
@@ -44,7 +44,7 @@ class Plan:
     present: dict[str, int] = field(default_factory=dict)
     staged: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    conflicts: list[Conflict] = field(default_factory=list)
+    conflicts: list[SlugConflict] = field(default_factory=list)
     inconsistent: list[str] = field(default_factory=list)
     unusable: int = 0
     skipped_losses: int = 0

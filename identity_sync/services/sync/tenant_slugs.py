@@ -1,8 +1,13 @@
-"""Resolve conflicts between the slugs of tenants, which are unique in this database.
+"""Resolve conflicts between the slugs of tenants, and map staged tenants to rows.
+
+Slugs are unique in this database.
 
 A tenant of ScaiKey gets its slug even if a tenant that was removed from ScaiKey has it. It does not
 if a local tenant or another tenant of ScaiKey has it: then a new tenant is skipped and an existing
 one keeps its slug, with a warning.
+
+In SQL: `s` is a staged tenant, `t` its row, `o` another tenant, `h` a skipped staged tenant, `p` a
+partner (or a participant), `g` a group, `c` a claim, `d` a row of the plan.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from scaiwave.sql import execute, fetch
 
 
 @dataclass(frozen=True)
-class Conflict:
+class SlugConflict:
     """A tenant of ScaiKey whose slug another tenant has; a local one if `is_local` is true."""
 
     scaikey_id: str
@@ -83,10 +88,11 @@ def resolve_partners() -> None:
     )
 
 
-def exclude_conflicts() -> list[Conflict]:
+def exclude_conflicts() -> list[SlugConflict]:
     """Skip the staged tenants whose slug is in use, and return them.
 
-    In `skipped` 1 means that the tenant is left out, 2 that it only does not get its slug.
+    The column `skipped` is 1 for a new tenant, which is left out, and 2 for an existing one, which
+    is synced without its new slug.
     """
     _skip_repeated_slugs()
     _skip_used_slugs()
@@ -100,7 +106,7 @@ def exclude_conflicts() -> list[Conflict]:
     )
     _keep_slugs_of_existing_tenants()
     return [
-        Conflict(scaikey_id, name, slug, bool(is_local))
+        SlugConflict(scaikey_id, name, slug, bool(is_local))
         for scaikey_id, name, slug, is_local in skipped
     ]
 

@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -48,10 +47,8 @@ from scaiwave.console.text import pluralize
 from tenants.models import Participant
 from tenants.queries.callers import Caller
 from tenants.queries.resolve import resolve_tenant
-from tenants.queries.serializers import get_server_name
+from tenants.queries.serializers import Row, get_server_name
 from tenants.services.audit import record_audit
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from enum import Enum
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from rooms.bundle.manifest.schema import TimeWindow
 from rooms.errors import ExportRunning
@@ -33,8 +32,7 @@ from scaiwave.errors import DiskFull, DomainError, UsageError
 from scaiwave.files import DRAFT_SUFFIX
 from scaiwave.locks import process_lock
 from tenants.queries.resolve import parse_uuid, resolve_tenant
-
-Row = dict[str, Any]
+from tenants.queries.serializers import Row
 
 
 class ExportOutcome(Enum):

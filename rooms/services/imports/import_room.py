@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from uuid import UUID
 
 from django.db import transaction
@@ -46,9 +46,8 @@ from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.locks import process_lock
+from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
-
-Row = dict[str, Any]
 
 MAX_POWER_LEVEL = 100
 

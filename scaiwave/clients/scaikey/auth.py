@@ -50,6 +50,8 @@ DEFAULT_LIFETIME_SECONDS = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoints:
+    """Where tokens are requested and public keys are published: paths, or complete URLs."""
+
     token: str = TOKEN
     jwks: str = JWKS
 
@@ -104,6 +106,8 @@ def _check_endpoint(http: HttpClient, address: str | None, field: str) -> str | 
 
 
 class TokenProvider(Protocol):
+    """Supplies the tokens of requests."""
+
     def bearer(self) -> str:
         """Return the token to send."""
 
