@@ -17,8 +17,9 @@ pytestmark = pytest.mark.django_db
 
 
 def claims(**overrides: Any) -> Claims:
-    silent: dict[str, Any] = dict.fromkeys(("name", "email", "client_id", "partner_id"), "")
-    silent |= {"role": None, "roles": (), "scopes": frozenset(), "platform": False}
+    empty = ("name", "email", "client_id", "partner_id", "issuing_tenant_id", "app_scope")
+    silent: dict[str, Any] = dict.fromkeys(empty, "")
+    silent |= {"role": None, "roles": (), "scopes": frozenset(), "by_client": False}
     given = {"subject": "usr_anna", "tenant_id": "tnt_acme", "expires_at": 0.0}
     return Claims(**{**silent, **given, **overrides})
 

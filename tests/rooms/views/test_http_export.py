@@ -112,9 +112,9 @@ TOKENS: dict[str, tuple[dict[str, Any], int, str, str]] = {
     ),
     "tenant that can't be stored": (
         {"tenant_id": "tnt\0"},
-        404,
-        "SW_TENANT_NOT_FOUND",
-        "This server does not have the tenant of the token.",
+        401,
+        "SW_AUTH_INVALID_TOKEN",
+        "The token is malformed: its tenant_id is not an ID.",
     ),
     "no tenant": (
         {"tenant_id": None},
