@@ -77,6 +77,7 @@ VERBS: dict[VerbPath, Verb] = {
             "scaiwave sync",
             "scaiwave sync --dry-run",
             "scaiwave sync --tenant acme",
+            "scaiwave sync --no-removals",
             "scaiwave sync --plan plan.json",
             "scaiwave sync --apply plan.json",
             "scaiwave sync --allow-removals 120",
@@ -173,6 +174,7 @@ VERBS: dict[VerbPath, Verb] = {
         (
             "scaiwave admin update-tenant acme --max-participants 200 --max-storage-mb none",
             "scaiwave admin update-tenant acme --feature search.semantic=true",
+            "scaiwave admin update-tenant acme --sync-removals off",
             'scaiwave admin update-tenant lab --name "The Lab" --dry-run',
         ),
     ),

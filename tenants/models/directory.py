@@ -121,6 +121,11 @@ class Tenant(StatusFields):
         "max AI tokens a month", null=True, blank=True
     )
     features = models.JSONField(default=dict, blank=True)
+    sync_removals = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="whether syncs may take access from people of this tenant",
+    )
 
     class Meta:
         db_table = "sw_tenants"

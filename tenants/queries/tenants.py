@@ -147,6 +147,7 @@ def show_tenant(*, operator: Operator, name: str, now: datetime) -> Row:
         **used,
         "limits": _build_limits(tenant, used, active=sum(row["active"] for row in participants)),
         "features": tenant.features,
+        "sync_removals": tenant.sync_removals,
         "participants": participants,
         "groups": _count_groups(tenant),
         "audit_entries": last_audit_entries(AuditEntry.objects.filter(tenant_id=str(tenant.pk))),

@@ -38,12 +38,13 @@ class TenantUpdate:
     slug: str | None = None
     partner: str | None = None
     no_partner: bool = False
+    sync_removals: bool | None = None
 
     @property
     def is_empty(self) -> bool:
-        texts = (self.name, self.slug, self.partner)
+        values = (self.name, self.slug, self.partner, self.sync_removals)
         others = (self.limits, self.features, self.remove_features, self.no_partner)
-        return not any(others) and all(text is None for text in texts)
+        return not any(others) and all(value is None for value in values)
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,8 @@ def _build_setter(operator: Operator, update: TenantUpdate) -> Callable[[Tenant]
         tenant.slug = tenant.slug if update.slug is None else update.slug
         if partner is not None or update.no_partner:
             tenant.partner = partner
+        if update.sync_removals is not None:
+            tenant.sync_removals = update.sync_removals
 
     return set_values
 
@@ -206,7 +209,12 @@ def _record(operator: Operator, tenant: Tenant, changes: list[FieldChange], now:
 
 def _build_row(tenant: Tenant) -> Row:
     limits = {name: getattr(tenant, name) for name in MAX_LIMITS}
-    return {**tenant_row(tenant), **limits, "features": tenant.features}
+    return {
+        **tenant_row(tenant),
+        **limits,
+        "features": tenant.features,
+        "sync_removals": tenant.sync_removals,
+    }
 
 
 Snapshot = dict[str, Any]
@@ -233,6 +241,7 @@ def snapshot(tenant: Tenant) -> Snapshot:
         "name": tenant.name,
         "slug": tenant.slug,
         "partner": str(tenant.partner) if tenant.partner else None,
+        "sync_removals": tenant.sync_removals,
         **{limit: getattr(tenant, limit) for limit in MAX_LIMITS},
         **{
             _FEATURE_PREFIX + key: value for key, value in flatten_features(tenant.features).items()
@@ -261,6 +270,8 @@ def _format_value(state: Snapshot, field: str) -> str:
     value = state[field]
     if field.startswith(_FEATURE_PREFIX):
         return to_json(value, indent=None)
+    if field == "sync_removals":
+        return "on" if value else "off"
     if field in MAX_LIMITS:
         return "no limit" if value is None else f"{value:,}"
     return "none" if value is None else str(value)

@@ -124,6 +124,7 @@ def test_success_plain_text() -> None:
         "Members     1\n"
         "Groups      0\n"
         'Features    {"ai.models": true}\n'
+        "Removals    by syncs: on\n"
         "Created     2026-11-01 08:30:00 UTC\n"
         "Changed     2026-11-01 08:30:00 UTC\n"
         "\n"

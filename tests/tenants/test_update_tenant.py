@@ -266,3 +266,34 @@ def test_fail_outside_the_scope_or_not_allowed() -> None:
         update(TenantUpdate(no_partner=True), operator=make_partner_admin(own))
     assert not AuditEntry.objects.exists()
     assert update(requested, operator=make_partner_admin(own)).changes
+
+
+def test_success_removals_by_syncs() -> None:
+    make_tenant()
+    result = update(TenantUpdate(sync_removals=False))
+    assert result.lines == ["Tenant acme changed:", "  sync_removals  on → off"]
+    assert Tenant.objects.get().sync_removals is False
+    assert AuditEntry.objects.get().details == {
+        "changes": [{"field": "sync_removals", "old": True, "new": False}]
+    }
+    assert not update(TenantUpdate(sync_removals=False)).changes
+
+    printed = run_command("update_tenant", "acme", "--sync-removals", "on")
+    assert "  sync_removals  off → on" in printed
+    assert Tenant.objects.get().sync_removals is True
+
+
+@pytest.mark.parametrize(("switch", "text"), [("on", "on"), ("off", "off")])
+def test_success_removals_by_syncs_are_shown(switch: str, text: str) -> None:
+    make_tenant()
+    run_command("update_tenant", "acme", "--sync-removals", switch, "--max-rooms", "3")
+    assert f"Removals    by syncs: {text}\n" in run_command("show_tenant", "acme")
+    document = json.loads(run_command("show_tenant", "acme", "--json"))
+    assert document["tenant"]["sync_removals"] is (switch == "on")
+
+
+def test_fail_removals_by_syncs_of_an_unmanaged_tenant() -> None:
+    tenant = make_tenant()
+    with pytest.raises(InsufficientPermission):
+        update(TenantUpdate(sync_removals=False), operator=make_tenant_admin(tenant))
+    assert Tenant.objects.get().sync_removals is True

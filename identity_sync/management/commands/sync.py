@@ -33,6 +33,12 @@ _SUMMARIES = {
     "refused": "Refused {}; none were applied",
     "partial": "Applied {}; some changes were skipped",
 }
+_EXCLUSIONS = {
+    "apply": {"tenant", "allow_removals", "no_removals"},
+    "allow_removals": {"no_removals"},
+}
+"""Options that can't be combined. A plan says itself what is applied."""
+
 _LOSSES = {
     "people": ("person", "people"),
     "grants": ("role grant", "role grants"),
@@ -54,6 +60,11 @@ class Command(OperatorCommand):
             type=parse_removals,
             metavar="N",
             help="maximum number of losses of access in this run, instead of the removal limit",
+        )
+        parser.add_argument(
+            "--no-removals",
+            action="store_true",
+            help="additions and updates only, without any loss of access",
         )
         parser.add_argument(
             "--allow-no-super-admin",
@@ -90,6 +101,7 @@ class Command(OperatorCommand):
             allow_no_super_admin=options["allow_no_super_admin"],
             trigger=Trigger.CRON if options["scheduled"] else Trigger.MANUAL,
             on_planned=print_changes if options["verbosity"] > 1 else None,
+            removals=not options["no_removals"],
         )
         try:
             report = self._sync(sync_options, plan=options["plan"], reviewed=options["apply"])
@@ -117,14 +129,11 @@ class Command(OperatorCommand):
 
 def _check_usage(options: Mapping[str, Any]) -> None:
     """Raises `UsageError`."""
-    if options["apply"] is None:
-        return
-    for name in ("tenant", "allow_removals"):
-        if options[name] is not None:
-            raise UsageError(
-                f"Can't combine --apply and --{name.replace('_', '-')}.",
-                fix="Leave it out: the plan decides.",
-            )
+    given = {name for name, value in options.items() if value is not None and value is not False}
+    for name, excluded in _EXCLUSIONS.items():
+        if name in given and (others := given & excluded):
+            first, second = (f"--{word.replace('_', '-')}" for word in (name, min(others)))
+            raise UsageError(f"Can't combine {first} and {second}.", fix="Leave out one of them.")
 
 
 def parse_removals(text: str) -> int:
@@ -146,6 +155,11 @@ def print_report(output: Output, report: SyncReport) -> None:
     output.print_table("kinds", COLUMNS, [{"kind": kind, **counts[kind]} for kind in KINDS])
     if report.has_losses:
         output.print_line(f"Losses of access: {format_losses(report)}.")
+    if report.kept_count:
+        output.print_line(
+            f"Skipped {pluralize(report.kept_count, 'loss', 'losses')} of access: removals are "
+            "turned off."
+        )
     output.print_line(format_summary(report))
 
 

@@ -6,6 +6,7 @@ A claim is a row of the temporary table `loss_claims`. Its `state` is:
 * `lost` if the loss of access is confirmed,
 * `exists` if the record was found and still has its access,
 * `postponed` if nothing is proven, `inconsistent` if the list contradicts the look-ups,
+* `kept` if removals are turned off for the run or the tenant,
 * `assumed` if it was not looked up, because the plan is refused or the tenant skipped anyway.
 
 In SQL: `c` is a claim, `l` a look-up, `s` a staged record, `p` a row of the database, `t` a tenant,
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from identity_sync.services.sync import roles
+from identity_sync.services.sync import kept_access, roles
 from identity_sync.services.sync.entities import PARTICIPANTS, TENANTS, EntitySync
 from identity_sync.services.sync.fetch import restage_records
 from identity_sync.services.sync.scope import SyncScope
@@ -62,18 +63,19 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
         """,
         [entity.kind, entity.kind],
     )
-    if not entity.in_tenant or (scope.name == "GLOBAL" and not scope.tenant_only):
-        return
-    execute(
-        f"""
-        {insert}
-        FROM {entity.staging_table} s CROSS JOIN {entity.table} p CROSS JOIN sw_tenants own
-        WHERE p.scaikey_id = s.scaikey_id AND own.id = p.tenant_id
-          AND own.id NOT IN (SELECT tenant_id FROM scope_tenants)
-          AND own.scaikey_tenant_id IS NOT NULL AND {moved} AND {condition}
-        """,
-        [entity.kind, entity.kind],
-    )
+    if entity.in_tenant and (scope.name != "GLOBAL" or scope.tenant_only):
+        execute(
+            f"""
+            {insert}
+            FROM {entity.staging_table} s CROSS JOIN {entity.table} p CROSS JOIN sw_tenants own
+            WHERE p.scaikey_id = s.scaikey_id AND own.id = p.tenant_id
+              AND own.id NOT IN (SELECT tenant_id FROM scope_tenants)
+              AND own.scaikey_tenant_id IS NOT NULL AND {moved} AND {condition}
+            """,
+            [entity.kind, entity.kind],
+        )
+    if kept_access.keep_claims(entity):
+        unstage_undecided(entity.kind)
 
 
 def _find_inactive(entity: EntitySync) -> str:
@@ -150,6 +152,7 @@ def find_role_claims() -> None:
                           WHERE c.kind = 'participants' AND c.scaikey_id = p.scaikey_id)
         """
     )
+    kept_access.keep_claims(PARTICIPANTS)
 
 
 _LOST_ROLE = """EXISTS (
@@ -275,11 +278,12 @@ def _compare_records(kind: str) -> None:
 
 
 def unstage_undecided(kind: str) -> None:
-    """Leave the local row unchanged where nothing is proven: unstage a new status or tenant."""
+    """Leave the local row unchanged where nothing is proven, or access is kept: unstage a new
+    status or tenant."""
     table = f"stage_{kind}"
     undecided = (
         "scaikey_id IN (SELECT scaikey_id FROM loss_claims WHERE kind = %s AND {} = 1 "
-        "AND state IN ('postponed', 'inconsistent'))"
+        "AND state IN ('postponed', 'inconsistent', 'kept'))"
     )
     if kind != "groups":
         where = undecided.format("is_inactive")

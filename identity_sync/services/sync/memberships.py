@@ -18,6 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 
+from identity_sync.services.sync import kept_access
 from identity_sync.services.sync.confirm import (
     BUDGET_SPENT,
     INCONSISTENT,
@@ -175,6 +176,7 @@ class EdgeConfirmer:
         if self.scope.targets_only:
             find_edges_of_lost_members()
             present = count_in_scope()
+        kept_access.keep_edges()
         if not _count_open():
             return
         self._apply_limit(present)
@@ -404,7 +406,7 @@ def plan_removals() -> None:
 
 def plan_skips() -> None:
     """Add the postponed removals to the plan, so that they are counted and listed."""
-    _plan_claims("skipped", "c.note", ("postponed", "inconsistent"))
+    _plan_claims("skipped", "c.note", ("postponed", "inconsistent", "kept"))
 
 
 def _plan_claims(action: str, reason: str, states: tuple[str, ...]) -> None:

@@ -36,7 +36,8 @@ class Plan:
     those that the lists claimed; `is_assumed` is true if not all of them were looked up. `tenant`
     is the only one of the run, or None. The losses of a run for single records (`targets_only`) are
     compared with everything in scope; `edges_in_scope` are all group memberships there.
-    `apply_command` is the command that applies the file of a plan for review.
+    `apply_command` is the command that applies the file of a plan for review. `must_be_counted` is
+    true if rows of the plan were skipped after they were counted.
     """
 
     tenant: Tenant | None = None
@@ -53,6 +54,7 @@ class Plan:
     targets_only: bool = False
     edges_in_scope: int = 0
     apply_command: str = ""
+    must_be_counted: bool = False
 
     @property
     def command(self) -> str:
@@ -94,7 +96,7 @@ def _plan_skips(entity: EntitySync) -> None:
         SELECT c.kind, 'skipped', c.row_id, c.tenant_id, c.scaikey_id,
                {entity.row_name_expression}, c.note
         FROM loss_claims c JOIN {entity.table} p ON p.id = c.row_id
-        WHERE c.kind = %s AND c.state IN ('postponed', 'inconsistent')
+        WHERE c.kind = %s AND c.state IN ('postponed', 'inconsistent', 'kept')
         """,
         [entity.kind],
     )

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
+from identity_sync.services.sync.kept_access import OFF_FOR_TENANT, find_kept_tenants_with_losses
 from identity_sync.services.sync.report import LOSSES, SyncReport
 from scaiwave.sql import execute, fetch, fetch_one
 from tenants.models import Tenant
@@ -82,6 +83,7 @@ def enforce_removal_limit(
     run for one tenant is permitted or refused as a whole.
     """
     find_losses()
+    _skip_kept_tenants(plan)
     report.losses = count_losses()
     total = sum(report.losses.values())
     allowance = max(total, plan.claimed) if plan.is_assumed else total
@@ -103,6 +105,16 @@ def enforce_removal_limit(
         report.losses = count_losses()
         plan.skipped_losses = total - sum(report.losses.values())
     return slugs
+
+
+def _skip_kept_tenants(plan: Plan) -> None:
+    """Skip the losses that remain where removals are turned off, whatever caused them."""
+    if tenants := find_kept_tenants_with_losses():
+        for tenant_id in tenants:
+            _skip_tenant(tenant_id, OFF_FOR_TENANT)
+        _skip_consequences()
+        find_losses()
+        plan.must_be_counted = True
 
 
 def check_removal_limit(plan: Plan, limit: RemovalLimit, report: SyncReport) -> None:
@@ -427,19 +439,19 @@ def _count_in_tenant(kind: str, tenant_id: str) -> int:
     return int(fetch_one(f"SELECT count(*) FROM {sql} tenant_id = %s", [tenant_id])[0])
 
 
-def _skip_tenant(tenant_id: str) -> str:
+def _skip_tenant(tenant_id: str, reason: str = OVER_LIMIT) -> str:
     """Skip the losses of a tenant, also that of its own row and of its partner; return its slug."""
     execute(
         "UPDATE sync_plan SET action = 'skipped', reason = %s "
         "WHERE tenant_id = %s AND action IN ('deactivate', 'move')",
-        [OVER_LIMIT, tenant_id],
+        [reason, tenant_id],
     )
     execute(
         "UPDATE sync_plan SET action = 'skipped', reason = %s WHERE kind = 'participants' "
         "AND action = 'update' AND tenant_id = %s AND row_id IN (SELECT row_id FROM losses "
         "WHERE kind = 'people') AND n IN (SELECT n FROM stage_participants "
         f"WHERE scaikey_status NOT IN ({_ACTIVE}))",
-        [OVER_LIMIT, tenant_id],
+        [reason, tenant_id],
     )
     execute(
         "UPDATE sync_plan SET action = 'skipped', reason = %s "
@@ -448,7 +460,7 @@ def _skip_tenant(tenant_id: str) -> str:
         f"UNION {_LOST_TENANTS})) "
         "OR (kind = 'partners' AND row_id IN (SELECT row_id FROM losses WHERE kind = 'partners') "
         "AND row_id = (SELECT partner_id FROM sw_tenants WHERE id = %s)))",
-        [OVER_LIMIT, tenant_id, tenant_id],
+        [reason, tenant_id, tenant_id],
     )
     execute("DELETE FROM role_plan WHERE action = 'revoke' AND tenant_id = %s", [tenant_id])
     return str(fetch_one("SELECT slug FROM sw_tenants WHERE id = %s", [tenant_id])[0])

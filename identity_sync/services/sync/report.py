@@ -34,7 +34,8 @@ class SyncReport:
 
     `losses` counts the losses of access among the changes, or among what was refused;
     `losses_by_tenant` those of the changes by measure and tenant. `plan` describes the file that
-    the plan was written to or read from.
+    the plan was written to or read from. `kept_count` counts the losses that are skipped because
+    removals are turned off.
     """
 
     run_id: UUID | None
@@ -48,6 +49,7 @@ class SyncReport:
     duration_seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
     plan: dict[str, Any] | None = None
+    kept_count: int = 0
 
     @property
     def change_count(self) -> int:

@@ -88,6 +88,7 @@ def plan_removals() -> None:
         JOIN sw_roles r ON r.id = g.role_id
         WHERE s.roles IS NOT NULL AND g.source = 'scaikey' AND p.participant_type = 'human'
           AND NOT EXISTS (SELECT 1 FROM stage_roles x WHERE x.person_n = s.n AND x.slug = r.slug)
+          AND NOT EXISTS (SELECT 1 FROM kept_tenants k WHERE k.tenant_id = p.tenant_id)
         """
     )
 

@@ -27,6 +27,7 @@ from identity_sync.models import Outcome, SyncRun, Trigger
 from identity_sync.services.sync import history
 from identity_sync.services.sync.confirm import Confirmation, Confirmer, LookupBudget
 from identity_sync.services.sync.fetch import FetchResult, stage_all
+from identity_sync.services.sync.kept_access import count_kept, stage_kept_tenants
 from identity_sync.services.sync.memberships import EdgeConfirmer
 from identity_sync.services.sync.plan import (
     Plan,
@@ -76,11 +77,11 @@ class SyncOptions:
     """The options of one run.
 
     `tenant` is the ID or slug of the only tenant to sync. `allow_removals` permits that many losses
-    of access, `allow_no_super_admin` a plan that leaves no super admin. `on_planned` is called
-    while the plan can be read. `connect` creates the client. `targets` are the single records of a
-    run that reads nothing else. `waits` is true for a run that waits for the lock. `plan_writer`
-    writes the plan of a dry run to a file; `reviewed` is the plan whose losses of access this run
-    must have, and may have.
+    of access, `allow_no_super_admin` a plan that leaves no super admin; without `removals` no one
+    loses access. `on_planned` is called while the plan can be read. `connect` creates the client.
+    `targets` are the single records of a run that reads nothing else. `waits` is true for a run
+    that waits for the lock. `plan_writer` writes the plan of a dry run to a file; `reviewed` is the
+    plan whose losses of access this run must have, and may have.
     """
 
     operator: Operator
@@ -217,6 +218,7 @@ def _run(context: _SyncContext) -> None:
         with temporary_tables():
             # 1. Fetch the lists.
             scope = resolve_scope(client, context.tenant)
+            stage_kept_tenants(removals=options.removals)
             fetched = FetchResult()
             if options.targets is None:
                 stage_all(client, scope, fetched=fetched, progress_factory=options.progress_factory)
@@ -301,9 +303,10 @@ def _decide(
             report,
             assumed_tenants=confirmation.assumed_tenants,
         )
-        if skipped_tenants:
+        if skipped_tenants or plan.must_be_counted:
             count_plan(plan)
         report.losses_by_tenant = count_losses_by_tenant()
+        report.kept_count = count_kept()
         if options.reviewed is not None:
             _ensure_as_reviewed(options.reviewed, plan, report)
         report.outcome = "planned" if options.dry_run else "applied"

@@ -103,7 +103,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     # Records of a list that can't be used; their rows stay unchanged.
     "unusable_records": ("kind", "scaikey_id", "reason"),
     # Rows that would lose access by the lists, and what the look-ups by id showed: `state` is open,
-    # lost, exists, postponed, inconsistent or assumed (see claims.py).
+    # lost, exists, postponed, inconsistent, kept or assumed (see claims.py).
     "loss_claims": (
         "kind",
         "scaikey_id",
@@ -125,6 +125,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         "state",
         "note",
     ),
+    # Tenants whose people lose no access, because removals are turned off; see kept_access.py.
+    "kept_tenants": ("tenant_id uuid", "note"),
     # One batch of look-ups, with what each proves: found, removed or unknown.
     "lookups": ("kind", "scaikey_id", "result", "note"),
     "confirmed_removals": ("kind", "scaikey_id", "reason"),
@@ -171,6 +173,7 @@ _SMALL_INDEXES = {
     "unusable_records": ("kind", "scaikey_id"),
     "loss_claims": ("kind", "scaikey_id"),
     "edge_claims": ("group_scaikey_id",),
+    "kept_tenants": ("tenant_id",),
     "lookups": ("kind", "scaikey_id"),
     "confirmed_removals": ("kind", "scaikey_id"),
     "losses": ("row_id",),

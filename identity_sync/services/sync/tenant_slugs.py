@@ -138,7 +138,7 @@ def _skip_used_slugs() -> None:
                 o.id NOT IN (SELECT tenant_id FROM scope_tenants)
                 AND o.scaikey_tenant_id NOT IN (SELECT scaikey_id FROM stage_tenants))
                 OR o.id IN (SELECT row_id FROM loss_claims WHERE kind = 'tenants'
-                            AND is_absent = 1 AND state IN ('postponed', 'inconsistent'))
+                            AND is_absent = 1 AND state IN ('postponed', 'inconsistent', 'kept'))
                 OR o.scaikey_tenant_id IN (SELECT scaikey_id FROM unusable_records
                                            WHERE kind = 'tenants')))
         """
@@ -189,7 +189,8 @@ def map_tenants() -> None:
         """
         INSERT INTO tenant_map (scaikey_id, tenant_id, is_first)
         SELECT c.scaikey_id, c.row_id, 0 FROM loss_claims c
-        WHERE c.kind = 'tenants' AND c.is_absent = 1 AND c.state IN ('postponed', 'inconsistent')
+        WHERE c.kind = 'tenants' AND c.is_absent = 1
+          AND c.state IN ('postponed', 'inconsistent', 'kept')
         """
     )
 

@@ -30,6 +30,7 @@ FACTS = (
     Column("members", "Members", ColumnType.COUNT),
     Column("groups", "Groups"),
     Column("features", "Features"),
+    Column("removals", "Removals"),
     Column("created_at", "Created", ColumnType.TIME),
     Column("updated_at", "Changed", ColumnType.TIME),
 )
@@ -79,6 +80,7 @@ def _format_facts(tenant: Row) -> Row:
         "status": format_status(tenant),
         "partner": _format_partner(tenant),
         "groups": f"{groups['active']:,}{removed}",
+        "removals": f"by syncs: {'on' if tenant['sync_removals'] else 'off'}",
         "features": to_json(tenant["features"], indent=None) if tenant["features"] else None,
     }
 

@@ -42,6 +42,11 @@ class Command(OperatorCommand):
             default=[],
             help="feature to remove before others are set (repeatable)",
         )
+        parser.add_argument(
+            "--sync-removals",
+            choices=("on", "off"),
+            help="permission for syncs to take access from the tenant's people",
+        )
         parser.add_argument("--name", help="new full name")
         parser.add_argument("--slug", help="new short name; links with the old one stop working")
         owner = parser.add_mutually_exclusive_group()
@@ -57,6 +62,7 @@ class Command(OperatorCommand):
             slug=options["slug"],
             partner=options["partner"],
             no_partner=options["no_partner"],
+            sync_removals=_parse_switch(options["sync_removals"]),
         )
         result = update_tenant(
             operator=self.operator,
@@ -70,3 +76,7 @@ class Command(OperatorCommand):
             self.output.print_line(line)
         for warning in result.warnings:
             self.output.warn(warning)
+
+
+def _parse_switch(text: str | None) -> bool | None:
+    return None if text is None else text == "on"

@@ -301,7 +301,9 @@ def test_success_a_plan_is_written_and_applied(sandbox: Sandbox, tmp_path: Path)
     [
         ("--plan", "a", "--apply", "b"),
         ("--apply", "a", "--tenant", "acme"),
-        ("--apply", "a", "--allow-removals", "3"),
+        ("--apply", "a", "--allow-removals", "0"),
+        ("--apply", "a", "--no-removals"),
+        ("--no-removals", "--quiet", "--allow-removals", "3"),
     ],
 )
 @pytest.mark.usefixtures("server")
