@@ -28,7 +28,7 @@ from scripts.benchmarks.databases import (
     sqlite_database,
 )
 from scripts.benchmarks.metrics import BenchmarkError, describe_host, format_table
-from tests.identity_sync.webhooks.deliver import PATH
+from tests.identity_sync.webhooks.factories import PATH
 from tests.identity_sync.webhooks.live_server import LiveServer, serve
 from tests.services.manager import manage_service
 from tests.services.unprivileged_user import ServiceUnavailable

@@ -6,8 +6,8 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +26,10 @@ class ProcessResult:
     err: str
 
 
-def run_scaiwave(*words: str, **environment: str) -> ProcessResult:
-    """Run a command with stdin, stdout and stderr that are not a terminal."""
+def run_process(command: Sequence[str], **environment: str) -> ProcessResult:
+    """Run a command in the checkout, with stdin, stdout and stderr that are not a terminal."""
     completed = subprocess.run(
-        [*SCRIPT, *words],
+        command,
         env={**os.environ, **environment},
         cwd=CHECKOUT,
         stdin=subprocess.DEVNULL,
@@ -42,33 +42,12 @@ def run_scaiwave(*words: str, **environment: str) -> ProcessResult:
     return ProcessResult(completed.returncode, completed.stdout, completed.stderr)
 
 
-def run_example(*words: str, **environment: str) -> ProcessResult:
-    """Run a command of `tests.scaiwave.example_app`."""
-    return run_scaiwave(*words, **EXAMPLE_APP, **environment)
-
-
-def run_shell(line: str, **environment: str) -> ProcessResult:
-    """Run a line of POSIX shell in which `scaiwave` is the console script."""
-    script = f'scaiwave() {{ "{SCRIPT[0]}" -c "{SCRIPT[2]}" "$@"; }}\n{line}'
-    completed = subprocess.run(
-        ["sh", "-c", script],
-        env={**os.environ, **EXAMPLE_APP, **environment},
-        cwd=CHECKOUT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-    )
-    return ProcessResult(completed.returncode, completed.stdout, completed.stderr)
-
-
 @contextmanager
-def start_example(*words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a command of the example app, and kill it at the end if it is still running."""
+def start_process(command: Sequence[str], **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a command like `run_process`, and kill it at the end if it is still running."""
     process = subprocess.Popen(
-        [*SCRIPT, *words],
-        env={**os.environ, **EXAMPLE_APP, **environment},
+        command,
+        env={**os.environ, **environment},
         cwd=CHECKOUT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -80,6 +59,26 @@ def start_example(*words: str, **environment: str) -> Iterator[subprocess.Popen[
             yield process
         finally:
             process.kill()
+
+
+def run_scaiwave(*words: str, **environment: str) -> ProcessResult:
+    return run_process([*SCRIPT, *words], **environment)
+
+
+def run_example(*words: str, **environment: str) -> ProcessResult:
+    """Run a command of `tests.scaiwave.example_app`."""
+    return run_scaiwave(*words, **EXAMPLE_APP, **environment)
+
+
+def start_example(*words: str, **environment: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Start a command of the example app."""
+    return start_process([*SCRIPT, *words], **{**EXAMPLE_APP, **environment})
+
+
+def run_shell(line: str, **environment: str) -> ProcessResult:
+    """Run a line of POSIX shell in which `scaiwave` is the console script, of the example app."""
+    script = f'scaiwave() {{ "{SCRIPT[0]}" -c "{SCRIPT[2]}" "$@"; }}\n{line}'
+    return run_process(["sh", "-c", script], **{**EXAMPLE_APP, **environment})
 
 
 def run_at_terminal(*words: str, keys: str = "", **environment: str) -> ProcessResult:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.databases import RawDatabase
-from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT
+from tests.scaiwave.cli_helpers import SCRIPT, start_process
 
 TABLES = ("partners", "tenants", "participants", "groups", "group_memberships", "sync_changes")
 MAX_WAIT_SECONDS = 30.0
@@ -30,21 +29,9 @@ class Server(RawDatabase):
     def syncing(self, *words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
         """Start a sync and wait for its row; kill it at the end if it is still running."""
         before = len(self.runs())
-        process = subprocess.Popen(
-            [*SCRIPT, "sync", *words],
-            env={**os.environ, **environment},
-            cwd=CHECKOUT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        with process:
-            try:
-                wait_for(lambda: len(self.runs()) > before or process.poll() is not None)
-                yield process
-            finally:
-                process.kill()
+        with start_process([*SCRIPT, "sync", *words], **environment) as process:
+            wait_for(lambda: len(self.runs()) > before or process.poll() is not None)
+            yield process
 
 
 def wait_for(condition: Callable[[], object]) -> None:

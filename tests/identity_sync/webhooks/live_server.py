@@ -17,7 +17,7 @@ import httpx
 
 from scaiwave.sandbox import Sandbox
 from tests.databases import RawDatabase
-from tests.identity_sync.webhooks.deliver import PATH, SECRET, make_body, make_headers
+from tests.identity_sync.webhooks.factories import PATH, SECRET, make_body, make_headers
 from tests.scaiwave.cli_helpers import CHECKOUT
 
 WORKERS = 2

@@ -18,7 +18,7 @@ from redis import Redis
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.sync.helpers import list_people
 from tests.identity_sync.sync.processes import Server, wait_for
-from tests.identity_sync.webhooks.deliver import SECRET
+from tests.identity_sync.webhooks.factories import SECRET
 from tests.identity_sync.webhooks.live_server import LiveServer, serve
 from tests.queue_helpers import MANAGE, run_worker
 from tests.scaiwave.cli_helpers import CHECKOUT, SCRIPT

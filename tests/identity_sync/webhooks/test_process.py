@@ -25,7 +25,7 @@ from tests.identity_sync.sync.helpers import (
     read_directory,
     sync,
 )
-from tests.identity_sync.webhooks.deliver import make_body
+from tests.identity_sync.webhooks.factories import make_body
 from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sandbox(people=40, tenants=3, groups=4)]

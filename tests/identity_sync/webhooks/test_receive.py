@@ -12,7 +12,7 @@ from pytest_django import Settings
 from identity_sync import views
 from identity_sync.models import WebhookEvent
 from scaiwave.config import load
-from tests.identity_sync.webhooks.deliver import PATH, SECRET, make_body, make_headers
+from tests.identity_sync.webhooks.factories import PATH, SECRET, make_body, make_headers
 
 pytestmark = pytest.mark.django_db
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from identity_sync.errors import WebhookNotConfigured, WebhookSignatureInvalid
 from identity_sync.services.webhooks.signature import get_secrets, verify_signature
 from scaiwave.config import load
-from tests.identity_sync.webhooks.deliver import SECRET, sign
+from tests.identity_sync.webhooks.factories import SECRET, sign
 
 BODY = b'{"event_id": "evt_1"}'
 NOW = 1_800_000_000.0

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from tests.scaiwave.cli_helpers import CHECKOUT, ProcessResult
+from tests.scaiwave.cli_helpers import CHECKOUT, ProcessResult, run_process
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
 SEED = f"""
@@ -24,17 +24,7 @@ TIMEOUT_SECONDS = 60.0
 
 
 def run_backfill(*words: str, **environment: str) -> ProcessResult:
-    ended = subprocess.run(
-        [*BACKFILL, *words],
-        env={**os.environ, **environment},
-        cwd=CHECKOUT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-    )
-    return ProcessResult(ended.returncode, ended.stdout, ended.stderr)
+    return run_process([*BACKFILL, *words], **environment)
 
 
 def get_json(*words: str) -> Any:

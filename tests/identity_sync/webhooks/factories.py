@@ -1,4 +1,4 @@
-"""Deliver webhooks as ScaiKey does, without the code that verifies them."""
+"""Make webhooks like ScaiKey does, without the code that verifies them."""
 
 from __future__ import annotations
 
