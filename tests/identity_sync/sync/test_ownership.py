@@ -180,7 +180,7 @@ def test_success_a_tenant_moves_to_another_partner_and_back(scaikey: Sandbox) ->
         scaikey.directory.update_tenant(row["id"], partner_id=partner)
         assert get_changed_counts(sync()) == {"tenants": {"updated": 1}}
         changes = [change for change in get_changes() if change[0] == "tenants"]
-        assert changes == [("tenants", "update", tenant.name, "partner_id", "changed in ScaiKey")]
+        assert changes == [("tenants", "update", tenant.name, "partner", "changed in ScaiKey")]
         tenant.refresh_from_db()
         assert tenant.partner is not None
         assert tenant.partner.scaikey_id == partner
