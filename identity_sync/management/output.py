@@ -6,12 +6,28 @@ from contextlib import suppress
 from typing import Any
 
 from identity_sync.services.sync.changes import PlannedChange, iter_sections
+from identity_sync.services.sync.report import SyncReport
 from scaiwave.console.columns import Row
 from scaiwave.console.output import Output
+from scaiwave.console.text import pluralize
 from tenants.management.output import format_values
 
 CHANGES = ("added", "updated", "deactivated", "restored", "skipped")
 
+_LOSSES = {
+    "people": ("person", "people"),
+    "grants": ("role grant", "role grants"),
+    "memberships": ("group membership", "group memberships"),
+    "groups": ("group", "groups"),
+    "tenants": ("tenant", "tenants"),
+    "partners": ("partner", "partners"),
+}
+_SUMMARIES = {
+    "applied": "Applied {}",
+    "planned": "Planned {}; none were applied",
+    "refused": "Refused {}; none were applied",
+    "partial": "Applied {}; some changes were skipped",
+}
 _STYLES = {
     "add": "green",
     "restore": "green",
@@ -73,6 +89,21 @@ def format_webhooks(webhooks: dict[str, Any] | None) -> str | None:
         code = webhooks["last_failure"]["error"]["code"]
         parts.append(f"{webhooks['failed']:,} failed ({code}), left to the next full sync")
     return "; ".join(parts)
+
+
+def format_losses(report: SyncReport) -> str:
+    return ", ".join(
+        pluralize(number, *_LOSSES[kind]) for kind, number in report.losses.items() if number
+    )
+
+
+def format_summary(report: SyncReport) -> str:
+    cost = f"{pluralize(report.requests, 'request')}, {report.duration_seconds:.1f} s."
+    if report.outcome in ("applied", "planned") and not report.change_count:
+        skipped = sum(counts.skipped for counts in report.kinds.values())
+        rest = f", except for {skipped:,} skipped" if skipped else ""
+        return f"Already up to date with ScaiKey{rest}. {cost}"
+    return f"{_SUMMARIES[report.outcome].format(pluralize(report.change_count, 'change'))}; {cost}"
 
 
 def print_plan(output: Output, *, with_values: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from identity_sync.errors import SyncStopped
-from identity_sync.management.output import print_plan
+from identity_sync.management.output import format_losses, format_summary, print_plan
 from identity_sync.models import Trigger
 from identity_sync.services.sync.plan_writer import format_apply_command
 from identity_sync.services.sync.report import KINDS, SyncReport
@@ -26,27 +26,11 @@ COLUMNS = [
         for name in ("seen", "added", "updated", "deactivated", "restored", "unchanged", "skipped")
     ),
 ]
-
-_SUMMARIES = {
-    "applied": "Applied {}",
-    "planned": "Planned {}; none were applied",
-    "refused": "Refused {}; none were applied",
-    "partial": "Applied {}; some changes were skipped",
-}
 _EXCLUSIONS = {
     "apply": {"tenant", "allow_removals", "no_removals"},
     "allow_removals": {"no_removals"},
 }
 """Options that can't be combined. A plan says itself what is applied."""
-
-_LOSSES = {
-    "people": ("person", "people"),
-    "grants": ("role grant", "role grants"),
-    "memberships": ("group membership", "group memberships"),
-    "groups": ("group", "groups"),
-    "tenants": ("tenant", "tenants"),
-    "partners": ("partner", "partners"),
-}
 
 
 class Command(OperatorCommand):
@@ -161,18 +145,3 @@ def print_report(output: Output, report: SyncReport) -> None:
             "turned off."
         )
     output.print_line(format_summary(report))
-
-
-def format_losses(report: SyncReport) -> str:
-    return ", ".join(
-        pluralize(number, *_LOSSES[kind]) for kind, number in report.losses.items() if number
-    )
-
-
-def format_summary(report: SyncReport) -> str:
-    cost = f"{pluralize(report.requests, 'request')}, {report.duration_seconds:.1f} s."
-    if report.outcome in ("applied", "planned") and not report.change_count:
-        skipped = sum(counts.skipped for counts in report.kinds.values())
-        rest = f", except for {skipped:,} skipped" if skipped else ""
-        return f"Already up to date with ScaiKey{rest}. {cost}"
-    return f"{_SUMMARIES[report.outcome].format(pluralize(report.change_count, 'change'))}; {cost}"

@@ -43,16 +43,16 @@ class Command(ListCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--outcome", choices=Outcome.values, help="only with this outcome (default all)"
+            "--outcome", choices=Outcome.values, help="only this outcome (default all)"
         )
         parser.add_argument(
-            "--trigger", choices=Trigger.values, help="only with this trigger (default all)"
+            "--trigger", choices=Trigger.values, help="only this trigger (default all)"
         )
         parser.add_argument(
-            "--tenant", help="only runs for this tenant, or that changed something in it"
+            "--tenant", help="only runs that concern this tenant (slug, ID or ScaiKey ID)"
         )
         parser.add_argument(
-            "--since", metavar="WHEN", type=since, help=f"start of the period: {TIME_FORMATS}"
+            "--since", metavar="TIME", type=since, help=f"start of the period: {TIME_FORMATS}"
         )
 
     def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:

@@ -67,10 +67,10 @@ class Command(ListCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "run", help="ID of the run, the beginning of it, or `last` for the newest"
+            "run", help="run (ID, the beginning of an ID, or `last` for the newest)"
         )
         parser.add_argument("--kind", choices=KINDS, help="only changes of this kind (default all)")
-        parser.add_argument("--tenant", help="only changes in this tenant")
+        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
         parser.add_argument("--action", choices=ACTIONS, help="only this action (default all)")
 
     def load_rows(self, run: str, limit: int | None, **options: Any) -> Iterable[Row]:
