@@ -36,17 +36,24 @@ _STYLES = {
     "move": "red",
     "skipped": "dim",
 }
-_NOT_WRITTEN = {"planned": "planned", "refused": "refused"}
+_NOT_WRITTEN = ("planned", "refused")
 
 
 def format_change_count(run: Row) -> str | None:
     """Return how many changes were made; a plan that was not applied is named as such."""
     if run["change_count"] is None:
         return None
-    what = _NOT_WRITTEN.get(run["outcome"])
-    if what is None or not run["planned_count"]:
+    if run["outcome"] not in _NOT_WRITTEN or not run["planned_count"]:
         return f"{run['change_count']:,}"
-    return f"0 ({run['planned_count']:,} {what})"
+    return f"0 ({run['planned_count']:,} {run['outcome']})"
+
+
+def format_run_changes(run: Row) -> str:
+    """Format the counts of a run; those of a plan that was not applied are named as such."""
+    changes = format_changes(run["kinds"])
+    if run["outcome"] not in _NOT_WRITTEN or changes in ("", "nothing"):
+        return changes
+    return f"nothing ({run['outcome']}: {changes})"
 
 
 def format_duration(seconds: float | None) -> str | None:

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from identity_sync.errors import SyncRunNotFound
-from identity_sync.management.output import format_change_count
+from identity_sync.management.output import format_change_count, format_run_changes
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
 from identity_sync.queries.runs import (
     ChangeFilter,
@@ -98,22 +98,25 @@ def test_success_newest_first_and_filtered() -> None:
         list_runs(operator=HOST_OPERATOR, filters=RunFilter(tenant="nowhere"), now=NOW)
 
 
+SUMMARY = "2 added, 1 updated, 1 deactivated, 4 skipped"
+
+
 @pytest.mark.parametrize(
-    ("outcome", "changed", "text"),
+    ("outcome", "changed", "text", "summary"),
     [
-        ("applied", 4, "4"),
-        ("partial", 4, "4"),
-        ("planned", 0, "0 (4 planned)"),
-        ("refused", 0, "0 (4 refused)"),
+        ("applied", 4, "4", SUMMARY),
+        ("partial", 4, "4", SUMMARY),
+        ("planned", 0, "0 (4 planned)", f"nothing (planned: {SUMMARY})"),
+        ("refused", 0, "0 (4 refused)", f"nothing (refused: {SUMMARY})"),
     ],
 )
 def test_success_only_what_was_written_counts_as_changed(
-    outcome: str, changed: int, text: str
+    outcome: str, changed: int, text: str, summary: str
 ) -> None:
     make_run(outcome=outcome)
     (row,) = list_runs(operator=HOST_OPERATOR, filters=RunFilter(), now=NOW)
     assert (row["change_count"], row["planned_count"]) == (changed, 4)
-    assert format_change_count(row) == text
+    assert (format_change_count(row), format_run_changes(row)) == (text, summary)
 
 
 def test_success_commands() -> None:

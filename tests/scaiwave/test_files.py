@@ -109,6 +109,18 @@ def test_success_symbolic_link_is_followed(path: Path, tmp_path: Path) -> None:
     assert names(elsewhere / "real") == ["real"]
 
 
+def test_success_symbolic_link_is_replaced_if_it_is_not_followed(
+    path: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"theirs")
+    path.symlink_to(elsewhere)
+    with atomic_write(path, follow_links=False) as file:
+        file.write(b"x")
+    assert not path.is_symlink()
+    assert (path.read_bytes(), elsewhere.read_bytes()) == (b"x", b"theirs")
+
+
 def test_fail_without_overwriting(path: Path) -> None:
     with atomic_write(path, overwrite=False) as file:
         file.write(b"first")

@@ -39,6 +39,25 @@ def test_success_participant_details_once_and_in_order() -> None:
         registry._participant_details[:] = before
 
 
+def test_success_participant_changes_once_and_in_order() -> None:
+    def find_first(participant_id: UUID) -> list[dict[str, object]]:
+        return [{"subject_id": participant_id}]
+
+    def find_second(participant_id: UUID) -> list[dict[str, object]]:
+        return [{"subject_id": None}]
+
+    before = list(registry._participant_changes)
+    registry._participant_changes.clear()
+    try:
+        for find in (find_first, find_second, find_first):
+            registry.register_participant_changes(find)
+        who = uuid4()
+        changes = registry.get_participant_changes(who)
+        assert [row["subject_id"] for row in changes] == [who, None]
+    finally:
+        registry._participant_changes[:] = before
+
+
 def test_success_role_uses_once_and_in_order() -> None:
     def first(tenant_id: UUID, slug: str) -> list[str]:
         return [f"{slug} of {tenant_id}"]

@@ -6,7 +6,13 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from identity_sync.management.output import CHANGES, format_age, format_changes, format_webhooks
+from identity_sync.management.output import (
+    CHANGES,
+    format_age,
+    format_changes,
+    format_run_changes,
+    format_webhooks,
+)
 from identity_sync.queries.status import SyncStatus, sync_status
 from identity_sync.services.sync.report import KINDS
 from identity_sync.services.sync.run import compute_drift
@@ -112,7 +118,7 @@ def run_rows(status: SyncStatus) -> list[dict[str, Any]]:
         {
             **run,
             "age": format_age(run["age_seconds"]),
-            "changed": format_changes(run["kinds"]),
+            "changed": format_run_changes(run),
             "error": run["error"] and run["error"]["code"],
         }
         for run in status.runs

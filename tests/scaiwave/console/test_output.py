@@ -239,6 +239,16 @@ def test_success_dumb_terminal_gets_plain_text() -> None:
     assert run_at_terminal(*LIST, TERM="dumb").out.startswith("talking\nSlug  Name ")
 
 
+def test_success_colours_at_a_terminal_only() -> None:
+    plain = "deactivate  evil �[2J [bold]\n"
+    assert run_at_terminal(*LIST, "--act", "styled").out == (
+        "\x1b[31mdeactivate  \x1b[0mevil �[2J [bold]\n"
+    )
+    assert run_at_terminal(*LIST, "--act", "styled", NO_COLOR="1").out == plain
+    assert run_example(*LIST, "--act", "styled").out == plain
+    assert run_example(*LIST, "--act", "styled", "--json").out == ""
+
+
 def test_success_progress_is_drawn_at_a_terminal() -> None:
     shown = run_at_terminal(*LIST, "--act", "progress")
     assert "Fetching [bold]people[/bold]" in shown.out

@@ -82,6 +82,9 @@ class Command(OperatorCommand):
                 time.sleep(0.15)
         self.output.print_line("fetched")
 
+    def act_styled(self, options: dict[str, Any]) -> None:
+        self.output.print_styled(("deactivate  ", "red"), ("evil \x1b[2J [bold]", ""))
+
     def act_hide(self, options: dict[str, Any]) -> None:
         """What becomes of a signal while a commit is sent."""
         try:
