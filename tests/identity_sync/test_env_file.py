@@ -29,7 +29,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]))
 TRICKY = st.text(st.sampled_from("'\"\\$`#= !ant&;|()é"))
 VALUES = TEXTS | TRICKY
 ROOT = os.geteuid() == 0
-NOBODY = 65534
+OTHER_USER = 65534
 
 
 @pytest.fixture
@@ -97,16 +97,16 @@ def test_success_open_file_becomes_private(env_file: Path) -> None:
 @pytest.mark.skipif(not ROOT, reason="only root can give files away")
 def test_success_owner_stays(env_file: Path) -> None:
     env_file.write_text("A=1\n")
-    os.chown(env_file, NOBODY, NOBODY)
+    os.chown(env_file, OTHER_USER, OTHER_USER)
     update_env_file(env_file, {"A": "2"})
-    assert (env_file.stat().st_uid, env_file.stat().st_gid) == (NOBODY, NOBODY)
+    assert (env_file.stat().st_uid, env_file.stat().st_gid) == (OTHER_USER, OTHER_USER)
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can give files away")
 def test_success_new_file_of_root_belongs_to_the_owner_of_the_directory(env_file: Path) -> None:
-    os.chown(env_file.parent, NOBODY, NOBODY)
+    os.chown(env_file.parent, OTHER_USER, OTHER_USER)
     update_env_file(env_file, {"A": "1"})
-    assert env_file.stat().st_uid == NOBODY
+    assert env_file.stat().st_uid == OTHER_USER
 
 
 def test_success_link_is_followed(tmp_path: Path, env_file: Path) -> None:
@@ -192,7 +192,7 @@ def test_fail_disk_full(env_file: Path, act: object) -> None:
     assert [path.name for path in env_file.parent.glob(".env*")] == [".env"]
 
 
-AS_NOBODY = """
+AS_OTHER_USER = """
 import os, sys
 from pathlib import Path
 from identity_sync.services.env_file import update_env_file
@@ -214,7 +214,10 @@ def test_fail_directory_is_read_only() -> None:
     directory.chmod(0o555)
     try:
         completed = subprocess.run(
-            [sys.executable, "-c", AS_NOBODY, str(path)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", AS_OTHER_USER, str(path)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert completed.stdout == (
             f"{path} can't be written: Permission denied. "

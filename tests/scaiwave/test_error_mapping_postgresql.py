@@ -68,7 +68,7 @@ def test_fail_option_of_postgresql_is_unknown() -> None:
 @pytest.mark.postgres
 class TestServer:
     def test_fail_unknown_user(self, postgres_url: str) -> None:
-        url = with_parts(postgres_url, user="nobody_at_all", password=MARKER)
+        url = with_parts(postgres_url, user="unknown_user", password=MARKER)
         ended = run_scaiwave(*LIST, SCAIWAVE_DB_URL=url)
         assert ended.code == 2
         assert "[SW_DATABASE_UNREACHABLE]" in ended.err

@@ -26,7 +26,7 @@ from scaiwave.files import (
 )
 
 ROOT = os.geteuid() == 0
-NOBODY = 65534
+OTHER_USER = 65534
 
 
 @pytest.fixture
@@ -89,10 +89,10 @@ def test_success_mode_whatever_the_umask(path: Path) -> None:
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can give files away")
-@pytest.mark.parametrize(("keep_owner", "owner"), [(True, NOBODY), (False, 0)])
+@pytest.mark.parametrize(("keep_owner", "owner"), [(True, OTHER_USER), (False, 0)])
 def test_success_owner(path: Path, keep_owner: bool, owner: int) -> None:
     path.touch()
-    os.chown(path, NOBODY, NOBODY)
+    os.chown(path, OTHER_USER, OTHER_USER)
     with atomic_write(path, keep_owner=keep_owner) as file:
         file.write(b"x")
     assert (path.stat().st_uid, path.stat().st_gid) == (owner, owner)

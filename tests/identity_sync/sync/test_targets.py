@@ -76,7 +76,7 @@ def test_success_deletion_event_of_an_existing_person(scaikey: Sandbox) -> None:
 def test_success_deletion_event_of_an_unknown_person(scaikey: Sandbox) -> None:
     sync()
     assert (
-        get_changed_counts(sync_records(("participants", "usr_nobody"), ("groups", "grp_none")))
+        get_changed_counts(sync_records(("participants", "usr_unknown"), ("groups", "grp_none")))
         == {}
     )
     assert read_database() == read_directory(scaikey)

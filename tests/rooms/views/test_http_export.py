@@ -123,7 +123,7 @@ TOKENS: dict[str, tuple[dict[str, Any], int, str, str]] = {
         "The token does not name a tenant.",
     ),
     "unknown user": (
-        {"sub": "usr_nobody"},
+        {"sub": "usr_unknown"},
         403,
         "SW_AUTH_INSUFFICIENT_PERMISSION",
         "The token's user is not a participant of tenant acme.",
@@ -141,7 +141,7 @@ TOKENS: dict[str, tuple[dict[str, Any], int, str, str]] = {
         "You can't sign in: the person is suspended manually.",
     ),
     "administrator's role": (
-        {"sub": "usr_nobody", "role": "super_admin"},
+        {"sub": "usr_unknown", "role": "super_admin"},
         403,
         "SW_AUTH_INSUFFICIENT_PERMISSION",
         "The token's user is not a participant of tenant acme.",

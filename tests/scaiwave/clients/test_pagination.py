@@ -216,7 +216,7 @@ def test_success_iteration_ended_by_an_exception(server: RawServer, client: Scai
     next(steps)
     assert fetching_threads()
     with pytest.raises(ValueError, match="not in list"), listing:
-        next(steps).index(UserRecord(id="usr_nobody"))
+        next(steps).index(UserRecord(id="usr_unknown"))
     assert fetching_threads() == []
 
 

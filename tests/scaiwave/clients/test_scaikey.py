@@ -138,7 +138,7 @@ def test_success_items(client: ScaiKeyClient) -> None:
     assert client.get_group(group.id) == group
 
 
-@pytest.mark.parametrize("unknown", ["usr_nobody", "", ".", "..", "a/b", "a?b#c", "ü", "%2e"])
+@pytest.mark.parametrize("unknown", ["usr_unknown", "", ".", "..", "a/b", "a?b#c", "ü", "%2e"])
 def test_success_unknown_item_returns_none(client: ScaiKeyClient, unknown: str) -> None:
     assert client.get_user(unknown) is None
 
@@ -185,7 +185,7 @@ def test_fail_item_is_invalid(body: object, message: str) -> None:
 
 def test_success_one_token_for_all(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     for _ in range(3):
-        client.get_user("usr_nobody")
+        client.get_user("usr_unknown")
     assert tokens_asked(scaikey) == 1
     assert scaikey.requests.count(DISCOVERY) == 1
     claims = client.claims()
@@ -205,9 +205,9 @@ def test_success_one_token_for_many_threads(scaikey: Sandbox, client: ScaiKeyCli
 
 def test_success_token_is_renewed_in_time(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     scaikey.token_lifetime = 1
-    client.get_user("usr_nobody")
+    client.get_user("usr_unknown")
     time.sleep(0.55)
-    client.get_user("usr_nobody")
+    client.get_user("usr_unknown")
     assert tokens_asked(scaikey) == 2
     assert not [entry for entry in scaikey.requests.recent if entry[1] == 401]
 
@@ -258,7 +258,7 @@ def test_fail_wrong_secret(scaikey: Sandbox) -> None:
 def test_success_special_characters_in_credentials() -> None:
     with Sandbox(people=1, tenants=1, client_id="a:b+c", client_secret="p%+ü: d") as scaikey:
         with connected(scaikey) as client:
-            assert client.get_user("usr_nobody") is None
+            assert client.get_user("usr_unknown") is None
 
 
 @pytest.mark.parametrize("error", ["invalid_scope", "unauthorized_client"])
@@ -271,7 +271,7 @@ def test_fail_token_refused(scaikey: Sandbox, client: ScaiKeyClient, error: str)
 
 def test_success_token_request_is_retried(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     scaikey.faults.add("drop", path=TOKEN, times=2)
-    assert client.get_user("usr_nobody") is None
+    assert client.get_user("usr_unknown") is None
     assert tokens_asked(scaikey) == 3
 
 
@@ -315,7 +315,7 @@ def test_success_claims_are_read() -> None:
 @pytest.mark.parametrize("fault", ["status", "drop"])
 def test_success_without_discovery(scaikey: Sandbox, client: ScaiKeyClient, fault: Action) -> None:
     scaikey.faults.add(fault, path=DISCOVERY, status=404)
-    assert client.get_user("usr_nobody") is None
+    assert client.get_user("usr_unknown") is None
     assert client.fetch_jwks() == scaikey.keys.build_jwks()
 
 
@@ -325,7 +325,7 @@ def test_fail_an_address_with_a_path_is_configuration(scaikey: Sandbox, suffix: 
     with ScaiKeyClient(f"{scaikey.url}{suffix}", retry_policy=QUICK, **credentials) as client:
         calls: list[Callable[[], object]] = [
             client.fetch_jwks,
-            lambda: client.get_user("usr_nobody"),
+            lambda: client.get_user("usr_unknown"),
             lambda: client.register_application(
                 name="chat", scope="GLOBAL", contact_email="ops@example.com", redirect_uris=[]
             ),
@@ -341,13 +341,13 @@ def test_fail_an_address_with_a_path_is_configuration(scaikey: Sandbox, suffix: 
 
 
 def test_success_an_unknown_record_is_not_a_wrong_address(client: ScaiKeyClient) -> None:
-    assert client.get_user("usr_nobody") is None
+    assert client.get_user("usr_unknown") is None
 
 
 def test_success_discovered_endpoints_are_used(scaikey: Sandbox, client: ScaiKeyClient) -> None:
     elsewhere = {"token_endpoint": f"{scaikey.url}{TOKEN}?via=discovery", "jwks_uri": "/keys"}
     scaikey.faults.add("status", path=DISCOVERY, status=200, body=elsewhere)
-    client.get_user("usr_nobody")
+    client.get_user("usr_unknown")
     assert (f"POST {TOKEN}?via=discovery", 200) in scaikey.requests.recent
 
 
@@ -501,7 +501,7 @@ def test_fail_unreachable(scaikey: Sandbox, client: ScaiKeyClient) -> None:
 
 
 def test_success_reprs_hide_secrets(scaikey: Sandbox, client: ScaiKeyClient) -> None:
-    client.get_user("usr_nobody")
+    client.get_user("usr_unknown")
     token = client._auth.bearer()
     shown = repr(client) + repr(client._auth) + repr(client.http) + repr(vars(client))
     assert scaikey.client_secret not in shown

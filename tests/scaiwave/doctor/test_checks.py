@@ -15,7 +15,7 @@ from scaiwave.doctor import checks
 from scaiwave.doctor.findings import Finding, State
 from tests.scaiwave.row_factories import NOW
 
-NOBODY = "redis://:hush-hush-secret@127.0.0.1:1/0"
+UNREACHABLE_REDIS = "redis://:hush-hush-secret@127.0.0.1:1/0"
 
 
 class Usage(NamedTuple):
@@ -58,8 +58,8 @@ def test_success_no_redis_is_fine(settings: Settings, home: Path) -> None:
 
 
 def test_fail_redis_is_down(settings: Settings, home: Path) -> None:
-    settings.REDIS_URL = NOBODY
-    config = load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_REDIS_URL": NOBODY})
+    settings.REDIS_URL = UNREACHABLE_REDIS
+    config = load({"SCAIWAVE_HOME": str(home), "SCAIWAVE_REDIS_URL": UNREACHABLE_REDIS})
     (finding,) = checks.check_redis(config, NOW)
     assert (finding.state, finding.code, finding.exit_code) == (
         State.FAIL,
