@@ -14,10 +14,11 @@ import socket
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from scaiwave import registry
 from scaiwave.config import Configuration
-from scaiwave.errors import InsufficientPermission, InvalidToken, TokenRequired
+from scaiwave.errors import InsufficientPermission, InvalidToken, SettingInvalid, TokenRequired
 
 if TYPE_CHECKING:
     from scaiwave.auth.tokens import Claims, FetchJwks
@@ -129,17 +130,41 @@ def identify_operator(config: Configuration) -> Operator:
     """Return the operator of this process.
 
     Raises AuthError (exit 3) for an invalid token, even where none is needed, or if this server has
-    suspended its owner, and UpstreamError (exit 2) if ScaiKey's keys can't be fetched.
+    suspended its owner, UpstreamError (exit 2) if ScaiKey's keys can't be fetched, and
+    SettingInvalid (exit 2) if the address of ScaiKey has a path too many.
     """
     token = config.get_str("SCAIWAVE_ADMIN_TOKEN")
     if token:
-        claims = verify_scaikey_token(config, token)
+        claims = _verify_own_token(config, token)
         operator = _build_operator(claims, config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID"))
         _ensure_not_suspended(operator)
         return operator
     if config.get_bool("SCAIWAVE_REQUIRE_ADMIN_TOKEN"):
         raise TokenRequired("No operator token is set, and this server requires one.")
     return get_host_operator()
+
+
+def _verify_own_token(config: Configuration, token: str) -> Claims:
+    try:
+        return verify_scaikey_token(config, token)
+    except InvalidToken:
+        _ensure_address_has_no_path_of_api(config, token)
+        raise
+
+
+def _ensure_address_has_no_path_of_api(config: Configuration, token: str) -> None:
+    """Raise SettingInvalid if the configured address is below the issuer that the token names.
+
+    The token is not accepted either way, so that its claims need not be verified.
+    """
+    from scaiwave.auth.tokens import get_unverified_issuer
+
+    base_url, issuer = config.get_url("SCAIWAVE_SCAIKEY_URL"), get_unverified_issuer(token)
+    if urlsplit(issuer).netloc and base_url.startswith(f"{issuer}/"):
+        raise SettingInvalid(
+            f"SCAIWAVE_SCAIKEY_URL is {base_url}, and the token was issued by {issuer}.",
+            fix=f"Set SCAIWAVE_SCAIKEY_URL to {issuer}, if that is the address of ScaiKey.",
+        )
 
 
 def _ensure_not_suspended(operator: Operator) -> None:

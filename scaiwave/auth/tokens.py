@@ -121,6 +121,12 @@ def _parse_payload(token: str) -> dict[str, Any]:
     return payload
 
 
+def get_unverified_issuer(token: str) -> str:
+    """Return the base URL of the issuer that an unverified token names; '' if it names none."""
+    issuer = _parse_payload(token).get("iss")
+    return issuer.rstrip("/").partition("/tenants/")[0] if isinstance(issuer, str) else ""
+
+
 def _get_issuing_tenant(payload: Mapping[str, Any], base: str) -> str | None:
     """Return the id of the tenant that issued the token, or None for the platform."""
     issuer = payload.get("iss")

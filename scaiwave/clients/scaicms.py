@@ -26,6 +26,7 @@ from scaiwave.errors import UpstreamInvalidResponse, UpstreamNotFound
 from scaiwave.msgspec_decoders import get_decoder
 
 DOCS = "/api/v1/docs"
+NAMESPACES = f"{DOCS}/_namespaces"
 NAMESPACE, VERSION = "scaiwave", "v1"
 SERVICE = "ScaiCMS"
 
@@ -90,6 +91,7 @@ class ScaiCmsClient:
         )
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._pages = f"{DOCS}/{quote(namespace, safe='')}/{quote(version, safe='')}"
+        self._is_address_checked = False
 
     def __enter__(self) -> Self:
         return self
@@ -98,14 +100,24 @@ class ScaiCmsClient:
         self.http.close()
 
     def read_page(self, path: str, *, retry: bool = True) -> LivePage | None:
-        """Return the page, or None if it doesn't exist."""
+        """Return the page, or None if it doesn't exist.
+
+        Raises UpstreamInvalidResponse if the first 404 is not from ScaiCMS.
+        """
         try:
             response = self._request("GET", path, retry=retry)
         except UpstreamNotFound:
+            self._check_address(retry=retry)
             return None
         source = f"GET {response.request.url.path}"
         page: LivePage = decode_response(response.content, LivePage, source=source, service=SERVICE)
         return page
+
+    def _check_address(self, *, retry: bool) -> None:
+        """Request, once, what every ScaiCMS has."""
+        if not self._is_address_checked:
+            self.http.request("GET", NAMESPACES, headers=self._headers, retry=retry)
+            self._is_address_checked = True
 
     def write_page(
         self,
@@ -164,8 +176,7 @@ def scaicms_error_from_response(response: httpx.Response, peer: UpstreamServer) 
     """
     fault = error_from_response(response, peer)
     detail = _parse_error(response.content)
-    if response.status_code == 404 and response.request.method == "PUT" and not detail.code:
-        # Writing a page creates it, so that only the address can be wrong.
+    if response.status_code == 404 and not detail.code and _always_exists(response.request):
         return TranslatedError(error=wrong_path_error(response, peer))
     error, code = fault.error, redact(detail.code, response.request)
     if code:
@@ -175,6 +186,11 @@ def scaicms_error_from_response(response: httpx.Response, peer: UpstreamServer) 
         error.details["upstream_code"] = code
         error.fix = FIXES.get(code, error.fix)
     return replace(fault, transient=fault.transient or response.status_code >= 500)
+
+
+def _always_exists(request: httpx.Request) -> bool:
+    """Writing a page creates it, and every ScaiCMS has namespaces."""
+    return request.method == "PUT" or request.url.path.endswith(NAMESPACES)
 
 
 def _parse_error(content: bytes) -> _ErrorDetail:

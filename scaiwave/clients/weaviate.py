@@ -16,14 +16,17 @@ import msgspec
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.http.exceptions import TranslatedError, UpstreamServer
-from scaiwave.clients.http.responses import error_from_response, redact
+from scaiwave.clients.http.responses import error_from_response, redact, wrong_path_error
 from scaiwave.clients.scaikey.decoding import decode_response
 from scaiwave.config import Configuration
 from scaiwave.errors import SettingInvalid, UpstreamInvalidResponse, UpstreamNotFound
 
+META = "/v1/meta"
 SCHEMA = "/v1/schema"
 OBJECTS = "/v1/batch/objects"
 GRAPHQL = "/v1/graphql"
+ROUTES = (META, SCHEMA, OBJECTS, GRAPHQL)
+"""Every Weaviate has these."""
 
 
 class WeaviateObject(msgspec.Struct, kw_only=True, frozen=True):
@@ -127,6 +130,7 @@ class WeaviateClient:
         try:
             response = self._request("GET", f"{SCHEMA}/{self.class_name}")
         except UpstreamNotFound:
+            self._check_address()
             return False
         schema: _Class = _decode(response, _Class)
         if schema.multi_tenancy_config is None or not schema.multi_tenancy_config.enabled:
@@ -137,11 +141,16 @@ class WeaviateClient:
             )
         return True
 
+    def _check_address(self) -> None:
+        """Raise UpstreamInvalidResponse if not Weaviate has answered that something is missing."""
+        self._request("GET", META)
+
     def list_tenants(self) -> set[str]:
         """Return the names of the tenants; none if the class does not exist."""
         try:
             response = self._request("GET", f"{SCHEMA}/{self.class_name}/tenants")
         except UpstreamNotFound:
+            self._check_address()
             return set()
         return {tenant.name for tenant in _decode(response, list[_Tenant])}
 
@@ -265,7 +274,12 @@ def _quote(text: str) -> str:
 
 
 def _error_from_response(response: httpx.Response, peer: UpstreamServer) -> TranslatedError:
-    """Extend `error_from_response` by the reason that Weaviate's body states."""
+    """Extend `error_from_response` by the reason that Weaviate's body states.
+
+    A 404 for a path that names no class means that the configured address is wrong.
+    """
+    if response.status_code == 404 and response.request.url.path.endswith(ROUTES):
+        return TranslatedError(error=wrong_path_error(response, peer))
     fault = error_from_response(response, peer)
     try:
         body = msgspec.json.decode(response.content, type=_ErrorBody)

@@ -25,12 +25,17 @@ class PageExecutor:
         self._should_retry = True
 
     def fetch_live(self, step: PageAction) -> PageAction | None:
-        """Compare with the live page; return None for a gone page that is no longer live."""
+        """Compare with the live page; return None for a gone page that is no longer live.
+
+        Raises UpstreamInvalidResponse if the address of ScaiCMS is wrong.
+        """
         if step.outgoing is None and step.action is not Action.GONE:
             return step
         try:
             live = self._try(self._client.read_page, step.path)
         except ScaiWaveError as error:
+            if error.details.get("wrong_path"):
+                raise
             return replace(step, action=Action.FAILED, outgoing=None, problems=(error,))
         if step.outgoing is not None:
             return plan_page(step.outgoing, live)

@@ -46,6 +46,7 @@ from identity_sync.services.registration.receipt import (
 )
 from identity_sync.services.registration.redirects import build_redirect_uri
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.registration import Credentials, RegistrationTicket
 from scaiwave.config import Configuration
@@ -168,7 +169,7 @@ def register(
             )
             if dry_run:
                 return _build_plan(config, request)
-            receipt = _send_request(context, request)
+            receipt = _send_request(context, request, "--url" if flags.url else "")
         ensure_matches(flags, receipt)
         if dry_run:
             return _build_result(context, receipt, "planned")
@@ -248,13 +249,19 @@ def _ensure_no_other_pending(context: RegistrationContext, *, restart: bool, dry
 
 
 def _send_request(
-    context: RegistrationContext, request: RegistrationRequest
+    context: RegistrationContext, request: RegistrationRequest, url_option: str
 ) -> PendingRegistration:
-    """Send the request and save its receipt before anything else happens."""
+    """Send the request and save its receipt before anything else happens.
+
+    `url_option` is the option that the address was passed with, if not by the setting.
+    """
     config = context.config
     home, redirect_uri = config.home, build_redirect_uri(config)
     check_writable(config)
-    with ScaiKeyClient(request.url) as client, block_signals():
+    with (
+        ScaiKeyClient(request.url, configured_by=url_option) as client,
+        block_signals(),
+    ):
         ticket = _post_request(client, request, redirect_uri)
         receipt = PendingRegistration(
             **asdict(request),
@@ -296,13 +303,13 @@ def _post_request(
             redirect_uris=[redirect_uri],
             **slugs,
         )
-    except UpstreamNotFound as error:
-        error.fix = "Check --url."
-        if request.scope_slug:
-            kind = request.scope.lower()
-            error.message = f"{kind.capitalize()} not found in ScaiKey: {request.scope_slug}."
-            error.args = (error.message,)
-            error.fix = f"Check --{kind}-slug: it is the slug in ScaiKey."
+    except (UpstreamNotFound, UpstreamRejected, UpstreamInvalidResponse) as error:
+        _name_slug(request, error)
+        if isinstance(error, UpstreamNotFound) and not request.scope_slug:
+            raise UpstreamInvalidResponse(
+                f"{client.http.peer.name} does not register applications (404).",
+                fix=f"Check {client.http.peer.setting}, or ask the operators of ScaiKey.",
+            ) from None
         raise
     if not ticket.request_id.isprintable() or len(ticket.request_id) > MAX_REQUEST_ID_CHARS:
         raise UpstreamInvalidResponse(
@@ -310,6 +317,22 @@ def _post_request(
             fix="Check that --url is the address of ScaiKey.",
         )
     return ticket
+
+
+def _name_slug(request: RegistrationRequest, error: ScaiWaveError) -> None:
+    """Name the partner or tenant in an error that is, or may be, about its slug."""
+    slug, kind = request.scope_slug, request.scope.lower()
+    if not slug:
+        return
+    if isinstance(error, UpstreamNotFound):
+        error.message = f"{kind.capitalize()} not found in ScaiKey: {slug}."
+        error.fix = f"Check --{kind}-slug: it is the slug in ScaiKey."
+    elif isinstance(error, UpstreamRejected) and kind in error.message.lower():
+        error.message = f"{kind.capitalize()} not accepted by ScaiKey: {slug}. {error.message}"
+        error.fix = f"Check --{kind}-slug: it is the slug in ScaiKey."
+    elif error.details.get("wrong_path"):
+        error.fix += f" If it is correct, check --{kind}-slug {slug}."
+    error.args = (error.message,)
 
 
 def _await_decision(

@@ -58,6 +58,7 @@ class HttpClient:
         base_url: str,
         *,
         service: str = "ScaiKey",
+        configured_by: str = "",
         user_agent: str = "scaiwave",
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         retry_policy: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
@@ -70,12 +71,17 @@ class HttpClient:
     ) -> None:
         """Prepare the client; it connects with the first request.
 
+        `configured_by` is the option that `base_url` comes from, if not the setting.
         `translate_response` returns the error of a response outside 200–299, for servers whose
         bodies have their own format. Raises SettingInvalid for an invalid address.
         """
         self._url = _parse_base_url(base_url, service)
         self.peer = UpstreamServer(
-            service=service, origin=_format_origin(self._url), timeouts=timeouts
+            service=service,
+            origin=_format_origin(self._url),
+            timeouts=timeouts,
+            base_path=self._url.path.rstrip("/"),
+            configured_by=configured_by,
         )
         self.retry_policy = retry_policy
         self.max_concurrent_requests = max_concurrent_requests

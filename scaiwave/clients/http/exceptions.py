@@ -36,11 +36,17 @@ class Timeouts:
 
 @dataclass(frozen=True, kw_only=True)
 class UpstreamServer:
-    """Another server, as messages name it."""
+    """Another server, as messages name it.
+
+    `base_path` is the path of its configured address, without a slash at its end. `configured_by`
+    is where the address comes from, if that is not the setting.
+    """
 
     service: str
     origin: str
     timeouts: Timeouts
+    base_path: str = ""
+    configured_by: str = ""
 
     @property
     def name(self) -> str:
@@ -48,8 +54,8 @@ class UpstreamServer:
 
     @property
     def setting(self) -> str:
-        """The name of the setting with this server's address."""
-        return f"SCAIWAVE_{self.service.upper()}_URL"
+        """The name of the setting or option with this server's address."""
+        return self.configured_by or f"SCAIWAVE_{self.service.upper()}_URL"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,8 +127,17 @@ def _redirect_error(response: httpx.Response, peer: UpstreamServer) -> ScaiWaveE
     address = f"{target.scheme}://{target.netloc.decode()}{target.path}"
     return UpstreamRedirect(
         f"{peer.name} redirects {request} to {address}, and redirects are not followed.",
-        fix=f"Set {peer.setting} to the address that {peer.service} itself answers at.",
+        fix=_fix_redirect(source, target, peer),
     )
+
+
+def _fix_redirect(source: httpx.URL, target: httpx.URL, peer: UpstreamServer) -> str:
+    """Suggest the base address of the target, if it serves the same path below one."""
+    path = source.path.removeprefix(peer.base_path)
+    if target == source or not target.host or not target.path.endswith(path):
+        return f"Set {peer.setting} to the address that {peer.service} itself answers at."
+    base = f"{target.scheme}://{target.netloc.decode()}{target.path.removesuffix(path)}"
+    return f"If {base} is {peer.service}, set {peer.setting} to it."
 
 
 def _differ_only_by_slash(one: str, other: str) -> bool:

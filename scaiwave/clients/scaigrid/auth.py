@@ -14,6 +14,7 @@ from typing import Any
 
 from scaiwave.clients.http.client import HttpClient
 from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, discover
+from scaiwave.clients.scaikey.client import error_from_scaikey_response
 from scaiwave.config import Configuration
 from scaiwave.errors import SettingInvalid, SettingMissing
 
@@ -60,7 +61,12 @@ class ServiceToken:
     ) -> None:
         """`options` are passed to HttpClient."""
         self._client_id = client_id
-        self._http = HttpClient(scaikey_url, service="ScaiKey", **options)
+        self._http = HttpClient(
+            scaikey_url,
+            service="ScaiKey",
+            translate_response=error_from_scaikey_response,
+            **options,
+        )
         self._credentials = ClientCredentialsAuth(
             self._http,
             client_id=client_id,

@@ -49,6 +49,8 @@ class FakeWeaviate:
             )
         body: Any = json.loads(request.body) if request.body else None
         path = request.path.removeprefix("/v1/")
+        if path == "meta":
+            return make_response({"hostname": "http://127.0.0.1", "version": "1.40.0"})
         if path.startswith("schema"):
             return self.handle_schema(request.method, path.split("/")[1:], body)
         if (request.method, path) == ("POST", "batch/objects"):

@@ -308,6 +308,20 @@ def test_fail_redirect(status: int, location: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("location", "base"),
+    [
+        ("https://scaikey.example.org/thing", "https://scaikey.example.org"),
+        ("https://example.org:8443/scaikey/thing?x=1", "https://example.org:8443/scaikey"),
+        ("/v2/thing", "{origin}/v2"),
+    ],
+)
+def test_fail_redirect_that_keeps_the_path(location: str, base: str) -> None:
+    error, origin = refused(make_response({}, status=308, headers={"Location": location}))
+    base = base.format(origin=origin)
+    assert error.fix == f"If {base} is ScaiKey, set SCAIWAVE_SCAIKEY_URL to it."
+
+
+@pytest.mark.parametrize(
     ("status", "kind", "message"),
     [
         (400, UpstreamRejected, "ScaiKey at {origin} rejected GET /thing: no such page."),
