@@ -219,7 +219,8 @@ def link_pages(text: str) -> str:
 
 
 def _path_to(page: str) -> str:
-    paths = list(DOCS.rglob(page))
+    # One level deep: pages below that only lead to others, which may have the same name.
+    paths = list(DOCS.glob(f"*/{page}"))
     if len(paths) != 1:
         raise WordsMissing(f"An error links to {page}, which is not a page of docs/.")
     return os.path.relpath(paths[0], (DOCS / PAGE).parent)

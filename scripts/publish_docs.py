@@ -3,10 +3,11 @@
 
 Without --execute, check every page, compare it with the live one and print what would be created
 and updated. With --execute, write what differs. SCAIWAVE_SCAICMS_URL and SCAIWAVE_SCAICMS_API_KEY
-select the server.
+select the server. As with every command, SCAIWAVE_ADMIN_TOKEN names the operator.
 
 Exit codes: 0 done, or nothing to do; 1 a page is invalid or was refused, the others were written;
-2 usage, configuration, or ScaiCMS can't be reached; 3 ScaiCMS does not accept the key.
+2 usage, configuration, or ScaiCMS can't be reached; 3 ScaiCMS does not accept the key, or the
+operator may not publish.
 """
 
 from __future__ import annotations
@@ -56,16 +57,23 @@ def _build_parser() -> ScriptParser:
 
 def main() -> int:
     options = _build_parser().parse_args()
-    # httpx, YAML and Markdown take long to import, and --help must be fast.
+    # Django, httpx, YAML and Markdown take long to import, and --help must be fast.
+    import django
+
+    django.setup()
+    from django.conf import settings
+
+    from scaiwave.auth.operators import identify_operator
     from scaiwave.clients.scaicms import scaicms_client
-    from scaiwave.config import load
     from scaiwave.console.output import make_standard_output
     from scaiwave.publishing.publish import publish
     from scaiwave.publishing.report import COLUMNS
 
     output = make_standard_output(as_json=options.json)
-    with scaicms_client(load()) as client, output.progress("Pages") as progress:
+    operator = identify_operator(settings.CONFIG)
+    with scaicms_client(settings.CONFIG) as client, output.progress("Pages") as progress:
         report = publish(
+            operator=operator,
             docs=options.docs,
             client=client,
             execute=options.execute,

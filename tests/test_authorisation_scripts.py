@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from django.conf import settings as django_settings
@@ -14,12 +15,15 @@ from rooms.services.search.backfill import backfill_search, enqueue_backfill
 from rooms.services.search.runs import BackfillOptions
 from scaiwave.auth.operators import Operator, identify_operator
 from scaiwave.cli.verbs import VERBS, canonical_path
+from scaiwave.clients.scaicms import ScaiCmsClient
 from scaiwave.config import load
 from scaiwave.errors import ScaiWaveError
+from scaiwave.publishing.publish import publish
 from scaiwave.sandbox import Sandbox
 from tenants.queries import scaigrid_smoke
 from tests.authorisation_fixtures import SampleData
 from tests.scaiwave.cli_helpers import CHECKOUT
+from tests.scaiwave.publishing.factories import make_page, write_page
 from tests.scaiwave.row_factories import NOW
 from tests.test_authorisation import (
     ALL_REFUSED,
@@ -56,6 +60,30 @@ def smoke(operator: Operator) -> int:
     return tested.exit_code
 
 
+def publish_pages(operator: Operator, *, execute: bool) -> int:
+    with Sandbox(people=1, tenants=1) as scaicms, TemporaryDirectory() as docs:
+        write_page(Path(docs), "a.md", make_page("A", "suite/a"))
+        with ScaiCmsClient(scaicms.url, scaicms.scaicms.api_key) as client:
+            report = publish(
+                operator=operator,
+                docs=Path(docs),
+                client=client,
+                execute=execute,
+                prune=(),
+                progress=lambda done, total: None,
+            )
+    report.raise_failures()
+    return 0
+
+
+def plan_publication(operator: Operator) -> int:
+    return publish_pages(operator, execute=False)
+
+
+def publish_docs(operator: Operator) -> int:
+    return publish_pages(operator, execute=True)
+
+
 # By file name: what the script calls with its operator, and the exit code for each operator.
 SCRIPTS: dict[str, list[tuple[Callable[[Operator], int], dict[str, int]]]] = {
     "backfill_search_index.py": [
@@ -64,6 +92,7 @@ SCRIPTS: dict[str, list[tuple[Callable[[Operator], int], dict[str, int]]]] = {
         # There is no queue, but only operators with the permission get so far.
         (enqueue_search, {**ALL_REFUSED, SUPER: 2, WRITE: 2}),
     ],
+    "publish_docs.py": [(plan_publication, LOOK_AT_PLATFORM), (publish_docs, PLATFORM)],
     "scaigrid_service_token_smoke.py": [(smoke, LOOK_AT_PLATFORM)],
 }
 ACTS = [pytest.param(*act, id=act[0].__name__) for acts in SCRIPTS.values() for act in acts]

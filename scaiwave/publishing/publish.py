@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.scaicms import LivePage, ScaiCmsClient
 from scaiwave.console.progress import ProgressCallback
 from scaiwave.errors import ScaiWaveError
@@ -20,6 +21,7 @@ from scaiwave.publishing.report import PublishReport
 
 def publish(
     *,
+    operator: Operator,
     docs: Path,
     client: ScaiCmsClient,
     execute: bool,
@@ -28,9 +30,11 @@ def publish(
 ) -> PublishReport:
     """Make the live pages equal to the sources, or without `execute` only report what differs.
 
-    An error with one page is in the report and does not stop the others. Raises PagesNotFound,
-    PruneRefused, and the errors of the first request, which shows whether ScaiCMS can be reached.
+    An error with one page is in the report and does not stop the others. Raises
+    InsufficientPermission, PagesNotFound, PruneRefused, and the errors of the first request, which
+    shows whether ScaiCMS can be reached.
     """
+    operator.require(Permission.MANAGE_PLATFORM if execute else Permission.VIEW_PLATFORM)
     pages = read_pages(docs, reserved=INDEX_PATH)
     live = client.read_page(INDEX_PATH)
     published = parse_index(live.body_md) if live else set()

@@ -33,4 +33,5 @@ def test_success_index_lists_every_page() -> None:
 
 def test_success_every_page_has_a_kind() -> None:
     directories = {page.relative_to(DOCS).parts[0] for page in PAGES if page.parent != DOCS}
-    assert directories == set(KINDS)
+    # The platform's documentation names a page below integrations/.
+    assert directories == {*KINDS, "integrations"}

@@ -158,3 +158,24 @@ def test_fail_key_refused(cms: Sandbox, docs: Path) -> None:
     assert (process.returncode, process.stdout) == (3, "")
     assert "[SW_UPSTREAM_CREDENTIALS_REFUSED]" in process.stderr
     assert wrong not in process.stderr
+
+
+def test_fail_operator_token_is_required(cms: Sandbox, docs: Path) -> None:
+    ended = run_script("--docs", docs, SCAIWAVE_REQUIRE_ADMIN_TOKEN="true")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert "SW_AUTH_TOKEN_REQUIRED" in ended.stderr
+    assert cms.requests.total == 0
+
+
+def test_success_operator_token(cms: Sandbox, docs: Path) -> None:
+    settings = {
+        "SCAIWAVE_SCAIKEY_URL": cms.url,
+        "SCAIWAVE_SCAIKEY_CLIENT_ID": cms.client_id,
+        "SCAIWAVE_REQUIRE_ADMIN_TOKEN": "true",
+    }
+    token = cms.issue_token(role="super_admin")
+    ended = run_script("--docs", docs, "--execute", SCAIWAVE_ADMIN_TOKEN=token, **settings)
+    assert ended.returncode == 0, ended.stderr
+    token = cms.issue_token(role="tenant_admin", tenant_id="tnt_1")
+    ended = run_script("--docs", docs, SCAIWAVE_ADMIN_TOKEN=token, **settings)
+    assert ended.returncode == 3

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scaiwave.auth.operators import get_host_operator
 from scaiwave.clients.http.retry import RetryPolicy
 from scaiwave.clients.scaicms import ScaiCmsClient
 from scaiwave.publishing.publish import publish
@@ -51,5 +52,10 @@ def _publish(
     docs: Path, client: ScaiCmsClient, *prune: str, execute: bool = False
 ) -> PublishReport:
     return publish(
-        docs=docs, client=client, execute=execute, prune=prune, progress=lambda done, total: None
+        operator=get_host_operator(),
+        docs=docs,
+        client=client,
+        execute=execute,
+        prune=prune,
+        progress=lambda done, total: None,
     )
