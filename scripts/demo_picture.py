@@ -23,6 +23,7 @@ PICTURE = TOP / "docs/images/demo.svg"
 
 MASKS = (
     (r"\breq_[0-9a-f]+", "req_…"),
+    (r"^(Requested +).+", r"\1…"),
     (r"\btnt_[0-9a-f]+", "tnt_…"),
     (r"\bapp_[0-9a-f]+", "app_…"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "…"),
