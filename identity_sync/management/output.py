@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -98,10 +99,8 @@ def format_webhooks(webhooks: dict[str, Any] | None) -> str | None:
     return "; ".join(parts)
 
 
-def format_losses(report: SyncReport) -> str:
-    return ", ".join(
-        pluralize(number, *_LOSSES[kind]) for kind, number in report.losses.items() if number
-    )
+def format_losses(losses: Mapping[str, int]) -> str:
+    return ", ".join(pluralize(number, *_LOSSES[kind]) for kind, number in losses.items() if number)
 
 
 def format_summary(report: SyncReport) -> str:

@@ -19,6 +19,7 @@ from identity_sync.models import (
     SyncRunQuerySet,
     Trigger,
 )
+from identity_sync.services.sync.report import LOSSES
 from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import AmbiguousName
 from tenants.models import GroupMembership
@@ -225,9 +226,11 @@ def _get_fix(run: SyncRun, operator: Operator) -> str | None:
 
 
 def _sum_losses(run: SyncRun) -> dict[str, int]:
-    losses: dict[str, int] = {}
+    """Return the losses of all tenants by measure, as `sync --json` prints them."""
+    losses = dict.fromkeys(LOSSES, 0)
     for measure, _, number in run.losses:
-        losses[measure] = losses.get(measure, 0) + number
+        if measure in losses:
+            losses[measure] += number
     return losses
 
 

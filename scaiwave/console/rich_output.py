@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import IO, TYPE_CHECKING
 
 from rich import box
@@ -58,9 +59,14 @@ def progress_bar(
         yield advance
 
 
+@lru_cache(maxsize=1)
+def _get_console(stream: IO[str]) -> Console:
+    """Return the same console for all lines: creating one takes longer than printing a line."""
+    return Console(file=stream, markup=False, highlight=False)
+
+
 def print_rich_line(parts: Sequence[tuple[str, str]], stream: IO[str]) -> None:
-    console = Console(file=stream, markup=False, highlight=False)
-    console.print(Text.assemble(*parts), soft_wrap=True)
+    _get_console(stream).print(Text.assemble(*parts), soft_wrap=True)
 
 
 def print_rich_table(columns: Sequence[Column], cells: list[list[str]], stream: IO[str]) -> None:

@@ -27,7 +27,7 @@ COLUMNS = [
     ),
 ]
 _EXCLUSIONS = {
-    "apply": {"tenant", "allow_removals", "no_removals"},
+    "apply": {"tenant", "allow_removals", "no_removals", "scheduled"},
     "allow_removals": {"no_removals"},
 }
 """Options that can't be combined. A plan says itself what is applied."""
@@ -138,7 +138,7 @@ def print_report(output: Output, report: SyncReport) -> None:
     counts = report.counts()
     output.print_table("kinds", COLUMNS, [{"kind": kind, **counts[kind]} for kind in KINDS])
     if report.has_losses:
-        output.print_line(f"Losses of access: {format_losses(report)}.")
+        output.print_line(f"Losses of access: {format_losses(report.losses)}.")
     if report.kept_count:
         output.print_line(
             f"Skipped {pluralize(report.kept_count, 'loss', 'losses')} of access: removals are "

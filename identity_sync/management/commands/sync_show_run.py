@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from identity_sync.management.output import format_change_count, format_duration
+from identity_sync.management.output import format_change_count, format_duration, format_losses
 from identity_sync.models import Outcome
 from identity_sync.queries.runs import ACTIONS, ChangeFilter, list_changes, show_run
 from identity_sync.services.sync.report import KINDS
@@ -119,12 +119,11 @@ class Command(ListCommand):
 
 def _format_facts(run: Row) -> Row:
     error = run["error"] or {}
-    losses = [f"{number:,} {name}" for name, number in (run["losses"] or {}).items() if number]
     return {
         **run,
         "changes": format_change_count(run),
         "duration": format_duration(run["duration_seconds"]),
-        "losses": ", ".join(losses) or None,
+        "losses": format_losses(run["losses"] or {}) or None,
         "error_message": f"{error.get('message') or ''} [{error.get('code')}]".strip(),
         "error_fix": error.get("fix"),
     }

@@ -11,12 +11,21 @@ import pytest
 from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncSkip, Trigger
 from identity_sync.queries.status import summarise_skips
-from identity_sync.services.sync.kept_access import OFF_FOR_RUN, OFF_FOR_TENANT
+from identity_sync.services.sync.kept_access import (
+    OFF_FOR_RUN,
+    OFF_FOR_TENANT,
+    stage_kept_tenants,
+)
+from identity_sync.services.sync.plan import Plan
+from identity_sync.services.sync.removal_limit import RemovalLimit, enforce_removal_limit
+from identity_sync.services.sync.report import KindCounts, SyncReport
 from identity_sync.services.sync.reviewed_plans import apply_sync_plan, write_sync_plan
 from identity_sync.services.sync.run import SyncOptions
+from identity_sync.services.sync.staging import temporary_tables
 from identity_sync.services.sync.targets import Targets
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.sandbox import Sandbox
+from scaiwave.sql import execute, fetch, uuid_param
 from tenants.models import Group, GroupMembership, Participant, Partner, RoleGrant, Tenant
 from tests.identity_sync.sync.helpers import (
     HOST,
@@ -244,3 +253,29 @@ def test_success_what_is_partial_stays_partial(scaikey: Sandbox) -> None:
     Tenant.objects.filter(scaikey_tenant_id=tenant["id"]).update(scaikey_tenant_id=None)
     with pytest.raises(SyncPartial):
         sync(removals=False)
+
+
+def test_success_losses_without_a_claim_are_skipped_too(scaikey: Sandbox) -> None:
+    """No known record leads to such a loss, and none may take access."""
+    sync()
+    Tenant.objects.update(sync_removals=False)
+    person = Participant.objects.exclude(scaikey_id=None)[0]
+    report = SyncReport(run_id=None)
+    with temporary_tables():
+        stage_kept_tenants(removals=True)
+        execute(
+            "INSERT INTO sync_plan (kind, action, row_id, tenant_id, scaikey_id, name, reason) "
+            "SELECT 'participants', 'deactivate', id, tenant_id, scaikey_id, '', '' "
+            "FROM sw_participants WHERE id = %s",
+            [uuid_param(person.pk)],
+        )
+        plan = Plan(
+            kinds={"participants": KindCounts()},
+            present={"participants": 120},
+            staged={"participants": 119},
+        )
+        limit = RemovalLimit(limit=20, share=0.1)
+        assert enforce_removal_limit(plan, limit, report, assumed_tenants=set()) == []
+        assert fetch("SELECT action, reason FROM sync_plan") == [("skipped", OFF_FOR_TENANT)]
+    assert not report.has_losses
+    assert plan.must_be_counted

@@ -303,6 +303,7 @@ def test_success_a_plan_is_written_and_applied(sandbox: Sandbox, tmp_path: Path)
         ("--apply", "a", "--tenant", "acme"),
         ("--apply", "a", "--allow-removals", "0"),
         ("--apply", "a", "--no-removals"),
+        ("--apply", "a", "--scheduled"),
         ("--no-removals", "--quiet", "--allow-removals", "3"),
     ],
 )
