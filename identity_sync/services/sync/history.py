@@ -1,9 +1,10 @@
-"""Record runs, the changes that each one made, and what runs skip."""
+"""Record runs, what each one changed and skipped, and which webhook events it handled."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,8 @@ from identity_sync.models import (
     SyncRun,
     SyncSkip,
     Trigger,
+    WebhookEvent,
+    WebhookState,
 )
 from identity_sync.services.sync.changes import PlannedChange, iter_recorded_changes
 from identity_sync.services.sync.report import SyncReport
@@ -26,7 +29,7 @@ from scaiwave.auth.operators import Operator
 from scaiwave.error_mapping import map_database_error, map_os_error
 from scaiwave.errors import ScaiWaveError, TerminationSignal
 from scaiwave.ids import new_id
-from scaiwave.sql import datetime_param, execute, fetch, uuid_param
+from scaiwave.sql import batched, datetime_param, execute, fetch, uuid_param
 from tenants.models import Tenant
 from tenants.queries.audit import min_uuid7_at
 
@@ -238,3 +241,21 @@ def _find_new_skips() -> list[tuple[Any, ...]]:
             WHERE k.kind = d.kind AND k.subject_scaikey_id = d.scaikey_id)
         """
     )
+
+
+def list_unhandled_events() -> list[UUID]:
+    """Return the keys of the events that a full sync covers if it starts to read now."""
+    unhandled = (WebhookState.PENDING, WebhookState.FAILED)
+    return list(WebhookEvent.objects.filter(state__in=unhandled).values_list("pk", flat=True))
+
+
+def mark_events_handled(pks: Iterable[UUID], *, run: SyncRun, now: datetime) -> None:
+    for batch in batched(pks):
+        WebhookEvent.objects.filter(pk__in=batch).update(
+            state=WebhookState.HANDLED,
+            ended_at=now,
+            run=run,
+            next_attempt_at=None,
+            error_code="",
+            error_message="",
+        )

@@ -60,7 +60,6 @@ from identity_sync.services.sync.reviewed_losses import (
 from identity_sync.services.sync.scope import SyncScope, require_whole_scope, resolve_scope
 from identity_sync.services.sync.staging import analyze, temporary_tables
 from identity_sync.services.sync.targets import Targets, stage_targets, update_unproven
-from identity_sync.services.webhooks import events
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
 from scaiwave.config import Configuration
@@ -159,7 +158,7 @@ def run_sync(options: SyncOptions) -> SyncReport:
         tenant = _require_linked(resolve_tenant(options.operator, options.tenant))
     with options.connect(settings.CONFIG) as client, sync_lock(waits=options.waits):
         history.close_interrupted(_now())
-        covered = events.list_unhandled() if options.is_full else []
+        covered = history.list_unhandled_events() if options.is_full else []
         run = history.start_run(
             operator=options.operator, trigger=options.trigger, tenant=tenant, now=_now()
         )
@@ -169,7 +168,7 @@ def run_sync(options: SyncOptions) -> SyncReport:
         finally:
             # The lists contain everything that was announced before they were read.
             if run.outcome in (Outcome.APPLIED, Outcome.PARTIAL):
-                events.mark_handled(covered, run=run, now=_now())
+                history.mark_events_handled(covered, run=run, now=_now())
             if options.is_full:
                 history.delete_expired_values(_now(), days=_value_days())
 

@@ -1,4 +1,7 @@
-"""Process stored events: look up the records that they name, and sync them."""
+"""Process stored events: look up the records that they name, and sync them.
+
+An event is pending, then handled, or failed and left to a full sync.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Q, QuerySet
 
 from identity_sync.errors import SyncPartial, SyncStopped
-from identity_sync.models import SyncRun, Trigger, WebhookEvent
+from identity_sync.models import Outcome, SyncRun, Trigger, WebhookEvent, WebhookState
+from identity_sync.services.sync.history import mark_events_handled
 from identity_sync.services.sync.run import SyncOptions, run_sync
 from identity_sync.services.sync.targets import Targets
-from identity_sync.services.webhooks import events
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.errors import ScaiWaveError
@@ -27,6 +31,10 @@ PROCESS_LOCK = "webhooks-process"
 POLL_SECONDS = 0.5
 """The interval between queries for new events while failed ones wait for their next attempt."""
 
+MAX_ATTEMPTS = 5
+MAX_BATCH_EVENTS = 500
+"""Events that one run handles."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -38,13 +46,13 @@ def process_events(*, operator: Operator) -> None:
     waits for a sync that is in progress.
     """
     operator.require(Permission.MANAGE_PLATFORM)
-    while events.pending_events().exists():
+    while _pending_events().exists():
         with process_lock("webhooks") as acquired:
             if not acquired:
                 return
             _process_pending(operator)
     retention = settings.CONFIG.get_int("SCAIWAVE_WEBHOOK_RETENTION_DAYS")
-    events.delete_old(before=_now() - timedelta(days=retention))
+    delete_old_events(before=_now() - timedelta(days=retention))
 
 
 def process_until_done(*, operator: Operator, lock: int | None) -> bool:
@@ -60,19 +68,41 @@ def process_until_done(*, operator: Operator, lock: int | None) -> bool:
             process_events(operator=operator)
         finally:
             os.close(lock)
-        if not events.pending_events().exists():
+        if not _pending_events().exists():
             break
         time.sleep(POLL_SECONDS)  # Another host is handling them.
         lock = lock_file(PROCESS_LOCK)
     return True
 
 
+def delete_old_events(*, before: datetime) -> None:
+    """Delete events that ended before this, and the runs of webhooks that changed nothing."""
+    WebhookEvent.objects.filter(received_at__lt=before).exclude(state=WebhookState.PENDING).delete()
+    runs = SyncRun.objects.filter(trigger=Trigger.WEBHOOK, started_at__lt=before, changes=None)
+    runs.exclude(outcome=Outcome.RUNNING).delete()
+
+
 def _process_pending(operator: Operator) -> None:
-    while events.pending_events().exists():
-        if batch := events.load_batch(_now()):
+    while _pending_events().exists():
+        if batch := _load_batch(_now()):
             _process_batch(operator, batch)
         else:
             time.sleep(POLL_SECONDS)
+
+
+def _pending_events() -> QuerySet[WebhookEvent]:
+    return WebhookEvent.objects.filter(state=WebhookState.PENDING)
+
+
+def _load_batch(now: datetime) -> list[WebhookEvent]:
+    """Return the events to handle now, oldest first.
+
+    These are all new events, or else one that failed before: an event that can't be handled must
+    not stop others.
+    """
+    due = _pending_events().filter(Q(next_attempt_at=None) | Q(next_attempt_at__lte=now))
+    batch = list(due.filter(attempts=0).order_by("received_at", "id")[:MAX_BATCH_EVENTS])
+    return batch or list(due.order_by("next_attempt_at", "id")[:1])
 
 
 def _process_batch(operator: Operator, batch: list[WebhookEvent]) -> None:
@@ -83,17 +113,15 @@ def _process_batch(operator: Operator, batch: list[WebhookEvent]) -> None:
     except SyncStopped as stopped:
         # A person decides what exceeds the removal limit or removes the last super_admin.
         for event in batch:
-            events.leave_to_full_sync(
-                event, error=stopped, run_id=stopped.report.run_id, now=_now()
-            )
+            _leave_to_full_sync(event, error=stopped, run_id=stopped.report.run_id, now=_now())
         logger.warning("Webhooks are left to the next full sync: %s", stopped.message)
     except ScaiWaveError as error:
         for event in batch:
-            events.retry_later(event, code=error.code, message=error.message, now=_now())
+            _retry_later(event, code=error.code, message=error.message, now=_now())
     except Exception:
         logger.exception("A defect while webhooks were handled")
         for event in batch:
-            events.retry_later(event, code=ScaiWaveError.code, message="A defect.", now=_now())
+            _retry_later(event, code=ScaiWaveError.code, message="A defect.", now=_now())
     else:
         _record_results(batch, targets, run_id)
         _sync_new_tenants(operator, targets)
@@ -129,8 +157,36 @@ def _record_results(batch: list[WebhookEvent], targets: Targets, run_id: UUID) -
         if reason is None:
             handled.append(event.pk)
         else:
-            events.retry_later(event, code="SW_SYNC_POSTPONED", message=reason, now=_now())
-    events.mark_handled(handled, run=SyncRun.objects.get(pk=run_id), now=_now())
+            _retry_later(event, code="SW_SYNC_POSTPONED", message=reason, now=_now())
+    mark_events_handled(handled, run=SyncRun.objects.get(pk=run_id), now=_now())
+
+
+def _retry_later(event: WebhookEvent, *, code: str, message: str, now: datetime) -> None:
+    """Try again after 1, 2, 4 and 8 s; then leave it to the next full sync."""
+    event.attempts += 1
+    event.error_code, event.error_message = code, message
+    if event.attempts >= MAX_ATTEMPTS:
+        event.state, event.ended_at, event.next_attempt_at = WebhookState.FAILED, now, None
+    else:
+        event.next_attempt_at = now + timedelta(seconds=2 ** (event.attempts - 1))
+    _save(event)
+
+
+def _leave_to_full_sync(
+    event: WebhookEvent, *, error: ScaiWaveError, run_id: UUID | None, now: datetime
+) -> None:
+    event.attempts += 1
+    event.error_code, event.error_message = error.code, error.message
+    event.state, event.ended_at, event.next_attempt_at = WebhookState.FAILED, now, None
+    event.run_id = run_id
+    _save(event)
+
+
+def _save(event: WebhookEvent) -> None:
+    """Save the state of an event, unless a full sync has handled it since it was read."""
+    fields = ("state", "attempts", "next_attempt_at", "ended_at", "error_code", "error_message")
+    values = {name: getattr(event, name) for name in (*fields, "run_id")}
+    _pending_events().filter(pk=event.pk).update(**values)
 
 
 def _sync_new_tenants(operator: Operator, targets: Targets) -> None:

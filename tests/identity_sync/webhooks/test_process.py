@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from identity_sync.models import SyncRun, WebhookEvent
 from identity_sync.services.sync.run import SyncOptions, run_sync
-from identity_sync.services.webhooks import events, process
+from identity_sync.services.webhooks import process
 from identity_sync.services.webhooks.process import process_events
 from identity_sync.services.webhooks.receive import receive_event
 from scaiwave.auth.operators import Operator, OperatorRole
@@ -214,7 +214,7 @@ def test_success_old_events_are_deleted(scaikey: Sandbox) -> None:
     waiting = store("user.updated", list_people(scaikey)[1]["id"])
     WebhookEvent.objects.filter(pk=waiting.pk).update(received_at=now - timedelta(days=31))
     SyncRun.objects.update(started_at=now - timedelta(days=31))
-    events.delete_old(before=now - timedelta(days=30))
+    process.delete_old_events(before=now - timedelta(days=30))
     assert list(WebhookEvent.objects.values_list("pk", flat=True)) == [waiting.pk]
     assert not SyncRun.objects.filter(trigger="webhook").exists()
     assert SyncRun.objects.full().exists()
