@@ -13,7 +13,18 @@ from scaiwave.cli.verbs import GROUPS, VERBS, canonical_path, find_longest_match
 
 _MAX_SUGGESTIONS = 3
 
-_NO_DELETION = "Tenants are never deleted. Run `scaiwave admin suspend-tenant <tenant>` instead."
+_NO_DELETION = (
+    "Tenants are never deleted. Run `scaiwave admin suspend-tenant <tenant>` to block it, or "
+    "`scaiwave admin unlink-tenant <tenant>` to stop syncing it."
+)
+_NO_PARTNER_DELETION = (
+    "There is no command that deletes a partner. Remove it in ScaiKey, then run `scaiwave sync`."
+)
+_LIST_PEOPLE = "Run `scaiwave admin list-participants --tenant <tenant>`."
+_SHOW_PERSON = "Run `scaiwave admin show-participant <participant>`."
+_GROUPS_FROM_SCAIKEY = "Add, change and remove groups in ScaiKey, then run `scaiwave sync`."
+_SHOW_HOLDERS = "Run `scaiwave role show <role> --tenant <tenant>`."
+_RUNS = "Run `scaiwave sync runs`, and `scaiwave sync show-run <run>` for what a run changed."
 _PEOPLE_FROM_SCAIKEY = "Add, change and remove people in ScaiKey, then run `scaiwave sync`."
 _PEOPLE_TO_ERASE = (
     "Remove people in ScaiKey, then run `scaiwave sync`. To erase their data afterwards, run "
@@ -26,6 +37,8 @@ _NO_ROOM_CREATION = (
 )
 _NO_ROOM_DELETION = "There is no command that deletes a room."
 
+_MAX_HINT_WORDS = 4
+
 # Words that a newcomer may type, and the command that exists or what to do without one.
 HINTS: dict[str, str] = {
     "login": _SIGN_IN,
@@ -33,6 +46,10 @@ HINTS: dict[str, str] = {
     "version": "Run `scaiwave --version`.",
     "config": "Run `scaiwave sync show-config`.",
     "init": "Run `scaiwave manage migrate`, then `scaiwave sync register`.",
+    "health": "Run `scaiwave doctor`.",
+    "search": "Run `scaiwave room search <text> --tenant <tenant>`.",
+    "partners": "Run `scaiwave admin list-partners`.",
+    "groups": "Run `scaiwave admin list-groups --tenant <tenant>`.",
     "setup": "Run `scaiwave manage migrate`, then `scaiwave sync register`.",
     "audit": "Run `scaiwave admin audit`.",
     "history": "Run `scaiwave admin audit`.",
@@ -46,16 +63,35 @@ HINTS: dict[str, str] = {
     "sync run": "Run `scaiwave sync`.",
     "sync now": "Run `scaiwave sync`.",
     "sync start": "Run `scaiwave sync`.",
-    "sync history": "Run `scaiwave sync status`; it shows the last runs.",
-    "sync log": "Run `scaiwave sync status`; it shows the last runs.",
+    "sync all": "Run `scaiwave sync`.",
+    "sync trigger": "Run `scaiwave sync`.",
+    "sync tenant": "Run `scaiwave sync --tenant <tenant>`.",
+    "sync plan": "Run `scaiwave sync --dry-run`, or `scaiwave sync --plan <file>` to keep the "
+    "plan.",
+    "sync preview": "Run `scaiwave sync --dry-run`.",
+    "sync diff": "Run `scaiwave sync --dry-run`.",
+    "sync apply": "Run `scaiwave sync --apply <file>`.",
+    "sync history": _RUNS,
+    "sync log": _RUNS,
+    "sync logs": _RUNS,
+    "sync list": _RUNS,
+    "sync show": _RUNS,
+    "sync config": "Run `scaiwave sync show-config`.",
     "sync unregister": "Run `scaiwave sync register --cancel` for a pending registration; revoke "
     "an approved one in ScaiKey.",
     "role assign": "Run `scaiwave role grant`.",
     "role add": "Run `scaiwave role grant`.",
     "role remove": "Run `scaiwave role revoke`, or `scaiwave role delete` for the role itself.",
     "role unassign": "Run `scaiwave role revoke`.",
-    "role members": "Run `scaiwave role show <role> --tenant <tenant>`.",
-    "role holders": "Run `scaiwave role show <role> --tenant <tenant>`.",
+    "role members": _SHOW_HOLDERS,
+    "role holders": _SHOW_HOLDERS,
+    "role info": _SHOW_HOLDERS,
+    "role new": "Run `scaiwave role create`.",
+    "room info": "Run `scaiwave room show <room> --tenant <tenant>`.",
+    "room backup": "Run `scaiwave room export <room> --tenant <tenant>`.",
+    "room restore": "Run `scaiwave room import <workspace> --tenant <tenant> --as <participant>`.",
+    "room find": "Run `scaiwave room search <text> --tenant <tenant>`.",
+    "room list-workspaces": "Run `scaiwave room workspaces --tenant <tenant>`.",
     "room create": _NO_ROOM_CREATION,
     "room delete": _NO_ROOM_DELETION,
     "room remove": _NO_ROOM_DELETION,
@@ -63,20 +99,57 @@ HINTS: dict[str, str] = {
     "admin delete-tenant": _NO_DELETION,
     "admin remove-tenant": _NO_DELETION,
     "admin add-tenant": "Run `scaiwave admin create-tenant`.",
-    "admin delete-partner": "There is no command that deletes a partner. Remove it in ScaiKey, "
-    "then run `scaiwave sync`.",
-    "admin list-users": "Run `scaiwave admin list-participants --tenant <tenant>`.",
-    "admin list-members": "Run `scaiwave admin list-participants --tenant <tenant>`.",
-    "admin list-people": "Run `scaiwave admin list-participants --tenant <tenant>`.",
-    "admin show-user": "Run `scaiwave admin show-participant <participant>`.",
+    "admin purge-tenant": _NO_DELETION,
+    "admin disable-tenant": "Run `scaiwave admin suspend-tenant <tenant>`.",
+    "admin enable-tenant": "Run `scaiwave admin resume-tenant <tenant>`.",
+    "admin unsuspend-tenant": "Run `scaiwave admin resume-tenant <tenant>`.",
+    "admin edit-tenant": "Run `scaiwave admin update-tenant <tenant>`.",
+    "admin delete-partner": _NO_PARTNER_DELETION,
+    "admin remove-partner": _NO_PARTNER_DELETION,
+    "admin add-partner": "Run `scaiwave admin create-partner`.",
+    "admin list-users": _LIST_PEOPLE,
+    "admin list-members": _LIST_PEOPLE,
+    "admin list-people": _LIST_PEOPLE,
+    "admin show-user": _SHOW_PERSON,
+    "admin show-member": _SHOW_PERSON,
+    "admin show-person": _SHOW_PERSON,
     "admin create-user": _PEOPLE_FROM_SCAIKEY,
+    "admin add-user": _PEOPLE_FROM_SCAIKEY,
+    "admin update-user": _PEOPLE_FROM_SCAIKEY,
+    "admin update-participant": _PEOPLE_FROM_SCAIKEY,
+    "admin remove-user": _PEOPLE_TO_ERASE,
+    "admin remove-participant": _PEOPLE_TO_ERASE,
     "admin delete-user": _PEOPLE_TO_ERASE,
     "admin erase-participant": _PEOPLE_TO_ERASE,
     "admin suspend-user": "Run `scaiwave admin suspend-participant <participant>`.",
+    "admin disable-user": "Run `scaiwave admin suspend-participant <participant>`.",
+    "admin resume-user": "Run `scaiwave admin resume-participant <participant>`.",
+    "admin enable-user": "Run `scaiwave admin resume-participant <participant>`.",
+    "admin reset-password": "People sign in through ScaiKey. For the admin site, run `scaiwave "
+    "manage changepassword <username>`.",
     "admin create-participant": _PEOPLE_FROM_SCAIKEY,
     "admin delete-participant": _PEOPLE_TO_ERASE,
-    "admin create-group": "Create groups in ScaiKey, then run `scaiwave sync`.",
-    "admin delete-group": "Delete groups in ScaiKey, then run `scaiwave sync`.",
+    "admin create-group": _GROUPS_FROM_SCAIKEY,
+    "admin update-group": _GROUPS_FROM_SCAIKEY,
+    "admin delete-group": _GROUPS_FROM_SCAIKEY,
+    "admin grant-role": "Run `scaiwave role grant <role> --tenant <tenant>`.",
+    "admin assign-role": "Run `scaiwave role grant <role> --tenant <tenant>`.",
+    "admin revoke-role": "Run `scaiwave role revoke <role> --tenant <tenant>`.",
+    "admin create-role": "Run `scaiwave role create`.",
+    "admin show-room": "Run `scaiwave room show <room> --tenant <tenant>`.",
+    "admin export-room": "Run `scaiwave room export <room> --tenant <tenant>`.",
+    "admin import-room": "Run `scaiwave room import <workspace> --tenant <tenant> --as "
+    "<participant>`.",
+    "admin list-audit": "Run `scaiwave admin audit`.",
+    "admin list-keys": "Run `scaiwave admin federation key list`.",
+    "admin rotate-key": "Run `scaiwave admin federation key rotate`.",
+    "admin federation status": "Run `scaiwave admin federation key list` and `scaiwave admin "
+    "federation policy show`.",
+    "admin federation key create": "Run `scaiwave admin federation key generate`.",
+    "admin federation key delete": "Keys are never deleted. Run `scaiwave admin federation key "
+    "revoke <key>`.",
+    "admin federation key show": "Run `scaiwave admin federation key list`.",
+    "admin federation policy update": "Run `scaiwave admin federation policy set`.",
     "createsuperuser": "Run `scaiwave admin create-administrator <username>`.",
     "admin create-superuser": "Run `scaiwave admin create-administrator <username>`.",
     "admin create-admin": "Run `scaiwave admin create-administrator <username>`.",
@@ -101,10 +174,17 @@ def _find_hint(words: Sequence[str]) -> str | None:
     """Return the hint for the words, which arguments of the command may follow."""
     if words and words[0] in MANAGE_COMMANDS:
         return f"Run `scaiwave manage {' '.join(words)}`."
-    for length in range(min(len(words), 2), 0, -1):
-        if hint := HINTS.get(" ".join(words[:length])):
+    for length in range(min(len(words), _MAX_HINT_WORDS), 0, -1):
+        typed = " ".join(words[:length])
+        if hint := HINTS.get(typed) or _find_hint_without_group(typed):
             return hint
     return None
+
+
+def _find_hint_without_group(typed: str) -> str | None:
+    """Return the hint for words whose group was forgotten, as in `scaiwave delete-tenant`."""
+    groups = ("admin", "admin federation")
+    return next(filter(None, (HINTS.get(f"{group} {typed}") for group in groups)), None)
 
 
 def suggest(words: Sequence[str]) -> list[str]:
