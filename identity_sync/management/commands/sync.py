@@ -9,10 +9,14 @@ from typing import Any
 from identity_sync.errors import SyncStopped
 from identity_sync.management.output import format_losses, format_summary, print_plan
 from identity_sync.models import Trigger
-from identity_sync.services.sync.plan_writer import format_apply_command
+from identity_sync.services.sync.plan_file import format_apply_command
 from identity_sync.services.sync.report import KINDS, SyncReport
-from identity_sync.services.sync.reviewed_plans import apply_sync_plan, write_sync_plan
-from identity_sync.services.sync.run import SyncOptions, run_sync
+from identity_sync.services.sync.run import (
+    SyncOptions,
+    apply_sync_plan,
+    run_sync,
+    write_sync_plan,
+)
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.console.columns import Column, ColumnType
 from scaiwave.console.output import Output

@@ -11,9 +11,9 @@
    `local_ids`), `memberships` and `roles` plan their kinds.
 5. `removal_limit` refuses the plan, or skips a part of it, if too many would lose access;
    `reviewed_losses` compares it with a plan that was reviewed.
-6. `changes` reads the plan with the values before and after, for `history` and `plan_writer`.
+6. `changes` reads the plan with the values before and after, for `history` and `plan_file`.
 7. `plan` applies the plan in one transaction; `history` records the run and `report` sums it up.
 
-`reviewed_plans` runs a sync that writes its plan to a file (`plan_writer`), or applies one that was
-reviewed (`plan_file`).
+`run.write_sync_plan` writes the plan to a file instead (`plan_file`), and `run.apply_sync_plan`
+applies one that was reviewed.
 """

@@ -12,6 +12,7 @@ import hmac
 import json
 import os
 import re
+import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,10 +27,14 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from identity_sync.errors import SyncPlanExpired, SyncPlanInvalid, SyncPlanUnreadable
+from identity_sync.services.sync import reviewed_losses
+from identity_sync.services.sync.changes import ChangeSection, PlannedChange, iter_sections
+from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.reviewed_losses import LOSS_KINDS, Loss
 from scaiwave.console.output import to_json
 from scaiwave.errors import FileUnwritable
 from scaiwave.files import atomic_write, remove_abandoned_drafts, translate_write_errors
+from tenants.models import Tenant
 
 FORMAT = "scaiwave-sync-plan"
 VERSION = 1
@@ -73,6 +78,16 @@ class PlanHead(msgspec.Struct, frozen=True):
     @property
     def expires_at(self) -> datetime:
         return self.created_at + MAX_AGE
+
+
+def describe_plan(path: Path, head: PlanHead) -> dict[str, Any]:
+    """Return what a report says about a plan file."""
+    return {"path": str(path), "digest": head.digest, "expires_at": head.expires_at}
+
+
+def format_apply_command(path: Path) -> str:
+    """Return the command that applies a plan."""
+    return f"scaiwave sync --apply {shlex.quote(str(path))}"
 
 
 @contextmanager
@@ -124,6 +139,70 @@ def _ensure_replaceable(target: Path) -> None:
             f"{target} can't be written: {problem}.",
             fix="Name another file, in a directory of your own.",
         )
+
+
+@dataclass(frozen=True)
+class PlanWriter:
+    """Writes a plan to an open file; `path` is its name."""
+
+    file: BinaryIO
+    path: Path
+
+    def write(
+        self, report: SyncReport, *, tenant: Tenant | None, removals: bool, now: datetime
+    ) -> None:
+        """Write the plan, and describe the file in the report. Raises `DiskFull` and
+        `FileUnwritable`."""
+        config = settings.CONFIG
+        if report.run_id is None:
+            raise RuntimeError("A sync that writes a plan has a run.")
+        with reviewed_losses.stage_losses():
+            head = PlanHead(
+                format=FORMAT,
+                version=VERSION,
+                created_at=now,
+                server_name=config.get_str("SCAIWAVE_SERVER_NAME"),
+                scaikey_url=config.get_url("SCAIWAVE_SCAIKEY_URL"),
+                run_id=report.run_id,
+                tenant_id=tenant.pk if tenant else None,
+                tenant=tenant.slug if tenant else None,
+                removals=removals,
+                kinds=report.counts(),
+                losses=report.losses,
+                digest=reviewed_losses.compute_digest(),
+                warnings=report.warnings,
+            )
+            write_plan(
+                self.file,
+                self.path,
+                head,
+                losses=reviewed_losses.iter_losses(),
+                changes=_iter_changes(),
+            )
+        report.plan = describe_plan(self.path, head)
+
+
+def _iter_changes() -> Iterator[dict[str, Any]]:
+    for section in iter_sections():
+        for changes in section.batches:
+            for change in changes:
+                yield _build_change_row(section, change)
+
+
+def _build_change_row(section: ChangeSection, change: PlannedChange) -> dict[str, Any]:
+    """Return a change with the keys that `sync show-run` prints."""
+    return {
+        "kind": change.kind,
+        "action": change.action,
+        "tenant_id": change.tenant_id,
+        "tenant": section.tenant,
+        "subject_id": change.row_id,
+        "subject": change.name,
+        "scaikey_id": change.scaikey_id,
+        "fields": change.fields,
+        "values": change.list_values(),
+        "reason": change.reason,
+    }
 
 
 def write_plan(

@@ -3,8 +3,8 @@
 Additions and updates may differ: a different set of losses is a different plan. A loss is a row of
 the database that loses access, or whose access depends on one that does, whatever the reason.
 
-In SQL: `l` is a loss, `r` a reviewed loss, `p` a person, `g` a group, `t` a tenant, `o` a partner,
-`e` a membership, `a` a role grant, `x` its role, `m` a member group.
+In SQL: `l` is a planned loss, `r` a reviewed loss, `p` a person, `g` a group, `t` a tenant, `o` a
+partner, `e` a membership, `a` a role grant, `x` its role, `m` a member group.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class Loss(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def list_losses() -> Iterator[None]:
-    """Stage every loss of the plan once, for the functions of this module."""
+def stage_losses() -> Iterator[None]:
+    """Stage the losses of the plan while this context is open, for the functions of this module."""
     create_review_tables()
     execute(
         f"""
-        INSERT INTO listed_losses (kind, row_id)
+        INSERT INTO planned_losses (kind, row_id)
         SELECT DISTINCT kind, row_id FROM losses UNION
         SELECT DISTINCT '{INDIRECT}', person_id FROM affected_through_groups
         """
@@ -79,12 +79,12 @@ def list_losses() -> Iterator[None]:
 
 
 def compute_digest() -> str:
-    """Return what identifies the set of listed losses."""
+    """Return what identifies the set of planned losses."""
     digest = hashlib.sha256()
     for kind in LOSS_KINDS:
         last = uuid_param(UUID(int=0))
         while rows := fetch(
-            "SELECT row_id FROM listed_losses WHERE kind = %s AND row_id > %s "
+            "SELECT row_id FROM planned_losses WHERE kind = %s AND row_id > %s "
             "ORDER BY row_id LIMIT %s",
             [kind, last, BATCH],
         ):
@@ -95,7 +95,7 @@ def compute_digest() -> str:
 
 
 def iter_losses() -> Iterator[Loss]:
-    """Yield the listed losses with their names, by kind."""
+    """Yield the planned losses with their names, by kind."""
     for kind in LOSS_KINDS:
         last = UUID(int=0)
         while losses := _load_losses(kind, "l.row_id > %s", [uuid_param(last)], BATCH):
@@ -104,20 +104,20 @@ def iter_losses() -> Iterator[Loss]:
 
 
 def describe_difference(reviewed: Iterable[Loss]) -> str | None:
-    """Return how the listed losses differ from the reviewed ones, with examples; None if not."""
+    """Return how the planned losses differ from the reviewed ones, with examples; None if not."""
     copy_rows(
         "reviewed_losses",
         ((loss.kind, uuid_param(loss.id), loss.name, loss.tenant) for loss in reviewed),
     )
     analyze("reviewed_losses")
-    new = fetch_one(f"SELECT count(*) FROM listed_losses l WHERE NOT {_IS_REVIEWED}")[0]
-    gone = fetch_one(f"SELECT count(*) FROM reviewed_losses r WHERE NOT {_IS_LISTED}")[0]
+    new = fetch_one(f"SELECT count(*) FROM planned_losses l WHERE NOT {_IS_REVIEWED}")[0]
+    gone = fetch_one(f"SELECT count(*) FROM reviewed_losses r WHERE NOT {_IS_PLANNED}")[0]
     parts = []
     if new:
         parts.append(f"{new:,} new ({join_examples(_name_new_losses(), new)})")
     if gone:
         rows = fetch(
-            f"SELECT kind, row_id, name, tenant FROM reviewed_losses r WHERE NOT {_IS_LISTED} "
+            f"SELECT kind, row_id, name, tenant FROM reviewed_losses r WHERE NOT {_IS_PLANNED} "
             "ORDER BY tenant, kind, name LIMIT %s",
             [MAX_NAMED],
         )
@@ -138,8 +138,8 @@ def _name_new_losses() -> list[str]:
 _IS_REVIEWED = """
     EXISTS (SELECT 1 FROM reviewed_losses r WHERE r.kind = l.kind AND r.row_id = l.row_id)
 """
-_IS_LISTED = """
-    EXISTS (SELECT 1 FROM listed_losses l WHERE l.kind = r.kind AND l.row_id = r.row_id)
+_IS_PLANNED = """
+    EXISTS (SELECT 1 FROM planned_losses l WHERE l.kind = r.kind AND l.row_id = r.row_id)
 """
 
 _PERSON = "COALESCE(NULLIF(p.display_name, ''), NULLIF(p.email, ''), p.local_id)"
@@ -181,7 +181,7 @@ def _load_losses(kind: str, where: str, params: list[Any], limit: int) -> list[L
     tenant_join = f"LEFT JOIN sw_tenants t ON t.id = {tenant}" if kind != "partners" else ""
     slug = "t.slug" if kind != "partners" else "NULL"
     rows = fetch(
-        f"SELECT l.row_id, {name}, {slug} FROM listed_losses l {joins} {tenant_join} "
+        f"SELECT l.row_id, {name}, {slug} FROM planned_losses l {joins} {tenant_join} "
         f"WHERE l.kind = %s AND {where} ORDER BY l.row_id LIMIT %s",
         [kind, *params, limit],
     )

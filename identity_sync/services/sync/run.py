@@ -1,4 +1,9 @@
-"""Run a sync: fetch, confirm, plan, apply, and record the result."""
+"""Run a sync: fetch, confirm, plan, apply, and record the result.
+
+A sync can also write its plan to a file, and apply a plan that was reviewed. The losses of access
+of a reviewed plan are the permission: exactly these, also where they are over the removal limit.
+Each of them is looked up again before it is applied.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,7 @@ from identity_sync.errors import (
     SyncLocked,
     SyncPartial,
     SyncPlanChanged,
+    SyncPlanInvalid,
     SyncStopped,
     TenantNotLinked,
 )
@@ -38,11 +44,14 @@ from identity_sync.services.sync.plan import (
     plan_removals,
     refresh_statistics,
 )
-from identity_sync.services.sync.plan_file import ReviewedPlan
-from identity_sync.services.sync.plan_writer import (
+from identity_sync.services.sync.plan_file import (
+    PlanHead,
     PlanWriter,
+    ReviewedPlan,
     describe_plan,
     format_apply_command,
+    open_new_plan,
+    open_plan,
 )
 from identity_sync.services.sync.removal_limit import (
     RemovalLimit,
@@ -55,7 +64,7 @@ from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.reviewed_losses import (
     compute_digest,
     describe_difference,
-    list_losses,
+    stage_losses,
 )
 from identity_sync.services.sync.scope import SyncScope, require_whole_scope, resolve_scope
 from identity_sync.services.sync.staging import analyze, temporary_tables
@@ -171,6 +180,46 @@ def run_sync(options: SyncOptions) -> SyncReport:
                 history.mark_events_handled(covered, run=run, now=_now())
             if options.is_full:
                 history.delete_expired_values(_now(), days=_value_days())
+
+
+def write_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
+    """Write what a sync would do, with every loss of access looked up; nothing else is changed.
+
+    Raises `FileUnwritable` or `DiskFull`, and what `run_sync` raises. After `SyncStopped` the plan
+    is written too: it shows what a sync would refuse.
+    """
+    options.operator.require(Permission.SYNC_TENANTS)
+    result: SyncReport | SyncStopped
+    with open_new_plan(path) as file:
+        try:
+            result = run_sync(replace(options, dry_run=True, plan_writer=PlanWriter(file, path)))
+        except SyncStopped as error:
+            result = error
+    if isinstance(result, SyncStopped):
+        raise result
+    return result
+
+
+def apply_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
+    """Sync as a reviewed plan says: for its tenant, and with exactly its losses of access.
+
+    Raises `SyncPlanUnreadable`, `SyncPlanInvalid`, `SyncPlanExpired`, `SyncPlanChanged`, and what
+    `run_sync` raises.
+    """
+    options.operator.require(Permission.SYNC_TENANTS)
+    with open_plan(path, now=_now()) as reviewed:
+        _ensure_own_database(reviewed.head, path)
+        tenant = None if reviewed.head.tenant_id is None else str(reviewed.head.tenant_id)
+        return run_sync(
+            replace(options, tenant=tenant, removals=reviewed.head.removals, reviewed=reviewed)
+        )
+
+
+def _ensure_own_database(head: PlanHead, path: Path) -> None:
+    """The run that wrote the plan is in the database that the plan is for."""
+    run = SyncRun.objects.filter(pk=head.run_id).first()
+    if run is None or run.tenant_id != head.tenant_id:
+        raise SyncPlanInvalid(f"{path} is a plan for another database.")
 
 
 def compute_drift(*, operator: Operator, progress_factory: ProgressFactory) -> SyncReport:
@@ -416,7 +465,7 @@ def _effective_limit(options: SyncOptions) -> RemovalLimit:
 def _ensure_as_reviewed(reviewed: ReviewedPlan, plan: Plan, report: SyncReport) -> None:
     """Raises `SyncPlanChanged` if the losses of access are not those of the reviewed plan."""
     report.plan = describe_plan(reviewed.path, reviewed.head)
-    with list_losses():
+    with stage_losses():
         if compute_digest() == reviewed.head.digest:
             return
         difference = describe_difference(reviewed.iter_losses())

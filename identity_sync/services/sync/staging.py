@@ -149,7 +149,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 
 # Only for plans that are written to a file or read from one.
 REVIEW_TABLES: dict[str, tuple[str, ...]] = {
-    "listed_losses": ("kind", "row_id uuid"),
+    "planned_losses": ("kind", "row_id uuid"),
     "reviewed_losses": ("kind", "row_id uuid", "name", "tenant"),
 }
 

@@ -19,8 +19,7 @@ from identity_sync.services.sync.kept_access import (
 from identity_sync.services.sync.plan import Plan
 from identity_sync.services.sync.removal_limit import RemovalLimit, enforce_removal_limit
 from identity_sync.services.sync.report import KindCounts, SyncReport
-from identity_sync.services.sync.reviewed_plans import apply_sync_plan, write_sync_plan
-from identity_sync.services.sync.run import SyncOptions
+from identity_sync.services.sync.run import SyncOptions, apply_sync_plan, write_sync_plan
 from identity_sync.services.sync.staging import temporary_tables
 from identity_sync.services.sync.targets import Targets
 from scaiwave.console.progress import null_progress_factory

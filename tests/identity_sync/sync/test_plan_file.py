@@ -30,8 +30,7 @@ from identity_sync.services.sync import plan_file
 from identity_sync.services.sync.plan_file import PlanHead, open_new_plan, open_plan
 from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.reviewed_losses import Loss
-from identity_sync.services.sync.reviewed_plans import apply_sync_plan, write_sync_plan
-from identity_sync.services.sync.run import SyncOptions
+from identity_sync.services.sync.run import SyncOptions, apply_sync_plan, write_sync_plan
 from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.errors import DiskFull, FileUnwritable, InsufficientPermission
