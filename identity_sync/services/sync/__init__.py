@@ -2,17 +2,16 @@
 
 `run.run_sync` goes through the modules in this order:
 
-1. `scope` reads from the token what the credentials can read.
-2. `fetch` reads the lists into the temporary tables of `staging`, or `targets` the single records
-   that webhooks announce.
-3. `claims` finds the rows that would lose access by the lists, and `confirm` looks up each of them
+1. `fetch` reads from the token what the credentials can read, and the lists into the temporary
+   tables of `staging`; `targets` reads the single records that webhooks announce.
+2. `claims` finds the rows that would lose access by the lists, and `confirm` looks up each of them
    by id; `memberships` reads members again.
-4. `plan` compares the staged records with the rows: `entities` (with `tenant_slugs` and
+3. `plan` compares the staged records with the rows: `entities` (with `tenant_slugs` and
    `local_ids`), `memberships` and `roles` plan their kinds.
-5. `removal_limit` refuses the plan, or skips a part of it, if too many would lose access;
+4. `removal_limit` refuses the plan, or skips a part of it, if too many would lose access;
    `reviewed_losses` compares it with a plan that was reviewed.
-6. `changes` reads the plan with the values before and after, for `history` and `plan_file`.
-7. `plan` applies the plan in one transaction; `history` records the run and `report` sums it up.
+5. `changes` reads the plan with the values before and after, for `history` and `plan_file`.
+6. `plan` applies the plan in one transaction; `history` records the run and `report` sums it up.
 
 `run.write_sync_plan` writes the plan to a file instead (`plan_file`), and `run.apply_sync_plan`
 applies one that was reviewed.

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 
 from identity_sync.services.sync import kept_access, roles
 from identity_sync.services.sync.entities import PARTICIPANTS, TENANTS, EntitySync
-from identity_sync.services.sync.fetch import restage_records
-from identity_sync.services.sync.scope import SyncScope
+from identity_sync.services.sync.fetch import SyncScope, restage_records
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.sql import batched, execute, fetch, fetch_one, is_distinct
 from tenants.models.directory import ACTIVE_STATUSES

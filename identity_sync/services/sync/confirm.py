@@ -25,9 +25,8 @@ from dataclasses import dataclass, field
 from identity_sync.services.sync import claims, roles
 from identity_sync.services.sync.claims import REMOVED, Claim
 from identity_sync.services.sync.entities import ENTITIES, PARTICIPANTS, EntitySync
-from identity_sync.services.sync.fetch import COLLECTIONS, FetchResult
+from identity_sync.services.sync.fetch import COLLECTIONS, DELETED_STATUSES, FetchResult, SyncScope
 from identity_sync.services.sync.removal_limit import RemovalLimit
-from identity_sync.services.sync.scope import DELETED_STATUSES, SyncScope
 from identity_sync.services.sync.staging import BATCH, copy_rows
 from scaiwave.clients.scaikey.client import Lookup, ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord, TenantScopedRecord

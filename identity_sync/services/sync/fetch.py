@@ -1,6 +1,7 @@
 """Fetch the lists within the scope of this server's credentials, and stage them.
 
-Nothing is decided here.
+The scope is what the credentials can read, and so what a sync may deactivate. Nothing is decided
+here.
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ from typing import Any
 
 import msgspec
 
-from identity_sync.errors import IncompleteListing, UnusableRecords
-from identity_sync.services.sync.scope import DELETED_STATUSES, SyncScope
+from identity_sync.errors import IncompleteListing, TenantGone, UnusableRecords
 from identity_sync.services.sync.staging import copy_rows, deduplicate
 from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient
 from scaiwave.clients.scaikey.decoding import UnusableRecord
 from scaiwave.clients.scaikey.pagination import PageIterator
 from scaiwave.clients.scaikey.schemas import (
+    DELETED,
     BaseRecord,
     GroupRecord,
     MemberRecord,
     PartnerRecord,
     ScaiKeyTenantRecord,
     UserRecord,
+    parse_role_names,
 )
 from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.console.text import pluralize
@@ -34,6 +36,11 @@ from scaiwave.ids import new_id_hex
 from scaiwave.sql import execute, fetch, uuid_param
 from tenants.models import Partner, Tenant
 from tenants.models.directory import MAX_EMAIL_CHARS, MAX_NAME_CHARS
+
+_SCOPE_OF_ROLE = {"super_admin": "GLOBAL", "partner_admin": "PARTNER", "tenant_admin": "TENANT"}
+
+# assumption: a deleted record may still be returned by id, or even be listed, with this status.
+DELETED_STATUSES = (DELETED,)
 
 # Lengths of the columns, and the largest value of PostgreSQL's integer.
 MAX_LABEL_CHARS = 1000
@@ -53,6 +60,58 @@ COLLECTIONS = {
     "participants": "users",
     "groups": "groups",
 }
+
+
+@dataclass(frozen=True)
+class SyncScope:
+    """What the credentials can read, or the one tenant of a run if `tenant_only` is true.
+
+    `name` is GLOBAL, PARTNER or TENANT (ScaiKey docs, concepts/applications); the ids are those of
+    the partner or tenant. `targets_only` is true for a run for single records.
+    """
+
+    name: str
+    partner_id: str = ""
+    tenant_id: str = ""
+    tenant_only: bool = False
+    targets_only: bool = False
+
+    @property
+    def params(self) -> dict[str, str] | None:
+        """Query parameters that restrict a list to the one tenant of a run."""
+        return {"tenant_id": self.tenant_id} if self.tenant_only else None
+
+    def fetch_tenant(self, client: ScaiKeyClient) -> ScaiKeyTenantRecord:
+        """Fetch the one tenant of a run. Raises `TenantGone`."""
+        record = client.get_tenant(self.tenant_id)
+        if record is None or record.status in DELETED_STATUSES:
+            raise TenantGone(f"Tenant not found in ScaiKey: {self.tenant_id}.")
+        return record
+
+
+def resolve_scope(client: ScaiKeyClient, tenant: Tenant | None) -> SyncScope:
+    """Read the scope from the token: its `app_scope`, or the role of an operator's token."""
+    claims = client.claims()
+    name = _get_scope_name(claims)
+    if tenant is not None:
+        return SyncScope(name, tenant_id=str(tenant.scaikey_tenant_id), tenant_only=True)
+    return SyncScope(
+        name,
+        partner_id=str(claims.get("partner_id") or ""),
+        tenant_id=str(claims.get("tenant_id") or ""),
+    )
+
+
+def _get_scope_name(claims: dict[str, Any]) -> str:
+    # The role of an administrator takes precedence over the application they signed in with. A
+    # token without such claims is treated as GLOBAL: if it is narrower, ScaiKey responds with 403,
+    # which stops the run, and the removal limit protects the rest.
+    roles = {str(claims.get("role") or "").lower(), *parse_role_names(claims.get("roles") or [])}
+    for role, name in _SCOPE_OF_ROLE.items():
+        if role in roles:
+            return name
+    name = str(claims.get("app_scope") or "").upper()
+    return name if name in _SCOPE_OF_ROLE.values() else "GLOBAL"
 
 
 @dataclass

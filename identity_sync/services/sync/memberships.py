@@ -26,9 +26,13 @@ from identity_sync.services.sync.confirm import (
     Confirmation,
     LookupBudget,
 )
-from identity_sync.services.sync.fetch import MAX_NAMED, direct_memberships, join_examples
+from identity_sync.services.sync.fetch import (
+    MAX_NAMED,
+    SyncScope,
+    direct_memberships,
+    join_examples,
+)
 from identity_sync.services.sync.removal_limit import RemovalLimit
-from identity_sync.services.sync.scope import SyncScope
 from identity_sync.services.sync.staging import BATCH, analyze, copy_rows
 from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient
 from scaiwave.clients.scaikey.scim import ScimGroup

@@ -32,7 +32,7 @@ from identity_sync.errors import (
 from identity_sync.models import Outcome, SyncRun, Trigger
 from identity_sync.services.sync import history
 from identity_sync.services.sync.confirm import Confirmation, Confirmer, LookupBudget
-from identity_sync.services.sync.fetch import FetchResult, stage_all
+from identity_sync.services.sync.fetch import FetchResult, SyncScope, resolve_scope, stage_all
 from identity_sync.services.sync.kept_access import count_kept, stage_kept_tenants
 from identity_sync.services.sync.memberships import EdgeConfirmer
 from identity_sync.services.sync.plan import (
@@ -66,14 +66,14 @@ from identity_sync.services.sync.reviewed_losses import (
     describe_difference,
     stage_losses,
 )
-from identity_sync.services.sync.scope import SyncScope, require_whole_scope, resolve_scope
 from identity_sync.services.sync.staging import analyze, temporary_tables
 from identity_sync.services.sync.targets import Targets, stage_targets, update_unproven
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
+from scaiwave.clients.scaikey.client import ScaiKeyClient, own_scaikey_client, scaikey_client
 from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
+from scaiwave.errors import InsufficientPermission, NotRegistered
 from scaiwave.locks import process_lock
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
@@ -161,7 +161,7 @@ def run_sync(options: SyncOptions) -> SyncReport:
     tenant = None
     # An empty name is still a name; it must not select all tenants.
     if options.tenant is None:
-        require_whole_scope(options.operator, settings.CONFIG)
+        _require_whole_scope(options.operator, settings.CONFIG)
     else:
         options.operator.require(Permission.SYNC_TENANTS)
         tenant = _require_linked(resolve_tenant(options.operator, options.tenant))
@@ -233,6 +233,39 @@ def compute_drift(*, operator: Operator, progress_factory: ProgressFactory) -> S
     ):
         _run(_SyncContext(client, options, report))
     return report
+
+
+def _require_whole_scope(operator: Operator, config: Configuration) -> None:
+    """Raise InsufficientPermission unless the operator may run a full sync.
+
+    That takes a role for the whole platform, or for exactly what this server's own credentials can
+    read: its partner, or its only tenant. An operator who reaches less would leave rows unread that
+    a full sync is expected to cover. Raises what a request for a token raises.
+    """
+    if operator.has_permission(Permission.MANAGE_PLATFORM):
+        return
+    operator.require(Permission.SYNC_TENANTS)
+    if operator.is_own_application or _is_whole_scope(operator, config):
+        return
+    raise InsufficientPermission(
+        f"{operator.name} ({operator.role.value}) may not sync everything that this server's "
+        "credentials can read.",
+        fix="Sync one tenant: `scaiwave sync --tenant <slug>`, or ask an operator with the role "
+        "super_admin.",
+    )
+
+
+def _is_whole_scope(operator: Operator, config: Configuration) -> bool:
+    try:
+        with own_scaikey_client(config) as client:
+            scope = resolve_scope(client, None)
+    except NotRegistered:
+        return False
+    if scope.name == "PARTNER":
+        return bool(scope.partner_id) and scope.partner_id == operator.partner_id
+    if scope.name == "TENANT":
+        return bool(scope.tenant_id) and scope.tenant_id == operator.tenant_id
+    return False
 
 
 def _require_linked(tenant: Tenant) -> Tenant:

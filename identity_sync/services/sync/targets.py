@@ -18,14 +18,15 @@ from django.db.models import Q
 from identity_sync.services.sync.confirm import LookupBudget
 from identity_sync.services.sync.fetch import (
     COLLECTIONS,
+    DELETED_STATUSES,
     FetchResult,
+    SyncScope,
     fetch_own_partner,
     restage_records,
     stage_members,
     stage_records,
     stage_scope,
 )
-from identity_sync.services.sync.scope import DELETED_STATUSES, SyncScope
 from identity_sync.services.sync.staging import copy_rows
 from scaiwave.clients.scaikey.client import ScaiKeyClient
 from scaiwave.clients.scaikey.schemas import BaseRecord
