@@ -35,6 +35,7 @@ from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.errors import DiskFull, FileUnwritable, InsufficientPermission
 from scaiwave.sandbox import Sandbox
+from tenants.errors import TenantNotFound
 from tenants.models import Group, GroupMembership, Participant, RoleGrant, Tenant
 from tests.identity_sync.sync.helpers import (
     HOST,
@@ -51,6 +52,7 @@ from tests.identity_sync.sync.helpers import (
     read_directory,
     sync,
 )
+from tests.tenants.fake_scaikey import make_config
 
 pytestmark = [
     pytest.mark.django_db,
@@ -452,6 +454,13 @@ def test_success_an_older_plan_is_replaced(scaikey: Sandbox, path: Path) -> None
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_success_the_draft_of_a_killed_process_is_removed(scaikey: Sandbox, path: Path) -> None:
+    draft = path.with_name(f".{path.name}.0123456789abcdef.draft")
+    draft.write_text("names and e-mail addresses")
+    make_plan(path)
+    assert not draft.exists()
+
+
 def test_fail_places_a_plan_is_not_written_to(scaikey: Sandbox, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("mine")
@@ -510,6 +519,24 @@ def test_fail_permissions(scaikey: Sandbox, path: Path) -> None:
     with pytest.raises(InsufficientPermission):
         make_plan(path.with_name("other"), operator=partner)
     assert not path.with_name("other").exists()
+
+
+def test_success_a_partner_admin_plans_and_applies_for_a_tenant(
+    scaikey: Sandbox, path: Path, settings: Settings
+) -> None:
+    sync()
+    scaikey.directory.remove_user(pick_two_people(scaikey)[0])
+    tenant = scaikey.directory.tenants[next(iter(scaikey.directory.tenants))]
+    token = scaikey.issue_token(role="partner_admin", partner_id=tenant["partner_id"])
+    settings.CONFIG = make_config(scaikey, SCAIWAVE_ADMIN_TOKEN=token)
+    own, other = (
+        Operator("paula", OperatorRole.PARTNER_ADMIN, partner_id=partner)
+        for partner in (tenant["partner_id"], "prt_other")
+    )
+    make_plan(path, operator=own, tenant=tenant["slug"])
+    with pytest.raises(TenantNotFound):
+        apply(path, operator=other)
+    assert get_changed_counts(apply(path, operator=own))["participants"] == {"deactivated": 1}
 
 
 def test_fail_the_tenant_was_unlinked_since(scaikey: Sandbox, path: Path) -> None:
