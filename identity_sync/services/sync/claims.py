@@ -9,8 +9,12 @@ A claim is a row of the temporary table `loss_claims`. Its `state` is:
 * `kept` if removals are turned off for the run or the tenant,
 * `assumed` if it was not looked up, because the plan is refused or the tenant skipped anyway.
 
+Where removals are turned off, access is kept: a claim gets the state `kept`, is not looked up, does
+not count for the removal limit, and is reported as skipped.
+
 In SQL: `c` is a claim, `l` a look-up, `s` a staged record, `p` a row of the database, `t` a tenant,
-`g` a role grant, `r` its role, `x` a staged role, `u` an unusable record.
+`g` a role grant, `r` its role, `x` a staged role, `u` an unusable record, `k` a tenant whose access
+is kept.
 """
 
 from __future__ import annotations
@@ -18,9 +22,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from identity_sync.services.sync import kept_access, roles
-from identity_sync.services.sync.entities import PARTICIPANTS, TENANTS, EntitySync
+from identity_sync.services.sync import roles
+from identity_sync.services.sync.entities import PARTICIPANTS, PARTNERS, TENANTS, EntitySync
 from identity_sync.services.sync.fetch import SyncScope, restage_records
+from identity_sync.services.sync.removal_limit import OFF_FOR_TENANT
 from scaiwave.clients.scaikey.schemas import BaseRecord
 from scaiwave.sql import batched, execute, fetch, fetch_one, is_distinct
 from tenants.models.directory import ACTIVE_STATUSES
@@ -29,6 +34,25 @@ ACTIVE_SQL = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
 
 REMOVED = "removed from ScaiKey"
 TENANT_LOST = "its tenant was removed from ScaiKey"
+OFF_FOR_RUN = "removals are turned off for this run"
+
+
+def stage_kept_tenants(*, removals: bool) -> None:
+    """Stage the tenants whose access is kept: those with that setting, or all without `removals`.
+
+    A row without an ID stands for everything.
+    """
+    if removals:
+        execute(
+            "INSERT INTO kept_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants "
+            "WHERE NOT sync_removals",
+            [OFF_FOR_TENANT],
+        )
+        return
+    execute("INSERT INTO kept_tenants (tenant_id, note) VALUES (NULL, %s)", [OFF_FOR_RUN])
+    execute(
+        "INSERT INTO kept_tenants (tenant_id, note) SELECT id, %s FROM sw_tenants", [OFF_FOR_RUN]
+    )
 
 
 def find_claims(entity: EntitySync, scope: SyncScope) -> None:
@@ -73,8 +97,36 @@ def find_claims(entity: EntitySync, scope: SyncScope) -> None:
             """,
             [entity.kind, entity.kind],
         )
-    if kept_access.keep_claims(entity):
+    if _keep_claims(entity):
         unstage_undecided(entity.kind)
+
+
+def _keep_claims(entity: EntitySync) -> int:
+    """Keep what open claims of this kind would take; return how many there were.
+
+    A partner is kept if one of its tenants is.
+    """
+    condition = "tenant_id IN (SELECT k.tenant_id FROM kept_tenants k)"
+    if entity is PARTNERS:
+        condition = """
+            (EXISTS (SELECT 1 FROM kept_tenants k WHERE k.tenant_id IS NULL)
+             OR row_id IN (SELECT t.partner_id FROM sw_tenants t
+                           JOIN kept_tenants k ON k.tenant_id = t.id))
+        """
+    return execute(
+        "UPDATE loss_claims SET state = 'kept', note = (SELECT min(k.note) FROM kept_tenants k) "
+        f"WHERE kind = %s AND state = 'open' AND {condition}",
+        [entity.kind],
+    )
+
+
+def count_kept() -> int:
+    """Count the losses that were left out."""
+    sql = """
+        SELECT (SELECT count(*) FROM loss_claims WHERE state = 'kept')
+             + (SELECT count(*) FROM edge_claims WHERE state = 'kept')
+    """
+    return int(fetch_one(sql)[0])
 
 
 def _find_inactive(entity: EntitySync) -> str:
@@ -151,7 +203,7 @@ def find_role_claims() -> None:
                           WHERE c.kind = 'participants' AND c.scaikey_id = p.scaikey_id)
         """
     )
-    kept_access.keep_claims(PARTICIPANTS)
+    _keep_claims(PARTICIPANTS)
 
 
 _LOST_ROLE = """EXISTS (

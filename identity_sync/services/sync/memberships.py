@@ -8,7 +8,8 @@ that disagree. Other differences between the two lists don't matter, so that a b
 loses the members who left. Everything else is postponed.
 
 In SQL: `s` is a staged membership, `e` an edge of the database, `g` its group, `m` its member, `c`
-a claim, `w` a group whose members were fetched, `t` a tenant, `d` a row of the plan.
+a claim, `w` a group whose members were fetched, `t` a tenant, `d` a row of the plan, `k` a tenant
+whose access is kept.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 
-from identity_sync.services.sync import kept_access
 from identity_sync.services.sync.confirm import (
     BUDGET_SPENT,
     INCONSISTENT,
@@ -165,6 +165,15 @@ def find_edges_of_lost_members() -> None:
         )
 
 
+def _keep_edges() -> None:
+    """Keep the group memberships that would end in tenants whose removals are turned off."""
+    execute(
+        "UPDATE edge_claims SET state = 'kept', note = (SELECT min(k.note) FROM kept_tenants k) "
+        "WHERE state IN ('open', 'proven') "
+        "AND tenant_id IN (SELECT k.tenant_id FROM kept_tenants k)"
+    )
+
+
 @dataclass(frozen=True)
 class EdgeConfirmer:
     """Decides the claims about edges by the rule in the docstring of this module."""
@@ -180,7 +189,7 @@ class EdgeConfirmer:
         if self.scope.targets_only:
             find_edges_of_lost_members()
             present = count_in_scope()
-        kept_access.keep_edges()
+        _keep_edges()
         if not _count_open():
             return
         self._apply_limit(present)

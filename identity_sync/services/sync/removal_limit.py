@@ -8,7 +8,7 @@ are the people affected by any of them, each counted once. For kinds with few ro
 partners, groups) the dependent people, grants and memberships count instead.
 
 In SQL: `d` is a row of the plan, `s` a staged record, `p` a row of the database, `t` a tenant, `l`
-a loss, `b` a membership or grant of a lost group.
+a loss, `b` a membership or grant of a lost group, `k` a tenant whose access is kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from identity_sync.errors import RemovalLimitExceeded, SyncCollectionEmpty
-from identity_sync.services.sync.kept_access import OFF_FOR_TENANT, find_kept_tenants_with_losses
 from identity_sync.services.sync.report import LOSSES, SyncReport
 from scaiwave.sql import execute, fetch, fetch_one
 from tenants.models import Tenant
@@ -31,6 +30,7 @@ FEW_ROWS = 200
 """Below this number of rows of a kind, only what depends on them counts."""
 
 OVER_LIMIT = "over the removal limit of its tenant"
+OFF_FOR_TENANT = "removals are turned off for this tenant"
 
 _ACTIVE = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
 AFFECTED = "affected people"
@@ -109,9 +109,12 @@ def enforce_removal_limit(
 
 def _skip_kept_tenants(plan: Plan) -> None:
     """Skip the losses that remain where removals are turned off, whatever caused them."""
-    if tenants := find_kept_tenants_with_losses():
-        for tenant_id in tenants:
-            _skip_tenant(tenant_id, OFF_FOR_TENANT)
+    tenants = fetch(
+        "SELECT DISTINCT l.tenant_id FROM losses l JOIN kept_tenants k ON k.tenant_id = l.tenant_id"
+    )
+    if tenants:
+        for (tenant_id,) in tenants:
+            _skip_tenant(str(tenant_id), OFF_FOR_TENANT)
         _skip_consequences()
         find_losses()
         plan.must_be_counted = True

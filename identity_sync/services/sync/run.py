@@ -31,9 +31,9 @@ from identity_sync.errors import (
 )
 from identity_sync.models import Outcome, SyncRun, Trigger
 from identity_sync.services.sync import history
+from identity_sync.services.sync.claims import count_kept, stage_kept_tenants
 from identity_sync.services.sync.confirm import Confirmation, Confirmer, LookupBudget
 from identity_sync.services.sync.fetch import FetchResult, SyncScope, resolve_scope, stage_all
-from identity_sync.services.sync.kept_access import count_kept, stage_kept_tenants
 from identity_sync.services.sync.memberships import EdgeConfirmer
 from identity_sync.services.sync.plan import (
     Plan,

@@ -125,7 +125,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "state",
         "note",
     ),
-    # Tenants whose people lose no access, because removals are turned off; see kept_access.py.
+    # Tenants whose people lose no access, because removals are turned off; see claims.py.
     "kept_tenants": ("tenant_id uuid", "note"),
     # One batch of look-ups, with what each proves: found, removed or unknown.
     "lookups": ("kind", "scaikey_id", "result", "note"),

@@ -11,13 +11,13 @@ import pytest
 from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncSkip, Trigger
 from identity_sync.queries.status import summarise_skips
-from identity_sync.services.sync.kept_access import (
-    OFF_FOR_RUN,
-    OFF_FOR_TENANT,
-    stage_kept_tenants,
-)
+from identity_sync.services.sync.claims import OFF_FOR_RUN, stage_kept_tenants
 from identity_sync.services.sync.plan import Plan
-from identity_sync.services.sync.removal_limit import RemovalLimit, enforce_removal_limit
+from identity_sync.services.sync.removal_limit import (
+    OFF_FOR_TENANT,
+    RemovalLimit,
+    enforce_removal_limit,
+)
 from identity_sync.services.sync.report import KindCounts, SyncReport
 from identity_sync.services.sync.run import SyncOptions, apply_sync_plan, write_sync_plan
 from identity_sync.services.sync.staging import temporary_tables
