@@ -2,14 +2,24 @@
 
 An `EntitySync` lists the columns that ScaiKey manages. Each step is a few statements over whole
 sets, and a run without changes only reads.
+
+New participants get a local ID: the part of the FQID before the server name. Local IDs are readable
+and unique, and never change.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
-from scaiwave.sql import datetime_param, execute, fetch_one, is_distinct
+from identity_sync.services.sync.staging import BATCH, copy_rows
+from scaiwave.sql import datetime_param, execute, fetch, fetch_one, is_distinct
 
 
 @dataclass(frozen=True)
@@ -267,3 +277,73 @@ GROUPS = EntitySync(
     has_status=False,
 )
 ENTITIES = (PARTNERS, TENANTS, PARTICIPANTS, GROUPS)
+
+
+def insert_participants(now: datetime) -> None:
+    """Write new participants, each with a local ID. Their tenants must be written before."""
+    _assign_local_ids()
+    PARTICIPANTS.insert(
+        now,
+        extra={"participant_type": "'human'", "server_name": "''", "local_id": _LOCAL_ID},
+        joins="JOIN local_ids l ON l.n = d.n",
+    )
+
+
+# A `+` separates the suffix. No preferred id contains one, so none can equal an id with a suffix.
+_NOT_IN_LOCAL_ID = re.compile(r"[^a-z0-9._-]+")
+MAX_LOCAL_ID_CHARS = 64
+SUFFIX_CHARS = 10
+
+# The first of several people with the same preferred id gets it, unless it is in use.
+_LOCAL_ID = """
+    CASE WHEN row_number() OVER (PARTITION BY l.candidate ORDER BY s.scaikey_id) = 1
+          AND NOT EXISTS (SELECT 1 FROM sw_participants o
+                          WHERE o.local_id = l.candidate AND o.server_name = '')
+         THEN l.candidate ELSE l.candidate || '+' || l.suffix END
+"""
+
+
+def _build_local_id(email: str, display_name: str) -> str:
+    """Return the local part of the e-mail address, or else the display name, as a local id.
+
+    >>> _build_local_id("Anna.Kovács+chat@acme.example", "")
+    'anna.kov-cs-chat'
+    """
+    for source in (email.partition("@")[0], display_name):
+        name = _NOT_IN_LOCAL_ID.sub("-", source.lower()).strip("-._")[:MAX_LOCAL_ID_CHARS]
+        if name:
+            return name
+    return "user"
+
+
+def _build_suffix(tenant_id: UUID, scaikey_id: str) -> str:
+    """Return fifty bits that are always the same for the same person in the same tenant.
+
+    The id of the tenant is ours, since a ScaiKey tenant may be linked to another one later.
+    """
+    digest = hashlib.sha256(f"{tenant_id} {scaikey_id}".encode()).digest()
+    return base64.b32encode(digest).decode().lower()[:SUFFIX_CHARS]
+
+
+def _assign_local_ids() -> None:
+    """Stage a preferred id and a suffix for each participant that the plan adds."""
+    last = 0
+    while rows := fetch(_ADDED_PEOPLE, [last, BATCH]):
+        copy_rows("local_ids", _build_candidates(rows))
+        last = rows[-1][0]
+
+
+_ADDED_PEOPLE = """
+    SELECT s.n, s.email, s.display_name, d.tenant_id, s.scaikey_id
+    FROM sync_plan d JOIN stage_participants s ON s.n = d.n
+    WHERE d.kind = 'participants' AND d.action = 'add' AND s.n > %s ORDER BY s.n LIMIT %s
+"""
+
+
+def _build_candidates(rows: list[tuple[Any, ...]]) -> Iterator[tuple[int, str, str]]:
+    for number, email, name, tenant_id, scaikey_id in rows:
+        yield (
+            number,
+            _build_local_id(email, name),
+            _build_suffix(UUID(str(tenant_id)), scaikey_id),
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from identity_sync.services.sync import local_ids, memberships, roles, tenant_slugs
+from identity_sync.services.sync import memberships, roles, tenant_slugs
 from identity_sync.services.sync.confirm import Confirmation
 from identity_sync.services.sync.entities import (
     ENTITIES,
@@ -18,6 +18,7 @@ from identity_sync.services.sync.entities import (
     PARTNERS,
     TENANTS,
     EntitySync,
+    insert_participants,
 )
 from identity_sync.services.sync.report import KindCounts
 from identity_sync.services.sync.staging import BATCH, analyze
@@ -243,16 +244,7 @@ def apply_plan(now: datetime) -> None:
     TENANTS.update(now)
     TENANTS.insert(now, extra={"features": "'{}'"})
     PARTICIPANTS.update(now)
-    local_ids.assign_local_ids()
-    PARTICIPANTS.insert(
-        now,
-        extra={
-            "participant_type": "'human'",
-            "server_name": "''",
-            "local_id": local_ids.EXPRESSION,
-        },
-        joins=local_ids.JOIN,
-    )
+    insert_participants(now)
     GROUPS.update(now)
     GROUPS.insert(now)
     memberships.update(now)
