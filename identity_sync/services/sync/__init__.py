@@ -6,8 +6,8 @@
    tables of `staging`; `targets` reads the single records that webhooks announce.
 2. `claims` finds the rows that would lose access by the lists, and `confirm` looks up each of them
    by id; `memberships` reads members again.
-3. `plan` compares the staged records with the rows: `entities` (with `tenant_slugs`), `memberships`
-   and `roles` plan their kinds.
+3. `plan` resolves conflicts of slugs, and compares the staged records with the rows: `entities`,
+   `memberships` and `roles` plan their kinds.
 4. `removal_limit` refuses the plan, or skips a part of it, if too many would lose access;
    `reviewed_losses` compares it with a plan that was reviewed.
 5. `changes` reads the plan with the values before and after, for `history` and `plan_file`.
