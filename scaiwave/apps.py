@@ -8,5 +8,5 @@ class ScaiwaveConfig(AppConfig):
     def ready(self) -> None:
         from django.conf import settings
 
-        if settings.PROFILE == "full":  # commands run no checks, and cryptography is slow to import
+        if settings.PROFILE != "cli":  # commands run no checks, and cryptography is slow to import
             from scaiwave import checks  # noqa: F401

@@ -19,7 +19,7 @@ from scaiwave.config import SETTINGS, Configuration
 from scaiwave.config.configuration import find_unknown_names
 from scaiwave.config.database import uses_sqlite
 from scaiwave.config.definitions import SettingDefinition
-from scaiwave.config.secret_keys import FILE_NAME, get_encryption_keys
+from scaiwave.config.secret_keys import FILE_NAME, find_encryption_keys
 from scaiwave.errors import SettingInvalid
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -51,7 +51,7 @@ def _read_setting(config: Configuration, setting: SettingDefinition) -> None:
 
 
 def _check_encryption_keys(config: Configuration) -> Iterator[CheckMessage]:
-    for key in get_encryption_keys(config):
+    for key in find_encryption_keys(config):
         try:
             Fernet(key)
         except ValueError:

@@ -16,6 +16,7 @@ from django.db import (
     connection,
 )
 
+from scaiwave.config.database import is_missing_file
 from scaiwave.errors import (
     ConfigurationError,
     ConflictError,
@@ -150,6 +151,12 @@ def _map_sqlite_error(cause: sqlite3.Error) -> ScaiWaveError | None:
         return DiskFull(f"{_format_database_name()} has no space left on its disk.")
     if code in _SQLITE_BUSY_CODES:
         return DatabaseBusy(f"{_format_database_name()} is locked by another process.")
+    if code == sqlite3.SQLITE_CANTOPEN and is_missing_file(connection.settings_dict):
+        return MigrationsPending(
+            f"{_format_database_name()} does not exist yet.",
+            fix="Run `scaiwave manage migrate` to create it, or check SCAIWAVE_HOME and "
+            "SCAIWAVE_DB_URL.",
+        )
     if code in _SQLITE_UNUSABLE_CODES:
         return _unusable_error(text)
     if any(phrase in text for phrase in ("no such table", "no such column", "has no column")):

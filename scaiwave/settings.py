@@ -13,12 +13,13 @@ from scaiwave.console.output import get_timezone
 CONFIG = load()
 HOME = CONFIG.home
 
-# Applications. Commands use the profile `cli`; the web server, workers and `manage` need them all.
+# Applications. Commands use the profile `cli`; the web server, workers and `manage` need them all,
+# and so does `doctor`, which like other commands does not create the database.
 PROFILE = os.environ.get("SCAIWAVE_PROFILE", "full")
 
 OUR_APPS = ["scaiwave", "tenants", "federation", "rooms", "identity_sync"]
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", *OUR_APPS]
-if PROFILE == "full":
+if PROFILE != "cli":
     INSTALLED_APPS = [
         "django.contrib.admin",
         *INSTALLED_APPS,
@@ -35,13 +36,17 @@ DATABASES = {"default": database.database_settings(CONFIG)}
 # Redis and RQ, only if Redis is configured: django_rq needs it even for work done inline, and is
 # slow to import.
 REDIS_URL = database.get_redis_url(CONFIG)
-if REDIS_URL and PROFILE == "full":
+if REDIS_URL and PROFILE != "cli":
     INSTALLED_APPS.append("django_rq")
 RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 3600}} if REDIS_URL else {}
 
-# Secrets
-SECRET_KEY = secret_keys.get_secret_key(CONFIG)
-database.restrict_permissions(DATABASES["default"])
+# Secrets. Commands create neither them nor the database: `manage migrate` does.
+if PROFILE == "full":
+    SECRET_KEY = secret_keys.get_secret_key(CONFIG)
+    database.create_private_file(DATABASES["default"])
+else:
+    SECRET_KEY = secret_keys.find_secret_key(CONFIG)
+    database.require_existing_file(DATABASES["default"])
 
 # Web
 PUBLIC_URL = CONFIG.get_url("SCAIWAVE_PUBLIC_URL")

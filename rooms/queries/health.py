@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -16,7 +18,11 @@ from rooms.services.imports.intents import clean_up_abandoned
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, failed, passed, warned
 from scaiwave.error_mapping import map_storage_error, translate_errors
-from scaiwave.media_storage import MediaStoreUnusable, storage_error_types
+from scaiwave.media_storage import (
+    AtomicFileSystemStorage,
+    MediaStoreUnusable,
+    storage_error_types,
+)
 from tenants.models import Tenant
 from tenants.queries.serializers import Row
 
@@ -31,7 +37,10 @@ _MISMATCH_FIX = (
 
 
 def check_media_store(config: Configuration, now: datetime) -> Iterator[Finding]:
-    """Write a small file, read it, and delete it."""
+    """Write a small file, read it, and delete it. A directory that does not exist is not made."""
+    if (directory := _get_local_directory()) and not directory.exists():
+        yield _check_parent_directory(directory)
+        return
     name, content = f"{PROBE_DIRECTORY}/{secrets.token_hex(8)}", secrets.token_bytes(64)
     try:
         default_storage.save(name, ContentFile(content))
@@ -49,6 +58,20 @@ def check_media_store(config: Configuration, now: datetime) -> Iterator[Finding]
         yield failed(
             "media", MediaStoreUnusable("The media store returned other bytes than were written.")
         )
+
+
+def _get_local_directory() -> Path | None:
+    """Return the directory of the media store, or None if it is a bucket."""
+    if isinstance(default_storage, AtomicFileSystemStorage):
+        return Path(default_storage.path("."))
+    return None
+
+
+def _check_parent_directory(directory: Path) -> Finding:
+    parent = next(path for path in directory.parents if path.exists())
+    if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
+        return passed("media", f"The media store is empty; the first import creates {directory}.")
+    return failed("media", MediaStoreUnusable(f"{directory} can't be created in {parent}."))
 
 
 def clean_up_imports(config: Configuration, now: datetime) -> Iterator[Finding]:

@@ -15,7 +15,8 @@ VerbPath = tuple[str, ...]
 class Verb(NamedTuple):
     """An entry of the table. `command` is its management command.
 
-    `profile` selects the installed applications; `cli` leaves out those of the admin site.
+    `profile` selects the installed applications; `cli` leaves out those of the admin site, and
+    `doctor` has them all.
     """
 
     command: str
@@ -377,7 +378,7 @@ VERBS: dict[VerbPath, Verb] = {
         "doctor",
         "Check this server and suggest fixes",
         ("scaiwave doctor", "scaiwave doctor --json"),
-        profile="full",
+        profile="doctor",
     ),
     ("completion",): Verb(
         "completion",

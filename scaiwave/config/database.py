@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import environ
@@ -43,7 +44,18 @@ def database_settings(config: Configuration) -> dict[str, Any]:
     raise _invalid_url_error()
 
 
-def restrict_permissions(settings: dict[str, Any]) -> None:
+def require_existing_file(settings: dict[str, Any]) -> None:
+    """Make SQLite report a missing file; by default it creates an empty one when it is opened."""
+    if settings["ENGINE"] == SQLITE:
+        settings["OPTIONS"]["database"] = f"{Path(settings['NAME']).absolute().as_uri()}?mode=rw"
+
+
+def is_missing_file(settings: dict[str, Any]) -> bool:
+    """Whether the settings of `require_existing_file` name a file that does not exist."""
+    return "database" in settings["OPTIONS"] and not Path(settings["NAME"]).exists()
+
+
+def create_private_file(settings: dict[str, Any]) -> None:
     """Create SQLite's file with mode 0600; SQLite would let every user of the host read it.
 
     SQLite gives its other files the same mode. If the file can't be created, opening the database

@@ -1,7 +1,7 @@
 """The two secrets that every server needs, and the file in which they are created.
 
-With SQLite they are created in the home directory on first use. With PostgreSQL several hosts may
-share the data and so the secrets, which must therefore be configured.
+With SQLite they are created in the home directory with the database, or on first use. With
+PostgreSQL several hosts may share the data and so the secrets, which must therefore be configured.
 """
 
 from __future__ import annotations
@@ -22,16 +22,38 @@ FILE_NAME = "secret-keys.env"
 
 
 def get_secret_key(config: Configuration) -> str:
-    return config.get_str("SCAIWAVE_SECRET_KEY") or _load_or_create(config, "SCAIWAVE_SECRET_KEY")
+    """Return the key, which is created if needed."""
+    return find_secret_key(config) or _create(config, "SCAIWAVE_SECRET_KEY")
+
+
+def find_secret_key(config: Configuration) -> str:
+    """Return the key, or "" if it was not created yet."""
+    name = "SCAIWAVE_SECRET_KEY"
+    return config.get_str(name) or _load(config, name) or ""
 
 
 def get_encryption_keys(config: Configuration) -> list[str]:
-    """Return the Fernet keys, newest first."""
+    """Return the Fernet keys, newest first; one is created if needed."""
+    return find_encryption_keys(config) or [_create(config, "SCAIWAVE_ENCRYPTION_KEYS")]
+
+
+def find_encryption_keys(config: Configuration) -> list[str]:
+    """Return the Fernet keys, newest first; none if they were not created yet."""
     name = "SCAIWAVE_ENCRYPTION_KEYS"
-    return config.get_list(name) or [_load_or_create(config, name)]
+    if keys := config.get_list(name):
+        return keys
+    key = _load(config, name)
+    return [key] if key else []
 
 
-def _load_or_create(config: Configuration, name: str) -> str:
+def _create(config: Configuration, name: str) -> str:
+    _create_key_file(config.home / FILE_NAME)
+    return _load(config, name) or ""
+
+
+def _load(config: Configuration, name: str) -> str | None:
+    """Return a secret of the file, or None without a file. Raises SettingMissing and
+    SettingInvalid."""
     if not uses_sqlite(config):
         raise SettingMissing(
             f"{name} is not set, which PostgreSQL installations need.",
@@ -40,7 +62,7 @@ def _load_or_create(config: Configuration, name: str) -> str:
         )
     path = config.home / FILE_NAME
     if not path.exists():
-        _create_key_file(path)
+        return None
     value = read_env_file(path).get(name)
     if not value:
         raise SettingInvalid(

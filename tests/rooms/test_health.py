@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_django import Settings
 
 from rooms.models import ImportIntent
 from rooms.queries.health import check_imports, check_media_store, clean_up_imports
@@ -18,9 +19,27 @@ def summarize(findings: Iterator[Finding]) -> list[tuple[State, str]]:
 
 
 def test_success_the_store_works_and_the_probe_is_deleted(media_root: Path) -> None:
+    media_root.mkdir()
     findings = summarize(check_media_store(load({}), NOW))
     assert findings == [(State.PASS, "The media store is readable and writable.")]
     assert [path for path in media_root.rglob("*") if path.is_file()] == []
+
+
+def test_success_a_directory_that_does_not_exist_is_not_made(media_root: Path) -> None:
+    message = f"The media store is empty; the first import creates {media_root}."
+    assert summarize(check_media_store(load({}), NOW)) == [(State.PASS, message)]
+    assert not media_root.exists()
+
+
+def test_fail_a_directory_below_a_file(media_root: Path, settings: Settings) -> None:
+    media_root.write_text("in the way")
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "default": {**settings.STORAGES["default"], "OPTIONS": {"location": media_root / "media"}},
+    }
+    (finding,) = check_media_store(load({}), NOW)
+    assert (finding.state, finding.code) == (State.FAIL, "SW_MEDIA_STORE_UNUSABLE")
+    assert finding.message == f"{media_root / 'media'} can't be created in {media_root}."
 
 
 def test_fail_a_store_that_is_a_file(media_root: Path) -> None:

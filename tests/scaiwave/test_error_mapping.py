@@ -36,6 +36,7 @@ def name(home: Path) -> str:
 
 @pytest.mark.parametrize("words", [LIST, ("manage", "createsuperuser", "--no-input")])
 def test_fail_unmigrated(words: tuple[str, ...], home: Path) -> None:
+    (home / "scaiwave.sqlite3").touch()
     environment = {"DJANGO_SUPERUSER_USERNAME": "a", "DJANGO_SUPERUSER_PASSWORD": "b"}
     ended = run_scaiwave(*words, DJANGO_SUPERUSER_EMAIL="", **environment)
     assert ended.code == 2
@@ -129,14 +130,14 @@ def test_fail_home_is_read_only(
     home: Path, unprivileged: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.chmod(0o555)
-    ended = as_user(unprivileged, "admin", "create-tenant")
+    ended = as_user(unprivileged, "manage", "migrate", "-v0")
     assert ended.code == 2
     assert ended.err == (
         f"Error: {name(home)} can't be used: unable to open database file. "
         f"[SW_DATABASE_UNREACHABLE]\n{USE_SQLITE}"
     )
     monkeypatch.delenv("SCAIWAVE_SECRET_KEY")
-    ended = as_user(unprivileged, "sync", "show-config")
+    ended = as_user(unprivileged, "manage", "migrate", "-v0")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
         f"Error: The home directory {home} can't be written to: Permission denied. "

@@ -8,7 +8,12 @@ import pytest
 from cryptography.fernet import Fernet
 
 from scaiwave.config import Configuration, load
-from scaiwave.config.secret_keys import get_encryption_keys, get_secret_key
+from scaiwave.config.secret_keys import (
+    find_encryption_keys,
+    find_secret_key,
+    get_encryption_keys,
+    get_secret_key,
+)
 from scaiwave.errors import SettingInvalid, SettingMissing
 from tests.scaiwave.cli_helpers import run_scaiwave
 
@@ -35,6 +40,15 @@ def test_success_created_once_by_concurrent_processes(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = set(pool.map(lambda _: get_secret_key(configured(tmp_path)), range(32)))
     assert len(made) == 1
+
+
+def test_success_looking_for_secrets_creates_none(tmp_path: Path) -> None:
+    home = tmp_path / "new"
+    assert find_secret_key(configured(home)) == ""
+    assert find_encryption_keys(configured(home)) == []
+    assert not home.exists()
+    created = get_secret_key(configured(home)), get_encryption_keys(configured(home))
+    assert (find_secret_key(configured(home)), find_encryption_keys(configured(home))) == created
 
 
 def test_success_configured(tmp_path: Path) -> None:

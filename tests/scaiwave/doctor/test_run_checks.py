@@ -99,6 +99,7 @@ def test_fail_tenant_administrator_is_not_allowed() -> None:
 
 
 def test_fail_an_unmigrated_database_skips_what_needs_it(home: Path, database_url: str) -> None:
+    (home / "scaiwave.sqlite3").touch()
     ended = run_scaiwave("doctor")
     assert ended.code == 2
     assert "fail   migrations" in ended.out
