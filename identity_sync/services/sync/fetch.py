@@ -16,7 +16,8 @@ import msgspec
 
 from identity_sync.errors import IncompleteListing, TenantGone, UnusableRecords
 from identity_sync.services.sync.staging import copy_rows, deduplicate
-from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient
+from scaiwave.auth.operators import Operator, Permission
+from scaiwave.clients.scaikey.client import MemberList, ScaiKeyClient, own_scaikey_client
 from scaiwave.clients.scaikey.decoding import UnusableRecord
 from scaiwave.clients.scaikey.pagination import PageIterator
 from scaiwave.clients.scaikey.schemas import (
@@ -29,9 +30,10 @@ from scaiwave.clients.scaikey.schemas import (
     UserRecord,
     parse_role_names,
 )
+from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.console.text import pluralize
-from scaiwave.errors import UpstreamForbidden
+from scaiwave.errors import InsufficientPermission, NotRegistered, UpstreamForbidden
 from scaiwave.ids import new_id_hex
 from scaiwave.sql import execute, fetch, uuid_param
 from tenants.models import Partner, Tenant
@@ -100,6 +102,39 @@ def resolve_scope(client: ScaiKeyClient, tenant: Tenant | None) -> SyncScope:
         partner_id=str(claims.get("partner_id") or ""),
         tenant_id=str(claims.get("tenant_id") or ""),
     )
+
+
+def require_whole_scope(operator: Operator, config: Configuration) -> None:
+    """Raise InsufficientPermission unless the operator may run a full sync.
+
+    That takes a role for the whole platform, or for exactly what this server's own credentials can
+    read: its partner, or its only tenant. An operator who reaches less would leave rows unread that
+    a full sync is expected to cover. Raises what a request for a token raises.
+    """
+    if operator.has_permission(Permission.MANAGE_PLATFORM):
+        return
+    operator.require(Permission.SYNC_TENANTS)
+    if operator.is_own_application or _is_whole_scope(operator, config):
+        return
+    raise InsufficientPermission(
+        f"{operator.name} ({operator.role.value}) may not sync everything that this server's "
+        "credentials can read.",
+        fix="Sync one tenant: `scaiwave sync --tenant <slug>`, or ask an operator with the role "
+        "super_admin.",
+    )
+
+
+def _is_whole_scope(operator: Operator, config: Configuration) -> bool:
+    try:
+        with own_scaikey_client(config) as client:
+            scope = resolve_scope(client, None)
+    except NotRegistered:
+        return False
+    if scope.name == "PARTNER":
+        return bool(scope.partner_id) and scope.partner_id == operator.partner_id
+    if scope.name == "TENANT":
+        return bool(scope.tenant_id) and scope.tenant_id == operator.tenant_id
+    return False
 
 
 def _get_scope_name(claims: dict[str, Any]) -> str:

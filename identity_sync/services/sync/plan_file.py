@@ -26,7 +26,12 @@ import msgspec
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
-from identity_sync.errors import SyncPlanExpired, SyncPlanInvalid, SyncPlanUnreadable
+from identity_sync.errors import (
+    SyncPlanChanged,
+    SyncPlanExpired,
+    SyncPlanInvalid,
+    SyncPlanUnreadable,
+)
 from identity_sync.services.sync import reviewed_losses
 from identity_sync.services.sync.changes import ChangeSection, PlannedChange, iter_sections
 from identity_sync.services.sync.report import SyncReport
@@ -80,7 +85,7 @@ class PlanHead(msgspec.Struct, frozen=True):
         return self.created_at + MAX_AGE
 
 
-def describe_plan(path: Path, head: PlanHead) -> dict[str, Any]:
+def _describe_plan(path: Path, head: PlanHead) -> dict[str, Any]:
     """Return what a report says about a plan file."""
     return {"path": str(path), "digest": head.digest, "expires_at": head.expires_at}
 
@@ -179,7 +184,7 @@ class PlanWriter:
                 losses=reviewed_losses.iter_losses(),
                 changes=_iter_changes(),
             )
-        report.plan = describe_plan(self.path, head)
+        report.plan = _describe_plan(self.path, head)
 
 
 def _iter_changes() -> Iterator[dict[str, Any]]:
@@ -260,6 +265,25 @@ class ReviewedPlan:
             if line.rstrip() == b"],":
                 return
             yield _parse_loss(line, self.path)
+
+    def ensure_same_losses(self, report: SyncReport, *, plan_command: str) -> None:
+        """Compare the losses with those of the plan that is made now, and add this file to its report.
+
+        `plan_command` is the command that makes a new plan. Raises `SyncPlanChanged`.
+        """
+        report.plan = _describe_plan(self.path, self.head)
+        with reviewed_losses.stage_losses():
+            if reviewed_losses.compute_digest() == self.head.digest:
+                return
+            difference = reviewed_losses.describe_difference(self.iter_losses())
+        summary = f"The losses of access are not those of {self.path}"
+        raise SyncPlanChanged(
+            f"{summary}: {difference}. No changes were made.",
+            report=report,
+            summary=f"{summary}. No changes were made.",
+            fix=f"Make a new plan and review it: `{plan_command} --plan "
+            f"{shlex.quote(str(self.path))}`.",
+        )
 
 
 @contextmanager

@@ -7,7 +7,6 @@ Each of them is looked up again before it is applied.
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +23,6 @@ from identity_sync.errors import (
     SyncConflict,
     SyncLocked,
     SyncPartial,
-    SyncPlanChanged,
     SyncPlanInvalid,
     SyncStopped,
     TenantNotLinked,
@@ -33,7 +31,13 @@ from identity_sync.models import Outcome, SyncRun, Trigger
 from identity_sync.services.sync import history
 from identity_sync.services.sync.claims import count_kept, stage_kept_tenants
 from identity_sync.services.sync.confirm import Confirmation, Confirmer, LookupBudget
-from identity_sync.services.sync.fetch import FetchResult, SyncScope, resolve_scope, stage_all
+from identity_sync.services.sync.fetch import (
+    FetchResult,
+    SyncScope,
+    require_whole_scope,
+    resolve_scope,
+    stage_all,
+)
 from identity_sync.services.sync.memberships import EdgeConfirmer
 from identity_sync.services.sync.plan import (
     Plan,
@@ -48,7 +52,6 @@ from identity_sync.services.sync.plan_file import (
     PlanHead,
     PlanWriter,
     ReviewedPlan,
-    describe_plan,
     format_apply_command,
     open_new_plan,
     open_plan,
@@ -61,19 +64,13 @@ from identity_sync.services.sync.removal_limit import (
     format_allowance,
 )
 from identity_sync.services.sync.report import SyncReport
-from identity_sync.services.sync.reviewed_losses import (
-    compute_digest,
-    describe_difference,
-    stage_losses,
-)
 from identity_sync.services.sync.staging import analyze, temporary_tables
 from identity_sync.services.sync.targets import Targets, stage_targets, update_unproven
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.clients.scaikey.client import ScaiKeyClient, own_scaikey_client, scaikey_client
+from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
 from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
-from scaiwave.errors import InsufficientPermission, NotRegistered
 from scaiwave.locks import process_lock
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
@@ -161,7 +158,7 @@ def run_sync(options: SyncOptions) -> SyncReport:
     tenant = None
     # An empty name is still a name; it must not select all tenants.
     if options.tenant is None:
-        _require_whole_scope(options.operator, settings.CONFIG)
+        require_whole_scope(options.operator, settings.CONFIG)
     else:
         options.operator.require(Permission.SYNC_TENANTS)
         tenant = _require_linked(resolve_tenant(options.operator, options.tenant))
@@ -233,39 +230,6 @@ def compute_drift(*, operator: Operator, progress_factory: ProgressFactory) -> S
     ):
         _run(_SyncContext(client, options, report))
     return report
-
-
-def _require_whole_scope(operator: Operator, config: Configuration) -> None:
-    """Raise InsufficientPermission unless the operator may run a full sync.
-
-    That takes a role for the whole platform, or for exactly what this server's own credentials can
-    read: its partner, or its only tenant. An operator who reaches less would leave rows unread that
-    a full sync is expected to cover. Raises what a request for a token raises.
-    """
-    if operator.has_permission(Permission.MANAGE_PLATFORM):
-        return
-    operator.require(Permission.SYNC_TENANTS)
-    if operator.is_own_application or _is_whole_scope(operator, config):
-        return
-    raise InsufficientPermission(
-        f"{operator.name} ({operator.role.value}) may not sync everything that this server's "
-        "credentials can read.",
-        fix="Sync one tenant: `scaiwave sync --tenant <slug>`, or ask an operator with the role "
-        "super_admin.",
-    )
-
-
-def _is_whole_scope(operator: Operator, config: Configuration) -> bool:
-    try:
-        with own_scaikey_client(config) as client:
-            scope = resolve_scope(client, None)
-    except NotRegistered:
-        return False
-    if scope.name == "PARTNER":
-        return bool(scope.partner_id) and scope.partner_id == operator.partner_id
-    if scope.name == "TENANT":
-        return bool(scope.tenant_id) and scope.tenant_id == operator.tenant_id
-    return False
 
 
 def _require_linked(tenant: Tenant) -> Tenant:
@@ -389,7 +353,7 @@ def _decide(
         report.losses_by_tenant = count_losses_by_tenant()
         report.kept_count = count_kept()
         if options.reviewed is not None:
-            _ensure_as_reviewed(options.reviewed, plan, report)
+            options.reviewed.ensure_same_losses(report, plan_command=plan.plan_command)
         report.outcome = "planned" if options.dry_run else "applied"
         _write(context, plan)
         if options.plan_writer is not None:
@@ -493,23 +457,6 @@ def _effective_limit(options: SyncOptions) -> RemovalLimit:
     """Return the limit that is applied. A plan for review has every loss, looked up one by one."""
     limit = _removal_limit(options)
     return limit if options.plan_path is None else replace(limit, allowed=sys.maxsize)
-
-
-def _ensure_as_reviewed(reviewed: ReviewedPlan, plan: Plan, report: SyncReport) -> None:
-    """Raises `SyncPlanChanged` if the losses of access are not those of the reviewed plan."""
-    report.plan = describe_plan(reviewed.path, reviewed.head)
-    with stage_losses():
-        if compute_digest() == reviewed.head.digest:
-            return
-        difference = describe_difference(reviewed.iter_losses())
-    summary = f"The losses of access are not those of {reviewed.path}"
-    raise SyncPlanChanged(
-        f"{summary}: {difference}. No changes were made.",
-        report=report,
-        summary=f"{summary}. No changes were made.",
-        fix=f"Make a new plan and review it: `{plan.plan_command} --plan "
-        f"{shlex.quote(str(reviewed.path))}`.",
-    )
 
 
 def _value_days() -> int:
