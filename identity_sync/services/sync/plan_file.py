@@ -267,7 +267,7 @@ class ReviewedPlan:
             yield _parse_loss(line, self.path)
 
     def ensure_same_losses(self, report: SyncReport, *, plan_command: str) -> None:
-        """Compare the losses with those of the plan that is made now, and add this file to its report.
+        """Compare the losses with those of the plan made now, and add this file to its report.
 
         `plan_command` is the command that makes a new plan. Raises `SyncPlanChanged`.
         """
