@@ -13,6 +13,7 @@ from scaiwave.errors import (
     UpstreamError,
     UsageError,
 )
+from scaiwave.limits import TimeLimitExceeded
 
 if TYPE_CHECKING:
     from identity_sync.services.sync.report import SyncReport
@@ -23,6 +24,18 @@ class SyncLocked(ConflictError):
 
     code = "SW_SYNC_LOCKED"
     fix = "Wait for it to end; `scaiwave sync status` shows the run."
+
+
+class SyncTimedOut(TimeLimitExceeded):
+    """The sync did not end within its `--timeout`. No changes were made."""
+
+    code = "SW_SYNC_TIMEOUT"
+    fix = "Run it again later, or with a longer `--timeout`."
+    remedy = (
+        "`scaiwave sync status` shows how long the last runs took. If the error names another "
+        "session of the database, end that session; if another sync is running, wait for it. Else "
+        "run it with a longer `--timeout`."
+    )
 
 
 class SyncConflict(ConflictError):

@@ -252,6 +252,10 @@ class TerminationSignal(KeyboardInterrupt):
     """SIGTERM as an exception; a KeyboardInterrupt, so that `except Exception` lets it pass."""
 
 
+class TimeLimitSignal(KeyboardInterrupt):
+    """The end of a time limit as an exception, for the same reason a KeyboardInterrupt."""
+
+
 class InvalidToken(AuthError):
     """The token is not valid: malformed, wrongly signed, from another issuer, or issued for another
     application. A token that is set is never ignored.

@@ -7,12 +7,19 @@ from contextlib import suppress
 from typing import Any
 
 from identity_sync.services.sync.changes import PlannedChange, iter_sections
-from identity_sync.services.sync.report import SyncReport
-from scaiwave.console.columns import Row
+from identity_sync.services.sync.report import KINDS, SyncReport
+from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.console.output import Output
 from scaiwave.console.text import pluralize
 from tenants.management.output import format_values
 
+_KINDS = [
+    Column("kind", "Kind"),
+    *(
+        Column(name, name.title(), ColumnType.COUNT)
+        for name in ("seen", "added", "updated", "deactivated", "restored", "unchanged", "skipped")
+    ),
+]
 CHANGES = ("added", "updated", "deactivated", "restored", "skipped")
 
 _LOSSES = {
@@ -110,6 +117,25 @@ def format_summary(report: SyncReport) -> str:
         rest = f", except for {skipped:,} skipped" if skipped else ""
         return f"Already up to date with ScaiKey{rest}. {cost}"
     return f"{_SUMMARIES[report.outcome].format(pluralize(report.change_count, 'change'))}; {cost}"
+
+
+def print_report(output: Output, report: SyncReport) -> None:
+    """Print JSON, or warnings, a table and a summary."""
+    if output.as_json:
+        output.print_json(report.document())
+        return
+    for warning in report.warnings:
+        output.warn(warning)
+    counts = report.counts()
+    output.print_table("kinds", _KINDS, [{"kind": kind, **counts[kind]} for kind in KINDS])
+    if report.has_losses:
+        output.print_line(f"Losses of access: {format_losses(report.losses)}.")
+    if report.kept_count:
+        output.print_line(
+            f"Skipped {pluralize(report.kept_count, 'loss', 'losses')} of access: removals are "
+            "turned off."
+        )
+    output.print_line(format_summary(report))
 
 
 def print_plan(output: Output, *, with_values: bool) -> None:

@@ -135,6 +135,18 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         type="int",
     ),
     SettingDefinition(
+        "SCAIWAVE_SYNC_LOCK_SECONDS",
+        "Seconds for which a sync waits for a lock of another session of PostgreSQL; 0: no limit.",
+        "60",
+        type="int",
+    ),
+    SettingDefinition(
+        "SCAIWAVE_SYNC_INTERVAL_MINUTES",
+        "Minutes between two full syncs of your schedule; a sync is overdue after two of them.",
+        "10",
+        type="int",
+    ),
+    SettingDefinition(
         "SCAIWAVE_SYNC_VALUES_RETENTION_DAYS",
         "Days for which the history of syncs keeps the values of fields before and after a change; "
         "0: values are not stored.",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Mapping
 from functools import partial
@@ -7,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from identity_sync.errors import SyncStopped
-from identity_sync.management.output import format_losses, format_summary, print_plan
+from identity_sync.management.output import print_plan, print_report
 from identity_sync.models import Trigger
 from identity_sync.services.sync.plan_file import format_apply_command
-from identity_sync.services.sync.report import KINDS, SyncReport
+from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.run import (
     SyncOptions,
     apply_sync_plan,
@@ -18,18 +19,9 @@ from identity_sync.services.sync.run import (
     write_sync_plan,
 )
 from scaiwave.cli.command import OperatorCommand
-from scaiwave.console.columns import Column, ColumnType
-from scaiwave.console.output import Output
-from scaiwave.console.text import pluralize
+from scaiwave.cli.parsers import positive_int
 from scaiwave.errors import UsageError
 
-COLUMNS = [
-    Column("kind", "Kind"),
-    *(
-        Column(name, name.title(), ColumnType.COUNT)
-        for name in ("seen", "added", "updated", "deactivated", "restored", "unchanged", "skipped")
-    ),
-]
 _EXCLUSIONS = {
     "apply": {"tenant", "allow_removals", "no_removals", "scheduled"},
     "allow_removals": {"no_removals"},
@@ -73,6 +65,21 @@ class Command(OperatorCommand):
             help="reviewed plan to apply, with exactly its losses of access",
         )
         parser.add_argument(
+            "--wait",
+            metavar="SECONDS",
+            nargs="?",
+            type=positive_int,
+            const=math.inf,
+            default=0,
+            help="seconds to wait for another sync to end (without a number: no limit; default 0)",
+        )
+        parser.add_argument(
+            "--timeout",
+            metavar="SECONDS",
+            type=positive_int,
+            help="maximum duration of the whole run, waiting included (default no limit)",
+        )
+        parser.add_argument(
             "--scheduled", action="store_true", help="run with the trigger cron in the history"
         )
 
@@ -90,6 +97,9 @@ class Command(OperatorCommand):
             trigger=Trigger.CRON if options["scheduled"] else Trigger.MANUAL,
             on_planned=print_changes if options["verbosity"] > 1 else None,
             removals=not options["no_removals"],
+            wait_seconds=options["wait"],
+            on_waiting=partial(self.output.log, "Waiting for another sync to end."),
+            timeout=options["timeout"],
         )
         try:
             report = self._sync(sync_options, plan=options["plan"], reviewed=options["apply"])
@@ -130,22 +140,3 @@ def parse_removals(text: str) -> int:
     if number < 0:
         raise ArgumentTypeError("must be a number of losses, 0 or more")
     return number
-
-
-def print_report(output: Output, report: SyncReport) -> None:
-    """Print JSON, or warnings, a table and a summary."""
-    if output.as_json:
-        output.print_json(report.document())
-        return
-    for warning in report.warnings:
-        output.warn(warning)
-    counts = report.counts()
-    output.print_table("kinds", COLUMNS, [{"kind": kind, **counts[kind]} for kind in KINDS])
-    if report.has_losses:
-        output.print_line(f"Losses of access: {format_losses(report.losses)}.")
-    if report.kept_count:
-        output.print_line(
-            f"Skipped {pluralize(report.kept_count, 'loss', 'losses')} of access: removals are "
-            "turned off."
-        )
-    output.print_line(format_summary(report))

@@ -29,6 +29,7 @@ from scaiwave.auth.operators import Operator
 from scaiwave.error_mapping import map_database_error, map_os_error
 from scaiwave.errors import ScaiWaveError, TerminationSignal
 from scaiwave.ids import new_id
+from scaiwave.limits import LimitReached
 from scaiwave.sql import batched, datetime_param, execute, fetch, uuid_param
 from tenants.models import Tenant
 from tenants.queries.audit import min_uuid7_at
@@ -106,7 +107,7 @@ def _describe_error(error: BaseException | None) -> tuple[str, str, str]:
         return "SW_TERMINATED", "Terminated.", ""
     if isinstance(error, KeyboardInterrupt):
         return "SW_INTERRUPTED", "Interrupted.", ""
-    if isinstance(error, SyncStopped):
+    if isinstance(error, SyncStopped | LimitReached):
         return error.code, error.summary, error.fix
     mapped: BaseException | None = error
     if isinstance(error, Error):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from identity_sync.errors import (
     SyncPartial,
     SyncPlanInvalid,
     SyncStopped,
+    SyncTimedOut,
     TenantNotLinked,
 )
 from identity_sync.models import Outcome, SyncRun, Trigger
@@ -71,6 +72,7 @@ from scaiwave.clients.scaikey.client import ScaiKeyClient, scaikey_client
 from scaiwave.config import Configuration
 from scaiwave.console.progress import ProgressFactory
 from scaiwave.console.text import pluralize
+from scaiwave.limits import RunLimits
 from scaiwave.locks import process_lock
 from tenants.models import Tenant
 from tenants.queries.resolve import resolve_tenant
@@ -84,9 +86,10 @@ class SyncOptions:
     `tenant` is the ID or slug of the only tenant to sync. `allow_removals` permits that many losses
     of access, `allow_no_super_admin` a plan that leaves no super admin; without `removals` no one
     loses access. `on_planned` is called while the plan can be read. `connect` creates the client.
-    `targets` are the single records of a run that reads nothing else. `waits` is true for a run
-    that waits for the lock. `plan_writer` writes the plan of a dry run to a file; `reviewed` is the
-    plan whose losses of access this run must have, and may have.
+    `targets` are the single records of a run that reads nothing else. `wait_seconds` is how long
+    the run waits for the lock, and `on_waiting` is called before it does. `timeout` is the limit of
+    the whole run in seconds, for the main thread only. `plan_writer` writes the plan of a dry run
+    to a file; `reviewed` is the plan whose losses of access this run must have, and may have.
     """
 
     operator: Operator
@@ -99,7 +102,9 @@ class SyncOptions:
     on_planned: Callable[[], None] | None = None
     connect: Callable[[Configuration], ScaiKeyClient] = scaikey_client
     targets: Targets | None = None
-    waits: bool = False
+    wait_seconds: float = 0
+    on_waiting: Callable[[], None] | None = None
+    timeout: float | None = None
     removals: bool = True
     plan_writer: PlanWriter | None = None
     reviewed: ReviewedPlan | None = None
@@ -123,38 +128,55 @@ class _SyncContext:
     client: ScaiKeyClient
     options: SyncOptions
     report: SyncReport
+    limits: RunLimits
     tenant: Tenant | None = None
     run: SyncRun | None = None
 
+
+LOCK = "sync"
+"""The process lock that a run has from its first row in the history to its end."""
 
 POLL_SECONDS = 0.2
 """How often a run that waits for the lock tries to take it."""
 
 
 @contextmanager
-def sync_lock(*, waits: bool = False) -> Iterator[None]:
-    """Acquire the lock of syncs.
-
-    Raises `SyncLocked` at once if another run has it, unless this one `waits`.
-    """
+def sync_lock(
+    *, wait_seconds: float = 0, on_waiting: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Acquire the lock of syncs; wait for it that long. Raises `SyncLocked`."""
+    started = time.monotonic()
+    is_waiting = False
     while True:
-        with process_lock("sync") as acquired:
+        with process_lock(LOCK) as acquired:
             if acquired:
                 yield
                 return
-        if not waits:
+        if not wait_seconds:
             raise SyncLocked("Another sync is running.")
+        if time.monotonic() - started >= wait_seconds:
+            raise SyncLocked(f"Another sync is still running after {wait_seconds:.0f} s.")
+        if on_waiting and not is_waiting:
+            on_waiting()
+        is_waiting = True
         time.sleep(POLL_SECONDS)
 
 
 def run_sync(options: SyncOptions) -> SyncReport:
     """Sync the local rows from ScaiKey, and record the run.
 
-    Raises `SyncLocked` if another run has the lock, `SyncStopped` (with its report) if all or part
+    Raises `SyncLocked` if another run has the lock, `SyncTimedOut`, `DatabaseBlocked` if another
+    session of the database keeps a lock, `SyncStopped` (with its report) if all or part
     of the plan was not applied, `UpstreamError` and `AuthError` if ScaiKey could not be read,
     `TenantNotFound` and `TenantNotLinked`. After any error the database is unchanged, or as the
     report describes, and the run is recorded.
     """
+    limits = _build_limits(options.timeout)
+    with limits.enforce():
+        return _run_within_limits(options, limits)
+
+
+def _run_within_limits(options: SyncOptions, limits: RunLimits) -> SyncReport:
     tenant = None
     # An empty name is still a name; it must not select all tenants.
     if options.tenant is None:
@@ -162,13 +184,14 @@ def run_sync(options: SyncOptions) -> SyncReport:
     else:
         options.operator.require(Permission.SYNC_TENANTS)
         tenant = _require_linked(resolve_tenant(options.operator, options.tenant))
-    with options.connect(settings.CONFIG) as client, sync_lock(waits=options.waits):
+    with options.connect(settings.CONFIG) as client, ExitStack() as stack:
+        _acquire_lock(stack, options, tenant, limits)
         history.close_interrupted(_now())
         covered = history.list_unhandled_events() if options.is_full else []
         run = history.start_run(
             operator=options.operator, trigger=options.trigger, tenant=tenant, now=_now()
         )
-        context = _SyncContext(client, options, SyncReport(run_id=run.pk), tenant, run)
+        context = _SyncContext(client, options, SyncReport(run_id=run.pk), limits, tenant, run)
         try:
             return _run_and_record(context, run)
         finally:
@@ -177,6 +200,25 @@ def run_sync(options: SyncOptions) -> SyncReport:
                 history.mark_events_handled(covered, run=run, now=_now())
             if options.is_full:
                 history.delete_expired_values(_now(), days=_value_days())
+
+
+def _acquire_lock(
+    stack: ExitStack, options: SyncOptions, tenant: Tenant | None, limits: RunLimits
+) -> None:
+    """Acquire the lock of syncs; the end of the time limit during the wait is recorded too."""
+    try:
+        with limits.translate():
+            stack.enter_context(
+                sync_lock(wait_seconds=options.wait_seconds, on_waiting=options.on_waiting)
+            )
+    except SyncTimedOut as error:
+        run = history.start_run(
+            operator=options.operator, trigger=options.trigger, tenant=tenant, now=_now()
+        )
+        report = SyncReport(run_id=run.pk)
+        report.fail()
+        history.fail_run(run, report, now=_now(), error=error)
+        raise
 
 
 def write_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
@@ -224,12 +266,22 @@ def compute_drift(*, operator: Operator, progress_factory: ProgressFactory) -> S
     operator.require(Permission.VIEW_PLATFORM)
     report = SyncReport(run_id=None)
     options = SyncOptions(operator, progress_factory, dry_run=True, allow_removals=sys.maxsize)
+    limits = _build_limits(None)
     with (
+        limits.enforce(),
         options.connect(settings.CONFIG) as client,
         suppress(SyncPartial, LastSuperAdminLost),  # The report has these counts.
     ):
-        _run(_SyncContext(client, options, report))
+        _run(_SyncContext(client, options, report, limits))
     return report
+
+
+def _build_limits(timeout: float | None) -> RunLimits:
+    return RunLimits(
+        timeout,
+        lock_seconds=settings.CONFIG.get_int("SCAIWAVE_SYNC_LOCK_SECONDS"),
+        timeout_error=SyncTimedOut,
+    )
 
 
 def _require_linked(tenant: Tenant) -> Tenant:
@@ -244,7 +296,8 @@ def _require_linked(tenant: Tenant) -> Tenant:
 def _run_and_record(context: _SyncContext, run: SyncRun) -> SyncReport:
     """Run the sync, and record its result in any case."""
     try:
-        _run(context)
+        with context.limits.translate():
+            _run(context)
     except SyncStopped as error:
         history.finish_run(run, context.report, now=_now(), error=error)
         raise
@@ -318,7 +371,9 @@ def _apply(
     try:
         # A dry run only writes to temporary tables, so it needs no transaction.
         with nullcontext() if context.options.dry_run else transaction.atomic():
-            return _decide(context, present, confirmation, unusable)
+            stopped = _decide(context, present, confirmation, unusable)
+            context.limits.cancel()  # A limit after the commit would report it as failed.
+            return stopped
     except IntegrityError as error:
         raise SyncConflict(
             "Another process changed the same rows while this sync was writing. No changes were "

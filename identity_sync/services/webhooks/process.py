@@ -6,6 +6,7 @@ An event is pending, then handled, or failed and left to a full sync.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from datetime import UTC, datetime, timedelta
@@ -138,7 +139,7 @@ def _sync(operator: Operator, *, targets: Targets | None = None, tenant: str | N
         tenant=tenant,
         targets=targets,
         trigger=Trigger.WEBHOOK,
-        waits=True,
+        wait_seconds=math.inf,
     )
     try:
         report = run_sync(options)
