@@ -146,7 +146,7 @@ class RoleConflict(ConflictError):
 
 
 class RoleBuiltIn(RefusedError):
-    """Every tenant has this role. Built-in roles are neither created nor deleted."""
+    """Every tenant has this role. Built-in roles are not created, changed or deleted."""
 
     code = "SW_ROLE_BUILT_IN"
     remedy = "Grant or revoke the role; a role without holders has no effect."

@@ -150,9 +150,10 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "federation", "policy", "set"): Row(
         PLATFORM, lambda sample: ["--default-mode", "open"]
     ),
-    ("role", "list"): Row(LOOK, of_tenant()),
+    ("role", "list"): Row(LISTS, seen=lambda sample: "crew-lead"),
     ("role", "show"): Row(LOOK, of_tenant("crew-lead")),
     ("role", "create"): Row(TENANT, of_tenant("--slug", "new-role", "--name", "New")),
+    ("role", "update"): Row(TENANT, of_tenant("unused", "--name", "New")),
     ("role", "delete"): Row(TENANT, of_tenant("unused")),
     ("role", "grant"): Row(TENANT, of_tenant("unused", "--to-group", "Crew")),
     ("role", "revoke"): Row(TENANT, of_tenant("crew-lead", "--from-group", "Crew")),

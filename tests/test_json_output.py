@@ -130,6 +130,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ("role", "list"): List("roles"),
     ("role", "show"): Item("role"),
     ("role", "create"): Act("role"),
+    ("role", "update"): Act("role", also("changes")),
     ("role", "delete"): Act("role", also("used_by")),
     ("role", "grant"): Act("role", also("group", "outcome")),
     ("role", "revoke"): Act("role", also("group", "remaining_paths")),

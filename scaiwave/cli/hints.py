@@ -56,7 +56,7 @@ HINTS: dict[str, str] = {
     "tenants": "Run `scaiwave admin list-tenants`.",
     "tenant list": "Run `scaiwave admin list-tenants`.",
     "rooms": "Run `scaiwave room list --tenant <tenant>`.",
-    "roles": "Run `scaiwave role list --tenant <tenant>`.",
+    "roles": "Run `scaiwave role list`.",
     "users": "Run `scaiwave admin list-participants --tenant <tenant>`.",
     "export": "Run `scaiwave room export <room> --tenant <tenant>`.",
     "import": "Run `scaiwave room import <workspace> --tenant <tenant> --as <participant>`.",
@@ -86,6 +86,8 @@ HINTS: dict[str, str] = {
     "role members": _SHOW_HOLDERS,
     "role holders": _SHOW_HOLDERS,
     "role info": _SHOW_HOLDERS,
+    "role edit": "Run `scaiwave role update <role> --tenant <tenant>`.",
+    "role rename": "Run `scaiwave role update <role> --tenant <tenant> --name <name>`.",
     "role new": "Run `scaiwave role create`.",
     "room info": "Run `scaiwave room show <room> --tenant <tenant>`.",
     "room backup": "Run `scaiwave room export <room> --tenant <tenant>`.",
@@ -154,7 +156,7 @@ HINTS: dict[str, str] = {
     "admin create-superuser": "Run `scaiwave admin create-administrator <username>`.",
     "admin create-admin": "Run `scaiwave admin create-administrator <username>`.",
     "admin list-rooms": "Run `scaiwave room list --tenant <tenant>`.",
-    "admin list-roles": "Run `scaiwave role list --tenant <tenant>`.",
+    "admin list-roles": "Run `scaiwave role list`.",
     "admin list-workspaces": "Run `scaiwave room workspaces --tenant <tenant>`.",
 }
 

@@ -282,8 +282,8 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("role", "list"): Verb(
         "list_roles",
-        "List roles of a tenant with their holders",
-        ("scaiwave role list --tenant acme",),
+        "List roles with the number of their holders",
+        ("scaiwave role list --tenant acme", "scaiwave role list --json"),
     ),
     ("role", "show"): Verb(
         "show_role",
@@ -297,6 +297,14 @@ VERBS: dict[VerbPath, Verb] = {
         "create_role",
         "Create a role",
         ('scaiwave role create --tenant acme --slug editors --name "Editors"',),
+    ),
+    ("role", "update"): Verb(
+        "update_role",
+        "Change a role's name and description",
+        (
+            'scaiwave role update editors --tenant acme --name "Copy editors"',
+            'scaiwave role update editors --tenant acme --description "May publish" --dry-run',
+        ),
     ),
     ("role", "delete"): Verb(
         "delete_role",
@@ -436,7 +444,8 @@ AREAS = (
         "show_participant",
         "grant_role",
         others="list_participants suspend_participant resume_participant purge_participant "
-        "list_groups show_group list_roles show_role create_role delete_role revoke_role",
+        "list_groups show_group list_roles show_role create_role update_role delete_role "
+        "revoke_role",
     ),
     _area(
         "Rooms",

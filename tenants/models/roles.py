@@ -14,6 +14,7 @@ class Role(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="roles")
     slug = models.CharField(max_length=200)
     name = models.CharField(max_length=1000)
+    description = models.CharField(max_length=1000, blank=True, default="", db_default="")
     is_built_in = models.BooleanField(default=False)
     created_at = models.DateTimeField()
 

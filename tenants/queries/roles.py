@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from itertools import groupby
+from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import Count, Q
@@ -32,7 +33,7 @@ from tenants.queries.resolve import (
     resolve_tenant,
 )
 from tenants.queries.serializers import Row, get_server_name, participant_row
-from tenants.queries.visibility import visible_participants
+from tenants.queries.visibility import visible_participants, visible_tenants
 
 SUPER_ADMIN = "super_admin"
 # The three roles of ScaiKey's tokens (ScaiKey docs, concepts/tokens-and-scopes). Every tenant has
@@ -45,6 +46,7 @@ BUILT_IN = {
 }
 
 Path = tuple[Group, ...]
+_GRANT_COUNTS = {"participants": Count("grants__participant"), "groups": Count("grants__group")}
 _PRESENT_EDGE = Q(absent_since=None, group__absent_since=None)
 
 
@@ -106,46 +108,65 @@ def role_row(role: Role) -> Row:
         "id": role.pk if is_saved else None,
         "slug": role.slug,
         "name": role.name,
+        "description": role.description,
         "built_in": role.is_built_in,
         "created_at": role.created_at if is_saved else None,
     }
 
 
 def list_roles(
-    *, operator: Operator, tenant: str, limit: int | None = None
+    *, operator: Operator, tenant: str | None = None, limit: int | None = None
 ) -> Generator[Row, None, None]:
     """Return the roles of one tenant by slug, including built-in roles that were never granted.
 
-    Each row counts the grants, and the active participants who hold the role in any way. Yields
-    one row at a time. Raises `TenantNotFound` or `AmbiguousName`, at once.
+    Without a tenant, return those of all tenants in the operator's scope, by tenant and slug, and
+    without such built-in roles, which every tenant has. Each row counts the grants, and the active
+    participants who hold the role in any way. Yields one row at a time. Raises `TenantNotFound` or
+    `AmbiguousName`, at once.
     """
     operator.require(Permission.VIEW)
+    if tenant is None:
+        return _iter_all_rows(operator, limit)
     resolved = resolve_tenant(operator, tenant)
     stored = Role.objects.filter(tenant=resolved).values_list("slug", flat=True)
     slugs = sorted({*stored, *BUILT_IN})[:limit]
     return _iter_rows(resolved, slugs, holders=role_holder_counts(resolved))
 
 
+def _iter_all_rows(operator: Operator, limit: int | None) -> Generator[Row, None, None]:
+    roles = Role.objects.filter(tenant__in=visible_tenants(operator)).select_related("tenant")
+    ordered = roles.order_by("tenant__slug", "slug").annotate(**_GRANT_COUNTS)[:limit]
+    for tenant, of_tenant in groupby(ordered.iterator(), key=lambda role: role.tenant):
+        holders = role_holder_counts(tenant)
+        for role in of_tenant:
+            yield _build_list_row(role, holders)
+
+
 def _iter_rows(
     tenant: Tenant, slugs: Sequence[str], *, holders: Mapping[UUID, int]
 ) -> Generator[Row, None, None]:
     for batch in batched(slugs):
-        roles = Role.objects.filter(tenant=tenant, slug__in=batch).annotate(
-            participants=Count("grants__participant"), groups=Count("grants__group")
-        )
-        by_slug = {role.slug: role for role in roles}
+        roles = Role.objects.filter(tenant=tenant, slug__in=batch).select_related("tenant")
+        by_slug = {role.slug: role for role in roles.annotate(**_GRANT_COUNTS)}
         for slug in batch:
             role = by_slug.get(slug)
             if role is None and slug in BUILT_IN:
                 row = role_row(_build_built_in_role(tenant, slug))
-                yield {**row, "participants": 0, "groups": 0, "holders": 0}
+                counts = {"participants": 0, "groups": 0, "holders": 0}
+                yield {**row, "tenant": tenant.slug, **counts}
             elif role is not None:
-                yield {
-                    **role_row(role),
-                    "participants": role.participants,
-                    "groups": role.groups,
-                    "holders": holders.get(role.pk, 0),
-                }
+                yield _build_list_row(role, holders)
+
+
+def _build_list_row(role: Any, holders: Mapping[UUID, int]) -> Row:
+    """`role` is a Role that is annotated with `_GRANT_COUNTS`."""
+    return {
+        **role_row(role),
+        "tenant": role.tenant.slug,
+        "participants": role.participants,
+        "groups": role.groups,
+        "holders": holders.get(role.pk, 0),
+    }
 
 
 def show_role(*, operator: Operator, name: str, tenant: str, entity_type: str | None = None) -> Row:

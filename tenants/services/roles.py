@@ -17,7 +17,11 @@ from tenants.queries.roles import BUILT_IN, resolve_role, role_row
 from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
 from tenants.services.role_rules import describe, lock_role
-from tenants.services.validators import validate_name, validate_role_slug
+from tenants.services.validators import (
+    validate_description,
+    validate_name,
+    validate_role_slug,
+)
 
 MAX_LISTED = 10
 """How many holders or rooms a message lists by name."""
@@ -54,17 +58,19 @@ def create_role(
     slug: str,
     name: str,
     now: datetime,
+    description: str = "",
     dry_run: bool = False,
 ) -> CreateRoleResult:
     """Create a role that rooms can require and that can be granted.
 
-    Nothing changes if a role with this slug and name exists. Raises InvalidRoleSlug, InvalidName,
-    RoleBuiltIn, RoleConflict, TenantNotFound and AmbiguousName.
+    Nothing changes if a role with this slug and name exists; its description stays. Raises
+    InvalidRoleSlug, InvalidName, RoleBuiltIn, RoleConflict, TenantNotFound and AmbiguousName.
     """
     operator.require(Permission.MANAGE_ROLES)
     resolved = resolve_tenant(operator, tenant)
     validate_role_slug(slug)
     validate_name(name, entity="role")
+    validate_description(description)
     if slug in BUILT_IN:
         raise RoleBuiltIn(
             f"Role {slug} is built in; every tenant already has it.",
@@ -72,7 +78,7 @@ def create_role(
         )
     if existing := _find_existing(resolved, slug, name):
         return CreateRoleResult(role_row(existing), resolved.slug, created=False)
-    role = Role(tenant=resolved, slug=slug, name=name, created_at=now)
+    role = Role(tenant=resolved, slug=slug, name=name, description=description, created_at=now)
     if dry_run:
         return CreateRoleResult(role_row(role), resolved.slug, created=False, dry_run=True)
     return _insert(operator, role, now)
@@ -84,7 +90,8 @@ def _find_existing(tenant: Tenant, slug: str, name: str) -> Role | None:
     if existing is not None and existing.name != name:
         raise RoleConflict(
             f"Role {slug} already exists in tenant {tenant.slug} with the name {existing.name!r}.",
-            fix="Choose another slug, or pass that name.",
+            fix="Choose another slug, pass that name, or change it: `scaiwave role update "
+            f"{slug} --tenant {tenant.slug} --name <name>`.",
         )
     return existing
 

@@ -21,6 +21,7 @@ from tenants.queries.resolve import is_storable_text, resolve_partner, resolve_t
 from tenants.queries.serializers import Row, tenant_row
 from tenants.services.audit import record_audit
 from tenants.services.create_tenant import build_slug_conflict
+from tenants.services.field_changes import FieldChange, format_changes
 from tenants.services.tenant_limits import MAX_LIMITS, limit_warnings, validate_limits
 from tenants.services.validators import validate_name, validate_slug
 
@@ -58,16 +59,7 @@ class UpdateTenantResult:
 
     @property
     def lines(self) -> list[str]:
-        slug = self.tenant["slug"]
-        if not self.changes:
-            return [f"Tenant {slug} already has these values; nothing changed."]
-        heading = f"Would change tenant {slug}:" if self.dry_run else f"Tenant {slug} changed:"
-        width = max(len(change.field) for change in self.changes)
-        lines = (
-            f"  {change.field:<{width}}  {change.old_text} → {change.new_text}"
-            for change in self.changes
-        )
-        return [heading, *lines]
+        return format_changes("tenant", self.tenant["slug"], self.changes, dry_run=self.dry_run)
 
     def document(self) -> Row:
         """Return what --json prints; `changed` is also true for what a dry run would change."""
@@ -219,20 +211,6 @@ def _build_row(tenant: Tenant) -> Row:
 
 Snapshot = dict[str, Any]
 _FEATURE_PREFIX = "features."
-
-
-@dataclass(frozen=True)
-class FieldChange:
-    """A changed field, or a changed key of the features, as JSON values and as texts."""
-
-    field: str
-    old: Any
-    new: Any
-    old_text: str
-    new_text: str
-
-    def document(self) -> Row:
-        return {"field": self.field, "old": self.old, "new": self.new}
 
 
 def snapshot(tenant: Tenant) -> Snapshot:

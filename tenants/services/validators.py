@@ -15,6 +15,7 @@ MIN_SLUG_CHARS, MAX_SLUG_CHARS = 2, 63
 MAX_NAME_CHARS = 1000
 MAX_SCAIKEY_ID_CHARS = 200
 MAX_REASON_CHARS = 1000
+MAX_DESCRIPTION_CHARS = 1000
 
 # Words that could be mistaken for a part of an address or of a command.
 _RESERVED = """
@@ -66,6 +67,15 @@ def validate_reason(reason: str) -> None:
         raise InvalidName(
             "The reason is too long or can't be printed.",
             fix=f"Pass up to {MAX_REASON_CHARS} printable characters.",
+        )
+
+
+def validate_description(description: str) -> None:
+    """Raises `InvalidName`. An empty description is valid."""
+    if len(description) > MAX_DESCRIPTION_CHARS or strip_control_chars(description) != description:
+        raise InvalidName(
+            "The description is too long or can't be printed.",
+            fix=f"Pass up to {MAX_DESCRIPTION_CHARS} printable characters.",
         )
 
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from scaiwave.errors import UsageError
 from tenants.errors import TenantNotFound
 from tenants.queries.roles import list_roles, role_holders
 from tests.tenants.factories import (
@@ -13,6 +12,8 @@ from tests.tenants.factories import (
     READ_ONLY_OPERATOR,
     add_members,
     make_group,
+    make_partner,
+    make_partner_admin,
     make_person,
     make_tenant,
     make_tenant_admin,
@@ -69,8 +70,10 @@ def test_success_a_built_in_role_with_a_row_is_listed_once() -> None:
         "id": str(role.pk),
         "slug": "tenant_admin",
         "name": "Tenant administrator",
+        "description": "",
         "built_in": True,
         "created_at": "2026-11-01T08:30:00Z",
+        "tenant": "acme",
         "participants": 1,
         "groups": 0,
         "holders": 1,
@@ -88,6 +91,22 @@ def test_success_roles_of_one_tenant_only() -> None:
     assert caught.value.message == "Tenant not found: globex."
 
 
-def test_fail_no_tenant_named() -> None:
-    with pytest.raises(UsageError):
-        run_command("list_roles")
+def test_success_roles_of_all_tenants() -> None:
+    northwind = make_partner()
+    acme, globex = make_tenant("acme", partner=northwind), make_tenant("globex")
+    make_grant(make_role(globex, "writers"), make_person(globex))
+    make_grant(make_role(acme), make_person(acme))
+    make_role(acme, "auditors")
+    assert run_command("list_roles") == (
+        "Tenant  Slug      Name      Built in  Direct  Groups  Holders\n"
+        "acme    auditors  Auditors  no             0       0        0\n"
+        "acme    editors   Editors   no             1       0        1\n"
+        "globex  writers   Writers   no             1       0        1\n"
+    )
+    for operator, slugs in (
+        (READ_ONLY_OPERATOR, ["auditors", "editors", "writers"]),
+        (make_partner_admin(northwind), ["auditors", "editors"]),
+        (make_tenant_admin(globex), ["writers"]),
+    ):
+        assert [row["slug"] for row in list_roles(operator=operator)] == slugs
+    assert [row["slug"] for row in list_roles(operator=HOST_OPERATOR, limit=1)] == ["auditors"]

@@ -108,6 +108,7 @@ def test_success_built_in_role_without_a_row() -> None:
             "id": None,
             "slug": "super_admin",
             "name": "Super administrator",
+            "description": "",
             "built_in": True,
             "created_at": None,
             "tenant": "acme",

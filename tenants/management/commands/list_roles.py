@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from scaiwave.cli.command import ListCommand
@@ -18,7 +18,10 @@ COLUMNS = (
 )
 
 
-KEYS = (*("id", "slug", "name", "built_in", "created_at", "participants", "groups", "holders"),)
+KEYS = (
+    *("id", "slug", "name", "description", "built_in", "created_at", "tenant", "participants"),
+    *("groups", "holders"),
+)
 
 
 class Command(ListCommand):
@@ -26,12 +29,16 @@ class Command(ListCommand):
     columns = COLUMNS
     keys = KEYS
     help = (
-        "List the roles of a tenant. Counts the grants to participants and to groups, and all "
-        "active participants who hold the role directly or through groups."
+        "List the roles of a tenant, or of all tenants you may see. Counts the grants to "
+        "participants and to groups, and all active participants who hold the role directly or "
+        "through groups. Without --tenant, built-in roles are left out until they are granted."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        parser.add_argument("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
 
-    def load_rows(self, tenant: str, limit: int | None, **options: Any) -> Iterable[Row]:
+    def get_columns(self, **options: Any) -> Sequence[Column]:
+        return COLUMNS if options["tenant"] else (Column("tenant", "Tenant"), *COLUMNS)
+
+    def load_rows(self, tenant: str | None, limit: int | None, **options: Any) -> Iterable[Row]:
         return list_roles(operator=self.operator, tenant=tenant, limit=limit)

@@ -13,6 +13,7 @@ from tenants.queries.serializers import Row
 ROLE = (
     Column("slug", "Role"),
     Column("name", "Name"),
+    Column("description", "Description"),
     Column("tenant", "Tenant"),
     Column("built_in", "Built in", ColumnType.FLAG),
     Column("id", "ID"),
@@ -78,7 +79,10 @@ class Command(OperatorCommand):
 
 
 def _print_role(output: Output, role: Row) -> None:
-    output.print_record(ROLE, role)
+    is_described = bool(role["description"])
+    output.print_record(
+        [column for column in ROLE if is_described or column.key != "description"], role
+    )
     grants = [{**row, "to": _format_grantee(row)} for row in role["grants"]]
     print_sections(
         output, ("Grants", GRANTS, grants), ("Holders", HOLDERS, with_paths(role["holders"]))
