@@ -7,6 +7,7 @@ from django.apps import AppConfig
 
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding
+from scaiwave.registry import Metric
 
 
 class FederationConfig(AppConfig):
@@ -14,10 +15,17 @@ class FederationConfig(AppConfig):
 
     def ready(self) -> None:
         from scaiwave.doctor.findings import Check
-        from scaiwave.registry import register_health_check
+        from scaiwave.registry import register_health_check, register_metrics
 
+        register_metrics("federation", _collect_metrics)
         register_health_check(Check("federation", _check_settings, needs_database=False))
         register_health_check(Check("keys", _check_keys))
+
+
+def _collect_metrics(now: datetime) -> Iterable[Metric]:
+    from federation.queries.metrics import collect_key_metrics
+
+    return collect_key_metrics(now)
 
 
 def _check_settings(config: Configuration, now: datetime) -> Iterable[Finding]:

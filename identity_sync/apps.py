@@ -9,7 +9,7 @@ from django.apps import AppConfig
 
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding
-from scaiwave.registry import PurgedPerson
+from scaiwave.registry import Metric, PurgedPerson
 
 
 class IdentitySyncConfig(AppConfig):
@@ -21,6 +21,7 @@ class IdentitySyncConfig(AppConfig):
         from scaiwave.registry import (
             register_application_scope,
             register_health_check,
+            register_metrics,
             register_participant_changes,
             register_personal_data_eraser,
         )
@@ -28,6 +29,8 @@ class IdentitySyncConfig(AppConfig):
         register_application_scope(_find_application_scope)
         register_participant_changes(_find_changes_of_participant)
         register_personal_data_eraser(_erase_names)
+        register_metrics("sync", _collect_sync_metrics)
+        register_metrics("webhooks", _collect_webhook_metrics)
         register_health_check(Check("scaikey", _check_scaikey, needs_database=False))
         register_health_check(Check("sync", _check_last_sync))
 
@@ -54,6 +57,18 @@ def _find_application_scope(client_id: str) -> str:
         client_id=client_id, state=RegistrationState.APPROVED
     )
     return registrations.order_by("requested_at").values_list("scope", flat=True).last() or ""
+
+
+def _collect_sync_metrics(now: datetime) -> Iterable[Metric]:
+    from identity_sync.queries.metrics import collect_sync_metrics
+
+    return collect_sync_metrics(now)
+
+
+def _collect_webhook_metrics(now: datetime) -> Iterable[Metric]:
+    from identity_sync.queries.metrics import collect_webhook_metrics
+
+    return collect_webhook_metrics(now)
 
 
 def _check_scaikey(config: Configuration, now: datetime) -> Iterable[Finding]:

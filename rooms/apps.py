@@ -7,7 +7,7 @@ from django.apps import AppConfig
 
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding
-from scaiwave.registry import PurgedPerson
+from scaiwave.registry import Metric, PurgedPerson
 
 
 class RoomsConfig(AppConfig):
@@ -25,6 +25,7 @@ class RoomsConfig(AppConfig):
         from scaiwave.doctor.findings import Check
         from scaiwave.registry import (
             register_health_check,
+            register_metrics,
             register_personal_data_eraser,
             register_role_uses,
             register_tenant_columns,
@@ -34,6 +35,7 @@ class RoomsConfig(AppConfig):
         register_tenant_columns("storage_bytes", storage_per_tenant)
         register_role_uses(rooms_using_role)
         register_personal_data_eraser(_erase_senders)
+        register_metrics("rooms", _collect_metrics)
         register_health_check(Check("media", _check_media_store, needs_database=False))
         register_health_check(Check("imports", _check_imports, clean_up=_clean_up_imports))
         register_health_check(Check("search", _check_search))
@@ -44,6 +46,12 @@ def _erase_senders(people: Sequence[PurgedPerson], replacement: str) -> None:
     from rooms.services.erase_senders import erase_senders
 
     erase_senders(people, replacement)
+
+
+def _collect_metrics(now: datetime) -> Iterable[Metric]:
+    from rooms.queries.metrics import collect_room_metrics
+
+    return collect_room_metrics(now)
 
 
 # `rooms.queries.health` is only imported by a command that runs the checks.

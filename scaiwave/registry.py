@@ -5,8 +5,9 @@ An app registers in its `AppConfig.ready()`; nothing is called before a command 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -36,6 +37,23 @@ PersonalDataEraser = Callable[[Sequence[PurgedPerson], str], None]
 """Erases what an app has stored about people, in the caller's transaction; takes the name that
 replaces theirs."""
 
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric for Prometheus, without the prefix `scaiwave_`.
+
+    `samples` are values with their labels. A counter only grows, and its name gets the suffix
+    `_total`; any other metric is a gauge.
+    """
+
+    name: str
+    help: str
+    samples: Sequence[tuple[Mapping[str, str], float]]
+    is_counter: bool = False
+
+
+MetricCollector = Callable[[datetime], Iterable[Metric]]
+
 _tenant_columns: dict[str, TenantColumnProvider] = {}
 _participant_details: list[ParticipantDetailProvider] = []
 _participant_changes: list[ParticipantChangeFinder] = []
@@ -44,6 +62,7 @@ _health_checks: dict[str, Check] = {}
 _tenant_slug: list[Callable[[str], str | None]] = []
 _personal_data_erasers: list[PersonalDataEraser] = []
 _suspension_check: list[Callable[[str], bool]] = []
+_metric_collectors: dict[str, MetricCollector] = {}
 _application_scope: list[Callable[[str], str]] = []
 
 
@@ -128,6 +147,15 @@ def register_application_scope(find: Callable[[str], str]) -> None:
 def find_application_scope(client_id: str) -> str:
     """Return GLOBAL, PARTNER or TENANT; empty if this server has not registered the application."""
     return _application_scope[0](client_id) if _application_scope and client_id else ""
+
+
+def register_metrics(name: str, collect: MetricCollector) -> None:
+    """Add the metrics of a part of the suite to `/metrics`."""
+    _metric_collectors[name] = collect
+
+
+def get_metric_collectors() -> dict[str, MetricCollector]:
+    return dict(_metric_collectors)
 
 
 def register_health_check(check: Check) -> None:

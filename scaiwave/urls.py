@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from scaiwave import api
+from scaiwave import api, health, metrics
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -12,6 +12,10 @@ urlpatterns = [
     path("", include("federation.urls")),
     path("v1/", include("rooms.urls")),
     path("v1/", include("identity_sync.urls")),
+    path("health", health.health),
+    path("health/live", health.live),
+    path("health/ready", health.ready),
+    path("metrics", metrics.metrics),
     path("v1/", api.not_found),
     path("v1/<path:rest>", api.not_found),
 ]

@@ -135,6 +135,16 @@ def _check_lag(last: SearchBackfill, now: datetime) -> Finding:
     return passed("search", message)
 
 
+def count_unindexed_messages() -> int | None:
+    """Count messages that the last full backfill has not read; None if none has completed.
+
+    Counts up to `MAX_COUNTED_MESSAGES`.
+    """
+    runs = SearchBackfill.objects.filter(scope=Scope().name).exclude(finished_at=None)
+    last = runs.order_by("-started_at").first()
+    return None if last is None else _count_unindexed(last)
+
+
 def _count_unindexed(last: SearchBackfill) -> int:
     """Count messages after the positions that the run read, up to the maximum."""
     through = {row["tenant_id"]: row["through"] for row in _get_outcome(last)}

@@ -224,6 +224,11 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         "The host of SCAIWAVE_SERVER_NAME is always accepted.",
     ),
     SettingDefinition(
+        "SCAIWAVE_METRICS_TOKEN",
+        "Bearer token for /metrics; empty: only requests from this host, without a proxy.",
+        secret=True,
+    ),
+    SettingDefinition(
         "SCAIWAVE_LOG_FORMAT",
         "Format of log lines.",
         "text",

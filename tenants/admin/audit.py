@@ -6,7 +6,7 @@ from django.contrib import admin
 
 from scaiwave.admin import ReadOnlyAdmin, register_soft_reference
 from tenants.admin.usage import highlight_near_cap
-from tenants.models import AuditEntry, Participant, Partner, Role, Tenant, TokenUsage
+from tenants.models import AuditEntry, Counter, Participant, Partner, Role, Tenant, TokenUsage
 from tenants.queries.audit_subjects import load_participant_names
 from tenants.queries.usage import cap_fraction, format_percent
 
@@ -72,3 +72,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @admin.display(description="subject")
     def subject(self, entry: Any) -> str:
         return str(entry.present_name)
+
+
+@admin.register(Counter)
+class CounterAdmin(ReadOnlyAdmin):
+    list_display = ("name", "labels", "value")
+    search_fields = ("name",)
+    ordering = ("name", "labels")

@@ -2,6 +2,7 @@
 
 from tenants.models.admin_user import AdminUser
 from tenants.models.audit import AuditEntry, TokenUsage
+from tenants.models.counters import Counter
 from tenants.models.directory import (
     ACTIVE,
     Group,
@@ -18,6 +19,7 @@ __all__ = [
     "ACTIVE",
     "AdminUser",
     "AuditEntry",
+    "Counter",
     "Group",
     "GroupMembership",
     "Participant",

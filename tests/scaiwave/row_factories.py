@@ -36,6 +36,7 @@ from scaiwave.ids import new_id
 from tenants.models import (
     AdminUser,
     AuditEntry,
+    Counter,
     Group,
     GroupMembership,
     Participant,
@@ -117,6 +118,7 @@ def _make_directory_rows(tenant: Tenant, anna: Participant, number: int) -> None
     TokenUsage.objects.create(
         tenant=tenant, month=date(2026, 3, 1), total_tokens=10, fetched_at=NOW
     )
+    Counter.objects.create(name=f"room_exports{number}", value=number)
     # Not hashed, which would take half a second.
     user = AdminUser.objects.create(username=f"operator{number}", password="pbkdf2$never")
     user.user_permissions.set(Permission.objects.all()[:3])

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import Error, connection
+from django.db import Error, connection, transaction
 
 from identity_sync.errors import SyncStopped
 from identity_sync.models import (
@@ -33,6 +33,7 @@ from scaiwave.limits import LimitReached
 from scaiwave.sql import batched, datetime_param, execute, fetch, uuid_param
 from tenants.models import Tenant
 from tenants.queries.audit import min_uuid7_at
+from tenants.services.counters import increment_counter
 
 MAX_DELETED_VALUES = 100_000
 """Old values that one run deletes."""
@@ -69,7 +70,21 @@ def finish_run(
     run.duration_seconds = report.duration_seconds
     run.warnings = report.warnings
     run.error_code, run.error_message, run.error_fix = _describe_error(error)
-    run.save()
+    with transaction.atomic():
+        run.save()
+        if run.outcome in (Outcome.APPLIED, Outcome.PARTIAL):
+            _count_changes(report)
+
+
+CHANGES_COUNTER = "sync_changes"
+"""What syncs have changed, by kind and action."""
+
+
+def _count_changes(report: SyncReport) -> None:
+    for kind, counts in report.kinds.items():
+        for action in ("added", "updated", "deactivated", "restored"):
+            if number := getattr(counts, action):
+                increment_counter(CHANGES_COUNTER, number, kind=kind, action=action)
 
 
 def fail_run(run: SyncRun, report: SyncReport, *, now: datetime, error: BaseException) -> None:

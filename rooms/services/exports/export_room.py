@@ -49,6 +49,7 @@ from tenants.queries.callers import Caller
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row, get_server_name
 from tenants.services.audit import record_audit
+from tenants.services.counters import increment_counter
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,10 @@ class ExportResult:
         return None
 
 
+EXPORTS_COUNTER, EXPORT_BYTES_COUNTER = "room_exports", "room_export_bytes"
+"""Bundles that were read to their end, and their bytes."""
+
+
 class RoomExport:
     """A bundle to be read once by iterating over its bytes; `close` it to stop early.
 
@@ -173,6 +178,8 @@ class RoomExport:
                 size += len(part)
                 yield part
         self._result = run.build_result(size)
+        increment_counter(EXPORTS_COUNTER)
+        increment_counter(EXPORT_BYTES_COUNTER, size)
 
 
 def export_room(

@@ -48,6 +48,7 @@ from scaiwave.console.progress import ProgressFactory, null_progress_factory
 from scaiwave.locks import process_lock
 from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
+from tenants.services.counters import increment_counter
 
 MAX_POWER_LEVEL = 100
 
@@ -330,6 +331,12 @@ def _complete(context: _ImportContext, room: Room, plan: MediaPlan, intent: Impo
         },
     )
     complete_intent(intent)
+    increment_counter(IMPORTS_COUNTER)
+    increment_counter(IMPORT_BYTES_COUNTER, plan.added_bytes)
+
+
+IMPORTS_COUNTER, IMPORT_BYTES_COUNTER = "room_imports", "room_import_media_bytes"
+"""Rooms that were imported, and the bytes of their attachments."""
 
 
 def _build_existing_result(room: Room) -> ImportResult:

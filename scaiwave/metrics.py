@@ -1,0 +1,122 @@
+"""Metrics for Prometheus (ScaiWave docs, reference/api/health-and-metrics).
+
+Each app registers a collector. Values are read from the database and Redis, not counted in a
+process: the command line and the workers act too, and a server has several web processes.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import platform
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from ipaddress import ip_address
+
+import django
+from django.conf import settings
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from scaiwave import registry
+from scaiwave.api import api_view
+from scaiwave.errors import AuthError
+from scaiwave.registry import Metric
+
+logger = logging.getLogger(__name__)
+
+_FORWARDED_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP")
+
+
+class MetricsRefused(AuthError):
+    """Metrics are for requests from this host without a proxy, or with the token."""
+
+    code = "SW_METRICS_REFUSED"
+    remedy = (
+        "Request `/metrics` from this host, or set SCAIWAVE_METRICS_TOKEN and send it as bearer "
+        "token."
+    )
+
+
+@api_view("GET", "HEAD")
+def metrics(request: HttpRequest) -> HttpResponse:
+    if not _may_read(request):
+        raise MetricsRefused("The metrics are not available to this request.")
+    prometheus = CollectorRegistry(auto_describe=False)
+    prometheus.register(_Collector())
+    return HttpResponse(generate_latest(prometheus), content_type=CONTENT_TYPE_LATEST)
+
+
+def _may_read(request: HttpRequest) -> bool:
+    expected = settings.CONFIG.get_str("SCAIWAVE_METRICS_TOKEN")
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if expected and scheme.lower() == "bearer":
+        return hmac.compare_digest(token.strip().encode(), expected.encode())
+    if any(name in request.headers for name in _FORWARDED_HEADERS):
+        return False
+    try:
+        return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False
+
+
+class _Collector:
+    """Converts the metrics of all apps for the library."""
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        for metric in (_describe_build(), *_collect_all()):
+            family_class = CounterMetricFamily if metric.is_counter else GaugeMetricFamily
+            names = sorted({name for labels, _ in metric.samples for name in labels})
+            family = family_class(f"scaiwave_{metric.name}", metric.help, labels=names)
+            for labels, value in metric.samples:
+                family.add_metric([labels.get(name, "") for name in names], value)
+            yield family
+
+
+def _describe_build() -> Metric:
+    labels = {
+        "version": version("scaiwave"),
+        "python": platform.python_version(),
+        "django": django.get_version(),
+        "database": connection.vendor,
+    }
+    return Metric("build_info", "Versions of this server.", [(labels, 1)])
+
+
+def _collect_all() -> Iterable[Metric]:
+    """Yield what can be read: a monitor needs the rest most of all when a part is unavailable."""
+    now = datetime.now(UTC)
+    failures: list[tuple[dict[str, str], float]] = []
+    for name, collect in {"jobs": _collect_job_metrics, **registry.get_metric_collectors()}.items():
+        metrics: list[Metric] = []
+        is_failed = False
+        try:
+            metrics = list(collect(now))
+        except Exception:
+            logger.exception("The metrics of %s could not be read.", name)
+            is_failed = True
+        failures.append(({"collector": name}, int(is_failed)))
+        yield from metrics
+    yield Metric("collector_failed", "1 if the metrics of a part can't be read.", failures)
+
+
+def _collect_job_metrics(now: datetime) -> Iterator[Metric]:
+    if not settings.REDIS_URL:
+        return
+    from redis import Redis
+    from rq import Queue, Worker
+
+    with Redis.from_url(
+        settings.REDIS_URL, socket_connect_timeout=2.0, socket_timeout=2.0
+    ) as client:
+        queues = [Queue(name, connection=client) for name in settings.RQ_QUEUES]
+        waiting = [({"queue": queue.name}, queue.count) for queue in queues]
+        failed = [({"queue": queue.name}, queue.failed_job_registry.count) for queue in queues]
+        workers = Worker.count(connection=client)
+    yield Metric("jobs_waiting", "Jobs that wait for a worker.", waiting)
+    yield Metric("jobs_failed", "Failed jobs that Redis keeps.", failed)
+    yield Metric("workers", "Workers that are registered.", [({}, workers)])
