@@ -24,7 +24,7 @@ RefusedError
 ├── LastSuperAdmin            no super_admin would remain
 ├── PurgeRefused              the person is not removed from ScaiKey
 ├── PurgeLimitExceeded        more people than expected would be purged
-└── ManagedByScaiKey          ScaiKey manages this field of the tenant
+└── ManagedByScaiKey          ScaiKey manages this field of the tenant or partner
 PermissionDenied
 ├── SuperAdminOnly            only a super_admin changes the access of a super_admin
 └── SelfElevation             operators can't grant themselves a role
@@ -215,8 +215,8 @@ class SelfElevation(PermissionDenied):
 
 
 class ManagedByScaiKey(RefusedError):
-    """ScaiKey manages name, slug and partner of a linked tenant; the next sync would undo the
-    change."""
+    """ScaiKey manages name, slug and partner of a linked tenant, and all fields of a partner that
+    it has; the next sync would undo the change."""
 
     code = "SW_TENANT_KEPT_BY_SCAIKEY"
     remedy = "Change it in ScaiKey, then run `scaiwave sync`. Limits and features are set here."

@@ -31,6 +31,8 @@ class SampleData:
     directory: Path
     partner: Partner
     other_partner: Partner
+    local_partner: Partner
+    suspended_partner: Partner
     tenant: Tenant
     other_tenant: Tenant
     local_tenant: Tenant
@@ -60,6 +62,8 @@ class SampleData:
             directory,
             partner,
             other_partner,
+            row_factories.make_partner("local", scaikey_id=None),
+            row_factories.make_partner("paused", scaikey_id=None, suspended_by_hand_at=NOW),
             tenant,
             row_factories.make_tenant(
                 "globex", partner=other_partner, scaikey_tenant_id="tnt-globex"

@@ -126,6 +126,13 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "suspend-tenant"): Row(TENANT, lambda sample: [sample.tenant.slug, "--no-input"]),
     ("admin", "resume-tenant"): Row(TENANT, lambda sample: [sample.suspended_tenant.slug]),
     ("admin", "create-partner"): Row(PLATFORM, lambda sample: ["--slug", "west", "--name", "West"]),
+    # Its tenants' own administrators do not see a partner.
+    ("admin", "show-partner"): Row({**LOOK, OWN_TENANT: 1}, lambda sample: [sample.partner.slug]),
+    ("admin", "update-partner"): Row(
+        PLATFORM, lambda sample: [sample.local_partner.slug, "--max-tenants", "9"]
+    ),
+    ("admin", "suspend-partner"): Row(PLATFORM, lambda sample: [sample.partner.slug, "--no-input"]),
+    ("admin", "resume-partner"): Row(PLATFORM, lambda sample: [sample.suspended_partner.slug]),
     ("admin", "create-administrator"): Row(
         PLATFORM, lambda sample: ["root", "--password-file", sample.write_password_file()]
     ),

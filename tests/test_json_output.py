@@ -108,6 +108,10 @@ SHAPES: dict[VerbPath, Shape] = {
     ("admin", "resume-participant"): Act("participant"),
     ("admin", "purge-participant"): Act("participant"),
     ("admin", "create-partner"): Act("partner"),
+    ("admin", "show-partner"): Item("partner"),
+    ("admin", "update-partner"): Act("partner", also("changes")),
+    ("admin", "suspend-partner"): Act("partner"),
+    ("admin", "resume-partner"): Act("partner"),
     ("admin", "create-administrator"): Act("administrator"),
     ("admin", "refresh-usage"): Act(
         "usage", also("updated_tenants", "tenants_without_usage", "unknown_group_keys")
@@ -165,6 +169,7 @@ DESTRUCTIVE = {
     ("admin", "suspend-participant"),
     ("admin", "purge-participant"),
     ("admin", "suspend-tenant"),
+    ("admin", "suspend-partner"),
     ("admin", "unlink-tenant"),
     ("admin", "federation", "key", "revoke"),
     ("role", "delete"),

@@ -18,7 +18,8 @@ _NO_DELETION = (
     "`scaiwave admin unlink-tenant <tenant>` to stop syncing it."
 )
 _NO_PARTNER_DELETION = (
-    "There is no command that deletes a partner. Remove it in ScaiKey, then run `scaiwave sync`."
+    "Partners are never deleted. Run `scaiwave admin suspend-partner <partner>` to block it, or "
+    "remove it in ScaiKey and run `scaiwave sync`."
 )
 _LIST_PEOPLE = "Run `scaiwave admin list-participants --tenant <tenant>`."
 _SHOW_PERSON = "Run `scaiwave admin show-participant <participant>`."
@@ -108,6 +109,9 @@ HINTS: dict[str, str] = {
     "admin edit-tenant": "Run `scaiwave admin update-tenant <tenant>`.",
     "admin delete-partner": _NO_PARTNER_DELETION,
     "admin remove-partner": _NO_PARTNER_DELETION,
+    "admin disable-partner": "Run `scaiwave admin suspend-partner <partner>`.",
+    "admin enable-partner": "Run `scaiwave admin resume-partner <partner>`.",
+    "admin edit-partner": "Run `scaiwave admin update-partner <partner>`.",
     "admin add-partner": "Run `scaiwave admin create-partner`.",
     "admin list-users": _LIST_PEOPLE,
     "admin list-members": _LIST_PEOPLE,

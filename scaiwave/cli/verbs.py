@@ -194,6 +194,29 @@ VERBS: dict[VerbPath, Verb] = {
         "Create a local partner",
         ('scaiwave admin create-partner --slug northwind --name "Northwind" --max-tenants 20',),
     ),
+    ("admin", "show-partner"): Verb(
+        "show_partner",
+        "Show a partner's status, limits and tenants",
+        ("scaiwave admin show-partner northwind",),
+    ),
+    ("admin", "update-partner"): Verb(
+        "update_partner",
+        "Change a local partner",
+        (
+            "scaiwave admin update-partner northwind --max-tenants 30",
+            'scaiwave admin update-partner northwind --name "Northwind Traders" --dry-run',
+        ),
+    ),
+    ("admin", "suspend-partner"): Verb(
+        "suspend_partner",
+        "Suspend a partner manually, with all its tenants",
+        ('scaiwave admin suspend-partner northwind --reason "contract ended"',),
+    ),
+    ("admin", "resume-partner"): Verb(
+        "resume_partner",
+        "Lift a partner's manual suspension",
+        ("scaiwave admin resume-partner northwind",),
+    ),
     ("admin", "create-administrator"): Verb(
         "create_administrator",
         "Create an account for the admin site",
@@ -437,7 +460,7 @@ AREAS = (
         "create_tenant",
         "suspend_tenant",
         others="show_tenant link_tenant unlink_tenant update_tenant resume_tenant list_partners "
-        "create_partner refresh_usage",
+        "show_partner create_partner update_partner suspend_partner resume_partner refresh_usage",
     ),
     _area(
         "People, groups and roles",

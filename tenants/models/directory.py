@@ -100,7 +100,8 @@ class Partner(StatusFields):
         ]
 
     def __str__(self) -> str:
-        return self.slug or self.name
+        """Return the slug, or what else commands accept: ScaiKey may have sent no slug."""
+        return self.slug or self.scaikey_id or self.name
 
 
 class Tenant(StatusFields):

@@ -185,8 +185,8 @@ def _status_blockers(
 
 def _resume_fix(entity: Participant | Tenant | Partner) -> str:
     if isinstance(entity, Partner):
-        return "Lift the suspension on this server; a sync can't."
-    if isinstance(entity, Tenant):
+        command = f"resume-partner {entity}"
+    elif isinstance(entity, Tenant):
         command = f"resume-tenant {entity.slug}"
     else:
         command = f"resume-participant {entity.fqid(get_server_name())}"

@@ -1,4 +1,4 @@
-"""List partners."""
+"""List partners and show one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from django.db.models import Count
 
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.sql import batched
-from tenants.models import Participant, Partner, Tenant
-from tenants.queries.serializers import Row, partner_row
+from tenants.models import AuditEntry, Participant, Partner, Tenant
+from tenants.queries.resolve import resolve_partner
+from tenants.queries.serializers import Row, last_audit_entries, partner_row
 from tenants.queries.status_filters import MEMBERS, status_q
 from tenants.queries.visibility import visible_partners
 
@@ -40,3 +41,18 @@ def _iter_rows(partners: Iterator[Partner]) -> Generator[Row, None, None]:
                 "tenants": tenants.get(partner.pk, 0),
                 "members": members.get(partner.pk, 0),
             }
+
+
+def show_partner(*, operator: Operator, name: str) -> Row:
+    """Return everything about one partner. Raises `PartnerNotFound` or `AmbiguousName`.
+
+    Its audit entries belong to no tenant, so only operators of the whole platform see them.
+    """
+    operator.require(Permission.VIEW)
+    partner = resolve_partner(operator, name)
+    entries = AuditEntry.objects.filter(subject_type="partner", subject_id=str(partner.pk))
+    return {
+        **next(_iter_rows(iter([partner]))),
+        "inactive_tenants": partner.tenants.filter(status_q("inactive")).count(),
+        "audit_entries": last_audit_entries(entries) if operator.sees_everything else [],
+    }

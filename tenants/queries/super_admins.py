@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from tenants.models import Participant, RoleGrant, Tenant
+from tenants.models import Participant, Partner, RoleGrant, Tenant
 from tenants.queries.group_nesting import find_group_members
 from tenants.queries.participants import sign_in_blockers
 from tenants.queries.roles import SUPER_ADMIN
@@ -29,10 +29,12 @@ class SuperAdmins:
         return ""
 
 
-def count_super_admins(*, excluding: RoleGrant | Tenant | Participant | None = None) -> SuperAdmins:
+def count_super_admins(
+    *, excluding: RoleGrant | Partner | Tenant | Participant | None = None
+) -> SuperAdmins:
     """Count holders of super_admin, directly or through groups.
 
-    `excluding` leaves out a grant, the people of a tenant, or one person.
+    `excluding` leaves out a grant, the people of a partner or of a tenant, or one person.
 
     A sync counts them after a bulk insert, when PostgreSQL has no statistics of the new rows. So
     this goes from the few grants to the people they reach, by keys alone: the number of rows read
@@ -42,7 +44,7 @@ def count_super_admins(*, excluding: RoleGrant | Tenant | Participant | None = N
     people = Participant.objects.prefetch_related("tenant__partner").in_bulk(_find_holders(grant))
     active = able = 0
     for person in people.values():
-        if excluding in (person, person.tenant):
+        if excluding is not None and excluding in (person, person.tenant, person.tenant.partner):
             continue
         if person.is_active and person.tenant.is_active:
             active += 1

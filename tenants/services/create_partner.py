@@ -81,7 +81,8 @@ def _find_existing(spec: PartnerSpec) -> Partner | None:
         raise PartnerConflict(
             f"Another partner {existing.slug} already exists: {existing.name!r}, {link}"
             f"{_format_limits(existing)}.",
-            fix="Choose another slug. `scaiwave admin list-partners` shows that partner.",
+            fix=f"Choose another slug. `scaiwave admin show-partner {existing}` shows that "
+            "partner.",
         )
     if spec.scaikey_id is None:
         return None
@@ -89,7 +90,8 @@ def _find_existing(spec: PartnerSpec) -> Partner | None:
         raise PartnerConflict(
             f"ScaiKey partner {existing.scaikey_id} already exists as partner {existing} "
             f"({existing.name!r}).",
-            fix="Check the ID in ScaiKey. `scaiwave admin list-partners` shows that partner.",
+            fix="Check the ID in ScaiKey. `scaiwave admin show-partner "
+            f"{existing}` shows that partner.",
         )
     return None
 
@@ -121,7 +123,7 @@ def _build_partner(spec: PartnerSpec, now: datetime) -> Partner:
 
 def _insert(operator: Operator, spec: PartnerSpec, now: datetime) -> CreatePartnerResult:
     with transaction.atomic():
-        _lock_partners()
+        lock_partners()
         if existing := _find_existing(spec):
             return CreatePartnerResult(partner_row(existing), created=False)
         partner = _build_partner(spec, now)
@@ -136,7 +138,7 @@ def _insert(operator: Operator, spec: PartnerSpec, now: datetime) -> CreatePartn
     return CreatePartnerResult(partner_row(partner), created=True)
 
 
-def _lock_partners() -> None:
+def lock_partners() -> None:
     """Make concurrent calls wait. Slugs are not unique: partners from ScaiKey may have none.
 
     On SQLite, transactions that write already run one after another.

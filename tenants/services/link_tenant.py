@@ -19,8 +19,8 @@ from tenants.queries.serializers import Row, tenant_row
 from tenants.services.audit import record_audit
 from tenants.services.create_tenant import build_scaikey_id_conflict
 from tenants.services.role_rules import (
+    ensure_super_admin_can_sign_in,
     ensure_super_admin_remains,
-    ensure_super_admin_remains_after_unlink,
     lock_super_admins,
 )
 from tenants.services.scaikey_lookup import TenantLookup, fetch_scaikey_tenant
@@ -184,7 +184,7 @@ def unlink_tenant(
     tenant = resolve_tenant(operator, name)
     if tenant.scaikey_tenant_id is None:
         return UnlinkTenantResult(tenant_row(tenant), changed=False)
-    ensure_super_admin_remains_after_unlink(tenant)
+    ensure_super_admin_can_sign_in(without=tenant)
     if dry_run:
         return UnlinkTenantResult(tenant_row(tenant), changed=False, dry_run=True)
     confirm(_build_question(tenant))
@@ -208,7 +208,7 @@ def _unlink(operator: Operator, tenant_id: UUID, now: datetime) -> UnlinkTenantR
         tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
         if tenant.scaikey_tenant_id is None:
             return UnlinkTenantResult(tenant_row(tenant), changed=False)
-        ensure_super_admin_remains_after_unlink(tenant)
+        ensure_super_admin_can_sign_in(without=tenant)
         details = {
             "scaikey_tenant_id": tenant.scaikey_tenant_id,
             "scaikey_status": tenant.scaikey_status,

@@ -13,7 +13,7 @@ from tenants.errors import (
     SelfElevation,
     SuperAdminOnly,
 )
-from tenants.models import Group, Participant, Role, RoleGrant, Tenant
+from tenants.models import Group, Participant, Partner, Role, RoleGrant, Tenant
 from tenants.queries.group_nesting import restorable_groups
 from tenants.queries.resolve import resolve_group, resolve_participant
 from tenants.queries.roles import SUPER_ADMIN, effective_roles
@@ -122,18 +122,20 @@ def ensure_super_admin_remains(entity: Tenant | Participant) -> None:
     _ensure_not_lost(count_super_admins(excluding=entity), entity)
 
 
-def ensure_super_admin_remains_after_unlink(tenant: Tenant) -> None:
-    """Raises `LastSuperAdmin` if unlinking this tenant leaves no super_admin who can sign in.
+def ensure_super_admin_can_sign_in(*, without: Tenant | Partner) -> None:
+    """Raises `LastSuperAdmin` if unlinking this tenant, or suspending this partner, leaves no
+    super_admin who can sign in.
 
-    The people of the tenant stay active. Call it with the super_admin roles locked.
+    The people concerned stay active. Call it with the super_admin roles locked.
     """
-    able = count_super_admins(excluding=tenant).able
-    _ensure_not_lost(SuperAdmins(active=count_super_admins().active, able=able), tenant)
+    able = count_super_admins(excluding=without).able
+    _ensure_not_lost(SuperAdmins(active=count_super_admins().active, able=able), without)
 
 
-def _ensure_not_lost(after: SuperAdmins, entity: Tenant | Participant) -> None:
+def _ensure_not_lost(after: SuperAdmins, entity: Partner | Tenant | Participant) -> None:
     if loss := count_super_admins().describe_loss(after):
-        other = "a person of another tenant" if isinstance(entity, Tenant) else "another person"
+        others = {Partner: "a person of another partner", Tenant: "a person of another tenant"}
+        other = others.get(type(entity), "another person")
         raise _build_last_super_admin_error(
             loss, fix=f"Grant it to {other} first: {GRANT_COMMAND}."
         )

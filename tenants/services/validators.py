@@ -79,6 +79,15 @@ def validate_description(description: str) -> None:
         )
 
 
+def validate_email(address: str, *, entity: str) -> None:
+    """Raises `InvalidName`. What counts as an address is left to those who use it."""
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", address) or strip_control_chars(address) != address:
+        raise InvalidName(
+            f"Invalid e-mail address of a {entity}: {address[:100]!r}.",
+            fix="Pass an address such as ops@example.com.",
+        )
+
+
 def validate_scaikey_id(scaikey_id: str, *, entity: str = "tenant") -> None:
     """Raises `InvalidName`. ScaiKey's IDs are opaque, but they never contain spaces."""
     if not re.fullmatch(rf"[!-~]{{1,{MAX_SCAIKEY_ID_CHARS}}}", scaikey_id):

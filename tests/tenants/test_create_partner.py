@@ -81,7 +81,7 @@ def test_fail_slug_is_taken(changes: dict[str, Any]) -> None:
         "prt_northwind, max_tenants 20, max_users_per_tenant 5."
     )
     assert caught.value.fix == (
-        "Choose another slug. `scaiwave admin list-partners` shows that partner."
+        "Choose another slug. `scaiwave admin show-partner northwind` shows that partner."
     )
 
 

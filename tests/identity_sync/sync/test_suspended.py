@@ -8,7 +8,8 @@ import pytest
 
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.sandbox import Sandbox
-from tenants.models import Tenant
+from tenants.models import Partner, Tenant
+from tenants.services.suspend_partner import suspend_partner
 from tenants.services.suspend_tenant import resume_tenant, suspend_tenant
 from tests.identity_sync.sync.helpers import get_changed_counts, read_database, read_directory, sync
 
@@ -57,3 +58,23 @@ def test_success_a_status_set_during_the_suspension_applies_after_it(scaikey: Sa
 
     tenant.refresh_from_db()
     assert tenant.inactive_reason == "suspended in ScaiKey"
+
+
+def test_success_a_partner_that_scaikey_changes_stays_suspended(scaikey: Sandbox) -> None:
+    sync()
+    partner = Partner.objects.get()
+    assert partner.scaikey_id is not None
+    suspend_partner(
+        operator=get_host_operator(),
+        name=partner.slug,
+        reason="",
+        confirm=lambda question: None,
+        now=NOW,
+    )
+    assert get_changed_counts(sync()) == {}
+
+    scaikey.directory.update_partner(partner.scaikey_id, name="Renamed", status="ACTIVE")
+    assert get_changed_counts(sync())["partners"] == {"updated": 1}
+
+    partner.refresh_from_db()
+    assert (partner.name, partner.suspended_by_hand_at) == ("Renamed", NOW)

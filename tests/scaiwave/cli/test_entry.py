@@ -103,7 +103,7 @@ def test_fail_a_group_is_not_a_command(capsys: pytest.CaptureFixture[str]) -> No
         ("admin list-users", "Run `scaiwave admin list-participants --tenant <tenant>`.\n"),
         ("list-users", "Run `scaiwave admin list-participants --tenant <tenant>`.\n"),
         ("admin create-user anna", "Add, change and remove people in ScaiKey, then run `scai"),
-        ("admin delete-partner west", "There is no command that deletes a partner. "),
+        ("admin delete-partner west", "Partners are never deleted. Run `scaiwave "),
         ("room delete lobby", "There is no command that deletes a room.\n"),
         ("role add editors", "Run `scaiwave role grant`.\n"),
         ("role remove editors", "Run `scaiwave role revoke`, or `scaiwave role delete` for the "),

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column, ColumnType
+from tenants.management.output import AUDIT_COLUMNS, format_status, print_sections
+from tenants.queries.partners import show_partner
+from tenants.queries.serializers import Row
+
+FACTS = (
+    Column("slug", "Slug"),
+    Column("name", "Name"),
+    Column("id", "ID"),
+    Column("scaikey_id", "ScaiKey ID"),
+    Column("status", "Status"),
+    Column("contact_email", "Contact"),
+    Column("tenants", "Tenants"),
+    Column("members", "Members", ColumnType.COUNT),
+    Column("max_tenants", "Max tenants"),
+    Column("max_users_per_tenant", "Max people per tenant"),
+    Column("max_applications_per_tenant", "Max applications per tenant"),
+    Column("created_at", "Created", ColumnType.TIME),
+    Column("updated_at", "Changed", ColumnType.TIME),
+)
+_LIMITS = ("max_tenants", "max_users_per_tenant", "max_applications_per_tenant")
+
+
+class Command(OperatorCommand):
+    help = "Show a partner's status, limits and number of tenants and people."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("partner", help="partner (slug, ID or ScaiKey ID)")
+
+    def handle(self, partner: str, **options: Any) -> None:
+        document = show_partner(operator=self.operator, name=partner)
+        if self.output.as_json:
+            self.output.print_json({"partner": document})
+            return
+        self.output.print_record(FACTS, _format_facts(document))
+        print_sections(self.output, ("Recent changes", AUDIT_COLUMNS, document["audit_entries"]))
+
+
+def _format_facts(partner: Row) -> Row:
+    inactive = partner["inactive_tenants"]
+    limits = {
+        name: "no limit" if partner[name] is None else f"{partner[name]:,}" for name in _LIMITS
+    }
+    return {
+        **partner,
+        **limits,
+        "scaikey_id": partner["scaikey_id"] or "none (local partner)",
+        "status": format_status(partner),
+        "tenants": f"{partner['tenants']:,}" + (f" and {inactive:,} inactive" if inactive else ""),
+    }

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.cli.command import OperatorCommand
+from tenants.management.arguments import add_limits, limits_from_options
+from tenants.services.update_partner import PartnerUpdate, update_partner
+
+LIMITS = {
+    "max_tenants": "maximum number of tenants (`none`: no limit)",
+    "max_users_per_tenant": "maximum number of people in each of its tenants (`none`: no limit)",
+    "max_applications_per_tenant": "maximum number of applications in each of its tenants "
+    "(`none`: no limit)",
+}
+
+
+class Command(OperatorCommand):
+    help = (
+        "Change the name, slug, contact and limits of a local partner. Omitted values stay "
+        "unchanged. ScaiKey manages those of a partner that it has."
+    )
+    changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("partner", help="partner (slug, ID or ScaiKey ID)")
+        parser.add_argument("--name", help="new full name")
+        parser.add_argument("--slug", help="new short name")
+        parser.add_argument(
+            "--contact-email", metavar="ADDRESS", help='new e-mail address ("" removes it)'
+        )
+        add_limits(parser, **LIMITS)
+
+    def handle(self, partner: str, dry_run: bool, **options: Any) -> None:
+        result = update_partner(
+            operator=self.operator,
+            partner=partner,
+            update=PartnerUpdate(
+                name=options["name"],
+                slug=options["slug"],
+                contact_email=options["contact_email"],
+                limits=limits_from_options(options, *LIMITS),
+            ),
+            now=timezone.now(),
+            dry_run=dry_run,
+        )
+        self.print_result(result.document())
+        for line in result.lines:
+            self.output.print_line(line)
