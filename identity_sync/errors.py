@@ -172,6 +172,40 @@ class RemovalsPostponed(RefusedError):
     )
 
 
+class SyncOverdue(RefusedError):
+    """No full sync has succeeded yet, or within two intervals of the schedule.
+
+    The interval is `SCAIWAVE_SYNC_INTERVAL_MINUTES`.
+    """
+
+    code = "SW_SYNC_OVERDUE"
+    fix = "Check that the scheduler or cron job is running, then run `scaiwave sync`."
+    remedy = (
+        "`scaiwave sync status` shows who started the last runs and how they ended. Check the "
+        "scheduler or the crontab, then run `scaiwave sync`. See [Running the "
+        "processes](../how-to/operations.md)."
+    )
+
+
+class SyncFailing(RefusedError):
+    """The last two full syncs failed or were refused."""
+
+    code = "SW_SYNC_FAILING"
+    remedy = "`scaiwave sync show-run last` shows the error of the latest run, and its fix."
+
+
+class SyncSkipsRepeated(RefusedError):
+    """Two or more syncs have skipped the same row, other than because removals are turned off."""
+
+    code = "SW_SYNC_SKIPS_REPEATED"
+    fix = "`scaiwave sync --dry-run -v 2` shows what is skipped and why."
+    remedy = (
+        "`scaiwave sync --dry-run -v 2` shows what is skipped and why: an unusable record, a slug "
+        "that is in use, a removal that can't be proven, or losses over the removal limit of a "
+        "tenant."
+    )
+
+
 class WebhookNotConfigured(ConfigurationError):
     """A webhook arrived, and no secret is configured with which it could be verified."""
 

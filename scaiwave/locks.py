@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -13,6 +14,8 @@ from django.conf import settings
 from django.db import Error, connection
 
 from scaiwave.sql import fetch_one
+
+RETRY_SECONDS = 0.02
 
 
 @contextmanager
@@ -26,6 +29,19 @@ def process_lock(name: str) -> Iterator[bool]:
     lock = _postgresql_lock(name) if connection.vendor == "postgresql" else _file_lock(name)
     with lock as free:
         yield free
+
+
+def is_locked(name: str) -> bool:
+    """Return whether a process has this lock, without disturbing one that is about to take it."""
+    if connection.vendor != "postgresql":
+        return _is_file_locked(_lock_path(name))
+    key = _advisory_key(name) % 2**64
+    sql = """
+        SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = pg_locks.database
+        WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND d.datname = current_database()
+        AND classid::bigint = %s AND objid::bigint = %s
+    """
+    return bool(fetch_one(sql, [key >> 32, key % 2**32])[0])
 
 
 def lock_file(name: str) -> int | None:
@@ -86,13 +102,36 @@ def _open_locked(path: Path) -> int | None:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_exclusively(descriptor)
             if _is_same_file(path, descriptor):
                 return descriptor
         except BlockingIOError:
             os.close(descriptor)
             return None
         os.close(descriptor)
+
+
+def _lock_exclusively(descriptor: int) -> None:
+    """Raises BlockingIOError. It tries twice, because `is_locked` takes a lock for a moment."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(RETRY_SECONDS)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_file_locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _is_same_file(path: Path, descriptor: int) -> bool:

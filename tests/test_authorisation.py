@@ -88,7 +88,7 @@ ROWS: dict[VerbPath, Row] = {
     # This server's own application may sync all that its token reaches.
     ("sync",): Row({**PLATFORM, SERVICE: 0}, lambda sample: ["--dry-run", "--allow-removals", "9"]),
     ("sync", "register"): Row(PLATFORM, lambda sample: sample.get_registration_arguments()),
-    ("sync", "status"): Row(LISTS, lambda sample: ["--no-drift"]),
+    ("sync", "status"): Row(LISTS, lambda sample: ["--no-drift", "--exit-zero"]),
     ("sync", "runs"): Row(LISTS, seen=lambda sample: str(sample.sync_run.pk)[:13]),
     ("sync", "show-run"): Row(LOOK, lambda sample: [str(sample.sync_run.pk)]),
     ("sync", "show-config"): Row(LOOK_AT_PLATFORM),

@@ -80,9 +80,9 @@ SHAPES: dict[VerbPath, Shape] = {
     ("sync", "register"): Act("registration", also("outcome", "overridden_settings")),
     ("sync", "status"): Report(
         others=also(
-            *("registration", "credentials", "runs", "running", "last_success_at"),
-            *("last_success_age_seconds", "next_run_at", "skipped", "webhooks", "drift"),
-            "warnings",
+            *("is_healthy", "problems", "registration", "credentials", "runs", "running"),
+            *("interrupted", "last_success_at", "last_success_age_seconds", "schedule"),
+            *("next_run_at", "skipped", "webhooks", "drift", "drift_reason", "warnings"),
         )
     ),
     ("sync", "runs"): List("runs"),

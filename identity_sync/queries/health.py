@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from django.utils.timesince import timesince
-
-from identity_sync.models import Outcome, SyncRun
-from identity_sync.queries.status import describe_missing_registration, summarise_skips
+from identity_sync.errors import SyncOverdue
+from identity_sync.models import SyncRun
+from identity_sync.queries.judgement import RunScope, format_age_in_words, judge_runs
+from identity_sync.queries.status import (
+    describe_dated_ahead,
+    describe_interrupted,
+    describe_missing_registration,
+)
 from identity_sync.queries.webhooks import summarise_webhooks
 from identity_sync.services.registration.credentials import verify_credentials
 from scaiwave.auth.operators import get_host_operator
@@ -21,8 +26,6 @@ MAX_CLOCK_SKEW = timedelta(seconds=60)
 """The tolerance when tokens are verified here, and signatures by peers."""
 
 WARN_CLOCK_SKEW = timedelta(seconds=10)
-MAX_SYNC_AGE = timedelta(minutes=30)
-"""The schedule syncs every ten minutes, so by then three syncs are missing."""
 
 
 class ClockWrong(ConfigurationError):
@@ -90,21 +93,21 @@ MAX_WEBHOOK_LAG = timedelta(seconds=60)
 
 
 def check_last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:
-    ended = SyncRun.objects.full().ended().newest_first()
-    latest, success = ended.first(), ended.filter(outcome=Outcome.APPLIED).first()
-    if success is None or success.ended_at is None:
-        yield warned("sync", "No full sync has succeeded yet.", "Run `scaiwave sync`.")
-    elif now - success.ended_at > MAX_SYNC_AGE:
-        yield warned(
-            "sync",
-            f"The last successful full sync was {_format_age(success.ended_at, now)} ago.",
-            "Check that the scheduler or cron job is running: `scaiwave sync status`.",
+    judgement = judge_runs(RunScope(get_host_operator()), config=config, now=now)
+    for problem in judgement.problems:
+        yield replace(warned("sync", problem.message, problem.fix), code=problem.code)
+    is_overdue = any(isinstance(problem, SyncOverdue) for problem in judgement.problems)
+    if (success := judgement.last_success) and success.ended_at and not is_overdue:
+        yield passed(
+            "sync", f"The last full sync was {format_age_in_words(success.ended_at, now)} ago."
         )
-    else:
-        yield passed("sync", f"The last full sync was {_format_age(success.ended_at, now)} ago.")
-    _, postponed = summarise_skips(get_host_operator(), now)
-    if postponed:
-        yield warned("sync", postponed.message, postponed.fix)
+    for ahead in judgement.dated_ahead:
+        yield warned("sync", describe_dated_ahead(ahead), ClockWrong.fix)
+    if judgement.interrupted:
+        yield warned(
+            "sync", describe_interrupted(judgement.interrupted, now), "Run `scaiwave sync`."
+        )
+    latest = SyncRun.objects.full().ended().newest_first().first()
     if latest and latest.error_code:
         yield warned(
             "sync",
@@ -132,7 +135,3 @@ def _check_webhooks(config: Configuration, now: datetime) -> Iterator[Finding]:
             f"{error['code']}: {error['message']}",
             "Run `scaiwave sync`.",
         )
-
-
-def _format_age(timestamp: datetime, now: datetime) -> str:
-    return timesince(timestamp, now).replace("\N{NO-BREAK SPACE}", " ")

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from identity_sync.errors import RemovalsPostponed
-from identity_sync.models import (
-    Outcome,
-    Registration,
-    RegistrationState,
-    SyncRunQuerySet,
-    SyncSkip,
-    Trigger,
+from identity_sync.errors import TenantNotLinked
+from identity_sync.models import Registration, RegistrationState, SyncRun, Trigger
+from identity_sync.queries.judgement import (
+    MAX_CLOCK_AHEAD,
+    MAX_INTERVALS,
+    Judgement,
+    RunScope,
+    format_age_in_words,
+    get_interval,
+    judge_runs,
 )
-from identity_sync.queries.runs import age_seconds, describe_run, visible_runs
+from identity_sync.queries.runs import age_seconds, describe_run
 from identity_sync.queries.webhooks import summarise_webhooks
 from identity_sync.services.registration.credentials import (
     find_waiting_credentials,
@@ -27,101 +29,158 @@ from identity_sync.services.registration.redirects import find_redirect_problem
 from identity_sync.services.sync.report import SyncReport
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.config import Configuration
-from scaiwave.console.text import pluralize
-from scaiwave.errors import NotRegistered, ScaiWaveError
-from tenants.queries.visibility import visible_tenants
+from scaiwave.errors import InsufficientPermission, NotRegistered, ScaiWaveError
+from tenants.queries.resolve import resolve_partner, resolve_tenant
 
 MAX_RUNS = 5
 SCHEDULED_MINUTES = range(3, 60, 10)
 """Every ten minutes, but not on the full ten, when jobs of other systems run."""
-
-MAX_POSTPONED_AGE = timedelta(hours=24)
-"""From then on postponed removals are an error."""
 
 Drift = Callable[[], SyncReport]
 
 
 @dataclass
 class SyncStatus:
-    """The document of `sync status`. `problem` is the error that prevents syncs, or None."""
+    """The document of `sync status`. `problem` is the most urgent error, or None if it is healthy.
+
+    `drift_reason` is why drift was not measured, and for whom.
+    """
 
     registration: dict[str, Any]
     credentials: dict[str, Any]
     runs: list[dict[str, Any]]
     running: dict[str, Any] | None
+    interrupted: dict[str, Any] | None
     last_success_at: datetime | None
     last_success_age_seconds: int | None
-    next_run_at: datetime
+    schedule: dict[str, Any]
+    next_run_at: datetime | None
     skipped: dict[str, Any] | None = None
     webhooks: dict[str, Any] | None = None
     drift: dict[str, dict[str, int]] | None = None
+    drift_reason: str | None = None
     warnings: list[str] = field(default_factory=list)
-    problem: ScaiWaveError | None = None
+    errors: list[ScaiWaveError] = field(default_factory=list)
+
+    @property
+    def problem(self) -> ScaiWaveError | None:
+        return self.errors[0] if self.errors else None
 
     def document(self) -> dict[str, Any]:
-        return {
+        document = {
             field.name: getattr(self, field.name)
             for field in fields(self)
-            if field.name != "problem"
+            if field.name != "errors"
         }
+        problems = [
+            {"code": error.code, "message": error.message, "fix": error.fix or None}
+            for error in self.errors
+        ]
+        return {"is_healthy": not problems, "problems": problems, **document}
 
 
 def sync_status(
-    *, operator: Operator, config: Configuration, now: datetime, drift: Drift | None
+    *,
+    operator: Operator,
+    config: Configuration,
+    now: datetime,
+    drift: Drift | None,
+    tenant: str | None = None,
+    partner: str | None = None,
 ) -> SyncStatus:
-    """Return the status; what can't be read is null, and its error becomes `problem`.
+    """Return the status; what can't be read is null, and its error is one of `errors`.
 
-    `drift` reads ScaiKey's lists; None omits it, and so does an operator who does not see the whole
-    platform. Such an operator sees only the counts of runs for their own tenants, and nothing of
-    webhooks, whose runs are not among the last runs.
+    `drift` reads ScaiKey's lists; None omits it. `tenant` or `partner` restricts runs, skips and
+    the judgement. An operator who does not see the whole platform sees only the counts of runs for
+    their own tenants, and nothing of webhooks, whose runs are not among the last runs.
     """
     operator.require(Permission.VIEW)
+    scope = RunScope(
+        operator,
+        None if tenant is None else resolve_tenant(operator, tenant),
+        None if partner is None else resolve_partner(operator, partner),
+    )
     credentials, problem = _check_credentials(config)
-    success = _ended_runs(operator).full().filter(outcome=Outcome.APPLIED).first()
+    judgement = judge_runs(scope, config=config, now=now)
+    success = judgement.last_success
+    schedule = _describe_schedule(scope, config, now)
     status = SyncStatus(
         registration=_describe_registration(operator, config),
         credentials=credentials,
-        runs=[describe_run(run, operator, now) for run in _ended_runs(operator)[:MAX_RUNS]],
-        running=_find_running(operator, now),
+        runs=[describe_run(run, operator, now) for run in scope.runs().ended()[:MAX_RUNS]],
+        running=_describe_open_run(judgement.running, operator, now),
+        interrupted=_describe_open_run(judgement.interrupted, operator, now),
         last_success_at=success.ended_at if success else None,
         last_success_age_seconds=age_seconds(success.ended_at, now) if success else None,
-        next_run_at=next_scheduled(now),
-        problem=problem,
+        schedule=schedule,
+        next_run_at=next_scheduled(now) if schedule["is_built_in"] else None,
+        skipped=summarise_skips(scope),
+        errors=_list_errors(problem, judgement),
     )
-    status.skipped, postponed = summarise_skips(operator, now)
+    status.warnings += [describe_dated_ahead(run) for run in judgement.dated_ahead]
+    if judgement.interrupted:
+        status.warnings.append(describe_interrupted(judgement.interrupted, now))
     if operator.sees_everything:
-        status.webhooks = summarise_webhooks(config, now)
+        if not scope.is_restricted:
+            status.webhooks = summarise_webhooks(config, now)
         if redirect_problem := find_redirect_problem(config):
             status.warnings.append(redirect_problem)
-    if status.problem is None:
-        status.problem = postponed
-    if drift is not None and problem is None and operator.sees_everything:
-        _add_drift(status, drift)
+    _add_drift(status, drift, scope, problem)
     return status
 
 
-def summarise_skips(
-    operator: Operator, now: datetime
-) -> tuple[dict[str, Any], RemovalsPostponed | None]:
-    """Return a summary of what runs skip, and the error if removals are postponed for too long."""
-    skips = SyncSkip.objects.order_by("first_skipped_at", "id")
-    if not operator.sees_everything:
-        skips = skips.filter(tenant__in=visible_tenants(operator))
+def _list_errors(problem: ScaiWaveError | None, judgement: Judgement) -> list[ScaiWaveError]:
+    """Return the errors, the most urgent first. Without a registration no sync is expected."""
+    if problem is None:
+        return judgement.problems
+    return [problem] if isinstance(problem, NotRegistered) else [problem, *judgement.problems]
+
+
+def describe_dated_ahead(run: SyncRun) -> str:
+    latest = max(filter(None, (run.started_at, run.ended_at)))
+    return (
+        f"Run {run.pk} is dated in the future ({latest.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC): "
+        "the clock of its host was ahead. It does not count."
+    )
+
+
+def describe_interrupted(run: SyncRun, now: datetime) -> str:
+    return (
+        f"Run {run.pk} was killed: it began {format_age_in_words(run.started_at, now)} ago, and "
+        "its process has ended. The next sync records it as failed."
+    )
+
+
+def _describe_schedule(scope: RunScope, config: Configuration, now: datetime) -> dict[str, Any]:
+    """Return what is known about who starts syncs: the triggers of the last runs.
+
+    `is_built_in` is true if a scheduled run was seen recently and the interval is that of
+    `identity_sync.schedule`.
+    """
+    past = scope.runs().filter(tenant=None, started_at__lte=now + MAX_CLOCK_AHEAD)
+    interval = get_interval(config)
+    cron = past.filter(trigger=Trigger.CRON).first()
+    manual = past.filter(trigger=Trigger.MANUAL).first()
+    is_recent = cron is not None and now - cron.started_at <= MAX_INTERVALS * interval
+    return {
+        "interval_minutes": int(interval.total_seconds() // 60),
+        "last_cron_at": cron.started_at if cron else None,
+        "last_cron_age_seconds": age_seconds(cron.started_at, now) if cron else None,
+        "last_manual_at": manual.started_at if manual else None,
+        "last_manual_age_seconds": age_seconds(manual.started_at, now) if manual else None,
+        "is_built_in": is_recent and interval == timedelta(minutes=SCHEDULED_MINUTES.step),
+    }
+
+
+def summarise_skips(scope: RunScope) -> dict[str, Any]:
+    skips = scope.skips()
     oldest = skips.first()
-    summary = {
+    return {
         "count": skips.count(),
         "postponed": skips.filter(is_postponed=True).count(),
         "oldest_at": oldest.first_skipped_at if oldest else None,
         "oldest": f"{oldest.kind} {oldest.subject_scaikey_id}" if oldest else None,
     }
-    overdue = skips.filter(is_postponed=True, first_skipped_at__lte=now - MAX_POSTPONED_AGE)
-    if not (number := overdue.count()):
-        return summary, None
-    first = overdue[0]
-    return summary, RemovalsPostponed(
-        f"{pluralize(number, 'removal')} postponed for more than 24 hours, the oldest is "
-        f"{first.kind} {first.subject_scaikey_id} ({first.subject_name}): {first.reason}."
-    )
 
 
 def next_scheduled(now: datetime) -> datetime:
@@ -236,21 +295,36 @@ def _describe_registration(operator: Operator, config: Configuration) -> dict[st
     }
 
 
-def _ended_runs(operator: Operator) -> SyncRunQuerySet:
-    """Return the ended runs that the operator may see, newest first, without those of webhooks."""
-    return visible_runs(operator).ended().exclude(trigger=Trigger.WEBHOOK)
+def _describe_open_run(
+    run: SyncRun | None, operator: Operator, now: datetime
+) -> dict[str, Any] | None:
+    return None if run is None else describe_run(run, operator, now)
 
 
-def _find_running(operator: Operator, now: datetime) -> dict[str, Any] | None:
-    run = visible_runs(operator).filter(outcome=Outcome.RUNNING).first()
-    return describe_run(run, operator, now) if run else None
+def _add_drift(
+    status: SyncStatus, drift: Drift | None, scope: RunScope, problem: ScaiWaveError | None
+) -> None:
+    """Measure the drift, or add why it is not measured."""
+    if drift is None:
+        status.drift_reason = "--no-drift"
+    elif problem is not None:
+        status.drift_reason = problem.message
+    elif scope.partner is not None:
+        status.drift_reason = "only of everything, or with --tenant"
+    elif status.running is not None:
+        status.drift_reason = "a sync is running"
+    else:
+        _measure_drift(status, drift)
 
 
-def _add_drift(status: SyncStatus, drift: Drift) -> None:
+def _measure_drift(status: SyncStatus, drift: Drift) -> None:
     try:
         report = drift()
+    except (InsufficientPermission, TenantNotLinked) as error:
+        status.drift_reason = error.message
     except ScaiWaveError as error:
-        status.problem = error
+        status.drift_reason = error.message
+        status.errors.insert(0, error)
     else:
         status.drift = report.counts()
         status.warnings += report.warnings

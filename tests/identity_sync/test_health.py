@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from identity_sync.queries.health import check_last_sync, check_scaikey
+from identity_sync.services.sync.run import sync_lock
 from scaiwave.config import load
 from scaiwave.doctor.findings import State
 from scaiwave.sandbox import Sandbox
@@ -77,7 +78,8 @@ def test_success_no_sync_yet_is_a_warning() -> None:
     # A run for a single tenant does not count, nor does one in progress.
     make_run(tenant=make_tenant("acme", "x"))
     make_run(outcome="running", ended_at=None)
-    (finding,) = check_last_sync(load({}), NOW)
+    with sync_lock():
+        (finding,) = check_last_sync(load({}), NOW)
     assert (finding.state, finding.fix) == (State.WARN, "Run `scaiwave sync`.")
 
 

@@ -14,10 +14,16 @@ from hypothesis import strategies as st
 from identity_sync.management.output import format_age, format_changes, format_webhooks
 from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
 from identity_sync.queries.status import next_scheduled, sync_status
+from identity_sync.services.sync.run import sync_lock
 from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.cli.django_entry import CommandFailed
 from scaiwave.config import Configuration, load
-from scaiwave.errors import NotRegistered, UpstreamUnauthorized, UpstreamUnreachable
+from scaiwave.errors import (
+    InsufficientPermission,
+    NotRegistered,
+    UpstreamUnauthorized,
+    UpstreamUnreachable,
+)
 from scaiwave.sandbox import Sandbox
 from tenants.models import Partner, Tenant
 from tests.identity_sync.registration.helpers import HOST_OPERATOR as HOST
@@ -92,15 +98,17 @@ def test_success_registered(home: Path, sandbox: Sandbox) -> None:
     for age in range(7):
         make_run(started_at=NOW - timedelta(minutes=10 * age + 9), requests=age)
     make_run(outcome="running", started_at=NOW - timedelta(seconds=5), ended_at=None, counts={})
-    status = sync_status(operator=HOST, config=make_config(home, sandbox), now=NOW, drift=None)
+    with sync_lock():
+        status = sync_status(operator=HOST, config=make_config(home, sandbox), now=NOW, drift=None)
     assert status.problem is None
+    assert status.interrupted is None
     assert status.credentials == {"accepted": True, "token_scope": "GLOBAL", "error": None}
     assert [run["requests"] for run in status.runs] == [0, 1, 2, 3, 4]
     assert status.runs[0]["age_seconds"] == 9 * 60 - 4
     assert status.running is not None
     assert status.running["age_seconds"] == 5
     assert status.last_success_at == NOW - timedelta(minutes=9) + timedelta(seconds=4)
-    assert status.next_run_at == NOW + timedelta(minutes=3)
+    assert status.next_run_at is None
     assert sandbox.client_secret not in str(status.document())
 
 
@@ -246,21 +254,22 @@ def test_success_administrators_see_their_own_skips(
     make_run(outcome="failed", error_code="SW_X", error_message="about the whole platform")
 
     def drift() -> Any:
-        pytest.fail("Drift is about the whole platform.")
+        raise InsufficientPermission("anna may not sync everything.")
 
     status = sync_status(operator=operator, config=make_config(home, sandbox), now=NOW, drift=drift)
     visible = {(run["tenant"], run["kinds"] is None) for run in status.runs}
     assert visible == {("acme", False), (None, True)}
     assert "about the whole platform" not in str(status.document())
     assert set(status.registration) == {"state", "url"}
-    assert status.drift is None
+    assert (status.drift, status.drift_reason) == (None, "anna may not sync everything.")
+    assert "SW_UPSTREAM" not in str(status.document())
 
 
 @pytest.mark.django_db(transaction=True)
 def test_success_command_measures_drift(home: Path, sandbox: Sandbox, settings: Any) -> None:
     settings.CONFIG = make_config(home, sandbox)
     out, err = StringIO(), StringIO()
-    call_command("sync_status", "--json", stdout=out, stderr=err)
+    call_command("sync_status", "--json", "--exit-zero", stdout=out, stderr=err)
     document = json.loads(out.getvalue())
     assert document["drift"]["tenants"]["added"] == 3
     assert document["drift"]["participants"]["added"] == 10
@@ -275,10 +284,10 @@ def test_success_command_text(home: Path, sandbox: Sandbox, settings: Any) -> No
     out = StringIO()
     call_command("sync_status", stdout=out, stderr=StringIO())
     text = out.getvalue()
-    assert f"ScaiKey             {sandbox.url}\n" in text
-    assert "Last success        2 min ago\n" in text
+    assert f"ScaiKey           {sandbox.url}\n" in text
+    assert "Last success      2 min ago\n" in text
     assert "2 added, 1 updated, 1 deactivated" in text
-    assert "participants     10" in text
+    assert "\n  participants    10 added\n" in text
 
 
 @pytest.mark.sandbox(partners=2, tenants=3, people=10, groups=2)
@@ -291,11 +300,12 @@ def test_fail_drift_can_not_be_measured(home: Path, sandbox: Sandbox, settings: 
     with pytest.raises(CommandFailed) as caught:
         call_command("sync_status", stdout=out, stderr=StringIO())
     assert caught.value.error.code == "SW_UPSTREAM_FORBIDDEN"
-    assert "Drift now           not measured\n" in out.getvalue()
+    assert "Drift now         not measured: ScaiKey " in out.getvalue()
 
 
 def test_success_command_no_drift(home: Path, sandbox: Sandbox, settings: Any) -> None:
     settings.CONFIG = make_config(home, sandbox)
+    make_run(started_at=datetime.now(UTC))
     call_command("sync_status", "--no-drift", stdout=StringIO(), stderr=StringIO())
     assert sandbox.requests.count("/api/v1/admin/*") == 0
 
@@ -304,6 +314,7 @@ def test_success_command_no_drift(home: Path, sandbox: Sandbox, settings: Any) -
 def test_fail_postponed_for_a_day(home: Path, sandbox: Sandbox, hours: int, is_late: bool) -> None:
     skip = {"kind": "participants", "reason": "postponed: it is not JSON", "is_postponed": True}
     first = NOW - timedelta(hours=hours)
+    make_run()
     SyncSkip.objects.create(
         subject_scaikey_id="usr_1",
         subject_name="Anna",

@@ -23,6 +23,8 @@ from identity_sync.models import (
     WebhookState,
 )
 from identity_sync.services.sync.changes import PlannedChange, iter_recorded_changes
+from identity_sync.services.sync.claims import OFF_FOR_RUN
+from identity_sync.services.sync.removal_limit import OFF_FOR_TENANT
 from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.staging import BATCH
 from scaiwave.auth.operators import Operator
@@ -206,9 +208,15 @@ def _find_known_skips(changes: list[PlannedChange]) -> set[tuple[str, str]]:
     return set(rows_of_skips.values_list("kind", "subject_scaikey_id"))
 
 
-_STILL_SKIPPED = """
-    EXISTS (SELECT 1 FROM sync_plan d WHERE d.action = 'skipped' AND d.kind = sw_sync_skips.kind
-            AND d.scaikey_id = sw_sync_skips.subject_scaikey_id)
+_ON_PURPOSE = f"('{OFF_FOR_RUN}', '{OFF_FOR_TENANT}')"
+# The runs of a row that was skipped on purpose are counted apart.
+_SAME_SKIP = f"""
+    d.kind = {{0}}.kind AND d.scaikey_id = {{0}}.subject_scaikey_id
+    AND (d.reason IN {_ON_PURPOSE}) = ({{0}}.reason IN {_ON_PURPOSE})
+"""
+_STILL_SKIPPED = f"""
+    EXISTS (SELECT 1 FROM sync_plan d WHERE d.action = 'skipped'
+            AND {_SAME_SKIP.format("sw_sync_skips")})
 """
 
 
@@ -250,11 +258,10 @@ def record_skips(tenant: Tenant | None, now: datetime) -> None:
 
 def _find_new_skips() -> list[tuple[Any, ...]]:
     return fetch(
-        """
+        f"""
         SELECT d.kind, d.scaikey_id, d.tenant_id, d.name, d.reason FROM sync_plan d
         WHERE d.action = 'skipped' AND NOT EXISTS (
-            SELECT 1 FROM sw_sync_skips k
-            WHERE k.kind = d.kind AND k.subject_scaikey_id = d.scaikey_id)
+            SELECT 1 FROM sw_sync_skips k WHERE {_SAME_SKIP.format("k")})
         """
     )
 

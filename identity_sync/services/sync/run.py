@@ -261,9 +261,20 @@ def _ensure_own_database(head: PlanHead, path: Path) -> None:
         raise SyncPlanInvalid(f"{path} is a plan for another database.")
 
 
-def compute_drift(*, operator: Operator, progress_factory: ProgressFactory) -> SyncReport:
-    """Return what a full sync would change now; nothing is written and no run is recorded."""
-    operator.require(Permission.VIEW_PLATFORM)
+def compute_drift(
+    *, operator: Operator, progress_factory: ProgressFactory, tenant: str | None = None
+) -> SyncReport:
+    """Return what a sync would change now; nothing is written and no run is recorded.
+
+    It takes the permission for that sync, or to view the platform.
+    """
+    tenant_row = None
+    if tenant is not None:
+        if not operator.has_permission(Permission.VIEW_PLATFORM):
+            operator.require(Permission.SYNC_TENANTS)
+        tenant_row = _require_linked(resolve_tenant(operator, tenant))
+    elif not operator.has_permission(Permission.VIEW_PLATFORM):
+        require_whole_scope(operator, settings.CONFIG)
     report = SyncReport(run_id=None)
     options = SyncOptions(operator, progress_factory, dry_run=True, allow_removals=sys.maxsize)
     limits = _build_limits(None)
@@ -272,7 +283,7 @@ def compute_drift(*, operator: Operator, progress_factory: ProgressFactory) -> S
         options.connect(settings.CONFIG) as client,
         suppress(SyncPartial, LastSuperAdminLost),  # The report has these counts.
     ):
-        _run(_SyncContext(client, options, report, limits))
+        _run(_SyncContext(client, options, report, limits, tenant_row))
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from identity_sync.errors import SyncPartial
 from identity_sync.models import SyncSkip, Trigger
+from identity_sync.queries.judgement import RunScope, judge_runs
 from identity_sync.queries.status import summarise_skips
 from identity_sync.services.sync.claims import OFF_FOR_RUN, stage_kept_tenants
 from identity_sync.services.sync.plan import Plan
@@ -22,16 +24,19 @@ from identity_sync.services.sync.report import KindCounts, SyncReport
 from identity_sync.services.sync.run import SyncOptions, apply_sync_plan, write_sync_plan
 from identity_sync.services.sync.staging import temporary_tables
 from identity_sync.services.sync.targets import Targets
+from scaiwave.config import load
 from scaiwave.console.progress import null_progress_factory
 from scaiwave.sandbox import Sandbox
 from scaiwave.sql import execute, fetch, uuid_param
 from tenants.models import Group, GroupMembership, Participant, Partner, RoleGrant, Tenant
 from tests.identity_sync.sync.helpers import (
+    ADMIN,
     HOST,
     USERS,
     get_changed_counts,
     get_changes,
     list_groups,
+    list_people,
     list_people_of_tenant,
     read_database,
     read_directory,
@@ -156,9 +161,11 @@ def test_success_of_a_tenant(scaikey: Sandbox) -> None:
     assert get_reasons()["participants"] == {OFF_FOR_TENANT}
     again = get_changed_counts(sync())
     assert {name for counts in again.values() for name in counts} == {"skipped"}
-    summary, problem = summarise_skips(HOST, datetime.now(UTC))
-    assert summary["count"] > 0
-    assert (summary["postponed"], problem) == (0, None)
+    summary = summarise_skips(RunScope(HOST))
+    assert (summary["count"] > 0, summary["postponed"]) == (True, 0)
+    # Two runs skipped the same rows, but on purpose.
+    judgement = judge_runs(RunScope(HOST), config=load({}), now=datetime.now(UTC))
+    assert judgement.problems == []
 
     Tenant.objects.update(sync_removals=True)
     sync()
@@ -278,3 +285,16 @@ def test_success_losses_without_a_claim_are_skipped_too(scaikey: Sandbox) -> Non
         assert fetch("SELECT action, reason FROM sync_plan") == [("skipped", OFF_FOR_TENANT)]
     assert not report.has_losses
     assert plan.must_be_counted
+
+
+def test_success_runs_that_skip_on_purpose_are_counted_apart(scaikey: Sandbox) -> None:
+    sync()
+    person = list_people(scaikey)[0]["id"]
+    scaikey.directory.remove_user(person)
+    for removals, expected in ((False, 1), (False, 2), (True, 1), (True, 2), (False, 1)):
+        path = f"{ADMIN}/users/{person}"
+        scaikey.faults.add("status", path=path, status=403)
+        with suppress(SyncPartial):
+            sync(removals=removals)
+        skip = SyncSkip.objects.get(kind="participants", subject_scaikey_id=person)
+        assert (skip.runs, skip.reason == OFF_FOR_RUN) == (expected, not removals)

@@ -1,0 +1,138 @@
+"""The text of `sync status`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from identity_sync.management.output import (
+    format_age,
+    format_changes,
+    format_run_changes,
+    format_webhooks,
+)
+from identity_sync.queries.status import SyncStatus
+from scaiwave.console.columns import Column, ColumnType, Row
+from scaiwave.console.output import Output
+
+MAX_RUNS = 3
+"""So that the text fits one screen; JSON has more."""
+FACTS = (
+    Column("health", "Health"),
+    Column("state", "Registration"),
+    Column("pending_request_id", "Replacement"),
+    Column("url", "ScaiKey"),
+    Column("credentials", "Credentials"),
+    Column("last_success", "Last success"),
+    Column("running", "Sync in progress"),
+    Column("schedule", "Started by"),
+    Column("skipped", "Skipped"),
+    Column("webhooks", "Webhooks"),
+    Column("drift", "Drift now"),
+)
+KIND_WIDTH = 16
+OPTIONAL = {"pending_request_id", "webhooks"}
+RUNS = (
+    Column("started_at", "Started", ColumnType.TIME, no_wrap=True, optional=True),
+    Column("age", "Age"),
+    Column("trigger", "Trigger"),
+    Column("tenant", "Tenant"),
+    Column("outcome", "Outcome"),
+    Column("changed", "Changed"),
+    Column("error", "Error"),
+)
+
+
+def print_status(output: Output, status: SyncStatus) -> None:
+    """Print warnings, facts, the drift by kind, and the last runs."""
+    for warning in [*status.warnings, *(error.message for error in status.errors[1:])]:
+        output.warn(warning)
+    facts = status_facts(status)
+    shown = [column for column in FACTS if column.key not in OPTIONAL or facts[column.key]]
+    output.print_record(shown, facts)
+    for kind, counts in (status.drift or {}).items():
+        if (changes := format_changes({kind: counts})) != "nothing":
+            output.print_line(f"  {kind:<{KIND_WIDTH}}{changes}")
+    if rows := run_rows(status):
+        output.print_line()
+        output.print_table("runs", RUNS, rows)
+
+
+def status_facts(status: SyncStatus) -> dict[str, Any]:
+    """Return the facts above the tables."""
+    registration = status.registration
+    return {
+        "health": ", ".join(error.code for error in status.errors) or "healthy",
+        "state": format_registration(registration),
+        "pending_request_id": format_pending(registration.get("pending_request_id")),
+        "url": registration["url"],
+        "credentials": format_credentials(status.credentials, registration.get("client_id")),
+        "last_success": format_age(status.last_success_age_seconds),
+        "running": format_running(status.running, status.interrupted),
+        "schedule": format_schedule(status.schedule),
+        "skipped": format_skipped(status.skipped),
+        "webhooks": format_webhooks(status.webhooks),
+        "drift": format_drift(status.drift, status.drift_reason),
+    }
+
+
+def format_registration(registration: Row) -> str:
+    """`APPROVED, GLOBAL`; a pending one with its request."""
+    parts = [registration["state"], registration.get("scope"), registration.get("scope_slug")]
+    if registration["state"] == "PENDING" and registration.get("request_id"):
+        parts.append(f"request {registration['request_id']}")
+    return ", ".join(filter(None, parts))
+
+
+def format_credentials(credentials: Row, client_id: str | None) -> str:
+    if error := credentials["error"]:
+        return f"no: {error['message']}"
+    details = ", ".join(filter(None, (client_id, credentials["token_scope"])))
+    return f"accepted ({details})" if details else "accepted"
+
+
+def format_schedule(schedule: Row) -> str:
+    """`cron 2 min ago, manual 3 h ago; expected every 10 min`."""
+    parts = [
+        f"{name} {format_age(schedule[f'last_{name}_age_seconds'])}"
+        for name in ("cron", "manual")
+        if schedule[f"last_{name}_at"] is not None
+    ]
+    expected = f"expected every {schedule['interval_minutes']} min"
+    return f"{', '.join(parts) or 'no runs yet'}; {expected}"
+
+
+def format_pending(request_id: str | None) -> str:
+    return f"pending (request {request_id})" if request_id else ""
+
+
+def run_rows(status: SyncStatus) -> list[dict[str, Any]]:
+    return [
+        {
+            **run,
+            "age": format_age(run["age_seconds"]),
+            "changed": format_run_changes(run),
+            "error": run["error"] and run["error"]["code"],
+        }
+        for run in status.runs[:MAX_RUNS]
+    ]
+
+
+def format_running(run: Row | None, interrupted: Row | None) -> str:
+    if run is not None:
+        return f"since {format_age(run['age_seconds']).removesuffix(' ago')} ({run['trigger']})"
+    if interrupted is not None:
+        return f"no; the run that began {format_age(interrupted['age_seconds'])} was killed"
+    return "no"
+
+
+def format_drift(drift: dict[str, dict[str, int]] | None, reason: str | None) -> str:
+    if drift is None:
+        return f"not measured: {reason}"
+    text = format_changes(drift)
+    return "none" if text == "nothing" else text
+
+
+def format_skipped(skipped: dict[str, Any] | None) -> str:
+    if not skipped or not skipped["count"]:
+        return "nothing"
+    return f"{skipped['count']:,}, including {skipped['postponed']:,} postponed removals"
