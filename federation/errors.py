@@ -8,7 +8,8 @@ DomainError
 └── HandshakeIncompatible    the peer was reached, but federation would fail
 NotFoundError
 ├── NoSigningKey             this server has no key to sign with
-└── KeyNotFound              no such key
+├── KeyNotFound              no such key
+└── PeerNotFound             no such known peer
 ConflictError
 └── KeyExists                a signing key already exists
 RefusedError
@@ -55,6 +56,16 @@ class KeyNotFound(NotFoundError):
 
     code = "SW_FEDERATION_KEY_NOT_FOUND"
     fix = "Run `scaiwave admin federation key list` to see this server's keys."
+
+
+class PeerNotFound(NotFoundError):
+    """This server has not seen a server with that name."""
+
+    code = "SW_FEDERATION_PEER_NOT_FOUND"
+    fix = (
+        "Run `scaiwave admin federation peer list` to see the known peers, or `scaiwave admin "
+        "federation check-peer <server>` to fetch the key of another one."
+    )
 
 
 class KeyUnreadable(ConfigurationError):

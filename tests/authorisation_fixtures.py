@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from federation.models import ServerKey
+from federation.models import KnownPeer, ServerKey
+from federation.services.ed25519 import to_base64
 from federation.services.keys import generate_key, rotate_key
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
 from rooms.bundle.manifest.schema import WHOLE_ROOM
@@ -43,6 +44,7 @@ class SampleData:
     group: Group
     room: Room
     sync_run: SyncRun
+    peer: KnownPeer
 
     @classmethod
     def create(cls, scaikey: Sandbox, directory: Path) -> SampleData:
@@ -78,6 +80,7 @@ class SampleData:
             _make_crew(tenant),
             _make_room(tenant, anna),
             _make_sync_run(anna),
+            _make_peer(),
         )
 
     @property
@@ -144,6 +147,16 @@ def _make_room(tenant: Tenant, anna: Participant) -> Room:
     room = row_factories.make_room(workspace, anna)
     row_factories.make_event(room, 1)
     return room
+
+
+def _make_peer() -> KnownPeer:
+    return KnownPeer.objects.create(
+        server_name="chat.example.com",
+        public_key=to_base64(bytes(32)),
+        protocol_versions=["v1"],
+        first_seen_at=NOW,
+        last_seen_at=NOW,
+    )
 
 
 def _make_sync_run(anna: Participant) -> SyncRun:

@@ -153,6 +153,13 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "federation", "check-peer"): Row(
         {**ALL_REFUSED, SUPER: 2, WRITE: 2}, lambda sample: ["127.0.0.1:1", "--dry-run"]
     ),
+    ("admin", "federation", "peer", "list"): Row(LOOK_AT_PLATFORM),
+    ("admin", "federation", "peer", "show"): Row(
+        LOOK_AT_PLATFORM, lambda sample: [sample.peer.server_name]
+    ),
+    ("admin", "federation", "peer", "forget"): Row(
+        PLATFORM, lambda sample: [sample.peer.server_name, "--yes"]
+    ),
     ("admin", "federation", "policy", "show"): Row(LOOK_AT_PLATFORM),
     ("admin", "federation", "policy", "set"): Row(
         PLATFORM, lambda sample: ["--default-mode", "open"]

@@ -49,6 +49,7 @@ SHOWN: dict[VerbPath, Callable[[SampleData], list[str]]] = {
     ("admin", "show-group"): lambda sample: [str(sample.group.pk)],
     ("admin", "show-tenant"): lambda sample: [sample.tenant.slug],
     ("admin", "show-partner"): lambda sample: [sample.partner.slug],
+    ("admin", "federation", "peer", "show"): lambda sample: [sample.peer.server_name],
     ("role", "show"): lambda sample: ["crew-lead", "--tenant", sample.tenant.slug],
     ("room", "show"): lambda sample: [str(sample.room.pk), "--tenant", sample.tenant.slug],
     ("room", "workspaces"): lambda sample: ["--tenant", sample.tenant.slug],
@@ -91,7 +92,8 @@ def fill(sample: SampleData, monkeypatch: pytest.MonkeyPatch) -> None:
     row_factories.make_participant(sample.other_tenant, "anna2", email=sample.anna.email)
     sample.tenant.suspended_by_hand_at = NOW
     sample.tenant.save()
-    for subject in (sample.tenant, sample.anna, sample.group, sample.room, sample.partner):
+    subjects = (sample.tenant, sample.anna, sample.group, sample.room, sample.partner)
+    for subject in (*subjects, sample.peer):
         record_audit(
             operator=get_host_operator(),
             action="change",

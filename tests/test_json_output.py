@@ -129,6 +129,9 @@ SHAPES: dict[VerbPath, Shape] = {
     ("admin", "federation", "descriptor"): Shape(),
     # It needs a peer: tests/federation/test_check_peer.py compares its document.
     ("admin", "federation", "check-peer"): Shape(),
+    ("admin", "federation", "peer", "list"): List("peers"),
+    ("admin", "federation", "peer", "show"): Item("peer"),
+    ("admin", "federation", "peer", "forget"): Act("peer"),
     ("admin", "federation", "policy", "show"): Item("policy"),
     ("admin", "federation", "policy", "set"): Act("policy", also("changes")),
     ("role", "list"): List("roles"),
@@ -172,6 +175,7 @@ DESTRUCTIVE = {
     ("admin", "suspend-partner"),
     ("admin", "unlink-tenant"),
     ("admin", "federation", "key", "revoke"),
+    ("admin", "federation", "peer", "forget"),
     ("role", "delete"),
     ("role", "revoke"),
 }

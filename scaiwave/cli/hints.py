@@ -155,6 +155,14 @@ HINTS: dict[str, str] = {
     "admin federation key delete": "Keys are never deleted. Run `scaiwave admin federation key "
     "revoke <key>`.",
     "admin federation key show": "Run `scaiwave admin federation key list`.",
+    "admin federation peers": "Run `scaiwave admin federation peer list`.",
+    "admin federation list-peers": "Run `scaiwave admin federation peer list`.",
+    "admin federation peer add": "Run `scaiwave admin federation check-peer <server>`; it stores "
+    "the server's key.",
+    "admin federation peer check": "Run `scaiwave admin federation check-peer <server>`.",
+    "admin federation peer delete": "Run `scaiwave admin federation peer forget <server>`.",
+    "admin federation peer remove": "Run `scaiwave admin federation peer forget <server>`.",
+    "admin federation peer block": "Run `scaiwave admin federation policy set`.",
     "admin federation policy update": "Run `scaiwave admin federation policy set`.",
     "createsuperuser": "Run `scaiwave admin create-administrator <username>`.",
     "admin create-superuser": "Run `scaiwave admin create-administrator <username>`.",

@@ -289,6 +289,24 @@ VERBS: dict[VerbPath, Verb] = {
             "scaiwave admin federation check-peer chat.example.com:8448 --dry-run --json",
         ),
     ),
+    ("admin", "federation", "peer", "list"): Verb(
+        "list_peers",
+        "List known servers and their keys",
+        ("scaiwave admin federation peer list",),
+    ),
+    ("admin", "federation", "peer", "show"): Verb(
+        "show_peer",
+        "Show the stored key of another server",
+        ("scaiwave admin federation peer show chat.example.com",),
+    ),
+    ("admin", "federation", "peer", "forget"): Verb(
+        "forget_peer",
+        "Delete the stored key of another server",
+        (
+            "scaiwave admin federation peer forget chat.example.com",
+            "scaiwave admin federation peer forget chat.example.com --yes",
+        ),
+    ),
     ("admin", "federation", "policy", "show"): Verb(
         "show_policy",
         "Show the federation policy",
@@ -479,7 +497,7 @@ AREAS = (
     _area(
         "Federation",
         others="generate_key rotate_key list_keys revoke_key check_keys reencrypt_keys "
-        "show_descriptor check_peer show_policy set_policy",
+        "show_descriptor check_peer list_peers show_peer forget_peer show_policy set_policy",
     ),
     _area(
         "This server",

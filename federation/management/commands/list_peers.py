@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from federation.queries.peers import list_peers
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
+
+COLUMNS = (
+    Column("server_name", "Server", no_wrap=True),
+    Column("key_id", "Key ID", no_wrap=True),
+    Column("policy_allows", "Allowed", ColumnType.FLAG),
+    Column("last_seen_at", "Last seen", ColumnType.TIME),
+    Column("key_changed_at", "Key changed", ColumnType.TIME, optional=True),
+)
+
+
+class Command(ListCommand):
+    plural = "peers"
+    columns = COLUMNS
+    keys = (
+        *("server_name", "key_id", "public_key", "protocol_versions", "first_seen_at"),
+        *("last_seen_at", "key_changed_at", "policy_allows"),
+    )
+    help = (
+        "List the servers that check-peer has seen, with the key of each, and whether the policy "
+        "allows them."
+    )
+
+    def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
+        return list_peers(operator=self.operator, limit=limit)

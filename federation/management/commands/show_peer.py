@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from federation.queries.peers import show_peer
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column, ColumnType
+from tenants.management.output import AUDIT_COLUMNS, print_sections
+
+FACTS = (
+    Column("server_name", "Server"),
+    Column("key_id", "Key ID"),
+    Column("public_key", "Public key"),
+    Column("protocol_versions", "Protocol versions"),
+    Column("policy", "Policy"),
+    Column("first_seen_at", "First seen", ColumnType.TIME),
+    Column("last_seen_at", "Last seen", ColumnType.TIME),
+    Column("key_changed_at", "Key changed", ColumnType.TIME),
+)
+
+
+class Command(OperatorCommand):
+    help = "Show the stored key of another server, and when it was seen. Calls no server."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("server_name", metavar="server", help="server: chat.example.com")
+
+    def handle(self, server_name: str, **options: Any) -> None:
+        document = show_peer(operator=self.operator, server_name=server_name)
+        if self.output.as_json:
+            self.output.print_json({"peer": document})
+            return
+        versions = ", ".join(document["protocol_versions"])
+        self.output.print_record(FACTS, {**document, "protocol_versions": versions})
+        print_sections(self.output, ("Recent changes", AUDIT_COLUMNS, document["audit_entries"]))
