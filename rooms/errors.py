@@ -33,6 +33,20 @@ class WorkspaceNotFound(NotFoundError):
     fix = "Run `scaiwave room workspaces --tenant <slug>` to list the workspaces of a tenant."
 
 
+class WorkspaceConflict(ConflictError):
+    """The tenant has a workspace with this slug and another name."""
+
+    code = "SW_WORKSPACE_CONFLICT"
+    fix = "Choose another slug, or pass that name."
+
+
+class RoomClosed(RefusedError):
+    """The room is closed, which only the platform does; it can't be archived or reopened."""
+
+    code = "SW_ROOM_CLOSED"
+    fix = "To continue the conversation, export the room and import it as a new one."
+
+
 class WorkspaceForbidden(PermissionDenied):
     """The participant of an import is not an active owner or editor of the workspace."""
 

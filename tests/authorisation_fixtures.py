@@ -12,7 +12,7 @@ from federation.services.ed25519 import to_base64
 from federation.services.keys import generate_key, rotate_key
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun
 from rooms.bundle.manifest.schema import WHOLE_ROOM
-from rooms.models import Room, WorkspaceMember
+from rooms.models import Room, RoomState, WorkspaceMember
 from rooms.services.exports.export_room import export_room
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.sandbox import Sandbox
@@ -45,6 +45,7 @@ class SampleData:
     room: Room
     sync_run: SyncRun
     peer: KnownPeer
+    archived_room: Room
 
     @classmethod
     def create(cls, scaikey: Sandbox, directory: Path) -> SampleData:
@@ -81,6 +82,7 @@ class SampleData:
             _make_room(tenant, anna),
             _make_sync_run(anna),
             _make_peer(),
+            _make_archived_room(anna),
         )
 
     @property
@@ -147,6 +149,12 @@ def _make_room(tenant: Tenant, anna: Participant) -> Room:
     room = row_factories.make_room(workspace, anna)
     row_factories.make_event(room, 1)
     return room
+
+
+def _make_archived_room(anna: Participant) -> Room:
+    """Make it in a tenant's second workspace, so that the first one has one room."""
+    workspace = row_factories.make_workspace(anna.tenant, "old")
+    return row_factories.make_room(workspace, anna, "Archive", state=RoomState.ARCHIVED)
 
 
 def _make_peer() -> KnownPeer:

@@ -133,6 +133,7 @@ ROWS: dict[VerbPath, Row] = {
     ),
     ("admin", "suspend-partner"): Row(PLATFORM, lambda sample: [sample.partner.slug, "--no-input"]),
     ("admin", "resume-partner"): Row(PLATFORM, lambda sample: [sample.suspended_partner.slug]),
+    ("admin", "create-workspace"): Row(TENANT, of_tenant("--slug", "sales", "--name", "Sales")),
     ("admin", "create-administrator"): Row(
         PLATFORM, lambda sample: ["root", "--password-file", sample.write_password_file()]
     ),
@@ -189,6 +190,8 @@ ROWS: dict[VerbPath, Row] = {
         )(sample),
         commits=True,
     ),
+    ("room", "archive"): Row(TENANT, lambda sample: of_tenant(str(sample.room.pk))(sample)),
+    ("room", "reopen"): Row(TENANT, lambda sample: of_tenant(str(sample.archived_room.pk))(sample)),
     ("room", "verify"): Row(
         {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3}, lambda sample: [sample.write_bundle()], commits=True
     ),

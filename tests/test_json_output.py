@@ -112,6 +112,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ("admin", "update-partner"): Act("partner", also("changes")),
     ("admin", "suspend-partner"): Act("partner"),
     ("admin", "resume-partner"): Act("partner"),
+    ("admin", "create-workspace"): Act("workspace", also("owner")),
     ("admin", "create-administrator"): Act("administrator"),
     ("admin", "refresh-usage"): Act(
         "usage", also("updated_tenants", "tenants_without_usage", "unknown_group_keys")
@@ -156,6 +157,8 @@ SHAPES: dict[VerbPath, Shape] = {
         "room",
         also("signature", "events", "stripped", "references_cut", "media", "warnings"),
     ),
+    ("room", "archive"): Act("room"),
+    ("room", "reopen"): Act("room"),
     ("room", "verify"): Report(
         others=also(
             *("valid", "room", "room_type", "server_name", "exported_at", "whole_room", "events"),

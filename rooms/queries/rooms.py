@@ -121,7 +121,7 @@ def show_room(*, operator: Operator, name: str, tenant: str) -> Row:
     server_name = get_server_name()
     audit = AuditEntry.objects.filter(tenant_id=str(room.tenant_id), subject_id=str(room.pk))
     return {
-        **_build_room_row(_annotate_stats(Room.objects.filter(pk=room.pk)).get()),
+        **load_room_row(room),
         "tenant": room.tenant.slug,
         "topic": room.topic,
         "scope_kind": room.scope_kind,
@@ -133,6 +133,11 @@ def show_room(*, operator: Operator, name: str, tenant: str) -> Row:
         "media": list_room_media(room),
         "audit_entries": last_audit_entries(audit),
     }
+
+
+def load_room_row(room: Room) -> Row:
+    """Return the room as lists show it, from the database."""
+    return _build_room_row(_annotate_stats(Room.objects.filter(pk=room.pk)).get())
 
 
 def list_room_media(room: Room) -> list[Row]:

@@ -46,7 +46,7 @@ def _iter_rows(workspaces: Iterator[Workspace]) -> Generator[Row, None, None]:
         role_counts, importers = _count_roles(batch), _list_importers(batch)
         for workspace in batch:
             yield {
-                **_build_workspace_row(workspace),
+                **build_workspace_row(workspace),
                 "rooms": room_counts.get(workspace.pk, 0),
                 **{
                     f"{role}s": role_counts.get((workspace.pk, role), 0)
@@ -56,7 +56,7 @@ def _iter_rows(workspaces: Iterator[Workspace]) -> Generator[Row, None, None]:
             }
 
 
-def _build_workspace_row(workspace: Workspace) -> Row:
+def build_workspace_row(workspace: Workspace) -> Row:
     return {
         "id": workspace.pk,
         "slug": workspace.slug,

@@ -36,7 +36,11 @@ _NO_ROOM_CREATION = (
     "There is no command that creates an empty room; `scaiwave room import` creates one from a "
     "bundle."
 )
-_NO_ROOM_DELETION = "There is no command that deletes a room."
+_NO_ROOM_DELETION = (
+    "There is no command that deletes a room. Run `scaiwave room archive <room> --tenant <tenant>` "
+    "to archive it."
+)
+_CREATE_WORKSPACE = "Run `scaiwave admin create-workspace --tenant <tenant>`."
 
 _MAX_HINT_WORDS = 4
 
@@ -93,6 +97,10 @@ HINTS: dict[str, str] = {
     "room info": "Run `scaiwave room show <room> --tenant <tenant>`.",
     "room backup": "Run `scaiwave room export <room> --tenant <tenant>`.",
     "room restore": "Run `scaiwave room import <workspace> --tenant <tenant> --as <participant>`.",
+    "room close": "Run `scaiwave room archive <room> --tenant <tenant>`.",
+    "room unarchive": "Run `scaiwave room reopen <room> --tenant <tenant>`.",
+    "room create-workspace": _CREATE_WORKSPACE,
+    "workspace create": _CREATE_WORKSPACE,
     "room find": "Run `scaiwave room search <text> --tenant <tenant>`.",
     "room list-workspaces": "Run `scaiwave room workspaces --tenant <tenant>`.",
     "room create": _NO_ROOM_CREATION,

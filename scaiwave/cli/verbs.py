@@ -217,6 +217,14 @@ VERBS: dict[VerbPath, Verb] = {
         "Lift a partner's manual suspension",
         ("scaiwave admin resume-partner northwind",),
     ),
+    ("admin", "create-workspace"): Verb(
+        "create_workspace",
+        "Create a workspace",
+        (
+            'scaiwave admin create-workspace --tenant acme --slug sales --name "Sales" '
+            "--owner anna@acme.example",
+        ),
+    ),
     ("admin", "create-administrator"): Verb(
         "create_administrator",
         "Create an account for the admin site",
@@ -414,6 +422,16 @@ VERBS: dict[VerbPath, Verb] = {
             "scaiwave room import sales --tenant acme --as @anna --once",
         ),
     ),
+    ("room", "archive"): Verb(
+        "archive_room",
+        "Archive a room",
+        ('scaiwave room archive launch-party --tenant acme --reason "project ended"',),
+    ),
+    ("room", "reopen"): Verb(
+        "reopen_room",
+        "Open an archived room again",
+        ("scaiwave room reopen launch-party --tenant acme",),
+    ),
     ("room", "verify"): Verb(
         "verify_bundle",
         "Verify a bundle offline",
@@ -492,7 +510,8 @@ AREAS = (
         "Rooms",
         "export_room",
         "import_room",
-        others="list_rooms show_room list_workspaces search_rooms verify_bundle",
+        others="list_rooms show_room list_workspaces create_workspace search_rooms archive_room "
+        "reopen_room verify_bundle",
     ),
     _area(
         "Federation",

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from rooms.services.archive_room import archive_room
+from scaiwave.cli.command import OperatorCommand
+
+
+class Command(OperatorCommand):
+    help = "Archive an open room. Nothing in it is deleted, and `room reopen` opens it again."
+    changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("room", help="room (ID or alias)")
+        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        parser.add_argument("--reason", default="", help="reason for the audit log")
+
+    def handle(self, room: str, tenant: str, reason: str, dry_run: bool, **options: Any) -> None:
+        result = archive_room(
+            operator=self.operator,
+            name=room,
+            tenant=tenant,
+            reason=reason,
+            now=timezone.now(),
+            dry_run=dry_run,
+        )
+        self.print_result(result.document())
+        self.output.print_line(result.sentence)

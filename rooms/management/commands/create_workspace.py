@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from rooms.services.create_workspace import WorkspaceSpec, create_workspace
+from scaiwave.cli.command import OperatorCommand
+
+
+class Command(OperatorCommand):
+    help = (
+        "Create a workspace. Its owner may import rooms into it. Running it again with the same "
+        "arguments changes nothing."
+    )
+    changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
+        parser.add_argument("--slug", required=True, help="short name: sales")
+        parser.add_argument("--name", required=True, help='full name: "Sales"')
+        parser.add_argument("--description", default="", help="what the workspace is for")
+        parser.add_argument(
+            "--owner",
+            metavar="PARTICIPANT",
+            help="owner (e-mail address, @name:server, local ID, ID or ScaiKey ID)",
+        )
+
+    def handle(self, tenant: str, dry_run: bool, **options: Any) -> None:
+        result = create_workspace(
+            operator=self.operator,
+            tenant=tenant,
+            spec=WorkspaceSpec(
+                options["slug"], options["name"], options["description"], options["owner"]
+            ),
+            now=timezone.now(),
+            dry_run=dry_run,
+        )
+        self.print_result(result.document())
+        self.output.print_line(result.sentence)
