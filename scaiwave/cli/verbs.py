@@ -44,7 +44,11 @@ _REGISTER = Verb(
 _STATUS = Verb(
     "sync_status",
     "Show registration, last runs and drift",
-    ("scaiwave sync status", "scaiwave sync status --no-drift --json"),
+    (
+        "scaiwave sync status",
+        "scaiwave sync status --tenant acme",
+        "scaiwave sync status --no-drift --exit-zero --json",
+    ),
 )
 _RUNS = Verb(
     "sync_runs",
@@ -79,6 +83,7 @@ VERBS: dict[VerbPath, Verb] = {
             "scaiwave sync --dry-run",
             "scaiwave sync --tenant acme",
             "scaiwave sync --no-removals",
+            "scaiwave sync --scheduled --wait 60 --timeout 540",
             "scaiwave sync --plan plan.json",
             "scaiwave sync --apply plan.json",
             "scaiwave sync --allow-removals 120",

@@ -7,14 +7,15 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from scaiwave.sandbox import Sandbox
 from tests.identity_sync.sync.helpers import USERS
-from tests.identity_sync.sync.processes import Server
+from tests.identity_sync.sync.processes import Server, wait_for
 from tests.identity_sync.sync.test_process import sync
-from tests.scaiwave.cli_helpers import SCRIPT, start_process
+from tests.scaiwave.cli_helpers import SCRIPT, run_scaiwave, start_process
 
 pytestmark = [pytest.mark.once, pytest.mark.sandbox(partners=2, tenants=3, people=40, groups=4)]
 
@@ -146,3 +147,32 @@ def test_success_several_wait_for_each_other(server: Server) -> None:
 def test_fail_limits_that_are_not_numbers(words: tuple[str, ...]) -> None:
     result = sync(*words)
     assert (result.code, "[SW_USAGE]" in result.err) == (2, True)
+
+
+def read_status(*words: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(
+        run_scaiwave("sync", "status", "--exit-zero", "--json", *words).out
+    )
+    return document
+
+
+def test_success_the_status_shows_a_killed_run_at_once(server: Server, sandbox: Sandbox) -> None:
+    sync()
+    sandbox.faults.add("hang", path=USERS, seconds=30, times=1)
+    with server.syncing() as process:
+        during = read_status()
+        process.kill()
+        process.communicate()
+    if server.is_postgres:
+        wait_for(lambda: not server.locks("locktype = 'advisory'"))
+    after = read_status("--no-drift")
+
+    assert (during["running"]["outcome"], during["interrupted"]) == ("running", None)
+    assert during["drift_reason"] == "a sync is running"
+    assert (after["running"], after["interrupted"]["run_id"]) == (None, during["running"]["run_id"])
+    assert during["is_healthy"]
+    assert after["is_healthy"]
+    assert server.runs()[-1] == ("running", "")
+    assert sync().code == 0
+    assert read_status()["interrupted"] is None
+    assert server.runs()[-2] == ("failed", "SW_SYNC_INTERRUPTED")

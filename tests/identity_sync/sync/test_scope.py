@@ -292,6 +292,46 @@ def test_success_drift(scaikey: Sandbox) -> None:
     assert drift.run_id is None
 
 
+@pytest.mark.parametrize("scope", ["PARTNER", "TENANT"])
+def test_success_drift_for_who_may_run_that_sync(
+    scaikey: Sandbox, settings: Settings, scope: str
+) -> None:
+    targets = scaikey.directory.partners if scope == "PARTNER" else scaikey.directory.tenants
+    own, other = list(targets)[:2]
+    sync()
+    tenant_id = next(
+        iter(
+            Tenant.objects.filter(
+                **(
+                    {"partner__scaikey_id": own}
+                    if scope == "PARTNER"
+                    else {"scaikey_tenant_id": own}
+                )
+            )
+        )
+    ).scaikey_tenant_id
+    person = next(row for row in list_people_of_tenant(scaikey, str(tenant_id)))
+    scaikey.directory.update_user(person["id"], display_name="Renamed")
+    use_application(scaikey, settings, scope, own)
+    role = OperatorRole.PARTNER_ADMIN if scope == "PARTNER" else OperatorRole.TENANT_ADMIN
+    operator = Operator("pia", role, **{f"{scope.lower()}_id": own})
+
+    for tenant in (None, str(tenant_id)):
+        drift = compute_drift(
+            operator=operator, progress_factory=null_progress_factory, tenant=tenant
+        )
+        assert get_changed_counts(drift) == {"participants": {"updated": 1}}
+
+    stranger = Operator("pia", role, **{f"{scope.lower()}_id": other})
+    with pytest.raises(InsufficientPermission):
+        compute_drift(operator=stranger, progress_factory=null_progress_factory)
+    with pytest.raises(TenantNotFound):
+        compute_drift(
+            operator=stranger, progress_factory=null_progress_factory, tenant=str(tenant_id)
+        )
+    assert get_last_run().outcome == "applied"
+
+
 def test_success_dry_run(scaikey: Sandbox) -> None:
     sync()
     scaikey.directory.remove_user(list_people(scaikey)[0]["id"])
