@@ -89,7 +89,7 @@ def test_success_while_pending_everything_shows_the_old_ones(
 ) -> None:
     request_id = server.resume(replace_credentials=True).request_id
     status = sync_status(operator=HOST_OPERATOR, config=server.config, now=NOW, drift=None)
-    assert status.problem is None
+    assert status.credentials["accepted"]
     assert status.registration["state"] == "APPROVED"
     assert status.registration["client_id"] == first.client_id
     assert status.registration["request_id"] == first.request_id
@@ -177,7 +177,7 @@ def test_fail_rejected_leaves_the_old_ones(
     with pytest.raises(RegistrationRejected):
         server.resume()
     status = sync_status(operator=HOST_OPERATOR, config=server.config, now=NOW, drift=None)
-    assert (status.problem, status.registration["state"]) == (None, "APPROVED")
+    assert (status.credentials["accepted"], status.registration["state"]) == (True, "APPROVED")
     assert status.registration["client_id"] == first.client_id
     assert server.resume().outcome == "already_registered"
 
@@ -231,7 +231,7 @@ def test_success_registration_of_an_earlier_release(
     )
     config = server.config
     status = sync_status(operator=HOST_OPERATOR, config=config, now=NOW, drift=None)
-    assert (status.problem, status.warnings) == (None, [warning])
+    assert (status.credentials["accepted"], status.warnings) == (True, [warning])
     assert show_config(operator=HOST_OPERATOR, config=config).warnings == [warning]
 
     sandbox.registrations.auto_approve = True
