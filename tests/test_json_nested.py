@@ -53,7 +53,7 @@ SHOWN: dict[VerbPath, Callable[[SampleData], list[str]]] = {
     ("role", "show"): lambda sample: ["crew-lead", "--tenant", sample.tenant.slug],
     ("room", "show"): lambda sample: [str(sample.room.pk), "--tenant", sample.tenant.slug],
     ("room", "workspaces"): lambda sample: ["--tenant", sample.tenant.slug],
-    ("sync", "status"): lambda sample: ["--no-drift"],
+    ("sync", "status"): lambda sample: ["--no-drift", "--exit-zero"],
 }
 
 
