@@ -319,18 +319,18 @@ def _open_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _check_signature(file: BinaryIO, path: Path) -> None:
-    size = os.fstat(file.fileno()).st_size
-    remaining = size - _TAIL_BYTES
+    remaining = os.fstat(file.fileno()).st_size - _TAIL_BYTES
     mac = salted_hmac(_SALT, b"", algorithm="sha256")
-    while remaining > 0:
-        chunk = file.read(min(_CHUNK_BYTES, remaining))
-        if not chunk:
-            break
-        mac.update(chunk)
-        remaining -= len(chunk)
-    tail = _TAIL.fullmatch(file.read(_TAIL_BYTES + 1))
-    if tail is None:
-        raise SyncPlanInvalid(f"{path} is not a whole plan.")
+    with _translate_read_errors(path):
+        # The end first, so that a large file that is no plan is not read.
+        file.seek(max(0, remaining))
+        tail = _TAIL.fullmatch(file.read(_TAIL_BYTES + 1))
+        if tail is None:
+            raise SyncPlanInvalid(f"{path} is not a whole plan.")
+        file.seek(0)
+        while remaining > 0 and (chunk := file.read(min(_CHUNK_BYTES, remaining))):
+            mac.update(chunk)
+            remaining -= len(chunk)
     if not hmac.compare_digest(mac.hexdigest().encode(), tail.group(1)):
         raise SyncPlanInvalid(f"{path} was changed after it was written, or by another server.")
 
@@ -358,10 +358,23 @@ def _read_head(file: BinaryIO, path: Path) -> PlanHead:
 
 
 def _iter_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
-    while line := file.readline(MAX_LINE_BYTES + 1):
+    while True:
+        with _translate_read_errors(path):
+            line = file.readline(MAX_LINE_BYTES + 1)
+        if not line:
+            return
         if len(line) > MAX_LINE_BYTES:
             raise SyncPlanInvalid(f"{path} is not a plan: a line is too long.")
         yield line
+
+
+@contextmanager
+def _translate_read_errors(path: Path) -> Iterator[None]:
+    """Raises `SyncPlanUnreadable`, for example for a disk that fails."""
+    try:
+        yield
+    except OSError as error:
+        raise SyncPlanUnreadable(f"{path} can't be read: {error.strerror}.") from None
 
 
 def _parse_loss(line: bytes, path: Path) -> Loss:

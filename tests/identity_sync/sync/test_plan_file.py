@@ -416,6 +416,12 @@ def test_fail_unreadable(tmp_path: Path) -> None:
         assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_UNREADABLE", 2)
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that can't be read")
+def test_fail_while_it_is_read() -> None:
+    with pytest.raises(SyncPlanUnreadable, match=r"can't be read: Input/output error"):
+        apply(Path("/proc/self/mem"))
+
+
 def test_fail_too_large(tmp_path: Path) -> None:
     path = tmp_path / "large"
     with path.open("wb") as file:
