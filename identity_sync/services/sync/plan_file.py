@@ -322,7 +322,7 @@ def _check_signature(file: BinaryIO, path: Path) -> None:
     remaining = os.fstat(file.fileno()).st_size - _TAIL_BYTES
     mac = salted_hmac(_SALT, b"", algorithm="sha256")
     with _translate_read_errors(path):
-        # The end first, so that a large file that is no plan is not read.
+        # The end first, so that a large file that is not a plan is not read.
         file.seek(max(0, remaining))
         tail = _TAIL.fullmatch(file.read(_TAIL_BYTES + 1))
         if tail is None:
