@@ -317,6 +317,7 @@ def test_fail_platform_token_without_a_scope(scope: str, scaikey: Sandbox) -> No
         identified(scaikey, scaikey.issue_platform_token(scope=scope))
 
 
+@pytest.mark.only_on("sqlite")
 @pytest.mark.parametrize("token", ["garbage", " ", "a.b.c", "é", "x" * 20_000])
 @pytest.mark.parametrize("words", [LIST, ("admin", "list-tenants", "--json")])
 def test_fail_malformed_token_never_falls_back_to_the_host(
@@ -335,6 +336,7 @@ def test_fail_token_of_an_empty_file(home: Path) -> None:
     assert (ended.code, ended.out) == (2, "")
 
 
+@pytest.mark.only_on("sqlite")
 def test_success_token_at_the_console(scaikey: Sandbox, migrated: Path) -> None:
     good = scaikey.issue_token(role="super_admin")
     ended = run_scaiwave(*LIST, **environment(scaikey, good, SCAIWAVE_REQUIRE_ADMIN_TOKEN="true"))
