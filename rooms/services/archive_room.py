@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from django.db import transaction
 
@@ -27,6 +28,10 @@ class RoomStateResult:
     name: str
     changed: bool
     dry_run: bool = False
+
+    @classmethod
+    def build(cls, room: Room, *, changes: bool, dry_run: bool) -> Self:
+        return cls(load_room_row(room), str(room), changes and not dry_run, changes and dry_run)
 
     def document(self) -> Row:
         """Return what --json prints; `changed` is also true for what a dry run would change."""
@@ -69,10 +74,8 @@ def archive_room(
     operator.require(Permission.MANAGE_TENANTS)
     validate_reason(reason)
     room = resolve_room(operator, name, tenant=resolve_tenant(operator, tenant))
-    changed = _set_state(operator, room, RoomState.ARCHIVED, reason, now, dry_run=dry_run)
-    return ArchiveRoomResult(
-        load_room_row(room), str(room), changed and not dry_run, dry_run and changed
-    )
+    changes = _set_state(operator, room, RoomState.ARCHIVED, reason, now, dry_run=dry_run)
+    return ArchiveRoomResult.build(room, changes=changes, dry_run=dry_run)
 
 
 def reopen_room(
@@ -91,10 +94,8 @@ def reopen_room(
     operator.require(Permission.MANAGE_TENANTS)
     validate_reason(reason)
     room = resolve_room(operator, name, tenant=resolve_tenant(operator, tenant))
-    changed = _set_state(operator, room, RoomState.OPEN, reason, now, dry_run=dry_run)
-    return ReopenRoomResult(
-        load_room_row(room), str(room), changed and not dry_run, dry_run and changed
-    )
+    changes = _set_state(operator, room, RoomState.OPEN, reason, now, dry_run=dry_run)
+    return ReopenRoomResult.build(room, changes=changes, dry_run=dry_run)
 
 
 def _set_state(
@@ -118,7 +119,7 @@ def _set_state(
         current.save(update_fields=["state", "updated_at"])
         record_audit(
             operator=operator,
-            action="room archive" if state == RoomState.ARCHIVED else "room reopen",
+            action="archive-room" if state == RoomState.ARCHIVED else "reopen-room",
             subject=current,
             tenant=room.tenant,
             now=now,

@@ -54,15 +54,15 @@ def test_success_archived_and_audited(room: Room) -> None:
     assert archive().room["state"] == "archived"
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.subject_id, entry.tenant_slug) == (
-        "room archive",
+        "archive-room",
         str(room.pk),
         "acme",
     )
     assert entry.details == {"reason": "over"}
     assert reopen().room["state"] == "open"
     assert [entry.action for entry in AuditEntry.objects.order_by("pk")] == [
-        "room archive",
-        "room reopen",
+        "archive-room",
+        "reopen-room",
     ]
 
 
