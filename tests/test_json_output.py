@@ -267,7 +267,7 @@ def assert_names(value: Any, name: str = "") -> None:
             assert_names(each, name)
     elif isinstance(value, dict) and name not in OPAQUE:
         if name == "partner" and "status" not in value:
-            assert set(value) == {"id", "slug", "name"}
+            assert set(value) == {"id", "slug", "name", "scaikey_id"}
         for key, each in value.items():
             assert KEY.fullmatch(key), key
             assert key not in BANNED, key
@@ -320,7 +320,7 @@ def test_success_lists_have_a_limit_and_csv(
 def flatten(row: dict[str, Any]) -> Iterator[str]:
     for key in row:
         if key == "partner":
-            yield from ("partner_id", "partner_slug", "partner_name")
+            yield from ("partner_id", "partner_slug", "partner_name", "partner_scaikey_id")
         else:
             yield key
 

@@ -24,7 +24,17 @@ def partner_reference(partner: Partner | None) -> Row | None:
     """Return a partner as it appears in other objects."""
     if partner is None:
         return None
-    return {"id": partner.pk, "slug": partner.slug, "name": partner.name}
+    return {
+        "id": partner.pk,
+        "slug": partner.slug,
+        "name": partner.name,
+        "scaikey_id": partner.scaikey_id,
+    }
+
+
+def format_partner(partner: Row) -> str:
+    """Return a partner by what commands accept: its slug, or else its ScaiKey id."""
+    return str(partner["slug"] or partner["scaikey_id"] or partner["id"])
 
 
 def partner_row(partner: Partner) -> Row:

@@ -172,6 +172,7 @@ def test_success_json_has_every_key_and_raw_bytes(columns: dict[str, dict[Tenant
                     "id": str(acme.partner_id),
                     "slug": "northwind",
                     "name": "Northwind",
+                    "scaikey_id": "prt_northwind",
                 },
                 "scaikey_tenant_id": "tnt_acme",
                 "contact_email": "",
@@ -219,3 +220,11 @@ def test_fail_unknown_partner() -> None:
     with pytest.raises(PartnerNotFound) as caught:
         run_command("list_tenants", "--partner", "unknown")
     assert caught.value.message == "Partner not found: unknown."
+
+
+def test_success_partner_without_slug_is_shown_by_its_scaikey_id() -> None:
+    make_tenant("acme", partner=make_partner(slug="", scaikey_id="prt-7"))
+    for command in (("list_tenants",), ("show_tenant", "acme")):
+        output = run_command(*command)
+        assert "prt-7" in output
+        assert "Northwind" not in output

@@ -16,7 +16,13 @@ from typing import Any
 from uuid import UUID
 
 from identity_sync.models import PRESENT_FIELDS
-from identity_sync.services.sync.entities import ENTITIES, PARTICIPANTS, EntitySync
+from identity_sync.services.sync.entities import (
+    ENTITIES,
+    FREED_SLUG,
+    PARTICIPANTS,
+    TENANTS,
+    EntitySync,
+)
 from identity_sync.services.sync.report import KINDS
 from identity_sync.services.sync.staging import BATCH
 from scaiwave.sql import batched, execute, fetch, fetch_one, to_uuid, uuid_param
@@ -143,6 +149,8 @@ def _build_entity_sql(entity: EntitySync) -> str:
     if "partner_id" in entity.columns:
         old[entity.columns.index("partner_id")] = _OLD_PARTNER
         new[entity.columns.index("partner_id")] = _NEW_PARTNER
+    if entity is TENANTS:
+        new[entity.columns.index("slug")] = f"COALESCE(s.slug, {FREED_SLUG.format('p')})"
     status = ("p.suspended_by_hand_at", "p.absent_since", "p.scaikey_status")
     moved = ("NULL", "NULL")
     if not entity.has_status:

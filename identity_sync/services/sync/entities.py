@@ -278,6 +278,9 @@ GROUPS = EntitySync(
 )
 ENTITIES = (PARTNERS, TENANTS, PARTICIPANTS, GROUPS)
 
+FREED_SLUG = "substr({0}.slug, 1, 150) || '-gone-' || substr(CAST({0}.id AS text), 25)"
+"""The new slug of a removed tenant whose slug another tenant gets, in SQL."""
+
 
 def insert_participants(now: datetime) -> None:
     """Write new participants, each with a local ID. Their tenants must be written before."""

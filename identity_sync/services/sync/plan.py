@@ -21,6 +21,7 @@ from identity_sync.services.sync import memberships, roles
 from identity_sync.services.sync.confirm import Confirmation
 from identity_sync.services.sync.entities import (
     ENTITIES,
+    FREED_SLUG,
     GROUPS,
     PARTICIPANTS,
     PARTNERS,
@@ -370,6 +371,29 @@ def count_plan(plan: Plan) -> None:
         _count_unchanged(plan, kind, counts)
 
 
+def plan_freed_slugs(plan: Plan) -> None:
+    """Plan new slugs for the removed tenants whose slug a tenant of ScaiKey gets.
+
+    Call it once the removal limit has skipped what is over it. These rows have no staged record.
+    """
+    plan.kinds["tenants"].updated += execute(
+        """
+        INSERT INTO sync_plan
+            (kind, action, row_id, tenant_id, scaikey_id, name, fields, reason)
+        SELECT 'tenants', 'update', t.id, t.id, t.scaikey_tenant_id, t.name, 'slug',
+               'its slug belongs to another tenant now'
+        FROM sw_tenants t
+        WHERE t.scaikey_tenant_id IS NOT NULL AND EXISTS (
+            SELECT 1 FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
+            WHERE d.kind = 'tenants' AND d.action IN ('add', 'update', 'restore')
+              AND s.slug = t.slug AND d.row_id <> t.id)
+        AND NOT EXISTS (
+            SELECT 1 FROM sync_plan d
+            WHERE d.kind = 'tenants' AND d.action IN ('update', 'restore') AND d.row_id = t.id)
+        """
+    )
+
+
 def _count_unchanged(plan: Plan, kind: str, counts: KindCounts) -> None:
     """Count the seen records that are not written: unchanged, or skipped without their tenant."""
     counts.seen = plan.staged[kind]
@@ -443,7 +467,7 @@ def apply_plan(now: datetime) -> None:
 
 
 def _free_slugs() -> None:
-    """Rename the old slugs of tenants that change theirs, and the slugs of removed tenants.
+    """Rename the old slugs of tenants that change theirs, and those of `plan_freed_slugs`.
 
     Call it before slugs are written: two tenants may swap slugs in one run, which no order of
     updates allows.
@@ -457,13 +481,10 @@ def _free_slugs() -> None:
         """
     )
     execute(
-        """
-        UPDATE sw_tenants
-        SET slug = substr(slug, 1, 150) || '-gone-' || substr(CAST(id AS text), 25)
-        WHERE scaikey_tenant_id IS NOT NULL AND EXISTS (
-            SELECT 1 FROM sync_plan d JOIN stage_tenants s ON s.n = d.n
-            WHERE d.kind = 'tenants' AND d.action IN ('add', 'update', 'restore')
-              AND s.slug = sw_tenants.slug AND d.row_id <> sw_tenants.id)
+        f"""
+        UPDATE sw_tenants SET slug = {FREED_SLUG.format("sw_tenants")}
+        WHERE id IN (SELECT row_id FROM sync_plan
+                     WHERE kind = 'tenants' AND action = 'update' AND n IS NULL)
         """
     )
 

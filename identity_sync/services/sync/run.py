@@ -46,6 +46,7 @@ from identity_sync.services.sync.plan import (
     count_plan,
     count_present,
     plan_changes,
+    plan_freed_slugs,
     plan_removals,
     refresh_statistics,
 )
@@ -416,6 +417,7 @@ def _decide(
         )
         if skipped_tenants or plan.must_be_counted:
             count_plan(plan)
+        plan_freed_slugs(plan)
         report.losses_by_tenant = count_losses_by_tenant()
         report.kept_count = count_kept()
         if options.reviewed is not None:

@@ -11,6 +11,7 @@ from scaiwave.cli.command import ListCommand
 from scaiwave.console.columns import Column, ColumnType, Row
 from scaiwave.registry import get_tenant_columns
 from tenants.management.output import STATUS_KEYS, print_usage_notes
+from tenants.queries.serializers import format_partner
 from tenants.queries.status_filters import STATUSES
 from tenants.queries.tenants import REGISTERED_COLUMNS, SORT_KEYS, list_tenants
 from tenants.queries.usage import NO_USAGE, UsageSummary, format_row
@@ -29,6 +30,7 @@ COLUMNS = (
 
 KEYS = (
     *("id", "slug", "name", "status", "reason", "partner.id", "partner.slug", "partner.name"),
+    "partner.scaikey_id",
     *("scaikey_tenant_id", "contact_email", *STATUS_KEYS),
     *("members", *REGISTERED_COLUMNS, *NO_USAGE),
 )
@@ -89,7 +91,7 @@ class Command(ListCommand):
 
     def format_row(self, row: Row) -> Row:
         partner = row["partner"]
-        return {**format_row(row), "partner": partner and (partner["slug"] or partner["name"])}
+        return {**format_row(row), "partner": partner and format_partner(partner)}
 
     def print_notes(self) -> None:
         print_usage_notes(self.output, self.usage, self.now)

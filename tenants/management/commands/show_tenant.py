@@ -15,7 +15,7 @@ from tenants.management.output import (
     print_sections,
     print_usage_notes,
 )
-from tenants.queries.serializers import Row
+from tenants.queries.serializers import Row, format_partner
 from tenants.queries.tenants import show_tenant
 from tenants.queries.usage import UsageSummary, format_tokens
 
@@ -89,7 +89,7 @@ def _format_partner(tenant: Row) -> str | None:
     if (partner := tenant["partner"]) is None:
         return None
     status = tenant["partner_reason"] or tenant["partner_status"]
-    return f"{partner['slug'] or partner['name']} ({status})"
+    return f"{format_partner(partner)} ({status})"
 
 
 def _format_limits(tenant: Row) -> list[Row]:

@@ -25,7 +25,7 @@ from identity_sync.errors import (
     SyncPlanUnreadable,
     TenantNotLinked,
 )
-from identity_sync.models import SyncRun
+from identity_sync.models import SyncChange, SyncRun
 from identity_sync.services.sync import plan_file
 from identity_sync.services.sync.plan_file import PlanHead, open_new_plan, open_plan
 from identity_sync.services.sync.report import SyncReport
@@ -552,3 +552,29 @@ def test_fail_the_tenant_was_unlinked_since(scaikey: Sandbox, path: Path) -> Non
     Tenant.objects.filter(pk=tenant.pk).update(scaikey_tenant_id=None)
     with pytest.raises(TenantNotLinked):
         apply(path)
+
+
+def test_success_freed_slug_is_planned_and_recorded(scaikey: Sandbox, path: Path) -> None:
+    sync()
+    removed = next(iter(scaikey.directory.tenants.values()))
+    scaikey.directory.remove_tenant(removed["id"])
+    sync(allow_removals=10_000)
+    scaikey.directory.add_tenant(name="Heir", slug=removed["slug"], people=2)
+    old = Tenant.objects.get(scaikey_tenant_id=removed["id"])
+
+    make_plan(path)
+    apply(path)
+
+    changes = [row for row in read_plan(path)["changes"] if row["kind"] == "tenants"]
+    update = next(row for row in changes if row["action"] == "update")
+    assert update["reason"] == "its slug belongs to another tenant now"
+    assert update["values"] == [
+        {
+            "field": "slug",
+            "old": removed["slug"],
+            "new": Tenant.objects.get(pk=old.pk).slug,
+        }
+    ]
+    assert not any(read_plan(path)["loss_counts"].values())
+    recorded = SyncChange.objects.get(run=get_last_run(), kind="tenants", action="update")
+    assert (recorded.subject_id, recorded.fields) == (old.pk, "slug")

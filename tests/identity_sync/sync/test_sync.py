@@ -211,7 +211,12 @@ def test_success_slug_of_a_removed_tenant_is_reused(scaikey: Sandbox) -> None:
 
     report = sync(allow_removals=1000)
 
-    assert get_changed_counts(report)["tenants"] == {"added": 1, "deactivated": 1}
+    assert get_changed_counts(report)["tenants"] == {
+        "added": 1,
+        "deactivated": 1,
+        "updated": 1,
+    }
+    assert report.counts()["tenants"]["unchanged"] == len(scaikey.directory.tenants) - 1
     assert read_database() == read_directory(scaikey)
     old = Tenant.objects.get(scaikey_tenant_id=removed["id"])
     assert old.slug.startswith(f"{removed['slug']}-gone-")
