@@ -149,6 +149,16 @@ class LibraryMissing(ConfigurationError):
     )
 
 
+class WebLibrariesMissing(ConfigurationError):
+    """The libraries of the web server are not installed, only those of the command line."""
+
+    code = "SW_WEB_LIBRARIES_MISSING"
+    fix = (
+        "Install them with `pip install 'scaiwave[web]'`, or in a checkout with "
+        "`pip install --require-hashes -r scripts/requirements/web.txt`."
+    )
+
+
 class DatabaseUnreachable(ConfigurationError):
     """The database can't be used: no connection, rejected credentials, a lost connection, or an
     SQLite file that can't be opened.

@@ -13,19 +13,21 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import django
 from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from scaiwave import registry
 from scaiwave.api import api_view
 from scaiwave.errors import AuthError
 from scaiwave.registry import Metric
+
+# Imported where it is used: an installation for the command line loads the URLs, but lacks it.
+if TYPE_CHECKING:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,9 @@ class MetricsRefused(AuthError):
 def metrics(request: HttpRequest) -> HttpResponse:
     if not _may_read(request):
         raise MetricsRefused("The metrics are not available to this request.")
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
     prometheus = CollectorRegistry(auto_describe=False)
     prometheus.register(_Collector())
     return HttpResponse(generate_latest(prometheus), content_type=CONTENT_TYPE_LATEST)
@@ -68,6 +73,8 @@ class _Collector:
     """Converts the metrics of all apps for the library."""
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
         for metric in (_describe_build(), *_collect_all()):
             family_class = CounterMetricFamily if metric.is_counter else GaugeMetricFamily
             names = sorted({name for labels, _ in metric.samples for name in labels})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import timedelta
 from urllib.parse import urlsplit
 
-from scaiwave import media_storage
+from scaiwave import media_storage, web
 from scaiwave.config import database, load, secret_keys
 from scaiwave.console.output import get_timezone
+from scaiwave.web import security_headers
 
 CONFIG = load()
 HOME = CONFIG.home
@@ -27,6 +29,10 @@ if PROFILE != "cli":
         "django.contrib.messages",
         "django.contrib.staticfiles",
     ]
+# An installation for the command line lacks the libraries of the web server.
+HAS_WEB = PROFILE != "cli" and web.has_web_libraries()
+if HAS_WEB:
+    INSTALLED_APPS.append("axes")
 AUTH_USER_MODEL = "tenants.AdminUser"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -38,6 +44,7 @@ DATABASES = {"default": database.database_settings(CONFIG)}
 REDIS_URL = database.get_redis_url(CONFIG)
 if REDIS_URL and PROFILE != "cli":
     INSTALLED_APPS.append("django_rq")
+RQ_SHOW_ADMIN_LINK = False  # Its pages change jobs without an audit entry, and have scripts inline.
 RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 3600}} if REDIS_URL else {}
 
 # Secrets. Commands create neither them nor the database: `manage migrate` does.
@@ -61,13 +68,25 @@ ALLOWED_HOSTS = CONFIG.get_list("SCAIWAVE_ALLOWED_HOSTS") or [
 # Other servers request the descriptor by this name, which may have a port.
 ALLOWED_HOSTS.append(re.sub(r":\d+$", "", CONFIG.get_str("SCAIWAVE_SERVER_NAME")))
 CSRF_TRUSTED_ORIGINS = [f"{urlsplit(PUBLIC_URL).scheme}://{urlsplit(PUBLIC_URL).netloc}"]
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_SECURE else None
+HAS_TLS = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HAS_TLS
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HAS_TLS else None
+SECURE_SSL_REDIRECT = HAS_TLS
+# Monitors and Prometheus call gunicorn directly, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^health(/live|/ready)?$", r"^metrics$"]
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HAS_TLS else 0
+# Subdomains of the public name may be servers of others, so that is not for this one to decide.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_CSP = security_headers.CONTENT_SECURITY_POLICY
 X_FRAME_OPTIONS = "DENY"
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    security_headers.MIDDLEWARE,
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -75,7 +94,23 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
+AUTHENTICATION_BACKENDS = [
+    *(["axes.backends.AxesStandaloneBackend"] if HAS_WEB else []),
+    "django.contrib.auth.backends.ModelBackend",
+]
+# Failed sign-ins are counted by account and address together: others can't lock an account out,
+# and the clients of one proxy or network don't lock out each other.
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "scaiwave.web.sign_in_limits.find_client_address"
+AXES_LOCKOUT_CALLABLE = "scaiwave.web.sign_in_limits.respond_locked"
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True  # The audit log has the sign-ins.
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -146,5 +181,7 @@ LOGGING = {
         # httpx logs each request at INFO, which would hide other messages.
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
+        # It logs the names that clients type. The audit log has the attempts.
+        "axes": {"level": "ERROR"},
     },
 }

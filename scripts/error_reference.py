@@ -28,7 +28,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "The command line",
         ("USAGE", "CONFIRMATION_NEEDED", "DECLINED", "NAME_", "INTERRUPTED", "TERMINATED"),
     ),
-    ("Configuration", ("CONFIG_", "FILE_", "VALUE_", "LIBRARY_")),
+    ("Configuration", ("CONFIG_", "FILE_", "VALUE_", "LIBRARY_", "WEB_")),
     (
         "Database, disks and Redis",
         ("DATABASE_", "DISK_", "REDIS_", "QUEUE_", "MEDIA_", "CLOCK_", "APPEND_", "AUDIT_"),

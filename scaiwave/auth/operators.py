@@ -34,6 +34,10 @@ class OperatorRole(Enum):
     SERVICE = "service"
     # A caller of the HTTP API: not an operator, and limited to their own tenant.
     PARTICIPANT = "participant"
+    # An account of the admin site, and a client that tries to sign in with one. They are recorded
+    # with their sign-ins and can run no operation.
+    ADMINISTRATOR = "administrator"
+    ANONYMOUS = "anonymous"
 
 
 class Permission(Enum):
@@ -67,6 +71,8 @@ ROLE_PERMISSIONS: dict[OperatorRole, frozenset[Permission]] = {
     OperatorRole.PLATFORM_READ: frozenset({Permission.VIEW, Permission.VIEW_PLATFORM}),
     OperatorRole.SERVICE: frozenset({Permission.SYNC_TENANTS, Permission.VIEW}),
     OperatorRole.PARTICIPANT: frozenset({Permission.TRANSFER_ROOMS}),
+    OperatorRole.ADMINISTRATOR: frozenset(),
+    OperatorRole.ANONYMOUS: frozenset(),
 }
 
 

@@ -24,6 +24,7 @@ from django.db import connections
 from scaiwave.cli.verbs import VERBS, VerbPath, find_longest_match
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ConfirmationNeeded, TerminationSignal, UsageError
+from scaiwave.web import require_web_libraries
 
 # Words of Django's that are not commands of an application.
 _DJANGO_WORDS = ("help", "version")
@@ -34,6 +35,8 @@ _BLOCKED_COMMANDS = {
         "To start over, create an empty database and run `scaiwave manage migrate`.",
     ),
 }
+# Commands of Django's that start a web server.
+_WEB_COMMANDS = frozenset({"runserver", "testserver"})
 
 
 def dispatch(command: str, arguments: Sequence[str]) -> int:
@@ -68,6 +71,8 @@ def _run_manage(arguments: Sequence[str]) -> None:
     if name in _BLOCKED_COMMANDS:
         effect, alternative = _BLOCKED_COMMANDS[name]
         raise UsageError(f"`scaiwave manage {name}` {effect}.", fix=alternative)
+    if name in _WEB_COMMANDS:
+        require_web_libraries()
     if words := _find_suite_words(arguments):
         raise UsageError(
             f"Unknown command: `scaiwave manage {' '.join(words)}`.",

@@ -1,5 +1,5 @@
-"""Admin pages of partners, tenants, participants, groups, roles, audit log and usage."""
+"""Admin pages of partners, tenants, participants, groups, roles and the audit log; signing in."""
 
-from tenants.admin import accounts, audit, directory, roles
+from tenants.admin import accounts, audit, directory, roles, sign_in
 
-__all__ = ["accounts", "audit", "directory", "roles"]
+__all__ = ["accounts", "audit", "directory", "roles", "sign_in"]

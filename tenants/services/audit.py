@@ -22,7 +22,8 @@ def record_audit(
 ) -> AuditEntry:
     """Insert an audit entry. Call it in the transaction that makes the change.
 
-    `action` is the command as typed, such as create-tenant. `details` has JSON values, no secrets,
+    `action` is the command as typed, such as create-tenant. A subject that is not saved stands for
+    one that does not exist, and is recorded without an ID. `details` has JSON values, no secrets,
     and of participants nothing but IDs: entries can't be changed when a person's data is erased.
     """
     is_participant = isinstance(subject, Participant)
@@ -35,7 +36,7 @@ def record_audit(
         tenant_id=str(tenant.pk) if tenant else "",
         tenant_slug=tenant.slug if tenant else "",
         subject_type=subject._meta.model_name or "",
-        subject_id=str(subject.pk),
+        subject_id="" if subject.pk is None else str(subject.pk),
         subject_name="" if is_participant else str(subject)[:1000],
         details=details or {},
     )

@@ -22,6 +22,8 @@ SLOW = {
     "rich",
     "psycopg",
     "whitenoise",
+    "axes",
+    "prometheus_client",
     "cryptography",
     "jwt",
 }

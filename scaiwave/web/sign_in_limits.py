@@ -1,0 +1,28 @@
+"""What django-axes calls: the address by which it counts, and the response to a locked sign-in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from scaiwave.auth.bearer import get_client_address
+
+
+def find_client_address(request: HttpRequest) -> str | None:
+    """Return the address of the client, as reported by the proxy on this host."""
+    return get_client_address(request) or None
+
+
+def respond_locked(
+    request: HttpRequest, original_response: HttpResponse, credentials: dict[str, Any] | None
+) -> HttpResponse:
+    """Respond 429. It is the same for accounts that don't exist."""
+    lock_time: timedelta = settings.AXES_COOLOFF_TIME
+    context = {"minutes": lock_time // timedelta(minutes=1)}
+    response = render(request, "scaiwave/admin/locked.html", context, status=429)
+    response["Retry-After"] = str(int(lock_time.total_seconds()))
+    return response
