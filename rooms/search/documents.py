@@ -1,6 +1,9 @@
 """The table of documents: derived from the events, with what a search server has of each.
 
-Every statement works on a whole set and names the tenant, whatever ids it is given.
+Every statement works on a whole set and names the tenant, whatever ids it is given. Statements
+about a range of positions restrict both events and documents to it. PostgreSQL's statistics can be
+arbitrarily wrong, above all after somebody deleted all documents. A statement that restricts only
+one of the two then reads the whole tenant of the other, again and again.
 """
 
 from __future__ import annotations
@@ -23,7 +26,10 @@ from rooms.search.scope import (
 )
 from scaiwave.sql import execute, fetch, to_uuid, uuid_param
 
-_IN_RANGE = "e.tenant_id = %s AND e.stream_position > %s AND e.stream_position <= %s"
+_IN_RANGE = "{0}.tenant_id = %s AND {0}.stream_position > %s AND {0}.stream_position <= %s"
+# Of an event and its document. With the position, the index of positions finds one row too.
+_SAME_POSITION = "e.tenant_id = d.tenant_id AND e.stream_position = d.stream_position"
+_EVENTS_IN_RANGE, _DOCUMENTS_IN_RANGE = _IN_RANGE.format("e"), _IN_RANGE.format("d")
 
 
 def removed_sql() -> str:
@@ -44,14 +50,14 @@ def upsert(event_range: EventRange) -> int:
     join, outdated = "", ""
     # In a first backfill there are no documents, and no event needs a lookup.
     if not event_range.rewrite and has_documents(event_range):
-        join = f"LEFT JOIN {TABLE} d ON d.event_id = e.id AND d.tenant_id = e.tenant_id"
+        join = f"LEFT JOIN {TABLE} d ON d.event_id = e.id AND {_SAME_POSITION}"
         outdated = f"AND (d.id IS NULL OR {changed_sql()})"
     return execute(
         f"""
         INSERT INTO {TABLE} (tenant_id, event_id, stream_position, body, edited_at, remote)
         SELECT e.tenant_id, e.id, e.stream_position, {body_sql()}, e.edited_at, 0
         FROM {EVENTS} {join}
-        WHERE {_IN_RANGE} AND {condition} {outdated} AND {eligible_sql()}
+        WHERE {_EVENTS_IN_RANGE} AND {condition} {outdated} AND {eligible_sql()}
         ORDER BY e.stream_position
         ON CONFLICT (event_id) DO UPDATE
         SET tenant_id = excluded.tenant_id, stream_position = excluded.stream_position,
@@ -64,8 +70,7 @@ def upsert(event_range: EventRange) -> int:
 def has_documents(event_range: EventRange) -> bool:
     """Whether the range has any document; False throughout a first backfill."""
     sql = (
-        f"SELECT 1 FROM {TABLE} "  # noqa: S608
-        "WHERE tenant_id = %s AND stream_position > %s AND stream_position <= %s "
+        f"SELECT 1 FROM {TABLE} d WHERE {_DOCUMENTS_IN_RANGE} "  # noqa: S608
         "ORDER BY stream_position LIMIT 1"  # without the order PostgreSQL may scan the table
     )
     return bool(fetch(sql, _range_params(event_range)))
@@ -75,9 +80,9 @@ def delete_stale(event_range: EventRange) -> int:
     """Delete documents of the range that must no longer be found; return how many."""
     if not has_documents(event_range):
         return 0
-    stale, params = _stale_sql(event_range)
-    sql = f"DELETE FROM {TABLE} WHERE tenant_id = %s AND event_id IN ({stale})"  # noqa: S608
-    return execute(sql, [uuid_param(event_range.tenant_id), *params])
+    is_stale, params = _stale_sql(event_range)
+    sql = f"DELETE FROM {TABLE} AS d WHERE {_DOCUMENTS_IN_RANGE} AND {is_stale}"  # noqa: S608
+    return execute(sql, [*_range_params(event_range), *params])
 
 
 def delete_orphans(tenant_id: UUID) -> int:
@@ -89,8 +94,9 @@ def delete_orphans(tenant_id: UUID) -> int:
 
 def get_stale_events(event_range: EventRange, limit: int) -> list[UUID]:
     """Return event ids of documents that must no longer be found."""
-    stale, params = _stale_sql(event_range)
-    return [to_uuid(row[0]) for row in fetch(f"{stale} LIMIT %s", [*params, limit])]
+    is_stale, params = _stale_sql(event_range)
+    sql = f"SELECT d.event_id FROM {TABLE} d WHERE {_DOCUMENTS_IN_RANGE} AND {is_stale} LIMIT %s"  # noqa: S608
+    return [to_uuid(row[0]) for row in fetch(sql, [*_range_params(event_range), *params, limit])]
 
 
 def get_orphaned_events(tenant_id: UUID, limit: int) -> list[UUID]:
@@ -106,7 +112,7 @@ def delete_events(tenant_id: UUID, event_ids: list[UUID]) -> None:
 def pending_documents(
     event_range: EventRange, *, after: int, limit: int, with_vectors: bool
 ) -> list[SearchDocument]:
-    """Return documents and their events that the search server lacks, by id greater than `after`.
+    """Return documents and their events that the search server lacks, at positions over `after`.
 
     With `with_vectors`, also documents that it has without a vector.
     """
@@ -114,14 +120,13 @@ def pending_documents(
     documents = SearchDocument.objects.filter(
         tenant=event_range.tenant_id,
         event__tenant=event_range.tenant_id,
-        stream_position__gt=event_range.after,
+        stream_position__gt=max(event_range.after, after),
         stream_position__lte=event_range.through,
         remote__lte=max_state,
-        pk__gt=after,
     )
     if event_range.scope.room_id is not None:
         documents = documents.filter(event__room=event_range.scope.room_id)
-    return list(documents.select_related("event").order_by("pk")[:limit])
+    return list(documents.select_related("event").order_by("stream_position")[:limit])
 
 
 def mark_sent(tenant_id: UUID, documents: list[tuple[SearchDocument, RemoteState]]) -> None:
@@ -168,15 +173,14 @@ def last_positions_sql(run_id: UUID) -> tuple[str, list[Any]]:
 
 
 def _stale_sql(event_range: EventRange) -> tuple[str, list[Any]]:
-    condition, scope_params = event_range.scope.events_sql()
-    return (
-        f"""
-        SELECT d.event_id
-        FROM {EVENTS} JOIN {TABLE} d ON d.event_id = e.id AND d.tenant_id = e.tenant_id
-        WHERE {_IN_RANGE} AND {condition} AND {removed_sql()}
-        """,  # noqa: S608
-        [*_range_params(event_range), *scope_params],
-    )
+    """Return the condition for documents whose event is in scope and must no longer be found."""
+    condition, params = event_range.scope.events_sql()
+    sql = f"""
+        EXISTS (SELECT 1 FROM {EVENTS}
+                WHERE e.id = d.event_id AND {_SAME_POSITION} AND {_EVENTS_IN_RANGE}
+                    AND {condition} AND {removed_sql()})
+        """  # noqa: S608
+    return sql, [*_range_params(event_range), *params]
 
 
 def _orphans_sql(tenant_id: UUID) -> tuple[str, list[Any]]:

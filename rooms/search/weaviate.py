@@ -128,7 +128,7 @@ class WeaviateIndex:
             with_vectors=self._embedder.is_available,
         ):
             self._send_batch(event_range.tenant_id, batch)
-            after = batch[-1].pk
+            after = batch[-1].stream_position
 
     def _send_batch(self, tenant_id: UUID, batch: list[SearchDocument]) -> None:
         vectors = self._embedder.embed([document.body for document in batch])

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +11,11 @@ from django.db import connection
 
 from rooms.models import SearchBackfill, SearchDocument, SearchRange
 from rooms.queries.search import get_search_plan
+from rooms.search import documents
+from rooms.search.base import EventRange
+from rooms.search.database import DatabaseIndex
 from rooms.search.schema import has_word_index
+from rooms.search.scope import Scope
 from rooms.services.search import runs, worker
 from rooms.services.search.backfill import BackfillResult
 from rooms.services.search.runs import BackfillOptions
@@ -222,3 +229,48 @@ def test_fail_not_allowed() -> None:
             backfill_search(operator=operator, options=BackfillOptions(), clock=lambda: NOW)
         with pytest.raises(InsufficientPermission):
             enqueue_backfill(operator=operator, options=BackfillOptions(), now=NOW)
+
+
+@pytest.mark.only_on("postgresql")
+def test_success_step_reads_its_range_only_whatever_the_statistics_say() -> None:
+    """After all documents were deleted, PostgreSQL expects none, while others write them again."""
+    room = make_lobby()
+    positions = [make_message(room, "word").stream_position for _ in range(300)]
+    backfill()
+    SearchDocument.objects.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE sw_search_documents")
+        cursor.execute("SET LOCAL enable_seqscan = off")  # so few rows would be read as a whole
+    everything = EventRange(Scope(), room.tenant_id, 0, positions[-1])
+    documents.upsert(everything)
+
+    with count_rows_read() as rows_read:
+        DatabaseIndex().index(replace(everything, after=positions[9], through=positions[19]))
+
+    assert len(rows_read) == 2
+    assert max(rows_read) <= 3 * 10 * 10
+
+
+@contextmanager
+def count_rows_read() -> Iterator[list[int]]:
+    """Yield a list that gets the number of rows that each writing statement read."""
+    counts: list[int] = []
+
+    def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if not sql.lstrip().startswith(("INSERT", "DELETE")):
+            return execute(sql, params, many, context)
+        result = execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", params, many, context)
+        ((plan,),) = context["cursor"].fetchall()
+        counts.append(sum(_list_rows_read(plan[0]["Plan"])))
+        return result
+
+    with connection.execute_wrapper(explain):
+        yield counts
+
+
+def _list_rows_read(node: dict[str, Any]) -> Iterator[int]:
+    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+    if node["Node Type"].endswith("Scan"):
+        yield int((node["Actual Rows"] + removed) * node["Actual Loops"])
+    for child in node.get("Plans", ()):
+        yield from _list_rows_read(child)
