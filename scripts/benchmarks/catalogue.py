@@ -44,11 +44,12 @@ from django.db import connection
 from identity_sync.services.sync.run import SyncOptions, run_sync
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.console.progress import null_progress_factory
-for line in sys.stdin:
-    for _ in range(int(line)):
-        run_sync(SyncOptions(get_host_operator(), null_progress_factory))
-        connection.close()
-    print("done", flush=True)
+runs, step = map(int, sys.argv[1:])
+for done in range(1, runs + 1):
+    run_sync(SyncOptions(get_host_operator(), null_progress_factory))
+    connection.close()
+    if done % step == 0:
+        print(done, flush=True)
 """
 
 
@@ -94,26 +95,18 @@ def _measure(database: Database, runs: int, step: int) -> Iterator[tuple[int, in
             **scaikey.settings,
             "DJANGO_SETTINGS_MODULE": "scaiwave.settings",
         }
-        with subprocess.Popen(
-            [sys.executable, "-c", _WORKER],
-            cwd=TOP,
-            env=settings,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as worker:
-            assert worker.stdin
-            assert worker.stdout
-            for done in range(0, runs + 1, step):
-                size, dead = connection.execute(_SIZES).fetchone() or (0, 0)
-                yield done, int(size), int(dead)
-                if done == runs:
-                    break
-                worker.stdin.write(f"{step}\n")
-                worker.stdin.flush()
-                if not worker.stdout.readline():
-                    raise BenchmarkError("A sync failed; see above.")
-            worker.stdin.close()
+        yield 0, *_measure_catalogue(connection)
+        command = [sys.executable, "-c", _WORKER, str(runs), str(step)]
+        with subprocess.Popen(command, cwd=TOP, env=settings, stdout=subprocess.PIPE) as worker:
+            for line in worker.stdout or ():
+                yield int(line), *_measure_catalogue(connection)
+        if worker.returncode:
+            raise BenchmarkError("A sync failed; see above.")
+
+
+def _measure_catalogue(connection: psycopg.Connection) -> tuple[int, int]:
+    size, dead = connection.execute(_SIZES).fetchone() or (0, 0)
+    return int(size), int(dead)
 
 
 if __name__ == "__main__":
