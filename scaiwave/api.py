@@ -63,6 +63,26 @@ class LengthRequired(RefusedError):
     remedy = _SEE_PAGE
 
 
+class RequestTooSlow(RefusedError):
+    """An upload was slower than the least rate, or took longer than its time limit."""
+
+    code = "SW_REQUEST_TOO_SLOW"
+    http_status = 408
+    remedy = (
+        "Upload from a better connection. SCAIWAVE_UPLOAD_MIN_KIB_PER_SECOND and "
+        "SCAIWAVE_UPLOAD_MAX_SECONDS are the limits."
+    )
+
+
+class RateLimitExceeded(RefusedError):
+    """The caller has too many requests in progress."""
+
+    code = "SW_RATE_LIMIT_EXCEEDED"
+    http_status = 429
+    retry_after_seconds = 30
+    remedy = "Wait until one of them ends, at least as long as `Retry-After` says."
+
+
 def api_view(*methods: str) -> Callable[[View[P]], View[P]]:
     """Turn a view into an endpoint that accepts these methods, with errors in the envelope.
 
@@ -107,6 +127,8 @@ def error_response(error: ScaiWaveError) -> HttpResponse:
     response = _build_response(body, error.http_status)
     if error.http_status == 401:
         response["WWW-Authenticate"] = _build_challenge(error)
+    if isinstance(error, RateLimitExceeded):
+        response["Retry-After"] = str(error.retry_after_seconds)
     return response
 
 

@@ -48,7 +48,7 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Search", ("SEARCH_",)),
     ("Federation", ("FEDERATION_", "SIGNATURE_")),
     ("AI", ("AI_",)),
-    ("The HTTP API", ("REQUEST_", "METHOD_", "METRICS_", "NOT_FOUND")),
+    ("The HTTP API", ("REQUEST_", "METHOD_", "METRICS_", "RATE_", "NOT_FOUND")),
     ("Publishing the docs", ("DOCS_",)),
     ("The sandbox", ("SANDBOX_",)),
     ("Defects", ("INTERNAL",)),

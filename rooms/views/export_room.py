@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from urllib.parse import quote
 
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
@@ -12,14 +13,20 @@ from rooms.bundle.format import sanitize_file_name
 from rooms.models import Room
 from rooms.services.exports.export_room import RoomExport, export_as_participant
 from rooms.views.authentication import authenticate
+from rooms.views.transfers import reserve_transfer
 from scaiwave.api import BadApiRequest, api_view
 
 
 @api_view("GET")
 def export_room_view(request: HttpRequest, room: str) -> HttpResponseBase:
     _require_http_1_1(request)
-    export = export_as_participant(caller=authenticate(request), room=room, now=timezone.now())
-    response = StreamingHttpResponse(_StartedExport(export), content_type="application/zip")
+    caller = authenticate(request)
+    with ExitStack() as stack:
+        stack.enter_context(reserve_transfer(caller.participant))
+        export = export_as_participant(caller=caller, room=room, now=timezone.now())
+        started = _StartedExport(export)
+        started.release = stack.pop_all().close
+    response = StreamingHttpResponse(started, content_type="application/zip")
     response["Content-Disposition"] = format_content_disposition(export.room)
     response["Cache-Control"] = "no-store"
     # Let the client see progress, and keep proxies from storing bundles on disk.
@@ -57,6 +64,7 @@ class _StartedExport:
 
     def __init__(self, export: RoomExport) -> None:
         self._export = export
+        self.release: Callable[[], None] = lambda: None
         self._first: bytes | None = next(export)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -69,5 +77,8 @@ class _StartedExport:
         return next(self._export)
 
     def close(self) -> None:
-        """Release the snapshot, also after the client has disconnected."""
-        self._export.close()
+        """Release the snapshot and the place, also after the client has disconnected."""
+        try:
+            self._export.close()
+        finally:
+            self.release()

@@ -11,6 +11,7 @@ from rooms.errors import WorkspaceForbidden
 from rooms.queries.workspaces import can_import_somewhere
 from rooms.services.imports.import_room import import_room
 from rooms.views.authentication import authenticate
+from rooms.views.transfers import reserve_transfer
 from rooms.views.upload import read_upload
 from scaiwave.api import api_view, json_response
 from tenants.queries.callers import Caller
@@ -22,7 +23,10 @@ def import_room_view(request: HttpRequest) -> HttpResponseBase:
     caller = authenticate(request)
     max_bytes = settings.CONFIG.get_int("SCAIWAVE_IMPORT_LIMIT_MB") * MIB
     _require_import_permission(caller)
-    with read_upload(request, max_bytes=max_bytes) as upload:
+    with (
+        reserve_transfer(caller.participant),
+        read_upload(request, max_bytes=max_bytes) as upload,
+    ):
         imported = import_room(
             operator=caller.operator,
             tenant=str(caller.tenant.pk),

@@ -15,6 +15,7 @@ from django.http.multipartparser import MultiPartParser
 
 from rooms.bundle.format import MIB
 from rooms.errors import BundleTooLarge
+from rooms.views.upload_pace import PaceWatch, watch_pace
 from scaiwave.api import BadApiRequest, LengthRequired
 
 BUNDLE = "bundle"
@@ -41,13 +42,15 @@ def read_upload(request: HttpRequest, *, max_bytes: int) -> Iterator[Upload]:
     """Read the whole request and yield its fields; the file is deleted on exit.
 
     Raises `BundleTooLarge`, before reading if Content-Length exceeds the limit, else as soon as
-    the file does; `BadApiRequest` and `LengthRequired`.
+    the file does; `RequestTooSlow`, `BadApiRequest` and `LengthRequired`.
     """
     length = _check_head(request, max_bytes)
     handler = _BundleHandler(request, max_bytes)
     with handler.file:
         body = _CountingReader(request)
-        fields, files = MultiPartParser(request.META, cast(HttpRequest, body), [handler]).parse()
+        with watch_pace(request, lambda: body.count) as body.watch:
+            reader = cast(HttpRequest, body)
+            fields, files = MultiPartParser(request.META, reader, [handler]).parse()
         if body.count < length:
             raise BadApiRequest("The request ended before its Content-Length.")
         yield _build_upload(handler.file, fields, files)
@@ -86,11 +89,14 @@ class _CountingReader:
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
+        self.watch: PaceWatch | None = None
         self.count = 0
 
     def read(self, size: int) -> bytes:
         data = self._request.read(size)
         self.count += len(data)
+        if self.watch:
+            self.watch.require_pace()
         return data
 
 

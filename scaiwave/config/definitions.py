@@ -213,6 +213,25 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         type="int",
     ),
     SettingDefinition(
+        "SCAIWAVE_TRANSFER_LIMIT",
+        "Maximum number of exports and imports that one participant may run at a time over HTTP; "
+        "0: no limit.",
+        "2",
+        type="int",
+    ),
+    SettingDefinition(
+        "SCAIWAVE_UPLOAD_MIN_KIB_PER_SECOND",
+        "Least rate of an upload in KiB per second, after its first 10 seconds; 0: no limit.",
+        "16",
+        type="int",
+    ),
+    SettingDefinition(
+        "SCAIWAVE_UPLOAD_MAX_SECONDS",
+        "Maximum duration of an upload in seconds; 0: no limit.",
+        "3600",
+        type="int",
+    ),
+    SettingDefinition(
         "SCAIWAVE_PEER_NETWORKS",
         "Private networks that federation peers may be in, as 10.0.0.0/8, separated by commas; "
         "empty: none.",

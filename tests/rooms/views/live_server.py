@@ -24,10 +24,8 @@ from tests.settings_env import own_settings
 GUNICORN = (
     "-m",
     "gunicorn",
-    "--workers=1",
-    "--threads=4",
+    "--config=python:scaiwave.web.gunicorn_config",
     "--graceful-timeout=1",
-    "--no-control-socket",
 )
 TIMEOUT_SECONDS = 60
 MAX_WAIT_SECONDS = 10.0
@@ -135,12 +133,14 @@ def load_sample_data(database_url: str, home: Path) -> SampleIds:
 
 
 @contextmanager
-def serve(database_url: str, home: Path, sample_ids: SampleIds) -> Iterator[LiveServer]:
+def serve(
+    database_url: str, home: Path, sample_ids: SampleIds, *, workers: int = 1, **settings: str
+) -> Iterator[LiveServer]:
     """Run a server with this database, which has the sample data of these ids."""
     with Sandbox(people=1, tenants=1) as sandbox, _listen() as listener:
-        environment = _build_environment(database_url, home, sandbox)
+        environment = {**_build_environment(database_url, home, sandbox), **settings}
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with _run_gunicorn(listener, environment, home / "log") as pid:
+        with _run_gunicorn(listener, environment, home / "log", workers) as pid:
             yield LiveServer(url, database_url, home, environment, sandbox, pid, **sample_ids)
 
 
@@ -175,6 +175,7 @@ def _build_environment(database_url: str, home: Path, sandbox: Sandbox) -> dict[
         "SCAIWAVE_SCAIKEY_URL": sandbox.url,
         "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
         "SCAIWAVE_IMPORT_LIMIT_MB": str(LIMIT_MB),
+        "SCAIWAVE_TRANSFER_LIMIT": "0",
     }
 
 
@@ -187,11 +188,13 @@ def _listen() -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _run_gunicorn(listener: socket.socket, environment: dict[str, str], log: Path) -> Iterator[int]:
-    bind = f"--bind=fd://{listener.fileno()}"
+def _run_gunicorn(
+    listener: socket.socket, environment: dict[str, str], log: Path, workers: int
+) -> Iterator[int]:
+    options = (f"--bind=fd://{listener.fileno()}", f"--workers={workers}")
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, *GUNICORN, bind, "scaiwave.wsgi"],
+            [sys.executable, *GUNICORN, *options],
             env=environment,
             cwd=log.parent,
             pass_fds=[listener.fileno()],

@@ -1,0 +1,21 @@
+"""Settings of gunicorn: `gunicorn --config python:scaiwave.web.gunicorn_config`.
+
+Options of the command line take precedence. A worker takes no more connections than it has
+threads, so that a request waits for the first free thread of any worker, instead of behind the
+exports of one. The proxy has the keep-alive connections and buffers what slow clients send.
+"""
+
+wsgi_app = "scaiwave.wsgi"
+bind = "127.0.0.1:8000"
+workers = 2
+worker_class = "gthread"
+threads = 8
+worker_connections = threads
+keepalive = 0
+timeout = 60
+"""Seconds without a sign of life of a worker; its threads may take longer."""
+
+graceful_timeout = 60
+"""Seconds that requests in progress have to end after SIGTERM, such as exports."""
+
+control_socket_disable = True

@@ -1,0 +1,110 @@
+"""Run nginx with the site file that operators install, on loopback addresses."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.scaiwave.cli_helpers import CHECKOUT
+from tests.scaiwave.clients.certificates import Authority
+from tests.tools import require_tool
+
+SITE = CHECKOUT / "scripts/deploy/nginx.conf"
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Nginx:
+    """A running nginx. `context` trusts its certificate."""
+
+    port: int
+    context: ssl.SSLContext
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def connect(self, source: str = "127.0.0.1") -> ssl.SSLSocket:
+        """Open a connection from a loopback address."""
+        connection = socket.create_connection(
+            ("127.0.0.1", self.port), timeout=60, source_address=(source, 0)
+        )
+        return self.context.wrap_socket(connection, server_hostname="127.0.0.1")
+
+
+@contextmanager
+def run_nginx(directory: Path, backend: str) -> Iterator[Nginx]:
+    """Run it for a backend, given as host:port. Skips the test if nginx is not installed."""
+    program = require_tool("nginx")
+    authority = Authority(directory)
+    authority.server()
+    port = _find_free_port()
+    (directory / "site.conf").write_text(_build_site(directory, backend, port))
+    (directory / "main.conf").write_text(_build_main(directory))
+    command = [program, "-p", str(directory), "-c", str(directory / "main.conf")]
+    log = directory / "nginx.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    context = ssl.create_default_context(cafile=str(authority.file))
+    try:
+        _wait_until_started(process, port, log)
+        yield Nginx(port, context, log)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _build_site(directory: Path, backend: str, port: int) -> str:
+    """Return the file with other ports, addresses and certificates, as an operator edits it."""
+    site = SITE.read_text(encoding="utf-8")
+    for pattern, value in (
+        (r"server 127\.0\.0\.1:8000", f"server {backend}"),
+        (r"listen 80;\n\s*listen \[::\]:80;", f"listen 127.0.0.1:{_find_free_port()};"),
+        (r"listen 443 ssl;\n\s*listen \[::\]:443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
+        (r"/etc/ssl/scaiwave/fullchain\.pem", str(directory / "server.pem")),
+        (r"/etc/ssl/scaiwave/privkey\.pem", str(directory / "server.key")),
+    ):
+        site, count = re.subn(pattern, value, site)
+        assert count == 1, pattern
+    return site
+
+
+def _build_main(directory: Path) -> str:
+    user = "user root;" if os.geteuid() == 0 else ""
+    temporary = " ".join(
+        f"{name}_temp_path {directory}/{name};"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return (
+        f"{user} daemon off; pid {directory}/nginx.pid; error_log stderr;\n"
+        f"events {{ worker_connections 1024; }}\n"
+        f"http {{ access_log off; {temporary} include {directory}/site.conf; }}\n"
+    )
+
+
+def _find_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _wait_until_started(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"nginx did not start:\n{log.read_text()}")
