@@ -148,9 +148,20 @@ def remove_abandoned_drafts(path: Path) -> None:
     prefix = f".{path.name}."
     for draft in list(path.parent.iterdir()):
         if draft.name.startswith(prefix) and draft.suffix == DRAFT_SUFFIX:
-            # Another user's draft is theirs to remove, and another process may have been faster.
-            with suppress(OSError):
-                _remove_if_abandoned(draft)
+            remove_if_abandoned(draft)
+
+
+def remove_if_abandoned(draft: Path) -> None:
+    """Remove a draft unless its process is running; do nothing if it can't be removed."""
+    # Another user's draft is theirs to remove, and another process may have been faster.
+    with suppress(OSError):
+        # Not blocking: in a shared directory it might be a pipe of another user.
+        descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.unlink()
+        finally:
+            os.close(descriptor)
 
 
 def sync_directory(directory: Path) -> None:
@@ -198,15 +209,6 @@ def _owner_to_set(target: Path) -> tuple[int, int] | None:
     return None if status.st_uid == os.geteuid() else (status.st_uid, status.st_gid)
 
 
-def _remove_if_abandoned(draft: Path) -> None:
-    descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        draft.unlink()
-    finally:
-        os.close(descriptor)
-
-
 def _describe_error(target: Path, error: OSError) -> ScaiWaveError:
     if error.errno in DISK_FULL_ERRNOS:
         return DiskFull(f"{target} can't be written: {error.strerror}.")
@@ -216,6 +218,8 @@ def _describe_error(target: Path, error: OSError) -> ScaiWaveError:
             "The file is a mount point and can't be replaced: mount the directory "
             f"{target.parent} instead."
         )
+    elif error.errno == errno.ENAMETOOLONG:
+        fix = "Choose a shorter name, of at most 200 bytes."
     elif error.errno in {errno.ENOENT, errno.ENOTDIR}:
         fix = f"Create the directory {target.parent}, or name another file."
     elif error.errno == errno.EROFS:

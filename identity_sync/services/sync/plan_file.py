@@ -12,6 +12,7 @@ import hmac
 import json
 import os
 import re
+import secrets
 import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -36,9 +37,14 @@ from identity_sync.services.sync import reviewed_losses
 from identity_sync.services.sync.changes import ChangeSection, PlannedChange, iter_sections
 from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.reviewed_losses import LOSS_KINDS, Loss
-from scaiwave.console.output import to_json
+from scaiwave.console.output import strip_control_chars, to_json
 from scaiwave.errors import FileUnwritable
-from scaiwave.files import atomic_write, remove_abandoned_drafts, translate_write_errors
+from scaiwave.files import (
+    DRAFT_SUFFIX,
+    atomic_write,
+    remove_if_abandoned,
+    translate_write_errors,
+)
 from tenants.models import Tenant
 
 FORMAT = "scaiwave-sync-plan"
@@ -50,6 +56,8 @@ MAX_BYTES = 4 * 1024**3
 MAX_HEAD_BYTES = 1024**2
 MAX_LINE_BYTES = 64 * 1024
 _CHUNK_BYTES = 64 * 1024
+_PLAN_DRAFT_SUFFIX = f".plan{DRAFT_SUFFIX}"
+"""Of plans only, so that those of any name can be found in a directory."""
 
 _SALT = "identity_sync.plan_file"
 _LOSSES = '"losses": [\n'
@@ -92,7 +100,13 @@ def _describe_plan(path: Path, head: PlanHead) -> dict[str, Any]:
 
 def format_apply_command(path: Path) -> str:
     """Return the command that applies a plan."""
-    return f"scaiwave sync --apply {shlex.quote(str(path))}"
+    return f"scaiwave sync --apply {_quote_path(path)}"
+
+
+def _quote_path(path: Path) -> str:
+    """Quote a path for the shell, so that it is not taken for an option either."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 @contextmanager
@@ -102,18 +116,34 @@ def open_new_plan(path: Path) -> Iterator[BinaryIO]:
     An existing plan is replaced. A symbolic link, and a file of another user, are not: the plan
     has personal data. Raises `FileUnwritable` or `DiskFull`; `path` is then unchanged.
     """
+    _ensure_printable(path)
     target = path.absolute()
     _ensure_replaceable(target)
+    remove_plan_drafts(target.parent)
     with _open_draft(target) as file:
         yield file
-    with translate_write_errors(target):
-        remove_abandoned_drafts(target)
+
+
+def remove_plan_drafts(directory: Path) -> None:
+    """Remove this user's drafts of plans in a directory whose processes were killed.
+
+    They may have personal data. What can't be read or removed stays.
+    """
+    with suppress(OSError):
+        for draft in list(directory.glob(f".*{_PLAN_DRAFT_SUFFIX}")):
+            if draft.lstat().st_uid == os.geteuid():
+                remove_if_abandoned(draft)
 
 
 @contextmanager
 def _open_draft(target: Path) -> Iterator[BinaryIO]:
     """Translate only errors of this file: others pass unchanged."""
-    draft = atomic_write(target, keep_owner=False, follow_links=False)
+    draft = atomic_write(
+        target,
+        keep_owner=False,
+        follow_links=False,
+        draft=target.with_name(f".{target.name}.{secrets.token_hex(8)}{_PLAN_DRAFT_SUFFIX}"),
+    )
     with translate_write_errors(target):
         file = draft.__enter__()
     try:
@@ -124,6 +154,16 @@ def _open_draft(target: Path) -> Iterator[BinaryIO]:
         raise
     with translate_write_errors(target):
         draft.__exit__(None, None, None)
+
+
+def _ensure_printable(path: Path) -> None:
+    """The report prints the command that applies the plan, so that it can be copied."""
+    text = str(path)
+    if text != strip_control_chars(text):
+        raise FileUnwritable(
+            f"A plan can't be written to {text!r}: the name has characters that can't be printed.",
+            fix="Choose a name without control characters, in UTF-8.",
+        )
 
 
 def _ensure_replaceable(target: Path) -> None:
@@ -281,8 +321,7 @@ class ReviewedPlan:
             f"{summary}: {difference}. No changes were made.",
             report=report,
             summary=f"{summary}. No changes were made.",
-            fix=f"Make a new plan and review it: `{plan_command} --plan "
-            f"{shlex.quote(str(self.path))}`.",
+            fix=f"Make a new plan and review it: `{plan_command} --plan {_quote_path(self.path)}`.",
         )
 
 

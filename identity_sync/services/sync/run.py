@@ -57,6 +57,7 @@ from identity_sync.services.sync.plan_file import (
     format_apply_command,
     open_new_plan,
     open_plan,
+    remove_plan_drafts,
 )
 from identity_sync.services.sync.removal_limit import (
     RemovalLimit,
@@ -247,6 +248,8 @@ def apply_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
     `run_sync` raises.
     """
     options.operator.require(Permission.SYNC_TENANTS)
+    if not options.dry_run:
+        remove_plan_drafts(path.parent)
     with open_plan(path, now=_now()) as reviewed:
         _ensure_own_database(reviewed.head, path)
         tenant = None if reviewed.head.tenant_id is None else str(reviewed.head.tenant_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -460,11 +461,55 @@ def test_success_an_older_plan_is_replaced(scaikey: Sandbox, path: Path) -> None
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_success_the_draft_of_a_killed_process_is_removed(scaikey: Sandbox, path: Path) -> None:
-    draft = path.with_name(f".{path.name}.0123456789abcdef.draft")
-    draft.write_text("names and e-mail addresses")
+def test_success_drafts_of_killed_processes_are_removed(scaikey: Sandbox, tmp_path: Path) -> None:
+    directory = tmp_path / "plans"
+    directory.mkdir()
+    path, other = directory / "plan.json", directory / ".notes.draft"
+    other.write_text("a file of something else")
+
+    def make_drafts() -> None:
+        for name in ("plan.json", "plan of yesterday"):
+            draft = directory / f".{name}.0123456789abcdef.plan.draft"
+            draft.write_text("names and e-mail addresses")
+        os.mkfifo(directory / ".pipe.plan.draft")  # Opening it must not wait for a writer.
+
+    make_drafts()
     make_plan(path)
-    assert not draft.exists()
+    assert sorted(directory.iterdir()) == [other, path]
+    make_drafts()
+    apply(path, dry_run=True)
+    assert len(list(directory.iterdir())) == 5
+    apply(path)
+    assert sorted(directory.iterdir()) == [other, path]
+
+
+def test_success_directory_that_can_not_be_listed(scaikey: Sandbox, tmp_path: Path) -> None:
+    directory = tmp_path / "drop"
+    directory.mkdir()
+    directory.chmod(0o300)
+    make_plan(directory / "plan.json")
+    directory.chmod(0o700)
+    assert [path.name for path in directory.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "a\x1b[31m", "a\tb", "a\x9bb", "a\u202eb", "a\u200bb", "a\udcff", "\x7f"]
+)
+def test_fail_name_that_can_not_be_printed(scaikey: Sandbox, path: Path, name: str) -> None:
+    runs, before = SyncRun.objects.count(), sorted(path.parent.iterdir())
+    for target in (path.with_name(name), path.parent / name / path.name):
+        with pytest.raises(FileUnwritable, match="can't be printed") as caught:
+            make_plan(target)
+        assert caught.value.message.isprintable()
+    assert sorted(path.parent.iterdir()) == before
+    assert SyncRun.objects.count() == runs
+
+
+@pytest.mark.parametrize("name", ["-x.json", "--tenant", "a b'c", "$(id)", "~x", "名.json"])
+def test_success_the_printed_command_names_the_file(name: str) -> None:
+    command = shlex.split(plan_file.format_apply_command(Path(name)))
+    assert not command[-1].startswith("-")
+    assert Path(command[-1]) == Path(name)
 
 
 def test_fail_places_a_plan_is_not_written_to(scaikey: Sandbox, tmp_path: Path) -> None:
@@ -481,6 +526,9 @@ def test_fail_places_a_plan_is_not_written_to(scaikey: Sandbox, tmp_path: Path) 
         with pytest.raises(FileUnwritable) as caught:
             make_plan(path)
         assert caught.value.exit_code == 2
+    with pytest.raises(FileUnwritable) as caught:
+        make_plan(tmp_path / ("x" * 240))
+    assert "shorter name" in caught.value.fix
     assert target.read_text() == "mine"
     assert link.is_symlink()
     assert not (tmp_path / "nowhere").exists()
