@@ -19,6 +19,7 @@ from identity_sync.models import (
     SyncSkip,
     WebhookEvent,
 )
+from identity_sync.queries.runs import get_oldest_kept_id
 from scaiwave.admin import ReadOnlyAdmin, register_soft_reference
 from tenants.models import Group, Participant, Partner, Tenant
 
@@ -155,6 +156,9 @@ class SyncChangeValuesAdmin(ReadOnlyAdmin):
     search_fields = ("change_id",)
     id_fields = ("change_id",)
     ordering = ("-change_id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SyncChangeValues]:
+        return super().get_queryset(request).filter(pk__gte=get_oldest_kept_id())
 
 
 @admin.register(SyncSkip)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from identity_sync.errors import SyncRunNotFound
@@ -23,6 +24,7 @@ from identity_sync.services.sync.report import LOSSES
 from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import AmbiguousName
 from tenants.models import GroupMembership
+from tenants.queries.audit import min_uuid7_at
 from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row
 from tenants.queries.visibility import visible_tenants
@@ -150,9 +152,20 @@ def find_changes_of_participant(participant_id: UUID) -> list[Row]:
     ]
 
 
+def get_oldest_kept_id() -> UUID:
+    """Return a lower bound of the IDs of changes whose values are kept at this time.
+
+    Older values may still be stored: only a sync deletes them.
+    """
+    days = settings.CONFIG.get_int("SCAIWAVE_SYNC_VALUES_RETENTION_DAYS")
+    return min_uuid7_at(datetime.now(UTC) - timedelta(days=days))
+
+
 def describe_change(change: SyncChange) -> Row:
-    """Convert a change. `values` is None if they were not stored, or are deleted by now."""
+    """Convert a change. `values` is None if they were not stored, or are not kept any longer."""
     stored = getattr(change, "stored_values", None)
+    if change.pk < get_oldest_kept_id():
+        stored = None
     fields = change.get_fields()
     return {
         "kind": change.kind,

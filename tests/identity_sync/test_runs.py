@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.test import Client
+from pytest_django import Settings
 
 from identity_sync.errors import SyncRunNotFound
 from identity_sync.management.output import format_change_count, format_run_changes
@@ -23,8 +25,10 @@ from identity_sync.queries.runs import (
     show_run,
 )
 from scaiwave.auth.operators import Operator
+from scaiwave.config import load
 from tenants.errors import AmbiguousName, TenantNotFound
 from tenants.models import Participant, Tenant
+from tenants.queries.audit import min_uuid7_at
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
@@ -183,6 +187,35 @@ def test_success_values_that_are_deleted_leave_the_fields() -> None:
     (row,) = list_changes(operator=HOST_OPERATOR, run_id=run.pk, filters=ChangeFilter())
     assert (row["fields"], row["values"]) == (["email"], None)
     assert SyncChange.objects.get().pk == change.pk
+
+
+@pytest.mark.parametrize("days", [0, 30])
+def test_success_values_are_not_shown_after_their_retention(
+    days: int, settings: Settings, admin_client: Client
+) -> None:
+    """Even if no sync has deleted them yet."""
+    settings.CONFIG = load({"SCAIWAVE_SYNC_VALUES_RETENTION_DAYS": str(days)})
+    now = datetime.now(UTC)
+    run, person = make_run(), make_person(make_tenant())
+    changes = [
+        make_change(
+            run,
+            person,
+            {"email": ["old@a.example", ""]},
+            pk=min_uuid7_at(now - timedelta(days=age)),
+        )
+        for age in (31, 1)
+    ]
+    kept = [age <= days for age in (31, 1)]
+    rows = list(list_changes(operator=HOST_OPERATOR, run_id=run.pk, filters=ChangeFilter()))
+    assert [row["values"] is not None for row in rows] == kept
+    rows = find_changes_of_participant(person.pk)
+    assert [row["values"] is not None for row in reversed(rows)] == kept
+    statuses = [
+        admin_client.get(f"/admin/identity_sync/syncchangevalues/{change.pk}/change/").status_code
+        for change in changes
+    ]
+    assert [status == 200 for status in statuses] == kept
 
 
 def test_success_old_names() -> None:

@@ -200,7 +200,7 @@ def _run_within_limits(options: SyncOptions, limits: RunLimits) -> SyncReport:
             # The lists contain everything that was announced before they were read.
             if run.outcome in (Outcome.APPLIED, Outcome.PARTIAL):
                 history.mark_events_handled(covered, run=run, now=_now())
-            if options.is_full:
+            if not options.dry_run:
                 history.delete_expired_values(_now(), days=_value_days())
 
 

@@ -196,16 +196,15 @@ def test_success_one_run_deletes_a_limited_number(monkeypatch: pytest.MonkeyPatc
     assert history.delete_expired_values(NOW, days=30) == 5
 
 
-def test_success_full_syncs_delete_old_values(scaikey: Sandbox) -> None:
+@pytest.mark.parametrize("of_tenant", [False, True])
+def test_success_syncs_delete_old_values(scaikey: Sandbox, of_tenant: bool) -> None:
     sync()
     make_old_values(5, days=400)
-    tenant = Tenant.objects.exclude(scaikey_tenant_id=None)[0]
-    sync(tenant=str(tenant.pk))
-    assert SyncChangeValues.objects.filter(change__reason="changed in ScaiKey").count() == 5
     sync(dry_run=True)
     assert SyncChangeValues.objects.filter(change__reason="changed in ScaiKey").count() == 5
+    tenant = Tenant.objects.exclude(scaikey_tenant_id=None)[0]
     with record_writes() as written:
-        sync()
+        sync(tenant=str(tenant.pk) if of_tenant else None)
     assert "sw_sync_change_values" in written
     assert SyncChangeValues.objects.filter(change__reason="changed in ScaiKey").count() == 0
 
