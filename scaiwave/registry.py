@@ -24,13 +24,14 @@ RoleUseFinder = Callable[[UUID, str], Sequence[str]]
 class PurgedPerson:
     """A person whose personal data is erased, with the values to look for.
 
-    `fqid` is @local_id:server_name. `email` is empty if another participant has the same one.
+    `fqid` is @local_id:server_name. `operator_names` are the texts by which records name the person
+    as an operator, as they are and in lower case, without those that are someone else's too.
     """
 
     participant_id: UUID
     scaikey_id: str
     fqid: str
-    email: str
+    operator_names: frozenset[str]
 
 
 PersonalDataEraser = Callable[[Sequence[PurgedPerson], str], None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.db.models import Q
 from django.db.models.functions import Lower
 
 from identity_sync.models import SyncChange, SyncChangeValues, SyncRun, SyncSkip
@@ -26,9 +27,9 @@ def erase_names(people: Sequence[PurgedPerson], replacement: str) -> None:
     _erase_skips("participants", scaikey_ids, replacement)
     pairs = edges.values_list("group__scaikey_id", "member_participant__scaikey_id")
     _erase_skips("memberships", [f"{group} {member}" for group, member in pairs], replacement)
-    emails = [person.email.lower() for person in people if person.email]
-    runs = SyncRun.objects.alias(folded=Lower("operator")).filter(folded__in=emails)
-    runs.update(operator=replacement)
+    names = {name for person in people for name in person.operator_names}
+    runs = SyncRun.objects.alias(folded=Lower("operator"))
+    runs.filter(Q(folded__in=names) | Q(operator__in=names)).update(operator=replacement)
 
 
 def _erase_skips(kind: str, scaikey_ids: Sequence[str], replacement: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.db.models.functions import Lower
 
 from rooms.bundle.format import IMPORTED_SENDER
@@ -30,9 +30,10 @@ def erase_senders(people: Sequence[PurgedPerson], replacement: str) -> None:
         for fqids in batched([person.fqid for person in people]):
             for column in ("content", "original_content"):
                 _erase_in_events(column, fqids, replacement)
-    names = [name.lower() for person in people for name in (person.email, person.fqid) if name]
+    names = {name for person in people for name in person.operator_names}
     for model in _OPERATOR_MODELS:
-        rows = model._default_manager.alias(folded=Lower("operator")).filter(folded__in=names)
+        rows = model._default_manager.alias(folded=Lower("operator"))
+        rows = rows.filter(Q(folded__in=names) | Q(operator__in=names))
         rows.update(operator=replacement)
 
 

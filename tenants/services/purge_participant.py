@@ -6,7 +6,7 @@ it has stored, through `scaiwave.registry`. The audit log has nothing but IDs of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -263,9 +263,9 @@ def _purge_batch(
             return 0
         subjects = _describe_people(people)
         registry.erase_personal_data(subjects, DELETED_NAME)
-        emails = [person.email.lower() for person in subjects if person.email]
-        grants = RoleGrant.objects.alias(folded=Lower("granted_by")).filter(folded__in=emails)
-        grants.update(granted_by=DELETED_NAME)
+        names = {name for person in subjects for name in person.operator_names}
+        grants = RoleGrant.objects.alias(folded=Lower("granted_by"))
+        grants.filter(Q(folded__in=names) | Q(granted_by__in=names)).update(granted_by=DELETED_NAME)
         Participant.objects.filter(pk__in=[person.pk for person in people]).update(
             display_name=DELETED_NAME, email="", avatar_url="", purged_at=now, updated_at=now
         )
@@ -282,29 +282,34 @@ def _purge_batch(
 
 
 def _describe_people(people: Sequence[Participant]) -> list[PurgedPerson]:
-    """Return what other apps need to find the data of these people.
-
-    An e-mail address that someone else has as well is that person's data too.
-    """
-    emails = {person.email.lower() for person in people if person.email}
+    """Return what other apps need to find the data of these people."""
     keys = [person.pk for person in people]
-    others = Participant.objects.alias(folded=Lower("email")).exclude(pk__in=keys)
-    shared = {
-        email.lower()
-        for email in others.filter(folded__in=emails, purged_at=None).values_list(
-            "email", flat=True
-        )
-    }
+    texts = {person.pk: _fold({person.email, person.display_name}) for person in people}
+    every = frozenset().union(*texts.values())
     server_name = get_server_name()
+    # A name or an e-mail address that someone else has as well is that person's data too.
+    others = Participant.objects.exclude(pk__in=keys).filter(purged_at=None)
+    shared = {DELETED_NAME.lower()}
+    for field in ("email", "display_name"):
+        rows = others.alias(folded=Lower(field)).filter(
+            Q(folded__in=every) | Q(**{f"{field}__in": every})
+        )
+        shared |= _fold(rows.values_list(field, flat=True))
     return [
         PurgedPerson(
             participant_id=person.pk,
             scaikey_id=person.scaikey_id or "",
             fqid=person.fqid(server_name),
-            email="" if person.email.lower() in shared else person.email,
+            operator_names=_fold({person.fqid(server_name)})
+            | {text for text in texts[person.pk] if text.lower() not in shared},
         )
         for person in people
     ]
+
+
+def _fold(texts: Iterable[str]) -> frozenset[str]:
+    """Return the texts as they are and in lower case: SQLite folds the letters of ASCII only."""
+    return frozenset(form for text in texts if text for form in (text, text.lower()))
 
 
 def _format_time(time: datetime | None) -> str | None:

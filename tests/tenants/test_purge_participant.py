@@ -17,7 +17,7 @@ from scaiwave.console.progress import null_progress_factory
 from scaiwave.errors import ConfirmationNeeded, InsufficientPermission, UsageError
 from tenants import jobs
 from tenants.errors import ParticipantNotFound, PurgeLimitExceeded, PurgeRefused, TenantNotFound
-from tenants.models import AuditEntry, Participant, Tenant
+from tenants.models import AuditEntry, Participant, RoleGrant, Tenant
 from tenants.services import purge_participant as service
 from tenants.services.purge_participant import (
     BATCH_SIZE,
@@ -126,11 +126,13 @@ def test_success_again_does_not_ask_and_changes_nothing() -> None:
     assert not AuditEntry.objects.exists()
 
 
-def test_success_grants_by_the_person_keep_no_e_mail_address() -> None:
+@pytest.mark.parametrize("granted_by", ["Anna@acme.example", "Örs Ågren", FQID])
+def test_success_grants_do_not_name_the_person_who_made_them(granted_by: str) -> None:
+    """A token without an e-mail address names its owner by the name."""
     tenant = make_tenant()
-    make_removed(tenant)
+    make_removed(tenant, display_name="Örs Ågren")
     other = make_person(tenant, "bert")
-    grant = make_grant(make_role(tenant), other, granted_by="Anna@acme.example")
+    grant = make_grant(make_role(tenant), other, granted_by=granted_by)
     kept = make_grant(make_role(tenant, "leads"), other, granted_by="root")
     purge()
     for row, name in ((grant, "Deleted user"), (kept, "root")):
@@ -141,11 +143,12 @@ def test_success_grants_by_the_person_keep_no_e_mail_address() -> None:
 def test_success_an_e_mail_address_of_someone_else_stays_theirs() -> None:
     tenant = make_tenant()
     make_removed(tenant)
-    namesake = make_person(tenant, "bert", email="ANNA@acme.example")
-    grant = make_grant(make_role(tenant), namesake, granted_by="anna@acme.example")
+    namesake = make_person(tenant, "bert", email="ANNA@acme.example", display_name="anna")
+    for number, name in enumerate(("anna@acme.example", "Anna")):
+        make_grant(make_role(tenant, f"role-{number}"), namesake, granted_by=name)
     purge(name="anna.acme")
-    grant.refresh_from_db()
-    assert grant.granted_by == "anna@acme.example"
+    names = RoleGrant.objects.order_by("role__slug").values_list("granted_by", flat=True)
+    assert list(names) == ["anna@acme.example", "Anna"]
     assert get_personal_data(namesake)["email"] == "ANNA@acme.example"
 
 
