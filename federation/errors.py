@@ -27,6 +27,7 @@ UsageError
 
 from __future__ import annotations
 
+from scaiwave.config.server_name import NAME_FIX
 from scaiwave.errors import (
     ConfigurationError,
     ConflictError,
@@ -141,10 +142,7 @@ class InvalidServerName(DomainError):
     """The text is not a server name."""
 
     code = "SW_FEDERATION_BAD_SERVER_NAME"
-    fix = (
-        "Write it without https:// and path, as in chat.example.com or chat.example.com:8448; "
-        "write names with non-ASCII characters in their xn-- form."
-    )
+    fix = NAME_FIX
 
 
 _CHECK_PEER_MESSAGES = "[Messages of check-peer](federation.md#check-peer)."

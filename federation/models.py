@@ -24,6 +24,9 @@ class ServerKey(models.Model):
     signs_from = models.DateTimeField()
     retires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    published_as = models.CharField(
+        max_length=255, blank=True, help_text="server name under which peers first fetched it"
+    )
 
     class Meta:
         db_table = "sw_server_keys"

@@ -11,6 +11,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from federation.queries.descriptor import build_descriptor
+from federation.services.publication import record_publication
 from scaiwave.api import error_response
 from scaiwave.console.output import to_json
 from scaiwave.error_mapping import translate_errors
@@ -24,6 +25,7 @@ def server_descriptor(request: HttpRequest) -> HttpResponseBase:
     try:
         with translate_errors():
             descriptor = build_descriptor(timezone.now())
+            record_publication(descriptor)
     except ScaiWaveError as error:
         return error_response(error)
     body = to_json(descriptor.document, indent=None).encode()

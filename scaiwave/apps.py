@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db import connection
 
 
 class ScaiwaveConfig(AppConfig):
@@ -8,5 +9,10 @@ class ScaiwaveConfig(AppConfig):
     def ready(self) -> None:
         from django.conf import settings
 
+        from scaiwave.config.database import is_missing_file
+
+        if is_missing_file(connection.settings_dict):
+            # System checks would open the database to find out.
+            connection.features.supports_json_field = True
         if settings.PROFILE != "cli":  # commands run no checks, and cryptography is slow to import
             from scaiwave import checks  # noqa: F401

@@ -5,6 +5,7 @@ E… are settings that will fail, W… those that are probably a mistake.
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 
 from scaiwave.config import SETTINGS, Configuration
-from scaiwave.config.configuration import find_unknown_names
+from scaiwave.config.configuration import find_secret_parts, find_unknown_names, has_comment
 from scaiwave.config.database import uses_sqlite
 from scaiwave.config.definitions import SettingDefinition
 from scaiwave.config.secret_keys import FILE_NAME, find_encryption_keys
@@ -24,6 +25,48 @@ from scaiwave.errors import SettingInvalid
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 SCAIKEY_SETTINGS = ("URL", "CLIENT_ID", "CLIENT_SECRET")
+OWN_SECRETS = ("SCAIWAVE_SECRET_KEY", "SCAIWAVE_METRICS_TOKEN")
+"""Secrets that operators choose themselves; others come from another server."""
+
+MIN_SECRET_CHARS = 32
+RANDOM_HINT = "Create one with `openssl rand -base64 32`."
+EXAMPLE_WORDS = frozenset(
+    [
+        "admin",
+        "change",
+        "changeme",
+        "changethis",
+        "default",
+        "django",
+        "dummy",
+        "example",
+        "foo",
+        "here",
+        "insecure",
+        "key",
+        "me",
+        "my",
+        "password",
+        "placeholder",
+        "please",
+        "postgres",
+        "replace",
+        "replaceme",
+        "sample",
+        "scaiwave",
+        "secret",
+        "test",
+        "the",
+        "this",
+        "todo",
+        "token",
+        "xxx",
+        "xxxx",
+        "xxxxx",
+        "your",
+    ]
+)
+"""A secret of nothing but these words, digits and punctuation is an example."""
 
 
 @register("scaiwave")
@@ -81,13 +124,46 @@ def _check_plain_http(config: Configuration) -> Iterator[CheckMessage]:
             )
 
 
-def _check_missing_file(config: Configuration) -> Iterator[CheckMessage]:
-    if config.environment.get("SCAIWAVE_ENV_FILE") and not config.env_file.exists():
-        yield Warning(
-            f"SCAIWAVE_ENV_FILE names {config.env_file}, which does not exist.",
-            hint="Correct the path or create the file. Until then, the defaults apply.",
-            id="scaiwave.W003",
-        )
+def _check_comments(config: Configuration) -> Iterator[CheckMessage]:
+    for setting in SETTINGS:
+        if not setting.secret and has_comment(config.get_str(setting.name)):
+            yield Warning(
+                f"{setting.name} seems to have a comment behind its value.",
+                hint="Write the comment on a line of its own: a value extends to the end of its "
+                "line.",
+                id="scaiwave.W003",
+            )
+
+
+def _check_example_secrets(config: Configuration) -> Iterator[CheckMessage]:
+    """Report secrets that were copied from documentation, or can be guessed, in production."""
+    if not _is_production(config):
+        return
+    for setting in SETTINGS:
+        if not setting.secret or config.is_default(setting.name):
+            continue
+        value = config.get_str(setting.name)
+        own = setting.name in OWN_SECRETS
+        if any(_is_example(secret) for secret in find_secret_parts(setting.name, value)):
+            problem = f"{setting.name} has an example as its secret."
+        elif own and len(value) < MIN_SECRET_CHARS:
+            problem = f"{setting.name} has fewer than {MIN_SECRET_CHARS} characters."
+        else:
+            continue
+        hint = RANDOM_HINT if own else "Set it to the secret of that server."
+        yield Error(problem, hint=hint, id="scaiwave.E003")
+
+
+def _is_production(config: Configuration) -> bool:
+    """Whether other people depend on this server: PostgreSQL, or a public https address."""
+    public_url = urlsplit(config.get_url("SCAIWAVE_PUBLIC_URL"))
+    is_public = public_url.scheme == "https" and public_url.hostname not in LOOPBACK
+    return is_public or not uses_sqlite(config)
+
+
+def _is_example(secret: str) -> bool:
+    words = {word for word in re.split(r"[\W_\d]+", secret.lower()) if word}
+    return "…" in secret or "..." in secret or words <= EXAMPLE_WORDS
 
 
 def _check_file_permissions(config: Configuration) -> Iterator[CheckMessage]:
@@ -126,7 +202,8 @@ CHECKS = (
     _check_encryption_keys,
     _check_unknown_names,
     _check_plain_http,
-    _check_missing_file,
+    _check_comments,
+    _check_example_secrets,
     _check_file_permissions,
     _check_server_name,
     _check_registration,

@@ -9,15 +9,21 @@ from urllib.parse import urlsplit
 
 from scaiwave import media_storage, web
 from scaiwave.config import database, load, secret_keys
+from scaiwave.config.server_name import get_server_name
 from scaiwave.console.output import get_timezone
 from scaiwave.web import security_headers
 
 CONFIG = load()
 HOME = CONFIG.home
+# Help is printed even if the configuration needs a correction.
+IS_HELP = bool(os.environ.get("SCAIWAVE_HELP"))
+if not IS_HELP:
+    CONFIG.require_env_file()
+    get_server_name(CONFIG)
 
-# Applications. Commands use the profile `cli`; the web server, workers and `manage` need them all,
-# and so does `doctor`, which like other commands does not create the database.
-PROFILE = os.environ.get("SCAIWAVE_PROFILE", "full")
+# Applications. Commands use the profile `cli`; the web server, workers, `manage` and `doctor` need
+# them all, with the profile `full`. Without a profile, as in tests, another program uses the suite.
+PROFILE = os.environ.get("SCAIWAVE_PROFILE", "")
 
 OUR_APPS = ["scaiwave", "tenants", "federation", "rooms", "identity_sync"]
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", *OUR_APPS]
@@ -47,12 +53,9 @@ if REDIS_URL and PROFILE != "cli":
 RQ_SHOW_ADMIN_LINK = False  # Its pages change jobs without an audit entry, and have scripts inline.
 RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 3600}} if REDIS_URL else {}
 
-# Secrets. Commands create neither them nor the database: `manage migrate` does.
-if PROFILE == "full":
-    SECRET_KEY = secret_keys.get_secret_key(CONFIG)
-    database.create_private_file(DATABASES["default"])
-else:
-    SECRET_KEY = secret_keys.find_secret_key(CONFIG)
+# Secrets. Neither they nor the database are created here: `manage migrate` does that.
+SECRET_KEY = secret_keys.find_secret_key(CONFIG)
+if PROFILE:
     database.require_existing_file(DATABASES["default"])
 
 # Web

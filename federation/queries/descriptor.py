@@ -12,10 +12,9 @@ from django.conf import settings
 from federation.models import ServerKey
 from federation.queries.keys import NO_KEY, find_signing_key, is_valid, load_keys
 from federation.services.ed25519 import format_stored_key
-from federation.services.server_names import get_server_name
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.config import Configuration
 from scaiwave.console.output import json_default
-from scaiwave.errors import SettingInvalid
 
 DESCRIPTOR_PATH = "/.well-known/scaiwave/server"
 PROTOCOL_VERSION = "v1"
@@ -33,17 +32,24 @@ LOCALHOST_WARNING = (
 )
 
 
+RENAMED_FIX = (
+    "Restore the earlier name. If you have renamed the server on purpose, publish a new key under "
+    "the new name: `scaiwave admin federation key rotate`."
+)
+
+
 @dataclass(frozen=True)
 class Descriptor:
-    """The document, and for how many seconds it may be cached."""
+    """The document, for how many seconds it may be cached, and the key that signs, if any."""
 
     document: dict[str, Any]
     max_age: int
+    signing_key: ServerKey | None
 
 
 @dataclass(frozen=True)
 class ShowDescriptorResult:
-    """`name_problem` describes an invalid server name; empty if the name is valid."""
+    """`name_problem` describes a server name that has changed; empty without one."""
 
     document: dict[str, Any]
     name_problem: str
@@ -66,12 +72,17 @@ class ShowDescriptorResult:
 def show_descriptor(*, operator: Operator, now: datetime) -> ShowDescriptorResult:
     """Return the descriptor as peers fetch it now, with warnings for the operator."""
     operator.require(Permission.VIEW_PLATFORM)
-    try:
-        get_server_name(settings.CONFIG)
-        name_problem = ""
-    except SettingInvalid as error:
-        name_problem = f"{error.message} {error.fix}"
-    return ShowDescriptorResult(build_descriptor(now).document, name_problem)
+    descriptor = build_descriptor(now)
+    problem = find_name_change(descriptor.signing_key, settings.CONFIG)
+    return ShowDescriptorResult(descriptor.document, f"{problem} {RENAMED_FIX}" if problem else "")
+
+
+def find_name_change(key: ServerKey | None, config: Configuration) -> str:
+    """Return a sentence if the key was published under another server name than now, else ""."""
+    name = config.get_str("SCAIWAVE_SERVER_NAME")
+    if key is None or key.published_as.lower() in {"", name.lower()}:
+        return ""
+    return f"SCAIWAVE_SERVER_NAME is {name}, but peers know this server as {key.published_as}."
 
 
 def build_descriptor(now: datetime) -> Descriptor:
@@ -93,7 +104,7 @@ def build_descriptor(now: datetime) -> Descriptor:
             for key in previous
         ],
     }
-    return Descriptor(document, _compute_max_age(previous, now))
+    return Descriptor(document, _compute_max_age(previous, now), signing)
 
 
 def _is_previous(key: ServerKey, now: datetime) -> bool:

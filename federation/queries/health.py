@@ -7,26 +7,24 @@ from datetime import datetime
 
 from federation.errors import KeyDamaged
 from federation.queries.check_keys import get_key_health
+from federation.queries.descriptor import RENAMED_FIX, find_name_change
+from federation.queries.keys import find_signing_key, load_keys
 from federation.services.key_encryption import key_unreadable_error
 from federation.services.peer_addresses import get_peer_networks
-from federation.services.server_names import get_server_name
 from scaiwave.config import Configuration
+from scaiwave.config.server_name import get_server_name
 from scaiwave.doctor.findings import Finding, failed, passed, warned
 from scaiwave.errors import SettingInvalid
 
 
 def check_federation_settings(config: Configuration, now: datetime) -> Iterator[Finding]:
     """Check the server name and the networks in which peers may be."""
-    try:
-        name = get_server_name(config)
-    except SettingInvalid as error:
-        yield failed("federation", error)
+    name = get_server_name(config)
+    if name.host == "localhost":
+        message = "SCAIWAVE_SERVER_NAME is localhost, so no peer can reach this server."
     else:
-        if name.host == "localhost":
-            message = "SCAIWAVE_SERVER_NAME is localhost, so no peer can reach this server."
-        else:
-            message = f"Peers know this server as {name}."
-        yield passed("federation", message)
+        message = f"Peers know this server as {name}."
+    yield passed("federation", message)
     try:
         get_peer_networks(config)
     except SettingInvalid as error:
@@ -36,6 +34,8 @@ def check_federation_settings(config: Configuration, now: datetime) -> Iterator[
 def check_federation_keys(config: Configuration, now: datetime) -> Iterator[Finding]:
     """Check that a key signs, that all keys are readable, and when the next rotation is due."""
     health = get_key_health(now)
+    if problem := find_name_change(find_signing_key(load_keys(), now), config):
+        yield warned("keys", problem, RENAMED_FIX)
     if health.unreadable:
         yield failed("keys", key_unreadable_error(*health.unreadable))
     if health.damaged:

@@ -16,9 +16,10 @@ from federation.queries.policy import PolicyDecision, evaluate_policy
 from federation.services.ed25519 import PREFIX, format_public_key, to_base64
 from federation.services.peer_addresses import get_peer_networks
 from federation.services.peer_descriptor import PeerDescriptor, fetch_descriptor
-from federation.services.server_names import ServerName, parse_server_name
+from federation.services.server_names import parse_server_name
 from federation.services.signing import key_from_text
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.config.server_name import ServerName
 from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
 

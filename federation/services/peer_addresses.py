@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from federation.errors import PeerAddressRefused
-from federation.services.server_names import ServerName
 from scaiwave.config import Configuration
+from scaiwave.config.server_name import ServerName
 from scaiwave.errors import SettingInvalid, UpstreamUnreachable
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

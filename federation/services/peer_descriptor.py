@@ -11,10 +11,10 @@ from federation.errors import HandshakeIncompatible, InvalidDescriptor, PeerAddr
 from federation.queries.descriptor import DESCRIPTOR_PATH, PROTOCOL_VERSION
 from federation.services.peer_addresses import NETWORKS_SETTING, Network, resolve_peer
 from federation.services.peer_client import Headers, fetch
-from federation.services.server_names import ServerName
 from federation.services.signing import VerifyingKey, key_from_text, keys_from_descriptor
 from scaiwave.clients.http.exceptions import Timeouts, UpstreamServer
 from scaiwave.clients.http.retry import parse_http_date
+from scaiwave.config.server_name import ServerName
 from scaiwave.errors import UpstreamInvalidResponse, UpstreamUnavailable
 from tenants.queries.resolve import is_storable_text
 

@@ -16,7 +16,7 @@ class Verb(NamedTuple):
     """An entry of the table. `command` is its management command.
 
     `profile` selects the installed applications; `cli` leaves out those of the admin site, and
-    `doctor` has them all.
+    `full` has them all.
     """
 
     command: str
@@ -450,7 +450,7 @@ VERBS: dict[VerbPath, Verb] = {
         "doctor",
         "Check this server and suggest fixes",
         ("scaiwave doctor", "scaiwave doctor --json"),
-        profile="doctor",
+        profile="full",
     ),
     ("completion",): Verb(
         "completion",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -36,11 +36,14 @@ Source = Literal["environment", "file", "default"]
 
 # Names that the scripts of this project and the console script read or set.
 _SCRIPT_SETTINGS = re.compile(
-    r"\ASCAIWAVE_(PROFILE|PYTHON|VENV|LOCK|REQUIRE_SERVICES|(TEST|DEMO|BENCH)_.*)\Z"
+    r"\ASCAIWAVE_(PROFILE|HELP|PYTHON|VENV|LOCK|REQUIRE_SERVICES|(TEST|DEMO|BENCH)_.*)\Z"
 )
 _LINE = re.compile(r"\A(export )?[A-Za-z_0-9]+=.*\Z")
+_USER_INFO = re.compile(r"([a-z0-9+.-]+://[^\s:/@]*):[^\s/]*@", re.IGNORECASE)
 MIN_SECRET_CHARS = 6
 """Shorter secrets are not masked in messages: they may be parts of ordinary words."""
+MAX_WORD_CHARS = 14
+"""Letters alone, up to this number, may be an ordinary word, such as `password`."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +87,30 @@ class Configuration:
             fix=f"Set {name} in the environment or in {self.env_file}.",
         )
 
+    def require_env_file(self) -> None:
+        """Raise SettingInvalid if SCAIWAVE_ENV_FILE names a file that does not exist."""
+        if not self.environment.get("SCAIWAVE_ENV_FILE"):
+            return
+        try:
+            self.env_file.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise SettingInvalid(
+                f"SCAIWAVE_ENV_FILE names {self.env_file}, which does not exist.",
+                fix="Correct the path, unset SCAIWAVE_ENV_FILE, or create an empty file there.",
+            ) from None
+        except OSError:
+            pass  # Reading it reports that.
+
     def get_int(self, name: str) -> int:
         value = int(self._cast(name, int, "a whole number"))
         if value < 0:
-            raise _invalid_error(name, "a whole number, 0 or more")
+            raise self._invalid_error(name, "a whole number, 0 or more")
         return value
 
     def get_fraction(self, name: str) -> float:
         value = float(self._cast(name, float, "a number between 0 and 1"))
         if not 0 <= value <= 1:
-            raise _invalid_error(name, "a number between 0 and 1")
+            raise self._invalid_error(name, "a number between 0 and 1")
         return value
 
     def get_bool(self, name: str) -> bool:
@@ -102,47 +119,65 @@ class Configuration:
             return True
         if value in {"false", "no", "off", "0", ""}:
             return False
-        raise _invalid_error(name, "true or false")
+        raise self._invalid_error(name, "true or false")
 
     def get_choice(self, name: str) -> str:
         allowed = BY_NAME[name].choices
         for choice in allowed:
             if self.get_str(name).lower() == choice.lower():
                 return choice
-        raise _invalid_error(name, "one of " + ", ".join(allowed))
+        raise self._invalid_error(name, "one of " + ", ".join(allowed))
 
     def get_url(self, name: str) -> str:
         """Return an http(s) URL without its trailing slash, or an empty text."""
         value = self.get_str(name).rstrip("/")
         if value and not _is_web_url(value):
-            raise _invalid_error(name, "a URL such as https://name.example.com, without a password")
+            wanted = "a URL such as https://name.example.com, without a password"
+            raise self._invalid_error(name, wanted)
         return value
 
     def get_list(self, name: str) -> list[str]:
         return [part.strip() for part in self.get_str(name).split(",") if part.strip()]
 
     def mask_secrets(self, text: str) -> str:
-        """Mask every secret of this configuration in a text that comes from outside."""
-        for secret in sorted(self._secrets(), key=len, reverse=True):
+        """Mask every secret of this configuration in a text that comes from outside.
+
+        A secret that is an ordinary word, or the value of another setting, is masked only in the
+        address of a server: elsewhere, the mask would reveal which word it is.
+        """
+        text = _USER_INFO.sub(r"\1:****@", text)
+        for secret in sorted(self._list_secrets(), key=len, reverse=True):
             text = text.replace(secret, "****")
         return text
 
-    def _secrets(self) -> Iterator[str]:
+    def _list_secrets(self) -> set[str]:
+        secrets, public = set(), set()
         for setting in SETTINGS:
-            if setting.secret and (value := self.get_str(setting.name)):
-                parts = [value, *value.split(","), *_find_passwords(value)]
-                yield from (part for part in parts if len(part) >= MIN_SECRET_CHARS)
+            value = self.get_str(setting.name)
+            if not setting.secret:
+                public.add(value)
+            elif value:
+                secrets |= {value, *find_secret_parts(setting.name, value)}
+                public |= set(_find_public_parts(value) if setting.type == "url" else ())
+        return {secret for secret in secrets - public if not _is_ordinary_word(secret)}
 
     def _cast(self, name: str, cast: type, wanted: str) -> Any:
         try:
             return environ.Env.parse_value(self.get_str(name), cast)
         except ValueError:
-            raise _invalid_error(name, wanted) from None
+            raise self._invalid_error(name, wanted) from None
+
+    def _invalid_error(self, name: str, wanted: str) -> SettingInvalid:
+        # The message omits the value: it may be a secret in the wrong setting.
+        fix = f"Set {name} to {wanted}."
+        if has_comment(self.get_str(name)):
+            fix += " Write comments on lines of their own."
+        return SettingInvalid(f"{name} is not {wanted}.", fix=fix)
 
 
-def _invalid_error(name: str, wanted: str) -> SettingInvalid:
-    # The message omits the value: it may be a secret in the wrong setting.
-    return SettingInvalid(f"{name} is not {wanted}.", fix=f"Set {name} to {wanted}.")
+def has_comment(value: str) -> bool:
+    """Whether a value seems to end with a comment, which env files have on lines of their own."""
+    return re.search(r"\s#", value) is not None
 
 
 def _is_web_url(value: str) -> bool:
@@ -155,10 +190,33 @@ def _is_web_url(value: str) -> bool:
         return False
 
 
+def find_secret_parts(name: str, value: str) -> list[str]:
+    """Return the secrets in the value of a secret setting: the passwords of a URL, or each key."""
+    if BY_NAME[name].type == "url":
+        return _find_passwords(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
 def _find_passwords(value: str) -> list[str]:
     """Return the password of a URL, as written and as decoded."""
     match = re.match(r"\A[a-z0-9+.-]+://[^:/]*:(.*)@", value)
     return [match[1], unquote(match[1])] if match else []
+
+
+def _find_public_parts(value: str) -> list[str]:
+    """Return the parts of a URL that messages contain: user, host and path."""
+    try:
+        parts = urlsplit(value)
+        return [part for part in (parts.username, parts.hostname, parts.path.strip("/")) if part]
+    except ValueError:
+        return []
+
+
+def _is_ordinary_word(secret: str) -> bool:
+    if len(secret) < MIN_SECRET_CHARS:
+        return True
+    is_word = secret.isalpha() and (secret.islower() or secret.isupper() or secret.istitle())
+    return is_word and len(secret) <= MAX_WORD_CHARS
 
 
 def _read_layer(values: Mapping[str, str], name: str) -> str:

@@ -11,6 +11,7 @@ import environ
 
 from scaiwave.config import Configuration
 from scaiwave.errors import SettingInvalid
+from scaiwave.files import translate_write_errors
 
 POSTGRESQL = "django.db.backends.postgresql"
 SQLITE = "django.db.backends.sqlite3"
@@ -58,12 +59,14 @@ def is_missing_file(settings: dict[str, Any]) -> bool:
 def create_private_file(settings: dict[str, Any]) -> None:
     """Create SQLite's file with mode 0600; SQLite would let every user of the host read it.
 
-    SQLite gives its other files the same mode. If the file can't be created, opening the database
-    reports it.
+    SQLite gives its other files the same mode. A symbolic link is followed. Raises `DiskFull` or
+    `FileUnwritable`.
     """
-    if settings["ENGINE"] == SQLITE:
-        with suppress(OSError):
-            os.close(os.open(settings["NAME"], os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    if settings["ENGINE"] != SQLITE:
+        return
+    path = Path(os.path.realpath(settings["NAME"]))
+    with translate_write_errors(path), suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _parse_url(url: str) -> dict[str, Any]:

@@ -4,15 +4,20 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
 from federation.queries.descriptor import build_descriptor, show_descriptor
+from federation.queries.health import check_federation_keys
+from federation.services.keys import rotate_key
 from federation.services.signing import keys_from_descriptor, own_keys
+from scaiwave.doctor.findings import State
 from scaiwave.errors import InsufficientPermission
 from tests.federation.factories import (
     DAY,
+    HOST_OPERATOR,
     NOW,
     READ_ONLY_OPERATOR,
     TENANT_ADMIN,
@@ -150,14 +155,31 @@ def test_success_shown_document_equals_the_served_one(client: Client) -> None:
     ]
 
 
-def test_success_shown_under_an_invalid_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    make_key()
-    configure(monkeypatch, SCAIWAVE_SERVER_NAME="https://chat.example.com/")
-    assert show_descriptor(operator=READ_ONLY_OPERATOR, now=NOW).warnings == [
-        "SCAIWAVE_SERVER_NAME is not a valid server name. Write it without https:// and path, as "
-        "in chat.example.com or chat.example.com:8448; write names with non-ASCII "
-        "characters in their xn-- form."
+def test_success_a_changed_server_name_is_noticed(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_key(created_at=timezone.now() - DAY)
+    configure(monkeypatch, SCAIWAVE_SERVER_NAME="Chat.example.com")
+    client.get(ADDRESS)
+    configure(monkeypatch, SCAIWAVE_SERVER_NAME="chat.example.com")
+    assert show_descriptor(operator=READ_ONLY_OPERATOR, now=timezone.now()).warnings == []
+    configure(monkeypatch, SCAIWAVE_SERVER_NAME="new.example.com")
+    client.get(ADDRESS)
+    problem = (
+        "SCAIWAVE_SERVER_NAME is new.example.com, but peers know this server as Chat.example.com."
+    )
+    fix = (
+        "Restore the earlier name. If you have renamed the server on purpose, publish a new key "
+        "under the new name: `scaiwave admin federation key rotate`."
+    )
+    assert show_descriptor(operator=READ_ONLY_OPERATOR, now=timezone.now()).warnings == [
+        f"{problem} {fix}"
     ]
+    finding = next(iter(check_federation_keys(settings.CONFIG, timezone.now())))
+    assert (finding.state, finding.message, finding.fix) == (State.WARN, problem, fix)
+    rotate_key(operator=HOST_OPERATOR, now=timezone.now())
+    client.get(ADDRESS)
+    assert show_descriptor(operator=READ_ONLY_OPERATOR, now=timezone.now()).warnings == []
 
 
 def test_success_shown_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,16 @@ from tests.scaiwave.cli_helpers import run_scaiwave
 
 Check = Callable[..., list[CheckMessage]]
 KEY = Fernet.generate_key().decode()
-GOOD = {"SCAIWAVE_SECRET_KEY": "x", "SCAIWAVE_ENCRYPTION_KEYS": KEY}
+GOOD = {
+    "SCAIWAVE_SECRET_KEY": "q7Xh1vPz0Lk4Rn8Ts2Wb6Yd5Gf3Jm9CcAeUi",
+    "SCAIWAVE_ENCRYPTION_KEYS": KEY,
+}
 POSTGRES = {"SCAIWAVE_DB_URL": "postgres://user:password@host/name"}
+PRODUCTION = {
+    "SCAIWAVE_DB_URL": "postgres://user:x7-pw-9@host/name",
+    "SCAIWAVE_SERVER_NAME": "chat.example.com",
+}
+PUBLIC = {"SCAIWAVE_PUBLIC_URL": "https://chat.example.com"}
 
 
 @pytest.fixture
@@ -61,13 +69,33 @@ CASES = [
         "Use https:// unless the host is this server.",
     ),
     (
-        {"SCAIWAVE_ENV_FILE": "/nowhere/at/all"},
+        {"SCAIWAVE_SCAIGRID_EMBEDDING_MODEL": "small # the cheap one"},
         "scaiwave.W003",
-        "SCAIWAVE_ENV_FILE names /nowhere/at/all, which does not exist.",
-        "Correct the path or create the file. Until then, the defaults apply.",
+        "SCAIWAVE_SCAIGRID_EMBEDDING_MODEL seems to have a comment behind its value.",
+        "Write the comment on a line of its own: a value extends to the end of its line.",
+    ),
+    *(
+        (
+            {**environment, "SCAIWAVE_SECRET_KEY": secret},
+            "scaiwave.E003",
+            f"SCAIWAVE_SECRET_KEY {problem}.",
+            "Create one with `openssl rand -base64 32`.",
+        )
+        for environment in (PUBLIC, PRODUCTION)
+        for secret, problem in (
+            ("…", "has an example as its secret"),
+            ("change-me-change-me-change-me-please", "has an example as its secret"),
+            ("q7Xh1vPz0", "has fewer than 32 characters"),
+        )
     ),
     (
-        POSTGRES,
+        {**PRODUCTION, **POSTGRES},
+        "scaiwave.E003",
+        "SCAIWAVE_DB_URL has an example as its secret.",
+        "Set it to the secret of that server.",
+    ),
+    (
+        {"SCAIWAVE_DB_URL": PRODUCTION["SCAIWAVE_DB_URL"]},
         "scaiwave.W005",
         "SCAIWAVE_SERVER_NAME is not set, so all participants are @name:localhost.",
         "Set it to the name by which other servers know this one.",
@@ -95,7 +123,9 @@ def test_success_problems_are_found(
         {},
         {"SCAIWAVE_SCAIKEY_URL": "https://scaikey.example.com"},
         {"SCAIWAVE_PUBLIC_URL": "http://127.0.0.1:8000", "SCAIWAVE_SCAIKEY_URL": "http://[::1]:1"},
-        {**POSTGRES, "SCAIWAVE_SERVER_NAME": "chat.example.com"},
+        PRODUCTION,
+        {**PUBLIC, "SCAIWAVE_SCAIGRID_API_KEY": "sgk_4f8a"},
+        {"SCAIWAVE_SECRET_KEY": "password"},
         {f"SCAIWAVE_SCAIKEY_{part}": "https://x.example" for part in ("URL", "CLIENT_ID")}
         | {"SCAIWAVE_SCAIKEY_CLIENT_SECRET": "x"},
     ],

@@ -17,7 +17,6 @@ class Command(OperatorCommand):
     def handle(self, **options: Any) -> None:
         result = show_descriptor(operator=self.operator, now=timezone.now())
         self.output.print_json(result.document)
-        if not result.name_problem:
-            self.output.log(f"Peers fetch it from {result.address}.")
+        self.output.log(f"Peers fetch it from {result.address}.")
         for warning in result.warnings:
             self.output.warn(warning)

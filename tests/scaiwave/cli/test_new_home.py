@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import stat
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.scaiwave.cli_helpers import ProcessResult, run_scaiwave
+from tests.scaiwave.cli_helpers import ProcessResult, run_process, run_scaiwave
 
 READING = [
     "admin list-tenants",
@@ -17,7 +19,29 @@ READING = [
     "sync runs",
     "role list --tenant acme",
     "room list --tenant acme",
+    "manage list_tenants",
+    "manage showmigrations",
 ]
+
+
+# Requests health checks of the web server, then another one after the database was created.
+REQUEST_PAGES = """
+import subprocess, sys
+from django.conf import settings
+from django.test import RequestFactory
+from scaiwave.wsgi import application
+
+def get(path):
+    environ = RequestFactory(HTTP_HOST="localhost").get(path).environ
+    b"".join(application(environ, lambda status, *_: print(status, flush=True)))
+
+get("/health/live")
+get("/health/ready")
+if sys.argv[1:]:
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], check=True)
+    get("/health/ready")
+    print(settings.SECRET_KEY in (settings.HOME / "secret-keys.env").read_text())
+"""
 
 
 @pytest.fixture
@@ -64,7 +88,7 @@ def test_fail_doctor_reports_it_and_creates_nothing(home: Path) -> None:
 
 
 def test_success_commands_that_need_no_database(home: Path) -> None:
-    for words in ("sync show-config", "completion bash", "--help", "sync --help"):
+    for words in ("sync show-config", "completion bash", "--help", "sync --help", "manage check"):
         assert run_in(home, words).code == 0
     assert list(home.iterdir()) == []
 
@@ -77,6 +101,26 @@ def test_success_migrate_creates_the_database_and_its_secrets(home: Path) -> Non
     assert run_in(new, "admin list-tenants").err == "No tenants.\n"
     assert run_in(new, "admin federation key generate").code == 0
     assert run_in(new, "admin federation key check").code == 0
+
+
+def test_success_the_database_is_private_behind_a_link(home: Path) -> None:
+    (home / "data").mkdir()
+    (home / "scaiwave.sqlite3").symlink_to("data/chat.sqlite3")
+    assert run_in(home, "manage migrate -v0").code == 0
+    assert stat.S_IMODE((home / "data" / "chat.sqlite3").stat().st_mode) == 0o600
+
+
+def test_fail_the_database_can_not_be_created(home: Path) -> None:
+    ended = run_scaiwave("manage", "migrate", SCAIWAVE_DB_URL="sqlite:////proc/chat.sqlite3")
+    assert (ended.code, "Error: /proc/chat.sqlite3 can't be written" in ended.err) == (2, True)
+
+
+def test_success_the_web_server_creates_nothing(home: Path) -> None:
+    ended = run_process([sys.executable, "-c", REQUEST_PAGES], SCAIWAVE_HOME=str(home))
+    assert ended.out.splitlines()[:2] == ["200 OK", "503 Service Unavailable"], ended.err
+    assert {path.name for path in home.iterdir()} == set()
+    ended = run_process([sys.executable, "-c", REQUEST_PAGES, "migrate"], SCAIWAVE_HOME=str(home))
+    assert ended.out.splitlines()[2:] == ["200 OK", "True"], ended.err
 
 
 def test_success_a_path_with_characters_that_addresses_quote(home: Path) -> None:

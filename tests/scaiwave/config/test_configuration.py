@@ -168,6 +168,74 @@ def test_success_masked(tmp_path: Path) -> None:
     assert config.mask_secrets("second-key, short") == "****, short"
 
 
+def test_success_masks_do_not_reveal_ordinary_words(tmp_path: Path) -> None:
+    """Who sees `The database ****` knows the name of the database, and so the secret."""
+    config = configured(
+        tmp_path,
+        SCAIWAVE_DB_URL="postgres://scaiwave:scaiwave@db.example/scaiwave",
+        SCAIWAVE_REDIS_URL="redis://:chat.example.com@redis.example:6379/0",
+        SCAIWAVE_SERVER_NAME="chat.example.com",
+        SCAIWAVE_SECRET_KEY="password",
+        SCAIWAVE_METRICS_TOKEN="correct-horse-battery",
+    )
+    text = "The database scaiwave of chat.example.com rejects this password: correct-horse-battery"
+    assert config.mask_secrets(text) == (
+        "The database scaiwave of chat.example.com rejects this password: ****"
+    )
+    assert config.mask_secrets("postgres://scaiwave:scaiwave@db.example/scaiwave or password") == (
+        "postgres://scaiwave:****@db.example/scaiwave or password"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        (
+            "chat.example.com # our server",
+            "Write the comment on a line of its own: a value extends to the end of its line.",
+        ),
+        (
+            "https://chat.example.com/",
+            "Write it without https:// and path, as in chat.example.com or chat.example.com:8448; "
+            "write names with non-ASCII characters in their xn-- form.",
+        ),
+    ],
+)
+def test_fail_server_name_when_settings_are_loaded(name: str, fix: str, home: Path) -> None:
+    (home / ".env").write_text(f"SCAIWAVE_SERVER_NAME={name}\n")
+    ended = run_scaiwave("sync", "show-config")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.endswith(f"[SW_CONFIG_INVALID]\n  Fix: {fix}\n")
+    assert run_scaiwave("sync", "--help").code == 0
+
+
+def test_fail_comment_behind_a_number(tmp_path: Path) -> None:
+    config = configured(tmp_path, "SCAIWAVE_PURGE_LIMIT=50 # people")
+    with pytest.raises(SettingInvalid) as caught:
+        config.get_int("SCAIWAVE_PURGE_LIMIT")
+    assert caught.value.fix == (
+        "Set SCAIWAVE_PURGE_LIMIT to a whole number. Write comments on lines of their own."
+    )
+
+
+@pytest.mark.parametrize("words", ["sync show-config", "doctor", "manage check", "sync --typo"])
+def test_fail_named_file_does_not_exist(words: str, home: Path) -> None:
+    ended = run_scaiwave(*words.split(), SCAIWAVE_ENV_FILE=str(home / "typo"))
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        f"Error: SCAIWAVE_ENV_FILE names {home}/typo, which does not exist. [SW_CONFIG_INVALID]\n"
+        "  Fix: Correct the path, unset SCAIWAVE_ENV_FILE, or create an empty file there.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "words", ["sync --help", "help sync", "completion fish", "manage migrate --help", "manage help"]
+)
+def test_success_help_without_the_named_file(words: str, home: Path) -> None:
+    ended = run_scaiwave(*words.split(), SCAIWAVE_ENV_FILE=str(home / "typo"))
+    assert (ended.code, ended.err) == (0, "")
+
+
 def test_success_repr_hides_values(tmp_path: Path) -> None:
     assert "s3cret" not in repr(configured(tmp_path, f"{SECRET}=s3cret", OTHER="s3cret"))
 
