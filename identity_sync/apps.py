@@ -9,6 +9,7 @@ from django.apps import AppConfig
 
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding
+from scaiwave.errors import NotRegistered
 from scaiwave.registry import Metric, PurgedPerson
 
 
@@ -22,10 +23,12 @@ class IdentitySyncConfig(AppConfig):
             register_application_scope,
             register_health_check,
             register_metrics,
+            register_missing_registration,
             register_participant_changes,
             register_personal_data_eraser,
         )
 
+        register_missing_registration(_describe_missing_registration)
         register_application_scope(_find_application_scope)
         register_participant_changes(_find_changes_of_participant)
         register_personal_data_eraser(_erase_names)
@@ -57,6 +60,12 @@ def _find_application_scope(client_id: str) -> str:
         client_id=client_id, state=RegistrationState.APPROVED
     )
     return registrations.order_by("requested_at").values_list("scope", flat=True).last() or ""
+
+
+def _describe_missing_registration(config: Configuration) -> NotRegistered:
+    from identity_sync.queries.status import describe_missing_registration
+
+    return describe_missing_registration(config)
 
 
 def _collect_sync_metrics(now: datetime) -> Iterable[Metric]:

@@ -20,7 +20,7 @@ from scaiwave.config import SETTINGS, Configuration
 from scaiwave.config.configuration import find_secret_parts, find_unknown_names, has_comment
 from scaiwave.config.database import uses_sqlite
 from scaiwave.config.definitions import SettingDefinition
-from scaiwave.config.secret_keys import FILE_NAME, find_encryption_keys
+from scaiwave.config.secret_keys import find_encryption_keys, list_secret_files
 from scaiwave.errors import SettingInvalid
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -167,7 +167,7 @@ def _is_example(secret: str) -> bool:
 
 
 def _check_file_permissions(config: Configuration) -> Iterator[CheckMessage]:
-    for path in (config.env_file, config.home / FILE_NAME):
+    for path in list_secret_files(config):
         if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             yield Warning(
                 f"{path} contains secrets, but users other than its owner have access.",

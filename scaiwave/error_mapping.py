@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from django.conf import settings
 from django.db import (
@@ -22,12 +25,12 @@ from scaiwave.errors import (
     ConflictError,
     DatabaseUnreachable,
     DiskFull,
+    FileUnwritable,
     MigrationsPending,
     RefusedError,
     ScaiWaveError,
-    SettingInvalid,
 )
-from scaiwave.files import DISK_FULL_ERRNOS
+from scaiwave.files import DISK_FULL_ERRNOS, UNUSABLE_ERRNOS
 from scaiwave.media_storage import MediaStoreUnusable, s3_error_types
 
 # SQLSTATE codes (PostgreSQL docs, appendix A).
@@ -46,6 +49,9 @@ _SQLITE_UNUSABLE_CODES = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_NOTADB,
 }
+_SQLITE_WRITE_CODES = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+_PROBE_BYTES = 64 * 1024
+"""More than SQLite writes at once."""
 
 
 class DatabaseBusy(ConflictError):
@@ -109,9 +115,14 @@ def map_os_error(error: OSError) -> ScaiWaveError | None:
     if error.errno in DISK_FULL_ERRNOS:
         return DiskFull(f"No space left to write {error.filename or 'the output'}.")
     if isinstance(error, PermissionError) and error.filename:
-        return SettingInvalid(
+        return FileUnwritable(
             f"{error.filename} can't be used: permission denied.",
             fix="Run as the user who owns it, or change its owner.",
+        )
+    if error.errno in UNUSABLE_ERRNOS and error.filename:
+        return FileUnwritable(
+            f"{error.filename} can't be used: {error.strerror}.",
+            fix="Check the disk of that file, its mount options and the limits of this process.",
         )
     return None
 
@@ -149,6 +160,8 @@ def _map_sqlite_error(cause: sqlite3.Error) -> ScaiWaveError | None:
     text = str(cause)
     if code == sqlite3.SQLITE_FULL:
         return DiskFull(f"{_format_database_name()} has no space left on its disk.")
+    if code in _SQLITE_WRITE_CODES and _is_disk_full():
+        return DiskFull(f"{_format_database_name()} has no space left on its disk.")
     if code in _SQLITE_BUSY_CODES:
         return DatabaseBusy(f"{_format_database_name()} is locked by another process.")
     if code == sqlite3.SQLITE_CANTOPEN and is_missing_file(connection.settings_dict):
@@ -162,6 +175,22 @@ def _map_sqlite_error(cause: sqlite3.Error) -> ScaiWaveError | None:
     if any(phrase in text for phrase in ("no such table", "no such column", "has no column")):
         return _missing_object_error(text)
     return None
+
+
+def _is_disk_full() -> bool:
+    """Whether SQLite's files can't grow, which it reports as an I/O error in some places.
+
+    The disk may be full, or the size of a file limited for this process.
+    """
+    path = Path(os.path.realpath(connection.settings_dict["NAME"]))
+    try:
+        sizes = [file.stat().st_size for file in path.parent.glob(f"{path.name}*")]
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            os.ftruncate(probe.fileno(), max(sizes, default=0) + _PROBE_BYTES)
+            os.pwrite(probe.fileno(), b"x" * _PROBE_BYTES, 0)
+    except OSError as error:
+        return error.errno in DISK_FULL_ERRNOS
+    return False
 
 
 def _missing_object_error(what: str) -> ScaiWaveError:

@@ -179,6 +179,13 @@ class FileUnwritable(ConfigurationError):
     remedy = "Give the directory of the file that the error names to the user that runs the suite."
 
 
+class FileExists(ConflictError):
+    """The file to write exists already."""
+
+    code = "SW_FILE_EXISTS"
+    fix = "Pass --force to replace it, or name another file."
+
+
 class MigrationsPending(ConfigurationError):
     """The database is older than the code."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -25,7 +26,23 @@ from scaiwave.errors import DiskFull, FileUnwritable, ScaiWaveError
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """A full disk, an exhausted quota, and a file that has reached the size limit of its process."""
 
+UNUSABLE_ERRNOS = frozenset(
+    {
+        errno.EROFS,
+        errno.EIO,
+        errno.ELOOP,
+        errno.EMFILE,
+        errno.ENAMETOOLONG,
+        errno.ENFILE,
+        errno.ENOLCK,
+        errno.ENOTDIR,
+        errno.ESTALE,
+    }
+)
+"""The host, and not a defect of the suite, makes a file unusable."""
+
 DRAFT_SUFFIX = ".draft"
+_DRAFT_NAME = re.compile(r"\A\..+\.[0-9a-f]{16}\.draft\Z")
 
 
 @contextmanager
@@ -60,8 +77,7 @@ def atomic_write(
             if overwrite:
                 draft.replace(target)
             else:
-                os.link(draft, target)
-                draft.unlink()
+                _move_to_new_name(draft, target)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
@@ -164,6 +180,20 @@ def remove_if_abandoned(draft: Path) -> None:
             os.close(descriptor)
 
 
+def remove_drafts_in(directory: Path) -> int:
+    """Remove the drafts of every file in a directory whose processes were killed.
+
+    Returns their number. Drafts that can't be removed are left.
+    """
+    count = 0
+    for draft in list(directory.iterdir()):
+        if _DRAFT_NAME.match(draft.name):
+            with suppress(OSError):
+                _remove_if_abandoned(draft)
+                count += 1
+    return count
+
+
 def sync_directory(directory: Path) -> None:
     """Make new names in a directory, and renames, survive a power failure."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -192,6 +222,21 @@ def translate_write_errors(path: Path) -> Iterator[None]:
     else:
         return
     raise problem
+
+
+def _move_to_new_name(draft: Path, target: Path) -> None:
+    """Raises FileExistsError if the name is taken."""
+    try:
+        os.link(draft, target)
+    except OSError as error:
+        # Some file systems have no hard links.
+        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}:
+            raise
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        draft.replace(target)
+    else:
+        draft.unlink()
 
 
 def _name_draft(target: Path) -> Path:

@@ -6,21 +6,27 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
 
 from django.conf import settings
 from django.db import Error, connection
 
+from scaiwave.files import translate_write_errors
 from scaiwave.sql import fetch_one
 
 RETRY_SECONDS = 0.02
+MIN_STALE_AGE = timedelta(hours=1)
+"""Younger lock files are left to their own process."""
 
 
 @contextmanager
 def process_lock(name: str) -> Iterator[bool]:
     """Try to acquire a lock without waiting; yields whether it was free.
+
+    Raises `FileUnwritable` or `DiskFull` if there can be no lock in the home directory.
 
     On PostgreSQL it is a session advisory lock, which covers all hosts (a pooler must not share the
     session, as pgbouncer does in transaction mode); on SQLite it is a lock on a file of the home
@@ -34,7 +40,9 @@ def process_lock(name: str) -> Iterator[bool]:
 def is_locked(name: str) -> bool:
     """Return whether a process has this lock, without disturbing one that is about to take it."""
     if connection.vendor != "postgresql":
-        return _is_file_locked(_lock_path(name))
+        path = _lock_path(name)
+        with translate_write_errors(path):
+            return _is_file_locked(path)
     key = _advisory_key(name) % 2**64
     sql = """
         SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = pg_locks.database
@@ -48,9 +56,36 @@ def lock_file(name: str) -> int | None:
     """Lock a file of the home directory, on this host alone; None if another process has it.
 
     The lock ends when every copy of the returned descriptor is closed, so that a process can pass
-    it to the one that it starts.
+    it to the one that it starts. Raises `FileUnwritable` or `DiskFull`.
     """
-    return _open_locked(_lock_path(name))
+    path = _lock_path(name)
+    with translate_write_errors(path):
+        _make_lock_directory()
+        return _open_locked(path)
+
+
+def remove_stale_lock_files(*, min_age: timedelta = MIN_STALE_AGE) -> int:
+    """Delete the lock files of processes that were killed, and return their number.
+
+    Files that can't be deleted are left.
+    """
+    directory, count = _lock_directory(), 0
+    oldest = time.time() - min_age.total_seconds()
+    for path in list(directory.glob("*.lock")) if directory.is_dir() else []:
+        with suppress(OSError):
+            count += path.stat().st_mtime <= oldest and _remove_if_unlocked(path)
+    return count
+
+
+def _remove_if_unlocked(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_same := _is_same_file(path, descriptor):
+            path.unlink()
+    finally:
+        os.close(descriptor)
+    return is_same
 
 
 @contextmanager
@@ -83,14 +118,18 @@ def _advisory_key(name: str) -> int:
 @contextmanager
 def _file_lock(name: str) -> Iterator[bool]:
     path = _lock_path(name)
-    descriptor = _open_locked(path)
+    with translate_write_errors(path):
+        _make_lock_directory()
+        descriptor = _open_locked(path)
     if descriptor is None:
         yield False
         return
+    remove_stale_lock_files()
     try:
         yield True
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
         os.close(descriptor)
 
 
@@ -108,6 +147,9 @@ def _open_locked(path: Path) -> int | None:
         except BlockingIOError:
             os.close(descriptor)
             return None
+        except OSError:  # no locks on this file system, or too many
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 
@@ -141,7 +183,13 @@ def _is_same_file(path: Path, descriptor: int) -> bool:
         return False
 
 
+def _lock_directory() -> Path:
+    return Path(settings.HOME) / "locks"
+
+
+def _make_lock_directory() -> None:
+    _lock_directory().mkdir(mode=0o700, exist_ok=True)
+
+
 def _lock_path(name: str) -> Path:
-    directory = Path(settings.HOME) / "locks"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    return directory / f"{name}.lock"
+    return _lock_directory() / f"{name}.lock"

@@ -11,7 +11,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from scaiwave.errors import NotRegistered
+
 if TYPE_CHECKING:
+    from scaiwave.config import Configuration
     from scaiwave.doctor.findings import Check
 
 TenantColumnProvider = Callable[[Collection[UUID]], Mapping[UUID, Any]]
@@ -65,6 +68,7 @@ _personal_data_erasers: list[PersonalDataEraser] = []
 _suspension_check: list[Callable[[str], bool]] = []
 _metric_collectors: dict[str, MetricCollector] = {}
 _application_scope: list[Callable[[str], str]] = []
+_missing_registration: list[Callable[[Configuration], NotRegistered]] = []
 
 
 def register_tenant_columns(name: str, provide: TenantColumnProvider) -> None:
@@ -148,6 +152,24 @@ def register_application_scope(find: Callable[[str], str]) -> None:
 def find_application_scope(client_id: str) -> str:
     """Return GLOBAL, PARTNER or TENANT; empty if this server has not registered the application."""
     return _application_scope[0](client_id) if _application_scope and client_id else ""
+
+
+def register_missing_registration(describe: Callable[[Configuration], NotRegistered]) -> None:
+    """Register how to describe a server without credentials: how far its registration has come."""
+    _missing_registration[:] = [describe]
+
+
+def get_missing_registration(config: Configuration) -> NotRegistered:
+    """Return the error to raise where credentials for ScaiKey are needed and missing.
+
+    The database may not be usable, or even set up.
+    """
+    from django.db import Error
+
+    try:
+        return _missing_registration[0](config)
+    except (IndexError, Error):
+        return NotRegistered("This server is not registered with ScaiKey.")
 
 
 def register_metrics(name: str, collect: MetricCollector) -> None:

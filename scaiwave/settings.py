@@ -19,6 +19,7 @@ HOME = CONFIG.home
 IS_HELP = bool(os.environ.get("SCAIWAVE_HELP"))
 if not IS_HELP:
     CONFIG.require_env_file()
+    secret_keys.require_own_files(CONFIG)
     get_server_name(CONFIG)
 
 # Applications. Commands use the profile `cli`; the web server, workers, `manage` and `doctor` need

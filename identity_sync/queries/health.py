@@ -12,7 +12,6 @@ from identity_sync.queries.judgement import RunScope, format_age_in_words, judge
 from identity_sync.queries.status import (
     describe_dated_ahead,
     describe_interrupted,
-    describe_missing_registration,
 )
 from identity_sync.queries.webhooks import summarise_webhooks
 from identity_sync.services.registration.credentials import verify_credentials
@@ -21,6 +20,7 @@ from scaiwave.clients.http.retry import parse_http_date
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, State, failed, passed, warned
 from scaiwave.errors import ConfigurationError, ScaiWaveError
+from scaiwave.registry import get_missing_registration
 
 MAX_CLOCK_SKEW = timedelta(seconds=60)
 """The tolerance when tokens are verified here, and signatures by peers."""
@@ -40,7 +40,7 @@ def check_scaikey(config: Configuration, now: datetime) -> Iterator[Finding]:
         config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
     ]
     if not all(values):
-        yield failed("scaikey", describe_missing_registration(config))
+        yield failed("scaikey", get_missing_registration(config))
         return
     try:
         token_scope = verify_credentials(*values)

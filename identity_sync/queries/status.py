@@ -232,7 +232,8 @@ def _describe_last_request(row: Registration) -> NotRegistered:
     match row.state:
         case RegistrationState.PENDING:
             return NotRegistered(
-                "This server's registration with ScaiKey is not approved yet.",
+                "This server is not registered yet: waiting for approval of request "
+                f"{row.request_id}.",
                 fix=f"Approve request {row.request_id} in ScaiKey, then run `scaiwave sync "
                 "register`.",
             )

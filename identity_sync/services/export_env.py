@@ -9,7 +9,7 @@ from uuid import UUID
 from identity_sync.models import Registration
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.config import SETTINGS, Configuration
-from scaiwave.errors import NotRegistered
+from scaiwave.registry import get_missing_registration
 from tenants.services.audit import record_audit
 
 PREFIX = "SCAIWAVE_SCAIKEY_"
@@ -24,7 +24,7 @@ def export_env(*, operator: Operator, config: Configuration, now: datetime) -> d
     names = [setting.name for setting in SETTINGS if setting.name.startswith(PREFIX)]
     values = {name: config.get_str(name) for name in names if config.get_str(name)}
     if not values:
-        raise NotRegistered("This server is not registered with ScaiKey.")
+        raise get_missing_registration(config)
     record_audit(
         operator=operator,
         action="export-env",

@@ -7,9 +7,11 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import Count, QuerySet
+from django.db.models.fields.json import KeyTextTransform
 
-from rooms.bundle.format import EXPORTABLE_ROOM_TYPES, FOREIGN_TYPES
+from rooms.bundle.format import EXPORTABLE_ROOM_TYPES, FOREIGN_TYPES, MEDIA_KEYS
 from rooms.bundle.manifest.schema import (
+    WHOLE_ROOM,
     MediaEntry,
     RoomInfo,
     Sender,
@@ -21,6 +23,7 @@ from rooms.models import Event, Room, RoomMedia
 from rooms.models.rooms import INCOGNITO_SCOPE
 from scaiwave.sql import batched
 from tenants.models import Participant
+from tenants.queries.resolve import parse_uuid
 
 
 def export_blocker(room: Room) -> str | None:
@@ -64,13 +67,17 @@ def build_room_info(room: Room) -> RoomInfo:
 
 def get_senders(room: Room, window: TimeWindow, server_name: str) -> tuple[dict[str, Sender], int]:
     """Return the senders of all events in the window, by ID, and the number of these events."""
+    keys, total = _get_sender_keys(_filter_events(room, window))
+    return dict(sorted(_iter_senders(keys, server_name), key=lambda item: item[0])), total
+
+
+def _filter_events(room: Room, window: TimeWindow) -> QuerySet[Event]:
     events = Event.objects.filter(room=room)
     if window.first_second is not None:
         events = events.filter(origin_ts__gte=window.first_second)
     if window.end_second is not None:
         events = events.filter(origin_ts__lt=window.end_second)
-    keys, total = _get_sender_keys(events.order_by())
-    return dict(sorted(_iter_senders(keys, server_name), key=lambda item: item[0])), total
+    return events.order_by()
 
 
 def _get_sender_keys(events: QuerySet[Event]) -> tuple[Iterable[UUID], int]:
@@ -99,18 +106,41 @@ def _iter_senders(keys: Iterable[UUID], server_name: str) -> Iterator[tuple[str,
             )
 
 
-def get_media(room: Room) -> list[MediaEntry]:
-    """Return every name of every attachment; names of the same bytes follow each other."""
-    rows = (
-        RoomMedia.objects.filter(room=room)
-        .order_by("media_id", "id")
-        .values_list(
-            "media_id",
-            "media__sha256",
-            "media__size",
-            "media__mime_type",
-            "media__scan_status",
-            "name",
-        )
+def get_media(room: Room, window: TimeWindow = WHOLE_ROOM) -> list[MediaEntry]:
+    """Return every name of every attachment; names of the same bytes follow each other.
+
+    Of a window, only the attachments that its events refer to.
+    """
+    if window == WHOLE_ROOM:
+        return _list_media(RoomMedia.objects.filter(room=room))
+    used = sorted(_get_media_ids(_filter_events(room, window)))
+    found = (
+        _list_media(RoomMedia.objects.filter(room=room, media__in=batch)) for batch in batched(used)
+    )
+    return [entry for entries in found for entry in entries]
+
+
+def _get_media_ids(events: QuerySet[Event]) -> set[UUID]:
+    ids: set[UUID] = set()
+    for column in ("content", "original_content"):
+        for key in MEDIA_KEYS:
+            values = events.annotate(media_key=KeyTextTransform(key, column))
+            texts = (
+                values.filter(media_key__isnull=False)
+                .values_list("media_key", flat=True)
+                .distinct()
+            )
+            ids |= {media_id for text in texts if (media_id := parse_uuid(text))}
+    return ids
+
+
+def _list_media(attachments: QuerySet[RoomMedia]) -> list[MediaEntry]:
+    rows = attachments.order_by("media_id", "id").values_list(
+        "media_id",
+        "media__sha256",
+        "media__size",
+        "media__mime_type",
+        "media__scan_status",
+        "name",
     )
     return [MediaEntry(str(row[0]), *row[1:], missing=None) for row in rows.iterator()]

@@ -9,14 +9,15 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
 from scaiwave.config import Configuration
 from scaiwave.config.configuration import read_env_file
 from scaiwave.config.database import uses_sqlite
-from scaiwave.errors import SettingInvalid, SettingMissing
-from scaiwave.files import atomic_write
+from scaiwave.errors import DiskFull, FileUnwritable, SettingInvalid, SettingMissing
+from scaiwave.files import DISK_FULL_ERRNOS, atomic_write
 
 FILE_NAME = "secret-keys.env"
 
@@ -44,6 +45,34 @@ def find_encryption_keys(config: Configuration) -> list[str]:
         return keys
     key = _load(config, name)
     return [key] if key else []
+
+
+def require_own_files(config: Configuration) -> None:
+    """Raise SettingInvalid for a file of secrets that another user owns or may change.
+
+    Root may own it, and root may read that of the user who owns the home directory.
+    """
+    for path in list_secret_files(config):
+        try:
+            status, home = path.stat(), config.home.stat()
+        except OSError:
+            continue  # It does not exist, or reading it reports why.
+        owners = {0, os.geteuid()} | ({home.st_uid} if os.geteuid() == 0 else set())
+        if status.st_uid not in owners:
+            raise SettingInvalid(
+                f"{path} contains secrets, and belongs to another user ({path.owner()}).",
+                fix=f"Check its content, then run `chown {os.geteuid()} {path}` as root.",
+            )
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise SettingInvalid(
+                f"{path} contains secrets, and other users may change it.",
+                fix=f"Check its content, then run `chmod 600 {path}`.",
+            )
+
+
+def list_secret_files(config: Configuration) -> tuple[Path, Path]:
+    """Return the files with the secrets of this server; each may be missing."""
+    return config.env_file, config.home / FILE_NAME
 
 
 def _create(config: Configuration, name: str) -> str:
@@ -89,7 +118,9 @@ def _create_key_file(path: Path) -> None:
         with suppress(FileExistsError), atomic_write(path, overwrite=False) as file:
             file.write(text.encode())
     except OSError as error:
-        raise SettingInvalid(
+        if error.errno in DISK_FULL_ERRNOS:
+            raise DiskFull(f"No space left to write {path}.") from None
+        raise FileUnwritable(
             f"The home directory {path.parent} can't be written to: {error.strerror}.",
             fix="Make it writable for this user, or set SCAIWAVE_HOME to another directory.",
         ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -182,5 +182,8 @@ def _is_alive(worker: Any, now: datetime) -> bool:
     return bool(now - heartbeat < timedelta(seconds=worker.worker_ttl + 60))
 
 
-def skipped(check: str) -> Finding:
-    return Finding(check, State.SKIP, "Skipped: the database is unavailable.")
+def skipped(checks: Sequence[str]) -> Finding:
+    """Return one line for the checks that need the database."""
+    return Finding(
+        "other", State.SKIP, f"Skipped until the database can be used: {', '.join(checks)}."
+    )

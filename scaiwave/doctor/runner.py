@@ -70,12 +70,15 @@ def run_checks(
     cleans_up = not dry_run and operator.has_permission(Permission.MANAGE_PLATFORM)
     first = [finding for check in OWN_CHECKS for finding in _run_check(check, config, now)]
     usable = not any(finding.state is State.FAIL for finding in first if finding.check in DATABASE)
+    checks = registry.get_health_checks()
+    skipped = [] if usable else [check.name for check in checks if check.needs_database]
     others = [
         finding
-        for check in registry.get_health_checks()
-        for finding in _run_check(check, config, now, usable=usable, cleans_up=cleans_up)
+        for check in checks
+        if check.name not in skipped
+        for finding in _run_check(check, config, now, cleans_up=cleans_up)
     ]
-    return HealthReport([*first, *others])
+    return HealthReport([*first, *others, *([machine.skipped(skipped)] if skipped else [])])
 
 
 def _run_check(
@@ -83,12 +86,8 @@ def _run_check(
     config: Configuration,
     now: datetime,
     *,
-    usable: bool = True,
     cleans_up: bool = False,
 ) -> Iterator[Finding]:
-    if check.needs_database and not usable:
-        yield machine.skipped(check.name)
-        return
     try:
         if cleans_up and check.clean_up is not None:
             yield from check.clean_up(config, now)

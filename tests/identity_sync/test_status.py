@@ -215,7 +215,7 @@ def test_fail_not_approved_yet(home: Path, sandbox: Sandbox) -> None:
     assert status.registration["state"] == "PENDING"
     assert status.problem is not None
     assert status.problem.message == (
-        "This server's registration with ScaiKey is not approved yet."
+        "This server is not registered yet: waiting for approval of request req_1."
     )
     assert status.problem.fix == (
         "Approve request req_1 in ScaiKey, then run `scaiwave sync register`."

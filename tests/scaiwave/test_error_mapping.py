@@ -133,15 +133,16 @@ def test_fail_home_is_read_only(
     ended = as_user(unprivileged, "manage", "migrate", "-v0")
     assert ended.code == 2
     assert ended.err == (
-        f"Error: {name(home)} can't be used: unable to open database file. "
-        f"[SW_DATABASE_UNREACHABLE]\n{USE_SQLITE}"
+        f"Error: {home}/scaiwave.sqlite3 can't be written: Permission denied. "
+        f"[SW_FILE_UNWRITABLE]\n"
+        f"  Fix: Make the directory {home} and the file writable for this user.\n"
     )
     monkeypatch.delenv("SCAIWAVE_SECRET_KEY")
     ended = as_user(unprivileged, "manage", "migrate", "-v0")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
         f"Error: The home directory {home} can't be written to: Permission denied. "
-        "[SW_CONFIG_INVALID]\n"
+        "[SW_FILE_UNWRITABLE]\n"
         "  Fix: Make it writable for this user, or set SCAIWAVE_HOME to another directory.\n"
     )
 
@@ -218,8 +219,8 @@ def test_fail_disk_is_full_for_real(migrated: Path, tmp_path: Path) -> None:
     )
     if "unshare" in ended.stderr or "mount" in ended.stderr:
         pytest.skip(ended.stderr.strip())
-    assert ended.returncode in {1, 2}
-    assert ended.stderr.startswith(f"Error: {name(small)} ")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"Error: {name(small)} has no space left on its disk. ")
     assert ended.stderr.count("\n") == 2
 
 

@@ -6,12 +6,16 @@ import os
 import subprocess
 import sys
 import time
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection
+from pytest_django import Settings
 
-from scaiwave.locks import process_lock
+from scaiwave.errors import FileUnwritable
+from scaiwave.locks import is_locked, process_lock, remove_stale_lock_files
 from tests.scaiwave.cli_helpers import CHECKOUT
 from tests.scaiwave.lock_helpers import hold_lock_elsewhere
 
@@ -20,7 +24,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 HOLD = """
 import django
 django.setup()
-from scaiwave.locks import process_lock
+from scaiwave.errors import FileUnwritable
+from scaiwave.locks import is_locked, process_lock, remove_stale_lock_files
 with process_lock("work") as free:
     print(free, flush=True)
     input()
@@ -44,6 +49,38 @@ def test_success_released_after_an_error() -> None:
         raise ZeroDivisionError
     with hold_lock_elsewhere("work"):
         pass
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_lock_files_of_killed_processes_are_removed() -> None:
+    directory = settings.HOME / "locks"
+    with hold_lock_elsewhere("in-use"):
+        for name, age_hours in (("killed", 2), ("recent", 0), ("in-use", 2)):
+            path = directory / f"{name}.lock"
+            path.touch()
+            os.utime(path, (time.time() - age_hours * 3600,) * 2)
+        assert is_free("work")
+        assert {path.stem for path in directory.iterdir()} == {"recent", "in-use"}
+    assert remove_stale_lock_files(min_age=timedelta(0)) == 1
+    assert list(directory.iterdir()) == []
+
+
+@pytest.mark.only_on("sqlite")
+def test_success_asking_creates_nothing(tmp_path: Path, settings: Settings) -> None:
+    settings.HOME = tmp_path
+    assert not is_locked("work")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.only_on("sqlite")
+def test_fail_no_lock_directory(tmp_path: Path, settings: Settings) -> None:
+    settings.HOME = tmp_path / "file"
+    settings.HOME.touch()
+    with pytest.raises(FileUnwritable) as caught, process_lock("work"):
+        pass
+    assert caught.value.message == f"{settings.HOME}/locks/work.lock can't be written: " + (
+        "Not a directory."
+    )
 
 
 def test_success_released_by_a_killed_process() -> None:

@@ -95,13 +95,14 @@ def collect_answers(
         """Return a default for a prompt; a script has to state such a value."""
         return text if console.interactive else ""
 
-    url = get_answer(
-        flags.url,
-        "URL of ScaiKey",
-        "--url",
-        config.get_str("SCAIWAVE_SCAIKEY_URL") or _get_last_url(),
-        lambda text: check_url(text, allow_http=flags.allow_http),
-    )
+    default_url = config.get_str("SCAIWAVE_SCAIKEY_URL")
+
+    def check(text: str) -> str:
+        is_setting = flags.url is None and bool(default_url) and text == default_url
+        name = "SCAIWAVE_SCAIKEY_URL" if is_setting else "--url"
+        return check_url(text, name=name, allow_http=flags.allow_http)
+
+    url = get_answer(flags.url, "URL of ScaiKey", "--url", default_url or _get_last_url(), check)
     last = Registration.objects.filter(scaikey_url=url).newest_first().first()
     server_name = last.name if last else suggest(config.get_str("SCAIWAVE_SERVER_NAME"))
     name = get_answer(
@@ -168,8 +169,8 @@ def check_slugs(flags: RegistrationFlags, scope: str) -> None:
             )
 
 
-def check_url(text: str, *, allow_http: bool) -> str:
-    """Return the URL without its trailing slash.
+def check_url(text: str, *, name: str = "--url", allow_http: bool) -> str:
+    """Return the URL without its trailing slash. `name` is the option or setting it comes from.
 
     Raises `InvalidAnswer`, and `InsecureAddress` where the client secret would be sent unencrypted.
     """
@@ -181,17 +182,17 @@ def check_url(text: str, *, allow_http: bool) -> str:
         parts, host = urlsplit(""), ""
     if parts.scheme not in {"http", "https"} or not host or not url.isprintable():
         raise InvalidAnswer(
-            "Invalid ScaiKey URL: it needs a scheme and a host.",
-            fix="Pass --url as something like https://scaikey.example.com.",
+            f"Invalid {name}: it needs a scheme and a host.",
+            fix=f"Write {name} as something like https://scaikey.example.com.",
         )
     if parts.username is not None or parts.query or parts.fragment:
         raise InvalidAnswer(
-            "Invalid ScaiKey URL: only scheme, host and path are allowed.",
-            fix="Pass --url without a user name, query or fragment.",
+            f"Invalid {name}: only scheme, host and path are allowed.",
+            fix=f"Write {name} without a user name, query or fragment.",
         )
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise InsecureAddress(
-            f"Insecure ScaiKey URL: {url} would receive the client secret unencrypted.",
+            f"Insecure {name}: {url} would receive the client secret unencrypted.",
             fix="Use https://, or pass --allow-http if you trust the network between.",
         )
     return url

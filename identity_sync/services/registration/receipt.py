@@ -27,7 +27,7 @@ from identity_sync.services.registration.response_file import (
 from scaiwave.auth.operators import Operator
 from scaiwave.clients.scaikey.registration import Credentials
 from scaiwave.console.output import strip_control_chars
-from scaiwave.files import check_replaceable, replace_file
+from scaiwave.files import check_replaceable, replace_file, translate_write_errors
 from tenants.services.audit import record_audit
 
 RECEIPT = "scaikey-registration.json"
@@ -70,8 +70,9 @@ def registration_lock(home: Path) -> Iterator[None]:
 
     Raises `RegistrationBusy` at once in a second one.
     """
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with translate_write_errors(home / LOCK):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -43,6 +43,7 @@ class Command(OperatorCommand):
         add("room", nargs="?", help="room (ID or alias)")
         add("--tenant", required=True, help="tenant (slug, ID or ScaiKey ID)")
         add("--output", type=Path, metavar="FILE", help="file to write instead of stdout")
+        add("--force", action="store_true", help="replacement of an existing file (with --output)")
         add("--since", metavar="TIME", help="start of the period: earlier events are left out")
         add(
             "--until",
@@ -81,7 +82,7 @@ class Command(OperatorCommand):
                 export_room, **export_options, room=room, now=timezone.now(), progress=progress
             )
             if output:
-                result = write_to_file(start, output)
+                result = write_to_file(start, output, overwrite=options["force"])
             else:
                 result = write_to_stream(start, sys.stdout.buffer)
         _print_result(self.output, result, output)
@@ -89,6 +90,8 @@ class Command(OperatorCommand):
 
 def _check_usage(room: str | None, output: Path | None, options: Mapping[str, Any]) -> None:
     """Raises `UsageError`."""
+    if options["force"] and output is None:
+        raise UsageError("--force needs --output.", fix="Add --output FILE, or leave it out.")
     if options["all"]:
         _check_all(room, output, options["output_dir"])
     elif options["output_dir"]:
@@ -133,8 +136,8 @@ def _print_result(output: Output, result: ExportResult, file: Path | None) -> No
     print_sentence = output.print_line if file else output.log
     for sentence in result.sentences():
         print_sentence(sentence)
-    if result.warning:
-        output.warn(result.warning)
+    for warning in result.warnings:
+        output.warn(warning)
 
 
 def _print_bulk_result(output: Output, result: BulkExportResult) -> None:

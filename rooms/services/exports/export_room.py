@@ -125,14 +125,17 @@ class ExportResult:
             yield "Not signed: this server has no signing key."
 
     @property
-    def warning(self) -> str | None:
-        """Return a warning about files that the media store has lost."""
+    def warnings(self) -> list[str]:
+        """Return warnings about an empty period, and files that the media store has lost."""
+        warnings = []
+        if self.window and not self.events:
+            warnings.append("The room has no events in this period, so the bundle has none.")
         if count := self.missing[LOST]:
-            return (
+            warnings.append(
                 f"The media store has lost the files of {pluralize(count, 'attachment')}; the "
                 "bundle lists them without their files."
             )
-        return None
+        return warnings
 
 
 EXPORTS_COUNTER, EXPORT_BYTES_COUNTER = "room_exports", "room_export_bytes"
@@ -291,7 +294,9 @@ class _ExportRun:
         """Return the header and the number of events."""
         room, options, server_name = self.room, self.options, get_server_name()
         senders, event_total = get_senders(room, options.window, server_name)
-        media = mark_missing(room.tenant_id, get_media(room), with_bytes=options.with_media)
+        media = mark_missing(
+            room.tenant_id, get_media(room, options.window), with_bytes=options.with_media
+        )
         header = ManifestHeader(
             generator=f"scaiwave {__version__}",
             server_name=server_name,

@@ -29,9 +29,9 @@ from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.progress import ProgressCallback, null_progress
 from scaiwave.console.text import pluralize
 from scaiwave.errors import DiskFull, DomainError, UsageError
-from scaiwave.files import DRAFT_SUFFIX
+from scaiwave.files import remove_drafts_in
 from scaiwave.locks import process_lock
-from tenants.queries.resolve import parse_uuid, resolve_tenant
+from tenants.queries.resolve import resolve_tenant
 from tenants.queries.serializers import Row
 
 
@@ -123,7 +123,7 @@ def export_rooms(
     context = _BulkExportContext(operator, directory, window, with_media, clock)
     outcomes = []
     with _lock_directory(directory):
-        _remove_drafts(directory)
+        remove_drafts_in(directory)
         for number, room in enumerate(rooms):
             progress(number, len(rooms))
             outcomes.append(_export_one(context, room))
@@ -142,7 +142,9 @@ def _export_one(context: _BulkExportContext, room: Room) -> RoomOutcome:
     )
     start = partial(start_export, operator=context.operator, room=room, options=options)
     try:
-        return RoomOutcome(room, ExportOutcome.EXPORTED, target, write_to_file(start, target))
+        return RoomOutcome(
+            room, ExportOutcome.EXPORTED, target, write_to_file(start, target, overwrite=True)
+        )
     except DiskFull:
         raise  # The next room would not fit either.
     except DomainError as error:
@@ -169,10 +171,3 @@ def _make_directory(directory: Path) -> None:
             f"{directory} is not a directory and can't be created.",
             fix="Pass a directory whose parent directory exists.",
         ) from None
-
-
-def _remove_drafts(directory: Path) -> None:
-    """Remove what interrupted exports left behind."""
-    for path in directory.glob(f".*.zip.*{DRAFT_SUFFIX}"):
-        if parse_uuid(path.name[1:].partition(".")[0]) is not None:
-            path.unlink(missing_ok=True)

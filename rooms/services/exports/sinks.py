@@ -7,11 +7,14 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from django.conf import settings
+
 from rooms.errors import ExportReaderClosed
 from rooms.services.disk_full import translate_disk_full
 from rooms.services.exports.export_room import ExportResult, RoomExport
-from scaiwave.errors import UsageError
-from scaiwave.files import atomic_write
+from scaiwave.draft_journal import announce_drafts
+from scaiwave.errors import FileExists, FileUnwritable, UsageError
+from scaiwave.files import DISK_FULL_ERRNOS, atomic_write, remove_drafts_in
 
 
 def write_to_stream(start: Callable[[], RoomExport], stream: BinaryIO) -> ExportResult:
@@ -25,12 +28,17 @@ def write_to_stream(start: Callable[[], RoomExport], stream: BinaryIO) -> Export
     return export.result
 
 
-def write_to_file(start: Callable[[], RoomExport], target: Path) -> ExportResult:
-    """Replace the file once the bundle is complete; until then it is unchanged.
+def write_to_file(
+    start: Callable[[], RoomExport], target: Path, *, overwrite: bool
+) -> ExportResult:
+    """Write or replace the file once the bundle is complete; until then it is unchanged.
 
-    Raises `UsageError` if it can't be written, `DiskFull`, and the errors of the export.
+    What earlier exports into its directory left when they were killed is removed.
+
+    Raises `UsageError` or `FileUnwritable` if it can't be written, `FileExists` if it exists and
+    `overwrite` is false, `DiskFull`, and the errors of the export.
     """
-    with _open_target(target) as file, closing(start()) as export:
+    with _open_target(target, overwrite=overwrite) as file, closing(start()) as export:
         for chunk in export:
             file.write(chunk)
     return export.result
@@ -52,21 +60,33 @@ def _translate_stream_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _open_target(target: Path) -> Iterator[BinaryIO]:
-    _check_target(target)
-    with translate_disk_full(f"Not enough disk space to write {target}."), ExitStack() as stack:
+def _open_target(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+    _check_target(target, overwrite=overwrite)
+    with ExitStack() as stack:
+        stack.enter_context(announce_drafts(settings.HOME, target.parent))
+        stack.enter_context(translate_disk_full(f"Not enough disk space to write {target}."))
         try:
-            file = stack.enter_context(atomic_write(target, keep_owner=False))
+            remove_drafts_in(target.parent)
+            file = stack.enter_context(atomic_write(target, keep_owner=False, overwrite=overwrite))
         except OSError as error:
-            raise UsageError(
-                f"Can't write to {target.parent}: {error.strerror}.",
+            if error.errno in DISK_FULL_ERRNOS:
+                raise
+            raise FileUnwritable(
+                f"{target.parent} can't be written to: {error.strerror}.",
                 fix="Make the directory writable for this user, or pass another file.",
             ) from None
-        yield file
+        try:
+            yield file
+        except FileExistsError:  # created since the export began
+            raise _exists_error(target) from None
 
 
-def _check_target(target: Path) -> None:
-    """Raises `UsageError`."""
+def _exists_error(target: Path) -> FileExists:
+    return FileExists(f"{target} already exists. It is unchanged.")
+
+
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    """Raises `UsageError` or `FileExists`."""
     if target.is_dir():
         raise UsageError(
             f"{target} is a directory.", fix=f"Pass a file, such as {target / 'room.zip'}."
@@ -81,3 +101,5 @@ def _check_target(target: Path) -> None:
             f"Can't overwrite {target}: not a regular file.",
             fix="Leave out --output and redirect stdout to it.",
         )
+    if target.exists() and not overwrite:
+        raise _exists_error(target)

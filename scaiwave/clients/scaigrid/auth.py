@@ -17,6 +17,7 @@ from scaiwave.clients.scaikey.auth import ClientCredentialsAuth, discover
 from scaiwave.clients.scaikey.client import error_from_scaikey_response
 from scaiwave.config import Configuration
 from scaiwave.errors import SettingInvalid, SettingMissing
+from scaiwave.registry import get_missing_registration
 
 _KEY = re.compile(r"sgk_[!-~]{8,500}")
 
@@ -97,9 +98,10 @@ def load_access(config: Configuration, **options: Any) -> GridAccess:
         return ApiKey(key)
     names = [f"SCAIWAVE_SCAIKEY_{name}" for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")]
     if missing := [name for name in names if not config.get_str(name)]:
+        state = get_missing_registration(config)
         raise SettingMissing(
-            f"No credential for ScaiGrid: {', '.join(missing)} not set.",
-            fix="Run `scaiwave sync register`, or set SCAIWAVE_SCAIGRID_API_KEY.",
+            f"No credential for ScaiGrid: {', '.join(missing)} not set. {state.message}",
+            fix=f"{state.fix} Or set SCAIWAVE_SCAIGRID_API_KEY.",
         )
     url, client_id, client_secret = (config.get_str(name) for name in names)
     return ServiceToken(url, client_id=client_id, client_secret=client_secret, **options)

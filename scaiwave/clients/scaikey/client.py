@@ -49,13 +49,13 @@ from scaiwave.clients.scaikey.schemas import (
 from scaiwave.clients.scaikey.scim import ScimGroup
 from scaiwave.config import Configuration
 from scaiwave.errors import (
-    NotRegistered,
     ScaiWaveError,
     UpstreamForbidden,
     UpstreamInvalidResponse,
     UpstreamNotFound,
     UpstreamUnauthorized,
 )
+from scaiwave.registry import get_missing_registration
 
 ADMIN = "/api/v1/admin"
 PER_PAGE = 500
@@ -541,7 +541,7 @@ def scaikey_client(config: Configuration) -> ScaiKeyClient:
     """
     base_url = config.get_url("SCAIWAVE_SCAIKEY_URL")
     if not base_url:
-        raise NotRegistered("This server is not registered with ScaiKey.")
+        raise get_missing_registration(config)
     if token := config.get_str("SCAIWAVE_ADMIN_TOKEN"):
         return ScaiKeyClient(base_url, bearer=token)
     return own_scaikey_client(config)
@@ -556,5 +556,5 @@ def own_scaikey_client(config: Configuration) -> ScaiKeyClient:
     client_id = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_ID")
     client_secret = config.get_str("SCAIWAVE_SCAIKEY_CLIENT_SECRET")
     if not (base_url and client_id and client_secret):
-        raise NotRegistered("This server has no ScaiKey credentials.")
+        raise get_missing_registration(config)
     return ScaiKeyClient(base_url, client_id=client_id, client_secret=client_secret)

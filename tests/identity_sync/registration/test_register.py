@@ -184,17 +184,17 @@ def test_success_url_of_the_configuration_is_the_default(server: ServerHome) -> 
     [
         (
             {"url": "scaikey.example.com"},
-            "Invalid ScaiKey URL: it needs a scheme and a host.",
-            "Pass --url as something like https://scaikey.example.com.",
+            "Invalid --url: it needs a scheme and a host.",
+            "Write --url as something like https://scaikey.example.com.",
         ),
         (
             {"url": "https://me:pw@scaikey.example.com"},
-            "Invalid ScaiKey URL: only scheme, host and path are allowed.",
-            "Pass --url without a user name, query or fragment.",
+            "Invalid --url: only scheme, host and path are allowed.",
+            "Write --url without a user name, query or fragment.",
         ),
         (
             {"url": "http://scaikey.example.com"},
-            "Insecure ScaiKey URL: http://scaikey.example.com would receive the client secret "
+            "Insecure --url: http://scaikey.example.com would receive the client secret "
             "unencrypted.",
             "Use https://, or pass --allow-http if you trust the network between.",
         ),

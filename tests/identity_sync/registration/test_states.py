@@ -73,7 +73,12 @@ def test_success_pending_until_it_is_approved(sandbox: Sandbox, home: Path) -> N
         "continue.",
     ]
     status, message = read_status()
-    assert message == "This server's registration with ScaiKey is not approved yet."
+    waiting = f"This server is not registered yet: waiting for approval of request {request_id}."
+    assert message == waiting
+    for words in ("sync", "sync --tenant acme", "sync export-env"):
+        ended = run_scaiwave(*words.split())
+        assert ended.code == 2
+        assert f"{waiting} [SW_SYNC_NOT_REGISTERED]\n  Fix: Approve" in ended.err, words
     assert (status["registration"]["state"], status["registration"]["request_id"]) == (
         "PENDING",
         request_id,

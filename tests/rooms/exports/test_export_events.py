@@ -19,6 +19,7 @@ from tests.rooms.exports.factories import (
     CONTENTS,
     EARLY,
     KEY,
+    attach_media,
     export_bundle,
     make_room,
     make_window,
@@ -221,6 +222,32 @@ def test_success_foreign_sender_however_content_is_written(written: str, keys: l
 
     [found] = dict(manifest)["events"]
     assert sorted(key for key, _ in dict(found)["content"]) == keys
+
+
+def test_success_window_leaves_unrelated_attachments_out() -> None:
+    room = make_room()
+    noon = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    photo, preview, old, _ = (
+        attach_media(room, name.encode(), name) for name in ("photo", "preview", "old", "unused")
+    )
+    for number, fields in (
+        (0, {"content": {"media_id": str(old.pk)}}),
+        (1, {"content": {"media_id": str(photo.pk), "thumbnail_id": "none"}}),
+        (2, {"content": {}, "original_content": {"thumbnail_id": str(preview.pk)}}),
+        (3, {"content": {"media_id": 7, "thumbnail_id": None}}),
+    ):
+        row_factories.make_event(
+            room, number + 5, origin_ts=int(noon.timestamp()) + number, **fields
+        )
+    bundle = export_bundle(room, window=make_window(since=noon + timedelta(seconds=1)))
+    assert {row["name"] for row in bundle.manifest["media"]} == {"photo", "preview"}
+    assert bundle.result.warnings == []
+    assert len(export_bundle(room).manifest["media"]) == 4
+    empty = export_bundle(room, window=make_window(since=noon + timedelta(days=1)))
+    assert (empty.events, empty.manifest["media"]) == ([], [])
+    assert empty.result.warnings == [
+        "The room has no events in this period, so the bundle has none."
+    ]
 
 
 def test_success_window() -> None:

@@ -79,7 +79,7 @@ def test_fail_disk_is_full(tmp_path: Path) -> None:
     """On SQLite the database's own file would be the first that can't grow."""
     target = tmp_path / "room.zip"
     target.write_bytes(b"old")
-    ended = _with_full_disk(*EXPORT, "--output", str(target), stdout=subprocess.DEVNULL)
+    ended = _with_full_disk(*EXPORT, "--output", str(target), "--force", stdout=subprocess.DEVNULL)
     assert ended.code == 1
     assert ended.err == (
         f"Error: Not enough disk space to write {target}. [SW_DISK_FULL]\n"
@@ -111,7 +111,7 @@ def test_fail_signal_leaves_no_draft(
 ) -> None:
     target = tmp_path / "room.zip"
     target.write_bytes(b"old")
-    with start_export(*EXPORT, "--output", str(target), prepare=HANG) as process:
+    with start_export(*EXPORT, "--output", str(target), "--force", prepare=HANG) as process:
         while not any(path.stat().st_size > 100_000 for path in tmp_path.glob(".room.zip.*")):
             assert process.poll() is None
         process.send_signal(number)

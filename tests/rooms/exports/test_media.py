@@ -107,10 +107,10 @@ def test_success_missing_media_is_listed_with_the_reason() -> None:
     assert list(bundle.result.sentences())[1:-1] == [
         "Without the files of 2 attachments: infected."
     ]
-    assert bundle.result.warning == (
+    assert bundle.result.warnings == [
         "The media store has lost the files of 3 attachments; the bundle lists them without their "
         "files."
-    )
+    ]
     assert bundle.result.document()["missing_media"] == {
         "infected": 2,
         "lost": 3,

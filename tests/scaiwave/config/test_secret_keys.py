@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from scaiwave.config.secret_keys import (
     find_secret_key,
     get_encryption_keys,
     get_secret_key,
+    require_own_files,
 )
 from scaiwave.errors import SettingInvalid, SettingMissing
 from tests.scaiwave.cli_helpers import run_scaiwave
@@ -82,6 +84,33 @@ def test_fail_file_lacks_a_name(tmp_path: Path) -> None:
         get_encryption_keys(configured(tmp_path))
     assert caught.value.message == f"{path} has no SCAIWAVE_ENCRYPTION_KEYS."
     assert caught.value.fix == "Restore the file from a backup, or set SCAIWAVE_ENCRYPTION_KEYS."
+
+
+@pytest.mark.parametrize("name", [".env", "secret-keys.env"])
+def test_fail_others_may_change_a_file_of_secrets(name: str, home: Path) -> None:
+    path = home / name
+    path.write_text("")
+    path.chmod(0o620)
+    ended = run_scaiwave("sync", "show-config")
+    assert (ended.code, ended.err) == (
+        2,
+        f"Error: {path} contains secrets, and other users may change it. [SW_CONFIG_INVALID]\n"
+        f"  Fix: Check its content, then run `chmod 600 {path}`.\n",
+    )
+    assert run_scaiwave("sync", "--help").code == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changing owners needs root")
+def test_fail_a_file_of_secrets_belongs_to_another_user(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("")
+    path.chmod(0o600)
+    os.chown(path, 65534, -1)
+    with pytest.raises(SettingInvalid) as caught:
+        require_own_files(configured(tmp_path))
+    assert "belongs to another user" in caught.value.message
+    os.chown(tmp_path, 65534, -1)  # Root acts for the owner of the home directory.
+    require_own_files(configured(tmp_path))
 
 
 def test_fail_home_is_a_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
