@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -49,7 +50,15 @@ _SQLITE_UNUSABLE_CODES = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_NOTADB,
 }
-_SQLITE_WRITE_CODES = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+_SQLITE_WRITE_CODES = {
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+    sqlite3.SQLITE_IOERR_SHMOPEN,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMMAP,
+    sqlite3.SQLITE_CANTOPEN,
+}
 _PROBE_BYTES = 64 * 1024
 """More than SQLite writes at once."""
 
@@ -156,11 +165,12 @@ def map_database_error(error: Error) -> ScaiWaveError | None:
 
 
 def _map_sqlite_error(cause: sqlite3.Error) -> ScaiWaveError | None:
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    extended = getattr(cause, "sqlite_errorcode", 0)
+    code = extended & 0xFF
     text = str(cause)
     if code == sqlite3.SQLITE_FULL:
         return DiskFull(f"{_format_database_name()} has no space left on its disk.")
-    if code in _SQLITE_WRITE_CODES and _is_disk_full():
+    if extended in _SQLITE_WRITE_CODES and _is_disk_full():
         return DiskFull(f"{_format_database_name()} has no space left on its disk.")
     if code in _SQLITE_BUSY_CODES:
         return DatabaseBusy(f"{_format_database_name()} is locked by another process.")
@@ -182,11 +192,11 @@ def _is_disk_full() -> bool:
 
     The disk may be full, or the size of a file limited for this process.
     """
-    path = Path(os.path.realpath(connection.settings_dict["NAME"]))
+    if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
+        return True
+    directory = Path(os.path.realpath(connection.settings_dict["NAME"])).parent
     try:
-        sizes = [file.stat().st_size for file in path.parent.glob(f"{path.name}*")]
-        with tempfile.TemporaryFile(dir=path.parent) as probe:
-            os.ftruncate(probe.fileno(), max(sizes, default=0) + _PROBE_BYTES)
+        with tempfile.TemporaryFile(dir=directory) as probe:
             os.pwrite(probe.fileno(), b"x" * _PROBE_BYTES, 0)
     except OSError as error:
         return error.errno in DISK_FULL_ERRNOS

@@ -11,6 +11,7 @@ DomainError
 └── WeakPassword              the password breaks a rule
 NotFoundError
 ├── TenantNotFound, PartnerNotFound, ParticipantNotFound, GroupNotFound, RoleNotFound
+├── AdministratorNotFound     no account of the admin site has this name
 ├── ScaiKeyTenantNotFound     ScaiKey has no such tenant
 └── ModelMissing              ScaiGrid does not list a configured model
 ConflictError
@@ -22,6 +23,7 @@ RefusedError
 ├── RoleHolderInactive        the holder was removed from ScaiKey
 ├── RoleFromScaiKey           the grant belongs to ScaiKey
 ├── LastSuperAdmin            no super_admin would remain
+├── LastAdministrator         no administrator could sign in
 ├── PurgeRefused              the person is not removed from ScaiKey
 ├── PurgeLimitExceeded        more people than expected would be purged
 └── ManagedByScaiKey          ScaiKey manages this field of the tenant or partner
@@ -256,8 +258,22 @@ class AdministratorConflict(ConflictError):
     code = "SW_ADMINISTRATOR_CONFLICT"
     remedy = (
         "Choose another name, or set a new password for the existing one with "
-        "`scaiwave manage changepassword <name>`."
+        "`scaiwave admin reset-administrator-password <name>`."
     )
+
+
+class AdministratorNotFound(NotFoundError):
+    """There is no administrator with this name."""
+
+    code = "SW_ADMINISTRATOR_NOT_FOUND"
+    fix = "`scaiwave admin list-administrators` lists all."
+
+
+class LastAdministrator(RefusedError):
+    """No one else can sign in to the admin site."""
+
+    code = "SW_ADMINISTRATOR_LAST"
+    remedy = "Create or enable another administrator first, or pass `--allow-last`."
 
 
 class InvalidAdministrator(DomainError):
@@ -268,7 +284,7 @@ class InvalidAdministrator(DomainError):
 
 
 class WeakPassword(DomainError):
-    """The password breaks a rule. No account was created."""
+    """The password breaks a rule. No changes were made."""
 
     code = "SW_ADMINISTRATOR_WEAK_PASSWORD"
     remedy = "Choose a longer password that is not a common word and not similar to the name."

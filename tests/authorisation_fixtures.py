@@ -16,7 +16,7 @@ from rooms.models import Room, RoomState, WorkspaceMember
 from rooms.services.exports.export_room import export_room
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.sandbox import Sandbox
-from tenants.models import Group, Participant, Partner, Role, RoleGrant, Tenant
+from tenants.models import AdminUser, Group, Participant, Partner, Role, RoleGrant, Tenant
 from tenants.services.audit import record_audit
 from tests.scaiwave import row_factories
 from tests.scaiwave.row_factories import NOW
@@ -46,6 +46,8 @@ class SampleData:
     sync_run: SyncRun
     peer: KnownPeer
     archived_room: Room
+    administrator: AdminUser
+    disabled_administrator: AdminUser
 
     @classmethod
     def create(cls, scaikey: Sandbox, directory: Path) -> SampleData:
@@ -83,6 +85,8 @@ class SampleData:
             _make_sync_run(anna),
             _make_peer(),
             _make_archived_room(anna),
+            AdminUser.objects.create_superuser("olga"),
+            AdminUser.objects.create_superuser("otto", is_active=False),
         )
 
     @property

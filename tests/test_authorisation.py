@@ -137,6 +137,22 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "create-administrator"): Row(
         PLATFORM, lambda sample: ["root", "--password-file", sample.write_password_file()]
     ),
+    ("admin", "list-administrators"): Row(LOOK_AT_PLATFORM),
+    ("admin", "disable-administrator"): Row(
+        PLATFORM, lambda sample: [sample.administrator.username, "--allow-last", "--no-input"]
+    ),
+    ("admin", "enable-administrator"): Row(
+        PLATFORM, lambda sample: [sample.disabled_administrator.username]
+    ),
+    ("admin", "reset-administrator-password"): Row(
+        PLATFORM,
+        lambda sample: [
+            *(sample.administrator.username, "--password-file", sample.write_password_file())
+        ],
+    ),
+    ("admin", "remove-administrator"): Row(
+        PLATFORM, lambda sample: [sample.disabled_administrator.username, "--no-input"]
+    ),
     ("admin", "refresh-usage"): Row(PLATFORM),
     ("admin", "audit"): Row(
         LISTS, lambda sample: ["--action", "sample-action"], seen=lambda sample: sample.tenant.slug

@@ -114,6 +114,11 @@ SHAPES: dict[VerbPath, Shape] = {
     ("admin", "resume-partner"): Act("partner"),
     ("admin", "create-workspace"): Act("workspace", also("owner")),
     ("admin", "create-administrator"): Act("administrator"),
+    ("admin", "list-administrators"): List("administrators"),
+    ("admin", "disable-administrator"): Act("administrator"),
+    ("admin", "enable-administrator"): Act("administrator"),
+    ("admin", "reset-administrator-password"): Act("administrator"),
+    ("admin", "remove-administrator"): Act("administrator"),
     ("admin", "refresh-usage"): Act(
         "usage", also("updated_tenants", "tenants_without_usage", "unknown_group_keys")
     ),
@@ -176,6 +181,8 @@ DESTRUCTIVE = {
     ("admin", "purge-participant"),
     ("admin", "suspend-tenant"),
     ("admin", "suspend-partner"),
+    ("admin", "disable-administrator"),
+    ("admin", "remove-administrator"),
     ("admin", "unlink-tenant"),
     ("admin", "federation", "key", "revoke"),
     ("admin", "federation", "peer", "forget"),

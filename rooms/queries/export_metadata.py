@@ -130,7 +130,7 @@ def _get_media_ids(events: QuerySet[Event]) -> set[UUID]:
                 .values_list("media_key", flat=True)
                 .distinct()
             )
-            ids |= {media_id for text in texts if (media_id := parse_uuid(text))}
+            ids |= {media_id for text in texts if (media_id := parse_uuid(str(text)))}
     return ids
 
 

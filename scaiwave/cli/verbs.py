@@ -238,6 +238,34 @@ VERBS: dict[VerbPath, Verb] = {
             "scaiwave admin create-administrator anna --password-file password.txt",
         ),
     ),
+    ("admin", "list-administrators"): Verb(
+        "list_administrators", "List the accounts of the admin site"
+    ),
+    ("admin", "disable-administrator"): Verb(
+        "disable_administrator",
+        "Disable an account of the admin site",
+        ("scaiwave admin disable-administrator anna",),
+    ),
+    ("admin", "enable-administrator"): Verb(
+        "enable_administrator",
+        "Enable a disabled account of the admin site",
+        ("scaiwave admin enable-administrator anna",),
+    ),
+    ("admin", "reset-administrator-password"): Verb(
+        "reset_administrator_password",
+        "Set a new password for the admin site",
+        (
+            "scaiwave admin reset-administrator-password anna",
+            "scaiwave admin reset-administrator-password anna --password-file password.txt",
+        ),
+    ),
+    ("admin", "remove-administrator"): Verb(
+        "remove_administrator",
+        "Delete an account of the admin site",
+        ("scaiwave admin remove-administrator anna --no-input",),
+        # Deletes also what the applications of the admin site store about the account.
+        profile="full",
+    ),
     ("admin", "refresh-usage"): Verb(
         "refresh_usage",
         "Fetch this month's AI token usage from ScaiGrid",
@@ -527,7 +555,8 @@ AREAS = (
         "This server",
         "doctor",
         "list_audit",
-        others="create_administrator completion",
+        others="create_administrator list_administrators disable_administrator "
+        "enable_administrator reset_administrator_password remove_administrator completion",
     ),
 )
 

@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from scaiwave.auth.operators import Operator, Permission
 from tenants.errors import AdministratorConflict, InvalidAdministrator, WeakPassword
 from tenants.models import AdminUser
+from tenants.queries.administrators import build_administrator_row
 from tenants.queries.resolve import is_storable_text
 from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
@@ -67,9 +68,9 @@ def create_administrator(
     _ensure_is_new(user)
     if dry_run:
         return CreateAdministratorResult(
-            {**_build_row(user), "id": None}, created=False, dry_run=True
+            {**build_administrator_row(user), "id": None}, created=False, dry_run=True
         )
-    _set_password(user, password())
+    set_password(user, password())
     return _insert(operator, user, now)
 
 
@@ -96,17 +97,17 @@ def _ensure_is_new(user: AdminUser) -> None:
         raise AdministratorConflict(
             f"An administrator named {existing.username!r} already exists.",
             fix="Choose another name, or set a new password for the existing account with "
-            f"`scaiwave manage changepassword {existing.username}`.",
+            f"`scaiwave admin reset-administrator-password {existing.username}`.",
         )
 
 
-def _set_password(user: AdminUser, password: str) -> None:
-    """Raises `WeakPassword` if a validator of the settings rejects the password."""
+def set_password(user: AdminUser, password: str) -> None:
+    """Set the password without saving. Raises `WeakPassword`, with the rules it breaks."""
     try:
         validate_password(password, user)
     except ValidationError as error:
         raise WeakPassword(
-            "Password rejected. No account was created.", fix=" ".join(error.messages)
+            "Password rejected. No changes were made.", fix=" ".join(error.messages)
         ) from None
     user.set_password(password)
 
@@ -125,8 +126,4 @@ def _insert(operator: Operator, user: AdminUser, now: datetime) -> CreateAdminis
     except IntegrityError:
         _ensure_is_new(user)
         raise
-    return CreateAdministratorResult(_build_row(user), created=True)
-
-
-def _build_row(user: AdminUser) -> Row:
-    return {"id": user.pk, "username": user.username, "email": user.email or None}
+    return CreateAdministratorResult(build_administrator_row(user), created=True)

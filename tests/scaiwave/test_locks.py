@@ -67,9 +67,9 @@ def test_success_lock_files_of_killed_processes_are_removed() -> None:
 
 @pytest.mark.only_on("sqlite")
 def test_success_asking_creates_nothing(tmp_path: Path, settings: Settings) -> None:
-    settings.HOME = tmp_path
+    settings.HOME = tmp_path / "home"
     assert not is_locked("work")
-    assert list(tmp_path.iterdir()) == []
+    assert list(settings.HOME.iterdir()) == []
 
 
 @pytest.mark.only_on("sqlite")

@@ -62,7 +62,7 @@ def _translate_stream_errors() -> Iterator[None]:
 @contextmanager
 def _open_target(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     _check_target(target, overwrite=overwrite)
-    with ExitStack() as stack:
+    with _translate_existing(target), ExitStack() as stack:
         stack.enter_context(announce_drafts(settings.HOME, target.parent))
         stack.enter_context(translate_disk_full(f"Not enough disk space to write {target}."))
         try:
@@ -75,10 +75,16 @@ def _open_target(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
                 f"{target.parent} can't be written to: {error.strerror}.",
                 fix="Make the directory writable for this user, or pass another file.",
             ) from None
-        try:
-            yield file
-        except FileExistsError:  # created since the export began
-            raise _exists_error(target) from None
+        yield file
+
+
+@contextmanager
+def _translate_existing(target: Path) -> Iterator[None]:
+    """Raise `FileExists` for a file that was created after the export began."""
+    try:
+        yield
+    except FileExistsError:
+        raise _exists_error(target) from None
 
 
 def _exists_error(target: Path) -> FileExists:

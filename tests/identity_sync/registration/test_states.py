@@ -75,7 +75,7 @@ def test_success_pending_until_it_is_approved(sandbox: Sandbox, home: Path) -> N
     status, message = read_status()
     waiting = f"This server is not registered yet: waiting for approval of request {request_id}."
     assert message == waiting
-    for words in ("sync", "sync --tenant acme", "sync export-env"):
+    for words in ("sync", "sync export-env"):
         ended = run_scaiwave(*words.split())
         assert ended.code == 2
         assert f"{waiting} [SW_SYNC_NOT_REGISTERED]\n  Fix: Approve" in ended.err, words

@@ -36,7 +36,7 @@ def test_success_to_stdout() -> None:
 
 @pytest.mark.usefixtures("server")
 def test_success_quiet_prints_nothing() -> None:
-    with start_export(*EXPORT, "--quiet", "--since", "2030-01-01") as process:
+    with start_export(*EXPORT, "--quiet") as process:
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
     assert out.startswith(b"PK")
@@ -60,7 +60,9 @@ def test_success_to_a_file(tmp_path: Path) -> None:
         "key_id": None,
         "file": str(target),
     }
-    exported = run_scaiwave(*EXPORT, "--output", str(target))
+    refused = run_scaiwave(*EXPORT, "--output", str(target))
+    assert (refused.code, "[SW_FILE_EXISTS]" in refused.err) == (1, True)
+    exported = run_scaiwave(*EXPORT, "--output", str(target), "--force")
     assert exported.out.startswith("Exported room 'Lobby': ")
     assert (exported.code, exported.err) == (0, "")
 

@@ -202,6 +202,7 @@ def test_fail_invalid_key(scaigrid: Sandbox) -> None:
     assert caught.value.message == "SCAIWAVE_SCAIGRID_API_KEY is not an API key of ScaiGrid."
 
 
+@pytest.mark.django_db
 def test_fail_not_configured(scaigrid: Sandbox) -> None:
     with pytest.raises(SettingMissing) as caught:
         scaigrid_client(configuration(scaigrid, SCAIWAVE_SCAIGRID_URL=""))

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.cli.command import OperatorCommand
+from tenants.services.administrators import disable_administrator
+
+
+class Command(OperatorCommand):
+    help = (
+        "Disable an administrator: the account can't sign in until you enable it, "
+        "and its sessions end."
+    )
+    changes = True
+    destructive = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("username", help="name of the administrator")
+        parser.add_argument(
+            "--allow-last",
+            action="store_true",
+            help="permission to leave no administrator who can sign in",
+        )
+
+    def handle(self, username: str, dry_run: bool, **options: Any) -> None:
+        result = disable_administrator(
+            operator=self.operator,
+            username=username,
+            confirm=self.confirm,
+            now=timezone.now(),
+            allow_last=options["allow_last"],
+            dry_run=dry_run,
+        )
+        self.print_result(result.document())
+        self.output.print_line(result.sentence)

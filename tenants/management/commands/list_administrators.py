@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from scaiwave.cli.command import ListCommand
+from scaiwave.console.columns import Column, ColumnType, Row
+from tenants.queries.administrators import list_administrators
+
+COLUMNS = (
+    Column("username", "Name", no_wrap=True),
+    Column("email", "E-mail"),
+    Column("status", "Status"),
+    Column("can_sign_in", "Can sign in", ColumnType.FLAG),
+    Column("last_sign_in_at", "Last sign-in", ColumnType.TIME),
+    Column("created_at", "Created", ColumnType.TIME, optional=True),
+)
+
+
+class Command(ListCommand):
+    plural = "administrators"
+    columns = COLUMNS
+    keys = (
+        *("id", "username", "email", "status", "can_sign_in", "last_sign_in_at"),
+        "created_at",
+    )
+    help = "List the accounts of the admin site, and who of them can sign in."
+
+    def load_rows(self, limit: int | None, **options: Any) -> Iterable[Row]:
+        return list_administrators(operator=self.operator, limit=limit)

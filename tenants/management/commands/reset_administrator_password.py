@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from scaiwave.cli.command import OperatorCommand
+from tenants.management.passwords import FILE_FLAG, read_password
+from tenants.services.administrators import reset_administrator_password
+
+
+class Command(OperatorCommand):
+    help = (
+        "Set a new password for an administrator, and end their sessions. Prompts for the password "
+        "unless --password-file is given."
+    )
+    changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("username", help="name of the administrator")
+        parser.add_argument(
+            FILE_FLAG, metavar="FILE", help="read the password from FILE, or from stdin for -"
+        )
+
+    def handle(self, username: str, dry_run: bool, **options: Any) -> None:
+        result = reset_administrator_password(
+            operator=self.operator,
+            username=username,
+            password=lambda: read_password(self, options["password_file"]),
+            now=timezone.now(),
+            dry_run=dry_run,
+        )
+        self.print_result(result.document())
+        self.output.print_line(result.sentence)
