@@ -167,8 +167,9 @@ def remove_abandoned_drafts(path: Path) -> None:
             remove_if_abandoned(draft)
 
 
-def remove_if_abandoned(draft: Path) -> None:
-    """Remove a draft unless its process is running; do nothing if it can't be removed."""
+def remove_if_abandoned(draft: Path) -> bool:
+    """Remove a draft unless its process is running, or it can't be removed; return whether it is
+    gone."""
     # Another user's draft is theirs to remove, and another process may have been faster.
     with suppress(OSError):
         # Not blocking: in a shared directory it might be a pipe of another user.
@@ -178,6 +179,8 @@ def remove_if_abandoned(draft: Path) -> None:
             draft.unlink()
         finally:
             os.close(descriptor)
+        return True
+    return False
 
 
 def remove_drafts_in(directory: Path) -> int:
@@ -185,13 +188,8 @@ def remove_drafts_in(directory: Path) -> int:
 
     Returns their number. Drafts that can't be removed are left.
     """
-    count = 0
-    for draft in list(directory.iterdir()):
-        if _DRAFT_NAME.match(draft.name):
-            with suppress(OSError):
-                _remove_if_abandoned(draft)
-                count += 1
-    return count
+    drafts = [draft for draft in directory.iterdir() if _DRAFT_NAME.match(draft.name)]
+    return sum(remove_if_abandoned(draft) for draft in drafts)
 
 
 def sync_directory(directory: Path) -> None:

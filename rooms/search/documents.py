@@ -2,8 +2,8 @@
 
 Every statement works on a whole set and names the tenant, whatever ids it is given. Statements
 about a range of positions restrict both events and documents to it. PostgreSQL's statistics can be
-arbitrarily wrong, above all after all documents were deleted with SQL. A statement that restricts only
-one of the two then reads the whole tenant of the other, again and again.
+arbitrarily wrong, above all after all documents were deleted with SQL. A statement that restricts
+only one of the two then reads the whole tenant of the other, again and again.
 """
 
 from __future__ import annotations
