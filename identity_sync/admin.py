@@ -7,22 +7,46 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 
 from identity_sync.models import (
     PRESENT_NAMES,
+    Outcome,
     Registration,
+    RegistrationState,
     SyncChange,
     SyncChangeValues,
     SyncRun,
     SyncSkip,
     WebhookEvent,
+    WebhookState,
 )
 from identity_sync.queries.runs import get_oldest_kept_id
-from scaiwave.admin import ReadOnlyAdmin, register_soft_reference
+from identity_sync.services.sync.report import KINDS
+from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
+from scaiwave.admin.filters import make_choice_filter
+from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge
 from tenants.models import Group, Participant, Partner, Tenant
 
+REGISTRATION_TONES = {
+    RegistrationState.PENDING: Tone.WARN,
+    RegistrationState.APPROVED: Tone.GOOD,
+    RegistrationState.REJECTED: Tone.BAD,
+}
+OUTCOME_TONES = {
+    Outcome.APPLIED: Tone.GOOD,
+    Outcome.RUNNING: Tone.INFO,
+    Outcome.PARTIAL: Tone.WARN,
+    Outcome.REFUSED: Tone.BAD,
+    Outcome.FAILED: Tone.BAD,
+}
+WEBHOOK_TONES = {
+    WebhookState.PENDING: Tone.INFO,
+    WebhookState.HANDLED: Tone.GOOD,
+    WebhookState.FAILED: Tone.BAD,
+}
 ACTIONS = ("add", "deactivate", "move", "restore", "skipped", "update")
 SUBJECTS: dict[str, type[Model]] = {
     "partners": Partner,
@@ -36,17 +60,27 @@ register_soft_reference(SyncChange, "subject_id", at=list(SUBJECTS.values()))
 
 @admin.register(Registration)
 class RegistrationAdmin(ReadOnlyAdmin):
-    list_display = ("name", "state", "scope", "scaikey_url", "requested_at", "decided_at")
-    list_filter = ("state", "scope")
+    section = Section.SYNC
+    list_display = ("name", "state_badge", "scope", "scaikey_url", "requested_at", "decided_at")
+    list_filter = ("state", make_choice_filter("scope", ("GLOBAL", "PARTNER", "TENANT")))
     search_fields = ("name", "request_id__exact", "client_id__exact", "scaikey_url")
+    search_help_text = "Search by name, URL of ScaiKey, or ID of a request or application."
     sortable_by = ("requested_at",)
+
+    @admin.display(description="state")
+    def state_badge(self, registration: Registration) -> str:
+        return format_badge(
+            registration.state.lower(),
+            REGISTRATION_TONES.get(RegistrationState(registration.state), Tone.NEUTRAL),
+        )
 
 
 @admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin):
+    section = Section.SYNC
     list_display = (
         "started_at",
-        "outcome",
+        "outcome_badge",
         "trigger",
         "tenant",
         "changes",
@@ -58,8 +92,26 @@ class SyncRunAdmin(ReadOnlyAdmin):
     list_filter = ("outcome", "trigger", "started_at")
     list_select_related = ("tenant",)
     search_fields = ("operator", "error_code__exact", "tenant__slug")
+    search_help_text = "Search by operator, code of an error, slug of a tenant, or ID."
+    more_fields = ("figures",)
+    hidden_fields = ("counts",)
     sortable_by = ("started_at",)
     ordering = ("-started_at", "-id")
+
+    @admin.display(description="outcome")
+    def outcome_badge(self, run: SyncRun) -> str:
+        return format_badge(run.outcome, OUTCOME_TONES.get(Outcome(run.outcome), Tone.NEUTRAL))
+
+    @admin.display(description="figures")
+    def figures(self, run: SyncRun) -> str:
+        """A table of the counts: kinds by what was done with their records."""
+        counts = run.get_counts()
+        if not counts:
+            return EMPTY_VALUE
+        columns = list(next(iter(counts.values())))
+        return render_to_string(
+            "identity_sync/admin/figures.html", {"columns": columns, "rows": counts}
+        )
 
     @admin.display(description="changes")
     def changes(self, run: SyncRun) -> str:
@@ -76,7 +128,8 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="error")
     def error(self, run: SyncRun) -> str:
-        return f"{run.error_code} {run.error_message}".strip()[:120]
+        text = f"{run.error_code} {run.error_message}".strip()
+        return format_html('<span class="clamped" title="{}">{}</span>', text, text) if text else ""
 
 
 def _format_counts(counts: dict[str, int]) -> str:
@@ -112,6 +165,7 @@ class ActionFilter(admin.SimpleListFilter):
 
 @admin.register(SyncChange)
 class SyncChangeAdmin(ReadOnlyAdmin):
+    section = Section.SYNC
     list_display = (
         "current_action",
         "kind",
@@ -121,7 +175,8 @@ class SyncChangeAdmin(ReadOnlyAdmin):
         "tenant",
         "run",
     )
-    list_filter = (ActionFilter, "kind")
+    list_filter = (ActionFilter, make_choice_filter("kind", KINDS))
+    linked_columns = ("subject",)
     list_select_related = ("tenant", "run")
     search_fields = ("id", "subject_id")
     search_help_text = "Search by the ID of a partner, tenant, participant or group."
@@ -154,6 +209,7 @@ class SyncChangeValuesAdmin(ReadOnlyAdmin):
     list_display = ("change", "values")
     list_select_related = ("change",)
     search_fields = ("change_id",)
+    search_help_text = "Search by the ID of a change."
     id_fields = ("change_id",)
     ordering = ("-change_id",)
 
@@ -163,6 +219,7 @@ class SyncChangeValuesAdmin(ReadOnlyAdmin):
 
 @admin.register(SyncSkip)
 class SyncSkipAdmin(ReadOnlyAdmin):
+    section = Section.SYNC
     list_display = (
         "kind",
         "subject_name",
@@ -172,20 +229,22 @@ class SyncSkipAdmin(ReadOnlyAdmin):
         "last_skipped_at",
         "tenant",
     )
-    list_filter = ("kind", "is_postponed")
+    list_filter = (make_choice_filter("kind", KINDS), "is_postponed")
     list_select_related = ("tenant",)
     search_fields = ("subject_scaikey_id__exact", "tenant__slug")
+    search_help_text = "Search by ScaiKey ID, or slug of a tenant."
     sortable_by = ("first_skipped_at", "runs")
     ordering = ("first_skipped_at", "id")
 
 
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(ReadOnlyAdmin):
+    section = Section.SYNC
     list_display = (
         "received_at",
         "event_type",
         "scaikey_id",
-        "state",
+        "state_badge",
         "seconds",
         "attempts",
         "error_code",
@@ -194,9 +253,13 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     list_filter = ("state", "received_at")
     list_select_related = ("run", "run__tenant")
     search_fields = ("event_id__exact", "scaikey_id__exact")
-    search_help_text = "The ID of the event, or the ScaiKey ID of what it is about."
+    search_help_text = "Search by ID of an event, or ScaiKey ID of what it is about."
     sortable_by = ("received_at",)
     ordering = ("-received_at", "-id")
+
+    @admin.display(description="state")
+    def state_badge(self, event: WebhookEvent) -> str:
+        return format_badge(event.state, WEBHOOK_TONES.get(WebhookState(event.state), Tone.NEUTRAL))
 
     @admin.display(description="seconds", empty_value="-")
     def seconds(self, event: WebhookEvent) -> str | None:

@@ -17,6 +17,7 @@ from rooms.models import (
     RoomImport,
     RoomMedia,
     RoomMember,
+    RoomState,
     SearchBackfill,
     SearchDocument,
     SearchRange,
@@ -24,17 +25,21 @@ from rooms.models import (
     Workspace,
     WorkspaceMember,
 )
-from scaiwave.admin import ReadOnlyAdmin
+from scaiwave.admin import ReadOnlyAdmin, Section
+from scaiwave.admin.formatting import Tone, format_badge, format_id
 from scaiwave.console.output import format_bytes
 
 PREVIEW_CHARS = 100
+ROOM_TONES = {RoomState.OPEN: Tone.GOOD}
 
 
 @admin.register(Workspace)
 class WorkspaceAdmin(ReadOnlyAdmin):
+    section = Section.ROOMS
     list_display = ("slug", "name", "tenant", "created_at", "updated_at")
     list_select_related = ("tenant",)
     search_fields = ("slug", "name")
+    search_help_text = "Search by slug or name."
     sortable_by = ("slug", "name")
 
 
@@ -50,10 +55,11 @@ class WorkspaceMemberAdmin(ReadOnlyAdmin):
 
 @admin.register(Room)
 class RoomAdmin(ReadOnlyAdmin):
+    section = Section.ROOMS
     list_display = (
         "__str__",
         "room_type",
-        "state",
+        "state_badge",
         "is_federated",
         "room_alias",
         "workspace",
@@ -64,10 +70,16 @@ class RoomAdmin(ReadOnlyAdmin):
     list_filter = ("room_type", "state", "is_federated")
     list_select_related = ("workspace", "tenant", "creator")
     search_fields = ("name", "room_alias")
+    search_help_text = "Search by name, alias or ID."
+
+    @admin.display(description="state")
+    def state_badge(self, room: Room) -> str:
+        return format_badge(room.state, ROOM_TONES.get(RoomState(room.state), Tone.NEUTRAL))
 
 
 @admin.register(RoomMember)
 class RoomMemberAdmin(ReadOnlyAdmin):
+    section = Section.ROOMS
     list_display = ("membership", "participant", "room", "power_level", "joined_at", "tenant")
     list_filter = ("membership",)
     list_select_related = ("participant", "room", "tenant")
@@ -80,6 +92,7 @@ class RoomMemberAdmin(ReadOnlyAdmin):
 class EventAdmin(ReadOnlyAdmin):
     """A table of millions of rows, read by its indexes only: by id, by room or by tenant."""
 
+    section = Section.ROOMS
     list_display = (
         "stream_position",
         "event_type",
@@ -110,6 +123,7 @@ class EventAdmin(ReadOnlyAdmin):
 
 @admin.register(Media)
 class MediaAdmin(ReadOnlyAdmin):
+    section = Section.ROOMS
     list_display = (
         "short_hash",
         "mime_type",
@@ -121,10 +135,11 @@ class MediaAdmin(ReadOnlyAdmin):
     list_filter = ("scan_status",)
     list_select_related = ("tenant",)
     search_fields = ("sha256__exact",)
+    search_help_text = "Search by SHA-256 or ID."
 
     @admin.display(description="SHA-256")
     def short_hash(self, media: Media) -> str:
-        return f"{media.sha256[:16]}…"
+        return format_id(media.sha256)
 
     @admin.display(description="size")
     def formatted_size(self, media: Media) -> str:
@@ -133,6 +148,7 @@ class MediaAdmin(ReadOnlyAdmin):
 
 @admin.register(RoomMedia)
 class RoomMediaAdmin(ReadOnlyAdmin):
+    section = Section.ROOMS
     list_display = ("name", "room", "mime_type", "formatted_size", "scan_status", "tenant")
     list_select_related = ("room", "media", "tenant")
     search_fields = ("id", "room", "media")
@@ -157,6 +173,7 @@ class StreamCounterAdmin(ReadOnlyAdmin):
     list_display = ("tenant", "last_position")
     list_select_related = ("tenant",)
     search_fields = ("tenant",)
+    search_help_text = "Search by the ID of a tenant."
     id_fields = ("tenant",)
     ordering = ("tenant",)
 
@@ -173,9 +190,11 @@ class ImportIntentAdmin(ReadOnlyAdmin):
 
 @admin.register(RoomImport)
 class RoomImportAdmin(ReadOnlyAdmin):
+    section = Section.ROOMS
     list_display = ("room", "source_room_id", "source_server_name", "operator", "created_at")
     list_select_related = ("room", "tenant")
     search_fields = ("source_room_id", "manifest_sha256__exact")
+    search_help_text = "Search by ID of the exported room, or SHA-256 of a manifest."
 
 
 @admin.register(SearchDocument)
@@ -203,6 +222,7 @@ class SearchDocumentAdmin(ReadOnlyAdmin):
 
 @admin.register(SearchBackfill)
 class SearchBackfillAdmin(ReadOnlyAdmin):
+    section = Section.JOBS
     list_display = ("started_at", "finished_at", "tenant", "room", "since", "rewrite", "operator")
     list_select_related = ("tenant", "room")
 

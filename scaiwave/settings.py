@@ -30,8 +30,9 @@ OUR_APPS = ["scaiwave", "tenants", "federation", "rooms", "identity_sync"]
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", *OUR_APPS]
 if PROFILE != "cli":
     INSTALLED_APPS = [
-        "django.contrib.admin",
-        *INSTALLED_APPS,
+        "scaiwave",  # first, since its templates replace some of the admin's
+        "scaiwave.admin_config.OperatorAdminConfig",
+        *(app for app in INSTALLED_APPS if app != "scaiwave"),
         "django.contrib.sessions",
         "django.contrib.messages",
         "django.contrib.staticfiles",

@@ -6,15 +6,8 @@ with a million rows in a table.
 
 from __future__ import annotations
 
-from django.contrib import admin
-
 from scaiwave.admin.base import ReadOnlyAdmin
+from scaiwave.admin.menu import Section
 from scaiwave.admin.related import register_soft_reference
 
-__all__ = ["ReadOnlyAdmin", "register_soft_reference"]
-
-admin.site.site_header = "ScaiWave operators"
-admin.site.site_title = "ScaiWave operators"
-admin.site.index_title = "Read-only view; use the scaiwave command to make changes"
-admin.site.index_template = "scaiwave/admin/index.html"
-admin.site.site_url = None
+__all__ = ["ReadOnlyAdmin", "Section", "register_soft_reference"]

@@ -11,9 +11,11 @@ from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import DateTimeField, ForeignKey, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 
 from scaiwave.admin.filters import ExactValueFilter, filter_parameter
 from scaiwave.admin.formatting import field_display
+from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
 from scaiwave.admin.related import related_links, soft_references
 
@@ -32,9 +34,14 @@ class ReadOnlyAdmin(_Admin):
 
     `list_display` and `sortable_by` take names of fields and methods. Times are shown in UTC, JSON
     indented, and references to other rows as links. `more_fields` are methods shown on a row's
-    page above its fields, `hidden_fields` are fields shown nowhere, and `id_fields` are searched
-    exactly when the search is a UUID.
+    page above its fields, `hidden_fields` are fields shown nowhere, `linked_columns` are methods
+    that link to another page, and `id_fields` are searched exactly when the search is a UUID.
+    `section` is the place in the menu,
+    where the lists of a section with the least `position` come first.
     """
+
+    section: ClassVar[Section] = Section.INTERNALS
+    position: ClassVar[int] = 1
 
     actions = None
     change_list_template = "scaiwave/admin/list.html"
@@ -49,6 +56,7 @@ class ReadOnlyAdmin(_Admin):
     sortable_by: ClassVar[tuple[str, ...]] = ()
     more_fields: ClassVar[Sequence[str]] = ()
     hidden_fields: ClassVar[Sequence[str]] = ()
+    linked_columns: ClassVar[Sequence[str]] = ()
     id_fields: ClassVar[Sequence[str]] = ("id",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -66,8 +74,14 @@ class ReadOnlyAdmin(_Admin):
     def get_list_display_links(
         self, request: HttpRequest, list_display: Sequence[Any]
     ) -> list[Any]:
-        names = self.list_display_links or self.list_display[:1]
-        return [field_display(self.model, str(name)) for name in names]
+        """Let the first column that links to nothing else link to the page of the row."""
+        names = [str(name) for name in self.list_display_links or self.list_display]
+        name = next(name for name in names if name not in self._linked_columns())
+        return [field_display(self.model, name)]
+
+    def _linked_columns(self) -> set[str]:
+        foreign = {field.name for field in self.model._meta.fields if isinstance(field, ForeignKey)}
+        return foreign | set(self.linked_columns)
 
     def get_sortable_by(self, request: HttpRequest) -> list[Any]:
         return [field_display(self.model, name) for name in self.sortable_by]
@@ -124,13 +138,30 @@ class ReadOnlyAdmin(_Admin):
         changelist.result_list = rows
         return changelist
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {
+            "title": capfirst(str(self.model._meta.verbose_name_plural)),
+            "list_note": self.get_list_note(request),
+            **(extra_context or {}),
+        }
+        return super().changelist_view(request, context)
+
+    def get_list_note(self, request: HttpRequest) -> str:
+        """Return a sentence to show above the list, or nothing."""
+        return ""
+
     def prefetch_columns(self, rows: list[Any]) -> None:
         """Load what the columns of a page need beyond the fields, for all its rows at once."""
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        context["related_links"] = related_links(self.admin_site, kwargs["obj"])
+        row = kwargs["obj"]
+        context["related_links"] = related_links(self.admin_site, row)
+        context["title"] = str(row)
+        context["subtitle"] = capfirst(str(self.model._meta.verbose_name))
         return super().render_change_form(request, context, *args, **kwargs)
 
 

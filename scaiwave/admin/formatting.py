@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
+from django.contrib import admin
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import DateTimeField, ForeignKey, JSONField, Model
+from django.db.models import (
+    BooleanField,
+    DateTimeField,
+    ForeignKey,
+    JSONField,
+    Model,
+    UUIDField,
+)
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince, timeuntil
 
 Display = Callable[[Any], Any]
 # What Django shows in lists for a missing value; on pages it would show None.
@@ -37,6 +49,8 @@ def _build_display(label: str, name: str) -> Display | str:
     for field_type, make_display in (
         (DateTimeField, _make_time_display),
         (JSONField, _make_json_display),
+        (BooleanField, _make_boolean_display),
+        (UUIDField, _make_id_display),
         (ForeignKey, _make_link_display),
     ):
         if isinstance(field, field_type):
@@ -52,11 +66,25 @@ def _set_column_attributes(show: Display, field: Any) -> Display:
 
 def _make_time_display(attribute: str, name: str) -> Display:
     def show(row: Model) -> SafeString | str:
-        at = getattr(row, attribute)
-        if at is None:
-            return EMPTY_VALUE
-        text = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        return format_html('<span class="nowrap">{}</span>', text)
+        return format_time(getattr(row, attribute))
+
+    return show
+
+
+def _make_boolean_display(attribute: str, name: str) -> Display:
+    """Return a function that says yes or no: a red cross would make each no look like a fault."""
+
+    def show(row: Model) -> str:
+        value = getattr(row, attribute)
+        return EMPTY_VALUE if value is None else "yes" if value else "no"
+
+    return show
+
+
+def _make_id_display(attribute: str, name: str) -> Display:
+    def show(row: Model) -> SafeString | str:
+        value = getattr(row, attribute)
+        return EMPTY_VALUE if value is None else format_id(value)
 
     return show
 
@@ -82,3 +110,87 @@ def link_to(row: Model) -> SafeString:
     meta = row._meta
     url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
     return format_html('<a href="{}">{}</a>', url, row)
+
+
+def link_to_id(model_name: str, row_id: str, text: str) -> SafeString | str:
+    """Return a link to a row of which only the name of its model and its id are known.
+
+    Returns the text alone for subjects that have no page.
+    """
+    model = _get_models_by_name().get(model_name)
+    if model is None or not row_id:
+        return text or EMPTY_VALUE
+    meta = model._meta
+    url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row_id])
+    return format_html('<a href="{}">{}</a>', url, text or row_id)
+
+
+@cache
+def _get_models_by_name() -> dict[str, type[Model]]:
+    registered = [model for model in apps.get_models() if admin.site.is_registered(model)]
+    return {str(model._meta.model_name): model for model in registered}
+
+
+class Tone(StrEnum):
+    """What a badge means: the class of its style."""
+
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+    INFO = "info"
+    NEUTRAL = "neutral"
+
+
+def format_badge(text: str, tone: Tone, reason: str | None = "") -> SafeString:
+    """Return a word in the colour of its tone, with the reason beside it."""
+    badge = format_html('<span class="badge {}">{}</span>', tone.value, text)
+    return format_html('{} <span class="why">{}</span>', badge, reason) if reason else badge
+
+
+def format_id(value: UUID | str) -> SafeString:
+    """Return an id of which lists show the start; a click selects the whole."""
+    return format_html('<code class="id" title="{}">{}</code>', value, value)
+
+
+def format_time(at: datetime | None) -> SafeString | str:
+    """Return a time in UTC, with its age on hover. A script shows it in the browser's zone."""
+    if at is None:
+        return EMPTY_VALUE
+    text = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return format_html(
+        '<time datetime="{}" title="{} UTC, {}" class="nowrap">{} UTC</time>',
+        at.astimezone(UTC).isoformat(),
+        text,
+        _format_age(at, timezone.now()),
+        text,
+    )
+
+
+def _format_age(at: datetime, now: datetime) -> str:
+    text = f"in {timeuntil(at, now)}" if at > now else f"{timesince(at, now)} ago"
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def format_meter(used: float | None, limit: float | None, text: str) -> SafeString:
+    """Return a bar that is yellow from 80 % and red from the limit, with the numbers as text.
+
+    Without a limit, and while the use is unknown, there is only the text.
+    """
+    if used is None or not limit:
+        return format_html('<span class="meter">{}</span>', text)
+    # With the optimum below `low`, browsers colour the value by the three parts of the scale.
+    return format_html(
+        '<span class="meter">{}<meter min="0" max="{}" low="{}" high="{}" optimum="0" value="{}">'
+        "{}</meter></span>",
+        text,
+        limit,
+        limit * NEAR_LIMIT,
+        limit * FULL,
+        min(used, limit),
+        text,
+    )
+
+
+NEAR_LIMIT = 0.8
+FULL = 0.999
+"""The share from which a limit counts as reached; browsers need it to be below the maximum."""

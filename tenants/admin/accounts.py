@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group as PermissionGroup
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from scaiwave.admin import ReadOnlyAdmin
+from scaiwave.admin import ReadOnlyAdmin, Section
 from tenants.models import AdminUser
 
 # Django's permission groups would be mistaken for the groups of people.
@@ -18,9 +18,11 @@ admin.site.unregister(PermissionGroup)
 class AdminUserAdmin(ReadOnlyAdmin):
     """Accounts of the admin site. `scaiwave admin create-administrator` creates the first."""
 
+    section = Section.ADMINISTRATORS
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
     list_filter = ("is_active", "is_superuser")
     search_fields = ("username", "email")
+    search_help_text = "Search by name or e-mail address."
     sortable_by = ("username", "last_login")
     ordering = ("username",)
     hidden_fields = ("password",)

@@ -4,8 +4,10 @@ from typing import Any
 
 from django.contrib import admin
 
-from scaiwave.admin import ReadOnlyAdmin, register_soft_reference
-from tenants.admin.usage import highlight_near_cap
+from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
+from scaiwave.admin.filters import make_choice_filter
+from scaiwave.admin.formatting import EMPTY_VALUE, format_meter, link_to_id
+from scaiwave.auth.operators import OperatorRole
 from tenants.models import AuditEntry, Counter, Participant, Partner, Role, Tenant, TokenUsage
 from tenants.queries.audit_subjects import load_participant_names
 from tenants.queries.usage import cap_fraction, format_percent
@@ -16,9 +18,11 @@ register_soft_reference(AuditEntry, "subject_id", at=[Partner, Participant, Role
 
 @admin.register(TokenUsage)
 class TokenUsageAdmin(ReadOnlyAdmin):
+    section = Section.TENANTS
     list_display = ("usage_month", "tenant", "tokens", "share", "inputs", "outputs", "fetched_at")
     list_select_related = ("tenant",)
     search_fields = ("tenant__slug",)
+    search_help_text = "Search by the slug of a tenant."
     sortable_by = ("usage_month", "tokens")
     ordering = ("-month", "-id")
     more_fields = ("share",)
@@ -40,26 +44,34 @@ class TokenUsageAdmin(ReadOnlyAdmin):
         return f"{usage.output_tokens:,}"
 
     @admin.display(description="share of current cap")
-    def share(self, usage: TokenUsage) -> str | None:
-        fraction = cap_fraction(usage.total_tokens, usage.tenant.max_ai_tokens_month)
-        row = {"ai_tokens_share": fraction}
-        return None if fraction is None else highlight_near_cap(row, format_percent(row))
+    def share(self, usage: TokenUsage) -> str:
+        cap = usage.tenant.max_ai_tokens_month
+        fraction = cap_fraction(usage.total_tokens, cap)
+        if fraction is None:
+            return EMPTY_VALUE
+        return format_meter(usage.total_tokens, cap, format_percent({"ai_tokens_share": fraction}))
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
+    section = Section.AUDIT
     list_display = (
         "at",
         "action",
         "subject_type",
         "subject",
-        "tenant_slug",
+        "tenant",
         "operator",
         "operator_role",
         "origin",
     )
-    list_filter = ("at", "operator_role")
+    list_filter = (
+        "at",
+        make_choice_filter("operator_role", [role.value for role in OperatorRole]),
+    )
     search_fields = ("action", "operator", "subject_name", "tenant_slug", "subject_id__exact")
+    search_help_text = "Search by action, operator, name of a subject, slug of a tenant, or ID."
+    linked_columns = ("subject", "tenant")
     id_fields = ("id", "subject_id", "tenant_id")
     sortable_by = ("at",)
     ordering = ("-at", "-id")
@@ -71,11 +83,18 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="subject")
     def subject(self, entry: Any) -> str:
-        return str(entry.present_name)
+        """A link to the subject. If it is gone, the link ends at an error page."""
+        return link_to_id(entry.subject_type, entry.subject_id, entry.present_name)
+
+    @admin.display(description="tenant")
+    def tenant(self, entry: AuditEntry) -> str:
+        return link_to_id("tenant", entry.tenant_id, entry.tenant_slug)
 
 
 @admin.register(Counter)
 class CounterAdmin(ReadOnlyAdmin):
+    section = Section.INTERNALS
     list_display = ("name", "labels", "value")
     search_fields = ("name",)
+    search_help_text = "Search by name."
     ordering = ("name", "labels")

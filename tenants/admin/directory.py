@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -10,16 +10,17 @@ from django.db.models.functions import Lower
 from django.http import HttpRequest
 from django.utils import timezone
 
-from scaiwave.admin import ReadOnlyAdmin
-from scaiwave.admin.formatting import link_to
+from scaiwave.admin import ReadOnlyAdmin, Section
+from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge, format_meter, link_to
 from scaiwave.admin.related import count_link
 from scaiwave.console.output import format_bytes
 from scaiwave.registry import get_tenant_columns
 from tenants.admin.filters import PresenceFilter, StatusFilter
-from tenants.admin.usage import highlight_near_cap
 from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
-from tenants.queries.tenants import usage_month
-from tenants.queries.usage import NO_USAGE, format_tokens, token_columns
+from tenants.queries.tenants import MIB, count_members, usage_month
+from tenants.queries.usage import NO_USAGE, token_columns
+
+STATUS_TONES = {"active": Tone.GOOD, "suspended": Tone.WARN, "deactivated": Tone.NEUTRAL}
 
 
 class StatusAdmin(ReadOnlyAdmin):
@@ -29,8 +30,7 @@ class StatusAdmin(ReadOnlyAdmin):
 
     @admin.display(description="status")
     def status_text(self, row: Any) -> str:
-        reason = row.inactive_reason
-        return f"{row.status} ({reason})" if reason else str(row.status)
+        return format_badge(row.status, STATUS_TONES[row.status], row.inactive_reason)
 
 
 class CountColumn:
@@ -52,9 +52,12 @@ class CountColumn:
 
 @admin.register(Partner)
 class PartnerAdmin(StatusAdmin):
+    section = Section.TENANTS
     list_display = ("slug", "name", "status_text", "tenant_count", "scaikey_id", "updated_at")
     list_filter = (StatusFilter,)
     search_fields = ("slug", "name", "contact_email", "scaikey_id__exact")
+    search_help_text = "Search by slug, name, contact address, or ID (ScaiWave or ScaiKey)."
+    linked_columns = ("tenant_count",)
     id_fields = ("id", "scaikey_id")
     sortable_by = ("slug", "name", "updated_at")
     ordering = ("slug", "-id")
@@ -70,12 +73,14 @@ class PartnerAdmin(StatusAdmin):
 
 @admin.register(Tenant)
 class TenantAdmin(StatusAdmin):
+    section = Section.TENANTS
+    position = 0
     list_display = (
         "slug",
         "name",
         "status_text",
         "partner",
-        "participant_count",
+        "members",
         "rooms",
         "storage",
         "ai_tokens",
@@ -84,51 +89,64 @@ class TenantAdmin(StatusAdmin):
     list_filter = (StatusFilter,)
     list_select_related = ("partner",)
     search_fields = ("slug", "name", "contact_email", "scaikey_tenant_id__exact")
+    search_help_text = "Search by slug, name, contact address, or ID (ScaiWave or ScaiKey)."
     id_fields = ("id", "scaikey_tenant_id")
     sortable_by = ("slug", "name", "updated_at")
     ordering = ("slug", "-id")
-    more_fields = ("status_text", "rooms", "storage", "ai_tokens")
-    related = CountColumn(Participant, "tenant")
+    more_fields = ("status_text", "members", "rooms", "storage", "ai_tokens")
 
     def prefetch_columns(self, rows: list[Any]) -> None:
-        self.related.prefetch_columns(rows)
         self._fill_columns(rows)
 
     def _fill_columns(self, rows: list[Any]) -> None:
         """Load AI tokens, and the columns that other apps register for tenants."""
         ids = [row.pk for row in rows]
         columns = get_tenant_columns(ids)
-        usage = token_columns(Tenant.objects.filter(pk__in=ids), usage_month(timezone.now()))
+        tenants = Tenant.objects.filter(pk__in=ids)
+        usage = token_columns(tenants, usage_month(timezone.now()))
+        members = count_members(tenants)
         for row in rows:
             row.columns = {name: values.get(row.pk) for name, values in columns.items()}
             row.columns["usage"] = usage.get(row.pk, NO_USAGE)
+            row.columns["members"] = members.get(row.pk, 0)
 
     def _column(self, tenant: Any, name: str) -> Any:
         if not hasattr(tenant, "columns"):
             self._fill_columns([tenant])
         return tenant.columns.get(name)
 
-    @admin.display(description="participants")
-    def participant_count(self, tenant: Tenant) -> str:
-        return self.related.show(tenant)
+    @admin.display(description="members")
+    def members(self, tenant: Tenant) -> str:
+        """The active people, as `scaiwave admin list-tenants` counts them."""
+        return f"{self._column(tenant, 'members'):,}"
 
     @admin.display(description="open rooms")
-    def rooms(self, tenant: Tenant) -> int | None:
-        return self._column(tenant, "rooms")  # type: ignore[no-any-return]
+    def rooms(self, tenant: Tenant) -> str:
+        return _format_use(self._column(tenant, "rooms"), tenant.max_rooms, "{:,}".format)
 
     @admin.display(description="storage")
-    def storage(self, tenant: Tenant) -> str | None:
-        size = self._column(tenant, "storage_bytes")
-        return None if size is None else format_bytes(size)
+    def storage(self, tenant: Tenant) -> str:
+        limit = tenant.max_storage_mb
+        return _format_use(
+            self._column(tenant, "storage_bytes"), limit and limit * MIB, format_bytes
+        )
 
     @admin.display(description="AI tokens MTD")
-    def ai_tokens(self, tenant: Tenant) -> str | None:
-        usage = self._column(tenant, "usage")
-        return highlight_near_cap(usage, format_tokens(usage))
+    def ai_tokens(self, tenant: Tenant) -> str:
+        used = self._column(tenant, "usage")["ai_tokens_month"]
+        return _format_use(used, tenant.max_ai_tokens_month, "{:,}".format)
+
+
+def _format_use(used: int | None, limit: int | None, format_number: Callable[[int], str]) -> str:
+    if used is None:
+        return EMPTY_VALUE
+    text = format_number(used)
+    return format_meter(used, limit, f"{text} / {format_number(limit)}" if limit else text)
 
 
 @admin.register(Participant)
 class ParticipantAdmin(StatusAdmin):
+    section = Section.PEOPLE
     list_display = (
         "display_name_or_id",
         "email",
@@ -174,10 +192,13 @@ def _filter_by_address(queryset: QuerySet[Any], address: str) -> QuerySet[Any]:
 
 @admin.register(Group)
 class GroupAdmin(ReadOnlyAdmin):
+    section = Section.PEOPLE
     list_display = ("name", "tenant", "group_type", "member_count", "absent_since", "updated_at")
-    list_filter = (PresenceFilter, "group_type")
+    list_filter = (PresenceFilter,)
     list_select_related = ("tenant",)
+    linked_columns = ("member_count",)
     search_fields = ("name", "scaikey_id__exact")
+    search_help_text = "Search by name, or ID (ScaiWave or ScaiKey)."
     id_fields = ("id", "scaikey_id")
     sortable_by = ("name", "updated_at")
     related = CountColumn(GroupMembership, "group")
@@ -203,6 +224,8 @@ class GroupMembershipAdmin(ReadOnlyAdmin):
     def member_type(self, membership: GroupMembership) -> str:
         return "participant" if membership.member_participant_id else "group"
 
+    linked_columns = ("member",)
+
     @admin.display(description="member")
-    def member(self, membership: GroupMembership) -> str | None:
+    def member(self, membership: GroupMembership) -> str:
         return link_to(membership.member_participant or membership.member_group)  # type: ignore[arg-type]

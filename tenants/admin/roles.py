@@ -2,27 +2,32 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from scaiwave.admin import ReadOnlyAdmin
+from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.formatting import link_to
 from tenants.models import Role, RoleGrant
 
 
 @admin.register(Role)
 class RoleAdmin(ReadOnlyAdmin):
+    section = Section.PEOPLE
     list_display = ("slug", "name", "tenant", "is_built_in", "created_at")
     list_filter = ("is_built_in",)
     list_select_related = ("tenant",)
     search_fields = ("slug", "name")
+    search_help_text = "Search by slug or name."
     sortable_by = ("slug", "created_at")
 
 
 @admin.register(RoleGrant)
 class RoleGrantAdmin(ReadOnlyAdmin):
+    section = Section.PEOPLE
     list_display = ("source", "role", "holder", "granted_by", "tenant", "created_at")
     list_filter = ("source",)
     list_select_related = ("role", "participant", "group", "tenant")
     search_fields = ("role__slug", "granted_by")
+    search_help_text = "Search by slug of a role, operator, or ID of a role, person or group."
     id_fields = ("id", "role", "participant", "group")
+    linked_columns = ("holder",)
 
     @admin.display(description="holder")
     def holder(self, grant: RoleGrant) -> str:

@@ -74,7 +74,7 @@ def _get_column(
     if key in {"slug", "name"}:
         return dict(tenants.values_list("pk", key))
     if key == "members":
-        return dict.fromkeys(ids, 0) | _count_members(tenants)
+        return dict.fromkeys(ids, 0) | count_members(tenants)
     if key == "ai_tokens_month":
         usage = token_columns(tenants, usage_month(now))
         return {tenant_id: columns[key] for tenant_id, columns in usage.items()}
@@ -110,7 +110,7 @@ def _iter_rows(ids: list[UUID], now: datetime) -> Generator[Row, None, None]:
     for batch in batched(ids, BATCH_SIZE):
         tenants = Tenant.objects.filter(pk__in=batch)
         by_id = tenants.select_related("partner").in_bulk()
-        members = _count_members(tenants)
+        members = count_members(tenants)
         usage = token_columns(tenants, usage_month(now))
         registered = load_registered_columns(batch)
         for tenant_id in filter(by_id.__contains__, batch):
@@ -122,7 +122,7 @@ def _iter_rows(ids: list[UUID], now: datetime) -> Generator[Row, None, None]:
             }
 
 
-def _count_members(tenants: QuerySet[Tenant]) -> dict[UUID, int]:
+def count_members(tenants: QuerySet[Tenant]) -> dict[UUID, int]:
     people = Participant.objects.filter(MEMBERS, tenant__in=tenants)
     return dict(people.values_list("tenant_id").annotate(Count("pk")))
 

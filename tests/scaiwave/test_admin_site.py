@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -12,6 +13,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.db.models import Model
+from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -19,6 +21,7 @@ from django.urls import reverse
 from federation.models import ServerKey
 from identity_sync.models import SyncChange
 from scaiwave.admin import ReadOnlyAdmin
+from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
 from tenants.models import AdminUser, Participant, Tenant
 from tests.scaiwave import row_factories
@@ -132,6 +135,67 @@ def test_success_every_link_on_a_row_works(model: type[Model], client: Client) -
         listed = client.get(link.url)
         assert listed.status_code == HTTPStatus.OK, link
         assert listed.context["cl"].result_count == link.count, link
+
+
+@every_model
+def test_success_each_row_of_a_list_links_to_its_page(model: type[Model], client: Client) -> None:
+    row_factories.make_row_of_every_model(1)
+    page = text(client, address(model, "changelist"))
+    for row in model._default_manager.all():
+        assert f'href="{address(model, "change", row.pk)}' in page.partition('id="result_list"')[2]
+
+
+@every_model
+def test_success_a_list_finds_no_choices_by_reading_its_table(
+    model: type[Model], client: Client
+) -> None:
+    row_factories.make_row_of_every_model(1)
+    with CaptureQueriesContext(connection) as caught:
+        text(client, address(model, "changelist"))
+    assert not [query["sql"] for query in caught if "DISTINCT" in query["sql"]]
+
+
+@every_model
+def test_success_every_search_describes_what_it_finds(model: type[Model]) -> None:
+    model_admin = admin.site.get_model_admin(model)
+    assert bool(model_admin.search_fields) == bool(model_admin.search_help_text)
+
+
+@every_model
+def test_success_pages_have_no_none_and_nothing_inline(model: type[Model], client: Client) -> None:
+    """The content security policy forbids styles and scripts inside the page."""
+    row_factories.make_row_of_every_model(1)
+    row = model._default_manager.order_by("pk").first()
+    assert row is not None
+    for url in (address(model, "changelist"), address(model, "change", row.pk)):
+        page = text(client, url)
+        assert not re.search(r">\s*None\s*<", page)
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", page)
+
+
+def test_success_menu_is_by_task_with_internals_last(client: Client) -> None:
+    menu = client.get(reverse("admin:index")).context["app_list"]
+    assert [section["name"] for section in menu] == [section.value for section in Section]
+    assert menu[0]["models"][0]["name"] == "Tenants"
+    names = {model["object_name"] for model in menu[-1]["models"]}
+    assert {"StreamCounter", "SearchRange", "ImportIntent", "GroupMembership"} <= names
+
+
+@pytest.mark.parametrize("code", [403, 404, 500])
+def test_success_error_pages_look_like_the_site(code: int, client: Client) -> None:
+    client.raise_request_exception = False
+    page = render_to_string(f"{code}.html")
+    assert "ScaiWave operators" in page
+    assert str(code) in page
+    if code == HTTPStatus.NOT_FOUND:
+        assert client.get("/nowhere").content.decode() == page
+
+
+def test_success_list_says_which_policy_is_in_force_without_one(client: Client) -> None:
+    url = reverse("admin:federation_policy_changelist")
+    assert "the mode is closed" in text(client, url)
+    row_factories.make_row_of_every_model(1)
+    assert "the mode is closed" not in text(client, url)
 
 
 def test_success_index_links_to_every_list(client: Client) -> None:

@@ -1,0 +1,25 @@
+"""Template filters of the admin site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
+
+register = template.Library()
+
+
+@register.filter
+def labelled(cells: Iterable[str], headers: Sequence[dict[str, Any]]) -> Iterator[SafeString]:
+    """Yield the cells of a row with the titles of their columns.
+
+    A narrow screen shows each row as a card, where the title stands before the value.
+    """
+    for cell, header in zip(cells, headers, strict=True):
+        tag = str(cell)[:3]  # <td or <th; Django has built the cell
+        label = format_html('{} data-label="{}"', mark_safe(tag), capfirst(str(header["text"])))  # noqa: S308
+        yield mark_safe(label + str(cell)[3:])  # noqa: S308
