@@ -87,6 +87,19 @@ class RemovalLimitExceeded(SyncStopped):
     )
 
 
+class SyncPurgeLimitExceeded(SyncStopped):
+    """More people are due for `sync --purge-after` than the limit allows.
+
+    The sync is applied, and no one was purged.
+    """
+
+    code = "SW_SYNC_PURGE_LIMIT"
+    remedy = (
+        "Preview them with `scaiwave admin purge-participant --purge-after DAYS --dry-run`. If "
+        "they are right, purge them with --limit, or allow the number with SCAIWAVE_PURGE_LIMIT."
+    )
+
+
 class LastSuperAdminLost(SyncStopped):
     """The run would leave no one with the role `super_admin`. No changes were made."""
 

@@ -74,7 +74,16 @@ def also(*names: str) -> frozenset[str]:
 SHAPES: dict[VerbPath, Shape] = {
     ("sync",): Report(
         others=also(
-            *("run_id", "outcome", "kinds", "losses", "requests", "duration_seconds", "plan")
+            *(
+                "run_id",
+                "outcome",
+                "kinds",
+                "losses",
+                "requests",
+                "duration_seconds",
+                "plan",
+                "purge",
+            )
         )
     ),
     ("sync", "register"): Act("registration", also("outcome", "overridden_settings")),

@@ -136,6 +136,14 @@ def print_report(output: Output, report: SyncReport) -> None:
             "turned off."
         )
     output.print_line(format_summary(report))
+    if report.purge is not None:
+        output.print_line(_format_purge(report.purge, is_planned=report.outcome == "planned"))
+
+
+def _format_purge(purge: Mapping[str, int], *, is_planned: bool) -> str:
+    if is_planned:
+        return f"Would purge {pluralize(purge['due'], 'person', 'people')}."
+    return f"{pluralize(purge['purged'], 'person', 'people')} purged."
 
 
 def print_plan(output: Output, *, with_values: bool) -> None:

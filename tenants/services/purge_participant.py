@@ -6,6 +6,7 @@ it has stored, through `scaiwave.registry`. The audit log has nothing but IDs of
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -152,12 +153,13 @@ def purge_participants(
     due = _find_due(operator, options, now)
     count = due.count()
     if count > options.limit:
+        tenant = f" --tenant {shlex.quote(options.tenant)}" if options.tenant else ""
+        command = f"scaiwave admin {ACTION} --purge-after {options.days}{tenant} --limit {count}"
         raise PurgeLimitExceeded(
             f"{pluralize(count, 'person was', 'people were')} removed from ScaiKey at least "
-            f"{options.days} days ago, more than the limit of {options.limit:,}. No changes were "
-            "made.",
-            fix="Preview them: add --dry-run --limit "
-            f"{count}. If they are right, run it with --limit {count}.",
+            f"{options.days} days ago, more than the limit of {options.limit:,}. No one was "
+            "purged.",
+            fix=f"Preview them: `{command} --dry-run`. If they are right, leave out --dry-run.",
         )
     people = _list_people(due)
     if not count or options.dry_run:

@@ -283,10 +283,11 @@ def test_fail_more_than_the_limit(dry_run: bool) -> None:
         purge_all(limit=3, dry_run=dry_run, confirm=pytest.fail)
     assert caught.value.message == (
         "4 people were removed from ScaiKey at least 90 days ago, more than the limit of 3. No "
-        "changes were made."
+        "one was purged."
     )
     assert caught.value.fix == (
-        "Preview them: add --dry-run --limit 4. If they are right, run it with --limit 4."
+        "Preview them: `scaiwave admin purge-participant --purge-after 90 --limit 4 --dry-run`. If "
+        "they are right, leave out --dry-run."
     )
     assert (caught.value.code, caught.value.exit_code) == ("SW_PARTICIPANT_PURGE_LIMIT", 1)
     assert list_purged() == []

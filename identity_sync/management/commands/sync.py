@@ -18,6 +18,7 @@ from identity_sync.services.sync.run import (
     run_sync,
     write_sync_plan,
 )
+from identity_sync.services.sync_and_purge import sync_and_purge
 from scaiwave.cli.command import OperatorCommand
 from scaiwave.cli.parsers import positive_int
 from scaiwave.errors import UsageError
@@ -25,6 +26,7 @@ from scaiwave.errors import UsageError
 _EXCLUSIONS = {
     "apply": {"tenant", "allow_removals", "no_removals", "scheduled"},
     "allow_removals": {"no_removals"},
+    "purge_after": {"plan", "apply"},
 }
 """Options that can't be combined. A plan says itself what is applied."""
 
@@ -50,6 +52,13 @@ class Command(OperatorCommand):
             "--allow-no-super-admin",
             action="store_true",
             help="permission to leave no one with the role super_admin",
+        )
+        parser.add_argument(
+            "--purge-after",
+            metavar="DAYS",
+            type=positive_int,
+            help="erasure, after the sync, of the personal data of everyone who was removed this "
+            "many days ago or earlier (default off)",
         )
         plans = parser.add_mutually_exclusive_group()
         plans.add_argument(
@@ -102,20 +111,22 @@ class Command(OperatorCommand):
             timeout=options["timeout"],
         )
         try:
-            report = self._sync(sync_options, plan=options["plan"], reviewed=options["apply"])
+            report = self._sync(sync_options, options)
         except SyncStopped as stopped:
             self._print_report(stopped.report, options["plan"])
             raise
         self._print_report(report, options["plan"])
 
-    def _sync(
-        self, options: SyncOptions, *, plan: Path | None, reviewed: Path | None
-    ) -> SyncReport:
-        if plan is not None:
-            return write_sync_plan(options, plan)
-        if reviewed is not None:
-            return apply_sync_plan(options, reviewed)
-        return run_sync(options)
+    def _sync(self, sync_options: SyncOptions, options: Mapping[str, Any]) -> SyncReport:
+        if options["plan"] is not None:
+            return write_sync_plan(sync_options, options["plan"])
+        if options["apply"] is not None:
+            return apply_sync_plan(sync_options, options["apply"])
+        if options["purge_after"] is not None:
+            return sync_and_purge(
+                sync_options, days=options["purge_after"], confirm=self.confirm_at_terminal
+            )
+        return run_sync(sync_options)
 
     def _print_report(self, report: SyncReport, plan: Path | None) -> None:
         print_report(self.output, report)

@@ -35,7 +35,8 @@ class SyncReport:
     `losses` counts the losses of access among the changes, or among what was refused;
     `losses_by_tenant` those of the changes by measure and tenant. `plan` describes the file that
     the plan was written to or read from. `kept_count` counts the losses that are skipped because
-    removals are turned off.
+    removals are turned off. `purge` counts those who were `due` to be purged after the run, and
+    those who were `purged`; it is None if that was not asked for.
     """
 
     run_id: UUID | None
@@ -50,6 +51,7 @@ class SyncReport:
     warnings: list[str] = field(default_factory=list)
     plan: dict[str, Any] | None = None
     kept_count: int = 0
+    purge: dict[str, int] | None = None
 
     @property
     def change_count(self) -> int:
@@ -79,4 +81,5 @@ class SyncReport:
             "requests": self.requests,
             "duration_seconds": round(self.duration_seconds, 3),
             "plan": self.plan,
+            "purge": self.purge,
         }
