@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -171,7 +172,7 @@ def _check_file_permissions(config: Configuration) -> Iterator[CheckMessage]:
         if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             yield Warning(
                 f"{path} contains secrets, but users other than its owner have access.",
-                hint=f"Run `chmod 600 {path}`.",
+                hint=f"Run `chmod 600 {quote(str(path))}`.",
                 id="scaiwave.W004",
             )
 

@@ -16,6 +16,7 @@ NotFoundError
 └── ModelMissing              ScaiGrid does not list a configured model
 ConflictError
 ├── TenantConflict, PartnerConflict, RoleConflict, AdministratorConflict
+├── PartnerFull               the partner may have no more tenants
 └── ScaiKeyMismatch           ScaiKey has other values for the tenant
 RefusedError
 ├── RoleBuiltIn               built-in roles are neither created nor deleted
@@ -148,7 +149,8 @@ class RoleConflict(ConflictError):
 
 
 class RoleBuiltIn(RefusedError):
-    """Every tenant has this role. Built-in roles are not created, changed or deleted."""
+    """Every tenant has this role, or one that the slug or name looks like. Built-in roles are not
+    created, changed or deleted."""
 
     code = "SW_ROLE_BUILT_IN"
     remedy = "Grant or revoke the role; a role without holders has no effect."
@@ -243,6 +245,16 @@ class PartnerConflict(ConflictError):
 
     code = "SW_PARTNER_CONFLICT"
     remedy = "Choose another slug, or check the ID in ScaiKey."
+
+
+class PartnerFull(ConflictError):
+    """The partner has as many tenants as its limit allows."""
+
+    code = "SW_PARTNER_CAPACITY"
+    remedy = (
+        "Raise `max_tenants` of the partner: in ScaiKey for a partner that it has, else with "
+        "`scaiwave admin update-partner`."
+    )
 
 
 class AuditTriggersMissing(ConfigurationError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from shlex import quote
 
 from django.conf import settings
 from django.db import transaction
@@ -202,7 +203,7 @@ def _find_problem(
         return HandshakeIncompatible(
             f"This server's policy {decision.reason}.",
             fix="Run `scaiwave admin federation policy set --default-mode invite_only "
-            f"--allow-peer {name}` to allow it.",
+            f"--allow-peer {quote(str(name))}` to allow it.",
         )
     if not has_key:
         return HandshakeIncompatible(

@@ -1,13 +1,11 @@
 """Send one request to addresses that were checked before, within one overall deadline.
 
-httpx would resolve the name again, and its timeouts apply to each read, so a peer could send one
-byte at a time forever. httpcore, on which httpx is built, lets the caller choose the address.
+httpx would resolve the name again. httpcore, on which it is built, lets the caller choose the
+address.
 """
 
 from __future__ import annotations
 
-import ssl
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,24 +13,11 @@ import httpcore
 import httpx
 
 from scaiwave.clients.errors import ResponseTooLarge
+from scaiwave.clients.http.deadlines import BoundedStream, Deadline
 from scaiwave.clients.http.exceptions import UpstreamServer, translate_exception
 from scaiwave.errors import ScaiWaveError
 
 Headers = dict[str, str]
-
-
-class Deadline:
-    """A point on the monotonic clock, `seconds` after the object is created."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def remaining(self, timeout: float | None, error_class: type[Exception]) -> float:
-        """Return the timeout, capped to the time left. Raises `error_class` if none is left."""
-        seconds_left = self._end - time.monotonic()
-        if seconds_left <= 0:
-            raise error_class("deadline exceeded")
-        return seconds_left if timeout is None else min(seconds_left, timeout)
 
 
 class PinnedBackend(httpcore.NetworkBackend):
@@ -61,36 +46,6 @@ class PinnedBackend(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 last_error = error
         raise last_error
-
-
-class BoundedStream(httpcore.NetworkStream):
-    """A stream whose operations end at the deadline."""
-
-    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
-        self._stream = stream
-        self._deadline = deadline
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.remaining(timeout, httpcore.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._deadline.remaining(timeout, httpcore.WriteTimeout))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
-        time_left = self._deadline.remaining(timeout, httpcore.ConnectTimeout)
-        secured = self._stream.start_tls(ssl_context, server_hostname, time_left)
-        return BoundedStream(secured, self._deadline)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
 
 
 def fetch(

@@ -6,6 +6,7 @@ id of another tenant is not found, with the same message as an id that never exi
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TypeVar
 
 from django.db.models import Q, QuerySet
@@ -37,7 +38,7 @@ def resolve_room(operator: Operator, name: str, *, tenant: Tenant) -> Room:
             f"Room not found in tenant {tenant.slug}: {name}.",
             fix=suggest_nearest(
                 find_nearest(operator, name, named, "room_alias"),
-                f"`scaiwave room list --tenant {tenant.slug}` lists all.",
+                f"`scaiwave room list --tenant {quote(tenant.slug)}` lists all.",
                 RoomNotFound.fix.replace("<slug>", tenant.slug),
             ),
         )
@@ -53,7 +54,7 @@ def resolve_workspace(operator: Operator, name: str, *, tenant: Tenant) -> Works
             f"Workspace not found in tenant {tenant.slug}: {name}.",
             fix=suggest_nearest(
                 find_nearest(operator, name, workspaces, "slug"),
-                f"`scaiwave room workspaces --tenant {tenant.slug}` lists all.",
+                f"`scaiwave room workspaces --tenant {quote(tenant.slug)}` lists all.",
                 WorkspaceNotFound.fix.replace("<slug>", tenant.slug),
             ),
         )

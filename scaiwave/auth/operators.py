@@ -13,6 +13,7 @@ import pwd
 import socket
 from dataclasses import dataclass
 from enum import Enum
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -178,7 +179,7 @@ def _ensure_not_suspended(operator: Operator) -> None:
         raise InsufficientPermission(
             f"{operator.name} is suspended manually on this server.",
             fix="Ask another operator to run `scaiwave admin resume-participant "
-            f"{operator.subject}`.",
+            f"{quote(operator.subject)}`.",
         )
 
 

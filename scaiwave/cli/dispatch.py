@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 from itertools import takewhile
+from shlex import join, quote
 from types import FrameType
 from typing import NoReturn
 
@@ -70,13 +71,13 @@ def _run_manage(arguments: Sequence[str]) -> None:
     name = arguments[0] if arguments else "help"
     if name in _BLOCKED_COMMANDS:
         effect, alternative = _BLOCKED_COMMANDS[name]
-        raise UsageError(f"`scaiwave manage {name}` {effect}.", fix=alternative)
+        raise UsageError(f"`scaiwave manage {quote(name)}` {effect}.", fix=alternative)
     if name in _WEB_COMMANDS:
         require_web_libraries()
     if words := _find_suite_words(arguments):
         raise UsageError(
-            f"Unknown command: `scaiwave manage {' '.join(words)}`.",
-            fix=f"Run `scaiwave {' '.join(words)}`, or `scaiwave manage {VERBS[words].command}`.",
+            f"Unknown command: `scaiwave manage {join(words)}`.",
+            fix=f"Run `scaiwave {join(words)}`, or `scaiwave manage {VERBS[words].command}`.",
         )
     if not name.startswith("-") and name not in _DJANGO_WORDS and name not in get_commands():
         raise _unknown_command_error(name)
@@ -84,7 +85,7 @@ def _run_manage(arguments: Sequence[str]) -> None:
         execute_from_command_line(["scaiwave manage", *arguments])
     except EOFError:
         raise ConfirmationNeeded(
-            f"`scaiwave manage {name}` asks for input, and there is no terminal to ask at.",
+            f"`scaiwave manage {quote(name)}` asks for input, and there is no terminal to ask at.",
             fix="Run it in a terminal, or pass --no-input to skip the prompt.",
         ) from None
 
@@ -125,8 +126,8 @@ def _find_suite_words(arguments: Sequence[str]) -> VerbPath:
 def _unknown_command_error(name: str) -> UsageError:
     matches = get_close_matches(name, get_commands(), n=1)
     return UsageError(
-        f"Unknown command: `scaiwave manage {name}`.",
-        fix=f"Did you mean `scaiwave manage {matches[0]}`?"
+        f"Unknown command: `scaiwave manage {quote(name)}`.",
+        fix=f"Did you mean `scaiwave manage {quote(matches[0])}`?"
         if matches
         else "`scaiwave manage help` lists the commands.",
     )

@@ -30,6 +30,9 @@ from scaiwave.errors import (
 STARTED_AT = time.time()
 """Unix seconds. This is the first module that the console script imports."""
 
+_words: list[str] = list(sys.argv[1:])
+"""What was typed, for errors that quote it."""
+
 SETTINGS_MODULE = "scaiwave.settings"
 HELP_OPTIONS = ("--help", "-h")
 OWN_PACKAGES = frozenset({"scaiwave", "tenants", "federation", "rooms", "identity_sync"})
@@ -38,11 +41,13 @@ OWN_PACKAGES = frozenset({"scaiwave", "tenants", "federation", "rooms", "identit
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that was typed, and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _words[:] = words
     return run_guarded(lambda: _run_words(words), as_json=wants_json(words))
 
 
 def main_manage(argv: Sequence[str]) -> int:
     """Run one of Django's commands, and return its exit code."""
+    _words[:] = argv
     return run_guarded(
         lambda: _run_django("manage", *argv, profile="full"), as_json=wants_json(argv)
     )
@@ -53,9 +58,15 @@ def wants_json(words: Sequence[str]) -> bool:
 
 
 def report_error(error: ScaiWaveError, *, as_json: bool) -> int:
-    """Print an error to stderr, and return its exit code."""
-    from scaiwave.console.output import make_standard_output
+    """Print an error to stderr, and return its exit code.
 
+    This is the one place where the input that errors quote is shortened.
+    """
+    from scaiwave.console.output import make_standard_output
+    from scaiwave.console.text import shorten_input
+
+    error.message = shorten_input(error.message, _words)
+    error.fix = shorten_input(error.fix, _words)
     make_standard_output(as_json=as_json).print_error(error)
     return error.exit_code
 
@@ -123,9 +134,11 @@ def _misplaced_option_error(rest: Sequence[str], *group: str) -> UsageError:
 
 
 def _unknown_command_error(words: Sequence[str]) -> UsageError:
+    from shlex import join
+
     from scaiwave.cli.hints import find_fix
 
-    return UsageError(f"Unknown command: `scaiwave {' '.join(words)}`.", fix=find_fix(words))
+    return UsageError(f"Unknown command: `scaiwave {join(words)}`.", fix=find_fix(words))
 
 
 def _run_django(command: str, *arguments: str, profile: str) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from shlex import join
 
 from scaiwave.cli.overview import MANAGE_COMMANDS
 from scaiwave.cli.verbs import GROUPS, VERBS, canonical_path, find_longest_match
@@ -198,7 +199,7 @@ def find_fix(words: Sequence[str]) -> str:
 def _find_hint(words: Sequence[str]) -> str | None:
     """Return the hint for the words, which arguments of the command may follow."""
     if words and words[0] in MANAGE_COMMANDS:
-        return f"Run `scaiwave manage {' '.join(words)}`."
+        return f"Run `scaiwave manage {join(words)}`."
     for length in range(min(len(words), _MAX_HINT_WORDS), 0, -1):
         typed = " ".join(words[:length])
         if hint := HINTS.get(typed) or _find_hint_without_group(typed):

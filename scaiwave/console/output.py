@@ -53,6 +53,11 @@ def strip_control_chars(text: str) -> str:
     return _TERMINAL_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def remove_control_chars(text: str) -> str:
+    """Remove the characters that `strip_control_chars` replaces, for names that are stored."""
+    return text if text.isprintable() else _TERMINAL_CONTROLS.sub("", text)
+
+
 def format_bytes(count: int) -> str:
     """Format a number of bytes in binary units, as '1.5 KiB'."""
     if count < 1024:

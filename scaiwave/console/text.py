@@ -2,7 +2,40 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from shlex import quote
+
 
 def pluralize(number: int, noun: str, plural: str = "") -> str:
     """Format a number with its noun: `1 room`, `2,000 rooms`."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+MAX_QUOTED_CHARS = 200
+"""Longest part of what someone else wrote that a message repeats."""
+
+
+def shorten(text: str, limit: int = MAX_QUOTED_CHARS) -> str:
+    """Shorten a text to so many characters, the last one an ellipsis."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+_LONG_RUN = re.compile(rf"\S{{{MAX_QUOTED_CHARS + 1},}}")
+
+
+def shorten_input(text: str, arguments: Iterable[str]) -> str:
+    """Shorten what a message repeats of the command line, and any other text without a space."""
+    for argument in arguments:
+        if len(argument) > MAX_QUOTED_CHARS:
+            for part in _iter_quotable(argument):
+                text = text.replace(part, shorten(part))
+    return _LONG_RUN.sub(lambda match: shorten(match.group()), text)
+
+
+def _iter_quotable(argument: str) -> list[str]:
+    """Return what a message may quote of an argument, longest first."""
+    values = {argument, *argument.split(","), argument.partition("=")[2]}
+    values |= {value.strip() for value in values} | {value.lower() for value in values}
+    forms = values | {repr(value)[1:-1] for value in values} | set(map(quote, values))
+    return sorted((form for form in forms if len(form) > MAX_QUOTED_CHARS), key=len, reverse=True)

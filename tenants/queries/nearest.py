@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from shlex import quote
 from typing import Any
 from uuid import UUID
 
@@ -64,7 +65,7 @@ def find_nearest_participant(
 
 def suggest_nearest(nearest: str | None, more: str, otherwise: str) -> str:
     """Return the fix of an error: the nearest name and `more`, or `otherwise` without one."""
-    return f"Did you mean `{nearest}`? {more}" if nearest else otherwise
+    return f"Did you mean `{quote(nearest)}`? {more}" if nearest else otherwise
 
 
 def _is_comparable(operator: Operator, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator
+from shlex import quote
 from uuid import UUID
 
 from django.db.models import Q
@@ -154,7 +155,7 @@ def _tenant_blockers(tenant: Tenant) -> Iterator[Row]:
         yield _build_blocker(
             "tenant",
             f"tenant {tenant.slug} is not linked to ScaiKey, which signs people in",
-            f"Link it: `scaiwave admin link-tenant {tenant.slug} --scaikey-tenant-id <id>`.",
+            f"Link it: `scaiwave admin link-tenant {quote(tenant.slug)} --scaikey-tenant-id <id>`.",
         )
     yield from _status_blockers("tenant", f"tenant {tenant.slug}", tenant)
     if tenant.partner is not None:
@@ -185,11 +186,11 @@ def _status_blockers(
 
 def _resume_fix(entity: Participant | Tenant | Partner) -> str:
     if isinstance(entity, Partner):
-        command = f"resume-partner {entity}"
+        command = f"resume-partner {quote(str(entity))}"
     elif isinstance(entity, Tenant):
-        command = f"resume-tenant {entity.slug}"
+        command = f"resume-tenant {quote(entity.slug)}"
     else:
-        command = f"resume-participant {entity.fqid(get_server_name())}"
+        command = f"resume-participant {quote(entity.fqid(get_server_name()))}"
     return f"Run `scaiwave admin {command}`; a sync can't lift the suspension."
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from shlex import quote
 from typing import Any, cast
 from uuid import UUID
 
@@ -73,8 +74,8 @@ def resolve_role(operator: Operator, tenant: Tenant, name: str) -> Role:
             f"Role not found in tenant {tenant.slug}: {name}.",
             fix=suggest_nearest(
                 _find_nearest_role(operator, tenant, name),
-                f"`scaiwave role list --tenant {tenant.slug}` lists all.",
-                f"Run `scaiwave role list --tenant {tenant.slug}` to see its roles.",
+                f"`scaiwave role list --tenant {quote(tenant.slug)}` lists all.",
+                f"Run `scaiwave role list --tenant {quote(tenant.slug)}` to see its roles.",
             ),
         )
     return role
@@ -207,10 +208,10 @@ def _resolve_role_or_participant(
         fix=suggest_nearest(
             _find_nearest_role(operator, tenant, name)
             or find_nearest_participant(operator, name, people),
-            f"`scaiwave role list --tenant {tenant.slug}` lists the roles.",
-            f"Run `scaiwave role list --tenant {tenant.slug}` to see its roles, or "
-            f"`scaiwave admin list-participants --tenant {tenant.slug} --search <name>` to find "
-            "people.",
+            f"`scaiwave role list --tenant {quote(tenant.slug)}` lists the roles.",
+            f"Run `scaiwave role list --tenant {quote(tenant.slug)}` to see its roles, or "
+            f"`scaiwave admin list-participants --tenant {quote(tenant.slug)} --search <name>` to "
+            "find people.",
         ),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from shlex import quote
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -97,7 +98,8 @@ def _ensure_is_new(user: AdminUser) -> None:
         raise AdministratorConflict(
             f"An administrator named {existing.username!r} already exists.",
             fix="Choose another name, or set a new password for the existing account with "
-            f"`scaiwave admin reset-administrator-password {existing.username}`.",
+            "`scaiwave admin reset-administrator-password "
+            f"{quote(existing.username)}`.",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from shlex import quote
 
 from django.db import connection, transaction
 
@@ -81,8 +82,8 @@ def _find_existing(spec: PartnerSpec) -> Partner | None:
         raise PartnerConflict(
             f"Another partner {existing.slug} already exists: {existing.name!r}, {link}"
             f"{_format_limits(existing)}.",
-            fix=f"Choose another slug. `scaiwave admin show-partner {existing}` shows that "
-            "partner.",
+            fix="Choose another slug. `scaiwave admin show-partner "
+            f"{quote(str(existing))}` shows that partner.",
         )
     if spec.scaikey_id is None:
         return None
@@ -91,7 +92,7 @@ def _find_existing(spec: PartnerSpec) -> Partner | None:
             f"ScaiKey partner {existing.scaikey_id} already exists as partner {existing} "
             f"({existing.name!r}).",
             fix="Check the ID in ScaiKey. `scaiwave admin show-partner "
-            f"{existing}` shows that partner.",
+            f"{quote(str(existing))}` shows that partner.",
         )
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from shlex import quote
 
 from django.db import IntegrityError, transaction
 
@@ -14,6 +15,7 @@ from tenants.queries.resolve import resolve_partner
 from tenants.queries.serializers import Row, tenant_row
 from tenants.queries.visibility import visible_partners, visible_tenants
 from tenants.services.audit import record_audit
+from tenants.services.partner_capacity import ensure_partner_has_room, lock_partner
 from tenants.services.scaikey_lookup import (
     TenantLookup,
     fetch_scaikey_tenant,
@@ -75,13 +77,14 @@ def create_tenant(
     tenants only under that partner.
 
     Raises InvalidSlug, InvalidName, PartnerNotFound, AmbiguousName, TenantConflict,
-    ScaiKeyTenantNotFound, ScaiKeyMismatch, and what the ScaiKey client raises.
+    PartnerFull, ScaiKeyTenantNotFound, ScaiKeyMismatch, and what the ScaiKey client raises.
     """
     operator.require(Permission.MANAGE_TENANTS)
     spec = _build_spec(operator, slug, name, scaikey_tenant_id, partner)
     if existing := _find_existing(operator, spec):
         return CreateTenantResult(tenant_row(existing), created=False)
     spec = _verify_in_scaikey(operator, spec, lookup)
+    ensure_partner_has_room(spec.partner)
     if dry_run:
         row = {**tenant_row(_build_tenant(spec, now)), "id": None}
         return CreateTenantResult(row, created=False, dry_run=True)
@@ -168,6 +171,8 @@ def _insert(operator: Operator, spec: TenantSpec, now: datetime) -> CreateTenant
     tenant = _build_tenant(spec, now)
     try:
         with transaction.atomic():
+            lock_partner(spec.partner)
+            ensure_partner_has_room(spec.partner)
             tenant.save(force_insert=True)
             record_audit(
                 operator=operator,
@@ -199,7 +204,8 @@ def build_slug_conflict(operator: Operator, other: Tenant) -> TenantConflict:
     partner = f"partner {other.partner}" if other.partner else "no partner"
     return TenantConflict(
         f"Another tenant {other.slug} already exists: {other.name!r}, {link}, {partner}.",
-        fix=f"Choose another slug. `scaiwave admin show-tenant {other.slug}` shows that tenant.",
+        fix=f"Choose another slug. `scaiwave admin show-tenant {quote(other.slug)}` shows that "
+        "tenant.",
     )
 
 
@@ -212,7 +218,7 @@ def build_scaikey_id_conflict(operator: Operator, other: Tenant) -> TenantConfli
     return TenantConflict(
         f"{scaikey_tenant} is already linked to tenant {other.slug} ({other.name!r}).",
         fix="Check the ID in ScaiKey. "
-        f"`scaiwave admin show-tenant {other.slug}` shows the linked tenant.",
+        f"`scaiwave admin show-tenant {quote(other.slug)}` shows the linked tenant.",
     )
 
 

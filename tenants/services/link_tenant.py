@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from shlex import quote
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -98,7 +99,8 @@ def _is_linked(operator: Operator, tenant: Tenant, scaikey_tenant_id: str) -> bo
     if tenant.scaikey_tenant_id is not None:
         raise TenantConflict(
             f"Tenant {tenant.slug} is already linked to ScaiKey tenant {tenant.scaikey_tenant_id}.",
-            fix=f"If that link is wrong, run `scaiwave admin unlink-tenant {tenant.slug}` first.",
+            fix="If that link is wrong, run `scaiwave admin unlink-tenant "
+            f"{quote(tenant.slug)}` first.",
         )
     if other := Tenant.objects.filter(scaikey_tenant_id=scaikey_tenant_id).first():
         raise build_scaikey_id_conflict(operator, other)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from shlex import quote
 
 from django.db import IntegrityError, transaction
 
@@ -16,6 +17,7 @@ from tenants.queries.resolve import resolve_tenant
 from tenants.queries.roles import BUILT_IN, resolve_role, role_row
 from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
+from tenants.services.lookalikes import reject_lookalikes
 from tenants.services.role_rules import describe, lock_role
 from tenants.services.validators import (
     validate_description,
@@ -74,10 +76,12 @@ def create_role(
     if slug in BUILT_IN:
         raise RoleBuiltIn(
             f"Role {slug} is built in; every tenant already has it.",
-            fix=f"Grant it: `scaiwave role grant {slug} --tenant {resolved.slug} --to <who>`.",
+            fix=f"Grant it: `scaiwave role grant {slug} --tenant {quote(resolved.slug)} "
+            "--to <who>`.",
         )
     if existing := _find_existing(resolved, slug, name):
         return CreateRoleResult(role_row(existing), resolved.slug, created=False)
+    reject_lookalikes(slug=slug, name=name, tenant=resolved.slug)
     role = Role(tenant=resolved, slug=slug, name=name, description=description, created_at=now)
     if dry_run:
         return CreateRoleResult(role_row(role), resolved.slug, created=False, dry_run=True)
@@ -91,7 +95,7 @@ def _find_existing(tenant: Tenant, slug: str, name: str) -> Role | None:
         raise RoleConflict(
             f"Role {slug} already exists in tenant {tenant.slug} with the name {existing.name!r}.",
             fix="Choose another slug, pass that name, or change it: `scaiwave role update "
-            f"{slug} --tenant {tenant.slug} --name <name>`.",
+            f"{quote(slug)} --tenant {quote(tenant.slug)} --name <name>`.",
         )
     return existing
 
@@ -214,9 +218,9 @@ def _ensure_not_granted(role: Role) -> None:
     raise RoleInUse(
         f"Role {role.slug} has {count:,} grant{'' if count == 1 else 's'}: "
         f"{_join_names(names, count)}.",
-        fix=f"Revoke each grant first: `scaiwave role revoke {role.slug} --tenant "
-        f"{role.tenant.slug} --from <participant>` or `--from-group <group>`. Remove grants from "
-        "ScaiKey in ScaiKey.",
+        fix=f"Revoke each grant first: `scaiwave role revoke {quote(role.slug)} --tenant "
+        f"{quote(role.tenant.slug)} --from <participant>` or `--from-group <group>`. Remove grants "
+        "from ScaiKey in ScaiKey.",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from shlex import quote
 from uuid import UUID
 
 from django.db import transaction
@@ -75,7 +76,7 @@ def suspend_participant(
         return SuspendParticipantResult(_row(person), changed=False, dry_run=True)
     confirm(
         f"This blocks {describe(person)} until you run `scaiwave admin resume-participant "
-        f"{person.fqid(get_server_name())}`; syncs do not change this. Continue?"
+        f"{quote(person.fqid(get_server_name()))}`; syncs do not change this. Continue?"
     )
     return _suspend(operator, person.pk, reason, now)
 

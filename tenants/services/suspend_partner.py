@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from shlex import quote
 from uuid import UUID
 
 from django.db import transaction
@@ -84,7 +85,7 @@ def _build_question(partner: Partner) -> str:
     return (
         f"This blocks sign-in for {pluralize(people, 'person', 'people')} in "
         f"{pluralize(tenants, 'tenant', 'tenants')} of partner {partner} until you run `scaiwave "
-        f"admin resume-partner {partner}`; syncs do not change this. Continue?"
+        f"admin resume-partner {quote(str(partner))}`; syncs do not change this. Continue?"
     )
 
 

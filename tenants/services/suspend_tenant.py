@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from shlex import quote
 from uuid import UUID
 
 from django.db import transaction
@@ -74,7 +75,7 @@ def suspend_tenant(
 def _build_question(tenant: Tenant) -> str:
     return (
         f"This blocks sign-in for {describe_members(tenant)} until you run `scaiwave admin "
-        f"resume-tenant {tenant.slug}`; syncs do not change this. Continue?"
+        f"resume-tenant {quote(tenant.slug)}`; syncs do not change this. Continue?"
     )
 
 

@@ -16,6 +16,7 @@ from tenants.queries.roles import resolve_role, role_row
 from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
 from tenants.services.field_changes import FieldChange, compare_fields, format_changes
+from tenants.services.lookalikes import reject_lookalikes
 from tenants.services.role_rules import lock_role
 from tenants.services.validators import validate_description, validate_name
 
@@ -71,6 +72,8 @@ def update_role(
             f"Role {resolved.slug} is built in and can't be changed.",
             fix="Create a role with the name you need: `scaiwave role create`.",
         )
+    if update.name is not None and update.name != resolved.name:
+        reject_lookalikes(name=update.name, tenant=resolved.tenant.slug)
     if dry_run:
         changes = _apply(resolved, update)
     else:

@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isfinite
+from shlex import quote
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -16,12 +17,13 @@ from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.output import strip_control_chars, to_json
 from scaiwave.errors import UsageError
 from tenants.errors import InvalidFeature, ManagedByScaiKey
-from tenants.models import Tenant
+from tenants.models import Partner, Tenant
 from tenants.queries.resolve import is_storable_text, resolve_partner, resolve_tenant
 from tenants.queries.serializers import Row, tenant_row
 from tenants.services.audit import record_audit
 from tenants.services.create_tenant import build_slug_conflict
 from tenants.services.field_changes import FieldChange, format_changes
+from tenants.services.partner_capacity import ensure_partner_has_room, lock_partner
 from tenants.services.tenant_limits import MAX_LIMITS, limit_warnings, validate_limits
 from tenants.services.validators import validate_name, validate_slug
 
@@ -84,18 +86,19 @@ def update_tenant(
     A limit may be below current usage. This adds a warning; nothing is deleted.
 
     Raises UsageError if no changes were requested, InvalidLimit, InvalidFeature, InvalidName,
-    InvalidSlug, TenantNotFound, PartnerNotFound, AmbiguousName, ManagedByScaiKey and
-    TenantConflict. Removing the partner moves a tenant out of the scope of the partner's
-    administrators, who get InsufficientPermission.
+    InvalidSlug, TenantNotFound, PartnerNotFound, AmbiguousName, ManagedByScaiKey,
+    TenantConflict and PartnerFull. Removing the partner moves a tenant out of the scope of the
+    partner's administrators, who get InsufficientPermission.
     """
     operator.require(Permission.MANAGE_TENANTS)
     _validate(operator, update)
     resolved = resolve_tenant(operator, tenant)
-    set_values = _build_setter(operator, update)
+    partner = resolve_partner(operator, update.partner) if update.partner is not None else None
+    set_values = _build_setter(update, partner)
     if dry_run:
         changes = _apply(operator, resolved, set_values)
     else:
-        resolved, changes = _save(operator, resolved, set_values, now)
+        resolved, changes = _save(operator, resolved, set_values, partner, now)
     limits = {change.field: change.new for change in changes if change.field in MAX_LIMITS}
     return UpdateTenantResult(
         tenant=_build_row(resolved),
@@ -122,9 +125,8 @@ def _validate(operator: Operator, update: TenantUpdate) -> None:
         operator.require(Permission.MANAGE_PLATFORM)
 
 
-def _build_setter(operator: Operator, update: TenantUpdate) -> Callable[[Tenant], None]:
+def _build_setter(update: TenantUpdate, partner: Partner | None) -> Callable[[Tenant], None]:
     """Return a function that sets the new values on a tenant without saving it."""
-    partner = resolve_partner(operator, update.partner) if update.partner is not None else None
 
     def set_values(tenant: Tenant) -> None:
         for name, limit in update.limits.items():
@@ -143,10 +145,15 @@ def _build_setter(operator: Operator, update: TenantUpdate) -> Callable[[Tenant]
 
 
 def _save(
-    operator: Operator, current: Tenant, set_values: Callable[[Tenant], None], now: datetime
+    operator: Operator,
+    current: Tenant,
+    set_values: Callable[[Tenant], None],
+    partner: Partner | None,
+    now: datetime,
 ) -> tuple[Tenant, list[FieldChange]]:
     try:
         with transaction.atomic():
+            lock_partner(partner)
             tenant = Tenant.objects.select_for_update().get(pk=current.pk)
             changes = _apply(operator, tenant, set_values)
             if changes:
@@ -165,7 +172,7 @@ def _apply(
 ) -> list[FieldChange]:
     """Set the new values on the tenant and return the changes.
 
-    Raises ManagedByScaiKey and TenantConflict.
+    Raises ManagedByScaiKey, PartnerFull and TenantConflict.
     """
     before = snapshot(tenant)
     set_values(tenant)
@@ -177,6 +184,8 @@ def _apply(
             f"({tenant.scaikey_tenant_id}).",
             fix="Change it in ScaiKey, then run `scaiwave sync`.",
         )
+    if "partner" in identity_fields:
+        ensure_partner_has_room(tenant.partner)
     if "slug" in identity_fields:
         _ensure_slug_is_free(operator, tenant)
     return changes
@@ -344,7 +353,7 @@ def _set_feature(features: Features, key: str, value: Any) -> None:
             parent = ".".join(outer[:number])
             raise InvalidFeature(
                 f"Feature {key} can't be set: {parent} is {json.dumps(target)}, not an object.",
-                fix=f"Add --remove-feature {parent} to replace that value.",
+                fix=f"Add --remove-feature {quote(parent)} to replace that value.",
             )
     target[last] = value
 

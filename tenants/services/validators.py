@@ -44,8 +44,8 @@ _ID_HINTS = {
 
 def validate_slug(slug: str, *, entity: str = "tenant") -> None:
     """Raises `InvalidSlug`, whose fix lists all the rules."""
-    if problem := _find_slug_problem(slug):
-        suggestion = _suggest_slug(slug)
+    if problem := find_slug_problem(slug):
+        suggestion = suggest_slug(slug)
         hint = f"Try {suggestion!r}. " if suggestion else ""
         raise InvalidSlug(
             f"Invalid slug of a {entity}: {slug!r}: {problem}.", fix=hint + SLUG_RULES
@@ -106,7 +106,7 @@ def validate_role_slug(slug: str) -> None:
 
 
 def is_role_slug(slug: str) -> bool:
-    """No word is reserved: slugs of roles are not part of any address."""
+    """Return whether it has the form of one; `lookalikes` has the reserved ones."""
     has_valid_length = MIN_SLUG_CHARS <= len(slug) <= MAX_SLUG_CHARS
     has_valid_shape = _ROLE_SLUG_PATTERN.fullmatch(slug) is not None
     return has_valid_length and has_valid_shape and parse_uuid(slug) is None
@@ -117,7 +117,7 @@ def default_role_name(slug: str) -> str:
     return BUILT_IN.get(slug, slug)
 
 
-def _find_slug_problem(slug: str) -> str:
+def find_slug_problem(slug: str) -> str:
     """Describe the first rule that the slug breaks, or return an empty text."""
     invalid = re.search(r"[^a-z0-9-]", slug)
     problems = (
@@ -131,6 +131,6 @@ def _find_slug_problem(slug: str) -> str:
     return next((text for applies, text in problems if applies), "")
 
 
-def _suggest_slug(slug: str) -> str:
+def suggest_slug(slug: str) -> str:
     suggestion = re.sub(r"-{2,}", "-", slugify(slug).replace("_", "-"))[:MAX_SLUG_CHARS].strip("-")
-    return "" if _find_slug_problem(suggestion) else suggestion
+    return "" if find_slug_problem(suggestion) else suggestion

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from shlex import quote
 from typing import Any
 
 from identity_sync.errors import RegistrationConflict
@@ -331,7 +332,7 @@ def _name_slug(request: RegistrationRequest, error: ScaiWaveError) -> None:
         error.message = f"{kind.capitalize()} not accepted by ScaiKey: {slug}. {error.message}"
         error.fix = f"Check --{kind}-slug: it is the slug in ScaiKey."
     elif error.details.get("wrong_path"):
-        error.fix += f" If it is correct, check --{kind}-slug {slug}."
+        error.fix += f" If it is correct, check --{kind}-slug {quote(slug)}."
     error.args = (error.message,)
 
 

@@ -31,6 +31,7 @@ from scaiwave.clients.scaikey.schemas import (
     parse_role_names,
 )
 from scaiwave.config import Configuration
+from scaiwave.console.output import remove_control_chars
 from scaiwave.console.progress import ProgressCallback, ProgressFactory
 from scaiwave.console.text import pluralize
 from scaiwave.errors import InsufficientPermission, NotRegistered, UpstreamForbidden
@@ -38,6 +39,7 @@ from scaiwave.ids import new_id_hex
 from scaiwave.sql import execute, fetch, uuid_param
 from tenants.models import Partner, Tenant
 from tenants.models.directory import MAX_EMAIL_CHARS, MAX_NAME_CHARS
+from tenants.services.validators import find_slug_problem
 
 _SCOPE_OF_ROLE = {"super_admin": "GLOBAL", "partner_admin": "PARTNER", "tenant_admin": "TENANT"}
 
@@ -156,7 +158,7 @@ class FetchResult:
     `inconsistent` has the kinds whose list changed while it was read, `unusable` the records that
     can't be used, by kind. `removed_groups` counts groups that disappeared before their members
     were read, `repeated_members` the members that were listed more than once. `invalid_roles` are
-    names of roles that can't be slugs.
+    names of roles that can't be slugs, or look like a built-in role.
     """
 
     kinds: list[str] = field(default_factory=list)
@@ -190,7 +192,10 @@ class FetchResult:
             roles = join_examples(
                 list(map(repr, self.invalid_roles[:MAX_NAMED])), len(self.invalid_roles)
             )
-            warnings.append(f"Roles whose names can't be slugs were not granted: {roles}.")
+            warnings.append(
+                "Roles whose names can't be slugs, or look like a built-in role, were not granted: "
+                f"{roles}."
+            )
         return warnings
 
 
@@ -464,26 +469,28 @@ def _convert_limit(number: int | None) -> int | None:
 def _build_partner_row(record: PartnerRecord) -> tuple[Any, ...]:
     return (
         record.id,
-        (record.name or record.slug or record.id)[:MAX_LABEL_CHARS],
+        _read_name(record.name, record.slug or record.id)[:MAX_LABEL_CHARS],
         record.slug[:MAX_WORD_CHARS] or None,
         _read_status(record),
         record.contact_email[:MAX_LABEL_CHARS],
         _convert_limit(record.max_tenants),
         _convert_limit(record.max_users_per_tenant),
         _convert_limit(record.max_applications_per_tenant),
+        find_slug_problem(record.slug) or None if record.slug else None,
     )
 
 
 def _build_tenant_row(record: ScaiKeyTenantRecord) -> tuple[Any, ...]:
     return (
         record.id,
-        (record.name or record.slug or record.id)[:MAX_LABEL_CHARS],
+        _read_name(record.name, record.slug or record.id)[:MAX_LABEL_CHARS],
         record.slug[:MAX_WORD_CHARS] or None,
         _read_status(record),
         record.contact_email[:MAX_LABEL_CHARS],
         record.partner_id or None,
         None,
         0,
+        find_slug_problem(record.slug) or None if record.slug else None,
     )
 
 
@@ -503,9 +510,17 @@ def _build_group_row(record: GroupRecord) -> tuple[Any, ...]:
     return (
         record.id,
         record.tenant_id,
-        (record.name or record.id)[:MAX_NAME_CHARS],
+        _read_name(record.name, record.id)[:MAX_NAME_CHARS],
         record.group_type[:MAX_WORD_CHARS],
     )
+
+
+def _read_name(name: str, otherwise: str) -> str:
+    """Return a name without characters that control how a text is written, or another text.
+
+    They could make one name look like another, so no name that an operator enters has them either.
+    """
+    return remove_control_chars(name).strip() or remove_control_chars(otherwise)
 
 
 def _read_status(record: BaseRecord) -> str | None:
@@ -519,7 +534,8 @@ def _read_status(record: BaseRecord) -> str | None:
 def build_display_name(record: UserRecord) -> str:
     """Return the display name, or else the full name or the local part of the e-mail address."""
     full_name = f"{record.first_name} {record.last_name}".strip()
-    return (record.display_name or full_name or record.email.partition("@")[0])[:MAX_NAME_CHARS]
+    name = record.display_name or full_name or record.email.partition("@")[0]
+    return _read_name(name, record.email.partition("@")[0])[:MAX_NAME_CHARS]
 
 
 def join_examples(examples: list[str], total: int) -> str:

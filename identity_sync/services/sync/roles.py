@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from identity_sync.services.sync.staging import BATCH, analyze, copy_rows
 from scaiwave.ids import new_id_hex
 from scaiwave.sql import datetime_param, execute, fetch, fetch_one
 from tenants.queries.roles import BUILT_IN
+from tenants.services.lookalikes import find_lookalike
 from tenants.services.validators import MAX_SLUG_CHARS, default_role_name, is_role_slug
 
 GRANTED_BY = "ScaiKey"
@@ -35,13 +37,14 @@ def has_role_data() -> bool:
 def stage_roles(after: int = 0) -> list[str]:
     """Stage the roles of the people whose row number is above `after`.
 
-    Returns the sorted names that can't be slugs.
+    Returns the sorted names that can't be slugs, or look like a built-in role.
     """
     invalid: set[str] = set()
+    stored = _find_stored_lookalikes()
     last = after
     number = int(fetch_one("SELECT COALESCE(max(n), 0) FROM stage_roles")[0])
     while people := fetch(_PEOPLE, [last, BATCH]):
-        pairs = list(_iter_pairs(people, invalid))
+        pairs = list(_iter_pairs(people, stored, invalid))
         copy_rows("stage_roles", _build_rows(pairs, number))
         last, number = people[-1][0], number + len(pairs)
     execute("CREATE INDEX IF NOT EXISTS stage_roles_n ON stage_roles (n)")
@@ -56,17 +59,30 @@ _PEOPLE = """
 """
 
 
-def _iter_pairs(people: list[tuple[Any, ...]], invalid: set[str]) -> Iterator[tuple[int, str]]:
+def _find_stored_lookalikes() -> frozenset[str]:
+    """Return the slugs of roles that older releases created although they look built in."""
+    slugs = (slug for (slug,) in fetch("SELECT DISTINCT slug FROM sw_roles"))
+    return frozenset(filter(find_lookalike, slugs))
+
+
+def _iter_pairs(
+    people: list[tuple[Any, ...]], stored: frozenset[str], invalid: set[str]
+) -> Iterator[tuple[int, str]]:
     """Yield (number of the person, slug), and add names that can't be slugs to `invalid`.
 
     Names of roles are not case-sensitive, as in tokens.
     """
     for person_n, roles in people:
         names = {name.strip().lower() for name in msgspec.json.decode(roles, type=list[str])}
-        slugs = {name for name in names if is_role_slug(name)}
+        slugs = {name for name in names if _is_usable(name) or name in stored}
         invalid |= {name[:MAX_SLUG_CHARS] for name in names - slugs}
         for slug in sorted(slugs):
             yield person_n, slug
+
+
+@lru_cache(1000)
+def _is_usable(name: str) -> bool:
+    return is_role_slug(name) and find_lookalike(name) is None
 
 
 def _build_rows(pairs: list[tuple[int, str]], start: int) -> Iterator[tuple[Any, ...]]:

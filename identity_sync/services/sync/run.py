@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -67,6 +68,7 @@ from identity_sync.services.sync.removal_limit import (
     format_allowance,
 )
 from identity_sync.services.sync.report import SyncReport
+from identity_sync.services.sync.slugs import SlugConflict
 from identity_sync.services.sync.staging import analyze, temporary_tables
 from identity_sync.services.sync.targets import Targets, stage_targets, update_unproven
 from scaiwave.auth.operators import Operator, Permission
@@ -304,7 +306,7 @@ def _require_linked(tenant: Tenant) -> Tenant:
         return tenant
     raise TenantNotLinked(
         f"Tenant {tenant.slug} is not linked to ScaiKey.",
-        fix=f"Link it: `scaiwave admin link-tenant {tenant.slug} --scaikey-tenant-id <id>`.",
+        fix=f"Link it: `scaiwave admin link-tenant {quote(tenant.slug)} --scaikey-tenant-id <id>`.",
     )
 
 
@@ -500,8 +502,7 @@ def _partial_error(
             "to the operators of ScaiKey."
         )
     if plan.conflicts:
-        slugs = ", ".join(conflict.slug for conflict in plan.conflicts)
-        reasons.append(f"Skipped tenants whose slug is already in use: {slugs}")
+        reasons += _describe_conflicts(plan.conflicts)
         fixes += [conflict.fix for conflict in plan.conflicts]
     if plan.unusable:
         reasons.append(f"Skipped {pluralize(plan.unusable, 'unusable record')}")
@@ -512,6 +513,13 @@ def _partial_error(
     if report.outcome == "applied":
         report.outcome = SyncPartial.outcome
     return SyncPartial(f"{'. '.join(reasons)}. {rest}", report=report, fix=" ".join(fixes))
+
+
+def _describe_conflicts(conflicts: list[SlugConflict]) -> list[str]:
+    used = ", ".join(conflict.reason for conflict in conflicts if not conflict.problem)
+    invalid = ", ".join(conflict.reason for conflict in conflicts if conflict.problem)
+    reasons = [f"Skipped tenants whose slug is already in use: {used}"] if used else []
+    return [*reasons, f"Skipped tenants whose slug is invalid: {invalid}"] if invalid else reasons
 
 
 def _removal_limit(options: SyncOptions) -> RemovalLimit:

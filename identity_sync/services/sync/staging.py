@@ -27,6 +27,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "max_tenants integer",
         "max_users_per_tenant integer",
         "max_applications_per_tenant integer",
+        "slug_problem",
     ),
     "stage_tenants": (
         "n integer",
@@ -39,6 +40,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "partner_scaikey_id",
         "partner_id uuid",
         "skipped integer",
+        "slug_problem",
     ),
     "stage_participants": (
         "n integer",

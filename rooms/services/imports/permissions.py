@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 
 from rooms.bundle.format import MIB
 from rooms.errors import NOTHING_IMPORTED, ImportRefused, TenantQuotaExceeded, WorkspaceForbidden
@@ -43,7 +44,7 @@ def resolve_target(
         raise ImportRefused(
             f"Can't import into tenant {resolved.slug}: it is {reason}.",
             fix=f"{NOTHING_IMPORTED} For details, run `scaiwave admin show-tenant "
-            f"{resolved.slug}`.",
+            f"{quote(resolved.slug)}`.",
         )
     _require_editor(target)
     return target
@@ -103,5 +104,5 @@ def _build_quota_error(tenant: Tenant, reason: str) -> TenantQuotaExceeded:
     return TenantQuotaExceeded(
         f"Limit of tenant {tenant.slug} exceeded: {reason}.",
         fix=f"{NOTHING_IMPORTED} Raise the limit with `scaiwave admin update-tenant "
-        f"{tenant.slug}`, or delete rooms or files.",
+        f"{quote(tenant.slug)}`, or delete rooms or files.",
     )

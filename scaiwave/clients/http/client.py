@@ -16,6 +16,8 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from scaiwave.clients.errors import ResponseTooLarge
+from scaiwave.clients.http.body import ACCEPT_ENCODING, BodyDecoder, UndecodableBody
+from scaiwave.clients.http.deadlines import Deadline, ThreadDeadline, bound_client
 from scaiwave.clients.http.exceptions import (
     HTTPX_ERRORS,
     Timeouts,
@@ -88,7 +90,9 @@ class HttpClient:
         self._max_response_bytes = max_response_bytes
         self._sleep = sleep
         self._translate_response = translate_response
+        self._deadline = ThreadDeadline()
         self._client = self._open_client(user_agent)
+        bound_client(self._client, self._deadline)
         self._requests = 0
         self._reached = False
         self._lock = threading.Lock()
@@ -181,7 +185,7 @@ class HttpClient:
         started = time.monotonic()
         self._count_requests(1)
         try:
-            response = self._send(method, path, arguments, started)
+            response = self._send(method, path, arguments)
         except HTTPX_ERRORS as error:
             fault = translate_exception(error, self.peer)
             self._count_requests(-1 if fault.connecting else 0)
@@ -193,12 +197,19 @@ class HttpClient:
             fault = self._translate_response(response, self.peer)
         raise _RetryableError(fault) if fault.transient else fault.error
 
-    def _send(
-        self, method: str, path: str, arguments: dict[str, Any], started: float
-    ) -> httpx.Response:
-        with self._client.stream(method, path, **arguments) as response:
-            self._reached = True
-            body = self._read_body(response, started + self.peer.timeouts.total)
+    def _send(self, method: str, path: str, arguments: dict[str, Any]) -> httpx.Response:
+        deadline = Deadline(self.peer.timeouts.total)
+        try:
+            with (
+                self._deadline.limit(deadline),
+                self._client.stream(method, path, **arguments) as response,
+            ):
+                self._reached = True
+                body = self._read_body(response, deadline)
+        except (httpx.ReadTimeout, httpx.WriteTimeout):
+            if deadline.has_passed:
+                raise _RetryableError(deadline_error(self.peer)) from None
+            raise
         headers = [
             (name, value)
             for name, value in response.headers.multi_items()
@@ -208,17 +219,20 @@ class HttpClient:
             response.status_code, headers=headers, content=body, request=response.request
         )
 
-    def _read_body(self, response: httpx.Response, deadline: float) -> bytes:
+    def _read_body(self, response: httpx.Response, deadline: Deadline) -> bytes:
         """Return the decompressed body, within the limits of size and time."""
-        chunks, size = [], 0
-        for chunk in response.iter_bytes():
-            size += len(chunk)
-            if size > self._max_response_bytes:
-                raise self._too_large_error(response)
-            if time.monotonic() > deadline:
-                raise _RetryableError(deadline_error(self.peer))
-            chunks.append(chunk)
-        return b"".join(chunks)
+        encoding = response.headers.get("content-encoding", "")
+        try:
+            body = BodyDecoder(encoding, self._max_response_bytes)
+            for chunk in response.iter_raw():
+                body.add(chunk)
+                if body.is_too_large:
+                    raise self._too_large_error(response)
+                if deadline.has_passed:
+                    raise _RetryableError(deadline_error(self.peer))
+            return body.finish()
+        except UndecodableBody as error:
+            raise httpx.DecodingError(str(error), request=response.request) from None
 
     def _too_large_error(self, response: httpx.Response) -> ScaiWaveError:
         limit = self._max_response_bytes // 1024
@@ -237,7 +251,11 @@ class HttpClient:
         try:
             return httpx.Client(
                 base_url=self._url,
-                headers={"User-Agent": user_agent, "Accept": "application/json"},
+                headers={
+                    "User-Agent": user_agent,
+                    "Accept": "application/json",
+                    "Accept-Encoding": ACCEPT_ENCODING,
+                },
                 timeout=httpx.Timeout(
                     connect=timeouts.connect,
                     read=timeouts.read,

@@ -227,7 +227,7 @@ def _translate_remote_protocol_error(error: Exception, peer: UpstreamServer) -> 
 
 def _translate_decoding_error(error: Exception, peer: UpstreamServer) -> TranslatedError:
     return _invalid_response_error(
-        f"{peer.name} sent a body that does not match its Content-Encoding.",
+        f"{peer.name} sent a body {error}.",
         f"Check the reverse proxy of {peer.service}: it may corrupt responses.",
     )
 

@@ -35,7 +35,7 @@ from scaiwave.clients.scaikey.auth import (
     unverified_claims,
 )
 from scaiwave.clients.scaikey.decoding import RecordPage, decode_item, decode_page, decode_response
-from scaiwave.clients.scaikey.pagination import MAX_PAGES, PageIterator
+from scaiwave.clients.scaikey.pagination import MAX_LIST_SECONDS, MAX_PAGES, PageIterator
 from scaiwave.clients.scaikey.registration import REGISTER, RegistrationCalls
 from scaiwave.clients.scaikey.schemas import (
     BaseRecord,
@@ -275,7 +275,7 @@ class ScaiKeyClient(RegistrationCalls):
     def iter_pages(self, collection: str, **options: Any) -> PageIterator[Any]:
         """Iterate over the pages of a collection.
 
-        Options are `params`, `per_page`, `in_flight`, `max_pages` and `to_end`.
+        Options are `params`, `per_page`, `in_flight`, `max_pages`, `max_seconds` and `to_end`.
         """
         return self._iter_pages(
             f"{ADMIN}/{collection}/", RECORDS[collection], collection, **options
@@ -465,6 +465,7 @@ class ScaiKeyClient(RegistrationCalls):
         per_page: int | None = None,
         in_flight: int | None = None,
         max_pages: int = MAX_PAGES,
+        max_seconds: float = MAX_LIST_SECONDS,
         to_end: bool = False,
     ) -> PageIterator[AnyRecord]:
         size = per_page or self._per_page
@@ -489,6 +490,7 @@ class ScaiKeyClient(RegistrationCalls):
             source=f"GET {path}",
             in_flight=in_flight or self.http.max_concurrent_requests,
             max_pages=max_pages,
+            max_seconds=max_seconds,
             to_end=to_end,
         )
 

@@ -9,6 +9,7 @@ complete.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Generic, Self, TypeVar
 
@@ -22,6 +23,9 @@ AnyRecord = TypeVar("AnyRecord", bound=ScaiKeyRecord)
 
 MAX_PAGES = 100_000
 """Ten million records at 100 a page; a longer list repeats itself."""
+
+MAX_LIST_SECONDS = 6 * 3600.0
+"""Ten million records take about an hour; a list without an end must not block syncs for days."""
 
 MAX_READY_PAGES = 4
 """Pages that may wait for their turn, besides those in flight, so that one slow page does not leave
@@ -53,6 +57,7 @@ class PageIterator(Generic[AnyRecord]):
         source: str,
         in_flight: int,
         max_pages: int = MAX_PAGES,
+        max_seconds: float = MAX_LIST_SECONDS,
         to_end: bool = False,
     ) -> None:
         self.reported_total: int | None = None
@@ -66,6 +71,8 @@ class PageIterator(Generic[AnyRecord]):
         self._source = source
         self._in_flight = in_flight
         self._max_pages = max_pages
+        self._max_seconds = max_seconds
+        self._started_at = 0.0
         self._to_end = to_end
         self._prefetcher = OrderedPrefetcher(fetch, workers=in_flight, name="pages")
         self._fetch = fetch
@@ -90,10 +97,11 @@ class PageIterator(Generic[AnyRecord]):
         self._prefetcher.close()
 
     def __iter__(self) -> Iterator[list[AnyRecord]]:
-        """Raise what fetching a page raises, and UpstreamInvalidResponse for an endless list."""
+        """Raise what fetching a page raises, and UpstreamInvalidResponse for an endless one."""
         if self._started:
             raise RuntimeError("a list can be iterated over once")
         self._started = True
+        self._started_at = time.monotonic()
         return self._iterate()
 
     @property
@@ -204,6 +212,12 @@ class PageIterator(Generic[AnyRecord]):
                 f"ScaiKey's list {self._source} has more than {self._max_pages:,} pages. No "
                 "changes were made.",
                 fix="Report this to the operators of ScaiKey: the list has no end.",
+            )
+        if time.monotonic() - self._started_at > self._max_seconds:
+            raise UpstreamInvalidResponse(
+                f"ScaiKey's list {self._source} did not end within {self._max_seconds / 3600:g} "
+                f"hours; {self.row_count:,} records were read. No changes were made.",
+                fix="Report this to the operators of ScaiKey: the list is too slow, or has no end.",
             )
         self._previous = ends
 

@@ -27,6 +27,9 @@ UNAVAILABLE = (UpstreamError, UpstreamForbidden, UpstreamNotFound, UpstreamRejec
 MAX_GROUPS_PER_PAGE = 20
 """A page holds all members of its groups, so its size depends on how few groups are requested."""
 
+MAX_PAGES = 5000
+"""A hundred thousand groups of one tenant; a longer list is read from the admin API instead."""
+
 Get = Callable[[str, dict[str, int]], httpx.Response]
 
 
@@ -76,7 +79,8 @@ def read_groups(get: Get, tenant_id: str) -> list[ScimGroup] | None:
     """
     path = groups_path(tenant_id)
     groups: list[ScimGroup] = []
-    while True:
+    seen: set[str] = set()
+    for _ in range(MAX_PAGES):
         params = {"startIndex": len(groups) + 1, "count": MAX_GROUPS_PER_PAGE}
         page: _Groups = decode_response(get(path, params).content, _Groups, source=f"GET {path}")
         is_last = not page.resources
@@ -84,10 +88,10 @@ def read_groups(get: Get, tenant_id: str) -> list[ScimGroup] | None:
         page.resources.reverse()
         while page.resources:
             groups.append(_convert(page.resources.pop()))
-        if len(groups) >= page.total:
-            return groups if len({group.id for group in groups}) == page.total else None
-        if is_last:
-            return None
+            seen.add(groups[-1].id)
+        if is_last or len(seen) < len(groups) or len(groups) >= page.total:
+            return groups if len(seen) == len(groups) == page.total else None
+    return None
 
 
 def read_group(get: Get, tenant_id: str, group_id: str) -> ScimGroup | None:

@@ -213,7 +213,8 @@ def test_fail_slug_of_a_local_tenant(scaikey: Sandbox) -> None:
     )
     assert caught.value.fix == (
         f"If both are the same tenant, link them: `scaiwave admin link-tenant ours "
-        f"--scaikey-tenant-id {scaikey_tenant_id}`; otherwise change the slug of one of them."
+        f"--scaikey-tenant-id {scaikey_tenant_id}`; otherwise rename the local one: "
+        "`scaiwave admin update-tenant ours --slug ours-local`."
     )
     assert caught.value.report.warnings == [
         f"Skipped tenant Theirs ({scaikey_tenant_id}): its slug ours is in use by a local tenant.",

@@ -243,7 +243,7 @@ def test_success_invalid_role_slug_is_skipped_and_reported(scaikey: Sandbox) -> 
 
     assert list_grants() == {(anna, "editors", "scaikey")}
     assert report.warnings == [
-        "Roles whose names can't be slugs were not granted: "
+        "Roles whose names can't be slugs, or look like a built-in role, were not granted: "
         "'a\\nb', 'a  c', 'a b', 'sales team', 'x' and 1 more."
     ]
     assert get_last_run().warnings == report.warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import socketserver
 import ssl
@@ -154,6 +155,70 @@ def test_fail_response_is_too_slow() -> None:
     assert isinstance(error, UpstreamUnreachable)
     assert error.message == f"ScaiKey at {server.origin} did not finish its response within 0.5 s."
     assert len(served) == 1
+
+
+class SlowServer(RawServer):
+    """Sends the bytes one by one, for much longer than a client may wait."""
+
+    sent = 0
+    text = b""
+
+    def _serve(self, handler: object) -> None:
+        handler.rfile.readline()  # type: ignore[attr-defined]
+        for byte in self.text:
+            handler.wfile.write(bytes([byte]))  # type: ignore[attr-defined]
+            self.sent += 1
+            time.sleep(0.02)
+
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 500\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # A header of gzip with a long file name: bytes that decompress to nothing.
+        _OK + b"\x1f\x8b\x08\x08\0\0\0\0\0\x03" + b"a" * 490,
+        b"HTTP/1.1 200 OK\r\nX-Slow: " + b"a" * 500,
+    ],
+    ids=["a body that decompresses to nothing", "headers"],
+)
+def test_fail_a_trickle_ends_at_the_deadline(text: bytes) -> None:
+    with SlowServer(lambda request: hang_up()) as server:
+        server.text = text
+        error = failure(server.origin, retry_policy=RetryPolicy(total=0), timeouts=SHORT)
+        assert isinstance(error, UpstreamUnreachable)
+        assert error.message in {
+            f"ScaiKey at {server.origin} did not finish its response within 0.5 s.",
+            f"ScaiKey at {server.origin} exceeded the time limit.",
+        }
+        assert server.sent < len(text)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "problem"),
+    [
+        ("gzip, gzip", "with more than one content encoding"),
+        ("deflate, gzip, identity", "with more than one content encoding"),
+        ("br", "with a content encoding that was not asked for"),
+    ],
+)
+def test_fail_other_encodings(encoding: str, problem: str) -> None:
+    body = gzip.compress(gzip.compress(b"{}"))
+    headers = {"Content-Encoding": encoding}
+    with RawServer(lambda a: make_response(body, headers=headers)) as server:
+        error = failure(server.origin)
+        assert isinstance(error, UpstreamInvalidResponse)
+        assert error.message == f"ScaiKey at {server.origin} sent a body {problem}."
+        (request,) = server.requests
+    assert request.headers["accept-encoding"] == "gzip"
+
+
+def test_fail_truncated_gzip() -> None:
+    body = gzip.compress(b"{}" * 1000)[:-4]
+    with RawServer(lambda a: make_response(body, headers={"Content-Encoding": "gzip"})) as server:
+        error = failure(server.origin)
+    assert "sent a body that does not match its Content-Encoding" in error.message
 
 
 def test_fail_pool_exhausted() -> None:

@@ -379,6 +379,16 @@ def test_fail_endless(server: RawServer, client: ScaiKeyClient) -> None:
     assert len(server.requests) < 70
 
 
+def test_fail_a_list_that_takes_too_long(server: RawServer, client: ScaiKeyClient) -> None:
+    server.respond = lambda request: make_response([{"id": f"usr_{request.query['page']}"}])
+    with pytest.raises(UpstreamInvalidResponse) as caught:
+        ids(client.iter_pages("users", max_seconds=0))
+    assert caught.value.message == (
+        f"ScaiKey's list {USERS} did not end within 0 hours; 0 records were read. No changes were "
+        "made."
+    )
+
+
 def test_fail_huge_total(server: RawServer, client: ScaiKeyClient) -> None:
     server.respond = lambda request: make_response(
         {"data": people(10) if request.query["page"] == "1" else [], "total": 2**53}
