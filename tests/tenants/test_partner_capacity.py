@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
@@ -12,6 +13,8 @@ from tenants.models import Tenant
 from tenants.services.create_tenant import create_tenant
 from tenants.services.update_tenant import TenantUpdate, update_tenant
 from tests.concurrency import run_concurrently
+from tests.databases import copy_database
+from tests.scaiwave.cli_helpers import SCRIPT, run_scaiwave, start_process
 from tests.tenants.factories import (
     HOST_OPERATOR,
     NOW,
@@ -70,8 +73,9 @@ def test_success_a_partner_without_a_limit() -> None:
     assert create(slug="one", partner="northwind").created
 
 
+@pytest.mark.only_on("postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_fail_concurrent_commands_do_not_exceed_the_limit() -> None:
+def test_fail_concurrent_calls_do_not_exceed_the_limit() -> None:
     make_partner(max_tenants=2, scaikey_id=None)
 
     def attempt(slug: str) -> str:
@@ -85,3 +89,19 @@ def test_fail_concurrent_commands_do_not_exceed_the_limit() -> None:
 
     assert sorted(outcomes) == ["SW_PARTNER_CAPACITY"] * 4 + ["created"] * 2
     assert Tenant.objects.count() == 2
+
+
+def test_fail_concurrent_commands_do_not_exceed_the_limit(database_url: str, migrated: str) -> None:
+    """As processes, so that SQLite has its own connections too."""
+    copy_database(migrated, database_url)
+    words = ("create-partner", "--slug", "north", "--name", "North", "--max-tenants", "1")
+    assert run_scaiwave("admin", *words).code == 0
+    words = ("create-tenant", "--local", "--name", "X", "--partner-id", "north", "--slug")
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(start_process([*SCRIPT, "admin", *words, f"tenant-{number}"]))
+            for number in range(3)
+        ]
+        errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert sorted(process.returncode for process in processes) == [0, 1, 1]
+    assert sum("Partner north has 1 of 1 tenants. [SW_PARTNER_CAPACITY]" in e for e in errors) == 2

@@ -175,7 +175,7 @@ def test_fail_typed_words_do_not_steer_the_terminal(capsys: pytest.CaptureFixtur
 def test_fail_words_that_are_not_unicode() -> None:
     ended = run_shell("scaiwave \"$(printf '\\377')\"")
     assert ended.code == 2
-    assert ended.err == "Error: Unknown command: `scaiwave \N{REPLACEMENT CHARACTER}`. " + (
+    assert ended.err == "Error: Unknown command: `scaiwave '\N{REPLACEMENT CHARACTER}'`. " + (
         "[SW_USAGE]\n" + LISTS_VERBS
     )
 
