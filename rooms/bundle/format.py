@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from typing import Final
+from uuid import UUID
 
 from rooms.errors import BundleBadName
 
@@ -39,6 +40,8 @@ EXPORTABLE_ROOM_TYPES = frozenset({"group", "public", "dm"})
 SIGNATURE_ALGORITHM = "ed25519"
 
 IMPORTED_SENDER = "_imported_sender"
+UNVERIFIED = "unverified"
+"""Key of an original sender that claims to be of this server, which can't be proven."""
 FOREIGN_TYPES = frozenset({"federated", "bridge"})
 
 INFECTED: Final = "infected"
@@ -61,11 +64,28 @@ _UNSAFE_CHARS = re.compile(
     r'^\.|[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028\u2029\u202a-\u202e\u2066-\u2069]'
 )
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def is_stripped(event_type: str) -> bool:
     """Return whether an import leaves out events of this type."""
     return event_type in STRIPPED_TYPES or event_type.startswith(STRIPPED_PREFIX)
+
+
+def normalize_id(value: object) -> str | None:
+    """Return a UUID in the form of the format, whatever its spelling; None for anything else.
+
+    The platform reads IDs with `UUID()` too, which accepts capitals, braces, `urn:uuid:`, and
+    hyphens in any place or none.
+    """
+    if not isinstance(value, str):
+        return None
+    if _UUID.fullmatch(value):
+        return value
+    try:
+        return str(UUID(value))
+    except ValueError:
+        return None
 
 
 def media_entry_name(sha256: str, file_name: str) -> str:

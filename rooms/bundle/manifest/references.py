@@ -21,6 +21,7 @@ from rooms.bundle.format import (
     STRIPPED_PREFIX,
     STRIPPED_TYPES,
     is_stripped,
+    normalize_id,
 )
 from rooms.bundle.manifest.events import Batch, BundleEvent
 from rooms.bundle.manifest.schema import manifest_error
@@ -245,8 +246,8 @@ def _build_rows(
     target = content.get(key)
     if target is None:
         return ()
-    # A value that is not a text is not an ID, so it refers to nothing.
-    text = target if isinstance(target, str) else json.dumps(target)
+    # A value that is not an ID refers to nothing.
+    text = normalize_id(target) or (target if isinstance(target, str) else json.dumps(target))
     return ((number, text[:_MAX_TARGET_CHARS], needed and place == IN_CONTENT, place, event_type),)
 
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
 from federation.services.signing import VerifyingKey, key_from_text, own_keys
@@ -31,7 +32,7 @@ from rooms.models import (
     RoomType,
 )
 from rooms.services.imports.events import EventDestination, write_events
-from rooms.services.imports.id_mapping import EventRewriter, IdMapper
+from rooms.services.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from rooms.services.imports.intents import clean_up_abandoned, complete_intent, import_intent
 from rooms.services.imports.media import MediaPlan, plan_media, store_files, write_media
 from rooms.services.imports.permissions import (
@@ -45,6 +46,7 @@ from rooms.services.stream_positions import lock_stream, reserve_positions
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.console.columns import ColumnType
 from scaiwave.console.progress import ProgressFactory, null_progress_factory
+from scaiwave.console.text import pluralize
 from scaiwave.locks import process_lock
 from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
@@ -118,6 +120,7 @@ class _ImportContext:
     source: Source
     bundle: ValidatedBundle
     signature_status: VerificationStatus
+    origin: BundleOrigin
     now: datetime
     progress_factory: ProgressFactory
 
@@ -158,7 +161,10 @@ def import_room(
     # 3. Read and validate the whole bundle, and verify its signature.
     with _open_bundle(file, max_bytes, cut_references, progress_factory) as (source, bundle):
         status = check_signature(bundle.signature, keys, required=require_signature)
-        context = _ImportContext(operator, target, source, bundle, status, now, progress_factory)
+        origin = _get_origin(bundle.signature, status)
+        context = _ImportContext(
+            operator, target, source, bundle, status, origin, now, progress_factory
+        )
         # 4. With `once`, return the room of an earlier import of this bundle.
         with _lock_bundle(context) if once else nullcontext():
             if once and (existing := _find_imported(context)):
@@ -166,8 +172,8 @@ def import_room(
             # 5. Plan the attachments and check the tenant's limits; a dry run ends here.
             plan = _plan_media(context)
             # 6. Store the files, then write all rows in one transaction.
-            room = None if dry_run else _write(context, plan)
-            return _build_result(context, plan, room)
+            room, replaced_senders = (None, 0) if dry_run else _write(context, plan)
+            return _build_result(context, plan, room, replaced_senders)
 
 
 def trusted_keys(key: str | None) -> dict[str, VerifyingKey]:
@@ -207,6 +213,15 @@ def check_signature(
     return status
 
 
+def _get_origin(document: SignatureDocument | None, status: VerificationStatus) -> BundleOrigin:
+    is_signed = document is not None and status is VerificationStatus.VALID
+    return BundleOrigin(
+        is_signed,
+        is_own=is_signed and document is not None and document.key_id in own_keys(),
+        server_name=settings.CONFIG.get_str("SCAIWAVE_SERVER_NAME"),
+    )
+
+
 @contextmanager
 def _lock_bundle(context: _ImportContext) -> Iterator[None]:
     """Refuse a second import of this bundle into the workspace while the first is in progress.
@@ -240,8 +255,8 @@ def _plan_media(context: _ImportContext) -> MediaPlan:
     return plan
 
 
-def _write(context: _ImportContext, plan: MediaPlan) -> Room:
-    """Write the room, and return it."""
+def _write(context: _ImportContext, plan: MediaPlan) -> tuple[Room, int]:
+    """Write the room; return it, and the number of events whose original sender was replaced."""
     tenant, bundle = context.target.tenant, context.bundle
     hashes = [entry.sha256 for entry in plan.to_store]
     # 1. Announce the files and store them.
@@ -259,14 +274,17 @@ def _write(context: _ImportContext, plan: MediaPlan) -> Room:
             # 4. Write the media, whose new IDs the events need, and the events.
             media_ids = write_media(plan, room=room, now=context.now)
             rewriter = EventRewriter(
-                IdMapper(room.pk), senders=bundle.header.senders, media_ids=media_ids
+                IdMapper(room.pk),
+                senders=bundle.header.senders,
+                media_ids=media_ids,
+                origin=context.origin,
             )
             destination = EventDestination(room, first_position, rewriter)
             with context.progress_factory("Writing events") as progress:
                 write_events(bundle.iter_events(), destination, total=total, progress=progress)
             # 5. Check the limits again, and delete the announcement.
             _complete(context, room, plan, intent)
-    return room
+    return room, rewriter.replaced_senders
 
 
 def _write_room(context: _ImportContext) -> Room:
@@ -345,7 +363,9 @@ def _build_existing_result(room: Room) -> ImportResult:
     )
 
 
-def _build_result(context: _ImportContext, plan: MediaPlan, room: Room | None) -> ImportResult:
+def _build_result(
+    context: _ImportContext, plan: MediaPlan, room: Room | None, replaced_senders: int
+) -> ImportResult:
     """Return the result; without a room, that of a dry run."""
     counts = context.bundle.counts
     stripped = {
@@ -367,15 +387,22 @@ def _build_result(context: _ImportContext, plan: MediaPlan, room: Room | None) -
         media_already_there=plan.already_there,
         media_infected=plan.infected,
         media_missing=plan.missing,
-        warnings=tuple(_iter_warnings(context, plan)),
+        warnings=tuple(_iter_warnings(context, plan, replaced_senders)),
     )
 
 
-def _iter_warnings(context: _ImportContext, plan: MediaPlan) -> Iterator[str]:
+def _iter_warnings(
+    context: _ImportContext, plan: MediaPlan, replaced_senders: int
+) -> Iterator[str]:
     header = context.bundle.header
     room, window = header.room, header.window
     if warning := signature_warning(context.bundle.signature, context.signature_status):
         yield warning
+    if replaced_senders:
+        yield (
+            f"{pluralize(replaced_senders, 'event')} from earlier imports got the sender of this "
+            "bundle: only a signature from a known key proves an earlier one."
+        )
     if window:
         since = f"since {window.since} and " if window.since else ""
         until = window.until or "the export"

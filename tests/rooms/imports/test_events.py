@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rooms.bundle.manifest.events import BundleEvent
 from rooms.models import Room
 from rooms.services.imports.events import EventDestination, write_events
-from rooms.services.imports.id_mapping import EventRewriter, IdMapper
+from rooms.services.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from scaiwave.error_mapping import DatabaseBusy
 from tests.rooms.imports.bundle_factories import make_event
 from tests.rooms.imports.factories import make_home
@@ -27,8 +27,10 @@ values = st.recursive(
     max_leaves=6,
 )
 contents = st.dictionaries(texts, values, max_size=4).map(
-    lambda content: {**content, IMPORTED_SENDER: None}
+    lambda content: {**content, IMPORTED_SENDER: {}}
 )
+# This server's own signature: the original senders in the events stay.
+OWN = BundleOrigin(is_signed=True, is_own=True, server_name="chat.example")
 pytestmark = pytest.mark.django_db
 
 
@@ -41,9 +43,10 @@ def room() -> Room:
 def write(room: Room, events: list[dict[str, Any]], first: int = 1) -> list[tuple[int, int | None]]:
     """Return the calls of the progress callback."""
     reported: list[tuple[int, int | None]] = []
+    rewriter = EventRewriter(IdMapper(room.pk), senders={}, media_ids={}, origin=OWN)
     write_events(
         (BundleEvent(**one) for one in events),
-        EventDestination(room, first, EventRewriter(IdMapper(room.pk), senders={}, media_ids={})),
+        EventDestination(room, first, rewriter),
         total=len(events),
         progress=lambda done, total: reported.append((done, total)),
     )
@@ -66,14 +69,14 @@ def test_success_any_content(
 
 
 def test_success_progress(room: Room) -> None:
-    events = [make_event(number, content={IMPORTED_SENDER: None}) for number in range(1, 2502)]
+    events = [make_event(number, content={IMPORTED_SENDER: {}}) for number in range(1, 2502)]
     reported = write(room, events)
     assert reported == [(0, 2501), (1000, 2501), (2000, 2501), (2501, 2501)]
 
 
 def test_fail_position_is_taken(room: Room) -> None:
     row_factories.make_event(room, 12)
-    events = [make_event(number, content={IMPORTED_SENDER: None}) for number in range(1, 6)]
+    events = [make_event(number, content={IMPORTED_SENDER: {}}) for number in range(1, 6)]
     with pytest.raises(DatabaseBusy) as caught, transaction.atomic():
         write(room, events, first=10)
     assert caught.value.message == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,13 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rooms.bundle.format import IMPORTED_SENDER
-from rooms.services.imports.id_mapping import EventRewriter, IdMapper
+from rooms.services.imports.id_mapping import BundleOrigin, EventRewriter, IdMapper
 from scaiwave.ids import new_id
 
 ROOM, OTHER_ROOM = uuid4(), uuid4()
 ANNA = {"display_name": "Anna", "avatar_url": "", "fqid": "@anna:old.example"}
 SENDER = str(uuid4())
 HERE = {str(uuid4()): str(uuid4())}
+UNSIGNED = BundleOrigin(is_signed=False, is_own=False, server_name="here.example")
+SIGNED = BundleOrigin(is_signed=True, is_own=False, server_name="here.example")
+OWN = BundleOrigin(is_signed=True, is_own=True, server_name="here.example")
 
 
 @given(st.uuids())
@@ -52,15 +56,18 @@ def rewritten(
     content: dict[str, Any],
     event_type: str = "swp.room.message",
     original: dict[str, Any] | None = None,
+    origin: BundleOrigin = UNSIGNED,
+    senders: dict[str, Any] = ANNA,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    senders = cast(Any, {SENDER: SimpleNamespace(**ANNA)})
+    bundle_senders = cast(Any, {SENDER: SimpleNamespace(**senders)})
     event = SimpleNamespace(
         event_type=event_type,
         sender_id=SENDER,
         content=deepcopy(content),
         original_content=deepcopy(original),
     )
-    EventRewriter(IdMapper(ROOM), senders=senders, media_ids=HERE).rewrite(cast(Any, event))
+    rewriter = EventRewriter(IdMapper(ROOM), senders=bundle_senders, media_ids=HERE, origin=origin)
+    rewriter.rewrite(cast(Any, event))
     return event.content, event.original_content
 
 
@@ -91,19 +98,90 @@ def test_success_stored_media_is_mapped_and_other_media_is_not() -> None:
     assert content["thumbnail_id"] == IdMapper(ROOM)(unknown)
 
 
+SPELLINGS: list[Callable[[str], str]] = [
+    str,
+    str.upper,
+    lambda uid: f"{{{uid}}}",
+    lambda uid: f"urn:uuid:{uid}",
+    lambda uid: uid.replace("-", ""),
+    lambda uid: "-".join(uid.replace("-", "")),
+    lambda uid: f"{{urn:uuid:{uid.upper()}}}",
+]
+
+
+@pytest.mark.parametrize("spell", SPELLINGS)
+def test_success_ids_in_every_spelling_are_mapped(spell: Callable[[str], str]) -> None:
+    (known, here), unknown = next(iter(HERE.items())), str(uuid4())
+    content = {
+        "media_id": spell(known),
+        "thumbnail_id": spell(unknown),
+        "reply_to_event_id": spell(unknown),
+        "files": [{"media_id": spell(known), "more": {"thumbnail_id": spell(known)}}],
+    }
+    mapped = {
+        "media_id": here,
+        "thumbnail_id": IdMapper(ROOM)(unknown),
+        "reply_to_event_id": IdMapper(ROOM)(unknown),
+        "files": [{"media_id": here, "more": {"thumbnail_id": here}}],
+    }
+    assert rewritten(content, original=content) == ({**mapped, IMPORTED_SENDER: ANNA}, mapped)
+
+
 @pytest.mark.parametrize(
-    "value", [None, "", "cat.png", 7, ["x"], {"id": "x"}, "BF1A336E-A15E-4518-9437-E1E22A814A75"]
+    "value", ["", "cat.png", 7, UUID(int=7).int, ["x"], {"id": "x"}, True, f" {uuid4()}"]
 )
-def test_success_values_that_are_not_ids_stay(value: Any) -> None:
-    given_content = {"media_id": value, "reply_to_event_id": value}
-    content, original = rewritten(given_content, original=given_content)
-    assert content == {**given_content, IMPORTED_SENDER: ANNA}
-    assert original == given_content
+def test_success_values_that_can_not_be_mapped_are_dropped(value: Any) -> None:
+    refused = {"media_id": value, "thumbnail_id": value, "reply_to_event_id": value}
+    content, original = rewritten(
+        {**refused, "body": "x", "a": [[refused]]}, original={**refused, "body": "x"}
+    )
+    nested = {"reply_to_event_id": value}  # Documented only at the first level.
+    assert content == {"body": "x", "a": [[nested]], IMPORTED_SENDER: ANNA}
+    assert original == {"body": "x"}
 
 
-def test_success_existing_imported_sender_stays() -> None:
-    before = {"body": "x", IMPORTED_SENDER: {"display_name": "Someone", "more": [1]}}
-    assert rewritten(before) == (before, None)
+def test_success_no_reference_stays_none() -> None:
+    given_content = {"media_id": None, "reply_to_event_id": None}
+    assert rewritten(given_content)[0] == {**given_content, IMPORTED_SENDER: ANNA}
+
+
+EARLIER = {"display_name": "Someone", "fqid": "@some:earlier.example", "more": [1]}
+
+
+@pytest.mark.parametrize("given_sender", [EARLIER, None, "x", {}, {"fqid": ["@x"]}])
+def test_fail_an_unsigned_bundle_proves_no_earlier_sender(given_sender: Any) -> None:
+    before = {"body": "x", IMPORTED_SENDER: given_sender}
+    after = {"body": "x", IMPORTED_SENDER: ANNA}
+    assert rewritten(before, original=before) == (after, after)
+
+
+def test_success_a_known_key_proves_an_earlier_sender() -> None:
+    before = {"body": "x", IMPORTED_SENDER: EARLIER}
+    assert rewritten(before, original=before, origin=SIGNED) == (before, before)
+    no_object = {"body": "x", IMPORTED_SENDER: None}
+    assert rewritten(no_object, origin=SIGNED)[0][IMPORTED_SENDER] == ANNA
+
+
+@pytest.mark.parametrize(
+    "fqid",
+    [
+        "@anna:here.example",
+        "@anna:HERE.example.",
+        "@anna: here\u200b.example",
+        "@anna:\uff48ere.example",
+        "@anna",
+        "",
+    ],
+)
+def test_fail_a_sender_of_this_server_is_unverified(fqid: str) -> None:
+    own = {**ANNA, "fqid": fqid}
+    marked = {**own, "unverified": True}
+    for origin in (UNSIGNED, SIGNED):
+        assert rewritten({}, origin=origin, senders=own)[0] == {IMPORTED_SENDER: marked}
+    earlier = {IMPORTED_SENDER: own}
+    assert rewritten(earlier, origin=SIGNED)[0] == {IMPORTED_SENDER: marked}
+    assert rewritten(earlier, origin=OWN)[0] == earlier
+    assert rewritten({}, origin=OWN, senders=own)[0] == earlier
 
 
 def test_success_the_added_sender_is_short() -> None:
@@ -113,8 +191,10 @@ def test_success_the_added_sender_is_short() -> None:
         event_type="swp.room.message", sender_id=SENDER, content={}, original_content=None
     )
     senders = cast(Any, {SENDER: SimpleNamespace(**long)})
-    EventRewriter(IdMapper(ROOM), senders=senders, media_ids={}).rewrite(cast(Any, event))
+    rewriter = EventRewriter(IdMapper(ROOM), senders=senders, media_ids={}, origin=UNSIGNED)
+    rewriter.rewrite(cast(Any, event))
     sender = event.content[IMPORTED_SENDER]
+    assert sender.pop("unverified") is True  # The ID names no server.
     assert {key: len(value) for key, value in sender.items()} == {
         "display_name": 300,
         "avatar_url": 0,
