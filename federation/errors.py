@@ -19,7 +19,8 @@ RefusedError
 │   └── SignatureOutsideValidity   it is dated outside the key's validity period
 └── PeerAddressRefused       the name resolves to an address that is not public
 ConfigurationError
-└── KeyUnreadable            SCAIWAVE_ENCRYPTION_KEYS can't decrypt a private key
+├── KeyUnreadable            SCAIWAVE_ENCRYPTION_KEYS can't decrypt a private key
+└── KeyFromFuture            a key has times in the future
 UsageError
 ├── InvalidOverlap           the overlap is out of range
 └── InvalidPolicy            the requested policy changes are empty or contradictory
@@ -69,13 +70,25 @@ class PeerNotFound(NotFoundError):
     )
 
 
+class KeyFromFuture(ConfigurationError):
+    """A key was created or replaced while the clock of a server was ahead, or the clock is behind
+    now."""
+
+    code = "SW_FEDERATION_KEY_FROM_FUTURE"
+    fix = (
+        "Check the clock of this server. If it is right, run `scaiwave admin federation key "
+        "rotate`, which corrects the times."
+    )
+
+
 class KeyUnreadable(ConfigurationError):
     """SCAIWAVE_ENCRYPTION_KEYS can't decrypt a stored private key."""
 
     code = "SW_FEDERATION_KEY_UNREADABLE"
     fix = (
         "Add the encryption key it was stored with to SCAIWAVE_ENCRYPTION_KEYS again, after the "
-        "newest one. If that encryption key is lost, revoke the key and generate a new one."
+        "newest one. If that encryption key is lost, revoke the key: `scaiwave admin federation "
+        "key revoke <key>`, which names the next command."
     )
 
 
@@ -83,7 +96,10 @@ class KeyDamaged(DomainError):
     """A private key was decrypted, but does not match its public key."""
 
     code = "SW_FEDERATION_KEY_DAMAGED"
-    fix = "Restore sw_server_keys from a backup, or revoke the key and generate a new one."
+    fix = (
+        "Restore sw_server_keys from a backup, or replace the key: `scaiwave admin federation key "
+        "rotate`."
+    )
 
 
 class InvalidOverlap(UsageError):

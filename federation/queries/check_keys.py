@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from federation.errors import KeyDamaged, KeyUnreadable, NoSigningKey
+from federation.errors import KeyDamaged, KeyFromFuture, KeyUnreadable, NoSigningKey
 from federation.models import ServerKey
 from federation.queries.keys import (
     find_signing_key,
+    find_time_fault,
     get_key_state,
     get_rotation_due_at,
     is_rotation_near,
@@ -19,7 +21,7 @@ from scaiwave.auth.operators import Operator, Permission
 from scaiwave.errors import ScaiWaveError
 from tenants.queries.serializers import Row
 
-Problem = KeyUnreadable | KeyDamaged
+Problem = KeyUnreadable | KeyDamaged | KeyFromFuture
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class KeyHealth:
     rotation_is_near: bool
     unreadable: list[str]
     damaged: list[str]
+    time_fault: KeyFromFuture | None
 
 
 def check_keys(*, operator: Operator, now: datetime) -> CheckKeysResult:
@@ -53,7 +56,11 @@ def check_keys(*, operator: Operator, now: datetime) -> CheckKeysResult:
     operator.require(Permission.MANAGE_PLATFORM)
     keys = load_keys()
     signing = find_signing_key(keys, now)
-    problems = [(key, find_key_problem(key)) for key in keys if key.private_key_encrypted]
+    problems = [
+        (key, find_key_problem(key) or find_time_fault([key], now))
+        for key in keys
+        if key.private_key_encrypted
+    ]
     if not problems:
         raise NoSigningKey("This server has no private key to check.")
     rows = [
@@ -75,14 +82,15 @@ def get_key_health(now: datetime) -> KeyHealth:
         rotation_is_near=signing is not None and is_rotation_near(signing, now),
         unreadable=_filter_ids(problems, KeyUnreadable),
         damaged=_filter_ids(problems, KeyDamaged),
+        time_fault=find_time_fault(keys, now),
     )
 
 
-def _filter_ids(problems: dict[str, Problem | None], kind: type[Problem]) -> list[str]:
+def _filter_ids(problems: Mapping[str, Problem | None], kind: type[Problem]) -> list[str]:
     return [key_id for key_id, problem in problems.items() if isinstance(problem, kind)]
 
 
-def find_key_problem(key: ServerKey) -> Problem | None:
+def find_key_problem(key: ServerKey) -> KeyUnreadable | KeyDamaged | None:
     try:
         self_test(key)
     except (KeyUnreadable, KeyDamaged) as problem:

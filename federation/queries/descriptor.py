@@ -10,7 +10,13 @@ from typing import Any
 from django.conf import settings
 
 from federation.models import ServerKey
-from federation.queries.keys import NO_KEY, find_signing_key, is_valid, load_keys
+from federation.queries.keys import (
+    NO_KEY,
+    find_signing_key,
+    find_time_fault,
+    is_valid,
+    load_keys,
+)
 from federation.services.ed25519 import format_stored_key
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.config import Configuration
@@ -49,10 +55,12 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class ShowDescriptorResult:
-    """`name_problem` describes a server name that has changed; empty without one."""
+    """`name_problem` describes a server name that has changed, `key_problem` why no key signs or why
+    its times are wrong; both are empty if there is no problem."""
 
     document: dict[str, Any]
     name_problem: str
+    key_problem: str
 
     @property
     def address(self) -> str:
@@ -61,7 +69,7 @@ class ShowDescriptorResult:
 
     @property
     def warnings(self) -> list[str]:
-        warnings = [] if self.document["public_key"] else [NO_KEY]
+        warnings = [self.key_problem] if self.key_problem else []
         if self.document["server_name"] == "localhost":
             warnings.append(LOCALHOST_WARNING)
         if self.name_problem:
@@ -73,8 +81,14 @@ def show_descriptor(*, operator: Operator, now: datetime) -> ShowDescriptorResul
     """Return the descriptor as peers fetch it now, with warnings for the operator."""
     operator.require(Permission.VIEW_PLATFORM)
     descriptor = build_descriptor(now)
-    problem = find_name_change(descriptor.signing_key, settings.CONFIG)
-    return ShowDescriptorResult(descriptor.document, f"{problem} {RENAMED_FIX}" if problem else "")
+    change = find_name_change(descriptor.signing_key, settings.CONFIG)
+    fault = find_time_fault(load_keys(), now)
+    no_key = "" if descriptor.signing_key else NO_KEY
+    return ShowDescriptorResult(
+        descriptor.document,
+        name_problem=f"{change} {RENAMED_FIX}" if change else "",
+        key_problem=f"{fault.message} {fault.fix}" if fault else no_key,
+    )
 
 
 def find_name_change(key: ServerKey | None, config: Configuration) -> str:

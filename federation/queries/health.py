@@ -43,7 +43,9 @@ def check_federation_keys(config: Configuration, now: datetime) -> Iterator[Find
         yield failed(
             "keys", KeyDamaged(f"The stored private key does not match the public key: {ids}.")
         )
-    if health.signing_key_id is None:
+    if health.time_fault is not None:
+        yield failed("keys", health.time_fault)
+    elif health.signing_key_id is None:
         yield warned(
             "keys",
             "No signing key: peers can't verify this server, and exports are unsigned.",

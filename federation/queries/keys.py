@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from federation.errors import KeyFromFuture
 from federation.models import ServerKey
 from federation.services.ed25519 import format_stored_key
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.clock import get_latest_time, is_in_future
 from tenants.queries.serializers import Row
 
-MAX_CLOCK_DRIFT = timedelta(seconds=60)
-"""How far clocks may differ (ScaiWave docs, troubleshooting/federation-handshake-fails)."""
+MAX_OVERLAP_DAYS = 365
+"""The longest time for which a replaced key may keep verifying."""
 
 ROTATION_PERIOD = timedelta(days=365)
 """Keys are rotated yearly (ScaiWave docs, concepts/federation)."""
@@ -49,6 +51,8 @@ def list_keys(*, operator: Operator, now: datetime) -> ListKeysResult:
     keys = load_keys()
     signing = find_signing_key(keys, now)
     rows = [build_key_row(key, signing, now) for key in keys]
+    if fault := find_time_fault(keys, now):
+        return ListKeysResult(rows, [f"{fault.message} {fault.fix}"])
     if signing is None:
         return ListKeysResult(rows, [NO_KEY])
     if is_rotation_near(signing, now):
@@ -87,9 +91,37 @@ def find_signing_key(keys: Sequence[ServerKey], now: datetime) -> ServerKey | No
     key nothing signs: revoking a key does not reactivate the one it replaced.
     """
     current = next((key for key in keys if not key.retires_at and not key.revoked_at), None)
-    if current is None or current.signs_from <= now + MAX_CLOCK_DRIFT:
+    if current is None or not is_in_future(current.signs_from, now):
         return current
     return next((key for key in keys if key.signs_from <= now and is_valid(key, now)), None)
+
+
+def has_future_times(key: ServerKey, now: datetime) -> bool:
+    """Return whether the key was created or replaced while a clock was ahead of `now`.
+
+    A revoked key is revoked, whenever that was.
+    """
+    if key.revoked_at is not None:
+        return False
+    latest = get_latest_time(now)
+    return max(key.created_at, key.signs_from) > latest or (
+        key.retires_at is not None and key.retires_at - latest > timedelta(days=MAX_OVERLAP_DAYS)
+    )
+
+
+def find_time_fault(keys: Sequence[ServerKey], now: datetime) -> KeyFromFuture | None:
+    """Return the error about keys with times in the future, if there are any."""
+    wrong = [key for key in keys if has_future_times(key, now)]
+    if not wrong:
+        return None
+    times = [
+        f"{key.key_id} signs from {key.signs_from:%Y-%m-%d %H:%M} UTC"
+        if is_in_future(max(key.signs_from, key.created_at), now)
+        else f"{key.key_id} verifies until {key.retires_at:%Y-%m-%d %H:%M} UTC"
+        for key in wrong
+    ]
+    consequence = "" if find_signing_key(keys, now) else " Nothing is signed now."
+    return KeyFromFuture(f"Keys have times in the future: {'; '.join(times)}.{consequence}")
 
 
 def is_valid(key: ServerKey, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from federation.errors import HandshakeIncompatible
 from federation.models import KnownPeer
-from federation.queries.keys import MAX_CLOCK_DRIFT, signing_key
+from federation.queries.keys import signing_key
 from federation.queries.policy import PolicyDecision, evaluate_policy
 from federation.services.ed25519 import PREFIX, format_public_key, to_base64
 from federation.services.peer_addresses import get_peer_networks
@@ -20,6 +20,7 @@ from federation.services.peer_descriptor import PeerDescriptor, fetch_descriptor
 from federation.services.server_names import parse_server_name
 from federation.services.signing import key_from_text
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.clock import MAX_CLOCK_AHEAD
 from scaiwave.config.server_name import ServerName
 from tenants.queries.serializers import Row
 from tenants.services.audit import record_audit
@@ -175,7 +176,7 @@ def _build_warnings(
     if comparison.status is PeerKeyStatus.CHANGED:
         warnings.append(_format_key_change(name, comparison))
     offset = descriptor.clock_offset
-    max_drift = MAX_CLOCK_DRIFT.total_seconds()
+    max_drift = MAX_CLOCK_AHEAD.total_seconds()
     if offset is not None and abs(offset) > max_drift:
         side = "ahead of" if offset > 0 else "behind"
         warnings.append(

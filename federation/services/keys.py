@@ -20,13 +20,16 @@ from federation.errors import (
     InvalidOverlap,
     KeyDamaged,
     KeyExists,
+    KeyFromFuture,
     KeyNotFound,
     NoSigningKey,
 )
 from federation.models import ServerKey
 from federation.queries.keys import (
+    MAX_OVERLAP_DAYS,
     build_key_row,
     find_current_key,
+    has_future_times,
     load_keys,
     signing_key,
 )
@@ -38,6 +41,7 @@ from federation.services.key_encryption import (
     load_encryption_keys,
 )
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.clock import is_in_future
 from scaiwave.sql import execute
 from tenants.errors import AmbiguousName
 from tenants.queries.serializers import Row
@@ -46,7 +50,9 @@ from tenants.services.audit import record_audit
 logger = logging.getLogger(__name__)
 
 OVERLAP_DAYS = 30
-MAX_OVERLAP_DAYS = 365
+_BEFORE = timedelta(microseconds=1)
+"""By how much a corrected key is older than the one that replaces it."""
+
 MIN_PREFIX_CHARS = 8
 """How much of a key ID is enough to name the key."""
 
@@ -78,26 +84,34 @@ def generate_key(*, operator: Operator, now: datetime, dry_run: bool = False) ->
     operator.require(Permission.MANAGE_PLATFORM)
     key = new_key(now)
     if dry_run:
-        _check_no_current_key()
+        _check_no_current_key(now)
         return GenerateKeyResult(None)
     with transaction.atomic():
         lock_keys()
-        _check_no_current_key()
+        _check_no_current_key(now)
+        corrected = _correct_future_times(now, now + timedelta(days=OVERLAP_DAYS))
         save_key(key)
         record_audit(
             operator=operator,
             action="federation key generate",
             subject=key,
             now=now,
-            details={"public_key": key.public_key},
+            details={"public_key": key.public_key, **corrected},
         )
     return GenerateKeyResult(build_key_row(key, key, now))
 
 
-def _check_no_current_key() -> None:
+def _check_no_current_key(now: datetime) -> None:
     key = find_current_key()
-    if key is not None:
-        raise KeyExists(f"This server already has a signing key: {key.key_id}.")
+    if key is None:
+        return
+    if is_in_future(key.signs_from, now):
+        raise KeyExists(
+            f"This server already has a key, {key.key_id}, which signs only from "
+            f"{key.signs_from:%Y-%m-%d %H:%M} UTC.",
+            fix=KeyFromFuture.fix,
+        )
+    raise KeyExists(f"This server already has a signing key: {key.key_id}.")
 
 
 # Rotate
@@ -148,6 +162,7 @@ def rotate_key(
 
     Concurrent runs replace the same key: the first one creates the new key and the others report
     it. That includes a run that `started_at` a time before the rotation and looked only after it.
+    Times in the future, which a wrong clock has left, are corrected.
 
     Raises NoSigningKey, InvalidOverlap, and KeyUnreadable if the encryption keys can't decrypt the
     current key.
@@ -162,7 +177,7 @@ def rotate_key(
         old.retires_at = retires_at
         return RotateKeyResult(None, build_key_row(old, None, now), rotated=False)
     # 2. Stop if another run has replaced the key since this one started.
-    if previous := _find_key_replaced_since(started_at or now, current=old):
+    if previous := _find_key_replaced_since(started_at or now, now, current=old):
         return RotateKeyResult(
             build_key_row(old, old, now), build_key_row(previous, old, now), rotated=False
         )
@@ -204,9 +219,14 @@ def _check_readable(key: ServerKey) -> None:
         decrypt_seed(key)
 
 
-def _find_key_replaced_since(started_at: datetime, *, current: ServerKey) -> ServerKey | None:
-    """Return the key that the current one replaced, if that rotation happened since then."""
-    if current.created_at <= started_at:
+def _find_key_replaced_since(
+    started_at: datetime, now: datetime, *, current: ServerKey
+) -> ServerKey | None:
+    """Return the key that the current one replaced, if that rotation happened since then.
+
+    A key from the future was not created since then, but by a clock that was ahead.
+    """
+    if current.created_at <= started_at or has_future_times(current, now):
         return None
     retired = ServerKey.objects.exclude(retires_at=None)
     return retired.order_by("-signs_from", "-created_at", "-id").first()
@@ -223,6 +243,7 @@ def _replace_key(
             return current
         current.retires_at = retires_at
         current.save(update_fields=["retires_at"])
+        corrected = _correct_future_times(now, retires_at)
         save_key(new)
         record_audit(
             operator=operator,
@@ -233,9 +254,25 @@ def _replace_key(
                 "public_key": new.public_key,
                 "previous_key_id": current.key_id,
                 "previous_verifies_until": retires_at.isoformat(),
+                **corrected,
             },
         )
     return new
+
+
+def _correct_future_times(now: datetime, retires_at: datetime) -> dict[str, list[str]]:
+    """Correct the keys that a clock which was ahead has dated, before a new key is stored.
+
+    They have signed until now, and verify no longer than the key that is replaced. Returns details
+    for the audit log.
+    """
+    wrong = [key for key in load_keys() if has_future_times(key, now)]
+    for key in wrong:
+        key.created_at = min(key.created_at, now - _BEFORE)
+        key.signs_from = min(key.signs_from, now - _BEFORE)
+        key.retires_at = min(key.retires_at or retires_at, retires_at)
+        key.save(update_fields=["created_at", "signs_from", "retires_at"])
+    return {"corrected_key_ids": [key.key_id for key in wrong]} if wrong else {}
 
 
 # Revoke

@@ -15,8 +15,9 @@ from federation.errors import (
     SigningKeyRevoked,
 )
 from federation.models import ServerKey
-from federation.queries.keys import MAX_CLOCK_DRIFT, load_keys
+from federation.queries.keys import load_keys
 from federation.services import ed25519
+from scaiwave.clock import MAX_CLOCK_AHEAD
 from scaiwave.console.output import json_default
 
 
@@ -80,9 +81,9 @@ def _find_validity_problem(key: VerifyingKey, signed_at: datetime) -> str:
 
     Dates are subtracted, not shifted: adding the drift to an extreme date could overflow.
     """
-    if key.signs_from is not None and key.signs_from - signed_at > MAX_CLOCK_DRIFT:
+    if key.signs_from is not None and key.signs_from - signed_at > MAX_CLOCK_AHEAD:
         return "before the key was in use"
-    if key.verifies_until is not None and signed_at - key.verifies_until >= MAX_CLOCK_DRIFT:
+    if key.verifies_until is not None and signed_at - key.verifies_until >= MAX_CLOCK_AHEAD:
         return "after the key expired"
     return ""
 

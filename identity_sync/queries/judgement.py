@@ -15,15 +15,13 @@ from identity_sync.services.sync.claims import OFF_FOR_RUN
 from identity_sync.services.sync.removal_limit import OFF_FOR_TENANT
 from identity_sync.services.sync.run import LOCK
 from scaiwave.auth.operators import Operator
+from scaiwave.clock import get_latest_time, is_in_future
 from scaiwave.config import Configuration
 from scaiwave.console.text import pluralize
 from scaiwave.errors import ScaiWaveError
 from scaiwave.locks import is_locked
 from tenants.models import Partner, Tenant
 from tenants.queries.visibility import visible_tenants
-
-MAX_CLOCK_AHEAD = timedelta(seconds=60)
-"""The tolerance for clocks of other hosts, as for tokens. A later time is in the future."""
 
 MAX_INTERVALS = 2
 """After so many intervals without success a sync is overdue."""
@@ -94,7 +92,7 @@ class Judgement:
 
 
 def judge_runs(scope: RunScope, *, config: Configuration, now: datetime) -> Judgement:
-    latest_time = now + MAX_CLOCK_AHEAD
+    latest_time = get_latest_time(now)
     running, interrupted = find_open_run(scope.operator)
     past = scope.whole_runs().ended().exclude(Q(started_at__gt=latest_time) | Q(ended_at=None))
     past = past.exclude(ended_at__gt=latest_time)
@@ -139,12 +137,20 @@ def format_age_in_words(timestamp: datetime, now: datetime) -> str:
 
 def find_postponed(scope: RunScope, now: datetime) -> RemovalsPostponed | None:
     """Return the error if removals are postponed for too long."""
-    overdue = scope.skips().filter(is_postponed=True, first_skipped_at__lte=now - MAX_POSTPONED_AGE)
+    is_overdue = Q(first_skipped_at__lte=now - MAX_POSTPONED_AGE)
+    # Since when is not known if the clock was ahead; that must not keep it from being reported.
+    is_ahead = Q(first_skipped_at__gt=get_latest_time(now))
+    overdue = scope.skips().filter(is_overdue | is_ahead, is_postponed=True)
     if not (number := overdue.count()):
         return None
     first = overdue[0]
+    age = (
+        "since a time in the future"
+        if is_in_future(first.first_skipped_at, now)
+        else ("for more than 24 hours")
+    )
     return RemovalsPostponed(
-        f"{pluralize(number, 'removal')} postponed for more than 24 hours, the oldest is "
+        f"{pluralize(number, 'removal')} postponed {age}, the oldest is "
         f"{first.kind} {first.subject_scaikey_id} ({first.subject_name}): {first.reason}."
     )
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from identity_sync.models import Outcome, SyncRun, SyncSkip
 from identity_sync.queries.webhooks import summarise_webhooks
 from identity_sync.services.sync.history import CHANGES_COUNTER
+from scaiwave.clock import get_latest_time
 from scaiwave.registry import Metric
 from tenants.services.counters import read_counter
 
@@ -22,7 +23,15 @@ def collect_sync_metrics(now: datetime) -> Iterator[Metric]:
         read_counter(CHANGES_COUNTER),
         is_counter=True,
     )
+    latest_time = get_latest_time(now)
+    is_ahead = Q(started_at__gt=latest_time) | Q(ended_at__gt=latest_time)
     full = SyncRun.objects.full().ended().exclude(outcome=Outcome.PLANNED).newest_first()
+    yield Metric(
+        "sync_runs_from_future",
+        "Full syncs that are dated in the future; the metrics below leave them out.",
+        [({}, full.filter(is_ahead).count())],
+    )
+    full = full.exclude(is_ahead)
     success = full.filter(outcome=Outcome.APPLIED).first()
     yield _build_timestamp(
         "sync_last_success", "End of the last full sync that was applied", success

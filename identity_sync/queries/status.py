@@ -10,7 +10,6 @@ from typing import Any
 from identity_sync.errors import TenantNotLinked
 from identity_sync.models import Registration, RegistrationState, SyncRun, Trigger
 from identity_sync.queries.judgement import (
-    MAX_CLOCK_AHEAD,
     MAX_INTERVALS,
     Judgement,
     RunScope,
@@ -28,6 +27,7 @@ from identity_sync.services.registration.receipt import MAX_ID_CHARS
 from identity_sync.services.registration.redirects import find_redirect_problem
 from identity_sync.services.sync.report import SyncReport
 from scaiwave.auth.operators import Operator, Permission
+from scaiwave.clock import get_latest_time
 from scaiwave.config import Configuration
 from scaiwave.errors import InsufficientPermission, NotRegistered, ScaiWaveError
 from tenants.queries.resolve import resolve_partner, resolve_tenant
@@ -157,7 +157,7 @@ def _describe_schedule(scope: RunScope, config: Configuration, now: datetime) ->
     `is_built_in` is true if a scheduled run was seen recently and the interval is that of
     `identity_sync.schedule`.
     """
-    past = scope.runs().filter(tenant=None, started_at__lte=now + MAX_CLOCK_AHEAD)
+    past = scope.runs().filter(tenant=None, started_at__lte=get_latest_time(now))
     interval = get_interval(config)
     cron = past.filter(trigger=Trigger.CRON).first()
     manual = past.filter(trigger=Trigger.MANUAL).first()

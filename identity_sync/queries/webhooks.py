@@ -7,13 +7,15 @@ from typing import Any
 
 from identity_sync.models import WebhookEvent, WebhookState
 from identity_sync.queries.runs import age_seconds
+from scaiwave.clock import is_in_future
 from scaiwave.config import Configuration
 
 
 def summarise_webhooks(config: Configuration, now: datetime) -> dict[str, Any]:
     """Return the last delivery, the lag and the failures.
 
-    `lag_seconds` is the age of the oldest event that waits, 0 if none does;
+    `lag_seconds` is the age of the oldest event that waits, 0 if none does; if that is dated in the
+    future, it is how far, since such an event would never seem to wait;
     `last_handled_seconds` is how long the latest one that was handled took from its arrival.
     `failed` counts the events that are left to the next full sync.
     """
@@ -28,11 +30,17 @@ def summarise_webhooks(config: Configuration, now: datetime) -> dict[str, Any]:
         "last_delivery_at": last.received_at if last else None,
         "last_delivery_age_seconds": age_seconds(last.received_at, now) if last else None,
         "waiting": waiting.count(),
-        "lag_seconds": age_seconds(oldest.received_at, now) if oldest else 0,
+        "lag_seconds": _measure_lag(oldest.received_at, now) if oldest else 0,
         "last_handled_seconds": _last_handled_seconds(),
         "failed": failed.count(),
         "last_failure": _describe_failure(failure) if failure else None,
     }
+
+
+def _measure_lag(received_at: datetime, now: datetime) -> int:
+    if is_in_future(received_at, now):
+        return int((received_at - now).total_seconds())
+    return age_seconds(received_at, now) or 0
 
 
 def _last_handled_seconds() -> float | None:

@@ -15,6 +15,7 @@ from django.db.models import F
 from rooms.models import Event, ImportIntent, SearchBackfill
 from rooms.search.scope import Scope
 from rooms.services.imports.intents import clean_up_abandoned
+from scaiwave.clock import get_latest_time, is_in_future
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, failed, passed, warned
 from scaiwave.error_mapping import map_storage_error, translate_errors
@@ -104,7 +105,15 @@ def check_search(config: Configuration, now: datetime) -> Iterator[Finding]:
     script does that without --execute.
     """
     runs = SearchBackfill.objects.filter(scope=Scope().name)
-    last = runs.exclude(finished_at=None).order_by("-started_at").first()
+    finished = runs.exclude(finished_at=None).order_by("-started_at")
+    last = finished.filter(started_at__lte=get_latest_time(now)).first()
+    if (ahead := finished.first()) and is_in_future(ahead.started_at, now):
+        yield warned(
+            "search",
+            f"A backfill is dated in the future: {ahead.started_at:%Y-%m-%d %H:%M} UTC. It does "
+            "not count.",
+            "Check the clock of this host, then run the backfill again.",
+        )
     if last is None:
         yield passed(
             "search", "No full backfill has completed yet; searches may return no results."

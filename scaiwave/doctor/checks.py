@@ -14,6 +14,7 @@ from django.core import checks
 from django.db import Error, connection
 
 from scaiwave import media_storage
+from scaiwave.clock import is_recent
 from scaiwave.config import Configuration
 from scaiwave.console.output import format_bytes
 from scaiwave.console.text import pluralize
@@ -174,12 +175,12 @@ def _check_workers(client: Any, now: datetime) -> Iterator[Finding]:
 
 
 def _is_alive(worker: Any, now: datetime) -> bool:
-    """Whether its heartbeat is recent; a killed worker stays registered."""
+    """Whether its heartbeat is recent, and not in the future; a killed worker stays registered."""
     heartbeat = worker.last_heartbeat
     if heartbeat is None:
         return False
     heartbeat = heartbeat if heartbeat.tzinfo else heartbeat.replace(tzinfo=UTC)
-    return bool(now - heartbeat < timedelta(seconds=worker.worker_ttl + 60))
+    return is_recent(heartbeat, now, max_age=timedelta(seconds=worker.worker_ttl + 60))
 
 
 def skipped(checks: Sequence[str]) -> Finding:

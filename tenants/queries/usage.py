@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import F, QuerySet
 from django.utils.timesince import timesince
 
+from scaiwave.clock import is_in_future, is_recent
 from tenants.models import Tenant, TokenUsage
 from tenants.queries.serializers import Row
 
@@ -92,7 +93,13 @@ class UsageSummary:
         prefix = "the oldest " if self._oldest != self._newest else ""
         elapsed = _format_elapsed(self._oldest, now)
         note = f"AI tokens were fetched from ScaiGrid, {prefix}{elapsed}."
-        if now - self._oldest > STALE_AFTER:
+        if self._newest is not None and is_in_future(self._newest, now):
+            note = (
+                "AI tokens were fetched from ScaiGrid while a clock was ahead; check this host's."
+            )
+        if not is_recent(self._oldest, now, max_age=STALE_AFTER) or is_in_future(
+            self._newest or self._oldest, now
+        ):
             note += " Run `scaiwave admin refresh-usage` to update them."
         return note
 

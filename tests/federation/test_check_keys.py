@@ -105,12 +105,12 @@ def test_fail_not_allowed() -> None:
 
 
 def test_success_health() -> None:
-    assert get_key_health(NOW) == KeyHealth(None, None, False, [], [])
+    assert get_key_health(NOW) == KeyHealth(None, None, False, [], [], None)
     key = make_key()
     due = NOW + 365 * DAY
-    assert get_key_health(NOW) == KeyHealth(key.key_id, due, False, [], [])
+    assert get_key_health(NOW) == KeyHealth(key.key_id, due, False, [], [], None)
     assert not get_key_health(NOW + 334 * DAY).rotation_is_near
-    assert get_key_health(NOW + 335 * DAY) == KeyHealth(key.key_id, due, True, [], [])
+    assert get_key_health(NOW + 335 * DAY) == KeyHealth(key.key_id, due, True, [], [], None)
 
 
 def test_success_health_names_what_is_wrong() -> None:

@@ -37,6 +37,7 @@ from identity_sync.services.sync import reviewed_losses
 from identity_sync.services.sync.changes import ChangeSection, PlannedChange, iter_sections
 from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.reviewed_losses import LOSS_KINDS, Loss
+from scaiwave.clock import is_in_future
 from scaiwave.console.output import strip_control_chars, to_json
 from scaiwave.errors import FileUnwritable
 from scaiwave.files import (
@@ -432,6 +433,11 @@ def _check_head(head: PlanHead, path: Path, now: datetime) -> None:
         raise SyncPlanInvalid(f"{path} is a plan for server {head.server_name}.")
     if head.scaikey_url != config.get_url("SCAIWAVE_SCAIKEY_URL"):
         raise SyncPlanInvalid(f"{path} is a plan for the ScaiKey at {head.scaikey_url}.")
+    if is_in_future(head.created_at, now):
+        raise SyncPlanExpired(
+            f"{path} is dated in the future: {head.created_at:%Y-%m-%d %H:%M} UTC.",
+            fix=f"Check the clock of this server, then make a new plan. {SyncPlanExpired.fix}",
+        )
     if now > head.expires_at:
         raise SyncPlanExpired(
             f"{path} is more than {MAX_AGE.total_seconds() / 3600:.0f} hours old."
