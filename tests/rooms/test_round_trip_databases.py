@@ -47,7 +47,12 @@ class Server:
 
 def server(home: Path, url: str) -> Server:
     home.mkdir(mode=0o700)
-    environment = {**own_settings(home), "SCAIWAVE_DB_URL": url}
+    name = f"{home.name}.example"
+    environment = {
+        **own_settings(home),
+        "SCAIWAVE_DB_URL": url,
+        "SCAIWAVE_SERVER_NAME": name,
+    }
     ended = cli_helpers.run_scaiwave("manage", "migrate", "-v", "0", "--skip-checks", **environment)
     assert ended.code == 0, ended.err
     made = Server(environment)
@@ -75,7 +80,9 @@ def test_success_from_sqlite_to_postgresql_and_back(
     before = on_sqlite.export("acme", room, file)
     assert len(before.events) == 600
     key = on_sqlite.public_key()
-    for number, there in enumerate((on_postgresql, on_sqlite)):
+    # Under another name: senders who claim to be of the importing server would be marked.
+    renamed = Server({**on_sqlite.environment, "SCAIWAVE_SERVER_NAME": "renamed.example"})
+    for number, there in enumerate((on_postgresql, renamed)):
         owner = there.seed("beta", "--rooms", "0")["owner_id"]
         room = there.bring("beta", owner, file, key)
         key = there.public_key()
