@@ -55,8 +55,8 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class ShowDescriptorResult:
-    """`name_problem` describes a server name that has changed, `key_problem` why no key signs or why
-    its times are wrong; both are empty if there is no problem."""
+    """`name_problem` describes a server name that has changed, `key_problem` why no key signs or
+    why its times are wrong; both are empty if there is no problem."""
 
     document: dict[str, Any]
     name_problem: str

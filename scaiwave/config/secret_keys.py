@@ -12,6 +12,7 @@ import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 from scaiwave.config import Configuration
 from scaiwave.config.configuration import read_env_file
@@ -61,12 +62,12 @@ def require_own_files(config: Configuration) -> None:
         if status.st_uid not in owners:
             raise SettingInvalid(
                 f"{path} contains secrets, and belongs to another user ({path.owner()}).",
-                fix=f"Check its content, then run `chown {os.geteuid()} {path}` as root.",
+                fix=f"Check its content, then run `chown {os.geteuid()} {quote(str(path))}` as root.",
             )
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise SettingInvalid(
                 f"{path} contains secrets, and other users may change it.",
-                fix=f"Check its content, then run `chmod 600 {path}`.",
+                fix=f"Check its content, then run `chmod 600 {quote(str(path))}`.",
             )
 
 
