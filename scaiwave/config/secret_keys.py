@@ -62,7 +62,8 @@ def require_own_files(config: Configuration) -> None:
         if status.st_uid not in owners:
             raise SettingInvalid(
                 f"{path} contains secrets, and belongs to another user ({path.owner()}).",
-                fix=f"Check its content, then run `chown {os.geteuid()} {quote(str(path))}` as root.",
+                fix=f"Check its content, then run `chown {os.geteuid()} {quote(str(path))}` as "
+                "root.",
             )
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise SettingInvalid(
