@@ -46,6 +46,12 @@ MAX_WORD_CHARS = 14
 """Letters alone, up to this number, may be an ordinary word, such as `password`."""
 
 
+_MAX_NUMBER = 2**31 - 1
+# Dates, time-outs and PostgreSQL's settings in milliseconds end there.
+_MAX_BY_UNIT = (("_DAYS", 20_000), ("_MINUTES", 1_000_000), ("_SECONDS", 2_000_000))
+"""Maxima by the unit at the end of a setting's name."""
+
+
 @dataclass(frozen=True)
 class Configuration:
     """The values of all settings, and the source of each.
@@ -102,9 +108,13 @@ class Configuration:
             pass  # Reading it reports that.
 
     def get_int(self, name: str) -> int:
+        """Return a number from 0 to the maximum of its unit, which is the end of its name."""
         value = int(self._cast(name, int, "a whole number"))
         if value < 0:
             raise self._invalid_error(name, "a whole number, 0 or more")
+        maximum = next((top for unit, top in _MAX_BY_UNIT if name.endswith(unit)), _MAX_NUMBER)
+        if value > maximum:
+            raise self._invalid_error(name, f"a whole number, {maximum:,} or less")
         return value
 
     def get_fraction(self, name: str) -> float:

@@ -24,6 +24,7 @@ from identity_sync.queries.runs import (
     list_runs,
     show_run,
 )
+from identity_sync.services.sync.history import delete_expired_values
 from scaiwave.auth.operators import Operator
 from scaiwave.config import load
 from tenants.errors import AmbiguousName, TenantNotFound
@@ -310,3 +311,12 @@ def test_success_last_changes_of_a_person() -> None:
     assert "Last changes by syncs" in text
     assert "display_name Ann → Anna" in text
     assert "group none → Engineering" in text
+
+
+def test_success_values_that_are_kept_for_decades(settings: Settings) -> None:
+    settings.CONFIG = load({"SCAIWAVE_SYNC_VALUES_RETENTION_DAYS": "20000"})
+    run = make_run()
+    make_change(run, make_person(make_tenant()), {"email": ["a", "b"]})
+    (row,) = list_changes(operator=HOST_OPERATOR, run_id=run.pk, filters=ChangeFilter())
+    assert row["values"] == [{"field": "email", "old": "a", "new": "b"}]
+    assert delete_expired_values(datetime.now(UTC), days=20_000) == 0

@@ -68,3 +68,19 @@ def test_fail_kinds(name: str, text: str, wanted: str, tmp_path: Path) -> None:
     assert caught.value.message.startswith(f"{name} is not {wanted.partition(',')[0]}")
     assert caught.value.fix.startswith(f"Set {name} to {wanted.partition(',')[0]}")
     assert text not in caught.value.message + caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "maximum"),
+    [
+        ("SCAIWAVE_SYNC_REMOVAL_LIMIT", 2**31 - 1),
+        ("SCAIWAVE_SYNC_VALUES_RETENTION_DAYS", 20_000),
+        ("SCAIWAVE_SYNC_INTERVAL_MINUTES", 1_000_000),
+        ("SCAIWAVE_SYNC_LOCK_SECONDS", 2_000_000),
+    ],
+)
+def test_fail_numbers_that_are_no_date_or_time_out(name: str, maximum: int, tmp_path: Path) -> None:
+    assert configured(tmp_path, **{name: str(maximum)}).get_int(name) == maximum
+    with pytest.raises(SettingInvalid) as caught:
+        configured(tmp_path, **{name: str(maximum + 1)}).get_int(name)
+    assert caught.value.message == f"{name} is not a whole number, {maximum:,} or less."
