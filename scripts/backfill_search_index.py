@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Fill the index of `scaiwave room search`, and correct it after messages changed.
 
-Without --execute, print what there is to do and change nothing.
+Without --execute, print what there is to do and change nothing. The command
+`scaiwave room search-index` does the same and needs no checkout.
 """
 
 from __future__ import annotations
@@ -112,21 +113,18 @@ def _parse_since(text: str) -> datetime:
 
 
 def _print_plan(operator: Operator, options: BackfillOptions, output: Output) -> None:
-    from rooms.management.search_output import PLAN_COLUMNS, format_unfinished_run
+    from rooms.management.search_output import print_plan
     from rooms.queries.search import get_search_plan
 
     plan = get_search_plan(operator=operator, options=options)
     if output.as_json:
         output.print_json(plan.document())
-        return
-    output.print_table("tenants", PLAN_COLUMNS, plan.tenants)
-    if plan.unfinished:
-        output.log(format_unfinished_run(plan.unfinished))
-    output.log("No changes were made. Add --execute to fill the index, with --inline to wait.")
+    notice = "No changes were made. Add --execute to fill the index, with --inline to wait."
+    print_plan(plan, output, notice)
 
 
 def _backfill_inline(operator: Operator, options: BackfillOptions, output: Output) -> None:
-    from rooms.management.search_output import RESULT_COLUMNS
+    from rooms.management.search_output import print_backfill
     from rooms.services.search.backfill import backfill_search
 
     with output.progress("Events read") as progress:
@@ -138,23 +136,19 @@ def _backfill_inline(operator: Operator, options: BackfillOptions, output: Outpu
         )
     if output.as_json:
         output.print_json(result.document())
-    else:
-        output.print_table("tenants", RESULT_COLUMNS, result.tenants)
-        output.log("Unfinished run resumed and completed." if result.resumed else "Done.")
+    print_backfill(result, output)
     result.require_consistent()
 
 
 def _enqueue(operator: Operator, options: BackfillOptions, output: Output) -> None:
+    from rooms.management.search_output import print_queued
     from rooms.services.search.backfill import enqueue_backfill
-    from scaiwave.console.text import pluralize
 
     queued = enqueue_backfill(operator=operator, options=options, now=datetime.now(UTC))
     if output.as_json:
         output.print_json(queued.document())
-        return
-    ranges, jobs = pluralize(queued.ranges, "range"), pluralize(queued.jobs, "job")
-    output.print_line(f"{ranges} to process; {jobs} in the queue.")
-    output.log("Run the same command without --execute to see the progress.")
+    notice = "Run the same command without --execute to see the progress."
+    print_queued(queued, output, notice)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

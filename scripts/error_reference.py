@@ -187,7 +187,7 @@ exact than this page: it names the object, the file and the option.
    [Disaster](disaster.md).
 
 `SW_AI_NO_TOKEN` is not in the tables: the platform's servers report it when they have no access to
-ScaiGrid. `python scripts/scaigrid_service_token_smoke.py` finds the cause:
+ScaiGrid. `scaiwave scaigrid check` finds the cause:
 [When the AI does not answer](ai.md#when-the-ai-does-not-answer).
 
 ## When it is a defect

@@ -4,8 +4,9 @@
     python scripts/scaigrid_service_token_smoke.py [--embed] [--accounting] [--tenant SLUG] [--json]
 
 Run it from the project root with the server's own Python. It reads the server's configuration
-and changes nothing. Exit codes: 0 success; 1 a model is missing, or a budget is used up;
-2 configuration, or a server can't be reached; 3 credentials refused, or a permission is missing.
+and changes nothing. `scaiwave scaigrid check` does the same, without a checkout.
+Exit codes: 0 success; 1 a model is missing, or a budget is used up; 2 configuration, or a server
+can't be reached; 3 credentials refused, or a permission is missing.
 """
 
 from __future__ import annotations

@@ -192,6 +192,7 @@ ROWS: dict[VerbPath, Row] = {
     ("room", "show"): Row(LOOK, lambda sample: of_tenant(str(sample.room.pk))(sample)),
     ("room", "workspaces"): Row(LOOK, of_tenant()),
     ("room", "search"): Row(LOOK, of_tenant("anything")),
+    ("room", "search-index"): Row(PLATFORM, lambda sample: ["--inline"]),
     ("room", "export"): Row(
         ROOMS,
         lambda sample: of_tenant(str(sample.room.pk), "--output", f"{sample.directory}/out.zip")(
@@ -212,6 +213,8 @@ ROWS: dict[VerbPath, Row] = {
         {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3}, lambda sample: [sample.write_bundle()], commits=True
     ),
     ("doctor",): Row(LOOK_AT_PLATFORM),
+    ("scaigrid", "check"): Row(LOOK_AT_PLATFORM),
+    ("admin", "show-deploy-file"): Row(ALL_ALLOWED, lambda sample: ["nginx.conf"]),
     ("completion",): Row(ALL_ALLOWED, lambda sample: ["bash"]),
 }
 

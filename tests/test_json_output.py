@@ -180,6 +180,9 @@ SHAPES: dict[VerbPath, Shape] = {
             "problems",
         )
     ),
+    ("room", "search-index"): Report(others=also("run_id", "resumed", "tenants", "dry_run")),
+    ("scaigrid", "check"): Report(others=also("ok", "steps")),
+    ("admin", "show-deploy-file"): Item("deploy_file"),
     ("doctor",): Report(others=also("healthy", "checks")),
     ("completion",): Item("completion"),
 }

@@ -1,8 +1,12 @@
-"""Tables and sentences about the search index."""
+"""What `room search-index` and scripts/backfill_search_index.py print, except JSON."""
 
 from __future__ import annotations
 
+from rooms.queries.search import SearchPlan
+from rooms.services.search.backfill import BackfillResult, EnqueueResult
 from scaiwave.console.columns import Column, ColumnType
+from scaiwave.console.output import Output
+from scaiwave.console.text import pluralize
 from tenants.queries.serializers import Row
 
 PLAN_COLUMNS = (
@@ -24,3 +28,27 @@ def format_unfinished_run(run: Row) -> str:
         f"Unfinished run of {run['started_at']:%Y-%m-%d %H:%M} UTC: {run['ranges_left']:,} of "
         f"{run['ranges']:,} ranges left."
     )
+
+
+def print_plan(plan: SearchPlan, output: Output, notice: str) -> None:
+    if output.as_json:
+        return
+    output.print_table("tenants", PLAN_COLUMNS, plan.tenants)
+    if plan.unfinished:
+        output.log(format_unfinished_run(plan.unfinished))
+    output.log(notice)
+
+
+def print_backfill(result: BackfillResult, output: Output) -> None:
+    if output.as_json:
+        return
+    output.print_table("tenants", RESULT_COLUMNS, result.tenants)
+    output.log("Unfinished run resumed and completed." if result.resumed else "Done.")
+
+
+def print_queued(queued: EnqueueResult, output: Output, notice: str) -> None:
+    if output.as_json:
+        return
+    ranges, jobs = pluralize(queued.ranges, "range"), pluralize(queued.jobs, "job")
+    output.print_line(f"{ranges} to process; {jobs} in the queue.")
+    output.log(notice)

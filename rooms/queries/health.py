@@ -31,10 +31,8 @@ PROBE_DIRECTORY = "doctor"
 MAX_LAG = timedelta(days=1)
 """How long messages may wait to be indexed before it is a warning."""
 MAX_COUNTED_MESSAGES = 10_000
-_SCHEDULE_FIX = "Run scripts/backfill_search_index.py --execute from cron, every hour or night."
-_MISMATCH_FIX = (
-    "Run scripts/backfill_search_index.py --execute; if the mismatch remains, add --restart once."
-)
+_SCHEDULE_FIX = "Run `scaiwave room search-index` from cron, every hour or night."
+_MISMATCH_FIX = "Run `scaiwave room search-index`; if the mismatch remains, add --restart once."
 
 
 def check_media_store(config: Configuration, now: datetime) -> Iterator[Finding]:

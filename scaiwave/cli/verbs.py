@@ -436,6 +436,15 @@ VERBS: dict[VerbPath, Verb] = {
             "scaiwave room search invoice --tenant acme --room lobby --limit 5 --json",
         ),
     ),
+    ("room", "search-index"): Verb(
+        "backfill_search",
+        "Fill the index of room search",
+        (
+            "scaiwave room search-index --dry-run",
+            "scaiwave room search-index --inline",
+            "scaiwave room search-index --tenant acme --since 7d --inline",
+        ),
+    ),
     ("room", "export"): Verb(
         "export_room",
         "Export a room as a bundle to stdout",
@@ -472,6 +481,19 @@ VERBS: dict[VerbPath, Verb] = {
             "scaiwave room verify lobby.zip",
             "scaiwave room verify lobby.zip --descriptor chat.example.com.json --require-signature",
             "scaiwave room export lobby --tenant acme | scaiwave room verify - --json",
+        ),
+    ),
+    ("scaigrid", "check"): Verb(
+        "check_scaigrid",
+        "Check the connection to ScaiGrid",
+        ("scaiwave scaigrid check", "scaiwave scaigrid check --embed --tenant acme"),
+    ),
+    ("admin", "show-deploy-file"): Verb(
+        "show_deploy_file",
+        "Print a systemd unit or the proxy's configuration",
+        (
+            "scaiwave admin show-deploy-file --list",
+            "scaiwave admin show-deploy-file nginx.conf > /etc/nginx/conf.d/scaiwave.conf",
         ),
     ),
     ("doctor",): Verb(
@@ -543,8 +565,8 @@ AREAS = (
         "Rooms",
         "export_room",
         "import_room",
-        others="list_rooms show_room list_workspaces create_workspace search_rooms archive_room "
-        "reopen_room verify_bundle",
+        others="list_rooms show_room list_workspaces create_workspace search_rooms backfill_search "
+        "archive_room reopen_room verify_bundle",
     ),
     _area(
         "Federation",
@@ -556,7 +578,8 @@ AREAS = (
         "doctor",
         "list_audit",
         others="create_administrator list_administrators disable_administrator "
-        "enable_administrator reset_administrator_password remove_administrator completion",
+        "enable_administrator reset_administrator_password remove_administrator check_scaigrid "
+        "show_deploy_file completion",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""`scripts/scaigrid_service_token_smoke.py` as a process."""
+"""`scaiwave scaigrid check` and `scripts/scaigrid_service_token_smoke.py` as processes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,19 @@ pytestmark = pytest.mark.sandbox(people=3, tenants=1, partners=1, groups=1)
 TOP = Path(__file__).parents[2]
 
 
+SCRIPT = ("scripts/scaigrid_service_token_smoke.py",)
+COMMAND = ("-m", "scaiwave.cli", "scaigrid", "check")
+
+
 def run_script(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run_program(SCRIPT, *words, **environment)
+
+
+def run_program(
+    program: tuple[str, ...], *words: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "scripts/scaigrid_service_token_smoke.py", *words],
+        [sys.executable, *program, *words],
         cwd=TOP,
         env={**os.environ, **environment},
         capture_output=True,
@@ -36,16 +46,18 @@ def build_environment(sandbox: Sandbox) -> dict[str, str]:
     }
 
 
-def test_success_the_script(sandbox: Sandbox) -> None:
-    process = run_script("--embed", "--json", **build_environment(sandbox))
+@pytest.mark.parametrize("program", [SCRIPT, COMMAND])
+def test_success_json(program: tuple[str, ...], sandbox: Sandbox) -> None:
+    process = run_program(program, "--embed", "--json", **build_environment(sandbox))
     document = json.loads(process.stdout)
     assert (process.returncode, process.stderr, document["ok"]) == (0, "", True)
     assert document["steps"][-1]["message"] == "Model embed-small returned a vector of 384 numbers."
 
 
-def test_fail_the_script_prints_the_fix(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("program", [SCRIPT, COMMAND])
+def test_fail_the_fix_is_printed(program: tuple[str, ...], sandbox: Sandbox) -> None:
     sandbox.scaigrid.permissions.remove("models:list")
-    process = run_script(**build_environment(sandbox))
+    process = run_program(program, **build_environment(sandbox))
     assert process.returncode == 3
     assert [line[:16].rstrip() for line in process.stdout.splitlines()] == [
         "pass  configured",

@@ -35,7 +35,7 @@ FIXES: dict[str, str] = {
     "AUTHZ_PERMISSION_DENIED": f"{_PERMISSION}models:list to list, models:use to embed, "
     "accounting:view_partner for the usage of all tenants.",
     "MODEL_NOT_FOUND": "Set SCAIWAVE_SCAIGRID_EMBEDDING_MODEL to a model that ScaiGrid lists; "
-    "scripts/scaigrid_service_token_smoke.py counts them.",
+    "`scaiwave scaigrid check` counts them.",
     "MODEL_ACCESS_DENIED": f"{_PERMISSION}models:use for this model, or choose another model.",
     "MODEL_UNAVAILABLE": "The model is not running: wait, or choose another model.",
     "BACKEND_ERROR": "ScaiGrid works, but its model server failed: try again later, or report the "

@@ -97,6 +97,19 @@ def test_success_plan_backfill_and_search(database: DatabaseProbe) -> None:
     assert (none.code, none.out, none.err) == (0, "", "No messages.\n")
 
 
+def test_success_the_command_does_the_same(database: DatabaseProbe) -> None:
+    """By default it acts; the script needs --execute for that."""
+    words = ("room", "search-index")
+    plan = run_scaiwave(*words, "--dry-run")
+    assert (plan.code, plan.out) == (0, run_backfill().out)
+    assert plan.err == "No changes were made. Omit --dry-run to fill the index.\n"
+    queued = run_scaiwave(*words)
+    assert (queued.code, "[SW_QUEUE_UNAVAILABLE]" in queued.err) == (2, True)
+    done = run_scaiwave(*words, "--tenant", "acme", "--inline", "--json")
+    assert json.loads(done.out)["dry_run"] is False
+    assert database.count_documents() == json.loads(done.out)["tenants"][0]["eligible"]
+
+
 def test_fail_search_text_without_a_word(database: DatabaseProbe) -> None:
     empty = run_scaiwave("room", "search", " - ", "--tenant", "acme")
     assert (empty.code, empty.out, empty.err) == (

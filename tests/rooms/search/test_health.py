@@ -13,7 +13,7 @@ from scaiwave.doctor.findings import State
 from tests.rooms.search.factories import backfill, make_lobby, make_message
 
 pytestmark = pytest.mark.django_db
-_FIX = "Run scripts/backfill_search_index.py --execute from cron, every hour or night."
+_FIX = "Run `scaiwave room search-index` from cron, every hour or night."
 
 
 def run_check(later: timedelta = timedelta()) -> list[tuple[State, str, str]]:
@@ -67,8 +67,5 @@ def test_fail_the_index_does_not_match_after_the_last_backfill(
     monkeypatch.setattr(documents, "upsert", lambda part: 0)
     assert backfill().mismatched_tenants == ["acme"]
     message = "After the last backfill, the index for acme does not match the stored events."
-    fix = (
-        "Run scripts/backfill_search_index.py --execute; if the mismatch remains, add --restart "
-        "once."
-    )
+    fix = "Run `scaiwave room search-index`; if the mismatch remains, add --restart once."
     assert run_check()[1:] == [(State.WARN, message, fix)]

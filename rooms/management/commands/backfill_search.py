@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils import timezone
+
+from rooms.management.search_output import print_backfill, print_plan, print_queued
+from rooms.queries.search import get_search_plan
+from rooms.services.search.backfill import backfill_search, enqueue_backfill
+from rooms.services.search.runs import BackfillOptions
+from scaiwave.cli.command import OperatorCommand
+from tenants.management.arguments import since
+
+
+class Command(OperatorCommand):
+    help = (
+        "Fill the index of `scaiwave room search`, and correct it after messages changed.\n\n"
+        "Workers of the job queue do it, or with --inline this process. You can stop it at any "
+        "time; the\nsame command resumes it. With --dry-run it prints what there is to do."
+    )
+    changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--inline", action="store_true", help="indexing in this process, without the queue")
+        add("--tenant", help="only this tenant (slug, ID or ScaiKey ID)")
+        add("--room", help="only this room of the tenant (ID or alias)")
+        add(
+            "--since",
+            metavar="TIME",
+            type=since,
+            help="only messages sent or changed since this time (2026-11-01, 2026-11-24T09:30 or "
+            "7d ago)",
+        )
+        add(
+            "--restart",
+            action="store_true",
+            help="indexing from the beginning, without the progress of an unfinished run",
+        )
+
+    def handle(self, inline: bool, **options: Any) -> None:
+        wanted = BackfillOptions(
+            options["tenant"], options["room"], options["since"], options["restart"]
+        )
+        if self.dry_run:
+            self._print_plan(wanted)
+        elif inline:
+            self._backfill(wanted)
+        else:
+            self._enqueue(wanted)
+
+    def _print_plan(self, wanted: BackfillOptions) -> None:
+        plan = get_search_plan(operator=self.operator, options=wanted)
+        self.print_result(plan.document())
+        print_plan(plan, self.output, "No changes were made. Omit --dry-run to fill the index.")
+
+    def _backfill(self, wanted: BackfillOptions) -> None:
+        with self.output.progress("Events read") as progress:
+            result = backfill_search(
+                operator=self.operator,
+                options=wanted,
+                clock=lambda: datetime.now(UTC),
+                progress=progress,
+            )
+        self.print_result(result.document())
+        print_backfill(result, self.output)
+        result.require_consistent()
+
+    def _enqueue(self, wanted: BackfillOptions) -> None:
+        queued = enqueue_backfill(operator=self.operator, options=wanted, now=timezone.now())
+        self.print_result(queued.document())
+        print_queued(
+            queued, self.output, "Run the same command with --dry-run to see the progress."
+        )

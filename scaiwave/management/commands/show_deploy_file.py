@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from scaiwave.cli.command import OperatorCommand
+from scaiwave.console.columns import Column
+from scaiwave.deploy_files import DEPLOY_FILES, read_deploy_file
+from scaiwave.errors import UsageError
+
+COLUMNS = (Column("name", "Name"), Column("purpose", "Purpose"))
+
+
+class Command(OperatorCommand):
+    help = """\
+Print a file with which a server is deployed, such as a systemd unit. Write it to
+where its program reads it, and adapt it there:
+
+  scaiwave admin show-deploy-file scaiwave-web.service \\
+    > /etc/systemd/system/scaiwave-web.service"""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", nargs="?", choices=list(DEPLOY_FILES), help="file to print")
+        parser.add_argument("--list", action="store_true", help="names of all files")
+
+    def handle(self, name: str | None, **options: Any) -> None:
+        if options["list"] == (name is not None):
+            raise UsageError(
+                "Pass the name of one file, or --list.",
+                fix="`scaiwave admin show-deploy-file --list` lists the names.",
+            )
+        self._print_file(name) if name else self._print_list()
+
+    def _print_file(self, name: str) -> None:
+        content = read_deploy_file(name)
+        if self.output.as_json:
+            self.output.print_json({"deploy_file": {"name": name, "content": content}})
+            return
+        self.output.stdout.write(content)
+
+    def _print_list(self) -> None:
+        rows = [{"name": name, "purpose": text} for name, text in DEPLOY_FILES.items()]
+        self.output.print_table("deploy_files", COLUMNS, rows)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from scaiwave.cli.command import OperatorCommand
+from tenants.queries.scaigrid_smoke import SmokeTestOptions, SmokeTestStep, smoke_test
+
+
+class Command(OperatorCommand):
+    help = (
+        "Check the connection to ScaiGrid step by step. Run it first on SW_AI_NO_TOKEN.\n\n"
+        "The exit code is that of the first step that failed; nothing is changed."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--embed", action="store_true", help="additional step: create a vector")
+        add("--accounting", action="store_true", help="additional step: read this month's usage")
+        add(
+            "--tenant",
+            metavar="SLUG",
+            help="additional step: check that the models of this tenant exist",
+        )
+
+    def handle(self, embed: bool, accounting: bool, tenant: str | None, **options: Any) -> None:
+        result = smoke_test(
+            operator=self.operator,
+            config=settings.CONFIG,
+            options=SmokeTestOptions(embed, accounting, tenant),
+            now=timezone.now(),
+            report=self._print_step,
+        )
+        if self.output.as_json:
+            self.output.print_json(result.document())
+        else:
+            self.output.print_line(result.sentence)
+        if result.exit_code:
+            raise SystemExit(result.exit_code)
+
+    def _print_step(self, step: SmokeTestStep) -> None:
+        for line in step.lines():
+            self.output.print_line(line)
+        self.output.stdout.flush()

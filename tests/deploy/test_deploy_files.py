@@ -1,0 +1,103 @@
+"""The files of scripts/deploy, checked by the programs that read them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from identity_sync.models import SyncRun
+from scaiwave.cli.verbs import VERBS
+from scaiwave.deploy_files import DEPLOY_FILES, read_deploy_file
+from tests.federation.factories import make_key
+from tests.rooms.search.factories import backfill
+from tests.scaiwave.cli_helpers import CHECKOUT, run_scaiwave
+from tests.scaiwave.row_factories import NOW
+from tests.tools import require_tool
+
+DEPLOY = CHECKOUT / "scripts/deploy"
+UNITS = [name for name in DEPLOY_FILES if name.endswith(".service")]
+METRIC_FILES = ("prometheus-alerts.yml", "grafana-dashboard.json")
+
+
+def run_tool(*command: str | Path) -> str:
+    """Run a program that must succeed; return what it prints."""
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout + ended.stderr
+
+
+def test_success_every_file_is_listed() -> None:
+    assert {path.name for path in DEPLOY.iterdir()} == set(DEPLOY_FILES)
+
+
+def test_success_units(tmp_path: Path) -> None:
+    """With the programs of this environment, since those of an installation do not exist here."""
+    tool = require_tool("systemd-analyze")
+    for name in UNITS:
+        unit = read_deploy_file(name)
+        words = re.search(r"^ExecStart=/opt/scaiwave/venv/bin/(\w+) (.+)$", unit, re.MULTILINE)
+        assert words, name
+        if words[1] == "scaiwave":
+            assert tuple(words[2].split()) in (*VERBS, ("worker",), ("scheduler",))
+        unit = unit.replace("/opt/scaiwave/venv/bin", str(Path(sys.executable).parent))
+        unit = unit.replace("/var/lib/scaiwave", str(tmp_path)).replace("=scaiwave\n", "=root\n")
+        (tmp_path / name).write_text(unit)
+    assert run_tool(tool, "verify", *(tmp_path / name for name in UNITS)) == ""
+
+
+def test_success_alert_rules(tmp_path: Path) -> None:
+    tool = require_tool("promtool")
+    run_tool(tool, "check", "rules", DEPLOY / "prometheus-alerts.yml")
+    shutil.copy(DEPLOY / "prometheus-alerts.yml", tmp_path)
+    shutil.copy(Path(__file__).parent / "prometheus-alerts-test.yml", tmp_path)
+    run_tool(tool, "test", "rules", tmp_path / "prometheus-alerts-test.yml")
+
+
+def test_success_every_alert_is_tested() -> None:
+    names = re.findall(r"alert: (\w+)", read_deploy_file("prometheus-alerts.yml"))
+    tests = (Path(__file__).parent / "prometheus-alerts-test.yml").read_text()
+    assert [name for name in names if name not in tests] == []
+
+
+@pytest.mark.django_db
+@pytest.mark.redis
+def test_success_every_metric_exists(redis_url: str, settings: Settings) -> None:
+    settings.REDIS_URL = redis_url
+    settings.RQ_QUEUES = {"default": {"URL": redis_url}}
+    make_key()
+    SyncRun.objects.create(outcome="applied", started_at=NOW, ended_at=NOW)
+    backfill()
+    answer = Client().get("/metrics").content.decode()
+    known = set(re.findall(r"^# TYPE (\w+)", answer, re.MULTILINE))
+    for name in METRIC_FILES:
+        used = set(re.findall(r"\bscaiwave_\w+", read_deploy_file(name)))
+        assert used, name
+        assert used - known == set(), name
+
+
+def test_success_dashboard() -> None:
+    dashboard = json.loads(read_deploy_file("grafana-dashboard.json"))
+    panels = [panel["id"] for panel in dashboard["panels"]]
+    assert len(panels) == len(set(panels)) > 10
+    assert dashboard["templating"]["list"][0]["name"] == "datasource"
+
+
+def test_success_a_file_is_printed() -> None:
+    printed = run_scaiwave("admin", "show-deploy-file", "nginx.conf")
+    assert (printed.code, printed.out) == (0, (DEPLOY / "nginx.conf").read_text())
+    listed = json.loads(run_scaiwave("admin", "show-deploy-file", "--list", "--json").out)
+    assert {row["name"] for row in listed["deploy_files"]} == set(DEPLOY_FILES)
+
+
+@pytest.mark.parametrize("words", [(), ("nginx.conf", "--list"), ("apache.conf",)])
+def test_fail_usage(words: tuple[str, ...]) -> None:
+    ended = run_scaiwave("admin", "show-deploy-file", *words)
+    assert (ended.code, ended.out, "[SW_USAGE]" in ended.err) == (2, "", True)
