@@ -10,8 +10,12 @@ from django.utils import timezone
 
 from federation.models import KnownPeer, Policy, ServerKey
 from federation.queries.keys import KeyState, build_key_row, find_signing_key, load_keys
+from federation.queries.overview import build_key_part
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge
+from scaiwave.admin.overview import register_overview_part
+
+register_overview_part("keys", build_key_part, position=3)
 
 STATE_TONES = {
     KeyState.SIGNING: Tone.GOOD,

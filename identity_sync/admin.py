@@ -23,24 +23,19 @@ from identity_sync.models import (
     WebhookEvent,
     WebhookState,
 )
+from identity_sync.queries.overview import OUTCOME_TONES, build_sync_part
 from identity_sync.queries.runs import get_oldest_kept_id
 from identity_sync.services.sync.report import KINDS
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
 from scaiwave.admin.filters import make_choice_filter
 from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge
+from scaiwave.admin.overview import register_overview_part
 from tenants.models import Group, Participant, Partner, Tenant
 
 REGISTRATION_TONES = {
     RegistrationState.PENDING: Tone.WARN,
     RegistrationState.APPROVED: Tone.GOOD,
     RegistrationState.REJECTED: Tone.BAD,
-}
-OUTCOME_TONES = {
-    Outcome.APPLIED: Tone.GOOD,
-    Outcome.RUNNING: Tone.INFO,
-    Outcome.PARTIAL: Tone.WARN,
-    Outcome.REFUSED: Tone.BAD,
-    Outcome.FAILED: Tone.BAD,
 }
 WEBHOOK_TONES = {
     WebhookState.PENDING: Tone.INFO,
@@ -55,6 +50,7 @@ SUBJECTS: dict[str, type[Model]] = {
     "groups": Group,
 }
 
+register_overview_part("sync", build_sync_part, position=0)
 register_soft_reference(SyncChange, "subject_id", at=list(SUBJECTS.values()))
 
 

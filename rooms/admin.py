@@ -25,11 +25,15 @@ from rooms.models import (
     Workspace,
     WorkspaceMember,
 )
+from rooms.queries.overview import build_room_part
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.formatting import Tone, format_badge, format_id
+from scaiwave.admin.overview import register_overview_part
 from scaiwave.console.output import format_bytes
 
 PREVIEW_CHARS = 100
+register_overview_part("rooms", build_room_part, position=2)
+
 ROOM_TONES = {RoomState.OPEN: Tone.GOOD}
 
 

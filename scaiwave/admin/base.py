@@ -127,7 +127,7 @@ class ReadOnlyAdmin(_Admin):
         if term and is_uuid(term):
             conditions = [Q((name, term)) for name in self.id_fields]
             return queryset.filter(Q(*conditions, _connector=Q.OR)), False
-        if term and set(self.search_fields) <= set(self.id_fields):
+        if term and self.search_fields and set(self.search_fields) <= set(self.id_fields):
             return queryset.none(), False
         return super().get_search_results(request, queryset, term)
 

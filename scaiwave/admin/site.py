@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
+from django.contrib.auth.models import PermissionsMixin
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.utils import timezone
 
+from scaiwave.admin.charts import draw_chart
 from scaiwave.admin.menu import Section, build_menu
+from scaiwave.admin.overview import load_overview
 
 
 class OperatorSite(admin.AdminSite):
@@ -16,6 +21,16 @@ class OperatorSite(admin.AdminSite):
     index_title = "Overview"
     index_template = "scaiwave/admin/index.html"
     site_url = None
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """Show the overview, as far as the account may see what each part is about."""
+        user = cast(PermissionsMixin, request.user)
+        overview = load_overview(timezone.now(), user.has_perm)
+        charts = [draw_chart(chart) for chart in overview["charts"]]
+        context = {"overview": overview, "charts": charts, **(extra_context or {})}
+        return super().index(request, context)
 
     def get_app_list(
         self, request: HttpRequest, app_label: str | None = None

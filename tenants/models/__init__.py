@@ -13,6 +13,7 @@ from tenants.models.directory import (
     Tenant,
     active_q,
 )
+from tenants.models.overview import StoredOverview
 from tenants.models.roles import Role, RoleGrant, RoleSource
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Role",
     "RoleGrant",
     "RoleSource",
+    "StoredOverview",
     "Tenant",
     "TokenUsage",
     "active_q",

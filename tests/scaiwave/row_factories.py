@@ -43,6 +43,7 @@ from tenants.models import (
     Partner,
     Role,
     RoleGrant,
+    StoredOverview,
     Tenant,
     TokenUsage,
 )
@@ -117,6 +118,9 @@ def _make_directory_rows(tenant: Tenant, anna: Participant, number: int) -> None
     )
     TokenUsage.objects.create(
         tenant=tenant, month=date(2026, 3, 1), total_tokens=10, fetched_at=NOW
+    )
+    StoredOverview.objects.update_or_create(
+        pk=1, defaults={"built_at": NOW, "document": {"cards": [], "charts": [], "lists": []}}
     )
     Counter.objects.create(name=f"room_exports{number}", value=number)
     # Not hashed, which would take half a second.

@@ -1,0 +1,54 @@
+"""What the start page of the admin site shows of rooms, storage and search."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import Sum
+from django.urls import reverse
+
+from rooms.models import Media, Room, RoomState, ScanStatus
+from rooms.queries.health import MAX_COUNTED_MESSAGES, count_unindexed_messages
+from scaiwave.admin.formatting import Tone
+from scaiwave.admin.overview import Card, OverviewPart
+from scaiwave.console.output import format_bytes
+
+
+def build_room_part(now: datetime) -> OverviewPart:
+    return OverviewPart(cards=[_build_room_card(), _build_storage_card(), _build_search_card()])
+
+
+def _build_room_card() -> Card:
+    """Count the rooms that are not closed, as lists of tenants do."""
+    return Card(
+        title="Rooms",
+        value=f"{Room.objects.exclude(state=RoomState.CLOSED).count():,}",
+        url=reverse("admin:rooms_room_changelist"),
+        permission="rooms.view_room",
+        details=["open or archived"],
+    )
+
+
+def _build_storage_card() -> Card:
+    stored = Media.objects.exclude(scan_status=ScanStatus.INFECTED)
+    size = stored.aggregate(size=Sum("size"))["size"] or 0
+    return Card(
+        title="Storage",
+        value=format_bytes(size),
+        url=reverse("admin:rooms_media_changelist"),
+        permission="rooms.view_media",
+        details=["of files, each counted once per tenant"],
+    )
+
+
+def _build_search_card() -> Card:
+    backlog = count_unindexed_messages()
+    more = "over " if backlog is not None and backlog >= MAX_COUNTED_MESSAGES else ""
+    return Card(
+        title="Messages to index",
+        value="not indexed yet" if backlog is None else f"{more}{backlog:,}",
+        url=reverse("admin:rooms_searchbackfill_changelist"),
+        permission="rooms.view_searchbackfill",
+        tone=Tone.WARN if backlog is None else Tone.GOOD if backlog == 0 else Tone.NEUTRAL,
+        details=["newer than the last backfill"] if backlog else [],
+    )

@@ -1,0 +1,113 @@
+"""The parts of the start page, which each app registers for what it knows.
+
+What an app builds consists of texts and numbers only, so that it can be stored as JSON and shown
+again without a query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from scaiwave.admin.formatting import Tone
+
+
+@dataclass(frozen=True)
+class Card:
+    """One figure with its judgement. `url` is the list behind it, `permission` what one needs to
+    see it. `command` is what an operator would run now."""
+
+    title: str
+    value: str
+    url: str
+    permission: str
+    tone: Tone = Tone.NEUTRAL
+    details: Sequence[str] = ()
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One column of a chart: a value for each series, and what a reader sees instead of a bar."""
+
+    label: str
+    values: Sequence[float]
+    text: str
+    url: str = ""
+    tone: Tone | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A bar chart. With several series the bars are stacked. A point with a tone has its colour."""
+
+    title: str
+    url: str
+    permission: str
+    series: Sequence[str]
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True)
+class Entry:
+    text: str
+    url: str = ""
+    details: str = ""
+    tone: Tone | None = None
+    badge: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class EntryList:
+    """A short list; `empty` is shown if there are no entries."""
+
+    title: str
+    url: str
+    permission: str
+    entries: Sequence[Entry]
+    empty: str
+
+
+@dataclass(frozen=True)
+class OverviewPart:
+    cards: Sequence[Card] = field(default_factory=tuple)
+    charts: Sequence[Chart] = field(default_factory=tuple)
+    lists: Sequence[EntryList] = field(default_factory=tuple)
+
+
+PartBuilder = Callable[[datetime], OverviewPart]
+Loader = Callable[[datetime], dict[str, Any]]
+
+_builders: dict[str, tuple[int, PartBuilder]] = {}
+_loader: list[Loader] = []
+
+
+def register_overview_part(name: str, build: PartBuilder, *, position: int) -> None:
+    """Add a part; those with the least `position` come first."""
+    _builders[name] = (position, build)
+
+
+def register_overview_loader(load: Loader) -> None:
+    """Register how to get the stored overview, which is built again once it is old."""
+    _loader[:] = [load]
+
+
+def build_overview(now: datetime) -> dict[str, Any]:
+    """Return all parts as a JSON document: `cards`, `charts`, `lists`."""
+    parts = [build(now) for _, build in sorted(_builders.values(), key=lambda each: each[0])]
+    return {
+        kind: [asdict(each) for part in parts for each in getattr(part, kind)]
+        for kind in ("cards", "charts", "lists")
+    }
+
+
+def load_overview(now: datetime, has_permission: Callable[[str], bool]) -> dict[str, Any]:
+    """Return what the reader may see of the stored overview."""
+    document = _loader[0](now) if _loader else build_overview(now)
+    return {
+        kind: [each for each in parts if has_permission(each["permission"])]
+        for kind, parts in document.items()
+    }

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from django.contrib import admin
+
+from scaiwave.admin import ReadOnlyAdmin
+from scaiwave.admin.overview import register_overview_loader, register_overview_part
+from tenants.models import StoredOverview
+from tenants.queries.overview import build_tenant_part
+from tenants.services.overview import load_overview
+
+register_overview_part("tenants", build_tenant_part, position=1)
+register_overview_loader(load_overview)
+
+
+@admin.register(StoredOverview)
+class StoredOverviewAdmin(ReadOnlyAdmin):
+    list_display = ("id", "built_at")
+    id_fields = ()

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from django.db import models
+
+
+class StoredOverview(models.Model):
+    """The start page of the admin site as last built, so that all web processes share it.
+
+    One row. It is built again when the page is opened and it is old.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    built_at = models.DateTimeField()
+    document = models.JSONField()
+
+    class Meta:
+        db_table = "sw_overview"
+        verbose_name = "stored overview"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(id=1), name="sw_overview_only_one")
+        ]
+
+    def __str__(self) -> str:
+        return f"overview of {self.built_at:%Y-%m-%d %H:%M:%S}"

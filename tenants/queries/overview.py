@@ -1,0 +1,192 @@
+"""What the start page of the admin site shows of tenants, people, usage and operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from heapq import nlargest
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Q, Sum
+from django.urls import reverse
+
+from scaiwave.admin.formatting import NEAR_LIMIT, Tone
+from scaiwave.admin.overview import Card, Chart, Entry, EntryList, OverviewPart, Point
+from scaiwave.sql import batched
+from tenants.models import ACTIVE, AuditEntry, Participant, Tenant, TokenUsage
+from tenants.queries.audit_subjects import load_participant_names
+from tenants.queries.status_filters import MEMBERS, status_q
+from tenants.queries.tenants import MIB, load_registered_columns, usage_month
+from tenants.queries.usage import token_columns
+
+TENANTS = "admin:tenants_tenant_changelist"
+VIEW_TENANTS = "tenants.view_tenant"
+MAX_ENTRIES = 10
+CHARTED_MONTHS = 12
+BATCH_SIZE = 10_000
+"""Tenants whose figures are read at once: few queries, and within the limits of SQLite."""
+
+
+def build_tenant_part(now: datetime) -> OverviewPart:
+    nearest = sorted(_iter_near_limits(now), reverse=True)
+    return OverviewPart(
+        cards=[
+            _build_tenant_card(),
+            _build_people_card(),
+            _build_limit_card(nearest),
+            _build_token_card(now),
+        ],
+        charts=[_build_token_chart()],
+        lists=[_list_nearest(nearest), _list_acts()],
+    )
+
+
+def _build_tenant_card() -> Card:
+    counts = Tenant.objects.aggregate(
+        active=Count("pk", filter=ACTIVE),
+        suspended=Count("pk", filter=status_q("suspended")),
+        deactivated=Count("pk", filter=status_q("deactivated")),
+    )
+    return Card(
+        title="Active tenants",
+        value=f"{counts['active']:,}",
+        url=f"{reverse(TENANTS)}?status=active",
+        permission=VIEW_TENANTS,
+        details=[f"{counts['suspended']:,} suspended, {counts['deactivated']:,} deactivated"],
+    )
+
+
+def _build_people_card() -> Card:
+    return Card(
+        title="Members",
+        value=f"{Participant.objects.filter(MEMBERS).count():,}",
+        url=f"{reverse('admin:tenants_participant_changelist')}?status=active",
+        permission="tenants.view_participant",
+        details=["active people in all tenants"],
+    )
+
+
+def _iter_near_limits(now: datetime) -> Iterator[tuple[float, str, str, UUID]]:
+    """Yield share, slug, limit and id for each limit of a tenant that is almost reached."""
+    limits = ("max_participants", "max_rooms", "max_storage_mb", "max_ai_tokens_month")
+    limited = Q(*((f"{name}__isnull", False) for name in limits), _connector=Q.OR)
+    rows = Tenant.objects.filter(ACTIVE & limited).values("pk", "slug", *limits)
+    for batch in batched(rows.iterator(chunk_size=BATCH_SIZE), BATCH_SIZE):
+        used = _load_use([row["pk"] for row in batch], now)
+        for row in batch:
+            storage = row["max_storage_mb"]
+            for name, limit in (
+                ("participants", row["max_participants"]),
+                ("rooms", row["max_rooms"]),
+                ("storage_bytes", None if storage is None else storage * MIB),
+                ("ai_tokens_month", row["max_ai_tokens_month"]),
+            ):
+                number = used[row["pk"]].get(name)
+                if limit and number is not None and number >= limit * NEAR_LIMIT:
+                    yield number / limit, row["slug"], name, row["pk"]
+
+
+def _load_use(ids: list[UUID], now: datetime) -> dict[UUID, dict[str, Any]]:
+    """Return what the tenants use, as `show_tenant` counts it."""
+    active = Participant.objects.filter(ACTIVE, tenant__in=ids).values_list("tenant_id")
+    participants = dict(active.annotate(Count("pk")))
+    tokens = token_columns(Tenant.objects.filter(pk__in=ids), usage_month(now))
+    return {
+        tenant_id: {
+            **columns,
+            "participants": participants.get(tenant_id, 0),
+            **tokens.get(tenant_id, {}),
+        }
+        for tenant_id, columns in load_registered_columns(ids).items()
+    }
+
+
+def _build_limit_card(nearest: list[tuple[float, str, str, UUID]]) -> Card:
+    tenants = {tenant_id for _, _, _, tenant_id in nearest}
+    full = {tenant_id for share, _, _, tenant_id in nearest if share >= 1}
+    return Card(
+        title="Tenants near a limit",
+        value=f"{len(tenants):,}",
+        url=reverse(TENANTS),
+        permission=VIEW_TENANTS,
+        tone=Tone.BAD if full else Tone.WARN if tenants else Tone.GOOD,
+        details=[f"at {NEAR_LIMIT:.0%} or more of a limit; {len(full):,} have reached one"],
+    )
+
+
+def _build_token_card(now: datetime) -> Card:
+    month = usage_month(now)
+    total = TokenUsage.objects.filter(month=month).aggregate(total=Sum("total_tokens"))["total"]
+    return Card(
+        title="AI tokens this month",
+        value="unknown" if total is None else f"{total:,}",
+        url=reverse("admin:tenants_tokenusage_changelist"),
+        permission="tenants.view_tokenusage",
+        details=[f"{month:%Y-%m}, as of the last fetch from ScaiGrid"],
+    )
+
+
+def _build_token_chart() -> Chart:
+    months: list[tuple[date, int]] = list(
+        TokenUsage.objects.values_list("month")
+        .annotate(total=Sum("total_tokens"))
+        .order_by("-month")[:CHARTED_MONTHS]
+    )
+    return Chart(
+        title="AI tokens by month",
+        url=reverse("admin:tenants_tokenusage_changelist"),
+        permission="tenants.view_tokenusage",
+        series=("tokens",),
+        points=[
+            Point(label=f"{month:%Y-%m}", values=(total,), text=f"{total:,} tokens")
+            for month, total in reversed(months)
+        ],
+    )
+
+
+def _list_nearest(nearest: list[tuple[float, str, str, UUID]]) -> EntryList:
+    return EntryList(
+        title="Nearest to a limit",
+        url=reverse(TENANTS),
+        permission=VIEW_TENANTS,
+        entries=[
+            Entry(
+                text=slug,
+                url=reverse("admin:tenants_tenant_change", args=[tenant_id]),
+                details=_LIMIT_NAMES[name],
+                tone=Tone.BAD if share >= 1 else Tone.WARN,
+                badge=f"{share:.0%}",
+            )
+            for share, slug, name, tenant_id in nlargest(MAX_ENTRIES, nearest)
+        ],
+        empty="No tenant is near a limit.",
+    )
+
+
+_LIMIT_NAMES = {
+    "participants": "of its participants",
+    "rooms": "of its rooms",
+    "storage_bytes": "of its storage",
+    "ai_tokens_month": "of its AI tokens this month",
+}
+
+
+def _list_acts() -> EntryList:
+    latest = list(AuditEntry.objects.order_by("-at", "-id")[:MAX_ENTRIES])
+    names = load_participant_names(latest)
+    return EntryList(
+        title="Last actions of operators",
+        url=reverse("admin:tenants_auditentry_changelist"),
+        permission="tenants.view_auditentry",
+        entries=[
+            Entry(
+                text=f"{entry.action} {names.get(entry.subject_id, entry.subject_name)}".strip(),
+                url=reverse("admin:tenants_auditentry_change", args=[entry.pk]),
+                details=f"by {entry.operator}",
+                at=entry.at.isoformat(timespec="seconds"),
+            )
+            for entry in latest
+        ],
+        empty="No actions are recorded.",
+    )

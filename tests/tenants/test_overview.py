@@ -1,0 +1,170 @@
+"""The overview of the admin site: its cards, charts and lists, stored for a minute."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from identity_sync.models import SyncRun, SyncSkip
+from scaiwave.admin.charts import HEIGHT, draw_chart
+from tenants.models import AdminUser, StoredOverview, Tenant
+from tenants.services.overview import MAX_AGE, load_overview
+from tests.scaiwave import row_factories
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def client() -> Client:
+    client = Client()
+    client.force_login(AdminUser.objects.create_superuser("root"))
+    return client
+
+
+def get_cards(now: datetime = NOW) -> dict[str, dict[str, Any]]:
+    StoredOverview.objects.all().delete()
+    return {card["title"]: card for card in load_overview(now)["cards"]}
+
+
+def get_chart(title: str) -> dict[str, Any]:
+    StoredOverview.objects.all().delete()
+    return next(
+        draw_chart(chart)
+        for chart in load_overview(NOW)["charts"]
+        if chart["title"].startswith(title)
+    )
+
+
+def make_run(minutes_ago: float, outcome: str = "applied", **fields: Any) -> SyncRun:
+    started_at = NOW - timedelta(minutes=minutes_ago)
+    values = {"ended_at": started_at + timedelta(seconds=2), "duration_seconds": 2.0, **fields}
+    return SyncRun.objects.create(operator="root", outcome=outcome, started_at=started_at, **values)
+
+
+def test_success_an_empty_server_names_what_to_do(client: Client) -> None:
+    cards = get_cards()
+    assert cards["Last successful full sync"]["value"] == "never"
+    assert cards["Registration with ScaiKey"]["command"].startswith("scaiwave sync register")
+    assert cards["Signing key"]["command"] == "scaiwave admin federation key generate"
+    page = client.get(reverse("admin:index")).content.decode()
+    assert "scaiwave admin federation key generate" in page
+
+
+def test_success_cards_count_as_lists_do() -> None:
+    acme = row_factories.make_tenant("acme", max_rooms=1)
+    row_factories.make_tenant("gone", absent_since=NOW)
+    anna = row_factories.make_participant(acme, "anna")
+    row_factories.make_participant(acme, "ben", suspended_by_hand_at=NOW)
+    row_factories.make_room(row_factories.make_workspace(acme), anna)
+    make_run(5)
+    cards = get_cards()
+    assert cards["Active tenants"]["value"] == "1"
+    assert cards["Active tenants"]["details"] == ["0 suspended, 1 deactivated"]
+    assert cards["Members"]["value"] == cards["Rooms"]["value"] == "1"
+    assert (cards["Tenants near a limit"]["value"], cards["Tenants near a limit"]["tone"]) == (
+        "1",
+        "bad",
+    )
+    assert cards["Last successful full sync"]["value"] == "4 minutes ago"
+    assert cards["Last successful full sync"]["tone"] == "good"
+
+
+def test_success_what_the_last_sync_skipped_has_the_exact_command() -> None:
+    make_run(5, "partial", error_fix="If they are correct, run `scaiwave sync --allow-removals 7`.")
+    SyncSkip.objects.create(
+        kind="participants",
+        subject_scaikey_id="usr-1",
+        reason="over the removal limit",
+        first_skipped_at=NOW,
+        last_skipped_at=NOW,
+    )
+    card = get_cards()["Skipped by the last sync"]
+    assert (card["value"], card["details"]) == ("1", ["participants: 1"])
+    assert card["command"] == "scaiwave sync --allow-removals 7"
+
+
+def test_success_syncs_of_the_day_have_columns_with_links() -> None:
+    run = make_run(30, "failed", error_code="SW_SCAIKEY_UNREACHABLE", duration_seconds=4.0)
+    make_run(20)
+    make_run(26 * 60)
+    chart = get_chart("Full syncs")
+    filled = [column for column in chart["columns"] if column.rectangles]
+    assert len(chart["columns"]) == 144
+    assert [column.rectangles[0].style for column in filled] == ["bad", "good"]
+    assert [column.rectangles[0].height for column in filled] == [HEIGHT, HEIGHT / 2]
+    assert filled[0].url == reverse("admin:identity_sync_syncrun_change", args=[run.pk])
+    assert len(chart["rows"]) == 2
+
+
+def test_success_changes_are_stacked_by_kind() -> None:
+    make_run(5, counts={"tenants": {"added": 1}, "participants": {"added": 2, "updated": 1}})
+    make_run(4, "failed", counts={"participants": {"added": 99}})
+    column = get_chart("Changes from ScaiKey")["columns"][-1]
+    assert (column.label, column.text) == ("2026-11-24", "tenants 1, participants 3")
+    heights = {each.style: each.height for each in column.rectangles}
+    assert heights == {"series-1": HEIGHT / 4, "series-2": HEIGHT * 3 / 4}
+    assert min(each.y for each in column.rectangles) == 0
+
+
+def test_success_all_processes_share_one_row_for_a_minute() -> None:
+    row_factories.make_tenant("acme")
+    first = json.loads(json.dumps(load_overview(NOW)))
+    row_factories.make_tenant("lab")
+    with CaptureQueriesContext(connection) as caught:
+        assert load_overview(NOW + MAX_AGE - timedelta(seconds=1)) == first
+    assert len(caught) == 1
+    assert load_overview(NOW + MAX_AGE) != first
+    assert StoredOverview.objects.count() == 1
+
+
+def test_success_a_stored_overview_of_the_future_is_replaced() -> None:
+    load_overview(NOW + timedelta(days=1))
+    row_factories.make_tenant("acme")
+    assert {card["title"]: card for card in load_overview(NOW)["cards"]}["Active tenants"][
+        "value"
+    ] == "1"
+
+
+def test_success_queries_do_not_grow_with_tenants(client: Client) -> None:
+    counts = []
+    for numbers in (range(3), range(3, 30)):
+        for number in numbers:
+            row_factories.make_tenant(f"t{number}", max_rooms=1, max_participants=5)
+        StoredOverview.objects.all().delete()
+        with CaptureQueriesContext(connection) as caught:
+            client.get(reverse("admin:index"))
+        counts.append(len(caught))
+    with CaptureQueriesContext(connection) as caught:
+        client.get(reverse("admin:index"))
+    assert counts[0] == counts[1] <= 40
+    assert len(caught) <= 4
+
+
+def test_success_an_account_sees_only_what_it_may() -> None:
+    user = AdminUser.objects.create_user("view", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_tenant"))
+    client = Client()
+    client.force_login(user)
+    overview = client.get(reverse("admin:index")).context["overview"]
+    assert {card["title"] for card in overview["cards"]} == {
+        "Active tenants",
+        "Tenants near a limit",
+    }
+    assert {each["title"] for each in overview["lists"]} == {"Nearest to a limit"}
+    assert overview["charts"] == []
+
+
+def test_success_hostile_names_are_escaped(client: Client) -> None:
+    Tenant.objects.filter(pk=row_factories.make_tenant("acme", max_rooms=0).pk).update(slug="<b>")
+    make_run(5, "failed", error_message="<script>alert(1)</script>")
+    page = client.get(reverse("admin:index")).content.decode()
+    assert "<script>alert" not in page
