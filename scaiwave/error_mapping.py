@@ -63,6 +63,9 @@ _PROBE_BYTES = 64 * 1024
 """More than SQLite writes at once."""
 
 
+_SPACE_FIX = "Free some space, then run the same command again."
+
+
 class DatabaseBusy(ConflictError):
     """Another process has held the database, or the same rows, for too long."""
 
@@ -122,7 +125,10 @@ def _find_hidden_signal(error: BaseException | None) -> KeyboardInterrupt | None
 
 def map_os_error(error: OSError) -> ScaiWaveError | None:
     if error.errno in DISK_FULL_ERRNOS:
-        return DiskFull(f"No space left to write {error.filename or 'the output'}.")
+        if not error.filename:
+            # It may be stdout, of which the reader has got a part.
+            return DiskFull("No space left to write the output.", fix=_SPACE_FIX)
+        return DiskFull(f"No space left to write {error.filename}.")
     if isinstance(error, PermissionError) and error.filename:
         return FileUnwritable(
             f"{error.filename} can't be used: permission denied.",

@@ -201,6 +201,17 @@ class DiskFull(DomainError):
     fix = "Free some space, then run the same command again; nothing was half written."
 
 
+class OutputLost(DomainError):
+    """The command has done its work, but its output could not be written."""
+
+    code = "SW_OUTPUT_LOST"
+    http_status = 500
+    remedy = (
+        "Do not run the command again. The error lists what was done, and names the command that "
+        "shows it."
+    )
+
+
 class UpstreamUnreachable(UpstreamError):
     """Another server sent no response: DNS, TLS, connection or time-out."""
 

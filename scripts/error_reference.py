@@ -26,7 +26,10 @@ DECLARED = 'code = "SW_'
 AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "The command line",
-        ("USAGE", "CONFIRMATION_NEEDED", "DECLINED", "NAME_", "INTERRUPTED", "TERMINATED"),
+        (
+            *("USAGE", "CONFIRMATION_NEEDED", "DECLINED", "NAME_", "OUTPUT_"),
+            *("INTERRUPTED", "TERMINATED"),
+        ),
     ),
     ("Configuration", ("CONFIG_", "FILE_", "VALUE_", "LIBRARY_", "WEB_")),
     (

@@ -31,6 +31,7 @@ def export_env(*, operator: Operator, config: Configuration, now: datetime) -> d
         subject=_find_subject(values.get(f"{PREFIX}URL", ""), values.get(f"{PREFIX}CLIENT_ID", "")),
         now=now,
         details={"names": list(values)},
+        is_change=False,
     )
     return values
 

@@ -17,9 +17,12 @@ from typing import TextIO
 from scaiwave import __version__
 from scaiwave.cli.overview import format_group, format_manage_help, format_overview
 from scaiwave.cli.verbs import GROUPS, VERBS, VerbPath, find_longest_match, subcommands
+from scaiwave.completed_work import forget_completed, list_completed
 from scaiwave.errors import (
+    DiskFull,
     Interrupted,
     LibraryMissing,
+    OutputLost,
     ProcessInterrupted,
     ScaiWaveError,
     Terminated,
@@ -34,6 +37,7 @@ _words: list[str] = list(sys.argv[1:])
 """What was typed, for errors that quote it."""
 
 SETTINGS_MODULE = "scaiwave.settings"
+_MAX_LISTED_WORKS = 3
 HELP_OPTIONS = ("--help", "-h")
 OWN_PACKAGES = frozenset({"scaiwave", "tenants", "federation", "rooms", "identity_sync"})
 
@@ -164,11 +168,13 @@ def run_guarded(function: Callable[[], int], *, as_json: bool) -> int:
     in `scaiwave … | head -1`.
     """
     _prepare_streams()
+    forget_completed()
     try:
         code = function()
         sys.stdout.flush()
     except ScaiWaveError as error:
-        code = report_error(error, as_json=as_json)
+        lost = _find_lost_output(error.__cause__) if isinstance(error, DiskFull) else None
+        code = report_error(lost or error, as_json=as_json)
     except KeyboardInterrupt as signal:
         code = report_error(_interruption_error(signal), as_json=as_json)
     except OSError as error:
@@ -196,6 +202,8 @@ def _interruption_error(signal: KeyboardInterrupt) -> ProcessInterrupted:
 
 
 def _report_system_error(error: OSError, *, as_json: bool) -> int:
+    if (lost := _find_lost_output(error)) is not None:
+        return report_error(lost, as_json=as_json)
     if isinstance(error, BrokenPipeError) and _has_no_reader(sys.stdout):
         return 0
     from scaiwave.error_mapping import map_os_error
@@ -203,6 +211,23 @@ def _report_system_error(error: OSError, *, as_json: bool) -> int:
     if (mapped := map_os_error(error)) is None:
         raise error
     return report_error(mapped, as_json=as_json)
+
+
+def _find_lost_output(error: BaseException | None) -> OutputLost | None:
+    """Return the error about work that is done, if it is stdout that can't be written."""
+    if not isinstance(error, OSError) or not (works := list_completed()):
+        return None
+    if _try_flush(sys.stdout) and not (
+        isinstance(error, BrokenPipeError) and _has_no_reader(sys.stdout)
+    ):
+        return None
+    _discard_output(sys.stdout)
+    shown = "; ".join(work.description for work in works[-_MAX_LISTED_WORKS:])
+    more = " and more" if len(works) > _MAX_LISTED_WORKS else ""
+    return OutputLost(
+        f"The output can't be written ({error.strerror}), but the work is done: {shown}{more}.",
+        fix=f"Do not run it again. `{works[-1].command}` shows the result.",
+    )
 
 
 def _prepare_streams() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from shlex import quote
 from typing import Any
 
 from django.db.models import Model
 
 from scaiwave.auth.operators import Operator
+from scaiwave.completed_work import record_on_commit
 from tenants.models import AuditEntry, Participant, Tenant
 
 
@@ -19,14 +21,18 @@ def record_audit(
     now: datetime,
     tenant: Tenant | None = None,
     details: dict[str, Any] | None = None,
+    is_change: bool = True,
 ) -> AuditEntry:
     """Insert an audit entry. Call it in the transaction that makes the change.
 
     `action` is the command as typed, such as create-tenant. A subject that is not saved stands for
     one that does not exist, and is recorded without an ID. `details` has JSON values, no secrets,
     and of participants nothing but IDs: entries can't be changed when a person's data is erased.
+    `is_change` is false for what only reads, such as an export.
     """
     is_participant = isinstance(subject, Participant)
+    if is_change:
+        _record_completed(action, subject, "" if is_participant else str(subject), tenant)
     return AuditEntry.objects.create(
         at=now,
         operator=operator.name,
@@ -39,4 +45,35 @@ def record_audit(
         subject_id="" if subject.pk is None else str(subject.pk),
         subject_name="" if is_participant else str(subject)[:1000],
         details=details or {},
+    )
+
+
+# The command that shows a subject; `{id}` and `{tenant}` are quoted for the shell.
+_SHOW_COMMANDS = {
+    "adminuser": "admin list-administrators",
+    "knownpeer": "admin federation peer list",
+    "participant": "admin show-participant {id}",
+    "partner": "admin show-partner {id}",
+    "policy": "admin federation policy show",
+    "registration": "sync status",
+    "role": "role list --tenant {tenant}",
+    "rolegrant": "role list --tenant {tenant}",
+    "room": "room show {id} --tenant {tenant}",
+    "serverkey": "admin federation key list",
+    "tenant": "admin show-tenant {id}",
+    "workspace": "room workspaces --tenant {tenant}",
+}
+
+
+def _record_completed(action: str, subject: Model, name: str, tenant: Tenant | None) -> None:
+    kind = subject._meta.model_name or ""
+    subject_id = "" if subject.pk is None else str(subject.pk)
+    named = " ".join(filter(None, (str(subject._meta.verbose_name), name)))
+    command = _SHOW_COMMANDS.get(kind, "admin audit") if subject_id else "admin audit"
+    slug = tenant.slug if tenant else ""
+    if "{tenant}" in command and not slug:
+        command = "admin audit"
+    record_on_commit(
+        f"{action}: {named}{f' ({subject_id})' if subject_id else ''}",
+        command="scaiwave " + command.format(id=quote(subject_id), tenant=quote(slug)),
     )

@@ -28,6 +28,7 @@ from identity_sync.services.sync.removal_limit import OFF_FOR_TENANT
 from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.staging import BATCH
 from scaiwave.auth.operators import Operator
+from scaiwave.completed_work import record_on_commit
 from scaiwave.error_mapping import map_database_error, map_os_error
 from scaiwave.errors import ScaiWaveError, TerminationSignal
 from scaiwave.ids import new_id
@@ -76,6 +77,9 @@ def finish_run(
         run.save()
         if run.outcome in (Outcome.APPLIED, Outcome.PARTIAL):
             _count_changes(report)
+            record_on_commit(
+                f"sync: run {run.pk} ({run.outcome})", command=f"scaiwave sync show-run {run.pk}"
+            )
 
 
 CHANGES_COUNTER = "sync_changes"

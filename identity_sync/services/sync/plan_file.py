@@ -38,6 +38,7 @@ from identity_sync.services.sync.changes import ChangeSection, PlannedChange, it
 from identity_sync.services.sync.report import SyncReport
 from identity_sync.services.sync.reviewed_losses import LOSS_KINDS, Loss
 from scaiwave.clock import is_in_future
+from scaiwave.completed_work import record_completed
 from scaiwave.console.output import strip_control_chars, to_json
 from scaiwave.errors import FileUnwritable
 from scaiwave.files import (
@@ -155,6 +156,7 @@ def _open_draft(target: Path) -> Iterator[BinaryIO]:
         raise
     with translate_write_errors(target):
         draft.__exit__(None, None, None)
+    record_completed(f"sync plan: {target}", command=f"{format_apply_command(target)} --dry-run")
 
 
 def _ensure_printable(path: Path) -> None:

@@ -237,6 +237,7 @@ def start_export(*, operator: Operator, room: Room, options: ExportOptions) -> R
             tenant=room.tenant,
             now=options.now,
             details={"window": window, "media": options.with_media},
+            is_change=False,
         )
     return RoomExport(room, options)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import BinaryIO
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.conf import settings
 from rooms.errors import ExportReaderClosed
 from rooms.services.disk_full import translate_disk_full
 from rooms.services.exports.export_room import ExportResult, RoomExport
+from scaiwave.completed_work import record_completed
 from scaiwave.draft_journal import announce_drafts
 from scaiwave.errors import FileExists, FileUnwritable, UsageError
 from scaiwave.files import DISK_FULL_ERRNOS, atomic_write, remove_drafts_in
@@ -41,6 +43,7 @@ def write_to_file(
     with _open_target(target, overwrite=overwrite) as file, closing(start()) as export:
         for chunk in export:
             file.write(chunk)
+    record_completed(f"room export: {target}", command=f"scaiwave room verify {quote(str(target))}")
     return export.result
 
 

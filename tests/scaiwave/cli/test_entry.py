@@ -212,7 +212,7 @@ def test_fail_stdout_is_full() -> None:
     assert ended.code == 1
     assert ended.err == (
         "talking\nError: No space left to write the output. [SW_DISK_FULL]\n"
-        "  Fix: Free some space, then run the same command again; nothing was half written.\n"
+        "  Fix: Free some space, then run the same command again.\n"
     )
 
 

@@ -1,0 +1,45 @@
+"""What this process has committed or written, for the error of an output that can't be delivered.
+
+Such an error must not send an operator to run the command again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+
+MAX_REMEMBERED = 20
+"""Workers and web servers commit without an end."""
+
+
+@dataclass(frozen=True)
+class CompletedWork:
+    """`description` names what was done, with its ID; `command` shows it again, if one does."""
+
+    description: str
+    command: str
+
+
+_completed: deque[CompletedWork] = deque(maxlen=MAX_REMEMBERED)
+
+
+def record_completed(description: str, *, command: str = "scaiwave admin audit") -> None:
+    _completed.append(CompletedWork(description, command))
+
+
+def record_on_commit(description: str, *, command: str) -> None:
+    """Record it once the current transaction is committed, or immediately without one."""
+    from django.db import transaction
+
+    transaction.on_commit(partial(record_completed, description, command=command))
+
+
+def list_completed() -> list[CompletedWork]:
+    """Return the latest works, oldest first."""
+    return list(_completed)
+
+
+def forget_completed() -> None:
+    """Begin a new command in the same process."""
+    _completed.clear()
