@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from scaiwave.files import remove_drafts_in
+from scaiwave.files import count_drafts_in, remove_drafts_in
 
 
 @contextmanager
@@ -29,9 +29,10 @@ def announce_drafts(home: Path, directory: Path) -> Iterator[None]:
             entry.unlink()
 
 
-def find_abandoned_drafts(home: Path) -> list[Path]:
-    """Return the directories in which drafts were announced; some may still be in use."""
-    return sorted({directory for _, directory in _list_entries(home)})
+def count_abandoned_drafts(home: Path) -> int:
+    """Return how many drafts killed processes left in these directories."""
+    directories = {directory for _, directory in _list_entries(home)}
+    return sum(map(count_drafts_in, directories))
 
 
 def remove_announced_drafts(home: Path) -> int:

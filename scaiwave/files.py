@@ -171,16 +171,22 @@ def remove_if_abandoned(draft: Path) -> bool:
     """Remove a draft unless its process is running, or it can't be removed; return whether it is
     gone."""
     # Another user's draft is theirs to remove, and another process may have been faster.
-    with suppress(OSError):
-        # Not blocking: in a shared directory it might be a pipe of another user.
-        descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            draft.unlink()
-        finally:
-            os.close(descriptor)
+    with suppress(OSError), _lock_draft(draft):
+        draft.unlink()
         return True
     return False
+
+
+@contextmanager
+def _lock_draft(draft: Path) -> Iterator[None]:
+    """Raises OSError if its process is running."""
+    # Not blocking: in a shared directory it might be a pipe of another user.
+    descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def remove_drafts_in(directory: Path) -> int:
@@ -188,8 +194,25 @@ def remove_drafts_in(directory: Path) -> int:
 
     Returns their number. Drafts that can't be removed are left.
     """
-    drafts = [draft for draft in directory.iterdir() if _DRAFT_NAME.match(draft.name)]
-    return sum(remove_if_abandoned(draft) for draft in drafts)
+    return sum(remove_if_abandoned(draft) for draft in _list_drafts(directory))
+
+
+def count_drafts_in(directory: Path) -> int:
+    """Return the number of drafts that `remove_drafts_in` would remove."""
+    return sum(_is_abandoned(draft) for draft in _list_drafts(directory))
+
+
+def _list_drafts(directory: Path) -> list[Path]:
+    try:
+        return [draft for draft in directory.iterdir() if _DRAFT_NAME.match(draft.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _is_abandoned(draft: Path) -> bool:
+    with suppress(OSError), _lock_draft(draft):
+        return True
+    return False
 
 
 def sync_directory(directory: Path) -> None:

@@ -69,19 +69,27 @@ def remove_stale_lock_files(*, min_age: timedelta = MIN_STALE_AGE) -> int:
 
     Files that can't be deleted are left.
     """
-    directory, count = _lock_directory(), 0
-    oldest = time.time() - min_age.total_seconds()
-    for path in list(directory.glob("*.lock")) if directory.is_dir() else []:
-        with suppress(OSError):
-            count += path.stat().st_mtime <= oldest and _remove_if_unlocked(path)
-    return count
+    return sum(_is_stale(path, min_age, remove=True) for path in _lock_directory().glob("*.lock"))
 
 
-def _remove_if_unlocked(path: Path) -> bool:
+def count_stale_lock_files(*, min_age: timedelta = MIN_STALE_AGE) -> int:
+    """Return the number of lock files that `remove_stale_lock_files` would delete."""
+    return sum(_is_stale(path, min_age, remove=False) for path in _lock_directory().glob("*.lock"))
+
+
+def _is_stale(path: Path, min_age: timedelta, *, remove: bool) -> bool:
+    with suppress(OSError):
+        is_old = path.stat().st_mtime <= time.time() - min_age.total_seconds()
+        return is_old and _is_unlocked(path, remove=remove)
+    return False
+
+
+def _is_unlocked(path: Path, *, remove: bool) -> bool:
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if is_same := _is_same_file(path, descriptor):
+        is_same = _is_same_file(path, descriptor)
+        if is_same and remove:
             path.unlink()
     finally:
         os.close(descriptor)

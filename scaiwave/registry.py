@@ -14,6 +14,7 @@ from uuid import UUID
 from scaiwave.errors import NotRegistered
 
 if TYPE_CHECKING:
+    from scaiwave.auth.operators import Operator
     from scaiwave.config import Configuration
     from scaiwave.doctor.findings import Check
 
@@ -56,6 +57,7 @@ class Metric:
     is_counter: bool = False
 
 
+HealthReportStore = Callable[["Operator", Mapping[str, Any], datetime], None]
 MetricCollector = Callable[[datetime], Iterable[Metric]]
 
 _tenant_columns: dict[str, TenantColumnProvider] = {}
@@ -67,6 +69,7 @@ _tenant_slug: list[Callable[[str], str | None]] = []
 _personal_data_erasers: list[PersonalDataEraser] = []
 _suspension_check: list[Callable[[str], bool]] = []
 _metric_collectors: dict[str, MetricCollector] = {}
+_health_report_store: list[HealthReportStore] = []
 _application_scope: list[Callable[[str], str]] = []
 _missing_registration: list[Callable[[Configuration], NotRegistered]] = []
 
@@ -170,6 +173,16 @@ def get_missing_registration(config: Configuration) -> NotRegistered:
         return _missing_registration[0](config)
     except (IndexError, Error):
         return NotRegistered("This server is not registered with ScaiKey.")
+
+
+def register_health_report_store(store: HealthReportStore) -> None:
+    """Register how to keep the last report of `scaiwave doctor`."""
+    _health_report_store[:] = [store]
+
+
+def store_health_report(operator: Operator, document: Mapping[str, Any], now: datetime) -> None:
+    for store in _health_report_store:
+        store(operator, document, now)
 
 
 def register_metrics(name: str, collect: MetricCollector) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from django.apps import AppConfig
 
+from scaiwave.auth.operators import Operator
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding
 
@@ -19,6 +21,7 @@ class TenantsConfig(AppConfig):
         from scaiwave.doctor.findings import Check
         from scaiwave.registry import (
             register_health_check,
+            register_health_report_store,
             register_suspension_check,
             register_tenant_slug,
         )
@@ -28,8 +31,10 @@ class TenantsConfig(AppConfig):
 
         register_tenant_slug(scaikey_tenant_slug)
         register_suspension_check(is_suspended_manually)
+        register_health_report_store(_store_health_report)
         register_health_check(Check("audit", _check_audit))
         register_health_check(Check("super_admin", _check_super_admin))
+        register_health_check(Check("limits", _check_limits))
         register_health_check(Check("scaigrid", _check_scaigrid, needs_database=False))
         post_migrate.connect(install_audit_triggers, sender=self)
 
@@ -47,6 +52,18 @@ def _check_super_admin(config: Configuration, now: datetime) -> Iterable[Finding
     from tenants.queries.health import check_super_admin
 
     return check_super_admin(config, now)
+
+
+def _check_limits(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from tenants.queries.health import check_limits
+
+    return check_limits(config, now)
+
+
+def _store_health_report(operator: Operator, document: Mapping[str, Any], now: datetime) -> None:
+    from tenants.services.store_health_report import store_health_report
+
+    store_health_report(operator, document, now)
 
 
 def _check_scaigrid(config: Configuration, now: datetime) -> Iterable[Finding]:

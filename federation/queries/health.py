@@ -59,5 +59,7 @@ def check_federation_keys(config: Configuration, now: datetime) -> Iterator[Find
         )
     elif not health.unreadable and not health.damaged:
         yield passed(
-            "keys", f"Signing key {health.signing_key_id} is active; all keys are readable."
+            "keys",
+            f"Signing key {health.signing_key_id} is active; all keys are readable. Its yearly "
+            f"rotation is due on {health.rotation_due_at:%Y-%m-%d}.",
         )

@@ -499,7 +499,7 @@ VERBS: dict[VerbPath, Verb] = {
     ("doctor",): Verb(
         "doctor",
         "Check this server and suggest fixes",
-        ("scaiwave doctor", "scaiwave doctor --json"),
+        ("scaiwave doctor", "scaiwave doctor --fix", "scaiwave doctor --json"),
         profile="full",
     ),
     ("completion",): Verb(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,9 @@ MIB = 1024 * 1024
 WARN_BELOW_BYTES = 1024 * MIB
 FAIL_BELOW_BYTES = 100 * MIB
 """Free space on a disk."""
+
+WARN_BELOW_INODES = 10_000
+"""Files that can still be created on a disk, unless a twentieth of all is less."""
 
 REDIS_TIMEOUT_SECONDS = 3.0
 """How long to wait for Redis."""
@@ -71,7 +75,45 @@ def check_database(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield failed("database", mapped)
         return
     yield passed("database", f"{version} is available.")
+    yield from _check_database_settings()
     yield from _check_migrations()
+
+
+def _check_database_settings() -> Iterator[Finding]:
+    """Report settings of the database with which data can be lost or commands fail."""
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA journal_mode")
+            mode = cursor.fetchone()[0]
+        if mode not in {"wal", "memory"}:
+            yield warned(
+                "database",
+                f"SQLite's journal mode is {mode} and not wal, so readers wait for writers.",
+                "Move the database to a local disk.",
+            )
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [[*_SETTINGS]])
+        found = dict(cursor.fetchall())
+    for name, (wanted, effect) in _SETTINGS.items():
+        if found.get(name, wanted) != wanted:
+            yield warned(
+                "database",
+                f"PostgreSQL's {name} is {found[name]}: {effect}.",
+                f"Set {name} to {wanted} in PostgreSQL.",
+            )
+
+
+_SETTINGS = {
+    "fsync": ("on", "a crash of its host can destroy the database"),
+    "full_page_writes": ("on", "a crash of its host can destroy the database"),
+    "synchronous_commit": ("on", "a crash of its host loses the last changes"),
+    "autovacuum": ("on", "tables grow and queries become slow"),
+    "default_transaction_isolation": ("read committed", "transactions fail that would wait"),
+    "default_transaction_read_only": ("off", "commands can't change anything"),
+    "server_encoding": ("UTF8", "names of people can't be stored"),
+}
+"""Settings of PostgreSQL, each with its value and the effect of another one."""
 
 
 def _get_version(cursor: Any) -> str:
@@ -108,12 +150,22 @@ def check_disks(config: Configuration, now: datetime) -> Iterator[Finding]:
         seen.add(device)
         free = shutil.disk_usage(path).free
         text = f"{format_bytes(free)} free for {purpose}, in {path}."
+        if inodes := _find_inode_problem(path):
+            yield warned("disk", inodes, "Delete small files, or enlarge the file system.")
         if free < FAIL_BELOW_BYTES:
             yield failed("disk", DiskFull(f"Only {text}", fix="Free some space."))
         elif free < WARN_BELOW_BYTES:
             yield warned("disk", f"Only {text}", "Free some space before an import needs it.")
         else:
             yield passed("disk", text)
+
+
+def _find_inode_problem(path: Path) -> str:
+    """Return a sentence if few files can be created; file systems without a limit have none."""
+    status = os.statvfs(path)
+    if not status.f_files or status.f_favail >= min(WARN_BELOW_INODES, status.f_files // 20):
+        return ""
+    return f"Only {status.f_favail:,} more files can be created in the file system of {path}."
 
 
 def _list_directories(config: Configuration) -> Iterator[tuple[str, Path]]:

@@ -47,13 +47,15 @@ CheckFunction = Callable[[Configuration, datetime], Iterable[Finding]]
 class Check:
     """A registered check. One that needs the database is skipped if that can't be used.
 
-    `clean_up` runs before it, and fixes what needs no decision.
+    `clean_up` runs before it, and completes what an interrupted command has begun. With `doctor
+    --fix`, `fix` runs before it too, and repairs what needs no decision.
     """
 
     name: str
     run: CheckFunction
     needs_database: bool = True
     clean_up: CheckFunction | None = None
+    fix: CheckFunction | None = None
 
 
 def passed(check: str, message: str) -> Finding:

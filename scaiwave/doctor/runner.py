@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import Error
@@ -13,7 +14,9 @@ from scaiwave import registry
 from scaiwave.auth.operators import Operator, Permission
 from scaiwave.config import Configuration
 from scaiwave.doctor import checks as machine
+from scaiwave.doctor.files import check_files, fix_files
 from scaiwave.doctor.findings import Check, Finding, State, failed
+from scaiwave.doctor.proxy import check_proxy
 from scaiwave.error_mapping import map_database_error
 from scaiwave.errors import ScaiWaveError
 
@@ -22,6 +25,8 @@ OWN_CHECKS = (
     Check("configuration", machine.check_configuration, needs_database=False),
     Check("database", machine.check_database, needs_database=False),
     Check("disk", machine.check_disks, needs_database=False),
+    Check("files", check_files, needs_database=False, fix=fix_files),
+    Check("proxy", check_proxy, needs_database=False),
     Check("redis", machine.check_redis, needs_database=False),
 )
 
@@ -59,38 +64,46 @@ class HealthReport:
 
 
 def run_checks(
-    *, operator: Operator, config: Configuration, now: datetime, dry_run: bool = False
+    *,
+    operator: Operator,
+    config: Configuration,
+    now: datetime,
+    dry_run: bool = False,
+    fix: bool = False,
 ) -> HealthReport:
-    """Check everything that this server needs. An error of a check is its finding.
+    """Check everything that this server needs, and store the report. An error of a check is its
+    finding.
 
-    What interrupted processes left behind is removed, unless this is a dry run or the operator may
-    only view the platform.
+    What interrupted imports left is removed, unless this is a dry run or the operator may only view
+    the platform; then the report is not stored either. `fix` repairs what needs no decision.
     """
-    operator.require(Permission.VIEW_PLATFORM)
+    operator.require(Permission.MANAGE_PLATFORM if fix else Permission.VIEW_PLATFORM)
     cleans_up = not dry_run and operator.has_permission(Permission.MANAGE_PLATFORM)
-    first = [finding for check in OWN_CHECKS for finding in _run_check(check, config, now)]
+    run = partial(_run_check, config=config, now=now, cleans_up=cleans_up, fixes=fix and cleans_up)
+    first = [finding for check in OWN_CHECKS for finding in run(check)]
     usable = not any(finding.state is State.FAIL for finding in first if finding.check in DATABASE)
     checks = registry.get_health_checks()
     skipped = [] if usable else [check.name for check in checks if check.needs_database]
-    others = [
-        finding
-        for check in checks
-        if check.name not in skipped
-        for finding in _run_check(check, config, now, cleans_up=cleans_up)
-    ]
-    return HealthReport([*first, *others, *([machine.skipped(skipped)] if skipped else [])])
+    others = [finding for check in checks if check.name not in skipped for finding in run(check)]
+    report = HealthReport([*first, *others, *([machine.skipped(skipped)] if skipped else [])])
+    if cleans_up and usable:
+        registry.store_health_report(operator, report.document(), now)
+    return report
 
 
 def _run_check(
     check: Check,
+    *,
     config: Configuration,
     now: datetime,
-    *,
-    cleans_up: bool = False,
+    cleans_up: bool,
+    fixes: bool,
 ) -> Iterator[Finding]:
     try:
         if cleans_up and check.clean_up is not None:
             yield from check.clean_up(config, now)
+        if fixes and check.fix is not None:
+            yield from check.fix(config, now)
         yield from check.run(config, now)
     except ScaiWaveError as error:
         yield failed(check.name, error)

@@ -8,7 +8,16 @@ from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
 from scaiwave.admin.filters import make_choice_filter
 from scaiwave.admin.formatting import EMPTY_VALUE, format_meter, link_to_id
 from scaiwave.auth.operators import OperatorRole
-from tenants.models import AuditEntry, Counter, Participant, Partner, Role, Tenant, TokenUsage
+from tenants.models import (
+    AuditEntry,
+    Counter,
+    DoctorRun,
+    Participant,
+    Partner,
+    Role,
+    Tenant,
+    TokenUsage,
+)
 from tenants.queries.audit_subjects import load_participant_names
 from tenants.queries.usage import cap_fraction, format_percent
 
@@ -89,6 +98,12 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @admin.display(description="tenant")
     def tenant(self, entry: AuditEntry) -> str:
         return link_to_id("tenant", entry.tenant_id, entry.tenant_slug)
+
+
+@admin.register(DoctorRun)
+class DoctorRunAdmin(ReadOnlyAdmin):
+    section = Section.INTERNALS
+    list_display = ("ran_at", "operator", "is_healthy")
 
 
 @admin.register(Counter)

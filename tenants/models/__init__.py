@@ -13,6 +13,7 @@ from tenants.models.directory import (
     Tenant,
     active_q,
 )
+from tenants.models.doctor import DoctorRun
 from tenants.models.overview import StoredOverview
 from tenants.models.roles import Role, RoleGrant, RoleSource
 
@@ -21,6 +22,7 @@ __all__ = [
     "AdminUser",
     "AuditEntry",
     "Counter",
+    "DoctorRun",
     "Group",
     "GroupMembership",
     "Participant",

@@ -12,7 +12,16 @@ from tenants.errors import AuditTriggersMissing
 from tenants.models import Role
 from tenants.queries.roles import SUPER_ADMIN
 from tenants.queries.super_admins import GRANT_COMMAND, count_super_admins
+from tenants.queries.tenants import find_exceeded_limits
 from tenants.services.audit_triggers import missing_triggers
+
+MAX_LISTED_TENANTS = 10
+LIMIT_NAMES = {
+    "participants": "participants",
+    "rooms": "rooms",
+    "storage_bytes": "storage",
+    "ai_tokens_month": "AI tokens of this month",
+}
 
 
 def check_audit(config: Configuration, now: datetime) -> Iterator[Finding]:
@@ -46,6 +55,23 @@ def check_super_admin(config: Configuration, now: datetime) -> Iterator[Finding]
             "No active person has super_admin.",
             f"Grant super_admin: {GRANT_COMMAND}.",
         )
+
+
+def check_limits(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Warn of tenants that use more than their limits, up to a number of them."""
+    exceeded = list(find_exceeded_limits(now))
+    for tenant, names in exceeded[:MAX_LISTED_TENANTS]:
+        listed = ", ".join(LIMIT_NAMES[name] for name in names)
+        yield warned(
+            "limits",
+            f"Tenant {tenant.slug} uses more than its limit: {listed}.",
+            f"Check `scaiwave admin show-tenant {tenant.slug}`, then raise the limit with "
+            f"`scaiwave admin update-tenant {tenant.slug}`, or reduce the usage.",
+        )
+    if (rest := len(exceeded) - MAX_LISTED_TENANTS) > 0:
+        yield warned("limits", f"Further tenants that use more than a limit: {rest:,}.", "")
+    if not exceeded:
+        yield passed("limits", "All tenants are within their limits.")
 
 
 def check_scaigrid(config: Configuration, now: datetime) -> Iterator[Finding]:

@@ -122,6 +122,29 @@ def _iter_rows(ids: list[UUID], now: datetime) -> Generator[Row, None, None]:
             }
 
 
+def find_exceeded_limits(now: datetime) -> Generator[tuple[Tenant, list[str]], None, None]:
+    """Yield the tenants that use more than a limit of theirs, with the names of these limits."""
+    limited = Tenant.objects.exclude(
+        max_participants=None, max_rooms=None, max_storage_mb=None, max_ai_tokens_month=None
+    )
+    ids = list(limited.order_by("slug").values_list("pk", flat=True))
+    for batch in batched(ids, BATCH_SIZE):
+        tenants = Tenant.objects.filter(pk__in=batch)
+        people = Participant.objects.filter(ACTIVE, tenant__in=tenants)
+        active = dict(people.values_list("tenant_id").annotate(Count("pk")))
+        usage = token_columns(tenants, usage_month(now))
+        registered = load_registered_columns(batch)
+        for tenant in tenants.order_by("slug"):
+            used = {**registered[tenant.pk], **usage.get(tenant.pk, NO_USAGE)}
+            limits = _build_limits(tenant, used, active=active.get(tenant.pk, 0))
+            if names := [name for name, limit in limits.items() if _is_exceeded(limit)]:
+                yield tenant, names
+
+
+def _is_exceeded(limit: Row) -> bool:
+    return None not in limit.values() and limit["used"] > limit["limit"]
+
+
 def count_members(tenants: QuerySet[Tenant]) -> dict[UUID, int]:
     people = Participant.objects.filter(MEMBERS, tenant__in=tenants)
     return dict(people.values_list("tenant_id").annotate(Count("pk")))

@@ -37,6 +37,7 @@ from tenants.models import (
     AdminUser,
     AuditEntry,
     Counter,
+    DoctorRun,
     Group,
     GroupMembership,
     Participant,
@@ -211,6 +212,9 @@ def _make_server_rows(tenant: Tenant, number: int) -> None:
         private_key_encrypted="never to be seen either",
     )
     Policy.objects.get_or_create(number=1, defaults={"updated_at": NOW})
+    DoctorRun.objects.get_or_create(
+        number=1, defaults={"ran_at": NOW, "operator": "root", "is_healthy": True}
+    )
     KnownPeer.objects.create(
         server_name=f"peer{number}.example",
         public_key="cHVi",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from shutil import get_terminal_size
 from typing import Any
@@ -28,9 +29,16 @@ class Command(OperatorCommand):
     help = (
         "Check this server and suggest fixes.\n\n"
         "The exit code is that of the first check that failed, or 0; warnings don't count.\n"
-        "Files of interrupted imports are removed; nothing else is changed."
+        "Files of interrupted imports are removed, and the report is stored for the admin "
+        "site.\nWith --fix, modes of files are corrected and leftovers of killed processes "
+        "removed.\nNothing else is changed."
     )
     changes = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--fix", action="store_true", help="repair of what needs no decision, before the checks"
+        )
 
     def handle(self, **options: Any) -> None:
         report = run_checks(
@@ -38,6 +46,7 @@ class Command(OperatorCommand):
             config=settings.CONFIG,
             now=timezone.now(),
             dry_run=options["dry_run"],
+            fix=options["fix"],
         )
         if self.output.as_json:
             self.output.print_json(report.document())

@@ -16,7 +16,7 @@ from rooms.services.exports.export_room import RoomExport
 from rooms.services.exports.sinks import write_to_file, write_to_stream
 from scaiwave.draft_journal import (
     announce_drafts,
-    find_abandoned_drafts,
+    count_abandoned_drafts,
     remove_announced_drafts,
 )
 from scaiwave.errors import FileExists, FileUnwritable, UsageError
@@ -125,10 +125,11 @@ def test_success_drafts_of_killed_exports_are_removed(tmp_path: Path) -> None:
     assert (kept.exists(), in_use.exists()) == (True, True)
     os.close(descriptor)
     with announce_drafts(settings.HOME, tmp_path):
-        assert find_abandoned_drafts(settings.HOME) == [tmp_path]
+        assert count_abandoned_drafts(settings.HOME) == 1
         assert remove_announced_drafts(settings.HOME) == 1
     assert not in_use.exists()
-    assert find_abandoned_drafts(settings.HOME) == []
+    assert count_abandoned_drafts(settings.HOME) == 0
+    assert list((settings.HOME / "drafts").iterdir()) == []
 
 
 def test_fail_stream_of_another_kind(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -49,6 +50,30 @@ def test_success_each_disk_is_checked_once(
         Path(finding.message.rpartition(" in ")[2][:-1]).stat().st_dev for finding in findings
     }
     assert len(devices) == len(findings)
+
+
+def test_success_few_inodes_are_a_warning(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As for the space on a disk, no test may bring this about.
+    of_home = os.statvfs(home)
+    status = os.statvfs_result((*of_home[:5], 1_000_000, 900, 900, *of_home[8:]))
+    monkeypatch.setattr(os, "statvfs", lambda path: status)
+    findings = list(checks.check_disks(load({"SCAIWAVE_HOME": str(home)}), NOW))
+    assert (findings[0].state, findings[0].message.partition(" in ")[0]) == (
+        State.WARN,
+        "Only 900 more files can be created",
+    )
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db
+def test_success_settings_of_the_database_that_lose_data() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = off")
+    found = list(checks.check_database(django_settings.CONFIG, NOW))
+    assert (
+        "PostgreSQL's synchronous_commit is off: a crash of its host loses the last changes."
+        in [finding.message for finding in found]
+    )
 
 
 def test_success_no_redis_is_fine(settings: Settings, home: Path) -> None:

@@ -16,6 +16,7 @@ from scaiwave.doctor.findings import Check, Finding, State, passed, warned
 from scaiwave.doctor.runner import HealthReport, run_checks
 from scaiwave.errors import DiskFull, InsufficientPermission
 from scaiwave.sandbox import Sandbox
+from tenants.models import DoctorRun
 from tests.scaiwave.cli_helpers import run_scaiwave
 from tests.scaiwave.row_factories import NOW
 
@@ -91,6 +92,41 @@ def test_success_only_operators_with_write_access_apply_fixes(
     registry.register_health_check(Check("tea", lambda c, n: [], clean_up=fix))
     messages = [finding.message for finding in run(operator, dry_run=dry_run).findings]
     assert ("Fixed." in messages) is fixed
+
+
+def test_success_the_last_report_is_stored() -> None:
+    registry.register_health_check(Check("tea", lambda c, n: [warned("tea", "Cold.", "Heat it.")]))
+    try:
+        run()
+        report = run()
+        run(dry_run=True)
+    finally:
+        del registry._health_checks["tea"]
+    stored = DoctorRun.objects.get()
+    assert (stored.ran_at, stored.operator) == (NOW, get_host_operator().name)
+    assert stored.findings == report.document()["checks"]
+    assert stored.is_healthy is report.document()["healthy"]
+    stored.delete()
+    run(Operator("reader", OperatorRole.PLATFORM_READ))
+    assert not DoctorRun.objects.exists()
+
+
+def test_success_repairs_are_asked_for(home: Path, database_url: str) -> None:
+    assert run_scaiwave("manage", "migrate", "-v0").code == 0
+    (home / ".env").touch(mode=0o644)
+    for words, mode in (((), 0o644), (("--fix", "--dry-run"), 0o644), (("--fix",), 0o600)):
+        assert "Traceback" not in run_scaiwave("doctor", *words).err
+        assert (home / ".env").stat().st_mode & 0o777 == mode
+
+
+def test_fail_repairs_by_an_operator_who_may_only_look() -> None:
+    with pytest.raises(InsufficientPermission):
+        run_checks(
+            operator=Operator("reader", OperatorRole.PLATFORM_READ),
+            config=django_settings.CONFIG,
+            now=NOW,
+            fix=True,
+        )
 
 
 def test_fail_tenant_administrator_is_not_allowed() -> None:
