@@ -33,6 +33,7 @@ NO_POLICY = (
 @admin.register(ServerKey)
 class ServerKeyAdmin(ReadOnlyAdmin):
     section = Section.FEDERATION
+    is_searched = True
     list_display = ("key_id", "state", "days_left", "signs_from", "retires_at", "revoked_at")
     search_fields = ("key_id",)
     search_help_text = "Search by key ID."
@@ -83,6 +84,7 @@ class PolicyAdmin(ReadOnlyAdmin):
 @admin.register(KnownPeer)
 class KnownPeerAdmin(ReadOnlyAdmin):
     section = Section.FEDERATION
+    is_searched = True
     list_display = ("server_name", "public_key", "first_seen_at", "last_seen_at", "key_changed_at")
     search_fields = ("server_name",)
     search_help_text = "Search by server name."

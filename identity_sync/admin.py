@@ -74,6 +74,7 @@ class RegistrationAdmin(ReadOnlyAdmin):
 @admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin):
     section = Section.SYNC
+    is_searched = True
     list_display = (
         "started_at",
         "outcome_badge",

@@ -40,6 +40,7 @@ ROOM_TONES = {RoomState.OPEN: Tone.GOOD}
 @admin.register(Workspace)
 class WorkspaceAdmin(ReadOnlyAdmin):
     section = Section.ROOMS
+    is_searched = True
     list_display = ("slug", "name", "tenant", "created_at", "updated_at")
     list_select_related = ("tenant",)
     search_fields = ("slug", "name")
@@ -60,6 +61,7 @@ class WorkspaceMemberAdmin(ReadOnlyAdmin):
 @admin.register(Room)
 class RoomAdmin(ReadOnlyAdmin):
     section = Section.ROOMS
+    is_searched = True
     list_display = (
         "__str__",
         "room_type",
@@ -97,6 +99,7 @@ class EventAdmin(ReadOnlyAdmin):
     """A table of millions of rows, read by its indexes only: by id, by room or by tenant."""
 
     section = Section.ROOMS
+    is_searched = True
     list_display = (
         "stream_position",
         "event_type",
@@ -128,6 +131,7 @@ class EventAdmin(ReadOnlyAdmin):
 @admin.register(Media)
 class MediaAdmin(ReadOnlyAdmin):
     section = Section.ROOMS
+    is_searched = True
     list_display = (
         "short_hash",
         "mime_type",

@@ -37,11 +37,13 @@ class ReadOnlyAdmin(_Admin):
     page above its fields, `hidden_fields` are fields shown nowhere, `linked_columns` are methods
     that link to another page, and `id_fields` are searched exactly when the search is a UUID.
     `section` is the place in the menu,
-    where the lists of a section with the least `position` come first.
+    where the lists of a section with the least `position` come first. The search across the site
+    includes the lists with `is_searched`.
     """
 
     section: ClassVar[Section] = Section.INTERNALS
     position: ClassVar[int] = 1
+    is_searched: ClassVar[bool] = False
 
     actions = None
     change_list_template = "scaiwave/admin/list.html"

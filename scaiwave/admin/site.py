@@ -6,13 +6,15 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth.models import PermissionsMixin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import path
 from django.utils import timezone
 
 from scaiwave.admin.charts import draw_chart
 from scaiwave.admin.menu import Section, build_menu
 from scaiwave.admin.overview import load_overview
+from scaiwave.admin.search import search_site
 
 
 class OperatorSite(admin.AdminSite):
@@ -31,6 +33,24 @@ class OperatorSite(admin.AdminSite):
         charts = [draw_chart(chart) for chart in overview["charts"]]
         context = {"overview": overview, "charts": charts, **(extra_context or {})}
         return super().index(request, context)
+
+    def get_urls(self) -> list[Any]:
+        return [path("search/", self.admin_view(self.search), name="search"), *super().get_urls()]
+
+    def search(self, request: HttpRequest) -> HttpResponse:
+        """Search all lists; go to the row at once if it is the only one."""
+        term = request.GET.get("q", "").strip()
+        found = search_site(self, request, term)
+        rows = [row for each in found for row in each.rows]
+        if len(rows) == 1:
+            return HttpResponseRedirect(rows[0].url)
+        context = {
+            **self.each_context(request),
+            "title": f"Search for {term}" if term else "Search",
+            "term": term,
+            "found": found,
+        }
+        return TemplateResponse(request, "scaiwave/admin/search.html", context)
 
     def get_app_list(
         self, request: HttpRequest, app_label: str | None = None

@@ -19,6 +19,7 @@ class AdminUserAdmin(ReadOnlyAdmin):
     """Accounts of the admin site. `scaiwave admin create-administrator` creates the first."""
 
     section = Section.ADMINISTRATORS
+    is_searched = True
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
     list_filter = ("is_active", "is_superuser")
     search_fields = ("username", "email")

@@ -53,6 +53,7 @@ class CountColumn:
 @admin.register(Partner)
 class PartnerAdmin(StatusAdmin):
     section = Section.TENANTS
+    is_searched = True
     list_display = ("slug", "name", "status_text", "tenant_count", "scaikey_id", "updated_at")
     list_filter = (StatusFilter,)
     search_fields = ("slug", "name", "contact_email", "scaikey_id__exact")
@@ -74,6 +75,7 @@ class PartnerAdmin(StatusAdmin):
 @admin.register(Tenant)
 class TenantAdmin(StatusAdmin):
     section = Section.TENANTS
+    is_searched = True
     position = 0
     list_display = (
         "slug",
@@ -147,6 +149,7 @@ def _format_use(used: int | None, limit: int | None, format_number: Callable[[in
 @admin.register(Participant)
 class ParticipantAdmin(StatusAdmin):
     section = Section.PEOPLE
+    is_searched = True
     list_display = (
         "display_name_or_id",
         "email",
@@ -193,6 +196,7 @@ def _filter_by_address(queryset: QuerySet[Any], address: str) -> QuerySet[Any]:
 @admin.register(Group)
 class GroupAdmin(ReadOnlyAdmin):
     section = Section.PEOPLE
+    is_searched = True
     list_display = ("name", "tenant", "group_type", "member_count", "absent_since", "updated_at")
     list_filter = (PresenceFilter,)
     list_select_related = ("tenant",)

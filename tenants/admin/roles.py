@@ -10,6 +10,7 @@ from tenants.models import Role, RoleGrant
 @admin.register(Role)
 class RoleAdmin(ReadOnlyAdmin):
     section = Section.PEOPLE
+    is_searched = True
     list_display = ("slug", "name", "tenant", "is_built_in", "created_at")
     list_filter = ("is_built_in",)
     list_select_related = ("tenant",)

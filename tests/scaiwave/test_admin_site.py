@@ -198,6 +198,49 @@ def test_success_list_says_which_policy_is_in_force_without_one(client: Client) 
     assert "the mode is closed" not in text(client, url)
 
 
+def find(client: Client, term: str) -> dict[str, list[str]]:
+    answer = client.get(reverse("admin:search"), {"q": term}, follow=True)
+    if "found" not in answer.context:
+        return {"": [answer.redirect_chain[-1][0]]}
+    return {each.title: [row.url for row in each.rows] for each in answer.context["found"]}
+
+
+def test_success_search_finds_rows_of_every_kind(client: Client) -> None:
+    acme = row_factories.make_row_of_every_model(1)
+    row_factories.make_row_of_every_model(2)
+    anna = Participant.objects.get(tenant=acme, participant_type="human")
+    key = ServerKey.objects.order_by("pk").first()
+    assert key is not None
+    for term, row in (
+        (acme.slug, acme),
+        (str(acme.pk), acme),
+        (f"@{anna.local_id}:localhost", anna),
+        (str(anna.pk), anna),
+        (key.key_id, key),
+    ):
+        urls = [url for urls in find(client, term).values() for url in urls]
+        assert address(type(row), "change", row.pk) in urls, term
+
+
+def test_success_search_shows_only_what_the_account_may_see() -> None:
+    row_factories.make_row_of_every_model(1)
+    user = AdminUser.objects.create_user("view", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_tenant"))
+    client = Client()
+    client.force_login(user)
+    assert set(find(client, "1")) <= {"", "Tenants"}
+    assert find(client, "") == {}
+
+
+def test_success_search_has_a_constant_number_of_queries(client: Client) -> None:
+    counts = []
+    for numbers in (range(3), range(3, 12)):
+        for number in numbers:
+            row_factories.make_row_of_every_model(number)
+        counts.append(queries(client, f"{reverse('admin:search')}?q=tenant"))
+    assert counts[0] == counts[1] <= 20
+
+
 def test_success_index_links_to_every_list(client: Client) -> None:
     page = text(client, reverse("admin:index"))
     for model in MODELS:
