@@ -10,7 +10,8 @@ Settings, read from the environment:
                               Python package (default: PATH, then the usual directories, then wheel)
     SCAIWAVE_TEST_REDIS       the server program of Redis or Valkey, or `wheel` (default: PATH, then
                               the Python package)
-    SCAIWAVE_TEST_BRIEF       1 skips the tests marked `once`: kills, full disks, memory
+    SCAIWAVE_TEST_BRIEF       1 skips the tests marked `once` (kills, full disks, memory), and runs
+                              those with a database on one of the two
     SCAIWAVE_TEST_DATABASES   the databases to test (default `sqlite,postgresql`)
     SCAIWAVE_REQUIRE_SERVICES 1 makes a server that can't be started a failure, not a skip
 """
