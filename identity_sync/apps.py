@@ -12,6 +12,9 @@ from scaiwave.doctor.findings import Finding
 from scaiwave.errors import NotRegistered
 from scaiwave.registry import Metric, PurgedPerson
 
+SYNC_CRON = "3-59/10 * * * *"
+"""Every ten minutes, but not on the full ten, when jobs of other systems run."""
+
 
 class IdentitySyncConfig(AppConfig):
     name = "identity_sync"
@@ -19,9 +22,11 @@ class IdentitySyncConfig(AppConfig):
 
     def ready(self) -> None:
         from scaiwave.doctor.findings import Check
+        from scaiwave.jobs.definitions import HOUR, MINUTE, JobDefinition, get_sync_timeout
         from scaiwave.registry import (
             register_application_scope,
             register_health_check,
+            register_job,
             register_metrics,
             register_missing_registration,
             register_participant_changes,
@@ -34,8 +39,22 @@ class IdentitySyncConfig(AppConfig):
         register_personal_data_eraser(_erase_names)
         register_metrics("sync", _collect_sync_metrics)
         register_metrics("webhooks", _collect_webhook_metrics)
+        register_job(
+            JobDefinition(
+                "identity_sync.jobs.full_sync",
+                # The sync has a limit of its own, whose error gives the reason.
+                get_timeout=lambda config: get_sync_timeout(config) + MINUTE,
+                # A worker that was down for a night finds one sync, not sixty.
+                wait_seconds=9 * MINUTE,
+                cron=SYNC_CRON,
+            )
+        )
+        register_job(
+            JobDefinition("identity_sync.jobs.process_webhooks", get_timeout=lambda config: HOUR)
+        )
         register_health_check(Check("scaikey", _check_scaikey, needs_database=False))
         register_health_check(Check("sync", _check_last_sync))
+        register_health_check(Check("scheduler", _check_scheduler))
 
 
 # The queries are only imported by a command that needs them.
@@ -90,3 +109,9 @@ def _check_last_sync(config: Configuration, now: datetime) -> Iterable[Finding]:
     from identity_sync.queries.health import check_last_sync
 
     return check_last_sync(config, now)
+
+
+def _check_scheduler(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from identity_sync.queries.health import check_scheduler
+
+    return check_scheduler(config, now)

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+
 from identity_sync.models import Trigger
 from identity_sync.services.sync.run import SyncOptions, run_sync
 from identity_sync.services.webhooks.process import process_events
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.console.progress import null_progress_factory
+from scaiwave.jobs.definitions import get_sync_timeout
+
+MAX_WAIT_SECONDS = 60
+"""How long a scheduled sync waits for another one, as the documented crontab line does."""
 
 
 def full_sync() -> dict[str, Any]:
     """Run a scheduled full sync and return its report; an error fails the job. The run is recorded.
 
     It runs as the host operator even if SCAIWAVE_REQUIRE_ADMIN_TOKEN is set: a schedule has no
-    session, and only someone with access to this server's configuration can set it up.
+    session, and only someone with access to this server's configuration can set it up. It uses the
+    credentials of this server, and never SCAIWAVE_ADMIN_TOKEN, which would expire.
     """
-    report = run_sync(SyncOptions(get_host_operator(), null_progress_factory, trigger=Trigger.CRON))
+    options = SyncOptions(
+        get_host_operator(),
+        null_progress_factory,
+        trigger=Trigger.CRON,
+        wait_seconds=MAX_WAIT_SECONDS,
+        timeout=get_sync_timeout(settings.CONFIG),
+    )
+    report = run_sync(options)
     return {**report.document(), "run_id": str(report.run_id)}
 
 

@@ -23,8 +23,10 @@ class RoomsConfig(AppConfig):
         )
         from rooms.search.schema import ensure_full_text
         from scaiwave.doctor.findings import Check
+        from scaiwave.jobs.definitions import HOUR, JobDefinition, takes_one_id
         from scaiwave.registry import (
             register_health_check,
+            register_job,
             register_metrics,
             register_personal_data_eraser,
             register_role_uses,
@@ -39,6 +41,13 @@ class RoomsConfig(AppConfig):
         register_health_check(Check("media", _check_media_store, needs_database=False))
         register_health_check(Check("imports", _check_imports, clean_up=_clean_up_imports))
         register_health_check(Check("search", _check_search))
+        register_job(
+            JobDefinition(
+                "rooms.jobs.backfill_search",
+                get_timeout=lambda config: HOUR,
+                accepts=takes_one_id,
+            )
+        )
         post_migrate.connect(ensure_full_text, sender=self)
 
 

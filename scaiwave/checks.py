@@ -19,7 +19,7 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 
 from scaiwave.config import SETTINGS, Configuration
 from scaiwave.config.configuration import find_secret_parts, find_unknown_names, has_comment
-from scaiwave.config.database import uses_sqlite
+from scaiwave.config.database import parse_redis_address, uses_sqlite
 from scaiwave.config.definitions import SettingDefinition
 from scaiwave.config.secret_keys import find_encryption_keys, list_secret_files
 from scaiwave.errors import SettingInvalid
@@ -198,6 +198,28 @@ def _check_registration(config: Configuration) -> Iterator[CheckMessage]:
         )
 
 
+def _check_redis(config: Configuration) -> Iterator[CheckMessage]:
+    """Warn of a Redis that others can use, or whose traffic others can read or change."""
+    address = parse_redis_address(config.get_str("SCAIWAVE_REDIS_URL"))
+    if address is None or address.is_local:
+        return
+    if not address.has_password:
+        yield Warning(
+            f"Redis on {address.host} has no password: anyone who reaches it can start, delay "
+            "and delete jobs.",
+            hint="Set requirepass or an ACL user in Redis, and write the password into "
+            "SCAIWAVE_REDIS_URL: rediss://:<password>@<host>:6379/0.",
+            id="scaiwave.W007",
+        )
+    if not address.is_encrypted:
+        yield Warning(
+            f"The connection to Redis on {address.host} is not encrypted: its password and jobs "
+            "can be read and changed on the way.",
+            hint="Turn on TLS in Redis, and write rediss:// in SCAIWAVE_REDIS_URL.",
+            id="scaiwave.W008",
+        )
+
+
 CHECKS = (
     _check_values,
     _check_encryption_keys,
@@ -208,4 +230,5 @@ CHECKS = (
     _check_file_permissions,
     _check_server_name,
     _check_registration,
+    _check_redis,
 )

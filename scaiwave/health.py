@@ -13,6 +13,8 @@ from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from scaiwave.api import api_view
+from scaiwave.jobs.connection import open_redis
+from scaiwave.jobs.errors import RedisUnreachable
 
 OK, UNAVAILABLE = "ok", "unavailable"
 
@@ -70,15 +72,8 @@ def _is_redis_up() -> bool:
     """Whether Redis answers; a server without Redis does not need it."""
     if not settings.REDIS_URL:
         return True
-    from redis import Redis
-    from redis.exceptions import RedisError
-
-    timeouts = {
-        "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
-        "socket_timeout": REDIS_TIMEOUT_SECONDS,
-    }
     try:
-        with Redis.from_url(settings.REDIS_URL, **timeouts) as client:
-            return bool(client.ping())
-    except RedisError:
+        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+            return bool(redis.ping())
+    except RedisUnreachable:
         return False

@@ -111,19 +111,9 @@ def _collect_all() -> Iterable[Metric]:
     yield Metric("collector_failed", "1 if the metrics of a part can't be read.", failures)
 
 
-def _collect_job_metrics(now: datetime) -> Iterator[Metric]:
+def _collect_job_metrics(now: datetime) -> Iterable[Metric]:
     if not settings.REDIS_URL:
-        return
-    from redis import Redis
-    from rq import Queue, Worker
+        return ()
+    from scaiwave.jobs.metrics import collect_job_metrics
 
-    with Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=2.0, socket_timeout=2.0
-    ) as client:
-        queues = [Queue(name, connection=client) for name in settings.RQ_QUEUES]
-        waiting = [({"queue": queue.name}, queue.count) for queue in queues]
-        failed = [({"queue": queue.name}, queue.failed_job_registry.count) for queue in queues]
-        workers = Worker.count(connection=client)
-    yield Metric("jobs_waiting", "Jobs that wait for a worker.", waiting)
-    yield Metric("jobs_failed", "Failed jobs that Redis keeps.", failed)
-    yield Metric("workers", "Workers that are registered.", [({}, workers)])
+    return collect_job_metrics()

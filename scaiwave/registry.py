@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scaiwave.auth.operators import Operator
     from scaiwave.config import Configuration
     from scaiwave.doctor.findings import Check
+    from scaiwave.jobs.definitions import JobDefinition
 
 TenantColumnProvider = Callable[[Collection[UUID]], Mapping[UUID, Any]]
 ParticipantDetailProvider = Callable[[UUID], Sequence[tuple[str, Any]]]
@@ -70,6 +71,7 @@ _personal_data_erasers: list[PersonalDataEraser] = []
 _suspension_check: list[Callable[[str], bool]] = []
 _metric_collectors: dict[str, MetricCollector] = {}
 _health_report_store: list[HealthReportStore] = []
+_jobs: dict[str, JobDefinition] = {}
 _application_scope: list[Callable[[str], str]] = []
 _missing_registration: list[Callable[[Configuration], NotRegistered]] = []
 
@@ -192,6 +194,20 @@ def register_metrics(name: str, collect: MetricCollector) -> None:
 
 def get_metric_collectors() -> dict[str, MetricCollector]:
     return dict(_metric_collectors)
+
+
+def register_job(definition: JobDefinition) -> None:
+    """Allow workers to run a function, and set when the scheduler starts it."""
+    _jobs[definition.function] = definition
+
+
+def get_jobs() -> dict[str, JobDefinition]:
+    """Return the jobs that workers may run by their function, in the order of the apps."""
+    return dict(_jobs)
+
+
+def find_job(function: str) -> JobDefinition | None:
+    return _jobs.get(function)
 
 
 def register_health_check(check: Check) -> None:

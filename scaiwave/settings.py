@@ -47,13 +47,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Database
 DATABASES = {"default": database.database_settings(CONFIG)}
 
-# Redis and RQ, only if Redis is configured: django_rq needs it even for work done inline, and is
-# slow to import.
+# Redis, for the job queue (`scaiwave.jobs`). RQ's pages and commands are not installed: they read
+# jobs with pickle, and pass by the permissions and the audit log.
 REDIS_URL = database.get_redis_url(CONFIG)
-if REDIS_URL and PROFILE != "cli":
-    INSTALLED_APPS.append("django_rq")
-RQ_SHOW_ADMIN_LINK = False  # Its pages change jobs without an audit entry, and have scripts inline.
-RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 3600}} if REDIS_URL else {}
 
 # Secrets. Neither they nor the database are created here: `manage migrate` does that.
 SECRET_KEY = secret_keys.find_secret_key(CONFIG)
@@ -175,11 +171,12 @@ LOGGING = {
     },
     "filters": {"refused_requests": {"()": "scaiwave.log_formatter.RefusedRequestFilter"}},
     "handlers": {
+        "null": {"class": "logging.NullHandler"},
         "stderr": {
             "class": "logging.StreamHandler",
             "filters": ["refused_requests"],
             "formatter": CONFIG.get_choice("SCAIWAVE_LOG_FORMAT"),
-        }
+        },
     },
     "root": {"handlers": ["stderr"], "level": CONFIG.get_choice("SCAIWAVE_LOG_LEVEL")},
     "loggers": {
@@ -188,5 +185,7 @@ LOGGING = {
         "httpcore": {"level": "WARNING"},
         # It logs the names that clients type. The audit log has the attempts.
         "axes": {"level": "ERROR"},
+        # The worker logs its jobs itself.
+        "rq": {"handlers": ["null"], "propagate": False},
     },
 }

@@ -33,8 +33,8 @@ AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("Configuration", ("CONFIG_", "FILE_", "VALUE_", "LIBRARY_", "WEB_")),
     (
-        "Database, disks and Redis",
-        ("DATABASE_", "DISK_", "REDIS_", "QUEUE_", "MEDIA_", "CLOCK_", "APPEND_", "AUDIT_"),
+        "Database, disks, Redis and jobs",
+        ("DATABASE_", "DISK_", "REDIS_", "QUEUE_", "JOB_", "MEDIA_", "CLOCK_", "APPEND_", "AUDIT_"),
     ),
     ("The operator's token", ("AUTH_",)),
     ("Other servers", ("UPSTREAM_",)),

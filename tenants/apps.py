@@ -9,6 +9,7 @@ from django.apps import AppConfig
 from scaiwave.auth.operators import Operator
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding
+from scaiwave.registry import Metric
 
 
 class TenantsConfig(AppConfig):
@@ -19,9 +20,12 @@ class TenantsConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         from scaiwave.doctor.findings import Check
+        from scaiwave.jobs.definitions import HOUR, MINUTE, JobDefinition
         from scaiwave.registry import (
             register_health_check,
             register_health_report_store,
+            register_job,
+            register_metrics,
             register_suspension_check,
             register_tenant_slug,
         )
@@ -36,6 +40,26 @@ class TenantsConfig(AppConfig):
         register_health_check(Check("super_admin", _check_super_admin))
         register_health_check(Check("limits", _check_limits))
         register_health_check(Check("scaigrid", _check_scaigrid, needs_database=False))
+        register_metrics("job_refusals", _collect_job_refusals)
+        register_job(
+            JobDefinition(
+                "tenants.jobs.refresh_usage",
+                get_timeout=lambda config: 10 * MINUTE,
+                wait_seconds=59 * MINUTE,
+                cron="7 * * * *",
+                # Without ScaiGrid the job would fail every hour.
+                is_scheduled=lambda config: bool(config.get_str("SCAIWAVE_SCAIGRID_URL")),
+            )
+        )
+        register_job(
+            JobDefinition(
+                "tenants.jobs.purge_participants",
+                get_timeout=lambda config: HOUR,
+                wait_seconds=12 * HOUR,
+                cron="23 4 * * *",
+                is_scheduled=lambda config: config.get_int("SCAIWAVE_PURGE_AFTER_DAYS") > 0,
+            )
+        )
         post_migrate.connect(install_audit_triggers, sender=self)
 
 
@@ -70,3 +94,9 @@ def _check_scaigrid(config: Configuration, now: datetime) -> Iterable[Finding]:
     from tenants.queries.health import check_scaigrid
 
     return check_scaigrid(config, now)
+
+
+def _collect_job_refusals(now: datetime) -> Iterable[Metric]:
+    from tenants.queries.job_metrics import collect_job_refusals
+
+    return collect_job_refusals(now)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import signal
+import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
 
-MANAGE = [sys.executable, "-m", "scaiwave.cli", "manage"]
+SUITE = [sys.executable, "-m", "scaiwave.cli"]
+MANAGE = [*SUITE, "manage"]
 
 
 def use_redis(
@@ -24,24 +30,73 @@ def use_redis(
     return redis
 
 
-def run_worker() -> None:
-    """Run the queued jobs."""
-    subprocess.run([*MANAGE, "rqworker", "--burst", "default"], check=True, capture_output=True)
+def plant_job(redis: Redis, job_id: str, data: bytes, **fields: str) -> None:
+    """Write a job as anyone who reaches Redis can."""
+    values: dict[Any, Any] = {"data": data, "origin": "default", "status": "queued", **fields}
+    redis.hset(f"rq:job:{job_id}", mapping=values)
+    redis.rpush("rq:queue:default", job_id)
 
 
-def run_scheduler(redis: Redis) -> str:
-    """Run the scheduler until it has registered its jobs, and return its output."""
-    scheduler = subprocess.Popen(
-        [*MANAGE, "rqcron", "identity_sync.schedule"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+def plant_call(redis: Redis, job_id: str, function: str, *arguments: Any, **fields: str) -> None:
+    plant_job(redis, job_id, json.dumps([function, None, arguments, {}]).encode(), **fields)
+
+
+def run_worker(**environment: str) -> str:
+    """Run the queued jobs, and return the log."""
+    done = subprocess.run(
+        [*SUITE, "worker", "--burst"],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
         text=True,
+        timeout=60,
+        check=False,
     )
-    try:
-        deadline = time.monotonic() + 30
-        while not redis.keys("rq:cron_scheduler*") and time.monotonic() < deadline:
-            time.sleep(0.1)
-    finally:
-        scheduler.send_signal(signal.SIGTERM)
-        output, _ = scheduler.communicate(timeout=30)
-    return output
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@contextmanager
+def start_suite(*words: str, log: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Start a command with stderr in a pipe or a file; kill it if the test does not end it."""
+    with ExitStack() as stack:
+        stderr = stack.enter_context(log.open("w")) if log else subprocess.PIPE
+        process = subprocess.Popen(
+            [*SUITE, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+        )
+        stack.enter_context(process)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def stop(process: subprocess.Popen[str]) -> str:
+    """Send SIGTERM, and return the log of a clean end."""
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    return err or ""
+
+
+def wait_until(is_done: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def run_scheduler(redis: Redis) -> dict[str, str]:
+    """Run the scheduler until it is active; return the next run of each job."""
+    with start_suite("scheduler") as scheduler:
+        wait_until(lambda: redis.hlen("scaiwave:schedulers"))
+        (beat,) = redis.hvals("scaiwave:schedulers")
+        stop(scheduler)
+    next_runs: dict[str, str] = json.loads(beat)["next_runs"]
+    return next_runs

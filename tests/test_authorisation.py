@@ -52,6 +52,7 @@ OPERATORS = (
 ALL_REFUSED = dict.fromkeys(OPERATORS, 3)
 PLATFORM = {**ALL_REFUSED, SUPER: 0, WRITE: 0}
 """The whole server: its keys, its registration, its partners."""
+NO_REDIS = {**ALL_REFUSED, SUPER: 2, WRITE: 2}
 LOOK_AT_PLATFORM = {**PLATFORM, READ: 0}
 TENANT = {**PLATFORM, OWN_PARTNER: 0, OTHER_PARTNER: 1}
 """Changes to a tenant, which its own administrators may not make."""
@@ -212,6 +213,14 @@ ROWS: dict[VerbPath, Row] = {
     ("room", "verify"): Row(
         {**ALL_ALLOWED, ABSENT: 3, GARBAGE: 3}, lambda sample: [sample.write_bundle()], commits=True
     ),
+    # No Redis is configured, but only operators with the permission get so far. A service manager
+    # starts worker and scheduler without a token.
+    ("worker",): Row({**NO_REDIS, ABSENT: 2}, lambda sample: ["--burst"]),
+    ("scheduler",): Row({**NO_REDIS, ABSENT: 2}),
+    ("jobs", "list"): Row({**NO_REDIS, READ: 2}, commits=True),
+    ("jobs", "show"): Row({**NO_REDIS, READ: 2}, lambda sample: ["full_sync-1"]),
+    ("jobs", "retry"): Row(NO_REDIS, lambda sample: ["full_sync-1"]),
+    ("jobs", "clear"): Row(NO_REDIS, lambda sample: ["--yes"]),
     ("doctor",): Row(LOOK_AT_PLATFORM),
     ("scaigrid", "check"): Row(LOOK_AT_PLATFORM),
     ("admin", "show-deploy-file"): Row(ALL_ALLOWED, lambda sample: ["nginx.conf"]),

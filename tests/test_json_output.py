@@ -183,6 +183,13 @@ SHAPES: dict[VerbPath, Shape] = {
     ("room", "search-index"): Report(others=also("run_id", "resumed", "tenants", "dry_run")),
     ("scaigrid", "check"): Report(others=also("ok", "steps")),
     ("admin", "show-deploy-file"): Item("deploy_file"),
+    # They need Redis: tests/tenants/test_job_commands.py compares their documents.
+    ("worker",): Shape(),
+    ("scheduler",): Shape(),
+    ("jobs", "list"): List("jobs"),
+    ("jobs", "show"): Shape(),
+    ("jobs", "retry"): Shape(),
+    ("jobs", "clear"): Shape(),
     ("doctor",): Report(others=also("healthy", "checks")),
     ("completion",): Item("completion"),
 }
@@ -200,6 +207,7 @@ DESTRUCTIVE = {
     ("admin", "federation", "peer", "forget"),
     ("role", "delete"),
     ("role", "revoke"),
+    ("jobs", "clear"),
 }
 
 

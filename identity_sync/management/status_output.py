@@ -91,14 +91,20 @@ def format_credentials(credentials: Row, client_id: str | None) -> str:
 
 
 def format_schedule(schedule: Row) -> str:
-    """`cron 2 min ago, manual 3 h ago; expected every 10 min`."""
+    """`scheduler on host1, cron 2 min ago, manual 3 h ago; expected every 10 min`."""
+    beat = schedule["scheduler"]
+    first = {
+        "scheduler": f"scheduler on {beat['host']}" if beat else "scheduler",
+        None: "no scheduler detected",
+    }.get(schedule["source"])
     parts = [
         f"{name} {format_age(schedule[f'last_{name}_age_seconds'])}"
         for name in ("cron", "manual")
         if schedule[f"last_{name}_at"] is not None
     ]
     expected = f"expected every {schedule['interval_minutes']} min"
-    return f"{', '.join(parts) or 'no runs yet'}; {expected}"
+    known = [*([first] if first else []), *(parts or ["no runs yet"])]
+    return f"{', '.join(known)}; {expected}"
 
 
 def format_pending(request_id: str | None) -> str:

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
+
 from identity_sync.errors import SyncOverdue
 from identity_sync.models import SyncRun
 from identity_sync.queries.judgement import RunScope, format_age_in_words, judge_runs
+from identity_sync.queries.schedule import detect_schedule
 from identity_sync.queries.status import (
     describe_dated_ahead,
     describe_interrupted,
@@ -115,6 +118,29 @@ def check_last_sync(config: Configuration, now: datetime) -> Iterator[Finding]:
             "Check the last runs with `scaiwave sync status`, then run `scaiwave sync` again.",
         )
     yield from _check_webhooks(config, now)
+
+
+def check_scheduler(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Report who starts scheduled syncs, and warn if no one does."""
+    schedule = detect_schedule(RunScope(get_host_operator()), config=config, now=now)
+    if schedule.scheduler is not None:
+        host = schedule.scheduler.host
+        next_run = schedule.next_run_at
+        when = f"; next sync at {next_run:%H:%M} UTC" if next_run else ""
+        yield passed("scheduler", f"The scheduler on {host} is active{when}.")
+    elif schedule.source == "cron" and schedule.last_cron is not None:
+        age = format_age_in_words(schedule.last_cron.started_at, now)
+        yield passed("scheduler", f"The last scheduled sync began {age} ago.")
+    elif schedule.redis_problem is not None:
+        yield Finding("scheduler", State.SKIP, "Not checked: Redis can't be used.")
+    else:
+        fix = (
+            "Start `scaiwave scheduler`, or add the crontab line."
+            if settings.REDIS_URL
+            else "Add the crontab line of docs/how-to/operations.md, or set SCAIWAVE_REDIS_URL and "
+            "start `scaiwave scheduler`."
+        )
+        yield warned("scheduler", schedule.problem, fix)
 
 
 def _check_webhooks(config: Configuration, now: datetime) -> Iterator[Finding]:

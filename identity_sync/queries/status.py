@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from identity_sync.errors import TenantNotLinked
-from identity_sync.models import Registration, RegistrationState, SyncRun, Trigger
+from identity_sync.models import Registration, RegistrationState, SyncRun
 from identity_sync.queries.judgement import (
-    MAX_INTERVALS,
     Judgement,
     RunScope,
     format_age_in_words,
-    get_interval,
     judge_runs,
 )
 from identity_sync.queries.runs import age_seconds, describe_run
+from identity_sync.queries.schedule import Schedule, detect_schedule
 from identity_sync.queries.webhooks import summarise_webhooks
 from identity_sync.services.registration.credentials import (
     find_waiting_credentials,
@@ -33,9 +32,6 @@ from scaiwave.errors import InsufficientPermission, NotRegistered, ScaiWaveError
 from tenants.queries.resolve import resolve_partner, resolve_tenant
 
 MAX_RUNS = 5
-SCHEDULED_MINUTES = range(3, 60, 10)
-"""Every ten minutes, but not on the full ten, when jobs of other systems run."""
-
 Drift = Callable[[], SyncReport]
 
 
@@ -103,7 +99,7 @@ def sync_status(
     credentials, problem = _check_credentials(config)
     judgement = judge_runs(scope, config=config, now=now)
     success = judgement.last_success
-    schedule = _describe_schedule(scope, config, now)
+    schedule = detect_schedule(scope, config=config, now=now)
     status = SyncStatus(
         registration=_describe_registration(operator, config),
         credentials=credentials,
@@ -112,14 +108,15 @@ def sync_status(
         interrupted=_describe_open_run(judgement.interrupted, operator, now),
         last_success_at=success.ended_at if success else None,
         last_success_age_seconds=age_seconds(success.ended_at, now) if success else None,
-        schedule=schedule,
-        next_run_at=next_scheduled(now) if schedule["is_built_in"] else None,
+        schedule=schedule.document(shows_host=operator.sees_everything),
+        next_run_at=schedule.next_run_at,
         skipped=summarise_skips(scope),
         errors=_list_errors(problem, judgement),
     )
     status.warnings += [describe_dated_ahead(run) for run in judgement.dated_ahead]
     if judgement.interrupted:
         status.warnings.append(describe_interrupted(judgement.interrupted, now))
+    status.warnings += _list_schedule_warnings(schedule, problem)
     if operator.sees_everything:
         if not scope.is_restricted:
             status.webhooks = summarise_webhooks(config, now)
@@ -134,6 +131,14 @@ def _list_errors(problem: ScaiWaveError | None, judgement: Judgement) -> list[Sc
     if problem is None:
         return judgement.problems
     return [problem] if isinstance(problem, NotRegistered) else [problem, *judgement.problems]
+
+
+def _list_schedule_warnings(schedule: Schedule, problem: ScaiWaveError | None) -> list[str]:
+    if isinstance(problem, NotRegistered):
+        return []
+    if schedule.redis_problem is not None and schedule.source is None:
+        return [f"It is not known whether a scheduler runs: {schedule.redis_problem.message}"]
+    return [schedule.problem] if schedule.problem else []
 
 
 def describe_dated_ahead(run: SyncRun) -> str:
@@ -151,27 +156,6 @@ def describe_interrupted(run: SyncRun, now: datetime) -> str:
     )
 
 
-def _describe_schedule(scope: RunScope, config: Configuration, now: datetime) -> dict[str, Any]:
-    """Return what is known about who starts syncs: the triggers of the last runs.
-
-    `is_built_in` is true if a scheduled run was seen recently and the interval is that of
-    `identity_sync.schedule`.
-    """
-    past = scope.runs().filter(tenant=None, started_at__lte=get_latest_time(now))
-    interval = get_interval(config)
-    cron = past.filter(trigger=Trigger.CRON).first()
-    manual = past.filter(trigger=Trigger.MANUAL).first()
-    is_recent = cron is not None and now - cron.started_at <= MAX_INTERVALS * interval
-    return {
-        "interval_minutes": int(interval.total_seconds() // 60),
-        "last_cron_at": cron.started_at if cron else None,
-        "last_cron_age_seconds": age_seconds(cron.started_at, now) if cron else None,
-        "last_manual_at": manual.started_at if manual else None,
-        "last_manual_age_seconds": age_seconds(manual.started_at, now) if manual else None,
-        "is_built_in": is_recent and interval == timedelta(minutes=SCHEDULED_MINUTES.step),
-    }
-
-
 def summarise_skips(scope: RunScope) -> dict[str, Any]:
     skips = scope.skips()
     oldest = skips.first()
@@ -181,14 +165,6 @@ def summarise_skips(scope: RunScope) -> dict[str, Any]:
         "oldest_at": oldest.first_skipped_at if oldest else None,
         "oldest": f"{oldest.kind} {oldest.subject_scaikey_id}" if oldest else None,
     }
-
-
-def next_scheduled(now: datetime) -> datetime:
-    """Return the first minute after `now` at which the schedule (`3-59/10`) starts a sync."""
-    hour = now.replace(minute=0, second=0, microsecond=0)
-    later = (hour + timedelta(minutes=minute) for minute in SCHEDULED_MINUTES)
-    first_of_next_hour = hour + timedelta(hours=1, minutes=SCHEDULED_MINUTES[0])
-    return next((time for time in later if time > now), first_of_next_hour)
 
 
 def _check_credentials(config: Configuration) -> tuple[dict[str, Any], ScaiWaveError | None]:

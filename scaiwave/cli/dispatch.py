@@ -30,7 +30,12 @@ from scaiwave.web import require_web_libraries
 # Words of Django's that are not commands of an application.
 _DJANGO_WORDS = ("help", "version")
 # Commands of Django's that operators must not run: what they would do, and the alternative.
+_RUNS_ANYTHING = "would run whatever Redis contains"
 _BLOCKED_COMMANDS = {
+    "rqworker": (_RUNS_ANYTHING, "Run `scaiwave worker`."),
+    "rqworker-pool": (_RUNS_ANYTHING, "Run `scaiwave worker`, once for each process."),
+    "rqcron": ("would enqueue jobs that no worker runs", "Run `scaiwave scheduler`."),
+    "rqscheduler": ("would enqueue jobs that no worker runs", "Run `scaiwave scheduler`."),
     "flush": (
         "would delete the audit log, which is append-only",
         "To start over, create an empty database and run `scaiwave manage migrate`.",

@@ -16,8 +16,6 @@ MANAGE_COMMANDS = {
     "changepassword": "Change the password of an administrator",
     "shell": "Open a Python shell with the models",
     "dbshell": "Open the command-line client of the database",
-    "rqworker": "Run background jobs, with SCAIWAVE_REDIS_URL",
-    "rqcron": "Schedule background jobs, with SCAIWAVE_REDIS_URL",
     "process_webhooks": "Process stored webhooks without Redis",
     "runserver": "Serve the admin site and the API for development",
     "sandbox": "Serve a sandbox of the platform with sample data",
@@ -32,7 +30,7 @@ An operator may need these, and none has words of its own. `createsuperuser` is 
 # Entries of the overview that are not in the table of commands.
 _MANAGE = ("manage <command>", "Run a Django command: migrate, check, shell …")
 _LEARN_MORE = (
-    ("scaiwave admin --help", "All of admin, with federation; also role, room, sync"),
+    ("scaiwave admin --help", "All of admin, with federation; also jobs, role, room, sync"),
     ("scaiwave help <command>", "Options, examples and exit codes"),
 )
 

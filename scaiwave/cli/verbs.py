@@ -496,6 +496,36 @@ VERBS: dict[VerbPath, Verb] = {
             "scaiwave admin show-deploy-file nginx.conf > /etc/nginx/conf.d/scaiwave.conf",
         ),
     ),
+    ("worker",): Verb(
+        "worker",
+        "Run the jobs in Redis until stopped",
+        ("scaiwave worker", "scaiwave worker --grace 120", "scaiwave worker --burst"),
+    ),
+    ("scheduler",): Verb(
+        "scheduler",
+        "Enqueue scheduled jobs until stopped",
+        ("scaiwave scheduler",),
+    ),
+    ("jobs", "list"): Verb(
+        "list_jobs",
+        "List the jobs in Redis",
+        ("scaiwave jobs list", "scaiwave jobs list --state failed --json"),
+    ),
+    ("jobs", "show"): Verb(
+        "show_job",
+        "Show a job with its error and how to fix it",
+        ("scaiwave jobs show full_sync-1790000000",),
+    ),
+    ("jobs", "retry"): Verb(
+        "retry_job",
+        "Put a failed job into the queue again",
+        ("scaiwave jobs retry full_sync-1790000000",),
+    ),
+    ("jobs", "clear"): Verb(
+        "clear_jobs",
+        "Delete failed or waiting jobs",
+        ("scaiwave jobs clear", "scaiwave jobs clear --state waiting --dry-run"),
+    ),
     ("doctor",): Verb(
         "doctor",
         "Check this server and suggest fixes",
@@ -579,7 +609,7 @@ AREAS = (
         "list_audit",
         others="create_administrator list_administrators disable_administrator "
         "enable_administrator reset_administrator_password remove_administrator check_scaigrid "
-        "show_deploy_file completion",
+        "show_deploy_file worker scheduler list_jobs show_job retry_job clear_jobs completion",
     ),
 )
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import environ
 
@@ -114,3 +117,44 @@ def get_redis_url(config: Configuration) -> str:
             fix="Write it as redis://:password@host:6379/0, or leave it empty to do without.",
         )
     return url
+
+
+@dataclass(frozen=True)
+class RedisAddress:
+    """How Redis is reached. `is_local` is true for this host, and for a socket."""
+
+    host: str
+    is_local: bool
+    has_password: bool
+    is_encrypted: bool
+
+
+def parse_redis_address(url: str) -> RedisAddress | None:
+    """Return None without a URL, and for one that is not valid."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or "localhost"
+    except ValueError:
+        return None
+    if not parts.scheme:
+        return None
+    has_password = bool(parts.password or parse_qs(parts.query).get("password"))
+    is_socket = parts.scheme == "unix"
+    return RedisAddress(
+        host=host,
+        is_local=is_socket or is_loopback(host),
+        has_password=has_password,
+        is_encrypted=is_socket or parts.scheme == "rediss",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or IP address is that of this host itself."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address.is_loopback or bool(mapped and mapped.is_loopback)

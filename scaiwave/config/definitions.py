@@ -147,6 +147,12 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         type="int",
     ),
     SettingDefinition(
+        "SCAIWAVE_SYNC_TIMEOUT_SECONDS",
+        "Maximum duration of a sync that the scheduler starts, waiting included; 1 or more.",
+        "540",
+        type="int",
+    ),
+    SettingDefinition(
         "SCAIWAVE_SYNC_VALUES_RETENTION_DAYS",
         "Days for which the history of syncs keeps the values of fields before and after a change; "
         "0: values are not stored.",

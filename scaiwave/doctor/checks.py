@@ -6,9 +6,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core import checks
@@ -22,6 +22,11 @@ from scaiwave.console.text import pluralize
 from scaiwave.doctor.findings import Finding, State, failed, passed, warned
 from scaiwave.error_mapping import map_database_error
 from scaiwave.errors import ConfigurationError, DiskFull, MigrationsPending
+from scaiwave.jobs.connection import open_redis
+from scaiwave.jobs.errors import RedisUnreachable
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 MIB = 1024 * 1024
 WARN_BELOW_BYTES = 1024 * MIB
@@ -33,16 +38,6 @@ WARN_BELOW_INODES = 10_000
 
 REDIS_TIMEOUT_SECONDS = 3.0
 """How long to wait for Redis."""
-
-
-class RedisUnreachable(ConfigurationError):
-    """SCAIWAVE_REDIS_URL is set, and Redis does not respond."""
-
-    code = "SW_REDIS_UNREACHABLE"
-    fix = (
-        "Start Redis or correct SCAIWAVE_REDIS_URL. Commands still work, but scheduled jobs do "
-        "not run."
-    )
 
 
 class InvalidConfiguration(ConfigurationError):
@@ -186,53 +181,56 @@ def check_redis(config: Configuration, now: datetime) -> Iterator[Finding]:
     if not settings.REDIS_URL:
         yield passed("redis", "Not configured; jobs run inline.")
         return
-    from redis import Redis
-    from redis.exceptions import RedisError
-
-    client = Redis.from_url(
-        settings.REDIS_URL,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-    )
     try:
-        client.ping()
-        yield passed("redis", "Redis is available.")
-        yield from _check_workers(client, now)
-    except RedisError as error:
-        message = config.mask_secrets(str(error)).rstrip(".")
-        yield failed("redis", RedisUnreachable(f"Redis can't be used: {message}."))
-    finally:
-        client.close()
+        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+            redis.ping()
+            findings = [
+                passed("redis", "Redis is available."),
+                *_check_workers(redis),
+                *_check_failed_jobs(redis),
+            ]
+    except RedisUnreachable as error:
+        yield failed("redis", error)
+    else:
+        yield from findings
 
 
-def _check_workers(client: Any, now: datetime) -> Iterator[Finding]:
-    from rq import Queue, Worker
-    from rq.job import Job
+def _check_workers(redis: Redis) -> Iterator[Finding]:
+    from scaiwave.jobs.heartbeats import list_workers
+    from scaiwave.jobs.queue_state import count_waiting_jobs
 
-    workers = [worker for worker in Worker.all(connection=client) if _is_alive(worker, now)]
-    queued = [id_ for name in settings.RQ_QUEUES for id_ in Queue(name, connection=client).job_ids]
-    # An expired job remains in its queue until a worker looks at it.
-    count = sum(Job.exists(id_, connection=client) for id_ in queued)
+    workers = list_workers(redis)
+    count = sum(count_waiting_jobs(redis).values())
     waiting = f"{pluralize(count, 'job is', 'jobs are')} waiting"
-    if workers:
+    for worker in workers:
+        if not worker.is_suite:
+            yield warned(
+                "workers",
+                f"A worker of RQ (process {worker.pid} on {worker.host}) runs whatever Redis "
+                "contains, and fails the jobs of this server.",
+                "Stop it, and start `scaiwave worker` instead.",
+            )
+    count_ours = sum(worker.is_suite for worker in workers)
+    if count_ours:
         yield passed(
-            "workers", f"{pluralize(len(workers), 'worker is', 'workers are')} running; {waiting}."
+            "workers", f"{pluralize(count_ours, 'worker is', 'workers are')} running; {waiting}."
         )
     else:
         yield warned(
-            "workers",
-            f"No worker is running; {waiting}.",
-            "Start a worker: `scaiwave manage rqworker default`.",
+            "workers", f"No worker is running; {waiting}.", "Start a worker: `scaiwave worker`."
         )
 
 
-def _is_alive(worker: Any, now: datetime) -> bool:
-    """Whether its heartbeat is recent, and not in the future; a killed worker stays registered."""
-    heartbeat = worker.last_heartbeat
-    if heartbeat is None:
-        return False
-    heartbeat = heartbeat if heartbeat.tzinfo else heartbeat.replace(tzinfo=UTC)
-    return is_recent(heartbeat, now, max_age=timedelta(seconds=worker.worker_ttl + 60))
+def _check_failed_jobs(redis: Redis) -> Iterator[Finding]:
+    from scaiwave.jobs.queue_state import count_failed_jobs
+
+    if count := sum(count_failed_jobs(redis).values()):
+        yield warned(
+            "jobs",
+            f"{pluralize(count, 'failed job', 'failed jobs')} in the last 7 days.",
+            "`scaiwave jobs list --state failed` shows their errors; `scaiwave jobs clear` deletes "
+            "them.",
+        )
 
 
 def skipped(checks: Sequence[str]) -> Finding:

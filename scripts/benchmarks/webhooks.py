@@ -140,7 +140,7 @@ def _serve(environment: dict[str, str], sandbox: Sandbox) -> Iterator[LiveServer
 @contextmanager
 def _run_rq_worker(environment: dict[str, str]) -> Iterator[None]:
     worker = subprocess.Popen(
-        [sys.executable, "-m", "scaiwave.cli", "manage", "rqworker", "default"],
+        [sys.executable, "-m", "scaiwave.cli", "worker"],
         cwd=TOP,
         env=environment,
         stdout=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from shlex import quote
 from typing import Any
@@ -13,11 +14,20 @@ from scaiwave.completed_work import record_on_commit
 from tenants.models import AuditEntry, Participant, Tenant
 
 
+@dataclass(frozen=True)
+class AuditSubject:
+    """A subject that is not a row of the database."""
+
+    type: str
+    id: str
+    name: str
+
+
 def record_audit(
     *,
     operator: Operator,
     action: str,
-    subject: Model,
+    subject: Model | AuditSubject,
     now: datetime,
     tenant: Tenant | None = None,
     details: dict[str, Any] | None = None,
@@ -30,9 +40,13 @@ def record_audit(
     and of participants nothing but IDs: entries can't be changed when a person's data is erased.
     `is_change` is false for what only reads, such as an export.
     """
-    is_participant = isinstance(subject, Participant)
+    if isinstance(subject, Model):
+        kind = str(subject._meta.verbose_name)
+        subject = _describe_row(subject)
+    else:
+        kind = subject.type
     if is_change:
-        _record_completed(action, subject, "" if is_participant else str(subject), tenant)
+        _record_completed(action, kind, subject, tenant)
     return AuditEntry.objects.create(
         at=now,
         operator=operator.name,
@@ -41,9 +55,9 @@ def record_audit(
         action=action,
         tenant_id=str(tenant.pk) if tenant else "",
         tenant_slug=tenant.slug if tenant else "",
-        subject_type=subject._meta.model_name or "",
-        subject_id="" if subject.pk is None else str(subject.pk),
-        subject_name="" if is_participant else str(subject)[:1000],
+        subject_type=subject.type,
+        subject_id=subject.id,
+        subject_name=subject.name[:1000],
         details=details or {},
     )
 
@@ -65,11 +79,19 @@ _SHOW_COMMANDS = {
 }
 
 
-def _record_completed(action: str, subject: Model, name: str, tenant: Tenant | None) -> None:
-    kind = subject._meta.model_name or ""
-    subject_id = "" if subject.pk is None else str(subject.pk)
-    named = " ".join(filter(None, (str(subject._meta.verbose_name), name)))
-    command = _SHOW_COMMANDS.get(kind, "admin audit") if subject_id else "admin audit"
+def _describe_row(row: Model) -> AuditSubject:
+    """A row that is not saved has no ID, and a participant no name."""
+    name = "" if isinstance(row, Participant) else str(row)
+    row_id = "" if row.pk is None else str(row.pk)
+    return AuditSubject(row._meta.model_name or "", row_id, name)
+
+
+def _record_completed(
+    action: str, kind: str, subject: AuditSubject, tenant: Tenant | None
+) -> None:
+    named = " ".join(filter(None, (kind, subject.name)))
+    subject_id = subject.id
+    command = _SHOW_COMMANDS.get(subject.type, "admin audit") if subject_id else "admin audit"
     slug = tenant.slug if tenant else ""
     if "{tenant}" in command and not slug:
         command = "admin audit"

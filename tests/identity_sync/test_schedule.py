@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import datetime
 
 import pytest
-from pytest_django import Settings
 from redis import Redis
-from rq import Queue, SimpleWorker
-from rq.cron import CronScheduler
 
-from identity_sync.queries.status import SCHEDULED_MINUTES
-from identity_sync.schedule import SYNC_CRON
-from scaiwave.config import load
+from identity_sync.apps import SYNC_CRON
+from identity_sync.queries.schedule import SCHEDULED_MINUTES
 from scaiwave.sandbox import Sandbox
-from tests.queue_helpers import MANAGE, run_scheduler, run_worker, use_redis
+from tests.databases import copy_database
+from tests.queue_helpers import (
+    MANAGE,
+    SUITE,
+    plant_call,
+    run_worker,
+    start_suite,
+    stop,
+    use_redis,
+    wait_until,
+)
+from tests.scaiwave.cli_helpers import run_process
 
 
 @pytest.fixture
 def redis(
+    migrated: str,
     database_url: str,
     redis_url: str,
     sandbox: Sandbox,
@@ -31,9 +40,8 @@ def redis(
         "SCAIWAVE_SCAIKEY_CLIENT_ID": sandbox.client_id,
         "SCAIWAVE_SCAIKEY_CLIENT_SECRET": sandbox.client_secret,
     }
-    redis = use_redis(monkeypatch, redis_url, environment)
-    subprocess.run([*MANAGE, "migrate", "--verbosity", "0"], check=True)
-    return redis
+    copy_database(migrated, database_url)
+    return use_redis(monkeypatch, redis_url, environment)
 
 
 def load_runs() -> list[dict[str, object]]:
@@ -45,40 +53,32 @@ def load_runs() -> list[dict[str, object]]:
 
 @pytest.mark.sandbox(people=20, tenants=3, groups=4)
 def test_success_a_worker_runs_the_job_and_leaves_a_run(redis: Redis) -> None:
-    enqueue = (
-        "import django_rq; from identity_sync.jobs import full_sync; "
-        "django_rq.get_queue('default').enqueue(full_sync)"
-    )
-    subprocess.run([*MANAGE, "shell", "--verbosity", "0", "-c", enqueue], check=True)
-    run_worker()
+    """It does as the host operator, also where people need a token."""
+    plant_call(redis, "job", "identity_sync.jobs.full_sync")
+    run_worker(SCAIWAVE_REQUIRE_ADMIN_TOKEN="true")
     (run,) = load_runs()
     assert (run["trigger"], run["outcome"], run["error_code"]) == ("cron", "applied", "")
     assert run["counts"]["participants"]["added"] == 20  # type: ignore[index]
 
 
 @pytest.mark.sandbox(people=20, tenants=3, groups=4)
-def test_success_the_scheduler_announces_the_job_and_stops_on_sigterm(redis: Redis) -> None:
-    output = run_scheduler(redis)
-    assert "identity_sync.jobs.full_sync" in output
-    assert SYNC_CRON in output
-
-
-def test_success_a_job_expires_before_the_next_one(redis_url: str, settings: Settings) -> None:
-    settings.CONFIG = load({"SCAIWAVE_SCAIGRID_URL": "http://127.0.0.1:1"})
-    redis = Redis.from_url(redis_url)
-    redis.flushdb()
-    scheduler = CronScheduler(connection=redis)
-    scheduler.load_config_from_file("identity_sync.schedule")
-    lifetimes = {}
-    for cron_job in scheduler.get_jobs():
-        job = cron_job.enqueue(redis)
-        lifetimes[job.func_name] = redis.ttl(job.key)
-        assert job.failure_ttl == 7 * 24 * 3600
-    assert 530 < lifetimes["identity_sync.jobs.full_sync"] <= 540
-    assert 3530 < lifetimes["tenants.jobs.refresh_usage"] <= 3540
-    redis.delete(*redis.keys("rq:job:*"))  # As Redis does when they expire.
-    worker = SimpleWorker([Queue("default", connection=redis)], connection=redis)
-    assert worker.work(burst=True) is False
+def test_success_status_and_doctor_detect_the_scheduler(redis: Redis) -> None:
+    before = run_process([*SUITE, "sync", "status", "--no-drift", "--exit-zero", "--json"])
+    status = json.loads(before.out)
+    assert (status["schedule"]["source"], status["next_run_at"]) == (None, None)
+    assert "No scheduler detected: no scheduled sync has run yet." in status["warnings"]
+    with start_suite("scheduler") as scheduler:
+        wait_until(lambda: redis.hlen("scaiwave:schedulers"))
+        during = run_process([*SUITE, "sync", "status", "--no-drift", "--exit-zero", "--json"])
+        checks = json.loads(run_process([*SUITE, "doctor", "--json"]).out)["checks"]
+        stop(scheduler)
+    status = json.loads(during.out)
+    assert status["schedule"]["source"] == "scheduler"
+    assert status["schedule"]["scheduler"]["is_active"] is True
+    assert datetime.fromisoformat(status["next_run_at"]).minute in SCHEDULED_MINUTES
+    assert not any("scheduler" in warning for warning in status["warnings"])
+    (check,) = [check for check in checks if check["check"] == "scheduler"]
+    assert check["state"] == "pass"
 
 
 def test_success_the_schedule_is_every_ten_minutes_and_never_on_the_full_ten() -> None:

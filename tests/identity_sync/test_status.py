@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from identity_sync.management.output import format_age, format_changes, format_webhooks
 from identity_sync.models import Registration, SyncRun, SyncSkip, WebhookEvent
-from identity_sync.queries.status import next_scheduled, sync_status
+from identity_sync.queries.schedule import get_next_scheduled
+from identity_sync.queries.status import sync_status
 from identity_sync.services.sync.run import sync_lock
 from scaiwave.auth.operators import Operator, OperatorRole
 from scaiwave.cli.django_entry import CommandFailed
@@ -67,7 +68,7 @@ def make_tenant(slug: str, scaikey_id: str, partner: Partner | None = None) -> T
 
 @given(st.datetimes(timezones=st.just(UTC), max_value=datetime(9000, 1, 1)))  # noqa: DTZ001
 def test_success_next_run_avoids_multiples_of_ten_minutes(now: datetime) -> None:
-    next_run = next_scheduled(now)
+    next_run = get_next_scheduled(now)
     assert next_run.minute % 10 == 3
     assert (next_run.second, next_run.microsecond) == (0, 0)
     assert timedelta(0) < next_run - now <= timedelta(minutes=10)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from datetime import datetime
 
 import pytest
 from redis import Redis
-from rq import Queue
 
 from scaiwave.sandbox import Sandbox
-from tests.queue_helpers import MANAGE, run_scheduler, run_worker, use_redis
+from tests.databases import copy_database
+from tests.queue_helpers import SUITE, plant_call, run_scheduler, run_worker, use_redis
 
 
 @pytest.fixture
@@ -28,21 +30,24 @@ def redis(
 
 
 @pytest.mark.sandbox(people=3, tenants=2, groups=1)
-def test_success_a_worker_fetches_the_usage(redis: Redis) -> None:
-    subprocess.run([*MANAGE, "migrate", "--verbosity", "0"], check=True)
-    job = Queue(connection=redis).enqueue("tenants.jobs.refresh_usage")
-    run_worker()
-    result = job.return_value()
-    assert result is not None
-    assert (result["updated_tenants"], len(result["unknown_group_keys"])) == (0, 2)
+def test_success_a_worker_fetches_the_usage(redis: Redis, migrated: str, database_url: str) -> None:
+    copy_database(migrated, database_url)
+    plant_call(redis, "job", "tenants.jobs.refresh_usage")
+    assert "Job completed: refresh_usage (job)" in run_worker()
+    audited = subprocess.run(
+        [*SUITE, "admin", "audit", "--action", "refresh-usage", "--json"],
+        check=True,
+        capture_output=True,
+    )
+    (entry,) = json.loads(audited.stdout)["audit_entries"]
+    assert entry["details"]["updated"] == 0
 
 
 @pytest.mark.sandbox(people=3, tenants=2, groups=1)
 def test_success_one_schedule_has_both_jobs(redis: Redis) -> None:
-    output = run_scheduler(redis)
-    assert "identity_sync.jobs.full_sync" in output
-    assert "tenants.jobs.refresh_usage" in output
-    assert "7 * * * *" in output
+    next_runs = run_scheduler(redis)
+    assert set(next_runs) == {"full_sync", "refresh_usage"}
+    assert datetime.fromisoformat(next_runs["refresh_usage"]).minute == 7
 
 
 @pytest.mark.sandbox(people=3, tenants=2, groups=1)
@@ -50,6 +55,4 @@ def test_success_without_scaigrid_there_is_nothing_to_fetch(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SCAIWAVE_SCAIGRID_URL")
-    output = run_scheduler(redis)
-    assert "identity_sync.jobs.full_sync" in output
-    assert "refresh_usage" not in output
+    assert set(run_scheduler(redis)) == {"full_sync"}

@@ -11,14 +11,15 @@ from django.conf import settings
 
 from identity_sync.services.webhooks.process import PROCESS_LOCK
 from scaiwave.ids import new_id
+from scaiwave.jobs.definitions import QUEUES
+from scaiwave.jobs.errors import RedisUnreachable
+from scaiwave.jobs.raw_values import read_list
 from scaiwave.locks import lock_file
 
 JOB = "identity_sync.jobs.process_webhooks"
-QUEUE = "default"
 COMMAND = ("-m", "scaiwave.cli", "manage", "process_webhooks")
 
-_JOB_PREFIX = "webhooks-"
-_JOB_TIMEOUT_SECONDS = 3600
+_JOB_PREFIX = b"webhooks-"
 _REDIS_TIMEOUT_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
@@ -38,26 +39,16 @@ def start_processing() -> None:
 
 def _enqueue() -> bool:
     """Enqueue a job unless the queue already has one; return whether Redis could be used."""
-    from redis import Redis, RedisError
-    from rq import Queue
+    from scaiwave.jobs.connection import open_redis
+    from scaiwave.jobs.rq_queue import SuiteQueue, enqueue_job
 
     try:
-        with Redis.from_url(
-            settings.REDIS_URL,
-            socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
-            socket_timeout=_REDIS_TIMEOUT_SECONDS,
-        ) as redis:
-            queue = Queue(QUEUE, connection=redis)
-            if not any(job_id.startswith(_JOB_PREFIX) for job_id in queue.get_job_ids()):
-                queue.enqueue(
-                    JOB,
-                    job_id=_JOB_PREFIX + new_id().hex,
-                    job_timeout=_JOB_TIMEOUT_SECONDS,
-                    result_ttl=0,
-                )
-    except RedisError as error:
-        # The URL may contain a password, and so may the library's message.
-        logger.warning("Webhooks are handled without Redis: %s.", type(error).__name__)
+        with open_redis(timeout=_REDIS_TIMEOUT_SECONDS) as redis:
+            job_ids = read_list(redis, SuiteQueue(QUEUES[0], redis).key)
+            if not any(job_id.startswith(_JOB_PREFIX) for job_id in job_ids):
+                enqueue_job(redis, JOB, job_id=_JOB_PREFIX.decode() + new_id().hex)
+    except RedisUnreachable as error:
+        logger.warning("Webhooks are handled without Redis: %s", error.message)
         return False
     return True
 

@@ -11,23 +11,24 @@ from django.conf import settings
 
 from rooms.errors import QueueUnavailable
 from scaiwave.ids import new_id
+from scaiwave.jobs.connection import open_redis
+from scaiwave.jobs.definitions import QUEUES
+from scaiwave.jobs.errors import RedisUnreachable
+from scaiwave.jobs.raw_values import read_list
 
 if TYPE_CHECKING:
-    from rq import Queue
+    from redis import Redis
 
 JOB = "rooms.jobs.backfill_search"
-QUEUE = "default"
 MAX_QUEUED_JOBS = 8
 """Jobs of a run in the queue at a time. Each processes one range and enqueues its successor, so
 that other jobs in the queue get their turn."""
-_JOB_TIMEOUT_SECONDS = 3600
-_REDIS_TIMEOUT_SECONDS = 3.0
 
 
 def require_queue() -> None:
     """Raises `QueueUnavailable`."""
-    with _open_queue() as queue:
-        queue.connection.ping()
+    with _open_queue() as redis:
+        redis.ping()
 
 
 def enqueue_jobs(run_id: UUID, ranges: int) -> int:
@@ -37,31 +38,22 @@ def enqueue_jobs(run_id: UUID, ranges: int) -> int:
     """
     prefix = f"search-{run_id.hex}-"
     jobs = min(max(ranges, 1), MAX_QUEUED_JOBS)
-    with _open_queue() as queue:
-        queued = sum(job_id.startswith(prefix) for job_id in queue.get_job_ids())
+    with _open_queue() as redis:
+        from scaiwave.jobs.rq_queue import SuiteQueue, enqueue_job
+
+        job_ids = read_list(redis, SuiteQueue(QUEUES[0], redis).key)
+        queued = sum(job_id.startswith(prefix.encode()) for job_id in job_ids)
         for _ in range(jobs - queued):
-            queue.enqueue(
-                JOB, str(run_id), job_id=prefix + new_id().hex, job_timeout=_JOB_TIMEOUT_SECONDS
-            )
+            enqueue_job(redis, JOB, str(run_id), job_id=prefix + new_id().hex)
     return max(jobs, queued)
 
 
 @contextmanager
-def _open_queue() -> Iterator[Queue]:
+def _open_queue() -> Iterator[Redis]:
     if not settings.REDIS_URL:
         raise QueueUnavailable("No job queue is configured: SCAIWAVE_REDIS_URL is not set.")
-    from redis import Redis, RedisError
-    from rq import Queue
-
     try:
-        with Redis.from_url(
-            settings.REDIS_URL,
-            socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
-            socket_timeout=_REDIS_TIMEOUT_SECONDS,
-        ) as redis:
-            yield Queue(QUEUE, connection=redis)
-    except RedisError as error:
-        # The URL may contain a password, and so may the library's message.
-        raise QueueUnavailable(
-            f"Can't use the Redis server of SCAIWAVE_REDIS_URL: {type(error).__name__}."
-        ) from None
+        with open_redis() as redis:
+            yield redis
+    except RedisUnreachable as error:
+        raise QueueUnavailable(error.message) from error

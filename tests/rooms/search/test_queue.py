@@ -15,7 +15,7 @@ from rooms.services.search.queue import JOB
 from tests.rooms.search.helpers import DatabaseProbe, get_json, run_backfill, start_process
 from tests.scaiwave.cli_helpers import SCRIPT
 
-WORKER = (*SCRIPT, "manage", "rqworker", "--burst", "default")
+WORKER = (*SCRIPT, "worker", "--burst")
 pytestmark = [pytest.mark.once, pytest.mark.redis]
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,30 +97,28 @@ def test_success_a_redis_without_workers_is_a_warning(
     settings: Settings, home: Path, redis_url: str
 ) -> None:
     settings.REDIS_URL = redis_url
-    settings.RQ_QUEUES = {"default": {}}
     findings = list(checks.check_redis(load({"SCAIWAVE_HOME": str(home)}), NOW))
     assert states(findings) == [("redis", "pass"), ("workers", "warn")]
-    assert findings[1].fix == "Start a worker: `scaiwave manage rqworker default`."
+    assert findings[1].fix == "Start a worker: `scaiwave worker`."
 
 
 def test_success_finished_jobs_are_not_counted(
     settings: Settings, home: Path, redis_url: str
 ) -> None:
     from redis import Redis
-    from rq import Queue
+
+    from scaiwave.jobs.rq_queue import enqueue_job
 
     settings.REDIS_URL = redis_url
-    settings.RQ_QUEUES = {"default": {}}
     config = load({"SCAIWAVE_HOME": str(home)})
     with Redis.from_url(redis_url) as client:
         client.flushdb()
-        queue = Queue(connection=client)
-        first, _ = [queue.enqueue("tenants.jobs.refresh_usage", ttl=60) for _ in range(2)]
+        first, _ = [enqueue_job(client, "tenants.jobs.refresh_usage") for _ in range(2)]
         assert (
             list(checks.check_redis(config, NOW))[1].message
             == "No worker is running; 2 jobs are waiting."
         )
-        client.delete(first.key)  # as Redis does once the minute is over
+        client.delete(f"rq:job:{first}")  # as Redis does once the minute is over
         assert (
             list(checks.check_redis(config, NOW))[1].message
             == "No worker is running; 1 job is waiting."
@@ -129,26 +126,27 @@ def test_success_finished_jobs_are_not_counted(
         client.flushdb()
 
 
-def test_success_workers_count_while_they_send_heartbeats(
-    settings: Settings, home: Path, redis_url: str
-) -> None:
-    from django.utils import timezone
+def test_success_workers_of_rq_are_reported(settings: Settings, home: Path, redis_url: str) -> None:
     from redis import Redis
     from rq import SimpleWorker
 
+    from scaiwave.jobs.worker import SuiteWorker
+
     settings.REDIS_URL = redis_url
-    settings.RQ_QUEUES = {"default": {}}
     config = load({"SCAIWAVE_HOME": str(home)})
     with Redis.from_url(redis_url) as client:
-        worker = SimpleWorker(["default"], connection=client)
-        worker.register_birth()  # type: ignore[no-untyped-call]
-        try:
-            now = timezone.now()
-            assert states(list(checks.check_redis(config, now)))[1] == ("workers", "pass")
-            later = now + timedelta(hours=1)
-            assert states(list(checks.check_redis(config, later)))[1] == ("workers", "warn")
-        finally:
-            worker.register_death()  # type: ignore[no-untyped-call]
+        client.flushdb()
+        ours = SuiteWorker(client, ["default"], grace_seconds=0, on_refused=lambda reason: None)
+        ours.register_birth()  # type: ignore[no-untyped-call]
+        assert states(list(checks.check_redis(config, NOW)))[1:] == [("workers", "pass")]
+        theirs = SimpleWorker(["default"], connection=client)
+        theirs.register_birth()  # type: ignore[no-untyped-call]
+        found = list(checks.check_redis(config, NOW))[1:]
+        assert states(found) == [("workers", "warn"), ("workers", "pass")]
+        assert found[0].fix == "Stop it, and start `scaiwave worker` instead."
+        client.delete(ours.key, theirs.key)  # as Redis does without heartbeats
+        assert states(list(checks.check_redis(config, NOW)))[1:] == [("workers", "warn")]
+        client.flushdb()
 
 
 def test_fail_invalid_setting(home: Path, settings: Settings) -> None:

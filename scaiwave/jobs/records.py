@@ -1,0 +1,179 @@
+"""Read jobs from Redis as untrusted data.
+
+Only the fields that are needed are read, and only if they are small. RQ has others that name
+functions to call or addresses to send to (callbacks, webhooks); they are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ResponseError
+from rq.exceptions import NoSuchJobError
+from rq.utils import utcparse
+
+from scaiwave.jobs import raw_values
+from scaiwave.jobs.definitions import QUEUES, JobDefinition
+from scaiwave.registry import find_job
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+MAX_DATA_BYTES = 16 * 1024
+MAX_FIELD_BYTES = 4 * 1024
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,120}", re.ASCII)
+_FIELDS = (
+    *("data", "origin", "status", "created_at", "enqueued_at", "started_at", "ended_at"),
+    *("last_heartbeat", "worker_name", "error_code", "error_message", "error_fix"),
+)
+
+
+class RefusalReason(Enum):
+    """Why a job is refused; the values are labels of a metric."""
+
+    ID = "id"
+    SIZE = "size"
+    FORMAT = "format"
+    FUNCTION = "function"
+    ARGUMENTS = "arguments"
+
+
+class UnsafeJob(NoSuchJobError):
+    """A job that this server must not run; for RQ it does not exist."""
+
+    def __init__(self, reason: RefusalReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job that this server may run. Times are None if they are missing or not readable."""
+
+    id: str
+    definition: JobDefinition
+    arguments: list[Any]
+    queue: str
+    status: str
+    created_at: datetime | None
+    enqueued_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    worker: str
+    error: Mapping[str, str] | None
+
+
+def parse_job_id(raw: bytes | str) -> str:
+    """Raises UnsafeJob."""
+    text = raw.decode("ascii", "replace") if isinstance(raw, bytes) else raw
+    if not _JOB_ID.fullmatch(text):
+        raise UnsafeJob(RefusalReason.ID, "its ID is not one that RQ creates")
+    return text
+
+
+def read_record(redis: Redis, raw_id: bytes | str) -> JobRecord:
+    """Raises NoSuchJobError if there is no such job, and UnsafeJob."""
+    job_id = parse_job_id(raw_id)
+    fields = read_fields(redis, job_id)
+    definition, arguments = _parse_data(fields["data"])
+    queue = _get_text(fields, "origin")
+    if queue not in QUEUES:
+        raise UnsafeJob(RefusalReason.FORMAT, "its queue is not one of this server")
+    return JobRecord(
+        id=job_id,
+        definition=definition,
+        arguments=arguments,
+        queue=queue,
+        status=_get_text(fields, "status"),
+        created_at=_get_time(fields, "created_at"),
+        enqueued_at=_get_time(fields, "enqueued_at"),
+        started_at=_get_time(fields, "started_at"),
+        ended_at=_get_time(fields, "ended_at"),
+        worker=_get_text(fields, "worker_name"),
+        error=_get_error(fields),
+    )
+
+
+def read_fields(redis: Redis, job_id: str) -> dict[str, bytes]:
+    """Return the known fields of a job. Raises NoSuchJobError and UnsafeJob."""
+    key = f"rq:job:{job_id}"
+    try:
+        with redis.pipeline(transaction=False) as pipeline:
+            for name in _FIELDS:
+                pipeline.hstrlen(key, name)
+            sizes = dict(zip(_FIELDS, pipeline.execute(), strict=True))
+        if not any(sizes.values()):
+            raise NoSuchJobError(f"No such job: {job_id}")
+        for name, size in sizes.items():
+            if size > (MAX_DATA_BYTES if name == "data" else MAX_FIELD_BYTES):
+                raise UnsafeJob(RefusalReason.SIZE, f"its {name} has {size:,} bytes")
+        values = raw_values.read_fields(redis, key, _FIELDS)
+    except ResponseError as error:
+        if "WRONGTYPE" not in str(error):
+            raise
+        raise UnsafeJob(RefusalReason.FORMAT, "it is not a hash") from None
+    return {name: value or b"" for name, value in zip(_FIELDS, values, strict=True)}
+
+
+def _parse_data(data: bytes) -> tuple[JobDefinition, list[Any]]:
+    try:
+        call = json.loads(_decompress(data))
+    except (ValueError, RecursionError):
+        what = "pickled, as in earlier releases" if _is_pickled(data) else "not JSON"
+        raise UnsafeJob(RefusalReason.FORMAT, f"it is {what}") from None
+    match call:
+        case [str(function), None, list(arguments), dict(keywords)]:
+            pass
+        case _:
+            raise UnsafeJob(RefusalReason.FORMAT, "it is not a call of a function")
+    definition = find_job(function)
+    if definition is None:
+        raise UnsafeJob(
+            RefusalReason.FUNCTION, f"{function[:120]} is not a function that workers may run"
+        )
+    if keywords or not definition.accepts(arguments):
+        raise UnsafeJob(RefusalReason.ARGUMENTS, f"{definition.name} does not accept its arguments")
+    return definition, arguments
+
+
+def _decompress(data: bytes) -> bytes:
+    """Raises UnsafeJob if it is larger than it may be; RQ's data may also be uncompressed."""
+    decompressor = zlib.decompressobj()
+    try:
+        text = decompressor.decompress(data, MAX_DATA_BYTES + 1)
+    except zlib.error:
+        return data
+    if len(text) > MAX_DATA_BYTES:
+        raise UnsafeJob(
+            RefusalReason.SIZE, f"its data decompresses to more than {MAX_DATA_BYTES:,} bytes"
+        )
+    return text
+
+
+def _is_pickled(data: bytes) -> bool:
+    return _decompress(data)[:1] == b"\x80"
+
+
+def _get_text(fields: Mapping[str, bytes], name: str) -> str:
+    return fields[name].decode("utf-8", "replace")
+
+
+def _get_time(fields: Mapping[str, bytes], name: str) -> datetime | None:
+    try:
+        return utcparse(_get_text(fields, name))
+    except ValueError:
+        return None
+
+
+def _get_error(fields: Mapping[str, bytes]) -> dict[str, str] | None:
+    if not fields["error_code"]:
+        return None
+    return {name: _get_text(fields, f"error_{name}") for name in ("code", "message", "fix")}
