@@ -30,7 +30,7 @@ An operator may need these, and none has words of its own. `createsuperuser` is 
 # Entries of the overview that are not in the table of commands.
 _MANAGE = ("manage <command>", "Run a Django command: migrate, check, shell …")
 _LEARN_MORE = (
-    ("scaiwave admin --help", "All of admin, with federation; also jobs, role, room, sync"),
+    ("scaiwave admin --help", "All of admin; also jobs, role, room, sync"),
     ("scaiwave help <command>", "Options, examples and exit codes"),
 )
 

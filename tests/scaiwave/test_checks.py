@@ -151,3 +151,29 @@ def test_success_reported_by_manage_check(home: Path) -> None:
     ended = run_scaiwave("manage", "check", SCAIWAVE_SCAIKY_URL="x")
     assert ended.code == 0
     assert "(scaiwave.W001) Unknown setting: SCAIWAVE_SCAIKY_URL." in ended.err
+
+
+@pytest.mark.parametrize(
+    ("url", "ids"),
+    [
+        ("", set()),
+        ("redis://localhost:6379/0", set()),
+        ("redis://127.0.0.53/0", set()),
+        ("redis://[::1]:6379", set()),
+        ("redis://", set()),
+        ("unix:///run/redis/redis.sock?db=2", set()),
+        ("redis://redis.example.com", {"W007", "W008"}),
+        ("redis://user@10.0.0.5/0", {"W007", "W008"}),
+        ("redis://:s3cret-password@10.0.0.5/0", {"W008"}),
+        ("redis://10.0.0.5/0?password=s3cret-password", {"W008"}),
+        ("rediss://redis.example.com/0", {"W007"}),
+        ("rediss://scaiwave:s3cret-password@redis.example.com/0", set()),
+        ("redis://127.0.0.1.example.com", {"W007", "W008"}),
+    ],
+)
+def test_success_redis_across_a_network_needs_a_password_and_tls(
+    check: Check, url: str, ids: set[str]
+) -> None:
+    messages = check(SCAIWAVE_REDIS_URL=url)
+    assert {message.id for message in messages} == {f"scaiwave.{id_}" for id_ in ids}
+    assert "s3cret" not in str(messages)

@@ -162,7 +162,7 @@ def test_fail_redis_is_down(database: DatabaseProbe) -> None:
     assert (ended.code, ended.out, ended.err) == (
         2,
         "",
-        "Error: Can't use the Redis server of SCAIWAVE_REDIS_URL: ConnectionError. "
+        "Error: Redis can't be used: Error 111 connecting to 127.0.0.1:1. Connection refused. "
         "[SW_QUEUE_UNAVAILABLE]\n"
         "  Fix: Pass --inline to do it in this process, or set SCAIWAVE_REDIS_URL and start a "
         "worker.\n",

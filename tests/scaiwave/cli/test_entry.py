@@ -44,7 +44,7 @@ def test_success_help_lists_every_command() -> None:
         if words[:1] in GROUPS:
             listed = f"\n  {' '.join(words[1:])}  " in format_group(words[:1])
         else:
-            listed = words[0] in {"sync", "doctor", "completion"}
+            listed = words[0] in {"sync", "doctor", "completion", "worker", "scheduler"}
         assert listed, words
 
 
