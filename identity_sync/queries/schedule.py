@@ -10,13 +10,13 @@ from django.conf import settings
 
 from identity_sync.models import SyncRun, Trigger
 from identity_sync.queries.judgement import (
-    MAX_CLOCK_AHEAD,
     MAX_INTERVALS,
     RunScope,
     format_age_in_words,
     get_interval,
 )
 from identity_sync.queries.runs import age_seconds
+from scaiwave.clock import get_latest_time
 from scaiwave.config import Configuration
 from scaiwave.jobs.connection import open_redis
 from scaiwave.jobs.errors import RedisUnreachable
@@ -83,7 +83,7 @@ class Schedule:
 
 
 def detect_schedule(scope: RunScope, *, config: Configuration, now: datetime) -> Schedule:
-    past = scope.runs().filter(tenant=None, started_at__lte=now + MAX_CLOCK_AHEAD)
+    past = scope.runs().filter(tenant=None, started_at__lte=get_latest_time(now))
     interval = get_interval(config)
     cron = past.filter(trigger=Trigger.CRON).first()
     scheduler, problem = _find_scheduler()

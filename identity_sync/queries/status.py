@@ -26,7 +26,6 @@ from identity_sync.services.registration.receipt import MAX_ID_CHARS
 from identity_sync.services.registration.redirects import find_redirect_problem
 from identity_sync.services.sync.report import SyncReport
 from scaiwave.auth.operators import Operator, Permission
-from scaiwave.clock import get_latest_time
 from scaiwave.config import Configuration
 from scaiwave.errors import InsufficientPermission, NotRegistered, ScaiWaveError
 from tenants.queries.resolve import resolve_partner, resolve_tenant

@@ -15,7 +15,6 @@ from django.core import checks
 from django.db import Error, connection
 
 from scaiwave import media_storage
-from scaiwave.clock import is_recent
 from scaiwave.config import Configuration
 from scaiwave.console.output import format_bytes
 from scaiwave.console.text import pluralize
