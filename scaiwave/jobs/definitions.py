@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,16 @@ QUEUES = ("default",)
 MINUTE, HOUR, DAY = 60, 60 * 60, 24 * 60 * 60
 FAILED_JOB_SECONDS = 7 * DAY
 """How long Redis keeps a failed job."""
+
+
+class RefusalReason(Enum):
+    """Why a job is refused; the values are labels of a metric."""
+
+    ID = "id"
+    SIZE = "size"
+    FORMAT = "format"
+    FUNCTION = "function"
+    ARGUMENTS = "arguments"
 
 
 def takes_nothing(arguments: Sequence[Any]) -> bool:

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
@@ -20,7 +19,7 @@ from rq.exceptions import NoSuchJobError
 from rq.utils import utcparse
 
 from scaiwave.jobs import raw_values
-from scaiwave.jobs.definitions import QUEUES, JobDefinition
+from scaiwave.jobs.definitions import QUEUES, JobDefinition, RefusalReason
 from scaiwave.registry import find_job
 
 if TYPE_CHECKING:
@@ -33,16 +32,6 @@ _FIELDS = (
     *("data", "origin", "status", "created_at", "enqueued_at", "started_at", "ended_at"),
     *("last_heartbeat", "worker_name", "error_code", "error_message", "error_fix"),
 )
-
-
-class RefusalReason(Enum):
-    """Why a job is refused; the values are labels of a metric."""
-
-    ID = "id"
-    SIZE = "size"
-    FORMAT = "format"
-    FUNCTION = "function"
-    ARGUMENTS = "arguments"
 
 
 class UnsafeJob(NoSuchJobError):

@@ -15,9 +15,9 @@ from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job, JobStatus
 
 from scaiwave.ids import new_id
-from scaiwave.jobs.definitions import FAILED_JOB_SECONDS, QUEUES, JobDefinition
+from scaiwave.jobs.definitions import FAILED_JOB_SECONDS, QUEUES, JobDefinition, RefusalReason
 from scaiwave.jobs.errors import JobRefused
-from scaiwave.jobs.records import JobRecord, RefusalReason, UnsafeJob, parse_job_id, read_record
+from scaiwave.jobs.records import JobRecord, UnsafeJob, parse_job_id, read_record
 from scaiwave.registry import get_jobs
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from scaiwave.jobs.definitions import RefusalReason
 from scaiwave.registry import Metric
 from tenants.services.counters import read_counter
 
@@ -12,9 +13,12 @@ REFUSALS_COUNTER = "jobs_refused"
 
 
 def collect_job_refusals(now: datetime) -> Iterator[Metric]:
+    counts = {labels["reason"]: count for labels, count in read_counter(REFUSALS_COUNTER)}
+    # Prometheus does not notice the increase of a count that begins with 1.
+    samples = [({"reason": reason.value}, counts.get(reason.value, 0)) for reason in RefusalReason]
     yield Metric(
         REFUSALS_COUNTER,
         "Jobs in Redis that workers have discarded, by reason.",
-        read_counter(REFUSALS_COUNTER),
+        samples,
         is_counter=True,
     )

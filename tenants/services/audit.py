@@ -86,9 +86,7 @@ def _describe_row(row: Model) -> AuditSubject:
     return AuditSubject(row._meta.model_name or "", row_id, name)
 
 
-def _record_completed(
-    action: str, kind: str, subject: AuditSubject, tenant: Tenant | None
-) -> None:
+def _record_completed(action: str, kind: str, subject: AuditSubject, tenant: Tenant | None) -> None:
     named = " ".join(filter(None, (kind, subject.name)))
     subject_id = subject.id
     command = _SHOW_COMMANDS.get(subject.type, "admin audit") if subject_id else "admin audit"

@@ -71,7 +71,6 @@ def test_success_every_alert_is_tested() -> None:
 @pytest.mark.redis
 def test_success_every_metric_exists(redis_url: str, settings: Settings) -> None:
     settings.REDIS_URL = redis_url
-    settings.RQ_QUEUES = {"default": {"URL": redis_url}}
     make_key()
     SyncRun.objects.create(outcome="applied", started_at=NOW, ended_at=NOW)
     backfill()

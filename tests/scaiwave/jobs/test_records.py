@@ -17,7 +17,8 @@ from rq import Queue
 from rq.exceptions import NoSuchJobError
 
 from scaiwave.ids import new_id
-from scaiwave.jobs.records import RefusalReason, UnsafeJob, read_record
+from scaiwave.jobs.definitions import RefusalReason
+from scaiwave.jobs.records import UnsafeJob, read_record
 from scaiwave.jobs.rq_queue import SuiteQueue, enqueue_job
 from scaiwave.registry import get_jobs
 from tests.queue_helpers import plant_call, plant_job
