@@ -193,6 +193,17 @@ class MigrationsPending(ConfigurationError):
     fix = "Run `scaiwave manage migrate`, then try again."
 
 
+class DatabaseNewer(ConfigurationError):
+    """A later release has migrated the database. No changes were made."""
+
+    code = "SW_DATABASE_NEWER"
+    http_status = 503
+    fix = (
+        "Run the release that migrated it, or a later one: `scaiwave --version` shows this one. "
+        "To go back, restore the backup from before the upgrade."
+    )
+
+
 class DiskFull(DomainError):
     """No space is left on a disk or in the database."""
 

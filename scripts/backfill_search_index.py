@@ -85,6 +85,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from scaiwave.auth.operators import identify_operator
     from scaiwave.console.output import make_standard_output
     from scaiwave.error_mapping import translate_errors
+    from scaiwave.schema_version import known_schema_required
 
     since = _parse_since(arguments.since) if arguments.since else None
     options = BackfillOptions(arguments.tenant, arguments.room, since, arguments.restart)
@@ -92,7 +93,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.inline:
         act = _backfill_inline
     try:
-        with translate_errors():
+        with translate_errors(), known_schema_required():
             act(
                 identify_operator(settings.CONFIG),
                 options,

@@ -57,6 +57,7 @@ def main() -> int:
     from scaiwave.auth.operators import identify_operator
     from scaiwave.console.output import make_standard_output
     from scaiwave.error_mapping import translate_errors
+    from scaiwave.schema_version import known_schema_required
     from tenants.queries.scaigrid_smoke import SmokeTestOptions, SmokeTestStep, smoke_test
 
     output = make_standard_output(as_json=options.json)
@@ -67,7 +68,7 @@ def main() -> int:
         output.stdout.flush()
 
     try:
-        with translate_errors():
+        with translate_errors(), known_schema_required():
             result = smoke_test(
                 operator=identify_operator(settings.CONFIG),
                 config=settings.CONFIG,

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from importlib.util import find_spec
 from itertools import takewhile
@@ -25,6 +26,7 @@ from django.db import connections
 from scaiwave.cli.verbs import VERBS, VerbPath, find_longest_match
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ConfirmationNeeded, TerminationSignal, UsageError
+from scaiwave.schema_version import known_schema_required
 from scaiwave.web import require_web_libraries
 
 # Words of Django's that are not commands of an application.
@@ -41,6 +43,10 @@ _BLOCKED_COMMANDS = {
         "To start over, create an empty database and run `scaiwave manage migrate`.",
     ),
 }
+# Commands of Django's with which an operator finds out about an unknown schema.
+_SCHEMA_COMMANDS = frozenset(
+    {"check", "dbshell", "diffsettings", "help", "shell", "showmigrations"}
+)
 # Commands of Django's that start a web server.
 _WEB_COMMANDS = frozenset({"runserver", "testserver"})
 
@@ -49,13 +55,18 @@ def dispatch(command: str, arguments: Sequence[str]) -> int:
     """Run `manage`, or a management command of this suite, with these arguments."""
     signal.signal(signal.SIGTERM, _raise_termination)
     try:
-        with translate_errors():
+        with translate_errors(), _schema_check(command, arguments):
             _run_manage(arguments) if command == "manage" else _run_command(command, arguments)
     except SystemExit as stop:
         return _get_exit_code(stop)
     finally:
         connections.close_all()
     return 0
+
+
+def _schema_check(command: str, arguments: Sequence[str]) -> AbstractContextManager[None]:
+    is_exempt = command == "manage" and {*arguments[:1]} <= _SCHEMA_COMMANDS
+    return nullcontext() if is_exempt else known_schema_required()
 
 
 def _raise_termination(number: int, frame: FrameType | None) -> NoReturn:

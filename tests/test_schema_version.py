@@ -1,0 +1,98 @@
+"""A database that a later release has migrated is noticed by every command that uses it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django.test.utils import CaptureQueriesContext
+
+from scaiwave.cli.verbs import VERBS
+from scaiwave.errors import DatabaseNewer
+from scaiwave.schema_version import OWN_APPS, known_schema_required, require_known_schema
+from tests.databases import RawDatabase, copy_database
+from tests.scaiwave.cli_helpers import run_scaiwave
+
+LATER = "INSERT INTO django_migrations (app, name, applied) VALUES ('{}', '{}', '2027-01-01')"
+
+
+def apply_later(app: str = "rooms", name: str = "0099_later") -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(LATER.format(app, name))
+
+
+@pytest.mark.django_db
+def test_success_own_applications_with_tables() -> None:
+    local = {
+        config.label for config in apps.get_app_configs() if "site-packages" not in config.path
+    }
+    with_migrations = MigrationLoader(connection).migrated_apps & local
+    assert with_migrations == set(OWN_APPS)
+
+
+@pytest.mark.django_db
+def test_success_one_query_and_other_applications_do_not_count() -> None:
+    apply_later("django_rq", "0099_later")
+    apply_later("auth", "0099_later")
+    with CaptureQueriesContext(connection) as queries:
+        require_known_schema(connection)
+    assert len(queries) == 1
+
+
+@pytest.mark.django_db
+def test_fail_unknown_migrations() -> None:
+    for number in range(96, 100):
+        apply_later("tenants", f"00{number}_later")
+    with pytest.raises(DatabaseNewer) as caught:
+        require_known_schema(connection)
+    assert (
+        "does not know tenants.0096_later, tenants.0097_later, tenants.0098_later and 1 more"
+        in (caught.value.message)
+    )
+
+
+def test_success_without_the_database_nothing_is_checked() -> None:
+    with known_schema_required():
+        pass
+
+
+def test_success_a_database_without_migrations() -> None:
+    def fail(*args: Any) -> None:
+        from django.db import OperationalError
+
+        raise OperationalError("no such table: django_migrations")
+
+    cursor = SimpleNamespace(execute=fail, close=lambda: None)
+    require_known_schema(SimpleNamespace(cursor=lambda: closing(cursor)))  # type: ignore[arg-type]
+
+
+def test_fail_commands(database_url: str, migrated: str) -> None:
+    copy_database(migrated, database_url)
+    database = RawDatabase(database_url)
+    with database.connected() as raw:
+        raw.execute(LATER.format("rooms", "0099_later"))
+        if not database.is_postgres:
+            raw.commit()
+    for words in (
+        ("admin", "list-tenants"),
+        ("admin", "create-tenant", "--local", "--slug", "new", "--name", "New"),
+        ("manage", "migrate"),
+    ):
+        ended = run_scaiwave(*words)
+        assert (ended.code, ended.out) == (2, "")
+        assert (
+            "does not know rooms.0099_later. No changes were made. [SW_DATABASE_NEWER]" in ended.err
+        )
+    report = json.loads(run_scaiwave("doctor", "--json").out)
+    (finding,) = [check for check in report["checks"] if check["state"] == "fail"][:1]
+    assert (finding["check"], finding["code"]) == ("database", "SW_DATABASE_NEWER")
+    # What needs no database, and what shows its state, still works.
+    assert run_scaiwave("sync", "show-config").code == 0
+    assert "[X] 0001_initial" in run_scaiwave("manage", "showmigrations", "rooms").out
+    assert ("sync", "show-config") in VERBS
