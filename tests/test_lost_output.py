@@ -94,6 +94,9 @@ def test_fail_pipes_and_files_of_processes(database_url: str, migrated: str, hom
     assert "[SW_OUTPUT_LOST]\n  Fix: Do not run it again." in ended.err
     assert "federation key generate: server key " in ended.err
     assert ended.err.endswith("1\n")
+    # An unbuffered stdout fails at once, and has nothing left to flush.
+    ended = run_shell(f"PYTHONUNBUFFERED=1 {key} rotate >/dev/full")
+    assert "the work is done: federation key rotate: server key " in ended.err
     # What only reads, or only previews, has done nothing.
     ended = run_shell(f"{{ {key} list; echo $? >&3; }} 3>&2 | true")
     assert ended.err == "0\n"

@@ -38,6 +38,7 @@ _words: list[str] = list(sys.argv[1:])
 
 SETTINGS_MODULE = "scaiwave.settings"
 _MAX_LISTED_WORKS = 3
+_CONSOLE_DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "console", "")  # noqa: PTH118, PTH120 - pathlib is slow to import
 HELP_OPTIONS = ("--help", "-h")
 OWN_PACKAGES = frozenset({"scaiwave", "tenants", "federation", "rooms", "identity_sync"})
 
@@ -217,17 +218,30 @@ def _find_lost_output(error: BaseException | None) -> OutputLost | None:
     """Return the error about work that is done, if it is stdout that can't be written."""
     if not isinstance(error, OSError) or not (works := list_completed()):
         return None
-    if _try_flush(sys.stdout) and not (
-        isinstance(error, BrokenPipeError) and _has_no_reader(sys.stdout)
-    ):
+    if not _is_about_output(error):
         return None
-    _discard_output(sys.stdout)
+    if not _try_flush(sys.stdout):
+        _discard_output(sys.stdout)
     shown = "; ".join(work.description for work in works[-_MAX_LISTED_WORKS:])
     more = " and more" if len(works) > _MAX_LISTED_WORKS else ""
     return OutputLost(
         f"The output can't be written ({error.strerror}), but the work is done: {shown}{more}.",
         fix=f"Do not run it again. `{works[-1].command}` shows the result.",
     )
+
+
+def _is_about_output(error: OSError) -> bool:
+    """Return whether output was written when the error was raised.
+
+    It was if the last flush raised it, or a function of the modules that print. An unbuffered
+    stdout has nothing left that could be flushed again, to see whether that fails.
+    """
+    files, step = [], error.__traceback__
+    while step is not None:
+        files.append(step.tb_frame.f_code.co_filename)
+        step = step.tb_next
+    printed = any(file.startswith(_CONSOLE_DIRECTORY) for file in files)
+    return printed or files[-1:] == [__file__] or not _try_flush(sys.stdout)
 
 
 def _prepare_streams() -> None:
