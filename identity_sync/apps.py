@@ -52,6 +52,7 @@ class IdentitySyncConfig(AppConfig):
         register_job(
             JobDefinition("identity_sync.jobs.process_webhooks", get_timeout=lambda config: HOUR)
         )
+        _register_pruners()
         register_health_check(Check("scaikey", _check_scaikey, needs_database=False))
         register_health_check(Check("sync", _check_last_sync))
         register_health_check(Check("scheduler", _check_scheduler))
@@ -85,6 +86,50 @@ def _describe_missing_registration(config: Configuration) -> NotRegistered:
     from identity_sync.queries.status import describe_missing_registration
 
     return describe_missing_registration(config)
+
+
+def _register_pruners() -> None:
+    from scaiwave.registry import Pruner, register_pruner
+
+    def count_runs(before: datetime) -> int:
+        from identity_sync.services import prune
+
+        return prune.count_old_runs(before)
+
+    def delete_runs(before: datetime) -> int:
+        from identity_sync.services import prune
+
+        return prune.delete_old_runs(before)
+
+    def count_webhooks(before: datetime) -> int:
+        from identity_sync.services import prune
+
+        return prune.count_old_webhooks(before)
+
+    def delete_webhooks(before: datetime) -> int:
+        from identity_sync.services import prune
+
+        return prune.delete_old_webhooks(before)
+
+    register_pruner(
+        Pruner(
+            "sync_runs",
+            "runs of the sync",
+            count_runs,
+            delete_runs,
+            setting="SCAIWAVE_SYNC_RUNS_RETENTION_DAYS",
+        )
+    )
+    register_pruner(
+        Pruner(
+            "webhook_events",
+            "webhooks",
+            count_webhooks,
+            delete_webhooks,
+            setting="SCAIWAVE_WEBHOOK_RETENTION_DAYS",
+            zero_is_never=False,
+        )
+    )
 
 
 def _collect_sync_metrics(now: datetime) -> Iterable[Metric]:

@@ -25,10 +25,12 @@ class RoomsConfig(AppConfig):
         from scaiwave.doctor.findings import Check
         from scaiwave.jobs.definitions import HOUR, JobDefinition, takes_one_id
         from scaiwave.registry import (
+            Pruner,
             register_health_check,
             register_job,
             register_metrics,
             register_personal_data_eraser,
+            register_pruner,
             register_role_uses,
             register_tenant_columns,
         )
@@ -38,6 +40,15 @@ class RoomsConfig(AppConfig):
         register_role_uses(rooms_using_role)
         register_personal_data_eraser(_erase_senders)
         register_metrics("rooms", _collect_metrics)
+        register_pruner(
+            Pruner(
+                "backfills",
+                "finished search backfills",
+                _count_old_backfills,
+                _delete_old_backfills,
+                setting="SCAIWAVE_BACKFILL_RETENTION_DAYS",
+            )
+        )
         register_health_check(Check("media", _check_media_store, needs_database=False))
         register_health_check(Check("imports", _check_imports, clean_up=_clean_up_imports))
         register_health_check(Check("search", _check_search))
@@ -49,6 +60,18 @@ class RoomsConfig(AppConfig):
             )
         )
         post_migrate.connect(ensure_full_text, sender=self)
+
+
+def _count_old_backfills(before: datetime) -> int:
+    from rooms.services.search.prune import count_old_backfills
+
+    return count_old_backfills(before)
+
+
+def _delete_old_backfills(before: datetime) -> int:
+    from rooms.services.search.prune import delete_old_backfills
+
+    return delete_old_backfills(before)
 
 
 def _erase_senders(people: Sequence[PurgedPerson], replacement: str) -> None:

@@ -58,6 +58,22 @@ class Metric:
     is_counter: bool = False
 
 
+@dataclass(frozen=True)
+class Pruner:
+    """How `scaiwave admin prune` deletes one kind of old records.
+
+    `setting` is the number of days for which they are kept, 0 for ever if `zero_is_never`; without
+    one, records are due at once. `count` and `delete` take the time before which records are old.
+    """
+
+    name: str
+    title: str
+    count: Callable[[datetime], int]
+    delete: Callable[[datetime], int]
+    setting: str = ""
+    zero_is_never: bool = True
+
+
 HealthReportStore = Callable[["Operator", Mapping[str, Any], datetime], None]
 MetricCollector = Callable[[datetime], Iterable[Metric]]
 
@@ -70,6 +86,7 @@ _tenant_slug: list[Callable[[str], str | None]] = []
 _personal_data_erasers: list[PersonalDataEraser] = []
 _suspension_check: list[Callable[[str], bool]] = []
 _metric_collectors: dict[str, MetricCollector] = {}
+_pruners: dict[str, Pruner] = {}
 _health_report_store: list[HealthReportStore] = []
 _jobs: dict[str, JobDefinition] = {}
 _application_scope: list[Callable[[str], str]] = []
@@ -185,6 +202,16 @@ def register_health_report_store(store: HealthReportStore) -> None:
 def store_health_report(operator: Operator, document: Mapping[str, Any], now: datetime) -> None:
     for store in _health_report_store:
         store(operator, document, now)
+
+
+def register_pruner(pruner: Pruner) -> None:
+    """Add a kind of records to `scaiwave admin prune`."""
+    _pruners[pruner.name] = pruner
+
+
+def get_pruners() -> list[Pruner]:
+    """Return every registered pruner, in the order of the installed apps."""
+    return list(_pruners.values())
 
 
 def register_metrics(name: str, collect: MetricCollector) -> None:

@@ -36,6 +36,8 @@ class TenantsConfig(AppConfig):
         register_tenant_slug(scaikey_tenant_slug)
         register_suspension_check(is_suspended_manually)
         register_health_report_store(_store_health_report)
+        _register_pruners()
+        register_health_check(Check("retention", _check_retention))
         register_health_check(Check("audit", _check_audit))
         register_health_check(Check("super_admin", _check_super_admin))
         register_health_check(Check("limits", _check_limits))
@@ -60,6 +62,14 @@ class TenantsConfig(AppConfig):
                 is_scheduled=lambda config: config.get_int("SCAIWAVE_PURGE_AFTER_DAYS") > 0,
             )
         )
+        register_job(
+            JobDefinition(
+                "tenants.jobs.prune_records",
+                get_timeout=lambda config: HOUR,
+                wait_seconds=12 * HOUR,
+                cron="41 4 * * *",
+            )
+        )
         post_migrate.connect(install_audit_triggers, sender=self)
 
 
@@ -76,6 +86,34 @@ def _check_super_admin(config: Configuration, now: datetime) -> Iterable[Finding
     from tenants.queries.health import check_super_admin
 
     return check_super_admin(config, now)
+
+
+def _register_pruners() -> None:
+    from scaiwave.registry import Pruner, register_pruner
+    from tenants.services import prune_sessions as service
+
+    register_pruner(
+        Pruner(
+            "sessions",
+            "expired sessions of the admin site",
+            service.count_expired_sessions,
+            service.delete_expired_sessions,
+        )
+    )
+    register_pruner(
+        Pruner(
+            "failed_sign_ins",
+            "failed sign-ins to the admin site",
+            service.count_failed_sign_ins,
+            service.delete_failed_sign_ins,
+        )
+    )
+
+
+def _check_retention(config: Configuration, now: datetime) -> Iterable[Finding]:
+    from tenants.queries.health import check_retention
+
+    return check_retention(config, now)
 
 
 def _check_limits(config: Configuration, now: datetime) -> Iterable[Finding]:

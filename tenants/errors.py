@@ -24,6 +24,7 @@ RefusedError
 ├── RoleHolderInactive        the holder was removed from ScaiKey
 ├── RoleFromScaiKey           the grant belongs to ScaiKey
 ├── LastSuperAdmin            no super_admin would remain
+├── AuditAgeTooLow            audit entries are kept for some time
 ├── LastAdministrator         no administrator could sign in
 ├── PurgeRefused              the person is not removed from ScaiKey
 ├── PurgeLimitExceeded        more people than expected would be purged
@@ -286,6 +287,13 @@ class LastAdministrator(RefusedError):
 
     code = "SW_ADMINISTRATOR_LAST"
     remedy = "Create or enable another administrator first, or pass `--allow-last`."
+
+
+class AuditAgeTooLow(RefusedError):
+    """Audit entries would be deleted that are not old enough."""
+
+    code = "SW_AUDIT_AGE_TOO_LOW"
+    remedy = "Pass a higher number of days to `--audit-older-than`. Nothing was deleted."
 
 
 class InvalidAdministrator(DomainError):

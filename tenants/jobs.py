@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.console.progress import null_progress_factory
+from tenants.services import prune as prune_service
 from tenants.services import purge_participant as purge_service
 from tenants.services import usage as service
 from tenants.services.purge_participant import PurgeOptions
@@ -47,3 +48,14 @@ def purge_participants() -> dict[str, Any]:
         progress_factory=null_progress_factory,
     )
     return {"due": result.due, "purged": result.purged}
+
+
+def prune_records() -> dict[str, Any]:
+    """Delete old records, except audit entries; return how many of each kind."""
+    result = prune_service.prune(
+        operator=get_host_operator(),
+        config=settings.CONFIG,
+        confirm=lambda question: None,
+        now=timezone.now(),
+    )
+    return {row["name"]: row["count"] for row in result.rows}

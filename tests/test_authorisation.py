@@ -154,6 +154,7 @@ ROWS: dict[VerbPath, Row] = {
     ("admin", "remove-administrator"): Row(
         PLATFORM, lambda sample: [sample.disabled_administrator.username, "--no-input"]
     ),
+    ("admin", "prune"): Row(PLATFORM),
     ("admin", "refresh-usage"): Row(PLATFORM),
     ("admin", "audit"): Row(
         LISTS, lambda sample: ["--action", "sample-action"], seen=lambda sample: sample.tenant.slug

@@ -128,6 +128,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ("admin", "enable-administrator"): Act("administrator"),
     ("admin", "reset-administrator-password"): Act("administrator"),
     ("admin", "remove-administrator"): Act("administrator"),
+    ("admin", "prune"): Act("pruned"),
     ("admin", "refresh-usage"): Act(
         "usage", also("updated_tenants", "tenants_without_usage", "unknown_group_keys")
     ),
@@ -193,7 +194,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ("doctor",): Report(others=also("healthy", "checks")),
     ("completion",): Item("completion"),
 }
-UNCHANGED = {("sync", "register"), ("admin", "refresh-usage")}
+UNCHANGED = {("sync", "register"), ("admin", "refresh-usage"), ("admin", "prune")}
 """Acts that change nothing here: the server is registered, and ScaiGrid lacks its tenants."""
 DESTRUCTIVE = {
     ("admin", "suspend-participant"),
@@ -202,6 +203,7 @@ DESTRUCTIVE = {
     ("admin", "suspend-partner"),
     ("admin", "disable-administrator"),
     ("admin", "remove-administrator"),
+    ("admin", "prune"),
     ("admin", "unlink-tenant"),
     ("admin", "federation", "key", "revoke"),
     ("admin", "federation", "peer", "forget"),

@@ -266,6 +266,15 @@ VERBS: dict[VerbPath, Verb] = {
         # Deletes also what the applications of the admin site store about the account.
         profile="full",
     ),
+    ("admin", "prune"): Verb(
+        "prune",
+        "Delete old records",
+        (
+            "scaiwave admin prune --dry-run",
+            "scaiwave admin prune --quiet",
+            "scaiwave admin prune --audit-older-than 3650",
+        ),
+    ),
     ("admin", "refresh-usage"): Verb(
         "refresh_usage",
         "Fetch this month's AI token usage from ScaiGrid",
@@ -608,8 +617,9 @@ AREAS = (
         "doctor",
         "list_audit",
         others="create_administrator list_administrators disable_administrator "
-        "enable_administrator reset_administrator_password remove_administrator check_scaigrid "
-        "show_deploy_file worker scheduler list_jobs show_job retry_job clear_jobs completion",
+        "enable_administrator reset_administrator_password remove_administrator prune "
+        "check_scaigrid show_deploy_file worker scheduler list_jobs show_job retry_job clear_jobs "
+        "completion",
     ),
 )
 

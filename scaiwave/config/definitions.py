@@ -160,6 +160,18 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         type="int",
     ),
     SettingDefinition(
+        "SCAIWAVE_SYNC_RUNS_RETENTION_DAYS",
+        "Days for which `admin prune` keeps runs of the sync and their changes; 0: for ever.",
+        "400",
+        type="int",
+    ),
+    SettingDefinition(
+        "SCAIWAVE_BACKFILL_RETENTION_DAYS",
+        "Days for which `admin prune` keeps finished search backfills; 0: for ever.",
+        "90",
+        type="int",
+    ),
+    SettingDefinition(
         "SCAIWAVE_PURGE_AFTER_DAYS",
         "Days after which the personal data of people removed from ScaiKey is erased every night; "
         "0: never.",

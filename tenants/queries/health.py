@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, failed, passed, warned
@@ -14,8 +14,10 @@ from tenants.queries.roles import SUPER_ADMIN
 from tenants.queries.super_admins import GRANT_COMMAND, count_super_admins
 from tenants.queries.tenants import find_exceeded_limits
 from tenants.services.audit_triggers import missing_triggers
+from tenants.services.prune import count_overdue
 
 MAX_LISTED_TENANTS = 10
+PRUNE_GRACE = timedelta(days=7)
 LIMIT_NAMES = {
     "participants": "participants",
     "rooms": "rooms",
@@ -72,6 +74,19 @@ def check_limits(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield warned("limits", f"Further tenants that use more than a limit: {rest:,}.", "")
     if not exceeded:
         yield passed("limits", "All tenants are within their limits.")
+
+
+def check_retention(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Warn if records are long overdue for deletion, because `admin prune` does not run."""
+    if overdue := count_overdue(config, now, PRUNE_GRACE):
+        listed = ", ".join(f"{count:,} {title}" for title, count in overdue.items())
+        yield warned(
+            "retention",
+            f"Records that should have been deleted a week ago: {listed}.",
+            "Run `scaiwave admin prune --dry-run`, then schedule `scaiwave admin prune --quiet`.",
+        )
+    else:
+        yield passed("retention", "No old records are overdue for deletion.")
 
 
 def check_scaigrid(config: Configuration, now: datetime) -> Iterator[Finding]:

