@@ -30,6 +30,7 @@ from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
 from scaiwave.admin.filters import make_choice_filter
 from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge
 from scaiwave.admin.overview import register_overview_part
+from scaiwave.admin.tabs import register_tab
 from tenants.models import Group, Participant, Partner, Tenant
 
 REGISTRATION_TONES = {
@@ -51,6 +52,9 @@ SUBJECTS: dict[str, type[Model]] = {
 }
 
 register_overview_part("sync", build_sync_part, position=0)
+register_tab(Tenant, "Sync", SyncChange, "tenant", position=6)
+register_tab(Participant, "Sync", SyncChange, "subject_id", position=5)
+register_tab(SyncRun, "Changes", SyncChange, "run", position=1)
 register_soft_reference(SyncChange, "subject_id", at=list(SUBJECTS.values()))
 
 
@@ -94,6 +98,10 @@ class SyncRunAdmin(ReadOnlyAdmin):
     hidden_fields = ("counts",)
     sortable_by = ("started_at",)
     ordering = ("-started_at", "-id")
+
+    def summarise(self, run: SyncRun) -> str:
+        context = {"run": run, "badge": self.outcome_badge(run)}
+        return render_to_string("identity_sync/admin/run.html", context)
 
     @admin.display(description="outcome")
     def outcome_badge(self, run: SyncRun) -> str:

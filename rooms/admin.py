@@ -29,7 +29,17 @@ from rooms.queries.overview import build_room_part
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.formatting import Tone, format_badge, format_id
 from scaiwave.admin.overview import register_overview_part
+from scaiwave.admin.tabs import register_tab
 from scaiwave.console.output import format_bytes
+from tenants.models import Participant, Tenant
+
+register_tab(Tenant, "Rooms", Room, "tenant", position=4)
+register_tab(Participant, "Rooms", RoomMember, "participant", position=3)
+register_tab(Workspace, "Rooms", Room, "workspace", position=1)
+register_tab(Workspace, "Members", WorkspaceMember, "workspace", position=2)
+register_tab(Room, "Members", RoomMember, "room", position=1)
+register_tab(Room, "Files", RoomMedia, "room", position=2)
+register_tab(Room, "Events", Event, "room", position=3)
 
 PREVIEW_CHARS = 100
 register_overview_part("rooms", build_room_part, position=2)

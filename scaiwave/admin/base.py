@@ -18,6 +18,7 @@ from scaiwave.admin.formatting import field_display
 from scaiwave.admin.menu import Section
 from scaiwave.admin.pagination import CappedPaginator
 from scaiwave.admin.related import related_links, soft_references
+from scaiwave.admin.tabs import Heading, build_heading, find_tabbed_row
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Any]
@@ -146,9 +147,20 @@ class ReadOnlyAdmin(_Admin):
         context = {
             "title": capfirst(str(self.model._meta.verbose_name_plural)),
             "list_note": self.get_list_note(request),
+            "heading": self._build_list_heading(request),
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)
+
+    def _build_list_heading(self, request: HttpRequest) -> Heading | None:
+        row = find_tabbed_row(self.admin_site, request, self.model)
+        if row is None:
+            return None
+        return build_heading(self.admin_site, request, row, current=self.model)
+
+    def summarise(self, row: Any) -> str:
+        """Return what the heading of a row with tabs shows below its name, as HTML."""
+        return ""
 
     def get_list_note(self, request: HttpRequest) -> str:
         """Return a sentence to show above the list, or nothing."""
@@ -162,6 +174,7 @@ class ReadOnlyAdmin(_Admin):
     ) -> HttpResponse:
         row = kwargs["obj"]
         context["related_links"] = related_links(self.admin_site, row)
+        context["heading"] = build_heading(self.admin_site, request, row)
         context["title"] = str(row)
         context["subtitle"] = capfirst(str(self.model._meta.verbose_name))
         return super().render_change_form(request, context, *args, **kwargs)

@@ -3,10 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.template.loader import render_to_string
 
 from scaiwave.admin import ReadOnlyAdmin, Section, register_soft_reference
 from scaiwave.admin.filters import make_choice_filter
 from scaiwave.admin.formatting import EMPTY_VALUE, format_meter, link_to_id
+from scaiwave.admin.tabs import register_tab
 from scaiwave.auth.operators import OperatorRole
 from tenants.models import (
     AuditEntry,
@@ -23,6 +25,11 @@ from tenants.queries.usage import cap_fraction, format_percent
 
 register_soft_reference(AuditEntry, "tenant_id", at=[Tenant])
 register_soft_reference(AuditEntry, "subject_id", at=[Partner, Participant, Role])
+
+
+register_tab(Tenant, "Audit", AuditEntry, "tenant_id", position=7)
+register_tab(Tenant, "Usage", TokenUsage, "tenant", position=8)
+register_tab(Participant, "Audit", AuditEntry, "subject_id", position=9)
 
 
 @admin.register(TokenUsage)
@@ -81,9 +88,17 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_fields = ("action", "operator", "subject_name", "tenant_slug", "subject_id__exact")
     search_help_text = "Search by action, operator, name of a subject, slug of a tenant, or ID."
     linked_columns = ("subject", "tenant")
+    more_fields = ("changes",)
     id_fields = ("id", "subject_id", "tenant_id")
     sortable_by = ("at",)
     ordering = ("-at", "-id")
+
+    @admin.display(description="changes")
+    def changes(self, entry: AuditEntry) -> str:
+        """The changed fields before and after."""
+        if not (changes := entry.details.get("changes")):
+            return EMPTY_VALUE
+        return render_to_string("tenants/admin/changes.html", {"changes": changes})
 
     def prefetch_columns(self, rows: list[Any]) -> None:
         names = load_participant_names(rows)

@@ -8,17 +8,28 @@ from django.contrib import admin
 from django.db.models import Count, Field, Model, QuerySet
 from django.db.models.functions import Lower
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.formatting import EMPTY_VALUE, Tone, format_badge, format_meter, link_to
 from scaiwave.admin.related import count_link
+from scaiwave.admin.tabs import register_tab
 from scaiwave.console.output import format_bytes
 from scaiwave.registry import get_tenant_columns
 from tenants.admin.filters import PresenceFilter, StatusFilter
-from tenants.models import Group, GroupMembership, Participant, Partner, Tenant
+from tenants.models import ACTIVE, Group, GroupMembership, Participant, Partner, Tenant
+from tenants.queries.participants import sign_in_blockers
+from tenants.queries.roles import assignment_row, effective_roles
 from tenants.queries.tenants import MIB, count_members, usage_month
 from tenants.queries.usage import NO_USAGE, token_columns
+
+register_tab(Tenant, "People", Participant, "tenant", position=1)
+register_tab(Tenant, "Groups", Group, "tenant", position=2)
+register_tab(Participant, "Groups", GroupMembership, "member_participant", position=1)
+register_tab(Group, "Members", GroupMembership, "group", position=1)
+register_tab(Partner, "Tenants", Tenant, "partner", position=1)
 
 STATUS_TONES = {"active": Tone.GOOD, "suspended": Tone.WARN, "deactivated": Tone.NEUTRAL}
 
@@ -95,7 +106,7 @@ class TenantAdmin(StatusAdmin):
     id_fields = ("id", "scaikey_tenant_id")
     sortable_by = ("slug", "name", "updated_at")
     ordering = ("slug", "-id")
-    more_fields = ("status_text", "members", "rooms", "storage", "ai_tokens")
+    more_fields = ("members",)
 
     def prefetch_columns(self, rows: list[Any]) -> None:
         self._fill_columns(rows)
@@ -116,6 +127,23 @@ class TenantAdmin(StatusAdmin):
         if not hasattr(tenant, "columns"):
             self._fill_columns([tenant])
         return tenant.columns.get(name)
+
+    def summarise(self, tenant: Tenant) -> str:
+        """Return the status, and a meter for each limit."""
+        limits = (
+            ("Participants", self.participants(tenant)),
+            ("Rooms", self.rooms(tenant)),
+            ("Storage", self.storage(tenant)),
+            ("AI tokens this month", self.ai_tokens(tenant)),
+        )
+        meters = format_html_join("", '<div><span class="name">{}</span><br>{}</div>', limits)
+        return format_html("<div>{}</div>{}", self.status_text(tenant), meters)
+
+    @admin.display(description="participants")
+    def participants(self, tenant: Tenant) -> str:
+        """The active ones of every type, which the limit counts."""
+        active = Participant.objects.filter(ACTIVE, tenant=tenant).count()
+        return _format_use(active, tenant.max_participants, "{:,}".format)
 
     @admin.display(description="members")
     def members(self, tenant: Tenant) -> str:
@@ -163,7 +191,20 @@ class ParticipantAdmin(StatusAdmin):
     search_fields = ("display_name", "email", "local_id", "scaikey_id__exact")
     search_help_text = "Search by name, e-mail address, @name:server, or ID (ScaiWave or ScaiKey)."
     id_fields = ("id", "scaikey_id")
-    more_fields = ("status_text", "address")
+    more_fields = ("address", "roles")
+
+    def summarise(self, participant: Participant) -> str:
+        """Return the status, and whether the person may sign in and if not why."""
+        context = {
+            "status": self.status_text(participant),
+            "blockers": sign_in_blockers(participant),
+        }
+        return render_to_string("tenants/admin/sign_in.html", context)
+
+    @admin.display(description="effective roles")
+    def roles(self, participant: Participant) -> str:
+        roles = [assignment_row(assignment) for assignment in effective_roles(participant)]
+        return render_to_string("tenants/admin/roles.html", {"roles": roles})
 
     @admin.display(description="name")
     def display_name_or_id(self, participant: Participant) -> str:

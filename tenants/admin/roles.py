@@ -4,7 +4,13 @@ from django.contrib import admin
 
 from scaiwave.admin import ReadOnlyAdmin, Section
 from scaiwave.admin.formatting import link_to
-from tenants.models import Role, RoleGrant
+from scaiwave.admin.tabs import register_tab
+from tenants.models import Group, Participant, Role, RoleGrant, Tenant
+
+register_tab(Tenant, "Roles", Role, "tenant", position=3)
+register_tab(Participant, "Roles", RoleGrant, "participant", position=2)
+register_tab(Group, "Roles", RoleGrant, "group", position=2)
+register_tab(Role, "Holders", RoleGrant, "role", position=1)
 
 
 @admin.register(Role)

@@ -8,7 +8,16 @@ from django.test import Client
 from django.urls import reverse
 
 from scaiwave.admin.related import RelatedLink
-from tenants.models import AdminUser, Group, GroupMembership, Participant, Tenant, TokenUsage
+from tenants.models import (
+    AdminUser,
+    AuditEntry,
+    Group,
+    GroupMembership,
+    Participant,
+    RoleGrant,
+    Tenant,
+    TokenUsage,
+)
 from tenants.queries.tenants import list_tenants
 from tenants.services.audit import record_audit
 from tests.scaiwave import row_factories
@@ -182,3 +191,79 @@ def test_success_audit_entries_link_to_subject_and_tenant(client: Client) -> Non
     page = client.get(reverse("admin:tenants_auditentry_changelist")).content.decode()
     url = reverse("admin:tenants_tenant_change", args=[acme.pk])
     assert page.count(f'<a href="{url}">acme</a>') == 2
+
+
+def test_success_tabs_of_a_tenant_are_lists_below_its_heading(client: Client) -> None:
+    acme = row_factories.make_row_of_every_model(1)
+    row_factories.make_row_of_every_model(2)
+    answer = client.get(reverse("admin:tenants_tenant_change", args=[acme.pk]))
+    tabs = answer.context["heading"].tabs
+    assert [tab.title for tab in tabs] == [
+        "Summary",
+        "People",
+        "Groups",
+        "Roles",
+        "Rooms",
+        "Sync",
+        "Audit",
+        "Usage",
+    ]
+    for tab in tabs[1:]:
+        listed = client.get(tab.url)
+        assert listed.context["heading"].title == "tenant1"
+        assert [each.title for each in listed.context["heading"].tabs if each.is_current] == [
+            tab.title
+        ]
+        rows = listed.context["cl"].result_list
+        assert {str(row.tenant_id) for row in rows} <= {str(acme.pk)}
+
+
+def test_success_a_list_filtered_by_nothing_has_no_heading(client: Client) -> None:
+    row_factories.make_row_of_every_model(1)
+    assert client.get(reverse(PARTICIPANTS)).context["heading"] is None
+    url = f"{reverse(PARTICIPANTS)}?tenant__id__exact=0197b0e2-4c1f-7a3e-8000-000000000000"
+    assert client.get(url).context["heading"] is None
+
+
+def test_success_page_of_a_person_tells_who_may_sign_in(acme: Tenant, client: Client) -> None:
+    pages = {
+        person.local_id: client.get(
+            reverse("admin:tenants_participant_change", args=[person.pk])
+        ).content.decode()
+        for person in Participant.objects.all()
+    }
+    assert "may sign in" in pages["anna.acme"]
+    assert "The person is suspended manually since 2026-03-04." in pages["cleo.acme"]
+    assert "scaiwave admin resume-participant" in pages["cleo.acme"]
+
+
+def test_success_page_of_a_person_shows_roles_with_their_path(client: Client) -> None:
+    tenant = row_factories.make_row_of_every_model(1)
+    anna = Participant.objects.get(tenant=tenant, participant_type="human")
+    group = Group.objects.get(tenant=tenant)
+    RoleGrant.objects.all().delete()
+    RoleGrant.objects.create(
+        tenant=tenant,
+        role=tenant.roles.get(),
+        group=group,
+        granted_by="root",
+        created_at=row_factories.NOW,
+    )
+    page = client.get(reverse("admin:tenants_participant_change", args=[anna.pk])).content.decode()
+    assert f'<th scope="row">admins</th><td>{group.name}</td>' in page
+
+
+def test_success_audit_entry_shows_values_before_and_after(client: Client) -> None:
+    acme = row_factories.make_tenant()
+    changes = [{"field": "max_rooms", "old": None, "new": 5}]
+    record_audit(
+        operator=HOST_OPERATOR,
+        action="update-tenant",
+        subject=acme,
+        tenant=acme,
+        now=row_factories.NOW,
+        details={"changes": changes},
+    )
+    entry = AuditEntry.objects.get()
+    page = client.get(reverse("admin:tenants_auditentry_change", args=[entry.pk])).content.decode()
+    assert '<th scope="row">max_rooms</th><td>-</td><td>5</td>' in page

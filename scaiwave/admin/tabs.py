@@ -1,0 +1,98 @@
+"""Tabs of a row: its page, and the lists of what belongs to it, each with an address of its own.
+
+A tab is the usual list, filtered by the row, below the same heading. Apps register the lists that
+they have for rows of the apps below them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.db.models import Field, Model
+from django.http import HttpRequest
+from django.urls import reverse
+
+from scaiwave.admin.filters import filter_parameter
+from scaiwave.admin.related import list_url
+
+
+@dataclass(frozen=True)
+class _Tab:
+    title: str
+    model: type[Model]
+    field_name: str
+    position: int
+
+    @property
+    def field(self) -> Field[Any, Any]:
+        field: Field[Any, Any] = self.model._meta.get_field(self.field_name)  # type: ignore[assignment]
+        return field
+
+
+@dataclass(frozen=True)
+class TabLink:
+    title: str
+    url: str
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What stands above every tab of a row; `summary` is made by the admin of the row's model."""
+
+    title: str
+    kind: str
+    summary: Any
+    tabs: list[TabLink]
+
+
+_TABS: dict[type[Model], list[_Tab]] = defaultdict(list)
+
+
+def register_tab(
+    row_model: type[Model], title: str, model: type[Model], field_name: str, *, position: int
+) -> None:
+    """Add a list to the pages of a model's rows: the rows of `model` that refer to one of them."""
+    tab = _Tab(title, model, field_name, position)
+    if tab not in _TABS[row_model]:
+        _TABS[row_model].append(tab)
+
+
+def build_heading(
+    site: AdminSite, request: HttpRequest, row: Model, current: type[Model] | None = None
+) -> Heading | None:
+    """Return the heading of a row with its tabs, or None if its model has none.
+
+    `current` is the model of the tab that is shown; None is the page of the row itself.
+    """
+    tabs = [
+        tab
+        for tab in sorted(_TABS[type(row)], key=lambda tab: tab.position)
+        if site.get_model_admin(tab.model).has_view_permission(request)
+    ]
+    if not tabs:
+        return None
+    meta = row._meta
+    page = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+    links = [TabLink("Summary", page, current is None)]
+    links += [TabLink(tab.title, list_url(tab.field, row), tab.model is current) for tab in tabs]
+    model_admin: Any = site.get_model_admin(type(row))
+    return Heading(str(row), str(meta.verbose_name), model_admin.summarise(row), links)
+
+
+def find_tabbed_row(site: AdminSite, request: HttpRequest, model: type[Model]) -> Model | None:
+    """Return the row by which a list is filtered, if the list is one of its tabs."""
+    for row_model, tabs in _TABS.items():
+        for tab in tabs:
+            if tab.model is not model or not (key := request.GET.get(filter_parameter(tab.field))):
+                continue
+            model_admin = site.get_model_admin(row_model)
+            if not model_admin.has_view_permission(request):
+                continue
+            row: Model | None = model_admin.get_object(request, key)
+            if row is not None:
+                return row
+    return None
