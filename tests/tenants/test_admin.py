@@ -225,7 +225,7 @@ def test_success_a_list_filtered_by_nothing_has_no_heading(client: Client) -> No
     assert client.get(url).context["heading"] is None
 
 
-def test_success_page_of_a_person_tells_who_may_sign_in(acme: Tenant, client: Client) -> None:
+def test_success_page_of_a_person_shows_who_may_sign_in(acme: Tenant, client: Client) -> None:
     pages = {
         person.local_id: client.get(
             reverse("admin:tenants_participant_change", args=[person.pk])
