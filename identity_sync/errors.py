@@ -339,6 +339,23 @@ class CredentialsLost(ConfigurationError):
     )
 
 
+class CredentialsUnreadable(ConfigurationError):
+    """A response of ScaiKey may have the credentials of a registration, but it can't be read."""
+
+    code = "SW_CREDENTIALS_UNREADABLE"
+    fix = (
+        "Copy client ID and client secret from that file to SCAIWAVE_SCAIKEY_CLIENT_ID and "
+        "SCAIWAVE_SCAIKEY_CLIENT_SECRET, then delete it."
+    )
+    remedy = (
+        "ScaiKey sends the credentials only once, so the response is kept, readable by its owner "
+        "only. If it has a client ID and a client secret, set SCAIWAVE_SCAIKEY_URL, "
+        "SCAIWAVE_SCAIKEY_CLIENT_ID and SCAIWAVE_SCAIKEY_CLIENT_SECRET, and discard the request "
+        "with `scaiwave sync register --cancel`. If not, remove the application in ScaiKey, delete "
+        "the file, and run `scaiwave sync register --restart`."
+    )
+
+
 class InsecureAddress(RefusedError):
     """The ScaiKey URL begins with http://, so the client secret would be sent unencrypted."""
 

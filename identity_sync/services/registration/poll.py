@@ -9,6 +9,7 @@ from datetime import datetime
 
 from identity_sync.errors import (
     CredentialsLost,
+    CredentialsUnreadable,
     RegistrationClosed,
     RegistrationPending,
     RegistrationRejected,
@@ -100,6 +101,9 @@ class RegistrationPoller:
                 raise
             self.log(f"{error.message} Still waiting.")
             return None
+        except UpstreamInvalidResponse as error:
+            self._ensure_readable(receipt, response_file, error.message)
+            raise
         except (UpstreamNotFound, UpstreamForbidden, UpstreamUnauthorized) as error:
             error.fix = (
                 "Run `scaiwave sync register --restart` to discard this request and start again."
@@ -107,7 +111,21 @@ class RegistrationPoller:
             raise
         if status.status == RegistrationState.PENDING:
             return None
+        if status.status == RegistrationState.APPROVED:
+            self._ensure_readable(receipt, response_file, "Its form is not documented.")
+        else:
+            response_file.discard_copy()
         raise self._record_outcome(receipt, status)
+
+    def _ensure_readable(
+        self, receipt: PendingRegistration, response_file: ResponseFile, reason: str
+    ) -> None:
+        """Raises `CredentialsUnreadable` if there is a response that may have the credentials."""
+        if path := response_file.copy_unreadable():
+            raise CredentialsUnreadable(
+                f"A response of ScaiKey about request {receipt.request_id} can't be read, and may "
+                f"have the credentials, which are sent only once. {reason} It is saved in {path}.",
+            ) from None
 
     def _record_outcome(
         self, receipt: PendingRegistration, status: RegistrationStatus

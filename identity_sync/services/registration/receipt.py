@@ -129,8 +129,12 @@ def check_writable(home: Path) -> None:
 def open_response_file(home: Path, receipt: PendingRegistration) -> ResponseFile:
     """Reserve space for ScaiKey's response. Raises `DiskFull` or `FileUnwritable`."""
     identity = f"{receipt.url}\n{receipt.request_id}".encode()
-    name = f".{RECEIPT}.{blake2b(identity, digest_size=8).hexdigest()}{RESPONSE_SUFFIX}"
-    return ResponseFile(home / name, msgspec.json.encode(receipt))
+    digest = blake2b(identity, digest_size=8).hexdigest()
+    return ResponseFile(
+        home / f".{RECEIPT}.{digest}{RESPONSE_SUFFIX}",
+        msgspec.json.encode(receipt),
+        copy_path=home / f"scaikey-response-{digest}.http",
+    )
 
 
 def record_state(

@@ -29,12 +29,14 @@ MAX_RESPONSE_BYTES = 64 * 1024
 class ResponseFile:
     """Records the responses to what one process asks about one request; use it in a `with`.
 
-    At the end the file is deleted, unless it has credentials.
+    At the end the file is deleted, unless it has credentials. A response that may have them, but
+    can't be read, is copied to `copy_path`, where it stays until credentials are recorded.
     """
 
-    def __init__(self, path: Path, header: bytes) -> None:
+    def __init__(self, path: Path, header: bytes, *, copy_path: Path) -> None:
         """Reserve the space. Raises `DiskFull` or `FileUnwritable`."""
         self.path = path
+        self._copy_path = copy_path
         self.recorder = ResponseRecorder(begin=self._begin, record=self._record)
         self._start = self._position = len(header) + 1
         self._size = self._start + MAX_RESPONSE_BYTES
@@ -56,7 +58,9 @@ class ResponseFile:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self.credentials() is None and self.is_in_place():
+        if self.credentials() is not None:
+            self.discard_copy()
+        elif self.is_in_place():
             with suppress(OSError):
                 self.path.unlink()
         if self._map is not None:
@@ -66,6 +70,23 @@ class ResponseFile:
     def credentials(self) -> Credentials | None:
         """Return the credentials that have been recorded, if they are complete."""
         return parse_response(os.pread(self._descriptor, self._size, self._start))
+
+    def copy_unreadable(self) -> Path | None:
+        """Return the copy of a response that may have the credentials, made now or earlier."""
+        raw = os.pread(self._descriptor, self._size, self._start).rstrip(b"\0")
+        if self.credentials() is None and _may_have_secret(raw):
+            # Not over an older one: ScaiKey sends the secret only once.
+            with suppress(OSError):
+                descriptor = create_private_file(self._copy_path, owner_of=self._copy_path)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(raw)
+                    file.flush()
+                    os.fsync(descriptor)
+        return self._copy_path if self._copy_path.exists() else None
+
+    def discard_copy(self) -> None:
+        with suppress(OSError):
+            self._copy_path.unlink()
 
     def is_in_place(self) -> bool:
         """Return whether the path still leads to this file, which a later process would open."""
@@ -85,6 +106,7 @@ class ResponseFile:
         if self._position > self._start and self.credentials() is not None:
             self._position = self._size
             return
+        self.copy_unreadable()
         self._position = self._start
         self._write(self._start, b"\0" * MAX_RESPONSE_BYTES)
 
@@ -100,6 +122,12 @@ class ResponseFile:
             # The response is then still in memory, from where it is saved next.
             with suppress(OSError):
                 os.pwrite(self._descriptor, data, position)
+
+
+def _may_have_secret(raw: bytes) -> bool:
+    """Return whether a response looks as if it had a client secret, in whatever form."""
+    text = raw.lower()
+    return text.startswith(b"http/") and (b"secret" in text or b"\ncontent-encoding:" in text)
 
 
 def split_header(content: bytes) -> tuple[bytes, bytes]:

@@ -7,7 +7,7 @@ caller of `registration_status` must save them to disk before anything else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
@@ -59,6 +59,22 @@ class RegistrationStatus(msgspec.Struct, frozen=True):
     request_id: str = ""
     rejection_reason: str | None = None
     credentials: Credentials | None = None
+
+
+class _DecodedCredentials(msgspec.Struct, frozen=True):
+    """Credentials as ScaiKey sends them; what is unknown may be null."""
+
+    client_id: Annotated[str, msgspec.Meta(min_length=1)]
+    client_secret: Annotated[str, msgspec.Meta(min_length=1)]
+    application_id: str | None = None
+    issuer: str | None = None
+
+
+class _DecodedStatus(msgspec.Struct, frozen=True):
+    status: str
+    request_id: str | None = None
+    rejection_reason: str | None = None
+    credentials: _DecodedCredentials | None = None
 
 
 class RegistrationCalls:
@@ -136,10 +152,20 @@ class RegistrationCalls:
 
 def decode_status(body: bytes) -> RegistrationStatus:
     """Decode the body of a response about a request. Raises UpstreamInvalidResponse."""
-    status: RegistrationStatus = decode_response(
-        body, RegistrationStatus, source=f"GET {REGISTER}/…/status"
+    decoded: _DecodedStatus = decode_response(
+        body, _DecodedStatus, source=f"GET {REGISTER}/…/status"
     )
-    return msgspec.structs.replace(status, status=status.status.strip().upper())
+    credentials = None
+    if (sent := decoded.credentials) is not None:
+        credentials = Credentials(
+            sent.client_id, sent.client_secret, sent.application_id or "", sent.issuer or ""
+        )
+    return RegistrationStatus(
+        status=decoded.status.strip().upper(),
+        request_id=decoded.request_id or "",
+        rejection_reason=decoded.rejection_reason,
+        credentials=credentials,
+    )
 
 
 def _path(request_id: str) -> str:

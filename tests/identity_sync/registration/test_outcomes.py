@@ -8,6 +8,7 @@ import pytest
 
 from identity_sync.errors import (
     CredentialsLost,
+    CredentialsUnreadable,
     NoPendingRegistration,
     ReceiptUnreadable,
     RegistrationBusy,
@@ -187,3 +188,52 @@ def test_fail_two_at_once(server: ServerHome) -> None:
     assert caught.value.message == (
         f"Another `scaiwave sync register` is running in {server.home}."
     )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"status": "APPROVED", "client_id": "app", "client_secret": "s3cret"},
+        {"status": "APPROVED", "credentials": {"client_id": 1, "client_secret": "s3cret"}},
+        {"status": "APPROVED", "credentials": {"clientId": "app", "clientSecret": "s3cret"}},
+        {"state": "APPROVED", "credentials": {"client_id": "app", "client_secret": "s3cret"}},
+        {"status": "APPROVED", "credentials": [{"client_secret": "s3cret"}]},
+    ],
+)
+def test_fail_credentials_in_another_form(
+    server: ServerHome, sandbox: Sandbox, body: dict[str, object]
+) -> None:
+    server.register()
+    sandbox.faults.add("status", path="*/status", status=200, body=body, times=1)
+    with pytest.raises(CredentialsUnreadable) as caught:
+        server.resume()
+    assert_response_is_kept(server, caught.value, "s3cret")
+
+
+def assert_response_is_kept(server: ServerHome, error: CredentialsUnreadable, secret: str) -> None:
+    (copy,) = server.home.glob("scaikey-response-*.http")
+    assert str(copy) in error.message
+    assert secret in copy.read_text()
+    assert secret not in error.message + error.fix
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert server.receipt.exists()
+    assert not server.env_file.exists()
+
+
+def test_success_unknown_facts_of_the_credentials_are_null(
+    server: ServerHome, sandbox: Sandbox
+) -> None:
+    server.register()
+    body = {
+        "status": "APPROVED",
+        "request_id": None,
+        "credentials": {
+            "client_id": sandbox.client_id,
+            "client_secret": sandbox.client_secret,
+            "application_id": None,
+            "issuer": None,
+        },
+    }
+    sandbox.faults.add("status", path="*/status", status=200, body=body)
+    assert server.resume().outcome == "registered"
+    assert not list(server.home.glob("scaikey-response-*"))

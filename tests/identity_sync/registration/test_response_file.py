@@ -42,6 +42,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "file.response"
 
 
+def open_file(path: Path) -> ResponseFile:
+    return ResponseFile(path, b"header", copy_path=path.with_name("copy.http"))
+
+
 def begin(file: ResponseFile) -> None:
     file.recorder.trace("http11.send_request_headers.started", {})
 
@@ -74,7 +78,7 @@ def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_success_response_is_written_immediately(path: Path, storage: str) -> None:
-    with ResponseFile(path, b"header") as file:
+    with open_file(path) as file:
         receive(file, HEAD, BODY[:10], BODY[10:])
         header, response = split_header(path.read_bytes())
         assert (header, parse_response(response)) == (b"header", CREDENTIALS)
@@ -85,7 +89,7 @@ def test_success_response_is_written_immediately(path: Path, storage: str) -> No
 
 
 def test_success_deleted_without_credentials(path: Path, storage: str) -> None:
-    with ResponseFile(path, b"header") as file:
+    with open_file(path) as file:
         receive(file, PENDING)
         receive(file, HEAD + BODY[:-1])
         assert file.credentials() is None
@@ -93,7 +97,7 @@ def test_success_deleted_without_credentials(path: Path, storage: str) -> None:
 
 
 def test_success_a_later_response_does_not_overwrite_them(path: Path, storage: str) -> None:
-    with ResponseFile(path, b"header") as file:
+    with open_file(path) as file:
         receive(file, PENDING * 20)
         receive(file, HEAD + BODY)
         receive(file, PENDING)
@@ -101,8 +105,26 @@ def test_success_a_later_response_does_not_overwrite_them(path: Path, storage: s
         assert file.credentials() == CREDENTIALS
 
 
+@pytest.mark.parametrize("cut", [1, 40])
+def test_success_a_response_that_is_cut_off_is_kept(path: Path, storage: str, cut: int) -> None:
+    """The retry after it gets no credentials, and must not overwrite them."""
+    copy = path.with_name("copy.http")
+    with open_file(path) as file:
+        receive(file, HEAD + BODY[:-cut])
+        receive(file, PENDING)
+        assert file.copy_unreadable() == copy
+    with open_file(path) as file:
+        receive(file, HEAD + BODY.replace(b"s3cret", b""))
+        assert file.copy_unreadable() == copy
+    assert copy.read_bytes() == HEAD + BODY[:-cut]
+    assert get_mode(copy) == 0o600
+    with open_file(path) as file:
+        receive(file, HEAD + BODY)
+    assert not copy.exists()
+
+
 def test_success_response_that_is_too_long_is_cut(path: Path, storage: str) -> None:
-    with ResponseFile(path, b"header") as file:
+    with open_file(path) as file:
         receive(file, b"x" * MAX_RESPONSE_BYTES, b"more")
         assert len(path.read_bytes()) == len(b"header\n") + MAX_RESPONSE_BYTES
         receive(file, HEAD + BODY)
@@ -111,12 +133,12 @@ def test_success_response_that_is_too_long_is_cut(path: Path, storage: str) -> N
 
 def test_success_replaces_the_file_of_a_killed_process(path: Path) -> None:
     path.write_bytes(b"left" * 10)
-    with ResponseFile(path, b"header"):
+    with open_file(path):
         assert path.read_bytes().startswith(b"header\n\0")
 
 
 def test_success_moved_away(path: Path) -> None:
-    with ResponseFile(path, b"header") as file:
+    with open_file(path) as file:
         assert file.is_in_place()
         path.rename(path.with_name("other"))
         assert not file.is_in_place()
@@ -129,20 +151,20 @@ def test_success_moved_away(path: Path) -> None:
 def test_success_of_root_belongs_to_the_owner_of_the_directory(path: Path) -> None:
     """The next process may run as the user whose home directory it is."""
     os.chown(path.parent, 65534, 65534)
-    with ResponseFile(path, b"header"):
+    with open_file(path):
         assert path.stat().st_uid == 65534
 
 
 @pytest.mark.parametrize("size", [0, 1000])
 def test_fail_no_space_to_reserve(path: Path, size: int) -> None:
     with pytest.raises(DiskFull), file_size_limit(size):
-        ResponseFile(path, b"header")
+        open_file(path)
     assert not path.exists()
 
 
 def test_fail_no_directory(path: Path) -> None:
     with pytest.raises(FileUnwritable):
-        ResponseFile(path.parent / "missing" / "file", b"header")
+        open_file(path.parent / "missing" / "file")
 
 
 @pytest.mark.parametrize(
