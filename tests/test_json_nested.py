@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django import Settings
+from redis import Redis
 
 from identity_sync.models import SyncRun, WebhookEvent
 from identity_sync.services.sync.run import sync_lock
@@ -28,9 +30,11 @@ from scaiwave import registry
 from scaiwave.auth.operators import get_host_operator
 from scaiwave.cli.verbs import VerbPath
 from scaiwave.console.output import to_json
+from scaiwave.jobs.scheduler import Scheduler
 from scaiwave.publishing.errors import InvalidPage
 from scaiwave.publishing.plan import Action, PageAction
 from scaiwave.publishing.report import PublishReport
+from scaiwave.registry import get_jobs
 from scaiwave.sandbox import Sandbox
 from tenants.models import Group, GroupMembership
 from tenants.queries.scaigrid_smoke import SmokeTest, SmokeTestStep, StepOutcome
@@ -153,12 +157,26 @@ def _fill_runs() -> None:
     )
 
 
+def _leave_heartbeat(redis_url: str) -> None:
+    """Let a scheduler be detected."""
+    with Redis.from_url(redis_url) as redis:
+        redis.flushdb()
+        Scheduler(redis, [get_jobs()["identity_sync.jobs.full_sync"]]).step()
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("words", SHOWN, ids=" ".join)
 def test_success_nested_parts(
-    words: VerbPath, sample: SampleData, monkeypatch: pytest.MonkeyPatch
+    words: VerbPath,
+    sample: SampleData,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    settings: Settings,
 ) -> None:
     fill(sample, monkeypatch)
+    if words == ("sync", "status"):
+        settings.REDIS_URL = request.getfixturevalue("redis_url")
+        _leave_heartbeat(settings.REDIS_URL)
     with sync_lock():  # Else the run in progress would count as killed.
         document = read_document(words, SHOWN[words](sample), monkeypatch)
     assert list(find_differences(document, read_page()[words])) == []
