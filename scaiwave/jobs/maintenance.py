@@ -46,7 +46,12 @@ def put_back_job(queue: SuiteQueue, job: SuiteJob, execution: Execution | None =
 def fail_job(
     queue: SuiteQueue, job: SuiteJob, error: ScaiWaveError, execution: Execution | None = None
 ) -> None:
-    """Keep the job with its error, without a traceback, for a week."""
+    """Keep the job with its error, without a traceback, for a week.
+
+    Nothing is left to keep if Redis has lost its data since the job began.
+    """
+    if not queue.connection.exists(job.key):
+        return
     with queue.connection.pipeline() as pipeline:
         _end_execution(pipeline, queue, job, execution)
         pipeline.hset(

@@ -27,6 +27,7 @@ from scaiwave import __version__
 from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ScaiWaveError, TimeLimitSignal
 from scaiwave.jobs.connection import map_redis_error
+from scaiwave.jobs.definitions import RefusalReason
 from scaiwave.jobs.errors import JobDefect, JobKilled, JobTimedOut
 from scaiwave.jobs.maintenance import clean_up_queue, fail_job, put_back_job
 from scaiwave.jobs.rq_queue import OnRefused, SuiteJob, SuiteQueue, open_queues
@@ -182,10 +183,15 @@ class SuiteWorker(Worker):
         self.connection.delete(self.key)
         self.register_birth()  # type: ignore[no-untyped-call]
 
-    def _count_refused(self, reason: Any) -> None:
+    def _count_refused(self, reason: RefusalReason) -> None:
         self.counts["refused"] += 1
-        self._on_refused(reason)
-        connections.close_all()  # A job's process must not inherit a connection.
+        try:
+            with translate_errors():
+                self._on_refused(reason)
+        except ScaiWaveError as error:
+            log_error("A refused job was not counted", error)
+        finally:
+            connections.close_all()  # A job's process must not inherit a connection.
 
     # A job, in the process of the worker
 
@@ -237,13 +243,10 @@ class SuiteWorker(Worker):
         execution: Execution,
         ended: int | ScaiWaveError | None,
     ) -> None:
-        if ended == os.EX_OK:
-            self.counts["completed"] += 1
-            return
         status = self.connection.hget(job.key, "status")
         if status == JobStatus.FAILED.value.encode():
             self.counts["failed"] += 1
-        elif status is None:  # The process ended just after it had recorded the end of the job.
+        elif status is None or ended == os.EX_OK:
             self.counts["completed"] += 1
         elif ended is None or status == JobStatus.QUEUED.value.encode():
             put_back_job(queue, job, execution)

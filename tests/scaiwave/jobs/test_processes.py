@@ -18,6 +18,7 @@ from rq import Queue
 from identity_sync.services.sync.run import LOCK
 from scaiwave.jobs.raw_values import read_members
 from scaiwave.sandbox import Sandbox
+from tests.authorisation_fixtures import ENCRYPTION_KEY
 from tests.databases import copy_database
 from tests.queue_helpers import (
     MANAGE,
@@ -32,6 +33,7 @@ from tests.queue_helpers import (
 from tests.scaiwave.cli_helpers import run_process
 from tests.services.redis import start_redis
 from tests.services.unprivileged_user import ServiceUser
+from tests.test_json_output import match, read_page
 
 pytestmark = [pytest.mark.redis, pytest.mark.once, pytest.mark.only_on("sqlite")]
 SYNC = "identity_sync.jobs.full_sync"
@@ -109,6 +111,29 @@ def test_success_a_failed_job_is_one_line_with_its_fix(redis: Redis) -> None:
     (job,) = list_jobs()
     assert (job["id"], job["state"]) == ("job", "failed")
     assert redis.hgetall("rq:job:job").keys().isdisjoint({b"exc_info", b"result"})
+
+
+def test_success_without_a_database_the_worker_goes_on(redis: Redis) -> None:
+    """It discards what it must not run, and its own jobs fail."""
+    plant_call(redis, "foreign", "subprocess.run", ["id"])
+    plant_call(redis, "job", SYNC)
+    secrets = {"SCAIWAVE_SECRET_KEY": "x" * 50, "SCAIWAVE_ENCRYPTION_KEYS": ENCRYPTION_KEY}
+    log = run_worker(SCAIWAVE_DB_URL="postgres://user:geheim77@127.0.0.1:1/name", **secrets)
+    assert "SW_JOB_REFUSED" in log
+    assert log.count("[SW_DATABASE_UNREACHABLE]") == 2
+    assert "Traceback" not in log
+    assert "geheim" not in log
+
+
+def test_success_json_counts_the_jobs(redis: Redis) -> None:
+    plant_call(redis, "failing", SYNC)
+    plant_call(redis, "foreign", "os.abort")
+    plant_call(redis, "good", "tenants.jobs.purge_participants")
+    ended = run_process([*SUITE, "worker", "--burst", "--json"], SCAIWAVE_SCAIKEY_CLIENT_SECRET="")
+    document = json.loads(ended.out)
+    assert document == {"completed": 1, "failed": 1, "put_back": 0, "refused": 1}
+    assert match(document, read_page()["worker",])
+    assert ended.err == ""
 
 
 @pytest.mark.sandbox(people=5, tenants=2, groups=1)
