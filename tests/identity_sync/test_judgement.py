@@ -11,10 +11,12 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from identity_sync.models import SyncSkip
+from identity_sync.models import SyncSkip, WebhookEvent
 from identity_sync.queries.health import check_last_sync
 from identity_sync.queries.judgement import RunScope, judge_runs
+from identity_sync.queries.metrics import collect_sync_metrics
 from identity_sync.queries.status import SyncStatus, sync_status
+from identity_sync.queries.webhooks import summarise_webhooks
 from identity_sync.services.sync.claims import OFF_FOR_RUN
 from identity_sync.services.sync.removal_limit import OFF_FOR_TENANT
 from identity_sync.services.sync.run import sync_lock
@@ -169,6 +171,35 @@ def test_fail_a_run_of_the_future_does_not_count(home: Path, sandbox: Sandbox) -
         f"Run {future.pk} is dated in the future (2026-03-02 12:00:04 UTC)"
     )
     assert [row.message for row in check_last_sync(load({}), NOW)][1] == status.warnings[0]
+
+
+def test_fail_removals_postponed_since_the_future() -> None:
+    make_run()
+    fields = {"is_postponed": True, "runs": 1, "reason": "not found"}
+    skip = make_skip(**fields, first_skipped_at=NOW + timedelta(days=900))
+    (problem,) = judge_runs(RunScope(HOST), config=load({}), now=NOW).problems
+    assert problem.code == "SW_SYNC_POSTPONED"
+    assert problem.message.startswith("1 removal postponed since a time in the future, the oldest")
+    skip.first_skipped_at = NOW + timedelta(seconds=60)
+    skip.save()
+    assert get_codes() == []
+
+
+def test_fail_metrics_leave_out_runs_of_the_future() -> None:
+    past = make_run()
+    ahead = NOW + timedelta(days=1)
+    make_run(started_at=ahead, ended_at=ahead)
+    metrics = {metric.name: metric.samples for metric in collect_sync_metrics(NOW)}
+    assert past.ended_at is not None
+    assert metrics["sync_last_success_timestamp_seconds"] == [({}, past.ended_at.timestamp())]
+    assert metrics["sync_runs_from_future"] == [({}, 1)]
+
+
+def test_fail_a_webhook_of_the_future_waits() -> None:
+    event = {"event_id": "evt_1", "event_type": "user.updated", "kind": "participants"}
+    WebhookEvent.objects.create(**event, received_at=NOW + timedelta(days=1))
+    assert summarise_webhooks(load({}), NOW)["lag_seconds"] == 24 * 3600
+    assert "webhooks" in {finding.check for finding in check_last_sync(load({}), NOW)}
 
 
 def test_success_a_clock_a_little_ahead() -> None:

@@ -110,6 +110,11 @@ def test_success_the_highest_are_named_and_the_rest_counted() -> None:
             "AI tokens were fetched from ScaiGrid, 3 hours ago. "
             "Run `scaiwave admin refresh-usage` to update them.",
         ),
+        (
+            [12, -9000],
+            "AI tokens were fetched from ScaiGrid while a clock was ahead; check this host's. "
+            "Run `scaiwave admin refresh-usage` to update them.",
+        ),
     ],
 )
 def test_success_age(ages: list[int], text: str | None) -> None:

@@ -7,6 +7,7 @@ every caller needs an alternative.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -16,6 +17,7 @@ import msgspec
 
 from scaiwave.clients.errors import UpstreamRejected
 from scaiwave.clients.scaikey.decoding import decode_response
+from scaiwave.clients.scaikey.pagination import MAX_LIST_SECONDS
 from scaiwave.clients.scaikey.schemas import MAX_ID_CHARS
 from scaiwave.errors import UpstreamError, UpstreamForbidden, UpstreamNotFound
 
@@ -80,7 +82,10 @@ def read_groups(get: Get, tenant_id: str) -> list[ScimGroup] | None:
     path = groups_path(tenant_id)
     groups: list[ScimGroup] = []
     seen: set[str] = set()
+    deadline = time.monotonic() + MAX_LIST_SECONDS
     for _ in range(MAX_PAGES):
+        if time.monotonic() > deadline:
+            return None
         params = {"startIndex": len(groups) + 1, "count": MAX_GROUPS_PER_PAGE}
         page: _Groups = decode_response(get(path, params).content, _Groups, source=f"GET {path}")
         is_last = not page.resources

@@ -399,6 +399,11 @@ def test_fail_expired(scaikey: Sandbox, path: Path) -> None:
     ):
         pass
     assert (caught.value.code, caught.value.exit_code) == ("SW_SYNC_PLAN_EXPIRED", 1)
+    with (
+        pytest.raises(SyncPlanExpired, match="is dated in the future"),
+        open_plan(path, now=now - timedelta(minutes=5)),
+    ):
+        pass
 
 
 def test_fail_another_key(scaikey: Sandbox, path: Path, settings: Settings) -> None:

@@ -46,6 +46,19 @@ def test_success_up_to_date_and_slightly_late() -> None:
     assert run_check() == [(State.PASS, message, "")]
 
 
+def test_fail_a_backfill_of_the_future_does_not_count() -> None:
+    make_lobby()
+    backfill()
+    ahead, none = run_check(timedelta(days=-2))
+    assert (ahead[0], ahead[1]) == (
+        State.WARN,
+        f"A backfill is dated in the future: {get_last_start()}. It does not count.",
+    )
+    assert none[1].startswith("No full backfill has completed yet")
+    backfill()
+    assert run_check()[0][0] is State.PASS
+
+
 def test_fail_late(monkeypatch: pytest.MonkeyPatch) -> None:
     backfill()
     room = make_lobby()
