@@ -181,16 +181,20 @@ def _map_sqlite_error(cause: sqlite3.Error) -> ScaiWaveError | None:
     if code in _SQLITE_BUSY_CODES:
         return DatabaseBusy(f"{_format_database_name()} is locked by another process.")
     if code == sqlite3.SQLITE_CANTOPEN and is_missing_file(connection.settings_dict):
-        return MigrationsPending(
-            f"{_format_database_name()} does not exist yet.",
-            fix="Run `scaiwave manage migrate` to create it, or check SCAIWAVE_HOME and "
-            "SCAIWAVE_DB_URL.",
-        )
+        return missing_file_error()
     if code in _SQLITE_UNUSABLE_CODES:
         return _unusable_error(text)
     if any(phrase in text for phrase in ("no such table", "no such column", "has no column")):
         return _missing_object_error(text)
     return None
+
+
+def missing_file_error() -> MigrationsPending:
+    return MigrationsPending(
+        f"{_format_database_name()} does not exist yet.",
+        fix="Run `scaiwave manage migrate` to create it, or check SCAIWAVE_HOME and "
+        "SCAIWAVE_DB_URL.",
+    )
 
 
 def _is_disk_full() -> bool:

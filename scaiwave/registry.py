@@ -63,7 +63,7 @@ class Pruner:
     """How `scaiwave admin prune` deletes one kind of old records.
 
     `setting` is the number of days for which they are kept, 0 for ever if `zero_is_never`; without
-    one, records are due at once. `count` and `delete` take the time before which records are old.
+    one, `days` is. `count` and `delete` take the time before which records are old.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Pruner:
     count: Callable[[datetime], int]
     delete: Callable[[datetime], int]
     setting: str = ""
+    days: int = 0
     zero_is_never: bool = True
 
 

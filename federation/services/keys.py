@@ -82,9 +82,10 @@ def generate_key(*, operator: Operator, now: datetime, dry_run: bool = False) ->
     Raises KeyExists, SettingMissing, SettingInvalid.
     """
     operator.require(Permission.MANAGE_PLATFORM)
+    # Before an encryption key is created for it, which a missing database makes useless.
+    _check_no_current_key(now)
     key = new_key(now)
     if dry_run:
-        _check_no_current_key(now)
         return GenerateKeyResult(None)
     with transaction.atomic():
         lock_keys()

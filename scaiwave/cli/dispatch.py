@@ -21,10 +21,11 @@ from django.core.management import (
     load_command_class,
 )
 from django.core.management.base import CommandParser
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from scaiwave.cli.verbs import VERBS, VerbPath, find_longest_match
-from scaiwave.error_mapping import translate_errors
+from scaiwave.config.database import is_missing_file
+from scaiwave.error_mapping import missing_file_error, translate_errors
 from scaiwave.errors import ConfirmationNeeded, TerminationSignal, UsageError
 from scaiwave.schema_version import known_schema_required
 from scaiwave.web import require_web_libraries
@@ -90,6 +91,8 @@ def _run_manage(arguments: Sequence[str]) -> None:
         raise UsageError(f"`scaiwave manage {quote(name)}` {effect}.", fix=alternative)
     if name in _WEB_COMMANDS:
         require_web_libraries()
+    if name == "dbshell" and is_missing_file(connections[DEFAULT_DB_ALIAS].settings_dict):
+        raise missing_file_error()  # sqlite3 would create an empty one.
     if words := _find_suite_words(arguments):
         raise UsageError(
             f"Unknown command: `scaiwave manage {join(words)}`.",

@@ -92,7 +92,7 @@ def count_overdue(config: Configuration, now: datetime, grace: timedelta) -> dic
 
 
 def _plan(pruner: Pruner, config: Configuration, now: datetime) -> Row:
-    days = config.get_int(pruner.setting) if pruner.setting else 0
+    days = config.get_int(pruner.setting) if pruner.setting else pruner.days
     if pruner.setting and not days and pruner.zero_is_never:
         return _build_row(pruner.name, pruner.title, None, 0)
     before = now - timedelta(days=days)

@@ -5,14 +5,11 @@ In SQL, because workers and most commands run without the applications of the ad
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import connection
 
 from scaiwave.sql import datetime_param, execute, fetch_one
-
-FAILED_SIGN_INS_KEPT = timedelta(days=1)
-"""They count for minutes only; the audit log has them too."""
 
 
 def count_expired_sessions(before: datetime) -> int:
@@ -24,11 +21,11 @@ def delete_expired_sessions(before: datetime) -> int:
 
 
 def count_failed_sign_ins(before: datetime) -> int:
-    return _count("axes_accessattempt", "attempt_time", before - FAILED_SIGN_INS_KEPT)
+    return _count("axes_accessattempt", "attempt_time", before)
 
 
 def delete_failed_sign_ins(before: datetime) -> int:
-    return _delete("axes_accessattempt", "attempt_time", before - FAILED_SIGN_INS_KEPT)
+    return _delete("axes_accessattempt", "attempt_time", before)
 
 
 def _count(table: str, column: str, before: datetime) -> int:

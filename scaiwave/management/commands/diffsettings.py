@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.commands import diffsettings
 from django.views.debug import SafeExceptionReporterFilter
 
@@ -38,7 +39,7 @@ def _cleanse(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return both with secrets masked. Values that differ, still do."""
     cleanse = SafeExceptionReporterFilter().cleanse_setting
-    user = {name: repr(cleanse(name, _simplify(getattr(settings, name)))) for name in user_settings}
+    user = {name: repr(cleanse(name, _simplify(_read(name)))) for name in user_settings}
     default = {name: str(cleanse(name, text)) for name, text in default_settings.items()}
     for name in user.keys() & default.keys():
         if user_settings[name] == default_settings[name]:
@@ -46,6 +47,14 @@ def _cleanse(
         elif user[name] == default[name]:
             default[name] += " (another)"
     return user, default
+
+
+def _read(name: str) -> Any:
+    """Return a setting; a secret key that was not created yet is empty."""
+    try:
+        return getattr(settings, name)
+    except ImproperlyConfigured:
+        return ""
 
 
 def _simplify(value: Any) -> Any:

@@ -21,6 +21,8 @@ READING = [
     "room list --tenant acme",
     "manage list_tenants",
     "manage showmigrations",
+    "manage dbshell",
+    "admin federation key generate",
 ]
 
 
@@ -88,7 +90,14 @@ def test_fail_doctor_reports_it_and_creates_nothing(home: Path) -> None:
 
 
 def test_success_commands_that_need_no_database(home: Path) -> None:
-    for words in ("sync show-config", "completion bash", "--help", "sync --help", "manage check"):
+    for words in (
+        "sync show-config",
+        "completion bash",
+        "--help",
+        "sync --help",
+        "manage check",
+        "manage diffsettings",
+    ):
         assert run_in(home, words).code == 0
     assert list(home.iterdir()) == []
 
