@@ -64,6 +64,14 @@ class TenantsConfig(AppConfig):
         )
         register_job(
             JobDefinition(
+                "tenants.jobs.record_figures",
+                get_timeout=lambda config: 10 * MINUTE,
+                wait_seconds=HOUR,
+                cron="53 23 * * *",
+            )
+        )
+        register_job(
+            JobDefinition(
                 "tenants.jobs.prune_records",
                 get_timeout=lambda config: HOUR,
                 wait_seconds=12 * HOUR,
@@ -91,6 +99,7 @@ def _check_super_admin(config: Configuration, now: datetime) -> Iterable[Finding
 def _register_pruners() -> None:
     from scaiwave.registry import Pruner, register_pruner
     from tenants.services import prune_sessions as service
+    from tenants.services import record_figures
 
     register_pruner(
         Pruner(
@@ -107,6 +116,15 @@ def _register_pruners() -> None:
             service.count_failed_sign_ins,
             service.delete_failed_sign_ins,
             days=1,  # They count for minutes only; the audit log has them too.
+        )
+    )
+    register_pruner(
+        Pruner(
+            "daily_figures",
+            "daily figures of the admin site",
+            record_figures.count_old_figures,
+            record_figures.delete_old_figures,
+            setting="SCAIWAVE_FIGURES_RETENTION_DAYS",
         )
     )
 

@@ -11,6 +11,7 @@ from scaiwave.auth.operators import get_host_operator
 from scaiwave.console.progress import null_progress_factory
 from tenants.services import prune as prune_service
 from tenants.services import purge_participant as purge_service
+from tenants.services import record_figures as figures_service
 from tenants.services import usage as service
 from tenants.services.purge_participant import PurgeOptions
 from tenants.services.usage import build_usage_fetch
@@ -48,6 +49,12 @@ def purge_participants() -> dict[str, Any]:
         progress_factory=null_progress_factory,
     )
     return {"due": result.due, "purged": result.purged}
+
+
+def record_figures() -> dict[str, Any]:
+    """Record the size of this server, for the charts of the admin site."""
+    result = figures_service.record_figures(operator=get_host_operator(), now=timezone.now())
+    return result.figures
 
 
 def prune_records() -> dict[str, Any]:

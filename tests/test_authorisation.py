@@ -155,6 +155,7 @@ ROWS: dict[VerbPath, Row] = {
         PLATFORM, lambda sample: [sample.disabled_administrator.username, "--no-input"]
     ),
     ("admin", "prune"): Row(PLATFORM),
+    ("admin", "record-figures"): Row(PLATFORM),
     ("admin", "refresh-usage"): Row(PLATFORM),
     ("admin", "audit"): Row(
         LISTS, lambda sample: ["--action", "sample-action"], seen=lambda sample: sample.tenant.slug

@@ -129,6 +129,7 @@ SHAPES: dict[VerbPath, Shape] = {
     ("admin", "reset-administrator-password"): Act("administrator"),
     ("admin", "remove-administrator"): Act("administrator"),
     ("admin", "prune"): Act("pruned"),
+    ("admin", "record-figures"): Act("figures"),
     ("admin", "refresh-usage"): Act(
         "usage", also("updated_tenants", "tenants_without_usage", "unknown_group_keys")
     ),

@@ -275,6 +275,11 @@ VERBS: dict[VerbPath, Verb] = {
             "scaiwave admin prune --audit-older-than 3650",
         ),
     ),
+    ("admin", "record-figures"): Verb(
+        "record_figures",
+        "Record today's size of this server for the charts",
+        ("scaiwave admin record-figures", "scaiwave admin record-figures --dry-run"),
+    ),
     ("admin", "refresh-usage"): Verb(
         "refresh_usage",
         "Fetch this month's AI token usage from ScaiGrid",
@@ -590,7 +595,8 @@ AREAS = (
         "create_tenant",
         "suspend_tenant",
         others="show_tenant link_tenant unlink_tenant update_tenant resume_tenant list_partners "
-        "show_partner create_partner update_partner suspend_partner resume_partner refresh_usage",
+        "show_partner create_partner update_partner suspend_partner resume_partner refresh_usage "
+        "record_figures",
     ),
     _area(
         "People, groups and roles",

@@ -166,6 +166,12 @@ SETTINGS: tuple[SettingDefinition, ...] = (
         type="int",
     ),
     SettingDefinition(
+        "SCAIWAVE_FIGURES_RETENTION_DAYS",
+        "Days for which `admin prune` keeps the daily figures of the admin site; 0: for ever.",
+        "800",
+        type="int",
+    ),
+    SettingDefinition(
         "SCAIWAVE_BACKFILL_RETENTION_DAYS",
         "Days for which `admin prune` keeps finished search backfills; 0: for ever.",
         "90",

@@ -4,12 +4,22 @@ from django.contrib import admin
 
 from scaiwave.admin import ReadOnlyAdmin
 from scaiwave.admin.overview import register_overview_loader, register_overview_part
-from tenants.models import StoredOverview
+from tenants.models import DailyFigures, StoredOverview
 from tenants.queries.overview import build_tenant_part
 from tenants.services.overview import load_overview
 
 register_overview_part("tenants", build_tenant_part, position=1)
 register_overview_loader(load_overview)
+
+
+@admin.register(DailyFigures)
+class DailyFiguresAdmin(ReadOnlyAdmin):
+    list_display = ("day", "tenants", "members", "rooms", "storage_bytes", "recorded_at")
+    sortable_by = ("day",)
+    ordering = ("-day",)
+    search_fields = ("day",)
+    search_help_text = "Search by day, such as 2026-11-24."
+    id_fields = ()
 
 
 @admin.register(StoredOverview)

@@ -14,7 +14,7 @@ from tenants.models.directory import (
     active_q,
 )
 from tenants.models.doctor import DoctorRun
-from tenants.models.overview import StoredOverview
+from tenants.models.overview import DailyFigures, StoredOverview
 from tenants.models.roles import Role, RoleGrant, RoleSource
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "AdminUser",
     "AuditEntry",
     "Counter",
+    "DailyFigures",
     "DoctorRun",
     "Group",
     "GroupMembership",

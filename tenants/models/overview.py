@@ -22,3 +22,21 @@ class StoredOverview(models.Model):
 
     def __str__(self) -> str:
         return f"overview of {self.built_at:%Y-%m-%d %H:%M:%S}"
+
+
+class DailyFigures(models.Model):
+    """The size of this server on one day in UTC, as last counted on that day. It feeds charts."""
+
+    day = models.DateField(primary_key=True)
+    recorded_at = models.DateTimeField()
+    tenants = models.PositiveBigIntegerField(help_text="active tenants")
+    members = models.PositiveBigIntegerField(help_text="active people")
+    rooms = models.PositiveBigIntegerField(help_text="rooms that are not closed")
+    storage_bytes = models.PositiveBigIntegerField()
+
+    class Meta:
+        db_table = "sw_daily_figures"
+        verbose_name = verbose_name_plural = "daily figures"
+
+    def __str__(self) -> str:
+        return f"{self.day:%Y-%m-%d}"

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from heapq import nlargest
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Count, Q, Sum
 from django.urls import reverse
+from django.utils.timesince import timesince
 
 from scaiwave.admin.formatting import NEAR_LIMIT, Tone
 from scaiwave.admin.overview import Card, Chart, Entry, EntryList, OverviewPart, Point
+from scaiwave.console.output import format_bytes
+from scaiwave.console.text import pluralize
+from scaiwave.doctor.findings import State
+from scaiwave.errors import ScaiWaveError
 from scaiwave.sql import batched
-from tenants.models import ACTIVE, AuditEntry, Participant, Tenant, TokenUsage
+from tenants.models import (
+    ACTIVE,
+    AuditEntry,
+    DailyFigures,
+    DoctorRun,
+    Participant,
+    Tenant,
+    TokenUsage,
+)
 from tenants.queries.audit_subjects import load_participant_names
 from tenants.queries.status_filters import MEMBERS, status_q
 from tenants.queries.tenants import MIB, load_registered_columns, usage_month
@@ -24,6 +38,9 @@ TENANTS = "admin:tenants_tenant_changelist"
 VIEW_TENANTS = "tenants.view_tenant"
 MAX_ENTRIES = 10
 CHARTED_MONTHS = 12
+CHARTED_DAYS = 90
+REDIS_TIMEOUT_SECONDS = 2.0
+_BAD_STATES = (State.WARN.value, State.FAIL.value)
 BATCH_SIZE = 10_000
 """Tenants whose figures are read at once: few queries, and within the limits of SQLite."""
 
@@ -36,8 +53,10 @@ def build_tenant_part(now: datetime) -> OverviewPart:
             _build_people_card(),
             _build_limit_card(nearest),
             _build_token_card(now),
+            _build_doctor_card(now),
+            *_build_process_cards(),
         ],
-        charts=[_build_token_chart()],
+        charts=[*_build_size_charts(now), _build_token_chart()],
         lists=[_list_nearest(nearest), _list_acts()],
     )
 
@@ -143,6 +162,97 @@ def _build_token_chart() -> Chart:
             for month, total in reversed(months)
         ],
     )
+
+
+def _build_doctor_card(now: datetime) -> Card:
+    """Show the last run of `doctor`, which the page never runs itself."""
+    run = DoctorRun.objects.first()
+    if run is None:
+        value, tone, details = "never", Tone.WARN, []
+    else:
+        bad = [each for each in run.findings if each["state"] in _BAD_STATES]
+        tone = Tone.GOOD if not bad else Tone.WARN if run.is_healthy else Tone.BAD
+        value = pluralize(len(bad), "finding") if bad else "all is well"
+        age = timesince(run.ran_at, now, depth=1).replace("\N{NO-BREAK SPACE}", " ")
+        details = [each["message"] for each in bad[:2]] + [f"as of {age} ago"]
+    return Card(
+        title="Doctor",
+        value=value,
+        url=reverse("admin:tenants_doctorrun_changelist"),
+        permission="tenants.view_doctorrun",
+        tone=tone,
+        details=details,
+        command="" if tone is Tone.GOOD else "scaiwave doctor",
+    )
+
+
+def _build_process_cards() -> list[Card]:
+    """Show workers, scheduler and failed jobs; nothing without Redis, where cron does the work."""
+    if not settings.REDIS_URL:
+        return []
+    from scaiwave.jobs.connection import open_redis
+    from scaiwave.jobs.heartbeats import list_schedulers, list_workers
+    from scaiwave.jobs.queue_state import count_failed_jobs, count_waiting_jobs
+
+    url, permission = reverse("admin:tenants_auditentry_changelist"), "tenants.view_auditentry"
+    try:
+        with open_redis(timeout=REDIS_TIMEOUT_SECONDS) as redis:
+            workers, schedulers = list_workers(redis), list_schedulers(redis)
+            failed = sum(count_failed_jobs(redis).values())
+            waiting = sum(count_waiting_jobs(redis).values())
+    except ScaiWaveError as error:
+        return [
+            Card(
+                "Workers", "unknown", url, permission, Tone.BAD, [error.message], "scaiwave doctor"
+            )
+        ]
+    has_scheduler = any(beat.is_active for beat in schedulers)
+    return [
+        Card(
+            title="Workers",
+            value=f"{len(workers):,}",
+            url=url,
+            permission=permission,
+            tone=Tone.GOOD if workers and not failed else Tone.WARN if workers else Tone.BAD,
+            details=[f"{waiting:,} jobs wait, {failed:,} have failed"],
+            command="scaiwave jobs list" if failed else "" if workers else "scaiwave worker",
+        ),
+        Card(
+            title="Scheduler",
+            value="running" if has_scheduler else "not detected",
+            url=url,
+            permission=permission,
+            tone=Tone.GOOD if has_scheduler else Tone.BAD,
+            command="" if has_scheduler else "scaiwave scheduler",
+        ),
+    ]
+
+
+def _build_size_charts(now: datetime) -> list[Chart]:
+    first = now.date() - timedelta(days=CHARTED_DAYS - 1)
+    recorded = {each.day: each for each in DailyFigures.objects.filter(day__gte=first)}
+    days = [first + timedelta(days=number) for number in range(CHARTED_DAYS)]
+    return [
+        Chart(
+            title=f"{title}, over {CHARTED_DAYS} days",
+            url=reverse("admin:tenants_dailyfigures_changelist"),
+            permission="tenants.view_dailyfigures",
+            series=(name,),
+            points=[
+                Point(
+                    label=f"{day:%Y-%m-%d}",
+                    values=(getattr(recorded[day], name) if day in recorded else 0,),
+                    text=format_figure(getattr(recorded[day], name)) if day in recorded else "-",
+                )
+                for day in days
+            ],
+        )
+        for title, name, format_figure in (
+            ("Members", "members", "{:,}".format),
+            ("Rooms", "rooms", "{:,}".format),
+            ("Storage", "storage_bytes", format_bytes),
+        )
+    ]
 
 
 def _list_nearest(nearest: list[tuple[float, str, str, UUID]]) -> EntryList:

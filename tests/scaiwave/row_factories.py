@@ -37,6 +37,7 @@ from tenants.models import (
     AdminUser,
     AuditEntry,
     Counter,
+    DailyFigures,
     DoctorRun,
     Group,
     GroupMembership,
@@ -119,6 +120,14 @@ def _make_directory_rows(tenant: Tenant, anna: Participant, number: int) -> None
     )
     TokenUsage.objects.create(
         tenant=tenant, month=date(2026, 3, 1), total_tokens=10, fetched_at=NOW
+    )
+    DailyFigures.objects.create(
+        day=date(2026, 3, number % 28 + 1),
+        recorded_at=NOW,
+        tenants=1,
+        members=2,
+        rooms=3,
+        storage_bytes=4,
     )
     StoredOverview.objects.update_or_create(
         pk=1, defaults={"built_at": NOW, "document": {"cards": [], "charts": [], "lists": []}}

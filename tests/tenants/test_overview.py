@@ -12,12 +12,16 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from pytest_django import Settings
 
 from identity_sync.models import SyncRun, SyncSkip
 from scaiwave.admin.charts import HEIGHT, draw_chart
-from tenants.models import AdminUser, StoredOverview, Tenant
+from scaiwave.config import load
+from tenants.models import AdminUser, DailyFigures, DoctorRun, StoredOverview, Tenant
 from tenants.services.overview import MAX_AGE, load_overview
+from tenants.services.record_figures import record_figures
 from tests.scaiwave import row_factories
+from tests.tenants.factories import HOST_OPERATOR, run_command
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -168,3 +172,43 @@ def test_success_hostile_names_are_escaped(client: Client) -> None:
     make_run(5, "failed", error_message="<script>alert(1)</script>")
     page = client.get(reverse("admin:index")).content.decode()
     assert "<script>alert" not in page
+
+
+def test_success_figures_of_a_day_feed_the_charts() -> None:
+    acme = row_factories.make_tenant("acme")
+    anna = row_factories.make_participant(acme, "anna")
+    row_factories.make_room(row_factories.make_workspace(acme), anna)
+    row_factories.make_media(acme, "file", size=2048)
+    for days_ago, now in ((1, NOW - timedelta(days=1)), (0, NOW), (0, NOW + timedelta(hours=1))):
+        result = record_figures(operator=HOST_OPERATOR, now=now)
+        assert result.figures["day"] == str((NOW - timedelta(days=days_ago)).date())
+    assert DailyFigures.objects.count() == 2
+    last = get_chart("Storage")["columns"][-1]
+    assert (last.label, last.text) == ("2026-11-24", "2.0 KiB")
+    assert len(get_chart("Members")["columns"]) == 90
+    assert [row["text"] for row in get_chart("Rooms")["rows"]] == ["1", "1"]
+
+
+def test_success_a_dry_run_records_nothing() -> None:
+    run_command("record_figures", "--dry-run")
+    assert not DailyFigures.objects.exists()
+    assert "Recorded for" in run_command("record_figures")
+
+
+def test_success_doctor_card_shows_the_last_run() -> None:
+    assert get_cards()["Doctor"]["value"] == "never"
+    finding = {"check": "keys", "state": "warn", "message": "No signing key.", "fix": ""}
+    DoctorRun.objects.create(
+        ran_at=NOW - timedelta(hours=2), operator="root", is_healthy=True, findings=[finding]
+    )
+    card = get_cards()["Doctor"]
+    assert (card["value"], card["tone"]) == ("1 finding", "warn")
+    assert card["details"] == ["No signing key.", "as of 2 hours ago"]
+
+
+def test_success_a_redis_that_does_not_answer_is_one_card(settings: Settings) -> None:
+    assert "Workers" not in get_cards()
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    settings.CONFIG = load({"SCAIWAVE_REDIS_URL": settings.REDIS_URL})
+    card = get_cards()["Workers"]
+    assert (card["value"], card["tone"], card["command"]) == ("unknown", "bad", "scaiwave doctor")

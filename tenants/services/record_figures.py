@@ -1,0 +1,67 @@
+"""Record the size of this server once a day, for the charts of the admin site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from scaiwave.auth.operators import Operator, Permission
+from scaiwave.registry import get_tenant_columns
+from scaiwave.sql import batched
+from tenants.models import ACTIVE, DailyFigures, Participant, Tenant
+from tenants.queries.serializers import Row
+from tenants.queries.status_filters import MEMBERS
+
+NAMES = ("tenants", "members", "rooms", "storage_bytes")
+BATCH_SIZE = 10_000
+
+
+@dataclass(frozen=True)
+class FiguresResult:
+    figures: Row
+    dry_run: bool
+
+    @property
+    def sentence(self) -> str:
+        figures = self.figures
+        return (
+            f"{'Would record' if self.dry_run else 'Recorded'} for {figures['day']}: "
+            f"{figures['tenants']:,} tenants, {figures['members']:,} members, "
+            f"{figures['rooms']:,} rooms, {figures['storage_bytes']:,} bytes."
+        )
+
+    def document(self) -> Row:
+        """Return what --json prints; `changed` is also true for what a dry run would change."""
+        return {"figures": self.figures, "changed": True}
+
+
+def record_figures(*, operator: Operator, now: datetime, dry_run: bool = False) -> FiguresResult:
+    """Count what there is and store it for the day of `now` in UTC, replacing an earlier count."""
+    operator.require(Permission.MANAGE_PLATFORM)
+    day = now.astimezone(UTC).date()
+    totals = _count()
+    if not dry_run:
+        DailyFigures.objects.update_or_create(day=day, defaults={"recorded_at": now, **totals})
+    return FiguresResult({"day": str(day), **totals}, dry_run)
+
+
+def _count() -> dict[str, int]:
+    totals = {
+        "tenants": Tenant.objects.filter(ACTIVE).count(),
+        "members": Participant.objects.filter(MEMBERS).count(),
+        "rooms": 0,
+        "storage_bytes": 0,
+    }
+    for batch in batched(Tenant.objects.values_list("pk", flat=True).iterator(), BATCH_SIZE):
+        columns = get_tenant_columns(batch)
+        for name in ("rooms", "storage_bytes"):
+            totals[name] += sum(columns.get(name, {}).values())
+    return totals
+
+
+def count_old_figures(before: datetime) -> int:
+    return DailyFigures.objects.filter(day__lt=before.date()).count()
+
+
+def delete_old_figures(before: datetime) -> int:
+    return DailyFigures.objects.filter(day__lt=before.date()).delete()[0]
