@@ -2,7 +2,8 @@
 
 Three fields decide whether a record is active: its status in ScaiKey (`scaikey_status`), whether
 ScaiKey still has it (`absent_since`), and whether an operator suspended it manually
-(`suspended_by_hand_at`). A sync writes the first two and never the third.
+(`suspended_by_hand_at`). A sync writes the first two. It never changes the third, but
+copies it to the new row of a person who moves to another tenant.
 """
 
 from __future__ import annotations
@@ -198,6 +199,11 @@ class Participant(StatusFields):
                 fields=["absent_since"],
                 condition=Q(absent_since__isnull=False, purged_at=None),
                 name="sw_participants_removed",
+            ),
+            models.Index(
+                fields=["scaikey_id"],
+                condition=Q(suspended_by_hand_at__isnull=False),
+                name="sw_participants_suspended",
             ),
         ]
 

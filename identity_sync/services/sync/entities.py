@@ -292,6 +292,32 @@ def insert_participants(now: datetime) -> None:
     )
 
 
+def keep_suspensions() -> None:
+    """Suspend people who were added or restored in one tenant as they were in the one they left.
+
+    A manual suspension is about the person. Theirs is that of the row which was removed last.
+    """
+    for row_id, scaikey_id in fetch(_SUSPENDED_ELSEWHERE):
+        execute(_COPY_SUSPENSION, [scaikey_id, row_id, row_id])
+
+
+_SUSPENDED_ELSEWHERE = """
+    SELECT DISTINCT d.row_id, d.scaikey_id
+    FROM sw_participants o JOIN sync_plan d ON d.scaikey_id = o.scaikey_id
+    JOIN sw_participants p ON p.id = d.row_id
+    WHERE o.suspended_by_hand_at IS NOT NULL AND o.absent_since IS NOT NULL
+      AND d.kind = 'participants' AND d.action IN ('add', 'restore')
+      AND p.suspended_by_hand_at IS NULL
+"""
+_COPY_SUSPENSION = """
+    UPDATE sw_participants SET suspended_by_hand_at = (
+        SELECT o.suspended_by_hand_at FROM sw_participants o
+        WHERE o.scaikey_id = %s AND o.id <> %s AND o.participant_type = 'human'
+          AND o.absent_since IS NOT NULL
+        ORDER BY o.absent_since DESC LIMIT 1)
+    WHERE id = %s
+"""
+
 # A `+` separates the suffix. No preferred id contains one, so none can equal an id with a suffix.
 _NOT_IN_LOCAL_ID = re.compile(r"[^a-z0-9._-]+")
 MAX_LOCAL_ID_CHARS = 64

@@ -24,6 +24,7 @@ from identity_sync.services.sync.entities import (
     TENANTS,
     EntitySync,
     insert_participants,
+    keep_suspensions,
 )
 from identity_sync.services.sync.report import KindCounts
 from identity_sync.services.sync.slugs import SlugConflict
@@ -318,6 +319,7 @@ def apply_plan(now: datetime) -> None:
     TENANTS.insert(now, extra={"features": "'{}'"})
     PARTICIPANTS.update(now)
     insert_participants(now)
+    keep_suspensions()
     GROUPS.update(now)
     GROUPS.insert(now)
     memberships.update(now)
