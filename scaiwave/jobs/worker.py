@@ -173,15 +173,13 @@ class SuiteWorker(Worker):
         return next(queue for queue in self.suite_queues if queue.name == job.origin)
 
     def _register_again(self) -> None:
-        """Send a heartbeat; after Redis has lost its data, also the rest."""
-        exists = self.connection.exists(self.key)
-        self.heartbeat(HEARTBEAT_TTL_SECONDS)
-        if not exists:
-            self.register_birth_again()
-
-    def register_birth_again(self) -> None:
-        self.connection.delete(self.key)
-        self.register_birth()  # type: ignore[no-untyped-call]
+        """Send a heartbeat; also the rest, if Redis has lost it or it has expired."""
+        is_listed = self.connection.sismember(self.redis_workers_keys, self.key)
+        if is_listed and self.connection.hexists(self.key, "scaiwave"):
+            self.heartbeat(HEARTBEAT_TTL_SECONDS)
+        else:
+            self.connection.delete(self.key)
+            self.register_birth()  # type: ignore[no-untyped-call]
 
     def _count_refused(self, reason: RefusalReason) -> None:
         self.counts["refused"] += 1
@@ -281,7 +279,8 @@ class SuiteWorker(Worker):
                 break
             except RedisError as redis_error:
                 if attempt == MAX_RECORD_ATTEMPTS - 1:
-                    log_failure(job, map_redis_error(redis_error))
+                    what = f"The end of job {job.definition.name} ({job.id}) was not recorded"
+                    log_error(what, map_redis_error(redis_error), job_id=job.id)
                 time.sleep(1)
         connections.close_all()
         return error is None
