@@ -9,11 +9,16 @@ from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 
+from scaiwave.cli.entry import report_error
+from scaiwave.errors import ScaiWaveError
 from scaiwave.web import require_web_libraries
 
 require_web_libraries()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scaiwave.settings")
 os.environ.setdefault("SCAIWAVE_PROFILE", "full")
+
+GUNICORN_BOOT_ERROR = 3
+"""The exit code of a worker with which gunicorn stops, instead of starting another one."""
 
 
 class Application:
@@ -25,7 +30,11 @@ class Application:
     def __init__(self) -> None:
         from django.conf import settings
 
-        self._respond = get_wsgi_application()
+        try:
+            self._respond = get_wsgi_application()
+        except ScaiWaveError as error:
+            report_error(error, as_json=False)
+            raise SystemExit(GUNICORN_BOOT_ERROR) from None
         self._settings = settings
         self._has_key = False
         self._random_key = secrets.token_urlsafe(48)

@@ -58,6 +58,8 @@ def require_own_files(config: Configuration) -> None:
             status, home = path.stat(), config.home.stat()
         except OSError:
             continue  # It does not exist, or reading it reports why.
+        if not stat.S_ISREG(status.st_mode):
+            continue
         owners = {0, os.geteuid()} | ({home.st_uid} if os.geteuid() == 0 else set())
         if status.st_uid not in owners:
             raise SettingInvalid(

@@ -48,7 +48,7 @@ class Check:
     """A registered check. One that needs the database is skipped if that can't be used.
 
     `clean_up` runs before it, and completes what an interrupted command has begun. With `doctor
-    --fix`, `fix` runs before it too, and repairs what needs no decision.
+    --fix`, `fix` runs before all checks, and repairs what needs no decision.
     """
 
     name: str

@@ -79,16 +79,26 @@ def run_checks(
     """
     operator.require(Permission.MANAGE_PLATFORM if fix else Permission.VIEW_PLATFORM)
     cleans_up = not dry_run and operator.has_permission(Permission.MANAGE_PLATFORM)
-    run = partial(_run_check, config=config, now=now, cleans_up=cleans_up, fixes=fix and cleans_up)
+    repaired = list(_fix(config, now)) if fix and cleans_up else []
+    run = partial(_run_check, config=config, now=now, cleans_up=cleans_up)
     first = [finding for check in OWN_CHECKS for finding in run(check)]
     usable = not any(finding.state is State.FAIL for finding in first if finding.check in DATABASE)
     checks = registry.get_health_checks()
     skipped = [] if usable else [check.name for check in checks if check.needs_database]
     others = [finding for check in checks if check.name not in skipped for finding in run(check)]
-    report = HealthReport([*first, *others, *([machine.skipped(skipped)] if skipped else [])])
+    report = HealthReport(
+        [*repaired, *first, *others, *([machine.skipped(skipped)] if skipped else [])]
+    )
     if cleans_up and usable:
         registry.store_health_report(operator, report.document(), now)
     return report
+
+
+def _fix(config: Configuration, now: datetime) -> Iterator[Finding]:
+    """Repair before any check, since several may report the same problem."""
+    for check in (*OWN_CHECKS, *registry.get_health_checks()):
+        if check.fix is not None:
+            yield from check.fix(config, now)
 
 
 def _run_check(
@@ -97,13 +107,10 @@ def _run_check(
     config: Configuration,
     now: datetime,
     cleans_up: bool,
-    fixes: bool,
 ) -> Iterator[Finding]:
     try:
         if cleans_up and check.clean_up is not None:
             yield from check.clean_up(config, now)
-        if fixes and check.fix is not None:
-            yield from check.fix(config, now)
         yield from check.run(config, now)
     except ScaiWaveError as error:
         yield failed(check.name, error)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from identity_sync.services.env_file import quote_value
 from scaiwave.config import SETTINGS, Configuration, load
 from scaiwave.config.configuration import find_home, find_unknown_names, read_env_file
 from scaiwave.errors import SettingInvalid, SettingMissing
-from tests.scaiwave.cli_helpers import run_scaiwave
+from tests.scaiwave.cli_helpers import run_process, run_scaiwave
 
 URL = "SCAIWAVE_SCAIKEY_URL"
 SECRET = "SCAIWAVE_SCAIKEY_CLIENT_SECRET"
@@ -226,6 +227,21 @@ def test_fail_named_file_does_not_exist(words: str, home: Path) -> None:
         f"Error: SCAIWAVE_ENV_FILE names {home}/typo, which does not exist. [SW_CONFIG_INVALID]\n"
         "  Fix: Correct the path, unset SCAIWAVE_ENV_FILE, or create an empty file there.\n"
     )
+
+
+def test_fail_named_file_of_the_web_server_does_not_exist(home: Path) -> None:
+    """Gunicorn stops with this exit code, instead of starting another worker."""
+    ended = run_process(
+        [sys.executable, "-c", "import scaiwave.wsgi"], SCAIWAVE_ENV_FILE=str(home / "typo")
+    )
+    assert (ended.code, ended.err.count("\n")) == (3, 2)
+    assert ended.err.startswith(f"Error: SCAIWAVE_ENV_FILE names {home}/typo")
+
+
+def test_fail_named_file_is_a_directory(home: Path) -> None:
+    ended = run_scaiwave("sync", "show-config", SCAIWAVE_ENV_FILE=str(home))
+    assert ended.code == 2
+    assert "can't be read: Is a directory. [SW_CONFIG_INVALID]" in ended.err
 
 
 @pytest.mark.parametrize(
