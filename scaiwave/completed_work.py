@@ -6,15 +6,14 @@ Such an error must not send an operator to run the command again.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 MAX_REMEMBERED = 20
 """Workers and web servers commit without an end."""
 
 
-@dataclass(frozen=True)
-class CompletedWork:
+class CompletedWork(NamedTuple):
     """`description` names what was done, with its ID; `command` shows it again, if one does."""
 
     description: str

@@ -277,6 +277,8 @@ def test_fail_without_redis_and_with_an_expired_token(
 
 
 def test_fail_unknown_queue_and_commands_of_rq(redis: Redis) -> None:
+    listed = run_process([*MANAGE, "help", "--commands"]).out.split()
+    assert not any(name.startswith("rq") for name in listed), "nor are its pages installed"
     unknown = run_process([*SUITE, "worker", "high"])
     assert (unknown.code, "[SW_QUEUE_UNKNOWN]" in unknown.err) == (2, True)
     for name, instead in {"rqworker": "worker", "rqcron": "scheduler"}.items():

@@ -1,0 +1,66 @@
+"""A worker in this process, with jobs that the test allows."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from scaiwave import registry
+from scaiwave.jobs.definitions import JobDefinition
+from scaiwave.jobs.queue_state import JobState, iterate_jobs
+from scaiwave.jobs.rq_queue import enqueue_job
+from scaiwave.jobs.worker import SuiteWorker
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture(autouse=True)
+def signals_are_restored() -> Iterator[None]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Path]:
+    """Log to a file, in which the processes of jobs log too."""
+    path = tmp_path / "worker.log"
+    handler, logger = logging.FileHandler(path), logging.getLogger("scaiwave.worker")
+    logger.addHandler(handler)
+    yield path
+    logger.removeHandler(handler)
+    handler.close()
+
+
+@pytest.fixture
+def allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_jobs", dict(registry._jobs))
+    for name in ("sleep", "divide"):
+        function = f"tests.scaiwave.jobs.slow_jobs.{name}"
+        registry.register_job(JobDefinition(function, get_timeout=lambda config: 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "has_traceback"),
+    [("sleep", "SW_JOB_TIMEOUT", False), ("divide", "SW_JOB_DEFECT", True)],
+)
+@pytest.mark.usefixtures("allow")
+def test_fail_a_job(name: str, code: str, has_traceback: bool, redis: Redis, log: Path) -> None:
+    worker = SuiteWorker(redis, ["default"], grace_seconds=0, on_refused=lambda reason: None)
+    enqueue_job(redis, f"tests.scaiwave.jobs.slow_jobs.{name}")
+    worker.work_until_stopped(burst=True)
+    assert worker.counts["failed"] == 1
+    (job,) = iterate_jobs(redis)
+    assert job.state is JobState.FAILED
+    assert job.record is not None
+    assert job.record.error is not None
+    assert job.record.error["code"] == code
+    assert "Job failed" in log.read_text()
+    assert ("Traceback" in log.read_text()) is has_traceback
+    assert "Traceback" not in str(redis.hgetall(f"rq:job:{job.id}"))
