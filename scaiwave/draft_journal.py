@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scaiwave.files import count_drafts_in, remove_drafts_in
+
+MIN_ENTRY_AGE_SECONDS = 3600
+"""A younger entry may be of a process that has not created its draft yet."""
 
 
 @contextmanager
@@ -27,6 +31,7 @@ def announce_drafts(home: Path, directory: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             entry.unlink()
+        _remove_old_entries(home)
 
 
 def count_abandoned_drafts(home: Path) -> int:
@@ -44,6 +49,15 @@ def remove_announced_drafts(home: Path) -> int:
             if not any(directory.glob(".*.draft")):
                 entry.unlink()
     return count
+
+
+def _remove_old_entries(home: Path) -> None:
+    """Remove entries of killed processes whose drafts another process has removed."""
+    oldest = time.time() - MIN_ENTRY_AGE_SECONDS
+    for entry, directory in _list_entries(home):
+        with suppress(OSError):
+            if entry.stat().st_mtime < oldest and not any(directory.glob(".*.draft")):
+                entry.unlink()
 
 
 def _journal(home: Path) -> Path:

@@ -13,6 +13,7 @@ operator may not publish.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def main() -> int:
     # Django, httpx, YAML and Markdown take long to import, and --help must be fast.
     import django
 
+    os.environ["SCAIWAVE_PROFILE"] = "cli"
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scaiwave.settings")
     django.setup()
     from django.conf import settings
 

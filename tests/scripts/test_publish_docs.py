@@ -133,8 +133,10 @@ def test_fail_as_json(cms: Sandbox, docs: Path) -> None:
     assert json.loads(process.stderr)["error"]["code"] == "SW_DOCS_FAILED"
 
 
-def test_fail_not_configured(docs: Path) -> None:
+def test_fail_not_configured(docs: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE")  # It is set for tests only.
     process = run_script("--docs", docs)
+    assert list(home.iterdir()) == []
     assert (process.returncode, process.stdout) == (2, "")
     assert process.stderr.startswith("Error: SCAIWAVE_SCAICMS_URL is not set. [SW_CONFIG_MISSING]")
 

@@ -120,7 +120,12 @@ def test_success_drafts_of_killed_exports_are_removed(tmp_path: Path) -> None:
     kept.write_bytes(b"mine")
     in_use = tmp_path / ".other.zip.0123456789abcdef.draft"
     descriptor = create_private_file(in_use, locked=True)
+    journal = settings.HOME / "drafts"
+    journal.mkdir(exist_ok=True)
+    (journal / "killed").write_bytes(os.fsencode(tmp_path / "elsewhere"))
+    os.utime(journal / "killed", (0, 0))
     write_to_file(start_fake_export(), tmp_path / "room.zip", overwrite=False)
+    assert list(journal.iterdir()) == []
     assert not abandoned.exists()
     assert (kept.exists(), in_use.exists()) == (True, True)
     os.close(descriptor)
