@@ -102,7 +102,7 @@ def judge_runs(scope: RunScope, *, config: Configuration, now: datetime) -> Judg
     recent = list(past.exclude(outcome=Outcome.PLANNED)[:MAX_FAILURES])
     problems = (
         _find_failures(scope, recent, interrupted),
-        _find_overdue(success, config, now),
+        _find_overdue(success, config, now, has_future_runs=bool(judgement.dated_ahead)),
         find_postponed(scope, now),
         _find_repeated_skips(scope),
     )
@@ -173,9 +173,14 @@ def _find_failures(
 
 
 def _find_overdue(
-    success: SyncRun | None, config: Configuration, now: datetime
+    success: SyncRun | None, config: Configuration, now: datetime, *, has_future_runs: bool
 ) -> SyncOverdue | None:
     if success is None or success.ended_at is None:
+        if has_future_runs:
+            return SyncOverdue(
+                "No full sync is known to have succeeded: the last runs are dated in the future.",
+                fix="Check the clocks of the hosts, then run `scaiwave sync`.",
+            )
         return SyncOverdue("No full sync has succeeded yet.", fix="Run `scaiwave sync`.")
     if now - success.ended_at <= MAX_INTERVALS * get_interval(config):
         return None

@@ -173,6 +173,15 @@ def test_fail_a_run_of_the_future_does_not_count(home: Path, sandbox: Sandbox) -
     assert [row.message for row in check_last_sync(load({}), NOW)][1] == status.warnings[0]
 
 
+def test_fail_all_runs_are_of_the_future() -> None:
+    make_run(started_at=NOW + timedelta(days=1))
+    (problem,) = judge_runs(RunScope(HOST), config=load({}), now=NOW).problems
+    assert problem.message == (
+        "No full sync is known to have succeeded: the last runs are dated in the future."
+    )
+    assert problem.fix == "Check the clocks of the hosts, then run `scaiwave sync`."
+
+
 def test_fail_removals_postponed_since_the_future() -> None:
     make_run()
     fields = {"is_postponed": True, "runs": 1, "reason": "not found"}
