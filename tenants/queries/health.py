@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from shlex import quote
 
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, failed, passed, warned
@@ -67,8 +68,8 @@ def check_limits(config: Configuration, now: datetime) -> Iterator[Finding]:
         yield warned(
             "limits",
             f"Tenant {tenant.slug} uses more than its limit: {listed}.",
-            f"Check `scaiwave admin show-tenant {tenant.slug}`, then raise the limit with "
-            f"`scaiwave admin update-tenant {tenant.slug}`, or reduce the usage.",
+            f"Check `scaiwave admin show-tenant {quote(tenant.slug)}`, then raise the limit with "
+            f"`scaiwave admin update-tenant {quote(tenant.slug)}`, or reduce the usage.",
         )
     if (rest := len(exceeded) - MAX_LISTED_TENANTS) > 0:
         yield warned("limits", f"Further tenants that use more than a limit: {rest:,}.", "")

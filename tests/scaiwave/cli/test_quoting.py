@@ -19,6 +19,7 @@ PACKAGES = ("scaiwave", "tenants", "identity_sync", "federation", "rooms", "scri
 # Expressions whose values are this suite's own words or numbers, or commands that are quoted where
 # they are built.
 OWN_WORDS = {
+    "MIN_AUDIT_DAYS",
     "VERBS[words].command",
     "' '.join(_list_usage(self))",
     "' '.join(alias)",
