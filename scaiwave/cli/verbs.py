@@ -277,7 +277,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "record-figures"): Verb(
         "record_figures",
-        "Record today's size of this server for the charts",
+        "Record today's size of this server, for charts",
         ("scaiwave admin record-figures", "scaiwave admin record-figures --dry-run"),
     ),
     ("admin", "refresh-usage"): Verb(
@@ -504,7 +504,7 @@ VERBS: dict[VerbPath, Verb] = {
     ),
     ("admin", "show-deploy-file"): Verb(
         "show_deploy_file",
-        "Print a systemd unit or the proxy's configuration",
+        "Print a systemd unit or a proxy configuration",
         (
             "scaiwave admin show-deploy-file --list",
             "scaiwave admin show-deploy-file nginx.conf > /etc/nginx/conf.d/scaiwave.conf",

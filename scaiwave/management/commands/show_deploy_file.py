@@ -20,7 +20,13 @@ where its program reads it, and adapt it there:
     > /etc/systemd/system/scaiwave-web.service"""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", nargs="?", choices=list(DEPLOY_FILES), help="file to print")
+        parser.add_argument(
+            "name",
+            nargs="?",
+            metavar="NAME",
+            choices=list(DEPLOY_FILES),
+            help=f"file to print: {', '.join(DEPLOY_FILES)}",
+        )
         parser.add_argument("--list", action="store_true", help="names of all files")
 
     def handle(self, name: str | None, **options: Any) -> None:
