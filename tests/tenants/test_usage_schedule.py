@@ -46,7 +46,7 @@ def test_success_a_worker_fetches_the_usage(redis: Redis, migrated: str, databas
 @pytest.mark.sandbox(people=3, tenants=2, groups=1)
 def test_success_one_schedule_has_both_jobs(redis: Redis) -> None:
     next_runs = run_scheduler(redis)
-    assert set(next_runs) == {"full_sync", "refresh_usage"}
+    assert {"full_sync", "refresh_usage"} <= set(next_runs)
     assert datetime.fromisoformat(next_runs["refresh_usage"]).minute == 7
 
 
@@ -55,4 +55,4 @@ def test_success_without_scaigrid_there_is_nothing_to_fetch(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SCAIWAVE_SCAIGRID_URL")
-    assert set(run_scheduler(redis)) == {"full_sync"}
+    assert "refresh_usage" not in run_scheduler(redis)
