@@ -30,6 +30,7 @@ from tenants.queries.serializers import Row, get_server_name, participant_row
 from tenants.queries.visibility import visible_participants
 from tenants.services.audit import record_audit
 from tenants.services.role_rules import describe
+from tenants.services.store_health_report import erase_from_health_report
 from tenants.services.validators import validate_reason
 
 ACTION = "purge-participant"
@@ -268,6 +269,8 @@ def _purge_batch(
         names = {name for person in subjects for name in person.operator_names}
         grants = RoleGrant.objects.alias(folded=Lower("granted_by"))
         grants.filter(Q(folded__in=names) | Q(granted_by__in=names)).update(granted_by=DELETED_NAME)
+        texts = {text for person in people for text in (person.display_name, person.email)}
+        erase_from_health_report(texts, names, DELETED_NAME)
         Participant.objects.filter(pk__in=[person.pk for person in people]).update(
             display_name=DELETED_NAME, email="", avatar_url="", purged_at=now, updated_at=now
         )

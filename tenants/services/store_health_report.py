@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from scaiwave.auth.operators import Operator, Permission
-from tenants.models import DoctorRun
+from tenants.models import DoctorRun, StoredOverview
 
 
 def store_health_report(operator: Operator, document: Mapping[str, Any], now: datetime) -> None:
@@ -22,3 +23,30 @@ def store_health_report(operator: Operator, document: Mapping[str, Any], now: da
             "findings": document["checks"],
         },
     )
+
+
+def erase_from_health_report(
+    names: Collection[str], operator_names: Collection[str], replacement: str
+) -> None:
+    """Replace names in the findings of the stored report, and its operator if it is one of them.
+
+    The stored overview, which repeats findings, is deleted: the next request builds it.
+    """
+    StoredOverview.objects.all().delete()
+    run = DoctorRun.objects.first()
+    if run is None:
+        return
+    # Whole words only: a short name may be a part of other words.
+    parts = [re.escape(name) for name in sorted(names, key=len, reverse=True) if name]
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(parts)})(?!\w)", re.IGNORECASE) if parts else None
+    if pattern is not None:
+        run.findings = [
+            {
+                key: pattern.sub(replacement, text) if isinstance(text, str) else text
+                for key, text in finding.items()
+            }
+            for finding in run.findings
+        ]
+    if {run.operator, run.operator.lower()} & set(operator_names):
+        run.operator = replacement
+    run.save(update_fields=["findings", "operator"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,14 @@ from scaiwave.console.progress import null_progress_factory
 from scaiwave.errors import ConfirmationNeeded, InsufficientPermission, UsageError
 from tenants import jobs
 from tenants.errors import ParticipantNotFound, PurgeLimitExceeded, PurgeRefused, TenantNotFound
-from tenants.models import AuditEntry, Participant, RoleGrant, Tenant
+from tenants.models import (
+    AuditEntry,
+    DoctorRun,
+    Participant,
+    RoleGrant,
+    StoredOverview,
+    Tenant,
+)
 from tenants.services import purge_participant as service
 from tenants.services.purge_participant import (
     BATCH_SIZE,
@@ -27,6 +35,7 @@ from tenants.services.purge_participant import (
     purge_participant,
     purge_participants,
 )
+from tenants.services.store_health_report import store_health_report
 from tests.tenants.factories import (
     EARLIER,
     HOST_OPERATOR,
@@ -138,6 +147,25 @@ def test_success_grants_do_not_name_the_person_who_made_them(granted_by: str) ->
     for row, name in ((grant, "Deleted user"), (kept, "root")):
         row.refresh_from_db()
         assert row.granted_by == name
+
+
+def test_success_the_stored_report_of_doctor_has_no_name() -> None:
+    make_removed(make_tenant(), display_name="Al")
+    finding = {
+        "check": "sync",
+        "state": "error",
+        "message": "All 2 rows skipped, the oldest is participants usr_1 (Al): anna@acme.example.",
+        "fix": None,
+    }
+    StoredOverview.objects.create(built_at=NOW, document={"message": finding["message"]})
+    document = {"healthy": False, "checks": [finding]}
+    store_health_report(replace(HOST_OPERATOR, name="Anna@acme.example"), document, NOW)
+    purge()
+    run = DoctorRun.objects.get()
+    message = "All 2 rows skipped, the oldest is participants usr_1 (Deleted user): Deleted user."
+    assert run.findings == [{**finding, "message": message}]
+    assert run.operator == "Deleted user"
+    assert not StoredOverview.objects.exists()
 
 
 def test_success_an_e_mail_address_of_someone_else_stays_theirs() -> None:
