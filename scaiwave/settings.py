@@ -106,6 +106,7 @@ AUTHENTICATION_BACKENDS = [
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_USERNAME_CALLABLE = "scaiwave.web.sign_in_limits.get_account_key"
 AXES_CLIENT_IP_CALLABLE = "scaiwave.web.sign_in_limits.find_client_address"
 AXES_LOCKOUT_CALLABLE = "scaiwave.web.sign_in_limits.respond_locked"
 AXES_RESET_ON_SUCCESS = True

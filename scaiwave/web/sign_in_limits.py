@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.crypto import salted_hmac
 
 from scaiwave.auth.bearer import get_client_address
 
@@ -15,6 +16,15 @@ from scaiwave.auth.bearer import get_client_address
 def find_client_address(request: HttpRequest) -> str | None:
     """Return the address of the client, as reported by the proxy on this host."""
     return get_client_address(request) or None
+
+
+def get_account_key(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
+    """Return what stands for the name in the table of failures.
+
+    The name itself is not stored: people type their password there by mistake.
+    """
+    username = (credentials or request.POST).get("username") or ""
+    return salted_hmac("scaiwave.web.sign_in_limits", username, algorithm="sha256").hexdigest()
 
 
 def respond_locked(

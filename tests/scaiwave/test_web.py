@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from axes.models import AccessAttempt
 from cryptography.fernet import Fernet
 from django.test import Client
 from django.urls import reverse
@@ -135,7 +136,15 @@ def test_fail_an_unknown_name_is_locked_too_and_not_recorded() -> None:
     pages = [try_sign_in("my-passw0rd", "wrong") for _ in range(5)]
     assert [page.status_code for page in pages] == [200] * 4 + [429]
     assert {entry[2] for entry in list_actions()} == {""}
-    assert not [entry for entry in AuditEntry.objects.all() if "passw0rd" in repr(vars(entry))]
+    stored = [*AuditEntry.objects.all(), *AccessAttempt.objects.all()]
+    assert not [row for row in stored if "passw0rd" in repr(vars(row))]
+
+
+@pytest.mark.django_db
+def test_success_a_sign_in_ends_the_count(anna: AdminUser) -> None:
+    for _ in range(2):
+        statuses = [try_sign_in("anna", given).status_code for given in ("x", "x", "x", PASSWORD)]
+        assert statuses == [200, 200, 200, 302]
 
 
 @pytest.mark.django_db
