@@ -102,6 +102,12 @@ class KeyDamaged(DomainError):
     )
 
 
+REVOKE_DAMAGED = (
+    "Restore sw_server_keys from a backup, or revoke the key, which signs no longer: `scaiwave "
+    "admin federation key revoke {}`."
+)
+
+
 class InvalidOverlap(UsageError):
     """The overlap of two keys is out of range."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from federation.errors import KeyDamaged, KeyFromFuture, KeyUnreadable, NoSigningKey
+from federation.errors import REVOKE_DAMAGED, KeyDamaged, KeyFromFuture, KeyUnreadable, NoSigningKey
 from federation.models import ServerKey
 from federation.queries.keys import (
     find_signing_key,
@@ -57,7 +57,7 @@ def check_keys(*, operator: Operator, now: datetime) -> CheckKeysResult:
     keys = load_keys()
     signing = find_signing_key(keys, now)
     problems = [
-        (key, find_key_problem(key) or find_time_fault([key], now))
+        (key, _advise(find_key_problem(key), key, signing) or find_time_fault([key], now))
         for key in keys
         if key.private_key_encrypted
     ]
@@ -69,6 +69,15 @@ def check_keys(*, operator: Operator, now: datetime) -> CheckKeysResult:
     ]
     raised = [problem for _, problem in problems if problem is not None]
     return CheckKeysResult(rows, min(raised, key=lambda problem: -problem.exit_code, default=None))
+
+
+def _advise(
+    problem: KeyUnreadable | KeyDamaged | None, key: ServerKey, signing: ServerKey | None
+) -> KeyUnreadable | KeyDamaged | None:
+    """Rotating replaces the key that signs; a damaged older one would stay."""
+    if isinstance(problem, KeyDamaged) and (signing is None or key.pk != signing.pk):
+        problem.fix = REVOKE_DAMAGED.format(key.key_id)
+    return problem
 
 
 def get_key_health(now: datetime) -> KeyHealth:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from federation.errors import KeyDamaged
+from federation.errors import REVOKE_DAMAGED, KeyDamaged
 from federation.queries.check_keys import get_key_health
 from federation.queries.descriptor import RENAMED_FIX, find_name_change
 from federation.queries.keys import find_signing_key, load_keys
@@ -39,10 +39,12 @@ def check_federation_keys(config: Configuration, now: datetime) -> Iterator[Find
     if health.unreadable:
         yield failed("keys", key_unreadable_error(*health.unreadable))
     if health.damaged:
-        ids = ", ".join(health.damaged)
-        yield failed(
-            "keys", KeyDamaged(f"The stored private key does not match the public key: {ids}.")
+        message = (
+            f"The stored private key does not match the public key: {', '.join(health.damaged)}."
         )
+        signs = health.signing_key_id in health.damaged
+        fix = None if signs else REVOKE_DAMAGED.format(health.damaged[0])
+        yield failed("keys", KeyDamaged(message, fix=fix))
     if health.time_fault is not None:
         yield failed("keys", health.time_fault)
     elif health.signing_key_id is None:

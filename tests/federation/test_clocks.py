@@ -25,10 +25,11 @@ from federation.queries.keys import (
     signing_key,
 )
 from federation.queries.metrics import collect_key_metrics
+from federation.services.key_encryption import encrypt_seed
 from federation.services.keys import generate_key, revoke_key, rotate_key
 from scaiwave.config import load
 from scaiwave.doctor.findings import State
-from scaiwave.errors import DomainError, ScaiWaveError
+from scaiwave.errors import ScaiWaveError
 from tenants.models import AuditEntry
 from tests.tenants.factories import HOST_OPERATOR as HOST
 from tests.tenants.factories import NOW
@@ -126,7 +127,7 @@ def test_success_a_run_that_was_late_reports_the_rotation_of_another() -> None:
 
 acts = st.lists(
     st.tuples(
-        st.sampled_from(["generate", "rotate", "revoke"]),
+        st.sampled_from(["generate", "rotate", "revoke", "damage", "lose"]),
         st.integers(-2000, 2000),
         st.integers(0, 3),
     ),
@@ -138,6 +139,7 @@ acts = st.lists(
 @example(acts=[("generate", 900, 0)], offset=0)
 @example(acts=[("generate", 0, 0), ("rotate", 900, 0), ("revoke", 900, 0)], offset=10)
 @example(acts=[("generate", 900, 0), ("revoke", 0, 0)], offset=0)
+@example(acts=[("generate", 0, 0), ("rotate", 900, 0), ("lose", 0, 0), ("damage", 0, 1)], offset=1)
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -146,14 +148,19 @@ def test_success_following_the_commands_leads_to_a_valid_key(
 ) -> None:
     ServerKey.objects.all().delete()
     for act, days, number in acts:
-        with suppress(DomainError, IndexError):
-            key_id = load_keys()[number].key_id if act == "revoke" else ""
-            run(["key", act, key_id], NOW + days * DAY)
+        with suppress(ScaiWaveError, IndexError, ServerKey.DoesNotExist):
+            key_id = "" if act in ("generate", "rotate") else load_keys()[number].key_id
+            if act in ("damage", "lose"):
+                replace_private_key(key_id, is_lost=act == "lose")
+            else:
+                run(["key", act, key_id], NOW + days * DAY)
     now = NOW + offset * DAY
 
     steps = list(follow_commands(now))
 
-    assert len(steps) <= MAX_STEPS, steps
+    spoiled = sum(act in ("damage", "lose") for act, *_ in acts)
+    assert len(steps) <= MAX_STEPS + 2 * spoiled, steps
+    assert [f.state for f in check_federation_keys(load({}), now)] == [State.PASS]
     key = signing_key(now)
     assert key is not None
     assert key.revoked_at is key.retires_at is None
@@ -163,8 +170,7 @@ def test_success_following_the_commands_leads_to_a_valid_key(
 
 def follow_commands(now: datetime) -> Iterator[list[str]]:
     """Run the command that a warning names, or the fix of its error, until none is named."""
-    while warnings := list_keys(operator=HOST, now=now).warnings:
-        text = warnings[0]
+    while text := find_advice(now):
         while words := find_command(text):
             yield words
             try:
@@ -173,6 +179,19 @@ def follow_commands(now: datetime) -> Iterator[list[str]]:
                 text = error.fix
             else:
                 break
+
+
+def find_advice(now: datetime) -> str:
+    """Return what `doctor` and the list advise first."""
+    fixes = [finding.fix for finding in check_federation_keys(load({}), now) if finding.fix]
+    return next(iter([*fixes, *list_keys(operator=HOST, now=now).warnings]), "")
+
+
+def replace_private_key(key_id: str, *, is_lost: bool) -> None:
+    """Make a private key unreadable, as with another encryption key, or that of another pair."""
+    key = ServerKey.objects.exclude(private_key_encrypted="").get(key_id=key_id)
+    key.private_key_encrypted = "lost" if is_lost else encrypt_seed(b"x" * 32)
+    key.save()
 
 
 def find_command(text: str) -> list[str]:

@@ -144,7 +144,7 @@ def test_fail_encryption_key_is_another(server: Server) -> None:
         "[SW_FEDERATION_KEY_UNREADABLE]\n"
         "  Fix: Add the encryption key it was stored with to SCAIWAVE_ENCRYPTION_KEYS again, after "
         "the newest one. If that encryption key is lost, revoke the key: `scaiwave admin "
-        "federation key revoke <key>`, which names the next command.\n"
+        f"federation key revoke {key_id}`, which names the next command.\n"
     )
     as_json = run_key_command("check", "--json", SCAIWAVE_ENCRYPTION_KEYS="nonsense")
     assert as_json.code == 2
