@@ -165,7 +165,9 @@ def _prepare_tenants(plan: Plan) -> None:
     plan.warnings += slugs.settle_tenant_slugs()
     _resolve_partners()
     plan.conflicts = slugs.skip_slug_conflicts()
-    plan.warnings += [conflict.warning for conflict in plan.conflicts]
+    plan.warnings += slugs.limit_warnings(
+        [conflict.warning for conflict in plan.conflicts], "tenant"
+    )
     _map_tenants()
 
 

@@ -34,8 +34,10 @@ from identity_sync.services.sync import history
 from identity_sync.services.sync.claims import count_kept, stage_kept_tenants
 from identity_sync.services.sync.confirm import Confirmation, Confirmer, LookupBudget
 from identity_sync.services.sync.fetch import (
+    MAX_NAMED,
     FetchResult,
     SyncScope,
+    join_examples,
     require_whole_scope,
     resolve_scope,
     stage_all,
@@ -503,7 +505,7 @@ def _partial_error(
         )
     if plan.conflicts:
         reasons += _describe_conflicts(plan.conflicts)
-        fixes += [conflict.fix for conflict in plan.conflicts]
+        fixes += dict.fromkeys(conflict.fix for conflict in plan.conflicts[:MAX_NAMED])
     if plan.unusable:
         reasons.append(f"Skipped {pluralize(plan.unusable, 'unusable record')}")
         fixes.append("Report the records in the warnings to the operators of ScaiKey.")
@@ -516,10 +518,13 @@ def _partial_error(
 
 
 def _describe_conflicts(conflicts: list[SlugConflict]) -> list[str]:
-    used = ", ".join(conflict.reason for conflict in conflicts if not conflict.problem)
-    invalid = ", ".join(conflict.reason for conflict in conflicts if conflict.problem)
-    reasons = [f"Skipped tenants whose slug is already in use: {used}"] if used else []
-    return [*reasons, f"Skipped tenants whose slug is invalid: {invalid}"] if invalid else reasons
+    used = [conflict.reason for conflict in conflicts if not conflict.problem]
+    invalid = [conflict.reason for conflict in conflicts if conflict.problem]
+    return [
+        f"Skipped tenants whose slug is {what}: {join_examples(slugs[:MAX_NAMED], len(slugs))}"
+        for what, slugs in (("already in use", used), ("invalid", invalid))
+        if slugs
+    ]
 
 
 def _removal_limit(options: SyncOptions) -> RemovalLimit:

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from shlex import quote
 
 from identity_sync.services.sync.entities import FREED_SLUG
-from scaiwave.console.text import shorten
+from scaiwave.console.text import pluralize, shorten
 from scaiwave.sql import execute, fetch
 from tenants.models import Tenant
 from tenants.services.validators import MAX_SLUG_CHARS, suggest_slug
 
 _LOCAL_SUFFIX = "-local"
+MAX_WARNINGS = 20
+"""Warnings about slugs of one kind in one run."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,21 @@ def settle_partner_slugs() -> list[str]:
         "WHERE p.scaikey_id = stage_partners.scaikey_id), '') "
         "WHERE slug IS NULL OR slug_problem IS NOT NULL"
     )
-    return [
+    warnings = [
         f"{slug!r} can't be the slug of partner {scaikey_id}: {problem}. The partner is stored "
         "without that slug."
         for scaikey_id, slug, problem in unusable
     ]
+    return limit_warnings(warnings, "partner")
+
+
+def limit_warnings(warnings: list[str], noun: str) -> list[str]:
+    """Keep the first warnings, and count the rest: they are stored with the run."""
+    rest = len(warnings) - MAX_WARNINGS
+    if rest <= 0:
+        return warnings
+    more = f"The slugs of {pluralize(rest, f'further {noun}')} can't be used either."
+    return [*warnings[:MAX_WARNINGS], more]
 
 
 def _accept_stored_slugs(staged: str, table: str, identity: str) -> None:

@@ -64,6 +64,20 @@ def test_fail_invalid_slug(scaikey: Sandbox, slug: str, problem: str) -> None:
     assert get_changed_counts(caught.value.report)["tenants"] == {"added": 3, "skipped": 1}
 
 
+def test_fail_many_invalid_slugs_are_summed_up(scaikey: Sandbox) -> None:
+    bad = [{"id": f"tnt_{n}", "name": "Evil", "slug": f"${n}"} for n in range(100)]
+    respond_with_tenants(scaikey, *bad)
+    with pytest.raises(SyncPartial) as caught:
+        sync()
+    assert "$4 ('$' is not allowed) and 95 more. Everything else" in caught.value.message
+    assert len(caught.value.fix) < 1000
+    warnings = get_last_run().warnings
+    assert (len(warnings), warnings[-1]) == (
+        21,
+        "The slugs of 80 further tenants can't be used either.",
+    )
+
+
 def test_fail_an_existing_tenant_keeps_its_slug_and_is_synced(scaikey: Sandbox) -> None:
     sync()
     first, second, _ = scaikey.directory.tenants.values()
