@@ -15,6 +15,7 @@ from rq.utils import utcformat
 
 from scaiwave.errors import ScaiWaveError
 from scaiwave.jobs.definitions import FAILED_JOB_SECONDS
+from scaiwave.jobs.error_log import log_error
 from scaiwave.jobs.errors import JobKilled
 from scaiwave.jobs.raw_values import read_list, read_members_before
 from scaiwave.jobs.records import UnsafeJob, parse_job_id
@@ -130,12 +131,5 @@ def _fail_abandoned_jobs(queue: SuiteQueue) -> None:
         if job.record.status == JobStatus.STARTED.value:
             error = JobKilled("The worker was killed, or its host failed.")
             fail_job(queue, job, error)
-            logger.error(
-                "Job failed: %s (%s): %s [%s] Fix: %s",
-                job.definition.name,
-                job.id,
-                error.message,
-                error.code,
-                error.fix,
-                extra={"job_id": job.id, "code": error.code},
-            )
+            what = f"Job failed: {job.definition.name} ({job.id})"
+            log_error(logger, what, error, job_id=job.id, function=job.definition.function)

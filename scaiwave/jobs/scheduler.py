@@ -24,6 +24,7 @@ from rq.cron import CronJob
 from scaiwave.ids import new_id
 from scaiwave.jobs.connection import map_redis_error
 from scaiwave.jobs.definitions import DAY, QUEUES, JobDefinition
+from scaiwave.jobs.error_log import log_error
 from scaiwave.jobs.heartbeats import (
     SCHEDULERS_KEY,
     STALE_AFTER,
@@ -158,14 +159,7 @@ class Scheduler:
 
     def _report_unreachable(self, error: RedisError) -> None:
         if not self._is_unreachable:
-            known = map_redis_error(error)
-            logger.error(
-                "Scheduler waits for Redis: %s [%s] Fix: %s",
-                known.message,
-                known.code,
-                known.fix,
-                extra={"code": known.code, "fix": known.fix},
-            )
+            log_error(logger, "Scheduler waits for Redis", map_redis_error(error))
         self._is_unreachable = True
 
     def _report_reachable(self) -> None:

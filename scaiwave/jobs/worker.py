@@ -28,6 +28,7 @@ from scaiwave.error_mapping import translate_errors
 from scaiwave.errors import ScaiWaveError, TimeLimitSignal
 from scaiwave.jobs.connection import map_redis_error
 from scaiwave.jobs.definitions import RefusalReason
+from scaiwave.jobs.error_log import log_error
 from scaiwave.jobs.errors import JobDefect, JobKilled, JobTimedOut
 from scaiwave.jobs.maintenance import clean_up_queue, fail_job, put_back_job
 from scaiwave.jobs.rq_queue import OnRefused, SuiteJob, SuiteQueue, open_queues
@@ -91,6 +92,10 @@ class SuiteWorker(Worker):
         self._is_unreachable = False
         self._next_heartbeat = self._next_maintenance = 0.0
 
+    def _set_connection(self, connection: Redis) -> Redis:
+        """Keep the timeout of the connection: RQ's is longer, for longer requests."""
+        return connection
+
     @property
     def is_stopping(self) -> bool:
         return self._stop_by is not None
@@ -134,7 +139,7 @@ class SuiteWorker(Worker):
 
     def _report_unreachable(self, error: RedisError) -> None:
         if not self._is_unreachable:
-            log_error("Worker waits for Redis", map_redis_error(error))
+            log_error(logger, "Worker waits for Redis", map_redis_error(error))
         self._is_unreachable = True
 
     def _report_reachable(self) -> None:
@@ -187,7 +192,7 @@ class SuiteWorker(Worker):
             with translate_errors():
                 self._on_refused(reason)
         except ScaiWaveError as error:
-            log_error("A refused job was not counted", error)
+            log_error(logger, "A refused job was not counted", error)
         finally:
             connections.close_all()  # A job's process must not inherit a connection.
 
@@ -254,7 +259,7 @@ class SuiteWorker(Worker):
             error = ended if isinstance(ended, ScaiWaveError) else _killed_error(ended)
             fail_job(queue, job, error, execution)
             self.counts["failed"] += 1
-            log_failure(job, error)
+            _log_failure(job, error)
 
     # A job, in its own process
 
@@ -280,7 +285,7 @@ class SuiteWorker(Worker):
             except RedisError as redis_error:
                 if attempt == MAX_RECORD_ATTEMPTS - 1:
                     what = f"The end of job {job.definition.name} ({job.id}) was not recorded"
-                    log_error(what, map_redis_error(redis_error), job_id=job.id)
+                    log_error(logger, what, map_redis_error(redis_error), job_id=job.id)
                 time.sleep(1)
         connections.close_all()
         return error is None
@@ -300,7 +305,7 @@ class SuiteWorker(Worker):
             return error
         else:
             return None
-        log_failure(job, error)
+        _log_failure(job, error)
         return error
 
     def _record(
@@ -329,23 +334,11 @@ def _killed_error(status: int) -> JobKilled:
     return JobKilled(f"The process of the job ended {how}.")
 
 
-def log_failure(job: SuiteJob, error: ScaiWaveError) -> None:
+def _log_failure(job: SuiteJob, error: ScaiWaveError) -> None:
     log_error(
+        logger,
         f"Job failed: {job.definition.name} ({job.id})",
         error,
         job_id=job.id,
         function=job.definition.function,
-    )
-
-
-def log_error(what: str, error: ScaiWaveError, **extra: str) -> None:
-    """Log an error in one line: the message, its code and its fix."""
-    fix = f" Fix: {error.fix}" if error.fix else ""
-    logger.error(
-        "%s: %s [%s]%s",
-        what,
-        error.message,
-        error.code,
-        fix,
-        extra={"code": error.code, "fix": error.fix, **extra},
     )
