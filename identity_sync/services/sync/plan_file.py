@@ -12,7 +12,6 @@ import hmac
 import json
 import os
 import re
-import secrets
 import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -40,13 +39,9 @@ from identity_sync.services.sync.reviewed_losses import LOSS_KINDS, Loss
 from scaiwave.clock import is_in_future
 from scaiwave.completed_work import record_completed
 from scaiwave.console.output import strip_control_chars, to_json
+from scaiwave.draft_journal import announce_drafts
 from scaiwave.errors import FileUnwritable
-from scaiwave.files import (
-    DRAFT_SUFFIX,
-    atomic_write,
-    remove_if_abandoned,
-    translate_write_errors,
-)
+from scaiwave.files import atomic_write, remove_drafts_in, translate_write_errors
 from tenants.models import Tenant
 
 FORMAT = "scaiwave-sync-plan"
@@ -58,8 +53,6 @@ MAX_BYTES = 4 * 1024**3
 MAX_HEAD_BYTES = 1024**2
 MAX_LINE_BYTES = 64 * 1024
 _CHUNK_BYTES = 64 * 1024
-_PLAN_DRAFT_SUFFIX = f".plan{DRAFT_SUFFIX}"
-"""Of plans only, so that those of any name can be found in a directory."""
 
 _SALT = "identity_sync.plan_file"
 _LOSSES = '"losses": [\n'
@@ -121,31 +114,24 @@ def open_new_plan(path: Path) -> Iterator[BinaryIO]:
     _ensure_printable(path)
     target = path.absolute()
     _ensure_replaceable(target)
-    remove_plan_drafts(target.parent)
-    with _open_draft(target) as file:
+    remove_killed_plans(target.parent)
+    with announce_drafts(settings.HOME, target.parent), _open_draft(target) as file:
         yield file
 
 
-def remove_plan_drafts(directory: Path) -> None:
-    """Remove this user's drafts of plans in a directory whose processes were killed.
+def remove_killed_plans(directory: Path) -> None:
+    """Remove what killed processes left of plans in a directory, if it can be read.
 
-    They may have personal data. What can't be read or removed stays.
+    They may have personal data.
     """
     with suppress(OSError):
-        for draft in list(directory.glob(f".*{_PLAN_DRAFT_SUFFIX}")):
-            if draft.lstat().st_uid == os.geteuid():
-                remove_if_abandoned(draft)
+        remove_drafts_in(directory)
 
 
 @contextmanager
 def _open_draft(target: Path) -> Iterator[BinaryIO]:
     """Translate only errors of this file: others pass unchanged."""
-    draft = atomic_write(
-        target,
-        keep_owner=False,
-        follow_links=False,
-        draft=target.with_name(f".{target.name}.{secrets.token_hex(8)}{_PLAN_DRAFT_SUFFIX}"),
-    )
+    draft = atomic_write(target, keep_owner=False, follow_links=False)
     with translate_write_errors(target):
         file = draft.__enter__()
     try:

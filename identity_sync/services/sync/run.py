@@ -60,7 +60,7 @@ from identity_sync.services.sync.plan_file import (
     format_apply_command,
     open_new_plan,
     open_plan,
-    remove_plan_drafts,
+    remove_killed_plans,
 )
 from identity_sync.services.sync.removal_limit import (
     RemovalLimit,
@@ -253,7 +253,7 @@ def apply_sync_plan(options: SyncOptions, path: Path) -> SyncReport:
     """
     options.operator.require(Permission.SYNC_TENANTS)
     if not options.dry_run:
-        remove_plan_drafts(path.parent)
+        remove_killed_plans(path.parent)
     with open_plan(path, now=_now()) as reviewed:
         _ensure_own_database(reviewed.head, path)
         tenant = None if reviewed.head.tenant_id is None else str(reviewed.head.tenant_id)

@@ -474,9 +474,11 @@ def test_success_drafts_of_killed_processes_are_removed(scaikey: Sandbox, tmp_pa
 
     def make_drafts() -> None:
         for name in ("plan.json", "plan of yesterday"):
-            draft = directory / f".{name}.0123456789abcdef.plan.draft"
+            draft = directory / f".{name}.0123456789abcdef.draft"
             draft.write_text("names and e-mail addresses")
-        os.mkfifo(directory / ".pipe.plan.draft")  # Opening it must not wait for a writer.
+        os.mkfifo(
+            directory / ".pipe.0123456789abcdef.draft"
+        )  # Opening it must not wait for a writer.
 
     make_drafts()
     make_plan(path)
