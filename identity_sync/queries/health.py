@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
+from django.db import Error
 
 from identity_sync.errors import SyncOverdue
 from identity_sync.models import SyncRun
@@ -15,6 +17,7 @@ from identity_sync.queries.schedule import detect_schedule
 from identity_sync.queries.status import (
     describe_dated_ahead,
     describe_interrupted,
+    describe_missing_registration,
 )
 from identity_sync.queries.webhooks import summarise_webhooks
 from identity_sync.services.registration.credentials import verify_credentials
@@ -23,7 +26,6 @@ from scaiwave.clients.http.retry import parse_http_date
 from scaiwave.config import Configuration
 from scaiwave.doctor.findings import Finding, State, failed, passed, warned
 from scaiwave.errors import ConfigurationError, ScaiWaveError
-from scaiwave.registry import get_missing_registration
 
 MAX_CLOCK_SKEW = timedelta(seconds=60)
 """The tolerance when tokens are verified here, and signatures by peers."""
@@ -43,7 +45,9 @@ def check_scaikey(config: Configuration, now: datetime) -> Iterator[Finding]:
         config.get_str(f"SCAIWAVE_SCAIKEY_{name}") for name in ("URL", "CLIENT_ID", "CLIENT_SECRET")
     ]
     if not all(values):
-        yield failed("scaikey", get_missing_registration(config))
+        # The database knows how far the registration has come; its own check reports its errors.
+        with suppress(Error):
+            yield failed("scaikey", describe_missing_registration(config))
         return
     try:
         token_scope = verify_credentials(*values)

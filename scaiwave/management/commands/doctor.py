@@ -65,13 +65,13 @@ class Command(OperatorCommand):
 
 
 def format_advice(findings: Iterable[Finding], *, columns: int | None) -> Iterator[str]:
-    """Yield the fix of each finding that has one.
+    """Yield the fix of each finding that has one, and the same fix of a check once.
 
     Lines are wrapped between words at the given number of columns; None for no wrapping.
     """
-    for finding in findings:
-        if finding.fix:
-            text = f"  {finding.check}: {finding.fix}"
+    for check, fix in dict.fromkeys((finding.check, finding.fix) for finding in findings):
+        if fix:
+            text = f"  {check}: {fix}"
             yield from [text] if columns is None else _fold(text, columns)
 
 

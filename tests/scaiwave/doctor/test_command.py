@@ -7,7 +7,7 @@ FIX = (
     "Put the old one back after the newest, or make a key: "
     "`openssl rand -base64 32 | tr '+/' '-_'`; then (`key list`) look again."
 )
-FINDINGS = [passed("audit", "Good."), warned("keys", "Bad.", FIX)]
+FINDINGS = [passed("audit", "Good."), warned("keys", "Bad.", FIX), warned("keys", "Old.", FIX)]
 
 
 def test_success_in_a_pipe_one_line_each() -> None:
