@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
 import pytest
 
@@ -26,7 +27,7 @@ pytestmark = [
 TENANTS = f"{ADMIN}/tenants/"
 
 
-def respond_with_tenants(scaikey: Sandbox, *rows: dict[str, object]) -> None:
+def respond_with_tenants(scaikey: Sandbox, *rows: Mapping[str, object]) -> None:
     tenants = [*scaikey.directory.tenants.values(), *rows]
     scaikey.faults.add("wrong_shape", path=TENANTS, body={"data": tenants, "total": len(tenants)})
 
